@@ -1,0 +1,1 @@
+//! Get a token, keep it fresh, put it on requests.

@@ -1,0 +1,1 @@
+//! Check a token, let the claims through.
