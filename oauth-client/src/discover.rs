@@ -1,0 +1,193 @@
+//! Where the server's endpoints are: RFC 8414 and OpenID Connect Discovery metadata, issuer compared.
+//!
+//! ```
+//! # use bytes::Bytes;
+//! use oauth_client::discover::discover;
+//! use oauth_client::transport::{HttpClient, Limits};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oauth_client::Error> {
+//! # let http = HttpClient::from_service(tower::service_fn(|_: http::Request<oauth_client::transport::RequestBody>| async {
+//! #     let document = r#"{"issuer":"https://auth.example.com","token_endpoint":"https://auth.example.com/token"}"#;
+//! #     Ok::<_, std::io::Error>(http::Response::new(http_body_util::Full::new(Bytes::from(document))))
+//! # }));
+//! let metadata = discover(&http, "https://auth.example.com", &Limits::metadata()).await?;
+//! assert_eq!(metadata.token_endpoint.unwrap().path(), "/token");
+//!
+//! // A document that speaks for another issuer is refused (RFC 8414 section 3.3).
+//! let error = discover(&http, "https://auth.example.com/tenant", &Limits::metadata()).await.unwrap_err();
+//! assert_eq!(error.code(), "discovery");
+//! # Ok(()) }
+//! ```
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::error::{Error, printable};
+use crate::transport::{HttpClient, Limits, is_loopback};
+
+/// An authorization server's metadata (RFC 8414 section 2). What is not named here is kept in [`extra`](Self::extra).
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct Metadata {
+    /// The server's identifier, compared with the one that was asked for.
+    pub issuer: String,
+    /// Where tokens are had.
+    pub token_endpoint: Option<Url>,
+    /// Where the server's public keys are.
+    pub jwks_uri: Option<Url>,
+    /// Where a browser is sent to authorize.
+    pub authorization_endpoint: Option<Url>,
+    /// Where tokens are revoked (RFC 7009).
+    pub revocation_endpoint: Option<Url>,
+    /// Where opaque tokens are looked up (RFC 7662).
+    pub introspection_endpoint: Option<Url>,
+    /// Where claims about the user are had (OpenID Connect).
+    pub userinfo_endpoint: Option<Url>,
+    /// How clients may authenticate at the token endpoint. When absent, `client_secret_basic` is meant.
+    pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    /// The grants the server knows. When absent, `authorization_code` and `implicit` are meant.
+    pub grant_types_supported: Option<Vec<String>>,
+    /// The scopes the server cares to name.
+    pub scopes_supported: Option<Vec<String>>,
+    /// All other members.
+    #[serde(flatten)]
+    pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Fetches the metadata of `issuer`: the RFC 8414 location first, then the OpenID Connect one.
+///
+/// # Errors
+/// `config` when the issuer is not a usable URL, `discovery` when no document is there, when it names another issuer,
+/// or when its endpoints are not https under an https issuer; and whatever the transport says.
+pub async fn discover(http: &HttpClient, issuer: &str, limits: &Limits) -> Result<Metadata, Error> {
+    let [oauth, openid] = locations(issuer)?;
+    let document = match http.get_json(&oauth, limits).await.and_then(|answer| parse(answer.body())) {
+        Err(error) if is_absent(&error) => {
+            match http.get_json(&openid, limits).await.and_then(|answer| parse(answer.body())) {
+                Err(error) if is_absent(&error) => return Err(nowhere(&oauth, &openid, &error)),
+                other => other?,
+            }
+        }
+        other => other?,
+    };
+    check(document, issuer, limits.allow_http)
+}
+
+/// The two places a document may be: RFC 8414 section 3.1 puts the well-known part between host and path, OpenID
+/// Connect Discovery section 4 behind the path.
+fn locations(issuer: &str) -> Result<[Url; 2], Error> {
+    let bad = |why: &str| Error::config("issuer", format!("{:?} {why}", printable(issuer, 256)));
+    let base = Url::parse(issuer)
+        .map_err(|_| bad("is not a URL; expected the https URL the server calls itself"))?;
+    if base.query().is_some() || base.fragment().is_some() || base.cannot_be_a_base() {
+        return Err(bad("has a query, a fragment or no host, which an issuer must not (RFC 8414 section 2)"));
+    }
+    let path = base.path().trim_end_matches('/').to_owned();
+    let mut oauth = base.clone();
+    oauth.set_path(&format!("/.well-known/oauth-authorization-server{path}"));
+    let mut openid = base;
+    openid.set_path(&format!("{path}/.well-known/openid-configuration"));
+    Ok([oauth, openid])
+}
+
+fn parse(body: &[u8]) -> Result<Metadata, Error> {
+    // The parser's own message may quote the document; its place is enough to find the fault.
+    serde_json::from_slice(body).map_err(|error| {
+        Error::malformed(format!(
+            "the metadata is not the JSON object it should be (line {}, column {})",
+            error.line(),
+            error.column()
+        ))
+    })
+}
+
+/// Whether this location simply has no document, so that the next one is worth a try. Single-page sites answer
+/// any path with 200 and HTML, which counts as absent too.
+fn is_absent(error: &Error) -> bool {
+    error.code() == "malformed_response"
+        || error.status().is_some_and(|status| status.is_client_error() && status.as_u16() != 429)
+}
+
+fn nowhere(oauth: &Url, openid: &Url, last: &Error) -> Error {
+    let status = last
+        .status()
+        .map_or_else(|| "no JSON object".to_owned(), |status| format!("HTTP {}", status.as_u16()));
+    Error::discovery(format!(
+        "found none at {oauth} nor at {openid} ({status}); check the issuer, or configure token_endpoint"
+    ))
+}
+
+fn check(metadata: Metadata, issuer: &str, allow_http: bool) -> Result<Metadata, Error> {
+    if metadata.issuer != issuer {
+        return Err(Error::discovery(format!(
+            "asked for issuer {issuer:?}, but the document is of issuer {:?}; they must be the same to the letter (RFC 8414 section 3.3)",
+            printable(&metadata.issuer, 256)
+        )));
+    }
+    let endpoints = [
+        ("token_endpoint", &metadata.token_endpoint),
+        ("jwks_uri", &metadata.jwks_uri),
+        ("authorization_endpoint", &metadata.authorization_endpoint),
+        ("revocation_endpoint", &metadata.revocation_endpoint),
+        ("introspection_endpoint", &metadata.introspection_endpoint),
+        ("userinfo_endpoint", &metadata.userinfo_endpoint),
+    ];
+    for (name, url) in endpoints {
+        let Some(url) = url else { continue };
+        // Loopback may speak http, but an https issuer must not hand its clients down to it.
+        let http_is_fine =
+            allow_http || (issuer.starts_with("http:") && url.host_str().is_some_and(is_loopback));
+        if url.scheme() != "https" && !(url.scheme() == "http" && http_is_fine) {
+            return Err(Error::discovery(format!("{name} {:?} is not https", printable(url.as_str(), 256))));
+        }
+    }
+    Ok(metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_well_known_part_goes_between_host_and_path_for_oauth_and_behind_it_for_openid() {
+        let at = |issuer| locations(issuer).unwrap().map(String::from);
+        assert_eq!(
+            at("https://example.com/issuer1"),
+            [
+                "https://example.com/.well-known/oauth-authorization-server/issuer1",
+                "https://example.com/issuer1/.well-known/openid-configuration"
+            ]
+        );
+        assert_eq!(
+            at("https://example.com/")[0],
+            "https://example.com/.well-known/oauth-authorization-server"
+        );
+        assert_eq!(locations("https://example.com/?a=b").unwrap_err().code(), "config");
+        assert_eq!(locations("auth.example.com").unwrap_err().code(), "config");
+    }
+
+    #[test]
+    fn an_https_issuer_may_not_name_a_plain_http_endpoint() {
+        let document = |endpoint: &str| {
+            parse(format!(r#"{{"issuer":"https://a","token_endpoint":"{endpoint}"}}"#).as_bytes()).unwrap()
+        };
+        assert!(check(document("https://a/token"), "https://a", false).is_ok());
+        for endpoint in
+            ["http://a/token", "http://127.0.0.1/token", "file:///etc/passwd", "javascript:alert(1)"]
+        {
+            let error = check(document(endpoint), "https://a", false).unwrap_err();
+            assert_eq!(error.code(), "discovery");
+            assert!(error.to_string().contains("token_endpoint"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_document_of_another_issuer_is_refused_and_both_are_named() {
+        let document = parse(br#"{"issuer":"https://evil"}"#).unwrap();
+        let error = check(document, "https://a", false).unwrap_err();
+        assert!(
+            error.to_string().contains("https://evil") && error.to_string().contains("https://a"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,316 @@
+//! What can go wrong, as one opaque type that answers questions.
+//!
+//! ```
+//! use oauth_client::{Client, ClientAuth};
+//!
+//! let error = Client::builder().auth(ClientAuth::basic("svc", "s3cr3t")).build().unwrap_err();
+//! assert_eq!(error.code(), "config");
+//! assert!(error.to_string().contains("issuer"), "it names the field: {error}");
+//! ```
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Why a token, or an answer, could not be had. Cheap to clone, because all callers who waited share it.
+///
+/// Ask [`code`](Self::code) for logs and metrics, [`is_transient`](Self::is_transient) before trying again, and
+/// [`is_reauthorization_required`](Self::is_reauthorization_required) before sending a person to log in.
+#[derive(Clone)]
+pub struct Error {
+    kind: Arc<Kind>,
+    retry_after: Option<Duration>,
+}
+
+/// One thing that is wrong with a configuration: the field, and what was expected there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The field's name, as the user wrote or should have written it.
+    pub field: String,
+    /// What was expected, and how to mend it.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+/// A refusal by the authorization server, in the terms of RFC 6749 section 5.2.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub(crate) status: StatusCode,
+    pub(crate) code: String,
+    pub(crate) description: Option<String>,
+    pub(crate) uri: Option<String>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// The user's: a configuration that cannot work.
+    Config(Vec<Problem>),
+    /// The server does not do what was asked of it.
+    Unsupported(String),
+    /// The server's metadata is missing or not to be trusted.
+    Discovery(String),
+    /// No answer. `sent` when the request may have reached the server.
+    Transport { sent: bool, source: BoxError },
+    /// No answer in time; the request may have reached the server.
+    Timeout(Duration),
+    /// The answer is larger than we are willing to hold.
+    TooLarge(usize),
+    /// A redirect, which requests that carry credentials never follow.
+    Redirect(StatusCode),
+    /// An answer that is not what the specification says.
+    Malformed(String),
+    /// RFC 6749 section 7.1: a token of a type that is not understood must not be used.
+    TokenType(String),
+    /// The server said no.
+    Refused(Refused),
+    /// The grant is gone; only a person can give a new one.
+    Reauthorization(Option<Refused>),
+    /// The token store failed.
+    Store { what: String, source: Option<BoxError> },
+    /// The refresh task died before it had a result.
+    Interrupted,
+}
+
+impl Error {
+    /// A stable machine code: the server's own OAuth error code where it sent one (`invalid_grant`,
+    /// `invalid_client` …), else one of `config`, `unsupported`, `discovery`, `transport`, `timeout`, `too_large`,
+    /// `redirect`, `malformed_response`, `unsupported_token_type`, `rate_limited`, `server_error`, `store`,
+    /// `reauthorization_required` and `interrupted`. A refusal without an OAuth code gets one from its status:
+    /// 400 `invalid_request`, 401 `invalid_client`, 403 `access_denied`, 429 `rate_limited`, 5xx `server_error`.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match &*self.kind {
+            Kind::Config(_) => "config",
+            Kind::Unsupported(_) => "unsupported",
+            Kind::Discovery(_) => "discovery",
+            Kind::Transport { .. } => "transport",
+            Kind::Timeout(_) => "timeout",
+            Kind::TooLarge(_) => "too_large",
+            Kind::Redirect(_) => "redirect",
+            Kind::Malformed(_) => "malformed_response",
+            Kind::TokenType(_) => "unsupported_token_type",
+            Kind::Refused(refused) => &refused.code,
+            Kind::Reauthorization(_) => "reauthorization_required",
+            Kind::Store { .. } => "store",
+            Kind::Interrupted => "interrupted",
+        }
+    }
+
+    /// Whether waiting helps: no answer, 5xx, 429, or a server that says `temporarily_unavailable`.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match &*self.kind {
+            Kind::Transport { .. } | Kind::Timeout(_) | Kind::Interrupted | Kind::Store { .. } => true,
+            Kind::Refused(refused) => {
+                refused.status.is_server_error() && refused.status != StatusCode::NOT_IMPLEMENTED
+                    || refused.status == StatusCode::TOO_MANY_REQUESTS
+                    || matches!(
+                        refused.code.as_str(),
+                        "temporarily_unavailable" | "slow_down" | "server_error"
+                    )
+            }
+            _ => false,
+        }
+    }
+
+    /// How long to wait before the next try is worth making: what the server's `Retry-After` said, or what is left
+    /// of our own back-off. Until then the token source answers this same error without asking the server.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// Whether the grant is lost for good, so that a person has to log in again.
+    #[must_use]
+    pub fn is_reauthorization_required(&self) -> bool {
+        matches!(*self.kind, Kind::Reauthorization(_))
+    }
+
+    /// The HTTP status of the answer, where there was one.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        match &*self.kind {
+            Kind::Redirect(status) => Some(*status),
+            _ => self.refused().map(|refused| refused.status),
+        }
+    }
+
+    /// The server's `error_description`: cut to 512 characters, control characters escaped, and the secrets of the
+    /// request taken out.
+    #[must_use]
+    pub fn description(&self) -> Option<&str> {
+        self.refused()?.description.as_deref()
+    }
+
+    /// The server's `error_uri`, cut and escaped likewise.
+    #[must_use]
+    pub fn uri(&self) -> Option<&str> {
+        self.refused()?.uri.as_deref()
+    }
+
+    /// All that is wrong with a configuration, when [`code`](Self::code) is `config`; empty otherwise.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        match &*self.kind {
+            Kind::Config(problems) => problems,
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self { kind: Arc::new(kind), retry_after: None }
+    }
+
+    pub(crate) fn config(field: &str, message: impl Into<String>) -> Self {
+        Problem { field: field.to_owned(), message: message.into() }.into()
+    }
+
+    pub(crate) fn malformed(what: impl Into<String>) -> Self {
+        Self::new(Kind::Malformed(what.into()))
+    }
+
+    pub(crate) fn discovery(what: impl Into<String>) -> Self {
+        Self::new(Kind::Discovery(what.into()))
+    }
+
+    /// The same error with another answer to "when again?".
+    pub(crate) fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.retry_after = wait;
+        self
+    }
+
+    pub(crate) fn refused(&self) -> Option<&Refused> {
+        match &*self.kind {
+            Kind::Refused(refused) => Some(refused),
+            Kind::Reauthorization(refused) => refused.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether the request may have been acted upon although no answer came: then a grant that can be used only
+    /// once must not be sent again blindly.
+    pub(crate) fn is_outcome_unknown(&self) -> bool {
+        match &*self.kind {
+            Kind::Transport { sent, .. } => *sent,
+            Kind::Timeout(_) | Kind::TooLarge(_) => true,
+            _ => false,
+        }
+    }
+}
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Self::new(Kind::Config(vec![problem]))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.kind {
+            Kind::Config(problems) => {
+                f.write_str("the configuration does not work: ")?;
+                for (n, problem) in problems.iter().enumerate() {
+                    write!(f, "{}{problem}", if n == 0 { "" } else { "; " })?;
+                }
+                Ok(())
+            }
+            Kind::Unsupported(what) => write!(f, "{what}"),
+            Kind::Discovery(what) => write!(f, "the server's metadata cannot be used: {what}"),
+            Kind::Transport { sent: false, .. } => {
+                f.write_str("the server could not be reached; check the address and that it is up")
+            }
+            Kind::Transport { sent: true, .. } => {
+                f.write_str("the connection failed before the whole answer was there; the outcome is unknown")
+            }
+            Kind::Timeout(limit) => {
+                write!(
+                    f,
+                    "no complete answer within {limit:?}; the outcome is unknown. Raise the timeout if the server is that slow"
+                )
+            }
+            Kind::TooLarge(limit) => write!(f, "the answer is larger than the {limit} bytes allowed"),
+            Kind::Redirect(status) => write!(
+                f,
+                "the server answered with a redirect ({}), which is not followed with credentials; configure the final address",
+                status.as_u16()
+            ),
+            Kind::Malformed(what) => write!(f, "the answer is not what the specification asks for: {what}"),
+            Kind::TokenType(found) => {
+                write!(
+                    f,
+                    "the token is of type {found:?}, and only Bearer is understood here (RFC 6749 section 7.1)"
+                )
+            }
+            Kind::Refused(refused) => {
+                write!(f, "the server refused: {} (HTTP {})", refused.code, refused.status.as_u16())?;
+                refused.description.iter().try_for_each(|text| write!(f, ": {text}"))
+            }
+            Kind::Reauthorization(refused) => {
+                f.write_str("the grant is no longer valid; a person has to authorize again")?;
+                let text = refused.as_ref().and_then(|refused| refused.description.as_deref());
+                text.iter().try_for_each(|text| write!(f, " ({text})"))
+            }
+            Kind::Store { what, .. } => write!(f, "the token store failed: {what}"),
+            Kind::Interrupted => {
+                f.write_str("the token request was interrupted before it had a result; ask again")
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error").field("kind", &self.kind).field("retry_after", &self.retry_after).finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &*self.kind {
+            Kind::Transport { source, .. } => Some(&**source),
+            Kind::Store { source: Some(source), .. } => Some(&**source),
+            _ => None,
+        }
+    }
+}
+
+/// Text from a server, made safe to print: control characters escaped, and cut to so many characters.
+pub(crate) fn printable(text: &str, most: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(most));
+    for (n, c) in text.chars().enumerate() {
+        if n == most {
+            out.push('…');
+            break;
+        }
+        // Bidirectional overrides and their like reorder a log line as much as an ANSI escape recolours it.
+        let reorders = matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        if c.is_control() || reorders {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_is_cut_and_escaped() {
+        let shown = printable("\u{1b}[31mred\r\nSet-Cookie: a\u{202e}", 512);
+        assert_eq!(shown, "\\u{1b}[31mred\\u{d}\\u{a}Set-Cookie: a\\u{202e}");
+        assert_eq!(printable(&"x".repeat(10_000_000), 512).chars().count(), 513);
+    }
+}

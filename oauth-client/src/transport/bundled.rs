@@ -1,0 +1,76 @@
+//! The bundled transport: reqwest on rustls, with redirects off.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use tower_service::Service;
+
+use super::{BoxFuture, HttpClient, NotSent, RequestBody};
+use crate::error::{BoxError, Error, Problem};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl HttpClient {
+    /// The bundled client: reqwest with rustls and the platform's certificates, 5 seconds to connect.
+    ///
+    /// Proxies are taken from the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), as reqwest does.
+    ///
+    /// # Errors
+    /// `config` when TLS cannot be set up on this machine.
+    pub fn new() -> Result<Self, Error> {
+        Self::from_reqwest(reqwest::Client::builder())
+    }
+
+    /// The bundled client, from a builder with your own proxies, certificates or resolver.
+    ///
+    /// It takes the builder and not a finished client so that redirects can be switched off.
+    ///
+    /// # Errors
+    /// `config` when the builder's settings cannot be used.
+    pub fn from_reqwest(builder: reqwest::ClientBuilder) -> Result<Self, Error> {
+        let client = builder
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build()
+            .map_err(|error| {
+                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                let message = format!("the HTTP client cannot be built ({cause}); check the TLS settings");
+                Error::from(Problem { field: "http".to_owned(), message })
+            })?;
+        Ok(Self::from_service(Bundled(client)))
+    }
+}
+
+#[derive(Clone)]
+struct Bundled(reqwest::Client);
+
+impl Service<Request<RequestBody>> for Bundled {
+    type Response = Response<reqwest::Body>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let client = self.0.clone();
+        let future: BoxFuture<Result<Self::Response, BoxError>> = Box::pin(async move {
+            let (head, body) = request.into_parts();
+            // The body is a single piece that is there already: collecting it copies nothing.
+            let bytes = body.collect().await?.to_bytes();
+            let request = reqwest::Request::try_from(Request::from_parts(head, bytes))?;
+            match client.execute(request).await {
+                Ok(answer) => Ok(answer.into()),
+                // An address may carry credentials (`https://user:pass@…`): it stays out of the error.
+                Err(error) if error.is_connect() => Err(NotSent(error.without_url().into()).into()),
+                Err(error) => Err(error.without_url().into()),
+            }
+        });
+        future
+    }
+}

@@ -1,0 +1,257 @@
+//! HTTP as a tower service, with the limits that requests carrying credentials need.
+//!
+//! [`HttpClient`] wraps any `Service<http::Request<_>, Response = http::Response<_>>`: the bundled reqwest, a
+//! hyper-util client, or a mock's router in process. Whatever is inside, every exchange has a total time limit, the
+//! answer's body is capped, plain http goes to loopback only, and a redirect is an error and never followed: a 307
+//! would send the client secret again, to wherever the answer points.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use oauth_client::transport::{HttpClient, Limits, RequestBody};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oauth_client::Error> {
+//! let service = tower::service_fn(|_request: http::Request<RequestBody>| async {
+//!     Ok::<_, std::io::Error>(http::Response::new(http_body_util::Full::new(Bytes::from_static(b"{}"))))
+//! });
+//! let http = HttpClient::from_service(service);
+//! let request = http::Request::get("https://auth.example.com/jwks").body(Bytes::new()).unwrap();
+//! assert_eq!(http.send(request, &Limits::keys()).await?.body(), "{}");
+//!
+//! let insecure = http::Request::get("http://auth.example.com/jwks").body(Bytes::new()).unwrap();
+//! assert_eq!(http.send(insecure, &Limits::keys()).await.unwrap_err().code(), "config");
+//! # Ok(()) }
+//! ```
+
+mod body;
+#[cfg(feature = "reqwest")]
+mod bundled;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_ENCODING, DATE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http_body::Body;
+use tower::ServiceExt;
+use tower_service::Service;
+use url::Url;
+
+pub use self::body::RequestBody;
+use crate::error::{BoxError, Error, Kind, Refused, printable};
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What one exchange may cost.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// From the first byte sent to the last byte received, connecting included.
+    pub timeout: Duration,
+    /// The largest body that is read, in bytes. More is an error with code `too_large`.
+    pub max_body: usize,
+    /// Whether plain http is allowed to other machines than this one.
+    pub allow_http: bool,
+}
+
+impl Limits {
+    /// For token requests: 10 seconds, 1 MiB.
+    #[must_use]
+    pub fn token() -> Self {
+        Self { timeout: Duration::from_secs(10), max_body: 1024 * 1024, allow_http: false }
+    }
+
+    /// For key sets: 5 seconds, 512 KiB.
+    #[must_use]
+    pub fn keys() -> Self {
+        Self { timeout: Duration::from_secs(5), max_body: 512 * 1024, allow_http: false }
+    }
+
+    /// For server metadata: 5 seconds, 512 KiB.
+    #[must_use]
+    pub fn metadata() -> Self {
+        Self::keys()
+    }
+}
+
+/// The largest body of an answer that is an error, in bytes: it is read for its code and text only.
+const MAX_ERROR_BODY: usize = 64 * 1024;
+
+/// An HTTP client for requests that carry credentials. Cheap to clone.
+#[derive(Clone)]
+pub struct HttpClient(Arc<dyn Transport>);
+
+trait Transport: Send + Sync {
+    fn call(&self, request: Request<RequestBody>, most: usize) -> BoxFuture<Result<Response<Bytes>, Error>>;
+}
+
+impl HttpClient {
+    /// Any tower HTTP service. It is cloned for each request and asked to be ready before it is called.
+    #[must_use]
+    pub fn from_service<S, B>(service: S) -> Self
+    where
+        S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(Arc::new(Tower(Mutex::new(service))))
+    }
+
+    /// Sends one request and reads its whole answer, whatever its status but a redirect.
+    ///
+    /// # Errors
+    /// `config` for plain http to another machine, `timeout`, `transport`, `too_large`, `redirect`, and
+    /// `malformed_response` for a compressed answer (none was asked for, and a bomb may hide in it).
+    pub async fn send(&self, request: Request<Bytes>, limits: &Limits) -> Result<Response<Bytes>, Error> {
+        require_https(request.uri(), limits.allow_http)?;
+        let exchange = self.0.call(request.map(RequestBody::new), limits.max_body);
+        match tokio::time::timeout(limits.timeout, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::new(Kind::Timeout(limits.timeout))),
+        }
+    }
+
+    /// Fetches a JSON document.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); and any status but 2xx is an error that keeps the status and `Retry-After`.
+    pub async fn get_json(&self, url: &Url, limits: &Limits) -> Result<Response<Bytes>, Error> {
+        let mut request = Request::new(Bytes::new());
+        *request.uri_mut() = to_uri(url)?;
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let answer = self.send(request, limits).await?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        // Without a clock of its own, a date in Retry-After is counted from the server's own Date.
+        let server_date = answer.headers().get(DATE).and_then(|date| unix_time(date.to_str().ok()?));
+        let wait = retry_after(answer.headers(), server_date.unwrap_or(Duration::MAX));
+        let refused =
+            Refused { status: answer.status(), code: code_of(answer.status()), description: None, uri: None };
+        Err(Error::new(Kind::Refused(refused)).with_retry_after(wait))
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HttpClient")
+    }
+}
+
+/// The mutex makes services that are not `Sync` welcome; it is held for the clone only.
+struct Tower<S>(Mutex<S>);
+
+impl<S, B> Transport for Tower<S>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn call(&self, request: Request<RequestBody>, most: usize) -> BoxFuture<Result<Response<Bytes>, Error>> {
+        let service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Box::pin(async move {
+            let answer = service.oneshot(request).await.map_err(|error| no_answer(error.into()))?;
+            let (head, body) = answer.into_parts();
+            check_head(head.status, &head.headers)?;
+            let most = if head.status.is_success() { most } else { most.min(MAX_ERROR_BODY) };
+            let body = body::read_capped(body, most).await?;
+            Ok(Response::from_parts(head, body))
+        })
+    }
+}
+
+/// RFC 6749 section 3.2 demands TLS; loopback has nobody in between.
+pub(crate) fn require_https(uri: &Uri, allow_http: bool) -> Result<(), Error> {
+    match uri.scheme_str() {
+        Some("https") => Ok(()),
+        Some("http") if allow_http || uri.host().is_some_and(is_loopback) => Ok(()),
+        Some("http") => Err(Error::config(
+            "danger_allow_http",
+            format!(
+                "{} is plain http, where everybody on the way reads the secrets; use https, or allow it explicitly",
+                printable(&format!("http://{}", uri.host().unwrap_or_default()), 256)
+            ),
+        )),
+        _ => Err(Error::config("url", "expected an absolute https URL")),
+    }
+}
+
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let local_name =
+        host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost");
+    local_name || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+pub(crate) fn to_uri(url: &Url) -> Result<Uri, Error> {
+    url.as_str().parse().map_err(|_| {
+        Error::config("url", format!("{} is not a URL that can be requested", printable(url.as_str(), 256)))
+    })
+}
+
+/// The code of a refusal that brings none of its own.
+pub(crate) fn code_of(status: StatusCode) -> String {
+    let code = match status.as_u16() {
+        401 => "invalid_client",
+        403 => "access_denied",
+        429 => "rate_limited",
+        500..=599 => "server_error",
+        _ => "invalid_request",
+    };
+    code.to_owned()
+}
+
+/// `Retry-After` (RFC 9110 section 10.2.3), as seconds or as a date, from `now` on the wall clock. Longer than an
+/// hour is taken as an hour; what is not understood counts as absent.
+pub(crate) fn retry_after(headers: &HeaderMap, now: Duration) -> Option<Duration> {
+    const MOST: Duration = Duration::from_secs(3600);
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than a u64 holds is a long time too.
+        return Some(text.parse().map_or(MOST, Duration::from_secs).min(MOST));
+    }
+    Some(unix_time(text)?.saturating_sub(now).min(MOST))
+}
+
+fn unix_time(http_date: &str) -> Option<Duration> {
+    httpdate::parse_http_date(http_date).ok()?.duration_since(std::time::SystemTime::UNIX_EPOCH).ok()
+}
+
+fn check_head(status: StatusCode, headers: &HeaderMap) -> Result<(), Error> {
+    if status.is_redirection() {
+        return Err(Error::new(Kind::Redirect(status)));
+    }
+    match headers.get(CONTENT_ENCODING) {
+        Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => Err(Error::malformed(
+            "content-encoding: the answer is compressed, although that was not asked for",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Sorts a failed call: a connection that never stood has certainly not carried the request.
+fn no_answer(source: BoxError) -> Error {
+    let sent = !never_sent(&*source);
+    Error::new(Kind::Transport { sent, source })
+}
+
+/// Marks an error from before the first byte of the request was written.
+#[derive(Debug, thiserror::Error)]
+#[error("no connection")]
+pub(crate) struct NotSent(#[source] pub(crate) BoxError);
+
+fn never_sent(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        let refused = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        error.is::<NotSent>() || refused == Some(std::io::ErrorKind::ConnectionRefused)
+    })
+}
+
+#[cfg(test)]
+mod tests;

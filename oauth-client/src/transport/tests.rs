@@ -1,0 +1,116 @@
+use http_body_util::{Full, StreamBody};
+
+use super::*;
+
+type Answer = Result<Response<Full<Bytes>>, std::io::Error>;
+
+fn answering(answer: impl Fn() -> Answer + Clone + Send + 'static) -> HttpClient {
+    HttpClient::from_service(tower::service_fn(move |_: Request<RequestBody>| {
+        let answer = answer();
+        async move { answer }
+    }))
+}
+
+fn get(url: &str) -> Request<Bytes> {
+    Request::get(url).body(Bytes::new()).unwrap()
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_error_and_not_a_second_request() {
+    for status in [301, 302, 303, 307, 308] {
+        let http = answering(move || {
+            Ok(Response::builder()
+                .status(status)
+                .header("location", "https://evil.example/")
+                .body(Full::default())
+                .unwrap())
+        });
+        let error = http.send(get("https://auth.example.com/token"), &Limits::token()).await.unwrap_err();
+        assert_eq!(error.code(), "redirect");
+        assert_eq!(error.status().unwrap().as_u16(), status);
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_cap_is_refused_whether_or_not_its_length_is_told() {
+    let limits = Limits { max_body: 10, ..Limits::token() };
+    let told = answering(|| Ok(Response::new(Full::from(vec![b'x'; 11]))));
+    assert_eq!(told.send(get("https://a/"), &limits).await.unwrap_err().code(), "too_large");
+
+    let untold = HttpClient::from_service(tower::service_fn(|_: Request<RequestBody>| async {
+        let pieces =
+            (0..4).map(|_| Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from_static(b"xxxx"))));
+        Ok::<_, std::io::Error>(Response::new(StreamBody::new(futures_util::stream::iter(pieces))))
+    }));
+    assert_eq!(untold.send(get("https://a/"), &limits).await.unwrap_err().code(), "too_large");
+
+    let exactly = answering(|| Ok(Response::new(Full::from(vec![b'x'; 10]))));
+    assert_eq!(exactly.send(get("https://a/"), &limits).await.unwrap().body().len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_never_comes_ends_at_the_time_limit() {
+    let http = HttpClient::from_service(tower::service_fn(|_: Request<RequestBody>| {
+        std::future::pending::<Result<Response<Full<Bytes>>, std::io::Error>>()
+    }));
+    let began = tokio::time::Instant::now();
+    let error = http.send(get("https://a/"), &Limits::keys()).await.unwrap_err();
+    assert_eq!(error.code(), "timeout");
+    assert_eq!(began.elapsed(), Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn plain_http_goes_to_loopback_only() {
+    let http = answering(|| Ok(Response::new(Full::default())));
+    for url in ["http://127.0.0.1:80/", "http://localhost/", "http://[::1]:9/", "http://a.localhost/"] {
+        assert!(http.send(get(url), &Limits::token()).await.is_ok(), "{url}");
+    }
+    for url in [
+        "http://auth.example.com/",
+        "http://127.0.0.1.evil.example/",
+        "http://localhost.evil.example/",
+        "/token",
+    ] {
+        assert_eq!(http.send(get(url), &Limits::token()).await.unwrap_err().code(), "config", "{url}");
+    }
+    let allowed = Limits { allow_http: true, ..Limits::token() };
+    assert!(http.send(get("http://auth.example.com/"), &allowed).await.is_ok());
+}
+
+#[tokio::test]
+async fn only_a_connection_that_stood_leaves_the_outcome_unknown() {
+    let refused = answering(|| Err(std::io::ErrorKind::ConnectionRefused.into()));
+    let error = refused.send(get("https://a/"), &Limits::token()).await.unwrap_err();
+    assert_eq!((error.code(), error.is_transient(), error.is_outcome_unknown()), ("transport", true, false));
+
+    let reset = answering(|| Err(std::io::ErrorKind::ConnectionReset.into()));
+    let error = reset.send(get("https://a/"), &Limits::token()).await.unwrap_err();
+    assert_eq!((error.code(), error.is_transient(), error.is_outcome_unknown()), ("transport", true, true));
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_refused_unread() {
+    let http = answering(|| {
+        Ok(Response::builder().header("content-encoding", "gzip").body(Full::from("bomb")).unwrap())
+    });
+    let error = http.send(get("https://a/"), &Limits::token()).await.unwrap_err();
+    assert_eq!(error.code(), "malformed_response");
+    assert!(error.to_string().contains("content-encoding"), "{error}");
+}
+
+#[test]
+fn retry_after_is_read_in_both_forms_and_survives_nonsense() {
+    let now = Duration::from_secs(784_111_777); // Sun, 06 Nov 1994 08:49:37 GMT
+    let read = |value: &str| {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(value).unwrap())]);
+        retry_after(&headers, now)
+    };
+    assert_eq!(read("30"), Some(Duration::from_secs(30)));
+    assert_eq!(read("Sun, 06 Nov 1994 08:50:07 GMT"), Some(Duration::from_secs(30)));
+    assert_eq!(read("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO), "a date in the past is now");
+    assert_eq!(read("999999999"), Some(Duration::from_secs(3600)), "capped");
+    assert_eq!(read("99999999999999999999999999"), Some(Duration::from_secs(3600)), "no overflow");
+    for nonsense in ["-1", "soon", "1e3", "", "1.5"] {
+        assert_eq!(read(nonsense), None, "{nonsense:?}");
+    }
+}
