@@ -1,1 +1,60 @@
-//! An authorization server for tests.
+//! An OAuth 2.0 authorization server for tests: it truly validates, and fails on purpose when told to.
+//!
+//! ```
+//! use oauth_mock::{Endpoint, Fault, MockServer};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let server = MockServer::start().await; // a free port, keys of its own, the client `svc` with secret `s3cr3t`
+//! server.expect(Endpoint::Token).at_most(1); // checked when the server is dropped
+//! server.fault(Endpoint::Token, Fault::status(503).retry_after_secs(2)).times(1);
+//!
+//! let good = server.mint().subject("alice").scope("read").build();
+//! let expired = server.mint().expires_in(-120).build();
+//! server.keys().rotate();
+//! # let _ = (good, expired);
+//! # }
+//! ```
+//!
+//! It shares no code with `oauth-client` and `oauth-guard`: it speaks the wire by itself, so that an error they have in
+//! common cannot hide. [`MockServer::start`] listens on a socket; [`MockServerBuilder::in_process`] does without one and
+//! lets a test with paused time run in no time at all.
+
+#![forbid(unsafe_code)]
+#![expect(dead_code, reason = "introspection, userinfo and the login page, which use it, come next")]
+
+mod answer;
+mod body;
+mod builder;
+mod clients;
+mod clock;
+mod encode;
+mod endpoint;
+mod expect;
+mod faults;
+mod journal;
+mod keys;
+mod mint;
+mod routes;
+mod server;
+mod shared;
+mod tokens;
+mod transport;
+mod users;
+mod wire;
+
+pub use self::{
+    body::MockBody,
+    builder::{MockServerBuilder, StartError},
+    clients::{AuthMethod, GrantType, MockClient},
+    clock::{MockClock, START_OF_IN_PROCESS_TIME},
+    endpoint::Endpoint,
+    expect::Expect,
+    faults::{Fault, FaultScript},
+    journal::{Journal, Recorded},
+    keys::{Alg, KeyError, Keys, TestKey},
+    mint::TokenBuilder,
+    server::{IssuerHandle, MockServer},
+    tokens::IssuedTokens,
+    transport::{MockTransport, TransportError},
+    users::User,
+};

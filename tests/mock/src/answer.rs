@@ -1,0 +1,106 @@
+//! One answer before the wire: status, headers, bytes.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, PRAGMA, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// An error of the OAuth family: RFC 6749 §5.2 and the same shape elsewhere.
+#[derive(Clone, Debug)]
+pub(crate) struct OAuthError {
+    status: StatusCode,
+    code: &'static str,
+    description: String,
+    challenge: Option<&'static str>,
+}
+
+impl Answer {
+    pub(crate) fn new(status: StatusCode, content_type: &str, body: impl Into<Bytes>) -> Self {
+        let answer = Self { status, headers: HeaderMap::new(), body: body.into() };
+        if content_type.is_empty() { answer } else { answer.with(CONTENT_TYPE, content_type) }
+    }
+
+    pub(crate) fn json(status: StatusCode, body: &Value) -> Self {
+        Self::new(status, "application/json", body.to_string())
+    }
+
+    pub(crate) fn empty(status: StatusCode) -> Self {
+        Self::new(status, "", Bytes::new())
+    }
+
+    pub(crate) fn html(status: StatusCode, page: String) -> Self {
+        Self::new(status, "text/html; charset=utf-8", page).never_stored()
+    }
+
+    pub(crate) fn redirect(to: &str) -> Self {
+        Self::empty(StatusCode::FOUND).with(LOCATION, to)
+    }
+
+    pub(crate) fn not_allowed(allow: &str) -> Self {
+        Self::empty(StatusCode::METHOD_NOT_ALLOWED).with(ALLOW, allow)
+    }
+
+    /// Sets a header; a value that HTTP does not allow is left out.
+    pub(crate) fn with(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+
+    /// RFC 6749 §5.1: answers that carry tokens are not stored.
+    pub(crate) fn never_stored(self) -> Self {
+        self.with(CACHE_CONTROL, "no-store").with(PRAGMA, "no-cache")
+    }
+}
+
+impl OAuthError {
+    pub(crate) fn bad_request(code: &'static str, description: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code, description: description.into(), challenge: None }
+    }
+
+    pub(crate) fn invalid_request(description: impl Into<String>) -> Self {
+        Self::bad_request("invalid_request", description)
+    }
+
+    pub(crate) fn invalid_grant(description: impl Into<String>) -> Self {
+        Self::bad_request("invalid_grant", description)
+    }
+
+    /// RFC 6749 §5.2: 401; with a challenge when the client tried the `Authorization` header.
+    pub(crate) fn invalid_client(description: impl Into<String>, tried_header: bool) -> Self {
+        let challenge = tried_header.then_some(r#"Basic realm="oauth-mock""#);
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            code: "invalid_client",
+            description: description.into(),
+            challenge,
+        }
+    }
+
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    pub(crate) fn description(&self) -> &str {
+        &self.description
+    }
+}
+
+impl From<OAuthError> for Answer {
+    fn from(error: OAuthError) -> Self {
+        let body = json!({"error": error.code, "error_description": error.description});
+        let answer = Self::json(error.status, &body).never_stored();
+        match error.challenge {
+            Some(challenge) => answer.with(WWW_AUTHENTICATE, challenge),
+            None => answer,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What a server is made of before it starts.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::clients::MockClient;
+use crate::clock::{MockClock, START_OF_IN_PROCESS_TIME};
+use crate::encode::{hex, random};
+use crate::expect::Expectations;
+use crate::faults::Faults;
+use crate::journal::Journal;
+use crate::keys::{Alg, Keys};
+use crate::server::MockServer;
+use crate::shared::{Issuer, Shared};
+use crate::tokens::Records;
+use crate::users::User;
+use crate::wire;
+
+/// Builds a [`MockServer`]; see [`MockServer::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing runs before `start` or `in_process`"]
+pub struct MockServerBuilder {
+    clients: Vec<MockClient>,
+    users: Vec<User>,
+    audiences: Vec<String>,
+    issuers: Vec<String>,
+    algorithms: Vec<Alg>,
+    listen: SocketAddr,
+    start_at: Option<u64>,
+}
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+#[error("the mock server cannot listen on {address}")]
+pub struct StartError {
+    address: SocketAddr,
+    #[source]
+    cause: io::Error,
+}
+
+impl MockServerBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            clients: Vec::new(),
+            users: Vec::new(),
+            audiences: Vec::new(),
+            issuers: vec![String::new()],
+            algorithms: Vec::new(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            start_at: None,
+        }
+    }
+
+    /// Adds a client. Without any, the server knows `svc` with the secret `s3cr3t` ([`MockClient::default`]).
+    pub fn client(mut self, client: MockClient) -> Self {
+        self.clients.push(client);
+        self
+    }
+
+    /// Adds a user who can log in.
+    pub fn user(mut self, user: User) -> Self {
+        self.users.push(user);
+        self
+    }
+
+    /// Adds an audience; the first one is the default of all tokens. Without any, it is `orders-api`.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audiences.push(audience.into());
+        self
+    }
+
+    /// Adds an issuer at this path below the server's address, with keys and tokens of its own.
+    pub fn issuer(mut self, name: impl Into<String>) -> Self {
+        self.issuers.push(name.into().trim_matches('/').to_owned());
+        self
+    }
+
+    /// Gives each issuer a key for each of these algorithms; the first one signs. RS256 by default.
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Alg>) -> Self {
+        self.algorithms = algorithms.into_iter().collect();
+        self
+    }
+
+    /// Listens on this address; by default on a free port of 127.0.0.1.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// Starts the server's clock at this Unix time. By default it is the machine's time, and 2030-01-01 in process.
+    pub fn starting_at(mut self, unix: u64) -> Self {
+        self.start_at = Some(unix);
+        self
+    }
+
+    /// Starts a server on a socket, in the tokio runtime of the caller.
+    ///
+    /// # Panics
+    /// If the address is taken; see [`try_start`](Self::try_start).
+    #[expect(clippy::panic, reason = "a test cannot go on without its server, and must say why")]
+    pub async fn start(self) -> MockServer {
+        let address = self.listen;
+        self.try_start().await.unwrap_or_else(|error| panic!("{error} ({address}): {}", error.cause))
+    }
+
+    /// Starts a server on a socket, in the tokio runtime of the caller.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn try_start(self) -> Result<MockServer, StartError> {
+        let address = self.listen;
+        let failed = |cause| StartError { address, cause };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let origin = format!("http://{}", listener.local_addr().map_err(failed)?);
+        let clock = self.start_at.map_or_else(MockClock::of_the_machine, at);
+        let shared = Arc::new(self.build(origin, clock));
+        let serving = tokio::spawn(wire::serve(listener, Arc::clone(&shared)));
+        Ok(MockServer::new(shared, Some(serving.abort_handle())))
+    }
+
+    /// Makes a server without a socket, reached through [`MockServer::transport`]. It needs no runtime to be made.
+    #[must_use]
+    pub fn in_process(self) -> MockServer {
+        // Reserved by RFC 6761 §6.2, so a request that leaves the process by mistake reaches nobody.
+        let origin = format!("https://mock-{}.test", hex(&random::<4>()));
+        let clock = at(self.start_at.unwrap_or(START_OF_IN_PROCESS_TIME));
+        MockServer::new(Arc::new(self.build(origin, clock)), None)
+    }
+
+    fn build(self, origin: String, clock: MockClock) -> Shared {
+        let or = |list: Vec<_>, default: fn() -> _| if list.is_empty() { vec![default()] } else { list };
+        let algorithms = if self.algorithms.is_empty() { vec![Alg::Rs256] } else { self.algorithms };
+        let issuer = |name: String| Issuer {
+            url: if name.is_empty() { origin.clone() } else { format!("{origin}/{name}") },
+            name,
+            algorithms: algorithms.clone(),
+            keys: Keys::new(&algorithms),
+            records: Records::default(),
+        };
+        Shared {
+            issuers: self.issuers.into_iter().map(issuer).collect(),
+            clients: or(self.clients, MockClient::default),
+            users: self.users,
+            audiences: if self.audiences.is_empty() { vec!["orders-api".to_owned()] } else { self.audiences },
+            clock,
+            journal: Journal::new(),
+            faults: Faults::default(),
+            expectations: Expectations::default(),
+            paused: watch::Sender::new(false),
+            origin,
+        }
+    }
+}
+
+fn at(unix: u64) -> MockClock {
+    MockClock::starting_at(Duration::from_secs(unix))
+}

@@ -1,0 +1,240 @@
+//! The clients a server knows: how they authenticate, what they may ask for and what their tokens look like.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::keys::Alg;
+
+/// A grant type the token endpoint serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GrantType {
+    /// RFC 6749 §4.4.
+    ClientCredentials,
+    /// RFC 6749 §4.3.
+    Password,
+    /// RFC 6749 §6.
+    RefreshToken,
+    /// RFC 6749 §4.1, with PKCE (RFC 7636).
+    AuthorizationCode,
+}
+
+impl GrantType {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::ClientCredentials, Self::Password, Self::RefreshToken, Self::AuthorizationCode];
+
+    /// The value of `grant_type`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "client_credentials",
+            Self::Password => "password",
+            Self::RefreshToken => "refresh_token",
+            Self::AuthorizationCode => "authorization_code",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|grant| grant.as_str() == text)
+    }
+}
+
+/// How a client proves who it is at the token endpoint (RFC 6749 §2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AuthMethod {
+    /// `client_secret_basic`: form-encoded, then HTTP Basic.
+    Basic,
+    /// `client_secret_post`: in the form.
+    Post,
+    /// `none`: a public client names itself only.
+    None,
+}
+
+impl AuthMethod {
+    /// The name in server metadata (RFC 8414 §2).
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Basic => "client_secret_basic",
+            Self::Post => "client_secret_post",
+            Self::None => "none",
+        }
+    }
+}
+
+/// A client registered at the server.
+///
+/// Unless told otherwise it may use client_credentials and refresh_token, has the scopes `read` and `write`, and gets
+/// JWT access tokens that live five minutes. Without a secret it is a public client.
+///
+/// ```
+/// use std::time::Duration;
+/// use oauth_mock::{GrantType, MockClient, MockServer};
+///
+/// let client = MockClient::new("reports")
+///     .secret("s3cr3t")
+///     .grants([GrantType::ClientCredentials])
+///     .scopes(["reports:read"])
+///     .token_lifetime(Duration::from_secs(60));
+/// let server = MockServer::builder().client(client).in_process();
+/// # let _ = server;
+/// ```
+#[derive(Clone)]
+pub struct MockClient {
+    pub(crate) id: String,
+    pub(crate) secret: Option<String>,
+    pub(crate) methods: Vec<AuthMethod>,
+    pub(crate) grants: Vec<GrantType>,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) redirect_uris: Vec<String>,
+    pub(crate) token_lifetime: Duration,
+    pub(crate) refresh_lifetime: Duration,
+    pub(crate) format: TokenFormat,
+    pub(crate) rotate_refresh_tokens: bool,
+    pub(crate) refresh_with_every_grant: bool,
+    pub(crate) announce_lifetime: bool,
+}
+
+/// What an access token is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenFormat {
+    /// RFC 9068, with the issuer's current key or the one for this algorithm.
+    Jwt(Option<Alg>),
+    /// Random text that only introspection explains.
+    Opaque,
+}
+
+impl MockClient {
+    /// A public client until [`secret`](Self::secret) is called.
+    #[must_use]
+    pub fn new(id: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            secret: None,
+            methods: vec![AuthMethod::None],
+            grants: vec![GrantType::ClientCredentials, GrantType::RefreshToken],
+            scopes: vec!["read".to_owned(), "write".to_owned()],
+            redirect_uris: Vec::new(),
+            token_lifetime: Duration::from_secs(300),
+            refresh_lifetime: Duration::from_secs(24 * 3600),
+            format: TokenFormat::Jwt(None),
+            rotate_refresh_tokens: true,
+            refresh_with_every_grant: false,
+            announce_lifetime: true,
+        }
+    }
+
+    /// Makes it a confidential client, which authenticates with `client_secret_basic` or `client_secret_post`.
+    #[must_use]
+    pub fn secret(mut self, secret: impl Into<String>) -> Self {
+        self.secret = Some(secret.into());
+        self.methods = vec![AuthMethod::Basic, AuthMethod::Post];
+        self
+    }
+
+    /// The only ways this client may authenticate. Call it after [`secret`](Self::secret).
+    #[must_use]
+    pub fn auth_methods(mut self, methods: impl IntoIterator<Item = AuthMethod>) -> Self {
+        self.methods = methods.into_iter().collect();
+        self
+    }
+
+    /// The only grants this client may use.
+    #[must_use]
+    pub fn grants(mut self, grants: impl IntoIterator<Item = GrantType>) -> Self {
+        self.grants = grants.into_iter().collect();
+        self
+    }
+
+    /// The scopes it may ask for; it gets all of them when it asks for none.
+    #[must_use]
+    pub fn scopes(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Adds a redirect URI; requests must name one exactly (RFC 9700 §4.1.3).
+    #[must_use]
+    pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
+        self.redirect_uris.push(uri.into());
+        self
+    }
+
+    /// How long its access tokens live (whole seconds; five minutes by default).
+    #[must_use]
+    pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.token_lifetime = lifetime;
+        self
+    }
+
+    /// How long its refresh tokens live (whole seconds; a day by default).
+    #[must_use]
+    pub fn refresh_lifetime(mut self, lifetime: Duration) -> Self {
+        self.refresh_lifetime = lifetime;
+        self
+    }
+
+    /// Sends a refresh token beside client_credentials too, which RFC 6749 §4.4.3 advises against and servers do.
+    #[must_use]
+    pub fn with_refresh_token(mut self) -> Self {
+        self.refresh_with_every_grant = true;
+        self
+    }
+
+    /// Refresh tokens stay valid when used, and the answer to a refresh names no new one (RFC 6749 §6 allows both).
+    #[must_use]
+    pub fn without_rotation(mut self) -> Self {
+        self.rotate_refresh_tokens = false;
+        self
+    }
+
+    /// Answers carry no `expires_in` (RFC 6749 §5.1 only recommends it).
+    #[must_use]
+    pub fn without_expires_in(mut self) -> Self {
+        self.announce_lifetime = false;
+        self
+    }
+
+    /// Gives it opaque access tokens.
+    #[must_use]
+    pub fn opaque_tokens(mut self) -> Self {
+        self.format = TokenFormat::Opaque;
+        self
+    }
+
+    /// Signs its access tokens with the issuer's key for `alg`, which is made and published if there is none.
+    #[must_use]
+    pub fn token_alg(mut self, alg: Alg) -> Self {
+        self.format = TokenFormat::Jwt(Some(alg));
+        self
+    }
+}
+
+impl Default for MockClient {
+    /// `svc` with the secret `s3cr3t`: the client of a server that was told of none.
+    fn default() -> Self {
+        Self::new("svc").secret("s3cr3t")
+    }
+}
+
+impl fmt::Debug for MockClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MockClient")
+            .field("id", &self.id)
+            .field("methods", &self.methods)
+            .field("grants", &self.grants)
+            .field("scopes", &self.scopes)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_secret() {
+        assert!(!format!("{:?}", MockClient::default()).contains("s3cr3t"));
+    }
+}

@@ -1,0 +1,103 @@
+//! The server's own clock: it can be set and stepped, and it moves with tokio's, so that paused tests never wait.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+/// 2030-01-01T00:00:00Z: where the clock of an in-process server starts.
+pub const START_OF_IN_PROCESS_TIME: u64 = 1_893_456_000;
+
+/// The clock of one [`MockServer`](crate::MockServer); clones show the same time.
+///
+/// ```
+/// let server = oauth_mock::MockServer::builder().in_process();
+/// let before = server.clock().now_unix();
+/// server.clock().step(-3600);
+/// assert_eq!(server.clock().now_unix(), before - 3600);
+/// ```
+#[derive(Clone)]
+pub struct MockClock(Arc<Inner>);
+
+struct Inner {
+    base: Mutex<Base>,
+    offset: AtomicI64,
+}
+
+#[derive(Clone, Copy)]
+struct Base {
+    unix: Duration,
+    at: Instant,
+}
+
+impl MockClock {
+    /// Starts at the machine's wall clock.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's time")]
+    pub(crate) fn of_the_machine() -> Self {
+        Self::starting_at(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+
+    pub(crate) fn starting_at(unix: Duration) -> Self {
+        let base = Mutex::new(Base { unix, at: Instant::now() });
+        Self(Arc::new(Inner { base, offset: AtomicI64::new(0) }))
+    }
+
+    /// Seconds since the Unix epoch, as this server sees them.
+    #[must_use]
+    pub fn now_unix(&self) -> i64 {
+        let base = *self.0.base.lock().unwrap_or_else(PoisonError::into_inner);
+        // `saturating`: the paused clock of a new runtime may lie before the instant this one was made at.
+        let elapsed = base.unix + Instant::now().saturating_duration_since(base.at);
+        i64::try_from(elapsed.as_secs())
+            .unwrap_or(i64::MAX)
+            .saturating_add(self.0.offset.load(Ordering::Relaxed))
+    }
+
+    /// Moves this clock forward by whole seconds. It does not move tokio's clock.
+    pub fn advance(&self, by: Duration) {
+        self.step(i64::try_from(by.as_secs()).unwrap_or(i64::MAX));
+    }
+
+    /// Moves this clock by `seconds`, backwards if negative, as a correction by NTP would.
+    pub fn step(&self, seconds: i64) {
+        let add = |offset: i64| Some(offset.saturating_add(seconds));
+        // The closure always returns `Some`, so there is no failure to look at.
+        let _ = self.0.offset.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    }
+
+    /// Sets this clock to `unix` seconds since the epoch; it goes on from there.
+    pub fn set(&self, unix: u64) {
+        let mut base = self.0.base.lock().unwrap_or_else(PoisonError::into_inner);
+        *base = Base { unix: Duration::from_secs(unix), at: Instant::now() };
+        self.0.offset.store(0, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for MockClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MockClock({})", self.now_unix())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_moves_with_paused_time_and_can_be_set() {
+        let clock = MockClock::starting_at(Duration::from_secs(1_000));
+        tokio::time::advance(Duration::from_secs(50)).await;
+        assert_eq!(clock.now_unix(), 1_050);
+        clock.advance(Duration::from_secs(10));
+        clock.step(-20);
+        assert_eq!(clock.now_unix(), 1_040);
+        clock.set(5_000);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(clock.now_unix(), 5_001);
+        clock.step(i64::MIN);
+        clock.step(i64::MIN);
+        assert!(clock.now_unix() < 0, "stepping never overflows");
+    }
+}

@@ -1,0 +1,102 @@
+//! The endpoints of an issuer, and which of them a path names.
+
+/// One kind of endpoint; each issuer has its own of every kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// `/.well-known/oauth-authorization-server` (RFC 8414 §3).
+    OauthMetadata,
+    /// `/.well-known/openid-configuration` (OpenID Connect Discovery §4, RFC 8414 §5).
+    OpenidMetadata,
+    /// The key set (RFC 7517 §5).
+    Jwks,
+    /// The token endpoint (RFC 6749 §3.2).
+    Token,
+    /// The authorization endpoint (RFC 6749 §3.1), its login page included.
+    Authorize,
+    /// Introspection (RFC 7662).
+    Introspect,
+    /// Revocation (RFC 7009).
+    Revoke,
+    /// Userinfo (OpenID Connect Core §5.3).
+    Userinfo,
+    /// An address that only an attacker would name, in `jku` or `x5u`: nobody should ever ask for it.
+    Trap,
+    /// Any other path of this server.
+    Other,
+    /// A host that is not this server's, asked for through its in-process transport.
+    Elsewhere,
+}
+
+impl Endpoint {
+    const PATHS: [(Self, &'static str); 7] = [
+        (Self::Jwks, "jwks"),
+        (Self::Token, "token"),
+        (Self::Authorize, "authorize"),
+        (Self::Introspect, "introspect"),
+        (Self::Revoke, "revoke"),
+        (Self::Userinfo, "userinfo"),
+        (Self::Trap, "trap"),
+    ];
+    const OAUTH: &'static str = "/.well-known/oauth-authorization-server";
+    const OPENID: &'static str = "/.well-known/openid-configuration";
+
+    /// The path of this endpoint for the issuer called `issuer` (empty for the first one).
+    pub(crate) fn path(self, issuer: &str) -> String {
+        let tenant = if issuer.is_empty() { String::new() } else { format!("/{issuer}") };
+        match self {
+            // RFC 8414 §3.1 inserts the well-known part before the issuer's path; OpenID Connect appends it.
+            Self::OauthMetadata => format!("{}{tenant}", Self::OAUTH),
+            Self::OpenidMetadata => format!("{tenant}{}", Self::OPENID),
+            Self::Other | Self::Elsewhere => tenant,
+            named => {
+                let path = Self::PATHS.iter().find(|(endpoint, _)| *endpoint == named);
+                format!("{tenant}/{}", path.map_or("", |(_, path)| path))
+            }
+        }
+    }
+
+    /// What `path` asks for, and the name of the issuer it belongs to.
+    pub(crate) fn of<'a>(path: &str, issuers: impl Iterator<Item = &'a str>) -> (Self, &'a str) {
+        let mut root = "";
+        for issuer in issuers {
+            let tenant = if issuer.is_empty() { String::new() } else { format!("/{issuer}") };
+            if path == format!("{}{tenant}", Self::OAUTH) {
+                return (Self::OauthMetadata, issuer);
+            }
+            if path == format!("{tenant}{}", Self::OPENID) || path == format!("{}{tenant}", Self::OPENID) {
+                return (Self::OpenidMetadata, issuer);
+            }
+            if let Some((endpoint, _)) =
+                Self::PATHS.iter().find(|(endpoint, _)| endpoint.path(issuer) == path)
+            {
+                return (*endpoint, issuer);
+            }
+            if issuer.is_empty() {
+                root = issuer;
+            }
+        }
+        (Self::Other, root)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_issuer_has_its_own_paths() {
+        let issuers = ["", "tenant-a"];
+        let of = |path| Endpoint::of(path, issuers.into_iter());
+        assert_eq!(of("/token"), (Endpoint::Token, ""));
+        assert_eq!(of("/tenant-a/token"), (Endpoint::Token, "tenant-a"));
+        assert_eq!(of("/tenant-b/token"), (Endpoint::Other, ""));
+        assert_eq!(
+            of("/.well-known/oauth-authorization-server/tenant-a"),
+            (Endpoint::OauthMetadata, "tenant-a")
+        );
+        assert_eq!(of("/tenant-a/.well-known/openid-configuration"), (Endpoint::OpenidMetadata, "tenant-a"));
+        assert_eq!(of("/.well-known/openid-configuration/tenant-a"), (Endpoint::OpenidMetadata, "tenant-a"));
+        assert_eq!(Endpoint::Jwks.path("tenant-a"), "/tenant-a/jwks");
+    }
+}

@@ -1,0 +1,248 @@
+//! What arrived: every request, with every secret replaced by a fingerprint.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use serde_json::Value;
+
+use crate::encode::{form_pairs, hex, random};
+use crate::endpoint::Endpoint;
+
+/// Parameters whose values are never stored.
+const SECRET_PARAMETERS: &[&str] = &[
+    "access_token",
+    "actor_token",
+    "assertion",
+    "client_assertion",
+    "client_secret",
+    "clientSecret",
+    "code",
+    "code_verifier",
+    "device_code",
+    "id_token_hint",
+    "password",
+    "refresh_token",
+    "registration_access_token",
+    "subject_token",
+    "token",
+];
+
+/// Headers whose values are never stored.
+const SECRET_HEADERS: &[&str] = &["authorization", "cookie", "proxy-authorization"];
+
+/// Every request a server got, in order. Clones are handles to the same journal.
+///
+/// ```
+/// use oauth_mock::{Endpoint, MockServer};
+///
+/// let server = MockServer::builder().in_process();
+/// assert_eq!(server.journal().count(Endpoint::Token), 0);
+/// ```
+#[derive(Clone)]
+pub struct Journal(Arc<Inner>);
+
+struct Inner {
+    entries: Mutex<Vec<Recorded>>,
+    next: AtomicU64,
+    salt: [u8; 16],
+}
+
+/// One request, as far as it may be told.
+///
+/// A secret (a password, code, token, assertion, `Authorization` header …) reads `[redacted:…]`; equal secrets have equal
+/// fingerprints within one server, and [`Journal::fingerprint`] makes one to compare with.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Recorded {
+    /// What was asked for.
+    pub endpoint: Endpoint,
+    /// The issuer it was asked of.
+    pub issuer: String,
+    /// The HTTP method.
+    pub method: String,
+    /// The path, without the query.
+    pub path: String,
+    /// The query's parameters, in order.
+    pub query: Vec<(String, String)>,
+    /// The headers, in order, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The parameters of a form, or the members of a JSON object as text.
+    pub params: Vec<(String, String)>,
+    /// When it arrived, by the server's clock, in Unix seconds.
+    pub at_unix: i64,
+    /// The fault it met, if any.
+    pub fault: Option<String>,
+    /// The answer's status; `None` while it runs, and when no answer was sent.
+    pub status: Option<StatusCode>,
+    sequence: u64,
+}
+
+impl Recorded {
+    /// The first value of a parameter of the form or JSON body.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        first(&self.params, name)
+    }
+
+    /// The first value of a header, named in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        first(&self.headers, name)
+    }
+}
+
+impl Journal {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Inner { entries: Mutex::new(Vec::new()), next: AtomicU64::new(0), salt: random() }))
+    }
+
+    /// All requests so far, oldest first.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Recorded> {
+        self.entries().clone()
+    }
+
+    /// The requests to one endpoint so far, oldest first.
+    #[must_use]
+    pub fn of(&self, endpoint: Endpoint) -> Vec<Recorded> {
+        self.entries().iter().filter(|entry| entry.endpoint == endpoint).cloned().collect()
+    }
+
+    /// How many requests an endpoint got.
+    #[must_use]
+    pub fn count(&self, endpoint: Endpoint) -> usize {
+        self.entries().iter().filter(|entry| entry.endpoint == endpoint).count()
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        self.entries().clear();
+    }
+
+    /// How a secret of this value is written in this journal.
+    #[must_use]
+    pub fn fingerprint(&self, secret: &str) -> String {
+        let hash = digest(&SHA256, &[&self.0.salt, secret.as_bytes()].concat());
+        format!("[redacted:{}]", hex(&hash.as_ref()[..6]))
+    }
+
+    /// Writes a request down; the number returned names it in [`answered`](Self::answered).
+    pub(crate) fn record(&self, request: &Request<Bytes>, endpoint: Endpoint, issuer: &str, now: i64) -> u64 {
+        let sequence = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let headers = request.headers().iter().map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            let secret = SECRET_HEADERS.contains(&name.as_str());
+            (name.as_str().to_owned(), if secret { self.fingerprint(&value) } else { value })
+        });
+        let recorded = Recorded {
+            endpoint,
+            issuer: issuer.to_owned(),
+            method: request.method().to_string(),
+            path: request.uri().path().to_owned(),
+            query: self
+                .redact(form_pairs(request.uri().query().unwrap_or_default().as_bytes()).unwrap_or_default()),
+            headers: headers.collect(),
+            params: self.redact(parameters(request)),
+            at_unix: now,
+            fault: None,
+            status: None,
+            sequence,
+        };
+        self.entries().push(recorded);
+        sequence
+    }
+
+    pub(crate) fn faulted(&self, entry: u64, fault: &str) {
+        self.amend(entry, |recorded| recorded.fault = Some(fault.to_owned()));
+    }
+
+    pub(crate) fn answered(&self, entry: u64, status: StatusCode) {
+        self.amend(entry, |recorded| recorded.status = Some(status));
+    }
+
+    fn amend(&self, entry: u64, change: impl FnOnce(&mut Recorded)) {
+        // From the end: what is amended is nearly always among the newest. It may be gone after `clear`.
+        if let Some(recorded) = self.entries().iter_mut().rev().find(|recorded| recorded.sequence == entry) {
+            change(recorded);
+        }
+    }
+
+    fn redact(&self, pairs: Vec<(String, String)>) -> Vec<(String, String)> {
+        let redacted = |(name, value): (String, String)| {
+            let secret = SECRET_PARAMETERS.contains(&name.as_str());
+            let value = if secret { self.fingerprint(&value) } else { value };
+            (name, value)
+        };
+        pairs.into_iter().map(redacted).collect()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Vec<Recorded>> {
+        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.entries().iter()).finish()
+    }
+}
+
+fn parameters(request: &Request<Bytes>) -> Vec<(String, String)> {
+    let body = request.body();
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(members)) => {
+            let text = |value: Value| match value {
+                Value::String(text) => text,
+                // A nested value could hold a secret under any name.
+                Value::Array(_) | Value::Object(_) => "[nested]".to_owned(),
+                plain => plain.to_string(),
+            };
+            members.into_iter().map(|(name, value)| (name, text(value))).collect()
+        }
+        _ => form_pairs(body).unwrap_or_default(),
+    }
+}
+
+fn first<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_stored_as_fingerprints_that_can_be_compared() {
+        let journal = Journal::new();
+        let body = "grant_type=password&username=alice&password=wonderland&client_secret=s3cr3t";
+        let request = Request::post("/token?code=c0de")
+            .header("authorization", "Basic c3ZjOnMzY3IzdA==")
+            .body(Bytes::from(body))
+            .unwrap();
+        journal.record(&request, Endpoint::Token, "https://as", 7);
+
+        let entry = &journal.of(Endpoint::Token)[0];
+        assert_eq!(entry.param("username"), Some("alice"));
+        assert_eq!(entry.param("password"), Some(journal.fingerprint("wonderland").as_str()));
+        assert_ne!(journal.fingerprint("wonderland"), journal.fingerprint("s3cr3t"));
+        assert_ne!(journal.fingerprint("x"), Journal::new().fingerprint("x"), "the salt is the server's own");
+        let shown = format!("{journal:?} {entry:?}");
+        for secret in ["wonderland", "s3cr3t", "c0de", "c3ZjOnMzY3IzdA=="] {
+            assert!(!shown.contains(secret), "{secret} in {shown}");
+        }
+    }
+
+    #[test]
+    fn json_members_are_parameters_too() {
+        let journal = Journal::new();
+        let body = Bytes::from(r#"{"clientId":"a","clientSecret":"s3cr3t","n":1}"#);
+        journal.record(&Request::post("/x").body(body).unwrap(), Endpoint::Other, "", 0);
+        let entry = &journal.requests()[0];
+        assert_eq!((entry.param("clientId"), entry.param("n")), (Some("a"), Some("1")));
+        assert!(entry.param("clientSecret").unwrap().starts_with("[redacted:"));
+    }
+}

@@ -1,0 +1,49 @@
+//! RSA keys made beforehand: making one takes up to a second, and a test suite starts hundreds of servers.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use aws_lc_rs::rsa::KeyPair;
+
+macro_rules! der {
+    ($($name:literal)*) => { [$(include_bytes!(concat!("../../keys/", $name, ".der"))),*] };
+}
+
+static POOL: [&[u8]; 12] = der!(
+    "rsa-2048-01" "rsa-2048-02" "rsa-2048-03" "rsa-2048-04" "rsa-2048-05" "rsa-2048-06"
+    "rsa-2048-07" "rsa-2048-08" "rsa-2048-09" "rsa-2048-10" "rsa-2048-11" "rsa-2048-12"
+);
+
+/// A key whose modulus has 3072 bits.
+pub(crate) const RSA_3072: &[u8] = include_bytes!("../../keys/rsa-3072.der");
+
+/// A key that is too short for RFC 7518 §3.3 (2048 bits at least).
+pub(crate) const RSA_1024: &[u8] = include_bytes!("../../keys/rsa-1024.der");
+
+/// The next 2048-bit key of the pool, parsed once per process, with its PKCS#1 form.
+#[expect(clippy::expect_used, reason = "the keys are part of this crate, and a test parses every one")]
+pub(crate) fn next_rsa() -> (Arc<KeyPair>, &'static [u8]) {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    static PARSED: [OnceLock<Arc<KeyPair>>; POOL.len()] = [const { OnceLock::new() }; POOL.len()];
+
+    let slot = NEXT.fetch_add(1, Ordering::Relaxed) % POOL.len();
+    let der = POOL[slot];
+    let pair =
+        PARSED[slot].get_or_init(|| Arc::new(KeyPair::from_der(der).expect("a key of the pool is valid")));
+    (Arc::clone(pair), der)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_of_the_pool_parses_and_differs() {
+        let mut keys = POOL;
+        keys.sort_unstable();
+        assert!(keys.windows(2).all(|pair| pair[0] != pair[1]));
+        for der in POOL.into_iter().chain([RSA_3072]) {
+            assert!(KeyPair::from_der(der).is_ok());
+        }
+    }
+}

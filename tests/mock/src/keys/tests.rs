@@ -1,0 +1,94 @@
+use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use super::*;
+
+#[test]
+fn every_algorithm_signs_what_its_public_jwk_verifies() {
+    use Alg::*;
+    for alg in [Rs256, Rs384, Rs512, Ps256, Ps384, Ps512, Es256, Es384, Es512, Es256k, EdDsa, Ed25519] {
+        let key = TestKey::generate(alg);
+        let signature = key.sign(b"message").unwrap();
+        assert!(verifies(&key.public_jwk(), alg, b"message", &signature), "{alg}");
+        assert!(!verifies(&key.public_jwk(), alg, b"massage", &signature), "{alg}");
+    }
+    let long = TestKey::rsa_3072(Ps512);
+    assert!(verifies(&long.public_jwk(), Ps512, b"m", &long.sign(b"m").unwrap()));
+}
+
+#[test]
+fn the_short_rsa_key_signs_correctly_so_that_only_its_length_is_wrong() {
+    let key = TestKey::rsa_1024();
+    let signature = key.sign(b"message").unwrap();
+    let [n, e, _] = key.rsa_numbers().unwrap();
+    assert_eq!(n.len(), 128);
+    let legacy = &signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY;
+    aws_lc_rs::rsa::PublicKeyComponents { n, e }.verify(legacy, b"message", &signature).unwrap();
+}
+
+#[test]
+fn two_keys_never_share_a_kid() {
+    let (a, b) = (TestKey::generate(Alg::Rs256), TestKey::generate(Alg::Rs256));
+    assert_ne!(a.kid(), b.kid());
+    assert_ne!(a.public_jwk()["n"], b.public_jwk()["n"]);
+}
+
+#[test]
+fn a_key_is_not_declared_for_an_algorithm_it_cannot_sign() {
+    let key = TestKey::generate(Alg::Rs256);
+    assert_eq!(key.clone().with_alg(Alg::Ps256).unwrap().public_jwk()["alg"], "PS256");
+    let refused = key.with_alg(Alg::Es256).unwrap_err();
+    assert_eq!(refused.to_string(), "a key made for RS256 cannot sign ES256");
+}
+
+#[test]
+fn rotation_keeps_or_drops_the_old_key() {
+    let keys = Keys::new(&[Alg::Es256]);
+    let first = keys.current_kid();
+    keys.rotate();
+    let second = keys.current_kid();
+    assert_eq!(keys.kids(), [first.clone(), second]);
+    keys.rotate_abruptly();
+    assert_eq!(keys.kids(), [first.clone(), keys.current_kid()]);
+    keys.withdraw(&first);
+    assert_eq!(keys.kids(), [keys.current_kid()]);
+    keys.add_raw(serde_json::json!({"kty": "RSA"}));
+    assert!(keys.jwks_json().contains(r#"{"kty":"RSA"}"#));
+    keys.clear();
+    assert_eq!(keys.jwks_json(), r#"{"keys":[]}"#);
+}
+
+#[test]
+fn debug_shows_no_private_key() {
+    let key = TestKey::generate(Alg::Es256);
+    assert_eq!(format!("{key:?}"), format!("TestKey {{ kid: {:?}, alg: Es256, .. }}", key.kid()));
+}
+
+/// Verifies with the numbers of the JWK alone, as a resource server would.
+pub(crate) fn verifies(jwk: &Value, alg: Alg, message: &[u8], signature: &[u8]) -> bool {
+    let number = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
+    let rsa = |parameters: &'static signature::RsaParameters| {
+        let components = aws_lc_rs::rsa::PublicKeyComponents { n: number("n"), e: number("e") };
+        components.verify(parameters, message, signature).is_ok()
+    };
+    let plain = |algorithm: &'static dyn VerificationAlgorithm, key: Vec<u8>| {
+        UnparsedPublicKey::new(algorithm, key).verify(message, signature).is_ok()
+    };
+    let point = || [vec![4], number("x"), number("y")].concat();
+    match alg {
+        Alg::Rs256 => rsa(&signature::RSA_PKCS1_2048_8192_SHA256),
+        Alg::Rs384 => rsa(&signature::RSA_PKCS1_2048_8192_SHA384),
+        Alg::Rs512 => rsa(&signature::RSA_PKCS1_2048_8192_SHA512),
+        Alg::Ps256 => rsa(&signature::RSA_PSS_2048_8192_SHA256),
+        Alg::Ps384 => rsa(&signature::RSA_PSS_2048_8192_SHA384),
+        Alg::Ps512 => rsa(&signature::RSA_PSS_2048_8192_SHA512),
+        Alg::Es256 => plain(&signature::ECDSA_P256_SHA256_FIXED, point()),
+        Alg::Es384 => plain(&signature::ECDSA_P384_SHA384_FIXED, point()),
+        Alg::Es512 => plain(&signature::ECDSA_P521_SHA512_FIXED, point()),
+        Alg::Es256k => plain(&signature::ECDSA_P256K1_SHA256_FIXED, point()),
+        Alg::EdDsa | Alg::Ed25519 => plain(&signature::ED25519, number("x")),
+        Alg::Hs256 | Alg::Hs384 | Alg::Hs512 | Alg::None => false,
+    }
+}

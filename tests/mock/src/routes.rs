@@ -1,0 +1,53 @@
+//! One file per endpoint: each takes the request whole and answers it whole.
+
+mod client_auth;
+mod discovery;
+mod form;
+mod jwks;
+mod token;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+
+use crate::answer::Answer;
+use crate::endpoint::Endpoint;
+use crate::shared::{Issuer, Shared};
+
+/// What one endpoint needs to know.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) issuer: &'a Issuer,
+    pub(crate) request: &'a Request<Bytes>,
+}
+
+/// Answers a request that met no fault.
+pub(crate) fn serve(
+    shared: &Shared,
+    issuer: &Issuer,
+    endpoint: Endpoint,
+    request: &Request<Bytes>,
+) -> Answer {
+    let call = Call { shared, issuer, request };
+    match endpoint {
+        Endpoint::OauthMetadata | Endpoint::OpenidMetadata => call.only(&[Method::GET], discovery::serve),
+        Endpoint::Jwks => call.only(&[Method::GET], jwks::serve),
+        Endpoint::Token => call.only(&[Method::POST], token::serve),
+        _ => Answer::empty(StatusCode::NOT_FOUND),
+    }
+}
+
+impl<'a> Call<'a> {
+    /// Answers 405 to any other method.
+    fn only(self, methods: &[Method], serve: impl FnOnce(Self) -> Answer) -> Answer {
+        if methods.contains(self.request.method()) {
+            return serve(self);
+        }
+        let allow: Vec<_> = methods.iter().map(Method::as_str).collect();
+        Answer::not_allowed(&allow.join(", "))
+    }
+
+    pub(crate) fn url(&self, endpoint: Endpoint) -> String {
+        format!("{}{}", self.shared.origin, endpoint.path(&self.issuer.name))
+    }
+}

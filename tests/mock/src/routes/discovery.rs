@@ -1,0 +1,31 @@
+//! Authorization server metadata (RFC 8414 §2, OpenID Connect Discovery §3): one document under both names.
+
+use http::StatusCode;
+use serde_json::json;
+
+use super::Call;
+use crate::answer::Answer;
+use crate::clients::{AuthMethod, GrantType};
+use crate::endpoint::Endpoint;
+
+pub(crate) fn serve(call: Call<'_>) -> Answer {
+    let mut scopes: Vec<&str> =
+        call.shared.clients.iter().flat_map(|client| &client.scopes).map(String::as_str).collect();
+    scopes.sort_unstable();
+    scopes.dedup();
+    let methods = [AuthMethod::Basic, AuthMethod::Post, AuthMethod::None].map(AuthMethod::as_str);
+    let algorithms: Vec<_> = call.issuer.algorithms.iter().map(|alg| alg.as_str()).collect();
+    let document = json!({
+        "issuer": call.issuer.url,
+        "token_endpoint": call.url(Endpoint::Token),
+        "jwks_uri": call.url(Endpoint::Jwks),
+        "scopes_supported": scopes,
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
+        "token_endpoint_auth_methods_supported": methods,
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": algorithms,
+    });
+    Answer::json(StatusCode::OK, &document)
+}

@@ -1,0 +1,240 @@
+//! The handle that a test holds.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Map;
+use tokio::task::AbortHandle;
+
+use crate::builder::MockServerBuilder;
+use crate::clock::MockClock;
+use crate::endpoint::Endpoint;
+use crate::expect::{Expect, Expectations};
+use crate::faults::{Fault, FaultScript, Faults};
+use crate::journal::Journal;
+use crate::keys::Keys;
+use crate::mint::TokenBuilder;
+use crate::shared::{Issuer, Shared};
+use crate::tokens::{Grant, IssuedTokens};
+use crate::transport::MockTransport;
+
+/// A running authorization server. Dropping it shuts it down and checks what was [expected](Self::expect).
+///
+/// See the [crate docs](crate) for a first test.
+pub struct MockServer {
+    shared: Arc<Shared>,
+    serving: Option<AbortHandle>,
+}
+
+/// One issuer of a server that has [several](MockServerBuilder::issuer).
+#[derive(Clone, Copy, Debug)]
+pub struct IssuerHandle<'a> {
+    shared: &'a Shared,
+    issuer: &'a Issuer,
+}
+
+impl MockServer {
+    /// A server on a free port of 127.0.0.1, with the client `svc`/`s3cr3t` and the audience `orders-api`.
+    ///
+    /// # Panics
+    /// If no port is free.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// A server that is told more before it starts.
+    pub fn builder() -> MockServerBuilder {
+        MockServerBuilder::new()
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>, serving: Option<AbortHandle>) -> Self {
+        Self { shared, serving }
+    }
+
+    /// Scheme, host and port, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.shared.origin
+    }
+
+    /// The issuer identifier, as in `iss` and in the metadata.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        self.first().issuer()
+    }
+
+    /// The absolute URL of an endpoint.
+    #[must_use]
+    pub fn endpoint(&self, endpoint: Endpoint) -> String {
+        self.first().endpoint(endpoint)
+    }
+
+    /// Another issuer of this server, by the name the builder got.
+    ///
+    /// # Panics
+    /// If there is none of this name.
+    #[must_use]
+    #[expect(
+        clippy::panic,
+        reason = "asking for an issuer that was never built is an error in the test itself"
+    )]
+    pub fn issuer_named(&self, name: &str) -> IssuerHandle<'_> {
+        match self.shared.issuers.iter().find(|issuer| issuer.name == name) {
+            Some(issuer) => IssuerHandle { shared: &self.shared, issuer },
+            None => panic!("this server has no issuer named {name:?}: add it with `.issuer({name:?})`"),
+        }
+    }
+
+    /// The way to this server without a socket. It works for a server on a socket as well.
+    #[must_use]
+    pub fn transport(&self) -> MockTransport {
+        MockTransport(Arc::clone(&self.shared))
+    }
+
+    /// Mints a token that the server's own records do not know; good unless told otherwise.
+    pub fn mint(&self) -> TokenBuilder {
+        self.first().mint()
+    }
+
+    /// Issues tokens without a request, as if the client had been granted them: they can be introspected, refreshed
+    /// and revoked. `scope` is space-separated. `None` if there is no such client.
+    #[must_use]
+    pub fn issue(&self, client: &str, subject: &str, scope: &str) -> Option<IssuedTokens> {
+        self.first().issue(client, subject, scope)
+    }
+
+    /// Revokes an access token, or a refresh token with all tokens of its grant.
+    pub fn revoke_token(&self, token: &str) {
+        self.shared.issuers.iter().for_each(|issuer| issuer.records.revoke(token));
+    }
+
+    /// The signing keys.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.shared.issuers[0].keys
+    }
+
+    /// The server's own clock.
+    #[must_use]
+    pub fn clock(&self) -> &MockClock {
+        &self.shared.clock
+    }
+
+    /// Every request so far.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.shared.journal
+    }
+
+    /// Makes an endpoint fail; see [`Fault`].
+    pub fn fault(&self, endpoint: Endpoint, fault: Fault) -> FaultScript<'_> {
+        FaultScript::new(self, endpoint, fault)
+    }
+
+    /// Ends all faults; a request that met one already goes on failing.
+    pub fn clear_faults(&self) {
+        self.shared.faults.clear();
+    }
+
+    /// Goes away: open connections are reset, new ones too, and the port is kept.
+    pub fn pause(&self) {
+        self.shared.paused.send_replace(true);
+    }
+
+    /// Comes back, with everything it knew.
+    pub fn resume(&self) {
+        self.shared.paused.send_replace(false);
+    }
+
+    /// Expects so many requests to an endpoint by the time the server is dropped.
+    pub fn expect(&self, endpoint: Endpoint) -> Expect<'_> {
+        Expect::new(self, endpoint)
+    }
+
+    /// Checks now what was expected.
+    ///
+    /// # Panics
+    /// If an expectation is not met, with what arrived instead.
+    #[expect(clippy::panic, reason = "this is how a test fails")]
+    pub fn verify(&self) {
+        if let Some(report) = self.shared.expectations.unmet(&self.shared.journal) {
+            panic!("{} did not get the requests this test expects\n{report}", self.shared.origin);
+        }
+    }
+
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.shared.faults
+    }
+
+    pub(crate) fn expectations(&self) -> &Expectations {
+        &self.shared.expectations
+    }
+
+    fn first(&self) -> IssuerHandle<'_> {
+        IssuerHandle { shared: &self.shared, issuer: &self.shared.issuers[0] }
+    }
+}
+
+impl<'a> IssuerHandle<'a> {
+    /// The issuer identifier, as in `iss` and in the metadata.
+    #[must_use]
+    pub fn issuer(self) -> &'a str {
+        &self.issuer.url
+    }
+
+    /// The absolute URL of an endpoint of this issuer.
+    #[must_use]
+    pub fn endpoint(self, endpoint: Endpoint) -> String {
+        format!("{}{}", self.shared.origin, endpoint.path(&self.issuer.name))
+    }
+
+    /// The signing keys of this issuer.
+    #[must_use]
+    pub fn keys(self) -> &'a Keys {
+        &self.issuer.keys
+    }
+
+    /// Mints a token of this issuer; see [`MockServer::mint`].
+    pub fn mint(self) -> TokenBuilder {
+        self.shared.mint(self.issuer)
+    }
+
+    /// Issues tokens of this issuer; see [`MockServer::issue`].
+    #[must_use]
+    pub fn issue(self, client: &str, subject: &str, scope: &str) -> Option<IssuedTokens> {
+        let client = self.shared.client(client)?;
+        let grant = Grant {
+            client: client.id.clone(),
+            subject: subject.to_owned(),
+            user: self.shared.users.iter().find(|user| user.subject == subject).map(|user| user.name.clone()),
+            scope: scope.split(' ').filter(|one| !one.is_empty()).map(str::to_owned).collect(),
+            audience: self.shared.audiences.first().cloned().into_iter().collect(),
+            claims: Map::new(),
+        };
+        Some(self.issuer.records.issue(self.shared, self.issuer, client, grant, true))
+    }
+}
+
+impl Drop for MockServer {
+    fn drop(&mut self) {
+        if let Some(serving) = &self.serving {
+            serving.abort();
+        }
+        // A second panic would abort the process and hide why the test failed.
+        if !std::thread::panicking() {
+            self.verify();
+        }
+    }
+}
+
+impl fmt::Debug for MockServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MockServer").field("url", &self.shared.origin).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer").field("url", &self.url).field("keys", &self.keys).finish_non_exhaustive()
+    }
+}

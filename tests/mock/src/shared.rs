@@ -1,0 +1,124 @@
+//! What all parts of one server share, and the path of a request through them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tokio::sync::watch;
+
+use crate::body::MockBody;
+use crate::clients::MockClient;
+use crate::clock::MockClock;
+use crate::endpoint::Endpoint;
+use crate::expect::Expectations;
+use crate::faults::{self, Faults};
+use crate::journal::Journal;
+use crate::keys::{Alg, Keys};
+use crate::routes;
+use crate::tokens::Records;
+use crate::transport::TransportError;
+use crate::users::User;
+
+pub(crate) struct Shared {
+    /// Scheme, host and port: `http://127.0.0.1:40123`.
+    pub(crate) origin: String,
+    /// The first one is at the root; there is always one.
+    pub(crate) issuers: Vec<Issuer>,
+    pub(crate) clients: Vec<MockClient>,
+    pub(crate) users: Vec<User>,
+    /// The first one is the default; there is always one.
+    pub(crate) audiences: Vec<String>,
+    pub(crate) clock: MockClock,
+    pub(crate) journal: Journal,
+    pub(crate) faults: Faults,
+    pub(crate) expectations: Expectations,
+    pub(crate) paused: watch::Sender<bool>,
+}
+
+/// One issuer: its own keys, its own tokens.
+pub(crate) struct Issuer {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    pub(crate) algorithms: Vec<Alg>,
+    pub(crate) keys: Keys,
+    pub(crate) records: Records,
+}
+
+impl Shared {
+    /// Takes one request to its answer, or to the way it fails.
+    pub(crate) async fn answer(
+        self: &Arc<Self>,
+        request: Request<Bytes>,
+    ) -> Result<Response<MockBody>, TransportError> {
+        let mut paused = self.paused.subscribe();
+        if *paused.borrow_and_update() {
+            return Err(TransportError::Refused);
+        }
+        tokio::select! {
+            biased;
+            // Also ends when the sender is gone; it cannot be, `self` holds it.
+            _ = paused.wait_for(|paused| *paused) => Err(TransportError::Reset),
+            answer = self.route(request) => answer,
+        }
+    }
+
+    async fn route(&self, request: Request<Bytes>) -> Result<Response<MockBody>, TransportError> {
+        let names = self.issuers.iter().map(|issuer| issuer.name.as_str());
+        let (endpoint, name) = Endpoint::of(request.uri().path(), names);
+        let issuer = self.issuer(name);
+        let now = self.clock.now_unix();
+        let entry = self.journal.record(&request, endpoint, &issuer.url, now);
+        let fault = self.faults.meet(endpoint);
+        let work = || routes::serve(self, issuer, endpoint, &request);
+        let response = match fault {
+            None => faults::whole(work()),
+            Some(fault) => {
+                self.journal.faulted(entry, &fault.name());
+                fault.play(now, work).await?
+            }
+        };
+        self.journal.answered(entry, response.status());
+        Ok(response)
+    }
+
+    /// The issuer of this name, or the first one.
+    pub(crate) fn issuer(&self, name: &str) -> &Issuer {
+        self.issuers.iter().find(|issuer| issuer.name == name).unwrap_or(&self.issuers[0])
+    }
+
+    pub(crate) fn client(&self, id: &str) -> Option<&MockClient> {
+        self.clients.iter().find(|client| client.id == id)
+    }
+
+    /// Whether an in-process request names another host than this server.
+    pub(crate) fn is_elsewhere(&self, request: &Request<Bytes>) -> bool {
+        let uri = request.uri();
+        match (uri.scheme_str(), uri.authority()) {
+            (Some(scheme), Some(authority)) => format!("{scheme}://{authority}") != self.origin,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn refuse_elsewhere(&self, request: &Request<Bytes>) -> TransportError {
+        self.journal.record(request, Endpoint::Elsewhere, "", self.clock.now_unix());
+        TransportError::Refused
+    }
+
+    pub(crate) fn mint(&self, issuer: &Issuer) -> crate::TokenBuilder {
+        let audience = self.audiences.first().map_or("", String::as_str);
+        crate::TokenBuilder::new(&issuer.keys, &issuer.url, audience, self.clock.now_unix())
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+/// Whole seconds of a lifetime, as claims and answers carry them.
+pub(crate) fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}

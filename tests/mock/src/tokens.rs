@@ -1,0 +1,247 @@
+//! The tokens a server has issued: what introspection, revocation and refreshing need to know.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Map, Value};
+
+use crate::answer::OAuthError;
+use crate::clients::{MockClient, TokenFormat};
+use crate::encode::random_text;
+use crate::shared::{Issuer, Shared, seconds};
+
+/// What was granted to whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant {
+    pub(crate) client: String,
+    pub(crate) subject: String,
+    /// The user's name, when a person is behind it.
+    pub(crate) user: Option<String>,
+    pub(crate) scope: Vec<String>,
+    pub(crate) audience: Vec<String>,
+    /// More claims of the access token.
+    pub(crate) claims: Map<String, Value>,
+}
+
+/// Tokens fresh from the server, as [`MockServer::issue`](crate::MockServer::issue) gives them.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct IssuedTokens {
+    /// The access token.
+    pub access_token: String,
+    /// The refresh token, if the client may have one.
+    pub refresh_token: Option<String>,
+    /// The access token's lifetime in seconds.
+    pub expires_in: i64,
+}
+
+impl std::fmt::Debug for IssuedTokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IssuedTokens").field("expires_in", &self.expires_in).finish_non_exhaustive()
+    }
+}
+
+/// The records of one issuer.
+#[derive(Default)]
+pub(crate) struct Records(Mutex<Store>);
+
+#[derive(Default)]
+struct Store {
+    access: HashMap<String, Access>,
+    refresh: HashMap<String, Refresh>,
+    revoked_families: HashSet<u64>,
+    next_family: u64,
+}
+
+/// An access token as the server remembers it.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    pub(crate) grant: Arc<Grant>,
+    pub(crate) jti: String,
+    pub(crate) issued_at: i64,
+    pub(crate) expires_at: i64,
+    family: u64,
+    revoked: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Refresh {
+    grant: Arc<Grant>,
+    family: u64,
+    expires_at: i64,
+    used: bool,
+}
+
+impl Records {
+    /// Issues an access token, and a refresh token of a new family if asked.
+    pub(crate) fn issue(
+        &self,
+        shared: &Shared,
+        issuer: &Issuer,
+        client: &MockClient,
+        grant: Grant,
+        with_refresh: bool,
+    ) -> IssuedTokens {
+        let grant = Arc::new(grant);
+        let mut store = self.store();
+        let family = store.next_family;
+        store.next_family += 1;
+        let access_token = store.access_token(shared, issuer, client, &grant, family);
+        let refresh_token = with_refresh.then(|| store.refresh_token(shared, client, &grant, family));
+        IssuedTokens { access_token, refresh_token, expires_in: seconds(client.token_lifetime) }
+    }
+
+    /// Redeems a refresh token (RFC 6749 §6); a used one revokes its whole family (RFC 9700 §4.14.2).
+    pub(crate) fn refresh(
+        &self,
+        shared: &Shared,
+        issuer: &Issuer,
+        client: &MockClient,
+        token: &str,
+        scope: Option<Vec<String>>,
+    ) -> Result<(IssuedTokens, Vec<String>), OAuthError> {
+        let now = shared.clock.now_unix();
+        // One lock from the check to the rotation: of two requests with one token exactly one can win.
+        let mut store = self.store();
+        let known = store.refresh.get(token).filter(|known| known.grant.client == client.id).cloned();
+        let known = known.ok_or_else(|| OAuthError::invalid_grant("the refresh token is unknown"))?;
+        if store.revoked_families.contains(&known.family) {
+            return Err(OAuthError::invalid_grant("the refresh token was revoked"));
+        }
+        if known.used {
+            store.revoked_families.insert(known.family);
+            return Err(OAuthError::invalid_grant(
+                "the refresh token was used before; all tokens of its grant are revoked",
+            ));
+        }
+        if now >= known.expires_at {
+            return Err(OAuthError::invalid_grant("the refresh token has expired"));
+        }
+        let narrowed = match scope {
+            None => known.grant.scope.clone(),
+            Some(asked) if asked.iter().all(|one| known.grant.scope.contains(one)) => asked,
+            Some(_) => {
+                return Err(OAuthError::bad_request("invalid_scope", "scope: wider than what was granted"));
+            }
+        };
+        let grant = Arc::new(Grant { scope: narrowed.clone(), ..(*known.grant).clone() });
+        let access_token = store.access_token(shared, issuer, client, &grant, known.family);
+        let refresh_token = client.rotate_refresh_tokens.then(|| {
+            if let Some(old) = store.refresh.get_mut(token) {
+                old.used = true;
+            }
+            // RFC 6749 §6: the new refresh token has the scope of the one it replaces, not the narrower one.
+            store.refresh_token(shared, client, &known.grant, known.family)
+        });
+        let tokens = IssuedTokens { access_token, refresh_token, expires_in: seconds(client.token_lifetime) };
+        Ok((tokens, narrowed))
+    }
+
+    /// The access token's record, if the token is active.
+    pub(crate) fn active_access(&self, token: &str, now: i64) -> Option<Access> {
+        let store = self.store();
+        let access = store.access.get(token)?;
+        let alive =
+            !access.revoked && now < access.expires_at && !store.revoked_families.contains(&access.family);
+        alive.then(|| access.clone())
+    }
+
+    /// The grant and expiry of a refresh token, if it can still be used.
+    pub(crate) fn active_refresh(&self, token: &str, now: i64) -> Option<(Arc<Grant>, i64)> {
+        let store = self.store();
+        let refresh = store.refresh.get(token)?;
+        let dead = refresh.used || store.revoked_families.contains(&refresh.family);
+        (!dead && now < refresh.expires_at).then(|| (Arc::clone(&refresh.grant), refresh.expires_at))
+    }
+
+    /// Whose token it is, whether it is active or not.
+    pub(crate) fn owner(&self, token: &str) -> Option<String> {
+        let store = self.store();
+        let access = store.access.get(token).map(|access| &access.grant);
+        access
+            .or_else(|| store.refresh.get(token).map(|refresh| &refresh.grant))
+            .map(|grant| grant.client.clone())
+    }
+
+    /// Revokes one token (RFC 7009 §2.1): an access token alone, a refresh token with its whole family.
+    pub(crate) fn revoke(&self, token: &str) {
+        let mut store = self.store();
+        if let Some(access) = store.access.get_mut(token) {
+            access.revoked = true;
+        }
+        if let Some(family) = store.refresh.get(token).map(|refresh| refresh.family) {
+            store.revoked_families.insert(family);
+        }
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store {
+    fn access_token(
+        &mut self,
+        shared: &Shared,
+        issuer: &Issuer,
+        client: &MockClient,
+        grant: &Arc<Grant>,
+        family: u64,
+    ) -> String {
+        let issued_at = shared.clock.now_unix();
+        let expires_at = issued_at.saturating_add(seconds(client.token_lifetime));
+        let jti = random_text::<16>();
+        let token = match client.format {
+            TokenFormat::Opaque => random_text::<24>(),
+            TokenFormat::Jwt(alg) => jwt(shared, issuer, alg, grant, &jti, (issued_at, expires_at)),
+        };
+        let grant = Arc::clone(grant);
+        let access = Access { grant, jti, issued_at, expires_at, family, revoked: false };
+        self.access.insert(token.clone(), access);
+        token
+    }
+
+    fn refresh_token(
+        &mut self,
+        shared: &Shared,
+        client: &MockClient,
+        grant: &Arc<Grant>,
+        family: u64,
+    ) -> String {
+        let expires_at = shared.clock.now_unix().saturating_add(seconds(client.refresh_lifetime));
+        let token = random_text::<24>();
+        let refresh = Refresh { grant: Arc::clone(grant), family, expires_at, used: false };
+        self.refresh.insert(token.clone(), refresh);
+        token
+    }
+}
+
+fn jwt(
+    shared: &Shared,
+    issuer: &Issuer,
+    alg: Option<crate::Alg>,
+    grant: &Grant,
+    jti: &str,
+    (issued_at, expires_at): (i64, i64),
+) -> String {
+    let mut token = shared.mint(issuer);
+    if let Some(alg) = alg {
+        token = token.alg(alg);
+    }
+    for (name, value) in &grant.claims {
+        token = token.claim(name.clone(), value.clone());
+    }
+    let audience = match grant.audience.as_slice() {
+        [one] => Value::from(one.as_str()),
+        several => Value::from(several.to_vec()),
+    };
+    token
+        .subject(&grant.subject)
+        .client_id(&grant.client)
+        .claim("aud", audience)
+        .claim("scope", grant.scope.join(" "))
+        .claim("jti", jti)
+        .issued_at(issued_at)
+        .expires_at(expires_at)
+        .build()
+}

@@ -1,0 +1,102 @@
+//! The server without a socket: a tower service that runs each request in the caller's task.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt as _, Limited};
+use tower_service::Service;
+
+use crate::body::MockBody;
+use crate::shared::Shared;
+
+/// Bytes of a request body that are read; a longer one is a broken request.
+pub(crate) const MAX_REQUEST: usize = 1 << 20;
+
+/// A client's way to a [`MockServer`](crate::MockServer) with no socket between: same answers, same faults.
+///
+/// All waiting is done with tokio's timers, so a test with paused time never really waits.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::Request;
+/// use http_body_util::Full;
+/// use oauth_mock::{Endpoint, MockServer};
+/// use tower::ServiceExt as _;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = MockServer::builder().in_process();
+/// let request = Request::get(server.endpoint(Endpoint::Jwks)).body(Full::<Bytes>::default())?;
+/// assert_eq!(server.transport().oneshot(request).await?.status(), 200);
+/// server.pause();
+/// let request = Request::get(server.endpoint(Endpoint::Jwks)).body(Full::<Bytes>::default())?;
+/// assert!(server.transport().oneshot(request).await.is_err());
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct MockTransport(pub(crate) Arc<Shared>);
+
+/// Why no answer came, or not all of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// Nobody listens: the server is paused, or the address is of another host.
+    #[error("connection refused")]
+    Refused,
+    /// The connection was reset, before the answer or in the middle of it.
+    #[error("connection reset by peer")]
+    Reset,
+    /// The answer ended before its announced length.
+    #[error("connection closed before the message was complete")]
+    Incomplete,
+    /// The request's own body failed or was longer than one MiB.
+    #[error("the request's body could not be read")]
+    RequestBody,
+}
+
+impl<B> Service<Request<B>> for MockTransport
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<MockBody>;
+    type Error = TransportError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<MockBody>, TransportError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move {
+            let request = gather(request).await?;
+            if shared.is_elsewhere(&request) {
+                return Err(shared.refuse_elsewhere(&request));
+            }
+            shared.answer(request).await
+        })
+    }
+}
+
+impl fmt::Debug for MockTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MockTransport").field(&self.0.origin).finish()
+    }
+}
+
+/// Reads a request's body whole.
+pub(crate) async fn gather<B>(request: Request<B>) -> Result<Request<Bytes>, TransportError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (parts, body) = request.into_parts();
+    let body = Limited::new(body, MAX_REQUEST).collect().await.map_err(|_| TransportError::RequestBody)?;
+    Ok(Request::from_parts(parts, body.to_bytes()))
+}

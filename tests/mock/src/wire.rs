@@ -1,0 +1,104 @@
+//! The server on a socket: HTTP/1.1, and connections that can be cut without a goodbye.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::shared::Shared;
+use crate::transport::{TransportError, gather};
+
+/// Accepts until the task is aborted; that ends every connection too.
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, Arc::clone(&shared)));
+                }
+                // Out of file descriptors, most likely: others must get a chance to close theirs.
+                Err(_) => tokio::task::yield_now().await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+    let reset = Arc::new(AtomicBool::new(false));
+    let io = TokioIo::new(Cuttable { stream, reset: Arc::clone(&reset) });
+    let mut paused = shared.paused.subscribe();
+
+    let service = service_fn(|request: Request<Incoming>| {
+        let (shared, reset) = (Arc::clone(&shared), Arc::clone(&reset));
+        async move {
+            let answer = async { shared.answer(gather(request).await?).await }.await;
+            if let Err(TransportError::Reset | TransportError::Refused) = answer {
+                reset.store(true, Ordering::Release);
+            }
+            answer.map(|response| response.map(|body| body.reports_reset_to(reset)))
+        }
+    });
+    let serving = http1::Builder::new().header_read_timeout(None).serve_connection(io, service);
+    tokio::select! {
+        biased;
+        // While the server is paused its port stays its own, but whoever connects is cut off at once.
+        _ = paused.wait_for(|paused| *paused) => reset.store(true, Ordering::Release),
+        // A client that breaks the protocol, or a fault that broke it, ends this connection and nothing else.
+        _ = serving => {}
+    }
+}
+
+/// A connection that ends with RST instead of FIN when `reset` is set.
+struct Cuttable {
+    stream: TcpStream,
+    reset: Arc<AtomicBool>,
+}
+
+impl Drop for Cuttable {
+    fn drop(&mut self) {
+        if self.reset.load(Ordering::Acquire) {
+            // Without it the connection still closes, only more politely.
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Cuttable {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Cuttable {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.reset.load(Ordering::Acquire) {
+            // A FIN now would reach the client before the RST.
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,114 @@
+//! Starting, stopping, going away and coming back.
+
+mod support;
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use oauth_mock::{Endpoint, Fault, MockServer, TransportError};
+use support::*;
+
+#[tokio::test]
+async fn discovery_and_keys_are_served_over_a_socket() {
+    let server = MockServer::start().await;
+    for endpoint in [Endpoint::OauthMetadata, Endpoint::OpenidMetadata] {
+        let answer = String::from_utf8(raw_get(&server, endpoint).await.unwrap()).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        assert!(answer.contains(&format!(r#""issuer":"{}""#, server.issuer())), "{answer}");
+    }
+    let keys = String::from_utf8(raw_get(&server, Endpoint::Jwks).await.unwrap()).unwrap();
+    assert!(keys.contains(&server.keys().current_kid()));
+}
+
+#[tokio::test]
+async fn each_issuer_of_one_server_has_its_own_keys_and_metadata() {
+    let server = MockServer::builder().issuer("tenant-a").in_process();
+    let tenant = server.issuer_named("tenant-a");
+    assert_eq!(tenant.issuer(), format!("{}/tenant-a", server.url()));
+    assert_ne!(tenant.keys().current_kid(), server.keys().current_kid());
+    for endpoint in [Endpoint::OauthMetadata, Endpoint::OpenidMetadata] {
+        let request = http::Request::get(tenant.endpoint(endpoint)).body(Default::default()).unwrap();
+        let document = send(&server, request).await.unwrap().json();
+        assert_eq!(document["issuer"], tenant.issuer());
+        assert_eq!(document["jwks_uri"], tenant.endpoint(Endpoint::Jwks));
+    }
+    assert_eq!(jwt_part(&tenant.mint().build(), 1)["iss"], tenant.issuer());
+}
+
+#[tokio::test]
+async fn two_hundred_servers_run_side_by_side() {
+    let one = |_| {
+        tokio::spawn(async {
+            let server = MockServer::start().await;
+            let answer = String::from_utf8(raw_get(&server, Endpoint::Jwks).await.unwrap()).unwrap();
+            assert!(answer.contains(&server.keys().current_kid()));
+            assert_eq!(server.journal().count(Endpoint::Jwks), 1, "nobody else's request came here");
+            server
+        })
+    };
+    let tasks: Vec<_> = (0..200).map(one).collect();
+    let (mut kids, mut urls) = (Vec::new(), Vec::new());
+    let mut servers = Vec::new();
+    for task in tasks {
+        let server = task.await.unwrap();
+        kids.push(server.keys().current_kid());
+        urls.push(server.url().to_owned());
+        servers.push(server);
+    }
+    for list in [&mut kids, &mut urls] {
+        list.sort_unstable();
+        list.dedup();
+        assert_eq!(list.len(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_paused_server_cuts_connections_and_keeps_its_port() {
+    let server = MockServer::start().await;
+    let open = raw_get(&server, Endpoint::Jwks).await;
+    assert!(open.is_ok());
+    server.pause();
+    for _ in 0..3 {
+        assert!(raw_get(&server, Endpoint::Jwks).await.is_err());
+    }
+    server.resume();
+    assert!(raw_get(&server, Endpoint::Jwks).await.unwrap().starts_with(b"HTTP/1.1 200"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_in_flight_is_cut_when_the_server_goes_away() {
+    let server = Arc::new(MockServer::builder().in_process());
+    server.fault(Endpoint::Jwks, Fault::hang()).always();
+    let waiting = tokio::spawn({
+        let server = Arc::clone(&server);
+        async move { get(&server, Endpoint::Jwks).await.map(|reply| reply.status) }
+    });
+    tokio::task::yield_now().await;
+    server.pause();
+    assert_eq!(waiting.await.unwrap(), Err(TransportError::Reset));
+    assert_eq!(get(&server, Endpoint::Jwks).await.unwrap_err(), TransportError::Refused);
+    server.resume();
+    server.clear_faults();
+    assert_eq!(get(&server, Endpoint::Jwks).await.unwrap().status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_dropped_server_frees_its_port() {
+    let server = MockServer::start().await;
+    let address = server.url().strip_prefix("http://").unwrap().to_owned();
+    let taken = MockServer::builder().listen(address.parse().unwrap()).try_start().await;
+    assert!(taken.unwrap_err().to_string().contains(&address));
+    drop(server);
+    // The aborted task lets go of the listener when the runtime next runs it.
+    tokio::task::yield_now().await;
+    let again = MockServer::builder().listen(address.parse().unwrap()).start().await;
+    assert_eq!(again.url(), format!("http://{address}"));
+}
+
+#[tokio::test]
+async fn another_host_is_out_of_reach_and_leaves_a_trace() {
+    let server = MockServer::builder().in_process();
+    let request = http::Request::get("https://evil.example/jwks").body(Default::default()).unwrap();
+    assert_eq!(send(&server, request).await.unwrap_err(), TransportError::Refused);
+    assert_eq!(server.journal().count(Endpoint::Elsewhere), 1);
+}
