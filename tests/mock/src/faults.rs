@@ -1,16 +1,20 @@
-//! Failing on purpose: what goes wrong, at which endpoint, and how often.
+//! Failing on purpose: what goes wrong ([`Fault`]), at which endpoint and how often ([`FaultScript`]).
 
-use std::sync::{Mutex, PoisonError};
+mod script;
+
+use std::io::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
 use http::{Response, StatusCode};
 
+pub use self::script::FaultScript;
+pub(crate) use self::script::Faults;
 use crate::answer::Answer;
-use crate::body::MockBody;
-use crate::endpoint::Endpoint;
-use crate::server::MockServer;
+use crate::body::{MockBody, Step};
 use crate::transport::TransportError;
 
 /// One way to fail.
@@ -43,6 +47,19 @@ enum Action {
     Hang,
     Reset,
     LostAnswer,
+    Spoil(Spoil),
+}
+
+/// What happens to the bytes of a good answer.
+#[derive(Clone, Copy, Debug)]
+enum Spoil {
+    Drip(Duration),
+    HangMidBody,
+    ResetMidBody,
+    Truncate,
+    MalformedJson,
+    Oversize(usize),
+    GzipBomb(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -95,6 +112,41 @@ impl Fault {
         Self::new(Action::LostAnswer)
     }
 
+    /// Works, but sends the answer's body byte by byte with this pause before each.
+    pub fn drip(pause: Duration) -> Self {
+        Self::new(Action::Spoil(Spoil::Drip(pause)))
+    }
+
+    /// Works, sends half of the answer's body, and then nothing more.
+    pub fn hang_mid_body() -> Self {
+        Self::new(Action::Spoil(Spoil::HangMidBody))
+    }
+
+    /// Works, sends half of the answer's body, then resets the connection.
+    pub fn reset_mid_body() -> Self {
+        Self::new(Action::Spoil(Spoil::ResetMidBody))
+    }
+
+    /// Works, announces the whole body in `Content-Length`, sends half of it and closes the connection in good order.
+    pub fn truncated() -> Self {
+        Self::new(Action::Spoil(Spoil::Truncate))
+    }
+
+    /// Works, but the JSON ends in the middle. On the wire the answer is complete.
+    pub fn malformed_json() -> Self {
+        Self::new(Action::Spoil(Spoil::MalformedJson))
+    }
+
+    /// Works, but fills the answer's body up to `bytes` with spaces: still valid JSON for a reader without a limit.
+    pub fn oversized(bytes: usize) -> Self {
+        Self::new(Action::Spoil(Spoil::Oversize(bytes)))
+    }
+
+    /// Works, but sends the body as gzip that grows to `bytes` when unpacked, about a thousand times what is sent.
+    pub fn gzip_bomb(bytes: usize) -> Self {
+        Self::new(Action::Spoil(Spoil::GzipBomb(bytes)))
+    }
+
     /// Also waits so long before the answer, or before the reset.
     pub fn after(mut self, time: Duration) -> Self {
         self.delay = time;
@@ -136,6 +188,7 @@ impl Fault {
             Action::Hang => "hang".to_owned(),
             Action::Reset => "reset".to_owned(),
             Action::LostAnswer => "lost answer".to_owned(),
+            Action::Spoil(spoil) => format!("{spoil:?}"),
         }
     }
 
@@ -145,7 +198,7 @@ impl Fault {
         now: i64,
         work: impl FnOnce() -> Answer,
     ) -> Result<Response<MockBody>, TransportError> {
-        let mut answer = match self.action {
+        let mut answer = match self.action.clone() {
             Action::Hang => std::future::pending().await,
             Action::Respond(answer) => answer,
             Action::Reset => {
@@ -157,7 +210,7 @@ impl Fault {
                 wait(self.delay).await;
                 return Err(TransportError::Reset);
             }
-            Action::Pass => work(),
+            Action::Pass | Action::Spoil(_) => work(),
         };
         for (name, text) in self.headers {
             let value = match text {
@@ -167,14 +220,64 @@ impl Fault {
             answer = answer.with(name, &value);
         }
         wait(self.delay).await;
-        Ok(whole(answer))
+        Ok(match self.action {
+            Action::Spoil(spoil) => spoil.apply(answer),
+            _ => whole(answer),
+        })
     }
+}
+
+impl Spoil {
+    fn apply(self, mut answer: Answer) -> Response<MockBody> {
+        let body = answer.body.clone();
+        let half = body.slice(..body.len() / 2);
+        let steps: Vec<Step> = match self {
+            Self::MalformedJson => {
+                answer.body = half;
+                return whole(answer);
+            }
+            Self::GzipBomb(bytes) => {
+                answer.body = gzip(&body, bytes).into();
+                return whole(answer.with(CONTENT_ENCODING, "gzip"));
+            }
+            Self::Oversize(bytes) => padded(&body, bytes).map(Step::Send).collect(),
+            Self::Drip(pause) => {
+                (0..body.len()).flat_map(|at| [Step::Wait(pause), Step::Send(body.slice(at..=at))]).collect()
+            }
+            Self::HangMidBody => vec![Step::Send(half), Step::Stall],
+            Self::ResetMidBody => vec![Step::Send(half), Step::Flush, Step::Fail(TransportError::Reset)],
+            Self::Truncate => vec![Step::Send(half), Step::Flush, Step::Fail(TransportError::Incomplete)],
+        };
+        let length = if let Self::Oversize(bytes) = self { bytes.max(body.len()) } else { body.len() };
+        respond(answer, length, MockBody::script(steps))
+    }
+}
+
+/// `body`, then spaces up to `length` bytes, in pieces that share one buffer.
+fn padded(body: &Bytes, length: usize) -> impl Iterator<Item = Bytes> {
+    static SPACES: [u8; 1 << 16] = [b' '; 1 << 16];
+    let missing = length.saturating_sub(body.len());
+    let piece = move |at: usize| Bytes::from_static(&SPACES[..SPACES.len().min(missing - at)]);
+    std::iter::once(body.clone()).chain((0..missing).step_by(SPACES.len()).map(piece))
+}
+
+fn gzip(body: &Bytes, length: usize) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    for piece in padded(body, length) {
+        // Writing into memory cannot fail.
+        let _ = packed.write_all(&piece);
+    }
+    packed.finish().unwrap_or_default()
 }
 
 /// The answer as it should be.
 pub(crate) fn whole(answer: Answer) -> Response<MockBody> {
-    let length = answer.body.len();
-    let mut response = Response::new(MockBody::whole(answer.body));
+    let body = answer.body.clone();
+    respond(answer, body.len(), MockBody::whole(body))
+}
+
+fn respond(answer: Answer, length: usize, body: MockBody) -> Response<MockBody> {
+    let mut response = Response::new(body);
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
     response.headers_mut().insert(CONTENT_LENGTH, length.into());
@@ -192,92 +295,4 @@ fn http_date(now: i64, from_now: Duration) -> String {
     // The format has four digits for the year, so nothing later than 9999 can be written.
     let last = Duration::from_secs(253_402_300_799);
     httpdate::fmt_http_date(UNIX_EPOCH + unix.min(last))
-}
-
-/// A fault and its endpoint, waiting to be told how often: nothing happens before one of these methods is called.
-#[derive(Debug)]
-#[must_use = "say how often: `.times(n)`, `.on_call(k)` or `.always()`"]
-pub struct FaultScript<'a> {
-    server: &'a MockServer,
-    endpoint: Endpoint,
-    fault: Fault,
-}
-
-impl<'a> FaultScript<'a> {
-    pub(crate) fn new(server: &'a MockServer, endpoint: Endpoint, fault: Fault) -> Self {
-        Self { server, endpoint, fault }
-    }
-
-    /// Fails the next `n` requests to this endpoint.
-    pub fn times(self, n: usize) {
-        self.add(When::Times(n));
-    }
-
-    /// Fails only the `k`-th request from now on, counted from 1.
-    pub fn on_call(self, k: usize) {
-        self.add(When::OnCall(k));
-    }
-
-    /// Fails every request until [`MockServer::clear_faults`].
-    pub fn always(self) {
-        self.add(When::Always);
-    }
-
-    fn add(self, when: When) {
-        self.server.faults().add(Rule { endpoint: self.endpoint, fault: self.fault, when, seen: 0 });
-    }
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Faults(Mutex<Vec<Rule>>);
-
-#[derive(Debug)]
-struct Rule {
-    endpoint: Endpoint,
-    fault: Fault,
-    when: When,
-    seen: usize,
-}
-
-#[derive(Debug)]
-enum When {
-    Times(usize),
-    OnCall(usize),
-    Always,
-}
-
-impl Faults {
-    /// The fault that meets a request to `endpoint` now. Every call counts as one request.
-    pub(crate) fn meet(&self, endpoint: Endpoint) -> Option<Fault> {
-        let mut chosen = None;
-        for rule in self.rules().iter_mut().filter(|rule| rule.endpoint == endpoint) {
-            rule.seen += 1;
-            let applies = match &mut rule.when {
-                When::Always => true,
-                When::OnCall(k) => rule.seen == *k,
-                // Used up only by the requests it fails: a rule before it in line goes first.
-                When::Times(left) if *left > 0 && chosen.is_none() => {
-                    *left -= 1;
-                    true
-                }
-                When::Times(_) => false,
-            };
-            if applies && chosen.is_none() {
-                chosen = Some(rule.fault.clone());
-            }
-        }
-        chosen
-    }
-
-    pub(crate) fn clear(&self) {
-        self.rules().clear();
-    }
-
-    fn add(&self, rule: Rule) {
-        self.rules().push(rule);
-    }
-
-    fn rules(&self) -> std::sync::MutexGuard<'_, Vec<Rule>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }

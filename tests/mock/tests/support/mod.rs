@@ -17,47 +17,55 @@ use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
 #[derive(Debug)]
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Reply {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    pub fn error(&self) -> String {
+    pub(crate) fn error(&self) -> String {
         self.json()["error"].as_str().unwrap_or_default().to_owned()
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 }
 
 /// Sends any request in process and reads the answer whole.
-pub async fn send(server: &MockServer, request: Request<Full<Bytes>>) -> Result<Reply, TransportError> {
+pub(crate) async fn send(
+    server: &MockServer,
+    request: Request<Full<Bytes>>,
+) -> Result<Reply, TransportError> {
     let (parts, body) = server.transport().oneshot(request).await?.into_parts();
     let body = body.collect().await?.to_bytes();
     Ok(Reply { status: parts.status, headers: parts.headers, body })
 }
 
-pub async fn get(server: &MockServer, endpoint: Endpoint) -> Result<Reply, TransportError> {
+pub(crate) async fn get(server: &MockServer, endpoint: Endpoint) -> Result<Reply, TransportError> {
     send(server, Request::get(server.endpoint(endpoint)).body(Full::default()).unwrap()).await
 }
 
 /// Posts a form to an endpoint as the client of the `Authorization` header, if one is given.
-pub async fn post(server: &MockServer, endpoint: Endpoint, authorization: Option<&str>, form: &str) -> Reply {
+pub(crate) async fn post(
+    server: &MockServer,
+    endpoint: Endpoint,
+    authorization: Option<&str>,
+    form: &str,
+) -> Reply {
     send(server, form_request(&server.endpoint(endpoint), authorization, form)).await.unwrap()
 }
 
-pub fn form_request(url: &str, authorization: Option<&str>, form: &str) -> Request<Full<Bytes>> {
+pub(crate) fn form_request(url: &str, authorization: Option<&str>, form: &str) -> Request<Full<Bytes>> {
     let mut request = Request::post(url).header("content-type", "application/x-www-form-urlencoded");
     if let Some(value) = authorization {
         request = request.header("authorization", value);
@@ -65,33 +73,33 @@ pub fn form_request(url: &str, authorization: Option<&str>, form: &str) -> Reque
     request.body(Full::new(Bytes::from(form.to_owned()))).unwrap()
 }
 
-pub fn basic(id: &str, secret: &str) -> String {
+pub(crate) fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
 }
 
-pub fn svc() -> String {
+pub(crate) fn svc() -> String {
     basic("svc", "s3cr3t")
 }
 
 /// Asks for a token as `svc` with client_credentials.
-pub async fn token(server: &MockServer) -> Reply {
+pub(crate) async fn token(server: &MockServer) -> Reply {
     post(server, Endpoint::Token, Some(&svc()), "grant_type=client_credentials").await
 }
 
 /// Header (0) or claims (1) of a JWT, unverified.
-pub fn jwt_part(token: &str, index: usize) -> Value {
+pub(crate) fn jwt_part(token: &str, index: usize) -> Value {
     let part = token.split('.').nth(index).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
 /// Sends a GET over a new connection and returns every byte that came back, or how the connection broke.
-pub async fn raw_get(server: &MockServer, endpoint: Endpoint) -> io::Result<Vec<u8>> {
+pub(crate) async fn raw_get(server: &MockServer, endpoint: Endpoint) -> io::Result<Vec<u8>> {
     let (bytes, end) = raw_exchange(server, endpoint).await;
     end.map(|()| bytes)
 }
 
 /// What arrived, and how the connection ended.
-pub async fn raw_exchange(server: &MockServer, endpoint: Endpoint) -> (Vec<u8>, io::Result<()>) {
+pub(crate) async fn raw_exchange(server: &MockServer, endpoint: Endpoint) -> (Vec<u8>, io::Result<()>) {
     let host = server.url().strip_prefix("http://").unwrap();
     let path = server.endpoint(endpoint).strip_prefix(server.url()).unwrap().to_owned();
     let mut bytes = Vec::new();
