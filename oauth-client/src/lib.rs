@@ -1,10 +1,54 @@
 //! Get a token, keep it fresh, put it on requests.
+//!
+//! ```text
+//! who + where ── grant ──▶ exchange ──▶ TokenSet ──▶ TokenSource ──▶ attach ──▶ your API
+//! ```
+//!
+//! ```no_run
+//! use oauth_client::{Client, ClientAuth, grant};
+//!
+//! # async fn run() -> Result<(), oauth_client::Error> {
+//! let client = Client::builder()
+//!     .issuer("https://auth.example.com")
+//!     .auth(ClientAuth::basic("orders-service", "s3cr3t"))
+//!     .build()?;
+//! let source = client.source(grant::client_credentials().scope(["read"])).build()?;
+//!
+//! let token = source.token().await?; // fresh, now and on every later call
+//! # let mut request = http::Request::new(());
+//! request.headers_mut().insert("authorization", token.authorization().clone());
+//! # Ok(()) }
+//! ```
+//!
+//! The modules, in the order a token passes through them:
 
-pub mod clock;
+#![forbid(unsafe_code)]
+
+// 1 where: the server's endpoints
 pub mod discover;
-mod error;
+// 2 who am I
+mod authenticate;
+// 3 what I ask
+pub mod grant;
+// 4 the one round trip
+pub mod exchange;
+// 5 what I hold
 pub mod token;
+// 6 keep it fresh
+pub mod source;
+// 6' where tokens outlive the process
+pub mod store;
+
+// what all of them stand on
+mod client;
+pub mod clock;
+mod error;
+mod json;
+mod retry;
 pub mod transport;
 
+pub use self::authenticate::ClientAuth;
+pub use self::client::{Client, ClientBuilder};
 pub use self::error::{Error, Problem};
-pub use self::token::Secret;
+pub use self::source::TokenSource;
+pub use self::token::{AccessToken, Secret, TokenSet};

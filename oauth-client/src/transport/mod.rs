@@ -41,6 +41,7 @@ use tower_service::Service;
 use url::Url;
 
 pub use self::body::RequestBody;
+pub(crate) use self::body::wiped;
 use crate::error::{BoxError, Error, Kind, Refused, printable};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -1,0 +1,9 @@
+//! The one round trip to the token endpoint: encode the request, decode the answer, sort the refusals.
+
+mod refusal;
+mod request;
+mod response;
+
+pub use self::request::Parameters;
+pub(crate) use self::request::form;
+pub(crate) use self::response::decode;

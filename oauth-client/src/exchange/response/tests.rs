@@ -1,0 +1,151 @@
+use std::time::Duration;
+
+use super::*;
+
+const SENT: Now = Now { wall: Duration::from_secs(1000), monotonic: Duration::from_secs(5) };
+
+fn answer(status: u16, body: impl Into<Bytes>) -> Result<TokenSet, Error> {
+    let secret = Secret::from("s3cr3t");
+    let answer = Response::builder().status(status).body(body.into()).unwrap();
+    decode(answer, SENT, SENT, [&secret].into_iter())
+}
+
+fn with(members: &str) -> Result<TokenSet, Error> {
+    answer(200, format!(r#"{{"access_token":"t","token_type":"Bearer"{members}}}"#))
+}
+
+#[test]
+fn a_plain_answer_is_read_whole_and_the_rest_is_kept() {
+    let tokens = answer(
+        201,
+        r#"{"access_token":"acc3ss","token_type":"bearer","expires_in":3600,"refresh_token":"r3fresh","scope":"read write","tenant":"x"}"#,
+    )
+    .unwrap();
+    assert_eq!(tokens.access_token().expose(), "acc3ss");
+    assert_eq!(tokens.refresh_token().unwrap().expose(), "r3fresh");
+    assert_eq!(tokens.lifetime(), Some(Duration::from_secs(3600)));
+    assert_eq!(tokens.issued_at(), SENT.wall);
+    assert_eq!(tokens.scope().unwrap(), ["read", "write"]);
+    assert_eq!(tokens.extra()["tenant"], "x");
+    let shown = format!("{tokens:?}");
+    assert!(!shown.contains("acc3ss") && !shown.contains("r3fresh"), "{shown}");
+}
+
+#[test]
+fn a_lifetime_is_a_number_a_fraction_or_a_string_of_one() {
+    let lifetime = |value: &str| {
+        with(&format!(r#","expires_in":{value}"#)).map(|tokens| tokens.lifetime().map(|l| l.as_secs()))
+    };
+    for (value, seconds) in [
+        ("3600", 3600),
+        ("\"3600\"", 3600),
+        ("3600.9", 3600),
+        ("3.6e3", 3600),
+        ("0", 0),
+        ("-1", 0),
+        ("-0.5", 0),
+    ] {
+        assert_eq!(lifetime(value).unwrap(), Some(seconds), "{value}");
+    }
+    assert_eq!(lifetime("null").unwrap(), None);
+    assert!(lifetime("1e300").is_ok(), "no overflow");
+    for value in ["true", "{}", "\"soon\"", "\"NaN\"", "[60]"] {
+        let error = lifetime(value).unwrap_err();
+        assert!(
+            error.code() == "malformed_response" && error.to_string().contains("expires_in"),
+            "{value}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_token_type_may_be_missing_or_oddly_cased_but_not_unknown() {
+    for kind in ["", r#","token_type":"bearer""#, r#","token_type":"BEARER""#, r#","token_type":null"#] {
+        assert!(answer(200, format!(r#"{{"access_token":"t"{kind}}}"#)).is_ok(), "{kind}");
+    }
+    for kind in ["mac", "N_A", "DPoP", ""] {
+        let error = answer(200, format!(r#"{{"access_token":"t","token_type":"{kind}"}}"#)).unwrap_err();
+        assert_eq!(error.code(), "unsupported_token_type", "{kind}");
+    }
+}
+
+#[test]
+fn an_access_token_that_could_break_a_header_is_refused() {
+    for token in [r#""""#, "5", "null", r#""a\r\nX: y""#, r#""ü""#, r#""a b""#, r#""\u0000""#] {
+        let error = answer(200, format!(r#"{{"access_token":{token}}}"#)).unwrap_err();
+        assert_eq!(error.code(), "malformed_response", "{token}");
+    }
+    assert_eq!(answer(200, "{}").unwrap_err().code(), "malformed_response");
+}
+
+#[test]
+fn scope_may_be_a_list_and_null_is_absent() {
+    assert_eq!(with(r#","scope":["a","b c"]"#).unwrap().scope().unwrap(), ["a", "b c"]);
+    assert_eq!(with(r#","scope":null"#).unwrap().scope(), None);
+    assert_eq!(with(r#","scope":5"#).unwrap_err().code(), "malformed_response");
+    assert!(
+        with(r#","refresh_token":"""#).unwrap().refresh_token().is_none(),
+        "an empty one replaces nothing"
+    );
+}
+
+#[test]
+fn what_is_not_json_or_says_a_thing_twice_is_malformed_and_not_quoted() {
+    for body in [
+        "<!doctype html><title>Log in s3cr3t</title>",
+        "",
+        r#"{"access_token":"s3cr3t","access_token":"b"}"#,
+        "[1]",
+    ] {
+        let error = answer(200, body).unwrap_err();
+        assert_eq!(error.code(), "malformed_response");
+        assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error:?}");
+    }
+}
+
+#[test]
+fn a_refusal_keeps_code_status_and_text() {
+    for code in
+        ["invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope"]
+    {
+        let body = format!(r#"{{"error":"{code}","error_description":"no","error_uri":"https://e"}}"#);
+        let error = answer(400, body).unwrap_err();
+        assert_eq!((error.code(), error.description(), error.uri()), (code, Some("no"), Some("https://e")));
+        assert_eq!(error.status().unwrap(), 400);
+        assert!(!error.is_transient());
+    }
+    assert_eq!(answer(200, r#"{"error":"invalid_grant"}"#).unwrap_err().code(), "invalid_grant");
+}
+
+#[test]
+fn a_refusal_without_a_code_gets_one_from_its_status() {
+    let by_status =
+        [(400, "invalid_request"), (401, "invalid_client"), (403, "access_denied"), (404, "invalid_request")];
+    let transient = [(429, "rate_limited"), (500, "server_error"), (503, "server_error")];
+    for (status, code) in by_status.into_iter().chain(transient) {
+        for body in ["<html>oops</html>", "", "{}", r#"{"error":5}"#, r#"{"error":"a\"b"}"#] {
+            let error = answer(status, body).unwrap_err();
+            assert_eq!(error.code(), code, "{status} {body}");
+            assert_eq!(error.is_transient(), status == 429 || status >= 500);
+        }
+    }
+}
+
+#[test]
+fn hostile_text_is_cut_escaped_and_rid_of_our_secrets() {
+    let long = "x".repeat(20_000);
+    let body =
+        format!(r#"{{"error":"invalid_client","error_description":"bad secret s3cr3t \u001b[31m {long}"}}"#);
+    let error = answer(401, body).unwrap_err();
+    let text = error.description().unwrap();
+    assert!(text.starts_with("bad secret [redacted] \\u{1b}[31m"), "{text}");
+    assert!(text.chars().count() <= 530, "cut before it was escaped");
+    assert!(!format!("{error} {error:?}").contains("s3cr3t"));
+}
+
+#[test]
+fn retry_after_is_kept_with_the_refusal() {
+    let answer = Response::builder().status(503).header("retry-after", "30").body(Bytes::new()).unwrap();
+    let error = decode(answer, SENT, SENT, std::iter::empty()).unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
+}

@@ -1,0 +1,77 @@
+//! What is asked for: a grant, and the access wanted with it.
+//!
+//! Each function makes a [`TokenRequest`]; scope, audience and the rest are added to it, whatever the grant.
+//!
+//! ```
+//! use oauth_client::grant;
+//!
+//! let request = grant::client_credentials().scope(["read", "write"]).audience("orders-api");
+//! assert_eq!(request.grant().grant_type(), "client_credentials");
+//! ```
+//!
+//! A grant that is not here is a type of your own:
+//!
+//! ```
+//! use oauth_client::exchange::Parameters;
+//! use oauth_client::grant::{Grant, Renewal, TokenRequest};
+//!
+//! #[derive(Debug)]
+//! struct ApiKey(oauth_client::Secret);
+//!
+//! impl Grant for ApiKey {
+//!     fn grant_type(&self) -> &str {
+//!         "urn:example:api-key"
+//!     }
+//!     fn parameters(&self, parameters: &mut Parameters) {
+//!         parameters.set_secret("api_key", self.0.clone());
+//!     }
+//!     fn renewal(&self) -> Renewal {
+//!         Renewal::Anew
+//!     }
+//! }
+//!
+//! let request = TokenRequest::new(ApiKey("k3y".into())).scope(["read"]);
+//! assert!(!format!("{request:?}").contains("k3y"));
+//! ```
+
+mod client_credentials;
+mod refresh_token;
+mod request;
+
+use std::fmt;
+
+pub use self::client_credentials::client_credentials;
+pub(crate) use self::refresh_token::RefreshToken;
+pub use self::refresh_token::refresh_token;
+pub use self::request::TokenRequest;
+use crate::exchange::Parameters;
+
+/// A way to get a token: RFC 6749 section 4, or an extension of it (section 4.5).
+pub trait Grant: fmt::Debug + Send + Sync + 'static {
+    /// The value of `grant_type`.
+    fn grant_type(&self) -> &str;
+
+    /// Adds this grant's own parameters. `grant_type`, scope and the rest of the [`TokenRequest`] are there already.
+    fn parameters(&self, parameters: &mut Parameters);
+
+    /// What to do when the token cannot be refreshed, or its refresh token is refused.
+    fn renewal(&self) -> Renewal;
+
+    /// On whose behalf, when that is not the client itself: two subjects never share a token.
+    fn subject(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// How a grant is renewed once its refresh token is refused with `invalid_grant`, or when there never was one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Renewal {
+    /// It can be asked for again at any time, without a person.
+    Anew,
+    /// It can be asked for again, but being refused may lock an account: after `invalid_grant` it is held back for
+    /// a quarter of an hour and longer.
+    AnewWithCare,
+    /// It was good for one use; only a person can give another.
+    Person,
+}

@@ -1,0 +1,31 @@
+//! RFC 6749 section 6.
+
+use super::{Grant, Renewal, TokenRequest};
+use crate::exchange::Parameters;
+use crate::token::Secret;
+
+/// Starts from a refresh token that was had elsewhere (RFC 6749 section 6).
+///
+/// When the server rotates it, the newer one is used from then on; with a [store](crate::store) it outlives the
+/// process, and what the store holds wins over the one given here.
+#[must_use]
+pub fn refresh_token(token: impl Into<Secret>) -> TokenRequest {
+    TokenRequest::new(RefreshToken(token.into()))
+}
+
+#[derive(Debug)]
+pub(crate) struct RefreshToken(pub(crate) Secret);
+
+impl Grant for RefreshToken {
+    fn grant_type(&self) -> &str {
+        "refresh_token"
+    }
+
+    fn parameters(&self, parameters: &mut Parameters) {
+        parameters.set_secret("refresh_token", self.0.clone());
+    }
+
+    fn renewal(&self) -> Renewal {
+        Renewal::Person
+    }
+}

@@ -1,0 +1,107 @@
+//! What can be set on a source.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::engine::{Engine, Settings};
+use super::{Event, TokenSource};
+use crate::client::Client;
+use crate::error::Error;
+use crate::grant::TokenRequest;
+use crate::retry::jittered;
+use crate::store::{StoreKey, TokenStore, dynamic};
+
+/// How long before its end a token is replaced, when nothing else is set: long enough for a slow token endpoint and
+/// a retry or two.
+const REFRESH_MARGIN: Duration = Duration::from_secs(60);
+
+/// How long a token is taken to live when the server does not say. RFC 6749 section 5.1 leaves it open; an hour is
+/// what most servers mean, and a token that dies sooner is replaced when the API refuses it.
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// Builds a [`TokenSource`]; made by [`Client::source`].
+#[must_use]
+pub struct SourceBuilder {
+    client: Client,
+    request: TokenRequest,
+    margin: Duration,
+    default_lifetime: Duration,
+    store: Option<Arc<dyn dynamic::TokenStore>>,
+    hook: Option<Hook>,
+}
+
+pub(super) type Hook = Arc<dyn Fn(&Event) + Send + Sync>;
+
+impl SourceBuilder {
+    pub(crate) fn new(client: Client, request: TokenRequest) -> Self {
+        Self {
+            client,
+            request,
+            margin: REFRESH_MARGIN,
+            default_lifetime: DEFAULT_LIFETIME,
+            store: None,
+            hook: None,
+        }
+    }
+
+    /// How long before its end a token is replaced: a minute when not set, and never more than half its lifetime.
+    /// Zero means no early refresh. It is shortened by up to a quarter at random, so that many processes do not
+    /// refresh at once.
+    pub fn refresh_margin(mut self, margin: Duration) -> Self {
+        self.margin = margin;
+        self
+    }
+
+    /// How long a token lives when the server does not say; an hour when not set.
+    pub fn default_lifetime(mut self, lifetime: Duration) -> Self {
+        self.default_lifetime = lifetime;
+        self
+    }
+
+    /// Where tokens are kept beyond this source. Without a store they live and die with it.
+    pub fn store(mut self, store: impl TokenStore) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Called with everything that happens, from the refresh task. It must not block.
+    pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.hook = Some(Arc::new(hook));
+        self
+    }
+
+    /// Builds the source. Nothing is sent yet, and no runtime is needed: the first token is fetched when it is first
+    /// asked for.
+    ///
+    /// # Errors
+    /// `config` when a setting cannot work.
+    pub fn build(self) -> Result<TokenSource, Error> {
+        if self.default_lifetime.is_zero() {
+            return Err(Error::config(
+                "default_lifetime",
+                "is zero; expected how long a token is taken to live",
+            ));
+        }
+        let key = StoreKey::new(self.client.server_id(), self.client.auth().client_id(), &self.request);
+        let settings = Settings {
+            key,
+            margin: jittered(self.margin),
+            default_lifetime: self.default_lifetime,
+            store: self.store,
+            hook: self.hook,
+        };
+        Ok(TokenSource::live(Arc::new(Engine::new(self.client, self.request, settings))))
+    }
+}
+
+impl fmt::Debug for SourceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceBuilder")
+            .field("client", &self.client)
+            .field("request", &self.request)
+            .field("margin", &self.margin)
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,315 @@
+//! The state that all clones of a source share, and the single flight.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::builder::Hook;
+use super::refresh::{self, Obtained};
+use super::storm::StormBound;
+use super::{Event, Status};
+use crate::client::Client;
+use crate::error::{Error, Kind};
+use crate::grant::{Renewal, TokenRequest};
+use crate::retry::after_failures;
+use crate::store::{Revision, StoreKey, dynamic};
+use crate::token::{AccessToken, Freshness, Held};
+
+/// How long a password is held back once it was refused, at first: most servers lock an account after a handful of
+/// wrong ones within some minutes.
+const CAREFUL_WAIT: Duration = Duration::from_secs(15 * 60);
+
+pub(crate) struct Engine {
+    pub(super) client: Client,
+    pub(super) request: TokenRequest,
+    pub(super) settings: Settings,
+    /// The token in hand. Readers take it from here and touch nothing else.
+    hot: ArcSwapOption<Held>,
+    state: Mutex<State>,
+}
+
+pub(crate) struct Settings {
+    pub(super) key: StoreKey,
+    pub(super) margin: Duration,
+    pub(super) default_lifetime: Duration,
+    pub(super) store: Option<Arc<dyn dynamic::TokenStore>>,
+    pub(super) hook: Option<Hook>,
+}
+
+/// Held only between awaits, never across one.
+struct State {
+    /// The refresh under way, if any; its sender is gone when it died without a result.
+    flight: Option<Flight>,
+    past: Past,
+    failure: Option<Failure>,
+    failures: u32,
+    generations: u64,
+    storm: StormBound,
+}
+
+type Flight = watch::Receiver<Option<Result<AccessToken, Error>>>;
+
+/// What a refresh starts from.
+#[derive(Clone, Default)]
+pub(super) struct Past {
+    /// The last token had, be it expired or refused: its refresh token is still good.
+    pub(super) token: Option<AccessToken>,
+    /// Whether an API refused it, so that finding it in the store is no news.
+    pub(super) rejected: bool,
+    /// The store's revision that it was written under or read from.
+    pub(super) revision: Option<Revision>,
+    /// The grant was lost, and nothing but a newer entry in the store helps.
+    pub(super) lost: Option<Error>,
+}
+
+struct Failure {
+    error: Error,
+    /// On the monotonic clock.
+    not_before: Duration,
+}
+
+/// What a caller without a token does next.
+enum Next {
+    Return(Result<AccessToken, Error>),
+    Wait(Flight),
+}
+
+impl Engine {
+    pub(super) fn new(client: Client, request: TokenRequest, settings: Settings) -> Self {
+        let state = State {
+            flight: None,
+            past: Past::default(),
+            failure: None,
+            failures: 0,
+            generations: 0,
+            storm: StormBound::new(client.clock().now().monotonic),
+        };
+        Self { client, request, settings, hot: ArcSwapOption::empty(), state: Mutex::new(state) }
+    }
+
+    /// The hot path: a token that is good now.
+    pub(super) fn current(self: &Arc<Self>) -> Option<AccessToken> {
+        let hot = self.hot.load();
+        let held = hot.as_ref()?;
+        match held.freshness(self.client.clock().now()) {
+            Freshness::Fresh => Some(AccessToken(Arc::clone(held))),
+            Freshness::Aging => {
+                self.start_early();
+                Some(AccessToken(Arc::clone(held)))
+            }
+            Freshness::Expired => None,
+        }
+    }
+
+    /// Waits for the one refresh, starting it if need be.
+    pub(super) async fn wait(self: &Arc<Self>) -> Result<AccessToken, Error> {
+        // A refresh that dies without a result (a panic in a store or hook, a runtime shut down) is started anew, by
+        // whoever waits; if it dies every time, that is told.
+        for _ in 0..3 {
+            let mut flight = match self.join() {
+                Next::Return(result) => return result,
+                Next::Wait(flight) => flight,
+            };
+            if let Ok(outcome) = flight.wait_for(Option::is_some).await
+                && let Some(result) = outcome.clone()
+            {
+                return result;
+            }
+        }
+        Err(Error::new(Kind::Interrupted))
+    }
+
+    fn join(self: &Arc<Self>) -> Next {
+        let mut state = self.state();
+        // Somebody may have brought a token while we were waiting for the lock.
+        if let Some(token) = self.current_of(&state) {
+            return Next::Return(Ok(token));
+        }
+        if let Some(flight) = state.live_flight() {
+            return Next::Wait(flight);
+        }
+        if let Some(error) = state.held_back(self.client.clock().now().monotonic) {
+            return Next::Return(Err(error));
+        }
+        match Handle::try_current() {
+            Ok(runtime) => Next::Wait(self.start(&mut state, &runtime)),
+            Err(_) => Next::Return(Err(Error::config(
+                "runtime",
+                "a token must be fetched, and there is no tokio runtime here; call token() inside one",
+            ))),
+        }
+    }
+
+    fn current_of(&self, state: &State) -> Option<AccessToken> {
+        let token = state.past.token.as_ref().filter(|_| !state.past.rejected)?;
+        (token.freshness(self.client.clock().now()) != Freshness::Expired).then(|| token.clone())
+    }
+
+    /// Starts a refresh ahead of time. Whoever finds the lock taken leaves it to the one who holds it.
+    fn start_early(self: &Arc<Self>) {
+        let (Ok(mut state), Ok(runtime)) = (self.state.try_lock(), Handle::try_current()) else { return };
+        let now = self.client.clock().now().monotonic;
+        if state.live_flight().is_none() && state.held_back(now).is_none() {
+            self.start(&mut state, &runtime);
+        }
+    }
+
+    /// Starts the one refresh in a task of its own, which no caller can cancel.
+    fn start(self: &Arc<Self>, state: &mut State, runtime: &Handle) -> Flight {
+        let (tell, flight) = watch::channel(None);
+        state.flight = Some(flight.clone());
+        let engine = Arc::clone(self);
+        let past = state.past.clone();
+        runtime.spawn(async move {
+            let obtained = refresh::run(&engine, past).await;
+            let outcome = engine.finish(obtained);
+            // Nobody may be waiting; the token is in hand all the same.
+            let _ = tell.send(Some(outcome));
+        });
+        flight
+    }
+
+    /// Takes in what a refresh brought.
+    fn finish(&self, obtained: Result<Obtained, Error>) -> Result<AccessToken, Error> {
+        let mut state = self.state();
+        state.flight = None;
+        let outcome = obtained.and_then(|obtained| {
+            let Obtained { tokens, revision, from_store } = obtained;
+            let same = state.past.token.as_ref().is_some_and(|past| past.secret() == tokens.access_token());
+            let generation = if same { state.generations } else { state.generations + 1 };
+            let now = self.client.clock().now();
+            let token = AccessToken::new(
+                tokens,
+                generation,
+                now,
+                self.settings.default_lifetime,
+                self.settings.margin,
+            )?;
+            state.generations = generation;
+            state.past = Past { token: Some(token.clone()), rejected: false, revision, lost: None };
+            self.hot.store(Some(Arc::clone(&token.0)));
+            Ok((token, from_store))
+        });
+        match outcome {
+            Ok((token, from_store)) => {
+                (state.failure, state.failures) = (None, 0);
+                drop(state);
+                let generation = token.generation();
+                self.tell(if from_store {
+                    Event::Adopted { generation }
+                } else {
+                    Event::Refreshed { generation }
+                });
+                Ok(token)
+            }
+            Err(error) => {
+                let error = state.hold_back(
+                    error,
+                    self.request.grant().renewal(),
+                    self.client.clock().now().monotonic,
+                );
+                drop(state);
+                self.tell(Event::RefreshFailed { error: error.clone() });
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn reject(&self, generation: u64) -> bool {
+        let mut state = self.state();
+        let current = state.past.token.as_ref().map(AccessToken::generation);
+        if current != Some(generation) || state.past.rejected {
+            // Another token is here already, or its replacement is on the way.
+            return true;
+        }
+        if !state.storm.allows(self.client.clock().now().monotonic) {
+            return false;
+        }
+        state.past.rejected = true;
+        self.hot.store(None);
+        drop(state);
+        self.tell(Event::Rejected { generation });
+        true
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let mut state = self.state();
+        let now = self.client.clock().now();
+        let token = state.past.token.as_ref().filter(|_| !state.past.rejected);
+        Status {
+            generation: token.map(AccessToken::generation),
+            age: token.map(|token| now.wall.saturating_sub(token.tokens().issued_at())),
+            expires_in: token.map(|token| token.left(now)),
+            failures: state.failures,
+            last_error: state.failure.as_ref().map(|failure| failure.error.code().to_owned()),
+            next_attempt: state
+                .failure
+                .as_ref()
+                .map(|failure| failure.not_before.saturating_sub(now.monotonic)),
+            refreshing: state.live_flight().is_some(),
+        }
+    }
+
+    /// Notes that a lost grant was given up, so that it is not asked for again.
+    pub(super) fn give_up(&self, error: &Error) {
+        self.state().past.lost = Some(error.clone());
+    }
+
+    /// Notes that the token in hand is in the store by now. False when another has taken its place.
+    pub(super) fn persisted(&self, token: &crate::token::Secret, revision: Revision) {
+        let mut state = self.state();
+        if state.past.token.as_ref().is_some_and(|held| held.secret() == token) {
+            state.past.revision = Some(revision);
+        }
+    }
+
+    /// Whether this is still the token in hand.
+    pub(super) fn holds(&self, token: &crate::token::Secret) -> bool {
+        self.state().past.token.as_ref().is_some_and(|held| held.secret() == token)
+    }
+
+    /// Tells the log and the hook. Never called with the state locked: the hook may call back.
+    pub(super) fn tell(&self, event: Event) {
+        event.log();
+        if let Some(hook) = &self.settings.hook {
+            hook(&event);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is complete in itself; a panic while it was held has left nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn live_flight(&mut self) -> Option<Flight> {
+        // A flight that died without a result has lost its sender.
+        self.flight.take_if(|flight| flight.has_changed().is_err());
+        self.flight.clone()
+    }
+
+    /// The shared failure, while its time has not come yet.
+    fn held_back(&self, now: Duration) -> Option<Error> {
+        let failure = self.failure.as_ref()?;
+        let left = failure.not_before.checked_sub(now).filter(|left| !left.is_zero())?;
+        Some(failure.error.clone().with_retry_after(Some(left)))
+    }
+
+    /// Notes a failure, and until when the server is left in peace.
+    fn hold_back(&mut self, error: Error, renewal: Renewal, now: Duration) -> Error {
+        self.failures = self.failures.saturating_add(1);
+        let careful = renewal == Renewal::AnewWithCare && error.code() == "invalid_grant";
+        let wait = match error.retry_after().filter(|wait| !wait.is_zero()) {
+            _ if careful => CAREFUL_WAIT.saturating_mul(self.failures),
+            Some(wait) => wait,
+            None => after_failures(self.failures),
+        };
+        let error = error.with_retry_after(Some(wait));
+        self.failure = Some(Failure { error: error.clone(), not_before: now.saturating_add(wait) });
+        error
+    }
+}

@@ -1,0 +1,64 @@
+//! What happens in a source, for those who watch.
+
+use crate::error::Error;
+
+/// Something that happened in a [`TokenSource`](super::TokenSource). It holds no secret.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The server gave a new token.
+    Refreshed {
+        /// The new token's generation.
+        generation: u64,
+    },
+    /// A token that somebody else got was found in the store and taken over.
+    Adopted {
+        /// The token's generation in this source.
+        generation: u64,
+    },
+    /// No new token could be had. A token that is still good stays in use.
+    RefreshFailed {
+        /// Why, and when it makes sense to try again.
+        error: Error,
+    },
+    /// An API refused a token, and it was dropped.
+    Rejected {
+        /// The generation that was refused.
+        generation: u64,
+    },
+    /// The token set was written to the store.
+    Persisted,
+    /// The store failed; the token is used all the same, and the write is tried again in the background.
+    StoreFailed {
+        /// What failed; its code is `store`.
+        error: Error,
+    },
+}
+
+impl Event {
+    /// Tells the log; the names of the fields are stable.
+    pub(super) fn log(&self) {
+        match self {
+            Self::Refreshed { generation } => {
+                tracing::debug!(target: "oauth_client", generation, "token refreshed");
+            }
+            Self::Adopted { generation } => {
+                tracing::debug!(target: "oauth_client", generation, "token adopted from the store");
+            }
+            Self::RefreshFailed { error } => tracing::warn!(
+                target: "oauth_client",
+                code = error.code(),
+                retry_after_ms = error.retry_after().map(|wait| wait.as_millis()),
+                %error,
+                "token refresh failed"
+            ),
+            Self::Rejected { generation } => {
+                tracing::info!(target: "oauth_client", generation, "the API refused the token");
+            }
+            Self::Persisted => tracing::debug!(target: "oauth_client", "token stored"),
+            Self::StoreFailed { error } => {
+                tracing::warn!(target: "oauth_client", code = error.code(), %error, "the token store failed");
+            }
+        }
+    }
+}

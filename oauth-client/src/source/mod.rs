@@ -1,0 +1,121 @@
+//! Keep it fresh: a source that always has a token in hand.
+//!
+//! ```text
+//!            fresh ───────────▶ returned at once: no lock, no I/O, no allocation
+//! token() ─▶ aging ───────────▶ returned at once, while ONE detached refresh runs
+//!            expired or none ─▶ everybody waits for that ONE refresh and shares its success and its failure
+//! ```
+//!
+//! A token is *aging* inside the refresh margin, which is a minute and never more than half its lifetime. A refresh
+//! runs in a task of its own: a caller that goes away never cancels it, so a rotated refresh token is never lost.
+//! When it fails, a token that is still good stays in use; when none is left, callers share the failure, and until
+//! its [`retry_after`](crate::Error::retry_after) the server is left in peace.
+//!
+//! ```
+//! use oauth_client::TokenSource;
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oauth_client::Error> {
+//! let source = TokenSource::fixed("a-token-for-tests")?; // or client.source(request).build()?
+//! let token = source.token().await?;
+//! assert_eq!(token.authorization(), "Bearer a-token-for-tests");
+//! # Ok(()) }
+//! ```
+
+mod builder;
+mod engine;
+mod event;
+mod persist;
+mod refresh;
+mod status;
+mod storm;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use self::builder::SourceBuilder;
+use self::engine::Engine;
+pub use self::event::Event;
+pub use self::status::Status;
+use crate::error::Error;
+use crate::token::{AccessToken, Secret};
+
+/// Always has a fresh token. Cheap to clone; clones are the same source.
+#[derive(Clone)]
+pub struct TokenSource(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Live(Arc<Engine>),
+    Fixed(AccessToken),
+}
+
+impl TokenSource {
+    /// A source with one token for ever: for tests, and for tokens that somebody else looks after.
+    ///
+    /// # Errors
+    /// `malformed_response` when the token has characters that a header cannot carry.
+    pub fn fixed(token: impl Into<Secret>) -> Result<Self, Error> {
+        AccessToken::fixed(token.into()).map(|token| Self(Kind::Fixed(token)))
+    }
+
+    pub(crate) fn live(engine: Arc<Engine>) -> Self {
+        Self(Kind::Live(engine))
+    }
+
+    /// A token that is good now; waits only when there is none.
+    ///
+    /// Dropping the returned future never cancels a refresh.
+    ///
+    /// # Errors
+    /// Why no token can be had. All callers who waited get the same error; until its
+    /// [`retry_after`](Error::retry_after) has passed, later callers get it at once.
+    pub async fn token(&self) -> Result<AccessToken, Error> {
+        match &self.0 {
+            Kind::Fixed(token) => Ok(token.clone()),
+            Kind::Live(engine) => match engine.current() {
+                Some(token) => Ok(token),
+                None => engine.wait().await,
+            },
+        }
+    }
+
+    /// The token in hand, if it is good now. Never waits; inside a tokio runtime, a token that is about to expire
+    /// starts its own replacement.
+    #[must_use]
+    pub fn current(&self) -> Option<AccessToken> {
+        match &self.0 {
+            Kind::Fixed(token) => Some(token.clone()),
+            Kind::Live(engine) => engine.current(),
+        }
+    }
+
+    /// Reports that an API refused the token of this generation. Exactly that token is dropped: a newer one, which
+    /// may be here already, stays.
+    ///
+    /// Returns whether another token is or can be had, so that trying again makes sense. It is `false` for a fixed
+    /// source, and when tokens are refused faster than new ones would help (ten at once, then one every ten
+    /// seconds): then the token stays in use and the API's answer stands.
+    pub fn reject(&self, generation: u64) -> bool {
+        match &self.0 {
+            Kind::Fixed(_) => false,
+            Kind::Live(engine) => engine.reject(generation),
+        }
+    }
+
+    /// How the source is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match &self.0 {
+            Kind::Fixed(token) => Status::fixed(token),
+            Kind::Live(engine) => engine.status(),
+        }
+    }
+}
+
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TokenSource").field(&self.status()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! One refresh, from the lease to the persisted token set. It runs in a task of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Event;
+use super::engine::{Engine, Past};
+use super::persist::{STORE_PATIENCE, persist, remove, store_error, within};
+use crate::error::{Error, Kind};
+use crate::exchange::Parameters;
+use crate::grant::{RefreshToken, Renewal};
+use crate::retry::{MAX_ATTEMPTS, between_attempts, jittered};
+use crate::store::{Lease, Revision, Stored, dynamic};
+use crate::token::{AccessToken, Freshness, Secret, TokenSet};
+
+/// How often a lease that somebody else holds is tried for.
+const LEASE_POLL: Duration = Duration::from_millis(50);
+
+/// What a refresh brought.
+pub(super) struct Obtained {
+    pub(super) tokens: TokenSet,
+    pub(super) revision: Option<Revision>,
+    pub(super) from_store: bool,
+}
+
+pub(super) async fn run(engine: &Arc<Engine>, past: Past) -> Result<Obtained, Error> {
+    match engine.settings.store.clone() {
+        None => {
+            let tokens = Refresh { engine, past }.obtain(None).await?;
+            Ok(Obtained { tokens, revision: None, from_store: false })
+        }
+        Some(store) => Refresh { engine, past }.with_store(&*store).await,
+    }
+}
+
+struct Refresh<'a> {
+    engine: &'a Arc<Engine>,
+    past: Past,
+}
+
+impl Refresh<'_> {
+    /// Lease, re-read, adopt what is newer, only then ask the server; persist before anybody sees the token.
+    async fn with_store(mut self, store: &dyn dynamic::TokenStore) -> Result<Obtained, Error> {
+        if let Some(found) = self.adopt(self.load(store).await?) {
+            return Ok(found);
+        }
+        let lease = self.lease(store).await;
+        // Whoever held the lease before us has probably left a newer token.
+        let stored = self.load(store).await?;
+        if let Some(found) = self.adopt(stored.clone()) {
+            return Ok(found);
+        }
+        if let Some(newer) = stored.filter(|stored| Some(stored.revision) != self.past.revision) {
+            self.past.revision = Some(newer.revision);
+            self.past.token = AccessToken::new(
+                newer.tokens,
+                0,
+                self.engine.client.clock().now(),
+                self.engine.settings.default_lifetime,
+                self.engine.settings.margin,
+            )
+            .ok();
+        }
+        let tokens = self.obtain(Some(store)).await?;
+        let revision = persist(self.engine, store, &tokens, self.past.revision).await;
+        drop(lease);
+        Ok(Obtained { tokens, revision, from_store: false })
+    }
+
+    /// Gets a token set from the server: by the refresh token first, by the grant where that is refused or missing.
+    async fn obtain(&mut self, store: Option<&dyn dynamic::TokenStore>) -> Result<TokenSet, Error> {
+        let Some(used) = self.past.token.as_ref().and_then(|token| token.tokens().refresh_token().cloned())
+        else {
+            return self.anew(None).await;
+        };
+        let refused = match self.refresh(&used).await {
+            Err(error) if error.code() == "invalid_grant" => error,
+            other => return other,
+        };
+        // Another process may have rotated it meanwhile: what the store holds now counts, once.
+        if let Some(store) = store
+            && let Some(stored) = self.load(store).await?
+            && let Some(newer) = stored.tokens.refresh_token().filter(|newer| **newer != used).cloned()
+        {
+            self.past.revision = Some(stored.revision);
+            let good = stored.tokens.access_token()
+                != self.past.token.as_ref().map_or(&used, AccessToken::secret)
+                && self.freshness(&stored.tokens) != Some(Freshness::Expired);
+            return if good { Ok(stored.tokens) } else { self.refresh(&newer).await };
+        }
+        let result = self.anew(Some(refused)).await;
+        if let (Err(error), Some(store)) = (&result, store)
+            && error.is_reauthorization_required()
+        {
+            remove(self.engine, store, self.past.revision).await;
+        }
+        result
+    }
+
+    /// Asks by the grant itself, where it is good for another use.
+    async fn anew(&mut self, refused: Option<Error>) -> Result<TokenSet, Error> {
+        let person = self.engine.request.grant().renewal() == Renewal::Person;
+        if person {
+            if let Some(lost) = self.past.lost.take() {
+                return Err(lost);
+            }
+            if refused.is_some() || self.past.token.is_some() {
+                return Err(self.lost(refused));
+            }
+        }
+        let parameters = self.engine.request.to_parameters();
+        match self.attempt(&parameters, !person).await {
+            Err(error) if person && error.code() == "invalid_grant" => Err(self.lost(Some(error))),
+            other => other,
+        }
+    }
+
+    fn lost(&self, refused: Option<Error>) -> Error {
+        let error = Error::new(Kind::Reauthorization(refused.and_then(|error| error.refused().cloned())));
+        self.engine.give_up(&error);
+        error
+    }
+
+    async fn refresh(&self, used: &Secret) -> Result<TokenSet, Error> {
+        let parameters = self.engine.request.to_refresh_parameters(&RefreshToken(used.clone()));
+        let mut tokens = self.attempt(&parameters, false).await?;
+        // RFC 6749 section 6: a server may keep the refresh token, and the scope, as they were, and say nothing.
+        tokens.refresh_token.get_or_insert_with(|| used.clone());
+        if let Some(before) = self.past.token.as_ref().map(AccessToken::tokens) {
+            tokens.scope = tokens.scope.or_else(|| before.scope.clone());
+            tokens.id_token = tokens.id_token.or_else(|| before.id_token.clone());
+        }
+        Ok(tokens)
+    }
+
+    /// Sends the request, and again after transient failures, as long as the time limit allows. What may have been
+    /// acted upon without our seeing the answer is sent again only when it is `repeatable`: a refresh token may have
+    /// rotated.
+    async fn attempt(&self, parameters: &Parameters, repeatable: bool) -> Result<TokenSet, Error> {
+        let client = &self.engine.client;
+        let until = client.clock().now().monotonic.saturating_add(client.timeout());
+        let left = || until.saturating_sub(client.clock().now().monotonic);
+        for attempt in 1.. {
+            let error = match client.exchange(parameters.clone(), left()).await {
+                Err(error) if attempt < MAX_ATTEMPTS && error.is_transient() => error,
+                other => return other,
+            };
+            let wait = match error.retry_after() {
+                // Never before it, and not all clients at the same moment after it.
+                Some(wait) => wait + wait / 10 - jittered(wait / 10),
+                None => between_attempts(attempt - 1),
+            };
+            if (error.is_outcome_unknown() && !repeatable) || wait >= left() {
+                return Err(error);
+            }
+            tokio::time::sleep(wait).await;
+        }
+        Err(Error::new(Kind::Interrupted))
+    }
+
+    /// What the store holds. A store that cannot be read is reported; going on without it is right unless that could
+    /// use a refresh token that another process has rotated.
+    async fn load(&self, store: &dyn dynamic::TokenStore) -> Result<Option<Stored>, Error> {
+        match within(store.load(&self.engine.settings.key)).await {
+            Ok(stored) => Ok(stored),
+            Err(error) => {
+                let error = store_error(error);
+                self.engine.tell(Event::StoreFailed { error: error.clone() });
+                let person = self.engine.request.grant().renewal() == Renewal::Person;
+                if person && self.past.token.is_none() { Err(error) } else { Ok(None) }
+            }
+        }
+    }
+
+    /// Takes over what somebody else left in the store, if it is news and good.
+    fn adopt(&self, stored: Option<Stored>) -> Option<Obtained> {
+        let Stored { tokens, revision } = stored?;
+        let now = self.engine.client.clock().now();
+        let wanted = match &self.past.token {
+            Some(token) if token.secret() == tokens.access_token() => return None,
+            // While ours is still good, only a fresher one is worth taking.
+            Some(token) if !self.past.rejected && token.freshness(now) != Freshness::Expired => {
+                self.freshness(&tokens) == Some(Freshness::Fresh)
+            }
+            _ => self.freshness(&tokens).is_some_and(|freshness| freshness != Freshness::Expired),
+        };
+        wanted.then_some(Obtained { tokens, revision: Some(revision), from_store: true })
+    }
+
+    fn freshness(&self, tokens: &TokenSet) -> Option<Freshness> {
+        let now = self.engine.client.clock().now();
+        let settings = &self.engine.settings;
+        let token =
+            AccessToken::new(tokens.clone(), 0, now, settings.default_lifetime, settings.margin).ok()?;
+        Some(token.freshness(now))
+    }
+
+    /// The right to refresh. Whoever crashed while holding it delays us no longer than it was lent for; a store that
+    /// cannot lend is reported and done without.
+    async fn lease(&self, store: &dyn dynamic::TokenStore) -> Option<Lease> {
+        // Longer than a whole refresh, so that a slow one is never taken for a crashed one.
+        let longest = self.engine.client.timeout() + 2 * STORE_PATIENCE;
+        let polling = async {
+            loop {
+                match store.lease(&self.engine.settings.key, longest).await {
+                    Ok(Some(lease)) => return Ok(lease),
+                    Ok(None) => tokio::time::sleep(jittered(LEASE_POLL)).await,
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        match tokio::time::timeout(longest, polling).await {
+            Ok(Ok(lease)) => Some(lease),
+            Ok(Err(error)) => {
+                self.engine.tell(Event::StoreFailed { error: store_error(error) });
+                None
+            }
+            // The lease has run out by now, whoever holds it.
+            Err(_) => None,
+        }
+    }
+}

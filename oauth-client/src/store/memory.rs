@@ -1,0 +1,74 @@
+//! The store that lives as long as the process.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::{Lease, Revision, StoreError, StoreKey, Stored, Swap, TokenStore};
+use crate::token::TokenSet;
+
+/// A store in memory. Clones share their entries, so several sources can share one token.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore(Arc<Mutex<Shelves>>);
+
+#[derive(Debug, Default)]
+struct Shelves {
+    entries: HashMap<StoreKey, Stored>,
+    lent: HashSet<StoreKey>,
+    revisions: u64,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn shelves(&self) -> MutexGuard<'_, Shelves> {
+        // A panic elsewhere leaves whole entries behind: each change is one insert or remove.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TokenStore for MemoryStore {
+    async fn load(&self, key: &StoreKey) -> Result<Option<Stored>, StoreError> {
+        Ok(self.shelves().entries.get(key).cloned())
+    }
+
+    async fn compare_and_swap(
+        &self,
+        key: &StoreKey,
+        expected: Option<Revision>,
+        tokens: Option<&TokenSet>,
+    ) -> Result<Swap, StoreError> {
+        let mut shelves = self.shelves();
+        if shelves.entries.get(key).map(|stored| stored.revision) != expected {
+            return Ok(Swap::Conflict);
+        }
+        shelves.revisions += 1;
+        let revision = Revision(shelves.revisions);
+        match tokens {
+            Some(tokens) => shelves.entries.insert(key.clone(), Stored { tokens: tokens.clone(), revision }),
+            None => shelves.entries.remove(key),
+        };
+        Ok(Swap::Done(revision))
+    }
+
+    async fn lease(&self, key: &StoreKey, _: Duration) -> Result<Option<Lease>, StoreError> {
+        let free = self.shelves().lent.insert(key.clone());
+        // Whoever holds it is in this process: it comes back on drop at the latest, so it needs no deadline.
+        Ok(free.then(|| Lease::new(Lent { store: self.clone(), key: key.clone() })))
+    }
+}
+
+struct Lent {
+    store: MemoryStore,
+    key: StoreKey,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.store.shelves().lent.remove(&self.key);
+    }
+}

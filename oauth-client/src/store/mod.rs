@@ -1,0 +1,187 @@
+//! Where tokens outlive the source that got them: another task, another process, the next start.
+//!
+//! A [`TokenStore`] knows three things: load an entry, replace it if nobody else did in the meantime
+//! (compare-and-swap), and lend out the right to refresh it (lease). With those a source keeps the promise that a
+//! rotated refresh token is neither lost nor used twice, however many processes share the store.
+//!
+//! ```
+//! # use oauth_client::{Client, ClientAuth, grant};
+//! use oauth_client::store::MemoryStore;
+//!
+//! # fn run(client: Client) -> Result<(), oauth_client::Error> {
+//! let store = MemoryStore::new();
+//! let one = client.source(grant::client_credentials()).store(store.clone()).build()?;
+//! let two = client.source(grant::client_credentials()).store(store).build()?; // the two share one token
+//! # Ok(()) }
+//! ```
+
+mod key;
+mod memory;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+pub use self::key::StoreKey;
+pub use self::memory::MemoryStore;
+use crate::error::BoxError;
+use crate::token::TokenSet;
+
+/// A place for token sets, shared by all who are given it.
+pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
+    /// The entry under this key, with its revision.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or what it holds is not understood. "Nothing there" is `Ok(None)`.
+    fn load(&self, key: &StoreKey) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
+
+    /// Writes an entry if its revision is still the expected one; `None` expects that there is none yet, and
+    /// `tokens: None` removes it. What it returned `Ok(Swap::Done)` for must survive a crash.
+    ///
+    /// # Errors
+    /// When it cannot be written. The entry is then as it was.
+    fn compare_and_swap(
+        &self,
+        key: &StoreKey,
+        expected: Option<Revision>,
+        tokens: Option<&TokenSet>,
+    ) -> impl Future<Output = Result<Swap, StoreError>> + Send;
+
+    /// Takes the right to refresh this entry, for so long at most; `None` when somebody else has it. Waiting and
+    /// trying again is the caller's affair.
+    ///
+    /// The default always grants it, which is right only for a store that a single source uses.
+    ///
+    /// # Errors
+    /// When the store cannot tell.
+    fn lease(
+        &self,
+        key: &StoreKey,
+        longest: Duration,
+    ) -> impl Future<Output = Result<Option<Lease>, StoreError>> + Send {
+        let _ = (key, longest);
+        async { Ok(Some(Lease::new(()))) }
+    }
+}
+
+/// An entry as it was loaded.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The tokens.
+    pub tokens: TokenSet,
+    /// Which version of the entry this is.
+    pub revision: Revision,
+}
+
+/// Tells the versions of an entry apart: it is another one after every write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Revision(pub u64);
+
+/// How a compare-and-swap ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swap {
+    /// Written; this is the new revision.
+    Done(Revision),
+    /// Somebody else wrote in the meantime, so nothing was written.
+    Conflict,
+}
+
+/// The right to refresh an entry. It is given back when dropped, by dropping what is inside.
+pub struct Lease(Box<dyn Send + Sync>);
+
+impl Lease {
+    /// Wraps whatever gives the right back when it is dropped.
+    #[must_use]
+    pub fn new(guard: impl Send + Sync + 'static) -> Self {
+        Self(Box::new(guard))
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lease").field(&std::ptr::from_ref(&*self.0).cast::<()>()).finish()
+    }
+}
+
+/// Why a store failed: what happened, and what to do about it. The text must hold no secret.
+#[derive(Debug)]
+pub struct StoreError {
+    what: String,
+    source: Option<BoxError>,
+}
+
+impl StoreError {
+    /// An error that says what happened and what to do.
+    #[must_use]
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), source: None }
+    }
+
+    /// The same, with its cause. A cause that quotes the stored bytes must stay out.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn into_parts(self) -> (String, Option<BoxError>) {
+        (self.what, self.source)
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl StdError for StoreError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+pub(crate) mod dynamic {
+    //! The same contract as an object, so that a source needs no type parameter.
+
+    use std::fmt;
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::time::Duration;
+
+    use super::{Lease, Revision, StoreError, StoreKey, Stored, Swap};
+    use crate::token::TokenSet;
+
+    type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+    pub(crate) trait TokenStore: fmt::Debug + Send + Sync {
+        fn load<'a>(&'a self, key: &'a StoreKey) -> BoxFuture<'a, Option<Stored>>;
+        fn compare_and_swap<'a>(
+            &'a self,
+            key: &'a StoreKey,
+            expected: Option<Revision>,
+            tokens: Option<&'a TokenSet>,
+        ) -> BoxFuture<'a, Swap>;
+        fn lease<'a>(&'a self, key: &'a StoreKey, longest: Duration) -> BoxFuture<'a, Option<Lease>>;
+    }
+
+    impl<S: super::TokenStore> TokenStore for S {
+        fn load<'a>(&'a self, key: &'a StoreKey) -> BoxFuture<'a, Option<Stored>> {
+            Box::pin(super::TokenStore::load(self, key))
+        }
+
+        fn compare_and_swap<'a>(
+            &'a self,
+            key: &'a StoreKey,
+            expected: Option<Revision>,
+            tokens: Option<&'a TokenSet>,
+        ) -> BoxFuture<'a, Swap> {
+            Box::pin(super::TokenStore::compare_and_swap(self, key, expected, tokens))
+        }
+
+        fn lease<'a>(&'a self, key: &'a StoreKey, longest: Duration) -> BoxFuture<'a, Option<Lease>> {
+            Box::pin(super::TokenStore::lease(self, key, longest))
+        }
+    }
+}

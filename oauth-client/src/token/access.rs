@@ -1,0 +1,166 @@
+//! A token ready for use.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::{Secret, TokenSet};
+use crate::clock::Now;
+use crate::error::{Error, Kind};
+
+/// An access token ready for use, shared by every request that carries it: a clone is a pointer.
+#[derive(Clone)]
+pub struct AccessToken(pub(crate) Arc<Held>);
+
+/// What the clones of a token share.
+pub(crate) struct Held {
+    tokens: TokenSet,
+    authorization: HeaderValue,
+    generation: u64,
+    fresh_until: Moment,
+    good_until: Moment,
+}
+
+/// A deadline on both clocks; it has passed when either says so.
+#[derive(Clone, Copy)]
+struct Moment {
+    wall: Duration,
+    monotonic: Duration,
+}
+
+/// How much life is left in a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    Fresh,
+    /// Inside the refresh margin: good, and due for replacement.
+    Aging,
+    Expired,
+}
+
+impl AccessToken {
+    /// The value of the `Authorization` header, made once and marked sensitive.
+    #[must_use]
+    pub fn authorization(&self) -> &HeaderValue {
+        &self.0.authorization
+    }
+
+    /// Counts the tokens a source has had: it changes exactly when the access token does.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.0.generation
+    }
+
+    /// The whole answer this token came with.
+    #[must_use]
+    pub fn tokens(&self) -> &TokenSet {
+        &self.0.tokens
+    }
+
+    /// The token itself, for places other than the `Authorization` header.
+    #[must_use]
+    pub fn secret(&self) -> &Secret {
+        &self.0.tokens.access_token
+    }
+
+    /// When it expires, as Unix time; worked out from the default lifetime when the server named none.
+    #[must_use]
+    pub fn expires_at(&self) -> Duration {
+        self.0.good_until.wall
+    }
+
+    /// Makes a token set usable. `sent` is the moment its request went out, `margin` how long before its end it is due
+    /// for replacement.
+    pub(crate) fn new(
+        tokens: TokenSet,
+        generation: u64,
+        now: Now,
+        default_lifetime: Duration,
+        margin: Duration,
+    ) -> Result<Self, Error> {
+        let authorization = bearer(&tokens.access_token)?;
+        let lifetime = tokens.lifetime().unwrap_or(default_lifetime);
+        let good_until = Moment::at(tokens.issued_at().saturating_add(lifetime), now);
+        // Half the lifetime at most, or a short-lived token would never be fresh.
+        let margin = margin.min(lifetime / 2);
+        let fresh_until = Moment {
+            wall: good_until.wall.saturating_sub(margin),
+            monotonic: good_until.monotonic.saturating_sub(margin),
+        };
+        Ok(Self(Arc::new(Held { tokens, authorization, generation, fresh_until, good_until })))
+    }
+
+    /// A token that never expires.
+    pub(crate) fn fixed(secret: Secret) -> Result<Self, Error> {
+        let authorization = bearer(&secret)?;
+        let never = Moment { wall: Duration::MAX, monotonic: Duration::MAX };
+        let tokens = TokenSet {
+            access_token: secret,
+            refresh_token: None,
+            id_token: None,
+            scope: None,
+            issued_at_ms: 0,
+            lifetime_ms: None,
+            extra: serde_json::Map::new(),
+        };
+        Ok(Self(Arc::new(Held {
+            tokens,
+            authorization,
+            generation: 1,
+            fresh_until: never,
+            good_until: never,
+        })))
+    }
+
+    pub(crate) fn freshness(&self, now: Now) -> Freshness {
+        self.0.freshness(now)
+    }
+
+    /// What is left of its life, by the clock that says less.
+    pub(crate) fn left(&self, now: Now) -> Duration {
+        let until = &self.0.good_until;
+        until.wall.saturating_sub(now.wall).min(until.monotonic.saturating_sub(now.monotonic))
+    }
+}
+
+impl Held {
+    pub(crate) fn freshness(&self, now: Now) -> Freshness {
+        if !self.fresh_until.has_passed(now) {
+            Freshness::Fresh
+        } else if !self.good_until.has_passed(now) {
+            Freshness::Aging
+        } else {
+            Freshness::Expired
+        }
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessToken")
+            .field("generation", &self.0.generation)
+            .field("tokens", &self.0.tokens)
+            .finish()
+    }
+}
+
+impl Moment {
+    /// The moment that lies at `wall`, seen from `now`: whatever the wall clock does from here on, the monotonic
+    /// clock gives the token no more time than this.
+    fn at(wall: Duration, now: Now) -> Self {
+        Self { wall, monotonic: now.monotonic.saturating_add(wall.saturating_sub(now.wall)) }
+    }
+
+    fn has_passed(&self, now: Now) -> bool {
+        now.wall >= self.wall || now.monotonic >= self.monotonic
+    }
+}
+
+fn bearer(token: &Secret) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(|_| {
+        Error::new(Kind::Malformed("access_token: has characters that a header cannot carry".to_owned()))
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}

@@ -1,0 +1,118 @@
+//! A token endpoint's answer.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::Secret;
+
+/// What a token endpoint answered (RFC 6749 section 5.1), with the expiry worked out.
+///
+/// It serializes with its secrets in the clear, because a [`TokenStore`](crate::store::TokenStore) has to write them
+/// somewhere; `Debug` shows none.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenSet {
+    #[serde(serialize_with = "expose", deserialize_with = "conceal")]
+    pub(crate) access_token: Secret,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "expose_some",
+        deserialize_with = "conceal_some"
+    )]
+    pub(crate) refresh_token: Option<Secret>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "expose_some",
+        deserialize_with = "conceal_some"
+    )]
+    pub(crate) id_token: Option<Secret>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scope: Option<Vec<String>>,
+    /// Milliseconds since 1970, on the wall clock, when the request was sent.
+    pub(crate) issued_at_ms: u64,
+    /// How long it was said to live from then on; `None` when nothing was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lifetime_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) extra: Map<String, Value>,
+}
+
+impl TokenSet {
+    /// The access token itself.
+    #[must_use]
+    pub fn access_token(&self) -> &Secret {
+        &self.access_token
+    }
+
+    /// The refresh token, where there is one.
+    #[must_use]
+    pub fn refresh_token(&self) -> Option<&Secret> {
+        self.refresh_token.as_ref()
+    }
+
+    /// The ID token as it came. It has not been validated.
+    #[must_use]
+    pub fn id_token(&self) -> Option<&Secret> {
+        self.id_token.as_ref()
+    }
+
+    /// The scopes that were granted, when the server named them. When it did not, they are those that were asked for
+    /// (RFC 6749 section 5.1).
+    #[must_use]
+    pub fn scope(&self) -> Option<&[String]> {
+        self.scope.as_deref()
+    }
+
+    /// How long the token lives, counted from [`issued_at`](Self::issued_at), when the server said.
+    #[must_use]
+    pub fn lifetime(&self) -> Option<Duration> {
+        self.lifetime_ms.map(Duration::from_millis)
+    }
+
+    /// When the request for it was sent, as Unix time.
+    #[must_use]
+    pub fn issued_at(&self) -> Duration {
+        Duration::from_millis(self.issued_at_ms)
+    }
+
+    /// The members of the answer that have no place above, kept as they came.
+    #[must_use]
+    pub fn extra(&self) -> &Map<String, Value> {
+        &self.extra
+    }
+}
+
+impl fmt::Debug for TokenSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenSet")
+            .field("access_token", &self.access_token)
+            .field("refresh_token", &self.refresh_token)
+            .field("id_token", &self.id_token)
+            .field("scope", &self.scope)
+            .field("issued_at", &self.issued_at())
+            .field("lifetime", &self.lifetime())
+            // A provider may have put a secret of its own there, so only the names are shown.
+            .field("extra", &self.extra.keys().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+fn expose<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose())
+}
+
+fn expose_some<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(Secret::expose).serialize(serializer)
+}
+
+fn conceal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    String::deserialize(deserializer).map(Secret::new)
+}
+
+fn conceal_some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
+}
