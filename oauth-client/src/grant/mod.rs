@@ -35,12 +35,14 @@
 //! ```
 
 mod client_credentials;
+mod password;
 mod refresh_token;
 mod request;
 
 use std::fmt;
 
 pub use self::client_credentials::client_credentials;
+pub use self::password::password;
 pub(crate) use self::refresh_token::RefreshToken;
 pub use self::refresh_token::refresh_token;
 pub use self::request::TokenRequest;

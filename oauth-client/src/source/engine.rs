@@ -1,5 +1,6 @@
 //! The state that all clones of a source share, and the single flight.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(crate) struct Engine {
     pub(super) client: Client,
     pub(super) request: TokenRequest,
     pub(super) settings: Settings,
+    /// Token requests sent, retries included.
+    pub(super) requests: AtomicU64,
     /// The token in hand. Readers take it from here and touch nothing else.
     hot: ArcSwapOption<Held>,
     state: Mutex<State>,
@@ -87,7 +90,14 @@ impl Engine {
             generations: 0,
             storm: StormBound::new(client.clock().now().monotonic),
         };
-        Self { client, request, settings, hot: ArcSwapOption::empty(), state: Mutex::new(state) }
+        Self {
+            client,
+            request,
+            settings,
+            requests: AtomicU64::new(0),
+            hot: ArcSwapOption::empty(),
+            state: Mutex::new(state),
+        }
     }
 
     /// The hot path: a token that is good now.
@@ -250,6 +260,7 @@ impl Engine {
                 .as_ref()
                 .map(|failure| failure.not_before.saturating_sub(now.monotonic)),
             refreshing: state.live_flight().is_some(),
+            token_requests: self.requests.load(Ordering::Relaxed),
         }
     }
 

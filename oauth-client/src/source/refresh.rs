@@ -1,6 +1,7 @@
 //! One refresh, from the lease to the persisted token set. It runs in a task of its own.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Event;
@@ -141,6 +142,7 @@ impl Refresh<'_> {
         let until = client.clock().now().monotonic.saturating_add(client.timeout());
         let left = || until.saturating_sub(client.clock().now().monotonic);
         for attempt in 1.. {
+            self.engine.requests.fetch_add(1, Ordering::Relaxed);
             let error = match client.exchange(parameters.clone(), left()).await {
                 Err(error) if attempt < MAX_ATTEMPTS && error.is_transient() => error,
                 other => return other,

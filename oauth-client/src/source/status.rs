@@ -16,7 +16,9 @@ pub struct Status {
     pub expires_in: Option<Duration>,
     /// Whether a refresh is under way.
     pub refreshing: bool,
-    /// How many token requests in a row have failed.
+    /// How many token requests were sent so far, retries included.
+    pub token_requests: u64,
+    /// How many refreshes in a row have failed.
     pub failures: u32,
     /// The code of the last failure, if nothing has succeeded since.
     pub last_error: Option<String>,
