@@ -1,1 +1,89 @@
 //! Check a token, let the claims through.
+//!
+//! [`GuardLayer`] goes in front of any tower service over HTTP: hyper, axum, tonic. It takes the bearer token out
+//! of the request, finds it true or not, and puts its [`Claims`] into the request's extensions.
+//!
+//! ```
+//! use http::{Request, Response, StatusCode, header};
+//! use http_body_util::Full;
+//! use oauth_guard::{Algorithm, Claims, Guard, Issuer, Profile};
+//! use tower::{Layer, ServiceExt, service_fn};
+//! # use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
+//! # use bytes::Bytes;
+//! # fn token() -> String {
+//! #     let signed = format!("{}.{}", B64.encode(r#"{"alg":"HS256"}"#),
+//! #         B64.encode(r#"{"iss":"https://auth.example.com","aud":"orders-api","sub":"ada","exp":9000000000}"#));
+//! #     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[7; 32]);
+//! #     format!("{signed}.{}", B64.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())))
+//! # }
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let secret = [7; 32];
+//! let issuer = Issuer::new("https://auth.example.com").audience("orders-api");
+//! # let issuer = issuer.profile(Profile::Jwt).hmac_secret(Algorithm::Hs256, secret);
+//! let guard = Guard::builder().issuer(issuer).build()?;
+//! let service = guard.layer().layer(service_fn(|request: Request<Full<Bytes>>| async move {
+//!     let who = request.extensions().get::<Claims>().and_then(|claims| claims.subject()).unwrap_or("nobody");
+//!     Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from(format!("hello {who}")))))
+//! }));
+//!
+//! let request = Request::get("/").header(header::AUTHORIZATION, format!("Bearer {}", token()));
+//! let answer = service.clone().oneshot(request.body(Full::default())?).await?;
+//! assert_eq!(answer.status(), StatusCode::OK);
+//!
+//! let refused = service.oneshot(Request::get("/").body(Full::default())?).await?;
+//! assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+//! assert_eq!(refused.headers()[header::WWW_AUTHENTICATE], "Bearer");
+//! # Ok(()) }
+//! ```
+//!
+//! The modules below are the path of one request, in order.
+
+#![forbid(unsafe_code)]
+
+// How to describe a guard.
+mod algorithm;
+mod builder;
+pub mod defaults;
+mod error;
+mod issuer;
+
+// The middleware, and the judge it asks.
+mod body;
+mod future;
+mod guard;
+mod layer;
+mod service;
+
+// The path of one request.
+mod bearer; // 1 take the token out of the request
+mod cache; // 2 seen before?
+mod claims; // 6 what it says
+mod jose; // 3 its form and its header
+mod keys; // 4 whose signature could it be?
+mod policy; // 7 is it enough?
+mod refuse;
+mod verify; // 5 is it true: signature and claims // 8 or say no
+
+// Beside it.
+#[cfg(feature = "axum")]
+mod axum;
+mod health;
+mod json;
+
+pub use oauth_client::clock::{self, Clock};
+pub use oauth_client::transport::HttpClient;
+
+pub use self::algorithm::Algorithm;
+pub use self::body::GuardBody;
+pub use self::builder::GuardBuilder;
+pub use self::claims::{Claims, Untyped};
+pub use self::error::{BuildError, Problem};
+pub use self::future::ResponseFuture;
+pub use self::guard::{Check, CheckFuture, Guard, RequestHead};
+pub use self::health::{CacheHealth, Health, IssuerHealth};
+pub use self::issuer::{Issuer, Profile};
+pub use self::keys::KeyPolicy;
+pub use self::layer::GuardLayer;
+pub use self::policy::{ClaimValue, Requirement};
+pub use self::refuse::{InvalidToken, Refusal};
+pub use self::service::GuardService;

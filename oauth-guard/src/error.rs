@@ -1,0 +1,66 @@
+//! What can be wrong with a guard's description.
+
+use std::fmt;
+
+/// A guard that cannot be built, with everything that is wrong about it.
+///
+/// ```
+/// use oauth_guard::{Guard, Issuer};
+///
+/// let error = Guard::builder().issuer(Issuer::new("https://auth.example.com")).realm("a\nb").build().unwrap_err();
+/// assert_eq!(error.problems().len(), 2);
+/// assert_eq!(error.problems()[0].field, "realm");
+/// assert_eq!(error.problems()[1].field, "issuer[0].audience");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildError {
+    problems: Vec<Problem>,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Problem {
+    /// Where, such as `issuer[0].audience`.
+    pub field: String,
+    /// What is wrong and what to do about it. Never a secret.
+    pub message: String,
+}
+
+impl BuildError {
+    /// All of them, in the order of the description.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the guard cannot be built")?;
+        for problem in &self.problems {
+            write!(f, "\n  {}: {}", problem.field, problem.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// Collects problems while a guard is built.
+#[derive(Debug, Default)]
+pub(crate) struct Problems(Vec<Problem>);
+
+impl Problems {
+    pub(crate) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.0.push(Problem { field: field.into(), message: message.into() });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn into_error(self) -> BuildError {
+        BuildError { problems: self.0 }
+    }
+}

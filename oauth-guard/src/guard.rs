@@ -1,0 +1,300 @@
+//! The judge: one token to its claims or to a refusal, without a body or a framework in sight.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::request::Parts;
+use http::{HeaderMap, Request};
+use oauth_client::clock::{Clock, Now};
+use serde::de::DeserializeOwned;
+
+use crate::bearer;
+use crate::builder::GuardBuilder;
+use crate::cache::TokenCache;
+use crate::claims::{Claims, Untyped, Verified};
+use crate::issuer::IssuerState;
+use crate::jose::{Compact, Header};
+use crate::keys::{Remote, Standing, Unknown, printable};
+use crate::layer::GuardLayer;
+use crate::refuse::http::Challenge;
+use crate::refuse::{Flaw, Refusal};
+use crate::verify::{self, ClaimSet};
+
+/// Judges bearer tokens. Cheap to clone; clones share keys and cache.
+///
+/// Most services only need [`layer`](Self::layer). [`check`](Self::check) is the same judgement for whoever has
+/// no tower stack.
+///
+/// ```
+/// use oauth_guard::{Guard, Issuer};
+///
+/// let guard = Guard::builder()
+///     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+///     .build()?;
+/// let layer = guard.layer();
+/// # Ok::<(), oauth_guard::BuildError>(())
+/// ```
+pub struct Guard<T = Untyped>(pub(crate) Arc<Shared<T>>);
+
+/// What all clones of a guard, its layers and its services share.
+pub(crate) struct Shared<T> {
+    pub(crate) issuers: HashMap<Box<str>, Arc<IssuerState>>,
+    /// The longest token any issuer may send; each has its own limit besides.
+    pub(crate) max_token_bytes: usize,
+    pub(crate) cache: TokenCache<T>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) challenge: Challenge,
+    /// Reads the user's type from claims that are known to be an object.
+    pub(crate) custom: fn(&str) -> Option<T>,
+}
+
+impl Guard {
+    /// Starts the description of a guard. Claims are read by name; for a type of your own go on with
+    /// [`GuardBuilder::claims`].
+    pub fn builder() -> GuardBuilder<Untyped> {
+        GuardBuilder::new()
+    }
+}
+
+impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
+    /// A tower layer that lets requests with a good token through, with [`Claims<T>`] in their extensions.
+    #[must_use]
+    pub fn layer(&self) -> GuardLayer<T> {
+        GuardLayer::new(self.clone())
+    }
+
+    /// Judges the token of a request.
+    ///
+    /// `Ok(None)` means that there is no token, which is for the caller of this method to allow or refuse.
+    /// Whatever can be told without a fetch is told at once; else the answer is a future that borrows nothing.
+    pub fn check<'a>(&self, request: impl Into<RequestHead<'a>>) -> Check<T> {
+        let token = match bearer::token(request.into().headers) {
+            Ok(Some(token)) => token,
+            Ok(None) => return Check::Now(Ok(None)),
+            Err(refusal) => return Check::Now(Err(refused(refusal))),
+        };
+        let now = self.0.clock.now();
+        if let Some((digest, Some(verified))) = self.0.cache.look_up(token) {
+            match verified.issuer.keys.standing(now) {
+                // Identity is remembered, whether it still holds is asked again.
+                Standing::Good if verified.is_timely(now) && verified.key.is_trusted() => {
+                    return Check::Now(Ok(Some(Claims::new(verified))));
+                }
+                Standing::Good => self.0.cache.forget(digest),
+                Standing::Overdue | Standing::Missing => {}
+            }
+        }
+        self.check_anew(token, now)
+    }
+
+    /// Not seen before, or no longer good as it was.
+    #[cold]
+    fn check_anew(&self, token: &[u8], now: Now) -> Check<T> {
+        let token = match bearer::as_token68(token) {
+            Ok(token) => token,
+            Err(refusal) => return Check::Now(Err(refused(refusal))),
+        };
+        match self.0.judge(token, now, true) {
+            Judgement::Final(outcome) => Check::Now(outcome.map(Some).map_err(refused)),
+            Judgement::NeedsKeys(remote, want) => {
+                let (shared, token) = (Arc::clone(&self.0), Box::from(token));
+                Check::Later(CheckFuture(Box::pin(async move {
+                    shared.judge_with_fetch(token, remote, want).await.map(Some).map_err(refused)
+                })))
+            }
+        }
+    }
+}
+
+impl<T> Clone for Guard<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> fmt::Debug for Guard<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("issuers", &self.0.issuers.keys()).finish_non_exhaustive()
+    }
+}
+
+/// What of a request a guard looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'a> {
+    headers: &'a HeaderMap,
+}
+
+impl<'a, B> From<&'a Request<B>> for RequestHead<'a> {
+    fn from(request: &'a Request<B>) -> Self {
+        Self { headers: request.headers() }
+    }
+}
+
+impl<'a> From<&'a Parts> for RequestHead<'a> {
+    fn from(parts: &'a Parts) -> Self {
+        Self { headers: &parts.headers }
+    }
+}
+
+/// The answer to [`Guard::check`].
+#[derive(Debug)]
+pub enum Check<T = Untyped> {
+    /// It could be told at once. `None`: the request has no bearer token.
+    Now(Result<Option<Claims<T>>, Refusal>),
+    /// Keys have to be fetched first.
+    Later(CheckFuture<T>),
+}
+
+impl<T> Check<T> {
+    /// Waits, if there is anything to wait for.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn answer(self) -> Result<Option<Claims<T>>, Refusal> {
+        match self {
+            Self::Now(outcome) => outcome,
+            Self::Later(future) => future.await,
+        }
+    }
+}
+
+type Outcome<T> = Result<Option<Claims<T>>, Refusal>;
+
+/// An answer that waits for keys. It owns what it needs; dropping it does not stop the fetch.
+pub struct CheckFuture<T = Untyped>(Pin<Box<dyn Future<Output = Outcome<T>> + Send>>);
+
+impl<T> Future for CheckFuture<T> {
+    type Output = Outcome<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+impl<T> fmt::Debug for CheckFuture<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CheckFuture")
+    }
+}
+
+enum Judgement<T> {
+    Final(Result<Claims<T>, Refusal>),
+    NeedsKeys(Arc<Remote>, Want),
+}
+
+/// What keys are fetched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    /// There are none, or none that are fresh enough.
+    Any,
+    /// Those there are do not fit the token.
+    Newer,
+}
+
+impl<T: Send + Sync + 'static> Shared<T> {
+    /// Everything that can be told with the keys at hand. `refresh` says whether keys that are merely overdue
+    /// are to be fetched first.
+    fn judge(&self, token: &str, now: Now, refresh: bool) -> Judgement<T> {
+        match self.try_judge(token, now, refresh) {
+            Ok(judgement) => judgement,
+            Err(flaw) => Judgement::Final(Err(flaw.into())),
+        }
+    }
+
+    fn try_judge(&self, token: &str, now: Now, refresh: bool) -> Result<Judgement<T>, Flaw> {
+        if token.len() > self.max_token_bytes {
+            return Err(Flaw::TooLong);
+        }
+        let compact = Compact::split(token)?;
+        let header = Header::read(compact.header)?;
+        let payload = compact.payload()?;
+        let claims = ClaimSet::read(&payload)?;
+        // Keys belong to their issuer: the one the token names decides which keys may have signed it.
+        let issuer = self.issuers.get(&*claims.issuer()?).ok_or(Flaw::UnknownIssuer)?;
+        if token.len() > issuer.rules.max_token_bytes {
+            return Err(Flaw::TooLong);
+        }
+        if !issuer.rules.algorithms.contains(&header.algorithm) {
+            return Err(Flaw::AlgorithmNotAllowed);
+        }
+        let times = claims.judge(issuer, header.typ, now)?;
+        if let Some(remote) = issuer.keys.remote() {
+            match issuer.keys.standing(now) {
+                Standing::Good => {}
+                Standing::Overdue if !refresh => {}
+                Standing::Overdue | Standing::Missing => {
+                    return Ok(Judgement::NeedsKeys(Arc::clone(remote), Want::Any));
+                }
+            }
+        }
+        let key = match (verify::signed_by(&issuer.keys.current(), &header, &compact), issuer.keys.remote()) {
+            (Ok(key), _) => key,
+            (Err(Flaw::UnknownKey), Some(remote)) => {
+                let key_id = header.key_id.as_deref().map(printable);
+                tracing::debug!(target: "oauth_guard", issuer = issuer.name(), key_id, "a token names an unknown key");
+                return Ok(Judgement::NeedsKeys(Arc::clone(remote), Want::Newer));
+            }
+            (Err(flaw), _) => return Err(flaw),
+        };
+        let parts = claims.into_parts(issuer, &times);
+        let custom = (self.custom)(&payload).ok_or(Flaw::CustomClaims)?;
+        let verified = Arc::new(Verified { issuer: Arc::clone(issuer), key, parts, custom });
+        self.cache.remember(token.as_bytes(), &verified);
+        Ok(Judgement::Final(Ok(Claims::new(verified))))
+    }
+
+    /// Fetches keys, or joins a fetch, and judges again. Ends after a few rounds at most: each `Want` is granted
+    /// once more only if somebody else's fetch was joined.
+    async fn judge_with_fetch(
+        self: Arc<Self>,
+        token: Box<str>,
+        remote: Arc<Remote>,
+        mut want: Want,
+    ) -> Result<Claims<T>, Refusal> {
+        const ROUNDS: usize = 4;
+        for _ in 0..ROUNDS {
+            let now = self.clock.now();
+            let flight = match want {
+                Want::Any => match remote.fetch(now) {
+                    Ok(flight) => flight,
+                    Err(retry_after) => return Err(Refusal::KeysUnavailable { retry_after }),
+                },
+                Want::Newer => match remote.unknown_key(now) {
+                    Unknown::Wait(flight) => flight,
+                    Unknown::Refuse => return Err(Flaw::UnknownKey.into()),
+                    Unknown::Unavailable(retry_after) => {
+                        return Err(Refusal::KeysUnavailable { retry_after });
+                    }
+                },
+            };
+            if flight.landed().await.is_err() {
+                // The task died with its runtime; the next round starts another.
+                continue;
+            }
+            match self.judge(&token, self.clock.now(), false) {
+                Judgement::Final(outcome) => return outcome,
+                Judgement::NeedsKeys(_, again) => want = again,
+            }
+        }
+        match remote.outage(self.clock.now()) {
+            Some(retry_after) => Err(Refusal::KeysUnavailable { retry_after }),
+            None => Err(Flaw::UnknownKey.into()),
+        }
+    }
+}
+
+/// Tells the operator. The caller learns the code only.
+fn refused(refusal: Refusal) -> Refusal {
+    let (code, reason) = (refusal.code(), refusal.reason());
+    match &refusal {
+        Refusal::KeysUnavailable { .. } => {
+            tracing::warn!(target: "oauth_guard", code, reason, "{refusal}");
+        }
+        _ => tracing::debug!(target: "oauth_guard", code, reason, "{refusal}"),
+    }
+    refusal
+}

@@ -1,0 +1,243 @@
+//! Whose tokens are accepted, and under which conditions.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::algorithm::Algorithm;
+use crate::defaults;
+use crate::keys::IssuerKeys;
+
+/// An authorization server whose tokens a guard accepts, and what it asks of them.
+///
+/// Without more than a name and an audience, the server's keys are found by discovery (RFC 8414, then OpenID
+/// Connect), and tokens have to be RFC 9068 access tokens.
+///
+/// ```
+/// use oauth_guard::{Algorithm, Issuer};
+///
+/// Issuer::new("https://auth.example.com/realms/main")
+///     .audience("orders-api")
+///     .algorithms([Algorithm::Es256])
+///     .roles_claim("realm_access.roles");
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Issuer {
+    pub(crate) name: String,
+    pub(crate) audience: Vec<String>,
+    pub(crate) algorithms: Option<Vec<Algorithm>>,
+    pub(crate) profile: Profile,
+    pub(crate) source: Source,
+    pub(crate) static_keys: Vec<StaticKey>,
+    pub(crate) leeway: Duration,
+    pub(crate) max_token_age: Option<Duration>,
+    pub(crate) max_token_bytes: usize,
+    pub(crate) clients: Option<Vec<String>>,
+    pub(crate) scope_claims: Vec<String>,
+    pub(crate) roles_claims: Vec<String>,
+    pub(crate) any_audience: bool,
+    pub(crate) allow_http: bool,
+}
+
+/// Where the keys come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    Discovery,
+    JwksUri(String),
+    JwksJson(String),
+    JwksFile(PathBuf),
+    /// Only the keys in `static_keys`.
+    Given,
+}
+
+#[derive(Clone)]
+pub(crate) enum StaticKey {
+    Pem { key_id: Option<String>, algorithm: Algorithm, pem: Vec<u8> },
+    Secret { algorithm: Algorithm, secret: Vec<u8> },
+}
+
+impl std::fmt::Debug for StaticKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Pem { key_id, algorithm, .. } => f
+                .debug_struct("Pem")
+                .field("key_id", key_id)
+                .field("algorithm", algorithm)
+                .finish_non_exhaustive(),
+            Self::Secret { algorithm, .. } => {
+                f.debug_struct("Secret").field("algorithm", algorithm).finish_non_exhaustive()
+            }
+        }
+    }
+}
+
+/// What kind of token an issuer gives out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Profile {
+    /// RFC 9068 access tokens: `typ` is `at+jwt`, and `sub`, `client_id`, `iat` and `jti` are there. This is what
+    /// keeps ID tokens and other JWTs of the same issuer from passing.
+    #[default]
+    Rfc9068,
+    /// Any JWT of the issuer for our audience: `typ` is absent, `JWT` or `at+jwt`. For servers that do not speak
+    /// RFC 9068; make sure that the audience of its ID tokens is another.
+    Jwt,
+}
+
+impl Issuer {
+    /// An issuer by its exact name, as it stands in `iss`: no character more or less, no slash at the end unless
+    /// it has one.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            audience: Vec::new(),
+            algorithms: None,
+            profile: Profile::default(),
+            source: Source::Discovery,
+            static_keys: Vec::new(),
+            leeway: defaults::LEEWAY,
+            max_token_age: None,
+            max_token_bytes: defaults::MAX_TOKEN_BYTES,
+            clients: None,
+            scope_claims: vec!["scope".to_owned(), "scp".to_owned()],
+            roles_claims: vec!["roles".to_owned()],
+            any_audience: false,
+            allow_http: false,
+        }
+    }
+
+    /// A name of this service, one of which `aud` has to hold (RFC 9068 §4). Call again for more.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience.push(audience.into());
+        self
+    }
+
+    /// The only signature algorithms to accept. By default all asymmetric ones: RS, PS and ES with 256 and 384
+    /// bits, RS512, PS512, and EdDSA.
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.algorithms = Some(algorithms.into_iter().collect());
+        self
+    }
+
+    /// What kind of token to expect. By default [`Profile::Rfc9068`].
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Where the issuer's keys are, instead of asking its metadata.
+    pub fn jwks_uri(mut self, uri: impl Into<String>) -> Self {
+        self.source = Source::JwksUri(uri.into());
+        self
+    }
+
+    /// The issuer's keys themselves, as a JWK Set; nothing is fetched.
+    pub fn jwks_json(mut self, document: impl Into<String>) -> Self {
+        self.source = Source::JwksJson(document.into());
+        self
+    }
+
+    /// A file with the issuer's keys as a JWK Set, read once when the guard is built.
+    pub fn jwks_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.source = Source::JwksFile(path.into());
+        self
+    }
+
+    /// A public key in PEM form (`PUBLIC KEY` or `RSA PUBLIC KEY`), for tokens signed with that algorithm; nothing
+    /// is fetched. Call again for more.
+    pub fn key_pem(mut self, algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Self {
+        self.source = Source::Given;
+        self.static_keys.push(StaticKey::Pem { key_id: None, algorithm, pem: pem.as_ref().to_vec() });
+        self
+    }
+
+    /// A secret shared with the issuer, for HS256, HS384 or HS512; nothing is fetched.
+    ///
+    /// Whoever can check such a token can make one. The secret has to be as long as the hash (RFC 7518 §3.2), and
+    /// an issuer with a secret has no other keys.
+    pub fn hmac_secret(mut self, algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Self {
+        self.source = Source::Given;
+        self.static_keys.push(StaticKey::Secret { algorithm, secret: secret.as_ref().to_vec() });
+        self
+    }
+
+    /// How far clocks may be apart, for `exp`, `nbf` and `iat`. By default 60 seconds.
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
+        self
+    }
+
+    /// How long ago (`iat`) a token may have been issued, whatever its `exp` says. By default any time.
+    pub fn max_token_age(mut self, age: Duration) -> Self {
+        self.max_token_age = Some(age);
+        self
+    }
+
+    /// The longest token to look at, in bytes. By default 8,192.
+    pub fn max_token_bytes(mut self, bytes: usize) -> Self {
+        self.max_token_bytes = bytes;
+        self
+    }
+
+    /// The only clients (`client_id`, else `azp`) whose tokens to accept. By default any.
+    pub fn clients<C: Into<String>>(mut self, clients: impl IntoIterator<Item = C>) -> Self {
+        self.clients = Some(clients.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The claim that holds the scopes, as a string with spaces or a list. By default `scope`, else `scp`. A name
+    /// with dots is looked for as it stands, then as a path into objects.
+    pub fn scope_claim(mut self, name: impl Into<String>) -> Self {
+        self.scope_claims = vec![name.into()];
+        self
+    }
+
+    /// The claim that holds the roles, as a string or a list; a path as in
+    /// [`scope_claim`](Self::scope_claim), such as `realm_access.roles`. By default `roles`.
+    pub fn roles_claim(mut self, name: impl Into<String>) -> Self {
+        self.roles_claims = vec![name.into()];
+        self
+    }
+
+    /// Accepts tokens meant for other services too. Any of those services could then use the tokens it was sent
+    /// against this one; only ever right when the issuer puts no `aud` into its tokens.
+    pub fn danger_accept_any_audience(mut self) -> Self {
+        self.any_audience = true;
+        self
+    }
+
+    /// Fetches keys over plain http from other machines than this one. Whoever stands in between can then sign
+    /// tokens; only ever right inside a network you trust as much as the issuer.
+    pub fn danger_allow_http(mut self) -> Self {
+        self.allow_http = true;
+        self
+    }
+}
+
+/// An issuer in force.
+pub(crate) struct IssuerState {
+    pub(crate) rules: Rules,
+    pub(crate) keys: IssuerKeys,
+}
+
+/// What is asked of an issuer's tokens.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) name: Box<str>,
+    /// Empty means any.
+    pub(crate) audience: Box<[Box<str>]>,
+    pub(crate) algorithms: Box<[Algorithm]>,
+    pub(crate) profile: Profile,
+    pub(crate) leeway: Duration,
+    pub(crate) max_token_age: Option<Duration>,
+    pub(crate) max_token_bytes: usize,
+    pub(crate) clients: Option<Box<[Box<str>]>>,
+    pub(crate) scope_claims: Box<[Box<str>]>,
+    pub(crate) roles_claims: Box<[Box<str>]>,
+}
+
+impl IssuerState {
+    pub(crate) fn name(&self) -> &str {
+        &self.rules.name
+    }
+}

@@ -1,0 +1,174 @@
+//! Step 3: the token's outer form and its header, and nothing that a signature would have to vouch for.
+//!
+//! The header is the attacker's to write. It may say which algorithm and key id to look for; it never brings a
+//! key (`jwk`, `jku`, `x5c`, `x5u` are not looked at) and it never changes how the token is read (`crit`,
+//! `b64`, `zip` and `enc` are refused, since none of them is understood here).
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::algorithm::Algorithm;
+use crate::json::{self, Text, Value};
+use crate::refuse::Flaw;
+
+/// The longest header that is read, in encoded bytes. Real ones take about 100.
+const MAX_HEADER: usize = 2048;
+
+/// The longest key id, in bytes. Thumbprints take 43.
+const MAX_KEY_ID: usize = 256;
+
+/// A compact JWS (RFC 7515 §7.1) in its three parts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Compact<'a> {
+    pub(crate) header: &'a str,
+    pub(crate) payload: &'a str,
+    pub(crate) signature: &'a str,
+    /// What the signature covers: header, dot, payload, as sent.
+    pub(crate) signed: &'a str,
+}
+
+impl<'a> Compact<'a> {
+    /// Looks at no more than four dots, whatever the length.
+    pub(crate) fn split(token: &'a str) -> Result<Self, Flaw> {
+        let mut parts = token.splitn(4, '.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(Flaw::NotACompactJws);
+        };
+        if header.is_empty() || payload.is_empty() || signature.is_empty() {
+            return Err(Flaw::NotACompactJws);
+        }
+        if header.len() > MAX_HEADER {
+            return Err(Flaw::HeaderTooLong);
+        }
+        let signed = token.get(..header.len() + 1 + payload.len()).ok_or(Flaw::NotACompactJws)?;
+        Ok(Self { header, payload, signature, signed })
+    }
+
+    pub(crate) fn payload(&self) -> Result<String, Flaw> {
+        decode(self.payload).and_then(|bytes| String::from_utf8(bytes).map_err(|_| Flaw::NotUtf8))
+    }
+
+    pub(crate) fn signature(&self) -> Result<Vec<u8>, Flaw> {
+        decode(self.signature)
+    }
+}
+
+/// What the header says.
+#[derive(Debug)]
+pub(crate) struct Header {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) key_id: Option<String>,
+    pub(crate) typ: Typ,
+}
+
+/// The `typ` of a token, as far as it is told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Typ {
+    Absent,
+    /// `JWT`.
+    Jwt,
+    /// `at+jwt` or `application/at+jwt` (RFC 9068 §2.1).
+    AccessToken,
+    Other,
+}
+
+impl Header {
+    pub(crate) fn read(encoded: &str) -> Result<Self, Flaw> {
+        let bytes = decode(encoded)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| Flaw::NotUtf8)?;
+        let mut read = Members::default();
+        json::read_object(text, &mut |name, value, _| read.member(name, value)).map_err(Flaw::Header)?;
+        if let Some(flaw) = read.flaw {
+            return Err(flaw);
+        }
+        let algorithm = read.algorithm.ok_or(Flaw::HeaderMember("alg"))?;
+        Ok(Self { algorithm, key_id: read.key_id.map(Cow::into_owned), typ: read.typ.unwrap_or(Typ::Absent) })
+    }
+}
+
+#[derive(Default)]
+struct Members<'a> {
+    algorithm: Option<Algorithm>,
+    key_id: Option<Cow<'a, str>>,
+    typ: Option<Typ>,
+    flaw: Option<Flaw>,
+}
+
+impl<'a> Members<'a> {
+    fn member(&mut self, name: Text<'a>, value: Value<'a>) {
+        let result = self.read(&name.decode(), value);
+        if let Err(flaw) = result {
+            self.flaw.get_or_insert(flaw);
+        }
+    }
+
+    fn read(&mut self, name: &str, value: Value<'a>) -> Result<(), Flaw> {
+        match name {
+            "alg" => {
+                let text = value.as_text().ok_or(Flaw::HeaderMember("alg"))?;
+                self.algorithm = Some(Algorithm::from_name(&text.decode()).ok_or(Flaw::UnknownAlgorithm)?);
+            }
+            "kid" => {
+                let text = value.as_text().filter(|text| text.raw.len() <= MAX_KEY_ID);
+                self.key_id = Some(text.ok_or(Flaw::HeaderMember("kid"))?.decode());
+            }
+            "typ" => {
+                let text = value.as_text().ok_or(Flaw::HeaderMember("typ"))?;
+                self.typ = Some(Typ::of(&text.decode()));
+            }
+            "cty" => {
+                let text = value.as_text().ok_or(Flaw::HeaderMember("cty"))?.decode();
+                // RFC 7519 §5.2: the payload is a JWT again, whose claims nobody has looked at.
+                if media_type(&text).eq_ignore_ascii_case("jwt") {
+                    return Err(Flaw::HeaderMember("cty"));
+                }
+            }
+            // RFC 7515 §4.1.11: what must be understood, and is not, makes the token invalid.
+            "crit" => return Err(Flaw::HeaderMember("crit")),
+            "b64" => return Err(Flaw::HeaderMember("b64")),
+            "enc" => return Err(Flaw::HeaderMember("enc")),
+            "zip" => return Err(Flaw::HeaderMember("zip")),
+            // Never used, but a header that is malformed in what it has to do with keys is not let pass.
+            "jwk" if !matches!(value, Value::Object(_)) => return Err(Flaw::HeaderMember("jwk")),
+            "x5c" => match value {
+                Value::Array(list) if list.items().all(|item| matches!(item, Value::String(_))) => {}
+                _ => return Err(Flaw::HeaderMember("x5c")),
+            },
+            "jku" | "x5u" | "x5t" | "x5t#S256" if value.as_text().is_none() => {
+                return Err(Flaw::HeaderMember("jku, x5u or x5t"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Typ {
+    fn of(text: &str) -> Self {
+        let name = media_type(text);
+        if name.eq_ignore_ascii_case("at+jwt") {
+            Self::AccessToken
+        } else if name.eq_ignore_ascii_case("jwt") {
+            Self::Jwt
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// RFC 7515 §4.1.9: `application/` may be left out of a media type without another slash.
+fn media_type(text: &str) -> &str {
+    match text.split_at_checked("application/".len()) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case("application/") => rest,
+        _ => text,
+    }
+}
+
+/// base64url without padding, in its one canonical spelling (RFC 7515 §2).
+pub(crate) fn decode(encoded: &str) -> Result<Vec<u8>, Flaw> {
+    URL_SAFE_NO_PAD.decode(encoded).map_err(|_| Flaw::Base64)
+}

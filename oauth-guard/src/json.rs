@@ -1,0 +1,412 @@
+//! A strict JSON reader that borrows from its input.
+//!
+//! A signed token must mean the same to everybody who reads it, so what RFC 8259 leaves open is refused
+//! here: a member name that occurs twice in one object (at any depth, also when spelled with escapes), lone
+//! surrogates, a byte order mark, anything after the value, and nesting beyond [`MAX_DEPTH`].
+
+use std::borrow::Cow;
+
+/// How deep arrays and objects may nest. Claims in the wild stay below 6.
+const MAX_DEPTH: usize = 32;
+
+/// Names that one object may hold before duplicates are found by sorting instead of by comparing each pair.
+const FEW: usize = 16;
+
+/// Reads `text` as one JSON object and hands each of its members to `each`, in order: name, value, and the value
+/// as it is written.
+pub(crate) fn read_object<'a>(
+    text: &'a str,
+    each: &mut dyn FnMut(Text<'a>, Value<'a>, &'a str),
+) -> Result<(), Malformed> {
+    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0 };
+    reader.blank();
+    if reader.peek() != Some(b'{') {
+        return Err(Malformed::NotAnObject);
+    }
+    reader.object(0, each)?;
+    reader.blank();
+    if reader.at == reader.bytes.len() { Ok(()) } else { Err(Malformed::Syntax) }
+}
+
+/// Why a text is not acceptable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    NotAnObject,
+    Syntax,
+    Duplicate,
+    TooDeep,
+}
+
+impl Malformed {
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Self::NotAnObject => "is not a JSON object",
+            Self::Syntax => "is not valid JSON",
+            Self::Duplicate => "has a member twice",
+            Self::TooDeep => "nests too deep",
+        }
+    }
+}
+
+/// One JSON value; everything inside it has been checked already.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Value<'a> {
+    Null,
+    Bool,
+    Number(&'a str),
+    String(Text<'a>),
+    Array(Array<'a>),
+    Object(Object<'a>),
+}
+
+impl<'a> Value<'a> {
+    pub(crate) fn as_text(self) -> Option<Text<'a>> {
+        if let Self::String(text) = self { Some(text) } else { None }
+    }
+
+    /// The value as RFC 7519 §2 NumericDate: whole seconds, a fraction rounded down so that no lifetime
+    /// grows. Negative values and those beyond `u64` are none.
+    pub(crate) fn as_seconds(self) -> Option<u64> {
+        let Self::Number(digits) = self else { return None };
+        if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return digits.parse().ok();
+        }
+        let seconds: f64 = digits.parse().ok()?;
+        // Beyond 2^53 a float no longer holds whole seconds; no date is that far away.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the range was checked to fit"
+        )]
+        (seconds.is_sign_positive() && seconds <= 9_007_199_254_740_992.0).then(|| seconds.floor() as u64)
+    }
+}
+
+/// A string as it stands between its quotes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text<'a> {
+    pub(crate) raw: &'a str,
+    escaped: bool,
+}
+
+impl<'a> Text<'a> {
+    /// The string with its escapes resolved.
+    pub(crate) fn decode(self) -> Cow<'a, str> {
+        if self.escaped { Cow::Owned(unescape(self.raw)) } else { Cow::Borrowed(self.raw) }
+    }
+
+    pub(crate) fn is_escaped(self) -> bool {
+        self.escaped
+    }
+
+    pub(crate) fn is(self, other: &str) -> bool {
+        if self.escaped { unescape(self.raw) == other } else { self.raw == other }
+    }
+}
+
+/// An array that has been checked, brackets included.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Array<'a>(&'a str);
+
+impl<'a> Array<'a> {
+    pub(crate) fn items(self) -> impl Iterator<Item = Value<'a>> {
+        let mut reader = Reader { text: self.0, bytes: self.0.as_bytes(), at: 1 };
+        std::iter::from_fn(move || {
+            reader.blank();
+            if reader.peek() == Some(b',') {
+                reader.at += 1;
+                reader.blank();
+            }
+            if reader.peek() == Some(b']') { None } else { reader.value(0).ok() }
+        })
+    }
+}
+
+/// An object that has been checked, braces included.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Object<'a>(&'a str);
+
+impl<'a> Object<'a> {
+    pub(crate) fn get(self, wanted: &str) -> Option<Value<'a>> {
+        let mut found = None;
+        let mut look = |name: Text<'a>, value, _: &'a str| {
+            if name.is(wanted) {
+                found = Some(value);
+            }
+        };
+        read_object(self.0, &mut look).ok()?;
+        found
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn blank(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn expect(&mut self, literal: &str) -> Result<(), Malformed> {
+        if !self.bytes[self.at.min(self.bytes.len())..].starts_with(literal.as_bytes()) {
+            return Err(Malformed::Syntax);
+        }
+        self.at += literal.len();
+        Ok(())
+    }
+
+    fn since(&self, start: usize) -> Result<&'a str, Malformed> {
+        self.text.get(start..self.at).ok_or(Malformed::Syntax)
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value<'a>, Malformed> {
+        let start = self.at;
+        match self.peek() {
+            Some(b'"') => self.string().map(Value::String),
+            Some(b'{') => {
+                self.object(depth, &mut |_, _, _| {})?;
+                self.since(start).map(|raw| Value::Object(Object(raw)))
+            }
+            Some(b'[') => {
+                self.array(depth)?;
+                self.since(start).map(|raw| Value::Array(Array(raw)))
+            }
+            Some(b'-' | b'0'..=b'9') => {
+                self.number()?;
+                self.since(start).map(Value::Number)
+            }
+            Some(b't') => self.expect("true").map(|()| Value::Bool),
+            Some(b'f') => self.expect("false").map(|()| Value::Bool),
+            Some(b'n') => self.expect("null").map(|()| Value::Null),
+            _ => Err(Malformed::Syntax),
+        }
+    }
+
+    /// Stands on the opening brace.
+    fn object(
+        &mut self,
+        depth: usize,
+        each: &mut dyn FnMut(Text<'a>, Value<'a>, &'a str),
+    ) -> Result<(), Malformed> {
+        if depth >= MAX_DEPTH {
+            return Err(Malformed::TooDeep);
+        }
+        self.at += 1;
+        self.blank();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        let mut names = Names { few: [""; FEW], len: 0, many: Vec::new() };
+        loop {
+            self.blank();
+            let name = self.string()?;
+            names.add(name)?;
+            self.blank();
+            self.expect(":")?;
+            self.blank();
+            let start = self.at;
+            let value = self.value(depth + 1)?;
+            each(name, value, self.since(start)?);
+            self.blank();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return names.finish();
+                }
+                _ => return Err(Malformed::Syntax),
+            }
+        }
+    }
+
+    /// Stands on the opening bracket.
+    fn array(&mut self, depth: usize) -> Result<(), Malformed> {
+        if depth >= MAX_DEPTH {
+            return Err(Malformed::TooDeep);
+        }
+        self.at += 1;
+        self.blank();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            self.blank();
+            self.value(depth + 1)?;
+            self.blank();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(Malformed::Syntax),
+            }
+        }
+    }
+
+    fn string(&mut self) -> Result<Text<'a>, Malformed> {
+        self.expect("\"")?;
+        let start = self.at;
+        let mut escaped = false;
+        loop {
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                Some(0x20..) => self.at += 1,
+                _ => return Err(Malformed::Syntax),
+            }
+        }
+        let raw = self.since(start)?;
+        self.at += 1;
+        Ok(Text { raw, escaped })
+    }
+
+    /// Stands on the backslash.
+    fn escape(&mut self) -> Result<(), Malformed> {
+        let kind = self.bytes.get(self.at + 1).copied();
+        self.at += 2;
+        match kind {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(()),
+            Some(b'u') => match self.hex()? {
+                0xD800..=0xDBFF => {
+                    self.expect("\\u")?;
+                    if matches!(self.hex()?, 0xDC00..=0xDFFF) { Ok(()) } else { Err(Malformed::Syntax) }
+                }
+                0xDC00..=0xDFFF => Err(Malformed::Syntax),
+                _ => Ok(()),
+            },
+            _ => Err(Malformed::Syntax),
+        }
+    }
+
+    fn hex(&mut self) -> Result<u32, Malformed> {
+        let digits = self.text.get(self.at..self.at + 4).ok_or(Malformed::Syntax)?;
+        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Malformed::Syntax);
+        }
+        self.at += 4;
+        u32::from_str_radix(digits, 16).map_err(|_| Malformed::Syntax)
+    }
+
+    fn number(&mut self) -> Result<(), Malformed> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        // RFC 8259 §6: no leading zeros.
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), Malformed> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        if self.at > start { Ok(()) } else { Err(Malformed::Syntax) }
+    }
+}
+
+/// The names one object has shown so far. A few plain ones, which is every token in practice, cost no
+/// allocation; many are sorted, so that a wide object is not quadratic.
+struct Names<'a> {
+    few: [&'a str; FEW],
+    len: usize,
+    many: Vec<Cow<'a, str>>,
+}
+
+impl<'a> Names<'a> {
+    fn add(&mut self, name: Text<'a>) -> Result<(), Malformed> {
+        let seen = self.few.get(..self.len).unwrap_or_default();
+        match self.few.get(self.len) {
+            Some(_) if self.many.is_empty() && !name.escaped => {
+                if seen.contains(&name.raw) {
+                    return Err(Malformed::Duplicate);
+                }
+                self.few[self.len] = name.raw;
+                self.len += 1;
+            }
+            _ => {
+                if self.many.is_empty() {
+                    self.many.extend(seen.iter().copied().map(Cow::Borrowed));
+                }
+                self.many.push(name.decode());
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(), Malformed> {
+        self.many.sort_unstable();
+        if self.many.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(Malformed::Duplicate);
+        }
+        Ok(())
+    }
+}
+
+/// Resolves escapes in a string that the reader has accepted.
+fn unescape(raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw.chars();
+    while let Some(char) = rest.next() {
+        if char != '\\' {
+            out.push(char);
+            continue;
+        }
+        match rest.next() {
+            Some('b') => out.push('\u{8}'),
+            Some('f') => out.push('\u{c}'),
+            Some('n') => out.push('\n'),
+            Some('r') => out.push('\r'),
+            Some('t') => out.push('\t'),
+            Some('u') => {
+                let mut unit = code_unit(&mut rest);
+                if (0xD800..0xDC00).contains(&unit) {
+                    // The reader has seen that the other half follows as `\uXXXX`.
+                    let low = code_unit(rest.by_ref().skip(2).by_ref());
+                    unit = 0x10000 + ((unit - 0xD800) << 10) + low.saturating_sub(0xDC00);
+                }
+                out.push(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+            Some(other) => out.push(other),
+            None => {}
+        }
+    }
+    out
+}
+
+fn code_unit(chars: &mut dyn Iterator<Item = char>) -> u32 {
+    chars.take(4).fold(0, |unit, digit| unit * 16 + digit.to_digit(16).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests;

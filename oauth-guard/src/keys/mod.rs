@@ -1,0 +1,101 @@
+//! Step 4: whose signature could it be? The keys of each issuer, given or fetched.
+
+mod flight;
+mod given;
+mod jwk;
+mod remote;
+mod set;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use oauth_client::clock::Now;
+
+pub(crate) use self::given::GivenKeys;
+pub(crate) use self::remote::{Remote, Unknown, Where, printable};
+pub(crate) use self::set::{KeySet, VerifyingKey};
+use crate::defaults;
+
+/// When key sets are fetched again, for every issuer of a guard.
+///
+/// ```
+/// use std::time::Duration;
+/// use oauth_guard::KeyPolicy;
+///
+/// let policy = KeyPolicy { max_age: Duration::from_secs(300), ..KeyPolicy::default() };
+/// assert_eq!(policy.cooldown, Duration::from_secs(30));
+/// ```
+#[derive(Clone, Debug)]
+pub struct KeyPolicy {
+    /// Between two fetches that tokens with an unknown key id cause. By default 30 seconds.
+    pub cooldown: Duration,
+    /// How long a key set is good; it is fetched anew after 80 % of that. A shorter `Cache-Control: max-age` of
+    /// the server is followed, down to the cool-down; a longer one is not. By default 600 seconds.
+    pub max_age: Duration,
+    /// How old a key set may become while no new one can be had. By default 24 hours.
+    pub max_stale: Duration,
+    /// How long a fetch may take, discovery included. By default 5 seconds.
+    pub timeout: Duration,
+    /// The largest key set that is read, in bytes. By default 512 KiB.
+    pub max_bytes: usize,
+    /// How many keys of a set are taken. By default 100.
+    pub max_keys: usize,
+}
+
+impl Default for KeyPolicy {
+    fn default() -> Self {
+        Self {
+            cooldown: defaults::KEY_COOLDOWN,
+            max_age: defaults::KEY_MAX_AGE,
+            max_stale: defaults::KEY_MAX_STALE,
+            timeout: defaults::KEY_TIMEOUT,
+            max_bytes: defaults::KEY_SET_BYTES,
+            max_keys: defaults::KEYS_PER_SET,
+        }
+    }
+}
+
+/// The keys of one issuer.
+pub(crate) enum IssuerKeys {
+    Given(ArcSwap<KeySet>),
+    Remote(Arc<Remote>),
+}
+
+/// Whether the keys at hand are good enough to judge with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Good,
+    /// Usable, but it is time to look for newer ones before they are used.
+    Overdue,
+    /// There are none, or they are too old.
+    Missing,
+}
+
+impl IssuerKeys {
+    pub(crate) fn given(set: KeySet) -> Self {
+        Self::Given(ArcSwap::from_pointee(set))
+    }
+
+    pub(crate) fn current(&self) -> arc_swap::Guard<Arc<KeySet>> {
+        match self {
+            Self::Given(set) => set.load(),
+            Self::Remote(remote) => remote.current(),
+        }
+    }
+
+    /// How the keys stand, which costs two atomic reads unless a refresh is due; then one is started.
+    pub(crate) fn standing(&self, now: Now) -> Standing {
+        match self {
+            Self::Given(_) => Standing::Good,
+            Self::Remote(remote) => remote.standing(now),
+        }
+    }
+
+    pub(crate) fn remote(&self) -> Option<&Arc<Remote>> {
+        match self {
+            Self::Given(_) => None,
+            Self::Remote(remote) => Some(remote),
+        }
+    }
+}

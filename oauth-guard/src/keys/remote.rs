@@ -1,0 +1,371 @@
+//! Keys that are fetched, and when. The rules, in short:
+//!
+//! - one fetch at a time, in a task of its own, shared by all who wait;
+//! - a set is fetched anew at 80 % of its age, while it goes on serving;
+//! - a token with an unknown key id causes a fetch, but no two within the cool-down;
+//! - after a failure the old keys stay, and the next try waits, longer each time;
+//! - an answer that is no key set changes nothing; one that is, is obeyed, even if it is empty.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::HeaderMap;
+use http::header::CACHE_CONTROL;
+use oauth_client::clock::{Clock, Now};
+use oauth_client::discover;
+use oauth_client::transport::{HttpClient, Limits};
+use url::Url;
+
+use super::flight::Flight;
+use super::set::KeySet;
+use super::{KeyPolicy, Standing};
+use crate::algorithm::Algorithm;
+
+/// The first wait after a failed fetch; it doubles up to the cool-down.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+
+/// One issuer's fetched keys.
+pub(crate) struct Remote {
+    issuer: Box<str>,
+    place: Where,
+    algorithms: Box<[Algorithm]>,
+    policy: KeyPolicy,
+    limits: Limits,
+    http: HttpClient,
+    clock: Arc<dyn Clock>,
+    keys: ArcSwap<KeySet>,
+    /// Until when nothing is to be done, on both clocks, in milliseconds: what the fast path compares with.
+    quiet_until_wall: AtomicU64,
+    quiet_until_monotonic: AtomicU64,
+    state: Mutex<State>,
+}
+
+/// Where the key set is.
+#[derive(Clone, Debug)]
+pub(crate) enum Where {
+    Discovery,
+    Uri(Url),
+}
+
+#[derive(Default)]
+struct State {
+    flight: Option<Flight>,
+    /// Counts flights, so that one that was given up cannot land over a later one.
+    sequence: u64,
+    found: Option<Url>,
+    fetched: Option<Now>,
+    /// How long the set in hand is good: the policy's `max_age` or less.
+    good_for: Duration,
+    last_unknown: Option<Duration>,
+    failures: u32,
+    last_error: Option<String>,
+    not_before: Duration,
+}
+
+/// What to do about a token whose key id is in no set.
+pub(crate) enum Unknown {
+    /// A fetch is on its way that may bring it.
+    Wait(Flight),
+    /// The issuer has been asked, and does not have it.
+    Refuse,
+    /// The issuer could not be asked.
+    Unavailable(Duration),
+}
+
+/// What health reports of an issuer's keys.
+pub(crate) struct Report {
+    pub(crate) age: Option<Duration>,
+    pub(crate) stale: bool,
+    pub(crate) failures: u32,
+    pub(crate) last_error: Option<String>,
+}
+
+impl Remote {
+    pub(crate) fn new(
+        issuer: &str,
+        place: Where,
+        algorithms: &[Algorithm],
+        policy: &KeyPolicy,
+        allow_http: bool,
+        http: HttpClient,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let limits = Limits { timeout: policy.timeout, max_body: policy.max_bytes, allow_http };
+        Self {
+            issuer: issuer.into(),
+            place,
+            algorithms: algorithms.into(),
+            policy: policy.clone(),
+            limits,
+            http,
+            clock,
+            keys: ArcSwap::default(),
+            quiet_until_wall: AtomicU64::new(0),
+            quiet_until_monotonic: AtomicU64::new(0),
+            state: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn current(&self) -> arc_swap::Guard<Arc<KeySet>> {
+        self.keys.load()
+    }
+
+    pub(crate) fn standing(self: &Arc<Self>, now: Now) -> Standing {
+        let quiet = millis(now.monotonic) < self.quiet_until_monotonic.load(Ordering::Acquire)
+            && millis(now.wall) < self.quiet_until_wall.load(Ordering::Acquire);
+        if quiet { Standing::Good } else { self.tend(now) }
+    }
+
+    /// A refresh is due, or there is nothing yet.
+    fn tend(self: &Arc<Self>, now: Now) -> Standing {
+        let mut state = self.state();
+        let Some(fetched) = state.fetched else { return Standing::Missing };
+        let age = age(fetched, now);
+        if age >= self.policy.max_stale {
+            return Standing::Missing;
+        }
+        let overdue = age >= state.good_for && state.failures == 0;
+        if age >= self.refresh_at(&state) && !overdue {
+            self.launch(&mut state, now);
+            // Nothing more to do for a moment; the landing says when next.
+            let moment = Duration::from_secs(1).min(self.policy.max_stale.saturating_sub(age));
+            self.quiet_until_monotonic.store(millis(now.monotonic.saturating_add(moment)), Ordering::Release);
+            self.quiet_until_wall.store(millis(now.wall.saturating_add(moment)), Ordering::Release);
+        }
+        // Waiting for newer keys is right once; while the server fails, it would stall everybody again and again.
+        if overdue { Standing::Overdue } else { Standing::Good }
+    }
+
+    /// A fetch for want of any usable keys: the one under way, or a new one. An error says how long to wait.
+    pub(crate) fn fetch(self: &Arc<Self>, now: Now) -> Result<Flight, Duration> {
+        let mut state = self.state();
+        self.launch(&mut state, now).ok_or_else(|| self.wait(&state, now))
+    }
+
+    /// A token names a key that is not there.
+    pub(crate) fn unknown_key(self: &Arc<Self>, now: Now) -> Unknown {
+        let mut state = self.state();
+        if let Some(flight) = state.flight.as_ref().filter(|flight| !flight.is_over()) {
+            return Unknown::Wait(flight.clone());
+        }
+        let cooling =
+            state.last_unknown.is_some_and(|at| now.monotonic.saturating_sub(at) < self.policy.cooldown);
+        if cooling || now.monotonic < state.not_before {
+            return if state.failures == 0 {
+                Unknown::Refuse
+            } else {
+                Unknown::Unavailable(self.wait(&state, now))
+            };
+        }
+        state.last_unknown = Some(now.monotonic);
+        match self.launch(&mut state, now) {
+            Some(flight) => Unknown::Wait(flight),
+            None => Unknown::Unavailable(self.wait(&state, now)),
+        }
+    }
+
+    /// Whether the last fetch failed, and then how long until the next one may start.
+    pub(crate) fn outage(&self, now: Now) -> Option<Duration> {
+        let state = self.state();
+        (state.failures > 0 || state.fetched.is_none()).then(|| self.wait(&state, now))
+    }
+
+    pub(crate) fn report(&self, now: Now) -> Report {
+        let state = self.state();
+        let age = state.fetched.map(|fetched| age(fetched, now));
+        Report {
+            age,
+            stale: age.is_none_or(|age| age >= state.good_for),
+            failures: state.failures,
+            last_error: state.last_error.clone(),
+        }
+    }
+
+    /// The flight under way, or a new one. `None` while it is too soon after a failure, or without a runtime.
+    fn launch(self: &Arc<Self>, state: &mut State, now: Now) -> Option<Flight> {
+        if let Some(flight) = state.flight.as_ref().filter(|flight| !flight.is_over()) {
+            return Some(flight.clone());
+        }
+        if now.monotonic < state.not_before {
+            return None;
+        }
+        state.sequence += 1;
+        let (this, sequence) = (Arc::clone(self), state.sequence);
+        let flight = Flight::start(async move {
+            let outcome = match tokio::time::timeout(this.policy.timeout, this.download(sequence)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(Failure { code: "timeout".to_owned(), detail: None, retry_after: None }),
+            };
+            this.land(sequence, outcome);
+        })?;
+        state.flight = Some(flight.clone());
+        Some(flight)
+    }
+
+    async fn download(&self, sequence: u64) -> Result<Download, Failure> {
+        let known = self.state().found.clone();
+        let url = match (&self.place, known) {
+            (Where::Uri(url), _) => url.clone(),
+            (Where::Discovery, Some(url)) => url,
+            (Where::Discovery, None) => {
+                let metadata = discover::discover(&self.http, &self.issuer, &self.limits).await?;
+                let url = metadata.jwks_uri.ok_or_else(|| Failure {
+                    code: "discovery".to_owned(),
+                    detail: Some("the issuer's metadata has no jwks_uri".to_owned()),
+                    retry_after: None,
+                })?;
+                let mut state = self.state();
+                if state.sequence == sequence {
+                    state.found = Some(url.clone());
+                }
+                url
+            }
+        };
+        let answer = self.http.get_json(&url, &self.limits).await?;
+        let set =
+            KeySet::parse(answer.body(), &self.algorithms, self.policy.max_keys).map_err(|_| Failure {
+                code: "malformed_response".to_owned(),
+                detail: Some("the answer is not a JWK set".to_owned()),
+                retry_after: None,
+            })?;
+        Ok(Download { set, max_age: max_age(answer.headers()) })
+    }
+
+    fn land(&self, sequence: u64, outcome: Result<Download, Failure>) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        if state.sequence != sequence {
+            return;
+        }
+        match outcome {
+            Ok(Download { mut set, max_age }) => {
+                for (key_id, reason) in &set.skipped {
+                    let key_id = key_id.as_deref().map(printable);
+                    tracing::warn!(target: "oauth_guard", issuer = &*self.issuer, key_id, reason, "a key is not used");
+                }
+                set.succeed(&self.keys.load());
+                tracing::debug!(target: "oauth_guard", issuer = &*self.issuer, keys = set.len(), "keys fetched");
+                self.keys.store(Arc::new(set));
+                let longest = self.policy.max_age;
+                let shortest = self.policy.cooldown.min(longest);
+                state.good_for = max_age.map_or(longest, |age| age.clamp(shortest, longest));
+                state.fetched = Some(now);
+                state.failures = 0;
+                state.last_error = None;
+                state.not_before = Duration::ZERO;
+            }
+            Err(failure) => {
+                tracing::warn!(
+                    target: "oauth_guard",
+                    issuer = &*self.issuer,
+                    code = failure.code,
+                    detail = failure.detail,
+                    keys = self.keys.load().len(),
+                    "keys could not be fetched"
+                );
+                // The keys may have moved: the next try asks the metadata again.
+                state.found = None;
+                let backoff =
+                    FIRST_BACKOFF.saturating_mul(1 << state.failures.min(10)).min(self.policy.cooldown);
+                let wait =
+                    failure.retry_after.unwrap_or_default().min(self.policy.max_age).max(jittered(backoff));
+                state.not_before = now.monotonic.saturating_add(wait);
+                state.failures = state.failures.saturating_add(1);
+                state.last_error = Some(failure.code);
+            }
+        }
+        self.be_quiet(&state, now);
+    }
+
+    /// Tells the fast path when to look up again.
+    fn be_quiet(&self, state: &State, now: Now) {
+        let Some(fetched) = state.fetched else { return };
+        let due = self.refresh_at(state).saturating_sub(age(fetched, now));
+        let too_old = self.policy.max_stale.saturating_sub(age(fetched, now));
+        let quiet = due.max(state.not_before.saturating_sub(now.monotonic)).min(too_old);
+        self.quiet_until_monotonic.store(millis(now.monotonic.saturating_add(quiet)), Ordering::Release);
+        self.quiet_until_wall.store(millis(now.wall.saturating_add(quiet)), Ordering::Release);
+    }
+
+    fn refresh_at(&self, state: &State) -> Duration {
+        state.good_for.min(self.policy.max_stale) * 4 / 5
+    }
+
+    fn wait(&self, state: &State, now: Now) -> Duration {
+        state.not_before.saturating_sub(now.monotonic).max(FIRST_BACKOFF)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote")
+            .field("issuer", &self.issuer)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Download {
+    set: KeySet,
+    max_age: Option<Duration>,
+}
+
+struct Failure {
+    code: String,
+    detail: Option<String>,
+    retry_after: Option<Duration>,
+}
+
+impl From<oauth_client::Error> for Failure {
+    fn from(error: oauth_client::Error) -> Self {
+        Self {
+            code: error.code().to_owned(),
+            detail: Some(error.to_string()),
+            retry_after: error.retry_after(),
+        }
+    }
+}
+
+/// Either clock counts: the wall clock can be stepped, and the monotonic one stands still while the machine sleeps.
+fn age(since: Now, now: Now) -> Duration {
+    now.monotonic.saturating_sub(since.monotonic).max(now.wall.saturating_sub(since.wall))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// RFC 9111 §5.2.2: `no-store` and `no-cache` are an age of nothing.
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let mut found = None;
+    for value in headers.get_all(CACHE_CONTROL) {
+        for directive in value.to_str().unwrap_or_default().split(',') {
+            let (name, argument) = directive.trim().split_once('=').unwrap_or((directive.trim(), ""));
+            if name.eq_ignore_ascii_case("no-store") || name.eq_ignore_ascii_case("no-cache") {
+                return Some(Duration::ZERO);
+            }
+            if name.eq_ignore_ascii_case("max-age") {
+                found = argument.trim_matches('"').parse().ok().map(Duration::from_secs).or(found);
+            }
+        }
+    }
+    found
+}
+
+/// Up to a quarter longer, so that many processes do not come back in step.
+fn jittered(wait: Duration) -> Duration {
+    let share = getrandom::u32().unwrap_or(0) % 256;
+    wait + wait / 4 * share / 255
+}
+
+/// A name that others chose, fit for a log line.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().take(64).flat_map(char::escape_default).collect()
+}

@@ -1,0 +1,190 @@
+//! The keys of one issuer at one moment.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::signature::ParsedPublicKey;
+use serde_json::Value;
+
+use super::jwk;
+use crate::algorithm::Algorithm;
+
+/// How many keys a token without a key id is tried against. Each costs a signature check, and whoever sends the
+/// token decides that it has no key id.
+const MAX_TRIES: usize = 8;
+
+/// A key and the one algorithm it verifies with.
+pub(crate) struct VerifyingKey {
+    pub(crate) key_id: Option<Box<str>>,
+    pub(crate) algorithm: Algorithm,
+    identity: Box<[u8]>,
+    material: Material,
+    /// Falls when a refresh no longer shows the key, and takes every cached token with it.
+    trusted: AtomicBool,
+}
+
+pub(crate) enum Material {
+    /// Parsed once, since parsing costs a sixth of a verification.
+    Public(Box<ParsedPublicKey>),
+    Secret(Box<hmac::Key>),
+}
+
+impl VerifyingKey {
+    pub(crate) fn new(
+        key_id: Option<Box<str>>,
+        algorithm: Algorithm,
+        identity: Box<[u8]>,
+        material: Material,
+    ) -> Self {
+        Self { key_id, algorithm, identity, material, trusted: AtomicBool::new(true) }
+    }
+
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        match &self.material {
+            Material::Public(key) => key.verify_sig(message, signature).is_ok(),
+            Material::Secret(key) => hmac::verify(key, message, signature).is_ok(),
+        }
+    }
+
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.trusted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn withdraw(&self) {
+        self.trusted.store(false, Ordering::Release);
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm && self.key_id == other.key_id && self.identity == other.identity
+    }
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyingKey")
+            .field("key_id", &self.key_id)
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keys in the order of their document, found by key id. Immutable: a refresh makes a new one.
+#[derive(Debug, Default)]
+pub(crate) struct KeySet {
+    keys: Vec<Arc<VerifyingKey>>,
+    /// Where in `keys` those of one key id are; those without are under `None`.
+    by_id: HashMap<Option<Box<str>>, Vec<usize>>,
+    /// Keys as the issuer counts them: one may verify under several algorithms.
+    count: usize,
+    /// What was passed over, and why: (key id, reason).
+    pub(crate) skipped: Vec<(Option<String>, &'static str)>,
+}
+
+/// A key set document that is none at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotAKeySet;
+
+impl KeySet {
+    /// Reads a JWK Set (RFC 7517 §5). Keys that are no use are passed over; no more than `most` are taken.
+    pub(crate) fn parse(document: &[u8], allowed: &[Algorithm], most: usize) -> Result<Self, NotAKeySet> {
+        let document: Value = serde_json::from_slice(document).map_err(|_| NotAKeySet)?;
+        let elements = document.get("keys").and_then(Value::as_array).ok_or(NotAKeySet)?;
+        let mut keys = Vec::new();
+        let mut skipped = Vec::new();
+        let mut taken = 0;
+        for element in elements {
+            let outcome = if taken < most { jwk::read(element, allowed) } else { Err("beyond the limit") };
+            match outcome {
+                Ok(found) => {
+                    taken += 1;
+                    keys.extend(found);
+                }
+                // A set of a hundred thousand is not worth a hundred thousand lines.
+                Err(reason) if skipped.len() < 16 => {
+                    skipped.push((element.get("kid").and_then(Value::as_str).map(str::to_owned), reason));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(Self::of(keys, skipped))
+    }
+
+    pub(crate) fn of(keys: Vec<VerifyingKey>, mut skipped: Vec<(Option<String>, &'static str)>) -> Self {
+        // What a token can ask for is a key id and an algorithm; the same key twice counts once.
+        let mut shelves: HashMap<_, Vec<Arc<VerifyingKey>>> = HashMap::new();
+        let mut ordered: Vec<Arc<VerifyingKey>> = Vec::with_capacity(keys.len());
+        for key in keys {
+            let shelf = shelves.entry((key.key_id.clone(), key.algorithm)).or_default();
+            if !shelf.iter().any(|other| other.identity == key.identity) {
+                let key = Arc::new(key);
+                shelf.push(Arc::clone(&key));
+                ordered.push(key);
+            }
+        }
+        // Two keys under one name: which of them a signature is by, nobody can say. Neither is used.
+        shelves.retain(|(key_id, _), shelf| key_id.is_some() && shelf.len() > 1);
+        ordered.retain(|key| !shelves.contains_key(&(key.key_id.clone(), key.algorithm)));
+        skipped.extend(
+            shelves
+                .into_keys()
+                .map(|(id, _)| (id.map(String::from), "another key has the same kid, kty and alg")),
+        );
+
+        let mut by_id: HashMap<_, Vec<usize>> = HashMap::new();
+        for (index, key) in ordered.iter().enumerate() {
+            by_id.entry(key.key_id.clone()).or_default().push(index);
+        }
+        let count = ordered.iter().map(|key| (&key.key_id, &key.identity)).collect::<HashSet<_>>().len();
+        Self { keys: ordered, by_id, count, skipped }
+    }
+
+    /// Takes over the keys that `old` has already, so that tokens cached under them stay good, and withdraws
+    /// those that are gone.
+    pub(crate) fn succeed(&mut self, old: &Self) {
+        for key in &mut self.keys {
+            let known = old.named(&key.key_id).find(|one| one.is_same(key)).cloned();
+            if let Some(known) = known {
+                *key = known;
+            }
+        }
+        for key in &old.keys {
+            if !self.named(&key.key_id).any(|one| Arc::ptr_eq(one, key)) {
+                key.withdraw();
+            }
+        }
+    }
+
+    /// The keys that may have signed a token with this header: those it names, else those that have no name.
+    /// A token that names none may be by any key.
+    pub(crate) fn candidates(
+        &self,
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+    ) -> impl Iterator<Item = &Arc<VerifyingKey>> {
+        let any = if key_id.is_none() { &self.keys[..] } else { &[] };
+        let named = key_id.map(|id| Some(Box::from(id)));
+        let named = named.filter(|id| self.by_id.contains_key(id)).or(key_id.map(|_| None));
+        let of_that_name = named.and_then(|id| self.by_id.get(&id)).into_iter().flatten();
+        of_that_name
+            .filter_map(|index| self.keys.get(*index))
+            .chain(any)
+            .filter(move |key| key.algorithm == algorithm)
+            .take(MAX_TRIES)
+    }
+
+    /// Whether a key has that id, whatever its algorithm.
+    pub(crate) fn names(&self, key_id: &str) -> bool {
+        self.by_id.contains_key(&Some(Box::from(key_id)))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    fn named(&self, key_id: &Option<Box<str>>) -> impl Iterator<Item = &Arc<VerifyingKey>> {
+        self.by_id.get(key_id).into_iter().flatten().filter_map(|index| self.keys.get(*index))
+    }
+}

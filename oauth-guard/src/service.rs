@@ -1,0 +1,118 @@
+//! The tower service: bearer, cache and policy in front of another service.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use serde::de::DeserializeOwned;
+use tower_service::Service;
+
+use crate::body::GuardBody;
+use crate::claims::{Claims, Untyped};
+use crate::future::ResponseFuture;
+use crate::guard::Check;
+use crate::layer::Gate;
+use crate::refuse::{Refusal, grpc, http as refuse_http};
+
+/// A service behind a [`Guard`](crate::Guard). Made by [`GuardLayer`](crate::GuardLayer).
+pub struct GuardService<S, T = Untyped> {
+    inner: S,
+    gate: Arc<Gate<T>>,
+}
+
+impl<S, T> GuardService<S, T> {
+    pub(crate) fn new(inner: S, gate: Arc<Gate<T>>) -> Self {
+        Self { inner, gate }
+    }
+}
+
+impl<S, T, ReqBody, ResBody> Service<Request<ReqBody>> for GuardService<S, T>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+    T: DeserializeOwned + Send + Sync + 'static,
+    ResBody: Body<Data = Bytes>,
+{
+    type Response = Response<GuardBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, T, ReqBody>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        match self.gate.guard.check(&request) {
+            Check::Now(outcome) => match self.gate.admit(outcome) {
+                Ok(claims) => {
+                    admit(&mut request, claims);
+                    ResponseFuture::calling(self.inner.call(request))
+                }
+                Err(refusal) => {
+                    // What `poll_ready` reserved in the service, a permit perhaps, goes back with it.
+                    self.inner = self.inner.clone();
+                    ResponseFuture::refused(self.gate.refuse(&refusal, request.headers()))
+                }
+            },
+            Check::Later(check) => {
+                // The service that was polled ready is the one to call; a fresh clone stays behind.
+                let fresh = self.inner.clone();
+                let ready = std::mem::replace(&mut self.inner, fresh);
+                ResponseFuture::checking(check, request, ready, Arc::clone(&self.gate))
+            }
+        }
+    }
+}
+
+impl<T> Gate<T> {
+    /// Identity is known; is it enough?
+    pub(crate) fn admit(
+        &self,
+        outcome: Result<Option<Claims<T>>, Refusal>,
+    ) -> Result<Option<Claims<T>>, Refusal> {
+        let claims = outcome?;
+        match (&claims, &self.requirement) {
+            (None, _) if !self.optional => return Err(Refusal::MissingToken),
+            (Some(claims), Some(requirement)) => requirement.check(claims)?,
+            _ => {}
+        }
+        Ok(claims)
+    }
+
+    #[cold]
+    pub(crate) fn refuse(&self, refusal: &Refusal, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        let challenge = &self.guard.0.challenge;
+        if grpc::is_spoken(headers) {
+            grpc::response(refusal, challenge)
+        } else {
+            refuse_http::response(refusal, challenge)
+        }
+    }
+}
+
+/// Hands the claims on. The token itself is marked, so that whoever logs headers does not log it.
+pub(crate) fn admit<T, B>(request: &mut Request<B>, claims: Option<Claims<T>>)
+where
+    T: Send + Sync + 'static,
+{
+    let Some(claims) = claims else { return };
+    if let Some(value) = request.headers_mut().get_mut(http::header::AUTHORIZATION) {
+        value.set_sensitive(true);
+    }
+    request.extensions_mut().insert(claims);
+}
+
+impl<S: Clone, T> Clone for GuardService<S, T> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), gate: Arc::clone(&self.gate) }
+    }
+}
+
+impl<S: fmt::Debug, T> fmt::Debug for GuardService<S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardService").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

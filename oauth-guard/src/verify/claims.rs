@@ -1,0 +1,256 @@
+//! The claims of a token, read in one pass and judged against what its issuer was configured with.
+
+use std::borrow::Cow;
+
+use oauth_client::clock::Now;
+
+use crate::claims::{Parts, Span};
+use crate::issuer::{IssuerState, Profile};
+use crate::jose::Typ;
+use crate::json::{self, Text, Value};
+use crate::refuse::Flaw;
+
+/// Claims as they stand in the payload; nothing has been believed yet.
+pub(crate) struct ClaimSet<'a> {
+    payload: &'a str,
+    members: Vec<(Text<'a>, Value<'a>, &'a str)>,
+}
+
+/// The times a token is good, found on the way.
+pub(crate) struct Times {
+    expires_at: u64,
+    issued_at: Option<u64>,
+    good_from: u64,
+    good_until: u64,
+}
+
+impl<'a> ClaimSet<'a> {
+    pub(crate) fn read(payload: &'a str) -> Result<Self, Flaw> {
+        let mut members = Vec::with_capacity(16);
+        json::read_object(payload, &mut |name, value, raw| members.push((name, value, raw)))
+            .map_err(Flaw::Claims)?;
+        Ok(Self { payload, members })
+    }
+
+    /// `iss`, which has to be one string: a list could hold the right one next to another.
+    pub(crate) fn issuer(&self) -> Result<Cow<'a, str>, Flaw> {
+        self.required_text("iss").map(Text::decode)
+    }
+
+    /// Every check that needs no key. `Ok` means: true, if the signature is good.
+    pub(crate) fn judge(&self, issuer: &IssuerState, typ: Typ, now: Now) -> Result<Times, Flaw> {
+        let rules = &issuer.rules;
+        match (rules.profile, typ) {
+            (Profile::Rfc9068, Typ::AccessToken)
+            | (Profile::Jwt, Typ::Absent | Typ::Jwt | Typ::AccessToken) => {}
+            _ => return Err(Flaw::WrongType),
+        }
+        self.judge_audience(&rules.audience)?;
+        let times = self.judge_times(issuer, now)?;
+        for name in ["sub", "client_id", "jti", "azp"] {
+            let required = rules.profile == Profile::Rfc9068 && name != "azp"; // RFC 9068 §2.2
+            match self.get(name) {
+                Some(Value::String(_)) => {}
+                None if !required => {}
+                _ => return Err(Flaw::Claim(name)),
+            }
+        }
+        if let Some(clients) = &rules.clients {
+            let client = self.client_id().ok_or(Flaw::WrongClient)?;
+            if !clients.iter().any(|allowed| client.is(allowed)) {
+                return Err(Flaw::WrongClient);
+            }
+        }
+        // RFC 7800: whoever holds such a token without its key has stolen it. Proofs are not checked here, so
+        // it is never taken for a plain bearer token.
+        if self.get("cnf").is_some() {
+            return Err(Flaw::BoundToKey);
+        }
+        Ok(times)
+    }
+
+    fn judge_audience(&self, ours: &[Box<str>]) -> Result<(), Flaw> {
+        let is_ours = |text: Text<'_>| ours.iter().any(|one| text.is(one));
+        let named = match self.get("aud") {
+            Some(Value::String(one)) => is_ours(one),
+            Some(Value::Array(list)) => {
+                let mut named = false;
+                for item in list.items() {
+                    named |= is_ours(item.as_text().ok_or(Flaw::Claim("aud"))?);
+                }
+                named
+            }
+            // Nothing configured means the danger was taken knowingly.
+            None if ours.is_empty() => true,
+            _ => return Err(Flaw::Claim("aud")),
+        };
+        if named || ours.is_empty() { Ok(()) } else { Err(Flaw::WrongAudience) }
+    }
+
+    fn judge_times(&self, issuer: &IssuerState, now: Now) -> Result<Times, Flaw> {
+        let rules = &issuer.rules;
+        let leeway = rules.leeway.as_secs();
+        let now = now.wall.as_secs();
+        let expires_at = self.seconds("exp")?.ok_or(Flaw::Claim("exp"))?;
+        let not_before = self.seconds("nbf")?;
+        let issued_at = self.seconds("iat")?;
+        if issued_at.is_none() && (rules.profile == Profile::Rfc9068 || rules.max_token_age.is_some()) {
+            return Err(Flaw::Claim("iat"));
+        }
+        // RFC 7519 §4.1.4: "on or after" its expiry a token is not accepted.
+        let good_until = expires_at.saturating_add(leeway);
+        if now >= good_until {
+            return Err(Flaw::Expired);
+        }
+        let good_from = not_before.max(issued_at).unwrap_or(0).saturating_sub(leeway);
+        if now < good_from {
+            return Err(Flaw::NotYetValid);
+        }
+        let too_old_at = match (rules.max_token_age, issued_at) {
+            // The second at which it is exactly that old is still fine.
+            (Some(age), Some(iat)) => {
+                iat.saturating_add(age.as_secs()).saturating_add(leeway).saturating_add(1)
+            }
+            _ => u64::MAX,
+        };
+        if now >= too_old_at {
+            return Err(Flaw::TooOld);
+        }
+        Ok(Times { expires_at, issued_at, good_from, good_until: good_until.min(too_old_at) })
+    }
+
+    /// Keeps what handlers and policies will ask for.
+    pub(crate) fn into_parts(self, issuer: &IssuerState, times: &Times) -> Parts {
+        let mut kept = Kept { payload: self.payload, appendix: String::new(), items: Vec::with_capacity(8) };
+        let members = self.members.iter().map(|(name, _, raw)| (kept.text(*name), kept.place(raw))).collect();
+        let mut text = |name: &str| self.text(name).map_or(Span::NONE, |text| kept.text(text));
+        let (subject, token_id) = (text("sub"), text("jti"));
+        let client_id = self.client_id().map_or(Span::NONE, |text| kept.text(text));
+        let audience = kept.list(self.get("aud"), Words::Whole);
+        let scopes = kept.list(self.at(&issuer.rules.scope_claims), Words::Split);
+        let roles = kept.list(self.at(&issuer.rules.roles_claims), Words::Whole);
+        let payload = Span::new(0, self.payload.len());
+        let text = if kept.appendix.is_empty() {
+            Box::from(self.payload)
+        } else {
+            [self.payload, &kept.appendix].concat().into()
+        };
+        Parts {
+            text,
+            members,
+            items: kept.items.into(),
+            payload,
+            subject,
+            client_id,
+            token_id,
+            audience,
+            scopes,
+            roles,
+            expires_at: times.expires_at,
+            issued_at: times.issued_at,
+            good_from: times.good_from,
+            good_until: times.good_until,
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<Value<'a>> {
+        self.members.iter().find(|(one, ..)| one.is(name)).map(|(_, value, _)| *value)
+    }
+
+    fn text(&self, name: &str) -> Option<Text<'a>> {
+        self.get(name)?.as_text()
+    }
+
+    fn required_text(&self, name: &'static str) -> Result<Text<'a>, Flaw> {
+        self.text(name).ok_or(Flaw::Claim(name))
+    }
+
+    /// `azp` is what OpenID Connect servers called it before RFC 9068.
+    fn client_id(&self) -> Option<Text<'a>> {
+        self.text("client_id").or_else(|| self.text("azp"))
+    }
+
+    fn seconds(&self, name: &'static str) -> Result<Option<u64>, Flaw> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(value) => value.as_seconds().map(Some).ok_or(Flaw::Claim(name)),
+        }
+    }
+
+    /// The first of these claims that the token has. A name with dots is looked for as it stands, then as a path.
+    fn at(&self, names: &[Box<str>]) -> Option<Value<'a>> {
+        names.iter().find_map(|name| {
+            self.get(name).or_else(|| {
+                let (first, rest) = name.split_once('.')?;
+                rest.split('.').try_fold(self.get(first)?, |value, step| match value {
+                    Value::Object(object) => object.get(step),
+                    _ => None,
+                })
+            })
+        })
+    }
+}
+
+/// How a string that stands where a list could is taken apart.
+#[derive(Clone, Copy, PartialEq)]
+enum Words {
+    /// RFC 6749 §3.3: scopes are separated by spaces.
+    Split,
+    Whole,
+}
+
+/// Places in the text that [`Parts`] holds.
+struct Kept<'a> {
+    payload: &'a str,
+    appendix: String,
+    items: Vec<Span>,
+}
+
+impl<'a> Kept<'a> {
+    fn text(&mut self, text: Text<'a>) -> Span {
+        if !text.is_escaped() {
+            return self.place(text.raw);
+        }
+        let start = self.payload.len() + self.appendix.len();
+        self.appendix.push_str(&text.decode());
+        Span::new(start, self.payload.len() + self.appendix.len())
+    }
+
+    /// `part` was cut out of the payload; where it lies there.
+    fn place(&self, part: &'a str) -> Span {
+        let start = (part.as_ptr() as usize).wrapping_sub(self.payload.as_ptr() as usize);
+        Span::new(start, start.saturating_add(part.len()))
+    }
+
+    /// A string or a list of strings; anything else grants nothing.
+    fn list(&mut self, value: Option<Value<'a>>, words: Words) -> Span {
+        let start = self.items.len();
+        match value {
+            Some(Value::String(text)) if words == Words::Split && !text.is_escaped() => {
+                for word in text.raw.split(' ').filter(|word| !word.is_empty()) {
+                    let place = self.place(word);
+                    self.items.push(place);
+                }
+            }
+            Some(Value::String(text)) if words == Words::Split => {
+                for word in text.decode().split(' ').filter(|word| !word.is_empty()) {
+                    let start = self.payload.len() + self.appendix.len();
+                    self.appendix.push_str(word);
+                    self.items.push(Span::new(start, start + word.len()));
+                }
+            }
+            Some(Value::String(text)) => {
+                let place = self.text(text);
+                self.items.push(place);
+            }
+            Some(Value::Array(list)) if list.items().all(|item| item.as_text().is_some()) => {
+                for text in list.items().filter_map(Value::as_text) {
+                    let place = self.text(text);
+                    self.items.push(place);
+                }
+            }
+            _ => {}
+        }
+        Span::new(start, self.items.len())
+    }
+}

@@ -1,0 +1,7 @@
+//! Step 5: is it true? The signature, then what the claims say; cheap checks first, the same answer for all.
+
+mod claims;
+mod jws;
+
+pub(crate) use self::claims::ClaimSet;
+pub(crate) use self::jws::signed_by;

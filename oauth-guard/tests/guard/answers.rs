@@ -1,0 +1,163 @@
+//! The table of answers (RFC 6750 §3): each case through the real layer, with a good token afterwards.
+
+use crate::support::{Stage, call, send, send_request};
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::Full;
+use oauth_guard::Requirement;
+use oauth_mock::{Endpoint, Fault};
+
+#[tokio::test(start_paused = true)]
+async fn a_good_token_is_let_through_with_its_claims() {
+    let stage = Stage::new();
+    let answer = call(&stage.guard(), &stage.server.mint().subject("ada").build()).await;
+    assert_eq!((answer.status, &*answer.body), (200, "ada"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_asymmetric_algorithm_is_accepted_by_default() {
+    use oauth_mock::Alg::{EdDsa, Es256, Es384, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
+    let algorithms = [Rs256, Rs384, Rs512, Ps256, Ps384, Ps512, Es256, Es384, EdDsa];
+    let stage = Stage::with(&algorithms);
+    let guard = stage.guard();
+    for algorithm in algorithms {
+        let answer = call(&guard, &stage.server.mint().alg(algorithm).build()).await;
+        assert_eq!(answer.status, 200, "{algorithm:?}");
+    }
+    assert_eq!(stage.server.journal().count(Endpoint::Jwks), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_token_is_challenged_without_an_error_code() {
+    let stage = Stage::new();
+    let guard = stage
+        .builder()
+        .issuer(stage.issuer())
+        .realm("orders")
+        .resource_metadata("https://api.example.com/.well-known/oauth-protected-resource")
+        .build()
+        .unwrap();
+    let challenge = "Bearer realm=\"orders\", \
+                     resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource\"";
+    for headers in [&[][..], &[&b"Basic YTpi"[..]], &[&b"DPoP a.b.c"[..]]] {
+        let answer = send(&guard.layer(), headers).await;
+        assert_eq!((answer.status, answer.challenge.as_deref()), (401, Some(challenge)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_request_is_400_and_a_bad_token_401() {
+    let stage = Stage::new();
+    let guard = stage.guard();
+    let good = stage.server.mint().build();
+    let header = format!("Bearer {good}");
+    let twice = send(&guard.layer(), &[header.as_bytes(), header.as_bytes()]).await;
+    assert_eq!(twice.summary(), (400, Some("invalid_request")));
+    let no_space = send(&guard.layer(), &[format!("Bearer{good}").as_bytes()]).await;
+    assert_eq!(no_space.summary(), (400, Some("invalid_request")));
+    let expired = call(&guard, &stage.server.mint().expires_in(-3600).build()).await;
+    assert_eq!(expired.summary(), (401, Some("invalid_token")));
+    assert_eq!(call(&guard, &good).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_little_scope_is_403_and_names_what_is_needed() {
+    let stage = Stage::new();
+    let guard = stage.guard();
+    let layer = guard.layer().require(Requirement::scope("read")).require(Requirement::scope("write"));
+    let reader = format!("Bearer {}", stage.server.mint().scope("read readwrite").build());
+    let answer = send(&layer, &[reader.as_bytes()]).await;
+    assert_eq!(answer.summary(), (403, Some("insufficient_scope")));
+    assert!(answer.challenge.unwrap().ends_with("scope=\"read write\""));
+    let writer = format!("Bearer {}", stage.server.mint().scope("write read").build());
+    assert_eq!(send(&layer, &[writer.as_bytes()]).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn scope_is_never_looked_at_before_the_signature() {
+    let stage = Stage::new();
+    let layer = stage.guard().layer().require(Requirement::scope("write"));
+    let forged = format!("Bearer {}", stage.server.mint().signature([7; 64]).build());
+    assert_eq!(send(&layer, &[forged.as_bytes()]).await.summary(), (401, Some("invalid_token")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn optional_lets_anonymous_callers_in_but_no_bad_token() {
+    let stage = Stage::new();
+    let layer = stage.guard().layer().optional().require(Requirement::scope("read"));
+    assert_eq!(send(&layer, &[]).await.body, "nobody");
+    let bad = format!("Bearer {}", stage.server.mint().scope("read").expires_in(-3600).build());
+    assert_eq!(send(&layer, &[bad.as_bytes()]).await.status, 401);
+    let good = format!("Bearer {}", stage.server.mint().subject("ada").scope("read").build());
+    assert_eq!(send(&layer, &[good.as_bytes()]).await.body, "ada");
+    let poor = format!("Bearer {}", stage.server.mint().scope("write").build());
+    assert_eq!(send(&layer, &[poor.as_bytes()]).await.status, 403);
+}
+
+#[tokio::test(start_paused = true)]
+async fn missing_keys_are_503_and_never_401() {
+    let stage = Stage::new();
+    let guard = stage.guard();
+    stage.server.fault(Endpoint::Jwks, Fault::status(500)).always();
+    let answer = call(&guard, &stage.server.mint().build()).await;
+    assert_eq!((answer.status, answer.challenge), (503, None));
+    assert!(answer.retry_after.unwrap().parse::<u64>().unwrap() >= 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whichever_check_fails_the_caller_reads_the_same() {
+    let stage = Stage::new();
+    let guard = stage.guard();
+    let mint = || stage.server.mint();
+    let expired = call(&guard, &mint().expires_in(-3600).build()).await;
+    for other in [
+        mint().signature([7; 64]).build(),
+        mint().kid("unknown").build(),
+        mint().audience("another").build(),
+        mint().issuer("https://evil.example").build(),
+        mint().unsigned().build(),
+        mint().claim("cnf", serde_json::json!({"jkt": "x"})).build(),
+    ] {
+        assert_eq!(call(&guard, &other).await, expired);
+    }
+    assert!(!expired.challenge.unwrap().contains("expired"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn grpc_callers_get_a_status_in_the_headers() {
+    let stage = Stage::new();
+    let layer = stage.guard().layer().require(Requirement::scope("write"));
+    let request = |token: Option<String>| {
+        let mut request =
+            Request::post("/orders.Orders/List").header(header::CONTENT_TYPE, "application/grpc");
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        request.body(Full::<Bytes>::default()).unwrap()
+    };
+    let anonymous = send_request_raw(&layer, request(None)).await;
+    assert_eq!((anonymous.0, &*anonymous.1), (200, "16"));
+    let poor = send_request_raw(&layer, request(Some(stage.server.mint().build()))).await;
+    assert_eq!((poor.0, &*poor.1), (200, "7"));
+    let good = stage.server.mint().scope("write").build();
+    assert_eq!(send_request(&layer, request(Some(good))).await.body, "svc");
+}
+
+async fn send_request_raw(layer: &oauth_guard::GuardLayer, request: Request<Full<Bytes>>) -> (u16, String) {
+    use tower::{Layer, ServiceExt};
+    let service = layer.layer(tower::service_fn(|_: Request<Full<Bytes>>| async {
+        Ok::<_, std::convert::Infallible>(http::Response::new(Full::<Bytes>::default()))
+    }));
+    let response = service.oneshot(request).await.unwrap();
+    (response.status().as_u16(), response.headers()["grpc-status"].to_str().unwrap().to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_are_no_access_tokens_pass_only_where_that_is_configured() {
+    let stage = Stage::new();
+    let plain = |typ: &str| stage.server.mint().typ(typ).without("jti").without("iat").build();
+    assert_eq!(call(&stage.guard(), &plain("JWT")).await.status, 401);
+    let lenient = stage.guard_of(stage.issuer().profile(oauth_guard::Profile::Jwt));
+    assert_eq!(call(&lenient, &plain("JWT")).await.status, 200);
+    assert_eq!(call(&lenient, &plain("logout+jwt")).await.status, 401);
+}

@@ -1,0 +1,5 @@
+//! The guard as its users see it: requests through the real layer, against a mock server, on a paused clock.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod answers;
+mod support;

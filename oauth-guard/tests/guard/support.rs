@@ -1,0 +1,100 @@
+//! A mock server and a guard over it, in process and on one paused clock.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use oauth_guard::clock::TestClock;
+use oauth_guard::{Claims, Guard, GuardBuilder, GuardLayer, HttpClient, Issuer};
+use oauth_mock::{Alg, MockServer};
+use serde::de::DeserializeOwned;
+use tower::{Layer, ServiceExt, service_fn};
+
+/// What came back.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) challenge: Option<String>,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// Status and RFC 6750 error code, as in the table of answers.
+    pub(crate) fn summary(&self) -> (u16, Option<&str>) {
+        let error = self.challenge.as_deref().and_then(|text| text.split_once("error=\""));
+        (self.status, error.and_then(|(_, rest)| rest.split('"').next()))
+    }
+}
+
+pub(crate) struct Stage {
+    pub(crate) server: MockServer,
+    pub(crate) clock: TestClock,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        Self::with(&[Alg::Es256])
+    }
+
+    pub(crate) fn with(algorithms: &[Alg]) -> Self {
+        let server =
+            MockServer::builder().audience("orders-api").algorithms(algorithms.iter().copied()).in_process();
+        Self { server, clock: TestClock::new() }
+    }
+
+    pub(crate) fn issuer(&self) -> Issuer {
+        Issuer::new(self.server.issuer()).audience("orders-api")
+    }
+
+    pub(crate) fn builder(&self) -> GuardBuilder {
+        Guard::builder().http(HttpClient::from_service(self.server.transport())).clock(self.clock.clone())
+    }
+
+    pub(crate) fn guard(&self) -> Guard {
+        self.builder().issuer(self.issuer()).build().unwrap()
+    }
+
+    pub(crate) fn guard_of(&self, issuer: Issuer) -> Guard {
+        self.builder().issuer(issuer).build().unwrap()
+    }
+}
+
+/// Sends one request with these `Authorization` headers through the layer, to a service that answers with the
+/// subject.
+pub(crate) async fn send<T>(layer: &GuardLayer<T>, authorization: &[&[u8]]) -> Answer
+where
+    T: DeserializeOwned + Send + Sync + 'static,
+{
+    let mut request = Request::new(Full::<Bytes>::default());
+    for value in authorization {
+        request.headers_mut().append(header::AUTHORIZATION, http::HeaderValue::from_bytes(value).unwrap());
+    }
+    send_request(layer, request).await
+}
+
+pub(crate) async fn send_request<T>(layer: &GuardLayer<T>, request: Request<Full<Bytes>>) -> Answer
+where
+    T: DeserializeOwned + Send + Sync + 'static,
+{
+    let service = layer.layer(service_fn(|request: Request<Full<Bytes>>| async move {
+        let claims = request.extensions().get::<Claims<T>>();
+        let who = claims.map_or("nobody", |claims| claims.subject().unwrap_or("no subject"));
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(who.to_owned()))))
+    }));
+    let response = service.oneshot(request).await.unwrap();
+    let text = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let (challenge, retry_after) = (text(header::WWW_AUTHENTICATE), text(header::RETRY_AFTER));
+    if response.status() != StatusCode::OK {
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+    }
+    let status = response.status().as_u16();
+    let body = String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    Answer { status, challenge, retry_after, body }
+}
+
+/// One request with a bearer token.
+pub(crate) async fn call(guard: &Guard, token: &str) -> Answer {
+    send(&guard.layer(), &[format!("Bearer {token}").as_bytes()]).await
+}
