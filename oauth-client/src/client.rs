@@ -257,19 +257,8 @@ impl ClientBuilder {
     /// # Errors
     /// `config`, with all that is wrong at once in [`Error::problems`].
     pub fn build(self) -> Result<Client, Error> {
-        let mut problems = Vec::new();
-        let server = self.server(&mut problems);
-        match &self.auth {
-            Some(auth) => problems.extend(auth.problems()),
-            None => problems
-                .push(missing("auth", "is missing; give the client's id and secret with ClientAuth::basic")),
-        }
-        if self.timeout == Some(Duration::ZERO) {
-            problems.push(missing(
-                "timeout",
-                "is zero, in which nothing can be answered; expected a few seconds",
-            ));
-        }
+        let mut problems = self.problems();
+        let server = self.server(&mut Vec::new());
         let http = self
             .http
             .map_or_else(default_http, Ok)
@@ -286,6 +275,24 @@ impl ClientBuilder {
             }))),
             _ => Err(Error::new(Kind::Config(problems))),
         }
+    }
+
+    /// All that is wrong so far, but for the transport.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        self.server(&mut problems);
+        match &self.auth {
+            Some(auth) => problems.extend(auth.problems()),
+            None => problems
+                .push(missing("auth", "is missing; give the client's id and secret with ClientAuth::basic")),
+        }
+        if self.timeout == Some(Duration::ZERO) {
+            problems.push(missing(
+                "timeout",
+                "is zero, in which nothing can be answered; expected a few seconds",
+            ));
+        }
+        problems
     }
 
     fn server(&self, problems: &mut Vec<Problem>) -> Option<Server> {

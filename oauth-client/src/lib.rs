@@ -39,6 +39,9 @@ pub mod source;
 // 6' where tokens outlive the process
 pub mod store;
 
+// all of it as data
+pub mod config;
+
 // what all of them stand on
 mod client;
 pub mod clock;

@@ -1,0 +1,284 @@
+//! The keys of a client's configuration.
+
+use super::schema::{Key, Kind};
+use crate::error::Problem;
+
+const PROVIDERS: &[&str] = &["standard", "ils", "infolink", "sailpoint", "comm100", "teen-quotes"];
+const CLIENT_AUTH: &[&str] = &[
+    "client_secret_basic",
+    "client_secret_post",
+    "client_secret_jwt",
+    "private_key_jwt",
+    "tls_client_auth",
+    "self_signed_tls_client_auth",
+    "none",
+];
+const GRANTS: &[&str] = &[
+    "client_credentials",
+    "password",
+    "refresh_token",
+    "authorization_code",
+    "device_code",
+    "jwt_bearer",
+    "token_exchange",
+];
+
+/// The values that work, of the keys some of whose values are not built yet.
+pub(super) const SUPPORTED: &[(&str, &[&str])] = &[
+    ("provider", &["standard"]),
+    ("client_auth", &["client_secret_basic", "client_secret_post", "none"]),
+    ("grant", &["client_credentials", "password", "refresh_token"]),
+];
+
+/// The keys that only values use which are not built yet.
+pub(super) const NOT_YET: &[&str] = &[
+    "private_key",
+    "key_id",
+    "signing_alg",
+    "assertion",
+    "subject_token",
+    "subject_token_type",
+    "redirect_uri",
+    "authorization_details",
+    "tls",
+];
+
+/// Whether the format has this value for the field at all.
+pub(super) fn names(field: &str, value: &str) -> bool {
+    KEYS.iter()
+        .any(|key| key.name == field && matches!(key.kind, Kind::OneOf(values) if values.contains(&value)))
+}
+
+/// The first complaint about each field: the others follow from it.
+pub(super) fn one_per_field(problems: Vec<Problem>) -> Vec<Problem> {
+    let mut kept: Vec<Problem> = Vec::new();
+    for problem in problems {
+        if kept.iter().all(|other| other.field != problem.field) {
+            kept.push(problem);
+        }
+    }
+    kept
+}
+
+const fn key(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    example: &'static str,
+    help: &'static str,
+) -> Key {
+    Key { name, kind, default, example, help }
+}
+
+/// Every key that a client's configuration may have.
+pub const KEYS: &[Key] = &[
+    key(
+        "provider",
+        Kind::OneOf(PROVIDERS),
+        "\"standard\"",
+        "provider = \"standard\"",
+        "Whose deviations from RFC 6749 apply. Only \"standard\" is supported yet.",
+    ),
+    key(
+        "base_url",
+        Kind::Text,
+        "the provider's own",
+        "base_url = \"https://api.example.com\"",
+        "Scheme, host and port of a provider's preset. Not supported yet.",
+    ),
+    key(
+        "issuer",
+        Kind::Text,
+        "none; this or token_endpoint is needed",
+        "issuer = \"https://auth.example.com\"",
+        "The server's issuer; its endpoints are discovered there (RFC 8414).",
+    ),
+    key(
+        "token_endpoint",
+        Kind::Text,
+        "discovered",
+        "token_endpoint = \"https://auth.example.com/token\"",
+        "The token endpoint, for servers without metadata.",
+    ),
+    key(
+        "client_id",
+        Kind::Text,
+        "none; needed",
+        "client_id = \"orders-service\"",
+        "The identifier the server gave this client.",
+    ),
+    key(
+        "client_secret",
+        Kind::Secret,
+        "none; needed unless client_auth is \"none\"",
+        "client_secret = { env = \"CLIENT_SECRET\" }",
+        "The client's secret.",
+    ),
+    key(
+        "client_auth",
+        Kind::OneOf(CLIENT_AUTH),
+        "\"client_secret_basic\"",
+        "client_auth = \"client_secret_post\"",
+        "How the client proves who it is (RFC 6749 section 2.3). Supported yet: client_secret_basic, client_secret_post, none.",
+    ),
+    key(
+        "private_key",
+        Kind::Secret,
+        "none",
+        "private_key = { file = \"client.pem\" }",
+        "The key of private_key_jwt, as PEM or JWK. Not supported yet.",
+    ),
+    key("key_id", Kind::Text, "none", "key_id = \"2026-01\"", "The key's identifier. Not supported yet."),
+    key(
+        "signing_alg",
+        Kind::Text,
+        "by the key",
+        "signing_alg = \"ES256\"",
+        "The algorithm that assertions are signed with. Not supported yet.",
+    ),
+    key(
+        "grant",
+        Kind::OneOf(GRANTS),
+        "\"client_credentials\"",
+        "grant = \"client_credentials\"",
+        "How tokens are had. Supported yet: client_credentials, password, refresh_token.",
+    ),
+    key(
+        "username",
+        Kind::Text,
+        "none; needed by grant \"password\"",
+        "username = \"alice\"",
+        "The resource owner's name.",
+    ),
+    key(
+        "password",
+        Kind::Secret,
+        "none; needed by grant \"password\"",
+        "password = { env = \"PASSWORD\" }",
+        "The resource owner's password.",
+    ),
+    key(
+        "refresh_token",
+        Kind::Secret,
+        "none; needed by grant \"refresh_token\"",
+        "refresh_token = { file = \"refresh_token\" }",
+        "The refresh token to start from; what the store holds wins.",
+    ),
+    key(
+        "assertion",
+        Kind::Secret,
+        "none",
+        "assertion = { file = \"assertion.jwt\" }",
+        "The assertion of grant \"jwt_bearer\". Not supported yet.",
+    ),
+    key(
+        "subject_token",
+        Kind::Secret,
+        "none",
+        "subject_token = { file = \"subject.jwt\" }",
+        "The token that is exchanged. Not supported yet.",
+    ),
+    key(
+        "subject_token_type",
+        Kind::Text,
+        "access_token",
+        "subject_token_type = \"access_token\"",
+        "What it is. Not supported yet.",
+    ),
+    key(
+        "scope",
+        Kind::Texts,
+        "the server's choice",
+        "scope = [\"read\", \"write\"]",
+        "The scopes to ask for.",
+    ),
+    key("audience", Kind::Text, "none", "audience = \"orders-api\"", "The API the token is for."),
+    key(
+        "resource",
+        Kind::Texts,
+        "none",
+        "resource = [\"urn:orders\"]",
+        "The resources the token is for (RFC 8707).",
+    ),
+    key(
+        "params",
+        Kind::Pairs,
+        "none",
+        "params = { partnerId = \"10000\" }",
+        "Further parameters of the token request.",
+    ),
+    key(
+        "dpop",
+        Kind::Flag,
+        "false",
+        "dpop = false",
+        "Whether tokens are bound to a key (RFC 9449). Not supported yet.",
+    ),
+    key(
+        "par",
+        Kind::Flag,
+        "false",
+        "par = false",
+        "Whether authorization requests are pushed (RFC 9126). Not supported yet.",
+    ),
+    key(
+        "redirect_uri",
+        Kind::Text,
+        "none",
+        "redirect_uri = \"http://127.0.0.1/callback\"",
+        "Where the browser comes back to. Not supported yet.",
+    ),
+    key(
+        "authorization_details",
+        Kind::Text,
+        "none",
+        "authorization_details = '[{\"type\":\"payment\"}]'",
+        "What exactly is asked for (RFC 9396), as JSON. Not supported yet.",
+    ),
+    key(
+        "tls",
+        Kind::Table(TLS),
+        "none",
+        "tls = { cert = \"client.crt\", key = \"client.key\" }",
+        "The client's certificate. Not supported yet.",
+    ),
+    key(
+        "danger_allow_http",
+        Kind::Flag,
+        "false",
+        "danger_allow_http = false",
+        "Sends secrets over plain http to other machines. Only for tests.",
+    ),
+    key(
+        "refresh_margin_seconds",
+        Kind::Number(0),
+        "60",
+        "refresh_margin_seconds = 60",
+        "How long before its end a token is replaced, half its lifetime at most; 0 means no early refresh.",
+    ),
+    key(
+        "timeout_seconds",
+        Kind::Number(1),
+        "10",
+        "timeout_seconds = 10",
+        "How long getting one token may take in all.",
+    ),
+    key(
+        "store",
+        Kind::Table(STORE),
+        "{ kind = \"memory\" }",
+        "store = { kind = \"file\", path = \"tokens.json\" }",
+        "Where tokens are kept.",
+    ),
+];
+
+const TLS: &[Key] = &[
+    key("ca", Kind::Text, "the platform's", "ca = \"ca.crt\"", "The certificate authority to trust, as PEM."),
+    key("cert", Kind::Text, "none", "cert = \"client.crt\"", "The client's certificate, as PEM."),
+    key("key", Kind::Text, "none", "key = \"client.key\"", "Its key, as PEM."),
+];
+
+const STORE: &[Key] = &[
+    key("kind", Kind::OneOf(&["memory", "file"]), "none; needed", "kind = \"file\"", "What kind of store."),
+    key("path", Kind::Text, "none; needed by kind \"file\"", "path = \"tokens.json\"", "The file."),
+];

@@ -1,0 +1,304 @@
+//! A client as configuration: from a TOML file, the environment, or anything that serde reads.
+//!
+#![cfg_attr(feature = "toml", doc = "```")]
+#![cfg_attr(not(feature = "toml"), doc = "```ignore (needs the feature toml)")]
+//! use oauth_client::config::ClientConfig;
+//!
+//! let config = ClientConfig::from_toml(
+//!     r#"
+//!     issuer = "https://auth.example.com"
+//!     client_id = "orders-service"
+//!     client_secret = "s3cr3t"          # better: { env = "CLIENT_SECRET" } or { file = "/run/secrets/client" }
+//!     scope = ["read"]
+//!     "#,
+//! )?;
+//! let source = config.build()?;         // a TokenSource; nothing is sent yet
+//!
+//! // All that is wrong is told at once, by key, and no secret is quoted.
+//! let error = ClientConfig::from_toml("clientid = \"svc\"\ntimeout_seconds = 0\n").unwrap_err();
+//! let fields: Vec<_> = error.problems().iter().map(|problem| problem.field.as_str()).collect();
+//! assert_eq!(fields, ["clientid", "timeout_seconds", "client_id", "issuer"]);
+//! # Ok::<(), oauth_client::Error>(())
+//! ```
+//!
+//! # Keys
+#![doc = include_str!("../../CONFIG.md")]
+
+mod keys;
+pub mod schema;
+pub mod tree;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+pub use self::keys::KEYS;
+use self::tree::Table;
+use crate::authenticate::ClientAuth;
+use crate::client::{Client, ClientBuilder};
+use crate::clock::Clock;
+use crate::error::{Error, Kind, Problem};
+use crate::grant::{self, TokenRequest};
+use crate::source::{SourceBuilder, TokenSource};
+use crate::store::MemoryStore;
+use crate::transport::HttpClient;
+
+/// A checked configuration of one token source. Building from it can still fail where the machine is at fault, as
+/// when TLS cannot be set up.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    client: ClientBuilder,
+    request: TokenRequest,
+    refresh_margin: Option<Duration>,
+    store: Store,
+}
+
+#[derive(Clone, Debug)]
+enum Store {
+    Memory,
+    File(String),
+}
+
+impl ClientConfig {
+    /// Reads TOML.
+    ///
+    /// # Errors
+    /// `config`, or `unsupported` where all that is wrong is not built yet; every mistake is one of
+    /// [`Error::problems`].
+    #[cfg(feature = "toml")]
+    pub fn from_toml(text: &str) -> Result<Self, Error> {
+        Self::from_tree(&tree::from_toml(text)?)
+    }
+
+    /// Reads the process's environment: `client_id` is `{prefix}CLIENT_ID`, `store.kind` is `{prefix}STORE_KIND`,
+    /// lists are separated by spaces, and a secret in a file is named by `{prefix}CLIENT_SECRET_FILE`.
+    ///
+    /// # Errors
+    /// As [`from_toml`](Self::from_toml); an unknown variable with the prefix is a mistake too.
+    pub fn from_env(prefix: &str) -> Result<Self, Error> {
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::from_tree(&tree::from_variables(prefix, KEYS, variables)?)
+    }
+
+    /// The source it describes.
+    ///
+    /// # Errors
+    /// `config` when this machine cannot do what it says.
+    pub fn build(self) -> Result<TokenSource, Error> {
+        self.into_builder()?.build()
+    }
+
+    /// The same, with more to be set in code.
+    ///
+    /// # Errors
+    /// `config` when this machine cannot do what it says.
+    pub fn into_builder(self) -> Result<SourceBuilder, Error> {
+        let mut source = self.client.build()?.source(self.request);
+        if let Some(margin) = self.refresh_margin {
+            source = source.refresh_margin(margin);
+        }
+        Ok(match self.store {
+            Store::Memory => source.store(MemoryStore::new()),
+            Store::File(path) => {
+                let message = "kind \"file\" is not supported yet".to_owned();
+                return Err(Error::new(Kind::NotYet(vec![Problem { field: path, message }])));
+            }
+        })
+    }
+
+    /// The client it describes, without the source.
+    ///
+    /// # Errors
+    /// `config` when this machine cannot do what it says.
+    pub fn client(&self) -> Result<Client, Error> {
+        self.client.clone().build()
+    }
+
+    /// Another transport than the bundled one.
+    #[must_use]
+    pub fn http(mut self, http: HttpClient) -> Self {
+        self.client = self.client.http(http);
+        self
+    }
+
+    /// Another clock than the machine's.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.client = self.client.clock(clock);
+        self
+    }
+
+    fn from_tree(values: &Map<String, Value>) -> Result<Self, Error> {
+        let mut problems = Vec::new();
+        schema::check(values, KEYS, "", &mut problems);
+        let table = Table::new(values);
+        let unsupported = unsupported(table);
+        // A value that is not built yet makes the rest moot: what it would need is not known here.
+        if problems.is_empty() && !unsupported.is_empty() {
+            return Err(Error::new(Kind::NotYet(unsupported)));
+        }
+        problems.extend(unsupported);
+        let client = client(table, &mut problems);
+        let request = request(table, &mut problems);
+        let store = store(table, &mut problems);
+        let refresh_margin = table.number("refresh_margin_seconds").map(Duration::from_secs);
+        match (request, store) {
+            (Some(request), Some(store)) if problems.is_empty() => {
+                Ok(Self { client, request, refresh_margin, store })
+            }
+            _ => Err(Error::new(Kind::Config(keys::one_per_field(problems)))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ClientConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_tree(&Map::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// What the format has a name for and this version has no code for, by name.
+fn unsupported(table: Table<'_>) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut not_yet = |field: &str, what: String| {
+        found.push(Problem { field: field.to_owned(), message: format!("{what} is not supported yet") });
+    };
+    for (field, supported) in keys::SUPPORTED {
+        if let Some(value) =
+            table.text(field).filter(|value| !supported.contains(value) && keys::names(field, value))
+        {
+            not_yet(field, format!("{value:?}"));
+        }
+    }
+    for field in ["dpop", "par"] {
+        if table.flag(field) {
+            not_yet(field, format!("{field} = true"));
+        }
+    }
+    for field in keys::NOT_YET {
+        if table.has(field) {
+            not_yet(field, (*field).to_owned());
+        }
+    }
+    found
+}
+
+fn client(table: Table<'_>, problems: &mut Vec<Problem>) -> ClientBuilder {
+    let mut builder = Client::builder();
+    if let Some(issuer) = table.text("issuer") {
+        builder = builder.issuer(issuer);
+    }
+    if let Some(endpoint) = table.text("token_endpoint") {
+        builder = builder.token_endpoint(endpoint);
+    }
+    if table.flag("danger_allow_http") {
+        builder = builder.danger_allow_http();
+    }
+    // Zero has been reported under the key's own name.
+    if let Some(seconds) = table.number("timeout_seconds").filter(|seconds| *seconds > 0) {
+        builder = builder.timeout(Duration::from_secs(seconds));
+    }
+    if table.has("base_url") {
+        problems.push(problem(
+            "base_url",
+            "belongs to a provider's preset; with provider \"standard\" give issuer or token_endpoint",
+        ));
+    }
+    if let Some(auth) = auth(table, problems) {
+        builder = builder.auth(auth);
+    }
+    problems.extend(builder.problems().into_iter().filter(|problem| problem.field != "auth"));
+    builder
+}
+
+fn auth(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<ClientAuth> {
+    let secret = table.secret("client_secret", problems);
+    let id = table.text("client_id");
+    if !table.has("client_id") {
+        problems
+            .push(problem("client_id", "is missing; expected the identifier the server gave this client"));
+    }
+    match table.text("client_auth").unwrap_or("client_secret_basic") {
+        "none" if table.has("client_secret") => {
+            problems.push(problem(
+                "client_secret",
+                "is given, but client_auth = \"none\" sends none; remove one of them",
+            ));
+            None
+        }
+        "none" => id.map(ClientAuth::none),
+        _ if !table.has("client_secret") => {
+            let message = "is missing; expected a string, { env = \"NAME\" } or { file = \"path\" } (or client_auth = \"none\")";
+            // Without an id, too, it is the whole client that was left out: one complaint is enough.
+            problems.extend(id.map(|_| problem("client_secret", message)));
+            None
+        }
+        "client_secret_post" => Some(ClientAuth::post(id?, secret?)),
+        _ => Some(ClientAuth::basic(id?, secret?)),
+    }
+}
+
+fn request(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<TokenRequest> {
+    let request = match table.text("grant").unwrap_or("client_credentials") {
+        "client_credentials" => grant::client_credentials(),
+        "password" => {
+            let username = needed(table, "username", "grant = \"password\"", problems);
+            let password = needed(table, "password", "grant = \"password\"", problems);
+            let password = password.and_then(|()| table.secret("password", problems));
+            username?;
+            grant::password(table.text("username")?, password?)
+        }
+        "refresh_token" => {
+            needed(table, "refresh_token", "grant = \"refresh_token\"", problems)?;
+            grant::refresh_token(table.secret("refresh_token", problems)?)
+        }
+        // The check, or the list of what is not built yet, has reported it.
+        _ => return None,
+    };
+    let request = request.scope(table.texts("scope")).resource(table.texts("resource"));
+    let request = table.text("audience").into_iter().fold(request, TokenRequest::audience);
+    Some(
+        table
+            .pairs("params")
+            .into_iter()
+            .fold(request, |request, (name, value)| request.parameter(name, value)),
+    )
+}
+
+fn store(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Store> {
+    let Some(store) = table.table("store") else { return Some(Store::Memory) };
+    match (store.text("kind"), store.text("path")) {
+        (Some("file"), Some(path)) => Some(Store::File(path.to_owned())),
+        (Some("file"), None) => {
+            problems
+                .push(problem("store.path", "is missing; a store of kind \"file\" needs the file's path"));
+            None
+        }
+        (Some("memory"), None) => Some(Store::Memory),
+        (Some("memory"), Some(_)) => {
+            problems.push(problem("store.path", "is for kind = \"file\"; a store in memory has no path"));
+            None
+        }
+        _ => {
+            problems.push(problem("store.kind", "is missing; expected \"memory\" or \"file\""));
+            None
+        }
+    }
+}
+
+fn needed(table: Table<'_>, field: &str, by: &str, problems: &mut Vec<Problem>) -> Option<()> {
+    if table.has(field) {
+        return Some(());
+    }
+    problems.push(problem(field, &format!("is missing; {by} needs it")));
+    None
+}
+
+fn problem(field: &str, message: &str) -> Problem {
+    Problem { field: field.to_owned(), message: message.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+use super::*;
+
+const GOOD: &[(&str, &str)] =
+    &[("issuer", "https://auth.example.com"), ("client_id", "svc"), ("client_secret", "s3cr3t")];
+
+fn read(mut values: Value, leave_out: &[&str]) -> Result<ClientConfig, Error> {
+    let tree = values.as_object_mut().unwrap();
+    for (name, value) in GOOD {
+        if !leave_out.contains(name) && !tree.contains_key(*name) {
+            tree.insert((*name).to_owned(), Value::from(*value));
+        }
+    }
+    ClientConfig::from_tree(tree)
+}
+
+fn fields(error: &Error) -> Vec<&str> {
+    error.problems().iter().map(|problem| problem.field.as_str()).collect()
+}
+
+#[test]
+fn the_reference_in_the_docs_is_the_one_the_keys_give() {
+    let written = include_str!("../../CONFIG.md");
+    let generated = schema::reference(KEYS);
+    if std::env::var_os("WRITE_CONFIG_REFERENCE").is_some() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/CONFIG.md"), &generated).unwrap();
+    }
+    assert_eq!(written, generated, "run this test once with WRITE_CONFIG_REFERENCE=1");
+}
+
+#[cfg(feature = "toml")]
+#[test]
+fn every_example_in_the_reference_is_toml_that_its_key_takes() {
+    fn walk(keys: &[schema::Key]) {
+        for key in keys {
+            let tree = tree::from_toml(key.example).unwrap();
+            let mut problems = Vec::new();
+            schema::check(&tree, keys, "", &mut problems);
+            assert!(problems.is_empty() && tree.contains_key(key.name), "{}: {problems:?}", key.name);
+            if let schema::Kind::Table(keys) | schema::Kind::Tables(keys) = key.kind {
+                walk(keys);
+            }
+        }
+    }
+    walk(KEYS);
+}
+
+#[test]
+fn six_mistakes_are_six_problems_each_by_its_key() {
+    let error = read(
+        serde_json::json!({
+            "issuer": "auth.example.com", "client_idd": "svc", "grant": "magic", "scope": "read",
+            "timeout_seconds": 0, "store": {"kind": "file"}
+        }),
+        &[],
+    )
+    .unwrap_err();
+    assert_eq!(error.code(), "config");
+    assert_eq!(fields(&error), ["client_idd", "grant", "scope", "timeout_seconds", "issuer", "store.path"]);
+    assert!(!format!("{error} {error:?}").contains("s3cr3t"));
+}
+
+#[test]
+fn what_is_not_built_yet_is_named_as_that() {
+    for (name, value) in [
+        ("provider", Value::from("infolink")),
+        ("client_auth", Value::from("private_key_jwt")),
+        ("grant", Value::from("device_code")),
+        ("dpop", Value::from(true)),
+        ("redirect_uri", Value::from("http://127.0.0.1/")),
+    ] {
+        let error = read(serde_json::json!({ name: value }), &[]).unwrap_err();
+        assert_eq!(error.code(), "unsupported", "{name}: {error}");
+        assert!(
+            error.to_string().contains(&format!("{name}: "))
+                && error.to_string().contains("not supported yet")
+        );
+    }
+    assert!(read(serde_json::json!({"dpop": false, "provider": "standard"}), &[]).is_ok());
+}
+
+#[test]
+fn each_grant_and_method_says_what_it_needs() {
+    let password = read(serde_json::json!({"grant": "password"}), &[]).unwrap_err();
+    assert_eq!(fields(&password), ["username", "password"]);
+    let refresh = read(serde_json::json!({"grant": "refresh_token"}), &[]).unwrap_err();
+    assert_eq!(fields(&refresh), ["refresh_token"]);
+    let basic = read(serde_json::json!({}), &["client_secret"]).unwrap_err();
+    assert_eq!(fields(&basic), ["client_secret"]);
+    let none = read(serde_json::json!({"client_auth": "none"}), &[]).unwrap_err();
+    assert_eq!(fields(&none), ["client_secret"]);
+    assert!(read(serde_json::json!({"client_auth": "none"}), &["client_secret"]).is_ok());
+    assert_eq!(fields(&read(serde_json::json!({}), &["issuer"]).unwrap_err()), ["issuer"]);
+    let http = read(serde_json::json!({"issuer": "http://auth.example.com"}), &[]).unwrap_err();
+    assert_eq!(fields(&http), ["issuer"]);
+}
+
+#[test]
+fn secrets_come_from_files_and_variables_and_say_when_they_cannot() {
+    let file = std::env::temp_dir().join(format!("oauth-client-secret-{}", std::process::id()));
+    std::fs::write(&file, "s3cr3t\r\n").unwrap();
+    let config = read(serde_json::json!({"client_secret": {"file": file.to_str().unwrap()}}), &[]).unwrap();
+    assert!(!format!("{config:?}").contains("s3cr3t"));
+    std::fs::remove_file(&file).unwrap();
+
+    let gone = read(serde_json::json!({"client_secret": {"file": file.to_str().unwrap()}}), &[]).unwrap_err();
+    assert_eq!(fields(&gone), ["client_secret.file"]);
+    let unset =
+        read(serde_json::json!({"client_secret": {"env": "NO_SUCH_VARIABLE_IS_SET"}}), &[]).unwrap_err();
+    assert_eq!(fields(&unset), ["client_secret.env"]);
+    assert!(unset.to_string().contains("NO_SUCH_VARIABLE_IS_SET"));
+}
+
+#[test]
+fn the_environment_has_the_same_keys() {
+    let variables = |extra: &[(&str, &str)]| {
+        let base = [
+            ("APP_ISSUER", "https://auth.example.com"),
+            ("APP_CLIENT_ID", "svc"),
+            ("APP_CLIENT_SECRET", "s3cr3t"),
+            ("APP_SCOPE", "read write"),
+            ("APP_TIMEOUT_SECONDS", "5"),
+            ("APP_STORE_KIND", "memory"),
+            ("APP_PARAMS", "tenant=a%20b"),
+            ("PATH", "/bin"),
+        ];
+        let all = base.iter().chain(extra).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        tree::from_variables("APP_", KEYS, all.collect::<Vec<_>>())
+    };
+    let tree = variables(&[]).unwrap();
+    assert_eq!(tree["scope"], serde_json::json!(["read", "write"]));
+    assert_eq!(tree["timeout_seconds"], 5);
+    assert_eq!(tree["params"], serde_json::json!({"tenant": "a b"}));
+    assert!(ClientConfig::from_tree(&tree).is_ok());
+
+    let stray = variables(&[("APP_CLIENTID", "svc")]).unwrap_err();
+    assert_eq!(fields(&stray), ["APP_CLIENTID"]);
+    let wrong =
+        ClientConfig::from_tree(&variables(&[("APP_REFRESH_MARGIN_SECONDS", "soon")]).unwrap()).unwrap_err();
+    assert_eq!(fields(&wrong), ["refresh_margin_seconds"]);
+}
+
+#[cfg(feature = "toml")]
+#[test]
+fn toml_that_is_none_is_told_by_its_place_and_not_by_its_text() {
+    let error = ClientConfig::from_toml("issuer = \"https://a\"\nclient_secret = s3cr3t\n").unwrap_err();
+    assert!(error.problems()[0].field.starts_with("line 2, "), "{error}");
+    assert!(!format!("{error} {error:?}").contains("s3cr3t"));
+}
+
+#[test]
+fn any_serde_format_will_do() {
+    let config: ClientConfig =
+        serde_json::from_str(r#"{"issuer":"https://a","client_id":"svc","client_secret":"s3cr3t"}"#).unwrap();
+    assert!(!format!("{config:?}").contains("s3cr3t"));
+    let error =
+        serde_json::from_str::<ClientConfig>(r#"{"issuer":"https://a","x":1}"#).unwrap_err().to_string();
+    assert!(error.contains("x: is not a known key") && error.contains("client_id: is missing"), "{error}");
+}

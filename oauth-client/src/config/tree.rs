@@ -1,0 +1,187 @@
+//! Reading a checked configuration: values by key, secrets from where they are, and the tree from the environment.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::schema::{Key, Kind, join};
+use crate::error::{Error, Kind as ErrorKind, Problem};
+use crate::token::Secret;
+
+/// A table of a configuration that was [checked](super::schema::check): reading a value of the wrong kind gives
+/// `None`, because the check has reported it already.
+#[derive(Clone, Copy, Debug)]
+pub struct Table<'a> {
+    values: &'a Map<String, Value>,
+}
+
+impl<'a> Table<'a> {
+    /// A table over these values.
+    #[must_use]
+    pub fn new(values: &'a Map<String, Value>) -> Self {
+        Self { values }
+    }
+
+    /// Whether the key is there at all.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// A string.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&'a str> {
+        self.values.get(name)?.as_str()
+    }
+
+    /// A list of strings; empty when absent.
+    #[must_use]
+    pub fn texts(&self, name: &str) -> Vec<&'a str> {
+        let items = self.values.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        items.iter().filter_map(Value::as_str).collect()
+    }
+
+    /// A whole number.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.values.get(name)?.as_u64()
+    }
+
+    /// A flag; `false` when absent.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> bool {
+        self.values.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// Names with strings.
+    #[must_use]
+    pub fn pairs(&self, name: &str) -> Vec<(&'a str, &'a str)> {
+        let Some(Value::Object(pairs)) = self.values.get(name) else { return Vec::new() };
+        pairs.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect()
+    }
+
+    /// A table inside this one.
+    #[must_use]
+    pub fn table(&self, name: &str) -> Option<Table<'a>> {
+        self.values.get(name)?.as_object().map(Table::new)
+    }
+
+    /// A list of tables inside this one; empty when absent.
+    #[must_use]
+    pub fn tables(&self, name: &str) -> Vec<Table<'a>> {
+        let items = self.values.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        items.iter().filter_map(Value::as_object).map(Table::new).collect()
+    }
+
+    /// A secret, fetched from where it is: given outright, in an environment variable, or in a file, whose line end
+    /// is taken off as container platforms mount it.
+    pub fn secret(&self, name: &str, problems: &mut Vec<Problem>) -> Option<Secret> {
+        let value = self.values.get(name)?;
+        if let Some(text) = value.as_str() {
+            return Some(Secret::from(text));
+        }
+        let mut cannot = |from: &str, message: String| {
+            problems.push(Problem { field: join(name, from), message });
+            None
+        };
+        if let Some(variable) = value.get("env").and_then(Value::as_str) {
+            return match std::env::var(variable) {
+                Ok(text) => Some(Secret::new(text)),
+                Err(_) => {
+                    cannot("env", format!("the environment variable {variable} is not set, or is not UTF-8"))
+                }
+            };
+        }
+        let path = value.get("file").and_then(Value::as_str)?;
+        match std::fs::read_to_string(path) {
+            Ok(text) => Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())),
+            Err(error) => cannot(
+                "file",
+                format!("{path} cannot be read ({}); check path and permissions", error.kind()),
+            ),
+        }
+    }
+}
+
+/// Parses TOML. What is wrong is told by its place and not by its text, which may be a secret.
+///
+/// # Errors
+/// `config`, naming line and column.
+#[cfg(feature = "toml")]
+pub fn from_toml(text: &str) -> Result<Map<String, Value>, Error> {
+    let error = match toml::from_str::<Map<String, Value>>(text) {
+        Ok(tree) => return Ok(tree),
+        Err(error) => error,
+    };
+    let at = error.span().map_or(0, |span| span.start).min(text.len());
+    let before = text.as_bytes().get(..at).unwrap_or_default();
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    Err(Error::config(
+        &format!("line {line}, column {column}"),
+        "is not TOML, or says a key twice; strings stand in quotes, tables in [brackets]",
+    ))
+}
+
+/// Reads a configuration from environment variables: the key in capitals behind the prefix, tables joined by `_`,
+/// lists of tables numbered from 0 (`PREFIX_ISSUER_0_AUDIENCE`), list items separated by spaces, pairs written
+/// `a=1&b=2`, and a secret's file named by `…_FILE`.
+///
+/// # Errors
+/// `config`, with every variable that has the prefix and cannot be placed.
+pub fn from_variables(
+    prefix: &str,
+    keys: &[Key],
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<Map<String, Value>, Error> {
+    let mut left: BTreeMap<String, String> =
+        variables.into_iter().filter(|(name, _)| name.starts_with(prefix)).collect();
+    let tree = take_table(prefix, keys, &mut left);
+    if left.is_empty() {
+        return Ok(tree);
+    }
+    let stray = left.into_keys().map(|field| Problem {
+        field,
+        message: format!("is not a known variable; the prefix is {prefix}, the rest a key in capitals"),
+    });
+    Err(Error::new(ErrorKind::Config(stray.collect())))
+}
+
+fn take_table(prefix: &str, keys: &[Key], left: &mut BTreeMap<String, String>) -> Map<String, Value> {
+    let mut table = Map::new();
+    for key in keys {
+        let name = format!("{prefix}{}", key.name.to_uppercase());
+        let value = match key.kind {
+            Kind::Table(keys) => {
+                Some(take_table(&format!("{name}_"), keys, left)).filter(|t| !t.is_empty()).map(Value::Object)
+            }
+            Kind::Tables(keys) => {
+                let tables = (0..).map(|n| take_table(&format!("{name}_{n}_"), keys, left));
+                let tables: Vec<_> =
+                    tables.take_while(|table| !table.is_empty()).map(Value::Object).collect();
+                Some(tables).filter(|tables| !tables.is_empty()).map(Value::Array)
+            }
+            Kind::Secret => match left.remove(&format!("{name}_FILE")) {
+                Some(path) => Some(serde_json::json!({ "file": path })),
+                None => left.remove(&name).map(Value::String),
+            },
+            kind => left.remove(&name).map(|text| to_value(kind, text)),
+        };
+        table.extend(value.map(|value| (key.name.to_owned(), value)));
+    }
+    table
+}
+
+/// What does not fit stays a string, and the check will say what was expected.
+fn to_value(kind: Kind, text: String) -> Value {
+    match kind {
+        Kind::Texts | Kind::SomeOf(_) => text.split_whitespace().map(Value::from).collect(),
+        Kind::Number(_) => text.parse::<u64>().map_or(Value::String(text), Value::from),
+        Kind::Flag => text.parse::<bool>().map_or(Value::String(text), Value::from),
+        Kind::Pairs => url::form_urlencoded::parse(text.as_bytes())
+            .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
+            .collect::<Map<_, _>>()
+            .into(),
+        _ => Value::String(text),
+    }
+}
