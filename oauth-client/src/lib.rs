@@ -38,6 +38,8 @@ pub mod token;
 pub mod source;
 // 6' where tokens outlive the process
 pub mod store;
+// 7 use it
+pub mod attach;
 
 // all of it as data
 pub mod config;

@@ -1,0 +1,59 @@
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::error::{BoxError, Error};
+
+/// Why a request that needed a token has no answer.
+#[derive(Clone, Debug)]
+pub enum AttachError<E> {
+    /// The request was not sent: no token could be had, or it must not get one. The error says why.
+    Token(Error),
+    /// The request was sent, or would have been, and the service inside failed.
+    Inner(E),
+}
+
+impl<E> AttachError<E> {
+    /// Why no token was put on the request; `None` when that was not the trouble.
+    pub fn token_error(&self) -> Option<&Error> {
+        match self {
+            Self::Token(error) => Some(error),
+            Self::Inner(_) => None,
+        }
+    }
+
+    /// For stacks whose errors are boxed already, and so are no [`std::error::Error`] themselves.
+    pub fn into_boxed(self) -> BoxError
+    where
+        E: Into<BoxError>,
+    {
+        match self {
+            Self::Token(error) => AttachError::<std::convert::Infallible>::Token(error).into(),
+            Self::Inner(error) => error.into(),
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for AttachError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(_) => f.write_str("the request was not sent, because no token could be put on it"),
+            Self::Inner(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: StdError + 'static> StdError for AttachError<E> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Token(error) => Some(error),
+            // Displayed as itself, so the chain goes on behind it: no message comes twice.
+            Self::Inner(error) => error.source(),
+        }
+    }
+}
+
+impl<E> From<Error> for AttachError<E> {
+    fn from(error: Error) -> Self {
+        Self::Token(error)
+    }
+}

@@ -1,0 +1,51 @@
+use std::sync::Arc;
+
+use tower_layer::Layer;
+
+use super::policy::ReplayPolicy;
+use super::service::TokenService;
+use super::settings::Settings;
+use crate::TokenSource;
+use crate::error::Error;
+
+/// Wraps any HTTP service so that each request leaves with a token. Cheap to clone.
+///
+/// See the [module docs](super) for what happens when the API refuses the token.
+#[derive(Clone, Debug)]
+pub struct TokenLayer {
+    settings: Arc<Settings>,
+}
+
+impl TokenLayer {
+    /// Takes its tokens from `source`, to any origin, with the default [`ReplayPolicy`].
+    #[must_use]
+    pub fn new(source: TokenSource) -> Self {
+        Self { settings: Arc::new(Settings::new(source)) }
+    }
+
+    /// Replaces the policy that says which requests are sent once more after a 401.
+    #[must_use]
+    pub fn replay(mut self, policy: ReplayPolicy) -> Self {
+        Arc::make_mut(&mut self.settings).replay = policy;
+        self
+    }
+
+    /// Sends the token to these origins only, each written `https://api.example.com` or with a port. A request to
+    /// any other one, or with no host in its URI, is refused with [`AttachError::Token`](super::AttachError::Token),
+    /// code `config`: a bearer token is good for whoever holds it (RFC 6750 section 5.3).
+    ///
+    /// # Errors
+    /// `config` for what is not an http or https origin.
+    pub fn only_to<O: AsRef<str>>(mut self, origins: impl IntoIterator<Item = O>) -> Result<Self, Error> {
+        Arc::make_mut(&mut self.settings).only_to(origins)?;
+        Ok(self)
+    }
+}
+
+impl<S> Layer<S> for TokenLayer {
+    type Service = TokenService<S>;
+
+    fn layer(&self, inner: S) -> TokenService<S> {
+        TokenService::new(inner, Arc::clone(&self.settings))
+    }
+}

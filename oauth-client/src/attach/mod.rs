@@ -1,0 +1,80 @@
+//! Put the token on requests: a layer for any tower HTTP client, and a front for reqwest.
+//!
+//! [`TokenLayer`] wraps a `Service<http::Request<_>>`: a hyper-util client, a tonic channel, a router in a test. Each
+//! request leaves with `Authorization: Bearer …` (RFC 6750 section 2.1). While the [`TokenSource`](crate::TokenSource)
+//! holds a usable token that costs a header; without one the request waits for it; and when none can be had the
+//! request is not sent at all.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response, StatusCode, header::AUTHORIZATION};
+//! use http_body_util::Empty;
+//! use oauth_client::TokenSource;
+//! use oauth_client::attach::{AttachError, Body, TokenLayer};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Stands for an HTTP client and the API behind it.
+//! let api = service_fn(|request: Request<Body<Empty<Bytes>>>| async move {
+//!     let known = request.headers().get(AUTHORIZATION).is_some_and(|value| value == "Bearer 2YotnFZFEjr1zCsicMWpAA");
+//!     let status = if known { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+//!     Ok::<_, std::io::Error>(Response::builder().status(status).body(Empty::<Bytes>::new()).unwrap())
+//! });
+//! let layer = TokenLayer::new(TokenSource::fixed("2YotnFZFEjr1zCsicMWpAA")?).only_to(["https://api.example.com"])?;
+//! let client = layer.layer(api);
+//!
+//! let request = Request::get("https://api.example.com/orders").body(Empty::new())?;
+//! assert_eq!(client.clone().oneshot(request).await?.status(), StatusCode::OK);
+//!
+//! // The token stays here: this is not the API it was issued for.
+//! let astray = Request::get("https://evil.example/orders").body(Empty::new())?;
+//! let refused = client.oneshot(astray).await.unwrap_err();
+//! assert!(matches!(refused, AttachError::Token(error) if error.code() == "config"));
+//! # Ok(()) }
+//! ```
+//!
+//! # When the API refuses the token
+//!
+//! A token may be revoked before it expires. An answer of 401, with or without a challenge, or a gRPC trailers-only
+//! answer with `grpc-status: 16`, drops exactly the token that was sent (others that are newer stay), and the request
+//! is sent once more with the next one, if it can be:
+//!
+//! - the [`ReplayPolicy`] allows it, and another token can be had; if none can, the API's own answer is returned;
+//! - the request's body was empty, or had been read to its end within [`ReplayPolicy::max_body`] when the answer came.
+//!   It is recorded while it is sent, piece by piece, and never held back for it. Request trailers are not repeated,
+//!   so a request that has some is not either;
+//! - it goes to the very URI of the first one, through the same service.
+//!
+//! One call makes at most two requests and one token request. The second answer is returned whatever it is, and does
+//! not count against the new token: an API that refuses every token must not set off a token request for each answer.
+//! A 403 is about what the token may do, not about the token, and never gets a new one.
+//!
+//! # Redirects
+//!
+//! The layer follows none. A client inside that does so by itself sends the header wherever it sees fit: reqwest drops
+//! it when host, port or scheme change, other clients may not. Switch redirects off where the API has no need of them.
+//!
+//! # A provider's own way to say "expired"
+//!
+//! Some APIs say it in the body of a 200 or a 400. Both directions carry the same [`Body`], which can hold pieces that
+//! were read ahead and hand them on in front of the rest: a matcher can peek at the first 4 KiB of such an answer in
+//! the one place where answers are judged, and the caller still gets the body whole. No provider has needed it so far.
+
+mod body;
+mod copy;
+mod error;
+mod future;
+mod layer;
+mod origin;
+mod policy;
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
+mod service;
+mod settings;
+
+pub use self::body::Body;
+pub use self::error::AttachError;
+pub use self::future::ResponseFuture;
+pub use self::layer::TokenLayer;
+pub use self::policy::{ReplayPolicy, ReplayView};
+pub use self::service::TokenService;

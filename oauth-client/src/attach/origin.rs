@@ -1,0 +1,98 @@
+use http::Uri;
+use url::Url;
+
+use crate::error::{Error, printable};
+
+/// Scheme, host and port of an API (RFC 6454 section 4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    scheme: &'static str,
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    pub(super) fn parse(text: &str) -> Result<Self, Error> {
+        let unusable = || {
+            let shown = printable(text, 256);
+            Error::config(
+                "only_to",
+                format!("{shown:?} is not an origin; write it as https://api.example.com"),
+            )
+        };
+        let url = Url::parse(text).map_err(|_| unusable())?;
+        let scheme = known(url.scheme()).ok_or_else(unusable)?;
+        let bare = url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none();
+        match (url.host_str(), url.port_or_known_default()) {
+            (Some(host), Some(port)) if bare => Ok(Self { scheme: scheme.0, host: host.to_owned(), port }),
+            _ => Err(unusable()),
+        }
+    }
+
+    pub(super) fn is_of(&self, uri: &Uri) -> bool {
+        let Some((scheme, port)) = uri.scheme_str().and_then(known) else { return false };
+        let port = match uri.port() {
+            Some(port) => port.as_u16(),
+            None => port,
+        };
+        let host = uri.host().is_some_and(|host| host.eq_ignore_ascii_case(&self.host));
+        host && scheme == self.scheme && port == self.port
+    }
+}
+
+/// The scheme and its default port.
+fn known(scheme: &str) -> Option<(&'static str, u16)> {
+    match scheme {
+        "https" => Some(("https", 443)),
+        "http" => Some(("http", 80)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port_and_nothing_less() {
+        let origin = Origin::parse("https://API.example.com").unwrap();
+        for same in
+            ["https://api.example.com/v1?x=1", "https://api.example.com:443/", "https://Api.Example.Com/"]
+        {
+            assert!(origin.is_of(&same.parse().unwrap()), "{same}");
+        }
+        for other in [
+            "http://api.example.com/",
+            "https://api.example.com:8443/",
+            "https://api.example.com.evil.example/",
+            "https://api.example.com@evil.example/",
+            "https://evil.example/https://api.example.com/",
+            "https://xapi.example.com/",
+            "/v1",
+            "api.example.com:443",
+        ] {
+            assert!(!origin.is_of(&other.parse().unwrap()), "{other}");
+        }
+        assert!(Origin::parse("http://[::1]:8080").unwrap().is_of(&"http://[::1]:8080/a".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_no_origin_is_refused_by_name() {
+        for text in [
+            "",
+            "api.example.com",
+            "ftp://api.example.com",
+            "https://a.example/v1",
+            "https://u:p@a.example",
+            "https://",
+        ] {
+            let error = Origin::parse(text).unwrap_err();
+            assert_eq!(error.code(), "config", "{text}");
+            assert_eq!(error.problems()[0].field, "only_to");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! A reqwest client whose requests carry a token: `client.get(url).send().await`, and no more thought to expiry.
+//!
+//! The rules are those of the [layer](super#when-the-api-refuses-the-token), with what reqwest adds to them: it
+//! follows redirects by itself, so an answer that came from another URL than the one asked for is never the reason
+//! for a replay, and one from another origin says nothing of the token at all, because reqwest does not take it
+//! there. A body can be repeated when reqwest can clone it: bytes, not a stream.
+//!
+//! ```
+//! use oauth_client::TokenSource;
+//! use oauth_client::attach::reqwest::AuthorizedClient;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let source = TokenSource::fixed("2YotnFZFEjr1zCsicMWpAA")?;
+//! let client = AuthorizedClient::new(reqwest::Client::new(), source).only_to(["https://api.example.com"])?;
+//!
+//! let refused = client.get("https://evil.example/orders").send().await.unwrap_err();
+//! assert_eq!(refused.token_error().unwrap().code(), "config");
+//! # Ok(()) }
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::reqwest::{Body, Client, IntoUrl, Request, RequestBuilder, Response, Url};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use http_body::SizeHint;
+
+use super::error::AttachError;
+use super::policy::{ReplayPolicy, ReplayView};
+use super::settings::{Settings, authorize};
+use crate::TokenSource;
+use crate::error::Error;
+use crate::transport::to_uri;
+
+/// A `reqwest::Client` and where its tokens come from. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AuthorizedClient {
+    client: Client,
+    settings: Arc<Settings>,
+}
+
+impl AuthorizedClient {
+    /// Sends with `client`, with tokens from `source`, to any origin, with the default [`ReplayPolicy`].
+    #[must_use]
+    pub fn new(client: Client, source: TokenSource) -> Self {
+        Self { client, settings: Arc::new(Settings::new(source)) }
+    }
+
+    /// Replaces the policy that says which requests are sent once more after a 401.
+    #[must_use]
+    pub fn replay(mut self, policy: ReplayPolicy) -> Self {
+        Arc::make_mut(&mut self.settings).replay = policy;
+        self
+    }
+
+    /// Sends the token to these origins only; see [`TokenLayer::only_to`](super::TokenLayer::only_to).
+    ///
+    /// # Errors
+    /// `config` for what is not an http or https origin.
+    pub fn only_to<O: AsRef<str>>(mut self, origins: impl IntoIterator<Item = O>) -> Result<Self, Error> {
+        Arc::make_mut(&mut self.settings).only_to(origins)?;
+        Ok(self)
+    }
+
+    /// Starts a GET request.
+    pub fn get(&self, url: impl IntoUrl) -> AuthorizedRequest {
+        self.request(Method::GET, url)
+    }
+
+    /// Starts a HEAD request.
+    pub fn head(&self, url: impl IntoUrl) -> AuthorizedRequest {
+        self.request(Method::HEAD, url)
+    }
+
+    /// Starts a POST request.
+    pub fn post(&self, url: impl IntoUrl) -> AuthorizedRequest {
+        self.request(Method::POST, url)
+    }
+
+    /// Starts a PUT request.
+    pub fn put(&self, url: impl IntoUrl) -> AuthorizedRequest {
+        self.request(Method::PUT, url)
+    }
+
+    /// Starts a PATCH request.
+    pub fn patch(&self, url: impl IntoUrl) -> AuthorizedRequest {
+        self.request(Method::PATCH, url)
+    }
+
+    /// Starts a DELETE request.
+    pub fn delete(&self, url: impl IntoUrl) -> AuthorizedRequest {
+        self.request(Method::DELETE, url)
+    }
+
+    /// Starts a request. A URL that cannot be parsed is told by [`AuthorizedRequest::send`].
+    pub fn request(&self, method: Method, url: impl IntoUrl) -> AuthorizedRequest {
+        AuthorizedRequest { client: self.clone(), builder: self.client.request(method, url) }
+    }
+
+    /// Sends a request that is ready made. An `Authorization` header on it is replaced.
+    ///
+    /// # Errors
+    /// [`AttachError::Token`] when no token could be had or the request must not get one: it was not sent then.
+    /// [`AttachError::Inner`] when reqwest failed.
+    pub async fn execute(&self, mut request: Request) -> Result<Response, AttachError<::reqwest::Error>> {
+        let uri = to_uri(request.url())?;
+        self.settings.check_origin(&uri)?;
+        let token = match self.settings.source.current() {
+            Some(token) => token,
+            None => self.settings.source.token().await?,
+        };
+        let length = request.body().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint);
+        let view = ReplayView::new(request.method(), &uri, request.headers(), length);
+        let spare = if self.settings.replay.allows(&view) { request.try_clone() } else { None };
+        authorize(request.headers_mut(), &token)?;
+        let asked = request.url().clone();
+        let answer = self.client.execute(request).await.map_err(AttachError::Inner)?;
+
+        if answer.url().origin() != asked.origin() {
+            return Ok(answer);
+        }
+        let spare = spare.filter(|_| is_same_place(answer.url(), &asked));
+        let (refused, status, headers) = (token.generation(), answer.status(), answer.headers());
+        let again = self.settings.wants_replay(refused, status, headers, spare.is_some());
+        let Some(mut request) = spare.filter(|_| again) else { return Ok(answer) };
+        let Some(token) = self.settings.another_token(refused).await else { return Ok(answer) };
+        authorize(request.headers_mut(), &token)?;
+        self.client.execute(request).await.map_err(AttachError::Inner)
+    }
+}
+
+/// A request being put together; the token comes on it when it is sent.
+#[derive(Debug)]
+#[must_use = "nothing is sent before `send` is awaited"]
+pub struct AuthorizedRequest {
+    client: AuthorizedClient,
+    builder: RequestBuilder,
+}
+
+impl AuthorizedRequest {
+    /// Adds a header.
+    pub fn header<K, V>(self, name: K, value: V) -> Self
+    where
+        HeaderName: TryFrom<K>,
+        <HeaderName as TryFrom<K>>::Error: Into<http::Error>,
+        HeaderValue: TryFrom<V>,
+        <HeaderValue as TryFrom<V>>::Error: Into<http::Error>,
+    {
+        self.with(|builder| builder.header(name, value))
+    }
+
+    /// Adds headers; those of the same name are replaced.
+    pub fn headers(self, headers: HeaderMap) -> Self {
+        self.with(|builder| builder.headers(headers))
+    }
+
+    /// Sets the body.
+    pub fn body(self, body: impl Into<Body>) -> Self {
+        self.with(|builder| builder.body(body))
+    }
+
+    /// Limits the time from connecting to the end of the answer's body, for each of the at most two requests.
+    pub fn timeout(self, limit: Duration) -> Self {
+        self.with(|builder| builder.timeout(limit))
+    }
+
+    /// Sets the HTTP version.
+    pub fn version(self, version: Version) -> Self {
+        self.with(|builder| builder.version(version))
+    }
+
+    /// Anything else that reqwest's own builder can do with the features you gave it:
+    /// `.with(|request| request.json(&order))`.
+    pub fn with(mut self, change: impl FnOnce(RequestBuilder) -> RequestBuilder) -> Self {
+        self.builder = change(self.builder);
+        self
+    }
+
+    /// Puts the token on the request and sends it.
+    ///
+    /// # Errors
+    /// As [`AuthorizedClient::execute`].
+    pub async fn send(self) -> Result<Response, AttachError<::reqwest::Error>> {
+        let request = self.builder.build().map_err(AttachError::Inner)?;
+        self.client.execute(request).await
+    }
+}
+
+/// Whether the answer came without a redirect. The fragment never leaves the client.
+fn is_same_place(answered: &Url, asked: &Url) -> bool {
+    let bare = |url: &Url| {
+        let mut url = url.clone();
+        url.set_fragment(None);
+        url
+    };
+    answered == asked || bare(answered) == bare(asked)
+}

@@ -1,0 +1,7 @@
+//! The attach layer as its users see it: in front of an API, behind a token source, against the mock server.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod contract;
+mod replay;
+mod support;
