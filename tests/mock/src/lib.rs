@@ -23,6 +23,7 @@
 #![expect(dead_code, reason = "introspection, userinfo and the login page, which use it, come next")]
 
 mod answer;
+pub mod attack;
 mod body;
 mod builder;
 mod clients;

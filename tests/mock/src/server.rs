@@ -63,6 +63,12 @@ impl MockServer {
         self.first().issuer()
     }
 
+    /// The audience of tokens that name no other: the first the builder got.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        self.shared.audiences.first().map_or("", String::as_str)
+    }
+
     /// The absolute URL of an endpoint.
     #[must_use]
     pub fn endpoint(&self, endpoint: Endpoint) -> String {
@@ -83,6 +89,11 @@ impl MockServer {
             Some(issuer) => IssuerHandle { shared: &self.shared, issuer },
             None => panic!("this server has no issuer named {name:?}: add it with `.issuer({name:?})`"),
         }
+    }
+
+    /// The issuers besides the first one, in the order the builder got them.
+    pub fn other_issuers(&self) -> impl Iterator<Item = IssuerHandle<'_>> {
+        self.shared.issuers[1..].iter().map(|issuer| IssuerHandle { shared: &self.shared, issuer })
     }
 
     /// The way to this server without a socket. It works for a server on a socket as well.

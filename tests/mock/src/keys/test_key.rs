@@ -197,6 +197,15 @@ impl TestKey {
         }
     }
 
+    /// The bare public key of an EC (uncompressed point) or Ed25519 key.
+    pub(crate) fn public_point(&self) -> Option<Vec<u8>> {
+        match &*self.material {
+            Material::Ec { pair, .. } => Some(pair.public_key().as_ref().to_vec()),
+            Material::Ed25519(pair) => Some(pair.public_key().as_ref().to_vec()),
+            Material::Rsa { .. } | Material::WeakRsa { .. } => None,
+        }
+    }
+
     fn with_new_kid(alg: Alg, material: Material) -> Self {
         let kid = format!("{}-{}", alg.as_str().to_ascii_lowercase(), hex(&random::<8>()));
         Self { kid: kid.into(), alg, material: Arc::new(material) }

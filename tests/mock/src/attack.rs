@@ -1,0 +1,191 @@
+//! Bad tokens, headers and key sets, once, as one table: what to send, what must come back, and which clause says so.
+//!
+//! Every attack is aimed at an API that trusts one issuer and one audience, wants RFC 9068 access tokens and one scope.
+//! The table also holds good requests that look suspicious (a scheme in odd case, an audience list …): a guard that
+//! refuses everything does not pass.
+//!
+//! ```
+//! use oauth_mock::MockServer;
+//! use oauth_mock::attack::{self, AttackContext};
+//!
+//! for attack in attack::all() {
+//!     // A server of its own for each: some attacks change the published keys.
+//!     let server = MockServer::builder().algorithms(attack::ALGORITHMS).in_process();
+//!     let context = AttackContext::new(&server).scope("read");
+//!     for request in attack.requests(&context) {
+//!         let http = request.to_http("https://api.test/orders");
+//!         // Send it to the API under test and compare the answer with `request.expected()`.
+//!         # assert!(http.is_some() || request.is_wire_only());
+//!     }
+//! #   break;
+//! }
+//! assert!(attack::find("alg-none").is_some());
+//! ```
+
+mod alg;
+mod claims;
+mod context;
+mod der;
+mod header;
+mod http;
+mod json;
+mod keys;
+mod request;
+mod scope;
+mod signature;
+mod structure;
+mod time;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use self::context::AttackContext;
+pub use self::request::{AttackRequest, Expected};
+use crate::keys::Alg;
+
+/// Every algorithm the table signs with: give them to the server beforehand
+/// ([`algorithms`](crate::MockServerBuilder::algorithms)), and no key appears after the target has fetched the key set.
+pub const ALGORITHMS: [Alg; 8] =
+    [Alg::Rs256, Alg::Ps256, Alg::Ps384, Alg::Es256, Alg::EdDsa, Alg::Ed25519, Alg::Es512, Alg::Es256k];
+
+/// One row of the table.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct Attack {
+    /// A stable name for reports and metrics, such as `alg-none`.
+    pub id: &'static str,
+    /// The number of the case in the project's list of cases; several rows may share one.
+    pub case: &'static str,
+    /// What part of a request it spoils.
+    pub area: Area,
+    /// What must hold, in one sentence.
+    pub rule: &'static str,
+    /// Where that is written.
+    pub clause: &'static str,
+    /// How the target must be set up for it.
+    pub setup: Setup,
+    /// What its requests are answered with, unless a request says otherwise.
+    pub expected: Expected,
+    make: fn(&AttackContext) -> Vec<AttackRequest>,
+}
+
+/// The part of a request that an attack spoils.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Area {
+    /// Algorithm and key confusion.
+    Alg,
+    /// The signature's value.
+    Signature,
+    /// Parts, base64url and size.
+    Structure,
+    /// The JSON of header and claims.
+    Json,
+    /// Trust in the token's own header.
+    Header,
+    /// `exp`, `nbf`, `iat`.
+    Time,
+    /// `iss`, `aud`, `sub`.
+    Claims,
+    /// What the token may do.
+    Scope,
+    /// The `Authorization` header and its imitations.
+    Http,
+    /// The published key set. These change the server's keys when their requests are made.
+    Keys,
+}
+
+/// What must differ from the usual target: one issuer, one audience, every asymmetric algorithm, a token required.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Setup {
+    /// Allows only these algorithms.
+    pub only_algorithms: Option<&'static [Alg]>,
+    /// Refuses tokens issued longer ago than this.
+    pub max_token_age: Option<Duration>,
+    /// Lets requests without a token through.
+    pub optional: bool,
+    /// Trusts [`AttackContext::second_issuer`] as well.
+    pub two_issuers: bool,
+}
+
+/// The whole table, in the order a request is checked.
+pub fn all() -> impl Iterator<Item = &'static Attack> {
+    [
+        http::ATTACKS,
+        structure::ATTACKS,
+        json::ATTACKS,
+        header::ATTACKS,
+        alg::ATTACKS,
+        keys::ATTACKS,
+        signature::ATTACKS,
+        time::ATTACKS,
+        claims::ATTACKS,
+        scope::ATTACKS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The attack of this name.
+#[must_use]
+pub fn find(id: &str) -> Option<&'static Attack> {
+    all().find(|attack| attack.id == id)
+}
+
+impl Attack {
+    /// Makes the requests; an attack of [`Area::Keys`] first changes the server's keys. None, when the context lacks
+    /// what it takes (a scope, a second issuer).
+    #[must_use]
+    pub fn requests(&self, context: &AttackContext) -> Vec<AttackRequest> {
+        (self.make)(context).into_iter().map(|request| request.or_expected(self.expected)).collect()
+    }
+
+    /// A row whose requests are refused as RFC 6750 §3.1 says for a bad token.
+    const fn refused(
+        area: Area,
+        id: &'static str,
+        case: &'static str,
+        clause: &'static str,
+        rule: &'static str,
+        make: fn(&AttackContext) -> Vec<AttackRequest>,
+    ) -> Self {
+        Self { id, case, area, rule, clause, setup: Setup::NONE, expected: Expected::INVALID_TOKEN, make }
+    }
+
+    /// A row whose requests are let in: a control.
+    const fn accepted(
+        area: Area,
+        id: &'static str,
+        case: &'static str,
+        clause: &'static str,
+        rule: &'static str,
+        make: fn(&AttackContext) -> Vec<AttackRequest>,
+    ) -> Self {
+        Self::refused(area, id, case, clause, rule, make).expecting(Expected::ACCEPTED)
+    }
+
+    const fn expecting(mut self, expected: Expected) -> Self {
+        self.expected = expected;
+        self
+    }
+
+    const fn with(mut self, setup: Setup) -> Self {
+        self.setup = setup;
+        self
+    }
+}
+
+impl Setup {
+    const NONE: Self =
+        Self { only_algorithms: None, max_token_age: None, optional: false, two_issuers: false };
+}
+
+impl fmt::Debug for Attack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attack").field("id", &self.id).field("case", &self.case).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! Algorithm and key confusion: the token chooses how it is checked.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::request::{bearer, bearers};
+use super::{Area, Attack, AttackContext, AttackRequest, Expected, Setup, der};
+use crate::keys::Alg;
+
+const AREA: Area = Area::Alg;
+
+pub(super) const ATTACKS: &[Attack] = &[
+    Attack::refused(AREA, "alg-none", "G001", "RFC 8725 §3.1", "an unsigned token is refused", alg_none),
+    Attack::refused(
+        AREA,
+        "alg-none-in-another-case",
+        "G002",
+        "RFC 8725 §2.12",
+        "`none` is refused in every spelling",
+        alg_none_in_another_case,
+    ),
+    Attack::refused(
+        AREA,
+        "alg-none-with-a-signature",
+        "G005",
+        "RFC 8725 §3.1",
+        "`none` is refused although a good signature is left",
+        alg_none_with_a_signature,
+    ),
+    Attack::refused(
+        AREA,
+        "hmac-with-the-rsa-key",
+        "G006",
+        "RFC 8725 §2.1",
+        "a public RSA key is never an HMAC secret",
+        hmac_with_the_rsa_key,
+    ),
+    Attack::refused(
+        AREA,
+        "hmac-with-the-ec-point",
+        "G007",
+        "RFC 8725 §2.1",
+        "a public EC point is never an HMAC secret",
+        hmac_with_the_ec_point,
+    ),
+    Attack::refused(
+        AREA,
+        "hmac-with-the-key-set",
+        "G008",
+        "RFC 8725 §2.1",
+        "the text of the key set is never an HMAC secret",
+        hmac_with_the_key_set,
+    ),
+    Attack::refused(
+        AREA,
+        "alg-not-the-keys-own",
+        "G009",
+        "RFC 8725 §3.1",
+        "a key is used with its one algorithm only, within a family too",
+        alg_not_the_keys_own,
+    ),
+    Attack::refused(
+        AREA,
+        "alg-not-allowed",
+        "G011",
+        "RFC 8725 §3.1",
+        "an algorithm outside the allow-list is refused although the signature is good",
+        alg_not_allowed,
+    )
+    .with(Setup { only_algorithms: Some(&[Alg::Rs256]), ..Setup::NONE }),
+    Attack::accepted(
+        AREA,
+        "alg-families-side-by-side",
+        "G012",
+        "RFC 8725 §3.1",
+        "RSA and EC keys work beside each other",
+        alg_families_side_by_side,
+    ),
+    Attack::refused(
+        AREA,
+        "alg-malformed",
+        "G013",
+        "RFC 7515 §4.1.1",
+        "an `alg` that is missing or no algorithm's name is refused",
+        alg_malformed,
+    ),
+    Attack::accepted(
+        AREA,
+        "alg-ed25519",
+        "G014",
+        "RFC 9864 §2.2",
+        "Ed25519 is known under both of its names",
+        alg_ed25519,
+    ),
+    Attack::refused(
+        AREA,
+        "alg-unsupported",
+        "G015",
+        "RFC 7518 §3.1",
+        "a token of an unsupported algorithm is refused, and the other keys stay usable",
+        alg_unsupported,
+    ),
+];
+
+/// `"alg":"none"`, with an empty signature; with and without a key id.
+fn alg_none(context: &AttackContext) -> Vec<AttackRequest> {
+    bearers([
+        ("with a kid", context.good().unsigned().build()),
+        ("without a kid", context.good().unsigned().no_kid().build()),
+    ])
+}
+
+/// `None`, `NONE`, `nOnE`.
+fn alg_none_in_another_case(context: &AttackContext) -> Vec<AttackRequest> {
+    bearers(["None", "NONE", "nOnE"].map(|alg| (alg, context.good().unsigned().header("alg", alg).build())))
+}
+
+/// `none`, and behind it the signature that the good token had.
+fn alg_none_with_a_signature(context: &AttackContext) -> Vec<AttackRequest> {
+    let good = context.good();
+    let signature = good.sign(good.signing_input().as_bytes());
+    bearer(&good.header("alg", "none").signature(signature).build())
+}
+
+/// HS256 with the RSA public key as PEM, DER, JWK or modulus for a secret.
+fn hmac_with_the_rsa_key(context: &AttackContext) -> Vec<AttackRequest> {
+    let key = context.key(Alg::Rs256);
+    let [n, e, _] = key.rsa_numbers().unwrap_or_default();
+    let spki = der::rsa_spki(n, e);
+    let pem = pem(&spki);
+    let secrets: [(&str, Vec<u8>); 7] = [
+        ("PEM", pem.clone().into()),
+        ("PEM without its last newline", pem.trim_end().into()),
+        ("PEM after a blank", format!(" {pem}").into()),
+        ("SubjectPublicKeyInfo", spki),
+        ("PKCS#1", der::sequence(&[&der::integer(n), &der::integer(e)])),
+        ("JWK", key.public_jwk().to_string().into()),
+        ("modulus", n.to_vec()),
+    ];
+    bearers(secrets.map(|(form, secret)| {
+        (form, context.good().kid(key.kid()).signed_with_secret(Alg::Hs256, secret).build())
+    }))
+}
+
+/// HS256 with the uncompressed EC point for a secret.
+fn hmac_with_the_ec_point(context: &AttackContext) -> Vec<AttackRequest> {
+    let key = context.key(Alg::Es256);
+    let secret = key.public_point().unwrap_or_default();
+    bearer(&context.good().kid(key.kid()).signed_with_secret(Alg::Hs256, secret).build())
+}
+
+/// HS256, HS384 and HS512 with the whole key set for a secret.
+fn hmac_with_the_key_set(context: &AttackContext) -> Vec<AttackRequest> {
+    let secret = context.keys().jwks_json();
+    bearers(
+        [Alg::Hs256, Alg::Hs384, Alg::Hs512]
+            .map(|alg| (alg.as_str(), context.good().signed_with_secret(alg, secret.as_bytes()).build())),
+    )
+}
+
+/// RS256 by a key published for PS256, and the reverse.
+fn alg_not_the_keys_own(context: &AttackContext) -> Vec<AttackRequest> {
+    let pairs = [(Alg::Ps256, Alg::Rs256), (Alg::Rs256, Alg::Ps256), (Alg::Rs256, Alg::Rs512)];
+    let token = |(published, used): (Alg, Alg)| {
+        let key = context.key(published).with_alg(used).ok()?;
+        Some((format!("{published} key, {used} token"), context.good().signed_with(&key).build()))
+    };
+    bearers(pairs.into_iter().filter_map(token))
+}
+
+/// A good PS384 token for a target that allows RS256 only.
+fn alg_not_allowed(context: &AttackContext) -> Vec<AttackRequest> {
+    bearer(&context.good().alg(Alg::Ps384).build())
+}
+
+/// A good RS256 token and a good ES256 token.
+fn alg_families_side_by_side(context: &AttackContext) -> Vec<AttackRequest> {
+    bearers([Alg::Rs256, Alg::Es256].map(|alg| (alg.as_str(), context.good().alg(alg).build())))
+}
+
+/// `alg` missing, a number, a list, null, empty, with a blank, with NUL.
+fn alg_malformed(context: &AttackContext) -> Vec<AttackRequest> {
+    let odd = [
+        json!(5),
+        json!(["RS256"]),
+        Value::Null,
+        json!(""),
+        json!("RS256 "),
+        json!("RS256\0"),
+        json!("rs256"),
+    ];
+    let mut requests = bearers(odd.map(|alg| (alg.to_string(), context.good().header("alg", alg).build())));
+    requests.push(AttackRequest::bearer("missing", &context.good().without_header("alg").build()));
+    requests
+}
+
+/// `Ed25519` by a key published as `Ed25519`, and as `EdDSA`.
+fn alg_ed25519(context: &AttackContext) -> Vec<AttackRequest> {
+    let mut requests = bearers([
+        ("Ed25519", context.good().alg(Alg::Ed25519).build()),
+        ("EdDSA", context.good().alg(Alg::EdDsa).build()),
+    ]);
+    if let Ok(renamed) = context.key(Alg::EdDsa).with_alg(Alg::Ed25519) {
+        let token = context.good().signed_with(&renamed).build();
+        // The two names mean one algorithm on this key, but a target may compare them as text.
+        let expected = Expected::ACCEPTED.or(&[401]);
+        requests.push(AttackRequest::bearer("EdDSA key, Ed25519 token", &token).expecting(expected));
+    }
+    requests
+}
+
+/// Good ES512 and ES256K tokens, and a good token of the current key.
+fn alg_unsupported(context: &AttackContext) -> Vec<AttackRequest> {
+    let expected = Expected::INVALID_TOKEN.or(&[200]);
+    let token =
+        |alg: Alg| AttackRequest::bearer(alg.as_str(), &context.good().alg(alg).build()).expecting(expected);
+    vec![token(Alg::Es512), token(Alg::Es256k), context.control()]
+}
+
+fn pem(der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
+}

@@ -1,0 +1,209 @@
+//! `iss`, `aud` and `sub`: from whom, for whom, about whom.
+
+use serde_json::{Value, json};
+
+use super::request::{bearer, bearers};
+use super::{Area, Attack, AttackContext, AttackRequest, Setup};
+use crate::keys::TestKey;
+
+const AREA: Area = Area::Claims;
+
+pub(super) const ATTACKS: &[Attack] = &[
+    Attack::refused(
+        AREA,
+        "iss-missing",
+        "G084",
+        "RFC 9068 §4",
+        "a token without an issuer is refused",
+        iss_missing,
+    ),
+    Attack::refused(
+        AREA,
+        "iss-list",
+        "G085",
+        "RFC 7519 §4.1.1",
+        "a list that holds the right issuer is no issuer",
+        iss_list,
+    ),
+    Attack::refused(
+        AREA,
+        "iss-of-wrong-type",
+        "G086",
+        "RFC 7519 §4.1.1",
+        "the issuer is a string",
+        iss_of_wrong_type,
+    ),
+    Attack::refused(
+        AREA,
+        "iss-nearly",
+        "G087",
+        "RFC 8414 §3.3",
+        "the issuer is compared code point by code point",
+        iss_nearly,
+    ),
+    Attack::refused(
+        AREA,
+        "iss-lookalike",
+        "G088",
+        "RFC 8414 §3.3",
+        "an issuer that only looks the same is another",
+        iss_lookalike,
+    ),
+    Attack::refused(
+        AREA,
+        "iss-with-the-key-of-another",
+        "G089",
+        "RFC 8725 §3.8",
+        "an issuer's key signs for that issuer only, whatever its key id",
+        iss_with_the_key_of_another,
+    )
+    .with(Setup { two_issuers: true, ..Setup::NONE }),
+    Attack::refused(AREA, "aud-missing", "G091", "RFC 9068 §4", "a token for nobody is refused", aud_missing),
+    Attack::refused(
+        AREA,
+        "aud-of-wrong-type",
+        "G092",
+        "RFC 7519 §4.1.3",
+        "the audience is a string or a list of strings",
+        aud_of_wrong_type,
+    ),
+    Attack::refused(AREA, "aud-empty", "G093", "RFC 7519 §4.1.3", "an empty audience is nobody's", aud_empty),
+    Attack::accepted(
+        AREA,
+        "aud-list",
+        "G094",
+        "RFC 7519 §4.1.3",
+        "an audience list that holds the API is good",
+        aud_list,
+    ),
+    Attack::refused(
+        AREA,
+        "aud-nearly",
+        "G095",
+        "RFC 7519 §4.1.3",
+        "the audience is compared whole",
+        aud_nearly,
+    ),
+    Attack::refused(
+        AREA,
+        "sub-missing",
+        "G099",
+        "RFC 9068 §2.2",
+        "an access token says whom it is about",
+        sub_missing,
+    ),
+];
+
+fn iss_missing(context: &AttackContext) -> Vec<AttackRequest> {
+    bearer(&context.good().without("iss").build())
+}
+
+fn iss_list(context: &AttackContext) -> Vec<AttackRequest> {
+    let issuer = context.issuer();
+    bearers([
+        ("beside another", context.good().claim("iss", json!(["https://evil.example", issuer])).build()),
+        ("alone", context.good().claim("iss", json!([issuer])).build()),
+    ])
+}
+
+fn iss_of_wrong_type(context: &AttackContext) -> Vec<AttackRequest> {
+    let issuer = context.issuer();
+    bearers(
+        [json!(5), json!({"iss": issuer}), Value::Null, json!([{"iss": issuer}]), json!(""), json!(true)]
+            .map(|iss| (format!("iss: {iss}"), context.good().claim("iss", iss).build())),
+    )
+}
+
+fn iss_nearly(context: &AttackContext) -> Vec<AttackRequest> {
+    let issuer = context.issuer();
+    let (scheme, rest) = issuer.split_once("://").unwrap_or(("https", issuer));
+    let variants = [
+        ("a slash behind", format!("{issuer}/")),
+        ("scheme in upper case", format!("{}://{rest}", scheme.to_uppercase())),
+        ("a port behind", format!("{issuer}:443")),
+        ("longer", format!("{issuer}.evil.example")),
+        ("shorter", issuer[..issuer.len() - 1].to_owned()),
+        ("user before", format!("{scheme}://evil@{rest}")),
+        ("a query behind", format!("{issuer}?")),
+        ("a blank before", format!(" {issuer}")),
+    ];
+    bearers(variants.map(|(name, iss)| (name, context.good().issuer(iss).build())))
+}
+
+fn iss_lookalike(context: &AttackContext) -> Vec<AttackRequest> {
+    let issuer = context.issuer();
+    let variants = [
+        ("percent-encoded", issuer.replacen('.', "%2E", 1)),
+        ("full-width dot", issuer.replacen('.', "\u{ff0e}", 1)),
+        ("zero-width space behind", format!("{issuer}\u{200b}")),
+        // A Cyrillic letter that looks like the `t` of the scheme in italics.
+        ("Cyrillic letter", issuer.replacen('t', "\u{442}", 1)),
+        ("NUL behind", format!("{issuer}\0")),
+    ];
+    bearers(variants.map(|(name, iss)| (name, context.good().issuer(iss).build())))
+}
+
+/// The second issuer publishes a key under the first one's key id, and signs in its name.
+fn iss_with_the_key_of_another(context: &AttackContext) -> Vec<AttackRequest> {
+    let Some(second) = context.second() else { return Vec::new() };
+    let own = second.current();
+    let namesake = TestKey::generate(own.alg()).with_kid(&context.keys().current_kid());
+    second.add(&namesake);
+    bearers([
+        ("the same kid", context.good().signed_with(&namesake).build()),
+        ("its own kid", context.good().signed_with(&own).build()),
+    ])
+}
+
+fn aud_missing(context: &AttackContext) -> Vec<AttackRequest> {
+    bearer(&context.good().without("aud").build())
+}
+
+fn aud_of_wrong_type(context: &AttackContext) -> Vec<AttackRequest> {
+    let audience = context.the_audience();
+    let odd = [
+        json!(5),
+        Value::Null,
+        json!({}),
+        json!([[audience]]),
+        json!([audience, 5]),
+        json!({"aud": audience}),
+    ];
+    bearers(odd.map(|aud| (format!("aud: {aud}"), context.good().claim("aud", aud).build())))
+}
+
+fn aud_empty(context: &AttackContext) -> Vec<AttackRequest> {
+    bearers(
+        [json!(""), json!([]), json!([""])]
+            .map(|aud| (format!("aud: {aud}"), context.good().claim("aud", aud).build())),
+    )
+}
+
+fn aud_list(context: &AttackContext) -> Vec<AttackRequest> {
+    let audience = context.the_audience();
+    bearers(
+        [json!(["other", audience]), json!([audience])]
+            .map(|aud| (format!("aud: {aud}"), context.good().claim("aud", aud).build())),
+    )
+}
+
+fn aud_nearly(context: &AttackContext) -> Vec<AttackRequest> {
+    let audience = context.the_audience();
+    let variants = [
+        ("with another behind", format!("{audience} other")),
+        ("a letter before", format!("x{audience}")),
+        ("a letter behind", format!("{audience}x")),
+        ("upper case", audience.to_uppercase()),
+        ("another one", "payments-api".to_owned()),
+    ];
+    bearers(variants.map(|(name, aud)| (name, context.good().audience(aud).build())))
+}
+
+fn sub_missing(context: &AttackContext) -> Vec<AttackRequest> {
+    let mut requests = bearers(
+        [json!(5), Value::Null, json!(["svc"]), json!({})]
+            .map(|sub| (format!("sub: {sub}"), context.good().claim("sub", sub).build())),
+    );
+    requests.push(AttackRequest::bearer("missing", &context.good().without("sub").build()));
+    requests
+}

@@ -1,0 +1,161 @@
+use serde_json::{Map, Value};
+
+use crate::clock::MockClock;
+use crate::encode::b64url;
+use crate::endpoint::Endpoint;
+use crate::keys::{Alg, Keys, TestKey};
+use crate::mint::TokenBuilder;
+use crate::server::MockServer;
+
+use super::request::{AttackRequest, Expected};
+
+/// What an attacker knows and has: the issuer's good tokens and (to sign what no honest issuer would) its keys, a key
+/// of their own, an address that nobody should ever ask.
+#[derive(Clone, Debug)]
+pub struct AttackContext {
+    keys: Keys,
+    issuer: String,
+    audience: String,
+    scope: Option<String>,
+    leeway: i64,
+    clock: MockClock,
+    foreign: TestKey,
+    trap: String,
+    second: Option<(String, Keys)>,
+}
+
+impl AttackContext {
+    /// Attacks an API that trusts `server` and its default audience, with a leeway of 60 seconds and no scope.
+    #[must_use]
+    pub fn new(server: &MockServer) -> Self {
+        Self {
+            keys: server.keys().clone(),
+            issuer: server.issuer().to_owned(),
+            audience: server.audience().to_owned(),
+            scope: None,
+            leeway: 60,
+            clock: server.clock().clone(),
+            foreign: TestKey::generate(Alg::Rs256),
+            trap: server.endpoint(Endpoint::Trap),
+            second: server
+                .other_issuers()
+                .next()
+                .map(|other| (other.issuer().to_owned(), other.keys().clone())),
+        }
+    }
+
+    /// The scope that the API wants; without one the attacks of [`Area::Scope`](super::Area::Scope) are left out.
+    #[must_use]
+    pub fn scope(mut self, scope: &str) -> Self {
+        self.scope = Some(scope.to_owned());
+        self
+    }
+
+    /// The audience the API is.
+    #[must_use]
+    pub fn audience(mut self, audience: &str) -> Self {
+        self.audience = audience.to_owned();
+        self
+    }
+
+    /// The leeway the API grants to the clock, in whole seconds.
+    #[must_use]
+    pub fn leeway(mut self, seconds: u32) -> Self {
+        self.leeway = seconds.into();
+        self
+    }
+
+    /// The other issuer that a target with [`two_issuers`](super::Setup::two_issuers) trusts: the server's second one.
+    #[must_use]
+    pub fn second_issuer(&self) -> Option<&str> {
+        self.second.as_ref().map(|(issuer, _)| issuer.as_str())
+    }
+
+    /// A token that the API accepts; every bad one is made from it.
+    pub fn good(&self) -> TokenBuilder {
+        let token = TokenBuilder::new(&self.keys, &self.issuer, &self.audience, self.now());
+        match &self.scope {
+            Some(scope) => token.scope(scope.clone()),
+            None => token,
+        }
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The issuer's key for `alg`.
+    pub(super) fn key(&self, alg: Alg) -> TestKey {
+        self.keys.for_alg(alg)
+    }
+
+    /// A key the API knows nothing of.
+    pub(super) fn foreign(&self) -> &TestKey {
+        &self.foreign
+    }
+
+    pub(super) fn second(&self) -> Option<&Keys> {
+        self.second.as_ref().map(|(_, keys)| keys)
+    }
+
+    pub(super) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    pub(super) fn the_audience(&self) -> &str {
+        &self.audience
+    }
+
+    pub(super) fn wanted_scope(&self) -> Option<&str> {
+        self.scope.as_deref()
+    }
+
+    pub(super) fn now(&self) -> i64 {
+        self.clock.now_unix()
+    }
+
+    pub(super) fn leeway_seconds(&self) -> i64 {
+        self.leeway
+    }
+
+    pub(super) fn trap(&self) -> &str {
+        &self.trap
+    }
+
+    /// A validly signed token whose claims are this text.
+    pub(super) fn with_payload(&self, payload: impl Into<Vec<u8>>) -> String {
+        self.good().raw_payload(payload).build()
+    }
+
+    /// The claims of a good token as text, with `members` (JSON without braces) added at the end.
+    pub(super) fn claims_and(&self, members: &str) -> String {
+        object_and(self.good().claims(), members)
+    }
+
+    /// A validly signed token whose header is a good one with `members` added at the end.
+    pub(super) fn with_header_members(&self, members: &str) -> String {
+        let good = self.good();
+        let header = object_and(good.header_members(), members);
+        good.raw_header(header).build()
+    }
+
+    /// Signs `header.payload` as it stands, with the current key.
+    pub(super) fn sign(&self, input: &str) -> String {
+        format!("{input}.{}", b64url(self.good().sign(input.as_bytes())))
+    }
+
+    /// A good request, to see that what an attack changed spoiled nothing else.
+    pub(super) fn control(&self) -> AttackRequest {
+        AttackRequest::bearer("control: a good token", &self.good().build()).expecting(Expected::ACCEPTED)
+    }
+}
+
+/// An object as the builder would write it.
+pub(super) fn text_of(object: &Map<String, Value>) -> String {
+    Value::Object(object.clone()).to_string()
+}
+
+fn object_and(object: &Map<String, Value>, members: &str) -> String {
+    let text = text_of(object);
+    format!("{},{members}}}", text.strip_suffix('}').unwrap_or(&text))
+}

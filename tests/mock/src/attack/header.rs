@@ -1,0 +1,232 @@
+//! Trust in the token's own header: it says how to check it, and where to find the key.
+
+use serde_json::{Value, json};
+
+use super::request::bearers;
+use super::{Area, Attack, AttackContext, AttackRequest};
+
+const AREA: Area = Area::Header;
+
+pub(super) const ATTACKS: &[Attack] = &[
+    Attack::refused(
+        AREA,
+        "header-crit",
+        "G057",
+        "RFC 7515 §4.1.11",
+        "a critical member that is not understood, or an odd `crit`, is refused",
+        header_crit,
+    ),
+    Attack::refused(
+        AREA,
+        "header-jwk",
+        "G059",
+        "RFC 8725 §3.10",
+        "a key that the token brings along is never used",
+        header_jwk,
+    ),
+    Attack::refused(
+        AREA,
+        "header-jku",
+        "G060",
+        "RFC 8725 §3.10",
+        "an address of keys in the token is never asked",
+        header_jku,
+    ),
+    Attack::refused(
+        AREA,
+        "header-x5",
+        "G061",
+        "RFC 8725 §3.10",
+        "certificates of the token are never used, nor fetched",
+        header_x5,
+    ),
+    Attack::refused(
+        AREA,
+        "header-malformed-key-members",
+        "G062",
+        "RFC 7515 §4.1.3",
+        "key members of a wrong type do no harm",
+        header_malformed_key_members,
+    ),
+    Attack::refused(
+        AREA,
+        "header-hostile-kid",
+        "G063",
+        "RFC 8725 §3.10",
+        "a key id is compared, and nothing else",
+        header_hostile_kid,
+    ),
+    Attack::refused(
+        AREA,
+        "header-kid-in-another-case",
+        "G065",
+        "RFC 7515 §4.1.4",
+        "key ids are case-sensitive",
+        header_kid_in_another_case,
+    ),
+    Attack::refused(
+        AREA,
+        "header-typ",
+        "G066",
+        "RFC 9068 §4",
+        "a token of another type is no access token",
+        header_typ,
+    ),
+    Attack::accepted(
+        AREA,
+        "header-typ-spelling",
+        "G067",
+        "RFC 7515 §4.1.9",
+        "`at+jwt` is a media type: any case, `application/` or not",
+        header_typ_spelling,
+    ),
+    Attack::refused(
+        AREA,
+        "header-id-token",
+        "G068",
+        "RFC 9068 §6",
+        "an ID token is no access token",
+        header_id_token,
+    ),
+    Attack::refused(
+        AREA,
+        "header-of-an-encrypted-token",
+        "G040",
+        "RFC 7516 §4.1",
+        "`enc` and `zip` have no place in a signed token",
+        header_of_an_encrypted_token,
+    ),
+];
+
+fn header_crit(context: &AttackContext) -> Vec<AttackRequest> {
+    let crit = |crit: Value| context.good().header("crit", crit).header("exp2", 1).build();
+    bearers([
+        ("unknown", crit(json!(["exp2"]))),
+        ("unknown beside a registered one", crit(json!(["exp2", "alg"]))),
+        ("absent member", crit(json!(["absent"]))),
+        ("registered", crit(json!(["alg"]))),
+        ("empty", crit(json!([]))),
+        ("null", crit(Value::Null)),
+        ("a string", crit(json!("exp2"))),
+        ("twice", crit(json!(["exp2", "exp2"]))),
+    ])
+}
+
+fn header_jwk(context: &AttackContext) -> Vec<AttackRequest> {
+    let foreign = context.foreign();
+    let forged = context.good().signed_with(foreign).header("jwk", foreign.public_jwk());
+    bearers([
+        ("its own kid", forged.clone().build()),
+        ("the trusted kid", forged.clone().kid(&context.keys().current_kid()).build()),
+        ("no kid", forged.no_kid().build()),
+    ])
+}
+
+fn header_jku(context: &AttackContext) -> Vec<AttackRequest> {
+    let forged = context.good().signed_with(context.foreign());
+    bearers([
+        ("a foreign address", forged.clone().header("jku", context.trap()).build()),
+        (
+            "behind the issuer's name",
+            forged.header("jku", format!("{}@{}", context.issuer(), context.trap())).build(),
+        ),
+    ])
+}
+
+fn header_x5(context: &AttackContext) -> Vec<AttackRequest> {
+    let forged = context.good().signed_with(context.foreign());
+    bearers([
+        ("x5u", forged.clone().header("x5u", context.trap()).build()),
+        ("x5c", forged.clone().header("x5c", json!(["MIIB"])).build()),
+        ("x5t", forged.clone().header("x5t", "AAAA").build()),
+        ("x5t#S256", forged.header("x5t#S256", "AAAA").build()),
+    ])
+}
+
+/// Members that nobody needs to read, of a wrong type, in a token that a foreign key signed.
+fn header_malformed_key_members(context: &AttackContext) -> Vec<AttackRequest> {
+    let forged = context.good().signed_with(context.foreign());
+    let members = [
+        ("jwk", json!(5)),
+        ("jwk", json!([])),
+        ("x5c", json!("no list")),
+        ("x5u", json!({})),
+        ("jku", json!(1)),
+    ];
+    bearers(
+        members.map(|(name, value)| (format!("{name}: {value}"), forged.clone().header(name, value).build())),
+    )
+}
+
+fn header_hostile_kid(context: &AttackContext) -> Vec<AttackRequest> {
+    let long = "k".repeat(4_000);
+    let kids = [
+        ("path", "../../../../../../dev/null"),
+        ("SQL", "x' UNION SELECT 'AA' -- "),
+        ("shell", "|sleep 10"),
+        ("NUL", "key\0"),
+        ("URL", context.trap()),
+        ("CR LF", "k\r\nX-Injected: 1"),
+        ("4,000 characters", &long),
+        ("empty", ""),
+    ];
+    let mut requests = bearers(kids.map(|(name, kid)| (name, context.good().kid(kid).build())));
+    let odd = [json!(7), Value::Null, json!([context.keys().current_kid()])];
+    requests
+        .extend(bearers(odd.map(|kid| (format!("kid: {kid}"), context.good().header("kid", kid).build()))));
+    requests
+}
+
+fn header_kid_in_another_case(context: &AttackContext) -> Vec<AttackRequest> {
+    let kid = context.keys().current_kid();
+    bearers([
+        ("upper case", context.good().kid(&kid.to_uppercase()).build()),
+        ("a blank behind", context.good().kid(&format!("{kid} ")).build()),
+        // U+FE63 is a hyphen-minus to Unicode's compatibility forms and to nobody else.
+        ("compatibility form", context.good().kid(&kid.replace('-', "\u{fe63}")).build()),
+    ])
+}
+
+fn header_typ(context: &AttackContext) -> Vec<AttackRequest> {
+    let types = [
+        "JWT",
+        "logout+jwt",
+        "dpop+jwt",
+        "secevent+jwt",
+        "at+jwt2",
+        "text/at+jwt",
+        "application/application/at+jwt",
+        "",
+    ];
+    let mut requests = bearers(types.map(|typ| (format!("typ {typ:?}"), context.good().typ(typ).build())));
+    requests.push(AttackRequest::bearer("absent", &context.good().without_header("typ").build()));
+    requests.push(AttackRequest::bearer("a number", &context.good().header("typ", 1).build()));
+    requests
+}
+
+fn header_typ_spelling(context: &AttackContext) -> Vec<AttackRequest> {
+    let types = ["at+jwt", "AT+JWT", "application/at+jwt", "Application/At+Jwt"];
+    bearers(types.map(|typ| (typ, context.good().typ(typ).build())))
+}
+
+/// For the client, with a nonce, as OpenID Connect Core §2 describes it; and one whose audience is the API.
+fn header_id_token(context: &AttackContext) -> Vec<AttackRequest> {
+    let id_token = context
+        .good()
+        .typ("JWT")
+        .without("client_id")
+        .without("scope")
+        .without("jti")
+        .claim("nonce", "n-0S6");
+    bearers([
+        ("for the client", id_token.clone().audience("svc").build()),
+        ("for the API", id_token.claim("azp", "svc").build()),
+    ])
+}
+
+fn header_of_an_encrypted_token(context: &AttackContext) -> Vec<AttackRequest> {
+    bearers([
+        ("enc", context.good().header("enc", "A256GCM").build()),
+        ("zip", context.good().header("zip", "DEF").build()),
+    ])
+}
