@@ -19,6 +19,7 @@ use crate::error::{BuildError, Problems};
 use crate::guard::{Guard, Shared};
 use crate::issuer::{Issuer, IssuerState, Rules, Source, StaticKey};
 use crate::keys::{GivenKeys, IssuerKeys, KeyPolicy, KeySet, Remote, Where};
+use crate::metadata::ResourceMetadata;
 use crate::refuse::http::Challenge;
 
 /// The most an issuer may set as its limit: far beyond any header a server accepts.
@@ -35,6 +36,7 @@ pub struct GuardBuilder<T = Untyped> {
     keys: KeyPolicy,
     realm: Option<String>,
     resource_metadata: Option<String>,
+    resource: Option<String>,
     claims: PhantomData<fn() -> T>,
 }
 
@@ -48,6 +50,7 @@ impl GuardBuilder<Untyped> {
             keys: KeyPolicy::default(),
             realm: None,
             resource_metadata: None,
+            resource: None,
             claims: PhantomData,
         }
     }
@@ -84,6 +87,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
             keys: self.keys,
             realm: self.realm,
             resource_metadata: self.resource_metadata,
+            resource: self.resource,
             claims: PhantomData,
         }
     }
@@ -124,7 +128,15 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
-    /// The URL of this service's RFC 9728 document, named in every challenge. By default none.
+    /// This API's own URL. With it there is an RFC 9728 document
+    /// ([`Guard::resource_metadata`]), and every challenge names where that is. By default none.
+    pub fn resource(mut self, url: impl Into<String>) -> Self {
+        self.resource = Some(url.into());
+        self
+    }
+
+    /// Where this API's RFC 9728 document is, named in every challenge, when that is not where
+    /// [`resource`](Self::resource) says.
     pub fn resource_metadata(mut self, url: impl Into<String>) -> Self {
         self.resource_metadata = Some(url.into());
         self
@@ -137,7 +149,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// Everything that is wrong with the description, each with its field.
     pub fn build(self) -> Result<Guard<T>, BuildError> {
         let mut problems = Problems::default();
-        let challenge = self.challenge(&mut problems);
+        let resource = self.resource_document(&mut problems);
+        let challenge = self.challenge(resource.as_ref(), &mut problems);
         self.check_numbers(&mut problems);
         let http = self.http.clone().or_else(|| bundled(&self.issuers, &mut problems));
         let mut issuers = HashMap::new();
@@ -164,13 +177,20 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
                 cache,
                 clock: self.clock,
                 challenge,
+                resource,
                 custom: custom::<T>(),
             }))),
             _ => Err(problems.into_error()),
         }
     }
 
-    fn challenge(&self, problems: &mut Problems) -> Challenge {
+    fn resource_document(&self, problems: &mut Problems) -> Option<ResourceMetadata> {
+        let issuers = self.issuers.iter().map(|issuer| issuer.name.clone()).collect();
+        let document = ResourceMetadata::new(self.resource.as_deref()?, issuers);
+        document.map_err(|why| problems.add("resource", why)).ok()
+    }
+
+    fn challenge(&self, resource: Option<&ResourceMetadata>, problems: &mut Problems) -> Challenge {
         for (field, value) in [("realm", &self.realm), ("resource_metadata", &self.resource_metadata)] {
             let visible = |text: &String| text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
             if value.as_ref().is_some_and(|text| !visible(text)) {
@@ -182,7 +202,11 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         }
         Challenge {
             realm: self.realm.as_deref().map(Into::into),
-            resource_metadata: self.resource_metadata.as_deref().map(Into::into),
+            resource_metadata: self
+                .resource_metadata
+                .as_deref()
+                .or(resource.map(ResourceMetadata::url))
+                .map(Into::into),
         }
     }
 

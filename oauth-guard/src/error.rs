@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+pub use oauth_client::Problem;
+
 /// A guard that cannot be built, with everything that is wrong about it.
 ///
 /// ```
@@ -15,16 +17,6 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildError {
     problems: Vec<Problem>,
-}
-
-/// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Problem {
-    /// Where, such as `issuer[0].audience`.
-    pub field: String,
-    /// What is wrong and what to do about it. Never a secret.
-    pub message: String,
 }
 
 impl BuildError {
@@ -54,6 +46,13 @@ pub(crate) struct Problems(Vec<Problem>);
 impl Problems {
     pub(crate) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.0.push(Problem { field: field.into(), message: message.into() });
+    }
+
+    /// Adds a problem unless its field has one already: the first says the most, the others follow from it.
+    pub(crate) fn add_once(&mut self, problem: Problem) {
+        if self.0.iter().all(|other| other.field != problem.field) {
+            self.0.push(problem);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

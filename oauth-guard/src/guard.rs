@@ -20,6 +20,7 @@ use crate::issuer::IssuerState;
 use crate::jose::{Compact, Header};
 use crate::keys::{Remote, Standing, Unknown, printable};
 use crate::layer::GuardLayer;
+use crate::metadata::ResourceMetadata;
 use crate::refuse::http::Challenge;
 use crate::refuse::{Flaw, Refusal};
 use crate::verify::{self, ClaimSet};
@@ -48,6 +49,7 @@ pub(crate) struct Shared<T> {
     pub(crate) cache: TokenCache<T>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) challenge: Challenge,
+    pub(crate) resource: Option<ResourceMetadata>,
     /// Reads the user's type from claims that are known to be an object.
     pub(crate) custom: fn(&str) -> Option<T>,
 }

@@ -43,6 +43,7 @@
 // How to describe a guard.
 mod algorithm;
 mod builder;
+pub mod config;
 pub mod defaults;
 mod error;
 mod issuer;
@@ -69,6 +70,7 @@ mod verify; // 5 is it true: signature and claims // 8 or say no
 mod axum;
 mod health;
 mod json;
+mod metadata; // RFC 9728: where to get tokens for this API
 
 pub use oauth_client::clock::{self, Clock};
 pub use oauth_client::transport::HttpClient;
@@ -84,6 +86,7 @@ pub use self::health::{CacheHealth, Health, IssuerHealth};
 pub use self::issuer::{Issuer, Profile};
 pub use self::keys::KeyPolicy;
 pub use self::layer::GuardLayer;
+pub use self::metadata::ResourceMetadata;
 pub use self::policy::{ClaimValue, Requirement};
 pub use self::refuse::{InvalidToken, Refusal};
 pub use self::service::GuardService;

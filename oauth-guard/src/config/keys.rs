@@ -1,0 +1,169 @@
+//! The keys of a guard's configuration.
+
+use oauth_client::config::schema::{Key, Kind};
+
+const ALGORITHMS: &[&str] =
+    &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "Ed25519"];
+
+const fn key(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    example: &'static str,
+    help: &'static str,
+) -> Key {
+    Key { name, kind, default, example, help }
+}
+
+/// Every key that a guard's configuration may have.
+pub const KEYS: &[Key] = &[
+    key(
+        "resource",
+        Kind::Text,
+        "none",
+        "resource = \"https://api.example.com\"",
+        "This API's own URL; switches on the RFC 9728 document and names it in every challenge.",
+    ),
+    key("realm", Kind::Text, "none", "realm = \"orders\"", "The realm of every challenge."),
+    key(
+        "issuer",
+        Kind::Tables(ISSUER),
+        "none; one is needed",
+        "[[issuer]]\nissuer = \"https://auth.example.com\"",
+        "The servers whose tokens are accepted.",
+    ),
+    key(
+        "cache",
+        Kind::Table(CACHE),
+        "as below",
+        "[cache]\nmax_bytes = 67108864",
+        "The cache of verified tokens.",
+    ),
+    key(
+        "keys",
+        Kind::Table(KEY_POLICY),
+        "as below",
+        "[keys]\ncooldown_seconds = 30",
+        "When key sets are fetched.",
+    ),
+];
+
+const ISSUER: &[Key] = &[
+    key(
+        "issuer",
+        Kind::Text,
+        "none; needed",
+        "issuer = \"https://auth.example.com\"",
+        "The exact iss of its tokens; its keys are discovered there unless told below.",
+    ),
+    key(
+        "audience",
+        Kind::Texts,
+        "none; needed",
+        "audience = [\"orders-api\"]",
+        "The names of this API, one of which aud has to hold.",
+    ),
+    key(
+        "algorithms",
+        Kind::SomeOf(ALGORITHMS),
+        "all of them",
+        "algorithms = [\"RS256\", \"ES256\"]",
+        "The only signature algorithms to accept.",
+    ),
+    key(
+        "profile",
+        Kind::OneOf(&["rfc9068", "jwt"]),
+        "\"rfc9068\"",
+        "profile = \"jwt\"",
+        "Whether tokens are RFC 9068 access tokens (typ at+jwt, sub, client_id, iat and jti there) or any JWT.",
+    ),
+    key(
+        "jwks_uri",
+        Kind::Text,
+        "discovered",
+        "jwks_uri = \"https://auth.example.com/jwks\"",
+        "Where its keys are.",
+    ),
+    key(
+        "jwks_file",
+        Kind::Text,
+        "none",
+        "jwks_file = \"keys.json\"",
+        "A file with its keys as a JWK Set; nothing is fetched then.",
+    ),
+    key("leeway_seconds", Kind::Number(0), "60", "leeway_seconds = 60", "How far clocks may be apart."),
+    key(
+        "max_token_age_seconds",
+        Kind::Number(1),
+        "any",
+        "max_token_age_seconds = 86400",
+        "How long ago (iat) a token may have been issued.",
+    ),
+    key(
+        "max_token_bytes",
+        Kind::Number(1),
+        "8192",
+        "max_token_bytes = 8192",
+        "The longest token to look at.",
+    ),
+    key(
+        "clients",
+        Kind::Texts,
+        "any",
+        "clients = [\"svc\"]",
+        "The only clients (client_id, else azp) to accept.",
+    ),
+    key(
+        "scope_claim",
+        Kind::Text,
+        "scope, else scp",
+        "scope_claim = \"scp\"",
+        "The claim that holds the scopes, as a string or a list; a path may have dots.",
+    ),
+    key(
+        "roles_claim",
+        Kind::Text,
+        "roles",
+        "roles_claim = \"realm_access.roles\"",
+        "The claim that holds the roles.",
+    ),
+    key(
+        "danger_allow_http",
+        Kind::Flag,
+        "false",
+        "danger_allow_http = false",
+        "Fetches keys over plain http from other machines. Only for networks trusted as much as the issuer.",
+    ),
+];
+
+const CACHE: &[Key] = &[key(
+    "max_bytes",
+    Kind::Number(0),
+    "67108864",
+    "max_bytes = 67108864",
+    "How much memory verified tokens may take; 0 switches the cache off.",
+)];
+
+const KEY_POLICY: &[Key] = &[
+    key(
+        "cooldown_seconds",
+        Kind::Number(1),
+        "30",
+        "cooldown_seconds = 30",
+        "Between two fetches that tokens with an unknown key id cause.",
+    ),
+    key(
+        "max_age_seconds",
+        Kind::Number(1),
+        "600",
+        "max_age_seconds = 600",
+        "How long a key set is good; a shorter Cache-Control max-age of the server is followed.",
+    ),
+    key(
+        "max_stale_seconds",
+        Kind::Number(1),
+        "86400",
+        "max_stale_seconds = 86400",
+        "How old a key set may become while no new one can be had.",
+    ),
+];

@@ -1,0 +1,204 @@
+//! A guard as configuration: from a TOML file, the environment, or anything that serde reads.
+//!
+#![cfg_attr(feature = "toml", doc = "```")]
+#![cfg_attr(not(feature = "toml"), doc = "```ignore (needs the feature toml)")]
+//! use oauth_guard::config::GuardConfig;
+//!
+//! let guard = GuardConfig::from_toml(
+//!     r#"
+//!     [[issuer]]
+//!     issuer = "https://auth.example.com"
+//!     audience = ["orders-api"]
+//!     "#,
+//! )?
+//! .build()?;
+//!
+//! // All that is wrong is told at once, by key.
+//! let error = GuardConfig::from_toml("[[issuer]]\nisuer = \"https://a\"\nleeway_seconds = -1\n").unwrap_err();
+//! let fields: Vec<_> = error.problems().iter().map(|problem| problem.field.as_str()).collect();
+//! assert_eq!(fields, ["issuer[0].isuer", "issuer[0].leeway_seconds", "issuer[0].issuer", "issuer[0].audience"]);
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
+//! # Keys
+#![doc = include_str!("../../CONFIG.md")]
+
+mod keys;
+
+use std::time::Duration;
+
+use oauth_client::config::schema;
+use oauth_client::config::tree::{self, Table};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+pub use self::keys::KEYS;
+use crate::algorithm::Algorithm;
+use crate::builder::GuardBuilder;
+use crate::error::{BuildError, Problem, Problems};
+use crate::guard::Guard;
+use crate::issuer::{Issuer, Profile};
+use crate::keys::KeyPolicy;
+
+/// A checked configuration of one guard. What only building can tell, such as a key file that cannot be read, is told
+/// by [`build`](Self::build).
+#[derive(Debug)]
+pub struct GuardConfig {
+    builder: GuardBuilder,
+}
+
+impl GuardConfig {
+    /// Reads TOML.
+    ///
+    /// # Errors
+    /// Every mistake, by its key; no value is quoted.
+    #[cfg(feature = "toml")]
+    pub fn from_toml(text: &str) -> Result<Self, BuildError> {
+        Self::from_tree(&tree::from_toml(text).map_err(told)?)
+    }
+
+    /// Reads the process's environment: `realm` is `{prefix}REALM`, `cache.max_bytes` is `{prefix}CACHE_MAX_BYTES`,
+    /// issuers are numbered (`{prefix}ISSUER_0_AUDIENCE`), and lists are separated by spaces.
+    ///
+    /// # Errors
+    /// As [`from_toml`](Self::from_toml); an unknown variable with the prefix is a mistake too.
+    pub fn from_env(prefix: &str) -> Result<Self, BuildError> {
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::from_tree(&tree::from_variables(prefix, KEYS, variables).map_err(told)?)
+    }
+
+    /// The guard it describes, reading claims by name.
+    ///
+    /// # Errors
+    /// As [`GuardBuilder::build`].
+    pub fn build(self) -> Result<Guard, BuildError> {
+        self.builder.build()
+    }
+
+    /// The same, with a claims type, a transport or a clock of your own to be set in code.
+    pub fn into_builder(self) -> GuardBuilder {
+        self.builder
+    }
+
+    /// The guard it describes, reading claims into a type of yours.
+    ///
+    /// # Errors
+    /// As [`GuardBuilder::build`].
+    pub fn build_typed<T: DeserializeOwned + Send + Sync + 'static>(self) -> Result<Guard<T>, BuildError> {
+        self.builder.claims::<T>().build()
+    }
+
+    fn from_tree(values: &Map<String, Value>) -> Result<Self, BuildError> {
+        let mut problems = Vec::new();
+        schema::check(values, KEYS, "", &mut problems);
+        let builder = builder(Table::new(values));
+        if problems.is_empty() {
+            return Ok(Self { builder });
+        }
+        // What building would find is told in the same breath, once for each field.
+        let more = builder.build().err().map(|error| error.problems().to_vec()).unwrap_or_default();
+        let mut all = Problems::default();
+        for problem in problems.into_iter().chain(more.into_iter().map(renamed)) {
+            all.add_once(problem);
+        }
+        Err(all.into_error())
+    }
+}
+
+impl<'de> Deserialize<'de> for GuardConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_tree(&Map::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Builds from what is there; what is missing or wrong is found by the check and by the builder.
+fn builder(table: Table<'_>) -> GuardBuilder {
+    let mut builder =
+        table.tables("issuer").into_iter().map(issuer).fold(Guard::builder(), GuardBuilder::issuer);
+    if let Some(realm) = table.text("realm") {
+        builder = builder.realm(realm);
+    }
+    if let Some(resource) = table.text("resource") {
+        builder = builder.resource(resource);
+    }
+    if let Some(bytes) = table.table("cache").and_then(|cache| cache.number("max_bytes")) {
+        builder = builder.cache_bytes(bytes);
+    }
+    match table.table("keys") {
+        Some(keys) => builder.keys(key_policy(keys)),
+        None => builder,
+    }
+}
+
+fn issuer(table: Table<'_>) -> Issuer {
+    let seconds = |name| table.number(name).map(Duration::from_secs);
+    let mut issuer = Issuer::new(table.text("issuer").unwrap_or_default());
+    issuer = table.texts("audience").into_iter().fold(issuer, Issuer::audience);
+    if table.has("algorithms") {
+        issuer = issuer.algorithms(table.texts("algorithms").into_iter().filter_map(Algorithm::from_name));
+    }
+    if table.text("profile") == Some("jwt") {
+        issuer = issuer.profile(Profile::Jwt);
+    }
+    if let Some(uri) = table.text("jwks_uri") {
+        issuer = issuer.jwks_uri(uri);
+    }
+    if let Some(path) = table.text("jwks_file") {
+        issuer = issuer.jwks_file(path);
+    }
+    if let Some(leeway) = seconds("leeway_seconds") {
+        issuer = issuer.leeway(leeway);
+    }
+    if let Some(age) = seconds("max_token_age_seconds") {
+        issuer = issuer.max_token_age(age);
+    }
+    if let Some(bytes) = table.number("max_token_bytes") {
+        // Beyond what the builder allows, it says so.
+        issuer = issuer.max_token_bytes(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+    if table.has("clients") {
+        issuer = issuer.clients(table.texts("clients"));
+    }
+    if let Some(claim) = table.text("scope_claim") {
+        issuer = issuer.scope_claim(claim);
+    }
+    if let Some(claim) = table.text("roles_claim") {
+        issuer = issuer.roles_claim(claim);
+    }
+    if table.flag("danger_allow_http") {
+        issuer = issuer.danger_allow_http();
+    }
+    issuer
+}
+
+fn key_policy(table: Table<'_>) -> KeyPolicy {
+    let default = KeyPolicy::default();
+    let seconds = |name, default| table.number(name).map_or(default, Duration::from_secs);
+    KeyPolicy {
+        cooldown: seconds("cooldown_seconds", default.cooldown),
+        max_age: seconds("max_age_seconds", default.max_age),
+        max_stale: seconds("max_stale_seconds", default.max_stale),
+        ..default
+    }
+}
+
+/// The builder's names for what has a unit in the file.
+fn renamed(mut problem: Problem) -> Problem {
+    if problem.field.starts_with("keys.") {
+        problem.field.push_str("_seconds");
+    }
+    problem
+}
+
+fn told(error: oauth_client::Error) -> BuildError {
+    let mut problems = Problems::default();
+    for problem in error.problems() {
+        problems.add_once(problem.clone());
+    }
+    problems.into_error()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+use serde_json::json;
+
+use super::*;
+
+fn read(values: &Value) -> Result<GuardConfig, BuildError> {
+    GuardConfig::from_tree(values.as_object().unwrap())
+}
+
+fn fields(error: &BuildError) -> Vec<&str> {
+    error.problems().iter().map(|problem| problem.field.as_str()).collect()
+}
+
+#[test]
+fn the_reference_in_the_docs_is_the_one_the_keys_give() {
+    let written = include_str!("../../CONFIG.md");
+    let generated = schema::reference(KEYS);
+    if std::env::var_os("WRITE_CONFIG_REFERENCE").is_some() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/CONFIG.md"), &generated).unwrap();
+    }
+    assert_eq!(written, generated, "run this test once with WRITE_CONFIG_REFERENCE=1");
+}
+
+#[cfg(feature = "toml")]
+#[test]
+fn every_example_in_the_reference_is_toml_that_its_key_takes() {
+    fn walk(keys: &[schema::Key]) {
+        for key in keys {
+            let tree = tree::from_toml(key.example).unwrap();
+            let mut problems = Vec::new();
+            schema::check(&tree, keys, "", &mut problems);
+            assert!(problems.is_empty() && tree.contains_key(key.name), "{}: {problems:?}", key.name);
+            if let schema::Kind::Table(keys) | schema::Kind::Tables(keys) = key.kind {
+                walk(keys);
+            }
+        }
+    }
+    walk(KEYS);
+}
+
+#[test]
+fn every_listed_algorithm_is_one_and_all_of_the_defaults_are_listed() {
+    let schema::Kind::Tables(issuer) = KEYS[2].kind else { panic!("issuers are tables") };
+    let schema::Kind::SomeOf(names) = issuer[2].kind else { panic!("algorithms are a list") };
+    let listed: Vec<_> = names.iter().map(|name| Algorithm::from_name(name).unwrap()).collect();
+    assert!(Algorithm::DEFAULT.iter().all(|default| listed.contains(default)));
+}
+
+#[test]
+fn six_mistakes_are_six_problems_each_by_its_key() {
+    let error = read(&json!({
+        "relm": "orders",
+        "issuer": [
+            {"issuer": "http://auth.example.com", "algorithms": ["none"], "audience": ["a"]},
+            {"issuer": "https://b", "profile": "any"},
+        ],
+        "keys": {"cooldown_seconds": 0},
+    }))
+    .unwrap_err();
+    assert_eq!(
+        fields(&error),
+        [
+            "issuer[0].algorithms",
+            "issuer[1].profile",
+            "keys.cooldown_seconds",
+            "relm",
+            "issuer[0].issuer",
+            "issuer[1].audience"
+        ]
+    );
+}
+
+#[test]
+fn what_only_building_tells_is_told_by_building() {
+    let config = read(&json!({"issuer": [{"issuer": "https://a", "audience": []}]})).unwrap();
+    assert_eq!(fields(&config.build().unwrap_err()), ["issuer[0].audience"]);
+    let config = read(&json!({"issuer": [
+        {"issuer": "https://a", "audience": ["x"], "jwks_file": "/does/not/exist.json"}
+    ]}));
+    assert_eq!(fields(&config.unwrap().build().unwrap_err()), ["issuer[0].jwks_file"]);
+    assert_eq!(fields(&read(&json!({})).unwrap().build().unwrap_err()), ["issuer"]);
+}
+
+#[test]
+fn the_environment_has_the_same_keys() {
+    let variables = [
+        ("GUARD_REALM", "orders"),
+        ("GUARD_ISSUER_0_ISSUER", "https://a"),
+        ("GUARD_ISSUER_0_AUDIENCE", "x y"),
+        ("GUARD_ISSUER_1_ISSUER", "https://b"),
+        ("GUARD_ISSUER_1_AUDIENCE", "z"),
+        ("GUARD_CACHE_MAX_BYTES", "0"),
+        ("GUARD_KEYS_MAX_AGE_SECONDS", "60"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let tree = tree::from_variables("GUARD_", KEYS, variables).unwrap();
+    assert_eq!(
+        Value::Object(tree.clone()),
+        json!({
+            "realm": "orders",
+            "issuer": [{"issuer": "https://a", "audience": ["x", "y"]}, {"issuer": "https://b", "audience": ["z"]}],
+            "cache": {"max_bytes": 0}, "keys": {"max_age_seconds": 60},
+        })
+    );
+    assert!(GuardConfig::from_tree(&tree).unwrap().build().is_ok());
+}
+
+#[test]
+fn any_serde_format_will_do() {
+    let config: GuardConfig =
+        serde_json::from_str(r#"{"issuer":[{"issuer":"https://a","audience":["x"]}]}"#).unwrap();
+    assert!(config.build().is_ok());
+    let error = serde_json::from_str::<GuardConfig>(r#"{"isuer":[]}"#).unwrap_err().to_string();
+    assert!(error.contains("isuer: is not a known key; did you mean issuer?"), "{error}");
+}

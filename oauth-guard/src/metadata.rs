@@ -1,0 +1,113 @@
+//! This API's own metadata (RFC 9728), from which clients learn where to get tokens for it.
+
+use http::uri::PathAndQuery;
+use serde::Serialize;
+use url::Url;
+
+use crate::guard::Guard;
+
+/// Where the document of a resource lies, in front of the resource's own path (RFC 9728 §3.1).
+const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+
+/// The RFC 9728 document of a guarded API: serialize it and serve it at [`path`](Self::path), without a guard in
+/// front of it.
+///
+/// ```
+/// use oauth_guard::{Guard, Issuer};
+///
+/// let guard = Guard::builder()
+///     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+///     .resource("https://api.example.com/orders")
+///     .build()?;
+/// let metadata = guard.resource_metadata().unwrap();
+/// assert_eq!(metadata.path(), "/.well-known/oauth-protected-resource/orders");
+/// assert_eq!(
+///     serde_json::to_string(metadata).unwrap(),
+///     r#"{"resource":"https://api.example.com/orders","authorization_servers":["https://auth.example.com"],"bearer_methods_supported":["header"]}"#
+/// );
+/// # Ok::<(), oauth_guard::BuildError>(())
+/// ```
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ResourceMetadata {
+    /// The resource's identifier, exactly as configured.
+    pub resource: String,
+    /// The issuers whose tokens are accepted.
+    pub authorization_servers: Vec<String>,
+    /// How a token may be sent (RFC 6750 §2): in the `Authorization` header, and in no other way.
+    pub bearer_methods_supported: Vec<String>,
+    #[serde(skip)]
+    url: Url,
+}
+
+impl ResourceMetadata {
+    /// The document of this resource; an error says what is wrong with the identifier.
+    pub(crate) fn new(resource: &str, mut issuers: Vec<String>) -> Result<Self, &'static str> {
+        let mut url = Url::parse(resource)
+            .ok()
+            .filter(|url| url.has_host() && matches!(url.scheme(), "https" | "http"))
+            .ok_or("expected this API's own absolute URL, such as https://api.example.com")?;
+        if url.fragment().is_some() {
+            return Err("a resource identifier has no fragment (RFC 9728 §1.2); drop what follows the #");
+        }
+        // Between host and path, and a slash at the very end goes: `https://a/b` is described at
+        // `https://a/.well-known/oauth-protected-resource/b`. A query stays where it is.
+        let path = format!("{WELL_KNOWN}{}", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        issuers.sort_unstable();
+        Ok(Self {
+            resource: resource.to_owned(),
+            authorization_servers: issuers,
+            bearer_methods_supported: vec!["header".to_owned()],
+            url,
+        })
+    }
+
+    /// The path to serve it at.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.url.path()
+    }
+
+    /// The document's whole URL, as the challenges name it.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.url.as_str()
+    }
+
+    /// Whether a request for this path and query asks for the document.
+    #[must_use]
+    pub fn is_at(&self, asked: &PathAndQuery) -> bool {
+        asked.path() == self.url.path() && asked.query() == self.url.query()
+    }
+}
+
+impl<T> Guard<T> {
+    /// This API's metadata, if [`GuardBuilder::resource`](crate::GuardBuilder::resource) was set.
+    #[must_use]
+    pub fn resource_metadata(&self) -> Option<&ResourceMetadata> {
+        self.0.resource.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_well_known_part_goes_between_host_and_path() {
+        let url = |resource| ResourceMetadata::new(resource, Vec::new()).unwrap().url().to_owned();
+        assert_eq!(url("https://a.example"), "https://a.example/.well-known/oauth-protected-resource");
+        assert_eq!(url("https://a.example/"), "https://a.example/.well-known/oauth-protected-resource");
+        assert_eq!(
+            url("https://a.example/b/c"),
+            "https://a.example/.well-known/oauth-protected-resource/b/c"
+        );
+        assert_eq!(
+            url("https://a.example/b?q=1"),
+            "https://a.example/.well-known/oauth-protected-resource/b?q=1"
+        );
+        assert!(ResourceMetadata::new("https://a.example/#b", Vec::new()).is_err());
+        assert!(ResourceMetadata::new("orders-api", Vec::new()).is_err());
+    }
+}
