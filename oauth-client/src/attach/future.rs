@@ -37,8 +37,8 @@ pin_project! {
         Waiting { wait: Wait<Result<AccessToken, Error>>, held: Option<Box<(S, Request<B>)>> },
         Calling { #[pin] call: F, generation: u64, spare: Option<Spare<S>> },
         Renewing { wait: Wait<Option<AccessToken>>, held: Option<Box<(R, Spare<S>)>> },
-        Readying { held: Option<Box<(S, Request<Body<B>>)>> },
-        Replaying { #[pin] call: F },
+        Readying { held: Option<Box<(S, Request<Body<B>>)>>, generation: u64 },
+        Replaying { #[pin] call: F, generation: u64 },
     }
 }
 
@@ -106,7 +106,8 @@ where
                     }
                 }
                 StateProj::Calling { call, generation, spare } => {
-                    let answer = ready!(call.poll(cx)).map_err(AttachError::Inner)?;
+                    let mut answer = ready!(call.poll(cx)).map_err(AttachError::Inner)?;
+                    this.settings.note(answer.extensions_mut(), *generation, false);
                     let spare = spare.take().filter(|spare| spare.1.is_whole());
                     let (status, headers) = (answer.status(), answer.headers());
                     let again = this.settings.wants_replay(*generation, status, headers, spare.is_some());
@@ -130,17 +131,21 @@ where
                     if authorize(request.headers_mut(), &token).is_err() {
                         return Poll::Ready(Ok(answer.map(Body::new)));
                     }
-                    State::Readying { held: Some(Box::new((service, request))) }
+                    State::Readying {
+                        held: Some(Box::new((service, request))),
+                        generation: token.generation(),
+                    }
                 }
-                StateProj::Readying { held } => {
+                StateProj::Readying { held, generation } => {
                     let Some((service, _)) = held.as_deref_mut() else { return Poll::Pending };
                     ready!(service.poll_ready(cx)).map_err(AttachError::Inner)?;
                     let Some(held) = held.take() else { return Poll::Pending };
                     let (mut service, request) = *held;
-                    State::Replaying { call: service.call(request) }
+                    State::Replaying { call: service.call(request), generation: *generation }
                 }
-                StateProj::Replaying { call } => {
-                    let answer = ready!(call.poll(cx)).map_err(AttachError::Inner)?;
+                StateProj::Replaying { call, generation } => {
+                    let mut answer = ready!(call.poll(cx)).map_err(AttachError::Inner)?;
+                    this.settings.note(answer.extensions_mut(), *generation, true);
                     return Poll::Ready(Ok(answer.map(Body::new)));
                 }
             };

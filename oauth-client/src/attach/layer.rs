@@ -30,6 +30,14 @@ impl TokenLayer {
         self
     }
 
+    /// Puts an [`Attached`](super::Attached) into the extensions of each answer, for those who count replays or log
+    /// generations. It costs an allocation or two for each answer, so it is off by default.
+    #[must_use]
+    pub fn report(mut self) -> Self {
+        Arc::make_mut(&mut self.settings).report = true;
+        self
+    }
+
     /// Sends the token to these origins only, each written `https://api.example.com` or with a port. A request to
     /// any other one, or with no host in its URI, is refused with [`AttachError::Token`](super::AttachError::Token),
     /// code `config`: a bearer token is good for whoever holds it (RFC 6750 section 5.3).

@@ -78,3 +78,4 @@ pub use self::future::ResponseFuture;
 pub use self::layer::TokenLayer;
 pub use self::policy::{ReplayPolicy, ReplayView};
 pub use self::service::TokenService;
+pub use self::settings::Attached;

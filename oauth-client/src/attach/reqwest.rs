@@ -53,6 +53,13 @@ impl AuthorizedClient {
         self
     }
 
+    /// As [`TokenLayer::report`](super::TokenLayer::report).
+    #[must_use]
+    pub fn report(mut self) -> Self {
+        Arc::make_mut(&mut self.settings).report = true;
+        self
+    }
+
     /// Sends the token to these origins only; see [`TokenLayer::only_to`](super::TokenLayer::only_to).
     ///
     /// # Errors
@@ -114,7 +121,8 @@ impl AuthorizedClient {
         let spare = if self.settings.replay.allows(&view) { request.try_clone() } else { None };
         authorize(request.headers_mut(), &token)?;
         let asked = request.url().clone();
-        let answer = self.client.execute(request).await.map_err(AttachError::Inner)?;
+        let mut answer = self.client.execute(request).await.map_err(AttachError::Inner)?;
+        self.settings.note(answer.extensions_mut(), token.generation(), false);
 
         if answer.url().origin() != asked.origin() {
             return Ok(answer);
@@ -125,7 +133,9 @@ impl AuthorizedClient {
         let Some(mut request) = spare.filter(|_| again) else { return Ok(answer) };
         let Some(token) = self.settings.another_token(refused).await else { return Ok(answer) };
         authorize(request.headers_mut(), &token)?;
-        self.client.execute(request).await.map_err(AttachError::Inner)
+        let mut answer = self.client.execute(request).await.map_err(AttachError::Inner)?;
+        self.settings.note(answer.extensions_mut(), token.generation(), true);
+        Ok(answer)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, Request, StatusCode, Uri};
+use http::{Extensions, HeaderMap, Request, StatusCode, Uri};
 
 use super::body::{Body, Recording};
 use super::copy::RequestCopy;
@@ -15,13 +15,15 @@ use crate::{AccessToken, TokenSource};
 pub(super) struct Settings {
     pub(super) source: TokenSource,
     pub(super) replay: ReplayPolicy,
+    /// Whether each answer tells which token it was had with.
+    pub(super) report: bool,
     /// `None`: anywhere.
     origins: Option<Vec<Origin>>,
 }
 
 impl Settings {
     pub(super) fn new(source: TokenSource) -> Self {
-        Self { source, replay: ReplayPolicy::default(), origins: None }
+        Self { source, replay: ReplayPolicy::default(), report: false, origins: None }
     }
 
     pub(super) fn only_to<O: AsRef<str>>(
@@ -85,6 +87,14 @@ impl Settings {
         refuses_token(status, headers) && self.source.reject(generation) && repeatable
     }
 
+    /// Notes on an answer how it was had, where that was asked for.
+    #[inline]
+    pub(super) fn note(&self, extensions: &mut Extensions, generation: u64, replayed: bool) {
+        if self.report {
+            extensions.insert(Attached { generation, replayed });
+        }
+    }
+
     /// Waits for the token that replaces the one refused. `None` leaves the API's own answer to stand.
     pub(super) async fn another_token(&self, refused: u64) -> Option<AccessToken> {
         match self.source.token().await {
@@ -107,6 +117,18 @@ impl Settings {
             }
         }
     }
+}
+
+/// How an answer was had: put among its extensions where [`TokenLayer::report`](super::TokenLayer::report) asks for
+/// it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attached {
+    /// The [generation](AccessToken::generation) of the token that the request carried, the last one if it was sent
+    /// twice.
+    pub generation: u64,
+    /// Whether the request was sent once more because the API refused the first token.
+    pub replayed: bool,
 }
 
 /// What a replay needs: a service to call, and the request.
