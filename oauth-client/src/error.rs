@@ -170,6 +170,21 @@ impl Error {
         }
     }
 
+    /// The error as a program prints it for its operator: `CODE: what happened and what to do`, a line for each
+    /// problem where there are several.
+    ///
+    /// ```
+    /// # use oauth_client::Client;
+    /// let error = Client::builder().issuer("auth.example.com").build().unwrap_err();
+    /// assert!(error.lines().all(|line| line.starts_with("config: ")));
+    /// assert_eq!(error.lines().count(), 2); // the issuer is no URL, and nobody said who the client is
+    /// ```
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let whole = self.problems().is_empty().then(|| self.to_string());
+        let each = self.problems().iter().map(ToString::to_string);
+        whole.into_iter().chain(each).map(|text| format!("{}: {text}", self.code()))
+    }
+
     pub(crate) fn new(kind: Kind) -> Self {
         Self { kind: Arc::new(kind), retry_after: None }
     }

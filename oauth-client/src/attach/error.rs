@@ -33,6 +33,20 @@ impl<E> AttachError<E> {
     }
 }
 
+#[cfg(feature = "reqwest")]
+impl AttachError<::reqwest::Error> {
+    /// A stable machine code, as [`Error::code`]: of the token that could not be had, else `timeout` or `transport`
+    /// for the API that gave no whole answer.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Token(error) => error.code(),
+            Self::Inner(error) if error.is_timeout() => "timeout",
+            Self::Inner(_) => "transport",
+        }
+    }
+}
+
 impl<E: fmt::Display> fmt::Display for AttachError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

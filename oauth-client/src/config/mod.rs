@@ -71,6 +71,15 @@ impl ClientConfig {
         Self::from_tree(&tree::from_toml(text)?)
     }
 
+    /// Reads a TOML file.
+    ///
+    /// # Errors
+    /// As [`from_toml`](Self::from_toml), and when the file cannot be read.
+    #[cfg(feature = "toml")]
+    pub fn from_file(path: impl AsRef<std::path::Path>) -> Result<Self, Error> {
+        Self::from_tree(&tree::from_file(path.as_ref())?)
+    }
+
     /// Reads the process's environment: `client_id` is `{prefix}CLIENT_ID`, `store.kind` is `{prefix}STORE_KIND`,
     /// lists are separated by spaces, and a secret in a file is named by `{prefix}CLIENT_SECRET_FILE`.
     ///

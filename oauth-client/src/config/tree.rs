@@ -123,6 +123,19 @@ pub fn from_toml(text: &str) -> Result<Map<String, Value>, Error> {
     ))
 }
 
+/// Reads a TOML file.
+///
+/// # Errors
+/// As [`from_toml`], and `config` when the file cannot be read.
+#[cfg(feature = "toml")]
+pub fn from_file(path: &std::path::Path) -> Result<Map<String, Value>, Error> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let message = format!("cannot be read ({}); check path and permissions", error.kind());
+        Error::config(&path.display().to_string(), message)
+    })?;
+    from_toml(&text)
+}
+
 /// Reads a configuration from environment variables: the key in capitals behind the prefix, tables joined by `_`,
 /// lists of tables numbered from 0 (`PREFIX_ISSUER_0_AUDIENCE`), list items separated by spaces, pairs written
 /// `a=1&b=2`, and a secret's file named by `…_FILE`.

@@ -58,6 +58,15 @@ impl GuardConfig {
         Self::from_tree(&tree::from_toml(text).map_err(told)?)
     }
 
+    /// Reads a TOML file.
+    ///
+    /// # Errors
+    /// As [`from_toml`](Self::from_toml), and when the file cannot be read.
+    #[cfg(feature = "toml")]
+    pub fn from_file(path: impl AsRef<std::path::Path>) -> Result<Self, BuildError> {
+        Self::from_tree(&tree::from_file(path.as_ref()).map_err(told)?)
+    }
+
     /// Reads the process's environment: `realm` is `{prefix}REALM`, `cache.max_bytes` is `{prefix}CACHE_MAX_BYTES`,
     /// issuers are numbered (`{prefix}ISSUER_0_AUDIENCE`), and lists are separated by spaces.
     ///
