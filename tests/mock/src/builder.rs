@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::clients::MockClient;
 use crate::clock::{MockClock, START_OF_IN_PROCESS_TIME};
+use crate::codes::Codes;
 use crate::encode::{hex, random};
 use crate::expect::Expectations;
 use crate::faults::Faults;
@@ -141,6 +142,7 @@ impl MockServerBuilder {
             algorithms: algorithms.clone(),
             keys: Keys::new(&algorithms),
             records: Records::default(),
+            codes: Codes::default(),
         };
         Shared {
             issuers: self.issuers.into_iter().map(issuer).collect(),

@@ -94,6 +94,7 @@ pub struct MockClient {
     pub(crate) rotate_refresh_tokens: bool,
     pub(crate) refresh_with_every_grant: bool,
     pub(crate) announce_lifetime: bool,
+    pub(crate) needs_pkce: bool,
 }
 
 /// What an access token is made of.
@@ -122,6 +123,7 @@ impl MockClient {
             rotate_refresh_tokens: true,
             refresh_with_every_grant: false,
             announce_lifetime: true,
+            needs_pkce: true,
         }
     }
 
@@ -186,6 +188,13 @@ impl MockClient {
     #[must_use]
     pub fn without_rotation(mut self) -> Self {
         self.rotate_refresh_tokens = false;
+        self
+    }
+
+    /// Lets authorization requests come without PKCE, which RFC 9700 §2.1.1 does not.
+    #[must_use]
+    pub fn without_pkce(mut self) -> Self {
+        self.needs_pkce = false;
         self
     }
 

@@ -20,7 +20,6 @@
 //! lets a test with paused time run in no time at all.
 
 #![forbid(unsafe_code)]
-#![expect(dead_code, reason = "introspection, userinfo and the login page, which use it, come next")]
 
 mod answer;
 pub mod attack;
@@ -28,6 +27,7 @@ mod body;
 mod builder;
 mod clients;
 mod clock;
+mod codes;
 mod encode;
 mod endpoint;
 mod expect;
@@ -35,6 +35,7 @@ mod faults;
 mod journal;
 mod keys;
 mod mint;
+mod page;
 mod routes;
 mod server;
 mod shared;

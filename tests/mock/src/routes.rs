@@ -1,10 +1,14 @@
 //! One file per endpoint: each takes the request whole and answers it whole.
 
+pub(crate) mod authorize;
 mod client_auth;
 mod discovery;
-mod form;
+pub(crate) mod form;
+mod introspect;
 mod jwks;
+mod revoke;
 mod token;
+mod userinfo;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -33,7 +37,11 @@ pub(crate) fn serve(
         Endpoint::OauthMetadata | Endpoint::OpenidMetadata => call.only(&[Method::GET], discovery::serve),
         Endpoint::Jwks => call.only(&[Method::GET], jwks::serve),
         Endpoint::Token => call.only(&[Method::POST], token::serve),
-        _ => Answer::empty(StatusCode::NOT_FOUND),
+        Endpoint::Authorize => call.only(&[Method::GET, Method::POST], authorize::serve),
+        Endpoint::Introspect => call.only(&[Method::POST], introspect::serve),
+        Endpoint::Revoke => call.only(&[Method::POST], revoke::serve),
+        Endpoint::Userinfo => call.only(&[Method::GET, Method::POST], userinfo::serve),
+        Endpoint::Trap | Endpoint::Other | Endpoint::Elsewhere => Answer::empty(StatusCode::NOT_FOUND),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::Map;
 use tokio::task::AbortHandle;
 
@@ -14,6 +15,7 @@ use crate::faults::{Fault, FaultScript, Faults};
 use crate::journal::Journal;
 use crate::keys::Keys;
 use crate::mint::TokenBuilder;
+use crate::routes::{Call, authorize};
 use crate::shared::{Issuer, Shared};
 use crate::tokens::{Grant, IssuedTokens};
 use crate::transport::MockTransport;
@@ -112,6 +114,28 @@ impl MockServer {
     #[must_use]
     pub fn issue(&self, client: &str, subject: &str, scope: &str) -> Option<IssuedTokens> {
         self.first().issue(client, subject, scope)
+    }
+
+    /// Plays the browser: lets `user` log in and consent to the authorization request of `url`, and returns the address
+    /// the browser is sent back to, with a code or an error in its query. No request is sent, and none is recorded.
+    ///
+    /// # Errors
+    /// What the page would say when there is nowhere to send the browser (bad client or redirect URI, no such user).
+    pub fn log_in(&self, url: &str, user: &str) -> Result<String, String> {
+        let query = url.split_once('?').map_or("", |(_, query)| query.split('#').next().unwrap_or_default());
+        let path = url.split('?').next().and_then(|address| address.strip_prefix(self.url()));
+        let names = self.shared.issuers.iter().map(|issuer| issuer.name.as_str());
+        match path.map(|path| Endpoint::of(path, names)) {
+            Some((Endpoint::Authorize, name)) => {
+                let request = http::Request::new(Bytes::new());
+                let call = Call { shared: &self.shared, issuer: self.shared.issuer(name), request: &request };
+                authorize::approve(call, query, user)
+            }
+            _ => Err(format!(
+                "{} is no authorization endpoint of this server",
+                url.split('?').next().unwrap_or(url)
+            )),
+        }
     }
 
     /// Revokes an access token, or a refresh token with all tokens of its grant.
@@ -222,7 +246,8 @@ impl<'a> IssuerHandle<'a> {
             audience: self.shared.audiences.first().cloned().into_iter().collect(),
             claims: Map::new(),
         };
-        Some(self.issuer.records.issue(self.shared, self.issuer, client, grant, true))
+        let records = &self.issuer.records;
+        Some(records.issue(self.shared, self.issuer, client, grant, records.new_family(), true))
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::body::MockBody;
 use crate::clients::MockClient;
 use crate::clock::MockClock;
+use crate::codes::Codes;
 use crate::endpoint::Endpoint;
 use crate::expect::Expectations;
 use crate::faults::{self, Faults};
@@ -44,6 +45,7 @@ pub(crate) struct Issuer {
     pub(crate) algorithms: Vec<Alg>,
     pub(crate) keys: Keys,
     pub(crate) records: Records,
+    pub(crate) codes: Codes,
 }
 
 impl Shared {
@@ -90,6 +92,11 @@ impl Shared {
 
     pub(crate) fn client(&self, id: &str) -> Option<&MockClient> {
         self.clients.iter().find(|client| client.id == id)
+    }
+
+    /// The user of this name, if the password is right.
+    pub(crate) fn user(&self, name: &str, password: &str) -> Option<&User> {
+        self.users.iter().find(|user| user.name == name && user.password == password)
     }
 
     /// Whether an in-process request names another host than this server.

@@ -73,19 +73,25 @@ struct Refresh {
 }
 
 impl Records {
-    /// Issues an access token, and a refresh token of a new family if asked.
+    /// A number for tokens that will be revoked together.
+    pub(crate) fn new_family(&self) -> u64 {
+        let mut store = self.store();
+        store.next_family += 1;
+        store.next_family
+    }
+
+    /// Issues an access token of this family, and a refresh token if asked.
     pub(crate) fn issue(
         &self,
         shared: &Shared,
         issuer: &Issuer,
         client: &MockClient,
         grant: Grant,
+        family: u64,
         with_refresh: bool,
     ) -> IssuedTokens {
         let grant = Arc::new(grant);
         let mut store = self.store();
-        let family = store.next_family;
-        store.next_family += 1;
         let access_token = store.access_token(shared, issuer, client, &grant, family);
         let refresh_token = with_refresh.then(|| store.refresh_token(shared, client, &grant, family));
         IssuedTokens { access_token, refresh_token, expires_in: seconds(client.token_lifetime) }
@@ -172,6 +178,10 @@ impl Records {
         if let Some(family) = store.refresh.get(token).map(|refresh| refresh.family) {
             store.revoked_families.insert(family);
         }
+    }
+
+    pub(crate) fn revoke_family(&self, family: u64) {
+        self.store().revoked_families.insert(family);
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {

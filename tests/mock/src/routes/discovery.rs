@@ -17,13 +17,21 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
     let algorithms: Vec<_> = call.issuer.algorithms.iter().map(|alg| alg.as_str()).collect();
     let document = json!({
         "issuer": call.issuer.url,
+        "authorization_endpoint": call.url(Endpoint::Authorize),
         "token_endpoint": call.url(Endpoint::Token),
+        "introspection_endpoint": call.url(Endpoint::Introspect),
+        "revocation_endpoint": call.url(Endpoint::Revoke),
+        "userinfo_endpoint": call.url(Endpoint::Userinfo),
         "jwks_uri": call.url(Endpoint::Jwks),
         "scopes_supported": scopes,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
         "token_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_methods_supported": [methods[0], methods[1]],
+        "revocation_endpoint_auth_methods_supported": methods,
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms,
     });

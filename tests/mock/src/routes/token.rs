@@ -1,13 +1,16 @@
 //! The token endpoint (RFC 6749 §3.2).
 
+use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
 use http::StatusCode;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::Call;
 use super::client_auth::authenticate;
 use super::form::Form;
 use crate::answer::{Answer, OAuthError};
 use crate::clients::{GrantType, MockClient};
+use crate::encode::b64url;
+use crate::keys::Alg;
 use crate::tokens::{Grant, IssuedTokens};
 
 pub(crate) fn serve(call: Call<'_>) -> Answer {
@@ -28,7 +31,8 @@ fn exchange(call: Call<'_>) -> Result<Answer, OAuthError> {
     match grant_type {
         GrantType::ClientCredentials => client_credentials(call, client, &form),
         GrantType::RefreshToken => refresh(call, client, &form),
-        _ => Err(OAuthError::bad_request("unsupported_grant_type", "grant_type: not yet")),
+        GrantType::Password => password(call, client, &form),
+        GrantType::AuthorizationCode => authorization_code(call, client, &form),
     }
 }
 
@@ -49,7 +53,40 @@ fn client_credentials(call: Call<'_>, client: &MockClient, form: &Form) -> Resul
         audience: audience(call, form)?,
         claims: Map::new(),
     };
-    Ok(issue(call, client, grant, client.refresh_with_every_grant))
+    let family = call.issuer.records.new_family();
+    Ok(issue(call, client, grant, family, client.refresh_with_every_grant, None))
+}
+
+/// RFC 6749 §4.3.
+fn password(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
+    let (name, password) = (form.required("username")?, form.required("password")?);
+    let user = call.shared.user(name, password);
+    let user = user.ok_or_else(|| OAuthError::invalid_grant("the user's name or password is wrong"))?;
+    let grant = Grant {
+        client: client.id.clone(),
+        subject: user.subject.clone(),
+        user: Some(user.name.clone()),
+        scope: scope(client, form)?,
+        audience: audience(call, form)?,
+        claims: user.claims.clone(),
+    };
+    let family = call.issuer.records.new_family();
+    Ok(issue(call, client, grant, family, client.grants.contains(&GrantType::RefreshToken), None))
+}
+
+/// RFC 6749 §4.1.3, RFC 7636 §4.6.
+fn authorization_code(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
+    let (text, now) = (form.required("code")?, call.shared.clock.now_unix());
+    let (redirect_uri, verifier) = (form.get("redirect_uri"), form.get("code_verifier"));
+    let code =
+        call.issuer.codes.redeem(text, &client.id, redirect_uri, verifier, now).map_err(|refused| {
+            if let Some(family) = refused.revoke {
+                call.issuer.records.revoke_family(family);
+            }
+            refused.error
+        })?;
+    let with_refresh = client.grants.contains(&GrantType::RefreshToken);
+    Ok(issue(call, client, code.grant, code.family, with_refresh, code.nonce))
 }
 
 /// RFC 6749 §6.
@@ -57,17 +94,52 @@ fn refresh(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, O
     let token = form.required("refresh_token")?;
     let scope = form.get("scope").map(parse_scope).transpose()?;
     let (tokens, scope) = call.issuer.records.refresh(call.shared, call.issuer, client, token, scope)?;
-    Ok(success(client, &tokens, &scope))
+    Ok(Answer::json(StatusCode::OK, &success(client, &tokens, &scope)).never_stored())
 }
 
-pub(crate) fn issue(call: Call<'_>, client: &MockClient, grant: Grant, with_refresh: bool) -> Answer {
+fn issue(
+    call: Call<'_>,
+    client: &MockClient,
+    grant: Grant,
+    family: u64,
+    with_refresh: bool,
+    nonce: Option<String>,
+) -> Answer {
     let scope = grant.scope.clone();
-    let tokens = call.issuer.records.issue(call.shared, call.issuer, client, grant, with_refresh);
-    success(client, &tokens, &scope)
+    // OpenID Connect Core §3.1.3.3: an ID token comes with the scope `openid`, and speaks of a person.
+    let about = (grant.user.is_some() && scope.iter().any(|one| one == "openid")).then(|| grant.clone());
+    let tokens = call.issuer.records.issue(call.shared, call.issuer, client, grant, family, with_refresh);
+    let mut body = success(client, &tokens, &scope);
+    if let Some(grant) = about {
+        body["id_token"] = json!(id_token(call, &grant, &tokens.access_token, nonce));
+    }
+    Answer::json(StatusCode::OK, &body).never_stored()
+}
+
+/// OpenID Connect Core §2, with `at_hash` (§3.1.3.6).
+fn id_token(call: Call<'_>, grant: &Grant, access_token: &str, nonce: Option<String>) -> String {
+    let now = call.shared.clock.now_unix();
+    let hash = match call.issuer.keys.current().alg() {
+        Alg::Rs384 | Alg::Ps384 | Alg::Es384 => &SHA384,
+        Alg::Rs512 | Alg::Ps512 | Alg::Es512 | Alg::EdDsa | Alg::Ed25519 => &SHA512,
+        _ => &SHA256,
+    };
+    let hash = digest(hash, access_token.as_bytes());
+    let half = &hash.as_ref()[..hash.as_ref().len() / 2];
+    let token = call.shared.mint(call.issuer).typ("JWT").without("client_id").without("jti");
+    let token = token
+        .subject(&grant.subject)
+        .audience(&grant.client)
+        .claim("auth_time", now)
+        .claim("at_hash", b64url(half));
+    match nonce {
+        Some(nonce) => token.claim("nonce", nonce).build(),
+        None => token.build(),
+    }
 }
 
 /// RFC 6749 §5.1.
-fn success(client: &MockClient, tokens: &IssuedTokens, scope: &[String]) -> Answer {
+fn success(client: &MockClient, tokens: &IssuedTokens, scope: &[String]) -> Value {
     let mut body = json!({
         "access_token": tokens.access_token,
         "token_type": "Bearer",
@@ -79,7 +151,7 @@ fn success(client: &MockClient, tokens: &IssuedTokens, scope: &[String]) -> Answ
     if let Some(refresh_token) = &tokens.refresh_token {
         body["refresh_token"] = json!(refresh_token);
     }
-    Answer::json(StatusCode::OK, &body).never_stored()
+    body
 }
 
 /// The scopes of a new grant: those asked for, or all of the client's.

@@ -1,0 +1,56 @@
+//! Introspection (RFC 7662).
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::Call;
+use super::client_auth::authenticate;
+use super::form::Form;
+use crate::answer::{Answer, OAuthError};
+
+pub(crate) fn serve(call: Call<'_>) -> Answer {
+    introspect(call).unwrap_or_else(Answer::from)
+}
+
+fn introspect(call: Call<'_>) -> Result<Answer, OAuthError> {
+    let form = Form::read(call.request)?;
+    let client = authenticate(call, &form)?;
+    if client.secret.is_none() {
+        // RFC 7662 §2.1: otherwise anybody could try tokens out.
+        return Err(OAuthError::invalid_client("a public client may not introspect", false));
+    }
+    let token = form.required("token")?;
+    let described = describe(call, token).unwrap_or_else(|| json!({"active": false}));
+    Ok(Answer::json(StatusCode::OK, &described).never_stored())
+}
+
+/// RFC 7662 §2.2. Unknown, expired and revoked look the same.
+fn describe(call: Call<'_>, token: &str) -> Option<Value> {
+    let now = call.shared.clock.now_unix();
+    let (grant, expires_at) = match call.issuer.records.active_access(token, now) {
+        Some(access) => {
+            let mut described = described(call, &access.grant, access.expires_at);
+            described["token_type"] = json!("Bearer");
+            described["iat"] = json!(access.issued_at);
+            described["jti"] = json!(access.jti);
+            return Some(described);
+        }
+        None => call.issuer.records.active_refresh(token, now)?,
+    };
+    Some(described(call, &grant, expires_at))
+}
+
+fn described(call: Call<'_>, grant: &crate::tokens::Grant, expires_at: i64) -> Value {
+    let mut described = Value::Object(grant.claims.clone());
+    described["active"] = json!(true);
+    described["scope"] = json!(grant.scope.join(" "));
+    described["client_id"] = json!(grant.client);
+    described["sub"] = json!(grant.subject);
+    described["aud"] = json!(grant.audience);
+    described["iss"] = json!(call.issuer.url);
+    described["exp"] = json!(expires_at);
+    if let Some(user) = &grant.user {
+        described["username"] = json!(user);
+    }
+    described
+}
