@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up should say so and stop")]
 
 use std::convert::Infallible;
+use std::fmt;
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 
@@ -24,44 +25,55 @@ use tower_service::Service;
 #[global_allocator]
 static ALLOC: AllocProfiler = AllocProfiler::system();
 
-/// A GET has no body; a POST this one.
 const ORDER: &str = r#"{"lines":[{"article":"2YotnFZFEjr1","count":3}]}"#;
-const BODIES: [&str; 2] = ["", ORDER];
+const CASES: [Case; 2] = [Case { method: Method::GET, body: "" }, Case { method: Method::POST, body: ORDER }];
+
+#[derive(Clone)]
+struct Case {
+    method: Method,
+    body: &'static str,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.method.as_str())
+    }
+}
 
 fn main() {
     divan::main();
 }
 
-#[divan::bench(args = BODIES, sample_size = 32, sample_count = 3000)]
-fn bare(bencher: Bencher<'_, '_>, body: &'static str) {
-    run(bencher, Sink, body);
+#[divan::bench(args = CASES, sample_size = 32, sample_count = 3000)]
+fn bare(bencher: Bencher<'_, '_>, case: &Case) {
+    run(bencher, Sink, case);
 }
 
-#[divan::bench(args = BODIES, sample_size = 32, sample_count = 3000)]
-fn live_never_replayed(bencher: Bencher<'_, '_>, body: &'static str) {
-    run(bencher, TokenLayer::new(live()).replay(ReplayPolicy::never()).layer(Sink), body);
+#[divan::bench(args = CASES, sample_size = 32, sample_count = 3000)]
+fn live_never_replayed(bencher: Bencher<'_, '_>, case: &Case) {
+    run(bencher, TokenLayer::new(live()).replay(ReplayPolicy::never()).layer(Sink), case);
 }
 
-#[divan::bench(args = BODIES, sample_size = 32, sample_count = 3000)]
-fn live_default_policy(bencher: Bencher<'_, '_>, body: &'static str) {
-    run(bencher, TokenLayer::new(live()).layer(Sink), body);
+#[divan::bench(args = CASES, sample_size = 32, sample_count = 3000)]
+fn live_default_policy(bencher: Bencher<'_, '_>, case: &Case) {
+    run(bencher, TokenLayer::new(live()).layer(Sink), case);
 }
 
-#[divan::bench(args = BODIES, sample_size = 32, sample_count = 3000)]
-fn live_never_replayed_only_to_one_origin(bencher: Bencher<'_, '_>, body: &'static str) {
+#[divan::bench(args = CASES, sample_size = 32, sample_count = 3000)]
+fn live_never_replayed_only_to_one_origin(bencher: Bencher<'_, '_>, case: &Case) {
     let layer = TokenLayer::new(live()).replay(ReplayPolicy::never());
-    run(bencher, layer.only_to(["https://api.example.com"]).expect("an origin").layer(Sink), body);
+    run(bencher, layer.only_to(["https://api.example.com"]).expect("an origin").layer(Sink), case);
 }
 
-#[divan::bench(args = BODIES, sample_size = 32, sample_count = 3000)]
-fn fixed_never_replayed(bencher: Bencher<'_, '_>, body: &'static str) {
+#[divan::bench(args = CASES, sample_size = 32, sample_count = 3000)]
+fn fixed_never_replayed(bencher: Bencher<'_, '_>, case: &Case) {
     let source = TokenSource::fixed("2YotnFZFEjr1zCsicMWpAA").expect("a token");
-    run(bencher, TokenLayer::new(source).replay(ReplayPolicy::never()).layer(Sink), body);
+    run(bencher, TokenLayer::new(source).replay(ReplayPolicy::never()).layer(Sink), case);
 }
 
-fn run<S: Service<Request<Full<Bytes>>>>(bencher: Bencher<'_, '_>, mut service: S, body: &'static str) {
+fn run<S: Service<Request<Full<Bytes>>>>(bencher: Bencher<'_, '_>, mut service: S, case: &Case) {
     bencher
-        .with_inputs(|| request(body))
+        .with_inputs(|| request(case))
         .bench_local_values(|request| call(black_box(&mut service), request));
 }
 
@@ -72,9 +84,9 @@ fn call<S: Service<Request<Full<Bytes>>>>(
     service.call(request).now_or_never()?.ok()
 }
 
-fn request(body: &'static str) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(Bytes::from_static(body.as_bytes())));
-    *request.method_mut() = if body.is_empty() { Method::GET } else { Method::POST };
+fn request(case: &Case) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(Bytes::from_static(case.body.as_bytes())));
+    *request.method_mut() = case.method.clone();
     *request.uri_mut() = "https://api.example.com/v1/orders/42?expand=lines".parse().expect("a URI");
     for (name, value) in [
         ("accept", "application/json"),

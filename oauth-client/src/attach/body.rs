@@ -22,23 +22,14 @@ pin_project! {
 }
 
 impl<B> Body<B> {
-    pub(super) fn new(inner: B) -> Self {
-        Self { inner: Some(inner), extra: None }
+    pub(super) fn plain(inner: B) -> Self {
+        Self::new(inner, None)
     }
 
-    /// Records the body while it is read, up to `most` bytes.
-    pub(super) fn recorded(inner: B, onto: Recording, most: usize) -> Self {
-        let extra = match onto {
-            Recording::Empty => None,
-            Recording::Tape(whole) => {
-                Some(Box::new(Extra::Tape(Tape { heard: VecDeque::new(), room: most, whole })))
-            }
-        };
+    pub(super) fn new(inner: B, extra: Option<Box<Extra>>) -> Self {
         Self { inner: Some(inner), extra }
     }
-}
 
-impl<B> Body<B> {
     fn ahead(&self) -> Option<&VecDeque<Bytes>> {
         match self.extra.as_deref() {
             Some(Extra::Ahead(ahead)) => Some(ahead),
@@ -47,7 +38,7 @@ impl<B> Body<B> {
     }
 }
 
-enum Extra {
+pub(super) enum Extra {
     /// Comes before what is inside.
     Ahead(VecDeque<Bytes>),
     /// Listens to what is inside.
@@ -99,7 +90,7 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for Body<B> {
 
 impl<B: Default> Default for Body<B> {
     fn default() -> Self {
-        Self::new(B::default())
+        Self::plain(B::default())
     }
 }
 
@@ -112,7 +103,7 @@ impl<B> fmt::Debug for Body<B> {
 }
 
 /// What has gone past so far. Thrown away as soon as the body turns out not to be repeatable.
-struct Tape {
+pub(super) struct Tape {
     heard: VecDeque<Bytes>,
     /// How many bytes more may be recorded.
     room: usize,
@@ -145,23 +136,32 @@ impl Tape {
 }
 
 /// The other end of the tape: what a replay would send.
-#[derive(Clone)]
 pub(super) enum Recording {
     Empty,
-    Tape(Arc<OnceLock<VecDeque<Bytes>>>),
+    Tape { room: usize, whole: Arc<OnceLock<VecDeque<Bytes>>> },
 }
 
 impl Recording {
-    /// An empty tape for this body, if it needs one.
-    pub(super) fn of(body: &impl http_body::Body) -> Self {
-        if body.is_end_stream() { Self::Empty } else { Self::Tape(Arc::new(OnceLock::new())) }
+    /// An empty tape of `room` bytes for this body, if it needs one.
+    pub(super) fn of(body: &impl http_body::Body, room: usize) -> Self {
+        if body.is_end_stream() { Self::Empty } else { Self::Tape { room, whole: Arc::default() } }
+    }
+
+    pub(super) fn recorder(&self) -> Option<Box<Extra>> {
+        match self {
+            Self::Empty => None,
+            Self::Tape { room, whole } => {
+                let tape = Tape { heard: VecDeque::new(), room: *room, whole: Arc::clone(whole) };
+                Some(Box::new(Extra::Tape(tape)))
+            }
+        }
     }
 
     /// Whether the body has been read to its end, within the limit.
     pub(super) fn is_whole(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Tape(whole) => whole.get().is_some(),
+            Self::Tape { whole, .. } => whole.get().is_some(),
         }
     }
 
@@ -169,7 +169,7 @@ impl Recording {
     pub(super) fn into_body<B>(self) -> Body<B> {
         let ahead = match self {
             Self::Empty => VecDeque::new(),
-            Self::Tape(whole) => Arc::try_unwrap(whole)
+            Self::Tape { whole, .. } => Arc::try_unwrap(whole)
                 .map_or_else(|shared| shared.get().cloned(), OnceLock::into_inner)
                 .unwrap_or_default(),
         };

@@ -1,6 +1,6 @@
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
-use super::body::{Body, Recording};
+use super::body::{Body, Extra, Recording};
 
 /// All that is needed to send a request once more.
 pub(super) struct RequestCopy {
@@ -13,17 +13,21 @@ pub(super) struct RequestCopy {
 }
 
 impl RequestCopy {
-    /// Copies the head; the body is recorded while it is sent.
-    #[inline]
-    pub(super) fn of<B>(request: &Request<B>, body: Recording) -> Self {
+    /// Copies the head; the body is recorded while it is sent, up to `max_body` bytes.
+    pub(super) fn of<B: http_body::Body>(request: &Request<B>, max_body: usize) -> Self {
         Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
             headers: FlatHeaders::of(request.headers()),
             extensions: request.extensions().clone(),
-            body,
+            body: Recording::of(request.body(), max_body),
         }
+    }
+
+    /// What listens to the body that is sent; none when there is nothing to hear.
+    pub(super) fn recorder(&self) -> Option<Box<Extra>> {
+        self.body.recorder()
     }
 
     /// Whether the body is known to its end.
@@ -93,6 +97,9 @@ fn next_header(flat: &[u8]) -> Option<(HeaderName, HeaderValue, &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http_body_util::Empty;
+
     use super::*;
 
     #[test]
@@ -107,9 +114,9 @@ mod tests {
             .header("x-many", HeaderValue::from_bytes(b"caf\xe9").unwrap())
             .header("x-api-key", secret)
             .extension("an extension")
-            .body(())
+            .body(Empty::<Bytes>::new())
             .unwrap();
-        let copy: Request<Body<()>> = RequestCopy::of(&request, Recording::Empty).into_request();
+        let copy: Request<Body<()>> = RequestCopy::of(&request, 0).into_request();
         assert_eq!(copy.method(), request.method());
         assert_eq!(copy.uri(), request.uri());
         assert_eq!(copy.version(), Version::HTTP_2);

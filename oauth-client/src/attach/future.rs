@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use super::body::Body;
 use super::error::AttachError;
-use super::settings::{Settings, Spare, authorize};
+use super::settings::{Settings, Spare, authorize, dress};
 use crate::AccessToken;
 use crate::error::Error;
 
@@ -91,28 +91,24 @@ where
                     let token = ready!(wait.as_mut().poll(cx));
                     let Some(held) = held.take() else { return Poll::Pending };
                     let (mut service, request) = *held;
-                    match token {
-                        Ok(token) => {
-                            let (mut request, spare) = this.settings.prepare(request, &service);
-                            match authorize(request.headers_mut(), &token) {
-                                Ok(()) => {
-                                    let call = service.call(request);
-                                    State::Calling { call, generation: token.generation(), spare }
-                                }
-                                Err(error) => State::Refused { error: Some(error) },
-                            }
-                        }
+                    let sent = token.and_then(|token| {
+                        let spare = this.settings.spare(&request, &service);
+                        let request = dress(request, &token, spare.as_ref())?;
+                        Ok((service.call(request), token.generation(), spare))
+                    });
+                    match sent {
+                        Ok((call, generation, spare)) => State::Calling { call, generation, spare },
                         Err(error) => State::Refused { error: Some(error) },
                     }
                 }
                 StateProj::Calling { call, generation, spare } => {
                     let mut answer = ready!(call.poll(cx)).map_err(AttachError::Inner)?;
                     this.settings.note(answer.extensions_mut(), *generation, false);
-                    let spare = spare.take().filter(|spare| spare.1.is_whole());
                     let (status, headers) = (answer.status(), answer.headers());
-                    let again = this.settings.wants_replay(*generation, status, headers, spare.is_some());
-                    let Some(spare) = spare.filter(|_| again) else {
-                        return Poll::Ready(Ok(answer.map(Body::new)));
+                    let is_repeatable = || spare.as_ref().is_some_and(|spare| spare.1.is_whole());
+                    let again = this.settings.wants_replay(*generation, status, headers, is_repeatable);
+                    let Some(spare) = spare.take().filter(|_| again) else {
+                        return Poll::Ready(Ok(answer.map(Body::plain)));
                     };
                     let (settings, refused) = (Arc::clone(this.settings), *generation);
                     let wait = Box::pin(async move { settings.another_token(refused).await });
@@ -124,12 +120,12 @@ where
                     let Some(held) = held.take() else { return Poll::Pending };
                     let (answer, spare) = *held;
                     // The API's own answer is the truth as long as there is nothing better to send.
-                    let Some(token) = token else { return Poll::Ready(Ok(answer.map(Body::new))) };
+                    let Some(token) = token else { return Poll::Ready(Ok(answer.map(Body::plain))) };
                     let (service, copy) = *spare;
                     let mut request = copy.into_request();
                     // It fitted before, and the token takes the place of the one refused.
                     if authorize(request.headers_mut(), &token).is_err() {
-                        return Poll::Ready(Ok(answer.map(Body::new)));
+                        return Poll::Ready(Ok(answer.map(Body::plain)));
                     }
                     State::Readying {
                         held: Some(Box::new((service, request))),
@@ -146,7 +142,7 @@ where
                 StateProj::Replaying { call, generation } => {
                     let mut answer = ready!(call.poll(cx)).map_err(AttachError::Inner)?;
                     this.settings.note(answer.extensions_mut(), *generation, true);
-                    return Poll::Ready(Ok(answer.map(Body::new)));
+                    return Poll::Ready(Ok(answer.map(Body::plain)));
                 }
             };
             this.state.set(next);

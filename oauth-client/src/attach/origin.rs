@@ -9,6 +9,8 @@ pub(super) struct Origin {
     scheme: &'static str,
     host: String,
     port: u16,
+    /// As it stands in most URIs: without the port that goes without saying.
+    authority: String,
 }
 
 impl Origin {
@@ -28,19 +30,31 @@ impl Origin {
             && url.username().is_empty()
             && url.password().is_none();
         match (url.host_str(), url.port_or_known_default()) {
-            (Some(host), Some(port)) if bare => Ok(Self { scheme: scheme.0, host: host.to_owned(), port }),
+            (Some(host), Some(port)) if bare => {
+                let authority = if port == scheme.1 { host.to_owned() } else { format!("{host}:{port}") };
+                Ok(Self { scheme: scheme.0, host: host.to_owned(), port, authority })
+            }
             _ => Err(unusable()),
         }
     }
 
     pub(super) fn is_of(&self, uri: &Uri) -> bool {
-        let Some((scheme, port)) = uri.scheme_str().and_then(known) else { return false };
-        let port = match uri.port() {
-            Some(port) => port.as_u16(),
-            None => port,
+        let (Some((scheme, default)), Some(authority)) = (uri.scheme_str().and_then(known), uri.authority())
+        else {
+            return false;
         };
-        let host = uri.host().is_some_and(|host| host.eq_ignore_ascii_case(&self.host));
-        host && scheme == self.scheme && port == self.port
+        if scheme != self.scheme {
+            return false;
+        }
+        let (text, host) = (authority.as_str(), authority.host());
+        let port = match authority.port() {
+            Some(port) => Some(port.as_u16()),
+            // A port that is no number is not a port that goes without saying.
+            None => text.ends_with(host).then_some(default),
+        };
+        // The short cut spares taking the authority apart.
+        text.eq_ignore_ascii_case(&self.authority)
+            || host.eq_ignore_ascii_case(&self.host) && port == Some(self.port)
     }
 }
 
@@ -68,6 +82,7 @@ mod tests {
         for other in [
             "http://api.example.com/",
             "https://api.example.com:8443/",
+            "https://api.example.com:99999/",
             "https://api.example.com.evil.example/",
             "https://api.example.com@evil.example/",
             "https://evil.example/https://api.example.com/",

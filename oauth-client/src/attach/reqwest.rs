@@ -129,7 +129,7 @@ impl AuthorizedClient {
         }
         let spare = spare.filter(|_| is_same_place(answer.url(), &asked));
         let (refused, status, headers) = (token.generation(), answer.status(), answer.headers());
-        let again = self.settings.wants_replay(refused, status, headers, spare.is_some());
+        let again = self.settings.wants_replay(refused, status, headers, || spare.is_some());
         let Some(mut request) = spare.filter(|_| again) else { return Ok(answer) };
         let Some(token) = self.settings.another_token(refused).await else { return Ok(answer) };
         authorize(request.headers_mut(), &token)?;

@@ -8,7 +8,7 @@ use tower_service::Service;
 use super::body::Body;
 use super::error::AttachError;
 use super::future::ResponseFuture;
-use super::settings::{Settings, authorize};
+use super::settings::{Settings, dress};
 
 /// The service that [`TokenLayer`](super::TokenLayer) makes. An `Authorization` header that is already on a request
 /// is replaced.
@@ -53,10 +53,12 @@ where
             let ready = std::mem::replace(&mut self.inner, clone);
             return ResponseFuture::waiting(ready, request, settings);
         };
-        let (mut request, spare) = settings.prepare(request, &self.inner);
-        if let Err(error) = authorize(request.headers_mut(), &token) {
-            return ResponseFuture::refused(error, settings);
+        let spare = settings.spare(&request, &self.inner);
+        match dress(request, &token, spare.as_ref()) {
+            Ok(request) => {
+                ResponseFuture::calling(self.inner.call(request), token.generation(), spare, settings)
+            }
+            Err(error) => ResponseFuture::refused(error, settings),
         }
-        ResponseFuture::calling(self.inner.call(request), token.generation(), spare, settings)
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Extensions, HeaderMap, Request, StatusCode, Uri};
 
-use super::body::{Body, Recording};
+use super::body::Body;
 use super::copy::RequestCopy;
 use super::origin::Origin;
 use super::policy::{ReplayPolicy, ReplayView};
@@ -43,48 +43,39 @@ impl Settings {
         }
     }
 
-    /// Makes the request ready for the token and, where the policy allows a replay, copies what one would need.
+    /// Copies what a replay would need, where the policy allows one.
     #[inline]
-    pub(super) fn prepare<S: Clone, B>(
-        &self,
-        request: Request<B>,
-        service: &S,
-    ) -> (Request<Body<B>>, Option<Spare<S>>)
+    pub(super) fn spare<S: Clone, B>(&self, request: &Request<B>, service: &S) -> Option<Spare<S>>
     where
         B: http_body::Body<Data = Bytes>,
     {
-        if self.replay.is_never() {
-            return (request.map(Body::new), None);
-        }
-        self.copied(request, service)
+        // Most of the cost of the layer is in here; without a replay it is not even called.
+        if self.replay.is_never() { None } else { self.copy(request, service) }
     }
 
-    fn copied<S: Clone, B>(&self, request: Request<B>, service: &S) -> (Request<Body<B>>, Option<Spare<S>>)
+    fn copy<S: Clone, B>(&self, request: &Request<B>, service: &S) -> Option<Spare<S>>
     where
         B: http_body::Body<Data = Bytes>,
     {
         let length = request.body().size_hint();
-        if !self.replay.allows(&ReplayView::new(request.method(), request.uri(), request.headers(), length)) {
-            return (request.map(Body::new), None);
-        }
-        let recording = Recording::of(request.body());
-        let body = recording.clone();
-        let spare = Box::new((service.clone(), RequestCopy::of(&request, recording)));
-        (request.map(|inner| Body::recorded(inner, body, self.replay.max_body())), Some(spare))
+        let view = ReplayView::new(request.method(), request.uri(), request.headers(), length);
+        let allowed = self.replay.allows(&view);
+        allowed.then(|| Box::new((service.clone(), RequestCopy::of(request, self.replay.max_body()))))
     }
 
     /// Judges an answer: true when the request is to be sent once more with another token. A refused token is dropped
     /// whether or not its request can be repeated, so that the next one fares better.
     ///
     /// A matcher for a provider's own "expired" would be asked here.
+    #[inline]
     pub(super) fn wants_replay(
         &self,
         generation: u64,
         status: StatusCode,
         headers: &HeaderMap,
-        repeatable: bool,
+        is_repeatable: impl FnOnce() -> bool,
     ) -> bool {
-        refuses_token(status, headers) && self.source.reject(generation) && repeatable
+        refuses_token(status, headers) && self.source.reject(generation) && is_repeatable()
     }
 
     /// Notes on an answer how it was had, where that was asked for.
@@ -131,8 +122,19 @@ pub struct Attached {
     pub replayed: bool,
 }
 
-/// What a replay needs: a service to call, and the request.
+/// What a replay needs: a service to call, and the request. One word on the way of a request that is not repeated.
 pub(super) type Spare<S> = Box<(S, RequestCopy)>;
+
+/// Puts the token on the request, and the recorder on its body.
+#[inline]
+pub(super) fn dress<S, B>(
+    mut request: Request<B>,
+    token: &AccessToken,
+    spare: Option<&Spare<S>>,
+) -> Result<Request<Body<B>>, Error> {
+    authorize(request.headers_mut(), token)?;
+    Ok(request.map(|body| Body::new(body, spare.and_then(|spare| spare.1.recorder()))))
+}
 
 /// Any `Authorization` that is there already, several even, gives way to ours.
 #[inline]
@@ -145,17 +147,21 @@ pub(super) fn authorize(headers: &mut HeaderMap, token: &AccessToken) -> Result<
     }
 }
 
+#[inline]
 fn refuses_token(status: StatusCode, headers: &HeaderMap) -> bool {
-    // gRPC over HTTP/2 says `Trailers-Only` for an answer without a message: its status is among the headers.
+    match status {
+        StatusCode::UNAUTHORIZED => true,
+        StatusCode::OK => refuses_by_grpc(headers),
+        _ => false,
+    }
+}
+
+/// gRPC over HTTP/2 says `Trailers-Only` for an answer without a message: its status is among the headers.
+fn refuses_by_grpc(headers: &HeaderMap) -> bool {
     const UNAUTHENTICATED: &str = "16";
-    let is_grpc = || {
-        let media_type = headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
-        media_type.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
-    };
-    status == StatusCode::UNAUTHORIZED
-        || status == StatusCode::OK
-            && headers.get("grpc-status").is_some_and(|value| value == UNAUTHENTICATED)
-            && is_grpc()
+    let media_type = headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
+    media_type.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
+        && headers.get("grpc-status").is_some_and(|value| value == UNAUTHENTICATED)
 }
 
 fn astray(uri: &Uri) -> Error {
