@@ -176,3 +176,81 @@ impl Recording {
         Body { inner: None, extra: Some(Box::new(Extra::Ahead(ahead))) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http::HeaderMap;
+    use http_body::Body as _;
+    use http_body_util::{BodyExt, Full, StreamBody};
+
+    use super::*;
+
+    type Piece = Result<Frame<Bytes>, std::io::Error>;
+
+    fn data(text: &'static str) -> Piece {
+        Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+    }
+
+    /// Reads so many frames of a recorded body; what was heard of it, if that is all.
+    async fn heard(pieces: Vec<Piece>, room: usize, frames: usize) -> Option<Bytes> {
+        let inner = StreamBody::new(stream::iter(pieces));
+        let recording = Recording::of(&inner, room);
+        let mut body = Body::new(inner, recording.recorder());
+        for _ in 0..frames {
+            let _ = body.frame().await;
+        }
+        let whole = recording.is_whole();
+        let again = recording.into_body::<Full<Bytes>>().collect().await.unwrap().to_bytes();
+        whole.then_some(again)
+    }
+
+    #[tokio::test]
+    async fn only_what_was_read_to_its_end_within_the_limit_can_be_repeated() {
+        let hello = || vec![data("hel"), data(""), data("lo")];
+        assert_eq!(heard(hello(), 5, 4).await.unwrap(), "hello");
+        assert_eq!(heard(hello(), 5, 3).await, None, "the end is not known yet");
+        assert_eq!(heard(hello(), 4, 4).await, None, "too long");
+        assert_eq!(heard(vec![], 0, 1).await.unwrap(), "");
+        assert_eq!(heard(vec![data("x"), Err(std::io::ErrorKind::Other.into())], 9, 3).await, None);
+        assert_eq!(heard(vec![data("x"), Ok(Frame::trailers(HeaderMap::new()))], 9, 3).await, None);
+    }
+
+    #[tokio::test]
+    async fn the_end_is_noticed_when_the_reader_stops_at_the_last_frame() {
+        let inner = Full::new(Bytes::from_static(b"hello"));
+        let recording = Recording::of(&inner, 5);
+        let mut body = Body::new(inner, recording.recorder());
+        assert!(!recording.is_whole());
+        body.frame().await.unwrap().unwrap();
+        assert!(body.is_end_stream() && recording.is_whole(), "hyper asks no further");
+    }
+
+    #[tokio::test]
+    async fn a_body_passes_as_it_is() {
+        let pieces = vec![
+            data("hello"),
+            Ok(Frame::trailers(HeaderMap::from_iter([(http::header::ETAG, "x".parse().unwrap())]))),
+        ];
+        let body = Body::plain(StreamBody::new(stream::iter(pieces)));
+        let collected = body.collect().await.unwrap();
+        assert_eq!(collected.trailers().unwrap()["etag"], "x");
+        assert_eq!(collected.to_bytes(), "hello");
+
+        let body = Body::plain(Full::new(Bytes::from_static(b"hello")));
+        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(5), false));
+        let empty = Body::<Full<Bytes>>::default();
+        assert_eq!((empty.size_hint().exact(), empty.is_end_stream()), (Some(0), true));
+    }
+
+    #[tokio::test]
+    async fn pieces_read_ahead_come_first_and_count() {
+        let ahead = VecDeque::from([Bytes::from_static(b"hel"), Bytes::from_static(b"lo ")]);
+        let inner = Full::new(Bytes::from_static(b"world"));
+        let mut body = Body::new(inner, Some(Box::new(Extra::Ahead(ahead))));
+        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(11), false));
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "hel");
+        assert_eq!(body.size_hint().exact(), Some(8));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "lo world");
+    }
+}

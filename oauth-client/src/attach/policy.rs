@@ -20,8 +20,8 @@ use http_body::SizeHint;
 ///
 /// # What a possible replay costs
 ///
-/// The head of each request is copied before it is sent, because a service consumes it: about four allocations, and
-/// a clone of the service. [`never`](Self::never) costs nothing at all.
+/// The head of each request is copied before it is sent, because a service consumes it: two allocations, four when
+/// there is a body to record, and a clone of the service. [`never`](Self::never) allocates nothing.
 #[derive(Clone)]
 pub struct ReplayPolicy {
     rule: Rule,

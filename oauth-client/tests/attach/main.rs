@@ -4,4 +4,6 @@
 
 mod contract;
 mod replay;
+#[cfg(feature = "reqwest")]
+mod reqwest_front;
 mod support;

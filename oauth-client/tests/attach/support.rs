@@ -23,11 +23,22 @@ pub(crate) fn server() -> MockServer {
 }
 
 pub(crate) fn source(server: &MockServer) -> TokenSource {
+    source_within(server, Duration::from_secs(10))
+}
+
+/// Gives up at the first failure, for tests in real time.
+#[cfg(feature = "reqwest")]
+pub(crate) fn impatient(server: &MockServer) -> TokenSource {
+    source_within(server, Duration::from_millis(100))
+}
+
+fn source_within(server: &MockServer, limit: Duration) -> TokenSource {
     let client = Client::builder()
         .issuer(server.issuer())
         .auth(ClientAuth::basic("svc", "s3cr3t"))
         .http(HttpClient::from_service(server.transport()))
         .clock(TestClock::new())
+        .timeout(limit)
         .build()
         .unwrap();
     client.source(grant::client_credentials()).build().unwrap()

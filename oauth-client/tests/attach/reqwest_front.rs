@@ -1,0 +1,179 @@
+//! `AuthorizedClient` over real sockets on loopback; redirects are reqwest's own.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, LOCATION};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use oauth_client::TokenSource;
+use oauth_client::attach::ReplayPolicy;
+use oauth_client::attach::reqwest::AuthorizedClient;
+use tokio::net::TcpListener;
+
+use crate::support::{server, source, token_requests, unauthorized};
+
+type Answer = Response<Full<Bytes>>;
+
+/// An API on a port of its own, until the test's runtime ends.
+struct Site {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<Request<Bytes>>>>,
+}
+
+impl Site {
+    async fn start(rule: impl Fn(&Request<Bytes>) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let site = Self { address: listener.local_addr().unwrap(), seen: Arc::default() };
+        let (seen, rule) = (Arc::clone(&site.seen), Arc::new(rule));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (seen, rule) = (Arc::clone(&seen), Arc::clone(&rule));
+                let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+                    let (seen, rule) = (Arc::clone(&seen), Arc::clone(&rule));
+                    async move {
+                        let (head, body) = request.into_parts();
+                        let request = Request::from_parts(head, body.collect().await.unwrap().to_bytes());
+                        let answer = rule(&request);
+                        seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+                        Ok::<_, Infallible>(answer)
+                    }
+                });
+                let connection = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        site
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    fn seen(&self) -> Vec<Request<Bytes>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self) -> usize {
+        self.seen().len()
+    }
+}
+
+fn client(source: TokenSource) -> AuthorizedClient {
+    AuthorizedClient::new(reqwest::Client::builder().no_proxy().build().unwrap(), source)
+}
+
+fn redirect(status: u16, to: &str) -> Answer {
+    Response::builder().status(status).header(LOCATION, to).body(Full::default()).unwrap()
+}
+
+/// Echoes what comes with any token but that one.
+fn all_but(revoked: &oauth_client::AccessToken) -> impl Fn(&Request<Bytes>) -> Answer + use<> {
+    let revoked = revoked.authorization().clone();
+    move |request| match request.headers().get(AUTHORIZATION) {
+        Some(sent) if *sent != revoked => Response::new(Full::new(request.body().clone())),
+        _ => unauthorized(),
+    }
+}
+
+#[tokio::test]
+async fn a_refused_token_is_replaced_and_the_request_sent_once_more() {
+    let server = server();
+    let source = source(&server);
+    let site = Site::start(all_but(&source.token().await.unwrap())).await;
+    let client = client(source);
+
+    let answer = client.get(site.url("/orders")).header("x-trace", "7").send().await.unwrap();
+    assert_eq!((answer.status(), site.count(), token_requests(&server)), (StatusCode::OK, 2, 2));
+    let answer = client.post(site.url("/orders")).body("an order").send().await.unwrap();
+    assert_eq!((answer.text().await.unwrap().as_str(), site.count()), ("an order", 3));
+    assert_eq!(token_requests(&server), 2);
+    assert!(site.seen()[..2].iter().all(|seen| seen.headers()["x-trace"] == "7"));
+}
+
+#[tokio::test]
+async fn a_body_of_bytes_is_repeated_and_a_stream_is_not() {
+    for (streamed, status, requests) in [(false, StatusCode::OK, 2), (true, StatusCode::UNAUTHORIZED, 1)] {
+        let server = server();
+        let source = source(&server);
+        let site = Site::start(all_but(&source.token().await.unwrap())).await;
+        let body = if streamed { reqwest::Body::wrap(Full::new(Bytes::from("data"))) } else { "data".into() };
+        let answer = client(source.clone()).put(site.url("/file")).body(body).send().await.unwrap();
+        assert_eq!((answer.status(), site.count()), (status, requests));
+        assert!(site.seen().iter().all(|seen| seen.body() == "data"));
+        assert_eq!(source.current().is_some(), !streamed, "dropped either way, and replaced for the replay");
+    }
+}
+
+#[tokio::test]
+async fn the_policy_is_the_layers() {
+    let server = server();
+    let source = source(&server);
+    let site = Site::start(|_| unauthorized()).await;
+    let small = ReplayPolicy::when(|request| request.uri().path() == "/twice").with_max_body(4);
+    let client = client(source).replay(small);
+    for (path, body, requests) in [("/once", "data", 1), ("/twice", "data", 2), ("/twice", "large", 1)] {
+        let before = site.count();
+        let answer = client.post(site.url(path)).body(body).send().await.unwrap();
+        assert_eq!(
+            (answer.status(), site.count() - before),
+            (StatusCode::UNAUTHORIZED, requests),
+            "{path} {body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_401_from_another_origin_says_nothing_of_the_token() {
+    let server = server();
+    let source = source(&server);
+    source.token().await.unwrap();
+    let elsewhere = Site::start(|_| unauthorized()).await;
+    let there = elsewhere.url("/");
+    let site = Site::start(move |_| redirect(307, &there)).await;
+
+    let answer = client(source.clone()).get(site.url("/")).send().await.unwrap();
+    assert_eq!((answer.status(), site.count(), elsewhere.count()), (StatusCode::UNAUTHORIZED, 1, 1));
+    assert!(!elsewhere.seen()[0].headers().contains_key(AUTHORIZATION), "the token did not go there");
+    assert!(source.current().is_some(), "and it stays in use");
+    assert_eq!(token_requests(&server), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_repeated_across_a_redirect() {
+    let server = server();
+    let source = source(&server);
+    source.token().await.unwrap();
+    let site = Site::start(|request| match request.uri().path() {
+        "/orders" => redirect(303, "/orders/1"),
+        _ => unauthorized(),
+    })
+    .await;
+    let answer = client(source.clone()).post(site.url("/orders#new")).body("an order").send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    let paths: Vec<_> = site.seen().iter().map(|seen| seen.uri().path().to_owned()).collect();
+    assert_eq!(paths, ["/orders", "/orders/1"], "the order was placed once");
+    assert!(source.current().is_none(), "the same origin refused the token, so it is dropped");
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_is_told_and_not_sent() {
+    let server = server();
+    let source = source(&server);
+    let site = Site::start(|_| Response::default()).await;
+    let client = client(source).only_to(["https://api.example.com"]).unwrap();
+    let error = client.get(site.url("/")).send().await.unwrap_err();
+    assert_eq!(error.token_error().unwrap().code(), "config");
+    let error = client.get("not a URL").send().await.unwrap_err();
+    assert!(error.token_error().is_none());
+    assert_eq!((site.count(), token_requests(&server)), (0, 0));
+
+    server.pause();
+    let client = AuthorizedClient::new(reqwest::Client::new(), crate::support::impatient(&server));
+    let error = client.get(site.url("/")).send().await.unwrap_err();
+    assert_eq!((error.token_error().unwrap().code(), site.count()), ("transport", 0));
+}
