@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use oauth_client::TokenSource;
-use oauth_client::attach::{AttachError, ReplayPolicy, TokenLayer};
+use oauth_client::attach::{AttachError, Attached, ReplayPolicy, TokenLayer};
 use tokio::sync::mpsc;
 use tower::{Layer, ServiceExt};
 
@@ -41,6 +41,24 @@ async fn a_refused_token_is_replaced_and_the_very_same_request_sent_once_more() 
     assert_eq!(first.headers()[AUTHORIZATION], revoked.authorization());
     assert_eq!(second.headers()[AUTHORIZATION], source.current().unwrap().authorization());
     assert!(second.headers()[AUTHORIZATION].is_sensitive());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_tells_which_token_it_was_had_with_where_that_is_asked_for() {
+    let (server, api) = (server(), Api::new());
+    let source = source(&server);
+    let first = source.token().await.unwrap();
+    let told = |layer: TokenLayer| {
+        let call = layer.layer(api.clone()).oneshot(get());
+        async move { call.await.unwrap().extensions().get::<Attached>().copied() }
+    };
+    let layer = TokenLayer::new(source.clone());
+    let attached = told(layer.clone().report()).await.unwrap();
+    assert_eq!((attached.generation, attached.replayed), (first.generation(), false));
+    api.refuse(&first);
+    let attached = told(layer.clone().report()).await.unwrap();
+    assert_eq!((attached.generation, attached.replayed), (source.current().unwrap().generation(), true));
+    assert_eq!(told(layer).await, None);
 }
 
 #[tokio::test(start_paused = true)]
