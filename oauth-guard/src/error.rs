@@ -20,6 +20,10 @@ pub struct BuildError {
 }
 
 impl BuildError {
+    pub(crate) fn new(problems: Vec<Problem>) -> Self {
+        Self { problems }
+    }
+
     /// All of them, in the order of the description.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
@@ -48,18 +52,11 @@ impl Problems {
         self.0.push(Problem { field: field.into(), message: message.into() });
     }
 
-    /// Adds a problem unless its field has one already: the first says the most, the others follow from it.
-    pub(crate) fn add_once(&mut self, problem: Problem) {
-        if self.0.iter().all(|other| other.field != problem.field) {
-            self.0.push(problem);
-        }
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     pub(crate) fn into_error(self) -> BuildError {
-        BuildError { problems: self.0 }
+        BuildError::new(self.0)
     }
 }

@@ -1,7 +1,6 @@
 //! The keys of a client's configuration.
 
 use super::schema::{Key, Kind};
-use crate::error::Problem;
 
 const PROVIDERS: &[&str] = &["standard", "ils", "infolink", "sailpoint", "comm100", "teen-quotes"];
 const CLIENT_AUTH: &[&str] = &[
@@ -47,17 +46,6 @@ pub(super) const NOT_YET: &[&str] = &[
 pub(super) fn names(field: &str, value: &str) -> bool {
     KEYS.iter()
         .any(|key| key.name == field && matches!(key.kind, Kind::OneOf(values) if values.contains(&value)))
-}
-
-/// The first complaint about each field: the others follow from it.
-pub(super) fn one_per_field(problems: Vec<Problem>) -> Vec<Problem> {
-    let mut kept: Vec<Problem> = Vec::new();
-    for problem in problems {
-        if kept.iter().all(|other| other.field != problem.field) {
-            kept.push(problem);
-        }
-    }
-    kept
 }
 
 const fn key(

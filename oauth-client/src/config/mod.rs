@@ -17,7 +17,7 @@
 //! // All that is wrong is told at once, by key, and no secret is quoted.
 //! let error = ClientConfig::from_toml("clientid = \"svc\"\ntimeout_seconds = 0\n").unwrap_err();
 //! let fields: Vec<_> = error.problems().iter().map(|problem| problem.field.as_str()).collect();
-//! assert_eq!(fields, ["clientid", "timeout_seconds", "client_id", "issuer"]);
+//! assert_eq!(fields, ["clientid", "timeout_seconds", "issuer"]);
 //! # Ok::<(), oauth_client::Error>(())
 //! ```
 //!
@@ -157,7 +157,7 @@ impl ClientConfig {
             (Some(request), Some(store)) if problems.is_empty() => {
                 Ok(Self { client, request, refresh_margin, store })
             }
-            _ => Err(Error::new(Kind::Config(keys::one_per_field(problems)))),
+            _ => Err(Error::new(Kind::Config(schema::settle(problems)))),
         }
     }
 }

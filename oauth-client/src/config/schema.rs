@@ -65,7 +65,7 @@ impl Kind {
         }
     }
 
-    fn takes(&self, value: &Value) -> bool {
+    pub(super) fn takes(&self, value: &Value) -> bool {
         let all = |fits: fn(&Value) -> bool| value.as_array().is_some_and(|items| items.iter().all(fits));
         match self {
             Self::Text => value.is_string(),
@@ -122,6 +122,24 @@ pub fn check(tree: &Map<String, Value>, keys: &[Key], path: &str, problems: &mut
     }
 }
 
+/// Keeps the first problem of each field, because the others follow from it, and leaves out what is missing only
+/// because it stands there under a slightly wrong name.
+#[must_use]
+pub fn settle(problems: impl IntoIterator<Item = Problem>) -> Vec<Problem> {
+    let mut kept: Vec<Problem> = Vec::new();
+    let mut meant = Vec::new();
+    for problem in problems {
+        if let Some(name) = problem.message.strip_prefix(DID_YOU_MEAN) {
+            let table = problem.field.rsplit_once('.').map_or("", |(table, _)| table);
+            meant.push(join(table, name.trim_end_matches('?')));
+        }
+        if !meant.contains(&problem.field) && kept.iter().all(|other| other.field != problem.field) {
+            kept.push(problem);
+        }
+    }
+    kept
+}
+
 /// The full name of a key inside a table.
 #[must_use]
 pub fn join(path: &str, name: &str) -> String {
@@ -155,9 +173,11 @@ fn rows(keys: &[Key], path: &str, out: &mut String) {
     }
 }
 
+const DID_YOU_MEAN: &str = "is not a known key; did you mean ";
+
 fn unknown(name: &str, keys: &[Key]) -> String {
     match keys.iter().find(|key| distance(name, key.name) <= 2) {
-        Some(near) => format!("is not a known key; did you mean {}?", near.name),
+        Some(near) => format!("{DID_YOU_MEAN}{}?", near.name),
         None => {
             let known: Vec<_> = keys.iter().map(|key| key.name).collect();
             format!("is not a known key; known are {}", known.join(", "))

@@ -60,6 +60,15 @@ fn six_mistakes_are_six_problems_each_by_its_key() {
 }
 
 #[test]
+fn a_key_under_a_slightly_wrong_name_is_not_missing_as_well() {
+    let error = read(
+        serde_json::json!({"isuer": "https://a", "client_secret": {"env": "A", "file": "B"}}),
+        &["issuer"],
+    );
+    assert_eq!(fields(&error.unwrap_err()), ["client_secret", "isuer"]);
+}
+
+#[test]
 fn what_is_not_built_yet_is_named_as_that() {
     for (name, value) in [
         ("provider", Value::from("infolink")),

@@ -76,7 +76,7 @@ impl<'a> Table<'a> {
     /// A secret, fetched from where it is: given outright, in an environment variable, or in a file, whose line end
     /// is taken off as container platforms mount it.
     pub fn secret(&self, name: &str, problems: &mut Vec<Problem>) -> Option<Secret> {
-        let value = self.values.get(name)?;
+        let value = self.values.get(name).filter(|value| Kind::Secret.takes(value))?;
         if let Some(text) = value.as_str() {
             return Some(Secret::from(text));
         }

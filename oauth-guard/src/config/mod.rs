@@ -16,7 +16,7 @@
 //! // All that is wrong is told at once, by key.
 //! let error = GuardConfig::from_toml("[[issuer]]\nisuer = \"https://a\"\nleeway_seconds = -1\n").unwrap_err();
 //! let fields: Vec<_> = error.problems().iter().map(|problem| problem.field.as_str()).collect();
-//! assert_eq!(fields, ["issuer[0].isuer", "issuer[0].leeway_seconds", "issuer[0].issuer", "issuer[0].audience"]);
+//! assert_eq!(fields, ["issuer[0].isuer", "issuer[0].leeway_seconds", "issuer[0].audience"]);
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
@@ -36,7 +36,7 @@ use serde_json::{Map, Value};
 pub use self::keys::KEYS;
 use crate::algorithm::Algorithm;
 use crate::builder::GuardBuilder;
-use crate::error::{BuildError, Problem, Problems};
+use crate::error::{BuildError, Problem};
 use crate::guard::Guard;
 use crate::issuer::{Issuer, Profile};
 use crate::keys::KeyPolicy;
@@ -108,11 +108,8 @@ impl GuardConfig {
         }
         // What building would find is told in the same breath, once for each field.
         let more = builder.build().err().map(|error| error.problems().to_vec()).unwrap_or_default();
-        let mut all = Problems::default();
-        for problem in problems.into_iter().chain(more.into_iter().map(renamed)) {
-            all.add_once(problem);
-        }
-        Err(all.into_error())
+        let all = problems.into_iter().chain(more.into_iter().map(renamed));
+        Err(BuildError::new(schema::settle(all)))
     }
 }
 
@@ -202,11 +199,7 @@ fn renamed(mut problem: Problem) -> Problem {
 }
 
 fn told(error: oauth_client::Error) -> BuildError {
-    let mut problems = Problems::default();
-    for problem in error.problems() {
-        problems.add_once(problem.clone());
-    }
-    problems.into_error()
+    BuildError::new(error.problems().to_vec())
 }
 
 #[cfg(test)]
