@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -134,7 +134,7 @@ impl MockServerBuilder {
     }
 
     fn build(self, origin: String, clock: MockClock) -> Shared {
-        let or = |list: Vec<_>, default: fn() -> _| if list.is_empty() { vec![default()] } else { list };
+        let clients = if self.clients.is_empty() { vec![MockClient::default()] } else { self.clients };
         let algorithms = if self.algorithms.is_empty() { vec![Alg::Rs256] } else { self.algorithms };
         let issuer = |name: String| Issuer {
             url: if name.is_empty() { origin.clone() } else { format!("{origin}/{name}") },
@@ -146,7 +146,7 @@ impl MockServerBuilder {
         };
         Shared {
             issuers: self.issuers.into_iter().map(issuer).collect(),
-            clients: or(self.clients, MockClient::default),
+            clients: RwLock::new(clients.into_iter().map(Arc::new).collect()),
             users: self.users,
             audiences: if self.audiences.is_empty() { vec!["orders-api".to_owned()] } else { self.audiences },
             clock,

@@ -1,20 +1,21 @@
 //! Failing on purpose: what goes wrong ([`Fault`]), at which endpoint and how often ([`FaultScript`]).
 
+mod gate;
 mod script;
+mod spoil;
 
-use std::io::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
 use http::{Response, StatusCode};
 
+pub use self::gate::Gate;
 pub use self::script::FaultScript;
 pub(crate) use self::script::Faults;
+use self::spoil::Spoil;
 use crate::answer::Answer;
-use crate::body::{MockBody, Step};
+use crate::body::MockBody;
 use crate::transport::TransportError;
 
 /// One way to fail.
@@ -38,6 +39,7 @@ pub struct Fault {
     action: Action,
     delay: Duration,
     headers: Vec<(HeaderName, HeaderText)>,
+    gate: Option<Gate>,
 }
 
 #[derive(Clone, Debug)]
@@ -48,18 +50,6 @@ enum Action {
     Reset,
     LostAnswer,
     Spoil(Spoil),
-}
-
-/// What happens to the bytes of a good answer.
-#[derive(Clone, Copy, Debug)]
-enum Spoil {
-    Drip(Duration),
-    HangMidBody,
-    ResetMidBody,
-    Truncate,
-    MalformedJson,
-    Oversize(usize),
-    GzipBomb(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -95,6 +85,28 @@ impl Fault {
     /// Works, but the answer comes this much later.
     pub fn delay(time: Duration) -> Self {
         Self::new(Action::Pass).after(time)
+    }
+
+    /// Works, but keeps the answer back until the gate opens.
+    ///
+    /// ```
+    /// use oauth_mock::{Endpoint, Fault, Gate, MockServer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let server = MockServer::builder().in_process();
+    /// let gate = Gate::new();
+    /// server.fault(Endpoint::Token, Fault::hold(&gate)).always();
+    /// // Start a thousand callers here; when the first request has come in …
+    /// # let (transport, url) = (server.transport(), server.endpoint(Endpoint::Token));
+    /// # let request = http::Request::post(url).body(http_body_util::Full::<bytes::Bytes>::default()).unwrap();
+    /// # let caller = tokio::spawn(tower::ServiceExt::oneshot(transport, request));
+    /// server.journal().wait_for(Endpoint::Token, 1).await;
+    /// gate.open();
+    /// # caller.await.unwrap().unwrap();
+    /// # }
+    /// ```
+    pub fn hold(gate: &Gate) -> Self {
+        Self { gate: Some(gate.clone()), ..Self::new(Action::Pass) }
     }
 
     /// Accepts the request and never answers.
@@ -176,12 +188,13 @@ impl Fault {
     }
 
     fn new(action: Action) -> Self {
-        Self { action, delay: Duration::ZERO, headers: Vec::new() }
+        Self { action, delay: Duration::ZERO, headers: Vec::new(), gate: None }
     }
 
     /// What the journal says about it.
     pub(crate) fn name(&self) -> String {
         match &self.action {
+            Action::Pass if self.gate.is_some() => "held back".to_owned(),
             Action::Pass if self.headers.is_empty() => format!("delay of {:?}", self.delay),
             Action::Pass => "changed headers".to_owned(),
             Action::Respond(answer) => format!("status {}", answer.status.as_u16()),
@@ -220,54 +233,14 @@ impl Fault {
             answer = answer.with(name, &value);
         }
         wait(self.delay).await;
+        if let Some(gate) = self.gate {
+            gate.passed().await;
+        }
         Ok(match self.action {
             Action::Spoil(spoil) => spoil.apply(answer),
             _ => whole(answer),
         })
     }
-}
-
-impl Spoil {
-    fn apply(self, mut answer: Answer) -> Response<MockBody> {
-        let body = answer.body.clone();
-        let half = body.slice(..body.len() / 2);
-        let steps: Vec<Step> = match self {
-            Self::MalformedJson => {
-                answer.body = half;
-                return whole(answer);
-            }
-            Self::GzipBomb(bytes) => {
-                answer.body = gzip(&body, bytes).into();
-                return whole(answer.with(CONTENT_ENCODING, "gzip"));
-            }
-            Self::Oversize(bytes) => padded(&body, bytes).map(Step::Send).collect(),
-            Self::Drip(pause) => {
-                (0..body.len()).flat_map(|at| [Step::Wait(pause), Step::Send(body.slice(at..=at))]).collect()
-            }
-            Self::HangMidBody => vec![Step::Send(half), Step::Stall],
-            Self::ResetMidBody => vec![Step::Send(half), Step::Flush, Step::Fail(TransportError::Reset)],
-            Self::Truncate => vec![Step::Send(half), Step::Flush, Step::Fail(TransportError::Incomplete)],
-        };
-        let length = if let Self::Oversize(bytes) = self { bytes.max(body.len()) } else { body.len() };
-        respond(answer, length, MockBody::script(steps))
-    }
-}
-
-/// `body`, then spaces up to `length` bytes, in pieces that share one buffer.
-fn padded(body: &Bytes, length: usize) -> impl Iterator<Item = Bytes> {
-    static SPACES: [u8; 1 << 16] = [b' '; 1 << 16];
-    let missing = length.saturating_sub(body.len());
-    let piece = move |at: usize| Bytes::from_static(&SPACES[..SPACES.len().min(missing - at)]);
-    std::iter::once(body.clone()).chain((0..missing).step_by(SPACES.len()).map(piece))
-}
-
-fn gzip(body: &Bytes, length: usize) -> Vec<u8> {
-    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
-    for piece in padded(body, length) {
-        // Writing into memory cannot fail.
-        let _ = packed.write_all(&piece);
-    }
-    packed.finish().unwrap_or_default()
 }
 
 /// The answer as it should be.

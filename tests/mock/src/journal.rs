@@ -8,6 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::encode::{form_pairs, hex, random};
 use crate::endpoint::Endpoint;
@@ -48,6 +49,7 @@ pub struct Journal(Arc<Inner>);
 struct Inner {
     entries: Mutex<Vec<Recorded>>,
     next: AtomicU64,
+    arrivals: watch::Sender<()>,
     salt: [u8; 16],
 }
 
@@ -97,7 +99,12 @@ impl Recorded {
 
 impl Journal {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Inner { entries: Mutex::new(Vec::new()), next: AtomicU64::new(0), salt: random() }))
+        Self(Arc::new(Inner {
+            entries: Mutex::new(Vec::new()),
+            next: AtomicU64::new(0),
+            arrivals: watch::Sender::new(()),
+            salt: random(),
+        }))
     }
 
     /// All requests so far, oldest first.
@@ -116,6 +123,13 @@ impl Journal {
     #[must_use]
     pub fn count(&self, endpoint: Endpoint) -> usize {
         self.entries().iter().filter(|entry| entry.endpoint == endpoint).count()
+    }
+
+    /// Waits until an endpoint has got `n` requests: they have arrived then, and may still run.
+    pub async fn wait_for(&self, endpoint: Endpoint, n: usize) {
+        let mut arrivals = self.0.arrivals.subscribe();
+        // The sender lives in this journal, so there is always another arrival to wait for.
+        let _ = arrivals.wait_for(|_| self.count(endpoint) >= n).await;
     }
 
     /// Forgets everything.
@@ -153,6 +167,8 @@ impl Journal {
             sequence,
         };
         self.entries().push(recorded);
+        // After the lock is gone: whoever waits takes it while it looks at this channel.
+        self.0.arrivals.send_replace(());
         sequence
     }
 

@@ -51,7 +51,7 @@ pub use self::{
     clock::{MockClock, START_OF_IN_PROCESS_TIME},
     endpoint::Endpoint,
     expect::Expect,
-    faults::{Fault, FaultScript},
+    faults::{Fault, FaultScript, Gate},
     journal::{Journal, Recorded},
     keys::{Alg, KeyError, Keys, TestKey},
     mint::TokenBuilder,
@@ -60,3 +60,7 @@ pub use self::{
     transport::{MockTransport, TransportError},
     users::User,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -8,6 +8,7 @@ use serde_json::Map;
 use tokio::task::AbortHandle;
 
 use crate::builder::MockServerBuilder;
+use crate::clients::MockClient;
 use crate::clock::MockClock;
 use crate::endpoint::Endpoint;
 use crate::expect::{Expect, Expectations};
@@ -171,6 +172,11 @@ impl MockServer {
         self.shared.faults.clear();
     }
 
+    /// Registers a client while the server runs, in place of the one with its id: a changed secret, other scopes …
+    pub fn set_client(&self, client: MockClient) {
+        self.shared.register(client);
+    }
+
     /// Goes away: open connections are reset, new ones too, and the port is kept.
     pub fn pause(&self) {
         self.shared.paused.send_replace(true);
@@ -247,7 +253,7 @@ impl<'a> IssuerHandle<'a> {
             claims: Map::new(),
         };
         let records = &self.issuer.records;
-        Some(records.issue(self.shared, self.issuer, client, grant, records.new_family(), true))
+        Some(records.issue(self.shared, self.issuer, &client, grant, records.new_family(), true))
     }
 }
 

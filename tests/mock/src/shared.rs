@@ -1,7 +1,7 @@
 //! What all parts of one server share, and the path of a request through them.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     pub(crate) origin: String,
     /// The first one is at the root; there is always one.
     pub(crate) issuers: Vec<Issuer>,
-    pub(crate) clients: Vec<MockClient>,
+    pub(crate) clients: RwLock<Vec<Arc<MockClient>>>,
     pub(crate) users: Vec<User>,
     /// The first one is the default; there is always one.
     pub(crate) audiences: Vec<String>,
@@ -90,8 +90,19 @@ impl Shared {
         self.issuers.iter().find(|issuer| issuer.name == name).unwrap_or(&self.issuers[0])
     }
 
-    pub(crate) fn client(&self, id: &str) -> Option<&MockClient> {
-        self.clients.iter().find(|client| client.id == id)
+    pub(crate) fn client(&self, id: &str) -> Option<Arc<MockClient>> {
+        self.clients().into_iter().find(|client| client.id == id)
+    }
+
+    pub(crate) fn clients(&self) -> Vec<Arc<MockClient>> {
+        self.clients.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Registers a client, in place of the one with its id.
+    pub(crate) fn register(&self, client: MockClient) {
+        let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
+        clients.retain(|known| known.id != client.id);
+        clients.push(Arc::new(client));
     }
 
     /// The user of this name, if the password is right.

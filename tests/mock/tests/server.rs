@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 
 use http::StatusCode;
-use oauth_mock::{Endpoint, Fault, MockServer, TransportError};
+use oauth_mock::{Endpoint, Fault, Gate, MockClient, MockServer, TransportError};
 use support::*;
 
 #[tokio::test]
@@ -111,4 +111,35 @@ async fn another_host_is_out_of_reach_and_leaves_a_trace() {
     let request = http::Request::get("https://evil.example/jwks").body(Default::default()).unwrap();
     assert_eq!(send(&server, request).await.unwrap_err(), TransportError::Refused);
     assert_eq!(server.journal().count(Endpoint::Elsewhere), 1);
+}
+
+#[tokio::test]
+async fn an_answer_can_be_held_back_until_the_test_lets_it_go() {
+    let server = Arc::new(MockServer::builder().in_process());
+    let gate = Gate::new();
+    server.fault(Endpoint::Token, Fault::hold(&gate)).always();
+    let callers: Vec<_> = (0..3)
+        .map(|_| {
+            let server = Arc::clone(&server);
+            tokio::spawn(async move { token(&server).await.status })
+        })
+        .collect();
+    server.journal().wait_for(Endpoint::Token, 3).await;
+    assert!(server.journal().requests().iter().all(|request| request.status.is_none()));
+    gate.open();
+    for caller in callers {
+        assert_eq!(caller.await.unwrap(), StatusCode::OK);
+    }
+    assert_eq!(server.journal().requests()[2].status, Some(StatusCode::OK));
+}
+
+#[tokio::test]
+async fn clients_can_change_while_the_server_runs() {
+    let server = MockServer::builder().in_process();
+    assert_eq!(token(&server).await.status, StatusCode::OK);
+    server.set_client(MockClient::default().secret("n3w"));
+    assert_eq!(token(&server).await.error(), "invalid_client");
+    let renewed =
+        post(&server, Endpoint::Token, Some(&basic("svc", "n3w")), "grant_type=client_credentials").await;
+    assert_eq!(renewed.status, StatusCode::OK);
 }

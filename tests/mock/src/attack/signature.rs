@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use num_bigint::BigUint;
 
 use super::request::{bearer, bearers};
-use super::{Area, Attack, AttackContext, AttackRequest, der};
+use super::{Area, Attack, AttackContext, AttackRequest, Expected, der};
 use crate::keys::weak::emsa_pkcs1_sha256;
 use crate::keys::{Alg, TestKey};
 
@@ -74,6 +74,14 @@ pub(super) const ATTACKS: &[Attack] = &[
         "RFC 7518 §3.5",
         "PSS with another hash, salt length or scheme is refused",
         signature_pss_other_parameters,
+    ),
+    Attack::refused(
+        AREA,
+        "signature-forged-twin",
+        "G163",
+        "RFC 7515 §5.2",
+        "a token that differs from a known one in its signature only is not taken for it",
+        signature_forged_twin,
     ),
     Attack::accepted(
         AREA,
@@ -218,6 +226,17 @@ fn signature_pss_other_parameters(context: &AttackContext) -> Vec<AttackRequest>
         }
     }
     bearers(variants)
+}
+
+/// A good token, so that the target knows it, and then its header and claims under another signature.
+fn signature_forged_twin(context: &AttackContext) -> Vec<AttackRequest> {
+    let good = context.good();
+    let mut signature = good.sign(good.signing_input().as_bytes());
+    signature.reverse();
+    vec![
+        AttackRequest::bearer("the good one first", &good.clone().build()).expecting(Expected::ACCEPTED),
+        AttackRequest::bearer("its twin", &good.signature(signature).build()),
+    ]
 }
 
 /// A good ES256 signature (r, s) and its twin (r, n − s).

@@ -1,5 +1,7 @@
 //! The authorization endpoint (RFC 6749 §3.1): checks the request, shows a login page, sends the user back with a code.
 
+use std::sync::Arc;
+
 use http::{Method, StatusCode};
 
 use super::Call;
@@ -69,16 +71,16 @@ fn broken(error: &OAuthError) -> Answer {
 }
 
 /// Where the user goes after all, good or bad.
-struct Back<'a> {
-    client: &'a MockClient,
+struct Back {
+    client: Arc<MockClient>,
     uri: String,
     state: Option<String>,
     /// Whether the request named the URI, so that the token request must repeat it.
     named: bool,
 }
 
-impl<'a> Back<'a> {
-    fn of(call: Call<'a>, form: &Form) -> Result<Self, OAuthError> {
+impl Back {
+    fn of(call: Call<'_>, form: &Form) -> Result<Self, OAuthError> {
         let client = call.shared.client(form.required("client_id")?);
         let client = client.ok_or_else(|| OAuthError::invalid_request("client_id: unknown"))?;
         let state = form.get("state").map(str::to_owned);
@@ -90,7 +92,8 @@ impl<'a> Back<'a> {
             (None, [only]) => (only.as_str(), false),
             (None, _) => return Err(OAuthError::invalid_request("redirect_uri: missing")),
         };
-        Ok(Self { client, uri: uri.to_owned(), state, named })
+        let uri = uri.to_owned();
+        Ok(Self { client, uri, state, named })
     }
 
     fn with_code(&self, call: Call<'_>, code: &str) -> String {
@@ -125,8 +128,8 @@ fn same_uri(registered: &str, asked: &str) -> bool {
 }
 
 /// A checked authorization request.
-struct Request<'a> {
-    client: &'a MockClient,
+struct Request {
+    client: Arc<MockClient>,
     scope: Vec<String>,
     audience: Vec<String>,
     redirect_uri: Option<String>,
@@ -134,9 +137,9 @@ struct Request<'a> {
     nonce: Option<String>,
 }
 
-impl<'a> Request<'a> {
-    fn check(call: Call<'_>, form: &Form, back: &Back<'a>) -> Result<Self, OAuthError> {
-        let client = back.client;
+impl Request {
+    fn check(call: Call<'_>, form: &Form, back: &Back) -> Result<Self, OAuthError> {
+        let client = &back.client;
         if form.required("response_type")? != "code" {
             return Err(OAuthError::bad_request(
                 "unsupported_response_type",
@@ -168,7 +171,7 @@ impl<'a> Request<'a> {
             return Err(OAuthError::bad_request("login_required", "prompt: nobody is logged in"));
         }
         Ok(Self {
-            client,
+            client: Arc::clone(client),
             scope: scope(client, form)?,
             audience: audience(call, form)?,
             redirect_uri: back.named.then(|| back.uri.clone()),

@@ -1,5 +1,7 @@
 //! Who is asking: client authentication (RFC 6749 §2.3).
 
+use std::sync::Arc;
+
 use http::header::AUTHORIZATION;
 
 use super::Call;
@@ -9,7 +11,7 @@ use crate::clients::{AuthMethod, MockClient};
 use crate::encode::{form_decode, from_b64};
 
 /// The client behind a request, after exactly one method of authentication that it is registered for.
-pub(crate) fn authenticate<'a>(call: Call<'a>, form: &Form) -> Result<&'a MockClient, OAuthError> {
+pub(crate) fn authenticate(call: Call<'_>, form: &Form) -> Result<Arc<MockClient>, OAuthError> {
     let query = call.request.uri().query().unwrap_or_default();
     if Form::parse(query.as_bytes())?.get("client_secret").is_some() {
         return Err(OAuthError::invalid_request(

@@ -9,8 +9,9 @@ use crate::clients::{AuthMethod, GrantType};
 use crate::endpoint::Endpoint;
 
 pub(crate) fn serve(call: Call<'_>) -> Answer {
+    let clients = call.shared.clients();
     let mut scopes: Vec<&str> =
-        call.shared.clients.iter().flat_map(|client| &client.scopes).map(String::as_str).collect();
+        clients.iter().flat_map(|client| &client.scopes).map(String::as_str).collect();
     scopes.sort_unstable();
     scopes.dedup();
     let methods = [AuthMethod::Basic, AuthMethod::Post, AuthMethod::None].map(AuthMethod::as_str);

@@ -29,10 +29,10 @@ fn exchange(call: Call<'_>) -> Result<Answer, OAuthError> {
         return Err(OAuthError::bad_request("unauthorized_client", why));
     }
     match grant_type {
-        GrantType::ClientCredentials => client_credentials(call, client, &form),
-        GrantType::RefreshToken => refresh(call, client, &form),
-        GrantType::Password => password(call, client, &form),
-        GrantType::AuthorizationCode => authorization_code(call, client, &form),
+        GrantType::ClientCredentials => client_credentials(call, &client, &form),
+        GrantType::RefreshToken => refresh(call, &client, &form),
+        GrantType::Password => password(call, &client, &form),
+        GrantType::AuthorizationCode => authorization_code(call, &client, &form),
     }
 }
 
