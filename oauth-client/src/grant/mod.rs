@@ -47,6 +47,7 @@ pub(crate) use self::refresh_token::RefreshToken;
 pub use self::refresh_token::refresh_token;
 pub use self::request::TokenRequest;
 use crate::exchange::Parameters;
+use crate::token::Secret;
 
 /// A way to get a token: RFC 6749 section 4, or an extension of it (section 4.5).
 pub trait Grant: fmt::Debug + Send + Sync + 'static {
@@ -61,6 +62,12 @@ pub trait Grant: fmt::Debug + Send + Sync + 'static {
 
     /// On whose behalf, when that is not the client itself: two subjects never share a token.
     fn subject(&self) -> Option<&str> {
+        None
+    }
+
+    /// The refresh token that this grant starts from, for a grant that is one (RFC 6749 section 6). It stays in use
+    /// until the server gives another.
+    fn refresh_token(&self) -> Option<&Secret> {
         None
     }
 }

@@ -7,7 +7,8 @@ use crate::token::Secret;
 /// Starts from a refresh token that was had elsewhere (RFC 6749 section 6).
 ///
 /// When the server rotates it, the newer one is used from then on; with a [store](crate::store) it outlives the
-/// process, and what the store holds wins over the one given here.
+/// process, and what the store holds wins over the one given here. In a store that keeps the tokens of several people,
+/// say whose it is with [`subject`](TokenRequest::subject).
 #[must_use]
 pub fn refresh_token(token: impl Into<Secret>) -> TokenRequest {
     TokenRequest::new(RefreshToken(token.into()))
@@ -27,5 +28,9 @@ impl Grant for RefreshToken {
 
     fn renewal(&self) -> Renewal {
         Renewal::Person
+    }
+
+    fn refresh_token(&self) -> Option<&Secret> {
+        Some(&self.0)
     }
 }

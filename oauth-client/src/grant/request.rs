@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Grant;
+use serde_json::json;
+
+use super::{Grant, Renewal};
 use crate::exchange::Parameters;
 
 /// A token request before it is sent: which grant, and for what. Cheap to clone.
@@ -14,6 +16,7 @@ pub struct TokenRequest {
 
 #[derive(Clone, Debug, Default)]
 struct Wanted {
+    subject: Option<String>,
     scope: Vec<String>,
     audience: Option<String>,
     resource: Vec<String>,
@@ -42,6 +45,15 @@ impl TokenRequest {
     #[must_use]
     pub fn resource<I: IntoIterator<Item: Into<String>>>(self, resource: I) -> Self {
         self.with(|wanted| wanted.resource = resource.into_iter().map(Into::into).collect())
+    }
+
+    /// On whose behalf, where the grant itself does not say: two subjects never share a token. It is not sent.
+    ///
+    /// Whoever keeps the refresh tokens of several people in one [store](crate::store) must set it, or they would be
+    /// taken for the same person's.
+    #[must_use]
+    pub fn subject(self, subject: impl Into<String>) -> Self {
+        self.with(|wanted| wanted.subject = Some(subject.into()))
     }
 
     /// One more parameter, sent as it is. Not for secrets: it is shown in `Debug`.
@@ -74,9 +86,15 @@ impl TokenRequest {
     /// The parameters of a request that refreshes what this one got. Scope and audience stay what they were
     /// (RFC 6749 section 6); a resource may be named anew (RFC 8707 section 2.2).
     pub(crate) fn to_refresh_parameters(&self, grant: &super::RefreshToken) -> Parameters {
-        let mut parameters = Parameters::default();
-        parameters.set("grant_type", grant.grant_type().to_owned());
-        self.shared_parameters(&mut parameters);
+        let mut parameters = if self.grant.refresh_token().is_some() {
+            // What was granted with the refresh token may be wider than what is asked for here.
+            self.to_parameters()
+        } else {
+            let mut parameters = Parameters::default();
+            parameters.set("grant_type", grant.grant_type().to_owned());
+            self.shared_parameters(&mut parameters);
+            parameters
+        };
         grant.parameters(&mut parameters);
         parameters
     }
@@ -90,15 +108,22 @@ impl TokenRequest {
         }
     }
 
-    /// What tells this request's tokens from those of others: subject, scopes in order of the alphabet, audience,
-    /// resources.
-    pub(crate) fn identity(&self) -> (Option<&str>, Vec<&str>, Option<&str>, Vec<&str>) {
-        let mut scope: Vec<_> = self.wanted.scope.iter().map(String::as_str).collect();
+    /// What tells this request's tokens from those of others, in an order that is always the same: kind of grant,
+    /// subject, scopes, audience, resources and what else is sent along.
+    pub(crate) fn identity(&self) -> serde_json::Value {
+        let kind = match self.grant.renewal() {
+            // However a person once granted it, from then on it is the same refresh token.
+            Renewal::Person => "person",
+            _ => self.grant.grant_type(),
+        };
+        let subject = self.wanted.subject.as_deref().or_else(|| self.grant.subject());
+        let [mut scope, mut resource] = [self.wanted.scope.clone(), self.wanted.resource.clone()];
         scope.sort_unstable();
         scope.dedup();
-        let mut resource: Vec<_> = self.wanted.resource.iter().map(String::as_str).collect();
         resource.sort_unstable();
-        (self.grant.subject(), scope, self.wanted.audience.as_deref(), resource)
+        let mut parameters = self.wanted.parameters.clone();
+        parameters.sort_unstable();
+        json!([kind, subject, scope, self.wanted.audience, resource, parameters])
     }
 
     fn with(mut self, change: impl FnOnce(&mut Wanted)) -> Self {

@@ -6,16 +6,16 @@ use serde_json::json;
 
 use crate::grant::TokenRequest;
 
-/// The identity of an entry: server, client, subject, scopes, audience and resources. Two sources share an entry
-/// exactly when all of these are the same; the order of the scopes does not count.
+/// The identity of an entry: server, client, kind of grant, subject, scopes, audience, resources and further
+/// parameters. Two sources share an entry exactly when all of these are the same; the order of the scopes does not
+/// count.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StoreKey(String);
 
 impl StoreKey {
     pub(crate) fn new(server: &str, client_id: &str, request: &TokenRequest) -> Self {
-        let (subject, scope, audience, resource) = request.identity();
         // JSON, and not words joined by a separator: no value can pose as two.
-        Self(json!([server, client_id, subject, scope, audience, resource]).to_string())
+        Self(json!([server, client_id, request.identity()]).to_string())
     }
 
     /// The identity as text that is always the same for the same identity. It holds no secret.
@@ -46,6 +46,9 @@ mod tests {
             grant::client_credentials().scope(["read"]),
             grant::client_credentials().scope(["read", "write"]).audience("x"),
             grant::client_credentials().scope(["read", "write"]).resource(["urn:x"]),
+            grant::client_credentials().scope(["read", "write"]).parameter("tenant", "x"),
+            grant::client_credentials().scope(["read", "write"]).subject("alice"),
+            grant::refresh_token("r").scope(["read", "write"]),
         ] {
             assert_ne!(read_write, key(other));
         }
