@@ -81,7 +81,7 @@ impl AccessToken {
     ) -> Result<Self, Error> {
         let authorization = bearer(&tokens.access_token)?;
         let lifetime = tokens.lifetime().unwrap_or(default_lifetime);
-        let good_until = Moment::at(tokens.issued_at().saturating_add(lifetime), now);
+        let good_until = Moment::at(tokens.issued_at().saturating_add(lifetime), lifetime, now);
         // Half the lifetime at most, or a short-lived token would never be fresh.
         let margin = margin.min(lifetime / 2);
         let fresh_until = Moment {
@@ -147,9 +147,11 @@ impl fmt::Debug for AccessToken {
 
 impl Moment {
     /// The moment that lies at `wall`, seen from `now`: whatever the wall clock does from here on, the monotonic
-    /// clock gives the token no more time than this.
-    fn at(wall: Duration, now: Now) -> Self {
-        Self { wall, monotonic: now.monotonic.saturating_add(wall.saturating_sub(now.wall)) }
+    /// clock gives the token no more time than this. Nor does it give more than `most`, should the wall clock have
+    /// been stepped back since the token was issued.
+    fn at(wall: Duration, most: Duration, now: Now) -> Self {
+        let left = wall.saturating_sub(now.wall).min(most);
+        Self { wall, monotonic: now.monotonic.saturating_add(left) }
     }
 
     fn has_passed(&self, now: Now) -> bool {
