@@ -1,5 +1,6 @@
 //! The state that all clones of a source share, and the single flight.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::error::{Error, Kind};
 use crate::grant::{Renewal, TokenRequest};
 use crate::retry::after_failures;
 use crate::store::{Revision, StoreKey, dynamic};
-use crate::token::{AccessToken, Freshness, Held};
+use crate::token::{AccessToken, Freshness, Held, Secret};
 
 /// How long a password is held back once it was refused, at first: most servers lock an account after a handful of
 /// wrong ones within some minutes.
@@ -64,6 +65,8 @@ pub(super) struct Past {
     pub(super) rejected: bool,
     /// The store's revision that it was written under or read from.
     pub(super) revision: Option<Revision>,
+    /// The refresh token that the server refused last.
+    pub(super) refused: Option<Secret>,
     /// The grant was lost, and nothing but a newer entry in the store helps.
     pub(super) lost: Option<Error>,
 }
@@ -123,13 +126,24 @@ impl Engine {
                 Next::Return(result) => return result,
                 Next::Wait(flight) => flight,
             };
-            if let Ok(outcome) = flight.wait_for(Option::is_some).await
-                && let Some(result) = outcome.clone()
-            {
+            if let Some(result) = self.outcome(&mut flight).await {
                 return result;
             }
         }
         Err(Error::new(Kind::Interrupted))
+    }
+
+    /// What a refresh ends with; `None` when it died, or hangs in a runtime that nobody drives any more.
+    async fn outcome(&self, flight: &mut Flight) -> Option<Result<AccessToken, Error>> {
+        let until_done = async { flight.wait_for(Option::is_some).await.ok()?.clone() };
+        if Handle::try_current().is_err() {
+            return until_done.await;
+        }
+        if let Ok(outcome) = tokio::time::timeout(refresh::longest(self), until_done).await {
+            return outcome;
+        }
+        self.state().flight.take_if(|current| current.same_channel(flight));
+        None
     }
 
     fn join(self: &Arc<Self>) -> Next {
@@ -171,11 +185,12 @@ impl Engine {
     fn start(self: &Arc<Self>, state: &mut State, runtime: &Handle) -> Flight {
         let (tell, flight) = watch::channel(None);
         state.flight = Some(flight.clone());
+        let own = flight.clone();
         let engine = Arc::clone(self);
         let past = state.past.clone();
         runtime.spawn(async move {
             let obtained = refresh::run(&engine, past).await;
-            let outcome = engine.finish(obtained);
+            let outcome = engine.finish(obtained, &own);
             // Nobody may be waiting; the token is in hand all the same.
             let _ = tell.send(Some(outcome));
         });
@@ -183,9 +198,9 @@ impl Engine {
     }
 
     /// Takes in what a refresh brought.
-    fn finish(&self, obtained: Result<Obtained, Error>) -> Result<AccessToken, Error> {
+    fn finish(&self, obtained: Result<Obtained, Error>, flight: &Flight) -> Result<AccessToken, Error> {
         let mut state = self.state();
-        state.flight = None;
+        state.flight.take_if(|current| current.same_channel(flight));
         let outcome = obtained.and_then(|obtained| {
             let Obtained { tokens, revision, from_store } = obtained;
             let same = state.past.token.as_ref().is_some_and(|past| past.secret() == tokens.access_token());
@@ -199,7 +214,8 @@ impl Engine {
                 self.settings.margin,
             )?;
             state.generations = generation;
-            state.past = Past { token: Some(token.clone()), rejected: false, revision, lost: None };
+            state.past =
+                Past { token: Some(token.clone()), rejected: false, revision, refused: None, lost: None };
             self.hot.store(Some(Arc::clone(&token.0)));
             Ok((token, from_store))
         });
@@ -269,8 +285,13 @@ impl Engine {
         self.state().past.lost = Some(error.clone());
     }
 
-    /// Notes that the token in hand is in the store by now. False when another has taken its place.
-    pub(super) fn persisted(&self, token: &crate::token::Secret, revision: Revision) {
+    /// Notes that the server refused a refresh token, so that it is not sent again.
+    pub(super) fn refused(&self, token: &Secret) {
+        self.state().past.refused = Some(token.clone());
+    }
+
+    /// Notes that the token in hand is in the store by now, unless another has taken its place.
+    pub(super) fn persisted(&self, token: &Secret, revision: Revision) {
         let mut state = self.state();
         if state.past.token.as_ref().is_some_and(|held| held.secret() == token) {
             state.past.revision = Some(revision);
@@ -278,15 +299,17 @@ impl Engine {
     }
 
     /// Whether this is still the token in hand.
-    pub(super) fn holds(&self, token: &crate::token::Secret) -> bool {
+    pub(super) fn holds(&self, token: &Secret) -> bool {
         self.state().past.token.as_ref().is_some_and(|held| held.secret() == token)
     }
 
     /// Tells the log and the hook. Never called with the state locked: the hook may call back.
     pub(super) fn tell(&self, event: Event) {
         event.log();
-        if let Some(hook) = &self.settings.hook {
-            hook(&event);
+        let Some(hook) = &self.settings.hook else { return };
+        // A hook is foreign code; the refresh that it watches must not die of it, nor the caller of `reject`.
+        if catch_unwind(AssertUnwindSafe(|| hook(&event))).is_err() {
+            tracing::error!(target: "oauth_client", "the event hook panicked");
         }
     }
 

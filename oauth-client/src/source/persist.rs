@@ -1,7 +1,10 @@
 //! Writing a token set to its store: before anybody sees it, and on in the background when that fails.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use super::Event;
@@ -14,6 +17,9 @@ use crate::token::TokenSet;
 /// How long a token is kept from its callers because its store will not take it, and how long one call to a store may
 /// take.
 pub(super) const STORE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How many writes in a row may meet an entry that somebody else has changed.
+const MAX_CONFLICTS: u32 = 3;
 
 /// Writes a new token set. When the store does not take it in time, it is released all the same: reported, and
 /// tried again in the background.
@@ -59,12 +65,23 @@ pub(super) async fn remove(
 
 /// Bounds one call to a store.
 pub(super) async fn within<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    tokio::time::timeout(STORE_PATIENCE, call).await.unwrap_or_else(|_| Err(too_slow()))
+    tokio::time::timeout(STORE_PATIENCE, caught(call)).await.unwrap_or_else(|_| Err(too_slow()))
 }
 
 pub(super) fn store_error(error: StoreError) -> Error {
     let (what, source) = error.into_parts();
     Error::new(Kind::Store { what, source })
+}
+
+/// A store is foreign code. When it panics, that must not throw away the tokens that the server has just given out.
+async fn caught<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let mut call = pin!(call);
+    let panicked = || StoreError::new("it panicked; the panic's message says where");
+    poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)))
+            .unwrap_or_else(|_| Poll::Ready(Err(panicked())))
+    })
+    .await
 }
 
 fn too_slow() -> StoreError {
@@ -80,16 +97,22 @@ async fn write(
     expected: &mut Option<Revision>,
 ) -> Result<Revision, StoreError> {
     let key = &engine.settings.key;
-    loop {
+    for _ in 0..MAX_CONFLICTS {
         match within(store.compare_and_swap(key, *expected, Some(tokens))).await? {
             Swap::Done(revision) => return Ok(revision),
-            Swap::Conflict => *expected = within(store.load(key)).await?.map(|stored| stored.revision),
+            Swap::Conflict => match within(store.load(key)).await? {
+                Some(stored) if stored.tokens == *tokens => return Ok(stored.revision),
+                stored => *expected = stored.map(|stored| stored.revision),
+            },
         }
     }
+    Err(StoreError::new(
+        "each write meets a conflict; check that compare_and_swap knows the revisions that load gives",
+    ))
 }
 
 /// Goes on until the set is written, replaced by a newer one, or nobody uses the source any more.
-async fn keep_trying(engine: Weak<Engine>, tokens: TokenSet, expected: Option<Revision>) {
+async fn keep_trying(engine: Weak<Engine>, tokens: TokenSet, mut expected: Option<Revision>) {
     for failures in 1.. {
         tokio::time::sleep(after_failures(failures)).await;
         let Some(engine) = engine.upgrade() else { return };
@@ -97,15 +120,44 @@ async fn keep_trying(engine: Weak<Engine>, tokens: TokenSet, expected: Option<Re
         if !engine.holds(tokens.access_token()) {
             return;
         }
-        match within(store.compare_and_swap(&engine.settings.key, expected, Some(&tokens))).await {
-            Ok(Swap::Done(revision)) => {
+        match write_if_newer(&engine, &*store, &tokens, &mut expected).await {
+            Ok(Written::Ours(revision)) => {
                 engine.persisted(tokens.access_token(), revision);
                 engine.tell(Event::Persisted);
                 return;
             }
-            // Without the lease, somebody else's newer entry is not ours to replace.
-            Ok(Swap::Conflict) => return,
+            Ok(Written::Theirs) => return,
+            Ok(Written::NotYet) => {}
             Err(error) => engine.tell(Event::StoreFailed { error: store_error(error) }),
         }
     }
+}
+
+enum Written {
+    Ours(Revision),
+    /// Another set, newer than ours, is there.
+    Theirs,
+    NotYet,
+}
+
+/// One write without the lease: what somebody else put there since is not ours to replace, what was there before is.
+async fn write_if_newer(
+    engine: &Engine,
+    store: &dyn dynamic::TokenStore,
+    tokens: &TokenSet,
+    expected: &mut Option<Revision>,
+) -> Result<Written, StoreError> {
+    let key = &engine.settings.key;
+    if let Swap::Done(revision) = within(store.compare_and_swap(key, *expected, Some(tokens))).await? {
+        return Ok(Written::Ours(revision));
+    }
+    Ok(match within(store.load(key)).await? {
+        // Written by an earlier try that was thought to have failed.
+        Some(stored) if stored.tokens == *tokens => Written::Ours(stored.revision),
+        Some(stored) if stored.tokens.issued_at() > tokens.issued_at() => Written::Theirs,
+        stored => {
+            *expected = stored.map(|stored| stored.revision);
+            Written::NotYet
+        }
+    })
 }

@@ -27,16 +27,29 @@ pub(super) struct Obtained {
 pub(super) async fn run(engine: &Arc<Engine>, past: Past) -> Result<Obtained, Error> {
     match engine.settings.store.clone() {
         None => {
-            let tokens = Refresh { engine, past }.obtain(None).await?;
+            let tokens = Refresh { engine, past, until: Duration::ZERO }.obtain(None).await?;
             Ok(Obtained { tokens, revision: None, from_store: false })
         }
-        Some(store) => Refresh { engine, past }.with_store(&*store).await,
+        Some(store) => Refresh { engine, past, until: Duration::ZERO }.with_store(&*store).await,
     }
+}
+
+/// Longer than a whole refresh (the server's time, and the store's: a load before, one after a refusal, the write), so
+/// that a slow one is never taken for a crashed one.
+fn longest_lease(engine: &Engine) -> Duration {
+    engine.client.timeout().saturating_add(4 * STORE_PATIENCE)
+}
+
+/// How long a refresh can last at most, waiting for the lease included.
+pub(super) fn longest(engine: &Engine) -> Duration {
+    longest_lease(engine).saturating_mul(2)
 }
 
 struct Refresh<'a> {
     engine: &'a Arc<Engine>,
     past: Past,
+    /// When the time limit for asking the server ends, on the monotonic clock; it begins once we may ask.
+    until: Duration,
 }
 
 impl Refresh<'_> {
@@ -53,6 +66,7 @@ impl Refresh<'_> {
         }
         if let Some(newer) = stored.filter(|stored| Some(stored.revision) != self.past.revision) {
             self.past.revision = Some(newer.revision);
+            self.past.lost = None;
             self.past.token = AccessToken::new(
                 newer.tokens,
                 0,
@@ -70,11 +84,10 @@ impl Refresh<'_> {
 
     /// Gets a token set from the server: by the refresh token first, by the grant where that is refused or missing.
     async fn obtain(&mut self, store: Option<&dyn dynamic::TokenStore>) -> Result<TokenSet, Error> {
-        let Some(used) = self.past.token.as_ref().and_then(|token| token.tokens().refresh_token().cloned())
-        else {
-            return self.anew(None).await;
-        };
-        let refused = match self.refresh(&used).await {
+        let client = &self.engine.client;
+        self.until = client.clock().now().monotonic.saturating_add(client.timeout());
+        let Some(mut used) = self.refresh_token() else { return self.anew(None).await };
+        let mut refused = match self.refresh(&used).await {
             Err(error) if error.code() == "invalid_grant" => error,
             other => return other,
         };
@@ -84,11 +97,19 @@ impl Refresh<'_> {
             && let Some(newer) = stored.tokens.refresh_token().filter(|newer| **newer != used).cloned()
         {
             self.past.revision = Some(stored.revision);
-            let good = stored.tokens.access_token()
-                != self.past.token.as_ref().map_or(&used, AccessToken::secret)
-                && self.freshness(&stored.tokens) != Some(Freshness::Expired);
-            return if good { Ok(stored.tokens) } else { self.refresh(&newer).await };
+            let held = self.past.token.as_ref().map(AccessToken::secret);
+            let news = held != Some(stored.tokens.access_token());
+            if news && self.freshness(&stored.tokens).is_some_and(|freshness| freshness != Freshness::Expired)
+            {
+                return Ok(stored.tokens);
+            }
+            refused = match self.refresh(&newer).await {
+                Err(error) if error.code() == "invalid_grant" => error,
+                other => return other,
+            };
+            used = newer;
         }
+        self.engine.refused(&used);
         let result = self.anew(Some(refused)).await;
         if let (Err(error), Some(store)) = (&result, store)
             && error.is_reauthorization_required()
@@ -96,6 +117,16 @@ impl Refresh<'_> {
             remove(self.engine, store, self.past.revision).await;
         }
         result
+    }
+
+    /// The refresh token to use: of the last token, or the one that the grant starts from. One that was refused before
+    /// is not sent again: to the server, that looks like theft.
+    fn refresh_token(&self) -> Option<Secret> {
+        let held = match &self.past.token {
+            Some(token) => token.tokens().refresh_token(),
+            None => self.engine.request.grant().refresh_token(),
+        };
+        held.filter(|held| self.past.refused.as_ref() != Some(held)).cloned()
     }
 
     /// Asks by the grant itself, where it is good for another use.
@@ -139,15 +170,14 @@ impl Refresh<'_> {
     /// rotated.
     async fn attempt(&self, parameters: &Parameters, repeatable: bool) -> Result<TokenSet, Error> {
         let client = &self.engine.client;
-        let until = client.clock().now().monotonic.saturating_add(client.timeout());
-        let left = || until.saturating_sub(client.clock().now().monotonic);
+        let left = || self.until.saturating_sub(client.clock().now().monotonic);
         for attempt in 1.. {
             self.engine.requests.fetch_add(1, Ordering::Relaxed);
             let error = match client.exchange(parameters.clone(), left()).await {
                 Err(error) if attempt < MAX_ATTEMPTS && error.is_transient() => error,
                 other => return other,
             };
-            let wait = match error.retry_after() {
+            let wait = match error.retry_after().filter(|wait| !wait.is_zero()) {
                 // Never before it, and not all clients at the same moment after it.
                 Some(wait) => wait + wait / 10 - jittered(wait / 10),
                 None => between_attempts(attempt - 1),
@@ -200,11 +230,10 @@ impl Refresh<'_> {
     /// The right to refresh. Whoever crashed while holding it delays us no longer than it was lent for; a store that
     /// cannot lend is reported and done without.
     async fn lease(&self, store: &dyn dynamic::TokenStore) -> Option<Lease> {
-        // Longer than a whole refresh, so that a slow one is never taken for a crashed one.
-        let longest = self.engine.client.timeout() + 2 * STORE_PATIENCE;
+        let longest = longest_lease(self.engine);
         let polling = async {
             loop {
-                match store.lease(&self.engine.settings.key, longest).await {
+                match within(store.lease(&self.engine.settings.key, longest)).await {
                     Ok(Some(lease)) => return Ok(lease),
                     Ok(None) => tokio::time::sleep(jittered(LEASE_POLL)).await,
                     Err(error) => return Err(error),

@@ -168,7 +168,7 @@ pub(crate) mod dynamic {
 
     impl<S: super::TokenStore> TokenStore for S {
         fn load<'a>(&'a self, key: &'a StoreKey) -> BoxFuture<'a, Option<Stored>> {
-            Box::pin(super::TokenStore::load(self, key))
+            Box::pin(async move { super::TokenStore::load(self, key).await })
         }
 
         fn compare_and_swap<'a>(
@@ -177,11 +177,11 @@ pub(crate) mod dynamic {
             expected: Option<Revision>,
             tokens: Option<&'a TokenSet>,
         ) -> BoxFuture<'a, Swap> {
-            Box::pin(super::TokenStore::compare_and_swap(self, key, expected, tokens))
+            Box::pin(async move { super::TokenStore::compare_and_swap(self, key, expected, tokens).await })
         }
 
         fn lease<'a>(&'a self, key: &'a StoreKey, longest: Duration) -> BoxFuture<'a, Option<Lease>> {
-            Box::pin(super::TokenStore::lease(self, key, longest))
+            Box::pin(async move { super::TokenStore::lease(self, key, longest).await })
         }
     }
 }

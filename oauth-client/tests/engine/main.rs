@@ -1,0 +1,11 @@
+//! The rules a token source keeps, each with a test that fails when it is broken: paused time, no sockets.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
+
+mod bench;
+
+mod clock;
+mod failure;
+mod flight;
+mod grants;
+mod store;
