@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep};
 
 use crate::transport::TransportError;
 
@@ -57,7 +57,7 @@ impl MockBody {
             match self.steps.pop_front() {
                 None => return Poll::Ready(None),
                 Some(Step::Send(bytes)) => return Poll::Ready(Some(Ok(bytes))),
-                Some(Step::Wait(time)) => self.sleep = Some(Box::pin(sleep_until(Instant::now() + time))),
+                Some(Step::Wait(time)) => self.sleep = Some(Box::pin(sleep(time))),
                 Some(Step::Flush) => {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;

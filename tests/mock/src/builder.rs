@@ -82,8 +82,13 @@ impl MockServerBuilder {
     }
 
     /// Gives each issuer a key for each of these algorithms; the first one signs. RS256 by default.
+    ///
+    /// # Panics
+    /// For `none` and the HMAC algorithms: no authorization server signs with them.
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Alg>) -> Self {
         self.algorithms = algorithms.into_iter().collect();
+        let odd = self.algorithms.iter().find(|alg| !alg.is_asymmetric());
+        assert!(odd.is_none(), "{odd:?} is no algorithm of an authorization server");
         self
     }
 

@@ -213,8 +213,12 @@ impl MockClient {
     }
 
     /// Signs its access tokens with the issuer's key for `alg`, which is made and published if there is none.
+    ///
+    /// # Panics
+    /// For `none` and the HMAC algorithms: no authorization server signs with them.
     #[must_use]
     pub fn token_alg(mut self, alg: Alg) -> Self {
+        assert!(alg.is_asymmetric(), "{alg} is no algorithm of an authorization server");
         self.format = TokenFormat::Jwt(Some(alg));
         self
     }

@@ -35,7 +35,7 @@ async fn each_issuer_of_one_server_has_its_own_keys_and_metadata() {
     assert_eq!(jwt_part(&tenant.mint().build(), 1)["iss"], tenant.issuer());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_hundred_servers_run_side_by_side() {
     let one = |_| {
         tokio::spawn(async {
@@ -142,4 +142,82 @@ async fn clients_can_change_while_the_server_runs() {
     let renewed =
         post(&server, Endpoint::Token, Some(&basic("svc", "n3w")), "grant_type=client_credentials").await;
     assert_eq!(renewed.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn no_request_is_too_odd_to_answer() {
+    // A small generator with a fixed seed (xorshift), so that a failure can be repeated.
+    let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % (below as u64)).unwrap()
+    };
+    let words = [
+        "grant_type",
+        "=",
+        "&",
+        "password",
+        "refresh_token",
+        "client_credentials",
+        "authorization_code",
+        "code",
+        "%",
+        "%zz",
+        "%ff",
+        "+",
+        "client_id",
+        "svc",
+        "client_secret",
+        "s3cr3t",
+        "scope",
+        "\0",
+        "ü",
+        "{",
+        "}",
+        "\"",
+        "token",
+        "redirect_uri",
+        "http://127.0.0.1:",
+        "response_type",
+        "username",
+        "alice",
+        "code_verifier",
+        "resource",
+    ];
+    let server = MockServer::builder().issuer("t").in_process();
+    let endpoints = [
+        Endpoint::Token,
+        Endpoint::Authorize,
+        Endpoint::Introspect,
+        Endpoint::Revoke,
+        Endpoint::Userinfo,
+        Endpoint::Jwks,
+        Endpoint::OauthMetadata,
+        Endpoint::Trap,
+        Endpoint::Other,
+    ];
+    for round in 0..3_000 {
+        let text: String = (0..random(12)).map(|_| words[random(words.len())]).collect();
+        let endpoint = server.endpoint(endpoints[random(endpoints.len())]);
+        let query: String = text
+            .bytes()
+            .filter(|byte| byte.is_ascii_graphic() && !b"\"{}".contains(byte))
+            .map(char::from)
+            .collect();
+        let mut request = http::Request::builder()
+            .method(["GET", "POST", "DELETE"][random(3)])
+            .uri(format!("{endpoint}?{query}"))
+            .header(
+                "content-type",
+                ["application/x-www-form-urlencoded", "application/json", "\u{1}"][random(2)],
+            );
+        let schemes = [svc(), basic("svc", &text), "Basic".to_owned(), format!("Bearer {query}")];
+        if let (true, Ok(value)) = (random(2) == 0, http::HeaderValue::from_str(&schemes[random(4)])) {
+            request = request.header("authorization", value);
+        }
+        let reply = send(&server, request.body(text.clone().into()).unwrap()).await.unwrap();
+        assert!(reply.status.as_u16() < 500, "round {round}: {endpoint} {text:?}");
+    }
 }

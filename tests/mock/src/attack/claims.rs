@@ -122,7 +122,7 @@ fn iss_nearly(context: &AttackContext) -> Vec<AttackRequest> {
         ("scheme in upper case", format!("{}://{rest}", scheme.to_uppercase())),
         ("a port behind", format!("{issuer}:443")),
         ("longer", format!("{issuer}.evil.example")),
-        ("shorter", issuer[..issuer.len() - 1].to_owned()),
+        ("shorter", super::context::without_last(issuer).to_owned()),
         ("user before", format!("{scheme}://evil@{rest}")),
         ("a query behind", format!("{issuer}?")),
         ("a blank before", format!(" {issuer}")),

@@ -155,6 +155,13 @@ pub(super) fn text_of(object: &Map<String, Value>) -> String {
     Value::Object(object.clone()).to_string()
 }
 
+/// All but the last character.
+pub(super) fn without_last(text: &str) -> &str {
+    let mut characters = text.chars();
+    characters.next_back();
+    characters.as_str()
+}
+
 fn object_and(object: &Map<String, Value>, members: &str) -> String {
     let text = text_of(object);
     format!("{},{members}}}", text.strip_suffix('}').unwrap_or(&text))

@@ -98,7 +98,7 @@ fn scope_nearly(context: &AttackContext) -> Vec<AttackRequest> {
     let variants = [
         format!("{wanted}only"),
         format!("x{wanted}"),
-        wanted[..wanted.len() - 1].to_owned(),
+        super::context::without_last(wanted).to_owned(),
         wanted.to_uppercase(),
         format!("{wanted}:{wanted}"),
     ];

@@ -1,7 +1,10 @@
 use std::collections::HashSet;
 
+use serde_json::Value;
+
 use super::*;
-use crate::MockServer;
+use crate::keys::tests::verifies;
+use crate::{Alg, MockServer};
 
 fn context(server: &MockServer) -> AttackContext {
     AttackContext::new(server).scope("read")
@@ -81,4 +84,57 @@ fn the_wire_form_carries_every_byte() {
     assert!(folded.is_wire_only());
     let wire = String::from_utf8(folded.to_wire("api.test", "/x")).unwrap();
     assert!(wire.contains("Authorization: Bearer\r\n eyJ"), "{wire}");
+}
+
+#[test]
+fn tokens_that_are_not_about_signatures_are_validly_signed() {
+    let wholly_signed = [Area::Time, Area::Claims, Area::Json, Area::Scope];
+    let forged = ["iss-with-the-key-of-another", "scope-of-an-unverified-token", "optional-with-a-bad-token"];
+    let rows = all().filter(|attack| wholly_signed.contains(&attack.area) && !forged.contains(&attack.id));
+    for attack in rows {
+        let server = server();
+        let jwk = server.keys().current().public_jwk();
+        for request in attack.requests(&context(&server)) {
+            let Some((input, signature)) = request.token().and_then(|token| token.trim().rsplit_once('.'))
+            else {
+                continue;
+            };
+            let signature = decoded(signature);
+            let good = verifies(&jwk, Alg::Rs256, input.as_bytes(), &signature);
+            assert!(good, "{}: {}", attack.id, request.variant());
+        }
+    }
+}
+
+#[test]
+fn whatever_is_to_be_let_in_is_signed_by_the_published_key_it_names() {
+    let mut seen = 0;
+    for attack in all() {
+        let server = server();
+        for request in
+            attack.requests(&context(&server)).iter().filter(|request| request.expected().status == 200)
+        {
+            let Some((input, signature)) = request.token().and_then(|token| token.trim().rsplit_once('.'))
+            else {
+                continue;
+            };
+            let header: Value = serde_json::from_slice(&decoded(input.split('.').next().unwrap())).unwrap();
+            let set: Value = serde_json::from_str(&server.keys().jwks_json()).unwrap();
+            let alg = ALGORITHMS.into_iter().find(|alg| header["alg"] == alg.as_str()).unwrap();
+            let named = |jwk: &&Value| header.get("kid").is_none_or(|kid| jwk["kid"] == *kid);
+            let of_type =
+                |jwk: &&Value| jwk.get(if alg.is_rsa() { "n" } else { "x" }).is_some_and(Value::is_string);
+            let mut keys = set["keys"].as_array().unwrap().iter().filter(named).filter(of_type);
+            let good = keys.any(|jwk| verifies(jwk, alg, input.as_bytes(), &decoded(signature)));
+            // The withdrawn key of an abrupt rotation cannot be here: its token is to be refused.
+            assert!(good, "{}: {}", attack.id, request.variant());
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "{seen} good requests");
+}
+
+fn decoded(text: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap()
 }
