@@ -1,0 +1,49 @@
+//! Run with `cargo run --example axum_server`, then call it as it says. An axum API with typed claims and a scope for
+//! one of its routes. The authorization server is a mock in this same process.
+
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use oauth_guard::{Claims, Guard, Issuer, Requirement};
+use oauth_mock::MockServer;
+use serde::{Deserialize, Serialize};
+
+/// What this API wants out of its tokens, besides what every token has.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Mine {
+    #[serde(default)]
+    tenant: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let auth = MockServer::builder().audience("orders-api").start().await;
+    let guard = Guard::builder()
+        .claims::<Mine>()
+        .issuer(Issuer::new(auth.issuer()).audience("orders-api"))
+        .realm("orders")
+        .build()?;
+
+    let app = Router::new()
+        .route("/orders", get(list))
+        .route("/orders", post(create).layer(guard.layer().require(Requirement::scope("write"))))
+        .layer(guard.layer())
+        .route("/", get(|claims: Option<Claims<Mine>>| async move { format!("hello {claims:?}\n") }));
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let token = auth.mint().scope("read").claim("tenant", "acme").expires_in(3600).build();
+    println!("READY {url}\n\ncurl -i {url}/orders\ncurl -i -H 'Authorization: Bearer {token}' {url}/orders");
+    println!("curl -i -X POST -H 'Authorization: Bearer {token}' {url}/orders");
+    axum::serve(listener, app).await?;
+    Ok(())
+}
+
+/// The claims come from the layer; reading them costs a pointer.
+async fn list(claims: Claims<Mine>) -> Json<Vec<String>> {
+    let tenant = claims.custom().tenant.as_deref().unwrap_or("nobody");
+    Json(vec![format!("first order of {tenant}"), format!("second order of {tenant}")])
+}
+
+async fn create(claims: Claims<Mine>) -> String {
+    format!("created by {:?}\n", claims.subject())
+}
