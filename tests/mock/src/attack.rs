@@ -54,7 +54,7 @@ pub const ALGORITHMS: [Alg; 8] =
 pub struct Attack {
     /// A stable name for reports and metrics, such as `alg-none`.
     pub id: &'static str,
-    /// The number of the case in the project's list of cases; several rows may share one.
+    /// The number of the case it belongs to; several rows may share one.
     pub case: &'static str,
     /// What part of a request it spoils.
     pub area: Area,

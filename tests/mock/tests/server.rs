@@ -221,3 +221,23 @@ async fn no_request_is_too_odd_to_answer() {
         assert!(reply.status.as_u16() < 500, "round {round}: {endpoint} {text:?}");
     }
 }
+
+#[tokio::test]
+async fn a_token_of_one_issuer_is_unknown_to_the_other() {
+    let server = MockServer::builder().issuer("tenant-a").in_process();
+    let tenant = server.issuer_named("tenant-a");
+    let request =
+        form_request(&tenant.endpoint(Endpoint::Token), Some(&svc()), "grant_type=client_credentials");
+    let token = send(&server, request).await.unwrap().json()["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(jwt_part(&token, 1)["iss"], tenant.issuer());
+    assert_eq!(jwt_part(&token, 0)["kid"], tenant.keys().current_kid());
+    for (url, active) in
+        [(tenant.endpoint(Endpoint::Introspect), true), (server.endpoint(Endpoint::Introspect), false)]
+    {
+        let request = form_request(&url, Some(&svc()), &format!("token={token}"));
+        assert_eq!(send(&server, request).await.unwrap().json()["active"], active, "{url}");
+    }
+    let asked: Vec<_> =
+        server.journal().of(Endpoint::Introspect).into_iter().map(|entry| entry.issuer).collect();
+    assert_eq!(asked, [tenant.issuer(), server.issuer()]);
+}
