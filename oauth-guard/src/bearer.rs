@@ -32,6 +32,12 @@ fn credentials(value: &HeaderValue) -> Result<Option<&[u8]>, Refusal> {
         };
     }
     let rest = bytes.get(SCHEME.len()..).unwrap_or_default();
+    // `Bearers abc` is another scheme; `Bearerabc` is this one without its space.
+    let longer =
+        rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(byte)).count();
+    if longer > 0 && rest.get(longer) == Some(&b' ') {
+        return Ok(None);
+    }
     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
     match rest.get(spaces..) {
         Some(token) if spaces > 0 && !token.is_empty() => Ok(Some(token)),
@@ -78,6 +84,7 @@ mod tests {
         assert_eq!(read(&[]), Ok(None));
         assert_eq!(read(&[b"Basic YTpi"]), Ok(None));
         assert_eq!(read(&[b"DPoP a.b.c"]), Ok(None));
+        assert_eq!(read(&[b"Bearers a.b.c"]), Ok(None));
     }
 
     #[test]

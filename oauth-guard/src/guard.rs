@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderMap, Request};
@@ -18,7 +19,7 @@ use crate::cache::TokenCache;
 use crate::claims::{Claims, Untyped, Verified};
 use crate::issuer::IssuerState;
 use crate::jose::{Compact, Header};
-use crate::keys::{Remote, Standing, Unknown, printable};
+use crate::keys::{Flight, Remote, Standing, Unknown, printable};
 use crate::layer::GuardLayer;
 use crate::metadata::ResourceMetadata;
 use crate::refuse::http::Challenge;
@@ -102,12 +103,16 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
         };
         match self.0.judge(token, now, true) {
             Judgement::Final(outcome) => Check::Now(outcome.map(Some).map_err(refused)),
-            Judgement::NeedsKeys(remote, want) => {
-                let (shared, token) = (Arc::clone(&self.0), Box::from(token));
-                Check::Later(CheckFuture(Box::pin(async move {
-                    shared.judge_with_fetch(token, remote, want).await.map(Some).map_err(refused)
-                })))
-            }
+            Judgement::NeedsKeys(remote, want) => match want.begin(&remote, now) {
+                // What is known to be in vain, or too soon, needs no waiting.
+                Err(refusal) => Check::Now(Err(refused(refusal))),
+                Ok(flight) => {
+                    let (shared, token) = (Arc::clone(&self.0), Box::from(token));
+                    Check::Later(CheckFuture(Box::pin(async move {
+                        shared.judge_after(flight, token, remote).await.map(Some).map_err(refused)
+                    })))
+                }
+            },
         }
     }
 }
@@ -236,8 +241,12 @@ impl<T: Send + Sync + 'static> Shared<T> {
         let key = match (verify::signed_by(&issuer.keys.current(), &header, &compact), issuer.keys.remote()) {
             (Ok(key), _) => key,
             (Err(Flaw::UnknownKey), Some(remote)) => {
-                let key_id = header.key_id.as_deref().map(printable);
-                tracing::debug!(target: "oauth_guard", issuer = issuer.name(), key_id, "a token names an unknown key");
+                tracing::debug!(
+                    target: "oauth_guard",
+                    issuer = issuer.name(),
+                    key_id = header.key_id.as_deref().map(printable),
+                    "a token names an unknown key"
+                );
                 return Ok(Judgement::NeedsKeys(Arc::clone(remote), Want::Newer));
             }
             (Err(flaw), _) => return Err(flaw),
@@ -249,42 +258,43 @@ impl<T: Send + Sync + 'static> Shared<T> {
         Ok(Judgement::Final(Ok(Claims::new(verified))))
     }
 
-    /// Fetches keys, or joins a fetch, and judges again. Ends after a few rounds at most: each `Want` is granted
-    /// once more only if somebody else's fetch was joined.
-    async fn judge_with_fetch(
+    /// Waits for a fetch and judges again. Ends after a few rounds at most: another is begun only when this one was
+    /// lost, or was somebody else's and not what the token needs.
+    async fn judge_after(
         self: Arc<Self>,
+        mut flight: Flight,
         token: Box<str>,
         remote: Arc<Remote>,
-        mut want: Want,
     ) -> Result<Claims<T>, Refusal> {
         const ROUNDS: usize = 4;
+        let mut want = Want::Any;
         for _ in 0..ROUNDS {
-            let now = self.clock.now();
-            let flight = match want {
-                Want::Any => match remote.fetch(now) {
-                    Ok(flight) => flight,
-                    Err(retry_after) => return Err(Refusal::KeysUnavailable { retry_after }),
-                },
-                Want::Newer => match remote.unknown_key(now) {
-                    Unknown::Wait(flight) => flight,
-                    Unknown::Refuse => return Err(Flaw::UnknownKey.into()),
-                    Unknown::Unavailable(retry_after) => {
-                        return Err(Refusal::KeysUnavailable { retry_after });
-                    }
-                },
-            };
-            if flight.landed().await.is_err() {
-                // The task died with its runtime; the next round starts another.
-                continue;
-            }
-            match self.judge(&token, self.clock.now(), false) {
+            // A task that died with its runtime counts as landed; the next round begins another.
+            let landed = flight.landed().await;
+            match self.judge(&token, self.clock.now(), landed.is_err()) {
                 Judgement::Final(outcome) => return outcome,
                 Judgement::NeedsKeys(_, again) => want = again,
             }
+            flight = want.begin(&remote, self.clock.now())?;
         }
         match remote.outage(self.clock.now()) {
             Some(retry_after) => Err(Refusal::KeysUnavailable { retry_after }),
-            None => Err(Flaw::UnknownKey.into()),
+            None if want == Want::Newer => Err(Flaw::UnknownKey.into()),
+            None => Err(Refusal::KeysUnavailable { retry_after: Duration::from_secs(1) }),
+        }
+    }
+}
+
+impl Want {
+    /// Begins a fetch, or joins one that is under way.
+    fn begin(self, remote: &Arc<Remote>, now: Now) -> Result<Flight, Refusal> {
+        match self {
+            Self::Any => remote.fetch(now).map_err(|retry_after| Refusal::KeysUnavailable { retry_after }),
+            Self::Newer => match remote.unknown_key(now) {
+                Unknown::Wait(flight) => Ok(flight),
+                Unknown::Refuse => Err(Flaw::UnknownKey.into()),
+                Unknown::Unavailable(retry_after) => Err(Refusal::KeysUnavailable { retry_after }),
+            },
         }
     }
 }

@@ -38,7 +38,8 @@ impl<'a> Compact<'a> {
         else {
             return Err(Flaw::NotACompactJws);
         };
-        if header.is_empty() || payload.is_empty() || signature.is_empty() {
+        // An empty payload is a payload (it is no claims set, which shows later); an empty signature is none.
+        if header.is_empty() || signature.is_empty() {
             return Err(Flaw::NotACompactJws);
         }
         if header.len() > MAX_HEADER {

@@ -12,7 +12,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use oauth_client::clock::Now;
 
+pub(crate) use self::flight::Flight;
 pub(crate) use self::given::GivenKeys;
+#[cfg(test)]
+pub(crate) use self::given::symmetric;
 pub(crate) use self::remote::{Remote, Unknown, Where, printable};
 pub(crate) use self::set::{KeySet, VerifyingKey};
 use crate::defaults;

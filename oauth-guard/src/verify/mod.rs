@@ -2,6 +2,8 @@
 
 mod claims;
 mod jws;
+#[cfg(test)]
+mod wycheproof;
 
 pub(crate) use self::claims::ClaimSet;
 pub(crate) use self::jws::signed_by;

@@ -26,6 +26,13 @@ impl Answer {
         let error = self.challenge.as_deref().and_then(|text| text.split_once("error=\""));
         (self.status, error.and_then(|(_, rest)| rest.split('"').next()))
     }
+
+    /// A refusal never repeats the token or a part of it.
+    pub(crate) fn leaks_nothing(&self, token: Option<&str>) -> bool {
+        let parts = token.unwrap_or_default().split('.').filter(|part| part.len() > 16);
+        let text = [self.challenge.as_deref().unwrap_or_default(), &self.body].concat();
+        parts.into_iter().all(|part| !text.contains(part))
+    }
 }
 
 pub(crate) struct Stage {

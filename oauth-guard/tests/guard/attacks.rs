@@ -1,0 +1,109 @@
+//! Every row of the attack table against the real layer; after each, a good token is still let in.
+//!
+//! `cargo test -p oauth-guard --test guard attacks -- --nocapture` prints it: case, attack, expected, got.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use oauth_guard::clock::TestClock;
+use oauth_guard::{Algorithm, Guard, GuardLayer, HttpClient, Issuer, Requirement};
+use oauth_mock::attack::{self, Attack, AttackContext};
+use oauth_mock::{Endpoint, MockServer};
+
+use crate::support::{Answer, send_request};
+
+#[tokio::test(start_paused = true)]
+async fn every_attack_is_answered_as_it_must_be() {
+    let mut table = String::new();
+    let (mut requests, mut wrong) = (0, 0);
+    for attack in attack::all() {
+        let target = Target::new(attack);
+        for request in attack.requests(&target.context) {
+            // Only a raw socket can send these; hyper refuses them before any service is called.
+            let Some(http) = request.to_http("https://api.example.com/orders") else { continue };
+            let (expected, answer) = (request.expected(), target.send(http.map(Full::new)).await);
+            let (status, error) = answer.summary();
+            let good = (expected.tolerated.contains(&status)
+                || (status == expected.status && error == expected.error))
+                && answer.leaks_nothing(request.token());
+            requests += 1;
+            wrong += usize::from(!good);
+            let mark = if good { "  " } else { "✗ " };
+            writeln!(
+                table,
+                "{mark}{:5} {:44} {:36} {} {:22} {status} {}",
+                attack.case,
+                attack.id,
+                request.variant().chars().take(36).collect::<String>(),
+                expected.status,
+                expected.error.unwrap_or("-"),
+                error.unwrap_or("-"),
+            )
+            .unwrap();
+        }
+        // An issuer that publishes no key vouches for nothing.
+        let afterwards = if target.server.keys().kids().is_empty() { 401 } else { 200 };
+        assert_eq!(target.send_good().await.status, afterwards, "{}: a good token afterwards", attack.id);
+        assert_eq!(
+            target.server.journal().count(Endpoint::Trap),
+            0,
+            "{}: the token chose an address",
+            attack.id
+        );
+    }
+    println!("{table}{requests} requests, {wrong} answered wrongly");
+    assert_eq!(wrong, 0);
+    assert!(requests > 300, "the table has {requests} requests only");
+}
+
+struct Target {
+    server: MockServer,
+    context: AttackContext,
+    layer: GuardLayer,
+}
+
+impl Target {
+    fn new(attack: &Attack) -> Self {
+        let mut builder = MockServer::builder().algorithms(attack::ALGORITHMS);
+        if attack.setup.two_issuers {
+            builder = builder.issuer("second");
+        }
+        let server = builder.in_process();
+        let context = AttackContext::new(&server).scope("read");
+        let issuer = |name: &str| {
+            let mut issuer = Issuer::new(name).audience(server.audience());
+            if let Some(only) = attack.setup.only_algorithms {
+                issuer = issuer.algorithms(only.iter().filter_map(|alg| Algorithm::from_name(alg.as_str())));
+            }
+            if let Some(age) = attack.setup.max_token_age {
+                issuer = issuer.max_token_age(age);
+            }
+            issuer
+        };
+        let mut guard = Guard::builder()
+            .http(HttpClient::from_service(server.transport()))
+            .clock(TestClock::new())
+            .issuer(issuer(server.issuer()));
+        if let Some(second) = context.second_issuer().filter(|_| attack.setup.two_issuers) {
+            guard = guard.issuer(issuer(second));
+        }
+        let mut layer = guard.build().unwrap().layer().require(Requirement::scope("read"));
+        if attack.setup.optional {
+            layer = layer.optional();
+        }
+        Self { server, context, layer }
+    }
+
+    async fn send(&self, request: http::Request<Full<Bytes>>) -> Answer {
+        send_request(&self.layer, request).await
+    }
+
+    async fn send_good(&self) -> Answer {
+        let request = http::Request::get("https://api.example.com/orders")
+            .header(http::header::AUTHORIZATION, format!("Bearer {}", self.context.good().build()))
+            .body(Full::default())
+            .unwrap();
+        self.send(request).await
+    }
+}
