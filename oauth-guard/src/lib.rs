@@ -84,7 +84,7 @@ pub use self::future::ResponseFuture;
 pub use self::guard::{Check, CheckFuture, Guard, RequestHead};
 pub use self::health::{CacheHealth, Health, IssuerHealth};
 pub use self::issuer::{Issuer, Profile};
-pub use self::keys::KeyPolicy;
+pub use self::keys::{KeyExport, KeyPolicy};
 pub use self::layer::GuardLayer;
 pub use self::metadata::ResourceMetadata;
 pub use self::policy::{ClaimValue, Requirement};

@@ -1,5 +1,6 @@
 //! Step 4: whose signature could it be? The keys of each issuer, given or fetched.
 
+mod export;
 mod flight;
 mod given;
 mod jwk;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use oauth_client::clock::Now;
 
+pub use self::export::KeyExport;
 pub(crate) use self::flight::Flight;
 pub(crate) use self::given::GivenKeys;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CACHE_CONTROL;
 use oauth_client::clock::{Clock, Now};
@@ -56,6 +57,8 @@ struct State {
     /// Counts flights, so that one that was given up cannot land over a later one.
     sequence: u64,
     found: Option<Url>,
+    /// The set in hand as it was served.
+    document: Bytes,
     fetched: Option<Now>,
     /// How long the set in hand is good: the policy's `max_age` or less.
     good_for: Duration,
@@ -184,6 +187,47 @@ impl Remote {
         }
     }
 
+    /// The set in hand as it was served, and when (Unix time in seconds).
+    pub(crate) fn exported(&self) -> Option<(u64, Bytes)> {
+        let state = self.state();
+        Some((state.fetched?.wall.as_secs(), state.document.clone()))
+    }
+
+    /// Takes a set that another process fetched at `fetched_at`, unless it is of no use or a newer one is here.
+    pub(crate) fn preload(&self, fetched_at: u64, document: Bytes) -> bool {
+        let now = self.clock.now();
+        let fetched_wall = Duration::from_secs(fetched_at);
+        let Some(old) = now.wall.checked_sub(fetched_wall) else { return false };
+        let mut state = self.state();
+        let has_newer = state.fetched.is_some_and(|fetched| fetched.wall >= fetched_wall);
+        if old >= self.policy.max_stale || has_newer || document.len() > self.policy.max_bytes {
+            return false;
+        }
+        let Ok(set) = KeySet::parse(&document, &self.algorithms, self.policy.max_keys) else { return false };
+        // Its age is known on the wall clock only; the monotonic one counts from now, and either may end it.
+        self.install(&mut state, set, document, Now { wall: fetched_wall, monotonic: now.monotonic });
+        state.good_for = self.policy.max_age;
+        self.be_quiet(&state, now);
+        true
+    }
+
+    fn install(&self, state: &mut State, mut set: KeySet, document: Bytes, fetched: Now) {
+        for (key_id, reason) in &set.skipped {
+            tracing::warn!(
+                target: "oauth_guard",
+                issuer = &*self.issuer,
+                key_id = key_id.as_deref().map(printable),
+                reason,
+                "a key is not used"
+            );
+        }
+        set.succeed(&self.keys.load());
+        tracing::debug!(target: "oauth_guard", issuer = &*self.issuer, keys = set.len(), "keys taken");
+        self.keys.store(Arc::new(set));
+        state.document = document;
+        state.fetched = Some(fetched);
+    }
+
     /// The flight under way, or a new one. `None` while it is too soon after a failure, or without a runtime.
     fn launch(self: &Arc<Self>, state: &mut State, now: Now) -> Option<Flight> {
         if let Some(flight) = state.flight.as_ref().filter(|flight| !flight.is_over()) {
@@ -231,7 +275,8 @@ impl Remote {
                 detail: Some("the answer is not a JWK set".to_owned()),
                 retry_after: None,
             })?;
-        Ok(Download { set, max_age: max_age(answer.headers()) })
+        let max_age = max_age(answer.headers());
+        Ok(Download { set, max_age, document: answer.into_body() })
     }
 
     fn land(&self, sequence: u64, outcome: Result<Download, Failure>) {
@@ -241,18 +286,11 @@ impl Remote {
             return;
         }
         match outcome {
-            Ok(Download { mut set, max_age }) => {
-                for (key_id, reason) in &set.skipped {
-                    let key_id = key_id.as_deref().map(printable);
-                    tracing::warn!(target: "oauth_guard", issuer = &*self.issuer, key_id, reason, "a key is not used");
-                }
-                set.succeed(&self.keys.load());
-                tracing::debug!(target: "oauth_guard", issuer = &*self.issuer, keys = set.len(), "keys fetched");
-                self.keys.store(Arc::new(set));
+            Ok(Download { set, max_age, document }) => {
+                self.install(&mut state, set, document, now);
                 let longest = self.policy.max_age;
                 let shortest = self.policy.cooldown.min(longest);
                 state.good_for = max_age.map_or(longest, |age| age.clamp(shortest, longest));
-                state.fetched = Some(now);
                 state.failures = 0;
                 state.last_error = None;
                 state.not_before = Duration::ZERO;
@@ -314,6 +352,7 @@ impl fmt::Debug for Remote {
 
 struct Download {
     set: KeySet,
+    document: Bytes,
     max_age: Option<Duration>,
 }
 

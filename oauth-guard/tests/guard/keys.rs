@@ -382,3 +382,36 @@ async fn outages_are_not_remembered_beyond_their_time() {
     assert_eq!(call(&guard, &token).await.status, 200);
     assert_eq!(guard.health().issuers[0].failures, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn exported_keys_start_a_guard_while_the_server_is_down() {
+    let stage = Stage::new();
+    let first = warm(&stage).await;
+    let written = serde_json::to_string(&first.export_keys()).unwrap();
+    let token = stage.server.mint().expires_in(100_000).build();
+    stage.server.pause();
+
+    let next = stage.guard();
+    assert_eq!(call(&next, &token).await.status, 503);
+    assert_eq!(next.preload_keys(&serde_json::from_str(&written).unwrap()), 1);
+    assert_eq!(call(&next, &token).await.status, 200);
+    assert_eq!(next.preload_keys(&first.export_keys()), 0, "not newer than what is held");
+
+    advance(Duration::from_secs(25 * 3600)).await;
+    assert_eq!(stage.guard().preload_keys(&serde_json::from_str(&written).unwrap()), 0, "too old");
+    assert_eq!(call(&next, &stage.server.mint().build()).await.status, 503, "preloaded keys age as well");
+}
+
+#[tokio::test(start_paused = true)]
+async fn warming_up_spares_the_first_request_its_wait() {
+    let stage = Stage::new();
+    stage.server.fault(Endpoint::Jwks, Fault::status(500)).times(1);
+    let guard = stage.guard();
+    let health = guard.warm_up().await;
+    assert!(!health.ok);
+    assert_eq!(health.issuers[0].last_error.as_deref(), Some("server_error"));
+    advance(Duration::from_secs(2)).await;
+    assert!(guard.warm_up().await.ok);
+    assert_eq!(call(&guard, &stage.server.mint().build()).await.status, 200);
+    assert_eq!(fetches(&stage), 2);
+}

@@ -3,5 +3,7 @@
 
 mod answers;
 mod attacks;
+mod cache;
+mod contract;
 mod keys;
 mod support;

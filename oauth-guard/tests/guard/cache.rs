@@ -1,0 +1,220 @@
+//! The cache remembers who somebody is, and never that he may pass.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use oauth_guard::{Claims, Guard, Issuer, Requirement};
+use oauth_mock::Alg;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::advance;
+
+use crate::support::{Stage, call, send};
+
+#[tokio::test(start_paused = true)]
+async fn a_known_token_expires_all_the_same() {
+    let stage = Stage::new();
+    let guard = stage.guard();
+    let token = stage.server.mint().expires_in(100).build();
+    assert_eq!(call(&guard, &token).await.status, 200);
+    advance(Duration::from_secs(159)).await;
+    assert_eq!(call(&guard, &token).await.status, 200, "leeway");
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(call(&guard, &token).await.summary(), (401, Some("invalid_token")));
+    assert_eq!(guard.health().cache.entries, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wall_clock_judges_whatever_the_machine_slept_or_was_told() {
+    let stage = Stage::new();
+    let guard = stage.guard();
+    let token = stage.server.mint().expires_in(600).build();
+    assert_eq!(call(&guard, &token).await.status, 200);
+    stage.clock.step_wall(-3600);
+    assert_eq!(call(&guard, &token).await.status, 401, "issued in the future, as the clock now stands");
+    stage.clock.step_wall(3600);
+    assert_eq!(call(&guard, &token).await.status, 200);
+    stage.clock.suspend(Duration::from_secs(8 * 3600));
+    assert_eq!(call(&guard, &token).await.status, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forged_twin_of_a_known_token_is_refused() {
+    let stage = Stage::new();
+    let guard = stage.guard();
+    let token = stage.server.mint().build();
+    assert_eq!(call(&guard, &token).await.status, 200);
+    let (signed, _) = token.rsplit_once('.').unwrap();
+    for twin in
+        [format!("{signed}.{}", "A".repeat(86)), format!("{token}A"), token[..token.len() - 1].to_owned()]
+    {
+        assert_eq!(call(&guard, &twin).await.status, 401);
+    }
+    assert_eq!(call(&guard, &token).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn policy_is_asked_for_known_tokens_too() {
+    let stage = Stage::new();
+    let guard = stage.guard();
+    let header = format!("Bearer {}", stage.server.mint().scope("read").build());
+    assert_eq!(send(&guard.layer(), &[header.as_bytes()]).await.status, 200);
+    let writers = guard.layer().require(Requirement::scope("write"));
+    assert_eq!(send(&writers, &[header.as_bytes()]).await.status, 403);
+    assert_eq!(guard.health().cache.hits, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_are_not_remembered_and_a_cache_of_nothing_works() {
+    let stage = Stage::new();
+    let guard = stage.guard();
+    assert_eq!(call(&guard, &stage.server.mint().expires_in(-600).build()).await.status, 401);
+    assert_eq!(guard.health().cache.entries, 0);
+    let without = stage.builder().issuer(stage.issuer()).cache_bytes(0).build().unwrap();
+    let token = stage.server.mint().build();
+    for _ in 0..2 {
+        assert_eq!(call(&without, &token).await.status, 200);
+    }
+    assert_eq!(without.health().cache.hit_ratio, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cache_stays_within_its_bytes() {
+    let stage = Stage::new();
+    let guard = stage.builder().issuer(stage.issuer()).cache_bytes(100_000).build().unwrap();
+    for _ in 0..300 {
+        let token = stage.server.mint().claim("padding", "x".repeat(2000)).build();
+        assert_eq!(call(&guard, &token).await.status, 200);
+    }
+    let cache = guard.health().cache;
+    assert!((10..50).contains(&cache.entries) && cache.bytes <= 100_000, "{cache:?}");
+}
+
+#[derive(Debug, Deserialize)]
+struct Mine {
+    tenant: String,
+    #[serde(default)]
+    level: u8,
+}
+
+async fn claims_of(guard: &Guard<Mine>, token: &str) -> Result<Claims<Mine>, &'static str> {
+    let request =
+        http::Request::get("/").header("authorization", format!("Bearer {token}")).body(()).unwrap();
+    let answer = guard.check(&request).answer().await;
+    answer.map(Option::unwrap).map_err(|refusal| refusal.reason())
+}
+
+#[tokio::test(start_paused = true)]
+async fn typed_claims_are_read_once_and_shared() {
+    let stage = Stage::new();
+    let guard = stage.builder().claims::<Mine>().issuer(stage.issuer()).build().unwrap();
+    let token = stage.server.mint().claim("tenant", "t\u{1F600}\"1").claim("level", 7).build();
+    let first = claims_of(&guard, &token).await.unwrap();
+    let second = claims_of(&guard, &token).await.unwrap();
+    assert_eq!((&*first.custom().tenant, first.custom().level), ("t\u{1F600}\"1", 7));
+    assert!(std::ptr::eq(first.custom(), second.custom()));
+    let misfit = stage.server.mint().claim("tenant", 5).build();
+    assert_eq!(claims_of(&guard, &misfit).await.unwrap_err(), "claims_do_not_fit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn scopes_roles_and_clients_are_found_where_they_are_configured() {
+    let stage = Stage::new();
+    let issuer = stage.issuer().scope_claim("rights").roles_claim("realm_access.roles").clients(["ours"]);
+    let guard = stage.builder().claims::<Mine>().issuer(issuer).build().unwrap();
+    let mint = || stage.server.mint().claim("tenant", "t").client_id("ours");
+    let token = mint()
+        .claim("rights", json!(["a", "b c", "d\"e"]))
+        .claim("realm_access", json!({"roles": ["editor", "ad\nmin"]}))
+        .claim("aud", json!(["other", "orders-api"]))
+        .build();
+    let claims = claims_of(&guard, &token).await.unwrap();
+    assert_eq!(claims.scopes().collect::<Vec<_>>(), ["a", "b c", "d\"e"]);
+    assert_eq!(claims.roles().collect::<Vec<_>>(), ["editor", "ad\nmin"]);
+    assert_eq!(claims.audience().collect::<Vec<_>>(), ["other", "orders-api"]);
+    assert_eq!(claims.get::<String>("tenant").as_deref(), Some("t"));
+    assert_eq!(claims.get::<u8>("tenant"), None);
+    assert_eq!((claims.client_id(), claims.issuer()), (Some("ours"), stage.server.issuer()));
+    for odd in [json!(5), json!({}), json!(null), json!(["a", 5])] {
+        let claims = claims_of(&guard, &mint().claim("rights", odd).build()).await.unwrap();
+        assert_eq!(claims.scopes().count(), 0);
+    }
+    let foreign = stage.server.mint().claim("tenant", "t").client_id("theirs").build();
+    assert_eq!(claims_of(&guard, &foreign).await.unwrap_err(), "client_not_allowed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_and_its_keys_belong_together() {
+    let one = Stage::new();
+    let other = Stage::new();
+    let with_keys = |stage: &Stage| stage.issuer().jwks_json(stage.server.keys().jwks_json());
+    let guard = one.builder().issuer(with_keys(&one)).issuer(with_keys(&other)).build().unwrap();
+    let theirs = other.server.keys().current();
+    assert_eq!(call(&guard, &other.server.mint().build()).await.status, 200);
+    assert_eq!(call(&guard, &one.server.mint().signed_with(&theirs).build()).await.status, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn secrets_and_pem_keys_verify_what_they_are_given_for() {
+    let stage = Stage::with(&[Alg::Rs256]);
+    let secret = [7; 32];
+    let issuer = || Issuer::new(stage.server.issuer()).audience("orders-api");
+    let guard = stage.guard_of(issuer().hmac_secret(oauth_guard::Algorithm::Hs256, secret));
+    let symmetric = || stage.server.mint().no_kid().signed_with_secret(Alg::Hs256, secret);
+    assert_eq!(call(&guard, &symmetric().build()).await.status, 200);
+    assert_eq!(call(&guard, &stage.server.mint().build()).await.status, 401);
+    assert_eq!(call(&guard, &symmetric().signed_with_secret(Alg::Hs256, [8; 32]).build()).await.status, 401);
+    let short = stage.builder().issuer(issuer().hmac_secret(oauth_guard::Algorithm::Hs512, secret)).build();
+    assert!(short.unwrap_err().to_string().contains("hmac_secret"));
+}
+
+/// Everything that is traced, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_token_nor_claim_is_ever_logged() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _quiet_after = tracing::subscriber::set_default(subscriber);
+    let stage = Stage::new();
+    let guard = stage.guard();
+    let good = stage.server.mint().subject("sub-marker").claim("tenant", "claim-marker").build();
+    let bad = [
+        stage.server.mint().subject("sub-marker").expires_in(-600).build(),
+        stage.server.mint().subject("sub-marker").kid("kid\n\u{1b}[31mmarker").build(),
+        stage.server.mint().subject("sub-marker").signature([7; 64]).build(),
+        stage.server.mint().claim("aud", "claim-marker").build(),
+    ];
+    assert_eq!(call(&guard, &good).await.status, 200);
+    for token in bad.iter().chain([&good]) {
+        call(&guard, token).await;
+    }
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("oauth_guard") && text.contains("expired"), "{text}");
+    for secret in ["sub-marker", "claim-marker", "\u{1b}"] {
+        assert!(!text.contains(secret), "{secret}: {text}");
+    }
+    for token in bad.iter().chain([&good]) {
+        for part in token.split('.') {
+            assert!(!text.contains(part), "a part of a token: {text}");
+        }
+    }
+}
