@@ -1,0 +1,153 @@
+//! Run with `cargo run --example tonic_client`. A tonic channel under the token layer, unary and streaming, with no
+//! protoc: the messages are plain text. The server is a guarded tonic service in this same process.
+
+use std::convert::Infallible;
+
+use bytes::{Buf, BufMut};
+use http::uri::PathAndQuery;
+use http::{Request, Uri};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
+use oauth_client::attach::{Body, TokenLayer};
+use oauth_client::{Client, ClientAuth, TokenSource, grant};
+use oauth_guard::{Guard, Issuer};
+use oauth_mock::MockServer;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::Channel;
+use tonic::{Response, Status, client, server};
+use tower::{Layer, Service, ServiceBuilder, service_fn};
+
+type Failure = Box<dyn std::error::Error>;
+
+const GREET: &str = "/hello.Greeter/Greet";
+const COUNT: &str = "/hello.Greeter/Count";
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let auth = MockServer::builder().audience("api").start().await;
+    let api: Uri = start_server(&auth).await?.parse()?;
+    let source = Client::builder()
+        .issuer(auth.issuer())
+        .auth(ClientAuth::basic("svc", "s3cr3t"))
+        .build()?
+        .source(grant::client_credentials().audience("api"))
+        .build()?;
+
+    // A generated client takes this stack just as well: `GreeterClient::with_origin(stack, api)`.
+    let channel = Channel::builder(api.clone()).connect_lazy();
+    let mut greeter = client::Grpc::with_origin(with_token(channel.clone(), source), api.clone());
+
+    greeter.ready().await?;
+    let path = PathAndQuery::from_static(GREET);
+    let greeting = greeter.unary(tonic::Request::new("world".to_owned()), path, Text).await?;
+    println!("unary:           {}", greeting.into_inner());
+
+    greeter.ready().await?;
+    let path = PathAndQuery::from_static(COUNT);
+    let mut numbers =
+        greeter.server_streaming(tonic::Request::new("three".to_owned()), path, Text).await?.into_inner();
+    while let Some(number) = numbers.message().await? {
+        println!("streaming:       {number}");
+    }
+
+    let mut stranger = client::Grpc::with_origin(channel, api);
+    stranger.ready().await?;
+    let path = PathAndQuery::from_static(GREET);
+    let refused = stranger.unary(tonic::Request::new("world".to_owned()), path, Text).await;
+    println!("without a token: {:?}", refused.err().ok_or("it was let in")?.code());
+    Ok(())
+}
+
+/// tonic wants its own body type back at the bottom of the stack; `Body::new` there is what a channel does anyway.
+fn with_token(
+    channel: Channel,
+    source: TokenSource,
+) -> impl Service<
+    Request<tonic::body::Body>,
+    Response = http::Response<Body<tonic::body::Body>>,
+    Error = impl std::error::Error + Send + Sync + 'static,
+> {
+    ServiceBuilder::new()
+        .layer(TokenLayer::new(source))
+        .map_request(|request: Request<Body<tonic::body::Body>>| request.map(tonic::body::Body::new))
+        .service(channel)
+}
+
+async fn start_server(auth: &MockServer) -> Result<String, Failure> {
+    let guard = Guard::builder().issuer(Issuer::new(auth.issuer()).audience("api")).build()?;
+    let greeter = guard.layer().layer(service_fn(answer));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let greeter = TowerToHyperService::new(greeter.clone());
+            tokio::spawn(async move {
+                let http = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                http.serve_connection(TokioIo::new(stream), greeter).await
+            });
+        }
+    });
+    Ok(url)
+}
+
+/// What generated code does: the path names the method.
+async fn answer(
+    request: Request<hyper::body::Incoming>,
+) -> Result<http::Response<tonic::body::Body>, Infallible> {
+    let mut grpc = server::Grpc::new(Text);
+    Ok(match request.uri().path() {
+        GREET => {
+            let greet = service_fn(|name: tonic::Request<String>| async move {
+                Ok::<_, Status>(Response::new(format!("hello {}", name.into_inner())))
+            });
+            grpc.unary(greet, request).await
+        }
+        COUNT => {
+            let count = service_fn(|_: tonic::Request<String>| async {
+                let numbers = ["one", "two", "three"].map(|number| Ok::<_, Status>(number.to_owned()));
+                Ok::<_, Status>(Response::new(futures_util::stream::iter(numbers)))
+            });
+            grpc.server_streaming(count, request).await
+        }
+        _ => Status::unimplemented("no such method").into_http(),
+    })
+}
+
+/// Messages that are their own encoding.
+#[derive(Clone, Copy)]
+struct Text;
+
+impl Codec for Text {
+    type Encode = String;
+    type Decode = String;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for Text {
+    type Item = String;
+    type Error = Status;
+
+    fn encode(&mut self, text: String, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl Decoder for Text {
+    type Item = String;
+    type Error = Status;
+
+    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<String>, Status> {
+        let bytes = message.copy_to_bytes(message.remaining());
+        String::from_utf8(bytes.into()).map(Some).map_err(|_| Status::internal("the message is not text"))
+    }
+}
