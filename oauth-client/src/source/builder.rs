@@ -71,6 +71,12 @@ impl SourceBuilder {
         self
     }
 
+    /// The identity under which a store keeps this source's tokens.
+    #[must_use]
+    pub fn store_key(&self) -> StoreKey {
+        StoreKey::new(self.client.server_id(), self.client.auth().client_id(), &self.request)
+    }
+
     /// Builds the source. Nothing is sent yet, and no runtime is needed: the first token is fetched when it is first
     /// asked for.
     ///
@@ -83,9 +89,8 @@ impl SourceBuilder {
                 "is zero; expected how long a token is taken to live",
             ));
         }
-        let key = StoreKey::new(self.client.server_id(), self.client.auth().client_id(), &self.request);
         let settings = Settings {
-            key,
+            key: self.store_key(),
             margin: jittered(self.margin),
             default_lifetime: self.default_lifetime,
             store: self.store,

@@ -15,6 +15,7 @@
 //! # Ok(()) }
 //! ```
 
+mod file;
 mod key;
 mod memory;
 
@@ -23,6 +24,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+pub use self::file::FileStore;
 pub use self::key::StoreKey;
 pub use self::memory::MemoryStore;
 use crate::error::BoxError;

@@ -1,0 +1,119 @@
+//! What is in the file: a name by which it is known, a version, and the entries.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::store::{Revision, StoreError, StoreKey, Stored};
+use crate::token::TokenSet;
+
+const FORMAT: &str = "oauth-client tokens";
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Document {
+    format: String,
+    version: u32,
+    /// The last revision given out. It only ever grows, so an entry that was removed and made anew is told apart.
+    revision: u64,
+    pub(super) entries: BTreeMap<String, Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Entry {
+    revision: u64,
+    tokens: TokenSet,
+}
+
+/// What can be read of any version.
+#[derive(Deserialize)]
+struct Head {
+    format: String,
+    version: u32,
+}
+
+impl Document {
+    pub(super) fn revision_of(&self, key: &StoreKey) -> Option<Revision> {
+        self.entries.get(key.as_str()).map(|entry| Revision(entry.revision))
+    }
+
+    pub(super) fn set(&mut self, key: &StoreKey, tokens: Option<TokenSet>) -> Revision {
+        self.revision = self.revision.saturating_add(1);
+        let revision = self.revision;
+        match tokens {
+            Some(tokens) => self.entries.insert(key.as_str().to_owned(), Entry { revision, tokens }),
+            None => self.entries.remove(key.as_str()),
+        };
+        Revision(revision)
+    }
+}
+
+impl Default for Document {
+    fn default() -> Self {
+        Self { format: FORMAT.to_owned(), version: VERSION, revision: 0, entries: BTreeMap::new() }
+    }
+}
+
+impl From<Entry> for Stored {
+    fn from(entry: Entry) -> Self {
+        Self { tokens: entry.tokens, revision: Revision(entry.revision) }
+    }
+}
+
+pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Document, StoreError> {
+    let path = path.display();
+    match serde_json::from_slice::<Head>(bytes) {
+        Ok(head) if head.format == FORMAT && head.version == VERSION => {}
+        Ok(head) if head.format == FORMAT => {
+            return Err(StoreError::new(format!(
+                "{path} is of version {}, and only version {VERSION} is understood; update this program, or give \
+                 another path",
+                head.version
+            )));
+        }
+        _ if !looks_like_ours(bytes) => {
+            return Err(StoreError::new(format!(
+                "{path} is not a file of this token store, and is left as it is; give another path"
+            )));
+        }
+        _ => {}
+    }
+    // serde_json's own message may quote the value it stumbled over, which may be a token.
+    serde_json::from_slice(bytes).map_err(|error| {
+        StoreError::new(format!(
+            "{path} is damaged (line {}, column {}), and is left as it is; restore it, or move it away to start anew",
+            error.line(),
+            error.column()
+        ))
+    })
+}
+
+/// A file of ours that was cut off is told as damaged and not as foreign.
+fn looks_like_ours(bytes: &[u8]) -> bool {
+    bytes.starts_with(format!(r#"{{"format":"{FORMAT}""#).as_bytes())
+}
+
+pub(super) fn encode(document: &Document) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    // Counted first, so that the buffer does not grow: growing leaves copies of the tokens behind.
+    let mut length = Length(0);
+    let failed = |_| StoreError::new("the tokens cannot be written as JSON");
+    serde_json::to_writer(&mut length, document).map_err(failed)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
+    serde_json::to_writer(&mut *bytes, document).map_err(failed)?;
+    Ok(bytes)
+}
+
+struct Length(usize);
+
+impl std::io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

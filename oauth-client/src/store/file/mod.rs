@@ -1,0 +1,182 @@
+//! The store in a file.
+
+mod disk;
+mod document;
+mod lease;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Lease, Revision, StoreError, StoreKey, Stored, Swap, TokenStore};
+use crate::clock::{Clock, SystemClock};
+use crate::retry::jittered;
+use crate::token::TokenSet;
+
+/// How often a lock that another process holds is tried for. It is held for one write, a few milliseconds.
+const LOCK_POLL: Duration = Duration::from_millis(10);
+/// How long it is tried for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A store in one file, for tokens that outlive the process and for several processes that share them.
+///
+/// ```no_run
+/// # use oauth_client::{Client, grant};
+/// use oauth_client::store::FileStore;
+///
+/// # fn run(client: Client, login: oauth_client::Secret) -> Result<(), oauth_client::Error> {
+/// let store = FileStore::new("/var/lib/orders/tokens.json");
+/// let source = client.source(grant::refresh_token(login)).store(store).build()?;
+/// # Ok(()) }
+/// ```
+///
+/// The tokens are in the file in the clear, so it is made readable to its owner alone (mode 0600, and 0700 for a
+/// directory that has to be made), from its first moment on. A file that others may read is tightened, with a warning.
+/// A symbolic link, a file with several names, and anything that is not a file are refused. So is a file that this
+/// library did not write or that is damaged: it is never overwritten, and the error says what to do.
+///
+/// # Several processes
+/// Beside `tokens.json` there are `tokens.json.lock`, held during a write, and a `tokens.json.….lease` for each entry,
+/// held during a refresh. Both are locks of the operating system: when a process dies, however it dies, they are free
+/// at once. A process that hangs while it refreshes delays the others until the end of its lease, which is written in
+/// the lease file together with its process id. The files stay where they are; deleting them while a process runs
+/// defeats their purpose. All this needs a file system with working `flock`, which some network file systems lack.
+///
+/// # What a crash leaves
+/// A write replaces the file as a whole (a temporary file beside it, synced, renamed, the directory synced), so there is
+/// always either the old set of tokens or the new one. One moment no client can guard: a server that rotates refresh
+/// tokens has retired the old one when it answers, and until that answer is written here, a few milliseconds later, the
+/// new one exists in memory only. A process killed, or a runtime shut down, in between leaves the old set, and its
+/// refresh token will be refused. Waiting for [`TokenSource::token`](crate::TokenSource::token) before shutting down
+/// avoids it; a shutdown that drops the runtime lets a write that has begun run to its end.
+#[derive(Clone, Debug)]
+pub struct FileStore(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    clock: Arc<dyn Clock>,
+}
+
+impl FileStore {
+    /// A store in this file. Nothing is touched yet: the file, and its directory if need be, are made by the first
+    /// write.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(Arc::new(Inner { path: path.into(), clock: Arc::new(SystemClock) }))
+    }
+
+    /// Another clock than the machine's, to judge by whether a lease has run out.
+    #[must_use]
+    pub fn clock(self, clock: impl Clock) -> Self {
+        Self(Arc::new(Inner { path: self.0.path.clone(), clock: Arc::new(clock) }))
+    }
+
+    /// Runs file work where it may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let inner = Arc::clone(&self.0);
+        match tokio::task::spawn_blocking(move || work(&inner)).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::new("the runtime is shutting down; ask again in another")),
+        }
+    }
+
+    /// Runs file work with the lock held. The lock is tried for and never waited for, so that a shutdown does not hang
+    /// on it.
+    async fn locked<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Inner) -> Result<T, StoreError> + Clone + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let deadline = tokio::time::Instant::now() + LOCK_PATIENCE;
+        loop {
+            let work = work.clone();
+            let attempt = move |inner: &Inner| match disk::try_lock(&inner.beside("lock"))? {
+                // The lock goes when the file is closed, which is after the work.
+                Some(_lock) => work(inner).map(Some),
+                None => Ok(None),
+            };
+            if let Some(done) = self.blocking(attempt).await? {
+                return Ok(done);
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(StoreError::new(format!(
+                    "{} is held by another process for longer than {LOCK_PATIENCE:?}; find out which and end it",
+                    self.0.beside("lock").display()
+                )));
+            }
+            tokio::time::sleep(jittered(LOCK_POLL)).await;
+        }
+    }
+}
+
+impl Inner {
+    /// The path of a file that goes with the store's own.
+    fn beside(&self, what: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".");
+        path.push(what);
+        path.into()
+    }
+
+    fn read(&self) -> Result<document::Document, StoreError> {
+        match disk::read(&self.path)? {
+            Some(bytes) => document::decode(&bytes, &self.path),
+            None => Ok(document::Document::default()),
+        }
+    }
+}
+
+impl TokenStore for FileStore {
+    async fn load(&self, key: &StoreKey) -> Result<Option<Stored>, StoreError> {
+        let key = key.clone();
+        // No lock: the file is replaced as a whole, so what is there is complete.
+        self.blocking(move |inner| Ok(inner.read()?.entries.remove(key.as_str()).map(Into::into))).await
+    }
+
+    async fn compare_and_swap(
+        &self,
+        key: &StoreKey,
+        expected: Option<Revision>,
+        tokens: Option<&TokenSet>,
+    ) -> Result<Swap, StoreError> {
+        let (key, tokens) = (key.clone(), tokens.cloned());
+        self.locked(move |inner| {
+            let mut document = inner.read()?;
+            if document.revision_of(&key) != expected {
+                return Ok(Swap::Conflict);
+            }
+            let revision = document.set(&key, tokens.clone());
+            disk::replace(&inner.path, &inner.beside("tmp"), &document::encode(&document)?)?;
+            Ok(Swap::Done(revision))
+        })
+        .await
+    }
+
+    async fn lease(&self, key: &StoreKey, longest: Duration) -> Result<Option<Lease>, StoreError> {
+        let key = key.clone();
+        self.locked(move |inner| {
+            let path = inner.beside(&format!("{:016x}.lease", lease::name_of(&key)));
+            let lock = inner.beside("lock");
+            Ok(lease::take(path, lock, inner.clock.now().wall, longest)?.map(Lease::new))
+        })
+        .await
+    }
+}
+
+/// An error of the file system, with what to do about it. Its own text is the cause; it quotes nothing.
+fn failed(path: &std::path::Path, doing: &str, error: io::Error) -> StoreError {
+    let advice = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full; make room",
+        io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only; give a path that can be written",
+        io::ErrorKind::PermissionDenied => {
+            "permission is denied; give a path that this user may read and write"
+        }
+        io::ErrorKind::NotADirectory => "a part of the path is not a directory; give another path",
+        _ => "the operating system says no; see the cause",
+    };
+    StoreError::new(format!("{} cannot be {doing}: {advice}", path.display())).with_source(error)
+}

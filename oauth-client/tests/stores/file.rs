@@ -1,0 +1,210 @@
+//! The file itself: private from the start, never through a link, never over what is not ours, whole or not at all.
+
+use std::error::Error;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use oauth_client::clock::TestClock;
+use oauth_client::store::{FileStore, StoreError, Swap, TokenStore};
+
+use crate::contract::{key, tokens};
+use crate::directory::Directory;
+
+async fn write(store: &FileStore, name: &str) -> Result<Swap, StoreError> {
+    let revision = store.load(&key("alice")).await?.map(|stored| stored.revision);
+    store.compare_and_swap(&key("alice"), revision, Some(&tokens(name))).await
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o7777
+}
+
+#[tokio::test]
+async fn file_and_new_directory_are_private_from_the_start() {
+    let directory = Directory::new();
+    let path = directory.path().join("new/deeper/tokens.json");
+    write(&FileStore::new(&path), "one").await.unwrap();
+    assert_eq!(mode(&path), 0o600);
+    assert_eq!(mode(path.parent().unwrap()), 0o700);
+    assert_eq!(mode(&directory.path().join("new")), 0o700);
+    for entry in fs::read_dir(path.parent().unwrap()).unwrap() {
+        assert_eq!(mode(&entry.unwrap().path()), 0o600);
+    }
+    assert!(!path.with_file_name("tokens.json.tmp").exists());
+}
+
+#[tokio::test]
+async fn a_file_that_others_can_read_is_tightened() {
+    let directory = Directory::new();
+    let store = FileStore::new(directory.file());
+    write(&store, "one").await.unwrap();
+    fs::set_permissions(directory.file(), Permissions::from_mode(0o644)).unwrap();
+    assert!(store.load(&key("alice")).await.unwrap().is_some());
+    assert_eq!(mode(&directory.file()), 0o600);
+}
+
+#[tokio::test]
+async fn several_entries_and_many_writers_share_one_file() {
+    let directory = Directory::new();
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..30 {
+        let store = FileStore::new(directory.file());
+        tasks.spawn(async move {
+            let (key, tokens) = (key(&format!("user {n}")), tokens(&n.to_string()));
+            store.compare_and_swap(&key, None, Some(&tokens)).await.unwrap()
+        });
+    }
+    tasks.join_all().await;
+    let store = FileStore::new(directory.file());
+    for n in 0..30 {
+        let stored = store.load(&key(&format!("user {n}"))).await.unwrap().unwrap();
+        assert_eq!(stored.tokens, tokens(&n.to_string()));
+    }
+}
+
+/// Each of these stands where the tokens should go, and must be there unchanged afterwards.
+#[tokio::test]
+async fn what_is_not_a_plain_file_is_refused_and_left_alone() {
+    let directory = Directory::new();
+    let victim = directory.path().join("victim");
+    fs::write(&victim, "precious").unwrap();
+    let at = |name: &str| directory.path().join(name);
+
+    symlink(&victim, at("link")).unwrap();
+    symlink(directory.path().join("nowhere"), at("dangling")).unwrap();
+    fs::create_dir(at("directory")).unwrap();
+    assert!(Command::new("mkfifo").arg(at("fifo")).status().unwrap().success());
+    fs::hard_link(&victim, at("second-name")).unwrap();
+
+    for name in ["link", "dangling", "directory", "fifo", "second-name"] {
+        let store = FileStore::new(at(name));
+        let error = store.load(&key("alice")).await.unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("; "), "it names the file and the way out: {error}");
+        assert!(store.compare_and_swap(&key("alice"), None, Some(&tokens("one"))).await.is_err(), "{name}");
+    }
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    assert!(!directory.path().join("nowhere").exists());
+    assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink());
+}
+
+#[tokio::test]
+async fn links_in_place_of_the_files_beside_it_are_not_followed() {
+    for beside in ["lock", "tmp"] {
+        let directory = Directory::new();
+        let victim = directory.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        symlink(&victim, directory.path().join(format!("tokens.json.{beside}"))).unwrap();
+        let _ = write(&FileStore::new(directory.file()), "one").await;
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious", "{beside}");
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_or_damaged_file_is_never_overwritten_and_never_quoted() {
+    let directory = Directory::new();
+    let store = FileStore::new(directory.file());
+    write(&store, "s3cr3t").await.unwrap();
+    let good = fs::read_to_string(directory.file()).unwrap();
+    let wrong_type = good.replace("\"lifetime_ms\":300000", "\"lifetime_ms\":\"s3cr3t\"");
+    let newer = good.replace("\"version\":1", "\"version\":7");
+    assert!(wrong_type != good && newer != good);
+    for (content, says) in [
+        ("", "is not a file of this token store"),
+        ("[client]\nsecret = \"s3cr3t\"", "is not a file of this token store"),
+        (r#"{"tokens":"s3cr3t"}"#, "is not a file of this token store"),
+        (&good[..good.len() / 2], "is damaged"),
+        (&wrong_type, "is damaged"),
+        (&newer, "is of version 7"),
+    ] {
+        fs::write(directory.file(), content).unwrap();
+        for error in [
+            store.load(&key("alice")).await.unwrap_err(),
+            store.compare_and_swap(&key("alice"), None, Some(&tokens("one"))).await.unwrap_err(),
+        ] {
+            assert!(error.to_string().contains(says), "{error}");
+            assert!(error.to_string().contains("; "), "it says what to do: {error}");
+            let chain = format!("{error:?} {error} {:?}", error.source());
+            assert!(!chain.contains("s3cr3t"), "{chain}");
+        }
+        assert_eq!(fs::read_to_string(directory.file()).unwrap(), content);
+    }
+}
+
+#[tokio::test]
+async fn what_a_crash_left_behind_is_cleared_away() {
+    let directory = Directory::new();
+    let store = FileStore::new(directory.file());
+    write(&store, "one").await.unwrap();
+    fs::write(directory.path().join("tokens.json.tmp"), "half of a").unwrap();
+    assert_eq!(store.load(&key("alice")).await.unwrap().unwrap().tokens, tokens("one"));
+    write(&store, "two").await.unwrap();
+    assert_eq!(store.load(&key("alice")).await.unwrap().unwrap().tokens, tokens("two"));
+    assert!(!directory.path().join("tokens.json.tmp").exists());
+}
+
+#[tokio::test]
+async fn a_write_that_fails_leaves_the_entry_as_it_was() {
+    let directory = Directory::new();
+    let store = FileStore::new(directory.file());
+    write(&store, "one").await.unwrap();
+    // Something that cannot be removed stands where the temporary file goes.
+    let temporary = directory.path().join("tokens.json.tmp");
+    fs::create_dir(&temporary).unwrap();
+    let error = write(&store, "two").await.unwrap_err();
+    assert!(error.to_string().contains("tokens.json.tmp"), "{error}");
+    assert_eq!(store.load(&key("alice")).await.unwrap().unwrap().tokens, tokens("one"));
+    fs::remove_dir(&temporary).unwrap();
+    write(&store, "two").await.unwrap();
+
+    for impossible in ["/proc/tokens/tokens.json", "/dev/null/tokens.json"] {
+        let error = write(&FileStore::new(impossible), "one").await.unwrap_err();
+        assert!(error.source().is_some() && error.to_string().contains("; "), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_holder_that_hangs_delays_others_until_its_lease_runs_out() {
+    let directory = Directory::new();
+    let clock = TestClock::new();
+    let store = || FileStore::new(directory.file()).clock(clock.clone());
+    let lease = |seconds| {
+        let store = store();
+        async move { store.lease(&key("alice"), Duration::from_secs(seconds)).await.unwrap() }
+    };
+    let hanging = lease(20).await.unwrap();
+    assert!(lease(20).await.is_none());
+    clock.step_wall(21);
+    let taken = lease(20).await.expect("its time is over, though it still has the lock");
+    assert!(lease(20).await.is_none(), "and only one takes it");
+    drop(hanging);
+    assert!(
+        lease(20).await.is_none(),
+        "waking up, the first one does not take the lease of the second with it"
+    );
+    drop(taken);
+    drop(lease(20).await.expect("free again"));
+
+    // A lease taken over has no lock that a crash would free, so it ends with its time.
+    let hanging = lease(20).await.unwrap();
+    clock.step_wall(21);
+    std::mem::forget(lease(20).await.unwrap());
+    drop(hanging);
+    assert!(lease(20).await.is_none());
+    clock.step_wall(21);
+    assert!(lease(20).await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_names_its_owner_and_its_end() {
+    let directory = Directory::new();
+    let store = FileStore::new(directory.file()).clock(TestClock::new());
+    let _lease = store.lease(&key("alice"), Duration::from_secs(20)).await.unwrap().unwrap();
+    let files = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+    let file = files.into_iter().find(|path| path.extension().is_some_and(|end| end == "lease")).unwrap();
+    let record: serde_json::Value = serde_json::from_reader(File::open(file).unwrap()).unwrap();
+    assert_eq!(record["pid"], std::process::id());
+    assert_eq!(record["until_ms"], (1_893_456_000_u64 + 20) * 1000);
+}
