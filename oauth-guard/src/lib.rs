@@ -90,3 +90,9 @@ pub use self::metadata::ResourceMetadata;
 pub use self::policy::{ClaimValue, Requirement};
 pub use self::refuse::{InvalidToken, Refusal};
 pub use self::service::GuardService;
+
+/// The README's samples are compiled with the docs.
+#[cfg(all(doctest, feature = "axum", feature = "reqwest"))]
+#[doc = include_str!("../../README.md")]
+#[expect(dead_code, reason = "it is there for its docs")]
+struct Readme;
