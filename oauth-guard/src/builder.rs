@@ -2,6 +2,7 @@
 
 use std::any::TypeId;
 use std::collections::HashMap;
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -9,21 +10,18 @@ use oauth_client::clock::{Clock, SystemClock};
 use oauth_client::transport::HttpClient;
 use serde::de::value::UnitDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
-use url::Url;
 
-use crate::algorithm::Algorithm;
+use crate::assemble::{Assembler, MOST_TOKEN_BYTES};
 use crate::cache::TokenCache;
 use crate::claims::Untyped;
 use crate::defaults;
 use crate::error::{BuildError, Problems};
 use crate::guard::{Guard, Shared};
-use crate::issuer::{Issuer, IssuerState, Rules, Source, StaticKey};
-use crate::keys::{GivenKeys, IssuerKeys, KeyPolicy, KeySet, Remote, Where};
+use crate::issuer::{Issuer, Source};
+use crate::keys::KeyPolicy;
 use crate::metadata::ResourceMetadata;
 use crate::refuse::http::Challenge;
-
-/// The most an issuer may set as its limit: far beyond any header a server accepts.
-const MOST_TOKEN_BYTES: usize = 1024 * 1024;
+use crate::tenants::{Resolver, Tenants};
 
 /// Describes a [`Guard`].
 #[derive(Debug)]
@@ -37,6 +35,7 @@ pub struct GuardBuilder<T = Untyped> {
     realm: Option<String>,
     resource_metadata: Option<String>,
     resource: Option<String>,
+    resolver: Option<Resolver>,
     claims: PhantomData<fn() -> T>,
 }
 
@@ -51,6 +50,7 @@ impl GuardBuilder<Untyped> {
             realm: None,
             resource_metadata: None,
             resource: None,
+            resolver: None,
             claims: PhantomData,
         }
     }
@@ -88,6 +88,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
             realm: self.realm,
             resource_metadata: self.resource_metadata,
             resource: self.resource,
+            resolver: self.resolver,
             claims: PhantomData,
         }
     }
@@ -95,6 +96,35 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// An issuer whose tokens to accept. Call again for more; each has its own keys.
     pub fn issuer(mut self, issuer: Issuer) -> Self {
         self.issuers.push(issuer);
+        self
+    }
+
+    /// Finds issuers at run time, for tenants that come and go. It is asked for an issuer that was not given with
+    /// [`issuer`](Self::issuer), before anything else is done about its token: `Ok(None)` refuses it, without any
+    /// network call of the guard's. An error is answered 503.
+    ///
+    /// Anyone can send a token with an invented `iss`, so answer from memory where you can, or by a rule. It is asked
+    /// once at a time per name; a name it does not know is not asked again for the keys' cool-down, and 1,000 issuers
+    /// are remembered. [`Guard::forget_issuer`] drops one.
+    ///
+    /// ```
+    /// use oauth_guard::{Guard, Issuer};
+    ///
+    /// let guard = Guard::builder()
+    ///     .resolve_issuers(|name: String| async move {
+    ///         let known = name.strip_prefix("https://auth.example.com/tenants/").is_some_and(|id| id.len() == 8);
+    ///         Ok::<_, std::io::Error>(known.then(|| Issuer::new(name).audience("orders-api")))
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), oauth_guard::BuildError>(())
+    /// ```
+    pub fn resolve_issuers<F, Fut, E>(mut self, resolve: F) -> Self
+    where
+        F: Fn(String) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Option<Issuer>, E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        self.resolver = Some(Resolver::new(resolve));
         self
     }
 
@@ -152,16 +182,22 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         let resource = self.resource_document(&mut problems);
         let challenge = self.challenge(resource.as_ref(), &mut problems);
         self.check_numbers(&mut problems);
-        let http = self.http.clone().or_else(|| bundled(&self.issuers, &mut problems));
+        let fetches = |issuer: &Issuer| matches!(issuer.source, Source::Discovery | Source::JwksUri(_));
+        let needs_http = self.resolver.is_some() || self.issuers.iter().any(fetches);
+        let assembler = Assembler {
+            http: self.http.clone().or_else(|| needs_http.then(|| bundled(&mut problems)).flatten()),
+            clock: Arc::clone(&self.clock),
+            keys: self.keys.clone(),
+        };
         let mut issuers = HashMap::new();
         for (index, issuer) in self.issuers.iter().enumerate() {
             let field = |name: &str| format!("issuer[{index}].{name}");
-            let state = self.issuer_state(issuer, http.as_ref(), &field, &mut problems);
+            let state = assembler.issuer(issuer, &field, &mut problems);
             if issuers.insert(Box::from(issuer.name.as_str()), state).is_some() {
                 problems.add(field("issuer"), "the same issuer is there twice; put its audiences into one");
             }
         }
-        if self.issuers.is_empty() {
+        if self.issuers.is_empty() && self.resolver.is_none() {
             problems.add("issuer", "a guard needs at least one issuer whose tokens to accept");
         }
         let cache = TokenCache::new(self.cache_bytes);
@@ -172,8 +208,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
             issuers.into_iter().map(|(name, state)| Some((name, Arc::new(state?)))).collect();
         match (issuers, cache) {
             (Some(issuers), Some(cache)) if problems.is_empty() => Ok(Guard(Arc::new(Shared {
-                max_token_bytes: self.issuers.iter().map(|issuer| issuer.max_token_bytes).max().unwrap_or(0),
+                max_token_bytes: match self.resolver {
+                    // How much a tenant accepts is known when the tenant is.
+                    Some(_) => MOST_TOKEN_BYTES,
+                    None => self.issuers.iter().map(|issuer| issuer.max_token_bytes).max().unwrap_or(0),
+                },
                 issuers,
+                tenants: self.resolver.map(|resolver| Tenants::new(resolver, assembler)),
                 cache,
                 clock: self.clock,
                 challenge,
@@ -226,204 +267,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
             problems.add("keys", "max_keys and max_bytes have to be above zero");
         }
     }
-
-    fn issuer_state(
-        &self,
-        issuer: &Issuer,
-        http: Option<&HttpClient>,
-        field: &dyn Fn(&str) -> String,
-        problems: &mut Problems,
-    ) -> Option<IssuerState> {
-        if issuer.name.is_empty() {
-            problems.add(field("issuer"), "expected the exact `iss` of its tokens");
-        }
-        match (issuer.audience.is_empty(), issuer.any_audience) {
-            (true, false) => problems.add(
-                field("audience"),
-                "expected a name of this service, as it stands in `aud`; tokens for other services must not pass",
-            ),
-            (false, true) => problems.add(
-                field("audience"),
-                "an audience and danger_accept_any_audience contradict each other; drop one",
-            ),
-            _ => {}
-        }
-        if issuer.audience.iter().any(String::is_empty) {
-            problems.add(field("audience"), "an audience must not be empty");
-        }
-        if issuer.clients.as_ref().is_some_and(Vec::is_empty) {
-            problems.add(
-                field("clients"),
-                "an empty list would refuse everybody; leave it out to accept any client",
-            );
-        }
-        if !(1..=MOST_TOKEN_BYTES).contains(&issuer.max_token_bytes) {
-            problems.add(field("max_token_bytes"), "expected 1 to 1,048,576 bytes");
-        }
-        let algorithms = algorithms(issuer, field, problems);
-        let keys = self.issuer_keys(issuer, &algorithms, http, field, problems)?;
-        let boxed =
-            |texts: &[String]| texts.iter().map(|text| Box::from(text.as_str())).collect::<Box<[Box<str>]>>();
-        let rules = Rules {
-            name: issuer.name.as_str().into(),
-            audience: boxed(&issuer.audience),
-            algorithms: algorithms.into(),
-            profile: issuer.profile,
-            leeway: issuer.leeway,
-            max_token_age: issuer.max_token_age,
-            max_token_bytes: issuer.max_token_bytes,
-            clients: issuer.clients.as_deref().map(boxed),
-            scope_claims: boxed(&issuer.scope_claims),
-            roles_claims: boxed(&issuer.roles_claims),
-        };
-        Some(IssuerState { rules, keys })
-    }
-
-    fn issuer_keys(
-        &self,
-        issuer: &Issuer,
-        algorithms: &[Algorithm],
-        http: Option<&HttpClient>,
-        field: &dyn Fn(&str) -> String,
-        problems: &mut Problems,
-    ) -> Option<IssuerKeys> {
-        let place = match &issuer.source {
-            Source::Discovery => {
-                let url = fetchable(&issuer.name, issuer.allow_http, &field("issuer"), problems)?;
-                if url.query().is_some() || url.fragment().is_some() {
-                    problems.add(
-                        field("issuer"),
-                        "has a query or a fragment, so there is no metadata; set jwks_uri",
-                    );
-                }
-                Where::Discovery
-            }
-            Source::JwksUri(uri) => {
-                Where::Uri(fetchable(uri, issuer.allow_http, &field("jwks_uri"), problems)?)
-            }
-            Source::JwksJson(document) => {
-                return given_set(document.as_bytes(), algorithms, &field("jwks_json"), problems);
-            }
-            Source::JwksFile(path) => match std::fs::read(path) {
-                Ok(document) => return given_set(&document, algorithms, &field("jwks_file"), problems),
-                Err(error) => {
-                    problems.add(
-                        field("jwks_file"),
-                        format!("{} cannot be read: {}", path.display(), error.kind()),
-                    );
-                    return None;
-                }
-            },
-            Source::Given => return given_keys(&issuer.static_keys, field, problems),
-        };
-        let http = http?.clone();
-        let clock = Arc::clone(&self.clock);
-        let remote = Remote::new(&issuer.name, place, algorithms, &self.keys, issuer.allow_http, http, clock);
-        Some(IssuerKeys::Remote(Arc::new(remote)))
-    }
 }
 
-fn algorithms(issuer: &Issuer, field: &dyn Fn(&str) -> String, problems: &mut Problems) -> Vec<Algorithm> {
-    let given: Vec<Algorithm> = issuer
-        .static_keys
-        .iter()
-        .map(|key| match key {
-            StaticKey::Pem { algorithm, .. } | StaticKey::Secret { algorithm, .. } => *algorithm,
-        })
-        .collect();
-    let allowed = match (&issuer.algorithms, &issuer.source) {
-        (Some(named), _) => named.clone(),
-        (None, Source::Given) => given.clone(),
-        (None, _) => Algorithm::DEFAULT.to_vec(),
-    };
-    if allowed.is_empty() {
-        problems.add(field("algorithms"), "expected at least one, such as RS256 or ES256");
-    }
-    let has_secret = issuer.static_keys.iter().any(|key| matches!(key, StaticKey::Secret { .. }));
-    if allowed.iter().any(|one| one.is_symmetric()) && !has_secret {
-        problems
-            .add(field("algorithms"), "HS256, HS384 and HS512 need hmac_secret; keys from a set are public");
-    }
-    if has_secret && (issuer.static_keys.len() > 1 || allowed.iter().any(|one| !one.is_symmetric())) {
-        problems.add(field("hmac_secret"), "a secret has to be the only key, and its algorithm the only one");
-    }
-    if let Some(other) = given.iter().find(|one| !allowed.contains(one)) {
-        problems.add(
-            field("algorithms"),
-            format!("a key is given for {}, which is not among them", other.name()),
-        );
-    }
-    allowed
-}
-
-/// A URL that keys may be fetched from: https, or http to this very machine.
-fn fetchable(text: &str, allow_http: bool, field: &str, problems: &mut Problems) -> Option<Url> {
-    let url = Url::parse(text).ok().filter(|url| url.has_host());
-    let Some(url) = url else {
-        problems.add(field, "expected an absolute https URL");
-        return None;
-    };
-    let local = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    match url.scheme() {
-        "https" => Some(url),
-        "http" if local || allow_http => Some(url),
-        "http" => {
-            problems.add(
-                field,
-                "keys fetched over plain http can be replaced on the way; use https, or danger_allow_http",
-            );
-            None
-        }
-        _ => {
-            problems.add(field, "expected an absolute https URL");
-            None
-        }
-    }
-}
-
-fn given_set(
-    document: &[u8],
-    algorithms: &[Algorithm],
-    field: &str,
-    problems: &mut Problems,
-) -> Option<IssuerKeys> {
-    let Ok(set) = KeySet::parse(document, algorithms, usize::MAX) else {
-        problems.add(field, "expected a JWK Set: a JSON object with the list `keys`");
-        return None;
-    };
-    if set.len() == 0 {
-        let why = set.skipped.first().map_or("it is empty", |(_, reason)| reason);
-        problems.add(field, format!("holds no key that could verify a token: {why}"));
-        return None;
-    }
-    Some(IssuerKeys::given(set))
-}
-
-fn given_keys(
-    keys: &[StaticKey],
-    field: &dyn Fn(&str) -> String,
-    problems: &mut Problems,
-) -> Option<IssuerKeys> {
-    let mut given = GivenKeys::default();
-    for key in keys {
-        let name = if matches!(key, StaticKey::Pem { .. }) { "key_pem" } else { "hmac_secret" };
-        if let Err(why) = given.add(key) {
-            problems.add(field(name), why);
-        }
-    }
-    Some(IssuerKeys::given(given.into_set()))
-}
-
-fn bundled(issuers: &[Issuer], problems: &mut Problems) -> Option<HttpClient> {
-    let fetches = |issuer: &Issuer| matches!(issuer.source, Source::Discovery | Source::JwksUri(_));
-    if !issuers.iter().any(fetches) {
-        return None;
-    }
+fn bundled(problems: &mut Problems) -> Option<HttpClient> {
     #[cfg(feature = "reqwest")]
     match HttpClient::new() {
         Ok(http) => return Some(http),

@@ -24,6 +24,7 @@ use crate::layer::GuardLayer;
 use crate::metadata::ResourceMetadata;
 use crate::refuse::http::Challenge;
 use crate::refuse::{Flaw, Refusal};
+use crate::tenants::{Tenant, Tenants};
 use crate::verify::{self, ClaimSet};
 
 /// Judges bearer tokens. Cheap to clone; clones share keys and cache.
@@ -45,6 +46,8 @@ pub struct Guard<T = Untyped>(pub(crate) Arc<Shared<T>>);
 /// What all clones of a guard, its layers and its services share.
 pub(crate) struct Shared<T> {
     pub(crate) issuers: HashMap<Box<str>, Arc<IssuerState>>,
+    /// Issuers that are found at run time.
+    pub(crate) tenants: Option<Arc<Tenants>>,
     /// The longest token any issuer may send; each has its own limit besides.
     pub(crate) max_token_bytes: usize,
     pub(crate) cache: TokenCache<T>,
@@ -84,7 +87,11 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
         if let Some((digest, Some(verified))) = self.0.cache.look_up(token) {
             match verified.issuer.keys.standing(now) {
                 // Identity is remembered, whether it still holds is asked again.
-                Standing::Good if verified.is_timely(now) && verified.key.is_trusted() => {
+                Standing::Good
+                    if verified.is_timely(now)
+                        && verified.key.is_trusted()
+                        && verified.issuer.is_in_force() =>
+                {
                     return Check::Now(Ok(Some(Claims::new(verified))));
                 }
                 Standing::Good => self.0.cache.forget(digest),
@@ -103,17 +110,25 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
         };
         match self.0.judge(token, now, true) {
             Judgement::Final(outcome) => Check::Now(outcome.map(Some).map_err(refused)),
-            Judgement::NeedsKeys(remote, want) => match want.begin(&remote, now) {
+            Judgement::Needs(need) => match need.begin(now) {
                 // What is known to be in vain, or too soon, needs no waiting.
                 Err(refusal) => Check::Now(Err(refused(refusal))),
                 Ok(flight) => {
                     let (shared, token) = (Arc::clone(&self.0), Box::from(token));
                     Check::Later(CheckFuture(Box::pin(async move {
-                        shared.judge_after(flight, token, remote).await.map(Some).map_err(refused)
+                        shared.judge_after(flight, token, need).await.map(Some).map_err(refused)
                     })))
                 }
             },
         }
+    }
+}
+
+impl<T> Guard<T> {
+    /// Drops an issuer that [`resolve_issuers`](GuardBuilder::resolve_issuers) found: its tokens are refused from now
+    /// on, those that were let in before as well, unless it is found again. Says whether it was known.
+    pub fn forget_issuer(&self, name: &str) -> bool {
+        self.0.tenants.as_ref().is_some_and(|tenants| tenants.forget(name))
     }
 }
 
@@ -190,16 +205,48 @@ impl<T> fmt::Debug for CheckFuture<T> {
 
 enum Judgement<T> {
     Final(Result<Claims<T>, Refusal>),
-    NeedsKeys(Arc<Remote>, Want),
+    Needs(Need),
 }
 
-/// What keys are fetched for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Want {
-    /// There are none, or none that are fresh enough.
-    Any,
-    /// Those there are do not fit the token.
-    Newer,
+/// What a token cannot be judged without.
+enum Need {
+    /// Any keys of its issuer: there are none, or none that are fresh enough.
+    Keys(Arc<Remote>),
+    /// Newer keys: those there are do not fit the token.
+    NewerKeys(Arc<Remote>),
+    /// Its issuer.
+    Issuer(Arc<Tenants>, Box<str>),
+}
+
+impl Need {
+    /// Begins to fetch it, or joins those who do.
+    fn begin(&self, now: Now) -> Result<Flight, Refusal> {
+        match self {
+            Self::Keys(remote) => remote.fetch(now).map_err(unavailable),
+            Self::NewerKeys(remote) => match remote.unknown_key(now) {
+                Unknown::Wait(flight) => Ok(flight),
+                Unknown::Refuse => Err(Flaw::UnknownKey.into()),
+                Unknown::Unavailable(retry_after) => Err(unavailable(retry_after)),
+            },
+            Self::Issuer(tenants, name) => {
+                tenants.resolve(name).ok_or_else(|| unavailable(Duration::from_secs(1)))
+            }
+        }
+    }
+
+    /// What to say when it was fetched several times over and still is not there.
+    fn given_up(&self, now: Now) -> Refusal {
+        match self {
+            Self::Keys(_) | Self::Issuer(..) => unavailable(Duration::from_secs(1)),
+            Self::NewerKeys(remote) => {
+                remote.outage(now).map_or_else(|| Flaw::UnknownKey.into(), unavailable)
+            }
+        }
+    }
+}
+
+fn unavailable(retry_after: Duration) -> Refusal {
+    Refusal::KeysUnavailable { retry_after }
 }
 
 impl<T: Send + Sync + 'static> Shared<T> {
@@ -221,7 +268,22 @@ impl<T: Send + Sync + 'static> Shared<T> {
         let payload = compact.payload()?;
         let claims = ClaimSet::read(&payload)?;
         // Keys belong to their issuer: the one the token names decides which keys may have signed it.
-        let issuer = self.issuers.get(&*claims.issuer()?).ok_or(Flaw::UnknownIssuer)?;
+        let name = claims.issuer()?;
+        let issuer = match (self.issuers.get(&*name), &self.tenants) {
+            (Some(issuer), _) => Arc::clone(issuer),
+            (None, None) => return Err(Flaw::UnknownIssuer),
+            (None, Some(tenants)) => match tenants.look_up(&name, now) {
+                Tenant::Known(issuer) => issuer,
+                Tenant::Unknown => return Err(Flaw::UnknownIssuer),
+                Tenant::Unavailable(retry_after) => {
+                    return Ok(Judgement::Final(Err(unavailable(retry_after))));
+                }
+                Tenant::Ask => {
+                    return Ok(Judgement::Needs(Need::Issuer(Arc::clone(tenants), name.as_ref().into())));
+                }
+            },
+        };
+        let issuer = &issuer;
         if token.len() > issuer.rules.max_token_bytes {
             return Err(Flaw::TooLong);
         }
@@ -234,7 +296,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
                 Standing::Good => {}
                 Standing::Overdue if !refresh => {}
                 Standing::Overdue | Standing::Missing => {
-                    return Ok(Judgement::NeedsKeys(Arc::clone(remote), Want::Any));
+                    return Ok(Judgement::Needs(Need::Keys(Arc::clone(remote))));
                 }
             }
         }
@@ -247,7 +309,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
                     key_id = header.key_id.as_deref().map(printable),
                     "a token names an unknown key"
                 );
-                return Ok(Judgement::NeedsKeys(Arc::clone(remote), Want::Newer));
+                return Ok(Judgement::Needs(Need::NewerKeys(Arc::clone(remote))));
             }
             (Err(flaw), _) => return Err(flaw),
         };
@@ -264,38 +326,28 @@ impl<T: Send + Sync + 'static> Shared<T> {
         self: Arc<Self>,
         mut flight: Flight,
         token: Box<str>,
-        remote: Arc<Remote>,
+        mut need: Need,
     ) -> Result<Claims<T>, Refusal> {
+        // An issuer, its keys, newer keys; and one of them again.
         const ROUNDS: usize = 4;
-        let mut want = Want::Any;
         for _ in 0..ROUNDS {
             // A task that died with its runtime counts as landed; the next round begins another.
             let landed = flight.landed().await;
-            match self.judge(&token, self.clock.now(), landed.is_err()) {
+            // Overdue keys have just been asked for, unless it was something else that was.
+            let refresh = landed.is_err() || matches!(need, Need::Issuer(..));
+            match self.judge(&token, self.clock.now(), refresh) {
                 Judgement::Final(outcome) => return outcome,
-                Judgement::NeedsKeys(_, again) => want = again,
+                Judgement::Needs(next) => need = next,
             }
-            flight = want.begin(&remote, self.clock.now())?;
+            flight = need.begin(self.clock.now())?;
         }
-        match remote.outage(self.clock.now()) {
-            Some(retry_after) => Err(Refusal::KeysUnavailable { retry_after }),
-            None if want == Want::Newer => Err(Flaw::UnknownKey.into()),
-            None => Err(Refusal::KeysUnavailable { retry_after: Duration::from_secs(1) }),
-        }
+        Err(need.given_up(self.clock.now()))
     }
-}
 
-impl Want {
-    /// Begins a fetch, or joins one that is under way.
-    fn begin(self, remote: &Arc<Remote>, now: Now) -> Result<Flight, Refusal> {
-        match self {
-            Self::Any => remote.fetch(now).map_err(|retry_after| Refusal::KeysUnavailable { retry_after }),
-            Self::Newer => match remote.unknown_key(now) {
-                Unknown::Wait(flight) => Ok(flight),
-                Unknown::Refuse => Err(Flaw::UnknownKey.into()),
-                Unknown::Unavailable(retry_after) => Err(Refusal::KeysUnavailable { retry_after }),
-            },
-        }
+    /// Every issuer in force at the moment.
+    pub(crate) fn all_issuers(&self) -> Vec<Arc<IssuerState>> {
+        let found = self.tenants.iter().flat_map(|tenants| tenants.known());
+        self.issuers.values().cloned().chain(found).collect()
     }
 }
 

@@ -58,8 +58,8 @@ impl<T: Send + Sync + 'static> Guard<T> {
         let now = self.0.clock.now();
         let mut issuers: Vec<_> = self
             .0
-            .issuers
-            .values()
+            .all_issuers()
+            .iter()
             .map(|issuer| {
                 let keys = issuer.keys.current().len();
                 let name = issuer.name().to_owned();

@@ -1,6 +1,7 @@
 //! Whose tokens are accepted, and under which conditions.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::algorithm::Algorithm;
@@ -218,6 +219,8 @@ impl Issuer {
 pub(crate) struct IssuerState {
     pub(crate) rules: Rules,
     pub(crate) keys: IssuerKeys,
+    /// Falls when the issuer is dropped from the configuration; tokens cached under it then miss.
+    in_force: AtomicBool,
 }
 
 /// What is asked of an issuer's tokens.
@@ -237,7 +240,19 @@ pub(crate) struct Rules {
 }
 
 impl IssuerState {
+    pub(crate) fn new(rules: Rules, keys: IssuerKeys) -> Self {
+        Self { rules, keys, in_force: AtomicBool::new(true) }
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.rules.name
+    }
+
+    pub(crate) fn is_in_force(&self) -> bool {
+        self.in_force.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn retire(&self) {
+        self.in_force.store(false, Ordering::Release);
     }
 }

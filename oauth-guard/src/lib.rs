@@ -42,11 +42,13 @@
 
 // How to describe a guard.
 mod algorithm;
+mod assemble;
 mod builder;
 pub mod config;
 pub mod defaults;
 mod error;
 mod issuer;
+mod tenants;
 
 // The middleware, and the judge it asks.
 mod body;

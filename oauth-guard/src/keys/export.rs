@@ -37,8 +37,8 @@ impl<T: Send + Sync + 'static> Guard<T> {
     pub fn export_keys(&self) -> KeyExport {
         let mut sets: Vec<_> = self
             .0
-            .issuers
-            .values()
+            .all_issuers()
+            .iter()
             .filter_map(|issuer| {
                 let (fetched_at, document) = issuer.keys.remote()?.exported()?;
                 let keys = serde_json::from_slice(&document).ok()?;
@@ -67,8 +67,8 @@ impl<T: Send + Sync + 'static> Guard<T> {
         let now = self.0.clock.now();
         let flights: Vec<_> = self
             .0
-            .issuers
-            .values()
+            .all_issuers()
+            .iter()
             .filter(|issuer| issuer.keys.current().len() == 0)
             .filter_map(|issuer| issuer.keys.remote()?.fetch(now).ok())
             .collect();

@@ -7,3 +7,4 @@ mod cache;
 mod contract;
 mod keys;
 mod support;
+mod tenants;

@@ -1,0 +1,214 @@
+//! From an issuer's description to an issuer in force; what is wrong with it is collected.
+
+use std::sync::Arc;
+
+use oauth_client::clock::Clock;
+use oauth_client::transport::HttpClient;
+use url::Url;
+
+use crate::algorithm::Algorithm;
+use crate::error::Problems;
+use crate::issuer::{Issuer, IssuerState, Rules, Source, StaticKey};
+use crate::keys::{GivenKeys, IssuerKeys, KeyPolicy, KeySet, Remote, Where};
+
+/// The most an issuer may set as its limit: far beyond any header a server accepts.
+pub(crate) const MOST_TOKEN_BYTES: usize = 1024 * 1024;
+
+/// What all issuers of a guard have in common.
+#[derive(Debug)]
+pub(crate) struct Assembler {
+    pub(crate) http: Option<HttpClient>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) keys: KeyPolicy,
+}
+
+impl Assembler {
+    pub(crate) fn issuer(
+        &self,
+        issuer: &Issuer,
+        field: &dyn Fn(&str) -> String,
+        problems: &mut Problems,
+    ) -> Option<IssuerState> {
+        if issuer.name.is_empty() {
+            problems.add(field("issuer"), "expected the exact `iss` of its tokens");
+        }
+        match (issuer.audience.is_empty(), issuer.any_audience) {
+            (true, false) => problems.add(
+                field("audience"),
+                "expected a name of this service, as it stands in `aud`; tokens for other services must not pass",
+            ),
+            (false, true) => problems.add(
+                field("audience"),
+                "an audience and danger_accept_any_audience contradict each other; drop one",
+            ),
+            _ => {}
+        }
+        if issuer.audience.iter().any(String::is_empty) {
+            problems.add(field("audience"), "an audience must not be empty");
+        }
+        if issuer.clients.as_ref().is_some_and(Vec::is_empty) {
+            problems.add(
+                field("clients"),
+                "an empty list would refuse everybody; leave it out to accept any client",
+            );
+        }
+        if !(1..=MOST_TOKEN_BYTES).contains(&issuer.max_token_bytes) {
+            problems.add(field("max_token_bytes"), "expected 1 to 1,048,576 bytes");
+        }
+        let algorithms = algorithms(issuer, field, problems);
+        let keys = self.keys_of(issuer, &algorithms, field, problems)?;
+        let boxed =
+            |texts: &[String]| texts.iter().map(|text| Box::from(text.as_str())).collect::<Box<[Box<str>]>>();
+        let rules = Rules {
+            name: issuer.name.as_str().into(),
+            audience: boxed(&issuer.audience),
+            algorithms: algorithms.into(),
+            profile: issuer.profile,
+            leeway: issuer.leeway,
+            max_token_age: issuer.max_token_age,
+            max_token_bytes: issuer.max_token_bytes,
+            clients: issuer.clients.as_deref().map(boxed),
+            scope_claims: boxed(&issuer.scope_claims),
+            roles_claims: boxed(&issuer.roles_claims),
+        };
+        Some(IssuerState::new(rules, keys))
+    }
+
+    fn keys_of(
+        &self,
+        issuer: &Issuer,
+        algorithms: &[Algorithm],
+        field: &dyn Fn(&str) -> String,
+        problems: &mut Problems,
+    ) -> Option<IssuerKeys> {
+        let place = match &issuer.source {
+            Source::Discovery => {
+                let url = fetchable(&issuer.name, issuer.allow_http, &field("issuer"), problems)?;
+                if url.query().is_some() || url.fragment().is_some() {
+                    problems.add(
+                        field("issuer"),
+                        "has a query or a fragment, so there is no metadata; set jwks_uri",
+                    );
+                }
+                Where::Discovery
+            }
+            Source::JwksUri(uri) => {
+                Where::Uri(fetchable(uri, issuer.allow_http, &field("jwks_uri"), problems)?)
+            }
+            Source::JwksJson(document) => {
+                return given_set(document.as_bytes(), algorithms, &field("jwks_json"), problems);
+            }
+            Source::JwksFile(path) => match std::fs::read(path) {
+                Ok(document) => return given_set(&document, algorithms, &field("jwks_file"), problems),
+                Err(error) => {
+                    problems.add(
+                        field("jwks_file"),
+                        format!("{} cannot be read: {}", path.display(), error.kind()),
+                    );
+                    return None;
+                }
+            },
+            Source::Given => return given_keys(&issuer.static_keys, field, problems),
+        };
+        let http = self.http.clone()?;
+        let clock = Arc::clone(&self.clock);
+        let remote = Remote::new(&issuer.name, place, algorithms, &self.keys, issuer.allow_http, http, clock);
+        Some(IssuerKeys::Remote(Arc::new(remote)))
+    }
+}
+
+fn algorithms(issuer: &Issuer, field: &dyn Fn(&str) -> String, problems: &mut Problems) -> Vec<Algorithm> {
+    let given: Vec<Algorithm> = issuer
+        .static_keys
+        .iter()
+        .map(|key| match key {
+            StaticKey::Pem { algorithm, .. } | StaticKey::Secret { algorithm, .. } => *algorithm,
+        })
+        .collect();
+    let allowed = match (&issuer.algorithms, &issuer.source) {
+        (Some(named), _) => named.clone(),
+        (None, Source::Given) => given.clone(),
+        (None, _) => Algorithm::DEFAULT.to_vec(),
+    };
+    if allowed.is_empty() {
+        problems.add(field("algorithms"), "expected at least one, such as RS256 or ES256");
+    }
+    let has_secret = issuer.static_keys.iter().any(|key| matches!(key, StaticKey::Secret { .. }));
+    if allowed.iter().any(|one| one.is_symmetric()) && !has_secret {
+        problems
+            .add(field("algorithms"), "HS256, HS384 and HS512 need hmac_secret; keys from a set are public");
+    }
+    if has_secret && (issuer.static_keys.len() > 1 || allowed.iter().any(|one| !one.is_symmetric())) {
+        problems.add(field("hmac_secret"), "a secret has to be the only key, and its algorithm the only one");
+    }
+    if let Some(other) = given.iter().find(|one| !allowed.contains(one)) {
+        problems.add(
+            field("algorithms"),
+            format!("a key is given for {}, which is not among them", other.name()),
+        );
+    }
+    allowed
+}
+
+/// A URL that keys may be fetched from: https, or http to this very machine.
+fn fetchable(text: &str, allow_http: bool, field: &str, problems: &mut Problems) -> Option<Url> {
+    let url = Url::parse(text).ok().filter(|url| url.has_host());
+    let Some(url) = url else {
+        problems.add(field, "expected an absolute https URL");
+        return None;
+    };
+    let local = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    match url.scheme() {
+        "https" => Some(url),
+        "http" if local || allow_http => Some(url),
+        "http" => {
+            problems.add(
+                field,
+                "keys fetched over plain http can be replaced on the way; use https, or danger_allow_http",
+            );
+            None
+        }
+        _ => {
+            problems.add(field, "expected an absolute https URL");
+            None
+        }
+    }
+}
+
+fn given_set(
+    document: &[u8],
+    algorithms: &[Algorithm],
+    field: &str,
+    problems: &mut Problems,
+) -> Option<IssuerKeys> {
+    let Ok(set) = KeySet::parse(document, algorithms, usize::MAX) else {
+        problems.add(field, "expected a JWK Set: a JSON object with the list `keys`");
+        return None;
+    };
+    if set.len() == 0 {
+        let why = set.skipped.first().map_or("it is empty", |(_, reason)| reason);
+        problems.add(field, format!("holds no key that could verify a token: {why}"));
+        return None;
+    }
+    Some(IssuerKeys::given(set))
+}
+
+fn given_keys(
+    keys: &[StaticKey],
+    field: &dyn Fn(&str) -> String,
+    problems: &mut Problems,
+) -> Option<IssuerKeys> {
+    let mut given = GivenKeys::default();
+    for key in keys {
+        let name = if matches!(key, StaticKey::Pem { .. }) { "key_pem" } else { "hmac_secret" };
+        if let Err(why) = given.add(key) {
+            problems.add(field(name), why);
+        }
+    }
+    Some(IssuerKeys::given(given.into_set()))
+}

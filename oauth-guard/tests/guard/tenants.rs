@@ -1,0 +1,105 @@
+//! Issuers found at run time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use oauth_guard::{Guard, Issuer};
+use oauth_mock::Endpoint;
+use tokio::time::advance;
+
+use crate::support::{Stage, call};
+
+/// A guard that knows the stage's issuer only through a resolver, and how often that was asked.
+fn multi(stage: &Stage) -> (Guard, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (counter, ours) = (Arc::clone(&asked), stage.server.issuer().to_owned());
+    let guard = stage.builder().resolve_issuers(move |name| {
+        let nth = counter.fetch_add(1, Ordering::SeqCst);
+        let ours = ours.clone();
+        async move {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            match &*name {
+                "https://broken.example" if nth == 0 => Err("the database is away"),
+                "https://lost.example" => {
+                    Ok(Some(Issuer::new("https://other.example").audience("orders-api")))
+                }
+                _ if name == ours => Ok(Some(Issuer::new(name).audience("orders-api"))),
+                _ => Ok(None),
+            }
+        }
+    });
+    (guard.build().unwrap(), asked)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_is_looked_up_once_for_all_who_come() {
+    let stage = Stage::new();
+    let (guard, asked) = multi(&stage);
+    let calls: Vec<_> = (0..100)
+        .map(|_| {
+            let (guard, token) = (guard.clone(), stage.server.mint().build());
+            tokio::spawn(async move { call(&guard, &token).await.status })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap(), 200);
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert_eq!(stage.server.journal().count(Endpoint::Jwks), 1);
+    assert_eq!(guard.health().issuers.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_issuer_costs_no_network_call_and_is_not_asked_about_again_and_again() {
+    let stage = Stage::new();
+    let (guard, asked) = multi(&stage);
+    let foreign = stage.server.mint().issuer("https://evil.example").build();
+    for _ in 0..3 {
+        assert_eq!(call(&guard, &foreign).await.summary(), (401, Some("invalid_token")));
+    }
+    assert_eq!((asked.load(Ordering::SeqCst), stage.server.journal().requests().len()), (1, 0));
+    advance(Duration::from_secs(31)).await;
+    assert_eq!(call(&guard, &foreign).await.status, 401);
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn invented_issuers_displace_no_real_one() {
+    let stage = Stage::new();
+    let (guard, asked) = multi(&stage);
+    let good = stage.server.mint().build();
+    assert_eq!(call(&guard, &good).await.status, 200);
+    for n in 0..3_000 {
+        let foreign =
+            stage.server.mint().issuer(format!("https://evil.example/{n}")).signature([7; 64]).build();
+        assert_eq!(call(&guard, &foreign).await.status, 401);
+    }
+    let before = asked.load(Ordering::SeqCst);
+    assert_eq!(call(&guard, &stage.server.mint().build()).await.status, 200);
+    assert_eq!(asked.load(Ordering::SeqCst), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_fails_or_answers_wrongly_is_503() {
+    let stage = Stage::new();
+    let (guard, _) = multi(&stage);
+    let broken = stage.server.mint().issuer("https://broken.example").build();
+    assert_eq!(call(&guard, &broken).await.status, 503);
+    advance(Duration::from_secs(2)).await;
+    assert_eq!(call(&guard, &broken).await.status, 401, "asked again, and it says no");
+    let lost = stage.server.mint().issuer("https://lost.example").build();
+    assert_eq!(call(&guard, &lost).await.status, 503);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forgotten_tenant_takes_its_known_tokens_along() {
+    let stage = Stage::new();
+    let (guard, asked) = multi(&stage);
+    let token = stage.server.mint().build();
+    assert_eq!(call(&guard, &token).await.status, 200);
+    assert!(guard.forget_issuer(stage.server.issuer()));
+    assert!(!guard.forget_issuer(stage.server.issuer()));
+    assert_eq!(call(&guard, &token).await.status, 200, "the resolver still names it");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
