@@ -1,4 +1,5 @@
 use http::Uri;
+use http::uri::Authority;
 use url::Url;
 
 use crate::error::{Error, printable};
@@ -46,15 +47,18 @@ impl Origin {
         if scheme != self.scheme {
             return false;
         }
-        let (text, host) = (authority.as_str(), authority.host());
+        // The short cut spares taking the authority apart.
+        authority.as_str().eq_ignore_ascii_case(&self.authority) || self.is_at(authority, default)
+    }
+
+    fn is_at(&self, authority: &Authority, default: u16) -> bool {
+        let host = authority.host();
         let port = match authority.port() {
             Some(port) => Some(port.as_u16()),
             // A port that is no number is not a port that goes without saying.
-            None => text.ends_with(host).then_some(default),
+            None => authority.as_str().ends_with(host).then_some(default),
         };
-        // The short cut spares taking the authority apart.
-        text.eq_ignore_ascii_case(&self.authority)
-            || host.eq_ignore_ascii_case(&self.host) && port == Some(self.port)
+        host.eq_ignore_ascii_case(&self.host) && port == Some(self.port)
     }
 }
 
