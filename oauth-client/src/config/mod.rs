@@ -41,7 +41,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Kind, Problem};
 use crate::grant::{self, TokenRequest};
 use crate::source::{SourceBuilder, TokenSource};
-use crate::store::MemoryStore;
+use crate::store::{FileStore, MemoryStore};
 use crate::transport::HttpClient;
 
 /// A checked configuration of one token source. Building from it can still fail where the machine is at fault, as
@@ -110,10 +110,7 @@ impl ClientConfig {
         }
         Ok(match self.store {
             Store::Memory => source.store(MemoryStore::new()),
-            Store::File(path) => {
-                let message = "kind \"file\" is not supported yet".to_owned();
-                return Err(Error::new(Kind::NotYet(vec![Problem { field: path, message }])));
-            }
+            Store::File(path) => source.store(FileStore::new(path)),
         })
     }
 
