@@ -184,6 +184,38 @@ async fn a_token_that_cannot_be_had_is_exit_code_2_with_the_servers_code_and_no_
 }
 
 #[tokio::test]
+async fn a_store_that_cannot_be_written_is_a_warning_and_costs_no_call() {
+    let server = server(Duration::from_secs(300)).await;
+    let (_api, api, _config) = protected_api(&server, "store-guard.toml", "").await;
+    let in_the_way = File::new("not-a-directory", "");
+    let path = in_the_way.0.join("tokens.json");
+    let store = format!("store = {{ kind = \"file\", path = {:?} }}", path.to_str().unwrap());
+    let config = File::new("store-client.toml", &client_toml(&server, &store));
+    let output = call_api(&config, &["--url", &format!("{api}/whoami"), "--count", "2"]).await;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(stderr.contains("warning: store: "), "{stderr}");
+    assert_eq!(lines(&output)[2]["summary"]["token_requests"], 1);
+}
+
+#[tokio::test]
+async fn what_a_file_store_holds_is_used_by_the_next_run() {
+    let server = server(Duration::from_secs(300)).await;
+    let (_api, api, _config) = protected_api(&server, "kept-guard.toml", "").await;
+    let tokens = std::env::temp_dir().join(format!("oauth-programs-{}-kept", std::process::id()));
+    let store =
+        format!("store = {{ kind = \"file\", path = {:?} }}", tokens.join("tokens.json").to_str().unwrap());
+    let config = File::new("kept-client.toml", &client_toml(&server, &store));
+    for run in 1..=2 {
+        let output = call_api(&config, &["--url", &format!("{api}/whoami")]).await;
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(lines(&output)[1]["summary"]["token_requests"], 2 - run, "run {run}");
+    }
+    std::fs::remove_dir_all(&tokens).unwrap();
+    assert_eq!(server.journal().count(Endpoint::Token), 1);
+}
+
+#[tokio::test]
 async fn a_file_with_six_mistakes_gives_six_lines_in_either_program() {
     let client = File::new(
         "six-client.toml",
