@@ -45,7 +45,7 @@ async fn two_processes_refresh_once_per_expiry_and_survive_being_killed() {
     let end = Instant::now() + RUN;
     while Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(u64::from(random() % 300))).await;
-        let victim = usize::from(random() % 2 == 0);
+        let victim = usize::from(random().is_multiple_of(2));
         if workers[victim].kill().await {
             kills += 1;
             workers[victim] = Worker::start(&setting, &record);

@@ -8,4 +8,5 @@ mod clock;
 mod failure;
 mod flight;
 mod grants;
+mod pool;
 mod store;

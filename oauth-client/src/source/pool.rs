@@ -1,0 +1,240 @@
+//! Many sources, one for each tenant, subject or whatever else tells tokens apart.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::time::Duration;
+
+use super::engine::Engine;
+use super::{Kind, TokenSource};
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+
+/// So many tokens take about a few megabytes, and few services speak for more people at a time.
+const MOST_SOURCES: usize = 10_000;
+/// Longer than most access tokens live, so that a source that is dropped rarely has one left that is good.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// Sources by key, made when they are first asked for. Cheap to clone; clones are the same pool.
+///
+/// The key is whatever tells one token from another: a tenant, a subject, a set of scopes, a resource, or a tuple of
+/// them. All who ask for one key share one source, and so its one refresh; keys never share.
+///
+/// The pool is bounded: beyond [`max_sources`](Self::max_sources) those that were used longest ago are dropped, and so
+/// are those that nobody has used for [`idle_after`](Self::idle_after). A dropped source that somebody still holds, or
+/// that is in the middle of a refresh, is taken back when its key is asked for again. When its last holder is gone, so is
+/// what only it knew: grants with a refresh token that rotates need a [store](super::SourceBuilder::store), and the
+/// request needs a [`subject`](crate::grant::TokenRequest::subject) to be told apart in it.
+///
+/// ```
+/// # use oauth_client::{Client, ClientAuth, grant};
+/// use oauth_client::source::Pool;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oauth_client::Error> {
+/// # let server = oauth_mock::MockServer::start().await;
+/// # let client = Client::builder().issuer(server.issuer()).auth(ClientAuth::basic("svc", "s3cr3t")).build()?;
+/// let pool = Pool::new(move |scope: &&str| client.source(grant::client_credentials().scope([*scope])).build());
+///
+/// let reader = pool.get(&"read")?.token().await?;
+/// let writer = pool.get(&"write")?.token().await?;
+/// assert_ne!(reader.secret(), writer.secret());
+/// assert_eq!(pool.get(&"read")?.token().await?.secret(), reader.secret());
+/// # Ok(()) }
+/// ```
+pub struct Pool<K>(Arc<Inner<K>>);
+
+struct Inner<K> {
+    make: Make<K>,
+    most: usize,
+    idle: Duration,
+    clock: Arc<dyn Clock>,
+    shelf: RwLock<Shelf<K>>,
+    /// When idle sources are looked for next, in milliseconds on the monotonic clock.
+    next_sweep: AtomicU64,
+}
+
+type Make<K> = Arc<dyn Fn(&K) -> Result<TokenSource, Error> + Send + Sync>;
+
+struct Shelf<K> {
+    sources: HashMap<K, Entry>,
+    /// Those that were dropped and that somebody still holds. A second source beside one of them could use its refresh
+    /// token twice.
+    dropped: HashMap<K, Weak<Engine>>,
+}
+
+struct Entry {
+    source: TokenSource,
+    /// In milliseconds on the monotonic clock.
+    used: AtomicU64,
+}
+
+impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
+    /// A pool that makes its sources with this function. It is called when a key is asked for that has no source, and
+    /// should send nothing: two callers at once may both call it, and then one of the two sources is used.
+    pub fn new(make: impl Fn(&K) -> Result<TokenSource, Error> + Send + Sync + 'static) -> Self {
+        Self::with(Arc::new(make), MOST_SOURCES, IDLE, Arc::new(SystemClock))
+    }
+
+    /// How many sources are kept at most: 10,000 when not set, and at least one. Beyond it, those that were used longest
+    /// ago go, one in sixteen at a time.
+    #[must_use]
+    pub fn max_sources(self, most: usize) -> Self {
+        Self::with(Arc::clone(&self.0.make), most.max(1), self.0.idle, Arc::clone(&self.0.clock))
+    }
+
+    /// How long a source is kept that nobody asks for: an hour when not set. It is looked for when others are asked for.
+    #[must_use]
+    pub fn idle_after(self, idle: Duration) -> Self {
+        Self::with(Arc::clone(&self.0.make), self.0.most, idle, Arc::clone(&self.0.clock))
+    }
+
+    /// Another clock than the machine's.
+    #[must_use]
+    pub fn clock(self, clock: impl Clock) -> Self {
+        Self::with(Arc::clone(&self.0.make), self.0.most, self.0.idle, Arc::new(clock))
+    }
+
+    /// The source for this key.
+    ///
+    /// # Errors
+    /// Whatever the function that makes sources returns. Nothing is kept then.
+    pub fn get(&self, key: &K) -> Result<TokenSource, Error> {
+        let pool = &*self.0;
+        let now = milliseconds(pool.clock.now().monotonic);
+        if now >= pool.next_sweep.load(Ordering::Relaxed) {
+            pool.sweep(now);
+        }
+        if let Some(source) = pool.read().find(key, now) {
+            return Ok(source);
+        }
+        let elsewhere = pool.read().held_elsewhere(key);
+        // Without the lock: it is foreign code, which may take its time or ask for another key.
+        let source = elsewhere.map_or_else(|| (pool.make)(key), Ok)?;
+        Ok(pool.keep(key, source, now))
+    }
+
+    /// Drops the source for this key, say because its grant was revoked. Those who hold it keep it; the next one who asks
+    /// gets a new one.
+    pub fn remove(&self, key: &K) {
+        let mut shelf = self.0.write();
+        shelf.sources.remove(key);
+        shelf.dropped.remove(key);
+    }
+
+    /// How many sources there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.read().sources.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn with(make: Make<K>, most: usize, idle: Duration, clock: Arc<dyn Clock>) -> Self {
+        let shelf = RwLock::new(Shelf { sources: HashMap::new(), dropped: HashMap::new() });
+        Self(Arc::new(Inner { make, most, idle, clock, shelf, next_sweep: AtomicU64::new(0) }))
+    }
+}
+
+impl<K: Eq + Hash + Clone> Inner<K> {
+    /// Keeps a source, unless somebody else was faster: then theirs counts.
+    fn keep(&self, key: &K, source: TokenSource, now: u64) -> TokenSource {
+        let mut shelf = self.write();
+        if let Some(source) = shelf.find(key, now).or_else(|| shelf.held_elsewhere(key)) {
+            if !shelf.sources.contains_key(key) {
+                shelf.insert(key, source.clone(), now, self.most);
+            }
+            return source;
+        }
+        shelf.insert(key, source.clone(), now, self.most);
+        source
+    }
+
+    /// Drops what nobody has used for long. Whoever finds the lock taken leaves it to the next one.
+    fn sweep(&self, now: u64) {
+        let idle = milliseconds(self.idle);
+        self.next_sweep.store(now.saturating_add((idle / 4).max(1)), Ordering::Relaxed);
+        if let Ok(mut shelf) = self.shelf.try_write() {
+            shelf.drop_those(|entry| now.saturating_sub(entry.used.load(Ordering::Relaxed)) >= idle);
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Shelf<K>> {
+        // Every change is complete in itself, but for a panic in the key's own code, which leaves whole entries too.
+        self.shelf.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Shelf<K>> {
+        self.shelf.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq + Hash + Clone> Shelf<K> {
+    fn find(&self, key: &K, now: u64) -> Option<TokenSource> {
+        let entry = self.sources.get(key)?;
+        entry.used.store(now, Ordering::Relaxed);
+        Some(entry.source.clone())
+    }
+
+    fn held_elsewhere(&self, key: &K) -> Option<TokenSource> {
+        self.dropped.get(key)?.upgrade().map(TokenSource::live)
+    }
+
+    fn insert(&mut self, key: &K, source: TokenSource, now: u64, most: usize) {
+        if self.sources.len() >= most {
+            // Some more than need be, so that a pool that is always full does not search all of it each time.
+            let surplus = (self.sources.len() + 1 - most).max(most / 16);
+            let mut used: Vec<_> =
+                self.sources.values().map(|entry| entry.used.load(Ordering::Relaxed)).collect();
+            let (.., last, _) = used.select_nth_unstable(surplus - 1);
+            let last = *last;
+            let mut left = surplus;
+            self.drop_those(|entry| {
+                let goes = left > 0 && entry.used.load(Ordering::Relaxed) <= last;
+                left -= usize::from(goes);
+                goes
+            });
+        }
+        self.dropped.remove(key);
+        self.sources.insert(key.clone(), Entry { source, used: AtomicU64::new(now) });
+    }
+
+    fn drop_those(&mut self, mut goes: impl FnMut(&Entry) -> bool) {
+        let dropped = &mut self.dropped;
+        self.sources.retain(|key, entry| {
+            let goes = goes(entry);
+            if goes && let Kind::Live(engine) = &entry.source.0 {
+                dropped.insert(key.clone(), Arc::downgrade(engine));
+            }
+            !goes
+        });
+        dropped.retain(|_, engine| engine.strong_count() > 0);
+    }
+}
+
+impl<K> Clone for Pool<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K> fmt::Debug for Pool<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The keys are the user's, and may be names of people.
+        let shelf = self.0.shelf.read().unwrap_or_else(PoisonError::into_inner);
+        f.debug_struct("Pool")
+            .field("sources", &shelf.sources.len())
+            .field("max_sources", &self.0.most)
+            .field("idle_after", &self.0.idle)
+            .finish_non_exhaustive()
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
