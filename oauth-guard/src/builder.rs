@@ -298,3 +298,6 @@ fn custom<T: DeserializeOwned + 'static>() -> fn(&str) -> Option<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,9 @@ use crate::refuse::Flaw;
 /// The longest header that is read, in encoded bytes. Real ones take about 100.
 const MAX_HEADER: usize = 2048;
 
+/// The longest signature, in bytes: RSA with 8192 bits.
+pub(crate) const MAX_SIGNATURE: usize = 1024;
+
 /// The longest key id, in bytes. Thumbprints take 43.
 const MAX_KEY_ID: usize = 256;
 
@@ -53,8 +56,9 @@ impl<'a> Compact<'a> {
         decode(self.payload).and_then(|bytes| String::from_utf8(bytes).map_err(|_| Flaw::NotUtf8))
     }
 
-    pub(crate) fn signature(&self) -> Result<Vec<u8>, Flaw> {
-        decode(self.signature)
+    /// Decodes the signature into `buffer`; one that does not fit is by no key there is.
+    pub(crate) fn signature<'b>(&self, buffer: &'b mut [u8; MAX_SIGNATURE]) -> Result<&'b [u8], Flaw> {
+        decode_into(self.signature, buffer)
     }
 }
 
@@ -79,8 +83,9 @@ pub(crate) enum Typ {
 
 impl Header {
     pub(crate) fn read(encoded: &str) -> Result<Self, Flaw> {
-        let bytes = decode(encoded)?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| Flaw::NotUtf8)?;
+        let mut buffer = [0; MAX_HEADER];
+        let bytes = decode_into(encoded, &mut buffer)?;
+        let text = std::str::from_utf8(bytes).map_err(|_| Flaw::NotUtf8)?;
         let mut read = Members::default();
         json::read_object(text, &mut |name, value, _| read.member(name, value)).map_err(Flaw::Header)?;
         if let Some(flaw) = read.flaw {
@@ -172,4 +177,10 @@ fn media_type(text: &str) -> &str {
 /// base64url without padding, in its one canonical spelling (RFC 7515 §2).
 pub(crate) fn decode(encoded: &str) -> Result<Vec<u8>, Flaw> {
     URL_SAFE_NO_PAD.decode(encoded).map_err(|_| Flaw::Base64)
+}
+
+/// As [`decode`], on the stack.
+fn decode_into<'b>(encoded: &str, buffer: &'b mut [u8]) -> Result<&'b [u8], Flaw> {
+    let length = URL_SAFE_NO_PAD.decode_slice(encoded, buffer).map_err(|_| Flaw::Base64)?;
+    buffer.get(..length).ok_or(Flaw::Base64)
 }

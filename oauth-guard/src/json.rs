@@ -266,7 +266,12 @@ impl<'a> Reader<'a> {
                     escaped = true;
                     self.escape()?;
                 }
-                Some(0x20..) => self.at += 1,
+                Some(0x20..) => {
+                    // Plain text is nearly all there is: run along it.
+                    let rest = self.bytes.get(self.at..).unwrap_or_default();
+                    let special = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20));
+                    self.at += special.unwrap_or(rest.len());
+                }
                 _ => return Err(Malformed::Syntax),
             }
         }

@@ -75,8 +75,9 @@ impl fmt::Debug for VerifyingKey {
 #[derive(Debug, Default)]
 pub(crate) struct KeySet {
     keys: Vec<Arc<VerifyingKey>>,
-    /// Where in `keys` those of one key id are; those without are under `None`.
-    by_id: HashMap<Option<Box<str>>, Vec<usize>>,
+    /// Where in `keys` those of one key id are, and those that have none.
+    by_id: HashMap<Box<str>, Vec<usize>>,
+    without_id: Vec<usize>,
     /// Keys as the issuer counts them: one may verify under several algorithms.
     count: usize,
     /// What was passed over, and why: (key id, reason).
@@ -134,24 +135,28 @@ impl KeySet {
         );
 
         let mut by_id: HashMap<_, Vec<usize>> = HashMap::new();
+        let mut without_id = Vec::new();
         for (index, key) in ordered.iter().enumerate() {
-            by_id.entry(key.key_id.clone()).or_default().push(index);
+            match &key.key_id {
+                Some(id) => by_id.entry(id.clone()).or_default().push(index),
+                None => without_id.push(index),
+            }
         }
         let count = ordered.iter().map(|key| (&key.key_id, &key.identity)).collect::<HashSet<_>>().len();
-        Self { keys: ordered, by_id, count, skipped }
+        Self { keys: ordered, by_id, without_id, count, skipped }
     }
 
     /// Takes over the keys that `old` has already, so that tokens cached under them stay good, and withdraws
     /// those that are gone.
     pub(crate) fn succeed(&mut self, old: &Self) {
         for key in &mut self.keys {
-            let known = old.named(&key.key_id).find(|one| one.is_same(key)).cloned();
+            let known = old.named(key.key_id.as_deref()).find(|one| one.is_same(key)).cloned();
             if let Some(known) = known {
                 *key = known;
             }
         }
         for key in &old.keys {
-            if !self.named(&key.key_id).any(|one| Arc::ptr_eq(one, key)) {
+            if !self.named(key.key_id.as_deref()).any(|one| Arc::ptr_eq(one, key)) {
                 key.withdraw();
             }
         }
@@ -165,10 +170,10 @@ impl KeySet {
         algorithm: Algorithm,
     ) -> impl Iterator<Item = &Arc<VerifyingKey>> {
         let any = if key_id.is_none() { &self.keys[..] } else { &[] };
-        let named = key_id.map(|id| Some(Box::from(id)));
-        let named = named.filter(|id| self.by_id.contains_key(id)).or(key_id.map(|_| None));
-        let of_that_name = named.and_then(|id| self.by_id.get(&id)).into_iter().flatten();
-        of_that_name
+        let named =
+            key_id.map_or(&[][..], |id| self.by_id.get(id).map_or(&self.without_id[..], Vec::as_slice));
+        named
+            .iter()
             .filter_map(|index| self.keys.get(*index))
             .chain(any)
             .filter(move |key| key.algorithm == algorithm)
@@ -177,14 +182,18 @@ impl KeySet {
 
     /// Whether a key has that id, whatever its algorithm.
     pub(crate) fn names(&self, key_id: &str) -> bool {
-        self.by_id.contains_key(&Some(Box::from(key_id)))
+        self.by_id.contains_key(key_id)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.count
     }
 
-    fn named(&self, key_id: &Option<Box<str>>) -> impl Iterator<Item = &Arc<VerifyingKey>> {
-        self.by_id.get(key_id).into_iter().flatten().filter_map(|index| self.keys.get(*index))
+    fn named(&self, key_id: Option<&str>) -> impl Iterator<Item = &Arc<VerifyingKey>> {
+        let indices = match key_id {
+            Some(id) => self.by_id.get(id).map_or(&[][..], Vec::as_slice),
+            None => &self.without_id,
+        };
+        indices.iter().filter_map(|index| self.keys.get(*index))
     }
 }

@@ -194,3 +194,6 @@ impl From<bool> for ClaimValue {
         Self(truth.into())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::jose::{Compact, Header};
+use crate::jose::{Compact, Header, MAX_SIGNATURE};
 use crate::keys::{KeySet, VerifyingKey};
 use crate::refuse::Flaw;
 
@@ -21,8 +21,9 @@ pub(crate) fn signed_by(
     if candidates.peek().is_none() {
         return Err(Flaw::UnknownKey);
     }
-    let signature = token.signature()?;
-    match candidates.find(|key| key.verifies(token.signed.as_bytes(), &signature)) {
+    let mut buffer = [0; MAX_SIGNATURE];
+    let signature = token.signature(&mut buffer)?;
+    match candidates.find(|key| key.verifies(token.signed.as_bytes(), signature)) {
         Some(key) => Ok(Arc::clone(key)),
         // Keys without a name were tried on the chance; the one the token means may be new.
         None if key_id.is_none_or(|id| !keys.names(id)) => Err(Flaw::UnknownKey),

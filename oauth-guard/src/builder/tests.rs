@@ -1,0 +1,104 @@
+use std::time::Duration;
+
+use super::*;
+use crate::{Algorithm, Profile};
+
+fn problems(builder: GuardBuilder) -> Vec<String> {
+    let error = builder.build().map(|_| ()).unwrap_err();
+    error.problems().iter().map(|problem| problem.field.clone()).collect()
+}
+
+fn good() -> Issuer {
+    Issuer::new("https://auth.example.com").audience("api").jwks_uri("https://auth.example.com/jwks")
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let builder = Guard::builder()
+        .realm("two\r\nlines")
+        .keys(KeyPolicy { cooldown: Duration::ZERO, ..KeyPolicy::default() })
+        .issuer(Issuer::new("").jwks_uri("http://auth.example.com/jwks"))
+        .issuer(good().algorithms([]).clients(Vec::<String>::new()).max_token_bytes(0))
+        .issuer(good().audience("").algorithms([Algorithm::Hs256]))
+        .issuer(Issuer::new("not a url").audience("api").danger_accept_any_audience());
+    assert_eq!(
+        problems(builder),
+        [
+            "realm",
+            "keys.cooldown",
+            "issuer[0].issuer",
+            "issuer[0].audience",
+            "issuer[0].jwks_uri",
+            "issuer[1].clients",
+            "issuer[1].max_token_bytes",
+            "issuer[1].algorithms",
+            "issuer[2].audience",
+            "issuer[2].algorithms",
+            "issuer[2].issuer",
+            "issuer[3].audience",
+            "issuer[3].issuer",
+        ]
+    );
+}
+
+#[test]
+fn a_guard_needs_an_issuer() {
+    assert_eq!(problems(Guard::builder()), ["issuer"]);
+}
+
+#[test]
+fn plain_http_is_for_loopback_or_for_those_who_say_so() {
+    let fetch_from = |uri: &str| Guard::builder().issuer(good().jwks_uri(uri)).build().map(|_| ());
+    for local in ["http://localhost:9000/jwks", "http://127.0.0.1/jwks", "http://[::1]:9000/jwks"] {
+        assert!(fetch_from(local).is_ok(), "{local}");
+    }
+    for other in
+        ["http://auth.example.com/jwks", "http://localhost.example.com/jwks", "ftp://localhost/", "/jwks"]
+    {
+        assert!(fetch_from(other).is_err(), "{other}");
+    }
+    let told = Guard::builder().issuer(good().jwks_uri("http://auth.internal/jwks").danger_allow_http());
+    assert!(told.build().is_ok());
+    let named = Guard::builder()
+        .issuer(Issuer::new("http://auth.internal").audience("api").jwks_uri("https://auth.internal/jwks"));
+    assert!(named.build().is_ok(), "only where keys come from has to be safe");
+}
+
+#[test]
+fn secrets_are_long_enough_alone_and_never_printed() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let issuer = || Issuer::new("https://auth.example.com").audience("api").profile(Profile::Jwt);
+    let build = |issuer| Guard::builder().issuer(issuer).build().map(|_| ());
+    assert!(build(issuer().hmac_secret(Algorithm::Hs256, secret)).is_ok());
+    let refused = [
+        issuer().hmac_secret(Algorithm::Hs256, "short-secret"),
+        issuer().hmac_secret(Algorithm::Hs256, ""),
+        issuer().hmac_secret(Algorithm::Hs512, secret),
+        issuer().hmac_secret(Algorithm::Rs256, secret),
+        issuer().hmac_secret(Algorithm::Hs256, secret).algorithms([Algorithm::Hs256, Algorithm::Rs256]),
+        issuer()
+            .hmac_secret(Algorithm::Hs256, secret)
+            .hmac_secret(Algorithm::Hs256, "another one of 32 bytes length!!"),
+        issuer().key_pem(Algorithm::Rs256, secret),
+        issuer().key_pem(Algorithm::Hs256, "-----BEGIN PUBLIC KEY-----"),
+    ];
+    for issuer in refused {
+        assert!(!format!("{issuer:?}").contains("0123456789"));
+        let error = build(issuer).unwrap_err();
+        assert!(
+            !error.to_string().contains("secret-") && !error.to_string().contains("0123456789"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_key_set_without_a_usable_key_says_why() {
+    let build = |document: &str| Guard::builder().issuer(good().jwks_json(document)).build().map(|_| ());
+    for document in ["{}", "[]", "no json", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#] {
+        assert_eq!(build(document).unwrap_err().problems()[0].field, "issuer[0].jwks_json", "{document}");
+    }
+    assert!(build(r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#).unwrap_err().to_string().contains("symmetric"));
+    let missing = Guard::builder().issuer(good().jwks_file("/nowhere/keys.json"));
+    assert_eq!(problems(missing), ["issuer[0].jwks_file"]);
+}
