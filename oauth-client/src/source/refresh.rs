@@ -88,7 +88,7 @@ impl Refresh<'_> {
         self.until = client.clock().now().monotonic.saturating_add(client.timeout());
         let Some(mut used) = self.refresh_token() else { return self.anew(None).await };
         let mut refused = match self.refresh(&used).await {
-            Err(error) if error.code() == "invalid_grant" => error,
+            Err(error) if self.is_dead_end(&error) => error,
             other => return other,
         };
         // Another process may have rotated it meanwhile: what the store holds now counts, once.
@@ -104,7 +104,7 @@ impl Refresh<'_> {
                 return Ok(stored.tokens);
             }
             refused = match self.refresh(&newer).await {
-                Err(error) if error.code() == "invalid_grant" => error,
+                Err(error) if self.is_dead_end(&error) => error,
                 other => return other,
             };
             used = newer;
@@ -127,6 +127,15 @@ impl Refresh<'_> {
             None => self.engine.request.grant().refresh_token(),
         };
         held.filter(|held| self.past.refused.as_ref() != Some(held)).cloned()
+    }
+
+    /// Whether a refresh token is of no more use after this refusal. Some servers give one out beside
+    /// client_credentials and then refuse the refresh_token grant itself: where the grant can be asked for anew, any
+    /// lasting refusal ends the refresh token, unless it is about the client, who would fare no better.
+    fn is_dead_end(&self, error: &Error) -> bool {
+        let anew = self.engine.request.grant().renewal() != Renewal::Person;
+        let lasting = error.refused().is_some() && !error.is_transient() && error.code() != "invalid_client";
+        error.code() == "invalid_grant" || anew && lasting
     }
 
     /// Asks by the grant itself, where it is good for another use.

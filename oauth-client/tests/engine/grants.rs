@@ -35,6 +35,17 @@ async fn a_refresh_token_beside_client_credentials_is_used_and_the_grant_is_aske
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refresh_token_that_may_not_be_used_at_all_does_not_stand_in_the_way_of_the_grant() {
+    let bench =
+        Bench::with(MockClient::default().grants([GrantType::ClientCredentials]).with_refresh_token());
+    let source = bench.source();
+    assert!(source.token().await.unwrap().tokens().refresh_token().is_some());
+    pass(LIFETIME + 1).await;
+    assert_eq!(source.token().await.unwrap().generation(), 2);
+    assert_eq!(bench.requests(), 3, "the refused refresh, and the grant anew");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_refresh_token_is_not_sent_again_when_the_grant_itself_fails_for_now() {
     let bench = Bench::with(MockClient::default().with_refresh_token());
     let source = bench.source();
