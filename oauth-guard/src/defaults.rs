@@ -28,6 +28,11 @@
 //! ### Why 5 seconds for a key fetch, 512 KiB and 100 keys?
 //! A key set is a few KiB from a server nearby. Callers wait for it at most this long; and nobody signs with a
 //! hundred keys at a time.
+//!
+//! ### Why 1,000 tenants and 10,000 names that are none?
+//! A tenant that is displaced is looked up again with its next new token, which costs a question and a key fetch.
+//! A name that is none is remembered for half a minute only; 10,000 of them take about a megabyte, and however many
+//! somebody invents, they displace no tenant.
 
 use std::time::Duration;
 
@@ -49,3 +54,7 @@ pub const KEY_TIMEOUT: Duration = Duration::from_secs(5);
 pub const KEY_SET_BYTES: usize = 512 * 1024;
 /// How many keys of a set are taken.
 pub const KEYS_PER_SET: usize = 100;
+/// Issuers found at run time that are remembered.
+pub const TENANTS: u64 = 1_000;
+/// Names that turned out to be no issuer's that are remembered.
+pub const UNKNOWN_ISSUERS: u64 = 10_000;

@@ -12,13 +12,10 @@ use moka::sync::Cache;
 use oauth_client::clock::Now;
 
 use crate::assemble::Assembler;
+use crate::defaults;
 use crate::error::Problems;
 use crate::issuer::{Issuer, IssuerState};
 use crate::keys::{Flight, printable};
-
-/// How many issuers are remembered, and how many names that are none.
-const MOST_KNOWN: u64 = 1_000;
-const MOST_UNKNOWN: u64 = 10_000;
 
 /// How long after a failure the resolver is left alone, for the name it failed on.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -79,9 +76,12 @@ impl Tenants {
         Arc::new(Self {
             resolver,
             assembler,
-            known: Cache::builder().max_capacity(MOST_KNOWN).eviction_policy(EvictionPolicy::lru()).build(),
+            known: Cache::builder()
+                .max_capacity(defaults::TENANTS)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
             unknown: Cache::builder()
-                .max_capacity(MOST_UNKNOWN)
+                .max_capacity(defaults::UNKNOWN_ISSUERS)
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
             flights: Mutex::default(),

@@ -3,6 +3,8 @@
 
 mod answers;
 mod attacks;
+#[cfg(feature = "axum")]
+mod axum;
 mod cache;
 mod contract;
 mod keys;
