@@ -45,30 +45,44 @@ fn credentials(value: &HeaderValue) -> Result<Option<&[u8]>, Refusal> {
     }
 }
 
-/// RFC 9110 §11.2 `token68`, which is all that may stand after the scheme.
-pub(crate) fn as_token68(token: &[u8]) -> Result<&str, Refusal> {
-    let significant = token.len() - token.iter().rev().take_while(|byte| **byte == b'=').count();
-    let (letters, _) = token.split_at(significant);
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
-    if letters.is_empty() || !letters.iter().all(allowed) {
-        return Err(Refusal::MalformedRequest("the token holds characters that no token has"));
+/// The token as text, if it could be one at all.
+pub(crate) fn as_text(token: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(token).map_err(|_| not_a_token())
+}
+
+/// Why a token was refused, seen again: what is not RFC 9110 §11.2 `token68` is a malformed header, whatever else was
+/// found wrong with it. Asked only now, since every token that is accepted is made of such characters.
+pub(crate) fn blame(token: &str, refusal: Refusal) -> Refusal {
+    let letters = token.trim_end_matches('=');
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+    match refusal {
+        Refusal::InvalidToken(_) if letters.is_empty() || !letters.bytes().all(allowed) => not_a_token(),
+        other => other,
     }
-    std::str::from_utf8(token)
-        .map_err(|_| Refusal::MalformedRequest("the token holds characters that no token has"))
+}
+
+fn not_a_token() -> Refusal {
+    Refusal::MalformedRequest("the token holds characters that no token has")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refuse::Flaw;
 
     fn read(values: &[&[u8]]) -> Result<Option<String>, &'static str> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
         }
-        let read = token(&headers)
-            .and_then(|token| token.map(|token| as_token68(token).map(str::to_owned)).transpose());
-        read.map_err(|refusal| refusal.code())
+        let token = token(&headers).map_err(|refusal| refusal.code())?;
+        let Some(text) = token.map(as_text).transpose().map_err(|refusal| refusal.code())? else {
+            return Ok(None);
+        };
+        match blame(text, Flaw::BadSignature.into()) {
+            Refusal::InvalidToken(_) => Ok(Some(text.to_owned())),
+            other => Err(other.code()),
+        }
     }
 
     #[test]

@@ -104,19 +104,22 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     /// Not seen before, or no longer good as it was.
     #[cold]
     fn check_anew(&self, token: &[u8], now: Now) -> Check<T> {
-        let token = match bearer::as_token68(token) {
+        let token = match bearer::as_text(token) {
             Ok(token) => token,
             Err(refusal) => return Check::Now(Err(refused(refusal))),
         };
         match self.0.judge(token, now, true) {
-            Judgement::Final(outcome) => Check::Now(outcome.map(Some).map_err(refused)),
+            Judgement::Final(outcome) => {
+                Check::Now(outcome.map(Some).map_err(|refusal| refused(bearer::blame(token, refusal))))
+            }
             Judgement::Needs(need) => match need.begin(now) {
                 // What is known to be in vain, or too soon, needs no waiting.
-                Err(refusal) => Check::Now(Err(refused(refusal))),
+                Err(refusal) => Check::Now(Err(refused(bearer::blame(token, refusal)))),
                 Ok(flight) => {
                     let (shared, token) = (Arc::clone(&self.0), Box::from(token));
                     Check::Later(CheckFuture(Box::pin(async move {
-                        shared.judge_after(flight, token, need).await.map(Some).map_err(refused)
+                        let outcome = shared.judge_after(flight, &token, need).await;
+                        outcome.map(Some).map_err(|refusal| refused(bearer::blame(&token, refusal)))
                     })))
                 }
             },
@@ -325,7 +328,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
     async fn judge_after(
         self: Arc<Self>,
         mut flight: Flight,
-        token: Box<str>,
+        token: &str,
         mut need: Need,
     ) -> Result<Claims<T>, Refusal> {
         // An issuer, its keys, newer keys; and one of them again.
@@ -335,7 +338,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
             let landed = flight.landed().await;
             // Overdue keys have just been asked for, unless it was something else that was.
             let refresh = landed.is_err() || matches!(need, Need::Issuer(..));
-            match self.judge(&token, self.clock.now(), refresh) {
+            match self.judge(token, self.clock.now(), refresh) {
                 Judgement::Final(outcome) => return outcome,
                 Judgement::Needs(next) => need = next,
             }
