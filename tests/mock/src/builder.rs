@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -16,6 +17,7 @@ use crate::expect::Expectations;
 use crate::faults::Faults;
 use crate::journal::Journal;
 use crate::keys::{Alg, Keys};
+use crate::providers::Provider;
 use crate::server::MockServer;
 use crate::shared::{Issuer, Shared};
 use crate::tokens::Records;
@@ -33,6 +35,9 @@ pub struct MockServerBuilder {
     algorithms: Vec<Alg>,
     listen: SocketAddr,
     start_at: Option<u64>,
+    provider: Option<Provider>,
+    issuer_url: Option<String>,
+    undocumented_status: Option<StatusCode>,
 }
 
 /// Why a server could not start.
@@ -54,6 +59,9 @@ impl MockServerBuilder {
             algorithms: Vec::new(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             start_at: None,
+            provider: None,
+            issuer_url: None,
+            undocumented_status: None,
         }
     }
 
@@ -98,6 +106,33 @@ impl MockServerBuilder {
         self
     }
 
+    /// Plays this provider: its paths, its requests, its answers, and nothing else. Clients, users, audience and
+    /// lifetimes that are not set are those its page prints.
+    pub fn personality(mut self, provider: Provider) -> Self {
+        self.provider = Some(provider);
+        self
+    }
+
+    /// What the first issuer's tokens name in `iss`, when it is not the server's address.
+    pub fn issuer_url(mut self, issuer: impl Into<String>) -> Self {
+        self.issuer_url = Some(issuer.into());
+        self
+    }
+
+    /// The status of errors for which the provider's page names none: both errors of [`Provider::InfoLink`] and
+    /// `server_error` of [`Provider::TeenQuotes`].
+    ///
+    /// # Panics
+    /// If the number is no HTTP status.
+    #[expect(clippy::panic, reason = "a number that is no status is an error in the test itself")]
+    pub fn undocumented_status(mut self, status: u16) -> Self {
+        match StatusCode::from_u16(status) {
+            Ok(status) => self.undocumented_status = Some(status),
+            Err(_) => panic!("{status} is no HTTP status"),
+        }
+        self
+    }
+
     /// Starts the server's clock at this Unix time. By default it is the machine's time, and 2030-01-01 in process.
     pub fn starting_at(mut self, unix: u64) -> Self {
         self.start_at = Some(unix);
@@ -139,10 +174,20 @@ impl MockServerBuilder {
     }
 
     fn build(self, origin: String, clock: MockClock) -> Shared {
-        let clients = if self.clients.is_empty() { vec![MockClient::default()] } else { self.clients };
+        let personality = self.provider.map(Provider::personality);
+        let own_client = || vec![personality.map_or_else(MockClient::default, |own| (own.client)())];
+        let own_user = || personality.and_then(|own| own.user).map(|user| user()).into_iter().collect();
+        let own_audience = || vec![personality.map_or("orders-api", |own| own.audience).to_owned()];
+        let clients = if self.clients.is_empty() { own_client() } else { self.clients };
         let algorithms = if self.algorithms.is_empty() { vec![Alg::Rs256] } else { self.algorithms };
+        let first_issuer =
+            self.issuer_url.or_else(|| personality.and_then(|own| own.issuer).map(str::to_owned));
         let issuer = |name: String| Issuer {
-            url: if name.is_empty() { origin.clone() } else { format!("{origin}/{name}") },
+            url: match (&first_issuer, name.is_empty()) {
+                (Some(url), true) => url.clone(),
+                (None, true) => origin.clone(),
+                (_, false) => format!("{origin}/{name}"),
+            },
             name,
             algorithms: algorithms.clone(),
             keys: Keys::new(&algorithms),
@@ -152,13 +197,15 @@ impl MockServerBuilder {
         Shared {
             issuers: self.issuers.into_iter().map(issuer).collect(),
             clients: RwLock::new(clients.into_iter().map(Arc::new).collect()),
-            users: self.users,
-            audiences: if self.audiences.is_empty() { vec!["orders-api".to_owned()] } else { self.audiences },
+            users: if self.users.is_empty() { own_user() } else { self.users },
+            audiences: if self.audiences.is_empty() { own_audience() } else { self.audiences },
             clock,
             journal: Journal::new(),
             faults: Faults::default(),
             expectations: Expectations::default(),
             paused: watch::Sender::new(false),
+            personality,
+            undocumented_status: self.undocumented_status,
             origin,
         }
     }

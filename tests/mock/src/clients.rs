@@ -88,7 +88,8 @@ pub struct MockClient {
     pub(crate) grants: Vec<GrantType>,
     pub(crate) scopes: Vec<String>,
     pub(crate) redirect_uris: Vec<String>,
-    pub(crate) token_lifetime: Duration,
+    /// `None`: what the server's kind of provider gives.
+    pub(crate) token_lifetime: Option<Duration>,
     pub(crate) refresh_lifetime: Duration,
     pub(crate) format: TokenFormat,
     pub(crate) rotate_refresh_tokens: bool,
@@ -117,7 +118,7 @@ impl MockClient {
             grants: vec![GrantType::ClientCredentials, GrantType::RefreshToken],
             scopes: vec!["read".to_owned(), "write".to_owned()],
             redirect_uris: Vec::new(),
-            token_lifetime: Duration::from_secs(300),
+            token_lifetime: None,
             refresh_lifetime: Duration::from_secs(24 * 3600),
             format: TokenFormat::Jwt(None),
             rotate_refresh_tokens: true,
@@ -163,10 +164,11 @@ impl MockClient {
         self
     }
 
-    /// How long its access tokens live (whole seconds; five minutes by default).
+    /// How long its access tokens live (whole seconds; by default five minutes, or what the page of a
+    /// [provider](crate::Provider) prints).
     #[must_use]
     pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
-        self.token_lifetime = lifetime;
+        self.token_lifetime = Some(lifetime);
         self
     }
 

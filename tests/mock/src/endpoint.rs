@@ -1,5 +1,7 @@
 //! The endpoints of an issuer, and which of them a path names.
 
+use crate::providers::Route;
+
 /// One kind of endpoint; each issuer has its own of every kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -20,6 +22,8 @@ pub enum Endpoint {
     Revoke,
     /// Userinfo (OpenID Connect Core §5.3).
     Userinfo,
+    /// An API behind a bearer token; only a [provider's personality](crate::Provider) has one.
+    Api,
     /// An address that only an attacker would name, in `jku` or `x5u`: nobody should ever ask for it.
     Trap,
     /// Any other path of this server.
@@ -29,21 +33,26 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    const PATHS: [(Self, &'static str); 7] = [
+    const PATHS: [(Self, &'static str); 8] = [
         (Self::Jwks, "jwks"),
         (Self::Token, "token"),
         (Self::Authorize, "authorize"),
         (Self::Introspect, "introspect"),
         (Self::Revoke, "revoke"),
         (Self::Userinfo, "userinfo"),
+        (Self::Api, "api"),
         (Self::Trap, "trap"),
     ];
     const OAUTH: &'static str = "/.well-known/oauth-authorization-server";
     const OPENID: &'static str = "/.well-known/openid-configuration";
 
-    /// The path of this endpoint for the issuer called `issuer` (empty for the first one).
-    pub(crate) fn path(self, issuer: &str) -> String {
-        let tenant = if issuer.is_empty() { String::new() } else { format!("/{issuer}") };
+    /// The path of this endpoint for the issuer called `issuer` (empty for the first one): the provider's own if one of
+    /// `routes` is of this kind, else the standard one.
+    pub(crate) fn path(self, issuer: &str, routes: &[Route]) -> String {
+        let tenant = tenant(issuer);
+        if let Some(route) = routes.iter().find(|route| route.endpoint == self) {
+            return format!("{tenant}{}", route.path);
+        }
         match self {
             // RFC 8414 §3.1 inserts the well-known part before the issuer's path; OpenID Connect appends it.
             Self::OauthMetadata => format!("{}{tenant}", Self::OAUTH),
@@ -56,20 +65,30 @@ impl Endpoint {
         }
     }
 
-    /// What `path` asks for, and the name of the issuer it belongs to.
-    pub(crate) fn of<'a>(path: &str, issuers: impl Iterator<Item = &'a str>) -> (Self, &'a str) {
+    /// What `path` asks for, and the name of the issuer it belongs to. Where there are `routes`, there is nothing else.
+    pub(crate) fn of<'a>(
+        path: &str,
+        issuers: impl Iterator<Item = &'a str>,
+        routes: &[Route],
+    ) -> (Self, &'a str) {
         let mut root = "";
         for issuer in issuers {
-            let tenant = if issuer.is_empty() { String::new() } else { format!("/{issuer}") };
+            let tenant = tenant(issuer);
+            if let Some(route) = routes.iter().find(|route| path == format!("{tenant}{}", route.path)) {
+                return (route.endpoint, issuer);
+            }
+            if !routes.is_empty() {
+                continue;
+            }
             if path == format!("{}{tenant}", Self::OAUTH) {
                 return (Self::OauthMetadata, issuer);
             }
             if path == format!("{tenant}{}", Self::OPENID) || path == format!("{}{tenant}", Self::OPENID) {
                 return (Self::OpenidMetadata, issuer);
             }
-            if let Some((endpoint, _)) =
-                Self::PATHS.iter().find(|(endpoint, _)| endpoint.path(issuer) == path)
-            {
+            // A standard server has no API of its own.
+            let mut named = Self::PATHS.iter().filter(|(endpoint, _)| *endpoint != Self::Api);
+            if let Some((endpoint, _)) = named.find(|(endpoint, _)| endpoint.path(issuer, &[]) == path) {
                 return (*endpoint, issuer);
             }
             if issuer.is_empty() {
@@ -80,6 +99,10 @@ impl Endpoint {
     }
 }
 
+fn tenant(issuer: &str) -> String {
+    if issuer.is_empty() { String::new() } else { format!("/{issuer}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,7 +110,7 @@ mod tests {
     #[test]
     fn each_issuer_has_its_own_paths() {
         let issuers = ["", "tenant-a"];
-        let of = |path| Endpoint::of(path, issuers.into_iter());
+        let of = |path| Endpoint::of(path, issuers.into_iter(), &[]);
         assert_eq!(of("/token"), (Endpoint::Token, ""));
         assert_eq!(of("/tenant-a/token"), (Endpoint::Token, "tenant-a"));
         assert_eq!(of("/tenant-b/token"), (Endpoint::Other, ""));
@@ -97,6 +120,6 @@ mod tests {
         );
         assert_eq!(of("/tenant-a/.well-known/openid-configuration"), (Endpoint::OpenidMetadata, "tenant-a"));
         assert_eq!(of("/.well-known/openid-configuration/tenant-a"), (Endpoint::OpenidMetadata, "tenant-a"));
-        assert_eq!(Endpoint::Jwks.path("tenant-a"), "/tenant-a/jwks");
+        assert_eq!(Endpoint::Jwks.path("tenant-a", &[]), "/tenant-a/jwks");
     }
 }

@@ -36,6 +36,7 @@ mod journal;
 mod keys;
 mod mint;
 mod page;
+mod providers;
 mod routes;
 mod server;
 mod shared;
@@ -55,6 +56,7 @@ pub use self::{
     journal::{Journal, Recorded},
     keys::{Alg, KeyError, Keys, TestKey},
     mint::TokenBuilder,
+    providers::{Provider, ProviderFailure},
     server::{IssuerHandle, MockServer},
     tokens::IssuedTokens,
     transport::{MockTransport, TransportError},

@@ -5,7 +5,7 @@ mod client_auth;
 mod discovery;
 pub(crate) mod form;
 mod introspect;
-mod jwks;
+pub(crate) mod jwks;
 mod revoke;
 mod token;
 mod userinfo;
@@ -15,6 +15,7 @@ use http::{Method, Request, StatusCode};
 
 use crate::answer::Answer;
 use crate::endpoint::Endpoint;
+use crate::providers;
 use crate::shared::{Issuer, Shared};
 
 /// What one endpoint needs to know.
@@ -33,6 +34,9 @@ pub(crate) fn serve(
     request: &Request<Bytes>,
 ) -> Answer {
     let call = Call { shared, issuer, request };
+    if let Some(personality) = shared.personality {
+        return providers::serve(personality, endpoint, call);
+    }
     match endpoint {
         Endpoint::OauthMetadata | Endpoint::OpenidMetadata => call.only(&[Method::GET], discovery::serve),
         Endpoint::Jwks => call.only(&[Method::GET], jwks::serve),
@@ -41,7 +45,9 @@ pub(crate) fn serve(
         Endpoint::Introspect => call.only(&[Method::POST], introspect::serve),
         Endpoint::Revoke => call.only(&[Method::POST], revoke::serve),
         Endpoint::Userinfo => call.only(&[Method::GET, Method::POST], userinfo::serve),
-        Endpoint::Trap | Endpoint::Other | Endpoint::Elsewhere => Answer::empty(StatusCode::NOT_FOUND),
+        Endpoint::Api | Endpoint::Trap | Endpoint::Other | Endpoint::Elsewhere => {
+            Answer::empty(StatusCode::NOT_FOUND)
+        }
     }
 }
 
@@ -56,6 +62,6 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn url(&self, endpoint: Endpoint) -> String {
-        format!("{}{}", self.shared.origin, endpoint.path(&self.issuer.name))
+        format!("{}{}", self.shared.origin, endpoint.path(&self.issuer.name, self.shared.routes()))
     }
 }

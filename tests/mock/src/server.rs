@@ -16,6 +16,7 @@ use crate::faults::{Fault, FaultScript, Faults};
 use crate::journal::Journal;
 use crate::keys::Keys;
 use crate::mint::TokenBuilder;
+use crate::providers::ProviderFailure;
 use crate::routes::{Call, authorize};
 use crate::shared::{Issuer, Shared};
 use crate::tokens::{Grant, IssuedTokens};
@@ -126,7 +127,7 @@ impl MockServer {
         let query = url.split_once('?').map_or("", |(_, query)| query.split('#').next().unwrap_or_default());
         let path = url.split('?').next().and_then(|address| address.strip_prefix(self.url()));
         let names = self.shared.issuers.iter().map(|issuer| issuer.name.as_str());
-        match path.map(|path| Endpoint::of(path, names)) {
+        match path.map(|path| Endpoint::of(path, names, self.shared.routes())) {
             Some((Endpoint::Authorize, name)) => {
                 let request = http::Request::new(Bytes::new());
                 let call = Call { shared: &self.shared, issuer: self.shared.issuer(name), request: &request };
@@ -165,6 +166,32 @@ impl MockServer {
     /// Makes an endpoint fail; see [`Fault`].
     pub fn fault(&self, endpoint: Endpoint, fault: Fault) -> FaultScript<'_> {
         FaultScript::new(self, endpoint, fault)
+    }
+
+    /// Makes the provider this server plays fail as its page documents, by the name of one of
+    /// [`Provider::failures`](crate::Provider::failures).
+    ///
+    /// ```
+    /// use oauth_mock::{MockServer, Provider};
+    ///
+    /// let server = MockServer::builder().personality(Provider::TeenQuotes).in_process();
+    /// server.provider_failure("temporarily_unavailable").times(2);
+    /// ```
+    ///
+    /// # Panics
+    /// If the provider documents no failure of this name, or the server plays no provider.
+    #[expect(clippy::panic, reason = "a failure that does not exist is an error in the test itself")]
+    pub fn provider_failure(&self, name: &str) -> FaultScript<'_> {
+        let known = self.shared.personality.map_or_else(Vec::new, |personality| (personality.failures)());
+        match known.iter().find(|failure| failure.name() == name) {
+            Some(failure) => {
+                self.fault(failure.endpoint(), failure.fault_with(self.shared.undocumented_status))
+            }
+            None => {
+                let names: Vec<_> = known.iter().map(ProviderFailure::name).collect();
+                panic!("{name:?} is no documented failure of this server; it knows {names:?}")
+            }
+        }
     }
 
     /// Ends all faults; a request that met one already goes on failing.
@@ -226,7 +253,7 @@ impl<'a> IssuerHandle<'a> {
     /// The absolute URL of an endpoint of this issuer.
     #[must_use]
     pub fn endpoint(self, endpoint: Endpoint) -> String {
-        format!("{}{}", self.shared.origin, endpoint.path(&self.issuer.name))
+        format!("{}{}", self.shared.origin, endpoint.path(&self.issuer.name, self.shared.routes()))
     }
 
     /// The signing keys of this issuer.

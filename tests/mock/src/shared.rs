@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use tokio::sync::watch;
 
 use crate::body::MockBody;
@@ -17,6 +17,7 @@ use crate::expect::Expectations;
 use crate::faults::{self, Faults};
 use crate::journal::Journal;
 use crate::keys::{Alg, Keys};
+use crate::providers::{Personality, Route, Tokens};
 use crate::routes;
 use crate::tokens::Records;
 use crate::transport::TransportError;
@@ -36,7 +37,14 @@ pub(crate) struct Shared {
     pub(crate) faults: Faults,
     pub(crate) expectations: Expectations,
     pub(crate) paused: watch::Sender<bool>,
+    /// The provider this server plays, if any.
+    pub(crate) personality: Option<&'static Personality>,
+    /// The status of errors for which the provider's page names none.
+    pub(crate) undocumented_status: Option<StatusCode>,
 }
+
+/// Lifetime in seconds of access tokens about which nothing was said.
+const LIFETIME: i64 = 300;
 
 /// One issuer: its own keys, its own tokens.
 pub(crate) struct Issuer {
@@ -68,7 +76,7 @@ impl Shared {
 
     async fn route(&self, request: Request<Bytes>) -> Result<Response<MockBody>, TransportError> {
         let names = self.issuers.iter().map(|issuer| issuer.name.as_str());
-        let (endpoint, name) = Endpoint::of(request.uri().path(), names);
+        let (endpoint, name) = Endpoint::of(request.uri().path(), names, self.routes());
         let issuer = self.issuer(name);
         let now = self.clock.now_unix();
         let entry = self.journal.record(&request, endpoint, &issuer.url, now);
@@ -108,6 +116,27 @@ impl Shared {
     /// The user of this name, if the password is right.
     pub(crate) fn user(&self, name: &str, password: &str) -> Option<&User> {
         self.users.iter().find(|user| user.name == name && user.password == password)
+    }
+
+    /// Seconds that an access token of this client lives.
+    pub(crate) fn lifetime(&self, client: &MockClient) -> i64 {
+        let by_default = self.personality.map_or(LIFETIME, |personality| personality.lifetime);
+        client.token_lifetime.map_or(by_default, seconds)
+    }
+
+    /// The provider's endpoints; empty for a standard server.
+    pub(crate) fn routes(&self) -> &'static [Route] {
+        self.personality.map_or(&[], |personality| personality.routes)
+    }
+
+    /// What its tokens look like.
+    pub(crate) fn tokens(&self) -> Tokens {
+        self.personality.map_or(Tokens::Standard, |personality| personality.tokens)
+    }
+
+    /// The status of an error for which the provider's page names none.
+    pub(crate) fn undocumented(&self, by_default: StatusCode) -> StatusCode {
+        self.undocumented_status.unwrap_or(by_default)
     }
 
     /// Whether an in-process request names another host than this server.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::answer::OAuthError;
 use crate::clients::{MockClient, TokenFormat};
 use crate::encode::random_text;
+use crate::providers::Tokens;
 use crate::shared::{Issuer, Shared, seconds};
 
 /// What was granted to whom.
@@ -94,7 +95,7 @@ impl Records {
         let mut store = self.store();
         let access_token = store.access_token(shared, issuer, client, &grant, family);
         let refresh_token = with_refresh.then(|| store.refresh_token(shared, client, &grant, family));
-        IssuedTokens { access_token, refresh_token, expires_in: seconds(client.token_lifetime) }
+        IssuedTokens { access_token, refresh_token, expires_in: shared.lifetime(client) }
     }
 
     /// Redeems a refresh token (RFC 6749 §6); a used one revokes its whole family (RFC 9700 §4.14.2).
@@ -139,7 +140,7 @@ impl Records {
             // RFC 6749 §6: the new refresh token has the scope of the one it replaces, not the narrower one.
             store.refresh_token(shared, client, &known.grant, known.family)
         });
-        let tokens = IssuedTokens { access_token, refresh_token, expires_in: seconds(client.token_lifetime) };
+        let tokens = IssuedTokens { access_token, refresh_token, expires_in: shared.lifetime(client) };
         Ok((tokens, narrowed))
     }
 
@@ -199,11 +200,14 @@ impl Store {
         family: u64,
     ) -> String {
         let issued_at = shared.clock.now_unix();
-        let expires_at = issued_at.saturating_add(seconds(client.token_lifetime));
+        let expires_at = issued_at.saturating_add(shared.lifetime(client));
         let jti = random_text::<16>();
-        let token = match client.format {
-            TokenFormat::Opaque => random_text::<24>(),
-            TokenFormat::Jwt(alg) => jwt(shared, issuer, alg, grant, &jti, (issued_at, expires_at)),
+        let times = (issued_at, expires_at);
+        let token = match (shared.tokens(), client.format) {
+            (Tokens::Text(text), _) => text(),
+            (Tokens::Own(mint), _) => mint(&shared.mint(issuer), grant, times),
+            (Tokens::Standard, TokenFormat::Opaque) => random_text::<24>(),
+            (Tokens::Standard, TokenFormat::Jwt(alg)) => jwt(shared, issuer, alg, grant, &jti, times),
         };
         let grant = Arc::clone(grant);
         let access = Access { grant, jti, issued_at, expires_at, family, revoked: false };
@@ -219,7 +223,10 @@ impl Store {
         family: u64,
     ) -> String {
         let expires_at = shared.clock.now_unix().saturating_add(seconds(client.refresh_lifetime));
-        let token = random_text::<24>();
+        let token = match shared.tokens() {
+            Tokens::Text(text) => text(),
+            Tokens::Standard | Tokens::Own(_) => random_text::<24>(),
+        };
         let refresh = Refresh { grant: Arc::clone(grant), family, expires_at, used: false };
         self.refresh.insert(token.clone(), refresh);
         token
