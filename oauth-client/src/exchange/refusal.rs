@@ -2,6 +2,8 @@
 
 use http::StatusCode;
 use serde_json::{Map, Value};
+use url::form_urlencoded::byte_serialize;
+use zeroize::Zeroizing;
 
 use crate::error::{Error, Kind, Refused, printable};
 use crate::token::Secret;
@@ -40,10 +42,12 @@ pub(super) fn error_code(body: &Map<String, Value>) -> Option<&str> {
     fits.then_some(code)
 }
 
-/// Some servers repeat in their error what they were sent.
+/// Some servers repeat in their error what they were sent, as it was meant or as it was on the wire.
 fn without_secrets<'a>(text: &str, secrets: impl Iterator<Item = &'a Secret>) -> String {
     // A secret of a few letters would turn the text to confetti, and is guessed sooner than read in a log.
-    secrets
-        .filter(|secret| secret.expose().len() >= 4)
-        .fold(text.to_owned(), |text, secret| text.replace(secret.expose(), "[redacted]"))
+    secrets.map(Secret::expose).filter(|secret| secret.len() >= 4).fold(text.to_owned(), |text, secret| {
+        let form = Zeroizing::new(byte_serialize(secret.as_bytes()).collect::<String>());
+        let percent = Zeroizing::new(form.replace('+', "%20"));
+        [secret, &form, &percent].into_iter().fold(text, |text, known| text.replace(known, "[redacted]"))
+    })
 }
