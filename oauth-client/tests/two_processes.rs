@@ -1,6 +1,6 @@
 //! Two processes, one file of tokens, a server that revokes everything when a refresh token comes twice, and a killer.
 
-#![cfg(unix)]
+#![cfg(all(unix, feature = "reqwest"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::env;
