@@ -161,3 +161,38 @@ async fn tokens_that_are_no_access_tokens_pass_only_where_that_is_configured() {
     assert_eq!(call(&lenient, &plain("JWT")).await.status, 200);
     assert_eq!(call(&lenient, &plain("logout+jwt")).await.status, 401);
 }
+
+/// The token that Comm100's page "OAuth API" prints as an example of an answer.
+const PRINTED: &str = "\
+        eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJuYmYiOjE2NTI5MzkzOTEsImV4cCI6MTY1Mjk4MjU5MSwiaXNzIjo\
+        iaHR0cDovL2ludGVybmFscGFydG5lci50ZXN0aW5nLmNvbW0xMDBkZXYuaW8iLCJhdWQiOiJpZHMucmVzb3VyY2UuMSIsImN\
+        saWVudF9pZCI6ImRhdGFzeW5jIDEwMDAwIiwic3ViIjoiYmZlYjQ1ZDctNTBkYy00MTZkLWIzYzgtMzVkYjY0ZDI4OGYzIiw\
+        iYXV0aF90aW1lIjoxNjUyOTM5MzkxLCJpZHAiOiJsb2NhbCIsInVzZXJJZCI6ImJmZWI0NWQ3LTUwZGMtNDE2ZC1iM2M4LTM\
+        1ZGI2NGQyODhmMyIsInBhcnRuZXJJZCI6IjEwMDAwIiwidGh1bWJwcmludCI6Ijk2MTY2Q0EzQjM0QUJGMkQwNERGOTZBMDE\
+        1QkJEREQwOUIwQTdDNTkiLCJzdWNjZXNzIjoiVHJ1ZSIsInJvbGUiOiJVc2VyIiwianRpIjoiODVFNzUzQTYwRDY4MzI4Mjl\
+        EMkU4MDEwNUU3NTAwNjIiLCJpYXQiOjE2NTI5MzkzOTEsInNjb3BlIjpbImlkcy5zY29wZSIsIm9wZW5pZCIsInByb2ZpbGU\
+        iLCJvZmZsaW5lX2FjY2VzcyJdLCJhbXIiOlsicHdkIl19.ADZQq2R3-zJl_Bg9jOUREvrXvvmLc669iZSUZhU6oRmd6vu1UX\
+        U8VkXgxQZSk4pFxCW7j2UGuDi0jTF27e5W4PzyGWmE-qj9gE-iY9b7PSOPwYENS8rylFwB3dL7f_qlQCbzQ2kUoCoAlIPLqV\
+        bQHN76ftMoo57Ge9rg0xOw-BJT4GBKiflgE6dz8ikQhlg7_DAM-JY51Vk7bmsvny356P5Rv5cdJnBvrCCqAJeV-Y5jzUblAK\
+        x61HSZE9gBoRhYOprYgK37pw3XMqG9H5BvCr32DSufA0U91rA1sOX945yNLrYAAsDHlMO2-nmEHgOMFrnIOvzsgjnMktcxkR\
+        0NQG";
+
+#[tokio::test(start_paused = true)]
+async fn a_token_printed_in_a_providers_page_is_refused_as_what_it_is() {
+    let stage = Stage::new();
+    let printed = oauth_guard::Issuer::new("http://internalpartner.testing.comm100dev.io")
+        .audience("ids.resource.1")
+        .jwks_json(stage.with_rsa_keys());
+    let check = async |guard: oauth_guard::Guard| {
+        let bearer = format!("Bearer {PRINTED}");
+        let request = Request::get("/").header(header::AUTHORIZATION, bearer).body(()).unwrap();
+        guard.check(&request).answer().await.unwrap_err()
+    };
+    let refusal = check(stage.guard_of(printed.clone())).await;
+    assert_eq!((refusal.code(), refusal.reason()), ("invalid_token", "expired"));
+    // On the day it was issued only the signature is in the way: its last character has bits set that no encoder
+    // sets, so somebody retouched it before it was printed.
+    let then = stage.builder().clock(oauth_guard::clock::TestClock::at(1_652_939_400)).issuer(printed);
+    let refusal = check(then.build().unwrap()).await;
+    assert_eq!((refusal.code(), refusal.reason()), ("invalid_token", "token_malformed"));
+}

@@ -55,6 +55,12 @@ impl Stage {
         Issuer::new(self.server.issuer()).audience("orders-api")
     }
 
+    /// A key set of one RSA key, which nothing in the test signs with.
+    pub(crate) fn with_rsa_keys(&self) -> String {
+        self.server.keys().add(&oauth_mock::TestKey::generate(Alg::Rs256));
+        self.server.keys().jwks_json()
+    }
+
     pub(crate) fn builder(&self) -> GuardBuilder {
         Guard::builder().http(HttpClient::from_service(self.server.transport())).clock(self.clock.clone())
     }
