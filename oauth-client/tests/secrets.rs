@@ -87,7 +87,10 @@ async fn a_whole_run_shows_no_secret() {
                 shown.debug(&(&source, source.status()));
                 server.fault(Endpoint::Token, Fault::status(400)).times(1);
                 clock.suspend(Duration::from_secs(301));
-                let _ = source.token().await.inspect_err(|error| shown.error(error));
+                match source.token().await {
+                    Ok(token) => tokens.extend(shown.token(&token)),
+                    Err(error) => shown.error(&error),
+                }
                 clock.suspend(Duration::from_secs(61));
                 source.reject(1);
             }
@@ -96,6 +99,7 @@ async fn a_whole_run_shows_no_secret() {
             let stored = file.load(&key).await.unwrap();
             shown.debug(&stored);
             if let Some(stored) = stored {
+                tokens.extend(shown.set(&stored.tokens));
                 memory.compare_and_swap(&key, None, Some(&stored.tokens)).await.unwrap();
             }
             shown.debug(&TokenLayer::new(source).replay(ReplayPolicy::default()));
