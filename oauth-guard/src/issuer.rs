@@ -152,6 +152,19 @@ impl Issuer {
         self
     }
 
+    /// As [`key_pem`](Self::key_pem), with the key id (`kid`) that tokens name it by.
+    pub fn named_key_pem(
+        mut self,
+        key_id: impl Into<String>,
+        algorithm: Algorithm,
+        pem: impl AsRef<[u8]>,
+    ) -> Self {
+        self.source = Source::Given;
+        let key_id = Some(key_id.into());
+        self.static_keys.push(StaticKey::Pem { key_id, algorithm, pem: pem.as_ref().to_vec() });
+        self
+    }
+
     /// A secret shared with the issuer, for HS256, HS384 or HS512; nothing is fetched.
     ///
     /// Whoever can check such a token can make one. The secret has to be as long as the hash (RFC 7518 §3.2), and

@@ -8,5 +8,6 @@ mod axum;
 mod cache;
 mod contract;
 mod keys;
+mod pem;
 mod support;
 mod tenants;
