@@ -9,3 +9,4 @@ mod custom_store;
 mod directory;
 #[cfg(unix)]
 mod file;
+mod shutdown;
