@@ -145,8 +145,8 @@ async fn a_whole_run_shows_no_secret() {
     {
         for (place, text) in [("the log", &log), ("an error or Debug", &shown.0)] {
             if let Some(at) = text.find(secret) {
-                let from = text.floor_char_boundary(at.saturating_sub(300));
-                panic!("{place} shows {secret:?}: …{}…", &text[from..at + secret.len()]);
+                let before: String = text[..at].chars().rev().take(300).collect();
+                panic!("{place} shows {secret:?} after {:?}", before.chars().rev().collect::<String>());
             }
         }
     }

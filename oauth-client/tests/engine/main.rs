@@ -10,3 +10,4 @@ mod flight;
 mod grants;
 mod pool;
 mod store;
+mod table;
