@@ -8,11 +8,12 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use super::builder::Hook;
 use super::refresh::{self, Obtained};
 use super::storm::StormBound;
-use super::{Event, Status};
+use super::{Event, Status, measure};
 use crate::client::Client;
 use crate::error::{Error, Kind};
 use crate::grant::{Renewal, TokenRequest};
@@ -188,12 +189,18 @@ impl Engine {
         let own = flight.clone();
         let engine = Arc::clone(self);
         let past = state.past.clone();
-        runtime.spawn(async move {
+        // Not a child of the caller's span: it outlives the caller, and others wait for it too.
+        let span = tracing::debug_span!(target: "oauth_client", parent: None, "oauth_client.refresh");
+        span.follows_from(tracing::Span::current());
+        let refreshing = async move {
+            let began = engine.client.clock().now().monotonic;
             let obtained = refresh::run(&engine, past).await;
+            measure::refresh(engine.client.clock().now().monotonic.saturating_sub(began));
             let outcome = engine.finish(obtained, &own);
             // Nobody may be waiting; the token is in hand all the same.
             let _ = tell.send(Some(outcome));
-        });
+        };
+        runtime.spawn(refreshing.instrument(span));
         flight
     }
 
@@ -306,6 +313,7 @@ impl Engine {
     /// Tells the log and the hook. Never called with the state locked: the hook may call back.
     pub(super) fn tell(&self, event: Event) {
         event.log();
+        measure::event(&event);
         let Some(hook) = &self.settings.hook else { return };
         // A hook is foreign code; the refresh that it watches must not die of it, nor the caller of `reject`.
         if catch_unwind(AssertUnwindSafe(|| hook(&event))).is_err() {

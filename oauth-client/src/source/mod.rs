@@ -11,6 +11,16 @@
 //! When it fails, a token that is still good stays in use; when none is left, callers share the failure, and until
 //! its [`retry_after`](crate::Error::retry_after) the server is left in peace.
 //!
+//! # Watching it
+//!
+//! [`TokenSource::status`] tells how it stands, and a [hook](SourceBuilder::on_event) what happens. The same events go to
+//! `tracing`, under the target `oauth_client`, and each refresh runs in a span of its own, `oauth_client.refresh`, which
+//! follows from the caller that set it off. With the feature `metrics` they are counted: `oauth_client_events_total`
+//! (labels `event` and `code`), `oauth_client_token_requests_total`, and the histogram `oauth_client_refresh_seconds`.
+//! None of them holds a secret.
+//!
+//! # Example
+//!
 //! ```
 //! use oauth_client::TokenSource;
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oauth_client::Error> {
@@ -23,6 +33,7 @@
 mod builder;
 mod engine;
 mod event;
+mod measure;
 mod persist;
 mod pool;
 mod refresh;

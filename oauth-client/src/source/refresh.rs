@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Event;
 use super::engine::{Engine, Past};
 use super::persist::{STORE_PATIENCE, persist, remove, store_error, within};
+use super::{Event, measure};
 use crate::error::{Error, Kind};
 use crate::exchange::Parameters;
 use crate::grant::{RefreshToken, Renewal};
@@ -182,6 +182,7 @@ impl Refresh<'_> {
         let left = || self.until.saturating_sub(client.clock().now().monotonic);
         for attempt in 1.. {
             self.engine.requests.fetch_add(1, Ordering::Relaxed);
+            measure::token_request();
             let error = match client.exchange(parameters.clone(), left()).await {
                 Err(error) if attempt < MAX_ATTEMPTS && error.is_transient() => error,
                 other => return other,

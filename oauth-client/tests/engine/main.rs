@@ -8,6 +8,8 @@ mod clock;
 mod failure;
 mod flight;
 mod grants;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod pool;
 mod store;
 mod table;

@@ -1,0 +1,65 @@
+//! What is counted, for whoever installs a recorder of the `metrics` facade; nothing is without the feature.
+
+use std::time::Duration;
+
+use super::Event;
+
+/// One token request was sent.
+pub(super) fn token_request() {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("oauth_client_token_requests_total").increment(1);
+}
+
+/// One refresh is over, this long after it began.
+pub(super) fn refresh(took: Duration) {
+    #[cfg(feature = "metrics")]
+    metrics::histogram!("oauth_client_refresh_seconds").record(took);
+    #[cfg(not(feature = "metrics"))]
+    let _ = took;
+}
+
+pub(super) fn event(event: &Event) {
+    #[cfg(feature = "metrics")]
+    {
+        let (name, code) = match event {
+            Event::Refreshed { .. } => ("refreshed", ""),
+            Event::Adopted { .. } => ("adopted", ""),
+            Event::RefreshFailed { error } => ("refresh_failed", known(error.code())),
+            Event::Rejected { .. } => ("rejected", ""),
+            Event::Persisted => ("persisted", ""),
+            Event::StoreFailed { error } => ("store_failed", known(error.code())),
+        };
+        metrics::counter!("oauth_client_events_total", "event" => name, "code" => code).increment(1);
+    }
+    #[cfg(not(feature = "metrics"))]
+    let _ = event;
+}
+
+/// A code that may be a label: a server chooses its own codes, and each new one would be a new time series.
+#[cfg(feature = "metrics")]
+fn known(code: &str) -> &'static str {
+    const KNOWN: [&str; 21] = [
+        "access_denied",
+        "config",
+        "discovery",
+        "interrupted",
+        "invalid_client",
+        "invalid_grant",
+        "invalid_request",
+        "invalid_scope",
+        "malformed_response",
+        "rate_limited",
+        "reauthorization_required",
+        "redirect",
+        "server_error",
+        "store",
+        "temporarily_unavailable",
+        "timeout",
+        "too_large",
+        "transport",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "unsupported_token_type",
+    ];
+    KNOWN.into_iter().find(|known| *known == code).unwrap_or("other")
+}
