@@ -56,7 +56,8 @@ pub enum Provider {
     /// ILS, page "Authentication": JSON without a grant type, JWT access tokens, errors with a status info set.
     ///
     /// Assumed: both members are required (the column is lost), tokens live an hour, the secret is checked as
-    /// `svc`/`s3cr3t` unless another client is given. The key set at `/jwks` and the protected `/api/resource` are the
+    /// `svc`/`s3cr3t` unless another client is given, and which code comes with which status (there is a code "forbidden"
+    /// and no 403: it comes with 401). The key set at `/jwks` and the protected `/api/resource` are the
     /// mock's own: the page names neither.
     Ils,
     /// InfoLink, page "OAuth 2.0 Authentication": opaque tokens, a rotating refresh token that is sent alone, and an API
@@ -64,8 +65,9 @@ pub enum Provider {
     ///
     /// Assumed: the page gives its two error bodies no status. It is 400 at the token endpoint (RFC 6749 §5.2) and 200 at
     /// the API, unless [`undocumented_status`](crate::MockServerBuilder::undocumented_status) says otherwise. A wrong
-    /// secret or password gets the first body too, whose text speaks of credentials. What a job answers is not
-    /// documented: the mock repeats the operation's name.
+    /// secret or password gets the body of the token endpoint too, whose text speaks of credentials. A refresh token that
+    /// is used twice ends all that came from it (RFC 9700 §4.14.2). What a job answers is not documented: the mock repeats
+    /// the operation's name.
     InfoLink,
     /// SailPoint, page "Create OAuth Client": the protected `POST /oauth-clients`. A client made there can ask for tokens.
     ///
@@ -122,7 +124,7 @@ pub(crate) enum Tokens {
 
 impl Provider {
     /// All of them, in the order of this list.
-    pub const ALL: [Self; 5] = [Self::Ils, Self::InfoLink, Self::SailPoint, Self::Comm100, Self::TeenQuotes];
+    pub const ALL: &[Self] = &[Self::Ils, Self::InfoLink, Self::SailPoint, Self::Comm100, Self::TeenQuotes];
 
     /// The provider's name as it writes it.
     #[must_use]

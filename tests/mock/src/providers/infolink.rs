@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::request::{Params, Problem, json_object, media_type, no_authorization};
+use super::request::{Params, Problem, json_object, no_authorization};
 use super::{JSON, Personality, ProviderFailure, Route, Tokens, access, client, issue, object, text};
 use crate::answer::Answer;
 use crate::clients::MockClient;
@@ -80,7 +80,7 @@ fn exchange(call: Call<'_>) -> Result<Answer, Problem> {
     let Some(tokens) = tokens else { return Ok(error(call, REFUSED)) };
     let body = object(&[
         ("access_token", json!(tokens.access_token)),
-        ("refresh_token", json!(tokens.refresh_token)),
+        ("refresh_token", json!(tokens.refresh_token.as_deref().or(params.get("refresh_token")))),
         ("token_type", json!("Bearer")),
         ("expires_in", json!(tokens.expires_in)),
     ]);
@@ -123,7 +123,7 @@ fn execute_job(call: Call<'_>) -> Answer {
 fn operation(call: Call<'_>) -> Result<String, Problem> {
     let job = match json_object(call.request) {
         Ok(members) => Value::Object(members),
-        Err(problem) if media_type(call.request) != JSON => return Err(problem),
+        Err(problem) if problem.parameter != "body" => return Err(problem),
         Err(problem) => {
             let body = String::from_utf8_lossy(call.request.body()).replace('\'', "\"");
             serde_json::from_str(&body).map_err(|_| problem)?

@@ -131,7 +131,7 @@ fn exchange<'a>(call: Call<'_>, params: &'a Params) -> Result<Answer, Refused<'a
         ("token_type", json!("bearer")),
         ("expires", json!(call.shared.clock.now_unix().saturating_add(tokens.expires_in))),
         ("expires_in", json!(tokens.expires_in)),
-        ("refresh_token", json!(tokens.refresh_token)),
+        ("refresh_token", json!(tokens.refresh_token.as_deref().or(params.get("refresh_token")))),
     ]);
     Ok(Answer::new(StatusCode::OK, JSON, body).never_stored())
 }

@@ -58,7 +58,7 @@ fn the_table() {
         println!("| {provider} | {kind} | {documented} | `{test}` |");
         assert!(tests.insert((provider, test)), "{provider}: {test} stands twice");
     }
-    for provider in Provider::ALL {
+    for &provider in Provider::ALL {
         for kind in ["request", "response", "error"] {
             // The page of Comm100 documents no error; its row says so.
             let found = rows().any(|row| row.provider == provider && row.kind == kind);
@@ -70,7 +70,7 @@ fn the_table() {
 /// Each failure answers as it says it will, whatever is asked, as often as it was told to and no more.
 #[tokio::test]
 async fn every_failure_can_be_asked_for_by_name() {
-    for provider in Provider::ALL {
+    for &provider in Provider::ALL {
         let server = plays(provider);
         let mut names = HashSet::new();
         for failure in provider.failures() {
@@ -99,7 +99,7 @@ fn an_unknown_failure_says_which_there_are() {
 #[test]
 fn the_readme_lists_the_failures() {
     let readme = include_str!("../../README.md");
-    for provider in Provider::ALL {
+    for &provider in Provider::ALL {
         let failures = provider.failures();
         let names: Vec<_> = failures.iter().map(|failure| format!("`{}`", failure.name())).collect();
         let names = if names.is_empty() { "none is documented".to_owned() } else { names.join(", ") };
@@ -111,7 +111,7 @@ fn the_readme_lists_the_failures() {
 /// A personality has the provider's endpoints and no other.
 #[tokio::test]
 async fn the_standard_endpoints_are_gone() {
-    for provider in Provider::ALL {
+    for &provider in Provider::ALL {
         let server = plays(provider);
         for path in ["/token", "/introspect", "/revoke", "/.well-known/openid-configuration", "/"] {
             let request = form_request(&format!("{}{path}", server.url()), None, "");
@@ -139,6 +139,26 @@ async fn a_personality_can_go_away_and_come_back() {
     assert_eq!(send(&server, request()).await.unwrap().status, 200);
 }
 
+/// On a socket it is the same server.
+#[tokio::test]
+async fn a_personality_can_listen() {
+    let server = MockServer::builder().personality(Provider::TeenQuotes).start().await;
+    let answer = support::raw_get(&server, Endpoint::Api).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 401 "), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(server.journal().of(Endpoint::Api)[0].path, "/resource");
+}
+
+/// Tokens that no request asked for look like the provider's, and are as good.
+#[tokio::test]
+async fn tokens_can_be_issued_without_a_request() {
+    let server = plays(Provider::TeenQuotes);
+    let tokens = server.issue("42", "42", "").unwrap();
+    assert_eq!((tokens.access_token.len(), tokens.expires_in), (40, 604_800));
+    assert_eq!(get_with(&server, Endpoint::Api, &tokens.access_token).await.status, 200);
+    server.revoke_token(&tokens.access_token);
+    assert_eq!(get_with(&server, Endpoint::Api, &tokens.access_token).await.status, 401);
+}
+
 /// No request is too odd for a personality to answer, and none gets a token by oddity.
 #[tokio::test]
 async fn odd_bodies_are_refused_politely() {
@@ -162,7 +182,7 @@ async fn odd_bodies_are_refused_politely() {
         "{\"clientId\":1,\"clientSecret\":null}",
         "{\"grant_type\":[]}",
     ];
-    for provider in Provider::ALL {
+    for &provider in Provider::ALL {
         let server = plays(provider);
         for body in bodies {
             for endpoint in [Endpoint::Token, Endpoint::Api, Endpoint::Userinfo] {

@@ -12,6 +12,7 @@ rows! { TeenQuotes:
     request "the same as a form" => takes_a_form,
     request "grant_type=refresh_token with the refresh token" => takes_a_refresh_token,
     response "access_token, token_type bearer, expires (unix time), expires_in, refresh_token" => answers_as_printed,
+    response "the refresh token stays the same when the server does not rotate" => a_server_without_rotation_repeats_the_refresh_token,
     response "the token opens protected resources until it expires" => the_token_opens_a_resource_until_it_expires,
     error "400 invalid_request, with the parameter's name" => invalid_request,
     error "400 unauthorized_client" => unauthorized_client,
@@ -71,6 +72,15 @@ async fn takes_a_refresh_token() {
     assert_eq!(post(&server, Endpoint::Token, None, &form).await.status, 200);
 }
 
+async fn a_server_without_rotation_repeats_the_refresh_token() {
+    let client = MockClient::new("c").secret("s").without_rotation();
+    let server = MockServer::builder().personality(Provider::TeenQuotes).client(client).in_process();
+    let tokens = server.issue("c", "c", "").unwrap().refresh_token.unwrap();
+    let form = format!("grant_type=refresh_token&client_id=c&client_secret=s&refresh_token={tokens}");
+    let reply = post(&server, Endpoint::Token, None, &form).await;
+    assert_eq!(member(&reply, "refresh_token"), tokens);
+}
+
 async fn answers_as_printed() {
     let server = plays(Provider::TeenQuotes);
     server.clock().set(1_401_437_772 - 604_800);
@@ -112,6 +122,8 @@ async fn invalid_request() {
     ] {
         refuses(&ask(&server, json).await, 400, "invalid_request", &text(parameter));
     }
+    let same = GOOD.replace('}', r#","client_id":"42"}"#);
+    refuses(&ask(&server, &same).await, 400, "invalid_request", &text("client_id"));
     let twice = format!("grant_type=client_credentials&{CLIENT}&client_id=42");
     let reply = post(&server, Endpoint::Token, None, &twice).await;
     refuses(&reply, 400, "invalid_request", &text("client_id"));
