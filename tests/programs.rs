@@ -145,6 +145,27 @@ async fn the_routes_of_protected_api_answer_as_documented() {
 }
 
 #[tokio::test]
+async fn keys_from_a_file_judge_without_any_server() {
+    let server = server(Duration::from_secs(300)).await;
+    let token = server.mint().scope("read").build();
+    let keys = File::new("keys.json", &server.keys().jwks_json());
+    server.pause();
+    let text = format!(
+        "[[issuer]]\nissuer = \"{}\"\naudience = [\"orders-api\"]\njwks_file = {:?}\n",
+        server.issuer(),
+        keys.0.to_str().unwrap()
+    );
+    let config = File::new("file-guard.toml", &text);
+    let mut command = example("protected_api");
+    command.arg("--config").arg(&config.0);
+    let (_api, api) = ready(command).await;
+    assert_eq!(get(&format!("{api}/read"), Some(&token)).await.0, 200);
+    assert_eq!(get(&format!("{api}/write"), Some(&token)).await.0, 403);
+    let (status, challenge, _) = get(&format!("{api}/read"), Some(&token[..token.len() - 4])).await;
+    assert!(status == 401 && challenge.unwrap().contains("error=\"invalid_token\""));
+}
+
+#[tokio::test]
 async fn an_api_that_refuses_is_exit_code_1_and_one_that_is_gone_is_2() {
     let server = server(Duration::from_secs(300)).await;
     let (mut process, api, _config) = protected_api(&server, "codes-guard.toml", "").await;
