@@ -13,11 +13,11 @@
 //!
 //! # Watching it
 //!
-//! [`TokenSource::status`] tells how it stands, and a [hook](SourceBuilder::on_event) what happens. The same events go to
-//! `tracing`, under the target `oauth_client`, and each refresh runs in a span of its own, `oauth_client.refresh`, which
-//! follows from the caller that set it off. With the feature `metrics` they are counted: `oauth_client_events_total`
-//! (labels `event` and `code`), `oauth_client_token_requests_total`, and the histogram `oauth_client_refresh_seconds`.
-//! None of them holds a secret.
+//! [`TokenSource::status`] tells how it stands, and a [hook](SourceBuilder::on_event) what happens. The same events
+//! go to `tracing`, under the target `oauth_client`, and each refresh runs in a span of its own,
+//! `oauth_client.refresh`, which follows from the caller that set it off. With the feature `metrics` they are
+//! counted: `oauth_client_events_total` (labels `event` and `code`), `oauth_client_token_requests_total`, and the
+//! histogram `oauth_client_refresh_seconds`. None of them holds a secret.
 //!
 //! # Example
 //!

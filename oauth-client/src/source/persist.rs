@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ use crate::token::TokenSet;
 /// How long a token is kept from its callers because its store will not take it, and how long one call to a store may
 /// take.
 pub(super) const STORE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often a write is tried for a source that nobody holds any more: for about an hour.
+const MAX_TRIES_ALONE: u32 = 60;
 
 /// How many writes in a row may meet an entry that somebody else has changed.
 const MAX_CONFLICTS: u32 = 3;
@@ -47,7 +50,7 @@ pub(super) async fn persist(
     }
     let error = store_error(last.unwrap_or_else(too_slow));
     engine.tell(Event::StoreFailed { error });
-    tokio::spawn(keep_trying(Arc::downgrade(engine), tokens.clone(), expected));
+    tokio::spawn(keep_trying(Arc::clone(engine), tokens.clone(), expected));
     expected
 }
 
@@ -88,8 +91,8 @@ fn too_slow() -> StoreError {
     StoreError::new(format!("no answer within {STORE_PATIENCE:?}; check that it is up"))
 }
 
-/// One write. We hold the lease, so a revision we did not expect is of somebody who wrote without it, or of a write of
-/// our own whose answer was lost: ours is the newest set the server gave out, and replaces it.
+/// One write. We hold the lease, so a revision we did not expect is of somebody who wrote without it, or of a write
+/// of our own whose answer was lost: ours is the newest set the server gave out, and replaces it.
 async fn write(
     engine: &Engine,
     store: &dyn dynamic::TokenStore,
@@ -111,12 +114,17 @@ async fn write(
     ))
 }
 
-/// Goes on until the set is written, replaced by a newer one, or nobody uses the source any more.
-async fn keep_trying(engine: Weak<Engine>, tokens: TokenSet, mut expected: Option<Revision>) {
+/// Goes on until the set is written or replaced by a newer one. It keeps the source alive while nobody else does, for
+/// a while: what it alone knows may be all that is left of a login.
+async fn keep_trying(engine: Arc<Engine>, tokens: TokenSet, mut expected: Option<Revision>) {
+    let Some(store) = engine.settings.store.clone() else { return };
+    let mut tries_alone = 0;
     for failures in 1.. {
         tokio::time::sleep(after_failures(failures)).await;
-        let Some(engine) = engine.upgrade() else { return };
-        let Some(store) = engine.settings.store.clone() else { return };
+        tries_alone = if Arc::strong_count(&engine) > 1 { 0 } else { tries_alone + 1 };
+        if tries_alone > MAX_TRIES_ALONE {
+            return;
+        }
         if !engine.holds(tokens.access_token()) {
             return;
         }

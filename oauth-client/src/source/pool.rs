@@ -22,11 +22,12 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// The key is whatever tells one token from another: a tenant, a subject, a set of scopes, a resource, or a tuple of
 /// them. All who ask for one key share one source, and so its one refresh; keys never share.
 ///
-/// The pool is bounded: beyond [`max_sources`](Self::max_sources) those that were used longest ago are dropped, and so
-/// are those that nobody has used for [`idle_after`](Self::idle_after). A dropped source that somebody still holds, or
-/// that is in the middle of a refresh, is taken back when its key is asked for again. When its last holder is gone, so is
-/// what only it knew: grants with a refresh token that rotates need a [store](super::SourceBuilder::store), and the
-/// request needs a [`subject`](crate::grant::TokenRequest::subject) to be told apart in it.
+/// The pool is bounded: beyond [`max_sources`](Self::max_sources) those that were used longest ago are dropped, and
+/// so are those that nobody has used for [`idle_after`](Self::idle_after). A dropped source that somebody still
+/// holds, or that is in the middle of a refresh or of writing to its store, is taken back when its key is asked for
+/// again. When its last holder is gone, so is what only it knew: grants with a refresh token that rotates need a
+/// [store](super::SourceBuilder::store), and the request needs a [`subject`](crate::grant::TokenRequest::subject) to
+/// be told apart in it.
 ///
 /// ```
 /// # use oauth_client::{Client, ClientAuth, grant};
@@ -59,8 +60,8 @@ type Make<K> = Arc<dyn Fn(&K) -> Result<TokenSource, Error> + Send + Sync>;
 
 struct Shelf<K> {
     sources: HashMap<K, Entry>,
-    /// Those that were dropped and that somebody still holds. A second source beside one of them could use its refresh
-    /// token twice.
+    /// Those that were dropped and that somebody still holds. A second source beside one of them could use its
+    /// refresh token twice.
     dropped: HashMap<K, Weak<Engine>>,
 }
 
@@ -77,14 +78,15 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
         Self::with(Arc::new(make), MOST_SOURCES, IDLE, Arc::new(SystemClock))
     }
 
-    /// How many sources are kept at most: 10,000 when not set, and at least one. Beyond it, those that were used longest
-    /// ago go, one in sixteen at a time.
+    /// How many sources are kept at most: 10,000 when not set, and at least one. Beyond it, those that were used
+    /// longest ago go, one in sixteen at a time.
     #[must_use]
     pub fn max_sources(self, most: usize) -> Self {
         Self::with(Arc::clone(&self.0.make), most.max(1), self.0.idle, Arc::clone(&self.0.clock))
     }
 
-    /// How long a source is kept that nobody asks for: an hour when not set. It is looked for when others are asked for.
+    /// How long a source is kept that nobody asks for: an hour when not set. It is looked for when others are asked
+    /// for.
     #[must_use]
     pub fn idle_after(self, idle: Duration) -> Self {
         Self::with(Arc::clone(&self.0.make), self.0.most, idle, Arc::clone(&self.0.clock))
@@ -115,8 +117,8 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
         Ok(pool.keep(key, source, now))
     }
 
-    /// Drops the source for this key, say because its grant was revoked. Those who hold it keep it; the next one who asks
-    /// gets a new one.
+    /// Drops the source for this key, say because its grant was revoked. Those who hold it keep it; the next one who
+    /// asks gets a new one.
     pub fn remove(&self, key: &K) {
         let mut shelf = self.0.write();
         shelf.sources.remove(key);

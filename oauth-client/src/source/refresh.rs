@@ -34,8 +34,8 @@ pub(super) async fn run(engine: &Arc<Engine>, past: Past) -> Result<Obtained, Er
     }
 }
 
-/// Longer than a whole refresh (the server's time, and the store's: a load before, one after a refusal, the write), so
-/// that a slow one is never taken for a crashed one.
+/// Longer than a whole refresh (the server's time, and the store's: a load before, one after a refusal, the write),
+/// so that a slow one is never taken for a crashed one.
 fn longest_lease(engine: &Engine) -> Duration {
     engine.client.timeout().saturating_add(4 * STORE_PATIENCE)
 }
@@ -119,8 +119,8 @@ impl Refresh<'_> {
         result
     }
 
-    /// The refresh token to use: of the last token, or the one that the grant starts from. One that was refused before
-    /// is not sent again: to the server, that looks like theft.
+    /// The refresh token to use: of the last token, or the one that the grant starts from. One that was refused
+    /// before is not sent again: to the server, that looks like theft.
     fn refresh_token(&self) -> Option<Secret> {
         let held = match &self.past.token {
             Some(token) => token.tokens().refresh_token(),

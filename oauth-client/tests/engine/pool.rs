@@ -10,7 +10,7 @@ use oauth_client::store::MemoryStore;
 use oauth_client::{Error, TokenSource, grant};
 use tokio::task::JoinSet;
 
-use crate::bench::{Bench, LIFETIME, pass};
+use crate::bench::{Bench, LIFETIME, Scripted, pass};
 
 /// A pool of one source for each number, and how many sources it has made.
 fn pool(bench: &Bench) -> (Pool<usize>, Arc<AtomicUsize>) {
@@ -148,6 +148,36 @@ async fn with_a_store_a_dropped_source_costs_nothing() {
         pass(LIFETIME + 1).await;
     }
     assert!(!bench.refresh_token_reused());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_source_whose_store_was_down_still_writes_what_it_alone_knows() {
+    let bench = Bench::new();
+    let (client, store, login) = (bench.client.clone(), Scripted::default(), bench.person());
+    let in_pool = store.clone();
+    let pool = Pool::new(move |who: &u8| {
+        client.source(login.clone().subject(who.to_string())).store(in_pool.clone()).build()
+    });
+    let pool = pool.max_sources(1).clock(bench.clock.clone());
+    store.script().writes.failures = usize::MAX;
+    let token = pool.get(&1).unwrap().token().await.unwrap();
+    pool.get(&2).unwrap();
+    pass(120).await;
+    store.script().writes.failures = 0;
+    pass(61).await;
+    assert_eq!(&store.last_written().unwrap(), token.tokens());
+    drop(token);
+
+    // A source that nobody wants any more, and a store that never comes back: it ends, and asks the server nothing.
+    store.script().writes.failures = usize::MAX;
+    pass(LIFETIME).await;
+    pool.get(&1).unwrap().token().await.unwrap();
+    pool.get(&2).unwrap();
+    pass(3 * 3600).await;
+    assert_eq!(bench.requests(), 2);
+    let tries_left = store.script().writes.failures;
+    pass(3 * 3600).await;
+    assert_eq!(store.script().writes.failures, tries_left, "the tries have ended");
 }
 
 #[test]

@@ -43,7 +43,8 @@ pub(super) fn replace(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(),
         let _ = fs::remove_file(temporary);
         return Err(failed(path, "written", error));
     }
-    // The rename itself has to survive a power failure too. Where directories cannot be synced, it is up to the system.
+    // The rename itself has to survive a power failure too. Where directories cannot be synced, it is up to the
+    // system.
     #[cfg(unix)]
     File::open(directory(path))
         .and_then(|directory| directory.sync_all())

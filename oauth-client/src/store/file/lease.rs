@@ -1,7 +1,7 @@
 //! The right to refresh one entry: a lock of the operating system, and beside it a record of who holds it until when.
 //!
-//! The lock is what counts while its holder is well: when a process dies, it is free at once. A process that hangs keeps
-//! its lock, so once the time in its record is over, another takes the lease by writing a record of its own.
+//! The lock is what counts while its holder is well: when a process dies, it is free at once. A process that hangs
+//! keeps its lock, so once the time in its record is over, another takes the lease by writing a record of its own.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};

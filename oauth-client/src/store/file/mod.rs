@@ -32,24 +32,25 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// ```
 ///
 /// The tokens are in the file in the clear, so it is made readable to its owner alone (mode 0600, and 0700 for a
-/// directory that has to be made), from its first moment on. A file that others may read is tightened, with a warning.
-/// A symbolic link, a file with several names, and anything that is not a file are refused. So is a file that this
-/// library did not write or that is damaged: it is never overwritten, and the error says what to do.
+/// directory that has to be made), from its first moment on. A file that others may read is tightened, with a
+/// warning. A symbolic link, a file with several names, and anything that is not a file are refused. So is a file
+/// that this library did not write or that is damaged: it is never overwritten, and the error says what to do.
 ///
 /// # Several processes
-/// Beside `tokens.json` there are `tokens.json.lock`, held during a write, and a `tokens.json.….lease` for each entry,
-/// held during a refresh. Both are locks of the operating system: when a process dies, however it dies, they are free
-/// at once. A process that hangs while it refreshes delays the others until the end of its lease, which is written in
-/// the lease file together with its process id. The files stay where they are; deleting them while a process runs
-/// defeats their purpose. All this needs a file system with working `flock`, which some network file systems lack.
+/// Beside `tokens.json` there are `tokens.json.lock`, held during a write, and a `tokens.json.….lease` for each
+/// entry, held during a refresh. Both are locks of the operating system: when a process dies, however it dies, they
+/// are free at once. A process that hangs while it refreshes delays the others until the end of its lease, which is
+/// written in the lease file together with its process id. The files stay where they are; deleting them while a
+/// process runs defeats their purpose. All this needs a file system with working `flock`, which some network file
+/// systems lack.
 ///
 /// # What a crash leaves
-/// A write replaces the file as a whole (a temporary file beside it, synced, renamed, the directory synced), so there is
-/// always either the old set of tokens or the new one. One moment no client can guard: a server that rotates refresh
-/// tokens has retired the old one when it answers, and until that answer is written here, a few milliseconds later, the
-/// new one exists in memory only. A process killed, or a runtime shut down, in between leaves the old set, and its
-/// refresh token will be refused. Waiting for [`TokenSource::token`](crate::TokenSource::token) before shutting down
-/// avoids it; a shutdown that drops the runtime lets a write that has begun run to its end.
+/// A write replaces the file as a whole (a temporary file beside it, synced, renamed, the directory synced), so there
+/// is always either the old set of tokens or the new one. One moment no client can guard: a server that rotates
+/// refresh tokens has retired the old one when it answers, and until that answer is written here, a few milliseconds
+/// later, the new one exists in memory only. A process killed, or a runtime shut down, in between leaves the old set,
+/// and its refresh token will be refused. Waiting for [`TokenSource::token`](crate::TokenSource::token) before
+/// shutting down avoids it; a shutdown that drops the runtime lets a write that has begun run to its end.
 #[derive(Clone, Debug)]
 pub struct FileStore(Arc<Inner>);
 
@@ -85,8 +86,8 @@ impl FileStore {
         }
     }
 
-    /// Runs file work with the lock held. The lock is tried for and never waited for, so that a shutdown does not hang
-    /// on it.
+    /// Runs file work with the lock held. The lock is tried for and never waited for, so that a shutdown does not
+    /// hang on it.
     async fn locked<T: Send + 'static>(
         &self,
         work: impl Fn(&Inner) -> Result<T, StoreError> + Clone + Send + 'static,
