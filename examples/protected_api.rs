@@ -102,5 +102,5 @@ async fn health(State(guard): State<Guard>) -> Json<oauth_guard::Health> {
 }
 
 async fn metadata(State(guard): State<Guard>) -> Json<Option<ResourceMetadata>> {
-    Json(guard.resource_metadata().cloned())
+    Json(guard.resource_metadata())
 }

@@ -15,20 +15,26 @@ use crate::keys::{GivenKeys, IssuerKeys, KeyPolicy, KeySet, Remote, Where};
 pub(crate) const MOST_TOKEN_BYTES: usize = 1024 * 1024;
 
 /// What all issuers of a guard have in common.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Assembler {
     pub(crate) http: Option<HttpClient>,
+    /// It is not the one that the policy before fetched with.
+    pub(crate) other_http: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keys: KeyPolicy,
+    /// The first policy that its issuers are for.
+    pub(crate) generation: u64,
 }
 
 impl Assembler {
+    /// The issuer in force; `before`, if it is just the same.
     pub(crate) fn issuer(
         &self,
         issuer: &Issuer,
+        before: Option<&Arc<IssuerState>>,
         field: &dyn Fn(&str) -> String,
         problems: &mut Problems,
-    ) -> Option<IssuerState> {
+    ) -> Option<Arc<IssuerState>> {
         if issuer.name.is_empty() {
             problems.add(field("issuer"), "expected the exact `iss` of its tokens");
         }
@@ -56,7 +62,7 @@ impl Assembler {
             problems.add(field("max_token_bytes"), "expected 1 to 1,048,576 bytes");
         }
         let algorithms = algorithms(issuer, field, problems);
-        let keys = self.keys_of(issuer, &algorithms, field, problems)?;
+        let keys = self.keys_of(issuer, before.map(|before| &before.keys), &algorithms, field, problems)?;
         let boxed =
             |texts: &[String]| texts.iter().map(|text| Box::from(text.as_str())).collect::<Box<[Box<str>]>>();
         let rules = Rules {
@@ -71,12 +77,22 @@ impl Assembler {
             scope_claims: boxed(&issuer.scope_claims),
             roles_claims: boxed(&issuer.roles_claims),
         };
-        Some(IssuerState::new(rules, keys))
+        let state = IssuerState::new(rules, keys, self.generation);
+        match before.filter(|before| before.is_same(&state) && before.is_in_force(self.generation)) {
+            Some(before) => Some(Arc::clone(before)),
+            None => Some(Arc::new(state)),
+        }
+    }
+
+    /// Whether an issuer described the same comes out the same.
+    pub(crate) fn makes_the_same_as(&self, old: &Self) -> bool {
+        !self.other_http && self.keys == old.keys
     }
 
     fn keys_of(
         &self,
         issuer: &Issuer,
+        before: Option<&IssuerKeys>,
         algorithms: &[Algorithm],
         field: &dyn Fn(&str) -> String,
         problems: &mut Problems,
@@ -113,7 +129,14 @@ impl Assembler {
         let http = self.http.clone()?;
         let clock = Arc::clone(&self.clock);
         let remote = Remote::new(&issuer.name, place, algorithms, &self.keys, issuer.allow_http, http, clock);
-        Some(IssuerKeys::Remote(Arc::new(remote)))
+        Some(IssuerKeys::Remote(match before.and_then(IssuerKeys::remote) {
+            Some(before) if !self.other_http && remote.is_same(before) => Arc::clone(before),
+            Some(before) => {
+                remote.take_over(before);
+                Arc::new(remote)
+            }
+            None => Arc::new(remote),
+        }))
     }
 }
 

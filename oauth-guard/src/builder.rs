@@ -16,8 +16,9 @@ use crate::cache::TokenCache;
 use crate::claims::Untyped;
 use crate::defaults;
 use crate::error::{BuildError, Problems};
-use crate::guard::{Guard, Shared};
-use crate::issuer::{Issuer, Source};
+use crate::guard::Guard;
+use crate::issuer::{Issuer, IssuerState, Source};
+use crate::judge::Policy;
 use crate::keys::KeyPolicy;
 use crate::metadata::ResourceMetadata;
 use crate::refuse::http::Challenge;
@@ -29,7 +30,7 @@ use crate::tenants::{Resolver, Tenants};
 pub struct GuardBuilder<T = Untyped> {
     issuers: Vec<Issuer>,
     http: Option<HttpClient>,
-    clock: Arc<dyn Clock>,
+    clock: Option<Arc<dyn Clock>>,
     cache_bytes: u64,
     keys: KeyPolicy,
     realm: Option<String>,
@@ -44,7 +45,7 @@ impl GuardBuilder<Untyped> {
         Self {
             issuers: Vec::new(),
             http: None,
-            clock: Arc::new(SystemClock),
+            clock: None,
             cache_bytes: defaults::CACHE_BYTES,
             keys: KeyPolicy::default(),
             realm: None,
@@ -134,9 +135,10 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
-    /// Where the time comes from. By default the machine's clocks.
+    /// Where the time comes from. By default the machine's clocks. A guard keeps its clock when it is
+    /// [reloaded](Guard::reload).
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Some(Arc::new(clock));
         self
     }
 
@@ -178,50 +180,73 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// # Errors
     /// Everything that is wrong with the description, each with its field.
     pub fn build(self) -> Result<Guard<T>, BuildError> {
+        self.policy(None).map(Guard::new)
+    }
+
+    /// The policy described, to be in force after `old`: from there come what is not described and what did not
+    /// change.
+    pub(crate) fn policy(self, old: Option<&Policy<T>>) -> Result<Policy<T>, BuildError> {
         let mut problems = Problems::default();
         let resource = self.resource_document(&mut problems);
         let challenge = self.challenge(resource.as_ref(), &mut problems);
         self.check_numbers(&mut problems);
-        let fetches = |issuer: &Issuer| matches!(issuer.source, Source::Discovery | Source::JwksUri(_));
-        let needs_http = self.resolver.is_some() || self.issuers.iter().any(fetches);
-        let assembler = Assembler {
-            http: self.http.clone().or_else(|| needs_http.then(|| bundled(&mut problems)).flatten()),
-            clock: Arc::clone(&self.clock),
-            keys: self.keys.clone(),
-        };
+        let assembler = self.assembler(old, &mut problems);
         let mut issuers = HashMap::new();
         for (index, issuer) in self.issuers.iter().enumerate() {
             let field = |name: &str| format!("issuer[{index}].{name}");
-            let state = assembler.issuer(issuer, &field, &mut problems);
+            let before = old.and_then(|old| old.issuers.get(issuer.name.as_str()));
+            let state = assembler.issuer(issuer, before, &field, &mut problems);
             if issuers.insert(Box::from(issuer.name.as_str()), state).is_some() {
                 problems.add(field("issuer"), "the same issuer is there twice; put its audiences into one");
             }
         }
-        if self.issuers.is_empty() && self.resolver.is_none() {
+        if self.issuers.is_empty() && self.resolver.is_none() && old.is_none_or(|old| old.tenants.is_none()) {
             problems.add("issuer", "a guard needs at least one issuer whose tokens to accept");
         }
-        let cache = TokenCache::new(self.cache_bytes);
+        let kept = old.map(|old| &old.cache).filter(|cache| cache.max_bytes() == self.cache_bytes);
+        let cache = kept.cloned().or_else(|| TokenCache::new(self.cache_bytes).map(Arc::new));
         if cache.is_none() {
             problems.add("cache", "the system gave no random bytes for the key of the token digests");
         }
         let issuers: Option<HashMap<_, _>> =
-            issuers.into_iter().map(|(name, state)| Some((name, Arc::new(state?)))).collect();
-        match (issuers, cache) {
-            (Some(issuers), Some(cache)) if problems.is_empty() => Ok(Guard(Arc::new(Shared {
-                max_token_bytes: match self.resolver {
-                    // How much a tenant accepts is known when the tenant is.
-                    Some(_) => MOST_TOKEN_BYTES,
-                    None => self.issuers.iter().map(|issuer| issuer.max_token_bytes).max().unwrap_or(0),
-                },
-                issuers,
-                tenants: self.resolver.map(|resolver| Tenants::new(resolver, assembler)),
-                cache,
-                clock: self.clock,
-                challenge,
-                resource,
-                custom: custom::<T>(),
-            }))),
-            _ => Err(problems.into_error()),
+            issuers.into_iter().map(|(name, state)| Some((name, state?))).collect();
+        let (Some(issuers), Some(cache), true) = (issuers, cache, problems.is_empty()) else {
+            return Err(problems.into_error());
+        };
+        let tenants = tenants(self.resolver, old, &issuers, &assembler);
+        Ok(Policy {
+            generation: assembler.generation,
+            max_token_bytes: match tenants {
+                // How much a tenant accepts is known when the tenant is.
+                Some(_) => MOST_TOKEN_BYTES,
+                None => self.issuers.iter().map(|issuer| issuer.max_token_bytes).max().unwrap_or(0),
+            },
+            issuers,
+            tenants,
+            cache,
+            clock: Arc::clone(&assembler.clock),
+            assembler,
+            challenge,
+            resource,
+            custom: custom::<T>(),
+        })
+    }
+
+    fn assembler(&self, old: Option<&Policy<T>>, problems: &mut Problems) -> Assembler {
+        let fetches = |issuer: &Issuer| matches!(issuer.source, Source::Discovery | Source::JwksUri(_));
+        let needs_http = self.resolver.is_some() || self.issuers.iter().any(fetches);
+        let given = self.http.clone().or_else(|| old?.assembler.http.clone());
+        Assembler {
+            http: given.or_else(|| needs_http.then(|| bundled(problems)).flatten()),
+            other_http: self.http.is_some(),
+            // Times that were noted on one clock mean nothing on another.
+            clock: match (old, &self.clock) {
+                (Some(old), _) => Arc::clone(&old.clock),
+                (None, Some(clock)) => Arc::clone(clock),
+                (None, None) => Arc::new(SystemClock),
+            },
+            keys: self.keys.clone(),
+            generation: old.map_or(0, |old| old.generation + 1),
         }
     }
 
@@ -267,6 +292,29 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
             problems.add("keys", "max_keys and max_bytes have to be above zero");
         }
     }
+}
+
+/// Issuers found at run time: as they were, if nothing about them changed.
+fn tenants<T>(
+    resolver: Option<Resolver>,
+    old: Option<&Policy<T>>,
+    issuers: &HashMap<Box<str>, Arc<IssuerState>>,
+    assembler: &Assembler,
+) -> Option<Arc<Tenants>> {
+    let before = old.and_then(|old| Some((old, old.tenants.as_ref()?)));
+    let resolver = match (resolver, before) {
+        (Some(resolver), _) => Arc::new(resolver),
+        (None, Some((old, tenants))) => {
+            let same_names = old.issuers.len() == issuers.len()
+                && old.issuers.keys().all(|name| issuers.contains_key(name));
+            if same_names && assembler.makes_the_same_as(&old.assembler) {
+                return Some(Arc::clone(tenants));
+            }
+            tenants.resolver()
+        }
+        (None, None) => return None,
+    };
+    Some(Tenants::new(resolver, assembler.clone(), before.map(|(_, tenants)| &**tenants)))
 }
 
 fn bundled(problems: &mut Problems) -> Option<HttpClient> {

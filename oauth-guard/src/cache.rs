@@ -34,6 +34,7 @@ impl std::hash::Hash for Digest {
 /// Verified tokens by digest, with a capacity in bytes.
 pub(crate) struct TokenCache<T> {
     key: Key,
+    max_bytes: u64,
     entries: Option<Cache<Digest, Arc<Verified<T>>, AlreadyRandom>>,
     hits: Counter,
     misses: Counter,
@@ -54,7 +55,11 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
                 .eviction_policy(EvictionPolicy::lru())
                 .build_with_hasher(AlreadyRandom)
         });
-        Some(Self { key: Key(key), entries, hits: Counter::default(), misses: Counter::default() })
+        Some(Self { key: Key(key), max_bytes, entries, hits: Counter::default(), misses: Counter::default() })
+    }
+
+    pub(crate) fn max_bytes(&self) -> u64 {
+        self.max_bytes
     }
 
     /// What is known of the token, and the digest to remember it by if nothing is. `None` without a cache.

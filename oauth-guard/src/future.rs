@@ -16,6 +16,7 @@ use tower_service::Service;
 
 use crate::body::GuardBody;
 use crate::guard::CheckFuture;
+use crate::judge::Policy;
 use crate::layer::Gate;
 use crate::service::admit;
 
@@ -42,11 +43,13 @@ pin_project! {
     }
 }
 
-/// What waits for the check: the request, the service that is ready for it, and what is asked of it.
-struct Held<S, T, ReqBody> {
-    request: Request<ReqBody>,
-    ready: S,
-    gate: Arc<Gate<T>>,
+/// What waits for the check: the request, the service that is ready for it, what is asked of it, and the policy that
+/// was in force when it came.
+pub(crate) struct Held<S, T, ReqBody> {
+    pub(crate) request: Request<ReqBody>,
+    pub(crate) ready: S,
+    pub(crate) gate: Arc<Gate<T>>,
+    pub(crate) policy: Arc<Policy<T>>,
 }
 
 impl<S, T, ReqBody> ResponseFuture<S, T, ReqBody>
@@ -61,13 +64,8 @@ where
         Self { state: State::Refused { response: Some(response) } }
     }
 
-    pub(crate) fn checking(
-        check: CheckFuture<T>,
-        request: Request<ReqBody>,
-        ready: S,
-        gate: Arc<Gate<T>>,
-    ) -> Self {
-        Self { state: State::Checking { check, held: Some(Held { request, ready, gate }) } }
+    pub(crate) fn checking(check: CheckFuture<T>, held: Held<S, T, ReqBody>) -> Self {
+        Self { state: State::Checking { check, held: Some(held) } }
     }
 }
 
@@ -95,7 +93,7 @@ where
                 },
                 StateProj::Checking { check, held } => {
                     let outcome = ready!(Pin::new(check).poll(context));
-                    let Some(Held { mut request, mut ready, gate }) = held.take() else {
+                    let Some(Held { mut request, mut ready, gate, policy }) = held.take() else {
                         return Poll::Pending;
                     };
                     match gate.admit(outcome) {
@@ -104,9 +102,9 @@ where
                             State::Calling { call: ready.call(request) }
                         }
                         // The readied service is dropped here, and its permit with it.
-                        Err(refusal) => {
-                            State::Refused { response: Some(gate.refuse(&refusal, request.headers())) }
-                        }
+                        Err(refusal) => State::Refused {
+                            response: Some(gate.refuse(&policy, &refusal, request.headers())),
+                        },
                     }
                 }
             };

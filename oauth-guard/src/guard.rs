@@ -1,31 +1,21 @@
 //! The judge: one token to its claims or to a refusal, without a body or a framework in sight.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::request::Parts;
 use http::{HeaderMap, Request};
-use oauth_client::clock::{Clock, Now};
 use serde::de::DeserializeOwned;
 
-use crate::bearer;
 use crate::builder::GuardBuilder;
-use crate::cache::TokenCache;
-use crate::claims::{Claims, Untyped, Verified};
-use crate::issuer::IssuerState;
-use crate::jose::{Compact, Header};
-use crate::keys::{Flight, Remote, Standing, Unknown, printable};
+use crate::claims::{Claims, Untyped};
+use crate::judge::Policy;
 use crate::layer::GuardLayer;
-use crate::metadata::ResourceMetadata;
-use crate::refuse::http::Challenge;
-use crate::refuse::{Flaw, Refusal};
-use crate::tenants::{Tenant, Tenants};
-use crate::verify::{self, ClaimSet};
+use crate::refuse::Refusal;
 
 /// Judges bearer tokens. Cheap to clone; clones share keys and cache.
 ///
@@ -41,21 +31,13 @@ use crate::verify::{self, ClaimSet};
 /// let layer = guard.layer();
 /// # Ok::<(), oauth_guard::BuildError>(())
 /// ```
-pub struct Guard<T = Untyped>(pub(crate) Arc<Shared<T>>);
+pub struct Guard<T = Untyped>(pub(crate) Arc<Live<T>>);
 
-/// What all clones of a guard, its layers and its services share.
-pub(crate) struct Shared<T> {
-    pub(crate) issuers: HashMap<Box<str>, Arc<IssuerState>>,
-    /// Issuers that are found at run time.
-    pub(crate) tenants: Option<Arc<Tenants>>,
-    /// The longest token any issuer may send; each has its own limit besides.
-    pub(crate) max_token_bytes: usize,
-    pub(crate) cache: TokenCache<T>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) challenge: Challenge,
-    pub(crate) resource: Option<ResourceMetadata>,
-    /// Reads the user's type from claims that are known to be an object.
-    pub(crate) custom: fn(&str) -> Option<T>,
+/// What all clones of a guard, its layers and its services share: the policy in force.
+pub(crate) struct Live<T> {
+    policy: ArcSwap<Policy<T>>,
+    /// Held while a policy is made from the one before it.
+    pub(crate) reloading: Mutex<()>,
 }
 
 impl Guard {
@@ -78,60 +60,29 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     /// `Ok(None)` means that there is no token, which is for the caller of this method to allow or refuse.
     /// Whatever can be told without a fetch is told at once; else the answer is a future that borrows nothing.
     pub fn check<'a>(&self, request: impl Into<RequestHead<'a>>) -> Check<T> {
-        let token = match bearer::token(request.into().headers) {
-            Ok(Some(token)) => token,
-            Ok(None) => return Check::Now(Ok(None)),
-            Err(refusal) => return Check::Now(Err(refused(refusal))),
-        };
-        let now = self.0.clock.now();
-        if let Some((digest, Some(verified))) = self.0.cache.look_up(token) {
-            match verified.issuer.keys.standing(now) {
-                // Identity is remembered, whether it still holds is asked again.
-                Standing::Good
-                    if verified.is_timely(now)
-                        && verified.key.is_trusted()
-                        && verified.issuer.is_in_force() =>
-                {
-                    return Check::Now(Ok(Some(Claims::new(verified))));
-                }
-                Standing::Good => self.0.cache.forget(digest),
-                Standing::Overdue | Standing::Missing => {}
-            }
-        }
-        self.check_anew(token, now)
-    }
-
-    /// Not seen before, or no longer good as it was.
-    #[cold]
-    fn check_anew(&self, token: &[u8], now: Now) -> Check<T> {
-        let token = match bearer::as_text(token) {
-            Ok(token) => token,
-            Err(refusal) => return Check::Now(Err(refused(refusal))),
-        };
-        match self.0.judge(token, now, true) {
-            Judgement::Final(outcome) => {
-                Check::Now(outcome.map(Some).map_err(|refusal| refused(bearer::blame(token, refusal))))
-            }
-            Judgement::Needs(need) => match need.begin(now) {
-                // What is known to be in vain, or too soon, needs no waiting.
-                Err(refusal) => Check::Now(Err(refused(bearer::blame(token, refusal)))),
-                Ok(flight) => {
-                    let (shared, token) = (Arc::clone(&self.0), Box::from(token));
-                    Check::Later(CheckFuture(Box::pin(async move {
-                        let outcome = shared.judge_after(flight, &token, need).await;
-                        outcome.map(Some).map_err(|refusal| refused(bearer::blame(&token, refusal)))
-                    })))
-                }
-            },
-        }
+        self.policy().check(request.into())
     }
 }
 
 impl<T> Guard<T> {
+    pub(crate) fn new(policy: Policy<T>) -> Self {
+        Self(Arc::new(Live { policy: ArcSwap::from_pointee(policy), reloading: Mutex::default() }))
+    }
+
+    /// The policy in force. Whoever decides something takes it once, so that nothing is decided by two of them.
+    pub(crate) fn policy(&self) -> arc_swap::Guard<Arc<Policy<T>>> {
+        self.0.policy.load()
+    }
+
+    /// Puts another policy in force.
+    pub(crate) fn put(&self, policy: Policy<T>) {
+        self.0.policy.store(Arc::new(policy));
+    }
+
     /// Drops an issuer that [`resolve_issuers`](GuardBuilder::resolve_issuers) found: its tokens are refused from now
     /// on, those that were let in before as well, unless it is found again. Says whether it was known.
     pub fn forget_issuer(&self, name: &str) -> bool {
-        self.0.tenants.as_ref().is_some_and(|tenants| tenants.forget(name))
+        self.policy().tenants.as_ref().is_some_and(|tenants| tenants.forget(name))
     }
 }
 
@@ -143,14 +94,14 @@ impl<T> Clone for Guard<T> {
 
 impl<T> fmt::Debug for Guard<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("issuers", &self.0.issuers.keys()).finish_non_exhaustive()
+        f.debug_struct("Guard").field("issuers", &self.policy().issuers.keys()).finish_non_exhaustive()
     }
 }
 
 /// What of a request a guard looks at.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
-    headers: &'a HeaderMap,
+    pub(crate) headers: &'a HeaderMap,
 }
 
 impl<'a, B> From<&'a Request<B>> for RequestHead<'a> {
@@ -187,10 +138,10 @@ impl<T> Check<T> {
     }
 }
 
-type Outcome<T> = Result<Option<Claims<T>>, Refusal>;
+pub(crate) type Outcome<T> = Result<Option<Claims<T>>, Refusal>;
 
 /// An answer that waits for keys. It owns what it needs; dropping it does not stop the fetch.
-pub struct CheckFuture<T = Untyped>(Pin<Box<dyn Future<Output = Outcome<T>> + Send>>);
+pub struct CheckFuture<T = Untyped>(pub(crate) Pin<Box<dyn Future<Output = Outcome<T>> + Send>>);
 
 impl<T> Future for CheckFuture<T> {
     type Output = Outcome<T>;
@@ -204,164 +155,4 @@ impl<T> fmt::Debug for CheckFuture<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CheckFuture")
     }
-}
-
-enum Judgement<T> {
-    Final(Result<Claims<T>, Refusal>),
-    Needs(Need),
-}
-
-/// What a token cannot be judged without.
-enum Need {
-    /// Any keys of its issuer: there are none, or none that are fresh enough.
-    Keys(Arc<Remote>),
-    /// Newer keys: those there are do not fit the token.
-    NewerKeys(Arc<Remote>),
-    /// Its issuer.
-    Issuer(Arc<Tenants>, Box<str>),
-}
-
-impl Need {
-    /// Begins to fetch it, or joins those who do.
-    fn begin(&self, now: Now) -> Result<Flight, Refusal> {
-        match self {
-            Self::Keys(remote) => remote.fetch(now).map_err(unavailable),
-            Self::NewerKeys(remote) => match remote.unknown_key(now) {
-                Unknown::Wait(flight) => Ok(flight),
-                Unknown::Refuse => Err(Flaw::UnknownKey.into()),
-                Unknown::Unavailable(retry_after) => Err(unavailable(retry_after)),
-            },
-            Self::Issuer(tenants, name) => {
-                tenants.resolve(name).ok_or_else(|| unavailable(Duration::from_secs(1)))
-            }
-        }
-    }
-
-    /// What to say when it was fetched several times over and still is not there.
-    fn given_up(&self, now: Now) -> Refusal {
-        match self {
-            Self::Keys(_) | Self::Issuer(..) => unavailable(Duration::from_secs(1)),
-            Self::NewerKeys(remote) => {
-                remote.outage(now).map_or_else(|| Flaw::UnknownKey.into(), unavailable)
-            }
-        }
-    }
-}
-
-fn unavailable(retry_after: Duration) -> Refusal {
-    Refusal::KeysUnavailable { retry_after }
-}
-
-impl<T: Send + Sync + 'static> Shared<T> {
-    /// Everything that can be told with the keys at hand. `refresh` says whether keys that are merely overdue
-    /// are to be fetched first.
-    fn judge(&self, token: &str, now: Now, refresh: bool) -> Judgement<T> {
-        match self.try_judge(token, now, refresh) {
-            Ok(judgement) => judgement,
-            Err(flaw) => Judgement::Final(Err(flaw.into())),
-        }
-    }
-
-    fn try_judge(&self, token: &str, now: Now, refresh: bool) -> Result<Judgement<T>, Flaw> {
-        if token.len() > self.max_token_bytes {
-            return Err(Flaw::TooLong);
-        }
-        let compact = Compact::split(token)?;
-        let header = Header::read(compact.header)?;
-        let payload = compact.payload()?;
-        let claims = ClaimSet::read(&payload)?;
-        // Keys belong to their issuer: the one the token names decides which keys may have signed it.
-        let name = claims.issuer()?;
-        let issuer = match (self.issuers.get(&*name), &self.tenants) {
-            (Some(issuer), _) => Arc::clone(issuer),
-            (None, None) => return Err(Flaw::UnknownIssuer),
-            (None, Some(tenants)) => match tenants.look_up(&name, now) {
-                Tenant::Known(issuer) => issuer,
-                Tenant::Unknown => return Err(Flaw::UnknownIssuer),
-                Tenant::Unavailable(retry_after) => {
-                    return Ok(Judgement::Final(Err(unavailable(retry_after))));
-                }
-                Tenant::Ask => {
-                    return Ok(Judgement::Needs(Need::Issuer(Arc::clone(tenants), name.as_ref().into())));
-                }
-            },
-        };
-        let issuer = &issuer;
-        if token.len() > issuer.rules.max_token_bytes {
-            return Err(Flaw::TooLong);
-        }
-        if !issuer.rules.algorithms.contains(&header.algorithm) {
-            return Err(Flaw::AlgorithmNotAllowed);
-        }
-        let times = claims.judge(issuer, header.typ, now)?;
-        if let Some(remote) = issuer.keys.remote() {
-            match issuer.keys.standing(now) {
-                Standing::Good => {}
-                Standing::Overdue if !refresh => {}
-                Standing::Overdue | Standing::Missing => {
-                    return Ok(Judgement::Needs(Need::Keys(Arc::clone(remote))));
-                }
-            }
-        }
-        let key = match (verify::signed_by(&issuer.keys.current(), &header, &compact), issuer.keys.remote()) {
-            (Ok(key), _) => key,
-            (Err(Flaw::UnknownKey), Some(remote)) => {
-                tracing::debug!(
-                    target: "oauth_guard",
-                    issuer = issuer.name(),
-                    key_id = header.key_id.as_deref().map(printable),
-                    "a token names an unknown key"
-                );
-                return Ok(Judgement::Needs(Need::NewerKeys(Arc::clone(remote))));
-            }
-            (Err(flaw), _) => return Err(flaw),
-        };
-        let parts = claims.into_parts(issuer, &times);
-        let custom = (self.custom)(&payload).ok_or(Flaw::CustomClaims)?;
-        let verified = Arc::new(Verified { issuer: Arc::clone(issuer), key, parts, custom });
-        self.cache.remember(token.as_bytes(), &verified);
-        Ok(Judgement::Final(Ok(Claims::new(verified))))
-    }
-
-    /// Waits for a fetch and judges again. Ends after a few rounds at most: another is begun only when this one was
-    /// lost, or was somebody else's and not what the token needs.
-    async fn judge_after(
-        self: Arc<Self>,
-        mut flight: Flight,
-        token: &str,
-        mut need: Need,
-    ) -> Result<Claims<T>, Refusal> {
-        // An issuer, its keys, newer keys; and one of them again.
-        const ROUNDS: usize = 4;
-        for _ in 0..ROUNDS {
-            // A task that died with its runtime counts as landed; the next round begins another.
-            let landed = flight.landed().await;
-            // Overdue keys have just been asked for, unless it was something else that was.
-            let refresh = landed.is_err() || matches!(need, Need::Issuer(..));
-            match self.judge(token, self.clock.now(), refresh) {
-                Judgement::Final(outcome) => return outcome,
-                Judgement::Needs(next) => need = next,
-            }
-            flight = need.begin(self.clock.now())?;
-        }
-        Err(need.given_up(self.clock.now()))
-    }
-
-    /// Every issuer in force at the moment.
-    pub(crate) fn all_issuers(&self) -> Vec<Arc<IssuerState>> {
-        let found = self.tenants.iter().flat_map(|tenants| tenants.known());
-        self.issuers.values().cloned().chain(found).collect()
-    }
-}
-
-/// Tells the operator. The caller learns the code only.
-fn refused(refusal: Refusal) -> Refusal {
-    let (code, reason) = (refusal.code(), refusal.reason());
-    match &refusal {
-        Refusal::KeysUnavailable { .. } => {
-            tracing::warn!(target: "oauth_guard", code, reason, "{refusal}");
-        }
-        _ => tracing::debug!(target: "oauth_guard", code, reason, "{refusal}"),
-    }
-    refusal
 }

@@ -55,9 +55,9 @@ impl<T: Send + Sync + 'static> Guard<T> {
     /// How the guard is doing: keys, errors, cache. Cheap enough for a probe every second.
     #[must_use]
     pub fn health(&self) -> Health {
-        let now = self.0.clock.now();
-        let mut issuers: Vec<_> = self
-            .0
+        let policy = self.policy();
+        let now = policy.clock.now();
+        let mut issuers: Vec<_> = policy
             .all_issuers()
             .iter()
             .map(|issuer| {
@@ -87,7 +87,7 @@ impl<T: Send + Sync + 'static> Guard<T> {
             })
             .collect();
         issuers.sort_by(|one, two| one.issuer.cmp(&two.issuer));
-        let (entries, bytes, hits, misses) = self.0.cache.report();
+        let (entries, bytes, hits, misses) = policy.cache.report();
         #[expect(clippy::cast_precision_loss, reason = "a ratio for people to read")]
         let hit_ratio = (hits + misses > 0).then(|| hits as f64 / (hits + misses) as f64);
         let ok = issuers.iter().all(|issuer| issuer.keys > 0);

@@ -1,7 +1,7 @@
 //! Whose tokens are accepted, and under which conditions.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::algorithm::Algorithm;
@@ -228,16 +228,18 @@ impl Issuer {
     }
 }
 
-/// An issuer in force.
+/// An issuer as one or more policies in a row have it.
 pub(crate) struct IssuerState {
     pub(crate) rules: Rules,
     pub(crate) keys: IssuerKeys,
-    /// Falls when the issuer is dropped from the configuration; tokens cached under it then miss.
-    in_force: AtomicBool,
+    /// The first policy that has it.
+    born: u64,
+    /// The first policy that no longer has it.
+    ended: AtomicU64,
 }
 
 /// What is asked of an issuer's tokens.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Rules {
     pub(crate) name: Box<str>,
     /// Empty means any.
@@ -253,19 +255,27 @@ pub(crate) struct Rules {
 }
 
 impl IssuerState {
-    pub(crate) fn new(rules: Rules, keys: IssuerKeys) -> Self {
-        Self { rules, keys, in_force: AtomicBool::new(true) }
+    pub(crate) fn new(rules: Rules, keys: IssuerKeys, born: u64) -> Self {
+        Self { rules, keys, born, ended: AtomicU64::new(u64::MAX) }
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.rules.name
     }
 
-    pub(crate) fn is_in_force(&self) -> bool {
-        self.in_force.load(Ordering::Acquire)
+    /// Whether that policy has it. A token cached under an issuer misses for every policy that does not have it, the
+    /// ones before and the ones after.
+    pub(crate) fn is_in_force(&self, generation: u64) -> bool {
+        (self.born..self.ended.load(Ordering::Acquire)).contains(&generation)
     }
 
-    pub(crate) fn retire(&self) {
-        self.in_force.store(false, Ordering::Release);
+    /// That policy and all after it do not have it.
+    pub(crate) fn end(&self, generation: u64) {
+        self.ended.fetch_min(generation, Ordering::AcqRel);
+    }
+
+    /// Whether its tokens are judged the same as the other's, by the same keys.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.rules == other.rules && self.keys.is_same(&other.keys)
     }
 }

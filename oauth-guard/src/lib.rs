@@ -54,7 +54,9 @@ mod tenants;
 mod body;
 mod future;
 mod guard;
+mod judge;
 mod layer;
+mod reload;
 mod service;
 
 // The path of one request.
@@ -64,8 +66,8 @@ mod claims; // 6 what it says
 mod jose; // 3 its form and its header
 mod keys; // 4 whose signature could it be?
 mod policy; // 7 is it enough?
-mod refuse;
-mod verify; // 5 is it true: signature and claims // 8 or say no
+mod refuse; // 8 or say no
+mod verify; // 5 is it true: signature and claims
 
 // Beside it.
 #[cfg(feature = "axum")]

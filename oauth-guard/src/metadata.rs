@@ -22,7 +22,7 @@ const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 /// let metadata = guard.resource_metadata().unwrap();
 /// assert_eq!(metadata.path(), "/.well-known/oauth-protected-resource/orders");
 /// assert_eq!(
-///     serde_json::to_string(metadata).unwrap(),
+///     serde_json::to_string(&metadata).unwrap(),
 ///     r#"{"resource":"https://api.example.com/orders","authorization_servers":["https://auth.example.com"],"bearer_methods_supported":["header"]}"#
 /// );
 /// # Ok::<(), oauth_guard::BuildError>(())
@@ -84,9 +84,10 @@ impl ResourceMetadata {
 
 impl<T> Guard<T> {
     /// This API's metadata, if [`GuardBuilder::resource`](crate::GuardBuilder::resource) was set.
+    /// A reload may change it, so ask each time.
     #[must_use]
-    pub fn resource_metadata(&self) -> Option<&ResourceMetadata> {
-        self.0.resource.as_ref()
+    pub fn resource_metadata(&self) -> Option<ResourceMetadata> {
+        self.policy().resource.clone()
     }
 }
 

@@ -13,8 +13,9 @@ use tower_service::Service;
 
 use crate::body::GuardBody;
 use crate::claims::{Claims, Untyped};
-use crate::future::ResponseFuture;
-use crate::guard::Check;
+use crate::future::{Held, ResponseFuture};
+use crate::guard::{Check, RequestHead};
+use crate::judge::Policy;
 use crate::layer::Gate;
 use crate::refuse::{Refusal, grpc, http as refuse_http};
 
@@ -45,7 +46,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        match self.gate.guard.check(&request) {
+        // One policy decides all of it, also when another is put in its place meanwhile.
+        let policy = self.gate.guard.policy();
+        match policy.check(RequestHead::from(&request)) {
             Check::Now(outcome) => match self.gate.admit(outcome) {
                 Ok(claims) => {
                     admit(&mut request, claims);
@@ -54,14 +57,15 @@ where
                 Err(refusal) => {
                     // What `poll_ready` reserved in the service, a permit perhaps, goes back with it.
                     self.inner = self.inner.clone();
-                    ResponseFuture::refused(self.gate.refuse(&refusal, request.headers()))
+                    ResponseFuture::refused(self.gate.refuse(&policy, &refusal, request.headers()))
                 }
             },
             Check::Later(check) => {
                 // The service that was polled ready is the one to call; a fresh clone stays behind.
                 let fresh = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, fresh);
-                ResponseFuture::checking(check, request, ready, Arc::clone(&self.gate))
+                let (gate, policy) = (Arc::clone(&self.gate), Arc::clone(&policy));
+                ResponseFuture::checking(check, Held { request, ready, gate, policy })
             }
         }
     }
@@ -83,8 +87,13 @@ impl<T> Gate<T> {
     }
 
     #[cold]
-    pub(crate) fn refuse(&self, refusal: &Refusal, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        let challenge = &self.guard.0.challenge;
+    pub(crate) fn refuse(
+        &self,
+        policy: &Policy<T>,
+        refusal: &Refusal,
+        headers: &HeaderMap,
+    ) -> Response<Full<Bytes>> {
+        let challenge = &policy.challenge;
         if grpc::is_spoken(headers) {
             grpc::response(refusal, challenge)
         } else {

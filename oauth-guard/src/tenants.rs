@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,8 +58,12 @@ pub(crate) enum Tenant {
 /// The issuers found so far. Known and unknown names are kept apart, so that a flood of invented ones displaces no
 /// real one.
 pub(crate) struct Tenants {
-    resolver: Resolver,
+    resolver: Arc<Resolver>,
     assembler: Assembler,
+    /// The first policy that no longer has them.
+    ended: AtomicU64,
+    /// What the policy before knew: keys to go on with, if a name still means the same.
+    before: Cache<Box<str>, Arc<IssuerState>>,
     known: Cache<Box<str>, Arc<IssuerState>>,
     /// Until when, on the monotonic clock, not to ask again.
     unknown: Cache<Box<str>, Not>,
@@ -72,14 +77,20 @@ enum Not {
 }
 
 impl Tenants {
-    pub(crate) fn new(resolver: Resolver, assembler: Assembler) -> Arc<Self> {
+    pub(crate) fn new(resolver: Arc<Resolver>, assembler: Assembler, old: Option<&Self>) -> Arc<Self> {
+        let states = || {
+            Cache::builder().max_capacity(defaults::TENANTS).eviction_policy(EvictionPolicy::lru()).build()
+        };
+        let before = states();
+        for (name, issuer) in old.iter().flat_map(|old| old.before.iter().chain(old.known.iter())) {
+            before.insert(Box::clone(&name), issuer);
+        }
         Arc::new(Self {
             resolver,
             assembler,
-            known: Cache::builder()
-                .max_capacity(defaults::TENANTS)
-                .eviction_policy(EvictionPolicy::lru())
-                .build(),
+            ended: AtomicU64::new(u64::MAX),
+            before,
+            known: states(),
             unknown: Cache::builder()
                 .max_capacity(defaults::UNKNOWN_ISSUERS)
                 .eviction_policy(EvictionPolicy::lru())
@@ -121,11 +132,23 @@ impl Tenants {
     }
 
     pub(crate) fn forget(&self, name: &str) -> bool {
+        self.before.invalidate(name);
         let forgotten = self.known.remove(name);
         if let Some(issuer) = &forgotten {
-            issuer.retire();
+            // No policy has it, whatever its number.
+            issuer.end(0);
         }
         forgotten.is_some()
+    }
+
+    /// That policy and all after it do not have these tenants, nor those that are still on their way.
+    pub(crate) fn end(&self, generation: u64) {
+        self.ended.store(generation, Ordering::SeqCst);
+        self.known().for_each(|issuer| issuer.end(generation));
+    }
+
+    pub(crate) fn resolver(&self) -> Arc<Resolver> {
+        Arc::clone(&self.resolver)
     }
 
     pub(crate) fn known(&self) -> impl Iterator<Item = Arc<IssuerState>> {
@@ -138,7 +161,9 @@ impl Tenants {
         match resolved.map(|issuer| issuer.map(|issuer| self.assemble(name, &issuer))) {
             Ok(Some(Some(issuer))) => {
                 self.unknown.invalidate(name);
-                self.known.insert(name.into(), Arc::new(issuer));
+                self.known.insert(name.into(), Arc::clone(&issuer));
+                // Either the end saw it among the known, or it is seen here that the end has been.
+                issuer.end(self.ended.load(Ordering::SeqCst));
             }
             // Wrongly described, which has been logged.
             Ok(Some(None)) => self.unknown.insert(name.into(), not_answered),
@@ -155,12 +180,13 @@ impl Tenants {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
-    fn assemble(&self, name: &str, issuer: &Issuer) -> Option<IssuerState> {
+    fn assemble(&self, name: &str, issuer: &Issuer) -> Option<Arc<IssuerState>> {
         let mut problems = Problems::default();
         if issuer.name != name {
             problems.add("issuer", "the resolver answered with an issuer of another name");
         }
-        let state = self.assembler.issuer(issuer, &|field| field.to_owned(), &mut problems);
+        let before = self.before.remove(name);
+        let state = self.assembler.issuer(issuer, before.as_ref(), &|field| field.to_owned(), &mut problems);
         if problems.is_empty() {
             return state;
         }

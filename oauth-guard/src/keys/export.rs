@@ -1,5 +1,7 @@
 //! Keys that outlive the process: written down by one, read by the next, which then starts without the issuer.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::guard::Guard;
@@ -36,7 +38,7 @@ impl<T: Send + Sync + 'static> Guard<T> {
     #[must_use]
     pub fn export_keys(&self) -> KeyExport {
         let mut sets: Vec<_> = self
-            .0
+            .policy()
             .all_issuers()
             .iter()
             .filter_map(|issuer| {
@@ -52,8 +54,9 @@ impl<T: Send + Sync + 'static> Guard<T> {
     /// Takes over key sets, and says how many. Those of unknown issuers are passed over, and so are those older than
     /// what is held, older than `max_stale`, or from the future. A set that is due is refreshed as ever.
     pub fn preload_keys(&self, export: &KeyExport) -> usize {
+        let policy = self.policy();
         let taken = export.0.iter().filter(|set| {
-            let issuer = self.0.issuers.get(set.issuer.as_str());
+            let issuer = policy.issuers.get(set.issuer.as_str());
             let remote = issuer.and_then(|issuer| issuer.keys.remote());
             remote.is_some_and(|remote| remote.preload(set.fetched_at, set.keys.to_string().into()))
         });
@@ -64,9 +67,9 @@ impl<T: Send + Sync + 'static> Guard<T> {
     /// went. Optional: without it, the first request of each issuer fetches them. A failure is no error; later
     /// requests try again.
     pub async fn warm_up(&self) -> Health {
-        let now = self.0.clock.now();
-        let flights: Vec<_> = self
-            .0
+        let policy = Arc::clone(&*self.policy());
+        let now = policy.clock.now();
+        let flights: Vec<_> = policy
             .all_issuers()
             .iter()
             .filter(|issuer| issuer.keys.current().len() == 0)

@@ -31,7 +31,7 @@ use crate::defaults;
 /// let policy = KeyPolicy { max_age: Duration::from_secs(300), ..KeyPolicy::default() };
 /// assert_eq!(policy.cooldown, Duration::from_secs(30));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPolicy {
     /// Between two fetches that tokens with an unknown key id cause. By default 30 seconds.
     pub cooldown: Duration,
@@ -94,6 +94,15 @@ impl IssuerKeys {
         match self {
             Self::Given(_) => Standing::Good,
             Self::Remote(remote) => remote.standing(now),
+        }
+    }
+
+    /// The same keys, now and later.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Given(one), Self::Given(other)) => one.load().is_same(&other.load()),
+            (Self::Remote(one), Self::Remote(other)) => Arc::ptr_eq(one, other),
+            _ => false,
         }
     }
 

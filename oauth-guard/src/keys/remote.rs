@@ -45,7 +45,7 @@ pub(crate) struct Remote {
 }
 
 /// Where the key set is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Where {
     Discovery,
     Uri(Url),
@@ -209,6 +209,39 @@ impl Remote {
         state.good_for = self.policy.max_age;
         self.be_quiet(&state, now);
         true
+    }
+
+    /// Whether the other fetches the same keys in the same way.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.is_from_the_same_place_as(other)
+            && self.algorithms == other.algorithms
+            && self.policy == other.policy
+            && self.limits.allow_http == other.limits.allow_http
+    }
+
+    fn is_from_the_same_place_as(&self, other: &Self) -> bool {
+        self.issuer == other.issuer && self.place == other.place
+    }
+
+    /// Starts with what another has fetched, if it is from the same place. Failures are not taken over: what is new
+    /// about this one may be what mends them.
+    pub(crate) fn take_over(&self, other: &Self) {
+        if !self.is_from_the_same_place_as(other) {
+            return;
+        }
+        let (found, document, fetched, good_for, last_unknown) = {
+            let theirs = other.state();
+            let document = theirs.document.clone();
+            (theirs.found.clone(), document, theirs.fetched, theirs.good_for, theirs.last_unknown)
+        };
+        let Some(fetched) = fetched else { return };
+        let Ok(set) = KeySet::parse(&document, &self.algorithms, self.policy.max_keys) else { return };
+        let mut state = self.state();
+        self.install(&mut state, set, document, fetched);
+        state.found = found;
+        state.good_for = good_for.min(self.policy.max_age);
+        state.last_unknown = last_unknown;
+        self.be_quiet(&state, self.clock.now());
     }
 
     fn install(&self, state: &mut State, mut set: KeySet, document: Bytes, fetched: Now) {

@@ -146,6 +146,12 @@ impl KeySet {
         Self { keys: ordered, by_id, without_id, count, skipped }
     }
 
+    /// Whether both hold the same keys.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.keys.len() == other.keys.len()
+            && self.keys.iter().zip(&other.keys).all(|(one, other)| one.is_same(other))
+    }
+
     /// Takes over the keys that `old` has already, so that tokens cached under them stay good, and withdraws
     /// those that are gone.
     pub(crate) fn succeed(&mut self, old: &Self) {
