@@ -21,6 +21,7 @@ use crate::issuer::{Issuer, IssuerState, Source};
 use crate::judge::Policy;
 use crate::keys::KeyPolicy;
 use crate::metadata::ResourceMetadata;
+use crate::policy::{Rule, Rules};
 use crate::refuse::http::Challenge;
 use crate::tenants::{Resolver, Tenants};
 
@@ -36,6 +37,9 @@ pub struct GuardBuilder<T = Untyped> {
     realm: Option<String>,
     resource_metadata: Option<String>,
     resource: Option<String>,
+    rules: Vec<Rule>,
+    dry_run: bool,
+    preflight: bool,
     resolver: Option<Resolver>,
     claims: PhantomData<fn() -> T>,
 }
@@ -51,6 +55,9 @@ impl GuardBuilder<Untyped> {
             realm: None,
             resource_metadata: None,
             resource: None,
+            rules: Vec::new(),
+            dry_run: false,
+            preflight: false,
             resolver: None,
             claims: PhantomData,
         }
@@ -89,6 +96,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
             realm: self.realm,
             resource_metadata: self.resource_metadata,
             resource: self.resource,
+            rules: self.rules,
+            dry_run: self.dry_run,
+            preflight: self.preflight,
             resolver: self.resolver,
             claims: PhantomData,
         }
@@ -174,6 +184,32 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
+    /// What the requests of one route have to bring. Call again for more; with rules there, a route without one needs
+    /// a valid token. See [`Rule`] for which one counts.
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// Refuses nobody for what the token does not grant: it is logged instead, on target `oauth_guard`, with the
+    /// refusal's `code` and `needed`, the `rule`, the `issuer` and `dry_run = true`. For trying rules out on a service
+    /// that has callers.
+    ///
+    /// Only requirements and the shape of paths are tried out. A request without a token where one is needed, and a bad
+    /// token, are refused as ever: whoever reads claims can rely on them.
+    pub fn dry_run(mut self) -> Self {
+        self.dry_run = true;
+        self
+    }
+
+    /// Lets the requests through with which a browser asks ahead whether another site's script may call (CORS
+    /// preflight): `OPTIONS` with `Origin` and `Access-Control-Request-Method`, which never have a token. For when what
+    /// answers them stands behind the guard. By default they are requests as all others.
+    pub fn allow_preflight(mut self) -> Self {
+        self.preflight = true;
+        self
+    }
+
     /// Builds the guard. Nothing is fetched and no runtime is needed; keys come with the first request that needs
     /// them.
     ///
@@ -187,7 +223,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// change.
     pub(crate) fn policy(self, old: Option<&Policy<T>>) -> Result<Policy<T>, BuildError> {
         let mut problems = Problems::default();
-        let resource = self.resource_document(&mut problems);
+        let rules = Rules::new(&self.rules, self.preflight, &mut problems);
+        let resource = self.resource_document(rules.scopes(), &mut problems);
         let challenge = self.challenge(resource.as_ref(), &mut problems);
         self.check_numbers(&mut problems);
         let assembler = self.assembler(old, &mut problems);
@@ -226,7 +263,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
             cache,
             clock: Arc::clone(&assembler.clock),
             assembler,
-            challenge,
+            challenge: Arc::new(challenge),
+            rules,
             resource,
             custom: custom::<T>(),
         })
@@ -250,9 +288,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         }
     }
 
-    fn resource_document(&self, problems: &mut Problems) -> Option<ResourceMetadata> {
+    fn resource_document(&self, scopes: Vec<String>, problems: &mut Problems) -> Option<ResourceMetadata> {
         let issuers = self.issuers.iter().map(|issuer| issuer.name.clone()).collect();
-        let document = ResourceMetadata::new(self.resource.as_deref()?, issuers);
+        let document = ResourceMetadata::new(self.resource.as_deref()?, issuers, scopes);
         document.map_err(|why| problems.add("resource", why)).ok()
     }
 
@@ -273,6 +311,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
                 .as_deref()
                 .or(resource.map(ResourceMetadata::url))
                 .map(Into::into),
+            dry_run: self.dry_run,
         }
     }
 

@@ -8,7 +8,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use crate::issuer::IssuerState;
+use crate::json;
 use crate::keys::VerifyingKey;
+use crate::refuse::http::Challenge;
 
 /// The claims of a verified token. Cheap to clone: a pointer.
 ///
@@ -28,76 +30,92 @@ use crate::keys::VerifyingKey;
 /// }
 /// # assert_eq!(greet(&http::Request::new(())), "who are you?");
 /// ```
-pub struct Claims<T = Untyped>(Arc<Verified<T>>);
+pub struct Claims<T = Untyped> {
+    verified: Arc<Verified<T>>,
+    /// How the guard that let it through says no, for those behind it who have to.
+    challenge: Arc<Challenge>,
+}
 
 impl<T> Claims<T> {
-    pub(crate) fn new(verified: Arc<Verified<T>>) -> Self {
-        Self(verified)
+    pub(crate) fn new(verified: Arc<Verified<T>>, challenge: &Arc<Challenge>) -> Self {
+        Self { verified, challenge: Arc::clone(challenge) }
     }
 
     /// `iss`: who issued the token, exactly as configured.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        self.0.issuer.name()
+        self.verified.issuer.name()
     }
 
     /// `sub`: whom the token speaks for. RFC 9068 tokens always have one. For a client without a user it is often
     /// the client's own id: compare with [`client_id`](Self::client_id) before taking it for a person.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
-        self.0.text(self.0.parts.subject)
+        self.verified.text(self.verified.parts.subject)
     }
 
     /// `client_id`, or `azp` where the issuer uses that: the application that asked for the token.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
-        self.0.text(self.0.parts.client_id)
+        self.verified.text(self.verified.parts.client_id)
     }
 
     /// `jti`: the token's own id.
     #[must_use]
     pub fn token_id(&self) -> Option<&str> {
-        self.0.text(self.0.parts.token_id)
+        self.verified.text(self.verified.parts.token_id)
     }
 
     /// `aud`: every audience the token names, ours among them.
     pub fn audience(&self) -> impl Iterator<Item = &str> {
-        self.0.list(self.0.parts.audience)
+        self.verified.list(self.verified.parts.audience)
     }
 
     /// The scopes the token grants, from `scope`, `scp` or what [`Issuer::scope_claim`](crate::Issuer::scope_claim)
     /// names.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.0.list(self.0.parts.scopes)
+        self.verified.list(self.verified.parts.scopes)
     }
 
     /// Whether the token grants exactly this scope.
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.scopes().any(|one| one == scope)
+        self.verified.list_has(self.verified.parts.scopes, scope)
     }
 
     /// The roles the token carries, from where [`Issuer::roles_claim`](crate::Issuer::roles_claim) points.
     pub fn roles(&self) -> impl Iterator<Item = &str> {
-        self.0.list(self.0.parts.roles)
+        self.verified.list(self.verified.parts.roles)
     }
 
     /// Whether the token carries exactly this role.
     #[must_use]
     pub fn has_role(&self, role: &str) -> bool {
-        self.roles().any(|one| one == role)
+        self.verified.list_has(self.verified.parts.roles, role)
     }
 
     /// `exp`: when the token stops being good, in seconds since the Unix epoch. The guard's leeway comes on top.
     #[must_use]
     pub fn expires_at(&self) -> u64 {
-        self.0.parts.expires_at
+        self.verified.parts.expires_at
     }
 
     /// `iat`: when the token was issued, in seconds since the Unix epoch.
     #[must_use]
     pub fn issued_at(&self) -> Option<u64> {
-        self.0.parts.issued_at
+        self.verified.parts.issued_at
+    }
+
+    /// `auth_time`: when the user last logged in, in seconds since the Unix epoch (RFC 9068 §2.2.1).
+    #[must_use]
+    pub fn authenticated_at(&self) -> Option<u64> {
+        self.verified.parts.authenticated_at
+    }
+
+    /// `acr`: how the user logged in, in the issuer's own terms (RFC 9068 §2.2.1).
+    #[must_use]
+    pub fn acr(&self) -> Option<&str> {
+        self.verified.text(self.verified.parts.acr)
     }
 
     /// Any claim by name, read as the type you ask for. `None` when the token has no such claim or it is of
@@ -106,25 +124,51 @@ impl<T> Claims<T> {
     /// It is read anew each time; what every request needs is better part of your own type.
     #[must_use]
     pub fn get<V: DeserializeOwned>(&self, name: &str) -> Option<V> {
-        serde_json::from_str(self.0.member(name)?).ok()
+        serde_json::from_str(self.verified.member(name)?).ok()
     }
 
     /// The claims as the JSON object the issuer signed.
     #[must_use]
     pub fn as_json(&self) -> &str {
-        self.0.text(self.0.parts.payload).unwrap_or("{}")
+        self.verified.text(self.verified.parts.payload).unwrap_or("{}")
     }
 
     /// Your own type, as read from the token.
     #[must_use]
     pub fn custom(&self) -> &T {
-        &self.0.custom
+        &self.verified.custom
+    }
+
+    /// A claim by name, or by a path into objects, without a copy of it.
+    pub(crate) fn value(&self, name: &str) -> Option<json::Value<'_>> {
+        if let Some(raw) = self.verified.member(name) {
+            return json::read_value(raw);
+        }
+        let (first, rest) = name.split_once('.')?;
+        rest.split('.').try_fold(json::read_value(self.verified.member(first)?)?, |value, step| match value {
+            json::Value::Object(object) => object.get(step),
+            _ => None,
+        })
+    }
+
+    /// Whether the user logged in that many seconds ago at most, by the issuer's clock and its leeway. A login in the
+    /// future is none.
+    pub(crate) fn logged_in_within(&self, seconds: u64, now: u64) -> bool {
+        let leeway = self.verified.issuer.rules.leeway.as_secs();
+        self.authenticated_at().is_some_and(|at| {
+            at <= now.saturating_add(leeway) && now <= at.saturating_add(seconds).saturating_add(leeway)
+        })
+    }
+
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only extractors say no behind a guard"))]
+    pub(crate) fn challenge(&self) -> &Arc<Challenge> {
+        &self.challenge
     }
 }
 
 impl<T> Clone for Claims<T> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self { verified: Arc::clone(&self.verified), challenge: Arc::clone(&self.challenge) }
     }
 }
 
@@ -172,11 +216,13 @@ pub(crate) struct Parts {
     pub(crate) subject: Span,
     pub(crate) client_id: Span,
     pub(crate) token_id: Span,
+    pub(crate) acr: Span,
     pub(crate) audience: Span,
     pub(crate) scopes: Span,
     pub(crate) roles: Span,
     pub(crate) expires_at: u64,
     pub(crate) issued_at: Option<u64>,
+    pub(crate) authenticated_at: Option<u64>,
     /// The whole seconds within which the token is good, leeway and maximum age included: from, until (excluded).
     pub(crate) good_from: u64,
     pub(crate) good_until: u64,
@@ -198,6 +244,10 @@ impl Span {
             (Ok(start), Ok(end)) => Self { start, end },
             _ => Self::NONE,
         }
+    }
+
+    fn len(self) -> usize {
+        (self.end as usize).wrapping_sub(self.start as usize)
     }
 
     fn range(self) -> std::ops::Range<usize> {
@@ -233,9 +283,19 @@ impl<T> Verified<T> {
         items.iter().filter_map(|item| self.text(*item))
     }
 
+    fn list_has(&self, span: Span, wanted: &str) -> bool {
+        let items = self.parts.items.get(span.range()).unwrap_or_default();
+        items.iter().any(|item| self.is_at(*item, wanted))
+    }
+
+    /// Whether just this text stands there. Most are told apart by their length alone.
+    fn is_at(&self, span: Span, wanted: &str) -> bool {
+        span.len() == wanted.len() && self.parts.text.as_bytes().get(span.range()) == Some(wanted.as_bytes())
+    }
+
     /// The JSON of one member.
     pub(crate) fn member(&self, wanted: &str) -> Option<&str> {
-        let found = self.parts.members.iter().find(|(name, _)| self.text(*name) == Some(wanted))?;
+        let found = self.parts.members.iter().find(|(name, _)| self.is_at(*name, wanted))?;
         self.text(found.1)
     }
 }

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tower_service::Service;
 
 use crate::body::GuardBody;
-use crate::guard::CheckFuture;
+use crate::guard::{CheckFuture, RequestHead};
 use crate::judge::Policy;
 use crate::layer::Gate;
 use crate::service::admit;
@@ -96,7 +96,9 @@ where
                     let Some(Held { mut request, mut ready, gate, policy }) = held.take() else {
                         return Poll::Pending;
                     };
-                    match gate.admit(outcome) {
+                    let passed = outcome
+                        .and_then(|claims| gate.demand(&policy, RequestHead::from(&request))?.pass(claims));
+                    match passed {
                         Ok(claims) => {
                             admit(&mut request, claims);
                             State::Calling { call: ready.call(request) }

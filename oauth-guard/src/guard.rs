@@ -8,13 +8,14 @@ use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
-use http::{HeaderMap, Request};
+use http::{Extensions, HeaderMap, Method, Request, Uri};
 use serde::de::DeserializeOwned;
 
 use crate::builder::GuardBuilder;
 use crate::claims::{Claims, Untyped};
 use crate::judge::Policy;
 use crate::layer::GuardLayer;
+use crate::policy::{Demand, Requirement};
 use crate::refuse::Refusal;
 
 /// Judges bearer tokens. Cheap to clone; clones share keys and cache.
@@ -62,6 +63,42 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     pub fn check<'a>(&self, request: impl Into<RequestHead<'a>>) -> Check<T> {
         self.policy().check(request.into())
     }
+
+    /// Asks the [rules](crate::Rule) whether a request may pass, for whoever has no tower stack: `claims` are what
+    /// [`check`](Self::check) said about it.
+    ///
+    /// # Errors
+    /// The refusal: nothing there where a token is needed, too little granted, or a path that two servers could read
+    /// differently.
+    ///
+    /// ```
+    /// use oauth_guard::{Guard, Issuer, Rule};
+    ///
+    /// let guard = Guard::builder()
+    ///     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+    ///     .rule(Rule::new("/health").public())
+    ///     .build()?;
+    /// assert!(guard.authorize(&http::Request::get("/health").body(())?, None).is_ok());
+    /// assert!(guard.authorize(&http::Request::get("/orders").body(())?, None).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn authorize<'a>(
+        &self,
+        request: impl Into<RequestHead<'a>>,
+        claims: Option<&Claims<T>>,
+    ) -> Result<(), Refusal> {
+        let policy = self.policy();
+        policy.demand(request.into(), None, false)?.admit(claims)
+    }
+
+    /// Asks whether a token grants this too, in a handler that knows only then what it takes.
+    ///
+    /// # Errors
+    /// The refusal, unless this is a [dry run](GuardBuilder::dry_run).
+    pub fn require(&self, requirement: &Requirement, claims: &Claims<T>) -> Result<(), Refusal> {
+        let policy = self.policy();
+        Demand::of(&policy, requirement).admit(Some(claims))
+    }
 }
 
 impl<T> Guard<T> {
@@ -101,18 +138,46 @@ impl<T> fmt::Debug for Guard<T> {
 /// What of a request a guard looks at.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
+    pub(crate) method: &'a Method,
     pub(crate) headers: &'a HeaderMap,
+    uri: &'a Uri,
+    #[cfg_attr(
+        not(feature = "axum"),
+        expect(dead_code, reason = "only axum's routers leave something in there")
+    )]
+    extensions: &'a Extensions,
+}
+
+impl<'a> RequestHead<'a> {
+    /// The path as it was received. Nested routers of axum take their prefix off and leave the whole in an extension.
+    pub(crate) fn path(self) -> &'a str {
+        #[cfg(feature = "axum")]
+        if let Some(original) = self.extensions.get::<::axum::extract::OriginalUri>() {
+            return original.0.path();
+        }
+        self.uri.path()
+    }
 }
 
 impl<'a, B> From<&'a Request<B>> for RequestHead<'a> {
     fn from(request: &'a Request<B>) -> Self {
-        Self { headers: request.headers() }
+        Self {
+            method: request.method(),
+            headers: request.headers(),
+            uri: request.uri(),
+            extensions: request.extensions(),
+        }
     }
 }
 
 impl<'a> From<&'a Parts> for RequestHead<'a> {
     fn from(parts: &'a Parts) -> Self {
-        Self { headers: &parts.headers }
+        Self {
+            method: &parts.method,
+            headers: &parts.headers,
+            uri: &parts.uri,
+            extensions: &parts.extensions,
+        }
     }
 }
 

@@ -28,6 +28,11 @@ pub(crate) fn read_object<'a>(
     if reader.at == reader.bytes.len() { Ok(()) } else { Err(Malformed::Syntax) }
 }
 
+/// Reads one value out of what [`read_object`] has handed on as written.
+pub(crate) fn read_value(raw: &str) -> Option<Value<'_>> {
+    Reader { text: raw, bytes: raw.as_bytes(), at: 0 }.value(0).ok()
+}
+
 /// Why a text is not acceptable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Malformed {
@@ -52,7 +57,7 @@ impl Malformed {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Value<'a> {
     Null,
-    Bool,
+    Bool(bool),
     Number(&'a str),
     String(Text<'a>),
     Array(Array<'a>),
@@ -100,7 +105,12 @@ impl<'a> Text<'a> {
     }
 
     pub(crate) fn is(self, other: &str) -> bool {
-        if self.escaped { unescape(self.raw) == other } else { self.raw == other }
+        if !self.escaped {
+            return self.raw == other;
+        }
+        let (mut rest, mut same) = (other.chars(), true);
+        unescape_into(self.raw, &mut |char| same &= rest.next() == Some(char));
+        same && rest.next().is_none()
     }
 }
 
@@ -184,8 +194,8 @@ impl<'a> Reader<'a> {
                 self.number()?;
                 self.since(start).map(Value::Number)
             }
-            Some(b't') => self.expect("true").map(|()| Value::Bool),
-            Some(b'f') => self.expect("false").map(|()| Value::Bool),
+            Some(b't') => self.expect("true").map(|()| Value::Bool(true)),
+            Some(b'f') => self.expect("false").map(|()| Value::Bool(false)),
             Some(b'n') => self.expect("null").map(|()| Value::Null),
             _ => Err(Malformed::Syntax),
         }
@@ -381,18 +391,23 @@ impl<'a> Names<'a> {
 /// Resolves escapes in a string that the reader has accepted.
 fn unescape(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
+    unescape_into(raw, &mut |char| out.push(char));
+    out
+}
+
+fn unescape_into(raw: &str, each: &mut dyn FnMut(char)) {
     let mut rest = raw.chars();
     while let Some(char) = rest.next() {
         if char != '\\' {
-            out.push(char);
+            each(char);
             continue;
         }
         match rest.next() {
-            Some('b') => out.push('\u{8}'),
-            Some('f') => out.push('\u{c}'),
-            Some('n') => out.push('\n'),
-            Some('r') => out.push('\r'),
-            Some('t') => out.push('\t'),
+            Some('b') => each('\u{8}'),
+            Some('f') => each('\u{c}'),
+            Some('n') => each('\n'),
+            Some('r') => each('\r'),
+            Some('t') => each('\t'),
             Some('u') => {
                 let mut unit = code_unit(&mut rest);
                 if (0xD800..0xDC00).contains(&unit) {
@@ -400,13 +415,12 @@ fn unescape(raw: &str) -> String {
                     let low = code_unit(rest.by_ref().skip(2).by_ref());
                     unit = 0x10000 + ((unit - 0xD800) << 10) + low.saturating_sub(0xDC00);
                 }
-                out.push(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER));
+                each(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER));
             }
-            Some(other) => out.push(other),
+            Some(other) => each(other),
             None => {}
         }
     }
-    out
 }
 
 fn code_unit(chars: &mut dyn Iterator<Item = char>) -> u32 {

@@ -16,6 +16,7 @@ use crate::issuer::IssuerState;
 use crate::jose::{Compact, Header};
 use crate::keys::{Flight, Remote, Standing, Unknown, printable};
 use crate::metadata::ResourceMetadata;
+use crate::policy::Rules;
 use crate::refuse::http::Challenge;
 use crate::refuse::{Flaw, Refusal};
 use crate::tenants::{Tenant, Tenants};
@@ -35,7 +36,8 @@ pub(crate) struct Policy<T> {
     pub(crate) clock: Arc<dyn Clock>,
     /// What its issuers were made with, for the policy after it.
     pub(crate) assembler: Assembler,
-    pub(crate) challenge: Challenge,
+    pub(crate) challenge: Arc<Challenge>,
+    pub(crate) rules: Rules,
     pub(crate) resource: Option<ResourceMetadata>,
     /// Reads the user's type from claims that are known to be an object.
     pub(crate) custom: fn(&str) -> Option<T>,
@@ -57,7 +59,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Policy<T> {
                         && verified.key.is_trusted()
                         && verified.issuer.is_in_force(self.generation) =>
                 {
-                    return Check::Now(Ok(Some(Claims::new(verified))));
+                    return Check::Now(Ok(Some(Claims::new(verified, &self.challenge))));
                 }
                 Standing::Good => self.cache.forget(digest),
                 Standing::Overdue | Standing::Missing => {}
@@ -206,7 +208,7 @@ impl<T: Send + Sync + 'static> Policy<T> {
         let custom = (self.custom)(&payload).ok_or(Flaw::CustomClaims)?;
         let verified = Arc::new(Verified { issuer: Arc::clone(issuer), key, parts, custom });
         self.cache.remember(token.as_bytes(), &verified);
-        Ok(Judgement::Final(Ok(Claims::new(verified))))
+        Ok(Judgement::Final(Ok(Claims::new(verified, &self.challenge))))
     }
 
     /// Waits for a fetch and judges again. Ends after a few rounds at most: another is begun only when this one was

@@ -76,6 +76,8 @@ mod health;
 mod json;
 mod metadata; // RFC 9728: where to get tokens for this API
 
+#[cfg(feature = "axum")]
+pub use self::axum::{Scoped, ScopedRejection, Scopes};
 pub use oauth_client::clock::{self, Clock};
 pub use oauth_client::transport::HttpClient;
 
@@ -91,7 +93,7 @@ pub use self::issuer::{Issuer, Profile};
 pub use self::keys::{KeyExport, KeyPolicy};
 pub use self::layer::GuardLayer;
 pub use self::metadata::ResourceMetadata;
-pub use self::policy::{ClaimValue, Requirement};
+pub use self::policy::{ClaimValue, Requirement, Rule};
 pub use self::refuse::{InvalidToken, Refusal};
 pub use self::service::GuardService;
 

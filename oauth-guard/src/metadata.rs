@@ -34,6 +34,10 @@ pub struct ResourceMetadata {
     pub resource: String,
     /// The issuers whose tokens are accepted.
     pub authorization_servers: Vec<String>,
+    /// The scopes that some route asks for, from the guard's [rules](crate::Rule). What layers and extractors ask for
+    /// besides is not known here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scopes_supported: Vec<String>,
     /// How a token may be sent (RFC 6750 §2): in the `Authorization` header, and in no other way.
     pub bearer_methods_supported: Vec<String>,
     #[serde(skip)]
@@ -42,7 +46,11 @@ pub struct ResourceMetadata {
 
 impl ResourceMetadata {
     /// The document of this resource; an error says what is wrong with the identifier.
-    pub(crate) fn new(resource: &str, mut issuers: Vec<String>) -> Result<Self, &'static str> {
+    pub(crate) fn new(
+        resource: &str,
+        mut issuers: Vec<String>,
+        scopes: Vec<String>,
+    ) -> Result<Self, &'static str> {
         let mut url = Url::parse(resource)
             .ok()
             .filter(|url| url.has_host() && matches!(url.scheme(), "https" | "http"))
@@ -58,6 +66,7 @@ impl ResourceMetadata {
         Ok(Self {
             resource: resource.to_owned(),
             authorization_servers: issuers,
+            scopes_supported: scopes,
             bearer_methods_supported: vec!["header".to_owned()],
             url,
         })
@@ -97,7 +106,8 @@ mod tests {
 
     #[test]
     fn the_well_known_part_goes_between_host_and_path() {
-        let url = |resource| ResourceMetadata::new(resource, Vec::new()).unwrap().url().to_owned();
+        let url =
+            |resource| ResourceMetadata::new(resource, Vec::new(), Vec::new()).unwrap().url().to_owned();
         assert_eq!(url("https://a.example"), "https://a.example/.well-known/oauth-protected-resource");
         assert_eq!(url("https://a.example/"), "https://a.example/.well-known/oauth-protected-resource");
         assert_eq!(
@@ -108,7 +118,7 @@ mod tests {
             url("https://a.example/b?q=1"),
             "https://a.example/.well-known/oauth-protected-resource/b?q=1"
         );
-        assert!(ResourceMetadata::new("https://a.example/#b", Vec::new()).is_err());
-        assert!(ResourceMetadata::new("orders-api", Vec::new()).is_err());
+        assert!(ResourceMetadata::new("https://a.example/#b", Vec::new(), Vec::new()).is_err());
+        assert!(ResourceMetadata::new("orders-api", Vec::new(), Vec::new()).is_err());
     }
 }

@@ -17,6 +17,7 @@ use crate::future::{Held, ResponseFuture};
 use crate::guard::{Check, RequestHead};
 use crate::judge::Policy;
 use crate::layer::Gate;
+use crate::policy::Demand;
 use crate::refuse::{Refusal, grpc, http as refuse_http};
 
 /// A service behind a [`Guard`](crate::Guard). Made by [`GuardLayer`](crate::GuardLayer).
@@ -48,17 +49,21 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         // One policy decides all of it, also when another is put in its place meanwhile.
         let policy = self.gate.guard.policy();
-        match policy.check(RequestHead::from(&request)) {
-            Check::Now(outcome) => match self.gate.admit(outcome) {
+        let head = RequestHead::from(&request);
+        let demand = match self.gate.demand(&policy, head) {
+            Ok(demand) if demand.is_public() => {
+                return ResponseFuture::calling(self.inner.call(request));
+            }
+            Ok(demand) => demand,
+            Err(refusal) => return self.refuse(&policy, &refusal, &request),
+        };
+        match policy.check(head) {
+            Check::Now(outcome) => match outcome.and_then(|claims| demand.pass(claims)) {
                 Ok(claims) => {
                     admit(&mut request, claims);
                     ResponseFuture::calling(self.inner.call(request))
                 }
-                Err(refusal) => {
-                    // What `poll_ready` reserved in the service, a permit perhaps, goes back with it.
-                    self.inner = self.inner.clone();
-                    ResponseFuture::refused(self.gate.refuse(&policy, &refusal, request.headers()))
-                }
+                Err(refusal) => self.refuse(&policy, &refusal, &request),
             },
             Check::Later(check) => {
                 // The service that was polled ready is the one to call; a fresh clone stays behind.
@@ -71,19 +76,31 @@ where
     }
 }
 
+impl<S: Clone, T> GuardService<S, T> {
+    #[cold]
+    fn refuse<B>(
+        &mut self,
+        policy: &Policy<T>,
+        refusal: &Refusal,
+        request: &Request<B>,
+    ) -> ResponseFuture<S, T, B>
+    where
+        S: Service<Request<B>>,
+    {
+        // What `poll_ready` reserved in the service, a permit perhaps, goes back with it.
+        self.inner = self.inner.clone();
+        ResponseFuture::refused(self.gate.refuse(policy, refusal, request.headers()))
+    }
+}
+
 impl<T> Gate<T> {
-    /// Identity is known; is it enough?
-    pub(crate) fn admit(
-        &self,
-        outcome: Result<Option<Claims<T>>, Refusal>,
-    ) -> Result<Option<Claims<T>>, Refusal> {
-        let claims = outcome?;
-        match (&claims, &self.requirement) {
-            (None, _) if !self.optional => return Err(Refusal::MissingToken),
-            (Some(claims), Some(requirement)) => requirement.check(claims)?,
-            _ => {}
-        }
-        Ok(claims)
+    /// What a request has to bring.
+    pub(crate) fn demand<'a>(
+        &'a self,
+        policy: &'a Policy<T>,
+        head: RequestHead<'_>,
+    ) -> Result<Demand<'a>, Refusal> {
+        policy.demand(head, self.requirement.as_ref(), self.optional)
     }
 
     #[cold]

@@ -1,22 +1,32 @@
 //! What a caller has to bring.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::{BitAnd, BitOr, Not};
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::Value;
+use oauth_client::clock::Clock;
 
+use super::missing::Missing;
 use crate::claims::Claims;
+use crate::json::Value;
 use crate::refuse::Refusal;
 
 /// Something a verified token has to grant. Cheap to clone; combined with `&`, `|` and `!`, or
 /// [`all`](Self::all) and [`any`](Self::any).
 ///
+/// It is asked on every request, of remembered tokens too. A refusal names in its challenge exactly what this request
+/// needs: the scopes (403 `insufficient_scope`, RFC 6750 §3.1) or, when all that is wrong is the login, which kind and
+/// how recent (401 `insufficient_user_authentication`, RFC 9470).
+///
 /// ```
+/// use std::time::Duration;
 /// use oauth_guard::Requirement;
 ///
 /// let editors = Requirement::scope("write") & (Requirement::role("editor") | Requirement::role("admin"));
 /// let not_the_robot = editors & !Requirement::client("nightly-job");
+/// let payments = Requirement::acr(["urn:example:mfa"]) & Requirement::max_login_age(Duration::from_secs(300));
 /// ```
 #[derive(Clone)]
 #[must_use]
@@ -26,10 +36,13 @@ enum Term {
     Scope(Box<str>),
     Role(Box<str>),
     Client(Box<str>),
-    ClaimIs(Box<str>, Value),
-    ClaimHas(Box<str>, Value),
-    All(Vec<Requirement>),
-    Any(Vec<Requirement>),
+    ClaimIs(Box<str>, ClaimValue),
+    ClaimHas(Box<str>, ClaimValue),
+    Acr(Box<[Box<str>]>),
+    /// In seconds.
+    MaxLoginAge(u64),
+    All(Box<[Requirement]>),
+    Any(Box<[Requirement]>),
     Not(Requirement),
 }
 
@@ -49,14 +62,27 @@ impl Requirement {
         Self::of(Term::Client(client_id.into().into()))
     }
 
-    /// The claim has exactly this value: a string, a number or a boolean.
+    /// The claim has exactly this value: a string, a whole number or a boolean. A name with dots is looked for as it
+    /// stands, then as a path into objects.
     pub fn claim(name: impl Into<String>, value: impl Into<ClaimValue>) -> Self {
-        Self::of(Term::ClaimIs(name.into().into(), value.into().0))
+        Self::of(Term::ClaimIs(name.into().into(), value.into()))
     }
 
-    /// The claim is a list that holds this value.
+    /// The claim is a list that holds this value. The name is as for [`claim`](Self::claim).
     pub fn claim_contains(name: impl Into<String>, value: impl Into<ClaimValue>) -> Self {
-        Self::of(Term::ClaimHas(name.into().into(), value.into().0))
+        Self::of(Term::ClaimHas(name.into().into(), value.into()))
+    }
+
+    /// The user logged in in one of these ways: `acr` is one of them (RFC 9470). In order of preference, as the
+    /// challenge names them.
+    pub fn acr<V: Into<String>>(values: impl IntoIterator<Item = V>) -> Self {
+        Self::of(Term::Acr(values.into_iter().map(|value| value.into().into()).collect()))
+    }
+
+    /// The user logged in no longer ago than this, by `auth_time` (RFC 9470). Whole seconds; the issuer's
+    /// [leeway](crate::Issuer::leeway) comes on top. A token without `auth_time` does not meet it.
+    pub fn max_login_age(age: Duration) -> Self {
+        Self::of(Term::MaxLoginAge(age.as_secs()))
     }
 
     /// All of them. Of none, this is always met.
@@ -69,57 +95,104 @@ impl Requirement {
         Self::of(Term::Any(requirements.into_iter().collect()))
     }
 
-    /// Whether the claims meet it.
-    #[must_use]
-    pub fn is_met_by<T>(&self, claims: &Claims<T>) -> bool {
+    /// Allocates nothing. The clock is read where the age of a login counts, and nowhere else.
+    pub(crate) fn is_met_by<T>(&self, claims: &Claims<T>, clock: &dyn Clock) -> bool {
         match &*self.0 {
             Term::Scope(scope) => claims.has_scope(scope),
             Term::Role(role) => claims.has_role(role),
             Term::Client(client) => claims.client_id() == Some(client),
-            Term::ClaimIs(name, wanted) => claims.get::<Value>(name).is_some_and(|value| value == *wanted),
-            Term::ClaimHas(name, wanted) => {
-                claims.get::<Vec<Value>>(name).is_some_and(|list| list.contains(wanted))
-            }
-            Term::All(terms) => terms.iter().all(|term| term.is_met_by(claims)),
-            Term::Any(terms) => terms.iter().any(|term| term.is_met_by(claims)),
-            Term::Not(term) => !term.is_met_by(claims),
+            Term::ClaimIs(name, wanted) => claims.value(name).is_some_and(|value| wanted.is(value)),
+            Term::ClaimHas(name, wanted) => match claims.value(name) {
+                Some(Value::Array(list)) => list.items().any(|item| wanted.is(item)),
+                _ => false,
+            },
+            Term::Acr(values) => claims.acr().is_some_and(|acr| values.iter().any(|one| **one == *acr)),
+            Term::MaxLoginAge(age) => claims.logged_in_within(*age, clock.now().wall.as_secs()),
+            Term::All(terms) => terms.iter().all(|term| term.is_met_by(claims, clock)),
+            Term::Any(terms) => terms.iter().any(|term| term.is_met_by(claims, clock)),
+            Term::Not(term) => !term.is_met_by(claims, clock),
         }
     }
 
-    pub(crate) fn check<T>(&self, claims: &Claims<T>) -> Result<(), Refusal> {
-        if self.is_met_by(claims) {
+    /// Asks several at once, so that a refusal names all that they need.
+    pub(crate) fn check<'a, T>(
+        requirements: impl Iterator<Item = &'a Self> + Clone,
+        claims: &Claims<T>,
+        clock: &dyn Clock,
+    ) -> Result<(), Refusal> {
+        if requirements.clone().all(|requirement| requirement.is_met_by(claims, clock)) {
             return Ok(());
         }
-        let mut needed = Vec::new();
-        self.needed(claims, &mut needed);
-        Err(Refusal::InsufficientScope { needed: needed.join(" ").into() })
+        let mut missing = Missing::default();
+        requirements.for_each(|requirement| requirement.gather(claims, clock, &mut missing));
+        Err(missing.into_refusal())
     }
 
-    /// The scopes that would be enough, as far as scopes are what is missing (RFC 6750 §3: the scope "necessary to
-    /// access the protected resource"). Of alternatives, the first that is not about anything else.
-    fn needed<'a, T>(&'a self, claims: &Claims<T>, scopes: &mut Vec<&'a str>) {
+    /// What it takes, whether it is there or not, and what of it is not.
+    fn gather<'a, T>(&'a self, claims: &Claims<T>, clock: &dyn Clock, missing: &mut Missing<'a>) {
         match &*self.0 {
-            Term::Scope(scope) if !scopes.contains(&&**scope) => scopes.push(scope),
-            Term::All(terms) => terms.iter().for_each(|term| term.needed(claims, scopes)),
+            Term::All(terms) => return terms.iter().for_each(|term| term.gather(claims, clock, missing)),
             Term::Any(terms) => {
-                // Already met, or the cheapest way to meet it.
-                let way = terms
-                    .iter()
-                    .find(|term| term.is_met_by(claims))
-                    .or(terms.iter().find(|term| term.names_scope()));
-                if let Some(term) = way {
-                    term.needed(claims, scopes);
-                }
+                // The alternative that is met already, or else one that the caller can meet with another token.
+                let ways = terms.iter().map(|term| {
+                    let mut way = Missing::default();
+                    term.gather(claims, clock, &mut way);
+                    (!term.is_met_by(claims, clock), way)
+                });
+                return match ways.min_by_key(|(unmet, way)| (*unmet, way.out_of_reach)) {
+                    Some((_, way)) => missing.merge(way),
+                    None => missing.out_of_reach = true,
+                };
             }
+            Term::Scope(scope) => missing.needs_scope(scope),
+            Term::Acr(values) => missing.needs_acr(values),
+            Term::MaxLoginAge(age) => missing.needs_login_within(*age),
+            _ => {}
+        }
+        if !self.is_met_by(claims, clock) {
+            match &*self.0 {
+                Term::Scope(_) => missing.scope_lacks = true,
+                Term::Acr(_) | Term::MaxLoginAge(_) => missing.login_lacks = true,
+                _ => missing.out_of_reach = true,
+            }
+        }
+    }
+
+    /// Every scope it names, wherever.
+    pub(super) fn scopes<'a>(&'a self, scopes: &mut BTreeSet<&'a str>) {
+        match &*self.0 {
+            Term::Scope(scope) => {
+                scopes.insert(scope);
+            }
+            Term::All(terms) | Term::Any(terms) => terms.iter().for_each(|term| term.scopes(scopes)),
+            // Who must not have a scope has no use for asking for it.
             _ => {}
         }
     }
 
-    fn names_scope(&self) -> bool {
+    /// What could not go into a challenge, or could never be met.
+    pub(super) fn validate(&self) -> Result<(), &'static str> {
+        // RFC 6749 §3.3 says so of scopes; OpenID Connect separates acr values in the same way.
+        let is_word = |text: &str| {
+            !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
+        };
         match &*self.0 {
-            Term::Scope(_) => true,
-            Term::All(terms) | Term::Any(terms) => terms.iter().any(Self::names_scope),
-            _ => false,
+            Term::Scope(scope) if !is_word(scope) => Err(
+                "a scope is one word of visible ASCII characters without quotes and backslashes; for several, ask for all of them",
+            ),
+            Term::Acr(values) if values.is_empty() => Err("acr names no value, so that it is never met"),
+            Term::Acr(values) if !values.iter().all(|value| is_word(value)) => {
+                Err("an acr value is one word of visible ASCII characters without quotes and backslashes")
+            }
+            Term::Role(name) | Term::Client(name) | Term::ClaimIs(name, _) | Term::ClaimHas(name, _)
+                if name.is_empty() =>
+            {
+                Err("a role, a client or a claim without a name is never there")
+            }
+            Term::Any(terms) if terms.is_empty() => Err("any of nothing is never met"),
+            Term::All(terms) | Term::Any(terms) => terms.iter().try_for_each(Self::validate),
+            Term::Not(term) => term.validate(),
+            _ => Ok(()),
         }
     }
 
@@ -132,7 +205,11 @@ impl BitAnd for Requirement {
     type Output = Self;
 
     fn bitand(self, other: Self) -> Self {
-        Self::all([self, other])
+        match &*self.0 {
+            // One list instead of lists in lists: fewer pointers to follow.
+            Term::All(terms) => Self::all(terms.iter().cloned().chain([other])),
+            _ => Self::all([self, other]),
+        }
     }
 }
 
@@ -140,7 +217,10 @@ impl BitOr for Requirement {
     type Output = Self;
 
     fn bitor(self, other: Self) -> Self {
-        Self::any([self, other])
+        match &*self.0 {
+            Term::Any(terms) => Self::any(terms.iter().cloned().chain([other])),
+            _ => Self::any([self, other]),
+        }
     }
 }
 
@@ -158,8 +238,10 @@ impl fmt::Debug for Requirement {
             Term::Scope(scope) => write!(f, "scope({scope:?})"),
             Term::Role(role) => write!(f, "role({role:?})"),
             Term::Client(client) => write!(f, "client({client:?})"),
-            Term::ClaimIs(name, value) => write!(f, "claim({name:?} = {value})"),
-            Term::ClaimHas(name, value) => write!(f, "claim({name:?} contains {value})"),
+            Term::ClaimIs(name, value) => write!(f, "claim({name:?} = {value:?})"),
+            Term::ClaimHas(name, value) => write!(f, "claim({name:?} contains {value:?})"),
+            Term::Acr(values) => f.debug_tuple("acr").field(values).finish(),
+            Term::MaxLoginAge(age) => write!(f, "max_login_age({age} s)"),
             Term::All(terms) => f.debug_tuple("all").field(terms).finish(),
             Term::Any(terms) => f.debug_tuple("any").field(terms).finish(),
             Term::Not(term) => write!(f, "!{term:?}"),
@@ -167,31 +249,59 @@ impl fmt::Debug for Requirement {
     }
 }
 
-/// What a claim is compared with: a string, an integer or a boolean.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimValue(Value);
+/// What a claim is compared with: a string, a whole number or a boolean.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClaimValue(Scalar);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Scalar {
+    Text(Box<str>),
+    Number(i64),
+    Truth(bool),
+}
+
+impl ClaimValue {
+    fn is(&self, value: Value<'_>) -> bool {
+        match (&self.0, value) {
+            (Scalar::Text(wanted), Value::String(text)) => text.is(wanted),
+            (Scalar::Number(wanted), Value::Number(digits)) => digits.parse() == Ok(*wanted),
+            (Scalar::Truth(wanted), Value::Bool(truth)) => *wanted == truth,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for ClaimValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Scalar::Text(text) => text.fmt(f),
+            Scalar::Number(number) => number.fmt(f),
+            Scalar::Truth(truth) => truth.fmt(f),
+        }
+    }
+}
 
 impl From<&str> for ClaimValue {
     fn from(text: &str) -> Self {
-        Self(text.into())
+        Self(Scalar::Text(text.into()))
     }
 }
 
 impl From<String> for ClaimValue {
     fn from(text: String) -> Self {
-        Self(text.into())
+        Self(Scalar::Text(text.into()))
     }
 }
 
 impl From<i64> for ClaimValue {
     fn from(number: i64) -> Self {
-        Self(number.into())
+        Self(Scalar::Number(number))
     }
 }
 
 impl From<bool> for ClaimValue {
     fn from(truth: bool) -> Self {
-        Self(truth.into())
+        Self(Scalar::Truth(truth))
     }
 }
 

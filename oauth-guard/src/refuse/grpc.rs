@@ -46,7 +46,7 @@ fn status(refusal: &Refusal) -> &'static str {
         Refusal::InsufficientScope { .. } => "7", // PERMISSION_DENIED
         Refusal::NotGuarded => "13",              // INTERNAL
         Refusal::KeysUnavailable { .. } => "14",  // UNAVAILABLE
-        Refusal::MissingToken | Refusal::InvalidToken(_) => "16", // UNAUTHENTICATED
+        Refusal::MissingToken | Refusal::InvalidToken(_) | Refusal::InsufficientAuthentication { .. } => "16", // UNAUTHENTICATED
     }
 }
 

@@ -12,6 +12,8 @@ use super::Refusal;
 pub(crate) struct Challenge {
     pub(crate) realm: Option<Box<str>>,
     pub(crate) resource_metadata: Option<Box<str>>,
+    /// Who may do too little is not told so: it is logged.
+    pub(crate) dry_run: bool,
 }
 
 /// Status and challenge for each refusal.
@@ -23,6 +25,12 @@ pub(crate) struct Answer {
 
 impl Challenge {
     pub(crate) fn answer(&self, refusal: &Refusal) -> Answer {
+        let max_age = match refusal {
+            Refusal::InsufficientAuthentication { max_age, .. } => {
+                max_age.map(|age| age.as_secs().to_string())
+            }
+            _ => None,
+        };
         let (status, attributes): (_, Option<Vec<(&str, &str)>>) = match refusal {
             Refusal::MissingToken => (StatusCode::UNAUTHORIZED, Some(vec![])),
             Refusal::MalformedRequest(how) => (
@@ -42,6 +50,16 @@ impl Challenge {
                     attributes.push(("scope", needed));
                 }
                 (StatusCode::FORBIDDEN, Some(attributes))
+            }
+            Refusal::InsufficientAuthentication { acr_values, .. } => {
+                let mut attributes = vec![("error", "insufficient_user_authentication")];
+                if !acr_values.is_empty() {
+                    attributes.push(("acr_values", acr_values));
+                }
+                if let Some(age) = &max_age {
+                    attributes.push(("max_age", age));
+                }
+                (StatusCode::UNAUTHORIZED, Some(attributes))
             }
             Refusal::KeysUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
             Refusal::NotGuarded => (StatusCode::INTERNAL_SERVER_ERROR, None),
@@ -105,7 +123,7 @@ mod tests {
 
     #[test]
     fn quotes_and_backslashes_in_the_realm_stay_inside_their_string() {
-        let challenge = Challenge { realm: Some(r#"say "hi" \o/"#.into()), resource_metadata: None };
+        let challenge = Challenge { realm: Some(r#"say "hi" \o/"#.into()), ..Challenge::default() };
         let answer = challenge.answer(&Refusal::MissingToken);
         assert_eq!(answer.challenge.unwrap(), r#"Bearer realm="say \"hi\" \\o/""#);
     }

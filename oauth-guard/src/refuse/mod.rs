@@ -26,6 +26,14 @@ pub enum Refusal {
         /// The scopes that this request needs, as a space-separated list. Empty when it is not about scopes.
         needed: Box<str>,
     },
+    /// The caller's: the token is good and grants enough, and the user's login is too weak or too long ago (RFC 9470).
+    InsufficientAuthentication {
+        /// The kinds of login that are enough, as a space-separated list in order of preference. Empty when it is not
+        /// about the kind.
+        acr_values: Box<str>,
+        /// How long ago the login may be, in whole seconds. `None` when it is not about the time.
+        max_age: Option<Duration>,
+    },
     /// The authorization server's or the network's: there are no keys to check the token with.
     KeysUnavailable {
         /// When to try again.
@@ -44,6 +52,7 @@ impl Refusal {
             Self::MalformedRequest(_) => "invalid_request",
             Self::InvalidToken(_) => "invalid_token",
             Self::InsufficientScope { .. } => "insufficient_scope",
+            Self::InsufficientAuthentication { .. } => "insufficient_user_authentication",
             Self::KeysUnavailable { .. } => "keys_unavailable",
             Self::NotGuarded => "not_guarded",
         }
@@ -66,6 +75,9 @@ impl fmt::Display for Refusal {
             Self::MalformedRequest(how) => f.write_str(how),
             Self::InvalidToken(invalid) => invalid.fmt(f),
             Self::InsufficientScope { .. } => f.write_str("the token does not grant what this request needs"),
+            Self::InsufficientAuthentication { .. } => {
+                f.write_str("the user's login is too weak or too long ago for this request")
+            }
             Self::KeysUnavailable { .. } => f.write_str("the keys to check the token with could not be had"),
             Self::NotGuarded => f.write_str("a handler asks for claims on a route that no GuardLayer covers"),
         }

@@ -124,7 +124,7 @@ impl<'a> ClaimSet<'a> {
         let mut kept = Kept { payload: self.payload, appendix: String::new(), items: Vec::with_capacity(8) };
         let members = self.members.iter().map(|(name, _, raw)| (kept.text(*name), kept.place(raw))).collect();
         let mut text = |name: &str| self.text(name).map_or(Span::NONE, |text| kept.text(text));
-        let (subject, token_id) = (text("sub"), text("jti"));
+        let (subject, token_id, acr) = (text("sub"), text("jti"), text("acr"));
         let client_id = self.client_id().map_or(Span::NONE, |text| kept.text(text));
         let audience = kept.list(self.get("aud"), Words::Whole);
         let scopes = kept.list(self.at(&issuer.rules.scope_claims), Words::Split);
@@ -143,11 +143,14 @@ impl<'a> ClaimSet<'a> {
             subject,
             client_id,
             token_id,
+            acr,
             audience,
             scopes,
             roles,
             expires_at: times.expires_at,
             issued_at: times.issued_at,
+            // Nobody is refused for it unless a requirement asks for it.
+            authenticated_at: self.get("auth_time").and_then(Value::as_seconds),
             good_from: times.good_from,
             good_until: times.good_until,
         }

@@ -1,14 +1,27 @@
 use super::*;
+use crate::clock::TestClock;
 use crate::guard::{Check, Guard};
 use crate::{Algorithm, Issuer, Profile};
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+const NOW: u64 = 2_000_000_000;
+
 fn claims() -> Claims {
+    claims_with("")
+}
+
+fn claims_with(more: &str) -> Claims {
     let secret = [7; 32];
-    let payload = r#"{"iss":"https://as","aud":"api","exp":9000000000,"client_id":"shop","scope":"read profile",
-        "roles":["editor"],"tenant":"t1","level":3,"staff":true,"teams":["a","b"]}"#;
+    let payload = [
+        r#"{"iss":"https://as","aud":"api","exp":9000000000,"client_id":"shop","scope":"read profile",
+        "roles":["editor"],"tenant":"t1","level":3,"staff":true,"teams":["a","b",7,false],"name":"Zo\u00eb \ud83d\ude00",
+        "deep":{"er":{"groups":["x"]}},"dotted.name":"yes""#,
+        more,
+        "}",
+    ]
+    .concat();
     let signed =
         format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(payload));
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), signed.as_bytes());
@@ -20,8 +33,16 @@ fn claims() -> Claims {
     outcome.unwrap().unwrap()
 }
 
+fn met(requirement: &Requirement, claims: &Claims) -> bool {
+    requirement.is_met_by(claims, &TestClock::at(NOW))
+}
+
+fn check(requirement: &Requirement, claims: &Claims) -> Result<(), Refusal> {
+    Requirement::check([requirement].into_iter(), claims, &TestClock::at(NOW))
+}
+
 fn needed(requirement: &Requirement) -> String {
-    match requirement.check(&claims()) {
+    match check(requirement, &claims()) {
         Err(Refusal::InsufficientScope { needed }) => needed.into(),
         other => panic!("{other:?}"),
     }
@@ -30,17 +51,22 @@ fn needed(requirement: &Requirement) -> String {
 #[test]
 fn terms_compare_exactly() {
     let claims = claims();
-    for met in [
+    for good in [
         Requirement::scope("read"),
         Requirement::role("editor"),
         Requirement::client("shop"),
         Requirement::claim("tenant", "t1"),
         Requirement::claim("level", 3),
         Requirement::claim("staff", true),
+        Requirement::claim("name", "Zo\u{eb} \u{1f600}"),
+        Requirement::claim("dotted.name", "yes"),
         Requirement::claim_contains("teams", "b"),
+        Requirement::claim_contains("teams", 7),
+        Requirement::claim_contains("teams", false),
+        Requirement::claim_contains("deep.er.groups", "x"),
     ] {
-        assert!(met.is_met_by(&claims), "{met:?}");
-        assert!(!(!met).is_met_by(&claims));
+        assert!(met(&good, &claims), "{good:?}");
+        assert!(!met(&!good, &claims));
     }
     for unmet in [
         Requirement::scope("rea"),
@@ -51,17 +77,25 @@ fn terms_compare_exactly() {
         Requirement::claim("tenant", "t"),
         Requirement::claim("level", "3"),
         Requirement::claim("nowhere", true),
+        Requirement::claim("level", true),
+        Requirement::claim("staff", "true"),
+        Requirement::claim("staff", false),
+        Requirement::claim("name", "Zo\u{eb}"),
+        Requirement::claim("name", "Zo\u{eb} \u{1f600}!"),
+        Requirement::claim("deep.er", "x"),
+        Requirement::claim("deep.er.nothing", "x"),
+        Requirement::claim("tenant.x", "t1"),
         Requirement::claim_contains("tenant", "t1"),
         Requirement::claim_contains("teams", "c"),
     ] {
-        assert!(!unmet.is_met_by(&claims), "{unmet:?}");
+        assert!(!met(&unmet, &claims), "{unmet:?}");
     }
 }
 
 #[test]
 fn all_of_none_is_met_and_any_of_none_is_not() {
-    assert!(Requirement::all([]).is_met_by(&claims()));
-    assert!(!Requirement::any([]).is_met_by(&claims()));
+    assert!(met(&Requirement::all([]), &claims()));
+    assert!(!met(&Requirement::any([]), &claims()));
 }
 
 #[test]
@@ -72,4 +106,79 @@ fn a_refusal_names_the_scopes_that_would_be_enough() {
     assert_eq!(needed(&(Requirement::scope("write") & either)), "write admin");
     assert_eq!(needed(&(Requirement::scope("write") & Requirement::scope("write"))), "write");
     assert_eq!(needed(&!Requirement::scope("read")), "");
+}
+
+fn login(requirement: &Requirement, claims: &str) -> Result<(), Refusal> {
+    check(requirement, &claims_with(claims))
+}
+
+fn authentication(acr_values: &str, max_age: Option<u64>) -> Result<(), Refusal> {
+    let max_age = max_age.map(Duration::from_secs);
+    Err(Refusal::InsufficientAuthentication { acr_values: acr_values.into(), max_age })
+}
+
+#[test]
+fn a_login_has_to_be_of_one_of_the_kinds() {
+    let strong = Requirement::acr(["mfa", "hwk"]);
+    assert_eq!(login(&strong, r#","acr":"hwk""#), Ok(()));
+    for weak in ["", r#","acr":"pwd""#, r#","acr":"mfa hwk""#, r#","acr":["mfa"]"#, r#","acr":1"#] {
+        assert_eq!(login(&strong, weak), authentication("mfa hwk", None), "{weak}");
+    }
+    let both = strong & Requirement::acr(["hwk", "pwd"]);
+    assert_eq!(login(&both, ""), authentication("hwk", None), "what fits both");
+}
+
+#[test]
+fn a_login_may_be_so_long_ago_and_the_leeway_comes_on_top() {
+    let recent = Requirement::max_login_age(Duration::from_secs(300));
+    let at = |time: u64| login(&recent, &format!(r#","auth_time":{time}"#));
+    for fine in [NOW, NOW - 300, NOW - 360, NOW + 60] {
+        assert_eq!(at(fine), Ok(()), "{fine}");
+    }
+    for bad in [NOW - 361, 0, NOW + 61, u64::MAX] {
+        assert_eq!(at(bad), authentication("", Some(300)), "{bad}");
+    }
+    assert_eq!(login(&recent, r#","auth_time":2000000000.5"#), Ok(()));
+    for none in ["", r#","auth_time":"2000000000""#, r#","auth_time":-1"#, r#","auth_time":null"#] {
+        assert_eq!(login(&recent, none), authentication("", Some(300)), "{none}");
+    }
+    let anything = Requirement::max_login_age(Duration::MAX);
+    assert_eq!(login(&anything, r#","auth_time":0"#), Ok(()));
+}
+
+#[test]
+fn a_new_login_is_asked_for_only_when_it_is_enough() {
+    let recent = || Requirement::max_login_age(Duration::from_secs(300));
+    let strong = || Requirement::acr(["mfa"]);
+    let enough = |requirement: Requirement| login(&requirement, "");
+    assert_eq!(enough(strong() & recent() & Requirement::scope("read")), authentication("mfa", Some(300)));
+    assert_eq!(
+        enough(recent() & Requirement::max_login_age(Duration::from_secs(60))),
+        authentication("", Some(60))
+    );
+    let scope = |needed: &str| Err(Refusal::InsufficientScope { needed: needed.into() });
+    assert_eq!(enough(strong() & Requirement::scope("write")), scope("write"));
+    assert_eq!(enough(strong() & Requirement::role("admin")), scope(""));
+    assert_eq!(enough(Requirement::role("admin") | strong()), authentication("mfa", None));
+    assert_eq!(enough(Requirement::scope("read") & !Requirement::role("editor")), scope("read"));
+    assert_eq!(enough(Requirement::any([])), scope(""));
+}
+
+#[test]
+fn what_could_go_into_no_challenge_or_never_be_met_is_told_apart() {
+    for bad in [
+        Requirement::scope(""),
+        Requirement::scope("read write"),
+        Requirement::scope("re\"ad"),
+        Requirement::scope("l\u{e9}ger"),
+        Requirement::role(""),
+        Requirement::acr(Vec::<String>::new()),
+        Requirement::acr(["two words"]),
+        Requirement::any([]),
+        !(Requirement::role("a") & Requirement::scope("\r\n")),
+    ] {
+        assert!(bad.validate().is_err(), "{bad:?}");
+    }
+    let good = Requirement::scope("https://example.com/orders.read") & Requirement::acr(["urn:x:mfa"]);
+    assert_eq!(good.validate(), Ok(()));
 }

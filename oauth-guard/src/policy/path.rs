@@ -1,0 +1,147 @@
+//! Paths as they come in, and the ways to write one so that two readers disagree about it.
+
+/// The longest text between two slashes that a rule may name.
+pub(super) const MOST_SEGMENT_BYTES: usize = 255;
+
+/// A path that servers and frameworks read in different ways, so that no rule could be sure to be the right one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ambiguous(pub(crate) &'static str);
+
+/// What stands between the first slash and the last; nothing inside of `/`. A slash at the end makes no difference:
+/// some frameworks take it off before they route. `None` when this is no path from the root, as in `OPTIONS *`.
+pub(super) fn inside(path: &str) -> Option<Option<&str>> {
+    let rest = path.strip_prefix('/')?;
+    Some(if rest.is_empty() { None } else { Some(rest.strip_suffix('/').unwrap_or(rest)) })
+}
+
+/// Whether `.` or `..` occurs as a step, however it and its slashes are written (RFC 3986 §5.2.4).
+pub(super) fn has_dot_step(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    // One look for what could be a dot at all; most paths have none.
+    if !bytes.iter().any(|byte| matches!(byte, b'.' | b'%')) {
+        return false;
+    }
+    let (mut at, mut dots, mut others) = (0, 0_u32, false);
+    loop {
+        let (byte, length) = match bytes.get(at) {
+            Some(b'%') => decode(bytes.get(at..).unwrap_or_default()).map_or((b'%', 1), |byte| (byte, 3)),
+            Some(byte) => (*byte, 1),
+            None => return !others && matches!(dots, 1 | 2),
+        };
+        at += length;
+        match byte {
+            b'/' | b'\\' => {
+                if !others && matches!(dots, 1 | 2) {
+                    return true;
+                }
+                (dots, others) = (0, false);
+            }
+            b'.' => dots += 1,
+            _ => others = true,
+        }
+    }
+}
+
+/// One segment, as it is compared with what rules name.
+#[expect(clippy::large_enum_variant, reason = "it stays on the stack, so that nothing is allocated")]
+pub(super) enum Segment<'a> {
+    /// As it stands.
+    Plain(&'a str),
+    /// With its percent-encodings resolved; it can be no text of a rule's, unless that is written in the same way.
+    Encoded(Decoded),
+    /// Too long to be a text of any rule.
+    Long,
+}
+
+pub(super) struct Decoded {
+    bytes: [u8; MOST_SEGMENT_BYTES],
+    length: usize,
+}
+
+impl Decoded {
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// Reads one segment. Nothing is allocated for it.
+pub(super) fn read(segment: &str) -> Result<Segment<'_>, Ambiguous> {
+    if segment.is_empty() {
+        return Err(Ambiguous("the path has two slashes in a row"));
+    }
+    let bytes = segment.as_bytes();
+    if bytes.iter().all(|byte| matches!(byte, 0x21..=0x7e) && !matches!(byte, b'%' | b'\\')) {
+        return Ok(if bytes.len() > MOST_SEGMENT_BYTES { Segment::Long } else { Segment::Plain(segment) });
+    }
+    let mut decoded = Decoded { bytes: [0; MOST_SEGMENT_BYTES], length: 0 };
+    let mut fits = true;
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let (byte, length) = match byte {
+            b'%' => match decode(bytes.get(at..).unwrap_or_default()) {
+                Some(b'/') => return Err(Ambiguous("the path has an encoded slash")),
+                Some(byte) => (byte, 3),
+                None => return Err(Ambiguous("the path has a % without two hexadecimal digits")),
+            },
+            byte => (*byte, 1),
+        };
+        match byte {
+            b'\\' => return Err(Ambiguous("the path has a backslash")),
+            0..=0x1f | 0x7f => return Err(Ambiguous("the path has a control character")),
+            _ => {}
+        }
+        match decoded.bytes.get_mut(decoded.length) {
+            Some(place) => *place = byte,
+            None => fits = false,
+        }
+        decoded.length += usize::from(fits);
+        at += length;
+    }
+    Ok(if fits { Segment::Encoded(decoded) } else { Segment::Long })
+}
+
+/// The byte that `%XX` stands for at the start.
+fn decode(bytes: &[u8]) -> Option<u8> {
+    let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    u8::try_from(digit(1)? * 16 + digit(2)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dot_steps_are_seen_however_they_are_written() {
+        for path in [
+            "/.",
+            "/..",
+            "/a/../b",
+            "/a/./b",
+            "/a/..",
+            "/%2e%2e/b",
+            "/a/.%2E/b",
+            "/a%2f..%2fb",
+            "/a\\..\\b",
+            "/a%5c%2e%2e",
+        ] {
+            assert!(has_dot_step(path), "{path}");
+        }
+        for path in
+            ["/", "/a.b", "/...", "/a../b", "/.well-known/x", "/orders.Orders/List", "/%2e%2e%2e", "/100%"]
+        {
+            assert!(!has_dot_step(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_slash_at_the_end_makes_no_difference() {
+        assert_eq!(inside("/"), Some(None));
+        assert_eq!(inside("/a"), Some(Some("a")));
+        assert_eq!(inside("/a/"), Some(Some("a")));
+        assert_eq!(inside("/a/b/"), Some(Some("a/b")));
+        assert_eq!(inside("//"), Some(Some("")));
+        assert_eq!(inside("/a//"), Some(Some("a/")));
+        assert_eq!(inside("*"), None);
+        assert_eq!(inside(""), None);
+    }
+}

@@ -1,0 +1,176 @@
+use super::*;
+
+fn routes(patterns: &[(&str, &[Method])]) -> Routes {
+    let mut routes = Routes::default();
+    for (rule, (pattern, methods)) in patterns.iter().enumerate() {
+        routes.insert(pattern, methods, rule).unwrap();
+    }
+    routes
+}
+
+fn find(routes: &Routes, path: &str) -> Result<Option<usize>, Ambiguous> {
+    routes.find(path, &Method::GET)
+}
+
+#[test]
+fn text_counts_before_a_placeholder_and_that_before_the_rest() {
+    let routes = routes(&[
+        ("/orders/{id}", &[]),
+        ("/orders/mine", &[]),
+        ("/orders/{*all}", &[]),
+        ("/orders/{id}/items/{item}", &[]),
+        ("/orders/mine/notes", &[]),
+        ("/", &[]),
+    ]);
+    for (path, rule) in [
+        ("/orders/7", Some(0)),
+        ("/orders/7/", Some(0)),
+        ("/orders/mine", Some(1)),
+        ("/orders", Some(2)),
+        ("/orders/7/items", Some(2)),
+        ("/orders/7/items/8", Some(3)),
+        ("/orders/mine/items/8", Some(3)),
+        ("/orders/mine/notes", Some(4)),
+        ("/orders/mine/other", Some(2)),
+        ("/", Some(5)),
+        ("/other", None),
+        ("/ORDERS/7", None),
+        ("/ordersX", None),
+        ("*", None),
+        ("", None),
+    ] {
+        assert_eq!(find(&routes, path), Ok(rule), "{path}");
+    }
+}
+
+#[test]
+fn a_rule_counts_only_for_its_methods_and_head_follows_get() {
+    let routes = routes(&[
+        ("/a", &[Method::GET, Method::POST]),
+        ("/a", &[]),
+        ("/b", &[Method::GET]),
+        ("/b", &[Method::HEAD]),
+        ("/{*all}", &[]),
+        ("/c", &[Method::POST]),
+    ]);
+    for (method, path, rule) in [
+        (Method::POST, "/a", 0),
+        (Method::HEAD, "/a", 0),
+        (Method::PUT, "/a", 1),
+        (Method::GET, "/b", 2),
+        (Method::HEAD, "/b", 3),
+        // The next best rule that does count for it, rather than none.
+        (Method::DELETE, "/b", 4),
+        (Method::GET, "/c", 4),
+    ] {
+        assert_eq!(routes.find(path, &method), Ok(Some(rule)), "{method} {path}");
+    }
+}
+
+#[test]
+fn what_two_readers_read_differently_is_refused_where_there_are_rules() {
+    let routes = routes(&[
+        ("/admin/{*all}", &[]),
+        ("/pages/{page}", &[]),
+        ("/caf%C3%A9/menu", &[]),
+        ("/files/{name}", &[]),
+    ]);
+    for path in [
+        "//admin",
+        "/admin//users",
+        "/admin/users//",
+        "//",
+        "/./admin",
+        "/x/../admin",
+        "/x/%2e%2E/admin",
+        "/..",
+        "/admin%2Fusers",
+        "/admin%2fusers",
+        "/admin%5cusers",
+        "/admin\\users",
+        "/%61dmin",
+        "/%61dmin/users",
+        "/caf%c3%a9/menu",
+        "/files/a%2Fb",
+        "/files/a%00b",
+        "/files/a%0d%0ab",
+        "/files/a%zz",
+        "/files/a%",
+        "/files/%2",
+        "/admin/a/b%2fc",
+        "/x/%2e%2e%2fadmin",
+        "/unruled/a/b/%2e%2e",
+        "/caf\u{e9}/menu",
+    ] {
+        assert!(find(&routes, path).is_err(), "{path}: {:?}", find(&routes, path));
+    }
+    for (path, rule) in [
+        ("/caf%C3%A9/menu", Some(2)),
+        ("/files/a%20b%40c", Some(3)),
+        ("/files/%7Eada", Some(3)),
+        ("/files/.hidden", Some(3)),
+        ("/files/a..b", Some(3)),
+        // No rule is about anything in here, so whoever reads it otherwise gets past none.
+        ("/projects/group%2Fname", None),
+        ("/projects//name", None),
+    ] {
+        assert_eq!(find(&routes, path), Ok(rule), "{path}");
+    }
+    let long = format!("/files/{}", "a%40".repeat(1000));
+    assert_eq!(find(&routes, &long), Ok(Some(3)));
+}
+
+#[test]
+fn patterns_that_could_not_mean_what_they_say_are_refused() {
+    for pattern in [
+        "orders",
+        "",
+        "*",
+        "//",
+        "/a//b",
+        "/a/../b",
+        "/a/{id",
+        "/a/{}",
+        "/a/{id}.json",
+        "/a/{*rest}/b",
+        "/a/{i d}",
+        "/a?b",
+        "/a#b",
+        "/a b",
+        "/caf\u{e9}",
+        "/a%2fb",
+        "/a%zz",
+        "/{{a}}",
+    ] {
+        let wrong = Routes::default().insert(pattern, &[], 0);
+        assert!(matches!(wrong, Err(Wrong::Pattern(_))), "{pattern}: {wrong:?}");
+    }
+    let mut routes = routes(&[("/a/{id}", &[Method::GET]), ("/b%2D", &[])]);
+    assert_eq!(routes.insert("/a/{name}/", &[Method::POST, Method::GET], 2), Err(Wrong::Twice(0)));
+    assert_eq!(routes.insert("/a/{name}", &[], 2), Ok(()));
+    assert!(matches!(routes.insert("/b-", &[], 3), Err(Wrong::Pattern(_))));
+}
+
+#[test]
+fn a_thousand_rules_are_looked_up_in_as_many_steps_as_ten() {
+    let steps = |rules: usize, path: &str| {
+        let mut routes = Routes::default();
+        for rule in 0..rules {
+            let pattern = match rule % 4 {
+                0 => format!("/api/v1/things{rule}"),
+                1 => format!("/api/v1/things{rule}/{{id}}"),
+                2 => format!("/api/v1/things{rule}/{{id}}/parts/{{part}}"),
+                _ => format!("/pkg.Service{rule}/{{*method}}"),
+            };
+            routes.insert(&pattern, &[], rule).unwrap();
+        }
+        let mut walk = Walk { method: &Method::GET, steps: 0 };
+        assert!(walk.start(&routes, path).unwrap().is_some(), "{path}");
+        walk.steps
+    };
+    for path in ["/api/v1/things4", "/api/v1/things5/7", "/api/v1/things6/7/parts/8", "/pkg.Service7/List"] {
+        let segments = path.matches('/').count();
+        assert_eq!(steps(10, path), steps(1000, path), "{path}");
+        assert!(steps(1000, path) <= segments + 1, "{path}");
+    }
+}
