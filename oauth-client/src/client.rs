@@ -22,6 +22,9 @@ use crate::transport::{HttpClient, Limits, require_https, to_uri};
 /// How long metadata that was fetched is used before it is fetched anew.
 const METADATA_LIFETIME: Duration = Duration::from_secs(3600);
 
+/// How long until metadata is looked for again when it could not be fetched anew.
+const METADATA_RETRY: Duration = Duration::from_secs(60);
+
 /// A client of one authorization server (RFC 6749 section 1.1). Cheap to clone; clones share their connections and
 /// what was discovered.
 ///
@@ -167,15 +170,25 @@ impl Client {
             return Ok(Arc::clone(known));
         }
         let limits = Limits { allow_http: self.0.allow_http, ..Limits::metadata() };
-        let limits = Limits { timeout: limits.timeout.min(time), ..limits };
+        // With an endpoint known, most of the time is for the token request itself.
+        let most = if known.is_some() { time / 4 } else { time };
+        let limits = Limits { timeout: limits.timeout.min(most), ..limits };
         match discover(&self.0.http, issuer, &limits).await {
             Ok(metadata) => {
                 let fresh = Arc::new(Discovered { metadata, at });
                 self.0.discovered.store(Some(Arc::clone(&fresh)));
                 Ok(fresh)
             }
-            // Endpoints hardly ever move: old metadata beats none while the document cannot be had.
-            Err(error) => known.filter(|_| error.is_transient()).ok_or(error),
+            // Endpoints hardly ever move: old metadata beats none while the document cannot be had. It is looked for
+            // again in a minute, and not by every request.
+            Err(error) => {
+                let known = known.filter(|_| error.is_transient()).ok_or(error)?;
+                let metadata = known.metadata.clone();
+                let at = at.saturating_sub(METADATA_LIFETIME.saturating_sub(METADATA_RETRY));
+                let known = Arc::new(Discovered { metadata, at });
+                self.0.discovered.store(Some(Arc::clone(&known)));
+                Ok(known)
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ fn exponential(base: Duration, doublings: u32, most: Duration) -> Duration {
 
 /// Between three quarters and the whole of it, so that clients that failed together do not come back together.
 pub(crate) fn jittered(whole: Duration) -> Duration {
-    whole - whole / 4 * u32::from(random_byte()) / 255
+    whole - whole / 4 / 255 * u32::from(random_byte())
 }
 
 fn random_byte() -> u8 {
@@ -43,6 +43,7 @@ mod tests {
             after_failures(1) <= Duration::from_secs(1) && after_failures(1) >= Duration::from_millis(750)
         );
         assert!(after_failures(u32::MAX) <= Duration::from_secs(60));
+        assert!(jittered(Duration::MAX) >= Duration::MAX / 4 * 3 - Duration::from_secs(1));
         assert!(after_failures(u32::MAX) >= Duration::from_secs(45));
     }
 }

@@ -25,6 +25,9 @@ use crate::token::{AccessToken, Freshness, Held, Secret};
 /// wrong ones within some minutes.
 const CAREFUL_WAIT: Duration = Duration::from_secs(15 * 60);
 
+/// So many times that at most, after as many refusals in a row: an hour.
+const MAX_CAREFUL_WAITS: u32 = 4;
+
 pub(crate) struct Engine {
     pub(super) client: Client,
     pub(super) request: TokenRequest,
@@ -51,6 +54,8 @@ struct State {
     past: Past,
     failure: Option<Failure>,
     failures: u32,
+    /// How often in a row the grant itself was refused where asking again may lock an account.
+    refusals: u32,
     generations: u64,
     storm: StormBound,
 }
@@ -66,8 +71,11 @@ pub(super) struct Past {
     pub(super) rejected: bool,
     /// The store's revision that it was written under or read from.
     pub(super) revision: Option<Revision>,
-    /// The refresh token that the server refused last.
-    pub(super) refused: Option<Secret>,
+    /// The refresh tokens that the server has refused since it last gave one: to send one again looks like theft.
+    pub(super) refused: Vec<Secret>,
+    /// Whether the refresh token that the grant starts from has been used: from then on it lives on in `token`, or in
+    /// whatever the server gave in its place.
+    pub(super) given_is_used: bool,
     /// The grant was lost, and nothing but a newer entry in the store helps.
     pub(super) lost: Option<Error>,
 }
@@ -91,6 +99,7 @@ impl Engine {
             past: Past::default(),
             failure: None,
             failures: 0,
+            refusals: 0,
             generations: 0,
             storm: StormBound::new(client.clock().now().monotonic),
         };
@@ -221,14 +230,20 @@ impl Engine {
                 self.settings.margin,
             )?;
             state.generations = generation;
-            state.past =
-                Past { token: Some(token.clone()), rejected: false, revision, refused: None, lost: None };
+            state.past = Past {
+                token: Some(token.clone()),
+                rejected: false,
+                revision,
+                refused: Vec::new(),
+                given_is_used: state.past.given_is_used,
+                lost: None,
+            };
             self.hot.store(Some(Arc::clone(&token.0)));
             Ok((token, from_store))
         });
         match outcome {
             Ok((token, from_store)) => {
-                (state.failure, state.failures) = (None, 0);
+                (state.failure, state.failures, state.refusals) = (None, 0, 0);
                 drop(state);
                 let generation = token.generation();
                 self.tell(if from_store {
@@ -294,7 +309,15 @@ impl Engine {
 
     /// Notes that the server refused a refresh token, so that it is not sent again.
     pub(super) fn refused(&self, token: &Secret) {
-        self.state().past.refused = Some(token.clone());
+        let refused = &mut self.state().past.refused;
+        if !refused.contains(token) {
+            refused.push(token.clone());
+        }
+    }
+
+    /// Notes that the refresh token which the grant starts from has been used.
+    pub(super) fn given_is_used(&self) {
+        self.state().past.given_is_used = true;
     }
 
     /// Notes that the token in hand is in the store by now, unless another has taken its place.
@@ -345,8 +368,9 @@ impl State {
     fn hold_back(&mut self, error: Error, renewal: Renewal, now: Duration) -> Error {
         self.failures = self.failures.saturating_add(1);
         let careful = renewal == Renewal::AnewWithCare && error.code() == "invalid_grant";
+        self.refusals = if careful { self.refusals.saturating_add(1) } else { self.refusals };
         let wait = match error.retry_after().filter(|wait| !wait.is_zero()) {
-            _ if careful => CAREFUL_WAIT.saturating_mul(self.failures),
+            _ if careful => CAREFUL_WAIT.saturating_mul(self.refusals.min(MAX_CAREFUL_WAITS)),
             Some(wait) => wait,
             None => after_failures(self.failures),
         };

@@ -58,7 +58,7 @@ impl Refresh<'_> {
         if let Some(found) = self.adopt(self.load(store).await?) {
             return Ok(found);
         }
-        let lease = self.lease(store).await;
+        let lease = self.lease(store).await?;
         // Whoever held the lease before us has probably left a newer token.
         let stored = self.load(store).await?;
         if let Some(found) = self.adopt(stored.clone()) {
@@ -67,14 +67,7 @@ impl Refresh<'_> {
         if let Some(newer) = stored.filter(|stored| Some(stored.revision) != self.past.revision) {
             self.past.revision = Some(newer.revision);
             self.past.lost = None;
-            self.past.token = AccessToken::new(
-                newer.tokens,
-                0,
-                self.engine.client.clock().now(),
-                self.engine.settings.default_lifetime,
-                self.engine.settings.margin,
-            )
-            .ok();
+            self.past.token = self.held(newer.tokens);
         }
         let tokens = self.obtain(Some(store)).await?;
         let revision = persist(self.engine, store, &tokens, self.past.revision).await;
@@ -82,35 +75,34 @@ impl Refresh<'_> {
         Ok(Obtained { tokens, revision, from_store: false })
     }
 
-    /// Gets a token set from the server: by the refresh token first, by the grant where that is refused or missing.
+    /// Gets a token set from the server: by a refresh token first, by the grant where all are refused or there is none.
     async fn obtain(&mut self, store: Option<&dyn dynamic::TokenStore>) -> Result<TokenSet, Error> {
         let client = &self.engine.client;
         self.until = client.clock().now().monotonic.saturating_add(client.timeout());
-        let Some(mut used) = self.refresh_token() else { return self.anew(None).await };
-        let mut refused = match self.refresh(&used).await {
-            Err(error) if self.is_dead_end(&error) => error,
-            other => return other,
-        };
-        // Another process may have rotated it meanwhile: what the store holds now counts, once.
-        if let Some(store) = store
-            && let Some(stored) = self.load(store).await?
-            && let Some(newer) = stored.tokens.refresh_token().filter(|newer| **newer != used).cloned()
-        {
-            self.past.revision = Some(stored.revision);
-            let held = self.past.token.as_ref().map(AccessToken::secret);
-            let news = held != Some(stored.tokens.access_token());
-            if news && self.freshness(&stored.tokens).is_some_and(|freshness| freshness != Freshness::Expired)
-            {
-                return Ok(stored.tokens);
+        let mut refused = None;
+        let mut store_was_read_again = false;
+        while let Some(used) = self.refresh_token() {
+            let result = self.refresh(&used).await;
+            let dead_end = result.as_ref().is_err_and(|error| self.is_dead_end(error));
+            if (dead_end || result.is_ok()) && self.engine.request.grant().refresh_token() == Some(&used) {
+                self.engine.given_is_used();
+                self.past.given_is_used = true;
             }
-            refused = match self.refresh(&newer).await {
-                Err(error) if self.is_dead_end(&error) => error,
+            match result {
+                Err(error) if dead_end => refused = Some(error),
                 other => return other,
-            };
-            used = newer;
+            }
+            self.engine.refused(&used);
+            self.past.refused.push(used);
+            // Another process may have rotated it meanwhile: what the store holds now counts, once.
+            if let Some(store) = store.filter(|_| !store_was_read_again) {
+                store_was_read_again = true;
+                if let Some(tokens) = self.read_again(store).await? {
+                    return Ok(tokens);
+                }
+            }
         }
-        self.engine.refused(&used);
-        let result = self.anew(Some(refused)).await;
+        let result = self.anew(refused).await;
         if let (Err(error), Some(store)) = (&result, store)
             && error.is_reauthorization_required()
         {
@@ -119,28 +111,41 @@ impl Refresh<'_> {
         result
     }
 
-    /// The refresh token to use: of the last token, or the one that the grant starts from. One that was refused
-    /// before is not sent again: to the server, that looks like theft.
-    fn refresh_token(&self) -> Option<Secret> {
-        let held = match &self.past.token {
-            Some(token) => token.tokens().refresh_token(),
-            None => self.engine.request.grant().refresh_token(),
+    /// Takes in what the store holds by now; returns it when it is good as it is.
+    async fn read_again(&mut self, store: &dyn dynamic::TokenStore) -> Result<Option<TokenSet>, Error> {
+        let stored = self.load(store).await?;
+        let Some(stored) = stored.filter(|stored| Some(stored.revision) != self.past.revision) else {
+            return Ok(None);
         };
-        held.filter(|held| self.past.refused.as_ref() != Some(held)).cloned()
+        let held = self.past.token.as_ref().map(AccessToken::secret);
+        let news = held != Some(stored.tokens.access_token());
+        self.past.revision = Some(stored.revision);
+        self.past.token = self.held(stored.tokens.clone());
+        let good = self.freshness(&stored.tokens).is_some_and(|freshness| freshness != Freshness::Expired);
+        Ok(Some(stored.tokens).filter(|_| news && good))
+    }
+
+    /// The refresh token to try next: of the last token, else the one that the grant starts from. A person who has
+    /// logged in again gives a new one there, while the store still holds the old one. None is sent again once it was
+    /// refused.
+    fn refresh_token(&self) -> Option<Secret> {
+        let held = self.past.token.as_ref().and_then(|token| token.tokens().refresh_token());
+        let given = self.engine.request.grant().refresh_token().filter(|_| !self.past.given_is_used);
+        held.into_iter().chain(given).find(|token| !self.past.refused.contains(token)).cloned()
     }
 
     /// Whether a refresh token is of no more use after this refusal. Some servers give one out beside
     /// client_credentials and then refuse the refresh_token grant itself: where the grant can be asked for anew, any
     /// lasting refusal ends the refresh token, unless it is about the client, who would fare no better.
     fn is_dead_end(&self, error: &Error) -> bool {
-        let anew = self.engine.request.grant().renewal() != Renewal::Person;
+        let anew = !self.is_of_a_person();
         let lasting = error.refused().is_some() && !error.is_transient() && error.code() != "invalid_client";
         error.code() == "invalid_grant" || anew && lasting
     }
 
     /// Asks by the grant itself, where it is good for another use.
     async fn anew(&mut self, refused: Option<Error>) -> Result<TokenSet, Error> {
-        let person = self.engine.request.grant().renewal() == Renewal::Person;
+        let person = self.is_of_a_person();
         if person {
             if let Some(lost) = self.past.lost.take() {
                 return Err(lost);
@@ -154,6 +159,10 @@ impl Refresh<'_> {
             Err(error) if person && error.code() == "invalid_grant" => Err(self.lost(Some(error))),
             other => other,
         }
+    }
+
+    fn is_of_a_person(&self) -> bool {
+        self.engine.request.grant().renewal() == Renewal::Person
     }
 
     fn lost(&self, refused: Option<Error>) -> Error {
@@ -200,16 +209,18 @@ impl Refresh<'_> {
         Err(Error::new(Kind::Interrupted))
     }
 
-    /// What the store holds. A store that cannot be read is reported; going on without it is right unless that could
-    /// use a refresh token that another process has rotated.
+    /// What the store holds. A store that cannot be read is reported. A person's refresh token may have been rotated by
+    /// another process meanwhile, and to send the old one would end the login for both: so as long as the token in hand
+    /// is good the refresh is put off, and without one it fails. Once ours has expired it goes on: a store that has
+    /// failed for good must not cost the token.
     async fn load(&self, store: &dyn dynamic::TokenStore) -> Result<Option<Stored>, Error> {
         match within(store.load(&self.engine.settings.key)).await {
             Ok(stored) => Ok(stored),
             Err(error) => {
                 let error = store_error(error);
                 self.engine.tell(Event::StoreFailed { error: error.clone() });
-                let person = self.engine.request.grant().renewal() == Renewal::Person;
-                if person && self.past.token.is_none() { Err(error) } else { Ok(None) }
+                let risky = self.is_of_a_person() && (self.past.token.is_none() || self.can_wait());
+                if risky { Err(error) } else { Ok(None) }
             }
         }
     }
@@ -220,6 +231,13 @@ impl Refresh<'_> {
         let now = self.engine.client.clock().now();
         let wanted = match &self.past.token {
             Some(token) if token.secret() == tokens.access_token() => return None,
+            // What was there before ours, when ours could not be written.
+            Some(token)
+                if Some(revision) == self.past.revision
+                    || tokens.issued_at() < token.tokens().issued_at() =>
+            {
+                return None;
+            }
             // While ours is still good, only a fresher one is worth taking.
             Some(token) if !self.past.rejected && token.freshness(now) != Freshness::Expired => {
                 self.freshness(&tokens) == Some(Freshness::Fresh)
@@ -230,16 +248,25 @@ impl Refresh<'_> {
     }
 
     fn freshness(&self, tokens: &TokenSet) -> Option<Freshness> {
+        Some(self.held(tokens.clone())?.freshness(self.engine.client.clock().now()))
+    }
+
+    /// A stored token set as a token; `None` when it could not be put into a header.
+    fn held(&self, tokens: TokenSet) -> Option<AccessToken> {
+        let (now, settings) = (self.engine.client.clock().now(), &self.engine.settings);
+        AccessToken::new(tokens, 0, now, settings.default_lifetime, settings.margin).ok()
+    }
+
+    /// Whether the token in hand is still good, so that a refresh can wait.
+    fn can_wait(&self) -> bool {
         let now = self.engine.client.clock().now();
-        let settings = &self.engine.settings;
-        let token =
-            AccessToken::new(tokens.clone(), 0, now, settings.default_lifetime, settings.margin).ok()?;
-        Some(token.freshness(now))
+        let held = self.past.token.as_ref().filter(|_| !self.past.rejected);
+        held.is_some_and(|token| token.freshness(now) != Freshness::Expired)
     }
 
     /// The right to refresh. Whoever crashed while holding it delays us no longer than it was lent for; a store that
-    /// cannot lend is reported and done without.
-    async fn lease(&self, store: &dyn dynamic::TokenStore) -> Option<Lease> {
+    /// cannot lend is reported and, as when it cannot be read, done without only where nothing is to be had by waiting.
+    async fn lease(&self, store: &dyn dynamic::TokenStore) -> Result<Option<Lease>, Error> {
         let longest = longest_lease(self.engine);
         let polling = async {
             loop {
@@ -251,13 +278,14 @@ impl Refresh<'_> {
             }
         };
         match tokio::time::timeout(longest, polling).await {
-            Ok(Ok(lease)) => Some(lease),
+            Ok(Ok(lease)) => Ok(Some(lease)),
             Ok(Err(error)) => {
-                self.engine.tell(Event::StoreFailed { error: store_error(error) });
-                None
+                let error = store_error(error);
+                self.engine.tell(Event::StoreFailed { error: error.clone() });
+                if self.is_of_a_person() && self.can_wait() { Err(error) } else { Ok(None) }
             }
             // The lease has run out by now, whoever holds it.
-            Err(_) => None,
+            Err(_) => Ok(None),
         }
     }
 }

@@ -107,6 +107,24 @@ async fn a_person_who_logs_in_again_elsewhere_mends_a_lost_grant() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_new_login_the_dead_one_in_the_store_does_not_stand_in_its_way() {
+    let bench = Bench::new();
+    let store = Scripted::default();
+    let source = bench.client.source(bench.person()).store(store.clone()).build().unwrap();
+    source.token().await.unwrap();
+    bench.server.revoke_token(store.last_written().unwrap().refresh_token().unwrap().expose());
+    pass(LIFETIME + 1).await;
+
+    // Somebody logs in, puts the new refresh token into the configuration and starts the service again.
+    let again = bench.client.source(bench.person()).store(store.clone()).build().unwrap();
+    let token = again.token().await.unwrap();
+    assert_eq!(store.last_written().unwrap().access_token(), token.secret());
+    pass(LIFETIME + 1).await;
+    again.token().await.unwrap();
+    assert!(!bench.refresh_token_reused());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refresh_token_that_never_worked_is_a_lost_grant() {
     let bench = Bench::new();
     let source = bench.client.source(grant::refresh_token("made-up")).build().unwrap();

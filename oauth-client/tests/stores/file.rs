@@ -187,6 +187,16 @@ async fn a_holder_that_hangs_delays_others_until_its_lease_runs_out() {
     drop(taken);
     drop(lease(20).await.expect("free again"));
 
+    // However often it is taken over, the one that hangs on to the lock for ever stops nobody.
+    let hanging = lease(20).await.unwrap();
+    clock.step_wall(21);
+    drop(lease(20).await.expect("taken over"));
+    let second = lease(20).await.expect("free again, although the lock is not");
+    assert!(lease(20).await.is_none());
+    drop(second);
+    drop(lease(20).await.expect("and again"));
+    drop(hanging);
+
     // A lease taken over has no lock that a crash would free, so it ends with its time.
     let hanging = lease(20).await.unwrap();
     clock.step_wall(21);

@@ -74,7 +74,10 @@ impl Drop for Held {
         if let Ok(Some(record)) = read(&mut self.file)
             && record == self.record
         {
-            let _ = write(&mut self.file, None);
+            // While the one it was taken from still hangs on to the lock, a record that has run out says that the lease
+            // is free; none at all would say that its holder is well.
+            let over = record.taken_over.then_some(Record { until_ms: 0, ..record });
+            let _ = write(&mut self.file, over.as_ref());
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::token::TokenSet;
 /// How often a lock that another process holds is tried for. It is held for one write, a few milliseconds.
 const LOCK_POLL: Duration = Duration::from_millis(10);
 /// How long it is tried for.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A store in one file, for tokens that outlive the process and for several processes that share them.
 ///
