@@ -16,7 +16,7 @@ use divan::{AllocProfiler, Bencher, black_box};
 use futures_util::FutureExt;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
-use http_body_util::Full;
+use http_body_util::{Empty, Full};
 use oauth_client::attach::{ReplayPolicy, TokenLayer};
 use oauth_client::transport::{HttpClient, RequestBody};
 use oauth_client::{Client, ClientAuth, TokenSource, grant};
@@ -143,9 +143,9 @@ fn live() -> TokenSource {
 struct Sink;
 
 impl<B> Service<Request<B>> for Sink {
-    type Response = Response<()>;
+    type Response = Response<Empty<Bytes>>;
     type Error = Infallible;
-    type Future = Ready<Result<Response<()>, Infallible>>;
+    type Future = Ready<Result<Response<Empty<Bytes>>, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -153,6 +153,6 @@ impl<B> Service<Request<B>> for Sink {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         black_box(&request);
-        ready(Ok(Response::new(())))
+        ready(Ok(Response::new(Empty::new())))
     }
 }

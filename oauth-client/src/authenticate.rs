@@ -90,6 +90,15 @@ impl ClientAuth {
         problems
     }
 
+    /// The method, by its name in RFC 7591 section 2.
+    pub(crate) fn method_name(&self) -> &'static str {
+        match self.method {
+            Method::Basic(_) => "client_secret_basic",
+            Method::Post(_) => "client_secret_post",
+            Method::None => "none",
+        }
+    }
+
     /// Puts the proof on a request: a header, or parameters.
     pub(crate) fn apply(&self, parameters: &mut Parameters) -> Result<Option<HeaderValue>, Error> {
         match &self.method {
@@ -116,11 +125,7 @@ impl ClientAuth {
 
 impl fmt::Debug for ClientAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let method = match self.method {
-            Method::Basic(_) => "client_secret_basic",
-            Method::Post(_) => "client_secret_post",
-            Method::None => "none",
-        };
+        let method = self.method_name();
         f.debug_struct("ClientAuth").field("client_id", &self.client_id).field("method", &method).finish()
     }
 }

@@ -11,9 +11,10 @@ use url::Url;
 
 use crate::authenticate::ClientAuth;
 use crate::clock::{Clock, SystemClock};
+use crate::dialect::Dialect;
 use crate::discover::{Metadata, discover};
 use crate::error::{Error, Kind, Problem};
-use crate::exchange::{self, Parameters};
+use crate::exchange::{self, Encoded, Parameters};
 use crate::grant::TokenRequest;
 use crate::source::SourceBuilder;
 use crate::token::TokenSet;
@@ -50,6 +51,7 @@ pub struct Client(Arc<Inner>);
 
 struct Inner {
     server: Server,
+    dialect: Dialect,
     auth: ClientAuth,
     http: HttpClient,
     clock: Arc<dyn Clock>,
@@ -70,7 +72,7 @@ struct Discovered {
 
 impl Client {
     /// Starts a client. It needs to know where ([`issuer`](ClientBuilder::issuer) or
-    /// [`token_endpoint`](ClientBuilder::token_endpoint)) and who ([`auth`](ClientBuilder::auth)).
+    /// [`token_endpoint`](ClientBuilder::token_endpoint), or a [`provider`](ClientBuilder::provider)) and who ([`auth`](ClientBuilder::auth)).
     #[must_use]
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
@@ -115,6 +117,10 @@ impl Client {
         &self.0.auth
     }
 
+    pub(crate) fn dialect(&self) -> &Dialect {
+        &self.0.dialect
+    }
+
     /// The server's name in the identity of a stored token.
     pub(crate) fn server_id(&self) -> &str {
         match &self.0.server {
@@ -133,12 +139,18 @@ impl Client {
         let endpoint = self.token_endpoint(time).await?;
         let time = time.saturating_sub(self.0.clock.now().monotonic.saturating_sub(began));
 
-        let authorization = self.0.auth.apply(&mut parameters)?;
-        let mut request = Request::new(exchange::form(&parameters));
+        let dialect = &self.0.dialect;
+        let refreshes = parameters.plain("grant_type") == Some("refresh_token");
+        let authorization = match &self.0.auth {
+            _ if refreshes && dialect.refresh_is_alone => None,
+            auth => auth.apply(&mut parameters)?,
+        };
+        let Encoded { url, content_type, body } = exchange::encode(parameters.clone(), endpoint, dialect)?;
+        let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = to_uri(&endpoint)?;
+        *request.uri_mut() = to_uri(&url)?;
         let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
 
@@ -146,7 +158,7 @@ impl Client {
         let limits = Limits { timeout: time, allow_http: self.0.allow_http, ..Limits::token() };
         let answer = self.0.http.send(request, &limits).await?;
         let secrets = parameters.secrets().chain(self.0.auth.secret());
-        exchange::decode(answer, sent, self.0.clock.now(), secrets)
+        exchange::decode(answer, sent, self.0.clock.now(), dialect, secrets)
     }
 
     async fn token_endpoint(&self, time: Duration) -> Result<Url, Error> {
@@ -197,6 +209,7 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("server", &self.server_id())
+            .field("provider", &self.0.dialect.name())
             .field("auth", &self.0.auth)
             .finish_non_exhaustive()
     }
@@ -207,6 +220,8 @@ impl fmt::Debug for Client {
 pub struct ClientBuilder {
     issuer: Option<String>,
     token_endpoint: Option<String>,
+    dialect: Dialect,
+    base_url: Option<String>,
     auth: Option<ClientAuth>,
     http: Option<HttpClient>,
     clock: Option<Arc<dyn Clock>>,
@@ -226,6 +241,22 @@ impl ClientBuilder {
     #[must_use]
     pub fn token_endpoint(mut self, url: impl Into<String>) -> Self {
         self.token_endpoint = Some(url.into());
+        self
+    }
+
+    /// Whose deviations from RFC 6749 apply; see [`dialect`](crate::dialect). The token endpoint is then below the
+    /// [`base_url`](Self::base_url), unless it is given by itself.
+    #[must_use]
+    pub fn provider(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// Scheme, host and port of the [`provider`](Self::provider), such as `https://api.example.com`; a path, as of a
+    /// proxy in front of it, comes before the provider's own.
+    #[must_use]
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(url.into());
         self
     }
 
@@ -279,6 +310,7 @@ impl ClientBuilder {
         match (server, self.auth, http) {
             (Some(server), Some(auth), Ok(http)) if problems.is_empty() => Ok(Client(Arc::new(Inner {
                 server,
+                dialect: self.dialect,
                 auth,
                 http,
                 clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
@@ -295,7 +327,10 @@ impl ClientBuilder {
         let mut problems = Vec::new();
         self.server(&mut problems);
         match &self.auth {
-            Some(auth) => problems.extend(auth.problems()),
+            Some(auth) => {
+                problems.extend(auth.problems());
+                problems.extend(self.wrong_method(auth));
+            }
             None => problems
                 .push(missing("auth", "is missing; give the client's id and secret with ClientAuth::basic")),
         }
@@ -308,10 +343,41 @@ impl ClientBuilder {
         problems
     }
 
+    fn wrong_method(&self, auth: &ClientAuth) -> Option<Problem> {
+        let (dialect, method) = (&self.dialect, auth.method_name());
+        if dialect.client_auth.is_empty() || dialect.client_auth.iter().any(|known| known == method) {
+            return None;
+        }
+        let known = dialect.client_auth.join(" or ");
+        Some(missing(
+            "client_auth",
+            &format!("{method} is not what provider {} takes; use {known}", dialect.name),
+        ))
+    }
+
     fn server(&self, problems: &mut Vec<Problem>) -> Option<Server> {
+        if self.base_url.is_some() && (self.issuer.is_some() || self.token_endpoint.is_some()) {
+            problems.push(missing(
+                "base_url",
+                "is given beside issuer or token_endpoint, which say where the server is by themselves; give one of them",
+            ));
+            return None;
+        }
+        let below_base;
         let (field, text) = match (&self.issuer, &self.token_endpoint) {
             (Some(_), Some(_)) => {
                 problems.push(missing("token_endpoint", "is given beside issuer; give one of them"));
+                return None;
+            }
+            (None, None) if self.dialect.token_path.is_some() => {
+                below_base = self.below_base(problems)?;
+                ("base_url", &below_base)
+            }
+            (None, None) if self.base_url.is_some() => {
+                problems.push(missing(
+                    "base_url",
+                    "needs to know the path of the token endpoint, which a provider's preset or token_path says; or give issuer or token_endpoint instead",
+                ));
                 return None;
             }
             (None, None) => {
@@ -338,6 +404,26 @@ impl ClientBuilder {
                 None
             }
         }
+    }
+}
+
+impl ClientBuilder {
+    /// The provider's token endpoint: its path below the base URL that is given, or below its own.
+    fn below_base(&self, problems: &mut Vec<Problem>) -> Option<String> {
+        let Some(base) = self.base_url.as_ref().or(self.dialect.base_url.as_ref()) else {
+            let message = format!(
+                "is missing; provider {} has no address of its own: give scheme, host and port of yours",
+                self.dialect.name
+            );
+            problems.push(missing("base_url", &message));
+            return None;
+        };
+        if base.contains(['?', '#']) {
+            problems.push(missing("base_url", "has a query or a fragment; give scheme, host and port"));
+            return None;
+        }
+        let path = self.dialect.token_path.as_deref().unwrap_or_default();
+        Some(format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/')))
     }
 }
 

@@ -15,6 +15,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::dialect::Details;
+use crate::transport::code_of;
+
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Why a token, or an answer, could not be had. Cheap to clone, because all callers who waited share it.
@@ -42,13 +45,50 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A refusal by the authorization server, in the terms of RFC 6749 section 5.2.
-#[derive(Clone, Debug)]
+/// A refusal by a server, in the terms of RFC 6749 section 5.2, and in the provider's own.
+#[derive(Clone)]
 pub(crate) struct Refused {
     pub(crate) status: StatusCode,
     pub(crate) code: String,
     pub(crate) description: Option<String>,
     pub(crate) uri: Option<String>,
+    /// The code as the provider wrote it.
+    pub(crate) provider_code: Option<String>,
+    /// The provider's code means "later", whatever the status.
+    pub(crate) transient: bool,
+    pub(crate) details: Option<Arc<dyn Details>>,
+    /// The start of a body that has no shape we know.
+    pub(crate) unrecognized: Option<String>,
+}
+
+impl Refused {
+    /// A refusal of which nothing but the status is known.
+    pub(crate) fn new(status: StatusCode) -> Self {
+        Self {
+            status,
+            code: code_of(status),
+            description: None,
+            uri: None,
+            provider_code: None,
+            transient: false,
+            details: None,
+            unrecognized: None,
+        }
+    }
+}
+
+impl fmt::Debug for Refused {
+    /// Without the text of what was not recognized: who wants it asks for it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused")
+            .field("status", &self.status)
+            .field("code", &self.code)
+            .field("provider_code", &self.provider_code)
+            .field("description", &self.description)
+            .field("uri", &self.uri)
+            .field("details", &self.details)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -113,14 +153,13 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match &*self.kind {
             Kind::Transport { .. } | Kind::Timeout(_) | Kind::Interrupted | Kind::Store { .. } => true,
-            Kind::Refused(refused) => {
-                refused.status.is_server_error() && refused.status != StatusCode::NOT_IMPLEMENTED
-                    || refused.status == StatusCode::TOO_MANY_REQUESTS
-                    || matches!(
-                        refused.code.as_str(),
-                        "temporarily_unavailable" | "slow_down" | "server_error"
-                    )
-            }
+            Kind::Refused(refused) => match refused.code.as_str() {
+                _ if refused.transient || refused.status == StatusCode::TOO_MANY_REQUESTS => true,
+                "temporarily_unavailable" | "slow_down" | "server_error" => true,
+                // A lost grant stays lost, also where it comes with a 500 (InfoLink does not say what it comes with).
+                "invalid_grant" => false,
+                _ => refused.status.is_server_error() && refused.status != StatusCode::NOT_IMPLEMENTED,
+            },
             _ => false,
         }
     }
@@ -158,6 +197,29 @@ impl Error {
     #[must_use]
     pub fn uri(&self) -> Option<&str> {
         self.refused()?.uri.as_deref()
+    }
+
+    /// The code as the provider wrote it, cut to 64 characters, where its error body had one: `invalid_refresh` where
+    /// [`code`](Self::code) says `invalid_grant`, `server_busy` where it says `server_error`.
+    #[must_use]
+    pub fn provider_code(&self) -> Option<&str> {
+        self.refused()?.provider_code.as_deref()
+    }
+
+    /// The whole error body as the type of its [provider](crate::dialect), such as
+    /// [`ils::StatusInfo`](crate::dialect::ils::StatusInfo). Its texts are cut and escaped like the
+    /// [description](Self::description), and the secrets of the request are taken out.
+    #[must_use]
+    pub fn provider<T: 'static>(&self) -> Option<&T> {
+        let details = self.refused()?.details.as_deref()?;
+        details.as_any().downcast_ref()
+    }
+
+    /// The body of a refusal that has none of the shapes its provider is known for, such as a proxy's HTML: its first
+    /// 512 characters, escaped, without the secrets of the request. It is not part of what `Display` and `Debug` show.
+    #[must_use]
+    pub fn unrecognized(&self) -> Option<&str> {
+        self.refused()?.unrecognized.as_deref()
     }
 
     /// All that is wrong with a configuration, when [`code`](Self::code) is `config`, or `unsupported`
@@ -270,7 +332,10 @@ impl fmt::Display for Error {
                 )
             }
             Kind::Refused(refused) => {
-                write!(f, "the server refused: {} (HTTP {})", refused.code, refused.status.as_u16())?;
+                write!(f, "the server refused: {} (HTTP {}", refused.code, refused.status.as_u16())?;
+                let own = refused.provider_code.as_ref().filter(|own| **own != refused.code);
+                own.iter().try_for_each(|own| write!(f, ", {own:?}"))?;
+                f.write_str(")")?;
                 refused.description.iter().try_for_each(|text| write!(f, ": {text}"))
             }
             Kind::Reauthorization(refused) => {

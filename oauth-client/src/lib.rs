@@ -30,16 +30,20 @@ pub mod discover;
 mod authenticate;
 // 3 what I ask
 pub mod grant;
-// 4 the one round trip
+// 4 how a provider deviates from the RFC
+pub mod dialect;
+// 5 the one round trip
 pub mod exchange;
-// 5 what I hold
+// 6 what I hold
 pub mod token;
-// 6 keep it fresh
+// 7 keep it fresh
 pub mod source;
-// 6' where tokens outlive the process
+// 7' where tokens outlive the process
 pub mod store;
-// 7 use it
+// 8 use it
 pub mod attach;
+// beside the flow: APIs of authorization servers
+pub mod manage;
 
 // all of it as data
 pub mod config;
@@ -54,6 +58,7 @@ pub mod transport;
 
 pub use self::authenticate::ClientAuth;
 pub use self::client::{Client, ClientBuilder};
+pub use self::dialect::Dialect;
 pub use self::error::{Error, Problem};
 pub use self::source::TokenSource;
 pub use self::token::{AccessToken, Secret, TokenSet};

@@ -8,26 +8,50 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::peek::Peek;
+
 pin_project! {
     /// A request's or an answer's body on its way through the layer: the body inside, as it is.
     ///
     /// Nothing is held back. A request's body may be recorded while it passes, up to
     /// [`ReplayPolicy::max_body`](super::ReplayPolicy::max_body); pieces that were read ahead come first.
-    pub struct Body<B> {
+    pub struct Body<B>
+    where
+        B: http_body::Body,
+    {
         #[pin]
-        inner: Option<B>,
+        inner: Inner<B>,
         // One word on the way of most bodies, which have neither.
         extra: Option<Box<Extra>>,
     }
 }
 
-impl<B> Body<B> {
+pin_project! {
+    #[project = InnerProj]
+    enum Inner<B>
+    where
+        B: http_body::Body,
+    {
+        Nothing,
+        Whole { #[pin] body: B },
+        /// The rest of a body that was peeked at.
+        Rest { rest: Box<Peek<B>> },
+    }
+}
+
+impl<B: http_body::Body> Body<B> {
     pub(super) fn plain(inner: B) -> Self {
         Self::new(inner, None)
     }
 
     pub(super) fn new(inner: B, extra: Option<Box<Extra>>) -> Self {
-        Self { inner: Some(inner), extra }
+        Self { inner: Inner::Whole { body: inner }, extra }
+    }
+
+    /// The body that was peeked at, whole.
+    pub(super) fn peeked(mut peek: Box<Peek<B>>) -> Self {
+        let ahead = std::mem::take(&mut peek.read);
+        Self { inner: Inner::Rest { rest: peek }, extra: Some(Box::new(Extra::Ahead(ahead))) }
     }
 
     fn ahead(&self) -> Option<&VecDeque<Bytes>> {
@@ -60,7 +84,11 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for Body<B> {
                 None => *this.extra = None,
             }
         }
-        let Some(mut inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        let mut inner = match this.inner.as_mut().project() {
+            InnerProj::Nothing => return Poll::Ready(None),
+            InnerProj::Rest { rest } => return rest.poll_rest(cx),
+            InnerProj::Whole { body } => body,
+        };
         let frame = ready!(inner.as_mut().poll_frame(cx));
         if let Some(Extra::Tape(tape)) = this.extra.as_deref_mut()
             && !tape.hear(frame.as_ref(), inner.is_end_stream())
@@ -72,11 +100,19 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for Body<B> {
 
     fn is_end_stream(&self) -> bool {
         self.ahead().is_none_or(VecDeque::is_empty)
-            && self.inner.as_ref().is_none_or(http_body::Body::is_end_stream)
+            && match &self.inner {
+                Inner::Nothing => true,
+                Inner::Whole { body } => body.is_end_stream(),
+                Inner::Rest { rest } => rest.is_at_end(),
+            }
     }
 
     fn size_hint(&self) -> SizeHint {
-        let inner = self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint);
+        let inner = match &self.inner {
+            Inner::Nothing => SizeHint::with_exact(0),
+            Inner::Whole { body } => body.size_hint(),
+            Inner::Rest { rest } => rest.size_hint(),
+        };
         let Some(ahead) = self.ahead() else { return inner };
         let ahead = ahead.iter().map(|piece| piece.len() as u64).fold(0, u64::saturating_add);
         let mut hint = SizeHint::new();
@@ -88,13 +124,13 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for Body<B> {
     }
 }
 
-impl<B: Default> Default for Body<B> {
+impl<B: http_body::Body + Default> Default for Body<B> {
     fn default() -> Self {
         Self::plain(B::default())
     }
 }
 
-impl<B> fmt::Debug for Body<B> {
+impl<B: http_body::Body> fmt::Debug for Body<B> {
     /// Tells nothing of the content.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let recorded = matches!(self.extra.as_deref(), Some(Extra::Tape(_)));
@@ -166,14 +202,14 @@ impl Recording {
     }
 
     /// The same body again. Empty where it is not [whole](Self::is_whole).
-    pub(super) fn into_body<B>(self) -> Body<B> {
+    pub(super) fn into_body<B: http_body::Body>(self) -> Body<B> {
         let ahead = match self {
             Self::Empty => VecDeque::new(),
             Self::Tape { whole, .. } => Arc::try_unwrap(whole)
                 .map_or_else(|shared| shared.get().cloned(), OnceLock::into_inner)
                 .unwrap_or_default(),
         };
-        Body { inner: None, extra: Some(Box::new(Extra::Ahead(ahead))) }
+        Body { inner: Inner::Nothing, extra: Some(Box::new(Extra::Ahead(ahead))) }
     }
 }
 

@@ -35,7 +35,7 @@ impl RequestCopy {
         self.body.is_whole()
     }
 
-    pub(super) fn into_request<B>(self) -> Request<Body<B>> {
+    pub(super) fn into_request<B: http_body::Body>(self) -> Request<Body<B>> {
         let mut request = Request::new(self.body.into_body());
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
@@ -116,7 +116,7 @@ mod tests {
             .extension("an extension")
             .body(Empty::<Bytes>::new())
             .unwrap();
-        let copy: Request<Body<()>> = RequestCopy::of(&request, 0).into_request();
+        let copy: Request<Body<Empty<Bytes>>> = RequestCopy::of(&request, 0).into_request();
         assert_eq!(copy.method(), request.method());
         assert_eq!(copy.uri(), request.uri());
         assert_eq!(copy.version(), Version::HTTP_2);

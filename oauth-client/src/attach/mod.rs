@@ -56,9 +56,9 @@
 //!
 //! # A provider's own way to say "expired"
 //!
-//! Some APIs say it in the body of a 200 or a 400. Both directions carry the same [`Body`], which can hold pieces that
-//! were read ahead and hand them on in front of the rest: a matcher can peek at the first 4 KiB of such an answer in
-//! the one place where answers are judged, and the caller still gets the body whole. No provider has needed it so far.
+//! Some APIs say it in the body of a 200 or a 400. Where the [dialect](crate::dialect) of the source's client has a
+//! matcher for that, an answer that may be JSON is peeked at, to its end or to the first 4 KiB: a whole body that says
+//! so counts like a 401. The caller gets the body whole in any case. Other sources' answers are not looked into.
 
 mod body;
 mod copy;
@@ -66,6 +66,7 @@ mod error;
 mod future;
 mod layer;
 mod origin;
+mod peek;
 mod policy;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;

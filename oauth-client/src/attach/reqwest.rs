@@ -18,16 +18,18 @@
 //! # Ok(()) }
 //! ```
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::reqwest::{Body, Client, IntoUrl, Request, RequestBuilder, Response, Url};
+use ::reqwest::{Body, Client, IntoUrl, Request, RequestBuilder, Response, ResponseBuilderExt, Url};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use http_body::SizeHint;
 
 use super::error::AttachError;
+use super::peek::Peek;
 use super::policy::{ReplayPolicy, ReplayView};
-use super::settings::{Settings, authorize};
+use super::settings::{Settings, Verdict, authorize};
 use crate::TokenSource;
 use crate::error::Error;
 use crate::transport::to_uri;
@@ -128,8 +130,9 @@ impl AuthorizedClient {
             return Ok(answer);
         }
         let spare = spare.filter(|_| is_same_place(answer.url(), &asked));
-        let (refused, status, headers) = (token.generation(), answer.status(), answer.headers());
-        let again = self.settings.wants_replay(refused, status, headers, || spare.is_some());
+        let (answer, refuses) = self.look_at(answer).await;
+        let refused = token.generation();
+        let again = refuses && self.settings.wants_replay(refused, || spare.is_some());
         let Some(mut request) = spare.filter(|_| again) else { return Ok(answer) };
         let Some(token) = self.settings.another_token(refused).await else { return Ok(answer) };
         authorize(request.headers_mut(), &token)?;
@@ -137,6 +140,41 @@ impl AuthorizedClient {
         self.settings.note(answer.extensions_mut(), token.generation(), true);
         Ok(answer)
     }
+
+    /// Whether the answer refuses the token; and the answer, as whole as it was.
+    async fn look_at(&self, answer: Response) -> (Response, bool) {
+        let size = || match answer.content_length() {
+            Some(length) => SizeHint::with_exact(length),
+            None => SizeHint::default(),
+        };
+        match self.settings.judge(answer.status(), answer.headers(), size) {
+            Verdict::Accepted => (answer, false),
+            Verdict::Refused => (answer, true),
+            Verdict::LookInside => {
+                let url = answer.url().clone();
+                let (head, body) = http::Response::<Body>::from(answer).into_parts();
+                let mut peek = Box::new(Peek::new(body));
+                let whole = poll_fn(|cx| peek.poll_whole(cx)).await;
+                let refuses = whole.is_some_and(|body| self.settings.is_refusal(&body));
+                let body = Body::wrap(super::body::Body::peeked(peek));
+                (with_url(http::Response::from_parts(head, body), url), refuses)
+            }
+        }
+    }
+}
+
+/// reqwest keeps the URL of an answer in an extension that only its builder can set.
+fn with_url(answer: http::Response<Body>, url: Url) -> Response {
+    let (head, body) = answer.into_parts();
+    let Ok(mut rebuilt) = http::Response::builder().url(url).body(body) else {
+        // Nothing was set that could be wrong.
+        return Response::from(http::Response::from_parts(head, Body::default()));
+    };
+    *rebuilt.status_mut() = head.status;
+    *rebuilt.version_mut() = head.version;
+    *rebuilt.headers_mut() = head.headers;
+    rebuilt.extensions_mut().extend(head.extensions);
+    Response::from(rebuilt)
 }
 
 /// A request being put together; the token comes on it when it is sent.

@@ -27,16 +27,21 @@ impl<S> TokenService<S> {
     pub(super) fn new(inner: S, settings: Arc<Settings>) -> Self {
         Self { inner, settings }
     }
+
+    pub(crate) fn inner(&self) -> &S {
+        &self.inner
+    }
 }
 
 impl<S, B, R> Service<Request<B>> for TokenService<S>
 where
     S: Service<Request<Body<B>>, Response = Response<R>> + Clone,
     B: http_body::Body<Data = Bytes>,
+    R: http_body::Body<Data = Bytes>,
 {
     type Response = Response<Body<R>>;
     type Error = AttachError<S::Error>;
-    type Future = ResponseFuture<S, B>;
+    type Future = ResponseFuture<S, B, R>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx).map_err(AttachError::Inner)

@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Extensions, HeaderMap, Request, StatusCode, Uri};
+use http_body::SizeHint;
 
 use super::body::Body;
 use super::copy::RequestCopy;
 use super::origin::Origin;
+use super::peek::is_worth_a_look;
 use super::policy::{ReplayPolicy, ReplayView};
 use crate::error::{Error, printable};
 use crate::{AccessToken, TokenSource};
@@ -19,11 +21,22 @@ pub(super) struct Settings {
     pub(super) report: bool,
     /// `None`: anywhere.
     origins: Option<Vec<Origin>>,
+    /// Whether the API has a way of its own to say that a token has expired.
+    looks_inside: bool,
+}
+
+/// What the head of an answer says of the token.
+pub(super) enum Verdict {
+    Accepted,
+    Refused,
+    /// Only the body tells.
+    LookInside,
 }
 
 impl Settings {
     pub(super) fn new(source: TokenSource) -> Self {
-        Self { source, replay: ReplayPolicy::default(), report: false, origins: None }
+        let looks_inside = source.expired_answer().is_some();
+        Self { source, replay: ReplayPolicy::default(), report: false, origins: None, looks_inside }
     }
 
     pub(super) fn only_to<O: AsRef<str>>(
@@ -63,19 +76,33 @@ impl Settings {
         allowed.then(|| Box::new((service.clone(), RequestCopy::of(request, self.replay.max_body()))))
     }
 
-    /// Judges an answer: true when the request is to be sent once more with another token. A refused token is dropped
-    /// whether or not its request can be repeated, so that the next one fares better.
-    ///
-    /// A matcher for a provider's own "expired" would be asked here.
+    /// Judges an answer by its head. Most are settled here.
     #[inline]
-    pub(super) fn wants_replay(
+    pub(super) fn judge(
         &self,
-        generation: u64,
         status: StatusCode,
         headers: &HeaderMap,
-        is_repeatable: impl FnOnce() -> bool,
-    ) -> bool {
-        refuses_token(status, headers) && self.source.reject(generation) && is_repeatable()
+        size: impl FnOnce() -> SizeHint,
+    ) -> Verdict {
+        if refuses_token(status, headers) {
+            Verdict::Refused
+        } else if self.looks_inside && is_worth_a_look(headers, &size()) {
+            Verdict::LookInside
+        } else {
+            Verdict::Accepted
+        }
+    }
+
+    /// Judges an answer by its body, where the head left that open.
+    pub(super) fn is_refusal(&self, body: &[u8]) -> bool {
+        self.source.expired_answer().is_some_and(|expired| expired.is(body))
+    }
+
+    /// Drops a token that was refused, whether or not its request can be repeated, so that the next one fares better.
+    /// True when the request is to be sent once more with another.
+    #[inline]
+    pub(super) fn wants_replay(&self, generation: u64, is_repeatable: impl FnOnce() -> bool) -> bool {
+        self.source.reject(generation) && is_repeatable()
     }
 
     /// Notes on an answer how it was had, where that was asked for.
@@ -127,7 +154,7 @@ pub(super) type Spare<S> = Box<(S, RequestCopy)>;
 
 /// Puts the token on the request, and the recorder on its body.
 #[inline]
-pub(super) fn dress<S, B>(
+pub(super) fn dress<S, B: http_body::Body>(
     mut request: Request<B>,
     token: &AccessToken,
     spare: Option<&Spare<S>>,

@@ -1,8 +1,9 @@
 //! The keys of a client's configuration.
 
+use super::custom::CUSTOM;
 use super::schema::{Key, Kind};
 
-const PROVIDERS: &[&str] = &["standard", "ils", "infolink", "sailpoint", "comm100", "teen-quotes"];
+const PROVIDERS: &[&str] = &["standard", "ils", "infolink", "sailpoint", "comm100", "teen-quotes", "custom"];
 const CLIENT_AUTH: &[&str] = &[
     "client_secret_basic",
     "client_secret_post",
@@ -24,7 +25,6 @@ const GRANTS: &[&str] = &[
 
 /// The values that work, of the keys some of whose values are not built yet.
 pub(super) const SUPPORTED: &[(&str, &[&str])] = &[
-    ("provider", &["standard"]),
     ("client_auth", &["client_secret_basic", "client_secret_post", "none"]),
     ("grant", &["client_credentials", "password", "refresh_token"]),
 ];
@@ -48,7 +48,7 @@ pub(super) fn names(field: &str, value: &str) -> bool {
         .any(|key| key.name == field && matches!(key.kind, Kind::OneOf(values) if values.contains(&value)))
 }
 
-const fn key(
+pub(super) const fn key(
     name: &'static str,
     kind: Kind,
     default: &'static str,
@@ -65,19 +65,19 @@ pub const KEYS: &[Key] = &[
         Kind::OneOf(PROVIDERS),
         "\"standard\"",
         "provider = \"standard\"",
-        "Whose deviations from RFC 6749 apply. Only \"standard\" is supported yet.",
+        "Whose deviations from RFC 6749 apply.",
     ),
     key(
         "base_url",
         Kind::Text,
-        "the provider's own",
+        "the provider's own; needed by infolink, sailpoint and custom",
         "base_url = \"https://api.example.com\"",
-        "Scheme, host and port of a provider's preset. Not supported yet.",
+        "Scheme, host and port of the provider.",
     ),
     key(
         "issuer",
         Kind::Text,
-        "none; this or token_endpoint is needed",
+        "none; this, token_endpoint or a provider is needed",
         "issuer = \"https://auth.example.com\"",
         "The server's issuer; its endpoints are discovered there (RFC 8414).",
     ),
@@ -105,7 +105,7 @@ pub const KEYS: &[Key] = &[
     key(
         "client_auth",
         Kind::OneOf(CLIENT_AUTH),
-        "\"client_secret_basic\"",
+        "\"client_secret_basic\", or the provider's",
         "client_auth = \"client_secret_post\"",
         "How the client proves who it is (RFC 6749 section 2.3). Supported yet: client_secret_basic, client_secret_post, none.",
     ),
@@ -127,7 +127,7 @@ pub const KEYS: &[Key] = &[
     key(
         "grant",
         Kind::OneOf(GRANTS),
-        "\"client_credentials\"",
+        "\"client_credentials\", or the provider's",
         "grant = \"client_credentials\"",
         "How tokens are had. Supported yet: client_credentials, password, refresh_token.",
     ),
@@ -136,7 +136,7 @@ pub const KEYS: &[Key] = &[
         Kind::Text,
         "none; needed by grant \"password\"",
         "username = \"alice\"",
-        "The resource owner's name.",
+        "The resource owner's name; Comm100's e-mail address.",
     ),
     key(
         "password",
@@ -229,6 +229,13 @@ pub const KEYS: &[Key] = &[
         "none",
         "tls = { cert = \"client.crt\", key = \"client.key\" }",
         "The client's certificate. Not supported yet.",
+    ),
+    key(
+        "custom",
+        Kind::Table(CUSTOM),
+        "none; needed by provider \"custom\"",
+        "custom = { encoding = \"json\" }",
+        "What is different from the provider named; for provider \"custom\", from RFC 6749.",
     ),
     key(
         "danger_allow_http",

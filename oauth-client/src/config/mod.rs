@@ -24,6 +24,7 @@
 //! # Keys
 #![doc = include_str!("../../CONFIG.md")]
 
+mod custom;
 mod keys;
 pub mod schema;
 pub mod tree;
@@ -38,6 +39,7 @@ use self::tree::Table;
 use crate::authenticate::ClientAuth;
 use crate::client::{Client, ClientBuilder};
 use crate::clock::Clock;
+use crate::dialect::Dialect;
 use crate::error::{Error, Kind, Problem};
 use crate::grant::{self, TokenRequest};
 use crate::source::{SourceBuilder, TokenSource};
@@ -146,8 +148,9 @@ impl ClientConfig {
             return Err(Error::new(Kind::NotYet(unsupported)));
         }
         problems.extend(unsupported);
-        let client = client(table, &mut problems);
-        let request = request(table, &mut problems);
+        let dialect = custom::dialect(table, &mut problems);
+        let request = request(table, &dialect, &mut problems);
+        let client = client(table, dialect, &mut problems);
         let store = store(table, &mut problems);
         let refresh_margin = table.number("refresh_margin_seconds").map(Duration::from_secs);
         match (request, store) {
@@ -191,8 +194,11 @@ fn unsupported(table: Table<'_>) -> Vec<Problem> {
     found
 }
 
-fn client(table: Table<'_>, problems: &mut Vec<Problem>) -> ClientBuilder {
+fn client(table: Table<'_>, dialect: Dialect, problems: &mut Vec<Problem>) -> ClientBuilder {
     let mut builder = Client::builder();
+    if let Some(url) = table.text("base_url") {
+        builder = builder.base_url(url);
+    }
     if let Some(issuer) = table.text("issuer") {
         builder = builder.issuer(issuer);
     }
@@ -206,27 +212,30 @@ fn client(table: Table<'_>, problems: &mut Vec<Problem>) -> ClientBuilder {
     if let Some(seconds) = table.number("timeout_seconds").filter(|seconds| *seconds > 0) {
         builder = builder.timeout(Duration::from_secs(seconds));
     }
-    if table.has("base_url") {
-        problems.push(problem(
-            "base_url",
-            "belongs to a provider's preset; with provider \"standard\" give issuer or token_endpoint",
-        ));
-    }
-    if let Some(auth) = auth(table, problems) {
+    let auth = auth(table, &dialect, problems);
+    builder = builder.provider(dialect);
+    if let Some(auth) = auth {
         builder = builder.auth(auth);
     }
     problems.extend(builder.problems().into_iter().filter(|problem| problem.field != "auth"));
     builder
 }
 
-fn auth(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<ClientAuth> {
+fn auth(table: Table<'_>, dialect: &Dialect, problems: &mut Vec<Problem>) -> Option<ClientAuth> {
     let secret = table.secret("client_secret", problems);
     let id = table.text("client_id");
     if !table.has("client_id") {
         problems
             .push(problem("client_id", "is missing; expected the identifier the server gave this client"));
     }
-    match table.text("client_auth").unwrap_or("client_secret_basic") {
+    let usual = dialect.client_auth.first().map_or("client_secret_basic", String::as_str);
+    match table.text("client_auth").unwrap_or(usual) {
+        "none" if table.has("client_secret") && !table.has("client_auth") => {
+            let message =
+                format!("is given, but provider {} has clients without a secret; remove it", dialect.name());
+            problems.push(problem("client_secret", &message));
+            None
+        }
         "none" if table.has("client_secret") => {
             problems.push(problem(
                 "client_secret",
@@ -246,8 +255,21 @@ fn auth(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<ClientAuth> {
     }
 }
 
-fn request(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<TokenRequest> {
-    let request = match table.text("grant").unwrap_or("client_credentials") {
+fn request(table: Table<'_>, dialect: &Dialect, problems: &mut Vec<Problem>) -> Option<TokenRequest> {
+    for name in &dialect.required {
+        if !table.pairs("params").iter().any(|(given, _)| given == name) {
+            let message = format!("is missing; provider {} needs it with every request", dialect.name());
+            problems.push(problem(&format!("params.{name}"), &message));
+        }
+    }
+    let usual = dialect.grants.first().map_or("client_credentials", String::as_str);
+    let request = match table.text("grant").unwrap_or(usual) {
+        grant if !dialect.grants.is_empty() && !dialect.grants.iter().any(|known| known == grant) => {
+            let known = dialect.grants.join(", ");
+            let message = format!("{grant} is not a grant of provider {}; expected {known}", dialect.name());
+            problems.push(problem("grant", &message));
+            return None;
+        }
         "client_credentials" => grant::client_credentials(),
         "password" => {
             let username = needed(table, "username", "grant = \"password\"", problems);

@@ -71,7 +71,6 @@ fn a_key_under_a_slightly_wrong_name_is_not_missing_as_well() {
 #[test]
 fn what_is_not_built_yet_is_named_as_that() {
     for (name, value) in [
-        ("provider", Value::from("infolink")),
         ("client_auth", Value::from("private_key_jwt")),
         ("grant", Value::from("device_code")),
         ("dpop", Value::from(true)),
@@ -164,4 +163,42 @@ fn any_serde_format_will_do() {
     let error =
         serde_json::from_str::<ClientConfig>(r#"{"issuer":"https://a","x":1}"#).unwrap_err().to_string();
     assert!(error.contains("x: is not a known key") && error.contains("client_id: is missing"), "{error}");
+}
+
+#[test]
+fn a_provider_says_where_how_and_what_for_and_what_is_missing_then() {
+    let provider = |values: Value| read(values, &["issuer"]);
+    let built = |values: Value| provider(values).and_then(|config| config.client()).map(drop);
+    assert!(built(serde_json::json!({"provider": "ils"})).is_ok());
+    assert!(built(serde_json::json!({"provider": "teen-quotes", "custom": {"encoding": "form"}})).is_ok());
+    assert!(built(serde_json::json!({"provider": "infolink", "base_url": "https://i.example"})).is_ok());
+    assert!(
+        built(serde_json::json!({"provider": "sailpoint", "token_endpoint": "https://s.example/t"})).is_ok()
+    );
+
+    let wrong = |values: Value| fields(&provider(values).unwrap_err()).join(" ");
+    assert_eq!(wrong(serde_json::json!({"provider": "infolink"})), "base_url");
+    assert_eq!(
+        wrong(serde_json::json!({"provider": "infolink", "base_url": "http://i.example"})),
+        "base_url"
+    );
+    assert_eq!(wrong(serde_json::json!({"provider": "infolink", "base_url": "https://i?x"})), "base_url");
+    assert_eq!(wrong(serde_json::json!({"base_url": "https://i.example"})), "base_url");
+    assert_eq!(
+        wrong(serde_json::json!({"provider": "ils", "client_auth": "client_secret_basic"})),
+        "client_auth"
+    );
+    assert_eq!(wrong(serde_json::json!({"provider": "ils", "grant": "password"})), "grant");
+    assert_eq!(wrong(serde_json::json!({"provider": "custom", "base_url": "https://c"})), "custom base_url");
+    assert_eq!(
+        wrong(serde_json::json!({"provider": "custom", "base_url": "https://c",
+            "custom": {"token_path": "/t", "encoding": "xml", "fields": "x", "error_code": "a..b"}})),
+        "custom.encoding custom.fields custom.error_code"
+    );
+    let comm100 = read(serde_json::json!({"provider": "comm100"}), &["issuer", "client_secret"]);
+    assert_eq!(fields(&comm100.unwrap_err()), ["params.partnerId", "username", "password"]);
+    let with_secret = serde_json::json!({"provider": "comm100", "username": "a@b", "password": "p",
+        "params": {"partnerId": "10000"}});
+    assert_eq!(wrong(with_secret.clone()), "client_secret");
+    assert!(read(with_secret, &["issuer", "client_secret"]).is_ok());
 }

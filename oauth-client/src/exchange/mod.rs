@@ -4,6 +4,7 @@ mod refusal;
 mod request;
 mod response;
 
+pub(crate) use self::refusal::{ErrorBody, Refuser, refusal};
 pub use self::request::Parameters;
-pub(crate) use self::request::form;
+pub(crate) use self::request::{Encoded, encode};
 pub(crate) use self::response::decode;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
+use crate::dialect::{Dialect, ErrorShape, Path};
 use crate::error::{Error, Kind, Refused, printable};
 use crate::token::Secret;
 use crate::transport::code_of;
@@ -14,32 +15,145 @@ const MAX_TEXT: usize = 512;
 /// The longest error code that is believed.
 const MAX_CODE: usize = 64;
 
-/// Reads a refusal from whatever came with the status: RFC 6749 section 5.2 where the server keeps to it, the status
-/// alone where not.
-pub(super) fn refusal<'a>(
+/// The codes that are OAuth's own wherever in a body they stand: RFC 6749 sections 4.1.2.1 and 5.2, RFC 6750
+/// section 3.1, RFC 8628 section 3.5 and RFC 8707 section 2.
+const OAUTH_CODES: &[&str] = &[
+    "access_denied",
+    "authorization_pending",
+    "expired_token",
+    "insufficient_scope",
+    "invalid_client",
+    "invalid_grant",
+    "invalid_request",
+    "invalid_scope",
+    "invalid_target",
+    "invalid_token",
+    "server_error",
+    "slow_down",
+    "temporarily_unavailable",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "unsupported_response_type",
+];
+
+/// Who says no: what a status means by itself depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refuser {
+    TokenEndpoint,
+    /// An API that takes tokens: its 401 is about the token (RFC 6750 section 3.1), not about the client.
+    Api,
+}
+
+/// A JSON object that came as an answer, rid of our own secrets and cut to what may be kept: some servers repeat in
+/// their errors what they were sent.
+pub(crate) struct ErrorBody(Value);
+
+impl ErrorBody {
+    pub(crate) fn new<'a>(
+        object: Map<String, Value>,
+        secrets: impl Iterator<Item = &'a Secret> + Clone,
+    ) -> Self {
+        Self(cleaned(Value::Object(object), &secrets))
+    }
+
+    /// Whether this body names an error, so that it is one although its status says otherwise.
+    pub(crate) fn is_error(&self, dialect: &Dialect) -> bool {
+        recognise(&self.0, dialect).is_some_and(|found| found.names_error)
+    }
+}
+
+/// Reads a refusal from whatever came with the status: by the shapes of the dialect where it has one of them, by the
+/// status alone where not. `text` is the body as it came.
+pub(crate) fn refusal<'a>(
     status: StatusCode,
-    body: Option<&Map<String, Value>>,
+    body: Option<&ErrorBody>,
+    text: &[u8],
+    dialect: &Dialect,
+    refuser: Refuser,
     secrets: impl Iterator<Item = &'a Secret> + Clone,
 ) -> Error {
-    let text = |name: &str| {
-        let text = body?.get(name)?.as_str()?;
-        Some(printable(&without_secrets(text, secrets.clone()), MAX_TEXT))
+    let found = body.and_then(|body| recognise(&body.0, dialect));
+    let details = body.zip(dialect.details.as_ref()).and_then(|(body, details)| details.read(&body.0));
+    let understood = found.is_some() && (details.is_some() || dialect.details.is_none());
+    let found = found.unwrap_or_default();
+    let own = found.code.as_deref();
+    let mapped = own.and_then(|own| dialect.codes.iter().find(|(theirs, _)| theirs == own));
+    let code = match (own, mapped) {
+        (_, Some((_, standard))) => standard.clone(),
+        (Some(own), None) if found.is_oauth || OAUTH_CODES.contains(&own) => own.to_owned(),
+        _ if refuser == Refuser::Api && status == StatusCode::UNAUTHORIZED => "invalid_token".to_owned(),
+        _ => code_of(status),
     };
-    let code = body.and_then(error_code).map_or_else(|| code_of(status), str::to_owned);
     Error::new(Kind::Refused(Refused {
-        status,
         code,
-        description: text("error_description"),
-        uri: text("error_uri"),
+        transient: own.is_some_and(|own| dialect.transient.iter().any(|code| code == own)),
+        provider_code: found.code,
+        description: found.description,
+        uri: found.uri,
+        details: details.filter(|_| understood),
+        unrecognized: (!understood).then(|| shortened(text, &secrets)).filter(|text| !text.is_empty()),
+        ..Refused::new(status)
     }))
 }
 
-/// The server's code, if it is one: RFC 6749 section 5.2 names the characters it may have.
-pub(super) fn error_code(body: &Map<String, Value>) -> Option<&str> {
-    let code = body.get("error")?.as_str()?;
-    let fits = (1..=MAX_CODE).contains(&code.len())
-        && code.bytes().all(|byte| matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\');
-    fits.then_some(code)
+#[derive(Default)]
+struct Recognised {
+    code: Option<String>,
+    /// The code is OAuth's, and fit to be one.
+    is_oauth: bool,
+    /// There is a code, so that this is an error whatever the status.
+    names_error: bool,
+    description: Option<String>,
+    uri: Option<String>,
+}
+
+fn recognise(body: &Value, dialect: &Dialect) -> Option<Recognised> {
+    if dialect.errors.is_empty() {
+        return by_shape(body, &ErrorShape::oauth());
+    }
+    dialect.errors.iter().find_map(|shape| by_shape(body, shape))
+}
+
+fn by_shape(body: &Value, shape: &ErrorShape) -> Option<Recognised> {
+    let text = |path: &Option<Path>| path.as_ref()?.text_of(body);
+    let mut description = text(&shape.description);
+    let mut code = match &shape.code {
+        // A number is no code of OAuth's.
+        Some(path) if shape.speaks_oauth => path.of(body).and_then(Value::as_str).map(str::to_owned),
+        _ => text(&shape.code),
+    };
+    if shape.codes_are_words && code.as_ref().is_some_and(|code| code.contains(' ')) {
+        description = description.or(code.take());
+    }
+    if code.is_none() && description.is_none() {
+        return None;
+    }
+    let is_oauth = shape.speaks_oauth && code.as_deref().is_some_and(is_code);
+    let names_error = is_oauth || (!shape.speaks_oauth && code.is_some());
+    let code = code.map(|code| printable(&code, MAX_CODE));
+    Some(Recognised { code, is_oauth, names_error, description, uri: text(&shape.uri) })
+}
+
+/// RFC 6749 section 5.2 names the characters that a code may have.
+fn is_code(code: &str) -> bool {
+    (1..=MAX_CODE).contains(&code.len())
+        && code.bytes().all(|byte| matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\')
+}
+
+fn cleaned<'a>(value: Value, secrets: &(impl Iterator<Item = &'a Secret> + Clone)) -> Value {
+    match value {
+        Value::String(text) => Value::String(printable(&without_secrets(&text, secrets.clone()), MAX_TEXT)),
+        Value::Array(items) => items.into_iter().map(|item| cleaned(item, secrets)).collect(),
+        Value::Object(members) => {
+            members.into_iter().map(|(name, value)| (name, cleaned(value, secrets))).collect()
+        }
+        other => other,
+    }
+}
+
+/// The start of a body that was not understood, for people.
+fn shortened<'a>(text: &[u8], secrets: &(impl Iterator<Item = &'a Secret> + Clone)) -> String {
+    printable(&without_secrets(&String::from_utf8_lossy(text), secrets.clone()), MAX_TEXT)
 }
 
 /// Some servers repeat in their error what they were sent, as it was meant or as it was on the wire.
@@ -48,6 +162,10 @@ fn without_secrets<'a>(text: &str, secrets: impl Iterator<Item = &'a Secret>) ->
     secrets.map(Secret::expose).filter(|secret| secret.len() >= 4).fold(text.to_owned(), |text, secret| {
         let form = Zeroizing::new(byte_serialize(secret.as_bytes()).collect::<String>());
         let percent = Zeroizing::new(form.replace('+', "%20"));
-        [secret, &form, &percent].into_iter().fold(text, |text, known| text.replace(known, "[redacted]"))
+        let quoted = Zeroizing::new(Value::from(secret).to_string());
+        let json = quoted.trim_matches('"');
+        [secret, &form, &percent, json]
+            .into_iter()
+            .fold(text, |text, known| text.replace(known, "[redacted]"))
     })
 }

@@ -1,11 +1,14 @@
-//! The request: parameters, form-encoded.
+//! The request: parameters, written as the dialect says.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use url::form_urlencoded;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use url::{Url, form_urlencoded};
 
+use crate::dialect::Dialect;
+use crate::error::Error;
 use crate::token::Secret;
 use crate::transport::wiped;
 
@@ -43,6 +46,14 @@ impl Parameters {
         })
     }
 
+    /// What is set under a name, if it is no secret.
+    pub(crate) fn plain(&self, name: &str) -> Option<&str> {
+        self.0.iter().find_map(|(set, value)| match value {
+            Value::Plain(text) if set == name => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
     fn replace(&mut self, name: Cow<'static, str>, value: Value) {
         self.0.retain(|(set, _)| *set != name);
         self.0.push((name, value));
@@ -66,8 +77,48 @@ impl fmt::Debug for Parameters {
     }
 }
 
+/// A token request, ready to be sent.
+pub(crate) struct Encoded {
+    pub(crate) url: Url,
+    pub(crate) content_type: &'static str,
+    pub(crate) body: Bytes,
+}
+
+/// Writes the parameters as the dialect says, for the endpoint at `url`.
+pub(crate) fn encode(mut parameters: Parameters, mut url: Url, dialect: &Dialect) -> Result<Encoded, Error> {
+    for name in &dialect.required {
+        if !parameters.0.iter().any(|(set, _)| set == name) {
+            let message = format!("is missing; provider {} needs it with every request", dialect.name);
+            return Err(Error::config(&format!("params.{name}"), message));
+        }
+    }
+    if !dialect.sends_grant_type {
+        parameters.0.retain(|(name, _)| name != "grant_type");
+    }
+    for (name, value) in &parameters.0 {
+        if let Value::Plain(value) = value
+            && dialect.query.iter().any(|query| query == name)
+        {
+            url.query_pairs_mut().append_pair(dialect.name_of(name), value);
+        }
+    }
+    let is_secret = |value: &Value| matches!(value, Value::Secret(_));
+    parameters.0.retain(|(name, value)| is_secret(value) || !dialect.query.iter().any(|query| query == name));
+    for (name, _) in &mut parameters.0 {
+        let theirs = dialect.name_of(name);
+        if theirs != name {
+            *name = Cow::Owned(theirs.to_owned());
+        }
+    }
+    Ok(if dialect.json {
+        Encoded { url, content_type: "application/json", body: json(&parameters)? }
+    } else {
+        Encoded { url, content_type: "application/x-www-form-urlencoded", body: form(&parameters) }
+    })
+}
+
 /// RFC 6749 appendix B: `application/x-www-form-urlencoded`, in a buffer that is wiped.
-pub(crate) fn form(parameters: &Parameters) -> Bytes {
+fn form(parameters: &Parameters) -> Bytes {
     // Room for the worst case from the start: a buffer that grows leaves copies of the secrets behind.
     let room = parameters.pairs().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
     let mut form = form_urlencoded::Serializer::new(String::with_capacity(room));
@@ -75,22 +126,82 @@ pub(crate) fn form(parameters: &Parameters) -> Bytes {
     wiped(form.finish())
 }
 
+/// One JSON object of strings, likewise in a buffer that is wiped.
+fn json(parameters: &Parameters) -> Result<Bytes, Error> {
+    let room = parameters.pairs().map(|(name, value)| 6 * (name.len() + value.len()) + 8).sum::<usize>() + 2;
+    let mut text = Vec::with_capacity(room);
+    let wrong = || Error::config("parameters", "cannot be written as JSON");
+    serde_json::to_writer(&mut text, parameters).map_err(|_| wrong())?;
+    String::from_utf8(text).map(wiped).map_err(|_| wrong())
+}
+
+impl Serialize for Parameters {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (n, (name, value)) in self.pairs().enumerate() {
+            if self.pairs().take(n).any(|(earlier, _)| earlier == name) {
+                continue;
+            }
+            let all: Vec<_> = self.pairs().skip(n).filter(|(other, _)| *other == name).collect();
+            match all.len() {
+                1 => map.serialize_entry(name, value)?,
+                _ => map.serialize_entry(name, &all.iter().map(|(_, value)| *value).collect::<Vec<_>>())?,
+            }
+        }
+        map.end()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect;
 
-    #[test]
-    fn a_name_is_sent_once_unless_it_may_repeat() {
+    fn parameters() -> Parameters {
         let mut parameters = Parameters::default();
+        parameters.set("grant_type", "client_credentials");
         parameters.set("scope", "read");
         parameters.set("scope", "read write");
         parameters.add("resource", "urn:a");
         parameters.add("resource", "urn:b");
+        parameters.set("client_id", "a\"b");
         parameters.set_secret("client_secret", "p&q=r +");
+        parameters
+    }
+
+    #[test]
+    fn a_name_is_sent_once_unless_it_may_repeat() {
+        let parameters = parameters();
         assert_eq!(
             form(&parameters),
-            "scope=read+write&resource=urn%3Aa&resource=urn%3Ab&client_secret=p%26q%3Dr+%2B"
+            "grant_type=client_credentials&scope=read+write&resource=urn%3Aa&resource=urn%3Ab&client_id=a%22b&client_secret=p%26q%3Dr+%2B"
         );
         assert!(!format!("{parameters:?}").contains("p&q"));
+    }
+
+    #[test]
+    fn json_has_strings_and_a_list_for_what_repeats() {
+        let url = Url::parse("https://a/t").unwrap();
+        let encoded = encode(parameters(), url, &dialect::standard().json()).unwrap();
+        assert_eq!(encoded.content_type, "application/json");
+        assert_eq!(
+            encoded.body,
+            r#"{"grant_type":"client_credentials","scope":"read write","resource":["urn:a","urn:b"],"client_id":"a\"b","client_secret":"p&q=r +"}"#
+        );
+    }
+
+    #[test]
+    fn a_dialect_renames_leaves_out_and_puts_into_the_query_but_never_a_secret() {
+        let dialect = Dialect::new("x")
+            .without_grant_type()
+            .parameter_name("client_id", "clientId")
+            .in_query("client_id")
+            .in_query("client_secret")
+            .in_query("resource");
+        let encoded = encode(parameters(), Url::parse("https://a/t?v=1").unwrap(), &dialect).unwrap();
+        assert_eq!(encoded.url.as_str(), "https://a/t?v=1&resource=urn%3Aa&resource=urn%3Ab&clientId=a%22b");
+        assert_eq!(encoded.body, "scope=read+write&client_secret=p%26q%3Dr+%2B");
+        let missing = encode(parameters(), Url::parse("https://a").unwrap(), &dialect.required("tenant"));
+        assert!(missing.err().unwrap().problems()[0].field == "params.tenant");
     }
 }

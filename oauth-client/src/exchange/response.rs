@@ -5,8 +5,9 @@ use http::Response;
 use serde_json::{Map, Value};
 use zeroize::Zeroize;
 
-use super::refusal::{error_code, refusal};
+use super::refusal::{ErrorBody, Refuser, refusal};
 use crate::clock::Now;
+use crate::dialect::Dialect;
 use crate::error::{Error, Kind, printable};
 use crate::json;
 use crate::token::{Secret, TokenSet};
@@ -18,35 +19,77 @@ pub(crate) fn decode<'a>(
     answer: Response<Bytes>,
     sent: Now,
     now: Now,
+    dialect: &Dialect,
     secrets: impl Iterator<Item = &'a Secret> + Clone,
 ) -> Result<TokenSet, Error> {
     let (head, body) = answer.into_parts();
-    let read = json::object(&body);
+    let refused = |object: Option<Map<String, Value>>| {
+        let object = object.map(|object| ErrorBody::new(object, secrets.clone()));
+        let wait = retry_after(&head.headers, now.wall);
+        let endpoint = Refuser::TokenEndpoint;
+        refusal(head.status, object.as_ref(), &body, dialect, endpoint, secrets.clone())
+            .with_retry_after(wait)
+    };
+    let result = match json::object(&body).map(|object| in_standard_places(object, dialect)) {
+        object if !head.status.is_success() => Err(refused(object.ok())),
+        Err(reason) => Err(Error::malformed(reason)),
+        // Some servers say 200 to everything and mean the body (GitHub and Slack among them).
+        Ok(object) if !object.contains_key("access_token") && is_error(&object, dialect) => {
+            Err(refused(Some(object)))
+        }
+        Ok(object) => token_set(object, sent, dialect),
+    };
     // The buffer held the tokens; it is ours alone unless a transport kept a reference to it.
     if let Ok(mut body) = body.try_into_mut() {
         body.zeroize();
     }
-    let wait = retry_after(&head.headers, now.wall);
-    if !head.status.is_success() {
-        return Err(refusal(head.status, read.ok().as_ref(), secrets).with_retry_after(wait));
-    }
-    let body = read.map_err(Error::malformed)?;
-    // Some servers say 200 to everything and mean the body (GitHub and Slack among them).
-    if !body.contains_key("access_token") && error_code(&body).is_some() {
-        return Err(refusal(head.status, Some(&body), secrets).with_retry_after(wait));
-    }
-    token_set(body, sent)
+    result
 }
 
-fn token_set(mut body: Map<String, Value>, sent: Now) -> Result<TokenSet, Error> {
+fn is_error(object: &Map<String, Value>, dialect: &Dialect) -> bool {
+    ErrorBody::new(object.clone(), std::iter::empty()).is_error(dialect)
+}
+
+/// Moves what the dialect has elsewhere to where RFC 6749 section 5.1 puts it.
+fn in_standard_places(object: Map<String, Value>, dialect: &Dialect) -> Map<String, Value> {
+    if dialect.answer.is_empty() {
+        return object;
+    }
+    let mut document = Value::Object(object);
+    for (name, path) in &dialect.answer {
+        if let (Some(found), Some(object)) = (path.take(&mut document), document.as_object_mut()) {
+            object.insert(name.clone(), found);
+        }
+    }
+    match document {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}
+
+fn token_set(mut body: Map<String, Value>, sent: Now, dialect: &Dialect) -> Result<TokenSet, Error> {
+    let until = expires_at(&mut body, dialect)?;
     check_type(body.remove("token_type"))?;
     let access_token = access_token(body.remove("access_token"))?;
-    let lifetime_ms = lifetime_ms(body.remove("expires_in"))?;
+    let issued_at_ms = u64::try_from(sent.wall.as_millis()).unwrap_or(u64::MAX);
+    // The relative one wins: it holds whatever the server's clock says.
+    let lifetime_ms = lifetime_ms(body.remove("expires_in"), "expires_in")?
+        .or_else(|| until.map(|until| until.saturating_sub(issued_at_ms)));
     let scope = scope(body.remove("scope"))?;
     let refresh_token = optional_secret(&mut body, "refresh_token")?;
     let id_token = optional_secret(&mut body, "id_token")?;
-    let issued_at_ms = u64::try_from(sent.wall.as_millis()).unwrap_or(u64::MAX);
     Ok(TokenSet { access_token, refresh_token, id_token, scope, issued_at_ms, lifetime_ms, extra: body })
+}
+
+/// When the token expires, in milliseconds of Unix time, where the dialect has such a member.
+fn expires_at(body: &mut Map<String, Value>, dialect: &Dialect) -> Result<Option<u64>, Error> {
+    let Some(path) = &dialect.expires_at else { return Ok(None) };
+    let document = Value::Object(std::mem::take(body));
+    let found = path.of(&document).cloned();
+    if let Value::Object(object) = document {
+        *body = object;
+    }
+    lifetime_ms(found, &format!("{path:?}"))
 }
 
 /// RFC 6749 section 7.1: a type that is not understood must not be used. Its case does not count (section 5.1), and
@@ -80,8 +123,8 @@ fn access_token(found: Option<Value>) -> Result<Secret, Error> {
 
 /// Seconds as a number, a fraction or a string of either (Azure AD v1 and PayPal send strings). Fractions are cut, so
 /// that a token never looks longer-lived than it is; below zero it is born expired.
-fn lifetime_ms(found: Option<Value>) -> Result<Option<u64>, Error> {
-    let wrong = || Error::malformed("expires_in: expected a number of seconds");
+fn lifetime_ms(found: Option<Value>, name: &str) -> Result<Option<u64>, Error> {
+    let wrong = || Error::malformed(format!("{name}: expected a number of seconds"));
     let seconds = match found {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Number(number)) => match number.as_u64() {

@@ -15,6 +15,7 @@ use super::refresh::{self, Obtained};
 use super::storm::StormBound;
 use super::{Event, Status, measure};
 use crate::client::Client;
+use crate::dialect::ExpiredAnswer;
 use crate::error::{Error, Kind};
 use crate::grant::{Renewal, TokenRequest};
 use crate::retry::after_failures;
@@ -300,6 +301,10 @@ impl Engine {
             refreshing: state.live_flight().is_some(),
             token_requests: self.requests.load(Ordering::Relaxed),
         }
+    }
+
+    pub(super) fn expired_answer(&self) -> &ExpiredAnswer {
+        &self.client.dialect().expired
     }
 
     /// Notes that a lost grant was given up, so that it is not asked for again.

@@ -48,6 +48,7 @@ use self::engine::Engine;
 pub use self::event::Event;
 pub use self::pool::Pool;
 pub use self::status::Status;
+use crate::dialect::ExpiredAnswer;
 use crate::error::Error;
 use crate::token::{AccessToken, Secret};
 
@@ -111,6 +112,14 @@ impl TokenSource {
         match &self.0 {
             Kind::Fixed(_) => false,
             Kind::Live(engine) => engine.reject(generation),
+        }
+    }
+
+    /// How the API that the tokens are for says "expired" in its own way, if it has one.
+    pub(crate) fn expired_answer(&self) -> Option<&ExpiredAnswer> {
+        match &self.0 {
+            Kind::Fixed(_) => None,
+            Kind::Live(engine) => Some(engine.expired_answer()).filter(|expired| !expired.is_empty()),
         }
     }
 

@@ -128,12 +128,8 @@ impl HttpClient {
         if answer.status().is_success() {
             return Ok(answer);
         }
-        // Without a clock of its own, a date in Retry-After is counted from the server's own Date.
-        let server_date = answer.headers().get(DATE).and_then(|date| unix_time(date.to_str().ok()?));
-        let wait = retry_after(answer.headers(), server_date.unwrap_or(Duration::MAX));
-        let refused =
-            Refused { status: answer.status(), code: code_of(answer.status()), description: None, uri: None };
-        Err(Error::new(Kind::Refused(refused)).with_retry_after(wait))
+        let wait = retry_after_by_server(answer.headers());
+        Err(Error::new(Kind::Refused(Refused::new(answer.status()))).with_retry_after(wait))
     }
 }
 
@@ -218,6 +214,12 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Duration) -> Option<Duration
         return Some(text.parse().map_or(MOST, Duration::from_secs).min(MOST));
     }
     Some(unix_time(text)?.saturating_sub(now).min(MOST))
+}
+
+/// The same without a clock of one's own: a date counts from the server's own `Date`.
+pub(crate) fn retry_after_by_server(headers: &HeaderMap) -> Option<Duration> {
+    let server_date = headers.get(DATE).and_then(|date| unix_time(date.to_str().ok()?));
+    retry_after(headers, server_date.unwrap_or(Duration::MAX))
 }
 
 fn unix_time(http_date: &str) -> Option<Duration> {

@@ -1,0 +1,197 @@
+//! The table `custom`: a dialect as data.
+
+use super::keys::key;
+use super::schema::{Key, Kind, join};
+use super::tree::Table;
+use crate::dialect::{self, Dialect, ErrorShape};
+use crate::error::Problem;
+
+/// The values of `provider`, but for `custom`.
+const PRESETS: &[fn() -> Dialect] = &[
+    dialect::standard,
+    dialect::ils,
+    dialect::infolink,
+    dialect::sailpoint,
+    dialect::comm100,
+    dialect::teen_quotes,
+];
+
+/// The keys of `custom`.
+pub(super) const CUSTOM: &[Key] = &[
+    key(
+        "token_path",
+        Kind::Text,
+        "the provider's",
+        "token_path = \"/v2/login\"",
+        "The token endpoint's path below base_url.",
+    ),
+    key(
+        "encoding",
+        Kind::OneOf(&["form", "json"]),
+        "\"form\", or the provider's",
+        "encoding = \"json\"",
+        "How the token request is written.",
+    ),
+    key(
+        "send_grant_type",
+        Kind::Flag,
+        "true, or the provider's",
+        "send_grant_type = false",
+        "Whether grant_type is sent.",
+    ),
+    key(
+        "fields",
+        Kind::Pairs,
+        "none",
+        "fields = { client_id = \"app\", client_secret = \"key\" }",
+        "Other names for parameters of the request.",
+    ),
+    key(
+        "query",
+        Kind::Texts,
+        "none",
+        "query = [\"tenant\"]",
+        "Parameters that go into the URL's query; secrets never do.",
+    ),
+    key(
+        "refresh_with_client",
+        Kind::Flag,
+        "true, or the provider's",
+        "refresh_with_client = false",
+        "Whether the client's credentials go with a refresh token.",
+    ),
+    key(
+        "answer",
+        Kind::Pairs,
+        "none",
+        "answer = { access_token = \"data.token\", expires_in = \"data.ttl\" }",
+        "Where members of the token answer are, as names joined by dots or as JSON Pointers (RFC 6901).",
+    ),
+    key(
+        "expires_at",
+        Kind::Text,
+        "none",
+        "expires_at = \"data.valid_until\"",
+        "Where the answer says when the token expires, as Unix time; expires_in wins where both come.",
+    ),
+    key(
+        "error_code",
+        Kind::Text,
+        "\"error\"",
+        "error_code = \"fault.id\"",
+        "Where in an error body its code is.",
+    ),
+    key(
+        "error_description",
+        Kind::Text,
+        "\"error_description\"",
+        "error_description = \"fault.text\"",
+        "Where in an error body its text is.",
+    ),
+    key(
+        "codes",
+        Kind::Pairs,
+        "none",
+        "codes = { stale_login = \"invalid_grant\" }",
+        "What codes of the provider's mean in OAuth's.",
+    ),
+    key(
+        "transient_codes",
+        Kind::Texts,
+        "none",
+        "transient_codes = [\"busy\"]",
+        "Codes of the provider's that mean \"later\", whatever the status.",
+    ),
+    key(
+        "expired_answer",
+        Kind::Pairs,
+        "none, or the provider's",
+        "expired_answer = { \"fault.id\" = \"token_expired\" }",
+        "What the API says, in each of these places of a JSON body, when a token has expired.",
+    ),
+];
+
+/// The dialect that the configuration names, with what `custom` changes in it. The check has reported what is wrong
+/// with the values themselves.
+pub(super) fn dialect(table: Table<'_>, problems: &mut Vec<Problem>) -> Dialect {
+    let name = table.text("provider").unwrap_or("standard");
+    let preset = PRESETS.iter().map(|preset| preset()).find(|preset| preset.name() == name);
+    let custom = table.table("custom");
+    if name == "custom" && custom.is_none() {
+        let message = "is missing; provider \"custom\" needs a table of what is different";
+        problems.push(Problem { field: "custom".to_owned(), message: message.to_owned() });
+    }
+    let base = preset.unwrap_or_else(|| Dialect::new(name));
+    match custom {
+        Some(custom) => changed(base, custom, problems),
+        None => base,
+    }
+}
+
+fn changed(mut dialect: Dialect, custom: Table<'_>, problems: &mut Vec<Problem>) -> Dialect {
+    if let Some(path) = custom.text("token_path") {
+        dialect = dialect.token_path(path);
+    }
+    match custom.text("encoding") {
+        Some("json") => dialect = dialect.json(),
+        Some("form") => dialect = dialect.form(),
+        _ => {}
+    }
+    if custom.has("send_grant_type") {
+        dialect.sends_grant_type = custom.flag("send_grant_type");
+    }
+    if custom.has("refresh_with_client") {
+        dialect.refresh_is_alone = !custom.flag("refresh_with_client");
+    }
+    for (standard, theirs) in custom.pairs("fields") {
+        dialect = dialect.parameter_name(standard, theirs);
+    }
+    for parameter in custom.texts("query") {
+        dialect = dialect.in_query(parameter);
+    }
+    for (member, path) in custom.pairs("answer") {
+        check_path(&join("answer", member), path, problems);
+        dialect = dialect.answer_member(member, path);
+    }
+    if let Some(path) = custom.text("expires_at") {
+        check_path("expires_at", path, problems);
+        dialect = dialect.expires_at(path);
+    }
+    dialect = errors(dialect, custom, problems);
+    for (theirs, standard) in custom.pairs("codes") {
+        dialect = dialect.code(theirs, standard);
+    }
+    for code in custom.texts("transient_codes") {
+        dialect = dialect.transient(code);
+    }
+    let says = custom.pairs("expired_answer");
+    for (path, _) in &says {
+        check_path("expired_answer", path, problems);
+    }
+    if custom.has("expired_answer") { dialect.expired_answer(says) } else { dialect }
+}
+
+/// Error bodies that look as they say here come before those that the provider is known for.
+fn errors(mut dialect: Dialect, custom: Table<'_>, problems: &mut Vec<Problem>) -> Dialect {
+    let [code, description] = ["error_code", "error_description"].map(|name| {
+        let path = custom.text(name)?;
+        check_path(name, path, problems);
+        Some(path)
+    });
+    if code.is_none() && description.is_none() {
+        return dialect;
+    }
+    let known = std::mem::take(&mut dialect.errors);
+    let shape = ErrorShape::own()
+        .code(code.unwrap_or("error"))
+        .description(description.unwrap_or("error_description"));
+    let known = if known.is_empty() { vec![ErrorShape::oauth()] } else { known };
+    known.into_iter().fold(dialect.error(shape), Dialect::error)
+}
+
+fn check_path(name: &str, path: &str, problems: &mut Vec<Problem>) {
+    if path.is_empty() || (!path.starts_with('/') && path.split('.').any(str::is_empty)) {
+        let message = "is no place in a document; expected names joined by dots, or a JSON Pointer";
+        problems.push(Problem { field: join("custom", name), message: message.to_owned() });
+    }
+}

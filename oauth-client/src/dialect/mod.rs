@@ -1,0 +1,280 @@
+//! How a provider deviates from RFC 6749, as data.
+//!
+//! A [`Dialect`] is the list of what one provider does in its own way: how the token request is written, what the
+//! members of its answer are called, what its error bodies look like, and how its API says "your token has expired".
+//! Each preset is such a list in a file of its own, made with the methods that are public here; a provider that has
+//! none is written down in the same way, [in code](Dialect::new) or as the table `custom` of a
+//! [configuration](crate::config).
+//!
+//! ```
+//! use oauth_client::{Client, ClientAuth, dialect, grant};
+//!
+//! let client = Client::builder()
+//!     .provider(dialect::infolink())
+//!     .base_url("https://infolink.example.com")
+//!     .auth(ClientAuth::post("9605c5d5-2a1b-49cc-8aaa-b350ee9d86b6", "s3cr3t"))
+//!     .build()?;
+//! let source = client.source(grant::client_credentials()).build()?;
+//!
+//! // ILS takes its credentials in the body and nowhere else.
+//! let wrong = Client::builder().provider(dialect::ils()).auth(ClientAuth::basic("svc", "s3cr3t")).build();
+//! assert_eq!(wrong.unwrap_err().problems()[0].field, "client_auth");
+//! # Ok::<(), oauth_client::Error>(())
+//! ```
+//!
+//! | preset | provider | request | base URL |
+//! |---|---|---|---|
+//! | [`standard`] | any that keeps to RFC 6749 | form | none: issuer or token endpoint |
+//! | [`ils()`] | ILS | JSON, no `grant_type` | `https://api.ils.live` |
+//! | [`infolink()`] | InfoLink | form | to be given |
+//! | [`sailpoint()`] | SailPoint | form | to be given |
+//! | [`comm100()`] | Comm100 | form, `partnerId` in the query | `https://partner.comm100.io` |
+//! | [`teen_quotes()`] | Teen Quotes | JSON, or form | `https://api.teen-quotes.com` |
+//!
+//! What a provider says in its own words is kept beside [`Error::code`](crate::Error::code): its code as
+//! [`Error::provider_code`](crate::Error::provider_code), its text as
+//! [`Error::description`](crate::Error::description), and the whole of it, typed, as
+//! [`Error::provider`](crate::Error::provider).
+
+pub mod comm100;
+mod errors;
+mod expired;
+pub mod ils;
+pub mod infolink;
+pub(crate) mod open;
+mod path;
+pub mod sailpoint;
+pub mod teen_quotes;
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+
+pub use self::comm100::comm100;
+pub use self::errors::ErrorShape;
+pub(crate) use self::errors::{Details, ReadDetails};
+pub(crate) use self::expired::{ExpiredAnswer, MOST as MOST_PEEKED};
+pub use self::ils::ils;
+pub use self::infolink::infolink;
+pub(crate) use self::path::Path;
+pub use self::sailpoint::sailpoint;
+pub use self::teen_quotes::teen_quotes;
+
+/// What RFC 6749 says, and no deviation from it.
+pub fn standard() -> Dialect {
+    Dialect::new("standard")
+}
+
+/// What one provider does differently from RFC 6749.
+///
+/// ```
+/// use oauth_client::dialect::{Dialect, ErrorShape};
+///
+/// let acme = Dialect::new("acme")
+///     .base_url("https://api.acme.example")
+///     .token_path("/v2/login")
+///     .json()
+///     .client_auth(["client_secret_post"])
+///     .parameter_name("client_id", "app")
+///     .parameter_name("client_secret", "key")
+///     .answer_member("access_token", "data.token")
+///     .expires_at("data.valid_until")
+///     .error(ErrorShape::own().code("fault.id").description("fault.text"))
+///     .code("stale_login", "invalid_grant")
+///     .expired_answer([("fault.id", "token_expired")]);
+/// # let _ = acme;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Dialect {
+    pub(crate) name: String,
+    pub(crate) base_url: Option<String>,
+    pub(crate) token_path: Option<String>,
+    pub(crate) json: bool,
+    pub(crate) sends_grant_type: bool,
+    pub(crate) client_auth: Vec<String>,
+    pub(crate) grants: Vec<String>,
+    pub(crate) required: Vec<String>,
+    pub(crate) names: Vec<(String, String)>,
+    pub(crate) query: Vec<String>,
+    pub(crate) refresh_is_alone: bool,
+    pub(crate) answer: Vec<(String, Path)>,
+    pub(crate) expires_at: Option<Path>,
+    pub(crate) errors: Vec<ErrorShape>,
+    pub(crate) codes: Vec<(String, String)>,
+    pub(crate) transient: Vec<String>,
+    pub(crate) details: Option<ReadDetails>,
+    pub(crate) expired: ExpiredAnswer,
+}
+
+/// Where the provider is.
+impl Dialect {
+    /// A dialect with no deviation yet. The name is for messages.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            base_url: None,
+            token_path: None,
+            json: false,
+            sends_grant_type: true,
+            client_auth: Vec::new(),
+            grants: Vec::new(),
+            required: Vec::new(),
+            names: Vec::new(),
+            query: Vec::new(),
+            refresh_is_alone: false,
+            answer: Vec::new(),
+            expires_at: None,
+            errors: Vec::new(),
+            codes: Vec::new(),
+            transient: Vec::new(),
+            details: None,
+            expired: ExpiredAnswer::default(),
+        }
+    }
+
+    /// What a parameter is called on the wire.
+    pub(crate) fn name_of<'a>(&'a self, standard: &'a str) -> &'a str {
+        self.names.iter().find(|(name, _)| name == standard).map_or(standard, |(_, theirs)| theirs)
+    }
+
+    /// The name, as it stands in a configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Scheme, host and port when no other [base URL](crate::ClientBuilder::base_url) is given.
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(url.into());
+        self
+    }
+
+    /// The path of the token endpoint below the base URL, such as `/oauth/token`.
+    pub fn token_path(mut self, path: impl Into<String>) -> Self {
+        self.token_path = Some(path.into());
+        self
+    }
+}
+
+/// How the token request is written.
+impl Dialect {
+    /// The parameters go out as one JSON object of strings; a parameter that repeats becomes a list.
+    pub fn json(mut self) -> Self {
+        self.json = true;
+        self
+    }
+
+    /// The parameters go out as a form, as RFC 6749 says: undoes [`json`](Self::json).
+    pub fn form(mut self) -> Self {
+        self.json = false;
+        self
+    }
+
+    /// `grant_type` is not sent: the endpoint knows one grant only.
+    pub fn without_grant_type(mut self) -> Self {
+        self.sends_grant_type = false;
+        self
+    }
+
+    /// How a client may authenticate, by the names of RFC 7591 (`client_secret_post` …), the usual way first. Anything
+    /// else is then a mistake that building the client reports. Not set, any will do.
+    pub fn client_auth<I: IntoIterator<Item: Into<String>>>(mut self, methods: I) -> Self {
+        self.client_auth = methods.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The grants that the provider has, by their `grant_type`, the usual one first: it is the one that a
+    /// configuration means when it names none. Not set, any will do.
+    pub fn grants<I: IntoIterator<Item: Into<String>>>(mut self, grants: I) -> Self {
+        self.grants = grants.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// A parameter that no request may go without, by its standard name.
+    pub fn required(mut self, parameter: impl Into<String>) -> Self {
+        self.required.push(parameter.into());
+        self
+    }
+
+    /// Another name for a parameter: `client_id` may go out as `clientId`.
+    pub fn parameter_name(mut self, standard: impl Into<String>, theirs: impl Into<String>) -> Self {
+        self.names.push((standard.into(), theirs.into()));
+        self
+    }
+
+    /// A parameter that goes into the query of the URL, by its standard name. A secret never does, whatever is said
+    /// here: URLs are logged.
+    pub fn in_query(mut self, parameter: impl Into<String>) -> Self {
+        self.query.push(parameter.into());
+        self
+    }
+
+    /// A refresh token is sent alone, without the client's id and secret.
+    pub fn refresh_without_client(mut self) -> Self {
+        self.refresh_is_alone = true;
+        self
+    }
+}
+
+/// How its answers are read.
+impl Dialect {
+    /// Where a member of the token answer is, when it is not where RFC 6749 section 5.1 puts it: for instance
+    /// `access_token` at `data.token`. Names are joined by dots; a JSON Pointer (RFC 6901) works too.
+    pub fn answer_member(mut self, standard: impl Into<String>, path: impl Into<String>) -> Self {
+        self.answer.push((standard.into(), Path::new(path)));
+        self
+    }
+
+    /// Where the answer says when the token expires, as Unix time in seconds. `expires_in` wins where it comes too: it
+    /// counts from our own sending of the request, and so does not depend on the server's clock agreeing with ours.
+    pub fn expires_at(mut self, path: impl Into<String>) -> Self {
+        self.expires_at = Some(Path::new(path));
+        self
+    }
+
+    /// A shape that error bodies have. Those added first are tried first; without any, RFC 6749 section 5.2 holds.
+    pub fn error(mut self, shape: ErrorShape) -> Self {
+        self.errors.push(shape);
+        self
+    }
+
+    /// What a code of the provider's means in OAuth's: `invalid_refresh` may be `invalid_grant`.
+    pub fn code(mut self, theirs: impl Into<String>, standard: impl Into<String>) -> Self {
+        self.codes.push((theirs.into(), standard.into()));
+        self
+    }
+
+    /// A code of the provider's that means "later": [`Error::is_transient`](crate::Error::is_transient), whatever the
+    /// status.
+    pub fn transient(mut self, code: impl Into<String>) -> Self {
+        self.transient.push(code.into());
+        self
+    }
+
+    /// The type that error bodies are read into, for [`Error::provider`](crate::Error::provider). A body that does
+    /// not fit it is kept as [text](crate::Error::unrecognized).
+    pub fn error_type<T: DeserializeOwned + fmt::Debug + Send + Sync + 'static>(mut self) -> Self {
+        self.details = Some(ReadDetails::of::<T>());
+        self
+    }
+
+    /// How the provider's API says that a token has expired, other than by 401: each of these places in the JSON body
+    /// of an answer, whatever its status, holds this text. The [layer](crate::attach) then gets another token and
+    /// sends the request once more.
+    ///
+    /// Bodies of up to 4 KiB are looked at, those that call themselves JSON or nothing at all.
+    pub fn expired_answer<P: Into<String>, T: Into<String>>(
+        mut self,
+        says: impl IntoIterator<Item = (P, T)>,
+    ) -> Self {
+        self.expired = ExpiredAnswer::new(says.into_iter().map(|(path, text)| (path.into(), text.into())));
+        self
+    }
+}
+
+impl Default for Dialect {
+    fn default() -> Self {
+        standard()
+    }
+}

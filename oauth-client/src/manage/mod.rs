@@ -1,0 +1,149 @@
+//! Beside the flow: the APIs with which providers manage clients and tell of users, typed.
+//!
+//! Each is a protected API itself: it runs over any [`HttpClient`], with tokens from a [`TokenSource`], and what
+//! holds for [requests with tokens](crate::attach) holds here. Its errors are the same [`Error`] as everywhere, read
+//! by the provider's [dialect](crate::dialect); a 401 is about the token and so has the code `invalid_token`
+//! (RFC 6750 section 3.1).
+
+pub mod comm100;
+pub mod sailpoint;
+mod timestamp;
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tower::{Layer, ServiceExt};
+use tower_service::Service;
+use url::Url;
+use zeroize::Zeroize;
+
+use crate::TokenSource;
+use crate::attach::{AttachError, Body, TokenLayer, TokenService};
+use crate::dialect::Dialect;
+use crate::error::Error;
+use crate::exchange::{ErrorBody, Refuser, refusal};
+use crate::json;
+use crate::transport::{HttpClient, Limits, retry_after_by_server, to_uri, wiped};
+
+/// A protected API: where it is, how it is reached, and where its tokens come from. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Api {
+    base: Url,
+    service: TokenService<Exchange>,
+    source: TokenSource,
+}
+
+impl Api {
+    /// The API below `base_url`: scheme, host and port, and what path comes before its own.
+    ///
+    /// # Errors
+    /// `config` when that is no http or https URL.
+    pub fn new(http: HttpClient, source: TokenSource, base_url: &str) -> Result<Self, Error> {
+        let base = Url::parse(base_url).ok().filter(|url| url.has_host() && url.query().is_none());
+        let Some(base) = base else {
+            return Err(Error::config(
+                "base_url",
+                "is no URL; expected something like https://api.example.com",
+            ));
+        };
+        let exchange = Exchange { http, limits: Limits::token() };
+        Ok(Self { base, service: TokenLayer::new(source.clone()).layer(exchange), source })
+    }
+
+    /// Other [limits](Limits) than those of token requests; plain http to other machines among them.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        let http = self.service.inner().http.clone();
+        self.service = TokenLayer::new(self.source.clone()).layer(Exchange { http, limits });
+        self
+    }
+
+    /// Sends a request, with `body` as JSON, and reads the JSON object that comes back.
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+        dialect: &Dialect,
+    ) -> Result<T, Error> {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        let body = body.map(serde_json::to_string).transpose();
+        let body = body.map_err(|_| Error::config("request", "cannot be written as JSON"))?;
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.method_mut() = method;
+        *request.uri_mut() = to_uri(&url)?;
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some(body) = body {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Full::new(wiped(body));
+        }
+        let answer = self.service.clone().oneshot(request).await.map_err(|error| match error {
+            AttachError::Token(error) | AttachError::Inner(error) => error,
+        })?;
+        let (head, body) = answer.into_parts();
+        let body =
+            body.collect().await.map_or_else(|never| match never {}, http_body_util::Collected::to_bytes);
+        let object = json::object(&body);
+        if head.status.is_success() {
+            let read = object.map_err(Error::malformed).and_then(typed);
+            // It may have held a secret that is shown this once.
+            if let Ok(mut body) = body.try_into_mut() {
+                body.zeroize();
+            }
+            return read;
+        }
+        let token = self.source.current();
+        let secrets = token.iter().map(crate::AccessToken::secret);
+        let object = object.ok().map(|object| ErrorBody::new(object, secrets.clone()));
+        let wait = retry_after_by_server(&head.headers);
+        Err(refusal(head.status, object.as_ref(), &body, dialect, Refuser::Api, secrets)
+            .with_retry_after(wait))
+    }
+}
+
+fn typed<T: DeserializeOwned>(object: serde_json::Map<String, Value>) -> Result<T, Error> {
+    serde_json::from_value(Value::Object(object)).map_err(|error| {
+        // The parser's own message quotes values, but for this one.
+        let message = error.to_string();
+        let missing = message.strip_prefix("missing field ").and_then(|rest| rest.split('`').nth(1));
+        Error::malformed(missing.map_or_else(
+            || "a member is of another type than the API documents".to_owned(),
+            |field| format!("{field}: is missing"),
+        ))
+    })
+}
+
+/// The transport as the service below the token layer.
+#[derive(Clone, Debug)]
+struct Exchange {
+    http: HttpClient,
+    limits: Limits,
+}
+
+impl Service<Request<Body<Full<Bytes>>>> for Exchange {
+    type Response = Response<Full<Bytes>>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body<Full<Bytes>>>) -> Self::Future {
+        let Self { http, limits } = self.clone();
+        Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let body =
+                body.collect().await.map_or_else(|never| match never {}, http_body_util::Collected::to_bytes);
+            Ok(http.send(Request::from_parts(head, body), &limits).await?.map(Full::new))
+        })
+    }
+}
