@@ -1,17 +1,109 @@
 //! Step 1: the token is taken out of the request.
 
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
+use std::borrow::Cow;
 
+use http::header::{AUTHORIZATION, COOKIE};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+
+use crate::guard::RequestHead;
 use crate::refuse::Refusal;
 
 const SCHEME: &[u8] = b"bearer";
 
-/// The bearer token of RFC 6750 §2.1, if the request has one. Its characters are not looked at yet: a token that
-/// has been seen before had good ones.
-///
-/// Tokens in the query and in a form are not looked for (RFC 9700 §4.3.2): they end up in logs.
-pub(crate) fn token(headers: &HeaderMap) -> Result<Option<&[u8]>, Refusal> {
+/// Where a request may have its token, beside the `Authorization` header, and what becomes of it there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) header: Option<HeaderName>,
+    pub(crate) cookie: Option<Box<str>>,
+    /// RFC 9700 §4.3.2: it ends up in logs. Only for those who said that they know.
+    pub(crate) query: Option<Box<str>>,
+    /// Whether the token is taken out before the request goes on.
+    pub(crate) strip: bool,
+}
+
+impl Places {
+    /// The bearer token, if the request has one. Its characters are not looked at yet: a token that has been seen
+    /// before had good ones.
+    pub(crate) fn token<'r>(&self, request: RequestHead<'r>) -> Result<Option<Cow<'r, [u8]>>, Refusal> {
+        let standard = in_authorization(request.headers)?;
+        if self.header.is_none() && self.cookie.is_none() && self.query.is_none() {
+            return Ok(standard.map(Cow::Borrowed));
+        }
+        let mut found = standard.map(Cow::Borrowed);
+        let mut add = |other: Option<Cow<'r, [u8]>>| match (&found, other) {
+            (Some(_), Some(_)) => Err(Refusal::MalformedRequest("the request has more than one token")),
+            (None, Some(other)) => {
+                found = Some(other);
+                Ok(())
+            }
+            (_, None) => Ok(()),
+        };
+        if let Some(name) = &self.header {
+            in_header(request.headers, name).try_for_each(|token| add(Some(Cow::Borrowed(token))))?;
+        }
+        if let Some(name) = &self.cookie {
+            in_cookies(request.headers, name).try_for_each(|token| add(Some(Cow::Borrowed(token))))?;
+        }
+        if let Some(name) = &self.query {
+            in_query(request.uri, name).try_for_each(|token| add(Some(token)))?;
+        }
+        match found {
+            Some(token) if token.is_empty() => Err(Refusal::MalformedRequest("the token is empty")),
+            found => Ok(found),
+        }
+    }
+
+    /// Marks the token's header, so that whoever logs headers does not log it; or takes the token out of the request,
+    /// if that is wanted.
+    pub(crate) fn cover<B>(&self, request: &mut Request<B>) {
+        if self.strip {
+            self.take_out(request);
+            return;
+        }
+        let headers = request.headers_mut();
+        if let Some(value) = headers.get_mut(AUTHORIZATION) {
+            value.set_sensitive(true);
+        }
+        if self.header.is_some() || self.cookie.is_some() {
+            let is_place = |name: &HeaderName| {
+                Some(name) == self.header.as_ref() || (name == COOKIE && self.cookie.is_some())
+            };
+            for (_, value) in headers.iter_mut().filter(|(name, _)| is_place(name)) {
+                value.set_sensitive(true);
+            }
+        }
+    }
+
+    #[cold]
+    fn take_out<B>(&self, request: &mut Request<B>) {
+        let is_bearer = in_authorization(request.headers()).is_ok_and(|token| token.is_some());
+        let headers = request.headers_mut();
+        if is_bearer {
+            headers.remove(AUTHORIZATION);
+        }
+        if let Some(name) = &self.header {
+            headers.remove(name);
+        }
+        if let Some(name) = &self.cookie {
+            let values: Vec<HeaderValue> =
+                headers.get_all(COOKIE).iter().filter_map(|value| without_cookie(value, name)).collect();
+            headers.remove(COOKIE);
+            for mut value in values {
+                value.set_sensitive(true);
+                headers.append(COOKIE, value);
+            }
+        }
+        if let Some(name) = &self.query
+            && let Some(uri) = without_parameter(request.uri(), name)
+        {
+            *request.uri_mut() = uri;
+        }
+    }
+}
+
+/// RFC 6750 §2.1.
+fn in_authorization(headers: &HeaderMap) -> Result<Option<&[u8]>, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -19,6 +111,57 @@ pub(crate) fn token(headers: &HeaderMap) -> Result<Option<&[u8]>, Refusal> {
         return Err(Refusal::MalformedRequest("the Authorization header is there more than once"));
     }
     credentials(value)
+}
+
+/// The token is all there is in such a header.
+fn in_header<'r>(headers: &'r HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'r [u8]> {
+    headers.get_all(name).iter().map(HeaderValue::as_bytes)
+}
+
+/// RFC 6265 §4.2.1. HTTP/2 may send the cookies as several headers; an empty one is what a logout leaves behind.
+fn in_cookies<'r>(headers: &'r HeaderMap, name: &str) -> impl Iterator<Item = &'r [u8]> {
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(move |pair| cookie_value(pair, name)).filter(|value| !value.is_empty())
+}
+
+fn cookie_value<'r>(pair: &'r [u8], name: &str) -> Option<&'r [u8]> {
+    let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+    Some(value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value))
+}
+
+fn without_cookie(value: &HeaderValue, name: &str) -> Option<HeaderValue> {
+    let others: Vec<&[u8]> = value
+        .as_bytes()
+        .split(|byte| *byte == b';')
+        .filter(|pair| cookie_value(pair, name).is_none())
+        .map(<[u8]>::trim_ascii)
+        .collect();
+    let text = others.join(&b"; "[..]);
+    HeaderValue::from_bytes(&text).ok().filter(|value| !value.is_empty())
+}
+
+/// RFC 6750 §2.3.
+fn in_query<'r>(uri: &'r Uri, name: &str) -> impl Iterator<Item = Cow<'r, [u8]>> {
+    url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+        .filter(move |(one, _)| *one == name)
+        .map(|(_, value)| match value {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        })
+}
+
+fn without_parameter(uri: &Uri, name: &str) -> Option<Uri> {
+    let is_it =
+        |pair: &&str| url::form_urlencoded::parse(pair.as_bytes()).next().is_some_and(|(one, _)| one == name);
+    let others: Vec<&str> = uri.query()?.split('&').filter(|pair| !is_it(pair)).collect();
+    let path = if others.is_empty() {
+        uri.path().to_owned()
+    } else {
+        format!("{}?{}", uri.path(), others.join("&"))
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(path).ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 fn credentials(value: &HeaderValue) -> Result<Option<&[u8]>, Refusal> {
@@ -53,12 +196,17 @@ pub(crate) fn as_text(token: &[u8]) -> Result<&str, Refusal> {
 /// Why a token was refused, seen again: what is not RFC 9110 §11.2 `token68` is a malformed header, whatever else was
 /// found wrong with it. Asked only now, since every token that is accepted is made of such characters.
 pub(crate) fn blame(token: &str, refusal: Refusal) -> Refusal {
-    let letters = token.trim_end_matches('=');
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
     match refusal {
-        Refusal::InvalidToken(_) if letters.is_empty() || !letters.bytes().all(allowed) => not_a_token(),
+        Refusal::InvalidToken(_) if !is_token68(token) => not_a_token(),
         other => other,
     }
+}
+
+/// Whether it has a token's characters (RFC 9110 §11.2).
+pub(crate) fn is_token68(token: &str) -> bool {
+    let letters = token.trim_end_matches('=');
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+    !letters.is_empty() && letters.bytes().all(allowed)
 }
 
 fn not_a_token() -> Refusal {
@@ -75,8 +223,10 @@ mod tests {
         for value in values {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
         }
-        let token = token(&headers).map_err(|refusal| refusal.code())?;
-        let Some(text) = token.map(as_text).transpose().map_err(|refusal| refusal.code())? else {
+        let mut request = Request::new(());
+        *request.headers_mut() = headers;
+        let token = Places::default().token((&request).into()).map_err(|refusal| refusal.code())?;
+        let Some(text) = token.as_deref().map(as_text).transpose().map_err(|refusal| refusal.code())? else {
             return Ok(None);
         };
         match blame(text, Flaw::BadSignature.into()) {

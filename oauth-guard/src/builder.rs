@@ -6,12 +6,15 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use http::HeaderName;
+use http::header::{AUTHORIZATION, COOKIE};
 use oauth_client::clock::{Clock, SystemClock};
 use oauth_client::transport::HttpClient;
 use serde::de::value::UnitDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
 use crate::assemble::{Assembler, MOST_TOKEN_BYTES};
+use crate::bearer::Places;
 use crate::cache::TokenCache;
 use crate::claims::Untyped;
 use crate::defaults;
@@ -23,6 +26,7 @@ use crate::keys::KeyPolicy;
 use crate::metadata::ResourceMetadata;
 use crate::policy::{Rule, Rules};
 use crate::refuse::http::Challenge;
+use crate::refuse::{AnswerBody, Hook, Refusal};
 use crate::tenants::{Resolver, Tenants};
 
 /// Describes a [`Guard`].
@@ -41,6 +45,11 @@ pub struct GuardBuilder<T = Untyped> {
     dry_run: bool,
     preflight: bool,
     resolver: Option<Resolver>,
+    token_header: Option<String>,
+    token_cookie: Option<String>,
+    token_query: Option<String>,
+    strip_token: bool,
+    hook: Option<Hook>,
     claims: PhantomData<fn() -> T>,
 }
 
@@ -59,6 +68,11 @@ impl GuardBuilder<Untyped> {
             dry_run: false,
             preflight: false,
             resolver: None,
+            token_header: None,
+            token_cookie: None,
+            token_query: None,
+            strip_token: false,
+            hook: None,
             claims: PhantomData,
         }
     }
@@ -100,6 +114,11 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
             dry_run: self.dry_run,
             preflight: self.preflight,
             resolver: self.resolver,
+            token_header: self.token_header,
+            token_cookie: self.token_cookie,
+            token_query: self.token_query,
+            strip_token: self.strip_token,
+            hook: self.hook,
             claims: PhantomData,
         }
     }
@@ -210,6 +229,65 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
+    /// Takes the token from this header too, where it stands without a scheme: `x-access-token: eyJ…`. By default only
+    /// `Authorization: Bearer` is looked at. A request with a token in two places is answered 400.
+    ///
+    /// This is about tokens. A header that names a user, such as `x-user-id`, proves nothing: a guard neither reads
+    /// nor removes such headers, and where a service behind it reads one, it is yours to strip from what comes in.
+    pub fn token_header(mut self, name: impl Into<String>) -> Self {
+        self.token_header = Some(name.into());
+        self
+    }
+
+    /// Takes the token from this cookie too. By default no cookie is looked at. An empty cookie is none.
+    ///
+    /// A browser sends cookies with requests that other sites cause, so protect what changes something against
+    /// cross-site request forgery: `SameSite=Strict` or `Lax`, and a check of `Origin`.
+    pub fn token_cookie(mut self, name: impl Into<String>) -> Self {
+        self.token_cookie = Some(name.into());
+        self
+    }
+
+    /// Takes the token from this query parameter too (RFC 6750 §2.3), which RFC 9700 §4.3.2 forbids: URLs are written
+    /// to logs, histories and `Referer` headers, and the token with them. Only ever right where nothing else can be
+    /// sent, such as a browser's `EventSource`, with tokens that live for seconds; answers then need
+    /// `Cache-Control: private`.
+    pub fn danger_accept_query_parameter(mut self, name: impl Into<String>) -> Self {
+        self.token_query = Some(name.into());
+        self
+    }
+
+    /// Takes the token out of each request before it goes on, wherever it was found. By default it stays, and its
+    /// header is marked as sensitive, so that its `Debug` does not show it. A second guard further in then finds none.
+    pub fn strip_token(mut self) -> Self {
+        self.strip_token = true;
+        self
+    }
+
+    /// What refusals say in their body, and headers beside those they have. Status, challenge and `Retry-After` are
+    /// the guard's and not to be changed here. Over gRPC there is no body, only the headers count.
+    ///
+    /// The default is [`AnswerBody::standard`]. Whatever is said reaches the caller, so leave
+    /// [`Refusal::reason`](crate::Refusal::reason) to the logs.
+    ///
+    /// ```
+    /// use http::{HeaderName, HeaderValue};
+    /// use oauth_guard::{AnswerBody, Guard, Issuer};
+    ///
+    /// let guard = Guard::builder()
+    ///     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+    ///     .answer(|refusal| {
+    ///         AnswerBody::text(format!("{}: see https://api.example.com/help\n", refusal.code()))
+    ///             .header(HeaderName::from_static("x-help"), HeaderValue::from_static("https://api.example.com/help"))
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), oauth_guard::BuildError>(())
+    /// ```
+    pub fn answer(mut self, answer: impl Fn(&Refusal) -> AnswerBody + Send + Sync + 'static) -> Self {
+        self.hook = Some(Hook::new(answer));
+        self
+    }
+
     /// Builds the guard. Nothing is fetched and no runtime is needed; keys come with the first request that needs
     /// them.
     ///
@@ -227,6 +305,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         let resource = self.resource_document(rules.scopes(), &mut problems);
         let challenge = self.challenge(resource.as_ref(), &mut problems);
         self.check_numbers(&mut problems);
+        let places = self.places(&mut problems);
         let assembler = self.assembler(old, &mut problems);
         let mut issuers = HashMap::new();
         for (index, issuer) in self.issuers.iter().enumerate() {
@@ -266,6 +345,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
             challenge: Arc::new(challenge),
             rules,
             resource,
+            places,
+            hook: self.hook.or_else(|| old?.hook.clone()),
             custom: custom::<T>(),
         })
     }
@@ -291,7 +372,42 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     fn resource_document(&self, scopes: Vec<String>, problems: &mut Problems) -> Option<ResourceMetadata> {
         let issuers = self.issuers.iter().map(|issuer| issuer.name.clone()).collect();
         let document = ResourceMetadata::new(self.resource.as_deref()?, issuers, scopes);
-        document.map_err(|why| problems.add("resource", why)).ok()
+        let mut document = document.map_err(|why| problems.add("resource", why)).ok()?;
+        if self.token_query.is_some() {
+            document.bearer_methods_supported.push("query".to_owned());
+        }
+        Some(document)
+    }
+
+    fn places(&self, problems: &mut Problems) -> Places {
+        let header = self.token_header.as_deref().map(str::parse::<HeaderName>);
+        match &header {
+            Some(Ok(AUTHORIZATION | COOKIE)) => {
+                problems
+                    .add("token_header", "Authorization is read in any case; for a cookie use token_cookie");
+            }
+            Some(Err(_)) => {
+                problems.add("token_header", "expected the name of a header, such as x-access-token");
+            }
+            _ => {}
+        }
+        // RFC 6265 §4.1.1: a cookie's name is a token.
+        let is_token = |name: &String| {
+            let mark = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || mark(byte))
+        };
+        if self.token_cookie.as_ref().is_some_and(|name| !is_token(name)) {
+            problems.add("token_cookie", "expected the name of a cookie, such as access_token");
+        }
+        if self.token_query.as_ref().is_some_and(String::is_empty) {
+            problems.add("token_query", "expected the name of a query parameter, such as access_token");
+        }
+        Places {
+            header: header.and_then(Result::ok),
+            cookie: self.token_cookie.as_deref().map(Into::into),
+            query: self.token_query.as_deref().map(Into::into),
+            strip: self.strip_token,
+        }
     }
 
     fn challenge(&self, resource: Option<&ResourceMetadata>, problems: &mut Problems) -> Challenge {

@@ -11,6 +11,7 @@ use crate::issuer::IssuerState;
 use crate::json;
 use crate::keys::VerifyingKey;
 use crate::refuse::http::Challenge;
+use crate::refuse::log::Origin;
 
 /// The claims of a verified token. Cheap to clone: a pointer.
 ///
@@ -39,6 +40,11 @@ pub struct Claims<T = Untyped> {
 impl<T> Claims<T> {
     pub(crate) fn new(verified: Arc<Verified<T>>, challenge: &Arc<Challenge>) -> Self {
         Self { verified, challenge: Arc::clone(challenge) }
+    }
+
+    /// What a log may say of it.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin::known(self.issuer(), self.verified.key.key_id.as_deref())
     }
 
     /// `iss`: who issued the token, exactly as configured.

@@ -18,7 +18,6 @@ use crate::body::GuardBody;
 use crate::guard::{CheckFuture, RequestHead};
 use crate::judge::Policy;
 use crate::layer::Gate;
-use crate::service::admit;
 
 pin_project! {
     /// The answer of a [`GuardService`](crate::GuardService): the inner service's, or a refusal.
@@ -100,13 +99,13 @@ where
                         .and_then(|claims| gate.demand(&policy, RequestHead::from(&request))?.pass(claims));
                     match passed {
                         Ok(claims) => {
-                            admit(&mut request, claims);
+                            policy.let_through(&mut request, claims);
                             State::Calling { call: ready.call(request) }
                         }
                         // The readied service is dropped here, and its permit with it.
-                        Err(refusal) => State::Refused {
-                            response: Some(gate.refuse(&policy, &refusal, request.headers())),
-                        },
+                        Err(refusal) => {
+                            State::Refused { response: Some(policy.refuse(&refusal, request.headers())) }
+                        }
                     }
                 }
             };

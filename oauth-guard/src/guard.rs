@@ -140,7 +140,7 @@ impl<T> fmt::Debug for Guard<T> {
 pub struct RequestHead<'a> {
     pub(crate) method: &'a Method,
     pub(crate) headers: &'a HeaderMap,
-    uri: &'a Uri,
+    pub(crate) uri: &'a Uri,
     #[cfg_attr(
         not(feature = "axum"),
         expect(dead_code, reason = "only axum's routers leave something in there")

@@ -8,7 +8,7 @@ use oauth_client::clock::{Clock, Now};
 use serde::de::DeserializeOwned;
 
 use crate::assemble::Assembler;
-use crate::bearer;
+use crate::bearer::{self, Places};
 use crate::cache::TokenCache;
 use crate::claims::{Claims, Verified};
 use crate::guard::{Check, CheckFuture, RequestHead};
@@ -18,7 +18,7 @@ use crate::keys::{Flight, Remote, Standing, Unknown, printable};
 use crate::metadata::ResourceMetadata;
 use crate::policy::Rules;
 use crate::refuse::http::Challenge;
-use crate::refuse::{Flaw, Refusal};
+use crate::refuse::{Flaw, Hook, Refusal, log};
 use crate::tenants::{Tenant, Tenants};
 use crate::verify::{self, ClaimSet};
 
@@ -39,19 +39,21 @@ pub(crate) struct Policy<T> {
     pub(crate) challenge: Arc<Challenge>,
     pub(crate) rules: Rules,
     pub(crate) resource: Option<ResourceMetadata>,
+    pub(crate) places: Places,
+    pub(crate) hook: Option<Hook>,
     /// Reads the user's type from claims that are known to be an object.
     pub(crate) custom: fn(&str) -> Option<T>,
 }
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Policy<T> {
     pub(crate) fn check(self: &Arc<Self>, request: RequestHead<'_>) -> Check<T> {
-        let token = match bearer::token(request.headers) {
+        let token = match self.places.token(request) {
             Ok(Some(token)) => token,
             Ok(None) => return Check::Now(Ok(None)),
-            Err(refusal) => return Check::Now(Err(refused(refusal))),
+            Err(refusal) => return Check::Now(Err(log::token_refused(self, None, refusal))),
         };
         let now = self.clock.now();
-        if let Some((digest, Some(verified))) = self.cache.look_up(token) {
+        if let Some((digest, Some(verified))) = self.cache.look_up(&token) {
             match verified.issuer.keys.standing(now) {
                 // Identity is remembered, whether it still holds is asked again.
                 Standing::Good
@@ -65,32 +67,36 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Policy<T> {
                 Standing::Overdue | Standing::Missing => {}
             }
         }
-        self.check_anew(token, now)
+        self.check_anew(&token, now)
     }
 
     /// Not seen before, or no longer good as it was.
     #[cold]
     fn check_anew(self: &Arc<Self>, token: &[u8], now: Now) -> Check<T> {
-        let token = match bearer::as_text(token) {
-            Ok(token) => token,
-            Err(refusal) => return Check::Now(Err(refused(refusal))),
+        let text = match bearer::as_text(token) {
+            Ok(text) => text,
+            Err(refusal) => return Check::Now(Err(log::token_refused(self, None, refusal))),
         };
-        match self.judge(token, now, true) {
+        match self.judge(text, now, true) {
             Judgement::Final(outcome) => {
-                Check::Now(outcome.map(Some).map_err(|refusal| refused(bearer::blame(token, refusal))))
+                Check::Now(outcome.map(Some).map_err(|refusal| self.refused(text, refusal)))
             }
             Judgement::Needs(need) => match need.begin(now) {
                 // What is known to be in vain, or too soon, needs no waiting.
-                Err(refusal) => Check::Now(Err(refused(bearer::blame(token, refusal)))),
+                Err(refusal) => Check::Now(Err(self.refused(text, refusal))),
                 Ok(flight) => {
-                    let (policy, token) = (Arc::clone(self), Box::from(token));
+                    let (policy, token) = (Arc::clone(self), Box::from(text));
                     Check::Later(CheckFuture(Box::pin(async move {
-                        let outcome = policy.judge_after(flight, &token, need).await;
-                        outcome.map(Some).map_err(|refusal| refused(bearer::blame(&token, refusal)))
+                        let outcome = Arc::clone(&policy).judge_after(flight, &token, need).await;
+                        outcome.map(Some).map_err(|refusal| policy.refused(&token, refusal))
                     })))
                 }
             },
         }
+    }
+
+    fn refused(&self, token: &str, refusal: Refusal) -> Refusal {
+        log::token_refused(self, Some(token), bearer::blame(token, refusal))
     }
 }
 
@@ -240,16 +246,4 @@ impl<T: Send + Sync + 'static> Policy<T> {
         let found = self.tenants.iter().flat_map(|tenants| tenants.known());
         self.issuers.values().cloned().chain(found).collect()
     }
-}
-
-/// Tells the operator. The caller learns the code only.
-fn refused(refusal: Refusal) -> Refusal {
-    let (code, reason) = (refusal.code(), refusal.reason());
-    match &refusal {
-        Refusal::KeysUnavailable { .. } => {
-            tracing::warn!(target: "oauth_guard", code, reason, "{refusal}");
-        }
-        _ => tracing::debug!(target: "oauth_guard", code, reason, "{refusal}"),
-    }
-    refusal
 }

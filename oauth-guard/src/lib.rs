@@ -94,7 +94,7 @@ pub use self::keys::{KeyExport, KeyPolicy};
 pub use self::layer::GuardLayer;
 pub use self::metadata::ResourceMetadata;
 pub use self::policy::{ClaimValue, Requirement, Rule};
-pub use self::refuse::{InvalidToken, Refusal};
+pub use self::refuse::{AnswerBody, InvalidToken, Refusal};
 pub use self::service::GuardService;
 
 /// The README's samples are compiled with the docs.

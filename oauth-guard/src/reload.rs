@@ -17,8 +17,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     /// check to the last line of a refusal. Layers' own requirements
     /// ([`GuardLayer::require`](crate::GuardLayer::require)) are code and stay as they are.
     ///
-    /// The description replaces the old one whole, except for what a configuration file cannot say: the HTTP client
-    /// and the issuers' resolver stay as they were unless the builder brings others, and the clock stays in any case.
+    /// The description replaces the old one whole, except for what a configuration file cannot say: the HTTP client,
+    /// the issuers' resolver and the answers' hook stay as they were unless the builder brings others, and the clock
+    /// stays in any case.
     /// An issuer whose keys come from the same place keeps those it has, and one that did not change at all keeps its
     /// tokens in the cache; tokens of an issuer that did change are judged anew.
     ///

@@ -18,7 +18,7 @@ use crate::guard::{Check, RequestHead};
 use crate::judge::Policy;
 use crate::layer::Gate;
 use crate::policy::Demand;
-use crate::refuse::{Refusal, grpc, http as refuse_http};
+use crate::refuse::{Refusal, grpc, http as refuse_http, log};
 
 /// A service behind a [`Guard`](crate::Guard). Made by [`GuardLayer`](crate::GuardLayer).
 pub struct GuardService<S, T = Untyped> {
@@ -60,7 +60,7 @@ where
         match policy.check(head) {
             Check::Now(outcome) => match outcome.and_then(|claims| demand.pass(claims)) {
                 Ok(claims) => {
-                    admit(&mut request, claims);
+                    policy.let_through(&mut request, claims);
                     ResponseFuture::calling(self.inner.call(request))
                 }
                 Err(refusal) => self.refuse(&policy, &refusal, &request),
@@ -89,7 +89,7 @@ impl<S: Clone, T> GuardService<S, T> {
     {
         // What `poll_ready` reserved in the service, a permit perhaps, goes back with it.
         self.inner = self.inner.clone();
-        ResponseFuture::refused(self.gate.refuse(policy, refusal, request.headers()))
+        ResponseFuture::refused(policy.refuse(refusal, request.headers()))
     }
 }
 
@@ -100,35 +100,37 @@ impl<T> Gate<T> {
         policy: &'a Policy<T>,
         head: RequestHead<'_>,
     ) -> Result<Demand<'a>, Refusal> {
-        policy.demand(head, self.requirement.as_ref(), self.optional)
-    }
-
-    #[cold]
-    pub(crate) fn refuse(
-        &self,
-        policy: &Policy<T>,
-        refusal: &Refusal,
-        headers: &HeaderMap,
-    ) -> Response<Full<Bytes>> {
-        let challenge = &policy.challenge;
-        if grpc::is_spoken(headers) {
-            grpc::response(refusal, challenge)
-        } else {
-            refuse_http::response(refusal, challenge)
-        }
+        policy
+            .demand(head, self.requirement.as_ref(), self.optional)
+            .inspect_err(|refusal| log::note(refusal, &log::Origin::default()))
     }
 }
 
-/// Hands the claims on. The token itself is marked, so that whoever logs headers does not log it.
-pub(crate) fn admit<T, B>(request: &mut Request<B>, claims: Option<Claims<T>>)
-where
-    T: Send + Sync + 'static,
-{
-    let Some(claims) = claims else { return };
-    if let Some(value) = request.headers_mut().get_mut(http::header::AUTHORIZATION) {
-        value.set_sensitive(true);
+impl<T> Policy<T> {
+    /// Hands the claims on, and covers the token they are from.
+    pub(crate) fn let_through<B>(&self, request: &mut Request<B>, claims: Option<Claims<T>>)
+    where
+        T: Send + Sync + 'static,
+    {
+        let Some(claims) = claims else { return };
+        self.places.cover(request);
+        request.extensions_mut().insert(claims);
     }
-    request.extensions_mut().insert(claims);
+
+    /// The whole answer, in the caller's protocol.
+    #[cold]
+    pub(crate) fn refuse(&self, refusal: &Refusal, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        let is_grpc = grpc::is_spoken(headers);
+        let mut response = if is_grpc {
+            grpc::response(refusal, &self.challenge)
+        } else {
+            refuse_http::response(refusal, &self.challenge)
+        };
+        if let Some(hook) = &self.hook {
+            hook.apply(refusal, &mut response, is_grpc);
+        }
+        response
+    }
 }
 
 impl<S: Clone, T> Clone for GuardService<S, T> {

@@ -33,6 +33,27 @@ pub const KEYS: &[Key] = &[
         "The servers whose tokens are accepted.",
     ),
     key(
+        "token_header",
+        Kind::Text,
+        "none",
+        "token_header = \"x-access-token\"",
+        "A header that may hold the token, without a scheme, instead of Authorization.",
+    ),
+    key(
+        "token_cookie",
+        Kind::Text,
+        "none",
+        "token_cookie = \"access_token\"",
+        "A cookie that may hold the token. What changes something then needs a protection against forged requests.",
+    ),
+    key(
+        "strip_token",
+        Kind::Flag,
+        "false",
+        "strip_token = true",
+        "Takes the token out of each request before the service sees it.",
+    ),
+    key(
         "cache",
         Kind::Table(CACHE),
         "as below",

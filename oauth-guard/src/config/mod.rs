@@ -129,6 +129,15 @@ fn builder(table: Table<'_>) -> GuardBuilder {
     if let Some(resource) = table.text("resource") {
         builder = builder.resource(resource);
     }
+    if let Some(name) = table.text("token_header") {
+        builder = builder.token_header(name);
+    }
+    if let Some(name) = table.text("token_cookie") {
+        builder = builder.token_cookie(name);
+    }
+    if table.flag("strip_token") {
+        builder = builder.strip_token();
+    }
     if let Some(bytes) = table.table("cache").and_then(|cache| cache.number("max_bytes")) {
         builder = builder.cache_bytes(bytes);
     }

@@ -10,7 +10,7 @@ use super::rule::{Access, Rule};
 use crate::claims::Claims;
 use crate::guard::RequestHead;
 use crate::judge::Policy;
-use crate::refuse::Refusal;
+use crate::refuse::{Refusal, log};
 
 /// What is asked of one request. Made without an allocation.
 pub(crate) struct Demand<'a> {
@@ -84,6 +84,12 @@ impl<'a> Demand<'a> {
     }
 
     pub(crate) fn admit<T>(&self, claims: Option<&Claims<T>>) -> Result<(), Refusal> {
+        // What is wrong with a token has been noted by whoever found it.
+        self.judge(claims)
+            .inspect_err(|refusal| log::note(refusal, &claims.map(Claims::origin).unwrap_or_default()))
+    }
+
+    fn judge<T>(&self, claims: Option<&Claims<T>>) -> Result<(), Refusal> {
         let Some(claims) = claims else {
             return if self.access == Access::Token { Err(Refusal::MissingToken) } else { Ok(()) };
         };

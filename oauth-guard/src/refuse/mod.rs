@@ -4,11 +4,15 @@
 //! operator, as a tracing event.
 
 pub(crate) mod grpc;
+mod hook;
 pub(crate) mod http;
+pub(crate) mod log;
 
 use std::fmt;
 use std::time::Duration;
 
+pub use self::hook::AnswerBody;
+pub(crate) use self::hook::Hook;
 use crate::json::Malformed;
 
 /// Why a request is not let through, ordered by whose fault it is.

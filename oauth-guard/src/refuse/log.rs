@@ -1,0 +1,65 @@
+//! What the operator reads of a refusal: code, reason, issuer and key id, and nothing else of the token.
+
+use crate::jose::{Compact, Header};
+use crate::judge::Policy;
+use crate::keys::printable;
+use crate::verify::ClaimSet;
+
+use super::Refusal;
+
+/// Whom a refused token says it is from. The caller wrote it: it is escaped and cut before anybody reads it.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    issuer: Option<String>,
+    key_id: Option<String>,
+}
+
+impl Origin {
+    /// Of a token that was found true.
+    pub(crate) fn known(issuer: &str, key_id: Option<&str>) -> Self {
+        Self { issuer: Some(issuer.to_owned()), key_id: key_id.map(printable) }
+    }
+
+    /// Of a token that was not. It is read again, which only those pay who log.
+    fn told<T>(policy: &Policy<T>, token: &str) -> Self {
+        let Some(compact) = Compact::split(token).ok().filter(|_| token.len() <= policy.max_token_bytes)
+        else {
+            return Self::default();
+        };
+        let header = Header::read(compact.header).ok();
+        let payload = compact.payload().unwrap_or_default();
+        let issuer = ClaimSet::read(&payload).and_then(|claims| {
+            let name = claims.issuer()?;
+            // One that is configured has the operator's own name, whole.
+            Ok(if policy.issuers.contains_key(&*name) { name.into_owned() } else { printable(&name) })
+        });
+        Self {
+            issuer: issuer.ok(),
+            key_id: header.and_then(|header| header.key_id.as_deref().map(printable)),
+        }
+    }
+}
+
+/// Notes the refusal of a token, and hands it back.
+pub(crate) fn token_refused<T>(policy: &Policy<T>, token: Option<&str>, refusal: Refusal) -> Refusal {
+    let origin = match token {
+        Some(token) if tracing::enabled!(target: "oauth_guard", tracing::Level::DEBUG) => {
+            Origin::told(policy, token)
+        }
+        _ => Origin::default(),
+    };
+    note(&refusal, &origin);
+    refusal
+}
+
+/// Notes a refusal. The caller learns the code only.
+pub(crate) fn note(refusal: &Refusal, origin: &Origin) {
+    let (code, reason) = (refusal.code(), refusal.reason());
+    let (issuer, key_id) = (origin.issuer.as_deref(), origin.key_id.as_deref());
+    match refusal {
+        Refusal::KeysUnavailable { .. } => {
+            tracing::warn!(target: "oauth_guard", code, reason, issuer, key_id, "{refusal}");
+        }
+        _ => tracing::debug!(target: "oauth_guard", code, reason, issuer, key_id, "{refusal}"),
+    }
+}

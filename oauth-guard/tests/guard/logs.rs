@@ -1,0 +1,149 @@
+//! What operators read, and what nobody reads.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use oauth_guard::{AnswerBody, Requirement};
+use oauth_mock::{Endpoint, Fault};
+
+use crate::support::{Stage, call, send};
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+    }
+}
+
+/// Everything that is said while the returned guard lives, down to TRACE.
+fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    (lines, tracing::subscriber::set_default(subscriber))
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_are_logged_with_code_reason_issuer_and_key_id_and_nothing_of_the_token() {
+    let stage = Stage::new();
+    let guard = stage.guard();
+    let layer = guard.layer().require(Requirement::scope("write"));
+    let mint = || {
+        stage
+            .server
+            .mint()
+            .subject("subject-of-the-token")
+            .client_id("client-of-the-token")
+            .claim("tenant", "tenant-of-the-token")
+    };
+    assert_eq!(call(&guard, &mint().build()).await.status, 200);
+    let kid = stage.server.keys().current().kid().to_owned();
+    let (lines, _listening) = listen();
+    let known = format!("issuer=\"{}\" key_id=\"{kid}\"", stage.server.issuer());
+    let cases = [
+        (mint().expires_in(-3600).build(), "invalid_token", "expired", known.as_str()),
+        (mint().audience("audience-of-the-token").build(), "invalid_token", "audience_mismatch", &known),
+        (mint().signature([7; 64]).build(), "invalid_token", "signature_invalid", &known),
+        (mint().build(), "insufficient_scope", "insufficient_scope", &known),
+        (mint().kid("new\nline").build(), "invalid_token", "key_unknown", "key_id=\"new\\\\nline\""),
+        (mint().issuer("https://evil.example/\u{7}").build(), "invalid_token", "issuer_unknown", "\\\\u{7}"),
+        ("a.b.c".into(), "invalid_token", "token_malformed", ""),
+        ("a b".into(), "invalid_request", "invalid_request", ""),
+    ];
+    for (token, code, reason, origin) in cases {
+        let answer = send(&layer, &[format!("Bearer {token}").as_bytes()]).await;
+        let said = lines.take();
+        let line = said.lines().find(|line| line.contains(&format!("reason=\"{reason}\"")));
+        let line = line.unwrap_or_else(|| panic!("{reason}: {said}"));
+        assert!(line.contains(&format!("code=\"{code}\"")) && line.contains(origin), "{origin}: {line}");
+        for part in token.split('.').filter(|part| part.len() > 8) {
+            assert!(!said.contains(part), "a part of the token: {said}");
+        }
+        assert!(!said.contains("-of-the-token"), "a claim: {said}");
+        assert!(answer.leaks_nothing(Some(&token)));
+    }
+    assert_eq!(send(&layer, &[]).await.status, 401);
+    assert!(lines.take().contains("code=\"missing_token\""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_caller_wrote_is_cut_and_what_is_not_his_fault_is_a_warning() {
+    let stage = Stage::new();
+    let guard = stage.guard();
+    let (lines, _listening) = listen();
+    let long = format!("https://evil.example/{}", "x".repeat(1000));
+    assert_eq!(call(&guard, &stage.server.mint().issuer(long).build()).await.status, 401);
+    assert!(!lines.take().contains(&"x".repeat(100)));
+    stage.server.fault(Endpoint::Jwks, Fault::status(500)).always();
+    assert_eq!(call(&guard, &stage.server.mint().build()).await.status, 503);
+    let said = lines.take();
+    let line = said.lines().find(|line| line.contains("code=\"keys_unavailable\"")).unwrap();
+    assert!(line.contains("WARN"), "{line}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_supplies_body_and_headers_and_never_status_or_challenge() {
+    use http::{HeaderName, HeaderValue, Request, header};
+    use tower::{Layer, ServiceExt, service_fn};
+    let stage = Stage::new();
+    let guard = stage
+        .builder()
+        .issuer(stage.issuer())
+        .answer(|refusal| {
+            let forged = [
+                "www-authenticate",
+                "retry-after",
+                "cache-control",
+                "grpc-status",
+                "grpc-message",
+                "content-length",
+                "transfer-encoding",
+                "connection",
+                "content-type",
+            ];
+            let body =
+                AnswerBody::new(HeaderValue::from_static("text/x-own"), format!("<{}>", refusal.code()))
+                    .header(HeaderName::from_static("x-own"), HeaderValue::from_static("1"))
+                    .header(HeaderName::from_static("x-own"), HeaderValue::from_static("2"));
+            forged.into_iter().fold(body, |body, name| {
+                body.header(HeaderName::from_static(name), HeaderValue::from_static("forged"))
+            })
+        })
+        .build()
+        .unwrap();
+    let ask = async |content_type: &'static str| {
+        let service = guard.layer().layer(service_fn(|_: Request<()>| async {
+            Ok::<_, std::convert::Infallible>(http::Response::new(
+                http_body_util::Empty::<bytes::Bytes>::new(),
+            ))
+        }));
+        let request = Request::post("/").header(header::CONTENT_TYPE, content_type).body(()).unwrap();
+        let (head, body) = service.oneshot(request).await.unwrap().into_parts();
+        let body = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
+        assert!(head.headers.values().all(|value| value != "forged"), "{:?}", head.headers);
+        assert_eq!(head.headers.get_all("x-own").iter().count(), 2);
+        assert_eq!(head.headers[header::WWW_AUTHENTICATE], "Bearer");
+        assert_eq!(head.headers[header::CACHE_CONTROL], "no-store");
+        let kind = head.headers[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+        (head.status.as_u16(), kind, String::from_utf8(body.to_vec()).unwrap())
+    };
+    assert_eq!(ask("application/json").await, (401, "text/x-own".into(), "<missing_token>".into()));
+    assert_eq!(ask("application/grpc").await, (200, "application/grpc".into(), String::new()));
+}

@@ -1,0 +1,156 @@
+//! Where a request may have its token.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body_util::{BodyExt, Full};
+use oauth_guard::{Guard, GuardBuilder};
+use tower::{Layer, ServiceExt, service_fn};
+
+use crate::support::Stage;
+
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
+/// What came of a request: its status, and what of it the service saw.
+async fn ask(guard: &Guard, uri: &str, headers: Headers<'_>) -> (u16, String) {
+    let mut request = Request::get(uri);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let service = guard.layer().layer(service_fn(|request: Request<Full<Bytes>>| async move {
+        let mut seen = vec![request.uri().to_string()];
+        for (name, value) in request.headers() {
+            seen.push(format!("{name}={value:?}"));
+        }
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(seen.join("|")))))
+    }));
+    let response = service.oneshot(request.body(Full::default()).unwrap()).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+fn everywhere(stage: &Stage) -> GuardBuilder {
+    stage
+        .builder()
+        .issuer(stage.issuer())
+        .token_header("X-Access-Token")
+        .token_cookie("at")
+        .danger_accept_query_parameter("access_token")
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_authorization_header_counts_unless_more_is_configured() {
+    let stage = Stage::new();
+    let token = stage.server.mint().build();
+    let (cookie, uri) = (format!("at={token}"), format!("/?access_token={token}"));
+    let elsewhere: [(&str, Headers<'_>); 3] =
+        [("/", &[("x-access-token", &token)]), ("/", &[("cookie", &cookie)]), (&uri, &[])];
+    for (uri, headers) in elsewhere {
+        assert_eq!(ask(&stage.guard(), uri, headers).await.0, 401);
+        assert_eq!(ask(&everywhere(&stage).build().unwrap(), uri, headers).await.0, 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_in_two_places_is_a_malformed_request() {
+    let stage = Stage::new();
+    let guard = everywhere(&stage).build().unwrap();
+    let token = stage.server.mint().build();
+    let (bearer, cookie) = (format!("Bearer {token}"), format!("a=b; at={token}"));
+    let uri = format!("/?access_token={token}&x=1");
+    let twice = format!("at={token}; at={token}");
+    let uri_twice = format!("/?access_token={token}&access_token={token}");
+    let cases: [(&str, Headers<'_>); 9] = [
+        ("/", &[("authorization", &bearer), ("x-access-token", &token)]),
+        ("/", &[("authorization", &bearer), ("cookie", &cookie)]),
+        (&uri, &[("authorization", &bearer)]),
+        ("/", &[("x-access-token", &token), ("cookie", &cookie)]),
+        (&uri, &[("cookie", &cookie)]),
+        ("/", &[("x-access-token", &token), ("x-access-token", &token)]),
+        ("/", &[("cookie", &twice)]),
+        ("/", &[("cookie", &cookie), ("cookie", &cookie)]),
+        (&uri_twice, &[]),
+    ];
+    for (number, (uri, headers)) in cases.into_iter().enumerate() {
+        assert_eq!(
+            ask(&guard, uri, headers).await,
+            (400, r#"{"error":"invalid_request"}"#.into()),
+            "{number}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn cookies_and_parameters_are_found_among_others_by_their_whole_name() {
+    let stage = Stage::new();
+    let guard = everywhere(&stage).build().unwrap();
+    let token = stage.server.mint().build();
+    for cookie in [
+        format!("a=b; at={token}; c=d"),
+        format!("at=\"{token}\""),
+        format!("xat=1;at={token}"),
+        format!("at=; at={token}"),
+    ] {
+        assert_eq!(ask(&guard, "/", &[("cookie", &cookie)]).await.0, 200, "{cookie}");
+    }
+    // HTTP/2 may take the header apart.
+    let (one, other) = (("cookie", "a=b"), format!("at={token}"));
+    assert_eq!(ask(&guard, "/", &[one, ("cookie", &other)]).await.0, 200);
+    for cookie in [format!("xat={token}"), format!("at2={token}"), "at=".into(), format!("AT={token}")] {
+        assert_eq!(ask(&guard, "/", &[("cookie", &cookie)]).await.0, 401, "{cookie}");
+    }
+    let spelled = token.replace('.', "%2E");
+    assert_eq!(ask(&guard, &format!("/?a=b&access_token={spelled}"), &[]).await.0, 200);
+    assert_eq!(ask(&guard, &format!("/?xaccess_token={token}"), &[]).await.0, 401);
+    // A scheme that is not ours is no token; a header that is there and empty is a mistake.
+    let basic = ("authorization", "Basic YTpi");
+    assert_eq!(ask(&guard, "/", &[basic, ("x-access-token", &token)]).await.0, 200);
+    assert_eq!(ask(&guard, "/", &[("x-access-token", "")]).await.0, 400);
+    assert_eq!(ask(&guard, "/", &[("x-access-token", &format!("Bearer {token}"))]).await.0, 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_is_covered_or_taken_out_wherever_it_was() {
+    let stage = Stage::new();
+    let token = stage.server.mint().build();
+    let (bearer, cookie) = (format!("Bearer {token}"), format!("a=b; at={token}; c=d"));
+    let uri = format!("/path?a=b&access_token={token}&c=d");
+    let covering = everywhere(&stage).build().unwrap();
+    let taking = everywhere(&stage).strip_token().build().unwrap();
+    let cases: [(&str, Headers<'_>, &str, &str); 4] = [
+        ("/", &[("authorization", &bearer)], "/|authorization=Sensitive", "/"),
+        ("/", &[("x-access-token", &token)], "/|x-access-token=Sensitive", "/"),
+        ("/", &[("cookie", &cookie)], "/|cookie=Sensitive", "/|cookie=Sensitive"),
+        (&uri, &[], &uri, "/path?a=b&c=d"),
+    ];
+    for (uri, headers, covered, taken) in cases {
+        assert_eq!(ask(&covering, uri, headers).await, (200, covered.to_owned()));
+        assert_eq!(ask(&taking, uri, headers).await, (200, taken.to_owned()));
+    }
+    assert_eq!(ask(&taking, "/", &[("cookie", &format!("at={token}"))]).await, (200, "/".into()));
+    assert_eq!(ask(&taking, &format!("/?access_token={token}"), &[]).await, (200, "/".into()));
+    // What a request without a token brings is not the guard's to take.
+    let optional = taking.layer().optional().layer(service_fn(|request: Request<Full<Bytes>>| async move {
+        assert!(request.headers().contains_key(header::AUTHORIZATION));
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    }));
+    let basic = Request::get("/").header(header::AUTHORIZATION, "Basic YTpi").body(Full::default()).unwrap();
+    assert_eq!(optional.oneshot(basic).await.unwrap().status(), 200);
+}
+
+#[test]
+fn names_that_cannot_be_are_refused_at_build() {
+    let stage = Stage::new();
+    let fields = |builder: GuardBuilder| {
+        let error = builder.issuer(stage.issuer()).build().map(|_| ()).unwrap_err();
+        error.problems().iter().map(|problem| problem.field.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(fields(stage.builder().token_header("authorization")), ["token_header"]);
+    assert_eq!(fields(stage.builder().token_header("two words")), ["token_header"]);
+    assert_eq!(fields(stage.builder().token_header("cookie")), ["token_header"]);
+    assert_eq!(fields(stage.builder().token_cookie("")), ["token_cookie"]);
+    assert_eq!(fields(stage.builder().token_cookie("a=b")), ["token_cookie"]);
+    assert_eq!(fields(stage.builder().danger_accept_query_parameter("")), ["token_query"]);
+}
