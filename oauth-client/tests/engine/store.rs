@@ -282,3 +282,41 @@ async fn sources_of_different_identity_never_share_an_entry() {
     let stored: Option<Stored> = store.inner.load(keys.first().unwrap()).await.unwrap();
     assert!(stored.is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_cannot_be_read_puts_off_a_persons_refresh_as_long_as_that_costs_nothing() {
+    let bench = Bench::new();
+    let store = Scripted::default();
+    let source = bench.client.source(bench.person()).store(store.clone()).build().unwrap();
+    source.token().await.unwrap();
+    let requests = bench.requests();
+
+    // Aging: whether somebody else has rotated the refresh token cannot be known, and nobody needs to know yet.
+    store.script().loads.failures = usize::MAX;
+    pass(LIFETIME - 30).await;
+    assert_eq!(source.token().await.unwrap().generation(), 1);
+    pass(1).await;
+    assert_eq!((bench.requests(), source.status().last_error.as_deref()), (requests, Some("store")));
+
+    // Expired, and the store has failed for good: going on is all that is left.
+    pass(LIFETIME).await;
+    assert_eq!(source.token().await.unwrap().generation(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_stored_before_a_set_that_could_not_be_written_is_not_taken_for_newer() {
+    let bench = Bench::new();
+    let store = Scripted::default();
+    let source = bench.client.source(bench.person()).store(store.clone()).build().unwrap();
+    let first = source.token().await.unwrap();
+
+    // The next set is in memory only, while the first one, still good, is what the store holds.
+    store.script().writes.failures = usize::MAX;
+    source.reject(first.generation());
+    let second = source.token().await.unwrap();
+    source.reject(second.generation());
+    let third = source.token().await.unwrap();
+    assert_ne!(third.secret(), first.secret());
+    assert_eq!(third.generation(), 3);
+    assert!(!bench.refresh_token_reused());
+}
