@@ -209,7 +209,7 @@ pub(crate) fn is_token68(token: &str) -> bool {
     !letters.is_empty() && letters.bytes().all(allowed)
 }
 
-fn not_a_token() -> Refusal {
+pub(crate) fn not_a_token() -> Refusal {
     Refusal::MalformedRequest("the token holds characters that no token has")
 }
 

@@ -20,7 +20,7 @@ use crate::policy::Rules;
 use crate::refuse::http::Challenge;
 use crate::refuse::{Flaw, Hook, Refusal, log};
 use crate::tenants::{Tenant, Tenants};
-use crate::verify::{self, ClaimSet};
+use crate::verify::{self, ClaimSet, Strict};
 
 /// One policy: all that a request is decided by. A request takes it once and is decided by it alone; a reload puts
 /// another in its place.
@@ -100,13 +100,20 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Policy<T> {
     }
 }
 
+/// What comes of looking for an issuer.
+pub(crate) enum Lookup {
+    Found(Arc<IssuerState>),
+    Unavailable(Duration),
+    Ask(Need),
+}
+
 enum Judgement<T> {
     Final(Result<Claims<T>, Refusal>),
     Needs(Need),
 }
 
 /// What a token cannot be judged without.
-enum Need {
+pub(crate) enum Need {
     /// Any keys of its issuer: there are none, or none that are fresh enough.
     Keys(Arc<Remote>),
     /// Newer keys: those there are do not fit the token.
@@ -117,7 +124,7 @@ enum Need {
 
 impl Need {
     /// Begins to fetch it, or joins those who do.
-    fn begin(&self, now: Now) -> Result<Flight, Refusal> {
+    pub(crate) fn begin(&self, now: Now) -> Result<Flight, Refusal> {
         match self {
             Self::Keys(remote) => remote.fetch(now).map_err(unavailable),
             Self::NewerKeys(remote) => match remote.unknown_key(now) {
@@ -166,19 +173,10 @@ impl<T: Send + Sync + 'static> Policy<T> {
         let claims = ClaimSet::read(&payload)?;
         // Keys belong to their issuer: the one the token names decides which keys may have signed it.
         let name = claims.issuer()?;
-        let issuer = match (self.issuers.get(&*name), &self.tenants) {
-            (Some(issuer), _) => Arc::clone(issuer),
-            (None, None) => return Err(Flaw::UnknownIssuer),
-            (None, Some(tenants)) => match tenants.look_up(&name, now) {
-                Tenant::Known(issuer) => issuer,
-                Tenant::Unknown => return Err(Flaw::UnknownIssuer),
-                Tenant::Unavailable(retry_after) => {
-                    return Ok(Judgement::Final(Err(unavailable(retry_after))));
-                }
-                Tenant::Ask => {
-                    return Ok(Judgement::Needs(Need::Issuer(Arc::clone(tenants), name.as_ref().into())));
-                }
-            },
+        let issuer = match self.issuer(&name, now)? {
+            Lookup::Found(issuer) => issuer,
+            Lookup::Unavailable(retry_after) => return Ok(Judgement::Final(Err(unavailable(retry_after)))),
+            Lookup::Ask(need) => return Ok(Judgement::Needs(need)),
         };
         let issuer = &issuer;
         if token.len() > issuer.rules.max_token_bytes {
@@ -187,7 +185,7 @@ impl<T: Send + Sync + 'static> Policy<T> {
         if !issuer.rules.algorithms.contains(&header.algorithm) {
             return Err(Flaw::AlgorithmNotAllowed);
         }
-        let times = claims.judge(issuer, header.typ, now)?;
+        let times = claims.judge(issuer, header.typ, now, &mut Strict)?.ok_or(Flaw::Claim("exp"))?;
         if let Some(remote) = issuer.keys.remote() {
             match issuer.keys.standing(now) {
                 Standing::Good => {}
@@ -215,6 +213,20 @@ impl<T: Send + Sync + 'static> Policy<T> {
         let verified = Arc::new(Verified { issuer: Arc::clone(issuer), key, parts, custom });
         self.cache.remember(token.as_bytes(), &verified);
         Ok(Judgement::Final(Ok(Claims::new(verified, &self.challenge))))
+    }
+
+    /// Whose token it is.
+    pub(crate) fn issuer(&self, name: &str, now: Now) -> Result<Lookup, Flaw> {
+        match (self.issuers.get(name), &self.tenants) {
+            (Some(issuer), _) => Ok(Lookup::Found(Arc::clone(issuer))),
+            (None, None) => Err(Flaw::UnknownIssuer),
+            (None, Some(tenants)) => match tenants.look_up(name, now) {
+                Tenant::Known(issuer) => Ok(Lookup::Found(issuer)),
+                Tenant::Unknown => Err(Flaw::UnknownIssuer),
+                Tenant::Unavailable(retry_after) => Ok(Lookup::Unavailable(retry_after)),
+                Tenant::Ask => Ok(Lookup::Ask(Need::Issuer(Arc::clone(tenants), name.into()))),
+            },
+        }
     }
 
     /// Waits for a fetch and judges again. Ends after a few rounds at most: another is begun only when this one was

@@ -72,6 +72,7 @@ mod verify; // 5 is it true: signature and claims
 // Beside it.
 #[cfg(feature = "axum")]
 mod axum;
+mod explain; // the same path, told step by step
 mod health;
 mod json;
 mod metadata; // RFC 9728: where to get tokens for this API
@@ -86,6 +87,7 @@ pub use self::body::GuardBody;
 pub use self::builder::GuardBuilder;
 pub use self::claims::{Claims, Untyped};
 pub use self::error::{BuildError, Problem};
+pub use self::explain::{Explained, ExplainedCheck, Explanation, Outcome};
 pub use self::future::ResponseFuture;
 pub use self::guard::{Check, CheckFuture, Guard, RequestHead};
 pub use self::health::{CacheHealth, Health, IssuerHealth};

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use oauth_client::clock::Now;
 
 use crate::claims::{Parts, Span};
-use crate::issuer::{IssuerState, Profile};
+use crate::issuer::{IssuerState, Profile, Rules};
 use crate::jose::Typ;
 use crate::json::{self, Text, Value};
 use crate::refuse::Flaw;
@@ -37,36 +37,43 @@ impl<'a> ClaimSet<'a> {
         self.required_text("iss").map(Text::decode)
     }
 
-    /// Every check that needs no key. `Ok` means: true, if the signature is good.
-    pub(crate) fn judge(&self, issuer: &IssuerState, typ: Typ, now: Now) -> Result<Times, Flaw> {
+    /// Every check that needs no key; the witness hears of each. A judge gets the first flaw, or the times: the token is
+    /// true then, if its signature is good.
+    pub(crate) fn judge<W: Witness>(
+        &self,
+        issuer: &IssuerState,
+        typ: Typ,
+        now: Now,
+        witness: &mut W,
+    ) -> Result<Option<Times>, Flaw> {
         let rules = &issuer.rules;
-        match (rules.profile, typ) {
-            (Profile::Rfc9068, Typ::AccessToken)
-            | (Profile::Jwt, Typ::Absent | Typ::Jwt | Typ::AccessToken) => {}
-            _ => return Err(Flaw::WrongType),
-        }
-        self.judge_audience(&rules.audience)?;
-        let times = self.judge_times(issuer, now)?;
+        witness.hear("typ", judge_type(rules.profile, typ))?;
+        witness.hear("aud", self.judge_audience(&rules.audience))?;
+        let now = now.wall.as_secs();
+        let until = witness.hear("exp", self.judge_expiry(rules, now))?;
+        let from = witness.hear("nbf", self.judge_start("nbf", false, rules, now))?;
+        let needs_iat = rules.profile == Profile::Rfc9068 || rules.max_token_age.is_some();
+        let issued = witness.hear("iat", self.judge_start("iat", needs_iat, rules, now))?;
+        let issued_at = issued.flatten();
+        let until_too_old = witness.hear("age", judge_age(rules, issued_at, now))?;
         for name in ["sub", "client_id", "jti", "azp"] {
             let required = rules.profile == Profile::Rfc9068 && name != "azp"; // RFC 9068 §2.2
-            match self.get(name) {
-                Some(Value::String(_)) => {}
-                None if !required => {}
-                _ => return Err(Flaw::Claim(name)),
-            }
+            let outcome = match self.get(name) {
+                Some(Value::String(_)) => Ok(()),
+                None if !required => Ok(()),
+                _ => Err(Flaw::Claim(name)),
+            };
+            witness.hear(name, outcome)?;
         }
-        if let Some(clients) = &rules.clients {
-            let client = self.client_id().ok_or(Flaw::WrongClient)?;
-            if !clients.iter().any(|allowed| client.is(allowed)) {
-                return Err(Flaw::WrongClient);
-            }
-        }
+        witness.hear("client", self.judge_client(rules))?;
         // RFC 7800: whoever holds such a token without its key has stolen it. Proofs are not checked here, so
         // it is never taken for a plain bearer token.
-        if self.get("cnf").is_some() {
-            return Err(Flaw::BoundToKey);
-        }
-        Ok(times)
+        witness.hear("cnf", if self.get("cnf").is_some() { Err(Flaw::BoundToKey) } else { Ok(()) })?;
+        let (Some((expires_at, good_until)), Some(until_too_old)) = (until, until_too_old) else {
+            return Ok(None);
+        };
+        let good_from = from.flatten().max(issued_at).unwrap_or(0).saturating_sub(rules.leeway.as_secs());
+        Ok(Some(Times { expires_at, issued_at, good_from, good_until: good_until.min(until_too_old) }))
     }
 
     fn judge_audience(&self, ours: &[Box<str>]) -> Result<(), Flaw> {
@@ -87,36 +94,39 @@ impl<'a> ClaimSet<'a> {
         if named || ours.is_empty() { Ok(()) } else { Err(Flaw::WrongAudience) }
     }
 
-    fn judge_times(&self, issuer: &IssuerState, now: Now) -> Result<Times, Flaw> {
-        let rules = &issuer.rules;
-        let leeway = rules.leeway.as_secs();
-        let now = now.wall.as_secs();
+    /// When it expires, and the first second at which it is refused for it.
+    fn judge_expiry(&self, rules: &Rules, now: u64) -> Result<(u64, u64), Flaw> {
         let expires_at = self.seconds("exp")?.ok_or(Flaw::Claim("exp"))?;
-        let not_before = self.seconds("nbf")?;
-        let issued_at = self.seconds("iat")?;
-        if issued_at.is_none() && (rules.profile == Profile::Rfc9068 || rules.max_token_age.is_some()) {
-            return Err(Flaw::Claim("iat"));
-        }
         // RFC 7519 §4.1.4: "on or after" its expiry a token is not accepted.
-        let good_until = expires_at.saturating_add(leeway);
-        if now >= good_until {
-            return Err(Flaw::Expired);
+        let good_until = expires_at.saturating_add(rules.leeway.as_secs());
+        if now < good_until { Ok((expires_at, good_until)) } else { Err(Flaw::Expired) }
+    }
+
+    /// A time before which it is not good.
+    fn judge_start(
+        &self,
+        name: &'static str,
+        required: bool,
+        rules: &Rules,
+        now: u64,
+    ) -> Result<Option<u64>, Flaw> {
+        let at = self.seconds(name)?;
+        match at {
+            None if required => Err(Flaw::Claim(name)),
+            Some(at) if now < at.saturating_sub(rules.leeway.as_secs()) => Err(Flaw::NotYetValid),
+            at => Ok(at),
         }
-        let good_from = not_before.max(issued_at).unwrap_or(0).saturating_sub(leeway);
-        if now < good_from {
-            return Err(Flaw::NotYetValid);
-        }
-        let too_old_at = match (rules.max_token_age, issued_at) {
-            // The second at which it is exactly that old is still fine.
-            (Some(age), Some(iat)) => {
-                iat.saturating_add(age.as_secs()).saturating_add(leeway).saturating_add(1)
-            }
-            _ => u64::MAX,
-        };
-        if now >= too_old_at {
-            return Err(Flaw::TooOld);
-        }
-        Ok(Times { expires_at, issued_at, good_from, good_until: good_until.min(too_old_at) })
+    }
+
+    fn judge_client(&self, rules: &Rules) -> Result<(), Flaw> {
+        let Some(clients) = &rules.clients else { return Ok(()) };
+        let client = self.client_id().ok_or(Flaw::WrongClient)?;
+        if clients.iter().any(|allowed| client.is(allowed)) { Ok(()) } else { Err(Flaw::WrongClient) }
+    }
+
+    /// Names and values as they are written.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (Text<'a>, &'a str)> {
+        self.members.iter().map(|(name, _, raw)| (*name, *raw))
     }
 
     /// Keeps what handlers and policies will ask for.
@@ -173,7 +183,7 @@ impl<'a> ClaimSet<'a> {
         self.text("client_id").or_else(|| self.text("azp"))
     }
 
-    fn seconds(&self, name: &'static str) -> Result<Option<u64>, Flaw> {
+    pub(crate) fn seconds(&self, name: &'static str) -> Result<Option<u64>, Flaw> {
         match self.get(name) {
             None => Ok(None),
             Some(value) => value.as_seconds().map(Some).ok_or(Flaw::Claim(name)),
@@ -191,6 +201,41 @@ impl<'a> ClaimSet<'a> {
                 })
             })
         })
+    }
+}
+
+fn judge_type(profile: Profile, typ: Typ) -> Result<(), Flaw> {
+    match (profile, typ) {
+        (Profile::Rfc9068, Typ::AccessToken) | (Profile::Jwt, Typ::Absent | Typ::Jwt | Typ::AccessToken) => {
+            Ok(())
+        }
+        _ => Err(Flaw::WrongType),
+    }
+}
+
+/// The first second at which it is too old.
+fn judge_age(rules: &Rules, issued_at: Option<u64>, now: u64) -> Result<u64, Flaw> {
+    let too_old_at = match (rules.max_token_age, issued_at) {
+        // The second at which it is exactly that old is still fine.
+        (Some(age), Some(iat)) => {
+            iat.saturating_add(age.as_secs()).saturating_add(rules.leeway.as_secs()).saturating_add(1)
+        }
+        _ => u64::MAX,
+    };
+    if now < too_old_at { Ok(too_old_at) } else { Err(Flaw::TooOld) }
+}
+
+/// Hears the outcome of each check, and says whether to go on without what it would have given.
+pub(crate) trait Witness {
+    fn hear<V>(&mut self, check: &'static str, outcome: Result<V, Flaw>) -> Result<Option<V>, Flaw>;
+}
+
+/// Ends at the first flaw.
+pub(crate) struct Strict;
+
+impl Witness for Strict {
+    fn hear<V>(&mut self, _: &'static str, outcome: Result<V, Flaw>) -> Result<Option<V>, Flaw> {
+        outcome.map(Some)
     }
 }
 

@@ -5,5 +5,5 @@ mod jws;
 #[cfg(test)]
 mod wycheproof;
 
-pub(crate) use self::claims::ClaimSet;
+pub(crate) use self::claims::{ClaimSet, Strict, Witness};
 pub(crate) use self::jws::signed_by;

@@ -163,7 +163,7 @@ async fn tokens_that_are_no_access_tokens_pass_only_where_that_is_configured() {
 }
 
 /// The token that Comm100's page "OAuth API" prints as an example of an answer.
-const PRINTED: &str = "\
+pub(crate) const PRINTED: &str = "\
         eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJuYmYiOjE2NTI5MzkzOTEsImV4cCI6MTY1Mjk4MjU5MSwiaXNzIjo\
         iaHR0cDovL2ludGVybmFscGFydG5lci50ZXN0aW5nLmNvbW0xMDBkZXYuaW8iLCJhdWQiOiJpZHMucmVzb3VyY2UuMSIsImN\
         saWVudF9pZCI6ImRhdGFzeW5jIDEwMDAwIiwic3ViIjoiYmZlYjQ1ZDctNTBkYy00MTZkLWIzYzgtMzVkYjY0ZDI4OGYzIiw\

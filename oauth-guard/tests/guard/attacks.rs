@@ -57,14 +57,15 @@ async fn every_attack_is_answered_as_it_must_be() {
     assert!(requests > 300, "the table has {requests} requests only");
 }
 
-struct Target {
-    server: MockServer,
-    context: AttackContext,
+pub(crate) struct Target {
+    pub(crate) server: MockServer,
+    pub(crate) context: AttackContext,
+    pub(crate) guard: Guard,
     layer: GuardLayer,
 }
 
 impl Target {
-    fn new(attack: &Attack) -> Self {
+    pub(crate) fn new(attack: &Attack) -> Self {
         let mut builder = MockServer::builder().algorithms(attack::ALGORITHMS);
         if attack.setup.two_issuers {
             builder = builder.issuer("second");
@@ -88,11 +89,12 @@ impl Target {
         if let Some(second) = context.second_issuer().filter(|_| attack.setup.two_issuers) {
             guard = guard.issuer(issuer(second));
         }
-        let mut layer = guard.build().unwrap().layer().require(Requirement::scope("read"));
+        let guard = guard.build().unwrap();
+        let mut layer = guard.layer().require(Requirement::scope("read"));
         if attack.setup.optional {
             layer = layer.optional();
         }
-        Self { server, context, layer }
+        Self { server, context, guard, layer }
     }
 
     async fn send(&self, request: http::Request<Full<Bytes>>) -> Answer {

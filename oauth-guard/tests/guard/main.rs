@@ -7,6 +7,7 @@ mod attacks;
 mod axum;
 mod cache;
 mod contract;
+mod explain;
 mod keys;
 mod logs;
 mod pem;
