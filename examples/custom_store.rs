@@ -1,4 +1,4 @@
-//! Run it: `cargo run --example custom_store`. A token store of your own, here the table of a database: three
+//! Run it: `cargo run --example custom_store`. A token store of your own, here the table of a database: two
 //! methods, and a source that is started anew goes on where the last one stopped.
 
 use std::collections::HashMap;
@@ -9,14 +9,21 @@ use oauth_client::store::{Revision, StoreError, StoreKey, Stored, Swap, TokenSto
 use oauth_client::{Client, ClientAuth, TokenSet, grant};
 use oauth_mock::{Endpoint, MockServer};
 
-/// `CREATE TABLE tokens (key TEXT PRIMARY KEY, revision INTEGER, tokens TEXT)`, as good as.
+/// `CREATE TABLE tokens (key TEXT PRIMARY KEY, revision BIGSERIAL, tokens TEXT)`, as good as.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Table(Arc<Mutex<HashMap<String, (u64, String)>>>);
+pub(crate) struct Table(Arc<Mutex<Rows>>);
+
+#[derive(Debug, Default)]
+struct Rows {
+    by_key: HashMap<String, (u64, String)>,
+    /// No revision ever comes twice, not even after a row was deleted.
+    last_revision: u64,
+}
 
 impl TokenStore for Table {
     async fn load(&self, key: &StoreKey) -> Result<Option<Stored>, StoreError> {
         let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((revision, text)) = rows.get(key.as_str()) else { return Ok(None) };
+        let Some((revision, text)) = rows.by_key.get(key.as_str()) else { return Ok(None) };
         // The cause stays out: it may quote a token.
         let tokens =
             serde_json::from_str(text).map_err(|_| StoreError::new("a row is damaged; delete it"))?;
@@ -31,13 +38,14 @@ impl TokenStore for Table {
         tokens: Option<&TokenSet>,
     ) -> Result<Swap, StoreError> {
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if rows.get(key.as_str()).map(|(revision, _)| Revision(*revision)) != expected {
+        if rows.by_key.get(key.as_str()).map(|(revision, _)| Revision(*revision)) != expected {
             return Ok(Swap::Conflict);
         }
-        let revision = expected.map_or(1, |Revision(last)| last + 1);
+        rows.last_revision += 1;
+        let revision = rows.last_revision;
         match tokens.map(serde_json::to_string).transpose() {
-            Ok(Some(text)) => rows.insert(key.as_str().to_owned(), (revision, text)),
-            Ok(None) => rows.remove(key.as_str()),
+            Ok(Some(text)) => rows.by_key.insert(key.as_str().to_owned(), (revision, text)),
+            Ok(None) => rows.by_key.remove(key.as_str()),
             Err(_) => return Err(StoreError::new("the tokens cannot be written as JSON")),
         };
         Ok(Swap::Done(Revision(revision)))

@@ -109,6 +109,10 @@ impl Client {
         &*self.0.clock
     }
 
+    pub(crate) fn allows_http(&self) -> bool {
+        self.0.allow_http
+    }
+
     pub(crate) fn timeout(&self) -> Duration {
         self.0.timeout
     }

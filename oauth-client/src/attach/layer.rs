@@ -38,6 +38,15 @@ impl TokenLayer {
         self
     }
 
+    /// Sends tokens over plain http to other machines too, where everybody on the way can take them. Only for networks
+    /// that nobody else is on; loopback needs no permission, nor does an http origin named in [`only_to`](Self::only_to)
+    /// or a client built with [`danger_allow_http`](crate::ClientBuilder::danger_allow_http).
+    #[must_use]
+    pub fn danger_allow_http(mut self) -> Self {
+        Arc::make_mut(&mut self.settings).allow_http = true;
+        self
+    }
+
     /// Sends the token to these origins only, each written `https://api.example.com` or with a port. A request to
     /// any other one, or with no host in its URI, is refused with [`AttachError::Token`](super::AttachError::Token),
     /// code `config`: a bearer token is good for whoever holds it (RFC 6750 section 5.3).

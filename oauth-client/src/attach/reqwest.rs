@@ -62,6 +62,15 @@ impl AuthorizedClient {
         self
     }
 
+    /// Sends tokens over plain http to other machines too, where everybody on the way can take them. Only for networks
+    /// that nobody else is on; loopback needs no permission, nor does an http origin named in [`only_to`](Self::only_to)
+    /// or a client built with [`danger_allow_http`](crate::ClientBuilder::danger_allow_http).
+    #[must_use]
+    pub fn danger_allow_http(mut self) -> Self {
+        Arc::make_mut(&mut self.settings).allow_http = true;
+        self
+    }
+
     /// Sends the token to these origins only; see [`TokenLayer::only_to`](super::TokenLayer::only_to).
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::uri::Scheme;
 use http::{Extensions, HeaderMap, Request, StatusCode, Uri};
 use http_body::SizeHint;
 
@@ -11,6 +12,7 @@ use super::origin::Origin;
 use super::peek::is_worth_a_look;
 use super::policy::{ReplayPolicy, ReplayView};
 use crate::error::{Error, printable};
+use crate::transport::is_loopback;
 use crate::{AccessToken, TokenSource};
 
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub(super) struct Settings {
     pub(super) replay: ReplayPolicy,
     /// Whether each answer tells which token it was had with.
     pub(super) report: bool,
+    /// Whether tokens may go out over plain http to other machines.
+    pub(super) allow_http: bool,
     /// `None`: anywhere.
     origins: Option<Vec<Origin>>,
     /// Whether the API has a way of its own to say that a token has expired.
@@ -36,7 +40,15 @@ pub(super) enum Verdict {
 impl Settings {
     pub(super) fn new(source: TokenSource) -> Self {
         let looks_inside = source.expired_answer().is_some();
-        Self { source, replay: ReplayPolicy::default(), report: false, origins: None, looks_inside }
+        let allow_http = source.allows_http();
+        Self {
+            source,
+            replay: ReplayPolicy::default(),
+            report: false,
+            allow_http,
+            origins: None,
+            looks_inside,
+        }
     }
 
     pub(super) fn only_to<O: AsRef<str>>(
@@ -52,6 +64,7 @@ impl Settings {
     pub(super) fn check_origin(&self, uri: &Uri) -> Result<(), Error> {
         match &self.origins {
             Some(allowed) if !allowed.iter().any(|origin| origin.is_of(uri)) => Err(astray(uri)),
+            None if is_exposed(uri) && !self.allow_http => Err(exposed(uri)),
             _ => Ok(()),
         }
     }
@@ -191,6 +204,18 @@ fn refuses_by_grpc(headers: &HeaderMap) -> bool {
         && headers.get("grpc-status").is_some_and(|value| value == UNAUTHENTICATED)
 }
 
+/// Whether everybody on the way could read the token (RFC 6750 section 5.3 demands TLS). A URI without a scheme is for
+/// a service in process, or one that knows better.
+fn is_exposed(uri: &Uri) -> bool {
+    uri.scheme() == Some(&Scheme::HTTP) && !uri.host().is_some_and(is_loopback)
+}
+
+fn exposed(uri: &Uri) -> Error {
+    let host = printable(uri.host().unwrap_or_default(), 256);
+    let why = "where everybody on the way could take the token; use https, or allow it explicitly";
+    Error::config("danger_allow_http", format!("http://{host} is plain http, {why}"))
+}
+
 fn astray(uri: &Uri) -> Error {
     // Path and query may hold secrets of their own.
     let shown = match (uri.scheme_str(), uri.host()) {
@@ -211,6 +236,29 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn a_token_goes_over_plain_http_to_this_machine_only_unless_that_is_allowed() {
+        let mut settings = Settings::new(TokenSource::fixed("t0ken").unwrap());
+        let check = |settings: &Settings, uri: &str| settings.check_origin(&uri.parse().unwrap());
+        for fine in [
+            "https://api.example.com/",
+            "http://127.0.0.1:8080/",
+            "http://[::1]/",
+            "http://localhost/",
+            "/v1",
+        ] {
+            assert!(check(&settings, fine).is_ok(), "{fine}");
+        }
+        let error = check(&settings, "http://api.example.com/").unwrap_err();
+        assert_eq!(error.problems()[0].field, "danger_allow_http");
+        settings.allow_http = true;
+        assert!(check(&settings, "http://api.example.com/").is_ok());
+
+        let mut settings = Settings::new(TokenSource::fixed("t0ken").unwrap());
+        settings.only_to(["http://api.internal"]).unwrap();
+        assert!(check(&settings, "http://api.internal/").is_ok(), "named with its scheme, it is meant");
+    }
 
     #[test]
     fn a_token_is_refused_by_401_and_by_grpc_status_16_alone() {

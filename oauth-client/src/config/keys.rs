@@ -153,6 +153,13 @@ pub const KEYS: &[Key] = &[
         "The refresh token to start from; what the store holds wins.",
     ),
     key(
+        "subject",
+        Kind::Text,
+        "the username, where there is one",
+        "subject = \"alice\"",
+        "Whose tokens these are, where several people's are kept in one store. It is not sent.",
+    ),
+    key(
         "assertion",
         Kind::Secret,
         "none",

@@ -287,6 +287,7 @@ fn request(table: Table<'_>, dialect: &Dialect, problems: &mut Vec<Problem>) -> 
     };
     let request = request.scope(table.texts("scope")).resource(table.texts("resource"));
     let request = table.text("audience").into_iter().fold(request, TokenRequest::audience);
+    let request = table.text("subject").into_iter().fold(request, TokenRequest::subject);
     Some(
         table
             .pairs("params")

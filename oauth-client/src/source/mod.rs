@@ -123,6 +123,14 @@ impl TokenSource {
         }
     }
 
+    /// Whether its client may send secrets over plain http to other machines; then its tokens may go there too.
+    pub(crate) fn allows_http(&self) -> bool {
+        match &self.0 {
+            Kind::Live(engine) => engine.client.allows_http(),
+            Kind::Fixed(_) => false,
+        }
+    }
+
     /// How the source is doing.
     #[must_use]
     pub fn status(&self) -> Status {

@@ -22,25 +22,22 @@ impl HttpClient {
     /// # Errors
     /// `config` when TLS cannot be set up on this machine.
     pub fn new() -> Result<Self, Error> {
-        Self::from_reqwest(reqwest::Client::builder())
+        Self::from_reqwest(reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT))
     }
 
     /// The bundled client, from a builder with your own proxies, certificates or resolver.
     ///
-    /// It takes the builder and not a finished client so that redirects can be switched off.
+    /// It takes the builder and not a finished client so that redirects can be switched off. Set a `connect_timeout`
+    /// on it: without one, connecting may take as long as the whole exchange.
     ///
     /// # Errors
     /// `config` when the builder's settings cannot be used.
     pub fn from_reqwest(builder: reqwest::ClientBuilder) -> Result<Self, Error> {
-        let client = builder
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .build()
-            .map_err(|error| {
-                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                let message = format!("the HTTP client cannot be built ({cause}); check the TLS settings");
-                Error::from(Problem { field: "http".to_owned(), message })
-            })?;
+        let client = builder.redirect(reqwest::redirect::Policy::none()).build().map_err(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            let message = format!("the HTTP client cannot be built ({cause}); check the TLS settings");
+            Error::from(Problem { field: "http".to_owned(), message })
+        })?;
         Ok(Self::from_service(Bundled(client)))
     }
 }
