@@ -198,6 +198,7 @@ async fn a_token_that_cannot_be_had_is_exit_code_2_with_the_servers_code_and_no_
     let output = call_api(&mismatch, &["--url", "http://127.0.0.1:1/"]).await;
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(lines(&output)[0]["error"], "discovery");
+    assert_eq!(lines(&output)[1]["summary"]["token_requests"], 0, "none was sent");
     assert!(
         stderr.contains("http://localhost:") && stderr.contains("http://127.0.0.1:"),
         "both issuers: {stderr}"

@@ -83,7 +83,7 @@ impl Client {
     /// # Errors
     /// Whatever [`Error::code`] lists: the server's refusal, no answer, or an answer that makes no sense.
     pub async fn request(&self, request: &TokenRequest) -> Result<TokenSet, Error> {
-        self.exchange(request.to_parameters(), self.0.timeout).await
+        self.exchange(request.to_parameters(), self.0.timeout, || {}).await
     }
 
     /// A source of fresh tokens by this request.
@@ -133,11 +133,13 @@ impl Client {
         }
     }
 
-    /// One token request, with so much time left for it.
+    /// One token request, with so much time left for it. `on_send` is called once the endpoint is known, right before
+    /// the request goes out.
     pub(crate) async fn exchange(
         &self,
         mut parameters: Parameters,
         time: Duration,
+        on_send: impl FnOnce(),
     ) -> Result<TokenSet, Error> {
         let began = self.0.clock.now().monotonic;
         let endpoint = self.token_endpoint(time).await?;
@@ -158,6 +160,7 @@ impl Client {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
 
+        on_send();
         let sent = self.0.clock.now();
         let limits = Limits { timeout: time, allow_http: self.0.allow_http, ..Limits::token() };
         let answer = self.0.http.send(request, &limits).await?;

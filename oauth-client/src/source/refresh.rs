@@ -190,9 +190,13 @@ impl Refresh<'_> {
         let client = &self.engine.client;
         let left = || self.until.saturating_sub(client.clock().now().monotonic);
         for attempt in 1.. {
-            self.engine.requests.fetch_add(1, Ordering::Relaxed);
-            measure::token_request();
-            let error = match client.exchange(parameters.clone(), left()).await {
+            let mut was_sent = false;
+            let on_send = || {
+                was_sent = true;
+                self.engine.requests.fetch_add(1, Ordering::Relaxed);
+                measure::token_request();
+            };
+            let error = match client.exchange(parameters.clone(), left(), on_send).await {
                 Err(error) if attempt < MAX_ATTEMPTS && error.is_transient() => error,
                 other => return other,
             };
@@ -201,7 +205,8 @@ impl Refresh<'_> {
                 Some(wait) => wait + wait / 10 - jittered(wait / 10),
                 None => between_attempts(attempt - 1),
             };
-            if (error.is_outcome_unknown() && !repeatable) || wait >= left() {
+            let is_lost = was_sent && error.is_outcome_unknown();
+            if (is_lost && !repeatable) || wait >= left() {
                 return Err(error);
             }
             tokio::time::sleep(wait).await;
