@@ -43,6 +43,9 @@ pub enum Kind {
     Table(&'static [Key]),
     /// A list of such tables.
     Tables(&'static [Key]),
+    /// What has a form of its own: described in words, and a function that reports what is wrong with a value, given
+    /// its full name. In an environment variable it is written as JSON.
+    Expression(&'static str, fn(&Value, &str, &mut Vec<Problem>)),
 }
 
 impl Kind {
@@ -62,6 +65,7 @@ impl Kind {
             Self::Pairs => "a table of names with strings".to_owned(),
             Self::Table(_) => "a table".to_owned(),
             Self::Tables(_) => "a list of tables".to_owned(),
+            Self::Expression(words, _) => (*words).to_owned(),
         }
     }
 
@@ -89,6 +93,8 @@ impl Kind {
             Self::Pairs => value.as_object().is_some_and(|pairs| pairs.values().all(Value::is_string)),
             Self::Table(_) => value.is_object(),
             Self::Tables(_) => all(Value::is_object),
+            // Its function says more than that it does not fit.
+            Self::Expression(..) => true,
         }
     }
 }
@@ -110,6 +116,7 @@ pub fn check(tree: &Map<String, Value>, keys: &[Key], path: &str, problems: &mut
         }
         match (key.kind, value) {
             (Kind::Table(keys), Value::Object(table)) => check(table, keys, &field, problems),
+            (Kind::Expression(_, check), value) => check(value, &field, problems),
             (Kind::Tables(keys), Value::Array(tables)) => {
                 for (n, table) in tables.iter().enumerate() {
                     if let Value::Object(table) = table {

@@ -60,6 +60,12 @@ impl<'a> Table<'a> {
         pairs.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect()
     }
 
+    /// Whatever stands there, for those who read an [expression](Kind::Expression).
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&'a Value> {
+        self.values.get(name)
+    }
+
     /// A table inside this one.
     #[must_use]
     pub fn table(&self, name: &str) -> Option<Table<'a>> {
@@ -138,7 +144,7 @@ pub fn from_file(path: &std::path::Path) -> Result<Map<String, Value>, Error> {
 
 /// Reads a configuration from environment variables: the key in capitals behind the prefix, tables joined by `_`,
 /// lists of tables numbered from 0 (`PREFIX_ISSUER_0_AUDIENCE`), list items separated by spaces, pairs written
-/// `a=1&b=2`, and a secret's file named by `…_FILE`.
+/// `a=1&b=2`, expressions written as JSON, and a secret's file named by `…_FILE`.
 ///
 /// # Errors
 /// `config`, with every variable that has the prefix and cannot be placed.
@@ -191,6 +197,7 @@ fn to_value(kind: Kind, text: String) -> Value {
         Kind::Texts | Kind::SomeOf(_) => text.split_whitespace().map(Value::from).collect(),
         Kind::Number(_) => text.parse::<u64>().map_or(Value::String(text), Value::from),
         Kind::Flag => text.parse::<bool>().map_or(Value::String(text), Value::from),
+        Kind::Expression(..) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
         Kind::Pairs => url::form_urlencoded::parse(text.as_bytes())
             .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
             .collect::<Map<_, _>>()
