@@ -2,10 +2,12 @@
 
 use oauth_client::config::schema::{Key, Kind};
 
+use super::rules::RULE;
+
 const ALGORITHMS: &[&str] =
     &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "Ed25519"];
 
-const fn key(
+pub(super) const fn key(
     name: &'static str,
     kind: Kind,
     default: &'static str,
@@ -52,6 +54,27 @@ pub const KEYS: &[Key] = &[
         "false",
         "strip_token = true",
         "Takes the token out of each request before the service sees it.",
+    ),
+    key(
+        "rule",
+        Kind::Tables(RULE),
+        "none",
+        "[[rule]]\npath = \"/orders/{*rest}\"\nrequire = { scope = \"orders:read\" }",
+        "What the requests of a route have to bring; the most specific rule counts.",
+    ),
+    key(
+        "dry_run",
+        Kind::Flag,
+        "false",
+        "dry_run = true",
+        "Logs what rules would refuse and lets it pass; bad tokens are refused as ever.",
+    ),
+    key(
+        "allow_preflight",
+        Kind::Flag,
+        "false",
+        "allow_preflight = true",
+        "Lets CORS preflight requests pass, which never have a token.",
     ),
     key(
         "cache",

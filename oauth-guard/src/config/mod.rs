@@ -20,10 +20,45 @@
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
+//! # Rules
+//!
+//! A `require` is a small table that says one thing, or puts others together:
+//!
+#![cfg_attr(feature = "toml", doc = "```")]
+#![cfg_attr(not(feature = "toml"), doc = "```ignore (needs the feature toml)")]
+//! # oauth_guard::config::GuardConfig::from_toml(r#"
+//! # [[issuer]]
+//! # issuer = "https://auth.example.com"
+//! # audience = ["orders-api"]
+//! [[rule]]
+//! path = "/orders/{*rest}"
+//! require = { scope = "orders:read" }
+//!
+//! [[rule]]
+//! path = "/orders/{id}"
+//! methods = ["PUT", "DELETE"]
+//! require = { all = [{ scope = "orders:write" }, { any = [{ role = "editor" }, { role = "admin" }] }] }
+//!
+//! [[rule]]
+//! path = "/payments"
+//! require = { all = [{ acr = ["urn:example:mfa"] }, { max_login_age_seconds = 300 }, { not = { client = "robot" } }] }
+//!
+//! [[rule]]
+//! grpc = "reports.Reports"
+//! require = { claim = "groups", contains = "analysts" }
+//!
+//! [[rule]]
+//! path = "/health"
+//! access = "public"
+//! # "#)?.build()?;
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
 //! # Keys
 #![doc = include_str!("../../CONFIG.md")]
 
 mod keys;
+mod rules;
 
 use std::time::Duration;
 
@@ -102,6 +137,7 @@ impl GuardConfig {
     fn from_tree(values: &Map<String, Value>) -> Result<Self, BuildError> {
         let mut problems = Vec::new();
         schema::check(values, KEYS, "", &mut problems);
+        rules::check(Table::new(values), &mut problems);
         let builder = builder(Table::new(values));
         if problems.is_empty() {
             return Ok(Self { builder });
@@ -123,6 +159,13 @@ impl<'de> Deserialize<'de> for GuardConfig {
 fn builder(table: Table<'_>) -> GuardBuilder {
     let mut builder =
         table.tables("issuer").into_iter().map(issuer).fold(Guard::builder(), GuardBuilder::issuer);
+    builder = table.tables("rule").into_iter().map(rules::rule).fold(builder, GuardBuilder::rule);
+    if table.flag("dry_run") {
+        builder = builder.dry_run();
+    }
+    if table.flag("allow_preflight") {
+        builder = builder.allow_preflight();
+    }
     if let Some(realm) = table.text("realm") {
         builder = builder.realm(realm);
     }

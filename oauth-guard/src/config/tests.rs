@@ -13,7 +13,7 @@ fn fields(error: &BuildError) -> Vec<&str> {
 #[test]
 fn the_reference_in_the_docs_is_the_one_the_keys_give() {
     let written = include_str!("../../CONFIG.md");
-    let generated = schema::reference(KEYS);
+    let generated = [schema::reference(KEYS), rules::reference()].concat();
     if std::env::var_os("WRITE_CONFIG_REFERENCE").is_some() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/CONFIG.md"), &generated).unwrap();
     }
@@ -35,6 +35,7 @@ fn every_example_in_the_reference_is_toml_that_its_key_takes() {
         }
     }
     walk(KEYS);
+    walk(rules::TERM);
 }
 
 #[test]
@@ -111,4 +112,108 @@ fn any_serde_format_will_do() {
     assert!(config.build().is_ok());
     let error = serde_json::from_str::<GuardConfig>(r#"{"isuer":[]}"#).unwrap_err().to_string();
     assert!(error.contains("isuer: is not a known key; did you mean issuer?"), "{error}");
+}
+
+fn with_rules(rules: Value) -> Result<Guard, BuildError> {
+    read(&json!({"issuer": [{"issuer": "https://a", "audience": ["x"]}], "rule": rules}))?.build()
+}
+
+#[test]
+fn every_form_of_a_requirement_is_read_as_what_it_says() {
+    let form = |value: Value| {
+        let mut problems = Vec::new();
+        schema::check(json!({"require": value}).as_object().unwrap(), rules::RULE, "", &mut problems);
+        assert!(problems.is_empty(), "{problems:?}");
+        let rule = json!({"path": "/", "require": value});
+        format!("{:?}", rules::rule(Table::new(rule.as_object().unwrap())).requirement.unwrap())
+    };
+    for (value, meaning) in [
+        (json!({"scope": "a"}), r#"scope("a")"#),
+        (json!({"role": "a"}), r#"role("a")"#),
+        (json!({"client": "a"}), r#"client("a")"#),
+        (json!({"claim": "a", "equals": "b"}), r#"claim("a" = "b")"#),
+        (json!({"claim": "a", "equals": 7}), r#"claim("a" = 7)"#),
+        (json!({"claim": "a", "contains": true}), r#"claim("a" contains true)"#),
+        (json!({"acr": ["a", "b"]}), r#"acr(["a", "b"])"#),
+        (json!({"max_login_age_seconds": 300}), "max_login_age(300 s)"),
+        (json!({"all": [{"scope": "a"}, {"not": {"role": "b"}}]}), r#"all([scope("a"), !role("b")])"#),
+        (json!({"any": [{"all": [{"scope": "a"}]}]}), r#"any([all([scope("a")])])"#),
+    ] {
+        assert_eq!(form(value), meaning);
+    }
+}
+
+#[test]
+fn all_mistakes_in_rules_are_told_at_once_each_by_its_key() {
+    let error = with_rules(json!([
+        {"path": "orders", "methods": []},
+        {"path": "/a", "methods": ["get"], "acess": "public"},
+        {"path": "/b", "access": "open", "require": "read"},
+        {"path": "/c", "require": {"all": [{"scope": "a"}, {"scpe": "b"}, {"any": []}, {"not": {"role": 7}}]}},
+        {"path": "/d", "require": {"scope": "a", "role": "b"}},
+        {"path": "/e", "require": {"claim": "a"}},
+        {"path": "/f", "require": {"equals": "a"}},
+        {"path": "/g", "require": {"scope": "a", "contains": "b"}},
+        {"path": "/h", "require": {"claim": "a", "equals": [1]}},
+        {"path": "/i", "grpc": "a.B", "methods": ["G T"]},
+        {"methods": ["GET"]},
+    ]))
+    .unwrap_err();
+    let mut found = fields(&error);
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        [
+            "rule[0].methods",
+            "rule[0].path",
+            "rule[10].path",
+            "rule[1].acess",
+            "rule[1].methods",
+            "rule[2].access",
+            "rule[2].require",
+            "rule[3].require.all[1].scpe",
+            "rule[3].require.all[2].any",
+            "rule[3].require.all[3].not.role",
+            "rule[4].require",
+            "rule[5].require",
+            "rule[6].require",
+            "rule[7].require",
+            "rule[8].require.equals",
+            "rule[9].grpc",
+            "rule[9].methods",
+        ],
+        "{error}"
+    );
+    let text = error.to_string();
+    assert!(text.contains("rule[3].require.all[1].scpe: is not a known key; did you mean scope?"), "{text}");
+    assert!(text.contains("rule[4].require: asks for scope and role at once"), "{text}");
+}
+
+#[test]
+fn what_only_the_rules_together_tell_is_told_by_building() {
+    let error = with_rules(json!([
+        {"path": "/a/{id}", "methods": ["GET"]},
+        {"path": "/a/{name}", "methods": ["GET", "PUT"]},
+        {"path": "/b", "access": "public", "require": {"scope": "a"}},
+        {"path": "/c", "require": {"scope": "two words"}},
+    ]))
+    .unwrap_err();
+    assert_eq!(fields(&error), ["rule[1].path", "rule[2].require", "rule[3].require"]);
+}
+
+#[test]
+fn the_environment_has_rules_too() {
+    let variables = [
+        ("GUARD_ISSUER_0_ISSUER", "https://a"),
+        ("GUARD_ISSUER_0_AUDIENCE", "x"),
+        ("GUARD_RULE_0_PATH", "/orders/{id}"),
+        ("GUARD_RULE_0_METHODS", "GET POST"),
+        ("GUARD_RULE_0_REQUIRE", r#"{"scope": "read"}"#),
+        ("GUARD_DRY_RUN", "true"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let tree = tree::from_variables("GUARD_", KEYS, variables).unwrap();
+    let require = json!({"path": "/orders/{id}", "methods": ["GET", "POST"], "require": {"scope": "read"}});
+    assert_eq!((&tree["rule"][0], &tree["dry_run"]), (&require, &json!(true)));
+    assert!(GuardConfig::from_tree(&tree).unwrap().build().is_ok());
 }

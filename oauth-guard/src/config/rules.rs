@@ -1,0 +1,237 @@
+//! `[[rule]]`, and the requirements in it.
+
+use http::Method;
+use oauth_client::config::schema::{self, Key, Kind};
+use oauth_client::config::tree::Table;
+use serde_json::Value;
+
+use super::keys::key;
+use crate::error::Problem;
+use crate::policy::{ClaimValue, Requirement, Rule};
+
+pub(super) const RULE: &[Key] = &[
+    key(
+        "path",
+        Kind::Text,
+        "none; needed unless grpc is there",
+        "path = \"/orders/{id}\"",
+        "The raw path; {id} stands for one segment, {*rest} at the end for all that follows.",
+    ),
+    key(
+        "grpc",
+        Kind::Text,
+        "none",
+        "grpc = \"orders.Orders/Cancel\"",
+        "A gRPC method instead of a path, or a service without its method.",
+    ),
+    key(
+        "methods",
+        Kind::Texts,
+        "all",
+        "methods = [\"GET\"]",
+        "The only methods it counts for; HEAD follows GET.",
+    ),
+    key(
+        "access",
+        Kind::OneOf(&["token", "optional", "public"]),
+        "\"token\"",
+        "access = \"optional\"",
+        "Whether requests without a token pass too, or all of them without a look at their token.",
+    ),
+    key(
+        "require",
+        Kind::Expression(REQUIREMENT, check_requirement),
+        "a valid token is enough",
+        "require = { scope = \"orders:read\" }",
+        "What the token has to grant, in one of the forms below.",
+    ),
+    key("dry_run", Kind::Flag, "false", "dry_run = true", "Logs what require would refuse and lets it pass."),
+];
+
+const REQUIREMENT: &str = "a requirement such as { scope = \"read\" }";
+
+/// The forms of a requirement: each of these keys by itself, `equals` and `contains` beside `claim`.
+pub(super) const TERM: &[Key] = &[
+    key("scope", Kind::Text, "-", "scope = \"orders:read\"", "The token grants this scope."),
+    key("role", Kind::Text, "-", "role = \"editor\"", "The token carries this role, see roles_claim."),
+    key("client", Kind::Text, "-", "client = \"nightly-job\"", "The token was given to this client."),
+    key("claim", Kind::Text, "-", "claim = \"tenant\"", "The claim that is compared; a path may have dots."),
+    key(
+        "equals",
+        Kind::Expression("a string, a whole number or a boolean", check_scalar),
+        "-",
+        "equals = \"acme\"",
+        "What that claim is, exactly.",
+    ),
+    key(
+        "contains",
+        Kind::Expression("a string, a whole number or a boolean", check_scalar),
+        "-",
+        "contains = \"analysts\"",
+        "What that claim, a list, holds.",
+    ),
+    key(
+        "acr",
+        Kind::Texts,
+        "-",
+        "acr = [\"urn:example:mfa\"]",
+        "The user logged in in one of these ways (RFC 9470), in order of preference.",
+    ),
+    key(
+        "max_login_age_seconds",
+        Kind::Number(0),
+        "-",
+        "max_login_age_seconds = 300",
+        "The user logged in no longer ago (auth_time, RFC 9470).",
+    ),
+    key(
+        "all",
+        Kind::Expression("a list of requirements", check_list),
+        "-",
+        "all = [{ scope = \"a\" }, { role = \"b\" }]",
+        "All of them are met.",
+    ),
+    key(
+        "any",
+        Kind::Expression("a list of requirements", check_list),
+        "-",
+        "any = [{ scope = \"a\" }, { role = \"b\" }]",
+        "At least one of them is met.",
+    ),
+    key(
+        "not",
+        Kind::Expression(REQUIREMENT, check_requirement),
+        "-",
+        "not = { client = \"robot\" }",
+        "It is not met.",
+    ),
+];
+
+/// What goes with a key that cannot stand alone.
+const BESIDE_CLAIM: [&str; 2] = ["equals", "contains"];
+
+/// The forms of a requirement, for the docs.
+#[cfg(test)]
+pub(super) fn reference() -> String {
+    ["\nThe forms of `rule[].require`, each one by itself:\n\n", &schema::reference(TERM)].concat()
+}
+
+/// What the kinds of the keys do not tell.
+pub(super) fn check(table: Table<'_>, problems: &mut Vec<Problem>) {
+    for (index, rule) in table.tables("rule").into_iter().enumerate() {
+        let mut add = |name: &str, message: &str| {
+            problems.push(Problem { field: format!("rule[{index}].{name}"), message: message.to_owned() });
+        };
+        if rule.has("path") && rule.has("grpc") {
+            add("grpc", "a rule is for a path or for a gRPC method; make two of them");
+        }
+        if rule.texts("methods").into_iter().any(|name| Method::from_bytes(name.as_bytes()).is_err()) {
+            add("methods", "expected names of methods, for instance methods = [\"GET\"]");
+        }
+    }
+}
+
+pub(super) fn rule(table: Table<'_>) -> Rule {
+    let mut rule = match (table.text("path"), table.text("grpc")) {
+        (None, Some(method)) => Rule::grpc(method),
+        (path, _) => Rule::new(path.unwrap_or_default()),
+    };
+    if table.has("methods") {
+        let names = table.texts("methods").into_iter();
+        rule = rule.methods(names.filter_map(|name| Method::from_bytes(name.as_bytes()).ok()));
+    }
+    rule = match table.text("access") {
+        Some("optional") => rule.optional(),
+        Some("public") => rule.public(),
+        _ => rule,
+    };
+    if let Some(requirement) = table.value("require").and_then(requirement) {
+        rule = rule.require(requirement);
+    }
+    if table.flag("dry_run") { rule.dry_run() } else { rule }
+}
+
+/// `None` for what the check has reported.
+fn requirement(value: &Value) -> Option<Requirement> {
+    let table = Table::new(value.as_object()?);
+    let text = |name| table.text(name);
+    let list = |name| {
+        let terms = table.value(name)?.as_array()?;
+        terms.iter().map(requirement).collect::<Option<Vec<_>>>()
+    };
+    if let Some(claim) = text("claim") {
+        return match (table.value("equals"), table.value("contains")) {
+            (Some(value), None) => Some(Requirement::claim(claim, scalar(value)?)),
+            (None, Some(value)) => Some(Requirement::claim_contains(claim, scalar(value)?)),
+            _ => None,
+        };
+    }
+    let login_age = || table.number("max_login_age_seconds").map(std::time::Duration::from_secs);
+    (text("scope").map(Requirement::scope))
+        .or_else(|| text("role").map(Requirement::role))
+        .or_else(|| text("client").map(Requirement::client))
+        .or_else(|| table.has("acr").then(|| Requirement::acr(table.texts("acr"))))
+        .or_else(|| login_age().map(Requirement::max_login_age))
+        .or_else(|| list("all").map(Requirement::all))
+        .or_else(|| list("any").map(Requirement::any))
+        .or_else(|| table.value("not").and_then(requirement).map(|it| !it))
+}
+
+fn scalar(value: &Value) -> Option<ClaimValue> {
+    match value {
+        Value::String(text) => Some(text.as_str().into()),
+        Value::Bool(truth) => Some((*truth).into()),
+        other => other.as_i64().map(Into::into),
+    }
+}
+
+fn check_requirement(value: &Value, field: &str, problems: &mut Vec<Problem>) {
+    let mut add = |message: String| problems.push(Problem { field: field.to_owned(), message });
+    let forms = || TERM.iter().map(|key| key.name).filter(|name| !BESIDE_CLAIM.contains(name));
+    let Value::Object(table) = value else {
+        return add(format!("expected {REQUIREMENT}"));
+    };
+    let there: Vec<_> = forms().filter(|form| table.contains_key(*form)).collect();
+    let beside = BESIDE_CLAIM.iter().filter(|name| table.contains_key(**name)).count();
+    match there[..] {
+        // A misspelt key says more than that there is none.
+        [] if table.keys().all(|name| BESIDE_CLAIM.contains(&&**name)) => {
+            add(format!(
+                "expected one of {}, for instance {{ scope = \"read\" }}",
+                forms().collect::<Vec<_>>().join(", ")
+            ));
+        }
+        ["claim"] if beside != 1 => add("a claim is compared with either equals or contains".to_owned()),
+        [] | ["claim"] => {}
+        [form] if beside > 0 => add(format!("equals and contains go with claim, not with {form}")),
+        [_] => {}
+        _ => add(format!(
+            "asks for {} at once; put each into its own table: all = [{{ … }}, {{ … }}]",
+            there.join(" and ")
+        )),
+    }
+    schema::check(table, TERM, field, problems);
+}
+
+fn check_list(value: &Value, field: &str, problems: &mut Vec<Problem>) {
+    match value {
+        Value::Array(terms) if !terms.is_empty() => {
+            for (n, term) in terms.iter().enumerate() {
+                check_requirement(term, &format!("{field}[{n}]"), problems);
+            }
+        }
+        _ => problems.push(Problem {
+            field: field.to_owned(),
+            message: "expected a list of requirements with at least one in it".to_owned(),
+        }),
+    }
+}
+
+fn check_scalar(value: &Value, field: &str, problems: &mut Vec<Problem>) {
+    if scalar(value).is_none() {
+        problems.push(Problem {
+            field: field.to_owned(),
+            message: "expected a string, a whole number or a boolean".to_owned(),
+        });
+    }
+}
