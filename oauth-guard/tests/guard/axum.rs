@@ -5,7 +5,7 @@ use ::axum::body::Body;
 use ::axum::routing::get;
 use http::{Request, header};
 use http_body_util::BodyExt;
-use oauth_guard::{Claims, Requirement, Untyped};
+use oauth_guard::{Claims, Requirement, Rule, Scoped, Scopes, Untyped};
 use serde::Deserialize;
 use tower::ServiceExt;
 
@@ -72,4 +72,153 @@ async fn typed_claims_come_with_their_own_guard() {
     assert_eq!(ask(&router, "/other", Some(&token)).await.0, 500, "claims of another type are not there");
     let misfit = stage.server.mint().build();
     assert_eq!(ask(&router, "/", Some(&misfit)).await.0, 401);
+}
+
+struct WriteOrders;
+
+impl Scopes for WriteOrders {
+    const SCOPES: &[&str] = &["read", "write"];
+}
+
+async fn write(claims: Scoped<WriteOrders>) -> String {
+    claims.subject().unwrap_or_default().to_owned()
+}
+
+async fn response(router: &Router, request: http::request::Builder) -> http::Response<Body> {
+    router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+}
+
+fn with_token(path: &str, token: &str) -> http::request::Builder {
+    Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_asks_for_scopes_is_refused_for_in_the_guards_own_words() {
+    let stage = Stage::new();
+    let builder = || {
+        let guard = stage.builder().issuer(stage.issuer()).realm("orders");
+        guard.resource("https://api.example.com/orders").rule(Rule::new("/open").optional())
+    };
+    let guard = builder().build().unwrap();
+    let routes = || Router::new().route("/", get(write)).route("/open", get(write));
+    let router = routes().layer(guard.layer()).route("/forgotten", get(write));
+    let poor = stage.server.mint().scope("read").build();
+    let rich = stage.server.mint().subject("ada").scope("write read").build();
+    assert_eq!(ask(&router, "/", Some(&rich)).await, (200, "ada".to_owned()));
+
+    let refused = response(&router, with_token("/", &poor)).await;
+    // As a layer that asks for the same would have said it.
+    let same = Requirement::all(WriteOrders::SCOPES.iter().map(|scope| Requirement::scope(*scope)));
+    let by_layer = Router::new().route("/", get(subject)).layer(guard.layer().require(same));
+    let expected = response(&by_layer, with_token("/", &poor)).await;
+    assert_eq!((refused.status(), refused.headers()), (expected.status(), expected.headers()));
+    assert_eq!(
+        refused.headers()[header::WWW_AUTHENTICATE],
+        "Bearer realm=\"orders\", \
+         resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource/orders\", \
+         error=\"insufficient_scope\", scope=\"read write\""
+    );
+    let grpc = with_token("/", &poor).header(header::CONTENT_TYPE, "application/grpc");
+    let grpc = response(&router, grpc).await;
+    assert_eq!((grpc.status().as_u16(), &grpc.headers()["grpc-status"]), (200, &"7".parse().unwrap()));
+
+    // No guard, and nobody there: never taken for somebody.
+    assert_eq!(ask(&router, "/forgotten", Some(&rich)).await, (500, r#"{"error":"not_guarded"}"#.to_owned()));
+    assert_eq!(ask(&router, "/open", None).await.0, 500);
+    assert_eq!(ask(&router, "/open", Some(&poor)).await.0, 403);
+
+    let dry = routes().layer(builder().dry_run().build().unwrap().layer());
+    assert_eq!(ask(&dry, "/", Some(&poor)).await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_see_the_path_as_received_wherever_the_layer_stands() {
+    let stage = Stage::new();
+    let rules = stage
+        .builder()
+        .issuer(stage.issuer())
+        .rule(Rule::new("/api/v1/orders/{id}").require(Requirement::scope("write")))
+        .rule(Rule::new("/orders/{id}").public());
+    let guard = rules.build().unwrap();
+    let inner = || Router::new().route("/orders/{id}", get(async || "seen"));
+    let token = stage.server.mint().scope("read").build();
+    let on_route = Router::new().route("/orders/{id}", get(async || "seen").layer(guard.layer()));
+    for (place, router) in [
+        ("outermost", Router::new().nest("/api", Router::new().nest("/v1", inner())).layer(guard.layer())),
+        ("in between", Router::new().nest("/api", Router::new().nest("/v1", inner()).layer(guard.layer()))),
+        ("innermost", Router::new().nest("/api", Router::new().nest("/v1", inner().layer(guard.layer())))),
+        ("on the route", Router::new().nest("/api", Router::new().nest("/v1", on_route))),
+    ] {
+        assert_eq!(ask(&router, "/api/v1/orders/7", Some(&token)).await.0, 403, "{place}");
+        assert_eq!(ask(&router, "/api/v1/orders/7", None).await.0, 401, "{place}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_resource_has_its_document_at_its_place_and_from_its_own_rules() {
+    let stage = Stage::new();
+    let guard = |resource: &str, scopes: &[&str]| {
+        let read = Rule::new("/{*rest}")
+            .require(Requirement::any(scopes.iter().map(|scope| Requirement::scope(*scope))));
+        stage.builder().issuer(stage.issuer()).resource(resource).rule(read).build().unwrap()
+    };
+    let api = guard("https://api.example.com", &["write", "read"]);
+    let orders = guard("https://api.example.com/orders", &["orders:write", "orders:read"]);
+    let reports = guard("https://api.example.com/tenants/a/reports/", &["reports"]);
+    let router = Router::new()
+        .route("/", get(subject).layer(api.layer()))
+        .route("/orders", get(subject).layer(orders.layer()))
+        .route("/tenants/a/reports", get(subject).layer(reports.layer()))
+        .merge(api.metadata_router())
+        .merge(orders.metadata_router())
+        .merge(reports.metadata_router());
+    let issuer = stage.server.issuer().to_owned();
+    for (path, place, resource, scopes) in [
+        ("/", "/.well-known/oauth-protected-resource", "https://api.example.com", r#"["read","write"]"#),
+        (
+            "/orders",
+            "/.well-known/oauth-protected-resource/orders",
+            "https://api.example.com/orders",
+            r#"["orders:read","orders:write"]"#,
+        ),
+        (
+            "/tenants/a/reports",
+            "/.well-known/oauth-protected-resource/tenants/a/reports",
+            "https://api.example.com/tenants/a/reports/",
+            r#"["reports"]"#,
+        ),
+    ] {
+        // From the challenge to the document, as a client goes.
+        let refused = response(&router, Request::get(path)).await;
+        let challenge = refused.headers()[header::WWW_AUTHENTICATE].to_str().unwrap().to_owned();
+        assert_eq!(challenge, format!(r#"Bearer resource_metadata="https://api.example.com{place}""#));
+        let document = response(&router, Request::get(place)).await;
+        assert_eq!(document.headers()[header::CONTENT_TYPE], "application/json");
+        let (status, json) = ask(&router, place, None).await;
+        println!("GET {place}\n{json}\n");
+        assert_eq!(status, 200);
+        assert_eq!(
+            json,
+            format!(
+                r#"{{"resource":"{resource}","authorization_servers":["{issuer}"],"scopes_supported":{scopes},"bearer_methods_supported":["header"]}}"#
+            )
+        );
+        assert_eq!(ask(&router, &format!("{place}?q=1"), None).await.0, 404);
+    }
+    let none = stage.guard().metadata_router::<()>();
+    assert_eq!(ask(&none, "/.well-known/oauth-protected-resource", None).await.0, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_document_follows_a_reload() {
+    let stage = Stage::new();
+    let with = |scope: &str| {
+        let rule = Rule::new("/").require(Requirement::scope(scope));
+        stage.builder().issuer(stage.issuer()).resource("https://api.example.com").rule(rule)
+    };
+    let guard = with("before").build().unwrap();
+    let router: Router = guard.metadata_router();
+    guard.reload(with("after")).unwrap();
+    let (_, json) = ask(&router, "/.well-known/oauth-protected-resource", None).await;
+    assert!(json.contains(r#""scopes_supported":["after"]"#), "{json}");
 }

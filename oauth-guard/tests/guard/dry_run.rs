@@ -1,0 +1,117 @@
+//! Trying rules out: what would be refused is logged and let pass, and nothing else is.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::Full;
+use oauth_guard::{GuardLayer, Requirement, Rule};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::support::{Stage, send_request};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// What was logged since the last time.
+    fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut self.0.lock().unwrap())).unwrap()
+    }
+
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(self.clone()).finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+async fn get(layer: &GuardLayer, path: &str, token: Option<&str>) -> u16 {
+    let mut request = Request::get(path);
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    send_request(layer, request.body(Full::<Bytes>::default()).unwrap()).await.status
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_on_a_dry_run_logs_what_rules_and_layers_would_refuse() {
+    let stage = Stage::new();
+    let log = Log::default();
+    let _listening = log.listen();
+    let rule =
+        Rule::new("/orders/{id}").require(Requirement::scope("write") & Requirement::claim("tenant", "acme"));
+    let guard = stage.builder().issuer(stage.issuer()).rule(rule).dry_run().build().unwrap();
+    let layer = guard.layer().require(Requirement::scope("beta"));
+    let token = stage.server.mint().subject("ada").scope("read").claim("tenant", "hidden").build();
+    log.take();
+    assert_eq!(get(&layer, "/orders/secret-7", Some(&token)).await, 200);
+    let line = log.take();
+    for field in [
+        r#"code="insufficient_scope""#,
+        r#"rule="/orders/{id}""#,
+        r#"needed="write beta""#,
+        "dry_run=true",
+        "issuer=",
+    ] {
+        assert!(line.contains(field), "{field} is missing in {line}");
+    }
+    for secret in ["secret-7", "hidden", "acme", "ada", token.as_str()] {
+        assert!(!line.contains(secret), "{secret} is in {line}");
+    }
+    assert_eq!(get(&layer, "/orders/../admin", Some(&token)).await, 200);
+    assert!(log.take().contains(r#"code="invalid_request""#));
+    let rich = stage.server.mint().scope("write beta").claim("tenant", "acme").build();
+    assert_eq!(get(&layer, "/orders/7", Some(&rich)).await, 200);
+    assert_eq!(log.take(), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_and_missing_tokens_are_refused_on_a_dry_run_as_ever() {
+    let stage = Stage::new();
+    let rule = Rule::new("/orders").require(Requirement::scope("write"));
+    let layer = stage.builder().issuer(stage.issuer()).rule(rule).dry_run().build().unwrap().layer();
+    assert_eq!(get(&layer, "/orders", None).await, 401);
+    assert_eq!(get(&layer, "/orders", Some("a.b.c")).await, 401);
+    let expired = stage.server.mint().expires_in(-3600).build();
+    assert_eq!(get(&layer, "/orders", Some(&expired)).await, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_rule_can_be_tried_out_beside_others_that_count() {
+    let stage = Stage::new();
+    let log = Log::default();
+    let _listening = log.listen();
+    let guard = stage
+        .builder()
+        .issuer(stage.issuer())
+        .rule(Rule::new("/new").require(Requirement::scope("write")).dry_run())
+        .rule(Rule::new("/old").require(Requirement::scope("write")));
+    let guard = guard.build().unwrap();
+    let token = stage.server.mint().scope("read").build();
+    log.take();
+    assert_eq!(get(&guard.layer(), "/new", Some(&token)).await, 200);
+    assert!(log.take().contains(r#"rule="/new""#));
+    assert_eq!(get(&guard.layer(), "/old", Some(&token)).await, 403);
+    let strict = guard.layer().require(Requirement::scope("admin"));
+    assert_eq!(get(&strict, "/new", Some(&token)).await, 403, "the layer is not on a dry run");
+}
