@@ -1,7 +1,5 @@
 //! The cache remembers who somebody is, and never that he may pass.
 
-use std::io;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use oauth_guard::{Claims, Guard, Issuer, Requirement};
@@ -10,6 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::advance;
 
+use crate::log::Log;
 use crate::support::{Stage, call, send};
 
 #[tokio::test(start_paused = true)]
@@ -169,31 +168,9 @@ async fn secrets_and_pem_keys_verify_what_they_are_given_for() {
     assert!(short.unwrap_err().to_string().contains("hmac_secret"));
 }
 
-/// Everything that is traced, as text.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn no_token_nor_claim_is_ever_logged() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _quiet_after = tracing::subscriber::set_default(subscriber);
+    let log = Log::listen();
     let stage = Stage::new();
     let guard = stage.guard();
     let good = stage.server.mint().subject("sub-marker").claim("tenant", "claim-marker").build();
@@ -207,7 +184,7 @@ async fn no_token_nor_claim_is_ever_logged() {
     for token in bad.iter().chain([&good]) {
         call(&guard, token).await;
     }
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.take();
     assert!(text.contains("oauth_guard") && text.contains("expired"), "{text}");
     for secret in ["sub-marker", "claim-marker", "\u{1b}"] {
         assert!(!text.contains(secret), "{secret}: {text}");

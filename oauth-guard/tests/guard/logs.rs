@@ -1,44 +1,10 @@
 //! What operators read, and what nobody reads.
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use oauth_guard::{AnswerBody, Requirement};
 use oauth_mock::{Endpoint, Fault};
 
+use crate::log::Log;
 use crate::support::{Stage, call, send};
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
-    }
-}
-
-/// Everything that is said while the returned guard lives, down to TRACE.
-fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    (lines, tracing::subscriber::set_default(subscriber))
-}
 
 #[tokio::test(start_paused = true)]
 async fn refusals_are_logged_with_code_reason_issuer_and_key_id_and_nothing_of_the_token() {
@@ -55,7 +21,7 @@ async fn refusals_are_logged_with_code_reason_issuer_and_key_id_and_nothing_of_t
     };
     assert_eq!(call(&guard, &mint().build()).await.status, 200);
     let kid = stage.server.keys().current().kid().to_owned();
-    let (lines, _listening) = listen();
+    let lines = Log::listen();
     let known = format!("issuer=\"{}\" key_id=\"{kid}\"", stage.server.issuer());
     let cases = [
         (mint().expires_in(-3600).build(), "invalid_token", "expired", known.as_str()),
@@ -87,7 +53,7 @@ async fn refusals_are_logged_with_code_reason_issuer_and_key_id_and_nothing_of_t
 async fn what_a_caller_wrote_is_cut_and_what_is_not_his_fault_is_a_warning() {
     let stage = Stage::new();
     let guard = stage.guard();
-    let (lines, _listening) = listen();
+    let lines = Log::listen();
     let long = format!("https://evil.example/{}", "x".repeat(1000));
     assert_eq!(call(&guard, &stage.server.mint().issuer(long).build()).await.status, 401);
     assert!(!lines.take().contains(&"x".repeat(100)));
