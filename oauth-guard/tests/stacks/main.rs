@@ -1,0 +1,223 @@
+//! One table of cases over every stack: axum, plain hyper, tonic with unary and streaming calls, and a bare tower stack
+//! with a single permit. A case is answered the same everywhere, and the request after it is let through.
+//!
+//! `cargo test -p oauth-guard --test stacks -- --nocapture` prints it: case, stack, answer.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod axum;
+mod grpc;
+mod hyper;
+mod tower;
+
+use std::fmt;
+use std::time::Duration;
+
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue};
+use oauth_guard::clock::TestClock;
+use oauth_guard::{Guard, GuardLayer, HttpClient, Issuer, Requirement};
+use oauth_mock::{Alg, Endpoint, Fault, MockServer};
+
+/// A service behind a guard. It answers with the subject of the claims it finds.
+trait Stack: Sized {
+    const NAME: &'static str;
+
+    async fn behind(layer: GuardLayer) -> Self;
+
+    /// Sends one request with these `Authorization` headers.
+    async fn ask(&mut self, authorization: &[HeaderValue]) -> Answer;
+}
+
+/// What came back.
+#[derive(Debug)]
+struct Answer {
+    status: Status,
+    challenge: Option<String>,
+    retry_after: Option<u64>,
+    /// The refusal's code, or what the service said.
+    said: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    Http(u16),
+    Grpc(i32),
+}
+
+/// A row of the table.
+struct Case {
+    name: &'static str,
+    authorization: fn(&MockServer) -> Vec<String>,
+    expected: Expected,
+}
+
+/// What the table of answers says.
+struct Expected {
+    http: u16,
+    grpc: i32,
+    /// How the challenge begins, if there is one.
+    challenge: Option<&'static str>,
+    said: &'static str,
+}
+
+const fn expected(http: u16, grpc: i32, challenge: Option<&'static str>, said: &'static str) -> Expected {
+    Expected { http, grpc, challenge, said }
+}
+
+const PLAIN: Option<&str> = Some("Bearer realm=\"stacks\"");
+const REQUEST: Option<&str> = Some("Bearer realm=\"stacks\", error=\"invalid_request\"");
+const TOKEN: Option<&str> = Some("Bearer realm=\"stacks\", error=\"invalid_token\"");
+const SCOPE: Option<&str> = Some("Bearer realm=\"stacks\", error=\"insufficient_scope\", scope=\"read\"");
+
+fn bearer(token: impl fmt::Display) -> Vec<String> {
+    vec![format!("Bearer {token}")]
+}
+
+fn good(server: &MockServer) -> Vec<String> {
+    bearer(server.mint().subject("ada").scope("read").build())
+}
+
+const UNAVAILABLE: &str = "keys unavailable";
+
+fn cases() -> Vec<Case> {
+    let case = |name, authorization, expected| Case { name, authorization, expected };
+    vec![
+        case("no token", |_| Vec::new(), expected(401, 16, PLAIN, "missing_token")),
+        case("other scheme", |_| vec!["Basic YTpi".into()], expected(401, 16, PLAIN, "missing_token")),
+        case("malformed header", |_| vec!["Bearer a b".into()], expected(400, 3, REQUEST, "invalid_request")),
+        case(
+            "two headers",
+            |server| [good(server), good(server)].concat(),
+            expected(400, 3, REQUEST, "invalid_request"),
+        ),
+        case("no JWT", |_| bearer("opaque"), expected(401, 16, TOKEN, "invalid_token")),
+        case(
+            "forged",
+            |server| bearer(server.mint().scope("read").signature([7; 64]).build()),
+            expected(401, 16, TOKEN, "invalid_token"),
+        ),
+        case(
+            "expired",
+            |server| bearer(server.mint().scope("read").expires_in(-3600).build()),
+            expected(401, 16, TOKEN, "invalid_token"),
+        ),
+        case(
+            "wrong audience",
+            |server| bearer(server.mint().scope("read").audience("another").build()),
+            expected(401, 16, TOKEN, "invalid_token"),
+        ),
+        case(
+            "unknown key",
+            |server| bearer(server.mint().scope("read").kid("unknown").build()),
+            expected(401, 16, TOKEN, "invalid_token"),
+        ),
+        case(
+            "too little scope",
+            |server| bearer(server.mint().scope("write").build()),
+            expected(403, 7, SCOPE, "insufficient_scope"),
+        ),
+        case(UNAVAILABLE, good, expected(503, 14, None, "keys_unavailable")),
+        case("good", good, expected(200, 0, None, "ada")),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_case_is_answered_the_same_on_every_stack() {
+    let mut rows = 0;
+    println!("{:18}{:18}{:10}{:20}challenge", "case", "stack", "answer", "code or subject");
+    for case in cases() {
+        rows += run::<axum::Axum>(&case).await;
+        rows += run::<hyper::Hyper>(&case).await;
+        rows += run::<grpc::Unary>(&case).await;
+        rows += run::<grpc::Streaming>(&case).await;
+        rows += run::<tower::Bare>(&case).await;
+    }
+    assert_eq!(rows, 60);
+}
+
+/// One case on one stack, and a good token afterwards.
+async fn run<S: Stack>(case: &Case) -> usize {
+    let server = MockServer::builder().audience("stacks").algorithms([Alg::Es256]).in_process();
+    let guard = Guard::builder()
+        .http(HttpClient::from_service(server.transport()))
+        .clock(TestClock::new())
+        .issuer(Issuer::new(server.issuer()).audience("stacks"))
+        .realm("stacks")
+        .build()
+        .unwrap();
+    let is_outage = case.name == UNAVAILABLE;
+    if is_outage {
+        server.fault(Endpoint::Jwks, Fault::status(500)).times(1);
+    }
+    let mut stack = S::behind(guard.layer().require(Requirement::scope("read"))).await;
+    let headers = |texts: Vec<String>| -> Vec<HeaderValue> {
+        texts.into_iter().map(|text| text.try_into().unwrap()).collect()
+    };
+    let answer = stack.ask(&headers((case.authorization)(&server))).await;
+    let what = || format!("{} over {}: {answer:?}", case.name, S::NAME);
+    let expected = &case.expected;
+    match answer.status {
+        Status::Http(status) => assert_eq!(status, expected.http, "{}", what()),
+        Status::Grpc(status) => assert_eq!(status, expected.grpc, "{}", what()),
+    }
+    assert_eq!(answer.said, expected.said, "{}", what());
+    match (&answer.challenge, expected.challenge) {
+        (Some(challenge), Some(start)) => assert!(challenge.starts_with(start), "{}", what()),
+        (challenge, start) => assert_eq!(challenge.as_deref(), start, "{}", what()),
+    }
+    assert_eq!(answer.retry_after.is_some_and(|seconds| seconds >= 1), is_outage, "{}", what());
+    if is_outage {
+        tokio::time::advance(Duration::from_secs(60)).await;
+    }
+    // On the same connection: the refusal cost nobody anything. Twice, since the second is known.
+    for _ in 0..2 {
+        let after = stack.ask(&headers(good(&server))).await;
+        assert_eq!(after.said, "ada", "a good token after {}", what());
+    }
+    println!("{:18}{:18}{answer}", case.name, S::NAME);
+    1
+}
+
+impl Answer {
+    /// Of an HTTP answer's parts.
+    fn http(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+        let body = std::str::from_utf8(body).unwrap();
+        let code = body.strip_prefix("{\"error\":\"").and_then(|rest| rest.strip_suffix("\"}"));
+        Self {
+            status: Status::Http(status),
+            challenge: text(headers, WWW_AUTHENTICATE.as_str()),
+            retry_after: text(headers, RETRY_AFTER.as_str()).map(|seconds| seconds.parse().unwrap()),
+            said: code.unwrap_or(body).to_owned(),
+        }
+    }
+
+    fn grpc(answer: Result<String, tonic::Status>) -> Self {
+        let (status, metadata, said) = match answer {
+            Ok(said) => (0, HeaderMap::new(), said),
+            Err(status) => {
+                let said = status.message().to_owned();
+                (status.code().into(), status.metadata().clone().into_headers(), said)
+            }
+        };
+        Self {
+            status: Status::Grpc(status),
+            challenge: text(&metadata, WWW_AUTHENTICATE.as_str()),
+            retry_after: text(&metadata, RETRY_AFTER.as_str()).map(|seconds| seconds.parse().unwrap()),
+            said,
+        }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = match self.status {
+            Status::Http(status) => format!("HTTP {status}"),
+            Status::Grpc(status) => format!("gRPC {status}"),
+        };
+        write!(f, "{status:10}{:20}{}", self.said, self.challenge.as_deref().unwrap_or("-"))
+    }
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).map(|value| value.to_str().unwrap().to_owned())
+}
