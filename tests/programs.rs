@@ -11,7 +11,8 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// An example beside this test: cargo builds the examples before it runs the tests.
+/// An example beside this test. `cargo test` builds the examples first; with `--test programs` alone, build them with
+/// `cargo build --examples`.
 fn example(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
     let target = test.ancestors().nth(2).unwrap();
