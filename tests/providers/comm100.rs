@@ -25,7 +25,7 @@ rows! { "Comm100":
     response "User Info: agentId, siteId as string or number, role" => user_info,
     response "the printed token's claims, scope as a list among them" => printed_claims,
     response "such a token passes the guard: scopes, partnerId and role typed, http issuer" => guarded,
-    error "the printed token is refused by the guard, without a panic" => printed_token_is_refused,
+    error "the printed token is refused by the guard as expired, and explained with its claims" => printed_token_is_refused,
     error "such a token that has expired is refused as expired" => expired,
     error "no error is documented: RFC 6749 section 5.2" => errors,
 }
@@ -163,6 +163,16 @@ async fn guarded() {
 
 async fn printed_token_is_refused() {
     let server = MockServer::builder().personality(Provider::Comm100).in_process();
+    let clock = TestClock::new();
+    let explained = guard(&server, &clock).explain_fetching(PRINTED).await;
+    assert_eq!((explained.code, explained.reason), (Some("invalid_token"), Some("expired")), "{explained}");
+    let claim = |name: &str| {
+        explained.claims.iter().find(|claim| claim.name == name).map(|claim| claim.value.as_str())
+    };
+    assert_eq!(
+        (claim("exp"), claim("partnerId"), claim("role")),
+        (Some("1652982591"), Some("\"10000\""), Some("\"User\""))
+    );
     // Both when it was good and long after: nobody here has the key it is signed with.
     for clock in [TestClock::at(1_652_940_000), TestClock::new()] {
         let refusal = check(&guard(&server, &clock), PRINTED).await.err().unwrap();

@@ -173,6 +173,11 @@ async fn something_else() {
     assert_eq!((error.code(), error.provider_code()), ("server_error", None));
     assert_eq!(error.unrecognized(), Some("<html>Bad gateway for [redacted]\\u{1b}</html>"));
     assert!(!format!("{error} {error:?}").contains("gateway"));
+    let echo =
+        r#"{"errors":[{"message":"who is s3cr3t-1?"}],"statusInfoSet":{"ils_codeMinor":"unauthorized"}}"#;
+    let error = refused(dialect::ils(), 401, echo).await;
+    let info = error.provider::<StatusInfo>().unwrap();
+    assert_eq!(info.errors[0].message.as_deref(), Some("who is [redacted]?"));
     let error = refused(dialect::ils(), 400, r#"{"fault":{"id":7}}"#).await;
     assert_eq!(error.unrecognized(), Some(r#"{"fault":{"id":7}}"#));
 }

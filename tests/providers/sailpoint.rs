@@ -5,9 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use oauth_client::dialect::sailpoint::{ErrorBody, LocaleOrigin};
+use oauth_client::manage::Api;
 use oauth_client::manage::sailpoint::{
     AccessType, ClientType, DEFAULT_SCOPE, GrantType, NewOAuthClient, OAuthClient, OAuthClients,
 };
+use oauth_client::transport::Limits;
 use oauth_client::{Error, TokenSource, dialect, grant};
 use serde_json::{Value, json};
 
@@ -17,6 +19,7 @@ use crate::support::{Wire, form, pairs, post, refused};
 rows! { "SailPoint":
     request "a token, from an endpoint that the page does not name" => token_request,
     request "POST /oauth-clients, every field" => every_field,
+    request "over https, or where plain http was allowed" => plain_http,
     request "redirectUris, scope and the rest may be left out" => only_a_name,
     response "200: the printed client, every field" => printed_client,
     response "the secret comes this once, and is not shown" => secret_is_redacted,
@@ -159,6 +162,18 @@ async fn printed_client() {
     assert_eq!(client.created, Some(Duration::from_millis(1_499_798_737_098)));
     assert_eq!(client.modified, Some(Duration::from_millis(1_529_958_148_104)));
     assert_eq!(client.scope, ["demo:api-client-scope:first", "demo:api-client-scope:second"]);
+}
+
+/// Plain http carries no token to other machines, unless that was allowed.
+async fn plain_http() {
+    let wire = Wire::with(200, CREATED);
+    let source = || TokenSource::fixed("t0ken-1").unwrap();
+    let api = Api::new(wire.http(), source(), "http://acme.api.example").unwrap();
+    let refused = OAuthClients::over(api.clone()).create(&NewOAuthClient::new("x")).await.unwrap_err();
+    assert_eq!((refused.code(), wire.requests()), ("config", 0));
+    let limits = Limits { allow_http: true, ..Limits::token() };
+    OAuthClients::over(api.limits(limits)).create(&NewOAuthClient::new("x")).await.unwrap();
+    assert_eq!(Api::new(wire.http(), source(), "acme").unwrap_err().code(), "config");
 }
 
 async fn secret_is_redacted() {

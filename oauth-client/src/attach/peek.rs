@@ -21,7 +21,8 @@ pub(super) struct Peek<B: http_body::Body> {
     ended: bool,
 }
 
-/// Whether a body is worth a look: one that calls itself JSON, or nothing at all, and is not known to be too long.
+/// Whether a body is worth a look: one that calls itself JSON, plain text (as JSON does in many a server's mouth) or
+/// nothing at all, and is not known to be too long.
 pub(super) fn is_worth_a_look(headers: &HeaderMap, size: &SizeHint) -> bool {
     let is_json = headers.get(CONTENT_TYPE).is_none_or(|value| {
         let media_type = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
@@ -29,7 +30,8 @@ pub(super) fn is_worth_a_look(headers: &HeaderMap, size: &SizeHint) -> bool {
             let start = media_type.len().checked_sub(end.len());
             start.is_some_and(|start| media_type[start..].eq_ignore_ascii_case(end))
         };
-        media_type.eq_ignore_ascii_case(b"application/json") || ends_with(b"+json")
+        let named = |name: &[u8]| media_type.eq_ignore_ascii_case(name);
+        named(b"application/json") || named(b"text/plain") || ends_with(b"+json")
     });
     is_json && size.lower() <= MOST_PEEKED as u64
 }
@@ -51,6 +53,9 @@ impl<B: http_body::Body<Data = Bytes>> Peek<B> {
                     if !piece.is_empty() {
                         self.read.push_back(piece);
                     }
+                    if self.is_no_object() {
+                        return Poll::Ready(None);
+                    }
                 }
                 Some(other) => {
                     let is_trailers = other.is_ok();
@@ -64,6 +69,13 @@ impl<B: http_body::Body<Data = Bytes>> Peek<B> {
             self.ended |= self.last.is_none() && self.body.is_end_stream();
         }
         Poll::Ready((self.ended && self.length <= MOST_PEEKED).then(|| self.in_one_piece()))
+    }
+
+    /// Whether the first piece shows that this is no JSON object, so that nobody need wait for the rest.
+    fn is_no_object(&self) -> bool {
+        let first = self.read.iter().flatten().find(|byte| !byte.is_ascii_whitespace());
+        // A byte order mark is forgiven.
+        first.is_some_and(|byte| !matches!(byte, b'{' | 0xef))
     }
 
     fn in_one_piece(&self) -> Bytes {
@@ -95,7 +107,7 @@ impl<B: http_body::Body> Peek<B> {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream;
+    use futures_util::{StreamExt, stream};
     use http_body_util::{BodyExt, StreamBody};
 
     use super::super::body::Body;
@@ -127,13 +139,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_body_is_not_read_further_than_it_takes_to_know_and_handed_on_whole() {
-        let long = "x".repeat(MOST_PEEKED);
+        let long = format!("{{{}", "x".repeat(MOST_PEEKED - 1));
         let (whole, _) = peeked(vec![data(&long)]).await;
         assert_eq!(whole.unwrap().len(), MOST_PEEKED);
         let (whole, body) = peeked(vec![data(&long), data("y"), data("never peeked at")]).await;
         assert!(whole.is_none());
         let all = body.collect().await.ok().unwrap().to_bytes();
         assert_eq!(all, format!("{long}ynever peeked at"));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_begin_like_an_object_is_not_waited_for() {
+        let pieces = stream::iter([data(" \n"), data("line 1")]).chain(stream::pending());
+        let mut peek = Box::new(Peek::new(StreamBody::new(pieces)));
+        assert!(std::future::poll_fn(|cx| peek.poll_whole(cx)).await.is_none());
+        let mut body = Body::peeked(peek);
+        for piece in [" \n", "line 1"] {
+            assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), piece);
+        }
     }
 
     #[tokio::test]
@@ -155,7 +178,7 @@ mod tests {
             is_worth_a_look(&headers.into_iter().collect(), &size)
         };
         assert!(worth(None, 0) && worth(Some("Application/JSON; charset=utf-8"), 4096));
-        assert!(worth(Some("application/problem+json"), 0));
+        assert!(worth(Some("application/problem+json"), 0) && worth(Some("text/plain"), 0));
         assert!(!worth(Some("application/json"), 4097) && !worth(Some("text/html"), 0));
         assert!(!worth(Some("application/grpc"), 0) && !worth(Some("application/jsonl"), 0));
     }

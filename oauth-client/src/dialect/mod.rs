@@ -263,7 +263,7 @@ impl Dialect {
     /// of an answer, whatever its status, holds this text. The [layer](crate::attach) then gets another token and
     /// sends the request once more.
     ///
-    /// Bodies of up to 4 KiB are looked at, those that call themselves JSON or nothing at all.
+    /// Bodies of up to 4 KiB are looked at, those that call themselves JSON, plain text or nothing at all.
     pub fn expired_answer<P: Into<String>, T: Into<String>>(
         mut self,
         says: impl IntoIterator<Item = (P, T)>,

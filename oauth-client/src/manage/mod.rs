@@ -61,7 +61,9 @@ impl Api {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         let http = self.service.inner().http.clone();
-        self.service = TokenLayer::new(self.source.clone()).layer(Exchange { http, limits });
+        let layer = TokenLayer::new(self.source.clone());
+        let layer = if limits.allow_http { layer.danger_allow_http() } else { layer };
+        self.service = layer.layer(Exchange { http, limits });
         self
     }
 
