@@ -6,6 +6,8 @@
 //! - after a failure the old keys stay, and the next try waits, longer each time;
 //! - an answer that is no key set changes nothing; one that is, is obeyed, even if it is empty.
 
+mod fetch;
+
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,13 +15,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::HeaderMap;
-use http::header::CACHE_CONTROL;
 use oauth_client::clock::{Clock, Now};
-use oauth_client::discover;
 use oauth_client::transport::{HttpClient, Limits};
 use url::Url;
 
+use self::fetch::{Download, Failure};
 use super::flight::Flight;
 use super::set::KeySet;
 use super::{KeyPolicy, Standing};
@@ -282,36 +282,6 @@ impl Remote {
         Some(flight)
     }
 
-    async fn download(&self, sequence: u64) -> Result<Download, Failure> {
-        let known = self.state().found.clone();
-        let url = match (&self.place, known) {
-            (Where::Uri(url), _) => url.clone(),
-            (Where::Discovery, Some(url)) => url,
-            (Where::Discovery, None) => {
-                let metadata = discover::discover(&self.http, &self.issuer, &self.limits).await?;
-                let url = metadata.jwks_uri.ok_or_else(|| Failure {
-                    code: "discovery".to_owned(),
-                    detail: Some("the issuer's metadata has no jwks_uri".to_owned()),
-                    retry_after: None,
-                })?;
-                let mut state = self.state();
-                if state.sequence == sequence {
-                    state.found = Some(url.clone());
-                }
-                url
-            }
-        };
-        let answer = self.http.get_json(&url, &self.limits).await?;
-        let set =
-            KeySet::parse(answer.body(), &self.algorithms, self.policy.max_keys).map_err(|_| Failure {
-                code: "malformed_response".to_owned(),
-                detail: Some("the answer is not a JWK set".to_owned()),
-                retry_after: None,
-            })?;
-        let max_age = max_age(answer.headers());
-        Ok(Download { set, max_age, document: answer.into_body() })
-    }
-
     fn land(&self, sequence: u64, outcome: Result<Download, Failure>) {
         let now = self.clock.now();
         let mut state = self.state();
@@ -383,28 +353,6 @@ impl fmt::Debug for Remote {
     }
 }
 
-struct Download {
-    set: KeySet,
-    document: Bytes,
-    max_age: Option<Duration>,
-}
-
-struct Failure {
-    code: String,
-    detail: Option<String>,
-    retry_after: Option<Duration>,
-}
-
-impl From<oauth_client::Error> for Failure {
-    fn from(error: oauth_client::Error) -> Self {
-        Self {
-            code: error.code().to_owned(),
-            detail: Some(error.to_string()),
-            retry_after: error.retry_after(),
-        }
-    }
-}
-
 /// Either clock counts: the wall clock can be stepped, and the monotonic one stands still while the machine sleeps.
 fn age(since: Now, now: Now) -> Duration {
     now.monotonic.saturating_sub(since.monotonic).max(now.wall.saturating_sub(since.wall))
@@ -412,23 +360,6 @@ fn age(since: Now, now: Now) -> Duration {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// RFC 9111 §5.2.2: `no-store` and `no-cache` are an age of nothing.
-fn max_age(headers: &HeaderMap) -> Option<Duration> {
-    let mut found = None;
-    for value in headers.get_all(CACHE_CONTROL) {
-        for directive in value.to_str().unwrap_or_default().split(',') {
-            let (name, argument) = directive.trim().split_once('=').unwrap_or((directive.trim(), ""));
-            if name.eq_ignore_ascii_case("no-store") || name.eq_ignore_ascii_case("no-cache") {
-                return Some(Duration::ZERO);
-            }
-            if name.eq_ignore_ascii_case("max-age") {
-                found = argument.trim_matches('"').parse().ok().map(Duration::from_secs).or(found);
-            }
-        }
-    }
-    found
 }
 
 /// Up to a quarter longer, so that many processes do not come back in step.
