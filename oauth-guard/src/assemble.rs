@@ -22,6 +22,8 @@ pub(crate) struct Assembler {
     pub(crate) other_http: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keys: KeyPolicy,
+    /// The longest token to look at before its issuer is known, and so the most that one found later may set.
+    pub(crate) tenant_token_bytes: usize,
     /// The first policy that its issuers are for.
     pub(crate) generation: u64,
 }
@@ -86,7 +88,7 @@ impl Assembler {
 
     /// Whether an issuer described the same comes out the same.
     pub(crate) fn makes_the_same_as(&self, old: &Self) -> bool {
-        !self.other_http && self.keys == old.keys
+        !self.other_http && self.keys == old.keys && self.tenant_token_bytes == old.tenant_token_bytes
     }
 
     fn keys_of(

@@ -50,6 +50,7 @@ pub struct GuardBuilder<T = Untyped> {
     token_query: Option<String>,
     strip_token: bool,
     hook: Option<Hook>,
+    tenant_token_bytes: Option<usize>,
     claims: PhantomData<fn() -> T>,
 }
 
@@ -73,6 +74,7 @@ impl GuardBuilder<Untyped> {
             token_query: None,
             strip_token: false,
             hook: None,
+            tenant_token_bytes: None,
             claims: PhantomData,
         }
     }
@@ -119,6 +121,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
             token_query: self.token_query,
             strip_token: self.strip_token,
             hook: self.hook,
+            tenant_token_bytes: self.tenant_token_bytes,
             claims: PhantomData,
         }
     }
@@ -134,8 +137,12 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// network call of the guard's. An error is answered 503.
     ///
     /// Anyone can send a token with an invented `iss`, so answer from memory where you can, or by a rule. It is asked
-    /// once at a time per name; a name it does not know is not asked again for the keys' cool-down, and 1,000 issuers
-    /// are remembered. [`Guard::forget_issuer`] drops one.
+    /// once at a time per name, about 1,000 names at a time (who asks beyond that is answered 503), and never about an
+    /// `iss` beyond 1 KiB. A name it does not know is not asked about again for the keys' cool-down, and one that it
+    /// failed or panicked on not for a second.
+    ///
+    /// 1,000 issuers are remembered, those used last, and none of them expires: call [`Guard::forget_issuer`] when one
+    /// is gone or is to be accepted under other conditions.
     ///
     /// ```
     /// use oauth_guard::{Guard, Issuer};
@@ -155,6 +162,14 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         E: fmt::Display,
     {
         self.resolver = Some(Resolver::new(resolve));
+        self
+    }
+
+    /// The longest token to look at before its issuer is known, in bytes, with
+    /// [`resolve_issuers`](Self::resolve_issuers). No issuer that is found may set a higher
+    /// [`max_token_bytes`](Issuer::max_token_bytes). By default 8,192.
+    pub fn tenant_token_bytes(mut self, bytes: usize) -> Self {
+        self.tenant_token_bytes = Some(bytes);
         self
     }
 
@@ -330,12 +345,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
             return Err(problems.into_error());
         };
         let tenants = tenants(self.resolver, old, &issuers, &assembler);
+        let longest = self.issuers.iter().map(|issuer| issuer.max_token_bytes).max().unwrap_or(0);
         Ok(Policy {
             generation: assembler.generation,
             max_token_bytes: match tenants {
-                // How much a tenant accepts is known when the tenant is.
-                Some(_) => MOST_TOKEN_BYTES,
-                None => self.issuers.iter().map(|issuer| issuer.max_token_bytes).max().unwrap_or(0),
+                // How much a tenant accepts is known only when the tenant is.
+                Some(_) => longest.max(assembler.tenant_token_bytes),
+                None => longest,
             },
             issuers,
             tenants,
@@ -365,6 +381,10 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
                 (None, None) => Arc::new(SystemClock),
             },
             keys: self.keys.clone(),
+            tenant_token_bytes: self
+                .tenant_token_bytes
+                .or_else(|| Some(old?.assembler.tenant_token_bytes))
+                .unwrap_or(defaults::MAX_TOKEN_BYTES),
             generation: old.map_or(0, |old| old.generation + 1),
         }
     }
@@ -442,6 +462,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
             if value.is_zero() {
                 problems.add(field, "expected a duration above zero");
             }
+        }
+        if self.tenant_token_bytes.is_some_and(|bytes| !(1..=MOST_TOKEN_BYTES).contains(&bytes)) {
+            problems.add("tenant_token_bytes", "expected 1 to 1,048,576 bytes");
         }
         if self.keys.max_keys == 0 || self.keys.max_bytes == 0 {
             problems.add("keys", "max_keys and max_bytes have to be above zero");

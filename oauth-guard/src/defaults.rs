@@ -29,10 +29,14 @@
 //! A key set is a few KiB from a server nearby. Callers wait for it at most this long; and nobody signs with a
 //! hundred keys at a time.
 //!
-//! ### Why 1,000 tenants and 10,000 names that are none?
+//! ### Why 1,000 tenants, and 4 MiB of names that are none?
 //! A tenant that is displaced is looked up again with its next new token, which costs a question and a key fetch.
-//! A name that is none is remembered for half a minute only; 10,000 of them take about a megabyte, and however many
-//! somebody invents, they displace no tenant.
+//! A name that is none is remembered for half a minute only; 4 MiB are some 15,000 of the usual length, and however
+//! many somebody invents, they displace no tenant.
+//!
+//! ### Why 1 KiB of name, and 1,000 names asked about at a time?
+//! Whoever sends a token writes its `iss`, and nothing vouches for it yet. Issuers are URLs of some 50 bytes; and
+//! what cannot be asked right now is answered 503, while the tenants that are known go on.
 
 use std::time::Duration;
 
@@ -56,5 +60,9 @@ pub const KEY_SET_BYTES: usize = 512 * 1024;
 pub const KEYS_PER_SET: usize = 100;
 /// Issuers found at run time that are remembered.
 pub const TENANTS: u64 = 1_000;
-/// Names that turned out to be no issuer's that are remembered.
-pub const UNKNOWN_ISSUERS: u64 = 10_000;
+/// What the names that turned out to be no issuer's may take, in bytes.
+pub const UNKNOWN_ISSUER_BYTES: u64 = 4 * 1024 * 1024;
+/// The longest `iss` that somebody is asked about, in bytes.
+pub const ISSUER_BYTES: usize = 1024;
+/// How many names are asked about at a time.
+pub const LOOK_UPS: usize = 1_000;

@@ -117,7 +117,10 @@ impl<T> Guard<T> {
     }
 
     /// Drops an issuer that [`resolve_issuers`](GuardBuilder::resolve_issuers) found: its tokens are refused from now
-    /// on, those that were let in before as well, unless it is found again. Says whether it was known.
+    /// on, those that were let in before as well, unless it is found again. An answer that is on its way is not taken,
+    /// and a name that was none is asked about anew. Says whether it was known.
+    ///
+    /// Issuers that were found do not expire: call this when one is gone or is to be accepted under other conditions.
     pub fn forget_issuer(&self, name: &str) -> bool {
         self.policy().tenants.as_ref().is_some_and(|tenants| tenants.forget(name))
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
@@ -67,7 +67,17 @@ pub(crate) struct Tenants {
     known: Cache<Box<str>, Arc<IssuerState>>,
     /// Until when, on the monotonic clock, not to ask again.
     unknown: Cache<Box<str>, Not>,
-    flights: Mutex<HashMap<Box<str>, Flight>>,
+    flights: Mutex<Flights>,
+    /// Until when, on the monotonic clock in milliseconds, failures are told in a low voice.
+    quiet_until: AtomicU64,
+}
+
+/// The questions under way, each with a number. One whose number is no longer here has been given up: what it brings
+/// is dropped.
+#[derive(Default)]
+struct Flights {
+    by_name: HashMap<Box<str>, (u64, Flight)>,
+    started: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -87,15 +97,13 @@ impl Tenants {
         }
         Arc::new(Self {
             resolver,
-            assembler,
             ended: AtomicU64::new(u64::MAX),
             before,
             known: states(),
-            unknown: Cache::builder()
-                .max_capacity(defaults::UNKNOWN_ISSUERS)
-                .eviction_policy(EvictionPolicy::lru())
-                .build(),
+            unknown: unknown(assembler.keys.cooldown),
+            assembler,
             flights: Mutex::default(),
+            quiet_until: AtomicU64::new(0),
         })
     }
 
@@ -112,27 +120,38 @@ impl Tenants {
         }
     }
 
-    /// Asks, or joins those who do. `None` outside of a runtime.
+    /// Asks, or joins those who do. `None` outside of a runtime, and when too much is being asked already.
     pub(crate) fn resolve(self: &Arc<Self>, name: &str) -> Option<Flight> {
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = flights.get(name).filter(|flight| !flight.is_over()) {
+        let mut flights = self.flights();
+        if let Some((_, flight)) = flights.by_name.get(name).filter(|(_, flight)| !flight.is_over()) {
             return Some(flight.clone());
         }
-        let (this, asked) = (Arc::clone(self), Box::<str>::from(name));
+        if flights.by_name.len() >= defaults::LOOK_UPS {
+            return None;
+        }
+        flights.started += 1;
+        let (this, name_asked, number) = (Arc::clone(self), Box::from(name), flights.started);
         let flight = Flight::start(async move {
-            let timeout = this.assembler.keys.timeout;
-            let resolved = match tokio::time::timeout(timeout, (this.resolver.0)(asked.to_string())).await {
+            // Made in here: a task that never ran has nothing to cross off, and is dropped while the list is locked.
+            let asking = Asking { tenants: this, name: name_asked, number };
+            let this = &asking.tenants;
+            let answer = (this.resolver.0)(asking.name.to_string());
+            let resolved = match tokio::time::timeout(this.assembler.keys.timeout, answer).await {
                 Ok(resolved) => resolved,
                 Err(_) => Err("it took too long".to_owned()),
             };
-            this.land(&asked, resolved);
+            this.land(&asking, resolved);
         })?;
-        flights.insert(name.into(), flight.clone());
+        flights.by_name.insert(name.into(), (number, flight.clone()));
         Some(flight)
     }
 
+    /// Also forgets that it is none, and gives up asking: an answer that is on its way is as old as what is forgotten.
     pub(crate) fn forget(&self, name: &str) -> bool {
+        let mut flights = self.flights();
+        flights.by_name.remove(name);
         self.before.invalidate(name);
+        self.unknown.invalidate(name);
         let forgotten = self.known.remove(name);
         if let Some(issuer) = &forgotten {
             // No policy has it, whatever its number.
@@ -155,29 +174,37 @@ impl Tenants {
         self.known.iter().map(|(_, issuer)| issuer)
     }
 
-    fn land(&self, name: &str, resolved: Resolved) {
+    fn land(&self, asking: &Asking, resolved: Resolved) {
+        let name = &*asking.name;
+        let resolved = match resolved {
+            Ok(issuer) => issuer.map(|issuer| self.assemble(name, &issuer).ok_or(())).transpose(),
+            Err(error) => {
+                self.tell(name, &"an issuer could not be looked up", &error);
+                Err(())
+            }
+        };
+        let flights = self.flights();
+        if !flights.is_under_way(asking) {
+            return;
+        }
         let now = self.assembler.clock.now().monotonic;
-        let not_answered = Not::AnsweredUntil(now.saturating_add(AFTER_FAILURE));
-        match resolved.map(|issuer| issuer.map(|issuer| self.assemble(name, &issuer))) {
-            Ok(Some(Some(issuer))) => {
+        match resolved {
+            Ok(Some(issuer)) => {
                 self.unknown.invalidate(name);
                 self.known.insert(name.into(), Arc::clone(&issuer));
                 // Either the end saw it among the known, or it is seen here that the end has been.
                 issuer.end(self.ended.load(Ordering::SeqCst));
             }
-            // Wrongly described, which has been logged.
-            Ok(Some(None)) => self.unknown.insert(name.into(), not_answered),
             Ok(None) => {
                 let until = now.saturating_add(self.assembler.keys.cooldown);
                 self.unknown.insert(name.into(), Not::KnownUntil(until));
             }
-            Err(error) => {
-                let issuer = printable(name);
-                tracing::warn!(target: "oauth_guard", issuer, error, "an issuer could not be looked up");
-                self.unknown.insert(name.into(), not_answered);
-            }
+            Err(()) => self.no_answer(name, now),
         }
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    fn no_answer(&self, name: &str, now: Duration) {
+        self.unknown.insert(name.into(), Not::AnsweredUntil(now.saturating_add(AFTER_FAILURE)));
     }
 
     fn assemble(&self, name: &str, issuer: &Issuer) -> Option<Arc<IssuerState>> {
@@ -185,13 +212,80 @@ impl Tenants {
         if issuer.name != name {
             problems.add("issuer", "the resolver answered with an issuer of another name");
         }
+        if issuer.max_token_bytes > self.assembler.tenant_token_bytes {
+            problems.add(
+                "max_token_bytes",
+                "more than the guard looks at; raise GuardBuilder::tenant_token_bytes",
+            );
+        }
         let before = self.before.remove(name);
         let state = self.assembler.issuer(issuer, before.as_ref(), &|field| field.to_owned(), &mut problems);
         if problems.is_empty() {
             return state;
         }
-        let (issuer, problems) = (printable(name), problems.into_error());
-        tracing::error!(target: "oauth_guard", issuer, %problems, "an issuer that was looked up is described wrongly");
+        self.tell(name, &"an issuer that was looked up is described wrongly", &problems.into_error());
         None
     }
+
+    /// Warns, but once a second at most: how many names there are to fail on is for others to say.
+    fn tell(&self, name: &str, what: &dyn fmt::Display, error: &dyn fmt::Display) {
+        let issuer = printable(name);
+        let now = millis(self.assembler.clock.now().monotonic);
+        let until = now.saturating_add(millis(AFTER_FAILURE));
+        let quiet = self.quiet_until.fetch_max(until, Ordering::Relaxed) > now;
+        if quiet {
+            tracing::debug!(target: "oauth_guard", issuer, %error, "{what}");
+        } else {
+            tracing::warn!(target: "oauth_guard", issuer, %error, "{what}");
+        }
+    }
+
+    fn flights(&self) -> MutexGuard<'_, Flights> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
+
+impl Flights {
+    fn is_under_way(&self, asking: &Asking) -> bool {
+        self.by_name.get(&asking.name).is_some_and(|(number, _)| *number == asking.number)
+    }
+}
+
+/// A question under way; when it is over, however it ends, it is crossed off.
+struct Asking {
+    tenants: Arc<Tenants>,
+    name: Box<str>,
+    number: u64,
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let tenants = &self.tenants;
+        let mut flights = tenants.flights();
+        if flights.is_under_way(self) {
+            flights.by_name.remove(&self.name);
+            if std::thread::panicking() {
+                tenants.no_answer(&self.name, tenants.assembler.clock.now().monotonic);
+            }
+        }
+    }
+}
+
+/// Names that are none, with a capacity in bytes. They are gone some time after they stopped to count, asked for or not.
+fn unknown(cooldown: Duration) -> Cache<Box<str>, Not> {
+    // What an entry takes besides its name, roughly.
+    const ENTRY: usize = 200;
+    Cache::<Box<str>, Not>::builder()
+        .max_capacity(defaults::UNKNOWN_ISSUER_BYTES)
+        .weigher(|name, _| u32::try_from(name.len().saturating_add(ENTRY)).unwrap_or(u32::MAX))
+        .eviction_policy(EvictionPolicy::lru())
+        .time_to_live(cooldown.clamp(AFTER_FAILURE, Duration::from_secs(24 * 3600)))
+        .build()
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

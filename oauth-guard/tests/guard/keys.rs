@@ -10,17 +10,10 @@ use oauth_mock::{Alg, Endpoint, Fault, TestKey};
 use serde_json::json;
 use tokio::time::advance;
 
-use crate::support::{Stage, call};
+use crate::support::{Stage, call, settle};
 
 fn fetches(stage: &Stage) -> usize {
     stage.server.journal().count(Endpoint::Jwks)
-}
-
-/// Lets detached tasks run to their end.
-async fn settle() {
-    for _ in 0..64 {
-        tokio::task::yield_now().await;
-    }
 }
 
 /// A guard that has its keys, from a server that has served them once.

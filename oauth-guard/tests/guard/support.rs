@@ -111,3 +111,10 @@ where
 pub(crate) async fn call(guard: &Guard, token: &str) -> Answer {
     send(&guard.layer(), &[format!("Bearer {token}").as_bytes()]).await
 }
+
+/// Lets detached tasks run to their end.
+pub(crate) async fn settle() {
+    for _ in 0..64 {
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,14 +1,14 @@
 //! Issuers found at run time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use oauth_guard::{Guard, Issuer};
 use oauth_mock::Endpoint;
 use tokio::time::advance;
 
-use crate::support::{Stage, call};
+use crate::support::{Stage, call, settle};
 
 /// A guard that knows the stage's issuer only through a resolver, and how often that was asked.
 fn multi(stage: &Stage) -> (Guard, Arc<AtomicUsize>) {
@@ -102,4 +102,84 @@ async fn a_forgotten_tenant_takes_its_known_tokens_along() {
     assert!(!guard.forget_issuer(stage.server.issuer()));
     assert_eq!(call(&guard, &token).await.status, 200, "the resolver still names it");
     assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_is_no_name_is_refused_before_anybody_is_asked() {
+    let stage = Stage::new();
+    let (guard, asked) = multi(&stage);
+    let of = |bytes: usize| {
+        let issuer = format!("https://evil.example/{}", "x".repeat(bytes - 21));
+        stage.server.mint().issuer(issuer).signature([7; 64]).build()
+    };
+    assert_eq!(call(&guard, &of(1025)).await.summary(), (401, Some("invalid_token")));
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    assert_eq!(call(&guard, &of(1024)).await.summary(), (401, Some("invalid_token")));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_asked_about_a_token_that_is_too_long() {
+    let stage = Stage::new();
+    let (guard, asked) = multi(&stage);
+    let long = stage.server.mint().claim("groups", "x".repeat(8192)).build();
+    assert_eq!(call(&guard, &long).await.summary(), (401, Some("invalid_token")));
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_panics_is_one_that_fails() {
+    let stage = Stage::new();
+    let (calls, ours) = (Arc::new(AtomicUsize::new(0)), stage.server.issuer().to_owned());
+    let counter = Arc::clone(&calls);
+    let guard = stage.builder().resolve_issuers(move |name: String| {
+        let nth = counter.fetch_add(1, Ordering::SeqCst);
+        let ours = ours.clone();
+        async move {
+            assert!(nth > 0, "on purpose");
+            Ok::<_, std::io::Error>((name == ours).then(|| Issuer::new(name).audience("orders-api")))
+        }
+    });
+    let guard = guard.build().unwrap();
+    let token = stage.server.mint().build();
+    assert_eq!(call(&guard, &token).await.status, 503);
+    assert_eq!(call(&guard, &token).await.status, 503, "left alone for a second");
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    advance(Duration::from_secs(2)).await;
+    assert_eq!(call(&guard, &token).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_forgotten_while_it_is_looked_up_is_looked_up_again() {
+    let stage = Stage::new();
+    let (is_tenant, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+    let (answer, counter) = (Arc::clone(&is_tenant), Arc::clone(&asked));
+    let guard = stage.builder().resolve_issuers(move |name: String| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        // Read first, told later: what a slow database does.
+        let found = answer.load(Ordering::SeqCst).then(|| Issuer::new(name).audience("orders-api"));
+        async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok::<_, std::io::Error>(found)
+        }
+    });
+    let guard = guard.build().unwrap();
+    let first = {
+        let (guard, token) = (guard.clone(), stage.server.mint().build());
+        tokio::spawn(async move { call(&guard, &token).await.status })
+    };
+    settle().await;
+    is_tenant.store(false, Ordering::SeqCst);
+    guard.forget_issuer(stage.server.issuer());
+    assert_eq!(first.await.unwrap(), 401);
+    assert_eq!(call(&guard, &stage.server.mint().build()).await.status, 401);
+    assert_eq!((asked.load(Ordering::SeqCst), guard.health().issuers.len()), (2, 0));
+
+    is_tenant.store(true, Ordering::SeqCst);
+    guard.forget_issuer(stage.server.issuer());
+    assert_eq!(
+        call(&guard, &stage.server.mint().build()).await.status,
+        200,
+        "that it was none is forgotten too"
+    );
 }
