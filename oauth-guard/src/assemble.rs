@@ -7,12 +7,10 @@ use oauth_client::transport::HttpClient;
 use url::Url;
 
 use crate::algorithm::Algorithm;
+use crate::defaults::MOST_TOKEN_BYTES;
 use crate::error::Problems;
 use crate::issuer::{Issuer, IssuerState, Rules, Source, StaticKey};
 use crate::keys::{GivenKeys, IssuerKeys, KeyPolicy, KeySet, Remote, Where};
-
-/// The most an issuer may set as its limit: far beyond any header a server accepts.
-pub(crate) const MOST_TOKEN_BYTES: usize = 1024 * 1024;
 
 /// What all issuers of a guard have in common.
 #[derive(Clone, Debug)]

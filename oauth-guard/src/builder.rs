@@ -13,7 +13,7 @@ use oauth_client::transport::HttpClient;
 use serde::de::value::UnitDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
-use crate::assemble::{Assembler, MOST_TOKEN_BYTES};
+use crate::assemble::Assembler;
 use crate::bearer::Places;
 use crate::cache::TokenCache;
 use crate::claims::Untyped;
@@ -463,7 +463,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
                 problems.add(field, "expected a duration above zero");
             }
         }
-        if self.tenant_token_bytes.is_some_and(|bytes| !(1..=MOST_TOKEN_BYTES).contains(&bytes)) {
+        if self.tenant_token_bytes.is_some_and(|bytes| !(1..=defaults::MOST_TOKEN_BYTES).contains(&bytes)) {
             problems.add("tenant_token_bytes", "expected 1 to 1,048,576 bytes");
         }
         if self.keys.max_keys == 0 || self.keys.max_bytes == 0 {

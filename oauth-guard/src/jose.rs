@@ -10,17 +10,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::algorithm::Algorithm;
+use crate::defaults::{HEADER_BYTES, KEY_ID_BYTES, SIGNATURE_BYTES};
 use crate::json::{self, Text, Value};
 use crate::refuse::Flaw;
-
-/// The longest header that is read, in encoded bytes. Real ones take about 100.
-const MAX_HEADER: usize = 2048;
-
-/// The longest signature, in bytes: RSA with 8192 bits.
-pub(crate) const MAX_SIGNATURE: usize = 1024;
-
-/// The longest key id, in bytes. Thumbprints take 43.
-const MAX_KEY_ID: usize = 256;
 
 /// A compact JWS (RFC 7515 §7.1) in its three parts.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +37,7 @@ impl<'a> Compact<'a> {
         if header.is_empty() || signature.is_empty() {
             return Err(Flaw::NotACompactJws);
         }
-        if header.len() > MAX_HEADER {
+        if header.len() > HEADER_BYTES {
             return Err(Flaw::HeaderTooLong);
         }
         let signed = token.get(..header.len() + 1 + payload.len()).ok_or(Flaw::NotACompactJws)?;
@@ -57,7 +49,7 @@ impl<'a> Compact<'a> {
     }
 
     /// Decodes the signature into `buffer`; one that does not fit is by no key there is.
-    pub(crate) fn signature<'b>(&self, buffer: &'b mut [u8; MAX_SIGNATURE]) -> Result<&'b [u8], Flaw> {
+    pub(crate) fn signature<'b>(&self, buffer: &'b mut [u8; SIGNATURE_BYTES]) -> Result<&'b [u8], Flaw> {
         decode_into(self.signature, buffer)
     }
 }
@@ -83,7 +75,7 @@ pub(crate) enum Typ {
 
 impl Header {
     pub(crate) fn read(encoded: &str) -> Result<Self, Flaw> {
-        let mut buffer = [0; MAX_HEADER];
+        let mut buffer = [0; HEADER_BYTES];
         let bytes = decode_into(encoded, &mut buffer)?;
         let text = std::str::from_utf8(bytes).map_err(|_| Flaw::NotUtf8)?;
         let mut read = Members::default();
@@ -119,7 +111,7 @@ impl<'a> Members<'a> {
                 self.algorithm = Some(Algorithm::from_name(&text.decode()).ok_or(Flaw::UnknownAlgorithm)?);
             }
             "kid" => {
-                let text = value.as_text().filter(|text| text.raw.len() <= MAX_KEY_ID);
+                let text = value.as_text().filter(|text| text.raw.len() <= KEY_ID_BYTES);
                 self.key_id = Some(text.ok_or(Flaw::HeaderMember("kid"))?.decode());
             }
             "typ" => {

@@ -2,12 +2,11 @@
 //!
 //! A signed token must mean the same to everybody who reads it, so what RFC 8259 leaves open is refused
 //! here: a member name that occurs twice in one object (at any depth, also when spelled with escapes), lone
-//! surrogates, a byte order mark, anything after the value, and nesting beyond [`MAX_DEPTH`].
+//! surrogates, a byte order mark, anything after the value, and nesting beyond [`JSON_DEPTH`].
 
 use std::borrow::Cow;
 
-/// How deep arrays and objects may nest. Claims in the wild stay below 6.
-const MAX_DEPTH: usize = 32;
+use crate::defaults::JSON_DEPTH;
 
 /// Names that one object may hold before duplicates are found by sorting instead of by comparing each pair.
 const FEW: usize = 16;
@@ -207,7 +206,7 @@ impl<'a> Reader<'a> {
         depth: usize,
         each: &mut dyn FnMut(Text<'a>, Value<'a>, &'a str),
     ) -> Result<(), Malformed> {
-        if depth >= MAX_DEPTH {
+        if depth >= JSON_DEPTH {
             return Err(Malformed::TooDeep);
         }
         self.at += 1;
@@ -241,7 +240,7 @@ impl<'a> Reader<'a> {
 
     /// Stands on the opening bracket.
     fn array(&mut self, depth: usize) -> Result<(), Malformed> {
-        if depth >= MAX_DEPTH {
+        if depth >= JSON_DEPTH {
             return Err(Malformed::TooDeep);
         }
         self.at += 1;

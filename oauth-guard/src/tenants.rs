@@ -18,9 +18,6 @@ use crate::error::Problems;
 use crate::issuer::{Issuer, IssuerState};
 use crate::keys::{Flight, printable};
 
-/// How long after a failure the resolver is left alone, for the name it failed on.
-const AFTER_FAILURE: Duration = Duration::from_secs(1);
-
 type Resolved = Result<Option<Issuer>, String>;
 type Resolving = Pin<Box<dyn Future<Output = Resolved> + Send>>;
 
@@ -204,7 +201,7 @@ impl Tenants {
     }
 
     fn no_answer(&self, name: &str, now: Duration) {
-        self.unknown.insert(name.into(), Not::AnsweredUntil(now.saturating_add(AFTER_FAILURE)));
+        self.unknown.insert(name.into(), Not::AnsweredUntil(now.saturating_add(defaults::RESOLVER_PAUSE)));
     }
 
     fn assemble(&self, name: &str, issuer: &Issuer) -> Option<Arc<IssuerState>> {
@@ -231,7 +228,7 @@ impl Tenants {
     fn tell(&self, name: &str, what: &dyn fmt::Display, error: &dyn fmt::Display) {
         let issuer = printable(name);
         let now = millis(self.assembler.clock.now().monotonic);
-        let until = now.saturating_add(millis(AFTER_FAILURE));
+        let until = now.saturating_add(millis(defaults::RESOLVER_PAUSE));
         let quiet = self.quiet_until.fetch_max(until, Ordering::Relaxed) > now;
         if quiet {
             tracing::debug!(target: "oauth_guard", issuer, %error, "{what}");
@@ -279,7 +276,7 @@ fn unknown(cooldown: Duration) -> Cache<Box<str>, Not> {
         .max_capacity(defaults::UNKNOWN_ISSUER_BYTES)
         .weigher(|name, _| u32::try_from(name.len().saturating_add(ENTRY)).unwrap_or(u32::MAX))
         .eviction_policy(EvictionPolicy::lru())
-        .time_to_live(cooldown.clamp(AFTER_FAILURE, Duration::from_secs(24 * 3600)))
+        .time_to_live(cooldown.clamp(defaults::RESOLVER_PAUSE, Duration::from_secs(24 * 3600)))
         .build()
 }
 

@@ -24,9 +24,7 @@ use super::flight::Flight;
 use super::set::KeySet;
 use super::{KeyPolicy, Standing};
 use crate::algorithm::Algorithm;
-
-/// The first wait after a failed fetch; it doubles up to the cool-down.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+use crate::defaults::{KEY_FIRST_BACKOFF, LOGGED_CHARS};
 
 /// One issuer's fetched keys.
 pub(crate) struct Remote {
@@ -310,7 +308,7 @@ impl Remote {
                 // The keys may have moved: the next try asks the metadata again.
                 state.found = None;
                 let backoff =
-                    FIRST_BACKOFF.saturating_mul(1 << state.failures.min(10)).min(self.policy.cooldown);
+                    KEY_FIRST_BACKOFF.saturating_mul(1 << state.failures.min(10)).min(self.policy.cooldown);
                 let wait =
                     failure.retry_after.unwrap_or_default().min(self.policy.max_age).max(jittered(backoff));
                 state.not_before = now.monotonic.saturating_add(wait);
@@ -336,7 +334,7 @@ impl Remote {
     }
 
     fn wait(&self, state: &State, now: Now) -> Duration {
-        state.not_before.saturating_sub(now.monotonic).max(FIRST_BACKOFF)
+        state.not_before.saturating_sub(now.monotonic).max(KEY_FIRST_BACKOFF)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -370,5 +368,5 @@ fn jittered(wait: Duration) -> Duration {
 
 /// A name that others chose, fit for a log line.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().take(64).flat_map(char::escape_default).collect()
+    text.chars().take(LOGGED_CHARS).flat_map(char::escape_default).collect()
 }

@@ -11,10 +11,7 @@ use serde_json::Value;
 
 use super::jwk;
 use crate::algorithm::Algorithm;
-
-/// How many keys a token without a key id is tried against. Each costs a signature check, and whoever sends the
-/// token decides that it has no key id.
-const MAX_TRIES: usize = 8;
+use crate::defaults::KEYS_TRIED;
 
 /// A key and the one algorithm it verifies with.
 pub(crate) struct VerifyingKey {
@@ -183,7 +180,7 @@ impl KeySet {
             .filter_map(|index| self.keys.get(*index))
             .chain(any)
             .filter(move |key| key.algorithm == algorithm)
-            .take(MAX_TRIES)
+            .take(KEYS_TRIED)
     }
 
     /// Whether a key has that id, whatever its algorithm.

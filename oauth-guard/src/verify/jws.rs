@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::jose::{Compact, Header, MAX_SIGNATURE};
+use crate::defaults::SIGNATURE_BYTES;
+use crate::jose::{Compact, Header};
 use crate::keys::{KeySet, VerifyingKey};
 use crate::refuse::Flaw;
 
@@ -21,7 +22,7 @@ pub(crate) fn signed_by(
     if candidates.peek().is_none() {
         return Err(Flaw::UnknownKey);
     }
-    let mut buffer = [0; MAX_SIGNATURE];
+    let mut buffer = [0; SIGNATURE_BYTES];
     let signature = token.signature(&mut buffer)?;
     match candidates.find(|key| key.verifies(token.signed.as_bytes(), signature)) {
         Some(key) => Ok(Arc::clone(key)),
