@@ -15,9 +15,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use divan::{AllocProfiler, Bencher};
-use http::{Request, Response, header};
+use http::{Method, Request, Response, header};
 use http_body_util::Empty;
-use oauth_guard::{Guard, GuardService, Issuer};
+use oauth_guard::{Check, Guard, GuardBuilder, GuardService, Issuer, Requirement, Rule};
 use oauth_mock::{Alg, MockServer};
 use tower::{Layer, Service, ServiceExt};
 
@@ -65,6 +65,38 @@ fn guarded_known_token(bencher: Bencher<'_, '_>) {
     bencher.with_inputs(|| request(&token)).bench_local_values(|request| run(service.clone(), request));
 }
 
+/// The same, with a thousand rules, one of which asks for a scope and a claim of this request.
+#[divan::bench(sample_count = 500)]
+fn guarded_known_token_by_rule(bencher: Bencher<'_, '_>) {
+    let setting = Setting::new(Alg::Rs256);
+    let token = setting.token();
+    let rules =
+        (0..1000).map(|n| Rule::new(format!("/things{n}/{{id}}")).require(Requirement::scope("other")));
+    let orders = Requirement::scope("orders:read") & Requirement::claim("tenant", TENANT);
+    let rules = rules.chain([Rule::new("/orders").methods([Method::GET]).require(orders)]);
+    let guard = rules.fold(setting.builder(), GuardBuilder::rule).build().unwrap();
+    let service = guard.layer().layer(Bare);
+    assert_eq!(run(service.clone(), request(&token)), 200);
+    bencher.with_inputs(|| request(&token)).bench_local_values(|request| run(service.clone(), request));
+}
+
+/// A requirement of eight terms, all of which have to be looked at.
+#[divan::bench(sample_count = 500)]
+fn requirement_of_eight_terms(bencher: Bencher<'_, '_>) {
+    let setting = Setting::new(Alg::Rs256);
+    let token = setting.token();
+    let guard = setting.builder().build().unwrap();
+    let Check::Now(Ok(Some(claims))) = guard.check(&request(&token)) else { panic!("not let in") };
+    let requirement = Requirement::scope("orders:read")
+        & Requirement::scope("orders:write")
+        & Requirement::scope("email")
+        & (Requirement::role("admin") | Requirement::client("orders-frontend-production"))
+        & Requirement::claim("tenant", TENANT)
+        & !Requirement::claim("suspended", true)
+        & !Requirement::role("guest");
+    bencher.bench_local(|| black_box(&guard).require(black_box(&requirement), &claims).unwrap());
+}
+
 /// Without a cache each token is a new one.
 #[divan::bench(args = [Alg::Rs256, Alg::Es256, Alg::EdDsa], sample_count = 500)]
 fn guarded_new_token(bencher: Bencher<'_, '_>, algorithm: Alg) {
@@ -96,6 +128,8 @@ fn guarded_forged_signature(bencher: Bencher<'_, '_>) {
     bencher.with_inputs(|| request(&forged)).bench_local_values(|request| run(service.clone(), request));
 }
 
+const TENANT: &str = "3c1f0b52-8a6e-4d0e-8f2b-6f0a7f4d9e11";
+
 struct Setting {
     server: MockServer,
 }
@@ -115,17 +149,21 @@ impl Setting {
             .subject("7f3b2c1e-5b0f-4c2a-9a3e-2f1d0c9b8a77")
             .client_id("orders-frontend-production")
             .scope("orders:read orders:write customers:read profile email")
-            .claim("tenant", "3c1f0b52-8a6e-4d0e-8f2b-6f0a7f4d9e11")
+            .claim("tenant", TENANT)
             .claim("exp", 9_000_000_000_i64)
             .claim("iat", 1_700_000_000_i64)
             .build()
     }
 
-    fn service(&self, cache_bytes: u64) -> GuardService<Bare> {
+    fn builder(&self) -> GuardBuilder {
         let issuer = Issuer::new("https://auth.example.com/realms/main")
             .audience("orders-api")
             .jwks_json(self.server.keys().jwks_json());
-        Guard::builder().issuer(issuer).cache_bytes(cache_bytes).build().unwrap().layer().layer(Bare)
+        Guard::builder().issuer(issuer)
+    }
+
+    fn service(&self, cache_bytes: u64) -> GuardService<Bare> {
+        self.builder().cache_bytes(cache_bytes).build().unwrap().layer().layer(Bare)
     }
 
     fn raw_key(&self, algorithm: Alg) -> ParsedPublicKey {
