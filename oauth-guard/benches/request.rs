@@ -86,7 +86,8 @@ fn requirement_of_eight_terms(bencher: Bencher<'_, '_>) {
     let setting = Setting::new(Alg::Rs256);
     let token = setting.token();
     let guard = setting.builder().build().unwrap();
-    let Check::Now(Ok(Some(claims))) = guard.check(&request(&token)) else { panic!("not let in") };
+    let Check::Now(outcome) = guard.check(&request(&token)) else { return };
+    let claims = outcome.unwrap().unwrap();
     let requirement = Requirement::scope("orders:read")
         & Requirement::scope("orders:write")
         & Requirement::scope("email")

@@ -145,9 +145,14 @@ impl<T> Claims<T> {
         &self.verified.custom
     }
 
+    /// A claim by its whole name, as it is written.
+    pub(crate) fn written(&self, name: &str) -> Option<&str> {
+        self.verified.member(name)
+    }
+
     /// A claim by name, or by a path into objects, without a copy of it.
     pub(crate) fn value(&self, name: &str) -> Option<json::Value<'_>> {
-        if let Some(raw) = self.verified.member(name) {
+        if let Some(raw) = self.written(name) {
             return json::read_value(raw);
         }
         let (first, rest) = name.split_once('.')?;

@@ -69,10 +69,19 @@ pub(super) fn read(segment: &str) -> Result<Segment<'_>, Ambiguous> {
     if segment.is_empty() {
         return Err(Ambiguous("the path has two slashes in a row"));
     }
-    let bytes = segment.as_bytes();
-    if bytes.iter().all(|byte| matches!(byte, 0x21..=0x7e) && !matches!(byte, b'%' | b'\\')) {
-        return Ok(if bytes.len() > MOST_SEGMENT_BYTES { Segment::Long } else { Segment::Plain(segment) });
+    if is_plain(segment) {
+        return Ok(if segment.len() > MOST_SEGMENT_BYTES { Segment::Long } else { Segment::Plain(segment) });
     }
+    read_encoded(segment.as_bytes())
+}
+
+/// Whether it is written in one way only.
+pub(super) fn is_plain(segment: &str) -> bool {
+    let odd = |byte: &u8| !matches!(byte, 0x21..=0x7e) || matches!(byte, b'%' | b'\\');
+    !segment.is_empty() && !segment.as_bytes().iter().any(odd)
+}
+
+fn read_encoded(bytes: &[u8]) -> Result<Segment<'static>, Ambiguous> {
     let mut decoded = Decoded { bytes: [0; MOST_SEGMENT_BYTES], length: 0 };
     let mut fits = true;
     let mut at = 0;

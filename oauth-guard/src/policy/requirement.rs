@@ -10,7 +10,7 @@ use oauth_client::clock::Clock;
 
 use super::missing::Missing;
 use crate::claims::Claims;
-use crate::json::Value;
+use crate::json::{self, Value};
 use crate::refuse::Refusal;
 
 /// Something a verified token has to grant. Cheap to clone; combined with `&`, `|` and `!`, or
@@ -101,7 +101,10 @@ impl Requirement {
             Term::Scope(scope) => claims.has_scope(scope),
             Term::Role(role) => claims.has_role(role),
             Term::Client(client) => claims.client_id() == Some(client),
-            Term::ClaimIs(name, wanted) => claims.value(name).is_some_and(|value| wanted.is(value)),
+            Term::ClaimIs(name, wanted) => match claims.written(name) {
+                Some(raw) => wanted.is_written(raw),
+                None => claims.value(name).is_some_and(|value| wanted.is(value)),
+            },
             Term::ClaimHas(name, wanted) => match claims.value(name) {
                 Some(Value::Array(list)) => list.items().any(|item| wanted.is(item)),
                 _ => false,
@@ -261,6 +264,17 @@ enum Scalar {
 }
 
 impl ClaimValue {
+    /// The same as [`is`](Self::is) without reading the value, as long as it is written plainly.
+    fn is_written(&self, raw: &str) -> bool {
+        match &self.0 {
+            Scalar::Text(wanted) if !raw.as_bytes().contains(&b'\\') => {
+                let inside = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+                inside == Some(&**wanted)
+            }
+            _ => json::read_value(raw).is_some_and(|value| self.is(value)),
+        }
+    }
+
     fn is(&self, value: Value<'_>) -> bool {
         match (&self.0, value) {
             (Scalar::Text(wanted), Value::String(text)) => text.is(wanted),

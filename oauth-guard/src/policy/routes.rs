@@ -82,6 +82,15 @@ pub(super) enum Wrong {
 }
 
 impl Node {
+    #[cold]
+    fn encoded(&self, segment: &str) -> Result<Option<&(Box<str>, Self)>, Ambiguous> {
+        Ok(match path::read(segment)? {
+            Segment::Plain(text) => self.texts.get(text.as_bytes()),
+            Segment::Encoded(decoded) => self.texts.get(decoded.bytes()),
+            Segment::Long => None,
+        })
+    }
+
     fn text(&mut self, segment: &str) -> Result<&mut Self, Wrong> {
         if segment.contains(['{', '}', '?', '#']) {
             return Err(Wrong::Pattern("a segment is either text or one placeholder, and there is no query"));
@@ -160,11 +169,8 @@ impl Walk<'_> {
             Some((segment, more)) => (segment, Some(more)),
             None => (rest, None),
         };
-        let text = match path::read(segment)? {
-            Segment::Plain(text) => node.texts.get(text.as_bytes()),
-            Segment::Encoded(decoded) => node.texts.get(decoded.bytes()),
-            Segment::Long => None,
-        };
+        let text =
+            if path::is_plain(segment) { node.texts.get(segment.as_bytes()) } else { node.encoded(segment)? };
         if let Some((written, node)) = text {
             if **written != *segment {
                 return Err(Ambiguous("the path spells a rule's text with other percent-encodings"));
