@@ -1,5 +1,7 @@
 //! A client of one authorization server: where it is, and who we are to it.
 
+mod builder;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +11,17 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request};
 use url::Url;
 
+pub use self::builder::ClientBuilder;
 use crate::authenticate::ClientAuth;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::dialect::Dialect;
 use crate::discover::{Metadata, discover};
-use crate::error::{Error, Kind, Problem};
+use crate::error::{Error, Kind};
 use crate::exchange::{self, Encoded, Parameters};
 use crate::grant::TokenRequest;
 use crate::source::SourceBuilder;
 use crate::token::TokenSet;
-use crate::transport::{HttpClient, Limits, require_https, to_uri};
+use crate::transport::{HttpClient, Limits, to_uri};
 
 /// How long metadata that was fetched is used before it is fetched anew.
 const METADATA_LIFETIME: Duration = Duration::from_secs(3600);
@@ -220,230 +223,4 @@ impl fmt::Debug for Client {
             .field("auth", &self.0.auth)
             .finish_non_exhaustive()
     }
-}
-
-/// Builds a [`Client`].
-#[derive(Clone, Debug, Default)]
-pub struct ClientBuilder {
-    issuer: Option<String>,
-    token_endpoint: Option<String>,
-    dialect: Dialect,
-    base_url: Option<String>,
-    auth: Option<ClientAuth>,
-    http: Option<HttpClient>,
-    clock: Option<Arc<dyn Clock>>,
-    timeout: Option<Duration>,
-    allow_http: bool,
-}
-
-impl ClientBuilder {
-    /// The server's issuer: its endpoints are discovered there when first needed (RFC 8414).
-    #[must_use]
-    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
-        self.issuer = Some(issuer.into());
-        self
-    }
-
-    /// The token endpoint itself, for servers that publish no metadata.
-    #[must_use]
-    pub fn token_endpoint(mut self, url: impl Into<String>) -> Self {
-        self.token_endpoint = Some(url.into());
-        self
-    }
-
-    /// Whose deviations from RFC 6749 apply; see [`dialect`](crate::dialect). The token endpoint is then below the
-    /// [`base_url`](Self::base_url), unless it is given by itself.
-    #[must_use]
-    pub fn provider(mut self, dialect: Dialect) -> Self {
-        self.dialect = dialect;
-        self
-    }
-
-    /// Scheme, host and port of the [`provider`](Self::provider), such as `https://api.example.com`; a path, as of a
-    /// proxy in front of it, comes before the provider's own.
-    #[must_use]
-    pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.base_url = Some(url.into());
-        self
-    }
-
-    /// The client's identity and how it is proved.
-    #[must_use]
-    pub fn auth(mut self, auth: ClientAuth) -> Self {
-        self.auth = Some(auth);
-        self
-    }
-
-    /// The transport; without one, the bundled reqwest is used (feature `reqwest`).
-    #[must_use]
-    pub fn http(mut self, http: HttpClient) -> Self {
-        self.http = Some(http);
-        self
-    }
-
-    /// The clock; without one, the machine's.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Some(Arc::new(clock));
-        self
-    }
-
-    /// How long getting one token may take in all, retries included. 10 seconds when not set.
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
-        self
-    }
-
-    /// Sends secrets over plain http to other machines. Only for tests on a network that nobody else is on; loopback
-    /// needs no permission.
-    #[must_use]
-    pub fn danger_allow_http(mut self) -> Self {
-        self.allow_http = true;
-        self
-    }
-
-    /// Builds the client. Nothing is sent yet.
-    ///
-    /// # Errors
-    /// `config`, with all that is wrong at once in [`Error::problems`].
-    pub fn build(self) -> Result<Client, Error> {
-        let mut problems = self.problems();
-        let server = self.server(&mut Vec::new());
-        let http = self
-            .http
-            .map_or_else(default_http, Ok)
-            .map_err(|error| problems.extend(error.problems().iter().cloned()));
-        match (server, self.auth, http) {
-            (Some(server), Some(auth), Ok(http)) if problems.is_empty() => Ok(Client(Arc::new(Inner {
-                server,
-                dialect: self.dialect,
-                auth,
-                http,
-                clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
-                timeout: self.timeout.unwrap_or(Limits::token().timeout),
-                allow_http: self.allow_http,
-                discovered: ArcSwapOption::empty(),
-            }))),
-            _ => Err(Error::new(Kind::Config(problems))),
-        }
-    }
-
-    /// All that is wrong so far, but for the transport.
-    pub(crate) fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        self.server(&mut problems);
-        match &self.auth {
-            Some(auth) => {
-                problems.extend(auth.problems());
-                problems.extend(self.wrong_method(auth));
-            }
-            None => problems
-                .push(missing("auth", "is missing; give the client's id and secret with ClientAuth::basic")),
-        }
-        if self.timeout == Some(Duration::ZERO) {
-            problems.push(missing(
-                "timeout",
-                "is zero, in which nothing can be answered; expected a few seconds",
-            ));
-        }
-        problems
-    }
-
-    fn wrong_method(&self, auth: &ClientAuth) -> Option<Problem> {
-        let (dialect, method) = (&self.dialect, auth.method_name());
-        if dialect.client_auth.is_empty() || dialect.client_auth.iter().any(|known| known == method) {
-            return None;
-        }
-        let known = dialect.client_auth.join(" or ");
-        Some(missing(
-            "client_auth",
-            &format!("{method} is not what provider {} takes; use {known}", dialect.name),
-        ))
-    }
-
-    fn server(&self, problems: &mut Vec<Problem>) -> Option<Server> {
-        if self.base_url.is_some() && (self.issuer.is_some() || self.token_endpoint.is_some()) {
-            problems.push(missing(
-                "base_url",
-                "is given beside issuer or token_endpoint, which say where the server is by themselves; give one of them",
-            ));
-            return None;
-        }
-        let below_base;
-        let (field, text) = match (&self.issuer, &self.token_endpoint) {
-            (Some(_), Some(_)) => {
-                problems.push(missing("token_endpoint", "is given beside issuer; give one of them"));
-                return None;
-            }
-            (None, None) if self.dialect.token_path.is_some() => {
-                below_base = self.below_base(problems)?;
-                ("base_url", &below_base)
-            }
-            (None, None) if self.base_url.is_some() => {
-                problems.push(missing(
-                    "base_url",
-                    "needs to know the path of the token endpoint, which a provider's preset or token_path says; or give issuer or token_endpoint instead",
-                ));
-                return None;
-            }
-            (None, None) => {
-                problems
-                    .push(missing("issuer", "is missing; give the server's issuer, or its token_endpoint"));
-                return None;
-            }
-            (Some(issuer), None) => ("issuer", issuer),
-            (None, Some(endpoint)) => ("token_endpoint", endpoint),
-        };
-        let url = Url::parse(text).ok().filter(Url::has_host);
-        let Some(url) = url else {
-            problems.push(missing(
-                field,
-                &format!("{text:?} is not a URL; expected something like https://auth.example.com"),
-            ));
-            return None;
-        };
-        match to_uri(&url).and_then(|uri| require_https(&uri, self.allow_http)) {
-            Ok(()) if field == "issuer" => Some(Server::Issuer(text.clone())),
-            Ok(()) => Some(Server::TokenEndpoint(url)),
-            Err(error) => {
-                problems.extend(error.problems().iter().map(|problem| missing(field, &problem.message)));
-                None
-            }
-        }
-    }
-}
-
-impl ClientBuilder {
-    /// The provider's token endpoint: its path below the base URL that is given, or below its own.
-    fn below_base(&self, problems: &mut Vec<Problem>) -> Option<String> {
-        let Some(base) = self.base_url.as_ref().or(self.dialect.base_url.as_ref()) else {
-            let message = format!(
-                "is missing; provider {} has no address of its own: give scheme, host and port of yours",
-                self.dialect.name
-            );
-            problems.push(missing("base_url", &message));
-            return None;
-        };
-        if base.contains(['?', '#']) {
-            problems.push(missing("base_url", "has a query or a fragment; give scheme, host and port"));
-            return None;
-        }
-        let path = self.dialect.token_path.as_deref().unwrap_or_default();
-        Some(format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/')))
-    }
-}
-
-fn missing(field: &str, message: &str) -> Problem {
-    Problem { field: field.to_owned(), message: message.to_owned() }
-}
-
-#[cfg(feature = "reqwest")]
-fn default_http() -> Result<HttpClient, Error> {
-    HttpClient::new()
-}
-
-#[cfg(not(feature = "reqwest"))]
-fn default_http() -> Result<HttpClient, Error> {
-    Err(Error::config("http", "is missing; give a transport, or switch on the feature \"reqwest\""))
 }
