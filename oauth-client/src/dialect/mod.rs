@@ -69,6 +69,7 @@ pub fn standard() -> Dialect {
 ///
 /// ```
 /// use oauth_client::dialect::{Dialect, ErrorShape};
+/// use oauth_client::{Client, ClientAuth};
 ///
 /// let acme = Dialect::new("acme")
 ///     .base_url("https://api.acme.example")
@@ -82,7 +83,10 @@ pub fn standard() -> Dialect {
 ///     .error(ErrorShape::own().code("fault.id").description("fault.text"))
 ///     .code("stale_login", "invalid_grant")
 ///     .expired_answer([("fault.id", "token_expired")]);
-/// # let _ = acme;
+///
+/// let client = Client::builder().provider(acme).auth(ClientAuth::post("orders", "s3cr3t")).build()?;
+/// assert!(format!("{client:?}").contains("https://api.acme.example/v2/login"));
+/// # Ok::<(), oauth_client::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]

@@ -131,18 +131,21 @@ fn json(parameters: &Parameters) -> Result<Bytes, Error> {
     let room = parameters.pairs().map(|(name, value)| 6 * (name.len() + value.len()) + 8).sum::<usize>() + 2;
     let mut text = Vec::with_capacity(room);
     let wrong = || Error::config("parameters", "cannot be written as JSON");
-    serde_json::to_writer(&mut text, parameters).map_err(|_| wrong())?;
+    serde_json::to_writer(&mut text, &InTheClear(parameters)).map_err(|_| wrong())?;
     String::from_utf8(text).map(wiped).map_err(|_| wrong())
 }
 
-impl Serialize for Parameters {
+/// What is sent: secrets and all. Nobody outside can serialize [`Parameters`] so.
+struct InTheClear<'a>(&'a Parameters);
+
+impl Serialize for InTheClear<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for (n, (name, value)) in self.pairs().enumerate() {
-            if self.pairs().take(n).any(|(earlier, _)| earlier == name) {
+        for (n, (name, value)) in self.0.pairs().enumerate() {
+            if self.0.pairs().take(n).any(|(earlier, _)| earlier == name) {
                 continue;
             }
-            let all: Vec<_> = self.pairs().skip(n).filter(|(other, _)| *other == name).collect();
+            let all: Vec<_> = self.0.pairs().skip(n).filter(|(other, _)| *other == name).collect();
             match all.len() {
                 1 => map.serialize_entry(name, value)?,
                 _ => map.serialize_entry(name, &all.iter().map(|(_, value)| *value).collect::<Vec<_>>())?,
