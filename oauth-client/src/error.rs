@@ -128,7 +128,8 @@ impl Error {
     /// `invalid_client` …), else one of `config`, `unsupported`, `discovery`, `transport`, `timeout`, `too_large`,
     /// `redirect`, `malformed_response`, `unsupported_token_type`, `rate_limited`, `server_error`, `store`,
     /// `reauthorization_required` and `interrupted`. A refusal without an OAuth code gets one from its status:
-    /// 400 `invalid_request`, 401 `invalid_client` (`invalid_token` from an API), 403 `access_denied`, 429 `rate_limited`, 5xx `server_error`.
+    /// 400 `invalid_request`, 401 `invalid_client` (`invalid_token` from an API), 403 `access_denied`,
+    /// 429 `rate_limited`, 5xx `server_error`.
     #[must_use]
     pub fn code(&self) -> &str {
         match &*self.kind {
