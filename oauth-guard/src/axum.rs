@@ -24,7 +24,7 @@ use crate::claims::{Claims, Untyped};
 use crate::guard::Guard;
 use crate::policy::would_refuse;
 use crate::refuse::http::{self as refuse_http, Challenge};
-use crate::refuse::{Refusal, grpc};
+use crate::refuse::{Refusal, grpc, log};
 
 impl<T, S> FromRequestParts<S> for Claims<T>
 where
@@ -142,6 +142,7 @@ where
             let refusal = Refusal::InsufficientScope { needed: S::SCOPES.join(" ").into() };
             let challenge = Arc::clone(claims.challenge());
             if !challenge.dry_run {
+                log::note(&refusal, &claims.origin());
                 return Err(ScopedRejection { refusal, challenge, grpc });
             }
             would_refuse(&refusal, None, Some(claims.issuer()));
@@ -176,8 +177,7 @@ impl std::error::Error for ScopedRejection {}
 
 impl IntoResponse for ScopedRejection {
     fn into_response(self) -> Response {
-        let response = if self.grpc { grpc::response } else { refuse_http::response };
-        response(&self.refusal, &self.challenge).map(Body::new)
+        self.challenge.respond(&self.refusal, self.grpc).map(Body::new)
     }
 }
 

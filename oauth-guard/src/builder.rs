@@ -358,11 +358,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
             cache,
             clock: Arc::clone(&assembler.clock),
             assembler,
-            challenge: Arc::new(challenge),
+            challenge: Arc::new(Challenge {
+                hook: self.hook.or_else(|| old?.challenge.hook.clone()),
+                ..challenge
+            }),
             rules,
             resource,
             places,
-            hook: self.hook.or_else(|| old?.hook.clone()),
             custom: custom::<T>(),
         })
     }
@@ -448,6 +450,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
                 .or(resource.map(ResourceMetadata::url))
                 .map(Into::into),
             dry_run: self.dry_run,
+            hook: None,
         }
     }
 

@@ -19,7 +19,7 @@ use crate::keys::{Flight, Remote, Standing, Unknown, printable};
 use crate::metadata::ResourceMetadata;
 use crate::policy::Rules;
 use crate::refuse::http::Challenge;
-use crate::refuse::{Flaw, Hook, Refusal, log};
+use crate::refuse::{Flaw, Refusal, log};
 use crate::tenants::{Tenant, Tenants};
 use crate::verify::{self, ClaimSet, Strict};
 
@@ -41,7 +41,6 @@ pub(crate) struct Policy<T> {
     pub(crate) rules: Rules,
     pub(crate) resource: Option<ResourceMetadata>,
     pub(crate) places: Places,
-    pub(crate) hook: Option<Hook>,
     /// Reads the user's type from claims that are known to be an object.
     pub(crate) custom: fn(&str) -> Option<T>,
 }

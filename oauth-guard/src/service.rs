@@ -18,7 +18,7 @@ use crate::guard::{Check, RequestHead};
 use crate::judge::Policy;
 use crate::layer::Gate;
 use crate::policy::Demand;
-use crate::refuse::{Refusal, grpc, http as refuse_http, log};
+use crate::refuse::{Refusal, grpc, log};
 
 /// A service behind a [`Guard`](crate::Guard). Made by [`GuardLayer`](crate::GuardLayer).
 pub struct GuardService<S, T = Untyped> {
@@ -52,6 +52,8 @@ where
         let head = RequestHead::from(&request);
         let demand = match self.gate.demand(&policy, head) {
             Ok(demand) if demand.is_public() => {
+                // Not looked at, and kept from those who have no business with it all the same.
+                policy.places.cover(&mut request);
                 return ResponseFuture::calling(self.inner.call(request));
             }
             Ok(demand) => demand,
@@ -117,19 +119,10 @@ impl<T> Policy<T> {
         request.extensions_mut().insert(claims);
     }
 
-    /// The whole answer, in the caller's protocol.
+    /// The whole answer.
     #[cold]
     pub(crate) fn refuse(&self, refusal: &Refusal, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        let is_grpc = grpc::is_spoken(headers);
-        let mut response = if is_grpc {
-            grpc::response(refusal, &self.challenge)
-        } else {
-            refuse_http::response(refusal, &self.challenge)
-        };
-        if let Some(hook) = &self.hook {
-            hook.apply(refusal, &mut response, is_grpc);
-        }
-        response
+        self.challenge.respond(refusal, grpc::is_spoken(headers))
     }
 }
 

@@ -5,7 +5,8 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
-use super::Refusal;
+use super::hook::Hook;
+use super::{Refusal, grpc};
 
 /// What every challenge of a guard names.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,8 @@ pub(crate) struct Challenge {
     pub(crate) resource_metadata: Option<Box<str>>,
     /// Who may do too little is not told so: it is logged.
     pub(crate) dry_run: bool,
+    /// What the user says beside it.
+    pub(crate) hook: Option<Hook>,
 }
 
 /// Status and challenge for each refusal.
@@ -24,6 +27,16 @@ pub(crate) struct Answer {
 }
 
 impl Challenge {
+    /// The whole answer, in the caller's protocol.
+    #[cold]
+    pub(crate) fn respond(&self, refusal: &Refusal, is_grpc: bool) -> Response<Full<Bytes>> {
+        let mut response = if is_grpc { grpc::response(refusal, self) } else { response(refusal, self) };
+        if let Some(hook) = &self.hook {
+            hook.apply(refusal, &mut response, is_grpc);
+        }
+        response
+    }
+
     pub(crate) fn answer(&self, refusal: &Refusal) -> Answer {
         let max_age = match refusal {
             Refusal::InsufficientAuthentication { max_age, .. } => {

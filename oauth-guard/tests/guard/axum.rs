@@ -5,7 +5,7 @@ use ::axum::body::Body;
 use ::axum::routing::get;
 use http::{Request, header};
 use http_body_util::BodyExt;
-use oauth_guard::{Claims, Requirement, Rule, Scoped, Scopes, Untyped};
+use oauth_guard::{AnswerBody, Claims, Requirement, Rule, Scoped, Scopes, Untyped};
 use serde::Deserialize;
 use tower::ServiceExt;
 
@@ -126,6 +126,10 @@ async fn a_handler_that_asks_for_scopes_is_refused_for_in_the_guards_own_words()
     assert_eq!(ask(&router, "/forgotten", Some(&rich)).await, (500, r#"{"error":"not_guarded"}"#.to_owned()));
     assert_eq!(ask(&router, "/open", None).await.0, 500);
     assert_eq!(ask(&router, "/open", Some(&poor)).await.0, 403);
+
+    let worded = builder().answer(|refusal| AnswerBody::text(refusal.code())).build().unwrap();
+    let worded = routes().layer(worded.layer());
+    assert_eq!(ask(&worded, "/", Some(&poor)).await, (403, "insufficient_scope".to_owned()));
 
     let dry = routes().layer(builder().dry_run().build().unwrap().layer());
     assert_eq!(ask(&dry, "/", Some(&poor)).await.0, 200);

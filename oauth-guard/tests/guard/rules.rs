@@ -103,6 +103,20 @@ async fn public_looks_at_no_token_and_optional_refuses_bad_ones() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_public_route_gets_no_token_to_see_where_tokens_are_taken_out() {
+    let stage = Stage::new();
+    let rules = stage.builder().issuer(stage.issuer()).rule(Rule::new("/health").public()).strip_token();
+    let layer = rules.build().unwrap().layer();
+    let inner = tower::service_fn(async |request: Request<Full<Bytes>>| {
+        assert!(!request.headers().contains_key(header::AUTHORIZATION));
+        Ok::<_, std::convert::Infallible>(http::Response::new(Full::<Bytes>::default()))
+    });
+    let request = Request::get("/health").header(header::AUTHORIZATION, "Bearer a.b.c");
+    let answer = layer.layer(inner).oneshot(request.body(Full::default()).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_rule_and_layer_ask_for_adds_up_in_one_challenge() {
     let stage = Stage::new();
     let layer = guard(&stage, [Rule::new("/orders").require(scope("read"))]).layer().require(scope("beta"));
