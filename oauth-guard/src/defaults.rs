@@ -52,6 +52,11 @@
 //! quarter is added at random, so that a hundred processes do not come back in step. A `Retry-After` counts if it is
 //! longer, but no longer than the keys' age. It cannot be changed.
 //!
+//! ### Why is the metadata asked for the address of the keys every hour?
+//! [`KEY_ADDRESS`]. Addresses change less often than keys. Whoever moves one usually leaves the old one in place for a
+//! while; an hour is well within that, and a key that is nowhere to be found asks for the address at once. It cannot
+//! be changed.
+//!
 //! ### Why 5 seconds for a fetch?
 //! [`KEY_TIMEOUT`]. A key set is a few KiB from a server nearby. Callers wait for it at most this long, discovery
 //! included.
@@ -118,6 +123,8 @@ pub const KEY_MAX_STALE: Duration = Duration::from_secs(24 * 3600);
 pub const KEY_FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// How long a key fetch may take, discovery included.
 pub const KEY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the address of a key set is good that the metadata told.
+pub const KEY_ADDRESS: Duration = Duration::from_secs(3600);
 /// The largest key set that is read, in bytes.
 pub const KEY_SET_BYTES: usize = 512 * 1024;
 /// How many keys of a set are taken.

@@ -4,6 +4,7 @@
 //! - a set is fetched anew at 80 % of its age, while it goes on serving;
 //! - a token with an unknown key id causes a fetch, but no two within the cool-down;
 //! - after a failure the old keys stay, and the next try waits, longer each time;
+//! - where the set is, the metadata is asked again every hour, and when the set lacks a key or cannot be had;
 //! - an answer that is no key set changes nothing; one that is, is obeyed, even if it is empty.
 
 mod fetch;
@@ -54,7 +55,8 @@ struct State {
     flight: Option<Flight>,
     /// Counts flights, so that one that was given up cannot land over a later one.
     sequence: u64,
-    found: Option<Url>,
+    /// Where the metadata said that the set is.
+    found: Option<Found>,
     /// The set in hand as it was served.
     document: Bytes,
     fetched: Option<Now>,
@@ -64,6 +66,13 @@ struct State {
     failures: u32,
     last_error: Option<String>,
     not_before: Duration,
+}
+
+#[derive(Clone)]
+struct Found {
+    url: Url,
+    /// From when on, on the monotonic clock, the metadata is asked again before the set is fetched.
+    doubted_from: Duration,
 }
 
 /// What to do about a token whose key id is in no set.
@@ -80,6 +89,8 @@ pub(crate) enum Unknown {
 pub(crate) struct Report {
     pub(crate) age: Option<Duration>,
     pub(crate) stale: bool,
+    /// Young enough to judge with.
+    pub(crate) usable: bool,
     pub(crate) failures: u32,
     pub(crate) last_error: Option<String>,
 }
@@ -146,6 +157,15 @@ impl Remote {
         self.launch(&mut state, now).ok_or_else(|| self.wait(&state, now))
     }
 
+    /// Does what a request would have to wait for, for somebody who does not wait. `None` if there is nothing to do,
+    /// or not yet.
+    pub(crate) fn fetch_if_due(self: &Arc<Self>, now: Now) -> Option<Flight> {
+        match self.standing(now) {
+            Standing::Good => None,
+            Standing::Overdue | Standing::Missing => self.fetch(now).ok(),
+        }
+    }
+
     /// A token names a key that is not there.
     pub(crate) fn unknown_key(self: &Arc<Self>, now: Now) -> Unknown {
         let mut state = self.state();
@@ -162,6 +182,7 @@ impl Remote {
             };
         }
         state.last_unknown = Some(now.monotonic);
+        state.doubt();
         match self.launch(&mut state, now) {
             Some(flight) => Unknown::Wait(flight),
             None => Unknown::Unavailable(self.wait(&state, now)),
@@ -179,6 +200,7 @@ impl Remote {
         let age = state.fetched.map(|fetched| age(fetched, now));
         Report {
             age,
+            usable: age.is_some_and(|age| age < self.policy.max_stale),
             stale: age.is_none_or(|age| age >= state.good_for),
             failures: state.failures,
             last_error: state.last_error.clone(),
@@ -272,7 +294,7 @@ impl Remote {
         let flight = Flight::start(async move {
             let outcome = match tokio::time::timeout(this.policy.timeout, this.download(sequence)).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(Failure { code: "timeout".to_owned(), detail: None, retry_after: None }),
+                Err(_) => Err(Failure::timeout()),
             };
             this.land(sequence, outcome);
         })?;
@@ -305,12 +327,11 @@ impl Remote {
                     keys = self.keys.load().len(),
                     "keys could not be fetched"
                 );
-                // The keys may have moved: the next try asks the metadata again.
-                state.found = None;
+                state.doubt();
                 let backoff =
                     KEY_FIRST_BACKOFF.saturating_mul(1 << state.failures.min(10)).min(self.policy.cooldown);
                 let wait =
-                    failure.retry_after.unwrap_or_default().min(self.policy.max_age).max(jittered(backoff));
+                    failure.retry_after.unwrap_or_default().min(self.policy.max_age).max(stretched(backoff));
                 state.not_before = now.monotonic.saturating_add(wait);
                 state.failures = state.failures.saturating_add(1);
                 state.last_error = Some(failure.code);
@@ -330,7 +351,8 @@ impl Remote {
     }
 
     fn refresh_at(&self, state: &State) -> Duration {
-        state.good_for.min(self.policy.max_stale) * 4 / 5
+        // In this order, since the product may be more than there is.
+        state.good_for.min(self.policy.max_stale) / 5 * 4
     }
 
     fn wait(&self, state: &State, now: Now) -> Duration {
@@ -339,6 +361,15 @@ impl Remote {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The keys may have moved: the next fetch asks the metadata again.
+    fn doubt(&mut self) {
+        if let Some(found) = &mut self.found {
+            found.doubted_from = Duration::ZERO;
+        }
     }
 }
 
@@ -360,10 +391,11 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Up to a quarter longer, so that many processes do not come back in step.
-fn jittered(wait: Duration) -> Duration {
+/// Up to a quarter longer, so that many processes do not come back in step; never shorter, since it bounds how often
+/// the server is asked.
+fn stretched(wait: Duration) -> Duration {
     let share = getrandom::u32().unwrap_or(0) % 256;
-    wait + wait / 4 * share / 255
+    wait.saturating_add(wait / (4 * 255) * share)
 }
 
 /// A name that others chose, fit for a log line.

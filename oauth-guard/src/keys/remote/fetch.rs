@@ -6,29 +6,17 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CACHE_CONTROL;
 use oauth_client::discover;
+use url::Url;
 
-use super::{Remote, Where};
+use super::{Found, Remote, Where};
+use crate::defaults;
 use crate::keys::set::KeySet;
 
 impl Remote {
     pub(super) async fn download(&self, sequence: u64) -> Result<Download, Failure> {
-        let known = self.state().found.clone();
-        let url = match (&self.place, known) {
-            (Where::Uri(url), _) => url.clone(),
-            (Where::Discovery, Some(url)) => url,
-            (Where::Discovery, None) => {
-                let metadata = discover::discover(&self.http, &self.issuer, &self.limits).await?;
-                let url = metadata.jwks_uri.ok_or_else(|| Failure {
-                    code: "discovery".to_owned(),
-                    detail: Some("the issuer's metadata has no jwks_uri".to_owned()),
-                    retry_after: None,
-                })?;
-                let mut state = self.state();
-                if state.sequence == sequence {
-                    state.found = Some(url.clone());
-                }
-                url
-            }
+        let url = match &self.place {
+            Where::Uri(url) => url.clone(),
+            Where::Discovery => self.locate(sequence).await?,
         };
         let answer = self.http.get_json(&url, &self.limits).await?;
         let set =
@@ -39,6 +27,49 @@ impl Remote {
             })?;
         let max_age = max_age(answer.headers());
         Ok(Download { set, max_age, document: answer.into_body() })
+    }
+
+    /// Where the metadata says that the set is. The address found last serves for an hour unless it is doubted, and
+    /// beyond that while the metadata cannot be had: a set that did not move is not lost with it.
+    async fn locate(&self, sequence: u64) -> Result<Url, Failure> {
+        let now = self.clock.now().monotonic;
+        let known = match self.state().found.clone() {
+            Some(found) if now < found.doubted_from => return Ok(found.url),
+            found => found.map(|found| found.url),
+        };
+        // With an address to fall back on, half of the time is left for it.
+        let patience = if known.is_some() { self.policy.timeout / 2 } else { self.policy.timeout };
+        let discovered = discover::discover(&self.http, &self.issuer, &self.limits);
+        let metadata = match (tokio::time::timeout(patience, discovered).await, known) {
+            (Ok(Ok(metadata)), _) => metadata,
+            (Ok(Err(error)), Some(known)) if error.is_transient() => {
+                return Ok(self.as_known(known, error.code()));
+            }
+            (Ok(Err(error)), _) => return Err(error.into()),
+            (Err(_), Some(known)) => return Ok(self.as_known(known, "timeout")),
+            (Err(_), None) => return Err(Failure::timeout()),
+        };
+        let url = metadata.jwks_uri.ok_or_else(|| Failure {
+            code: "discovery".to_owned(),
+            detail: Some("the issuer's metadata has no jwks_uri".to_owned()),
+            retry_after: None,
+        })?;
+        let mut state = self.state();
+        if state.sequence == sequence {
+            state.found =
+                Some(Found { url: url.clone(), doubted_from: now.saturating_add(defaults::KEY_ADDRESS) });
+        }
+        Ok(url)
+    }
+
+    fn as_known(&self, known: Url, code: &str) -> Url {
+        tracing::debug!(
+            target: "oauth_guard",
+            issuer = &*self.issuer,
+            code,
+            "the metadata cannot be had; keys are fetched from where they were"
+        );
+        known
     }
 }
 
@@ -52,6 +83,12 @@ pub(super) struct Failure {
     pub(super) code: String,
     pub(super) detail: Option<String>,
     pub(super) retry_after: Option<Duration>,
+}
+
+impl Failure {
+    pub(super) fn timeout() -> Self {
+        Self { code: "timeout".to_owned(), detail: None, retry_after: None }
+    }
 }
 
 impl From<oauth_client::Error> for Failure {
