@@ -63,7 +63,7 @@ impl<T: Send + Sync + 'static> Guard<T> {
         taken.count()
     }
 
-    /// Fetches the keys of all issuers that have none yet, so that no request has to wait for them, and says how that
+    /// Fetches the keys of all issuers that have none yet, or none that are good, so that no request has to wait for them, and says how that
     /// went. Optional: without it, the first request of each issuer fetches them. A failure is no error; later
     /// requests try again.
     pub async fn warm_up(&self) -> Health {
@@ -72,8 +72,7 @@ impl<T: Send + Sync + 'static> Guard<T> {
         let flights: Vec<_> = policy
             .all_issuers()
             .iter()
-            .filter(|issuer| issuer.keys.current().len() == 0)
-            .filter_map(|issuer| issuer.keys.remote()?.fetch(now).ok())
+            .filter_map(|issuer| issuer.keys.remote()?.fetch_if_due(now))
             .collect();
         for flight in flights {
             // Lost with its runtime or not: the keys tell.
