@@ -97,7 +97,16 @@ impl Assembler {
         field: &dyn Fn(&str) -> String,
         problems: &mut Problems,
     ) -> Option<IssuerKeys> {
-        let place = match &issuer.source {
+        if let [first, others @ ..] = &*issuer.sources {
+            for other in others {
+                let first = first.field(&issuer.static_keys);
+                problems.add(
+                    field(other.field(&issuer.static_keys)),
+                    format!("keys come from one source, and {first} is given already; drop one"),
+                );
+            }
+        }
+        let place = match issuer.source() {
             Source::Discovery => {
                 let url = fetchable(&issuer.name, issuer.allow_http, &field("issuer"), problems)?;
                 if url.query().is_some() || url.fragment().is_some() {
@@ -112,10 +121,18 @@ impl Assembler {
                 Where::Uri(fetchable(uri, issuer.allow_http, &field("jwks_uri"), problems)?)
             }
             Source::JwksJson(document) => {
-                return given_set(document.as_bytes(), algorithms, &field("jwks_json"), problems);
+                return given_set(
+                    &issuer.name,
+                    document.as_bytes(),
+                    algorithms,
+                    &field("jwks_json"),
+                    problems,
+                );
             }
             Source::JwksFile(path) => match std::fs::read(path) {
-                Ok(document) => return given_set(&document, algorithms, &field("jwks_file"), problems),
+                Ok(document) => {
+                    return given_set(&issuer.name, &document, algorithms, &field("jwks_file"), problems);
+                }
                 Err(error) => {
                     problems.add(
                         field("jwks_file"),
@@ -148,7 +165,7 @@ fn algorithms(issuer: &Issuer, field: &dyn Fn(&str) -> String, problems: &mut Pr
             StaticKey::Pem { algorithm, .. } | StaticKey::Secret { algorithm, .. } => *algorithm,
         })
         .collect();
-    let allowed = match (&issuer.algorithms, &issuer.source) {
+    let allowed = match (&issuer.algorithms, issuer.source()) {
         (Some(named), _) => named.clone(),
         (None, Source::Given) => given.clone(),
         (None, _) => Algorithm::DEFAULT.to_vec(),
@@ -204,6 +221,7 @@ fn fetchable(text: &str, allow_http: bool, field: &str, problems: &mut Problems)
 }
 
 fn given_set(
+    issuer: &str,
     document: &[u8],
     algorithms: &[Algorithm],
     field: &str,
@@ -214,10 +232,12 @@ fn given_set(
         return None;
     };
     if set.len() == 0 {
-        let why = set.skipped.first().map_or("it is empty", |(_, reason)| reason);
+        let why = set.skipped.first().map_or("it is empty", |skipped| skipped.why.reason());
         problems.add(field, format!("holds no key that could verify a token: {why}"));
         return None;
     }
+    let mut told = Vec::new();
+    set.tell_skipped(issuer, &mut told);
     Some(IssuerKeys::given(set))
 }
 
@@ -228,10 +248,15 @@ fn given_keys(
 ) -> Option<IssuerKeys> {
     let mut given = GivenKeys::default();
     for key in keys {
-        let name = if matches!(key, StaticKey::Pem { .. }) { "key_pem" } else { "hmac_secret" };
         if let Err(why) = given.add(key) {
-            problems.add(field(name), why);
+            problems.add(field(key.field()), why);
         }
     }
-    Some(IssuerKeys::given(given.into_set()))
+    let set = given.into_set();
+    // Keys that somebody wrote down one by one are meant to be used.
+    for skipped in &set.skipped {
+        let name = skipped.key_id.as_deref().map_or_else(|| "a key".to_owned(), |id| format!("{id:?}"));
+        problems.add(field("key_pem"), format!("{name} is not used: {}", skipped.why.reason()));
+    }
+    Some(IssuerKeys::given(set))
 }

@@ -370,7 +370,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     }
 
     fn assembler(&self, old: Option<&Policy<T>>, problems: &mut Problems) -> Assembler {
-        let fetches = |issuer: &Issuer| matches!(issuer.source, Source::Discovery | Source::JwksUri(_));
+        let fetches = |issuer: &Issuer| matches!(issuer.source(), Source::Discovery | Source::JwksUri(_));
         let needs_http = self.resolver.is_some() || self.issuers.iter().any(fetches);
         let given = self.http.clone().or_else(|| old?.assembler.http.clone());
         Assembler {

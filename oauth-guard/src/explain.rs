@@ -14,7 +14,7 @@ use crate::issuer::IssuerState;
 use crate::jose::{self, Compact, Header};
 use crate::json::{self, Text};
 use crate::judge::{Lookup, Need, Policy};
-use crate::keys::{Standing, printable};
+use crate::keys::{Standing, escaped};
 use crate::refuse::{Flaw, Refusal};
 use crate::verify::{self, ClaimSet, Witness};
 
@@ -238,7 +238,7 @@ fn explain_signature(
     allowed: bool,
     notes: &mut Notes,
 ) {
-    let key_id = header.key_id.as_deref().map_or_else(|| "none".to_owned(), printable);
+    let key_id = header.key_id.as_deref().map_or_else(|| "none".to_owned(), escaped);
     if !allowed {
         notes.skip("signature", "its alg is not allowed");
         return;

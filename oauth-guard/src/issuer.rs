@@ -11,7 +11,8 @@ use crate::keys::IssuerKeys;
 /// An authorization server whose tokens a guard accepts, and what it asks of them.
 ///
 /// Without more than a name and an audience, the server's keys are found by discovery (RFC 8414, then OpenID
-/// Connect), and tokens have to be RFC 9068 access tokens.
+/// Connect), and tokens have to be RFC 9068 access tokens. Keys come from one source: naming a second one is an error
+/// when the guard is built; only keys in PEM form may be several.
 ///
 /// ```
 /// use oauth_guard::{Algorithm, Issuer};
@@ -28,7 +29,8 @@ pub struct Issuer {
     pub(crate) audience: Vec<String>,
     pub(crate) algorithms: Option<Vec<Algorithm>>,
     pub(crate) profile: Profile,
-    pub(crate) source: Source,
+    /// All that were named; more than one is a mistake, none is discovery.
+    pub(crate) sources: Vec<Source>,
     pub(crate) static_keys: Vec<StaticKey>,
     pub(crate) leeway: Duration,
     pub(crate) max_token_age: Option<Duration>,
@@ -94,7 +96,7 @@ impl Issuer {
             audience: Vec::new(),
             algorithms: None,
             profile: Profile::default(),
-            source: Source::Discovery,
+            sources: Vec::new(),
             static_keys: Vec::new(),
             leeway: defaults::LEEWAY,
             max_token_age: None,
@@ -128,51 +130,57 @@ impl Issuer {
 
     /// Where the issuer's keys are, instead of asking its metadata.
     pub fn jwks_uri(mut self, uri: impl Into<String>) -> Self {
-        self.source = Source::JwksUri(uri.into());
+        self.sources.push(Source::JwksUri(uri.into()));
         self
     }
 
     /// The issuer's keys themselves, as a JWK Set; nothing is fetched.
     pub fn jwks_json(mut self, document: impl Into<String>) -> Self {
-        self.source = Source::JwksJson(document.into());
+        self.sources.push(Source::JwksJson(document.into()));
         self
     }
 
     /// A file with the issuer's keys as a JWK Set, read once when the guard is built.
     pub fn jwks_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.source = Source::JwksFile(path.into());
+        self.sources.push(Source::JwksFile(path.into()));
         self
     }
 
     /// A public key in PEM form (`PUBLIC KEY` or `RSA PUBLIC KEY`), for tokens signed with that algorithm; nothing
     /// is fetched. Call again for more.
-    pub fn key_pem(mut self, algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Self {
-        self.source = Source::Given;
-        self.static_keys.push(StaticKey::Pem { key_id: None, algorithm, pem: pem.as_ref().to_vec() });
-        self
+    pub fn key_pem(self, algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Self {
+        self.given(StaticKey::Pem { key_id: None, algorithm, pem: pem.as_ref().to_vec() })
     }
 
     /// As [`key_pem`](Self::key_pem), with the key id (`kid`) that tokens name it by.
     pub fn named_key_pem(
-        mut self,
+        self,
         key_id: impl Into<String>,
         algorithm: Algorithm,
         pem: impl AsRef<[u8]>,
     ) -> Self {
-        self.source = Source::Given;
-        let key_id = Some(key_id.into());
-        self.static_keys.push(StaticKey::Pem { key_id, algorithm, pem: pem.as_ref().to_vec() });
-        self
+        self.given(StaticKey::Pem { key_id: Some(key_id.into()), algorithm, pem: pem.as_ref().to_vec() })
     }
 
     /// A secret shared with the issuer, for HS256, HS384 or HS512; nothing is fetched.
     ///
     /// Whoever can check such a token can make one. The secret has to be as long as the hash (RFC 7518 §3.2), and
     /// an issuer with a secret has no other keys.
-    pub fn hmac_secret(mut self, algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Self {
-        self.source = Source::Given;
-        self.static_keys.push(StaticKey::Secret { algorithm, secret: secret.as_ref().to_vec() });
+    pub fn hmac_secret(self, algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Self {
+        self.given(StaticKey::Secret { algorithm, secret: secret.as_ref().to_vec() })
+    }
+
+    /// Keys given one by one are one source, however many they are.
+    fn given(mut self, key: StaticKey) -> Self {
+        if !self.sources.iter().any(|source| matches!(source, Source::Given)) {
+            self.sources.push(Source::Given);
+        }
+        self.static_keys.push(key);
         self
+    }
+
+    pub(crate) fn source(&self) -> &Source {
+        self.sources.first().unwrap_or(&Source::Discovery)
     }
 
     /// How far clocks may be apart, for `exp`, `nbf` and `iat`. By default 60 seconds.
@@ -252,6 +260,28 @@ pub(crate) struct Rules {
     pub(crate) clients: Option<Box<[Box<str>]>>,
     pub(crate) scope_claims: Box<[Box<str>]>,
     pub(crate) roles_claims: Box<[Box<str>]>,
+}
+
+impl Source {
+    /// The field it is given in.
+    pub(crate) fn field(&self, keys: &[StaticKey]) -> &'static str {
+        match self {
+            Self::Discovery => "issuer",
+            Self::JwksUri(_) => "jwks_uri",
+            Self::JwksJson(_) => "jwks_json",
+            Self::JwksFile(_) => "jwks_file",
+            Self::Given => keys.first().map_or("key_pem", StaticKey::field),
+        }
+    }
+}
+
+impl StaticKey {
+    pub(crate) fn field(&self) -> &'static str {
+        match self {
+            Self::Pem { .. } => "key_pem",
+            Self::Secret { .. } => "hmac_secret",
+        }
+    }
 }
 
 impl IssuerState {

@@ -15,7 +15,7 @@ use crate::defaults;
 use crate::guard::{Check, CheckFuture, RequestHead};
 use crate::issuer::IssuerState;
 use crate::jose::{Compact, Header};
-use crate::keys::{Flight, Remote, Standing, Unknown, printable};
+use crate::keys::{Flight, Remote, Standing, Unknown, escaped};
 use crate::metadata::ResourceMetadata;
 use crate::policy::Rules;
 use crate::refuse::http::Challenge;
@@ -201,7 +201,7 @@ impl<T: Send + Sync + 'static> Policy<T> {
                 tracing::debug!(
                     target: "oauth_guard",
                     issuer = issuer.name(),
-                    key_id = header.key_id.as_deref().map(printable),
+                    key_id = header.key_id.as_deref().map(escaped),
                     "a token names an unknown key"
                 );
                 return Ok(Judgement::Needs(Need::NewerKeys(Arc::clone(remote))));

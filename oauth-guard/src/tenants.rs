@@ -16,7 +16,7 @@ use crate::assemble::Assembler;
 use crate::defaults;
 use crate::error::Problems;
 use crate::issuer::{Issuer, IssuerState};
-use crate::keys::{Flight, printable};
+use crate::keys::{Flight, escaped};
 
 type Resolved = Result<Option<Issuer>, String>;
 type Resolving = Pin<Box<dyn Future<Output = Resolved> + Send>>;
@@ -226,7 +226,7 @@ impl Tenants {
 
     /// Warns, but once a second at most: how many names there are to fail on is for others to say.
     fn tell(&self, name: &str, what: &dyn fmt::Display, error: &dyn fmt::Display) {
-        let issuer = printable(name);
+        let issuer = escaped(name);
         let now = millis(self.assembler.clock.now().monotonic);
         let until = now.saturating_add(millis(defaults::RESOLVER_PAUSE));
         let quiet = self.quiet_until.fetch_max(until, Ordering::Relaxed) > now;

@@ -3,13 +3,22 @@ use std::time::Duration;
 use super::*;
 use crate::{Algorithm, Profile};
 
+const EC: &str = "-----BEGIN PUBLIC KEY-----\n\
+    MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEssu3hv8Zkh2/E1NN63CKobjWBcJ7\n\
+    PL3wK02hDDbJBK3vRcPNMKd3sg5LdnnAvrZEbVPHwN4UpqC1apUf0F95aw==\n\
+    -----END PUBLIC KEY-----\n";
+const OTHER_EC: &str = "-----BEGIN PUBLIC KEY-----\n\
+    MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEt/7ojM9BfeR2HRQz4adv8RDlCBgg\n\
+    w7aWOsZCnMQZ4zGb6lCAESN21zwprAbpVCA7fIDHkLRtFdN8fdGL4XJDZA==\n\
+    -----END PUBLIC KEY-----\n";
+
 fn problems(builder: GuardBuilder) -> Vec<String> {
     let error = builder.build().map(|_| ()).unwrap_err();
     error.problems().iter().map(|problem| problem.field.clone()).collect()
 }
 
 fn good() -> Issuer {
-    Issuer::new("https://auth.example.com").audience("api").jwks_uri("https://auth.example.com/jwks")
+    Issuer::new("https://auth.example.com").audience("api")
 }
 
 #[test]
@@ -101,4 +110,34 @@ fn a_key_set_without_a_usable_key_says_why() {
     assert!(build(r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#).unwrap_err().to_string().contains("symmetric"));
     let missing = Guard::builder().issuer(good().jwks_file("/nowhere/keys.json"));
     assert_eq!(problems(missing), ["issuer[0].jwks_file"]);
+}
+
+#[test]
+fn keys_come_from_one_source() {
+    let uri = "https://auth.example.com/jwks";
+    let twice = [
+        (good().jwks_uri(uri).jwks_file("keys.json"), "issuer[0].jwks_file"),
+        (good().jwks_file("keys.json").jwks_uri(uri), "issuer[0].jwks_uri"),
+        (good().jwks_json("{}").key_pem(Algorithm::Es256, EC), "issuer[0].key_pem"),
+        (good().key_pem(Algorithm::Es256, EC).jwks_json("{}"), "issuer[0].jwks_json"),
+        (good().jwks_uri(uri).jwks_uri("https://auth.example.com/keys"), "issuer[0].jwks_uri"),
+    ];
+    for (issuer, field) in twice {
+        let error = Guard::builder().issuer(issuer).build().map(|_| ()).unwrap_err();
+        assert_eq!(error.problems()[0].field, field, "{error}");
+        assert!(error.problems()[0].message.contains("one source"), "{error}");
+    }
+}
+
+#[test]
+fn keys_in_pem_form_that_cancel_each_other_out_are_a_problem() {
+    let two =
+        good().named_key_pem("k1", Algorithm::Es256, EC).named_key_pem("k1", Algorithm::Es256, OTHER_EC);
+    assert_eq!(problems(Guard::builder().issuer(two.clone())), ["issuer[0].key_pem"]);
+    let and_one_more = two.named_key_pem("k2", Algorithm::Es256, EC);
+    assert_eq!(problems(Guard::builder().issuer(and_one_more)), ["issuer[0].key_pem"]);
+    let same = good().named_key_pem("k1", Algorithm::Es256, EC).named_key_pem("k1", Algorithm::Es256, EC);
+    assert!(Guard::builder().issuer(same).build().is_ok(), "one key, said twice");
+    let unnamed = good().key_pem(Algorithm::Es256, EC).key_pem(Algorithm::Es256, OTHER_EC);
+    assert!(Guard::builder().issuer(unnamed).build().is_ok(), "either may be tried");
 }

@@ -10,44 +10,66 @@ use crate::jose;
 /// Members that only private and symmetric keys have (RFC 7518 §6).
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
+/// Why an element of a set is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Unfit {
+    /// It is for another purpose, or for an algorithm that is not accepted: nothing is wrong with it.
+    ForOthers(&'static str),
+    Broken(&'static str),
+}
+
+impl Unfit {
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::ForOthers(reason) | Self::Broken(reason) => reason,
+        }
+    }
+}
+
+impl From<&'static str> for Unfit {
+    fn from(reason: &'static str) -> Self {
+        Self::Broken(reason)
+    }
+}
+
 /// The keys in one element of a set: one for each allowed algorithm that fits it, exactly one when it names its
 /// `alg`.
 ///
 /// # Errors
 /// Says why the element is of no use. None of its text is in the answer but the name of a member.
-pub(crate) fn read(element: &Value, allowed: &[Algorithm]) -> Result<Vec<VerifyingKey>, &'static str> {
-    let Value::Object(jwk) = element else { return Err("not an object") };
+pub(crate) fn read(element: &Value, allowed: &[Algorithm]) -> Result<Vec<VerifyingKey>, Unfit> {
+    let Value::Object(jwk) = element else { return Err(Unfit::Broken("not an object")) };
     let kty = text(jwk, "kty")?.ok_or("kty is missing")?;
     if kty == "oct" {
         // A secret that anyone can fetch is none: RFC 7518 §6.4 keys come from configuration or not at all.
-        return Err("a symmetric key has no place in a key set");
+        return Err(Unfit::Broken("a symmetric key has no place in a key set"));
     }
     if PRIVATE.iter().any(|name| jwk.contains_key(*name)) {
-        return Err("it holds a private key, which anyone may have read");
+        return Err(Unfit::Broken("it holds a private key, which anyone may have read"));
     }
     // RFC 7517 §4.2, §4.3.
     if text(jwk, "use")?.is_some_and(|usage| usage != "sig") {
-        return Err("use is not sig");
+        return Err(Unfit::ForOthers("use is not sig"));
     }
     match jwk.get("key_ops") {
         None => {}
         Some(Value::Array(operations)) if operations.iter().any(|one| one == "verify") => {}
-        Some(_) => return Err("key_ops has no verify"),
+        Some(_) => return Err(Unfit::ForOthers("key_ops has no verify")),
     }
     let key_id: Option<Box<str>> = text(jwk, "kid")?.map(Into::into);
     let named = match text(jwk, "alg")? {
         None => None,
-        Some(name) => Some(Algorithm::from_name(name).ok_or("alg is not supported")?),
+        Some(name) => Some(Algorithm::from_name(name).ok_or(Unfit::ForOthers("alg is not supported"))?),
     };
     let candidates = allowed.iter().copied().filter(|one| named.is_none_or(|named| named == *one));
     let (identity, parsed) = match kty {
         "RSA" => rsa(jwk, candidates)?,
         "EC" => elliptic(jwk, candidates)?,
         "OKP" => edwards(jwk, candidates)?,
-        _ => return Err("kty is not supported"),
+        _ => return Err(Unfit::ForOthers("kty is not supported")),
     };
     if parsed.is_empty() {
-        return Err("no allowed algorithm fits it");
+        return Err(Unfit::ForOthers("no allowed algorithm fits it"));
     }
     let keys = parsed.into_iter().map(|(algorithm, key)| {
         VerifyingKey::new(key_id.clone(), algorithm, identity.clone(), Material::Public(Box::new(key)))
@@ -93,17 +115,18 @@ pub(crate) fn rsa_components(
 fn elliptic(
     jwk: &Map<String, Value>,
     mut candidates: impl Iterator<Item = Algorithm>,
-) -> Result<Parsed, &'static str> {
+) -> Result<Parsed, Unfit> {
     let curve = text(jwk, "crv")?.ok_or("crv is missing")?;
     let fitting = candidates.find_map(|one| {
         let (name, length, parameters) = one.ec()?;
         (name == curve).then_some((one, length, parameters))
     });
-    let (algorithm, length, parameters) = fitting.ok_or("no allowed algorithm fits its crv")?;
+    let (algorithm, length, parameters) =
+        fitting.ok_or(Unfit::ForOthers("no allowed algorithm fits its crv"))?;
     let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
     // RFC 7518 §6.2.1.2: full length, leading zeros included.
     if x.len() != length || y.len() != length {
-        return Err("x and y have to be as long as the curve says");
+        return Err(Unfit::Broken("x and y have to be as long as the curve says"));
     }
     let point = [&[4][..], &x, &y].concat();
     let key = ParsedPublicKey::new(parameters, &point).map_err(|_| "x and y are not on the curve")?;
@@ -113,14 +136,14 @@ fn elliptic(
 fn edwards(
     jwk: &Map<String, Value>,
     mut candidates: impl Iterator<Item = Algorithm>,
-) -> Result<Parsed, &'static str> {
+) -> Result<Parsed, Unfit> {
     if text(jwk, "crv")? != Some("Ed25519") {
-        return Err("crv is not Ed25519");
+        return Err(Unfit::ForOthers("crv is not Ed25519"));
     }
     if !candidates.any(|one| one == Algorithm::EdDsa) {
-        return Err("no allowed algorithm fits it");
+        return Err(Unfit::ForOthers("no allowed algorithm fits it"));
     }
-    ed25519(&bytes(jwk, "x")?)
+    Ok(ed25519(&bytes(jwk, "x")?)?)
 }
 
 pub(crate) fn ed25519(x: &[u8]) -> Result<Parsed, &'static str> {

@@ -18,7 +18,7 @@ pub(crate) use self::flight::Flight;
 pub(crate) use self::given::GivenKeys;
 #[cfg(test)]
 pub(crate) use self::given::symmetric;
-pub(crate) use self::remote::{Remote, Unknown, Where, printable};
+pub(crate) use self::remote::{Remote, Unknown, Where};
 pub(crate) use self::set::{KeySet, VerifyingKey};
 use crate::defaults;
 
@@ -117,4 +117,9 @@ impl IssuerKeys {
             Self::Remote(remote) => Some(remote),
         }
     }
+}
+
+/// A name that others chose, cut and in ASCII, fit for a log line.
+pub(crate) fn escaped(text: &str) -> String {
+    text.chars().take(defaults::LOGGED_CHARS).flat_map(char::escape_default).collect()
 }

@@ -22,10 +22,10 @@ use url::Url;
 
 use self::fetch::{Download, Failure};
 use super::flight::Flight;
-use super::set::KeySet;
+use super::set::{KeySet, Skipped};
 use super::{KeyPolicy, Standing};
 use crate::algorithm::Algorithm;
-use crate::defaults::{KEY_FIRST_BACKOFF, LOGGED_CHARS};
+use crate::defaults::KEY_FIRST_BACKOFF;
 
 /// One issuer's fetched keys.
 pub(crate) struct Remote {
@@ -57,6 +57,8 @@ struct State {
     sequence: u64,
     /// Where the metadata said that the set is.
     found: Option<Found>,
+    /// The keys that the operator knows to be broken.
+    told: Vec<Skipped>,
     /// The set in hand as it was served.
     document: Bytes,
     fetched: Option<Now>,
@@ -249,14 +251,16 @@ impl Remote {
         if !self.is_from_the_same_place_as(other) {
             return;
         }
-        let (found, document, fetched, good_for, last_unknown) = {
+        let (found, document, fetched, good_for, last_unknown, told) = {
             let theirs = other.state();
             let document = theirs.document.clone();
-            (theirs.found.clone(), document, theirs.fetched, theirs.good_for, theirs.last_unknown)
+            let (found, told) = (theirs.found.clone(), theirs.told.clone());
+            (found, document, theirs.fetched, theirs.good_for, theirs.last_unknown, told)
         };
         let Some(fetched) = fetched else { return };
         let Ok(set) = KeySet::parse(&document, &self.algorithms, self.policy.max_keys) else { return };
         let mut state = self.state();
+        state.told = told;
         self.install(&mut state, set, document, fetched);
         state.found = found;
         state.good_for = good_for.min(self.policy.max_age);
@@ -265,15 +269,7 @@ impl Remote {
     }
 
     fn install(&self, state: &mut State, mut set: KeySet, document: Bytes, fetched: Now) {
-        for (key_id, reason) in &set.skipped {
-            tracing::warn!(
-                target: "oauth_guard",
-                issuer = &*self.issuer,
-                key_id = key_id.as_deref().map(printable),
-                reason,
-                "a key is not used"
-            );
-        }
+        set.tell_skipped(&self.issuer, &mut state.told);
         set.succeed(&self.keys.load());
         tracing::debug!(target: "oauth_guard", issuer = &*self.issuer, keys = set.len(), "keys taken");
         self.keys.store(Arc::new(set));
@@ -396,9 +392,4 @@ fn millis(time: Duration) -> u64 {
 fn stretched(wait: Duration) -> Duration {
     let share = getrandom::u32().unwrap_or(0) % 256;
     wait.saturating_add(wait / (4 * 255) * share)
-}
-
-/// A name that others chose, fit for a log line.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().take(LOGGED_CHARS).flat_map(char::escape_default).collect()
 }

@@ -9,7 +9,8 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::signature::ParsedPublicKey;
 use serde_json::Value;
 
-use super::jwk;
+use super::escaped;
+use super::jwk::{self, Unfit};
 use crate::algorithm::Algorithm;
 use crate::defaults::KEYS_TRIED;
 
@@ -77,9 +78,18 @@ pub(crate) struct KeySet {
     without_id: Vec<usize>,
     /// Keys as the issuer counts them: one may verify under several algorithms.
     count: usize,
-    /// What was passed over, and why: (key id, reason).
-    pub(crate) skipped: Vec<(Option<String>, &'static str)>,
+    /// What was passed over.
+    pub(crate) skipped: Vec<Skipped>,
 }
+
+/// A key that is not used.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Skipped {
+    pub(crate) key_id: Option<String>,
+    pub(crate) why: Unfit,
+}
+
+const TWIN: &str = "another key has the same kid, kty and alg";
 
 /// A key set document that is none at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,15 +104,20 @@ impl KeySet {
         let mut skipped = Vec::new();
         let mut taken = 0;
         for element in elements {
-            let outcome = if taken < most { jwk::read(element, allowed) } else { Err("beyond the limit") };
+            let outcome = if taken < most {
+                jwk::read(element, allowed)
+            } else {
+                Err(Unfit::Broken("beyond the limit"))
+            };
             match outcome {
                 Ok(found) => {
                     taken += 1;
                     keys.extend(found);
                 }
                 // A set of a hundred thousand is not worth a hundred thousand lines.
-                Err(reason) if skipped.len() < 16 => {
-                    skipped.push((element.get("kid").and_then(Value::as_str).map(str::to_owned), reason));
+                Err(why) if skipped.len() < 16 => {
+                    let key_id = element.get("kid").and_then(Value::as_str).map(str::to_owned);
+                    skipped.push(Skipped { key_id, why });
                 }
                 Err(_) => {}
             }
@@ -110,7 +125,7 @@ impl KeySet {
         Ok(Self::of(keys, skipped))
     }
 
-    pub(crate) fn of(keys: Vec<VerifyingKey>, mut skipped: Vec<(Option<String>, &'static str)>) -> Self {
+    pub(crate) fn of(keys: Vec<VerifyingKey>, mut skipped: Vec<Skipped>) -> Self {
         // What a token can ask for is a key id and an algorithm; the same key twice counts once.
         let mut shelves: HashMap<_, Vec<Arc<VerifyingKey>>> = HashMap::new();
         let mut ordered: Vec<Arc<VerifyingKey>> = Vec::with_capacity(keys.len());
@@ -128,7 +143,7 @@ impl KeySet {
         skipped.extend(
             shelves
                 .into_keys()
-                .map(|(id, _)| (id.map(String::from), "another key has the same kid, kty and alg")),
+                .map(|(id, _)| Skipped { key_id: id.map(String::from), why: Unfit::Broken(TWIN) }),
         );
 
         let mut by_id: HashMap<_, Vec<usize>> = HashMap::new();
@@ -147,6 +162,24 @@ impl KeySet {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.keys.len() == other.keys.len()
             && self.keys.iter().zip(&other.keys).all(|(one, other)| one.is_same(other))
+    }
+
+    /// Says which keys are not used. `told` are the broken ones of the set before: they are no news. A key for another
+    /// purpose is as it should be.
+    pub(crate) fn tell_skipped(&self, issuer: &str, told: &mut Vec<Skipped>) {
+        let is_broken = |skipped: &&Skipped| matches!(skipped.why, Unfit::Broken(_));
+        let mut broken: Vec<_> = self.skipped.iter().filter(is_broken).cloned().collect();
+        broken.sort();
+        let is_news = broken != *told;
+        for skipped in &self.skipped {
+            let (key_id, reason) = (skipped.key_id.as_deref().map(escaped), skipped.why.reason());
+            if is_news && is_broken(&skipped) {
+                tracing::warn!(target: "oauth_guard", issuer, key_id, reason, "a key is not used");
+            } else {
+                tracing::debug!(target: "oauth_guard", issuer, key_id, reason, "a key is not used");
+            }
+        }
+        *told = broken;
     }
 
     /// Takes over the keys that `old` has already, so that tokens cached under them stay good, and withdraws

@@ -2,7 +2,7 @@
 
 use crate::jose::{Compact, Header};
 use crate::judge::Policy;
-use crate::keys::printable;
+use crate::keys::escaped;
 use crate::verify::ClaimSet;
 
 use super::Refusal;
@@ -17,7 +17,7 @@ pub(crate) struct Origin {
 impl Origin {
     /// Of a token that was found true.
     pub(crate) fn known(issuer: &str, key_id: Option<&str>) -> Self {
-        Self { issuer: Some(issuer.to_owned()), key_id: key_id.map(printable) }
+        Self { issuer: Some(issuer.to_owned()), key_id: key_id.map(escaped) }
     }
 
     /// Of a token that was not. It is read again, which only those pay who log.
@@ -31,12 +31,9 @@ impl Origin {
         let issuer = ClaimSet::read(&payload).and_then(|claims| {
             let name = claims.issuer()?;
             // One that is configured has the operator's own name, whole.
-            Ok(if policy.issuers.contains_key(&*name) { name.into_owned() } else { printable(&name) })
+            Ok(if policy.issuers.contains_key(&*name) { name.into_owned() } else { escaped(&name) })
         });
-        Self {
-            issuer: issuer.ok(),
-            key_id: header.and_then(|header| header.key_id.as_deref().map(printable)),
-        }
+        Self { issuer: issuer.ok(), key_id: header.and_then(|header| header.key_id.as_deref().map(escaped)) }
     }
 }
 
@@ -56,10 +53,7 @@ pub(crate) fn token_refused<T>(policy: &Policy<T>, token: Option<&str>, refusal:
 pub(crate) fn note(refusal: &Refusal, origin: &Origin) {
     let (code, reason) = (refusal.code(), refusal.reason());
     let (issuer, key_id) = (origin.issuer.as_deref(), origin.key_id.as_deref());
-    match refusal {
-        Refusal::KeysUnavailable { .. } => {
-            tracing::warn!(target: "oauth_guard", code, reason, issuer, key_id, "{refusal}");
-        }
-        _ => tracing::debug!(target: "oauth_guard", code, reason, issuer, key_id, "{refusal}"),
-    }
+    // Whatever it is: anybody can cause it, as often as he likes. What is the operator's to mend is warned of once,
+    // where it happens.
+    tracing::debug!(target: "oauth_guard", code, reason, issuer, key_id, "{refusal}");
 }

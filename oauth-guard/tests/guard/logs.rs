@@ -1,7 +1,11 @@
 //! What operators read, and what nobody reads.
 
-use oauth_guard::{AnswerBody, Requirement};
+use std::time::Duration;
+
+use oauth_guard::{AnswerBody, Issuer, Requirement};
 use oauth_mock::{Endpoint, Fault};
+use serde_json::json;
+use tokio::time::advance;
 
 use crate::log::Log;
 use crate::support::{Stage, call, send};
@@ -50,18 +54,73 @@ async fn refusals_are_logged_with_code_reason_issuer_and_key_id_and_nothing_of_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_caller_wrote_is_cut_and_what_is_not_his_fault_is_a_warning() {
+async fn what_a_caller_wrote_is_cut() {
     let stage = Stage::new();
     let guard = stage.guard();
     let lines = Log::listen();
     let long = format!("https://evil.example/{}", "x".repeat(1000));
     assert_eq!(call(&guard, &stage.server.mint().issuer(long).build()).await.status, 401);
     assert!(!lines.take().contains(&"x".repeat(100)));
+}
+
+fn warnings(said: &str) -> Vec<&str> {
+    said.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_one_warning_for_each_fetch_and_none_for_each_request() {
+    let stage = Stage::new();
+    let guard = stage.guard();
+    let lines = Log::listen();
     stage.server.fault(Endpoint::Jwks, Fault::status(500)).always();
-    assert_eq!(call(&guard, &stage.server.mint().build()).await.status, 503);
+    for _ in 0..100 {
+        assert_eq!(call(&guard, &stage.server.mint().build()).await.status, 503);
+    }
     let said = lines.take();
-    let line = said.lines().find(|line| line.contains("code=\"keys_unavailable\"")).unwrap();
-    assert!(line.contains("WARN"), "{line}");
+    assert!(said.contains("code=\"keys_unavailable\""));
+    let warned = warnings(&said);
+    assert!(warned.len() == 1 && warned[0].contains("keys could not be fetched"), "{warned:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_key_is_warned_of_once_and_a_key_for_others_never() {
+    let stage = Stage::new();
+    let keys = stage.server.keys();
+    keys.add_raw(json!({"kty": "RSA", "use": "enc", "kid": "for-encryption", "n": "AQAB", "e": "AQAB"}));
+    keys.add_raw(json!({"kty": "EC", "crv": "secp256k1", "kid": "for-others", "x": "AA", "y": "AA"}));
+    let guard = stage.guard();
+    let lines = Log::listen();
+    let refresh = async || {
+        advance(Duration::from_secs(601)).await;
+        assert_eq!(call(&guard, &stage.server.mint().build()).await.status, 200);
+        lines.take()
+    };
+    let said = refresh().await;
+    assert!(said.contains("for-encryption") && said.contains("for-others"), "{said}");
+    assert_eq!(warnings(&said), Vec::<&str>::new());
+    keys.add_raw(json!({"kty": "RSA", "kid": "short", "n": "AQAB", "e": "AQAB"}));
+    let said = refresh().await;
+    assert!(warnings(&said).len() == 1 && warnings(&said)[0].contains("short"), "{said}");
+    assert_eq!(warnings(&refresh().await), Vec::<&str>::new(), "no news");
+    keys.add_raw(json!({"kty": "RSA", "kid": "another", "n": "AQAB", "e": "AQAB"}));
+    assert_eq!(warnings(&refresh().await).len(), 2, "what is broken by now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_is_down_is_one_warning_a_second() {
+    let stage = Stage::new();
+    let guard =
+        stage.builder().resolve_issuers(|_| async { Err::<Option<Issuer>, _>("the database is away") });
+    let guard = guard.build().unwrap();
+    let lines = Log::listen();
+    for n in 0..100 {
+        let token = stage.server.mint().issuer(format!("https://{n}.example")).build();
+        assert_eq!(call(&guard, &token).await.status, 503);
+    }
+    assert_eq!(warnings(&lines.take()).len(), 1);
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(call(&guard, &stage.server.mint().build()).await.status, 503);
+    assert_eq!(warnings(&lines.take()).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

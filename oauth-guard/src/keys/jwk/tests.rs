@@ -26,7 +26,7 @@ fn with(mut jwk: Value, name: &str, value: impl Into<Value>) -> Value {
     jwk
 }
 
-fn algorithms(jwk: &Value) -> Result<Vec<Algorithm>, &'static str> {
+fn algorithms(jwk: &Value) -> Result<Vec<Algorithm>, Unfit> {
     read(jwk, &Algorithm::DEFAULT).map(|keys| keys.iter().map(|key| key.algorithm).collect())
 }
 
