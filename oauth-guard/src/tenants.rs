@@ -16,7 +16,7 @@ use crate::assemble::Assembler;
 use crate::defaults;
 use crate::error::Problems;
 use crate::issuer::{Issuer, IssuerState};
-use crate::keys::{Flight, escaped};
+use crate::keys::{Flight, Waiting, escaped};
 
 type Resolved = Result<Option<Issuer>, String>;
 type Resolving = Pin<Box<dyn Future<Output = Resolved> + Send>>;
@@ -62,6 +62,8 @@ pub(crate) struct Tenants {
     /// What the policy before knew: keys to go on with, if a name still means the same.
     before: Cache<Box<str>, Arc<IssuerState>>,
     known: Cache<Box<str>, Arc<IssuerState>>,
+    /// Keys that were preloaded for issuers not found yet.
+    pub(crate) waiting: Waiting,
     /// Until when, on the monotonic clock, not to ask again.
     unknown: Cache<Box<str>, Not>,
     flights: Mutex<Flights>,
@@ -92,7 +94,12 @@ impl Tenants {
         for (name, issuer) in old.iter().flat_map(|old| old.before.iter().chain(old.known.iter())) {
             before.insert(Box::clone(&name), issuer);
         }
+        let waiting = Waiting::default();
+        if let Some(old) = old {
+            waiting.take_over(&old.waiting);
+        }
         Arc::new(Self {
+            waiting,
             resolver,
             ended: AtomicU64::new(u64::MAX),
             before,
@@ -167,6 +174,10 @@ impl Tenants {
         Arc::clone(&self.resolver)
     }
 
+    pub(crate) fn known_as(&self, name: &str) -> Option<Arc<IssuerState>> {
+        self.known.get(name)
+    }
+
     pub(crate) fn known(&self) -> impl Iterator<Item = Arc<IssuerState>> {
         self.known.iter().map(|(_, issuer)| issuer)
     }
@@ -188,6 +199,7 @@ impl Tenants {
         match resolved {
             Ok(Some(issuer)) => {
                 self.unknown.invalidate(name);
+                self.waiting.deliver(&issuer);
                 self.known.insert(name.into(), Arc::clone(&issuer));
                 // Either the end saw it among the known, or it is seen here that the end has been.
                 issuer.end(self.ended.load(Ordering::SeqCst));

@@ -1,11 +1,15 @@
 //! Keys that outlive the process: written down by one, read by the next, which then starts without the issuer.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::Remote;
+use crate::defaults;
 use crate::guard::Guard;
 use crate::health::Health;
+use crate::issuer::IssuerState;
 
 /// The key sets of a guard's issuers as they were last fetched, to be kept in a file or a shared cache as any serde
 /// format. They are public keys and no secret, but whoever can change them can sign tokens: keep them where only the
@@ -26,19 +30,63 @@ pub struct KeyExport(Vec<ExportedSet>);
 
 /// One issuer's key set and when it was fetched.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct ExportedSet {
+pub(crate) struct ExportedSet {
     issuer: String,
     /// Seconds since the Unix epoch.
     fetched_at: u64,
     keys: serde_json::Value,
 }
 
+impl ExportedSet {
+    fn preload(&self, remote: &Remote) -> bool {
+        remote.preload(self.fetched_at, self.keys.to_string().into())
+    }
+}
+
+/// Sets of issuers that nobody has asked for yet: they are found at run time, and their keys wait for that.
+#[derive(Default)]
+pub(crate) struct Waiting(Mutex<HashMap<Box<str>, ExportedSet>>);
+
+impl Waiting {
+    /// As many as issuers are remembered; of two sets of one issuer, the newer.
+    fn hold(&self, set: &ExportedSet) -> bool {
+        let mut sets = self.sets();
+        let is_news = match sets.get(set.issuer.as_str()) {
+            Some(held) => held.fetched_at < set.fetched_at,
+            None => u64::try_from(sets.len()).is_ok_and(|count| count < defaults::TENANTS),
+        };
+        if is_news {
+            sets.insert(set.issuer.as_str().into(), set.clone());
+        }
+        is_news
+    }
+
+    /// Hands the set of an issuer that has been found to its keys.
+    pub(crate) fn deliver(&self, issuer: &IssuerState) {
+        let set = self.sets().remove(issuer.name());
+        if let (Some(set), Some(remote)) = (set, issuer.keys.remote()) {
+            set.preload(remote);
+        }
+    }
+
+    /// Takes over what another holds.
+    pub(crate) fn take_over(&self, other: &Self) {
+        let theirs = other.sets().clone();
+        self.sets().extend(theirs);
+    }
+
+    fn sets(&self) -> MutexGuard<'_, HashMap<Box<str>, ExportedSet>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl<T: Send + Sync + 'static> Guard<T> {
-    /// The key sets held now. Keys that came with the configuration are not among them.
+    /// The key sets held now, those included that were preloaded for an issuer not found yet. Keys that came with the
+    /// configuration are not among them.
     #[must_use]
     pub fn export_keys(&self) -> KeyExport {
-        let mut sets: Vec<_> = self
-            .policy()
+        let policy = self.policy();
+        let mut sets: Vec<_> = policy
             .all_issuers()
             .iter()
             .filter_map(|issuer| {
@@ -47,18 +95,28 @@ impl<T: Send + Sync + 'static> Guard<T> {
                 Some(ExportedSet { issuer: issuer.name().to_owned(), fetched_at, keys })
             })
             .collect();
+        if let Some(tenants) = &policy.tenants {
+            sets.extend(tenants.waiting.sets().values().cloned());
+        }
         sets.sort_by(|one, two| one.issuer.cmp(&two.issuer));
         KeyExport(sets)
     }
 
     /// Takes over key sets, and says how many. Those of unknown issuers are passed over, and so are those older than
     /// what is held, older than `max_stale`, or from the future. A set that is due is refreshed as ever.
+    ///
+    /// With [`resolve_issuers`](crate::GuardBuilder::resolve_issuers) nobody knows yet which issuers there are: their
+    /// sets are held, 1,000 at most, and looked at when the issuer is found.
     pub fn preload_keys(&self, export: &KeyExport) -> usize {
         let policy = self.policy();
         let taken = export.0.iter().filter(|set| {
-            let issuer = policy.issuers.get(set.issuer.as_str());
-            let remote = issuer.and_then(|issuer| issuer.keys.remote());
-            remote.is_some_and(|remote| remote.preload(set.fetched_at, set.keys.to_string().into()))
+            let given = policy.issuers.get(set.issuer.as_str()).cloned();
+            let known = given.or_else(|| policy.tenants.as_ref()?.known_as(&set.issuer));
+            match (known, &policy.tenants) {
+                (Some(issuer), _) => issuer.keys.remote().is_some_and(|remote| set.preload(remote)),
+                (None, Some(tenants)) => tenants.waiting.hold(set),
+                (None, None) => false,
+            }
         });
         taken.count()
     }

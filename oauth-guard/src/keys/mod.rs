@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use oauth_client::clock::Now;
 
 pub use self::export::KeyExport;
+pub(crate) use self::export::Waiting;
 pub(crate) use self::flight::Flight;
 pub(crate) use self::given::GivenKeys;
 #[cfg(test)]

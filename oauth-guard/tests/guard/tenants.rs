@@ -183,3 +183,35 @@ async fn a_tenant_forgotten_while_it_is_looked_up_is_looked_up_again() {
         "that it was none is forgotten too"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn exported_keys_of_a_tenant_wait_for_it() {
+    let stage = Stage::new();
+    let (first, _) = multi(&stage);
+    let token = stage.server.mint().expires_in(100_000).build();
+    assert_eq!(call(&first, &token).await.status, 200);
+    let written = serde_json::to_string(&first.export_keys()).unwrap();
+    stage.server.pause();
+
+    let (next, _) = multi(&stage);
+    assert_eq!(next.preload_keys(&serde_json::from_str(&written).unwrap()), 1);
+    let again = serde_json::to_string(&next.export_keys()).unwrap();
+    assert_eq!(again, written, "not lost by a service that nobody used");
+    assert_eq!(call(&next, &token).await.status, 200);
+    assert_eq!(serde_json::to_string(&next.export_keys()).unwrap(), written);
+
+    let (last, _) = multi(&stage);
+    assert_eq!(call(&last, &token).await.status, 503, "found, but without keys");
+    assert_eq!(last.preload_keys(&serde_json::from_str(&written).unwrap()), 1);
+    assert_eq!(call(&last, &token).await.status, 200);
+    assert_eq!(stage.guard().preload_keys(&serde_json::from_str(&written).unwrap()), 1);
+    assert_eq!(
+        stage
+            .builder()
+            .issuer(Issuer::new("https://other.example").audience("a"))
+            .build()
+            .unwrap()
+            .preload_keys(&serde_json::from_str(&written).unwrap()),
+        0
+    );
+}
