@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use oauth_client::clock::Clock;
-use oauth_client::transport::HttpClient;
+use oauth_client::transport::{HttpClient, is_loopback};
 use url::Url;
 
 use crate::algorithm::Algorithm;
@@ -197,12 +197,7 @@ fn fetchable(text: &str, allow_http: bool, field: &str, problems: &mut Problems)
         problems.add(field, "expected an absolute https URL");
         return None;
     };
-    let local = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
+    let local = url.host_str().is_some_and(is_loopback);
     match url.scheme() {
         "https" => Some(url),
         "http" if local || allow_http => Some(url),

@@ -179,7 +179,17 @@ pub(crate) fn require_https(uri: &Uri, allow_http: bool) -> Result<(), Error> {
     }
 }
 
-pub(crate) fn is_loopback(host: &str) -> bool {
+/// Whether a URL's host is this very machine, where plain http has nobody in between: `localhost`, names below it
+/// (RFC 6761 §6.3), and loopback addresses. An IPv6 address may have its brackets.
+///
+/// ```
+/// use oauth_client::transport::is_loopback;
+///
+/// assert!(is_loopback("localhost") && is_loopback("127.0.0.1") && is_loopback("[::1]"));
+/// assert!(!is_loopback("localhost.example.com") && !is_loopback("10.0.0.1"));
+/// ```
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let local_name =
         host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost");
