@@ -217,3 +217,11 @@ fn the_environment_has_rules_too() {
     assert_eq!((&tree["rule"][0], &tree["dry_run"]), (&require, &json!(true)));
     assert!(GuardConfig::from_tree(&tree).unwrap().build().is_ok());
 }
+
+#[test]
+fn two_sources_of_keys_are_a_mistake() {
+    let config = read(&json!({"issuer": [
+        {"issuer": "https://a", "audience": ["x"], "jwks_uri": "https://a/keys", "jwks_file": "keys.json"}
+    ]}));
+    assert_eq!(fields(&config.unwrap().build().unwrap_err()), ["issuer[0].jwks_file"]);
+}

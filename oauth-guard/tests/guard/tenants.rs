@@ -215,3 +215,17 @@ async fn exported_keys_of_a_tenant_wait_for_it() {
         0
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn longer_tokens_of_issuers_to_be_found_are_for_the_guard_to_allow() {
+    let stage = Stage::new();
+    let found = |name: String| async move {
+        Ok::<_, std::io::Error>(Some(Issuer::new(name).audience("orders-api").max_token_bytes(16_384)))
+    };
+    let long = stage.server.mint().claim("groups", "x".repeat(8192)).build();
+    let allowed = stage.builder().resolve_issuers(found).tenant_token_bytes(16_384).build().unwrap();
+    assert_eq!(call(&allowed, &long).await.status, 200);
+    let not_allowed = stage.builder().resolve_issuers(found).build().unwrap();
+    assert_eq!(call(&not_allowed, &long).await.status, 401);
+    assert_eq!(call(&not_allowed, &stage.server.mint().build()).await.status, 503, "described wrongly");
+}
