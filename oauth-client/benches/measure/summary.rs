@@ -1,0 +1,92 @@
+//! The figures that this project promises, in one table and in one file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::{env, fs};
+
+/// What is collected in one run. Each bench adds its own to `target/bench-summary.json` and leaves the others'.
+pub(crate) struct Summary {
+    figures: BTreeMap<String, f64>,
+}
+
+/// Every figure by name, and how far it may go.
+const GOALS: [(&str, Goal); 16] = [
+    ("axum_guarded_over_unguarded", Goal::AtLeast(0.92)),
+    ("client_attach_added_ns", Goal::AtMost(70.0)),
+    ("client_attach_allocs_added", Goal::AtMost(0.0)),
+    ("client_herd_requests", Goal::AtMost(1.0)),
+    ("guard_cached_added_ns", Goal::AtMost(350.0)),
+    ("guard_cached_allocs_added", Goal::AtMost(3.0)),
+    ("guard_forged_over_raw", Goal::AtMost(1.05)),
+    ("guard_million_entry_bytes", Goal::AtMost(700.0)),
+    ("guard_million_get_ns", Goal::AtMost(1_500.0)),
+    ("guard_new_allocs", Goal::AtMost(12.0)),
+    ("guard_new_eddsa_over_raw", Goal::AtMost(1.05)),
+    ("guard_new_es256_over_raw", Goal::AtMost(1.05)),
+    ("guard_new_rs256_over_raw", Goal::AtMost(1.10)),
+    ("guard_two_threads_speedup", Goal::AtLeast(1.7)),
+    ("guard_unknown_kid_ns", Goal::AtMost(2_500.0)),
+    ("policy_eval_ns", Goal::AtMost(100.0)),
+];
+
+#[derive(Clone, Copy)]
+enum Goal {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+/// Whether this is `cargo bench`. `cargo test` runs benches too, once and briefly, to see that they work.
+pub(crate) fn is_measuring() -> bool {
+    env::args().any(|argument| argument == "--bench")
+}
+
+/// Whether this part of a bench is to be run: all are, unless some are named.
+pub(crate) fn is_wanted(part: &str) -> bool {
+    let mut named = env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
+    named.peek().is_none() || named.any(|name| name == part)
+}
+
+impl Summary {
+    pub(crate) fn new() -> Self {
+        Self { figures: BTreeMap::new() }
+    }
+
+    /// Takes in one figure, under its name in the table of goals.
+    pub(crate) fn tell(&mut self, name: &str, value: f64) {
+        assert!(GOALS.iter().any(|(known, _)| *known == name), "{name} is in no table");
+        self.figures.insert(name.to_owned(), value);
+    }
+
+    /// Prints all figures there are by now, those of earlier benches as well, and writes them down.
+    pub(crate) fn finish(mut self) {
+        if !is_measuring() {
+            return;
+        }
+        let path = path();
+        if let Some(earlier) = fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok()) {
+            let ours = std::mem::replace(&mut self.figures, earlier);
+            self.figures.extend(ours);
+        }
+        println!("\n{:<30} {:>12}  goal", "figure", "measured");
+        for (name, value) in &self.figures {
+            let Some((_, goal)) = GOALS.iter().find(|(known, _)| known == name) else { continue };
+            let (sign, bound, reached) = match *goal {
+                Goal::AtMost(most) => ("<=", most, *value <= most),
+                Goal::AtLeast(least) => (">=", least, *value >= least),
+            };
+            println!("{name:<30} {value:>12.3}  {sign} {bound:<6} {}", if reached { "" } else { "MISSED" });
+        }
+        let text = serde_json::to_string_pretty(&self.figures).expect("figures are plain numbers");
+        match fs::write(&path, text + "\n") {
+            Ok(()) => println!("written to {}", path.display()),
+            Err(error) => println!("{} could not be written: {error}", path.display()),
+        }
+    }
+}
+
+fn path() -> PathBuf {
+    // Cargo's directory for the files of benches lies in the target directory.
+    let mut path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    path.set_file_name("bench-summary.json");
+    path
+}

@@ -1,0 +1,311 @@
+//! What the guard costs, in the figures that this project promises: `cargo bench --bench speed`, with the name of a part behind `--` for that
+//! part alone.
+//!
+//! Each is the median of many rounds, in which the guarded request and what it is compared with take turns.
+#![expect(clippy::expect_used, reason = "a bench that cannot be set up should say so and stop")]
+
+#[path = "../../oauth-client/benches/measure/paired.rs"]
+mod paired;
+mod setting;
+#[path = "setting/shared_secret.rs"]
+mod shared_secret;
+#[path = "../../oauth-client/benches/measure/summary.rs"]
+mod summary;
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use aws_lc_rs::signature::{self, ParsedPublicKey, RsaPublicKeyComponents};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use oauth_guard::{Guard, HttpClient, Issuer, KeyPolicy, Requirement};
+use oauth_mock::Alg;
+use tower::Layer;
+
+use self::paired::{each, median, now, paired};
+use self::setting::{AUDIENCE, Bare, Setting, TENANT, request, run};
+use self::shared_secret::Many;
+use self::summary::{Summary, is_measuring, is_wanted};
+
+fn main() {
+    let rounds = if is_measuring() { 600 } else { 2 };
+    let mut summary = Summary::new();
+    let parts: [(&str, Part); 8] = [
+        ("known", known_token),
+        ("rs256", |summary, rounds| new_token(summary, "guard_new_rs256_over_raw", Alg::Rs256, rounds)),
+        ("es256", |summary, rounds| new_token(summary, "guard_new_es256_over_raw", Alg::Es256, rounds)),
+        ("eddsa", |summary, rounds| new_token(summary, "guard_new_eddsa_over_raw", Alg::EdDsa, rounds)),
+        ("refused", |summary, rounds| {
+            forged(summary, rounds);
+            unknown_key(summary, rounds);
+        }),
+        ("policy", policy),
+        ("threads", two_threads),
+        ("million", million),
+    ];
+    for (name, part) in parts {
+        if is_wanted(name) {
+            part(&mut summary, rounds);
+        }
+    }
+    summary.finish();
+}
+
+type Part = fn(&mut Summary, usize);
+
+fn known_token(summary: &mut Summary, rounds: usize) {
+    let setting = Setting::new(Alg::Rs256);
+    let token = setting.token();
+    assert_eq!(token.len(), 905, "the promise is about a token of this size");
+    let service = setting.builder().build().expect("a guard").layer().layer(Bare);
+    assert_eq!(run(service.clone(), request(&token)), 200);
+    let make = || request(&token);
+    let found = paired(
+        rounds,
+        || each(32, make, |request| run(service.clone(), request)),
+        || each(32, make, |request| run(Bare, request)),
+    );
+    println!("known token: {:.0} ns guarded, {:.0} ns bare", found.ours, found.theirs);
+    summary.tell("guard_cached_added_ns", found.added);
+}
+
+/// Beside the signature check by itself: reading, judging, remembering, and the call through the layer.
+fn new_token(summary: &mut Summary, name: &str, algorithm: Alg, rounds: usize) {
+    const BATCH: usize = 8;
+    let setting = Setting::new(algorithm);
+    let tokens: Vec<String> = (0..1024).map(|_| setting.token()).collect();
+    let signatures: Vec<Vec<u8>> = tokens
+        .iter()
+        .map(|token| {
+            URL_SAFE_NO_PAD.decode(token.rsplit('.').next().expect("a signature")).expect("base64url")
+        })
+        .collect();
+    let key = raw_key(&setting, algorithm);
+    let fresh = || setting.builder().build().expect("a guard").layer().layer(Bare);
+    let (mut service, mut next) = (fresh(), 0);
+    let raw_next = Cell::new(0);
+    let found = paired(
+        rounds,
+        || {
+            if next == tokens.len() {
+                // All are known by now; a guard that knows none takes over.
+                (service, next) = (fresh(), 0);
+            }
+            let some = &tokens[next..next + BATCH];
+            next += BATCH;
+            let mut some = some.iter().map(|token| request(token));
+            each(
+                BATCH,
+                || some.next().expect("a batch"),
+                |request| assert_eq!(run(service.clone(), request), 200),
+            )
+        },
+        || {
+            let start = raw_next.replace((raw_next.get() + BATCH) % tokens.len());
+            let mut some = tokens[start..].iter().zip(&signatures[start..]);
+            each(
+                BATCH,
+                || some.next().expect("a batch"),
+                |(token, signature)| {
+                    let signed = token.rsplit_once('.').expect("a signature").0;
+                    key.verify_sig(signed.as_bytes(), signature).expect("a good signature");
+                },
+            )
+        },
+    );
+    println!(
+        "new token, {algorithm:?}: {:.2} us through the layer, {:.2} us raw, {:.0} ns added",
+        found.ours / 1e3,
+        found.theirs / 1e3,
+        found.added
+    );
+    summary.tell(name, found.ratio);
+}
+
+/// The answer included: a 401 with its challenge.
+fn forged(summary: &mut Summary, rounds: usize) {
+    let setting = Setting::new(Alg::Rs256);
+    let token = setting.token();
+    let signed = token.rsplit_once('.').expect("a signature").0;
+    let forgery = [7; 256];
+    let forged = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(forgery));
+    let key = raw_key(&setting, Alg::Rs256);
+    let service = setting.builder().build().expect("a guard").layer().layer(Bare);
+    assert_eq!(run(service.clone(), request(&forged)), 401);
+    let found = paired(
+        rounds,
+        || each(8, || request(&forged), |request| run(service.clone(), request)),
+        || each(8, || (), |()| key.verify_sig(signed.as_bytes(), &forgery).is_err()),
+    );
+    println!(
+        "forged: {:.2} us refused, {:.2} us raw, {:.0} ns added",
+        found.ours / 1e3,
+        found.theirs / 1e3,
+        found.added
+    );
+    summary.tell("guard_forged_over_raw", found.ratio);
+}
+
+/// Within the cool-down, when the issuer has just been asked for another unknown key.
+fn unknown_key(summary: &mut Summary, rounds: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let setting = Setting::new(Alg::Rs256);
+    let issuer = Issuer::new(setting.server.issuer()).audience(AUDIENCE);
+    let long = Duration::from_secs(3600);
+    let guard = Guard::builder()
+        .issuer(issuer)
+        .http(HttpClient::from_service(setting.server.transport()))
+        .keys(KeyPolicy { cooldown: long, max_age: long, ..KeyPolicy::default() })
+        .build()
+        .expect("a guard");
+    let token = setting.mint().issuer(setting.server.issuer()).kid("nobody-has-this-key-id").build();
+    let refused = runtime.block_on(async { guard.check(&request(&token)).answer().await });
+    let refused = refused.expect_err("nobody has that key");
+    assert_eq!(refused.reason(), "key_unknown", "{:?}", guard.health());
+    let service = guard.layer().layer(Bare);
+    assert_eq!(run(service.clone(), request(&token)), 401);
+    let found = paired(
+        rounds,
+        || each(32, || request(&token), |request| run(service.clone(), request)),
+        || each(32, || request(&token), |request| run(Bare, request)),
+    );
+    summary.tell("guard_unknown_kid_ns", found.ours);
+}
+
+/// A known token through a layer that asks for eight things, and through one that asks for none.
+fn policy(summary: &mut Summary, rounds: usize) {
+    let setting = Setting::new(Alg::Es256);
+    let guard = setting.builder().build().expect("a guard");
+    // All eight have to be looked at.
+    let requirement = Requirement::all([
+        Requirement::scope("orders:read"),
+        Requirement::scope("orders:write"),
+        Requirement::scope("customers:read"),
+        Requirement::client("orders-frontend-production"),
+        Requirement::claim("tenant", TENANT),
+        !Requirement::role("robot"),
+        Requirement::role("admin") | Requirement::scope("email"),
+    ]);
+    let token = setting.token();
+    let asking = guard.layer().require(requirement).layer(Bare);
+    let plain = guard.layer().layer(Bare);
+    assert_eq!(run(asking.clone(), request(&token)), 200);
+    let found = paired(
+        rounds,
+        || each(32, || request(&token), |request| run(asking.clone(), request)),
+        || each(32, || request(&token), |request| run(plain.clone(), request)),
+    );
+    summary.tell("policy_eval_ns", found.added);
+}
+
+/// How much more two threads get done than one, in the same time.
+fn two_threads(summary: &mut Summary, rounds: usize) {
+    const BATCH: usize = 256;
+    let setting = Setting::new(Alg::Es256);
+    let tokens: Vec<String> = (0..64).map(|_| setting.token()).collect();
+    let service = setting.builder().build().expect("a guard").layer().layer(Bare);
+    let work = |first: usize| {
+        let mut turns = tokens.iter().cycle().skip(first);
+        each(BATCH, || request(turns.next().expect("a cycle")), |request| run(service.clone(), request))
+    };
+    work(0);
+    let arithmetic =
+        |_| each(BATCH, || 0_u64, |start| (0..200).fold(start, |sum, n| std::hint::black_box(sum ^ n)));
+    println!(
+        "two threads that share nothing get {:.2} times as much done as one",
+        together(rounds, &arithmetic)
+    );
+    summary.tell("guard_two_threads_speedup", together(rounds, &work));
+}
+
+fn together(rounds: usize, work: &(impl Fn(usize) -> f64 + Sync)) -> f64 {
+    let arrived = AtomicUsize::new(0);
+    // Waiting for the other in a loop: to be woken takes longer than the work.
+    let meet = |turn: usize| {
+        arrived.fetch_add(1, Ordering::AcqRel);
+        let since = now();
+        while arrived.load(Ordering::Acquire) < turn * 2 {
+            if since.elapsed() > Duration::from_micros(50) {
+                thread::yield_now();
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+    };
+    let (alone, both) = thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            let times = (0..rounds).map(|round| {
+                meet(3 * round + 1);
+                let time = work(32);
+                meet(3 * round + 2);
+                meet(3 * round + 3);
+                time
+            });
+            times.collect::<Vec<_>>()
+        });
+        let mine = (0..rounds).map(|round| {
+            meet(3 * round + 1);
+            let both = work(0);
+            meet(3 * round + 2);
+            let alone = work(0);
+            meet(3 * round + 3);
+            (alone, both)
+        });
+        let mine: Vec<_> = mine.collect();
+        let others = other.join().expect("the other thread");
+        let alone: Vec<f64> = mine.iter().map(|(alone, _)| *alone).collect();
+        let both: Vec<f64> =
+            mine.iter().zip(others).map(|((_, mine), other)| 1.0 / mine + 1.0 / other).collect();
+        (alone, both)
+    });
+    median(alone.iter().zip(&both).map(|(alone, both)| alone * both))
+}
+
+/// The known token again, when it is one of a million, asked for as web traffic goes: a few all the time, most hardly
+/// ever (zipf 1.0).
+fn million(summary: &mut Summary, rounds: usize) {
+    let count = if is_measuring() { 1_000_000 } else { 1_000 };
+    let many = Many::like(&Setting::new(Alg::Rs256).token());
+    let guard = Many::guard().build().expect("a guard");
+    let service = guard.layer().layer(Bare);
+    for number in 0..count {
+        assert_eq!(run(service.clone(), request(&many.token(number))), 200);
+    }
+    assert_eq!(guard.health().cache.entries, count as u64);
+    let mut dice = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut make = || {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        // The rank below which that share of all requests falls, spread over the numbers.
+        let share = (dice >> 11) as f64 / (1_u64 << 53) as f64;
+        let rank = ((count as f64 + 1.0).ln() * share).exp() as usize - 1;
+        request(&many.token(rank.wrapping_mul(7_919) % count))
+    };
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        ours.push(each(64, &mut make, |request| run(service.clone(), request)));
+        theirs.push(each(64, &mut make, |request| run(Bare, request)));
+    }
+    let (ours, theirs) = (median(ours.into_iter()), median(theirs.into_iter()));
+    println!("one of {count}: {ours:.0} ns guarded, {theirs:.0} ns bare");
+    summary.tell("guard_million_get_ns", ours - theirs);
+}
+
+/// The issuer's key as aws-lc-rs has it, parsed once.
+fn raw_key(setting: &Setting, algorithm: Alg) -> ParsedPublicKey {
+    let jwk = setting.server.keys().current().public_jwk();
+    let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().expect("a text")).expect("base64url");
+    let parsed = match algorithm {
+        Alg::Rs256 => RsaPublicKeyComponents { n: part("n"), e: part("e") }
+            .to_parsed_public_key(&signature::RSA_PKCS1_2048_8192_SHA256),
+        Alg::Es256 => {
+            let point = [vec![4], part("x"), part("y")].concat();
+            ParsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point)
+        }
+        _ => ParsedPublicKey::new(&signature::ED25519, part("x")),
+    };
+    parsed.expect("a key")
+}
