@@ -450,7 +450,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
                 .or(resource.map(ResourceMetadata::url))
                 .map(Into::into),
             dry_run: self.dry_run,
-            hook: None,
+            ..Challenge::default()
         }
     }
 

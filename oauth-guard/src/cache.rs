@@ -72,9 +72,10 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
         Some((digest, found))
     }
 
-    pub(crate) fn remember(&self, token: &[u8], verified: &Arc<Verified<T>>) {
+    /// Remembers it under the digest that looking it up has brought, or one made now.
+    pub(crate) fn remember(&self, token: &[u8], digest: Option<Digest>, verified: &Arc<Verified<T>>) {
         if let Some(entries) = &self.entries {
-            entries.insert(self.digest(token), Arc::clone(verified));
+            entries.insert(digest.unwrap_or_else(|| self.digest(token)), Arc::clone(verified));
         }
     }
 

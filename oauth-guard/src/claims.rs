@@ -219,10 +219,10 @@ pub(crate) struct Verified<T> {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) text: Box<str>,
-    /// Names and values of all members, names first.
-    pub(crate) members: Box<[(Span, Span)]>,
     /// The items of the lists below.
     pub(crate) items: Box<[Span]>,
+    /// Name, value, name, value of all members.
+    pub(crate) members: Span,
     pub(crate) payload: Span,
     pub(crate) subject: Span,
     pub(crate) client_id: Span,
@@ -239,30 +239,44 @@ pub(crate) struct Parts {
     pub(crate) good_until: u64,
 }
 
-/// A place in a text or in a list.
+impl Parts {
+    /// Puts the text in: the payload, then what [`ClaimSet::into_parts`](crate::verify::ClaimSet::into_parts) says is
+    /// to follow it. `None` when that is more than places can be told in.
+    pub(crate) fn over(mut self, payload: String, unescaped: &str) -> Option<Self> {
+        let mut text = payload;
+        if !unescaped.is_empty() {
+            text.push_str(unescaped);
+        }
+        u16::try_from(text.len()).ok()?;
+        self.text = text.into();
+        Some(self)
+    }
+}
+
+/// A place in a text or in a list. Two bytes each: a cached token has some thirty of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
-    start: u32,
-    end: u32,
+    start: u16,
+    end: u16,
 }
 
 impl Span {
     pub(crate) const NONE: Self = Self { start: 1, end: 0 };
 
     pub(crate) fn new(start: usize, end: usize) -> Self {
-        // Tokens are capped far below 4 GiB; beyond, nothing is found rather than something else.
-        match (u32::try_from(start), u32::try_from(end)) {
+        // Text beyond 64 KiB is refused in the end; until then, nothing is found there rather than something else.
+        match (u16::try_from(start), u16::try_from(end)) {
             (Ok(start), Ok(end)) => Self { start, end },
             _ => Self::NONE,
         }
     }
 
     fn len(self) -> usize {
-        (self.end as usize).wrapping_sub(self.start as usize)
+        usize::from(self.end).wrapping_sub(usize::from(self.start))
     }
 
     fn range(self) -> std::ops::Range<usize> {
-        self.start as usize..self.end as usize
+        self.start.into()..self.end.into()
     }
 }
 
@@ -278,7 +292,6 @@ impl<T> Verified<T> {
         let bytes = 250
             + size_of::<Self>()
             + parts.text.len()
-            + size_of_val(&*parts.members)
             + size_of_val(&*parts.items)
             // A custom type keeps copies of some claims; how much, it cannot be asked.
             + if size_of::<T>() == 0 { 0 } else { parts.text.len() };
@@ -306,7 +319,8 @@ impl<T> Verified<T> {
 
     /// The JSON of one member.
     pub(crate) fn member(&self, wanted: &str) -> Option<&str> {
-        let found = self.parts.members.iter().find(|(name, _)| self.is_at(*name, wanted))?;
-        self.text(found.1)
+        let members = self.parts.items.get(self.parts.members.range())?;
+        let found = members.as_chunks().0.iter().find(|[name, _]| self.is_at(*name, wanted))?;
+        self.text(found[1])
     }
 }

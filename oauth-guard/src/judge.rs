@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::assemble::Assembler;
 use crate::bearer::{self, Places};
-use crate::cache::TokenCache;
+use crate::cache::{Digest, TokenCache};
 use crate::claims::{Claims, Verified};
 use crate::defaults;
 use crate::guard::{Check, CheckFuture, RequestHead};
@@ -53,7 +53,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Policy<T> {
             Err(refusal) => return Check::Now(Err(log::token_refused(self, None, refusal))),
         };
         let now = self.clock.now();
-        if let Some((digest, Some(verified))) = self.cache.look_up(&token) {
+        let (digest, found) = self.cache.look_up(&token).unzip();
+        if let (Some(digest), Some(Some(verified))) = (digest, found) {
             match verified.issuer.keys.standing(now) {
                 // Identity is remembered, whether it still holds is asked again.
                 Standing::Good
@@ -67,17 +68,17 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Policy<T> {
                 Standing::Overdue | Standing::Missing => {}
             }
         }
-        self.check_anew(&token, now)
+        self.check_anew(&token, digest, now)
     }
 
     /// Not seen before, or no longer good as it was.
     #[cold]
-    fn check_anew(self: &Arc<Self>, token: &[u8], now: Now) -> Check<T> {
+    fn check_anew(self: &Arc<Self>, token: &[u8], digest: Option<Digest>, now: Now) -> Check<T> {
         let text = match bearer::as_text(token) {
             Ok(text) => text,
             Err(refusal) => return Check::Now(Err(log::token_refused(self, None, refusal))),
         };
-        match self.judge(text, now, true) {
+        match self.judge(text, digest, now, true) {
             Judgement::Final(outcome) => {
                 Check::Now(outcome.map(Some).map_err(|refusal| self.refused(text, refusal)))
             }
@@ -156,14 +157,20 @@ fn unavailable(retry_after: Duration) -> Refusal {
 impl<T: Send + Sync + 'static> Policy<T> {
     /// Everything that can be told with the keys at hand. `refresh` says whether keys that are merely overdue
     /// are to be fetched first.
-    fn judge(&self, token: &str, now: Now, refresh: bool) -> Judgement<T> {
-        match self.try_judge(token, now, refresh) {
+    fn judge(&self, token: &str, digest: Option<Digest>, now: Now, refresh: bool) -> Judgement<T> {
+        match self.try_judge(token, digest, now, refresh) {
             Ok(judgement) => judgement,
             Err(flaw) => Judgement::Final(Err(flaw.into())),
         }
     }
 
-    fn try_judge(&self, token: &str, now: Now, refresh: bool) -> Result<Judgement<T>, Flaw> {
+    fn try_judge(
+        &self,
+        token: &str,
+        digest: Option<Digest>,
+        now: Now,
+        refresh: bool,
+    ) -> Result<Judgement<T>, Flaw> {
         if token.len() > self.max_token_bytes {
             return Err(Flaw::TooLong);
         }
@@ -208,10 +215,11 @@ impl<T: Send + Sync + 'static> Policy<T> {
             }
             (Err(flaw), _) => return Err(flaw),
         };
-        let parts = claims.into_parts(issuer, &times);
         let custom = (self.custom)(&payload).ok_or(Flaw::CustomClaims)?;
+        let (parts, unescaped) = claims.into_parts(issuer, &times);
+        let parts = parts.over(payload, &unescaped).ok_or(Flaw::TooLong)?;
         let verified = Arc::new(Verified { issuer: Arc::clone(issuer), key, parts, custom });
-        self.cache.remember(token.as_bytes(), &verified);
+        self.cache.remember(token.as_bytes(), digest, &verified);
         Ok(Judgement::Final(Ok(Claims::new(verified, &self.challenge))))
     }
 
@@ -246,7 +254,7 @@ impl<T: Send + Sync + 'static> Policy<T> {
             let landed = flight.landed().await;
             // Overdue keys have just been asked for, unless it was something else that was.
             let refresh = landed.is_err() || matches!(need, Need::Issuer(..));
-            match self.judge(token, self.clock.now(), refresh) {
+            match self.judge(token, None, self.clock.now(), refresh) {
                 Judgement::Final(outcome) => return outcome,
                 Judgement::Needs(next) => need = next,
             }

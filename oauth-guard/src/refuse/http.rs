@@ -1,5 +1,7 @@
 //! A refusal as HTTP (RFC 6750 §3, RFC 9110 §11.6.1): the one place that decides status, challenge and body.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
@@ -17,6 +19,8 @@ pub(crate) struct Challenge {
     pub(crate) dry_run: bool,
     /// What the user says beside it.
     pub(crate) hook: Option<Hook>,
+    /// The challenge that answers every bad token, made when it is first needed.
+    pub(crate) invalid_token: OnceLock<Option<HeaderValue>>,
 }
 
 /// Status and challenge for each refusal.
@@ -85,7 +89,12 @@ impl Challenge {
             }
             _ => None,
         };
-        let challenge = attributes.and_then(|attributes| self.render(&attributes));
+        let render = || attributes.and_then(|attributes| self.render(&attributes));
+        let challenge = match refusal {
+            // Whoever floods a service with bad tokens gets the same few words each time.
+            Refusal::InvalidToken(_) => self.invalid_token.get_or_init(render).clone(),
+            _ => render(),
+        };
         Answer { status, challenge, retry_after }
     }
 
@@ -114,8 +123,11 @@ impl Challenge {
 /// The whole answer.
 pub(crate) fn response(refusal: &Refusal, challenge: &Challenge) -> Response<Full<Bytes>> {
     let answer = challenge.answer(refusal);
-    let body = format!("{{\"error\":\"{}\"}}", refusal.code());
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let body = match refusal {
+        Refusal::InvalidToken(_) => Bytes::from_static(b"{\"error\":\"invalid_token\"}"),
+        _ => Bytes::from(format!("{{\"error\":\"{}\"}}", refusal.code())),
+    };
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

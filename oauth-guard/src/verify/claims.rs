@@ -129,27 +129,25 @@ impl<'a> ClaimSet<'a> {
         self.members.iter().map(|(name, _, raw)| (*name, *raw))
     }
 
-    /// Keeps what handlers and policies will ask for.
-    pub(crate) fn into_parts(self, issuer: &IssuerState, times: &Times) -> Parts {
-        let mut kept = Kept { payload: self.payload, appendix: String::new(), items: Vec::with_capacity(8) };
-        let members = self.members.iter().map(|(name, _, raw)| (kept.text(*name), kept.place(raw))).collect();
+    /// Where things are that handlers and policies will ask for: in the payload, or in the text that is to follow it.
+    pub(crate) fn into_parts(self, issuer: &IssuerState, times: &Times) -> (Parts, String) {
+        let items = Vec::with_capacity(2 * self.members.len() + 8);
+        let mut kept = Kept { payload: self.payload, appendix: String::new(), items };
+        for (name, _, raw) in &self.members {
+            let pair = [kept.text(*name), kept.place(raw)];
+            kept.items.extend(pair);
+        }
         let mut text = |name: &str| self.text(name).map_or(Span::NONE, |text| kept.text(text));
         let (subject, token_id, acr) = (text("sub"), text("jti"), text("acr"));
         let client_id = self.client_id().map_or(Span::NONE, |text| kept.text(text));
         let audience = kept.list(self.get("aud"), Words::Whole);
         let scopes = kept.list(self.at(&issuer.rules.scope_claims), Words::Split);
         let roles = kept.list(self.at(&issuer.rules.roles_claims), Words::Whole);
-        let payload = Span::new(0, self.payload.len());
-        let text = if kept.appendix.is_empty() {
-            Box::from(self.payload)
-        } else {
-            [self.payload, &kept.appendix].concat().into()
-        };
-        Parts {
-            text,
-            members,
+        let parts = Parts {
+            text: Box::default(),
+            members: Span::new(0, 2 * self.members.len()),
             items: kept.items.into(),
-            payload,
+            payload: Span::new(0, self.payload.len()),
             subject,
             client_id,
             token_id,
@@ -163,7 +161,8 @@ impl<'a> ClaimSet<'a> {
             authenticated_at: self.get("auth_time").and_then(Value::as_seconds),
             good_from: times.good_from,
             good_until: times.good_until,
-        }
+        };
+        (parts, kept.appendix)
     }
 
     fn get(&self, name: &str) -> Option<Value<'a>> {
