@@ -1,6 +1,5 @@
 //! The table `custom`: a dialect as data.
 
-use super::keys::key;
 use super::schema::{Key, Kind, join};
 use super::tree::Table;
 use crate::dialect::{self, Dialect, ErrorShape};
@@ -18,91 +17,91 @@ const PRESETS: &[fn() -> Dialect] = &[
 
 /// The keys of `custom`.
 pub(super) const CUSTOM: &[Key] = &[
-    key(
+    Key::new(
         "token_path",
         Kind::Text,
         "the provider's",
         "token_path = \"/v2/login\"",
         "The token endpoint's path below base_url.",
     ),
-    key(
+    Key::new(
         "encoding",
         Kind::OneOf(&["form", "json"]),
         "\"form\", or the provider's",
         "encoding = \"json\"",
         "How the token request is written.",
     ),
-    key(
+    Key::new(
         "send_grant_type",
         Kind::Flag,
         "true, or the provider's",
         "send_grant_type = false",
         "Whether grant_type is sent.",
     ),
-    key(
+    Key::new(
         "fields",
         Kind::Pairs,
         "none",
         "fields = { client_id = \"app\", client_secret = \"key\" }",
         "Other names for parameters of the request.",
     ),
-    key(
+    Key::new(
         "query",
         Kind::Texts,
         "none",
         "query = [\"tenant\"]",
         "Parameters that go into the URL's query; secrets never do.",
     ),
-    key(
+    Key::new(
         "refresh_with_client",
         Kind::Flag,
         "true, or the provider's",
         "refresh_with_client = false",
         "Whether the client's credentials go with a refresh token.",
     ),
-    key(
+    Key::new(
         "answer",
         Kind::Pairs,
         "none",
         "answer = { access_token = \"data.token\", expires_in = \"data.ttl\" }",
         "Where members of the token answer are, as names joined by dots or as JSON Pointers (RFC 6901).",
     ),
-    key(
+    Key::new(
         "expires_at",
         Kind::Text,
         "none",
         "expires_at = \"data.valid_until\"",
         "Where the answer says when the token expires, as Unix time; expires_in wins where both come.",
     ),
-    key(
+    Key::new(
         "error_code",
         Kind::Text,
         "\"error\"",
         "error_code = \"fault.id\"",
         "Where in an error body its code is.",
     ),
-    key(
+    Key::new(
         "error_description",
         Kind::Text,
         "\"error_description\"",
         "error_description = \"fault.text\"",
         "Where in an error body its text is.",
     ),
-    key(
+    Key::new(
         "codes",
         Kind::Pairs,
         "none",
         "codes = { stale_login = \"invalid_grant\" }",
         "What codes of the provider's mean in OAuth's.",
     ),
-    key(
+    Key::new(
         "transient_codes",
         Kind::Texts,
         "none",
         "transient_codes = [\"busy\"]",
         "Codes of the provider's that mean \"later\", whatever the status.",
     ),
-    key(
+    Key::new(
         "expired_answer",
         Kind::Pairs,
         "none, or the provider's",

@@ -48,224 +48,220 @@ pub(super) fn names(field: &str, value: &str) -> bool {
         .any(|key| key.name == field && matches!(key.kind, Kind::OneOf(values) if values.contains(&value)))
 }
 
-pub(super) const fn key(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    example: &'static str,
-    help: &'static str,
-) -> Key {
-    Key { name, kind, default, example, help }
-}
-
 /// Every key that a client's configuration may have.
 pub const KEYS: &[Key] = &[
-    key(
+    Key::new(
         "provider",
         Kind::OneOf(PROVIDERS),
         "\"standard\"",
         "provider = \"standard\"",
         "Whose deviations from RFC 6749 apply.",
     ),
-    key(
+    Key::new(
         "base_url",
         Kind::Text,
         "the provider's own; needed by infolink, sailpoint and custom",
         "base_url = \"https://api.example.com\"",
         "Scheme, host and port of the provider.",
     ),
-    key(
+    Key::new(
         "issuer",
         Kind::Text,
         "none; this, token_endpoint or a provider is needed",
         "issuer = \"https://auth.example.com\"",
         "The server's issuer; its endpoints are discovered there (RFC 8414).",
     ),
-    key(
+    Key::new(
         "token_endpoint",
         Kind::Text,
         "discovered",
         "token_endpoint = \"https://auth.example.com/token\"",
         "The token endpoint, for servers without metadata.",
     ),
-    key(
+    Key::new(
         "client_id",
         Kind::Text,
         "none; needed",
         "client_id = \"orders-service\"",
         "The identifier the server gave this client.",
     ),
-    key(
+    Key::new(
         "client_secret",
         Kind::Secret,
         "none; needed unless client_auth is \"none\"",
         "client_secret = { env = \"CLIENT_SECRET\" }",
         "The client's secret.",
     ),
-    key(
+    Key::new(
         "client_auth",
         Kind::OneOf(CLIENT_AUTH),
         "\"client_secret_basic\", or the provider's",
         "client_auth = \"client_secret_post\"",
         "How the client proves who it is (RFC 6749 section 2.3). Supported yet: client_secret_basic, client_secret_post, none.",
     ),
-    key(
+    Key::new(
         "private_key",
         Kind::Secret,
         "none",
         "private_key = { file = \"client.pem\" }",
         "The key of private_key_jwt, as PEM or JWK. Not supported yet.",
     ),
-    key("key_id", Kind::Text, "none", "key_id = \"2026-01\"", "The key's identifier. Not supported yet."),
-    key(
+    Key::new(
+        "key_id",
+        Kind::Text,
+        "none",
+        "key_id = \"2026-01\"",
+        "The key's identifier. Not supported yet.",
+    ),
+    Key::new(
         "signing_alg",
         Kind::Text,
         "by the key",
         "signing_alg = \"ES256\"",
         "The algorithm that assertions are signed with. Not supported yet.",
     ),
-    key(
+    Key::new(
         "grant",
         Kind::OneOf(GRANTS),
         "\"client_credentials\", or the provider's",
         "grant = \"client_credentials\"",
         "How tokens are had. Supported yet: client_credentials, password, refresh_token.",
     ),
-    key(
+    Key::new(
         "username",
         Kind::Text,
         "none; needed by grant \"password\"",
         "username = \"alice\"",
         "The resource owner's name; Comm100's e-mail address.",
     ),
-    key(
+    Key::new(
         "password",
         Kind::Secret,
         "none; needed by grant \"password\"",
         "password = { env = \"PASSWORD\" }",
         "The resource owner's password.",
     ),
-    key(
+    Key::new(
         "refresh_token",
         Kind::Secret,
         "none; needed by grant \"refresh_token\"",
         "refresh_token = { file = \"refresh_token\" }",
         "The refresh token to start from; what the store holds wins.",
     ),
-    key(
+    Key::new(
         "subject",
         Kind::Text,
         "the username, where there is one",
         "subject = \"alice\"",
         "Whose tokens these are, where several people's are kept in one store. It is not sent.",
     ),
-    key(
+    Key::new(
         "assertion",
         Kind::Secret,
         "none",
         "assertion = { file = \"assertion.jwt\" }",
         "The assertion of grant \"jwt_bearer\". Not supported yet.",
     ),
-    key(
+    Key::new(
         "subject_token",
         Kind::Secret,
         "none",
         "subject_token = { file = \"subject.jwt\" }",
         "The token that is exchanged. Not supported yet.",
     ),
-    key(
+    Key::new(
         "subject_token_type",
         Kind::Text,
         "access_token",
         "subject_token_type = \"access_token\"",
         "What it is. Not supported yet.",
     ),
-    key(
+    Key::new(
         "scope",
         Kind::Texts,
         "the server's choice",
         "scope = [\"read\", \"write\"]",
         "The scopes to ask for.",
     ),
-    key("audience", Kind::Text, "none", "audience = \"orders-api\"", "The API the token is for."),
-    key(
+    Key::new("audience", Kind::Text, "none", "audience = \"orders-api\"", "The API the token is for."),
+    Key::new(
         "resource",
         Kind::Texts,
         "none",
         "resource = [\"urn:orders\"]",
         "The resources the token is for (RFC 8707).",
     ),
-    key(
+    Key::new(
         "params",
         Kind::Pairs,
         "none",
         "params = { partnerId = \"10000\" }",
         "Further parameters of the token request.",
     ),
-    key(
+    Key::new(
         "dpop",
         Kind::Flag,
         "false",
         "dpop = false",
         "Whether tokens are bound to a key (RFC 9449). Not supported yet.",
     ),
-    key(
+    Key::new(
         "par",
         Kind::Flag,
         "false",
         "par = false",
         "Whether authorization requests are pushed (RFC 9126). Not supported yet.",
     ),
-    key(
+    Key::new(
         "redirect_uri",
         Kind::Text,
         "none",
         "redirect_uri = \"http://127.0.0.1/callback\"",
         "Where the browser comes back to. Not supported yet.",
     ),
-    key(
+    Key::new(
         "authorization_details",
         Kind::Text,
         "none",
         "authorization_details = '[{\"type\":\"payment\"}]'",
         "What exactly is asked for (RFC 9396), as JSON. Not supported yet.",
     ),
-    key(
+    Key::new(
         "tls",
         Kind::Table(TLS),
         "none",
         "tls = { cert = \"client.crt\", key = \"client.key\" }",
         "The client's certificate. Not supported yet.",
     ),
-    key(
+    Key::new(
         "custom",
         Kind::Table(CUSTOM),
         "none; needed by provider \"custom\"",
         "custom = { encoding = \"json\" }",
         "What is different from the provider named; for provider \"custom\", from RFC 6749.",
     ),
-    key(
+    Key::new(
         "danger_allow_http",
         Kind::Flag,
         "false",
         "danger_allow_http = false",
         "Sends secrets over plain http to other machines. Only for tests.",
     ),
-    key(
+    Key::new(
         "refresh_margin_seconds",
         Kind::Number(0),
         "60",
         "refresh_margin_seconds = 60",
         "How long before its end a token is replaced, half its lifetime at most; 0 means no early refresh.",
     ),
-    key(
+    Key::new(
         "timeout_seconds",
         Kind::Number(1),
         "10",
         "timeout_seconds = 10",
         "How long getting one token may take in all.",
     ),
-    key(
+    Key::new(
         "store",
         Kind::Table(STORE),
         "{ kind = \"memory\" }",
@@ -275,12 +271,24 @@ pub const KEYS: &[Key] = &[
 ];
 
 const TLS: &[Key] = &[
-    key("ca", Kind::Text, "the platform's", "ca = \"ca.crt\"", "The certificate authority to trust, as PEM."),
-    key("cert", Kind::Text, "none", "cert = \"client.crt\"", "The client's certificate, as PEM."),
-    key("key", Kind::Text, "none", "key = \"client.key\"", "Its key, as PEM."),
+    Key::new(
+        "ca",
+        Kind::Text,
+        "the platform's",
+        "ca = \"ca.crt\"",
+        "The certificate authority to trust, as PEM.",
+    ),
+    Key::new("cert", Kind::Text, "none", "cert = \"client.crt\"", "The client's certificate, as PEM."),
+    Key::new("key", Kind::Text, "none", "key = \"client.key\"", "Its key, as PEM."),
 ];
 
 const STORE: &[Key] = &[
-    key("kind", Kind::OneOf(&["memory", "file"]), "none; needed", "kind = \"file\"", "What kind of store."),
-    key("path", Kind::Text, "none; needed by kind \"file\"", "path = \"tokens.json\"", "The file."),
+    Key::new(
+        "kind",
+        Kind::OneOf(&["memory", "file"]),
+        "none; needed",
+        "kind = \"file\"",
+        "What kind of store.",
+    ),
+    Key::new("path", Kind::Text, "none; needed by kind \"file\"", "path = \"tokens.json\"", "The file."),
 ];

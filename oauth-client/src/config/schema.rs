@@ -20,6 +20,20 @@ pub struct Key {
     pub help: &'static str,
 }
 
+impl Key {
+    /// A key, in the order of its fields.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        kind: Kind,
+        default: &'static str,
+        example: &'static str,
+        help: &'static str,
+    ) -> Self {
+        Self { name, kind, default, example, help }
+    }
+}
+
 /// What a key takes.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {

@@ -7,83 +7,73 @@ use super::rules::RULE;
 const ALGORITHMS: &[&str] =
     &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "Ed25519"];
 
-pub(super) const fn key(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    example: &'static str,
-    help: &'static str,
-) -> Key {
-    Key { name, kind, default, example, help }
-}
-
 /// Every key that a guard's configuration may have.
 pub const KEYS: &[Key] = &[
-    key(
+    Key::new(
         "resource",
         Kind::Text,
         "none",
         "resource = \"https://api.example.com\"",
         "This API's own URL; switches on the RFC 9728 document and names it in every challenge.",
     ),
-    key("realm", Kind::Text, "none", "realm = \"orders\"", "The realm of every challenge."),
-    key(
+    Key::new("realm", Kind::Text, "none", "realm = \"orders\"", "The realm of every challenge."),
+    Key::new(
         "issuer",
         Kind::Tables(ISSUER),
         "none; one is needed",
         "[[issuer]]\nissuer = \"https://auth.example.com\"",
         "The servers whose tokens are accepted.",
     ),
-    key(
+    Key::new(
         "token_header",
         Kind::Text,
         "none",
         "token_header = \"x-access-token\"",
         "A header that may hold the token, without a scheme, instead of Authorization.",
     ),
-    key(
+    Key::new(
         "token_cookie",
         Kind::Text,
         "none",
         "token_cookie = \"access_token\"",
         "A cookie that may hold the token. What changes something then needs a protection against forged requests.",
     ),
-    key(
+    Key::new(
         "strip_token",
         Kind::Flag,
         "false",
         "strip_token = true",
         "Takes the token out of each request before the service sees it.",
     ),
-    key(
+    Key::new(
         "rule",
         Kind::Tables(RULE),
         "none",
         "[[rule]]\npath = \"/orders/{*rest}\"\nrequire = { scope = \"orders:read\" }",
         "What the requests of a route have to bring; the most specific rule counts.",
     ),
-    key(
+    Key::new(
         "dry_run",
         Kind::Flag,
         "false",
         "dry_run = true",
         "Logs what rules would refuse and lets it pass; bad tokens are refused as ever.",
     ),
-    key(
+    Key::new(
         "allow_preflight",
         Kind::Flag,
         "false",
         "allow_preflight = true",
         "Lets CORS preflight requests pass, which never have a token.",
     ),
-    key(
+    Key::new(
         "cache",
         Kind::Table(CACHE),
         "as below",
         "[cache]\nmax_bytes = 67108864",
         "The cache of verified tokens.",
     ),
-    key(
+    Key::new(
         "keys",
         Kind::Table(KEY_POLICY),
         "as below",
@@ -93,85 +83,85 @@ pub const KEYS: &[Key] = &[
 ];
 
 const ISSUER: &[Key] = &[
-    key(
+    Key::new(
         "issuer",
         Kind::Text,
         "none; needed",
         "issuer = \"https://auth.example.com\"",
         "The exact iss of its tokens; its keys are discovered there unless told below.",
     ),
-    key(
+    Key::new(
         "audience",
         Kind::Texts,
         "none; needed",
         "audience = [\"orders-api\"]",
         "The names of this API, one of which aud has to hold.",
     ),
-    key(
+    Key::new(
         "algorithms",
         Kind::SomeOf(ALGORITHMS),
         "all of them",
         "algorithms = [\"RS256\", \"ES256\"]",
         "The only signature algorithms to accept.",
     ),
-    key(
+    Key::new(
         "profile",
         Kind::OneOf(&["rfc9068", "jwt"]),
         "\"rfc9068\"",
         "profile = \"jwt\"",
         "Whether tokens are RFC 9068 access tokens (typ at+jwt, sub, client_id, iat and jti there) or any JWT.",
     ),
-    key(
+    Key::new(
         "jwks_uri",
         Kind::Text,
         "discovered",
         "jwks_uri = \"https://auth.example.com/jwks\"",
         "Where its keys are.",
     ),
-    key(
+    Key::new(
         "jwks_file",
         Kind::Text,
         "none",
         "jwks_file = \"keys.json\"",
         "A file with its keys as a JWK Set; nothing is fetched then.",
     ),
-    key("leeway_seconds", Kind::Number(0), "60", "leeway_seconds = 60", "How far clocks may be apart."),
-    key(
+    Key::new("leeway_seconds", Kind::Number(0), "60", "leeway_seconds = 60", "How far clocks may be apart."),
+    Key::new(
         "max_token_age_seconds",
         Kind::Number(1),
         "any",
         "max_token_age_seconds = 86400",
         "How long ago (iat) a token may have been issued.",
     ),
-    key(
+    Key::new(
         "max_token_bytes",
         Kind::Number(1),
         "8192",
         "max_token_bytes = 8192",
         "The longest token to look at.",
     ),
-    key(
+    Key::new(
         "clients",
         Kind::Texts,
         "any",
         "clients = [\"svc\"]",
         "The only clients (client_id, else azp) to accept.",
     ),
-    key(
+    Key::new(
         "scope_claim",
         Kind::Text,
         "scope, else scp",
         "scope_claim = \"scp\"",
         "The claim that holds the scopes, as a string or a list; a path may have dots.",
     ),
-    key(
+    Key::new(
         "roles_claim",
         Kind::Text,
         "roles",
         "roles_claim = \"realm_access.roles\"",
         "The claim that holds the roles.",
     ),
-    key(
+    Key::new(
         "danger_allow_http",
         Kind::Flag,
         "false",
@@ -180,7 +170,7 @@ const ISSUER: &[Key] = &[
     ),
 ];
 
-const CACHE: &[Key] = &[key(
+const CACHE: &[Key] = &[Key::new(
     "max_bytes",
     Kind::Number(0),
     "67108864",
@@ -189,21 +179,21 @@ const CACHE: &[Key] = &[key(
 )];
 
 const KEY_POLICY: &[Key] = &[
-    key(
+    Key::new(
         "cooldown_seconds",
         Kind::Number(1),
         "30",
         "cooldown_seconds = 30",
         "Between two fetches that tokens with an unknown key id cause.",
     ),
-    key(
+    Key::new(
         "max_age_seconds",
         Kind::Number(1),
         "600",
         "max_age_seconds = 600",
         "How long a key set is good; a shorter Cache-Control max-age of the server is followed.",
     ),
-    key(
+    Key::new(
         "max_stale_seconds",
         Kind::Number(1),
         "86400",

@@ -5,100 +5,111 @@ use oauth_client::config::schema::{self, Key, Kind};
 use oauth_client::config::tree::Table;
 use serde_json::Value;
 
-use super::keys::key;
 use crate::error::Problem;
 use crate::policy::{ClaimValue, Requirement, Rule};
 
 pub(super) const RULE: &[Key] = &[
-    key(
+    Key::new(
         "path",
         Kind::Text,
         "none; needed unless grpc is there",
         "path = \"/orders/{id}\"",
         "The raw path; {id} stands for one segment, {*rest} at the end for all that follows.",
     ),
-    key(
+    Key::new(
         "grpc",
         Kind::Text,
         "none",
         "grpc = \"orders.Orders/Cancel\"",
         "A gRPC method instead of a path, or a service without its method.",
     ),
-    key(
+    Key::new(
         "methods",
         Kind::Texts,
         "all",
         "methods = [\"GET\"]",
         "The only methods it counts for; HEAD follows GET.",
     ),
-    key(
+    Key::new(
         "access",
         Kind::OneOf(&["token", "optional", "public"]),
         "\"token\"",
         "access = \"optional\"",
         "Whether requests without a token pass too, or all of them without a look at their token.",
     ),
-    key(
+    Key::new(
         "require",
         Kind::Expression(REQUIREMENT, check_requirement),
         "a valid token is enough",
         "require = { scope = \"orders:read\" }",
         "What the token has to grant, in one of the forms below.",
     ),
-    key("dry_run", Kind::Flag, "false", "dry_run = true", "Logs what require would refuse and lets it pass."),
+    Key::new(
+        "dry_run",
+        Kind::Flag,
+        "false",
+        "dry_run = true",
+        "Logs what require would refuse and lets it pass.",
+    ),
 ];
 
 const REQUIREMENT: &str = "a requirement such as { scope = \"read\" }";
 
 /// The forms of a requirement: each of these keys by itself, `equals` and `contains` beside `claim`.
 pub(super) const TERM: &[Key] = &[
-    key("scope", Kind::Text, "-", "scope = \"orders:read\"", "The token grants this scope."),
-    key("role", Kind::Text, "-", "role = \"editor\"", "The token carries this role, see roles_claim."),
-    key("client", Kind::Text, "-", "client = \"nightly-job\"", "The token was given to this client."),
-    key("claim", Kind::Text, "-", "claim = \"tenant\"", "The claim that is compared; a path may have dots."),
-    key(
+    Key::new("scope", Kind::Text, "-", "scope = \"orders:read\"", "The token grants this scope."),
+    Key::new("role", Kind::Text, "-", "role = \"editor\"", "The token carries this role, see roles_claim."),
+    Key::new("client", Kind::Text, "-", "client = \"nightly-job\"", "The token was given to this client."),
+    Key::new(
+        "claim",
+        Kind::Text,
+        "-",
+        "claim = \"tenant\"",
+        "The claim that is compared; a path may have dots.",
+    ),
+    Key::new(
         "equals",
         Kind::Expression("a string, a whole number or a boolean", check_scalar),
         "-",
         "equals = \"acme\"",
         "What that claim is, exactly.",
     ),
-    key(
+    Key::new(
         "contains",
         Kind::Expression("a string, a whole number or a boolean", check_scalar),
         "-",
         "contains = \"analysts\"",
         "What that claim, a list, holds.",
     ),
-    key(
+    Key::new(
         "acr",
         Kind::Texts,
         "-",
         "acr = [\"urn:example:mfa\"]",
         "The user logged in in one of these ways (RFC 9470), in order of preference.",
     ),
-    key(
+    Key::new(
         "max_login_age_seconds",
         Kind::Number(0),
         "-",
         "max_login_age_seconds = 300",
         "The user logged in no longer ago (auth_time, RFC 9470).",
     ),
-    key(
+    Key::new(
         "all",
         Kind::Expression("a list of requirements", check_list),
         "-",
         "all = [{ scope = \"a\" }, { role = \"b\" }]",
         "All of them are met.",
     ),
-    key(
+    Key::new(
         "any",
         Kind::Expression("a list of requirements", check_list),
         "-",
         "any = [{ scope = \"a\" }, { role = \"b\" }]",
         "At least one of them is met.",
     ),
-    key(
+    Key::new(
         "not",
         Kind::Expression(REQUIREMENT, check_requirement),
         "-",
