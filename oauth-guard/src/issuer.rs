@@ -195,7 +195,7 @@ impl Issuer {
         self
     }
 
-    /// The longest token to look at, in bytes. By default 8,192.
+    /// The longest token to look at, in bytes. By default 8,192. Claims of more than 64 KiB are refused in any case.
     pub fn max_token_bytes(mut self, bytes: usize) -> Self {
         self.max_token_bytes = bytes;
         self
