@@ -1,4 +1,5 @@
 use super::*;
+use crate::transport::RequestBody;
 
 const GOOD: &[(&str, &str)] =
     &[("issuer", "https://auth.example.com"), ("client_id", "svc"), ("client_secret", "s3cr3t")];
@@ -168,7 +169,14 @@ fn any_serde_format_will_do() {
 #[test]
 fn a_provider_says_where_how_and_what_for_and_what_is_missing_then() {
     let provider = |values: Value| read(values, &["issuer"]);
-    let built = |values: Value| provider(values).and_then(|config| config.client()).map(drop);
+    // Nothing is sent here, so this works without the bundled transport as well.
+    let nowhere = HttpClient::from_service(tower::service_fn(|_: http::Request<RequestBody>| async {
+        Err::<http::Response<http_body_util::Empty<bytes::Bytes>>, _>(std::io::Error::from(
+            std::io::ErrorKind::ConnectionRefused,
+        ))
+    }));
+    let built =
+        |values: Value| provider(values).and_then(|config| config.http(nowhere.clone()).client()).map(drop);
     assert!(built(serde_json::json!({"provider": "ils"})).is_ok());
     assert!(built(serde_json::json!({"provider": "teen-quotes", "custom": {"encoding": "form"}})).is_ok());
     assert!(built(serde_json::json!({"provider": "infolink", "base_url": "https://i.example"})).is_ok());
