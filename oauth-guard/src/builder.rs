@@ -529,5 +529,6 @@ fn custom<T: DeserializeOwned + 'static>() -> fn(&str) -> Option<T> {
 }
 
 // What these build fetches keys, so it needs a transport to be built at all.
-#[cfg(all(test, feature = "reqwest"))]
+#[cfg(test)]
+#[cfg(feature = "reqwest")]
 mod tests;

@@ -255,5 +255,6 @@ fn told(error: oauth_client::Error) -> BuildError {
 }
 
 // What these build fetches keys, so it needs a transport to be built at all.
-#[cfg(all(test, feature = "reqwest"))]
+#[cfg(test)]
+#[cfg(feature = "reqwest")]
 mod tests;

@@ -122,7 +122,7 @@ pub(super) const TERM: &[Key] = &[
 const BESIDE_CLAIM: [&str; 2] = ["equals", "contains"];
 
 /// The forms of a requirement, for the docs.
-#[cfg(test)]
+#[cfg(all(test, feature = "reqwest"))]
 pub(super) fn reference() -> String {
     ["\nThe forms of `rule[].require`, each one by itself:\n\n", &schema::reference(TERM)].concat()
 }
