@@ -1,8 +1,13 @@
-//! The token endpoint (RFC 6749 §3.2).
+//! The token endpoint (RFC 6749 §3.2): who asks, for which grant; one file per grant, and the answer they share.
+
+mod authorization_code;
+mod client_credentials;
+mod password;
+mod refresh;
 
 use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Call;
 use super::client_auth::authenticate;
@@ -29,72 +34,11 @@ fn exchange(call: Call<'_>) -> Result<Answer, OAuthError> {
         return Err(OAuthError::bad_request("unauthorized_client", why));
     }
     match grant_type {
-        GrantType::ClientCredentials => client_credentials(call, &client, &form),
-        GrantType::RefreshToken => refresh(call, &client, &form),
-        GrantType::Password => password(call, &client, &form),
-        GrantType::AuthorizationCode => authorization_code(call, &client, &form),
+        GrantType::ClientCredentials => client_credentials::serve(call, &client, &form),
+        GrantType::RefreshToken => refresh::serve(call, &client, &form),
+        GrantType::Password => password::serve(call, &client, &form),
+        GrantType::AuthorizationCode => authorization_code::serve(call, &client, &form),
     }
-}
-
-/// RFC 6749 §4.4.
-fn client_credentials(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
-    if client.secret.is_none() {
-        // RFC 6749 §4.4: this grant is for confidential clients only.
-        return Err(OAuthError::bad_request(
-            "unauthorized_client",
-            "a public client has no credentials to use",
-        ));
-    }
-    let grant = Grant {
-        client: client.id.clone(),
-        subject: client.id.clone(),
-        user: None,
-        scope: scope(client, form)?,
-        audience: audience(call, form)?,
-        claims: Map::new(),
-    };
-    let family = call.issuer.records.new_family();
-    Ok(issue(call, client, grant, family, client.refresh_with_every_grant, None))
-}
-
-/// RFC 6749 §4.3.
-fn password(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
-    let (name, password) = (form.required("username")?, form.required("password")?);
-    let user = call.shared.user(name, password);
-    let user = user.ok_or_else(|| OAuthError::invalid_grant("the user's name or password is wrong"))?;
-    let grant = Grant {
-        client: client.id.clone(),
-        subject: user.subject.clone(),
-        user: Some(user.name.clone()),
-        scope: scope(client, form)?,
-        audience: audience(call, form)?,
-        claims: user.claims.clone(),
-    };
-    let family = call.issuer.records.new_family();
-    Ok(issue(call, client, grant, family, client.grants.contains(&GrantType::RefreshToken), None))
-}
-
-/// RFC 6749 §4.1.3, RFC 7636 §4.6.
-fn authorization_code(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
-    let (text, now) = (form.required("code")?, call.shared.clock.now_unix());
-    let (redirect_uri, verifier) = (form.get("redirect_uri"), form.get("code_verifier"));
-    let code =
-        call.issuer.codes.redeem(text, &client.id, redirect_uri, verifier, now).map_err(|refused| {
-            if let Some(family) = refused.revoke {
-                call.issuer.records.revoke_family(family);
-            }
-            refused.error
-        })?;
-    let with_refresh = client.grants.contains(&GrantType::RefreshToken);
-    Ok(issue(call, client, code.grant, code.family, with_refresh, code.nonce))
-}
-
-/// RFC 6749 §6.
-fn refresh(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
-    let token = form.required("refresh_token")?;
-    let scope = form.get("scope").map(parse_scope).transpose()?;
-    let (tokens, scope) = call.issuer.records.refresh(call.shared, call.issuer, client, token, scope)?;
-    Ok(Answer::json(StatusCode::OK, &success(client, &tokens, &scope)).never_stored())
 }
 
 fn issue(

@@ -1,0 +1,30 @@
+//! Client credentials (RFC 6749 §4.4).
+
+use serde_json::Map;
+
+use super::{audience, issue, scope};
+use crate::answer::{Answer, OAuthError};
+use crate::clients::MockClient;
+use crate::routes::Call;
+use crate::routes::form::Form;
+use crate::tokens::Grant;
+
+pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
+    if client.secret.is_none() {
+        // RFC 6749 §4.4: this grant is for confidential clients only.
+        return Err(OAuthError::bad_request(
+            "unauthorized_client",
+            "a public client has no credentials to use",
+        ));
+    }
+    let grant = Grant {
+        client: client.id.clone(),
+        subject: client.id.clone(),
+        user: None,
+        scope: scope(client, form)?,
+        audience: audience(call, form)?,
+        claims: Map::new(),
+    };
+    let family = call.issuer.records.new_family();
+    Ok(issue(call, client, grant, family, client.refresh_with_every_grant, None))
+}

@@ -1,0 +1,24 @@
+//! Resource owner password credentials (RFC 6749 §4.3).
+
+use super::{audience, issue, scope};
+use crate::answer::{Answer, OAuthError};
+use crate::clients::{GrantType, MockClient};
+use crate::routes::Call;
+use crate::routes::form::Form;
+use crate::tokens::Grant;
+
+pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
+    let (name, password) = (form.required("username")?, form.required("password")?);
+    let user = call.shared.user(name, password);
+    let user = user.ok_or_else(|| OAuthError::invalid_grant("the user's name or password is wrong"))?;
+    let grant = Grant {
+        client: client.id.clone(),
+        subject: user.subject.clone(),
+        user: Some(user.name.clone()),
+        scope: scope(client, form)?,
+        audience: audience(call, form)?,
+        claims: user.claims.clone(),
+    };
+    let family = call.issuer.records.new_family();
+    Ok(issue(call, client, grant, family, client.grants.contains(&GrantType::RefreshToken), None))
+}
