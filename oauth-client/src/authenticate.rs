@@ -8,8 +8,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::HeaderValue;
 use percent::encode;
+use url::Url;
 use zeroize::Zeroizing;
 
+use crate::clock::Now;
 use crate::error::{Error, Problem};
 use crate::exchange::Parameters;
 use crate::token::Secret;
@@ -100,27 +102,50 @@ impl ClientAuth {
     }
 
     /// Puts the proof on a request: a header, or parameters.
-    pub(crate) fn apply(&self, parameters: &mut Parameters) -> Result<Option<HeaderValue>, Error> {
+    pub(crate) async fn prove(
+        &self,
+        parameters: &mut Parameters,
+        _recipient: Recipient<'_>,
+        _now: Now,
+    ) -> Result<Proof, Error> {
         match &self.method {
-            Method::Basic(secret) => basic(&self.client_id, secret).map(Some),
+            Method::Basic(secret) => {
+                let authorization = Some(basic(&self.client_id, secret)?);
+                Ok(Proof { authorization, secret: Some(secret.clone()) })
+            }
             Method::Post(secret) => {
                 parameters.set("client_id", self.client_id.clone());
                 parameters.set_secret("client_secret", secret.clone());
-                Ok(None)
+                Ok(Proof::default())
             }
             Method::None => {
                 parameters.set("client_id", self.client_id.clone());
-                Ok(None)
+                Ok(Proof::default())
             }
         }
     }
 
-    pub(crate) fn secret(&self) -> Option<&Secret> {
+    fn secret(&self) -> Option<&Secret> {
         match &self.method {
             Method::Basic(secret) | Method::Post(secret) => Some(secret),
             Method::None => None,
         }
     }
+}
+
+/// To whom the client proves itself: what an assertion may name as its audience.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recipient<'a> {
+    pub(crate) issuer: Option<&'a str>,
+    pub(crate) endpoint: &'a Url,
+}
+
+/// What goes with a request beside its parameters.
+#[derive(Default)]
+pub(crate) struct Proof {
+    pub(crate) authorization: Option<HeaderValue>,
+    /// The secret in it, which must not come back in an error.
+    pub(crate) secret: Option<Secret>,
 }
 
 impl fmt::Debug for ClientAuth {

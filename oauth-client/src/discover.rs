@@ -19,6 +19,8 @@
 //! # Ok(()) }
 //! ```
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use url::Url;
 
@@ -43,6 +45,23 @@ pub struct Metadata {
     pub introspection_endpoint: Option<Url>,
     /// Where claims about the user are had (OpenID Connect).
     pub userinfo_endpoint: Option<Url>,
+    /// Where devices without a browser begin (RFC 8628).
+    pub device_authorization_endpoint: Option<Url>,
+    /// Where authorization requests are pushed (RFC 9126).
+    pub pushed_authorization_request_endpoint: Option<Url>,
+    /// Where clients register (RFC 7591).
+    pub registration_endpoint: Option<Url>,
+    /// Where a browser is sent to log out (OpenID Connect RP-Initiated Logout).
+    pub end_session_endpoint: Option<Url>,
+    /// The same endpoints, for clients that show a certificate (RFC 8705 section 5), by their names in this document.
+    #[serde(default)]
+    pub mtls_endpoint_aliases: BTreeMap<String, Url>,
+    /// Whether authorization responses name their issuer (RFC 9207).
+    #[serde(default)]
+    pub authorization_response_iss_parameter_supported: bool,
+    /// Whether authorization requests must be pushed (RFC 9126 section 5).
+    #[serde(default)]
+    pub require_pushed_authorization_requests: bool,
     /// How clients may authenticate at the token endpoint. When absent, `client_secret_basic` is meant.
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
     /// The grants the server knows. When absent, `authorization_code` and `implicit` are meant.
@@ -52,6 +71,79 @@ pub struct Metadata {
     /// All other members.
     #[serde(flatten)]
     pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Metadata {
+    /// The URL of an endpoint, where the document names one.
+    #[must_use]
+    pub fn endpoint(&self, endpoint: Endpoint) -> Option<&Url> {
+        let url = match endpoint {
+            Endpoint::Authorization => &self.authorization_endpoint,
+            Endpoint::DeviceAuthorization => &self.device_authorization_endpoint,
+            Endpoint::EndSession => &self.end_session_endpoint,
+            Endpoint::Introspection => &self.introspection_endpoint,
+            Endpoint::PushedAuthorizationRequest => &self.pushed_authorization_request_endpoint,
+            Endpoint::Registration => &self.registration_endpoint,
+            Endpoint::Revocation => &self.revocation_endpoint,
+            Endpoint::Token => &self.token_endpoint,
+            Endpoint::Userinfo => &self.userinfo_endpoint,
+        };
+        url.as_ref()
+    }
+}
+
+/// An endpoint of an authorization server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// Where a browser is sent to authorize (RFC 6749 section 3.1).
+    Authorization,
+    /// Where devices without a browser begin (RFC 8628 section 3.1).
+    DeviceAuthorization,
+    /// Where a browser is sent to log out (OpenID Connect RP-Initiated Logout).
+    EndSession,
+    /// Where opaque tokens are looked up (RFC 7662).
+    Introspection,
+    /// Where authorization requests are pushed (RFC 9126).
+    PushedAuthorizationRequest,
+    /// Where clients register (RFC 7591).
+    Registration,
+    /// Where tokens are revoked (RFC 7009).
+    Revocation,
+    /// Where tokens are had (RFC 6749 section 3.2).
+    Token,
+    /// Where claims about the user are had (OpenID Connect Core section 5.3).
+    Userinfo,
+}
+
+impl Endpoint {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Authorization,
+        Self::DeviceAuthorization,
+        Self::EndSession,
+        Self::Introspection,
+        Self::PushedAuthorizationRequest,
+        Self::Registration,
+        Self::Revocation,
+        Self::Token,
+        Self::Userinfo,
+    ];
+
+    /// Its name in the server's metadata.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Authorization => "authorization_endpoint",
+            Self::DeviceAuthorization => "device_authorization_endpoint",
+            Self::EndSession => "end_session_endpoint",
+            Self::Introspection => "introspection_endpoint",
+            Self::PushedAuthorizationRequest => "pushed_authorization_request_endpoint",
+            Self::Registration => "registration_endpoint",
+            Self::Revocation => "revocation_endpoint",
+            Self::Token => "token_endpoint",
+            Self::Userinfo => "userinfo_endpoint",
+        }
+    }
 }
 
 /// Fetches the metadata of `issuer`: the RFC 8414 location first, then the OpenID Connect one.
@@ -124,16 +216,10 @@ fn check(metadata: Metadata, issuer: &str, allow_http: bool) -> Result<Metadata,
             printable(&metadata.issuer, 256)
         )));
     }
-    let endpoints = [
-        ("token_endpoint", &metadata.token_endpoint),
-        ("jwks_uri", &metadata.jwks_uri),
-        ("authorization_endpoint", &metadata.authorization_endpoint),
-        ("revocation_endpoint", &metadata.revocation_endpoint),
-        ("introspection_endpoint", &metadata.introspection_endpoint),
-        ("userinfo_endpoint", &metadata.userinfo_endpoint),
-    ];
-    for (name, url) in endpoints {
-        let Some(url) = url else { continue };
+    let named = Endpoint::ALL.iter().filter_map(|one| Some((one.name(), metadata.endpoint(*one)?)));
+    let keys = metadata.jwks_uri.iter().map(|url| ("jwks_uri", url));
+    let aliases = metadata.mtls_endpoint_aliases.iter().map(|(name, url)| (name.as_str(), url));
+    for (name, url) in named.chain(keys).chain(aliases) {
         // Loopback may speak http, but an https issuer must not hand its clients down to it.
         let http_is_fine =
             allow_http || (issuer.starts_with("http:") && url.host_str().is_some_and(is_loopback));

@@ -10,6 +10,7 @@ use super::{Client, Inner, Server};
 use crate::authenticate::ClientAuth;
 use crate::clock::{Clock, SystemClock};
 use crate::dialect::Dialect;
+use crate::discover::Endpoint;
 use crate::error::{Error, Kind, Problem};
 use crate::transport::{HttpClient, Limits, require_https, to_uri};
 
@@ -18,6 +19,7 @@ use crate::transport::{HttpClient, Limits, require_https, to_uri};
 pub struct ClientBuilder {
     issuer: Option<String>,
     token_endpoint: Option<String>,
+    endpoints: Vec<(Endpoint, String)>,
     dialect: Dialect,
     base_url: Option<String>,
     auth: Option<ClientAuth>,
@@ -39,6 +41,14 @@ impl ClientBuilder {
     #[must_use]
     pub fn token_endpoint(mut self, url: impl Into<String>) -> Self {
         self.token_endpoint = Some(url.into());
+        self
+    }
+
+    /// Another endpoint by hand, for servers that publish no metadata or leave it out there. It counts before what
+    /// the metadata says.
+    #[must_use]
+    pub fn endpoint(mut self, endpoint: Endpoint, url: impl Into<String>) -> Self {
+        self.endpoints.push((endpoint, url.into()));
         self
     }
 
@@ -114,6 +124,11 @@ impl ClientBuilder {
                 clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
                 timeout: self.timeout.unwrap_or(Limits::token().timeout),
                 allow_http: self.allow_http,
+                endpoints: self
+                    .endpoints
+                    .iter()
+                    .filter_map(|(one, url)| Some((*one, Url::parse(url).ok()?)))
+                    .collect(),
                 discovered: ArcSwapOption::empty(),
             }))),
             _ => Err(Error::new(Kind::Config(problems))),
@@ -124,6 +139,9 @@ impl ClientBuilder {
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.server(&mut problems);
+        for (endpoint, text) in &self.endpoints {
+            usable_url(endpoint.name(), text, self.allow_http, &mut problems);
+        }
         match &self.auth {
             Some(auth) => {
                 problems.extend(auth.problems());
@@ -186,21 +204,23 @@ impl ClientBuilder {
             (Some(issuer), None) => ("issuer", issuer),
             (None, Some(endpoint)) => ("token_endpoint", endpoint),
         };
-        let url = Url::parse(text).ok().filter(Url::has_host);
-        let Some(url) = url else {
-            problems.push(missing(
-                field,
-                &format!("{text:?} is not a URL; expected something like https://auth.example.com"),
-            ));
-            return None;
-        };
-        match to_uri(&url).and_then(|uri| require_https(&uri, self.allow_http)) {
-            Ok(()) if field == "issuer" => Some(Server::Issuer(text.clone())),
-            Ok(()) => Some(Server::TokenEndpoint(url)),
-            Err(error) => {
-                problems.extend(error.problems().iter().map(|problem| missing(field, &problem.message)));
-                None
-            }
+        let url = usable_url(field, text, self.allow_http, problems)?;
+        Some(if field == "issuer" { Server::Issuer(text.clone()) } else { Server::TokenEndpoint(url) })
+    }
+}
+
+/// A URL that secrets may be sent to.
+fn usable_url(field: &str, text: &str, allow_http: bool, problems: &mut Vec<Problem>) -> Option<Url> {
+    let Some(url) = Url::parse(text).ok().filter(Url::has_host) else {
+        let message = format!("{text:?} is not a URL; expected something like https://auth.example.com");
+        problems.push(missing(field, &message));
+        return None;
+    };
+    match to_uri(&url).and_then(|uri| require_https(&uri, allow_http)) {
+        Ok(()) => Some(url),
+        Err(error) => {
+            problems.extend(error.problems().iter().map(|problem| missing(field, &problem.message)));
+            None
         }
     }
 }
