@@ -18,6 +18,7 @@ use crate::faults::Faults;
 use crate::journal::Journal;
 use crate::keys::{Alg, Keys};
 use crate::providers::Provider;
+use crate::replays::Replays;
 use crate::server::MockServer;
 use crate::shared::{Issuer, Shared};
 use crate::tokens::Records;
@@ -38,6 +39,7 @@ pub struct MockServerBuilder {
     provider: Option<Provider>,
     issuer_url: Option<String>,
     undocumented_status: Option<StatusCode>,
+    strict_assertion_audience: bool,
 }
 
 /// Why a server could not start.
@@ -62,6 +64,7 @@ impl MockServerBuilder {
             provider: None,
             issuer_url: None,
             undocumented_status: None,
+            strict_assertion_audience: false,
         }
     }
 
@@ -133,6 +136,13 @@ impl MockServerBuilder {
         self
     }
 
+    /// Accepts assertions only if `aud` is the issuer, as one string, as the FAPI 2.0 Security Profile asks. By default
+    /// the URL of the token endpoint or of the endpoint that is asked is as good, also in a list.
+    pub fn strict_assertion_audience(mut self) -> Self {
+        self.strict_assertion_audience = true;
+        self
+    }
+
     /// Starts the server's clock at this Unix time. By default it is the machine's time, and 2030-01-01 in process.
     pub fn starting_at(mut self, unix: u64) -> Self {
         self.start_at = Some(unix);
@@ -193,6 +203,7 @@ impl MockServerBuilder {
             keys: Keys::new(&algorithms),
             records: Records::default(),
             codes: Codes::default(),
+            replays: Replays::default(),
         };
         Shared {
             issuers: self.issuers.into_iter().map(issuer).collect(),
@@ -206,6 +217,7 @@ impl MockServerBuilder {
             paused: watch::Sender::new(false),
             personality,
             undocumented_status: self.undocumented_status,
+            strict_assertion_audience: self.strict_assertion_audience,
             origin,
         }
     }

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::keys::Alg;
+use serde_json::Value;
+
+use crate::keys::{Alg, TestKey};
 
 /// A grant type the token endpoint serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,17 +49,27 @@ pub enum AuthMethod {
     Basic,
     /// `client_secret_post`: in the form.
     Post,
+    /// `private_key_jwt`: a JWT signed with a key of the client (RFC 7523 §2.2).
+    PrivateKeyJwt,
+    /// `client_secret_jwt`: a JWT with an HMAC under the secret (RFC 7523 §2.2).
+    ClientSecretJwt,
     /// `none`: a public client names itself only.
     None,
 }
 
 impl AuthMethod {
+    /// All that prove something, then `none`.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Basic, Self::Post, Self::PrivateKeyJwt, Self::ClientSecretJwt, Self::None];
+
     /// The name in server metadata (RFC 8414 §2).
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Basic => "client_secret_basic",
             Self::Post => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
+            Self::ClientSecretJwt => "client_secret_jwt",
             Self::None => "none",
         }
     }
@@ -84,7 +96,11 @@ impl AuthMethod {
 pub struct MockClient {
     pub(crate) id: String,
     pub(crate) secret: Option<String>,
+    /// Its public keys, as JWKs.
+    pub(crate) jwks: Vec<Value>,
     pub(crate) methods: Vec<AuthMethod>,
+    /// The algorithms of its assertions; `None`: any that fits its keys.
+    pub(crate) assertion_algs: Option<Vec<Alg>>,
     pub(crate) grants: Vec<GrantType>,
     pub(crate) scopes: Vec<String>,
     pub(crate) redirect_uris: Vec<String>,
@@ -114,7 +130,9 @@ impl MockClient {
         Self {
             id: id.into(),
             secret: None,
+            jwks: Vec::new(),
             methods: vec![AuthMethod::None],
+            assertion_algs: None,
             grants: vec![GrantType::ClientCredentials, GrantType::RefreshToken],
             scopes: vec!["read".to_owned(), "write".to_owned()],
             redirect_uris: Vec::new(),
@@ -136,7 +154,54 @@ impl MockClient {
         self
     }
 
-    /// The only ways this client may authenticate. Call it after [`secret`](Self::secret).
+    /// Adds a public key and makes it a client that authenticates with `private_key_jwt`.
+    ///
+    /// ```
+    /// use oauth_mock::{Alg, MockClient, MockServer, TestKey};
+    ///
+    /// let key = TestKey::generate(Alg::Es256);
+    /// let server = MockServer::builder().client(MockClient::new("svc").key(&key)).in_process();
+    /// let assertion = server
+    ///     .mint()
+    ///     .typ("JWT")
+    ///     .signed_with(&key)
+    ///     .issuer("svc")
+    ///     .subject("svc")
+    ///     .audience(server.issuer())
+    ///     .expires_in(60)
+    ///     .build();
+    /// # let _ = assertion;
+    /// ```
+    #[must_use]
+    pub fn key(mut self, key: &TestKey) -> Self {
+        self.jwks.push(key.public_jwk());
+        self.methods = vec![AuthMethod::PrivateKeyJwt];
+        self
+    }
+
+    /// Adds the keys of a JWK set (RFC 7517 §5), as [`key`](Self::key) adds one.
+    ///
+    /// # Panics
+    /// If it has no list `keys`.
+    #[must_use]
+    #[expect(clippy::panic, reason = "a key set that is none is an error in the test itself")]
+    pub fn jwks(mut self, jwks: &Value) -> Self {
+        let Some(keys) = jwks.get("keys").and_then(Value::as_array) else {
+            panic!("a JWK set has the member `keys`, a list (RFC 7517 section 5)")
+        };
+        self.jwks.extend_from_slice(keys);
+        self.methods = vec![AuthMethod::PrivateKeyJwt];
+        self
+    }
+
+    /// The only algorithms its assertions may have; by default any that fits its keys or its secret.
+    #[must_use]
+    pub fn assertion_algs(mut self, algs: impl IntoIterator<Item = Alg>) -> Self {
+        self.assertion_algs = Some(algs.into_iter().collect());
+        self
+    }
+
+    /// The only ways this client may authenticate. Call it after [`secret`](Self::secret) and [`key`](Self::key).
     #[must_use]
     pub fn auth_methods(mut self, methods: impl IntoIterator<Item = AuthMethod>) -> Self {
         self.methods = methods.into_iter().collect();
@@ -223,6 +288,13 @@ impl MockClient {
         assert!(alg.is_asymmetric(), "{alg} is no algorithm of an authorization server");
         self.format = TokenFormat::Jwt(Some(alg));
         self
+    }
+}
+
+impl MockClient {
+    /// Whether it cannot prove who it is (RFC 6749 §2.1).
+    pub(crate) fn is_public(&self) -> bool {
+        self.methods.iter().all(|method| *method == AuthMethod::None)
     }
 }
 

@@ -8,6 +8,11 @@ pub(crate) fn b64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// Base64url without padding and without stray bits; `None` for anything looser.
+pub(crate) fn from_b64url(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
 /// Standard base64, as HTTP Basic uses it (RFC 7617 §2).
 pub(crate) fn from_b64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()

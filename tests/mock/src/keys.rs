@@ -4,8 +4,10 @@ mod alg;
 mod pool;
 mod ring;
 mod test_key;
+mod verify;
 pub(crate) mod weak;
 
+pub(crate) use self::verify::verifies;
 pub use self::{
     alg::Alg,
     ring::Keys,
@@ -13,4 +15,4 @@ pub use self::{
 };
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -284,7 +284,7 @@ mod tests {
         let (input, signature) = token.rsplit_once('.').unwrap();
         let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
         let jwk = keys.current().public_jwk();
-        assert!(crate::keys::tests::verifies(&jwk, Alg::Es256, input.as_bytes(), &signature));
+        assert!(crate::keys::verifies(&jwk, Alg::Es256, input.as_bytes(), &signature));
     }
 
     #[test]

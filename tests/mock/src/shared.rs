@@ -18,6 +18,7 @@ use crate::faults::{self, Faults};
 use crate::journal::Journal;
 use crate::keys::{Alg, Keys};
 use crate::providers::{Personality, Route, Tokens};
+use crate::replays::Replays;
 use crate::routes;
 use crate::tokens::Records;
 use crate::transport::TransportError;
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) personality: Option<&'static Personality>,
     /// The status of errors for which the provider's page names none.
     pub(crate) undocumented_status: Option<StatusCode>,
+    /// Whether assertions must name the issuer and nothing else.
+    pub(crate) strict_assertion_audience: bool,
 }
 
 /// Lifetime in seconds of access tokens about which nothing was said.
@@ -54,6 +57,8 @@ pub(crate) struct Issuer {
     pub(crate) keys: Keys,
     pub(crate) records: Records,
     pub(crate) codes: Codes,
+    /// The assertions and proofs it has seen.
+    pub(crate) replays: Replays,
 }
 
 impl Shared {

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::*;
-use crate::keys::tests::verifies;
+use crate::keys::verifies;
 use crate::{Alg, MockServer};
 
 fn context(server: &MockServer) -> AttackContext {

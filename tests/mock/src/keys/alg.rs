@@ -39,6 +39,32 @@ pub enum Alg {
 }
 
 impl Alg {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+        Self::Es512,
+        Self::Es256k,
+        Self::EdDsa,
+        Self::Ed25519,
+        Self::Hs256,
+        Self::Hs384,
+        Self::Hs512,
+        Self::None,
+    ];
+
+    /// The algorithm of this `alg` member.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|alg| alg.as_str() == text)
+    }
+
     /// The value of the `alg` member.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -1,7 +1,4 @@
-use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::Value;
+use aws_lc_rs::signature;
 
 use super::*;
 
@@ -64,31 +61,4 @@ fn rotation_keeps_or_drops_the_old_key() {
 fn debug_shows_no_private_key() {
     let key = TestKey::generate(Alg::Es256);
     assert_eq!(format!("{key:?}"), format!("TestKey {{ kid: {:?}, alg: Es256, .. }}", key.kid()));
-}
-
-/// Verifies with the numbers of the JWK alone, as a resource server would.
-pub(crate) fn verifies(jwk: &Value, alg: Alg, message: &[u8], signature: &[u8]) -> bool {
-    let number = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
-    let rsa = |parameters: &'static signature::RsaParameters| {
-        let components = aws_lc_rs::rsa::PublicKeyComponents { n: number("n"), e: number("e") };
-        components.verify(parameters, message, signature).is_ok()
-    };
-    let plain = |algorithm: &'static dyn VerificationAlgorithm, key: Vec<u8>| {
-        UnparsedPublicKey::new(algorithm, key).verify(message, signature).is_ok()
-    };
-    let point = || [vec![4], number("x"), number("y")].concat();
-    match alg {
-        Alg::Rs256 => rsa(&signature::RSA_PKCS1_2048_8192_SHA256),
-        Alg::Rs384 => rsa(&signature::RSA_PKCS1_2048_8192_SHA384),
-        Alg::Rs512 => rsa(&signature::RSA_PKCS1_2048_8192_SHA512),
-        Alg::Ps256 => rsa(&signature::RSA_PSS_2048_8192_SHA256),
-        Alg::Ps384 => rsa(&signature::RSA_PSS_2048_8192_SHA384),
-        Alg::Ps512 => rsa(&signature::RSA_PSS_2048_8192_SHA512),
-        Alg::Es256 => plain(&signature::ECDSA_P256_SHA256_FIXED, point()),
-        Alg::Es384 => plain(&signature::ECDSA_P384_SHA384_FIXED, point()),
-        Alg::Es512 => plain(&signature::ECDSA_P521_SHA512_FIXED, point()),
-        Alg::Es256k => plain(&signature::ECDSA_P256K1_SHA256_FIXED, point()),
-        Alg::EdDsa | Alg::Ed25519 => plain(&signature::ED25519, number("x")),
-        Alg::Hs256 | Alg::Hs384 | Alg::Hs512 | Alg::None => false,
-    }
 }

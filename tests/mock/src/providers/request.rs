@@ -1,15 +1,13 @@
 //! What a provider reads of a request: flat parameters, from a form or from JSON, and the bearer token.
 
-use std::fmt;
-
 use bytes::Bytes;
 use http::Request;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::JSON;
 use crate::encode::form_pairs;
+use crate::json::{self, NoObject};
 
 /// The parameters of a request, each at most once; those without a value count as absent (RFC 6749 §3.2).
 pub(super) struct Params(Vec<(String, String)>);
@@ -97,41 +95,10 @@ pub(super) fn json_object(request: &Request<Bytes>) -> Result<Map<String, Value>
     if media_type(request) != JSON {
         return Err(Problem::new("Content-Type", "must be application/json"));
     }
-    let Ok(Members(members)) = serde_json::from_slice(request.body()) else {
-        return Err(Problem::new("body", "must be a JSON object"));
-    };
-    let mut object = Map::new();
-    for (name, value) in members {
-        if object.insert(name.clone(), value).is_some() {
-            return Err(Problem::new(name, "sent more than once"));
-        }
-    }
-    Ok(object)
-}
-
-/// The members of a JSON object with repeated names kept, which `Map` would drop unseen.
-struct Members(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AsList;
-        impl<'de> Visitor<'de> for AsList {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(AsList)
-    }
+    json::object(request.body()).map_err(|problem| match problem {
+        NoObject::Malformed => Problem::new("body", "must be a JSON object"),
+        NoObject::Repeated(name) => Problem::new(name, "sent more than once"),
+    })
 }
 
 /// The content type without its parameters, in lower case.

@@ -15,7 +15,7 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
 fn introspect(call: Call<'_>) -> Result<Answer, OAuthError> {
     let form = Form::read(call.request)?;
     let client = authenticate(call, &form)?;
-    if client.secret.is_none() {
+    if client.is_public() {
         // RFC 7662 §2.1: otherwise anybody could try tokens out.
         return Err(OAuthError::invalid_client("a public client may not introspect", false));
     }

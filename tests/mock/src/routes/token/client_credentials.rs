@@ -10,7 +10,7 @@ use crate::routes::form::Form;
 use crate::tokens::Grant;
 
 pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
-    if client.secret.is_none() {
+    if client.is_public() {
         // RFC 6749 §4.4: this grant is for confidential clients only.
         return Err(OAuthError::bad_request(
             "unauthorized_client",
