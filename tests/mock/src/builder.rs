@@ -22,6 +22,7 @@ use crate::replays::Replays;
 use crate::server::MockServer;
 use crate::shared::{Issuer, Shared};
 use crate::tokens::Records;
+use crate::trust::TrustedIssuer;
 use crate::users::User;
 use crate::wire;
 
@@ -32,6 +33,7 @@ pub struct MockServerBuilder {
     clients: Vec<MockClient>,
     users: Vec<User>,
     audiences: Vec<String>,
+    trusted_issuers: Vec<TrustedIssuer>,
     issuers: Vec<String>,
     algorithms: Vec<Alg>,
     listen: SocketAddr,
@@ -57,6 +59,7 @@ impl MockServerBuilder {
             clients: Vec::new(),
             users: Vec::new(),
             audiences: Vec::new(),
+            trusted_issuers: Vec::new(),
             issuers: vec![String::new()],
             algorithms: Vec::new(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -83,6 +86,12 @@ impl MockServerBuilder {
     /// Adds an audience; the first one is the default of all tokens. Without any, it is `orders-api`.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
+        self
+    }
+
+    /// Believes this issuer's assertions (RFC 7523 §2.1) and its tokens, when they are to be exchanged (RFC 8693).
+    pub fn trusted_issuer(mut self, issuer: TrustedIssuer) -> Self {
+        self.trusted_issuers.push(issuer);
         self
     }
 
@@ -210,6 +219,7 @@ impl MockServerBuilder {
             clients: RwLock::new(clients.into_iter().map(Arc::new).collect()),
             users: if self.users.is_empty() { own_user() } else { self.users },
             audiences: if self.audiences.is_empty() { own_audience() } else { self.audiences },
+            trusted_issuers: self.trusted_issuers,
             clock,
             journal: Journal::new(),
             faults: Faults::default(),

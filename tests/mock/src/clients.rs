@@ -19,11 +19,21 @@ pub enum GrantType {
     RefreshToken,
     /// RFC 6749 §4.1, with PKCE (RFC 7636).
     AuthorizationCode,
+    /// RFC 7523 §2.1.
+    JwtBearer,
+    /// RFC 8693.
+    TokenExchange,
 }
 
 impl GrantType {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::ClientCredentials, Self::Password, Self::RefreshToken, Self::AuthorizationCode];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::ClientCredentials,
+        Self::Password,
+        Self::RefreshToken,
+        Self::AuthorizationCode,
+        Self::JwtBearer,
+        Self::TokenExchange,
+    ];
 
     /// The value of `grant_type`.
     #[must_use]
@@ -33,6 +43,8 @@ impl GrantType {
             Self::Password => "password",
             Self::RefreshToken => "refresh_token",
             Self::AuthorizationCode => "authorization_code",
+            Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
         }
     }
 
@@ -292,6 +304,11 @@ impl MockClient {
 }
 
 impl MockClient {
+    /// Whether its access tokens are JWTs.
+    pub(crate) fn gets_jwts(&self) -> bool {
+        matches!(self.format, TokenFormat::Jwt(_))
+    }
+
     /// Whether it cannot prove who it is (RFC 6749 §2.1).
     pub(crate) fn is_public(&self) -> bool {
         self.methods.iter().all(|method| *method == AuthMethod::None)

@@ -45,6 +45,7 @@ mod server;
 mod shared;
 mod tokens;
 mod transport;
+mod trust;
 mod users;
 mod wire;
 
@@ -63,6 +64,7 @@ pub use self::{
     server::{IssuerHandle, MockServer},
     tokens::IssuedTokens,
     transport::{MockTransport, TransportError},
+    trust::TrustedIssuer,
     users::User,
 };
 

@@ -271,13 +271,14 @@ impl<'a> IssuerHandle<'a> {
     #[must_use]
     pub fn issue(self, client: &str, subject: &str, scope: &str) -> Option<IssuedTokens> {
         let client = self.shared.client(client)?;
+        let user = self.shared.user_about(subject);
         let grant = Grant {
             client: client.id.clone(),
             subject: subject.to_owned(),
-            user: self.shared.users.iter().find(|user| user.subject == subject).map(|user| user.name.clone()),
+            user: user.map(|user| user.name.clone()),
             scope: scope.split(' ').filter(|one| !one.is_empty()).map(str::to_owned).collect(),
             audience: self.shared.audiences.first().cloned().into_iter().collect(),
-            claims: Map::new(),
+            claims: user.map_or_else(Map::new, |user| user.claims.clone()),
         };
         let records = &self.issuer.records;
         Some(records.issue(self.shared, self.issuer, &client, grant, records.new_family(), true))

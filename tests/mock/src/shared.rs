@@ -22,6 +22,7 @@ use crate::replays::Replays;
 use crate::routes;
 use crate::tokens::Records;
 use crate::transport::TransportError;
+use crate::trust::TrustedIssuer;
 use crate::users::User;
 
 pub(crate) struct Shared {
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) users: Vec<User>,
     /// The first one is the default; there is always one.
     pub(crate) audiences: Vec<String>,
+    pub(crate) trusted_issuers: Vec<TrustedIssuer>,
     pub(crate) clock: MockClock,
     pub(crate) journal: Journal,
     pub(crate) faults: Faults,
@@ -121,6 +123,11 @@ impl Shared {
     /// The user of this name, if the password is right.
     pub(crate) fn user(&self, name: &str, password: &str) -> Option<&User> {
         self.users.iter().find(|user| user.name == name && user.password == password)
+    }
+
+    /// The user with this `sub`.
+    pub(crate) fn user_about(&self, subject: &str) -> Option<&User> {
+        self.users.iter().find(|user| user.subject == subject)
     }
 
     /// Seconds that an access token of this client lives.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Alg, TestKey};
+use crate::jws::Jws;
 
 /// The keys of one issuer: which one signs, and what its key set publishes. Clones are handles to the same keys.
 ///
@@ -102,6 +103,12 @@ impl Keys {
     /// Sends `Cache-Control: max-age` with the key set from now on.
     pub fn set_max_age(&self, max_age: Duration) {
         self.ring().max_age = Some(max_age);
+    }
+
+    /// Whether one of the keys published now signed this.
+    pub(crate) fn signed(&self, jws: &Jws<'_>) -> bool {
+        let keys: Vec<_> = self.ring().published.iter().map(|published| published.jwk.clone()).collect();
+        jws.verifies_with_any(&keys)
     }
 
     /// The key set as it is served (RFC 7517 §5).

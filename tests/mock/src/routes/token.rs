@@ -2,8 +2,10 @@
 
 mod authorization_code;
 mod client_credentials;
+mod jwt_bearer;
 mod password;
 mod refresh;
+mod token_exchange;
 
 use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
 use http::StatusCode;
@@ -24,7 +26,11 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
 
 fn exchange(call: Call<'_>) -> Result<Answer, OAuthError> {
     let form = Form::read(call.request)?;
-    let client = authenticate(call, &form)?;
+    let client = if jwt_bearer::is_alone(call, &form) {
+        jwt_bearer::client(call, &form)?
+    } else {
+        authenticate(call, &form)?
+    };
     let grant_type = form.required("grant_type")?;
     let grant_type = GrantType::parse(grant_type).ok_or_else(|| {
         OAuthError::bad_request("unsupported_grant_type", "grant_type: not one of this server's")
@@ -37,6 +43,8 @@ fn exchange(call: Call<'_>) -> Result<Answer, OAuthError> {
         GrantType::ClientCredentials => client_credentials::serve(call, &client, &form),
         GrantType::RefreshToken => refresh::serve(call, &client, &form),
         GrantType::Password => password::serve(call, &client, &form),
+        GrantType::JwtBearer => jwt_bearer::serve(call, &client, &form),
+        GrantType::TokenExchange => token_exchange::serve(call, &client, &form),
         GrantType::AuthorizationCode => authorization_code::serve(call, &client, &form),
     }
 }

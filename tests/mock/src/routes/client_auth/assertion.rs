@@ -15,10 +15,10 @@ use crate::routes::Call;
 pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Seconds that `exp` may lie ahead: an assertion is made for one request.
-pub(in crate::routes) const MAX_LIFETIME: i64 = 600;
+const MAX_LIFETIME: i64 = 600;
 
 /// Seconds that the clock of whoever signs may be ahead of this one.
-pub(in crate::routes) const LEEWAY: i64 = 60;
+const LEEWAY: i64 = 60;
 
 /// The client that this assertion proves; `named` is the form's `client_id`.
 pub(super) fn authenticate(
@@ -71,14 +71,11 @@ fn check_signature(client: &MockClient, jws: &Jws<'_>) -> Result<(), String> {
 
 fn check_claims(call: Call<'_>, jws: &Jws<'_>) -> Result<(), String> {
     check_audience(call, jws)?;
-    let until = check_times(jws, call.shared.clock.now_unix())?;
+    let now = call.shared.clock.now_unix();
+    let until = check_times(jws, now, MAX_LIFETIME)?;
     let jti = jws.text("jti").ok_or("jti: missing")?;
     let id = format!("client_assertion {} {jti}", jws.text("iss").unwrap_or_default());
-    if call.issuer.replays.is_first(id, until, call.shared.clock.now_unix()) {
-        Ok(())
-    } else {
-        Err("jti: used before".to_owned())
-    }
+    if call.issuer.replays.is_first(id, until, now) { Ok(()) } else { Err("jti: used before".to_owned()) }
 }
 
 /// RFC 7523 §3: the authorization server is named, by its issuer identifier or by the endpoint that is asked.
@@ -98,13 +95,13 @@ pub(in crate::routes) fn check_audience(call: Call<'_>, jws: &Jws<'_>) -> Result
 }
 
 /// RFC 7523 §3, points 4 to 6; until when the assertion is good.
-pub(in crate::routes) fn check_times(jws: &Jws<'_>, now: i64) -> Result<i64, String> {
+pub(in crate::routes) fn check_times(jws: &Jws<'_>, now: i64, max_lifetime: i64) -> Result<i64, String> {
     let exp = jws.time("exp").ok_or("exp: missing or no number")?;
     if exp <= now {
         return Err("exp: has expired".to_owned());
     }
-    if exp > now.saturating_add(MAX_LIFETIME) {
-        return Err(format!("exp: more than {MAX_LIFETIME} seconds ahead"));
+    if exp > now.saturating_add(max_lifetime) {
+        return Err(format!("exp: more than {max_lifetime} seconds ahead"));
     }
     for name in ["nbf", "iat"] {
         let time = jws.time(name);

@@ -1,0 +1,83 @@
+//! JWT bearer (RFC 7523 §2.1): somebody the server trusts says who the token is about.
+
+use std::sync::Arc;
+
+use http::header::AUTHORIZATION;
+use serde_json::Map;
+
+use super::{audience, issue, scope};
+use crate::answer::{Answer, OAuthError};
+use crate::clients::{GrantType, MockClient};
+use crate::jws::Jws;
+use crate::routes::Call;
+use crate::routes::client_auth::assertion::{check_audience, check_times};
+use crate::routes::form::Form;
+use crate::tokens::Grant;
+
+/// Seconds that `exp` may lie ahead; an hour is what providers that document a limit allow.
+const MAX_LIFETIME: i64 = 3600;
+
+pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
+    let text = form.required("assertion")?;
+    let subject = check(call, client, text)
+        .map_err(|why| OAuthError::invalid_grant(format!("assertion: {why} (RFC 7523 section 3)")))?;
+    let user = call.shared.user_about(&subject);
+    let grant = Grant {
+        client: client.id.clone(),
+        subject,
+        user: user.map(|user| user.name.clone()),
+        scope: scope(client, form)?,
+        audience: audience(call, form)?,
+        claims: user.map_or_else(Map::new, |user| user.claims.clone()),
+    };
+    let family = call.issuer.records.new_family();
+    // RFC 7521 §4.1: no refresh token, whoever can make an assertion can make another.
+    Ok(issue(call, client, grant, family, false, None))
+}
+
+/// Whether a request has nothing but an assertion to say who sends it.
+pub(super) fn is_alone(call: Call<'_>, form: &Form) -> bool {
+    let authenticates = ["client_id", "client_secret", "client_assertion"];
+    form.get("grant_type") == Some(GrantType::JwtBearer.as_str())
+        && !call.request.headers().contains_key(AUTHORIZATION)
+        && authenticates.iter().all(|name| form.get(name).is_none())
+}
+
+/// The client of a request that has nothing but an assertion (RFC 7521 §4.1 asks for no client): the one that signed it.
+pub(super) fn client(call: Call<'_>, form: &Form) -> Result<Arc<MockClient>, OAuthError> {
+    let jws = form.get("assertion").and_then(|text| Jws::read(text).ok());
+    let client = jws.and_then(|jws| call.shared.client(jws.text("iss")?));
+    let client = client.filter(|client| !client.jwks.is_empty());
+    client.ok_or_else(|| {
+        OAuthError::invalid_client("no client authentication, and the assertion is not by a client", false)
+    })
+}
+
+/// Whom the assertion is about, if it is good.
+fn check(call: Call<'_>, client: &MockClient, text: &str) -> Result<String, String> {
+    let jws = Jws::read(text)?;
+    let issuer = jws.text("iss").ok_or("iss: missing")?;
+    let trusted = call.shared.trusted_issuers.iter().find(|trusted| trusted.issuer == issuer);
+    let signed = match trusted {
+        Some(trusted) => trusted.signed(&jws),
+        // A client may speak for itself and its users, as a service account does.
+        None if issuer == client.id => jws.verifies_with_any(&client.jwks),
+        None => return Err("iss: not trusted here".to_owned()),
+    };
+    if !signed {
+        return Err("the signature is not by a key of its issuer".to_owned());
+    }
+    // RFC 8725 §3.11: what was made for another purpose is no assertion.
+    if jws.typ().is_some_and(|typ| ["at+jwt", "dpop+jwt", "client-authentication+jwt"].contains(&&*typ)) {
+        return Err("typ: made for another purpose".to_owned());
+    }
+    let subject = jws.text("sub").ok_or("sub: missing")?.to_owned();
+    check_audience(call, &jws)?;
+    let now = call.shared.clock.now_unix();
+    let until = check_times(&jws, now, MAX_LIFETIME)?;
+    // `jti` is optional; used twice it is a replay.
+    let replayed = jws
+        .text("jti")
+        .is_some_and(|jti| !call.issuer.replays.is_first(format!("assertion {issuer} {jti}"), until, now));
+    if replayed { Err("jti: used before".to_owned()) } else { Ok(subject) }
+}
