@@ -28,6 +28,7 @@
 pub mod discover;
 // 2 who am I
 mod authenticate;
+pub mod sign;
 // 3 what I ask
 pub mod grant;
 // 4 how a provider deviates from the RFC
