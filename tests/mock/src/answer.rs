@@ -19,6 +19,8 @@ pub(crate) struct OAuthError {
     code: &'static str,
     description: String,
     challenge: Option<&'static str>,
+    /// Boxed, because errors are results, and few have one.
+    header: Option<Box<(HeaderName, String)>>,
 }
 
 impl Answer {
@@ -63,7 +65,13 @@ impl Answer {
 
 impl OAuthError {
     pub(crate) fn bad_request(code: &'static str, description: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code, description: description.into(), challenge: None }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            code,
+            description: description.into(),
+            challenge: None,
+            header: None,
+        }
     }
 
     pub(crate) fn invalid_request(description: impl Into<String>) -> Self {
@@ -82,7 +90,14 @@ impl OAuthError {
             code: "invalid_client",
             description: description.into(),
             challenge,
+            header: None,
         }
+    }
+
+    /// Sends this header with it.
+    pub(crate) fn with_header(mut self, name: HeaderName, value: String) -> Self {
+        self.header = Some(Box::new((name, value)));
+        self
     }
 
     pub(crate) fn code(&self) -> &'static str {
@@ -97,7 +112,10 @@ impl OAuthError {
 impl From<OAuthError> for Answer {
     fn from(error: OAuthError) -> Self {
         let body = json!({"error": error.code, "error_description": error.description});
-        let answer = Self::json(error.status, &body).never_stored();
+        let mut answer = Self::json(error.status, &body).never_stored();
+        if let Some(header) = error.header {
+            answer = answer.with(header.0, &header.1);
+        }
         match error.challenge {
             Some(challenge) => answer.with(WWW_AUTHENTICATE, challenge),
             None => answer,

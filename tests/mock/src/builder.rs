@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::clients::MockClient;
 use crate::clock::{MockClock, START_OF_IN_PROCESS_TIME};
 use crate::codes::Codes;
+use crate::dpop::{Dpop, DpopNonce};
 use crate::encode::{hex, random};
 use crate::expect::Expectations;
 use crate::faults::Faults;
@@ -42,6 +43,9 @@ pub struct MockServerBuilder {
     issuer_url: Option<String>,
     undocumented_status: Option<StatusCode>,
     strict_assertion_audience: bool,
+    dpop_algorithms: Vec<Alg>,
+    dpop_nonce: DpopNonce,
+    dpop_api_nonce: DpopNonce,
 }
 
 /// Why a server could not start.
@@ -68,6 +72,9 @@ impl MockServerBuilder {
             issuer_url: None,
             undocumented_status: None,
             strict_assertion_audience: false,
+            dpop_algorithms: Alg::ALL.iter().copied().filter(|alg| alg.is_asymmetric()).collect(),
+            dpop_nonce: DpopNonce::Unused,
+            dpop_api_nonce: DpopNonce::Unused,
         }
     }
 
@@ -152,6 +159,24 @@ impl MockServerBuilder {
         self
     }
 
+    /// The algorithms that DPoP proofs may be signed with (RFC 9449 §4.3); all with a key pair by default.
+    pub fn dpop_algorithms(mut self, algorithms: impl IntoIterator<Item = Alg>) -> Self {
+        self.dpop_algorithms = algorithms.into_iter().filter(|alg| alg.is_asymmetric()).collect();
+        self
+    }
+
+    /// Which nonces the token endpoint wants in DPoP proofs (RFC 9449 §8); none by default.
+    pub fn dpop_nonce(mut self, wanted: DpopNonce) -> Self {
+        self.dpop_nonce = wanted;
+        self
+    }
+
+    /// Which nonces the API and userinfo want in DPoP proofs (RFC 9449 §9); none by default.
+    pub fn dpop_api_nonce(mut self, wanted: DpopNonce) -> Self {
+        self.dpop_api_nonce = wanted;
+        self
+    }
+
     /// Starts the server's clock at this Unix time. By default it is the machine's time, and 2030-01-01 in process.
     pub fn starting_at(mut self, unix: u64) -> Self {
         self.start_at = Some(unix);
@@ -221,6 +246,7 @@ impl MockServerBuilder {
             audiences: if self.audiences.is_empty() { own_audience() } else { self.audiences },
             trusted_issuers: self.trusted_issuers,
             clock,
+            dpop: Dpop::new(self.dpop_algorithms, self.dpop_nonce, self.dpop_api_nonce),
             journal: Journal::new(),
             faults: Faults::default(),
             expectations: Expectations::default(),

@@ -124,6 +124,7 @@ pub struct MockClient {
     pub(crate) refresh_with_every_grant: bool,
     pub(crate) announce_lifetime: bool,
     pub(crate) needs_pkce: bool,
+    pub(crate) dpop_bound: bool,
 }
 
 /// What an access token is made of.
@@ -155,6 +156,7 @@ impl MockClient {
             refresh_with_every_grant: false,
             announce_lifetime: true,
             needs_pkce: true,
+            dpop_bound: false,
         }
     }
 
@@ -274,6 +276,13 @@ impl MockClient {
     #[must_use]
     pub fn without_pkce(mut self) -> Self {
         self.needs_pkce = false;
+        self
+    }
+
+    /// Gives it tokens only with a DPoP proof (`dpop_bound_access_tokens`, RFC 9449 §5.2).
+    #[must_use]
+    pub fn dpop_bound_tokens(mut self) -> Self {
+        self.dpop_bound = true;
         self
     }
 

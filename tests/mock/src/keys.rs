@@ -7,7 +7,7 @@ mod test_key;
 mod verify;
 pub(crate) mod weak;
 
-pub(crate) use self::verify::verifies;
+pub(crate) use self::verify::{thumbprint, verifies};
 pub use self::{
     alg::Alg,
     ring::Keys,

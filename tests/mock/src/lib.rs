@@ -28,6 +28,7 @@ mod builder;
 mod clients;
 mod clock;
 mod codes;
+mod dpop;
 mod encode;
 mod endpoint;
 mod expect;
@@ -54,6 +55,7 @@ pub use self::{
     builder::{MockServerBuilder, StartError},
     clients::{AuthMethod, GrantType, MockClient},
     clock::{MockClock, START_OF_IN_PROCESS_TIME},
+    dpop::{Dpop, DpopNonce},
     endpoint::Endpoint,
     expect::Expect,
     faults::{Fault, FaultScript, Gate},

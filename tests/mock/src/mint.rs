@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::encode::{b64url, random_text};
 use crate::keys::{Alg, Keys, TestKey};
@@ -65,6 +66,39 @@ impl TokenBuilder {
             .claim("jti", random_text::<16>())
             .issued_at(now)
             .expires_in(LIFETIME)
+    }
+
+    /// A DPoP proof (RFC 9449 §4.2): no access token, but spoiled in the same ways.
+    pub(crate) fn proof(keys: &Keys, key: &TestKey, method: &str, url: &str, now: i64) -> Self {
+        let mut jwk = key.public_jwk();
+        if let Some(members) = jwk.as_object_mut() {
+            members.retain(|name, _| !matches!(name.as_str(), "kid" | "alg" | "use"));
+        }
+        let proof = Self { header: Map::new(), claims: Map::new(), ..Self::new(keys, "", "", now) };
+        proof
+            .typ("dpop+jwt")
+            .signed_with(key)
+            .no_kid()
+            .header("jwk", jwk)
+            .claim("jti", random_text::<16>())
+            .claim("htm", method)
+            .claim("htu", url.split(['?', '#']).next().unwrap_or(url))
+            .issued_at(now)
+    }
+
+    /// Sets `ath`, as a DPoP proof for this access token has it (RFC 9449 §4.2).
+    pub fn access_token_hash(self, access_token: &str) -> Self {
+        self.claim("ath", b64url(digest(&SHA256, access_token.as_bytes())))
+    }
+
+    /// Sets `nonce`: in a DPoP proof the server's (RFC 9449 §8), in an ID token the client's.
+    pub fn nonce(self, nonce: &str) -> Self {
+        self.claim("nonce", nonce)
+    }
+
+    /// Binds the token to a key, for use with DPoP: `cnf` with `jkt` (RFC 9449 §6.1).
+    pub fn bound_to(self, key: &TestKey) -> Self {
+        self.claim("cnf", json!({"jkt": key.thumbprint()}))
     }
 
     /// Sets `sub`.
@@ -262,8 +296,6 @@ impl fmt::Debug for TokenBuilder {
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
-    use serde_json::json;
 
     use super::*;
 

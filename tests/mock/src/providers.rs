@@ -208,6 +208,7 @@ fn issue(call: Call<'_>, client: &MockClient, user: Option<&User>, with_refresh:
         scope: client.scopes.clone(),
         audience: call.shared.audiences.first().cloned().into_iter().collect(),
         claims: user.map_or_else(Map::new, |user| user.claims.clone()),
+        ..Grant::default()
     };
     let records = &call.issuer.records;
     records.issue(call.shared, call.issuer, client, grant, records.new_family(), with_refresh)

@@ -6,12 +6,14 @@ mod discovery;
 pub(crate) mod form;
 mod introspect;
 pub(crate) mod jwks;
+mod protected;
 mod revoke;
 mod token;
 mod userinfo;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
+use serde_json::{Map, Value};
 
 use crate::answer::Answer;
 use crate::endpoint::Endpoint;
@@ -24,6 +26,8 @@ pub(crate) struct Call<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) issuer: &'a Issuer,
     pub(crate) request: &'a Request<Bytes>,
+    /// What the client proved to hold, and its tokens get bound to (RFC 7800 §3.1).
+    pub(crate) cnf: Option<&'a Map<String, Value>>,
 }
 
 /// Answers a request that met no fault.
@@ -33,7 +37,7 @@ pub(crate) fn serve(
     endpoint: Endpoint,
     request: &Request<Bytes>,
 ) -> Answer {
-    let call = Call { shared, issuer, request };
+    let call = Call { shared, issuer, request, cnf: None };
     if let Some(personality) = shared.personality {
         return providers::serve(personality, endpoint, call);
     }

@@ -10,11 +10,12 @@ use tokio::task::AbortHandle;
 use crate::builder::MockServerBuilder;
 use crate::clients::MockClient;
 use crate::clock::MockClock;
+use crate::dpop::Dpop;
 use crate::endpoint::Endpoint;
 use crate::expect::{Expect, Expectations};
 use crate::faults::{Fault, FaultScript, Faults};
 use crate::journal::Journal;
-use crate::keys::Keys;
+use crate::keys::{Keys, TestKey};
 use crate::mint::TokenBuilder;
 use crate::providers::ProviderFailure;
 use crate::routes::{Call, authorize};
@@ -130,7 +131,8 @@ impl MockServer {
         match path.map(|path| Endpoint::of(path, names, self.shared.routes())) {
             Some((Endpoint::Authorize, name)) => {
                 let request = http::Request::new(Bytes::new());
-                let call = Call { shared: &self.shared, issuer: self.shared.issuer(name), request: &request };
+                let issuer = self.shared.issuer(name);
+                let call = Call { shared: &self.shared, issuer, request: &request, cnf: None };
                 authorize::approve(call, query, user)
             }
             _ => Err(format!(
@@ -155,6 +157,28 @@ impl MockServer {
     #[must_use]
     pub fn clock(&self) -> &MockClock {
         &self.shared.clock
+    }
+
+    /// What the server asks of DPoP proofs.
+    #[must_use]
+    pub fn dpop(&self) -> &Dpop {
+        &self.shared.dpop
+    }
+
+    /// A DPoP proof (RFC 9449 §4.2) by `key` for one request, at the server's time; good unless told otherwise.
+    ///
+    /// ```
+    /// use oauth_mock::{Alg, Endpoint, MockServer, TestKey};
+    ///
+    /// let server = MockServer::builder().in_process();
+    /// let key = TestKey::generate(Alg::Es256);
+    /// let proof = server.dpop_proof(&key, "POST", &server.endpoint(Endpoint::Token));
+    /// let good = proof.clone().build();
+    /// let replayed_too_late = proof.claim("iat", server.clock().now_unix() - 3600).build();
+    /// # let _ = (good, replayed_too_late);
+    /// ```
+    pub fn dpop_proof(&self, key: &TestKey, method: &str, url: &str) -> TokenBuilder {
+        TokenBuilder::proof(self.keys(), key, method, url, self.clock().now_unix())
     }
 
     /// Every request so far.
@@ -279,6 +303,7 @@ impl<'a> IssuerHandle<'a> {
             scope: scope.split(' ').filter(|one| !one.is_empty()).map(str::to_owned).collect(),
             audience: self.shared.audiences.first().cloned().into_iter().collect(),
             claims: user.map_or_else(Map::new, |user| user.claims.clone()),
+            ..Grant::default()
         };
         let records = &self.issuer.records;
         Some(records.issue(self.shared, self.issuer, &client, grant, records.new_family(), true))

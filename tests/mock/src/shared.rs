@@ -12,6 +12,7 @@ use crate::body::MockBody;
 use crate::clients::MockClient;
 use crate::clock::MockClock;
 use crate::codes::Codes;
+use crate::dpop::Dpop;
 use crate::endpoint::Endpoint;
 use crate::expect::Expectations;
 use crate::faults::{self, Faults};
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) audiences: Vec<String>,
     pub(crate) trusted_issuers: Vec<TrustedIssuer>,
     pub(crate) clock: MockClock,
+    pub(crate) dpop: Dpop,
     pub(crate) journal: Journal,
     pub(crate) faults: Faults,
     pub(crate) expectations: Expectations,

@@ -12,7 +12,7 @@ use crate::providers::Tokens;
 use crate::shared::{Issuer, Shared, seconds};
 
 /// What was granted to whom.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Grant {
     pub(crate) client: String,
     pub(crate) subject: String,
@@ -22,6 +22,8 @@ pub(crate) struct Grant {
     pub(crate) audience: Vec<String>,
     /// More claims of the access token.
     pub(crate) claims: Map<String, Value>,
+    /// The keys that whoever uses the access token must prove to hold (`cnf`, RFC 7800 §3.1).
+    pub(crate) cnf: Map<String, Value>,
 }
 
 /// Tokens fresh from the server, as [`MockServer::issue`](crate::MockServer::issue) gives them.
@@ -106,6 +108,7 @@ impl Records {
         client: &MockClient,
         token: &str,
         scope: Option<Vec<String>>,
+        cnf: Option<&Map<String, Value>>,
     ) -> Result<(IssuedTokens, Vec<String>), OAuthError> {
         let now = shared.clock.now_unix();
         // One lock from the check to the rotation: of two requests with one token exactly one can win.
@@ -124,6 +127,12 @@ impl Records {
         if now >= known.expires_at {
             return Err(OAuthError::invalid_grant("the refresh token has expired"));
         }
+        let jkt = |cnf: &Map<String, Value>| cnf.get("jkt").cloned();
+        let bound_to = jkt(&known.grant.cnf).filter(|_| client.is_public());
+        if bound_to.is_some() && cnf.and_then(jkt) != bound_to {
+            // RFC 9449 §5: the refresh token of a public client is bound to the key it was asked for with.
+            return Err(OAuthError::invalid_grant("DPoP: no proof of the key the refresh token is bound to"));
+        }
         let narrowed = match scope {
             None => known.grant.scope.clone(),
             Some(asked) if asked.iter().all(|one| known.grant.scope.contains(one)) => asked,
@@ -131,7 +140,11 @@ impl Records {
                 return Err(OAuthError::bad_request("invalid_scope", "scope: wider than what was granted"));
             }
         };
-        let grant = Arc::new(Grant { scope: narrowed.clone(), ..(*known.grant).clone() });
+        let grant = Arc::new(Grant {
+            scope: narrowed.clone(),
+            cnf: cnf.cloned().unwrap_or_default(),
+            ..(*known.grant).clone()
+        });
         let access_token = store.access_token(shared, issuer, client, &grant, known.family);
         let refresh_token = client.rotate_refresh_tokens.then(|| {
             if let Some(old) = store.refresh.get_mut(token) {
@@ -244,6 +257,9 @@ fn jwt(
     let mut token = shared.mint(issuer);
     if let Some(alg) = alg {
         token = token.alg(alg);
+    }
+    if !grant.cnf.is_empty() {
+        token = token.claim("cnf", grant.cnf.clone());
     }
     for (name, value) in &grant.claims {
         token = token.claim(name.clone(), value.clone());

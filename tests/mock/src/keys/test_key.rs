@@ -159,6 +159,13 @@ impl TestKey {
         jwk
     }
 
+    /// The SHA-256 thumbprint of the public key (RFC 7638), as `cnf.jkt` names it (RFC 9449 §6.1).
+    #[must_use]
+    pub fn thumbprint(&self) -> String {
+        // Only a JWK that lacks a member has none, and the public JWK of this key lacks nothing.
+        super::thumbprint(&self.public_jwk()).unwrap_or_default()
+    }
+
     /// Signs `message` in the form JWS wants (RFC 7518 §3).
     ///
     /// # Errors

@@ -1,4 +1,5 @@
 use aws_lc_rs::signature;
+use serde_json::json;
 
 use super::*;
 
@@ -61,4 +62,19 @@ fn rotation_keeps_or_drops_the_old_key() {
 fn debug_shows_no_private_key() {
     let key = TestKey::generate(Alg::Es256);
     assert_eq!(format!("{key:?}"), format!("TestKey {{ kid: {:?}, alg: Es256, .. }}", key.kid()));
+}
+
+#[test]
+fn the_thumbprint_is_that_of_rfc_7638_and_rfc_8037() {
+    let n = [
+        "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n",
+        "3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgd",
+        "AZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur",
+        "-kEgU8awapJzKnqDKgw",
+    ];
+    let rsa = json!({"kty": "RSA", "n": n.concat(), "e": "AQAB", "alg": "RS256", "kid": "2011-04-29"});
+    assert_eq!(thumbprint(&rsa).unwrap(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    let okp = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+    assert_eq!(thumbprint(&okp).unwrap(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    assert_eq!(thumbprint(&json!({"kty": "oct", "k": "AA"})), None);
 }

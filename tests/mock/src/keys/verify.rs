@@ -1,9 +1,10 @@
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, VerificationAlgorithm};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Alg;
-use crate::encode::from_b64url;
+use crate::encode::{b64url, from_b64url};
 
 /// Whether the public key of `jwk` verifies this signature (RFC 7515 §5.2), by the numbers of the JWK alone.
 ///
@@ -48,4 +49,18 @@ fn verified(jwk: &Value, alg: Alg, message: &[u8], signature: &[u8]) -> Option<(
         }
         Alg::Hs256 | Alg::Hs384 | Alg::Hs512 | Alg::None => None,
     }
+}
+
+/// The SHA-256 thumbprint of a public key (RFC 7638 §3); `None` when it lacks a member that the thumbprint needs.
+pub(crate) fn thumbprint(jwk: &Value) -> Option<String> {
+    // In lexical order (RFC 7638 §3.2, RFC 8037 §2).
+    let members: &[&str] = match jwk.get("kty")?.as_str()? {
+        "RSA" => &["e", "kty", "n"],
+        "EC" => &["crv", "kty", "x", "y"],
+        "OKP" => &["crv", "kty", "x"],
+        _ => return None,
+    };
+    let member = |name: &&str| Some(format!("{}:{}", json!(name), json!(jwk.get(name)?.as_str()?)));
+    let members: Vec<_> = members.iter().map(member).collect::<Option<_>>()?;
+    Some(b64url(digest(&SHA256, format!("{{{}}}", members.join(",")).as_bytes())))
 }

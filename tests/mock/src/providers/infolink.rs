@@ -91,7 +91,7 @@ fn exchange(call: Call<'_>) -> Result<Answer, Problem> {
 fn refresh(call: Call<'_>, token: &str) -> Option<IssuedTokens> {
     let records = &call.issuer.records;
     let client = call.shared.client(&records.owner(token)?)?;
-    records.refresh(call.shared, call.issuer, &client, token, None).ok().map(|(tokens, _)| tokens)
+    records.refresh(call.shared, call.issuer, &client, token, None, None).ok().map(|(tokens, _)| tokens)
 }
 
 fn error(call: Call<'_>, body: impl Into<bytes::Bytes>) -> Answer {

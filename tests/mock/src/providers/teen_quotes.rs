@@ -114,7 +114,7 @@ fn exchange<'a>(call: Call<'_>, params: &'a Params) -> Result<Answer, Refused<'a
     let tokens = match grant {
         GrantType::RefreshToken => {
             let (records, token) = (&call.issuer.records, required("refresh_token")?);
-            let refreshed = records.refresh(call.shared, call.issuer, &client, token, None);
+            let refreshed = records.refresh(call.shared, call.issuer, &client, token, None, None);
             refreshed.map_err(|_| Refused("invalid_refresh", ""))?.0
         }
         _ => {

@@ -188,6 +188,7 @@ impl Request {
             scope: self.scope,
             audience: self.audience,
             claims: user.claims.clone(),
+            ..Grant::default()
         };
         call.issuer.codes.issue(Code {
             grant,

@@ -7,6 +7,7 @@ use super::Call;
 use super::client_auth::authenticate;
 use super::form::Form;
 use crate::answer::{Answer, OAuthError};
+use crate::dpop;
 
 pub(crate) fn serve(call: Call<'_>) -> Answer {
     introspect(call).unwrap_or_else(Answer::from)
@@ -30,7 +31,7 @@ fn describe(call: Call<'_>, token: &str) -> Option<Value> {
     let (grant, expires_at) = match call.issuer.records.active_access(token, now) {
         Some(access) => {
             let mut described = described(call, &access.grant, access.expires_at);
-            described["token_type"] = json!("Bearer");
+            described["token_type"] = json!(dpop::token_type(&access.grant.cnf));
             described["iat"] = json!(access.issued_at);
             described["jti"] = json!(access.jti);
             return Some(described);
@@ -49,6 +50,10 @@ fn described(call: Call<'_>, grant: &crate::tokens::Grant, expires_at: i64) -> V
     described["aud"] = json!(grant.audience);
     described["iss"] = json!(call.issuer.url);
     described["exp"] = json!(expires_at);
+    if !grant.cnf.is_empty() {
+        // RFC 9449 §6.2.
+        described["cnf"] = json!(grant.cnf);
+    }
     if let Some(user) = &grant.user {
         described["username"] = json!(user);
     }

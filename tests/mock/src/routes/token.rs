@@ -16,12 +16,15 @@ use super::client_auth::authenticate;
 use super::form::Form;
 use crate::answer::{Answer, OAuthError};
 use crate::clients::{GrantType, MockClient};
+use crate::dpop::{self, BadProof, Side};
 use crate::encode::b64url;
 use crate::keys::Alg;
 use crate::tokens::{Grant, IssuedTokens};
 
 pub(crate) fn serve(call: Call<'_>) -> Answer {
-    exchange(call).unwrap_or_else(Answer::from)
+    let answer = exchange(call).unwrap_or_else(Answer::from);
+    // RFC 9449 §8.2: whoever uses DPoP learns the next nonce from any answer.
+    if dpop::is_used(call.request) { call.shared.dpop.with_nonce(Side::Server, answer) } else { answer }
 }
 
 fn exchange(call: Call<'_>) -> Result<Answer, OAuthError> {
@@ -39,6 +42,12 @@ fn exchange(call: Call<'_>) -> Result<Answer, OAuthError> {
         let why = format!("grant_type: this client may not use {}", grant_type.as_str());
         return Err(OAuthError::bad_request("unauthorized_client", why));
     }
+    let jkt = call.shared.dpop.check(call.shared, call.request, Side::Server, None)?;
+    if jkt.is_none() && client.dpop_bound {
+        return Err(BadProof::Invalid("DPoP: missing, this client's tokens are always bound").into());
+    }
+    let cnf = jkt.map(|jkt| ("jkt".to_owned(), json!(jkt))).into_iter().collect();
+    let call = Call { cnf: Some(&cnf), ..call };
     match grant_type {
         GrantType::ClientCredentials => client_credentials::serve(call, &client, &form),
         GrantType::RefreshToken => refresh::serve(call, &client, &form),
@@ -52,16 +61,17 @@ fn exchange(call: Call<'_>) -> Result<Answer, OAuthError> {
 fn issue(
     call: Call<'_>,
     client: &MockClient,
-    grant: Grant,
+    mut grant: Grant,
     family: u64,
     with_refresh: bool,
     nonce: Option<String>,
 ) -> Answer {
+    grant.cnf = call.cnf.cloned().unwrap_or_default();
     let scope = grant.scope.clone();
     // OpenID Connect Core §3.1.3.3: an ID token comes with the scope `openid`, and speaks of a person.
     let about = (grant.user.is_some() && scope.iter().any(|one| one == "openid")).then(|| grant.clone());
     let tokens = call.issuer.records.issue(call.shared, call.issuer, client, grant, family, with_refresh);
-    let mut body = success(client, &tokens, &scope);
+    let mut body = success(call, client, &tokens, &scope);
     if let Some(grant) = about {
         body["id_token"] = json!(id_token(call, &grant, &tokens.access_token, nonce));
     }
@@ -91,10 +101,10 @@ fn id_token(call: Call<'_>, grant: &Grant, access_token: &str, nonce: Option<Str
 }
 
 /// RFC 6749 §5.1.
-fn success(client: &MockClient, tokens: &IssuedTokens, scope: &[String]) -> Value {
+fn success(call: Call<'_>, client: &MockClient, tokens: &IssuedTokens, scope: &[String]) -> Value {
     let mut body = json!({
         "access_token": tokens.access_token,
-        "token_type": "Bearer",
+        "token_type": call.cnf.map_or("Bearer", dpop::token_type),
         "scope": scope.join(" "),
     });
     if client.announce_lifetime {

@@ -1,7 +1,5 @@
 //! Client credentials (RFC 6749 §4.4).
 
-use serde_json::Map;
-
 use super::{audience, issue, scope};
 use crate::answer::{Answer, OAuthError};
 use crate::clients::MockClient;
@@ -20,10 +18,9 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
     let grant = Grant {
         client: client.id.clone(),
         subject: client.id.clone(),
-        user: None,
         scope: scope(client, form)?,
         audience: audience(call, form)?,
-        claims: Map::new(),
+        ..Grant::default()
     };
     let family = call.issuer.records.new_family();
     Ok(issue(call, client, grant, family, client.refresh_with_every_grant, None))

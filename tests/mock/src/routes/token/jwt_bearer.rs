@@ -29,6 +29,7 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
         scope: scope(client, form)?,
         audience: audience(call, form)?,
         claims: user.map_or_else(Map::new, |user| user.claims.clone()),
+        ..Grant::default()
     };
     let family = call.issuer.records.new_family();
     // RFC 7521 §4.1: no refresh token, whoever can make an assertion can make another.

@@ -18,6 +18,7 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
         scope: scope(client, form)?,
         audience: audience(call, form)?,
         claims: user.claims.clone(),
+        ..Grant::default()
     };
     let family = call.issuer.records.new_family();
     Ok(issue(call, client, grant, family, client.grants.contains(&GrantType::RefreshToken), None))

@@ -11,6 +11,7 @@ use crate::routes::form::Form;
 pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
     let token = form.required("refresh_token")?;
     let scope = form.get("scope").map(parse_scope).transpose()?;
-    let (tokens, scope) = call.issuer.records.refresh(call.shared, call.issuer, client, token, scope)?;
-    Ok(Answer::json(StatusCode::OK, &success(client, &tokens, &scope)).never_stored())
+    let (tokens, scope) =
+        call.issuer.records.refresh(call.shared, call.issuer, client, token, scope, call.cnf)?;
+    Ok(Answer::json(StatusCode::OK, &success(call, client, &tokens, &scope)).never_stored())
 }

@@ -32,11 +32,12 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
         scope: scope.clone(),
         audience: audience(call, form)?,
         claims,
+        cnf: call.cnf.cloned().unwrap_or_default(),
     };
     let records = &call.issuer.records;
     let with_refresh = requested == TokenType::RefreshToken;
     let tokens = records.issue(call.shared, call.issuer, client, grant, records.new_family(), with_refresh);
-    let mut body = success(client, &tokens, &scope);
+    let mut body = success(call, client, &tokens, &scope);
     body["issued_token_type"] = json!(requested.as_str());
     if let Some(refresh_token) = tokens.refresh_token {
         // RFC 8693 §2.2.1: whatever was issued is in `access_token`; `N_A` says that it is none.
