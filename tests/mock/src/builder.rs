@@ -15,13 +15,13 @@ use crate::codes::Codes;
 use crate::dpop::{Dpop, DpopNonce};
 use crate::encode::{hex, random};
 use crate::expect::Expectations;
-use crate::faults::Faults;
+use crate::faults::{Faults, Rule};
 use crate::journal::Journal;
 use crate::keys::{Alg, Keys};
 use crate::providers::Provider;
 use crate::replays::Replays;
 use crate::server::MockServer;
-use crate::shared::{Issuer, Shared};
+use crate::shared::{Initial, Issuer, Shared};
 use crate::tokens::Records;
 use crate::trust::TrustedIssuer;
 use crate::users::User;
@@ -42,6 +42,7 @@ pub struct MockServerBuilder {
     provider: Option<Provider>,
     issuer_url: Option<String>,
     undocumented_status: Option<StatusCode>,
+    faults: Vec<Rule>,
     strict_assertion_audience: bool,
     dpop_algorithms: Vec<Alg>,
     dpop_nonce: DpopNonce,
@@ -71,6 +72,7 @@ impl MockServerBuilder {
             provider: None,
             issuer_url: None,
             undocumented_status: None,
+            faults: Vec::new(),
             strict_assertion_audience: false,
             dpop_algorithms: Alg::ALL.iter().copied().filter(|alg| alg.is_asymmetric()).collect(),
             dpop_nonce: DpopNonce::Unused,
@@ -239,21 +241,28 @@ impl MockServerBuilder {
             codes: Codes::default(),
             replays: Replays::default(),
         };
+        let users = if self.users.is_empty() { own_user() } else { self.users };
+        let initial = Initial {
+            clients: clients.into_iter().map(Arc::new).collect(),
+            users: users.into_iter().map(Arc::new).collect(),
+            faults: self.faults,
+        };
         Shared {
             issuers: self.issuers.into_iter().map(issuer).collect(),
-            clients: RwLock::new(clients.into_iter().map(Arc::new).collect()),
-            users: if self.users.is_empty() { own_user() } else { self.users },
+            clients: RwLock::new(initial.clients.clone()),
+            users: RwLock::new(initial.users.clone()),
             audiences: if self.audiences.is_empty() { own_audience() } else { self.audiences },
             trusted_issuers: self.trusted_issuers,
             clock,
             dpop: Dpop::new(self.dpop_algorithms, self.dpop_nonce, self.dpop_api_nonce),
             journal: Journal::new(),
-            faults: Faults::default(),
+            faults: Faults::new(&initial.faults),
             expectations: Expectations::default(),
             paused: watch::Sender::new(false),
             personality,
             undocumented_status: self.undocumented_status,
             strict_assertion_audience: self.strict_assertion_audience,
+            initial,
             origin,
         }
     }

@@ -22,8 +22,18 @@ pub const START_OF_IN_PROCESS_TIME: u64 = 1_893_456_000;
 pub struct MockClock(Arc<Inner>);
 
 struct Inner {
+    start: Start,
     base: Mutex<Base>,
     offset: AtomicI64,
+}
+
+/// What [`MockClock::reset`] goes back to.
+#[derive(Clone, Copy)]
+enum Start {
+    /// The machine's time, which goes on.
+    Machine(Base),
+    /// A time that was chosen, which starts again.
+    At(Duration),
 }
 
 #[derive(Clone, Copy)]
@@ -36,12 +46,17 @@ impl MockClock {
     /// Starts at the machine's wall clock.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's time")]
     pub(crate) fn of_the_machine() -> Self {
-        Self::starting_at(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let base = Base { unix, at: Instant::now() };
+        Self::new(Start::Machine(base), base)
     }
 
     pub(crate) fn starting_at(unix: Duration) -> Self {
-        let base = Mutex::new(Base { unix, at: Instant::now() });
-        Self(Arc::new(Inner { base, offset: AtomicI64::new(0) }))
+        Self::new(Start::At(unix), Base { unix, at: Instant::now() })
+    }
+
+    fn new(start: Start, base: Base) -> Self {
+        Self(Arc::new(Inner { start, base: Mutex::new(base), offset: AtomicI64::new(0) }))
     }
 
     /// Seconds since the Unix epoch, as this server sees them.
@@ -69,8 +84,19 @@ impl MockClock {
 
     /// Sets this clock to `unix` seconds since the epoch; it goes on from there.
     pub fn set(&self, unix: u64) {
-        let mut base = self.0.base.lock().unwrap_or_else(PoisonError::into_inner);
-        *base = Base { unix: Duration::from_secs(unix), at: Instant::now() };
+        self.rebase(Base { unix: Duration::from_secs(unix), at: Instant::now() });
+    }
+
+    /// The machine's time again, or the time it was started at.
+    pub(crate) fn reset(&self) {
+        self.rebase(match self.0.start {
+            Start::Machine(base) => base,
+            Start::At(unix) => Base { unix, at: Instant::now() },
+        });
+    }
+
+    fn rebase(&self, base: Base) {
+        *self.0.base.lock().unwrap_or_else(PoisonError::into_inner) = base;
         self.0.offset.store(0, Ordering::Relaxed);
     }
 }

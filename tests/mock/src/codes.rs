@@ -42,6 +42,10 @@ impl Codes {
         text
     }
 
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Redeems a code (RFC 6749 §4.1.3, RFC 7636 §4.6).
     pub(crate) fn redeem(
         &self,

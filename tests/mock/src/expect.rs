@@ -86,6 +86,10 @@ impl Expectations {
         (!report.is_empty()).then_some(report)
     }
 
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn add(&self, expectation: Expectation) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(expectation);
     }

@@ -1,7 +1,6 @@
 //! What arrived: every request, with every secret replaced by a fingerprint.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -47,10 +46,19 @@ const SECRET_HEADERS: &[&str] = &["authorization", "cookie", "proxy-authorizatio
 pub struct Journal(Arc<Inner>);
 
 struct Inner {
-    entries: Mutex<Vec<Recorded>>,
-    next: AtomicU64,
-    arrivals: watch::Sender<()>,
+    log: Mutex<Log>,
+    /// The number of the last change; counted since the start.
+    changes: watch::Sender<u64>,
     salt: [u8; 16],
+}
+
+#[derive(Default)]
+struct Log {
+    entries: Vec<Recorded>,
+    /// The number of the next request.
+    next: u64,
+    /// The number of the last change.
+    revision: u64,
 }
 
 /// One request, as far as it may be told.
@@ -99,42 +107,37 @@ impl Recorded {
 
 impl Journal {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Inner {
-            entries: Mutex::new(Vec::new()),
-            next: AtomicU64::new(0),
-            arrivals: watch::Sender::new(()),
-            salt: random(),
-        }))
+        Self(Arc::new(Inner { log: Mutex::default(), changes: watch::Sender::new(0), salt: random() }))
     }
 
     /// All requests so far, oldest first.
     #[must_use]
     pub fn requests(&self) -> Vec<Recorded> {
-        self.entries().clone()
+        self.log().entries.clone()
     }
 
     /// The requests to one endpoint so far, oldest first.
     #[must_use]
     pub fn of(&self, endpoint: Endpoint) -> Vec<Recorded> {
-        self.entries().iter().filter(|entry| entry.endpoint == endpoint).cloned().collect()
+        self.log().entries.iter().filter(|entry| entry.endpoint == endpoint).cloned().collect()
     }
 
     /// How many requests an endpoint got.
     #[must_use]
     pub fn count(&self, endpoint: Endpoint) -> usize {
-        self.entries().iter().filter(|entry| entry.endpoint == endpoint).count()
+        self.log().entries.iter().filter(|entry| entry.endpoint == endpoint).count()
     }
 
     /// Waits until an endpoint has got `n` requests: they have arrived then, and may still run.
     pub async fn wait_for(&self, endpoint: Endpoint, n: usize) {
-        let mut arrivals = self.0.arrivals.subscribe();
-        // The sender lives in this journal, so there is always another arrival to wait for.
-        let _ = arrivals.wait_for(|_| self.count(endpoint) >= n).await;
+        let mut changes = self.0.changes.subscribe();
+        // The sender lives in this journal, so there is always another change to wait for.
+        let _ = changes.wait_for(|_| self.count(endpoint) >= n).await;
     }
 
     /// Forgets everything.
     pub fn clear(&self) {
-        self.entries().clear();
+        self.change(|log| log.entries.clear());
     }
 
     /// How a secret of this value is written in this journal.
@@ -146,13 +149,12 @@ impl Journal {
 
     /// Writes a request down; the number returned names it in [`answered`](Self::answered).
     pub(crate) fn record(&self, request: &Request<Bytes>, endpoint: Endpoint, issuer: &str, now: i64) -> u64 {
-        let sequence = self.0.next.fetch_add(1, Ordering::Relaxed);
         let headers = request.headers().iter().map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
             let secret = SECRET_HEADERS.contains(&name.as_str());
             (name.as_str().to_owned(), if secret { self.fingerprint(&value) } else { value })
         });
-        let recorded = Recorded {
+        let mut recorded = Recorded {
             endpoint,
             issuer: issuer.to_owned(),
             method: request.method().to_string(),
@@ -164,12 +166,14 @@ impl Journal {
             at_unix: now,
             fault: None,
             status: None,
-            sequence,
+            sequence: 0,
         };
-        self.entries().push(recorded);
-        // After the lock is gone: whoever waits takes it while it looks at this channel.
-        self.0.arrivals.send_replace(());
-        sequence
+        self.change(|log| {
+            recorded.sequence = log.next;
+            log.entries.push(recorded);
+            log.next += 1;
+            log.next - 1
+        })
     }
 
     pub(crate) fn faulted(&self, entry: u64, fault: &str) {
@@ -182,9 +186,22 @@ impl Journal {
 
     fn amend(&self, entry: u64, change: impl FnOnce(&mut Recorded)) {
         // From the end: what is amended is nearly always among the newest. It may be gone after `clear`.
-        if let Some(recorded) = self.entries().iter_mut().rev().find(|recorded| recorded.sequence == entry) {
-            change(recorded);
-        }
+        self.change(|log| {
+            if let Some(recorded) = log.entries.iter_mut().rev().find(|recorded| recorded.sequence == entry) {
+                change(recorded);
+            }
+        });
+    }
+
+    /// Changes the log, whose revision is already that of this change, and wakes whoever waits.
+    fn change<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
+        let mut log = self.log();
+        log.revision += 1;
+        let (result, revision) = (change(&mut log), log.revision);
+        drop(log);
+        // After the lock is gone: whoever waits takes it while it looks at this channel.
+        self.0.changes.send_modify(|last| *last = revision.max(*last));
+        result
     }
 
     fn redact(&self, pairs: Vec<(String, String)>) -> Vec<(String, String)> {
@@ -196,14 +213,14 @@ impl Journal {
         pairs.into_iter().map(redacted).collect()
     }
 
-    fn entries(&self) -> MutexGuard<'_, Vec<Recorded>> {
-        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.0.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.entries().iter()).finish()
+        f.debug_list().entries(&self.log().entries).finish()
     }
 }
 

@@ -13,6 +13,10 @@ impl Replays {
         seen.retain(|_, until| *until > now);
         seen.insert(id, until).is_none()
     }
+
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::routes::{Call, authorize};
 use crate::shared::{Issuer, Shared};
 use crate::tokens::{Grant, IssuedTokens};
 use crate::transport::MockTransport;
+use crate::users::User;
 
 /// A running authorization server. Dropping it shuts it down and checks what was [expected](Self::expect).
 ///
@@ -228,6 +229,27 @@ impl MockServer {
         self.shared.register(client);
     }
 
+    /// Forgets a client; its tokens stay what they are. Whether there was one with this id.
+    pub fn remove_client(&self, id: &str) -> bool {
+        self.shared.remove_client(id)
+    }
+
+    /// Adds a user while the server runs, in place of the one with this name.
+    pub fn set_user(&self, user: User) {
+        self.shared.add_user(user);
+    }
+
+    /// Forgets a user, who can no longer log in. Whether there was one with this name.
+    pub fn remove_user(&self, name: &str) -> bool {
+        self.shared.remove_user(name)
+    }
+
+    /// Goes back to how the server was when it started: the same clients, users, faults and keys; no token, code, request
+    /// or expectation of the meantime is remembered, the clock is what it would have been, and a paused server comes back.
+    pub fn reset(&self) {
+        self.shared.reset();
+    }
+
     /// Goes away: open connections are reset, new ones too, and the port is kept.
     pub fn pause(&self) {
         self.shared.paused.send_replace(true);
@@ -299,7 +321,7 @@ impl<'a> IssuerHandle<'a> {
         let grant = Grant {
             client: client.id.clone(),
             subject: subject.to_owned(),
-            user: user.map(|user| user.name.clone()),
+            user: user.as_ref().map(|user| user.name.clone()),
             scope: scope.split(' ').filter(|one| !one.is_empty()).map(str::to_owned).collect(),
             audience: self.shared.audiences.first().cloned().into_iter().collect(),
             claims: user.map_or_else(Map::new, |user| user.claims.clone()),

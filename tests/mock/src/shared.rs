@@ -15,7 +15,7 @@ use crate::codes::Codes;
 use crate::dpop::Dpop;
 use crate::endpoint::Endpoint;
 use crate::expect::Expectations;
-use crate::faults::{self, Faults};
+use crate::faults::{self, Faults, Rule};
 use crate::journal::Journal;
 use crate::keys::{Alg, Keys};
 use crate::providers::{Personality, Route, Tokens};
@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     /// The first one is at the root; there is always one.
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) clients: RwLock<Vec<Arc<MockClient>>>,
-    pub(crate) users: Vec<User>,
+    pub(crate) users: RwLock<Vec<Arc<User>>>,
     /// The first one is the default; there is always one.
     pub(crate) audiences: Vec<String>,
     pub(crate) trusted_issuers: Vec<TrustedIssuer>,
@@ -46,8 +46,16 @@ pub(crate) struct Shared {
     pub(crate) personality: Option<&'static Personality>,
     /// The status of errors for which the provider's page names none.
     pub(crate) undocumented_status: Option<StatusCode>,
+    pub(crate) initial: Initial,
     /// Whether assertions must name the issuer and nothing else.
     pub(crate) strict_assertion_audience: bool,
+}
+
+/// What [`MockServer::reset`](crate::MockServer::reset) goes back to, as far as no part of the server knows it by itself.
+pub(crate) struct Initial {
+    pub(crate) clients: Vec<Arc<MockClient>>,
+    pub(crate) users: Vec<Arc<User>>,
+    pub(crate) faults: Vec<Rule>,
 }
 
 /// Lifetime in seconds of access tokens about which nothing was said.
@@ -122,14 +130,62 @@ impl Shared {
         clients.push(Arc::new(client));
     }
 
+    /// Whether there was a client of this id.
+    pub(crate) fn remove_client(&self, id: &str) -> bool {
+        let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
+        let before = clients.len();
+        clients.retain(|known| known.id != id);
+        clients.len() < before
+    }
+
     /// The user of this name, if the password is right.
-    pub(crate) fn user(&self, name: &str, password: &str) -> Option<&User> {
-        self.users.iter().find(|user| user.name == name && user.password == password)
+    pub(crate) fn user(&self, name: &str, password: &str) -> Option<Arc<User>> {
+        self.user_named(name).filter(|user| user.password == password)
+    }
+
+    pub(crate) fn user_named(&self, name: &str) -> Option<Arc<User>> {
+        self.users().into_iter().find(|user| user.name == name)
+    }
+
+    pub(crate) fn users(&self) -> Vec<Arc<User>> {
+        self.users.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds a user, in place of the one with this name.
+    pub(crate) fn add_user(&self, user: User) {
+        let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
+        users.retain(|known| known.name != user.name);
+        users.push(Arc::new(user));
+    }
+
+    /// Whether there was a user of this name.
+    pub(crate) fn remove_user(&self, name: &str) -> bool {
+        let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
+        let before = users.len();
+        users.retain(|known| known.name != name);
+        users.len() < before
+    }
+
+    /// Back to how the server started, with the keys it had then.
+    pub(crate) fn reset(&self) {
+        self.clients.write().unwrap_or_else(PoisonError::into_inner).clone_from(&self.initial.clients);
+        self.users.write().unwrap_or_else(PoisonError::into_inner).clone_from(&self.initial.users);
+        for issuer in &self.issuers {
+            issuer.keys.reset();
+            issuer.records.clear();
+            issuer.codes.clear();
+            issuer.replays.clear();
+        }
+        self.clock.reset();
+        self.faults.reset(&self.initial.faults);
+        self.expectations.clear();
+        self.journal.clear();
+        self.paused.send_replace(false);
     }
 
     /// The user with this `sub`.
-    pub(crate) fn user_about(&self, subject: &str) -> Option<&User> {
-        self.users.iter().find(|user| user.subject == subject)
+    pub(crate) fn user_about(&self, subject: &str) -> Option<Arc<User>> {
+        self.users().into_iter().find(|user| user.subject == subject)
     }
 
     /// Seconds that an access token of this client lives.

@@ -198,6 +198,12 @@ impl Records {
         self.store().revoked_families.insert(family);
     }
 
+    /// Forgets every token. Families keep being counted, so that no old one meets a new one.
+    pub(crate) fn clear(&self) {
+        let mut store = self.store();
+        *store = Store { next_family: store.next_family, ..Store::default() };
+    }
+
     fn store(&self) -> MutexGuard<'_, Store> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -36,33 +36,56 @@ impl<'a> FaultScript<'a> {
     }
 
     fn add(self, when: When) {
-        self.server.faults().add(Rule { endpoint: self.endpoint, fault: self.fault, when, seen: 0 });
+        self.server.faults().add(Rule::new(self.endpoint, self.fault, when));
     }
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Faults(Mutex<Vec<Rule>>);
+pub(crate) struct Faults(Mutex<Rules>);
 
-#[derive(Debug)]
-struct Rule {
-    endpoint: Endpoint,
-    fault: Fault,
-    when: When,
-    seen: usize,
+#[derive(Debug, Default)]
+struct Rules {
+    rules: Vec<Rule>,
 }
 
-#[derive(Debug)]
-enum When {
+/// One fault, and what is left of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) fault: Fault,
+    pub(crate) when: When,
+    pub(crate) seen: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum When {
     Times(usize),
     OnCall(usize),
     Always,
 }
 
+impl Rule {
+    pub(crate) fn new(endpoint: Endpoint, fault: Fault, when: When) -> Self {
+        Self { endpoint, fault, when, seen: 0 }
+    }
+}
+
 impl Faults {
+    pub(crate) fn new(rules: &[Rule]) -> Self {
+        let faults = Self::default();
+        faults.reset(rules);
+        faults
+    }
+
+    /// Ends all faults but these, which start anew.
+    pub(crate) fn reset(&self, rules: &[Rule]) {
+        self.clear();
+        rules.iter().cloned().for_each(|rule| self.add(rule));
+    }
     /// The fault that meets a request to `endpoint` now. Every call counts as one request.
     pub(crate) fn meet(&self, endpoint: Endpoint) -> Option<Fault> {
         let mut chosen = None;
-        for rule in self.rules().iter_mut().filter(|rule| rule.endpoint == endpoint) {
+        for rule in self.inner().rules.iter_mut().filter(|rule| rule.endpoint == endpoint) {
             rule.seen += 1;
             let applies = match &mut rule.when {
                 When::Always => true,
@@ -82,14 +105,14 @@ impl Faults {
     }
 
     pub(crate) fn clear(&self) {
-        self.rules().clear();
+        self.inner().rules.clear();
     }
 
-    fn add(&self, rule: Rule) {
-        self.rules().push(rule);
+    pub(crate) fn add(&self, rule: Rule) {
+        self.inner().rules.push(rule);
     }
 
-    fn rules(&self) -> MutexGuard<'_, Vec<Rule>> {
+    fn inner(&self) -> MutexGuard<'_, Rules> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

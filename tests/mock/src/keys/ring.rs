@@ -20,12 +20,20 @@ use crate::jws::Jws;
 pub struct Keys(Arc<Mutex<Ring>>);
 
 struct Ring {
+    initial: Initial,
     signer: TestKey,
     published: Vec<Published>,
     max_age: Option<Duration>,
 }
 
+/// What the issuer started with.
+struct Initial {
+    signer: TestKey,
+    published: Vec<Published>,
+}
+
 /// One member of the key set; `key` is absent when it was given as raw JSON.
+#[derive(Clone)]
 struct Published {
     jwk: Value,
     key: Option<TestKey>,
@@ -36,8 +44,17 @@ impl Keys {
         let keys: Vec<_> = algorithms.iter().map(|alg| TestKey::generate(*alg)).collect();
         let signer = keys.first().cloned().unwrap_or_else(|| TestKey::generate(Alg::Rs256));
         let published = if keys.is_empty() { vec![signer.clone()] } else { keys };
-        let published = published.into_iter().map(Published::from).collect();
-        Self(Arc::new(Mutex::new(Ring { signer, published, max_age: None })))
+        let published: Vec<_> = published.into_iter().map(Published::from).collect();
+        let initial = Initial { signer: signer.clone(), published: published.clone() };
+        Self(Arc::new(Mutex::new(Ring { initial, signer, published, max_age: None })))
+    }
+
+    /// Back to the keys of the start: the service under test may go on with those it has cached.
+    pub(crate) fn reset(&self) {
+        let mut ring = self.ring();
+        ring.signer = ring.initial.signer.clone();
+        ring.published = ring.initial.published.clone();
+        ring.max_age = None;
     }
 
     /// The key that signs new tokens.
@@ -57,6 +74,14 @@ impl Keys {
     pub fn kids(&self) -> Vec<String> {
         let kid = |published: &Published| published.jwk.get("kid")?.as_str().map(str::to_owned);
         self.ring().published.iter().filter_map(kid).collect()
+    }
+
+    /// The published key of this id, or the one that signs, if it was not given as JSON.
+    #[must_use]
+    pub fn key(&self, kid: &str) -> Option<TestKey> {
+        let ring = self.ring();
+        let published = ring.published.iter().filter_map(|published| published.key.as_ref());
+        published.chain([&ring.signer]).find(|key| key.kid() == kid).cloned()
     }
 
     /// A graceful rotation: a new key of the same algorithm signs, the old one stays published.
@@ -93,6 +118,13 @@ impl Keys {
     pub fn withdraw(&self, kid: &str) {
         let named = |published: &Published| published.jwk.get("kid").and_then(Value::as_str) == Some(kid);
         self.ring().published.retain(|published| !named(published));
+    }
+
+    /// Stops publishing every key but the one that signs: the end of a graceful rotation.
+    pub fn retire(&self) {
+        let mut ring = self.ring();
+        let signer = ring.signer.kid().to_owned();
+        ring.published.retain(|published| published.jwk.get("kid").and_then(Value::as_str) == Some(&*signer));
     }
 
     /// Publishes nothing: `{"keys":[]}`. The signer stays what it is.

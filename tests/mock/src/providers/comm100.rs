@@ -64,7 +64,7 @@ fn password(call: Call<'_>) -> Result<Answer, Problem> {
     let Some(user) = user.filter(|user| claim(&user.claims, "partnerId", PARTNER) == partner) else {
         return Ok(OAuthError::invalid_grant("email, password or partnerId is wrong").into());
     };
-    let tokens = issue(call, &client, Some(user), false);
+    let tokens = issue(call, &client, Some(&user), false);
     let body = object(&[
         ("access_token", json!(tokens.access_token)),
         ("token_type", json!("Bearer")),

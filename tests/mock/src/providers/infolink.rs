@@ -69,7 +69,7 @@ fn exchange(call: Call<'_>) -> Result<Answer, Problem> {
             params.only(&["grant_type", "client_id", "client_secret", "username", "password"])?;
             let client = client(call, params.required("client_id")?, params.required("client_secret")?);
             let user = call.shared.user(params.required("username")?, params.required("password")?);
-            client.zip(user).map(|(client, user)| issue(call, &client, Some(user), true))
+            client.zip(user).map(|(client, user)| issue(call, &client, Some(&user), true))
         }
         "refresh_token" => {
             params.only(&["grant_type", "refresh_token"])?;

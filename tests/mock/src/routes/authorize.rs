@@ -37,8 +37,8 @@ pub(crate) fn approve(call: Call<'_>, query: &str, user: &str) -> Result<String,
         Ok(request) => request,
         Err(error) => return Ok(back.with_error(call, &error)),
     };
-    let user = call.shared.users.iter().find(|known| known.name == user).ok_or("there is no such user")?;
-    Ok(back.with_code(call, &request.code_for(call, user)))
+    let user = call.shared.user_named(user).ok_or("there is no such user")?;
+    Ok(back.with_code(call, &request.code_for(call, &user)))
 }
 
 fn decide(call: Call<'_>, form: &Form, posted: bool) -> Answer {
@@ -61,7 +61,7 @@ fn decide(call: Call<'_>, form: &Form, posted: bool) -> Answer {
     let (name, password) =
         (form.get("username").unwrap_or_default(), form.get("password").unwrap_or_default());
     match call.shared.user(name, password) {
-        Some(user) => Answer::redirect(&back.with_code(call, &request.code_for(call, user))),
+        Some(user) => Answer::redirect(&back.with_code(call, &request.code_for(call, &user))),
         None => page::login(&back.client.id, &request.scope, form, Some("Wrong name or password.")),
     }
 }

@@ -15,7 +15,7 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
         let (status, scope) = (StatusCode::FORBIDDEN, r#"scope="openid""#);
         return protected::challenge(call, status, scheme, "insufficient_scope", scope);
     }
-    let user = call.shared.users.iter().find(|user| Some(&user.name) == access.grant.user.as_ref());
+    let user = access.grant.user.as_deref().and_then(|name| call.shared.user_named(name));
     let mut claims = user.map_or_else(Map::new, |user| user.claims.clone());
     claims.insert("sub".to_owned(), json!(access.grant.subject));
     let answer = Answer::json(StatusCode::OK, &Value::Object(claims)).never_stored();

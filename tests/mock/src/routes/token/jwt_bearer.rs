@@ -25,7 +25,7 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
     let grant = Grant {
         client: client.id.clone(),
         subject,
-        user: user.map(|user| user.name.clone()),
+        user: user.as_ref().map(|user| user.name.clone()),
         scope: scope(client, form)?,
         audience: audience(call, form)?,
         claims: user.map_or_else(Map::new, |user| user.claims.clone()),

@@ -129,7 +129,7 @@ impl Party {
         Ok(Self {
             subject: subject.to_owned(),
             issuer: issuer.to_owned(),
-            user: user.map(|user| user.name.clone()),
+            user: user.as_ref().map(|user| user.name.clone()),
             scope: jws.claims.get("scope").and_then(Value::as_str).map(scope),
             claims: user.map_or_else(Map::new, |user| user.claims.clone()),
             act: jws.claims.get("act").cloned(),
