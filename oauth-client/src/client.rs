@@ -19,8 +19,8 @@ use crate::clock::Clock;
 use crate::dialect::Dialect;
 use crate::discover::{Endpoint, Metadata};
 use crate::error::{Error, Kind};
-use crate::grant::TokenRequest;
-use crate::source::SourceBuilder;
+use crate::grant::{TokenExchange, TokenRequest};
+use crate::source::{Exchanger, SourceBuilder};
 use crate::token::TokenSet;
 use crate::transport::HttpClient;
 
@@ -86,6 +86,14 @@ impl Client {
         SourceBuilder::new(self.clone(), request)
     }
 
+    /// Exchanges the tokens of many people, one source for each (RFC 8693): `request` says what they are exchanged for.
+    pub fn exchanger(
+        &self,
+        request: impl Fn(TokenExchange) -> TokenRequest + Send + Sync + 'static,
+    ) -> Exchanger {
+        Exchanger::new(self.clone(), request)
+    }
+
     /// The server's metadata, discovered when first needed and kept for an hour.
     ///
     /// # Errors
@@ -112,8 +120,8 @@ impl Client {
         }
     }
 
-    pub(crate) fn clock(&self) -> &dyn Clock {
-        &*self.0.clock
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
     }
 
     pub(crate) fn allows_http(&self) -> bool {

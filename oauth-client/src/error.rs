@@ -117,6 +117,8 @@ pub(crate) enum Kind {
     Refused(Refused),
     /// The grant is gone; only a person can give a new one.
     Reauthorization(Option<Refused>),
+    /// A secret that is made or read for each request could not be had; nothing was sent.
+    Secret { name: String, source: BoxError },
     /// The token store failed.
     Store { what: String, source: Option<BoxError> },
     /// The refresh task died before it had a result.
@@ -126,8 +128,8 @@ pub(crate) enum Kind {
 impl Error {
     /// A stable machine code: the server's own OAuth error code where it sent one (`invalid_grant`,
     /// `invalid_client` …), else one of `config`, `unsupported`, `discovery`, `transport`, `timeout`, `too_large`,
-    /// `redirect`, `malformed_response`, `unsupported_token_type`, `rate_limited`, `server_error`, `store`,
-    /// `reauthorization_required` and `interrupted`. A refusal without an OAuth code gets one from its status:
+    /// `redirect`, `malformed_response`, `unsupported_token_type`, `rate_limited`, `server_error`, `secret`,
+    /// `store`, `reauthorization_required` and `interrupted`. A refusal without an OAuth code gets one from its status:
     /// 400 `invalid_request`, 401 `invalid_client` (`invalid_token` from an API), 403 `access_denied`,
     /// 429 `rate_limited`, 5xx `server_error`.
     #[must_use]
@@ -144,6 +146,7 @@ impl Error {
             Kind::TokenType(_) => "unsupported_token_type",
             Kind::Refused(refused) => &refused.code,
             Kind::Reauthorization(_) => "reauthorization_required",
+            Kind::Secret { .. } => "secret",
             Kind::Store { .. } => "store",
             Kind::Interrupted => "interrupted",
         }
@@ -153,7 +156,8 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match &*self.kind {
-            Kind::Transport { .. } | Kind::Timeout(_) | Kind::Interrupted | Kind::Store { .. } => true,
+            Kind::Transport { .. } | Kind::Timeout(_) | Kind::Interrupted => true,
+            Kind::Secret { .. } | Kind::Store { .. } => true,
             Kind::Refused(refused) => match refused.code.as_str() {
                 _ if refused.transient || refused.status == StatusCode::TOO_MANY_REQUESTS => true,
                 "temporarily_unavailable" | "slow_down" | "server_error" => true,
@@ -260,6 +264,10 @@ impl Error {
         Self::new(Kind::Malformed(what.into()))
     }
 
+    pub(crate) fn secret(name: &str, source: BoxError) -> Self {
+        Self::new(Kind::Secret { name: name.to_owned(), source })
+    }
+
     pub(crate) fn discovery(what: impl Into<String>) -> Self {
         Self::new(Kind::Discovery(what.into()))
     }
@@ -344,6 +352,12 @@ impl fmt::Display for Error {
                 let text = refused.as_ref().and_then(|refused| refused.description.as_deref());
                 text.iter().try_for_each(|text| write!(f, " ({text})"))
             }
+            Kind::Secret { name, .. } => {
+                write!(
+                    f,
+                    "the {name} of the request could not be had, so nothing was sent; its cause says why"
+                )
+            }
             Kind::Store { what, .. } => write!(f, "the token store failed: {what}"),
             Kind::Interrupted => {
                 f.write_str("the token request was interrupted before it had a result; ask again")
@@ -361,7 +375,7 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &*self.kind {
-            Kind::Transport { source, .. } => Some(&**source),
+            Kind::Transport { source, .. } | Kind::Secret { source, .. } => Some(&**source),
             Kind::Store { source: Some(source), .. } => Some(&**source),
             _ => None,
         }

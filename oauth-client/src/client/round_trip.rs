@@ -14,7 +14,7 @@ use crate::clock::Now;
 use crate::dialect;
 use crate::discover::Endpoint;
 use crate::error::Error;
-use crate::exchange::{self, Encoded, ErrorBody, Parameters, Refuser, refusal};
+use crate::exchange::{self, Encoded, ErrorBody, Parameters, Refuser, Sending, refusal};
 use crate::json;
 use crate::token::{Secret, TokenSet};
 use crate::transport::{Limits, retry_after, to_uri};
@@ -67,6 +67,12 @@ impl Client {
     ) -> Result<Answer, Error> {
         let began = self.0.clock.now().monotonic;
         let url = self.endpoint(endpoint, time).await?;
+        let now = self.0.clock.now();
+        let left = time.saturating_sub(now.monotonic.saturating_sub(began));
+        let sending = Sending::new(self.issuer().unwrap_or(url.as_str()), now.wall);
+        tokio::time::timeout(left, parameters.make(&sending))
+            .await
+            .map_err(|_| Error::secret("parameters", "not made in time".into()))??;
         let refreshes = parameters.plain("grant_type") == Some("refresh_token");
         let proof = match &self.0.auth {
             _ if refreshes && self.0.dialect.refresh_is_alone => Proof::default(),

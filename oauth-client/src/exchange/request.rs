@@ -7,8 +7,9 @@ use bytes::Bytes;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use url::{Url, form_urlencoded};
 
+use super::made::{Maker, Sending, maker};
 use crate::dialect::Dialect;
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::token::Secret;
 use crate::transport::wiped;
 
@@ -20,6 +21,8 @@ pub struct Parameters(Vec<(Cow<'static, str>, Value)>);
 enum Value {
     Plain(String),
     Secret(Secret),
+    /// Not made yet.
+    Made(Maker),
 }
 
 impl Parameters {
@@ -33,6 +36,46 @@ impl Parameters {
         self.replace(name.into(), Value::Secret(value.into()));
     }
 
+    /// Sets a parameter that is made anew for every request, right before it goes out, such as an assertion that is
+    /// good for one use (RFC 7523 section 3). It is a secret like any other; when it cannot be made, nothing is sent
+    /// and the error has the code `secret`.
+    ///
+    /// ```
+    /// use oauth_client::Secret;
+    /// use oauth_client::exchange::{Parameters, Sending};
+    ///
+    /// let mut parameters = Parameters::default();
+    /// parameters.set_made("assertion", |sending: Sending| async move {
+    ///     let now = sending.now.as_secs();
+    ///     Ok::<_, std::io::Error>(Secret::new(format!("for {} at {now}", sending.audience)))
+    /// });
+    /// ```
+    pub fn set_made<F, E>(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        make: impl Fn(Sending) -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = Result<Secret, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.set_maker(name, maker(make));
+    }
+
+    pub(crate) fn set_maker(&mut self, name: impl Into<Cow<'static, str>>, maker: Maker) {
+        self.replace(name.into(), Value::Made(maker));
+    }
+
+    /// Makes what is made anew for every request.
+    pub(crate) async fn make(&mut self, sending: &Sending) -> Result<(), Error> {
+        for (name, value) in &mut self.0 {
+            if let Value::Made(maker) = value {
+                let made = maker.make(sending.clone()).await;
+                *value = Value::Secret(made.map_err(|source| Error::secret(name.as_ref(), source))?);
+            }
+        }
+        Ok(())
+    }
+
     /// Adds one more value under a name that may repeat, such as `resource` (RFC 8707 section 2).
     pub fn add(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
         self.0.push((name.into(), Value::Plain(value.into())));
@@ -42,7 +85,7 @@ impl Parameters {
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> + Clone {
         self.0.iter().filter_map(|(_, value)| match value {
             Value::Secret(secret) => Some(secret),
-            Value::Plain(_) => None,
+            Value::Plain(_) | Value::Made(_) => None,
         })
     }
 
@@ -60,9 +103,10 @@ impl Parameters {
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| match value {
-            Value::Plain(text) => (&**name, text.as_str()),
-            Value::Secret(secret) => (&**name, secret.expose()),
+        self.0.iter().filter_map(|(name, value)| match value {
+            Value::Plain(text) => Some((&**name, text.as_str())),
+            Value::Secret(secret) => Some((&**name, secret.expose())),
+            Value::Made(_) => None,
         })
     }
 }
@@ -72,6 +116,7 @@ impl fmt::Debug for Parameters {
         let shown = self.0.iter().map(|(name, value)| match value {
             Value::Plain(text) => (name, text.as_str()),
             Value::Secret(_) => (name, "redacted"),
+            Value::Made(_) => (name, "made when sent"),
         });
         f.debug_map().entries(shown).finish()
     }
@@ -102,7 +147,7 @@ pub(crate) fn encode(mut parameters: Parameters, mut url: Url, dialect: &Dialect
             url.query_pairs_mut().append_pair(dialect.name_of(name), value);
         }
     }
-    let is_secret = |value: &Value| matches!(value, Value::Secret(_));
+    let is_secret = |value: &Value| !matches!(value, Value::Plain(_));
     parameters.0.retain(|(name, value)| is_secret(value) || !dialect.query.iter().any(|query| query == name));
     for (name, _) in &mut parameters.0 {
         let theirs = dialect.name_of(name);

@@ -10,7 +10,7 @@ use crate::clock::Now;
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind, printable};
 use crate::json;
-use crate::token::{Secret, TokenSet};
+use crate::token::{NOT_APPLICABLE, Secret, TokenSet, TokenType};
 use crate::transport::retry_after;
 
 /// Decodes a token endpoint's answer. `sent` is when the request went out: the lifetime counts from then, so that a
@@ -69,7 +69,9 @@ fn in_standard_places(object: Map<String, Value>, dialect: &Dialect) -> Map<Stri
 
 fn token_set(mut body: Map<String, Value>, sent: Now, dialect: &Dialect) -> Result<TokenSet, Error> {
     let until = expires_at(&mut body, dialect)?;
-    check_type(body.remove("token_type"))?;
+    if !is_not_for_requests(&body) {
+        check_type(body.remove("token_type"))?;
+    }
     let access_token = access_token(body.remove("access_token"))?;
     let issued_at_ms = u64::try_from(sent.wall.as_millis()).unwrap_or(u64::MAX);
     // The relative one wins: it holds whatever the server's clock says.
@@ -90,6 +92,15 @@ fn expires_at(body: &mut Map<String, Value>, dialect: &Dialect) -> Result<Option
         *body = object;
     }
     lifetime_ms(found, &format!("{path:?}"))
+}
+
+/// RFC 8693 section 2.2.1: what a token exchange brought and is no access token may be of type "N_A". It stays among
+/// the [extra](TokenSet::extra) members, so that the token is never taken for one that requests can carry.
+fn is_not_for_requests(body: &Map<String, Value>) -> bool {
+    let text = |name: &str| body.get(name).and_then(Value::as_str);
+    let issued = text("issued_token_type").map(TokenType::from);
+    issued.is_some_and(|issued| issued != TokenType::AccessToken)
+        && text("token_type").is_some_and(|kind| kind.eq_ignore_ascii_case(NOT_APPLICABLE))
 }
 
 /// RFC 6749 section 7.1: a type that is not understood must not be used. Its case does not count (section 5.1), and

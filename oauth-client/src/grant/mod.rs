@@ -35,17 +35,22 @@
 //! ```
 
 mod client_credentials;
+mod jwt_bearer;
 mod password;
 mod refresh_token;
 mod request;
+mod token_exchange;
 
 use std::fmt;
+use std::time::Duration;
 
 pub use self::client_credentials::client_credentials;
+pub use self::jwt_bearer::{Assertion, jwt_bearer};
 pub use self::password::password;
 pub(crate) use self::refresh_token::RefreshToken;
 pub use self::refresh_token::refresh_token;
 pub use self::request::TokenRequest;
+pub use self::token_exchange::{TokenExchange, token_exchange};
 use crate::exchange::Parameters;
 use crate::token::Secret;
 
@@ -70,6 +75,12 @@ pub trait Grant: fmt::Debug + Send + Sync + 'static {
     fn refresh_token(&self) -> Option<&Secret> {
         None
     }
+
+    /// When what the grant rests on expires, as Unix time, where that is known. Tokens that were had with it are not
+    /// used any longer either, and nothing is asked for after it.
+    fn good_until(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// How a grant is renewed once its refresh token is refused with `invalid_grant`, or when there never was one.
@@ -81,6 +92,9 @@ pub enum Renewal {
     /// It can be asked for again, but being refused may lock an account: after `invalid_grant` it is held back for
     /// a quarter of an hour and longer.
     AnewWithCare,
+    /// It can be asked for again without a person, until the server refuses what it rests on, such as the token of
+    /// a [token exchange](token_exchange). Then only a person can give another.
+    AnewUntilRefused,
     /// It was good for one use; only a person can give another.
     Person,
 }

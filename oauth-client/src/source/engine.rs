@@ -20,7 +20,7 @@ use crate::error::{Error, Kind};
 use crate::grant::{Renewal, TokenRequest};
 use crate::retry::after_failures;
 use crate::store::{Revision, StoreKey, dynamic};
-use crate::token::{AccessToken, Freshness, Held, Secret};
+use crate::token::{AccessToken, Freshness, Held, Secret, TokenSet};
 
 /// How long a password is held back once it was refused, at first: most servers lock an account after a handful of
 /// wrong ones within some minutes.
@@ -222,14 +222,9 @@ impl Engine {
             let Obtained { tokens, revision, from_store } = obtained;
             let same = state.past.token.as_ref().is_some_and(|past| past.secret() == tokens.access_token());
             let generation = if same { state.generations } else { state.generations + 1 };
+            let margin = self.margin(&tokens);
             let now = self.client.clock().now();
-            let token = AccessToken::new(
-                tokens,
-                generation,
-                now,
-                self.settings.default_lifetime,
-                self.settings.margin,
-            )?;
+            let token = AccessToken::new(tokens, generation, now, self.settings.default_lifetime, margin)?;
             state.generations = generation;
             state.past = Past {
                 token: Some(token.clone()),
@@ -305,6 +300,15 @@ impl Engine {
 
     pub(super) fn expired_answer(&self) -> &ExpiredAnswer {
         &self.client.dialect().expired
+    }
+
+    /// How long before its end this token is replaced: not at all where the grant ends with it.
+    pub(super) fn margin(&self, tokens: &TokenSet) -> Duration {
+        let until = tokens.lifetime().map(|lifetime| tokens.issued_at().saturating_add(lifetime));
+        match self.request.grant().good_until().zip(until) {
+            Some((end, until)) if until >= end => Duration::ZERO,
+            _ => self.settings.margin,
+        }
     }
 
     /// Notes that a lost grant was given up, so that it is not asked for again.

@@ -33,6 +33,7 @@
 mod builder;
 mod engine;
 mod event;
+mod exchanger;
 mod measure;
 mod persist;
 mod pool;
@@ -46,6 +47,7 @@ use std::sync::Arc;
 pub use self::builder::SourceBuilder;
 use self::engine::Engine;
 pub use self::event::Event;
+pub use self::exchanger::Exchanger;
 pub use self::pool::Pool;
 pub use self::status::Status;
 use crate::dialect::ExpiredAnswer;

@@ -16,6 +16,8 @@ use crate::error::Error;
 const MOST_SOURCES: usize = 10_000;
 /// Longer than most access tokens live, so that a source that is dropped rarely has one left that is good.
 const IDLE: Duration = Duration::from_secs(3600);
+/// How long a source whose grant has ended may stay, in milliseconds, while others are asked for.
+const MOST_BETWEEN_SWEEPS: u64 = 60_000;
 
 /// Sources by key, made when they are first asked for. Cheap to clone; clones are the same pool.
 ///
@@ -23,7 +25,8 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// them. All who ask for one key share one source, and so its one refresh; keys never share.
 ///
 /// The pool is bounded: beyond [`max_sources`](Self::max_sources) those that were used longest ago are dropped, and
-/// so are those that nobody has used for [`idle_after`](Self::idle_after). A dropped source that somebody still
+/// so are those that nobody has used for [`idle_after`](Self::idle_after), and those whose grant has
+/// [ended](crate::grant::Grant::good_until). A dropped source that somebody still
 /// holds, or that is in the middle of a refresh or of writing to its store, is taken back when its key is asked for
 /// again. When its last holder is gone, so is what only it knew: grants with a refresh token that rotates need a
 /// [store](super::SourceBuilder::store), and the request needs a [`subject`](crate::grant::TokenRequest::subject) to
@@ -69,6 +72,21 @@ struct Entry {
     source: TokenSource,
     /// In milliseconds on the monotonic clock.
     used: AtomicU64,
+    /// When its grant ends, as Unix time.
+    good_until: Option<Duration>,
+}
+
+impl Entry {
+    fn has_ended(&self, now: Moment) -> bool {
+        self.good_until.is_some_and(|end| end <= now.wall)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Moment {
+    wall: Duration,
+    /// In milliseconds.
+    monotonic: u64,
 }
 
 impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
@@ -103,9 +121,18 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
     /// # Errors
     /// Whatever the function that makes sources returns. Nothing is kept then.
     pub fn get(&self, key: &K) -> Result<TokenSource, Error> {
+        self.get_or_make(key, || (self.0.make)(key))
+    }
+
+    /// The same, with another function for a source that is not there.
+    pub(super) fn get_or_make(
+        &self,
+        key: &K,
+        make: impl FnOnce() -> Result<TokenSource, Error>,
+    ) -> Result<TokenSource, Error> {
         let pool = &*self.0;
-        let now = milliseconds(pool.clock.now().monotonic);
-        if now >= pool.next_sweep.load(Ordering::Relaxed) {
+        let now = pool.now();
+        if now.monotonic >= pool.next_sweep.load(Ordering::Relaxed) {
             pool.sweep(now);
         }
         if let Some(source) = pool.read().find(key, now) {
@@ -113,7 +140,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
         }
         let elsewhere = pool.read().held_elsewhere(key);
         // Without the lock: it is foreign code, which may take its time or ask for another key.
-        let source = elsewhere.map_or_else(|| (pool.make)(key), Ok)?;
+        let source = elsewhere.map_or_else(make, Ok)?;
         Ok(pool.keep(key, source, now))
     }
 
@@ -145,7 +172,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
 
 impl<K: Eq + Hash + Clone> Inner<K> {
     /// Keeps a source, unless somebody else was faster: then theirs counts.
-    fn keep(&self, key: &K, source: TokenSource, now: u64) -> TokenSource {
+    fn keep(&self, key: &K, source: TokenSource, now: Moment) -> TokenSource {
         let mut shelf = self.write();
         if let Some(source) = shelf.find(key, now).or_else(|| shelf.held_elsewhere(key)) {
             if !shelf.sources.contains_key(key) {
@@ -157,13 +184,23 @@ impl<K: Eq + Hash + Clone> Inner<K> {
         source
     }
 
-    /// Drops what nobody has used for long. Whoever finds the lock taken leaves it to the next one.
-    fn sweep(&self, now: u64) {
+    /// Drops what nobody has used for long, and what can get no token any more. Whoever finds the lock taken leaves it
+    /// to the next one.
+    fn sweep(&self, now: Moment) {
         let idle = milliseconds(self.idle);
-        self.next_sweep.store(now.saturating_add((idle / 4).max(1)), Ordering::Relaxed);
+        let pause = (idle / 4).clamp(1, MOST_BETWEEN_SWEEPS);
+        self.next_sweep.store(now.monotonic.saturating_add(pause), Ordering::Relaxed);
         if let Ok(mut shelf) = self.shelf.try_write() {
-            shelf.drop_those(|entry| now.saturating_sub(entry.used.load(Ordering::Relaxed)) >= idle);
+            shelf.drop_those(|entry| {
+                now.monotonic.saturating_sub(entry.used.load(Ordering::Relaxed)) >= idle
+                    || entry.has_ended(now)
+            });
         }
+    }
+
+    fn now(&self) -> Moment {
+        let now = self.clock.now();
+        Moment { wall: now.wall, monotonic: milliseconds(now.monotonic) }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Shelf<K>> {
@@ -177,9 +214,9 @@ impl<K: Eq + Hash + Clone> Inner<K> {
 }
 
 impl<K: Eq + Hash + Clone> Shelf<K> {
-    fn find(&self, key: &K, now: u64) -> Option<TokenSource> {
+    fn find(&self, key: &K, now: Moment) -> Option<TokenSource> {
         let entry = self.sources.get(key)?;
-        entry.used.store(now, Ordering::Relaxed);
+        entry.used.store(now.monotonic, Ordering::Relaxed);
         Some(entry.source.clone())
     }
 
@@ -187,7 +224,7 @@ impl<K: Eq + Hash + Clone> Shelf<K> {
         self.dropped.get(key)?.upgrade().map(TokenSource::live)
     }
 
-    fn insert(&mut self, key: &K, source: TokenSource, now: u64, most: usize) {
+    fn insert(&mut self, key: &K, source: TokenSource, now: Moment, most: usize) {
         if self.sources.len() >= most {
             // Some more than need be, so that a pool that is always full does not search all of it each time.
             let surplus = (self.sources.len() + 1 - most).max(most / 16);
@@ -203,7 +240,12 @@ impl<K: Eq + Hash + Clone> Shelf<K> {
             });
         }
         self.dropped.remove(key);
-        self.sources.insert(key.clone(), Entry { source, used: AtomicU64::new(now) });
+        let good_until = match &source.0 {
+            Kind::Live(engine) => engine.request.grant().good_until(),
+            Kind::Fixed(_) => None,
+        };
+        let used = AtomicU64::new(now.monotonic);
+        self.sources.insert(key.clone(), Entry { source, used, good_until });
     }
 
     fn drop_those(&mut self, mut goes: impl FnMut(&Entry) -> bool) {

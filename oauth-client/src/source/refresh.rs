@@ -78,6 +78,21 @@ impl Refresh<'_> {
     /// Gets a token set from the server: by a refresh token first, by the grant where all are refused or there is none.
     async fn obtain(&mut self, store: Option<&dyn dynamic::TokenStore>) -> Result<TokenSet, Error> {
         let client = &self.engine.client;
+        let end = self.engine.request.grant().good_until();
+        if end.is_some_and(|end| end <= client.clock().now().wall) {
+            return Err(self.lost(None));
+        }
+        let mut tokens = self.ask(store).await?;
+        if let Some(end) = end {
+            let most = end.saturating_sub(tokens.issued_at());
+            let lifetime = tokens.lifetime().unwrap_or(self.engine.settings.default_lifetime).min(most);
+            tokens.lifetime_ms = Some(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
+        }
+        Ok(tokens)
+    }
+
+    async fn ask(&mut self, store: Option<&dyn dynamic::TokenStore>) -> Result<TokenSet, Error> {
+        let client = &self.engine.client;
         self.until = client.clock().now().monotonic.saturating_add(client.timeout());
         let mut refused = None;
         let mut store_was_read_again = false;
@@ -146,18 +161,28 @@ impl Refresh<'_> {
     /// Asks by the grant itself, where it is good for another use.
     async fn anew(&mut self, refused: Option<Error>) -> Result<TokenSet, Error> {
         let person = self.is_of_a_person();
-        if person {
-            if let Some(lost) = self.past.lost.take() {
-                return Err(lost);
-            }
-            if refused.is_some() || self.past.token.is_some() {
-                return Err(self.lost(refused));
-            }
+        if let Some(lost) = self.past.lost.take() {
+            return Err(lost);
+        }
+        if person && (refused.is_some() || self.past.token.is_some()) {
+            return Err(self.lost(refused));
         }
         let parameters = self.engine.request.to_parameters();
         match self.attempt(&parameters, !person).await {
-            Err(error) if person && error.code() == "invalid_grant" => Err(self.lost(Some(error))),
+            Err(error) if self.is_the_end(&error) => Err(self.lost(Some(error))),
             other => other,
+        }
+    }
+
+    /// Whether only a person helps after this refusal of the grant itself.
+    fn is_the_end(&self, error: &Error) -> bool {
+        match (self.engine.request.grant().renewal(), error.code()) {
+            (Renewal::Person | Renewal::AnewUntilRefused, "invalid_grant") => true,
+            // RFC 8693 section 2.2.2 has `invalid_request` for a bad subject token, too. Of a request that has worked
+            // before, only the token can have gone bad.
+            (Renewal::AnewUntilRefused, "invalid_token") => true,
+            (Renewal::AnewUntilRefused, "invalid_request") => self.past.token.is_some(),
+            _ => false,
         }
     }
 
@@ -258,8 +283,8 @@ impl Refresh<'_> {
 
     /// A stored token set as a token; `None` when it could not be put into a header.
     fn held(&self, tokens: TokenSet) -> Option<AccessToken> {
-        let (now, settings) = (self.engine.client.clock().now(), &self.engine.settings);
-        AccessToken::new(tokens, 0, now, settings.default_lifetime, settings.margin).ok()
+        let (now, margin) = (self.engine.client.clock().now(), self.engine.margin(&tokens));
+        AccessToken::new(tokens, 0, now, self.engine.settings.default_lifetime, margin).ok()
     }
 
     /// Whether the token in hand is still good, so that a refresh can wait.

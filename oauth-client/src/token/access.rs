@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::{Secret, TokenSet};
+use super::{NOT_APPLICABLE, Secret, TokenSet};
 use crate::clock::Now;
 use crate::error::{Error, Kind};
 
@@ -79,6 +79,10 @@ impl AccessToken {
         default_lifetime: Duration,
         margin: Duration,
     ) -> Result<Self, Error> {
+        // What is no access token must not be sent as one (RFC 8693 section 2.2.1).
+        if tokens.extra.contains_key("token_type") {
+            return Err(Error::new(Kind::TokenType(NOT_APPLICABLE.to_owned())));
+        }
         let authorization = bearer(&tokens.access_token)?;
         let lifetime = tokens.lifetime().unwrap_or(default_lifetime);
         let good_until = Moment::at(tokens.issued_at().saturating_add(lifetime), lifetime, now);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::Secret;
+use super::{Secret, TokenType};
 
 /// What a token endpoint answered (RFC 6749 section 5.1), with the expiry worked out.
 ///
@@ -77,6 +77,12 @@ impl TokenSet {
     #[must_use]
     pub fn issued_at(&self) -> Duration {
         Duration::from_millis(self.issued_at_ms)
+    }
+
+    /// What kind of token the access token is, when a token exchange said so (RFC 8693 section 2.2.1).
+    #[must_use]
+    pub fn issued_token_type(&self) -> Option<TokenType> {
+        self.extra.get("issued_token_type")?.as_str().map(TokenType::from)
     }
 
     /// The members of the answer that have no place above, kept as they came.
