@@ -45,7 +45,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use self::client_credentials::client_credentials;
-pub use self::jwt_bearer::{Assertion, jwt_bearer};
+pub use self::jwt_bearer::{Assertion, SignedAssertion, jwt_bearer};
 pub use self::password::password;
 pub(crate) use self::refresh_token::RefreshToken;
 pub use self::refresh_token::refresh_token;

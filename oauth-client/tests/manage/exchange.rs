@@ -1,0 +1,164 @@
+//! Token exchange (RFC 8693), by hand and for many people.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use oauth_client::grant::{self, TokenExchange};
+use oauth_client::source::Exchanger;
+use oauth_client::token::TokenType;
+use oauth_mock::{Endpoint, Fault, GrantType, MockClient, MockServer, User};
+use tokio::task::JoinSet;
+
+use crate::bench::{Bench, pass};
+
+const BILLING: &str = "https://billing.test";
+
+fn bench() -> Bench {
+    let gateway = MockClient::default().grants([GrantType::TokenExchange, GrantType::ClientCredentials]);
+    let app = MockClient::new("app").secret("a").scopes(["read"]).token_lifetime(Duration::from_secs(120));
+    Bench::new(
+        MockServer::builder()
+            .client(gateway.scopes(["read", "write"]))
+            .client(app)
+            .user(User::new("alice", "wonderland"))
+            .audience("orders-api")
+            .audience(BILLING)
+            .in_process(),
+    )
+}
+
+fn exchanger(bench: &Bench) -> Exchanger {
+    bench.client().exchanger(|subject| grant::token_exchange(subject).resource([BILLING]).scope(["read"]))
+}
+
+fn users_token(bench: &Bench, user: &str) -> String {
+    bench.server.issue("app", user, "read").unwrap().access_token
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_exchanged_for_one_of_the_next_api() {
+    let bench = bench();
+    let own = bench.client().source(grant::client_credentials()).build().unwrap();
+    let exchange = TokenExchange::new(users_token(&bench, "alice"), TokenType::AccessToken)
+        .actor_from(&own)
+        .requested_token_type(TokenType::Jwt);
+    let request = grant::token_exchange(exchange).resource([BILLING]).scope(["read"]);
+    let tokens = bench.client().request(&request).await.unwrap();
+    assert_eq!(tokens.issued_token_type(), Some(TokenType::Jwt));
+    assert_eq!(tokens.scope().unwrap(), ["read"]);
+    let sent = bench.server.journal().of(Endpoint::Token).pop().unwrap();
+    let uri = |name: &str| sent.param(name).unwrap().to_owned();
+    assert_eq!(uri("grant_type"), "urn:ietf:params:oauth:grant-type:token-exchange");
+    assert_eq!(uri("subject_token_type"), TokenType::AccessToken.uri());
+    assert_eq!(uri("actor_token_type"), TokenType::AccessToken.uri());
+    assert_eq!(uri("requested_token_type"), TokenType::Jwt.uri());
+    let actor = own.token().await.unwrap().secret().expose().to_owned();
+    assert_eq!(uri("actor_token"), bench.server.journal().fingerprint(&actor), "the service's own token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_requests_for_ten_people_cost_ten_token_requests() {
+    let bench = bench();
+    let exchanger = exchanger(&bench);
+    let tokens: Vec<_> = (0..10).map(|n| users_token(&bench, &format!("user-{n}"))).collect();
+    let mut tasks = JoinSet::new();
+    for n in 0..1000 {
+        let (exchanger, token) = (exchanger.clone(), tokens[n % 10].clone());
+        tasks.spawn(
+            async move { (n % 10, exchanger.token(token).await.unwrap().secret().expose().to_owned()) },
+        );
+    }
+    let got: HashSet<_> = tasks.join_all().await.into_iter().collect();
+    assert_eq!(got.len(), 10, "one token for each");
+    assert_eq!(got.iter().map(|(_, token)| token).collect::<HashSet<_>>().len(), 10, "and none for two");
+    assert_eq!((bench.token_requests(), exchanger.len()), (10, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_exchanged_lives_no_longer_than_the_subject_token() {
+    let bench = bench();
+    let exchanger = exchanger(&bench);
+    let alice = users_token(&bench, "alice"); // lives two minutes; what it is exchanged for would live five
+    let source = exchanger.source(&*alice).unwrap();
+    let token = source.token().await.unwrap();
+    assert!(token.expires_at().as_secs() <= bench.server.clock().now_unix().unsigned_abs() + 120);
+    pass(115).await;
+    source.token().await.unwrap();
+    assert_eq!(bench.token_requests(), 1, "nothing is replaced early that has no future");
+    pass(6).await;
+    let error = source.token().await.unwrap_err();
+    assert!(error.is_reauthorization_required(), "{error}");
+    assert!(exchanger.source(&*alice).unwrap_err().is_reauthorization_required());
+    assert_eq!((bench.token_requests(), exchanger.len()), (1, 0), "and the server is not bothered with it");
+
+    let opaque = TokenExchange::from("opaque").expires_at(Duration::from_secs(1));
+    assert!(exchanger.source(opaque).unwrap_err().is_reauthorization_required());
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_whose_tokens_have_expired_make_room() {
+    let bench = bench();
+    let exchanger = exchanger(&bench);
+    for n in 0..20 {
+        exchanger.source(users_token(&bench, &format!("user-{n}"))).unwrap();
+    }
+    assert_eq!(exchanger.len(), 20);
+    pass(200).await;
+    exchanger.source(users_token(&bench, "late")).unwrap();
+    assert_eq!(exchanger.len(), 1);
+    let bounded = exchanger.max_subjects(3);
+    for n in 0..20 {
+        bounded.source(users_token(&bench, &format!("user-{n}"))).unwrap();
+    }
+    assert!(bounded.len() <= 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_exchange_is_repeated_until_the_subject_token_is_refused() {
+    let bench = bench();
+    let login = bench.server.issue("svc", "alice", "read").unwrap();
+    let subject = TokenExchange::new(login.access_token.clone(), TokenType::AccessToken);
+    let source = bench.client().source(grant::token_exchange(subject).resource([BILLING])).build().unwrap();
+    let first = source.token().await.unwrap();
+    assert!(source.reject(first.generation()));
+    assert_eq!(source.token().await.unwrap().generation(), 2);
+    bench.server.revoke_token(&login.access_token);
+    assert!(source.reject(2));
+    let error = source.token().await.unwrap_err();
+    assert!(error.is_reauthorization_required(), "{error:?}");
+    let before = bench.token_requests();
+    pass(300).await;
+    assert!(source.token().await.unwrap_err().is_reauthorization_required());
+    assert_eq!(bench.token_requests(), before, "a token that is refused is not sent again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_access_token_is_never_sent_as_one() {
+    let bench = bench();
+    let answer = |issued: TokenType| {
+        let body = serde_json::json!({"access_token": "PHNhbWw", "token_type": "N_A", "issued_token_type": issued.uri()});
+        Fault::body(200, "application/json", body.to_string())
+    };
+    let request = grant::token_exchange("alices").resource([BILLING]);
+    bench.server.fault(Endpoint::Token, answer(TokenType::Saml2)).times(1);
+    let tokens = bench.client().request(&request).await.unwrap();
+    assert_eq!(tokens.issued_token_type(), Some(TokenType::Saml2));
+    bench.server.fault(Endpoint::Token, answer(TokenType::AccessToken)).times(1);
+    assert_eq!(bench.client().request(&request).await.unwrap_err().code(), "unsupported_token_type");
+    bench.server.fault(Endpoint::Token, answer(TokenType::Saml2)).times(1);
+    let source = bench.client().source(request).build().unwrap();
+    assert_eq!(source.token().await.unwrap_err().code(), "unsupported_token_type");
+}
+
+#[test]
+fn no_token_is_shown_nor_part_of_a_key() {
+    let bench = bench();
+    let exchange =
+        TokenExchange::new("s3cr3t-subject", TokenType::IdToken).actor("s3cr3t-actor", TokenType::Jwt);
+    let request = grant::token_exchange(exchange.clone());
+    let builder = bench.client().source(request.clone());
+    let shown = format!("{exchange:?} {request:?} {builder:?} {}", builder.store_key().as_str());
+    assert!(!shown.contains("s3cr3t-"), "{shown}");
+    let other = bench.client().source(grant::token_exchange("another")).store_key();
+    assert_ne!(builder.store_key(), other, "two subjects never share a token");
+}
