@@ -205,8 +205,14 @@ pub(crate) fn blame(token: &str, refusal: Refusal) -> Refusal {
 /// Whether it has a token's characters (RFC 9110 §11.2).
 pub(crate) fn is_token68(token: &str) -> bool {
     let letters = token.trim_end_matches('=');
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
-    !letters.is_empty() && letters.bytes().all(allowed)
+    // Without a way out in the middle, so that the compiler takes sixteen at a time: whoever sends bad tokens is not to
+    // cost more than whoever sends good ones. `-./` and the digits are neighbours.
+    let allowed = |byte: u8| {
+        (byte | 0x20).wrapping_sub(b'a') < 26
+            || byte.wrapping_sub(b'-') < 13
+            || matches!(byte, b'_' | b'~' | b'+')
+    };
+    !letters.is_empty() && letters.bytes().fold(true, |all, byte| all & allowed(byte))
 }
 
 pub(crate) fn not_a_token() -> Refusal {

@@ -239,20 +239,6 @@ pub(crate) struct Parts {
     pub(crate) good_until: u64,
 }
 
-impl Parts {
-    /// Puts the text in: the payload, then what [`ClaimSet::into_parts`](crate::verify::ClaimSet::into_parts) says is
-    /// to follow it. `None` when that is more than places can be told in.
-    pub(crate) fn over(mut self, payload: String, unescaped: &str) -> Option<Self> {
-        let mut text = payload;
-        if !unescaped.is_empty() {
-            text.push_str(unescaped);
-        }
-        u16::try_from(text.len()).ok()?;
-        self.text = text.into();
-        Some(self)
-    }
-}
-
 /// A place in a text or in a list. Two bytes each: a cached token has some thirty of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {

@@ -11,7 +11,7 @@ use crate::algorithm::Algorithm;
 use crate::bearer;
 use crate::guard::Guard;
 use crate::issuer::IssuerState;
-use crate::jose::{self, Compact, Header};
+use crate::jose::{self, Compact, Header, Scratch};
 use crate::json::{self, Text};
 use crate::judge::{Lookup, Need, Policy};
 use crate::keys::{Standing, escaped};
@@ -120,9 +120,12 @@ impl<T: Send + Sync + 'static> Policy<T> {
     /// What has to be fetched for its signature to be checked.
     fn lacks(&self, token: &str, now: Now) -> Option<Need> {
         let compact = Compact::split(token).ok().filter(|_| token.len() <= self.max_token_bytes)?;
-        let header = Header::read(compact.header).ok()?;
-        let payload = compact.payload().ok()?;
-        let issuer = match self.issuer(&ClaimSet::read(&payload).ok()?.issuer().ok()?, now).ok()? {
+        let [mut header, mut payload] = [Scratch::new(), Scratch::new()];
+        let header = Header::read(compact.header, &mut header).ok()?;
+        let payload = compact.payload(&mut payload).ok()?;
+        let mut claims = ClaimSet::new();
+        claims.read(payload).ok()?;
+        let issuer = match self.issuer(&claims.issuer().ok()?, now).ok()? {
             Lookup::Found(issuer) => issuer,
             Lookup::Unavailable(_) => return None,
             Lookup::Ask(need) => return Some(need),
@@ -151,7 +154,8 @@ impl<T: Send + Sync + 'static> Policy<T> {
     }
 
     fn explain_parts(&self, token: &str, compact: Compact<'_>, now: Now, notes: &mut Notes) {
-        let header = notes.note("header", Header::read(compact.header));
+        let [mut header, mut payload] = [Scratch::new(), Scratch::new()];
+        let header = notes.note("header", Header::read(compact.header, &mut header));
         if let Ok(text) = jose::decode(compact.header).map(String::from_utf8)
             && let Ok(text) = text
         {
@@ -160,8 +164,9 @@ impl<T: Send + Sync + 'static> Policy<T> {
             let _ = json::read_object(&text, &mut |name, _, raw| shown.push(show(name, raw)));
             notes.0.header = shown.into_iter().take(MOST_SHOWN).collect();
         }
-        let Some(payload) = notes.note("payload", compact.payload()) else { return };
-        let Some(claims) = notes.note("claims", ClaimSet::read(&payload)) else { return };
+        let Some(payload) = notes.note("payload", compact.payload(&mut payload)) else { return };
+        let mut claims = ClaimSet::new();
+        let Some(()) = notes.note("claims", claims.read(payload)) else { return };
         notes.0.claims = claims.members().map(|(name, raw)| show(name, raw)).take(MOST_SHOWN).collect();
         let Some(issuer) = self.explain_issuer(&claims, now, notes) else { return };
         let too_long = if token.len() > issuer.rules.max_token_bytes { Err(Flaw::TooLong) } else { Ok(()) };
@@ -232,7 +237,7 @@ impl<T: Send + Sync + 'static> Policy<T> {
 
 fn explain_signature(
     issuer: &IssuerState,
-    header: &Header,
+    header: &Header<'_>,
     compact: &Compact<'_>,
     now: Now,
     allowed: bool,

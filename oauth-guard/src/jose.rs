@@ -28,14 +28,14 @@ pub(crate) struct Compact<'a> {
 }
 
 impl<'a> Compact<'a> {
-    /// Looks at no more than four dots, whatever the length.
     pub(crate) fn split(token: &'a str) -> Result<Self, Flaw> {
-        let mut parts = token.splitn(4, '.');
-        let (Some(header), Some(payload), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
+        let cut = |text: &'a str| text.split_at_checked(memchr::memchr(b'.', text.as_bytes())?);
+        let (header, rest) = cut(token).ok_or(Flaw::NotACompactJws)?;
+        let (payload, signature) = rest.get(1..).and_then(cut).ok_or(Flaw::NotACompactJws)?;
+        let signature = signature.get(1..).unwrap_or_default();
+        if memchr::memchr(b'.', signature.as_bytes()).is_some() {
             return Err(Flaw::NotACompactJws);
-        };
+        }
         // An empty payload is a payload (it is no claims set, which shows later); an empty signature is none.
         if header.is_empty() || signature.is_empty() {
             return Err(Flaw::NotACompactJws);
@@ -47,21 +47,54 @@ impl<'a> Compact<'a> {
         Ok(Self { header, payload, signature, signed })
     }
 
-    pub(crate) fn payload(&self) -> Result<String, Flaw> {
-        decode(self.payload).and_then(|bytes| String::from_utf8(bytes).map_err(|_| Flaw::NotUtf8))
+    pub(crate) fn payload<'b>(&self, scratch: &'b mut Scratch) -> Result<&'b str, Flaw> {
+        let bytes = scratch.decode(self.payload)?;
+        std::str::from_utf8(bytes).map_err(|_| Flaw::NotUtf8)
     }
 
-    /// Decodes the signature into `buffer`; one that does not fit is by no key there is.
-    pub(crate) fn signature<'b>(&self, buffer: &'b mut [u8; SIGNATURE_BYTES]) -> Result<&'b [u8], Flaw> {
-        decode_into(self.signature, buffer)
+    /// One longer than any key makes is no signature.
+    pub(crate) fn signature<'b>(&self, scratch: &'b mut Scratch) -> Result<&'b [u8], Flaw> {
+        if self.signature.len() > SIGNATURE_BYTES.div_ceil(3) * 4 {
+            return Err(Flaw::Base64);
+        }
+        scratch.decode(self.signature)
+    }
+}
+
+/// Where a part is decoded to be looked at once: on the stack, as long as it is of a usual size.
+pub(crate) struct Scratch {
+    near: [u8; NEAR],
+    far: Vec<u8>,
+}
+
+/// What nearly all headers, payloads and signatures fit in. It is zeroed each time, so no more than that.
+const NEAR: usize = 512;
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self { near: [0; NEAR], far: Vec::new() }
+    }
+
+    fn decode(&mut self, encoded: &str) -> Result<&[u8], Flaw> {
+        // What three quarters are, rounded up.
+        let most = encoded.len().div_ceil(4) * 3;
+        let room = match self.near.get_mut(..most) {
+            Some(room) => room,
+            None => {
+                self.far.resize(most, 0);
+                &mut self.far
+            }
+        };
+        let length = base64().decode_slice(encoded, room).map_err(|_| Flaw::Base64)?;
+        room.get(..length).ok_or(Flaw::Base64)
     }
 }
 
 /// What the header says.
 #[derive(Debug)]
-pub(crate) struct Header {
+pub(crate) struct Header<'a> {
     pub(crate) algorithm: Algorithm,
-    pub(crate) key_id: Option<String>,
+    pub(crate) key_id: Option<Cow<'a, str>>,
     pub(crate) typ: Typ,
 }
 
@@ -76,10 +109,9 @@ pub(crate) enum Typ {
     Other,
 }
 
-impl Header {
-    pub(crate) fn read(encoded: &str) -> Result<Self, Flaw> {
-        let mut buffer = [0; HEADER_BYTES];
-        let bytes = decode_into(encoded, &mut buffer)?;
+impl<'a> Header<'a> {
+    pub(crate) fn read(encoded: &str, scratch: &'a mut Scratch) -> Result<Self, Flaw> {
+        let bytes = scratch.decode(encoded)?;
         let text = std::str::from_utf8(bytes).map_err(|_| Flaw::NotUtf8)?;
         let mut read = Members::default();
         json::read_object(text, &mut |name, value, _| read.member(name, value)).map_err(Flaw::Header)?;
@@ -87,7 +119,7 @@ impl Header {
             return Err(flaw);
         }
         let algorithm = read.algorithm.ok_or(Flaw::HeaderMember("alg"))?;
-        Ok(Self { algorithm, key_id: read.key_id.map(Cow::into_owned), typ: read.typ.unwrap_or(Typ::Absent) })
+        Ok(Self { algorithm, key_id: read.key_id, typ: read.typ.unwrap_or(Typ::Absent) })
     }
 }
 
@@ -172,12 +204,6 @@ fn media_type(text: &str) -> &str {
 /// base64url without padding, in its one canonical spelling (RFC 7515 §2).
 pub(crate) fn decode(encoded: &str) -> Result<Vec<u8>, Flaw> {
     base64().decode(encoded).map_err(|_| Flaw::Base64)
-}
-
-/// As [`decode`], on the stack.
-fn decode_into<'b>(encoded: &str, buffer: &'b mut [u8]) -> Result<&'b [u8], Flaw> {
-    let length = base64().decode_slice(encoded, buffer).map_err(|_| Flaw::Base64)?;
-    buffer.get(..length).ok_or(Flaw::Base64)
 }
 
 /// As strict as [`URL_SAFE_NO_PAD`](base64::engine::general_purpose::URL_SAFE_NO_PAD), and three times as fast on a

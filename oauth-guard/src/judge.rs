@@ -14,7 +14,7 @@ use crate::claims::{Claims, Verified};
 use crate::defaults;
 use crate::guard::{Check, CheckFuture, RequestHead};
 use crate::issuer::IssuerState;
-use crate::jose::{Compact, Header};
+use crate::jose::{Compact, Header, Scratch};
 use crate::keys::{Flight, Remote, Standing, Unknown, escaped};
 use crate::metadata::ResourceMetadata;
 use crate::policy::Rules;
@@ -175,9 +175,12 @@ impl<T: Send + Sync + 'static> Policy<T> {
             return Err(Flaw::TooLong);
         }
         let compact = Compact::split(token)?;
-        let header = Header::read(compact.header)?;
-        let payload = compact.payload()?;
-        let claims = ClaimSet::read(&payload)?;
+        let mut header_scratch = Scratch::new();
+        let header = Header::read(compact.header, &mut header_scratch)?;
+        let mut payload_scratch = Scratch::new();
+        let payload = compact.payload(&mut payload_scratch)?;
+        let mut claims = ClaimSet::new();
+        claims.read(payload)?;
         // Keys belong to their issuer: the one the token names decides which keys may have signed it.
         let name = claims.issuer()?;
         let issuer = match self.issuer(&name, now)? {
@@ -215,9 +218,8 @@ impl<T: Send + Sync + 'static> Policy<T> {
             }
             (Err(flaw), _) => return Err(flaw),
         };
-        let custom = (self.custom)(&payload).ok_or(Flaw::CustomClaims)?;
-        let (parts, unescaped) = claims.into_parts(issuer, &times);
-        let parts = parts.over(payload, &unescaped).ok_or(Flaw::TooLong)?;
+        let custom = (self.custom)(payload).ok_or(Flaw::CustomClaims)?;
+        let parts = claims.to_parts(issuer, &times).ok_or(Flaw::TooLong)?;
         let verified = Arc::new(Verified { issuer: Arc::clone(issuer), key, parts, custom });
         self.cache.remember(token.as_bytes(), digest, &verified);
         Ok(Judgement::Final(Ok(Claims::new(verified, &self.challenge))))

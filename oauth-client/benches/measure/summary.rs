@@ -10,8 +10,9 @@ pub(crate) struct Summary {
 }
 
 /// Every figure by name, and how far it may go.
-const GOALS: [(&str, Goal); 16] = [
+const GOALS: [(&str, Goal); 17] = [
     ("axum_guarded_over_unguarded", Goal::AtLeast(0.92)),
+    ("axum_guarded_over_unguarded_10000", Goal::AtLeast(0.85)),
     ("client_attach_added_ns", Goal::AtMost(70.0)),
     ("client_attach_allocs_added", Goal::AtMost(0.0)),
     ("client_herd_requests", Goal::AtMost(1.0)),
@@ -67,14 +68,14 @@ impl Summary {
             let ours = std::mem::replace(&mut self.figures, earlier);
             self.figures.extend(ours);
         }
-        println!("\n{:<30} {:>12}  goal", "figure", "measured");
+        println!("\n{:<34} {:>12}  goal", "figure", "measured");
         for (name, value) in &self.figures {
             let Some((_, goal)) = GOALS.iter().find(|(known, _)| known == name) else { continue };
             let (sign, bound, reached) = match *goal {
                 Goal::AtMost(most) => ("<=", most, *value <= most),
                 Goal::AtLeast(least) => (">=", least, *value >= least),
             };
-            println!("{name:<30} {value:>12.3}  {sign} {bound:<6} {}", if reached { "" } else { "MISSED" });
+            println!("{name:<34} {value:>12.3}  {sign} {bound:<6} {}", if reached { "" } else { "MISSED" });
         }
         let text = serde_json::to_string_pretty(&self.figures).expect("figures are plain numbers");
         match fs::write(&path, text + "\n") {

@@ -7,7 +7,8 @@ use oauth_guard::{Algorithm, Guard, GuardBuilder, Issuer};
 
 use super::setting::{AUDIENCE, ISSUER};
 
-const SECRET: [u8; 32] = [7; 32];
+/// What they are signed with.
+pub(crate) const SECRET: [u8; 32] = [7; 32];
 
 /// Mints tokens by number.
 pub(crate) struct Many {

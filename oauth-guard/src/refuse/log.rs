@@ -1,6 +1,6 @@
 //! What the operator reads of a refusal: code, reason, issuer and key id, and nothing else of the token.
 
-use crate::jose::{Compact, Header};
+use crate::jose::{Compact, Header, Scratch};
 use crate::judge::Policy;
 use crate::keys::escaped;
 use crate::verify::ClaimSet;
@@ -26,9 +26,11 @@ impl Origin {
         else {
             return Self::default();
         };
-        let header = Header::read(compact.header).ok();
-        let payload = compact.payload().unwrap_or_default();
-        let issuer = ClaimSet::read(&payload).and_then(|claims| {
+        let [mut header, mut payload] = [Scratch::new(), Scratch::new()];
+        let header = Header::read(compact.header, &mut header).ok();
+        let payload = compact.payload(&mut payload).unwrap_or_default();
+        let mut claims = ClaimSet::new();
+        let issuer = claims.read(payload).and_then(|()| {
             let name = claims.issuer()?;
             // One that is configured has the operator's own name, whole.
             Ok(if policy.issuers.contains_key(&*name) { name.into_owned() } else { escaped(&name) })

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use oauth_client::clock::Now;
+use smallvec::SmallVec;
 
 use crate::claims::{Parts, Span};
 use crate::issuer::{IssuerState, Profile, Rules};
@@ -13,7 +14,7 @@ use crate::refuse::Flaw;
 /// Claims as they stand in the payload; nothing has been believed yet.
 pub(crate) struct ClaimSet<'a> {
     payload: &'a str,
-    members: Vec<(Text<'a>, Value<'a>, &'a str)>,
+    members: SmallVec<[(Text<'a>, Value<'a>, &'a str); 16]>,
 }
 
 /// The times a token is good, found on the way.
@@ -25,11 +26,16 @@ pub(crate) struct Times {
 }
 
 impl<'a> ClaimSet<'a> {
-    pub(crate) fn read(payload: &'a str) -> Result<Self, Flaw> {
-        let mut members = Vec::with_capacity(16);
-        json::read_object(payload, &mut |name, value, raw| members.push((name, value, raw)))
-            .map_err(Flaw::Claims)?;
-        Ok(Self { payload, members })
+    pub(crate) fn new() -> Self {
+        Self { payload: "", members: SmallVec::new() }
+    }
+
+    /// Takes the claims in. In place: with its members it is too large to be moved for nothing.
+    pub(crate) fn read(&mut self, payload: &'a str) -> Result<(), Flaw> {
+        self.payload = payload;
+        self.members.clear();
+        json::read_object(payload, &mut |name, value, raw| self.members.push((name, value, raw)))
+            .map_err(Flaw::Claims)
     }
 
     /// `iss`, which has to be one string: a list could hold the right one next to another.
@@ -129,13 +135,14 @@ impl<'a> ClaimSet<'a> {
         self.members.iter().map(|(name, _, raw)| (*name, *raw))
     }
 
-    /// Where things are that handlers and policies will ask for: in the payload, or in the text that is to follow it.
-    pub(crate) fn into_parts(self, issuer: &IssuerState, times: &Times) -> (Parts, String) {
-        let items = Vec::with_capacity(2 * self.members.len() + 8);
+    /// The payload, and where in it things are that handlers and policies will ask for. `None` when that is more than
+    /// places can be told in.
+    pub(crate) fn to_parts(&self, issuer: &IssuerState, times: &Times) -> Option<Parts> {
+        let items = SmallVec::new();
         let mut kept = Kept { payload: self.payload, appendix: String::new(), items };
         for (name, _, raw) in &self.members {
             let pair = [kept.text(*name), kept.place(raw)];
-            kept.items.extend(pair);
+            kept.items.extend_from_slice(&pair);
         }
         let mut text = |name: &str| self.text(name).map_or(Span::NONE, |text| kept.text(text));
         let (subject, token_id, acr) = (text("sub"), text("jti"), text("acr"));
@@ -143,10 +150,14 @@ impl<'a> ClaimSet<'a> {
         let audience = kept.list(self.get("aud"), Words::Whole);
         let scopes = kept.list(self.at(&issuer.rules.scope_claims), Words::Split);
         let roles = kept.list(self.at(&issuer.rules.roles_claims), Words::Whole);
-        let parts = Parts {
-            text: Box::default(),
+        let mut text = String::with_capacity(self.payload.len() + kept.appendix.len());
+        text.push_str(self.payload);
+        text.push_str(&kept.appendix);
+        u16::try_from(text.len()).ok()?;
+        Some(Parts {
+            text: text.into(),
             members: Span::new(0, 2 * self.members.len()),
-            items: kept.items.into(),
+            items: Box::from(kept.items.as_slice()),
             payload: Span::new(0, self.payload.len()),
             subject,
             client_id,
@@ -161,8 +172,7 @@ impl<'a> ClaimSet<'a> {
             authenticated_at: self.get("auth_time").and_then(Value::as_seconds),
             good_from: times.good_from,
             good_until: times.good_until,
-        };
-        (parts, kept.appendix)
+        })
     }
 
     fn get(&self, name: &str) -> Option<Value<'a>> {
@@ -249,8 +259,9 @@ enum Words {
 /// Places in the text that [`Parts`] holds.
 struct Kept<'a> {
     payload: &'a str,
+    /// What of it had escapes to be resolved; it follows the payload.
     appendix: String,
-    items: Vec<Span>,
+    items: SmallVec<[Span; 64]>,
 }
 
 impl<'a> Kept<'a> {

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::defaults::SIGNATURE_BYTES;
-use crate::jose::{Compact, Header};
+use crate::jose::{Compact, Header, Scratch};
 use crate::keys::{KeySet, VerifyingKey};
 use crate::refuse::Flaw;
 
@@ -14,7 +13,7 @@ use crate::refuse::Flaw;
 /// [`Flaw::BadSignature`] when those that fit did not sign it.
 pub(crate) fn signed_by(
     keys: &KeySet,
-    header: &Header,
+    header: &Header<'_>,
     token: &Compact<'_>,
 ) -> Result<Arc<VerifyingKey>, Flaw> {
     let key_id = header.key_id.as_deref();
@@ -22,8 +21,8 @@ pub(crate) fn signed_by(
     if candidates.peek().is_none() {
         return Err(Flaw::UnknownKey);
     }
-    let mut buffer = [0; SIGNATURE_BYTES];
-    let signature = token.signature(&mut buffer)?;
+    let mut scratch = Scratch::new();
+    let signature = token.signature(&mut scratch)?;
     match candidates.find(|key| key.verifies(token.signed.as_bytes(), signature)) {
         Some(key) => Ok(Arc::clone(key)),
         // Keys without a name were tried on the chance; the one the token means may be new.

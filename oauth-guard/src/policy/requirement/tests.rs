@@ -93,6 +93,17 @@ fn terms_compare_exactly() {
 }
 
 #[test]
+fn a_text_is_the_same_however_it_is_written() {
+    let written = |json: &str| claims_with(&format!(r#","way":{json}"#));
+    let is = |wanted: &str, json: &str| met(&Requirement::claim("way", wanted), &written(json));
+    assert!(is("a/b", r#""a/b""#) && is("a/b", r#""a\/b""#) && is("a/b", r#""\u0061/b""#));
+    assert!(is("\u{e9}", r#""é""#) && is("\u{e9}", r#""\u00e9""#));
+    // Equal as written, but the claim has a line break where a backslash and a letter are wanted.
+    assert!(!is("\\n", r#""\n""#) && is("\\n", r#""\\n""#) && is("\n", r#""\n""#));
+    assert!(!is("12", "12") && !is("", r#""a""#) && is("", r#""""#) && !is("a", r#""""#));
+}
+
+#[test]
 fn all_of_none_is_met_and_any_of_none_is_not() {
     assert!(met(&Requirement::all([]), &claims()));
     assert!(!met(&Requirement::any([]), &claims()));

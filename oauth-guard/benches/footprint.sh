@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# What the guard adds to a program and to its build: size and crates of a minimal axum server with and without it, and
+# the time that each crate takes to compile, by feature. Takes some ten minutes; run it on a machine that does nothing else.
+#
+#   oauth-guard/benches/footprint.sh
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+server() { # name, dependency lines, how the router is finished
+    mkdir -p "$work/$1/src"
+    cat >"$work/$1/Cargo.toml" <<TOML
+[package]
+name = "$1"
+version = "0.0.0"
+edition = "2024"
+
+[dependencies]
+axum = { version = "0.8", default-features = false, features = ["http1", "tokio"] }
+tokio = { version = "1.45", features = ["rt", "macros", "net"] }
+$2
+
+[profile.release]
+codegen-units = 1
+lto = "thin"
+strip = true
+TOML
+    cat >"$work/$1/src/main.rs" <<RUST
+use axum::{Router, routing::get};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let app = Router::new().route("/orders", get(|| async { "ok" }));
+    $3
+    Ok(axum::serve(tokio::net::TcpListener::bind("127.0.0.1:0").await?, app).await?)
+}
+RUST
+    cp "$root/Cargo.lock" "$work/$1/Cargo.lock"
+    (cd "$work/$1" && CARGO_TARGET_DIR="$work/target-$1" cargo build --release --quiet)
+    local bytes crates
+    bytes=$(stat -c %s "$work/target-$1/release/$1")
+    crates=$(cd "$work/$1" && cargo tree --edges normal --prefix none | sed 's/ (\*)$//' | sort -u | wc -l)
+    printf '%-34s %6d KiB %5d crates\n' "$1" $((bytes / 1024)) $((crates - 1))
+}
+
+guarded() { # the lines of main that put a guard in front
+    echo "let issuer = oauth_guard::Issuer::new(\"https://auth.example.com\").audience(\"orders-api\")$1;
+    let app = app.layer(oauth_guard::Guard::builder().issuer(issuer).build()?.layer());"
+}
+
+echo "A minimal axum server, release, thin LTO, stripped:"
+server without-guard "" ""
+server with-guard-given-keys \
+    "oauth-guard = { path = \"$root/oauth-guard\", default-features = false }" \
+    "$(guarded '.jwks_json(std::env::args().nth(1).unwrap_or_default())')"
+server with-guard-default "oauth-guard = { path = \"$root/oauth-guard\" }" "$(guarded '')"
+
+compile() { # package, features, label
+    local target="$work/target-compile" began whole alone
+    rm -rf "$target"
+    began=$(date +%s%N)
+    (cd "$root" && CARGO_TARGET_DIR="$target" cargo build --quiet --release -p "$1" --no-default-features --features "$2")
+    whole=$(($(date +%s%N) - began))
+    touch "$root/$1/src/lib.rs"
+    began=$(date +%s%N)
+    (cd "$root" && CARGO_TARGET_DIR="$target" cargo build --quiet --release -p "$1" --no-default-features --features "$2")
+    alone=$(($(date +%s%N) - began))
+    printf '%-34s %6.1f s with all it needs %7.1f s by itself\n' "$3" "$(seconds $whole)" "$(seconds $alone)"
+}
+
+seconds() { awk "BEGIN { print $1 / 1e9 }"; }
+
+echo
+echo "Time to compile, release:"
+compile oauth-client "" "oauth-client, no features"
+compile oauth-client "reqwest" "oauth-client, reqwest (default)"
+compile oauth-client "reqwest,toml,metrics" "oauth-client, all features"
+compile oauth-guard "" "oauth-guard, no features"
+compile oauth-guard "reqwest" "oauth-guard, reqwest (default)"
+compile oauth-guard "reqwest,axum,toml" "oauth-guard, all features"
