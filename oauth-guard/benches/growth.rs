@@ -3,11 +3,13 @@
 //! Every row sends the same requests; only the number of keys, issuers or rules differs. Lookups are to stay flat.
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up should say so and stop")]
 
+#[expect(dead_code, reason = "this bench needs a part of it")]
 #[path = "../../oauth-client/benches/measure/paired.rs"]
 mod paired;
 mod setting;
 #[path = "setting/shared_secret.rs"]
 mod shared_secret;
+#[expect(dead_code, reason = "this bench needs a part of it")]
 #[path = "../../oauth-client/benches/measure/summary.rs"]
 mod summary;
 

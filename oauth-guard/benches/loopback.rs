@@ -5,9 +5,12 @@
 //! the rounds is what is told. Without wrk it says so and measures nothing.
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up should say so and stop")]
 
+#[expect(dead_code, reason = "this bench needs a part of it")]
 #[path = "../../oauth-client/benches/measure/paired.rs"]
 mod paired;
+#[expect(dead_code, reason = "this bench needs a part of it")]
 mod setting;
+#[expect(dead_code, reason = "this bench needs a part of it")]
 #[path = "../../oauth-client/benches/measure/summary.rs"]
 mod summary;
 

@@ -183,7 +183,7 @@ impl<T: Send + Sync + 'static> Policy<T> {
         let _ = claims.judge(&issuer, header.typ, now, notes);
         self.explain_claims(&claims, &issuer, now, notes);
         explain_signature(&issuer, &header, &compact, now, allowed, notes);
-        let fits = (self.custom)(&payload).map(|_| ()).ok_or(Flaw::CustomClaims);
+        let fits = (self.custom)(payload).map(|_| ()).ok_or(Flaw::CustomClaims);
         notes.note("claims' type", fits);
     }
 
