@@ -20,6 +20,7 @@ use crate::dialect::Dialect;
 use crate::discover::{Endpoint, Metadata};
 use crate::error::{Error, Kind};
 use crate::grant::{TokenExchange, TokenRequest};
+use crate::id_token::KeyCache;
 use crate::source::{Exchanger, SourceBuilder};
 use crate::token::TokenSet;
 use crate::transport::HttpClient;
@@ -58,6 +59,8 @@ struct Inner {
     /// Endpoints that were given by hand, before what the metadata says.
     endpoints: HashMap<Endpoint, Url>,
     discovered: ArcSwapOption<Discovered>,
+    /// The issuer's keys, for ID tokens.
+    keys: KeyCache,
 }
 
 enum Server {
@@ -81,9 +84,9 @@ impl Client {
         self.exchange(request.to_parameters(), self.0.timeout, || {}).await
     }
 
-    /// A source of fresh tokens by this request.
-    pub fn source(&self, request: TokenRequest) -> SourceBuilder {
-        SourceBuilder::new(self.clone(), request)
+    /// A source of fresh tokens by this request, or of what a [login](crate::login) by such a request grants.
+    pub fn source(&self, request: impl Into<TokenRequest>) -> SourceBuilder {
+        SourceBuilder::new(self.clone(), request.into())
     }
 
     /// Exchanges the tokens of many people, one source for each (RFC 8693): `request` says what they are exchanged for.
@@ -110,6 +113,10 @@ impl Client {
 
     pub(crate) fn http(&self) -> &HttpClient {
         &self.0.http
+    }
+
+    pub(crate) fn keys(&self) -> &KeyCache {
+        &self.0.keys
     }
 
     /// The issuer, where one is configured.

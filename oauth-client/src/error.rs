@@ -77,6 +77,14 @@ impl Refused {
     }
 }
 
+/// An error that came through the browser, so that there is no status.
+#[derive(Clone, Debug)]
+pub(crate) struct Denied {
+    pub(crate) code: String,
+    pub(crate) description: Option<String>,
+    pub(crate) uri: Option<String>,
+}
+
 impl fmt::Debug for Refused {
     /// Without the text of what was not recognized: who wants it asks for it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,6 +127,12 @@ pub(crate) enum Kind {
     Reauthorization(Option<Refused>),
     /// A secret that is made or read for each request could not be had; nothing was sent.
     Secret { name: String, source: BoxError },
+    /// The authorization endpoint sent the person back with an error (RFC 6749 section 4.1.2.1).
+    Denied(Denied),
+    /// A login that came back in a way that cannot be trusted, or not in time.
+    Login { code: &'static str, what: String },
+    /// An ID token that must not be believed.
+    IdToken(String),
     /// The token store failed.
     Store { what: String, source: Option<BoxError> },
     /// The refresh task died before it had a result.
@@ -129,7 +143,9 @@ impl Error {
     /// A stable machine code: the server's own OAuth error code where it sent one (`invalid_grant`,
     /// `invalid_client` …), else one of `config`, `unsupported`, `discovery`, `transport`, `timeout`, `too_large`,
     /// `redirect`, `malformed_response`, `unsupported_token_type`, `rate_limited`, `server_error`, `secret`,
-    /// `store`, `reauthorization_required` and `interrupted`. A refusal without an OAuth code gets one from its status:
+    /// `store`, `reauthorization_required` and `interrupted`; from a [login](crate::login) also `state_mismatch`,
+    /// `issuer_mismatch`, `invalid_callback`, `login_expired`, `login_timeout` and `invalid_id_token`. A refusal without
+    /// an OAuth code gets one from its status:
     /// 400 `invalid_request`, 401 `invalid_client` (`invalid_token` from an API), 403 `access_denied`,
     /// 429 `rate_limited`, 5xx `server_error`.
     #[must_use]
@@ -147,6 +163,9 @@ impl Error {
             Kind::Refused(refused) => &refused.code,
             Kind::Reauthorization(_) => "reauthorization_required",
             Kind::Secret { .. } => "secret",
+            Kind::Denied(denied) => &denied.code,
+            Kind::Login { code, .. } => code,
+            Kind::IdToken(_) => "invalid_id_token",
             Kind::Store { .. } => "store",
             Kind::Interrupted => "interrupted",
         }
@@ -165,6 +184,9 @@ impl Error {
                 "invalid_grant" => false,
                 _ => refused.status.is_server_error() && refused.status != StatusCode::NOT_IMPLEMENTED,
             },
+            Kind::Denied(denied) => {
+                matches!(denied.code.as_str(), "temporarily_unavailable" | "server_error")
+            }
             _ => false,
         }
     }
@@ -195,13 +217,19 @@ impl Error {
     /// request taken out.
     #[must_use]
     pub fn description(&self) -> Option<&str> {
-        self.refused()?.description.as_deref()
+        match &*self.kind {
+            Kind::Denied(denied) => denied.description.as_deref(),
+            _ => self.refused()?.description.as_deref(),
+        }
     }
 
     /// The server's `error_uri`, cut and escaped likewise.
     #[must_use]
     pub fn uri(&self) -> Option<&str> {
-        self.refused()?.uri.as_deref()
+        match &*self.kind {
+            Kind::Denied(denied) => denied.uri.as_deref(),
+            _ => self.refused()?.uri.as_deref(),
+        }
     }
 
     /// The code as the provider wrote it, cut to 64 characters, where its error body had one: `invalid_refresh` where
@@ -270,6 +298,14 @@ impl Error {
 
     pub(crate) fn discovery(what: impl Into<String>) -> Self {
         Self::new(Kind::Discovery(what.into()))
+    }
+
+    pub(crate) fn login(code: &'static str, what: impl Into<String>) -> Self {
+        Self::new(Kind::Login { code, what: what.into() })
+    }
+
+    pub(crate) fn id_token(what: impl Into<String>) -> Self {
+        Self::new(Kind::IdToken(what.into()))
     }
 
     /// The same error with another answer to "when again?".
@@ -358,6 +394,12 @@ impl fmt::Display for Error {
                     "the {name} of the request could not be had, so nothing was sent; its cause says why"
                 )
             }
+            Kind::Denied(denied) => {
+                write!(f, "the authorization was refused: {}", denied.code)?;
+                denied.description.iter().try_for_each(|text| write!(f, ": {text}"))
+            }
+            Kind::Login { what, .. } => write!(f, "the login cannot be used: {what}"),
+            Kind::IdToken(what) => write!(f, "the ID token is not to be believed: {what}"),
             Kind::Store { what, .. } => write!(f, "the token store failed: {what}"),
             Kind::Interrupted => {
                 f.write_str("the token request was interrupted before it had a result; ask again")

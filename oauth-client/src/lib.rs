@@ -31,6 +31,9 @@ mod authenticate;
 pub mod sign;
 // 3 what I ask
 pub mod grant;
+// 3' a person gives it
+pub mod id_token;
+pub mod login;
 // 4 how a provider deviates from the RFC
 pub mod dialect;
 // 5 the one round trip

@@ -12,6 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::dialect::Dialect;
 use crate::discover::Endpoint;
 use crate::error::{Error, Kind, Problem};
+use crate::id_token::KeyCache;
 use crate::transport::{HttpClient, Limits, require_https, to_uri};
 
 /// Builds a [`Client`].
@@ -130,6 +131,7 @@ impl ClientBuilder {
                     .filter_map(|(one, url)| Some((*one, Url::parse(url).ok()?)))
                     .collect(),
                 discovered: ArcSwapOption::empty(),
+                keys: KeyCache::default(),
             }))),
             _ => Err(Error::new(Kind::Config(problems))),
         }

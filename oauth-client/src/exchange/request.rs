@@ -102,7 +102,11 @@ impl Parameters {
         self.0.push((name, value));
     }
 
-    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.0.retain(|(set, _)| set != name);
+    }
+
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().filter_map(|(name, value)| match value {
             Value::Plain(text) => Some((&**name, text.as_str())),
             Value::Secret(secret) => Some((&**name, secret.expose())),

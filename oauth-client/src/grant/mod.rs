@@ -35,7 +35,10 @@
 //! ```
 
 mod client_credentials;
+mod details;
+mod device_code;
 mod jwt_bearer;
+mod login;
 mod password;
 mod refresh_token;
 mod request;
@@ -45,7 +48,11 @@ use std::fmt;
 use std::time::Duration;
 
 pub use self::client_credentials::client_credentials;
+pub(crate) use self::details::authorization_details;
+pub(crate) use self::device_code::DeviceCode;
 pub use self::jwt_bearer::{Assertion, SignedAssertion, jwt_bearer};
+pub(crate) use self::login::AuthorizationCode;
+pub use self::login::login;
 pub use self::password::password;
 pub(crate) use self::refresh_token::RefreshToken;
 pub use self::refresh_token::refresh_token;
@@ -97,4 +104,14 @@ pub enum Renewal {
     AnewUntilRefused,
     /// It was good for one use; only a person can give another.
     Person,
+    /// It is not had at the token endpoint at all: a person logs in, and a source starts with the tokens of that
+    /// [login](crate::login).
+    Login,
+}
+
+impl Renewal {
+    /// Whether only a person can give the grant again.
+    pub(crate) fn needs_a_person(self) -> bool {
+        matches!(self, Self::Person | Self::Login)
+    }
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::json;
 
-use super::{Grant, Renewal};
+use super::{Grant, authorization_details};
+use crate::error::Error;
 use crate::exchange::Parameters;
 
 /// A token request before it is sent: which grant, and for what. Cheap to clone.
@@ -20,6 +22,7 @@ struct Wanted {
     scope: Vec<String>,
     audience: Option<String>,
     resource: Vec<String>,
+    details: Option<String>,
     parameters: Vec<(String, String)>,
 }
 
@@ -45,6 +48,26 @@ impl TokenRequest {
     #[must_use]
     pub fn resource<I: IntoIterator<Item: Into<String>>>(self, resource: I) -> Self {
         self.with(|wanted| wanted.resource = resource.into_iter().map(Into::into).collect())
+    }
+
+    /// What exactly the token is for, where scopes are too coarse (RFC 9396): a list of objects, each with its `type`,
+    /// as JSON or as types of your own. What was granted of it stands in
+    /// [`TokenSet::authorization_details`](crate::TokenSet::authorization_details).
+    ///
+    /// ```
+    /// use oauth_client::grant;
+    /// use serde_json::json;
+    ///
+    /// let payment = json!([{"type": "payment", "amount": "123.50", "currency": "EUR"}]);
+    /// let request = grant::client_credentials().authorization_details(payment)?;
+    /// # Ok::<(), oauth_client::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `config` when it is no such list.
+    pub fn authorization_details(self, details: impl Serialize) -> Result<Self, Error> {
+        let details = authorization_details(details)?;
+        Ok(self.with(|wanted| wanted.details = Some(details)))
     }
 
     /// On whose behalf, where the grant itself does not say: two subjects never share a token. It is not sent.
@@ -78,12 +101,15 @@ impl TokenRequest {
         if let Some(audience) = &self.wanted.audience {
             parameters.set("audience", audience.clone());
         }
+        if let Some(details) = &self.wanted.details {
+            parameters.set("authorization_details", details.clone());
+        }
         self.shared_parameters(&mut parameters);
         self.grant.parameters(&mut parameters);
         parameters
     }
 
-    /// The parameters of a request that refreshes what this one got. Scope and audience stay what they were
+    /// The parameters of a request that refreshes what this one got. Scope, audience and details stay what they were
     /// (RFC 6749 section 6); a resource may be named anew (RFC 8707 section 2.2).
     pub(crate) fn to_refresh_parameters(&self, grant: &super::RefreshToken) -> Parameters {
         let mut parameters = if self.grant.refresh_token().is_some() {
@@ -111,11 +137,8 @@ impl TokenRequest {
     /// What tells this request's tokens from those of others, in an order that is always the same: kind of grant,
     /// subject, scopes, audience, resources and what else is sent along.
     pub(crate) fn identity(&self) -> serde_json::Value {
-        let kind = match self.grant.renewal() {
-            // However a person once granted it, from then on it is the same refresh token.
-            Renewal::Person => "person",
-            _ => self.grant.grant_type(),
-        };
+        // However a person once granted it, from then on it is the same refresh token.
+        let kind = if self.grant.renewal().needs_a_person() { "person" } else { self.grant.grant_type() };
         let subject = self.wanted.subject.as_deref().or_else(|| self.grant.subject());
         let [mut scope, mut resource] = [self.wanted.scope.clone(), self.wanted.resource.clone()];
         scope.sort_unstable();
@@ -123,7 +146,18 @@ impl TokenRequest {
         resource.sort_unstable();
         let mut parameters = self.wanted.parameters.clone();
         parameters.sort_unstable();
-        json!([kind, subject, scope, self.wanted.audience, resource, parameters])
+        let mut identity = vec![json!(kind), json!(subject), json!(scope), json!(self.wanted.audience)];
+        identity.extend([json!(resource), json!(parameters)]);
+        identity.extend(self.wanted.details.as_ref().map(|details| json!(details)));
+        identity.into()
+    }
+
+    pub(crate) fn has_scope(&self, scope: &str) -> bool {
+        self.wanted.scope.iter().any(|one| one == scope)
+    }
+
+    pub(crate) fn resources(&self) -> &[String] {
+        &self.wanted.resource
     }
 
     fn with(mut self, change: impl FnOnce(&mut Wanted)) -> Self {

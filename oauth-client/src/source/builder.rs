@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::grant::TokenRequest;
 use crate::retry::jittered;
 use crate::store::{StoreKey, TokenStore, dynamic};
+use crate::token::TokenSet;
 
 /// How long before its end a token is replaced, when nothing else is set: long enough for a slow token endpoint and
 /// a retry or two.
@@ -29,6 +30,7 @@ pub struct SourceBuilder {
     default_lifetime: Duration,
     store: Option<Arc<dyn dynamic::TokenStore>>,
     hook: Option<Hook>,
+    login: Option<TokenSet>,
 }
 
 pub(super) type Hook = Arc<dyn Fn(&Event) + Send + Sync>;
@@ -42,6 +44,7 @@ impl SourceBuilder {
             default_lifetime: DEFAULT_LIFETIME,
             store: None,
             hook: None,
+            login: None,
         }
     }
 
@@ -62,6 +65,13 @@ impl SourceBuilder {
     /// Where tokens are kept beyond this source. Without a store they live and die with it.
     pub fn store(mut self, store: impl TokenStore) -> Self {
         self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Starts with these tokens, such as a [login](crate::login) has just brought: the first token costs no request, and
+    /// a store gets them before anybody sees it, in place of what it held.
+    pub fn starting_with(mut self, tokens: impl Into<TokenSet>) -> Self {
+        self.login = Some(tokens.into());
         self
     }
 
@@ -96,7 +106,7 @@ impl SourceBuilder {
             store: self.store,
             hook: self.hook,
         };
-        Ok(TokenSource::live(Arc::new(Engine::new(self.client, self.request, settings))))
+        Ok(TokenSource::live(Arc::new(Engine::new(self.client, self.request, settings, self.login))))
     }
 }
 

@@ -53,6 +53,8 @@ struct State {
     /// The refresh under way, if any; its sender is gone when it died without a result.
     flight: Option<Flight>,
     past: Past,
+    /// Tokens of a login, to go on with: the next refresh takes them.
+    login: Option<TokenSet>,
     failure: Option<Failure>,
     failures: u32,
     /// How often in a row the grant itself was refused where asking again may lock an account.
@@ -94,10 +96,16 @@ enum Next {
 }
 
 impl Engine {
-    pub(super) fn new(client: Client, request: TokenRequest, settings: Settings) -> Self {
+    pub(super) fn new(
+        client: Client,
+        request: TokenRequest,
+        settings: Settings,
+        login: Option<TokenSet>,
+    ) -> Self {
         let state = State {
             flight: None,
             past: Past::default(),
+            login,
             failure: None,
             failures: 0,
             refusals: 0,
@@ -144,6 +152,27 @@ impl Engine {
         Err(Error::new(Kind::Interrupted))
     }
 
+    /// Goes on with the tokens of a login.
+    pub(super) async fn log_in(self: &Arc<Self>, tokens: TokenSet) -> Result<AccessToken, Error> {
+        // Before it takes anything's place.
+        AccessToken::new(tokens.clone(), 0, self.client.clock().now(), Duration::ZERO, Duration::ZERO)?;
+        {
+            let mut state = self.state();
+            state.login = Some(tokens);
+            (state.failure, state.failures, state.refusals) = (None, 0, 0);
+            // From here on nobody gets the token of before.
+            self.hot.store(None);
+        }
+        // A refresh that was under way when the login came ends first.
+        for _ in 0..3 {
+            let result = self.wait().await;
+            if self.state().login.is_none() {
+                return result;
+            }
+        }
+        Err(Error::new(Kind::Interrupted))
+    }
+
     /// What a refresh ends with; `None` when it died, or hangs in a runtime that nobody drives any more.
     async fn outcome(&self, flight: &mut Flight) -> Option<Result<AccessToken, Error>> {
         let until_done = async { flight.wait_for(Option::is_some).await.ok()?.clone() };
@@ -166,7 +195,8 @@ impl Engine {
         if let Some(flight) = state.live_flight() {
             return Next::Wait(flight);
         }
-        if let Some(error) = state.held_back(self.client.clock().now().monotonic) {
+        let held_back = state.held_back(self.client.clock().now().monotonic);
+        if let Some(error) = held_back.filter(|_| state.login.is_none()) {
             return Next::Return(Err(error));
         }
         match Handle::try_current() {
@@ -179,6 +209,9 @@ impl Engine {
     }
 
     fn current_of(&self, state: &State) -> Option<AccessToken> {
+        if state.login.is_some() {
+            return None;
+        }
         let token = state.past.token.as_ref().filter(|_| !state.past.rejected)?;
         (token.freshness(self.client.clock().now()) != Freshness::Expired).then(|| token.clone())
     }
@@ -199,14 +232,15 @@ impl Engine {
         let own = flight.clone();
         let engine = Arc::clone(self);
         let past = state.past.clone();
+        let login = state.login.clone();
         // Not a child of the caller's span: it outlives the caller, and others wait for it too.
         let span = tracing::debug_span!(target: "oauth_client", parent: None, "oauth_client.refresh");
         span.follows_from(tracing::Span::current());
         let refreshing = async move {
             let began = engine.client.clock().now().monotonic;
-            let obtained = refresh::run(&engine, past).await;
+            let obtained = refresh::run(&engine, past, login.clone()).await;
             measure::refresh(engine.client.clock().now().monotonic.saturating_sub(began));
-            let outcome = engine.finish(obtained, &own);
+            let outcome = engine.finish(obtained, login, &own);
             // Nobody may be waiting; the token is in hand all the same.
             let _ = tell.send(Some(outcome));
         };
@@ -215,9 +249,23 @@ impl Engine {
     }
 
     /// Takes in what a refresh brought.
-    fn finish(&self, obtained: Result<Obtained, Error>, flight: &Flight) -> Result<AccessToken, Error> {
+    fn finish(
+        &self,
+        obtained: Result<Obtained, Error>,
+        login: Option<TokenSet>,
+        flight: &Flight,
+    ) -> Result<AccessToken, Error> {
         let mut state = self.state();
         state.flight.take_if(|current| current.same_channel(flight));
+        let was_login = login.is_some();
+        if let Some(login) = login {
+            // It is kept until here: should the task have died, the next one takes it.
+            state.login.take_if(|current| *current == login);
+            if obtained.is_err() {
+                // Its refresh token may still be good for another try.
+                self.start_over(&mut state, login);
+            }
+        }
         let outcome = obtained.and_then(|obtained| {
             let Obtained { tokens, revision, from_store } = obtained;
             let same = state.past.token.as_ref().is_some_and(|past| past.secret() == tokens.access_token());
@@ -231,7 +279,7 @@ impl Engine {
                 rejected: false,
                 revision,
                 refused: Vec::new(),
-                given_is_used: state.past.given_is_used,
+                given_is_used: state.past.given_is_used || was_login,
                 lost: None,
             };
             self.hot.store(Some(Arc::clone(&token.0)));
@@ -259,6 +307,17 @@ impl Engine {
                 self.tell(Event::RefreshFailed { error: error.clone() });
                 Err(error)
             }
+        }
+    }
+
+    /// Puts an expired login in the place of the token that was had last.
+    fn start_over(&self, state: &mut State, login: TokenSet) {
+        let Settings { default_lifetime, margin, .. } = self.settings;
+        let generation = state.generations + 1;
+        let now = self.client.clock().now();
+        if let Ok(token) = AccessToken::new(login, generation, now, default_lifetime, margin) {
+            state.generations = generation;
+            (state.past.token, state.past.rejected, state.past.given_is_used) = (Some(token), false, true);
         }
     }
 

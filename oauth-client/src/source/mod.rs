@@ -51,8 +51,8 @@ pub use self::exchanger::Exchanger;
 pub use self::pool::Pool;
 pub use self::status::Status;
 use crate::dialect::ExpiredAnswer;
-use crate::error::Error;
-use crate::token::{AccessToken, Secret};
+use crate::error::{Error, Kind as ErrorKind};
+use crate::token::{AccessToken, Secret, TokenSet};
 
 /// Always has a fresh token. Cheap to clone; clones are the same source.
 #[derive(Clone)]
@@ -101,6 +101,32 @@ impl TokenSource {
         match &self.0 {
             Kind::Fixed(token) => Some(token.clone()),
             Kind::Live(engine) => engine.current(),
+        }
+    }
+
+    /// Goes on with these tokens, such as a [login](crate::login) has just brought, in place of whatever was had before:
+    /// they are stored first, and callers who wait get them. So a source, and every layer that uses it, outlives a grant
+    /// that was lost ([`is_reauthorization_required`](Error::is_reauthorization_required)).
+    ///
+    /// ```no_run
+    /// # use oauth_client::{Client, TokenSource, login::AuthorizationRequest};
+    /// # async fn run(client: Client, source: TokenSource) -> Result<(), oauth_client::Error> {
+    /// let request = AuthorizationRequest::new("http://127.0.0.1/callback").scope(["read"]);
+    /// # #[cfg(feature = "loopback")]
+    /// if source.token().await.is_err_and(|error| error.is_reauthorization_required()) {
+    ///     source.log_in(client.login(&request).open(|url| println!("{url}")).await?).await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `unsupported` for a [fixed](Self::fixed) source, `malformed_response` when a header cannot carry the token.
+    pub async fn log_in(&self, tokens: impl Into<TokenSet>) -> Result<AccessToken, Error> {
+        match &self.0 {
+            Kind::Fixed(_) => Err(Error::new(ErrorKind::Unsupported(
+                "a fixed source keeps the token it was made with; make another one".to_owned(),
+            ))),
+            Kind::Live(engine) => engine.log_in(tokens.into()).await,
         }
     }
 

@@ -10,6 +10,7 @@ use super::{Event, measure};
 use crate::error::{Error, Kind};
 use crate::exchange::Parameters;
 use crate::grant::{RefreshToken, Renewal};
+use crate::id_token;
 use crate::retry::{MAX_ATTEMPTS, between_attempts, jittered};
 use crate::store::{Lease, Revision, Stored, dynamic};
 use crate::token::{AccessToken, Freshness, Secret, TokenSet};
@@ -24,13 +25,26 @@ pub(super) struct Obtained {
     pub(super) from_store: bool,
 }
 
-pub(super) async fn run(engine: &Arc<Engine>, past: Past) -> Result<Obtained, Error> {
+pub(super) async fn run(
+    engine: &Arc<Engine>,
+    past: Past,
+    login: Option<TokenSet>,
+) -> Result<Obtained, Error> {
+    let mut refresh = Refresh { engine, past, until: Duration::ZERO };
+    if let Some(tokens) = login {
+        let obtained = refresh.take_over(tokens).await;
+        if refresh.freshness(&obtained.tokens) != Some(Freshness::Expired) {
+            return Ok(obtained);
+        }
+        let token = refresh.held(obtained.tokens);
+        refresh.past = Past { token, revision: obtained.revision, given_is_used: true, ..Past::default() };
+    }
     match engine.settings.store.clone() {
         None => {
-            let tokens = Refresh { engine, past, until: Duration::ZERO }.obtain(None).await?;
+            let tokens = refresh.obtain(None).await?;
             Ok(Obtained { tokens, revision: None, from_store: false })
         }
-        Some(store) => Refresh { engine, past, until: Duration::ZERO }.with_store(&*store).await,
+        Some(store) => refresh.with_store(&*store).await,
     }
 }
 
@@ -73,6 +87,21 @@ impl Refresh<'_> {
         let revision = persist(self.engine, store, &tokens, self.past.revision).await;
         drop(lease);
         Ok(Obtained { tokens, revision, from_store: false })
+    }
+
+    /// Takes over the tokens of a login, which are newer than whatever a store holds. Nothing that a store does can
+    /// lose them: they are all there is of the login.
+    async fn take_over(&self, tokens: TokenSet) -> Obtained {
+        let Some(store) = self.engine.settings.store.clone() else {
+            return Obtained { tokens, revision: None, from_store: false };
+        };
+        // A refresh that somebody else is in the middle of would write over it.
+        let lease = self.lease(&*store).await.ok().flatten();
+        let stored = within(store.load(&self.engine.settings.key)).await.ok().flatten();
+        let expected = stored.map(|stored| stored.revision).or(self.past.revision);
+        let revision = persist(self.engine, &*store, &tokens, expected).await;
+        drop(lease);
+        Obtained { tokens, revision, from_store: false }
     }
 
     /// Gets a token set from the server: by a refresh token first, by the grant where all are refused or there is none.
@@ -164,7 +193,8 @@ impl Refresh<'_> {
         if let Some(lost) = self.past.lost.take() {
             return Err(lost);
         }
-        if person && (refused.is_some() || self.past.token.is_some()) {
+        let never_asked = self.engine.request.grant().renewal() == Renewal::Login;
+        if never_asked || person && (refused.is_some() || self.past.token.is_some()) {
             return Err(self.lost(refused));
         }
         let parameters = self.engine.request.to_parameters();
@@ -187,7 +217,7 @@ impl Refresh<'_> {
     }
 
     fn is_of_a_person(&self) -> bool {
-        self.engine.request.grant().renewal() == Renewal::Person
+        self.engine.request.grant().renewal().needs_a_person()
     }
 
     fn lost(&self, refused: Option<Error>) -> Error {
@@ -203,6 +233,9 @@ impl Refresh<'_> {
         tokens.refresh_token.get_or_insert_with(|| used.clone());
         if let Some(before) = self.past.token.as_ref().map(AccessToken::tokens) {
             tokens.scope = tokens.scope.or_else(|| before.scope.clone());
+            if let (Some(before), Some(after)) = (&before.id_token, &tokens.id_token) {
+                id_token::same_person(before, after)?;
+            }
             tokens.id_token = tokens.id_token.or_else(|| before.id_token.clone());
         }
         Ok(tokens)

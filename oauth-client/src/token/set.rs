@@ -54,7 +54,8 @@ impl TokenSet {
         self.refresh_token.as_ref()
     }
 
-    /// The ID token as it came. It has not been validated.
+    /// The ID token as it came. A [login](crate::login) that asks for the scope `openid` has validated it; otherwise
+    /// [`Client::validate_id_token`](crate::Client::validate_id_token) does.
     #[must_use]
     pub fn id_token(&self) -> Option<&Secret> {
         self.id_token.as_ref()
@@ -85,6 +86,12 @@ impl TokenSet {
         self.extra.get("issued_token_type")?.as_str().map(TokenType::from)
     }
 
+    /// What exactly was granted (RFC 9396 section 7), when the server said.
+    #[must_use]
+    pub fn authorization_details(&self) -> Option<&Value> {
+        self.extra.get("authorization_details")
+    }
+
     /// The members of the answer that have no place above, kept as they came.
     #[must_use]
     pub fn extra(&self) -> &Map<String, Value> {
@@ -107,18 +114,18 @@ impl fmt::Debug for TokenSet {
     }
 }
 
-fn expose<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn expose<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose())
 }
 
-fn expose_some<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn expose_some<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(Secret::expose).serialize(serializer)
 }
 
-fn conceal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+pub(crate) fn conceal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
     String::deserialize(deserializer).map(Secret::new)
 }
 
-fn conceal_some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+pub(crate) fn conceal_some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
 }

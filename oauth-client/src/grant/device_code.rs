@@ -1,0 +1,24 @@
+//! RFC 8628 section 3.4.
+
+use super::{Grant, Renewal};
+use crate::exchange::Parameters;
+use crate::token::Secret;
+
+/// The code that a device polls with while its person logs in elsewhere. Asked for by
+/// [`Client::device`](crate::Client::device).
+#[derive(Debug)]
+pub(crate) struct DeviceCode(pub(crate) Secret);
+
+impl Grant for DeviceCode {
+    fn grant_type(&self) -> &str {
+        "urn:ietf:params:oauth:grant-type:device_code"
+    }
+
+    fn parameters(&self, parameters: &mut Parameters) {
+        parameters.set_secret("device_code", self.0.clone());
+    }
+
+    fn renewal(&self) -> Renewal {
+        Renewal::Person
+    }
+}

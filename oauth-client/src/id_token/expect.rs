@@ -1,0 +1,89 @@
+//! What an ID token has to agree with, beyond its issuer and its audience.
+
+use std::time::Duration;
+
+use crate::token::Secret;
+
+/// How far clocks may be apart.
+const LEEWAY: Duration = Duration::from_secs(60);
+
+/// What is expected of an ID token, beyond what always is. What is not named here is not asked for.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Expect {
+    pub(super) nonce: Option<Secret>,
+    pub(super) max_age: Option<Duration>,
+    pub(super) access_token: Option<Secret>,
+    pub(super) code: Option<Secret>,
+    pub(super) acr: Vec<String>,
+    pub(super) leeway: Duration,
+    secret: Option<Secret>,
+}
+
+impl Expect {
+    /// Nothing beyond what always is.
+    pub fn new() -> Self {
+        Self {
+            nonce: None,
+            max_age: None,
+            access_token: None,
+            code: None,
+            acr: Vec::new(),
+            leeway: LEEWAY,
+            secret: None,
+        }
+    }
+
+    /// The nonce that was sent with the authorization request. The token must have the same.
+    pub fn nonce(mut self, nonce: impl Into<Secret>) -> Self {
+        self.nonce = Some(nonce.into());
+        self
+    }
+
+    /// How long ago the person may have logged in at most; the token must say when that was.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// The access token that came with it; compared with `at_hash` where the token has one.
+    pub fn access_token(mut self, token: impl Into<Secret>) -> Self {
+        self.access_token = Some(token.into());
+        self
+    }
+
+    /// The code that it was had for; compared with `c_hash` where the token has one.
+    pub fn code(mut self, code: impl Into<Secret>) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
+    /// The authentication context classes that will do; the token must name one of them.
+    pub fn acr<I: IntoIterator<Item: Into<String>>>(mut self, values: I) -> Self {
+        self.acr = values.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How far the clocks may be apart: a minute when not set.
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
+        self
+    }
+
+    /// Takes tokens that are signed with HMAC (`HS256` …) under the client's secret, for clients that are registered
+    /// so. Without it they are refused: only a secret that is known to two alone proves anything.
+    pub fn client_secret(mut self, secret: impl Into<Secret>) -> Self {
+        self.secret = Some(secret.into());
+        self
+    }
+
+    pub(super) fn shared_secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
+    }
+}
+
+impl Default for Expect {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,115 @@
+//! What the browser brings back (RFC 6749 section 4.1.2), believed only after the state.
+
+use std::collections::HashSet;
+
+use url::form_urlencoded;
+
+use super::PendingLogin;
+use super::pkce::same;
+use crate::error::{Denied, Error, Kind, printable};
+use crate::token::Secret;
+
+/// The longest answer that is read: codes are opaque and may be long, but no browser carries more in a URL.
+const LONGEST: usize = 32 * 1024;
+
+/// The most of a server's text that is kept, in characters.
+const MAX_TEXT: usize = 512;
+
+/// The parameters of an authorization response.
+#[derive(Default)]
+pub(super) struct Callback {
+    state: Option<Secret>,
+    code: Option<Secret>,
+    issuer: Option<String>,
+    error: Option<String>,
+    description: Option<String>,
+    uri: Option<String>,
+}
+
+impl Callback {
+    /// Reads a query, or the URL that it is the query of.
+    pub(super) fn parse(text: &str) -> Result<Self, Error> {
+        let wrong = |what: &str| Error::login("invalid_callback", what);
+        if text.len() > LONGEST {
+            return Err(wrong("the answer is longer than any server's"));
+        }
+        let without_fragment = text.split('#').next().unwrap_or_default();
+        let query = match without_fragment.split_once('?') {
+            Some((_, query)) => query,
+            // A URL without a query has no answer in it; anything else is the query itself.
+            None if without_fragment.contains("://") || without_fragment.starts_with('/') => "",
+            None => without_fragment,
+        };
+        let mut callback = Self::default();
+        let mut seen = HashSet::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            // RFC 6749 section 3.1: each once. With two, somebody else may have added one.
+            if !seen.insert(name.clone().into_owned()) {
+                let name = printable(&name, 64);
+                return Err(wrong(&format!("{name} stands twice in the answer (RFC 6749 section 3.1)")));
+            }
+            let value = value.into_owned();
+            match &*name {
+                "state" => callback.state = Some(Secret::new(value)),
+                "code" => callback.code = Some(Secret::new(value)),
+                "iss" => callback.issuer = Some(value),
+                "error" => callback.error = Some(value),
+                "error_description" => callback.description = Some(value),
+                "error_uri" => callback.uri = Some(value),
+                _ => {}
+            }
+        }
+        Ok(callback)
+    }
+
+    /// Whether it answers this login. Nothing else in it counts before that: anybody can make a browser come here.
+    pub(super) fn is_for(&self, pending: &PendingLogin) -> bool {
+        self.state.as_ref().is_some_and(|state| same(state.expose(), pending.state.expose()))
+    }
+
+    /// The code, if all is as it should be: state first, then who answers, then what.
+    pub(super) fn code_for(self, pending: &PendingLogin) -> Result<Secret, Error> {
+        if !self.is_for(pending) {
+            let what = match self.state {
+                Some(_) => "its state is that of another login",
+                None => "it has no state",
+            };
+            return Err(Error::login(
+                "state_mismatch",
+                format!("{what}; begin again (RFC 6749 section 10.12)"),
+            ));
+        }
+        self.check_issuer(pending)?;
+        match (self.error, self.code) {
+            (Some(error), _) => Err(denied(&error, self.description, self.uri)),
+            (None, Some(code)) if !code.is_empty() => Ok(code),
+            (None, _) => Err(Error::login("invalid_callback", "the answer has neither a code nor an error")),
+        }
+    }
+
+    /// RFC 9207 section 2.4, of errors too.
+    fn check_issuer(&self, pending: &PendingLogin) -> Result<(), Error> {
+        let wrong = |what: String| Err(Error::login("issuer_mismatch", what));
+        match (&self.issuer, &pending.issuer) {
+            (Some(found), Some(expected)) if found != expected => wrong(format!(
+                "it is the answer of issuer {:?}, and the login began at {expected:?}",
+                printable(found, 256)
+            )),
+            (None, _) if pending.names_itself => {
+                wrong("it does not say whose answer it is, as this server always does (RFC 9207)".to_owned())
+            }
+            // A server of which only endpoints are known has no name to compare with.
+            _ => Ok(()),
+        }
+    }
+}
+
+fn denied(code: &str, description: Option<String>, uri: Option<String>) -> Error {
+    // RFC 6749 appendix A.7.
+    let good = |byte: u8| matches!(byte, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    if code.is_empty() || code.len() > 64 || !code.bytes().all(good) {
+        return Error::login("invalid_callback", "the answer's error is not one that a server could send");
+    }
+    let text = |text: Option<String>| text.map(|text| printable(&text, MAX_TEXT));
+    Error::new(Kind::Denied(Denied { code: code.to_owned(), description: text(description), uri: text(uri) }))
+}

@@ -1,0 +1,298 @@
+//! RFC 8628: a device without a browser shows a code, a person enters it elsewhere, the device polls until they have.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::Login;
+use crate::client::Client;
+use crate::clock::Now;
+use crate::discover::Endpoint;
+use crate::error::Error;
+use crate::exchange::Parameters;
+use crate::grant::{self, DeviceCode, TokenRequest};
+use crate::id_token::Expect;
+use crate::token::Secret;
+use crate::transport::{require_https, to_uri};
+
+/// How often is polled when the server does not say (RFC 8628 section 3.2), and what each `slow_down` adds (section
+/// 3.5).
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// The most that a connection that fails may slow polling down to.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A device authorization request (RFC 8628 section 3.1).
+///
+/// ```
+/// let request = oauth_client::login::DeviceRequest::new().scope(["read"]);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct DeviceRequest(TokenRequest);
+
+impl DeviceRequest {
+    /// A request for whatever access the server gives without being asked for more.
+    pub fn new() -> Self {
+        Self(grant::login())
+    }
+
+    /// The scopes to ask for (RFC 6749 section 3.3). With `openid` among them the login brings a validated ID token.
+    pub fn scope<I: IntoIterator<Item: Into<String>>>(self, scope: I) -> Self {
+        Self(self.0.scope(scope))
+    }
+
+    /// The API the token is for, as servers such as Auth0 understand it.
+    pub fn audience(self, audience: impl Into<String>) -> Self {
+        Self(self.0.audience(audience))
+    }
+
+    /// The resources the token is for, as absolute URIs (RFC 8707).
+    pub fn resource<I: IntoIterator<Item: Into<String>>>(self, resource: I) -> Self {
+        Self(self.0.resource(resource))
+    }
+
+    /// What exactly is asked for (RFC 9396); see [`TokenRequest::authorization_details`].
+    ///
+    /// # Errors
+    /// `config` when it is no list of objects with a `type`.
+    pub fn authorization_details(self, details: impl Serialize) -> Result<Self, Error> {
+        self.0.authorization_details(details).map(Self)
+    }
+
+    /// Whose login this is, where one store keeps several people's; see [`TokenRequest::subject`]. It is not sent.
+    pub fn subject(self, subject: impl Into<String>) -> Self {
+        Self(self.0.subject(subject))
+    }
+
+    /// One more parameter, sent as it is.
+    pub fn parameter(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self(self.0.parameter(name, value))
+    }
+}
+
+impl Default for DeviceRequest {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl From<DeviceRequest> for TokenRequest {
+    /// What its login grants, for a source.
+    fn from(request: DeviceRequest) -> Self {
+        request.0
+    }
+}
+
+impl From<&DeviceRequest> for TokenRequest {
+    fn from(request: &DeviceRequest) -> Self {
+        request.0.clone()
+    }
+}
+
+impl Client {
+    /// Begins a login beside this device (RFC 8628): gets the code that the person has to be shown.
+    ///
+    /// ```no_run
+    /// # use oauth_client::{Client, login::DeviceRequest};
+    /// # async fn run(client: Client) -> Result<(), oauth_client::Error> {
+    /// let device = client.device(&DeviceRequest::new().scope(["read"])).await?;
+    /// println!("Go to {} and enter {}", device.verification_uri(), device.user_code());
+    /// let login = device.wait().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The server's refusal, no answer, or one that makes no sense.
+    pub async fn device(&self, request: &DeviceRequest) -> Result<DeviceLogin, Error> {
+        let openid = request.0.has_scope("openid");
+        if openid && self.issuer().is_none() {
+            return Err(Error::config(
+                "issuer",
+                "is missing; the scope openid brings an ID token, which only an issuer's metadata helps to check",
+            ));
+        }
+        let mut parameters: Parameters = request.0.to_parameters();
+        parameters.remove("grant_type");
+        // RFC 8628 section 3.1 wants it here unless the header says it; servers differ in reading that.
+        parameters.set("client_id", self.auth().client_id());
+        let asked = self.clock().now();
+        let answer = self.ask(Endpoint::DeviceAuthorization, parameters).await?;
+        DeviceLogin::read(self.clone(), answer, asked, openid, request.0.resources().to_vec())
+    }
+}
+
+/// A login that waits for a person (RFC 8628 section 3.2).
+pub struct DeviceLogin {
+    client: Client,
+    device_code: Secret,
+    user_code: String,
+    verification_uri: Url,
+    verification_uri_complete: Option<Url>,
+    expires_in: Duration,
+    interval: Duration,
+    asked: Now,
+    openid: bool,
+    resource: Vec<String>,
+}
+
+impl DeviceLogin {
+    /// What the person has to enter.
+    #[must_use]
+    pub fn user_code(&self) -> &str {
+        &self.user_code
+    }
+
+    /// Where.
+    #[must_use]
+    pub fn verification_uri(&self) -> &Url {
+        &self.verification_uri
+    }
+
+    /// The same page with the code filled in, for a QR code. Show the [`user_code`](Self::user_code) beside it all the
+    /// same, so that the person can compare (section 3.3.1).
+    #[must_use]
+    pub fn verification_uri_complete(&self) -> Option<&Url> {
+        self.verification_uri_complete.as_ref()
+    }
+
+    /// How long the code is good, counted from the request.
+    #[must_use]
+    pub fn expires_in(&self) -> Duration {
+        self.expires_in
+    }
+
+    /// How long to wait between two polls, as it stands.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// Polls until the person has decided, no faster than the server says (sections 3.4 and 3.5). Drop the future to
+    /// give up.
+    ///
+    /// # Errors
+    /// `access_denied` when the person said no, `expired_token` when the code's time is over; any other refusal of the
+    /// server, and `invalid_id_token`. While the server cannot be reached, polling goes on, slower each time.
+    pub async fn wait(mut self) -> Result<Login, Error> {
+        loop {
+            let left = self.left();
+            if left <= self.interval {
+                tokio::time::sleep(left).await;
+                return Err(expired());
+            }
+            tokio::time::sleep(self.interval).await;
+            let grant = DeviceCode(self.device_code.clone());
+            let request = TokenRequest::new(grant).resource(self.resource.clone());
+            let error = match self.client.request(&request).await {
+                Ok(tokens) if self.openid => return self.client.logged_in(tokens, Expect::new()).await,
+                Ok(tokens) => return Ok(Login { tokens, id_token: None }),
+                Err(error) => error,
+            };
+            match error.code() {
+                "authorization_pending" => {}
+                "slow_down" => self.interval = self.interval.saturating_add(INTERVAL),
+                _ if error.is_transient() => {
+                    // RFC 8628 section 3.5: back off on one's own account, by doubling.
+                    let slower = self.interval.saturating_mul(2).min(LONGEST_INTERVAL.max(self.interval));
+                    self.interval = error.retry_after().unwrap_or_default().max(slower);
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    /// What is left of the code's life, by the clock that says less.
+    fn left(&self) -> Duration {
+        let now = self.client.clock().now();
+        let gone = |now: Duration, asked: Duration| self.expires_in.saturating_sub(now.saturating_sub(asked));
+        gone(now.wall, self.asked.wall).min(gone(now.monotonic, self.asked.monotonic))
+    }
+
+    fn read(
+        client: Client,
+        mut answer: Map<String, Value>,
+        asked: Now,
+        openid: bool,
+        resource: Vec<String>,
+    ) -> Result<Self, Error> {
+        let device_code = text(&mut answer, "device_code")?;
+        let user_code = text(&mut answer, "user_code")?;
+        if user_code.chars().any(char::is_control) || user_code.chars().count() > 64 {
+            return Err(Error::malformed("user_code: expected a short text that can be shown"));
+        }
+        // Google's name for it, from before the RFC.
+        let name =
+            if answer.contains_key("verification_uri") { "verification_uri" } else { "verification_url" };
+        let verification_uri = page(&client, &text(&mut answer, name)?, "verification_uri")?;
+        let complete = match answer.remove("verification_uri_complete") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(page(&client, &text, "verification_uri_complete")?),
+            Some(_) => return Err(Error::malformed("verification_uri_complete: expected a string")),
+        };
+        let expires_in = seconds(answer.remove("expires_in"), "expires_in")?
+            .ok_or_else(|| Error::malformed("expires_in: is missing (RFC 8628 section 3.2)"))?;
+        // A second at least, or a server that says zero would be polled without a pause.
+        let interval = seconds(answer.remove("interval"), "interval")?
+            .map_or(INTERVAL, |interval| interval.max(Duration::from_secs(1)));
+        Ok(Self {
+            client,
+            device_code: Secret::new(device_code),
+            user_code,
+            verification_uri,
+            verification_uri_complete: complete,
+            expires_in,
+            interval,
+            asked,
+            openid,
+            resource,
+        })
+    }
+}
+
+impl fmt::Debug for DeviceLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceLogin")
+            .field("client", &self.client)
+            .field("device_code", &self.device_code)
+            .field("verification_uri", &self.verification_uri.as_str())
+            .field("expires_in", &self.expires_in)
+            .field("interval", &self.interval)
+            .finish_non_exhaustive()
+    }
+}
+
+fn expired() -> Error {
+    Error::login("expired_token", "nobody entered the code in time; begin again")
+}
+
+fn text(answer: &mut Map<String, Value>, name: &str) -> Result<String, Error> {
+    match answer.remove(name) {
+        Some(Value::String(text)) if !text.is_empty() => Ok(text),
+        _ => Err(Error::malformed(format!("{name}: expected a string (RFC 8628 section 3.2)"))),
+    }
+}
+
+/// A page that a person may be sent to: no script, no file, nothing in the clear.
+fn page(client: &Client, text: &str, name: &str) -> Result<Url, Error> {
+    let wrong = || Error::malformed(format!("{name}: expected an https URL"));
+    let url = Url::parse(text).map_err(|_| wrong())?;
+    to_uri(&url).and_then(|uri| require_https(&uri, client.allows_http())).map_err(|_| wrong())?;
+    Ok(url)
+}
+
+fn seconds(found: Option<Value>, name: &str) -> Result<Option<Duration>, Error> {
+    let seconds = match &found {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Number(number)) => number.as_f64(),
+        Some(Value::String(text)) => text.trim().parse().ok(),
+        Some(_) => None,
+    };
+    let wrong = || Error::malformed(format!("{name}: expected a number of seconds"));
+    let seconds = seconds.filter(|seconds| seconds.is_finite() && *seconds >= 0.0).ok_or_else(wrong)?;
+    // A year is as good as for ever, and far from what a clock cannot add.
+    Ok(Some(Duration::from_secs_f64(seconds.min(31_536_000.0))))
+}

@@ -1,0 +1,349 @@
+//! A listener on this machine that the browser comes back to (RFC 8252 section 7.3).
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
+use url::{Host, Url};
+
+use super::callback::Callback;
+use super::page::Page;
+use super::{AuthorizationRequest, Login};
+use crate::client::Client;
+use crate::error::Error;
+
+/// How long a person has to log in, when nothing else is said.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How long a connection has to say what it wants.
+const SLOWEST_REQUEST: Duration = Duration::from_secs(10);
+
+/// The largest request head that is read: a code in a URL, and a browser's headers and cookies for this host.
+const LARGEST_REQUEST: usize = 64 * 1024;
+
+/// The most connections at once. When one more comes, the oldest goes: browsers open a few ahead of need, and whoever
+/// opens many must not keep the browser out.
+const MOST_CONNECTIONS: usize = 32;
+
+/// How long the browser has to take its page once all is over.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+impl Client {
+    /// A login by the browser of this machine; for programs that a person runs. It listens on loopback for the browser
+    /// to come back.
+    ///
+    /// The request's redirect URI is `http://127.0.0.1/…` or `http://[::1]/…`; without a port, or with port 0, any
+    /// free one is taken, which servers have to allow (RFC 8252 section 7.3).
+    #[must_use]
+    pub fn login(&self, request: &AuthorizationRequest) -> LoopbackLogin {
+        LoopbackLogin { client: self.clone(), request: request.clone(), timeout: PATIENCE }
+    }
+}
+
+/// A login that is about to begin; made by [`Client::login`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing happens before `open`"]
+pub struct LoopbackLogin {
+    client: Client,
+    request: AuthorizationRequest,
+    timeout: Duration,
+}
+
+impl LoopbackLogin {
+    /// How long the person has: five minutes when not set.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Listens, has the page opened, and waits for the browser to come back. `open` is given the page's address, to
+    /// start a browser with or to print.
+    ///
+    /// The first answer that has the login's state ends it; whatever else arrives is answered and passed over. Dropping
+    /// the future closes the listener and all connections.
+    ///
+    /// # Errors
+    /// `config` when the redirect URI is not loopback or its port is taken, `login_timeout` when nobody came back in
+    /// time; and whatever [`Client::authorize`] and [`Client::finish`] say.
+    pub async fn open(self, open: impl FnOnce(&Url)) -> Result<Login, Error> {
+        let place = Place::of(self.request.redirect_uri())?;
+        let listener = TcpListener::bind(place.address).await.map_err(|error| place.taken(&error))?;
+        let port = listener.local_addr().map_err(|error| place.taken(&error))?.port();
+        let place = place.at(port);
+        let request = self.request.back_to(place.redirect_uri.clone());
+        let pending = self.client.authorize(&request).await?;
+        open(pending.url());
+
+        let (tell, mut told) = mpsc::channel(1);
+        let serving = tokio::spawn(serve(listener, place, tell));
+        let _closed_on_drop = AbortOnDrop(serving.abort_handle());
+        let until = tokio::time::Instant::now() + self.timeout;
+        let mut stale = false;
+        loop {
+            let came = tokio::time::timeout_at(until, told.recv()).await;
+            let Ok(Some(Came { query, reply })) = came else { return Err(nobody_came(self.timeout, stale)) };
+            let callback = Callback::parse(&format!("?{query}"));
+            let callback = match callback {
+                Ok(callback) if callback.is_for(&pending) => callback,
+                // Not what was waited for, be it an old tab or somebody's attempt: the person may still come.
+                _ => {
+                    stale = true;
+                    let _ = reply.send((Page::Stale, None));
+                    continue;
+                }
+            };
+            let outcome = self.client.finish_with(pending, callback).await;
+            let page = match &outcome {
+                Ok(_) => Page::LoggedIn,
+                Err(error) => Page::Failed(error.code().to_owned()),
+            };
+            let (shown, was_shown) = oneshot::channel();
+            if reply.send((page, Some(shown))).is_ok() {
+                // The outcome stands, whether the browser sees it or not.
+                let _ = tokio::time::timeout(LAST_WORDS, was_shown).await;
+            }
+            return outcome;
+        }
+    }
+}
+
+fn nobody_came(timeout: Duration, stale: bool) -> Error {
+    let also = if stale { "; an answer to another login did, and was passed over" } else { "" };
+    Error::login("login_timeout", format!("nobody came back from the login page within {timeout:?}{also}"))
+}
+
+/// Where the browser comes back to.
+#[derive(Clone, Debug)]
+struct Place {
+    address: SocketAddr,
+    /// As it goes to the server, to the letter.
+    redirect_uri: String,
+    /// `host:port`, as the browser will name it.
+    authority: String,
+    path: String,
+}
+
+impl Place {
+    fn of(redirect_uri: &str) -> Result<Self, Error> {
+        let wrong = |what: &str| Error::config("redirect_uri", what);
+        let url = Url::parse(redirect_uri)
+            .map_err(|_| wrong("is not a URL; expected http://127.0.0.1/callback"))?;
+        let ip = match url.host() {
+            Some(Host::Ipv4(ip)) if ip.is_loopback() => IpAddr::V4(ip),
+            Some(Host::Ipv6(ip)) if ip.is_loopback() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            Some(Host::Domain("localhost")) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            _ => {
+                return Err(wrong(
+                    "is not on this machine; expected http://127.0.0.1/callback or http://[::1]/callback",
+                ));
+            }
+        };
+        if url.scheme() != "http"
+            || url.query().is_some()
+            || url.fragment().is_some()
+            || !url.username().is_empty()
+        {
+            return Err(wrong(
+                "is more than the listener serves; expected http://127.0.0.1/callback, without a query",
+            ));
+        }
+        // RFC 8252 section 7.3 gives the port to the program; the default port of http is never meant.
+        let port = url.port().unwrap_or(0);
+        Ok(Self {
+            address: SocketAddr::new(ip, port),
+            redirect_uri: redirect_uri.to_owned(),
+            authority: url.host_str().unwrap_or_default().to_owned(),
+            path: url.path().to_owned(),
+        })
+    }
+
+    /// The same with the port that was had. A redirect URI that named its port stays as it was written.
+    fn at(mut self, port: u16) -> Self {
+        self.authority = format!("{}:{port}", self.authority);
+        if self.address.port() == 0 {
+            self.redirect_uri = format!("http://{}{}", self.authority, self.path);
+        }
+        self.address.set_port(port);
+        self
+    }
+
+    fn taken(&self, error: &io::Error) -> Error {
+        Error::config(
+            "redirect_uri",
+            format!(
+                "cannot be listened on at {} ({}); give another port, or none for any that is free",
+                self.address,
+                error.kind()
+            ),
+        )
+    }
+}
+
+/// What a browser brought, and where its page goes.
+struct Came {
+    query: String,
+    reply: oneshot::Sender<(Page, Option<oneshot::Sender<()>>)>,
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Takes connections for as long as it lives; they end with it.
+async fn serve(listener: TcpListener, place: Place, tell: mpsc::Sender<Came>) {
+    let mut connections = JoinSet::new();
+    let mut by_age = VecDeque::new();
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            // Out of file descriptors, for instance: it passes.
+            Err(_) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        while connections.try_join_next().is_some() {}
+        by_age.retain(|one: &AbortHandle| !one.is_finished());
+        if by_age.len() >= MOST_CONNECTIONS
+            && let Some(oldest) = by_age.pop_front()
+        {
+            oldest.abort();
+        }
+        by_age.push_back(connections.spawn(answer(stream, place.clone(), tell.clone())));
+    }
+}
+
+/// One connection: one request, one page.
+async fn answer(mut stream: TcpStream, place: Place, tell: mpsc::Sender<Came>) {
+    let head = tokio::time::timeout(SLOWEST_REQUEST, read_head(&mut stream)).await;
+    // Who says nothing in time, or no HTTP at all, is not a browser.
+    let Ok(Some(head)) = head else { return };
+    let (page, shown) = match asked(&head, &place) {
+        Err(page) => (page, None),
+        Ok(query) => {
+            let (reply, replied) = oneshot::channel();
+            if tell.send(Came { query, reply }).await.is_err() {
+                return;
+            }
+            match replied.await {
+                Ok(page) => page,
+                Err(_) => return,
+            }
+        }
+    };
+    let writing = async {
+        stream.write_all(page.to_http().as_bytes()).await?;
+        stream.shutdown().await
+    };
+    let _ = tokio::time::timeout(SLOWEST_REQUEST, writing).await;
+    if let Some(shown) = shown {
+        let _ = shown.send(());
+    }
+}
+
+/// Reads up to the empty line; `None` for what is too long, or not text.
+async fn read_head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    loop {
+        let mut piece = [0; 2048];
+        let count = stream.read(&mut piece).await.ok().filter(|count| *count > 0)?;
+        head.extend_from_slice(&piece[..count]);
+        if let Some(end) = head.windows(4).position(|four| four == b"\r\n\r\n") {
+            head.truncate(end);
+            return String::from_utf8(head).ok();
+        }
+        if head.len() > LARGEST_REQUEST {
+            return None;
+        }
+    }
+}
+
+/// The query of a request that is what a browser sends when it comes back; otherwise the page it gets.
+fn asked(head: &str, place: &Place) -> Result<String, Page> {
+    let mut lines = head.split("\r\n");
+    let first = lines.next().unwrap_or_default();
+    let [method, target, version] = first.split(' ').collect::<Vec<_>>()[..] else {
+        return Err(Page::Refused);
+    };
+    if method != "GET" || !version.starts_with("HTTP/1.") {
+        return Err(Page::Refused);
+    }
+    let hosts: Vec<_> = lines
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(name, _)| name.eq_ignore_ascii_case("host"))
+        .map(|(_, value)| value.trim())
+        .collect();
+    // A page elsewhere can have its own name resolve to this machine; the browser still says which name it was.
+    if !matches!(hosts[..], [host] if host.eq_ignore_ascii_case(&place.authority)) {
+        return Err(Page::Refused);
+    }
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    if path != place.path {
+        return Err(Page::NotFound);
+    }
+    if query.is_empty() { Err(Page::NotFound) } else { Ok(query.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> Place {
+        Place::of("http://127.0.0.1/callback").unwrap().at(4711)
+    }
+
+    #[test]
+    fn a_free_port_goes_into_the_redirect_uri_and_a_given_one_stays_as_it_is_written() {
+        assert_eq!(place().redirect_uri, "http://127.0.0.1:4711/callback");
+        assert_eq!(Place::of("http://[::1]:0/cb").unwrap().at(9).redirect_uri, "http://[::1]:9/cb");
+        assert_eq!(
+            Place::of("http://127.0.0.1:8400").unwrap().at(8400).redirect_uri,
+            "http://127.0.0.1:8400"
+        );
+    }
+
+    #[test]
+    fn c069_only_loopback_is_listened_on() {
+        for uri in [
+            "https://127.0.0.1/cb",
+            "http://app.example.com/cb",
+            "http://127.0.0.1.evil.test/cb",
+            "http://10.0.0.1/cb",
+            "http://127.0.0.1/cb?a=b",
+            "http://user@127.0.0.1/cb",
+            "com.example.app:/cb",
+            "cb",
+        ] {
+            let error = Place::of(uri).unwrap_err();
+            assert_eq!(error.problems()[0].field, "redirect_uri", "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_the_browsers_only_with_its_method_path_and_host() {
+        let head = |line: &str, host: &str| format!("{line}\r\nHost: {host}\r\nAccept: */*");
+        let good = head("GET /callback?code=a&state=b HTTP/1.1", "127.0.0.1:4711");
+        assert_eq!(asked(&good, &place()).unwrap(), "code=a&state=b");
+        for (line, host, page) in [
+            ("GET /favicon.ico HTTP/1.1", "127.0.0.1:4711", Page::NotFound),
+            ("GET /callback/x?code=a HTTP/1.1", "127.0.0.1:4711", Page::NotFound),
+            ("GET /callback HTTP/1.1", "127.0.0.1:4711", Page::NotFound),
+            ("POST /callback?code=a HTTP/1.1", "127.0.0.1:4711", Page::Refused),
+            ("GET /callback?code=a HTTP/1.1", "evil.test:4711", Page::Refused),
+            ("GET /callback?code=a HTTP/1.1", "127.0.0.1", Page::Refused),
+            ("GET /callback?code=a HTTP/1.1", "127.0.0.1:4711\r\nHost: evil.test", Page::Refused),
+            ("nonsense", "127.0.0.1:4711", Page::Refused),
+        ] {
+            assert_eq!(asked(&head(line, host), &place()).unwrap_err(), page, "{line} {host}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a person has to be told, and a login that is described as data.
+
+use serde::Serialize;
+use url::Url;
+
+use super::{AuthorizationRequest, DeviceRequest, Login};
+use crate::client::Client;
+use crate::error::Error;
+use crate::grant::TokenRequest;
+use crate::source::TokenSource;
+
+/// What a person has to be told, so that they can log in. As JSON it is one object, for programs that tell them:
+///
+/// ```
+/// use oauth_client::login::Prompt;
+/// let prompt = Prompt::Open { open: "https://auth.example.com/authorize?…".parse().unwrap() };
+/// assert!(serde_json::to_string(&prompt).unwrap().starts_with(r#"{"open":"https://auth.example.com"#));
+/// ```
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Prompt {
+    /// To open this page in a browser on this machine.
+    Open {
+        /// The page.
+        open: Url,
+    },
+    /// To open a page anywhere, and enter a code there.
+    Enter {
+        /// The page.
+        verification_uri: Url,
+        /// The page with the code filled in, where there is one.
+        verification_uri_complete: Option<Url>,
+        /// The code.
+        user_code: String,
+    },
+}
+
+/// A login that is ready to happen when it is needed, such as a [configuration](crate::config::ClientConfig::login)
+/// describes it.
+#[derive(Clone, Debug)]
+pub struct Interactive {
+    client: Client,
+    way: Way,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    #[cfg(feature = "loopback")]
+    Browser(AuthorizationRequest),
+    Device(DeviceRequest),
+}
+
+impl Interactive {
+    pub(crate) fn new(client: Client, way: Way) -> Self {
+        Self { client, way }
+    }
+
+    /// Gives the source a token, by a login if need be: it does nothing when the source has one already, or can get
+    /// one with what its store holds. `tell` is called once when a person is needed.
+    ///
+    /// # Errors
+    /// Why there is no token; or why the login did not come about, as [`Client::finish`] and [`DeviceLogin::wait`]
+    /// say.
+    ///
+    /// [`DeviceLogin::wait`]: super::DeviceLogin::wait
+    pub async fn ensure(&self, source: &TokenSource, tell: impl FnOnce(&Prompt)) -> Result<(), Error> {
+        match source.token().await {
+            Err(error) if error.is_reauthorization_required() => {
+                let login = self.log_in(tell).await?;
+                source.log_in(login).await.map(drop)
+            }
+            other => other.map(drop),
+        }
+    }
+
+    /// A login, whatever there is already. `tell` is called once.
+    ///
+    /// # Errors
+    /// As [`Client::finish`] and [`DeviceLogin::wait`](super::DeviceLogin::wait).
+    pub async fn log_in(&self, tell: impl FnOnce(&Prompt)) -> Result<Login, Error> {
+        match &self.way {
+            #[cfg(feature = "loopback")]
+            Way::Browser(request) => {
+                self.client.login(request).open(|url| tell(&Prompt::Open { open: url.clone() })).await
+            }
+            Way::Device(request) => {
+                let device = self.client.device(request).await?;
+                tell(&Prompt::Enter {
+                    verification_uri: device.verification_uri().clone(),
+                    verification_uri_complete: device.verification_uri_complete().cloned(),
+                    user_code: device.user_code().to_owned(),
+                });
+                device.wait().await
+            }
+        }
+    }
+}
+
+impl From<&Way> for TokenRequest {
+    fn from(way: &Way) -> Self {
+        match way {
+            #[cfg(feature = "loopback")]
+            Way::Browser(request) => request.into(),
+            Way::Device(request) => request.into(),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! What is asked for at the authorization endpoint.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::error::{Error, Problem};
+use crate::exchange::Parameters;
+use crate::grant::{self, TokenRequest};
+
+/// How long a person has to come back from the login page.
+const LIFETIME: Duration = Duration::from_secs(600);
+
+/// What only this library sets: to send one of these twice, or another than the one that is checked on the way back,
+/// would undo the login's protection.
+const OURS: &[&str] = &[
+    "client_id",
+    "code_challenge",
+    "code_challenge_method",
+    "nonce",
+    "redirect_uri",
+    "request_uri",
+    "response_type",
+    "state",
+];
+
+/// An authorization request (RFC 6749 section 4.1.1, OpenID Connect Core section 3.1.2.1). State, nonce and PKCE are
+/// added to it by each login.
+///
+/// ```
+/// use oauth_client::login::AuthorizationRequest;
+///
+/// let request = AuthorizationRequest::new("https://app.example.com/callback")
+///     .scope(["openid", "read"])
+///     .prompt("login");
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct AuthorizationRequest {
+    redirect_uri: String,
+    wanted: TokenRequest,
+    parameters: Vec<(String, String)>,
+    max_age: Option<Duration>,
+    pushed: bool,
+    lifetime: Duration,
+}
+
+impl AuthorizationRequest {
+    /// A request that comes back to this URI, which has to be registered at the server and is sent to the letter as it
+    /// stands here. A program that [listens](crate::Client::login) on loopback may leave out the port (RFC 8252 section
+    /// 7.3).
+    pub fn new(redirect_uri: impl Into<String>) -> Self {
+        Self {
+            redirect_uri: redirect_uri.into(),
+            wanted: grant::login(),
+            parameters: Vec::new(),
+            max_age: None,
+            pushed: false,
+            lifetime: LIFETIME,
+        }
+    }
+
+    /// The scopes to ask for (RFC 6749 section 3.3). With `openid` among them the login brings a validated ID token.
+    pub fn scope<I: IntoIterator<Item: Into<String>>>(self, scope: I) -> Self {
+        self.with(|wanted| wanted.scope(scope))
+    }
+
+    /// The API the token is for, as servers such as Auth0 understand it.
+    pub fn audience(self, audience: impl Into<String>) -> Self {
+        self.with(|wanted| wanted.audience(audience))
+    }
+
+    /// The resources the token is for, as absolute URIs (RFC 8707 section 2.1).
+    pub fn resource<I: IntoIterator<Item: Into<String>>>(self, resource: I) -> Self {
+        self.with(|wanted| wanted.resource(resource))
+    }
+
+    /// What exactly is asked for, where scopes are too coarse (RFC 9396); see
+    /// [`TokenRequest::authorization_details`].
+    ///
+    /// # Errors
+    /// `config` when it is no list of objects with a `type`.
+    pub fn authorization_details(mut self, details: impl Serialize) -> Result<Self, Error> {
+        self.wanted = self.wanted.authorization_details(details)?;
+        Ok(self)
+    }
+
+    /// Whose login this is, where one store keeps several people's; see [`TokenRequest::subject`]. It is not sent.
+    pub fn subject(self, subject: impl Into<String>) -> Self {
+        self.with(|wanted| wanted.subject(subject))
+    }
+
+    /// Whether the server is to ask again: `none`, `login`, `consent` or `select_account`, several separated by spaces.
+    pub fn prompt(self, prompt: impl Into<String>) -> Self {
+        self.parameter("prompt", prompt)
+    }
+
+    /// Who is about to log in, as far as it is known.
+    pub fn login_hint(self, hint: impl Into<String>) -> Self {
+        self.parameter("login_hint", hint)
+    }
+
+    /// How long ago the person may have logged in at most. The ID token has to say so (`auth_time`).
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// The authentication context classes wished for, the dearest first. What was granted stands in
+    /// [`IdToken::acr`](crate::id_token::IdToken::acr).
+    pub fn acr_values<I: IntoIterator<Item: Into<String>>>(self, values: I) -> Self {
+        self.parameter("acr_values", joined(values))
+    }
+
+    /// The languages the person reads (BCP 47), the dearest first.
+    pub fn ui_locales<I: IntoIterator<Item: Into<String>>>(self, locales: I) -> Self {
+        self.parameter("ui_locales", joined(locales))
+    }
+
+    /// One more parameter of the authorization request, replacing what was set under that name.
+    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let name = name.into();
+        self.parameters.retain(|(set, _)| *set != name);
+        self.parameters.push((name, value.into()));
+        self
+    }
+
+    /// Sends the request to the server first, so that the browser carries only a reference to it (RFC 9126). It is done
+    /// without asking where the server's metadata demands it.
+    pub fn pushed(mut self) -> Self {
+        self.pushed = true;
+        self
+    }
+
+    /// How long the person has to come back: ten minutes when not set.
+    pub fn valid_for(mut self, lifetime: Duration) -> Self {
+        self.lifetime = lifetime;
+        self
+    }
+
+    /// All parameters but those that are made for each login.
+    pub(super) fn to_parameters(&self) -> Parameters {
+        let mut parameters = self.wanted.to_parameters();
+        parameters.remove("grant_type");
+        if let Some(age) = self.max_age {
+            parameters.set("max_age", age.as_secs().to_string());
+        }
+        for (name, value) in &self.parameters {
+            parameters.set(name.clone(), value.clone());
+        }
+        parameters
+    }
+
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        let ours = self.parameters.iter().filter(|(name, _)| OURS.contains(&name.as_str()));
+        let mut problems: Vec<_> = ours
+            .map(|(name, _)| Problem {
+                field: name.clone(),
+                message: "is set for each login by itself; remove it".to_owned(),
+            })
+            .collect();
+        // RFC 6749 section 3.1.2: an absolute URI without a fragment.
+        let usable = |uri: &url::Url| uri.fragment().is_none();
+        if !url::Url::parse(&self.redirect_uri).is_ok_and(|uri| usable(&uri)) {
+            problems.push(Problem {
+                field: "redirect_uri".to_owned(),
+                message:
+                    "is not an absolute URI without a fragment; give the one that is registered at the server"
+                        .to_owned(),
+            });
+        }
+        problems
+    }
+
+    pub(super) fn redirect_uri(&self) -> &str {
+        &self.redirect_uri
+    }
+
+    /// The same request, coming back to somewhere else.
+    pub(super) fn back_to(mut self, redirect_uri: String) -> Self {
+        self.redirect_uri = redirect_uri;
+        self
+    }
+
+    pub(super) fn wanted(&self) -> &TokenRequest {
+        &self.wanted
+    }
+
+    pub(super) fn oldest_login(&self) -> Option<Duration> {
+        self.max_age
+    }
+
+    pub(super) fn is_pushed(&self) -> bool {
+        self.pushed
+    }
+
+    pub(super) fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+
+    fn with(mut self, change: impl FnOnce(TokenRequest) -> TokenRequest) -> Self {
+        self.wanted = change(self.wanted);
+        self
+    }
+}
+
+impl From<AuthorizationRequest> for TokenRequest {
+    /// What its login grants, for a source.
+    fn from(request: AuthorizationRequest) -> Self {
+        request.wanted
+    }
+}
+
+impl From<&AuthorizationRequest> for TokenRequest {
+    fn from(request: &AuthorizationRequest) -> Self {
+        request.wanted.clone()
+    }
+}
+
+fn joined<I: IntoIterator<Item: Into<String>>>(words: I) -> String {
+    words.into_iter().map(Into::into).collect::<Vec<_>>().join(" ")
+}
