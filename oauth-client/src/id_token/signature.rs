@@ -126,7 +126,7 @@ impl<'a> Signed<'a> {
         else {
             return Err(Error::id_token("it is not a signed JWT of three parts"));
         };
-        let message = text[..header.len() + 1 + claims.len()].as_bytes();
+        let message = &text.as_bytes()[..header.len() + 1 + claims.len()];
         let header = json_part(header, "its header is")?;
         check_header(&header)?;
         let name = match header.get("alg") {

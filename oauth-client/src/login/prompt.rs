@@ -3,7 +3,9 @@
 use serde::Serialize;
 use url::Url;
 
-use super::{AuthorizationRequest, DeviceRequest, Login};
+#[cfg(feature = "loopback")]
+use super::AuthorizationRequest;
+use super::{DeviceRequest, Login};
 use crate::client::Client;
 use crate::error::Error;
 use crate::grant::TokenRequest;

@@ -177,6 +177,7 @@ impl AuthorizationRequest {
     }
 
     /// The same request, coming back to somewhere else.
+    #[cfg(feature = "loopback")]
     pub(super) fn back_to(mut self, redirect_uri: String) -> Self {
         self.redirect_uri = redirect_uri;
         self
