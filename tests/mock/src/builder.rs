@@ -22,6 +22,7 @@ use crate::providers::Provider;
 use crate::replays::Replays;
 use crate::server::MockServer;
 use crate::shared::{Initial, Issuer, Shared};
+use crate::tls::{Acceptor, Authority};
 use crate::tokens::Records;
 use crate::trust::TrustedIssuer;
 use crate::users::User;
@@ -44,9 +45,18 @@ pub struct MockServerBuilder {
     undocumented_status: Option<StatusCode>,
     faults: Vec<Rule>,
     strict_assertion_audience: bool,
+    pub(crate) tls: bool,
+    pub(crate) client_certificates: bool,
     dpop_algorithms: Vec<Alg>,
     dpop_nonce: DpopNonce,
     dpop_api_nonce: DpopNonce,
+}
+
+/// Where a server is found, and who vouches for it there.
+struct Places {
+    origin: String,
+    mtls_origin: Option<String>,
+    authority: Option<Authority>,
 }
 
 /// Why a server could not start.
@@ -74,6 +84,8 @@ impl MockServerBuilder {
             undocumented_status: None,
             faults: Vec::new(),
             strict_assertion_audience: false,
+            tls: false,
+            client_certificates: false,
             dpop_algorithms: Alg::ALL.iter().copied().filter(|alg| alg.is_asymmetric()).collect(),
             dpop_nonce: DpopNonce::Unused,
             dpop_api_nonce: DpopNonce::Unused,
@@ -203,23 +215,46 @@ impl MockServerBuilder {
         let address = self.listen;
         let failed = |cause| StartError { address, cause };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let origin = format!("http://{}", listener.local_addr().map_err(failed)?);
+        let own = listener.local_addr().map_err(failed)?;
+        let mut places = Places {
+            origin: format!("{}://{own}", if self.tls { "https" } else { "http" }),
+            mtls_origin: None,
+            authority: self.tls.then(Authority::new).transpose().map_err(failed)?,
+        };
+        let acceptor =
+            |asks| places.authority.as_ref().map(|by| Acceptor::new(by, own.ip(), asks)).transpose();
+        let mut listeners = vec![(listener, acceptor(false).map_err(failed)?)];
+        if self.client_certificates {
+            let listener = TcpListener::bind((address.ip(), 0)).await.map_err(failed)?;
+            let mtls_origin = format!("https://{}", listener.local_addr().map_err(failed)?);
+            listeners.push((listener, acceptor(true).map_err(failed)?));
+            places.mtls_origin = Some(mtls_origin);
+        }
         let clock = self.start_at.map_or_else(MockClock::of_the_machine, at);
-        let shared = Arc::new(self.build(origin, clock));
-        let serving = tokio::spawn(wire::serve(listener, Arc::clone(&shared)));
-        Ok(MockServer::new(shared, Some(serving.abort_handle())))
+        let shared = Arc::new(self.build(places, clock));
+        let serve =
+            |(listener, tls)| tokio::spawn(wire::serve(listener, tls, Arc::clone(&shared))).abort_handle();
+        let serving = listeners.into_iter().map(serve).collect();
+        Ok(MockServer::new(shared, serving))
     }
 
     /// Makes a server without a socket, reached through [`MockServer::transport`]. It needs no runtime to be made.
     #[must_use]
     pub fn in_process(self) -> MockServer {
         // Reserved by RFC 6761 §6.2, so a request that leaves the process by mistake reaches nobody.
-        let origin = format!("https://mock-{}.test", hex(&random::<4>()));
+        let host = format!("mock-{}.test", hex(&random::<4>()));
+        let places = Places {
+            origin: format!("https://{host}"),
+            mtls_origin: self.client_certificates.then(|| format!("https://mtls.{host}")),
+            // It cannot be missed: making one fails only when memory is exhausted.
+            authority: self.tls.then(Authority::new).and_then(Result::ok),
+        };
         let clock = at(self.start_at.unwrap_or(START_OF_IN_PROCESS_TIME));
-        MockServer::new(Arc::new(self.build(origin, clock)), None)
+        MockServer::new(Arc::new(self.build(places, clock)), Vec::new())
     }
 
-    fn build(self, origin: String, clock: MockClock) -> Shared {
+    fn build(self, places: Places, clock: MockClock) -> Shared {
+        let Places { origin, mtls_origin, authority } = places;
         let personality = self.provider.map(Provider::personality);
         let own_client = || vec![personality.map_or_else(MockClient::default, |own| (own.client)())];
         let own_user = || personality.and_then(|own| own.user).map(|user| user()).into_iter().collect();
@@ -264,6 +299,8 @@ impl MockServerBuilder {
             strict_assertion_audience: self.strict_assertion_audience,
             initial,
             origin,
+            mtls_origin,
+            authority,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The clients a server knows: how they authenticate, what they may ask for and what their tokens look like.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -65,14 +66,25 @@ pub enum AuthMethod {
     PrivateKeyJwt,
     /// `client_secret_jwt`: a JWT with an HMAC under the secret (RFC 7523 §2.2).
     ClientSecretJwt,
+    /// `tls_client_auth`: a certificate of an authority the server trusts (RFC 8705 §2.1). Needs the feature `tls`.
+    TlsClientAuth,
+    /// `self_signed_tls_client_auth`: a registered certificate (RFC 8705 §2.2). Needs the feature `tls`.
+    SelfSignedTlsClientAuth,
     /// `none`: a public client names itself only.
     None,
 }
 
 impl AuthMethod {
     /// All that prove something, then `none`.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Basic, Self::Post, Self::PrivateKeyJwt, Self::ClientSecretJwt, Self::None];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Basic,
+        Self::Post,
+        Self::PrivateKeyJwt,
+        Self::ClientSecretJwt,
+        Self::TlsClientAuth,
+        Self::SelfSignedTlsClientAuth,
+        Self::None,
+    ];
 
     /// The name in server metadata (RFC 8414 §2).
     #[must_use]
@@ -82,8 +94,47 @@ impl AuthMethod {
             Self::Post => "client_secret_post",
             Self::PrivateKeyJwt => "private_key_jwt",
             Self::ClientSecretJwt => "client_secret_jwt",
+            Self::TlsClientAuth => "tls_client_auth",
+            Self::SelfSignedTlsClientAuth => "self_signed_tls_client_auth",
             Self::None => "none",
         }
+    }
+
+    /// Whether the client shows a certificate instead of sending something.
+    pub(crate) fn is_tls(self) -> bool {
+        matches!(self, Self::TlsClientAuth | Self::SelfSignedTlsClientAuth)
+    }
+}
+
+/// Whom a client's certificate must be for: one of the values a client can register (RFC 8705 §2.1.2).
+///
+/// A plain text is the common name, with nothing beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CertificateSubject {
+    /// `tls_client_auth_subject_dn`, as RFC 4514 writes it: `CN=svc,O=Example`.
+    Dn(String),
+    /// `tls_client_auth_san_dns`.
+    Dns(String),
+    /// `tls_client_auth_san_uri`.
+    Uri(String),
+    /// `tls_client_auth_san_ip`.
+    Ip(IpAddr),
+    /// `tls_client_auth_san_email`.
+    Email(String),
+}
+
+impl From<&str> for CertificateSubject {
+    fn from(common_name: &str) -> Self {
+        let mut name = String::from("CN=");
+        for c in common_name.chars() {
+            // RFC 4514 §2.4.
+            if matches!(c, '"' | '+' | ',' | ';' | '<' | '>' | '\\') {
+                name.push('\\');
+            }
+            name.push(c);
+        }
+        Self::Dn(name)
     }
 }
 
@@ -110,6 +161,8 @@ pub struct MockClient {
     pub(crate) secret: Option<String>,
     /// Its public keys, as JWKs.
     pub(crate) jwks: Vec<Value>,
+    pub(crate) certificate_subject: Option<CertificateSubject>,
+    pub(crate) certificate_bound: bool,
     pub(crate) methods: Vec<AuthMethod>,
     /// The algorithms of its assertions; `None`: any that fits its keys.
     pub(crate) assertion_algs: Option<Vec<Alg>>,
@@ -144,6 +197,8 @@ impl MockClient {
             id: id.into(),
             secret: None,
             jwks: Vec::new(),
+            certificate_subject: None,
+            certificate_bound: false,
             methods: vec![AuthMethod::None],
             assertion_algs: None,
             grants: vec![GrantType::ClientCredentials, GrantType::RefreshToken],
@@ -205,6 +260,33 @@ impl MockClient {
         };
         self.jwks.extend_from_slice(keys);
         self.methods = vec![AuthMethod::PrivateKeyJwt];
+        self
+    }
+
+    /// Makes it a client that authenticates with `tls_client_auth`: with a certificate by the server's authority for this
+    /// subject, and for no other (RFC 8705 §2.1). See [`ClientCertificate`](crate::ClientCertificate).
+    #[must_use]
+    pub fn certificate_subject(mut self, subject: impl Into<CertificateSubject>) -> Self {
+        self.certificate_subject = Some(subject.into());
+        self.methods = vec![AuthMethod::TlsClientAuth];
+        self
+    }
+
+    /// Makes it a client that authenticates with `self_signed_tls_client_auth`, with this very certificate
+    /// (RFC 8705 §2.2). Several may be added; [`jwks`](Self::jwks) with `x5c` does the same.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn self_signed_certificate(mut self, certificate: &crate::ClientCertificate) -> Self {
+        self.jwks.push(certificate.public_jwk());
+        self.methods = vec![AuthMethod::SelfSignedTlsClientAuth];
+        self
+    }
+
+    /// Binds its tokens to the certificate they are asked for with, and gives it none without one
+    /// (`tls_client_certificate_bound_access_tokens`, RFC 8705 §3.4).
+    #[must_use]
+    pub fn certificate_bound_tokens(mut self) -> Self {
+        self.certificate_bound = true;
         self
     }
 

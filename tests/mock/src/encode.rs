@@ -18,6 +18,11 @@ pub(crate) fn from_b64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
+/// Standard base64, as PEM and `x5c` use it (RFC 7517 §4.7).
+pub(crate) fn to_b64(bytes: impl AsRef<[u8]>) -> String {
+    STANDARD.encode(bytes)
+}
+
 /// The pairs of an `application/x-www-form-urlencoded` text, in order; `None` when an escape or the UTF-8 is bad.
 ///
 /// Strict where a lenient reader would guess: the server must notice a client that encodes wrongly.

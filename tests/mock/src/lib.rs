@@ -39,11 +39,13 @@ mod jws;
 mod keys;
 mod mint;
 mod page;
+mod peer;
 mod providers;
 mod replays;
 mod routes;
 mod server;
 mod shared;
+mod tls;
 mod tokens;
 mod transport;
 mod trust;
@@ -53,7 +55,7 @@ mod wire;
 pub use self::{
     body::MockBody,
     builder::{MockServerBuilder, StartError},
-    clients::{AuthMethod, GrantType, MockClient},
+    clients::{AuthMethod, CertificateSubject, GrantType, MockClient},
     clock::{MockClock, START_OF_IN_PROCESS_TIME},
     dpop::{Dpop, DpopNonce},
     endpoint::Endpoint,
@@ -70,6 +72,9 @@ pub use self::{
     users::User,
 };
 
-#[cfg(doctest)]
+#[cfg(feature = "tls")]
+pub use self::tls::ClientCertificate;
+
+#[cfg(all(doctest, feature = "tls"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -29,7 +29,7 @@ use crate::users::User;
 /// See the [crate docs](crate) for a first test.
 pub struct MockServer {
     shared: Arc<Shared>,
-    serving: Option<AbortHandle>,
+    serving: Vec<AbortHandle>,
 }
 
 /// One issuer of a server that has [several](MockServerBuilder::issuer).
@@ -53,7 +53,7 @@ impl MockServer {
         MockServerBuilder::new()
     }
 
-    pub(crate) fn new(shared: Arc<Shared>, serving: Option<AbortHandle>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, serving: Vec<AbortHandle>) -> Self {
         Self { shared, serving }
     }
 
@@ -276,6 +276,11 @@ impl MockServer {
         }
     }
 
+    #[cfg(feature = "tls")]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     pub(crate) fn faults(&self) -> &Faults {
         &self.shared.faults
     }
@@ -334,7 +339,7 @@ impl<'a> IssuerHandle<'a> {
 
 impl Drop for MockServer {
     fn drop(&mut self) {
-        if let Some(serving) = &self.serving {
+        for serving in &self.serving {
             serving.abort();
         }
         // A second panic would abort the process and hide why the test failed.

@@ -18,9 +18,11 @@ use crate::expect::Expectations;
 use crate::faults::{self, Faults, Rule};
 use crate::journal::Journal;
 use crate::keys::{Alg, Keys};
+use crate::peer::Peer;
 use crate::providers::{Personality, Route, Tokens};
 use crate::replays::Replays;
 use crate::routes;
+use crate::tls::Authority;
 use crate::tokens::Records;
 use crate::transport::TransportError;
 use crate::trust::TrustedIssuer;
@@ -29,6 +31,9 @@ use crate::users::User;
 pub(crate) struct Shared {
     /// Scheme, host and port: `http://127.0.0.1:40123`.
     pub(crate) origin: String,
+    /// The same of the port that asks for certificates.
+    pub(crate) mtls_origin: Option<String>,
+    pub(crate) authority: Option<Authority>,
     /// The first one is at the root; there is always one.
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) clients: RwLock<Vec<Arc<MockClient>>>,
@@ -213,9 +218,24 @@ impl Shared {
     pub(crate) fn is_elsewhere(&self, request: &Request<Bytes>) -> bool {
         let uri = request.uri();
         match (uri.scheme_str(), uri.authority()) {
-            (Some(scheme), Some(authority)) => format!("{scheme}://{authority}") != self.origin,
+            (Some(scheme), Some(authority)) => {
+                let named = format!("{scheme}://{authority}");
+                named != self.origin && Some(named) != self.mtls_origin
+            }
             _ => false,
         }
+    }
+
+    /// Whether an in-process request goes to the address that asks for certificates.
+    #[cfg(feature = "tls")]
+    pub(crate) fn is_mtls(&self, uri: &http::Uri) -> bool {
+        let named = uri.scheme_str().zip(uri.authority()).map(|(scheme, host)| format!("{scheme}://{host}"));
+        named.is_some() && named == self.mtls_origin
+    }
+
+    /// Whether the server's own authority vouches for this certificate now.
+    pub(crate) fn trusts(&self, peer: &Peer) -> bool {
+        self.authority.as_ref().is_some_and(|authority| authority.trusts(&peer.0, self.clock.now_unix()))
     }
 
     pub(crate) fn refuse_elsewhere(&self, request: &Request<Bytes>) -> TransportError {

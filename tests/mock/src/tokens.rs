@@ -127,11 +127,13 @@ impl Records {
         if now >= known.expires_at {
             return Err(OAuthError::invalid_grant("the refresh token has expired"));
         }
-        let jkt = |cnf: &Map<String, Value>| cnf.get("jkt").cloned();
-        let bound_to = jkt(&known.grant.cnf).filter(|_| client.is_public());
-        if bound_to.is_some() && cnf.and_then(jkt) != bound_to {
-            // RFC 9449 §5: the refresh token of a public client is bound to the key it was asked for with.
-            return Err(OAuthError::invalid_grant("DPoP: no proof of the key the refresh token is bound to"));
+        // RFC 9449 §5, RFC 8705 §4: the refresh token of a public client is bound to what it was asked for with.
+        let bound_to = client.is_public().then_some(&known.grant.cnf).into_iter().flatten();
+        for (name, key) in bound_to {
+            if cnf.and_then(|cnf| cnf.get(name)) != Some(key) {
+                let why = "no proof of the key, or no certificate, that the refresh token is bound to";
+                return Err(OAuthError::invalid_grant(why));
+            }
         }
         let narrowed = match scope {
             None => known.grant.scope.clone(),

@@ -75,7 +75,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
-            let request = gather(request).await?;
+            let mut request = gather(request).await?;
+            show_certificate(&shared, &mut request);
             if shared.is_elsewhere(&request) {
                 return Err(shared.refuse_elsewhere(&request));
             }
@@ -89,6 +90,18 @@ impl fmt::Debug for MockTransport {
         f.debug_tuple("MockTransport").field(&self.0.origin).finish()
     }
 }
+
+/// Makes the certificate that came along the one of the connection, if that has one.
+#[cfg(feature = "tls")]
+fn show_certificate(shared: &Shared, request: &mut Request<Bytes>) {
+    let shown = request.extensions_mut().remove::<crate::ClientCertificate>();
+    if let Some(certificate) = shown.filter(|_| shared.is_mtls(request.uri())) {
+        request.extensions_mut().insert(certificate.peer());
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+fn show_certificate(_: &Shared, _: &mut Request<Bytes>) {}
 
 /// Reads a request's body whole.
 pub(crate) async fn gather<B>(request: Request<B>) -> Result<Request<Bytes>, TransportError>

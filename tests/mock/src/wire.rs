@@ -1,4 +1,4 @@
-//! The server on a socket: HTTP/1.1, and connections that can be cut without a goodbye.
+//! The server on a socket: HTTP/1.1, with or without TLS, and connections that can be cut without a goodbye.
 
 use std::io;
 use std::pin::Pin;
@@ -15,17 +15,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::peer::Peer;
 use crate::shared::Shared;
+use crate::tls::Acceptor;
 use crate::transport::{TransportError, gather};
 
 /// Accepts until the task is aborted; that ends every connection too.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+pub(crate) async fn serve(listener: TcpListener, tls: Option<Acceptor>, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, Arc::clone(&shared)));
+                    connections.spawn(connection(stream, tls.clone(), Arc::clone(&shared)));
                 }
                 // Out of file descriptors, most likely: others must get a chance to close theirs.
                 Err(_) => tokio::task::yield_now().await,
@@ -35,13 +37,39 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+async fn connection(stream: TcpStream, tls: Option<Acceptor>, shared: Arc<Shared>) {
     let reset = Arc::new(AtomicBool::new(false));
-    let io = TokioIo::new(Cuttable { stream, reset: Arc::clone(&reset) });
+    let stream = Cuttable { stream, reset: Arc::clone(&reset) };
     let mut paused = shared.paused.subscribe();
+    let cut = Arc::clone(&reset);
+    let serving = async move {
+        match tls {
+            None => speak(stream, None, reset, shared).await,
+            // Who gives up the handshake, or never trusted this server, said so already.
+            Some(tls) => {
+                if let Ok((stream, peer)) = tls.accept(stream).await {
+                    speak(stream, peer, reset, shared).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        // While the server is paused its port stays its own, but whoever connects is cut off at once.
+        _ = paused.wait_for(|paused| *paused) => cut.store(true, Ordering::Release),
+        () = serving => {}
+    }
+}
 
-    let service = service_fn(|request: Request<Incoming>| {
+async fn speak<S>(stream: S, peer: Option<Peer>, reset: Arc<AtomicBool>, shared: Arc<Shared>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(|mut request: Request<Incoming>| {
         let (shared, reset) = (Arc::clone(&shared), Arc::clone(&reset));
+        if let Some(peer) = &peer {
+            request.extensions_mut().insert(peer.clone());
+        }
         async move {
             let answer = async { shared.answer(gather(request).await?).await }.await;
             if let Err(TransportError::Reset | TransportError::Refused) = answer {
@@ -50,14 +78,10 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
             answer.map(|response| response.map(|body| body.reports_reset_to(reset)))
         }
     });
-    let serving = http1::Builder::new().header_read_timeout(None).serve_connection(io, service);
-    tokio::select! {
-        biased;
-        // While the server is paused its port stays its own, but whoever connects is cut off at once.
-        _ = paused.wait_for(|paused| *paused) => reset.store(true, Ordering::Release),
-        // A client that breaks the protocol, or a fault that broke it, ends this connection and nothing else.
-        _ = serving => {}
-    }
+    let http =
+        http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(stream), service);
+    // A client that breaks the protocol, or a fault that broke it, ends this connection and nothing else.
+    let _ = http.await;
 }
 
 /// A connection that ends with RST instead of FIN when `reset` is set.
@@ -87,6 +111,10 @@ impl AsyncRead for Cuttable {
 
 impl AsyncWrite for Cuttable {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.reset.load(Ordering::Acquire) {
+            // TLS would say goodbye (RFC 8446 §6.1) before the RST.
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 

@@ -1,6 +1,7 @@
 //! Who is asking: client authentication (RFC 6749 §2.3).
 
 pub(super) mod assertion;
+mod certificate;
 
 use std::sync::Arc;
 
@@ -79,6 +80,12 @@ fn with_secret(
 fn with_nothing(call: Call<'_>, form: &Form) -> Result<Arc<MockClient>, OAuthError> {
     let id = form.get("client_id");
     let id = id.ok_or_else(|| OAuthError::invalid_client("no client authentication", false))?;
+    if let Some(client) = call.shared.client(id)
+        && client.methods.iter().any(|method| method.is_tls())
+    {
+        certificate::check(call, &client)?;
+        return Ok(client);
+    }
     registered(call, id, AuthMethod::None)
 }
 

@@ -1,7 +1,7 @@
 //! Authorization server metadata (RFC 8414 §2, OpenID Connect Discovery §3): one document under both names.
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Call;
 use crate::answer::Answer;
@@ -15,13 +15,15 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
         clients.iter().flat_map(|client| &client.scopes).map(String::as_str).collect();
     scopes.sort_unstable();
     scopes.dedup();
-    let methods = AuthMethod::ALL.map(AuthMethod::as_str);
+    // Certificates are seen at one address only.
+    let offered = |method: &AuthMethod| !method.is_tls() || call.shared.mtls_origin.is_some();
+    let methods: Vec<_> = AuthMethod::ALL.into_iter().filter(offered).map(AuthMethod::as_str).collect();
     // RFC 7662 §2.1: whoever introspects proves who it is.
-    let proving: Vec<_> = methods.into_iter().filter(|method| *method != "none").collect();
+    let proving: Vec<_> = methods.iter().filter(|method| **method != "none").collect();
     let assertion_algs: Vec<_> =
         Alg::ALL.iter().filter(|alg| **alg != Alg::None).map(|alg| alg.as_str()).collect();
     let algorithms: Vec<_> = call.issuer.algorithms.iter().map(|alg| alg.as_str()).collect();
-    let document = json!({
+    let mut document = json!({
         "issuer": call.issuer.url,
         "authorization_endpoint": call.url(Endpoint::Authorize),
         "token_endpoint": call.url(Endpoint::Token),
@@ -45,5 +47,22 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms,
     });
+    if let Some(origin) = &call.shared.mtls_origin {
+        document["tls_client_certificate_bound_access_tokens"] = json!(true);
+        document["mtls_endpoint_aliases"] = aliases(&document, &call.shared.origin, origin);
+    }
     Answer::json(StatusCode::OK, &document)
+}
+
+/// RFC 8705 §5: every endpoint that a client asks directly, at the address that asks for certificates.
+fn aliases(document: &Value, origin: &str, mtls_origin: &str) -> Value {
+    let through_the_browser = ["authorization_endpoint", "end_session_endpoint"];
+    let members = document.as_object().into_iter().flatten();
+    let direct = members
+        .filter(|(name, _)| name.ends_with("_endpoint") && !through_the_browser.contains(&name.as_str()));
+    let alias = |(name, url): (&String, &Value)| {
+        let path = url.as_str()?.strip_prefix(origin)?;
+        Some((name.clone(), json!(format!("{mtls_origin}{path}"))))
+    };
+    Value::Object(direct.filter_map(alias).collect())
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::Call;
 use crate::answer::Answer;
 use crate::dpop::{BadProof, DPOP_NONCE, Side};
+use crate::peer::Peer;
 use crate::tokens::Access;
 
 /// The scheme of the `Authorization` header.
@@ -43,6 +44,11 @@ pub(crate) fn access(call: Call<'_>, parameters: &str) -> Result<(Scheme, Access
     let Some(access) = call.issuer.records.active_access(token, call.shared.clock.now_unix()) else {
         return refuse(scheme, "invalid_token");
     };
+    let certificate = access.grant.cnf.get("x5t#S256").and_then(|thumbprint| thumbprint.as_str());
+    if certificate.is_some() && Peer::of(call.request).map(Peer::thumbprint).as_deref() != certificate {
+        // RFC 8705 §3: shown on another connection than its owner's.
+        return refuse(scheme, "invalid_token");
+    }
     let bound_to = access.grant.cnf.get("jkt").and_then(Value::as_str);
     match (scheme, bound_to) {
         (Scheme::Bearer, None) => Ok((scheme, access)),

@@ -9,7 +9,7 @@ mod token_exchange;
 
 use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Call;
 use super::client_auth::authenticate;
@@ -19,6 +19,7 @@ use crate::clients::{GrantType, MockClient};
 use crate::dpop::{self, BadProof, Side};
 use crate::encode::b64url;
 use crate::keys::Alg;
+use crate::peer::Peer;
 use crate::tokens::{Grant, IssuedTokens};
 
 pub(crate) fn serve(call: Call<'_>) -> Answer {
@@ -46,7 +47,14 @@ fn exchange(call: Call<'_>) -> Result<Answer, OAuthError> {
     if jkt.is_none() && client.dpop_bound {
         return Err(BadProof::Invalid("DPoP: missing, this client's tokens are always bound").into());
     }
-    let cnf = jkt.map(|jkt| ("jkt".to_owned(), json!(jkt))).into_iter().collect();
+    let mut cnf: Map<String, Value> = jkt.map(|jkt| ("jkt".to_owned(), json!(jkt))).into_iter().collect();
+    if client.certificate_bound {
+        let peer = Peer::of(call.request).ok_or_else(|| {
+            let why = "client certificate: none was shown, and this client's tokens are always bound to one";
+            OAuthError::invalid_request(why)
+        })?;
+        cnf.insert("x5t#S256".to_owned(), json!(peer.thumbprint()));
+    }
     let call = Call { cnf: Some(&cnf), ..call };
     match grant_type {
         GrantType::ClientCredentials => client_credentials::serve(call, &client, &form),
