@@ -90,6 +90,31 @@ impl Metadata {
         };
         url.as_ref()
     }
+
+    /// How clients may authenticate at an endpoint. Introspection and revocation have lists of their own (RFC 8414
+    /// section 2); all others follow the token endpoint.
+    pub(crate) fn auth_methods(&self, endpoint: Endpoint) -> Option<Vec<String>> {
+        match endpoint {
+            Endpoint::Introspection | Endpoint::Revocation => {
+                self.list(&format!("{}_auth_methods_supported", endpoint.name()))
+            }
+            _ => self.token_endpoint_auth_methods_supported.clone(),
+        }
+    }
+
+    /// The algorithms of assertions that an endpoint takes.
+    pub(crate) fn auth_algorithms(&self, endpoint: Endpoint) -> Option<Vec<String>> {
+        let name = match endpoint {
+            Endpoint::Introspection | Endpoint::Revocation => endpoint.name(),
+            _ => Endpoint::Token.name(),
+        };
+        self.list(&format!("{name}_auth_signing_alg_values_supported"))
+    }
+
+    fn list(&self, member: &str) -> Option<Vec<String>> {
+        let items = self.extra.get(member)?.as_array()?;
+        Some(items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
+    }
 }
 
 /// An endpoint of an authorization server.

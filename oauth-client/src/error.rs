@@ -59,6 +59,8 @@ pub(crate) struct Refused {
     pub(crate) details: Option<Arc<dyn Details>>,
     /// The start of a body that has no shape we know.
     pub(crate) unrecognized: Option<String>,
+    /// What we know about the reason.
+    pub(crate) hint: Option<String>,
 }
 
 impl Refused {
@@ -73,6 +75,7 @@ impl Refused {
             transient: false,
             details: None,
             unrecognized: None,
+            hint: None,
         }
     }
 }
@@ -314,6 +317,18 @@ impl Error {
         self
     }
 
+    /// The same refusal, with what we know about its reason.
+    pub(crate) fn with_hint(self, hint: impl FnOnce() -> Option<String>) -> Self {
+        let Kind::Refused(refused) = &*self.kind else { return self };
+        match hint() {
+            None => self,
+            hint => {
+                let kind = Kind::Refused(Refused { hint, ..refused.clone() });
+                Self::new(kind).with_retry_after(self.retry_after)
+            }
+        }
+    }
+
     pub(crate) fn refused(&self) -> Option<&Refused> {
         match &*self.kind {
             Kind::Refused(refused) => Some(refused),
@@ -381,7 +396,8 @@ impl fmt::Display for Error {
                 let own = refused.provider_code.as_ref().filter(|own| **own != refused.code);
                 own.iter().try_for_each(|own| write!(f, ", {own:?}"))?;
                 f.write_str(")")?;
-                refused.description.iter().try_for_each(|text| write!(f, ": {text}"))
+                refused.description.iter().try_for_each(|text| write!(f, ": {text}"))?;
+                refused.hint.iter().try_for_each(|text| write!(f, "; {text}"))
             }
             Kind::Reauthorization(refused) => {
                 f.write_str("the grant is no longer valid; a person has to authorize again")?;

@@ -28,6 +28,7 @@
 pub mod discover;
 // 2 who am I
 mod authenticate;
+pub mod secret;
 pub mod sign;
 // 3 what I ask
 pub mod grant;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -13,9 +13,10 @@ use crate::authenticate::{Proof, Recipient};
 use crate::clock::Now;
 use crate::dialect;
 use crate::discover::Endpoint;
-use crate::error::Error;
+use crate::error::{Error, printable};
 use crate::exchange::{self, Encoded, ErrorBody, Parameters, Refuser, Sending, refusal};
 use crate::json;
+use crate::sign::Algorithm;
 use crate::token::{Secret, TokenSet};
 use crate::transport::{Limits, retry_after, to_uri};
 
@@ -28,20 +29,25 @@ pub(crate) struct Answer {
     pub(crate) received: Now,
     /// What was sent and must not be seen again.
     pub(crate) secrets: Vec<Secret>,
+    /// What the proof of who we are was made with, where that can change.
+    credential: Option<Secret>,
+    /// What an assertion was signed with.
+    algorithm: Option<Algorithm>,
 }
 
 impl Client {
     /// One token request, with so much time left for it. `on_send` is called once the endpoint is known, right before
-    /// the request goes out.
+    /// a request goes out.
     pub(crate) async fn exchange(
         &self,
         parameters: Parameters,
         time: Duration,
-        on_send: impl FnOnce(),
+        on_send: impl FnMut(),
     ) -> Result<TokenSet, Error> {
         let answer = self.post(Endpoint::Token, parameters, time, on_send).await?;
-        let Answer { response, sent, received, secrets } = answer;
+        let Answer { response, sent, received, secrets, algorithm, .. } = answer;
         exchange::decode(response, sent, received, &self.0.dialect, secrets.iter())
+            .map_err(|error| self.explained(error, Endpoint::Token, algorithm))
     }
 
     /// One request to an endpoint that authenticates its clients as the token endpoint does, answered with a JSON
@@ -54,42 +60,78 @@ impl Client {
         endpoint: Endpoint,
         parameters: Parameters,
     ) -> Result<Map<String, Value>, Error> {
-        self.post(endpoint, parameters, self.0.timeout, || {}).await?.into_object()
+        let answer = self.post(endpoint, parameters, self.0.timeout, || {}).await?;
+        let algorithm = answer.algorithm;
+        answer.into_object().map_err(|error| self.explained(error, endpoint, algorithm))
     }
 
     /// One form, sent with the client's proof of who it is.
     pub(crate) async fn post(
         &self,
         endpoint: Endpoint,
-        mut parameters: Parameters,
+        parameters: Parameters,
         time: Duration,
-        on_send: impl FnOnce(),
+        mut on_send: impl FnMut(),
     ) -> Result<Answer, Error> {
         let began = self.0.clock.now().monotonic;
         let url = self.endpoint(endpoint, time).await?;
-        let now = self.0.clock.now();
-        let left = time.saturating_sub(now.monotonic.saturating_sub(began));
-        let sending = Sending::new(self.issuer().unwrap_or(url.as_str()), now.wall);
-        tokio::time::timeout(left, parameters.make(&sending))
+        let left = || time.saturating_sub(self.0.clock.now().monotonic.saturating_sub(began));
+        self.send(endpoint, url, parameters, left, &mut on_send).await
+    }
+
+    /// Sends it, and once more where the server does not know our secret or key and there is another one by now: it
+    /// has refused before it acted, so even a refresh token is as good as before.
+    async fn send(
+        &self,
+        endpoint: Endpoint,
+        url: Url,
+        parameters: Parameters,
+        left: impl Fn() -> Duration,
+        on_send: &mut impl FnMut(),
+    ) -> Result<Answer, Error> {
+        let answer = self.send_once(endpoint, url.clone(), parameters.clone(), &left, on_send).await?;
+        let refused = answer.credential.as_ref().filter(|_| is_invalid_client(&answer.response));
+        let Some(used) = refused else { return Ok(answer) };
+        let has_changed = self.0.auth.has_changed(used, self.0.clock.now());
+        match tokio::time::timeout(left(), has_changed).await {
+            Ok(true) => self.send_once(endpoint, url, parameters, &left, on_send).await,
+            _ => Ok(answer),
+        }
+    }
+
+    /// Each call makes what is made for one request, and proves who the client is, anew.
+    async fn send_once(
+        &self,
+        endpoint: Endpoint,
+        url: Url,
+        mut parameters: Parameters,
+        left: &impl Fn() -> Duration,
+        on_send: &mut impl FnMut(),
+    ) -> Result<Answer, Error> {
+        let making = self.prove(&mut parameters, &url);
+        let Proof { authorization, credential, algorithm } = tokio::time::timeout(left(), making)
             .await
             .map_err(|_| Error::secret("parameters", "not made in time".into()))??;
-        let refreshes = parameters.plain("grant_type") == Some("refresh_token");
-        let proof = match &self.0.auth {
-            _ if refreshes && self.0.dialect.refresh_is_alone => Proof::default(),
-            auth => {
-                let recipient = Recipient { issuer: self.issuer(), endpoint: &url };
-                auth.prove(&mut parameters, recipient, self.0.clock.now()).await?
-            }
-        };
-        let secrets = parameters.secrets().chain(proof.secret.as_ref()).cloned().collect();
-        let request = self.form(endpoint, url, parameters, proof.authorization)?;
+        let secrets = parameters.secrets().chain(&credential).cloned().collect();
+        let request = self.form(endpoint, url, parameters, authorization)?;
 
         on_send();
         let sent = self.0.clock.now();
-        let time = time.saturating_sub(sent.monotonic.saturating_sub(began));
-        let limits = Limits { timeout: time, allow_http: self.0.allow_http, ..Limits::token() };
+        let limits = Limits { timeout: left(), allow_http: self.0.allow_http, ..Limits::token() };
         let response = self.0.http.send(request, &limits).await?;
-        Ok(Answer { response, sent, received: self.0.clock.now(), secrets })
+        Ok(Answer { response, sent, received: self.0.clock.now(), secrets, credential, algorithm })
+    }
+
+    /// Fills in what is made for one request, the proof of who we are among it.
+    async fn prove(&self, parameters: &mut Parameters, url: &Url) -> Result<Proof, Error> {
+        let now = self.0.clock.now();
+        parameters.make(&Sending::new(self.issuer().unwrap_or(url.as_str()), now.wall)).await?;
+        let refreshes = parameters.plain("grant_type") == Some("refresh_token");
+        if refreshes && self.0.dialect.refresh_is_alone {
+            return Ok(Proof::default());
+        }
+        let recipient = Recipient { issuer: self.issuer(), endpoint: url };
+        self.0.auth.prove(parameters, recipient, now).await
     }
 
     fn form(
@@ -118,6 +160,41 @@ impl Client {
         headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
         Ok(request)
     }
+}
+
+impl Client {
+    /// A refusal of the client itself, with what the server's metadata says about how to do better.
+    fn explained(&self, error: Error, endpoint: Endpoint, algorithm: Option<Algorithm>) -> Error {
+        if error.code() != "invalid_client" {
+            return error;
+        }
+        error.with_hint(|| {
+            let known = self.0.discovered.load_full()?;
+            let method = self.0.auth.method_name();
+            let methods = known.metadata().auth_methods(endpoint)?;
+            if !methods.iter().any(|one| one == method) {
+                let methods = printable(&methods.join(", "), 256);
+                return Some(format!("this client uses {method}, and the server's metadata names {methods}"));
+            }
+            let signed = algorithm?.name();
+            let taken = known.metadata().auth_algorithms(endpoint)?;
+            if taken.iter().any(|one| one == signed) {
+                return None;
+            }
+            let taken = printable(&taken.join(", "), 256);
+            Some(format!("the assertion was signed with {signed}, and the server's metadata names {taken}"))
+        })
+    }
+}
+
+/// RFC 6749 section 5.2; a bare 401 says the same.
+fn is_invalid_client(response: &Response<Bytes>) -> bool {
+    let status = response.status();
+    let names_it = || {
+        let body = json::object(response.body());
+        body.is_ok_and(|body| body.get("error").is_some_and(|code| code == "invalid_client"))
+    };
+    status == StatusCode::UNAUTHORIZED || status.is_client_error() && names_it()
 }
 
 impl Answer {

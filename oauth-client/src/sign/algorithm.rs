@@ -7,6 +7,7 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{self, EcdsaSigningAlgorithm, RsaEncoding};
 
 use crate::error::Error;
+use crate::token::Secret;
 
 /// A JWS signature algorithm (RFC 7518 section 3.1, RFC 8037).
 ///
@@ -108,6 +109,27 @@ impl Algorithm {
             Self::Hs512 => Some(hmac::HMAC_SHA512),
             _ => None,
         }
+    }
+
+    /// The hash to sign with by this secret, where it is long enough.
+    ///
+    /// # Errors
+    /// `config` when the algorithm is not HMAC, or the secret is shorter than its hash.
+    pub(crate) fn secret_fits(self, secret: Option<&Secret>) -> Result<hmac::Algorithm, Error> {
+        let Some(hmac) = self.hmac() else {
+            let message = format!("{self} does not sign with a secret; expected HS256, HS384 or HS512");
+            return Err(Error::config("signing_alg", message));
+        };
+        let least = hmac.digest_algorithm().output_len();
+        if secret.is_some_and(|secret| secret.expose().len() < least) {
+            return Err(Error::config(
+                "client_secret",
+                format!(
+                    "is shorter than the {least} bytes that {self} needs (RFC 7518 section 3.2); ask the server for a longer one"
+                ),
+            ));
+        }
+        Ok(hmac)
     }
 }
 

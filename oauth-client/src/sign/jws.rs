@@ -21,19 +21,7 @@ pub(crate) fn sign_with_secret(
     mut header: Map<String, Value>,
     claims: &impl Serialize,
 ) -> Result<Secret, Error> {
-    let Some(hmac) = algorithm.hmac() else {
-        let message = format!("{algorithm} does not sign with a secret; expected HS256, HS384 or HS512");
-        return Err(Error::config("signing_alg", message));
-    };
-    let least = hmac.digest_algorithm().output_len();
-    if secret.expose().len() < least {
-        return Err(Error::config(
-            "client_secret",
-            format!(
-                "is shorter than the {least} bytes that {algorithm} needs (RFC 7518 section 3.2); ask the server for a longer one"
-            ),
-        ));
-    }
+    let hmac = algorithm.secret_fits(Some(secret))?;
     header.insert("alg".to_owned(), algorithm.name().into());
     let key = hmac::Key::new(hmac, secret.expose().as_bytes());
     compact(&header, claims, |message| Some(hmac::sign(&key, message).as_ref().to_vec()))

@@ -19,10 +19,12 @@ mod jwk;
 mod jws;
 mod key;
 mod pem;
+mod source;
 
 pub use self::algorithm::Algorithm;
 pub(crate) use self::jws::{base64url, sign_with_secret, unique_id};
 pub use self::key::SigningKey;
+pub use self::source::KeySource;
 
 #[cfg(test)]
 mod tests;

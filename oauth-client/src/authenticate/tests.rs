@@ -1,0 +1,246 @@
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use serde_json::Value;
+
+use super::*;
+use crate::clock::{Clock, TestClock};
+use crate::sign::SigningKey;
+use crate::transport::{HttpClient, RequestBody};
+use crate::{Client, grant, secret as secrets};
+
+const LONG: &str = "0123456789abcdef0123456789abcdef";
+
+fn key() -> SigningKey {
+    SigningKey::generate(Algorithm::Es256).unwrap().with_key_id("k1")
+}
+
+fn fields(auth: &ClientAuth) -> Vec<String> {
+    auth.problems().into_iter().map(|problem| problem.field).collect()
+}
+
+/// Header and claims of the assertion that would go out.
+async fn assertion(auth: &ClientAuth, issuer: Option<&str>) -> (Value, Value) {
+    let endpoint = Url::parse("https://a.example/token").unwrap();
+    let mut parameters = Parameters::default();
+    let now = TestClock::at(1_900_000_000).now();
+    auth.prove(&mut parameters, Recipient { issuer, endpoint: &endpoint }, now).await.unwrap();
+    assert_eq!(
+        parameters.plain("client_assertion_type"),
+        Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+    );
+    assert!(!format!("{parameters:?}").contains("eyJ"), "an assertion is a secret for as long as it lasts");
+    let text = parameters.secrets().next().unwrap().expose().to_owned();
+    let mut parts = text.split('.').map(|part| BASE64_URL_SAFE_NO_PAD.decode(part).unwrap());
+    let mut json = || serde_json::from_slice(&parts.next().unwrap()).unwrap();
+    (json(), json())
+}
+
+#[test]
+fn a_secret_with_a_line_break_is_a_problem_that_names_the_field() {
+    let problems = ClientAuth::basic("svc\r\nX: y", "s3cr3t\n").problems();
+    assert_eq!(problems.iter().map(|p| p.field.as_str()).collect::<Vec<_>>(), ["client_id", "client_secret"]);
+    assert!(!format!("{problems:?}").contains("s3cr3t"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_assertion_says_who_to_whom_and_for_how_long() {
+    let id = "a:b/ü %";
+    let auth = ClientAuth::private_key_jwt(id, key());
+    let (header, claims) = assertion(&auth, Some("https://a.example")).await;
+    assert_eq!(header, serde_json::json!({"alg": "ES256", "kid": "k1", "typ": "JWT"}));
+    assert_eq!(
+        (&claims["iss"], &claims["sub"], &claims["aud"]),
+        (&id.into(), &id.into(), &"https://a.example".into())
+    );
+    assert_eq!((claims["iat"].as_u64(), claims["exp"].as_u64()), (Some(1_900_000_000), Some(1_900_000_060)));
+    assert!(claims.get("nbf").is_none());
+
+    let (_, claims) = assertion(&auth, None).await;
+    assert_eq!(claims["aud"], "https://a.example/token", "where there is no issuer");
+
+    let auth = auth
+        .audience("urn:a")
+        .audience("urn:b")
+        .lifetime(Duration::from_secs(5))
+        .key_id("k2")
+        .with_not_before();
+    let (header, claims) = assertion(&auth, Some("https://a.example")).await;
+    assert_eq!((&header["kid"], &claims["aud"]), (&"k2".into(), &serde_json::json!(["urn:a", "urn:b"])));
+    assert_eq!((claims["nbf"].as_u64(), claims["exp"].as_u64()), (Some(1_900_000_000), Some(1_900_000_005)));
+
+    let auth = ClientAuth::client_secret_jwt(id, LONG);
+    let (header, claims) = assertion(&auth, None).await;
+    assert_eq!((&header["alg"], header.get("kid"), &claims["sub"]), (&"HS256".into(), None, &id.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_two_assertions_have_the_same_jti() {
+    let auth = ClientAuth::client_secret_jwt("svc", LONG);
+    let mut seen = HashSet::new();
+    for _ in 0..1000 {
+        let (_, claims) = assertion(&auth, None).await;
+        assert!(seen.insert(claims["jti"].as_str().unwrap().to_owned()));
+    }
+}
+
+#[test]
+fn what_cannot_work_is_told_before_anything_is_sent() {
+    let jwt = || ClientAuth::private_key_jwt("svc", key());
+    assert!(fields(&jwt().algorithm(Algorithm::Es256)).is_empty());
+    assert_eq!(fields(&jwt().algorithm(Algorithm::Rs256)), ["signing_alg"]);
+    assert_eq!(fields(&jwt().algorithm(Algorithm::Hs256)), ["signing_alg"]);
+    assert_eq!(fields(&jwt().lifetime(Duration::ZERO)), ["lifetime"]);
+    let from_file = ClientAuth::private_key_jwt("svc", secrets::from_file("/none"));
+    assert!(fields(&from_file).is_empty(), "nothing is read yet");
+    assert_eq!(fields(&from_file.algorithm(Algorithm::Hs256)), ["signing_alg"]);
+
+    let secret = |secret: &str| ClientAuth::client_secret_jwt("svc", secret);
+    assert_eq!(fields(&secret("short")), ["client_secret"]);
+    assert!(fields(&secret(LONG)).is_empty());
+    assert_eq!(fields(&secret(LONG).algorithm(Algorithm::Hs512)), ["client_secret"]);
+    assert_eq!(fields(&secret(LONG).algorithm(Algorithm::Es256)), ["signing_alg"]);
+
+    for auth in [ClientAuth::basic("svc", "s"), ClientAuth::none("svc"), ClientAuth::tls("svc")] {
+        assert!(fields(&auth).is_empty());
+        assert_eq!(fields(&auth.audience("urn:a")), ["client_auth"]);
+    }
+}
+
+#[test]
+fn nothing_of_a_secret_or_key_is_printed() {
+    let pem = key().to_pem().unwrap();
+    let auths = [
+        ClientAuth::client_secret_jwt("svc", LONG),
+        ClientAuth::private_key_jwt("svc", key()),
+        ClientAuth::private_key_jwt("svc", SecretSource::from(pem.clone())),
+    ];
+    let shown = format!("{auths:?} {:?}", KeySource::from(SecretSource::from(pem)));
+    assert!(!shown.contains(LONG) && !shown.contains("PRIVATE KEY"), "{shown}");
+}
+
+/// A server that knows one thing a form may hold, and a record of what it was sent.
+#[derive(Clone, Default)]
+struct Server {
+    knows: Arc<Mutex<String>>,
+    forms: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    fn client(&self, auth: ClientAuth) -> Client {
+        let server = self.clone();
+        let service = tower::service_fn(move |request: Request<RequestBody>| server.clone().answer(request));
+        Client::builder()
+            .token_endpoint("https://a.example/token")
+            .auth(auth)
+            .http(HttpClient::from_service(service))
+            .clock(TestClock::new())
+            .build()
+            .unwrap()
+    }
+
+    async fn answer(self, request: Request<RequestBody>) -> Result<Response<Full<Bytes>>, std::io::Error> {
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let form = String::from_utf8(body.to_vec()).unwrap();
+        let known = form.contains(&*self.knows.lock().unwrap());
+        self.forms.lock().unwrap().push(form);
+        let (status, body) = match known {
+            true => (200, r#"{"access_token":"t","token_type":"Bearer","expires_in":60}"#),
+            false => (400, r#"{"error":"invalid_client"}"#),
+        };
+        Ok(Response::builder().status(status).body(Full::from(body)).unwrap())
+    }
+
+    fn knows(&self, what: &str) {
+        *self.knows.lock().unwrap() = what.to_owned();
+    }
+
+    fn requests(&self) -> usize {
+        self.forms.lock().unwrap().len()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_secret_is_read_again_and_the_request_repeated_once_if_it_changed() {
+    let path = std::env::temp_dir().join(format!("oauth-client-refused-{}", std::process::id()));
+    std::fs::write(&path, "old\n").unwrap();
+    let server = Server::default();
+    let client = server.client(ClientAuth::post("svc", secrets::from_file(&path)));
+    let grant = grant::client_credentials();
+    let ask = || client.request(&grant);
+    server.knows("client_secret=old");
+    ask().await.unwrap();
+
+    // Rotated at both ends, within the second in which the file is not looked at.
+    std::fs::write(&path, "new\n").unwrap();
+    server.knows("client_secret=new");
+    ask().await.unwrap();
+    assert_eq!(server.requests(), 3, "the refused one, and its repetition");
+
+    // Rotated at the server only: one request, one refusal.
+    server.knows("client_secret=newest");
+    assert_eq!(ask().await.unwrap_err().code(), "invalid_client");
+    assert_eq!(server.requests(), 4);
+
+    // Changed here, and still wrong: no third request.
+    std::fs::write(&path, "wrong\n").unwrap();
+    let error = ask().await.unwrap_err();
+    assert_eq!(server.requests(), 6);
+    assert!(!format!("{error} {error:?} {client:?}").contains("wrong"));
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replaced_key_is_picked_up_with_its_name_and_a_broken_one_is_not() {
+    let path = std::env::temp_dir().join(format!("oauth-client-key-{}", std::process::id()));
+    let source = KeySource::from(secrets::from_file(&path));
+    let clock = TestClock::new();
+    let jwk = |kid: &str, d: &str, x: &str| {
+        format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"{kid}","d":"{d}","x":"{x}"}}"#)
+    };
+    let first = jwk(
+        "one",
+        "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
+        "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+    );
+    std::fs::write(&path, &first).unwrap();
+    let (key, used) = source.get(clock.now()).await.unwrap();
+    assert_eq!(key.key_id(), Some("one"));
+    let used = used.unwrap();
+    assert!(!source.has_changed(&used, clock.now()).await);
+
+    std::fs::write(&path, &first[..40]).unwrap();
+    assert!(!source.has_changed(&used, clock.now()).await, "half a file is no new key");
+    assert_eq!(source.get(clock.now()).await.unwrap().0.key_id(), Some("one"));
+
+    std::fs::write(&path, SigningKey::generate(Algorithm::Es384).unwrap().to_pem().unwrap().expose())
+        .unwrap();
+    assert!(source.has_changed(&used, clock.now()).await);
+    let (key, _) = source.get(clock.now()).await.unwrap();
+    assert_eq!((key.algorithm(), key.key_id()), (Algorithm::Es384, None));
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_request_brings_a_new_assertion() {
+    let (server, source) = (Server::default(), Arc::new(Mutex::new(key())));
+    let current = Arc::clone(&source);
+    let pem = secrets::from_fn(move || {
+        // Another key at each call, as from a vault that rotates.
+        let pem = current.lock().unwrap().to_pem();
+        *current.lock().unwrap() = key();
+        async move { pem }
+    });
+    server.knows("none of it");
+    let client = server.client(ClientAuth::private_key_jwt("svc", pem));
+    assert_eq!(client.request(&grant::client_credentials()).await.unwrap_err().code(), "invalid_client");
+    let forms = server.forms.lock().unwrap().clone();
+    let assertions: HashSet<_> =
+        forms.iter().filter_map(|form| form.split("client_assertion=").nth(1)).collect();
+    assert_eq!((forms.len(), assertions.len()), (2, 2));
+}

@@ -1,0 +1,139 @@
+//! Secrets that change while the program runs: from a file that is rotated, the environment, or a callback.
+//!
+//! Whatever takes a [`Secret`] of the client takes a [`SecretSource`]. It is asked before each token request, and once
+//! more when the server answers `invalid_client`: if the secret is another one by then, the request is repeated with it.
+//!
+//! ```
+//! use oauth_client::{ClientAuth, secret};
+//!
+//! # fn read_vault() -> Result<String, std::io::Error> { Ok("s3cr3t".to_owned()) }
+//! let mounted = ClientAuth::basic("orders-service", secret::from_file("/run/secrets/client"));
+//! let environment = ClientAuth::post("orders-service", secret::from_env("CLIENT_SECRET"));
+//! let vault = ClientAuth::basic("orders-service", secret::from_fn(|| async { read_vault() }));
+//! ```
+
+mod file;
+
+use std::fmt;
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use self::file::SecretFile;
+use crate::clock::Now;
+use crate::error::{BoxError, Error};
+use crate::token::Secret;
+
+/// Where a secret is to be had. Cheap to clone; clones share what was read. See the [module docs](self).
+#[derive(Clone)]
+pub struct SecretSource(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Fixed(Secret),
+    Env(Arc<str>),
+    File(Arc<SecretFile>),
+    Callback(Arc<dyn Fn() -> Fetch + Send + Sync>),
+}
+
+type Fetch = Pin<Box<dyn Future<Output = Result<Secret, BoxError>> + Send>>;
+
+/// A file, such as container platforms mount. Line ends at its end are taken off.
+///
+/// It is looked at once a second at most, outside the runtime's threads, and read when its time of change, its size or
+/// the file itself is another. When it cannot be read later on, or is empty, the last secret is kept and a warning
+/// logged; when it never could be, the error names the path.
+pub fn from_file(path: impl AsRef<Path>) -> SecretSource {
+    SecretSource(Kind::File(Arc::new(SecretFile::new(path.as_ref()))))
+}
+
+/// An environment variable, read when it is needed. When it is not set, the error names it.
+pub fn from_env(variable: impl Into<String>) -> SecretSource {
+    SecretSource(Kind::Env(variable.into().into()))
+}
+
+/// Whatever a function gets, from a vault for instance. It is called before each token request and has to keep what it
+/// may: nothing is kept here. What it fails with is the cause of an error with code `secret`, and has to
+/// be free of secrets itself.
+pub fn from_fn<F, Fut, S, E>(fetch: F) -> SecretSource
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<S, E>> + Send + 'static,
+    S: Into<Secret>,
+    E: Into<BoxError>,
+{
+    let fetch = move || -> Fetch {
+        let fetching = fetch();
+        Box::pin(async move { fetching.await.map(Into::into).map_err(Into::into) })
+    };
+    SecretSource(Kind::Callback(Arc::new(fetch)))
+}
+
+impl SecretSource {
+    /// A file whose content is known already.
+    pub(crate) fn file(path: &str, content: Secret) -> Self {
+        Self(Kind::File(Arc::new(SecretFile::known(path.as_ref(), content))))
+    }
+
+    /// The secret, where it never changes.
+    pub(crate) fn fixed(&self) -> Option<&Secret> {
+        match &self.0 {
+            Kind::Fixed(secret) => Some(secret),
+            _ => None,
+        }
+    }
+
+    /// The secret of today; `field` is what errors call it.
+    pub(crate) async fn get(&self, field: &str, now: Now) -> Result<Secret, Error> {
+        match &self.0 {
+            Kind::File(file) => file.get(field, now).await,
+            _ => self.read(field, now).await,
+        }
+    }
+
+    /// The same, and a file is read whether it seems to have changed or not.
+    pub(crate) async fn read(&self, field: &str, now: Now) -> Result<Secret, Error> {
+        match &self.0 {
+            Kind::Fixed(secret) => Ok(secret.clone()),
+            Kind::Env(variable) => std::env::var(&**variable).map(Secret::new).map_err(|_| {
+                let message = format!("the environment variable {variable} is not set, or is not UTF-8");
+                Error::config(field, message)
+            }),
+            Kind::File(file) => file.read(field, now).await,
+            Kind::Callback(fetch) => fetch().await.map_err(|source| Error::secret(field, source)),
+        }
+    }
+}
+
+impl From<Secret> for SecretSource {
+    fn from(secret: Secret) -> Self {
+        Self(Kind::Fixed(secret))
+    }
+}
+
+impl From<String> for SecretSource {
+    fn from(text: String) -> Self {
+        Secret::from(text).into()
+    }
+}
+
+impl From<&str> for SecretSource {
+    fn from(text: &str) -> Self {
+        Secret::from(text).into()
+    }
+}
+
+impl fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Fixed(secret) => secret.fmt(f),
+            Kind::Env(variable) => write!(f, "SecretSource(environment variable {variable})"),
+            Kind::File(file) => write!(f, "SecretSource(file {})", file.path().display()),
+            Kind::Callback(_) => f.write_str("SecretSource(callback)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
