@@ -35,6 +35,7 @@ pub struct MockServerBuilder {
     clients: Vec<MockClient>,
     users: Vec<User>,
     audiences: Vec<String>,
+    api_scopes: Vec<(String, String)>,
     trusted_issuers: Vec<TrustedIssuer>,
     issuers: Vec<String>,
     algorithms: Vec<Alg>,
@@ -74,6 +75,7 @@ impl MockServerBuilder {
             clients: Vec::new(),
             users: Vec::new(),
             audiences: Vec::new(),
+            api_scopes: Vec::new(),
             trusted_issuers: Vec::new(),
             issuers: vec![String::new()],
             algorithms: Vec::new(),
@@ -107,6 +109,21 @@ impl MockServerBuilder {
     /// Adds an audience; the first one is the default of all tokens. Without any, it is `orders-api`.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
+        self
+    }
+
+    /// Needs this scope at this path of [`Endpoint::Api`](crate::Endpoint::Api) and below; the longest path that fits
+    /// counts. `""` or `/` is the whole API, for which any good token is enough otherwise.
+    ///
+    /// ```
+    /// let server = oauth_mock::MockServer::builder()
+    ///     .api_scope("/", "read") // `/api`, `/api/orders` …
+    ///     .api_scope("/admin", "admin") // `/api/admin`, `/api/admin/users` …
+    ///     .in_process();
+    /// # let _ = server;
+    /// ```
+    pub fn api_scope(mut self, path: impl Into<String>, scope: impl Into<String>) -> Self {
+        self.api_scopes.push((path.into().trim_end_matches('/').to_owned(), scope.into()));
         self
     }
 
@@ -287,6 +304,7 @@ impl MockServerBuilder {
             clients: RwLock::new(initial.clients.clone()),
             users: RwLock::new(initial.users.clone()),
             audiences: if self.audiences.is_empty() { own_audience() } else { self.audiences },
+            api_scopes: self.api_scopes,
             trusted_issuers: self.trusted_issuers,
             clock,
             dpop: Dpop::new(self.dpop_algorithms, self.dpop_nonce, self.dpop_api_nonce),

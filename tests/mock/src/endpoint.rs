@@ -1,6 +1,7 @@
 //! The endpoints of an issuer, and which of them a path names.
 
 use crate::providers::Route;
+use crate::routes::api::is_within;
 
 /// One kind of endpoint; each issuer has its own of every kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,8 +23,10 @@ pub enum Endpoint {
     Revoke,
     /// Userinfo (OpenID Connect Core §5.3).
     Userinfo,
-    /// An API behind a bearer token; only a [provider's personality](crate::Provider) has one.
+    /// An API behind an access token, at `/api` and below; a [provider's personality](crate::Provider) may have its own.
     Api,
+    /// `/.well-known/oauth-protected-resource/api`: what the API says of itself (RFC 9728 §3).
+    ResourceMetadata,
     /// An address that only an attacker would name, in `jku` or `x5u`: nobody should ever ask for it.
     Trap,
     /// Any other path of this server.
@@ -45,6 +48,8 @@ impl Endpoint {
     ];
     const OAUTH: &'static str = "/.well-known/oauth-authorization-server";
     const OPENID: &'static str = "/.well-known/openid-configuration";
+    /// What goes before the path of a protected resource (RFC 9728 §3.1).
+    pub(crate) const RESOURCE: &'static str = "/.well-known/oauth-protected-resource";
 
     /// The path of this endpoint for the issuer called `issuer` (empty for the first one): the provider's own if one of
     /// `routes` is of this kind, else the standard one.
@@ -57,6 +62,7 @@ impl Endpoint {
             // RFC 8414 §3.1 inserts the well-known part before the issuer's path; OpenID Connect appends it.
             Self::OauthMetadata => format!("{}{tenant}", Self::OAUTH),
             Self::OpenidMetadata => format!("{tenant}{}", Self::OPENID),
+            Self::ResourceMetadata => format!("{}{tenant}/api", Self::RESOURCE),
             Self::Other | Self::Elsewhere => tenant,
             named => {
                 let path = Self::PATHS.iter().find(|(endpoint, _)| *endpoint == named);
@@ -86,10 +92,18 @@ impl Endpoint {
             if path == format!("{tenant}{}", Self::OPENID) || path == format!("{}{tenant}", Self::OPENID) {
                 return (Self::OpenidMetadata, issuer);
             }
-            // A standard server has no API of its own.
-            let mut named = Self::PATHS.iter().filter(|(endpoint, _)| *endpoint != Self::Api);
+            let mut named = Self::PATHS.iter();
             if let Some((endpoint, _)) = named.find(|(endpoint, _)| endpoint.path(issuer, &[]) == path) {
                 return (*endpoint, issuer);
+            }
+            // The API has paths below its own, each with metadata of its own.
+            if path.starts_with(&format!("{tenant}/api/")) {
+                return (Self::Api, issuer);
+            }
+            if let Some(resource) = path.strip_prefix(Self::RESOURCE)
+                && (resource == tenant || is_within(resource, &format!("{tenant}/api")))
+            {
+                return (Self::ResourceMetadata, issuer);
             }
             if issuer.is_empty() {
                 root = issuer;
@@ -121,5 +135,18 @@ mod tests {
         assert_eq!(of("/tenant-a/.well-known/openid-configuration"), (Endpoint::OpenidMetadata, "tenant-a"));
         assert_eq!(of("/.well-known/openid-configuration/tenant-a"), (Endpoint::OpenidMetadata, "tenant-a"));
         assert_eq!(Endpoint::Jwks.path("tenant-a", &[]), "/tenant-a/jwks");
+        for (path, endpoint, issuer) in [
+            ("/api", Endpoint::Api, ""),
+            ("/api/orders/7", Endpoint::Api, ""),
+            ("/tenant-a/api/orders", Endpoint::Api, "tenant-a"),
+            ("/apis", Endpoint::Other, ""),
+            ("/.well-known/oauth-protected-resource", Endpoint::ResourceMetadata, ""),
+            ("/.well-known/oauth-protected-resource/api/orders", Endpoint::ResourceMetadata, ""),
+            ("/.well-known/oauth-protected-resource/tenant-a", Endpoint::ResourceMetadata, "tenant-a"),
+            ("/.well-known/oauth-protected-resource/tenant-a/api", Endpoint::ResourceMetadata, "tenant-a"),
+            ("/.well-known/oauth-protected-resource/token", Endpoint::Other, ""),
+        ] {
+            assert_eq!(of(path), (endpoint, issuer), "{path}");
+        }
     }
 }

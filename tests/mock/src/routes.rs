@@ -1,5 +1,6 @@
 //! One file per endpoint: each takes the request whole and answers it whole.
 
+pub(crate) mod api;
 pub(crate) mod authorize;
 mod client_auth;
 mod discovery;
@@ -49,9 +50,9 @@ pub(crate) fn serve(
         Endpoint::Introspect => call.only(&[Method::POST], introspect::serve),
         Endpoint::Revoke => call.only(&[Method::POST], revoke::serve),
         Endpoint::Userinfo => call.only(&[Method::GET, Method::POST], userinfo::serve),
-        Endpoint::Api | Endpoint::Trap | Endpoint::Other | Endpoint::Elsewhere => {
-            Answer::empty(StatusCode::NOT_FOUND)
-        }
+        Endpoint::Api => api::serve(call),
+        Endpoint::ResourceMetadata => api::metadata(call),
+        Endpoint::Trap | Endpoint::Other | Endpoint::Elsewhere => Answer::empty(StatusCode::NOT_FOUND),
     }
 }
 

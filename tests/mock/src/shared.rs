@@ -21,7 +21,7 @@ use crate::keys::{Alg, Keys};
 use crate::peer::Peer;
 use crate::providers::{Personality, Route, Tokens};
 use crate::replays::Replays;
-use crate::routes;
+use crate::routes::{self, api::is_within};
 use crate::tls::Authority;
 use crate::tokens::Records;
 use crate::transport::TransportError;
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) users: RwLock<Vec<Arc<User>>>,
     /// The first one is the default; there is always one.
     pub(crate) audiences: Vec<String>,
+    /// What scope is needed at and below which path of the API.
+    pub(crate) api_scopes: Vec<(String, String)>,
     pub(crate) trusted_issuers: Vec<TrustedIssuer>,
     pub(crate) clock: MockClock,
     pub(crate) dpop: Dpop,
@@ -202,6 +204,20 @@ impl Shared {
     /// The provider's endpoints; empty for a standard server.
     pub(crate) fn routes(&self) -> &'static [Route] {
         self.personality.map_or(&[], |personality| personality.routes)
+    }
+
+    /// The scope that the longest fitting rule asks for at this path of the API.
+    pub(crate) fn api_scope(&self, path: &str) -> Option<&str> {
+        let rules = self.api_scopes.iter().filter(|(root, _)| is_within(path, root));
+        rules.max_by_key(|(root, _)| root.len()).map(|(_, scope)| scope.as_str())
+    }
+
+    /// The scopes that the API knows, sorted.
+    pub(crate) fn api_scopes(&self) -> Vec<&str> {
+        let mut scopes: Vec<_> = self.api_scopes.iter().map(|(_, scope)| scope.as_str()).collect();
+        scopes.sort_unstable();
+        scopes.dedup();
+        scopes
     }
 
     /// What its tokens look like.

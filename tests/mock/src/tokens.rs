@@ -75,6 +75,14 @@ struct Refresh {
     used: bool,
 }
 
+impl Access {
+    /// What a JWT says that the records do not know, issued and expiring at these Unix times.
+    pub(crate) fn of_jwt(grant: Grant, jti: &str, (issued_at, expires_at): (i64, i64)) -> Self {
+        let (grant, jti) = (Arc::new(grant), jti.to_owned());
+        Self { grant, jti, issued_at, expires_at, family: 0, revoked: false }
+    }
+}
+
 impl Records {
     /// A number for tokens that will be revoked together.
     pub(crate) fn new_family(&self) -> u64 {

@@ -19,8 +19,12 @@ pub(crate) enum Scheme {
 }
 
 /// The access token of a request, with everything that is known of it; or the refusal. `parameters` are told in every
-/// challenge, as they are: `resource_metadata="…"`, say.
-pub(crate) fn access(call: Call<'_>, parameters: &str) -> Result<(Scheme, Access), Box<Answer>> {
+/// challenge, as they are: `resource_metadata="…"`, say. `known` finds an access token that is good here.
+pub(crate) fn access(
+    call: Call<'_>,
+    parameters: &str,
+    known: impl FnOnce(Call<'_>, &str) -> Option<Access>,
+) -> Result<(Scheme, Access), Box<Answer>> {
     let unauthorized = |scheme, error| challenge(call, StatusCode::UNAUTHORIZED, scheme, error, parameters);
     let refuse = |scheme, error| Err(Box::new(unauthorized(scheme, error)));
     let mut headers = call.request.headers().get_all(AUTHORIZATION).iter();
@@ -41,9 +45,7 @@ pub(crate) fn access(call: Call<'_>, parameters: &str) -> Result<(Scheme, Access
         }
     };
     let token = token.trim_start_matches(' ');
-    let Some(access) = call.issuer.records.active_access(token, call.shared.clock.now_unix()) else {
-        return refuse(scheme, "invalid_token");
-    };
+    let Some(access) = known(call, token) else { return refuse(scheme, "invalid_token") };
     let certificate = access.grant.cnf.get("x5t#S256").and_then(|thumbprint| thumbprint.as_str());
     if certificate.is_some() && Peer::of(call.request).map(Peer::thumbprint).as_deref() != certificate {
         // RFC 8705 §3: shown on another connection than its owner's.
@@ -65,6 +67,11 @@ pub(crate) fn access(call: Call<'_>, parameters: &str) -> Result<(Scheme, Access
             }
         }
     }
+}
+
+/// The record of an access token that this server issued itself.
+pub(crate) fn recorded(call: Call<'_>, token: &str) -> Option<Access> {
+    call.issuer.records.active_access(token, call.shared.clock.now_unix())
 }
 
 /// A refusal (RFC 6750 §3, RFC 9449 §7.1). An empty error means that nothing was tried.

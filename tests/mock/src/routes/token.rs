@@ -11,9 +11,9 @@ use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::Call;
 use super::client_auth::authenticate;
 use super::form::Form;
+use super::{Call, api};
 use crate::answer::{Answer, OAuthError};
 use crate::clients::{GrantType, MockClient};
 use crate::dpop::{self, BadProof, Side};
@@ -155,7 +155,7 @@ pub(crate) fn audience(call: Call<'_>, form: &Form) -> Result<Vec<String>, OAuth
     if asked.is_empty() {
         return Ok(known.first().cloned().into_iter().collect());
     }
-    if asked.iter().all(|one| known.contains(one)) {
+    if asked.iter().all(|one| known.contains(one) || api::is_resource(call, one)) {
         Ok(asked)
     } else {
         Err(OAuthError::bad_request("invalid_target", "audience: unknown to this server"))

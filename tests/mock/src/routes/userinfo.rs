@@ -7,7 +7,7 @@ use super::{Call, protected};
 use crate::answer::Answer;
 
 pub(crate) fn serve(call: Call<'_>) -> Answer {
-    let (scheme, access) = match protected::access(call, "") {
+    let (scheme, access) = match protected::access(call, "", protected::recorded) {
         Ok(allowed) => allowed,
         Err(refusal) => return *refusal,
     };

@@ -1,0 +1,129 @@
+//! An API for clients to try: it takes this server's access tokens, and says of itself what it needs (RFC 9728).
+
+use http::header::HOST;
+use http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::{Call, protected};
+use crate::answer::Answer;
+use crate::endpoint::Endpoint;
+use crate::jws::Jws;
+use crate::tokens::{Access, Grant};
+
+/// Answers any method with who is asking, and for what.
+pub(crate) fn serve(call: Call<'_>) -> Answer {
+    let path = call.request.uri().path();
+    let metadata = format!(r#"resource_metadata="{}{}{path}""#, origin(call), Endpoint::RESOURCE);
+    let needed = call.shared.api_scope(below(call, path));
+    let parameters = match needed {
+        Some(scope) => format!(r#"scope="{scope}", {metadata}"#),
+        None => metadata,
+    };
+    let (scheme, access) = match protected::access(call, &parameters, known) {
+        Ok(allowed) => allowed,
+        Err(refusal) => return *refusal,
+    };
+    let grant = &access.grant;
+    if needed.is_some_and(|scope| !grant.scope.iter().any(|one| one == scope)) {
+        let (status, error) = (StatusCode::FORBIDDEN, "insufficient_scope");
+        let refusal = protected::challenge(call, status, scheme, error, &parameters);
+        return protected::finish(call, scheme, refusal);
+    }
+    let mut body = json!({
+        "method": call.request.method().as_str(),
+        "path": path,
+        "sub": grant.subject,
+        "client_id": grant.client,
+        "scope": grant.scope.join(" "),
+        "aud": grant.audience,
+    });
+    if let Some(act) = grant.claims.get("act") {
+        body["act"] = act.clone();
+    }
+    protected::finish(call, scheme, Answer::json(StatusCode::OK, &body).never_stored())
+}
+
+/// Protected resource metadata (RFC 9728 §2) of the resource whose path follows the well-known part (§3.1).
+pub(crate) fn metadata(call: Call<'_>) -> Answer {
+    let path = call.request.uri().path().strip_prefix(Endpoint::RESOURCE).unwrap_or_default();
+    let mut document = json!({
+        "resource": format!("{}{path}", origin(call)),
+        "authorization_servers": [call.issuer.url],
+        "bearer_methods_supported": ["header"],
+        "resource_name": "The API of a mock authorization server",
+        "dpop_signing_alg_values_supported": call.shared.dpop.algorithms(),
+        "tls_client_certificate_bound_access_tokens": call.shared.mtls_origin.is_some(),
+    });
+    let scopes = call.shared.api_scopes();
+    if !scopes.is_empty() {
+        document["scopes_supported"] = json!(scopes);
+    }
+    call.only(&[Method::GET], |_| Answer::json(StatusCode::OK, &document))
+}
+
+/// Whether a token may be asked for with this `resource` (RFC 8707 §2): the API, something below it, or the whole host.
+pub(crate) fn is_resource(call: Call<'_>, resource: &str) -> bool {
+    let api = Endpoint::Api.path(&call.issuer.name, &[]);
+    let path = [Some(&call.shared.origin), call.shared.mtls_origin.as_ref()];
+    let path = path.into_iter().flatten().find_map(|origin| resource.strip_prefix(origin));
+    // RFC 8707 §2: no fragment; a query is none of this API's.
+    path.is_some_and(|path| path.is_empty() || is_within(path, &api)) && !resource.contains(['#', '?'])
+}
+
+/// The access token's record, or what a JWT says that was minted with this server's keys.
+fn known(call: Call<'_>, token: &str) -> Option<Access> {
+    let now = call.shared.clock.now_unix();
+    let access = match call.issuer.records.active_access(token, now) {
+        Some(access) => access,
+        // What the records know is not active, whatever it says of itself.
+        None if call.issuer.records.owner(token).is_some() => return None,
+        None => minted(call, token, now)?,
+    };
+    let asked = format!("{}{}", origin(call), call.request.uri().path());
+    let is_meant = |aud: &String| {
+        call.shared.audiences.contains(aud) || (is_resource(call, aud) && is_within(&asked, aud))
+    };
+    access.grant.audience.iter().any(is_meant).then_some(access)
+}
+
+/// RFC 9068 §4.
+fn minted(call: Call<'_>, token: &str, now: i64) -> Option<Access> {
+    let jws = Jws::read(token).ok()?;
+    let is_own = jws.text("iss") == Some(&call.issuer.url) && jws.typ().as_deref() == Some("at+jwt");
+    let times = (jws.time("iat").unwrap_or(now), jws.time("exp")?);
+    let is_now = now < times.1 && jws.time("nbf").is_none_or(|nbf| nbf <= now);
+    if !(is_own && is_now && call.issuer.keys.signed(&jws)) {
+        return None;
+    }
+    let object = |name: &str| jws.claims.get(name).and_then(Value::as_object).cloned();
+    let grant = Grant {
+        client: jws.text("client_id").unwrap_or_default().to_owned(),
+        subject: jws.text("sub")?.to_owned(),
+        scope: jws.text("scope").map_or_else(Vec::new, |scope| scope.split(' ').map(str::to_owned).collect()),
+        audience: jws.audience().into_iter().map(str::to_owned).collect(),
+        claims: object("act").map_or_else(Map::new, |act| Map::from_iter([("act".to_owned(), act.into())])),
+        cnf: object("cnf").unwrap_or_default(),
+        ..Grant::default()
+    };
+    Some(Access::of_jwt(grant, jws.text("jti").unwrap_or_default(), times))
+}
+
+/// The address the request was sent to, as far as it is one of this server's.
+fn origin(call: Call<'_>) -> &str {
+    let uri = call.request.uri();
+    let named = call.request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let host = uri.authority().map(|authority| authority.as_str()).or(named);
+    let mtls = call.shared.mtls_origin.as_deref();
+    mtls.filter(|origin| origin.split_once("://").map(|(_, mtls)| mtls) == host)
+        .unwrap_or(&call.shared.origin)
+}
+
+/// What follows the API's own path.
+fn below<'a>(call: Call<'_>, path: &'a str) -> &'a str {
+    path.strip_prefix(&*Endpoint::Api.path(&call.issuer.name, &[])).unwrap_or_default()
+}
+
+/// Whether `path` is `root` or something below it.
+pub(crate) fn is_within(path: &str, root: &str) -> bool {
+    path.strip_prefix(root.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
