@@ -36,8 +36,11 @@ use self::summary::{Summary, is_measuring, is_wanted};
 fn main() {
     let rounds = if is_measuring() { 600 } else { 2 };
     let mut summary = Summary::new();
-    let parts: [(&str, Part); 8] = [
+    let parts: [(&str, Part); 9] = [
         ("known", known_token),
+        ("insertion", |_, rounds| {
+            println!("the cache library's insertion, by itself: {:.0} ns", insertion(rounds));
+        }),
         ("rs256", |summary, rounds| new_token(summary, "guard_new_rs256_over_raw", Alg::Rs256, rounds)),
         ("es256", |summary, rounds| new_token(summary, "guard_new_es256_over_raw", Alg::Es256, rounds)),
         ("eddsa", |summary, rounds| new_token(summary, "guard_new_eddsa_over_raw", Alg::EdDsa, rounds)),
@@ -289,13 +292,31 @@ fn million(summary: &mut Summary, rounds: usize) {
     summary.tell("guard_million_get_ns", ours - theirs);
 }
 
+/// The floor under a new token beside its signature: an insertion into the cache library, of a value and by a digest
+/// that are ready made.
+fn insertion(rounds: usize) -> f64 {
+    let times = (0..rounds / 8 + 1).flat_map(|_| {
+        let cache = Cache::builder().max_capacity(1 << 20).eviction_policy(EvictionPolicy::lru()).build();
+        let mut next = 0;
+        let mut make = move || {
+            next += 1;
+            (digest(next), Arc::new([next; 4]))
+        };
+        (0..32)
+            .map(|_| each(8, &mut make, |(digest, value)| cache.insert(digest, value)))
+            .collect::<Vec<_>>()
+    });
+    median(times.collect::<Vec<_>>().into_iter())
+}
+
+fn digest(number: usize) -> [u64; 4] {
+    let word = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    [word, word.rotate_left(21), word.rotate_left(42), !word]
+}
+
 /// The floor under it: a look-up in the cache library by a digest that is ready made, among as many entries, and the
 /// first touch of what is found.
 fn library(count: usize, rounds: usize) -> f64 {
-    let digest = |number: usize| {
-        let word = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        [word, word.rotate_left(21), word.rotate_left(42), !word]
-    };
     let cache = Cache::builder().max_capacity(count as u64).eviction_policy(EvictionPolicy::lru()).build();
     for number in 0..count {
         cache.insert(digest(number), Arc::new([number; 80]));
