@@ -302,9 +302,7 @@ fn insertion(rounds: usize) -> f64 {
             next += 1;
             (digest(next), Arc::new([next; 4]))
         };
-        (0..32)
-            .map(|_| each(8, &mut make, |(digest, value)| cache.insert(digest, value)))
-            .collect::<Vec<_>>()
+        (0..32).map(|_| each(8, &mut make, |(digest, value)| cache.insert(digest, value))).collect::<Vec<_>>()
     });
     median(times.collect::<Vec<_>>().into_iter())
 }

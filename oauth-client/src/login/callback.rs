@@ -33,13 +33,7 @@ impl Callback {
         if text.len() > LONGEST {
             return Err(wrong("the answer is longer than any server's"));
         }
-        let without_fragment = text.split('#').next().unwrap_or_default();
-        let query = match without_fragment.split_once('?') {
-            Some((_, query)) => query,
-            // A URL without a query has no answer in it; anything else is the query itself.
-            None if without_fragment.contains("://") || without_fragment.starts_with('/') => "",
-            None => without_fragment,
-        };
+        let query = query_of(text.split('#').next().unwrap_or_default());
         let mut callback = Self::default();
         let mut seen = HashSet::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -104,6 +98,17 @@ impl Callback {
     }
 }
 
+/// The query of a URL; or the text itself, where it is one. `:`, `/` and `?` may stand in a query as they are (RFC 3986
+/// section 3.4), so what comes before the first `=` tells.
+fn query_of(text: &str) -> &str {
+    let name = text.split('=').next().unwrap_or_default();
+    match name.split_once('?') {
+        Some((before, _)) => text.get(before.len() + 1..).unwrap_or_default(),
+        None if name.contains("://") || name.starts_with('/') => "",
+        None => text,
+    }
+}
+
 fn denied(code: &str, description: Option<String>, uri: Option<String>) -> Error {
     // RFC 6749 appendix A.7.
     let good = |byte: u8| matches!(byte, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
@@ -112,4 +117,25 @@ fn denied(code: &str, description: Option<String>, uri: Option<String>) -> Error
     }
     let text = |text: Option<String>| text.map(|text| printable(&text, MAX_TEXT));
     Error::new(Kind::Denied(Denied { code: code.to_owned(), description: text(description), uri: text(uri) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_is_found_in_a_url_and_taken_as_it_is_elsewhere() {
+        for text in [
+            "iss=https://as.example/a?b&state=s",
+            "https://app.example/callback?iss=https://as.example/a?b&state=s",
+            "/callback?iss=https://as.example/a?b&state=s#fragment",
+        ] {
+            let callback = Callback::parse(text).unwrap();
+            assert_eq!(callback.issuer.as_deref(), Some("https://as.example/a?b"), "{text}");
+            assert_eq!(callback.state.as_ref().map(Secret::expose), Some("s"), "{text}");
+        }
+        for empty in ["https://app.example/callback", "/callback", "", "#code=c"] {
+            assert!(Callback::parse(empty).unwrap().code.is_none(), "{empty}");
+        }
+    }
 }
