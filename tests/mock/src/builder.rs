@@ -12,16 +12,20 @@ use tokio::sync::watch;
 use crate::clients::MockClient;
 use crate::clock::{MockClock, START_OF_IN_PROCESS_TIME};
 use crate::codes::Codes;
+use crate::details::AuthorizationDetailsType;
 use crate::dpop::{Dpop, DpopNonce};
 use crate::encode::{hex, random};
 use crate::expect::Expectations;
 use crate::faults::{Faults, Rule};
+use crate::flaws::Flaws;
 use crate::journal::Journal;
 use crate::keys::{Alg, Keys};
 use crate::providers::Provider;
+use crate::pushed::PushedRequests;
 use crate::replays::Replays;
 use crate::server::MockServer;
-use crate::shared::{Initial, Issuer, Shared};
+use crate::sessions::Sessions;
+use crate::shared::{Initial, Issuer, Policy, Shared};
 use crate::tls::{Acceptor, Authority};
 use crate::tokens::Records;
 use crate::trust::TrustedIssuer;
@@ -51,6 +55,7 @@ pub struct MockServerBuilder {
     dpop_algorithms: Vec<Alg>,
     dpop_nonce: DpopNonce,
     dpop_api_nonce: DpopNonce,
+    policy: Policy,
 }
 
 /// Where a server is found, and who vouches for it there.
@@ -91,6 +96,7 @@ impl MockServerBuilder {
             dpop_algorithms: Alg::ALL.iter().copied().filter(|alg| alg.is_asymmetric()).collect(),
             dpop_nonce: DpopNonce::Unused,
             dpop_api_nonce: DpopNonce::Unused,
+            policy: Policy::default(),
         }
     }
 
@@ -187,6 +193,25 @@ impl MockServerBuilder {
     /// the URL of the token endpoint or of the endpoint that is asked is as good, also in a list.
     pub fn strict_assertion_audience(mut self) -> Self {
         self.strict_assertion_audience = true;
+        self
+    }
+
+    /// Takes authorization requests only when they were pushed (RFC 9126 §5).
+    pub fn require_pushed_authorization_requests(mut self) -> Self {
+        self.policy.needs_par = true;
+        self
+    }
+
+    /// Adds a type of `authorization_details` (RFC 9396 §2.1); others are refused.
+    pub fn authorization_details_type(mut self, kind: AuthorizationDetailsType) -> Self {
+        self.policy.details_types.push(kind);
+        self
+    }
+
+    /// How strong logins may be (`acr_values_supported`); the first one is what a plain login is worth. By default `0`,
+    /// which promises nothing.
+    pub fn acr_values(mut self, values: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.policy.acr_values = values.into_iter().map(Into::into).collect();
         self
     }
 
@@ -291,6 +316,8 @@ impl MockServerBuilder {
             keys: Keys::new(&algorithms),
             records: Records::default(),
             codes: Codes::default(),
+            pushed: PushedRequests::default(),
+            sessions: Sessions::default(),
             replays: Replays::default(),
         };
         let users = if self.users.is_empty() { own_user() } else { self.users };
@@ -308,6 +335,8 @@ impl MockServerBuilder {
             trusted_issuers: self.trusted_issuers,
             clock,
             dpop: Dpop::new(self.dpop_algorithms, self.dpop_nonce, self.dpop_api_nonce),
+            flaws: Flaws::default(),
+            policy: self.policy,
             journal: Journal::new(),
             faults: Faults::new(&initial.faults),
             expectations: Expectations::default(),

@@ -178,6 +178,10 @@ pub struct MockClient {
     pub(crate) announce_lifetime: bool,
     pub(crate) needs_pkce: bool,
     pub(crate) dpop_bound: bool,
+    pub(crate) needs_par: bool,
+    /// The types of authorization details it may use; `None`: all of the server's.
+    pub(crate) details_types: Option<Vec<String>>,
+    pub(crate) post_logout_redirect_uris: Vec<String>,
 }
 
 /// What an access token is made of.
@@ -212,6 +216,9 @@ impl MockClient {
             announce_lifetime: true,
             needs_pkce: true,
             dpop_bound: false,
+            needs_par: false,
+            details_types: None,
+            post_logout_redirect_uris: Vec::new(),
         }
     }
 
@@ -358,6 +365,29 @@ impl MockClient {
     #[must_use]
     pub fn without_pkce(mut self) -> Self {
         self.needs_pkce = false;
+        self
+    }
+
+    /// Takes authorization requests of this client only when they were pushed (`require_pushed_authorization_requests`,
+    /// RFC 9126 §6).
+    #[must_use]
+    pub fn require_pushed_authorization_requests(mut self) -> Self {
+        self.needs_par = true;
+        self
+    }
+
+    /// The only types of `authorization_details` it may use (RFC 9396 §10); by default all that the server knows.
+    #[must_use]
+    pub fn authorization_details_types(mut self, types: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.details_types = Some(types.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Adds an address that users may be sent to after they logged out; requests must name one exactly
+    /// (OpenID Connect RP-Initiated Logout §3).
+    #[must_use]
+    pub fn post_logout_redirect_uri(mut self, uri: impl Into<String>) -> Self {
+        self.post_logout_redirect_uris.push(uri.into());
         self
     }
 

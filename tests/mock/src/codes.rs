@@ -24,6 +24,8 @@ pub(crate) struct Code {
     /// `code_challenge` of the method S256 (RFC 7636 §4.2).
     pub(crate) challenge: Option<String>,
     pub(crate) nonce: Option<String>,
+    /// The key that the token request must prove (RFC 9449 §10).
+    pub(crate) jkt: Option<String>,
     /// The family of the tokens it is good for, so that they can be revoked when it is used again.
     pub(crate) family: u64,
     pub(crate) issued_at: i64,

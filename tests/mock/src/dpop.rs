@@ -54,6 +54,8 @@ pub struct Dpop(Arc<Inner>);
 
 struct Inner {
     algorithms: Vec<Alg>,
+    /// What the server and its API wanted when they started.
+    initial: [DpopNonce; 2],
     server: Mutex<Nonces>,
     api: Mutex<Nonces>,
     /// Key and `jti` of each proof that was good.
@@ -99,6 +101,7 @@ impl Dpop {
         let nonces = |wanted| Mutex::new(Nonces { wanted, good: Vec::new() });
         Self(Arc::new(Inner {
             algorithms,
+            initial: [server, api],
             server: nonces(server),
             api: nonces(api),
             seen: Replays::default(),
@@ -120,6 +123,14 @@ impl Dpop {
         for side in [Side::Server, Side::Api] {
             self.nonces(side).good.clear();
         }
+    }
+
+    /// Back to how the server started.
+    pub(crate) fn reset(&self) {
+        for (side, wanted) in [Side::Server, Side::Api].into_iter().zip(self.0.initial) {
+            *self.nonces(side) = Nonces { wanted, good: Vec::new() };
+        }
+        self.0.seen.clear();
     }
 
     /// The names of the algorithms that proofs may be signed with.

@@ -17,6 +17,10 @@ pub enum Endpoint {
     Token,
     /// The authorization endpoint (RFC 6749 §3.1), its login page included.
     Authorize,
+    /// Pushed authorization requests (RFC 9126).
+    Par,
+    /// Where a client sends a user to log out (OpenID Connect RP-Initiated Logout).
+    EndSession,
     /// Introspection (RFC 7662).
     Introspect,
     /// Revocation (RFC 7009).
@@ -36,10 +40,12 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    const PATHS: [(Self, &'static str); 8] = [
+    const PATHS: [(Self, &'static str); 10] = [
         (Self::Jwks, "jwks"),
         (Self::Token, "token"),
         (Self::Authorize, "authorize"),
+        (Self::Par, "par"),
+        (Self::EndSession, "logout"),
         (Self::Introspect, "introspect"),
         (Self::Revoke, "revoke"),
         (Self::Userinfo, "userinfo"),

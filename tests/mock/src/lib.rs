@@ -28,11 +28,13 @@ mod builder;
 mod clients;
 mod clock;
 mod codes;
+mod details;
 mod dpop;
 mod encode;
 mod endpoint;
 mod expect;
 mod faults;
+mod flaws;
 mod journal;
 mod json;
 mod jws;
@@ -41,9 +43,11 @@ mod mint;
 mod page;
 mod peer;
 mod providers;
+mod pushed;
 mod replays;
 mod routes;
 mod server;
+mod sessions;
 mod shared;
 mod tls;
 mod tokens;
@@ -57,10 +61,12 @@ pub use self::{
     builder::{MockServerBuilder, StartError},
     clients::{AuthMethod, CertificateSubject, GrantType, MockClient},
     clock::{MockClock, START_OF_IN_PROCESS_TIME},
+    details::AuthorizationDetailsType,
     dpop::{Dpop, DpopNonce},
     endpoint::Endpoint,
     expect::Expect,
     faults::{Fault, FaultScript, Gate},
+    flaws::{Flaw, FlawScript},
     journal::{Journal, Recorded},
     keys::{Alg, KeyError, Keys, TestKey},
     mint::TokenBuilder,

@@ -1,18 +1,25 @@
-//! The two pages a person sees: log in and consent, or what is wrong.
+//! The pages a person sees: log in and consent, allow a device, signed out, and what is wrong.
 
 use http::StatusCode;
+use serde_json::Value;
 
 use crate::answer::Answer;
 use crate::encode::escape_html;
 use crate::routes::form::Form;
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:26rem;margin:4rem auto;padding:0 1rem}\
-    label{display:block;margin:.8rem 0}input{width:100%;padding:.5rem;box-sizing:border-box;font:inherit}\
-    button{padding:.5rem 1.2rem;margin-right:.6rem;font:inherit}[role=alert]{color:#b00020}\
-    @media(prefers-color-scheme:dark){body{background:#16181c;color:#e8e8e8}[role=alert]{color:#ff8a80}}";
+const STYLE: &str = include_str!("page.css");
+
+/// What a user is asked to allow.
+pub(crate) struct Consent<'a> {
+    pub(crate) client: &'a str,
+    pub(crate) scope: &'a [String],
+    pub(crate) details: &'a [Value],
+    /// Who is logged in already, if that is good enough.
+    pub(crate) user: Option<&'a str>,
+}
 
 /// Login and consent in one. The request travels along in hidden fields, so the server keeps nothing meanwhile.
-pub(crate) fn login(client: &str, scope: &[String], request: &Form, problem: Option<&str>) -> Answer {
+pub(crate) fn login(consent: &Consent<'_>, request: &Form, problem: Option<&str>) -> Answer {
     let hidden: String = request
         .pairs()
         .filter(|(name, _)| !matches!(*name, "username" | "password" | "decision"))
@@ -20,20 +27,23 @@ pub(crate) fn login(client: &str, scope: &[String], request: &Form, problem: Opt
             format!(r#"<input type="hidden" name="{}" value="{}">"#, escape_html(name), escape_html(value))
         })
         .collect();
-    let problem =
-        problem.map(|text| format!(r#"<p role="alert">{}</p>"#, escape_html(text))).unwrap_or_default();
-    let scopes: String =
-        scope.iter().map(|scope| format!("<li><code>{}</code></li>", escape_html(scope))).collect();
-    let client = escape_html(client);
+    let (heading, who) = match consent.user {
+        Some(user) => (
+            "Allow access",
+            format!(
+                r#"<p class="who">Signed in as <strong>{}</strong>
+<button class="link" name="decision" value="other">Not you?</button></p>"#,
+                escape_html(user)
+            ),
+        ),
+        None => ("Sign in", CREDENTIALS.to_owned()),
+    };
     let body = format!(
-        r#"<h1>Sign in</h1><p><strong>{client}</strong> asks for:</p><ul>{scopes}</ul>{problem}
-<form method="post">{hidden}
-<label>Name <input name="username" autocomplete="username" autofocus></label>
-<label>Password <input name="password" type="password" autocomplete="current-password"></label>
-<button name="decision" value="allow">Allow</button>
-<button name="decision" value="deny">Deny</button></form>"#
+        "<h1>{heading}</h1>{}{}<form method=\"post\">{hidden}{who}{BUTTONS}</form>",
+        asks(consent),
+        alert(problem)
     );
-    Answer::html(StatusCode::OK, page("Sign in", &body))
+    Answer::html(StatusCode::OK, page(heading, &body))
 }
 
 /// Tells the user, when there is nowhere safe to send them.
@@ -44,9 +54,37 @@ pub(crate) fn error(status: StatusCode, code: &str, description: &str) -> Answer
     Answer::html(status, page("Error", &body))
 }
 
+/// Tells a user who logged out and goes nowhere else.
+pub(crate) fn signed_out() -> Answer {
+    let body = "<h1>Signed out</h1><p>You may close this window.</p>";
+    Answer::html(StatusCode::OK, page("Signed out", body))
+}
+
+const CREDENTIALS: &str = r#"<label>Name <input name="username" autocomplete="username" autocapitalize="none" autofocus></label>
+<label>Password <input name="password" type="password" autocomplete="current-password"></label>"#;
+
+/// The first button is the one that the Enter key presses.
+const BUTTONS: &str = r#"<div class="buttons"><button class="main" name="decision" value="allow">Allow</button>
+<button name="decision" value="deny">Deny</button></div>"#;
+
+fn asks(consent: &Consent<'_>) -> String {
+    let scopes = consent.scope.iter().map(|scope| format!("<li><code>{}</code></li>", escape_html(scope)));
+    let details = consent.details.iter().map(|one| {
+        let pretty = serde_json::to_string_pretty(one).unwrap_or_default();
+        format!("<li><pre>{}</pre></li>", escape_html(&pretty))
+    });
+    let list: String = scopes.chain(details).collect();
+    format!("<p><strong>{}</strong> asks for:</p><ul>{list}</ul>", escape_html(consent.client))
+}
+
+fn alert(problem: Option<&str>) -> String {
+    problem.map(|text| format!(r#"<p role="alert">{}</p>"#, escape_html(text))).unwrap_or_default()
+}
+
 fn page(title: &str, body: &str) -> String {
     format!(
-        r#"<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title} - oauth-mock</title><style>{STYLE}</style><main>{body}</main></html>"#
+        r#"<!doctype html><html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title} - oauth-mock</title>
+<style>{STYLE}</style></head><body><main>{body}</main><footer>oauth-mock: a server for tests, no real login</footer></body></html>"#
     )
 }

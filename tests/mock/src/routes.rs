@@ -7,6 +7,8 @@ mod discovery;
 pub(crate) mod form;
 mod introspect;
 pub(crate) mod jwks;
+mod logout;
+mod par;
 mod protected;
 mod revoke;
 mod token;
@@ -29,6 +31,8 @@ pub(crate) struct Call<'a> {
     pub(crate) request: &'a Request<Bytes>,
     /// What the client proved to hold, and its tokens get bound to (RFC 7800 §3.1).
     pub(crate) cnf: Option<&'a Map<String, Value>>,
+    /// The `authorization_details` of a token request (RFC 9396 §6).
+    pub(crate) details: Option<&'a [Value]>,
 }
 
 /// Answers a request that met no fault.
@@ -38,7 +42,7 @@ pub(crate) fn serve(
     endpoint: Endpoint,
     request: &Request<Bytes>,
 ) -> Answer {
-    let call = Call { shared, issuer, request, cnf: None };
+    let call = Call::new(shared, issuer, request);
     if let Some(personality) = shared.personality {
         return providers::serve(personality, endpoint, call);
     }
@@ -50,6 +54,8 @@ pub(crate) fn serve(
         Endpoint::Introspect => call.only(&[Method::POST], introspect::serve),
         Endpoint::Revoke => call.only(&[Method::POST], revoke::serve),
         Endpoint::Userinfo => call.only(&[Method::GET, Method::POST], userinfo::serve),
+        Endpoint::Par => call.only(&[Method::POST], par::serve),
+        Endpoint::EndSession => call.only(&[Method::GET, Method::POST], logout::serve),
         Endpoint::Api => api::serve(call),
         Endpoint::ResourceMetadata => api::metadata(call),
         Endpoint::Trap | Endpoint::Other | Endpoint::Elsewhere => Answer::empty(StatusCode::NOT_FOUND),
@@ -57,6 +63,10 @@ pub(crate) fn serve(
 }
 
 impl<'a> Call<'a> {
+    pub(crate) fn new(shared: &'a Shared, issuer: &'a Issuer, request: &'a Request<Bytes>) -> Self {
+        Self { shared, issuer, request, cnf: None, details: None }
+    }
+
     /// Answers 405 to any other method.
     fn only(self, methods: &[Method], serve: impl FnOnce(Self) -> Answer) -> Answer {
         if methods.contains(self.request.method()) {

@@ -14,6 +14,7 @@ use crate::dpop::Dpop;
 use crate::endpoint::Endpoint;
 use crate::expect::{Expect, Expectations};
 use crate::faults::{Fault, FaultScript, Faults};
+use crate::flaws::{Flaw, FlawScript, Flaws};
 use crate::journal::Journal;
 use crate::keys::{Keys, TestKey};
 use crate::mint::TokenBuilder;
@@ -133,7 +134,7 @@ impl MockServer {
             Some((Endpoint::Authorize, name)) => {
                 let request = http::Request::new(Bytes::new());
                 let issuer = self.shared.issuer(name);
-                let call = Call { shared: &self.shared, issuer, request: &request, cnf: None };
+                let call = Call::new(&self.shared, issuer, &request);
                 authorize::approve(call, query, user)
             }
             _ => Err(format!(
@@ -219,9 +220,15 @@ impl MockServer {
         }
     }
 
-    /// Ends all faults; a request that met one already goes on failing.
+    /// Makes answers wrong in one point; see [`Flaw`].
+    pub fn spoil(&self, flaw: Flaw) -> FlawScript<'_> {
+        FlawScript::new(self, flaw)
+    }
+
+    /// Ends all faults and flaws; a request that met one already goes on failing.
     pub fn clear_faults(&self) {
         self.shared.faults.clear();
+        self.shared.flaws.clear();
     }
 
     /// Registers a client while the server runs, in place of the one with its id: a changed secret, other scopes …
@@ -283,6 +290,10 @@ impl MockServer {
 
     pub(crate) fn faults(&self) -> &Faults {
         &self.shared.faults
+    }
+
+    pub(crate) fn flaws(&self) -> &Flaws {
+        &self.shared.flaws
     }
 
     pub(crate) fn expectations(&self) -> &Expectations {

@@ -12,16 +12,20 @@ use crate::body::MockBody;
 use crate::clients::MockClient;
 use crate::clock::MockClock;
 use crate::codes::Codes;
+use crate::details::AuthorizationDetailsType;
 use crate::dpop::Dpop;
 use crate::endpoint::Endpoint;
 use crate::expect::Expectations;
 use crate::faults::{self, Faults, Rule};
+use crate::flaws::Flaws;
 use crate::journal::Journal;
 use crate::keys::{Alg, Keys};
 use crate::peer::Peer;
 use crate::providers::{Personality, Route, Tokens};
+use crate::pushed::PushedRequests;
 use crate::replays::Replays;
 use crate::routes::{self, api::is_within};
+use crate::sessions::Sessions;
 use crate::tls::Authority;
 use crate::tokens::Records;
 use crate::transport::TransportError;
@@ -45,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) trusted_issuers: Vec<TrustedIssuer>,
     pub(crate) clock: MockClock,
     pub(crate) dpop: Dpop,
+    pub(crate) flaws: Flaws,
+    pub(crate) policy: Policy,
     pub(crate) journal: Journal,
     pub(crate) faults: Faults,
     pub(crate) expectations: Expectations,
@@ -78,6 +84,25 @@ pub(crate) struct Issuer {
     pub(crate) codes: Codes,
     /// The assertions and proofs it has seen.
     pub(crate) replays: Replays,
+    pub(crate) pushed: PushedRequests,
+    pub(crate) sessions: Sessions,
+}
+
+/// What the server asks and offers beyond the defaults.
+#[derive(Clone, Debug)]
+pub(crate) struct Policy {
+    /// Whether every authorization request must be pushed (RFC 9126 §5).
+    pub(crate) needs_par: bool,
+    pub(crate) details_types: Vec<AuthorizationDetailsType>,
+    /// How strong a login may be; the first one is what a plain one is worth.
+    pub(crate) acr_values: Vec<String>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        // OpenID Connect Core §2 gives `0` to a login that meets no level of assurance.
+        Self { needs_par: false, details_types: Vec::new(), acr_values: vec!["0".to_owned()] }
+    }
 }
 
 impl Shared {
@@ -182,8 +207,12 @@ impl Shared {
             issuer.records.clear();
             issuer.codes.clear();
             issuer.replays.clear();
+            issuer.pushed.clear();
+            issuer.sessions.clear();
         }
         self.clock.reset();
+        self.dpop.reset();
+        self.flaws.clear();
         self.faults.reset(&self.initial.faults);
         self.expectations.clear();
         self.journal.clear();

@@ -7,8 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::answer::OAuthError;
 use crate::clients::{MockClient, TokenFormat};
+use crate::details;
 use crate::encode::random_text;
 use crate::providers::Tokens;
+use crate::sessions::Login;
 use crate::shared::{Issuer, Shared, seconds};
 
 /// What was granted to whom.
@@ -24,6 +26,21 @@ pub(crate) struct Grant {
     pub(crate) claims: Map<String, Value>,
     /// The keys that whoever uses the access token must prove to hold (`cnf`, RFC 7800 §3.1).
     pub(crate) cnf: Map<String, Value>,
+    /// `authorization_details` (RFC 9396).
+    pub(crate) details: Vec<Value>,
+    /// The login it came from, when there was one.
+    pub(crate) login: Option<Login>,
+}
+
+/// What a refresh request asks for besides a fresh token.
+#[derive(Default)]
+pub(crate) struct Wish<'a> {
+    /// A narrower scope (RFC 6749 §6).
+    pub(crate) scope: Option<Vec<String>>,
+    /// Fewer rights (RFC 9396 §6).
+    pub(crate) details: Option<&'a [Value]>,
+    /// What the client proved to hold.
+    pub(crate) cnf: Option<&'a Map<String, Value>>,
 }
 
 /// Tokens fresh from the server, as [`MockServer::issue`](crate::MockServer::issue) gives them.
@@ -115,9 +132,8 @@ impl Records {
         issuer: &Issuer,
         client: &MockClient,
         token: &str,
-        scope: Option<Vec<String>>,
-        cnf: Option<&Map<String, Value>>,
-    ) -> Result<(IssuedTokens, Vec<String>), OAuthError> {
+        wish: Wish<'_>,
+    ) -> Result<(IssuedTokens, Arc<Grant>), OAuthError> {
         let now = shared.clock.now_unix();
         // One lock from the check to the rotation: of two requests with one token exactly one can win.
         let mut store = self.store();
@@ -138,12 +154,12 @@ impl Records {
         // RFC 9449 §5, RFC 8705 §4: the refresh token of a public client is bound to what it was asked for with.
         let bound_to = client.is_public().then_some(&known.grant.cnf).into_iter().flatten();
         for (name, key) in bound_to {
-            if cnf.and_then(|cnf| cnf.get(name)) != Some(key) {
+            if wish.cnf.and_then(|cnf| cnf.get(name)) != Some(key) {
                 let why = "no proof of the key, or no certificate, that the refresh token is bound to";
                 return Err(OAuthError::invalid_grant(why));
             }
         }
-        let narrowed = match scope {
+        let narrowed = match wish.scope {
             None => known.grant.scope.clone(),
             Some(asked) if asked.iter().all(|one| known.grant.scope.contains(one)) => asked,
             Some(_) => {
@@ -151,8 +167,9 @@ impl Records {
             }
         };
         let grant = Arc::new(Grant {
-            scope: narrowed.clone(),
-            cnf: cnf.cloned().unwrap_or_default(),
+            scope: narrowed,
+            details: details::narrow(&known.grant.details, wish.details)?,
+            cnf: wish.cnf.cloned().unwrap_or_default(),
             ..(*known.grant).clone()
         });
         let access_token = store.access_token(shared, issuer, client, &grant, known.family);
@@ -164,7 +181,7 @@ impl Records {
             store.refresh_token(shared, client, &known.grant, known.family)
         });
         let tokens = IssuedTokens { access_token, refresh_token, expires_in: shared.lifetime(client) };
-        Ok((tokens, narrowed))
+        Ok((tokens, grant))
     }
 
     /// The access token's record, if the token is active.
@@ -202,6 +219,20 @@ impl Records {
         if let Some(family) = store.refresh.get(token).map(|refresh| refresh.family) {
             store.revoked_families.insert(family);
         }
+    }
+
+    /// Revokes what was granted in a session, but for what was meant to outlast it (`offline_access`, OpenID Connect
+    /// Core §11).
+    pub(crate) fn revoke_session(&self, session: &str) {
+        let mut store = self.store();
+        let ends = |grant: &Grant| {
+            grant.login.as_ref().is_some_and(|login| login.session == session)
+                && !grant.scope.iter().any(|scope| scope == "offline_access")
+        };
+        let access = store.access.values().filter(|access| ends(&access.grant)).map(|access| access.family);
+        let refresh = store.refresh.values().filter(|one| ends(&one.grant)).map(|one| one.family);
+        let families: Vec<_> = access.chain(refresh).collect();
+        store.revoked_families.extend(families);
     }
 
     pub(crate) fn revoke_family(&self, family: u64) {
@@ -276,6 +307,14 @@ fn jwt(
     }
     if !grant.cnf.is_empty() {
         token = token.claim("cnf", grant.cnf.clone());
+    }
+    if !grant.details.is_empty() {
+        // RFC 9396 §9.1.
+        token = token.claim("authorization_details", grant.details.clone());
+    }
+    if let Some(login) = &grant.login {
+        // RFC 9068 §2.2.1, for an API that asks for a fresh or a strong login (RFC 9470).
+        token = token.claim("auth_time", login.at).claim("acr", login.acr.as_str());
     }
     for (name, value) in &grant.claims {
         token = token.claim(name.clone(), value.clone());

@@ -7,11 +7,8 @@ mod support;
 use http::{Request, StatusCode};
 use http_body_util::Full;
 use oauth_mock::{Endpoint, GrantType, MockClient, MockServer, User};
+use support::flow::*;
 use support::*;
-
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
-const CALLBACK: &str = "https://app.test/cb";
 
 fn server() -> MockServer {
     let app = MockClient::new("app")
@@ -24,57 +21,6 @@ fn server() -> MockServer {
         .client(MockClient::default())
         .user(User::new("alice", "wonderland").subject("u-1").claim("email", "alice@example.com"))
         .in_process()
-}
-
-fn authorize_url(server: &MockServer, change: &[(&str, Option<&str>)]) -> String {
-    let mut parameters = vec![
-        ("response_type", "code"),
-        ("client_id", "app"),
-        ("redirect_uri", CALLBACK),
-        ("scope", "openid read"),
-        ("state", "s&1"),
-        ("nonce", "n-1"),
-        ("code_challenge", CHALLENGE),
-        ("code_challenge_method", "S256"),
-    ];
-    for (name, value) in change {
-        parameters.retain(|(known, _)| known != name);
-        parameters.extend(value.map(|value| (*name, value)));
-    }
-    let query: Vec<_> = parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-    format!("{}?{}", server.endpoint(Endpoint::Authorize), query.join("&"))
-}
-
-fn encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| {
-            if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
-}
-
-/// A parameter of the query of `url`, decoded.
-fn parameter(url: &str, name: &str) -> Option<String> {
-    let query = url.split_once('?').unwrap().1;
-    let value = query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")))?;
-    let bytes = value.replace('%', "\\x");
-    assert!(!value.contains('+'), "spaces are %20 here");
-    let mut out = Vec::new();
-    let mut rest = bytes.as_str();
-    while let Some(c) = rest.chars().next() {
-        if let Some(hex) = rest.strip_prefix("\\x") {
-            out.push(u8::from_str_radix(&hex[..2], 16).unwrap());
-            rest = &hex[2..];
-        } else {
-            out.push(c as u8);
-            rest = &rest[1..];
-        }
-    }
-    Some(String::from_utf8(out).unwrap())
 }
 
 fn code(server: &MockServer) -> String {

@@ -10,7 +10,7 @@ use crate::clients::MockClient;
 use crate::encode::{hex, random};
 use crate::endpoint::Endpoint;
 use crate::routes::Call;
-use crate::tokens::IssuedTokens;
+use crate::tokens::{IssuedTokens, Wish};
 use crate::users::User;
 
 pub(super) const PERSONALITY: Personality = Personality {
@@ -91,7 +91,7 @@ fn exchange(call: Call<'_>) -> Result<Answer, Problem> {
 fn refresh(call: Call<'_>, token: &str) -> Option<IssuedTokens> {
     let records = &call.issuer.records;
     let client = call.shared.client(&records.owner(token)?)?;
-    records.refresh(call.shared, call.issuer, &client, token, None, None).ok().map(|(tokens, _)| tokens)
+    records.refresh(call.shared, call.issuer, &client, token, Wish::default()).ok().map(|(tokens, _)| tokens)
 }
 
 fn error(call: Call<'_>, body: impl Into<bytes::Bytes>) -> Answer {

@@ -10,6 +10,7 @@ use crate::clients::{GrantType, MockClient};
 use crate::encode::random;
 use crate::endpoint::Endpoint;
 use crate::routes::Call;
+use crate::tokens::Wish;
 
 pub(super) const PERSONALITY: Personality = Personality {
     routes: &[
@@ -114,7 +115,7 @@ fn exchange<'a>(call: Call<'_>, params: &'a Params) -> Result<Answer, Refused<'a
     let tokens = match grant {
         GrantType::RefreshToken => {
             let (records, token) = (&call.issuer.records, required("refresh_token")?);
-            let refreshed = records.refresh(call.shared, call.issuer, &client, token, None, None);
+            let refreshed = records.refresh(call.shared, call.issuer, &client, token, Wish::default());
             refreshed.map_err(|_| Refused("invalid_refresh", ""))?.0
         }
         _ => {

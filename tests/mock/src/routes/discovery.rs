@@ -23,9 +23,14 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
     let assertion_algs: Vec<_> =
         Alg::ALL.iter().filter(|alg| **alg != Alg::None).map(|alg| alg.as_str()).collect();
     let algorithms: Vec<_> = call.issuer.algorithms.iter().map(|alg| alg.as_str()).collect();
+    let details_types = &call.shared.policy.details_types;
+    let details_types: Vec<_> = details_types.iter().map(|kind| kind.name.as_str()).collect();
     let mut document = json!({
         "issuer": call.issuer.url,
         "authorization_endpoint": call.url(Endpoint::Authorize),
+        "pushed_authorization_request_endpoint": call.url(Endpoint::Par),
+        "require_pushed_authorization_requests": call.shared.policy.needs_par,
+        "end_session_endpoint": call.url(Endpoint::EndSession),
         "token_endpoint": call.url(Endpoint::Token),
         "introspection_endpoint": call.url(Endpoint::Introspect),
         "revocation_endpoint": call.url(Endpoint::Revoke),
@@ -42,6 +47,9 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
         "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": assertion_algs,
         "code_challenge_methods_supported": ["S256"],
+        "authorization_details_types_supported": details_types,
+        "acr_values_supported": call.shared.policy.acr_values,
+        "prompt_values_supported": ["none", "login", "select_account"],
         "dpop_signing_alg_values_supported": call.shared.dpop.algorithms(),
         "authorization_response_iss_parameter_supported": true,
         "subject_types_supported": ["public"],

@@ -7,6 +7,7 @@ use http::header::CONTENT_TYPE;
 use crate::answer::OAuthError;
 use crate::encode::form_pairs;
 
+#[derive(Clone)]
 pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {
@@ -44,6 +45,19 @@ impl Form {
 
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Without these parameters.
+    pub(crate) fn without(mut self, names: &[&str]) -> Self {
+        self.0.retain(|(name, _)| !names.contains(&name.as_str()));
+        self
+    }
+
+    /// With this parameter, in place of any of its name.
+    pub(crate) fn with(self, name: &str, value: &str) -> Self {
+        let mut form = self.without(&[name]);
+        form.0.push((name.to_owned(), value.to_owned()));
+        form
     }
 
     pub(crate) fn required(&self, name: &str) -> Result<&str, OAuthError> {

@@ -54,6 +54,15 @@ fn described(call: Call<'_>, grant: &crate::tokens::Grant, expires_at: i64) -> V
         // RFC 9449 §6.2.
         described["cnf"] = json!(grant.cnf);
     }
+    if !grant.details.is_empty() {
+        // RFC 9396 §9.2.
+        described["authorization_details"] = json!(grant.details);
+    }
+    if let Some(login) = &grant.login {
+        // RFC 9470 §6.2.
+        described["auth_time"] = json!(login.at);
+        described["acr"] = json!(login.acr);
+    }
     if let Some(user) = &grant.user {
         described["username"] = json!(user);
     }

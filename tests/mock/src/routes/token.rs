@@ -2,12 +2,12 @@
 
 mod authorization_code;
 mod client_credentials;
+mod id_token;
 mod jwt_bearer;
 mod password;
 mod refresh;
 mod token_exchange;
 
-use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -16,9 +16,8 @@ use super::form::Form;
 use super::{Call, api};
 use crate::answer::{Answer, OAuthError};
 use crate::clients::{GrantType, MockClient};
+use crate::details;
 use crate::dpop::{self, BadProof, Side};
-use crate::encode::b64url;
-use crate::keys::Alg;
 use crate::peer::Peer;
 use crate::tokens::{Grant, IssuedTokens};
 
@@ -55,7 +54,9 @@ fn exchange(call: Call<'_>) -> Result<Answer, OAuthError> {
         })?;
         cnf.insert("x5t#S256".to_owned(), json!(peer.thumbprint()));
     }
-    let call = Call { cnf: Some(&cnf), ..call };
+    let details = form.get("authorization_details");
+    let details = details.map(|text| details::read(call.shared, &client, text)).transpose()?;
+    let call = Call { cnf: Some(&cnf), details: details.as_deref(), ..call };
     match grant_type {
         GrantType::ClientCredentials => client_credentials::serve(call, &client, &form),
         GrantType::RefreshToken => refresh::serve(call, &client, &form),
@@ -75,37 +76,30 @@ fn issue(
     nonce: Option<String>,
 ) -> Answer {
     grant.cnf = call.cnf.cloned().unwrap_or_default();
-    let scope = grant.scope.clone();
-    // OpenID Connect Core §3.1.3.3: an ID token comes with the scope `openid`, and speaks of a person.
-    let about = (grant.user.is_some() && scope.iter().any(|one| one == "openid")).then(|| grant.clone());
-    let tokens = call.issuer.records.issue(call.shared, call.issuer, client, grant, family, with_refresh);
-    let mut body = success(call, client, &tokens, &scope);
-    if let Some(grant) = about {
-        body["id_token"] = json!(id_token(call, &grant, &tokens.access_token, nonce));
+    if let (Some(asked), true) = (call.details, grant.details.is_empty()) {
+        grant.details = asked.to_vec();
     }
-    Answer::json(StatusCode::OK, &body).never_stored()
+    let (records, about) = (&call.issuer.records, grant.clone());
+    let tokens = records.issue(call.shared, call.issuer, client, grant, family, with_refresh);
+    answer(call, client, &tokens, &about, nonce.as_deref())
 }
 
-/// OpenID Connect Core §2, with `at_hash` (§3.1.3.6).
-fn id_token(call: Call<'_>, grant: &Grant, access_token: &str, nonce: Option<String>) -> String {
-    let now = call.shared.clock.now_unix();
-    let hash = match call.issuer.keys.current().alg() {
-        Alg::Rs384 | Alg::Ps384 | Alg::Es384 => &SHA384,
-        Alg::Rs512 | Alg::Ps512 | Alg::Es512 | Alg::EdDsa | Alg::Ed25519 => &SHA512,
-        _ => &SHA256,
-    };
-    let hash = digest(hash, access_token.as_bytes());
-    let half = &hash.as_ref()[..hash.as_ref().len() / 2];
-    let token = call.shared.mint(call.issuer).typ("JWT").without("client_id").without("jti");
-    let token = token
-        .subject(&grant.subject)
-        .audience(&grant.client)
-        .claim("auth_time", now)
-        .claim("at_hash", b64url(half));
-    match nonce {
-        Some(nonce) => token.claim("nonce", nonce).build(),
-        None => token.build(),
+fn answer(
+    call: Call<'_>,
+    client: &MockClient,
+    tokens: &IssuedTokens,
+    grant: &Grant,
+    nonce: Option<&str>,
+) -> Answer {
+    let mut body = success(call, client, tokens, &grant.scope);
+    if !grant.details.is_empty() {
+        // RFC 9396 §7.
+        body["authorization_details"] = json!(grant.details);
     }
+    if let Some(id_token) = id_token::beside(call, grant, &tokens.access_token, nonce) {
+        body["id_token"] = json!(id_token);
+    }
+    Answer::json(StatusCode::OK, &body).never_stored()
 }
 
 /// RFC 6749 §5.1.

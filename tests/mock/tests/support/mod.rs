@@ -3,6 +3,8 @@
 #![expect(dead_code, reason = "each test file uses its own part of this module")]
 #![expect(clippy::unwrap_used, reason = "a helper that fails must fail its test")]
 
+pub(crate) mod flow;
+
 use std::io;
 
 use base64::Engine as _;

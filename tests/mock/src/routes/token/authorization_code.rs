@@ -3,19 +3,27 @@
 use super::issue;
 use crate::answer::{Answer, OAuthError};
 use crate::clients::{GrantType, MockClient};
+use crate::details;
 use crate::routes::Call;
 use crate::routes::form::Form;
 
 pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
     let (text, now) = (form.required("code")?, call.shared.clock.now_unix());
     let (redirect_uri, verifier) = (form.get("redirect_uri"), form.get("code_verifier"));
-    let code =
+    let mut code =
         call.issuer.codes.redeem(text, &client.id, redirect_uri, verifier, now).map_err(|refused| {
             if let Some(family) = refused.revoke {
                 call.issuer.records.revoke_family(family);
             }
             refused.error
         })?;
+    let jkt = call.cnf.and_then(|cnf| cnf.get("jkt")?.as_str());
+    if code.jkt.is_some() && code.jkt.as_deref() != jkt {
+        return Err(OAuthError::invalid_grant(
+            "DPoP: no proof of the key that dpop_jkt names (RFC 9449 section 10)",
+        ));
+    }
+    code.grant.details = details::narrow(&code.grant.details, call.details)?;
     let with_refresh = client.grants.contains(&GrantType::RefreshToken);
     Ok(issue(call, client, code.grant, code.family, with_refresh, code.nonce))
 }

@@ -32,6 +32,8 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
         scope: scope.clone(),
         audience: audience(call, form)?,
         claims,
+        details: call.details.map(<[_]>::to_vec).unwrap_or_default(),
+        login: None,
         cnf: call.cnf.cloned().unwrap_or_default(),
     };
     let records = &call.issuer.records;

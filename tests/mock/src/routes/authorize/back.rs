@@ -1,0 +1,119 @@
+//! Where the user goes after all, good or bad.
+
+use std::sync::Arc;
+
+use crate::answer::OAuthError;
+use crate::clients::MockClient;
+use crate::encode::{percent_encode, random_text};
+use crate::flaws::Flaw;
+use crate::routes::Call;
+use crate::routes::form::Form;
+
+pub(super) struct Back {
+    pub(super) client: Arc<MockClient>,
+    pub(super) uri: String,
+    state: Option<String>,
+    /// Whether the request named the URI, so that the token request must repeat it.
+    pub(super) named: bool,
+}
+
+impl Back {
+    pub(super) fn of(call: Call<'_>, form: &Form) -> Result<Self, OAuthError> {
+        let client = call.shared.client(form.required("client_id")?);
+        let client = client.ok_or_else(|| OAuthError::invalid_request("client_id: unknown"))?;
+        let state = form.get("state").map(str::to_owned);
+        let (uri, named) = match (form.get("redirect_uri"), client.redirect_uris.as_slice()) {
+            (Some(asked), registered) if registered.iter().any(|known| same_uri(known, asked)) => {
+                (asked, true)
+            }
+            (Some(_), _) => return Err(OAuthError::invalid_request("redirect_uri: not one of the client's")),
+            (None, [only]) => (only.as_str(), false),
+            (None, _) => return Err(OAuthError::invalid_request("redirect_uri: missing")),
+        };
+        let uri = uri.to_owned();
+        Ok(Self { client, uri, state, named })
+    }
+
+    pub(super) fn with_code(&self, call: Call<'_>, code: &str) -> String {
+        self.with(call, &[("code", code)])
+    }
+
+    pub(super) fn with_error(&self, call: Call<'_>, error: &OAuthError) -> String {
+        self.with(call, &[("error", error.code()), ("error_description", error.description())])
+    }
+
+    /// The redirect with these parameters, `state` and `iss` (RFC 9207 §2).
+    fn with(&self, call: Call<'_>, parameters: &[(&str, &str)]) -> String {
+        let state = self.state.as_deref().map(|state| ("state", state));
+        let all = parameters.iter().copied().chain(state).chain([("iss", call.issuer.url.as_str())]);
+        let mut all: Vec<_> = all.map(|(name, value)| (name, value.to_owned())).collect();
+        spoil(call, &mut all);
+        let query: Vec<_> =
+            all.iter().map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
+        let separator = if self.uri.contains('?') { '&' } else { '?' };
+        format!("{}{separator}{}", self.uri, query.join("&"))
+    }
+}
+
+fn spoil(call: Call<'_>, all: &mut Vec<(&str, String)>) {
+    let shows = |flaw| call.shared.flaws.shows(flaw);
+    let mut set = |name: &str, value: String| {
+        all.iter_mut().filter(|(known, _)| *known == name).for_each(|(_, old)| old.clone_from(&value));
+    };
+    if shows(Flaw::IssWrong) {
+        set("iss", "https://attacker.example".to_owned());
+    }
+    if shows(Flaw::StateWrong) {
+        set("state", random_text::<12>());
+    }
+    for (flaw, name) in
+        [(Flaw::IssMissing, "iss"), (Flaw::StateMissing, "state"), (Flaw::CodeMissing, "code")]
+    {
+        if shows(flaw) {
+            all.retain(|(known, _)| *known != name);
+        }
+    }
+    if shows(Flaw::CodeTwice) {
+        all.push(("code", random_text::<24>()));
+    }
+    if shows(Flaw::CodeWithError) {
+        all.push(("error", "access_denied".to_owned()));
+    }
+}
+
+/// RFC 9700 §4.1.3: exactly equal, but for the port of a loopback address (RFC 8252 §7.3).
+fn same_uri(registered: &str, asked: &str) -> bool {
+    let loopback = |uri: &str| {
+        let host = ["http://127.0.0.1", "http://[::1]"].into_iter().find(|host| uri.starts_with(host))?;
+        let rest = &uri[host.len()..];
+        let port =
+            rest.strip_prefix(':').map_or(0, |rest| 1 + rest.bytes().take_while(u8::is_ascii_digit).count());
+        let path = &rest[port..];
+        (path.is_empty() || path.starts_with(['/', '?'])).then(|| (host, path.to_owned()))
+    };
+    registered == asked || loopback(registered).is_some_and(|known| loopback(asked) == Some(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same_uri;
+
+    #[test]
+    fn only_the_port_of_a_loopback_address_may_differ() {
+        for (registered, asked, same) in [
+            ("https://app.test/cb", "https://app.test/cb", true),
+            ("https://app.test/cb", "https://app.test/cb/", false),
+            ("https://app.test/cb", "https://app.test:8443/cb", false),
+            ("http://127.0.0.1/cb", "http://127.0.0.1:49152/cb", true),
+            ("http://127.0.0.1:1/cb", "http://127.0.0.1:2/cb", true),
+            ("http://[::1]/cb", "http://[::1]:5/cb", true),
+            ("http://127.0.0.1/cb", "http://127.0.0.1:5/other", false),
+            ("http://127.0.0.1/cb", "http://[::1]:5/cb", false),
+            ("http://127.0.0.1/cb", "http://127.0.0.1.evil.test/cb", false),
+            ("http://127.0.0.1/cb", "http://127.0.0.1:5@evil.test/cb", false),
+            ("http://localhost/cb", "http://localhost:5/cb", false),
+        ] {
+            assert_eq!(same_uri(registered, asked), same, "{registered} {asked}");
+        }
+    }
+}
