@@ -2,6 +2,7 @@
 
 mod builder;
 mod endpoints;
+mod possession;
 mod round_trip;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use crate::authenticate::ClientAuth;
 use crate::clock::Clock;
 use crate::dialect::Dialect;
 use crate::discover::{Endpoint, Metadata};
+use crate::dpop::Prover;
 use crate::error::{Error, Kind};
 use crate::grant::{TokenExchange, TokenRequest};
 use crate::id_token::KeyCache;
@@ -52,6 +54,7 @@ struct Inner {
     server: Server,
     dialect: Dialect,
     auth: ClientAuth,
+    prover: Option<Arc<Prover>>,
     http: HttpClient,
     clock: Arc<dyn Clock>,
     timeout: Duration,
@@ -143,6 +146,31 @@ impl Client {
         &self.0.auth
     }
 
+    /// What proves possession of the key that the tokens are bound to, where they are.
+    pub(crate) fn prover(&self) -> Option<&Arc<Prover>> {
+        self.0.prover.as_ref()
+    }
+
+    /// The thumbprint of that key: the parameter `dpop_jkt` of an authorization request, which binds the code as well
+    /// (RFC 9449 section 10).
+    pub(crate) fn dpop_jkt(&self) -> Option<&str> {
+        self.0.prover.as_deref().map(Prover::thumbprint)
+    }
+
+    /// Whether a refresh token can be used with our key. That of a client without a secret is bound to the key that the
+    /// access token is bound to (RFC 9449 section 5): to send it with another is to look like a thief.
+    pub(crate) fn check_key(&self, tokens: &TokenSet) -> Result<(), Error> {
+        let ours = self.dpop_jkt();
+        let is_bound = self.0.auth.method_name() == "none" && tokens.refresh_token().is_some();
+        let bound_to = tokens.key_thumbprint().filter(|theirs| is_bound && Some(*theirs) != ours);
+        let Some(theirs) = bound_to else { return Ok(()) };
+        let ours = ours.map_or_else(|| "there is none".to_owned(), |ours| format!("this one's is {ours}"));
+        let message = format!(
+            "the login is bound to the key with the thumbprint {theirs}, and {ours}; give that key, or forget these tokens and log in again"
+        );
+        Err(Error::config("dpop", message))
+    }
+
     pub(crate) fn dialect(&self) -> &Dialect {
         &self.0.dialect
     }
@@ -162,6 +190,7 @@ impl fmt::Debug for Client {
             .field("server", &self.server_id())
             .field("provider", &self.0.dialect.name())
             .field("auth", &self.0.auth)
+            .field("dpop", &self.0.prover)
             .finish_non_exhaustive()
     }
 }

@@ -124,6 +124,8 @@ pub(crate) enum Kind {
     Malformed(String),
     /// RFC 6749 section 7.1: a token of a type that is not understood must not be used.
     TokenType(String),
+    /// A bearer token, where one that is bound to a key was asked for (RFC 9449 section 5).
+    NotBound,
     /// The server said no.
     Refused(Refused),
     /// The grant is gone; only a person can give a new one.
@@ -162,7 +164,7 @@ impl Error {
             Kind::TooLarge(_) => "too_large",
             Kind::Redirect(_) => "redirect",
             Kind::Malformed(_) => "malformed_response",
-            Kind::TokenType(_) => "unsupported_token_type",
+            Kind::TokenType(_) | Kind::NotBound => "unsupported_token_type",
             Kind::Refused(refused) => &refused.code,
             Kind::Reauthorization(_) => "reauthorization_required",
             Kind::Secret { .. } => "secret",
@@ -388,9 +390,12 @@ impl fmt::Display for Error {
             Kind::TokenType(found) => {
                 write!(
                     f,
-                    "the token is of type {found:?}, and only Bearer is understood here (RFC 6749 section 7.1)"
+                    "the token is of type {found:?}, and only Bearer, and DPoP where it is switched on, are understood here (RFC 6749 section 7.1)"
                 )
             }
+            Kind::NotBound => f.write_str(
+                "the server gave a bearer token although the request asked for one that is bound to a key (RFC 9449 section 5); have it bind this client's tokens, or allow bearer tokens explicitly",
+            ),
             Kind::Refused(refused) => {
                 write!(f, "the server refused: {} (HTTP {}", refused.code, refused.status.as_u16())?;
                 let own = refused.provider_code.as_ref().filter(|own| **own != refused.code);

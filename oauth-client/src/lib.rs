@@ -30,6 +30,8 @@ pub mod discover;
 mod authenticate;
 pub mod secret;
 pub mod sign;
+// 2' tokens bound to a key
+pub mod dpop;
 // 3 what I ask
 pub mod grant;
 // 3' a person gives it
@@ -54,6 +56,7 @@ pub mod manage;
 pub mod config;
 
 // what all of them stand on
+mod challenge;
 mod client;
 pub mod clock;
 mod error;

@@ -172,6 +172,7 @@ impl Tape {
 }
 
 /// The other end of the tape: what a replay would send.
+#[derive(Clone)]
 pub(super) enum Recording {
     Empty,
     Tape { room: usize, whole: Arc<OnceLock<VecDeque<Bytes>>> },

@@ -3,6 +3,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
 use super::body::{Body, Extra, Recording};
 
 /// All that is needed to send a request once more.
+#[derive(Clone)]
 pub(super) struct RequestCopy {
     method: Method,
     uri: Uri,
@@ -50,6 +51,7 @@ impl RequestCopy {
 ///
 /// Most copies are thrown away unread. Cloning the map instead would cost an allocation for each value that was made
 /// at run time, because `Bytes` then starts to count its references.
+#[derive(Clone)]
 struct FlatHeaders(Vec<u8>);
 
 /// Set in the length of a value that must not be shown.

@@ -14,7 +14,8 @@ use tower_service::Service;
 use super::body::Body;
 use super::error::AttachError;
 use super::peek::Peek;
-use super::settings::{Settings, Spare, Verdict, authorize, dress};
+use super::sent::{Heard, Sent};
+use super::settings::{Settings, Spare, Verdict, dress, refuses_token};
 use crate::AccessToken;
 use crate::error::Error;
 
@@ -44,11 +45,10 @@ pin_project! {
     {
         Refused { error: Option<Error> },
         Waiting { wait: Wait<Result<AccessToken, Error>>, held: Option<Box<(S, Request<B>)>> },
-        Calling { #[pin] call: F, generation: u64, spare: Option<Spare<S>> },
-        Peeking { held: Option<Box<Peeking<S, R>>>, generation: u64 },
-        Renewing { wait: Wait<Option<AccessToken>>, held: Option<Box<(Response<Body<R>>, Spare<S>)>> },
-        Readying { held: Option<Box<(S, Request<Body<B>>)>>, generation: u64 },
-        Replaying { #[pin] call: F, generation: u64 },
+        Calling { #[pin] call: F, sent: Sent, spare: Option<Spare<S>> },
+        Peeking { held: Option<Box<Peeking<S, R>>> },
+        Renewing { wait: Wait<Option<AccessToken>>, held: Option<Box<Renewing<S, R>>> },
+        Readying { held: Option<Box<Readying<S, B>>> },
     }
 }
 
@@ -56,6 +56,25 @@ pin_project! {
 struct Peeking<S, R: http_body::Body> {
     head: Parts,
     peek: Box<Peek<R>>,
+    sent: Sent,
+    spare: Option<Spare<S>>,
+}
+
+/// An answer that refuses the token, and what its replay needs.
+struct Renewing<S, R: http_body::Body> {
+    answer: Response<Body<R>>,
+    spare: Spare<S>,
+    /// Whether the API has asked for a nonce on the way.
+    was_asked: bool,
+}
+
+/// A request that goes out once more as soon as its service is ready.
+struct Readying<S, B: http_body::Body> {
+    service: S,
+    request: Request<Body<B>>,
+    token: AccessToken,
+    sent: Sent,
+    /// For the next time, if there may be one.
     spare: Option<Spare<S>>,
 }
 
@@ -79,14 +98,14 @@ where
         Self { state: State::Waiting { wait, held: Some(Box::new((ready, request))) }, settings }
     }
 
-    /// Sent with the token of that generation.
+    /// Sent with a token.
     pub(super) fn calling(
         call: S::Future,
-        generation: u64,
+        sent: Sent,
         spare: Option<Spare<S>>,
         settings: Arc<Settings>,
     ) -> Self {
-        Self { state: State::Calling { call, generation, spare }, settings }
+        Self { state: State::Calling { call, sent, spare }, settings }
     }
 }
 
@@ -113,46 +132,61 @@ where
                     let (mut service, request) = *held;
                     let sent = token.and_then(|token| {
                         let spare = this.settings.spare(&request, &service);
-                        let request = dress(request, &token, spare.as_ref())?;
-                        Ok((service.call(request), token.generation(), spare))
+                        let (request, sent) = dress(request, &token, spare.as_ref())?;
+                        Ok((service.call(request), sent, spare))
                     });
                     match sent {
-                        Ok((call, generation, spare)) => State::Calling { call, generation, spare },
+                        Ok((call, sent, spare)) => State::Calling { call, sent, spare },
                         Err(error) => State::Refused { error: Some(error) },
                     }
                 }
-                StateProj::Calling { call, generation, spare } => {
+                StateProj::Calling { call, sent, spare } => {
                     let mut answer = ready!(call.poll(cx)).map_err(AttachError::Inner)?;
-                    this.settings.note(answer.extensions_mut(), *generation, false);
-                    let size = || answer.body().size_hint();
-                    match this.settings.judge(answer.status(), answer.headers(), size) {
+                    this.settings.note(answer.extensions_mut(), sent.generation, sent.replayed);
+                    let refused = refuses_token(answer.status(), answer.headers());
+                    let verdict = match sent.hear(refused, answer.headers()) {
+                        Heard::Token if sent.replayed => Verdict::Accepted,
+                        Heard::Token => {
+                            this.settings.judge(refused, answer.headers(), || answer.body().size_hint())
+                        }
+                        Heard::Proof => Verdict::Accepted,
+                        Heard::Nonce => match spare.take().filter(|spare| spare.1.is_whole()) {
+                            Some(spare) => {
+                                let next = Readying::with_nonce(sent.take(), spare);
+                                this.state.set(State::Readying { held: next.map(Box::new) });
+                                continue;
+                            }
+                            None => Verdict::Accepted,
+                        },
+                    };
+                    match verdict {
                         Verdict::Accepted => return Poll::Ready(Ok(answer.map(Body::plain))),
                         Verdict::LookInside => {
                             let (head, body) = answer.into_parts();
                             let peek = Box::new(Peek::new(body));
-                            let held = Some(Box::new(Peeking { head, peek, spare: spare.take() }));
-                            State::Peeking { held, generation: *generation }
+                            let (sent, spare) = (sent.take(), spare.take());
+                            State::Peeking { held: Some(Box::new(Peeking { head, peek, sent, spare })) }
                         }
                         Verdict::Refused => {
                             let answer = answer.map(Body::plain);
-                            match renew(this.settings, *generation, answer, spare.take()) {
+                            match renew(this.settings, sent, answer, spare.take()) {
                                 ControlFlow::Continue(renewing) => renewing,
                                 ControlFlow::Break(answer) => return Poll::Ready(Ok(answer)),
                             }
                         }
                     }
                 }
-                StateProj::Peeking { held, generation } => {
+                StateProj::Peeking { held } => {
                     let Some(peeking) = held.as_deref_mut() else { return Poll::Pending };
                     let whole = ready!(peeking.peek.poll_whole(cx));
                     let refused = whole.is_some_and(|body| this.settings.is_refusal(&body));
                     let Some(peeking) = held.take() else { return Poll::Pending };
-                    let Peeking { head, peek, spare } = *peeking;
+                    let Peeking { head, peek, sent, spare } = *peeking;
                     let answer = Response::from_parts(head, Body::peeked(peek));
                     if !refused {
                         return Poll::Ready(Ok(answer));
                     }
-                    match renew(this.settings, *generation, answer, spare) {
+                    match renew(this.settings, &sent, answer, spare) {
                         ControlFlow::Continue(renewing) => renewing,
                         ControlFlow::Break(answer) => return Poll::Ready(Ok(answer)),
                     }
@@ -160,31 +194,24 @@ where
                 StateProj::Renewing { wait, held } => {
                     let token = ready!(wait.as_mut().poll(cx));
                     let Some(held) = held.take() else { return Poll::Pending };
-                    let (answer, spare) = *held;
+                    let Renewing { answer, spare, was_asked } = *held;
                     // The API's own answer is the truth as long as there is nothing better to send.
                     let Some(token) = token else { return Poll::Ready(Ok(answer)) };
-                    let (service, copy) = *spare;
-                    let mut request = copy.into_request();
-                    // It fitted before, and the token takes the place of the one refused.
-                    if authorize(request.headers_mut(), &token).is_err() {
-                        return Poll::Ready(Ok(answer));
-                    }
-                    State::Readying {
-                        held: Some(Box::new((service, request))),
-                        generation: token.generation(),
+                    match Readying::with_token(token, spare, was_asked) {
+                        Ok(readying) => State::Readying { held: Some(Box::new(readying)) },
+                        Err(_) => return Poll::Ready(Ok(answer)),
                     }
                 }
-                StateProj::Readying { held, generation } => {
-                    let Some((service, _)) = held.as_deref_mut() else { return Poll::Pending };
-                    ready!(service.poll_ready(cx)).map_err(AttachError::Inner)?;
-                    let Some(held) = held.take() else { return Poll::Pending };
-                    let (mut service, request) = *held;
-                    State::Replaying { call: service.call(request), generation: *generation }
-                }
-                StateProj::Replaying { call, generation } => {
-                    let mut answer = ready!(call.poll(cx)).map_err(AttachError::Inner)?;
-                    this.settings.note(answer.extensions_mut(), *generation, true);
-                    return Poll::Ready(Ok(answer.map(Body::plain)));
+                StateProj::Readying { held } => {
+                    let Some(readying) = held.as_deref_mut() else { return Poll::Pending };
+                    ready!(readying.service.poll_ready(cx)).map_err(AttachError::Inner)?;
+                    let Some(readying) = held.take() else { return Poll::Pending };
+                    let Readying { mut service, mut request, token, mut sent, spare } = *readying;
+                    // Now and not earlier: a proof is good for a moment.
+                    match sent.put_on(request.headers_mut(), &token) {
+                        Ok(()) => State::Calling { call: service.call(request), sent, spare },
+                        Err(error) => State::Refused { error: Some(error) },
+                    }
                 }
             };
             this.state.set(next);
@@ -192,10 +219,31 @@ where
     }
 }
 
+impl<S: Clone, B: http_body::Body> Readying<S, B> {
+    /// With the same token, and the nonce that the API has asked for.
+    fn with_nonce(sent: Sent, spare: Spare<S>) -> Option<Self> {
+        let token = sent.bound.as_ref()?.token().clone();
+        // The answer to it may still refuse the token.
+        let next = (!sent.replayed).then(|| spare.clone());
+        let (service, copy) = *spare;
+        Some(Self { service, request: copy.into_request(), token, sent, spare: next })
+    }
+
+    /// With another token than the one refused.
+    fn with_token(token: AccessToken, spare: Spare<S>, was_asked: bool) -> Result<Self, Error> {
+        // An API may ask for a nonce with every token.
+        let next = (token.binding().is_some() && !was_asked).then(|| spare.clone());
+        let (service, copy) = *spare;
+        let request = copy.into_request();
+        let sent = Sent::with(&token, request.method(), request.uri())?.in_place_of(was_asked);
+        Ok(Self { service, request, token, sent, spare: next })
+    }
+}
+
 /// The token was refused: the wait for another one, if the request is to be sent once more; else the answer stands.
 fn renew<S, F, R, B>(
     settings: &Arc<Settings>,
-    refused: u64,
+    sent: &Sent,
     answer: Response<Body<R>>,
     spare: Option<Spare<S>>,
 ) -> ControlFlow<Response<Body<R>>, State<S, F, R, B>>
@@ -203,12 +251,14 @@ where
     B: http_body::Body,
     R: http_body::Body,
 {
+    let (refused, was_asked) = (sent.generation, sent.was_asked());
     let again = settings.wants_replay(refused, || spare.as_ref().is_some_and(|spare| spare.1.is_whole()));
     let Some(spare) = spare.filter(|_| again) else { return ControlFlow::Break(answer) };
     let settings = Arc::clone(settings);
     let wait = Box::pin(async move { settings.another_token(refused).await });
     // Leaving the state ends the first call, and gives back what it holds: a permit, for one.
-    ControlFlow::Continue(State::Renewing { wait, held: Some(Box::new((answer, spare))) })
+    let held = Some(Box::new(Renewing { answer, spare, was_asked }));
+    ControlFlow::Continue(State::Renewing { wait, held })
 }
 
 impl<S, B, R> fmt::Debug for ResponseFuture<S, B, R>
@@ -224,7 +274,7 @@ where
             State::Calling { .. } => "calling",
             State::Peeking { .. } => "reading how the API refuses the token, if it does",
             State::Renewing { .. } => "waiting for another token",
-            State::Readying { .. } | State::Replaying { .. } => "sent once more",
+            State::Readying { .. } => "about to be sent once more",
         };
         f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
     }

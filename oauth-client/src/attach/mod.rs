@@ -70,6 +70,7 @@ mod peek;
 mod policy;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
+mod sent;
 mod service;
 mod settings;
 

@@ -29,7 +29,8 @@ use http_body::SizeHint;
 use super::error::AttachError;
 use super::peek::Peek;
 use super::policy::{ReplayPolicy, ReplayView};
-use super::settings::{Settings, Verdict, authorize};
+use super::sent::{Heard, Sent};
+use super::settings::{Settings, Verdict, refuses_token};
 use crate::TokenSource;
 use crate::error::Error;
 use crate::transport::to_uri;
@@ -129,34 +130,50 @@ impl AuthorizedClient {
         };
         let length = request.body().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint);
         let view = ReplayView::new(request.method(), &uri, request.headers(), length);
-        let spare = if self.settings.replay.allows(&view) { request.try_clone() } else { None };
-        authorize(request.headers_mut(), &token)?;
+        let mut spare = if self.settings.replay.allows(&view) { request.try_clone() } else { None };
         let asked = request.url().clone();
-        let mut answer = self.client.execute(request).await.map_err(AttachError::Inner)?;
-        self.settings.note(answer.extensions_mut(), token.generation(), false);
-
-        if answer.url().origin() != asked.origin() {
-            return Ok(answer);
+        let mut token = token;
+        let mut sent = Sent::with(&token, request.method(), &uri)?;
+        loop {
+            sent.put_on(request.headers_mut(), &token)?;
+            let mut answer = self.client.execute(request).await.map_err(AttachError::Inner)?;
+            self.settings.note(answer.extensions_mut(), sent.generation, sent.replayed);
+            if answer.url().origin() != asked.origin() {
+                return Ok(answer);
+            }
+            let again = spare.take().filter(|_| is_same_place(answer.url(), &asked));
+            let refused = refuses_token(answer.status(), answer.headers());
+            match sent.hear(refused, answer.headers()) {
+                Heard::Token if sent.replayed => return Ok(answer),
+                Heard::Proof => return Ok(answer),
+                Heard::Nonce => {
+                    let Some(again) = again else { return Ok(answer) };
+                    // The answer to it may still refuse the token.
+                    spare = if sent.replayed { None } else { again.try_clone() };
+                    request = again;
+                    continue;
+                }
+                Heard::Token => {}
+            }
+            let (answer, refuses) = self.look_at(answer, refused).await;
+            let wanted = refuses && self.settings.wants_replay(sent.generation, || again.is_some());
+            let Some(again) = again.filter(|_| wanted) else { return Ok(answer) };
+            let Some(other) = self.settings.another_token(sent.generation).await else { return Ok(answer) };
+            let was_asked = sent.was_asked();
+            // An API may ask for a nonce with every token.
+            spare = if other.binding().is_some() && !was_asked { again.try_clone() } else { None };
+            sent = Sent::with(&other, again.method(), &uri)?.in_place_of(was_asked);
+            (token, request) = (other, again);
         }
-        let spare = spare.filter(|_| is_same_place(answer.url(), &asked));
-        let (answer, refuses) = self.look_at(answer).await;
-        let refused = token.generation();
-        let again = refuses && self.settings.wants_replay(refused, || spare.is_some());
-        let Some(mut request) = spare.filter(|_| again) else { return Ok(answer) };
-        let Some(token) = self.settings.another_token(refused).await else { return Ok(answer) };
-        authorize(request.headers_mut(), &token)?;
-        let mut answer = self.client.execute(request).await.map_err(AttachError::Inner)?;
-        self.settings.note(answer.extensions_mut(), token.generation(), true);
-        Ok(answer)
     }
 
     /// Whether the answer refuses the token; and the answer, as whole as it was.
-    async fn look_at(&self, answer: Response) -> (Response, bool) {
+    async fn look_at(&self, answer: Response, refused: bool) -> (Response, bool) {
         let size = || match answer.content_length() {
             Some(length) => SizeHint::with_exact(length),
             None => SizeHint::default(),
         };
-        match self.settings.judge(answer.status(), answer.headers(), size) {
+        match self.settings.judge(refused, answer.headers(), size) {
             Verdict::Accepted => (answer, false),
             Verdict::Refused => (answer, true),
             Verdict::LookInside => {

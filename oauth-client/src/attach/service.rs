@@ -60,9 +60,7 @@ where
         };
         let spare = settings.spare(&request, &self.inner);
         match dress(request, &token, spare.as_ref()) {
-            Ok(request) => {
-                ResponseFuture::calling(self.inner.call(request), token.generation(), spare, settings)
-            }
+            Ok((request, sent)) => ResponseFuture::calling(self.inner.call(request), sent, spare, settings),
             Err(error) => ResponseFuture::refused(error, settings),
         }
     }

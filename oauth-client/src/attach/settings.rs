@@ -1,7 +1,7 @@
 //! What a layer was told, and the decisions that follow from it. Every front asks here.
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::uri::Scheme;
 use http::{Extensions, HeaderMap, Request, StatusCode, Uri};
 use http_body::SizeHint;
@@ -11,6 +11,7 @@ use super::copy::RequestCopy;
 use super::origin::Origin;
 use super::peek::is_worth_a_look;
 use super::policy::{ReplayPolicy, ReplayView};
+use super::sent::Sent;
 use crate::error::{Error, printable};
 use crate::transport::is_loopback;
 use crate::{AccessToken, TokenSource};
@@ -89,15 +90,16 @@ impl Settings {
         allowed.then(|| Box::new((service.clone(), RequestCopy::of(request, self.replay.max_body()))))
     }
 
-    /// Judges an answer by its head. Most are settled here.
+    /// Judges an answer by its head, of which it is known whether it [refuses the token](refuses_token). Most are
+    /// settled here.
     #[inline]
     pub(super) fn judge(
         &self,
-        status: StatusCode,
+        refused: bool,
         headers: &HeaderMap,
         size: impl FnOnce() -> SizeHint,
     ) -> Verdict {
-        if refuses_token(status, headers) {
+        if refused {
             Verdict::Refused
         } else if self.looks_inside && is_worth_a_look(headers, &size()) {
             Verdict::LookInside
@@ -171,24 +173,14 @@ pub(super) fn dress<S, B: http_body::Body>(
     mut request: Request<B>,
     token: &AccessToken,
     spare: Option<&Spare<S>>,
-) -> Result<Request<Body<B>>, Error> {
-    authorize(request.headers_mut(), token)?;
-    Ok(request.map(|body| Body::new(body, spare.and_then(|spare| spare.1.recorder()))))
-}
-
-/// Any `Authorization` that is there already, several even, gives way to ours.
-#[inline]
-pub(super) fn authorize(headers: &mut HeaderMap, token: &AccessToken) -> Result<(), Error> {
-    match headers.try_insert(AUTHORIZATION, token.authorization().clone()) {
-        Ok(_) => Ok(()),
-        Err(_) => {
-            Err(Error::config("headers", "the request has more headers than fit; send fewer than 24,000"))
-        }
-    }
+) -> Result<(Request<Body<B>>, Sent), Error> {
+    let mut sent = Sent::with(token, request.method(), request.uri())?;
+    sent.put_on(request.headers_mut(), token)?;
+    Ok((request.map(|body| Body::new(body, spare.and_then(|spare| spare.1.recorder()))), sent))
 }
 
 #[inline]
-fn refuses_token(status: StatusCode, headers: &HeaderMap) -> bool {
+pub(super) fn refuses_token(status: StatusCode, headers: &HeaderMap) -> bool {
     match status {
         StatusCode::UNAUTHORIZED => true,
         StatusCode::OK => refuses_by_grpc(headers),

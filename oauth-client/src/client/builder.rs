@@ -11,6 +11,7 @@ use crate::authenticate::ClientAuth;
 use crate::clock::{Clock, SystemClock};
 use crate::dialect::Dialect;
 use crate::discover::Endpoint;
+use crate::dpop::{Dpop, Prover};
 use crate::error::{Error, Kind, Problem};
 use crate::id_token::KeyCache;
 use crate::transport::{HttpClient, Limits, require_https, to_uri};
@@ -24,6 +25,7 @@ pub struct ClientBuilder {
     dialect: Dialect,
     base_url: Option<String>,
     auth: Option<ClientAuth>,
+    dpop: Option<Dpop>,
     http: Option<HttpClient>,
     clock: Option<Arc<dyn Clock>>,
     timeout: Option<Duration>,
@@ -76,6 +78,26 @@ impl ClientBuilder {
         self
     }
 
+    /// Binds this client's tokens to a key, so that a stolen one is worth nothing (RFC 9449). See [`dpop`](crate::dpop).
+    ///
+    /// ```
+    /// use oauth_client::dpop::Dpop;
+    /// use oauth_client::{Client, ClientAuth};
+    ///
+    /// # fn main() -> Result<(), oauth_client::Error> {
+    /// let client = Client::builder()
+    ///     .issuer("https://auth.example.com")
+    ///     .auth(ClientAuth::basic("orders-service", "s3cr3t"))
+    ///     .dpop(Dpop::generate()?)
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn dpop(mut self, dpop: Dpop) -> Self {
+        self.dpop = Some(dpop);
+        self
+    }
+
     /// The transport; without one, the bundled reqwest is used (feature `reqwest`).
     #[must_use]
     pub fn http(mut self, http: HttpClient) -> Self {
@@ -116,13 +138,15 @@ impl ClientBuilder {
             .http
             .map_or_else(default_http, Ok)
             .map_err(|error| problems.extend(error.problems().iter().cloned()));
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
         match (server, self.auth, http) {
             (Some(server), Some(auth), Ok(http)) if problems.is_empty() => Ok(Client(Arc::new(Inner {
                 server,
                 dialect: self.dialect,
                 auth,
+                prover: self.dpop.map(|dpop| Arc::new(Prover::new(dpop, Arc::clone(&clock)))),
                 http,
-                clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
+                clock,
                 timeout: self.timeout.unwrap_or(Limits::token().timeout),
                 allow_http: self.allow_http,
                 endpoints: self

@@ -9,10 +9,12 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::Client;
+use super::possession::Possession;
 use crate::authenticate::{Proof, Recipient};
 use crate::clock::Now;
 use crate::dialect;
 use crate::discover::Endpoint;
+use crate::dpop::DPOP;
 use crate::error::{Error, printable};
 use crate::exchange::{self, Encoded, ErrorBody, Parameters, Refuser, Sending, refusal};
 use crate::json;
@@ -46,7 +48,8 @@ impl Client {
     ) -> Result<TokenSet, Error> {
         let answer = self.post(Endpoint::Token, parameters, time, on_send).await?;
         let Answer { response, sent, received, secrets, algorithm, .. } = answer;
-        exchange::decode(response, sent, received, &self.0.dialect, secrets.iter())
+        let prover = self.prover().map(|prover| &**prover);
+        exchange::decode(response, sent, received, &self.0.dialect, prover, secrets.iter())
             .map_err(|error| self.explained(error, Endpoint::Token, algorithm))
     }
 
@@ -65,7 +68,8 @@ impl Client {
         answer.into_object().map_err(|error| self.explained(error, endpoint, algorithm))
     }
 
-    /// One form, sent with the client's proof of who it is.
+    /// One form, sent with the client's proof of who it is. A server that wants a nonce in the proof of possession gets
+    /// it once more: it has refused before it acted, so even a refresh token is as good as before (RFC 9449 section 8).
     pub(crate) async fn post(
         &self,
         endpoint: Endpoint,
@@ -76,7 +80,15 @@ impl Client {
         let began = self.0.clock.now().monotonic;
         let url = self.endpoint(endpoint, time).await?;
         let left = || time.saturating_sub(self.0.clock.now().monotonic.saturating_sub(began));
-        self.send(endpoint, url, parameters, left, &mut on_send).await
+        let Some(mut possession) = Possession::at(self, endpoint, &url)? else {
+            return self.send(endpoint, url, parameters, None, left, &mut on_send).await;
+        };
+        let (again, once_more) = (url.clone(), parameters.clone());
+        let answer = self.send(endpoint, url, parameters, Some(&mut possession), left, &mut on_send).await?;
+        if !possession.is_asked_for_a_nonce(&answer.response) {
+            return Ok(answer);
+        }
+        self.send(endpoint, again, once_more, Some(&mut possession), left, &mut on_send).await
     }
 
     /// Sends it, and once more where the server does not know our secret or key and there is another one by now: it
@@ -86,15 +98,18 @@ impl Client {
         endpoint: Endpoint,
         url: Url,
         parameters: Parameters,
+        mut possession: Option<&mut Possession>,
         left: impl Fn() -> Duration,
         on_send: &mut impl FnMut(),
     ) -> Result<Answer, Error> {
-        let answer = self.send_once(endpoint, url.clone(), parameters.clone(), &left, on_send).await?;
+        let (again, once_more) = (url.clone(), parameters.clone());
+        let answer =
+            self.send_once(endpoint, url, parameters, possession.as_deref_mut(), &left, on_send).await?;
         let refused = answer.credential.as_ref().filter(|_| is_invalid_client(&answer.response));
         let Some(used) = refused else { return Ok(answer) };
         let has_changed = self.0.auth.has_changed(used, self.0.clock.now());
         match tokio::time::timeout(left(), has_changed).await {
-            Ok(true) => self.send_once(endpoint, url, parameters, &left, on_send).await,
+            Ok(true) => self.send_once(endpoint, again, once_more, possession, &left, on_send).await,
             _ => Ok(answer),
         }
     }
@@ -105,6 +120,7 @@ impl Client {
         endpoint: Endpoint,
         url: Url,
         mut parameters: Parameters,
+        mut possession: Option<&mut Possession>,
         left: &impl Fn() -> Duration,
         on_send: &mut impl FnMut(),
     ) -> Result<Answer, Error> {
@@ -113,12 +129,18 @@ impl Client {
             .await
             .map_err(|_| Error::secret("parameters", "not made in time".into()))??;
         let secrets = parameters.secrets().chain(&credential).cloned().collect();
-        let request = self.form(endpoint, url, parameters, authorization)?;
+        let mut request = self.form(endpoint, url, parameters, authorization)?;
+        if let Some(possession) = &mut possession {
+            request.headers_mut().insert(DPOP, possession.prove()?);
+        }
 
         on_send();
         let sent = self.0.clock.now();
         let limits = Limits { timeout: left(), allow_http: self.0.allow_http, ..Limits::token() };
         let response = self.0.http.send(request, &limits).await?;
+        if let Some(possession) = possession {
+            possession.hear(&response);
+        }
         Ok(Answer { response, sent, received: self.0.clock.now(), secrets, credential, algorithm })
     }
 

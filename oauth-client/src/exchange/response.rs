@@ -8,18 +8,20 @@ use zeroize::Zeroize;
 use super::refusal::{ErrorBody, Refuser, refusal};
 use crate::clock::Now;
 use crate::dialect::Dialect;
+use crate::dpop::Prover;
 use crate::error::{Error, Kind, printable};
 use crate::json;
-use crate::token::{NOT_APPLICABLE, Secret, TokenSet, TokenType};
+use crate::token::{NOT_APPLICABLE, Scheme, Secret, TokenSet, TokenType};
 use crate::transport::retry_after;
 
 /// Decodes a token endpoint's answer. `sent` is when the request went out: the lifetime counts from then, so that a
-/// slow answer never makes a token look younger than it is.
+/// slow answer never makes a token look younger than it is. With a `prover`, the token has to be bound to its key.
 pub(crate) fn decode<'a>(
     answer: Response<Bytes>,
     sent: Now,
     now: Now,
     dialect: &Dialect,
+    prover: Option<&Prover>,
     secrets: impl Iterator<Item = &'a Secret> + Clone,
 ) -> Result<TokenSet, Error> {
     let (head, body) = answer.into_parts();
@@ -37,7 +39,7 @@ pub(crate) fn decode<'a>(
         Ok(object) if !object.contains_key("access_token") && is_error(&object, dialect) => {
             Err(refused(Some(object)))
         }
-        Ok(object) => token_set(object, sent, dialect),
+        Ok(object) => token_set(object, sent, dialect, prover),
     };
     // The buffer held the tokens; it is ours alone unless a transport kept a reference to it.
     if let Ok(mut body) = body.try_into_mut() {
@@ -67,11 +69,17 @@ fn in_standard_places(object: Map<String, Value>, dialect: &Dialect) -> Map<Stri
     }
 }
 
-fn token_set(mut body: Map<String, Value>, sent: Now, dialect: &Dialect) -> Result<TokenSet, Error> {
+fn token_set(
+    mut body: Map<String, Value>,
+    sent: Now,
+    dialect: &Dialect,
+    prover: Option<&Prover>,
+) -> Result<TokenSet, Error> {
     let until = expires_at(&mut body, dialect)?;
-    if !is_not_for_requests(&body) {
-        check_type(body.remove("token_type"))?;
-    }
+    let jkt = match is_not_for_requests(&body) {
+        true => None,
+        false => bound_to(body.remove("token_type"), prover)?,
+    };
     let access_token = access_token(body.remove("access_token"))?;
     let issued_at_ms = u64::try_from(sent.wall.as_millis()).unwrap_or(u64::MAX);
     // The relative one wins: it holds whatever the server's clock says.
@@ -80,7 +88,7 @@ fn token_set(mut body: Map<String, Value>, sent: Now, dialect: &Dialect) -> Resu
     let scope = scope(body.remove("scope"))?;
     let refresh_token = optional_secret(&mut body, "refresh_token")?;
     let id_token = optional_secret(&mut body, "id_token")?;
-    Ok(TokenSet { access_token, refresh_token, id_token, scope, issued_at_ms, lifetime_ms, extra: body })
+    Ok(TokenSet { access_token, refresh_token, id_token, scope, issued_at_ms, lifetime_ms, jkt, extra: body })
 }
 
 /// When the token expires, in milliseconds of Unix time, where the dialect has such a member.
@@ -104,16 +112,23 @@ fn is_not_for_requests(body: &Map<String, Value>) -> bool {
 }
 
 /// RFC 6749 section 7.1: a type that is not understood must not be used. Its case does not count (section 5.1), and
-/// where it is missing, although REQUIRED, bearer is what servers mean.
-fn check_type(found: Option<Value>) -> Result<(), Error> {
-    match found {
+/// where it is missing, although REQUIRED, bearer is what servers mean. The thumbprint of the key that the token is
+/// bound to, if it is: `DPoP` says so (RFC 9449 section 5).
+fn bound_to(found: Option<Value>, prover: Option<&Prover>) -> Result<Option<String>, Error> {
+    let kind = match found {
         None | Some(Value::Null) => {
             tracing::info!(target: "oauth_client", "the token answer has no token_type; taken as Bearer");
-            Ok(())
+            Scheme::Bearer.name().to_owned()
         }
-        Some(Value::String(kind)) if kind.eq_ignore_ascii_case("bearer") => Ok(()),
-        Some(Value::String(kind)) => Err(Error::new(Kind::TokenType(printable(&kind, 64)))),
-        Some(_) => Err(Error::malformed("token_type: expected a string")),
+        Some(Value::String(kind)) => kind,
+        Some(_) => return Err(Error::malformed("token_type: expected a string")),
+    };
+    let is = |known: Scheme| kind.eq_ignore_ascii_case(known.name());
+    match prover {
+        Some(prover) if is(Scheme::Dpop) => Ok(Some(prover.thumbprint().to_owned())),
+        Some(prover) if is(Scheme::Bearer) && !prover.allows_bearer() => Err(Error::new(Kind::NotBound)),
+        _ if is(Scheme::Bearer) => Ok(None),
+        _ => Err(Error::new(Kind::TokenType(printable(&kind, 64)))),
     }
 }
 

@@ -53,6 +53,9 @@ impl Client {
         if let Some(nonce) = &nonce {
             parameters.set("nonce", nonce.expose());
         }
+        if let Some(thumbprint) = self.dpop_jkt() {
+            parameters.set("dpop_jkt", thumbprint);
+        }
         let must_push = metadata.as_ref().is_some_and(|known| known.require_pushed_authorization_requests);
         let carried =
             if request.is_pushed() || must_push { self.push(parameters).await? } else { parameters };

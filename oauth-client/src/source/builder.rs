@@ -91,13 +91,17 @@ impl SourceBuilder {
     /// asked for.
     ///
     /// # Errors
-    /// `config` when a setting cannot work.
+    /// `config` when a setting cannot work, or the tokens it starts with are bound to a key that the client has not
+    /// got.
     pub fn build(self) -> Result<TokenSource, Error> {
         if self.default_lifetime.is_zero() {
             return Err(Error::config(
                 "default_lifetime",
                 "is zero; expected how long a token is taken to live",
             ));
+        }
+        if let Some(login) = &self.login {
+            self.client.check_key(login)?;
         }
         let settings = Settings {
             key: self.store_key(),

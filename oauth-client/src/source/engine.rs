@@ -155,7 +155,9 @@ impl Engine {
     /// Goes on with the tokens of a login.
     pub(super) async fn log_in(self: &Arc<Self>, tokens: TokenSet) -> Result<AccessToken, Error> {
         // Before it takes anything's place.
-        AccessToken::new(tokens.clone(), 0, self.client.clock().now(), Duration::ZERO, Duration::ZERO)?;
+        let now = self.client.clock().now();
+        AccessToken::new(tokens.clone(), 0, now, Duration::ZERO, Duration::ZERO, self.client.prover())?;
+        self.client.check_key(&tokens)?;
         {
             let mut state = self.state();
             state.login = Some(tokens);
@@ -272,7 +274,8 @@ impl Engine {
             let generation = if same { state.generations } else { state.generations + 1 };
             let margin = self.margin(&tokens);
             let now = self.client.clock().now();
-            let token = AccessToken::new(tokens, generation, now, self.settings.default_lifetime, margin)?;
+            let (lifetime, prover) = (self.settings.default_lifetime, self.client.prover());
+            let token = AccessToken::new(tokens, generation, now, lifetime, margin, prover)?;
             state.generations = generation;
             state.past = Past {
                 token: Some(token.clone()),
@@ -314,8 +317,8 @@ impl Engine {
     fn start_over(&self, state: &mut State, login: TokenSet) {
         let Settings { default_lifetime, margin, .. } = self.settings;
         let generation = state.generations + 1;
-        let now = self.client.clock().now();
-        if let Ok(token) = AccessToken::new(login, generation, now, default_lifetime, margin) {
+        let (now, prover) = (self.client.clock().now(), self.client.prover());
+        if let Ok(token) = AccessToken::new(login, generation, now, default_lifetime, margin, prover) {
             state.generations = generation;
             (state.past.token, state.past.rejected, state.past.given_is_used) = (Some(token), false, true);
         }

@@ -81,7 +81,7 @@ impl Refresh<'_> {
         if let Some(newer) = stored.filter(|stored| Some(stored.revision) != self.past.revision) {
             self.past.revision = Some(newer.revision);
             self.past.lost = None;
-            self.past.token = self.held(newer.tokens);
+            self.past.token = self.known(newer.tokens)?;
         }
         let tokens = self.obtain(Some(store)).await?;
         let revision = persist(self.engine, store, &tokens, self.past.revision).await;
@@ -164,7 +164,7 @@ impl Refresh<'_> {
         let held = self.past.token.as_ref().map(AccessToken::secret);
         let news = held != Some(stored.tokens.access_token());
         self.past.revision = Some(stored.revision);
-        self.past.token = self.held(stored.tokens.clone());
+        self.past.token = self.known(stored.tokens.clone())?;
         let good = self.freshness(&stored.tokens).is_some_and(|freshness| freshness != Freshness::Expired);
         Ok(Some(stored.tokens).filter(|_| news && good))
     }
@@ -180,10 +180,12 @@ impl Refresh<'_> {
 
     /// Whether a refresh token is of no more use after this refusal. Some servers give one out beside
     /// client_credentials and then refuse the refresh_token grant itself: where the grant can be asked for anew, any
-    /// lasting refusal ends the refresh token, unless it is about the client, who would fare no better.
+    /// lasting refusal ends the refresh token, unless it is about the client or its key, who would fare no better.
     fn is_dead_end(&self, error: &Error) -> bool {
         let anew = !self.is_of_a_person();
-        let lasting = error.refused().is_some() && !error.is_transient() && error.code() != "invalid_client";
+        let of_the_client =
+            ["invalid_client", "use_dpop_nonce", "invalid_dpop_proof"].contains(&error.code());
+        let lasting = error.refused().is_some() && !error.is_transient() && !of_the_client;
         error.code() == "invalid_grant" || anew && lasting
     }
 
@@ -314,10 +316,21 @@ impl Refresh<'_> {
         Some(self.held(tokens.clone())?.freshness(self.engine.client.clock().now()))
     }
 
+    /// A stored token set to start from. A person's that is bound to another key stays where it is, for whoever has
+    /// that key.
+    fn known(&self, tokens: TokenSet) -> Result<Option<AccessToken>, Error> {
+        match self.engine.client.check_key(&tokens) {
+            Ok(()) => Ok(self.held(tokens)),
+            Err(error) if self.is_of_a_person() => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// A stored token set as a token; `None` when it could not be put into a header.
     fn held(&self, tokens: TokenSet) -> Option<AccessToken> {
-        let (now, margin) = (self.engine.client.clock().now(), self.engine.margin(&tokens));
-        AccessToken::new(tokens, 0, now, self.engine.settings.default_lifetime, margin).ok()
+        let (client, lifetime) = (&self.engine.client, self.engine.settings.default_lifetime);
+        let (now, margin) = (client.clock().now(), self.engine.margin(&tokens));
+        AccessToken::new(tokens, 0, now, lifetime, margin, client.prover()).ok()
     }
 
     /// Whether the token in hand is still good, so that a refresh can wait.

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, Method, Uri};
 
 use super::{NOT_APPLICABLE, Secret, TokenSet};
 use crate::clock::Now;
+use crate::dpop::{Prover, Refusal, Target, Verifier, hash, refusal_in};
 use crate::error::{Error, Kind};
 
 /// An access token ready for use, shared by every request that carries it: a clone is a pointer.
@@ -18,9 +19,16 @@ pub struct AccessToken(pub(crate) Arc<Held>);
 pub(crate) struct Held {
     tokens: TokenSet,
     authorization: HeaderValue,
+    binding: Option<Box<Binding>>,
     generation: u64,
     fresh_until: Moment,
     good_until: Moment,
+}
+
+/// What it takes to use a token that is bound to a key.
+pub(crate) struct Binding {
+    pub(crate) prover: Arc<Prover>,
+    ath: String,
 }
 
 /// A deadline on both clocks; it has passed when either says so.
@@ -40,7 +48,8 @@ pub(crate) enum Freshness {
 }
 
 impl AccessToken {
-    /// The value of the `Authorization` header, made once and marked sensitive.
+    /// The value of the `Authorization` header, made once and marked sensitive: `Bearer …`, or `DPoP …` for a token
+    /// that is [bound to a key](crate::dpop) and needs a [proof](Self::proof) beside it.
     #[must_use]
     pub fn authorization(&self) -> &HeaderValue {
         &self.0.authorization
@@ -70,21 +79,58 @@ impl AccessToken {
         self.0.good_until.wall
     }
 
+    /// The value of the `DPoP` header for one request with this token (RFC 9449 section 7.1), each time a new one;
+    /// `None` for a bearer token, which needs none. The [layer](crate::attach) does all this by itself.
+    ///
+    /// # Errors
+    /// `config` when the URI has no scheme or host.
+    pub fn proof(&self, method: &Method, uri: &Uri) -> Result<Option<HeaderValue>, Error> {
+        let Some(binding) = self.binding() else { return Ok(None) };
+        let target = Target::of(uri)?;
+        let proof = binding.prover.prove(binding.verifier(), method, &target, None)?;
+        Ok(Some(proof.header))
+    }
+
+    /// Takes in the head of an API's answer to a request for this URI: the nonce it brings goes into the next proof
+    /// (RFC 9449 section 9). True when the API wants the request once more, with a new proof: then send it once more
+    /// and no further.
+    #[must_use]
+    pub fn wants_another_proof(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let (Some(binding), Ok(target)) = (self.binding(), Target::of(uri)) else { return false };
+        let news = binding.prover.learn(binding.verifier(), &target, None, headers).is_some();
+        news && refusal_in(headers) == Some(Refusal::UseNonce)
+    }
+
+    pub(crate) fn binding(&self) -> Option<&Binding> {
+        self.0.binding.as_deref()
+    }
+
     /// Makes a token set usable. `sent` is the moment its request went out, `margin` how long before its end it is due
-    /// for replacement.
+    /// for replacement. One that the client must not use, because it is bound to another key than `prover`'s, or to
+    /// none where one is asked for, is as good as expired.
     pub(crate) fn new(
         tokens: TokenSet,
         generation: u64,
         now: Now,
         default_lifetime: Duration,
         margin: Duration,
+        prover: Option<&Arc<Prover>>,
     ) -> Result<Self, Error> {
         // What is no access token must not be sent as one (RFC 8693 section 2.2.1).
         if tokens.extra.contains_key("token_type") {
             return Err(Error::new(Kind::TokenType(NOT_APPLICABLE.to_owned())));
         }
-        let authorization = bearer(&tokens.access_token)?;
+        let authorization = authorization(&tokens)?;
+        let (binding, is_ours) = match (&tokens.jkt, prover) {
+            (Some(jkt), Some(prover)) if *jkt == prover.thumbprint() => {
+                let ath = hash(&tokens.access_token);
+                (Some(Box::new(Binding { prover: Arc::clone(prover), ath })), true)
+            }
+            (Some(_), _) => (None, false),
+            (None, prover) => (None, prover.is_none_or(|prover| prover.allows_bearer())),
+        };
         let lifetime = tokens.lifetime().unwrap_or(default_lifetime);
+        let lifetime = if is_ours { lifetime } else { Duration::ZERO };
         let good_until = Moment::at(tokens.issued_at().saturating_add(lifetime), lifetime, now);
         // Half the lifetime at most, or a short-lived token would never be fresh.
         let margin = margin.min(lifetime / 2);
@@ -92,12 +138,11 @@ impl AccessToken {
             wall: good_until.wall.saturating_sub(margin),
             monotonic: good_until.monotonic.saturating_sub(margin),
         };
-        Ok(Self(Arc::new(Held { tokens, authorization, generation, fresh_until, good_until })))
+        Ok(Self(Arc::new(Held { tokens, authorization, binding, generation, fresh_until, good_until })))
     }
 
     /// A token that never expires.
     pub(crate) fn fixed(secret: Secret) -> Result<Self, Error> {
-        let authorization = bearer(&secret)?;
         let never = Moment { wall: Duration::MAX, monotonic: Duration::MAX };
         let tokens = TokenSet {
             access_token: secret,
@@ -106,11 +151,14 @@ impl AccessToken {
             scope: None,
             issued_at_ms: 0,
             lifetime_ms: None,
+            jkt: None,
             extra: serde_json::Map::new(),
         };
+        let authorization = authorization(&tokens)?;
         Ok(Self(Arc::new(Held {
             tokens,
             authorization,
+            binding: None,
             generation: 1,
             fresh_until: never,
             good_until: never,
@@ -125,6 +173,13 @@ impl AccessToken {
     pub(crate) fn left(&self, now: Now) -> Duration {
         let until = &self.0.good_until;
         until.wall.saturating_sub(now.wall).min(until.monotonic.saturating_sub(now.monotonic))
+    }
+}
+
+impl Binding {
+    /// Whoever is called with the token.
+    pub(crate) fn verifier(&self) -> Verifier<'_> {
+        Verifier::Api { ath: &self.ath }
     }
 }
 
@@ -163,8 +218,9 @@ impl Moment {
     }
 }
 
-fn bearer(token: &Secret) -> Result<HeaderValue, Error> {
-    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(|_| {
+fn authorization(tokens: &TokenSet) -> Result<HeaderValue, Error> {
+    let (scheme, token) = (tokens.scheme().name(), tokens.access_token.expose());
+    let mut value = HeaderValue::try_from(format!("{scheme} {token}")).map_err(|_| {
         Error::new(Kind::Malformed("access_token: has characters that a header cannot carry".to_owned()))
     })?;
     value.set_sensitive(true);

@@ -14,7 +14,7 @@ mod token_type;
 pub use self::access::AccessToken;
 pub(crate) use self::access::{Freshness, Held};
 pub use self::secret::Secret;
-pub use self::set::TokenSet;
+pub use self::set::{Scheme, TokenSet};
 pub(crate) use self::set::{conceal, conceal_some, expose, expose_some};
 pub(crate) use self::token_type::NOT_APPLICABLE;
 pub use self::token_type::TokenType;

@@ -37,8 +37,38 @@ pub struct TokenSet {
     /// How long it was said to live from then on; `None` when nothing was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lifetime_ms: Option<u64>,
+    /// The thumbprint of the key that the access token is bound to; `None` for a bearer token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) jkt: Option<String>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) extra: Map<String, Value>,
+}
+
+/// How an access token is used (RFC 6749 section 7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Scheme {
+    /// Good for whoever holds it (RFC 6750).
+    Bearer,
+    /// Good only together with a proof that its sender has a key (RFC 9449).
+    Dpop,
+}
+
+impl Scheme {
+    /// Its name in the `Authorization` header, which is also the `token_type` that a server answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::Dpop => "DPoP",
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl TokenSet {
@@ -46,6 +76,18 @@ impl TokenSet {
     #[must_use]
     pub fn access_token(&self) -> &Secret {
         &self.access_token
+    }
+
+    /// How the access token is used: with a proof, when it is [bound to a key](crate::dpop), else as a bearer token.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        if self.jkt.is_some() { Scheme::Dpop } else { Scheme::Bearer }
+    }
+
+    /// The thumbprint (RFC 7638, SHA-256) of the key that the access token is bound to; `None` for a bearer token.
+    #[must_use]
+    pub fn key_thumbprint(&self) -> Option<&str> {
+        self.jkt.as_deref()
     }
 
     /// The refresh token, where there is one.
@@ -103,6 +145,7 @@ impl fmt::Debug for TokenSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenSet")
             .field("access_token", &self.access_token)
+            .field("scheme", &self.scheme())
             .field("refresh_token", &self.refresh_token)
             .field("id_token", &self.id_token)
             .field("scope", &self.scope)

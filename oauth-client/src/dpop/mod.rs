@@ -1,0 +1,99 @@
+//! Tokens that are good only together with a key: DPoP (RFC 9449).
+//!
+//! A bearer token is good for whoever holds it. With DPoP the server binds each token to a key of the client's, and
+//! each request that carries it brings a proof that its sender has the key: a JWT signed for that one method and URL.
+//! A token taken from a log or by a proxy is then worth nothing.
+//!
+//! [`ClientBuilder::dpop`](crate::ClientBuilder::dpop) is all there is to it: the client's requests carry proofs, and
+//! the [layer](crate::attach) and the reqwest front send `Authorization: DPoP …` and a proof with each request. Nonces
+//! are taken from wherever servers put them (sections 8 and 9): one is remembered for each origin, and a server that
+//! answers `use_dpop_nonce` gets the same request once more, with the nonce. That answer refuses no token.
+//!
+//! # Which key
+//!
+//! [`Dpop::generate`] makes one for the life of the process: the best choice for tokens that live as long, because a
+//! key that is written nowhere cannot be stolen. Tokens in a [store](crate::store) outlive it: those that are bound to
+//! another key are not used. Where a person has logged in, a lost key may mean a lost login: a refresh token of a
+//! client without a secret is bound to the key as well (section 5). Keep the key then, too, and give it with
+//! [`Dpop::with_key`].
+//!
+//! # By hand
+//!
+//! Whoever sends requests with something else than the layer, say to open a WebSocket, puts
+//! [`AccessToken::authorization`](crate::AccessToken::authorization) and
+//! [`AccessToken::proof`](crate::AccessToken::proof) on it, and hands the answer's head to
+//! [`AccessToken::wants_another_proof`](crate::AccessToken::wants_another_proof).
+
+mod nonces;
+mod proof;
+mod prover;
+
+use std::fmt;
+
+pub(crate) use self::proof::Target;
+pub(crate) use self::prover::{Prover, Refusal, Verifier, hash, refusal_in};
+use crate::error::Error;
+use crate::sign::{Algorithm, SigningKey};
+
+/// The header that a proof travels in (RFC 9449 section 4.1).
+pub(crate) const DPOP: http::HeaderName = http::HeaderName::from_static("dpop");
+
+/// The key that a client's tokens are bound to. See the [module docs](self).
+///
+/// ```
+/// use oauth_client::dpop::Dpop;
+///
+/// # fn main() -> Result<(), oauth_client::Error> {
+/// let dpop = Dpop::generate()?;
+/// assert_eq!(dpop.thumbprint().len(), 43); // what the server writes into its tokens as `cnf.jkt`
+/// assert!(!format!("{dpop:?}").contains("PRIVATE"));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Dpop {
+    key: SigningKey,
+    bearer_is_allowed: bool,
+}
+
+impl Dpop {
+    /// With a new key for ES256, the algorithm that servers understand most widely, kept in memory only.
+    ///
+    /// # Errors
+    /// `config` when this machine cannot make one.
+    pub fn generate() -> Result<Self, Error> {
+        SigningKey::generate(Algorithm::Es256).map(Self::with_key)
+    }
+
+    /// With a key that is kept elsewhere, so that tokens which outlive the process stay good. Its key identifier is
+    /// not sent: a proof carries the public key itself. Each request is signed: an EC or Ed25519 key does that in
+    /// microseconds, an RSA key takes a hundred times as long.
+    #[must_use]
+    pub fn with_key(key: SigningKey) -> Self {
+        Self { key, bearer_is_allowed: false }
+    }
+
+    /// Takes bearer tokens, too, and uses them as such. Without this a server that answers
+    /// `"token_type": "Bearer"` has its answer refused with the code `unsupported_token_type`: whoever asked for
+    /// bound tokens relies on stolen ones being worthless. It is for the time in which a server learns DPoP.
+    #[must_use]
+    pub fn allow_bearer(mut self) -> Self {
+        self.bearer_is_allowed = true;
+        self
+    }
+
+    /// The key's thumbprint (RFC 7638, SHA-256), by which the server knows it: `jkt`.
+    #[must_use]
+    pub fn thumbprint(&self) -> &str {
+        self.key.thumbprint()
+    }
+}
+
+impl fmt::Debug for Dpop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dpop")
+            .field("algorithm", &self.key.algorithm())
+            .field("thumbprint", &self.thumbprint())
+            .field("bearer_is_allowed", &self.bearer_is_allowed)
+            .finish()
+    }
+}

@@ -1,0 +1,9 @@
+//! Tokens that are bound to a key (RFC 9449), with the mock server's token endpoint and its userinfo as the API. All in
+//! process, with time that stands still unless a test moves it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod api;
+mod server;
+mod store;
+mod support;

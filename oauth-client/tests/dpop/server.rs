@@ -1,0 +1,222 @@
+//! At the token endpoint (RFC 9449 sections 5 and 8).
+
+use std::time::Duration;
+
+use http::StatusCode;
+use oauth_client::dpop::Dpop;
+use oauth_client::login::AuthorizationRequest;
+use oauth_client::sign::{Algorithm, SigningKey};
+use oauth_client::token::Scheme;
+use oauth_client::{ClientAuth, grant};
+use oauth_mock::{DpopNonce, Endpoint, Fault, GrantType, MockClient, User};
+use serde_json::json;
+
+use crate::support::{Bench, part};
+
+#[tokio::test(start_paused = true)]
+async fn a_token_request_brings_a_proof_and_the_token_is_bound_to_its_key() {
+    let bench = Bench::new();
+    let keys = [Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa, Algorithm::Ps256];
+    for (n, algorithm) in keys.into_iter().enumerate() {
+        let key = SigningKey::generate(algorithm).unwrap().with_key_id("not sent");
+        let dpop = Dpop::with_key(key.clone());
+        let client = bench.builder().dpop(dpop.clone()).build().unwrap();
+        let tokens = client.request(&grant::client_credentials()).await.unwrap();
+        assert_eq!(tokens.scheme(), Scheme::Dpop);
+        assert_eq!(tokens.key_thumbprint(), Some(dpop.thumbprint()));
+        let bound_to = &part(tokens.access_token().expose(), 1)["cnf"]["jkt"];
+        assert_eq!(bound_to, dpop.thumbprint(), "the server knows the key by the same name");
+
+        let heard = &bench.token_requests()[n];
+        let claims = heard.claims();
+        assert_eq!((&claims["htm"], &claims["htu"]), (&json!("POST"), &json!(heard.uri)));
+        assert_eq!(claims["iat"], json!(1_893_456_000), "by the client's clock");
+        assert!(!claims.contains_key("ath") && !claims.contains_key("nonce"));
+        let header = part(heard.proof.as_ref().unwrap(), 0);
+        assert_eq!((&header["typ"], &header["alg"]), (&json!("dpop+jwt"), &json!(algorithm.name())));
+        let names: Vec<_> = header.keys().map(String::as_str).collect();
+        assert_eq!(names, ["alg", "jwk", "typ"], "no key id: the key itself is there");
+        let jwk = header["jwk"].as_object().unwrap();
+        assert!(["d", "p", "q", "k"].iter().all(|private| !jwk.contains_key(*private)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_servers_nonce_is_fetched_once_and_remembered() {
+    let bench = Bench::with(|server| server.dpop_nonce(DpopNonce::Required));
+    let client = bench.client();
+    let request = grant::client_credentials();
+    client.request(&request).await.unwrap();
+    let nonces: Vec<_> = bench.token_requests().iter().map(|heard| heard.nonce()).collect();
+    assert!(nonces.len() == 2 && nonces[0].is_none() && nonces[1].is_some(), "{nonces:?}");
+
+    client.request(&request).await.unwrap();
+    assert_eq!(bench.count(Endpoint::Token), 3, "the second knows it");
+
+    bench.server.dpop().change_nonces();
+    client.request(&request).await.unwrap();
+    client.request(&request).await.unwrap();
+    assert_eq!(bench.count(Endpoint::Token), 6, "a change costs one more request");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nonce_for_each_proof_is_taken_from_successes_too() {
+    let bench = Bench::with(|server| server.dpop_nonce(DpopNonce::SingleUse));
+    let client = bench.client();
+    for _ in 0..5 {
+        client.request(&grant::client_credentials()).await.unwrap();
+    }
+    assert_eq!(bench.count(Endpoint::Token), 6, "only the first had none");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_counts_the_second_request_and_every_proof_is_another() {
+    let bench = Bench::with(|server| server.dpop_nonce(DpopNonce::Required));
+    let source = bench.source();
+    source.token().await.unwrap();
+    assert_eq!(source.status().token_requests, 2);
+    let heard = bench.token_requests();
+    assert_ne!(heard[0].claims()["jti"], heard[1].claims()["jti"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_never_content_gets_two_requests_and_no_more() {
+    let bench = Bench::new();
+    let never = Fault::body(400, "application/json", r#"{"error":"use_dpop_nonce"}"#);
+    let nonce = http::HeaderName::from_static("dpop-nonce");
+    bench.server.fault(Endpoint::Token, never.clone().header(nonce.clone(), "one")).on_call(1);
+    bench.server.fault(Endpoint::Token, never.clone().header(nonce.clone(), "two")).on_call(2);
+    let error = bench.client().request(&grant::client_credentials()).await.unwrap_err();
+    assert_eq!((error.code(), error.status()), ("use_dpop_nonce", Some(StatusCode::BAD_REQUEST)));
+    assert_eq!(bench.count(Endpoint::Token), 2);
+
+    // The very nonce it was just given, or none at all: then another try is no use either.
+    let (bench, client) = (Bench::new(), |bench: &Bench| bench.client());
+    bench.server.fault(Endpoint::Token, never.clone().header(nonce, "one")).always();
+    let same = client(&bench);
+    same.request(&grant::client_credentials()).await.unwrap_err();
+    same.request(&grant::client_credentials()).await.unwrap_err();
+    assert_eq!(bench.count(Endpoint::Token), 3);
+    bench.server.clear_faults();
+    bench.server.fault(Endpoint::Token, never).always();
+    client(&bench).request(&grant::client_credentials()).await.unwrap_err();
+    assert_eq!(bench.count(Endpoint::Token), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotating_refresh_token_survives_a_change_of_nonces() {
+    let bench = Bench::with(|server| server.dpop_nonce(DpopNonce::Required));
+    let source = bench.source();
+    let first = source.token().await.unwrap();
+    let thumbprint = first.tokens().key_thumbprint().unwrap().to_owned();
+    let mut rotations = 0;
+    let mut token = first;
+    for _ in 0..5 {
+        bench.server.dpop().change_nonces();
+        tokio::time::sleep(token.tokens().lifetime().unwrap() + Duration::from_secs(1)).await;
+        let next = source.token().await.unwrap();
+        assert_eq!(next.tokens().key_thumbprint(), Some(thumbprint.as_str()), "a refresh keeps the key");
+        rotations += usize::from(next.tokens().refresh_token() != token.tokens().refresh_token());
+        token = next;
+    }
+    assert_eq!(rotations, 5);
+    let heard = bench.token_requests();
+    assert_eq!(heard.len(), 12, "each twice");
+    assert!(heard.chunks(2).all(|pair| pair[0].body == pair[1].body), "the second is the first once more");
+    assert!(
+        heard
+            .chunks(2)
+            .all(|pair| (pair[0].status, pair[1].status) == (400.try_into().unwrap(), StatusCode::OK))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_downgrade_to_bearer_is_refused_unless_it_is_allowed() {
+    let answer = |kind: &str| {
+        let body = format!(r#"{{"access_token":"2YotnFZFEjr1zCsicMWpAA"{kind}}}"#);
+        Fault::body(200, "application/json", body)
+    };
+    for kind in [r#","token_type":"Bearer""#, r#","token_type":"bearer""#, ""] {
+        let bench = Bench::new();
+        bench.server.fault(Endpoint::Token, answer(kind)).always();
+        let error = bench.client().request(&grant::client_credentials()).await.unwrap_err();
+        assert_eq!(error.code(), "unsupported_token_type", "{kind}");
+        assert!(error.to_string().contains("bound to a key"), "{error}");
+
+        let lenient = bench.builder().dpop(Dpop::generate().unwrap().allow_bearer()).build().unwrap();
+        let token = lenient.source(grant::client_credentials()).build().unwrap().token().await.unwrap();
+        assert_eq!(token.authorization(), "Bearer 2YotnFZFEjr1zCsicMWpAA");
+        assert_eq!(token.tokens().scheme(), Scheme::Bearer);
+    }
+    // And the other way round: who has no key cannot use a bound token.
+    let bench = Bench::new();
+    bench.server.fault(Endpoint::Token, answer(r#","token_type":"DPoP""#)).times(1);
+    let plain = bench.builder().build().unwrap();
+    let error = plain.request(&grant::client_credentials()).await.unwrap_err();
+    assert_eq!(error.code(), "unsupported_token_type");
+    // What neither of the two is, is not understood.
+    bench.server.fault(Endpoint::Token, answer(r#","token_type":"MAC""#)).times(1);
+    let error = bench.client().request(&grant::client_credentials()).await.unwrap_err();
+    assert_eq!(error.code(), "unsupported_token_type");
+    // In any case of its letters.
+    bench.server.fault(Endpoint::Token, answer(r#","token_type":"dpop""#)).times(1);
+    let tokens = bench.client().request(&grant::client_credentials()).await.unwrap();
+    assert_eq!(tokens.scheme(), Scheme::Dpop);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_refresh_token_of_a_client_without_a_secret_is_good_with_its_key_only() {
+    let bench = Bench::new();
+    let mobile =
+        |dpop: &Dpop| bench.builder().auth(ClientAuth::none("mobile")).dpop(dpop.clone()).build().unwrap();
+    let (ours, others) = (Dpop::generate().unwrap(), Dpop::generate().unwrap());
+    let login = grant::password("alice", "wonderland").scope(["openid"]);
+    let refresh_token = mobile(&ours).request(&login).await.unwrap().refresh_token().unwrap().clone();
+    let refresh = grant::refresh_token(refresh_token);
+    assert_eq!(mobile(&others).request(&refresh).await.unwrap_err().code(), "invalid_grant");
+    assert!(mobile(&ours).request(&refresh).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_assertion_is_made_anew_for_the_second_request() {
+    let key = SigningKey::generate(Algorithm::Es256).unwrap();
+    let signer = MockClient::new("signer").jwks(&json!({"keys": [key.public_jwk()]}));
+    let bench = Bench::with(|server| server.client(signer).dpop_nonce(DpopNonce::Required));
+    let auth = ClientAuth::private_key_jwt("signer", key);
+    let client = bench.builder().auth(auth).dpop(Dpop::generate().unwrap()).build().unwrap();
+    client.request(&grant::client_credentials()).await.unwrap();
+    let assertions: Vec<_> =
+        bench.token_requests().iter().map(|heard| heard.parameter("client_assertion")).collect();
+    assert_eq!(assertions.len(), 2);
+    assert_ne!(part(&assertions[0], 1)["jti"], part(&assertions[1], 1)["jti"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authorization_request_names_the_key() {
+    const CALLBACK: &str = "https://app.example.com/callback";
+    let web =
+        MockClient::new("web").secret("s").grants([GrantType::AuthorizationCode]).redirect_uri(CALLBACK);
+    let bench = Bench::with(|server| server.client(web.scopes(["read"])).user(User::new("bob", "builder")));
+    let web =
+        |dpop: &Dpop| bench.builder().auth(ClientAuth::basic("web", "s")).dpop(dpop.clone()).build().unwrap();
+    let ours = Dpop::generate().unwrap();
+    let request = AuthorizationRequest::new(CALLBACK).scope(["read"]);
+    let pending = web(&ours).authorize(&request).await.unwrap();
+    assert!(pending.url().as_str().contains(&format!("dpop_jkt={}", ours.thumbprint())));
+    let callback = bench.server.log_in(pending.url().as_str(), "bob").unwrap();
+    let login = web(&ours).finish(pending, &callback).await.unwrap();
+    assert_eq!(login.tokens().key_thumbprint(), Some(ours.thumbprint()));
+}
+
+#[test]
+fn neither_key_nor_client_shows_the_private_key() {
+    let pem = SigningKey::generate(Algorithm::Es256).unwrap().to_pem().unwrap();
+    let dpop = Dpop::with_key(SigningKey::from_pem(pem.expose()).unwrap());
+    let bench = Bench::new();
+    let builder = bench.builder().dpop(dpop.clone());
+    let shown = format!("{dpop:?} {builder:?} {:?}", builder.clone().build().unwrap());
+    assert!(shown.contains(dpop.thumbprint()), "{shown}");
+    for line in pem.expose().lines() {
+        assert!(!shown.contains(line), "{shown}");
+    }
+}

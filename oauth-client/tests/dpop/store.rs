@@ -1,0 +1,97 @@
+//! Tokens that outlive the process, and the key that may not have.
+
+use oauth_client::dpop::Dpop;
+use oauth_client::store::{MemoryStore, TokenStore as _};
+use oauth_client::token::Scheme;
+use oauth_client::{Client, ClientAuth, TokenSource, grant};
+use oauth_mock::Endpoint;
+use tower::ServiceExt as _;
+
+use crate::support::Bench;
+
+fn stored(client: &Client, request: grant::TokenRequest, store: &MemoryStore) -> TokenSource {
+    client.source(request).store(store.clone()).build().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_token_is_used_with_the_key_that_it_is_bound_to() {
+    let (bench, store, dpop) = (Bench::new(), MemoryStore::new(), Dpop::generate().unwrap());
+    let login =
+        grant::refresh_token(bench.server.issue("svc", "alice", "openid").unwrap().refresh_token.unwrap());
+    let before = bench.builder().dpop(dpop.clone()).build().unwrap();
+    let first = stored(&before, login.clone(), &store).token().await.unwrap();
+    // The next start.
+    let after = bench.builder().dpop(dpop).build().unwrap();
+    let source = stored(&after, login, &store);
+    assert_eq!(source.token().await.unwrap().secret(), first.secret());
+    assert_eq!(bench.count(Endpoint::Token), 1);
+    let answer = bench.api(&source).oneshot(bench.userinfo()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_token_that_is_bound_to_another_key_is_not_used() {
+    let (bench, store) = (Bench::new(), MemoryStore::new());
+    let login =
+        grant::refresh_token(bench.server.issue("svc", "alice", "openid").unwrap().refresh_token.unwrap());
+    let first = stored(&bench.client(), login.clone(), &store).token().await.unwrap();
+    let source = stored(&bench.client(), login, &store);
+    let second = source.token().await.unwrap();
+    assert_ne!(first.secret(), second.secret());
+    // The refresh token is the client's, which has a secret to prove that: it goes on with the new key.
+    let used = bench.server.journal().fingerprint(first.tokens().refresh_token().unwrap().expose());
+    let requests = bench.server.journal().of(Endpoint::Token);
+    assert_eq!(requests.last().unwrap().param("refresh_token"), Some(used.as_str()));
+    let answer = bench.api(&source).oneshot(bench.userinfo()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_is_bound_to_another_key_is_left_to_who_has_it() {
+    let (bench, store) = (Bench::new(), MemoryStore::new());
+    let (right, wrong) = (Dpop::generate().unwrap(), Dpop::generate().unwrap());
+    let mobile =
+        |dpop: &Dpop| bench.builder().auth(ClientAuth::none("mobile")).dpop(dpop.clone()).build().unwrap();
+    let login = grant::password("alice", "wonderland").scope(["openid"]);
+    let tokens = mobile(&right).request(&login).await.unwrap();
+    let login = grant::refresh_token(tokens.refresh_token().unwrap().clone());
+    stored(&mobile(&right), login.clone(), &store).token().await.unwrap();
+
+    let requests = bench.count(Endpoint::Token);
+    let error = stored(&mobile(&wrong), login.clone(), &store).token().await.unwrap_err();
+    assert_eq!((error.code(), error.problems()[0].field.as_str()), ("config", "dpop"));
+    assert!(error.to_string().contains(right.thumbprint()) && error.to_string().contains(wrong.thumbprint()));
+    let plain = bench.builder().auth(ClientAuth::none("mobile")).build().unwrap();
+    let error = stored(&plain, login.clone(), &store).token().await.unwrap_err();
+    assert_eq!(error.code(), "config");
+    assert_eq!(bench.count(Endpoint::Token), requests, "nothing was tried with the wrong key");
+
+    let source = stored(&mobile(&right), login, &store);
+    assert!(source.token().await.is_ok(), "and nothing was lost");
+    tokio::time::sleep(std::time::Duration::from_secs(7200)).await;
+    assert!(source.token().await.is_ok(), "it refreshes still");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_token_is_not_used_in_the_other_scheme() {
+    let (bench, store) = (Bench::new(), MemoryStore::new());
+    let request = grant::client_credentials;
+    let plain = || bench.builder().build().unwrap();
+    let bearer = stored(&plain(), request(), &store).token().await.unwrap();
+    assert_eq!(bearer.tokens().scheme(), Scheme::Bearer);
+
+    let bound = stored(&bench.client(), request(), &store).token().await.unwrap();
+    assert_eq!(bound.tokens().scheme(), Scheme::Dpop);
+    assert_ne!(bound.secret(), bearer.secret());
+
+    let bearer = stored(&plain(), request(), &store).token().await.unwrap();
+    assert_eq!(bearer.tokens().scheme(), Scheme::Bearer);
+
+    // Whoever allows both takes it as it is.
+    let either = bench.builder().dpop(Dpop::generate().unwrap().allow_bearer()).build().unwrap();
+    let source = stored(&either, request(), &store);
+    assert_eq!(source.token().await.unwrap().secret(), bearer.secret());
+    let key = either.source(request()).store_key();
+    let kept = store.load(&key).await.unwrap().unwrap().tokens;
+    assert_eq!(kept.key_thumbprint(), None);
+}
