@@ -1,0 +1,86 @@
+//! A mock server that people can log in at, and a client of it, wired together in process.
+
+use oauth_client::clock::TestClock;
+use oauth_client::login::{AuthorizationRequest, Login, PendingLogin};
+use oauth_client::transport::HttpClient;
+use oauth_client::{Client, ClientAuth, ClientBuilder, Error};
+use oauth_mock::{Endpoint, GrantType, MockClient, MockServer, User};
+use url::Url;
+
+pub(crate) const CALLBACK: &str = "https://app.test/callback";
+
+pub(crate) struct Bench {
+    pub(crate) server: MockServer,
+    pub(crate) clock: TestClock,
+    pub(crate) client: Client,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with(|client| client)
+    }
+
+    pub(crate) fn with(change: impl FnOnce(MockClient) -> MockClient) -> Self {
+        let server = MockServer::builder()
+            .client(change(web_client()))
+            .user(User::new("alice", "wonderland"))
+            .user(User::new("bob", "builder"))
+            .in_process();
+        let clock = TestClock::new();
+        let client = builder(&server, &clock).build().unwrap();
+        Self { server, clock, client }
+    }
+
+    pub(crate) async fn begin(&self) -> PendingLogin {
+        self.client.authorize(&request()).await.unwrap()
+    }
+
+    /// What alice's browser comes back with.
+    pub(crate) fn log_in(&self, pending: &PendingLogin) -> Url {
+        self.server.log_in(pending.url().as_str(), "alice").unwrap().parse().unwrap()
+    }
+
+    /// A whole login.
+    pub(crate) async fn login(&self, request: &AuthorizationRequest) -> Result<Login, Error> {
+        let pending = self.client.authorize(request).await?;
+        let callback = self.log_in(&pending);
+        self.client.finish(pending, callback).await
+    }
+
+    pub(crate) fn token_requests(&self) -> usize {
+        self.server.journal().count(Endpoint::Token)
+    }
+}
+
+pub(crate) fn web_client() -> MockClient {
+    MockClient::new("web")
+        .secret("s3cr3t")
+        .grants([GrantType::AuthorizationCode, GrantType::RefreshToken])
+        .scopes(["openid", "read", "write"])
+        .redirect_uri(CALLBACK)
+}
+
+pub(crate) fn builder(server: &MockServer, clock: &TestClock) -> ClientBuilder {
+    Client::builder()
+        .issuer(server.issuer())
+        .auth(ClientAuth::basic("web", "s3cr3t"))
+        .http(HttpClient::from_service(server.transport()))
+        .clock(clock.clone())
+}
+
+pub(crate) fn request() -> AuthorizationRequest {
+    AuthorizationRequest::new(CALLBACK).scope(["openid", "read"])
+}
+
+/// The value of a query parameter.
+pub(crate) fn parameter(url: &Url, name: &str) -> Option<String> {
+    url.query_pairs().find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
+}
+
+/// The same URL with a parameter changed, or taken out.
+pub(crate) fn with_parameter(url: &Url, name: &str, value: Option<&str>) -> Url {
+    let mut changed = url.clone();
+    let others = url.query_pairs().filter(|(found, _)| found != name);
+    changed.query_pairs_mut().clear().extend_pairs(others).extend_pairs(value.map(|value| (name, value)));
+    changed
+}

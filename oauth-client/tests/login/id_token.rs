@@ -1,0 +1,390 @@
+//! OpenID Connect Core section 3.1.3.7: what an ID token has to be.
+
+use std::time::Duration;
+
+use oauth_client::id_token::{Expect, IdToken};
+use oauth_client::{Client, Error, Secret};
+use oauth_mock::{Alg, Endpoint, Fault, MockServer, TokenBuilder};
+use serde_json::json;
+
+use crate::bench::{Bench, builder, request};
+
+const NOW: i64 = 1_893_456_000;
+
+/// A good ID token, to be spoiled.
+fn token(server: &MockServer) -> TokenBuilder {
+    server.mint().typ("JWT").subject("alice").audience("web").without("client_id").claim("nonce", "n-1")
+}
+
+async fn check(client: &Client, token: TokenBuilder, expected: &Expect) -> Result<IdToken, Error> {
+    client.validate_id_token(&Secret::from(token.build()), expected).await
+}
+
+/// Each of these has to be refused, saying why in these words.
+async fn refused(bench: &Bench, expected: &Expect, cases: Vec<(TokenBuilder, &str)>) {
+    for (token, why) in cases {
+        let claims = format!("{:?} {:?}", token.header_members(), token.claims());
+        match check(&bench.client, token, expected).await {
+            Ok(_) => unreachable!("{why}: {claims} was believed"),
+            Err(error) => {
+                assert_eq!(error.code(), "invalid_id_token", "{error}");
+                assert!(error.to_string().contains(why), "expected {why:?}: {error}");
+                assert!(!error.is_transient());
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_good_token_is_read_as_the_type_that_is_asked_for() {
+    #[derive(serde::Deserialize)]
+    struct Profile {
+        email: String,
+    }
+    let bench = Bench::new();
+    let built = token(&bench.server)
+        .claim("email", "alice@example.com")
+        .claim("acr", "gold")
+        .claim("amr", json!(["pwd", "otp"]))
+        .claim("auth_time", NOW - 5)
+        .build();
+    let token: IdToken<Profile> =
+        bench.client.validate_id_token(&built.as_str().into(), &Expect::new().acr(["gold"])).await.unwrap();
+    assert_eq!(token.claims().email, "alice@example.com");
+    assert_eq!((token.issuer(), token.subject()), (bench.server.issuer(), "alice"));
+    assert_eq!((token.acr(), token.amr().len()), (Some("gold"), 2));
+    assert_eq!(token.auth_time(), Some(Duration::from_secs(1_893_455_995)));
+    assert!(!format!("{token:?}").contains("example.com"), "what tells about a person is not printed");
+
+    let wrong = bench.client.validate_id_token::<Vec<u8>>(&built.into(), &Expect::new()).await.unwrap_err();
+    assert!(!wrong.to_string().contains("example.com"), "{wrong}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_algorithm_is_believed_but_none_and_hmac() {
+    let algorithms = [
+        Alg::Rs256,
+        Alg::Rs384,
+        Alg::Rs512,
+        Alg::Ps256,
+        Alg::Ps384,
+        Alg::Ps512,
+        Alg::Es256,
+        Alg::Es384,
+        Alg::EdDsa,
+    ];
+    for alg in algorithms {
+        let server = MockServer::builder().algorithms([alg]).in_process();
+        let bench = Bench::new();
+        let client = builder(&server, &bench.clock).build().unwrap();
+        check(&client, token(&server).alg(alg), &Expect::new()).await.unwrap();
+    }
+    let bench = Bench::new();
+    let secret = "a secret of thirty-two characters";
+    refused(
+        &bench,
+        &Expect::new(),
+        vec![
+            (token(&bench.server).unsigned(), "alg"),
+            (token(&bench.server).header("alg", "NoNe").signature([]), "alg"),
+            (token(&bench.server).header("alg", "ES512"), "alg"),
+            (token(&bench.server).header("alg", "HS256"), "shared secret"),
+            (token(&bench.server).signed_with_secret(Alg::Hs256, secret), "shared secret"),
+        ],
+    )
+    .await;
+    // Who is registered for it says so, and the secret is long enough to prove anything.
+    let expected = Expect::new().client_secret(secret);
+    let signed = |secret: &str| token(&bench.server).signed_with_secret(Alg::Hs256, secret.to_owned());
+    check(&bench.client, signed(secret), &expected).await.unwrap();
+    refused(&bench, &expected, vec![(signed("another secret of 32 characters.."), "signature")]).await;
+    refused(&bench, &Expect::new().client_secret("short"), vec![(signed("short"), "shorter")]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn c065_a_nonce_that_is_missing_or_wrong_is_refused() {
+    let bench = Bench::new();
+    let expected = Expect::new().nonce("n-1");
+    check(&bench.client, token(&bench.server), &expected).await.unwrap();
+    refused(
+        &bench,
+        &expected,
+        vec![
+            (token(&bench.server).without("nonce"), "nonce: is missing"),
+            (token(&bench.server).claim("nonce", "n-2"), "nonce"),
+            (token(&bench.server).claim("nonce", ""), "nonce"),
+            (token(&bench.server).claim("nonce", json!(["n-1"])), "nonce"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn c065_a_login_refuses_the_id_token_of_another_login() {
+    let bench = Bench::new();
+    let (mine, theirs) = (bench.begin().await, bench.begin().await);
+    let theirs = bench.login_with_code_of(mine, theirs).await;
+    assert_eq!(theirs.unwrap_err().code(), "invalid_grant", "PKCE refuses it before the nonce can");
+
+    // A server that mixes up nonces all the same.
+    for nonce in [Some("of-another-login"), None] {
+        let pending = bench.begin().await;
+        let callback = bench.log_in(&pending);
+        let id_token = match nonce {
+            Some(nonce) => token(&bench.server).claim("nonce", nonce).build(),
+            None => token(&bench.server).without("nonce").build(),
+        };
+        let answer = json!({"access_token": "a", "token_type": "Bearer", "id_token": id_token}).to_string();
+        bench.server.fault(Endpoint::Token, Fault::body(200, "application/json", answer)).times(1);
+        let error = bench.client.finish(pending, callback).await.unwrap_err();
+        assert_eq!(error.code(), "invalid_id_token");
+        assert!(error.to_string().contains("nonce"), "{error}");
+    }
+}
+
+impl Bench {
+    async fn login_with_code_of(
+        &self,
+        mine: oauth_client::login::PendingLogin,
+        theirs: oauth_client::login::PendingLogin,
+    ) -> Result<oauth_client::login::Login, Error> {
+        use crate::bench::{parameter, with_parameter};
+        let stolen = parameter(&self.log_in(&theirs), "code").unwrap();
+        let callback = with_parameter(&self.log_in(&mine), "code", Some(&stolen));
+        self.client.finish(mine, callback).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_token_has_to_come_where_openid_was_granted() {
+    let bench = Bench::new();
+    for (scope, fine) in [(json!(null), false), (json!("openid read"), false), (json!("read"), true)] {
+        let pending = bench.begin().await;
+        let callback = bench.log_in(&pending);
+        let answer = json!({"access_token": "a", "token_type": "Bearer", "scope": scope}).to_string();
+        bench.server.fault(Endpoint::Token, Fault::body(200, "application/json", answer)).times(1);
+        let outcome = bench.client.finish(pending, callback).await;
+        assert_eq!(outcome.is_ok(), fine, "{scope}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_issuer_the_audience_and_the_authorized_party_are_ours() {
+    let bench = Bench::new();
+    let server = &bench.server;
+    let good = |audience: serde_json::Value| token(server).claim("aud", audience);
+    for fine in [good(json!("web")), good(json!(["web"])), good(json!(["web", "b"])).claim("azp", "web")] {
+        check(&bench.client, fine, &Expect::new()).await.unwrap();
+    }
+    refused(
+        &bench,
+        &Expect::new(),
+        vec![
+            (token(server).issuer("https://evil.test"), "issuer"),
+            (token(server).issuer(format!("{}/", server.issuer())), "issuer"),
+            (token(server).claim("iss", json!([server.issuer()])), "iss"),
+            (token(server).without("iss"), "iss: is missing"),
+            (token(server).without("sub"), "sub: is missing"),
+            (token(server).subject(""), "sub"),
+            (token(server).subject("x".repeat(256)), "sub"),
+            (token(server).claim("sub", 7), "sub"),
+            (token(server).without("aud"), "aud: is missing"),
+            (good(json!("other")), "aud"),
+            (good(json!(["other"])), "aud"),
+            (good(json!([])), "aud"),
+            (good(json!(["web", 5])), "aud"),
+            (good(json!({"web": 1})), "aud"),
+            (good(json!(["web", "other"])), "azp: is missing"),
+            (good(json!("web")).claim("azp", "other"), "azp"),
+            (good(json!("web")).claim("azp", json!(["web"])), "azp"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_count_with_a_minute_of_leeway() {
+    let bench = Bench::new();
+    let server = &bench.server;
+    for fine in [
+        token(server).expires_at(NOW - 59),
+        token(server).issued_at(NOW + 60),
+        token(server).claim("exp", 1_893_456_000.5),
+        token(server).claim("exp", u64::MAX),
+        token(server).claim("exp", 1e300),
+    ] {
+        check(&bench.client, fine, &Expect::new()).await.unwrap();
+    }
+    refused(
+        &bench,
+        &Expect::new(),
+        vec![
+            (token(server).expires_at(NOW - 60), "exp: it has expired"),
+            (token(server).expires_at(-1), "exp"),
+            (token(server).claim("exp", "1893457000"), "exp"),
+            (token(server).claim("exp", json!(null)), "exp"),
+            (token(server).without("exp"), "exp: is missing"),
+            (token(server).without("iat"), "iat: is missing"),
+            (token(server).issued_at(NOW + 61), "iat: it was issued in the future"),
+            (token(server).claim("iat", 1e300), "iat"),
+            (token(server).not_before(NOW + 61), "nbf"),
+        ],
+    )
+    .await;
+    let strict = Expect::new().leeway(Duration::ZERO);
+    refused(&bench, &strict, vec![(token(server).expires_at(NOW), "exp: it has expired")]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_login_is_as_young_and_as_strong_as_was_asked() {
+    let bench = Bench::new();
+    let server = &bench.server;
+    let young = Expect::new().max_age(Duration::from_secs(60));
+    check(&bench.client, token(server).claim("auth_time", NOW - 120), &young).await.unwrap();
+    refused(
+        &bench,
+        &young,
+        vec![
+            (token(server), "auth_time: is missing"),
+            (token(server).claim("auth_time", NOW - 121), "auth_time"),
+            (token(server).claim("auth_time", NOW + 61), "auth_time"),
+            (token(server).claim("auth_time", "now"), "auth_time"),
+        ],
+    )
+    .await;
+    let strong = Expect::new().acr(["gold", "platinum"]);
+    check(&bench.client, token(server).claim("acr", "platinum"), &strong).await.unwrap();
+    refused(&bench, &strong, vec![(token(server), "acr"), (token(server).claim("acr", "tin"), "acr")]).await;
+
+    // A login asks for it by itself.
+    let pending = bench.client.authorize(&request().max_age(Duration::from_secs(60))).await.unwrap();
+    let nonce = crate::bench::parameter(pending.url(), "nonce").unwrap();
+    let callback = bench.log_in(&pending);
+    let stale = token(server).claim("nonce", nonce).claim("auth_time", NOW - 3600).build();
+    let answer = json!({"access_token": "a", "token_type": "Bearer", "id_token": stale}).to_string();
+    server.fault(Endpoint::Token, Fault::body(200, "application/json", answer)).times(1);
+    let error = bench.client.finish(pending, callback).await.unwrap_err();
+    assert!(error.to_string().contains("auth_time"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hashes_bind_it_to_the_token_and_the_code_it_came_with() {
+    let bench = Bench::new();
+    // SHA-256 of "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y", left half: the example of OpenID Connect Core A.3.
+    let access_token = "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y";
+    let code = "Qcb0Orv1zh30vL1MPRsbm-diHiMwcLyZvn1arpZv-Jxf_11jnpEX3Tgfvk";
+    let at_hash = "77QmUPtjPfzWtF2AnpK9RQ";
+    let c_hash = "LDktKdoQak3Pk0cnXxCltA";
+    let expected = Expect::new().access_token(access_token).code(code);
+    let bound = |at: &str, c: &str| token(&bench.server).claim("at_hash", at).claim("c_hash", c);
+    check(&bench.client, bound(at_hash, c_hash), &expected).await.unwrap();
+    check(&bench.client, token(&bench.server), &expected).await.unwrap();
+    refused(
+        &bench,
+        &expected,
+        vec![
+            (bound(c_hash, c_hash), "at_hash"),
+            (bound(at_hash, at_hash), "c_hash"),
+            (bound("", c_hash), "at_hash"),
+            (token(&bench.server).claim("at_hash", 7), "at_hash"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_plain_signed_jwt_of_one_meaning_is_refused() {
+    let bench = Bench::new();
+    let server = &bench.server;
+    let good = token(server).build();
+    let twice = format!(
+        r#"{{"iss":"{0}","sub":"alice","sub":"admin","aud":"web","exp":{1},"iat":{2}}}"#,
+        server.issuer(),
+        NOW + 60,
+        NOW
+    );
+    refused(
+        &bench,
+        &Expect::new(),
+        vec![
+            (token(server).raw_payload(twice), "twice"),
+            (token(server).raw_payload("[]"), "JSON object"),
+            (token(server).raw_payload("\u{feff}{}"), "JSON object"),
+            (token(server).raw_header(r#"{"alg":"RS256","alg":"none"}"#), "twice"),
+            (token(server).header("crit", json!(["exp"])), "crit"),
+            (token(server).header("b64", false), "b64"),
+            (token(server).header("zip", "DEF"), "zip"),
+            (token(server).typ("at+jwt"), "typ"),
+            (token(server).typ("logout+jwt"), "typ"),
+            (token(server).header("kid", 7), "kid"),
+            (token(server).signature([1; 256]), "signature"),
+        ],
+    )
+    .await;
+    let (head, signature) = good.rsplit_once('.').unwrap();
+    for text in [
+        String::new(),
+        "a.b".to_owned(),
+        format!("{good}."),
+        format!("{head}."),
+        format!("{head}.{signature}="),
+        format!(" {good}"),
+        format!("{head}.{}", "A".repeat(200_000)),
+        "....".to_owned(),
+        "\u{0}.é.\u{1F600}".to_owned(),
+    ] {
+        let error = bench.client.validate_id_token::<serde_json::Value>(&text.into(), &Expect::new()).await;
+        assert_eq!(error.unwrap_err().code(), "invalid_id_token");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_from_elsewhere_is_no_key_of_the_issuer() {
+    let bench = Bench::new();
+    let other = Bench::new();
+    let forged = token(&other.server).issuer(bench.server.issuer());
+    let error = check(&bench.client, forged, &Expect::new()).await.unwrap_err();
+    assert_eq!(error.code(), "invalid_id_token");
+    let tricked = token(&other.server)
+        .issuer(bench.server.issuer())
+        .header("jku", other.server.endpoint(Endpoint::Jwks));
+    assert_eq!(check(&bench.client, tricked, &Expect::new()).await.unwrap_err().code(), "invalid_id_token");
+    assert_eq!(other.server.journal().count(Endpoint::Jwks), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_unknown_keys_costs_one_fetch_in_thirty_seconds_and_a_rotation_works_at_once() {
+    let bench = Bench::new();
+    let fetches = || bench.server.journal().count(Endpoint::Jwks);
+    check(&bench.client, token(&bench.server), &Expect::new()).await.unwrap();
+    bench.server.keys().rotate();
+    check(&bench.client, token(&bench.server), &Expect::new()).await.unwrap();
+    assert_eq!(fetches(), 2, "a new key is fetched when it is first met");
+    for n in 0..100 {
+        let unknown = token(&bench.server).kid(&format!("no-such-key-{n}"));
+        check(&bench.client, unknown, &Expect::new()).await.unwrap_err();
+    }
+    assert_eq!(fetches(), 2, "the flood waits out the half minute");
+    check(&bench.client, token(&bench.server), &Expect::new()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    for _ in 0..100 {
+        check(&bench.client, token(&bench.server).kid("no-such-key"), &Expect::new()).await.unwrap_err();
+    }
+    assert_eq!(fetches(), 3);
+    // A signature that does not fit a key that is known asks for nothing.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    check(&bench.client, token(&bench.server).signature([0; 256]), &Expect::new()).await.unwrap_err();
+    assert_eq!(fetches(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_outlive_an_outage_of_their_server_for_a_day() {
+    let bench = Bench::new();
+    check(&bench.client, token(&bench.server), &Expect::new()).await.unwrap();
+    bench.server.fault(Endpoint::Jwks, Fault::status(503)).always();
+    tokio::time::sleep(Duration::from_secs(23 * 3600)).await;
+    check(&bench.client, token(&bench.server), &Expect::new()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let error = check(&bench.client, token(&bench.server), &Expect::new()).await.unwrap_err();
+    assert!(error.is_transient() && error.code() == "server_error", "{error}");
+}

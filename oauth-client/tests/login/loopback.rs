@@ -1,0 +1,223 @@
+//! A program on the person's own machine: the listener that the browser comes back to. Real sockets, short times.
+
+use std::time::Duration;
+
+use oauth_client::login::{AuthorizationRequest, Login, LoopbackLogin};
+use oauth_client::transport::HttpClient;
+use oauth_client::{Client, ClientAuth, Error};
+use oauth_mock::{Endpoint, GrantType, MockClient, MockServer, User};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use url::Url;
+
+use crate::bench::{parameter, with_parameter};
+
+fn server() -> MockServer {
+    let cli = MockClient::new("cli")
+        .grants([GrantType::AuthorizationCode, GrantType::RefreshToken])
+        .scopes(["openid", "read"])
+        .redirect_uri("http://127.0.0.1/callback")
+        .redirect_uri("http://[::1]/callback");
+    MockServer::builder().client(cli).user(User::new("alice", "wonderland")).in_process()
+}
+
+fn client(server: &MockServer) -> Client {
+    Client::builder()
+        .issuer(server.issuer())
+        .auth(ClientAuth::none("cli"))
+        .http(HttpClient::from_service(server.transport()))
+        // The mock's clock stands in 2030 when it is in process.
+        .clock(oauth_client::clock::TestClock::new())
+        .build()
+        .unwrap()
+}
+
+fn request() -> AuthorizationRequest {
+    AuthorizationRequest::new("http://127.0.0.1/callback").scope(["openid", "read"])
+}
+
+/// A login that waits, and the page it wants opened.
+async fn opened(login: LoopbackLogin) -> (JoinHandle<Result<Login, Error>>, Url) {
+    let (tell, told) = oneshot::channel();
+    let waiting = tokio::spawn(login.open(move |url| tell.send(url.clone()).unwrap()));
+    (waiting, told.await.unwrap())
+}
+
+/// Where alice's browser comes back to.
+fn callback(server: &MockServer, url: &Url) -> Url {
+    server.log_in(url.as_str(), "alice").unwrap().parse().unwrap()
+}
+
+fn address(url: &Url) -> String {
+    format!("{}:{}", url.host_str().unwrap(), url.port().unwrap())
+}
+
+/// What the listener answers to raw bytes; empty when it closes without a word.
+async fn raw(url: &Url, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(address(url)).await.unwrap();
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer).await;
+    answer
+}
+
+async fn get(url: &Url) -> String {
+    let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
+    raw(url, &format!("GET {target} HTTP/1.1\r\nhost: {}\r\n\r\n", address(url))).await
+}
+
+#[tokio::test]
+async fn the_browser_comes_back_to_a_free_port_and_sees_a_plain_page() {
+    let server = server();
+    for redirect_uri in ["http://127.0.0.1/callback", "http://127.0.0.1:0/callback", "http://[::1]/callback"]
+    {
+        let request = AuthorizationRequest::new(redirect_uri).scope(["openid", "read"]);
+        let (waiting, url) = opened(client(&server).login(&request)).await;
+        let back = callback(&server, &url);
+        assert_eq!(parameter(&url, "redirect_uri").unwrap(), back[..url::Position::AfterPath]);
+        let page = get(&back).await;
+        let login = waiting.await.unwrap().unwrap();
+        assert_eq!(login.id_token().unwrap().subject(), "alice");
+        assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("You are logged in"), "{page}");
+        assert!(
+            page.contains("cache-control: no-store\r\n") && page.contains("referrer-policy: no-referrer")
+        );
+        for secret in ["code", "state"] {
+            assert!(!page.contains(&parameter(&back, secret).unwrap()), "{secret} is not in the page");
+        }
+        assert!(TcpStream::connect(address(&back)).await.is_err(), "nobody listens any more");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_the_browser_coming_back_does_not_end_the_wait() {
+    let server = server();
+    let (waiting, url) = opened(client(&server).login(&request())).await;
+    let back = callback(&server, &url);
+    let host = address(&back);
+    let query = back.query().unwrap();
+    for (request, status) in [
+        (format!("GET /favicon.ico HTTP/1.1\r\nhost: {host}\r\n\r\n"), "404"),
+        (format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n"), "404"),
+        (format!("GET /callback HTTP/1.1\r\nhost: {host}\r\n\r\n"), "404"),
+        // The right query, but by a name that somebody made resolve to this machine.
+        (format!("GET /callback?{query} HTTP/1.1\r\nhost: evil.test\r\n\r\n"), "400"),
+        (format!("GET /callback?{query} HTTP/1.1\r\n\r\n"), "400"),
+        (format!("POST /callback?{query} HTTP/1.1\r\nhost: {host}\r\n\r\n"), "400"),
+        // Somebody else's attempt to end this login, and a tab that was left open.
+        (format!("GET /callback?error=access_denied HTTP/1.1\r\nhost: {host}\r\n\r\n"), "400"),
+        (format!("GET /callback?code=guess&state=guess HTTP/1.1\r\nhost: {host}\r\n\r\n"), "400"),
+        (format!("GET /callback?{query}&code=twice HTTP/1.1\r\nhost: {host}\r\n\r\n"), "400"),
+        ("\u{1}\u{2}garbage\r\n\r\n".to_owned(), "400"),
+    ] {
+        let answer = raw(&back, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?}: {answer}");
+    }
+    assert_eq!(
+        raw(&back, &format!("GET /{} HTTP/1.1\r\n", "x".repeat(100_000))).await,
+        "",
+        "too long to read"
+    );
+    assert_eq!(server.journal().count(Endpoint::Token), 0);
+    assert!(!waiting.is_finished());
+    get(&back).await;
+    waiting.await.unwrap().unwrap();
+    assert_eq!(server.journal().count(Endpoint::Token), 1);
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_or_say_it_slowly_keep_nobody_out() {
+    let server = server();
+    let (waiting, url) = opened(client(&server).login(&request())).await;
+    let back = callback(&server, &url);
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        let mut stream = TcpStream::connect(address(&back)).await.unwrap();
+        stream.write_all(b"GET /callb").await.unwrap();
+        silent.push(stream);
+    }
+    let page = tokio::time::timeout(Duration::from_secs(5), get(&back)).await.unwrap();
+    assert!(page.contains("You are logged in"), "{page}");
+    waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_browser_may_send_its_request_in_pieces() {
+    let server = server();
+    let (waiting, url) = opened(client(&server).login(&request())).await;
+    let back = callback(&server, &url);
+    let target = &back[url::Position::BeforePath..];
+    let request = format!("GET {target} HTTP/1.1\r\nHOST:  {}\r\ncookie: a=b\r\n\r\n", address(&back));
+    let mut stream = TcpStream::connect(address(&back)).await.unwrap();
+    for piece in request.as_bytes().chunks(7) {
+        stream.write_all(piece).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn c067_a_person_who_says_no_is_told_so_and_so_is_the_program() {
+    let server = server();
+    let (waiting, url) = opened(client(&server).login(&request())).await;
+    let mut back = with_parameter(&callback(&server, &url), "code", None);
+    back.query_pairs_mut()
+        .append_pair("error", "access_denied")
+        .append_pair("error_description", "<b>no</b>");
+    let page = get(&back).await;
+    assert!(page.starts_with("HTTP/1.1 400 ") && page.contains("access_denied"), "{page}");
+    assert!(!page.contains("<b>no"), "what a stranger wrote is not shown: {page}");
+    assert_eq!(waiting.await.unwrap().unwrap_err().code(), "access_denied");
+}
+
+#[tokio::test]
+async fn nobody_coming_back_ends_in_time() {
+    let server = server();
+    let login = client(&server).login(&request()).timeout(Duration::from_millis(300));
+    let (waiting, url) = opened(login).await;
+    let back = callback(&server, &url);
+    get(&with_parameter(&back, "state", Some("of-an-old-tab"))).await;
+    let error = waiting.await.unwrap().unwrap_err();
+    assert_eq!(error.code(), "login_timeout");
+    assert!(error.to_string().contains("another login"), "{error}");
+    assert!(TcpStream::connect(address(&back)).await.is_err());
+}
+
+#[tokio::test]
+async fn giving_up_is_dropping_it_and_the_port_is_free_at_once() {
+    let server = server();
+    let (waiting, url) = opened(client(&server).login(&request())).await;
+    let back = callback(&server, &url);
+    let held = TcpStream::connect(address(&back)).await.unwrap();
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    let mut rest = Vec::new();
+    let mut held = held;
+    let closed = tokio::time::timeout(Duration::from_secs(5), held.read_to_end(&mut rest)).await;
+    assert!(closed.is_ok() && rest.is_empty(), "its connections are closed, too");
+    assert!(TcpStream::connect(address(&back)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_by_the_field() {
+    let server = server();
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}/callback", taken.local_addr().unwrap());
+    let error = client(&server).login(&AuthorizationRequest::new(uri)).open(|_| ()).await.unwrap_err();
+    assert_eq!(error.problems()[0].field, "redirect_uri");
+    let error = client(&server).login(&AuthorizationRequest::new("https://app.test/cb")).open(|_| ()).await;
+    assert_eq!(error.unwrap_err().problems()[0].field, "redirect_uri");
+}
+
+#[tokio::test]
+async fn two_browsers_at_once_get_one_login() {
+    let server = server();
+    let (waiting, url) = opened(client(&server).login(&request())).await;
+    let back = callback(&server, &url);
+    let (one, other) = tokio::join!(get(&back), get(&back));
+    waiting.await.unwrap().unwrap();
+    assert!([&one, &other].iter().any(|page| page.contains("You are logged in")), "{one} {other}");
+    assert_eq!(server.journal().count(Endpoint::Token), 1);
+}
