@@ -26,21 +26,12 @@ const GRANTS: &[&str] = &[
 /// The values that work, of the keys some of whose values are not built yet.
 pub(super) const SUPPORTED: &[(&str, &[&str])] = &[
     ("client_auth", &["client_secret_basic", "client_secret_post", "none"]),
-    ("grant", &["client_credentials", "password", "refresh_token"]),
+    ("grant", &["client_credentials", "password", "refresh_token", "authorization_code", "device_code"]),
 ];
 
 /// The keys that only values use which are not built yet.
-pub(super) const NOT_YET: &[&str] = &[
-    "private_key",
-    "key_id",
-    "signing_alg",
-    "assertion",
-    "subject_token",
-    "subject_token_type",
-    "redirect_uri",
-    "authorization_details",
-    "tls",
-];
+pub(super) const NOT_YET: &[&str] =
+    &["private_key", "key_id", "signing_alg", "assertion", "subject_token", "subject_token_type", "tls"];
 
 /// Whether the format has this value for the field at all.
 pub(super) fn names(field: &str, value: &str) -> bool {
@@ -125,7 +116,7 @@ pub const KEYS: &[Key] = &[
         Kind::OneOf(GRANTS),
         "\"client_credentials\", or the provider's",
         "grant = \"client_credentials\"",
-        "How tokens are had. Supported yet: client_credentials, password, refresh_token.",
+        "How tokens are had. Supported yet: client_credentials, password, refresh_token, authorization_code, device_code.",
     ),
     Key::new(
         "username",
@@ -196,7 +187,7 @@ pub const KEYS: &[Key] = &[
         Kind::Pairs,
         "none",
         "params = { partnerId = \"10000\" }",
-        "Further parameters of the token request.",
+        "Further parameters of the token request; of the authorization request where the grant begins with one.",
     ),
     Key::new(
         "dpop",
@@ -210,21 +201,21 @@ pub const KEYS: &[Key] = &[
         Kind::Flag,
         "false",
         "par = false",
-        "Whether authorization requests are pushed (RFC 9126). Not supported yet.",
+        "Whether authorization requests are pushed (RFC 9126), even where the server does not demand it.",
     ),
     Key::new(
         "redirect_uri",
         Kind::Text,
-        "none",
+        "\"http://127.0.0.1/callback\"",
         "redirect_uri = \"http://127.0.0.1/callback\"",
-        "Where the browser comes back to. Not supported yet.",
+        "Where the browser comes back to on this machine, with grant \"authorization_code\"; without a port, to any that is free.",
     ),
     Key::new(
         "authorization_details",
         Kind::Text,
         "none",
         "authorization_details = '[{\"type\":\"payment\"}]'",
-        "What exactly is asked for (RFC 9396), as JSON. Not supported yet.",
+        "What exactly is asked for (RFC 9396), as JSON.",
     ),
     Key::new(
         "tls",

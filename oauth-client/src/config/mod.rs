@@ -26,6 +26,7 @@
 
 mod custom;
 mod keys;
+mod login;
 pub mod schema;
 pub mod tree;
 
@@ -42,6 +43,7 @@ use crate::clock::Clock;
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind, Problem};
 use crate::grant::{self, TokenRequest};
+use crate::login::{Interactive, Way};
 use crate::source::{SourceBuilder, TokenSource};
 use crate::store::{FileStore, MemoryStore};
 use crate::transport::HttpClient;
@@ -54,6 +56,8 @@ pub struct ClientConfig {
     request: TokenRequest,
     refresh_margin: Option<Duration>,
     store: Store,
+    /// How a person grants it, where one has to.
+    login: Option<Way>,
 }
 
 #[derive(Clone, Debug)]
@@ -116,6 +120,29 @@ impl ClientConfig {
         })
     }
 
+    /// The login it describes, where its grant is one that a person gives (`authorization_code`, `device_code`). A
+    /// source of such a grant has tokens once somebody has logged in:
+    ///
+    #[cfg_attr(feature = "toml", doc = "```no_run")]
+    #[cfg_attr(not(feature = "toml"), doc = "```ignore (needs the feature toml)")]
+    /// # async fn run() -> Result<(), oauth_client::Error> {
+    /// let config = oauth_client::config::ClientConfig::from_file("client.toml")?;
+    /// let login = config.login()?;
+    /// let source = config.build()?;
+    /// if let Some(login) = login {
+    ///     // Tells somebody only when the store has nothing to go on with.
+    ///     login.ensure(&source, |prompt| eprintln!("{prompt:?}")).await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `config` when this machine cannot do what it says.
+    pub fn login(&self) -> Result<Option<Interactive>, Error> {
+        let way = self.login.clone();
+        way.map(|way| Ok(Interactive::new(self.client()?, way))).transpose()
+    }
+
     /// The client it describes, without the source.
     ///
     /// # Errors
@@ -149,13 +176,14 @@ impl ClientConfig {
         }
         problems.extend(unsupported);
         let dialect = custom::dialect(table, &mut problems);
-        let request = request(table, &dialect, &mut problems);
+        let login = login::way(table, table.text("grant").unwrap_or_default(), &mut problems);
+        let request = request(table, &dialect, login.as_ref(), &mut problems);
         let client = client(table, dialect, &mut problems);
         let store = store(table, &mut problems);
         let refresh_margin = table.number("refresh_margin_seconds").map(Duration::from_secs);
         match (request, store) {
             (Some(request), Some(store)) if problems.is_empty() => {
-                Ok(Self { client, request, refresh_margin, store })
+                Ok(Self { client, request, refresh_margin, store, login })
             }
             _ => Err(Error::new(Kind::Config(schema::settle(problems)))),
         }
@@ -181,10 +209,8 @@ fn unsupported(table: Table<'_>) -> Vec<Problem> {
             not_yet(field, format!("{value:?}"));
         }
     }
-    for field in ["dpop", "par"] {
-        if table.flag(field) {
-            not_yet(field, format!("{field} = true"));
-        }
+    if table.flag("dpop") {
+        not_yet("dpop", "dpop = true".to_owned());
     }
     for field in keys::NOT_YET {
         if table.has(field) {
@@ -255,7 +281,12 @@ fn auth(table: Table<'_>, dialect: &Dialect, problems: &mut Vec<Problem>) -> Opt
     }
 }
 
-fn request(table: Table<'_>, dialect: &Dialect, problems: &mut Vec<Problem>) -> Option<TokenRequest> {
+fn request(
+    table: Table<'_>,
+    dialect: &Dialect,
+    login: Option<&Way>,
+    problems: &mut Vec<Problem>,
+) -> Option<TokenRequest> {
     for name in &dialect.required {
         if !table.pairs("params").iter().any(|(given, _)| given == name) {
             let message = format!("is missing; provider {} needs it with every request", dialect.name());
@@ -282,12 +313,22 @@ fn request(table: Table<'_>, dialect: &Dialect, problems: &mut Vec<Problem>) -> 
             needed(table, "refresh_token", "grant = \"refresh_token\"", problems)?;
             grant::refresh_token(table.secret("refresh_token", problems)?)
         }
+        "authorization_code" | "device_code" => return login.map(TokenRequest::from),
         // The check, or the list of what is not built yet, has reported it.
         _ => return None,
     };
     let request = request.scope(table.texts("scope")).resource(table.texts("resource"));
     let request = table.text("audience").into_iter().fold(request, TokenRequest::audience);
     let request = table.text("subject").into_iter().fold(request, TokenRequest::subject);
+    let request =
+        match login::details(table, problems).map(|details| request.clone().authorization_details(details)) {
+            None => request,
+            Some(Ok(request)) => request,
+            Some(Err(error)) => {
+                problems.extend(error.problems().iter().cloned());
+                return None;
+            }
+        };
     Some(
         table
             .pairs("params")

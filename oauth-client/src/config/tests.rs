@@ -14,6 +14,15 @@ fn read(mut values: Value, leave_out: &[&str]) -> Result<ClientConfig, Error> {
     ClientConfig::from_tree(tree)
 }
 
+/// Reaches nobody. Nothing is sent here, so these tests work without the bundled transport as well.
+fn nowhere() -> HttpClient {
+    HttpClient::from_service(tower::service_fn(|_: http::Request<RequestBody>| async {
+        Err::<http::Response<http_body_util::Empty<bytes::Bytes>>, _>(std::io::Error::from(
+            std::io::ErrorKind::ConnectionRefused,
+        ))
+    }))
+}
+
 fn fields(error: &Error) -> Vec<&str> {
     error.problems().iter().map(|problem| problem.field.as_str()).collect()
 }
@@ -73,9 +82,9 @@ fn a_key_under_a_slightly_wrong_name_is_not_missing_as_well() {
 fn what_is_not_built_yet_is_named_as_that() {
     for (name, value) in [
         ("client_auth", Value::from("private_key_jwt")),
-        ("grant", Value::from("device_code")),
+        ("grant", Value::from("token_exchange")),
         ("dpop", Value::from(true)),
-        ("redirect_uri", Value::from("http://127.0.0.1/")),
+        ("assertion", Value::from("a.b.c")),
     ] {
         let error = read(serde_json::json!({ name: value }), &[]).unwrap_err();
         assert_eq!(error.code(), "unsupported", "{name}: {error}");
@@ -169,14 +178,7 @@ fn any_serde_format_will_do() {
 #[test]
 fn a_provider_says_where_how_and_what_for_and_what_is_missing_then() {
     let provider = |values: Value| read(values, &["issuer"]);
-    // Nothing is sent here, so this works without the bundled transport as well.
-    let nowhere = HttpClient::from_service(tower::service_fn(|_: http::Request<RequestBody>| async {
-        Err::<http::Response<http_body_util::Empty<bytes::Bytes>>, _>(std::io::Error::from(
-            std::io::ErrorKind::ConnectionRefused,
-        ))
-    }));
-    let built =
-        |values: Value| provider(values).and_then(|config| config.http(nowhere.clone()).client()).map(drop);
+    let built = |values: Value| provider(values).and_then(|config| config.http(nowhere()).client()).map(drop);
     assert!(built(serde_json::json!({"provider": "ils"})).is_ok());
     assert!(built(serde_json::json!({"provider": "teen-quotes", "custom": {"encoding": "form"}})).is_ok());
     assert!(built(serde_json::json!({"provider": "infolink", "base_url": "https://i.example"})).is_ok());
@@ -209,4 +211,46 @@ fn a_provider_says_where_how_and_what_for_and_what_is_missing_then() {
         "params": {"partnerId": "10000"}});
     assert_eq!(wrong(with_secret.clone()), "client_secret");
     assert!(read(with_secret, &["issuer", "client_secret"]).is_ok());
+}
+
+#[cfg(feature = "loopback")]
+#[test]
+fn a_grant_that_a_person_gives_brings_a_login_and_says_what_does_not_fit() {
+    let config =
+        read(serde_json::json!({"grant": "authorization_code", "scope": ["read"], "par": true}), &[]);
+    let config = config.unwrap().http(nowhere());
+    assert!(format!("{:?}", config.login().unwrap().unwrap()).contains("http://127.0.0.1/callback"));
+    let by_browser = config.into_builder().unwrap().store_key();
+    let config =
+        read(serde_json::json!({"grant": "device_code", "scope": ["read"]}), &[]).unwrap().http(nowhere());
+    assert!(config.login().unwrap().is_some());
+    assert_eq!(config.into_builder().unwrap().store_key(), by_browser, "it is one person's login either way");
+    assert!(read(serde_json::json!({}), &[]).unwrap().http(nowhere()).login().unwrap().is_none());
+
+    for (values, field) in [
+        (serde_json::json!({"grant": "device_code", "redirect_uri": "http://127.0.0.1/"}), "redirect_uri"),
+        (serde_json::json!({"par": true}), "par"),
+        (
+            serde_json::json!({"grant": "authorization_code", "redirect_uri": "https://app.test/cb"}),
+            "redirect_uri",
+        ),
+        (serde_json::json!({"grant": "authorization_code", "params": {"state": "x"}}), "params.state"),
+        (
+            serde_json::json!({"grant": "authorization_code", "params": {"redirect_uri": "x"}}),
+            "params.redirect_uri",
+        ),
+        (
+            serde_json::json!({"grant": "authorization_code", "authorization_details": "{}"}),
+            "authorization_details",
+        ),
+        (serde_json::json!({"grant": "device_code", "authorization_details": "["}), "authorization_details"),
+        (serde_json::json!({"authorization_details": "[{\"typ\":1}]"}), "authorization_details"),
+    ] {
+        assert_eq!(fields(&read(values.clone(), &[]).unwrap_err()), [field], "{values}");
+    }
+    let values =
+        serde_json::json!({"grant": "device_code", "token_endpoint": "https://auth.example.com/token"});
+    assert_eq!(fields(&read(values, &["issuer"]).unwrap_err()), ["token_endpoint"]);
+    let values = serde_json::json!({"authorization_details": "[{\"type\":\"payment\"}]"});
+    assert!(read(values, &[]).is_ok());
 }

@@ -112,6 +112,11 @@ impl LoopbackLogin {
     }
 }
 
+/// Whether a redirect URI is one that can be listened on.
+pub(super) fn check(redirect_uri: &str) -> Result<(), Error> {
+    Place::of(redirect_uri).map(drop)
+}
+
 fn nobody_came(timeout: Duration, stale: bool) -> Error {
     let also = if stale { "; an answer to another login did, and was passed over" } else { "" };
     Error::login("login_timeout", format!("nobody came back from the login page within {timeout:?}{also}"))

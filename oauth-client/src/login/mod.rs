@@ -68,6 +68,7 @@ pub use self::logout::LogoutRequest;
 pub use self::loopback::LoopbackLogin;
 pub use self::pending::PendingLogin;
 pub(crate) use self::pkce::same;
+pub(crate) use self::prompt::Way;
 pub use self::prompt::{Interactive, Prompt};
 pub use self::request::AuthorizationRequest;
 use crate::id_token::IdToken;

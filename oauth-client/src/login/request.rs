@@ -173,6 +173,17 @@ impl AuthorizationRequest {
         problems
     }
 
+    /// The same, and whether this machine can be come back to.
+    #[cfg(feature = "loopback")]
+    pub(crate) fn problems_on_loopback(&self) -> Vec<Problem> {
+        let mut problems = self.problems();
+        if let Err(error) = super::loopback::check(&self.redirect_uri) {
+            problems.retain(|found| found.field != "redirect_uri");
+            problems.extend(error.problems().iter().cloned());
+        }
+        problems
+    }
+
     pub(super) fn redirect_uri(&self) -> &str {
         &self.redirect_uri
     }

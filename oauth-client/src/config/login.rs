@@ -1,0 +1,100 @@
+//! The grants that a person gives: what is asked for, and how they are told.
+
+use serde_json::Value;
+
+use super::problem;
+use super::tree::Table;
+use crate::error::Problem;
+#[cfg(feature = "loopback")]
+use crate::login::AuthorizationRequest;
+use crate::login::{DeviceRequest, Way};
+
+/// Where the browser comes back to when nothing else is said: any free port.
+#[cfg(feature = "loopback")]
+const REDIRECT_URI: &str = "http://127.0.0.1/callback";
+
+/// The login that a configuration describes, if its grant is one.
+pub(super) fn way(table: Table<'_>, grant: &str, problems: &mut Vec<Problem>) -> Option<Way> {
+    let by_browser = grant == "authorization_code";
+    for field in ["par", "redirect_uri"] {
+        let given = if field == "par" { table.flag(field) } else { table.has(field) };
+        if given && !by_browser {
+            problems.push(problem(field, "is for grant = \"authorization_code\"; remove it"));
+        }
+    }
+    let is_login = by_browser || grant == "device_code";
+    if is_login && table.has("token_endpoint") {
+        let message =
+            "is not enough, since people are sent elsewhere; give issuer, whose metadata says where";
+        problems.push(problem("token_endpoint", message));
+        return None;
+    }
+    match grant {
+        "authorization_code" => browser(table, problems),
+        "device_code" => device(table, problems),
+        _ => None,
+    }
+}
+
+/// The value of `authorization_details`, which is JSON in a string so that it can stand in the environment, too.
+pub(super) fn details(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Value> {
+    let parsed = serde_json::from_str(table.text("authorization_details")?);
+    if parsed.is_err() {
+        let message = "is not JSON; expected a list such as [{\"type\":\"payment\"}] (RFC 9396 section 2)";
+        problems.push(problem("authorization_details", message));
+    }
+    parsed.ok()
+}
+
+#[cfg(feature = "loopback")]
+fn browser(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Way> {
+    let redirect_uri = table.text("redirect_uri").unwrap_or(REDIRECT_URI);
+    let mut request =
+        AuthorizationRequest::new(redirect_uri).scope(table.texts("scope")).resource(table.texts("resource"));
+    request = table.text("audience").into_iter().fold(request, AuthorizationRequest::audience);
+    request = table.text("subject").into_iter().fold(request, AuthorizationRequest::subject);
+    for (name, value) in table.pairs("params") {
+        request = request.parameter(name, value);
+    }
+    if table.flag("par") {
+        request = request.pushed();
+    }
+    if let Some(details) = details(table, problems) {
+        match request.clone().authorization_details(details) {
+            Ok(with) => request = with,
+            Err(error) => problems.extend(error.problems().iter().cloned()),
+        }
+    }
+    let wrong: Vec<_> = request.problems_on_loopback();
+    problems.extend(wrong.iter().map(|found| match found.field.as_str() {
+        "redirect_uri" if !table.pairs("params").iter().any(|(name, _)| *name == "redirect_uri") => {
+            found.clone()
+        }
+        name => problem(&format!("params.{name}"), &found.message),
+    }));
+    wrong.is_empty().then_some(Way::Browser(request))
+}
+
+#[cfg(not(feature = "loopback"))]
+fn browser(_: Table<'_>, problems: &mut Vec<Problem>) -> Option<Way> {
+    let message =
+        "\"authorization_code\" needs the feature \"loopback\", which this program was built without";
+    problems.push(problem("grant", message));
+    None
+}
+
+fn device(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Way> {
+    let mut request = DeviceRequest::new().scope(table.texts("scope")).resource(table.texts("resource"));
+    request = table.text("audience").into_iter().fold(request, DeviceRequest::audience);
+    request = table.text("subject").into_iter().fold(request, DeviceRequest::subject);
+    for (name, value) in table.pairs("params") {
+        request = request.parameter(name, value);
+    }
+    if let Some(details) = details(table, problems) {
+        match request.clone().authorization_details(details) {
+            Ok(with) => request = with,
+            Err(error) => problems.extend(error.problems().iter().cloned()),
+        }
+    }
+    Some(Way::Device(request))
+}
