@@ -39,7 +39,6 @@ impl Client {
     ///
     /// The request's redirect URI is `http://127.0.0.1/…` or `http://[::1]/…`; without a port, or with port 0, any
     /// free one is taken, which servers have to allow (RFC 8252 section 7.3).
-    #[must_use]
     pub fn login(&self, request: &AuthorizationRequest) -> LoopbackLogin {
         LoopbackLogin { client: self.clone(), request: request.clone(), timeout: PATIENCE }
     }

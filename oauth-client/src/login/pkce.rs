@@ -15,7 +15,7 @@ pub(super) fn unguessable() -> Result<Secret, Error> {
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *bytes)
         .map_err(|_| Error::config("random", "the operating system gives no random numbers"))?;
-    Ok(Secret::new(BASE64_URL_SAFE_NO_PAD.encode(&*bytes)))
+    Ok(Secret::new(BASE64_URL_SAFE_NO_PAD.encode(*bytes)))
 }
 
 /// The `S256` challenge of a verifier (RFC 7636 section 4.2).
