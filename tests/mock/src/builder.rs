@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -25,6 +25,7 @@ use crate::pushed::PushedRequests;
 use crate::replays::Replays;
 use crate::server::MockServer;
 use crate::sessions::Sessions;
+use crate::settings::Gates;
 use crate::shared::{Initial, Issuer, Policy, Shared};
 use crate::tls::{Acceptor, Authority};
 use crate::tokens::Records;
@@ -49,6 +50,7 @@ pub struct MockServerBuilder {
     issuer_url: Option<String>,
     undocumented_status: Option<StatusCode>,
     faults: Vec<Rule>,
+    gates: Gates,
     strict_assertion_audience: bool,
     pub(crate) tls: bool,
     pub(crate) client_certificates: bool,
@@ -69,9 +71,9 @@ struct Places {
 #[derive(Debug, thiserror::Error)]
 #[error("the mock server cannot listen on {address}")]
 pub struct StartError {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     #[source]
-    cause: io::Error,
+    pub(crate) cause: io::Error,
 }
 
 impl MockServerBuilder {
@@ -90,6 +92,7 @@ impl MockServerBuilder {
             issuer_url: None,
             undocumented_status: None,
             faults: Vec::new(),
+            gates: Gates::default(),
             strict_assertion_audience: false,
             tls: false,
             client_certificates: false,
@@ -295,6 +298,12 @@ impl MockServerBuilder {
         MockServer::new(Arc::new(self.build(places, clock)), Vec::new())
     }
 
+    /// Starts with faults that were written down, and the gates they name.
+    pub(crate) fn written_faults(mut self, faults: Vec<Rule>, gates: Gates) -> Self {
+        (self.faults, self.gates) = (faults, gates);
+        self
+    }
+
     fn build(self, places: Places, clock: MockClock) -> Shared {
         let Places { origin, mtls_origin, authority } = places;
         let personality = self.provider.map(Provider::personality);
@@ -345,6 +354,8 @@ impl MockServerBuilder {
             undocumented_status: self.undocumented_status,
             strict_assertion_audience: self.strict_assertion_audience,
             initial,
+            gates: self.gates,
+            control: OnceLock::new(),
             origin,
             mtls_origin,
             authority,

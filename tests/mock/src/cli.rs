@@ -27,7 +27,7 @@ const COULD_NOT_RUN: u8 = 2;
 
 pub(crate) async fn run() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Serve(args) => serve::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Serve(args) => serve::run(args).await,
         Command::Attack(args) => attack::run(args).await,
     };
     result.unwrap_or_else(|failure| {

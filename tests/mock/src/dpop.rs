@@ -39,6 +39,12 @@ pub enum DpopNonce {
     SingleUse,
 }
 
+impl DpopNonce {
+    /// As they are written down.
+    pub(crate) const NAMES: [(&str, Self); 3] =
+        [("unused", Self::Unused), ("required", Self::Required), ("single_use", Self::SingleUse)];
+}
+
 /// What a server asks of DPoP proofs (RFC 9449), for a test to change while it runs; see
 /// [`MockServer::dpop`](crate::MockServer::dpop). Clones are handles to the same settings.
 ///

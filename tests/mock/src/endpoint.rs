@@ -57,6 +57,42 @@ impl Endpoint {
     /// What goes before the path of a protected resource (RFC 9728 §3.1).
     pub(crate) const RESOURCE: &'static str = "/.well-known/oauth-protected-resource";
 
+    /// All of them.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let named = Self::PATHS.iter().map(|(endpoint, _)| *endpoint);
+        [Self::OauthMetadata, Self::OpenidMetadata, Self::ResourceMetadata]
+            .into_iter()
+            .chain(named)
+            .chain([Self::Other, Self::Elsewhere])
+    }
+
+    /// Whether a standard server answers there.
+    pub(crate) fn is_served(self) -> bool {
+        !matches!(self, Self::Trap | Self::Other | Self::Elsewhere)
+    }
+
+    /// Its name in configurations and on the control port.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OauthMetadata => "oauth_metadata",
+            Self::OpenidMetadata => "openid_metadata",
+            Self::Jwks => "jwks",
+            Self::Token => "token",
+            Self::Authorize => "authorize",
+            Self::Introspect => "introspect",
+            Self::Revoke => "revoke",
+            Self::Userinfo => "userinfo",
+            Self::Api => "api",
+            Self::ResourceMetadata => "resource_metadata",
+            Self::Par => "par",
+            Self::EndSession => "end_session",
+            Self::Trap => "trap",
+            Self::Other => "other",
+            Self::Elsewhere => "elsewhere",
+        }
+    }
+
     /// The path of this endpoint for the issuer called `issuer` (empty for the first one): the provider's own if one of
     /// `routes` is of this kind, else the standard one.
     pub(crate) fn path(self, issuer: &str, routes: &[Route]) -> String {
@@ -153,6 +189,14 @@ mod tests {
             ("/.well-known/oauth-protected-resource/token", Endpoint::Other, ""),
         ] {
             assert_eq!(of(path), (endpoint, issuer), "{path}");
+        }
+    }
+
+    #[test]
+    fn each_is_named_as_it_is_in_the_code() {
+        for endpoint in Endpoint::all() {
+            let name = endpoint.as_str().replace('_', "");
+            assert_eq!(format!("{endpoint:?}").to_lowercase(), name);
         }
     }
 }

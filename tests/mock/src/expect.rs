@@ -44,7 +44,7 @@ impl<'a> Expect<'a> {
     }
 
     fn add(self, min: usize, max: Option<usize>) {
-        self.server.expectations().add(Expectation { endpoint: self.endpoint, min, max });
+        self.server.expectations().expect(self.endpoint, min, max);
     }
 }
 
@@ -90,7 +90,8 @@ impl Expectations {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn add(&self, expectation: Expectation) {
+    pub(crate) fn expect(&self, endpoint: Endpoint, min: usize, max: Option<usize>) {
+        let expectation = Expectation { endpoint, min, max };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(expectation);
     }
 }

@@ -12,7 +12,7 @@ use http::{Response, StatusCode};
 
 pub use self::gate::Gate;
 pub use self::script::FaultScript;
-pub(crate) use self::script::{Faults, Rule};
+pub(crate) use self::script::{Faults, Rule, When};
 use self::spoil::Spoil;
 use crate::answer::Answer;
 use crate::body::MockBody;

@@ -47,7 +47,7 @@ pub struct Journal(Arc<Inner>);
 
 struct Inner {
     log: Mutex<Log>,
-    /// The number of the last change; counted since the start.
+    /// The number of the last change; see [`Recorded::revision`].
     changes: watch::Sender<u64>,
     salt: [u8; 16],
 }
@@ -89,9 +89,17 @@ pub struct Recorded {
     /// The answer's status; `None` while it runs, and when no answer was sent.
     pub status: Option<StatusCode>,
     sequence: u64,
+    /// When it was last written to, counted over all changes of the journal.
+    revision: u64,
 }
 
 impl Recorded {
+    /// Which request it is, counted from 0 since the server started.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.sequence
+    }
+
     /// The first value of a parameter of the form or JSON body.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
@@ -140,6 +148,21 @@ impl Journal {
         self.change(|log| log.entries.clear());
     }
 
+    /// The requests that came or were answered after the change of this number; the number of the last change until now;
+    /// and the number of the oldest request that is kept.
+    pub(crate) fn since(&self, revision: u64) -> (Vec<Recorded>, u64, u64) {
+        let log = self.log();
+        let news = log.entries.iter().filter(|entry| entry.revision > revision).cloned().collect();
+        let oldest = log.entries.first().map_or(log.next, |entry| entry.sequence);
+        (news, log.revision, oldest)
+    }
+
+    /// Waits for a change after the one of this number.
+    pub(crate) async fn changed_since(&self, revision: u64) {
+        // The sender lives in this journal, so the wait ends only with a change.
+        let _ = self.0.changes.subscribe().wait_for(|last| *last > revision).await;
+    }
+
     /// How a secret of this value is written in this journal.
     #[must_use]
     pub fn fingerprint(&self, secret: &str) -> String {
@@ -167,9 +190,10 @@ impl Journal {
             fault: None,
             status: None,
             sequence: 0,
+            revision: 0,
         };
         self.change(|log| {
-            recorded.sequence = log.next;
+            (recorded.sequence, recorded.revision) = (log.next, log.revision);
             log.entries.push(recorded);
             log.next += 1;
             log.next - 1
@@ -189,6 +213,7 @@ impl Journal {
         self.change(|log| {
             if let Some(recorded) = log.entries.iter_mut().rev().find(|recorded| recorded.sequence == entry) {
                 change(recorded);
+                recorded.revision = log.revision;
             }
         });
     }

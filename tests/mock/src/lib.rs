@@ -28,6 +28,7 @@ mod builder;
 mod clients;
 mod clock;
 mod codes;
+mod control;
 mod details;
 mod dpop;
 mod encode;
@@ -48,6 +49,7 @@ mod replays;
 mod routes;
 mod server;
 mod sessions;
+mod settings;
 mod shared;
 mod tls;
 mod tokens;
@@ -61,6 +63,7 @@ pub use self::{
     builder::{MockServerBuilder, StartError},
     clients::{AuthMethod, CertificateSubject, GrantType, MockClient},
     clock::{MockClock, START_OF_IN_PROCESS_TIME},
+    control::Control,
     details::AuthorizationDetailsType,
     dpop::{Dpop, DpopNonce},
     endpoint::Endpoint,
@@ -72,6 +75,7 @@ pub use self::{
     mint::TokenBuilder,
     providers::{Provider, ProviderFailure},
     server::{IssuerHandle, MockServer},
+    settings::{Config, ConfigError},
     tokens::IssuedTokens,
     transport::{MockTransport, TransportError},
     trust::TrustedIssuer,

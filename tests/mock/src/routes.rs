@@ -19,6 +19,7 @@ use http::{Method, Request, StatusCode};
 use serde_json::{Map, Value};
 
 use crate::answer::Answer;
+use crate::control;
 use crate::endpoint::Endpoint;
 use crate::providers;
 use crate::shared::{Issuer, Shared};
@@ -58,6 +59,9 @@ pub(crate) fn serve(
         Endpoint::EndSession => call.only(&[Method::GET, Method::POST], logout::serve),
         Endpoint::Api => api::serve(call),
         Endpoint::ResourceMetadata => api::metadata(call),
+        Endpoint::Other if request.uri().path() == "/" && request.method() == Method::GET => {
+            control::page_of_the_server(shared).unwrap_or_else(|| Answer::empty(StatusCode::NOT_FOUND))
+        }
         Endpoint::Trap | Endpoint::Other | Endpoint::Elsewhere => Answer::empty(StatusCode::NOT_FOUND),
     }
 }

@@ -127,21 +127,7 @@ impl MockServer {
     /// # Errors
     /// What the page would say when there is nowhere to send the browser (bad client or redirect URI, no such user).
     pub fn log_in(&self, url: &str, user: &str) -> Result<String, String> {
-        let query = url.split_once('?').map_or("", |(_, query)| query.split('#').next().unwrap_or_default());
-        let path = url.split('?').next().and_then(|address| address.strip_prefix(self.url()));
-        let names = self.shared.issuers.iter().map(|issuer| issuer.name.as_str());
-        match path.map(|path| Endpoint::of(path, names, self.shared.routes())) {
-            Some((Endpoint::Authorize, name)) => {
-                let request = http::Request::new(Bytes::new());
-                let issuer = self.shared.issuer(name);
-                let call = Call::new(&self.shared, issuer, &request);
-                authorize::approve(call, query, user)
-            }
-            _ => Err(format!(
-                "{} is no authorization endpoint of this server",
-                url.split('?').next().unwrap_or(url)
-            )),
-        }
+        log_in(&self.shared, url, user)
     }
 
     /// Revokes an access token, or a refresh token with all tokens of its grant.
@@ -272,19 +258,29 @@ impl MockServer {
         Expect::new(self, endpoint)
     }
 
+    /// What was expected and has not come, with what arrived instead; `None` when all is well.
+    #[must_use]
+    pub fn unmet(&self) -> Option<String> {
+        self.shared.expectations.unmet(&self.shared.journal)
+    }
+
+    /// Forgets what was expected.
+    pub fn expect_nothing(&self) {
+        self.shared.expectations.clear();
+    }
+
     /// Checks now what was expected.
     ///
     /// # Panics
     /// If an expectation is not met, with what arrived instead.
     #[expect(clippy::panic, reason = "this is how a test fails")]
     pub fn verify(&self) {
-        if let Some(report) = self.shared.expectations.unmet(&self.shared.journal) {
+        if let Some(report) = self.unmet() {
             panic!("{} did not get the requests this test expects\n{report}", self.shared.origin);
         }
     }
 
-    #[cfg(feature = "tls")]
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
@@ -306,6 +302,10 @@ impl MockServer {
 }
 
 impl<'a> IssuerHandle<'a> {
+    pub(crate) fn new(shared: &'a Shared, issuer: &'a Issuer) -> Self {
+        Self { shared, issuer }
+    }
+
     /// The issuer identifier, as in `iss` and in the metadata.
     #[must_use]
     pub fn issuer(self) -> &'a str {
@@ -345,6 +345,25 @@ impl<'a> IssuerHandle<'a> {
         };
         let records = &self.issuer.records;
         Some(records.issue(self.shared, self.issuer, &client, grant, records.new_family(), true))
+    }
+}
+
+/// See [`MockServer::log_in`].
+pub(crate) fn log_in(shared: &Shared, url: &str, user: &str) -> Result<String, String> {
+    let query = url.split_once('?').map_or("", |(_, query)| query.split('#').next().unwrap_or_default());
+    let path = url.split('?').next().and_then(|address| address.strip_prefix(shared.origin.as_str()));
+    let names = shared.issuers.iter().map(|issuer| issuer.name.as_str());
+    match path.map(|path| Endpoint::of(path, names, shared.routes())) {
+        Some((Endpoint::Authorize, name)) => {
+            let request = http::Request::new(Bytes::new());
+            let issuer = shared.issuer(name);
+            let call = Call::new(shared, issuer, &request);
+            authorize::approve(call, query, user)
+        }
+        _ => Err(format!(
+            "{} is no authorization endpoint of this server",
+            url.split('?').next().unwrap_or(url)
+        )),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What all parts of one server share, and the path of a request through them.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +26,7 @@ use crate::pushed::PushedRequests;
 use crate::replays::Replays;
 use crate::routes::{self, api::is_within};
 use crate::sessions::Sessions;
+use crate::settings::Gates;
 use crate::tls::Authority;
 use crate::tokens::Records;
 use crate::transport::TransportError;
@@ -60,6 +61,10 @@ pub(crate) struct Shared {
     /// The status of errors for which the provider's page names none.
     pub(crate) undocumented_status: Option<StatusCode>,
     pub(crate) initial: Initial,
+    /// Those that faults name which were written down.
+    pub(crate) gates: Gates,
+    /// Where this server can be steered from, once that is open.
+    pub(crate) control: OnceLock<String>,
     /// Whether assertions must name the issuer and nothing else.
     pub(crate) strict_assertion_audience: bool,
 }

@@ -46,11 +46,14 @@ pub(crate) struct Faults(Mutex<Rules>);
 #[derive(Debug, Default)]
 struct Rules {
     rules: Vec<Rule>,
+    last_id: u64,
 }
 
 /// One fault, and what is left of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
+    /// Given when the rule comes into force; unique in one server.
+    pub(crate) id: u64,
     pub(crate) endpoint: Endpoint,
     pub(crate) fault: Fault,
     pub(crate) when: When,
@@ -66,7 +69,7 @@ pub(crate) enum When {
 
 impl Rule {
     pub(crate) fn new(endpoint: Endpoint, fault: Fault, when: When) -> Self {
-        Self { endpoint, fault, when, seen: 0 }
+        Self { id: 0, endpoint, fault, when, seen: 0 }
     }
 }
 
@@ -80,7 +83,9 @@ impl Faults {
     /// Ends all faults but these, which start anew.
     pub(crate) fn reset(&self, rules: &[Rule]) {
         self.clear();
-        rules.iter().cloned().for_each(|rule| self.add(rule));
+        rules.iter().cloned().for_each(|rule| {
+            self.add(rule);
+        });
     }
     /// The fault that meets a request to `endpoint` now. Every call counts as one request.
     pub(crate) fn meet(&self, endpoint: Endpoint) -> Option<Fault> {
@@ -108,8 +113,26 @@ impl Faults {
         self.inner().rules.clear();
     }
 
-    pub(crate) fn add(&self, rule: Rule) {
-        self.inner().rules.push(rule);
+    /// The faults as they stand, those that are used up included.
+    pub(crate) fn list(&self) -> Vec<Rule> {
+        self.inner().rules.clone()
+    }
+
+    /// Ends one fault. Whether there was one of this number.
+    pub(crate) fn remove(&self, id: u64) -> bool {
+        let mut inner = self.inner();
+        let before = inner.rules.len();
+        inner.rules.retain(|rule| rule.id != id);
+        inner.rules.len() < before
+    }
+
+    /// The number of the fault.
+    pub(crate) fn add(&self, rule: Rule) -> u64 {
+        let mut inner = self.inner();
+        inner.last_id += 1;
+        let id = inner.last_id;
+        inner.rules.push(Rule { id, ..rule });
+        id
     }
 
     fn inner(&self) -> MutexGuard<'_, Rules> {

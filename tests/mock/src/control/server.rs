@@ -1,0 +1,183 @@
+//! The server as a whole: state, time, faults.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::keys;
+use super::routes::{Order, Refusal, Reply, done, ok};
+use crate::dpop::DpopNonce;
+use crate::endpoint::Endpoint;
+use crate::faults::Rule;
+use crate::providers::Provider;
+use crate::settings::{Fields, read_fault, read_when, show_client, show_fault, show_user};
+use crate::shared::{Issuer, Shared};
+
+pub(super) fn state(order: &Order<'_>) -> Reply {
+    let shared = order.shared;
+    ok(json!({
+        "version": 1,
+        "program": concat!("oauth-mock ", env!("CARGO_PKG_VERSION")),
+        "url": shared.origin,
+        "provider": provider(shared),
+        "provider_failures": provider_failures(shared),
+        "paused": *shared.paused.borrow(),
+        "clock": time(shared),
+        "audiences": shared.audiences,
+        "issuers": shared.issuers.iter().map(|issuer| show_issuer(shared, issuer)).collect::<Vec<_>>(),
+        "clients": shared.clients().iter().map(|client| show_client(client)).collect::<Vec<_>>(),
+        "users": shared.users().iter().map(|user| show_user(user)).collect::<Vec<_>>(),
+        "faults": shared.faults.list().iter().map(show_fault).collect::<Vec<_>>(),
+        "gates": shared.gates.closed(),
+    }))
+}
+
+fn show_issuer(shared: &Shared, issuer: &Issuer) -> Value {
+    let mut endpoints = serde_json::Map::new();
+    let served = |endpoint: &Endpoint| match shared.personality {
+        Some(_) => shared.routes().iter().any(|route| route.endpoint == *endpoint),
+        None => endpoint.is_served(),
+    };
+    for endpoint in Endpoint::all().filter(served) {
+        let url = format!("{}{}", shared.origin, endpoint.path(&issuer.name, shared.routes()));
+        endpoints.insert(endpoint.as_str().to_owned(), url.into());
+    }
+    json!({"name": issuer.name, "issuer": issuer.url, "endpoints": endpoints, "keys": keys::show(&issuer.keys)})
+}
+
+fn provider(shared: &Shared) -> Option<&'static str> {
+    let own = shared.personality?;
+    let played = Provider::ALL.iter().find(|provider| std::ptr::eq(provider.personality(), own));
+    played.map(|provider| provider.name())
+}
+
+fn provider_failures(shared: &Shared) -> Vec<&'static str> {
+    let failures = shared.personality.map_or_else(Vec::new, |personality| (personality.failures)());
+    failures.iter().map(|failure| failure.name()).collect()
+}
+
+pub(super) fn reset(order: &Order<'_>) -> Reply {
+    order.read(|_| ())?;
+    order.shared.reset();
+    done()
+}
+
+pub(super) fn pause(order: &Order<'_>) -> Reply {
+    order.read(|_| ())?;
+    order.shared.paused.send_replace(true);
+    done()
+}
+
+pub(super) fn resume(order: &Order<'_>) -> Reply {
+    order.read(|_| ())?;
+    order.shared.paused.send_replace(false);
+    done()
+}
+
+pub(super) fn clock(order: &Order<'_>) -> Reply {
+    ok(json!({"now": time(order.shared)}))
+}
+
+pub(super) fn set_clock(order: &Order<'_>) -> Reply {
+    let (set, advance, step) = order.read(|fields| {
+        let orders = (fields.count("set"), fields.count("advance"), fields.integer("step"));
+        if [orders.0.is_some(), orders.1.is_some(), orders.2.is_some()].into_iter().filter(|there| *there).count() != 1 {
+            fields.mistake("", "one of `set` (Unix seconds), `advance` (seconds) and `step` (seconds, also negative) is needed");
+        }
+        orders
+    })?;
+    let clock = &order.shared.clock;
+    if let Some(unix) = set {
+        clock.set(unix);
+    }
+    if let Some(seconds) = advance {
+        clock.advance(std::time::Duration::from_secs(seconds));
+    }
+    if let Some(seconds) = step {
+        clock.step(seconds);
+    }
+    self::clock(order)
+}
+
+fn time(shared: &Shared) -> i64 {
+    shared.clock.now_unix()
+}
+
+pub(super) fn faults(order: &Order<'_>) -> Reply {
+    ok(json!({"faults": order.shared.faults.list().iter().map(show_fault).collect::<Vec<_>>()}))
+}
+
+pub(super) fn add_fault(order: &Order<'_>) -> Reply {
+    let rule = order.read(|fields| read_fault(fields, &order.shared.gates))?;
+    added(order.shared, rule)
+}
+
+fn added(shared: &Shared, rule: Rule) -> Reply {
+    let id = shared.faults.add(rule.clone());
+    Ok((StatusCode::CREATED, show_fault(&Rule { id, ..rule })))
+}
+
+pub(super) fn clear_faults(order: &Order<'_>) -> Reply {
+    order.shared.faults.clear();
+    done()
+}
+
+pub(super) fn remove_fault(order: &Order<'_>) -> Reply {
+    match order.name.parse().is_ok_and(|id| order.shared.faults.remove(id)) {
+        true => done(),
+        false => Err(Refusal::NoSuch(format!("there is no fault {}; GET /v1/faults lists them", order.name))),
+    }
+}
+
+pub(super) fn provider_failure(order: &Order<'_>) -> Reply {
+    let shared = order.shared;
+    let failures = shared.personality.map_or_else(Vec::new, |personality| (personality.failures)());
+    let rule = order.read(|fields: &Fields<'_>| {
+        let name = fields.required("name");
+        let when = read_when(fields);
+        let failure = failures.iter().find(|failure| failure.name() == name);
+        if failure.is_none() && !name.is_empty() {
+            let names = provider_failures(shared).join(", ");
+            fields.mistake(
+                "name",
+                format!("{name:?} is unknown; the documented failures of this server are: {names}"),
+            );
+        }
+        failure.map(|failure| {
+            Rule::new(failure.endpoint(), failure.fault_with(shared.undocumented_status), when)
+        })
+    })?;
+    match rule {
+        Some(rule) => added(shared, rule),
+        None => done(),
+    }
+}
+
+pub(super) fn gates(order: &Order<'_>) -> Reply {
+    ok(json!({"gates": order.shared.gates.closed()}))
+}
+
+pub(super) fn open_gate(order: &Order<'_>) -> Reply {
+    match order.shared.gates.open(&order.name) {
+        true => done(),
+        false => Err(Refusal::NoSuch(format!(
+            "there is no closed gate {:?}; GET /v1/gates lists them",
+            order.name
+        ))),
+    }
+}
+
+pub(super) fn dpop_nonces(order: &Order<'_>) -> Reply {
+    let (server, api) = order.read(|fields| {
+        let nonce = |name| fields.choice(name, &DpopNonce::NAMES);
+        (nonce("server"), nonce("api"))
+    })?;
+    let dpop = &order.shared.dpop;
+    if let Some(wanted) = server {
+        dpop.set_nonce(wanted);
+    }
+    if let Some(wanted) = api {
+        dpop.set_api_nonce(wanted);
+    }
+    dpop.change_nonces();
+    done()
+}

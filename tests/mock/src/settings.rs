@@ -1,0 +1,16 @@
+//! What can be written down, in a file or in a request to the control port: clients, users, faults, tokens, all of it in
+//! JSON (or TOML, of the same shape).
+
+mod client;
+mod config;
+mod fault;
+mod mint;
+mod reader;
+
+pub use self::config::{Config, ConfigError};
+pub(crate) use self::{
+    client::{read_client, read_user, show_client, show_user, signing_algorithms},
+    fault::{Gates, endpoints, read_fault, read_when, show_fault},
+    mint::read_token,
+    reader::{Fields, Mistakes, read},
+};

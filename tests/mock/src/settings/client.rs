@@ -1,0 +1,148 @@
+//! A client and a user, as they are written and shown.
+
+use serde_json::{Value, json};
+
+use super::reader::Fields;
+use crate::clients::{AuthMethod, GrantType, MockClient, TokenFormat};
+use crate::keys::Alg;
+use crate::shared::seconds;
+use crate::users::User;
+
+const FORMATS: [(&str, bool); 2] = [("jwt", false), ("opaque", true)];
+
+/// Reads a client; what is not said is as [`MockClient`] has it.
+pub(crate) fn read_client(fields: &Fields<'_>) -> MockClient {
+    let mut client = MockClient::new(fields.required("client_id"));
+    if let Some(jwks) = fields.object("jwks") {
+        match jwks.get("keys") {
+            Some(Value::Array(_)) => client = client.jwks(&Value::Object(jwks)),
+            _ => fields.mistake("jwks", "a JWK set has the member `keys`, a list (RFC 7517 section 5)"),
+        }
+    }
+    if let Some(secret) = fields.text("client_secret") {
+        client = client.secret(secret);
+    }
+    if let Some(methods) =
+        fields.choices("auth_methods", &AuthMethod::ALL.map(|method| (method.as_str(), method)))
+    {
+        client.methods = methods;
+    }
+    if let Some(algs) = fields.choices("assertion_algs", &algorithms()) {
+        client.assertion_algs = Some(algs);
+    }
+    if let Some(grants) = fields.choices("grant_types", &GrantType::ALL.map(|grant| (grant.as_str(), grant)))
+    {
+        client.grants = grants;
+    }
+    if let Some(scopes) = fields.scopes("scope") {
+        client.scopes = scopes;
+    }
+    client.redirect_uris = fields.texts("redirect_uris").unwrap_or_default();
+    if let Some(lifetime) = fields.seconds("token_lifetime") {
+        client.token_lifetime = Some(lifetime);
+    }
+    if let Some(lifetime) = fields.seconds("refresh_lifetime") {
+        client.refresh_lifetime = lifetime;
+    }
+    let opaque = fields.choice("token_format", &FORMATS).unwrap_or(false);
+    let alg = fields.choice("token_alg", &signing_algorithms());
+    client.format = if opaque { TokenFormat::Opaque } else { TokenFormat::Jwt(alg) };
+    if opaque && alg.is_some() {
+        fields.mistake(
+            "token_alg",
+            "opaque tokens are not signed; leave one of `token_alg` and `token_format` out",
+        );
+    }
+    let set = |target: &mut bool, name| *target = fields.flag(name).unwrap_or(*target);
+    set(&mut client.rotate_refresh_tokens, "rotate_refresh_tokens");
+    set(&mut client.refresh_with_every_grant, "refresh_token_with_every_grant");
+    set(&mut client.announce_lifetime, "announce_expires_in");
+    set(&mut client.needs_pkce, "require_pkce");
+    set(&mut client.dpop_bound, "dpop_bound_access_tokens");
+    client
+}
+
+/// A client in the form that [`read_client`] reads, the secret included: it is a mock.
+pub(crate) fn show_client(client: &MockClient) -> Value {
+    let mut shown = json!({
+        "client_id": client.id,
+        "auth_methods": client.methods.iter().map(|method| method.as_str()).collect::<Vec<_>>(),
+        "grant_types": client.grants.iter().map(|grant| grant.as_str()).collect::<Vec<_>>(),
+        "scope": client.scopes,
+        "redirect_uris": client.redirect_uris,
+        "refresh_lifetime": seconds(client.refresh_lifetime),
+        "token_format": if client.format == TokenFormat::Opaque { "opaque" } else { "jwt" },
+        "rotate_refresh_tokens": client.rotate_refresh_tokens,
+        "refresh_token_with_every_grant": client.refresh_with_every_grant,
+        "announce_expires_in": client.announce_lifetime,
+        "require_pkce": client.needs_pkce,
+        "dpop_bound_access_tokens": client.dpop_bound,
+    });
+    if let Some(secret) = &client.secret {
+        shown["client_secret"] = json!(secret);
+    }
+    if !client.jwks.is_empty() {
+        shown["jwks"] = json!({ "keys": client.jwks });
+    }
+    if let Some(algs) = &client.assertion_algs {
+        shown["assertion_algs"] = algs.iter().map(|alg| alg.as_str()).collect();
+    }
+    if let Some(lifetime) = client.token_lifetime {
+        shown["token_lifetime"] = json!(seconds(lifetime));
+    }
+    if let TokenFormat::Jwt(Some(alg)) = client.format {
+        shown["token_alg"] = json!(alg.as_str());
+    }
+    shown
+}
+
+pub(crate) fn read_user(fields: &Fields<'_>) -> User {
+    let mut user = User::new(fields.required("name"), fields.required("password"));
+    if let Some(subject) = fields.text("subject") {
+        user = user.subject(subject);
+    }
+    user.claims = fields.object("claims").unwrap_or_default();
+    user
+}
+
+/// A user in the form that [`read_user`] reads.
+pub(crate) fn show_user(user: &User) -> Value {
+    json!({"name": user.name, "password": user.password, "subject": user.subject, "claims": user.claims})
+}
+
+pub(crate) fn algorithms() -> Vec<(&'static str, Alg)> {
+    Alg::ALL.iter().map(|alg| (alg.as_str(), *alg)).collect()
+}
+
+/// Those of an authorization server: neither HMAC nor `none`.
+pub(crate) fn signing_algorithms() -> Vec<(&'static str, Alg)> {
+    algorithms().into_iter().filter(|(_, alg)| alg.is_asymmetric()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::TestKey;
+    use crate::settings::reader::read;
+
+    #[test]
+    fn what_is_shown_reads_as_the_same_client_and_user() {
+        let key = TestKey::generate(Alg::Es256);
+        let clients = [
+            MockClient::default().opaque_tokens().without_pkce().without_rotation().without_expires_in(),
+            MockClient::new("public")
+                .redirect_uri("http://127.0.0.1/cb")
+                .dpop_bound_tokens()
+                .with_refresh_token(),
+            MockClient::new("key").key(&key).assertion_algs([Alg::Es256]).token_alg(Alg::Ps256).scopes(["a"]),
+        ];
+        for client in clients {
+            let shown = show_client(&client);
+            let again = read(shown.clone(), read_client).unwrap();
+            assert_eq!(show_client(&again), shown);
+            assert_eq!((again.format, &again.methods), (client.format, &client.methods));
+        }
+        let user = show_user(&User::new("alice", "wonderland").subject("u1").claim("email", "a@example.com"));
+        assert_eq!(show_user(&read(user.clone(), read_user).unwrap()), user);
+    }
+}

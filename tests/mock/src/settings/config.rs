@@ -1,0 +1,288 @@
+//! The configuration of a whole server.
+
+use std::net::SocketAddr;
+
+use serde_json::{Map, Value};
+
+use super::client::{read_client, read_user, signing_algorithms};
+use super::fault::{Gates, read_fault};
+use super::reader::{Fields, Mistakes, read};
+use crate::builder::MockServerBuilder;
+use crate::clients::{GrantType, MockClient};
+use crate::dpop::DpopNonce;
+use crate::providers::Provider;
+use crate::server::MockServer;
+use crate::trust::TrustedIssuer;
+use crate::users::User;
+
+/// A server that was written down, in JSON or in TOML; `CONFIG.md` beside this crate's manifest has every field.
+///
+/// What is left out is as `oauth-mock serve` has it: the client `svc` with the secret `s3cr3t`, which may use every grant,
+/// and the user `alice` with the password `wonderland`.
+///
+/// ```
+/// use oauth_mock::{Config, Endpoint};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = Config::from_json(r#"{"clients": [{"client_id": "app", "client_secret": "x", "scope": "read"}]}"#)?;
+/// let server = config.into_builder().in_process();
+/// assert!(server.issue("app", "alice", "read").is_some());
+///
+/// let mistakes = Config::from_json(r#"{"clients": [{"client_id": "app", "scopes": "read"}]}"#).unwrap_err();
+/// assert!(mistakes.to_string().starts_with("clients[0].scopes: unknown; the fields here are: "));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing runs before the server is built"]
+pub struct Config {
+    builder: MockServerBuilder,
+    listen: Option<SocketAddr>,
+    control: Option<SocketAddr>,
+}
+
+/// What is wrong with a configuration: every mistake, a line each, with its field and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+impl Config {
+    /// Reads JSON.
+    ///
+    /// # Errors
+    /// When it is no JSON, or has a field that is unknown, missing or not of its kind.
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        let document =
+            serde_json::from_str(text).map_err(|error| ConfigError(format!("not valid JSON: {error}")))?;
+        Self::from_value(document)
+    }
+
+    /// Reads TOML of the same shape. Needs the feature `cli`.
+    ///
+    /// # Errors
+    /// When it is no TOML, or has a field that is unknown, missing or not of its kind.
+    #[cfg(feature = "cli")]
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        // What `toml` says ends with a line break.
+        let document = toml::from_str(text)
+            .map_err(|error| ConfigError(format!("not valid TOML: {}", error.to_string().trim_end())))?;
+        Self::from_value(document)
+    }
+
+    fn from_value(document: Value) -> Result<Self, ConfigError> {
+        read(document, read_config).map_err(|mistakes: Mistakes| ConfigError(mistakes.to_string()))
+    }
+
+    /// Where the server is to listen, if the configuration says.
+    #[must_use]
+    pub fn listen(&self) -> Option<SocketAddr> {
+        self.listen
+    }
+
+    /// Where its [control port](MockServer::control) is to listen, if the configuration says.
+    #[must_use]
+    pub fn control(&self) -> Option<SocketAddr> {
+        self.control
+    }
+
+    /// The server, for more to be added before it starts.
+    pub fn into_builder(self) -> MockServerBuilder {
+        match self.listen {
+            Some(address) => self.builder.listen(address),
+            None => self.builder,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        // Nothing is written, so there is nothing to be wrong.
+        Self::from_value(Value::Object(Map::new())).unwrap_or_else(|_| Self {
+            builder: MockServer::builder(),
+            listen: None,
+            control: None,
+        })
+    }
+}
+
+fn read_config(fields: &Fields<'_>) -> Config {
+    let provider = fields.choice("provider", &PROVIDERS);
+    let mut builder = provider.into_iter().fold(MockServer::builder(), MockServerBuilder::personality);
+    if let Some(url) = fields.text("issuer_url") {
+        builder = builder.issuer_url(url);
+    }
+    if let Some(algorithms) = fields.choices("algorithms", &signing_algorithms()) {
+        builder = builder.algorithms(algorithms);
+    }
+    if let Some(status) = fields.status("undocumented_status") {
+        builder = builder.undocumented_status(status);
+    }
+    if let Some(unix) = fields.count("clock") {
+        builder = builder.starting_at(unix);
+    }
+    for audience in fields.texts("audiences").unwrap_or_default() {
+        builder = builder.audience(audience);
+    }
+    for name in fields.each("issuers", |issuer| issuer.required("name")).unwrap_or_default() {
+        builder = builder.issuer(name);
+    }
+    for issuer in fields.each("trusted_issuers", read_trusted_issuer).unwrap_or_default() {
+        builder = builder.trusted_issuer(issuer);
+    }
+    if fields.is_set("strict_assertion_audience") {
+        builder = builder.strict_assertion_audience();
+    }
+    if let Some(algorithms) = fields.choices("dpop_algorithms", &signing_algorithms()) {
+        builder = builder.dpop_algorithms(algorithms);
+    }
+    if let Some(nonce) = fields.choice("dpop_nonce", &DpopNonce::NAMES) {
+        builder = builder.dpop_nonce(nonce);
+    }
+    if let Some(nonce) = fields.choice("dpop_api_nonce", &DpopNonce::NAMES) {
+        builder = builder.dpop_api_nonce(nonce);
+    }
+
+    let clients = unique(fields, "clients", fields.each("clients", read_client), |client| &client.id);
+    let users = unique(fields, "users", fields.each("users", read_user), |user| &user.name);
+    // A provider comes with the client and user of its page.
+    let own = provider.is_none();
+    let clients = clients.unwrap_or_else(|| own.then(default_client).into_iter().collect());
+    let users = users.unwrap_or_else(|| own.then(default_user).into_iter().collect());
+    builder = clients.into_iter().fold(builder, MockServerBuilder::client);
+    builder = users.into_iter().fold(builder, MockServerBuilder::user);
+
+    let gates = Gates::default();
+    let faults = fields.each("faults", |fault| read_fault(fault, &gates)).unwrap_or_default();
+    Config {
+        builder: builder.written_faults(faults, gates),
+        listen: address(fields, "listen"),
+        control: address(fields, "control"),
+    }
+}
+
+pub(crate) const PROVIDERS: [(&str, Provider); 5] = [
+    ("ils", Provider::Ils),
+    ("infolink", Provider::InfoLink),
+    ("sailpoint", Provider::SailPoint),
+    ("comm100", Provider::Comm100),
+    ("teen_quotes", Provider::TeenQuotes),
+];
+
+fn default_client() -> MockClient {
+    let client = MockClient::default().grants(GrantType::ALL);
+    ["http://127.0.0.1:8080/callback", "http://localhost:8080/callback"]
+        .into_iter()
+        .fold(client, MockClient::redirect_uri)
+}
+
+fn default_user() -> User {
+    User::new("alice", "wonderland").claim("name", "Alice").claim("email", "alice@example.com")
+}
+
+fn read_trusted_issuer(fields: &Fields<'_>) -> TrustedIssuer {
+    let issuer = TrustedIssuer::new(fields.required("issuer"));
+    match fields.object("jwks").map(Value::Object) {
+        Some(jwks) if jwks["keys"].is_array() => issuer.jwks(&jwks),
+        _ => {
+            fields.mistake(
+                "jwks",
+                "needed: a JWK set, which has the member `keys`, a list (RFC 7517 section 5)",
+            );
+            issuer
+        }
+    }
+}
+
+/// The first one of a name would never be found, or the second: whoever wrote both meant something else.
+fn unique<T>(
+    fields: &Fields<'_>,
+    list: &str,
+    items: Option<Vec<T>>,
+    name: impl Fn(&T) -> &String,
+) -> Option<Vec<T>> {
+    let items = items?;
+    for (at, item) in items.iter().enumerate() {
+        let name_of_it = name(item);
+        if let Some(first) = items[..at].iter().position(|known| name(known) == name_of_it) {
+            fields.mistake(
+                &format!("{list}[{at}]"),
+                format!("{name_of_it:?} is there already, as {list}[{first}]"),
+            );
+        }
+    }
+    Some(items)
+}
+
+fn address(fields: &Fields<'_>, name: &'static str) -> Option<SocketAddr> {
+    let text = fields.text(name)?;
+    let address = text.parse();
+    if address.is_err() {
+        fields.mistake(
+            name,
+            format!("{text:?} is no address; write it like \"127.0.0.1:9000\", port 0 for a free one"),
+        );
+    }
+    address.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Endpoint;
+
+    #[test]
+    fn what_is_written_is_what_runs() {
+        let server = Config::from_json(
+            r#"{"algorithms": ["ES256"], "audiences": ["a", "b"], "issuers": [{"name": "tenant"}], "clock": 1000,
+                "clients": [{"client_id": "x", "client_secret": "y", "token_lifetime": 7}],
+                "users": [{"name": "bob", "password": "builder"}],
+                "faults": [{"endpoint": "jwks", "fault": "status", "status": 503, "times": 1}]}"#,
+        );
+        let server = server.unwrap().into_builder().in_process();
+        assert_eq!((server.audience(), server.clock().now_unix()), ("a", 1000));
+        assert_eq!(server.issue("x", "bob", "read").unwrap().expires_in, 7);
+        assert!(server.issue("svc", "bob", "read").is_none());
+        assert!(server.keys().current_kid().starts_with("es256-"));
+        assert!(server.issuer_named("tenant").endpoint(Endpoint::Token).ends_with("/tenant/token"));
+        assert_eq!(server.faults().list().len(), 1);
+    }
+
+    #[test]
+    fn an_empty_configuration_is_usable_at_once() {
+        let server = Config::default().into_builder().in_process();
+        let url = format!(
+            "{}?response_type=code&client_id=svc&redirect_uri=http://localhost:8080/callback&code_challenge={}&code_challenge_method=S256",
+            server.endpoint(Endpoint::Authorize),
+            "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+        );
+        assert!(server.log_in(&url, "alice").unwrap().contains("code="));
+    }
+
+    #[test]
+    fn a_provider_brings_its_own_client() {
+        for (name, provider) in PROVIDERS {
+            let config = Config::from_json(&format!(r#"{{"provider": "{name}"}}"#)).unwrap();
+            assert!(Provider::ALL.contains(&provider));
+            assert!(config.into_builder().in_process().issue("svc", "x", "").is_some() || name != "ils");
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_told() {
+        let told = Config::from_json(
+            r#"{"listen": "9000", "provider": "ils2", "clients": [{"client_id": "a"}, {"client_id": "a", "grant_types": ["code"]}],
+                "trusted_issuers": [{"issuer": "x", "jwks": {}}], "port": 1}"#,
+        );
+        let told = told.unwrap_err().to_string();
+        for field in [
+            "listen: ",
+            "provider: ",
+            "clients[1]: \"a\" is there already",
+            "clients[1].grant_types[0]: ",
+            "trusted_issuers[0].jwks: ",
+            "port: unknown",
+        ] {
+            assert!(told.lines().any(|line| line.starts_with(field)), "{field} in {told}");
+        }
+        assert!(Config::from_json("{").unwrap_err().to_string().starts_with("not valid JSON"));
+    }
+}

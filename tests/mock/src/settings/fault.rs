@@ -1,0 +1,226 @@
+//! A fault, as it is written: where, what, how often.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::HeaderName;
+use http::header::LOCATION;
+use serde_json::{Value, json};
+
+use super::reader::Fields;
+use crate::endpoint::Endpoint;
+use crate::faults::{Fault, Gate, Rule, When};
+
+/// Gates by name, for faults that are written down.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gates(Arc<Mutex<BTreeMap<String, Gate>>>);
+
+impl Gates {
+    /// The gate of this name, closed if it is new.
+    pub(crate) fn named(&self, name: &str) -> Gate {
+        let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.entry(name.to_owned()).or_default().clone()
+    }
+
+    /// Opens a gate for good; the next one of this name is another. Whether there was one.
+    pub(crate) fn open(&self, name: &str) -> bool {
+        let gate = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        gate.inspect(Gate::open).is_some()
+    }
+
+    /// The names of the closed gates.
+    pub(crate) fn closed(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+}
+
+type Make = fn(&Fields<'_>, &Gates) -> Fault;
+
+const KINDS: &[(&str, Make)] = &[
+    ("status", |fields, _| {
+        let status = fields.status("status");
+        if status.is_none() && !fields.has("status") {
+            fields.mistake("status", "missing: the HTTP status of the answer, 503 for example");
+        }
+        Fault::status(status.unwrap_or(500))
+    }),
+    ("body", |fields, _| {
+        let content_type = fields.text("content_type").unwrap_or_default();
+        let body = match fields.value("body") {
+            Some(Value::String(text)) => text,
+            Some(json) => json.to_string(),
+            None => String::new(),
+        };
+        Fault::body(fields.status("status").unwrap_or(200), &content_type, body)
+    }),
+    ("html_ok", |_, _| Fault::html_ok()),
+    ("redirect", |fields, _| {
+        let status = fields.status("status").unwrap_or(302);
+        Fault::status(status).header(LOCATION, fields.required("location"))
+    }),
+    ("delay", |fields, _| Fault::delay(pause(fields))),
+    ("hold", |fields, gates| Fault::hold(&gates.named(&fields.required("gate")))),
+    ("hang", |_, _| Fault::hang()),
+    ("reset", |_, _| Fault::reset()),
+    ("lost_answer", |_, _| Fault::lost_answer()),
+    ("drip", |fields, _| Fault::drip(pause(fields))),
+    ("hang_mid_body", |_, _| Fault::hang_mid_body()),
+    ("reset_mid_body", |_, _| Fault::reset_mid_body()),
+    ("truncated", |_, _| Fault::truncated()),
+    ("malformed_json", |_, _| Fault::malformed_json()),
+    ("oversized", |fields, _| Fault::oversized(bytes(fields))),
+    ("gzip_bomb", |fields, _| Fault::gzip_bomb(bytes(fields))),
+    ("content_type", |fields, _| Fault::content_type(&fields.required("content_type"))),
+    // Changes nothing by itself: for what may be added to any fault.
+    ("headers", |_, _| Fault::delay(Duration::ZERO)),
+];
+
+/// More than an answer may grow to here: the server builds it in memory.
+const MOST_BYTES: usize = 256 << 20;
+
+/// Reads a fault with its endpoint and how often it happens.
+pub(crate) fn read_fault(fields: &Fields<'_>, gates: &Gates) -> Rule {
+    let endpoint = fields.choice("endpoint", &endpoints());
+    if endpoint.is_none() && !fields.has("endpoint") {
+        fields.required("endpoint");
+    }
+    let make = fields.choice("fault", KINDS);
+    if make.is_none() {
+        fields.required("fault");
+    }
+    let mut fault = make.unwrap_or(|_, _| Fault::reset())(fields, gates);
+    if let Some(seconds) = fields.count("retry_after") {
+        fault = fault.retry_after_secs(seconds);
+    }
+    if let Some(from_now) = fields.seconds("retry_after_date") {
+        fault = fault.retry_after_date(from_now);
+    }
+    for (name, value) in fields.object("headers").unwrap_or_default() {
+        match (HeaderName::try_from(&name), value.as_str()) {
+            (Ok(header), Some(text)) => fault = fault.header(header, text),
+            (Err(_), _) => fields.mistake("headers", format!("{name:?} is no name of a header")),
+            (_, None) => fields.mistake("headers", format!("{name}: a string is needed")),
+        }
+    }
+    if let Some(time) = fields.seconds("after") {
+        fault = fault.after(time);
+    }
+    Rule::new(endpoint.unwrap_or(Endpoint::Other), fault, read_when(fields))
+}
+
+/// `times`, `on_call`, or neither of them: always.
+pub(crate) fn read_when(fields: &Fields<'_>) -> When {
+    match (fields.size("times"), fields.size("on_call")) {
+        (Some(times), None) => When::Times(times),
+        (None, Some(call)) => When::OnCall(call),
+        (None, None) => When::Always,
+        (Some(_), Some(_)) => {
+            fields.mistake("on_call", "`times` and `on_call` exclude each other; leave one of them out");
+            When::Always
+        }
+    }
+}
+
+/// A fault in force, in a form for people.
+pub(crate) fn show_fault(rule: &Rule) -> Value {
+    let mut shown = json!({
+        "id": rule.id,
+        "endpoint": rule.endpoint.as_str(),
+        "fault": rule.fault.name(),
+        "seen": rule.seen,
+    });
+    match rule.when {
+        When::Times(left) => shown["left"] = json!(left),
+        When::OnCall(call) => {
+            shown["on_call"] = json!(call);
+            shown["left"] = json!(usize::from(rule.seen < call));
+        }
+        When::Always => {}
+    }
+    shown
+}
+
+pub(crate) fn endpoints() -> Vec<(&'static str, Endpoint)> {
+    Endpoint::all().map(|endpoint| (endpoint.as_str(), endpoint)).collect()
+}
+
+fn pause(fields: &Fields<'_>) -> Duration {
+    let there = fields.has("seconds");
+    let pause = fields.seconds("seconds");
+    if !there {
+        fields.mistake("seconds", "missing: how long, 0.5 for half a second");
+    }
+    pause.unwrap_or_default()
+}
+
+fn bytes(fields: &Fields<'_>) -> usize {
+    let there = fields.has("bytes");
+    let bytes = fields.size("bytes");
+    if !there {
+        fields.mistake("bytes", "missing: how large, 10000000 for ten megabytes");
+    }
+    if bytes.is_some_and(|bytes| bytes > MOST_BYTES) {
+        fields.mistake("bytes", format!("at most {MOST_BYTES}"));
+    }
+    bytes.unwrap_or_default().min(MOST_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::reader::read;
+
+    fn rule(document: Value) -> Result<Rule, String> {
+        read(document, |fields| read_fault(fields, &Gates::default()))
+            .map_err(|mistakes| mistakes.to_string())
+    }
+
+    #[test]
+    fn every_kind_can_be_written() {
+        for (kind, _) in KINDS {
+            let mut document = json!({"endpoint": "token", "fault": kind, "times": 2, "after": 0.1});
+            let own = match *kind {
+                "status" => vec![("status", json!(503)), ("retry_after", json!(3))],
+                "body" => vec![("body", json!({"error": "x"})), ("content_type", json!("application/json"))],
+                "redirect" => vec![("location", json!("http://127.0.0.1/"))],
+                "delay" | "drip" => vec![("seconds", json!(0.5))],
+                "hold" => vec![("gate", json!("g"))],
+                "oversized" | "gzip_bomb" => vec![("bytes", json!(1000))],
+                "content_type" => vec![("content_type", json!("text/plain"))],
+                "headers" => vec![("headers", json!({"x-test": "1"}))],
+                _ => vec![],
+            };
+            for (name, value) in own {
+                document[name] = value;
+            }
+            let rule = rule(document).unwrap();
+            assert_eq!(
+                (rule.endpoint, show_fault(&rule)["left"].as_u64()),
+                (Endpoint::Token, Some(2)),
+                "{kind}"
+            );
+        }
+    }
+
+    #[test]
+    fn mistakes_name_the_field_and_the_way_out() {
+        let told =
+            rule(json!({"endpoint": "tokn", "fault": "status", "times": 1, "on_call": 1})).unwrap_err();
+        assert!(told.contains("endpoint: \"tokn\" is unknown; use one of: oauth_metadata, "), "{told}");
+        assert!(told.contains("status: missing: the HTTP status"), "{told}");
+        assert!(told.contains("on_call: `times` and `on_call` exclude each other"), "{told}");
+        let told = rule(json!({"endpoint": "jwks", "fault": "oversized", "bytes": 1e18 as u64})).unwrap_err();
+        assert_eq!(told, format!("bytes: at most {MOST_BYTES}"));
+        let told = rule(json!({"fault": "delay", "headers": {"a b": "c", "d": 1}})).unwrap_err();
+        assert_eq!(told.lines().count(), 4, "{told}");
+    }
+
+    #[test]
+    fn an_opened_gate_is_gone_and_lets_through() {
+        let gates = Gates::default();
+        gates.named("a");
+        assert_eq!(gates.closed(), ["a"]);
+        assert!(gates.open("a") && !gates.open("a") && gates.closed().is_empty());
+    }
+}

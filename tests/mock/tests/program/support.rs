@@ -1,0 +1,159 @@
+//! The program as a child process, and the smallest client that can talk to it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// Longer than anything here takes on a crowded machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) fn program(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oauth-mock"));
+    command.args(args).kill_on_drop(true).stdin(Stdio::null());
+    command
+}
+
+/// Runs the program to its end.
+pub(crate) async fn run(args: &[&str]) -> Output {
+    timeout(PATIENCE, program(args).output()).await.expect("the program does not end").unwrap()
+}
+
+/// A server that runs, and is killed with this value.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) url: String,
+    /// Empty without a control port.
+    pub(crate) control: String,
+}
+
+pub(crate) async fn serve(args: &[&str]) -> Running {
+    let mut command = program(&[&["serve"], args].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let url = word(&mut lines, "READY ").await;
+    let control =
+        if args.contains(&"--no-control") { String::new() } else { word(&mut lines, "CONTROL ").await };
+    Running { child, url, control }
+}
+
+async fn word(lines: &mut tokio::io::Lines<BufReader<tokio::process::ChildStdout>>, before: &str) -> String {
+    let line = timeout(PATIENCE, lines.next_line()).await.expect("the program is silent").unwrap();
+    let line = line.expect("the program has ended");
+    line.strip_prefix(before).unwrap_or_else(|| panic!("{before:?} expected, not {line:?}")).to_owned()
+}
+
+impl Running {
+    /// Sends a signal, and waits for the exit code and what was written to stderr.
+    pub(crate) async fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
+        let mut errors = String::new();
+        let mut stderr = self.child.stderr.take().unwrap();
+        let status = timeout(PATIENCE, async {
+            stderr.read_to_string(&mut errors).await.unwrap();
+            self.child.wait().await.unwrap()
+        });
+        (status.await.expect("the program does not stop").code(), errors)
+    }
+
+    /// Sends an order to the control port, and expects that it is carried out.
+    pub(crate) async fn order(&self, method: &str, path: &str, body: Value) -> Value {
+        let answer = self.control(method, path, body).await;
+        assert!(matches!(answer.status, 200 | 201), "{method} {path}: {} {}", answer.status, answer.body);
+        answer.json()
+    }
+
+    pub(crate) async fn control(&self, method: &str, path: &str, body: Value) -> Answer {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        send(&self.control, method, path, &[("content-type", "application/json")], &body).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        send(&self.url, "GET", path, &[], "").await
+    }
+
+    /// Asks for a token with client_credentials as `svc`.
+    pub(crate) async fn token(&self) -> Answer {
+        let form = "grant_type=client_credentials&client_id=svc&client_secret=s3cr3t";
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        send(&self.url, "POST", "/token", &headers, form).await
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
+
+/// One request on a connection of its own. A connection that was cut answers with status 0.
+pub(crate) async fn send(
+    url: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let host = url.strip_prefix("http://").unwrap();
+    let mut request =
+        format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request += &format!("host: {host}\r\n");
+    }
+    for (name, value) in headers {
+        request += &format!("{name}: {value}\r\n");
+    }
+    let mut bytes = Vec::new();
+    let exchange = async {
+        let mut stream = TcpStream::connect(host).await?;
+        stream.write_all(format!("{request}\r\n{body}").as_bytes()).await?;
+        stream.read_to_end(&mut bytes).await
+    };
+    // What came before a reset is looked at, too.
+    let _ = timeout(PATIENCE, exchange).await.expect("no answer");
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+/// A file of one test, gone with it.
+pub(crate) struct File(PathBuf);
+
+impl File {
+    pub(crate) fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("oauth-mock-{}-{name}", std::process::id()));
+        fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // It is in the directory for such files; somebody may have tidied up there.
+        let _ = fs::remove_file(&self.0);
+    }
+}
