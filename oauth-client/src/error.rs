@@ -131,7 +131,7 @@ pub(crate) enum Kind {
     /// The grant is gone; only a person can give a new one.
     Reauthorization(Option<Refused>),
     /// A secret that is made or read for each request could not be had; nothing was sent.
-    SecretUnavailable { field: String, source: BoxError },
+    Secret { name: String, source: BoxError },
     /// The authorization endpoint sent the person back with an error (RFC 6749 section 4.1.2.1).
     Denied(Denied),
     /// A login that came back in a way that cannot be trusted, or not in time.
@@ -147,7 +147,7 @@ pub(crate) enum Kind {
 impl Error {
     /// A stable machine code: the server's own OAuth error code where it sent one (`invalid_grant`,
     /// `invalid_client` …), else one of `config`, `unsupported`, `discovery`, `transport`, `timeout`, `too_large`,
-    /// `redirect`, `malformed_response`, `unsupported_token_type`, `rate_limited`, `server_error`, `secret_unavailable`,
+    /// `redirect`, `malformed_response`, `unsupported_token_type`, `rate_limited`, `server_error`, `secret`,
     /// `store`, `reauthorization_required` and `interrupted`; from a [login](crate::login) also `state_mismatch`,
     /// `issuer_mismatch`, `invalid_callback`, `login_expired`, `login_timeout` and `invalid_id_token`. A refusal without
     /// an OAuth code gets one from its status:
@@ -167,7 +167,7 @@ impl Error {
             Kind::TokenType(_) | Kind::NotBound => "unsupported_token_type",
             Kind::Refused(refused) => &refused.code,
             Kind::Reauthorization(_) => "reauthorization_required",
-            Kind::SecretUnavailable { .. } => "secret_unavailable",
+            Kind::Secret { .. } => "secret",
             Kind::Denied(denied) => &denied.code,
             Kind::Login { code, .. } => code,
             Kind::IdToken(_) => "invalid_id_token",
@@ -181,7 +181,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match &*self.kind {
             Kind::Transport { .. } | Kind::Timeout(_) | Kind::Interrupted => true,
-            Kind::SecretUnavailable { .. } | Kind::Store { .. } => true,
+            Kind::Secret { .. } | Kind::Store { .. } => true,
             Kind::Refused(refused) => match refused.code.as_str() {
                 _ if refused.transient || refused.status == StatusCode::TOO_MANY_REQUESTS => true,
                 "temporarily_unavailable" | "slow_down" | "server_error" => true,
@@ -297,8 +297,8 @@ impl Error {
         Self::new(Kind::Malformed(what.into()))
     }
 
-    pub(crate) fn secret(field: &str, source: BoxError) -> Self {
-        Self::new(Kind::SecretUnavailable { field: field.to_owned(), source })
+    pub(crate) fn secret(name: &str, source: BoxError) -> Self {
+        Self::new(Kind::Secret { name: name.to_owned(), source })
     }
 
     pub(crate) fn discovery(what: impl Into<String>) -> Self {
@@ -409,10 +409,10 @@ impl fmt::Display for Error {
                 let text = refused.as_ref().and_then(|refused| refused.description.as_deref());
                 text.iter().try_for_each(|text| write!(f, " ({text})"))
             }
-            Kind::SecretUnavailable { field, .. } => {
+            Kind::Secret { name, .. } => {
                 write!(
                     f,
-                    "the {field} of the request could not be had, so nothing was sent; its cause says why"
+                    "the {name} of the request could not be had, so nothing was sent; its cause says why"
                 )
             }
             Kind::Denied(denied) => {
@@ -438,7 +438,7 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &*self.kind {
-            Kind::Transport { source, .. } | Kind::SecretUnavailable { source, .. } => Some(&**source),
+            Kind::Transport { source, .. } | Kind::Secret { source, .. } => Some(&**source),
             Kind::Store { source: Some(source), .. } => Some(&**source),
             _ => None,
         }

@@ -54,7 +54,7 @@ impl Client {
     }
 
     /// One request to an endpoint that authenticates its clients as the token endpoint does, answered with a JSON
-    /// object or with nothing.
+    /// object.
     ///
     /// # Errors
     /// As [`Client::request`], with the codes of that endpoint.
@@ -220,18 +220,26 @@ fn is_invalid_client(response: &Response<Bytes>) -> bool {
 }
 
 impl Answer {
-    /// The JSON object of a success; empty where a success has no body (RFC 7009 section 2.2).
+    /// The JSON object of a success.
     pub(crate) fn into_object(self) -> Result<Map<String, Value>, Error> {
-        let (head, body) = self.response.into_parts();
-        let object = json::object(&body);
-        if head.status.is_success() {
-            return if body.is_empty() { Ok(Map::new()) } else { object.map_err(Error::malformed) };
+        if self.response.status().is_success() {
+            return json::object(self.response.body()).map_err(Error::malformed);
         }
+        Err(self.refusal())
+    }
+
+    /// Whether it is a success, whose body does not count.
+    pub(crate) fn into_success(self) -> Result<(), Error> {
+        if self.response.status().is_success() { Ok(()) } else { Err(self.refusal()) }
+    }
+
+    fn refusal(self) -> Error {
+        let (head, body) = self.response.into_parts();
         let secrets = self.secrets.iter();
-        let object = object.ok().map(|object| ErrorBody::new(object, secrets.clone()));
+        let object = json::object(&body).ok().map(|object| ErrorBody::new(object, secrets.clone()));
         let wait = retry_after(&head.headers, self.received.wall);
         let standard = dialect::standard();
-        Err(refusal(head.status, object.as_ref(), &body, &standard, Refuser::TokenEndpoint, secrets)
-            .with_retry_after(wait))
+        refusal(head.status, object.as_ref(), &body, &standard, Refuser::TokenEndpoint, secrets)
+            .with_retry_after(wait)
     }
 }

@@ -38,7 +38,7 @@ impl Parameters {
 
     /// Sets a parameter that is made anew for every request, right before it goes out, such as an assertion that is
     /// good for one use (RFC 7523 section 3). It is a secret like any other; when it cannot be made, nothing is sent
-    /// and the error has the code `secret_unavailable`.
+    /// and the error has the code `secret`.
     ///
     /// ```
     /// use oauth_client::Secret;

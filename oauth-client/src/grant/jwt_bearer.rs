@@ -72,7 +72,7 @@ impl Assertion {
     }
 
     /// One that is made for each request. What it returns as an error becomes the cause of an error with the code
-    /// `secret_unavailable`.
+    /// `secret`.
     #[must_use]
     pub fn from_fn<F, E>(make: impl Fn(Sending) -> F + Send + Sync + 'static) -> Self
     where

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::token::{Secret, conceal, conceal_some, expose, expose_some};
+use crate::token::Secret;
+use crate::token::in_the_clear::{conceal, conceal_some, expose, expose_some};
 
 /// A login that has begun: where the browser goes, and what is needed to believe what it brings back.
 ///

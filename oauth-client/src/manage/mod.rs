@@ -1,13 +1,22 @@
-//! Beside the flow: the APIs with which providers manage clients and tell of users, typed.
+//! Beside the flow: what else a server offers its clients.
 //!
-//! Each is a protected API itself: it runs over any [`HttpClient`], with tokens from a [`TokenSource`], and what
+//! A [`Client`](crate::Client) asks what a token stands for ([`introspect`](crate::Client::introspect), RFC 7662),
+//! revokes tokens ([`revoke`](crate::Client::revoke), RFC 7009, and [`TokenSource::revoke`] for all that a source
+//! holds) and asks who a person is ([`userinfo`](crate::Client::userinfo), OpenID Connect). [`register`] makes clients
+//! (RFC 7591, RFC 7592).
+//!
+//! The other modules are APIs with which providers manage clients and tell of users, typed. Each is a protected API itself: it runs over any [`HttpClient`], with tokens from a [`TokenSource`], and what
 //! holds for [requests with tokens](crate::attach) holds here. Its errors are the same [`Error`] as everywhere, read
 //! by the provider's [dialect](crate::dialect); a 401 is about the token and so has the code `invalid_token`
 //! (RFC 6750 section 3.1).
 
 pub mod comm100;
+mod introspect;
+pub mod register;
+mod revoke;
 pub mod sailpoint;
 mod timestamp;
+mod userinfo;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,18 +27,21 @@ use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tower::{Layer, ServiceExt};
 use tower_service::Service;
 use url::Url;
 use zeroize::Zeroize;
 
+pub use self::introspect::Introspection;
+pub use self::userinfo::Userinfo;
 use crate::TokenSource;
 use crate::attach::{AttachError, Body, TokenLayer, TokenService};
 use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::exchange::{ErrorBody, Refuser, refusal};
 use crate::json;
+use crate::token::Secret;
 use crate::transport::{HttpClient, Limits, retry_after_by_server, to_uri, wiped};
 
 /// A protected API: where it is, how it is reached, and where its tokens come from. Cheap to clone.
@@ -79,39 +91,64 @@ impl Api {
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
         let body = body.map(serde_json::to_string).transpose();
         let body = body.map_err(|_| Error::config("request", "cannot be written as JSON"))?;
-        let mut request = Request::new(Full::new(Bytes::new()));
-        *request.method_mut() = method;
-        *request.uri_mut() = to_uri(&url)?;
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
-        if let Some(body) = body {
-            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            *request.body_mut() = Full::new(wiped(body));
-        }
-        let answer = self.service.clone().oneshot(request).await.map_err(|error| match error {
+        let answer = self.send(method, url, body).await?;
+        self.read(answer, dialect).and_then(typed)
+    }
+
+    /// Sends a request, with `body` as JSON.
+    async fn send(&self, method: Method, url: Url, body: Option<String>) -> Result<Response<Bytes>, Error> {
+        let answer = self.service.clone().oneshot(json_request(method, &url, body)?.map(Full::new)).await;
+        let answer = answer.map_err(|error| match error {
             AttachError::Token(error) | AttachError::Inner(error) => error,
         })?;
         let (head, body) = answer.into_parts();
         let body =
             body.collect().await.map_or_else(|never| match never {}, http_body_util::Collected::to_bytes);
-        let object = json::object(&body);
-        if head.status.is_success() {
-            let read = object.map_err(Error::malformed).and_then(typed);
-            // It may have held a secret that is shown this once.
-            if let Ok(mut body) = body.try_into_mut() {
-                body.zeroize();
-            }
-            return read;
-        }
+        Ok(Response::from_parts(head, body))
+    }
+
+    /// Reads the JSON object of an answer.
+    fn read(&self, answer: Response<Bytes>, dialect: &Dialect) -> Result<Map<String, Value>, Error> {
         let token = self.source.current();
-        let secrets = token.iter().map(crate::AccessToken::secret);
-        let object = object.ok().map(|object| ErrorBody::new(object, secrets.clone()));
-        let wait = retry_after_by_server(&head.headers);
-        Err(refusal(head.status, object.as_ref(), &body, dialect, Refuser::Api, secrets)
-            .with_retry_after(wait))
+        read(answer, token.iter().map(crate::AccessToken::secret), dialect)
     }
 }
 
-fn typed<T: DeserializeOwned>(object: serde_json::Map<String, Value>) -> Result<T, Error> {
+/// A request with a JSON body or none, whose answer should be JSON.
+fn json_request(method: Method, url: &Url, body: Option<String>) -> Result<Request<Bytes>, Error> {
+    let mut request = Request::new(Bytes::new());
+    *request.method_mut() = method;
+    *request.uri_mut() = to_uri(url)?;
+    request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+    if let Some(body) = body {
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *request.body_mut() = wiped(body);
+    }
+    Ok(request)
+}
+
+/// Reads the JSON object of a success, or the refusal.
+fn read<'a>(
+    answer: Response<Bytes>,
+    secrets: impl Iterator<Item = &'a Secret> + Clone,
+    dialect: &Dialect,
+) -> Result<Map<String, Value>, Error> {
+    let (head, body) = answer.into_parts();
+    let object = json::object(&body);
+    if head.status.is_success() {
+        let read = object.map_err(Error::malformed);
+        // It may have held a secret that is shown this once.
+        if let Ok(mut body) = body.try_into_mut() {
+            body.zeroize();
+        }
+        return read;
+    }
+    let object = object.ok().map(|object| ErrorBody::new(object, secrets.clone()));
+    let wait = retry_after_by_server(&head.headers);
+    Err(refusal(head.status, object.as_ref(), &body, dialect, Refuser::Api, secrets).with_retry_after(wait))
+}
+
+fn typed<T: DeserializeOwned>(object: Map<String, Value>) -> Result<T, Error> {
     serde_json::from_value(Value::Object(object)).map_err(|error| {
         // The parser's own message quotes values, but for this one.
         let message = error.to_string();

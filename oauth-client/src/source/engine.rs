@@ -63,7 +63,10 @@ struct State {
     storm: StormBound,
 }
 
-type Flight = watch::Receiver<Option<Result<AccessToken, Error>>>;
+pub(super) type Flight = watch::Receiver<Option<Result<AccessToken, Error>>>;
+
+/// Held by whoever works in the place of a refresh; once it is dropped, a refresh may start.
+pub(super) type Place = watch::Sender<Option<Result<AccessToken, Error>>>;
 
 /// What a refresh starts from.
 #[derive(Clone, Default)]
@@ -176,7 +179,7 @@ impl Engine {
     }
 
     /// What a refresh ends with; `None` when it died, or hangs in a runtime that nobody drives any more.
-    async fn outcome(&self, flight: &mut Flight) -> Option<Result<AccessToken, Error>> {
+    pub(super) async fn outcome(&self, flight: &mut Flight) -> Option<Result<AccessToken, Error>> {
         let until_done = async { flight.wait_for(Option::is_some).await.ok()?.clone() };
         if Handle::try_current().is_err() {
             return until_done.await;
@@ -322,6 +325,31 @@ impl Engine {
             state.generations = generation;
             (state.past.token, state.past.rejected, state.past.given_is_used) = (Some(token), false, true);
         }
+    }
+
+    /// Takes the place of a refresh, so that none starts; the one that is under way, if there is one.
+    pub(super) fn claim_flight(&self) -> Result<(Past, Flight, Place), Flight> {
+        let mut state = self.state();
+        if let Some(flight) = state.live_flight() {
+            return Err(flight);
+        }
+        let (place, flight) = watch::channel(None);
+        state.flight = Some(flight.clone());
+        Ok((state.past.clone(), flight, place))
+    }
+
+    pub(super) fn end_flight(&self, flight: &Flight) {
+        self.state().flight.take_if(|current| current.same_channel(flight));
+    }
+
+    /// Forgets all that was had. What a person granted is gone; other grants can be asked for anew.
+    pub(super) fn forget(&self) {
+        let mut state = self.state();
+        let person = self.request.grant().renewal() == Renewal::Person;
+        let lost = person.then(|| Error::new(Kind::Reauthorization(None)));
+        state.past = Past { given_is_used: true, lost, ..Past::default() };
+        (state.failure, state.failures) = (None, 0);
+        self.hot.store(None);
     }
 
     pub(super) fn reject(&self, generation: u64) -> bool {

@@ -28,6 +28,8 @@ pub enum Event {
     },
     /// The token set was written to the store.
     Persisted,
+    /// All that the source held was revoked and forgotten.
+    Revoked,
     /// The store failed; the token is used all the same, and the write is tried again in the background.
     StoreFailed {
         /// What failed; its code is `store`.
@@ -56,6 +58,7 @@ impl Event {
                 tracing::info!(target: "oauth_client", generation, "the API refused the token");
             }
             Self::Persisted => tracing::debug!(target: "oauth_client", "token stored"),
+            Self::Revoked => tracing::info!(target: "oauth_client", "tokens revoked"),
             Self::StoreFailed { error } => {
                 tracing::warn!(target: "oauth_client", code = error.code(), %error, "the token store failed");
             }

@@ -27,6 +27,7 @@ pub(super) fn event(event: &Event) {
             Event::RefreshFailed { error } => ("refresh_failed", known(error.code())),
             Event::Rejected { .. } => ("rejected", ""),
             Event::Persisted => ("persisted", ""),
+            Event::Revoked => ("revoked", ""),
             Event::StoreFailed { error } => ("store_failed", known(error.code())),
         };
         metrics::counter!("oauth_client_events_total", "event" => name, "code" => code).increment(1);
@@ -38,7 +39,7 @@ pub(super) fn event(event: &Event) {
 /// A code that may be a label: a server chooses its own codes, and each new one would be a new time series.
 #[cfg(feature = "metrics")]
 fn known(code: &str) -> &'static str {
-    const KNOWN: [&str; 21] = [
+    const KNOWN: [&str; 22] = [
         "access_denied",
         "config",
         "discovery",
@@ -51,6 +52,7 @@ fn known(code: &str) -> &'static str {
         "rate_limited",
         "reauthorization_required",
         "redirect",
+        "secret",
         "server_error",
         "store",
         "temporarily_unavailable",

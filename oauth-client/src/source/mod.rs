@@ -38,6 +38,7 @@ mod measure;
 mod persist;
 mod pool;
 mod refresh;
+mod revoke;
 mod status;
 mod storm;
 
@@ -140,6 +141,28 @@ impl TokenSource {
         match &self.0 {
             Kind::Fixed(_) => false,
             Kind::Live(engine) => engine.reject(generation),
+        }
+    }
+
+    /// Revokes what the source holds (RFC 7009), refresh token first, and forgets it, in its
+    /// [store](crate::store), too: a log-out. A refresh that is under way is waited for, and what it brought revoked.
+    ///
+    /// Afterwards, what a person granted is gone: [`token`](Self::token) fails with
+    /// [`is_reauthorization_required`](Error::is_reauthorization_required), until somebody who has logged in again
+    /// puts tokens into the store. Grants that need no person, `client_credentials` among them, are asked for anew.
+    ///
+    /// Dropping the returned future does not stop it.
+    ///
+    /// # Errors
+    /// As [`Client::revoke`](crate::Client::revoke), `config` for a [fixed](Self::fixed) source. Nothing is forgotten
+    /// then, so that it can be called again.
+    pub async fn revoke(&self) -> Result<(), Error> {
+        match &self.0 {
+            Kind::Live(engine) => engine.revoke().await,
+            Kind::Fixed(_) => Err(Error::config(
+                "source",
+                "has a fixed token and knows no server; revoke the token with Client::revoke",
+            )),
         }
     }
 

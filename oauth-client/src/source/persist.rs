@@ -54,16 +54,19 @@ pub(super) async fn persist(
     expected
 }
 
-/// Removes an entry whose grant is lost. A newer one that somebody else has put there stays.
+/// Removes an entry whose grant is gone. A newer one that somebody else has put there stays. A failure has been told
+/// when it is returned.
 pub(super) async fn remove(
     engine: &Arc<Engine>,
     store: &dyn dynamic::TokenStore,
     expected: Option<Revision>,
-) {
+) -> Result<(), Error> {
     let removed = within(store.compare_and_swap(&engine.settings.key, expected, None)).await;
-    if let Err(error) = removed {
-        engine.tell(Event::StoreFailed { error: store_error(error) });
-    }
+    removed.map(drop).map_err(|error| {
+        let error = store_error(error);
+        engine.tell(Event::StoreFailed { error: error.clone() });
+        error
+    })
 }
 
 /// Bounds one call to a store.

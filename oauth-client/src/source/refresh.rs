@@ -30,7 +30,7 @@ pub(super) async fn run(
     past: Past,
     login: Option<TokenSet>,
 ) -> Result<Obtained, Error> {
-    let mut refresh = Refresh { engine, past, until: Duration::ZERO };
+    let mut refresh = Refresh::new(engine, past);
     if let Some(tokens) = login {
         let obtained = refresh.take_over(tokens).await;
         if refresh.freshness(&obtained.tokens) != Some(Freshness::Expired) {
@@ -59,14 +59,18 @@ pub(super) fn longest(engine: &Engine) -> Duration {
     longest_lease(engine).saturating_mul(2)
 }
 
-struct Refresh<'a> {
-    engine: &'a Arc<Engine>,
-    past: Past,
+pub(super) struct Refresh<'a> {
+    pub(super) engine: &'a Arc<Engine>,
+    pub(super) past: Past,
     /// When the time limit for asking the server ends, on the monotonic clock; it begins once we may ask.
     until: Duration,
 }
 
-impl Refresh<'_> {
+impl<'a> Refresh<'a> {
+    pub(super) fn new(engine: &'a Arc<Engine>, past: Past) -> Self {
+        Self { engine, past, until: Duration::ZERO }
+    }
+
     /// Lease, re-read, adopt what is newer, only then ask the server; persist before anybody sees the token.
     async fn with_store(mut self, store: &dyn dynamic::TokenStore) -> Result<Obtained, Error> {
         if let Some(found) = self.adopt(self.load(store).await?) {
@@ -150,7 +154,8 @@ impl Refresh<'_> {
         if let (Err(error), Some(store)) = (&result, store)
             && error.is_reauthorization_required()
         {
-            remove(self.engine, store, self.past.revision).await;
+            // Told already, and the grant is lost all the same.
+            let _ = remove(self.engine, store, self.past.revision).await;
         }
         result
     }
@@ -278,7 +283,7 @@ impl Refresh<'_> {
     /// another process meanwhile, and to send the old one would end the login for both: so as long as the token in hand
     /// is good the refresh is put off, and without one it fails. Once ours has expired it goes on: a store that has
     /// failed for good must not cost the token.
-    async fn load(&self, store: &dyn dynamic::TokenStore) -> Result<Option<Stored>, Error> {
+    pub(super) async fn load(&self, store: &dyn dynamic::TokenStore) -> Result<Option<Stored>, Error> {
         match within(store.load(&self.engine.settings.key)).await {
             Ok(stored) => Ok(stored),
             Err(error) => {
@@ -342,7 +347,7 @@ impl Refresh<'_> {
 
     /// The right to refresh. Whoever crashed while holding it delays us no longer than it was lent for; a store that
     /// cannot lend is reported and, as when it cannot be read, done without only where nothing is to be had by waiting.
-    async fn lease(&self, store: &dyn dynamic::TokenStore) -> Result<Option<Lease>, Error> {
+    pub(super) async fn lease(&self, store: &dyn dynamic::TokenStore) -> Result<Option<Lease>, Error> {
         let longest = longest_lease(self.engine);
         let polling = async {
             loop {

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 mod access;
+pub(crate) mod in_the_clear;
 mod secret;
 mod set;
 mod token_type;
@@ -15,7 +16,6 @@ pub use self::access::AccessToken;
 pub(crate) use self::access::{Freshness, Held};
 pub use self::secret::Secret;
 pub use self::set::{Scheme, TokenSet};
-pub(crate) use self::set::{conceal, conceal_some, expose, expose_some};
 pub(crate) use self::token_type::NOT_APPLICABLE;
 pub use self::token_type::TokenType;
 

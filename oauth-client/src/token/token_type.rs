@@ -40,6 +40,12 @@ impl TokenType {
     const NAMED: [Self; 6] =
         [Self::AccessToken, Self::RefreshToken, Self::IdToken, Self::Jwt, Self::Saml1, Self::Saml2];
 
+    /// Its name without the prefix that all named ones share: how `token_type_hint` calls it (RFC 7009 section 2.1).
+    pub(crate) fn name(&self) -> &str {
+        let uri = self.uri();
+        uri.strip_prefix(PREFIX).unwrap_or(uri)
+    }
+
     /// Its identifier on the wire.
     #[must_use]
     pub fn uri(&self) -> &str {
@@ -58,7 +64,7 @@ impl TokenType {
 impl From<&str> for TokenType {
     fn from(text: &str) -> Self {
         let name = text.strip_prefix(PREFIX).unwrap_or(text);
-        let named = Self::NAMED.into_iter().find(|one| one.uri().strip_prefix(PREFIX) == Some(name));
+        let named = Self::NAMED.into_iter().find(|one| one.name() == name);
         named.unwrap_or_else(|| Self::Other(text.to_owned()))
     }
 }

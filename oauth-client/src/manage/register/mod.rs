@@ -1,0 +1,188 @@
+//! Clients that register themselves (RFC 7591), and what becomes of them (RFC 7592).
+//!
+//! ```
+//! use oauth_client::manage::register::{ClientMetadata, Registrar, Registration};
+//! # use {bytes::Bytes, http::Response, http_body_util::Full, oauth_client::transport::{HttpClient, RequestBody}};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let http = HttpClient::from_service(tower::service_fn(|_: http::Request<RequestBody>| async {
+//! #     let answer = r#"{"client_id":"s6BhdRkqt3","client_secret":"cf136dc3","client_secret_expires_at":0,
+//! #         "redirect_uris":["http://127.0.0.1/callback"]}"#;
+//! #     Ok::<_, std::io::Error>(Response::builder().status(201).body(Full::new(Bytes::from(answer))).unwrap())
+//! # }));
+//! let registrar = Registrar::new(http, "https://auth.example.com/register")?; // or Registrar::of(http, &metadata)
+//! let wanted = ClientMetadata::new()
+//!     .client_name("My editor")
+//!     .redirect_uris(["http://127.0.0.1/callback"])
+//!     .grant_types(["authorization_code", "refresh_token"]);
+//! let registration = registrar.register(&wanted).await?;
+//!
+//! // Who we are from now on:
+//! let auth = registration.auth()?;
+//! assert_eq!(auth.client_id(), "s6BhdRkqt3");
+//!
+//! // Kept for the next start, with its secrets in the clear; `Debug` shows none.
+//! let kept = serde_json::to_string(&registration)?;
+//! assert_eq!(serde_json::from_str::<Registration>(&kept)?, registration);
+//! assert!(!format!("{registration:?}").contains("cf136dc3"));
+//! # Ok(()) }
+//! ```
+
+mod metadata;
+mod registration;
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Method, Request};
+use serde_json::{Map, Value};
+use url::Url;
+
+pub use self::metadata::ClientMetadata;
+pub use self::registration::Registration;
+use super::{json_request, read};
+use crate::dialect;
+use crate::discover::{Endpoint, Metadata};
+use crate::error::Error;
+use crate::token::Secret;
+use crate::transport::{HttpClient, Limits};
+
+/// Where clients register (RFC 7591 section 3). Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Registrar {
+    http: HttpClient,
+    endpoint: Url,
+    initial_access_token: Option<Secret>,
+    limits: Limits,
+}
+
+impl Registrar {
+    /// The registration endpoint at this URL.
+    ///
+    /// # Errors
+    /// `config` when that is no http or https URL.
+    pub fn new(http: HttpClient, endpoint: &str) -> Result<Self, Error> {
+        let url = Url::parse(endpoint).ok().filter(Url::has_host);
+        let endpoint = url.ok_or_else(|| {
+            let message = "is no URL; expected something like https://auth.example.com/register";
+            Error::config("registration_endpoint", message)
+        })?;
+        Ok(Self { http, endpoint, initial_access_token: None, limits: Limits::token() })
+    }
+
+    /// The registration endpoint of a server whose [metadata](crate::discover::discover) is known.
+    ///
+    /// # Errors
+    /// `discovery` when it names none.
+    pub fn of(http: HttpClient, server: &Metadata) -> Result<Self, Error> {
+        let endpoint = server.endpoint(Endpoint::Registration).ok_or_else(|| {
+            Error::discovery(
+                "the document names no registration_endpoint; clients of this server are registered by hand",
+            )
+        })?;
+        Self::new(http, endpoint.as_str())
+    }
+
+    /// What a server that lets not everybody register wants to see (RFC 7591 section 3).
+    #[must_use]
+    pub fn initial_access_token(mut self, token: impl Into<Secret>) -> Self {
+        self.initial_access_token = Some(token.into());
+        self
+    }
+
+    /// Other [limits](Limits) than those of token requests; plain http to other machines among them.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Registers a client. It is sent once: whether a request without an answer has made a client, nobody knows.
+    ///
+    /// # Errors
+    /// `invalid_redirect_uri`, `invalid_client_metadata`, `invalid_software_statement` and
+    /// `unapproved_software_statement` (RFC 7591 section 3.2.2), `invalid_token` when the initial access token is
+    /// missing or not taken, and whatever else [`Error::code`] lists.
+    pub async fn register(&self, client: &ClientMetadata) -> Result<Registration, Error> {
+        let body = serde_json::to_string(client).map_err(|_| unwritable())?;
+        let token = self.initial_access_token.as_ref();
+        let object = self.ask(Method::POST, &self.endpoint, Some(body), token).await?;
+        Registration::read(object)
+    }
+
+    /// Reads how the server has it now (RFC 7592 section 2.1). Secrets and tokens that are new in the answer replace
+    /// the old ones: keep what is returned.
+    ///
+    /// # Errors
+    /// `unsupported` when the server gave no means to manage the client; `invalid_token` when it is gone, or the
+    /// registration access token is not taken; and whatever else [`Error::code`] lists.
+    pub async fn read(&self, registration: &Registration) -> Result<Registration, Error> {
+        let (url, token) = registration.managed_at()?;
+        registration.replaced_by(self.ask(Method::GET, url, None, Some(token)).await?)
+    }
+
+    /// Replaces all that the client said of itself (RFC 7592 section 2.2): what `client` leaves out is taken back, so
+    /// start from [`Registration::metadata`]. Keep what is returned.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read) and [`register`](Self::register).
+    pub async fn update(
+        &self,
+        registration: &Registration,
+        client: &ClientMetadata,
+    ) -> Result<Registration, Error> {
+        let (url, token) = registration.managed_at()?;
+        let mut object = match serde_json::to_value(client) {
+            Ok(Value::Object(object)) => object,
+            _ => return Err(unwritable()),
+        };
+        object.insert("client_id".to_owned(), registration.client_id().into());
+        let secret = registration.client_secret();
+        object.extend(secret.map(|secret| ("client_secret".to_owned(), secret.expose().into())));
+        let body = serde_json::to_string(&object).map_err(|_| unwritable())?;
+        registration.replaced_by(self.ask(Method::PUT, url, Some(body), Some(token)).await?)
+    }
+
+    /// Removes the client (RFC 7592 section 2.3). Its tokens are of no more use.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); `invalid_request` with status 405 when the server removes none.
+    pub async fn delete(&self, registration: &Registration) -> Result<(), Error> {
+        let (url, token) = registration.managed_at()?;
+        let request = authorized(json_request(Method::DELETE, url, None)?, Some(token))?;
+        let answer = self.http.send(request, &self.limits).await?;
+        if answer.status().is_success() {
+            return Ok(());
+        }
+        match read(answer, [token].into_iter(), &dialect::standard()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        url: &Url,
+        body: Option<String>,
+        token: Option<&Secret>,
+    ) -> Result<Map<String, Value>, Error> {
+        let request = authorized(json_request(method, url, body)?, token)?;
+        let answer = self.http.send(request, &self.limits).await?;
+        read(answer, token.into_iter(), &dialect::standard())
+    }
+}
+
+fn authorized(mut request: Request<Bytes>, token: Option<&Secret>) -> Result<Request<Bytes>, Error> {
+    if let Some(token) = token {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(|_| {
+            Error::config("registration_access_token", "has characters that a header cannot carry")
+        })?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
+    Ok(request)
+}
+
+fn unwritable() -> Error {
+    Error::config("client_metadata", "cannot be written as JSON")
+}

@@ -1,0 +1,183 @@
+//! What a server made of a client.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::ClientMetadata;
+use crate::authenticate::ClientAuth;
+use crate::error::{Error, Kind};
+use crate::manage::typed;
+use crate::token::Secret;
+use crate::token::in_the_clear::{conceal_some, expose_some};
+
+/// A client as the server has it (RFC 7591 section 3.2.1).
+///
+/// It serializes as the server wrote it, with its secrets in the clear, because it has to be kept somewhere: a client
+/// registers once and not with every start. `Debug` shows none of them.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Registration {
+    client_id: String,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "expose_some",
+        deserialize_with = "conceal_some"
+    )]
+    client_secret: Option<Secret>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "seconds",
+        deserialize_with = "time"
+    )]
+    client_id_issued_at: Option<Duration>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "seconds",
+        deserialize_with = "time"
+    )]
+    client_secret_expires_at: Option<Duration>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "expose_some",
+        deserialize_with = "conceal_some"
+    )]
+    registration_access_token: Option<Secret>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    registration_client_uri: Option<Url>,
+    #[serde(flatten)]
+    metadata: ClientMetadata,
+}
+
+impl Registration {
+    /// The client's identifier.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// The client's secret, where it was given one.
+    #[must_use]
+    pub fn client_secret(&self) -> Option<&Secret> {
+        self.client_secret.as_ref()
+    }
+
+    /// When the secret expires, as Unix time; `None` when it never does or the server does not say.
+    #[must_use]
+    pub fn client_secret_expires_at(&self) -> Option<Duration> {
+        self.client_secret_expires_at.filter(|end| !end.is_zero())
+    }
+
+    /// When the client was made, as Unix time.
+    #[must_use]
+    pub fn client_id_issued_at(&self) -> Option<Duration> {
+        self.client_id_issued_at
+    }
+
+    /// With what the client can be [read](super::Registrar::read), updated and deleted (RFC 7592), where the server
+    /// offers that.
+    #[must_use]
+    pub fn registration_access_token(&self) -> Option<&Secret> {
+        self.registration_access_token.as_ref()
+    }
+
+    /// Where the client can be read, updated and deleted (RFC 7592).
+    #[must_use]
+    pub fn registration_client_uri(&self) -> Option<&Url> {
+        self.registration_client_uri.as_ref()
+    }
+
+    /// What the client is, as the server has registered it: it may have changed or added what it likes.
+    pub fn metadata(&self) -> &ClientMetadata {
+        &self.metadata
+    }
+
+    /// Who the client is, for [`ClientBuilder::auth`](crate::ClientBuilder::auth).
+    ///
+    /// # Errors
+    /// `config` when it authenticates with more than the server gave it: with a key, say, which only the client has.
+    pub fn auth(&self) -> Result<ClientAuth, Error> {
+        let id = self.client_id.as_str();
+        let method = self.metadata.token_endpoint_auth_method.as_deref();
+        match (method, &self.client_secret) {
+            (Some("none"), _) | (None, None) => Ok(ClientAuth::none(id)),
+            (Some("client_secret_basic") | None, Some(secret)) => Ok(ClientAuth::basic(id, secret.clone())),
+            (Some("client_secret_post"), Some(secret)) => Ok(ClientAuth::post(id, secret.clone())),
+            (Some(method @ ("client_secret_basic" | "client_secret_post")), None) => {
+                let message =
+                    format!("is missing in the registration, and the client was registered for {method}");
+                Err(Error::config("client_secret", message))
+            }
+            (Some(method), _) => {
+                let message =
+                    format!("{method} needs what only the client has; put its ClientAuth together with it");
+                Err(Error::config("token_endpoint_auth_method", message))
+            }
+        }
+    }
+
+    pub(super) fn read(object: Map<String, Value>) -> Result<Self, Error> {
+        let registration: Self = typed(object)?;
+        if registration.client_id.is_empty() {
+            return Err(Error::malformed("client_id: is empty"));
+        }
+        Ok(registration)
+    }
+
+    pub(super) fn managed_at(&self) -> Result<(&Url, &Secret), Error> {
+        self.registration_client_uri.as_ref().zip(self.registration_access_token.as_ref()).ok_or_else(|| {
+            Error::new(Kind::Unsupported(
+                "the server gave no registration_client_uri and registration_access_token, so the client is managed there by hand"
+                    .to_owned(),
+            ))
+        })
+    }
+
+    /// What a server answered when it was asked about this client. What it leaves out of the credentials stays in
+    /// force (RFC 7592 section 3).
+    pub(super) fn replaced_by(&self, object: Map<String, Value>) -> Result<Self, Error> {
+        let mut new = Self::read(object)?;
+        if new.client_id != self.client_id {
+            return Err(Error::malformed("client_id: is another client's"));
+        }
+        if new.client_secret.is_none()
+            && self.metadata.token_endpoint_auth_method == new.metadata.token_endpoint_auth_method
+        {
+            new.client_secret.clone_from(&self.client_secret);
+            new.client_secret_expires_at = self.client_secret_expires_at;
+        }
+        new.client_id_issued_at = new.client_id_issued_at.or(self.client_id_issued_at);
+        new.registration_access_token =
+            new.registration_access_token.or_else(|| self.registration_access_token.clone());
+        new.registration_client_uri =
+            new.registration_client_uri.or_else(|| self.registration_client_uri.clone());
+        Ok(new)
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration")
+            .field("client_id", &self.client_id)
+            .field("client_secret", &self.client_secret)
+            .field("client_secret_expires_at", &self.client_secret_expires_at())
+            .field("registration_access_token", &self.registration_access_token)
+            .field("registration_client_uri", &self.registration_client_uri.as_ref().map(Url::as_str))
+            .field("metadata", &self.metadata)
+            .finish_non_exhaustive()
+    }
+}
+
+fn seconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_secs()).serialize(serializer)
+}
+
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
+}

@@ -1,0 +1,114 @@
+//! The end of what a source holds: revoked at the server, and forgotten.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::Event;
+use super::engine::{Engine, Past};
+use super::persist::remove;
+use super::refresh::Refresh;
+use crate::error::{Error, Kind};
+use crate::retry::{MAX_ATTEMPTS, between_attempts};
+use crate::token::{AccessToken, Secret, TokenSet, TokenType};
+
+impl Engine {
+    /// Revokes in a task of its own, which no caller can cancel, after the refresh that is under way.
+    pub(super) async fn revoke(self: &Arc<Self>) -> Result<(), Error> {
+        let runtime = Handle::try_current().map_err(|_| {
+            Error::config(
+                "runtime",
+                "tokens are to be revoked, and there is no tokio runtime here; call revoke() inside one",
+            )
+        })?;
+        let (past, flight, place) = loop {
+            match self.claim_flight() {
+                Ok(claimed) => break claimed,
+                // Whatever it brings has to be revoked, too.
+                Err(mut flight) => drop(self.outcome(&mut flight).await),
+            }
+        };
+        let (tell, told) = oneshot::channel();
+        let engine = Arc::clone(self);
+        runtime.spawn(async move {
+            let outcome = run(&engine, past).await;
+            if outcome.is_ok() {
+                engine.forget();
+            }
+            // Those who wait for a token try anew now, and find what has become of it.
+            engine.end_flight(&flight);
+            drop(place);
+            if outcome.is_ok() {
+                engine.tell(Event::Revoked);
+            }
+            // Nobody may be waiting.
+            let _ = tell.send(outcome);
+        });
+        told.await.unwrap_or_else(|_| Err(Error::new(Kind::Interrupted)))
+    }
+}
+
+async fn run(engine: &Arc<Engine>, past: Past) -> Result<(), Error> {
+    let store = engine.settings.store.clone();
+    let mut refresh = Refresh::new(engine, past);
+    let Some(store) = store else { return refresh.revoke(None).await };
+    // Another process may be in the middle of a refresh, which must not bring back what is gone.
+    let lease = refresh.lease(&*store).await?;
+    let stored = refresh.load(&*store).await?;
+    refresh.revoke(stored.as_ref().map(|stored| stored.tokens.clone())).await?;
+    let removed = remove(engine, &*store, stored.map(|stored| stored.revision)).await;
+    drop(lease);
+    removed
+}
+
+impl Refresh<'_> {
+    /// Revokes all that is known: refresh tokens first, since with them access tokens can be had.
+    async fn revoke(&mut self, stored: Option<TokenSet>) -> Result<(), Error> {
+        let held = self.past.token.as_ref().map(AccessToken::tokens);
+        let given = self.engine.request.grant().refresh_token().filter(|_| !self.past.given_is_used);
+        let sets = || held.into_iter().chain(stored.as_ref());
+        let refresh_tokens = each_once(sets().filter_map(TokenSet::refresh_token).chain(given));
+        let access_tokens = each_once(sets().map(TokenSet::access_token));
+        for token in &refresh_tokens {
+            revoke(self.engine, token, TokenType::RefreshToken).await?;
+        }
+        for token in access_tokens {
+            match revoke(self.engine, token, TokenType::AccessToken).await {
+                // Many servers cannot take back a JWT (RFC 7009 section 3): it dies by itself, and soon.
+                Err(error) if error.code() == "unsupported_token_type" && !refresh_tokens.is_empty() => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn each_once<'a>(tokens: impl Iterator<Item = &'a Secret>) -> Vec<&'a Secret> {
+    tokens.fold(Vec::new(), |mut all, token| {
+        if !all.contains(&token) {
+            all.push(token);
+        }
+        all
+    })
+}
+
+/// Revokes one token, and again after transient failures: to revoke twice does no harm.
+async fn revoke(engine: &Engine, token: &Secret, kind: TokenType) -> Result<(), Error> {
+    let client = &engine.client;
+    let until = client.clock().now().monotonic.saturating_add(client.timeout());
+    for attempt in 1.. {
+        let left = until.saturating_sub(client.clock().now().monotonic);
+        let error = match client.revoke(token, Some(kind.clone())).await {
+            Err(error) if attempt < MAX_ATTEMPTS && error.is_transient() => error,
+            other => return other,
+        };
+        let wait = error.retry_after().unwrap_or_else(|| between_attempts(attempt - 1));
+        if wait >= left || wait > Duration::from_secs(60) {
+            return Err(error);
+        }
+        tokio::time::sleep(wait).await;
+    }
+    Err(Error::new(Kind::Interrupted))
+}
