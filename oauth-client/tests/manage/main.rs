@@ -6,3 +6,4 @@
 mod assertion;
 mod bench;
 mod exchange;
+mod revoke;
