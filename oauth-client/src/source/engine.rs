@@ -65,8 +65,14 @@ struct State {
 
 pub(super) type Flight = watch::Receiver<Option<Result<AccessToken, Error>>>;
 
-/// Held by whoever works in the place of a refresh; once it is dropped, a refresh may start.
-pub(super) type Place = watch::Sender<Option<Result<AccessToken, Error>>>;
+/// What somebody has who works in the place of a refresh.
+pub(super) struct Claim {
+    pub(super) past: Past,
+    pub(super) login: Option<TokenSet>,
+    pub(super) flight: Flight,
+    /// Once it is dropped, a refresh may start.
+    pub(super) place: watch::Sender<Option<Result<AccessToken, Error>>>,
+}
 
 /// What a refresh starts from.
 #[derive(Clone, Default)]
@@ -328,14 +334,14 @@ impl Engine {
     }
 
     /// Takes the place of a refresh, so that none starts; the one that is under way, if there is one.
-    pub(super) fn claim_flight(&self) -> Result<(Past, Flight, Place), Flight> {
+    pub(super) fn claim_flight(&self) -> Result<Claim, Flight> {
         let mut state = self.state();
         if let Some(flight) = state.live_flight() {
             return Err(flight);
         }
         let (place, flight) = watch::channel(None);
         state.flight = Some(flight.clone());
-        Ok((state.past.clone(), flight, place))
+        Ok(Claim { past: state.past.clone(), login: state.login.clone(), flight, place })
     }
 
     pub(super) fn end_flight(&self, flight: &Flight) {
@@ -343,8 +349,10 @@ impl Engine {
     }
 
     /// Forgets all that was had. What a person granted is gone; other grants can be asked for anew.
-    pub(super) fn forget(&self) {
+    pub(super) fn forget(&self, login: Option<&TokenSet>) {
         let mut state = self.state();
+        // A newer one, that came meanwhile, stays.
+        state.login.take_if(|current| Some(&*current) == login);
         let person = self.request.grant().renewal() == Renewal::Person;
         let lost = person.then(|| Error::new(Kind::Reauthorization(None)));
         state.past = Past { given_is_used: true, lost, ..Past::default() };

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::Event;
-use super::engine::{Engine, Past};
+use super::engine::{Claim, Engine, Past};
 use super::persist::remove;
 use super::refresh::Refresh;
 use crate::error::{Error, Kind};
@@ -23,7 +23,7 @@ impl Engine {
                 "tokens are to be revoked, and there is no tokio runtime here; call revoke() inside one",
             )
         })?;
-        let (past, flight, place) = loop {
+        let Claim { past, login, flight, place } = loop {
             match self.claim_flight() {
                 Ok(claimed) => break claimed,
                 // Whatever it brings has to be revoked, too.
@@ -33,9 +33,9 @@ impl Engine {
         let (tell, told) = oneshot::channel();
         let engine = Arc::clone(self);
         runtime.spawn(async move {
-            let outcome = run(&engine, past).await;
+            let outcome = run(&engine, past, login.clone()).await;
             if outcome.is_ok() {
-                engine.forget();
+                engine.forget(login.as_ref());
             }
             // Those who wait for a token try anew now, and find what has become of it.
             engine.end_flight(&flight);
@@ -50,14 +50,13 @@ impl Engine {
     }
 }
 
-async fn run(engine: &Arc<Engine>, past: Past) -> Result<(), Error> {
-    let store = engine.settings.store.clone();
-    let mut refresh = Refresh::new(engine, past);
-    let Some(store) = store else { return refresh.revoke(None).await };
+async fn run(engine: &Arc<Engine>, past: Past, login: Option<TokenSet>) -> Result<(), Error> {
+    let refresh = Refresh::new(engine, past);
+    let Some(store) = engine.settings.store.clone() else { return refresh.revoke(login.iter()).await };
     // Another process may be in the middle of a refresh, which must not bring back what is gone.
     let lease = refresh.lease(&*store).await?;
     let stored = refresh.load(&*store).await?;
-    refresh.revoke(stored.as_ref().map(|stored| stored.tokens.clone())).await?;
+    refresh.revoke(login.iter().chain(stored.as_ref().map(|stored| &stored.tokens))).await?;
     let removed = remove(engine, &*store, stored.map(|stored| stored.revision)).await;
     drop(lease);
     removed
@@ -65,10 +64,13 @@ async fn run(engine: &Arc<Engine>, past: Past) -> Result<(), Error> {
 
 impl Refresh<'_> {
     /// Revokes all that is known: refresh tokens first, since with them access tokens can be had.
-    async fn revoke(&mut self, stored: Option<TokenSet>) -> Result<(), Error> {
+    async fn revoke<'a>(
+        &'a self,
+        elsewhere: impl Iterator<Item = &'a TokenSet> + Clone,
+    ) -> Result<(), Error> {
         let held = self.past.token.as_ref().map(AccessToken::tokens);
         let given = self.engine.request.grant().refresh_token().filter(|_| !self.past.given_is_used);
-        let sets = || held.into_iter().chain(stored.as_ref());
+        let sets = || held.into_iter().chain(elsewhere.clone());
         let refresh_tokens = each_once(sets().filter_map(TokenSet::refresh_token).chain(given));
         let access_tokens = each_once(sets().map(TokenSet::access_token));
         for token in &refresh_tokens {

@@ -6,4 +6,5 @@
 mod assertion;
 mod bench;
 mod exchange;
+mod introspect;
 mod revoke;

@@ -61,6 +61,16 @@ async fn a_login_that_was_never_used_is_revoked_too() {
     assert_eq!(revoked(&bench).len(), 1);
     assert!(source.token().await.unwrap_err().is_reauthorization_required());
     assert_eq!(bench.token_requests(), 0);
+
+    let login =
+        grant::refresh_token(bench.server.issue("svc", "bob", "read").unwrap().refresh_token.unwrap());
+    let tokens = bench.client().request(&login).await.unwrap();
+    let source = bench.client().source(login).starting_with(tokens.clone()).build().unwrap();
+    source.revoke().await.unwrap();
+    assert!(!is_active(&bench, tokens.access_token()).await);
+    assert!(!is_active(&bench, tokens.refresh_token().unwrap()).await);
+    assert!(source.token().await.unwrap_err().is_reauthorization_required());
+    assert_eq!(bench.token_requests(), 1);
 }
 
 #[tokio::test(start_paused = true)]
