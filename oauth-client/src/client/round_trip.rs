@@ -147,7 +147,7 @@ impl Client {
     /// Fills in what is made for one request, the proof of who we are among it.
     async fn prove(&self, parameters: &mut Parameters, url: &Url) -> Result<Proof, Error> {
         let now = self.0.clock.now();
-        parameters.make(&Sending::new(self.issuer().unwrap_or(url.as_str()), now.wall)).await?;
+        parameters.make(&Sending::new(self.issuer().unwrap_or(url.as_str()), now)).await?;
         let refreshes = parameters.plain("grant_type") == Some("refresh_token");
         if refreshes && self.0.dialect.refresh_is_alone {
             return Ok(Proof::default());

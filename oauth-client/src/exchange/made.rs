@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::Now;
 use crate::error::BoxError;
+use crate::secret::SecretSource;
 use crate::token::Secret;
 
 /// The request that a value is made for.
@@ -17,11 +19,12 @@ pub struct Sending {
     pub audience: String,
     /// When it is sent, as Unix time by the client's [clock](crate::clock).
     pub now: Duration,
+    pub(crate) at: Now,
 }
 
 impl Sending {
-    pub(crate) fn new(audience: &str, now: Duration) -> Self {
-        Self { audience: audience.to_owned(), now }
+    pub(crate) fn new(audience: &str, at: Now) -> Self {
+        Self { audience: audience.to_owned(), now: at.wall, at }
     }
 }
 
@@ -55,24 +58,11 @@ where
     }))
 }
 
-/// Reads a file for every request, so that whoever replaces it is heeded at once. Line ends behind the text are taken
-/// off, as container platforms mount it.
-pub(crate) fn file(path: impl Into<String>) -> Maker {
-    let path: Arc<str> = Arc::from(path.into());
-    maker(move |_| {
-        let path = Arc::clone(&path);
-        async move {
-            let read = {
-                let path = Arc::clone(&path);
-                tokio::task::spawn_blocking(move || std::fs::read_to_string(&*path)).await
-            };
-            match read {
-                Ok(Ok(text)) => Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())),
-                Ok(Err(error)) => {
-                    Err(format!("{path} cannot be read ({}); check path and permissions", error.kind()))
-                }
-                Err(_) => Err(format!("{path} could not be read: the runtime is shutting down")),
-            }
-        }
+/// Asks the source for every request; a file is read each time, so that whoever replaces it is heeded at once.
+pub(crate) fn read(field: &'static str, source: &SecretSource) -> Maker {
+    let source = source.clone();
+    maker(move |sending| {
+        let source = source.clone();
+        async move { source.read(field, sending.at).await }
     })
 }

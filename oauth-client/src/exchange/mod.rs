@@ -6,7 +6,7 @@ mod request;
 mod response;
 
 pub use self::made::Sending;
-pub(crate) use self::made::{Maker, file, maker};
+pub(crate) use self::made::{Maker, maker};
 pub(crate) use self::refusal::{ErrorBody, Refuser, refusal};
 pub use self::request::Parameters;
 pub(crate) use self::request::{Encoded, encode};

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use url::{Url, form_urlencoded};
 
-use super::made::{Maker, Sending, maker};
+use super::made::{self, Maker, Sending, maker};
 use crate::dialect::Dialect;
 use crate::error::{BoxError, Error};
+use crate::secret::SecretSource;
 use crate::token::Secret;
 use crate::transport::wiped;
 
@@ -61,6 +62,15 @@ impl Parameters {
         self.set_maker(name, maker(make));
     }
 
+    /// Sets a parameter that is had from a [source of secrets](crate::secret), anew for every request unless it never
+    /// changes.
+    pub fn set_from(&mut self, name: &'static str, source: &SecretSource) {
+        match source.fixed() {
+            Some(secret) => self.set_secret(name, secret.clone()),
+            None => self.set_maker(name, made::read(name, source)),
+        }
+    }
+
     pub(crate) fn set_maker(&mut self, name: impl Into<Cow<'static, str>>, maker: Maker) {
         self.replace(name.into(), Value::Made(maker));
     }
@@ -70,7 +80,12 @@ impl Parameters {
         for (name, value) in &mut self.0 {
             if let Value::Made(maker) = value {
                 let made = maker.make(sending.clone()).await;
-                *value = Value::Secret(made.map_err(|source| Error::secret(name.as_ref(), source))?);
+                // Our own errors say it all already, such as why the token of a source cannot be had.
+                let failed = |source: BoxError| match source.downcast::<Error>() {
+                    Ok(error) => *error,
+                    Err(source) => Error::secret(name.as_ref(), source),
+                };
+                *value = Value::Secret(made.map_err(failed)?);
             }
         }
         Ok(())

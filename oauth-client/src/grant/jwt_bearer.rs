@@ -1,23 +1,26 @@
 //! RFC 7523 section 2.1.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::{Grant, Renewal, TokenRequest};
 use crate::error::{BoxError, Error};
-use crate::exchange::{Maker, Parameters, Sending, file, maker};
-use crate::sign::{SigningKey, unique_id};
+use crate::exchange::{Maker, Parameters, Sending, maker};
+use crate::secret::SecretSource;
+use crate::sign::{KeySource, unique_id};
 use crate::token::{Secret, digest};
 
 /// A JWT that somebody the server trusts has signed stands for the grant (RFC 7523 section 2.1).
 ///
 /// ```
 /// use oauth_client::grant::{self, Assertion};
+/// use oauth_client::secret;
 ///
 /// let given = grant::jwt_bearer("eyJ…");
-/// let mounted = grant::jwt_bearer(Assertion::from_file("/var/run/secrets/assertion.jwt"));
+/// let mounted = grant::jwt_bearer(secret::from_file("/var/run/secrets/assertion.jwt"));
 /// let made = grant::jwt_bearer(Assertion::from_fn(|sending| async move {
 ///     sign_elsewhere(&sending.audience).await // for one request, at the moment it is sent
 /// }));
@@ -30,7 +33,12 @@ use crate::token::{Secret, digest};
 /// [`is_reauthorization_required`](crate::Error::is_reauthorization_required) holds.
 #[must_use]
 pub fn jwt_bearer(assertion: impl Into<Assertion>) -> TokenRequest {
-    TokenRequest::new(JwtBearer(assertion.into()))
+    let assertion = assertion.into();
+    let identity = match &assertion.0 {
+        Origin::From(source) => source.fixed().map(|token| digest(&[token.expose()])),
+        Origin::Made { subject, .. } => subject.clone(),
+    };
+    TokenRequest::new(JwtBearer { assertion, identity })
 }
 
 /// An assertion: a JWT about a subject, signed by an issuer that the server trusts (RFC 7523 section 3).
@@ -39,30 +47,16 @@ pub struct Assertion(Origin);
 
 #[derive(Clone)]
 enum Origin {
-    Given { token: Secret, identity: String },
+    From(SecretSource),
     Made { maker: Maker, subject: Option<String> },
 }
 
 impl Assertion {
-    /// One that was had elsewhere, and will be sent as long as the server takes it.
-    #[must_use]
-    pub fn given(assertion: impl Into<Secret>) -> Self {
-        let token = assertion.into();
-        let identity = digest(&[token.expose()]);
-        Self(Origin::Given { token, identity })
-    }
-
-    /// The one that is in this file when the request is sent, so that whoever replaces the file is heeded.
-    #[must_use]
-    pub fn from_file(path: impl Into<String>) -> Self {
-        Self(Origin::Made { maker: file(path), subject: None })
-    }
-
     /// One that is signed for each request, by an issuer whose public key the server knows. See [`SignedAssertion`] for
     /// what can be set on it.
-    pub fn signed(key: SigningKey, issuer: impl Into<String>) -> SignedAssertion {
+    pub fn signed(key: impl Into<KeySource>, issuer: impl Into<String>) -> SignedAssertion {
         SignedAssertion {
-            key,
+            key: key.into(),
             issuer: issuer.into(),
             subject: None,
             audience: None,
@@ -86,7 +80,8 @@ impl Assertion {
 /// How long a signed assertion is good: for the way to the server and clocks that differ a little.
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// What a signed assertion says (RFC 7523 section 3). Its `jti`, `iat` and `exp` are new for each request.
+/// What a signed assertion says (RFC 7523 section 3). Its key may come from a file that is
+/// [rotated](crate::secret). Its `jti`, `iat` and `exp` are new for each request.
 ///
 /// ```
 /// use oauth_client::grant::{self, Assertion};
@@ -101,7 +96,7 @@ const LIFETIME: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SignedAssertion {
-    key: SigningKey,
+    key: KeySource,
     issuer: String,
     subject: Option<String>,
     audience: Option<String>,
@@ -134,7 +129,8 @@ impl SignedAssertion {
         self
     }
 
-    fn sign(&self, sending: &Sending) -> Result<Secret, Error> {
+    async fn sign(&self, sending: &Sending) -> Result<Secret, Error> {
+        let (key, _) = self.key.get(sending.at).await?;
         let now = sending.now.as_secs();
         let mut claims = self.claims.clone();
         let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
@@ -145,35 +141,43 @@ impl SignedAssertion {
         set("exp", now.saturating_add(self.lifetime.as_secs()).into());
         set("jti", unique_id()?.into());
         let header = Map::from_iter([("typ".to_owned(), Value::from("JWT"))]);
-        self.key.sign(header, &claims)
+        key.sign(header, &claims)
     }
 }
 
 impl From<SignedAssertion> for Assertion {
     fn from(signed: SignedAssertion) -> Self {
         let subject = Some(signed.subject.clone().unwrap_or_else(|| signed.issuer.clone()));
-        let maker = maker(move |sending: Sending| std::future::ready(signed.sign(&sending)));
+        let signed = Arc::new(signed);
+        let maker = maker(move |sending: Sending| {
+            let signed = Arc::clone(&signed);
+            async move { signed.sign(&sending).await }
+        });
         Self(Origin::Made { maker, subject })
     }
 }
 
-impl<T: Into<Secret>> From<T> for Assertion {
+impl<T: Into<SecretSource>> From<T> for Assertion {
     fn from(assertion: T) -> Self {
-        Self::given(assertion)
+        Self(Origin::From(assertion.into()))
     }
 }
 
 impl fmt::Debug for Assertion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Origin::Given { .. } => f.write_str("Assertion(given)"),
+            Origin::From(source) => f.debug_tuple("Assertion").field(source).finish(),
             Origin::Made { subject, .. } => f.debug_tuple("Assertion").field(&"made").field(subject).finish(),
         }
     }
 }
 
 #[derive(Debug)]
-struct JwtBearer(Assertion);
+struct JwtBearer {
+    assertion: Assertion,
+    /// What tells one that was given from others, and gives nothing away.
+    identity: Option<String>,
+}
 
 impl Grant for JwtBearer {
     fn grant_type(&self) -> &str {
@@ -181,23 +185,20 @@ impl Grant for JwtBearer {
     }
 
     fn parameters(&self, parameters: &mut Parameters) {
-        match &self.0.0 {
-            Origin::Given { token, .. } => parameters.set_secret("assertion", token.clone()),
+        match &self.assertion.0 {
+            Origin::From(source) => parameters.set_from("assertion", source),
             Origin::Made { maker, .. } => parameters.set_maker("assertion", maker.clone()),
         }
     }
 
     fn renewal(&self) -> Renewal {
-        match self.0.0 {
-            Origin::Given { .. } => Renewal::AnewUntilRefused,
-            Origin::Made { .. } => Renewal::Anew,
+        match &self.assertion.0 {
+            Origin::From(source) if source.fixed().is_some() => Renewal::AnewUntilRefused,
+            _ => Renewal::Anew,
         }
     }
 
     fn subject(&self) -> Option<&str> {
-        match &self.0.0 {
-            Origin::Given { identity, .. } => Some(identity),
-            Origin::Made { subject, .. } => subject.as_deref(),
-        }
+        self.identity.as_deref()
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::{Grant, Renewal, TokenRequest};
 use crate::TokenSource;
-use crate::error::BoxError;
-use crate::exchange::{Maker, Parameters, Sending, file, maker};
+use crate::exchange::Parameters;
 use crate::json;
-use crate::token::{Secret, TokenType, digest};
+use crate::secret::SecretSource;
+use crate::token::{TokenType, digest};
 
 /// Exchanges a token for another (RFC 8693): to call the next API as the same person, with a token that is meant for
 /// that API. Name it with [`audience`](TokenRequest::audience) or [`resource`](TokenRequest::resource).
@@ -41,7 +41,7 @@ pub fn token_exchange(exchange: impl Into<TokenExchange>) -> TokenRequest {
 #[derive(Clone)]
 #[must_use]
 pub struct TokenExchange {
-    subject: Token,
+    subject: SecretSource,
     subject_type: TokenType,
     actor: Option<(Token, TokenType)>,
     requested: Option<TokenType>,
@@ -50,48 +50,30 @@ pub struct TokenExchange {
 
 #[derive(Clone)]
 enum Token {
-    Given(Secret),
-    Made(Maker),
+    From(SecretSource),
+    /// An access token that is always fresh.
+    Of(TokenSource),
 }
 
 impl TokenExchange {
-    /// Exchanges this token (`subject_token`). Of a JWT, its `exp` is read to know how long it is good.
-    pub fn new(subject_token: impl Into<Secret>, token_type: TokenType) -> Self {
-        let token = subject_token.into();
-        let good_until = json::unverified_claims(token.expose())
-            .and_then(|claims| Some(Duration::from_secs(claims.get("exp")?.as_u64()?)));
-        Self::of(Token::Given(token), token_type, good_until)
-    }
-
-    /// Exchanges the token that is in this file when the request is sent, so that whoever replaces the file is heeded:
-    /// a workload's identity, say, as Kubernetes mounts it.
-    pub fn from_file(path: impl Into<String>, token_type: TokenType) -> Self {
-        Self::of(Token::Made(file(path)), token_type, None)
-    }
-
-    /// Exchanges a token that is had anew for every request.
-    pub fn from_fn<F, E>(make: impl Fn(Sending) -> F + Send + Sync + 'static, token_type: TokenType) -> Self
-    where
-        F: Future<Output = Result<Secret, E>> + Send + 'static,
-        E: Into<BoxError>,
-    {
-        Self::of(Token::Made(maker(make)), token_type, None)
+    /// Exchanges this token (`subject_token`), or the one that a [source](crate::secret) has when the request is sent,
+    /// such as a file with a workload's identity. Of a JWT that is given, `exp` is read to know how long it is good.
+    pub fn new(subject_token: impl Into<SecretSource>, token_type: TokenType) -> Self {
+        let source = subject_token.into();
+        let claims = source.fixed().and_then(|token| json::unverified_claims(token.expose()));
+        let good_until = claims.and_then(|claims| Some(Duration::from_secs(claims.get("exp")?.as_u64()?)));
+        Self { subject: source, subject_type: token_type, actor: None, requested: None, good_until }
     }
 
     /// Who acts on the subject's behalf (`actor_token`): the new token then tells of both (RFC 8693 section 1.1).
-    pub fn actor(mut self, actor_token: impl Into<Secret>, token_type: TokenType) -> Self {
-        self.actor = Some((Token::Given(actor_token.into()), token_type));
+    pub fn actor(mut self, actor_token: impl Into<SecretSource>, token_type: TokenType) -> Self {
+        self.actor = Some((Token::From(actor_token.into()), token_type));
         self
     }
 
     /// The same, with an access token that is always fresh: this service's own.
     pub fn actor_from(mut self, source: &TokenSource) -> Self {
-        let source = source.clone();
-        let make = maker(move |_| {
-            let source = source.clone();
-            async move { source.token().await.map(|token| token.secret().clone()) }
-        });
-        self.actor = Some((Token::Made(make), TokenType::AccessToken));
+        self.actor = Some((Token::Of(source.clone()), TokenType::AccessToken));
         self
     }
 
@@ -113,31 +95,15 @@ impl TokenExchange {
 
     /// What tells this subject from others, and gives nothing away; `None` for one that is made anew each time.
     pub(crate) fn identity(&self) -> Option<String> {
-        self.subject.identity(&self.subject_type)
-    }
-
-    fn of(subject: Token, subject_type: TokenType, good_until: Option<Duration>) -> Self {
-        Self { subject, subject_type, actor: None, requested: None, good_until }
+        identity(&self.subject, &self.subject_type)
     }
 }
 
-impl Token {
-    fn set(&self, name: &'static str, parameters: &mut Parameters) {
-        match self {
-            Self::Given(token) => parameters.set_secret(name, token.clone()),
-            Self::Made(make) => parameters.set_maker(name, make.clone()),
-        }
-    }
-
-    fn identity(&self, token_type: &TokenType) -> Option<String> {
-        match self {
-            Self::Given(token) => Some(digest(&[token_type.uri(), token.expose()])),
-            Self::Made(_) => None,
-        }
-    }
+fn identity(source: &SecretSource, token_type: &TokenType) -> Option<String> {
+    source.fixed().map(|token| digest(&[token_type.uri(), token.expose()]))
 }
 
-impl<T: Into<Secret>> From<T> for TokenExchange {
+impl<T: Into<SecretSource>> From<T> for TokenExchange {
     fn from(access_token: T) -> Self {
         Self::new(access_token, TokenType::AccessToken)
     }
@@ -164,7 +130,10 @@ struct Exchange {
 impl Exchange {
     fn new(exchange: TokenExchange) -> Self {
         let identity = exchange.identity().map(|subject| {
-            let actor = exchange.actor.as_ref().and_then(|(token, token_type)| token.identity(token_type));
+            let actor = exchange.actor.as_ref().and_then(|(token, token_type)| match token {
+                Token::From(source) => identity(source, token_type),
+                Token::Of(_) => None,
+            });
             let requested = exchange.requested.as_ref().map_or("", TokenType::uri);
             digest(&[&subject, actor.as_deref().unwrap_or(""), requested])
         });
@@ -179,10 +148,19 @@ impl Grant for Exchange {
 
     fn parameters(&self, parameters: &mut Parameters) {
         let TokenExchange { subject, subject_type, actor, requested, .. } = &self.exchange;
-        subject.set("subject_token", parameters);
+        parameters.set_from("subject_token", subject);
         parameters.set("subject_token_type", subject_type.uri());
         if let Some((token, token_type)) = actor {
-            token.set("actor_token", parameters);
+            match token {
+                Token::From(source) => parameters.set_from("actor_token", source),
+                Token::Of(source) => {
+                    let source = source.clone();
+                    parameters.set_made("actor_token", move |_| {
+                        let source = source.clone();
+                        async move { source.token().await.map(|token| token.secret().clone()) }
+                    });
+                }
+            }
             parameters.set("actor_token_type", token_type.uri());
         }
         if let Some(requested) = requested {
@@ -191,9 +169,9 @@ impl Grant for Exchange {
     }
 
     fn renewal(&self) -> Renewal {
-        match self.exchange.subject {
-            Token::Given(_) => Renewal::AnewUntilRefused,
-            Token::Made(_) => Renewal::Anew,
+        match self.exchange.subject.fixed() {
+            Some(_) => Renewal::AnewUntilRefused,
+            None => Renewal::Anew,
         }
     }
 

@@ -101,7 +101,8 @@ impl Registration {
     /// Who the client is, for [`ClientBuilder::auth`](crate::ClientBuilder::auth).
     ///
     /// # Errors
-    /// `config` when it authenticates with more than the server gave it: with a key, say, which only the client has.
+    /// `config` when it authenticates with a key, which only the client has
+    /// ([`ClientAuth::private_key_jwt`]), or in a way that is not known here.
     pub fn auth(&self) -> Result<ClientAuth, Error> {
         let id = self.client_id.as_str();
         let method = self.metadata.token_endpoint_auth_method.as_deref();
@@ -109,7 +110,12 @@ impl Registration {
             (Some("none"), _) | (None, None) => Ok(ClientAuth::none(id)),
             (Some("client_secret_basic") | None, Some(secret)) => Ok(ClientAuth::basic(id, secret.clone())),
             (Some("client_secret_post"), Some(secret)) => Ok(ClientAuth::post(id, secret.clone())),
-            (Some(method @ ("client_secret_basic" | "client_secret_post")), None) => {
+            (Some("client_secret_jwt"), Some(secret)) => {
+                Ok(ClientAuth::client_secret_jwt(id, secret.clone()))
+            }
+            (Some("tls_client_auth"), _) => Ok(ClientAuth::tls(id)),
+            (Some("self_signed_tls_client_auth"), _) => Ok(ClientAuth::self_signed_tls(id)),
+            (Some(method @ ("client_secret_basic" | "client_secret_post" | "client_secret_jwt")), None) => {
                 let message =
                     format!("is missing in the registration, and the client was registered for {method}");
                 Err(Error::config("client_secret", message))
