@@ -59,6 +59,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     timeout: Duration,
     allow_http: bool,
+    /// Whether the transport shows a certificate, for which some servers have other endpoints.
+    mutual_tls: bool,
     /// Endpoints that were given by hand, before what the metadata says.
     endpoints: HashMap<Endpoint, Url>,
     discovered: ArcSwapOption<Discovered>,

@@ -91,7 +91,7 @@ impl ClientAuth {
     }
 
     /// `tls_client_auth`: a certificate that some authority issued for the client, shown by the transport (RFC 8705
-    /// section 2.1). See `HttpClient::from_reqwest`.
+    /// section 2.1). See `transport::Tls`, which gives the bundled transport one.
     #[must_use]
     pub fn tls(client_id: impl Into<String>) -> Self {
         Self::new(client_id, Method::Tls)

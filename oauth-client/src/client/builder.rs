@@ -30,6 +30,7 @@ pub struct ClientBuilder {
     clock: Option<Arc<dyn Clock>>,
     timeout: Option<Duration>,
     allow_http: bool,
+    mutual_tls: bool,
 }
 
 impl ClientBuilder {
@@ -119,6 +120,15 @@ impl ClientBuilder {
         self
     }
 
+    /// Says that the transport shows a certificate, so that requests go to `mtls_endpoint_aliases` where the server's
+    /// metadata has them (RFC 8705 section 5). [`ClientAuth::tls`] and [`ClientAuth::self_signed_tls`] say so by
+    /// themselves; it is for tokens that are bound to the certificate of a client that authenticates by other means.
+    #[must_use]
+    pub fn mutual_tls(mut self) -> Self {
+        self.mutual_tls = true;
+        self
+    }
+
     /// Sends secrets over plain http to other machines. Only for tests on a network that nobody else is on; loopback
     /// needs no permission.
     #[must_use]
@@ -143,6 +153,7 @@ impl ClientBuilder {
             (Some(server), Some(auth), Ok(http)) if problems.is_empty() => Ok(Client(Arc::new(Inner {
                 server,
                 dialect: self.dialect,
+                mutual_tls: self.mutual_tls || auth.is_by_certificate(),
                 auth,
                 prover: self.dpop.map(|dpop| Arc::new(Prover::new(dpop, Arc::clone(&clock)))),
                 http,
@@ -172,6 +183,7 @@ impl ClientBuilder {
             Some(auth) => {
                 problems.extend(auth.problems());
                 problems.extend(self.wrong_method(auth));
+                problems.extend(self.no_certificate(auth));
             }
             None => problems
                 .push(missing("auth", "is missing; give the client's id and secret with ClientAuth::basic")),
@@ -195,6 +207,18 @@ impl ClientBuilder {
             "client_auth",
             &format!("{method} is not what provider {} takes; use {known}", dialect.name),
         ))
+    }
+
+    /// The bundled transport has no certificate unless it is given one; what others show is not known here.
+    fn no_certificate(&self, auth: &ClientAuth) -> Option<Problem> {
+        let missing_one = auth.is_by_certificate() && self.http.is_none();
+        missing_one.then(|| {
+            let message = format!(
+                "has no certificate, which {} proves the client by; give HttpClient::with_tls(..)",
+                auth.method_name()
+            );
+            missing("http", &message)
+        })
     }
 
     fn server(&self, problems: &mut Vec<Problem>) -> Option<Server> {

@@ -43,7 +43,10 @@ impl Client {
             )),
             Server::Issuer(issuer) => {
                 let discovered = self.discovered(issuer, time).await?;
-                discovered.metadata.endpoint(endpoint).cloned().ok_or_else(|| {
+                let metadata = &discovered.metadata;
+                // RFC 8705 section 5: an endpoint without an alias takes certificates where it is.
+                let alias = metadata.mtls_endpoint_aliases.get(name).filter(|_| self.0.mutual_tls);
+                alias.or_else(|| metadata.endpoint(endpoint)).cloned().ok_or_else(|| {
                     let instead = match endpoint {
                         Endpoint::Token => "configure token_endpoint instead of issuer",
                         _ => "the server does not offer it, or give the endpoint by hand",

@@ -77,10 +77,18 @@ impl SecretFile {
         self.look(field, now, None).await
     }
 
+    #[cfg(feature = "reqwest")]
+    pub(super) fn read_at_once(&self, field: &str, now: Now) -> Result<Secret, Error> {
+        self.take(field, now, look(&self.path, None))
+    }
+
     async fn look(&self, field: &str, now: Now, known: Option<Stamp>) -> Result<Secret, Error> {
         let path = self.path.clone();
         let looking = tokio::task::spawn_blocking(move || look(&path, known));
-        let seen = looking.await.map_err(|_| Error::new(Kind::Interrupted))?;
+        self.take(field, now, looking.await.map_err(|_| Error::new(Kind::Interrupted))?)
+    }
+
+    fn take(&self, field: &str, now: Now, seen: io::Result<Look>) -> Result<Secret, Error> {
         let mut held = self.held();
         held.looked = Some(now.monotonic);
         match seen {

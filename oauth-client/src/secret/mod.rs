@@ -84,6 +84,17 @@ impl SecretSource {
         }
     }
 
+    /// The secret of today where it can be had without waiting for anything but the disk.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn at_once(&self, field: &str, now: Now) -> Option<Result<Secret, Error>> {
+        match &self.0 {
+            Kind::Fixed(secret) => Some(Ok(secret.clone())),
+            Kind::Env(variable) => Some(environment(field, variable)),
+            Kind::File(file) => Some(file.read_at_once(field, now)),
+            Kind::Callback(_) => None,
+        }
+    }
+
     /// The secret of today; `field` is what errors call it.
     pub(crate) async fn get(&self, field: &str, now: Now) -> Result<Secret, Error> {
         match &self.0 {
@@ -96,14 +107,17 @@ impl SecretSource {
     pub(crate) async fn read(&self, field: &str, now: Now) -> Result<Secret, Error> {
         match &self.0 {
             Kind::Fixed(secret) => Ok(secret.clone()),
-            Kind::Env(variable) => std::env::var(&**variable).map(Secret::new).map_err(|_| {
-                let message = format!("the environment variable {variable} is not set, or is not UTF-8");
-                Error::config(field, message)
-            }),
+            Kind::Env(variable) => environment(field, variable),
             Kind::File(file) => file.read(field, now).await,
             Kind::Callback(fetch) => fetch().await.map_err(|source| Error::secret(field, source)),
         }
     }
+}
+
+fn environment(field: &str, variable: &str) -> Result<Secret, Error> {
+    std::env::var(variable).map(Secret::new).map_err(|_| {
+        Error::config(field, format!("the environment variable {variable} is not set, or is not UTF-8"))
+    })
 }
 
 impl From<Secret> for SecretSource {

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,10 +10,11 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower_service::Service;
 
+use super::tls::{Rotating, Tls};
 use super::{BoxFuture, HttpClient, NotSent, RequestBody};
 use crate::error::{BoxError, Error, Problem};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl HttpClient {
     /// The bundled client: reqwest with rustls and the platform's certificates, 5 seconds to connect.
@@ -33,17 +35,38 @@ impl HttpClient {
     /// # Errors
     /// `config` when the builder's settings cannot be used.
     pub fn from_reqwest(builder: reqwest::ClientBuilder) -> Result<Self, Error> {
-        let client = builder.redirect(reqwest::redirect::Policy::none()).build().map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        let client = build(builder).map_err(|cause| {
             let message = format!("the HTTP client cannot be built ({cause}); check the TLS settings");
             Error::from(Problem { field: "http".to_owned(), message })
         })?;
-        Ok(Self::from_service(Bundled(client)))
+        Ok(Self::from_service(Bundled(Which::Fixed(client))))
+    }
+
+    /// The bundled client, with certificates of your own.
+    ///
+    /// # Errors
+    /// `config`, naming `tls.ca`, `tls.cert` or `tls.key`, when they cannot be read or do not fit.
+    pub fn with_tls(tls: Tls) -> Result<Self, Error> {
+        Ok(Self::from_service(Bundled(Which::Rotating(Arc::new(Rotating::new(tls)?)))))
     }
 }
 
+/// Without redirects; an error is told by its cause.
+pub(super) fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, String> {
+    builder
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|error| std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default())
+}
+
 #[derive(Clone)]
-struct Bundled(reqwest::Client);
+struct Bundled(Which);
+
+#[derive(Clone)]
+enum Which {
+    Fixed(reqwest::Client),
+    Rotating(Arc<Rotating>),
+}
 
 impl Service<Request<RequestBody>> for Bundled {
     type Response = Response<reqwest::Body>;
@@ -55,8 +78,12 @@ impl Service<Request<RequestBody>> for Bundled {
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        let client = self.0.clone();
+        let which = self.0.clone();
         let future: BoxFuture<Result<Self::Response, BoxError>> = Box::pin(async move {
+            let client = match which {
+                Which::Fixed(client) => client,
+                Which::Rotating(rotating) => rotating.client().await?,
+            };
             let (head, body) = request.into_parts();
             // The body is a single piece that is there already: collecting it copies nothing.
             let bytes = body.collect().await?.to_bytes();

@@ -25,6 +25,8 @@
 mod body;
 #[cfg(feature = "reqwest")]
 mod bundled;
+#[cfg(feature = "reqwest")]
+mod tls;
 
 use std::fmt;
 use std::future::Future;
@@ -42,6 +44,8 @@ use url::Url;
 
 pub use self::body::RequestBody;
 pub(crate) use self::body::wiped;
+#[cfg(feature = "reqwest")]
+pub use self::tls::Tls;
 use crate::error::{BoxError, Error, Kind, Refused, printable};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -250,6 +254,11 @@ fn check_head(status: StatusCode, headers: &HeaderMap) -> Result<(), Error> {
 
 /// Sorts a failed call: a connection that never stood has certainly not carried the request.
 fn no_answer(source: BoxError) -> Error {
+    // What the bundled transport says of its certificates is ours already.
+    let source = match source.downcast::<Error>() {
+        Ok(error) => return *error,
+        Err(source) => source,
+    };
     let sent = !never_sent(&*source);
     Error::new(Kind::Transport { sent, source })
 }

@@ -1,0 +1,178 @@
+//! Certificates for the bundled transport, which may be replaced while it runs (RFC 8705).
+
+use std::sync::{Mutex, PoisonError};
+
+use zeroize::Zeroizing;
+
+use super::bundled::{self, CONNECT_TIMEOUT};
+use crate::clock::{Clock, Now, SystemClock};
+use crate::error::{Error, printable};
+use crate::secret::SecretSource;
+use crate::token::Secret;
+
+/// What the bundled transport trusts, and what it shows of itself. All of it is PEM, given outright or by a
+/// [source](crate::secret): a file that is replaced is heeded by the next request, which then has a new connection.
+///
+/// ```no_run
+/// use oauth_client::secret::from_file;
+/// use oauth_client::transport::{HttpClient, Tls};
+/// use oauth_client::{Client, ClientAuth};
+///
+/// # fn main() -> Result<(), oauth_client::Error> {
+/// let tls = Tls::new().identity(from_file("/etc/orders/client.crt"), from_file("/etc/orders/client.key"));
+/// let client = Client::builder()
+///     .issuer("https://auth.example.com")
+///     .auth(ClientAuth::tls("orders-service"))
+///     .http(HttpClient::with_tls(tls)?)
+///     .build()?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    authorities: Option<SecretSource>,
+    identity: Option<(SecretSource, SecretSource)>,
+}
+
+impl Tls {
+    /// The platform's authorities, and no certificate to show.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Trusts these certificate authorities, instead of the platform's.
+    #[must_use]
+    pub fn authorities(mut self, pem: impl Into<SecretSource>) -> Self {
+        self.authorities = Some(pem.into());
+        self
+    }
+
+    /// Shows this certificate, with those in between it and its authority behind it, and proves it by its private key.
+    /// Both may stand in one file.
+    #[must_use]
+    pub fn identity(mut self, certificate: impl Into<SecretSource>, key: impl Into<SecretSource>) -> Self {
+        self.identity = Some((certificate.into(), key.into()));
+        self
+    }
+
+    /// Whether there is a certificate to show.
+    pub(crate) fn has_identity(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    fn sources(&self) -> impl Iterator<Item = (&'static str, &SecretSource)> {
+        let identity = self.identity.iter().flat_map(|(certificate, key)| [(CERT, certificate), (KEY, key)]);
+        self.authorities.iter().map(|authorities| (CA, authorities)).chain(identity)
+    }
+
+    fn client(&self, texts: &[Secret]) -> Result<reqwest::Client, Error> {
+        let mut texts = texts.iter();
+        let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
+        if self.authorities.is_some() {
+            let pem = sections(texts.next(), CA, |label| label == "CERTIFICATE")?;
+            let authorities =
+                reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(|_| broken(CA))?;
+            builder = builder.tls_certs_only(authorities);
+        }
+        if self.identity.is_some() {
+            let certificates = sections(texts.next(), CERT, |label| label == "CERTIFICATE")?;
+            let key = sections(texts.next(), KEY, |label| label.ends_with("PRIVATE KEY"))?;
+            let both = Zeroizing::new(format!("{}{}", &*certificates, &*key));
+            let identity = reqwest::Identity::from_pem(both.as_bytes()).map_err(|_| broken(KEY))?;
+            builder = builder.identity(identity);
+        }
+        bundled::build(builder).map_err(|error| {
+            let cause = printable(&error, 256);
+            Error::config("tls", format!("cannot be used ({cause}); do certificate and key belong together?"))
+        })
+    }
+}
+
+const CA: &str = "tls.ca";
+const CERT: &str = "tls.cert";
+const KEY: &str = "tls.key";
+
+/// The sections of one kind, so that whatever else stands in a file is no hindrance.
+fn sections(
+    pem: Option<&Secret>,
+    field: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Zeroizing<String>, Error> {
+    let pem = pem.map(Secret::expose).unwrap_or_default();
+    let mut found = Zeroizing::new(String::with_capacity(pem.len() + 1));
+    let mut inside = false;
+    for line in pem.lines() {
+        let line = line.trim();
+        let label = |marker| line.strip_prefix(marker)?.strip_suffix("-----");
+        inside |= label("-----BEGIN ").is_some_and(&wanted);
+        if inside {
+            found.push_str(line);
+            found.push('\n');
+        }
+        inside &= label("-----END ").is_none();
+    }
+    if found.contains("ENCRYPTED") {
+        return Err(Error::config(
+            field,
+            "is encrypted; decrypt it first, as with openssl pkcs8 -in key.pem",
+        ));
+    }
+    if found.is_empty() {
+        let what = if field == KEY { "PRIVATE KEY" } else { "CERTIFICATE" };
+        return Err(Error::config(field, format!("has no section -----BEGIN {what}-----; expected PEM")));
+    }
+    Ok(found)
+}
+
+fn broken(field: &str) -> Error {
+    Error::config(field, "is damaged PEM, or not what its sections say; was the whole file copied?")
+}
+
+/// A client for certificates that may change.
+pub(super) struct Rotating {
+    tls: Tls,
+    /// The last texts, and the client that was built from them.
+    built: Mutex<Option<(Vec<Secret>, reqwest::Client)>>,
+}
+
+impl Rotating {
+    /// Reads what can be read without waiting, so that what is wrong shows at the start.
+    pub(super) fn new(tls: Tls) -> Result<Self, Error> {
+        let now = SystemClock.now();
+        let texts: Option<Result<Vec<_>, Error>> =
+            tls.sources().map(|(field, source)| source.at_once(field, now)).collect();
+        let this = Self { tls, built: Mutex::new(None) };
+        if let Some(texts) = texts {
+            this.with(texts?)?;
+        }
+        Ok(this)
+    }
+
+    pub(super) async fn client(&self) -> Result<reqwest::Client, Error> {
+        let now: Now = SystemClock.now();
+        let mut texts = Vec::new();
+        for (field, source) in self.tls.sources() {
+            texts.push(source.get(field, now).await?);
+        }
+        self.with(texts)
+    }
+
+    fn with(&self, texts: Vec<Secret>) -> Result<reqwest::Client, Error> {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = built.as_ref().filter(|(known, _)| *known == texts) {
+            return Ok(client.clone());
+        }
+        match (self.tls.client(&texts), built.as_ref()) {
+            (Ok(client), _) => {
+                *built = Some((texts, client.clone()));
+                Ok(client)
+            }
+            // Certificate and key are two files, and one is replaced before the other.
+            (Err(error), Some((_, client))) => {
+                tracing::warn!(error = %error, "the new certificates cannot be used; the last ones are kept");
+                Ok(client.clone())
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+}
