@@ -61,15 +61,19 @@ impl SecretFile {
     }
 
     pub(super) async fn get(&self, field: &str, now: Now) -> Result<Secret, Error> {
-        let stamp = {
+        {
             let held = self.held();
             let recent = held.looked.is_some_and(|at| now.monotonic.saturating_sub(at) < LOOK_EVERY);
-            match &held.secret {
-                Some(secret) if recent => return Ok(secret.clone()),
-                Some(_) => held.stamp,
-                None => None,
+            if let Some(secret) = held.secret.as_ref().filter(|_| recent) {
+                return Ok(secret.clone());
             }
-        };
+        }
+        self.latest(field, now).await
+    }
+
+    pub(super) async fn latest(&self, field: &str, now: Now) -> Result<Secret, Error> {
+        // Without a secret there is no stamp either.
+        let stamp = self.held().stamp;
         self.look(field, now, stamp).await
     }
 

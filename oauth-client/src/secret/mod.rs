@@ -95,6 +95,15 @@ impl SecretSource {
         }
     }
 
+    /// The secret of today, where it is needed so rarely that a file may be looked at each time.
+    #[cfg(feature = "reqwest")]
+    pub(crate) async fn latest(&self, field: &str, now: Now) -> Result<Secret, Error> {
+        match &self.0 {
+            Kind::File(file) => file.latest(field, now).await,
+            _ => self.read(field, now).await,
+        }
+    }
+
     /// The secret of today; `field` is what errors call it.
     pub(crate) async fn get(&self, field: &str, now: Now) -> Result<Secret, Error> {
         match &self.0 {

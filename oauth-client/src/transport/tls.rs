@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use zeroize::Zeroizing;
 
 use super::bundled::{self, CONNECT_TIMEOUT};
-use crate::clock::{Clock, Now, SystemClock};
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, printable};
 use crate::secret::SecretSource;
 use crate::token::Secret;
@@ -76,6 +76,7 @@ impl Tls {
         }
         if self.identity.is_some() {
             let certificates = sections(texts.next(), CERT, |label| label == "CERTIFICATE")?;
+            reqwest::Certificate::from_pem_bundle(certificates.as_bytes()).map_err(|_| broken(CERT))?;
             let key = sections(texts.next(), KEY, |label| label.ends_with("PRIVATE KEY"))?;
             let both = Zeroizing::new(format!("{}{}", &*certificates, &*key));
             let identity = reqwest::Identity::from_pem(both.as_bytes()).map_err(|_| broken(KEY))?;
@@ -149,10 +150,10 @@ impl Rotating {
     }
 
     pub(super) async fn client(&self) -> Result<reqwest::Client, Error> {
-        let now: Now = SystemClock.now();
+        let now = SystemClock.now();
         let mut texts = Vec::new();
         for (field, source) in self.tls.sources() {
-            texts.push(source.get(field, now).await?);
+            texts.push(source.latest(field, now).await?);
         }
         self.with(texts)
     }
@@ -174,5 +175,47 @@ impl Rotating {
             }
             (Err(error), None) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oauth_mock::ClientCertificate;
+
+    use super::super::HttpClient;
+    use super::*;
+    use crate::secret::from_file;
+    use crate::sign::{Algorithm, SigningKey};
+
+    fn wrong(tls: Tls) -> String {
+        let error = HttpClient::with_tls(tls).unwrap_err();
+        assert_eq!(error.code(), "config");
+        error.to_string()
+    }
+
+    #[test]
+    fn certificates_that_cannot_be_used_are_told_by_the_field() {
+        let own = ClientCertificate::self_signed("svc");
+        let other = SigningKey::generate(Algorithm::Es256).unwrap().to_pem().unwrap();
+        let (cert, key) = (own.cert_pem(), own.key_pem());
+        let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+        let damaged = cert.replace("MII", "M*I");
+        for (tls, says) in [
+            (Tls::new().authorities("s3cr3t"), "tls.ca: has no section -----BEGIN CERTIFICATE-----"),
+            (Tls::new().authorities(from_file("/none/ca.crt")), "tls.ca: /none/ca.crt cannot be read"),
+            (Tls::new().identity("s3cr3t", &*key), "tls.cert: has no section"),
+            (Tls::new().identity(&*cert, "s3cr3t"), "tls.key: has no section -----BEGIN PRIVATE KEY-----"),
+            (Tls::new().identity(&*cert, &*encrypted), "tls.key: is encrypted"),
+            (Tls::new().identity(&*cert, other), "tls: cannot be used"),
+            (Tls::new().identity(&*damaged, &*key), "tls.cert: is damaged"),
+        ] {
+            let error = wrong(tls);
+            assert!(error.contains(says) && !error.contains("s3cr3t"), "{says}: {error}");
+        }
+        // Both in one file, in either order.
+        let both = format!("{key}\n{cert}");
+        let tls = Tls::new().identity(&*both, &*both).authorities(&*cert);
+        HttpClient::with_tls(tls.clone()).unwrap();
+        assert!(!format!("{tls:?}").contains("PRIVATE"));
     }
 }

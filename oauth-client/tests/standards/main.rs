@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
 mod authenticate;
+#[cfg(feature = "reqwest")]
+mod certificates;
 mod discovery;
 
 use std::collections::HashSet;
@@ -12,7 +14,12 @@ use std::future::Future;
 use std::pin::Pin;
 
 /// All rows: one file for each part of the client.
-const ALL: &[&[Row]] = &[discovery::ROWS, authenticate::ROWS];
+const ALL: &[&[Row]] = &[
+    discovery::ROWS,
+    authenticate::ROWS,
+    #[cfg(feature = "reqwest")]
+    certificates::ROWS,
+];
 
 /// One requirement, and the check that shows that it is met.
 pub(crate) struct Row {
