@@ -22,6 +22,7 @@ use crate::journal::Journal;
 use crate::keys::{Alg, Keys};
 use crate::providers::Provider;
 use crate::pushed::PushedRequests;
+use crate::registration::{Registration, Registrations};
 use crate::replays::Replays;
 use crate::server::MockServer;
 use crate::sessions::Sessions;
@@ -41,6 +42,7 @@ pub struct MockServerBuilder {
     users: Vec<User>,
     audiences: Vec<String>,
     api_scopes: Vec<(String, String)>,
+    registration: Registration,
     trusted_issuers: Vec<TrustedIssuer>,
     issuers: Vec<String>,
     algorithms: Vec<Alg>,
@@ -83,6 +85,7 @@ impl MockServerBuilder {
             users: Vec::new(),
             audiences: Vec::new(),
             api_scopes: Vec::new(),
+            registration: Registration::new(),
             trusted_issuers: Vec::new(),
             issuers: vec![String::new()],
             algorithms: Vec::new(),
@@ -136,7 +139,14 @@ impl MockServerBuilder {
         self
     }
 
-    /// Believes this issuer's assertions (RFC 7523 §2.1) and its tokens, when they are to be exchanged (RFC 8693).
+    /// Who may register clients (RFC 7591); anybody by default.
+    pub fn registration(mut self, registration: Registration) -> Self {
+        self.registration = registration;
+        self
+    }
+
+    /// Believes this issuer's assertions (RFC 7523 §2.1), its tokens, when they are to be exchanged (RFC 8693), and its
+    /// software statements (RFC 7591 §2.3).
     pub fn trusted_issuer(mut self, issuer: TrustedIssuer) -> Self {
         self.trusted_issuers.push(issuer);
         self
@@ -328,6 +338,7 @@ impl MockServerBuilder {
             pushed: PushedRequests::default(),
             sessions: Sessions::default(),
             replays: Replays::default(),
+            registrations: Registrations::default(),
         };
         let users = if self.users.is_empty() { own_user() } else { self.users };
         let initial = Initial {
@@ -341,6 +352,7 @@ impl MockServerBuilder {
             users: RwLock::new(initial.users.clone()),
             audiences: if self.audiences.is_empty() { own_audience() } else { self.audiences },
             api_scopes: self.api_scopes,
+            registration: self.registration,
             trusted_issuers: self.trusted_issuers,
             clock,
             dpop: Dpop::new(self.dpop_algorithms, self.dpop_nonce, self.dpop_api_nonce),

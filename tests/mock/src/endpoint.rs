@@ -27,6 +27,10 @@ pub enum Endpoint {
     Revoke,
     /// Userinfo (OpenID Connect Core §5.3).
     Userinfo,
+    /// Client registration (RFC 7591).
+    Register,
+    /// The client configuration endpoint (RFC 7592), one per client: this path, and the client's id.
+    ClientConfiguration,
     /// An API behind an access token, at `/api` and below; a [provider's personality](crate::Provider) may have its own.
     Api,
     /// `/.well-known/oauth-protected-resource/api`: what the API says of itself (RFC 9728 §3).
@@ -40,7 +44,7 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    const PATHS: [(Self, &'static str); 10] = [
+    const PATHS: [(Self, &'static str); 11] = [
         (Self::Jwks, "jwks"),
         (Self::Token, "token"),
         (Self::Authorize, "authorize"),
@@ -49,6 +53,7 @@ impl Endpoint {
         (Self::Introspect, "introspect"),
         (Self::Revoke, "revoke"),
         (Self::Userinfo, "userinfo"),
+        (Self::Register, "register"),
         (Self::Api, "api"),
         (Self::Trap, "trap"),
     ];
@@ -104,6 +109,7 @@ impl Endpoint {
             // RFC 8414 §3.1 inserts the well-known part before the issuer's path; OpenID Connect appends it.
             Self::OauthMetadata => format!("{}{tenant}", Self::OAUTH),
             Self::OpenidMetadata => format!("{tenant}{}", Self::OPENID),
+            Self::ClientConfiguration => format!("{tenant}/register/"),
             Self::ResourceMetadata => format!("{}{tenant}/api", Self::RESOURCE),
             Self::Other | Self::Elsewhere => tenant,
             named => {
@@ -141,6 +147,9 @@ impl Endpoint {
             // The API has paths below its own, each with metadata of its own.
             if path.starts_with(&format!("{tenant}/api/")) {
                 return (Self::Api, issuer);
+            }
+            if path.starts_with(&Self::ClientConfiguration.path(issuer, &[])) {
+                return (Self::ClientConfiguration, issuer);
             }
             if let Some(resource) = path.strip_prefix(Self::RESOURCE)
                 && (resource == tenant || is_within(resource, &format!("{tenant}/api")))

@@ -45,6 +45,7 @@ mod page;
 mod peer;
 mod providers;
 mod pushed;
+mod registration;
 mod replays;
 mod routes;
 mod server;
@@ -74,6 +75,7 @@ pub use self::{
     keys::{Alg, KeyError, Keys, TestKey},
     mint::TokenBuilder,
     providers::{Provider, ProviderFailure},
+    registration::Registration,
     server::{IssuerHandle, MockServer},
     settings::{Config, ConfigError},
     tokens::IssuedTokens,

@@ -10,6 +10,7 @@ pub(crate) mod jwks;
 mod logout;
 mod par;
 mod protected;
+mod register;
 mod revoke;
 mod token;
 mod userinfo;
@@ -57,6 +58,8 @@ pub(crate) fn serve(
         Endpoint::Userinfo => call.only(&[Method::GET, Method::POST], userinfo::serve),
         Endpoint::Par => call.only(&[Method::POST], par::serve),
         Endpoint::EndSession => call.only(&[Method::GET, Method::POST], logout::serve),
+        Endpoint::Register => call.only(&[Method::POST], register::register),
+        Endpoint::ClientConfiguration => register::manage(call),
         Endpoint::Api => api::serve(call),
         Endpoint::ResourceMetadata => api::metadata(call),
         Endpoint::Other if request.uri().path() == "/" && request.method() == Method::GET => {

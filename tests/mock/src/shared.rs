@@ -23,6 +23,7 @@ use crate::keys::{Alg, Keys};
 use crate::peer::Peer;
 use crate::providers::{Personality, Route, Tokens};
 use crate::pushed::PushedRequests;
+use crate::registration::{Registration, Registrations};
 use crate::replays::Replays;
 use crate::routes::{self, api::is_within};
 use crate::sessions::Sessions;
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) audiences: Vec<String>,
     /// What scope is needed at and below which path of the API.
     pub(crate) api_scopes: Vec<(String, String)>,
+    pub(crate) registration: Registration,
     pub(crate) trusted_issuers: Vec<TrustedIssuer>,
     pub(crate) clock: MockClock,
     pub(crate) dpop: Dpop,
@@ -91,6 +93,7 @@ pub(crate) struct Issuer {
     pub(crate) replays: Replays,
     pub(crate) pushed: PushedRequests,
     pub(crate) sessions: Sessions,
+    pub(crate) registrations: Registrations,
 }
 
 /// What the server asks and offers beyond the defaults.
@@ -214,6 +217,7 @@ impl Shared {
             issuer.replays.clear();
             issuer.pushed.clear();
             issuer.sessions.clear();
+            issuer.registrations.clear();
         }
         self.clock.reset();
         self.dpop.reset();

@@ -239,6 +239,20 @@ impl Records {
         self.store().revoked_families.insert(family);
     }
 
+    /// Revokes everything a client was given.
+    pub(crate) fn revoke_client(&self, id: &str) {
+        let mut store = self.store();
+        let of_client = |grant: &Grant| grant.client == id;
+        store
+            .access
+            .values_mut()
+            .filter(|access| of_client(&access.grant))
+            .for_each(|access| access.revoked = true);
+        let families = store.refresh.values().filter(|refresh| of_client(&refresh.grant));
+        let families: Vec<_> = families.map(|refresh| refresh.family).collect();
+        store.revoked_families.extend(families);
+    }
+
     /// Forgets every token. Families keep being counted, so that no old one meets a new one.
     pub(crate) fn clear(&self) {
         let mut store = self.store();

@@ -5,7 +5,8 @@ use serde_json::Value;
 use crate::jws::Jws;
 use crate::keys::TestKey;
 
-/// An issuer of assertions (RFC 7523 §2.1) and of tokens to exchange (RFC 8693 §2.1), with the keys it signs with.
+/// An issuer of assertions (RFC 7523 §2.1), of tokens to exchange (RFC 8693 §2.1) and of software statements
+/// (RFC 7591 §2.3), with the keys it signs with.
 ///
 /// ```
 /// use oauth_mock::{Alg, GrantType, MockClient, MockServer, TestKey, TrustedIssuer};

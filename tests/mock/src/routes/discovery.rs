@@ -15,9 +15,7 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
         clients.iter().flat_map(|client| &client.scopes).map(String::as_str).collect();
     scopes.sort_unstable();
     scopes.dedup();
-    // Certificates are seen at one address only.
-    let offered = |method: &AuthMethod| !method.is_tls() || call.shared.mtls_origin.is_some();
-    let methods: Vec<_> = AuthMethod::ALL.into_iter().filter(offered).map(AuthMethod::as_str).collect();
+    let methods: Vec<_> = methods(call).into_iter().map(AuthMethod::as_str).collect();
     // RFC 7662 §2.1: whoever introspects proves who it is.
     let proving: Vec<_> = methods.iter().filter(|method| **method != "none").collect();
     let assertion_algs: Vec<_> =
@@ -55,11 +53,21 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms,
     });
+    if !call.shared.registration.closed {
+        document["registration_endpoint"] = json!(call.url(Endpoint::Register));
+    }
     if let Some(origin) = &call.shared.mtls_origin {
         document["tls_client_certificate_bound_access_tokens"] = json!(true);
         document["mtls_endpoint_aliases"] = aliases(&document, &call.shared.origin, origin);
     }
     Answer::json(StatusCode::OK, &document)
+}
+
+/// How clients may authenticate here.
+pub(super) fn methods(call: Call<'_>) -> Vec<AuthMethod> {
+    // Certificates are seen at one address only.
+    let offered = |method: &AuthMethod| !method.is_tls() || call.shared.mtls_origin.is_some();
+    AuthMethod::ALL.into_iter().filter(offered).collect()
 }
 
 /// RFC 8705 §5: every endpoint that a client asks directly, at the address that asks for certificates.
