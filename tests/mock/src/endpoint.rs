@@ -65,7 +65,7 @@ impl Endpoint {
     /// All of them.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let named = Self::PATHS.iter().map(|(endpoint, _)| *endpoint);
-        [Self::OauthMetadata, Self::OpenidMetadata, Self::ResourceMetadata]
+        [Self::OauthMetadata, Self::OpenidMetadata, Self::ClientConfiguration, Self::ResourceMetadata]
             .into_iter()
             .chain(named)
             .chain([Self::Other, Self::Elsewhere])
@@ -88,6 +88,8 @@ impl Endpoint {
             Self::Introspect => "introspect",
             Self::Revoke => "revoke",
             Self::Userinfo => "userinfo",
+            Self::Register => "register",
+            Self::ClientConfiguration => "client_configuration",
             Self::Api => "api",
             Self::ResourceMetadata => "resource_metadata",
             Self::Par => "par",
