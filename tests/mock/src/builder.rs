@@ -13,6 +13,7 @@ use crate::clients::MockClient;
 use crate::clock::{MockClock, START_OF_IN_PROCESS_TIME};
 use crate::codes::Codes;
 use crate::details::AuthorizationDetailsType;
+use crate::devices::Devices;
 use crate::dpop::{Dpop, DpopNonce};
 use crate::encode::{hex, random};
 use crate::expect::Expectations;
@@ -27,7 +28,7 @@ use crate::replays::Replays;
 use crate::server::MockServer;
 use crate::sessions::Sessions;
 use crate::settings::Gates;
-use crate::shared::{Initial, Issuer, Policy, Shared};
+use crate::shared::{Initial, Issuer, Policy, Shared, seconds};
 use crate::tls::{Acceptor, Authority};
 use crate::tokens::Records;
 use crate::trust::TrustedIssuer;
@@ -228,6 +229,14 @@ impl MockServerBuilder {
         self
     }
 
+    /// How long a device waits for its person, and how long it pauses between two requests (whole seconds; RFC 8628
+    /// §3.2). By default ten minutes and five seconds.
+    pub fn device_times(mut self, lifetime: Duration, interval: Duration) -> Self {
+        self.policy.device_lifetime = seconds(lifetime);
+        self.policy.device_interval = seconds(interval);
+        self
+    }
+
     /// The algorithms that DPoP proofs may be signed with (RFC 9449 §4.3); all with a key pair by default.
     pub fn dpop_algorithms(mut self, algorithms: impl IntoIterator<Item = Alg>) -> Self {
         self.dpop_algorithms = algorithms.into_iter().filter(|alg| alg.is_asymmetric()).collect();
@@ -337,6 +346,7 @@ impl MockServerBuilder {
             codes: Codes::default(),
             pushed: PushedRequests::default(),
             sessions: Sessions::default(),
+            devices: Devices::default(),
             replays: Replays::default(),
             registrations: Registrations::default(),
         };

@@ -24,16 +24,19 @@ pub enum GrantType {
     JwtBearer,
     /// RFC 8693.
     TokenExchange,
+    /// RFC 8628 §3.4.
+    DeviceCode,
 }
 
 impl GrantType {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::ClientCredentials,
         Self::Password,
         Self::RefreshToken,
         Self::AuthorizationCode,
         Self::JwtBearer,
         Self::TokenExchange,
+        Self::DeviceCode,
     ];
 
     /// The value of `grant_type`.
@@ -46,6 +49,7 @@ impl GrantType {
             Self::AuthorizationCode => "authorization_code",
             Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
             Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
+            Self::DeviceCode => "urn:ietf:params:oauth:grant-type:device_code",
         }
     }
 

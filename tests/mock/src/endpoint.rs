@@ -19,6 +19,10 @@ pub enum Endpoint {
     Authorize,
     /// Pushed authorization requests (RFC 9126).
     Par,
+    /// Where a device begins (RFC 8628 §3.1).
+    DeviceAuthorization,
+    /// The page where a person lets a device in (RFC 8628 §3.3).
+    Device,
     /// Where a client sends a user to log out (OpenID Connect RP-Initiated Logout).
     EndSession,
     /// Introspection (RFC 7662).
@@ -44,12 +48,14 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    const PATHS: [(Self, &'static str); 11] = [
+    const PATHS: [(Self, &'static str); 13] = [
         (Self::Jwks, "jwks"),
         (Self::Token, "token"),
         (Self::Authorize, "authorize"),
         (Self::Par, "par"),
         (Self::EndSession, "logout"),
+        (Self::DeviceAuthorization, "device_authorization"),
+        (Self::Device, "device"),
         (Self::Introspect, "introspect"),
         (Self::Revoke, "revoke"),
         (Self::Userinfo, "userinfo"),
@@ -94,6 +100,8 @@ impl Endpoint {
             Self::ResourceMetadata => "resource_metadata",
             Self::Par => "par",
             Self::EndSession => "end_session",
+            Self::DeviceAuthorization => "device_authorization",
+            Self::Device => "device",
             Self::Trap => "trap",
             Self::Other => "other",
             Self::Elsewhere => "elsewhere",

@@ -96,41 +96,41 @@ impl Flaw {
         Self::UserinfoSubject,
     ];
 
-    /// A name for command lines and files.
+    /// Its name in configurations and on the control port.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::IssWrong => "iss-wrong",
-            Self::IssMissing => "iss-missing",
-            Self::StateWrong => "state-wrong",
-            Self::StateMissing => "state-missing",
-            Self::CodeTwice => "code-twice",
-            Self::CodeMissing => "code-missing",
-            Self::CodeWithError => "code-with-error",
-            Self::IdTokenMissing => "id-token-missing",
-            Self::IdTokenIssuer => "id-token-issuer",
-            Self::IdTokenAudience => "id-token-audience",
-            Self::IdTokenSecondAudience => "id-token-second-audience",
-            Self::IdTokenAuthorizedParty => "id-token-authorized-party",
-            Self::IdTokenKey => "id-token-key",
-            Self::IdTokenSignature => "id-token-signature",
-            Self::IdTokenUnsigned => "id-token-unsigned",
-            Self::IdTokenExpired => "id-token-expired",
-            Self::IdTokenFuture => "id-token-future",
-            Self::IdTokenNonce => "id-token-nonce",
-            Self::IdTokenNonceMissing => "id-token-nonce-missing",
-            Self::IdTokenAcr => "id-token-acr",
-            Self::IdTokenAuthTime => "id-token-auth-time",
-            Self::IdTokenHash => "id-token-hash",
-            Self::IdTokenSubjectMissing => "id-token-subject-missing",
-            Self::UserinfoSubject => "userinfo-subject",
+            Self::IssWrong => "iss_wrong",
+            Self::IssMissing => "iss_missing",
+            Self::StateWrong => "state_wrong",
+            Self::StateMissing => "state_missing",
+            Self::CodeTwice => "code_twice",
+            Self::CodeMissing => "code_missing",
+            Self::CodeWithError => "code_with_error",
+            Self::IdTokenMissing => "id_token_missing",
+            Self::IdTokenIssuer => "id_token_issuer",
+            Self::IdTokenAudience => "id_token_audience",
+            Self::IdTokenSecondAudience => "id_token_second_audience",
+            Self::IdTokenAuthorizedParty => "id_token_authorized_party",
+            Self::IdTokenKey => "id_token_key",
+            Self::IdTokenSignature => "id_token_signature",
+            Self::IdTokenUnsigned => "id_token_unsigned",
+            Self::IdTokenExpired => "id_token_expired",
+            Self::IdTokenFuture => "id_token_future",
+            Self::IdTokenNonce => "id_token_nonce",
+            Self::IdTokenNonceMissing => "id_token_nonce_missing",
+            Self::IdTokenAcr => "id_token_acr",
+            Self::IdTokenAuthTime => "id_token_auth_time",
+            Self::IdTokenHash => "id_token_hash",
+            Self::IdTokenSubjectMissing => "id_token_subject_missing",
+            Self::UserinfoSubject => "userinfo_subject",
         }
     }
 
     /// The flaw of this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|flaw| flaw.name() == name)
+        Self::ALL.iter().copied().find(|flaw| flaw.as_str() == name)
     }
 }
 
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn every_flaw_is_found_by_its_name() {
         for flaw in Flaw::ALL {
-            assert_eq!(Flaw::parse(flaw.name()), Some(*flaw));
+            assert_eq!(Flaw::parse(flaw.as_str()), Some(*flaw));
         }
         assert_eq!(Flaw::parse("none"), None);
     }

@@ -30,6 +30,7 @@ mod clock;
 mod codes;
 mod control;
 mod details;
+mod devices;
 mod dpop;
 mod encode;
 mod endpoint;

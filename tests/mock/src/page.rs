@@ -27,23 +27,50 @@ pub(crate) fn login(consent: &Consent<'_>, request: &Form, problem: Option<&str>
             format!(r#"<input type="hidden" name="{}" value="{}">"#, escape_html(name), escape_html(value))
         })
         .collect();
-    let (heading, who) = match consent.user {
-        Some(user) => (
-            "Allow access",
-            format!(
-                r#"<p class="who">Signed in as <strong>{}</strong>
-<button class="link" name="decision" value="other">Not you?</button></p>"#,
-                escape_html(user)
-            ),
-        ),
-        None => ("Sign in", CREDENTIALS.to_owned()),
-    };
+    let heading = if consent.user.is_some() { "Allow access" } else { "Sign in" };
     let body = format!(
-        "<h1>{heading}</h1>{}{}<form method=\"post\">{hidden}{who}{BUTTONS}</form>",
+        r#"<h1>{heading}</h1>{}{}<form method="post">{hidden}{}{BUTTONS}</form>"#,
         asks(consent),
-        alert(problem)
+        alert(problem),
+        who(consent)
     );
     Answer::html(StatusCode::OK, page(heading, &body))
+}
+
+/// Asks for the code that a device shows (RFC 8628 §3.3).
+pub(crate) fn ask_code(typed: &str, problem: Option<&str>) -> Answer {
+    let body = format!(
+        r#"<h1>Connect a device</h1><p>Enter the code that your device shows.</p>{}<form>
+<label>Code <input class="code" name="user_code" value="{}" autocomplete="off" spellcheck="false" autofocus></label>
+<div class="buttons"><button class="main">Continue</button></div></form>"#,
+        alert(problem),
+        escape_html(typed)
+    );
+    Answer::html(StatusCode::OK, page("Connect a device", &body))
+}
+
+/// Asks whether the device that shows this code may come in.
+pub(crate) fn device(consent: &Consent<'_>, user_code: &str, problem: Option<&str>) -> Answer {
+    let code = escape_html(user_code);
+    // RFC 8628 §5.4: somebody else's device would show another code.
+    let body = format!(
+        r#"<h1>Connect a device</h1><p class="code">{code}</p><p>Go on only if your device shows this code.</p>{}{}
+<form method="post"><input type="hidden" name="user_code" value="{code}">{}{BUTTONS}</form>"#,
+        asks(consent),
+        alert(problem),
+        who(consent)
+    );
+    Answer::html(StatusCode::OK, page("Connect a device", &body))
+}
+
+/// What became of the device.
+pub(crate) fn device_done(allowed: bool) -> Answer {
+    let (title, text) = if allowed {
+        ("Device connected", "It goes on by itself in a few seconds. You may close this window.")
+    } else {
+        ("Device turned away", "You may close this window.")
+    };
+    Answer::html(StatusCode::OK, page(title, &format!("<h1>{title}</h1><p>{text}</p>")))
 }
 
 /// Tells the user, when there is nowhere safe to send them.
@@ -66,6 +93,15 @@ const CREDENTIALS: &str = r#"<label>Name <input name="username" autocomplete="us
 /// The first button is the one that the Enter key presses.
 const BUTTONS: &str = r#"<div class="buttons"><button class="main" name="decision" value="allow">Allow</button>
 <button name="decision" value="deny">Deny</button></div>"#;
+
+/// Who is asked: the person who is logged in, or whoever knows a password.
+fn who(consent: &Consent<'_>) -> String {
+    let Some(user) = consent.user else { return CREDENTIALS.to_owned() };
+    format!(
+        r#"<p>Signed in as <strong>{}</strong>. <button class="link" name="decision" value="other">Not you?</button></p>"#,
+        escape_html(user)
+    )
+}
 
 fn asks(consent: &Consent<'_>) -> String {
     let scopes = consent.scope.iter().map(|scope| format!("<li><code>{}</code></li>", escape_html(scope)));

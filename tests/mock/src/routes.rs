@@ -3,6 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod authorize;
 mod client_auth;
+pub(crate) mod device;
 mod discovery;
 pub(crate) mod form;
 mod introspect;
@@ -56,6 +57,8 @@ pub(crate) fn serve(
         Endpoint::Introspect => call.only(&[Method::POST], introspect::serve),
         Endpoint::Revoke => call.only(&[Method::POST], revoke::serve),
         Endpoint::Userinfo => call.only(&[Method::GET, Method::POST], userinfo::serve),
+        Endpoint::DeviceAuthorization => call.only(&[Method::POST], device::authorization),
+        Endpoint::Device => call.only(&[Method::GET, Method::POST], device::verification),
         Endpoint::Par => call.only(&[Method::POST], par::serve),
         Endpoint::EndSession => call.only(&[Method::GET, Method::POST], logout::serve),
         Endpoint::Register => call.only(&[Method::POST], register::register),

@@ -19,7 +19,7 @@ use crate::journal::Journal;
 use crate::keys::{Keys, TestKey};
 use crate::mint::TokenBuilder;
 use crate::providers::ProviderFailure;
-use crate::routes::{Call, authorize};
+use crate::routes::{Call, authorize, device};
 use crate::shared::{Issuer, Shared};
 use crate::tokens::{Grant, IssuedTokens};
 use crate::transport::MockTransport;
@@ -128,6 +128,30 @@ impl MockServer {
     /// What the page would say when there is nowhere to send the browser (bad client or redirect URI, no such user).
     pub fn log_in(&self, url: &str, user: &str) -> Result<String, String> {
         log_in(&self.shared, url, user)
+    }
+
+    /// Lets the device that shows this user code in, as `user` would at the page (RFC 8628 §3.3).
+    ///
+    /// # Errors
+    /// When no device waits with this code, or there is no such user.
+    pub fn approve_device(&self, user_code: &str, user: &str) -> Result<(), String> {
+        self.decide_device(user_code, Some(user))
+    }
+
+    /// Turns the device that shows this user code away.
+    ///
+    /// # Errors
+    /// When no device waits with this code.
+    pub fn deny_device(&self, user_code: &str) -> Result<(), String> {
+        self.decide_device(user_code, None)
+    }
+
+    fn decide_device(&self, user_code: &str, user: Option<&str>) -> Result<(), String> {
+        let (now, request) = (self.clock().now_unix(), http::Request::new(Bytes::new()));
+        let mut issuers = self.shared.issuers.iter();
+        let issuer = issuers.find(|issuer| issuer.devices.waiting(user_code, now).is_some());
+        let issuer = issuer.unwrap_or_else(|| self.shared.issuer(""));
+        device::decide(Call::new(&self.shared, issuer, &request), user_code, user)
     }
 
     /// Revokes an access token, or a refresh token with all tokens of its grant.

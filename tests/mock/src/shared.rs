@@ -13,6 +13,7 @@ use crate::clients::MockClient;
 use crate::clock::MockClock;
 use crate::codes::Codes;
 use crate::details::AuthorizationDetailsType;
+use crate::devices::Devices;
 use crate::dpop::Dpop;
 use crate::endpoint::Endpoint;
 use crate::expect::Expectations;
@@ -94,6 +95,7 @@ pub(crate) struct Issuer {
     pub(crate) pushed: PushedRequests,
     pub(crate) sessions: Sessions,
     pub(crate) registrations: Registrations,
+    pub(crate) devices: Devices,
 }
 
 /// What the server asks and offers beyond the defaults.
@@ -104,12 +106,19 @@ pub(crate) struct Policy {
     pub(crate) details_types: Vec<AuthorizationDetailsType>,
     /// How strong a login may be; the first one is what a plain one is worth.
     pub(crate) acr_values: Vec<String>,
+    /// Seconds that a device waits for its person.
+    pub(crate) device_lifetime: i64,
+    /// Seconds between two of its requests.
+    pub(crate) device_interval: i64,
 }
 
 impl Default for Policy {
     fn default() -> Self {
         // OpenID Connect Core §2 gives `0` to a login that meets no level of assurance.
-        Self { needs_par: false, details_types: Vec::new(), acr_values: vec!["0".to_owned()] }
+        let acr_values = vec!["0".to_owned()];
+        // RFC 8628 §3.2 takes five seconds where a server names no interval.
+        let (device_lifetime, device_interval) = (600, 5);
+        Self { needs_par: false, details_types: Vec::new(), acr_values, device_lifetime, device_interval }
     }
 }
 
@@ -218,6 +227,7 @@ impl Shared {
             issuer.pushed.clear();
             issuer.sessions.clear();
             issuer.registrations.clear();
+            issuer.devices.clear();
         }
         self.clock.reset();
         self.dpop.reset();

@@ -28,6 +28,7 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
         "authorization_endpoint": call.url(Endpoint::Authorize),
         "pushed_authorization_request_endpoint": call.url(Endpoint::Par),
         "require_pushed_authorization_requests": call.shared.policy.needs_par,
+        "device_authorization_endpoint": call.url(Endpoint::DeviceAuthorization),
         "end_session_endpoint": call.url(Endpoint::EndSession),
         "token_endpoint": call.url(Endpoint::Token),
         "introspection_endpoint": call.url(Endpoint::Introspect),

@@ -2,6 +2,7 @@
 
 mod authorization_code;
 mod client_credentials;
+mod device;
 mod id_token;
 mod jwt_bearer;
 mod password;
@@ -62,6 +63,7 @@ fn exchange(call: Call<'_>) -> Result<Answer, OAuthError> {
         GrantType::RefreshToken => refresh::serve(call, &client, &form),
         GrantType::Password => password::serve(call, &client, &form),
         GrantType::JwtBearer => jwt_bearer::serve(call, &client, &form),
+        GrantType::DeviceCode => device::serve(call, &client, &form),
         GrantType::TokenExchange => token_exchange::serve(call, &client, &form),
         GrantType::AuthorizationCode => authorization_code::serve(call, &client, &form),
     }

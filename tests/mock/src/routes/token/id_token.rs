@@ -58,7 +58,7 @@ fn spoil(call: Call<'_>, mut token: TokenBuilder, grant: &Grant, now: i64) -> St
     let mut changed_later = false;
     let later = |seconds: i64| now.saturating_add(seconds);
     for flaw in Flaw::ALL {
-        if !flaw.name().starts_with("id-token-") || !call.shared.flaws.shows(*flaw) {
+        if !flaw.as_str().starts_with("id_token_") || !call.shared.flaws.shows(*flaw) {
             continue;
         }
         token = match flaw {

@@ -1,0 +1,143 @@
+//! Devices that wait for a person to let them in (RFC 8628): their codes, how often they ask, what the person said.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::answer::OAuthError;
+use crate::encode::{random, random_text};
+use crate::tokens::Grant;
+
+/// Seconds added to the interval of a device that asks too often (RFC 8628 §3.5).
+const SLOWER: i64 = 5;
+
+/// What user codes are made of: no vowels, so no words, and nothing that looks like something else (RFC 8628 §6.1).
+const ALPHABET: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
+
+/// The devices that wait at one issuer, by device code.
+#[derive(Default)]
+pub(crate) struct Devices(Mutex<HashMap<String, Device>>);
+
+/// A device that waits, or did.
+#[derive(Clone)]
+pub(crate) struct Device {
+    /// What the client gets if the person says yes; whom it is about is known then.
+    pub(crate) grant: Grant,
+    /// As it is shown; [`same_code`] compares.
+    pub(crate) user_code: String,
+    pub(crate) expires_at: i64,
+    /// Seconds between two requests of the device.
+    pub(crate) interval: i64,
+    asked_at: Option<i64>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Pending,
+    Allowed,
+    Denied,
+    Used,
+}
+
+impl Devices {
+    /// Lets a device wait; gives its device code and its user code.
+    pub(crate) fn begin(&self, grant: Grant, expires_at: i64, interval: i64) -> (String, String) {
+        let (device_code, user_code) = (random_text::<24>(), new_user_code());
+        let device = Device {
+            grant,
+            user_code: user_code.clone(),
+            expires_at,
+            interval,
+            asked_at: None,
+            state: State::Pending,
+        };
+        self.devices().insert(device_code.clone(), device);
+        (device_code, user_code)
+    }
+
+    /// The device that shows this code and still waits.
+    pub(crate) fn waiting(&self, user_code: &str, now: i64) -> Option<Device> {
+        self.devices().values().find(|device| device.waits_with(user_code, now)).cloned()
+    }
+
+    /// What the person said of the device with this code: the grant with the person in it, or no. `false` when no such
+    /// device waits.
+    pub(crate) fn decide(&self, user_code: &str, now: i64, allowed: Option<Grant>) -> bool {
+        let mut devices = self.devices();
+        let Some(device) = devices.values_mut().find(|device| device.waits_with(user_code, now)) else {
+            return false;
+        };
+        device.state = if allowed.is_some() { State::Allowed } else { State::Denied };
+        device.grant = allowed.unwrap_or_else(|| device.grant.clone());
+        true
+    }
+
+    /// A device asks for its tokens (RFC 8628 §3.5).
+    pub(crate) fn ask(&self, device_code: &str, client: &str, now: i64) -> Result<Grant, OAuthError> {
+        let refused = |code, why| Err(OAuthError::bad_request(code, why));
+        let mut devices = self.devices();
+        let device = devices.get_mut(device_code).filter(|device| device.grant.client == client);
+        let Some(device) = device else { return refused("invalid_grant", "the device_code is unknown") };
+        if device.state == State::Used {
+            return refused("invalid_grant", "the device_code was used before");
+        }
+        if now >= device.expires_at {
+            return refused("expired_token", "the device_code has expired");
+        }
+        let early = device.asked_at.is_some_and(|before| now < before.saturating_add(device.interval));
+        device.asked_at = Some(now);
+        if early {
+            device.interval = device.interval.saturating_add(SLOWER);
+            return refused("slow_down", "asked too often; the interval is five seconds longer from now on");
+        }
+        match device.state {
+            State::Pending => refused("authorization_pending", "the user has not decided yet"),
+            State::Denied => refused("access_denied", "the user said no"),
+            State::Allowed | State::Used => {
+                device.state = State::Used;
+                Ok(device.grant.clone())
+            }
+        }
+    }
+
+    pub(crate) fn clear(&self) {
+        self.devices().clear();
+    }
+
+    fn devices(&self) -> MutexGuard<'_, HashMap<String, Device>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Device {
+    fn waits_with(&self, user_code: &str, now: i64) -> bool {
+        self.state == State::Pending && now < self.expires_at && same_code(&self.user_code, user_code)
+    }
+}
+
+/// RFC 8628 §6.1: people type small letters, and leave the dash out.
+fn same_code(shown: &str, typed: &str) -> bool {
+    let letters = |text: &str| -> String {
+        text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect()
+    };
+    letters(shown) == letters(typed)
+}
+
+fn new_user_code() -> String {
+    let letter = |byte: u8| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()]);
+    let (first, second) = (random::<4>(), random::<4>());
+    first.map(letter).into_iter().chain(['-']).chain(second.map(letter)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_code_can_be_typed_carelessly() {
+        assert!(same_code("WDJB-MJHT", "wdjbmjht") && same_code("WDJB-MJHT", " wdjb mjht "));
+        assert!(!same_code("WDJB-MJHT", "WDJB-MJH") && !same_code("WDJB-MJHT", ""));
+        let code = new_user_code();
+        assert!(code.len() == 9 && code.as_bytes()[4] == b'-', "{code}");
+    }
+}

@@ -1,0 +1,16 @@
+//! Device code (RFC 8628 §3.4).
+
+use super::issue;
+use crate::answer::{Answer, OAuthError};
+use crate::clients::{GrantType, MockClient};
+use crate::details;
+use crate::routes::Call;
+use crate::routes::form::Form;
+
+pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
+    let now = call.shared.clock.now_unix();
+    let mut grant = call.issuer.devices.ask(form.required("device_code")?, &client.id, now)?;
+    grant.details = details::narrow(&grant.details, call.details)?;
+    let with_refresh = client.grants.contains(&GrantType::RefreshToken);
+    Ok(issue(call, client, grant, call.issuer.records.new_family(), with_refresh, None))
+}
