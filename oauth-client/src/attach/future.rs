@@ -15,7 +15,7 @@ use super::body::Body;
 use super::error::AttachError;
 use super::peek::Peek;
 use super::sent::{Heard, Sent};
-use super::settings::{Settings, Spare, Verdict, dress, refuses_token};
+use super::settings::{Settings, Spare, Verdict, recorded, refuses_token};
 use crate::AccessToken;
 use crate::error::Error;
 
@@ -129,11 +129,11 @@ where
                 StateProj::Waiting { wait, held } => {
                     let token = ready!(wait.as_mut().poll(cx));
                     let Some(held) = held.take() else { return Poll::Pending };
-                    let (mut service, request) = *held;
+                    let (mut service, mut request) = *held;
                     let sent = token.and_then(|token| {
                         let spare = this.settings.spare(&request, &service);
-                        let (request, sent) = dress(request, &token, spare.as_ref())?;
-                        Ok((service.call(request), sent, spare))
+                        let sent = Sent::on(&mut request, &token)?;
+                        Ok((service.call(recorded(request, spare.as_ref())), sent, spare))
                     });
                     match sent {
                         Ok((call, sent, spare)) => State::Calling { call, sent, spare },

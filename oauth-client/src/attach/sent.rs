@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
 use crate::AccessToken;
 use crate::dpop::{DPOP, Refusal, Target, refusal_in};
@@ -50,6 +50,14 @@ impl Sent {
             Some(_) => Some(Bound::with(token, method, uri)?),
         };
         Ok(Self { generation: token.generation(), replayed: false, bound })
+    }
+
+    /// Puts the token on a request that is about to go out.
+    #[inline]
+    pub(super) fn on<B>(request: &mut Request<B>, token: &AccessToken) -> Result<Self, Error> {
+        let mut sent = Self::with(token, request.method(), request.uri())?;
+        sent.put_on(request.headers_mut(), token)?;
+        Ok(sent)
     }
 
     /// Marks it as sent once more because the API refused the token that it was sent with before.

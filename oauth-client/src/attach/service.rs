@@ -8,7 +8,8 @@ use tower_service::Service;
 use super::body::Body;
 use super::error::AttachError;
 use super::future::ResponseFuture;
-use super::settings::{Settings, dress};
+use super::sent::Sent;
+use super::settings::{Settings, recorded};
 
 /// The service that [`TokenLayer`](super::TokenLayer) makes. An `Authorization` header that is already on a request
 /// is replaced.
@@ -47,21 +48,28 @@ where
         self.inner.poll_ready(cx).map_err(AttachError::Inner)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let settings = Arc::clone(&self.settings);
-        if let Err(error) = settings.check_origin(request.uri()) {
-            return ResponseFuture::refused(error, settings);
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Err(error) = self.settings.check_origin(request.uri()) {
+            return ResponseFuture::refused(error, Arc::clone(&self.settings));
         }
-        let Some(token) = settings.source.current() else {
-            // `poll_ready` readied *this* service: it goes with the request, and a fresh clone stays behind.
-            let clone = self.inner.clone();
-            let ready = std::mem::replace(&mut self.inner, clone);
-            return ResponseFuture::waiting(ready, request, settings);
-        };
-        let spare = settings.spare(&request, &self.inner);
-        match dress(request, &token, spare.as_ref()) {
-            Ok((request, sent)) => ResponseFuture::calling(self.inner.call(request), sent, spare, settings),
-            Err(error) => ResponseFuture::refused(error, settings),
+        let dressed = self.settings.source.lend(|token| {
+            let token = token?;
+            let spare = self.settings.spare(&request, &self.inner);
+            Some(Sent::on(&mut request, token).map(|sent| (sent, spare)))
+        });
+        match dressed {
+            Some(Ok((sent, spare))) => {
+                let request = recorded(request, spare.as_ref());
+                let call = self.inner.call(request);
+                ResponseFuture::calling(call, sent, spare, Arc::clone(&self.settings))
+            }
+            Some(Err(error)) => ResponseFuture::refused(error, Arc::clone(&self.settings)),
+            None => {
+                // `poll_ready` readied *this* service: it goes with the request, and a fresh clone stays behind.
+                let clone = self.inner.clone();
+                let ready = std::mem::replace(&mut self.inner, clone);
+                ResponseFuture::waiting(ready, request, Arc::clone(&self.settings))
+            }
         }
     }
 }

@@ -11,7 +11,6 @@ use super::copy::RequestCopy;
 use super::origin::Origin;
 use super::peek::is_worth_a_look;
 use super::policy::{ReplayPolicy, ReplayView};
-use super::sent::Sent;
 use crate::error::{Error, printable};
 use crate::transport::is_loopback;
 use crate::{AccessToken, TokenSource};
@@ -167,16 +166,13 @@ pub struct Attached {
 /// What a replay needs: a service to call, and the request. One word on the way of a request that is not repeated.
 pub(super) type Spare<S> = Box<(S, RequestCopy)>;
 
-/// Puts the token on the request, and the recorder on its body.
+/// Puts the recorder on a request's body, where there is one.
 #[inline]
-pub(super) fn dress<S, B: http_body::Body>(
-    mut request: Request<B>,
-    token: &AccessToken,
+pub(super) fn recorded<S, B: http_body::Body>(
+    request: Request<B>,
     spare: Option<&Spare<S>>,
-) -> Result<(Request<Body<B>>, Sent), Error> {
-    let mut sent = Sent::with(token, request.method(), request.uri())?;
-    sent.put_on(request.headers_mut(), token)?;
-    Ok((request.map(|body| Body::new(body, spare.and_then(|spare| spare.1.recorder()))), sent))
+) -> Request<Body<B>> {
+    request.map(|body| Body::new(body, spare.and_then(|spare| spare.1.recorder())))
 }
 
 #[inline]

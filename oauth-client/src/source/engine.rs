@@ -20,7 +20,7 @@ use crate::error::{Error, Kind};
 use crate::grant::{Renewal, TokenRequest};
 use crate::retry::after_failures;
 use crate::store::{Revision, StoreKey, dynamic};
-use crate::token::{AccessToken, Freshness, Held, Secret, TokenSet};
+use crate::token::{AccessToken, Freshness, Secret, TokenSet};
 
 /// How long a password is held back once it was refused, at first: most servers lock an account after a handful of
 /// wrong ones within some minutes.
@@ -36,7 +36,7 @@ pub(crate) struct Engine {
     /// Token requests sent, retries included.
     pub(super) requests: AtomicU64,
     /// The token in hand. Readers take it from here and touch nothing else.
-    hot: ArcSwapOption<Held>,
+    hot: ArcSwapOption<AccessToken>,
     state: Mutex<State>,
 }
 
@@ -131,17 +131,24 @@ impl Engine {
         }
     }
 
-    /// The hot path: a token that is good now.
+    /// A token that is good now.
     pub(super) fn current(self: &Arc<Self>) -> Option<AccessToken> {
+        self.lend(|token| token.cloned())
+    }
+
+    /// The hot path: lends a token that is good now. Nobody counts who looks at it, so that many cores do not take turns
+    /// at one counter.
+    #[inline]
+    pub(super) fn lend<R>(self: &Arc<Self>, to: impl FnOnce(Option<&AccessToken>) -> R) -> R {
         let hot = self.hot.load();
-        let held = hot.as_ref()?;
-        match held.freshness(self.client.clock().now()) {
-            Freshness::Fresh => Some(AccessToken(Arc::clone(held))),
+        let Some(token) = hot.as_deref() else { return to(None) };
+        match token.freshness(self.client.clock().now()) {
+            Freshness::Fresh => to(Some(token)),
             Freshness::Aging => {
                 self.start_early();
-                Some(AccessToken(Arc::clone(held)))
+                to(Some(token))
             }
-            Freshness::Expired => None,
+            Freshness::Expired => to(None),
         }
     }
 
@@ -294,7 +301,7 @@ impl Engine {
                 given_is_used: state.past.given_is_used || was_login,
                 lost: None,
             };
-            self.hot.store(Some(Arc::clone(&token.0)));
+            self.hot.store(Some(Arc::new(token.clone())));
             Ok((token, from_store))
         });
         match outcome {

@@ -131,6 +131,15 @@ impl TokenSource {
         }
     }
 
+    /// As [`current`](Self::current), only to look at.
+    #[inline]
+    pub(crate) fn lend<R>(&self, to: impl FnOnce(Option<&AccessToken>) -> R) -> R {
+        match &self.0 {
+            Kind::Fixed(token) => to(Some(token)),
+            Kind::Live(engine) => engine.lend(to),
+        }
+    }
+
     /// Reports that an API refused the token of this generation. Exactly that token is dropped: a newer one, which
     /// may be here already, stays.
     ///

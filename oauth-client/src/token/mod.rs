@@ -13,7 +13,7 @@ mod set;
 mod token_type;
 
 pub use self::access::AccessToken;
-pub(crate) use self::access::{Freshness, Held};
+pub(crate) use self::access::Freshness;
 pub use self::secret::Secret;
 pub use self::set::{Scheme, TokenSet};
 pub(crate) use self::token_type::NOT_APPLICABLE;
