@@ -66,6 +66,8 @@ struct Inner {
     discovered: ArcSwapOption<Discovered>,
     /// The issuer's keys, for ID tokens.
     keys: KeyCache,
+    /// Whom ID tokens may be for beside this client.
+    id_token_audiences: Vec<String>,
 }
 
 enum Server {
@@ -118,6 +120,10 @@ impl Client {
 
     pub(crate) fn http(&self) -> &HttpClient {
         &self.0.http
+    }
+
+    pub(crate) fn id_token_audiences(&self) -> &[String] {
+        &self.0.id_token_audiences
     }
 
     pub(crate) fn keys(&self) -> &KeyCache {

@@ -31,6 +31,7 @@ pub struct ClientBuilder {
     timeout: Option<Duration>,
     allow_http: bool,
     mutual_tls: bool,
+    id_token_audiences: Vec<String>,
 }
 
 impl ClientBuilder {
@@ -129,6 +130,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Somebody else whom this client's ID tokens may be for, too. A token for anybody who is not known is refused
+    /// (OpenID Connect Core section 3.1.3.7, step 3).
+    #[must_use]
+    pub fn id_token_audience(mut self, audience: impl Into<String>) -> Self {
+        self.id_token_audiences.push(audience.into());
+        self
+    }
+
     /// Sends secrets over plain http to other machines. Only for tests on a network that nobody else is on; loopback
     /// needs no permission.
     #[must_use]
@@ -167,6 +176,7 @@ impl ClientBuilder {
                     .collect(),
                 discovered: ArcSwapOption::empty(),
                 keys: KeyCache::default(),
+                id_token_audiences: self.id_token_audiences,
             }))),
             _ => Err(Error::new(Kind::Config(problems))),
         }

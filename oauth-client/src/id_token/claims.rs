@@ -94,14 +94,23 @@ impl<T> fmt::Debug for IdToken<T> {
     }
 }
 
+/// Between whom an ID token passes.
+#[derive(Clone, Copy)]
+pub(super) struct Parties<'a> {
+    pub(super) issuer: &'a str,
+    pub(super) client_id: &'a str,
+    /// Whom it may be for beside the client.
+    pub(super) others: &'a [String],
+}
+
 pub(super) fn check<T: DeserializeOwned>(
     claims: Map<String, Value>,
-    issuer: &str,
-    client_id: &str,
+    parties: Parties<'_>,
     expected: &Expect,
     algorithm: Algorithm,
     now: Duration,
 ) -> Result<IdToken<T>, Error> {
+    let issuer = parties.issuer;
     let found = text(&claims, "iss")?.ok_or_else(|| missing("iss"))?;
     if found != issuer {
         let found = printable(&found, 256);
@@ -112,7 +121,7 @@ pub(super) fn check<T: DeserializeOwned>(
         return Err(Error::id_token("sub: expected 1 to 255 characters"));
     }
     let audience = audience(&claims)?;
-    check_audience(&claims, &audience, client_id)?;
+    check_audience(&claims, &audience, parties)?;
     let (issued_at, expires_at) = check_times(&claims, expected, now)?;
     check_nonce(&claims, expected)?;
     let auth_time = check_login(&claims, expected, now)?;
@@ -138,10 +147,19 @@ fn audience(claims: &Map<String, Value>) -> Result<Vec<String>, Error> {
     audience.ok_or_else(|| Error::id_token("aud: expected a string or a list of strings"))
 }
 
-/// Steps 3 to 5: it is for us, and where it is for others too, it was issued to us.
-fn check_audience(claims: &Map<String, Value>, audience: &[String], client_id: &str) -> Result<(), Error> {
+/// Steps 3 to 5: it is for us and nobody that we do not know; where it is for others too, it was issued to us.
+fn check_audience(
+    claims: &Map<String, Value>,
+    audience: &[String],
+    parties: Parties<'_>,
+) -> Result<(), Error> {
+    let Parties { client_id, others, .. } = parties;
     if !audience.iter().any(|one| one == client_id) {
         return Err(Error::id_token(format!("aud: it is not for the client {client_id:?}")));
+    }
+    if let Some(stranger) = audience.iter().find(|one| *one != client_id && !others.contains(one)) {
+        let stranger = printable(stranger, 64);
+        return Err(Error::id_token(format!("aud: it is for {stranger:?} too, which is not known here")));
     }
     match text(claims, "azp")? {
         Some(party) if party != client_id => {

@@ -29,6 +29,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 pub use self::claims::IdToken;
+use self::claims::Parties;
 pub use self::expect::Expect;
 pub(crate) use self::jwks::KeyCache;
 use self::signature::{Algorithm, Signed};
@@ -67,7 +68,9 @@ impl Client {
             Algorithm::Public(algorithm) => self.keys().check(self, &signed, algorithm).await?,
         }
         let now = self.clock().now().wall;
-        claims::check(claims, issuer, self.auth().client_id(), expected, signed.algorithm, now)
+        let parties =
+            Parties { issuer, client_id: self.auth().client_id(), others: self.id_token_audiences() };
+        claims::check(claims, parties, expected, signed.algorithm, now)
     }
 }
 

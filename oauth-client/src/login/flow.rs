@@ -56,6 +56,9 @@ impl Client {
         if let Some(thumbprint) = self.dpop_jkt() {
             parameters.set("dpop_jkt", thumbprint);
         }
+        if let Some(thumbprint) = self.dpop_jkt() {
+            parameters.set("dpop_jkt", thumbprint);
+        }
         let must_push = metadata.as_ref().is_some_and(|known| known.require_pushed_authorization_requests);
         let carried =
             if request.is_pushed() || must_push { self.push(parameters).await? } else { parameters };
@@ -72,6 +75,7 @@ impl Client {
             state,
             verifier,
             nonce,
+            acr: request.needed_acr().to_vec(),
             max_age_seconds: request.oldest_login().map(|age| age.as_secs()),
             resource: request.wanted().resources().to_vec(),
             began_ms: millis(began),
@@ -121,7 +125,7 @@ impl Client {
         };
         let tokens = self.request(&TokenRequest::new(grant).resource(pending.resource.clone())).await?;
         let Some(nonce) = pending.nonce.clone() else { return Ok(Login { tokens, id_token: None }) };
-        let mut expected = Expect::new().nonce(nonce).code(code);
+        let mut expected = Expect::new().nonce(nonce).code(code).acr(pending.acr.clone());
         if let Some(seconds) = pending.max_age_seconds {
             expected = expected.max_age(Duration::from_secs(seconds));
         }

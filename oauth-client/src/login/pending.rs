@@ -33,6 +33,9 @@ pub struct PendingLogin {
     /// There exactly when an ID token is expected.
     #[serde(default, serialize_with = "expose_some", deserialize_with = "conceal_some")]
     pub(super) nonce: Option<Secret>,
+    /// One of these has to be the login's class, if there are any.
+    #[serde(default)]
+    pub(super) acr: Vec<String>,
     pub(super) max_age_seconds: Option<u64>,
     pub(super) resource: Vec<String>,
     /// Milliseconds of Unix time.

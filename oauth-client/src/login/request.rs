@@ -42,6 +42,7 @@ pub struct AuthorizationRequest {
     wanted: TokenRequest,
     parameters: Vec<(String, String)>,
     max_age: Option<Duration>,
+    needed_acr: Vec<String>,
     pushed: bool,
     lifetime: Duration,
 }
@@ -56,6 +57,7 @@ impl AuthorizationRequest {
             wanted: grant::login(),
             parameters: Vec::new(),
             max_age: None,
+            needed_acr: Vec::new(),
             pushed: false,
             lifetime: LIFETIME,
         }
@@ -113,6 +115,14 @@ impl AuthorizationRequest {
         self.parameter("acr_values", joined(values))
     }
 
+    /// The same, but nothing less will do: the ID token has to name one of them. It needs the scope `openid`. For an
+    /// API that answered `insufficient_user_authentication` (RFC 9470).
+    pub fn require_acr<I: IntoIterator<Item: Into<String>>>(mut self, values: I) -> Self {
+        self.needed_acr = values.into_iter().map(Into::into).collect();
+        let wished = self.needed_acr.clone();
+        self.acr_values(wished)
+    }
+
     /// The languages the person reads (BCP 47), the dearest first.
     pub fn ui_locales<I: IntoIterator<Item: Into<String>>>(self, locales: I) -> Self {
         self.parameter("ui_locales", joined(locales))
@@ -160,6 +170,14 @@ impl AuthorizationRequest {
                 message: "is set for each login by itself; remove it".to_owned(),
             })
             .collect();
+        let needs_id_token =
+            [("max_age", self.max_age.is_some()), ("require_acr", !self.needed_acr.is_empty())];
+        for (field, _) in needs_id_token.iter().filter(|(_, set)| *set && !self.wanted.has_scope("openid")) {
+            problems.push(Problem {
+                field: (*field).to_owned(),
+                message: "is shown by an ID token, which only the scope openid brings; add it".to_owned(),
+            });
+        }
         // RFC 6749 section 3.1.2: an absolute URI without a fragment.
         let usable = |uri: &url::Url| uri.fragment().is_none();
         if !url::Url::parse(&self.redirect_uri).is_ok_and(|uri| usable(&uri)) {
@@ -201,6 +219,10 @@ impl AuthorizationRequest {
 
     pub(super) fn oldest_login(&self) -> Option<Duration> {
         self.max_age
+    }
+
+    pub(super) fn needed_acr(&self) -> &[String] {
+        &self.needed_acr
     }
 
     pub(super) fn is_pushed(&self) -> bool {

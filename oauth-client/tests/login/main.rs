@@ -6,6 +6,7 @@
 mod bench;
 
 mod device;
+mod flaws;
 mod id_token;
 #[cfg(feature = "loopback")]
 mod loopback;
