@@ -1,5 +1,6 @@
 //! Run with `cargo run --example call_api -- --config client.toml --url http://127.0.0.1:3000/whoami --count 3`. Calls
-//! an API and prints a JSON line for each call; without `--config` the environment is read (`OAUTH_CLIENT_ID` …).
+//! an API and prints a JSON line for each call; without `--config` the environment is read (`OAUTH_CLIENT_ID` …). With
+//! a grant that a person gives, the first line says where to log in, and the calls wait until somebody has.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,7 +47,7 @@ async fn main() -> ExitCode {
     let options = Options::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let source = match source(&options) {
+    let source = match source(&options).await {
         Ok(source) => source,
         Err(error) => {
             error.lines().for_each(|line| eprintln!("error: {line}"));
@@ -66,7 +67,7 @@ async fn main() -> ExitCode {
     ExitCode::from(if count(|call| call.lost) > 0 { 2 } else { u8::from(ok < calls.len()) })
 }
 
-fn source(options: &Options) -> Result<TokenSource, Error> {
+async fn source(options: &Options) -> Result<TokenSource, Error> {
     let config = match &options.config {
         Some(path) => ClientConfig::from_file(path)?,
         None => ClientConfig::from_env("OAUTH_")?,
@@ -76,7 +77,13 @@ fn source(options: &Options) -> Result<TokenSource, Error> {
             eprintln!("warning: store: {error}");
         }
     };
-    config.into_builder()?.on_event(warn).build()
+    let login = config.login()?;
+    let source = config.into_builder()?.on_event(warn).build()?;
+    if let Some(login) = login {
+        // `{"open": …}`, or `{"verification_uri": …, "user_code": …}`: for whoever runs this to show to a person.
+        login.ensure(&source, |prompt| println!("{}", json!(prompt))).await?;
+    }
+    Ok(source)
 }
 
 /// How a call ended.
