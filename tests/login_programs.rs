@@ -41,7 +41,7 @@ impl Drop for Directory {
 
 async fn server() -> MockServer {
     let cli = MockClient::new("cli")
-        .grants([GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::DeviceCode])
+        .grants([GrantType::AuthorizationCode, GrantType::RefreshToken])
         .scopes(["openid", "read"])
         .redirect_uri("http://127.0.0.1/callback");
     MockServer::builder().client(cli).user(User::new("alice", "wonderland")).start().await
@@ -56,7 +56,8 @@ struct Program {
 impl Program {
     fn start(config: &Path, url: &str) -> Self {
         let target = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
-        let mut command = Command::new(target.join("examples/call_api").with_extension(std::env::consts::EXE_EXTENSION));
+        let mut command =
+            Command::new(target.join("examples/call_api").with_extension(std::env::consts::EXE_EXTENSION));
         command.arg("--config").arg(config).args(["--url", url]).kill_on_drop(true);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -88,7 +89,8 @@ async fn a_person_logs_in_by_the_browser_once_and_the_next_start_asks_nobody() {
         let _ = std::fs::remove_file(directory.0.join("tokens.json"));
         let config = directory.config(&server, &format!("grant = \"authorization_code\"\npar = {par}"));
         let userinfo = server.endpoint(Endpoint::Userinfo);
-        let config_openid = std::fs::read_to_string(&config).unwrap().replace("[\"read\"]", "[\"openid\", \"read\"]");
+        let config_openid =
+            std::fs::read_to_string(&config).unwrap().replace("[\"read\"]", "[\"openid\", \"read\"]");
         std::fs::write(&config, config_openid).unwrap();
         let mut program = Program::start(&config, &userinfo);
         let prompt = program.line().await;

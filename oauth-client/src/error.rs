@@ -404,6 +404,9 @@ impl fmt::Display for Error {
                 refused.description.iter().try_for_each(|text| write!(f, ": {text}"))?;
                 refused.hint.iter().try_for_each(|text| write!(f, "; {text}"))
             }
+            Kind::Reauthorization(None) => {
+                f.write_str("there is no grant that is still valid; a person has to authorize")
+            }
             Kind::Reauthorization(refused) => {
                 f.write_str("the grant is no longer valid; a person has to authorize again")?;
                 let text = refused.as_ref().and_then(|refused| refused.description.as_deref());

@@ -47,6 +47,12 @@ impl Event {
             Self::Adopted { generation } => {
                 tracing::debug!(target: "oauth_client", generation, "token adopted from the store");
             }
+            // Nothing has gone wrong where nobody has logged in yet.
+            Self::RefreshFailed { error }
+                if error.is_reauthorization_required() && error.refused().is_none() =>
+            {
+                tracing::info!(target: "oauth_client", code = error.code(), "a person has to log in");
+            }
             Self::RefreshFailed { error } => tracing::warn!(
                 target: "oauth_client",
                 code = error.code(),
