@@ -1,5 +1,7 @@
 //! Where the server's endpoints are: RFC 8414 and OpenID Connect Discovery metadata, issuer compared.
 //!
+//! Whoever knows nothing but an API's URL is led there by the API itself (RFC 9728): see [`follow`].
+//!
 //! ```
 //! # use bytes::Bytes;
 //! use oauth_client::discover::discover;
@@ -19,11 +21,19 @@
 //! # Ok(()) }
 //! ```
 
+mod challenge;
+mod follow;
+mod local;
+mod resource;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use url::Url;
 
+pub use self::challenge::Challenge;
+pub use self::follow::{Found, follow};
+pub use self::resource::{ProtectedResource, resource};
 use crate::error::{Error, printable};
 use crate::transport::{HttpClient, Limits, is_loopback};
 

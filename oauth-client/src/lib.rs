@@ -56,7 +56,6 @@ pub mod manage;
 pub mod config;
 
 // what all of them stand on
-mod challenge;
 mod client;
 pub mod clock;
 mod error;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use url::Url;
 
+use super::endpoints::Discovered;
 use super::{Client, Inner, Server};
 use crate::authenticate::ClientAuth;
 use crate::clock::{Clock, SystemClock};
 use crate::dialect::Dialect;
-use crate::discover::Endpoint;
+use crate::discover::{Endpoint, Metadata};
 use crate::dpop::{Dpop, Prover};
 use crate::error::{Error, Kind, Problem};
 use crate::id_token::KeyCache;
@@ -20,6 +21,7 @@ use crate::transport::{HttpClient, Limits, require_https, to_uri};
 #[derive(Clone, Debug, Default)]
 pub struct ClientBuilder {
     issuer: Option<String>,
+    metadata: Option<Metadata>,
     token_endpoint: Option<String>,
     endpoints: Vec<(Endpoint, String)>,
     dialect: Dialect,
@@ -39,6 +41,15 @@ impl ClientBuilder {
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuer = Some(issuer.into());
+        self
+    }
+
+    /// The server's metadata, where it was [discovered](crate::discover) already, and with it the issuer. It is fetched
+    /// anew after an hour.
+    #[must_use]
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.issuer = Some(metadata.issuer.clone());
+        self.metadata = Some(metadata);
         self
     }
 
@@ -158,6 +169,9 @@ impl ClientBuilder {
             .map_or_else(default_http, Ok)
             .map_err(|error| problems.extend(error.problems().iter().cloned()));
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
+        let at = clock.now().monotonic;
+        let discovered = self.metadata.filter(|metadata| self.issuer.as_ref() == Some(&metadata.issuer));
+        let discovered = discovered.map(|metadata| Arc::new(Discovered { metadata, at }));
         match (server, self.auth, http) {
             (Some(server), Some(auth), Ok(http)) if problems.is_empty() => Ok(Client(Arc::new(Inner {
                 server,
@@ -174,7 +188,7 @@ impl ClientBuilder {
                     .iter()
                     .filter_map(|(one, url)| Some((*one, Url::parse(url).ok()?)))
                     .collect(),
-                discovered: ArcSwapOption::empty(),
+                discovered: ArcSwapOption::new(discovered),
                 keys: KeyCache::default(),
                 id_token_audiences: self.id_token_audiences,
             }))),

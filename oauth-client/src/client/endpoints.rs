@@ -18,8 +18,8 @@ const METADATA_RETRY: Duration = Duration::from_secs(60);
 
 /// Metadata, and when it was had.
 pub(super) struct Discovered {
-    metadata: Metadata,
-    at: Duration,
+    pub(super) metadata: Metadata,
+    pub(super) at: Duration,
 }
 
 impl Discovered {

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use super::Dpop;
 use super::nonces::{Nonces, nonce_in};
 use super::proof::{Claims, Target};
-use crate::challenge::challenges;
 use crate::clock::Clock;
+use crate::discover::Challenge;
 use crate::error::Error;
 use crate::sign::{SigningKey, base64url};
 use crate::token::Secret;
@@ -128,12 +128,11 @@ pub(crate) fn hash(token: &Secret) -> String {
 
 /// What an API's 401, or gRPC's UNAUTHENTICATED, says about the proof; `None` when it is about the token.
 pub(crate) fn refusal_in(headers: &HeaderMap) -> Option<Refusal> {
-    challenges(headers).iter().filter(|challenge| challenge.is("DPoP")).find_map(|challenge| match challenge
-        .parameter(
-        "error",
-    )? {
-        "use_dpop_nonce" => Some(Refusal::UseNonce),
-        "invalid_dpop_proof" => Some(Refusal::InvalidProof),
-        _ => None,
+    Challenge::all(headers).iter().filter(|challenge| challenge.is("DPoP")).find_map(|challenge| {
+        match challenge.parameter("error")? {
+            "use_dpop_nonce" => Some(Refusal::UseNonce),
+            "invalid_dpop_proof" => Some(Refusal::InvalidProof),
+            _ => None,
+        }
     })
 }

@@ -1,0 +1,124 @@
+//! From an API that said no to the server whose tokens it takes.
+
+use http::HeaderMap;
+use url::Url;
+
+use super::challenge::Challenge;
+use super::local::may_lead_to;
+use super::resource::{called, of_call};
+use super::{Endpoint, Metadata, ProtectedResource, discover};
+use crate::client::{Client, ClientBuilder};
+use crate::error::{Error, printable};
+use crate::transport::{HttpClient, Limits};
+
+/// So many of the servers that an API names are tried at most.
+const MOST_SERVERS: usize = 8;
+
+/// Where an API leads who calls it without a token.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Found {
+    /// What the API says of itself.
+    pub resource: ProtectedResource,
+    /// The server that issues tokens for it.
+    pub server: Metadata,
+    /// The scopes that the challenge asked for; where it asked for none, the API may name some in
+    /// [`scopes_supported`](ProtectedResource::scopes_supported).
+    pub scope: Vec<String>,
+}
+
+impl Found {
+    /// The start of a client of this server, which knows its metadata already. It needs to know who it is: from a
+    /// [registration](crate::manage::register), say. Ask for tokens with
+    /// [`resource`](crate::grant::TokenRequest::resource) set to what [`resource`](Self::resource) calls itself.
+    #[must_use]
+    pub fn client(&self) -> ClientBuilder {
+        Client::builder().metadata(self.server.clone())
+    }
+}
+
+/// Follows an API's refusal to the server whose tokens it takes (RFC 9728 section 5): by the `resource_metadata` of a
+/// `WWW-Authenticate` header, or by the well-known place where there is none, to the API's metadata, and on to that of
+/// the first of its authorization servers that can be had. It is the path that a client walks which was told nothing but
+/// an API's URL, as MCP clients are.
+///
+/// ```no_run
+/// use http::Request;
+/// use oauth_client::discover::follow;
+/// use oauth_client::grant;
+/// use oauth_client::manage::register::{ClientMetadata, Registrar};
+/// use oauth_client::transport::{HttpClient, Limits};
+///
+/// # async fn run(http: HttpClient) -> Result<(), oauth_client::Error> {
+/// let url = "https://api.example.com/mcp";
+/// # let request = Request::get(url).body(bytes::Bytes::new()).unwrap();
+/// let refused = http.send(request, &Limits::metadata()).await?; // 401
+/// let found = follow(&http, url, refused.headers(), &Limits::metadata()).await?;
+///
+/// let wanted = ClientMetadata::new().client_name("Night shift").grant_types(["client_credentials"]);
+/// let registration = Registrar::of(http.clone(), &found.server)?.register(&wanted).await?;
+/// let client = found.client().http(http).auth(registration.auth()?).build()?;
+/// let request = grant::client_credentials().scope(found.scope).resource([found.resource.resource]);
+/// let source = client.source(request).build()?;
+/// # Ok(()) }
+/// ```
+///
+/// What strangers name is distrusted: the API's document must be about what was called (the very URL, or one that it is
+/// below), the server's about the issuer that was named; nothing leads from https to http, nor from a public host to an
+/// address of this machine or the network around it; no redirect is followed.
+///
+/// # Errors
+/// `config` when `url` is none, `discovery` when there is nothing to be found or it is not to be trusted, saying what;
+/// and whatever the transport says.
+pub async fn follow(
+    http: &HttpClient,
+    url: &str,
+    headers: &HeaderMap,
+    limits: &Limits,
+) -> Result<Found, Error> {
+    let url = called(url)?;
+    let challenges = Challenge::all(headers);
+    // Any scheme may carry it (RFC 9728 section 5.1).
+    let named = challenges.iter().find_map(|challenge| challenge.parameter("resource_metadata"));
+    let scope = challenges.iter().find_map(|challenge| challenge.parameter("scope")).unwrap_or_default();
+    let scope = scope.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    let resource = of_call(http, &url, named, limits).await?;
+    let server = server_of(http, &url, &resource, limits).await?;
+    Ok(Found { resource, server, scope })
+}
+
+/// The first authorization server that can be had.
+async fn server_of(
+    http: &HttpClient,
+    from: &Url,
+    resource: &ProtectedResource,
+    limits: &Limits,
+) -> Result<Metadata, Error> {
+    let mut last = None;
+    for issuer in resource.authorization_servers.iter().take(MOST_SERVERS) {
+        match server(http, from, issuer, limits).await {
+            Ok(server) => return Ok(server),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| {
+        Error::discovery(format!(
+            "resource {:?} names no authorization_servers; configure issuer by hand",
+            printable(&resource.resource, 256)
+        ))
+    }))
+}
+
+async fn server(http: &HttpClient, from: &Url, issuer: &str, limits: &Limits) -> Result<Metadata, Error> {
+    let url = Url::parse(issuer).ok().filter(Url::has_host).ok_or_else(|| {
+        Error::discovery(format!("authorization server {:?} is not a URL", printable(issuer, 256)))
+    })?;
+    may_lead_to(from, "authorization server", &url, limits.allow_http)?;
+    let metadata = discover(http, issuer, limits).await?;
+    for endpoint in Endpoint::ALL {
+        if let Some(url) = metadata.endpoint(endpoint) {
+            may_lead_to(from, endpoint.name(), url, limits.allow_http)?;
+        }
+    }
+    Ok(metadata)
+}
