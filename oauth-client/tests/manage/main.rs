@@ -7,4 +7,7 @@ mod assertion;
 mod bench;
 mod exchange;
 mod introspect;
+mod register;
+mod resource;
 mod revoke;
+mod site;

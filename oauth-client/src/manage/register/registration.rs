@@ -120,9 +120,12 @@ impl Registration {
                     format!("is missing in the registration, and the client was registered for {method}");
                 Err(Error::config("client_secret", message))
             }
+            (Some("private_key_jwt"), _) => {
+                let message = "private_key_jwt needs the key, which only the client has; give it with the client_id to ClientAuth::private_key_jwt";
+                Err(Error::config("token_endpoint_auth_method", message))
+            }
             (Some(method), _) => {
-                let message =
-                    format!("{method} needs what only the client has; put its ClientAuth together with it");
+                let message = format!("{method:?} is not known here; register with another");
                 Err(Error::config("token_endpoint_auth_method", message))
             }
         }

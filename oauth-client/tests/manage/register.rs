@@ -1,0 +1,179 @@
+//! Registration (RFC 7591) and its management (RFC 7592).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use oauth_client::ClientAuth;
+use oauth_client::manage::register::{ClientMetadata, Registrar, Registration};
+use oauth_client::sign::{Algorithm, SigningKey};
+use serde_json::{Value, json};
+
+use crate::site::Site;
+
+const ENDPOINT: &str = "https://auth.test/register";
+const MANAGED: &str = "https://auth.test/register/c1";
+
+fn answer(status: u16, body: &Value) -> Response<Bytes> {
+    Response::builder().status(status).body(Bytes::from(body.to_string())).unwrap()
+}
+
+/// A server that registers one client.
+fn site() -> Site {
+    let site = Site::default();
+    let made = json!({
+        "client_id": "c1", "client_secret": "s3cr3t-1", "client_id_issued_at": 1_893_456_000, "client_secret_expires_at": 0,
+        "registration_access_token": "r4t-1", "registration_client_uri": MANAGED,
+        "token_endpoint_auth_method": "client_secret_post", "grant_types": ["client_credentials"],
+        "scope": "read write", "software_statement": "st4tement", "tenant": {"plan": "s3cr3t-plan"}, "jwks": null
+    });
+    site.answer(&format!("POST {ENDPOINT}"), answer(201, &made));
+    site
+}
+
+fn registrar(site: &Site) -> Registrar {
+    Registrar::new(site.http(), ENDPOINT).unwrap()
+}
+
+fn wanted() -> ClientMetadata {
+    ClientMetadata::new()
+        .client_name("Nightly report")
+        .member("client_name#de", "Nachtbericht")
+        .grant_types(["client_credentials"])
+        .scope(["read", "write"])
+        .contacts(["ops@example.com"])
+        .software_statement("st4tement")
+}
+
+async fn registered(site: &Site) -> Registration {
+    registrar(site).register(&wanted()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_client_registers_and_knows_who_it_is() {
+    let site = site();
+    let registration = registrar(&site).initial_access_token("1nitial").register(&wanted()).await.unwrap();
+    let [sent] = &site.asked()[..] else { panic!("one request") };
+    assert_eq!(sent.authorization.as_deref(), Some("Bearer 1nitial"));
+    assert_eq!(
+        serde_json::from_str::<Value>(&sent.body).unwrap(),
+        json!({
+            "client_name": "Nightly report", "client_name#de": "Nachtbericht", "grant_types": ["client_credentials"],
+            "scope": "read write", "contacts": ["ops@example.com"], "software_statement": "st4tement"
+        })
+    );
+    let auth: ClientAuth = registration.auth().unwrap();
+    assert_eq!(auth.client_id(), "c1");
+    assert!(format!("{auth:?}").contains("client_secret_post"), "{auth:?}");
+    assert_eq!(registration.client_secret_expires_at(), None, "0 is never");
+    assert_eq!(registration.client_id_issued_at(), Some(Duration::from_secs(1_893_456_000)));
+    assert_eq!(registration.metadata().scope, ["read", "write"]);
+    assert_eq!(registration.metadata().extra["tenant"]["plan"], "s3cr3t-plan");
+
+    let kept = serde_json::to_string(&registration).unwrap();
+    assert_eq!(serde_json::from_str::<Registration>(&kept).unwrap(), registration);
+    let shown =
+        format!("{registration:?} {:?} {:?}", registrar(&site).initial_access_token("1nitial"), wanted());
+    for secret in ["s3cr3t", "r4t", "st4tement", "1nitial"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn who_registers_with_a_key_sends_its_public_half() {
+    let site = site();
+    let made = json!({"client_id": "c1", "token_endpoint_auth_method": "private_key_jwt"});
+    site.answer(&format!("POST {ENDPOINT}"), answer(201, &made));
+    let key = SigningKey::generate(Algorithm::Es256).unwrap().with_key_id("2030-01");
+    let registration = registrar(&site).register(&ClientMetadata::new().signing_key(&key)).await.unwrap();
+    let sent: Value = serde_json::from_str(&site.asked()[0].body).unwrap();
+    assert_eq!(sent["token_endpoint_auth_method"], "private_key_jwt");
+    let jwk = &sent["jwks"]["keys"][0];
+    assert_eq!((&jwk["kid"], jwk.get("d")), (&json!("2030-01"), None));
+    let error = registration.auth().unwrap_err();
+    assert!(error.code() == "config" && error.to_string().contains("ClientAuth::private_key_jwt"), "{error}");
+    let none = json!({"client_id": "app", "token_endpoint_auth_method": "none"});
+    site.answer(&format!("POST {ENDPOINT}"), answer(200, &none));
+    let app = registered(&site).await;
+    assert!(format!("{:?}", app.auth().unwrap()).contains("none"));
+}
+
+#[tokio::test]
+async fn refusals_keep_the_servers_words_and_no_secret() {
+    let site = site();
+    for code in [
+        "invalid_redirect_uri",
+        "invalid_client_metadata",
+        "invalid_software_statement",
+        "unapproved_software_statement",
+    ] {
+        let body = json!({"error": code, "error_description": "no: Bearer 1nitial"});
+        site.answer(&format!("POST {ENDPOINT}"), answer(400, &body));
+        let error = registrar(&site).initial_access_token("1nitial").register(&wanted()).await.unwrap_err();
+        assert_eq!((error.code(), error.description()), (code, Some("no: Bearer [redacted]")));
+    }
+    site.answer(&format!("POST {ENDPOINT}"), answer(401, &json!({})));
+    assert_eq!(registrar(&site).register(&wanted()).await.unwrap_err().code(), "invalid_token");
+    for body in [json!({}), json!({"client_id": ""}), json!({"client_id": 5}), json!([])] {
+        site.answer(&format!("POST {ENDPOINT}"), answer(201, &body));
+        let error = registrar(&site).register(&wanted()).await.unwrap_err();
+        assert_eq!(error.code(), "malformed_response", "{body}");
+    }
+    assert_eq!(Registrar::new(site.http(), "register").unwrap_err().code(), "config");
+    let plain = Registrar::new(site.http(), "http://auth.test/register").unwrap();
+    assert_eq!(plain.register(&wanted()).await.unwrap_err().code(), "config", "secrets need TLS");
+}
+
+#[tokio::test]
+async fn a_client_is_read_changed_and_deleted_and_its_credentials_rotate() {
+    let site = site();
+    let first = registered(&site).await;
+    site.asked();
+    let rotated = json!({"client_id": "c1", "client_secret": "s3cr3t-2", "client_secret_expires_at": 1_900_000_000,
+        "registration_access_token": "r4t-2", "token_endpoint_auth_method": "client_secret_post"});
+    site.answer(&format!("GET {MANAGED}"), answer(200, &rotated));
+    let second = registrar(&site).read(&first).await.unwrap();
+    assert_eq!(second.client_secret().unwrap().expose(), "s3cr3t-2");
+    assert_eq!(second.client_secret_expires_at(), Some(Duration::from_secs(1_900_000_000)));
+    assert_eq!(second.registration_client_uri().unwrap().as_str(), MANAGED, "what is left out stays");
+
+    let changed = json!({"client_id": "c1", "client_name": "Weekly report", "token_endpoint_auth_method": "client_secret_post"});
+    site.answer(&format!("PUT {MANAGED}"), answer(200, &changed));
+    let third = registrar(&site).update(&second, &wanted().client_name("Weekly report")).await.unwrap();
+    assert_eq!(third.metadata().client_name.as_deref(), Some("Weekly report"));
+    assert_eq!(third.client_secret().unwrap().expose(), "s3cr3t-2");
+
+    site.answer(&format!("DELETE {MANAGED}"), Response::builder().status(204).body(Bytes::new()).unwrap());
+    registrar(&site).delete(&third).await.unwrap();
+    let asked = site.asked();
+    let tokens: Vec<_> = asked.iter().map(|asked| asked.authorization.as_deref().unwrap()).collect();
+    assert_eq!(tokens, ["Bearer r4t-1", "Bearer r4t-2", "Bearer r4t-2"], "each with the newest");
+    let sent: Value = serde_json::from_str(&asked[1].body).unwrap();
+    assert_eq!((&sent["client_id"], &sent["client_secret"]), (&json!("c1"), &json!("s3cr3t-2")));
+    for forbidden in [
+        "registration_access_token",
+        "registration_client_uri",
+        "client_secret_expires_at",
+        "client_id_issued_at",
+    ] {
+        assert!(sent.get(forbidden).is_none(), "RFC 7592 section 2.2: {forbidden}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_gone_or_another_clients_is_told() {
+    let site = site();
+    let registration = registered(&site).await;
+    site.answer(&format!("GET {MANAGED}"), answer(401, &json!({"error": "invalid_token"})));
+    assert_eq!(registrar(&site).read(&registration).await.unwrap_err().code(), "invalid_token");
+    site.answer(&format!("GET {MANAGED}"), answer(200, &json!({"client_id": "c2"})));
+    let error = registrar(&site).read(&registration).await.unwrap_err();
+    assert!(error.code() == "malformed_response" && error.to_string().contains("client_id"), "{error}");
+    site.answer(&format!("DELETE {MANAGED}"), answer(405, &json!({})));
+    assert_eq!(registrar(&site).delete(&registration).await.unwrap_err().status().unwrap().as_u16(), 405);
+    site.answer(&format!("POST {ENDPOINT}"), answer(201, &json!({"client_id": "c1"})));
+    let unmanaged = registered(&site).await;
+    assert_eq!(registrar(&site).read(&unmanaged).await.unwrap_err().code(), "unsupported");
+    let wrong = format!("{registration:?}");
+    assert!(wrong.contains("c1"));
+}

@@ -1,0 +1,234 @@
+//! From an API's URL to its authorization server (RFC 9728, RFC 8414).
+
+use bytes::Bytes;
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderMap, Request, Response};
+use oauth_client::discover::{discover, follow, resource};
+use oauth_client::transport::Limits;
+use oauth_client::{ClientAuth, Error, grant};
+use oauth_mock::{Endpoint, Fault, MockServer};
+
+use crate::bench::{Bench, pass};
+use crate::site::Site;
+
+const API: &str = "https://api.test/mcp";
+const PLACE: &str = "GET https://api.test/.well-known/oauth-protected-resource/mcp";
+const ROOT: &str = "GET https://api.test/.well-known/oauth-protected-resource/";
+const SERVER: &str = "GET https://auth.test/.well-known/oauth-authorization-server";
+
+fn api(resource: &str, servers: &[&str]) -> String {
+    serde_json::json!({"resource": resource, "authorization_servers": servers}).to_string()
+}
+
+fn server(issuer: &str) -> String {
+    let endpoint = |name: &str| format!("{issuer}/{name}");
+    serde_json::json!({"issuer": issuer, "token_endpoint": endpoint("token"), "registration_endpoint": endpoint("register")})
+        .to_string()
+}
+
+/// An API and its server as they should be.
+fn site() -> Site {
+    Site::default().with(PLACE, &api(API, &["https://auth.test"])).with(SERVER, &server("https://auth.test"))
+}
+
+fn headers(challenge: &str) -> HeaderMap {
+    HeaderMap::from_iter([(WWW_AUTHENTICATE, challenge.parse().unwrap())])
+}
+
+async fn refused(site: &Site, url: &str, challenge: &str) -> Error {
+    follow(&site.http(), url, &headers(challenge), &Limits::metadata()).await.unwrap_err()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_that_says_no_leads_to_a_token_that_it_takes() {
+    let bench = Bench::new(MockServer::builder().api_scope("/orders", "read").in_process());
+    let url = format!("{}/orders", bench.server.endpoint(Endpoint::Api));
+    let call = |token: Option<String>| {
+        let mut request = Request::get(&url);
+        if let Some(token) = token {
+            request = request.header("authorization", token);
+        }
+        let http = bench.http();
+        async move { http.send(request.body(Bytes::new()).unwrap(), &Limits::token()).await.unwrap() }
+    };
+    let answer = call(None).await;
+    assert_eq!(answer.status(), 401);
+    let found = follow(&bench.http(), &url, answer.headers(), &Limits::metadata()).await.unwrap();
+    assert_eq!(
+        (found.resource.resource.as_str(), found.server.issuer.as_str()),
+        (&*url, bench.server.issuer())
+    );
+    assert_eq!(found.scope, ["read"]);
+
+    let documents = bench.server.journal().count(Endpoint::OauthMetadata);
+    let client = found.client().auth(ClientAuth::basic("svc", "s3cr3t")).http(bench.http());
+    let client = client.clock(bench.clock.clone()).build().unwrap();
+    let request = grant::client_credentials().scope(found.scope).resource([found.resource.resource]);
+    let token = client.source(request).build().unwrap().token().await.unwrap();
+    assert_eq!(call(Some(token.authorization().to_str().unwrap().to_owned())).await.status(), 200);
+    assert_eq!(bench.server.journal().count(Endpoint::OauthMetadata), documents, "what was found is used");
+    let sent = bench.server.journal().of(Endpoint::Token).pop().unwrap();
+    assert_eq!(sent.param("resource"), Some(&*url), "RFC 8707");
+}
+
+#[tokio::test]
+async fn the_place_is_named_by_the_challenge_or_follows_from_the_url() {
+    let site = site();
+    let limits = Limits::metadata();
+    let named = headers(r#"Basic realm="x", Bearer scope="a b", resource_metadata="https://api.test/about""#);
+    site.answer("GET https://api.test/about", Response::new(Bytes::from(api(API, &["https://auth.test"]))));
+    let found = follow(&site.http(), "https://api.test/mcp/messages?x=1", &named, &limits).await.unwrap();
+    assert_eq!((found.resource.resource.as_str(), found.scope), (API, vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!(site.lines(), ["GET https://api.test/about", SERVER]);
+
+    let found = follow(&site.http(), API, &headers("Bearer"), &limits).await.unwrap();
+    assert!(found.scope.is_empty());
+    assert_eq!(site.lines(), [PLACE, SERVER]);
+
+    let whole_host = Site::default()
+        .with(&ROOT[..ROOT.len() - 1], &api("https://api.test", &["https://auth.test"]))
+        .with(SERVER, &server("https://auth.test"));
+    let found = follow(&whole_host.http(), API, &HeaderMap::new(), &limits).await.unwrap();
+    assert_eq!(found.resource.resource, "https://api.test");
+}
+
+#[tokio::test]
+async fn a_document_about_another_api_is_refused() {
+    let limits = Limits::metadata();
+    for other in [
+        "https://evil.test/mcp",
+        "https://api.test/mcp/deeper",
+        "https://api.test/mc",
+        "http://api.test/mcp",
+        "mcp",
+    ] {
+        let site = site().with(PLACE, &api(other, &["https://auth.test"]));
+        let error = refused(&site, API, "Bearer").await;
+        assert!(error.code() == "discovery" && error.to_string().contains("RFC 9728 section 3.3"), "{error}");
+        assert_eq!(site.lines(), [PLACE], "its servers are not asked");
+    }
+    // By its identifier, to the letter.
+    let by_name = |name: &'static str| {
+        let (site, limits) = (site(), limits.clone());
+        async move { resource(&site.http(), name, &limits).await }
+    };
+    assert_eq!(by_name(API).await.unwrap().resource, API);
+    assert_eq!(by_name("https://api.test/mcp/").await.unwrap_err().code(), "discovery");
+    assert_eq!(by_name("https://api.test/other").await.unwrap_err().code(), "discovery");
+    assert_eq!(by_name("not a url").await.unwrap_err().code(), "config");
+}
+
+#[tokio::test]
+async fn strangers_lead_nowhere_that_is_ours_and_down_to_no_plain_http() {
+    for place in [
+        "http://api.test/about",
+        "https://127.0.0.1/about",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[::1]/about",
+        "https://localhost/about",
+        "file:///etc/passwd",
+        "about",
+    ] {
+        let site = site();
+        let error = refused(&site, API, &format!("Bearer resource_metadata=\"{place}\"")).await;
+        assert!(
+            error.code() == "discovery" && error.to_string().contains("resource_metadata"),
+            "{place}: {error}"
+        );
+        assert!(site.lines().is_empty(), "{place} is not asked");
+    }
+    for issuer in ["http://auth.test", "https://10.0.0.1", "https://localhost:8080", "auth"] {
+        let site = site().with(PLACE, &api(API, &[issuer]));
+        let error = refused(&site, API, "Bearer").await;
+        assert!(error.to_string().contains("authorization server"), "{issuer}: {error}");
+        assert_eq!(site.lines(), [PLACE]);
+    }
+    for endpoint in ["https://192.168.1.1/token", "http://auth.test/token", "https://127.0.0.1/token"] {
+        let document = serde_json::json!({"issuer": "https://auth.test", "token_endpoint": endpoint});
+        let error = refused(&site().with(SERVER, &document.to_string()), API, "Bearer").await;
+        assert!(error.to_string().contains("token_endpoint"), "{error}");
+    }
+    let site = site();
+    let moved = Response::builder().status(302).header("location", "https://127.0.0.1/").body(Bytes::new());
+    site.answer(PLACE, moved.unwrap());
+    assert_eq!(refused(&site, API, "Bearer").await.code(), "redirect");
+    assert_eq!(site.lines(), [PLACE]);
+}
+
+#[tokio::test]
+async fn the_first_server_that_can_be_had_is_taken() {
+    let servers = ["https://gone.test", "https://evil.test", "https://auth.test", "https://later.test"];
+    let site = site()
+        .with(PLACE, &api(API, &servers))
+        // It says that it is another one.
+        .with("GET https://evil.test/.well-known/oauth-authorization-server", &server("https://auth.test"));
+    let found = follow(&site.http(), API, &HeaderMap::new(), &Limits::metadata()).await.unwrap();
+    assert_eq!(found.server.issuer, "https://auth.test");
+    assert!(!site.lines().iter().any(|line| line.contains("later.test")));
+
+    let error = refused(&site.with(PLACE, &api(API, &[])), API, "Bearer").await;
+    assert!(error.to_string().contains("authorization_servers"), "{error}");
+    let error = refused(&Site::default(), API, "Bearer").await;
+    assert!(
+        error.to_string().contains("https://api.test/.well-known/oauth-protected-resource/mcp"),
+        "{error}"
+    );
+    let twice = r#"{"resource":"https://api.test/mcp","resource":"https://api.test/mcp"}"#;
+    assert_eq!(
+        refused(&Site::default().with(PLACE, twice), API, "Bearer").await.code(),
+        "malformed_response"
+    );
+}
+
+#[tokio::test]
+async fn an_issuer_is_compared_to_the_letter_and_its_endpoints_are_https() {
+    let limits = Limits::metadata();
+    let at = |document: &str| Site::default().with(SERVER, document);
+    assert!(discover(&at(&server("https://auth.test")).http(), "https://auth.test", &limits).await.is_ok());
+    for issuer in [
+        "https://auth.test/",
+        "https://AUTH.test",
+        "https://auth.test:443",
+        "http://auth.test",
+        "https://auth.test.evil",
+    ] {
+        let error = discover(&at(&server(issuer)).http(), "https://auth.test", &limits).await.unwrap_err();
+        assert!(error.code() == "discovery" && error.to_string().contains("to the letter"), "{error}");
+    }
+    // With the slash it has one, and is found at the same place.
+    assert!(discover(&at(&server("https://auth.test/")).http(), "https://auth.test/", &limits).await.is_ok());
+    let plain = r#"{"issuer":"https://auth.test","token_endpoint":"http://auth.test/token"}"#;
+    assert_eq!(
+        discover(&at(plain).http(), "https://auth.test", &limits).await.unwrap_err().code(),
+        "discovery"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_is_kept_for_an_hour_and_beyond_while_it_cannot_be_had() {
+    let bench = Bench::new(MockServer::builder().in_process());
+    let client = bench.client();
+    let documents = || bench.server.journal().count(Endpoint::OauthMetadata);
+    for _ in 0..3 {
+        client.metadata().await.unwrap();
+        pass(1000).await;
+    }
+    assert_eq!(documents(), 1);
+    pass(700).await;
+    client.metadata().await.unwrap();
+    assert_eq!(documents(), 2);
+    bench.server.fault(Endpoint::OauthMetadata, Fault::status(503)).always();
+    pass(3601).await;
+    for _ in 0..10 {
+        client.request(&grant::client_credentials()).await.unwrap();
+    }
+    assert_eq!(documents(), 3, "the old one does meanwhile");
+    pass(61).await;
+    client.metadata().await.unwrap();
+    assert_eq!(documents(), 4, "and a minute later it is looked for again");
+    let evil = r#"{"issuer":"https://evil.test","token_endpoint":"https://evil.test/token"}"#;
+    bench.server.clear_faults();
+    bench.server.fault(Endpoint::OauthMetadata, Fault::body(200, "application/json", evil)).always();
+    pass(61).await;
+    assert_eq!(client.metadata().await.unwrap_err().code(), "discovery", "but nobody takes its place");
+}
