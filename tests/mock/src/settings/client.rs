@@ -59,6 +59,9 @@ pub(crate) fn read_client(fields: &Fields<'_>) -> MockClient {
     set(&mut client.announce_lifetime, "announce_expires_in");
     set(&mut client.needs_pkce, "require_pkce");
     set(&mut client.dpop_bound, "dpop_bound_access_tokens");
+    set(&mut client.needs_par, "require_pushed_authorization_requests");
+    client.details_types = fields.texts("authorization_details_types");
+    client.post_logout_redirect_uris = fields.texts("post_logout_redirect_uris").unwrap_or_default();
     client
 }
 
@@ -77,6 +80,8 @@ pub(crate) fn show_client(client: &MockClient) -> Value {
         "announce_expires_in": client.announce_lifetime,
         "require_pkce": client.needs_pkce,
         "dpop_bound_access_tokens": client.dpop_bound,
+        "require_pushed_authorization_requests": client.needs_par,
+        "post_logout_redirect_uris": client.post_logout_redirect_uris,
     });
     if let Some(secret) = &client.secret {
         shown["client_secret"] = json!(secret);
@@ -86,6 +91,9 @@ pub(crate) fn show_client(client: &MockClient) -> Value {
     }
     if let Some(algs) = &client.assertion_algs {
         shown["assertion_algs"] = algs.iter().map(|alg| alg.as_str()).collect();
+    }
+    if let Some(types) = &client.details_types {
+        shown["authorization_details_types"] = json!(types);
     }
     if let Some(lifetime) = client.token_lifetime {
         shown["token_lifetime"] = json!(seconds(lifetime));
@@ -133,7 +141,10 @@ mod tests {
             MockClient::new("public")
                 .redirect_uri("http://127.0.0.1/cb")
                 .dpop_bound_tokens()
-                .with_refresh_token(),
+                .with_refresh_token()
+                .require_pushed_authorization_requests()
+                .authorization_details_types(["payment"])
+                .post_logout_redirect_uri("http://127.0.0.1/bye"),
             MockClient::new("key").key(&key).assertion_algs([Alg::Es256]).token_alg(Alg::Ps256).scopes(["a"]),
         ];
         for client in clients {

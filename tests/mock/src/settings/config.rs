@@ -1,6 +1,7 @@
 //! The configuration of a whole server.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -9,6 +10,7 @@ use super::fault::{Gates, read_fault};
 use super::reader::{Fields, Mistakes, read};
 use crate::builder::MockServerBuilder;
 use crate::clients::{GrantType, MockClient};
+use crate::details::AuthorizationDetailsType;
 use crate::dpop::DpopNonce;
 use crate::providers::Provider;
 use crate::server::MockServer;
@@ -141,6 +143,21 @@ fn read_config(fields: &Fields<'_>) -> Config {
         builder = builder.dpop_api_nonce(nonce);
     }
 
+    if fields.is_set("require_pushed_authorization_requests") {
+        builder = builder.require_pushed_authorization_requests();
+    }
+    for kind in fields.each("authorization_details_types", read_details_type).unwrap_or_default() {
+        builder = builder.authorization_details_type(kind);
+    }
+    if let Some(values) = fields.texts("acr_values") {
+        builder = builder.acr_values(values);
+    }
+    let device = (fields.seconds("device_lifetime"), fields.seconds("device_interval"));
+    if device != (None, None) {
+        let (lifetime, interval) = (Duration::from_secs(600), Duration::from_secs(5));
+        builder = builder.device_times(device.0.unwrap_or(lifetime), device.1.unwrap_or(interval));
+    }
+
     let clients = unique(fields, "clients", fields.each("clients", read_client), |client| &client.id);
     let users = unique(fields, "users", fields.each("users", read_user), |user| &user.name);
     // A provider comes with the client and user of its page.
@@ -176,6 +193,13 @@ fn default_client() -> MockClient {
 
 fn default_user() -> User {
     User::new("alice", "wonderland").claim("name", "Alice").claim("email", "alice@example.com")
+}
+
+fn read_details_type(fields: &Fields<'_>) -> AuthorizationDetailsType {
+    let kind = AuthorizationDetailsType::new(fields.required("type"));
+    let required = fields.texts("required").unwrap_or_default();
+    let kind = required.into_iter().fold(kind, AuthorizationDetailsType::required);
+    fields.texts("optional").unwrap_or_default().into_iter().fold(kind, AuthorizationDetailsType::optional)
 }
 
 fn read_trusted_issuer(fields: &Fields<'_>) -> TrustedIssuer {
