@@ -193,8 +193,15 @@ pub const KEYS: &[Key] = &[
         "dpop",
         Kind::Flag,
         "false",
-        "dpop = false",
-        "Whether tokens are bound to a key (RFC 9449). Not supported yet.",
+        "dpop = true",
+        "Whether tokens are bound to a key (RFC 9449): a stolen one is then worth nothing.",
+    ),
+    Key::new(
+        "dpop_key",
+        Kind::Secret,
+        "made at each start",
+        "dpop_key = { file = \"dpop.pem\" }",
+        "The private key that tokens are bound to, as PEM or JWK. Give one where tokens are kept in a file: they are of no use without it, and a login of a client without a secret is lost.",
     ),
     Key::new(
         "par",

@@ -25,6 +25,7 @@
 #![doc = include_str!("../../CONFIG.md")]
 
 mod custom;
+mod dpop;
 mod keys;
 mod login;
 pub mod schema;
@@ -209,9 +210,6 @@ fn unsupported(table: Table<'_>) -> Vec<Problem> {
             not_yet(field, format!("{value:?}"));
         }
     }
-    if table.flag("dpop") {
-        not_yet("dpop", "dpop = true".to_owned());
-    }
     for field in keys::NOT_YET {
         if table.has(field) {
             not_yet(field, (*field).to_owned());
@@ -239,6 +237,9 @@ fn client(table: Table<'_>, dialect: Dialect, problems: &mut Vec<Problem>) -> Cl
         builder = builder.timeout(Duration::from_secs(seconds));
     }
     let auth = auth(table, &dialect, problems);
+    if let Some(dpop) = dpop::dpop(table, auth.as_ref(), problems) {
+        builder = builder.dpop(dpop);
+    }
     builder = builder.provider(dialect);
     if let Some(auth) = auth {
         builder = builder.auth(auth);

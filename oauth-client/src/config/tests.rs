@@ -83,7 +83,6 @@ fn what_is_not_built_yet_is_named_as_that() {
     for (name, value) in [
         ("client_auth", Value::from("private_key_jwt")),
         ("grant", Value::from("token_exchange")),
-        ("dpop", Value::from(true)),
         ("assertion", Value::from("a.b.c")),
     ] {
         let error = read(serde_json::json!({ name: value }), &[]).unwrap_err();
@@ -253,4 +252,41 @@ fn a_grant_that_a_person_gives_brings_a_login_and_says_what_does_not_fit() {
     assert_eq!(fields(&read(values, &["issuer"]).unwrap_err()), ["token_endpoint"]);
     let values = serde_json::json!({"authorization_details": "[{\"type\":\"payment\"}]"});
     assert!(read(values, &[]).is_ok());
+}
+
+#[test]
+fn tokens_are_bound_to_a_key_that_is_made_or_given() {
+    let made = read(serde_json::json!({"dpop": true}), &[]).unwrap();
+    let thumbprint = |config: &ClientConfig| config.client().unwrap().dpop_jkt().map(str::to_owned);
+    assert!(thumbprint(&made).is_some());
+    assert_eq!(thumbprint(&made), thumbprint(&made), "client and source have the same one");
+    assert_eq!(thumbprint(&read(serde_json::json!({"dpop": false}), &[]).unwrap()), None);
+
+    // The key of RFC 9449 section 4.1.
+    let jwk = r#"{"kty":"EC","crv":"P-256","x":"l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs","y":"9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA","d":"AQAB"}"#;
+    let error = read(serde_json::json!({"dpop": true, "dpop_key": jwk}), &[]).unwrap_err();
+    assert_eq!(fields(&error), ["dpop_key"]);
+    let key = crate::sign::SigningKey::generate(crate::sign::Algorithm::Es256).unwrap();
+    let pem = key.to_pem().unwrap();
+    let given = read(serde_json::json!({"dpop": true, "dpop_key": pem.expose()}), &[]).unwrap();
+    assert_eq!(thumbprint(&given).as_deref(), Some(key.thumbprint()));
+    assert!(!format!("{given:?}").contains(pem.expose().lines().nth(1).unwrap()));
+}
+
+#[test]
+fn a_dpop_key_that_makes_no_sense_is_named() {
+    let alone = read(serde_json::json!({"dpop_key": {"env": "NOT_SET_ANYWHERE"}}), &[]).unwrap_err();
+    assert_eq!(fields(&alone), ["dpop_key"]);
+    let unread = read(serde_json::json!({"dpop": true, "dpop_key": {"env": "NOT_SET_ANYWHERE"}}), &[]);
+    assert_eq!(fields(&unread.unwrap_err()), ["dpop_key.env"]);
+    let public = "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----";
+    let public = read(serde_json::json!({"dpop": true, "dpop_key": public}), &[]).unwrap_err();
+    assert_eq!(fields(&public), ["dpop_key"]);
+
+    // A login that the next start could not go on with.
+    let file = serde_json::json!({"kind": "file", "path": "tokens.json"});
+    let kept = serde_json::json!({"dpop": true, "client_auth": "none", "store": file});
+    assert_eq!(fields(&read(kept, &["client_secret"]).unwrap_err()), ["dpop_key"]);
+    let kept = serde_json::json!({"dpop": true, "store": file});
+    assert!(read(kept, &[]).is_ok(), "a client with a secret gets new tokens, and a warning");
 }
