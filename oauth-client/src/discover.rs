@@ -121,6 +121,11 @@ impl Metadata {
         self.list(&format!("{name}_auth_signing_alg_values_supported"))
     }
 
+    /// The algorithms of proofs of possession that the server takes (RFC 9449 section 5.1).
+    pub(crate) fn dpop_algorithms(&self) -> Option<Vec<String>> {
+        self.list("dpop_signing_alg_values_supported")
+    }
+
     fn list(&self, member: &str) -> Option<Vec<String>> {
         let items = self.extra.get(member)?.as_array()?;
         Some(items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())

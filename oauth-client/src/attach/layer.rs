@@ -23,7 +23,8 @@ impl TokenLayer {
         Self { settings: Arc::new(Settings::new(source)) }
     }
 
-    /// Replaces the policy that says which requests are sent once more after a 401.
+    /// Replaces the policy that says which requests are sent once more after a 401, for the token's sake or for a
+    /// nonce's.
     #[must_use]
     pub fn replay(mut self, policy: ReplayPolicy) -> Self {
         Arc::make_mut(&mut self.settings).replay = policy;

@@ -1,7 +1,8 @@
 //! Put the token on requests: a layer for any tower HTTP client, and a front for reqwest.
 //!
 //! [`TokenLayer`] wraps a `Service<http::Request<_>>`: a hyper-util client, a tonic channel, a router in a test. Each
-//! request leaves with `Authorization: Bearer …` (RFC 6750 section 2.1). While the [`TokenSource`](crate::TokenSource)
+//! request leaves with `Authorization: Bearer …` (RFC 6750 section 2.1), or with `DPoP …` and a proof where tokens are
+//! [bound to a key](crate::dpop). While the [`TokenSource`](crate::TokenSource)
 //! holds a usable token that costs a header; without one the request waits for it; and when none can be had the
 //! request is not sent at all.
 //!
@@ -45,9 +46,17 @@
 //!   so a request that has some is not either;
 //! - it goes to the very URI of the first one, through the same service.
 //!
-//! One call makes at most two requests and one token request. The second answer is returned whatever it is, and does
+//! For this one call makes at most two requests and one token request. The second answer is returned whatever it is, and does
 //! not count against the new token: an API that refuses every token must not set off a token request for each answer.
 //! A 403 is about what the token may do, not about the token, and never gets a new one.
+//!
+//! # When the API wants a nonce
+//!
+//! An API may refuse not the token but the proof beside it (RFC 9449 sections 7.1 and 9). One that answers 401, or
+//! `grpc-status: 16`, with `DPoP error="use_dpop_nonce"` and a nonce gets the request once more, with the same token
+//! and a proof with that nonce, on the conditions above and once for each call. Such an answer, as
+//! `invalid_dpop_proof`, does not count against the token. So a call makes three requests at most: for the nonce, for
+//! another token, and the first.
 //!
 //! # Redirects
 //!

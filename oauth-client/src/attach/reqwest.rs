@@ -3,7 +3,8 @@
 //! The rules are those of the [layer](super#when-the-api-refuses-the-token), with what reqwest adds to them: it
 //! follows redirects by itself, so an answer that came from another URL than the one asked for is never the reason
 //! for a replay, and one from another origin says nothing of the token at all, because reqwest does not take it
-//! there. A body can be repeated when reqwest can clone it: bytes, not a stream.
+//! there. A [proof](crate::dpop) names the URL asked for and is of no use at another one: ask for the final one. A body
+//! can be repeated when reqwest can clone it: bytes, not a stream.
 //!
 //! ```
 //! use oauth_client::TokenSource;
@@ -49,7 +50,8 @@ impl AuthorizedClient {
         Self { client, settings: Arc::new(Settings::new(source)) }
     }
 
-    /// Replaces the policy that says which requests are sent once more after a 401.
+    /// Replaces the policy that says which requests are sent once more after a 401, for the token's sake or for a
+    /// nonce's.
     #[must_use]
     pub fn replay(mut self, policy: ReplayPolicy) -> Self {
         Arc::make_mut(&mut self.settings).replay = policy;
@@ -233,7 +235,7 @@ impl AuthorizedRequest {
         self.with(|builder| builder.body(body))
     }
 
-    /// Limits the time from connecting to the end of the answer's body, for each of the at most two requests.
+    /// Limits the time from connecting to the end of the answer's body, for each of the requests that are sent.
     pub fn timeout(self, limit: Duration) -> Self {
         self.with(|builder| builder.timeout(limit))
     }

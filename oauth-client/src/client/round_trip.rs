@@ -185,10 +185,12 @@ impl Client {
 }
 
 impl Client {
-    /// A refusal of the client itself, with what the server's metadata says about how to do better.
+    /// A refusal of the client itself or of its key, with what the server's metadata says about how to do better.
     fn explained(&self, error: Error, endpoint: Endpoint, algorithm: Option<Algorithm>) -> Error {
-        if error.code() != "invalid_client" {
-            return error;
+        match error.code() {
+            "invalid_client" => {}
+            "invalid_dpop_proof" => return error.with_hint(|| self.proof_hint()),
+            _ => return error,
         }
         error.with_hint(|| {
             let known = self.0.discovered.load_full()?;
@@ -206,6 +208,16 @@ impl Client {
             let taken = printable(&taken.join(", "), 256);
             Some(format!("the assertion was signed with {signed}, and the server's metadata names {taken}"))
         })
+    }
+
+    fn proof_hint(&self) -> Option<String> {
+        let signed = self.prover()?.algorithm().name();
+        let taken = self.0.discovered.load_full()?.metadata().dpop_algorithms()?;
+        if taken.iter().any(|one| one == signed) {
+            return None;
+        }
+        let taken = printable(&taken.join(", "), 256);
+        Some(format!("the proof was signed with {signed}, and the server's metadata names {taken}"))
     }
 }
 

@@ -9,6 +9,44 @@
 //! are taken from wherever servers put them (sections 8 and 9): one is remembered for each origin, and a server that
 //! answers `use_dpop_nonce` gets the same request once more, with the nonce. That answer refuses no token.
 //!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, StatusCode};
+//! use http_body_util::Empty;
+//! use oauth_client::attach::TokenLayer;
+//! use oauth_client::dpop::Dpop;
+//! use oauth_client::token::Scheme;
+//! use oauth_client::{Client, ClientAuth, grant};
+//! use oauth_mock::{Endpoint, MockClient, MockServer};
+//! use tower::{Layer, ServiceExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = MockServer::builder().client(MockClient::default().scopes(["openid"])).in_process();
+//! # let http = oauth_client::transport::HttpClient::from_service(server.transport());
+//! # let clock = oauth_client::clock::TestClock::new(); // the mock's time
+//! let source = Client::builder()
+//!     .issuer(server.issuer())
+//!     .auth(ClientAuth::basic("svc", "s3cr3t"))
+//!     .dpop(Dpop::generate()?)
+//! #   .http(http).clock(clock)
+//!     .build()?
+//!     .source(grant::client_credentials().scope(["openid"]))
+//!     .build()?;
+//! let token = source.token().await?;
+//! assert_eq!(token.tokens().scheme(), Scheme::Dpop);
+//!
+//! let userinfo = server.endpoint(Endpoint::Userinfo); // stands for your API
+//! let client = TokenLayer::new(source).layer(server.transport());
+//! let answer = client.oneshot(Request::get(&userinfo).body(Empty::<Bytes>::new())?).await?;
+//! assert_eq!(answer.status(), StatusCode::OK); // the server has checked the proof
+//!
+//! // The token alone is worth nothing.
+//! let stolen = Request::get(&userinfo).header("authorization", format!("Bearer {}", token.secret().expose()));
+//! let answer = server.transport().oneshot(stolen.body(Empty::<Bytes>::new())?).await?;
+//! assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+//! # Ok(()) }
+//! ```
+//!
 //! # Which key
 //!
 //! [`Dpop::generate`] makes one for the life of the process: the best choice for tokens that live as long, because a

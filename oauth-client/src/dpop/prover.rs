@@ -13,7 +13,7 @@ use super::proof::{Claims, Target};
 use crate::clock::Clock;
 use crate::discover::Challenge;
 use crate::error::Error;
-use crate::sign::{SigningKey, base64url};
+use crate::sign::{Algorithm, SigningKey, base64url};
 use crate::token::Secret;
 
 /// A client's DPoP at work. One for each client, so that all its sources share what its servers said.
@@ -65,6 +65,10 @@ impl Prover {
 
     pub(crate) fn thumbprint(&self) -> &str {
         self.key.thumbprint()
+    }
+
+    pub(crate) fn algorithm(&self) -> Algorithm {
+        self.key.algorithm()
     }
 
     pub(crate) fn allows_bearer(&self) -> bool {
@@ -135,4 +139,32 @@ pub(crate) fn refusal_in(headers: &HeaderMap) -> Option<Refusal> {
             _ => None,
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use http::header::WWW_AUTHENTICATE;
+
+    use super::*;
+
+    #[test]
+    fn the_hash_of_rfc_9449_section_7_1_comes_out_to_the_letter() {
+        let token = Secret::from("Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU");
+        assert_eq!(hash(&token), "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo");
+    }
+
+    #[test]
+    fn an_answer_is_about_the_proof_only_where_a_dpop_challenge_says_so() {
+        let refusal = |challenge: &'static str| {
+            refusal_in(&HeaderMap::from_iter([(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))]))
+        };
+        // RFC 9449 section 9.
+        let asks = r#"DPoP error="use_dpop_nonce", error_description="Resource server requires nonce in DPoP proof""#;
+        assert_eq!(refusal(asks), Some(Refusal::UseNonce));
+        assert_eq!(refusal(r#"Bearer, dpop error=invalid_dpop_proof"#), Some(Refusal::InvalidProof));
+        assert_eq!(refusal(r#"DPoP error="invalid_token", algs="ES256""#), None);
+        assert_eq!(refusal(r#"Bearer error="use_dpop_nonce""#), None);
+        assert_eq!(refusal("DPoP"), None);
+    }
 }

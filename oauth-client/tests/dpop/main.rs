@@ -1,9 +1,11 @@
-//! Tokens that are bound to a key (RFC 9449), with the mock server's token endpoint and its userinfo as the API. All in
-//! process, with time that stands still unless a test moves it.
+//! Tokens that are bound to a key (RFC 9449), with the mock server's token endpoint and its userinfo as the API. All but
+//! what is reqwest's own runs in process, with time that stands still unless a test moves it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod api;
+#[cfg(feature = "reqwest")]
+mod reqwest_front;
 mod server;
 mod store;
 mod support;

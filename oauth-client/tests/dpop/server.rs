@@ -8,7 +8,7 @@ use oauth_client::login::AuthorizationRequest;
 use oauth_client::sign::{Algorithm, SigningKey};
 use oauth_client::token::Scheme;
 use oauth_client::{ClientAuth, grant};
-use oauth_mock::{DpopNonce, Endpoint, Fault, GrantType, MockClient, User};
+use oauth_mock::{Alg, DpopNonce, Endpoint, Fault, GrantType, MockClient, User};
 use serde_json::json;
 
 use crate::support::{Bench, part};
@@ -192,20 +192,46 @@ async fn a_client_assertion_is_made_anew_for_the_second_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_authorization_request_names_the_key() {
+async fn a_code_is_bound_to_the_key_as_well() {
     const CALLBACK: &str = "https://app.example.com/callback";
     let web =
         MockClient::new("web").secret("s").grants([GrantType::AuthorizationCode]).redirect_uri(CALLBACK);
-    let bench = Bench::with(|server| server.client(web.scopes(["read"])).user(User::new("bob", "builder")));
+    let bench = Bench::with(|server| {
+        server.client(web.scopes(["read"])).user(User::new("bob", "builder")).dpop_nonce(DpopNonce::SingleUse)
+    });
     let web =
         |dpop: &Dpop| bench.builder().auth(ClientAuth::basic("web", "s")).dpop(dpop.clone()).build().unwrap();
-    let ours = Dpop::generate().unwrap();
-    let request = AuthorizationRequest::new(CALLBACK).scope(["read"]);
-    let pending = web(&ours).authorize(&request).await.unwrap();
-    assert!(pending.url().as_str().contains(&format!("dpop_jkt={}", ours.thumbprint())));
-    let callback = bench.server.log_in(pending.url().as_str(), "bob").unwrap();
-    let login = web(&ours).finish(pending, &callback).await.unwrap();
-    assert_eq!(login.tokens().key_thumbprint(), Some(ours.thumbprint()));
+    let (ours, others) = (Dpop::generate().unwrap(), Dpop::generate().unwrap());
+    let plain = AuthorizationRequest::new(CALLBACK).scope(["read"]);
+    for request in [plain.clone(), plain.pushed()] {
+        let client = web(&ours);
+        let pending = client.authorize(&request).await.unwrap();
+        let callback = bench.server.log_in(pending.url().as_str(), "bob").unwrap();
+        let login = client.finish(pending, &callback).await.unwrap();
+        assert_eq!(login.tokens().key_thumbprint(), Some(ours.thumbprint()));
+
+        let pending = client.authorize(&request).await.unwrap();
+        let callback = bench.server.log_in(pending.url().as_str(), "bob").unwrap();
+        let stolen = web(&others).finish(pending, &callback).await.unwrap_err();
+        assert_eq!(stolen.code(), "invalid_grant");
+    }
+    let pushed = bench.line.to(&bench.server.endpoint(Endpoint::Par));
+    assert_eq!(pushed.len(), 3, "the first had no nonce yet, the second has the token endpoint's");
+    assert!(pushed.iter().all(|heard| heard.claims()["htu"] == json!(heard.uri)));
+    assert!(pushed.iter().all(|heard| heard.parameter("dpop_jkt") == ours.thumbprint()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_know_the_algorithm_is_told_of_by_its_metadata() {
+    let bench = Bench::with(|server| server.dpop_algorithms([Alg::Rs256, Alg::Ps256]));
+    let source = bench.source();
+    let error = source.token().await.unwrap_err();
+    assert_eq!(error.code(), "invalid_dpop_proof");
+    assert!(
+        error.to_string().contains("signed with ES256") && error.to_string().contains("RS256, PS256"),
+        "{error}"
+    );
+    assert!(!error.is_reauthorization_required(), "it says nothing of the refresh token");
 }
 
 #[test]

@@ -95,3 +95,31 @@ async fn a_stored_token_is_not_used_in_the_other_scheme() {
     let kept = store.load(&key).await.unwrap().unwrap().tokens;
     assert_eq!(kept.key_thumbprint(), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn tokens_to_start_with_are_used_with_their_own_key_only() {
+    let bench = Bench::new();
+    let (right, wrong) = (Dpop::generate().unwrap(), Dpop::generate().unwrap());
+    let client =
+        |auth: ClientAuth, dpop: &Dpop| bench.builder().auth(auth).dpop(dpop.clone()).build().unwrap();
+    let mobile = |dpop: &Dpop| client(ClientAuth::none("mobile"), dpop);
+    let password = || grant::password("alice", "wonderland").scope(["openid"]);
+    let login = mobile(&right).request(&password()).await.unwrap();
+    let again = mobile(&wrong).source(password()).starting_with(login.clone()).build().unwrap_err();
+    assert_eq!(again.problems()[0].field, "dpop");
+    let running = mobile(&wrong).source(password()).build().unwrap();
+    assert_eq!(running.log_in(login.clone()).await.unwrap_err().problems()[0].field, "dpop");
+
+    let source = mobile(&right).source(password()).starting_with(login.clone()).build().unwrap();
+    assert_eq!(source.token().await.unwrap().secret(), login.access_token());
+    assert_eq!(bench.count(Endpoint::Token), 1);
+
+    // A client with a secret goes on with the refresh token, and a new access token.
+    let svc = |dpop: &Dpop| client(ClientAuth::basic("svc", "s3cr3t"), dpop);
+    let login = svc(&right).request(&grant::client_credentials().scope(["openid"])).await.unwrap();
+    let source = svc(&wrong).source(grant::client_credentials().scope(["openid"]));
+    let source = source.starting_with(login.clone()).build().unwrap();
+    let token = source.token().await.unwrap();
+    assert_eq!(token.tokens().key_thumbprint(), Some(wrong.thumbprint()));
+    assert_ne!(token.secret(), login.access_token());
+}

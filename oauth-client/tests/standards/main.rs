@@ -8,6 +8,7 @@ mod authenticate;
 #[cfg(feature = "reqwest")]
 mod certificates;
 mod discovery;
+mod dpop;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -19,6 +20,7 @@ const ALL: &[&[Row]] = &[
     authenticate::ROWS,
     #[cfg(feature = "reqwest")]
     certificates::ROWS,
+    dpop::ROWS,
 ];
 
 /// One requirement, and the check that shows that it is met.
