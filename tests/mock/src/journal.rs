@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::encode::{form_pairs, hex, random};
 use crate::endpoint::Endpoint;
+use crate::peer::Peer;
 
 /// Parameters whose values are never stored.
 const SECRET_PARAMETERS: &[&str] = &[
@@ -82,6 +83,8 @@ pub struct Recorded {
     pub headers: Vec<(String, String)>,
     /// The parameters of a form, or the members of a JSON object as text.
     pub params: Vec<(String, String)>,
+    /// The certificate that came with it, as `x5t#S256` names it (RFC 8705 §3.1).
+    pub certificate: Option<String>,
     /// When it arrived, by the server's clock, in Unix seconds.
     pub at_unix: i64,
     /// The fault it met, if any.
@@ -186,6 +189,7 @@ impl Journal {
                 .redact(form_pairs(request.uri().query().unwrap_or_default().as_bytes()).unwrap_or_default()),
             headers: headers.collect(),
             params: self.redact(parameters(request)),
+            certificate: Peer::of(request).map(Peer::thumbprint),
             at_unix: now,
             fault: None,
             status: None,

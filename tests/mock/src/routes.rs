@@ -17,6 +17,8 @@ mod token;
 mod userinfo;
 
 use bytes::Bytes;
+use http::header::HOST;
+use http::uri::Authority;
 use http::{Method, Request, StatusCode};
 use serde_json::{Map, Value};
 
@@ -73,6 +75,15 @@ pub(crate) fn serve(
 }
 
 impl<'a> Call<'a> {
+    /// The address the request was sent to, as far as it is one of this server's.
+    pub(crate) fn origin(self) -> &'a str {
+        let named = self.request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let host = self.request.uri().authority().map(Authority::as_str).or(named);
+        let mtls = self.shared.mtls_origin.as_deref();
+        let is_asked = |origin: &&str| origin.split_once("://").map(|(_, mtls)| mtls) == host;
+        mtls.filter(is_asked).unwrap_or(&self.shared.origin)
+    }
+
     pub(crate) fn new(shared: &'a Shared, issuer: &'a Issuer, request: &'a Request<Bytes>) -> Self {
         Self { shared, issuer, request, cnf: None, details: None }
     }

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use oauth_mock::{
-    Alg, AuthMethod, CertificateSubject, ClientCertificate, Endpoint, Fault, MockClient, MockServer, User,
+    Alg, AuthMethod, CertificateSubject, ClientCertificate, Endpoint, Fault, MockClient, MockServer, TestKey,
+    User,
 };
 use serde_json::{Value, json};
 use support::*;
@@ -253,6 +254,26 @@ async fn each_kind_of_subject_is_checked_in_process_too() {
         let expired = in_process(&server, alias(), &certificate, GRANT).await;
         assert!(expired.text().contains("not valid now"), "{name}");
     }
+}
+
+#[tokio::test]
+async fn an_assertion_may_name_the_address_that_asks_for_certificates() {
+    let key = TestKey::generate(Alg::Es256);
+    let server =
+        MockServer::builder().client(MockClient::new("svc").key(&key)).client_certificates().in_process();
+    let (alias, certificate) = (server.mtls_endpoint(Endpoint::Token), ClientCertificate::self_signed("a"));
+    let form = || {
+        let assertion = server.mint().typ("JWT").signed_with(&key).issuer("svc").subject("svc");
+        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        let assertion = assertion.audience(alias.as_str()).build();
+        format!("grant_type=client_credentials&client_assertion_type={kind}&client_assertion={assertion}")
+    };
+    assert_eq!(in_process(&server, alias.clone(), &certificate, &form()).await.status, 200);
+    let plain = server.endpoint(Endpoint::Token);
+    let elsewhere = in_process(&server, plain, &certificate, &form()).await;
+    assert!(elsewhere.text().contains("aud"), "{}", elsewhere.text());
+    let seen: Vec<_> = server.journal().requests().into_iter().map(|request| request.certificate).collect();
+    assert_eq!(seen, [Some(certificate.thumbprint()), None]);
 }
 
 #[tokio::test]

@@ -61,6 +61,7 @@ fn show(request: &Recorded) -> Value {
         "query": request.query,
         "headers": request.headers,
         "params": request.params,
+        "certificate": request.certificate,
         "at": request.at_unix,
         "fault": request.fault,
         "status": request.status.map(|status| status.as_u16()),

@@ -1,6 +1,5 @@
 //! An API for clients to try: it takes this server's access tokens, and says of itself what it needs (RFC 9728).
 
-use http::header::HOST;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -13,7 +12,7 @@ use crate::tokens::{Access, Grant};
 /// Answers any method with who is asking, and for what.
 pub(crate) fn serve(call: Call<'_>) -> Answer {
     let path = call.request.uri().path();
-    let metadata = format!(r#"resource_metadata="{}{}{path}""#, origin(call), Endpoint::RESOURCE);
+    let metadata = format!(r#"resource_metadata="{}{}{path}""#, call.origin(), Endpoint::RESOURCE);
     let needed = call.shared.api_scope(below(call, path));
     let parameters = match needed {
         Some(scope) => format!(r#"scope="{scope}", {metadata}"#),
@@ -47,7 +46,7 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
 pub(crate) fn metadata(call: Call<'_>) -> Answer {
     let path = call.request.uri().path().strip_prefix(Endpoint::RESOURCE).unwrap_or_default();
     let mut document = json!({
-        "resource": format!("{}{path}", origin(call)),
+        "resource": format!("{}{path}", call.origin()),
         "authorization_servers": [call.issuer.url],
         "bearer_methods_supported": ["header"],
         "resource_name": "The API of a mock authorization server",
@@ -79,7 +78,7 @@ fn known(call: Call<'_>, token: &str) -> Option<Access> {
         None if call.issuer.records.owner(token).is_some() => return None,
         None => minted(call, token, now)?,
     };
-    let asked = format!("{}{}", origin(call), call.request.uri().path());
+    let asked = format!("{}{}", call.origin(), call.request.uri().path());
     let is_meant = |aud: &String| {
         call.shared.audiences.contains(aud) || (is_resource(call, aud) && is_within(&asked, aud))
     };
@@ -106,16 +105,6 @@ fn minted(call: Call<'_>, token: &str, now: i64) -> Option<Access> {
         ..Grant::default()
     };
     Some(Access::of_jwt(grant, jws.text("jti").unwrap_or_default(), times))
-}
-
-/// The address the request was sent to, as far as it is one of this server's.
-fn origin(call: Call<'_>) -> &str {
-    let uri = call.request.uri();
-    let named = call.request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    let host = uri.authority().map(|authority| authority.as_str()).or(named);
-    let mtls = call.shared.mtls_origin.as_deref();
-    mtls.filter(|origin| origin.split_once("://").map(|(_, mtls)| mtls) == host)
-        .unwrap_or(&call.shared.origin)
 }
 
 /// What follows the API's own path.

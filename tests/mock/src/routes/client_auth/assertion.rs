@@ -85,7 +85,7 @@ pub(in crate::routes) fn check_audience(call: Call<'_>, jws: &Jws<'_>) -> Result
         let is_issuer = jws.claims.get("aud").and_then(Value::as_str) == Some(issuer);
         return if is_issuer { Ok(()) } else { Err("aud: must be the issuer as one string".to_owned()) };
     }
-    let asked = format!("{}{}", call.shared.origin, call.request.uri().path());
+    let asked = format!("{}{}", call.origin(), call.request.uri().path());
     let accepted = [issuer.as_str(), &call.url(Endpoint::Token), &asked];
     if jws.audience().iter().any(|one| accepted.contains(one)) {
         Ok(())
