@@ -24,14 +24,11 @@ const GRANTS: &[&str] = &[
 ];
 
 /// The values that work, of the keys some of whose values are not built yet.
-pub(super) const SUPPORTED: &[(&str, &[&str])] = &[
-    ("client_auth", &["client_secret_basic", "client_secret_post", "none"]),
-    ("grant", &["client_credentials", "password", "refresh_token", "authorization_code", "device_code"]),
-];
+pub(super) const SUPPORTED: &[(&str, &[&str])] =
+    &[("grant", &["client_credentials", "password", "refresh_token", "authorization_code", "device_code"])];
 
 /// The keys that only values use which are not built yet.
-pub(super) const NOT_YET: &[&str] =
-    &["private_key", "key_id", "signing_alg", "assertion", "subject_token", "subject_token_type", "tls"];
+pub(super) const NOT_YET: &[&str] = &["assertion", "subject_token", "subject_token_type"];
 
 /// Whether the format has this value for the field at all.
 pub(super) fn names(field: &str, value: &str) -> bool {
@@ -79,37 +76,44 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "client_secret",
         Kind::Secret,
-        "none; needed unless client_auth is \"none\"",
+        "none; needed by client_auth client_secret_*",
         "client_secret = { env = \"CLIENT_SECRET\" }",
-        "The client's secret.",
+        "The client's secret; a file is read again when it is replaced.",
     ),
     Key::new(
         "client_auth",
         Kind::OneOf(CLIENT_AUTH),
         "\"client_secret_basic\", or the provider's",
         "client_auth = \"client_secret_post\"",
-        "How the client proves who it is (RFC 6749 section 2.3). Supported yet: client_secret_basic, client_secret_post, none.",
+        "How the client proves who it is (RFC 6749 section 2.3).",
     ),
     Key::new(
         "private_key",
         Kind::Secret,
-        "none",
+        "none; needed by client_auth \"private_key_jwt\"",
         "private_key = { file = \"client.pem\" }",
-        "The key of private_key_jwt, as PEM or JWK. Not supported yet.",
+        "The key that signs the client's assertions (RFC 7523), as PEM or JWK; a file is read again when it is replaced.",
     ),
     Key::new(
         "key_id",
         Kind::Text,
-        "none",
-        "key_id = \"2026-01\"",
-        "The key's identifier. Not supported yet.",
+        "the JWK's own",
+        "key_id = \"2030-01\"",
+        "The name of the key (kid) that signs the client's assertions.",
     ),
     Key::new(
         "signing_alg",
         Kind::Text,
-        "by the key",
+        "by the key, RS256 for RSA; HS256 for client_secret_jwt",
         "signing_alg = \"ES256\"",
-        "The algorithm that assertions are signed with. Not supported yet.",
+        "The algorithm that the client's assertions are signed with.",
+    ),
+    Key::new(
+        "client_assertion_audience",
+        Kind::Texts,
+        "the issuer, else the token endpoint",
+        "client_assertion_audience = [\"https://auth.example.com\"]",
+        "To whom the client's assertions are addressed.",
     ),
     Key::new(
         "grant",
@@ -229,7 +233,7 @@ pub const KEYS: &[Key] = &[
         Kind::Table(TLS),
         "none",
         "tls = { cert = \"client.crt\", key = \"client.key\" }",
-        "The client's certificate. Not supported yet.",
+        "What connections trust and show (RFC 8705); files are read again when they are replaced. With a certificate, requests go to mtls_endpoint_aliases where the server has them.",
     ),
     Key::new(
         "custom",
@@ -274,9 +278,15 @@ const TLS: &[Key] = &[
         Kind::Text,
         "the platform's",
         "ca = \"ca.crt\"",
-        "The certificate authority to trust, as PEM.",
+        "The certificate authorities to trust instead, as PEM.",
     ),
-    Key::new("cert", Kind::Text, "none", "cert = \"client.crt\"", "The client's certificate, as PEM."),
+    Key::new(
+        "cert",
+        Kind::Text,
+        "none",
+        "cert = \"client.crt\"",
+        "The client's certificate and those in between, as PEM.",
+    ),
     Key::new("key", Kind::Text, "none", "key = \"client.key\"", "Its key, as PEM."),
 ];
 

@@ -24,6 +24,7 @@
 //! # Keys
 #![doc = include_str!("../../CONFIG.md")]
 
+mod auth;
 mod custom;
 mod dpop;
 mod keys;
@@ -38,7 +39,6 @@ use serde_json::{Map, Value};
 
 pub use self::keys::KEYS;
 use self::tree::Table;
-use crate::authenticate::ClientAuth;
 use crate::client::{Client, ClientBuilder};
 use crate::clock::Clock;
 use crate::dialect::Dialect;
@@ -48,6 +48,8 @@ use crate::login::{Interactive, Way};
 use crate::source::{SourceBuilder, TokenSource};
 use crate::store::{FileStore, MemoryStore};
 use crate::transport::HttpClient;
+#[cfg(feature = "reqwest")]
+use crate::transport::Tls;
 
 /// A checked configuration of one token source. Building from it can still fail where the machine is at fault, as
 /// when TLS cannot be set up.
@@ -59,6 +61,9 @@ pub struct ClientConfig {
     store: Store,
     /// How a person grants it, where one has to.
     login: Option<Way>,
+    /// The certificates of the bundled transport.
+    #[cfg(feature = "reqwest")]
+    tls: Option<Tls>,
 }
 
 #[derive(Clone, Debug)]
@@ -111,7 +116,7 @@ impl ClientConfig {
     /// # Errors
     /// `config` when this machine cannot do what it says.
     pub fn into_builder(self) -> Result<SourceBuilder, Error> {
-        let mut source = self.client.build()?.source(self.request);
+        let mut source = self.client()?.source(self.request);
         if let Some(margin) = self.refresh_margin {
             source = source.refresh_margin(margin);
         }
@@ -149,13 +154,21 @@ impl ClientConfig {
     /// # Errors
     /// `config` when this machine cannot do what it says.
     pub fn client(&self) -> Result<Client, Error> {
+        #[cfg(feature = "reqwest")]
+        if let Some(tls) = &self.tls {
+            return self.client.clone().http(HttpClient::with_tls(tls.clone())?).build();
+        }
         self.client.clone().build()
     }
 
-    /// Another transport than the bundled one.
+    /// Another transport than the bundled one; the table `tls` is for that one only.
     #[must_use]
     pub fn http(mut self, http: HttpClient) -> Self {
         self.client = self.client.http(http);
+        #[cfg(feature = "reqwest")]
+        {
+            self.tls = None;
+        }
         self
     }
 
@@ -180,12 +193,22 @@ impl ClientConfig {
         let login = login::way(table, table.text("grant").unwrap_or_default(), &mut problems);
         let request = request(table, &dialect, login.as_ref(), &mut problems);
         let client = client(table, dialect, &mut problems);
+        #[cfg(feature = "reqwest")]
+        let tls = auth::tls(table, &mut problems);
+        #[cfg(not(feature = "reqwest"))]
+        auth::no_tls(table, &mut problems);
         let store = store(table, &mut problems);
         let refresh_margin = table.number("refresh_margin_seconds").map(Duration::from_secs);
         match (request, store) {
-            (Some(request), Some(store)) if problems.is_empty() => {
-                Ok(Self { client, request, refresh_margin, store, login })
-            }
+            (Some(request), Some(store)) if problems.is_empty() => Ok(Self {
+                client,
+                request,
+                refresh_margin,
+                store,
+                login,
+                #[cfg(feature = "reqwest")]
+                tls,
+            }),
             _ => Err(Error::new(Kind::Config(schema::settle(problems)))),
         }
     }
@@ -236,7 +259,7 @@ fn client(table: Table<'_>, dialect: Dialect, problems: &mut Vec<Problem>) -> Cl
     if let Some(seconds) = table.number("timeout_seconds").filter(|seconds| *seconds > 0) {
         builder = builder.timeout(Duration::from_secs(seconds));
     }
-    let auth = auth(table, &dialect, problems);
+    let auth = auth::auth(table, &dialect, problems);
     if let Some(dpop) = dpop::dpop(table, auth.as_ref(), problems) {
         builder = builder.dpop(dpop);
     }
@@ -244,42 +267,11 @@ fn client(table: Table<'_>, dialect: Dialect, problems: &mut Vec<Problem>) -> Cl
     if let Some(auth) = auth {
         builder = builder.auth(auth);
     }
-    problems.extend(builder.problems().into_iter().filter(|problem| problem.field != "auth"));
+    builder = auth::mutual_tls(table, builder);
+    // Who the client is was looked into above, and the transport comes when it is built.
+    let known = |problem: &Problem| matches!(&*problem.field, "auth" | "http");
+    problems.extend(builder.problems().into_iter().filter(|problem| !known(problem)));
     builder
-}
-
-fn auth(table: Table<'_>, dialect: &Dialect, problems: &mut Vec<Problem>) -> Option<ClientAuth> {
-    let secret = table.secret("client_secret", problems);
-    let id = table.text("client_id");
-    if !table.has("client_id") {
-        problems
-            .push(problem("client_id", "is missing; expected the identifier the server gave this client"));
-    }
-    let usual = dialect.client_auth.first().map_or("client_secret_basic", String::as_str);
-    match table.text("client_auth").unwrap_or(usual) {
-        "none" if table.has("client_secret") && !table.has("client_auth") => {
-            let message =
-                format!("is given, but provider {} has clients without a secret; remove it", dialect.name());
-            problems.push(problem("client_secret", &message));
-            None
-        }
-        "none" if table.has("client_secret") => {
-            problems.push(problem(
-                "client_secret",
-                "is given, but client_auth = \"none\" sends none; remove one of them",
-            ));
-            None
-        }
-        "none" => id.map(ClientAuth::none),
-        _ if !table.has("client_secret") => {
-            let message = "is missing; expected a string, { env = \"NAME\" } or { file = \"path\" } (or client_auth = \"none\")";
-            // Without an id, too, it is the whole client that was left out: one complaint is enough.
-            problems.extend(id.map(|_| problem("client_secret", message)));
-            None
-        }
-        "client_secret_post" => Some(ClientAuth::post(id?, secret?)),
-        _ => Some(ClientAuth::basic(id?, secret?)),
-    }
 }
 
 fn request(

@@ -81,7 +81,6 @@ fn a_key_under_a_slightly_wrong_name_is_not_missing_as_well() {
 #[test]
 fn what_is_not_built_yet_is_named_as_that() {
     for (name, value) in [
-        ("client_auth", Value::from("private_key_jwt")),
         ("grant", Value::from("token_exchange")),
         ("assertion", Value::from("a.b.c")),
     ] {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::schema::{Key, Kind, join};
 use crate::error::{Error, Kind as ErrorKind, Problem};
+use crate::secret::SecretSource;
 use crate::token::Secret;
 
 /// A table of a configuration that was [checked](super::schema::check): reading a value of the wrong kind gives
@@ -106,6 +107,18 @@ impl<'a> Table<'a> {
                 format!("{path} cannot be read ({}); check path and permissions", error.kind()),
             ),
         }
+    }
+}
+
+impl Table<'_> {
+    /// The same secret as what it will be when it is needed: a file is read again when it is replaced.
+    pub fn secret_source(&self, name: &str, problems: &mut Vec<Problem>) -> Option<SecretSource> {
+        let secret = self.secret(name, problems)?;
+        let path = self.values.get(name).and_then(|value| value.get("file")).and_then(Value::as_str);
+        Some(match path {
+            Some(path) => SecretSource::file(path, secret),
+            None => secret.into(),
+        })
     }
 }
 

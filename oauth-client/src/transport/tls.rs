@@ -55,11 +55,6 @@ impl Tls {
         self
     }
 
-    /// Whether there is a certificate to show.
-    pub(crate) fn has_identity(&self) -> bool {
-        self.identity.is_some()
-    }
-
     fn sources(&self) -> impl Iterator<Item = (&'static str, &SecretSource)> {
         let identity = self.identity.iter().flat_map(|(certificate, key)| [(CERT, certificate), (KEY, key)]);
         self.authorities.iter().map(|authorities| (CA, authorities)).chain(identity)

@@ -1,0 +1,186 @@
+//! Who the client is, and what its connections show: `client_auth`, its secret or key, and the table `tls`.
+
+use super::problem;
+use super::schema::join;
+use super::tree::Table;
+use crate::authenticate::ClientAuth;
+use crate::client::ClientBuilder;
+use crate::dialect::Dialect;
+use crate::error::{Error, Problem};
+use crate::secret::SecretSource;
+use crate::sign::SigningKey;
+#[cfg(feature = "reqwest")]
+use crate::transport::Tls;
+
+pub(super) fn auth(table: Table<'_>, dialect: &Dialect, problems: &mut Vec<Problem>) -> Option<ClientAuth> {
+    let id = table.text("client_id");
+    if !table.has("client_id") {
+        problems
+            .push(problem("client_id", "is missing; expected the identifier the server gave this client"));
+    }
+    let usual = dialect.client_auth.first().map_or("client_secret_basic", String::as_str);
+    let method = table.text("client_auth").unwrap_or(usual);
+    let secret = match method {
+        "client_secret_basic" | "client_secret_post" | "client_secret_jwt" => {
+            superfluous(table, "private_key", "client_auth = \"private_key_jwt\"", problems);
+            // Without an id, too, it is the whole client that was left out: one complaint is enough.
+            secret(table, problems, id.is_some())
+        }
+        _ => {
+            no_secret(table, dialect, method, problems);
+            None
+        }
+    };
+    if !method.ends_with("_jwt") {
+        for key in ["key_id", "signing_alg", "client_assertion_audience"] {
+            superfluous(table, key, "client_auth = \"private_key_jwt\" or \"client_secret_jwt\"", problems);
+        }
+    }
+    if method != "private_key_jwt" && secret.is_none() {
+        superfluous(table, "private_key", "client_auth = \"private_key_jwt\"", problems);
+    }
+    let auth = match method {
+        "none" => id.map(ClientAuth::none),
+        "tls_client_auth" => certificate(table, method, problems).and(id.map(ClientAuth::tls)),
+        "self_signed_tls_client_auth" => {
+            certificate(table, method, problems).and(id.map(ClientAuth::self_signed_tls))
+        }
+        "private_key_jwt" => {
+            let key = private_key(table, problems);
+            Some(ClientAuth::private_key_jwt(id?, key?))
+        }
+        "client_secret_jwt" => Some(ClientAuth::client_secret_jwt(id?, secret?)),
+        "client_secret_post" => Some(ClientAuth::post(id?, secret?)),
+        "client_secret_basic" => Some(ClientAuth::basic(id?, secret?)),
+        // The check has reported it.
+        _ => None,
+    };
+    auth.and_then(|auth| assertion(table, auth, method, problems))
+}
+
+/// What the connections trust and show.
+#[cfg(feature = "reqwest")]
+pub(super) fn tls(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Tls> {
+    let table = table.table("tls")?;
+    let mut file = |name: &str| {
+        let path = table.text(name)?;
+        if let Err(error) = std::fs::File::open(path) {
+            let message = format!("{path} cannot be read ({}); check path and permissions", error.kind());
+            problems.push(problem(&join("tls", name), &message));
+        }
+        Some(crate::secret::from_file(path))
+    };
+    let (authorities, certificate, key) = (file("ca"), file("cert"), file("key"));
+    let mut tls = Tls::new();
+    if let Some(authorities) = authorities {
+        tls = tls.authorities(authorities);
+    }
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => tls = tls.identity(certificate, key),
+        (Some(_), None) => problems.push(problem("tls.key", "is missing; tls.cert needs its private key")),
+        (None, Some(_)) => problems.push(problem("tls.cert", "is missing; tls.key belongs to a certificate")),
+        (None, None) => {}
+    }
+    Some(tls)
+}
+
+#[cfg(not(feature = "reqwest"))]
+pub(super) fn no_tls(table: Table<'_>, problems: &mut Vec<Problem>) {
+    if table.has("tls") {
+        let message = "is for the bundled transport; switch on the feature \"reqwest\", or give a transport with certificates of its own";
+        problems.push(problem("tls", message));
+    }
+}
+
+/// Endpoints for clients with a certificate are used by clients that have one.
+pub(super) fn mutual_tls(table: Table<'_>, builder: ClientBuilder) -> ClientBuilder {
+    match table.table("tls") {
+        Some(tls) if tls.has("cert") => builder.mutual_tls(),
+        _ => builder,
+    }
+}
+
+fn secret(table: Table<'_>, problems: &mut Vec<Problem>, complain: bool) -> Option<SecretSource> {
+    if !table.has("client_secret") && complain {
+        let message = "is missing; expected a string, { env = \"NAME\" } or { file = \"path\" } (or another client_auth, such as \"none\")";
+        problems.push(problem("client_secret", message));
+    }
+    table.secret_source("client_secret", problems)
+}
+
+fn no_secret(table: Table<'_>, dialect: &Dialect, method: &str, problems: &mut Vec<Problem>) {
+    if !table.has("client_secret") {
+        return;
+    }
+    let message = if table.has("client_auth") {
+        format!("is given, but client_auth = \"{method}\" sends none; remove one of them")
+    } else {
+        format!("is given, but provider {} has clients without a secret; remove it", dialect.name())
+    };
+    problems.push(problem("client_secret", &message));
+}
+
+fn superfluous(table: Table<'_>, key: &str, owner: &str, problems: &mut Vec<Problem>) {
+    if table.has(key) {
+        problems.push(problem(key, &format!("is given, but is for {owner} only; set that, or remove it")));
+    }
+}
+
+fn certificate(table: Table<'_>, method: &str, problems: &mut Vec<Problem>) -> Option<()> {
+    if table.table("tls").is_some_and(|tls| tls.has("cert")) {
+        return Some(());
+    }
+    let message =
+        format!("is missing; client_auth = \"{method}\" needs a certificate, tls = {{ cert, key }}");
+    problems.push(problem("tls.cert", &message));
+    None
+}
+
+/// Where the key is; what is there now has to be one.
+fn private_key(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<SecretSource> {
+    if !table.has("private_key") {
+        let message = "is missing; client_auth = \"private_key_jwt\" needs one, as { file = \"client.pem\" }";
+        problems.push(problem("private_key", message));
+        return None;
+    }
+    let text = table.secret("private_key", problems)?;
+    let read = SigningKey::from_text(text.expose()).and_then(|key| match table.text("signing_alg") {
+        Some(name) => key.with_algorithm(name.parse()?),
+        None => Ok(key),
+    });
+    match read {
+        Ok(_) => table.secret_source("private_key", problems),
+        Err(error) => {
+            problems.extend(error.problems().iter().cloned());
+            None
+        }
+    }
+}
+
+fn assertion(
+    table: Table<'_>,
+    mut auth: ClientAuth,
+    method: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<ClientAuth> {
+    if !method.ends_with("_jwt") {
+        return Some(auth);
+    }
+    if let Some(name) = table.text("signing_alg") {
+        match name.parse() {
+            Ok(algorithm) => auth = auth.algorithm(algorithm),
+            Err(error) => {
+                let error: Error = error;
+                problems.extend(error.problems().iter().cloned());
+                return None;
+            }
+        }
+    }
+    if let Some(key_id) = table.text("key_id") {
+        auth = auth.key_id(key_id);
+    }
+    Some(table.texts("client_assertion_audience").into_iter().fold(auth, ClientAuth::audience))
+}
+
+#[cfg(test)]
+mod tests;
