@@ -1,6 +1,7 @@
 //! Who the client is, and what its connections show: `client_auth`, its secret or key, and the table `tls`.
 
 use super::problem;
+#[cfg(feature = "reqwest")]
 use super::schema::join;
 use super::tree::Table;
 use crate::authenticate::ClientAuth;
