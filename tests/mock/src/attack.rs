@@ -62,11 +62,29 @@ pub struct Attack {
     pub rule: &'static str,
     /// Where that is written.
     pub clause: &'static str,
+    /// What an attacker or a user has of it when it does not hold.
+    pub why: &'static str,
+    /// How firmly it is asked for, unless a request says otherwise.
+    pub demand: Demand,
     /// How the target must be set up for it.
     pub setup: Setup,
     /// What its requests are answered with, unless a request says otherwise.
     pub expected: Expected,
     make: fn(&AttackContext) -> Vec<AttackRequest>,
+}
+
+/// How firmly the expected answer is asked for: what it means when a request is let in all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Demand {
+    /// Somebody gets in who should not: the token is forged, over, withdrawn, or meant for another API.
+    Must,
+    /// RFC 9068 asks for it: the same for an API that takes only `at+jwt`, a choice for any other.
+    Profile,
+    /// A standard forbids it, and nobody gets in by it: only the issuer could make this token.
+    Strict,
+    /// No standard forbids it: being strict here is a choice.
+    Choice,
 }
 
 /// The part of a request that an attack spoils.
@@ -138,7 +156,7 @@ impl Attack {
     /// what it takes (a scope, a second issuer).
     #[must_use]
     pub fn requests(&self, context: &AttackContext) -> Vec<AttackRequest> {
-        (self.make)(context).into_iter().map(|request| request.or_expected(self.expected)).collect()
+        (self.make)(context).into_iter().map(|request| request.or(self.expected, self.demand)).collect()
     }
 
     /// A row whose requests are refused as RFC 6750 §3.1 says for a bad token.
@@ -148,9 +166,11 @@ impl Attack {
         case: &'static str,
         clause: &'static str,
         rule: &'static str,
+        why: &'static str,
         make: fn(&AttackContext) -> Vec<AttackRequest>,
     ) -> Self {
-        Self { id, case, area, rule, clause, setup: Setup::NONE, expected: Expected::INVALID_TOKEN, make }
+        let (setup, expected, demand) = (Setup::NONE, Expected::INVALID_TOKEN, Demand::Must);
+        Self { id, case, area, rule, clause, why, demand, setup, expected, make }
     }
 
     /// A row whose requests are let in: a control.
@@ -160,13 +180,29 @@ impl Attack {
         case: &'static str,
         clause: &'static str,
         rule: &'static str,
+        why: &'static str,
         make: fn(&AttackContext) -> Vec<AttackRequest>,
     ) -> Self {
-        Self::refused(area, id, case, clause, rule, make).expecting(Expected::ACCEPTED)
+        Self::refused(area, id, case, clause, rule, why, make).expecting(Expected::ACCEPTED)
     }
 
     const fn expecting(mut self, expected: Expected) -> Self {
         self.expected = expected;
+        self
+    }
+
+    const fn of_the_profile(mut self) -> Self {
+        self.demand = Demand::Profile;
+        self
+    }
+
+    const fn strict(mut self) -> Self {
+        self.demand = Demand::Strict;
+        self
+    }
+
+    const fn by_choice(mut self) -> Self {
+        self.demand = Demand::Choice;
         self
     }
 

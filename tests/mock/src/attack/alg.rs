@@ -11,13 +11,22 @@ use crate::keys::Alg;
 const AREA: Area = Area::Alg;
 
 pub(super) const ATTACKS: &[Attack] = &[
-    Attack::refused(AREA, "alg-none", "G001", "RFC 8725 §3.1", "an unsigned token is refused", alg_none),
+    Attack::refused(
+        AREA,
+        "alg-none",
+        "G001",
+        "RFC 8725 §3.1",
+        "an unsigned token is refused",
+        "Anybody can write such a token: it holds nothing that only the issuer has.",
+        alg_none,
+    ),
     Attack::refused(
         AREA,
         "alg-none-in-another-case",
         "G002",
         "RFC 8725 §2.12",
         "`none` is refused in every spelling",
+        "A list of refused names that misses one spelling lets everybody in.",
         alg_none_in_another_case,
     ),
     Attack::refused(
@@ -26,6 +35,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G005",
         "RFC 8725 §3.1",
         "`none` is refused although a good signature is left",
+        "A leftover signature that nobody checks is decoration; the claims are the attacker's.",
         alg_none_with_a_signature,
     ),
     Attack::refused(
@@ -34,6 +44,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G006",
         "RFC 8725 §2.1",
         "a public RSA key is never an HMAC secret",
+        "The public key is public: whoever downloads it could sign as the issuer.",
         hmac_with_the_rsa_key,
     ),
     Attack::refused(
@@ -42,6 +53,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G007",
         "RFC 8725 §2.1",
         "a public EC point is never an HMAC secret",
+        "The public key is public: whoever downloads it could sign as the issuer.",
         hmac_with_the_ec_point,
     ),
     Attack::refused(
@@ -50,6 +62,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G008",
         "RFC 8725 §2.1",
         "the text of the key set is never an HMAC secret",
+        "The key set is public: whoever downloads it could sign as the issuer.",
         hmac_with_the_key_set,
     ),
     Attack::refused(
@@ -58,14 +71,17 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G009",
         "RFC 8725 §3.1",
         "a key is used with its one algorithm only, within a family too",
+        "A key used in two ways is open to attacks that mix them; the standard says to check.",
         alg_not_the_keys_own,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "alg-not-allowed",
         "G011",
         "RFC 8725 §3.1",
         "an algorithm outside the allow-list is refused although the signature is good",
+        "The allow-list is what protects the API when an algorithm turns out to be weak.",
         alg_not_allowed,
     )
     .with(Setup { only_algorithms: Some(&[Alg::Rs256]), ..Setup::NONE }),
@@ -75,6 +91,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G012",
         "RFC 8725 §3.1",
         "RSA and EC keys work beside each other",
+        "An issuer that changes its algorithm needs both for a while.",
         alg_families_side_by_side,
     ),
     Attack::refused(
@@ -83,14 +100,17 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G013",
         "RFC 7515 §4.1.1",
         "an `alg` that is missing or no algorithm's name is refused",
+        "The name is required and case-sensitive; a reader that guesses it guesses how to verify.",
         alg_malformed,
-    ),
+    )
+    .strict(),
     Attack::accepted(
         AREA,
         "alg-ed25519",
         "G014",
         "RFC 9864 §2.2",
         "Ed25519 is known under both of its names",
+        "RFC 9864 renames EdDSA, so that issuers will move from one name to the other.",
         alg_ed25519,
     ),
     Attack::refused(
@@ -99,6 +119,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G015",
         "RFC 7518 §3.1",
         "a token of an unsupported algorithm is refused, and the other keys stay usable",
+        "One key of an unknown kind must not take the others away.",
         alg_unsupported,
     ),
 ];

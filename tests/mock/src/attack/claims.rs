@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::request::{bearer, bearers};
-use super::{Area, Attack, AttackContext, AttackRequest, Setup};
+use super::request::{bearer, bearers, demanding};
+use super::{Area, Attack, AttackContext, AttackRequest, Demand, Setup};
 use crate::keys::TestKey;
 
 const AREA: Area = Area::Claims;
@@ -15,6 +15,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G084",
         "RFC 9068 §4",
         "a token without an issuer is refused",
+        "Nothing says that the token is by the issuer this API trusts.",
         iss_missing,
     ),
     Attack::refused(
@@ -23,6 +24,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G085",
         "RFC 7519 §4.1.1",
         "a list that holds the right issuer is no issuer",
+        "A reader that looks for its issuer anywhere in the list accepts tokens made for another.",
         iss_list,
     ),
     Attack::refused(
@@ -31,6 +33,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G086",
         "RFC 7519 §4.1.1",
         "the issuer is a string",
+        "An issuer that cannot be compared has not been checked.",
         iss_of_wrong_type,
     ),
     Attack::refused(
@@ -39,6 +42,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G087",
         "RFC 8414 §3.3",
         "the issuer is compared code point by code point",
+        "Issuers that share keys, such as tenants, differ in exactly these characters.",
         iss_nearly,
     ),
     Attack::refused(
@@ -47,6 +51,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G088",
         "RFC 8414 §3.3",
         "an issuer that only looks the same is another",
+        "Whoever may register a name that only looks the same would be taken for the issuer.",
         iss_lookalike,
     ),
     Attack::refused(
@@ -55,25 +60,44 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G089",
         "RFC 8725 §3.8",
         "an issuer's key signs for that issuer only, whatever its key id",
+        "Any trusted issuer, or who steals its key, could speak for every other.",
         iss_with_the_key_of_another,
     )
     .with(Setup { two_issuers: true, ..Setup::NONE }),
-    Attack::refused(AREA, "aud-missing", "G091", "RFC 9068 §4", "a token for nobody is refused", aud_missing),
+    Attack::refused(
+        AREA,
+        "aud-missing",
+        "G091",
+        "RFC 9068 §4",
+        "a token for nobody is refused",
+        "A token that names no audience was not made for this API: others that got it can use it here.",
+        aud_missing,
+    ),
     Attack::refused(
         AREA,
         "aud-of-wrong-type",
         "G092",
         "RFC 7519 §4.1.3",
         "the audience is a string or a list of strings",
+        "An audience that cannot be compared has not been checked.",
         aud_of_wrong_type,
     ),
-    Attack::refused(AREA, "aud-empty", "G093", "RFC 7519 §4.1.3", "an empty audience is nobody's", aud_empty),
+    Attack::refused(
+        AREA,
+        "aud-empty",
+        "G093",
+        "RFC 7519 §4.1.3",
+        "an empty audience is nobody's",
+        "An empty audience matches an empty setting: the check is then none.",
+        aud_empty,
+    ),
     Attack::accepted(
         AREA,
         "aud-list",
         "G094",
         "RFC 7519 §4.1.3",
         "an audience list that holds the API is good",
+        "Issuers write the audience as a list as soon as there are two.",
         aud_list,
     ),
     Attack::refused(
@@ -82,6 +106,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G095",
         "RFC 7519 §4.1.3",
         "the audience is compared whole",
+        "Every API that gets a token for itself could use it here.",
         aud_nearly,
     ),
     Attack::refused(
@@ -90,8 +115,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G099",
         "RFC 9068 §2.2",
         "an access token says whom it is about",
+        "RFC 9068 has the issuer set it; an API that tells its callers apart by it needs it.",
         sub_missing,
-    ),
+    )
+    .by_choice(),
 ];
 
 fn iss_missing(context: &AttackContext) -> Vec<AttackRequest> {
@@ -169,7 +196,10 @@ fn aud_of_wrong_type(context: &AttackContext) -> Vec<AttackRequest> {
         json!([audience, 5]),
         json!({"aud": audience}),
     ];
-    bearers(odd.map(|aud| (format!("aud: {aud}"), context.good().claim("aud", aud).build())))
+    let named = [format!("aud: {}", json!([[audience]])), format!("aud: {}", json!([audience, 5]))];
+    let requests = bearers(odd.map(|aud| (format!("aud: {aud}"), context.good().claim("aud", aud).build())));
+    // These do name the API, only not as the standard has it.
+    demanding(Demand::Strict, &named.each_ref().map(String::as_str), requests)
 }
 
 fn aud_empty(context: &AttackContext) -> Vec<AttackRequest> {

@@ -7,6 +7,7 @@ use crate::keys::{Alg, Keys, TestKey};
 use crate::mint::TokenBuilder;
 use crate::server::MockServer;
 
+use super::Demand;
 use super::request::{AttackRequest, Expected};
 
 /// What an attacker knows and has: the issuer's good tokens and (to sign what no honest issuer would) its keys, a key
@@ -146,7 +147,9 @@ impl AttackContext {
 
     /// A good request, to see that what an attack changed spoiled nothing else.
     pub(super) fn control(&self) -> AttackRequest {
-        AttackRequest::bearer("control: a good token", &self.good().build()).expecting(Expected::ACCEPTED)
+        AttackRequest::bearer("control: a good token", &self.good().build())
+            .expecting(Expected::ACCEPTED)
+            .demanding(Demand::Must)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::request::bearers;
-use super::{Area, Attack, AttackContext, AttackRequest};
+use super::request::{bearers, demanding};
+use super::{Area, Attack, AttackContext, AttackRequest, Demand};
 
 const AREA: Area = Area::Header;
 
@@ -14,6 +14,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G057",
         "RFC 7515 §4.1.11",
         "a critical member that is not understood, or an odd `crit`, is refused",
+        "The issuer says that whoever does not know this member must not use the token.",
         header_crit,
     ),
     Attack::refused(
@@ -22,6 +23,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G059",
         "RFC 8725 §3.10",
         "a key that the token brings along is never used",
+        "Anybody can sign with a key of their own and put it beside.",
         header_jwk,
     ),
     Attack::refused(
@@ -30,6 +32,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G060",
         "RFC 8725 §3.10",
         "an address of keys in the token is never asked",
+        "Anybody can name an address of their own keys, and make the API ask addresses inside its network.",
         header_jku,
     ),
     Attack::refused(
@@ -38,6 +41,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G061",
         "RFC 8725 §3.10",
         "certificates of the token are never used, nor fetched",
+        "Anybody can bring a certificate of their own, and make the API ask addresses inside its network.",
         header_x5,
     ),
     Attack::refused(
@@ -46,6 +50,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G062",
         "RFC 7515 §4.1.3",
         "key members of a wrong type do no harm",
+        "Anybody can send it; it is signed by nobody the API knows.",
         header_malformed_key_members,
     ),
     Attack::refused(
@@ -54,30 +59,37 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G063",
         "RFC 8725 §3.10",
         "a key id is compared, and nothing else",
+        "The key id is the caller's text: used as a path, a query or a command it does what the caller wants.",
         header_hostile_kid,
-    ),
+    )
+    .by_choice(),
     Attack::refused(
         AREA,
         "header-kid-in-another-case",
         "G065",
         "RFC 7515 §4.1.4",
         "key ids are case-sensitive",
+        "A loose comparison may pick a key that the issuer did not mean.",
         header_kid_in_another_case,
-    ),
+    )
+    .by_choice(),
     Attack::refused(
         AREA,
         "header-typ",
         "G066",
         "RFC 9068 §4",
         "a token of another type is no access token",
+        "A logout token or a proof of possession by the same issuer would pass for an access token.",
         header_typ,
-    ),
+    )
+    .of_the_profile(),
     Attack::accepted(
         AREA,
         "header-typ-spelling",
         "G067",
         "RFC 7515 §4.1.9",
         "`at+jwt` is a media type: any case, `application/` or not",
+        "RFC 9068 §4 names both `at+jwt` and `application/at+jwt`.",
         header_typ_spelling,
     ),
     Attack::refused(
@@ -86,21 +98,25 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G068",
         "RFC 9068 §6",
         "an ID token is no access token",
+        "The client of a login gets an ID token; it must not open the API with it.",
         header_id_token,
-    ),
+    )
+    .of_the_profile(),
     Attack::refused(
         AREA,
         "header-of-an-encrypted-token",
         "G040",
         "RFC 7516 §4.1",
         "`enc` and `zip` have no place in a signed token",
+        "A reader that mixes signed and encrypted tokens can be led to skip the signature.",
         header_of_an_encrypted_token,
-    ),
+    )
+    .by_choice(),
 ];
 
 fn header_crit(context: &AttackContext) -> Vec<AttackRequest> {
     let crit = |crit: Value| context.good().header("crit", crit).header("exp2", 1).build();
-    bearers([
+    let requests = bearers([
         ("unknown", crit(json!(["exp2"]))),
         ("unknown beside a registered one", crit(json!(["exp2", "alg"]))),
         ("absent member", crit(json!(["absent"]))),
@@ -109,7 +125,10 @@ fn header_crit(context: &AttackContext) -> Vec<AttackRequest> {
         ("null", crit(Value::Null)),
         ("a string", crit(json!("exp2"))),
         ("twice", crit(json!(["exp2", "exp2"]))),
-    ])
+    ]);
+    // RFC 7515 §4.1.11 forbids issuers to send these; only what is not understood has to be refused.
+    let requests = demanding(Demand::Strict, &["empty", "null", "a string"], requests);
+    demanding(Demand::Choice, &["registered"], requests)
 }
 
 fn header_jwk(context: &AttackContext) -> Vec<AttackRequest> {
@@ -206,7 +225,8 @@ fn header_typ(context: &AttackContext) -> Vec<AttackRequest> {
 
 fn header_typ_spelling(context: &AttackContext) -> Vec<AttackRequest> {
     let types = ["at+jwt", "AT+JWT", "application/at+jwt", "Application/At+Jwt"];
-    bearers(types.map(|typ| (typ, context.good().typ(typ).build())))
+    let requests = bearers(types.map(|typ| (typ, context.good().typ(typ).build())));
+    demanding(Demand::Choice, &["AT+JWT", "Application/At+Jwt"], requests)
 }
 
 /// For the client, with a nonce, as OpenID Connect Core §2 describes it; and one whose audience is the API.
@@ -218,10 +238,11 @@ fn header_id_token(context: &AttackContext) -> Vec<AttackRequest> {
         .without("scope")
         .without("jti")
         .claim("nonce", "n-0S6");
-    bearers([
+    let requests = bearers([
         ("for the client", id_token.clone().audience("svc").build()),
         ("for the API", id_token.claim("azp", "svc").build()),
-    ])
+    ]);
+    demanding(Demand::Must, &["for the client"], requests)
 }
 
 fn header_of_an_encrypted_token(context: &AttackContext) -> Vec<AttackRequest> {

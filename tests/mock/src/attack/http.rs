@@ -1,6 +1,6 @@
 //! The `Authorization` header and its imitations.
 
-use super::{Area, Attack, AttackContext, AttackRequest, Expected};
+use super::{Area, Attack, AttackContext, AttackRequest, Demand, Expected};
 
 const AREA: Area = Area::Http;
 
@@ -11,6 +11,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G110",
         "RFC 6750 §3.1",
         "who shows no token gets a challenge without an error",
+        "An API that answers without a token is not protected.",
         http_no_token,
     )
     .expecting(Expected::NO_TOKEN),
@@ -20,6 +21,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G111",
         "RFC 6750 §3",
         "another scheme is no token",
+        "Credentials of another scheme say nothing about a bearer token.",
         http_other_scheme,
     )
     .expecting(Expected::NO_TOKEN),
@@ -29,6 +31,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G112",
         "RFC 9110 §11.1",
         "the scheme's name has no case",
+        "Scheme names have no case; real clients send `bearer`.",
         http_scheme_case,
     ),
     Attack::accepted(
@@ -37,8 +40,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G113",
         "RFC 6750 §2.1",
         "one space or more stands before the token",
+        "The grammar allows them, though hardly any client sends them.",
         http_two_spaces,
     )
+    .by_choice()
     // At least one well-known framework takes the grammar more narrowly.
     .expecting(Expected::ACCEPTED.or(&[400, 401])),
     Attack::refused(
@@ -47,8 +52,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G114",
         "RFC 6750 §3.1",
         "credentials outside the grammar are a malformed request",
+        "Two readers of a loose grammar (a proxy, the API) may see two different tokens.",
         http_malformed_credentials,
     )
+    .strict()
     .expecting(Expected::INVALID_REQUEST.or(&[401])),
     Attack::refused(
         AREA,
@@ -56,17 +63,32 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G115",
         "RFC 9110 §5.3",
         "two Authorization headers are refused in either order",
+        "A proxy may check the one and the API use the other.",
         http_two_headers,
     )
+    .strict()
     .expecting(Expected::INVALID_REQUEST.or(&[401])),
+    Attack::accepted(
+        AREA,
+        "http-token-in-two-places",
+        "G115",
+        "RFC 6750 §2",
+        "a second token where none is looked for changes nothing; where it is, the request is malformed",
+        "A proxy may check the one and the API use the other.",
+        http_token_in_two_places,
+    )
+    .by_choice()
+    .expecting(Expected::ACCEPTED.or(&[400, 401])),
     Attack::refused(
         AREA,
         "http-joined-headers",
         "G116",
         "RFC 6750 §2.1",
         "two tokens joined by a comma are refused",
+        "A proxy may check the one and the API use the other.",
         http_joined_headers,
     )
+    .strict()
     .expecting(Expected::INVALID_REQUEST.or(&[401])),
     Attack::refused(
         AREA,
@@ -74,8 +96,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G118",
         "RFC 6750 §2.1",
         "bytes outside ASCII are a malformed request",
+        "No token has such bytes; what is skipped or changed was not compared.",
         http_odd_bytes,
     )
+    .strict()
     .expecting(Expected::INVALID_REQUEST.or(&[401])),
     Attack::refused(
         AREA,
@@ -83,8 +107,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G119",
         "RFC 9112 §5.2",
         "a header folded over two lines is refused",
+        "A proxy may not see what stands on the second line; refusing and joining are both allowed.",
         http_folded_header,
     )
+    .by_choice()
     .expecting(Expected::INVALID_REQUEST.or(&[401])),
     Attack::refused(
         AREA,
@@ -92,8 +118,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G120",
         "RFC 9700 §4.3.2",
         "a token in the URL is not looked at",
+        "URLs end up in logs, histories and Referer headers, and the token with them.",
         http_token_in_the_query,
     )
+    .by_choice()
     .expecting(Expected::NO_TOKEN),
     Attack::refused(
         AREA,
@@ -101,8 +129,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G122",
         "RFC 6750 §2.2",
         "a token in the body of a GET is not looked at",
+        "The body of a GET has no meaning; other readers of the request will not see the token there.",
         http_token_in_the_body,
     )
+    .strict()
     .expecting(Expected::NO_TOKEN),
 ];
 
@@ -115,9 +145,11 @@ fn http_other_scheme(context: &AttackContext) -> Vec<AttackRequest> {
     let other = |variant: &str, value: &str| AttackRequest::plain(variant).authorization(value);
     vec![
         other("Basic", "Basic c3ZjOnMzY3IzdA=="),
-        other("a good token as Token", &format!("Token {good}")),
+        other("a good token as Token", &format!("Token {good}")).demanding(Demand::Strict),
         // Some take everything that begins like the scheme for a failed attempt at it.
-        other("a good token as Bearers", &format!("Bearers {good}")).expecting(Expected::NO_TOKEN.or(&[400])),
+        other("a good token as Bearers", &format!("Bearers {good}"))
+            .expecting(Expected::NO_TOKEN.or(&[400]))
+            .demanding(Demand::Strict),
     ]
 }
 
@@ -156,6 +188,15 @@ fn http_two_headers(context: &AttackContext) -> Vec<AttackRequest> {
         two("bad, good", &bad, &good),
         two("the same twice", &good, &good),
         two("Basic, good", "Basic c3ZjOnMzY3IzdA==", &good),
+    ]
+}
+
+fn http_token_in_two_places(context: &AttackContext) -> Vec<AttackRequest> {
+    let good = context.good().build();
+    let header = |variant: &str| AttackRequest::bearer(variant, &good);
+    vec![
+        header("header and query").query(format!("access_token={good}")),
+        header("header and body").form(format!("access_token={good}")),
     ]
 }
 

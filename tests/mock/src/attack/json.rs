@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::request::{bearer, bearers};
-use super::{Area, Attack, AttackContext, AttackRequest, Expected};
+use super::request::{bearer, bearers, demanding};
+use super::{Area, Attack, AttackContext, AttackRequest, Demand, Expected};
 
 const AREA: Area = Area::Json;
 
@@ -14,6 +14,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G043",
         "RFC 7519 §7.2",
         "claims in a list are no claims set",
+        "Claims read by their place in a list are chosen by whoever orders the list.",
         json_claims_array,
     ),
     Attack::refused(
@@ -22,6 +23,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G044",
         "RFC 7519 §7.2",
         "the claims set is an object",
+        "There are no claims: none was checked.",
         json_claims_not_an_object,
     ),
     Attack::refused(
@@ -30,38 +32,47 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G045",
         "RFC 7519 §4",
         "a registered claim comes once",
+        "Two readers may see two values; taking the last one is allowed, refusing is safer.",
         json_duplicate_registered_claim,
-    ),
+    )
+    .by_choice(),
     Attack::refused(
         AREA,
         "json-duplicate-other-claim",
         "G046",
         "RFC 7519 §4",
         "any member comes once, at every depth",
+        "Two readers may see two values; taking the last one is allowed, refusing is safer.",
         json_duplicate_other_claim,
-    ),
+    )
+    .by_choice(),
     Attack::refused(
         AREA,
         "json-duplicate-by-escape",
         "G047",
         "RFC 8259 §8.3",
         "two spellings of a name are one name",
+        "Two readers may see two values; taking the last one is allowed, refusing is safer.",
         json_duplicate_by_escape,
-    ),
+    )
+    .by_choice(),
     Attack::refused(
         AREA,
         "json-duplicate-header-member",
         "G048",
         "RFC 7515 §4",
         "a header member comes once",
+        "Two readers may see two values; taking the last one is allowed, refusing is safer.",
         json_duplicate_header_member,
-    ),
+    )
+    .by_choice(),
     Attack::refused(
         AREA,
         "json-names-in-another-case",
         "G050",
         "RFC 7519 §10.1.1",
         "claim names are case-sensitive",
+        "The claim itself is missing: its check was left out.",
         json_names_in_another_case,
     ),
     Attack::refused(
@@ -70,8 +81,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G051",
         "RFC 8259 §9",
         "deep nesting is refused without exhausting the stack",
+        "Deep nesting is valid JSON; a reader that recurses without a limit falls over.",
         json_deep,
     )
+    .by_choice()
     .expecting(Expected::INVALID_TOKEN.or(&[431])),
     Attack::accepted(
         AREA,
@@ -79,8 +92,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G052",
         "RFC 8259 §9",
         "as many members as fit in 8 KiB cost bounded time",
+        "Whoever has one token decides how much work each request is.",
         json_wide,
     )
+    .by_choice()
     .expecting(Expected::ACCEPTED.or(&[401])),
     Attack::refused(
         AREA,
@@ -88,16 +103,20 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G053",
         "RFC 8725 §3.7",
         "claims are UTF-8 without a byte order mark",
+        "Readers that guess the encoding may guess differently.",
         json_not_utf8,
-    ),
+    )
+    .strict(),
     Attack::accepted(
         AREA,
         "json-control-characters",
         "G054",
         "RFC 8725 §3.10",
         "control characters in `sub` reach no header and no log unescaped",
+        "A subject is somebody's text: unescaped in a header or log it forges lines.",
         json_control_characters,
     )
+    .by_choice()
     .expecting(Expected::ACCEPTED.or(&[401])),
     Attack::refused(
         AREA,
@@ -105,16 +124,20 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G055",
         "RFC 8259 §2",
         "nothing follows the claims",
+        "What stands behind the end is read by one parser and skipped by another.",
         json_trailing_junk,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "json-bad-numbers",
         "G056",
         "RFC 8259 §6",
         "what JSON does not call a number is none",
+        "An expiry that is no number may compare as never over.",
         json_bad_numbers,
-    ),
+    )
+    .strict(),
 ];
 
 /// The five claims in the order in which a lenient deserializer would take them from a list.
@@ -194,7 +217,12 @@ fn json_names_in_another_case(context: &AttackContext) -> Vec<AttackRequest> {
         let value = good.claims().get(name).cloned().unwrap_or_default();
         good.without(name).claim(other, value).build()
     };
-    bearers([("Exp", renamed("exp", "Exp")), ("AUD", renamed("aud", "AUD")), ("Iss", renamed("iss", "Iss"))])
+    let requests = bearers([
+        ("Exp", renamed("exp", "Exp")),
+        ("AUD", renamed("aud", "AUD")),
+        ("Iss", renamed("iss", "Iss")),
+    ]);
+    demanding(Demand::Profile, &["Exp"], requests)
 }
 
 /// Lists in lists: 128, 2,500 and 10,000 deep, in claims and header.
@@ -207,7 +235,7 @@ fn json_deep(context: &AttackContext) -> Vec<AttackRequest> {
     }
     let unclosed = context.with_payload("[".repeat(5_000));
     tokens.push(("unclosed, 5000".to_owned(), unclosed));
-    bearers(tokens)
+    demanding(Demand::Must, &["unclosed, 5000"], bearers(tokens))
 }
 
 fn json_wide(context: &AttackContext) -> Vec<AttackRequest> {
@@ -234,7 +262,9 @@ fn json_not_utf8(context: &AttackContext) -> Vec<AttackRequest> {
         ("overlong form", overlong),
         ("lone surrogate", surrogate),
     ];
-    bearers(variants.map(|(name, payload)| (name, context.with_payload(payload))))
+    // An escape without its twin is valid JSON, though it is no text.
+    let requests = bearers(variants.map(|(name, payload)| (name, context.with_payload(payload))));
+    demanding(Demand::Choice, &["lone surrogate"], requests)
 }
 
 fn json_control_characters(context: &AttackContext) -> Vec<AttackRequest> {
@@ -257,10 +287,11 @@ fn json_trailing_junk(context: &AttackContext) -> Vec<AttackRequest> {
 fn json_bad_numbers(context: &AttackContext) -> Vec<AttackRequest> {
     let without = |name: &str| -> Map<String, Value> { context.good().without(name).claims().clone() };
     let claims = super::context::text_of(&without("exp"));
-    bearers(["NaN", "Infinity", "01999999999", "1e400", "+1999999999", "0x7fffffff", "1999999999."].map(
-        |number| {
-            let payload = format!("{},\"exp\":{number}}}", &claims[..claims.len() - 1]);
-            (number, context.with_payload(payload))
-        },
-    ))
+    let numbers = ["NaN", "Infinity", "01999999999", "1e400", "+1999999999", "0x7fffffff", "1999999999."];
+    let requests = bearers(numbers.map(|number| {
+        let payload = format!("{},\"exp\":{number}}}", &claims[..claims.len() - 1]);
+        (number, context.with_payload(payload))
+    }));
+    // This one is a number to JSON, though to hardly any reader.
+    demanding(Demand::Choice, &["1e400"], requests)
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::request::bearers;
-use super::{Area, Attack, AttackContext, AttackRequest, Expected};
+use super::{Area, Attack, AttackContext, AttackRequest, Demand, Expected};
 use crate::encode::{b64url, hex, random};
 use crate::keys::weak::emsa_pkcs1_sha256;
 use crate::keys::{Alg, TestKey};
@@ -17,6 +17,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G129",
         "OpenID Connect Core §10.1.1",
         "a new key is found, and the old one goes on",
+        "Issuers change keys without notice; until the new one is found, all new tokens fail.",
         keys_rotated,
     ),
     Attack::accepted(
@@ -25,6 +26,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G130",
         "OpenID Connect Core §10.1.1",
         "a new key is found although the old one is gone",
+        "After a key is stolen, the issuer changes it at once; until the new one is found, all tokens fail.",
         keys_rotated_abruptly,
     ),
     Attack::refused(
@@ -33,15 +35,26 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G159",
         "RFC 7517 §5",
         "a key that is no longer published is no longer trusted",
+        "A key is withdrawn when it is stolen: whoever has it can go on signing.",
         keys_withdrawn,
     ),
-    Attack::refused(AREA, "keys-none", "G138", "RFC 7517 §5", "an empty key set trusts nobody", keys_none),
+    Attack::refused(
+        AREA,
+        "keys-none",
+        "G138",
+        "RFC 7517 §5",
+        "an empty key set trusts nobody",
+        "An issuer that publishes no key vouches for nothing; or it made a mistake: some keep the old keys.",
+        keys_none,
+    )
+    .by_choice(),
     Attack::refused(
         AREA,
         "keys-symmetric",
         "G143",
         "RFC 8725 §2.1",
         "a symmetric key that came from a URL is no secret",
+        "The secret is published with the set: anybody can sign with it.",
         keys_symmetric,
     ),
     Attack::refused(
@@ -50,22 +63,27 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G144",
         "RFC 7517 §4.2",
         "a key for something else verifies nothing",
+        "The issuer says that this key signs nothing; its private half may be in other hands.",
         keys_not_for_signatures,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "keys-wrong-curve",
         "G145",
         "RFC 7518 §6.2.1.1",
         "a key whose curve is not what it says is not used",
+        "A key that is not what it says is a mistake or an attack; curves must not be guessed.",
         keys_wrong_curve,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "keys-short-rsa",
         "G146",
         "RFC 7518 §3.3",
         "RSA keys have 2048 bits or more",
+        "Moduli of 1024 bits can be factored by those with the means; then they can sign.",
         keys_short_rsa,
     ),
     Attack::refused(
@@ -74,6 +92,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G025",
         "RFC 8017 §3.1",
         "an RSA key with exponent 1 is not used",
+        "With exponent 1 the message is its own signature: anybody can sign.",
         keys_rsa_exponent_one,
     ),
     Attack::refused(
@@ -82,14 +101,17 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G149",
         "RFC 8037 §2",
         "an Ed25519 key has 32 bytes, neither fewer nor more",
+        "A key cut or padded to fit is another key than was published.",
         keys_ed25519_wrong_length,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "keys-ed25519-small-order",
         "G150",
         "RFC 8032 §5.1.7",
         "an Ed25519 key of small order, under which one signature fits every message, is not used",
+        "One signature fits every message: anybody can sign.",
         keys_ed25519_small_order,
     ),
     Attack::refused(
@@ -98,6 +120,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G151",
         "RFC 7518 §6.2.1",
         "a point that is not on the curve is not used",
+        "On a point off the curve the mathematics does not hold, and signatures can be made up.",
         keys_ec_invalid_point,
     ),
     Attack::refused(
@@ -106,8 +129,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G152",
         "RFC 7517 §9.2",
         "a key whose private half is public is not used",
+        "The private half is public: anybody can sign. Refusing the key tells the issuer.",
         keys_private_members,
     )
+    .by_choice()
     .expecting(Expected::INVALID_TOKEN.or(&[200])),
     Attack::accepted(
         AREA,
@@ -115,32 +140,40 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G153",
         "RFC 7517 §4.5",
         "two types of key may share an id",
+        "The standard allows keys of two types to share an id.",
         keys_same_kid_other_type,
-    ),
+    )
+    .by_choice(),
     Attack::refused(
         AREA,
         "keys-same-kid-twice",
         "G153",
         "RFC 7517 §4.5",
         "of two different keys with one id and algorithm neither is sure; one key listed twice is one key",
+        "Which of the two was meant is a guess.",
         keys_same_kid_twice,
-    ),
+    )
+    .by_choice(),
     Attack::accepted(
         AREA,
         "keys-no-kid-one-key",
         "G155",
         "RFC 7515 §4.1.4",
         "without a key id the only key is meant",
+        "The key id is optional; some issuers leave it out.",
         keys_no_kid_one_key,
-    ),
+    )
+    .by_choice(),
     Attack::accepted(
         AREA,
         "keys-no-kid-many-keys",
         "G156",
         "RFC 7515 §4.1.4",
         "without a key id only keys that fit are tried, and not many",
+        "The key id is optional; each key that is tried costs a verification.",
         keys_no_kid_many_keys,
     )
+    .by_choice()
     .expecting(Expected::ACCEPTED.or(&[401])),
     Attack::accepted(
         AREA,
@@ -148,6 +181,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G062",
         "RFC 7517 §5",
         "malformed members of the key set do not spoil the others",
+        "The standard says to ignore keys that cannot be read: one odd key must not lock everybody out.",
         keys_malformed,
     ),
 ];
@@ -336,7 +370,9 @@ fn keys_no_kid_many_keys(context: &AttackContext) -> Vec<AttackRequest> {
     let forged = context.good().signed_with(&TestKey::generate(Alg::Es256)).no_kid().build();
     vec![
         AttackRequest::bearer("the only key of its type", &context.good().alg(Alg::EdDsa).no_kid().build()),
-        AttackRequest::bearer("a foreign key", &forged).expecting(Expected::INVALID_TOKEN),
+        AttackRequest::bearer("a foreign key", &forged)
+            .expecting(Expected::INVALID_TOKEN)
+            .demanding(Demand::Must),
         context.control().expecting(Expected::ACCEPTED),
     ]
 }

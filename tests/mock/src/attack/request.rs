@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request};
 
+use super::Demand;
+
 /// What a correct API answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -55,12 +57,20 @@ pub struct AttackRequest {
     query: Option<String>,
     form: Option<String>,
     expected: Option<Expected>,
+    demand: Option<Demand>,
 }
 
 impl AttackRequest {
     /// A request without any credentials.
     pub(crate) fn plain(variant: impl Into<String>) -> Self {
-        Self { variant: variant.into(), authorization: Vec::new(), query: None, form: None, expected: None }
+        Self {
+            variant: variant.into(),
+            authorization: Vec::new(),
+            query: None,
+            form: None,
+            expected: None,
+            demand: None,
+        }
     }
 
     /// `Authorization: Bearer <token>`.
@@ -89,8 +99,15 @@ impl AttackRequest {
         self
     }
 
-    pub(crate) fn or_expected(mut self, expected: Expected) -> Self {
+    pub(crate) fn demanding(mut self, demand: Demand) -> Self {
+        self.demand = Some(demand);
+        self
+    }
+
+    /// With what its row says, where it says nothing itself.
+    pub(crate) fn or(mut self, expected: Expected, demand: Demand) -> Self {
         self.expected.get_or_insert(expected);
+        self.demand.get_or_insert(demand);
         self
     }
 
@@ -104,6 +121,12 @@ impl AttackRequest {
     #[must_use]
     pub fn expected(&self) -> Expected {
         self.expected.unwrap_or(Expected::INVALID_TOKEN)
+    }
+
+    /// How firmly that answer is asked for.
+    #[must_use]
+    pub fn demand(&self) -> Demand {
+        self.demand.unwrap_or(Demand::Must)
     }
 
     /// The bearer token, if the request carries exactly one `Authorization: Bearer` header.
@@ -177,4 +200,16 @@ pub(crate) fn bearers<V: Into<String>>(tokens: impl IntoIterator<Item = (V, Stri
 /// The one request of an attack that needs no more than a token.
 pub(crate) fn bearer(token: &str) -> Vec<AttackRequest> {
     vec![AttackRequest::bearer("", token)]
+}
+
+/// The same requests, where those of these variants are demanded otherwise.
+pub(crate) fn demanding(
+    demand: Demand,
+    variants: &[&str],
+    requests: Vec<AttackRequest>,
+) -> Vec<AttackRequest> {
+    let change = |request: AttackRequest| {
+        if variants.contains(&request.variant()) { request.demanding(demand) } else { request }
+    };
+    requests.into_iter().map(change).collect()
 }

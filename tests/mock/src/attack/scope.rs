@@ -14,6 +14,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G102",
         "RFC 6750 §3.1",
         "a good token without the scope is told which one it lacks",
+        "The caller was never granted what it does here.",
         scope_missing,
     )
     .expecting(Expected::INSUFFICIENT_SCOPE),
@@ -23,14 +24,17 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G103",
         "RFC 8693 §4.2",
         "scopes come as a string or a list, as `scope` or `scp`",
+        "The standard has one string; some providers send lists or `scp`.",
         scope_other_forms,
-    ),
+    )
+    .by_choice(),
     Attack::refused(
         AREA,
         "scope-nearly",
         "G104",
         "RFC 6749 §3.3",
         "a scope is compared whole and in its case",
+        "Another, lesser scope that only looks similar would be enough.",
         scope_nearly,
     )
     .expecting(Expected::INSUFFICIENT_SCOPE),
@@ -40,8 +44,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G105",
         "RFC 6749 §3.3",
         "only spaces separate scopes, and a wrong type holds none",
+        "The standard separates scopes by spaces; other readings grant what was not written.",
         scope_odd_forms,
     )
+    .by_choice()
     .expecting(Expected::INSUFFICIENT_SCOPE),
     Attack::refused(
         AREA,
@@ -49,6 +55,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G106",
         "RFC 6750 §3.1",
         "a bad token is refused for being bad, whatever its scope",
+        "An answer about scope tells that a forged token was believed.",
         scope_of_an_unverified_token,
     ),
     Attack::refused(
@@ -57,6 +64,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G107",
         "RFC 6750 §3.1",
         "where no token is needed, a bad one is still refused",
+        "A caller who shows a bad token means to be somebody; silence hides the failure.",
         optional_with_a_bad_token,
     )
     .with(Setup { optional: true, ..Setup::NONE }),
@@ -66,6 +74,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G108",
         "RFC 6750 §2",
         "where no token is needed, none is let in as nobody",
+        "Where a token is optional, nobody needs one.",
         optional_without_a_token,
     )
     .with(Setup { optional: true, ..Setup::NONE }),

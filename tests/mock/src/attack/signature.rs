@@ -17,6 +17,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G017",
         "RFC 7515 §5.2",
         "one changed bit in any part is noticed",
+        "The claims are no longer those the issuer signed.",
         signature_bit_flipped,
     ),
     Attack::refused(
@@ -25,6 +26,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G018",
         "RFC 7515 §5.2",
         "an empty signature is refused",
+        "Anybody can leave the signature out.",
         signature_empty,
     ),
     Attack::refused(
@@ -33,6 +35,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G017",
         "RFC 7515 §5.2",
         "another key's signature under the trusted key id is refused",
+        "Anybody can sign with a key of their own under the issuer's key id.",
         signature_by_a_foreign_key,
     ),
     Attack::refused(
@@ -41,6 +44,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G020",
         "FIPS 186-5 §6.4.2",
         "ECDSA numbers outside 1..n are refused",
+        "These numbers fit every message where zero is not refused (CVE-2022-21449).",
         signature_psychic,
     ),
     Attack::refused(
@@ -49,22 +53,27 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G021",
         "RFC 7518 §3.4",
         "an ECDSA signature in DER is refused",
+        "One signature then has many spellings.",
         signature_in_der,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "signature-of-wrong-length",
         "G022",
         "RFC 7518 §3.4",
         "an ECDSA signature of another length is refused",
+        "One signature then has many spellings; bytes are skipped or made up.",
         signature_of_wrong_length,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "signature-pkcs1-forged-padding",
         "G023",
         "RFC 8017 §8.2.2",
         "PKCS#1 padding is compared whole, never parsed",
+        "With a small exponent such a block can be computed without the private key.",
         signature_pkcs1_forged_padding,
     ),
     Attack::refused(
@@ -73,14 +82,17 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G024",
         "RFC 7518 §3.5",
         "PSS with another hash, salt length or scheme is refused",
+        "The algorithm's name fixes hash and salt; a verifier that takes others verifies something else.",
         signature_pss_other_parameters,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "signature-forged-twin",
         "G163",
         "RFC 7515 §5.2",
         "a token that differs from a known one in its signature only is not taken for it",
+        "A cache that knows tokens by their claims lets forgeries in.",
         signature_forged_twin,
     ),
     Attack::accepted(
@@ -89,8 +101,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G026",
         "RFC 7518 §3.4",
         "both ECDSA signatures of a twin pair are good, so token bytes are no identity",
+        "Both are valid ECDSA; a list of revoked tokens by their bytes misses the twin.",
         signature_high_s,
-    ),
+    )
+    .by_choice(),
 ];
 
 /// The order of P-256 (SEC 2 §2.4.2).

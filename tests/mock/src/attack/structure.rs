@@ -4,8 +4,8 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OaepPublicEncryptingKey, PublicEncryptingKey};
 use serde_json::json;
 
-use super::request::{bearer, bearers};
-use super::{Area, Attack, AttackContext, AttackRequest, Expected, der};
+use super::request::{bearer, bearers, demanding};
+use super::{Area, Attack, AttackContext, AttackRequest, Demand, Expected, der};
 use crate::encode::{b64url, random};
 use crate::keys::Alg;
 
@@ -18,6 +18,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G019",
         "RFC 7515 §7.1",
         "two parts are no signed token",
+        "Anybody can leave the signature out.",
         structure_signature_part_missing,
     ),
     Attack::refused(
@@ -26,14 +27,17 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G028",
         "RFC 7515 §7.1",
         "four and more parts are no signed token",
+        "What is skipped was not verified; another reader may take it for the token.",
         structure_too_many_parts,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "structure-encrypted",
         "G029",
         "RFC 8725 §2.3",
         "a token that anybody can encrypt to the public key proves nothing",
+        "Anybody can encrypt to a public key; it proves nothing about who did.",
         structure_encrypted,
     ),
     Attack::refused(
@@ -42,8 +46,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G030",
         "RFC 6750 §2.1",
         "JSON is no bearer token",
+        "JWTs have one form; a second reader of tokens is a second set of mistakes.",
         structure_json_serialization,
     )
+    .strict()
     .expecting(Expected::INVALID_REQUEST.or(&[401])),
     Attack::refused(
         AREA,
@@ -51,6 +57,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G031",
         "RFC 6750 §2.1",
         "a text that is JSON and a compact token at once is no bearer token",
+        "One parser verifies the one half, another reads the other: the claims are the attacker's.",
         structure_polyglot,
     )
     .expecting(Expected::INVALID_REQUEST.or(&[401])),
@@ -60,8 +67,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G032",
         "RFC 7515 §2",
         "base64url has no padding",
+        "One token then has many spellings, which lists of tokens do not know.",
         structure_padding,
     )
+    .strict()
     .expecting(Expected::INVALID_TOKEN.or(&[400])),
     Attack::refused(
         AREA,
@@ -69,32 +78,40 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G033",
         "RFC 4648 §3.5",
         "unused bits at the end are zero",
+        "One token then has many spellings, which lists of tokens do not know.",
         structure_trailing_bits,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "structure-standard-alphabet",
         "G034",
         "RFC 7515 §2",
         "`+` and `/` are not base64url",
+        "One token then has many spellings, which lists of tokens do not know.",
         structure_standard_alphabet,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "structure-signed-unusual-spelling",
         "G036",
         "RFC 4648 §3.5",
         "unused bits are zero although the signature covers them",
+        "Readers that differ about a spelling differ about the claims.",
         structure_signed_unusual_spelling,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "structure-foreign-characters",
         "G037",
         "RFC 4648 §3.3",
         "characters outside the alphabet are not skipped",
+        "What is skipped was signed or was not, depending on the reader.",
         structure_foreign_characters,
     )
+    .strict()
     .expecting(Expected::INVALID_TOKEN.or(&[400])),
     Attack::refused(
         AREA,
@@ -102,6 +119,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G038",
         "RFC 7515 §7.1",
         "empty parts and floods of dots are refused without splitting them all",
+        "There is nothing to verify, and a flood of dots costs memory.",
         structure_empty_parts,
     ),
     Attack::refused(
@@ -110,8 +128,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G039",
         "RFC 8725 §3.11",
         "a token beyond 8 KiB is refused unread",
+        "Work on each request is the caller's choice without a limit; which limit is the API's.",
         structure_oversized,
     )
+    .by_choice()
     .expecting(Expected::INVALID_TOKEN.or(&[400, 431])),
     Attack::refused(
         AREA,
@@ -119,6 +139,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G040",
         "RFC 7797 §6",
         "`b64: false` is refused, critical or not",
+        "A reader that ignores it reads another payload than was signed.",
         structure_unencoded_payload,
     ),
     Attack::refused(
@@ -127,6 +148,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G042",
         "RFC 7519 §5.2",
         "a token within a token is not unpacked",
+        "The claims are those of another token, whose signature nobody checked.",
         structure_nested,
     ),
 ];
@@ -269,17 +291,20 @@ fn structure_oversized(context: &AttackContext) -> Vec<AttackRequest> {
 
 fn structure_unencoded_payload(context: &AttackContext) -> Vec<AttackRequest> {
     let uncritical = context.good().header("b64", false);
-    bearers([
+    let requests = bearers([
         ("not critical", uncritical.clone().build()),
         ("critical", uncritical.header("crit", json!(["b64"])).build()),
         ("b64 true, critical", context.good().header("b64", true).header("crit", json!(["b64"])).build()),
-    ])
+    ]);
+    // A member that is not critical may be ignored, and whoever knows this one may read what it says.
+    demanding(Demand::Choice, &["not critical", "b64 true, critical"], requests)
 }
 
 fn structure_nested(context: &AttackContext) -> Vec<AttackRequest> {
     let inner = context.good().build();
-    bearers([
+    let requests = bearers([
         ("the claims are a token", context.good().header("cty", "JWT").raw_payload(inner).build()),
         ("cty alone", context.good().header("cty", "JWT").build()),
-    ])
+    ]);
+    demanding(Demand::Choice, &["cty alone"], requests)
 }

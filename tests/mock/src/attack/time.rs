@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::request::{bearer, bearers};
-use super::{Area, Attack, AttackContext, AttackRequest, Expected, Setup};
+use super::request::{bearer, bearers, demanding};
+use super::{Area, Attack, AttackContext, AttackRequest, Demand, Expected, Setup};
 
 const AREA: Area = Area::Time;
 const DAY: i64 = 86_400;
@@ -17,14 +17,17 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G070",
         "RFC 9068 §2.2",
         "a token without end is refused",
+        "A token that never ends is good for whoever finds it, for ever.",
         time_exp_missing,
-    ),
+    )
+    .of_the_profile(),
     Attack::refused(
         AREA,
         "time-exp-of-wrong-type",
         "G071",
         "RFC 7519 §4.1.4",
         "an expiry that is no number is refused",
+        "An end that cannot be read cannot be known not to be over.",
         time_exp_of_wrong_type,
     ),
     Attack::accepted(
@@ -33,6 +36,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G072",
         "RFC 7519 §2",
         "a fraction of a second never lengthens a token's life",
+        "The standard allows fractions of a second.",
         time_exp_fraction,
     ),
     Attack::refused(
@@ -41,14 +45,17 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G073",
         "RFC 7519 §4.1.4",
         "on its expiry, leeway included, a token is over",
+        "The standard says: on or after.",
         time_exp_now,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "time-exp-past",
         "G074",
         "RFC 7519 §4.1.4",
         "a token is over after its expiry, and not before",
+        "A stolen token is useful for as long as it is accepted.",
         time_exp_past,
     ),
     Attack::refused(
@@ -57,14 +64,17 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G076",
         "RFC 7519 §2",
         "a number too big for the clock does no harm",
+        "It is a number, far in the future; as an integer it may overflow to anything.",
         time_exp_too_big,
-    ),
+    )
+    .by_choice(),
     Attack::refused(
         AREA,
         "time-nbf-future",
         "G077",
         "RFC 7519 §4.1.5",
         "a token is refused before its time",
+        "The issuer says that it must not be accepted yet.",
         time_nbf_future,
     ),
     Attack::refused(
@@ -73,38 +83,47 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G078",
         "RFC 7519 §4.1.5",
         "an `nbf` that is no time is refused",
+        "A beginning that cannot be read cannot be known to be over.",
         time_nbf_of_wrong_type,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "time-iat-future",
         "G079",
         "RFC 7519 §4.1.6",
         "a token from the future is refused",
+        "A clock is wrong, or the token is prepared; the standard leaves it to the API.",
         time_iat_future,
-    ),
+    )
+    .by_choice(),
     Attack::accepted(
         AREA,
         "time-small-skew",
         "G080",
         "FAPI 2.0 Security Profile §5.3.2.1",
         "an issuer whose clock is eight seconds ahead is understood",
+        "No two clocks agree to the second.",
         time_small_skew,
-    ),
+    )
+    .by_choice(),
     Attack::refused(
         AREA,
         "time-iat-missing",
         "G081",
         "RFC 9068 §2.2",
         "an access token says when it was issued",
+        "RFC 9068 has the issuer set it; an API that limits the age of tokens needs it.",
         time_iat_missing,
-    ),
+    )
+    .by_choice(),
     Attack::refused(
         AREA,
         "time-too-old",
         "G082",
         "RFC 9470 §4",
         "a token older than the target's limit is refused",
+        "The limit is what bounds the use of a stolen long-lived token.",
         time_too_old,
     )
     .with(Setup { max_token_age: Some(Duration::from_secs(86_400)), ..Setup::NONE }),
@@ -116,10 +135,13 @@ fn time_exp_missing(context: &AttackContext) -> Vec<AttackRequest> {
 
 fn time_exp_of_wrong_type(context: &AttackContext) -> Vec<AttackRequest> {
     let text = (context.now() + 600).to_string();
-    bearers(
+    let as_text = format!("exp: {}", json!(text));
+    let requests = bearers(
         [json!(text), Value::Null, json!(true), json!([context.now() + 600]), json!({}), json!(-1)]
             .map(|exp| (format!("exp: {exp}"), context.good().claim("exp", exp).build())),
-    )
+    );
+    // A number in quotes is read by some, and then it ends.
+    demanding(Demand::Strict, &[&as_text], requests)
 }
 
 fn time_exp_fraction(context: &AttackContext) -> Vec<AttackRequest> {
@@ -130,7 +152,8 @@ fn time_exp_fraction(context: &AttackContext) -> Vec<AttackRequest> {
             "over, but for the fraction",
             &fraction(context.now() - context.leeway_seconds()),
         )
-        .expecting(Expected::INVALID_TOKEN),
+        .expecting(Expected::INVALID_TOKEN)
+        .demanding(Demand::Choice),
     ]
 }
 
@@ -142,7 +165,9 @@ fn time_exp_past(context: &AttackContext) -> Vec<AttackRequest> {
     let at = |offset: i64| context.good().expires_in(offset - context.leeway_seconds()).build();
     vec![
         // Two seconds, so that a real clock may tick between making and sending.
-        AttackRequest::bearer("within the leeway", &at(2)).expecting(Expected::ACCEPTED),
+        AttackRequest::bearer("within the leeway", &at(2))
+            .expecting(Expected::ACCEPTED)
+            .demanding(Demand::Choice),
         AttackRequest::bearer("one second beyond", &at(-1)),
         AttackRequest::bearer("an hour beyond", &at(-3_600)),
         AttackRequest::bearer("1970", &context.good().expires_at(0).build()),
@@ -158,17 +183,21 @@ fn time_exp_too_big(context: &AttackContext) -> Vec<AttackRequest> {
 
 fn time_nbf_future(context: &AttackContext) -> Vec<AttackRequest> {
     let beyond = context.now() + context.leeway_seconds() + 30;
-    bearers([
+    let requests = bearers([
         ("an hour", context.good().not_before(context.now() + 3_600).build()),
         ("just beyond the leeway", context.good().not_before(beyond).build()),
-    ])
+    ]);
+    // An API may be more patient with a token's beginning than with its end.
+    demanding(Demand::Choice, &["just beyond the leeway"], requests)
 }
 
 fn time_nbf_of_wrong_type(context: &AttackContext) -> Vec<AttackRequest> {
-    bearers(
+    let requests = bearers(
         [json!("x"), json!(-1), json!({}), Value::Null, json!([1])]
             .map(|nbf| (format!("nbf: {nbf}"), context.good().claim("nbf", nbf).build())),
-    )
+    );
+    // A number before 1970 is a number.
+    demanding(Demand::Choice, &["nbf: -1"], requests)
 }
 
 fn time_iat_future(context: &AttackContext) -> Vec<AttackRequest> {
