@@ -10,7 +10,7 @@ pub(crate) mod weak;
 pub(crate) use self::verify::{thumbprint, verifies};
 pub use self::{
     alg::Alg,
-    ring::Keys,
+    ring::{Keys, Published},
     test_key::{KeyError, TestKey},
 };
 

@@ -23,15 +23,22 @@ pub struct AttackContext {
     foreign: TestKey,
     trap: String,
     second: Option<(String, Keys)>,
+    typ: Option<String>,
+    claims: Vec<(String, Value)>,
 }
 
 impl AttackContext {
     /// Attacks an API that trusts `server` and its default audience, with a leeway of 60 seconds and no scope.
     #[must_use]
     pub fn new(server: &MockServer) -> Self {
+        Self::of(server, server.keys(), server.issuer())
+    }
+
+    /// Attacks an API that trusts the issuer of this name and address.
+    pub(crate) fn of(server: &MockServer, keys: &Keys, issuer: &str) -> Self {
         Self {
-            keys: server.keys().clone(),
-            issuer: server.issuer().to_owned(),
+            keys: keys.clone(),
+            issuer: issuer.to_owned(),
             audience: server.audience().to_owned(),
             scope: None,
             leeway: 60,
@@ -42,6 +49,8 @@ impl AttackContext {
                 .other_issuers()
                 .next()
                 .map(|other| (other.issuer().to_owned(), other.keys().clone())),
+            typ: None,
+            claims: Vec::new(),
         }
     }
 
@@ -66,6 +75,26 @@ impl AttackContext {
         self
     }
 
+    /// What the API wants as the `typ` of a good token's header, when that is not `at+jwt`.
+    #[must_use]
+    pub fn typ(mut self, typ: &str) -> Self {
+        self.typ = Some(typ.to_owned());
+        self
+    }
+
+    /// A further claim that the API wants of a good token.
+    #[must_use]
+    pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.claims.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Forges with this key instead of one of the twelve that every server may have.
+    pub(crate) fn foreign_key(mut self, key: TestKey) -> Self {
+        self.foreign = key;
+        self
+    }
+
     /// The other issuer that a target with [`two_issuers`](super::Setup::two_issuers) trusts: the server's second one.
     #[must_use]
     pub fn second_issuer(&self) -> Option<&str> {
@@ -74,14 +103,17 @@ impl AttackContext {
 
     /// A token that the API accepts; every bad one is made from it.
     pub fn good(&self) -> TokenBuilder {
-        let token = TokenBuilder::new(&self.keys, &self.issuer, &self.audience, self.now());
-        match &self.scope {
-            Some(scope) => token.scope(scope.clone()),
-            None => token,
+        let mut token = TokenBuilder::new(&self.keys, &self.issuer, &self.audience, self.now());
+        if let Some(scope) = &self.scope {
+            token = token.scope(scope.clone());
         }
+        if let Some(typ) = &self.typ {
+            token = token.typ(typ);
+        }
+        self.claims.iter().fold(token, |token, (name, value)| token.claim(name.clone(), value.clone()))
     }
 
-    pub(super) fn keys(&self) -> &Keys {
+    pub(crate) fn keys(&self) -> &Keys {
         &self.keys
     }
 
@@ -91,7 +123,7 @@ impl AttackContext {
     }
 
     /// A key the API knows nothing of.
-    pub(super) fn foreign(&self) -> &TestKey {
+    pub(crate) fn foreign(&self) -> &TestKey {
         &self.foreign
     }
 
@@ -107,11 +139,11 @@ impl AttackContext {
         &self.audience
     }
 
-    pub(super) fn wanted_scope(&self) -> Option<&str> {
+    pub(crate) fn wanted_scope(&self) -> Option<&str> {
         self.scope.as_deref()
     }
 
-    pub(super) fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         self.clock.now_unix()
     }
 

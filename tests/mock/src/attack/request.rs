@@ -162,7 +162,8 @@ impl AttackRequest {
     /// The request as the bytes of HTTP/1.1, for a GET of `path` at `host`; the connection is to be closed after it.
     #[must_use]
     pub fn to_wire(&self, host: &str, path: &str) -> Vec<u8> {
-        let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let query = self.query.as_ref().map(|query| format!("{mark}{query}")).unwrap_or_default();
         let mut wire =
             format!("GET {path}{query} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n").into_bytes();
         for value in &self.authorization {

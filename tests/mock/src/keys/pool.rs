@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use aws_lc_rs::rsa::KeyPair;
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
 
 macro_rules! der {
     ($($name:literal)*) => { [$(include_bytes!(concat!("../../keys/", $name, ".der"))),*] };
@@ -31,6 +32,17 @@ pub(crate) fn next_rsa() -> (Arc<KeyPair>, &'static [u8]) {
     let pair =
         PARSED[slot].get_or_init(|| Arc::new(KeyPair::from_der(der).expect("a key of the pool is valid")));
     (Arc::clone(pair), der)
+}
+
+/// A new key of 2048 bits, with its PKCS#1 form.
+pub(crate) fn new_rsa() -> Option<(KeyPair, Vec<u8>)> {
+    let pair = KeyPair::generate(KeySize::Rsa2048).ok()?;
+    let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).ok()?;
+    // PKCS#8 (RFC 5208 §5) is the PKCS#1 form in an octet string, behind a version and the name of the algorithm; for a
+    // key of this size all of that takes 26 bytes.
+    let der = pkcs8.as_ref().get(26..)?.to_vec();
+    KeyPair::from_der(&der).ok()?;
+    Some((pair, der))
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ struct Initial {
 
 /// One member of the key set; `key` is absent when it was given as raw JSON.
 #[derive(Clone)]
-struct Published {
+pub(crate) struct Published {
     jwk: Value,
     key: Option<TestKey>,
 }
@@ -148,6 +148,16 @@ impl Keys {
     pub fn jwks_json(&self) -> String {
         let keys: Vec<_> = self.ring().published.iter().map(|published| published.jwk.clone()).collect();
         json!({ "keys": keys }).to_string()
+    }
+
+    /// What is published now, to be [put back](Self::publish) later.
+    pub(crate) fn published(&self) -> Vec<Published> {
+        self.ring().published.clone()
+    }
+
+    /// Publishes exactly this.
+    pub(crate) fn publish(&self, published: Vec<Published>) {
+        self.ring().published = published;
     }
 
     pub(crate) fn max_age(&self) -> Option<Duration> {

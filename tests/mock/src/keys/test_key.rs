@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -43,8 +44,8 @@ pub enum KeyError {
 }
 
 pub(crate) enum Material {
-    Rsa { pair: Arc<rsa::KeyPair>, der: &'static [u8] },
-    WeakRsa { der: &'static [u8] },
+    Rsa { pair: Arc<rsa::KeyPair>, der: Cow<'static, [u8]> },
+    WeakRsa { der: Cow<'static, [u8]> },
     Ec { pair: EcdsaKeyPair, crv: &'static str },
     Ed25519(Ed25519KeyPair),
 }
@@ -73,11 +74,21 @@ impl TestKey {
             }
             rsa if rsa.is_rsa() => {
                 let (pair, der) = pool::next_rsa();
-                Material::Rsa { pair, der }
+                Material::Rsa { pair, der: der.into() }
             }
             other => panic!("{other} has no key pair: use TokenBuilder::signed_with_secret or ::unsigned"),
         };
         Self::with_new_kid(alg, material)
+    }
+
+    /// A key for `alg` that nobody has had before, RSA included; that takes up to a second. `None` for `none` and the
+    /// HMAC algorithms, and when the cryptographic library fails.
+    pub(crate) fn fresh(alg: Alg) -> Option<Self> {
+        if !alg.is_rsa() {
+            return alg.is_asymmetric().then(|| Self::generate(alg));
+        }
+        let (pair, der) = pool::new_rsa()?;
+        Some(Self::with_new_kid(alg, Material::Rsa { pair: Arc::new(pair), der: der.into() }))
     }
 
     /// An RSA key of 3072 bits (always the same one, under a new key id).
@@ -89,13 +100,13 @@ impl TestKey {
     pub fn rsa_3072(alg: Alg) -> Self {
         assert!(alg.is_rsa(), "{alg} is not an RSA algorithm");
         let pair = Arc::new(rsa::KeyPair::from_der(pool::RSA_3072).expect("the key is valid"));
-        Self::with_new_kid(alg, Material::Rsa { pair, der: pool::RSA_3072 })
+        Self::with_new_kid(alg, Material::Rsa { pair, der: pool::RSA_3072.into() })
     }
 
     /// An RSA key of 1024 bits for RS256: too short (RFC 7518 §3.3), so nobody should accept it.
     #[must_use]
     pub fn rsa_1024() -> Self {
-        Self::with_new_kid(Alg::Rs256, Material::WeakRsa { der: pool::RSA_1024 })
+        Self::with_new_kid(Alg::Rs256, Material::WeakRsa { der: pool::RSA_1024.into() })
     }
 
     /// The key id.
@@ -197,7 +208,7 @@ impl TestKey {
     }
 
     /// The modulus, public and private exponent of an RSA key, big-endian.
-    pub(crate) fn rsa_numbers(&self) -> Option<[&'static [u8]; 3]> {
+    pub(crate) fn rsa_numbers(&self) -> Option<[&[u8]; 3]> {
         match &*self.material {
             Material::Rsa { der, .. } | Material::WeakRsa { der } => Some(rsa_numbers(der)),
             Material::Ec { .. } | Material::Ed25519(_) => None,
@@ -226,7 +237,7 @@ impl fmt::Debug for TestKey {
 }
 
 /// Modulus, public and private exponent of a PKCS#1 `RSAPrivateKey` (RFC 8017 §A.1.2), without leading zeros.
-fn rsa_numbers(der: &'static [u8]) -> [&'static [u8]; 3] {
+fn rsa_numbers(der: &[u8]) -> [&[u8]; 3] {
     let mut rest = der_value(der).0; // the SEQUENCE
     let mut next = || {
         let (value, after) = der_value(rest);

@@ -78,3 +78,13 @@ fn the_thumbprint_is_that_of_rfc_7638_and_rfc_8037() {
     assert_eq!(thumbprint(&okp).unwrap(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     assert_eq!(thumbprint(&json!({"kty": "oct", "k": "AA"})), None);
 }
+
+#[test]
+fn a_fresh_key_is_nobody_elses_and_signs() {
+    let [first, second] = [0, 1].map(|_| TestKey::fresh(Alg::Rs256).unwrap());
+    assert_ne!(first.public_jwk()["n"], second.public_jwk()["n"]);
+    let signature = first.sign(b"m").unwrap();
+    assert!(verifies(&first.public_jwk(), Alg::Rs256, b"m", &signature));
+    assert!(!verifies(&second.public_jwk(), Alg::Rs256, b"m", &signature));
+    assert!(TestKey::fresh(Alg::Hs256).is_none());
+}
