@@ -81,7 +81,8 @@ pub enum Demand {
     Must,
     /// RFC 9068 asks for it: the same for an API that takes only `at+jwt`, a choice for any other.
     Profile,
-    /// A standard forbids it, and nobody gets in by it: only the issuer could make this token.
+    /// A standard forbids it, though by itself it lets no stranger in: only the holder of a good token could send it, or
+    /// only an issuer that makes a mistake.
     Strict,
     /// No standard forbids it: being strict here is a choice.
     Choice,
@@ -160,7 +161,7 @@ impl Attack {
     }
 
     /// A row whose requests are refused as RFC 6750 §3.1 says for a bad token.
-    const fn refused(
+    pub(crate) const fn refused(
         area: Area,
         id: &'static str,
         case: &'static str,
@@ -174,7 +175,7 @@ impl Attack {
     }
 
     /// A row whose requests are let in: a control.
-    const fn accepted(
+    pub(crate) const fn accepted(
         area: Area,
         id: &'static str,
         case: &'static str,
@@ -186,7 +187,7 @@ impl Attack {
         Self::refused(area, id, case, clause, rule, why, make).expecting(Expected::ACCEPTED)
     }
 
-    const fn expecting(mut self, expected: Expected) -> Self {
+    pub(crate) const fn expecting(mut self, expected: Expected) -> Self {
         self.expected = expected;
         self
     }
@@ -201,7 +202,7 @@ impl Attack {
         self
     }
 
-    const fn by_choice(mut self) -> Self {
+    pub(crate) const fn by_choice(mut self) -> Self {
         self.demand = Demand::Choice;
         self
     }

@@ -19,7 +19,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Args),
-    Attack(attack::Args),
+    Attack(Box<attack::Args>),
 }
 
 /// The exit code of a program that could not do what it was asked, as clap has it for bad arguments.
@@ -28,7 +28,7 @@ const COULD_NOT_RUN: u8 = 2;
 pub(crate) async fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::run(args).await,
-        Command::Attack(args) => attack::run(args).await,
+        Command::Attack(args) => attack::run(&args).await,
     };
     result.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");

@@ -7,10 +7,11 @@ mod test_key;
 mod verify;
 pub(crate) mod weak;
 
+pub(crate) use self::ring::Published;
 pub(crate) use self::verify::{thumbprint, verifies};
 pub use self::{
     alg::Alg,
-    ring::{Keys, Published},
+    ring::Keys,
     test_key::{KeyError, TestKey},
 };
 

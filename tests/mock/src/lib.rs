@@ -53,6 +53,7 @@ mod server;
 mod sessions;
 mod settings;
 mod shared;
+pub mod suite;
 mod tls;
 mod tokens;
 mod transport;

@@ -320,7 +320,7 @@ impl MockServer {
         &self.shared.expectations
     }
 
-    fn first(&self) -> IssuerHandle<'_> {
+    pub(crate) fn first(&self) -> IssuerHandle<'_> {
         IssuerHandle { shared: &self.shared, issuer: &self.shared.issuers[0] }
     }
 }

@@ -131,7 +131,7 @@ impl AttackContext {
         self.second.as_ref().map(|(_, keys)| keys)
     }
 
-    pub(super) fn issuer(&self) -> &str {
+    pub(crate) fn issuer(&self) -> &str {
         &self.issuer
     }
 
@@ -178,7 +178,7 @@ impl AttackContext {
     }
 
     /// A good request, to see that what an attack changed spoiled nothing else.
-    pub(super) fn control(&self) -> AttackRequest {
+    pub(crate) fn control(&self) -> AttackRequest {
         AttackRequest::bearer("control: a good token", &self.good().build())
             .expecting(Expected::ACCEPTED)
             .demanding(Demand::Must)

@@ -56,7 +56,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         "a symmetric key that came from a URL is no secret",
         "The secret is published with the set: anybody can sign with it.",
         keys_symmetric,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "keys-not-for-signatures",
@@ -85,7 +86,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         "RSA keys have 2048 bits or more",
         "Moduli of 1024 bits can be factored by those with the means; then they can sign.",
         keys_short_rsa,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "keys-rsa-exponent-one",
@@ -94,7 +96,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         "an RSA key with exponent 1 is not used",
         "With exponent 1 the message is its own signature: anybody can sign.",
         keys_rsa_exponent_one,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "keys-ed25519-wrong-length",
@@ -113,7 +116,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         "an Ed25519 key of small order, under which one signature fits every message, is not used",
         "One signature fits every message: anybody can sign.",
         keys_ed25519_small_order,
-    ),
+    )
+    .by_choice(),
     Attack::refused(
         AREA,
         "keys-ec-invalid-point",
@@ -122,7 +126,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         "a point that is not on the curve is not used",
         "On a point off the curve the mathematics does not hold, and signatures can be made up.",
         keys_ec_invalid_point,
-    ),
+    )
+    .strict(),
     Attack::refused(
         AREA,
         "keys-private-members",
@@ -184,6 +189,16 @@ pub(super) const ATTACKS: &[Attack] = &[
         "The standard says to ignore keys that cannot be read: one odd key must not lock everybody out.",
         keys_malformed,
     ),
+    Attack::accepted(
+        AREA,
+        "keys-not-objects",
+        "G062",
+        "RFC 7517 §5.1",
+        "members of the key set that are no keys at all do not spoil the others",
+        "Such a set is malformed; refusing it whole is allowed, and locks everybody out.",
+        keys_not_objects,
+    )
+    .by_choice(),
 ];
 
 fn keys_rotated(context: &AttackContext) -> Vec<AttackRequest> {
@@ -386,11 +401,16 @@ fn keys_malformed(context: &AttackContext) -> Vec<AttackRequest> {
         json!({"kty": "lattice", "kid": "c"}),
         json!({"kty": "EC", "crv": "P-256", "kid": ["d"], "x": "", "y": ""}),
         json!({"kty": "RSA", "kid": "e", "alg": 7, "n": "AQ", "e": "AQAB"}),
-        json!("a string"),
-        Value::Null,
     ];
     malformed.into_iter().for_each(|jwk| context.keys().add_raw(jwk));
     vec![context.control()]
+}
+
+fn keys_not_objects(context: &AttackContext) -> Vec<AttackRequest> {
+    [json!("a string"), Value::Null, json!(7), json!([])]
+        .into_iter()
+        .for_each(|jwk| context.keys().add_raw(jwk));
+    vec![context.control().demanding(Demand::Choice)]
 }
 
 /// Publishes `jwk` and makes a token that `key` truly signed, so that only the key set can be the reason to refuse it.

@@ -138,6 +138,12 @@ impl AttackRequest {
         }
     }
 
+    /// How many bytes its credentials have, wherever they stand.
+    pub(crate) fn size(&self) -> usize {
+        let texts = [&self.query, &self.form].into_iter().flatten().map(String::len);
+        self.authorization.iter().map(Vec::len).chain(texts).sum()
+    }
+
     /// Whether only a raw socket can send it: its bytes are no header value that the `http` crate would hold.
     #[must_use]
     pub fn is_wire_only(&self) -> bool {

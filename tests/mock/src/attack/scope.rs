@@ -84,11 +84,14 @@ fn scope_missing(context: &AttackContext) -> Vec<AttackRequest> {
     if context.wanted_scope().is_none() {
         return Vec::new();
     }
-    bearers([
+    let mut requests = bearers([
         ("another scope", context.good().scope("something:else").build()),
         ("no scope", context.good().without("scope").build()),
-        ("an empty scope", context.good().scope("").build()),
-    ])
+    ]);
+    // The grammar of RFC 6749 §3.3 has no empty scope, so that the token may be found malformed.
+    let empty = AttackRequest::bearer("an empty scope", &context.good().scope("").build());
+    requests.push(empty.expecting(Expected::INSUFFICIENT_SCOPE.or(&[401])));
+    requests
 }
 
 fn scope_other_forms(context: &AttackContext) -> Vec<AttackRequest> {

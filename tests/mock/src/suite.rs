@@ -1,0 +1,300 @@
+//! Attacks an API over its address, whatever it is written in: becomes the issuer that the API trusts, and sends it
+//! everything that it must refuse.
+//!
+//! ```no_run
+//! use oauth_mock::suite::Suite;
+//!
+//! # #[tokio::main] async fn main() -> Result<(), oauth_mock::suite::SuiteError> {
+//! let suite = Suite::new("http://127.0.0.1:3000/whoami").listen(([127, 0, 0, 1], 9000)).audience("orders-api");
+//! let attacker = suite.start().await?; // the API is to trust `attacker.issuer()`
+//! let report = attacker.run(&mut |step| eprintln!("{step}")).await?;
+//! println!("{report}");
+//! assert_eq!(report.exit_code(), 0, "something was let in that must be refused");
+//! # Ok(()) }
+//! ```
+//!
+//! Three kinds of findings are kept apart. [`LetIn`](Verdict::LetIn) and [`Broke`](Verdict::Broke) are holes: somebody
+//! gets in who should not, or nobody gets in any more. [`Incorrect`](Verdict::Incorrect) answers hurt no one's security,
+//! but are not what the standards say. What [`Differs`](Verdict::Differs) is a choice that the standards leave; so are
+//! rules that hold only for targets that ask for them, which is [found out](Traits) beforehand.
+//!
+//! The requests are bounded in number, each in time, and go to this machine only, unless told otherwise.
+
+mod endpoint;
+mod judge;
+mod print;
+mod probe;
+mod report;
+mod rotation;
+mod run;
+mod target;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub use self::report::{Case, Report, Response, Summary, Traits, Verdict};
+use self::run::Run;
+use self::target::Target;
+use crate::attack::{self, ALGORITHMS, Attack, AttackContext};
+use crate::builder::StartError;
+use crate::endpoint::Endpoint;
+use crate::keys::{Alg, TestKey};
+use crate::server::{IssuerHandle, MockServer};
+
+/// What is to be attacked, and as whom.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is attacked before `start` and `run`"]
+pub struct Suite {
+    target: String,
+    listen: SocketAddr,
+    issuer_path: String,
+    audience: String,
+    scope: Option<String>,
+    claims: Vec<(String, Value)>,
+    algorithm: Alg,
+    only: Vec<String>,
+    skip: Vec<String>,
+    wait: Duration,
+    key_wait: Duration,
+    quick: bool,
+    optional: bool,
+    remote: bool,
+}
+
+/// The issuer that the target has to trust, listening.
+#[derive(Debug)]
+pub struct Attacker {
+    suite: Suite,
+    target: Target,
+    server: MockServer,
+}
+
+/// Why a suite could not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SuiteError {
+    /// The target's address cannot be used.
+    #[error("target: {url:?}: {problem}")]
+    Target {
+        /// As it was given.
+        url: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The target is on another machine.
+    #[error(
+        "target: {url} is not on this machine; attack only what is yours, and then with `--danger-allow-remote`"
+    )]
+    Remote {
+        /// As it was given.
+        url: String,
+    },
+    /// The issuer's address is taken.
+    #[error("listen: choose another address, or end what listens there")]
+    Listen(#[source] StartError),
+    /// No key could be made.
+    #[error("the cryptographic library makes no key for {0}")]
+    NoKey(Alg),
+    /// Nothing is left to do.
+    #[error("no case is called {0:?}, nor begins so; the list of cases tells what there is")]
+    NoSuchCase(String),
+    /// A good token was never let in.
+    #[error("a good token was never let in\n{0}")]
+    NeverAccepted(String),
+}
+
+impl Suite {
+    /// Attacks GET requests to this address: `http://`, and on this machine.
+    pub fn new(target: impl Into<String>) -> Self {
+        Self {
+            target: target.into(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            issuer_path: String::new(),
+            audience: "orders-api".to_owned(),
+            scope: None,
+            claims: Vec::new(),
+            algorithm: Alg::Rs256,
+            only: Vec::new(),
+            skip: Vec::new(),
+            wait: Duration::from_secs(30),
+            key_wait: Duration::from_secs(45),
+            quick: false,
+            optional: false,
+            remote: false,
+        }
+    }
+
+    /// Where the issuer listens; by default on a free port of 127.0.0.1.
+    pub fn listen(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.listen = address.into();
+        self
+    }
+
+    /// The path of the issuer below its address; by default there is none.
+    pub fn issuer_path(mut self, path: &str) -> Self {
+        self.issuer_path = path.trim_matches('/').to_owned();
+        self
+    }
+
+    /// The audience the target is; by default `orders-api`.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience = audience.into();
+        self
+    }
+
+    /// The scope the target wants. Without one, the cases about scopes are left out.
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scope = Some(scope.into());
+        self
+    }
+
+    /// A further claim that the target wants of a good token.
+    pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.claims.push((name.into(), value.into()));
+        self
+    }
+
+    /// What good tokens are signed with; RS256 by default.
+    ///
+    /// # Panics
+    /// For `none` and the HMAC algorithms: no issuer signs with them.
+    pub fn algorithm(mut self, algorithm: Alg) -> Self {
+        assert!(algorithm.is_asymmetric(), "{algorithm} is no algorithm of an issuer");
+        self.algorithm = algorithm;
+        self
+    }
+
+    /// Sends only the cases of this number (`G115`), of this name (`alg-none`), or whose name begins so (`alg-`). May be
+    /// called more than once.
+    pub fn only(mut self, case: impl Into<String>) -> Self {
+        self.only.push(case.into());
+        self
+    }
+
+    /// Leaves out the cases of this number, of this name, or whose name begins so. May be called more than once.
+    pub fn skip(mut self, case: impl Into<String>) -> Self {
+        self.skip.push(case.into());
+        self
+    }
+
+    /// How long the target may take until it lets a good token in, before anything else is sent; 30 seconds by default.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// How long the target may take to notice that the issuer's keys have changed; 45 seconds by default, since many
+    /// wait for 30 between two fetches.
+    pub fn key_wait(mut self, wait: Duration) -> Self {
+        self.key_wait = wait;
+        self
+    }
+
+    /// Leaves out what takes minutes with a target that is slow to fetch keys: the faults of the key endpoint.
+    pub fn quick(mut self) -> Self {
+        self.quick = true;
+        self
+    }
+
+    /// The target lets requests without a token in, as nobody.
+    pub fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+
+    /// Lets the target be on another machine. Right only for a machine of your own, in a network of your own: this sends
+    /// hundreds of hostile requests.
+    pub fn danger_allow_remote(mut self) -> Self {
+        self.remote = true;
+        self
+    }
+
+    /// Starts the issuer. The target has until [`Attacker::run`] (and its [`wait`](Self::wait)) to trust it.
+    ///
+    /// # Errors
+    /// When the target's address cannot be used, there is no such case, or the issuer cannot listen.
+    pub async fn start(self) -> Result<Attacker, SuiteError> {
+        let target = Target::find(&self.target, self.remote).await?;
+        if let Some(unknown) =
+            self.only.iter().chain(&self.skip).find(|only| !cases().any(|case| names(only, case)))
+        {
+            return Err(SuiteError::NoSuchCase(unknown.clone()));
+        }
+        let rest = ALGORITHMS.into_iter().filter(|alg| *alg != self.algorithm);
+        let mut builder = MockServer::builder()
+            .listen(self.listen)
+            .audience(self.audience.clone())
+            .algorithms([self.algorithm].into_iter().chain(rest));
+        if !self.issuer_path.is_empty() {
+            builder = builder.issuer(self.issuer_path.clone());
+        }
+        let server = builder.try_start().await.map_err(SuiteError::Listen)?;
+        Ok(Attacker { suite: self, target, server })
+    }
+}
+
+impl Attacker {
+    /// The issuer that the target has to trust.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        self.handle().issuer()
+    }
+
+    /// What the target has to be set up with, in words.
+    #[must_use]
+    pub fn instructions(&self) -> String {
+        let issuer = self.handle();
+        let scope = self.suite.scope.as_deref().unwrap_or("(none is asked for)");
+        format!(
+            "The target {} must trust this issuer:\n  issuer     {}\n  audience   {}\n  scope      {scope}\n  \
+             algorithm  {}\n  metadata   {}\n  keys       {}\n",
+            self.target.url(),
+            issuer.issuer(),
+            self.suite.audience,
+            self.suite.algorithm,
+            issuer.endpoint(Endpoint::OpenidMetadata),
+            issuer.endpoint(Endpoint::Jwks),
+        )
+    }
+
+    /// Waits until the target lets a good token in, and attacks it. `progress` is told each step.
+    ///
+    /// # Errors
+    /// When the target never lets a good token in, with what it said instead.
+    pub async fn run(self, progress: &mut (dyn FnMut(&str) + Send)) -> Result<Report, SuiteError> {
+        let Self { suite, target, server } = self;
+        let foreign = TestKey::fresh(Alg::Rs256).ok_or(SuiteError::NoKey(Alg::Rs256))?;
+        let handle = handle(&server);
+        let mut context = AttackContext::of(&server, handle.keys(), handle.issuer())
+            .audience(&suite.audience)
+            .foreign_key(foreign);
+        for (name, value) in &suite.claims {
+            context = context.claim(name, value.clone());
+        }
+        if let Some(scope) = &suite.scope {
+            context = context.scope(scope);
+        }
+        Run::new(&suite, &target, &server, context, progress).all().await
+    }
+
+    fn handle(&self) -> IssuerHandle<'_> {
+        handle(&self.server)
+    }
+}
+
+/// Every case that a run may send: those of [`attack::all`], and what only a running issuer can do to a target.
+pub fn cases() -> impl Iterator<Item = &'static Attack> {
+    attack::all().chain(endpoint::CASES)
+}
+
+fn handle(server: &MockServer) -> IssuerHandle<'_> {
+    // The last one is that of the path, if there is a path, and else the first.
+    server.other_issuers().last().unwrap_or_else(|| server.first())
+}
+
+/// Whether `only` names this case.
+fn names(only: &str, attack: &Attack) -> bool {
+    attack.case.eq_ignore_ascii_case(only) || attack.id.starts_with(only)
+}

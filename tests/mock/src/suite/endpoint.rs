@@ -1,0 +1,301 @@
+//! Cases in which the key endpoint fails, and a flood of key ids that nobody has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::report::{Case, Verdict};
+use super::run::Run;
+use super::target::{Answer, Heard, Silence};
+use crate::attack::{self, Area, Attack, AttackContext, AttackRequest, Demand, Expected};
+use crate::encode::{hex, random};
+use crate::endpoint::Endpoint;
+use crate::faults::Fault;
+use crate::keys::TestKey;
+
+const AREA: Area = Area::Keys;
+/// How long an API may take to give up on a key endpoint that does not answer.
+const GIVE_UP: Duration = Duration::from_secs(35);
+/// What a caller with a known token does not notice.
+const UNNOTICED: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(500);
+/// The flood: so many tokens, so many at a time.
+const FLOOD: usize = 200;
+const AT_A_TIME: usize = 8;
+/// Valid JSON of this length is no key set that anybody publishes.
+const HUGE: usize = 20 * 1024 * 1024;
+
+const OUTAGE: &str =
+    "Outages of the issuer come with restarts and networks; who has a good token must not notice.";
+const RULE: &str =
+    "while the keys cannot be had, known tokens go on, and new key ids are refused without an error";
+
+const fn outage(id: &'static str, case: &'static str) -> Attack {
+    Attack::accepted(AREA, id, case, "RFC 9110 §15.6.4", RULE, OUTAGE, by_hand)
+}
+
+/// In the order they are run.
+pub(super) const CASES: &[Attack] = &[
+    outage("endpoint-error", "G136"),
+    outage("endpoint-reset", "G136"),
+    outage("endpoint-html", "G136"),
+    outage("endpoint-cut-json", "G136"),
+    outage("endpoint-huge", "G138"),
+    outage("endpoint-redirect", "G140"),
+    outage("endpoint-silent", "G139"),
+    Attack::accepted(
+        AREA,
+        "endpoint-recovered",
+        "G136",
+        "OpenID Connect Core §10.1.1",
+        "after an outage, a new key is found again",
+        "A target that gave up for good needs a restart after each outage.",
+        by_hand,
+    ),
+    Attack::refused(
+        AREA,
+        "kid-flood",
+        "G131",
+        "OpenID Connect Core §10.1.1",
+        "key ids that nobody has cost few fetches, however many there are",
+        "Anybody can invent key ids: each would make the target ask the issuer, and bring both down.",
+        by_hand,
+    ),
+    Attack::accepted(
+        AREA,
+        "kid-flood-and-a-rotation",
+        "G131",
+        "OpenID Connect Core §10.1.1",
+        "a flood of invented key ids does not keep a new key from being found",
+        "Anybody could lock out all callers when the issuer changes its key.",
+        by_hand,
+    ),
+];
+
+/// These cases are no requests that could be made beforehand.
+fn by_hand(_: &AttackContext) -> Vec<AttackRequest> {
+    Vec::new()
+}
+
+fn fault(id: &str, trap: &str) -> Option<Fault> {
+    Some(match id {
+        "endpoint-error" => Fault::status(500),
+        "endpoint-reset" => Fault::reset(),
+        "endpoint-html" => Fault::html_ok(),
+        "endpoint-cut-json" => Fault::malformed_json(),
+        "endpoint-huge" => Fault::oversized(HUGE),
+        "endpoint-redirect" => Fault::redirect(trap),
+        "endpoint-silent" => Fault::hang(),
+        _ => return None,
+    })
+}
+
+impl Run<'_> {
+    pub(super) async fn endpoint_faults(&mut self) {
+        let none = attack::find("keys-none").filter(|attack| self.wants(attack));
+        let rows: Vec<_> = CASES.iter().filter(|attack| self.wants(attack)).collect();
+        if self.suite.quick || !self.fetches {
+            let why_not = if self.suite.quick { "left out by --quick" } else { "no new key was noticed" };
+            let none = none.filter(|_| self.suite.quick);
+            for attack in rows.into_iter().chain(none) {
+                self.note(Case::untried(attack, why_not));
+            }
+            return;
+        }
+        let alg = self.context.keys().current().alg();
+        let unknown = TestKey::fresh(alg).unwrap_or_else(|| TestKey::generate(alg));
+        let trap = self.server.endpoint(Endpoint::Trap);
+        let mut failed = false;
+        for attack in rows {
+            if !self.wants(attack) {
+                return;
+            }
+            match (fault(attack.id, &trap), attack.id) {
+                (Some(fault), _) => {
+                    failed = true;
+                    self.outage(attack, fault, &unknown).await;
+                }
+                (None, "endpoint-recovered") if !failed => {
+                    self.note(Case::untried(attack, "no outage came before"));
+                }
+                (None, "kid-flood") => self.flood(attack).await,
+                (None, _) => {
+                    self.new_signer();
+                    let noticed = self.noticed(attack).await;
+                    self.note(noticed.case(attack, "the new key"));
+                    self.check_on(attack).await;
+                }
+            }
+        }
+        if let Some(attack) = none {
+            self.no_keys(attack, &unknown).await;
+        }
+    }
+
+    async fn outage(&mut self, attack: &Attack, fault: Fault, unknown: &TestKey) {
+        self.say(&format!("{} {}: until the target asks for keys", attack.case, attack.id));
+        let silent = attack.id == "endpoint-silent";
+        self.server.fault(Endpoint::Jwks, fault).always();
+        let before = self.key_fetches();
+        let (provoked, meanwhile) = if silent {
+            tokio::join!(self.provoke(unknown), self.known_after(before))
+        } else {
+            (self.provoke(unknown).await, None)
+        };
+        let Some(heard) = provoked else {
+            self.server.clear_faults();
+            self.note(Case::untried(attack, "no keys were asked for in time"));
+            return;
+        };
+        let expected = Expected::new(503, None).or(&[401]);
+        let request = AttackRequest::bearer("a key id it does not know", "").or(expected, attack.demand);
+        let (verdict, note) = self.on_unknown(attack, &heard);
+        self.note(Case::new(attack, &request, &heard).judged(verdict, note));
+        if let Some(heard) = meanwhile {
+            self.known(attack, "a known token meanwhile", &heard);
+        }
+        let heard = self.target.show(&self.context.good().build()).await;
+        self.known(attack, "a known token", &heard);
+        self.server.clear_faults();
+        // A redirect to there is followed by choice; only a token must not name an address.
+        self.trapped = self.server.journal().count(Endpoint::Trap);
+        self.settle().await;
+        self.check_on(attack).await;
+    }
+
+    /// Shows tokens of unknown key ids until the target asks for keys; the answer to the one that made it.
+    async fn provoke(&self, unknown: &TestKey) -> Option<Heard> {
+        let (before, started) = (self.key_fetches(), Instant::now());
+        while started.elapsed() < self.suite.key_wait {
+            let heard = self.target.send(&AttackRequest::bearer("", &self.invented(unknown)), GIVE_UP).await;
+            if self.key_fetches() > before {
+                return Some(heard);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        None
+    }
+
+    /// A known token, shown once the keys are being asked for.
+    async fn known_after(&self, before: usize) -> Option<Heard> {
+        let asked = self.server.journal().wait_for(Endpoint::Jwks, before + 1);
+        tokio::time::timeout(self.suite.key_wait, asked).await.ok()?;
+        Some(self.target.show(&self.context.good().build()).await)
+    }
+
+    fn invented(&self, key: &TestKey) -> String {
+        let kid = format!("invented-{}", hex(&random::<8>()));
+        self.context.good().signed_with(key).kid(&kid).build()
+    }
+
+    fn on_unknown(&self, attack: &Attack, heard: &Heard) -> (Verdict, String) {
+        let followed = self.server.journal().count(Endpoint::Trap) > self.trapped;
+        let (verdict, note) = match heard {
+            Ok(answer) => match answer.status {
+                200..300 => (Verdict::LetIn, "a token by a key that nobody published"),
+                401 if attack.id == "endpoint-redirect" && followed => {
+                    (Verdict::Differs, "it follows redirects of the key endpoint")
+                }
+                401 | 503 => (Verdict::Pass, ""),
+                500 => (
+                    Verdict::Incorrect,
+                    "an error of the server, not a refusal: 503 or 401 would say what is wrong",
+                ),
+                _ => (Verdict::Differs, "503 or 401 would say what is wrong"),
+            },
+            Err(Silence::TimedOut) => (Verdict::Incorrect, "it waits for the key endpoint without an end"),
+            Err(_) => (Verdict::Incorrect, "the connection ended without an answer"),
+        };
+        (verdict, note.to_owned())
+    }
+
+    fn known(&mut self, attack: &Attack, variant: &str, heard: &Heard) {
+        let request = AttackRequest::bearer(variant, "").or(Expected::ACCEPTED, Demand::Must);
+        let case = Case::new(attack, &request, heard);
+        let (verdict, note) = match heard {
+            Ok(answer) if answer.accepted() && answer.took <= UNNOTICED => (Verdict::Pass, ""),
+            Ok(answer) if answer.accepted() => (Verdict::Incorrect, "it had to wait for the key endpoint"),
+            Ok(_) => (Verdict::Incorrect, "a good token of a known key was refused"),
+            Err(_) => (Verdict::Incorrect, "a good token of a known key got no answer"),
+        };
+        self.note(case.judged(verdict, note));
+    }
+
+    /// An empty key set: nobody is vouched for, or somebody made a mistake.
+    async fn no_keys(&mut self, attack: &Attack, unknown: &TestKey) {
+        let (published, signer) = (self.context.keys().published(), self.context.keys().current());
+        let good = self.context.good().build();
+        self.say(&format!("{} {}: until the target asks for keys", attack.case, attack.id));
+        self.context.keys().clear();
+        if self.provoke(unknown).await.is_none() {
+            self.note(Case::untried(attack, "no keys were asked for in time"));
+        } else {
+            let heard = self.target.show(&good).await;
+            let request =
+                AttackRequest::bearer("a token that was good", &good).or(attack.expected, attack.demand);
+            self.judge(attack, &request, &heard);
+        }
+        self.restore(published, &signer).await;
+        self.check_on(attack).await;
+    }
+
+    async fn flood(&mut self, attack: &Attack) {
+        self.say(&format!("{} {}: {FLOOD} tokens of invented key ids", attack.case, attack.id));
+        let (before, started) = (self.key_fetches(), Instant::now());
+        let target = Arc::new(self.target.clone());
+        let (mut worst, mut slowest) = (Ok(Answer::default()), Duration::ZERO);
+        for _ in 0..FLOOD / AT_A_TIME {
+            let mut wave = JoinSet::new();
+            for _ in 0..AT_A_TIME {
+                let (target, token) = (Arc::clone(&target), self.invented(self.context.foreign()));
+                wave.spawn(async move { target.show(&token).await });
+            }
+            while let Some(heard) = wave.join_next().await {
+                worst = worse(worst, heard.unwrap_or(Err(Silence::Closed)));
+            }
+            let good = self.target.show(&self.context.good().build()).await;
+            slowest = slowest.max(good.map_or(Duration::MAX, |good| good.took));
+        }
+        let fetches = self.key_fetches() - before;
+        // A fetch in ten seconds is what the most eager of the usual cool-downs comes to.
+        let allowed = 3 + usize::try_from(started.elapsed().as_secs() / 10).unwrap_or(0);
+        let note = format!("{FLOOD} invented key ids caused {fetches} fetches of the keys");
+        let verdict = match fetches {
+            few if few <= allowed => Verdict::Pass,
+            some if some < FLOOD / 4 => Verdict::Differs,
+            _ => Verdict::Incorrect,
+        };
+        let request = AttackRequest::bearer("fetches", "").or(attack.expected, attack.demand);
+        let case = Case::new(attack, &request, &worst);
+        let (of_answer, why) = self.on_unknown(attack, &worst);
+        self.note(match of_answer {
+            Verdict::Pass => case.judged(verdict, note),
+            other => case.judged(other, why),
+        });
+        let answer = Answer { status: 200, took: slowest, ..Answer::default() };
+        let heard = if slowest == Duration::MAX { Err(Silence::Closed) } else { Ok(answer) };
+        self.known(attack, "good tokens in between", &heard);
+        self.check_on(attack).await;
+    }
+
+    /// Waits until the target lets good tokens in again, if it does not now.
+    async fn settle(&mut self) {
+        let (published, signer) = (self.context.keys().published(), self.context.keys().current());
+        self.restore(published, &signer).await;
+    }
+}
+
+/// The worse of two answers to a token that is to be refused.
+fn worse(one: Heard, other: Heard) -> Heard {
+    let badness = |heard: &Heard| match heard {
+        Err(_) => 4,
+        Ok(answer) if answer.accepted() && answer.status > 0 => 5,
+        Ok(answer) if answer.status == 503 => 2,
+        Ok(answer) if answer.status >= 500 => 3,
+        Ok(answer) if answer.status == 0 => 0,
+        Ok(_) => 1,
+    };
+    if badness(&other) > badness(&one) { other } else { one }
+}

@@ -1,0 +1,162 @@
+//! What an answer means: the one place that decides.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use crate::attack::{ALGORITHMS, Area, Attack, AttackRequest, Demand};
+
+use super::report::{Traits, Verdict};
+use super::target::{Answer, Heard, Silence};
+
+/// What a server's own limit on headers may refuse before any token is looked at; common ones lie between 8 and 64 KiB.
+const LONG: usize = 7 * 1024;
+
+/// The verdict on an answer, and what there is to say about it.
+pub(super) fn judge(
+    attack: &Attack,
+    request: &AttackRequest,
+    heard: &Heard,
+    traits: &Traits,
+) -> (Verdict, String) {
+    let (verdict, note) = verdict(attack, request, heard, traits);
+    // Refused for its algorithm before anything else was looked at: that says nothing about the rest.
+    let for_its_algorithm = match heard {
+        Ok(answer) if request.expected().status == 200 => (400..500).contains(&answer.status),
+        _ => {
+            let later = matches!(attack.area, Area::Signature | Area::Keys | Area::Structure);
+            later && verdict == Verdict::Pass
+        }
+    };
+    match foreign_algorithm(request, traits) {
+        Some(alg) if for_its_algorithm => (Verdict::NotApplicable, format!("this target takes no {alg}")),
+        _ => (verdict, note),
+    }
+}
+
+fn verdict(attack: &Attack, request: &AttackRequest, heard: &Heard, traits: &Traits) -> (Verdict, String) {
+    let answer = match heard {
+        Ok(answer) => answer,
+        Err(silence) => return on_silence(request, *silence),
+    };
+    let expected = request.expected();
+    if expected.status == 200 { on_good(request, answer) } else { on_bad(attack, request, answer, traits) }
+}
+
+fn on_silence(request: &AttackRequest, silence: Silence) -> (Verdict, String) {
+    let unread = request.is_wire_only() || request.size() > LONG;
+    if unread && silence == Silence::Closed && request.expected().status != 200 {
+        return differs("the server hung up instead of answering");
+    }
+    incorrect(match silence {
+        Silence::Unreachable => "the connection was refused",
+        Silence::Closed => "the connection was closed without an answer",
+        Silence::TimedOut => "no answer came in time",
+        Silence::Garbled => "what came back is no HTTP",
+    })
+}
+
+/// A request that is to be let in.
+fn on_good(request: &AttackRequest, answer: &Answer) -> (Verdict, String) {
+    let allowed = request.expected().tolerated.contains(&answer.status);
+    match answer.status {
+        200..300 => pass(),
+        500.. if !allowed => incorrect("an error of the server, not a refusal"),
+        _ if allowed || request.demand() == Demand::Choice => differs("refused, which is allowed, too"),
+        400 | 413 | 431 if request.size() > LONG => differs("longer than the server takes"),
+        _ => incorrect("a good token was refused"),
+    }
+}
+
+/// A request that is to be refused.
+fn on_bad(attack: &Attack, request: &AttackRequest, answer: &Answer, traits: &Traits) -> (Verdict, String) {
+    let expected = request.expected();
+    if answer.accepted() {
+        return on_let_in(request, traits);
+    }
+    if request.token().is_some_and(|token| answer.repeats(token)) {
+        return incorrect("the refusal repeats a part of the token (RFC 6750 §5.3)");
+    }
+    // Where a target may believe a token, it may also find that it holds too little.
+    let believed = request.demand() == Demand::Profile && !traits.only_access_tokens;
+    match answer.status {
+        503 if matches!(attack.area, Area::Header | Area::Keys) => {
+            differs("taken for keys that are not at hand")
+        }
+        500.. => incorrect("an error of the server, not a refusal"),
+        300..400 => differs("sent elsewhere instead of refused"),
+        status if status == expected.status => on_challenge(request, answer),
+        403 if believed => differs("believed, and found to hold too little, which is its choice here"),
+        status if expected.tolerated.contains(&status) || request.demand() == Demand::Choice => {
+            if status == 401 && answer.challenge().is_none() {
+                no_challenge()
+            } else {
+                differs("the status is a matter of choice")
+            }
+        }
+        400 | 413 | 414 | 431 if request.size() > LONG => differs("longer than the server takes"),
+        400 if matches!(attack.area, Area::Structure | Area::Json | Area::Header | Area::Alg) => {
+            differs("taken for a malformed request, which is a matter of choice")
+        }
+        _ => incorrect("another status than RFC 6750 §3.1 has for it"),
+    }
+}
+
+fn on_let_in(request: &AttackRequest, traits: &Traits) -> (Verdict, String) {
+    let tolerated = request.expected().tolerated.contains(&200);
+    match request.demand() {
+        _ if tolerated => differs("let in, which is a matter of choice here"),
+        Demand::Profile if !traits.only_access_tokens => {
+            differs("this target does not ask for RFC 9068 access tokens, which is its choice")
+        }
+        Demand::Must | Demand::Profile => (Verdict::LetIn, String::new()),
+        Demand::Strict => incorrect("let in, though by itself that lets no stranger in"),
+        Demand::Choice => differs("let in, which no standard forbids"),
+    }
+}
+
+/// The status is right: what does the challenge say (RFC 6750 §3)?
+fn on_challenge(request: &AttackRequest, answer: &Answer) -> (Verdict, String) {
+    if answer.challenge().is_none() {
+        return if answer.status == 400 {
+            differs("no challenge with an error code")
+        } else {
+            no_challenge()
+        };
+    }
+    match (request.expected().error, answer.error()) {
+        (None, None) => pass(),
+        (Some(expected), Some(got)) if expected == got => pass(),
+        (Some(_), None) => differs("the challenge has no error code (RFC 6750 §3: should)"),
+        (None, Some(_)) => differs("an error code, though there was no token (RFC 6750 §3.1: should not)"),
+        (Some(expected), Some(_)) => incorrect(&format!("the error code is not {expected} (RFC 6750 §3.1)")),
+    }
+}
+
+/// The algorithm that the token names, if the table signs with it and this target does not take it.
+fn foreign_algorithm(request: &AttackRequest, traits: &Traits) -> Option<String> {
+    let header = URL_SAFE_NO_PAD.decode(request.token()?.split('.').next()?).ok()?;
+    let header: Value = serde_json::from_slice(&header).ok()?;
+    let alg = header.get("alg")?.as_str()?;
+    let ours = ALGORITHMS.iter().any(|known| known.as_str() == alg);
+    (ours && !traits.algorithms.contains(&alg)).then(|| alg.to_owned())
+}
+
+fn no_challenge() -> (Verdict, String) {
+    incorrect("no `WWW-Authenticate: Bearer`, which RFC 6750 §3 requires")
+}
+
+fn pass() -> (Verdict, String) {
+    (Verdict::Pass, String::new())
+}
+
+fn differs(note: &str) -> (Verdict, String) {
+    (Verdict::Differs, note.to_owned())
+}
+
+fn incorrect(note: &str) -> (Verdict, String) {
+    (Verdict::Incorrect, note.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! A report for people: 100 columns.
+
+use std::fmt::{self, Write as _};
+
+use super::report::{Case, Report, Response, Verdict};
+
+const WIDTH: usize = 100;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.traits_line(f)?;
+        writeln!(f)?;
+        writeln!(f, "{:5} {:44} {:19} {:19} verdict", "case", "what", "expected", "got")?;
+        writeln!(f, "{}", "-".repeat(WIDTH))?;
+        let mut rest = self.cases.as_slice();
+        while let Some(first) = rest.first() {
+            let of_one = rest.iter().take_while(|case| case.id == first.id).count();
+            let (attack, after) = rest.split_at(of_one);
+            one_attack(f, attack)?;
+            rest = after;
+        }
+        self.findings(f, "\nLet in, though they must be refused", Verdict::LetIn)?;
+        self.findings(f, "\nAfter these, good tokens were not let in any more", Verdict::Broke)?;
+        self.findings(f, "\nIncorrect answers", Verdict::Incorrect)?;
+        self.choices(f)?;
+        self.score(f)
+    }
+}
+
+impl Report {
+    fn traits_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let traits = &self.traits;
+        writeln!(f, "Target {}, which trusts {}", self.target, self.issuer)?;
+        let about = if traits.leeway_is_exact { "" } else { "up to " };
+        let only = if traits.only_access_tokens { "only at+jwt (RFC 9068)" } else { "any type of JWT" };
+        writeln!(
+            f,
+            "It takes {only}; {about}{} s of leeway; {}",
+            traits.leeway_seconds,
+            traits.algorithms.join(", ")
+        )
+    }
+
+    /// Each rule once, and below it what did not keep to it; requests that fared alike together.
+    fn findings(&self, f: &mut fmt::Formatter<'_>, title: &str, verdict: Verdict) -> fmt::Result {
+        let cases: Vec<_> = self.with(verdict).collect();
+        if !cases.is_empty() {
+            writeln!(f, "{title}:")?;
+        }
+        for rule in cases.chunk_by(|one, other| one.rule == other.rule) {
+            let [first, ..] = rule else { continue };
+            let text =
+                format!("{} {}: {} ({}). {}", first.case, first.id, first.rule, first.clause, first.why);
+            wrapped(f, "  ", "      ", &text)?;
+            let mut told: Vec<(String, Vec<String>)> = Vec::new();
+            for case in rule {
+                let note = if case.note.is_empty() { String::new() } else { format!(": {}", case.note) };
+                let text = format!("{} instead of {}{note}", short(&case.got), short(&case.expected));
+                let variant = match (case.id == first.id, case.variant.as_str()) {
+                    (true, "") => "the request".to_owned(),
+                    (true, variant) => variant.to_owned(),
+                    (false, variant) => format!("{}, {variant}", case.id),
+                };
+                match told.iter_mut().find(|(known, _)| *known == text) {
+                    Some((_, variants)) => variants.push(variant),
+                    None => told.push((text, vec![variant])),
+                }
+            }
+            for (text, variants) in told {
+                wrapped(f, "    - ", "      ", &format!("{}: {text}", variants.join("; ")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Choices that are made alike are told once.
+    fn choices(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut notes: Vec<(&str, Vec<&str>)> = Vec::new();
+        for case in self.with(Verdict::Differs) {
+            match notes.iter_mut().find(|(note, _)| *note == case.note) {
+                Some((_, ids)) if ids.contains(&case.id) => {}
+                Some((_, ids)) => ids.push(case.id),
+                None => notes.push((&case.note, vec![case.id])),
+            }
+        }
+        if !notes.is_empty() {
+            writeln!(f, "\nMatters of choice:")?;
+        }
+        for (note, ids) in notes {
+            wrapped(f, "  ", "      ", &format!("{note}: {}", ids.join(", ")))?;
+        }
+        Ok(())
+    }
+
+    fn score(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sum = self.summary;
+        let good = sum.pass + sum.differs;
+        let percent = (good * 100).checked_div(sum.judged).unwrap_or(0);
+        if let Some(reason) = &self.cut_short {
+            writeln!(f, "\nThe run ended early: {reason}.")?;
+        }
+        writeln!(
+            f,
+            "\nScore: {good} of {} requests answered as the standards ask ({percent} %); not applicable: {}",
+            sum.judged, sum.not_applicable
+        )?;
+        writeln!(
+            f,
+            "let in: {}   broke: {}   incorrect: {}   differs by choice: {}",
+            sum.let_in, sum.broke, sum.incorrect, sum.differs
+        )
+    }
+}
+
+/// A line for the whole attack if all its requests fared alike, else one for each that did not pass.
+fn one_attack(f: &mut fmt::Formatter<'_>, cases: &[Case]) -> fmt::Result {
+    let Some(first) = cases.first() else { return Ok(()) };
+    let passed = cases.iter().filter(|case| case.verdict == Verdict::Pass).count();
+    if passed > 0 {
+        let how_many = if passed > 1 { format!("pass ×{passed}") } else { "pass".to_owned() };
+        let all = || cases.iter().filter(|case| case.verdict == Verdict::Pass);
+        let (expected, got) = (every(all().map(|case| &case.expected)), every(all().map(|case| &case.got)));
+        line(f, first.case, first.id, &expected, &got, &how_many)?;
+    }
+    let unasked = cases.iter().filter(|case| case.verdict == Verdict::NotApplicable).count();
+    if unasked > 0 && passed == 0 && unasked == cases.len() {
+        let why_not = cut(&first.note, 39);
+        return writeln!(f, "{:5} {:44} {why_not:39} n/a", first.case, first.id);
+    }
+    for case in cases.iter().filter(|case| !matches!(case.verdict, Verdict::Pass | Verdict::NotApplicable)) {
+        let what = if case.variant.is_empty() {
+            case.id.to_owned()
+        } else {
+            format!("{}: {}", case.id, case.variant)
+        };
+        line(f, case.case, &what, &short(&case.expected), &short(&case.got), case.verdict.as_str())?;
+    }
+    Ok(())
+}
+
+fn line(
+    f: &mut fmt::Formatter<'_>,
+    number: &str,
+    what: &str,
+    expected: &str,
+    got: &str,
+    verdict: &str,
+) -> fmt::Result {
+    writeln!(f, "{number:5} {:44} {:19} {:19} {verdict}", cut(what, 44), cut(expected, 19), cut(got, 19))
+}
+
+/// One response for all, or their statuses if they differ.
+fn every<'a>(responses: impl Iterator<Item = &'a Response>) -> String {
+    let mut texts: Vec<_> = responses.map(short).collect();
+    texts.sort();
+    texts.dedup();
+    match texts.as_slice() {
+        [one] => one.clone(),
+        several => several.iter().filter_map(|text| text.split(' ').next()).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn short(response: &Response) -> String {
+    match (response.status, &response.error) {
+        (0, _) => "no answer".to_owned(),
+        (status, None) => status.to_string(),
+        (status, Some(error)) => format!("{status} {error}"),
+    }
+}
+
+/// At most `width` characters, control characters left out.
+fn cut(text: &str, width: usize) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().count() <= width {
+        return text;
+    }
+    text.chars().take(width - 1).chain(['…']).collect()
+}
+
+fn wrapped(f: &mut fmt::Formatter<'_>, first: &str, later: &str, text: &str) -> fmt::Result {
+    let mut line = String::from(first);
+    let mut empty = true;
+    for word in cut(text, usize::MAX).split_whitespace() {
+        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            writeln!(f, "{line}")?;
+            line = String::from(later);
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        write!(line, "{word}")?;
+        empty = false;
+    }
+    writeln!(f, "{line}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::{Summary, Traits};
+    use super::super::target::{Answer, Heard};
+    use super::*;
+    use crate::attack::{self, AttackRequest};
+
+    fn case(id: &str, variant: &str, heard: &Heard, verdict: Verdict, note: &str) -> Case {
+        let attack = attack::find(id).unwrap();
+        let request = AttackRequest::bearer(variant, "").or(attack.expected, attack.demand);
+        Case::new(attack, &request, heard).judged(verdict, note)
+    }
+
+    fn report(cases: Vec<Case>) -> Report {
+        let traits = Traits {
+            algorithms: vec!["RS256"],
+            typ: "at+jwt".to_owned(),
+            only_access_tokens: true,
+            leeway_seconds: 60,
+            leeway_is_exact: true,
+        };
+        Report {
+            version: 1,
+            target: "http://127.0.0.1:3000/".to_owned(),
+            issuer: "http://127.0.0.1:9000".to_owned(),
+            audience: "orders-api".to_owned(),
+            traits,
+            summary: Summary::of(&cases),
+            cut_short: None,
+            cases,
+        }
+    }
+
+    fn sample() -> Report {
+        let in_ = Ok(Answer { status: 200, ..Answer::default() });
+        let refused = Ok(Answer { status: 401, ..Answer::default() });
+        report(vec![
+            case("alg-none", "with a kid", &in_, Verdict::LetIn, ""),
+            case("alg-none", "without a kid", &in_, Verdict::LetIn, ""),
+            case("alg-malformed", "a\0b", &refused, Verdict::Incorrect, &"long ".repeat(40)),
+            case("time-exp-past", "1970", &refused, Verdict::Pass, ""),
+            case("time-exp-past", "an hour beyond", &refused, Verdict::Pass, ""),
+            case(
+                "time-too-old",
+                "",
+                &refused,
+                Verdict::NotApplicable,
+                "only where the age of tokens is limited",
+            ),
+        ])
+    }
+
+    #[test]
+    fn the_table_fits_into_a_hundred_columns_and_tells_rule_clause_and_reason() {
+        let text = sample().to_string();
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert!(!text.contains('\0'));
+        for part in ["LET IN", "pass ×2", "n/a", "RFC 8725 §3.1", "Anybody can write such a token"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(text.contains("    - with a kid; without a kid: 200 instead of 401 invalid_token"), "{text}");
+        assert!(
+            text.contains("Score: 2 of 5 requests answered as the standards ask (40 %); not applicable: 1"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_exit_code_says_whether_there_is_a_hole() {
+        assert_eq!(sample().exit_code(), 1);
+        let refused = Ok(Answer { status: 401, ..Answer::default() });
+        let mut good = report(vec![case("alg-malformed", "", &refused, Verdict::Incorrect, "")]);
+        assert_eq!(good.exit_code(), 0, "an incorrect answer lets nobody in");
+        good.cut_short = Some("the target went away".to_owned());
+        assert_eq!(good.exit_code(), 2);
+    }
+
+    #[test]
+    fn the_json_has_a_version_and_every_request() {
+        let json: serde_json::Value = serde_json::from_str(&sample().to_json()).unwrap();
+        assert_eq!(json["version"], 1);
+        assert_eq!(json["summary"]["let_in"], 2);
+        assert_eq!(json["cases"][0]["verdict"], "let_in");
+        assert_eq!(json["cases"][0]["expected"]["error"], "invalid_token");
+        assert_eq!(json["cases"][0]["got"]["status"], 200);
+        assert_eq!(json.get("cut_short"), None);
+    }
+}

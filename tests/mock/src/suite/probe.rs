@@ -1,0 +1,113 @@
+//! How the target is set up, found out by asking: what it wants of a good token, and how much it lets pass.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::SuiteError;
+use super::report::Traits;
+use super::target::{Answer, Heard};
+use crate::attack::{ALGORITHMS, AttackContext};
+use crate::endpoint::Endpoint;
+use crate::server::MockServer;
+
+use super::target::Target;
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Leeways that libraries have by default or in their documentation, in seconds.
+const LEEWAYS: [u32; 10] = [0, 5, 10, 15, 30, 60, 90, 120, 180, 300];
+
+/// Shows good tokens until one is let in; the context then makes tokens of the `typ` that was.
+pub(super) async fn wait(
+    target: &Target,
+    server: &MockServer,
+    mut context: AttackContext,
+    wait: Duration,
+) -> Result<AttackContext, SuiteError> {
+    let deadline = Instant::now() + wait;
+    loop {
+        let as_access_token = target.show(&context.good().build()).await;
+        if as_access_token.as_ref().is_ok_and(Answer::accepted) {
+            return Ok(context);
+        }
+        if as_access_token.is_ok() {
+            let plain = target.show(&context.good().typ("JWT").build()).await;
+            if plain.is_ok_and(|answer| answer.accepted()) {
+                context = context.typ("JWT");
+                return Ok(context);
+            }
+        }
+        if Instant::now() >= deadline {
+            return Err(SuiteError::NeverAccepted(why_never(&as_access_token, server, wait)));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The target's traits; it lets good tokens of `context` in.
+pub(super) async fn traits(target: &Target, context: &AttackContext) -> Traits {
+    let mut algorithms = Vec::new();
+    for alg in ALGORITHMS {
+        if accepts(target, context.good().alg(alg).build()).await {
+            algorithms.push(alg.as_str());
+        }
+    }
+    let current = context.keys().current().alg().as_str();
+    if !algorithms.contains(&current) {
+        algorithms.push(current);
+    }
+    let typ = context.good().header_members()["typ"].as_str().unwrap_or_default().to_owned();
+    let only_access_tokens = typ == "at+jwt" && !accepts(target, context.good().typ("JWT").build()).await;
+
+    let mut leeway_seconds = 300;
+    for leeway in LEEWAYS {
+        // One second beyond, so that the second in which this is sent does not matter.
+        if !accepts(target, context.good().expires_in(-i64::from(leeway) - 1).build()).await {
+            leeway_seconds = leeway;
+            break;
+        }
+    }
+    let within = context.good().expires_in(3 - i64::from(leeway_seconds)).build();
+    let leeway_is_exact = accepts(target, within).await;
+    Traits { algorithms, typ, only_access_tokens, leeway_seconds, leeway_is_exact }
+}
+
+async fn accepts(target: &Target, token: String) -> bool {
+    target.show(&token).await.is_ok_and(|answer| answer.accepted())
+}
+
+/// What the person who set the target up can do about it.
+fn why_never(last: &Heard, server: &MockServer, wait: Duration) -> String {
+    let journal = server.journal();
+    let keys = journal.count(Endpoint::Jwks);
+    let metadata = journal.count(Endpoint::OpenidMetadata) + journal.count(Endpoint::OauthMetadata);
+    let said = match last {
+        Ok(answer) => {
+            let challenge = answer.headers.iter().find(|(name, _)| name == "www-authenticate");
+            let body: String =
+                answer.body.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let challenge =
+                challenge.map(|(_, value)| format!(", WWW-Authenticate: {value}")).unwrap_or_default();
+            format!("it answered {}{challenge}\n  {}", answer.status, body.trim())
+        }
+        Err(silence) => format!("the connection: {}", silence.as_str()),
+    };
+    let hint = match (last, keys, metadata) {
+        (Err(_), ..) => "Start the target first, or give it longer with --wait.",
+        (Ok(answer), ..) if answer.status == 404 => {
+            "The path of --target does not exist there, or not for GET."
+        }
+        (Ok(answer), ..) if answer.status == 403 => {
+            "It knows the token, and wants more of it: see --scope and --claim."
+        }
+        (Ok(_), 0, 0) => "It asked for no metadata and no keys: set its issuer to the one above.",
+        (Ok(_), 0, _) => {
+            "It read the metadata and asked for no keys: does it take the `jwks_uri` from there?"
+        }
+        (Ok(_), ..) => {
+            "It fetched the keys, and refuses all the same: compare issuer, audience and algorithm."
+        }
+    };
+    format!("After {} s {said}\n  {hint}", wait.as_secs())
+}

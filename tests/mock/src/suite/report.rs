@@ -1,0 +1,229 @@
+//! What a run found.
+
+use serde::Serialize;
+
+use crate::attack::{Attack, AttackRequest, Demand};
+
+use super::target::Heard;
+
+/// What a run of a [`Suite`](super::Suite) found: every request, and what it was answered with.
+///
+/// Its `Display` is a table of 100 columns. [`to_json`](Self::to_json) is for machines.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// The version of this shape: 1. A field may be added within a version, and none changes its meaning.
+    pub version: u32,
+    /// The address that was attacked.
+    pub target: String,
+    /// The issuer of the tokens.
+    pub issuer: String,
+    /// The audience of the tokens.
+    pub audience: String,
+    /// How the target is set up, as far as it can be told from outside.
+    pub traits: Traits,
+    /// How many requests got which verdict.
+    pub summary: Summary,
+    /// What kept the suite from running to its end; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut_short: Option<String>,
+    /// Every request.
+    pub cases: Vec<Case>,
+}
+
+/// How a target is set up, found out by asking it.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Traits {
+    /// The algorithms it takes, of those that the suite signs with.
+    pub algorithms: Vec<&'static str>,
+    /// The `typ` of the tokens it takes: `at+jwt`, or `JWT` where it wants that.
+    pub typ: String,
+    /// Whether it refuses other types, as RFC 9068 §4 has it.
+    pub only_access_tokens: bool,
+    /// How many seconds after its end a token is still taken: at most this.
+    pub leeway_seconds: u32,
+    /// Whether that is exact.
+    pub leeway_is_exact: bool,
+}
+
+/// How many requests got which verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Those that were sent and say something.
+    pub judged: usize,
+    /// Answered as the standards ask.
+    pub pass: usize,
+    /// Let in, though they must be refused.
+    pub let_in: usize,
+    /// After these, a good token was no longer let in.
+    pub broke: usize,
+    /// Nobody got in, but the answer is wrong.
+    pub incorrect: usize,
+    /// Answered in another way that is allowed, too.
+    pub differs: usize,
+    /// Say nothing about this target.
+    pub not_applicable: usize,
+}
+
+/// One request and its answer.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Case {
+    /// The number of the case.
+    pub case: &'static str,
+    /// The attack's name.
+    pub id: &'static str,
+    /// Which of the attack's requests it is.
+    pub variant: String,
+    /// What must hold.
+    pub rule: &'static str,
+    /// Where that is written.
+    pub clause: &'static str,
+    /// What somebody has of it otherwise.
+    pub why: &'static str,
+    /// What a correct API answers.
+    pub expected: Response,
+    /// What came.
+    pub got: Response,
+    /// What to make of it.
+    pub verdict: Verdict,
+    /// What there is to say about the verdict; may be empty.
+    pub note: String,
+}
+
+/// An answer in short.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct Response {
+    /// The HTTP status; 0 when none came, and the note says how that was.
+    pub status: u16,
+    /// The `error` of the `Bearer` challenge.
+    pub error: Option<String>,
+    /// In milliseconds; 0 in what is expected.
+    pub took_ms: u64,
+}
+
+/// What to make of an answer, the worst last but one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Verdict {
+    /// As the standards ask.
+    Pass,
+    /// Another answer that is allowed, too: a matter of choice.
+    Differs,
+    /// Nobody got in by it, but the answer is wrong: a good token refused, an error of the server, no challenge …
+    Incorrect,
+    /// Let in, though it must be refused.
+    LetIn,
+    /// After this request, a good token was no longer let in.
+    Broke,
+    /// Says nothing about this target.
+    NotApplicable,
+}
+
+impl Report {
+    /// The code a program should end with: 0 when nothing was let in that must be refused, 1 when something was (or the
+    /// target broke), 2 when the suite could not run to its end.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match (self.summary.let_in + self.summary.broke, &self.cut_short) {
+            (1.., _) => 1,
+            (0, Some(_)) => 2,
+            (0, None) => 0,
+        }
+    }
+
+    /// The whole report as JSON, its members named like the fields of these types; a [`Verdict`] is a string in
+    /// `snake_case`.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// The requests with this verdict.
+    pub fn with(&self, verdict: Verdict) -> impl Iterator<Item = &Case> {
+        self.cases.iter().filter(move |case| case.verdict == verdict)
+    }
+}
+
+impl Summary {
+    pub(super) fn of(cases: &[Case]) -> Self {
+        let count = |verdict| cases.iter().filter(|case| case.verdict == verdict).count();
+        let not_applicable = count(Verdict::NotApplicable);
+        Self {
+            judged: cases.len() - not_applicable,
+            pass: count(Verdict::Pass),
+            let_in: count(Verdict::LetIn),
+            broke: count(Verdict::Broke),
+            incorrect: count(Verdict::Incorrect),
+            differs: count(Verdict::Differs),
+            not_applicable,
+        }
+    }
+}
+
+impl Case {
+    pub(super) fn new(attack: &Attack, request: &AttackRequest, heard: &Heard) -> Self {
+        let expected = request.expected();
+        Self {
+            case: attack.case,
+            id: attack.id,
+            variant: request.variant().to_owned(),
+            rule: attack.rule,
+            clause: attack.clause,
+            why: attack.why,
+            expected: Response {
+                status: expected.status,
+                error: expected.error.map(str::to_owned),
+                took_ms: 0,
+            },
+            got: Response::of(heard),
+            verdict: Verdict::Pass,
+            note: String::new(),
+        }
+    }
+
+    /// A case that was not tried.
+    pub(super) fn untried(attack: &Attack, why_not: &str) -> Self {
+        let request = AttackRequest::plain("").or(attack.expected, Demand::Choice);
+        let nothing = Err(super::target::Silence::Closed);
+        Self::new(attack, &request, &nothing).judged(Verdict::NotApplicable, why_not)
+    }
+
+    pub(super) fn judged(mut self, verdict: Verdict, note: impl Into<String>) -> Self {
+        self.verdict = verdict;
+        self.note = note.into();
+        self
+    }
+}
+
+impl Response {
+    fn of(heard: &Heard) -> Self {
+        heard.as_ref().map_or_else(
+            |_| Self::default(),
+            |answer| Self {
+                status: answer.status,
+                error: answer.error().map(|error| error.chars().take(40).collect()),
+                took_ms: u64::try_from(answer.took.as_millis()).unwrap_or(u64::MAX),
+            },
+        )
+    }
+}
+
+impl Verdict {
+    /// In a few capital or small letters, as the table has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Differs => "differs",
+            Self::Incorrect => "INCORRECT",
+            Self::LetIn => "LET IN",
+            Self::Broke => "BROKE",
+            Self::NotApplicable => "n/a",
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Cases that change the published keys: the target must notice, within the time it is given.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::report::{Case, Verdict};
+use super::run::Run;
+use super::target::{Answer, Heard, Silence};
+use crate::attack::{self, Area, Attack, AttackRequest, Demand, Expected};
+use crate::endpoint::Endpoint;
+use crate::keys::TestKey;
+
+const PAUSE: Duration = Duration::from_millis(500);
+/// After the target has fetched the keys, how long it has to use them.
+const SETTLE: Duration = Duration::from_secs(3);
+/// These rows take keys away, so that each needs the key set for itself.
+const ALONE: [&str; 5] =
+    ["keys-rotated", "keys-rotated-abruptly", "keys-withdrawn", "keys-none", "keys-no-kid-one-key"];
+
+/// Whether, and how, the target came to know a new key.
+pub(super) struct Noticed {
+    /// The last answer; accepted if it noticed.
+    pub(super) heard: Heard,
+    /// How long it took.
+    after: Duration,
+    /// Whether it asked for the keys.
+    asked: bool,
+    /// An error of the server on the way.
+    error: Option<u16>,
+}
+
+impl Run<'_> {
+    pub(super) async fn rotations(&mut self) {
+        let rows: Vec<_> =
+            attack::all().filter(|attack| attack.area == Area::Keys && self.wants(attack)).collect();
+        let wanted = |id: &str| rows.iter().copied().find(|attack| attack.id == id);
+        if rows.is_empty() {
+            return;
+        }
+        // Also when only others are wanted: they all need a target that fetches keys anew.
+        let Some(rotated) = attack::find("keys-rotated") else { return };
+        if !self.rotated(rotated, wanted("keys-rotated").is_some()).await {
+            for attack in rows.iter().filter(|attack| attack.id != "keys-rotated") {
+                self.note(Case::untried(attack, "no new key was noticed"));
+            }
+            return;
+        }
+        let additive: Vec<_> = rows.iter().copied().filter(|attack| !ALONE.contains(&attack.id)).collect();
+        self.spoiled_sets(&additive).await;
+        if wanted("keys-rotated-abruptly").is_some() || wanted("keys-withdrawn").is_some() {
+            self.withdrawn(wanted("keys-rotated-abruptly"), wanted("keys-withdrawn")).await;
+        }
+        if let Some(attack) = wanted("keys-no-kid-one-key") {
+            self.single_key(attack).await;
+        }
+    }
+
+    /// A graceful rotation; whether the target noticed.
+    async fn rotated(&mut self, attack: &Attack, wanted: bool) -> bool {
+        let (old, old_key) = (self.context.good().build(), self.context.keys().current());
+        self.new_signer();
+        let noticed = self.noticed(attack).await;
+        let good = noticed.heard.as_ref().is_ok_and(Answer::accepted);
+        if wanted || !good {
+            self.note(noticed.case(attack, "the new key"));
+        }
+        self.fetches = good;
+        if !good {
+            self.context.keys().sign_with(&old_key);
+        }
+        if wanted {
+            self.send(attack, &AttackRequest::bearer("the old key", &old).or(attack.expected, attack.demand))
+                .await;
+            self.check_on(attack).await;
+        }
+        good
+    }
+
+    /// One bad key among good ones. Many at once, since each fetch may cost half a minute; if the target stumbles over
+    /// them, the halves one by one, to find out which key it is.
+    async fn spoiled_sets(&mut self, rows: &[&'static Attack]) {
+        let (published, signer) = (self.context.keys().published(), self.context.keys().current());
+        // Those that most stumble over are kept apart from the start.
+        type Rows = Vec<&'static Attack>;
+        let (malformed, others): (Rows, Rows) =
+            rows.iter().copied().partition(|row| ["keys-malformed", "keys-not-objects"].contains(&row.id));
+        let mut groups: Vec<Rows> = malformed.into_iter().map(|row| vec![row]).collect();
+        groups.push(others);
+        while let Some(group) = groups.pop() {
+            let Some(first) = group.first().copied().filter(|first| self.wants(first)) else { continue };
+            let known = self.context.good().build();
+            let requests: Vec<_> =
+                group.iter().map(|attack| (*attack, attack.requests(&self.context))).collect();
+            self.new_signer();
+            let noticed = self.noticed(first).await;
+            if noticed.heard.as_ref().is_ok_and(Answer::accepted) {
+                for (attack, requests) in requests {
+                    self.say(&format!("{} {}", attack.case, attack.id));
+                    for request in requests {
+                        self.send(attack, &request).await;
+                    }
+                    self.check_on(attack).await;
+                }
+            } else if !noticed.asked {
+                for attack in group {
+                    self.note(Case::untried(attack, "no keys were asked for in time"));
+                }
+            } else if group.len() > 1 {
+                self.say("  the target stumbles over one of these keys: trying half of them");
+                let (some, rest) = group.split_at(group.len() / 2);
+                groups.extend([rest.to_vec(), some.to_vec()]);
+            } else {
+                self.spoiled(first, &noticed, &known).await;
+            }
+            self.restore(published.clone(), &signer).await;
+        }
+    }
+
+    /// The target takes no key from a set that has this one in it.
+    async fn spoiled(&mut self, attack: &Attack, noticed: &Noticed, known: &str) {
+        let request = AttackRequest::bearer("a new key beside it", "").or(Expected::ACCEPTED, Demand::Must);
+        let verdict = if attack.demand == Demand::Choice { Verdict::Differs } else { Verdict::Incorrect };
+        let note = "with this in the set, no new key is taken from it";
+        self.note(Case::new(attack, &request, &noticed.heard).judged(verdict, note));
+        let known =
+            AttackRequest::bearer("a token of a known key", known).or(Expected::ACCEPTED, Demand::Must);
+        self.send(attack, &known).await;
+    }
+
+    /// The old key disappears as the new one comes.
+    async fn withdrawn(&mut self, abruptly: Option<&Attack>, withdrawn: Option<&Attack>) {
+        let Some(attack) = abruptly.or(withdrawn) else { return };
+        // Never shown before, so that no cache of tokens knows it.
+        let old = self.context.good().build();
+        let old_kid = self.context.keys().current_kid();
+        self.new_signer();
+        self.context.keys().withdraw(&old_kid);
+        let noticed = self.noticed(attack).await;
+        let good = noticed.heard.as_ref().is_ok_and(Answer::accepted);
+        if let Some(attack) = abruptly {
+            self.note(noticed.case(attack, "the new key"));
+        }
+        let Some(attack) = withdrawn else { return };
+        if !good {
+            self.note(Case::untried(attack, "no new key was noticed"));
+            return;
+        }
+        let request = AttackRequest::bearer("the old key", &old).or(attack.expected, attack.demand);
+        let started = Instant::now();
+        let mut heard = self.target.send(&request, super::target::PATIENCE).await;
+        while heard.as_ref().is_ok_and(Answer::accepted) && started.elapsed() < SETTLE {
+            tokio::time::sleep(PAUSE).await;
+            heard = self.target.send(&request, super::target::PATIENCE).await;
+        }
+        self.judge(attack, &request, &heard);
+        self.check_on(attack).await;
+    }
+
+    /// A set of one key, and a token that names none.
+    async fn single_key(&mut self, attack: &Attack) {
+        let published = self.context.keys().published();
+        self.new_signer();
+        let requests = attack.requests(&self.context);
+        let noticed = self.noticed(attack).await;
+        if noticed.heard.is_ok_and(|answer| answer.accepted()) {
+            for request in requests {
+                self.send(attack, &request).await;
+            }
+        } else {
+            self.note(Case::untried(attack, "no new key was noticed"));
+        }
+        let signer = self.context.keys().current();
+        self.context.keys().publish(published);
+        self.context.keys().add(&signer);
+        self.check_on(attack).await;
+    }
+
+    /// A new key signs from now on, and is published beside the others.
+    pub(super) fn new_signer(&self) {
+        let keys = self.context.keys();
+        let alg = keys.current().alg();
+        let key = TestKey::fresh(alg).unwrap_or_else(|| TestKey::generate(alg));
+        keys.add(&key);
+        keys.sign_with(&key);
+    }
+
+    /// Shows tokens of the key that signs now until one is let in, or the target has had its time.
+    pub(super) async fn noticed(&mut self, attack: &Attack) -> Noticed {
+        let patience = self.suite.key_wait;
+        self.say(&format!(
+            "{} {}: waiting for a fetch of the keys, up to {} s",
+            attack.case,
+            attack.id,
+            patience.as_secs()
+        ));
+        let (before, started) = (self.key_fetches(), Instant::now());
+        let (mut asked_at, mut error) = (None, None);
+        loop {
+            let heard = self.target.show(&self.context.good().build()).await;
+            let accepted = heard.as_ref().is_ok_and(Answer::accepted);
+            if asked_at.is_none() && self.key_fetches() > before {
+                asked_at = Some(Instant::now());
+            }
+            let settled = asked_at.is_some_and(|at| at.elapsed() >= SETTLE);
+            if accepted || settled || started.elapsed() >= patience {
+                return Noticed { heard, after: started.elapsed(), asked: asked_at.is_some(), error };
+            }
+            // 503 says that the keys are not at hand, which is true.
+            error = error.or_else(|| {
+                heard.ok().map(|answer| answer.status).filter(|status| *status >= 500 && *status != 503)
+            });
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    pub(super) fn key_fetches(&self) -> usize {
+        self.server.journal().count(Endpoint::Jwks)
+    }
+
+    /// Publishes what was there before, and waits until the target lets good tokens in again.
+    pub(super) async fn restore(&mut self, published: Vec<crate::keys::Published>, signer: &TestKey) {
+        self.context.keys().publish(published);
+        self.context.keys().sign_with(signer);
+        let started = Instant::now();
+        while started.elapsed() < self.suite.key_wait {
+            match self.target.show(&self.context.good().build()).await {
+                Ok(answer) if answer.accepted() => return,
+                Err(Silence::Unreachable) => return,
+                _ => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+}
+
+impl Noticed {
+    /// The case that the new key is let in.
+    pub(super) fn case(&self, attack: &Attack, variant: &str) -> Case {
+        let request = AttackRequest::bearer(variant, "").or(attack.expected, attack.demand);
+        let case = Case::new(attack, &request, &self.heard);
+        let seconds = self.after.as_secs();
+        match (&self.heard, self.error, self.asked) {
+            (Ok(answer), None, _) if answer.accepted() => {
+                case.judged(Verdict::Pass, format!("after {seconds} s"))
+            }
+            (Ok(answer), Some(status), _) if answer.accepted() => {
+                case.judged(Verdict::Incorrect, format!("after {seconds} s, and {status} until then"))
+            }
+            (_, _, true) => {
+                case.judged(Verdict::Incorrect, "the target fetched the keys, and does not take the new one")
+            }
+            (_, _, false) => case.judged(
+                Verdict::Incorrect,
+                format!("for {seconds} s the target asked for no keys; see --key-wait"),
+            ),
+        }
+    }
+}
