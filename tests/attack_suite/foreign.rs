@@ -1,0 +1,85 @@
+//! APIs guarded by libraries that others wrote, in other languages: `tests/foreign/README.md` tells what they fail.
+
+use std::path::{Path, PathBuf};
+
+use oauth_mock::suite::{Suite, Verdict};
+use tokio::process::Command;
+
+/// A server of `tests/foreign/servers`, and what the suite finds there.
+struct Server {
+    program: PathBuf,
+    script: &'static str,
+    /// Named without the faults of the key endpoint: its cool-down is half a minute.
+    let_in: &'static [&'static str],
+    broke: &'static [&'static str],
+}
+
+fn servers() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign/servers")
+}
+
+/// The node servers, if their packages are installed.
+fn node(script: &'static str) -> Option<PathBuf> {
+    let installed = servers().join("node_modules/express").is_dir();
+    present(installed, script, "npm ci --prefix tests/foreign/servers").then(|| "node".into())
+}
+
+/// The Python servers, if their packages are installed.
+fn python(script: &'static str) -> Option<PathBuf> {
+    let python = servers().join(".venv/bin/python");
+    let how = "python3 -m venv tests/foreign/servers/.venv && \
+               tests/foreign/servers/.venv/bin/pip install -r tests/foreign/servers/requirements.txt";
+    present(python.is_file(), script, how).then_some(python)
+}
+
+fn present(installed: bool, script: &str, how: &str) -> bool {
+    let must = std::env::var_os("CI").is_some();
+    assert!(installed || !must, "{script} lacks its packages: {how}");
+    if !installed {
+        println!("skipped: {script} lacks its packages: {how}");
+    }
+    installed
+}
+
+async fn attacked(server: Server) {
+    let address = super::free_port();
+    let suite = Suite::new(format!("http://{address}/whoami")).scope("read").quick().skip("keys-");
+    let attacker = suite.start().await.unwrap();
+    let mut command = Command::new(&server.program);
+    command.arg(servers().join(server.script)).args([attacker.issuer(), "orders-api"]);
+    command.arg(address.port().to_string()).current_dir(servers());
+    let _child = super::ready(command).await;
+    let report = super::run(attacker).await;
+    let ids = |verdict| {
+        let mut ids: Vec<_> = report.with(verdict).map(|case| case.id).collect();
+        ids.dedup();
+        ids
+    };
+    assert_eq!((ids(Verdict::LetIn), ids(Verdict::Broke)), (server.let_in.to_vec(), server.broke.to_vec()));
+    assert!(report.summary.judged > 150, "{report}");
+}
+
+#[tokio::test]
+async fn jose_on_express_lets_nobody_in() {
+    let Some(program) = node("jose_express.js") else { return };
+    attacked(Server { program, script: "jose_express.js", let_in: &[], broke: &[] }).await;
+}
+
+#[tokio::test]
+async fn express_oauth2_jwt_bearer_falls_over_a_control_character() {
+    let Some(program) = node("express_oauth2_jwt_bearer.js") else { return };
+    let script = "express_oauth2_jwt_bearer.js";
+    attacked(Server { program, script, let_in: &[], broke: &["alg-malformed"] }).await;
+}
+
+#[tokio::test]
+async fn authlib_takes_tokens_without_a_type() {
+    let Some(program) = python("authlib_flask.py") else { return };
+    attacked(Server { program, script: "authlib_flask.py", let_in: &["header-typ"], broke: &[] }).await;
+}
+
+#[tokio::test]
+async fn pyjwt_on_flask_lets_nobody_in() {
+    let Some(program) = python("pyjwt_flask.py") else { return };
+    attacked(Server { program, script: "pyjwt_flask.py", let_in: &[], broke: &[] }).await;
+}

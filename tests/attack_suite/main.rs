@@ -1,0 +1,82 @@
+//! The attack suite of `oauth-mock` against APIs: one guarded by `oauth-guard`, some broken on purpose, and some guarded
+//! by libraries of others.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod broken;
+mod foreign;
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use oauth_mock::suite::{Attacker, Report, Suite, Verdict};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// How many requests have an answer by the standards, for a target that takes what `oauth-guard` takes.
+const REQUESTS: usize = 428;
+
+#[tokio::test]
+async fn an_api_behind_the_guard_answers_everything_as_it_should() {
+    let address = free_port();
+    let suite = Suite::new(format!("http://{address}/read")).audience("orders-api").scope("read");
+    let attacker = suite.start().await.unwrap();
+    let config = std::env::temp_dir().join(format!("attack-suite-{}.toml", std::process::id()));
+    // The cool-down is short, so that the test does not take minutes; the issuer's keys change often here.
+    let issuer = attacker.issuer();
+    let text = format!(
+        "[[issuer]]\nissuer = \"{issuer}\"\naudience = [\"orders-api\"]\n[keys]\ncooldown_seconds = 1\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut api = Command::new(example("protected_api"));
+    api.arg("--config").arg(&config).args(["--listen", &address.to_string()]);
+    let _api = ready(api).await;
+    std::fs::remove_file(&config).unwrap();
+
+    let report = run(attacker).await;
+    assert_eq!(report.exit_code(), 0, "{report}");
+    assert_eq!((report.summary.incorrect, report.summary.judged), (0, REQUESTS), "{report}");
+    // Those that the HTTP server refuses before the guard sees them, and the two that a malformed request or a bad token
+    // could both be called.
+    let mut choices: Vec<_> = report.with(Verdict::Differs).map(|case| case.id).collect();
+    choices.dedup();
+    let expected =
+        ["http-odd-bytes", "http-folded-header", "structure-padding", "structure-foreign-characters"];
+    assert_eq!(choices, expected, "{report}");
+    assert!(report.traits.only_access_tokens && report.traits.leeway_is_exact, "{report}");
+    assert_eq!(report.traits.leeway_seconds, 60);
+}
+
+/// Runs to the end; `cargo test -- --nocapture` shows the steps.
+async fn run(attacker: Attacker) -> Report {
+    let report = attacker.run(&mut |step| println!("{step}")).await.unwrap_or_else(|error| panic!("{error}"));
+    println!("{report}");
+    report
+}
+
+/// An address that nobody listens on now.
+fn free_port() -> std::net::SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// An example beside this test. `cargo test` builds the examples first; with `--test attack_suite` alone, build them
+/// with `cargo build --examples`.
+fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let target = test.ancestors().nth(2).unwrap();
+    target.join("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION)
+}
+
+/// Starts a program that says `READY` first; it ends with what is returned.
+async fn ready(mut command: Command) -> Child {
+    command.kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await;
+    let first = first.expect("the program says READY within a minute").unwrap();
+    assert!(first.is_some_and(|line| line.starts_with("READY ")), "{command:?}");
+    // Whatever it prints later must not fill the pipe.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    child
+}
