@@ -9,6 +9,8 @@ mod authenticate;
 mod certificates;
 mod discovery;
 mod dpop;
+mod exchange;
+mod manage;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -18,6 +20,8 @@ use std::pin::Pin;
 const ALL: &[&[Row]] = &[
     discovery::ROWS,
     authenticate::ROWS,
+    exchange::ROWS,
+    manage::ROWS,
     #[cfg(feature = "reqwest")]
     certificates::ROWS,
     dpop::ROWS,
