@@ -6,6 +6,7 @@
 mod guard;
 mod journal;
 mod keys;
+mod logins;
 mod page;
 mod people;
 mod routes;

@@ -185,7 +185,7 @@ impl Flaws {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn add(&self, flaw: Flaw, times: Option<usize>) {
+    pub(crate) fn add(&self, flaw: Flaw, times: Option<usize>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((flaw, times));
     }
 }

@@ -19,7 +19,7 @@ use crate::journal::Journal;
 use crate::keys::{Keys, TestKey};
 use crate::mint::TokenBuilder;
 use crate::providers::ProviderFailure;
-use crate::routes::{Call, authorize, device};
+use crate::routes::{Call, authorize};
 use crate::shared::{Issuer, Shared};
 use crate::tokens::{Grant, IssuedTokens};
 use crate::transport::MockTransport;
@@ -135,7 +135,7 @@ impl MockServer {
     /// # Errors
     /// When no device waits with this code, or there is no such user.
     pub fn approve_device(&self, user_code: &str, user: &str) -> Result<(), String> {
-        self.decide_device(user_code, Some(user))
+        self.shared.decide_device(user_code, Some(user))
     }
 
     /// Turns the device that shows this user code away.
@@ -143,15 +143,7 @@ impl MockServer {
     /// # Errors
     /// When no device waits with this code.
     pub fn deny_device(&self, user_code: &str) -> Result<(), String> {
-        self.decide_device(user_code, None)
-    }
-
-    fn decide_device(&self, user_code: &str, user: Option<&str>) -> Result<(), String> {
-        let (now, request) = (self.clock().now_unix(), http::Request::new(Bytes::new()));
-        let mut issuers = self.shared.issuers.iter();
-        let issuer = issuers.find(|issuer| issuer.devices.waiting(user_code, now).is_some());
-        let issuer = issuer.unwrap_or_else(|| self.shared.issuer(""));
-        device::decide(Call::new(&self.shared, issuer, &request), user_code, user)
+        self.shared.decide_device(user_code, None)
     }
 
     /// Revokes an access token, or a refresh token with all tokens of its grant.

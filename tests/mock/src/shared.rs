@@ -238,6 +238,15 @@ impl Shared {
         self.paused.send_replace(false);
     }
 
+    /// Lets the device with this user code in as `user`, or turns it away; the error says why neither is possible.
+    pub(crate) fn decide_device(&self, user_code: &str, user: Option<&str>) -> Result<(), String> {
+        let (now, request) = (self.clock.now_unix(), Request::new(Bytes::new()));
+        let mut issuers = self.issuers.iter();
+        let issuer = issuers.find(|issuer| issuer.devices.waiting(user_code, now).is_some());
+        let issuer = issuer.unwrap_or_else(|| self.issuer(""));
+        routes::device::decide(routes::Call::new(self, issuer, &request), user_code, user)
+    }
+
     /// The user with this `sub`.
     pub(crate) fn user_about(&self, subject: &str) -> Option<Arc<User>> {
         self.users().into_iter().find(|user| user.subject == subject)

@@ -8,7 +8,7 @@ use http::{Method, Request, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::wire::refuse;
-use super::{journal, keys, page, people, server, tokens};
+use super::{journal, keys, logins, page, people, server, tokens};
 use crate::answer::Answer;
 use crate::encode::form_pairs;
 use crate::settings::{Fields, Mistakes, read};
@@ -88,6 +88,9 @@ pub(super) static ROUTES: &[Route] = &routes! {
     GET "/v1/expectations" "whether everything expected has come" journal::expectations;
     POST "/v1/expectations" "expect so many requests to an endpoint" journal::expect;
     DELETE "/v1/expectations" "expect nothing any more" journal::clear_expectations;
+    POST "/v1/flaws" "make answers wrong in one point" logins::add_flaw;
+    DELETE "/v1/flaws" "end all flaws" logins::clear_flaws;
+    POST "/v1/devices" "let a waiting device in, or turn it away" logins::decide_device;
     POST "/v1/dpop/nonces" "invalidate the DPoP nonces, or ask for other ones" server::dpop_nonces;
 };
 

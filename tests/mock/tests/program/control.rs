@@ -283,3 +283,33 @@ async fn what_is_no_route_or_no_json_is_said() {
     let routes = server.order("GET", "/v1", NOTHING).await;
     assert!(routes["routes"].as_array().unwrap().len() > 30);
 }
+
+#[tokio::test]
+async fn it_lets_devices_in_and_spoils_answers() {
+    let server = serve(&[]).await;
+    server.order("POST", "/v1/flaws", json!({"flaw": "iss_wrong", "times": 1})).await;
+    let url = server.order("GET", "/v1/state", NOTHING).await["issuers"][0]["endpoints"]["authorize"].clone();
+    let url = format!(
+        "{}?response_type=code&client_id=svc&redirect_uri=http%3A%2F%2F127.0.0.1%3A8080%2Fcallback&code_challenge={}\
+         &code_challenge_method=S256",
+        url.as_str().unwrap(),
+        "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+    );
+    let log_in = json!({"url": url, "user": "alice"});
+    let spoiled = server.order("POST", "/v1/login", log_in.clone()).await["location"].to_string();
+    assert!(spoiled.contains("attacker.example"), "{spoiled}");
+    server.order("POST", "/v1/flaws", json!({"flaw": "iss_wrong"})).await;
+    server.order("DELETE", "/v1/flaws", NOTHING).await;
+    let good = server.order("POST", "/v1/login", log_in).await["location"].to_string();
+    assert!(!good.contains("attacker.example"), "{good}");
+
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let client = "client_id=svc&client_secret=s3cr3t";
+    let device = send(&server.url, "POST", "/device_authorization", &form, client).await.json();
+    let order = json!({"user_code": device["user_code"], "user": "alice"});
+    server.order("POST", "/v1/devices", order.clone()).await;
+    assert_eq!(server.control("POST", "/v1/devices", order).await.status, 400, "it waits no more");
+    let grant = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code";
+    let form_text = format!("{client}&{grant}&device_code={}", device["device_code"].as_str().unwrap());
+    assert_eq!(send(&server.url, "POST", "/token", &form, &form_text).await.status, 200);
+}
