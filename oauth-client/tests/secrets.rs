@@ -14,13 +14,14 @@ use std::time::Duration;
 use oauth_client::attach::{ReplayPolicy, TokenLayer};
 use oauth_client::clock::TestClock;
 use oauth_client::exchange::Parameters;
+use oauth_client::sign::{Algorithm, SigningKey};
 use oauth_client::source::Pool;
 use oauth_client::store::{FileStore, MemoryStore, TokenStore as _};
 use oauth_client::transport::HttpClient;
-use oauth_client::{AccessToken, Client, ClientAuth, Secret, TokenSource, grant};
-use oauth_mock::{Endpoint, Fault, MockClient, MockServer};
+use oauth_client::{AccessToken, Client, ClientAuth, Secret, TokenSource, grant, secret};
+use oauth_mock::{AuthMethod, Endpoint, Fault, MockClient, MockServer};
 
-const CLIENT_SECRET: &str = "the-client-s3cr3t+/%";
+const CLIENT_SECRET: &str = "the-client-s3cr3t+/%-long-enough-to-sign-with";
 const PASSWORD: &str = "the-p4ssw0rd of alice";
 
 #[tokio::test]
@@ -109,6 +110,7 @@ async fn a_whole_run_shows_no_secret() {
         tokens.extend(shown.token(&pool.get(&()).unwrap().token().await.unwrap()));
         shown.debug(&pool);
     }
+    let pem = by_assertion(&mut shown, &mut tokens).await;
     tokens.push("a-token-given-by-hand".to_owned());
     shown.debug(&TokenSource::fixed("a-token-given-by-hand").unwrap());
     shown.error(&TokenSource::fixed("a-token-given-by-hand\n").unwrap_err());
@@ -127,6 +129,11 @@ async fn a_whole_run_shows_no_secret() {
     std::fs::remove_dir_all(directory).unwrap();
 
     let log = log.take();
+    for (place, text) in [("the log", &log), ("an error or Debug", &shown.0)] {
+        assert!(!text.contains("eyJ"), "{place} shows an assertion; no other JWT was sent");
+        let line = pem.lines().find(|line| !line.starts_with('-') && text.contains(*line));
+        assert!(line.is_none(), "{place} shows {line:?} of the private key");
+    }
     for ours in ["oauth_client.refresh", "token refreshed", "token refresh failed"] {
         assert!(log.contains(ours), "our own log is in it, {ours:?} too");
     }
@@ -158,6 +165,50 @@ async fn a_whole_run_shows_no_secret() {
         log.len(),
         shown.0.len()
     );
+}
+
+/// Clients that sign with their secret or a key, given and from files; returns the key.
+async fn by_assertion(shown: &mut Shown, tokens: &mut Vec<String>) -> String {
+    let key = SigningKey::generate(Algorithm::Es256).unwrap();
+    let pem = key.to_pem().unwrap();
+    let file = std::env::temp_dir().join(format!("oauth-client-signed-{}", std::process::id()));
+    let by_secret =
+        || MockClient::new("svc").secret(CLIENT_SECRET).auth_methods([AuthMethod::ClientSecretJwt]);
+    let jwks = serde_json::json!({"keys": [key.public_jwk()]});
+    let by_key = || MockClient::new("svc").jwks(&jwks);
+    shown.debug(&(&key, &pem));
+    for (mock, auth, content) in [
+        (by_secret(), ClientAuth::client_secret_jwt("svc", CLIENT_SECRET), ""),
+        (by_secret(), ClientAuth::client_secret_jwt("svc", secret::from_file(&file)), CLIENT_SECRET),
+        (by_key(), ClientAuth::private_key_jwt("svc", key.clone()), ""),
+        (by_key(), ClientAuth::private_key_jwt("svc", secret::from_file(&file)), pem.expose()),
+    ] {
+        std::fs::write(&file, content).unwrap();
+        let server = MockServer::builder().client(mock.opaque_tokens()).start().await;
+        let builder =
+            Client::builder().issuer(server.issuer()).auth(auth).timeout(Duration::from_millis(400));
+        shown.debug(&builder);
+        let client = builder.build().unwrap();
+        let request = grant::client_credentials();
+        tokens.extend(shown.set(&client.request(&request).await.unwrap()));
+        // The first of them repeat the secret, which only those who have it can take out.
+        let knows_none = format!("{client:?}").contains("private_key_jwt");
+        for fault in faults("").into_iter().skip(if knows_none { 4 } else { 0 }) {
+            server.fault(Endpoint::Token, fault).times(1);
+            match client.request(&request).await {
+                Ok(set) => tokens.extend(shown.set(&set)),
+                Err(error) => shown.error(&error),
+            }
+        }
+        server.clear_faults();
+        // Refused, and its file of no use meanwhile.
+        std::fs::write(&file, "half of a ").unwrap();
+        server.set_client(MockClient::new("svc").secret("another secret"));
+        shown.error(&client.request(&request).await.unwrap_err());
+        shown.debug(&client);
+    }
+    std::fs::remove_file(&file).unwrap();
+    pem.expose().to_owned()
 }
 
 /// Answers that repeat what was sent, as it was meant and as it was on the wire.

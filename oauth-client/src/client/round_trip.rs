@@ -223,12 +223,11 @@ impl Client {
 
 /// RFC 6749 section 5.2; a bare 401 says the same.
 fn is_invalid_client(response: &Response<Bytes>) -> bool {
-    let status = response.status();
-    let names_it = || {
-        let body = json::object(response.body());
-        body.is_ok_and(|body| body.get("error").is_some_and(|code| code == "invalid_client"))
-    };
-    status == StatusCode::UNAUTHORIZED || status.is_client_error() && names_it()
+    let named = json::object(response.body()).ok().and_then(|mut body| body.remove("error"));
+    match named.as_ref().and_then(Value::as_str) {
+        Some(code) => response.status().is_client_error() && code == "invalid_client",
+        None => response.status() == StatusCode::UNAUTHORIZED,
+    }
 }
 
 impl Answer {

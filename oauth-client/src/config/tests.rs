@@ -80,10 +80,7 @@ fn a_key_under_a_slightly_wrong_name_is_not_missing_as_well() {
 
 #[test]
 fn what_is_not_built_yet_is_named_as_that() {
-    for (name, value) in [
-        ("grant", Value::from("token_exchange")),
-        ("assertion", Value::from("a.b.c")),
-    ] {
+    for (name, value) in [("grant", Value::from("token_exchange")), ("assertion", Value::from("a.b.c"))] {
         let error = read(serde_json::json!({ name: value }), &[]).unwrap_err();
         assert_eq!(error.code(), "unsupported", "{name}: {error}");
         assert!(
