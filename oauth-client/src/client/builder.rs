@@ -169,6 +169,7 @@ impl ClientBuilder {
             .map_or_else(default_http, Ok)
             .map_err(|error| problems.extend(error.problems().iter().cloned()));
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
+        let prover = self.dpop.map(|dpop| Prover::new(dpop, Arc::clone(&clock))).transpose()?;
         let at = clock.now().monotonic;
         let discovered = self.metadata.filter(|metadata| self.issuer.as_ref() == Some(&metadata.issuer));
         let discovered = discovered.map(|metadata| Arc::new(Discovered { metadata, at }));
@@ -178,7 +179,7 @@ impl ClientBuilder {
                 dialect: self.dialect,
                 mutual_tls: self.mutual_tls || auth.is_by_certificate(),
                 auth,
-                prover: self.dpop.map(|dpop| Arc::new(Prover::new(dpop, Arc::clone(&clock)))),
+                prover: prover.map(Arc::new),
                 http,
                 clock,
                 timeout: self.timeout.unwrap_or(Limits::token().timeout),

@@ -19,8 +19,8 @@ use crate::token::Secret;
 /// A client's DPoP at work. One for each client, so that all its sources share what its servers said.
 pub(crate) struct Prover {
     key: SigningKey,
-    /// The header of each proof: what it is, and the public key.
-    header: Map<String, Value>,
+    /// The header of each proof, made once: what it is, and the public key.
+    header: String,
     clock: Arc<dyn Clock>,
     bearer_is_allowed: bool,
     /// Those of the authorization server's endpoints. An API at the same origin has nonces of its own.
@@ -54,13 +54,14 @@ pub(crate) struct Proof {
 }
 
 impl Prover {
-    pub(crate) fn new(dpop: Dpop, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(dpop: Dpop, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let Dpop { key, bearer_is_allowed } = dpop;
         let mut header = Map::new();
         header.insert("typ".to_owned(), "dpop+jwt".into());
         header.insert("jwk".to_owned(), Value::Object(key.bare_public_jwk().clone()));
+        let header = key.header(header)?;
         let (server, apis) = (Nonces::default(), Nonces::default());
-        Self { key, header, clock, bearer_is_allowed, server, apis }
+        Ok(Self { key, header, clock, bearer_is_allowed, server, apis })
     }
 
     pub(crate) fn thumbprint(&self) -> &str {
@@ -90,7 +91,7 @@ impl Prover {
         };
         let iat = self.clock.now().wall.as_secs();
         let claims = Claims::new(method, target, iat, ath, nonce.as_deref())?;
-        let proof = self.key.sign(self.header.clone(), &claims)?;
+        let proof = self.key.sign_under(&self.header, &claims)?;
         let mut header = HeaderValue::try_from(proof.expose())
             .map_err(|_| Error::config("dpop", "the proof cannot be written into a header"))?;
         header.set_sensitive(true);

@@ -24,20 +24,23 @@ pub(crate) fn sign_with_secret(
     let hmac = algorithm.secret_fits(Some(secret))?;
     header.insert("alg".to_owned(), algorithm.name().into());
     let key = hmac::Key::new(hmac, secret.expose().as_bytes());
-    compact(&header, claims, |message| Some(hmac::sign(&key, message).as_ref().to_vec()))
+    compact(&encoded(&header)?, claims, |message| Some(hmac::sign(&key, message).as_ref().to_vec()))
+}
+
+/// A header as it stands in a JWS, for those that always have the same.
+pub(super) fn encoded(header: &Map<String, Value>) -> Result<String, Error> {
+    serde_json::to_vec(header).map(|header| base64url(&header)).map_err(unwritable)
 }
 
 pub(super) fn compact(
-    header: &Map<String, Value>,
+    header: &str,
     claims: &impl Serialize,
     sign: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
 ) -> Result<Secret, Error> {
-    let unwritable = |_| Error::config("assertion", "cannot be written as JSON");
-    let header = serde_json::to_vec(header).map_err(unwritable)?;
     let claims = Zeroizing::new(serde_json::to_vec(claims).map_err(unwritable)?);
     // Room for all of it, a signature of 8192 bits included: what grows leaves copies behind.
-    let mut text = String::with_capacity((header.len() + claims.len()).div_ceil(3) * 4 + 1400);
-    BASE64_URL_SAFE_NO_PAD.encode_string(&header, &mut text);
+    let mut text = String::with_capacity(header.len() + claims.len().div_ceil(3) * 4 + 1400);
+    text.push_str(header);
     text.push('.');
     BASE64_URL_SAFE_NO_PAD.encode_string(&*claims, &mut text);
     let signature = sign(text.as_bytes())
@@ -45,6 +48,10 @@ pub(super) fn compact(
     text.push('.');
     BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut text);
     Ok(Secret::new(text))
+}
+
+fn unwritable(_: serde_json::Error) -> Error {
+    Error::config("assertion", "cannot be written as JSON")
 }
 
 pub(crate) fn base64url(octets: &[u8]) -> String {

@@ -183,16 +183,22 @@ impl SigningKey {
 
     /// A compact JWS (RFC 7515 section 7.1). `alg`, and `kid` where the key has one and the header brings no `jwk`, are
     /// set here.
-    pub(crate) fn sign(
-        &self,
-        mut header: Map<String, Value>,
-        claims: &impl Serialize,
-    ) -> Result<Secret, Error> {
+    pub(crate) fn sign(&self, header: Map<String, Value>, claims: &impl Serialize) -> Result<Secret, Error> {
+        self.sign_under(&self.header(header)?, claims)
+    }
+
+    /// A header that is made once, for [`sign_under`](Self::sign_under).
+    pub(crate) fn header(&self, mut header: Map<String, Value>) -> Result<String, Error> {
         header.insert("alg".to_owned(), self.algorithm.name().into());
         if let Some(key_id) = self.key_id().filter(|_| !header.contains_key("jwk")) {
             header.insert("kid".to_owned(), key_id.into());
         }
-        jws::compact(&header, claims, |message| self.raw_signature(message))
+        jws::encoded(&header)
+    }
+
+    /// As [`sign`](Self::sign), with a [header](Self::header) of this key's.
+    pub(crate) fn sign_under(&self, header: &str, claims: &impl Serialize) -> Result<Secret, Error> {
+        jws::compact(header, claims, |message| self.raw_signature(message))
     }
 
     pub(super) fn raw_signature(&self, message: &[u8]) -> Option<Vec<u8>> {
