@@ -39,8 +39,8 @@ async fn each_flaw_of_a_server_is_noticed_by_its_own_name() {
         };
         let error = outcome.unwrap_err();
         let before_the_code = expected != "invalid_id_token";
-        assert_eq!(error.code(), expected, "{}: {error}", flaw.name());
-        assert_eq!(server.journal().count(Endpoint::Token), usize::from(!before_the_code), "{}", flaw.name());
+        assert_eq!(error.code(), expected, "{flaw:?}: {error}");
+        assert_eq!(server.journal().count(Endpoint::Token), usize::from(!before_the_code), "{flaw:?}");
     }
 }
 
