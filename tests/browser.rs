@@ -5,9 +5,13 @@
 #[path = "browser/harness.rs"]
 mod harness;
 
+use std::process::Stdio;
+
 use harness::browse;
 use oauth_mock::{MockServer, User};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 #[tokio::test]
 async fn the_page_of_the_mock_is_usable_without_documentation() {
@@ -40,4 +44,77 @@ async fn the_page_of_the_mock_is_usable_without_documentation() {
         assert_eq!((&seen["paused"], &seen["resumed"]), (&json!("refused"), &json!(200)));
         assert_eq!(seen["foreign"], "blocked");
     }
+}
+
+/// An example that waits for a person, and what it prints.
+struct Waiting {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Waiting {
+    fn start(example: &str) -> Self {
+        let target = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples");
+        let mut command = Command::new(target.join(example).with_extension(std::env::consts::EXE_EXTENSION));
+        command.arg("--wait").kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// What it prints after this word.
+    async fn says(&mut self, word: &str) -> String {
+        loop {
+            let line = self.lines.next_line().await.unwrap().unwrap();
+            if let Some(rest) = line.strip_prefix(word) {
+                return rest.trim().to_owned();
+            }
+        }
+    }
+
+    async fn ends_well(mut self) {
+        while self.lines.next_line().await.unwrap().is_some() {}
+        assert!(self.child.wait().await.unwrap().success());
+    }
+}
+
+#[tokio::test]
+async fn a_person_logs_in_by_the_browser_and_lands_on_a_plain_page() {
+    let mut program = Waiting::start("login_with_browser");
+    let url = program.says("open:").await;
+    let input = json!({"name": "login", "url": url, "decision": "Allow", "lands": "You are logged in"});
+    let Some(seen) = browse("login.mjs", &input).await else { return };
+    let text = |name: &str| seen[name].as_str().unwrap_or_default().to_owned();
+    assert!(text("asks").contains("my-cli") && text("asks").contains("openid"), "{seen}");
+    assert!(text("alert").contains("Wrong name or password"), "{seen}");
+    assert!(text("landed").contains("You can close this window"), "{seen}");
+    assert!(
+        text("address").starts_with("http://127.0.0.1:") && !seen["scrollsSideways"].as_bool().unwrap(),
+        "{seen}"
+    );
+    assert_eq!(program.says("logged in:").await, "alice");
+    program.ends_well().await;
+}
+
+#[tokio::test]
+async fn a_person_who_says_no_is_told_what_became_of_it() {
+    let mut program = Waiting::start("login_with_browser");
+    let url = program.says("open:").await;
+    let input =
+        json!({"name": "login-denied", "url": url, "decision": "Deny", "lands": "You are not logged in"});
+    let Some(seen) = browse("login.mjs", &input).await else { return };
+    assert!(seen["landed"].as_str().unwrap().contains("access_denied"), "{seen}");
+    assert!(!program.child.wait().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_person_lets_a_device_in() {
+    let mut program = Waiting::start("device_login");
+    let code = program.says("enter:").await;
+    let url = program.says("or to:").await;
+    let input = json!({"name": "device", "url": url, "decision": "Allow", "lands": "Device connected"});
+    let Some(seen) = browse("login.mjs", &input).await else { return };
+    assert!(seen["asks"].as_str().unwrap().contains(&code), "the page shows the device's code: {seen}");
+    assert_eq!(program.says("logged in:").await, "alice");
+    program.ends_well().await;
 }

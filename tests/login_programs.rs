@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use oauth_mock::{Endpoint, GrantType, MockClient, MockServer, User};
 use serde_json::Value;
@@ -41,10 +42,15 @@ impl Drop for Directory {
 
 async fn server() -> MockServer {
     let cli = MockClient::new("cli")
-        .grants([GrantType::AuthorizationCode, GrantType::RefreshToken])
+        .grants([GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::DeviceCode])
         .scopes(["openid", "read"])
         .redirect_uri("http://127.0.0.1/callback");
-    MockServer::builder().client(cli).user(User::new("alice", "wonderland")).start().await
+    MockServer::builder()
+        .client(cli)
+        .user(User::new("alice", "wonderland"))
+        .device_times(Duration::from_secs(300), Duration::from_secs(1))
+        .start()
+        .await
 }
 
 /// `call_api`, running, and its lines.
@@ -120,4 +126,23 @@ async fn a_person_who_says_no_ends_it_with_the_reason() {
     assert_eq!(reqwest::get(denied).await.unwrap().status(), 400);
     assert_eq!(program.end().await.code(), Some(2));
     assert_eq!(server.journal().count(Endpoint::Token), 0);
+}
+
+#[tokio::test]
+async fn a_device_is_let_in_once_and_the_next_start_asks_nobody() {
+    let (server, directory) = (server().await, Directory::new("device"));
+    let config = directory.config(&server, "grant = \"device_code\"");
+    let text = std::fs::read_to_string(&config).unwrap().replace("[\"read\"]", "[\"openid\", \"read\"]");
+    std::fs::write(&config, text).unwrap();
+    let userinfo = server.endpoint(Endpoint::Userinfo);
+    let mut program = Program::start(&config, &userinfo);
+    let prompt = program.line().await;
+    let members: Vec<_> = prompt.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(members, ["user_code", "verification_uri", "verification_uri_complete"]);
+    assert_eq!(prompt["verification_uri"], server.endpoint(Endpoint::Device));
+    server.approve_device(prompt["user_code"].as_str().unwrap(), "alice").unwrap();
+    calls_and_ends(program).await;
+    let so_far = server.journal().count(Endpoint::Token);
+    calls_and_ends(Program::start(&config, &userinfo)).await;
+    assert_eq!(server.journal().count(Endpoint::Token), so_far);
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:26rem;margin:4rem auto;padding:0 1rem}\
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:26rem;margin:4rem auto;padding:0 1rem}h1{font-size:1.5rem;line-height:1.25}\
     @media(prefers-color-scheme:dark){body{background:#16181c;color:#e8e8e8}}";
 
 /// What the page says.

@@ -7,9 +7,12 @@
 mod authenticate;
 #[cfg(feature = "reqwest")]
 mod certificates;
+mod device;
 mod discovery;
 mod dpop;
 mod exchange;
+#[cfg(feature = "loopback")]
+mod login;
 mod manage;
 
 use std::collections::HashSet;
@@ -25,6 +28,9 @@ const ALL: &[&[Row]] = &[
     #[cfg(feature = "reqwest")]
     certificates::ROWS,
     dpop::ROWS,
+    #[cfg(feature = "loopback")]
+    login::ROWS,
+    device::ROWS,
 ];
 
 /// One requirement, and the check that shows that it is met.
