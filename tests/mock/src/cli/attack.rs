@@ -120,21 +120,8 @@ fn list() -> Result<ExitCode, Failure> {
 }
 
 fn algorithm(name: &str) -> Result<Alg, String> {
-    const NAMES: [Alg; 11] = [
-        Alg::Rs256,
-        Alg::Rs384,
-        Alg::Rs512,
-        Alg::Ps256,
-        Alg::Ps384,
-        Alg::Ps512,
-        Alg::Es256,
-        Alg::Es384,
-        Alg::Es512,
-        Alg::EdDsa,
-        Alg::Ed25519,
-    ];
-    let known = NAMES.into_iter().find(|alg| alg.as_str() == name);
-    known.ok_or_else(|| format!("one of {} is needed", NAMES.map(Alg::as_str).join(", ")))
+    let known = Alg::parse(name).filter(|alg| alg.is_asymmetric());
+    known.ok_or_else(|| "an asymmetric algorithm is needed, such as RS256, PS256, ES256 or EdDSA".to_owned())
 }
 
 fn claim(text: &str) -> Result<(String, Value), String> {

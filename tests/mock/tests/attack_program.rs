@@ -1,0 +1,97 @@
+//! `oauth-mock attack` as a program: arguments, output, exit codes.
+
+#![cfg(feature = "cli")]
+
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+async fn attack(args: &[&str]) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_oauth-mock"));
+    program.arg("attack").args(args).stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap()
+}
+
+/// An API that gives this answer to everything; its address.
+async fn always(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/whoami", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut request, mut chunk) = (Vec::new(), [0; 4096]);
+                while !request.windows(4).any(|four| four == b"\r\n\r\n") {
+                    let Ok(length @ 1..) = stream.read(&mut chunk).await else { return };
+                    request.extend_from_slice(&chunk[..length]);
+                }
+                let text = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                let _ = stream.write_all(text.as_bytes()).await;
+            });
+        }
+    });
+    url
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn an_open_door_is_told_of_and_is_exit_code_1() {
+    let url = always("200 OK").await;
+    let json = std::env::temp_dir().join(format!("attack-program-{}.json", std::process::id()));
+    let args = ["--listen", "127.0.0.1:0", "--only", "alg-none", "--only", "G110", "--json"];
+    let output = attack(&[&["--target", &url], &args[..], &[json.to_str().unwrap()]].concat()).await;
+    let table = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    assert!(table.contains("alg-none: with a kid") && table.contains("LET IN"), "{table}");
+    assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
+    assert!(text(&output.stderr).contains("must trust this issuer"));
+
+    let report: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    std::fs::remove_file(&json).unwrap();
+    assert_eq!((&report["version"], &report["target"]), (&1.into(), &url.into()));
+    let cases = report["cases"].as_array().unwrap();
+    assert!(cases.iter().any(|case| case["id"] == "http-no-token" && case["verdict"] == "let_in"));
+    assert_eq!(report["summary"]["judged"], cases.len());
+}
+
+#[tokio::test]
+async fn what_never_lets_a_good_token_in_is_told_why_and_is_exit_code_2() {
+    let url = always("401 Unauthorized\r\nWWW-Authenticate: Bearer error=\"invalid_token\"").await;
+    let output = attack(&["--target", &url, "--listen", "127.0.0.1:0", "--wait", "1"]).await;
+    let error = text(&output.stderr);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{error}");
+    assert!(error.contains("never let in") && error.contains("Bearer error=\"invalid_token\""), "{error}");
+    assert!(error.contains("asked for no metadata and no keys"), "{error}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_attacked_is_exit_code_2() {
+    for (target, word) in [
+        ("http://192.0.2.1/", "--danger-allow-remote"),
+        ("https://127.0.0.1/", "http://"),
+        ("nonsense", "http://"),
+        ("no address at all", "no URL"),
+    ] {
+        let output = attack(&["--target", target, "--listen", "127.0.0.1:0"]).await;
+        let error = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && error.contains(word), "{target}: {error}");
+    }
+    let output = attack(&["--target", "http://127.0.0.1:1/", "--listen", "127.0.0.1:0", "--only", "X"]).await;
+    assert!(text(&output.stderr).contains("no case is called \"X\""));
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn the_list_names_every_case() {
+    let output = attack(&["--list"]).await;
+    let list = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0));
+    for id in ["alg-none", "keys-withdrawn", "kid-flood", "endpoint-silent", "scope-missing"] {
+        assert!(list.lines().any(|line| line.split_whitespace().nth(1) == Some(id)), "{id}");
+    }
+    assert!(list.lines().count() > 120);
+}
