@@ -1,6 +1,7 @@
 //! `oauth-mock attack` as a program: arguments, output, exit codes.
 
 #![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::{Output, Stdio};
 
