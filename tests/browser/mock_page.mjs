@@ -45,6 +45,13 @@ await run(async ({ browser, page, input, shot, errors }) => {
   seen.journal = await journal.innerText();
   await faults.getByText('None.').waitFor();
 
+  // An answer that is wrong in one point.
+  await faults.getByLabel('Answer').selectOption('id_token_expired');
+  await faults.getByRole('button', { name: 'Spoil' }).click();
+  await faults.getByText('id_token_expired: 1 more').waitFor();
+  await faults.getByRole('button', { name: 'End all' }).click();
+  await faults.getByText('None.').waitFor();
+
   // Keys.
   const keys = page.getByRole('region', { name: 'Keys' });
   await keys.getByRole('button', { name: 'Rotate', exact: true }).click();

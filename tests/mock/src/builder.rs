@@ -18,7 +18,7 @@ use crate::dpop::{Dpop, DpopNonce};
 use crate::encode::{hex, random};
 use crate::expect::Expectations;
 use crate::faults::{Faults, Rule};
-use crate::flaws::Flaws;
+use crate::flaws::{Flaw, Flaws};
 use crate::journal::Journal;
 use crate::keys::{Alg, Keys};
 use crate::providers::Provider;
@@ -54,6 +54,7 @@ pub struct MockServerBuilder {
     undocumented_status: Option<StatusCode>,
     faults: Vec<Rule>,
     gates: Gates,
+    written_flaws: Vec<(Flaw, Option<usize>)>,
     strict_assertion_audience: bool,
     pub(crate) tls: bool,
     pub(crate) client_certificates: bool,
@@ -97,6 +98,7 @@ impl MockServerBuilder {
             undocumented_status: None,
             faults: Vec::new(),
             gates: Gates::default(),
+            written_flaws: Vec::new(),
             strict_assertion_audience: false,
             tls: false,
             client_certificates: false,
@@ -323,6 +325,12 @@ impl MockServerBuilder {
         self
     }
 
+    /// Starts with flaws that were written down.
+    pub(crate) fn written_flaws(mut self, flaws: Vec<(Flaw, Option<usize>)>) -> Self {
+        self.written_flaws = flaws;
+        self
+    }
+
     fn build(self, places: Places, clock: MockClock) -> Shared {
         let Places { origin, mtls_origin, authority } = places;
         let personality = self.provider.map(Provider::personality);
@@ -355,6 +363,7 @@ impl MockServerBuilder {
             clients: clients.into_iter().map(Arc::new).collect(),
             users: users.into_iter().map(Arc::new).collect(),
             faults: self.faults,
+            flaws: self.written_flaws,
         };
         Shared {
             issuers: self.issuers.into_iter().map(issuer).collect(),
@@ -366,7 +375,7 @@ impl MockServerBuilder {
             trusted_issuers: self.trusted_issuers,
             clock,
             dpop: Dpop::new(self.dpop_algorithms, self.dpop_nonce, self.dpop_api_nonce),
-            flaws: Flaws::default(),
+            flaws: Flaws::new(&initial.flaws),
             policy: self.policy,
             journal: Journal::new(),
             faults: Faults::new(&initial.faults),

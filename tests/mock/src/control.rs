@@ -11,6 +11,7 @@ mod page;
 mod people;
 mod routes;
 mod server;
+mod tls;
 mod tokens;
 mod wire;
 

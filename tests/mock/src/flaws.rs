@@ -163,6 +163,20 @@ impl<'a> FlawScript<'a> {
 pub(crate) struct Flaws(Mutex<Vec<(Flaw, Option<usize>)>>);
 
 impl Flaws {
+    pub(crate) fn new(flaws: &[(Flaw, Option<usize>)]) -> Self {
+        Self(Mutex::new(flaws.to_vec()))
+    }
+
+    /// These, and no others.
+    pub(crate) fn reset(&self, flaws: &[(Flaw, Option<usize>)]) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = flaws.to_vec();
+    }
+
+    /// Those that still show, and how often.
+    pub(crate) fn list(&self) -> Vec<(Flaw, Option<usize>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Whether this answer has this flaw. Every call counts as one answer.
     pub(crate) fn shows(&self, flaw: Flaw) -> bool {
         let mut flaws = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -18,7 +18,7 @@ use crate::dpop::Dpop;
 use crate::endpoint::Endpoint;
 use crate::expect::Expectations;
 use crate::faults::{self, Faults, Rule};
-use crate::flaws::Flaws;
+use crate::flaws::{Flaw, Flaws};
 use crate::journal::Journal;
 use crate::keys::{Alg, Keys};
 use crate::peer::Peer;
@@ -77,6 +77,7 @@ pub(crate) struct Initial {
     pub(crate) clients: Vec<Arc<MockClient>>,
     pub(crate) users: Vec<Arc<User>>,
     pub(crate) faults: Vec<Rule>,
+    pub(crate) flaws: Vec<(Flaw, Option<usize>)>,
 }
 
 /// Lifetime in seconds of access tokens about which nothing was said.
@@ -231,7 +232,7 @@ impl Shared {
         }
         self.clock.reset();
         self.dpop.reset();
-        self.flaws.clear();
+        self.flaws.reset(&self.initial.flaws);
         self.faults.reset(&self.initial.faults);
         self.expectations.clear();
         self.journal.clear();

@@ -36,6 +36,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     control_host: Vec<String>,
 
+    /// Speak HTTPS, with a certificate of an authority of its own
+    #[arg(long)]
+    tls: bool,
+
+    /// Write the authority's certificate here, in PEM, before the server is ready: what clients have to trust
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    ca: Option<PathBuf>,
+
     /// Open no control port
     #[arg(long, conflicts_with_all = ["control", "control_host"])]
     no_control: bool,
@@ -51,6 +59,8 @@ Examples:
       curl -d '{\"subject\": \"alice\", \"expires_in\": -60}' http://127.0.0.1:9001/v1/mint
       curl -d '{\"endpoint\": \"token\", \"fault\": \"status\", \"status\": 503, \"times\": 1}' \\
            http://127.0.0.1:9001/v1/faults
+  oauth-mock serve --tls --ca ca.pem --listen 127.0.0.1:9443
+      With HTTPS: curl --cacert ca.pem https://127.0.0.1:9443/jwks
   oauth-mock serve --config mock.toml
       With clients, users, issuers and faults of your own.";
 
@@ -65,7 +75,15 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let listen = args.listen.or(config.listen()).unwrap_or(FREE_PORT);
     let control = args.control.or(config.control()).unwrap_or(FREE_PORT);
 
-    let server = config.into_builder().listen(listen).try_start().await?;
+    let mut builder = config.into_builder().listen(listen);
+    if args.tls {
+        builder = builder.tls();
+    }
+    let server = builder.try_start().await?;
+    if let Some(path) = &args.ca {
+        let failed = |error| Failure::new(format!("cannot write {}: {error}", path.display()));
+        fs::write(path, server.ca_pem()).map_err(failed)?;
+    }
     let hosts: Vec<_> = args.control_host.iter().map(String::as_str).collect();
     let control = if args.no_control { None } else { Some(server.control(control, &hosts).await?) };
     say(&format!("READY {}", server.url()))?;

@@ -97,10 +97,7 @@ pub(super) fn expectations(order: &Order<'_>) -> Reply {
 
 pub(super) fn expect(order: &Order<'_>) -> Reply {
     let (endpoint, min, max) = order.read(|fields| {
-        let endpoint = fields.choice("endpoint", &endpoints());
-        if endpoint.is_none() {
-            fields.required("endpoint");
-        }
+        let endpoint = fields.required_choice("endpoint", &endpoints());
         let (exactly, at_least, at_most) =
             (fields.size("exactly"), fields.size("at_least"), fields.size("at_most"));
         if exactly.is_some() == (at_least.is_some() || at_most.is_some()) {

@@ -1,8 +1,7 @@
 //! What people and their clients meet: devices, and answers with a flaw.
 
 use super::routes::{Order, Refusal, Reply, done};
-use crate::flaws::Flaw;
-use crate::settings::Mistakes;
+use crate::settings::{Mistakes, read_flaw};
 
 pub(super) fn decide_device(order: &Order<'_>) -> Reply {
     let (code, user) = order.read(|fields| (fields.required("user_code"), fields.text("user")))?;
@@ -13,17 +12,8 @@ pub(super) fn decide_device(order: &Order<'_>) -> Reply {
 }
 
 pub(super) fn add_flaw(order: &Order<'_>) -> Reply {
-    let names: Vec<_> = Flaw::ALL.iter().map(|flaw| (flaw.as_str(), *flaw)).collect();
-    let (flaw, times) = order.read(|fields| {
-        let flaw = fields.choice("flaw", &names);
-        if flaw.is_none() {
-            fields.required("flaw");
-        }
-        (flaw, fields.size("times"))
-    })?;
-    if let Some(flaw) = flaw {
-        order.shared.flaws.add(flaw, times);
-    }
+    let (flaw, times) = order.read(read_flaw)?;
+    order.shared.flaws.add(flaw, times);
     done()
 }
 

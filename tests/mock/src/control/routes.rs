@@ -8,7 +8,7 @@ use http::{Method, Request, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::wire::refuse;
-use super::{journal, keys, logins, page, people, server, tokens};
+use super::{journal, keys, logins, page, people, server, tls, tokens};
 use crate::answer::Answer;
 use crate::encode::form_pairs;
 use crate::settings::{Fields, Mistakes, read};
@@ -62,6 +62,8 @@ pub(super) static ROUTES: &[Route] = &routes! {
     POST "/v1/issue" "tokens that the server's records know" tokens::issue;
     POST "/v1/revoke" "revoke a token" tokens::revoke;
     POST "/v1/login" "play the browser: log a user in at an authorization URL" tokens::login;
+    GET "/v1/ca" "the authority's certificate, for HTTPS" tls::ca;
+    POST "/v1/client_certificates" "a certificate for a client" tls::client_certificate;
     GET "/v1/keys" "the key set, and which key signs" keys::list;
     POST "/v1/keys" "publish another key, new or as any JSON" keys::add;
     DELETE "/v1/keys" "publish no key at all" keys::clear;
@@ -74,6 +76,7 @@ pub(super) static ROUTES: &[Route] = &routes! {
     DELETE "/v1/faults" "end all faults" server::clear_faults;
     DELETE "/v1/faults/{id}" "end one fault" server::remove_fault;
     POST "/v1/provider_failures" "fail as the provider's page documents" server::provider_failure;
+    GET "/v1/flaws" "the answers that are wrong in one point" server::flaws;
     GET "/v1/gates" "the closed gates, which hold answers back" server::gates;
     POST "/v1/gates/{name}/open" "let through what a gate holds back" server::open_gate;
     GET "/v1/clients" "the clients, secrets included" people::clients;

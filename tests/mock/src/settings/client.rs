@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::reader::Fields;
-use crate::clients::{AuthMethod, GrantType, MockClient, TokenFormat};
+use crate::clients::{AuthMethod, CertificateSubject, GrantType, MockClient, TokenFormat};
 use crate::keys::Alg;
 use crate::shared::seconds;
 use crate::users::User;
@@ -18,6 +18,9 @@ pub(crate) fn read_client(fields: &Fields<'_>) -> MockClient {
             Some(Value::Array(_)) => client = client.jwks(&Value::Object(jwks)),
             _ => fields.mistake("jwks", "a JWK set has the member `keys`, a list (RFC 7517 section 5)"),
         }
+    }
+    if let Some(subject) = read_subject(fields) {
+        client = client.certificate_subject(subject);
     }
     if let Some(secret) = fields.text("client_secret") {
         client = client.secret(secret);
@@ -59,10 +62,45 @@ pub(crate) fn read_client(fields: &Fields<'_>) -> MockClient {
     set(&mut client.announce_lifetime, "announce_expires_in");
     set(&mut client.needs_pkce, "require_pkce");
     set(&mut client.dpop_bound, "dpop_bound_access_tokens");
+    set(&mut client.certificate_bound, "tls_client_certificate_bound_access_tokens");
     set(&mut client.needs_par, "require_pushed_authorization_requests");
     client.details_types = fields.texts("authorization_details_types");
     client.post_logout_redirect_uris = fields.texts("post_logout_redirect_uris").unwrap_or_default();
     client
+}
+
+/// Whom its certificate must be for, under the names of RFC 8705 §2.1.2.
+pub(crate) fn read_subject(fields: &Fields<'_>) -> Option<CertificateSubject> {
+    let address = |text: String| match text.parse() {
+        Ok(address) => Some(CertificateSubject::Ip(address)),
+        Err(_) => {
+            fields.mistake("tls_client_auth_san_ip", "an IP address is needed");
+            None
+        }
+    };
+    let found = [
+        fields.text("tls_client_auth_subject_dn").map(CertificateSubject::Dn),
+        fields.text("tls_client_auth_san_dns").map(CertificateSubject::Dns),
+        fields.text("tls_client_auth_san_uri").map(CertificateSubject::Uri),
+        fields.text("tls_client_auth_san_ip").and_then(address),
+        fields.text("tls_client_auth_san_email").map(CertificateSubject::Email),
+    ];
+    let mut found = found.into_iter().flatten();
+    let subject = found.next();
+    if found.next().is_some() {
+        fields.mistake("", "only one of the `tls_client_auth_…` fields can say whom a certificate is for");
+    }
+    subject
+}
+
+fn show_subject(subject: &CertificateSubject) -> (&'static str, String) {
+    match subject {
+        CertificateSubject::Dn(text) => ("tls_client_auth_subject_dn", text.clone()),
+        CertificateSubject::Dns(text) => ("tls_client_auth_san_dns", text.clone()),
+        CertificateSubject::Uri(text) => ("tls_client_auth_san_uri", text.clone()),
+        CertificateSubject::Ip(address) => ("tls_client_auth_san_ip", address.to_string()),
+        CertificateSubject::Email(text) => ("tls_client_auth_san_email", text.clone()),
+    }
 }
 
 /// A client in the form that [`read_client`] reads, the secret included: it is a mock.
@@ -88,6 +126,21 @@ pub(crate) fn show_client(client: &MockClient) -> Value {
     }
     if !client.jwks.is_empty() {
         shown["jwks"] = json!({ "keys": client.jwks });
+    }
+    if let Some((name, text)) = client.certificate_subject.as_ref().map(show_subject) {
+        shown[name] = json!(text);
+    }
+    if client.certificate_bound {
+        shown["tls_client_certificate_bound_access_tokens"] = json!(true);
+    }
+    if client.needs_par {
+        shown["require_pushed_authorization_requests"] = json!(true);
+    }
+    if let Some(types) = &client.details_types {
+        shown["authorization_details_types"] = json!(types);
+    }
+    if !client.post_logout_redirect_uris.is_empty() {
+        shown["post_logout_redirect_uris"] = json!(client.post_logout_redirect_uris);
     }
     if let Some(algs) = &client.assertion_algs {
         shown["assertion_algs"] = algs.iter().map(|alg| alg.as_str()).collect();
@@ -141,10 +194,14 @@ mod tests {
             MockClient::new("public")
                 .redirect_uri("http://127.0.0.1/cb")
                 .dpop_bound_tokens()
-                .with_refresh_token()
+                .with_refresh_token(),
+            MockClient::new("tls")
+                .certificate_subject("a, b")
+                .certificate_bound_tokens()
                 .require_pushed_authorization_requests()
                 .authorization_details_types(["payment"])
                 .post_logout_redirect_uri("http://127.0.0.1/bye"),
+            MockClient::new("address").certificate_subject(CertificateSubject::Ip([127, 0, 0, 1].into())),
             MockClient::new("key").key(&key).assertion_algs([Alg::Es256]).token_alg(Alg::Ps256).scopes(["a"]),
         ];
         for client in clients {

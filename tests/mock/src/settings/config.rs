@@ -6,13 +6,14 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::client::{read_client, read_user, signing_algorithms};
-use super::fault::{Gates, read_fault};
+use super::fault::{Gates, read_fault, read_flaw};
 use super::reader::{Fields, Mistakes, read};
 use crate::builder::MockServerBuilder;
 use crate::clients::{GrantType, MockClient};
 use crate::details::AuthorizationDetailsType;
 use crate::dpop::DpopNonce;
 use crate::providers::Provider;
+use crate::registration::Registration;
 use crate::server::MockServer;
 use crate::trust::TrustedIssuer;
 use crate::users::User;
@@ -143,20 +144,7 @@ fn read_config(fields: &Fields<'_>) -> Config {
         builder = builder.dpop_api_nonce(nonce);
     }
 
-    if fields.is_set("require_pushed_authorization_requests") {
-        builder = builder.require_pushed_authorization_requests();
-    }
-    for kind in fields.each("authorization_details_types", read_details_type).unwrap_or_default() {
-        builder = builder.authorization_details_type(kind);
-    }
-    if let Some(values) = fields.texts("acr_values") {
-        builder = builder.acr_values(values);
-    }
-    let device = (fields.seconds("device_lifetime"), fields.seconds("device_interval"));
-    if device != (None, None) {
-        let (lifetime, interval) = (Duration::from_secs(600), Duration::from_secs(5));
-        builder = builder.device_times(device.0.unwrap_or(lifetime), device.1.unwrap_or(interval));
-    }
+    builder = read_extras(fields, builder);
 
     let clients = unique(fields, "clients", fields.each("clients", read_client), |client| &client.id);
     let users = unique(fields, "users", fields.each("users", read_user), |user| &user.name);
@@ -169,11 +157,49 @@ fn read_config(fields: &Fields<'_>) -> Config {
 
     let gates = Gates::default();
     let faults = fields.each("faults", |fault| read_fault(fault, &gates)).unwrap_or_default();
+    let flaws = fields.each("flaws", read_flaw).unwrap_or_default();
     Config {
-        builder: builder.written_faults(faults, gates),
+        builder: builder.written_faults(faults, gates).written_flaws(flaws),
         listen: address(fields, "listen"),
         control: address(fields, "control"),
     }
+}
+
+/// What a server has beyond RFC 6749.
+fn read_extras(fields: &Fields<'_>, mut builder: MockServerBuilder) -> MockServerBuilder {
+    let scope = |one: &Fields<'_>| (one.text("path").unwrap_or_default(), one.required("scope"));
+    for (path, scope) in fields.each("api_scopes", scope).unwrap_or_default() {
+        builder = builder.api_scope(path, scope);
+    }
+    if fields.is_set("require_pushed_authorization_requests") {
+        builder = builder.require_pushed_authorization_requests();
+    }
+    for kind in fields.each("authorization_details_types", read_details_type).unwrap_or_default() {
+        builder = builder.authorization_details_type(kind);
+    }
+    if let Some(values) = fields.texts("acr_values") {
+        builder = builder.acr_values(values);
+    }
+    let times = (fields.seconds("device_lifetime"), fields.seconds("device_interval"));
+    if times != (None, None) {
+        let by_default = |minutes| Duration::from_secs(minutes);
+        builder = builder.device_times(times.0.unwrap_or(by_default(600)), times.1.unwrap_or(by_default(5)));
+    }
+    if let Some(registration) = fields.nested("registration", read_registration) {
+        builder = builder.registration(registration);
+    }
+    let (tls, certificates) = (fields.is_set("tls"), fields.is_set("client_certificates"));
+    #[cfg(feature = "tls")]
+    if certificates {
+        builder = builder.client_certificates();
+    } else if tls {
+        builder = builder.tls();
+    }
+    #[cfg(not(feature = "tls"))]
+    if tls || certificates {
+        fields.mistake("tls", "this build has no TLS; it needs the feature `tls` of oauth-mock");
+    }
+    builder
 }
 
 pub(crate) const PROVIDERS: [(&str, Provider); 5] = [
@@ -183,6 +209,13 @@ pub(crate) const PROVIDERS: [(&str, Provider); 5] = [
     ("comm100", Provider::Comm100),
     ("teen_quotes", Provider::TeenQuotes),
 ];
+
+fn read_registration(fields: &Fields<'_>) -> Registration {
+    let open = if fields.is_set("closed") { Registration::closed() } else { Registration::new() };
+    let tokens = fields.texts("initial_access_tokens").unwrap_or_default();
+    let guarded = tokens.into_iter().fold(open, Registration::initial_access_token);
+    if fields.is_set("rotate_access_tokens") { guarded.rotate_access_tokens() } else { guarded }
+}
 
 fn default_client() -> MockClient {
     let client = MockClient::default().grants(GrantType::ALL);
@@ -288,6 +321,37 @@ mod tests {
             assert!(Provider::ALL.contains(&provider));
             assert!(config.into_builder().in_process().issue("svc", "x", "").is_some() || name != "ils");
         }
+    }
+
+    #[tokio::test]
+    async fn what_goes_beyond_rfc_6749_can_be_written_too() {
+        let written = Config::from_json(
+            r#"{"api_scopes": [{"path": "/admin", "scope": "admin"}], "require_pushed_authorization_requests": true,
+                "authorization_details_types": [{"type": "payment", "required": ["amount"], "optional": ["note"]}],
+                "acr_values": ["0", "mfa"], "device_lifetime": 60, "device_interval": 1, "tls": false,
+                "registration": {"initial_access_tokens": ["t"], "rotate_access_tokens": true},
+                "dpop_nonce": "required", "dpop_api_nonce": "single_use", "dpop_algorithms": ["ES256"],
+                "strict_assertion_audience": true, "flaws": [{"flaw": "iss_missing", "times": 1}]}"#,
+        );
+        let server = written.unwrap().into_builder().in_process();
+        let request = http::Request::get(server.endpoint(Endpoint::OauthMetadata));
+        let request = request.body(http_body_util::Full::<bytes::Bytes>::default()).unwrap();
+        let answer = tower::ServiceExt::oneshot(server.transport(), request).await.unwrap();
+        let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+        let metadata: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(metadata["require_pushed_authorization_requests"], true);
+        assert_eq!(metadata["authorization_details_types_supported"], serde_json::json!(["payment"]));
+        assert_eq!(metadata["acr_values_supported"], serde_json::json!(["0", "mfa"]));
+        assert_eq!(metadata["dpop_signing_alg_values_supported"], serde_json::json!(["ES256"]));
+        server.clear_faults();
+        server.reset();
+        assert_eq!(server.shared().flaws.list(), [(crate::Flaw::IssMissing, Some(1))]);
+        let told =
+            Config::from_json(r#"{"registration": {"open": true}, "flaws": [{}]}"#).unwrap_err().to_string();
+        assert!(
+            told.contains("registration.open: unknown") && told.contains("flaws[0].flaw: missing"),
+            "{told}"
+        );
     }
 
     #[test]

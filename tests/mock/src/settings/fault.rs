@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::reader::Fields;
 use crate::endpoint::Endpoint;
 use crate::faults::{Fault, Gate, Rule, When};
+use crate::flaws::Flaw;
 
 /// Gates by name, for faults that are written down.
 #[derive(Clone, Debug, Default)]
@@ -39,10 +40,10 @@ type Make = fn(&Fields<'_>, &Gates) -> Fault;
 
 const KINDS: &[(&str, Make)] = &[
     ("status", |fields, _| {
-        let status = fields.status("status");
-        if status.is_none() && !fields.has("status") {
+        if !fields.has("status") {
             fields.mistake("status", "missing: the HTTP status of the answer, 503 for example");
         }
+        let status = fields.status("status");
         Fault::status(status.unwrap_or(500))
     }),
     ("body", |fields, _| {
@@ -76,20 +77,24 @@ const KINDS: &[(&str, Make)] = &[
     ("headers", |_, _| Fault::delay(Duration::ZERO)),
 ];
 
+/// Those that only some kinds have.
+const OWN_FIELDS: [&str; 7] = ["status", "body", "content_type", "location", "gate", "seconds", "bytes"];
+
 /// More than an answer may grow to here: the server builds it in memory.
 const MOST_BYTES: usize = 256 << 20;
 
 /// Reads a fault with its endpoint and how often it happens.
 pub(crate) fn read_fault(fields: &Fields<'_>, gates: &Gates) -> Rule {
-    let endpoint = fields.choice("endpoint", &endpoints());
-    if endpoint.is_none() && !fields.has("endpoint") {
-        fields.required("endpoint");
-    }
-    let make = fields.choice("fault", KINDS);
-    if make.is_none() {
-        fields.required("fault");
-    }
-    let mut fault = make.unwrap_or(|_, _| Fault::reset())(fields, gates);
+    let endpoint = fields.required_choice("endpoint", &endpoints());
+    let make = fields.required_choice("fault", KINDS);
+    let mut fault = make.map_or_else(
+        || {
+            // Of an unknown kind nobody knows the fields; they are not told to be unknown as well.
+            OWN_FIELDS.into_iter().for_each(|name| drop(fields.value(name)));
+            Fault::reset()
+        },
+        |make| make(fields, gates),
+    );
     if let Some(seconds) = fields.count("retry_after") {
         fault = fault.retry_after_secs(seconds);
     }
@@ -120,6 +125,13 @@ pub(crate) fn read_when(fields: &Fields<'_>) -> When {
             When::Always
         }
     }
+}
+
+/// Reads a flaw and how often it shows; `None`: always.
+pub(crate) fn read_flaw(fields: &Fields<'_>) -> (Flaw, Option<usize>) {
+    let names: Vec<_> = Flaw::ALL.iter().map(|flaw| (flaw.as_str(), *flaw)).collect();
+    let flaw = fields.required_choice("flaw", &names);
+    (flaw.unwrap_or(Flaw::IssMissing), fields.size("times"))
 }
 
 /// A fault in force, in a form for people.
@@ -210,6 +222,11 @@ mod tests {
         assert!(told.contains("endpoint: \"tokn\" is unknown; use one of: oauth_metadata, "), "{told}");
         assert!(told.contains("status: missing: the HTTP status"), "{told}");
         assert!(told.contains("on_call: `times` and `on_call` exclude each other"), "{told}");
+        let told = rule(json!({"endpoint": "jwks", "fault": "stats", "status": 503})).unwrap_err();
+        assert!(
+            told.starts_with("fault: \"stats\" is unknown; use one of: status, ") && !told.contains('\n'),
+            "{told}"
+        );
         let told = rule(json!({"endpoint": "jwks", "fault": "oversized", "bytes": 1e18 as u64})).unwrap_err();
         assert_eq!(told, format!("bytes: at most {MOST_BYTES}"));
         let told = rule(json!({"fault": "delay", "headers": {"a b": "c", "d": 1}})).unwrap_err();

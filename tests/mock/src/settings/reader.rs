@@ -161,6 +161,15 @@ impl<'a> Fields<'a> {
         self.look_up(name, &text, table)
     }
 
+    /// One of the names of this table, which must be there.
+    pub(crate) fn required_choice<T: Copy>(&self, name: &'static str, table: &[(&str, T)]) -> Option<T> {
+        if !self.has(name) {
+            let known: Vec<_> = table.iter().map(|(known, _)| *known).collect();
+            self.mistake(name, format!("missing; use one of: {}", known.join(", ")));
+        }
+        self.choice(name, table)
+    }
+
     /// A list of names of this table.
     pub(crate) fn choices<T: Copy>(&self, name: &'static str, table: &[(&str, T)]) -> Option<Vec<T>> {
         let texts = self.texts(name)?;
@@ -182,6 +191,16 @@ impl<'a> Fields<'a> {
             result
         };
         Some(list.into_iter().enumerate().map(one).collect())
+    }
+
+    /// Reads an object within this one.
+    pub(crate) fn nested<T>(&self, name: &'static str, read: impl FnOnce(&Fields<'_>) -> T) -> Option<T> {
+        let value = self.value(name)?;
+        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+        let fields = Fields::of(value, path, self.mistakes);
+        let result = read(&fields);
+        fields.finish();
+        Some(result)
     }
 
     fn typed<T>(

@@ -54,6 +54,33 @@ async fn a_user_is_logged_in_without_a_browser() {
 }
 
 #[tokio::test]
+async fn with_tls_there_are_certificates() {
+    let plain = serve(&[]).await;
+    assert_eq!(plain.control("GET", "/v1/ca", NOTHING).await.status, 404);
+    assert_eq!(plain.control("POST", "/v1/client_certificates", json!({})).await.status, 404);
+
+    let file = File::new("ca.pem", "");
+    let server = serve(&["--tls", "--ca", file.path()]).await;
+    assert!(server.url.starts_with("https://127.0.0.1:"), "{}", server.url);
+    let ca = server.order("GET", "/v1/ca", NOTHING).await["pem"].as_str().unwrap().to_owned();
+    assert_eq!(std::fs::read_to_string(file.path()).unwrap(), ca);
+    let order = json!({"tls_client_auth_subject_dn": "CN=svc"});
+    let made = server.order("POST", "/v1/client_certificates", order).await;
+    assert!(made["key_pem"].as_str().unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
+    for bad in [
+        json!({}),
+        json!({"tls_client_auth_san_ip": "x"}),
+        json!({"tls_client_auth_san_dns": "a", "tls_client_auth_san_uri": "b"}),
+    ] {
+        assert_eq!(server.control("POST", "/v1/client_certificates", bad).await.status, 400);
+    }
+    assert_eq!(
+        https_get(&server.url, &ca, "/jwks").await,
+        server.order("GET", "/v1/keys", NOTHING).await["jwks"]
+    );
+}
+
+#[tokio::test]
 async fn keys_are_rotated_added_and_withdrawn() {
     let server = serve(&[]).await;
     let published = async || server.get("/jwks").await.json()["keys"].as_array().unwrap().len();

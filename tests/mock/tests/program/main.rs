@@ -9,6 +9,7 @@
 )]
 
 mod control;
+mod python;
 mod support;
 
 use serde_json::Value;

@@ -166,11 +166,14 @@ $('fault-buttons').replaceChildren(...FAULTS.map(([text, title, fault]) => butto
   act(`${endpoint} will fail: ${text}`, () => call('POST', '/v1/faults', { endpoint, ...fault, ...often() }));
 })));
 
+$('spoil').onclick = () => act(`Will be wrong: ${$('flaw').value}`, () => call('POST', '/v1/flaws', { flaw: $('flaw').value, ...often() }));
+
 function showFaults() {
   const names = state.provider_failures;
   $('provider-failures').hidden = names.length === 0;
   $('failure-buttons').replaceChildren(...names.map((name) => button(name, `As the page documents: ${name}`, () =>
     act(`Will fail: ${name}`, () => call('POST', '/v1/provider_failures', { name, ...often() })))));
+  options($('flaw'), state.all_flaws.map((name) => [name, name.replaceAll('_', ' ')]));
   const rows = state.faults.filter((fault) => fault.left !== 0).map((fault) => {
     const when = fault.left === undefined ? 'every request'
       : fault.on_call ? `request ${fault.on_call}, ${fault.seen} seen` : `${fault.left} more`;
@@ -178,6 +181,12 @@ function showFaults() {
       button('End', `End ${fault.fault} at ${fault.endpoint}`, () =>
         act('Ended the fault', () => call('DELETE', `/v1/faults/${fault.id}`)), 'small'));
   });
+  for (const { flaw, left } of state.flaws) {
+    rows.push(el('li', {}, el('span', {}, el('code', { textContent: flaw }), `: ${left === null ? 'every answer' : `${left} more`}`)));
+  }
+  if (rows.length > 0) {
+    rows.push(el('li', {}, button('End all', 'End all faults', () => act('Ended all faults', () => call('DELETE', '/v1/faults')), 'small')));
+  }
   for (const gate of state.gates) {
     rows.push(el('li', {}, el('span', {}, 'gate ', el('code', { textContent: gate }), ' is closed'),
       button('Open', `Open the gate ${gate}`, () =>
