@@ -106,8 +106,6 @@ impl fmt::Debug for Refused {
 pub(crate) enum Kind {
     /// The user's: a configuration that cannot work.
     Config(Vec<Problem>),
-    /// A configuration that asks for what this version does not do.
-    NotYet(Vec<Problem>),
     /// The server does not do what was asked of it.
     Unsupported(String),
     /// The server's metadata is missing or not to be trusted.
@@ -157,7 +155,7 @@ impl Error {
     pub fn code(&self) -> &str {
         match &*self.kind {
             Kind::Config(_) => "config",
-            Kind::NotYet(_) | Kind::Unsupported(_) => "unsupported",
+            Kind::Unsupported(_) => "unsupported",
             Kind::Discovery(_) => "discovery",
             Kind::Transport { .. } => "transport",
             Kind::Timeout(_) => "timeout",
@@ -260,12 +258,11 @@ impl Error {
         self.refused()?.unrecognized.as_deref()
     }
 
-    /// All that is wrong with a configuration, when [`code`](Self::code) is `config`, or `unsupported`
-    /// because of values that this version has no code for; empty otherwise.
+    /// All that is wrong with a configuration, when [`code`](Self::code) is `config`; empty otherwise.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         match &*self.kind {
-            Kind::Config(problems) | Kind::NotYet(problems) => problems,
+            Kind::Config(problems) => problems,
             _ => &[],
         }
     }
@@ -359,7 +356,7 @@ impl From<Problem> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.kind {
-            Kind::Config(problems) | Kind::NotYet(problems) => {
+            Kind::Config(problems) => {
                 f.write_str("the configuration does not work: ")?;
                 for (n, problem) in problems.iter().enumerate() {
                     write!(f, "{}{problem}", if n == 0 { "" } else { "; " })?;

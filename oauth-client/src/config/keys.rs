@@ -23,19 +23,6 @@ const GRANTS: &[&str] = &[
     "token_exchange",
 ];
 
-/// The values that work, of the keys some of whose values are not built yet.
-pub(super) const SUPPORTED: &[(&str, &[&str])] =
-    &[("grant", &["client_credentials", "password", "refresh_token", "authorization_code", "device_code"])];
-
-/// The keys that only values use which are not built yet.
-pub(super) const NOT_YET: &[&str] = &["assertion", "subject_token", "subject_token_type"];
-
-/// Whether the format has this value for the field at all.
-pub(super) fn names(field: &str, value: &str) -> bool {
-    KEYS.iter()
-        .any(|key| key.name == field && matches!(key.kind, Kind::OneOf(values) if values.contains(&value)))
-}
-
 /// Every key that a client's configuration may have.
 pub const KEYS: &[Key] = &[
     Key::new(
@@ -120,7 +107,7 @@ pub const KEYS: &[Key] = &[
         Kind::OneOf(GRANTS),
         "\"client_credentials\", or the provider's",
         "grant = \"client_credentials\"",
-        "How tokens are had. Supported yet: client_credentials, password, refresh_token, authorization_code, device_code.",
+        "How tokens are had.",
     ),
     Key::new(
         "username",
@@ -153,23 +140,44 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "assertion",
         Kind::Secret,
-        "none",
+        "none; needed by grant \"jwt_bearer\"",
         "assertion = { file = \"assertion.jwt\" }",
-        "The assertion of grant \"jwt_bearer\". Not supported yet.",
+        "The assertion that stands for the grant (RFC 7523 section 2.1); a file is read for every request.",
     ),
     Key::new(
         "subject_token",
         Kind::Secret,
-        "none",
+        "none; needed by grant \"token_exchange\"",
         "subject_token = { file = \"subject.jwt\" }",
-        "The token that is exchanged. Not supported yet.",
+        "The token that is exchanged (RFC 8693); a file is read for every request.",
     ),
     Key::new(
         "subject_token_type",
         Kind::Text,
-        "access_token",
-        "subject_token_type = \"access_token\"",
-        "What it is. Not supported yet.",
+        "\"access_token\"",
+        "subject_token_type = \"jwt\"",
+        "What kind of token it is: access_token, refresh_token, id_token, jwt, saml1, saml2, or a URI.",
+    ),
+    Key::new(
+        "actor_token",
+        Kind::Secret,
+        "none",
+        "actor_token = { file = \"own.jwt\" }",
+        "The token of who acts on the subject's behalf; a file is read for every request.",
+    ),
+    Key::new(
+        "actor_token_type",
+        Kind::Text,
+        "\"access_token\"",
+        "actor_token_type = \"jwt\"",
+        "What kind of token it is.",
+    ),
+    Key::new(
+        "requested_token_type",
+        Kind::Text,
+        "the server's choice",
+        "requested_token_type = \"access_token\"",
+        "The kind of token that is wanted in exchange.",
     ),
     Key::new(
         "scope",

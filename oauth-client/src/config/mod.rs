@@ -29,6 +29,7 @@ mod custom;
 mod dpop;
 mod keys;
 mod login;
+mod presented;
 pub mod schema;
 pub mod tree;
 
@@ -76,8 +77,7 @@ impl ClientConfig {
     /// Reads TOML.
     ///
     /// # Errors
-    /// `config`, or `unsupported` where all that is wrong is not built yet; every mistake is one of
-    /// [`Error::problems`].
+    /// `config`; every mistake is one of [`Error::problems`].
     #[cfg(feature = "toml")]
     pub fn from_toml(text: &str) -> Result<Self, Error> {
         Self::from_tree(&tree::from_toml(text)?)
@@ -183,12 +183,6 @@ impl ClientConfig {
         let mut problems = Vec::new();
         schema::check(values, KEYS, "", &mut problems);
         let table = Table::new(values);
-        let unsupported = unsupported(table);
-        // A value that is not built yet makes the rest moot: what it would need is not known here.
-        if problems.is_empty() && !unsupported.is_empty() {
-            return Err(Error::new(Kind::NotYet(unsupported)));
-        }
-        problems.extend(unsupported);
         let dialect = custom::dialect(table, &mut problems);
         let login = login::way(table, table.text("grant").unwrap_or_default(), &mut problems);
         let request = request(table, &dialect, login.as_ref(), &mut problems);
@@ -218,27 +212,6 @@ impl<'de> Deserialize<'de> for ClientConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::from_tree(&Map::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
-}
-
-/// What the format has a name for and this version has no code for, by name.
-fn unsupported(table: Table<'_>) -> Vec<Problem> {
-    let mut found = Vec::new();
-    let mut not_yet = |field: &str, what: String| {
-        found.push(Problem { field: field.to_owned(), message: format!("{what} is not supported yet") });
-    };
-    for (field, supported) in keys::SUPPORTED {
-        if let Some(value) =
-            table.text(field).filter(|value| !supported.contains(value) && keys::names(field, value))
-        {
-            not_yet(field, format!("{value:?}"));
-        }
-    }
-    for field in keys::NOT_YET {
-        if table.has(field) {
-            not_yet(field, (*field).to_owned());
-        }
-    }
-    found
 }
 
 fn client(table: Table<'_>, dialect: Dialect, problems: &mut Vec<Problem>) -> ClientBuilder {
@@ -287,6 +260,7 @@ fn request(
         }
     }
     let usual = dialect.grants.first().map_or("client_credentials", String::as_str);
+    presented::misplaced(table, table.text("grant").unwrap_or(usual), problems);
     let request = match table.text("grant").unwrap_or(usual) {
         grant if !dialect.grants.is_empty() && !dialect.grants.iter().any(|known| known == grant) => {
             let known = dialect.grants.join(", ");
@@ -307,7 +281,9 @@ fn request(
             grant::refresh_token(table.secret("refresh_token", problems)?)
         }
         "authorization_code" | "device_code" => return login.map(TokenRequest::from),
-        // The check, or the list of what is not built yet, has reported it.
+        "jwt_bearer" => presented::assertion(table, problems)?,
+        "token_exchange" => presented::exchange(table, problems)?,
+        // The check has reported it.
         _ => return None,
     };
     let request = request.scope(table.texts("scope")).resource(table.texts("resource"));

@@ -79,16 +79,31 @@ fn a_key_under_a_slightly_wrong_name_is_not_missing_as_well() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_named_as_that() {
-    for (name, value) in [("grant", Value::from("token_exchange")), ("assertion", Value::from("a.b.c"))] {
-        let error = read(serde_json::json!({ name: value }), &[]).unwrap_err();
-        assert_eq!(error.code(), "unsupported", "{name}: {error}");
-        assert!(
-            error.to_string().contains(&format!("{name}: "))
-                && error.to_string().contains("not supported yet")
-        );
+fn tokens_that_were_had_elsewhere_stand_for_the_grant() {
+    let fields_of = |values: Value| fields(&read(values, &[]).unwrap_err()).join(" ");
+    assert_eq!(fields_of(serde_json::json!({"grant": "jwt_bearer"})), "assertion");
+    assert_eq!(fields_of(serde_json::json!({"grant": "token_exchange"})), "subject_token");
+    assert_eq!(
+        fields_of(serde_json::json!({"assertion": "a.b.c", "subject_token_type": "jwt"})),
+        "assertion subject_token_type"
+    );
+    let typed =
+        serde_json::json!({"grant": "token_exchange", "subject_token": "t", "actor_token_type": "jwt"});
+    assert_eq!(fields_of(typed), "actor_token");
+    let gone = serde_json::json!({"grant": "jwt_bearer", "assertion": {"file": "/nowhere/a.jwt"}});
+    assert_eq!(fields_of(gone), "assertion.file");
+
+    let file = std::env::temp_dir().join(format!("oauth-client-assertion-{}.jwt", std::process::id()));
+    std::fs::write(&file, "s3cr3t.b.c").unwrap();
+    for values in [
+        serde_json::json!({"grant": "jwt_bearer", "assertion": {"file": file.to_str().unwrap()}}),
+        serde_json::json!({"grant": "token_exchange", "subject_token": "s3cr3t.b.c", "subject_token_type": "id_token",
+            "actor_token": {"file": file.to_str().unwrap()}, "requested_token_type": "urn:x:y", "audience": "billing"}),
+    ] {
+        let config = read(values, &[]).unwrap();
+        assert!(!format!("{config:?}").contains("s3cr3t"), "{config:?}");
     }
-    assert!(read(serde_json::json!({"dpop": false, "provider": "standard"}), &[]).is_ok());
+    std::fs::remove_file(&file).unwrap();
 }
 
 #[test]
