@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::signature::Algorithm;
+use crate::sign;
 use crate::token::Secret;
 
 /// How far clocks may be apart.
@@ -17,6 +19,7 @@ pub struct Expect {
     pub(super) code: Option<Secret>,
     pub(super) acr: Vec<String>,
     pub(super) leeway: Duration,
+    algorithms: Option<Vec<Algorithm>>,
     secret: Option<Secret>,
 }
 
@@ -30,6 +33,7 @@ impl Expect {
             code: None,
             acr: Vec::new(),
             leeway: LEEWAY,
+            algorithms: None,
             secret: None,
         }
     }
@@ -70,11 +74,23 @@ impl Expect {
         self
     }
 
+    /// The only algorithms that will do, such as the `id_token_signed_response_alg` that the client is registered with.
+    /// Without any, it is every asymmetric one there is here.
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = sign::Algorithm>) -> Self {
+        let names = algorithms.into_iter().map(|one| one.to_string());
+        self.algorithms = Some(names.filter_map(|name| Algorithm::from_name(&name)).collect());
+        self
+    }
+
     /// Takes tokens that are signed with HMAC (`HS256` …) under the client's secret, for clients that are registered
     /// so. Without it they are refused: only a secret that is known to two alone proves anything.
     pub fn client_secret(mut self, secret: impl Into<Secret>) -> Self {
         self.secret = Some(secret.into());
         self
+    }
+
+    pub(super) fn allows(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.as_ref().is_none_or(|known| known.contains(&algorithm))
     }
 
     pub(super) fn shared_secret(&self) -> Option<&Secret> {

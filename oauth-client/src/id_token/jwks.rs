@@ -208,6 +208,7 @@ fn key(jwk: &Map<String, Value>) -> Option<Key> {
             let (name, length) = match text("crv")? {
                 "P-256" => ("P-256", 32),
                 "P-384" => ("P-384", 48),
+                "P-521" => ("P-521", 66),
                 _ => return None,
             };
             let (x, y) = (bytes("x")?, bytes("y")?);

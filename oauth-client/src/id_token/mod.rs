@@ -58,6 +58,9 @@ impl Client {
         };
         let signed = Signed::parse(token)?;
         let claims = payload(token)?;
+        if !expected.allows(signed.algorithm) {
+            return Err(Error::id_token("alg: it is signed with another algorithm than was expected"));
+        }
         match signed.algorithm {
             Algorithm::Hmac(algorithm) => match expected.shared_secret() {
                 Some(secret) => signed.check_hmac(algorithm, secret)?,

@@ -3,9 +3,10 @@
 use aws_lc_rs::digest;
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
-    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
+    VerificationAlgorithm,
 };
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -26,7 +27,7 @@ pub(super) enum Algorithm {
 pub(super) enum PublicAlgorithm {
     RsaPkcs1(Hash),
     RsaPss(Hash),
-    /// P-256 with SHA-256, P-384 with SHA-384.
+    /// P-256 with SHA-256, P-384 with SHA-384, P-521 with SHA-512.
     Ecdsa(Hash),
     Ed25519,
 }
@@ -51,6 +52,7 @@ impl Algorithm {
             "PS512" => RsaPss(Hash::Sha512),
             "ES256" => Ecdsa(Hash::Sha256),
             "ES384" => Ecdsa(Hash::Sha384),
+            "ES512" => Ecdsa(Hash::Sha512),
             "EdDSA" | "Ed25519" => Ed25519,
             "HS256" => return Some(Self::Hmac(Hash::Sha256)),
             "HS384" => return Some(Self::Hmac(Hash::Sha384)),
@@ -100,6 +102,7 @@ impl PublicAlgorithm {
         Some(match self {
             Self::Ecdsa(Hash::Sha256) => ("P-256", 32, &ECDSA_P256_SHA256_FIXED),
             Self::Ecdsa(Hash::Sha384) => ("P-384", 48, &ECDSA_P384_SHA384_FIXED),
+            Self::Ecdsa(Hash::Sha512) => ("P-521", 66, &ECDSA_P521_SHA512_FIXED),
             Self::Ed25519 => ("Ed25519", 32, &ED25519),
             _ => return None,
         })

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -79,13 +80,17 @@ impl LoopbackLogin {
         open(pending.url());
 
         let (tell, mut told) = mpsc::channel(1);
-        let serving = tokio::spawn(serve(listener, place, tell));
-        let _closed_on_drop = AbortOnDrop(serving.abort_handle());
+        // Not a task of its own: the port is free the moment this future is gone.
+        let mut serving = pin!(serve(listener, place, tell));
         let until = tokio::time::Instant::now() + self.timeout;
         let mut stale = false;
         loop {
-            let came = tokio::time::timeout_at(until, told.recv()).await;
-            let Ok(Some(Came { query, reply })) = came else { return Err(nobody_came(self.timeout, stale)) };
+            let came = tokio::select! {
+                came = told.recv() => came,
+                () = &mut serving => None,
+                () = tokio::time::sleep_until(until) => None,
+            };
+            let Some(Came { query, reply }) = came else { return Err(nobody_came(self.timeout, stale)) };
             let callback = Callback::parse(&format!("?{query}"));
             let callback = match callback {
                 Ok(callback) if callback.is_for(&pending) => callback,
@@ -194,15 +199,7 @@ struct Came {
     reply: oneshot::Sender<(Page, Option<oneshot::Sender<()>>)>,
 }
 
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Takes connections for as long as it lives; they end with it.
+/// Takes connections for as long as it lives, which is until it is dropped; they end with it.
 async fn serve(listener: TcpListener, place: Place, tell: mpsc::Sender<Came>) {
     let mut connections = JoinSet::new();
     let mut by_age = VecDeque::new();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use oauth_client::id_token::{Expect, IdToken};
+use oauth_client::sign::Algorithm;
 use oauth_client::{Client, Error, Secret};
 use oauth_mock::{Alg, Endpoint, Fault, MockServer, TokenBuilder};
 use serde_json::json;
@@ -71,6 +72,7 @@ async fn every_algorithm_is_believed_but_none_and_hmac() {
         Alg::Ps512,
         Alg::Es256,
         Alg::Es384,
+        Alg::Es512,
         Alg::EdDsa,
     ];
     for alg in algorithms {
@@ -80,6 +82,9 @@ async fn every_algorithm_is_believed_but_none_and_hmac() {
         check(&client, token(&server).alg(alg), &Expect::new()).await.unwrap();
     }
     let bench = Bench::new();
+    check(&bench.client, token(&bench.server), &Expect::new().algorithms([Algorithm::Rs256])).await.unwrap();
+    let other = Expect::new().algorithms([Algorithm::Es256, Algorithm::Ps256]);
+    refused(&bench.client, &other, vec![(token(&bench.server), "another algorithm")]).await;
     let secret = "a secret of thirty-two characters";
     refused(
         &bench.client,
@@ -87,7 +92,7 @@ async fn every_algorithm_is_believed_but_none_and_hmac() {
         vec![
             (token(&bench.server).unsigned(), "alg"),
             (token(&bench.server).header("alg", "NoNe").signature([]), "alg"),
-            (token(&bench.server).header("alg", "ES512"), "alg"),
+            (token(&bench.server).header("alg", "ES256K"), "alg"),
             (token(&bench.server).header("alg", "HS256"), "shared secret"),
             (token(&bench.server).signed_with_secret(Alg::Hs256, secret), "shared secret"),
         ],
