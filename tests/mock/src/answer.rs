@@ -45,6 +45,14 @@ impl Answer {
         Self::empty(StatusCode::FOUND).with(LOCATION, to)
     }
 
+    /// Makes a redirect one that is followed by `GET`, whatever was posted (RFC 9110 §15.4.4).
+    pub(crate) fn followed_by_get(mut self) -> Self {
+        if self.status == StatusCode::FOUND {
+            self.status = StatusCode::SEE_OTHER;
+        }
+        self
+    }
+
     pub(crate) fn not_allowed(allow: &str) -> Self {
         Self::empty(StatusCode::METHOD_NOT_ALLOWED).with(ALLOW, allow)
     }

@@ -54,7 +54,8 @@ async fn the_login_page_leads_to_a_code_and_the_code_to_tokens() {
     assert!(!wrong.text().contains(r#"value="no""#), "a password never comes back");
 
     let back = send(&server, submit("username=alice&password=wonderland&decision=allow")).await.unwrap();
-    assert_eq!(back.status, StatusCode::FOUND);
+    // RFC 9700 section 4.12: no other redirect makes every browser forget the password.
+    assert_eq!(back.status, StatusCode::SEE_OTHER);
     let location = back.header("location").to_owned();
     assert!(location.starts_with("https://app.test/cb?code="));
     assert_eq!(parameter(&location, "state").unwrap(), "s&1");

@@ -23,6 +23,8 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
         Form::parse(call.request.uri().query().unwrap_or_default().as_bytes())
     };
     form.and_then(|form| decide(call, &form, posted))
+        // RFC 9700 §4.12: a browser must not send the password on to the client.
+        .map(|answer| if posted { answer.followed_by_get() } else { answer })
         // RFC 6749 §4.1.2.1: with a bad client or redirect URI the user is told, and sent nowhere.
         .unwrap_or_else(|error| page::error(StatusCode::BAD_REQUEST, error.code(), error.description()))
 }
