@@ -9,6 +9,7 @@
 )]
 
 mod control;
+mod foreign;
 mod python;
 mod support;
 
