@@ -93,9 +93,16 @@ impl TokenExchange {
         self.good_until
     }
 
-    /// What tells this subject from others, and gives nothing away; `None` for one that is made anew each time.
+    /// What tells this exchange from others, and gives nothing away; `None` where the subject token is had anew for each
+    /// request.
     pub(crate) fn identity(&self) -> Option<String> {
-        identity(&self.subject, &self.subject_type)
+        let subject = identity(&self.subject, &self.subject_type)?;
+        let actor = self.actor.as_ref().and_then(|(token, token_type)| match token {
+            Token::From(source) => identity(source, token_type),
+            Token::Of(_) => None,
+        });
+        let requested = self.requested.as_ref().map_or("", TokenType::uri);
+        Some(digest(&[&subject, actor.as_deref().unwrap_or(""), requested]))
     }
 }
 
@@ -129,14 +136,7 @@ struct Exchange {
 
 impl Exchange {
     fn new(exchange: TokenExchange) -> Self {
-        let identity = exchange.identity().map(|subject| {
-            let actor = exchange.actor.as_ref().and_then(|(token, token_type)| match token {
-                Token::From(source) => identity(source, token_type),
-                Token::Of(_) => None,
-            });
-            let requested = exchange.requested.as_ref().map_or("", TokenType::uri);
-            digest(&[&subject, actor.as_deref().unwrap_or(""), requested])
-        });
+        let identity = exchange.identity();
         Self { exchange, identity }
     }
 }

@@ -5,9 +5,10 @@
 //! holds) and asks who a person is ([`userinfo`](crate::Client::userinfo), OpenID Connect). [`register`] makes clients
 //! (RFC 7591, RFC 7592).
 //!
-//! The other modules are APIs with which providers manage clients and tell of users, typed. Each is a protected API itself: it runs over any [`HttpClient`], with tokens from a [`TokenSource`], and what
-//! holds for [requests with tokens](crate::attach) holds here. Its errors are the same [`Error`] as everywhere, read
-//! by the provider's [dialect](crate::dialect); a 401 is about the token and so has the code `invalid_token`
+//! The other modules are APIs with which providers manage clients and tell of users, typed. Each is a protected API
+//! itself: it runs over any [`HttpClient`], with tokens from a [`TokenSource`], and what holds for
+//! [requests with tokens](crate::attach) holds here. Its errors are the same [`Error`] as everywhere, read by the
+//! provider's [dialect](crate::dialect); a 401 is about the token and so has the code `invalid_token`
 //! (RFC 6750 section 3.1).
 
 pub mod comm100;

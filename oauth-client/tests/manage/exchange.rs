@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use oauth_client::config::ClientConfig;
 use oauth_client::grant::{self, TokenExchange};
 use oauth_client::source::Exchanger;
 use oauth_client::token::TokenType;
@@ -148,6 +149,46 @@ async fn what_is_no_access_token_is_never_sent_as_one() {
     bench.server.fault(Endpoint::Token, answer(TokenType::Saml2)).times(1);
     let source = bench.client().source(request).build().unwrap();
     assert_eq!(source.token().await.unwrap_err().code(), "unsupported_token_type");
+}
+
+#[tokio::test(start_paused = true)]
+async fn exchanges_of_one_token_by_two_actors_are_two() {
+    let bench = bench();
+    let exchanger = exchanger(&bench);
+    let alice = users_token(&bench, "alice");
+    let by = |actor: &str| {
+        let actor = bench.server.issue("svc", actor, "read").unwrap().access_token;
+        TokenExchange::from(&*alice).actor(actor, TokenType::AccessToken)
+    };
+    let [one, two] = [by("robot-1"), by("robot-2")];
+    let first = exchanger.token(one.clone()).await.unwrap();
+    assert_ne!(first.secret(), exchanger.token(two).await.unwrap().secret());
+    assert_eq!(first.secret(), exchanger.token(one.clone()).await.unwrap().secret());
+    assert_eq!((bench.token_requests(), exchanger.len()), (2, 2));
+    exchanger.forget(one.clone());
+    assert_ne!(first.secret(), exchanger.token(one).await.unwrap().secret());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_exchanges_the_token_that_a_file_has_at_the_time() {
+    let bench = bench();
+    let path = std::env::temp_dir().join(format!("subject-{}.jwt", std::process::id()));
+    let write = |user: &str| std::fs::write(&path, users_token(&bench, user)).unwrap();
+    write("alice");
+    let config: ClientConfig = serde_json::from_value(serde_json::json!({
+        "issuer": bench.server.issuer(), "client_id": "svc", "client_secret": "s3cr3t", "grant": "token_exchange",
+        "subject_token": {"file": path.to_str().unwrap()}, "requested_token_type": "jwt", "resource": [BILLING]
+    }))
+    .unwrap();
+    let source = config.http(bench.http()).clock(bench.clock.clone()).build().unwrap();
+    let first = source.token().await.unwrap();
+    write("bob");
+    source.reject(first.generation());
+    source.token().await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let sent = bench.server.journal().of(Endpoint::Token);
+    assert_ne!(sent[0].param("subject_token"), sent[1].param("subject_token"));
+    assert_eq!(sent[0].param("requested_token_type"), Some(TokenType::Jwt.uri()));
 }
 
 #[test]
