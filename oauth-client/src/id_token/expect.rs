@@ -93,6 +93,12 @@ impl Expect {
         self.algorithms.as_ref().is_none_or(|known| known.contains(&algorithm))
     }
 
+    /// The claim that only an ID token can show, if one is asked for.
+    pub(crate) fn needed_claim(&self) -> Option<&'static str> {
+        let wanted = [("acr", !self.acr.is_empty()), ("auth_time", self.max_age.is_some())];
+        wanted.into_iter().find_map(|(name, wanted)| wanted.then_some(name))
+    }
+
     pub(super) fn shared_secret(&self) -> Option<&Secret> {
         self.secret.as_ref()
     }

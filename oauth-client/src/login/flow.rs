@@ -56,9 +56,6 @@ impl Client {
         if let Some(thumbprint) = self.dpop_jkt() {
             parameters.set("dpop_jkt", thumbprint);
         }
-        if let Some(thumbprint) = self.dpop_jkt() {
-            parameters.set("dpop_jkt", thumbprint);
-        }
         let must_push = metadata.as_ref().is_some_and(|known| known.require_pushed_authorization_requests);
         let carried =
             if request.is_pushed() || must_push { self.push(parameters).await? } else { parameters };
@@ -135,12 +132,21 @@ impl Client {
     /// The login that these tokens are, with their ID token checked: one has to be there, unless the server says that
     /// it did not grant `openid`.
     pub(super) async fn logged_in(&self, tokens: TokenSet, expected: Expect) -> Result<Login, Error> {
+        let openid_was_denied =
+            tokens.scope().is_some_and(|scope| !scope.iter().any(|one| one == "openid"));
         let id_token = match tokens.id_token() {
             Some(token) => {
                 let expected = expected.access_token(tokens.access_token().clone());
                 Some(self.validate_id_token(token, &expected).await?)
             }
-            None if tokens.scope().is_some_and(|scope| !scope.iter().any(|one| one == "openid")) => None,
+            // The request went through the person's browser, where they could take the scope out of it.
+            None if openid_was_denied => match expected.needed_claim() {
+                None => None,
+                Some(claim) => {
+                    let what = "without the scope openid there is no ID token, which alone can show it";
+                    return Err(Error::id_token(format!("{claim}: {what}")));
+                }
+            },
             None => return Err(Error::id_token("the scope openid was asked for, and there is none")),
         };
         Ok(Login { tokens, id_token })

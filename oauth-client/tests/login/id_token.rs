@@ -276,6 +276,21 @@ async fn the_login_is_as_young_and_as_strong_as_was_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_browser_that_takes_openid_out_of_the_request_does_not_get_around_what_was_asked_of_the_login() {
+    let bench = Bench::new();
+    let asked = [request().require_acr(["gold"]), request().max_age(Duration::from_secs(60))];
+    for (request, field) in asked.iter().zip(["acr", "auth_time"]) {
+        let pending = bench.client.authorize(request).await.unwrap();
+        let tampered = crate::bench::with_parameter(pending.url(), "scope", Some("read"));
+        let tampered = crate::bench::with_parameter(&tampered, "acr_values", None);
+        let callback = bench.server.log_in(tampered.as_str(), "alice").unwrap();
+        let error = bench.client.finish(pending, callback).await.unwrap_err();
+        assert_eq!(error.code(), "invalid_id_token");
+        assert!(error.to_string().contains(field), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn hashes_bind_it_to_the_token_and_the_code_it_came_with() {
     let bench = Bench::new();
     // SHA-256 of "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y", left half: the example of OpenID Connect Core A.3.
