@@ -181,14 +181,24 @@ impl Engine {
             // From here on nobody gets the token of before.
             self.hot.store(None);
         }
-        // A refresh that was under way when the login came ends first.
-        for _ in 0..3 {
-            let result = self.wait().await;
-            if self.state().login.is_none() {
-                return result;
+        let engine = Arc::clone(self);
+        let taking_up = async move {
+            // A refresh that was under way when the login came ends first.
+            for _ in 0..3 {
+                let result = engine.wait().await;
+                if engine.state().login.is_none() {
+                    return result;
+                }
             }
+            Err(Error::new(Kind::Interrupted))
+        };
+        match Handle::try_current() {
+            // A caller that goes away does not keep it from being stored.
+            Ok(runtime) => {
+                runtime.spawn(taking_up).await.unwrap_or_else(|_| Err(Error::new(Kind::Interrupted)))
+            }
+            Err(_) => taking_up.await,
         }
-        Err(Error::new(Kind::Interrupted))
     }
 
     /// What a refresh ends with; `None` when it died, or hangs in a runtime that nobody drives any more.
@@ -301,7 +311,10 @@ impl Engine {
                 given_is_used: state.past.given_is_used || was_login,
                 lost: None,
             };
-            self.hot.store(Some(Arc::new(token.clone())));
+            // Not where somebody has logged in meanwhile: from then on nobody gets the token of before.
+            if state.login.is_none() {
+                self.hot.store(Some(Arc::new(token.clone())));
+            }
             Ok((token, from_store))
         });
         match outcome {

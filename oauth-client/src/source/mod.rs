@@ -120,6 +120,8 @@ impl TokenSource {
     /// # Ok(()) }
     /// ```
     ///
+    /// Dropping the returned future does not stop it.
+    ///
     /// # Errors
     /// `unsupported` for a [fixed](Self::fixed) source, `malformed_response` when a header cannot carry the token.
     pub async fn log_in(&self, tokens: impl Into<TokenSet>) -> Result<AccessToken, Error> {

@@ -23,16 +23,16 @@ impl Engine {
                 "tokens are to be revoked, and there is no tokio runtime here; call revoke() inside one",
             )
         })?;
-        let Claim { past, login, flight, place } = loop {
-            match self.claim_flight() {
-                Ok(claimed) => break claimed,
-                // Whatever it brings has to be revoked, too.
-                Err(mut flight) => drop(self.outcome(&mut flight).await),
-            }
-        };
         let (tell, told) = oneshot::channel();
         let engine = Arc::clone(self);
         runtime.spawn(async move {
+            let Claim { past, login, flight, place } = loop {
+                match engine.claim_flight() {
+                    Ok(claimed) => break claimed,
+                    // Whatever it brings has to be revoked, too.
+                    Err(mut flight) => drop(engine.outcome(&mut flight).await),
+                }
+            };
             let outcome = run(&engine, past, login.clone()).await;
             if outcome.is_ok() {
                 engine.forget(login.as_ref());

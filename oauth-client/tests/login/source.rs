@@ -118,6 +118,28 @@ async fn a_login_comes_before_a_refresh_that_is_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_whose_caller_goes_away_still_takes_the_place_of_what_was_had_before() {
+    let bench = Bench::new();
+    let first = login(&bench).await;
+    let source = bench.client.source(request()).starting_with(first).build().unwrap();
+    source.token().await.unwrap();
+    pass(301).await;
+    let new = login(&bench).await;
+    bench.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(3))).times(1);
+    let waiting = tokio::spawn({
+        let source = source.clone();
+        async move { source.token().await }
+    });
+    pass(1).await;
+    let dropped = source.log_in(new.clone());
+    assert!(tokio::time::timeout(Duration::from_millis(5), dropped).await.is_err());
+    waiting.await.unwrap().unwrap();
+    // The refresh of the old login has ended well, and nobody gets its token any more.
+    assert!(source.current().is_none_or(|token| token.secret() == new.tokens().access_token()));
+    assert_eq!(source.token().await.unwrap().secret(), new.tokens().access_token());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_login_revives_a_source_while_its_server_fails() {
     let bench = Bench::new();
     let first = login(&bench).await;
@@ -171,11 +193,33 @@ async fn an_id_token_that_comes_with_a_refresh_is_of_the_same_person() {
     bench.server.fault(Endpoint::Token, answer(minted("alice"))).times(1);
     let second = source.token().await.unwrap();
     assert_ne!(first.tokens().id_token(), second.tokens().id_token());
+    // The audience has to be among those of before; how it is written does not count, nor who joins it.
+    pass(301).await;
+    let wider = bench.server.mint().typ("JWT").subject("alice").claim("aud", json!(["api", "web"])).build();
+    bench.server.fault(Endpoint::Token, answer(wider)).times(1);
+    source.token().await.unwrap();
     pass(301).await;
     bench.server.fault(Endpoint::Token, answer(minted("mallory"))).times(1);
     let error = source.token().await.unwrap_err();
     assert_eq!(error.code(), "invalid_id_token");
     assert!(error.to_string().contains("sub"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn id_tokens_that_nobody_can_read_here_are_no_reason_to_lose_what_a_refresh_brought() {
+    let bench = Bench::new();
+    let encrypted = "eyJhbGciOiJSU0EtT0FFUCJ9.QUJD.QUJD.QUJD.QUJD";
+    let answer = |n: usize| {
+        let body = json!({"access_token": format!("t{n}"), "token_type": "Bearer", "expires_in": 300,
+            "refresh_token": format!("r{n}"), "id_token": encrypted});
+        Fault::body(200, "application/json", body.to_string())
+    };
+    let source = bench.client.source(grant::refresh_token("r0")).build().unwrap();
+    for n in 1..4 {
+        bench.server.fault(Endpoint::Token, answer(n)).times(1);
+        assert_eq!(source.token().await.unwrap().secret().expose(), format!("t{n}"));
+        pass(301).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -133,6 +133,26 @@ async fn a_caller_that_goes_away_does_not_stop_it_and_others_see_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_that_goes_away_while_a_refresh_is_under_way_does_not_stop_it_either() {
+    let bench = bench();
+    let source = person(&bench);
+    let gate = Gate::new();
+    bench.server.fault(Endpoint::Token, Fault::hold(&gate)).times(1);
+    let refreshing = tokio::spawn({
+        let source = source.clone();
+        async move { source.token().await }
+    });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(tokio::time::timeout(Duration::from_millis(5), source.revoke()).await.is_err());
+    gate.open();
+    let token = refreshing.await.unwrap().unwrap();
+    pass(1).await;
+    assert!(!is_active(&bench, token.secret()).await);
+    assert!(!is_active(&bench, token.tokens().refresh_token().unwrap()).await);
+    assert!(source.token().await.unwrap_err().is_reauthorization_required());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_store_is_emptied_and_a_new_login_in_it_is_taken_up() {
     let bench = bench();
     let store = MemoryStore::new();
