@@ -101,6 +101,19 @@ impl Metadata {
         url.as_ref()
     }
 
+    /// All URLs that requests may go to, by what names them.
+    fn urls(&self) -> impl Iterator<Item = (&str, &Url)> {
+        let named = Endpoint::ALL.iter().filter_map(|one| Some((one.name(), self.endpoint(*one)?)));
+        let keys = self.jwks_uri.iter().map(|url| ("jwks_uri", url));
+        named.chain(keys).chain(self.mtls_endpoint_aliases.iter().map(|(name, url)| (name.as_str(), url)))
+    }
+
+    /// Whether this document of a public issuer leads to an address of this machine or its network.
+    pub(crate) fn leads_inside(&self) -> bool {
+        let is_public = Url::parse(&self.issuer).is_ok_and(|issuer| !local::is_local(&issuer));
+        is_public && self.urls().any(|(_, url)| local::is_local(url))
+    }
+
     /// How clients may authenticate at an endpoint. Introspection and revocation have lists of their own (RFC 8414
     /// section 2); all others follow the token endpoint.
     pub(crate) fn auth_methods(&self, endpoint: Endpoint) -> Option<Vec<String>> {
@@ -256,10 +269,7 @@ fn check(metadata: Metadata, issuer: &str, allow_http: bool) -> Result<Metadata,
             printable(&metadata.issuer, 256)
         )));
     }
-    let named = Endpoint::ALL.iter().filter_map(|one| Some((one.name(), metadata.endpoint(*one)?)));
-    let keys = metadata.jwks_uri.iter().map(|url| ("jwks_uri", url));
-    let aliases = metadata.mtls_endpoint_aliases.iter().map(|(name, url)| (name.as_str(), url));
-    for (name, url) in named.chain(keys).chain(aliases) {
+    for (name, url) in metadata.urls() {
         // Loopback may speak http, but an https issuer must not hand its clients down to it.
         let http_is_fine =
             allow_http || (issuer.starts_with("http:") && url.host_str().is_some_and(is_loopback));

@@ -68,6 +68,15 @@ impl Client {
         let most = if known.is_some() { time / 4 } else { time };
         let limits = Limits { timeout: limits.timeout.min(most), ..limits };
         match discover(&self.0.http, issuer, &limits).await {
+            // What was had first may have been looked into, as that of a stranger is; what comes later never was.
+            Ok(metadata)
+                if metadata.leads_inside()
+                    && known.as_ref().is_some_and(|known| !known.metadata.leads_inside()) =>
+            {
+                Err(Error::discovery(
+                    "a URL in the document is an address of this machine or its network by now, and was none before; build the client anew if that is meant",
+                ))
+            }
             Ok(metadata) => {
                 let fresh = Arc::new(Discovered { metadata, at });
                 self.0.discovered.store(Some(Arc::clone(&fresh)));

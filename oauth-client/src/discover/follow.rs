@@ -6,7 +6,7 @@ use url::Url;
 use super::challenge::Challenge;
 use super::local::may_lead_to;
 use super::resource::{called, of_call};
-use super::{Endpoint, Metadata, ProtectedResource, discover};
+use super::{Metadata, ProtectedResource, discover};
 use crate::client::{Client, ClientBuilder};
 use crate::error::{Error, printable};
 use crate::transport::{HttpClient, Limits};
@@ -115,10 +115,8 @@ async fn server(http: &HttpClient, from: &Url, issuer: &str, limits: &Limits) ->
     })?;
     may_lead_to(from, "authorization server", &url, limits.allow_http)?;
     let metadata = discover(http, issuer, limits).await?;
-    for endpoint in Endpoint::ALL {
-        if let Some(url) = metadata.endpoint(endpoint) {
-            may_lead_to(from, endpoint.name(), url, limits.allow_http)?;
-        }
+    for (name, url) in metadata.urls() {
+        may_lead_to(from, name, url, limits.allow_http)?;
     }
     Ok(metadata)
 }

@@ -26,7 +26,7 @@ pub(super) fn may_lead_to(from: &Url, field: &str, to: &Url, allow_http: bool) -
     }
 }
 
-fn is_local(url: &Url) -> bool {
+pub(super) fn is_local(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => is_loopback(name),
         Some(Host::Ipv4(address)) => is_local_v4(address),
@@ -44,11 +44,23 @@ fn is_local_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_local_v6(address: Ipv6Addr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(mapped) => is_local_v4(mapped),
-        IpAddr::V6(address) => {
-            let own = address.is_loopback() || address.is_unspecified() || address.is_multicast();
-            own || address.is_unique_local() || address.is_unicast_link_local()
+    let IpAddr::V6(address) = address.to_canonical() else {
+        return address.to_ipv4_mapped().is_none_or(is_local_v4);
+    };
+    let inside = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        is_local_v4(Ipv4Addr::new(a, b, c, d))
+    };
+    match address.segments() {
+        // Translated to the IPv4 address inside (RFC 6052, RFC 3056), or to one that only this network knows (RFC 8215).
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => inside(high, low),
+        [0x64, 0xff9b, 1, ..] => true,
+        // `::` and `::1`, and the old way to write IPv4 addresses.
+        [0, 0, 0, 0, 0, 0, high, low] => inside(high, low),
+        _ => {
+            let own = address.is_unique_local() || address.is_unicast_link_local();
+            // The link-local addresses of old (RFC 3879).
+            own || address.is_multicast() || address.segments()[0] & 0xffc0 == 0xfec0
         }
     }
 }
@@ -63,7 +75,12 @@ mod tests {
 
     #[test]
     fn a_public_api_leads_to_no_address_of_ours() {
-        for to in ["https://auth.example.com/x", "https://8.8.8.8/", "https://[2606:4700::1111]/"] {
+        for to in [
+            "https://auth.example.com/x",
+            "https://8.8.8.8/",
+            "https://[2606:4700::1111]/",
+            "https://[64:ff9b::8.8.8.8]/",
+        ] {
             assert!(leads("https://api.example.com", to), "{to}");
         }
         for to in [
@@ -83,6 +100,13 @@ mod tests {
             "https://[::ffff:10.0.0.1]/",
             "https://[fd00::1]/",
             "https://[fe80::1]/",
+            "https://[fec0::1]/",
+            "https://[::]/",
+            "https://[::10.0.0.1]/",
+            "https://[64:ff9b::169.254.169.254]/",
+            "https://[64:ff9b:1::1]/",
+            "https://[2002:a00:1::1]/",
+            "https://[ff02::1]/",
             "https://user@auth.example.com/",
             "https://auth.example.com/#x",
             "file:///etc/passwd",

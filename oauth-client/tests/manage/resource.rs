@@ -148,11 +148,44 @@ async fn strangers_lead_nowhere_that_is_ours_and_down_to_no_plain_http() {
         let error = refused(&site().with(SERVER, &document.to_string()), API, "Bearer").await;
         assert!(error.to_string().contains("token_endpoint"), "{error}");
     }
+    // Nor do the URLs that are asked for later: the keys of ID tokens, and where certificates are shown.
+    for member in [
+        serde_json::json!({"jwks_uri": "https://169.254.169.254/keys"}),
+        serde_json::json!({"jwks_uri": "https://[64:ff9b::a9fe:a9fe]/keys"}),
+        serde_json::json!({"mtls_endpoint_aliases": {"token_endpoint": "https://10.0.0.1/token"}}),
+    ] {
+        let mut document = member.clone();
+        document["issuer"] = "https://auth.test".into();
+        document["token_endpoint"] = "https://auth.test/token".into();
+        let error = refused(&site().with(SERVER, &document.to_string()), API, "Bearer").await;
+        let name = member
+            .as_object()
+            .unwrap()
+            .keys()
+            .next()
+            .unwrap()
+            .replace("mtls_endpoint_aliases", "token_endpoint");
+        assert!(error.code() == "discovery" && error.to_string().contains(&name), "{member}: {error}");
+    }
     let site = site();
     let moved = Response::builder().status(302).header("location", "https://127.0.0.1/").body(Bytes::new());
     site.answer(PLACE, moved.unwrap());
     assert_eq!(refused(&site, API, "Bearer").await.code(), "redirect");
     assert_eq!(site.lines(), [PLACE]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_do_they_later_when_their_documents_are_fetched_anew() {
+    let site = site();
+    let found = follow(&site.http(), API, &HeaderMap::new(), &Limits::metadata()).await.unwrap();
+    let client = found.client().auth(ClientAuth::basic("svc", "s3cr3t")).http(site.http());
+    let client = client.clock(oauth_client::clock::TestClock::new()).build().unwrap();
+    let moved = r#"{"issuer":"https://auth.test","token_endpoint":"https://169.254.169.254/token"}"#;
+    let site = site.with(SERVER, moved);
+    pass(3601).await;
+    let error = client.request(&grant::client_credentials()).await.unwrap_err();
+    assert_eq!(error.code(), "discovery");
+    assert!(!site.lines().iter().any(|line| line.contains("169.254")));
 }
 
 #[tokio::test]
