@@ -30,6 +30,8 @@ impl Client {
         let url = self.endpoint(Endpoint::Userinfo, self.timeout()).await?;
         let limits = Limits { timeout: self.timeout(), allow_http: self.allows_http(), ..Limits::token() };
         let api = Api::new(self.http().clone(), source.clone(), url.as_str())?.limits(limits);
+        // Before it may go out of use on the way: whom the answer is about is compared in any case.
+        let token = source.token().await?;
         let answer = api.send(Method::GET, url, None).await?;
         if let Some(wrapped) = wrapped(answer.headers()) {
             return Err(Error::new(Kind::Unsupported(format!(
@@ -37,9 +39,8 @@ impl Client {
             ))));
         }
         let object = api.read(answer, &dialect::standard())?;
-        let token = source.current();
-        let id_token = token.as_ref().and_then(|token| token.tokens().id_token());
-        let claims = id_token.and_then(|id_token| json::unverified_claims(id_token.expose()));
+        let claims =
+            token.tokens().id_token().and_then(|id_token| json::unverified_claims(id_token.expose()));
         Userinfo::new(object, claims.as_ref().and_then(|claims| claims.get("sub")))
     }
 }

@@ -11,3 +11,4 @@ mod register;
 mod resource;
 mod revoke;
 mod site;
+mod userinfo;
