@@ -177,3 +177,20 @@ async fn what_is_gone_or_another_clients_is_told() {
     let wrong = format!("{registration:?}");
     assert!(wrong.contains("c1"));
 }
+
+#[tokio::test]
+async fn a_server_that_writes_back_what_it_refuses_puts_no_secret_into_the_error() {
+    let site = site();
+    let registration = registered(&site).await;
+    for (line, status) in [(format!("PUT {MANAGED}"), 400), (format!("POST {ENDPOINT}"), 400)] {
+        let echo = json!({"error": "invalid_client_metadata", "error_description": "not s3cr3t-1 nor st4tement nor r4t-1"});
+        site.answer(&line, answer(status, &echo));
+    }
+    let changed = registrar(&site).update(&registration, &wanted()).await.unwrap_err();
+    let made = registrar(&site).register(&wanted()).await.unwrap_err();
+    assert!(!format!("{changed:?} {changed}").contains("s3cr3t-1"), "{changed}");
+    for error in [changed, made] {
+        assert_eq!(error.code(), "invalid_client_metadata");
+        assert!(!format!("{error:?} {error}").contains("st4tement"), "{error}");
+    }
+}

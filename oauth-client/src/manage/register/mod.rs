@@ -105,7 +105,8 @@ impl Registrar {
     pub async fn register(&self, client: &ClientMetadata) -> Result<Registration, Error> {
         let body = serde_json::to_string(client).map_err(|_| unwritable())?;
         let token = self.initial_access_token.as_ref();
-        let object = self.ask(Method::POST, &self.endpoint, Some(body), token).await?;
+        let secrets = [client.software_statement.as_ref(), None];
+        let object = self.ask(Method::POST, &self.endpoint, Some(body), token, secrets).await?;
         Registration::read(object)
     }
 
@@ -117,7 +118,7 @@ impl Registrar {
     /// registration access token is not taken; and whatever else [`Error::code`] lists.
     pub async fn read(&self, registration: &Registration) -> Result<Registration, Error> {
         let (url, token) = registration.managed_at()?;
-        registration.replaced_by(self.ask(Method::GET, url, None, Some(token)).await?)
+        registration.replaced_by(self.ask(Method::GET, url, None, Some(token), [None; 2]).await?)
     }
 
     /// Replaces all that the client said of itself (RFC 7592 section 2.2): what `client` leaves out is taken back, so
@@ -139,7 +140,8 @@ impl Registrar {
         let secret = registration.client_secret();
         object.extend(secret.map(|secret| ("client_secret".to_owned(), secret.expose().into())));
         let body = serde_json::to_string(&object).map_err(|_| unwritable())?;
-        registration.replaced_by(self.ask(Method::PUT, url, Some(body), Some(token)).await?)
+        let secrets = [secret, client.software_statement.as_ref()];
+        registration.replaced_by(self.ask(Method::PUT, url, Some(body), Some(token), secrets).await?)
     }
 
     /// Removes the client (RFC 7592 section 2.3). Its tokens are of no more use.
@@ -159,16 +161,18 @@ impl Registrar {
         }
     }
 
+    /// `secrets`: what is in the body and must not be seen again.
     async fn ask(
         &self,
         method: Method,
         url: &Url,
         body: Option<String>,
         token: Option<&Secret>,
+        secrets: [Option<&Secret>; 2],
     ) -> Result<Map<String, Value>, Error> {
         let request = authorized(json_request(method, url, body)?, token)?;
         let answer = self.http.send(request, &self.limits).await?;
-        read(answer, token.into_iter(), &dialect::standard())
+        read(answer, token.into_iter().chain(secrets.into_iter().flatten()), &dialect::standard())
     }
 }
 
