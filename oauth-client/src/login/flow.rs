@@ -132,8 +132,7 @@ impl Client {
     /// The login that these tokens are, with their ID token checked: one has to be there, unless the server says that
     /// it did not grant `openid`.
     pub(super) async fn logged_in(&self, tokens: TokenSet, expected: Expect) -> Result<Login, Error> {
-        let openid_was_denied =
-            tokens.scope().is_some_and(|scope| !scope.iter().any(|one| one == "openid"));
+        let openid_was_denied = tokens.scope().is_some_and(|scope| !scope.iter().any(|one| one == "openid"));
         let id_token = match tokens.id_token() {
             Some(token) => {
                 let expected = expected.access_token(tokens.access_token().clone());
