@@ -2,6 +2,7 @@
 //! an API and prints a JSON line for each call; without `--config` the environment is read (`OAUTH_CLIENT_ID` …). With
 //! a grant that a person gives, the first line says where to log in, and the calls wait until somebody has.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -46,7 +47,8 @@ struct Options {
 async fn main() -> ExitCode {
     let options = Options::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colour = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
     let source = match source(&options).await {
         Ok(source) => source,
         Err(error) => {

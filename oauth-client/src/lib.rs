@@ -20,6 +20,25 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Every way to get a token
+//!
+//! | what you have | what you write |
+//! |---|---|
+//! | a client's own credentials | [`grant::client_credentials`] |
+//! | a user and a web app | [`Client::authorize`], a redirect, [`Client::finish`]: see [`login`] |
+//! | a user at this machine's browser | `Client::login(..).open(..)`, with the feature `loopback` |
+//! | a user, and a device without a browser | [`Client::device`], then [`wait`](login::DeviceLogin::wait) |
+//! | the token of whoever calls your API | [`Client::exchanger`] with [`grant::token_exchange`] |
+//! | a key that the server trusts, or a JWT by somebody it trusts | [`grant::jwt_bearer`] |
+//! | a refresh token from elsewhere | [`grant::refresh_token`] |
+//! | a user's name and password, and no other way | [`grant::password`] |
+//! | nothing but an API's URL | [`discover::follow`], then [`manage::register`] |
+//! | a grant that is not here | a type of your own: see [`grant`] |
+//! | a file or the environment | [`config::ClientConfig`] |
+//!
+//! Each becomes a [`TokenSource`]. How the client proves itself is up to [`ClientAuth`], where its secrets come from to
+//! [`secret`], and [`dpop`] binds whatever token it gets to a key.
+//!
 //! The modules, in the order a token passes through them:
 
 #![forbid(unsafe_code)]

@@ -18,10 +18,10 @@ impl Origin {
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let unusable = || {
             let shown = printable(text, 256);
-            Error::config(
-                "only_to",
-                format!("{shown:?} is not an origin; write it as https://api.example.com"),
-            )
+            let origin = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            let origin = origin.map(|url| url.origin().ascii_serialization());
+            let wanted = origin.as_deref().unwrap_or("https://api.example.com");
+            Error::config("only_to", format!("{shown:?} is not an origin; write it as {wanted}"))
         };
         let url = Url::parse(text).map_err(|_| unusable())?;
         let scheme = known(url.scheme()).ok_or_else(unusable)?;
@@ -113,5 +113,7 @@ mod tests {
             assert_eq!(error.code(), "config", "{text}");
             assert_eq!(error.problems()[0].field, "only_to");
         }
+        let error = Origin::parse("http://127.0.0.1:3000/v1").unwrap_err();
+        assert!(error.to_string().ends_with("write it as http://127.0.0.1:3000"), "{error}");
     }
 }

@@ -140,9 +140,16 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "assertion",
         Kind::Secret,
-        "none; needed by grant \"jwt_bearer\"",
+        "none; this or signed_assertion is needed by grant \"jwt_bearer\"",
         "assertion = { file = \"assertion.jwt\" }",
         "The assertion that stands for the grant (RFC 7523 section 2.1); a file is read for every request.",
+    ),
+    Key::new(
+        "signed_assertion",
+        Kind::Table(SIGNED_ASSERTION),
+        "none",
+        "signed_assertion = { private_key = { file = \"key.pem\" }, subject = \"alice\" }",
+        "An assertion that is signed here for each request, as service accounts do.",
     ),
     Key::new(
         "subject_token",
@@ -277,6 +284,59 @@ pub const KEYS: &[Key] = &[
         "{ kind = \"memory\" }",
         "store = { kind = \"file\", path = \"tokens.json\" }",
         "Where tokens are kept.",
+    ),
+];
+
+const SIGNED_ASSERTION: &[Key] = &[
+    Key::new(
+        "private_key",
+        Kind::Secret,
+        "none; needed",
+        "private_key = { file = \"key.pem\" }",
+        "The key that signs it, as PEM or JWK; a file is read again when it is replaced.",
+    ),
+    Key::new("key_id", Kind::Text, "the JWK's own", "key_id = \"2030-01\"", "The name of that key (kid)."),
+    Key::new(
+        "signing_alg",
+        Kind::Text,
+        "by the key, RS256 for RSA",
+        "signing_alg = \"ES256\"",
+        "The algorithm it is signed with.",
+    ),
+    Key::new(
+        "issuer",
+        Kind::Text,
+        "client_id",
+        "issuer = \"orders@example.com\"",
+        "Who signs it (iss), by the name under which the server knows the key.",
+    ),
+    Key::new(
+        "subject",
+        Kind::Text,
+        "its issuer",
+        "subject = \"alice\"",
+        "Whom the token will be about (sub).",
+    ),
+    Key::new(
+        "audience",
+        Kind::Text,
+        "the server's issuer, else its token endpoint",
+        "audience = \"https://auth.example.com/token\"",
+        "To whom it is addressed (aud).",
+    ),
+    Key::new(
+        "lifetime_seconds",
+        Kind::Number(1),
+        "60",
+        "lifetime_seconds = 60",
+        "How long it is good (exp).",
+    ),
+    Key::new(
+        "claims",
+        Kind::Pairs,
+        "none",
+        "claims = { scope = \"read\" }",
+        "Further claims, for servers that read them there.",
     ),
 ];
 

@@ -1,15 +1,22 @@
-//! The grants that rest on a token or an assertion that was had elsewhere. A file with one is read for every request,
-//! since they live shortly and whoever mounts them replaces them.
+//! The grants that rest on a token or an assertion. A file with one is read for every request, since they live shortly
+//! and whoever mounts them replaces them; an assertion may be signed here, too.
 
+use std::time::Duration;
+
+use super::schema::join;
 use super::tree::Table;
 use super::{needed, problem};
-use crate::error::Problem;
-use crate::grant::{self, TokenExchange, TokenRequest};
+use crate::error::{Error, Problem};
+use crate::grant::{self, Assertion, SignedAssertion, TokenExchange, TokenRequest};
+use crate::sign::{Algorithm, KeySource, SigningKey};
 use crate::token::TokenType;
+
+const SIGNED: &str = "signed_assertion";
 
 /// Which grant each of these keys is for.
 const FOR: &[(&str, &str)] = &[
     ("assertion", "jwt_bearer"),
+    (SIGNED, "jwt_bearer"),
     ("subject_token", "token_exchange"),
     ("subject_token_type", "token_exchange"),
     ("actor_token", "token_exchange"),
@@ -26,10 +33,60 @@ pub(super) fn misplaced(table: Table<'_>, grant: &str, problems: &mut Vec<Proble
     }
 }
 
-/// `jwt_bearer` (RFC 7523 section 2.1).
+/// `jwt_bearer` (RFC 7523 section 2.1): an assertion from elsewhere, or one that is signed here.
 pub(super) fn assertion(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<TokenRequest> {
-    needed(table, "assertion", "grant = \"jwt_bearer\"", problems)?;
-    table.secret_source("assertion", problems).map(grant::jwt_bearer)
+    match (table.has("assertion"), table.table(SIGNED)) {
+        (true, None) => table.secret_source("assertion", problems).map(grant::jwt_bearer),
+        (false, Some(signed)) => {
+            let mut own = Vec::new();
+            let assertion = signed_assertion(table, signed, &mut own);
+            problems.extend(own.iter().map(|found| problem(&join(SIGNED, &found.field), &found.message)));
+            assertion.map(grant::jwt_bearer)
+        }
+        (true, Some(_)) => {
+            problems.push(problem(SIGNED, "is given beside assertion; remove one of them"));
+            None
+        }
+        (false, None) => {
+            let message = "is missing; grant = \"jwt_bearer\" needs it, as { file = \"assertion.jwt\" }, or signed_assertion = { private_key = { file = \"key.pem\" } }";
+            problems.push(problem("assertion", message));
+            None
+        }
+    }
+}
+
+fn signed_assertion(
+    table: Table<'_>,
+    signed: Table<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<SignedAssertion> {
+    needed(signed, "private_key", "the assertion", problems)?;
+    let text = signed.secret("private_key", problems)?;
+    let key_id = signed.text("key_id");
+    let usable = signed.text("signing_alg").map(str::parse::<Algorithm>).transpose().and_then(|algorithm| {
+        KeySource::adjusted(SigningKey::from_text(text.expose())?, algorithm, key_id).map(|_| algorithm)
+    });
+    let algorithm = usable.map_err(|error: Error| problems.extend(error.problems().iter().cloned())).ok()?;
+    let key = signed.secret_source("private_key", problems)?;
+    // Who the client is has been asked for elsewhere.
+    let issuer = signed.text("issuer").or_else(|| table.text("client_id"))?;
+    let mut assertion = Assertion::signed(key, issuer);
+    if let Some(algorithm) = algorithm {
+        assertion = assertion.algorithm(algorithm);
+    }
+    assertion = key_id.into_iter().fold(assertion, SignedAssertion::key_id);
+    assertion = signed.text("subject").into_iter().fold(assertion, SignedAssertion::subject);
+    assertion = signed.text("audience").into_iter().fold(assertion, SignedAssertion::audience);
+    // Zero has been reported under the key's own name.
+    if let Some(seconds) = signed.number("lifetime_seconds").filter(|seconds| *seconds > 0) {
+        assertion = assertion.lifetime(Duration::from_secs(seconds));
+    }
+    Some(
+        signed
+            .pairs("claims")
+            .into_iter()
+            .fold(assertion, |assertion, (name, value)| assertion.claim(name, value)),
+    )
 }
 
 /// `token_exchange` (RFC 8693).

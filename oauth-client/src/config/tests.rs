@@ -107,6 +107,38 @@ fn tokens_that_were_had_elsewhere_stand_for_the_grant() {
 }
 
 #[test]
+fn an_assertion_that_is_signed_here_tells_what_is_wrong_by_its_own_keys() {
+    let key = crate::sign::SigningKey::generate(crate::sign::Algorithm::Es256).unwrap().to_pem().unwrap();
+    let fields_of = |signed: Value| {
+        let values = serde_json::json!({"grant": "jwt_bearer", "signed_assertion": signed});
+        read(values, &[]).map_or_else(|error| fields(&error).join(" "), |config| format!("{config:?}"))
+    };
+    assert_eq!(fields_of(serde_json::json!({})), "signed_assertion.private_key");
+    assert_eq!(
+        fields_of(serde_json::json!({"private_key": {"file": "/nowhere/key.pem"}})),
+        "signed_assertion.private_key.file"
+    );
+    assert_eq!(fields_of(serde_json::json!({"private_key": "s3cr3t"})), "signed_assertion.private_key");
+    for alg in ["RS256", "none"] {
+        let misfit = serde_json::json!({"private_key": key.expose(), "signing_alg": alg});
+        assert_eq!(fields_of(misfit), "signed_assertion.signing_alg");
+    }
+    assert_eq!(
+        fields_of(serde_json::json!({"private_key": key.expose(), "lifetime_seconds": 0, "subjekt": "a"})),
+        "signed_assertion.lifetime_seconds signed_assertion.subjekt"
+    );
+    let good =
+        serde_json::json!({"private_key": key.expose(), "subject": "alice", "claims": {"scope": "read"}});
+    let shown = fields_of(good.clone());
+    assert!(shown.contains("alice") && !shown.contains("PRIVATE KEY"), "{shown}");
+
+    let both = serde_json::json!({"grant": "jwt_bearer", "assertion": "a.b.c", "signed_assertion": good});
+    assert_eq!(fields(&read(both, &[]).unwrap_err()), ["signed_assertion"]);
+    let elsewhere = serde_json::json!({"signed_assertion": good});
+    assert_eq!(fields(&read(elsewhere, &[]).unwrap_err()), ["signed_assertion"]);
+}
+
+#[test]
 fn each_grant_and_method_says_what_it_needs() {
     let password = read(serde_json::json!({"grant": "password"}), &[]).unwrap_err();
     assert_eq!(fields(&password), ["username", "password"]);

@@ -10,7 +10,7 @@ use super::{Grant, Renewal, TokenRequest};
 use crate::error::{BoxError, Error};
 use crate::exchange::{Maker, Parameters, Sending, maker};
 use crate::secret::SecretSource;
-use crate::sign::{KeySource, unique_id};
+use crate::sign::{Algorithm, KeySource, unique_id};
 use crate::token::{Secret, digest};
 
 /// A JWT that somebody the server trusts has signed stands for the grant (RFC 7523 section 2.1).
@@ -62,6 +62,8 @@ impl Assertion {
             audience: None,
             lifetime: LIFETIME,
             claims: Map::new(),
+            algorithm: None,
+            key_id: None,
         }
     }
 
@@ -102,6 +104,8 @@ pub struct SignedAssertion {
     audience: Option<String>,
     lifetime: Duration,
     claims: Map<String, Value>,
+    algorithm: Option<Algorithm>,
+    key_id: Option<String>,
 }
 
 impl SignedAssertion {
@@ -129,8 +133,21 @@ impl SignedAssertion {
         self
     }
 
+    /// The algorithm, where it is not the usual one of the key.
+    pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.algorithm = Some(algorithm);
+        self
+    }
+
+    /// The name (`kid`) of the key; it counts before the one that the key itself has.
+    pub fn key_id(mut self, key_id: impl Into<String>) -> Self {
+        self.key_id = Some(key_id.into());
+        self
+    }
+
     async fn sign(&self, sending: &Sending) -> Result<Secret, Error> {
         let (key, _) = self.key.get(sending.at).await?;
+        let key = KeySource::adjusted(key, self.algorithm, self.key_id.as_deref())?;
         let now = sending.now.as_secs();
         let mut claims = self.claims.clone();
         let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);

@@ -175,7 +175,7 @@ pub(crate) fn require_https(uri: &Uri, allow_http: bool) -> Result<(), Error> {
         Some("http") => Err(Error::config(
             "danger_allow_http",
             format!(
-                "{} is plain http, where everybody on the way reads the secrets; use https, or allow it explicitly",
+                "{} is plain http, where everybody on the way reads the secrets; use https, or danger_allow_http in a test",
                 printable(&format!("http://{}", uri.host().unwrap_or_default()), 256)
             ),
         )),

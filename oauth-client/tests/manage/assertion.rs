@@ -3,6 +3,9 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use oauth_client::config::ClientConfig;
 use oauth_client::grant::{self, Assertion};
 use oauth_client::sign::{Algorithm, SigningKey};
 use oauth_client::{Error, Secret};
@@ -20,6 +23,11 @@ fn bench(jwks: &Value) -> Bench {
             .trusted_issuer(TrustedIssuer::new(IDP).jwks(jwks))
             .in_process(),
     )
+}
+
+fn claims(token: &Secret) -> Value {
+    let payload = token.expose().split('.').nth(1).unwrap();
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
 fn jwks(key: &SigningKey) -> Value {
@@ -102,7 +110,7 @@ async fn a_file_is_read_for_every_request() {
     let second = source.token().await.unwrap();
     std::fs::remove_file(&path).unwrap();
     let token = second.secret().expose().split('.').nth(1).unwrap().to_owned();
-    let claims = base64::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, token).unwrap();
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(token).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&claims).unwrap()["sub"], "second");
 }
 
@@ -122,4 +130,22 @@ async fn an_assertion_that_was_given_is_lost_once_it_is_refused() {
     assert!(source.token().await.unwrap_err().is_reauthorization_required());
     assert_eq!(bench.token_requests(), before);
     assert!(!format!("{:?}", grant::jwt_bearer(&*assertion)).contains(&assertion[..20]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_signs_its_own() {
+    let key = SigningKey::generate(Algorithm::Es256).unwrap();
+    let named = key.clone().with_key_id("2030-01");
+    let bench = bench(&jwks(&named));
+    let config: ClientConfig = serde_json::from_value(json!({
+        "issuer": bench.server.issuer(), "client_id": "svc", "client_secret": "s3cr3t", "grant": "jwt_bearer",
+        "signed_assertion": {"private_key": key.to_pem().unwrap().expose(), "key_id": "2030-01", "signing_alg": "ES256",
+            "issuer": IDP, "subject": "alice", "lifetime_seconds": 30, "claims": {"tenant": "acme"}}
+    }))
+    .unwrap();
+    let source = config.http(bench.http()).clock(bench.clock.clone()).build().unwrap();
+    let token = source.token().await.unwrap();
+    assert_eq!(claims(token.secret())["sub"], "alice");
+    pass(400).await;
+    assert_eq!(source.token().await.unwrap().generation(), 2, "it needs no person");
 }
