@@ -50,6 +50,7 @@ async fn an_open_door_is_told_of_and_is_exit_code_1() {
     assert!(table.contains("alg-none: with a kid") && table.contains("LET IN"), "{table}");
     assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
     assert!(text(&output.stderr).contains("must trust this issuer"));
+    assert!(!table.contains("without any scope"), "{table}");
 
     let report: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
     std::fs::remove_file(&json).unwrap();
@@ -57,6 +58,16 @@ async fn an_open_door_is_told_of_and_is_exit_code_1() {
     let cases = report["cases"].as_array().unwrap();
     assert!(cases.iter().any(|case| case["id"] == "http-no-token" && case["verdict"] == "let_in"));
     assert_eq!(report["summary"]["judged"], cases.len());
+}
+
+#[tokio::test]
+async fn who_names_a_scope_that_is_not_asked_for_is_told_so() {
+    let url = always("200 OK").await;
+    let args = ["--listen", "127.0.0.1:0", "--only", "scope-missing", "--scope", "read"];
+    let output = attack(&[&["--target", &url], &args[..]].concat()).await;
+    let table = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    assert!(table.contains("A token without any scope was let in"), "{table}");
 }
 
 #[tokio::test]

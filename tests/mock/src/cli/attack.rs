@@ -70,8 +70,10 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  oauth-mock attack --target http://127.0.0.1:3000/whoami --audience orders-api --scope read
+  oauth-mock attack --target http://127.0.0.1:3000/whoami --audience orders-api
       Everything. The API has to trust the issuer http://127.0.0.1:9000.
+  oauth-mock attack --target http://127.0.0.1:3000/read --audience orders-api --scope read
+      The same at an address that asks for a scope, and whether it does.
   oauth-mock attack --target http://127.0.0.1:3000/ --only alg- --only G115
       A few cases again, after a repair.";
 

@@ -20,6 +20,7 @@ impl fmt::Display for Report {
             rest = after;
         }
         self.findings(f, "\nLet in, though they must be refused", Verdict::LetIn)?;
+        self.scope_hint(f)?;
         self.findings(f, "\nAfter these, good tokens were not let in any more", Verdict::Broke)?;
         self.findings(f, "\nIncorrect answers", Verdict::Incorrect)?;
         self.choices(f)?;
@@ -69,6 +70,16 @@ impl Report {
             for (text, variants) in told {
                 wrapped(f, "    - ", "      ", &format!("{}: {text}", variants.join("; ")))?;
             }
+        }
+        Ok(())
+    }
+
+    /// An address that asks for no scope is no hole by itself.
+    fn scope_hint(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut let_in = self.with(Verdict::LetIn);
+        if let_in.any(|case| case.id == "scope-missing" && case.variant == "no scope") {
+            let text = "A token without any scope was let in. If this address is meant to ask for none, attack it without --scope.";
+            wrapped(f, "  ", "  ", text)?;
         }
         Ok(())
     }
