@@ -1,6 +1,7 @@
-//! Tokens for tokens and for assertions: RFC 7523 and RFC 8693; and grants of one's own.
+//! Grants without a browser: credentials, passwords, assertions (RFC 7523), tokens (RFC 8693); and grants of one's own.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -11,10 +12,12 @@ use oauth_client::sign::{Algorithm, SigningKey};
 use oauth_client::token::TokenType;
 use oauth_client::transport::HttpClient;
 use oauth_client::{Client, ClientAuth, Secret};
-use oauth_mock::{Endpoint, Fault, GrantType, MockClient, MockServer, TrustedIssuer};
+use oauth_mock::{Endpoint, Fault, GrantType, MockClient, MockServer, TrustedIssuer, User};
 use serde_json::{Value, json};
 
 crate::rows! {
+    "RFC 6749" "4.3" "a user's password gets a token about the user" => a_password_gets_a_token,
+    "RFC 6749" "4.4" "a client's own credentials get a token, and the next one when it expires" => credentials_get_tokens,
     "RFC 6749" "4.5" "a grant of one's own is a type with three methods" => a_grant_of_ones_own,
     "RFC 7523" "2.1" "an assertion by a trusted issuer gets a token about its subject" => an_assertion_gets_a_token,
     "RFC 7523" "3" "each request has an assertion of its own, retries included" => no_assertion_is_sent_twice,
@@ -48,6 +51,30 @@ fn client(server: &MockServer) -> Client {
 fn claims(token: &Secret) -> Value {
     let payload = token.expose().split('.').nth(1).unwrap();
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
+async fn a_password_gets_a_token() {
+    let server = MockServer::builder()
+        .client(MockClient::default().grants([GrantType::Password]))
+        .user(User::new("alice", "wonderland"))
+        .in_process();
+    let request = |password: &str| grant::password("alice", password).scope(["read"]);
+    let tokens = client(&server).request(&request("wonderland")).await.unwrap();
+    assert_eq!(claims(tokens.access_token())["sub"], "alice");
+    let refused = client(&server).request(&request("looking-glass")).await.unwrap_err();
+    assert_eq!(refused.code(), "invalid_grant");
+}
+
+async fn credentials_get_tokens() {
+    tokio::time::pause();
+    let server = server(&key());
+    let source = client(&server).source(grant::client_credentials().scope(["read"])).build().unwrap();
+    let first = source.token().await.unwrap();
+    assert_eq!(claims(first.secret())["scope"], "read");
+    tokio::time::sleep(Duration::from_secs(400)).await;
+    let second = source.token().await.unwrap();
+    assert_ne!(first.secret(), second.secret());
+    assert_eq!(server.journal().count(Endpoint::Token), 2);
 }
 
 async fn a_grant_of_ones_own() {
