@@ -61,6 +61,9 @@ async fn a_service_account_needs_nothing_but_its_own_assertion() {
     let body = ask(&server, None, &by_robot().subject("robot").build()).await.json();
     let claims = jwt_part(body["access_token"].as_str().unwrap(), 1);
     assert_eq!((&claims["sub"], &claims["client_id"]), (&json!("robot"), &json!("robot")));
+    let named = |id: &str| format!("{}&client_id={id}", by_robot().build());
+    assert_eq!(ask(&server, None, &named("robot")).await.status, 200, "it may say its name");
+    assert_eq!(ask(&server, None, &named("svc")).await.error(), "invalid_client", "and nobody else's");
 
     for (wrong, error) in [
         (by_robot().signed_with(&idp), "invalid_grant"),

@@ -36,12 +36,14 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
     Ok(issue(call, client, grant, family, false, None))
 }
 
-/// Whether a request has nothing but an assertion to say who sends it.
+/// Whether a request has nothing but an assertion to say who sends it. The name of whoever signed it may stand beside it
+/// (RFC 7521 §4.1).
 pub(super) fn is_alone(call: Call<'_>, form: &Form) -> bool {
-    let authenticates = ["client_id", "client_secret", "client_assertion"];
+    let names_its_signer = |id: &str| client(call, form).is_ok_and(|client| client.id == id);
     form.get("grant_type") == Some(GrantType::JwtBearer.as_str())
         && !call.request.headers().contains_key(AUTHORIZATION)
-        && authenticates.iter().all(|name| form.get(name).is_none())
+        && ["client_secret", "client_assertion"].iter().all(|name| form.get(name).is_none())
+        && form.get("client_id").is_none_or(names_its_signer)
 }
 
 /// The client of a request that has nothing but an assertion (RFC 7521 §4.1 asks for no client): the one that signed it.
