@@ -29,6 +29,9 @@ pub struct Challenge {
 /// So many challenges are read at most: more than anybody has a use for.
 const MOST: usize = 32;
 
+/// And of each so many parameters: looking for those that stand twice takes the longer the more there are.
+const MOST_PARAMETERS: usize = 64;
+
 impl Challenge {
     /// All challenges of an answer, in order; one header may hold several, and there may be several headers. One that is
     /// not written as it should be, or says something twice, is left out.
@@ -73,7 +76,8 @@ impl Challenge {
 
     /// Adds a parameter; each name may stand there once, and of two nobody knows which is meant.
     fn add(&mut self, name: String, value: String) -> Option<()> {
-        if self.parameter(&name).is_some() || self.token68.is_some() {
+        let is_full = self.parameters.len() >= MOST_PARAMETERS;
+        if is_full || self.parameter(&name).is_some() || self.token68.is_some() {
             return None;
         }
         self.parameters.push((name, value));
@@ -267,6 +271,16 @@ mod tests {
         }
         assert_eq!(read(&["Bearer a=\"open", "Basic"]), ["Basic "], "another header is another matter");
         assert_eq!(read(&[&"Basic, ".repeat(1000)]).len(), MOST);
+    }
+
+    #[test]
+    fn a_challenge_of_more_parameters_than_anybody_writes_is_left_out() {
+        let many = |count: usize| {
+            let parameters: Vec<_> = (0..count).map(|n| format!("p{n}=1")).collect();
+            format!("Bearer {}, Basic", parameters.join(", "))
+        };
+        assert_eq!(read(&[&many(MOST_PARAMETERS)]).len(), 2);
+        assert_eq!(read(&[&many(20_000)]).len(), 1, "and takes no time that anybody would notice");
     }
 
     #[test]
