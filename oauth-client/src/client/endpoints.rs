@@ -44,8 +44,11 @@ impl Client {
             Server::Issuer(issuer) => {
                 let discovered = self.discovered(issuer, time).await?;
                 let metadata = &discovered.metadata;
-                // RFC 8705 section 5: an endpoint without an alias takes certificates where it is.
-                let alias = metadata.mtls_endpoint_aliases.get(name).filter(|_| self.0.mutual_tls);
+                // RFC 8705 section 5: an endpoint without an alias takes certificates where it is, and the alias of one
+                // that browsers are sent to means nothing: they have other certificates than the client.
+                let is_for_browsers = matches!(endpoint, Endpoint::Authorization | Endpoint::EndSession);
+                let shows_ours = self.0.mutual_tls && !is_for_browsers;
+                let alias = metadata.mtls_endpoint_aliases.get(name).filter(|_| shows_ours);
                 alias.or_else(|| metadata.endpoint(endpoint)).cloned().ok_or_else(|| {
                     let instead = match endpoint {
                         Endpoint::Token => "configure token_endpoint instead of issuer",

@@ -396,6 +396,22 @@ async fn endpoints_by_hand_do_without_metadata_and_keep_their_query() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn browsers_are_not_sent_where_the_client_shows_its_certificate() {
+    let document = r#"{"issuer":"https://as.test","authorization_endpoint":"https://as.test/authorize",
+        "token_endpoint":"https://as.test/token","end_session_endpoint":"https://as.test/logout",
+        "mtls_endpoint_aliases":{"authorization_endpoint":"https://mtls.as.test/authorize",
+        "token_endpoint":"https://mtls.as.test/token","end_session_endpoint":"https://mtls.as.test/logout"}}"#;
+    let metadata = serde_json::from_str(document).unwrap();
+    let client = Client::builder().metadata(metadata).mutual_tls().auth(ClientAuth::none("web"));
+    let client = client.build().unwrap();
+    // RFC 8705 section 5: the aliases of endpoints that the client itself does not call mean nothing.
+    let pending = client.authorize(&AuthorizationRequest::new(CALLBACK).scope(["read"])).await.unwrap();
+    assert_eq!(pending.url().host_str(), Some("as.test"));
+    let logout = client.logout_url(&LogoutRequest::new()).await.unwrap();
+    assert_eq!(logout.host_str(), Some("as.test"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_answer_may_come_as_a_url_a_query_or_a_form() {
     let bench = Bench::new();
     let forms: [fn(&str) -> String; 5] = [
