@@ -33,9 +33,17 @@ const MAX_KEYS: usize = 100;
 #[derive(Default)]
 pub(crate) struct KeyCache {
     known: ArcSwapOption<Keys>,
-    /// When keys were last asked for because of one that was not known; held while keys are asked for, so that they are
-    /// asked for once.
-    missed: Mutex<Option<Duration>>,
+    /// Held while keys are asked for, so that they are asked for once.
+    asked: Mutex<Asked>,
+}
+
+/// How it went when keys were asked for, on the monotonic clock.
+#[derive(Default)]
+struct Asked {
+    /// When they last were because of one that was not known.
+    missed: Option<Duration>,
+    /// When they last could not be had, and why.
+    failed: Option<(Duration, Error)>,
 }
 
 struct Keys {
@@ -91,17 +99,22 @@ impl KeyCache {
     /// Keys that are new enough: those at hand when they were asked for only just now.
     async fn refreshed(&self, client: &Client) -> Result<Arc<Keys>, Error> {
         let began = client.clock().now().monotonic;
-        let mut missed = self.missed.lock().await;
+        let mut asked = self.asked.lock().await;
         let now = client.clock().now().monotonic;
         let known = self.known.load_full();
+        let usable = |keys: &Arc<Keys>| now.saturating_sub(keys.fetched_at) < MAX_STALE;
         if let Some(keys) = &known {
             let is_young = now.saturating_sub(keys.fetched_at) < LIFETIME;
-            let cooling = missed.is_some_and(|missed| now.saturating_sub(missed) < COOLDOWN);
+            let cooling = asked.missed.is_some_and(|missed| now.saturating_sub(missed) < COOLDOWN);
             if keys.fetched_at > began || is_young && cooling {
                 return Ok(Arc::clone(keys));
             }
             // Keys that were merely old say nothing about a key that is not known.
-            *missed = if is_young { Some(now) } else { *missed };
+            asked.missed = if is_young { Some(now) } else { asked.missed };
+        }
+        // Whoever has waited for a try that failed shares its failure: one's own would take as long again.
+        if let Some((_, error)) = asked.failed.as_ref().filter(|(at, _)| *at > began) {
+            return known.filter(usable).ok_or_else(|| error.clone());
         }
         match fetch(client).await {
             Ok(keys) => {
@@ -110,7 +123,7 @@ impl KeyCache {
                 Ok(keys)
             }
             Err(error) => {
-                let usable = |keys: &Arc<Keys>| now.saturating_sub(keys.fetched_at) < MAX_STALE;
+                asked.failed = Some((client.clock().now().monotonic, error.clone()));
                 known.filter(usable).ok_or(error)
             }
         }

@@ -411,3 +411,20 @@ async fn keys_outlive_an_outage_of_their_server_for_a_day() {
     let error = check(&bench.client, token(&bench.server), &Expect::new()).await.unwrap_err();
     assert!(error.is_transient() && error.code() == "server_error", "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_for_keys_that_cannot_be_had_wait_for_one_try_and_not_for_each_others() {
+    let bench = Bench::new();
+    bench.client.metadata().await.unwrap();
+    bench.server.fault(Endpoint::Jwks, Fault::delay(Duration::from_secs(60))).always();
+    let began = tokio::time::Instant::now();
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (client, token) = (bench.client.clone(), token(&bench.server));
+        waiting.spawn(async move { check(&client, token, &Expect::new()).await });
+    }
+    for outcome in waiting.join_all().await {
+        assert_eq!(outcome.unwrap_err().code(), "timeout");
+    }
+    assert!(began.elapsed() < Duration::from_secs(11), "{:?}", began.elapsed());
+}
