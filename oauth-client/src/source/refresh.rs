@@ -283,7 +283,7 @@ impl<'a> Refresh<'a> {
     /// another process meanwhile, and to send the old one would end the login for both: so as long as the token in hand
     /// is good the refresh is put off, and without one it fails. Once ours has expired it goes on: a store that has
     /// failed for good must not cost the token.
-    pub(super) async fn load(&self, store: &dyn dynamic::TokenStore) -> Result<Option<Stored>, Error> {
+    async fn load(&self, store: &dyn dynamic::TokenStore) -> Result<Option<Stored>, Error> {
         match within(store.load(&self.engine.settings.key)).await {
             Ok(stored) => Ok(stored),
             Err(error) => {

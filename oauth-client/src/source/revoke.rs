@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::Event;
 use super::engine::{Claim, Engine, Past};
-use super::persist::remove;
+use super::persist::{remove, store_error, within};
 use super::refresh::Refresh;
 use crate::error::{Error, Kind};
 use crate::retry::{MAX_ATTEMPTS, between_attempts};
@@ -55,7 +55,12 @@ async fn run(engine: &Arc<Engine>, past: Past, login: Option<TokenSet>) -> Resul
     let Some(store) = engine.settings.store.clone() else { return refresh.revoke(login.iter()).await };
     // Another process may be in the middle of a refresh, which must not bring back what is gone.
     let lease = refresh.lease(&*store).await?;
-    let stored = refresh.load(&*store).await?;
+    // What it holds is the newest there is. Unlike a refresh, a log-out that goes on without it is none.
+    let stored = within(store.load(&engine.settings.key)).await.map_err(|error| {
+        let error = store_error(error);
+        engine.tell(Event::StoreFailed { error: error.clone() });
+        error
+    })?;
     refresh.revoke(login.iter().chain(stored.as_ref().map(|stored| &stored.tokens))).await?;
     let removed = remove(engine, &*store, stored.map(|stored| stored.revision)).await;
     drop(lease);

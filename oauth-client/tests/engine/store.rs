@@ -320,3 +320,30 @@ async fn what_was_stored_before_a_set_that_could_not_be_written_is_not_taken_for
     assert_eq!(third.generation(), 3);
     assert!(!bench.refresh_token_reused());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_log_out_that_cannot_read_the_store_says_so_and_can_be_tried_again() {
+    let bench = Bench::new();
+    let store = Scripted::default();
+    let client = oauth_client::Client::builder()
+        .token_endpoint(bench.server.endpoint(Endpoint::Token))
+        .endpoint(oauth_client::discover::Endpoint::Revocation, bench.server.endpoint(Endpoint::Revoke))
+        .auth(oauth_client::ClientAuth::basic("svc", "s3cr3t"))
+        .http(oauth_client::transport::HttpClient::from_service(bench.server.transport()))
+        .clock(bench.clock.clone())
+        .build()
+        .unwrap();
+    let person = bench.person();
+    let source = || client.source(person.clone()).store(store.clone()).build().unwrap();
+    let (here, elsewhere) = (source(), source());
+    here.token().await.unwrap();
+    pass(LIFETIME + 1).await;
+    // Another process has rotated the refresh token, so that the one in hand is not the one to revoke.
+    elsewhere.token().await.unwrap();
+    store.script().loads.failures = 1;
+    assert_eq!(here.revoke().await.unwrap_err().code(), "store");
+    assert_eq!(bench.server.journal().count(Endpoint::Revoke), 0);
+    here.revoke().await.unwrap();
+    pass(LIFETIME + 1).await;
+    assert!(elsewhere.token().await.unwrap_err().is_reauthorization_required());
+}
