@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::grant::TokenRequest;
 use crate::retry::jittered;
 use crate::store::{StoreKey, TokenStore, dynamic};
-use crate::token::TokenSet;
+use crate::token::{AccessToken, TokenSet};
 
 /// How long before its end a token is replaced, when nothing else is set: long enough for a slow token endpoint and
 /// a retry or two.
@@ -92,7 +92,7 @@ impl SourceBuilder {
     ///
     /// # Errors
     /// `config` when a setting cannot work, or the tokens it starts with are bound to a key that the client has not
-    /// got.
+    /// got; `malformed_response` when a header cannot carry them.
     pub fn build(self) -> Result<TokenSource, Error> {
         if self.default_lifetime.is_zero() {
             return Err(Error::config(
@@ -101,7 +101,9 @@ impl SourceBuilder {
             ));
         }
         if let Some(login) = &self.login {
-            self.client.check_key(login)?;
+            let (client, none) = (&self.client, Duration::ZERO);
+            AccessToken::new(login.clone(), 0, client.clock().now(), none, none, client.prover())?;
+            client.check_key(login)?;
         }
         let settings = Settings {
             key: self.store_key(),

@@ -222,6 +222,15 @@ async fn id_tokens_that_nobody_can_read_here_are_no_reason_to_lose_what_a_refres
     }
 }
 
+#[tokio::test]
+async fn a_source_does_not_start_with_what_no_header_can_carry() {
+    let bench = Bench::new();
+    let tokens = json!({"access_token": "a\nb", "refresh_token": "r", "issued_at_ms": 0});
+    let tokens: oauth_client::TokenSet = serde_json::from_value(tokens).unwrap();
+    let error = bench.client.source(request()).starting_with(tokens).build().unwrap_err();
+    assert_eq!(error.code(), "malformed_response");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_login_is_stored_before_anybody_sees_its_token() {
     let bench = Bench::new();
