@@ -97,9 +97,12 @@ impl TokenExchange {
     /// request.
     pub(crate) fn identity(&self) -> Option<String> {
         let subject = identity(&self.subject, &self.subject_type)?;
-        let actor = self.actor.as_ref().and_then(|(token, token_type)| match token {
-            Token::From(source) => identity(source, token_type),
-            Token::Of(_) => None,
+        // One that is had anew for each request is somebody all the same.
+        let actor = self.actor.as_ref().map(|(token, token_type)| match token {
+            Token::From(source) => {
+                identity(source, token_type).unwrap_or_else(|| digest(&[token_type.uri()]))
+            }
+            Token::Of(source) => digest(&["of a source", &source.identity()]),
         });
         let requested = self.requested.as_ref().map_or("", TokenType::uri);
         Some(digest(&[&subject, actor.as_deref().unwrap_or(""), requested]))

@@ -420,6 +420,10 @@ impl Engine {
         &self.client.dialect().expired
     }
 
+    pub(super) fn store_key(&self) -> &StoreKey {
+        &self.settings.key
+    }
+
     /// How long before its end this token is replaced: not at all where the grant ends with it.
     pub(super) fn margin(&self, tokens: &TokenSet) -> Duration {
         let until = tokens.lifetime().map(|lifetime| tokens.issued_at().saturating_add(lifetime));

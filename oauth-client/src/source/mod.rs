@@ -53,7 +53,7 @@ pub use self::pool::Pool;
 pub use self::status::Status;
 use crate::dialect::ExpiredAnswer;
 use crate::error::{Error, Kind as ErrorKind};
-use crate::token::{AccessToken, Secret, TokenSet};
+use crate::token::{AccessToken, Secret, TokenSet, digest};
 
 /// Always has a fresh token. Cheap to clone; clones are the same source.
 #[derive(Clone)]
@@ -130,6 +130,14 @@ impl TokenSource {
                 "a fixed source keeps the token it was made with; make another one".to_owned(),
             ))),
             Kind::Live(engine) => engine.log_in(tokens.into()).await,
+        }
+    }
+
+    /// What tells its tokens from those of others, and gives nothing away.
+    pub(crate) fn identity(&self) -> String {
+        match &self.0 {
+            Kind::Fixed(token) => digest(&[token.secret().expose()]),
+            Kind::Live(engine) => engine.store_key().as_str().to_owned(),
         }
     }
 

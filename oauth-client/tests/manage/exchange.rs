@@ -152,6 +152,28 @@ async fn what_is_no_access_token_is_never_sent_as_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_actor_from_a_source_is_another_than_none_and_than_that_of_another_source() {
+    let bench = bench();
+    let own =
+        |scope: &str| bench.client().source(grant::client_credentials().scope([scope])).build().unwrap();
+    let (alice, reader, writer) = (users_token(&bench, "alice"), own("read"), own("write"));
+    let subject = || TokenExchange::from(&*alice);
+    let exchanger = exchanger(&bench);
+    let mut tokens = HashSet::new();
+    for exchange in [subject(), subject().actor_from(&reader), subject().actor_from(&writer)] {
+        tokens.insert(exchanger.token(exchange).await.unwrap().secret().expose().to_owned());
+    }
+    assert_eq!((tokens.len(), exchanger.len()), (3, 3));
+    exchanger.token(subject().actor_from(&own("read"))).await.unwrap();
+    assert_eq!(exchanger.len(), 3, "the same actor, whichever source its token is from");
+    // Nor do they share a place in a store.
+    let key = |exchange| bench.client().source(grant::token_exchange(exchange)).store_key();
+    let from_file = oauth_client::secret::from_file("/run/secrets/actor");
+    let made = subject().actor(from_file, TokenType::Jwt);
+    assert_eq!(HashSet::from([key(subject()), key(subject().actor_from(&reader)), key(made)]).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn exchanges_of_one_token_by_two_actors_are_two() {
     let bench = bench();
     let exchanger = exchanger(&bench);
