@@ -75,20 +75,22 @@ impl LoopbackLogin {
         let listener = TcpListener::bind(place.address).await.map_err(|error| place.taken(&error))?;
         let port = listener.local_addr().map_err(|error| place.taken(&error))?.port();
         let place = place.at(port);
-        let request = self.request.back_to(place.redirect_uri.clone());
+        // Whoever is waited for has not come too late.
+        let lifetime = self.request.lifetime().max(self.timeout);
+        let request = self.request.back_to(place.redirect_uri.clone()).valid_for(lifetime);
         let pending = self.client.authorize(&request).await?;
         open(pending.url());
 
         let (tell, mut told) = mpsc::channel(1);
         // Not a task of its own: the port is free the moment this future is gone.
         let mut serving = pin!(serve(listener, place, tell));
-        let until = tokio::time::Instant::now() + self.timeout;
+        let mut patience = pin!(tokio::time::sleep(self.timeout));
         let mut stale = false;
         loop {
             let came = tokio::select! {
                 came = told.recv() => came,
                 () = &mut serving => None,
-                () = tokio::time::sleep_until(until) => None,
+                () = &mut patience => None,
             };
             let Some(Came { query, reply }) = came else { return Err(nobody_came(self.timeout, stale)) };
             let callback = Callback::parse(&format!("?{query}"));

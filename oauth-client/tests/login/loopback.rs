@@ -186,6 +186,18 @@ async fn nobody_coming_back_ends_in_time() {
 }
 
 #[tokio::test]
+async fn a_person_may_be_given_all_the_time_there_is() {
+    let server = server();
+    // What the listener waits for is good for as long.
+    let request = request().valid_for(Duration::from_millis(1));
+    let login = client(&server).login(&request).timeout(Duration::MAX);
+    let (waiting, url) = opened(login).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert!(get(&callback(&server, &url)).await.contains("You are logged in"));
+    waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn giving_up_is_dropping_it_and_the_port_is_free_at_once() {
     let server = server();
     let (waiting, url) = opened(client(&server).login(&request())).await;
