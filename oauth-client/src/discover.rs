@@ -28,7 +28,7 @@ mod resource;
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use url::Url;
 
 pub use self::challenge::Challenge;
@@ -64,13 +64,13 @@ pub struct Metadata {
     /// Where a browser is sent to log out (OpenID Connect RP-Initiated Logout).
     pub end_session_endpoint: Option<Url>,
     /// The same endpoints, for clients that show a certificate (RFC 8705 section 5), by their names in this document.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub mtls_endpoint_aliases: BTreeMap<String, Url>,
     /// Whether authorization responses name their issuer (RFC 9207).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub authorization_response_iss_parameter_supported: bool,
     /// Whether authorization requests must be pushed (RFC 9126 section 5).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub require_pushed_authorization_requests: bool,
     /// How clients may authenticate at the token endpoint. When absent, `client_secret_basic` is meant.
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
@@ -81,6 +81,13 @@ pub struct Metadata {
     /// All other members.
     #[serde(flatten)]
     pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Some servers write `null` for what they have not got.
+fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Metadata {
@@ -315,6 +322,15 @@ mod tests {
             assert_eq!(error.code(), "discovery");
             assert!(error.to_string().contains("token_endpoint"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_a_server_leaves_empty_counts_as_left_out() {
+        let document = r#"{"issuer":"https://a","token_endpoint":"https://a/t","mtls_endpoint_aliases":null,
+            "authorization_response_iss_parameter_supported":null,"require_pushed_authorization_requests":null,
+            "revocation_endpoint":null}"#;
+        let metadata = parse(document.as_bytes()).unwrap();
+        assert!(metadata.mtls_endpoint_aliases.is_empty() && !metadata.require_pushed_authorization_requests);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::local::may_lead_to;
+use super::null_is_default;
 use crate::error::{Error, printable};
 use crate::json;
 use crate::transport::{HttpClient, Limits};
@@ -16,7 +17,7 @@ pub struct ProtectedResource {
     /// The API's identifier: what to ask tokens for ([`resource`](crate::grant::TokenRequest::resource), RFC 8707).
     pub resource: String,
     /// The issuers whose tokens it takes.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub authorization_servers: Vec<String>,
     /// The scopes it cares to name.
     pub scopes_supported: Option<Vec<String>>,
@@ -33,14 +34,14 @@ pub struct ProtectedResource {
     /// Its terms of service.
     pub resource_tos_uri: Option<String>,
     /// Whether its tokens are bound to the client's certificate (RFC 8705).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub tls_client_certificate_bound_access_tokens: bool,
     /// The types of authorization details it knows (RFC 9396).
     pub authorization_details_types_supported: Option<Vec<String>>,
     /// The algorithms of DPoP proofs it takes (RFC 9449).
     pub dpop_signing_alg_values_supported: Option<Vec<String>>,
     /// Whether it takes tokens with DPoP only.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub dpop_bound_access_tokens_required: bool,
     /// All other members; `signed_metadata` among them, which is not looked into.
     #[serde(flatten)]
