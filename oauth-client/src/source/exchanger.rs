@@ -90,7 +90,8 @@ impl Exchanger {
         self.source(subject)?.token().await
     }
 
-    /// Forgets what a token was exchanged for, say because its owner has logged out.
+    /// Forgets what a token was exchanged for, say because its owner has logged out. It is given what
+    /// [`source`](Self::source) was given: with another actor it is another exchange.
     pub fn forget(&self, subject: impl Into<TokenExchange>) {
         if let Some(key) = subject.into().identity() {
             self.pool.remove(&key);
