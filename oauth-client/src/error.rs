@@ -16,6 +16,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::dialect::Details;
+use crate::token::Secret;
 use crate::transport::code_of;
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
@@ -28,6 +29,8 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 pub struct Error {
     kind: Arc<Kind>,
     retry_after: Option<Duration>,
+    /// A refresh token that came in an answer of no other use.
+    rotated: Option<Secret>,
 }
 
 /// One thing that is wrong with a configuration: the field, and what was expected there.
@@ -283,7 +286,7 @@ impl Error {
     }
 
     pub(crate) fn new(kind: Kind) -> Self {
-        Self { kind: Arc::new(kind), retry_after: None }
+        Self { kind: Arc::new(kind), retry_after: None, rotated: None }
     }
 
     pub(crate) fn config(field: &str, message: impl Into<String>) -> Self {
@@ -314,6 +317,17 @@ impl Error {
     pub(crate) fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.retry_after = wait;
         self
+    }
+
+    /// The same, with the refresh token of the answer that it is about.
+    pub(crate) fn with_rotated(mut self, token: Option<Secret>) -> Self {
+        self.rotated = token;
+        self
+    }
+
+    /// Takes that refresh token: whoever sees the error has no business with it.
+    pub(crate) fn take_rotated(&mut self) -> Option<Secret> {
+        self.rotated.take()
     }
 
     /// The same refusal, with what we know about its reason.

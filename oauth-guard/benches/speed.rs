@@ -22,6 +22,10 @@ use std::time::Duration;
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaPublicKeyComponents};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use highway::{HighwayHash, HighwayHasher, Key};
+use http::{Extensions, HeaderValue, Request, Response, header};
+use http_body_util::Empty;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use oauth_guard::{Guard, HttpClient, Issuer, KeyPolicy, Requirement};
@@ -38,9 +42,7 @@ fn main() {
     let mut summary = Summary::new();
     let parts: [(&str, Part); 9] = [
         ("known", known_token),
-        ("insertion", |_, rounds| {
-            println!("the cache library's insertion, by itself: {:.0} ns", insertion(rounds));
-        }),
+        ("pieces", |_, rounds| pieces(rounds)),
         ("rs256", |summary, rounds| new_token(summary, "guard_new_rs256_over_raw", Alg::Rs256, rounds)),
         ("es256", |summary, rounds| new_token(summary, "guard_new_es256_over_raw", Alg::Es256, rounds)),
         ("eddsa", |summary, rounds| new_token(summary, "guard_new_eddsa_over_raw", Alg::EdDsa, rounds)),
@@ -290,6 +292,46 @@ fn million(summary: &mut Summary, rounds: usize) {
     println!("one of {count}: {ours:.0} ns guarded, {theirs:.0} ns bare");
     println!("the cache library's part of it, by itself: {:.0} ns", library(count, rounds));
     summary.tell("guard_million_get_ns", ours - theirs);
+}
+
+/// What libraries take for their part of a request, each by itself: the floor under what is ours.
+fn pieces(rounds: usize) {
+    let setting = Setting::new(Alg::Rs256);
+    let token = setting.token();
+    let of = |run: &mut dyn FnMut()| median((0..rounds).map(|_| each(32, || (), |()| run())));
+    let digest =
+        of(&mut || _ = black_box(HighwayHasher::new(Key([1, 2, 3, 4])).hash256(black_box(token.as_bytes()))));
+    let mut room = [0; 1024];
+    let decoding = of(&mut || {
+        for part in black_box(&token).split('.') {
+            black_box(URL_SAFE_NO_PAD.decode_slice(part, &mut room).expect("base64url"));
+        }
+    });
+    let map = of(&mut || {
+        let mut extensions = Extensions::new();
+        extensions.insert(black_box([1_u64, 2]));
+        black_box(extensions);
+    });
+    let answer = of(&mut || {
+        let mut response = Response::new(Empty::<Bytes>::new());
+        for (name, value) in [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::CACHE_CONTROL, "no-store"),
+            (header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\""),
+        ] {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        black_box(response);
+    });
+    let (bare, insertion) = (of(&mut || _ = run(Bare, Request::new(Empty::new()))), insertion(rounds));
+    println!("by themselves, in ns: digest {digest:.0}, base64 of all three parts {decoding:.0}");
+    println!("  insertion into the cache {insertion:.0}, into a request's extensions {map:.0}");
+    println!("  an answer with three headers {answer:.0}, a bare call {bare:.0}");
+    println!(
+        "  in all: new token {:.0}, forged {:.0}",
+        digest + decoding + insertion + map + bare,
+        digest + decoding + answer + bare
+    );
 }
 
 /// The floor under a new token beside its signature: an insertion into the cache library, of a value and by a digest

@@ -297,6 +297,7 @@ fn a_grant_that_a_person_gives_brings_a_login_and_says_what_does_not_fit() {
     assert!(read(values, &[]).is_ok());
 }
 
+#[cfg(feature = "reqwest")]
 #[test]
 fn tokens_are_bound_to_a_key_that_is_made_or_given() {
     let made = read(serde_json::json!({"dpop": true}), &[]).unwrap();

@@ -39,7 +39,11 @@ pub(crate) fn decode<'a>(
         Ok(object) if !object.contains_key("access_token") && is_error(&object, dialect) => {
             Err(refused(Some(object)))
         }
-        Ok(object) => token_set(object, sent, dialect, prover),
+        Ok(object) => {
+            // Whatever is wrong with the rest, the refresh token before it is spent.
+            let rotated = object.get("refresh_token").and_then(Value::as_str).map(Secret::from);
+            token_set(object, sent, dialect, prover).map_err(|error| error.with_rotated(rotated))
+        }
     };
     // The buffer held the tokens; it is ours alone unless a transport kept a reference to it.
     if let Ok(mut body) = body.try_into_mut() {

@@ -451,6 +451,18 @@ impl Engine {
         self.state().past.given_is_used = true;
     }
 
+    /// Notes a refresh token that took the place of the one in hand, while the access token stays what it was.
+    pub(super) fn rotated(&self, tokens: &TokenSet) {
+        let mut state = self.state();
+        let generation = state.past.token.as_ref().map_or(state.generations, AccessToken::generation);
+        let (now, lifetime) = (self.client.clock().now(), self.settings.default_lifetime);
+        let margin = self.margin(tokens);
+        let token = AccessToken::new(tokens.clone(), generation, now, lifetime, margin, self.client.prover());
+        if let Ok(token) = token {
+            state.past.token = Some(token);
+        }
+    }
+
     /// Notes that the token in hand is in the store by now, unless another has taken its place.
     pub(super) fn persisted(&self, token: &Secret, revision: Revision) {
         let mut state = self.state();

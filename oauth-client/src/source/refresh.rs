@@ -235,17 +235,53 @@ impl<'a> Refresh<'a> {
 
     async fn refresh(&self, used: &Secret) -> Result<TokenSet, Error> {
         let parameters = self.engine.request.to_refresh_parameters(&RefreshToken(used.clone()));
-        let mut tokens = self.attempt(&parameters, false).await?;
+        let mut tokens = match self.attempt(&parameters, false).await {
+            Ok(tokens) => tokens,
+            Err(mut error) => {
+                if let Some(rotated) = error.take_rotated().filter(|rotated| rotated != used) {
+                    self.keep(used, rotated).await;
+                }
+                return Err(error);
+            }
+        };
         // RFC 6749 section 6: a server may keep the refresh token, and the scope, as they were, and say nothing.
         tokens.refresh_token.get_or_insert_with(|| used.clone());
         if let Some(before) = self.past.token.as_ref().map(AccessToken::tokens) {
             tokens.scope = tokens.scope.or_else(|| before.scope.clone());
-            if let (Some(before), Some(after)) = (&before.id_token, &tokens.id_token) {
-                id_token::same_person(before, after)?;
+            if let (Some(before), Some(after)) = (&before.id_token, &tokens.id_token)
+                && let Err(error) = id_token::same_person(before, after)
+            {
+                if let Some(rotated) = tokens.refresh_token.filter(|rotated| rotated != used) {
+                    self.keep(used, rotated).await;
+                }
+                return Err(error);
             }
             tokens.id_token = tokens.id_token.or_else(|| before.id_token.clone());
         }
         Ok(tokens)
+    }
+
+    /// The server has given another refresh token in an answer that is of no other use: the one before is spent, and
+    /// to send it again would look like theft. What else was had stays as it is.
+    async fn keep(&self, used: &Secret, rotated: Secret) {
+        let client = &self.engine.client;
+        if self.engine.request.grant().refresh_token() == Some(used) {
+            self.engine.given_is_used();
+        }
+        let tokens = match self.past.token.as_ref().map(AccessToken::tokens) {
+            Some(before) => TokenSet { refresh_token: Some(rotated), ..before.clone() },
+            None => {
+                let now = u64::try_from(client.clock().now().wall.as_millis()).unwrap_or(u64::MAX);
+                TokenSet::expired(rotated, now, client.dpop_jkt())
+            }
+        };
+        self.engine.rotated(&tokens);
+        if let Some(store) = &self.engine.settings.store {
+            let revision = persist(self.engine, &**store, &tokens, self.past.revision).await;
+            if let Some(revision) = revision {
+                self.engine.persisted(tokens.access_token(), revision);
+            }
+        }
     }
 
     /// Sends the request, and again after transient failures, as long as the time limit allows. What may have been

@@ -73,6 +73,20 @@ impl fmt::Display for Scheme {
 }
 
 impl TokenSet {
+    /// A refresh token alone, as far as anybody can tell: its access token has expired when it begins.
+    pub(crate) fn expired(refresh_token: Secret, now_ms: u64, jkt: Option<&str>) -> Self {
+        Self {
+            access_token: Secret::from("none"),
+            refresh_token: Some(refresh_token),
+            id_token: None,
+            scope: None,
+            issued_at_ms: now_ms,
+            lifetime_ms: Some(0),
+            jkt: jkt.map(str::to_owned),
+            extra: Map::new(),
+        }
+    }
+
     /// The access token itself.
     #[must_use]
     pub fn access_token(&self) -> &Secret {

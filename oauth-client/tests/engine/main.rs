@@ -11,5 +11,6 @@ mod grants;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod pool;
+mod rotation;
 mod store;
 mod table;
