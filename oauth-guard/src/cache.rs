@@ -3,11 +3,13 @@
 //! What is remembered is who the caller is, never that he may pass: time, key, issuer and policy are asked again
 //! on every hit. Refusals are not remembered.
 
+use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwapOption;
 use highway::{HighwayHash, HighwayHasher, Key};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
@@ -35,6 +37,7 @@ impl std::hash::Hash for Digest {
 pub(crate) struct TokenCache<T> {
     key: Key,
     max_bytes: u64,
+    recent: Recent<T>,
     entries: Option<Cache<Digest, Arc<Verified<T>>, AlreadyRandom>>,
     hits: Counter,
     misses: Counter,
@@ -55,7 +58,8 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
                 .eviction_policy(EvictionPolicy::lru())
                 .build_with_hasher(AlreadyRandom)
         });
-        Some(Self { key: Key(key), max_bytes, entries, hits: Counter::default(), misses: Counter::default() })
+        let (recent, hits, misses) = (Recent::new(max_bytes), Counter::default(), Counter::default());
+        Some(Self { key: Key(key), max_bytes, recent, entries, hits, misses })
     }
 
     pub(crate) fn max_bytes(&self) -> u64 {
@@ -66,9 +70,24 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
     pub(crate) fn look_up(&self, token: &[u8]) -> Option<(Digest, Option<Arc<Verified<T>>>)> {
         let entries = self.entries.as_ref()?;
         let digest = self.digest(token);
+        if let Some(found) = self.recent.get(digest) {
+            self.hits.add();
+            if now_and_then::<16>() {
+                // So that it is not taken for one that nobody uses any more.
+                drop(entries.get(&digest));
+            }
+            return Some((digest, Some(found)));
+        }
         let found = entries.get(&digest);
-        let counter = if found.is_some() { &self.hits } else { &self.misses };
-        counter.add();
+        match &found {
+            Some(verified) => {
+                self.hits.add();
+                if now_and_then::<8>() {
+                    self.recent.put(digest, verified);
+                }
+            }
+            None => self.misses.add(),
+        }
         Some((digest, found))
     }
 
@@ -80,6 +99,7 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
     }
 
     pub(crate) fn forget(&self, digest: Digest) {
+        self.recent.forget(digest);
         if let Some(entries) = &self.entries {
             entries.invalidate(&digest);
         }
@@ -96,6 +116,63 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
     fn digest(&self, token: &[u8]) -> Digest {
         Digest(HighwayHasher::new(self.key).hash256(token))
     }
+}
+
+/// A first level: some of the tokens that are used most, each in the one place that its digest gives it. Looking there
+/// takes no lock and writes nothing that other cores read. What is found is asked the same questions as anything else
+/// that is remembered, so that it may stand here a little longer than in the cache proper.
+struct Recent<T>(Box<[ArcSwapOption<Placed<T>>]>);
+
+struct Placed<T> {
+    digest: Digest,
+    verified: Arc<Verified<T>>,
+}
+
+impl<T> Recent<T> {
+    /// As many places as take up a hundredth of the cache's bytes or so, when all are taken; few for all that.
+    fn new(max_bytes: u64) -> Self {
+        let places = (max_bytes / (64 * 1024)).min(256);
+        Self((0..places).map(|_| ArcSwapOption::empty()).collect())
+    }
+
+    fn get(&self, digest: Digest) -> Option<Arc<Verified<T>>> {
+        let placed = self.place(digest)?.load();
+        placed.as_ref().filter(|placed| placed.digest == digest).map(|placed| Arc::clone(&placed.verified))
+    }
+
+    fn put(&self, digest: Digest, verified: &Arc<Verified<T>>) {
+        if let Some(place) = self.place(digest) {
+            place.store(Some(Arc::new(Placed { digest, verified: Arc::clone(verified) })));
+        }
+    }
+
+    fn forget(&self, digest: Digest) {
+        if let Some(place) = self.place(digest)
+            && place.load().as_ref().is_some_and(|placed| placed.digest == digest)
+        {
+            place.store(None);
+        }
+    }
+
+    fn place(&self, digest: Digest) -> Option<&ArcSwapOption<Placed<T>>> {
+        // Another word than the one that the cache proper goes by.
+        let places = u64::try_from(self.0.len()).ok()?;
+        self.0.get(usize::try_from(digest.0[1].checked_rem(places)?).ok()?)
+    }
+}
+
+/// Says yes once in so many times, on each thread by itself and in no order that requests could fall in step with.
+fn now_and_then<const TIMES: u32>() -> bool {
+    thread_local! {
+        static DICE: Cell<u32> = const { Cell::new(0) };
+    }
+    // A linear congruential generator, whose high bits are the better ones.
+    let roll = |dice: &Cell<u32>| {
+        let next = dice.get().wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        dice.set(next);
+        next >> 16
+    };
+    DICE.try_with(roll).is_ok_and(|roll| roll % TIMES == 0)
 }
 
 impl<T> fmt::Debug for TokenCache<T> {

@@ -24,6 +24,35 @@ async fn a_known_token_expires_all_the_same() {
     assert_eq!(guard.health().cache.entries, 0);
 }
 
+/// What is used all the time stands in a place of its own, where it is found sooner and asked no less.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_used_all_the_time_is_asked_as_much_as_any() {
+    let stage = Stage::new();
+    let guard = stage.guard();
+    let used = async |token: &str| {
+        for _ in 0..500 {
+            assert_eq!(call(&guard, token).await.status, 200);
+        }
+    };
+    let expiring = stage.server.mint().expires_in(100).build();
+    used(&expiring).await;
+    advance(Duration::from_secs(160)).await;
+    for _ in 0..3 {
+        assert_eq!(call(&guard, &expiring).await.summary(), (401, Some("invalid_token")), "expired");
+    }
+    assert_eq!(guard.health().cache.entries, 0);
+
+    let withdrawn = stage.server.mint().build();
+    used(&withdrawn).await;
+    stage.server.keys().rotate_abruptly();
+    assert_eq!(call(&guard, &stage.server.mint().build()).await.status, 200, "which brings the new keys");
+    for _ in 0..3 {
+        assert_eq!(call(&guard, &withdrawn).await.summary(), (401, Some("invalid_token")), "withdrawn");
+    }
+
+    assert!(guard.health().cache.hits >= 2 * 499, "each is counted, wherever it was found");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_wall_clock_judges_whatever_the_machine_slept_or_was_told() {
     let stage = Stage::new();
