@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::Full;
 use oauth_client::clock::TestClock;
 use oauth_client::transport::{HttpClient, RequestBody};
-use oauth_client::{Client, ClientAuth, TokenSource, grant};
+use oauth_client::{Client, ClientAuth, ClientBuilder, TokenSource, grant};
 use tower_service::Service;
 
 /// An authorization server that gives out a token for an hour, and counts.
@@ -25,32 +25,42 @@ pub(crate) struct Server {
 impl Server {
     /// On the machine's clock, unless another is given.
     pub(crate) fn source(&self, clock: Option<TestClock>) -> TokenSource {
+        let builder = match clock {
+            Some(clock) => Client::builder().clock(clock),
+            None => Client::builder(),
+        };
+        self.source_of(builder, "Bearer")
+    }
+
+    /// For a client that is to have what this one has besides, and tokens of this type.
+    pub(crate) fn source_of(&self, builder: ClientBuilder, token_type: &'static str) -> TokenSource {
         let requests = Arc::clone(&self.requests);
         let server = tower::service_fn(move |_: Request<RequestBody>| {
             let count = requests.fetch_add(1, Ordering::Relaxed);
             let answer = format!(
-                r#"{{"access_token":"2YotnFZFEjr1zCsicMWpAA{count}","token_type":"Bearer","expires_in":3600}}"#
+                r#"{{"access_token":"2YotnFZFEjr1zCsicMWpAA{count}","token_type":"{token_type}","expires_in":3600}}"#
             );
             ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(answer)))))
         });
-        let builder = Client::builder()
+        let client = builder
             .token_endpoint("https://auth.example.com/token")
             .auth(ClientAuth::basic("svc", "s3cr3t"))
-            .http(HttpClient::from_service(server));
-        let builder = match clock {
-            Some(clock) => builder.clock(clock),
-            None => builder,
-        };
-        let client = builder.build().expect("a client");
+            .http(HttpClient::from_service(server))
+            .build()
+            .expect("a client");
         client.source(grant::client_credentials()).build().expect("a source")
     }
 
     pub(crate) fn source_with_token(&self) -> TokenSource {
-        let source = self.source(None);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        runtime.block_on(source.token()).expect("a token");
-        source
+        with_token(self.source(None))
     }
+}
+
+/// The same source, with a token in hand.
+pub(crate) fn with_token(source: TokenSource) -> TokenSource {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(source.token()).expect("a token");
+    source
 }
 
 /// A GET with eight headers, made as programs make them: names from constants, values at run time.
