@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use oauth_client::store::{MemoryStore, TokenStore as _};
 use oauth_client::token::TokenType;
-use oauth_client::{Secret, TokenSource, grant};
+use oauth_client::{AccessToken, Error, Secret, TokenSource, grant};
 use oauth_mock::{Endpoint, Fault, Gate, MockClient, MockServer, Recorded};
+use tokio::task::JoinHandle;
 
 use crate::bench::{Bench, pass};
 
@@ -27,6 +28,14 @@ fn revoked(bench: &Bench) -> Vec<Recorded> {
 
 async fn is_active(bench: &Bench, token: &Secret) -> bool {
     bench.client().introspect(token, None).await.unwrap().is_some()
+}
+
+/// Asks for a token in a task of its own, which has begun to.
+async fn asking(source: &TokenSource) -> JoinHandle<Result<AccessToken, Error>> {
+    let source = source.clone();
+    let asking = tokio::spawn(async move { source.token().await });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    asking
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,11 +101,7 @@ async fn what_a_refresh_under_way_brings_is_revoked_as_well() {
     let source = person(&bench);
     let gate = Gate::new();
     bench.server.fault(Endpoint::Token, Fault::hold(&gate)).times(1);
-    let refreshing = tokio::spawn({
-        let source = source.clone();
-        async move { source.token().await }
-    });
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    let refreshing = asking(&source).await;
     let revoking = tokio::spawn({
         let source = source.clone();
         async move { source.revoke().await }
@@ -122,11 +127,7 @@ async fn a_caller_that_goes_away_does_not_stop_it_and_others_see_its_end() {
     assert!(tokio::time::timeout(Duration::from_millis(5), revoking.revoke()).await.is_err());
     assert_eq!(source.token().await.unwrap().generation(), 1, "until it is done, the token is good");
     assert!(source.reject(1));
-    let waiting = tokio::spawn({
-        let source = source.clone();
-        async move { source.token().await }
-    });
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    let waiting = asking(&source).await;
     gate.open();
     assert!(waiting.await.unwrap().unwrap_err().is_reauthorization_required());
     assert!(!is_active(&bench, token.secret()).await);
@@ -138,11 +139,7 @@ async fn a_caller_that_goes_away_while_a_refresh_is_under_way_does_not_stop_it_e
     let source = person(&bench);
     let gate = Gate::new();
     bench.server.fault(Endpoint::Token, Fault::hold(&gate)).times(1);
-    let refreshing = tokio::spawn({
-        let source = source.clone();
-        async move { source.token().await }
-    });
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    let refreshing = asking(&source).await;
     assert!(tokio::time::timeout(Duration::from_millis(5), source.revoke()).await.is_err());
     gate.open();
     let token = refreshing.await.unwrap().unwrap();
