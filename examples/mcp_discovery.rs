@@ -41,7 +41,7 @@ async fn main() -> Result<(), Failure> {
         .redirect_uris([REDIRECT_URI])
         .grant_types(["authorization_code", "refresh_token"])
         .token_endpoint_auth_method("none");
-    let registration = Registrar::of(http, &found.server)?.register(&wanted).await?;
+    let registration = Registrar::from_metadata(http, &found.server)?.register(&wanted).await?;
     println!("registered as:   {}", registration.client_id());
 
     let client = found.client().auth(registration.auth()?).build()?;
@@ -55,7 +55,7 @@ async fn main() -> Result<(), Failure> {
 
     // The token is for this API and goes nowhere else.
     let origin = url::Url::parse(&url)?.origin().ascii_serialization();
-    let api = AuthorizedClient::new(reqwest::Client::new(), source).only_to([&origin])?;
+    let api = AuthorizedClient::new(reqwest::Client::new(), source).allowed_origins([&origin])?;
     let answer = api.get(&*url).send().await?;
     println!("with a token:    {} {}", answer.status(), answer.text().await?);
     Ok(())

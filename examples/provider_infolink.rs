@@ -24,7 +24,7 @@ async fn main() -> Result<(), Failure> {
         .build()?
         .source(grant::client_credentials())
         .build()?;
-    let infolink = AuthorizedClient::new(reqwest::Client::new(), source.clone()).only_to([&host])?;
+    let infolink = AuthorizedClient::new(reqwest::Client::new(), source.clone()).allowed_origins([&host])?;
 
     println!("first job:   {}", execute_job(&infolink, &host).await?);
 

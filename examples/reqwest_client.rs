@@ -21,7 +21,7 @@ async fn main() -> Result<(), Failure> {
         .source(grant::client_credentials().audience("api"))
         .build()?;
     // The token goes to this API and nowhere else.
-    let client = AuthorizedClient::new(reqwest::Client::new(), source).only_to([&api])?;
+    let client = AuthorizedClient::new(reqwest::Client::new(), source).allowed_origins([&api])?;
 
     let answer = client.get(format!("{api}/hello")).send().await?;
     println!("with a token:     {} {}", answer.status(), answer.text().await?);

@@ -32,11 +32,11 @@ fn in_code(acme: &str) -> Result<TokenSource, oauth_client::Error> {
         .without_grant_type()
         .parameter_name("client_id", "app")
         .parameter_name("client_secret", "key")
-        .answer_member("access_token", "data.token")
-        .answer_member("expires_in", "data.ttl")
+        .response_member("access_token", "data.token")
+        .response_member("expires_in", "data.ttl")
         .error(ErrorShape::own().code("fault.id").description("fault.text"))
         .code("WHO_ARE_YOU", "invalid_client")
-        .expired_answer([("fault.id", "TOKEN_EXPIRED")]);
+        .expired_response([("fault.id", "TOKEN_EXPIRED")]);
     let client =
         Client::builder().provider(dialect).base_url(acme).auth(ClientAuth::post("orders", "s3cr3t"));
     client.build()?.source(grant::client_credentials()).build()
@@ -67,7 +67,7 @@ fn as_toml(acme: &str) -> Result<TokenSource, oauth_client::Error> {
 }
 
 async fn use_it(source: TokenSource, acme: &str) -> Result<(), Failure> {
-    let client = AuthorizedClient::new(reqwest::Client::new(), source.clone()).only_to([acme])?;
+    let client = AuthorizedClient::new(reqwest::Client::new(), source.clone()).allowed_origins([acme])?;
     for _ in 0..3 {
         let answer = client.get(format!("{acme}/orders")).send().await?;
         let answer: Value = serde_json::from_slice(&answer.bytes().await?)?;

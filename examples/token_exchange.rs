@@ -64,7 +64,7 @@ async fn orders(State(billing): State<Billing>, headers: HeaderMap) -> Result<St
 
     let source = billing.exchanger.source(token).map_err(|error| failed(&error))?;
     let client = AuthorizedClient::new(billing.http, source)
-        .only_to([&billing.url])
+        .allowed_origins([&billing.url])
         .map_err(|error| failed(&error))?;
     let answer =
         client.get(format!("{}/invoices", billing.url)).send().await.map_err(|error| failed(&error))?;

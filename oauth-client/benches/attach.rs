@@ -77,7 +77,7 @@ fn live_default_policy(bencher: Bencher<'_, '_>, case: &Case) {
 #[divan::bench(args = CASES, sample_size = 32, sample_count = 3000)]
 fn live_never_replayed_only_to_one_origin(bencher: Bencher<'_, '_>, case: &Case) {
     let layer = TokenLayer::new(live()).replay(ReplayPolicy::never());
-    run(bencher, layer.only_to(["https://api.example.com"]).expect("an origin").layer(Sink), case);
+    run(bencher, layer.allowed_origins(["https://api.example.com"]).expect("an origin").layer(Sink), case);
 }
 
 #[divan::bench(args = CASES, sample_size = 32, sample_count = 3000)]

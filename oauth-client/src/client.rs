@@ -2,8 +2,6 @@
 
 mod builder;
 mod endpoints;
-mod possession;
-mod round_trip;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,12 +16,10 @@ use self::endpoints::Discovered;
 use crate::authenticate::ClientAuth;
 use crate::clock::Clock;
 use crate::dialect::Dialect;
-use crate::discover::{Endpoint, Metadata};
+use crate::discover::{Endpoint, Found, Metadata};
 use crate::dpop::Prover;
 use crate::error::{Error, Kind};
-use crate::grant::{TokenExchange, TokenRequest};
 use crate::id_token::KeyCache;
-use crate::source::{Exchanger, SourceBuilder};
 use crate::token::TokenSet;
 use crate::transport::HttpClient;
 
@@ -83,27 +79,6 @@ impl Client {
         ClientBuilder::default()
     }
 
-    /// Sends one token request and reads its answer: no retry, no cache.
-    ///
-    /// # Errors
-    /// Whatever [`Error::code`] lists: the server's refusal, no answer, or an answer that makes no sense.
-    pub async fn request(&self, request: &TokenRequest) -> Result<TokenSet, Error> {
-        self.exchange(request.to_parameters(), self.0.timeout, || {}).await
-    }
-
-    /// A source of fresh tokens by this request, or of what a [login](crate::login) by such a request grants.
-    pub fn source(&self, request: impl Into<TokenRequest>) -> SourceBuilder {
-        SourceBuilder::new(self.clone(), request.into())
-    }
-
-    /// Exchanges the tokens of many people, one source for each (RFC 8693): `request` says what they are exchanged for.
-    pub fn exchanger(
-        &self,
-        request: impl Fn(TokenExchange) -> TokenRequest + Send + Sync + 'static,
-    ) -> Exchanger {
-        Exchanger::new(self.clone(), request)
-    }
-
     /// The server's metadata, discovered when first needed and kept for an hour.
     ///
     /// # Errors
@@ -116,6 +91,11 @@ impl Client {
             )));
         };
         Ok(self.discovered(issuer, self.0.timeout).await?.metadata().clone())
+    }
+
+    /// The metadata at hand, if any was fetched.
+    pub(crate) fn known_metadata(&self) -> Option<Metadata> {
+        Some(self.0.discovered.load_full()?.metadata().clone())
     }
 
     pub(crate) fn http(&self) -> &HttpClient {
@@ -189,6 +169,17 @@ impl Client {
             Server::Issuer(issuer) => issuer,
             Server::TokenEndpoint(url) => url.as_str(),
         }
+    }
+}
+
+impl Found {
+    /// Starts a client of this server, which knows its metadata already. It still needs an identity: from a
+    /// [registration](crate::manage::register), say. Ask for tokens with
+    /// [`resource`](crate::grant::TokenRequest::resource) set to the identifier of the found
+    /// [`resource`](Self::resource).
+    #[must_use]
+    pub fn client(&self) -> ClientBuilder {
+        Client::builder().metadata(self.server.clone())
     }
 }
 

@@ -21,21 +21,20 @@
 //! # Ok(()) }
 //! ```
 
-mod challenge;
 mod follow;
-mod local;
 mod resource;
+mod ssrf;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-pub use self::challenge::Challenge;
 pub use self::follow::{Found, follow};
 pub use self::resource::{ProtectedResource, resource};
 use crate::error::{Error, printable};
 use crate::transport::{HttpClient, Limits, is_loopback};
+pub use crate::www_authenticate::Challenge;
 
 /// An authorization server's metadata (RFC 8414 section 2). What is not named here is kept in [`extra`](Self::extra).
 #[derive(Clone, Debug, Deserialize)]
@@ -117,8 +116,8 @@ impl Metadata {
 
     /// Whether this document of a public issuer leads to an address of this machine or its network.
     pub(crate) fn leads_inside(&self) -> bool {
-        let is_public = Url::parse(&self.issuer).is_ok_and(|issuer| !local::is_local(&issuer));
-        is_public && self.urls().any(|(_, url)| local::is_local(url))
+        let is_public = Url::parse(&self.issuer).is_ok_and(|issuer| !ssrf::is_local(&issuer));
+        is_public && self.urls().any(|(_, url)| ssrf::is_local(url))
     }
 
     /// How clients may authenticate at an endpoint. Introspection and revocation have lists of their own (RFC 8414

@@ -16,8 +16,6 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::dialect::Details;
-use crate::token::Secret;
-use crate::transport::code_of;
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -29,8 +27,6 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 pub struct Error {
     kind: Arc<Kind>,
     retry_after: Option<Duration>,
-    /// A refresh token that came in an answer of no other use.
-    rotated: Option<Secret>,
 }
 
 /// One thing that is wrong with a configuration: the field, and what was expected there.
@@ -50,7 +46,7 @@ impl fmt::Display for Problem {
 
 /// A refusal by a server, in the terms of RFC 6749 section 5.2, and in the provider's own.
 #[derive(Clone)]
-pub(crate) struct Refused {
+pub(crate) struct ErrorResponse {
     pub(crate) status: StatusCode,
     pub(crate) code: String,
     pub(crate) description: Option<String>,
@@ -66,12 +62,12 @@ pub(crate) struct Refused {
     pub(crate) hint: Option<String>,
 }
 
-impl Refused {
+impl ErrorResponse {
     /// A refusal of which nothing but the status is known.
     pub(crate) fn new(status: StatusCode) -> Self {
         Self {
             status,
-            code: code_of(status),
+            code: code_for_status(status),
             description: None,
             uri: None,
             provider_code: None,
@@ -91,10 +87,10 @@ pub(crate) struct Denied {
     pub(crate) uri: Option<String>,
 }
 
-impl fmt::Debug for Refused {
+impl fmt::Debug for ErrorResponse {
     /// Without the text of what was not recognized: who wants it asks for it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refused")
+        f.debug_struct("ErrorResponse")
             .field("status", &self.status)
             .field("code", &self.code)
             .field("provider_code", &self.provider_code)
@@ -128,9 +124,9 @@ pub(crate) enum Kind {
     /// A bearer token, where one that is bound to a key was asked for (RFC 9449 section 5).
     NotBound,
     /// The server said no.
-    Refused(Refused),
+    ErrorResponse(ErrorResponse),
     /// The grant is gone; only a person can give a new one.
-    Reauthorization(Option<Refused>),
+    Reauthorization(Option<ErrorResponse>),
     /// A secret that is made or read for each request could not be had; nothing was sent.
     Secret { name: String, source: BoxError },
     /// The authorization endpoint sent the person back with an error (RFC 6749 section 4.1.2.1).
@@ -166,7 +162,7 @@ impl Error {
             Kind::Redirect(_) => "redirect",
             Kind::Malformed(_) => "malformed_response",
             Kind::TokenType(_) | Kind::NotBound => "unsupported_token_type",
-            Kind::Refused(refused) => &refused.code,
+            Kind::ErrorResponse(refused) => &refused.code,
             Kind::Reauthorization(_) => "reauthorization_required",
             Kind::Secret { .. } => "secret",
             Kind::Denied(denied) => &denied.code,
@@ -183,7 +179,7 @@ impl Error {
         match &*self.kind {
             Kind::Transport { .. } | Kind::Timeout(_) | Kind::Interrupted => true,
             Kind::Secret { .. } | Kind::Store { .. } => true,
-            Kind::Refused(refused) => match refused.code.as_str() {
+            Kind::ErrorResponse(refused) => match refused.code.as_str() {
                 _ if refused.transient || refused.status == StatusCode::TOO_MANY_REQUESTS => true,
                 "temporarily_unavailable" | "slow_down" | "server_error" => true,
                 // A lost grant stays lost, also where it comes with a 500 (InfoLink does not say what it comes with).
@@ -215,7 +211,7 @@ impl Error {
     pub fn status(&self) -> Option<StatusCode> {
         match &*self.kind {
             Kind::Redirect(status) => Some(*status),
-            _ => self.refused().map(|refused| refused.status),
+            _ => self.error_response().map(|refused| refused.status),
         }
     }
 
@@ -225,7 +221,7 @@ impl Error {
     pub fn description(&self) -> Option<&str> {
         match &*self.kind {
             Kind::Denied(denied) => denied.description.as_deref(),
-            _ => self.refused()?.description.as_deref(),
+            _ => self.error_response()?.description.as_deref(),
         }
     }
 
@@ -234,7 +230,7 @@ impl Error {
     pub fn uri(&self) -> Option<&str> {
         match &*self.kind {
             Kind::Denied(denied) => denied.uri.as_deref(),
-            _ => self.refused()?.uri.as_deref(),
+            _ => self.error_response()?.uri.as_deref(),
         }
     }
 
@@ -242,7 +238,7 @@ impl Error {
     /// [`code`](Self::code) says `invalid_grant`, `server_busy` where it says `server_error`.
     #[must_use]
     pub fn provider_code(&self) -> Option<&str> {
-        self.refused()?.provider_code.as_deref()
+        self.error_response()?.provider_code.as_deref()
     }
 
     /// The whole error body as the type of its [provider](crate::dialect), such as
@@ -250,7 +246,7 @@ impl Error {
     /// [description](Self::description), and the secrets of the request are taken out.
     #[must_use]
     pub fn provider<T: 'static>(&self) -> Option<&T> {
-        let details = self.refused()?.details.as_deref()?;
+        let details = self.error_response()?.details.as_deref()?;
         details.as_any().downcast_ref()
     }
 
@@ -258,7 +254,7 @@ impl Error {
     /// 512 characters, escaped, without the secrets of the request. It is not part of what `Display` and `Debug` show.
     #[must_use]
     pub fn unrecognized(&self) -> Option<&str> {
-        self.refused()?.unrecognized.as_deref()
+        self.error_response()?.unrecognized.as_deref()
     }
 
     /// All that is wrong with a configuration, when [`code`](Self::code) is `config`; empty otherwise.
@@ -286,7 +282,7 @@ impl Error {
     }
 
     pub(crate) fn new(kind: Kind) -> Self {
-        Self { kind: Arc::new(kind), retry_after: None, rotated: None }
+        Self { kind: Arc::new(kind), retry_after: None }
     }
 
     pub(crate) fn config(field: &str, message: impl Into<String>) -> Self {
@@ -319,32 +315,21 @@ impl Error {
         self
     }
 
-    /// The same, with the refresh token of the answer that it is about.
-    pub(crate) fn with_rotated(mut self, token: Option<Secret>) -> Self {
-        self.rotated = token;
-        self
-    }
-
-    /// Takes that refresh token: whoever sees the error has no business with it.
-    pub(crate) fn take_rotated(&mut self) -> Option<Secret> {
-        self.rotated.take()
-    }
-
     /// The same refusal, with what we know about its reason.
     pub(crate) fn with_hint(self, hint: impl FnOnce() -> Option<String>) -> Self {
-        let Kind::Refused(refused) = &*self.kind else { return self };
+        let Kind::ErrorResponse(refused) = &*self.kind else { return self };
         match hint() {
             None => self,
             hint => {
-                let kind = Kind::Refused(Refused { hint, ..refused.clone() });
+                let kind = Kind::ErrorResponse(ErrorResponse { hint, ..refused.clone() });
                 Self::new(kind).with_retry_after(self.retry_after)
             }
         }
     }
 
-    pub(crate) fn refused(&self) -> Option<&Refused> {
+    pub(crate) fn error_response(&self) -> Option<&ErrorResponse> {
         match &*self.kind {
-            Kind::Refused(refused) => Some(refused),
+            Kind::ErrorResponse(refused) => Some(refused),
             Kind::Reauthorization(refused) => refused.as_ref(),
             _ => None,
         }
@@ -407,7 +392,7 @@ impl fmt::Display for Error {
             Kind::NotBound => f.write_str(
                 "the server gave a bearer token although the request asked for one that is bound to a key (RFC 9449 section 5); have it bind this client's tokens, or allow bearer tokens explicitly",
             ),
-            Kind::Refused(refused) => {
+            Kind::ErrorResponse(refused) => {
                 write!(f, "the server refused: {} (HTTP {}", refused.code, refused.status.as_u16())?;
                 let own = refused.provider_code.as_ref().filter(|own| **own != refused.code);
                 own.iter().try_for_each(|own| write!(f, ", {own:?}"))?;
@@ -457,6 +442,18 @@ impl StdError for Error {
             _ => None,
         }
     }
+}
+
+/// The code of an error response that has none of its own.
+pub(crate) fn code_for_status(status: StatusCode) -> String {
+    let code = match status.as_u16() {
+        401 => "invalid_client",
+        403 => "access_denied",
+        429 => "rate_limited",
+        500..=599 => "server_error",
+        _ => "invalid_request",
+    };
+    code.to_owned()
 }
 
 /// Text from a server, made safe to print: control characters escaped, and cut to so many characters.

@@ -59,7 +59,7 @@ pub mod login;
 // 4 how a provider deviates from the RFC
 pub mod dialect;
 // 5 the one round trip
-pub mod exchange;
+pub mod token_endpoint;
 // 6 what I hold
 pub mod token;
 // 7 keep it fresh
@@ -76,6 +76,7 @@ pub mod config;
 
 // what all of them stand on
 mod client;
+mod www_authenticate;
 pub mod clock;
 mod error;
 mod json;

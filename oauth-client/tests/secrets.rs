@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use oauth_client::attach::{ReplayPolicy, TokenLayer};
 use oauth_client::clock::TestClock;
-use oauth_client::exchange::Parameters;
+use oauth_client::token_endpoint::Parameters;
 use oauth_client::sign::{Algorithm, SigningKey};
 use oauth_client::source::Pool;
 use oauth_client::store::{FileStore, MemoryStore, TokenStore as _};

@@ -59,13 +59,13 @@ fn acme() -> Dialect {
         .parameter_name("client_secret", "key")
         .parameter_name("tenant", "org")
         .in_query("tenant")
-        .answer_member("access_token", "data.token")
-        .answer_member("refresh_token", "/data/again")
+        .response_member("access_token", "data.token")
+        .response_member("refresh_token", "/data/again")
         .expires_at("data.valid_until")
         .error(ErrorShape::own().code("fault.id").description("fault.text"))
         .code("stale_login", "invalid_grant")
         .transient("busy")
-        .expired_answer([("fault.id", "token_expired")])
+        .expired_response([("fault.id", "token_expired")])
 }
 
 const ANSWER: &str = r#"{"data":{"token":"t1","again":"r1","valid_until":4102444800}}"#;

@@ -213,7 +213,7 @@ async fn every_failure() {
                 Provider::InfoLink => {
                     error.provider::<oauth_client::dialect::infolink::ErrorBody>().is_some()
                 }
-                _ => error.provider::<oauth_client::dialect::teen_quotes::Refusal>().is_some(),
+                _ => error.provider::<oauth_client::dialect::teen_quotes::ErrorBody>().is_some(),
             };
             assert!(typed && error.unrecognized().is_none(), "{provider} {}: {error:?}", failure.name());
             assert_eq!(error.status().unwrap(), failure.status());

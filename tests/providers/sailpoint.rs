@@ -169,10 +169,10 @@ async fn plain_http() {
     let wire = Wire::with(200, CREATED);
     let source = || TokenSource::fixed("t0ken-1").unwrap();
     let api = Api::new(wire.http(), source(), "http://acme.api.example").unwrap();
-    let refused = OAuthClients::over(api.clone()).create(&NewOAuthClient::new("x")).await.unwrap_err();
+    let refused = OAuthClients::from_api(api.clone()).create(&NewOAuthClient::new("x")).await.unwrap_err();
     assert_eq!((refused.code(), wire.requests()), ("config", 0));
     let limits = Limits { allow_http: true, ..Limits::token() };
-    OAuthClients::over(api.limits(limits)).create(&NewOAuthClient::new("x")).await.unwrap();
+    OAuthClients::from_api(api.limits(limits)).create(&NewOAuthClient::new("x")).await.unwrap();
     assert_eq!(Api::new(wire.http(), source(), "acme").unwrap_err().code(), "config");
 }
 

@@ -66,7 +66,7 @@ pub(super) enum Extra {
     /// Comes before what is inside.
     Ahead(VecDeque<Bytes>),
     /// Listens to what is inside.
-    Tape(Tape),
+    Recorder(Recorder),
 }
 
 impl<B: http_body::Body<Data = Bytes>> http_body::Body for Body<B> {
@@ -90,8 +90,8 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for Body<B> {
             InnerProj::Whole { body } => body,
         };
         let frame = ready!(inner.as_mut().poll_frame(cx));
-        if let Some(Extra::Tape(tape)) = this.extra.as_deref_mut()
-            && !tape.hear(frame.as_ref(), inner.is_end_stream())
+        if let Some(Extra::Recorder(recorder)) = this.extra.as_deref_mut()
+            && !recorder.observe(frame.as_ref(), inner.is_end_stream())
         {
             *this.extra = None;
         }
@@ -133,23 +133,23 @@ impl<B: http_body::Body + Default> Default for Body<B> {
 impl<B: http_body::Body> fmt::Debug for Body<B> {
     /// Tells nothing of the content.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let recorded = matches!(self.extra.as_deref(), Some(Extra::Tape(_)));
+        let recorded = matches!(self.extra.as_deref(), Some(Extra::Recorder(_)));
         f.debug_struct("Body").field("recorded", &recorded).finish_non_exhaustive()
     }
 }
 
 /// What has gone past so far. Thrown away as soon as the body turns out not to be repeatable.
-pub(super) struct Tape {
-    heard: VecDeque<Bytes>,
+pub(super) struct Recorder {
+    chunks: VecDeque<Bytes>,
     /// How many bytes more may be recorded.
     room: usize,
     whole: Arc<OnceLock<VecDeque<Bytes>>>,
 }
 
-impl Tape {
-    /// Takes in the next frame; false when there is no more to hear: the body has ended and is handed over, or it
+impl Recorder {
+    /// Takes in the next frame; false when there is no more to observe: the body has ended and is handed over, or it
     /// cannot be repeated.
-    fn hear<E>(&mut self, frame: Option<&Result<Frame<Bytes>, E>>, ended: bool) -> bool {
+    fn observe<E>(&mut self, frame: Option<&Result<Frame<Bytes>, E>>, ended: bool) -> bool {
         let piece = match frame {
             None => return self.hand_over(),
             Some(Err(_)) => return false,
@@ -159,37 +159,37 @@ impl Tape {
         let Some(room) = self.room.checked_sub(piece.len()) else { return false };
         self.room = room;
         if !piece.is_empty() {
-            self.heard.push_back(piece.clone());
+            self.chunks.push_back(piece.clone());
         }
         if ended { self.hand_over() } else { true }
     }
 
     fn hand_over(&mut self) -> bool {
         // Nobody else sets it.
-        let _ = self.whole.set(std::mem::take(&mut self.heard));
+        let _ = self.whole.set(std::mem::take(&mut self.chunks));
         false
     }
 }
 
-/// The other end of the tape: what a replay would send.
+/// What a replay would send, filled by the [`Recorder`].
 #[derive(Clone)]
 pub(super) enum Recording {
     Empty,
-    Tape { room: usize, whole: Arc<OnceLock<VecDeque<Bytes>>> },
+    Recorder { room: usize, whole: Arc<OnceLock<VecDeque<Bytes>>> },
 }
 
 impl Recording {
-    /// An empty tape of `room` bytes for this body, if it needs one.
+    /// An empty recorder of `room` bytes for this body, if it needs one.
     pub(super) fn of(body: &impl http_body::Body, room: usize) -> Self {
-        if body.is_end_stream() { Self::Empty } else { Self::Tape { room, whole: Arc::default() } }
+        if body.is_end_stream() { Self::Empty } else { Self::Recorder { room, whole: Arc::default() } }
     }
 
     pub(super) fn recorder(&self) -> Option<Box<Extra>> {
         match self {
             Self::Empty => None,
-            Self::Tape { room, whole } => {
-                let tape = Tape { heard: VecDeque::new(), room: *room, whole: Arc::clone(whole) };
-                Some(Box::new(Extra::Tape(tape)))
+            Self::Recorder { room, whole } => {
+                let recorder = Recorder { chunks: VecDeque::new(), room: *room, whole: Arc::clone(whole) };
+                Some(Box::new(Extra::Recorder(recorder)))
             }
         }
     }
@@ -198,7 +198,7 @@ impl Recording {
     pub(super) fn is_whole(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Tape { whole, .. } => whole.get().is_some(),
+            Self::Recorder { whole, .. } => whole.get().is_some(),
         }
     }
 
@@ -206,7 +206,7 @@ impl Recording {
     pub(super) fn into_body<B: http_body::Body>(self) -> Body<B> {
         let ahead = match self {
             Self::Empty => VecDeque::new(),
-            Self::Tape { whole, .. } => Arc::try_unwrap(whole)
+            Self::Recorder { whole, .. } => Arc::try_unwrap(whole)
                 .map_or_else(|shared| shared.get().cloned(), OnceLock::into_inner)
                 .unwrap_or_default(),
         };
@@ -230,7 +230,7 @@ mod tests {
     }
 
     /// Reads so many frames of a recorded body; what was heard of it, if that is all.
-    async fn heard(pieces: Vec<Piece>, room: usize, frames: usize) -> Option<Bytes> {
+    async fn recorded(pieces: Vec<Piece>, room: usize, frames: usize) -> Option<Bytes> {
         let inner = StreamBody::new(stream::iter(pieces));
         let recording = Recording::of(&inner, room);
         let mut body = Body::new(inner, recording.recorder());
@@ -245,12 +245,12 @@ mod tests {
     #[tokio::test]
     async fn only_what_was_read_to_its_end_within_the_limit_can_be_repeated() {
         let hello = || vec![data("hel"), data(""), data("lo")];
-        assert_eq!(heard(hello(), 5, 4).await.unwrap(), "hello");
-        assert_eq!(heard(hello(), 5, 3).await, None, "the end is not known yet");
-        assert_eq!(heard(hello(), 4, 4).await, None, "too long");
-        assert_eq!(heard(vec![], 0, 1).await.unwrap(), "");
-        assert_eq!(heard(vec![data("x"), Err(std::io::ErrorKind::Other.into())], 9, 3).await, None);
-        assert_eq!(heard(vec![data("x"), Ok(Frame::trailers(HeaderMap::new()))], 9, 3).await, None);
+        assert_eq!(recorded(hello(), 5, 4).await.unwrap(), "hello");
+        assert_eq!(recorded(hello(), 5, 3).await, None, "the end is not known yet");
+        assert_eq!(recorded(hello(), 4, 4).await, None, "too long");
+        assert_eq!(recorded(vec![], 0, 1).await.unwrap(), "");
+        assert_eq!(recorded(vec![data("x"), Err(std::io::ErrorKind::Other.into())], 9, 3).await, None);
+        assert_eq!(recorded(vec![data("x"), Ok(Frame::trailers(HeaderMap::new()))], 9, 3).await, None);
     }
 
     #[tokio::test]

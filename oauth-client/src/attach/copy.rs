@@ -26,7 +26,7 @@ impl RequestCopy {
         }
     }
 
-    /// What listens to the body that is sent; none when there is nothing to hear.
+    /// What listens to the body that is sent; none when there is nothing to observe.
     pub(super) fn recorder(&self) -> Option<Box<Extra>> {
         self.body.recorder()
     }

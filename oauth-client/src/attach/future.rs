@@ -14,8 +14,8 @@ use tower_service::Service;
 use super::body::Body;
 use super::error::AttachError;
 use super::peek::Peek;
-use super::sent::{Heard, Sent};
-use super::settings::{Settings, Spare, Verdict, recorded, refuses_token};
+use super::sent::{Subject, Sent};
+use super::settings::{Settings, Replay, Verdict, recorded, refuses_token};
 use crate::AccessToken;
 use crate::error::Error;
 
@@ -45,7 +45,7 @@ pin_project! {
     {
         Refused { error: Option<Error> },
         Waiting { wait: Wait<Result<AccessToken, Error>>, held: Option<Box<(S, Request<B>)>> },
-        Calling { #[pin] call: F, sent: Sent, spare: Option<Spare<S>> },
+        Calling { #[pin] call: F, sent: Sent, replay: Option<Replay<S>> },
         Peeking { held: Option<Box<Peeking<S, R>>> },
         Renewing { wait: Wait<Option<AccessToken>>, held: Option<Box<Renewing<S, R>>> },
         Readying { held: Option<Box<Readying<S, B>>> },
@@ -57,13 +57,13 @@ struct Peeking<S, R: http_body::Body> {
     head: Parts,
     peek: Box<Peek<R>>,
     sent: Sent,
-    spare: Option<Spare<S>>,
+    replay: Option<Replay<S>>,
 }
 
 /// An answer that refuses the token, and what its replay needs.
 struct Renewing<S, R: http_body::Body> {
     answer: Response<Body<R>>,
-    spare: Spare<S>,
+    replay: Replay<S>,
     /// Whether the API has asked for a nonce on the way.
     was_asked: bool,
 }
@@ -75,7 +75,7 @@ struct Readying<S, B: http_body::Body> {
     token: AccessToken,
     sent: Sent,
     /// For the next time, if there may be one.
-    spare: Option<Spare<S>>,
+    replay: Option<Replay<S>>,
 }
 
 type Wait<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -102,10 +102,10 @@ where
     pub(super) fn calling(
         call: S::Future,
         sent: Sent,
-        spare: Option<Spare<S>>,
+        replay: Option<Replay<S>>,
         settings: Arc<Settings>,
     ) -> Self {
-        Self { state: State::Calling { call, sent, spare }, settings }
+        Self { state: State::Calling { call, sent, replay }, settings }
     }
 }
 
@@ -131,28 +131,28 @@ where
                     let Some(held) = held.take() else { return Poll::Pending };
                     let (mut service, mut request) = *held;
                     let sent = token.and_then(|token| {
-                        let spare = this.settings.spare(&request, &service);
+                        let replay = this.settings.prepare_replay(&request, &service);
                         let sent = Sent::on(&mut request, &token)?;
-                        Ok((service.call(recorded(request, spare.as_ref())), sent, spare))
+                        Ok((service.call(recorded(request, replay.as_ref())), sent, replay))
                     });
                     match sent {
-                        Ok((call, sent, spare)) => State::Calling { call, sent, spare },
+                        Ok((call, sent, replay)) => State::Calling { call, sent, replay },
                         Err(error) => State::Refused { error: Some(error) },
                     }
                 }
-                StateProj::Calling { call, sent, spare } => {
+                StateProj::Calling { call, sent, replay } => {
                     let mut answer = ready!(call.poll(cx)).map_err(AttachError::Inner)?;
-                    this.settings.note(answer.extensions_mut(), sent.generation, sent.replayed);
+                    this.settings.annotate(answer.extensions_mut(), sent.generation, sent.replayed);
                     let refused = refuses_token(answer.status(), answer.headers());
-                    let verdict = match sent.hear(refused, answer.headers()) {
-                        Heard::Token if sent.replayed => Verdict::Accepted,
-                        Heard::Token => {
-                            this.settings.judge(refused, answer.headers(), || answer.body().size_hint())
+                    let verdict = match sent.observe(refused, answer.headers()) {
+                        Subject::Token if sent.replayed => Verdict::Accepted,
+                        Subject::Token => {
+                            this.settings.classify(refused, answer.headers(), || answer.body().size_hint())
                         }
-                        Heard::Proof => Verdict::Accepted,
-                        Heard::Nonce => match spare.take().filter(|spare| spare.1.is_whole()) {
-                            Some(spare) => {
-                                let next = Readying::with_nonce(sent.take(), spare);
+                        Subject::Proof => Verdict::Accepted,
+                        Subject::Nonce => match replay.take().filter(|replay| replay.1.is_whole()) {
+                            Some(replay) => {
+                                let next = Readying::with_nonce(sent.take(), replay);
                                 this.state.set(State::Readying { held: next.map(Box::new) });
                                 continue;
                             }
@@ -161,15 +161,15 @@ where
                     };
                     match verdict {
                         Verdict::Accepted => return Poll::Ready(Ok(answer.map(Body::plain))),
-                        Verdict::LookInside => {
+                        Verdict::InspectBody => {
                             let (head, body) = answer.into_parts();
                             let peek = Box::new(Peek::new(body));
-                            let (sent, spare) = (sent.take(), spare.take());
-                            State::Peeking { held: Some(Box::new(Peeking { head, peek, sent, spare })) }
+                            let (sent, replay) = (sent.take(), replay.take());
+                            State::Peeking { held: Some(Box::new(Peeking { head, peek, sent, replay })) }
                         }
-                        Verdict::Refused => {
+                        Verdict::Rejected => {
                             let answer = answer.map(Body::plain);
-                            match renew(this.settings, sent, answer, spare.take()) {
+                            match renew(this.settings, sent, answer, replay.take()) {
                                 ControlFlow::Continue(renewing) => renewing,
                                 ControlFlow::Break(answer) => return Poll::Ready(Ok(answer)),
                             }
@@ -181,12 +181,12 @@ where
                     let whole = ready!(peeking.peek.poll_whole(cx));
                     let refused = whole.is_some_and(|body| this.settings.is_refusal(&body));
                     let Some(peeking) = held.take() else { return Poll::Pending };
-                    let Peeking { head, peek, sent, spare } = *peeking;
+                    let Peeking { head, peek, sent, replay } = *peeking;
                     let answer = Response::from_parts(head, Body::peeked(peek));
                     if !refused {
                         return Poll::Ready(Ok(answer));
                     }
-                    match renew(this.settings, &sent, answer, spare) {
+                    match renew(this.settings, &sent, answer, replay) {
                         ControlFlow::Continue(renewing) => renewing,
                         ControlFlow::Break(answer) => return Poll::Ready(Ok(answer)),
                     }
@@ -194,10 +194,10 @@ where
                 StateProj::Renewing { wait, held } => {
                     let token = ready!(wait.as_mut().poll(cx));
                     let Some(held) = held.take() else { return Poll::Pending };
-                    let Renewing { answer, spare, was_asked } = *held;
+                    let Renewing { answer, replay, was_asked } = *held;
                     // The API's own answer is the truth as long as there is nothing better to send.
                     let Some(token) = token else { return Poll::Ready(Ok(answer)) };
-                    match Readying::with_token(token, spare, was_asked) {
+                    match Readying::with_token(token, replay, was_asked) {
                         Ok(readying) => State::Readying { held: Some(Box::new(readying)) },
                         Err(_) => return Poll::Ready(Ok(answer)),
                     }
@@ -206,10 +206,10 @@ where
                     let Some(readying) = held.as_deref_mut() else { return Poll::Pending };
                     ready!(readying.service.poll_ready(cx)).map_err(AttachError::Inner)?;
                     let Some(readying) = held.take() else { return Poll::Pending };
-                    let Readying { mut service, mut request, token, mut sent, spare } = *readying;
+                    let Readying { mut service, mut request, token, mut sent, replay } = *readying;
                     // Now and not earlier: a proof is good for a moment.
                     match sent.put_on(request.headers_mut(), &token) {
-                        Ok(()) => State::Calling { call: service.call(request), sent, spare },
+                        Ok(()) => State::Calling { call: service.call(request), sent, replay },
                         Err(error) => State::Refused { error: Some(error) },
                     }
                 }
@@ -221,22 +221,22 @@ where
 
 impl<S: Clone, B: http_body::Body> Readying<S, B> {
     /// With the same token, and the nonce that the API has asked for.
-    fn with_nonce(sent: Sent, spare: Spare<S>) -> Option<Self> {
+    fn with_nonce(sent: Sent, replay: Replay<S>) -> Option<Self> {
         let token = sent.bound.as_ref()?.token().clone();
         // The answer to it may still refuse the token.
-        let next = (!sent.replayed).then(|| spare.clone());
-        let (service, copy) = *spare;
-        Some(Self { service, request: copy.into_request(), token, sent, spare: next })
+        let next = (!sent.replayed).then(|| replay.clone());
+        let (service, copy) = *replay;
+        Some(Self { service, request: copy.into_request(), token, sent, replay: next })
     }
 
     /// With another token than the one refused.
-    fn with_token(token: AccessToken, spare: Spare<S>, was_asked: bool) -> Result<Self, Error> {
+    fn with_token(token: AccessToken, replay: Replay<S>, was_asked: bool) -> Result<Self, Error> {
         // An API may ask for a nonce with every token.
-        let next = (token.binding().is_some() && !was_asked).then(|| spare.clone());
-        let (service, copy) = *spare;
+        let next = (token.binding().is_some() && !was_asked).then(|| replay.clone());
+        let (service, copy) = *replay;
         let request = copy.into_request();
         let sent = Sent::with(&token, request.method(), request.uri())?.in_place_of(was_asked);
-        Ok(Self { service, request, token, sent, spare: next })
+        Ok(Self { service, request, token, sent, replay: next })
     }
 }
 
@@ -245,19 +245,19 @@ fn renew<S, F, R, B>(
     settings: &Arc<Settings>,
     sent: &Sent,
     answer: Response<Body<R>>,
-    spare: Option<Spare<S>>,
+    replay: Option<Replay<S>>,
 ) -> ControlFlow<Response<Body<R>>, State<S, F, R, B>>
 where
     B: http_body::Body,
     R: http_body::Body,
 {
     let (refused, was_asked) = (sent.generation, sent.was_asked());
-    let again = settings.wants_replay(refused, || spare.as_ref().is_some_and(|spare| spare.1.is_whole()));
-    let Some(spare) = spare.filter(|_| again) else { return ControlFlow::Break(answer) };
+    let again = settings.wants_replay(refused, || replay.as_ref().is_some_and(|replay| replay.1.is_whole()));
+    let Some(replay) = replay.filter(|_| again) else { return ControlFlow::Break(answer) };
     let settings = Arc::clone(settings);
     let wait = Box::pin(async move { settings.another_token(refused).await });
     // Leaving the state ends the first call, and gives back what it holds: a permit, for one.
-    let held = Some(Box::new(Renewing { answer, spare, was_asked }));
+    let held = Some(Box::new(Renewing { answer, replay, was_asked }));
     ControlFlow::Continue(State::Renewing { wait, held })
 }
 

@@ -21,7 +21,7 @@
 //!     let status = if known { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
 //!     Ok::<_, std::io::Error>(Response::builder().status(status).body(Empty::<Bytes>::new()).unwrap())
 //! });
-//! let layer = TokenLayer::new(TokenSource::fixed("2YotnFZFEjr1zCsicMWpAA")?).only_to(["https://api.example.com"])?;
+//! let layer = TokenLayer::new(TokenSource::fixed("2YotnFZFEjr1zCsicMWpAA")?).allowed_origins(["https://api.example.com"])?;
 //! let client = layer.layer(api);
 //!
 //! let request = Request::get("https://api.example.com/orders").body(Empty::new())?;

@@ -21,7 +21,7 @@ impl Origin {
             let origin = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
             let origin = origin.map(|url| url.origin().ascii_serialization());
             let wanted = origin.as_deref().unwrap_or("https://api.example.com");
-            Error::config("only_to", format!("{shown:?} is not an origin; write it as {wanted}"))
+            Error::config("allowed_origins", format!("{shown:?} is not an origin; write it as {wanted}"))
         };
         let url = Url::parse(text).map_err(|_| unusable())?;
         let scheme = known(url.scheme()).ok_or_else(unusable)?;
@@ -111,7 +111,7 @@ mod tests {
         ] {
             let error = Origin::parse(text).unwrap_err();
             assert_eq!(error.code(), "config", "{text}");
-            assert_eq!(error.problems()[0].field, "only_to");
+            assert_eq!(error.problems()[0].field, "allowed_origins");
         }
         let error = Origin::parse("http://127.0.0.1:3000/v1").unwrap_err();
         assert!(error.to_string().ends_with("write it as http://127.0.0.1:3000"), "{error}");

@@ -23,7 +23,7 @@ pub(super) struct Peek<B: http_body::Body> {
 
 /// Whether a body is worth a look: one that calls itself JSON, plain text (as JSON does in many a server's mouth) or
 /// nothing at all, and is not known to be too long.
-pub(super) fn is_worth_a_look(headers: &HeaderMap, size: &SizeHint) -> bool {
+pub(super) fn is_inspectable(headers: &HeaderMap, size: &SizeHint) -> bool {
     let is_json = headers.get(CONTENT_TYPE).is_none_or(|value| {
         let media_type = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         let ends_with = |end: &[u8]| {
@@ -170,12 +170,12 @@ mod tests {
     }
 
     #[test]
-    fn only_json_that_may_be_short_is_worth_a_look() {
+    fn only_json_that_may_be_short_is_inspectable() {
         let worth = |media_type: Option<&str>, least: u64| {
             let headers = media_type.map(|text| (CONTENT_TYPE, text.parse().unwrap()));
             let mut size = SizeHint::new();
             size.set_lower(least);
-            is_worth_a_look(&headers.into_iter().collect(), &size)
+            is_inspectable(&headers.into_iter().collect(), &size)
         };
         assert!(worth(None, 0) && worth(Some("Application/JSON; charset=utf-8"), 4096));
         assert!(worth(Some("application/problem+json"), 0) && worth(Some("text/plain"), 0));

@@ -12,7 +12,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let source = TokenSource::fixed("2YotnFZFEjr1zCsicMWpAA")?;
-//! let client = AuthorizedClient::new(reqwest::Client::new(), source).only_to(["https://api.example.com"])?;
+//! let client = AuthorizedClient::new(reqwest::Client::new(), source).allowed_origins(["https://api.example.com"])?;
 //!
 //! let refused = client.get("https://evil.example/orders").send().await.unwrap_err();
 //! assert_eq!(refused.token_error().unwrap().code(), "config");
@@ -29,11 +29,10 @@ use http_body::SizeHint;
 
 use super::error::AttachError;
 use super::peek::Peek;
-use super::policy::{ReplayPolicy, ReplayView};
-use super::sent::{Heard, Sent};
-use super::settings::{Settings, Verdict, refuses_token};
+use super::policy::ReplayView;
+use super::sent::{Subject, Sent};
+use super::settings::{Settings, Verdict, refuses_token, setters};
 use crate::TokenSource;
-use crate::error::Error;
 use crate::transport::to_uri;
 
 /// A `reqwest::Client` and where its tokens come from. Cheap to clone.
@@ -44,43 +43,11 @@ pub struct AuthorizedClient {
 }
 
 impl AuthorizedClient {
-    /// Sends with `client`, with tokens from `source`, to any origin, with the default [`ReplayPolicy`].
+    /// Sends with `client`, with tokens from `source`, to any origin, with the default
+    /// [`ReplayPolicy`](super::ReplayPolicy).
     #[must_use]
     pub fn new(client: Client, source: TokenSource) -> Self {
         Self { client, settings: Arc::new(Settings::new(source)) }
-    }
-
-    /// Replaces the policy that says which requests are sent once more after a 401, for the token's sake or for a
-    /// nonce's.
-    #[must_use]
-    pub fn replay(mut self, policy: ReplayPolicy) -> Self {
-        Arc::make_mut(&mut self.settings).replay = policy;
-        self
-    }
-
-    /// As [`TokenLayer::report`](super::TokenLayer::report).
-    #[must_use]
-    pub fn report(mut self) -> Self {
-        Arc::make_mut(&mut self.settings).report = true;
-        self
-    }
-
-    /// Sends tokens over plain http to other machines too, where everybody on the way can take them. Only for networks
-    /// that nobody else is on; loopback needs no permission, nor does an http origin named in [`only_to`](Self::only_to)
-    /// or a client built with [`danger_allow_http`](crate::ClientBuilder::danger_allow_http).
-    #[must_use]
-    pub fn danger_allow_http(mut self) -> Self {
-        Arc::make_mut(&mut self.settings).allow_http = true;
-        self
-    }
-
-    /// Sends the token to these origins only; see [`TokenLayer::only_to`](super::TokenLayer::only_to).
-    ///
-    /// # Errors
-    /// `config` for what is not an http or https origin.
-    pub fn only_to<O: AsRef<str>>(mut self, origins: impl IntoIterator<Item = O>) -> Result<Self, Error> {
-        Arc::make_mut(&mut self.settings).only_to(origins)?;
-        Ok(self)
     }
 
     /// Starts a GET request.
@@ -132,53 +99,53 @@ impl AuthorizedClient {
         };
         let length = request.body().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint);
         let view = ReplayView::new(request.method(), &uri, request.headers(), length);
-        let mut spare = if self.settings.replay.allows(&view) { request.try_clone() } else { None };
+        let mut replay = if self.settings.replay.allows(&view) { request.try_clone() } else { None };
         let asked = request.url().clone();
         let mut token = token;
         let mut sent = Sent::with(&token, request.method(), &uri)?;
         loop {
             sent.put_on(request.headers_mut(), &token)?;
             let mut answer = self.client.execute(request).await.map_err(AttachError::Inner)?;
-            self.settings.note(answer.extensions_mut(), sent.generation, sent.replayed);
+            self.settings.annotate(answer.extensions_mut(), sent.generation, sent.replayed);
             if answer.url().origin() != asked.origin() {
                 return Ok(answer);
             }
-            let again = spare.take().filter(|_| is_same_place(answer.url(), &asked));
+            let again = replay.take().filter(|_| is_same_place(answer.url(), &asked));
             let refused = refuses_token(answer.status(), answer.headers());
-            match sent.hear(refused, answer.headers()) {
-                Heard::Token if sent.replayed => return Ok(answer),
-                Heard::Proof => return Ok(answer),
-                Heard::Nonce => {
+            match sent.observe(refused, answer.headers()) {
+                Subject::Token if sent.replayed => return Ok(answer),
+                Subject::Proof => return Ok(answer),
+                Subject::Nonce => {
                     let Some(again) = again else { return Ok(answer) };
                     // The answer to it may still refuse the token.
-                    spare = if sent.replayed { None } else { again.try_clone() };
+                    replay = if sent.replayed { None } else { again.try_clone() };
                     request = again;
                     continue;
                 }
-                Heard::Token => {}
+                Subject::Token => {}
             }
-            let (answer, refuses) = self.look_at(answer, refused).await;
+            let (answer, refuses) = self.inspect(answer, refused).await;
             let wanted = refuses && self.settings.wants_replay(sent.generation, || again.is_some());
             let Some(again) = again.filter(|_| wanted) else { return Ok(answer) };
             let Some(other) = self.settings.another_token(sent.generation).await else { return Ok(answer) };
             let was_asked = sent.was_asked();
             // An API may ask for a nonce with every token.
-            spare = if other.binding().is_some() && !was_asked { again.try_clone() } else { None };
+            replay = if other.binding().is_some() && !was_asked { again.try_clone() } else { None };
             sent = Sent::with(&other, again.method(), &uri)?.in_place_of(was_asked);
             (token, request) = (other, again);
         }
     }
 
     /// Whether the answer refuses the token; and the answer, as whole as it was.
-    async fn look_at(&self, answer: Response, refused: bool) -> (Response, bool) {
+    async fn inspect(&self, answer: Response, refused: bool) -> (Response, bool) {
         let size = || match answer.content_length() {
             Some(length) => SizeHint::with_exact(length),
             None => SizeHint::default(),
         };
-        match self.settings.judge(refused, answer.headers(), size) {
+        match self.settings.classify(refused, answer.headers(), size) {
             Verdict::Accepted => (answer, false),
-            Verdict::Refused => (answer, true),
-            Verdict::LookInside => {
+            Verdict::Rejected => (answer, true),
+            Verdict::InspectBody => {
                 let url = answer.url().clone();
                 let (head, body) = http::Response::<Body>::from(answer).into_parts();
                 let mut peek = Box::new(Peek::new(body));
@@ -204,6 +171,8 @@ fn with_url(answer: http::Response<Body>, url: Url) -> Response {
     rebuilt.extensions_mut().extend(head.extensions);
     Response::from(rebuilt)
 }
+
+setters!(AuthorizedClient);
 
 /// A request being put together; the token comes on it when it is sent.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
 use crate::AccessToken;
-use crate::dpop::{DPOP, Refusal, Target, refusal_in};
+use crate::dpop::{DPOP, ProofError, Target, proof_error};
 use crate::error::Error;
 
 /// The token that a request carries.
@@ -32,7 +32,7 @@ pub(super) struct Bound {
 }
 
 /// What an answer is about.
-pub(super) enum Heard {
+pub(super) enum Subject {
     /// The token, or what was asked for.
     Token,
     /// The proof: the token is as good as before, and the answer stands.
@@ -81,10 +81,10 @@ impl Sent {
 
     /// Takes in the head of the answer. `refused`: as far as its status says.
     #[inline]
-    pub(super) fn hear(&mut self, refused: bool, headers: &HeaderMap) -> Heard {
+    pub(super) fn observe(&mut self, refused: bool, headers: &HeaderMap) -> Subject {
         match &mut self.bound {
-            None => Heard::Token,
-            Some(bound) => bound.hear(refused, headers),
+            None => Subject::Token,
+            Some(bound) => bound.observe(refused, headers),
         }
     }
 
@@ -118,20 +118,20 @@ impl Bound {
         insert(headers, DPOP, proof.header)
     }
 
-    fn hear(&mut self, refused: bool, headers: &HeaderMap) -> Heard {
-        let Some(binding) = self.token.binding() else { return Heard::Token };
+    fn observe(&mut self, refused: bool, headers: &HeaderMap) -> Subject {
+        let Some(binding) = self.token.binding() else { return Subject::Token };
         let news = binding.prover.learn(binding.verifier(), &self.target, self.nonce.as_deref(), headers);
         if !refused {
-            return Heard::Token;
+            return Subject::Token;
         }
-        match refusal_in(headers) {
-            Some(Refusal::UseNonce) if news.is_some() && !self.asked => {
+        match proof_error(headers) {
+            Some(ProofError::UseNonce) if news.is_some() && !self.asked => {
                 self.asked = true;
                 self.wanted = news;
-                Heard::Nonce
+                Subject::Nonce
             }
-            Some(Refusal::UseNonce | Refusal::InvalidProof) => Heard::Proof,
-            None => Heard::Token,
+            Some(ProofError::UseNonce | ProofError::InvalidProof) => Subject::Proof,
+            None => Subject::Token,
         }
     }
 }

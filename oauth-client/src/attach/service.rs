@@ -52,16 +52,16 @@ where
         if let Err(error) = self.settings.check_origin(request.uri()) {
             return ResponseFuture::refused(error, Arc::clone(&self.settings));
         }
-        let dressed = self.settings.source.lend(|token| {
+        let authorized = self.settings.source.lend(|token| {
             let token = token?;
-            let spare = self.settings.spare(&request, &self.inner);
-            Some(Sent::on(&mut request, token).map(|sent| (sent, spare)))
+            let replay = self.settings.prepare_replay(&request, &self.inner);
+            Some(Sent::on(&mut request, token).map(|sent| (sent, replay)))
         });
-        match dressed {
-            Some(Ok((sent, spare))) => {
-                let request = recorded(request, spare.as_ref());
+        match authorized {
+            Some(Ok((sent, replay))) => {
+                let request = recorded(request, replay.as_ref());
                 let call = self.inner.call(request);
-                ResponseFuture::calling(call, sent, spare, Arc::clone(&self.settings))
+                ResponseFuture::calling(call, sent, replay, Arc::clone(&self.settings))
             }
             Some(Err(error)) => ResponseFuture::refused(error, Arc::clone(&self.settings)),
             None => {

@@ -1,4 +1,4 @@
-//! What a layer was told, and the decisions that follow from it. Every front asks here.
+//! The settings of a layer, and the decisions that follow from them. Every front uses them.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -9,7 +9,7 @@ use http_body::SizeHint;
 use super::body::Body;
 use super::copy::RequestCopy;
 use super::origin::Origin;
-use super::peek::is_worth_a_look;
+use super::peek::is_inspectable;
 use super::policy::{ReplayPolicy, ReplayView};
 use crate::error::{Error, printable};
 use crate::transport::is_loopback;
@@ -26,20 +26,20 @@ pub(super) struct Settings {
     /// `None`: anywhere.
     origins: Option<Vec<Origin>>,
     /// Whether the API has a way of its own to say that a token has expired.
-    looks_inside: bool,
+    inspects_bodies: bool,
 }
 
 /// What the head of an answer says of the token.
 pub(super) enum Verdict {
     Accepted,
-    Refused,
+    Rejected,
     /// Only the body tells.
-    LookInside,
+    InspectBody,
 }
 
 impl Settings {
     pub(super) fn new(source: TokenSource) -> Self {
-        let looks_inside = source.expired_answer().is_some();
+        let inspects_bodies = source.expired_response().is_some();
         let allow_http = source.allows_http();
         Self {
             source,
@@ -47,11 +47,11 @@ impl Settings {
             report: false,
             allow_http,
             origins: None,
-            looks_inside,
+            inspects_bodies,
         }
     }
 
-    pub(super) fn only_to<O: AsRef<str>>(
+    pub(super) fn allow_only<O: AsRef<str>>(
         &mut self,
         origins: impl IntoIterator<Item = O>,
     ) -> Result<(), Error> {
@@ -71,7 +71,7 @@ impl Settings {
 
     /// Copies what a replay would need, where the policy allows one.
     #[inline]
-    pub(super) fn spare<S: Clone, B>(&self, request: &Request<B>, service: &S) -> Option<Spare<S>>
+    pub(super) fn prepare_replay<S: Clone, B>(&self, request: &Request<B>, service: &S) -> Option<Replay<S>>
     where
         B: http_body::Body<Data = Bytes>,
     {
@@ -79,7 +79,7 @@ impl Settings {
         if self.replay.is_never() { None } else { self.copy(request, service) }
     }
 
-    fn copy<S: Clone, B>(&self, request: &Request<B>, service: &S) -> Option<Spare<S>>
+    fn copy<S: Clone, B>(&self, request: &Request<B>, service: &S) -> Option<Replay<S>>
     where
         B: http_body::Body<Data = Bytes>,
     {
@@ -92,16 +92,16 @@ impl Settings {
     /// Judges an answer by its head, of which it is known whether it [refuses the token](refuses_token). Most are
     /// settled here.
     #[inline]
-    pub(super) fn judge(
+    pub(super) fn classify(
         &self,
         refused: bool,
         headers: &HeaderMap,
         size: impl FnOnce() -> SizeHint,
     ) -> Verdict {
         if refused {
-            Verdict::Refused
-        } else if self.looks_inside && is_worth_a_look(headers, &size()) {
-            Verdict::LookInside
+            Verdict::Rejected
+        } else if self.inspects_bodies && is_inspectable(headers, &size()) {
+            Verdict::InspectBody
         } else {
             Verdict::Accepted
         }
@@ -109,7 +109,7 @@ impl Settings {
 
     /// Judges an answer by its body, where the head left that open.
     pub(super) fn is_refusal(&self, body: &[u8]) -> bool {
-        self.source.expired_answer().is_some_and(|expired| expired.is(body))
+        self.source.expired_response().is_some_and(|expired| expired.is(body))
     }
 
     /// Drops a token that was refused, whether or not its request can be repeated, so that the next one fares better.
@@ -121,7 +121,7 @@ impl Settings {
 
     /// Notes on an answer how it was had, where that was asked for.
     #[inline]
-    pub(super) fn note(&self, extensions: &mut Extensions, generation: u64, replayed: bool) {
+    pub(super) fn annotate(&self, extensions: &mut Extensions, generation: u64, replayed: bool) {
         if self.report {
             extensions.insert(Attached { generation, replayed });
         }
@@ -164,15 +164,15 @@ pub struct Attached {
 }
 
 /// What a replay needs: a service to call, and the request. One word on the way of a request that is not repeated.
-pub(super) type Spare<S> = Box<(S, RequestCopy)>;
+pub(super) type Replay<S> = Box<(S, RequestCopy)>;
 
 /// Puts the recorder on a request's body, where there is one.
 #[inline]
 pub(super) fn recorded<S, B: http_body::Body>(
     request: Request<B>,
-    spare: Option<&Spare<S>>,
+    replay: Option<&Replay<S>>,
 ) -> Request<Body<B>> {
-    request.map(|body| Body::new(body, spare.and_then(|spare| spare.1.recorder())))
+    request.map(|body| Body::new(body, replay.and_then(|replay| replay.1.recorder())))
 }
 
 #[inline]
@@ -212,12 +212,61 @@ fn astray(uri: &Uri) -> Error {
     };
     let shown = printable(&shown, 256);
     Error::config(
-        "only_to",
+        "allowed_origins",
         format!(
             "the request goes to {shown}, which is not among the origins that get the token; add it there, or send this request without the layer"
         ),
     )
 }
+
+/// The setters that every front has. The type holds its settings as `settings: Arc<Settings>`.
+macro_rules! setters {
+    ($front:ty) => {
+        impl $front {
+            /// Replaces the policy that says which requests are sent once more after a 401, for the token's sake or for
+            /// a nonce's.
+            #[must_use]
+            pub fn replay(mut self, policy: $crate::attach::ReplayPolicy) -> Self {
+                std::sync::Arc::make_mut(&mut self.settings).replay = policy;
+                self
+            }
+
+            /// Puts an [`Attached`]($crate::attach::Attached) into the extensions of each response, to count replays
+            /// or to log generations. It costs an allocation or two for each response, so it is off by default.
+            #[must_use]
+            pub fn report(mut self) -> Self {
+                std::sync::Arc::make_mut(&mut self.settings).report = true;
+                self
+            }
+
+            /// Sends tokens over plain http to other machines too, where anyone on the path can take them. Only for
+            /// trusted networks. Loopback needs no permission, nor does an http origin named in
+            /// [`allowed_origins`](Self::allowed_origins) or a client built with
+            /// [`danger_allow_http`]($crate::ClientBuilder::danger_allow_http).
+            #[must_use]
+            pub fn danger_allow_http(mut self) -> Self {
+                std::sync::Arc::make_mut(&mut self.settings).allow_http = true;
+                self
+            }
+
+            /// Sends the token to these origins only, each written `https://api.example.com` or with a port. A request
+            /// to any other origin, or with no host in its URI, fails with
+            /// [`AttachError::Token`]($crate::attach::AttachError::Token), code `config`: a bearer token is usable by
+            /// any party that holds it (RFC 6750 section 5.3).
+            ///
+            /// # Errors
+            /// `config` for a text that is not an http or https origin.
+            pub fn allowed_origins<O: AsRef<str>>(
+                mut self,
+                origins: impl IntoIterator<Item = O>,
+            ) -> Result<Self, $crate::Error> {
+                std::sync::Arc::make_mut(&mut self.settings).allow_only(origins)?;
+                Ok(self)
+            }
+        }
+    };
+}
+pub(super) use setters;
 
 #[cfg(test)]
 mod tests {
@@ -244,7 +293,7 @@ mod tests {
         assert!(check(&settings, "http://api.example.com/").is_ok());
 
         let mut settings = Settings::new(TokenSource::fixed("t0ken").unwrap());
-        settings.only_to(["http://api.internal"]).unwrap();
+        settings.allow_only(["http://api.internal"]).unwrap();
         assert!(check(&settings, "http://api.internal/").is_ok(), "named with its scheme, it is meant");
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::Recipient;
 use crate::clock::Now;
 use crate::error::Error;
-use crate::exchange::Parameters;
+use crate::token_endpoint::Parameters;
 use crate::sign::{self, Algorithm, SigningKey};
 use crate::token::Secret;
 

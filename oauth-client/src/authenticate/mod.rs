@@ -14,7 +14,7 @@ use url::Url;
 use self::basic::basic;
 use crate::clock::Now;
 use crate::error::{Error, Problem};
-use crate::exchange::Parameters;
+use crate::token_endpoint::Parameters;
 use crate::secret::SecretSource;
 use crate::sign::{Algorithm, KeySource};
 use crate::token::Secret;

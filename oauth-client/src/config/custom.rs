@@ -150,7 +150,7 @@ fn changed(mut dialect: Dialect, custom: Table<'_>, problems: &mut Vec<Problem>)
     }
     for (member, path) in custom.pairs("answer") {
         check_path(&join("answer", member), path, problems);
-        dialect = dialect.answer_member(member, path);
+        dialect = dialect.response_member(member, path);
     }
     if let Some(path) = custom.text("expires_at") {
         check_path("expires_at", path, problems);
@@ -167,7 +167,7 @@ fn changed(mut dialect: Dialect, custom: Table<'_>, problems: &mut Vec<Problem>)
     for (path, _) in &says {
         check_path("expired_answer", path, problems);
     }
-    if custom.has("expired_answer") { dialect.expired_answer(says) } else { dialect }
+    if custom.has("expired_answer") { dialect.expired_response(says) } else { dialect }
 }
 
 /// Error bodies that look as they say here come before those that the provider is known for.

@@ -7,14 +7,14 @@ use super::tree::Table;
 use crate::error::Problem;
 #[cfg(feature = "loopback")]
 use crate::login::AuthorizationRequest;
-use crate::login::{DeviceRequest, Way};
+use crate::login::{DeviceRequest, LoginMethod};
 
 /// Where the browser comes back to when nothing else is said: any free port.
 #[cfg(feature = "loopback")]
 const REDIRECT_URI: &str = "http://127.0.0.1/callback";
 
 /// The login that a configuration describes, if its grant is one.
-pub(super) fn way(table: Table<'_>, grant: &str, problems: &mut Vec<Problem>) -> Option<Way> {
+pub(super) fn way(table: Table<'_>, grant: &str, problems: &mut Vec<Problem>) -> Option<LoginMethod> {
     let by_browser = grant == "authorization_code";
     for field in ["par", "redirect_uri"] {
         let given = if field == "par" { table.flag(field) } else { table.has(field) };
@@ -47,7 +47,7 @@ pub(super) fn details(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<V
 }
 
 #[cfg(feature = "loopback")]
-fn browser(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Way> {
+fn browser(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMethod> {
     let redirect_uri = table.text("redirect_uri").unwrap_or(REDIRECT_URI);
     let mut request =
         AuthorizationRequest::new(redirect_uri).scope(table.texts("scope")).resource(table.texts("resource"));
@@ -72,18 +72,18 @@ fn browser(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Way> {
         }
         name => problem(&format!("params.{name}"), &found.message),
     }));
-    wrong.is_empty().then_some(Way::Browser(request))
+    wrong.is_empty().then_some(LoginMethod::Browser(request))
 }
 
 #[cfg(not(feature = "loopback"))]
-fn browser(_: Table<'_>, problems: &mut Vec<Problem>) -> Option<Way> {
+fn browser(_: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMethod> {
     let message =
         "\"authorization_code\" needs the feature \"loopback\", which this program was built without";
     problems.push(problem("grant", message));
     None
 }
 
-fn device(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Way> {
+fn device(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMethod> {
     let mut request = DeviceRequest::new().scope(table.texts("scope")).resource(table.texts("resource"));
     request = table.text("audience").into_iter().fold(request, DeviceRequest::audience);
     request = table.text("subject").into_iter().fold(request, DeviceRequest::subject);
@@ -96,5 +96,5 @@ fn device(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Way> {
             Err(error) => problems.extend(error.problems().iter().cloned()),
         }
     }
-    Some(Way::Device(request))
+    Some(LoginMethod::Device(request))
 }

@@ -29,7 +29,7 @@ mod custom;
 mod dpop;
 mod keys;
 mod login;
-mod presented;
+mod assertion_grants;
 pub mod schema;
 pub mod tree;
 
@@ -45,7 +45,7 @@ use crate::clock::Clock;
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind, Problem};
 use crate::grant::{self, TokenRequest};
-use crate::login::{Interactive, Way};
+use crate::login::{InteractiveLogin, LoginMethod};
 use crate::source::{SourceBuilder, TokenSource};
 use crate::store::{FileStore, MemoryStore};
 use crate::transport::HttpClient;
@@ -61,7 +61,7 @@ pub struct ClientConfig {
     refresh_margin: Option<Duration>,
     store: Store,
     /// How a person grants it, where one has to.
-    login: Option<Way>,
+    login: Option<LoginMethod>,
     /// The certificates of the bundled transport.
     #[cfg(feature = "reqwest")]
     tls: Option<Tls>,
@@ -144,9 +144,9 @@ impl ClientConfig {
     ///
     /// # Errors
     /// `config` when this machine cannot do what it says.
-    pub fn login(&self) -> Result<Option<Interactive>, Error> {
+    pub fn login(&self) -> Result<Option<InteractiveLogin>, Error> {
         let way = self.login.clone();
-        way.map(|way| Ok(Interactive::new(self.client()?, way))).transpose()
+        way.map(|way| Ok(InteractiveLogin::new(self.client()?, way))).transpose()
     }
 
     /// The client it describes, without the source.
@@ -250,7 +250,7 @@ fn client(table: Table<'_>, dialect: Dialect, problems: &mut Vec<Problem>) -> Cl
 fn request(
     table: Table<'_>,
     dialect: &Dialect,
-    login: Option<&Way>,
+    login: Option<&LoginMethod>,
     problems: &mut Vec<Problem>,
 ) -> Option<TokenRequest> {
     for name in &dialect.required {
@@ -260,7 +260,7 @@ fn request(
         }
     }
     let usual = dialect.grants.first().map_or("client_credentials", String::as_str);
-    presented::misplaced(table, table.text("grant").unwrap_or(usual), problems);
+    assertion_grants::misplaced(table, table.text("grant").unwrap_or(usual), problems);
     let request = match table.text("grant").unwrap_or(usual) {
         grant if !dialect.grants.is_empty() && !dialect.grants.iter().any(|known| known == grant) => {
             let known = dialect.grants.join(", ");
@@ -281,8 +281,8 @@ fn request(
             grant::refresh_token(table.secret("refresh_token", problems)?)
         }
         "authorization_code" | "device_code" => return login.map(TokenRequest::from),
-        "jwt_bearer" => presented::assertion(table, problems)?,
-        "token_exchange" => presented::exchange(table, problems)?,
+        "jwt_bearer" => assertion_grants::assertion(table, problems)?,
+        "token_exchange" => assertion_grants::exchange(table, problems)?,
         // The check has reported it.
         _ => return None,
     };

@@ -10,9 +10,9 @@ pub(crate) const MOST: usize = 4096;
 
 /// What a body has to say, in all of these places, to mean "your token has expired".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ExpiredAnswer(Vec<(Path, String)>);
+pub(crate) struct ExpiredResponse(Vec<(Path, String)>);
 
-impl ExpiredAnswer {
+impl ExpiredResponse {
     pub(crate) fn new(says: impl IntoIterator<Item = (String, String)>) -> Self {
         Self(says.into_iter().map(|(path, text)| (Path::new(path), text)).collect())
     }
@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn all_places_have_to_say_so() {
         let says = [("result.code", "invalid_grant"), ("status", "error")];
-        let expired = ExpiredAnswer::new(says.map(|(path, text)| (path.to_owned(), text.to_owned())));
+        let expired = ExpiredResponse::new(says.map(|(path, text)| (path.to_owned(), text.to_owned())));
         assert!(expired.is(br#"{"status":"error","result":{"message":"x","code":"invalid_grant"}}"#));
         for other in [
             &br#"{"status":"ok","result":{"code":"invalid_grant"}}"#[..],
@@ -49,6 +49,6 @@ mod tests {
         ] {
             assert!(!expired.is(other), "{}", String::from_utf8_lossy(other));
         }
-        assert!(!ExpiredAnswer::default().is(b"{}"));
+        assert!(!ExpiredResponse::default().is(b"{}"));
     }
 }

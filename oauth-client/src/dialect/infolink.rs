@@ -20,7 +20,7 @@ pub fn infolink() -> Dialect {
         .error(ErrorShape::oauth())
         .error(ErrorShape::own().code("result.code").description("result.message"))
         .error_type::<ErrorBody>()
-        .expired_answer([("result.code", "invalid_grant"), ("status", "error")])
+        .expired_response([("result.code", "invalid_grant"), ("status", "error")])
 }
 
 /// An error, be it the token endpoint's (`error`, `error_description`) or the API's (`result`, `status`).

@@ -53,7 +53,7 @@ use serde::de::DeserializeOwned;
 pub use self::comm100::comm100;
 pub use self::errors::ErrorShape;
 pub(crate) use self::errors::{Details, ReadDetails};
-pub(crate) use self::expired::{ExpiredAnswer, MOST as MOST_PEEKED};
+pub(crate) use self::expired::{ExpiredResponse, MOST as MOST_PEEKED};
 pub use self::ils::ils;
 pub use self::infolink::infolink;
 pub(crate) use self::path::Path;
@@ -78,11 +78,11 @@ pub fn standard() -> Dialect {
 ///     .client_auth(["client_secret_post"])
 ///     .parameter_name("client_id", "app")
 ///     .parameter_name("client_secret", "key")
-///     .answer_member("access_token", "data.token")
+///     .response_member("access_token", "data.token")
 ///     .expires_at("data.valid_until")
 ///     .error(ErrorShape::own().code("fault.id").description("fault.text"))
 ///     .code("stale_login", "invalid_grant")
-///     .expired_answer([("fault.id", "token_expired")]);
+///     .expired_response([("fault.id", "token_expired")]);
 ///
 /// let client = Client::builder().provider(acme).auth(ClientAuth::post("orders", "s3cr3t")).build()?;
 /// assert!(format!("{client:?}").contains("https://api.acme.example/v2/login"));
@@ -108,7 +108,7 @@ pub struct Dialect {
     pub(crate) codes: Vec<(String, String)>,
     pub(crate) transient: Vec<String>,
     pub(crate) details: Option<ReadDetails>,
-    pub(crate) expired: ExpiredAnswer,
+    pub(crate) expired: ExpiredResponse,
 }
 
 /// Where the provider is.
@@ -133,7 +133,7 @@ impl Dialect {
             codes: Vec::new(),
             transient: Vec::new(),
             details: None,
-            expired: ExpiredAnswer::default(),
+            expired: ExpiredResponse::default(),
         }
     }
 
@@ -225,7 +225,7 @@ impl Dialect {
 impl Dialect {
     /// Where a member of the token answer is, when it is not where RFC 6749 section 5.1 puts it: for instance
     /// `access_token` at `data.token`. Names are joined by dots; a JSON Pointer (RFC 6901) works too.
-    pub fn answer_member(mut self, standard: impl Into<String>, path: impl Into<String>) -> Self {
+    pub fn response_member(mut self, standard: impl Into<String>, path: impl Into<String>) -> Self {
         self.answer.push((standard.into(), Path::new(path)));
         self
     }
@@ -268,11 +268,11 @@ impl Dialect {
     /// sends the request once more.
     ///
     /// Bodies of up to 4 KiB are looked at, those that call themselves JSON, plain text or nothing at all.
-    pub fn expired_answer<P: Into<String>, T: Into<String>>(
+    pub fn expired_response<P: Into<String>, T: Into<String>>(
         mut self,
         says: impl IntoIterator<Item = (P, T)>,
     ) -> Self {
-        self.expired = ExpiredAnswer::new(says.into_iter().map(|(path, text)| (path.into(), text.into())));
+        self.expired = ExpiredResponse::new(says.into_iter().map(|(path, text)| (path.into(), text.into())));
         self
     }
 }

@@ -27,14 +27,14 @@ pub fn teen_quotes() -> Dialect {
         .expires_at("expires")
         .error(ErrorShape::oauth())
         .code("invalid_refresh", "invalid_grant")
-        .error_type::<Refusal>()
+        .error_type::<ErrorBody>()
 }
 
 /// An error body: `error` and `error_description`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "Wire")]
 #[non_exhaustive]
-pub struct Refusal {
+pub struct ErrorBody {
     /// The `error` key.
     pub error: ErrorKey,
     /// The text as it came.
@@ -67,7 +67,7 @@ struct Wire {
     error_description: Option<String>,
 }
 
-impl From<Wire> for Refusal {
+impl From<Wire> for ErrorBody {
     fn from(Wire { error, error_description }: Wire) -> Self {
         let quoted = error_description.as_deref().and_then(|text| text.split('"').nth(1));
         let parameter = quoted.filter(|text| !text.is_empty()).map(str::to_owned);

@@ -3,13 +3,12 @@
 use http::HeaderMap;
 use url::Url;
 
-use super::challenge::Challenge;
-use super::local::may_lead_to;
+use super::ssrf::may_lead_to;
 use super::resource::{called, of_call};
 use super::{Metadata, ProtectedResource, discover};
-use crate::client::{Client, ClientBuilder};
 use crate::error::{Error, printable};
 use crate::transport::{HttpClient, Limits};
+use crate::www_authenticate::Challenge;
 
 /// So many of the servers that an API names are tried at most.
 const MOST_SERVERS: usize = 8;
@@ -25,16 +24,6 @@ pub struct Found {
     /// The scopes that the challenge asked for; where it asked for none, the API may name some in
     /// [`scopes_supported`](ProtectedResource::scopes_supported).
     pub scope: Vec<String>,
-}
-
-impl Found {
-    /// The start of a client of this server, which knows its metadata already. It needs to know who it is: from a
-    /// [registration](crate::manage::register), say. Ask for tokens with
-    /// [`resource`](crate::grant::TokenRequest::resource) set to what [`resource`](Self::resource) calls itself.
-    #[must_use]
-    pub fn client(&self) -> ClientBuilder {
-        Client::builder().metadata(self.server.clone())
-    }
 }
 
 /// Follows an API's refusal to the server whose tokens it takes (RFC 9728 section 5): by the `resource_metadata` of a
@@ -56,7 +45,7 @@ impl Found {
 /// let found = follow(&http, url, refused.headers(), &Limits::metadata()).await?;
 ///
 /// let wanted = ClientMetadata::new().client_name("Night shift").grant_types(["client_credentials"]);
-/// let registration = Registrar::of(http.clone(), &found.server)?.register(&wanted).await?;
+/// let registration = Registrar::from_metadata(http.clone(), &found.server)?.register(&wanted).await?;
 /// let client = found.client().http(http).auth(registration.auth()?).build()?;
 /// let request = grant::client_credentials().scope(found.scope).resource([found.resource.resource]);
 /// let source = client.source(request).build()?;
@@ -77,7 +66,7 @@ pub async fn follow(
     limits: &Limits,
 ) -> Result<Found, Error> {
     let url = called(url)?;
-    let challenges = Challenge::all(headers);
+    let challenges = Challenge::from_headers(headers);
     // Any scheme may carry it (RFC 9728 section 5.1).
     let named = challenges.iter().find_map(|challenge| challenge.parameter("resource_metadata"));
     let scope = challenges.iter().find_map(|challenge| challenge.parameter("scope")).unwrap_or_default();

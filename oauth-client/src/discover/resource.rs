@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::local::may_lead_to;
+use super::ssrf::may_lead_to;
 use super::null_is_default;
 use crate::error::{Error, printable};
 use crate::json;

@@ -11,10 +11,10 @@ use super::Dpop;
 use super::nonces::{Nonces, nonce_in};
 use super::proof::{Claims, Target};
 use crate::clock::Clock;
-use crate::discover::Challenge;
 use crate::error::Error;
 use crate::sign::{Algorithm, SigningKey, base64url};
 use crate::token::Secret;
+use crate::www_authenticate::Challenge;
 
 /// A client's DPoP at work. One for each client, so that all its sources share what its servers said.
 pub(crate) struct Prover {
@@ -40,7 +40,7 @@ pub(crate) enum Verifier<'a> {
 
 /// What an API says about the proof (section 7.1), which says nothing about the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum ProofError {
     /// It wants a nonce in it, or another one.
     UseNonce,
     /// It does not like it.
@@ -132,11 +132,11 @@ pub(crate) fn hash(token: &Secret) -> String {
 }
 
 /// What an API's 401, or gRPC's UNAUTHENTICATED, says about the proof; `None` when it is about the token.
-pub(crate) fn refusal_in(headers: &HeaderMap) -> Option<Refusal> {
-    Challenge::all(headers).iter().filter(|challenge| challenge.is("DPoP")).find_map(|challenge| {
+pub(crate) fn proof_error(headers: &HeaderMap) -> Option<ProofError> {
+    Challenge::from_headers(headers).iter().filter(|challenge| challenge.is("DPoP")).find_map(|challenge| {
         match challenge.parameter("error")? {
-            "use_dpop_nonce" => Some(Refusal::UseNonce),
-            "invalid_dpop_proof" => Some(Refusal::InvalidProof),
+            "use_dpop_nonce" => Some(ProofError::UseNonce),
+            "invalid_dpop_proof" => Some(ProofError::InvalidProof),
             _ => None,
         }
     })
@@ -158,12 +158,12 @@ mod tests {
     #[test]
     fn an_answer_is_about_the_proof_only_where_a_dpop_challenge_says_so() {
         let refusal = |challenge: &'static str| {
-            refusal_in(&HeaderMap::from_iter([(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))]))
+            proof_error(&HeaderMap::from_iter([(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))]))
         };
         // RFC 9449 section 9.
         let asks = r#"DPoP error="use_dpop_nonce", error_description="Resource server requires nonce in DPoP proof""#;
-        assert_eq!(refusal(asks), Some(Refusal::UseNonce));
-        assert_eq!(refusal(r#"Bearer, dpop error=invalid_dpop_proof"#), Some(Refusal::InvalidProof));
+        assert_eq!(refusal(asks), Some(ProofError::UseNonce));
+        assert_eq!(refusal(r#"Bearer, dpop error=invalid_dpop_proof"#), Some(ProofError::InvalidProof));
         assert_eq!(refusal(r#"DPoP error="invalid_token", algs="ES256""#), None);
         assert_eq!(refusal(r#"Bearer error="use_dpop_nonce""#), None);
         assert_eq!(refusal("DPoP"), None);

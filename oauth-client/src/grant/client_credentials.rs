@@ -1,7 +1,7 @@
 //! RFC 6749 section 4.4.
 
 use super::{Grant, Renewal, TokenRequest};
-use crate::exchange::Parameters;
+use crate::token_endpoint::Parameters;
 
 /// The client acts on its own behalf (RFC 6749 section 4.4).
 #[must_use]

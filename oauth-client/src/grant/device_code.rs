@@ -1,7 +1,7 @@
 //! RFC 8628 section 3.4.
 
 use super::{Grant, Renewal};
-use crate::exchange::Parameters;
+use crate::token_endpoint::Parameters;
 use crate::token::Secret;
 
 /// The code that a device polls with while its person logs in elsewhere. Asked for by

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{Grant, Renewal, TokenRequest};
 use crate::error::{BoxError, Error};
-use crate::exchange::{Maker, Parameters, Sending, maker};
+use crate::token_endpoint::{Deferred, Parameters, RequestContext, deferred};
 use crate::secret::SecretSource;
 use crate::sign::{Algorithm, KeySource, unique_id};
 use crate::token::{Secret, digest};
@@ -48,7 +48,7 @@ pub struct Assertion(Origin);
 #[derive(Clone)]
 enum Origin {
     From(SecretSource),
-    Made { maker: Maker, subject: Option<String> },
+    Made { deferred: Deferred, subject: Option<String> },
 }
 
 impl Assertion {
@@ -70,12 +70,12 @@ impl Assertion {
     /// One that is made for each request. What it returns as an error becomes the cause of an error with the code
     /// `secret`.
     #[must_use]
-    pub fn from_fn<F, E>(make: impl Fn(Sending) -> F + Send + Sync + 'static) -> Self
+    pub fn from_fn<F, E>(make: impl Fn(RequestContext) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<Secret, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        Self(Origin::Made { maker: maker(make), subject: None })
+        Self(Origin::Made { deferred: deferred(make), subject: None })
     }
 }
 
@@ -145,7 +145,7 @@ impl SignedAssertion {
         self
     }
 
-    async fn sign(&self, sending: &Sending) -> Result<Secret, Error> {
+    async fn sign(&self, sending: &RequestContext) -> Result<Secret, Error> {
         let (key, _) = self.key.get(sending.at).await?;
         let key = KeySource::adjusted(key, self.algorithm, self.key_id.as_deref())?;
         let now = sending.now.as_secs();
@@ -166,11 +166,11 @@ impl From<SignedAssertion> for Assertion {
     fn from(signed: SignedAssertion) -> Self {
         let subject = Some(signed.subject.clone().unwrap_or_else(|| signed.issuer.clone()));
         let signed = Arc::new(signed);
-        let maker = maker(move |sending: Sending| {
+        let deferred = deferred(move |sending: RequestContext| {
             let signed = Arc::clone(&signed);
             async move { signed.sign(&sending).await }
         });
-        Self(Origin::Made { maker, subject })
+        Self(Origin::Made { deferred, subject })
     }
 }
 
@@ -204,7 +204,7 @@ impl Grant for JwtBearer {
     fn parameters(&self, parameters: &mut Parameters) {
         match &self.assertion.0 {
             Origin::From(source) => parameters.set_from("assertion", source),
-            Origin::Made { maker, .. } => parameters.set_maker("assertion", maker.clone()),
+            Origin::Made { deferred, .. } => parameters.set_deferred_value("assertion", deferred.clone()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a person granted at the server itself.
 
 use super::{Grant, Renewal, TokenRequest};
-use crate::exchange::Parameters;
+use crate::token_endpoint::Parameters;
 
 /// What a [login](crate::login) gives: a source of it starts with the tokens of a login, refreshes them for as long
 /// as the server lets it, and then needs a person again.

@@ -12,7 +12,7 @@
 //! A grant that is not here is a type of your own:
 //!
 //! ```
-//! use oauth_client::exchange::Parameters;
+//! use oauth_client::token_endpoint::Parameters;
 //! use oauth_client::grant::{Grant, Renewal, TokenRequest};
 //!
 //! #[derive(Debug)]
@@ -58,7 +58,7 @@ pub(crate) use self::refresh_token::RefreshToken;
 pub use self::refresh_token::refresh_token;
 pub use self::request::TokenRequest;
 pub use self::token_exchange::{TokenExchange, token_exchange};
-use crate::exchange::Parameters;
+use crate::token_endpoint::Parameters;
 use crate::token::Secret;
 
 /// A way to get a token: RFC 6749 section 4, or an extension of it (section 4.5).

@@ -1,7 +1,7 @@
 //! RFC 6749 section 4.3.
 
 use super::{Grant, Renewal, TokenRequest};
-use crate::exchange::Parameters;
+use crate::token_endpoint::Parameters;
 use crate::token::Secret;
 
 /// The resource owner's own password (RFC 6749 section 4.3). OAuth 2.1 drops this grant; it is here for servers that

@@ -1,7 +1,7 @@
 //! RFC 6749 section 6.
 
 use super::{Grant, Renewal, TokenRequest};
-use crate::exchange::Parameters;
+use crate::token_endpoint::Parameters;
 use crate::token::Secret;
 
 /// Starts from a refresh token that was had elsewhere (RFC 6749 section 6).

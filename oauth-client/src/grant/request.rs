@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Grant, authorization_details};
 use crate::error::Error;
-use crate::exchange::Parameters;
+use crate::token_endpoint::Parameters;
 
 /// A token request before it is sent: which grant, and for what. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -4,8 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Grant, Renewal, TokenRequest};
-use crate::TokenSource;
-use crate::exchange::Parameters;
+use crate::token_endpoint::Parameters;
 use crate::json;
 use crate::secret::SecretSource;
 use crate::token::{TokenType, digest};
@@ -43,16 +42,9 @@ pub fn token_exchange(exchange: impl Into<TokenExchange>) -> TokenRequest {
 pub struct TokenExchange {
     subject: SecretSource,
     subject_type: TokenType,
-    actor: Option<(Token, TokenType)>,
+    actor: Option<(SecretSource, TokenType)>,
     requested: Option<TokenType>,
     good_until: Option<Duration>,
-}
-
-#[derive(Clone)]
-enum Token {
-    From(SecretSource),
-    /// An access token that is always fresh.
-    Of(TokenSource),
 }
 
 impl TokenExchange {
@@ -67,13 +59,7 @@ impl TokenExchange {
 
     /// Who acts on the subject's behalf (`actor_token`): the new token then tells of both (RFC 8693 section 1.1).
     pub fn actor(mut self, actor_token: impl Into<SecretSource>, token_type: TokenType) -> Self {
-        self.actor = Some((Token::From(actor_token.into()), token_type));
-        self
-    }
-
-    /// The same, with an access token that is always fresh: this service's own.
-    pub fn actor_from(mut self, source: &TokenSource) -> Self {
-        self.actor = Some((Token::Of(source.clone()), TokenType::AccessToken));
+        self.actor = Some((actor_token.into(), token_type));
         self
     }
 
@@ -97,12 +83,10 @@ impl TokenExchange {
     /// request.
     pub(crate) fn identity(&self) -> Option<String> {
         let subject = identity(&self.subject, &self.subject_type)?;
-        // One that is had anew for each request is somebody all the same.
-        let actor = self.actor.as_ref().map(|(token, token_type)| match token {
-            Token::From(source) => {
-                identity(source, token_type).unwrap_or_else(|| digest(&[token_type.uri()]))
-            }
-            Token::Of(source) => digest(&["of a source", &source.identity()]),
+        // An actor token that is obtained anew for each request still belongs to one actor.
+        let actor = self.actor.as_ref().map(|(token, token_type)| match token.token_source_identity() {
+            Some(source) => digest(&["of a source", source]),
+            None => identity(token, token_type).unwrap_or_else(|| digest(&[token_type.uri()])),
         });
         let requested = self.requested.as_ref().map_or("", TokenType::uri);
         Some(digest(&[&subject, actor.as_deref().unwrap_or(""), requested]))
@@ -154,16 +138,7 @@ impl Grant for Exchange {
         parameters.set_from("subject_token", subject);
         parameters.set("subject_token_type", subject_type.uri());
         if let Some((token, token_type)) = actor {
-            match token {
-                Token::From(source) => parameters.set_from("actor_token", source),
-                Token::Of(source) => {
-                    let source = source.clone();
-                    parameters.set_made("actor_token", move |_| {
-                        let source = source.clone();
-                        async move { source.token().await.map(|token| token.secret().clone()) }
-                    });
-                }
-            }
+            parameters.set_from("actor_token", token);
             parameters.set("actor_token_type", token_type.uri());
         }
         if let Some(requested) = requested {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::Expect;
 use super::signature::Algorithm;
 use crate::error::{Error, printable};
-use crate::login::same;
+use crate::secret::constant_time_eq;
 use crate::token::Secret;
 
 /// A validated ID token: who logged in, when and how. `T` is what its further claims are read as.
@@ -198,7 +198,7 @@ fn check_times(
 fn check_nonce(claims: &Map<String, Value>, expected: &Expect) -> Result<(), Error> {
     let Some(nonce) = &expected.nonce else { return Ok(()) };
     match text(claims, "nonce")? {
-        Some(found) if same(&found, nonce.expose()) => Ok(()),
+        Some(found) if constant_time_eq(&found, nonce.expose()) => Ok(()),
         Some(_) => Err(Error::id_token("nonce: it is that of another login")),
         None => Err(missing("nonce")),
     }
@@ -230,7 +230,7 @@ fn check_hash(
     algorithm: Algorithm,
 ) -> Result<(), Error> {
     let (Some(found), Some(of)) = (text(claims, name)?, of) else { return Ok(()) };
-    if same(&found, &algorithm.half_hash(of.expose())) {
+    if constant_time_eq(&found, &algorithm.half_hash(of.expose())) {
         return Ok(());
     }
     Err(Error::id_token(format!("{name}: it did not come with this token or code")))

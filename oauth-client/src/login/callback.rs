@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use url::form_urlencoded;
 
 use super::PendingLogin;
-use super::pkce::same;
 use crate::error::{Denied, Error, Kind, printable};
+use crate::secret::constant_time_eq;
 use crate::token::Secret;
 
 /// The longest answer that is read: codes are opaque and may be long, but no browser carries more in a URL.
@@ -58,7 +58,7 @@ impl Callback {
 
     /// Whether it answers this login. Nothing else in it counts before that: anybody can make a browser come here.
     pub(super) fn is_for(&self, pending: &PendingLogin) -> bool {
-        self.state.as_ref().is_some_and(|state| same(state.expose(), pending.state.expose()))
+        self.state.as_ref().is_some_and(|state| constant_time_eq(state.expose(), pending.state.expose()))
     }
 
     /// The code, if all is as it should be: state first, then who answers, then what.

@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::clock::Now;
 use crate::discover::Endpoint;
 use crate::error::Error;
-use crate::exchange::Parameters;
+use crate::token_endpoint::Parameters;
 use crate::grant::{self, DeviceCode, TokenRequest};
 use crate::id_token::Expect;
 use crate::token::Secret;
@@ -120,7 +120,7 @@ impl Client {
         // RFC 8628 section 3.1 wants it here unless the header says it; servers differ in reading that.
         parameters.set("client_id", self.auth().client_id());
         let asked = self.clock().now();
-        let answer = self.ask(Endpoint::DeviceAuthorization, parameters).await?;
+        let answer = self.post_for_object(Endpoint::DeviceAuthorization, parameters).await?;
         DeviceLogin::read(self.clone(), answer, asked, openid, request.0.resources().to_vec())
     }
 }

@@ -11,7 +11,7 @@ use super::{AuthorizationRequest, Login, PendingLogin};
 use crate::client::Client;
 use crate::discover::Endpoint;
 use crate::error::{Error, Kind};
-use crate::exchange::Parameters;
+use crate::token_endpoint::Parameters;
 use crate::grant::{AuthorizationCode, TokenRequest};
 use crate::id_token::Expect;
 use crate::token::TokenSet;
@@ -153,7 +153,7 @@ impl Client {
 
     /// RFC 9126 section 2: the request goes to the server, and the browser carries a reference to it.
     async fn push(&self, parameters: Parameters) -> Result<Parameters, Error> {
-        let answer = self.ask(Endpoint::PushedAuthorizationRequest, parameters).await?;
+        let answer = self.post_for_object(Endpoint::PushedAuthorizationRequest, parameters).await?;
         let reference = match answer.get("request_uri") {
             Some(Value::String(reference)) if !reference.is_empty() => reference.clone(),
             _ => return Err(Error::malformed("request_uri: expected a string (RFC 9126 section 2.2)")),

@@ -67,9 +67,8 @@ pub use self::logout::LogoutRequest;
 #[cfg(feature = "loopback")]
 pub use self::loopback::LoopbackLogin;
 pub use self::pending::PendingLogin;
-pub(crate) use self::pkce::same;
-pub(crate) use self::prompt::Way;
-pub use self::prompt::{Interactive, Prompt};
+pub(crate) use self::prompt::LoginMethod;
+pub use self::prompt::{InteractiveLogin, Prompt};
 pub use self::request::AuthorizationRequest;
 use crate::id_token::IdToken;
 use crate::token::TokenSet;

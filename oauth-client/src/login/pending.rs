@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::token::Secret;
-use crate::token::in_the_clear::{conceal, conceal_some, expose, expose_some};
+use crate::token::plaintext_serde::{conceal, conceal_some, expose, expose_some};
 
 /// A login that has begun: where the browser goes, and what is needed to believe what it brings back.
 ///

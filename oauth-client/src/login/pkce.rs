@@ -1,6 +1,5 @@
 //! Values nobody can guess, and the challenge of RFC 7636.
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -21,11 +20,6 @@ pub(super) fn unguessable() -> Result<Secret, Error> {
 /// The `S256` challenge of a verifier (RFC 7636 section 4.2).
 pub(super) fn s256(verifier: &Secret) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.expose().as_bytes()))
-}
-
-/// Whether two texts are the same, in a time that does not tell where they differ.
-pub(crate) fn same(one: &str, other: &str) -> bool {
-    verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
 }
 
 #[cfg(test)]

@@ -41,20 +41,20 @@ pub enum Prompt {
 /// A login that is ready to happen when it is needed, such as a [configuration](crate::config::ClientConfig::login)
 /// describes it.
 #[derive(Clone, Debug)]
-pub struct Interactive {
+pub struct InteractiveLogin {
     client: Client,
-    way: Way,
+    way: LoginMethod,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Way {
+pub(crate) enum LoginMethod {
     #[cfg(feature = "loopback")]
     Browser(AuthorizationRequest),
     Device(DeviceRequest),
 }
 
-impl Interactive {
-    pub(crate) fn new(client: Client, way: Way) -> Self {
+impl InteractiveLogin {
+    pub(crate) fn new(client: Client, way: LoginMethod) -> Self {
         Self { client, way }
     }
 
@@ -83,10 +83,10 @@ impl Interactive {
     pub async fn log_in(&self, tell: impl FnOnce(&Prompt)) -> Result<Login, Error> {
         match &self.way {
             #[cfg(feature = "loopback")]
-            Way::Browser(request) => {
+            LoginMethod::Browser(request) => {
                 self.client.login(request).open(|url| tell(&Prompt::Open { open: url.clone() })).await
             }
-            Way::Device(request) => {
+            LoginMethod::Device(request) => {
                 let device = self.client.device(request).await?;
                 tell(&Prompt::Enter {
                     verification_uri: device.verification_uri().clone(),
@@ -99,12 +99,12 @@ impl Interactive {
     }
 }
 
-impl From<&Way> for TokenRequest {
-    fn from(way: &Way) -> Self {
+impl From<&LoginMethod> for TokenRequest {
+    fn from(way: &LoginMethod) -> Self {
         match way {
             #[cfg(feature = "loopback")]
-            Way::Browser(request) => request.into(),
-            Way::Device(request) => request.into(),
+            LoginMethod::Browser(request) => request.into(),
+            LoginMethod::Device(request) => request.into(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::error::{Error, Problem};
-use crate::exchange::Parameters;
+use crate::token_endpoint::Parameters;
 use crate::grant::{self, TokenRequest};
 
 /// How long a person has to come back from the login page.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::client::Client;
 use crate::discover::Endpoint;
 use crate::error::Error;
-use crate::exchange::Parameters;
+use crate::token_endpoint::Parameters;
 use crate::token::{Secret, TokenType};
 
 impl Client {
@@ -42,7 +42,7 @@ impl Client {
         if let Some(hint) = hint {
             parameters.set("token_type_hint", hint.name());
         }
-        read(self.ask(Endpoint::Introspection, parameters).await?)
+        read(self.post_for_object(Endpoint::Introspection, parameters).await?)
     }
 }
 

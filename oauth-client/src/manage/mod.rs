@@ -40,7 +40,7 @@ use crate::TokenSource;
 use crate::attach::{AttachError, Body, TokenLayer, TokenService};
 use crate::dialect::Dialect;
 use crate::error::Error;
-use crate::exchange::{ErrorBody, Refuser, refusal};
+use crate::token_endpoint::{ErrorBody, Responder, error_response};
 use crate::json;
 use crate::token::Secret;
 use crate::transport::{HttpClient, Limits, retry_after_by_server, to_uri, wiped};
@@ -146,7 +146,7 @@ fn read<'a>(
     }
     let object = object.ok().map(|object| ErrorBody::new(object, secrets.clone()));
     let wait = retry_after_by_server(&head.headers);
-    Err(refusal(head.status, object.as_ref(), &body, dialect, Refuser::Api, secrets).with_retry_after(wait))
+    Err(error_response(head.status, object.as_ref(), &body, dialect, Responder::Api, secrets).with_retry_after(wait))
 }
 
 fn typed<T: DeserializeOwned>(object: Map<String, Value>) -> Result<T, Error> {

@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::discover::Endpoint;
 use crate::error::Error;
-use crate::exchange::Parameters;
+use crate::token_endpoint::Parameters;
 use crate::token::{Secret, TokenType};
 
 impl Client {

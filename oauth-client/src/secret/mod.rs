@@ -20,6 +20,8 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+
 use self::file::SecretFile;
 use crate::clock::Now;
 use crate::error::{BoxError, Error};
@@ -35,7 +37,17 @@ enum Kind {
     Env(Arc<str>),
     File(Arc<SecretFile>),
     Callback(Arc<dyn Fn() -> Fetch + Send + Sync>),
+    Tokens(Arc<Tokens>),
 }
+
+/// Access tokens of a token source, which this module knows by these two things alone.
+struct Tokens {
+    /// The same for the same source; it holds no secret.
+    identity: String,
+    fetch: Box<dyn Fn() -> FetchToken + Send + Sync>,
+}
+
+type FetchToken = Pin<Box<dyn Future<Output = Result<Secret, Error>> + Send>>;
 
 type Fetch = Pin<Box<dyn Future<Output = Result<Secret, BoxError>> + Send>>;
 
@@ -71,6 +83,22 @@ where
 }
 
 impl SecretSource {
+    /// A source of access tokens, fetched anew for each request. Its own errors are passed on as they are.
+    pub(crate) fn tokens(
+        identity: String,
+        fetch: impl Fn() -> FetchToken + Send + Sync + 'static,
+    ) -> Self {
+        Self(Kind::Tokens(Arc::new(Tokens { identity, fetch: Box::new(fetch) })))
+    }
+
+    /// The identity of a token source; `None` for all other kinds.
+    pub(crate) fn token_source_identity(&self) -> Option<&str> {
+        match &self.0 {
+            Kind::Tokens(tokens) => Some(&tokens.identity),
+            _ => None,
+        }
+    }
+
     /// A file whose content is known already.
     pub(crate) fn file(path: &str, content: Secret) -> Self {
         Self(Kind::File(Arc::new(SecretFile::known(path.as_ref(), content))))
@@ -91,7 +119,7 @@ impl SecretSource {
             Kind::Fixed(secret) => Some(Ok(secret.clone())),
             Kind::Env(variable) => Some(environment(field, variable)),
             Kind::File(file) => Some(file.read_at_once(field, now)),
-            Kind::Callback(_) => None,
+            Kind::Callback(_) | Kind::Tokens(_) => None,
         }
     }
 
@@ -119,8 +147,14 @@ impl SecretSource {
             Kind::Env(variable) => environment(field, variable),
             Kind::File(file) => file.read(field, now).await,
             Kind::Callback(fetch) => fetch().await.map_err(|source| Error::secret(field, source)),
+            Kind::Tokens(tokens) => (tokens.fetch)().await,
         }
     }
+}
+
+/// Whether two texts are equal, in a time that does not depend on where they differ.
+pub(crate) fn constant_time_eq(one: &str, other: &str) -> bool {
+    verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
 }
 
 fn environment(field: &str, variable: &str) -> Result<Secret, Error> {
@@ -154,6 +188,7 @@ impl fmt::Debug for SecretSource {
             Kind::Env(variable) => write!(f, "SecretSource(environment variable {variable})"),
             Kind::File(file) => write!(f, "SecretSource(file {})", file.path().display()),
             Kind::Callback(_) => f.write_str("SecretSource(callback)"),
+            Kind::Tokens(_) => f.write_str("SecretSource(token source)"),
         }
     }
 }

@@ -10,8 +10,7 @@ use zeroize::Zeroizing;
 
 use super::algorithm::{Algorithm, CURVES};
 use super::jws::base64url;
-use super::key::{Octets, Pair};
-use super::pem::usable_rsa;
+use super::pair::{Octets, Pair};
 use crate::error::Error;
 use crate::json;
 
@@ -80,7 +79,7 @@ fn rsa(jwk: &Wiped) -> Result<Pair, Error> {
             "is not an RSA key that can be used; expected 2048 to 8192 bits, and parts that belong together",
         )
     })?;
-    usable_rsa(pair)
+    Pair::rsa(pair)
 }
 
 fn ec(jwk: &Wiped) -> Result<Pair, Error> {

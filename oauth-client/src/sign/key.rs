@@ -6,12 +6,12 @@ use std::sync::Arc;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
+use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
 
-use super::algorithm::{Algorithm, CURVES, Curve};
+use super::algorithm::Algorithm;
+use super::pair::Pair;
 use super::{jwk, jws, pem};
 use crate::error::Error;
 use crate::token::Secret;
@@ -31,12 +31,6 @@ struct Parsed {
     /// The members of the public key that RFC 7638 section 3.2 requires, and no others.
     public: Map<String, Value>,
     thumbprint: String,
-}
-
-pub(super) enum Pair {
-    Rsa(RsaKeyPair),
-    Ec(&'static Curve, EcdsaKeyPair),
-    Ed(Ed25519KeyPair),
 }
 
 impl SigningKey {
@@ -231,30 +225,3 @@ impl fmt::Debug for SigningKey {
             .finish_non_exhaustive()
     }
 }
-
-impl Pair {
-    fn usual_algorithm(&self) -> Algorithm {
-        match self {
-            Self::Rsa(_) => Algorithm::Rs256,
-            Self::Ec(curve, _) => curve.algorithm,
-            Self::Ed(_) => Algorithm::EdDsa,
-        }
-    }
-
-    /// The public key's octets: an uncompressed point, or Ed25519's `x`.
-    pub(super) fn public_octets(&self) -> &[u8] {
-        match self {
-            Self::Rsa(pair) => pair.public_key().as_ref(),
-            Self::Ec(_, pair) => pair.public_key().as_ref(),
-            Self::Ed(pair) => pair.public_key().as_ref(),
-        }
-    }
-
-    /// Whatever the curve is.
-    pub(super) fn ec(read: impl Fn(&'static Curve) -> Option<EcdsaKeyPair>) -> Option<Self> {
-        CURVES.iter().find_map(|curve| Some(Self::Ec(curve, read(curve)?)))
-    }
-}
-
-/// Where private numbers stand for a moment on their way into a key.
-pub(super) type Octets = Zeroizing<Vec<u8>>;

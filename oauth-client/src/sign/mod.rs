@@ -18,6 +18,7 @@ mod algorithm;
 mod jwk;
 mod jws;
 mod key;
+mod pair;
 mod pem;
 mod source;
 

@@ -6,7 +6,7 @@ use base64::prelude::BASE64_STANDARD;
 use rustls_pki_types::pem::{PemObject, SectionKind};
 use zeroize::Zeroizing;
 
-use super::key::Pair;
+use super::pair::Pair;
 use crate::error::Error;
 
 /// The first private key in the text.
@@ -53,7 +53,7 @@ pub(super) fn pkcs8(der: &[u8]) -> Result<Pair, Error> {
         return Ok(Pair::Ed(pair));
     }
     match RsaKeyPair::from_pkcs8(der) {
-        Ok(pair) => usable_rsa(pair),
+        Ok(pair) => Pair::rsa(pair),
         Err(_) => Err(wrong(
             "is not a private key that can be used; expected RSA of 2048 to 8192 bits, P-256, P-384, P-521 or Ed25519, as PKCS#8",
         )),
@@ -64,21 +64,13 @@ pub(super) fn pkcs8(der: &[u8]) -> Result<Pair, Error> {
 fn rsa(der: &[u8]) -> Result<Pair, Error> {
     let pair = RsaKeyPair::from_der(der)
         .map_err(|_| wrong("is not an RSA key that can be used; expected 2048 to 8192 bits"))?;
-    usable_rsa(pair)
+    Pair::rsa(pair)
 }
 
 /// RFC 5915.
 fn sec1(der: &[u8]) -> Result<Pair, Error> {
     Pair::ec(|curve| EcdsaKeyPair::from_private_key_der(curve.signing, der).ok())
         .ok_or_else(|| wrong("is not an EC key that can be used; expected one on P-256, P-384 or P-521"))
-}
-
-pub(super) fn usable_rsa(pair: RsaKeyPair) -> Result<Pair, Error> {
-    // RFC 7518 section 3.3 demands 2048 bits.
-    if pair.public_modulus_len() < 256 {
-        return Err(wrong("is an RSA key of less than 2048 bits (RFC 7518 section 3.3); make a longer one"));
-    }
-    Ok(Pair::Rsa(pair))
 }
 
 /// PKCS#8 with its armour (RFC 7468 section 10), in one buffer that does not grow.

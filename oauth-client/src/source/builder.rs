@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::{Engine, Settings};
+use super::event::Hook;
 use super::{Event, TokenSource};
 use crate::client::Client;
 use crate::error::Error;
@@ -33,10 +34,15 @@ pub struct SourceBuilder {
     login: Option<TokenSet>,
 }
 
-pub(super) type Hook = Arc<dyn Fn(&Event) + Send + Sync>;
+impl Client {
+    /// A source of fresh tokens by this request, or of the tokens that a [login](crate::login) by such a request grants.
+    pub fn source(&self, request: impl Into<TokenRequest>) -> SourceBuilder {
+        SourceBuilder::new(self.clone(), request.into())
+    }
+}
 
 impl SourceBuilder {
-    pub(crate) fn new(client: Client, request: TokenRequest) -> Self {
+    fn new(client: Client, request: TokenRequest) -> Self {
         Self {
             client,
             request,

@@ -10,17 +10,18 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tracing::Instrument;
 
-use super::builder::Hook;
-use super::refresh::{self, Obtained};
-use super::storm::StormBound;
-use super::{Event, Status, measure};
+use super::event::Hook;
+use super::ledger::{Held, Ledger};
+use super::refresh::{self, RefreshOutcome};
+use super::throttle::Throttle;
+use super::{Event, Status, metrics};
 use crate::client::Client;
-use crate::dialect::ExpiredAnswer;
+use crate::dialect::ExpiredResponse;
 use crate::error::{Error, Kind};
 use crate::grant::{Renewal, TokenRequest};
 use crate::retry::after_failures;
-use crate::store::{Revision, StoreKey, dynamic};
-use crate::token::{AccessToken, Freshness, Secret, TokenSet};
+use crate::store::{StoreKey, dynamic};
+use crate::token::{AccessToken, Freshness, TokenSet};
 
 /// How long a password is held back once it was refused, at first: most servers lock an account after a handful of
 /// wrong ones within some minutes.
@@ -52,44 +53,25 @@ pub(crate) struct Settings {
 struct State {
     /// The refresh under way, if any; its sender is gone when it died without a result.
     flight: Option<Flight>,
-    past: Past,
+    ledger: Ledger,
     /// Tokens of a login, to go on with: the next refresh takes them.
     login: Option<TokenSet>,
     failure: Option<Failure>,
     failures: u32,
     /// How often in a row the grant itself was refused where asking again may lock an account.
     refusals: u32,
-    generations: u64,
-    storm: StormBound,
+    throttle: Throttle,
 }
 
 pub(super) type Flight = watch::Receiver<Option<Result<AccessToken, Error>>>;
 
-/// What somebody has who works in the place of a refresh.
-pub(super) struct Claim {
-    pub(super) past: Past,
+/// The place of the one refresh, held so that none starts.
+pub(super) struct RefreshSlot {
+    pub(super) held: Held,
     pub(super) login: Option<TokenSet>,
     pub(super) flight: Flight,
     /// Once it is dropped, a refresh may start.
     pub(super) place: watch::Sender<Option<Result<AccessToken, Error>>>,
-}
-
-/// What a refresh starts from.
-#[derive(Clone, Default)]
-pub(super) struct Past {
-    /// The last token had, be it expired or refused: its refresh token is still good.
-    pub(super) token: Option<AccessToken>,
-    /// Whether an API refused it, so that finding it in the store is no news.
-    pub(super) rejected: bool,
-    /// The store's revision that it was written under or read from.
-    pub(super) revision: Option<Revision>,
-    /// The refresh tokens that the server has refused since it last gave one: to send one again looks like theft.
-    pub(super) refused: Vec<Secret>,
-    /// Whether the refresh token that the grant starts from has been used: from then on it lives on in `token`, or in
-    /// whatever the server gave in its place.
-    pub(super) given_is_used: bool,
-    /// The grant was lost, and nothing but a newer entry in the store helps.
-    pub(super) lost: Option<Error>,
 }
 
 struct Failure {
@@ -113,13 +95,12 @@ impl Engine {
     ) -> Self {
         let state = State {
             flight: None,
-            past: Past::default(),
+            ledger: Ledger::default(),
             login,
             failure: None,
             failures: 0,
             refusals: 0,
-            generations: 0,
-            storm: StormBound::new(client.clock().now().monotonic),
+            throttle: Throttle::new(client.clock().now().monotonic),
         };
         Self {
             client,
@@ -240,7 +221,7 @@ impl Engine {
         if state.login.is_some() {
             return None;
         }
-        let token = state.past.token.as_ref().filter(|_| !state.past.rejected)?;
+        let token = state.ledger.held.usable()?;
         (token.freshness(self.client.clock().now()) != Freshness::Expired).then(|| token.clone())
     }
 
@@ -255,22 +236,22 @@ impl Engine {
 
     /// Starts the one refresh in a task of its own, which no caller can cancel.
     fn start(self: &Arc<Self>, state: &mut State, runtime: &Handle) -> Flight {
-        let (tell, flight) = watch::channel(None);
+        let (sender, flight) = watch::channel(None);
         state.flight = Some(flight.clone());
         let own = flight.clone();
         let engine = Arc::clone(self);
-        let past = state.past.clone();
+        let held = state.ledger.held.clone();
         let login = state.login.clone();
         // Not a child of the caller's span: it outlives the caller, and others wait for it too.
         let span = tracing::debug_span!(target: "oauth_client", parent: None, "oauth_client.refresh");
         span.follows_from(tracing::Span::current());
         let refreshing = async move {
             let began = engine.client.clock().now().monotonic;
-            let obtained = refresh::run(&engine, past, login.clone()).await;
-            measure::refresh(engine.client.clock().now().monotonic.saturating_sub(began));
-            let outcome = engine.finish(obtained, login, &own);
+            let result = refresh::run(&engine, held, login.clone()).await;
+            metrics::refresh(engine.client.clock().now().monotonic.saturating_sub(began));
+            let outcome = engine.finish(result, login, &own);
             // Nobody may be waiting; the token is in hand all the same.
-            let _ = tell.send(Some(outcome));
+            let _ = sender.send(Some(outcome));
         };
         runtime.spawn(refreshing.instrument(span));
         flight
@@ -279,7 +260,7 @@ impl Engine {
     /// Takes in what a refresh brought.
     fn finish(
         &self,
-        obtained: Result<Obtained, Error>,
+        result: Result<RefreshOutcome, Error>,
         login: Option<TokenSet>,
         flight: &Flight,
     ) -> Result<AccessToken, Error> {
@@ -289,28 +270,19 @@ impl Engine {
         if let Some(login) = login {
             // It is kept until here: should the task have died, the next one takes it.
             state.login.take_if(|current| *current == login);
-            if obtained.is_err() {
+            if result.is_err() {
                 // Its refresh token may still be good for another try.
-                self.start_over(&mut state, login);
+                state.ledger.start_over(|generation| self.usable(login, generation));
             }
         }
-        let outcome = obtained.and_then(|obtained| {
-            let Obtained { tokens, revision, from_store } = obtained;
-            let same = state.past.token.as_ref().is_some_and(|past| past.secret() == tokens.access_token());
-            let generation = if same { state.generations } else { state.generations + 1 };
-            let margin = self.margin(&tokens);
-            let now = self.client.clock().now();
-            let (lifetime, prover) = (self.settings.default_lifetime, self.client.prover());
-            let token = AccessToken::new(tokens, generation, now, lifetime, margin, prover)?;
-            state.generations = generation;
-            state.past = Past {
-                token: Some(token.clone()),
-                rejected: false,
-                revision,
-                refused: Vec::new(),
-                given_is_used: state.past.given_is_used || was_login,
-                lost: None,
-            };
+        let outcome = result.and_then(|outcome| {
+            let RefreshOutcome { tokens, revision, from_store } = outcome;
+            let access_token = tokens.access_token().clone();
+            let token =
+                state.ledger.renew(&access_token, revision, |generation| self.usable(tokens, generation))?;
+            if was_login {
+                state.ledger.spend_initial();
+            }
             // Not where somebody has logged in meanwhile: from then on nobody gets the token of before.
             if state.login.is_none() {
                 self.hot.store(Some(Arc::new(token.clone())));
@@ -322,7 +294,7 @@ impl Engine {
                 (state.failure, state.failures, state.refusals) = (None, 0, 0);
                 drop(state);
                 let generation = token.generation();
-                self.tell(if from_store {
+                self.emit(if from_store {
                     Event::Adopted { generation }
                 } else {
                     Event::Refreshed { generation }
@@ -336,35 +308,24 @@ impl Engine {
                     self.client.clock().now().monotonic,
                 );
                 drop(state);
-                self.tell(Event::RefreshFailed { error: error.clone() });
+                self.emit(Event::RefreshFailed { error: error.clone() });
                 Err(error)
             }
         }
     }
 
-    /// Puts an expired login in the place of the token that was had last.
-    fn start_over(&self, state: &mut State, login: TokenSet) {
-        let Settings { default_lifetime, margin, .. } = self.settings;
-        let generation = state.generations + 1;
-        let (now, prover) = (self.client.clock().now(), self.client.prover());
-        if let Ok(token) = AccessToken::new(login, generation, now, default_lifetime, margin, prover) {
-            state.generations = generation;
-            (state.past.token, state.past.rejected, state.past.given_is_used) = (Some(token), false, true);
-        }
-    }
-
     /// Takes the place of a refresh, so that none starts; the one that is under way, if there is one.
-    pub(super) fn claim_flight(&self) -> Result<Claim, Flight> {
+    pub(super) fn take_slot(&self) -> Result<RefreshSlot, Flight> {
         let mut state = self.state();
         if let Some(flight) = state.live_flight() {
             return Err(flight);
         }
         let (place, flight) = watch::channel(None);
         state.flight = Some(flight.clone());
-        Ok(Claim { past: state.past.clone(), login: state.login.clone(), flight, place })
+        Ok(RefreshSlot { held: state.ledger.held.clone(), login: state.login.clone(), flight, place })
     }
 
-    pub(super) fn end_flight(&self, flight: &Flight) {
+    pub(super) fn free_slot(&self, flight: &Flight) {
         self.state().flight.take_if(|current| current.same_channel(flight));
     }
 
@@ -375,32 +336,33 @@ impl Engine {
         state.login.take_if(|current| Some(&*current) == login);
         let person = self.request.grant().renewal() == Renewal::Person;
         let lost = person.then(|| Error::new(Kind::Reauthorization(None)));
-        state.past = Past { given_is_used: true, lost, ..Past::default() };
+        state.ledger.forget(lost);
         (state.failure, state.failures) = (None, 0);
         self.hot.store(None);
     }
 
     pub(super) fn reject(&self, generation: u64) -> bool {
         let mut state = self.state();
-        let current = state.past.token.as_ref().map(AccessToken::generation);
-        if current != Some(generation) || state.past.rejected {
+        let held = &state.ledger.held;
+        let current = held.token.as_ref().map(AccessToken::generation);
+        if current != Some(generation) || held.rejected {
             // Another token is here already, or its replacement is on the way.
             return true;
         }
-        if !state.storm.allows(self.client.clock().now().monotonic) {
+        if !state.throttle.allows(self.client.clock().now().monotonic) {
             return false;
         }
-        state.past.rejected = true;
+        state.ledger.held.rejected = true;
         self.hot.store(None);
         drop(state);
-        self.tell(Event::Rejected { generation });
+        self.emit(Event::Rejected { generation });
         true
     }
 
     pub(super) fn status(&self) -> Status {
         let mut state = self.state();
         let now = self.client.clock().now();
-        let token = state.past.token.as_ref().filter(|_| !state.past.rejected);
+        let token = state.ledger.held.usable();
         Status {
             generation: token.map(AccessToken::generation),
             age: token.map(|token| now.wall.saturating_sub(token.tokens().issued_at())),
@@ -416,7 +378,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn expired_answer(&self) -> &ExpiredAnswer {
+    pub(super) fn expired_response(&self) -> &ExpiredResponse {
         &self.client.dialect().expired
     }
 
@@ -425,7 +387,7 @@ impl Engine {
     }
 
     /// How long before its end this token is replaced: not at all where the grant ends with it.
-    pub(super) fn margin(&self, tokens: &TokenSet) -> Duration {
+    fn margin(&self, tokens: &TokenSet) -> Duration {
         let until = tokens.lifetime().map(|lifetime| tokens.issued_at().saturating_add(lifetime));
         match self.request.grant().good_until().zip(until) {
             Some((end, until)) if until >= end => Duration::ZERO,
@@ -433,53 +395,25 @@ impl Engine {
         }
     }
 
-    /// Notes that a lost grant was given up, so that it is not asked for again.
-    pub(super) fn give_up(&self, error: &Error) {
-        self.state().past.lost = Some(error.clone());
+    /// A token set as a usable token of this generation.
+    ///
+    /// # Errors
+    /// When a header cannot carry it.
+    pub(super) fn usable(&self, tokens: TokenSet, generation: u64) -> Result<AccessToken, Error> {
+        let (now, margin) = (self.client.clock().now(), self.margin(&tokens));
+        let (lifetime, prover) = (self.settings.default_lifetime, self.client.prover());
+        AccessToken::new(tokens, generation, now, lifetime, margin, prover)
     }
 
-    /// Notes that the server refused a refresh token, so that it is not sent again.
-    pub(super) fn refused(&self, token: &Secret) {
-        let refused = &mut self.state().past.refused;
-        if !refused.contains(token) {
-            refused.push(token.clone());
-        }
-    }
-
-    /// Notes that the refresh token which the grant starts from has been used.
-    pub(super) fn given_is_used(&self) {
-        self.state().past.given_is_used = true;
-    }
-
-    /// Notes a refresh token that took the place of the one in hand, while the access token stays what it was.
-    pub(super) fn rotated(&self, tokens: &TokenSet) {
-        let mut state = self.state();
-        let generation = state.past.token.as_ref().map_or(state.generations, AccessToken::generation);
-        let (now, lifetime) = (self.client.clock().now(), self.settings.default_lifetime);
-        let margin = self.margin(tokens);
-        let token = AccessToken::new(tokens.clone(), generation, now, lifetime, margin, self.client.prover());
-        if let Ok(token) = token {
-            state.past.token = Some(token);
-        }
-    }
-
-    /// Notes that the token in hand is in the store by now, unless another has taken its place.
-    pub(super) fn persisted(&self, token: &Secret, revision: Revision) {
-        let mut state = self.state();
-        if state.past.token.as_ref().is_some_and(|held| held.secret() == token) {
-            state.past.revision = Some(revision);
-        }
-    }
-
-    /// Whether this is still the token in hand.
-    pub(super) fn holds(&self, token: &Secret) -> bool {
-        self.state().past.token.as_ref().is_some_and(|held| held.secret() == token)
+    /// The source's ledger, locked for this call.
+    pub(super) fn ledger<R>(&self, with: impl FnOnce(&mut Ledger) -> R) -> R {
+        with(&mut self.state().ledger)
     }
 
     /// Tells the log and the hook. Never called with the state locked: the hook may call back.
-    pub(super) fn tell(&self, event: Event) {
+    pub(super) fn emit(&self, event: Event) {
         event.log();
-        measure::event(&event);
+        metrics::event(&event);
         let Some(hook) = &self.settings.hook else { return };
         // A hook is foreign code; the refresh that it watches must not die of it, nor the caller of `reject`.
         if catch_unwind(AssertUnwindSafe(|| hook(&event))).is_err() {

@@ -1,6 +1,11 @@
 //! What happens in a source, for those who watch.
 
+use std::sync::Arc;
+
 use crate::error::Error;
+
+/// What a caller wants called with each event.
+pub(super) type Hook = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// Something that happened in a [`TokenSource`](super::TokenSource). It holds no secret.
 #[derive(Clone, Debug)]
@@ -49,7 +54,7 @@ impl Event {
             }
             // Nothing has gone wrong where nobody has logged in yet.
             Self::RefreshFailed { error }
-                if error.is_reauthorization_required() && error.refused().is_none() =>
+                if error.is_reauthorization_required() && error.error_response().is_none() =>
             {
                 tracing::info!(target: "oauth_client", code = error.code(), "a person has to log in");
             }

@@ -8,7 +8,7 @@ use super::{Pool, TokenSource};
 use crate::client::Client;
 use crate::error::{Error, Kind};
 use crate::grant::{TokenExchange, TokenRequest};
-use crate::token::AccessToken;
+use crate::token::{AccessToken, TokenType};
 
 /// Exchanges the tokens of an API's callers for tokens of the next API (RFC 8693), and keeps what comes of it. Cheap
 /// to clone; clones share it all.
@@ -40,8 +40,25 @@ pub struct Exchanger {
     pool: Pool<String>,
 }
 
+impl Client {
+    /// Exchanges the tokens of many users, one source for each (RFC 8693): `request` says what they are exchanged for.
+    pub fn exchanger(
+        &self,
+        request: impl Fn(TokenExchange) -> TokenRequest + Send + Sync + 'static,
+    ) -> Exchanger {
+        Exchanger::new(self.clone(), request)
+    }
+}
+
+impl TokenExchange {
+    /// As [`actor`](Self::actor), with an access token that is always fresh: this service's own.
+    pub fn actor_from(self, source: &TokenSource) -> Self {
+        self.actor(source.clone(), TokenType::AccessToken)
+    }
+}
+
 impl Exchanger {
-    pub(crate) fn new(
+    fn new(
         client: Client,
         request: impl Fn(TokenExchange) -> TokenRequest + Send + Sync + 'static,
     ) -> Self {

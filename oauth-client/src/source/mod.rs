@@ -34,13 +34,14 @@ mod builder;
 mod engine;
 mod event;
 mod exchanger;
-mod measure;
+mod ledger;
+mod metrics;
 mod persist;
 mod pool;
 mod refresh;
 mod revoke;
 mod status;
-mod storm;
+mod throttle;
 
 use std::fmt;
 use std::sync::Arc;
@@ -51,8 +52,9 @@ pub use self::event::Event;
 pub use self::exchanger::Exchanger;
 pub use self::pool::Pool;
 pub use self::status::Status;
-use crate::dialect::ExpiredAnswer;
+use crate::dialect::ExpiredResponse;
 use crate::error::{Error, Kind as ErrorKind};
+use crate::secret::SecretSource;
 use crate::token::{AccessToken, Secret, TokenSet, digest};
 
 /// Always has a fresh token. Cheap to clone; clones are the same source.
@@ -186,10 +188,10 @@ impl TokenSource {
     }
 
     /// How the API that the tokens are for says "expired" in its own way, if it has one.
-    pub(crate) fn expired_answer(&self) -> Option<&ExpiredAnswer> {
+    pub(crate) fn expired_response(&self) -> Option<&ExpiredResponse> {
         match &self.0 {
             Kind::Fixed(_) => None,
-            Kind::Live(engine) => Some(engine.expired_answer()).filter(|expired| !expired.is_empty()),
+            Kind::Live(engine) => Some(engine.expired_response()).filter(|expired| !expired.is_empty()),
         }
     }
 
@@ -211,11 +213,18 @@ impl TokenSource {
     }
 }
 
+/// The source's access token, fresh for each request that sends it as a parameter.
+impl From<TokenSource> for SecretSource {
+    fn from(source: TokenSource) -> Self {
+        Self::tokens(source.identity(), move || {
+            let source = source.clone();
+            Box::pin(async move { source.token().await.map(|token| token.secret().clone()) })
+        })
+    }
+}
+
 impl fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("TokenSource").field(&self.status()).finish()
     }
 }
-
-#[cfg(test)]
-mod tests;

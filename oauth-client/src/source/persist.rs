@@ -45,11 +45,11 @@ pub(super) async fn persist(
         None
     };
     if let Ok(Some(revision)) = tokio::time::timeout(STORE_PATIENCE, trying).await {
-        engine.tell(Event::Persisted);
+        engine.emit(Event::Persisted);
         return Some(revision);
     }
     let error = store_error(last.unwrap_or_else(too_slow));
-    engine.tell(Event::StoreFailed { error });
+    engine.emit(Event::StoreFailed { error });
     tokio::spawn(keep_trying(Arc::clone(engine), tokens.clone(), expected));
     expected
 }
@@ -64,7 +64,7 @@ pub(super) async fn remove(
     let removed = within(store.compare_and_swap(&engine.settings.key, expected, None)).await;
     removed.map(drop).map_err(|error| {
         let error = store_error(error);
-        engine.tell(Event::StoreFailed { error: error.clone() });
+        engine.emit(Event::StoreFailed { error: error.clone() });
         error
     })
 }
@@ -128,18 +128,18 @@ async fn keep_trying(engine: Arc<Engine>, tokens: TokenSet, mut expected: Option
         if tries_alone > MAX_TRIES_ALONE {
             return;
         }
-        if !engine.holds(tokens.access_token()) {
+        if !engine.ledger(|ledger| ledger.holds(tokens.access_token())) {
             return;
         }
         match write_if_newer(&engine, &*store, &tokens, &mut expected).await {
             Ok(Written::Ours(revision)) => {
-                engine.persisted(tokens.access_token(), revision);
-                engine.tell(Event::Persisted);
+                engine.ledger(|ledger| ledger.persisted(tokens.access_token(), revision));
+                engine.emit(Event::Persisted);
                 return;
             }
             Ok(Written::Theirs) => return,
             Ok(Written::NotYet) => {}
-            Err(error) => engine.tell(Event::StoreFailed { error: store_error(error) }),
+            Err(error) => engine.emit(Event::StoreFailed { error: store_error(error) }),
         }
     }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::engine::{Engine, Past};
+use super::engine::Engine;
+use super::ledger::{Held, Ledger};
 use super::persist::{STORE_PATIENCE, persist, remove, store_error, within};
-use super::{Event, measure};
+use super::{Event, metrics};
 use crate::error::{Error, Kind};
-use crate::exchange::Parameters;
+use crate::token_endpoint::{Parameters, TokenRequestError};
 use crate::grant::{RefreshToken, Renewal};
 use crate::id_token;
 use crate::retry::{MAX_ATTEMPTS, between_attempts, jittered};
@@ -19,7 +20,7 @@ use crate::token::{AccessToken, Freshness, Secret, TokenSet};
 const LEASE_POLL: Duration = Duration::from_millis(50);
 
 /// What a refresh brought.
-pub(super) struct Obtained {
+pub(super) struct RefreshOutcome {
     pub(super) tokens: TokenSet,
     pub(super) revision: Option<Revision>,
     pub(super) from_store: bool,
@@ -27,22 +28,24 @@ pub(super) struct Obtained {
 
 pub(super) async fn run(
     engine: &Arc<Engine>,
-    past: Past,
+    held: Held,
     login: Option<TokenSet>,
-) -> Result<Obtained, Error> {
-    let mut refresh = Refresh::new(engine, past);
+) -> Result<RefreshOutcome, Error> {
+    let mut refresh = Refresh::new(engine, held);
     if let Some(tokens) = login {
-        let obtained = refresh.take_over(tokens).await;
-        if refresh.freshness(&obtained.tokens) != Some(Freshness::Expired) {
-            return Ok(obtained);
+        let taken = refresh.take_over(tokens).await;
+        if refresh.freshness(&taken.tokens) != Some(Freshness::Expired) {
+            return Ok(taken);
         }
-        let token = refresh.held(obtained.tokens);
-        refresh.past = Past { token, revision: obtained.revision, given_is_used: true, ..Past::default() };
+        let token = refresh.usable(taken.tokens);
+        refresh.held = Held { token, rejected: false, revision: taken.revision };
+        refresh.superseded = true;
+        engine.ledger(Ledger::spend_initial);
     }
     match engine.settings.store.clone() {
         None => {
-            let tokens = refresh.obtain(None).await?;
-            Ok(Obtained { tokens, revision: None, from_store: false })
+            let tokens = refresh.request_tokens(None).await?;
+            Ok(RefreshOutcome { tokens, revision: None, from_store: false })
         }
         Some(store) => refresh.with_store(&*store).await,
     }
@@ -61,18 +64,21 @@ pub(super) fn longest(engine: &Engine) -> Duration {
 
 pub(super) struct Refresh<'a> {
     pub(super) engine: &'a Arc<Engine>,
-    pub(super) past: Past,
+    /// What it starts from: the source's token, or a newer one that the store holds.
+    pub(super) held: Held,
+    /// Whether `held` is newer than the grant that was lost.
+    superseded: bool,
     /// When the time limit for asking the server ends, on the monotonic clock; it begins once we may ask.
     until: Duration,
 }
 
 impl<'a> Refresh<'a> {
-    pub(super) fn new(engine: &'a Arc<Engine>, past: Past) -> Self {
-        Self { engine, past, until: Duration::ZERO }
+    pub(super) fn new(engine: &'a Arc<Engine>, held: Held) -> Self {
+        Self { engine, held, superseded: false, until: Duration::ZERO }
     }
 
     /// Lease, re-read, adopt what is newer, only then ask the server; persist before anybody sees the token.
-    async fn with_store(mut self, store: &dyn dynamic::TokenStore) -> Result<Obtained, Error> {
+    async fn with_store(mut self, store: &dyn dynamic::TokenStore) -> Result<RefreshOutcome, Error> {
         if let Some(found) = self.adopt(self.load(store).await?) {
             return Ok(found);
         }
@@ -82,40 +88,40 @@ impl<'a> Refresh<'a> {
         if let Some(found) = self.adopt(stored.clone()) {
             return Ok(found);
         }
-        if let Some(newer) = stored.filter(|stored| Some(stored.revision) != self.past.revision) {
-            self.past.revision = Some(newer.revision);
-            self.past.lost = None;
-            self.past.token = self.known(newer.tokens)?;
+        if let Some(newer) = stored.filter(|stored| Some(stored.revision) != self.held.revision) {
+            self.held.revision = Some(newer.revision);
+            self.superseded = true;
+            self.held.token = self.known(newer.tokens)?;
         }
-        let tokens = self.obtain(Some(store)).await?;
-        let revision = persist(self.engine, store, &tokens, self.past.revision).await;
+        let tokens = self.request_tokens(Some(store)).await?;
+        let revision = persist(self.engine, store, &tokens, self.held.revision).await;
         drop(lease);
-        Ok(Obtained { tokens, revision, from_store: false })
+        Ok(RefreshOutcome { tokens, revision, from_store: false })
     }
 
     /// Takes over the tokens of a login, which are newer than whatever a store holds. Nothing that a store does can
     /// lose them: they are all there is of the login.
-    async fn take_over(&self, tokens: TokenSet) -> Obtained {
+    async fn take_over(&self, tokens: TokenSet) -> RefreshOutcome {
         let Some(store) = self.engine.settings.store.clone() else {
-            return Obtained { tokens, revision: None, from_store: false };
+            return RefreshOutcome { tokens, revision: None, from_store: false };
         };
         // A refresh that somebody else is in the middle of would write over it.
         let lease = self.lease(&*store).await.ok().flatten();
         let stored = within(store.load(&self.engine.settings.key)).await.ok().flatten();
-        let expected = stored.map(|stored| stored.revision).or(self.past.revision);
+        let expected = stored.map(|stored| stored.revision).or(self.held.revision);
         let revision = persist(self.engine, &*store, &tokens, expected).await;
         drop(lease);
-        Obtained { tokens, revision, from_store: false }
+        RefreshOutcome { tokens, revision, from_store: false }
     }
 
     /// Gets a token set from the server: by a refresh token first, by the grant where all are refused or there is none.
-    async fn obtain(&mut self, store: Option<&dyn dynamic::TokenStore>) -> Result<TokenSet, Error> {
+    async fn request_tokens(&mut self, store: Option<&dyn dynamic::TokenStore>) -> Result<TokenSet, Error> {
         let client = &self.engine.client;
         let end = self.engine.request.grant().good_until();
         if end.is_some_and(|end| end <= client.clock().now().wall) {
             return Err(self.lost(None));
         }
-        let mut tokens = self.ask(store).await?;
+        let mut tokens = self.request_until_refused(store).await?;
         if let Some(end) = end {
             let most = end.saturating_sub(tokens.issued_at());
             let lifetime = tokens.lifetime().unwrap_or(self.engine.settings.default_lifetime).min(most);
@@ -124,7 +130,7 @@ impl<'a> Refresh<'a> {
         Ok(tokens)
     }
 
-    async fn ask(&mut self, store: Option<&dyn dynamic::TokenStore>) -> Result<TokenSet, Error> {
+    async fn request_until_refused(&mut self, store: Option<&dyn dynamic::TokenStore>) -> Result<TokenSet, Error> {
         let client = &self.engine.client;
         self.until = client.clock().now().monotonic.saturating_add(client.timeout());
         let mut refused = None;
@@ -133,15 +139,13 @@ impl<'a> Refresh<'a> {
             let result = self.refresh(&used).await;
             let dead_end = result.as_ref().is_err_and(|error| self.is_dead_end(error));
             if (dead_end || result.is_ok()) && self.engine.request.grant().refresh_token() == Some(&used) {
-                self.engine.given_is_used();
-                self.past.given_is_used = true;
+                self.engine.ledger(Ledger::spend_initial);
             }
             match result {
                 Err(error) if dead_end => refused = Some(error),
                 other => return other,
             }
-            self.engine.refused(&used);
-            self.past.refused.push(used);
+            self.engine.ledger(|ledger| ledger.refuse(&used));
             // Another process may have rotated it meanwhile: what the store holds now counts, once.
             if let Some(store) = store.filter(|_| !store_was_read_again) {
                 store_was_read_again = true;
@@ -155,7 +159,7 @@ impl<'a> Refresh<'a> {
             && error.is_reauthorization_required()
         {
             // Told already, and the grant is lost all the same.
-            let _ = remove(self.engine, store, self.past.revision).await;
+            let _ = remove(self.engine, store, self.held.revision).await;
         }
         result
     }
@@ -163,13 +167,13 @@ impl<'a> Refresh<'a> {
     /// Takes in what the store holds by now; returns it when it is good as it is.
     async fn read_again(&mut self, store: &dyn dynamic::TokenStore) -> Result<Option<TokenSet>, Error> {
         let stored = self.load(store).await?;
-        let Some(stored) = stored.filter(|stored| Some(stored.revision) != self.past.revision) else {
+        let Some(stored) = stored.filter(|stored| Some(stored.revision) != self.held.revision) else {
             return Ok(None);
         };
-        let held = self.past.token.as_ref().map(AccessToken::secret);
+        let held = self.held.token.as_ref().map(AccessToken::secret);
         let news = held != Some(stored.tokens.access_token());
-        self.past.revision = Some(stored.revision);
-        self.past.token = self.known(stored.tokens.clone())?;
+        self.held.revision = Some(stored.revision);
+        self.held.token = self.known(stored.tokens.clone())?;
         let good = self.freshness(&stored.tokens).is_some_and(|freshness| freshness != Freshness::Expired);
         Ok(Some(stored.tokens).filter(|_| news && good))
     }
@@ -178,9 +182,9 @@ impl<'a> Refresh<'a> {
     /// logged in again gives a new one there, while the store still holds the old one. None is sent again once it was
     /// refused.
     fn refresh_token(&self) -> Option<Secret> {
-        let held = self.past.token.as_ref().and_then(|token| token.tokens().refresh_token());
-        let given = self.engine.request.grant().refresh_token().filter(|_| !self.past.given_is_used);
-        held.into_iter().chain(given).find(|token| !self.past.refused.contains(token)).cloned()
+        let held = self.held.token.as_ref().and_then(|token| token.tokens().refresh_token());
+        let initial = self.engine.request.grant().refresh_token();
+        self.engine.ledger(|ledger| ledger.sendable(held, initial).cloned())
     }
 
     /// Whether a refresh token is of no more use after this refusal. Some servers give one out beside
@@ -190,24 +194,24 @@ impl<'a> Refresh<'a> {
         let anew = !self.is_of_a_person();
         let of_the_client =
             ["invalid_client", "use_dpop_nonce", "invalid_dpop_proof"].contains(&error.code());
-        let lasting = error.refused().is_some() && !error.is_transient() && !of_the_client;
+        let lasting = error.error_response().is_some() && !error.is_transient() && !of_the_client;
         error.code() == "invalid_grant" || anew && lasting
     }
 
     /// Asks by the grant itself, where it is good for another use.
     async fn anew(&mut self, refused: Option<Error>) -> Result<TokenSet, Error> {
         let person = self.is_of_a_person();
-        if let Some(lost) = self.past.lost.take() {
+        if let Some(lost) = self.engine.ledger(|ledger| ledger.lost()).filter(|_| !self.superseded) {
             return Err(lost);
         }
         let never_asked = self.engine.request.grant().renewal() == Renewal::Login;
-        if never_asked || person && (refused.is_some() || self.past.token.is_some()) {
+        if never_asked || person && (refused.is_some() || self.held.token.is_some()) {
             return Err(self.lost(refused));
         }
         let parameters = self.engine.request.to_parameters();
         match self.attempt(&parameters, !person).await {
-            Err(error) if self.is_the_end(&error) => Err(self.lost(Some(error))),
-            other => other,
+            Err(failed) if self.is_the_end(&failed.error) => Err(self.lost(Some(failed.error))),
+            other => other.map_err(|failed| failed.error),
         }
     }
 
@@ -218,7 +222,7 @@ impl<'a> Refresh<'a> {
             // RFC 8693 section 2.2.2 has `invalid_request` for a bad subject token, too. Of a request that has worked
             // before, only the token can have gone bad.
             (Renewal::AnewUntilRefused, "invalid_token") => true,
-            (Renewal::AnewUntilRefused, "invalid_request") => self.past.token.is_some(),
+            (Renewal::AnewUntilRefused, "invalid_request") => self.held.token.is_some(),
             _ => false,
         }
     }
@@ -228,8 +232,9 @@ impl<'a> Refresh<'a> {
     }
 
     fn lost(&self, refused: Option<Error>) -> Error {
-        let error = Error::new(Kind::Reauthorization(refused.and_then(|error| error.refused().cloned())));
-        self.engine.give_up(&error);
+        let refused = refused.and_then(|error| error.error_response().cloned());
+        let error = Error::new(Kind::Reauthorization(refused));
+        self.engine.ledger(|ledger| ledger.lose(&error));
         error
     }
 
@@ -237,8 +242,8 @@ impl<'a> Refresh<'a> {
         let parameters = self.engine.request.to_refresh_parameters(&RefreshToken(used.clone()));
         let mut tokens = match self.attempt(&parameters, false).await {
             Ok(tokens) => tokens,
-            Err(mut error) => {
-                if let Some(rotated) = error.take_rotated().filter(|rotated| rotated != used) {
+            Err(TokenRequestError { error, rotated }) => {
+                if let Some(rotated) = rotated.filter(|rotated| rotated != used) {
                     self.keep(used, rotated).await;
                 }
                 return Err(error);
@@ -246,7 +251,7 @@ impl<'a> Refresh<'a> {
         };
         // RFC 6749 section 6: a server may keep the refresh token, and the scope, as they were, and say nothing.
         tokens.refresh_token.get_or_insert_with(|| used.clone());
-        if let Some(before) = self.past.token.as_ref().map(AccessToken::tokens) {
+        if let Some(before) = self.held.token.as_ref().map(AccessToken::tokens) {
             tokens.scope = tokens.scope.or_else(|| before.scope.clone());
             if let (Some(before), Some(after)) = (&before.id_token, &tokens.id_token)
                 && let Err(error) = id_token::same_person(before, after)
@@ -266,20 +271,20 @@ impl<'a> Refresh<'a> {
     async fn keep(&self, used: &Secret, rotated: Secret) {
         let client = &self.engine.client;
         if self.engine.request.grant().refresh_token() == Some(used) {
-            self.engine.given_is_used();
+            self.engine.ledger(Ledger::spend_initial);
         }
-        let tokens = match self.past.token.as_ref().map(AccessToken::tokens) {
+        let tokens = match self.held.token.as_ref().map(AccessToken::tokens) {
             Some(before) => TokenSet { refresh_token: Some(rotated), ..before.clone() },
             None => {
                 let now = u64::try_from(client.clock().now().wall.as_millis()).unwrap_or(u64::MAX);
                 TokenSet::expired(rotated, now, client.dpop_jkt())
             }
         };
-        self.engine.rotated(&tokens);
+        self.engine.ledger(|ledger| ledger.rotate(|generation| self.engine.usable(tokens.clone(), generation)));
         if let Some(store) = &self.engine.settings.store {
-            let revision = persist(self.engine, &**store, &tokens, self.past.revision).await;
+            let revision = persist(self.engine, &**store, &tokens, self.held.revision).await;
             if let Some(revision) = revision {
-                self.engine.persisted(tokens.access_token(), revision);
+                self.engine.ledger(|ledger| ledger.persisted(tokens.access_token(), revision));
             }
         }
     }
@@ -287,7 +292,11 @@ impl<'a> Refresh<'a> {
     /// Sends the request, and again after transient failures, as long as the time limit allows. What may have been
     /// acted upon without our seeing the answer is sent again only when it is `repeatable`: a refresh token may have
     /// rotated.
-    async fn attempt(&self, parameters: &Parameters, repeatable: bool) -> Result<TokenSet, Error> {
+    async fn attempt(
+        &self,
+        parameters: &Parameters,
+        repeatable: bool,
+    ) -> Result<TokenSet, TokenRequestError> {
         let client = &self.engine.client;
         let left = || self.until.saturating_sub(client.clock().now().monotonic);
         for attempt in 1.. {
@@ -295,12 +304,13 @@ impl<'a> Refresh<'a> {
             let on_send = || {
                 was_sent = true;
                 self.engine.requests.fetch_add(1, Ordering::Relaxed);
-                measure::token_request();
+                metrics::token_request();
             };
-            let error = match client.exchange(parameters.clone(), left(), on_send).await {
-                Err(error) if attempt < MAX_ATTEMPTS && error.is_transient() => error,
+            let failed = match client.request_tokens(parameters.clone(), left(), on_send).await {
+                Err(failed) if attempt < MAX_ATTEMPTS && failed.error.is_transient() => failed,
                 other => return other,
             };
+            let error = &failed.error;
             let wait = match error.retry_after().filter(|wait| !wait.is_zero()) {
                 // Never before it, and not all clients at the same moment after it.
                 Some(wait) => wait + wait / 10 - jittered(wait / 10),
@@ -308,11 +318,11 @@ impl<'a> Refresh<'a> {
             };
             let is_lost = was_sent && error.is_outcome_unknown();
             if (is_lost && !repeatable) || wait >= left() {
-                return Err(error);
+                return Err(failed);
             }
             tokio::time::sleep(wait).await;
         }
-        Err(Error::new(Kind::Interrupted))
+        Err(Error::new(Kind::Interrupted).into())
     }
 
     /// What the store holds. A store that cannot be read is reported. A person's refresh token may have been rotated by
@@ -324,61 +334,58 @@ impl<'a> Refresh<'a> {
             Ok(stored) => Ok(stored),
             Err(error) => {
                 let error = store_error(error);
-                self.engine.tell(Event::StoreFailed { error: error.clone() });
-                let risky = self.is_of_a_person() && (self.past.token.is_none() || self.can_wait());
+                self.engine.emit(Event::StoreFailed { error: error.clone() });
+                let risky = self.is_of_a_person() && (self.held.token.is_none() || self.can_wait());
                 if risky { Err(error) } else { Ok(None) }
             }
         }
     }
 
     /// Takes over what somebody else left in the store, if it is news and good.
-    fn adopt(&self, stored: Option<Stored>) -> Option<Obtained> {
+    fn adopt(&self, stored: Option<Stored>) -> Option<RefreshOutcome> {
         let Stored { tokens, revision } = stored?;
         let now = self.engine.client.clock().now();
-        let wanted = match &self.past.token {
+        let wanted = match &self.held.token {
             Some(token) if token.secret() == tokens.access_token() => return None,
             // What was there before ours, when ours could not be written.
             Some(token)
-                if Some(revision) == self.past.revision
+                if Some(revision) == self.held.revision
                     || tokens.issued_at() < token.tokens().issued_at() =>
             {
                 return None;
             }
             // While ours is still good, only a fresher one is worth taking.
-            Some(token) if !self.past.rejected && token.freshness(now) != Freshness::Expired => {
+            Some(token) if !self.held.rejected && token.freshness(now) != Freshness::Expired => {
                 self.freshness(&tokens) == Some(Freshness::Fresh)
             }
             _ => self.freshness(&tokens).is_some_and(|freshness| freshness != Freshness::Expired),
         };
-        wanted.then_some(Obtained { tokens, revision: Some(revision), from_store: true })
+        wanted.then_some(RefreshOutcome { tokens, revision: Some(revision), from_store: true })
     }
 
     fn freshness(&self, tokens: &TokenSet) -> Option<Freshness> {
-        Some(self.held(tokens.clone())?.freshness(self.engine.client.clock().now()))
+        Some(self.usable(tokens.clone())?.freshness(self.engine.client.clock().now()))
     }
 
     /// A stored token set to start from. A person's that is bound to another key stays where it is, for whoever has
     /// that key.
     fn known(&self, tokens: TokenSet) -> Result<Option<AccessToken>, Error> {
         match self.engine.client.check_key(&tokens) {
-            Ok(()) => Ok(self.held(tokens)),
+            Ok(()) => Ok(self.usable(tokens)),
             Err(error) if self.is_of_a_person() => Err(error),
             Err(_) => Ok(None),
         }
     }
 
-    /// A stored token set as a token; `None` when it could not be put into a header.
-    fn held(&self, tokens: TokenSet) -> Option<AccessToken> {
-        let (client, lifetime) = (&self.engine.client, self.engine.settings.default_lifetime);
-        let (now, margin) = (client.clock().now(), self.engine.margin(&tokens));
-        AccessToken::new(tokens, 0, now, lifetime, margin, client.prover()).ok()
+    /// A stored token set as a token; `None` when a header cannot carry it.
+    fn usable(&self, tokens: TokenSet) -> Option<AccessToken> {
+        self.engine.usable(tokens, 0).ok()
     }
 
     /// Whether the token in hand is still good, so that a refresh can wait.
     fn can_wait(&self) -> bool {
         let now = self.engine.client.clock().now();
-        let held = self.past.token.as_ref().filter(|_| !self.past.rejected);
-        held.is_some_and(|token| token.freshness(now) != Freshness::Expired)
+        self.held.usable().is_some_and(|token| token.freshness(now) != Freshness::Expired)
     }
 
     /// The right to refresh. Whoever crashed while holding it delays us no longer than it was lent for; a store that
@@ -398,7 +405,7 @@ impl<'a> Refresh<'a> {
             Ok(Ok(lease)) => Ok(Some(lease)),
             Ok(Err(error)) => {
                 let error = store_error(error);
-                self.engine.tell(Event::StoreFailed { error: error.clone() });
+                self.engine.emit(Event::StoreFailed { error: error.clone() });
                 if self.is_of_a_person() && self.can_wait() { Err(error) } else { Ok(None) }
             }
             // The lease has run out by now, whoever holds it.

@@ -7,7 +7,8 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::Event;
-use super::engine::{Claim, Engine, Past};
+use super::engine::{Engine, RefreshSlot};
+use super::ledger::Held;
 use super::persist::{remove, store_error, within};
 use super::refresh::Refresh;
 use crate::error::{Error, Kind};
@@ -23,42 +24,42 @@ impl Engine {
                 "tokens are to be revoked, and there is no tokio runtime here; call revoke() inside one",
             )
         })?;
-        let (tell, told) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let engine = Arc::clone(self);
         runtime.spawn(async move {
-            let Claim { past, login, flight, place } = loop {
-                match engine.claim_flight() {
+            let RefreshSlot { held, login, flight, place } = loop {
+                match engine.take_slot() {
                     Ok(claimed) => break claimed,
                     // Whatever it brings has to be revoked, too.
                     Err(mut flight) => drop(engine.outcome(&mut flight).await),
                 }
             };
-            let outcome = run(&engine, past, login.clone()).await;
+            let outcome = run(&engine, held, login.clone()).await;
             if outcome.is_ok() {
                 engine.forget(login.as_ref());
             }
             // Those who wait for a token try anew now, and find what has become of it.
-            engine.end_flight(&flight);
+            engine.free_slot(&flight);
             drop(place);
             if outcome.is_ok() {
-                engine.tell(Event::Revoked);
+                engine.emit(Event::Revoked);
             }
             // Nobody may be waiting.
-            let _ = tell.send(outcome);
+            let _ = sender.send(outcome);
         });
-        told.await.unwrap_or_else(|_| Err(Error::new(Kind::Interrupted)))
+        receiver.await.unwrap_or_else(|_| Err(Error::new(Kind::Interrupted)))
     }
 }
 
-async fn run(engine: &Arc<Engine>, past: Past, login: Option<TokenSet>) -> Result<(), Error> {
-    let refresh = Refresh::new(engine, past);
+async fn run(engine: &Arc<Engine>, held: Held, login: Option<TokenSet>) -> Result<(), Error> {
+    let refresh = Refresh::new(engine, held);
     let Some(store) = engine.settings.store.clone() else { return refresh.revoke(login.iter()).await };
     // Another process may be in the middle of a refresh, which must not bring back what is gone.
     let lease = refresh.lease(&*store).await?;
     // What it holds is the newest there is. Unlike a refresh, a log-out that goes on without it is none.
     let stored = within(store.load(&engine.settings.key)).await.map_err(|error| {
         let error = store_error(error);
-        engine.tell(Event::StoreFailed { error: error.clone() });
+        engine.emit(Event::StoreFailed { error: error.clone() });
         error
     })?;
     refresh.revoke(login.iter().chain(stored.as_ref().map(|stored| &stored.tokens))).await?;
@@ -73,8 +74,9 @@ impl Refresh<'_> {
         &'a self,
         elsewhere: impl Iterator<Item = &'a TokenSet> + Clone,
     ) -> Result<(), Error> {
-        let held = self.past.token.as_ref().map(AccessToken::tokens);
-        let given = self.engine.request.grant().refresh_token().filter(|_| !self.past.given_is_used);
+        let held = self.held.token.as_ref().map(AccessToken::tokens);
+        let given = self.engine.request.grant().refresh_token();
+        let given = given.filter(|_| !self.engine.ledger(|ledger| ledger.initial_is_spent()));
         let sets = || held.into_iter().chain(elsewhere.clone());
         let refresh_tokens = each_once(sets().filter_map(TokenSet::refresh_token).chain(given));
         let access_tokens = each_once(sets().map(TokenSet::access_token));

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 
 use super::{NOT_APPLICABLE, Secret, TokenSet};
 use crate::clock::Now;
-use crate::dpop::{Prover, Refusal, Target, Verifier, hash, refusal_in};
+use crate::dpop::{Prover, ProofError, Target, Verifier, hash, proof_error};
 use crate::error::{Error, Kind};
 
 /// An access token ready for use, shared by every request that carries it: a clone is a pointer.
@@ -98,7 +98,7 @@ impl AccessToken {
     pub fn wants_another_proof(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         let (Some(binding), Ok(target)) = (self.binding(), Target::of(uri)) else { return false };
         let news = binding.prover.learn(binding.verifier(), &target, None, headers).is_some();
-        news && refusal_in(headers) == Some(Refusal::UseNonce)
+        news && proof_error(headers) == Some(ProofError::UseNonce)
     }
 
     pub(crate) fn binding(&self) -> Option<&Binding> {

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 mod access;
-pub(crate) mod in_the_clear;
+pub(crate) mod plaintext_serde;
 mod secret;
 mod set;
 mod token_type;

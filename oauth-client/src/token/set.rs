@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::in_the_clear::{conceal, conceal_some, expose, expose_some};
+use super::plaintext_serde::{conceal, conceal_some, expose, expose_some};
 use super::{Secret, TokenType};
 
 /// What a token endpoint answered (RFC 6749 section 5.1), with the expiry worked out.

@@ -4,17 +4,15 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower_service::Service;
 
+use super::reqwest_builder::{CONNECT_TIMEOUT, build};
 use super::tls::{Rotating, Tls};
 use super::{BoxFuture, HttpClient, NotSent, RequestBody};
 use crate::error::{BoxError, Error, Problem};
-
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl HttpClient {
     /// The bundled client: reqwest with rustls and the platform's certificates, 5 seconds to connect.
@@ -49,14 +47,6 @@ impl HttpClient {
     pub fn with_tls(tls: Tls) -> Result<Self, Error> {
         Ok(Self::from_service(Bundled(Which::Rotating(Arc::new(Rotating::new(tls)?)))))
     }
-}
-
-/// Without redirects; an error is told by its cause.
-pub(super) fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, String> {
-    builder
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|error| std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default())
 }
 
 #[derive(Clone)]

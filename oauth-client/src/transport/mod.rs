@@ -26,6 +26,8 @@ mod body;
 #[cfg(feature = "reqwest")]
 mod bundled;
 #[cfg(feature = "reqwest")]
+mod reqwest_builder;
+#[cfg(feature = "reqwest")]
 mod tls;
 
 use std::fmt;
@@ -46,7 +48,7 @@ pub use self::body::RequestBody;
 pub(crate) use self::body::wiped;
 #[cfg(feature = "reqwest")]
 pub use self::tls::Tls;
-use crate::error::{BoxError, Error, Kind, Refused, printable};
+use crate::error::{BoxError, Error, ErrorResponse, Kind, printable};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -133,7 +135,7 @@ impl HttpClient {
             return Ok(answer);
         }
         let wait = retry_after_by_server(answer.headers());
-        Err(Error::new(Kind::Refused(Refused::new(answer.status()))).with_retry_after(wait))
+        Err(Error::new(Kind::ErrorResponse(ErrorResponse::new(answer.status()))).with_retry_after(wait))
     }
 }
 
@@ -184,7 +186,7 @@ pub(crate) fn require_https(uri: &Uri, allow_http: bool) -> Result<(), Error> {
 }
 
 /// Whether a URL's host is this very machine, where plain http has nobody in between: `localhost`, names below it
-/// (RFC 6761 §6.3), and loopback addresses. An IPv6 address may have its brackets.
+/// (RFC 6761 section 6.3), and loopback addresses. An IPv6 address may have its brackets.
 ///
 /// ```
 /// use oauth_client::transport::is_loopback;
@@ -204,18 +206,6 @@ pub(crate) fn to_uri(url: &Url) -> Result<Uri, Error> {
     url.as_str().parse().map_err(|_| {
         Error::config("url", format!("{} is not a URL that can be requested", printable(url.as_str(), 256)))
     })
-}
-
-/// The code of a refusal that brings none of its own.
-pub(crate) fn code_of(status: StatusCode) -> String {
-    let code = match status.as_u16() {
-        401 => "invalid_client",
-        403 => "access_denied",
-        429 => "rate_limited",
-        500..=599 => "server_error",
-        _ => "invalid_request",
-    };
-    code.to_owned()
 }
 
 /// `Retry-After` (RFC 9110 section 10.2.3), as seconds or as a date, from `now` on the wall clock. Longer than an

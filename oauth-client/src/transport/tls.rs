@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
-use super::bundled::{self, CONNECT_TIMEOUT};
+use super::reqwest_builder::{CONNECT_TIMEOUT, build};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, printable};
 use crate::secret::SecretSource;
@@ -77,7 +77,7 @@ impl Tls {
             let identity = reqwest::Identity::from_pem(both.as_bytes()).map_err(|_| broken(KEY))?;
             builder = builder.identity(identity);
         }
-        bundled::build(builder).map_err(|error| {
+        build(builder).map_err(|error| {
             let cause = printable(&error, 256);
             Error::config("tls", format!("cannot be used ({cause}); do certificate and key belong together?"))
         })

@@ -212,7 +212,7 @@ async fn nothing_here_prints_the_token() {
     let (server, api) = (server(), Api::new());
     let source = source(&server);
     let token = source.token().await.unwrap();
-    let layer = TokenLayer::new(source).only_to(["https://api.example.com"]).unwrap();
+    let layer = TokenLayer::new(source).allowed_origins(["https://api.example.com"]).unwrap();
     let strict = Arc::new(());
     let service = layer.layer(Arc::clone(&strict));
     let mut client = layer.layer(api);

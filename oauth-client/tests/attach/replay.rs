@@ -293,7 +293,7 @@ async fn the_token_goes_to_the_named_origins_only() {
     let api = Api::new();
     let source = TokenSource::fixed("2YotnFZFEjr1zCsicMWpAA").unwrap();
     let layer =
-        TokenLayer::new(source).only_to(["https://api.example.com", "http://localhost:8080"]).unwrap();
+        TokenLayer::new(source).allowed_origins(["https://api.example.com", "http://localhost:8080"]).unwrap();
     let send = |uri: &str| {
         let request = Request::get(uri).body(Full::<Bytes>::default()).unwrap();
         layer.layer(api.clone()).oneshot(request)
@@ -303,7 +303,7 @@ async fn the_token_goes_to_the_named_origins_only() {
     for elsewhere in ["https://evil.example/?secret=s3cr3t", "http://api.example.com/", "/orders"] {
         let error = send(elsewhere).await.unwrap_err();
         let error = error.token_error().unwrap();
-        assert_eq!((error.code(), error.problems()[0].field.as_str()), ("config", "only_to"));
+        assert_eq!((error.code(), error.problems()[0].field.as_str()), ("config", "allowed_origins"));
         assert!(!error.to_string().contains("s3cr3t"), "{error}");
     }
     assert_eq!(api.count(), 2);

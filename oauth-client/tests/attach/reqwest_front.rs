@@ -165,7 +165,7 @@ async fn what_cannot_be_sent_is_told_and_not_sent() {
     let server = server();
     let source = source(&server);
     let site = Site::start(|_| Response::default()).await;
-    let client = client(source).only_to(["https://api.example.com"]).unwrap();
+    let client = client(source).allowed_origins(["https://api.example.com"]).unwrap();
     let error = client.get(site.url("/")).send().await.unwrap_err();
     assert_eq!(error.token_error().unwrap().code(), "config");
     let error = client.get("not a URL").send().await.unwrap_err();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use oauth_client::exchange::Parameters;
+use oauth_client::token_endpoint::Parameters;
 use oauth_client::grant::{self, Grant, Renewal, TokenRequest};
 use oauth_client::store::{MemoryStore, TokenStore as _};
 use oauth_client::transport::{HttpClient, RequestBody};

@@ -66,7 +66,7 @@ async fn metadata_is_kept() {
 async fn challenges_are_told_apart() {
     let value = r#"Negotiate YII=, Bearer realm="a, \"b\"", error=invalid_token, DPoP algs="ES256""#;
     let headers = [(http::header::WWW_AUTHENTICATE, value.parse().unwrap())].into_iter().collect();
-    let challenges = Challenge::all(&headers);
+    let challenges = Challenge::from_headers(&headers);
     assert_eq!(challenges.iter().map(Challenge::scheme).collect::<Vec<_>>(), ["Negotiate", "Bearer", "DPoP"]);
     assert_eq!(challenges[1].parameter("realm"), Some(r#"a, "b""#));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use oauth_client::clock::TestClock;
-use oauth_client::exchange::Parameters;
+use oauth_client::token_endpoint::Parameters;
 use oauth_client::grant::{self, Assertion, Grant, Renewal, TokenExchange, TokenRequest};
 use oauth_client::sign::{Algorithm, SigningKey};
 use oauth_client::token::TokenType;

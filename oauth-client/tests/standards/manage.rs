@@ -72,7 +72,7 @@ async fn revocation_can_fail() {
 
 async fn registrar(server: &MockServer) -> Registrar {
     let metadata = discover(&http(server), server.issuer(), &Limits::metadata()).await.unwrap();
-    Registrar::of(http(server), &metadata).unwrap()
+    Registrar::from_metadata(http(server), &metadata).unwrap()
 }
 
 fn machine() -> ClientMetadata {

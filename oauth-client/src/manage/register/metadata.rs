@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::sign::SigningKey;
 use crate::token::Secret;
-use crate::token::in_the_clear::{conceal_some, expose_some};
+use crate::token::plaintext_serde::{conceal_some, expose_some};
 
 /// What a client says of itself (RFC 7591 section 2). What is not set is not sent, and the server decides; what the
 /// server made of it is in the [`Registration`](super::Registration).

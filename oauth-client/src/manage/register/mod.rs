@@ -10,7 +10,7 @@
 //! #         "redirect_uris":["http://127.0.0.1/callback"]}"#;
 //! #     Ok::<_, std::io::Error>(Response::builder().status(201).body(Full::new(Bytes::from(answer))).unwrap())
 //! # }));
-//! let registrar = Registrar::new(http, "https://auth.example.com/register")?; // or Registrar::of(http, &metadata)
+//! let registrar = Registrar::new(http, "https://auth.example.com/register")?; // or Registrar::from_metadata(http, &metadata)
 //! let wanted = ClientMetadata::new()
 //!     .client_name("My editor")
 //!     .redirect_uris(["http://127.0.0.1/callback"])

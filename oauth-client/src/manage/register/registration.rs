@@ -12,7 +12,7 @@ use crate::authenticate::ClientAuth;
 use crate::error::{Error, Kind};
 use crate::manage::typed;
 use crate::token::Secret;
-use crate::token::in_the_clear::{conceal_some, expose_some};
+use crate::token::plaintext_serde::{conceal_some, expose_some};
 
 /// A client as the server has it (RFC 7591 section 3.2.1).
 ///

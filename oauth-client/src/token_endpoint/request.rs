@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use url::{Url, form_urlencoded};
 
-use super::made::{self, Maker, Sending, maker};
+use super::deferred::{Deferred, RequestContext, deferred, read};
 use crate::dialect::Dialect;
 use crate::error::{BoxError, Error};
 use crate::secret::SecretSource;
@@ -22,8 +22,8 @@ pub struct Parameters(Vec<(Cow<'static, str>, Value)>);
 enum Value {
     Plain(String),
     Secret(Secret),
-    /// Not made yet.
-    Made(Maker),
+    /// Not computed yet.
+    Deferred(Deferred),
 }
 
 impl Parameters {
@@ -37,55 +37,54 @@ impl Parameters {
         self.replace(name.into(), Value::Secret(value.into()));
     }
 
-    /// Sets a parameter that is made anew for every request, right before it goes out, such as an assertion that is
-    /// good for one use (RFC 7523 section 3). It is a secret like any other; when it cannot be made, nothing is sent
-    /// and the error has the code `secret`.
+    /// Sets a parameter that is computed anew for every request, right before the request is sent, such as an assertion
+    /// that is valid for one use (RFC 7523 section 3). It is a secret like any other. If it cannot be computed, nothing
+    /// is sent and the error has the code `secret`.
     ///
     /// ```
     /// use oauth_client::Secret;
-    /// use oauth_client::exchange::{Parameters, Sending};
+    /// use oauth_client::token_endpoint::{Parameters, RequestContext};
     ///
     /// let mut parameters = Parameters::default();
-    /// parameters.set_made("assertion", |sending: Sending| async move {
-    ///     let now = sending.now.as_secs();
-    ///     Ok::<_, std::io::Error>(Secret::new(format!("for {} at {now}", sending.audience)))
+    /// parameters.set_deferred("assertion", |context: RequestContext| async move {
+    ///     let now = context.now.as_secs();
+    ///     Ok::<_, std::io::Error>(Secret::new(format!("for {} at {now}", context.audience)))
     /// });
     /// ```
-    pub fn set_made<F, E>(
+    pub fn set_deferred<F, E>(
         &mut self,
         name: impl Into<Cow<'static, str>>,
-        make: impl Fn(Sending) -> F + Send + Sync + 'static,
+        compute: impl Fn(RequestContext) -> F + Send + Sync + 'static,
     ) where
         F: Future<Output = Result<Secret, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        self.set_maker(name, maker(make));
+        self.set_deferred_value(name, deferred(compute));
     }
 
-    /// Sets a parameter that is had from a [source of secrets](crate::secret), anew for every request unless it never
-    /// changes.
+    /// Sets a parameter from a [source of secrets](crate::secret), read anew for every request unless it never changes.
     pub fn set_from(&mut self, name: &'static str, source: &SecretSource) {
         match source.fixed() {
             Some(secret) => self.set_secret(name, secret.clone()),
-            None => self.set_maker(name, made::read(name, source)),
+            None => self.set_deferred_value(name, read(name, source)),
         }
     }
 
-    pub(crate) fn set_maker(&mut self, name: impl Into<Cow<'static, str>>, maker: Maker) {
-        self.replace(name.into(), Value::Made(maker));
+    pub(crate) fn set_deferred_value(&mut self, name: impl Into<Cow<'static, str>>, value: Deferred) {
+        self.replace(name.into(), Value::Deferred(value));
     }
 
-    /// Makes what is made anew for every request.
-    pub(crate) async fn make(&mut self, sending: &Sending) -> Result<(), Error> {
+    /// Computes all deferred values.
+    pub(crate) async fn compute(&mut self, context: &RequestContext) -> Result<(), Error> {
         for (name, value) in &mut self.0 {
-            if let Value::Made(maker) = value {
-                let made = maker.make(sending.clone()).await;
-                // Our own errors say it all already, such as why the token of a source cannot be had.
+            if let Value::Deferred(deferred) = value {
+                let computed = deferred.compute(context.clone()).await;
+                // Our own errors are complete already, such as why a source has no token.
                 let failed = |source: BoxError| match source.downcast::<Error>() {
                     Ok(error) => *error,
                     Err(source) => Error::secret(name.as_ref(), source),
                 };
-                *value = Value::Secret(made.map_err(failed)?);
+                *value = Value::Secret(computed.map_err(failed)?);
             }
         }
         Ok(())
@@ -100,7 +99,7 @@ impl Parameters {
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> + Clone {
         self.0.iter().filter_map(|(_, value)| match value {
             Value::Secret(secret) => Some(secret),
-            Value::Plain(_) | Value::Made(_) => None,
+            Value::Plain(_) | Value::Deferred(_) => None,
         })
     }
 
@@ -125,7 +124,7 @@ impl Parameters {
         self.0.iter().filter_map(|(name, value)| match value {
             Value::Plain(text) => Some((&**name, text.as_str())),
             Value::Secret(secret) => Some((&**name, secret.expose())),
-            Value::Made(_) => None,
+            Value::Deferred(_) => None,
         })
     }
 }
@@ -135,7 +134,7 @@ impl fmt::Debug for Parameters {
         let shown = self.0.iter().map(|(name, value)| match value {
             Value::Plain(text) => (name, text.as_str()),
             Value::Secret(_) => (name, "redacted"),
-            Value::Made(_) => (name, "made when sent"),
+            Value::Deferred(_) => (name, "computed when sent"),
         });
         f.debug_map().entries(shown).finish()
     }
@@ -195,14 +194,14 @@ fn json(parameters: &Parameters) -> Result<Bytes, Error> {
     let room = parameters.pairs().map(|(name, value)| 6 * (name.len() + value.len()) + 8).sum::<usize>() + 2;
     let mut text = Vec::with_capacity(room);
     let wrong = || Error::config("parameters", "cannot be written as JSON");
-    serde_json::to_writer(&mut text, &InTheClear(parameters)).map_err(|_| wrong())?;
+    serde_json::to_writer(&mut text, &Plaintext(parameters)).map_err(|_| wrong())?;
     String::from_utf8(text).map(wiped).map_err(|_| wrong())
 }
 
 /// What is sent: secrets and all. Nobody outside can serialize [`Parameters`] so.
-struct InTheClear<'a>(&'a Parameters);
+struct Plaintext<'a>(&'a Parameters);
 
-impl Serialize for InTheClear<'_> {
+impl Serialize for Plaintext<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for (n, (name, value)) in self.0.pairs().enumerate() {

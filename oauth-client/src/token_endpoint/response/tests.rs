@@ -8,7 +8,7 @@ const SENT: Now = Now { wall: Duration::from_secs(1000), monotonic: Duration::fr
 fn answer(status: u16, body: impl Into<Bytes>) -> Result<TokenSet, Error> {
     let secret = Secret::from("s3cr3t");
     let answer = Response::builder().status(status).body(body.into()).unwrap();
-    decode(answer, SENT, SENT, &standard(), None, [&secret].into_iter())
+    decode(answer, SENT, SENT, &standard(), None, [&secret].into_iter()).map_err(|failed| failed.error)
 }
 
 fn with(members: &str) -> Result<TokenSet, Error> {
@@ -147,6 +147,6 @@ fn hostile_text_is_cut_escaped_and_rid_of_our_secrets() {
 #[test]
 fn retry_after_is_kept_with_the_refusal() {
     let answer = Response::builder().status(503).header("retry-after", "30").body(Bytes::new()).unwrap();
-    let error = decode(answer, SENT, SENT, &standard(), None, std::iter::empty()).unwrap_err();
+    let error = decode(answer, SENT, SENT, &standard(), None, std::iter::empty()).err().unwrap().error;
     assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
 }

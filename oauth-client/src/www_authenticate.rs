@@ -13,7 +13,7 @@ use http::header::WWW_AUTHENTICATE;
 /// let value = r#"Negotiate YII=, Bearer realm="say \"hi\", or go", error=invalid_token, DPoP algs="ES256""#;
 /// headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(value));
 ///
-/// let challenges = Challenge::all(&headers);
+/// let challenges = Challenge::from_headers(&headers);
 /// let schemes: Vec<_> = challenges.iter().map(Challenge::scheme).collect();
 /// assert_eq!(schemes, ["Negotiate", "Bearer", "DPoP"]);
 /// assert_eq!(challenges[0].token68(), Some("YII="));
@@ -36,7 +36,7 @@ impl Challenge {
     /// All challenges of an answer, in order; one header may hold several, and there may be several headers. One that is
     /// not written as it should be, or says something twice, is left out.
     #[must_use]
-    pub fn all(headers: &HeaderMap) -> Vec<Self> {
+    pub fn from_headers(headers: &HeaderMap) -> Vec<Self> {
         let mut all = Vec::new();
         for value in headers.get_all(WWW_AUTHENTICATE) {
             Reader(value.as_bytes()).challenges(&mut all);
@@ -225,7 +225,7 @@ mod tests {
                 challenge.parameters().map(|(name, value)| format!("{name}={value}")).collect();
             format!("{} {}{}", challenge.scheme(), challenge.token68().unwrap_or(""), parameters.join("|"))
         };
-        Challenge::all(&headers).iter().map(shown).collect()
+        Challenge::from_headers(&headers).iter().map(shown).collect()
     }
 
     #[test]

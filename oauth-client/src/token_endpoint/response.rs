@@ -5,7 +5,7 @@ use http::Response;
 use serde_json::{Map, Value};
 use zeroize::Zeroize;
 
-use super::refusal::{ErrorBody, Refuser, refusal};
+use super::error_response::{ErrorBody, Responder, error_response};
 use crate::clock::Now;
 use crate::dialect::Dialect;
 use crate::dpop::Prover;
@@ -13,6 +13,19 @@ use crate::error::{Error, Kind, printable};
 use crate::json;
 use crate::token::{NOT_APPLICABLE, Scheme, Secret, TokenSet, TokenType};
 use crate::transport::retry_after;
+
+/// Why a token request failed, and a refresh token that its unusable response nevertheless carried: the one before is
+/// spent then.
+pub(crate) struct TokenRequestError {
+    pub(crate) error: Error,
+    pub(crate) rotated: Option<Secret>,
+}
+
+impl From<Error> for TokenRequestError {
+    fn from(error: Error) -> Self {
+        Self { error, rotated: None }
+    }
+}
 
 /// Decodes a token endpoint's answer. `sent` is when the request went out: the lifetime counts from then, so that a
 /// slow answer never makes a token look younger than it is. With a `prover`, the token has to be bound to its key.
@@ -23,26 +36,26 @@ pub(crate) fn decode<'a>(
     dialect: &Dialect,
     prover: Option<&Prover>,
     secrets: impl Iterator<Item = &'a Secret> + Clone,
-) -> Result<TokenSet, Error> {
+) -> Result<TokenSet, TokenRequestError> {
     let (head, body) = answer.into_parts();
     let refused = |object: Option<Map<String, Value>>| {
         let object = object.map(|object| ErrorBody::new(object, secrets.clone()));
         let wait = retry_after(&head.headers, now.wall);
-        let endpoint = Refuser::TokenEndpoint;
-        refusal(head.status, object.as_ref(), &body, dialect, endpoint, secrets.clone())
+        let endpoint = Responder::TokenEndpoint;
+        error_response(head.status, object.as_ref(), &body, dialect, endpoint, secrets.clone())
             .with_retry_after(wait)
     };
     let result = match json::object(&body).map(|object| in_standard_places(object, dialect)) {
-        object if !head.status.is_success() => Err(refused(object.ok())),
-        Err(reason) => Err(Error::malformed(reason)),
+        object if !head.status.is_success() => Err(refused(object.ok()).into()),
+        Err(reason) => Err(Error::malformed(reason).into()),
         // Some servers say 200 to everything and mean the body (GitHub and Slack among them).
         Ok(object) if !object.contains_key("access_token") && is_error(&object, dialect) => {
-            Err(refused(Some(object)))
+            Err(refused(Some(object)).into())
         }
         Ok(object) => {
             // Whatever is wrong with the rest, the refresh token before it is spent.
             let rotated = object.get("refresh_token").and_then(Value::as_str).map(Secret::from);
-            token_set(object, sent, dialect, prover).map_err(|error| error.with_rotated(rotated))
+            token_set(object, sent, dialect, prover).map_err(|error| TokenRequestError { error, rotated })
         }
     };
     // The buffer held the tokens; it is ours alone unless a transport kept a reference to it.

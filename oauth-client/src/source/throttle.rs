@@ -9,12 +9,12 @@ const REFILL: Duration = Duration::from_secs(10);
 
 /// A token bucket over the replacements that refusals cause.
 #[derive(Debug)]
-pub(super) struct StormBound {
+pub(super) struct Throttle {
     left: u32,
     counted_from: Duration,
 }
 
-impl StormBound {
+impl Throttle {
     pub(super) fn new(now: Duration) -> Self {
         Self { left: BURST, counted_from: now }
     }
@@ -36,7 +36,7 @@ mod tests {
     #[test]
     fn ten_at_once_then_one_in_ten_seconds() {
         let at = Duration::from_secs;
-        let mut bound = StormBound::new(at(0));
+        let mut bound = Throttle::new(at(0));
         assert_eq!((0..100).filter(|_| bound.allows(at(0))).count(), 10);
         assert!(!bound.allows(at(9)));
         assert!(bound.allows(at(10)) && !bound.allows(at(10)));

@@ -8,22 +8,26 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::Client;
+use super::error_response::{ErrorBody, Responder, error_response};
 use super::possession::Possession;
+use super::request::{Encoded, encode};
+use super::response::{TokenRequestError, decode};
+use super::{Parameters, RequestContext};
 use crate::authenticate::{Proof, Recipient};
+use crate::client::Client;
 use crate::clock::Now;
 use crate::dialect;
 use crate::discover::Endpoint;
 use crate::dpop::DPOP;
 use crate::error::{Error, printable};
-use crate::exchange::{self, Encoded, ErrorBody, Parameters, Refuser, Sending, refusal};
+use crate::grant::TokenRequest;
 use crate::json;
 use crate::sign::Algorithm;
 use crate::token::{Secret, TokenSet};
 use crate::transport::{Limits, retry_after, to_uri};
 
 /// What came back, and what is needed to read it.
-pub(crate) struct Answer {
+pub(crate) struct EndpointResponse {
     pub(crate) response: Response<Bytes>,
     /// When the request went out.
     pub(crate) sent: Now,
@@ -38,19 +42,31 @@ pub(crate) struct Answer {
 }
 
 impl Client {
+    /// Sends one token request and decodes its response: no retry, no cache.
+    ///
+    /// # Errors
+    /// Whatever [`Error::code`] lists: an error response of the server, no response, or a malformed one.
+    pub async fn request(&self, request: &TokenRequest) -> Result<TokenSet, Error> {
+        let result = self.request_tokens(request.to_parameters(), self.timeout(), || {}).await;
+        result.map_err(|failed| failed.error)
+    }
+
     /// One token request, with so much time left for it. `on_send` is called once the endpoint is known, right before
     /// a request goes out.
-    pub(crate) async fn exchange(
+    pub(crate) async fn request_tokens(
         &self,
         parameters: Parameters,
         time: Duration,
         on_send: impl FnMut(),
-    ) -> Result<TokenSet, Error> {
+    ) -> Result<TokenSet, TokenRequestError> {
         let answer = self.post(Endpoint::Token, parameters, time, on_send).await?;
-        let Answer { response, sent, received, secrets, algorithm, .. } = answer;
+        let EndpointResponse { response, sent, received, secrets, algorithm, .. } = answer;
         let prover = self.prover().map(|prover| &**prover);
-        exchange::decode(response, sent, received, &self.0.dialect, prover, secrets.iter())
-            .map_err(|error| self.explained(error, Endpoint::Token, algorithm))
+        decode(response, sent, received, self.dialect(), prover, secrets.iter())
+                        .map_err(|TokenRequestError { error, rotated }| TokenRequestError {
+                error: self.with_explanation(error, Endpoint::Token, algorithm),
+                rotated,
+            })
     }
 
     /// One request to an endpoint that authenticates its clients as the token endpoint does, answered with a JSON
@@ -58,14 +74,14 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`], with the codes of that endpoint.
-    pub(crate) async fn ask(
+    pub(crate) async fn post_for_object(
         &self,
         endpoint: Endpoint,
         parameters: Parameters,
     ) -> Result<Map<String, Value>, Error> {
-        let answer = self.post(endpoint, parameters, self.0.timeout, || {}).await?;
+        let answer = self.post(endpoint, parameters, self.timeout(), || {}).await?;
         let algorithm = answer.algorithm;
-        answer.into_object().map_err(|error| self.explained(error, endpoint, algorithm))
+        answer.into_object().map_err(|error| self.with_explanation(error, endpoint, algorithm))
     }
 
     /// One form, sent with the client's proof of who it is. A server that wants a nonce in the proof of possession gets
@@ -76,16 +92,16 @@ impl Client {
         parameters: Parameters,
         time: Duration,
         mut on_send: impl FnMut(),
-    ) -> Result<Answer, Error> {
-        let began = self.0.clock.now().monotonic;
+    ) -> Result<EndpointResponse, Error> {
+        let began = self.clock().now().monotonic;
         let url = self.endpoint(endpoint, time).await?;
-        let left = || time.saturating_sub(self.0.clock.now().monotonic.saturating_sub(began));
+        let left = || time.saturating_sub(self.clock().now().monotonic.saturating_sub(began));
         let Some(mut possession) = Possession::at(self, endpoint, &url)? else {
             return self.send(endpoint, url, parameters, None, left, &mut on_send).await;
         };
         let (again, once_more) = (url.clone(), parameters.clone());
         let answer = self.send(endpoint, url, parameters, Some(&mut possession), left, &mut on_send).await?;
-        if !possession.is_asked_for_a_nonce(&answer.response) {
+        if !possession.must_retry_with_nonce(&answer.response) {
             return Ok(answer);
         }
         self.send(endpoint, again, once_more, Some(&mut possession), left, &mut on_send).await
@@ -101,13 +117,13 @@ impl Client {
         mut possession: Option<&mut Possession>,
         left: impl Fn() -> Duration,
         on_send: &mut impl FnMut(),
-    ) -> Result<Answer, Error> {
+    ) -> Result<EndpointResponse, Error> {
         let (again, once_more) = (url.clone(), parameters.clone());
         let answer =
             self.send_once(endpoint, url, parameters, possession.as_deref_mut(), &left, on_send).await?;
         let refused = answer.credential.as_ref().filter(|_| is_invalid_client(&answer.response));
         let Some(used) = refused else { return Ok(answer) };
-        let has_changed = self.0.auth.has_changed(used, self.0.clock.now());
+        let has_changed = self.auth().has_changed(used, self.clock().now());
         match tokio::time::timeout(left(), has_changed).await {
             Ok(true) => self.send_once(endpoint, again, once_more, possession, &left, on_send).await,
             _ => Ok(answer),
@@ -123,7 +139,7 @@ impl Client {
         mut possession: Option<&mut Possession>,
         left: &impl Fn() -> Duration,
         on_send: &mut impl FnMut(),
-    ) -> Result<Answer, Error> {
+    ) -> Result<EndpointResponse, Error> {
         let making = self.prove(&mut parameters, &url);
         let Proof { authorization, credential, algorithm } = tokio::time::timeout(left(), making)
             .await
@@ -135,25 +151,25 @@ impl Client {
         }
 
         on_send();
-        let sent = self.0.clock.now();
-        let limits = Limits { timeout: left(), allow_http: self.0.allow_http, ..Limits::token() };
-        let response = self.0.http.send(request, &limits).await?;
+        let sent = self.clock().now();
+        let limits = Limits { timeout: left(), allow_http: self.allows_http(), ..Limits::token() };
+        let response = self.http().send(request, &limits).await?;
         if let Some(possession) = possession {
-            possession.hear(&response);
+            possession.observe(&response);
         }
-        Ok(Answer { response, sent, received: self.0.clock.now(), secrets, credential, algorithm })
+        Ok(EndpointResponse { response, sent, received: self.clock().now(), secrets, credential, algorithm })
     }
 
     /// Fills in what is made for one request, the proof of who we are among it.
     async fn prove(&self, parameters: &mut Parameters, url: &Url) -> Result<Proof, Error> {
-        let now = self.0.clock.now();
-        parameters.make(&Sending::new(self.issuer().unwrap_or(url.as_str()), now)).await?;
+        let now = self.clock().now();
+        parameters.compute(&RequestContext::new(self.issuer().unwrap_or(url.as_str()), now)).await?;
         let refreshes = parameters.plain("grant_type") == Some("refresh_token");
-        if refreshes && self.0.dialect.refresh_is_alone {
+        if refreshes && self.dialect().refresh_is_alone {
             return Ok(Proof::default());
         }
         let recipient = Recipient { issuer: self.issuer(), endpoint: url };
-        self.0.auth.prove(parameters, recipient, now).await
+        self.auth().prove(parameters, recipient, now).await
     }
 
     fn form(
@@ -166,13 +182,13 @@ impl Client {
         // A provider's deviations are those of its token endpoint.
         let standard;
         let dialect = match endpoint {
-            Endpoint::Token => &self.0.dialect,
+            Endpoint::Token => self.dialect(),
             _ => {
                 standard = dialect::standard();
                 &standard
             }
         };
-        let Encoded { url, content_type, body } = exchange::encode(parameters, url, dialect)?;
+        let Encoded { url, content_type, body } = encode(parameters, url, dialect)?;
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = to_uri(&url)?;
@@ -186,22 +202,22 @@ impl Client {
 
 impl Client {
     /// A refusal of the client itself or of its key, with what the server's metadata says about how to do better.
-    fn explained(&self, error: Error, endpoint: Endpoint, algorithm: Option<Algorithm>) -> Error {
+    fn with_explanation(&self, error: Error, endpoint: Endpoint, algorithm: Option<Algorithm>) -> Error {
         match error.code() {
             "invalid_client" => {}
             "invalid_dpop_proof" => return error.with_hint(|| self.proof_hint()),
             _ => return error,
         }
         error.with_hint(|| {
-            let known = self.0.discovered.load_full()?;
-            let method = self.0.auth.method_name();
-            let methods = known.metadata().auth_methods(endpoint)?;
+            let known = self.known_metadata()?;
+            let method = self.auth().method_name();
+            let methods = known.auth_methods(endpoint)?;
             if !methods.iter().any(|one| one == method) {
                 let methods = printable(&methods.join(", "), 256);
                 return Some(format!("this client uses {method}, and the server's metadata names {methods}"));
             }
             let signed = algorithm?.name();
-            let taken = known.metadata().auth_algorithms(endpoint)?;
+            let taken = known.auth_algorithms(endpoint)?;
             if taken.iter().any(|one| one == signed) {
                 return None;
             }
@@ -212,7 +228,7 @@ impl Client {
 
     fn proof_hint(&self) -> Option<String> {
         let signed = self.prover()?.algorithm().name();
-        let taken = self.0.discovered.load_full()?.metadata().dpop_algorithms()?;
+        let taken = self.known_metadata()?.dpop_algorithms()?;
         if taken.iter().any(|one| one == signed) {
             return None;
         }
@@ -230,27 +246,27 @@ fn is_invalid_client(response: &Response<Bytes>) -> bool {
     }
 }
 
-impl Answer {
+impl EndpointResponse {
     /// The JSON object of a success.
     pub(crate) fn into_object(self) -> Result<Map<String, Value>, Error> {
         if self.response.status().is_success() {
             return json::object(self.response.body()).map_err(Error::malformed);
         }
-        Err(self.refusal())
+        Err(self.into_error())
     }
 
     /// Whether it is a success, whose body does not count.
     pub(crate) fn into_success(self) -> Result<(), Error> {
-        if self.response.status().is_success() { Ok(()) } else { Err(self.refusal()) }
+        if self.response.status().is_success() { Ok(()) } else { Err(self.into_error()) }
     }
 
-    fn refusal(self) -> Error {
+    fn into_error(self) -> Error {
         let (head, body) = self.response.into_parts();
         let secrets = self.secrets.iter();
         let object = json::object(&body).ok().map(|object| ErrorBody::new(object, secrets.clone()));
         let wait = retry_after(&head.headers, self.received.wall);
         let standard = dialect::standard();
-        refusal(head.status, object.as_ref(), &body, &standard, Refuser::TokenEndpoint, secrets)
+        error_response(head.status, object.as_ref(), &body, &standard, Responder::TokenEndpoint, secrets)
             .with_retry_after(wait)
     }
 }

@@ -1,4 +1,4 @@
-//! Every shape of "no", as one type.
+//! Error responses of every shape, as one type.
 
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -6,9 +6,8 @@ use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
 use crate::dialect::{Dialect, ErrorShape, Path};
-use crate::error::{Error, Kind, Refused, printable};
+use crate::error::{Error, ErrorResponse, Kind, code_for_status, printable};
 use crate::token::Secret;
-use crate::transport::code_of;
 
 /// The most of a server's text that is kept, in characters.
 const MAX_TEXT: usize = 512;
@@ -36,16 +35,16 @@ const OAUTH_CODES: &[&str] = &[
     "unsupported_response_type",
 ];
 
-/// Who says no: what a status means by itself depends on it.
+/// Which kind of server responded: the meaning of a bare status depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refuser {
+pub(crate) enum Responder {
     TokenEndpoint,
     /// An API that takes tokens: its 401 is about the token (RFC 6750 section 3.1), not about the client.
     Api,
 }
 
-/// A JSON object that came as an answer, rid of our own secrets and cut to what may be kept: some servers repeat in
-/// their errors what they were sent.
+/// The JSON object of a response, without our own secrets and cut to what may be kept: some servers repeat in their
+/// errors what they were sent.
 pub(crate) struct ErrorBody(Value);
 
 impl ErrorBody {
@@ -58,21 +57,21 @@ impl ErrorBody {
 
     /// Whether this body names an error, so that it is one although its status says otherwise.
     pub(crate) fn is_error(&self, dialect: &Dialect) -> bool {
-        recognise(&self.0, dialect).is_some_and(|found| found.names_error)
+        recognize(&self.0, dialect).is_some_and(|found| found.names_error)
     }
 }
 
-/// Reads a refusal from whatever came with the status: by the shapes of the dialect where it has one of them, by the
-/// status alone where not. `text` is the body as it came.
-pub(crate) fn refusal<'a>(
+/// Reads an error response: by the shapes of the dialect where the body has one of them, otherwise by the status alone.
+/// `text` is the body as it came.
+pub(crate) fn error_response<'a>(
     status: StatusCode,
     body: Option<&ErrorBody>,
     text: &[u8],
     dialect: &Dialect,
-    refuser: Refuser,
+    responder: Responder,
     secrets: impl Iterator<Item = &'a Secret> + Clone,
 ) -> Error {
-    let found = body.and_then(|body| recognise(&body.0, dialect));
+    let found = body.and_then(|body| recognize(&body.0, dialect));
     let details = body.zip(dialect.details.as_ref()).and_then(|(body, details)| details.read(&body.0));
     let understood = found.is_some() && (details.is_some() || dialect.details.is_none());
     let found = found.unwrap_or_default();
@@ -81,10 +80,10 @@ pub(crate) fn refusal<'a>(
     let code = match (own, mapped) {
         (_, Some((_, standard))) => standard.clone(),
         (Some(own), None) if found.is_oauth || OAUTH_CODES.contains(&own) => own.to_owned(),
-        _ if refuser == Refuser::Api && status == StatusCode::UNAUTHORIZED => "invalid_token".to_owned(),
-        _ => code_of(status),
+        _ if responder == Responder::Api && status == StatusCode::UNAUTHORIZED => "invalid_token".to_owned(),
+        _ => code_for_status(status),
     };
-    Error::new(Kind::Refused(Refused {
+    Error::new(Kind::ErrorResponse(ErrorResponse {
         code,
         transient: own.is_some_and(|own| dialect.transient.iter().any(|code| code == own)),
         provider_code: found.code,
@@ -92,12 +91,12 @@ pub(crate) fn refusal<'a>(
         uri: found.uri,
         details: details.filter(|_| understood),
         unrecognized: (!understood).then(|| shortened(text, &secrets)).filter(|text| !text.is_empty()),
-        ..Refused::new(status)
+        ..ErrorResponse::new(status)
     }))
 }
 
 #[derive(Default)]
-struct Recognised {
+struct Recognized {
     code: Option<String>,
     /// The code is OAuth's, and fit to be one.
     is_oauth: bool,
@@ -107,14 +106,14 @@ struct Recognised {
     uri: Option<String>,
 }
 
-fn recognise(body: &Value, dialect: &Dialect) -> Option<Recognised> {
+fn recognize(body: &Value, dialect: &Dialect) -> Option<Recognized> {
     if dialect.errors.is_empty() {
         return by_shape(body, &ErrorShape::oauth());
     }
     dialect.errors.iter().find_map(|shape| by_shape(body, shape))
 }
 
-fn by_shape(body: &Value, shape: &ErrorShape) -> Option<Recognised> {
+fn by_shape(body: &Value, shape: &ErrorShape) -> Option<Recognized> {
     let text = |path: &Option<Path>| path.as_ref()?.text_of(body);
     let mut description = text(&shape.description);
     let mut code = match &shape.code {
@@ -131,7 +130,7 @@ fn by_shape(body: &Value, shape: &ErrorShape) -> Option<Recognised> {
     let is_oauth = shape.speaks_oauth && code.as_deref().is_some_and(is_code);
     let names_error = is_oauth || (!shape.speaks_oauth && code.is_some());
     let code = code.map(|code| printable(&code, MAX_CODE));
-    Some(Recognised { code, is_oauth, names_error, description, uri: text(&shape.uri) })
+    Some(Recognized { code, is_oauth, names_error, description, uri: text(&shape.uri) })
 }
 
 /// RFC 6749 section 5.2 names the characters that a code may have.

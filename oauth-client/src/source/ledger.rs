@@ -1,0 +1,127 @@
+//! What a source knows about its tokens: the one it holds, and what became of its refresh tokens.
+//!
+//! There is one ledger for each source. A refresh writes what it learns into it at once, so that nothing is lost if its
+//! task dies: a refresh token that was used or refused must not be sent again.
+
+use crate::error::Error;
+use crate::store::Revision;
+use crate::token::{AccessToken, Secret};
+
+#[derive(Default)]
+pub(super) struct Ledger {
+    pub(super) held: Held,
+    /// How many access tokens the source has obtained.
+    generations: u64,
+    /// The refresh tokens that the server has refused since it last issued one: sending one again looks like theft.
+    refused: Vec<Secret>,
+    /// Whether the refresh token that the grant starts from has been used: from then on the one to use is that of
+    /// `held`, or the one that the server issued in its place.
+    initial_is_spent: bool,
+    /// Why the grant was lost. Only a newer entry in the store, or a login, helps then.
+    lost: Option<Error>,
+}
+
+/// The token a refresh starts from.
+#[derive(Clone, Default)]
+pub(super) struct Held {
+    /// The last token, even if it has expired or was rejected: its refresh token is still good.
+    pub(super) token: Option<AccessToken>,
+    /// Whether an API rejected it, so that finding it in the store is no news.
+    pub(super) rejected: bool,
+    /// The store's revision that it was written under or read from.
+    pub(super) revision: Option<Revision>,
+}
+
+impl Held {
+    /// The token, unless an API rejected it.
+    pub(super) fn usable(&self) -> Option<&AccessToken> {
+        self.token.as_ref().filter(|_| !self.rejected)
+    }
+}
+
+impl Ledger {
+    /// The first of these refresh tokens that may be sent. `initial` is the one that the grant starts from.
+    pub(super) fn sendable<'a>(
+        &self,
+        held: Option<&'a Secret>,
+        initial: Option<&'a Secret>,
+    ) -> Option<&'a Secret> {
+        let initial = initial.filter(|_| !self.initial_is_spent);
+        held.into_iter().chain(initial).find(|token| !self.refused.contains(token))
+    }
+
+    /// Whether the refresh token that the grant starts from has been used.
+    pub(super) fn initial_is_spent(&self) -> bool {
+        self.initial_is_spent
+    }
+
+    pub(super) fn spend_initial(&mut self) {
+        self.initial_is_spent = true;
+    }
+
+    /// Records that the server refused a refresh token.
+    pub(super) fn refuse(&mut self, token: &Secret) {
+        if !self.refused.contains(token) {
+            self.refused.push(token.clone());
+        }
+    }
+
+    /// Why the grant is lost, if it is.
+    pub(super) fn lost(&self) -> Option<Error> {
+        self.lost.clone()
+    }
+
+    /// Records that the grant is lost, so that it is not requested again.
+    pub(super) fn lose(&mut self, error: &Error) {
+        self.lost = Some(error.clone());
+    }
+
+    /// Takes over a new access token, made for its generation.
+    pub(super) fn renew(
+        &mut self,
+        access_token: &Secret,
+        revision: Option<Revision>,
+        make: impl FnOnce(u64) -> Result<AccessToken, Error>,
+    ) -> Result<AccessToken, Error> {
+        let generation = if self.holds(access_token) { self.generations } else { self.generations + 1 };
+        let token = make(generation)?;
+        self.generations = generation;
+        self.held = Held { token: Some(token.clone()), rejected: false, revision };
+        (self.refused, self.lost) = (Vec::new(), None);
+        Ok(token)
+    }
+
+    /// Puts an expired login in the place of the last token: its refresh token is the one to try.
+    pub(super) fn start_over(&mut self, make: impl FnOnce(u64) -> Result<AccessToken, Error>) {
+        if let Ok(token) = make(self.generations + 1) {
+            self.generations += 1;
+            (self.held.token, self.held.rejected, self.initial_is_spent) = (Some(token), false, true);
+        }
+    }
+
+    /// Replaces the refresh token, while the access token stays the same.
+    pub(super) fn rotate(&mut self, make: impl FnOnce(u64) -> Result<AccessToken, Error>) {
+        let generation = self.held.token.as_ref().map_or(self.generations, AccessToken::generation);
+        if let Ok(token) = make(generation) {
+            self.held.token = Some(token);
+        }
+    }
+
+    /// Records that this token is in the store by now, unless another has taken its place.
+    pub(super) fn persisted(&mut self, token: &Secret, revision: Revision) {
+        if self.holds(token) {
+            self.held.revision = Some(revision);
+        }
+    }
+
+    /// Forgets all tokens; `lost` says why no more can be obtained, if so.
+    pub(super) fn forget(&mut self, lost: Option<Error>) {
+        let generations = self.generations;
+        *self = Self { generations, initial_is_spent: true, lost, ..Self::default() };
+    }
+
+    /// Whether this is still the token held.
+    pub(super) fn holds(&self, token: &Secret) -> bool {
+        self.held.token.as_ref().is_some_and(|held| held.secret() == token)
+    }
+}

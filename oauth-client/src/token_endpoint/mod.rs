@@ -1,0 +1,14 @@
+//! The round trip to an endpoint that authenticates the client: encode the request, send it, decode the response.
+
+mod deferred;
+mod error_response;
+mod possession;
+mod request;
+mod response;
+mod round_trip;
+
+pub use self::deferred::RequestContext;
+pub(crate) use self::deferred::{Deferred, deferred};
+pub(crate) use self::error_response::{ErrorBody, Responder, error_response};
+pub use self::request::Parameters;
+pub(crate) use self::response::TokenRequestError;
