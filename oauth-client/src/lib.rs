@@ -76,12 +76,12 @@ pub mod config;
 
 // what all of them stand on
 mod client;
-mod www_authenticate;
 pub mod clock;
 mod error;
 mod json;
 mod retry;
 pub mod transport;
+mod www_authenticate;
 
 pub use self::authenticate::ClientAuth;
 pub use self::client::{Client, ClientBuilder};

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use oauth_client::attach::{ReplayPolicy, TokenLayer};
 use oauth_client::clock::TestClock;
-use oauth_client::token_endpoint::Parameters;
 use oauth_client::sign::{Algorithm, SigningKey};
 use oauth_client::source::Pool;
 use oauth_client::store::{FileStore, MemoryStore, TokenStore as _};
+use oauth_client::token_endpoint::Parameters;
 use oauth_client::transport::HttpClient;
 use oauth_client::{AccessToken, Client, ClientAuth, Secret, TokenSource, grant, secret};
 use oauth_mock::{AuthMethod, Endpoint, Fault, MockClient, MockServer};

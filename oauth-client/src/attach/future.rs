@@ -14,8 +14,8 @@ use tower_service::Service;
 use super::body::Body;
 use super::error::AttachError;
 use super::peek::Peek;
-use super::sent::{Subject, Sent};
-use super::settings::{Settings, Replay, Verdict, recorded, refuses_token};
+use super::sent::{Sent, Subject};
+use super::settings::{Replay, Settings, Verdict, recorded, refuses_token};
 use crate::AccessToken;
 use crate::error::Error;
 

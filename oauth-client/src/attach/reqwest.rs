@@ -30,7 +30,7 @@ use http_body::SizeHint;
 use super::error::AttachError;
 use super::peek::Peek;
 use super::policy::ReplayView;
-use super::sent::{Subject, Sent};
+use super::sent::{Sent, Subject};
 use super::settings::{Settings, Verdict, refuses_token, setters};
 use crate::TokenSource;
 use crate::transport::to_uri;

@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use super::Recipient;
 use crate::clock::Now;
 use crate::error::Error;
-use crate::token_endpoint::Parameters;
 use crate::sign::{self, Algorithm, SigningKey};
 use crate::token::Secret;
+use crate::token_endpoint::Parameters;
 
 const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 

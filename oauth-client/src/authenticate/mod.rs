@@ -14,10 +14,10 @@ use url::Url;
 use self::basic::basic;
 use crate::clock::Now;
 use crate::error::{Error, Problem};
-use crate::token_endpoint::Parameters;
 use crate::secret::SecretSource;
 use crate::sign::{Algorithm, KeySource};
 use crate::token::Secret;
+use crate::token_endpoint::Parameters;
 
 /// A client's identity and how it is proved.
 ///

@@ -24,12 +24,12 @@
 //! # Keys
 #![doc = include_str!("../../CONFIG.md")]
 
+mod assertion_grants;
 mod auth;
 mod custom;
 mod dpop;
 mod keys;
 mod login;
-mod assertion_grants;
 pub mod schema;
 pub mod tree;
 

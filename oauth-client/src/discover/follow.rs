@@ -3,8 +3,8 @@
 use http::HeaderMap;
 use url::Url;
 
-use super::ssrf::may_lead_to;
 use super::resource::{called, of_call};
+use super::ssrf::may_lead_to;
 use super::{Metadata, ProtectedResource, discover};
 use crate::error::{Error, printable};
 use crate::transport::{HttpClient, Limits};

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::ssrf::may_lead_to;
 use super::null_is_default;
+use super::ssrf::may_lead_to;
 use crate::error::{Error, printable};
 use crate::json;
 use crate::transport::{HttpClient, Limits};

@@ -69,7 +69,7 @@ mod prover;
 use std::fmt;
 
 pub(crate) use self::proof::Target;
-pub(crate) use self::prover::{Prover, ProofError, Verifier, hash, proof_error};
+pub(crate) use self::prover::{ProofError, Prover, Verifier, hash, proof_error};
 use crate::error::Error;
 use crate::sign::{Algorithm, SigningKey};
 

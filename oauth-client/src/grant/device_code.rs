@@ -1,8 +1,8 @@
 //! RFC 8628 section 3.4.
 
 use super::{Grant, Renewal};
-use crate::token_endpoint::Parameters;
 use crate::token::Secret;
+use crate::token_endpoint::Parameters;
 
 /// The code that a device polls with while its person logs in elsewhere. Asked for by
 /// [`Client::device`](crate::Client::device).

@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 
 use super::{Grant, Renewal, TokenRequest};
 use crate::error::{BoxError, Error};
-use crate::token_endpoint::{Deferred, Parameters, RequestContext, deferred};
 use crate::secret::SecretSource;
 use crate::sign::{Algorithm, KeySource, unique_id};
 use crate::token::{Secret, digest};
+use crate::token_endpoint::{Deferred, Parameters, RequestContext, deferred};
 
 /// A JWT that somebody the server trusts has signed stands for the grant (RFC 7523 section 2.1).
 ///

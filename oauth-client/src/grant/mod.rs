@@ -58,8 +58,8 @@ pub(crate) use self::refresh_token::RefreshToken;
 pub use self::refresh_token::refresh_token;
 pub use self::request::TokenRequest;
 pub use self::token_exchange::{TokenExchange, token_exchange};
-use crate::token_endpoint::Parameters;
 use crate::token::Secret;
+use crate::token_endpoint::Parameters;
 
 /// A way to get a token: RFC 6749 section 4, or an extension of it (section 4.5).
 pub trait Grant: fmt::Debug + Send + Sync + 'static {

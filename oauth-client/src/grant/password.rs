@@ -1,8 +1,8 @@
 //! RFC 6749 section 4.3.
 
 use super::{Grant, Renewal, TokenRequest};
-use crate::token_endpoint::Parameters;
 use crate::token::Secret;
+use crate::token_endpoint::Parameters;
 
 /// The resource owner's own password (RFC 6749 section 4.3). OAuth 2.1 drops this grant; it is here for servers that
 /// offer nothing else.

@@ -1,8 +1,8 @@
 //! RFC 6749 section 6.
 
 use super::{Grant, Renewal, TokenRequest};
-use crate::token_endpoint::Parameters;
 use crate::token::Secret;
+use crate::token_endpoint::Parameters;
 
 /// Starts from a refresh token that was had elsewhere (RFC 6749 section 6).
 ///

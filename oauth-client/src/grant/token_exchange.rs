@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Grant, Renewal, TokenRequest};
-use crate::token_endpoint::Parameters;
 use crate::json;
 use crate::secret::SecretSource;
 use crate::token::{TokenType, digest};
+use crate::token_endpoint::Parameters;
 
 /// Exchanges a token for another (RFC 8693): to call the next API as the same person, with a token that is meant for
 /// that API. Name it with [`audience`](TokenRequest::audience) or [`resource`](TokenRequest::resource).

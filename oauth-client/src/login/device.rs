@@ -12,10 +12,10 @@ use crate::client::Client;
 use crate::clock::Now;
 use crate::discover::Endpoint;
 use crate::error::Error;
-use crate::token_endpoint::Parameters;
 use crate::grant::{self, DeviceCode, TokenRequest};
 use crate::id_token::Expect;
 use crate::token::Secret;
+use crate::token_endpoint::Parameters;
 use crate::transport::{require_https, to_uri};
 
 /// How often is polled when the server does not say (RFC 8628 section 3.2), and what each `slow_down` adds (section

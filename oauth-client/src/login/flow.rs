@@ -11,10 +11,10 @@ use super::{AuthorizationRequest, Login, PendingLogin};
 use crate::client::Client;
 use crate::discover::Endpoint;
 use crate::error::{Error, Kind};
-use crate::token_endpoint::Parameters;
 use crate::grant::{AuthorizationCode, TokenRequest};
 use crate::id_token::Expect;
 use crate::token::TokenSet;
+use crate::token_endpoint::Parameters;
 
 impl Client {
     /// Begins a login by the browser; for apps with routes of their own. The first time the server's metadata is

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::error::{Error, Problem};
-use crate::token_endpoint::Parameters;
 use crate::grant::{self, TokenRequest};
+use crate::token_endpoint::Parameters;
 
 /// How long a person has to come back from the login page.
 const LIFETIME: Duration = Duration::from_secs(600);

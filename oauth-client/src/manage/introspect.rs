@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use crate::client::Client;
 use crate::discover::Endpoint;
 use crate::error::Error;
-use crate::token_endpoint::Parameters;
 use crate::token::{Secret, TokenType};
+use crate::token_endpoint::Parameters;
 
 impl Client {
     /// Asks the server what a token stands for (RFC 7662). `None` when it is not active: expired, revoked or never

@@ -40,9 +40,9 @@ use crate::TokenSource;
 use crate::attach::{AttachError, Body, TokenLayer, TokenService};
 use crate::dialect::Dialect;
 use crate::error::Error;
-use crate::token_endpoint::{ErrorBody, Responder, error_response};
 use crate::json;
 use crate::token::Secret;
+use crate::token_endpoint::{ErrorBody, Responder, error_response};
 use crate::transport::{HttpClient, Limits, retry_after_by_server, to_uri, wiped};
 
 /// A protected API: where it is, how it is reached, and where its tokens come from. Cheap to clone.
@@ -146,7 +146,8 @@ fn read<'a>(
     }
     let object = object.ok().map(|object| ErrorBody::new(object, secrets.clone()));
     let wait = retry_after_by_server(&head.headers);
-    Err(error_response(head.status, object.as_ref(), &body, dialect, Responder::Api, secrets).with_retry_after(wait))
+    Err(error_response(head.status, object.as_ref(), &body, dialect, Responder::Api, secrets)
+        .with_retry_after(wait))
 }
 
 fn typed<T: DeserializeOwned>(object: Map<String, Value>) -> Result<T, Error> {

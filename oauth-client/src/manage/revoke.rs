@@ -3,8 +3,8 @@
 use crate::client::Client;
 use crate::discover::Endpoint;
 use crate::error::Error;
-use crate::token_endpoint::Parameters;
 use crate::token::{Secret, TokenType};
+use crate::token_endpoint::Parameters;
 
 impl Client {
     /// Revokes a token (RFC 7009). With a refresh token its access tokens go, too, as far as the server can; a token

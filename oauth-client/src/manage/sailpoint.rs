@@ -54,7 +54,7 @@ impl OAuthClients {
 
     /// The same over an API that was put together elsewhere.
     #[must_use]
-    pub fn over(api: Api) -> Self {
+    pub fn from_api(api: Api) -> Self {
         Self(api)
     }
 

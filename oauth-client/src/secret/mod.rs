@@ -84,10 +84,7 @@ where
 
 impl SecretSource {
     /// A source of access tokens, fetched anew for each request. Its own errors are passed on as they are.
-    pub(crate) fn tokens(
-        identity: String,
-        fetch: impl Fn() -> FetchToken + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) fn tokens(identity: String, fetch: impl Fn() -> FetchToken + Send + Sync + 'static) -> Self {
         Self(Kind::Tokens(Arc::new(Tokens { identity, fetch: Box::new(fetch) })))
     }
 

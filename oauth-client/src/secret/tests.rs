@@ -30,7 +30,7 @@ async fn get(source: &SecretSource, clock: &TestClock) -> Result<String, Error> 
 }
 
 /// Seconds on the clock of the test, which a blocking read does not move.
-async fn pass(seconds: u64) {
+async fn advance(seconds: u64) {
     tokio::time::advance(std::time::Duration::from_secs(seconds)).await;
 }
 
@@ -48,7 +48,7 @@ async fn a_file_is_read_again_when_it_was_replaced_and_looked_at_once_a_second_a
     assert_eq!(get(&source, &clock).await.unwrap(), "new", "and from then on");
 
     std::fs::rename(scratch.file("next", b"newest"), &path).unwrap();
-    pass(1).await;
+    advance(1).await;
     assert_eq!(get(&source, &clock).await.unwrap(), "newest");
 }
 
@@ -63,11 +63,11 @@ async fn the_last_secret_is_kept_while_the_file_is_of_no_use() {
             Some(content) => std::fs::write(&path, content).unwrap(),
             None => std::fs::remove_file(&path).unwrap(),
         }
-        pass(2).await;
+        advance(2).await;
         assert_eq!(get(&source, &clock).await.unwrap(), "good");
     }
     std::fs::write(&path, "again").unwrap();
-    pass(2).await;
+    advance(2).await;
     assert_eq!(get(&source, &clock).await.unwrap(), "again");
 }
 

@@ -58,10 +58,7 @@ impl TokenExchange {
 }
 
 impl Exchanger {
-    fn new(
-        client: Client,
-        request: impl Fn(TokenExchange) -> TokenRequest + Send + Sync + 'static,
-    ) -> Self {
+    fn new(client: Client, request: impl Fn(TokenExchange) -> TokenRequest + Send + Sync + 'static) -> Self {
         let nobody = |_: &String| Err(Error::new(Kind::Interrupted));
         let pool = Pool::new(nobody).clock(Arc::clone(client.clock()));
         Self { client, request: Arc::new(request), pool }

@@ -9,12 +9,12 @@ use super::ledger::{Held, Ledger};
 use super::persist::{STORE_PATIENCE, persist, remove, store_error, within};
 use super::{Event, metrics};
 use crate::error::{Error, Kind};
-use crate::token_endpoint::{Parameters, TokenRequestError};
 use crate::grant::{RefreshToken, Renewal};
 use crate::id_token;
 use crate::retry::{MAX_ATTEMPTS, between_attempts, jittered};
 use crate::store::{Lease, Revision, Stored, dynamic};
 use crate::token::{AccessToken, Freshness, Secret, TokenSet};
+use crate::token_endpoint::{Parameters, TokenRequestError};
 
 /// How often a lease that somebody else holds is tried for.
 const LEASE_POLL: Duration = Duration::from_millis(50);
@@ -130,7 +130,10 @@ impl<'a> Refresh<'a> {
         Ok(tokens)
     }
 
-    async fn request_until_refused(&mut self, store: Option<&dyn dynamic::TokenStore>) -> Result<TokenSet, Error> {
+    async fn request_until_refused(
+        &mut self,
+        store: Option<&dyn dynamic::TokenStore>,
+    ) -> Result<TokenSet, Error> {
         let client = &self.engine.client;
         self.until = client.clock().now().monotonic.saturating_add(client.timeout());
         let mut refused = None;
@@ -280,7 +283,8 @@ impl<'a> Refresh<'a> {
                 TokenSet::expired(rotated, now, client.dpop_jkt())
             }
         };
-        self.engine.ledger(|ledger| ledger.rotate(|generation| self.engine.usable(tokens.clone(), generation)));
+        self.engine
+            .ledger(|ledger| ledger.rotate(|generation| self.engine.usable(tokens.clone(), generation)));
         if let Some(store) = &self.engine.settings.store {
             let revision = persist(self.engine, &**store, &tokens, self.held.revision).await;
             if let Some(revision) = revision {

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 
 use super::{NOT_APPLICABLE, Secret, TokenSet};
 use crate::clock::Now;
-use crate::dpop::{Prover, ProofError, Target, Verifier, hash, proof_error};
+use crate::dpop::{ProofError, Prover, Target, Verifier, hash, proof_error};
 use crate::error::{Error, Kind};
 
 /// An access token ready for use, shared by every request that carries it: a clone is a pointer.

@@ -62,11 +62,12 @@ impl Client {
         let answer = self.post(Endpoint::Token, parameters, time, on_send).await?;
         let EndpointResponse { response, sent, received, secrets, algorithm, .. } = answer;
         let prover = self.prover().map(|prover| &**prover);
-        decode(response, sent, received, self.dialect(), prover, secrets.iter())
-                        .map_err(|TokenRequestError { error, rotated }| TokenRequestError {
+        decode(response, sent, received, self.dialect(), prover, secrets.iter()).map_err(
+            |TokenRequestError { error, rotated }| TokenRequestError {
                 error: self.with_explanation(error, Endpoint::Token, algorithm),
                 rotated,
-            })
+            },
+        )
     }
 
     /// One request to an endpoint that authenticates its clients as the token endpoint does, answered with a JSON

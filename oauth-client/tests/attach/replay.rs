@@ -292,8 +292,9 @@ async fn a_grpc_answer_without_a_message_and_with_status_16_counts_as_401() {
 async fn the_token_goes_to_the_named_origins_only() {
     let api = Api::new();
     let source = TokenSource::fixed("2YotnFZFEjr1zCsicMWpAA").unwrap();
-    let layer =
-        TokenLayer::new(source).allowed_origins(["https://api.example.com", "http://localhost:8080"]).unwrap();
+    let layer = TokenLayer::new(source)
+        .allowed_origins(["https://api.example.com", "http://localhost:8080"])
+        .unwrap();
     let send = |uri: &str| {
         let request = Request::get(uri).body(Full::<Bytes>::default()).unwrap();
         layer.layer(api.clone()).oneshot(request)

@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tower::{Layer, Service, ServiceExt};
 
-use crate::support::Bench;
+use crate::support::Recorded;
 
 /// An API with a rule of its own, which counts its calls.
 fn api(
@@ -71,10 +71,10 @@ fn get(uri: &str) -> Request<Full<Bytes>> {
 
 #[tokio::test(start_paused = true)]
 async fn each_request_brings_the_token_and_a_proof_of_its_own() {
-    let bench = Bench::new();
-    let source = bench.source();
-    let client = bench.api(&source);
-    let uri = bench.server.endpoint(Endpoint::Userinfo);
+    let fixture = Recorded::new();
+    let source = fixture.source();
+    let client = fixture.api(&source);
+    let uri = fixture.server.endpoint(Endpoint::Userinfo);
     for tail in ["", "?a=b", ""] {
         let mut request = get(&format!("{uri}{tail}"));
         request.headers_mut().append("dpop", HeaderValue::from_static("a.b.c"));
@@ -82,7 +82,7 @@ async fn each_request_brings_the_token_and_a_proof_of_its_own() {
         assert_eq!(client.clone().oneshot(request).await.unwrap().status(), 200, "the mock has checked it");
     }
     let token = source.current().unwrap();
-    let heard = bench.api_requests();
+    let heard = fixture.api_requests();
     let mut seen = Vec::new();
     for heard in &heard {
         assert_eq!(heard.authorization, format!("DPoP {}", token.secret().expose()));
@@ -106,48 +106,48 @@ fn sha256(text: &str) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn the_apis_nonce_costs_one_more_request_and_no_token() {
-    let bench = Bench::with(|server| server.dpop_api_nonce(DpopNonce::Required));
-    let source = bench.source();
-    let client = bench.api(&source);
-    assert_eq!(client.clone().oneshot(bench.userinfo()).await.unwrap().status(), 200);
-    assert_eq!(bench.api_requests().len(), 2);
+    let fixture = Recorded::with(|server| server.dpop_api_nonce(DpopNonce::Required));
+    let source = fixture.source();
+    let client = fixture.api(&source);
+    assert_eq!(client.clone().oneshot(fixture.userinfo()).await.unwrap().status(), 200);
+    assert_eq!(fixture.api_requests().len(), 2);
     let before = source.current().unwrap().generation();
 
     for _ in 0..3 {
-        assert_eq!(client.clone().oneshot(bench.userinfo()).await.unwrap().status(), 200);
+        assert_eq!(client.clone().oneshot(fixture.userinfo()).await.unwrap().status(), 200);
     }
-    assert_eq!(bench.api_requests().len(), 5, "it is remembered");
+    assert_eq!(fixture.api_requests().len(), 5, "it is remembered");
 
-    bench.server.dpop().change_nonces();
-    let mut request = bench.userinfo();
+    fixture.server.dpop().change_nonces();
+    let mut request = fixture.userinfo();
     *request.method_mut() = Method::POST;
     *request.body_mut() = Full::from("hello");
     assert_eq!(client.clone().oneshot(request).await.unwrap().status(), 200);
-    let heard = bench.api_requests();
+    let heard = fixture.api_requests();
     assert_eq!(heard.len(), 7);
     assert!(heard[5..].iter().all(|heard| heard.body == "hello"), "the body goes out again, whole");
     assert_ne!(heard[5].nonce(), heard[6].nonce());
     assert_eq!(source.current().unwrap().generation(), before);
-    assert_eq!(bench.count(Endpoint::Token), 1, "a nonce says nothing of the token");
+    assert_eq!(fixture.count(Endpoint::Token), 1, "a nonce says nothing of the token");
 }
 
 #[tokio::test(start_paused = true)]
 async fn nonces_of_server_and_api_are_kept_apart_although_they_share_an_origin() {
-    let bench =
-        Bench::with(|server| server.dpop_nonce(DpopNonce::Required).dpop_api_nonce(DpopNonce::SingleUse));
-    let source = bench.source();
-    let client = bench.api(&source);
+    let fixture =
+        Recorded::with(|server| server.dpop_nonce(DpopNonce::Required).dpop_api_nonce(DpopNonce::SingleUse));
+    let source = fixture.source();
+    let client = fixture.api(&source);
     for _ in 0..3 {
-        assert_eq!(client.clone().oneshot(bench.userinfo()).await.unwrap().status(), 200);
+        assert_eq!(client.clone().oneshot(fixture.userinfo()).await.unwrap().status(), 200);
     }
-    assert_eq!((bench.count(Endpoint::Token), bench.api_requests().len()), (2, 4));
-    assert_eq!(bench.api_requests()[0].nonce(), None, "the token endpoint's is not for the API");
+    assert_eq!((fixture.count(Endpoint::Token), fixture.api_requests().len()), (2, 4));
+    assert_eq!(fixture.api_requests()[0].nonce(), None, "the token endpoint's is not for the API");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_api_that_is_never_content_gets_two_requests_and_the_token_stays() {
-    let bench = Bench::new();
-    let source = bench.source();
+    let fixture = Recorded::new();
+    let source = fixture.source();
     let generation = source.token().await.unwrap().generation();
     let (service, calls) = api(|call, _| wants(&format!("nonce-{call}")));
     let client = TokenLayer::new(source.clone()).report().layer(service);
@@ -157,43 +157,43 @@ async fn an_api_that_is_never_content_gets_two_requests_and_the_token_stays() {
     let attached = answer.extensions().get::<Attached>().unwrap();
     assert_eq!((attached.generation, attached.replayed), (generation, false));
     assert_eq!(source.current().map(|token| token.generation()), Some(generation));
-    assert_eq!(bench.count(Endpoint::Token), 1);
+    assert_eq!(fixture.count(Endpoint::Token), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_replay_the_answer_stands_and_the_next_request_knows_the_nonce() {
-    let bench = Bench::with(|server| server.dpop_api_nonce(DpopNonce::Required));
-    let source = bench.source();
+    let fixture = Recorded::with(|server| server.dpop_api_nonce(DpopNonce::Required));
+    let source = fixture.source();
     let layer = TokenLayer::new(source.clone()).replay(ReplayPolicy::never());
-    let client = layer.layer(bench.line.clone());
-    assert_eq!(client.clone().oneshot(bench.userinfo()).await.unwrap().status(), 401);
-    assert_eq!(client.clone().oneshot(bench.userinfo()).await.unwrap().status(), 200);
-    assert_eq!((bench.count(Endpoint::Token), bench.api_requests().len()), (1, 2));
+    let client = layer.layer(fixture.line.clone());
+    assert_eq!(client.clone().oneshot(fixture.userinfo()).await.unwrap().status(), 401);
+    assert_eq!(client.clone().oneshot(fixture.userinfo()).await.unwrap().status(), 200);
+    assert_eq!((fixture.count(Endpoint::Token), fixture.api_requests().len()), (1, 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_revoked_token_is_replaced_whether_the_nonce_is_asked_for_before_or_after() {
     for change_first in [true, false] {
-        let bench = Bench::with(|server| server.dpop_api_nonce(DpopNonce::Required));
-        let source = bench.source();
-        let client = bench.api(&source);
+        let fixture = Recorded::with(|server| server.dpop_api_nonce(DpopNonce::Required));
+        let source = fixture.source();
+        let client = fixture.api(&source);
         if !change_first {
-            client.clone().oneshot(bench.userinfo()).await.unwrap();
+            client.clone().oneshot(fixture.userinfo()).await.unwrap();
         }
-        let before = bench.api_requests().len();
+        let before = fixture.api_requests().len();
         let revoked = source.token().await.unwrap();
-        bench.server.revoke_token(revoked.secret().expose());
-        bench.server.dpop().change_nonces();
-        let answer = client.oneshot(bench.userinfo()).await.unwrap();
+        fixture.server.revoke_token(revoked.secret().expose());
+        fixture.server.dpop().change_nonces();
+        let answer = client.oneshot(fixture.userinfo()).await.unwrap();
         // The mock looks at the token first; with a new one it asks for the nonce.
         assert_eq!(answer.status(), StatusCode::OK);
-        assert!(bench.api_requests().len() - before <= 3);
+        assert!(fixture.api_requests().len() - before <= 3);
         assert_ne!(source.current().unwrap().generation(), revoked.generation());
-        assert_eq!(bench.count(Endpoint::Token), 2);
+        assert_eq!(fixture.count(Endpoint::Token), 2);
     }
     // The other order: nonce first, then the token turns out to be revoked.
-    let bench = Bench::new();
-    let source = bench.source();
+    let fixture = Recorded::new();
+    let source = fixture.source();
     let revoked = source.token().await.unwrap();
     let value = revoked.authorization().clone();
     let (service, calls) = api(move |call, headers| match call {
@@ -206,13 +206,13 @@ async fn a_revoked_token_is_replaced_whether_the_nonce_is_asked_for_before_or_af
     let client = TokenLayer::new(source.clone()).layer(service);
     let answer = client.oneshot(get("https://api.example.com/orders")).await.unwrap();
     assert_eq!((answer.status(), calls.load(Ordering::SeqCst)), (StatusCode::OK, 3));
-    assert_eq!(bench.count(Endpoint::Token), 2);
+    assert_eq!(fixture.count(Endpoint::Token), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_proof_that_is_refused_is_not_the_tokens_fault() {
-    let bench = Bench::new();
-    let source = bench.source();
+    let fixture = Recorded::new();
+    let source = fixture.source();
     let generation = source.token().await.unwrap().generation();
     let bad = |_: usize, _: &HeaderMap| {
         let challenge = r#"DPoP error="invalid_dpop_proof", error_description="iat""#;
@@ -228,29 +228,29 @@ async fn a_proof_that_is_refused_is_not_the_tokens_fault() {
 #[tokio::test(start_paused = true)]
 async fn a_thousand_requests_in_flight_survive_a_change_of_nonces_at_a_bounded_cost() {
     for wanted in [DpopNonce::Required, DpopNonce::SingleUse] {
-        let bench = Bench::with(|server| server.dpop_api_nonce(wanted));
-        let source = bench.source();
-        let client = bench.api(&source);
-        client.clone().oneshot(bench.userinfo()).await.unwrap();
-        bench.server.dpop().change_nonces();
-        let before = bench.api_requests().len();
+        let fixture = Recorded::with(|server| server.dpop_api_nonce(wanted));
+        let source = fixture.source();
+        let client = fixture.api(&source);
+        client.clone().oneshot(fixture.userinfo()).await.unwrap();
+        fixture.server.dpop().change_nonces();
+        let before = fixture.api_requests().len();
         let mut tasks = JoinSet::new();
         for _ in 0..1000 {
-            tasks.spawn(client.clone().oneshot(bench.userinfo()));
+            tasks.spawn(client.clone().oneshot(fixture.userinfo()));
         }
         for answer in tasks.join_all().await {
             assert_eq!(answer.unwrap().status(), StatusCode::OK);
         }
-        assert!(bench.api_requests().len() - before <= 2000);
-        assert_eq!(bench.count(Endpoint::Token), 1);
-        client.oneshot(bench.userinfo()).await.unwrap();
+        assert!(fixture.api_requests().len() - before <= 2000);
+        assert_eq!(fixture.count(Endpoint::Token), 1);
+        client.oneshot(fixture.userinfo()).await.unwrap();
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn grpc_asks_for_a_nonce_in_its_own_way() {
-    let bench = Bench::new();
-    let source = bench.source();
+    let fixture = Recorded::new();
+    let source = fixture.source();
     let (service, calls) = api(|call, _| match call {
         0 => answer(
             200,
@@ -267,13 +267,13 @@ async fn grpc_asks_for_a_nonce_in_its_own_way() {
     let request = Request::post("https://api.example.com/pets.Pets/List").body(Full::from("\0\0\0\0\x02hi"));
     let answer = client.oneshot(request.unwrap()).await.unwrap();
     assert_eq!((&answer.headers()["grpc-status"], calls.load(Ordering::SeqCst)), (&"0".parse().unwrap(), 2));
-    assert_eq!(bench.count(Endpoint::Token), 1);
+    assert_eq!(fixture.count(Endpoint::Token), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_no_proof_can_name_is_not_sent() {
-    let bench = Bench::new();
-    let source = bench.source();
+    let fixture = Recorded::new();
+    let source = fixture.source();
     for at_hand in [false, true] {
         assert_eq!(source.current().is_some(), at_hand);
         let (service, calls) = api(|_, _| answer(200, &[]));
@@ -286,15 +286,15 @@ async fn a_request_that_no_proof_can_name_is_not_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn bearer_tokens_go_out_as_they_did_with_no_proof() {
-    let bench = Bench::new();
-    let plain = bench.login(&bench.builder().build().unwrap());
-    assert_eq!(bench.api(&plain).oneshot(bench.userinfo()).await.unwrap().status(), 200);
+    let fixture = Recorded::new();
+    let plain = fixture.login(&fixture.builder().build().unwrap());
+    assert_eq!(fixture.api(&plain).oneshot(fixture.userinfo()).await.unwrap().status(), 200);
     let fixed = TokenSource::fixed(plain.current().unwrap().secret().clone()).unwrap();
-    assert_eq!(bench.api(&fixed).oneshot(bench.userinfo()).await.unwrap().status(), 200);
-    for heard in bench.api_requests() {
+    assert_eq!(fixture.api(&fixed).oneshot(fixture.userinfo()).await.unwrap().status(), 200);
+    for heard in fixture.api_requests() {
         assert!(heard.authorization.starts_with("Bearer ") && heard.proof.is_none());
     }
-    let uri = bench.server.endpoint(Endpoint::Userinfo).parse().unwrap();
+    let uri = fixture.server.endpoint(Endpoint::Userinfo).parse().unwrap();
     let token = fixed.current().unwrap();
     assert!(token.proof(&Method::GET, &uri).unwrap().is_none());
     assert!(!token.wants_another_proof(&uri, wants("x").headers()));
@@ -302,16 +302,16 @@ async fn bearer_tokens_go_out_as_they_did_with_no_proof() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_can_be_put_together_by_hand() {
-    let bench = Bench::with(|server| server.dpop_api_nonce(DpopNonce::Required));
-    let token = bench.source().token().await.unwrap();
-    let uri: Uri = bench.server.endpoint(Endpoint::Userinfo).parse().unwrap();
+    let fixture = Recorded::with(|server| server.dpop_api_nonce(DpopNonce::Required));
+    let token = fixture.source().token().await.unwrap();
+    let uri: Uri = fixture.server.endpoint(Endpoint::Userinfo).parse().unwrap();
     let mut answers = Vec::new();
     loop {
         let request = Request::get(uri.clone())
             .header("authorization", token.authorization())
             .header("dpop", token.proof(&Method::GET, &uri).unwrap().unwrap());
         let answer =
-            bench.line.clone().oneshot(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+            fixture.line.clone().oneshot(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
         answers.push(answer.status().as_u16());
         if !token.wants_another_proof(&uri, answer.headers()) || answers.len() > 2 {
             break;
@@ -322,11 +322,11 @@ async fn a_request_can_be_put_together_by_hand() {
 
 #[tokio::test(start_paused = true)]
 async fn one_clients_sources_share_what_its_apis_said() {
-    let bench = Bench::with(|server| server.dpop_api_nonce(DpopNonce::Required));
-    let client = bench.client();
+    let fixture = Recorded::with(|server| server.dpop_api_nonce(DpopNonce::Required));
+    let client = fixture.client.clone();
     for _ in 0..2 {
-        let source = bench.login(&client);
-        assert_eq!(bench.api(&source).oneshot(bench.userinfo()).await.unwrap().status(), 200);
+        let source = fixture.login(&client);
+        assert_eq!(fixture.api(&source).oneshot(fixture.userinfo()).await.unwrap().status(), 200);
     }
-    assert_eq!(bench.api_requests().len(), 3);
+    assert_eq!(fixture.api_requests().len(), 3);
 }

@@ -3,9 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+#[path = "../common/fixture.rs"]
+mod fixture;
+mod support;
+
 mod api;
 #[cfg(feature = "reqwest")]
 mod reqwest_front;
 mod server;
 mod store;
-mod support;

@@ -1,5 +1,6 @@
-//! A mock server, a client whose tokens are bound, and somebody who listens on the line between them.
+//! A mock server, clients whose tokens are bound to a key, and a recorder of the requests between them.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -11,7 +12,6 @@ use http::header::AUTHORIZATION;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use oauth_client::attach::{TokenLayer, TokenService};
-use oauth_client::clock::TestClock;
 use oauth_client::dpop::Dpop;
 use oauth_client::transport::HttpClient;
 use oauth_client::{Client, ClientAuth, ClientBuilder, TokenSource, grant};
@@ -20,13 +20,23 @@ use oauth_mock::{MockTransport, TransportError, User};
 use serde_json::{Map, Value};
 use tower::{Layer, Service};
 
-pub(crate) struct Bench {
-    pub(crate) server: MockServer,
-    pub(crate) clock: TestClock,
+use crate::fixture::Fixture;
+
+/// A fixture whose requests pass a recorder.
+pub(crate) struct Recorded {
+    pub(crate) fixture: Fixture,
     pub(crate) line: Line,
 }
 
-impl Bench {
+impl Deref for Recorded {
+    type Target = Fixture;
+
+    fn deref(&self) -> &Fixture {
+        &self.fixture
+    }
+}
+
+impl Recorded {
     pub(crate) fn new() -> Self {
         Self::with(|server| server)
     }
@@ -41,17 +51,16 @@ impl Bench {
             )
             .user(User::new("alice", "wonderland"));
         let server = change(builder).in_process();
-        let line = Line { transport: server.transport(), heard: Arc::default() };
-        Self { server, clock: TestClock::new(), line }
+        let line = Line { transport: server.transport(), recorded: Arc::default() };
+        let client = client_builder(&server).dpop(Dpop::generate().unwrap());
+        let fixture = Fixture::wire(server, HttpClient::from_service(line.clone()), client);
+        Self { fixture, line }
     }
 
     /// A client with a secret, whose tokens are not bound to anything yet.
     pub(crate) fn builder(&self) -> ClientBuilder {
-        Client::builder()
-            .issuer(self.server.issuer())
-            .auth(ClientAuth::basic("svc", "s3cr3t"))
-            .http(HttpClient::from_service(self.line.clone()))
-            .clock(self.clock.clone())
+        let http = HttpClient::from_service(self.line.clone());
+        client_builder(&self.server).http(http).clock(self.clock.clone())
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -77,30 +86,30 @@ impl Bench {
         Request::get(self.server.endpoint(Endpoint::Userinfo)).body(Full::default()).unwrap()
     }
 
-    pub(crate) fn count(&self, endpoint: Endpoint) -> usize {
-        self.server.journal().count(endpoint)
-    }
-
     /// What went to the token endpoint.
-    pub(crate) fn token_requests(&self) -> Vec<Heard> {
+    pub(crate) fn token_requests(&self) -> Vec<Recording> {
         self.line.to(&self.server.endpoint(Endpoint::Token))
     }
 
     /// What went to the API.
-    pub(crate) fn api_requests(&self) -> Vec<Heard> {
+    pub(crate) fn api_requests(&self) -> Vec<Recording> {
         self.line.to(&self.server.endpoint(Endpoint::Userinfo))
     }
 }
 
-/// Carries requests to the server and writes down what it hears.
+fn client_builder(server: &MockServer) -> ClientBuilder {
+    Client::builder().issuer(server.issuer()).auth(ClientAuth::basic("svc", "s3cr3t"))
+}
+
+/// Carries requests to the server and records them.
 #[derive(Clone)]
 pub(crate) struct Line {
     transport: MockTransport,
-    heard: Arc<Mutex<Vec<Heard>>>,
+    recorded: Arc<Mutex<Vec<Recording>>>,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Heard {
+pub(crate) struct Recording {
     pub(crate) uri: String,
     pub(crate) authorization: String,
     pub(crate) proof: Option<String>,
@@ -108,7 +117,7 @@ pub(crate) struct Heard {
     pub(crate) status: StatusCode,
 }
 
-impl Heard {
+impl Recording {
     /// The claims of the proof.
     pub(crate) fn claims(&self) -> Map<String, Value> {
         part(self.proof.as_ref().unwrap(), 1)
@@ -132,9 +141,9 @@ pub(crate) fn part(jwt: &str, index: usize) -> Map<String, Value> {
 }
 
 impl Line {
-    pub(crate) fn to(&self, uri: &str) -> Vec<Heard> {
-        let bare = |heard: &Heard| heard.uri.split('?').next().unwrap().to_owned();
-        self.heard.lock().unwrap().iter().filter(|heard| bare(heard) == uri).cloned().collect()
+    pub(crate) fn to(&self, uri: &str) -> Vec<Recording> {
+        let bare = |recorded: &Recording| recorded.uri.split('?').next().unwrap().to_owned();
+        self.recorded.lock().unwrap().iter().filter(|recorded| bare(recorded) == uri).cloned().collect()
     }
 }
 
@@ -158,7 +167,7 @@ where
             let body = Box::pin(body).collect().await.unwrap().to_bytes();
             let text = |name: &str| Some(head.headers.get(name)?.to_str().unwrap().to_owned());
             assert!(head.headers.get_all("dpop").iter().count() <= 1, "one proof at most");
-            let mut heard = Heard {
+            let mut recorded = Recording {
                 uri: head.uri.to_string(),
                 authorization: text(AUTHORIZATION.as_str()).unwrap_or_default(),
                 proof: text("dpop"),
@@ -166,8 +175,8 @@ where
                 status: StatusCode::OK,
             };
             let answer = line.transport.call(Request::from_parts(head, Full::new(body))).await?;
-            heard.status = answer.status();
-            line.heard.lock().unwrap().push(heard);
+            recorded.status = answer.status();
+            line.recorded.lock().unwrap().push(recorded);
             Ok(answer)
         })
     }

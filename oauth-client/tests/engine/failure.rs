@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use oauth_mock::{Endpoint, Fault, MockClient};
 
-use crate::bench::{Bench, LIFETIME, callers, pass, settle};
+use crate::support::{LIFETIME, advance, callers, fixture, fixture_with, settle};
 
 /// 50 callers, and 50 more every second, on an endpoint that says "not before 30 s".
 async fn nobody_asks_before_retry_after(fault: Fault) {
-    let bench = Bench::new();
-    bench.server.fault(Endpoint::Token, fault).times(1);
-    let source = bench.source();
+    let fixture = fixture();
+    fixture.server.fault(Endpoint::Token, fault).times(1);
+    let source = fixture.source();
     for second in 0..30 {
         for result in callers(&source, 50).await {
             let error = result.unwrap_err();
@@ -22,11 +22,11 @@ async fn nobody_asks_before_retry_after(fault: Fault) {
                 "{wait:?}"
             );
         }
-        assert_eq!(bench.requests(), 1, "at {second} s");
-        pass(1).await;
+        assert_eq!(fixture.count(Endpoint::Token), 1, "at {second} s");
+        advance(1).await;
     }
     assert!(callers(&source, 50).await.iter().all(Result::is_ok));
-    assert_eq!(bench.requests(), 2);
+    assert_eq!(fixture.count(Endpoint::Token), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -42,12 +42,12 @@ async fn retry_after_as_a_date_holds_everybody_back() {
 #[tokio::test(start_paused = true)]
 async fn a_retry_after_that_fits_the_time_limit_is_waited_out() {
     for status in [429, 503] {
-        let bench = Bench::new();
-        bench.server.fault(Endpoint::Token, Fault::status(status).retry_after_secs(2)).times(1);
-        let source = bench.source();
+        let fixture = fixture();
+        fixture.server.fault(Endpoint::Token, Fault::status(status).retry_after_secs(2)).times(1);
+        let source = fixture.source();
         assert!(callers(&source, 50).await.iter().all(Result::is_ok));
         let at: Vec<_> =
-            bench.server.journal().of(Endpoint::Token).iter().map(|request| request.at_unix).collect();
+            fixture.server.journal().of(Endpoint::Token).iter().map(|request| request.at_unix).collect();
         assert_eq!(at.len(), 2);
         assert!((2..=3).contains(&(at[1] - at[0])), "{at:?}");
     }
@@ -63,21 +63,21 @@ async fn an_absurd_retry_after_is_capped_or_ignored() {
         ("1e3", 0, 1),
         ("0", 0, 1),
     ] {
-        let bench = Bench::new();
-        bench
+        let fixture = fixture();
+        fixture
             .server
             .fault(Endpoint::Token, Fault::status(503).header(http::header::RETRY_AFTER, value))
             .always();
-        let source = bench.source();
+        let source = fixture.source();
         let began = tokio::time::Instant::now();
         let error = source.token().await.unwrap_err();
         let wait = error.retry_after().unwrap();
         assert!(wait >= Duration::from_secs(least) && wait <= Duration::from_secs(most), "{value}: {wait:?}");
         if least == 0 {
-            assert_eq!(bench.requests(), 3, "{value}");
+            assert_eq!(fixture.count(Endpoint::Token), 3, "{value}");
             assert!(began.elapsed() >= Duration::from_millis(300), "{value}: it backs off between tries");
         } else {
-            assert_eq!(bench.requests(), 1, "{value}");
+            assert_eq!(fixture.count(Endpoint::Token), 1, "{value}");
         }
     }
 }
@@ -85,30 +85,30 @@ async fn an_absurd_retry_after_is_capped_or_ignored() {
 #[tokio::test(start_paused = true)]
 async fn transient_failures_are_tried_again_inside_the_one_refresh() {
     for status in [500, 502, 503, 504, 429] {
-        let bench = Bench::new();
-        bench.server.fault(Endpoint::Token, Fault::status(status)).times(2);
-        let source = bench.source();
+        let fixture = fixture();
+        fixture.server.fault(Endpoint::Token, Fault::status(status)).times(2);
+        let source = fixture.source();
         assert!(callers(&source, 100).await.iter().all(Result::is_ok), "{status}");
-        assert_eq!(bench.requests(), 3, "{status}");
+        assert_eq!(fixture.count(Endpoint::Token), 3, "{status}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shared_failure_backs_off_ever_longer_and_recovers() {
-    let bench = Bench::new();
-    bench.server.fault(Endpoint::Token, Fault::status(400)).always();
-    let source = bench.source();
+    let fixture = fixture();
+    fixture.server.fault(Endpoint::Token, Fault::status(400)).always();
+    let source = fixture.source();
     let mut waits = Vec::new();
     for round in 1..=8 {
         let got = callers(&source, 100).await;
         waits.push(got[0].as_ref().unwrap_err().retry_after().unwrap());
-        assert_eq!(bench.requests(), round, "one request for all in each round");
+        assert_eq!(fixture.count(Endpoint::Token), round, "one request for all in each round");
         assert_eq!(source.status().failures, u32::try_from(round).unwrap());
         tokio::time::sleep(waits[round - 1]).await;
     }
     assert!(waits[0] <= Duration::from_secs(1) && waits[7] >= Duration::from_secs(45), "{waits:?}");
     assert!(waits[7] <= Duration::from_secs(60), "{waits:?}");
-    bench.server.clear_faults();
+    fixture.server.clear_faults();
     source.token().await.unwrap();
     let status = source.status();
     assert_eq!((status.failures, status.last_error, status.next_attempt), (0, None, None));
@@ -129,20 +129,24 @@ async fn a_failed_refresh_leaves_a_valid_token_in_use() {
         Fault::body(200, "application/json", r#"{"access_token":"x","token_type":"mac"}"#),
     ];
     for fault in faults {
-        let bench = Bench::new();
-        let source = bench.source();
+        let fixture = fixture();
+        let source = fixture.source();
         source.token().await.unwrap();
         let shown = format!("{fault:?}");
-        bench.server.fault(Endpoint::Token, fault).always();
-        pass(LIFETIME - 40).await;
+        fixture.server.fault(Endpoint::Token, fault).always();
+        advance(LIFETIME - 40).await;
         for _ in 0..30 {
             assert_eq!(source.token().await.unwrap().generation(), 1, "{shown}");
-            pass(1).await;
+            advance(1).await;
         }
         assert!(source.status().last_error.is_some(), "{shown}");
-        assert!(bench.requests() <= 1 + 3 * 6, "{shown}: {} requests", bench.requests());
-        bench.server.clear_faults();
-        pass(60).await;
+        assert!(
+            fixture.count(Endpoint::Token) <= 1 + 3 * 6,
+            "{shown}: {} requests",
+            fixture.count(Endpoint::Token)
+        );
+        fixture.server.clear_faults();
+        advance(60).await;
         assert_eq!(source.token().await.unwrap().generation(), 2, "{shown}");
     }
 }
@@ -150,65 +154,65 @@ async fn a_failed_refresh_leaves_a_valid_token_in_use() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_says_nothing_frees_everybody_at_the_time_limit() {
     for fault in [Fault::hang(), Fault::hang_mid_body(), Fault::drip(Duration::from_secs(1))] {
-        let bench = Bench::new();
-        bench.server.fault(Endpoint::Token, fault).always();
-        let source = bench.source();
+        let fixture = fixture();
+        fixture.server.fault(Endpoint::Token, fault).always();
+        let source = fixture.source();
         let began = tokio::time::Instant::now();
         for result in callers(&source, 50).await {
             assert_eq!(result.unwrap_err().code(), "timeout");
         }
         assert!(began.elapsed() <= Duration::from_millis(10_100), "{:?}", began.elapsed());
-        assert_eq!(bench.requests(), 1);
+        assert_eq!(fixture.count(Endpoint::Token), 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_born_expired_is_returned_once_and_causes_no_loop() {
     for expires_in in ["0", "-1", "\"-5\""] {
-        let bench = Bench::new();
+        let fixture = fixture();
         let body =
             format!(r#"{{"access_token":"stillborn","token_type":"Bearer","expires_in":{expires_in}}}"#);
-        bench.server.fault(Endpoint::Token, Fault::body(200, "application/json", body)).always();
-        let source = bench.source();
+        fixture.server.fault(Endpoint::Token, Fault::body(200, "application/json", body)).always();
+        let source = fixture.source();
         assert!(callers(&source, 100).await.iter().all(Result::is_ok), "all who waited get it");
-        assert_eq!(bench.requests(), 1);
-        pass(100).await;
-        assert_eq!(bench.requests(), 1, "nothing runs by itself");
+        assert_eq!(fixture.count(Endpoint::Token), 1);
+        advance(100).await;
+        assert_eq!(fixture.count(Endpoint::Token), 1, "nothing runs by itself");
         assert!(source.current().is_none(), "it is not good for another use");
         source.token().await.unwrap();
-        assert_eq!(bench.requests(), 2);
+        assert_eq!(fixture.count(Endpoint::Token), 2);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_expires_in_the_stated_default_counts() {
-    let bench = Bench::with(MockClient::default().without_expires_in());
-    let source = bench.source();
+    let fixture = fixture_with(MockClient::default().without_expires_in());
+    let source = fixture.source();
     source.token().await.unwrap();
     assert_eq!(source.status().expires_in, Some(Duration::from_secs(3600)));
-    let short = bench.builder().default_lifetime(Duration::from_secs(30)).build().unwrap();
+    let short = fixture.source_builder().default_lifetime(Duration::from_secs(30)).build().unwrap();
     short.token().await.unwrap();
     assert_eq!(short.status().expires_in, Some(Duration::from_secs(30)));
-    pass(31).await;
+    advance(31).await;
     assert_eq!(short.token().await.unwrap().generation(), 2);
     assert_eq!(source.token().await.unwrap().generation(), 1);
-    let error = bench.builder().default_lifetime(Duration::ZERO).build().unwrap_err();
+    let error = fixture.source_builder().default_lifetime(Duration::ZERO).build().unwrap_err();
     assert!(error.to_string().contains("default_lifetime"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_status_tells_how_it_stands() {
-    let bench = Bench::new();
-    let source = bench.source();
+    let fixture = fixture();
+    let source = fixture.source();
     assert_eq!(source.status(), Default::default());
     source.token().await.unwrap();
-    pass(10).await;
+    advance(10).await;
     let status = source.status();
     assert_eq!((status.generation, status.token_requests), (Some(1), 1));
     assert_eq!(status.age, Some(Duration::from_secs(10)));
     assert_eq!(status.expires_in, Some(Duration::from_secs(LIFETIME - 10)));
     source.reject(1);
-    bench.server.fault(Endpoint::Token, Fault::status(503).retry_after_secs(30)).times(1);
+    fixture.server.fault(Endpoint::Token, Fault::status(503).retry_after_secs(30)).times(1);
     source.token().await.unwrap_err();
     settle().await;
     let status = source.status();

@@ -6,25 +6,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use oauth_client::token_endpoint::Parameters;
 use oauth_client::grant::{self, Grant, Renewal, TokenRequest};
 use oauth_client::store::{MemoryStore, TokenStore as _};
+use oauth_client::token_endpoint::Parameters;
 use oauth_client::transport::{HttpClient, RequestBody};
 use oauth_client::{Client, ClientAuth};
 use oauth_mock::{Endpoint, Fault, GrantType, MockClient};
 use tower::ServiceExt as _;
 
-use crate::bench::{Bench, Events, LIFETIME, Scripted, callers, pass};
+use crate::support::{Events, LIFETIME, Scripted, advance, callers, fixture, fixture_with};
 
 #[tokio::test(start_paused = true)]
 async fn a_refresh_token_beside_client_credentials_is_used_and_the_grant_is_asked_anew_once_it_is_refused() {
-    let bench = Bench::with(MockClient::default().with_refresh_token());
-    let source = bench.source();
+    let fixture = fixture_with(MockClient::default().with_refresh_token());
+    let source = fixture.source();
     let first = source.token().await.unwrap();
-    bench.server.revoke_token(first.tokens().refresh_token().unwrap().expose());
-    pass(LIFETIME + 1).await;
+    fixture.server.revoke_token(first.tokens().refresh_token().unwrap().expose());
+    advance(LIFETIME + 1).await;
     assert!(callers(&source, 100).await.iter().all(Result::is_ok));
-    let grants: Vec<_> = bench
+    let grants: Vec<_> = fixture
         .server
         .journal()
         .of(Endpoint::Token)
@@ -36,114 +36,114 @@ async fn a_refresh_token_beside_client_credentials_is_used_and_the_grant_is_aske
 
 #[tokio::test(start_paused = true)]
 async fn a_refresh_token_that_may_not_be_used_at_all_does_not_stand_in_the_way_of_the_grant() {
-    let bench =
-        Bench::with(MockClient::default().grants([GrantType::ClientCredentials]).with_refresh_token());
-    let source = bench.source();
+    let fixture =
+        fixture_with(MockClient::default().grants([GrantType::ClientCredentials]).with_refresh_token());
+    let source = fixture.source();
     assert!(source.token().await.unwrap().tokens().refresh_token().is_some());
-    pass(LIFETIME + 1).await;
+    advance(LIFETIME + 1).await;
     assert_eq!(source.token().await.unwrap().generation(), 2);
-    assert_eq!(bench.requests(), 3, "the refused refresh, and the grant anew");
+    assert_eq!(fixture.count(Endpoint::Token), 3, "the refused refresh, and the grant anew");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_refresh_token_is_not_sent_again_when_the_grant_itself_fails_for_now() {
-    let bench = Bench::with(MockClient::default().with_refresh_token());
-    let source = bench.source();
+    let fixture = fixture_with(MockClient::default().with_refresh_token());
+    let source = fixture.source();
     let first = source.token().await.unwrap();
-    bench.server.revoke_token(first.tokens().refresh_token().unwrap().expose());
-    pass(LIFETIME + 1).await;
-    bench.server.fault(Endpoint::Token, Fault::status(400)).on_call(2);
+    fixture.server.revoke_token(first.tokens().refresh_token().unwrap().expose());
+    advance(LIFETIME + 1).await;
+    fixture.server.fault(Endpoint::Token, Fault::status(400)).on_call(2);
     source.token().await.unwrap_err();
-    pass(5).await;
+    advance(5).await;
     source.token().await.unwrap();
-    assert!(!bench.refresh_token_reused());
+    assert!(!fixture.refresh_token_reused());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_grant_of_a_person_says_so_and_asks_the_server_no_more() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = Scripted::default();
     let events = Events::default();
     let source =
-        bench.client.source(bench.person()).store(store.clone()).on_event(events.hook()).build().unwrap();
+        fixture.client.source(fixture.person()).store(store.clone()).on_event(events.hook()).build().unwrap();
     source.token().await.unwrap();
-    bench.server.revoke_token(store.last_written().unwrap().refresh_token().unwrap().expose());
-    pass(LIFETIME + 1).await;
+    fixture.server.revoke_token(store.last_written().unwrap().refresh_token().unwrap().expose());
+    advance(LIFETIME + 1).await;
     for result in callers(&source, 100).await {
         let error = result.unwrap_err();
         assert!(error.is_reauthorization_required() && !error.is_transient(), "{error}");
         assert_eq!((error.code(), error.status().unwrap().as_u16()), ("reauthorization_required", 400));
     }
-    assert_eq!(bench.requests(), 2);
+    assert_eq!(fixture.count(Endpoint::Token), 2);
     for _ in 0..10 {
-        pass(100).await;
+        advance(100).await;
         assert!(source.token().await.unwrap_err().is_reauthorization_required());
     }
-    assert_eq!(bench.requests(), 2, "a token that was refused is not sent again and again");
+    assert_eq!(fixture.count(Endpoint::Token), 2, "a token that was refused is not sent again and again");
     assert!(events.take().contains(&"failed reauthorization_required".to_owned()));
 
     // Started anew, nothing of the lost grant is left in the store.
-    let (again, before) = (bench.person(), bench.requests());
-    let source = bench.client.source(again).store(store).build().unwrap();
+    let (again, before) = (fixture.person(), fixture.count(Endpoint::Token));
+    let source = fixture.client.source(again).store(store).build().unwrap();
     source.token().await.unwrap();
-    assert_eq!(bench.requests(), before + 1);
+    assert_eq!(fixture.count(Endpoint::Token), before + 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_person_who_logs_in_again_elsewhere_mends_a_lost_grant() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = MemoryStore::new();
-    let lost = bench.client.source(bench.person()).store(store.clone()).build().unwrap();
+    let lost = fixture.client.source(fixture.person()).store(store.clone()).build().unwrap();
     let token = lost.token().await.unwrap();
-    bench.server.revoke_token(token.tokens().refresh_token().unwrap().expose());
-    pass(LIFETIME + 1).await;
+    fixture.server.revoke_token(token.tokens().refresh_token().unwrap().expose());
+    advance(LIFETIME + 1).await;
     assert!(lost.token().await.unwrap_err().is_reauthorization_required());
 
-    let elsewhere = bench.client.source(bench.person()).store(store).build().unwrap();
+    let elsewhere = fixture.client.source(fixture.person()).store(store).build().unwrap();
     let fresh = elsewhere.token().await.unwrap();
-    pass(60).await;
+    advance(60).await;
     let mended = lost.token().await.unwrap();
     assert_eq!(mended.secret(), fresh.secret());
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_a_new_login_the_dead_one_in_the_store_does_not_stand_in_its_way() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = Scripted::default();
-    let source = bench.client.source(bench.person()).store(store.clone()).build().unwrap();
+    let source = fixture.client.source(fixture.person()).store(store.clone()).build().unwrap();
     source.token().await.unwrap();
-    bench.server.revoke_token(store.last_written().unwrap().refresh_token().unwrap().expose());
-    pass(LIFETIME + 1).await;
+    fixture.server.revoke_token(store.last_written().unwrap().refresh_token().unwrap().expose());
+    advance(LIFETIME + 1).await;
 
     // Somebody logs in, puts the new refresh token into the configuration and starts the service again.
-    let again = bench.client.source(bench.person()).store(store.clone()).build().unwrap();
+    let again = fixture.client.source(fixture.person()).store(store.clone()).build().unwrap();
     let token = again.token().await.unwrap();
     assert_eq!(store.last_written().unwrap().access_token(), token.secret());
-    pass(LIFETIME + 1).await;
+    advance(LIFETIME + 1).await;
     again.token().await.unwrap();
-    assert!(!bench.refresh_token_reused());
+    assert!(!fixture.refresh_token_reused());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refresh_token_that_never_worked_is_a_lost_grant() {
-    let bench = Bench::new();
-    let source = bench.client.source(grant::refresh_token("made-up")).build().unwrap();
+    let fixture = fixture();
+    let source = fixture.client.source(grant::refresh_token("made-up")).build().unwrap();
     for _ in 0..5 {
         assert!(source.token().await.unwrap_err().is_reauthorization_required());
-        pass(100).await;
+        advance(100).await;
     }
-    assert_eq!(bench.requests(), 1);
+    assert_eq!(fixture.count(Endpoint::Token), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refresh_token_that_the_server_does_not_rotate_stays_in_use() {
-    let bench = Bench::with(MockClient::default().without_rotation());
-    let source = bench.client.source(bench.person()).build().unwrap();
+    let fixture = fixture_with(MockClient::default().without_rotation());
+    let source = fixture.client.source(fixture.person()).build().unwrap();
     for round in 1..=4 {
         assert_eq!(source.token().await.unwrap().generation(), round);
-        pass(LIFETIME + 1).await;
+        advance(LIFETIME + 1).await;
     }
-    let requests = bench.server.journal().of(Endpoint::Token);
+    let requests = fixture.server.journal().of(Endpoint::Token);
     assert_eq!(requests.len(), 4);
     assert!(
         requests.iter().all(|request| request.param("refresh_token") == requests[0].param("refresh_token"))
@@ -152,13 +152,13 @@ async fn a_refresh_token_that_the_server_does_not_rotate_stays_in_use() {
 
 #[tokio::test(start_paused = true)]
 async fn a_narrower_scope_asked_of_a_refresh_token_stays_narrow() {
-    let bench = Bench::new();
-    let issued = bench.server.issue("svc", "alice", "read write").unwrap();
+    let fixture = fixture();
+    let issued = fixture.server.issue("svc", "alice", "read write").unwrap();
     let request = grant::refresh_token(issued.refresh_token.unwrap()).scope(["read"]);
-    let source = bench.client.source(request).build().unwrap();
+    let source = fixture.client.source(request).build().unwrap();
     for _ in 0..3 {
         assert_eq!(source.token().await.unwrap().tokens().scope().unwrap(), ["read"]);
-        pass(LIFETIME + 1).await;
+        advance(LIFETIME + 1).await;
     }
 }
 
@@ -166,25 +166,25 @@ async fn a_narrower_scope_asked_of_a_refresh_token_stays_narrow() {
 #[tokio::test(start_paused = true)]
 async fn on_invalid_grant_the_store_is_read_again_before_anybody_has_to_log_in() {
     for expired_meanwhile in [false, true] {
-        let bench = Bench::new();
+        let fixture = fixture();
         let store = Scripted::default();
-        let request = bench.person();
-        let source = bench.client.source(request.clone()).store(store.clone()).build().unwrap();
+        let request = fixture.person();
+        let source = fixture.client.source(request.clone()).store(store.clone()).build().unwrap();
         source.token().await.unwrap();
         let old = store.last_written().unwrap();
-        pass(LIFETIME + 1).await;
+        advance(LIFETIME + 1).await;
 
         // Another process with a store of the same content rotates the refresh token; ours learns of it only when the
         // server refuses.
-        let other = bench.client.source(grant::refresh_token(old.refresh_token().unwrap().clone()));
+        let other = fixture.client.source(grant::refresh_token(old.refresh_token().unwrap().clone()));
         let newer = other.build().unwrap().token().await.unwrap().tokens().clone();
         if expired_meanwhile {
-            pass(LIFETIME + 1).await;
+            advance(LIFETIME + 1).await;
         }
         let entry = store.clone();
         let late = newer.clone();
         let key = entry.last_key().unwrap();
-        bench.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(1))).times(1);
+        fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(1))).times(1);
         let caller = tokio::spawn(async move { source.token().await });
         tokio::time::sleep(Duration::from_millis(500)).await;
         let revision = entry.inner.load(&key).await.unwrap().unwrap().revision;
@@ -195,7 +195,7 @@ async fn on_invalid_grant_the_store_is_read_again_before_anybody_has_to_log_in()
         let got = caller.await.unwrap();
         if expired_meanwhile {
             assert!(got.unwrap_err().is_reauthorization_required());
-            assert_eq!(bench.requests(), 4);
+            assert_eq!(fixture.count(Endpoint::Token), 4);
         } else {
             assert_eq!(got.unwrap().secret(), newer.access_token());
         }
@@ -204,53 +204,53 @@ async fn on_invalid_grant_the_store_is_read_again_before_anybody_has_to_log_in()
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_password_is_held_back_for_a_quarter_of_an_hour() {
-    let bench = Bench::with(MockClient::default().grants([GrantType::Password, GrantType::RefreshToken]));
+    let fixture = fixture_with(MockClient::default().grants([GrantType::Password, GrantType::RefreshToken]));
     let refused = r#"{"error":"invalid_grant"}"#;
-    bench.server.fault(Endpoint::Token, Fault::body(400, "application/json", refused)).always();
-    let source = bench.client.source(grant::password("alice", "wonderland")).build().unwrap();
+    fixture.server.fault(Endpoint::Token, Fault::body(400, "application/json", refused)).always();
+    let source = fixture.client.source(grant::password("alice", "wonderland")).build().unwrap();
     for _ in 0..14 {
         assert_eq!(source.token().await.unwrap_err().code(), "invalid_grant");
-        pass(60).await;
+        advance(60).await;
     }
-    assert_eq!(bench.requests(), 1);
-    pass(61).await;
+    assert_eq!(fixture.count(Endpoint::Token), 1);
+    advance(61).await;
     source.token().await.unwrap_err();
-    assert_eq!(bench.requests(), 2);
-    pass(29 * 60).await;
+    assert_eq!(fixture.count(Endpoint::Token), 2);
+    advance(29 * 60).await;
     source.token().await.unwrap_err();
-    assert_eq!(bench.requests(), 2, "longer the second time");
+    assert_eq!(fixture.count(Endpoint::Token), 2, "longer the second time");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_to_a_refresh_is_not_asked_for_again_blindly() {
     for fault in [Fault::lost_answer(), Fault::truncated(), Fault::reset_mid_body(), Fault::reset()] {
-        let bench = Bench::new();
-        let source = bench.client.source(bench.person()).build().unwrap();
+        let fixture = fixture();
+        let source = fixture.client.source(fixture.person()).build().unwrap();
         source.token().await.unwrap();
-        pass(LIFETIME + 1).await;
-        bench.server.fault(Endpoint::Token, fault).times(1);
+        advance(LIFETIME + 1).await;
+        fixture.server.fault(Endpoint::Token, fault).times(1);
         let error = source.token().await.unwrap_err();
         assert_eq!(error.code(), "transport");
         assert!(error.to_string().contains("outcome is unknown"), "{error}");
-        assert_eq!(bench.requests(), 2);
+        assert_eq!(fixture.count(Endpoint::Token), 2);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_to_client_credentials_is_asked_for_again() {
     for fault in [Fault::lost_answer(), Fault::truncated(), Fault::reset()] {
-        let bench = Bench::new();
-        bench.server.fault(Endpoint::Token, fault).times(2);
-        assert!(callers(&bench.source(), 50).await.iter().all(Result::is_ok));
-        assert_eq!(bench.requests(), 3);
+        let fixture = fixture();
+        fixture.server.fault(Endpoint::Token, fault).times(2);
+        assert!(callers(&fixture.source(), 50).await.iter().all(Result::is_ok));
+        assert_eq!(fixture.count(Endpoint::Token), 3);
     }
 }
 
 /// A connection that never stood has carried nothing, so even a refresh token may be sent again.
 #[tokio::test(start_paused = true)]
 async fn a_refused_connection_is_tried_again_by_every_grant() {
-    let bench = Bench::new();
-    let transport = bench.server.transport();
+    let fixture = fixture();
+    let transport = fixture.server.transport();
     let tries = Arc::new(AtomicUsize::new(0));
     let service = tower::service_fn(move |request: http::Request<RequestBody>| {
         let refused = tries.fetch_add(1, Ordering::SeqCst) < 2;
@@ -263,15 +263,15 @@ async fn a_refused_connection_is_tried_again_by_every_grant() {
         }
     });
     let client = Client::builder()
-        .token_endpoint(bench.server.endpoint(Endpoint::Token))
+        .token_endpoint(fixture.server.endpoint(Endpoint::Token))
         .auth(ClientAuth::basic("svc", "s3cr3t"))
         .http(HttpClient::from_service(service))
-        .clock(bench.clock.clone())
+        .clock(fixture.clock.clone())
         .build()
         .unwrap();
-    let source = client.source(bench.person()).build().unwrap();
+    let source = client.source(fixture.person()).build().unwrap();
     source.token().await.unwrap();
-    assert_eq!((source.status().token_requests, bench.requests()), (3, 1));
+    assert_eq!((source.status().token_requests, fixture.count(Endpoint::Token)), (3, 1));
 }
 
 /// A grant of the user's own that dies: nobody hangs, and the next call tries again.
@@ -290,11 +290,11 @@ async fn a_refresh_that_panics_is_started_anew_and_then_told() {
             Renewal::Anew
         }
     }
-    let bench = Bench::new();
-    let source = bench.client.source(TokenRequest::new(Panicking)).build().unwrap();
+    let fixture = fixture();
+    let source = fixture.client.source(TokenRequest::new(Panicking)).build().unwrap();
     for result in callers(&source, 10).await {
         assert_eq!(result.unwrap_err().code(), "interrupted");
     }
     assert!(!source.status().refreshing);
-    assert_eq!(bench.requests(), 0);
+    assert_eq!(fixture.count(Endpoint::Token), 0);
 }

@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
-mod bench;
+#[path = "../common/fixture.rs"]
+mod fixture;
+mod support;
+#[path = "../common/time.rs"]
+mod time;
 
 mod clock;
 mod failure;

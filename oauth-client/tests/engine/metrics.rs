@@ -8,7 +8,7 @@ use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Re
 use oauth_client::store::MemoryStore;
 use oauth_mock::{Endpoint, Fault};
 
-use crate::bench::{Bench, LIFETIME, pass};
+use crate::support::{LIFETIME, advance, fixture};
 
 #[test]
 fn events_requests_and_durations_are_counted() {
@@ -16,15 +16,15 @@ fn events_requests_and_durations_are_counted() {
     metrics::with_local_recorder(&counts, || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
         runtime.unwrap().block_on(async {
-            let bench = Bench::new();
-            let source = bench.builder().store(MemoryStore::new()).build().unwrap();
+            let fixture = fixture();
+            let source = fixture.source_builder().store(MemoryStore::new()).build().unwrap();
             source.token().await.unwrap();
             source.reject(1);
             let odd = r#"{"error":"a code of this server alone"}"#;
-            bench.server.fault(Endpoint::Token, Fault::body(400, "application/json", odd)).times(1);
+            fixture.server.fault(Endpoint::Token, Fault::body(400, "application/json", odd)).times(1);
             source.token().await.unwrap_err();
-            pass(LIFETIME).await;
-            bench.server.fault(Endpoint::Token, Fault::status(503)).times(1);
+            advance(LIFETIME).await;
+            fixture.server.fault(Endpoint::Token, Fault::status(503)).times(1);
             source.token().await.unwrap();
         });
     });

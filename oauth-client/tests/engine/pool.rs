@@ -10,17 +10,18 @@ use oauth_client::store::MemoryStore;
 use oauth_client::{Error, TokenSource, grant};
 use tokio::task::JoinSet;
 
-use crate::bench::{Bench, LIFETIME, Scripted, pass};
+use crate::support::{Fixture, LIFETIME, Scripted, advance, fixture};
+use oauth_mock::Endpoint;
 
 /// A pool of one source for each number, and how many sources it has made.
-fn pool(bench: &Bench) -> (Pool<usize>, Arc<AtomicUsize>) {
+fn pool(fixture: &Fixture) -> (Pool<usize>, Arc<AtomicUsize>) {
     let made = Arc::new(AtomicUsize::new(0));
-    let (client, counter) = (bench.client.clone(), Arc::clone(&made));
+    let (client, counter) = (fixture.client.clone(), Arc::clone(&made));
     let pool = Pool::new(move |key: &usize| {
         counter.fetch_add(1, Ordering::SeqCst);
         client.source(grant::client_credentials().parameter("tenant", key.to_string())).build()
     });
-    (pool.clock(bench.clock.clone()), made)
+    (pool.clock(fixture.clock.clone()), made)
 }
 
 fn same(one: &TokenSource, other: &TokenSource) -> bool {
@@ -30,8 +31,8 @@ fn same(one: &TokenSource, other: &TokenSource) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn callers_of_one_key_share_one_source_and_keys_never_mix() {
-    let bench = Bench::new();
-    let (pool, _) = pool(&bench);
+    let fixture = fixture();
+    let (pool, _) = pool(&fixture);
     let mut tasks = JoinSet::new();
     for n in 0..2000 {
         let pool = pool.clone();
@@ -43,11 +44,11 @@ async fn callers_of_one_key_share_one_source_and_keys_never_mix() {
     let got: HashSet<_> = tasks.join_all().await.into_iter().collect();
     assert_eq!(got.len(), 20, "one token for each key");
     assert_eq!(got.iter().map(|(_, token)| token).collect::<HashSet<_>>().len(), 20, "and none for two");
-    assert_eq!((bench.requests(), pool.len()), (20, 20));
-    let tenants: HashSet<_> = bench
+    assert_eq!((fixture.count(Endpoint::Token), pool.len()), (20, 20));
+    let tenants: HashSet<_> = fixture
         .server
         .journal()
-        .of(oauth_mock::Endpoint::Token)
+        .of(Endpoint::Token)
         .iter()
         .map(|request| request.param("tenant").unwrap().to_owned())
         .collect();
@@ -56,12 +57,12 @@ async fn callers_of_one_key_share_one_source_and_keys_never_mix() {
 
 #[tokio::test(start_paused = true)]
 async fn beyond_the_bound_those_used_longest_ago_are_dropped() {
-    let bench = Bench::new();
-    let (pool, made) = pool(&bench);
+    let fixture = fixture();
+    let (pool, made) = pool(&fixture);
     let pool = pool.max_sources(3);
     for key in [1, 2, 3, 1, 4] {
         pool.get(&key).unwrap();
-        pass(1).await;
+        advance(1).await;
     }
     assert_eq!((pool.len(), made.load(Ordering::SeqCst)), (3, 4));
     for key in [1, 3, 4] {
@@ -81,14 +82,14 @@ async fn beyond_the_bound_those_used_longest_ago_are_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn idle_sources_are_dropped_after_a_time() {
-    let bench = Bench::new();
-    let (pool, made) = pool(&bench);
+    let fixture = fixture();
+    let (pool, made) = pool(&fixture);
     let pool = pool.idle_after(Duration::from_secs(60));
     for key in 0..10 {
         pool.get(&key).unwrap();
     }
     for _ in 0..20 {
-        pass(5).await;
+        advance(5).await;
         pool.get(&7).unwrap();
     }
     assert_eq!((pool.len(), made.load(Ordering::SeqCst)), (1, 10), "only the one in use is left");
@@ -96,8 +97,8 @@ async fn idle_sources_are_dropped_after_a_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_source_that_somebody_holds_is_taken_back() {
-    let bench = Bench::new();
-    let (pool, made) = pool(&bench);
+    let fixture = fixture();
+    let (pool, made) = pool(&fixture);
     let pool = pool.max_sources(1);
     let held = pool.get(&1).unwrap();
     held.token().await.unwrap();
@@ -113,70 +114,67 @@ async fn a_dropped_source_that_somebody_holds_is_taken_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_source_dropped_in_the_middle_of_its_refresh_is_the_one_that_comes_back() {
-    let bench = Bench::new();
-    let login = bench.person();
-    let client = bench.client.clone();
+    let fixture = fixture();
+    let login = fixture.person();
+    let client = fixture.client.clone();
     let pool = Pool::new(move |_: &u8| client.source(login.clone()).build());
-    let pool = pool.max_sources(1).clock(bench.clock.clone());
-    bench
-        .server
-        .fault(oauth_mock::Endpoint::Token, oauth_mock::Fault::delay(Duration::from_secs(2)))
-        .times(1);
+    let pool = pool.max_sources(1).clock(fixture.clock.clone());
+    fixture.server.fault(Endpoint::Token, oauth_mock::Fault::delay(Duration::from_secs(2))).times(1);
     let caller = pool.get(&1).unwrap();
     let abandoned = tokio::time::timeout(Duration::from_secs(1), caller.token()).await;
     assert!(abandoned.is_err());
     drop(caller);
     pool.get(&2).unwrap();
     let token = pool.get(&1).unwrap().token().await.unwrap();
-    assert_eq!((token.generation(), bench.requests()), (1, 1));
-    assert!(!bench.refresh_token_reused());
+    assert_eq!((token.generation(), fixture.count(Endpoint::Token)), (1, 1));
+    assert!(!fixture.refresh_token_reused());
 }
 
 #[tokio::test(start_paused = true)]
 async fn with_a_store_a_dropped_source_costs_nothing() {
-    let bench = Bench::new();
-    let (client, store) = (bench.client.clone(), MemoryStore::new());
-    let logins = [bench.person().subject("alice"), bench.person().subject("bob")];
+    let fixture = fixture();
+    let (client, store) = (fixture.client.clone(), MemoryStore::new());
+    let logins = [fixture.person().subject("alice"), fixture.person().subject("bob")];
     let pool = Pool::new(move |who: &usize| client.source(logins[*who].clone()).store(store.clone()).build());
-    let pool = pool.max_sources(1).clock(bench.clock.clone());
+    let pool = pool.max_sources(1).clock(fixture.clock.clone());
     for round in 1..=3 {
         let [alice, bob] = [pool.get(&0).unwrap().token().await, pool.get(&1).unwrap().token().await];
         assert_ne!(alice.unwrap().secret(), bob.unwrap().secret());
-        assert_eq!(bench.requests(), 2 * round);
+        assert_eq!(fixture.count(Endpoint::Token), 2 * round);
         pool.get(&0).unwrap().token().await.unwrap();
-        assert_eq!(bench.requests(), 2 * round, "it was in the store");
-        pass(LIFETIME + 1).await;
+        assert_eq!(fixture.count(Endpoint::Token), 2 * round, "it was in the store");
+        advance(LIFETIME + 1).await;
     }
-    assert!(!bench.refresh_token_reused());
+    assert!(!fixture.refresh_token_reused());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_source_whose_store_was_down_still_writes_what_it_alone_knows() {
-    let bench = Bench::new();
-    let (client, store, login) = (bench.client.clone(), Scripted::default(), bench.person());
+    let fixture = fixture();
+    let (client, store, login) = (fixture.client.clone(), Scripted::default(), fixture.person());
     let in_pool = store.clone();
     let pool = Pool::new(move |who: &u8| {
         client.source(login.clone().subject(who.to_string())).store(in_pool.clone()).build()
     });
-    let pool = pool.max_sources(1).clock(bench.clock.clone());
+    let pool = pool.max_sources(1).clock(fixture.clock.clone());
     store.script().writes.failures = usize::MAX;
     let token = pool.get(&1).unwrap().token().await.unwrap();
     pool.get(&2).unwrap();
-    pass(120).await;
+    advance(120).await;
     store.script().writes.failures = 0;
-    pass(61).await;
+    advance(61).await;
     assert_eq!(&store.last_written().unwrap(), token.tokens());
     drop(token);
 
     // A source that nobody wants any more, and a store that never comes back: it ends, and asks the server nothing.
     store.script().writes.failures = usize::MAX;
-    pass(LIFETIME).await;
+    advance(LIFETIME).await;
     pool.get(&1).unwrap().token().await.unwrap();
     pool.get(&2).unwrap();
-    pass(3 * 3600).await;
-    assert_eq!(bench.requests(), 2);
+    advance(3 * 3600).await;
+    assert_eq!(fixture.count(Endpoint::Token), 2);
     let tries_left = store.script().writes.failures;
-    pass(3 * 3600).await;
+    advance(3 * 3600).await;
     assert_eq!(store.script().writes.failures, tries_left, "the tries have ended");
 }
 

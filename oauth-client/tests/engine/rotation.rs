@@ -12,7 +12,7 @@ use oauth_client::transport::{HttpClient, RequestBody};
 use oauth_client::{Client, ClientAuth, TokenSource, grant};
 use tower::service_fn;
 
-use crate::bench::{Scripted, pass};
+use crate::support::{Scripted, advance};
 
 /// A server that takes each refresh token once, gives the next one each time, and spoils what is asked for.
 #[derive(Clone, Default)]
@@ -77,7 +77,7 @@ async fn a_refresh_token_that_came_with_a_malformed_answer_is_the_one_that_is_se
         let source = client.source(grant::refresh_token("r0")).build().unwrap();
         for _ in 0..5 {
             let _ = source.token().await;
-            pass(301).await;
+            advance(301).await;
         }
         assert!(source.token().await.is_ok(), "{spoiled:?}");
         assert!(!server.was_reused(), "{spoiled:?}");
@@ -92,7 +92,7 @@ async fn it_outlives_the_process() {
         let before = source(&server.client(&clock), store.clone());
         for call in 1..=spoiled {
             assert_eq!(before.token().await.is_ok(), call != spoiled);
-            pass(301).await;
+            advance(301).await;
         }
         let written = store.last_written().unwrap();
         assert_eq!(written.refresh_token().unwrap().expose(), format!("r{spoiled}"));
@@ -111,11 +111,11 @@ async fn a_token_that_is_still_good_stays_in_use_meanwhile() {
     let source = client.source(grant::refresh_token("r0")).store(store.clone()).build().unwrap();
     source.token().await.unwrap();
     // Inside the margin: the refresh that this starts fails.
-    pass(290).await;
+    advance(290).await;
     assert_eq!(source.token().await.unwrap().secret().expose(), "a1");
-    pass(1).await;
+    advance(1).await;
     assert_eq!(source.token().await.unwrap().secret().expose(), "a1");
-    pass(60).await;
+    advance(60).await;
     assert_eq!(source.token().await.unwrap().secret().expose(), "a3");
     assert!(!server.was_reused());
 }

@@ -7,27 +7,27 @@ use oauth_client::{grant, token::TokenSet};
 use oauth_mock::{Endpoint, Fault, MockClient};
 use tokio::time::Instant;
 
-use crate::bench::{Bench, Events, LIFETIME, Scripted, callers, pass};
+use crate::support::{Events, LIFETIME, Scripted, advance, callers, fixture, fixture_with};
 
 #[tokio::test(start_paused = true)]
 async fn a_rotated_refresh_token_is_stored_before_anybody_sees_the_access_token() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = Scripted::default();
-    let source = bench.client.source(bench.person()).store(store.clone()).build().unwrap();
+    let source = fixture.client.source(fixture.person()).store(store.clone()).build().unwrap();
     for _ in 0..3 {
         let token = source.token().await.unwrap();
         assert_eq!(&store.last_written().unwrap(), token.tokens());
-        pass(LIFETIME + 1).await;
+        advance(LIFETIME + 1).await;
     }
     assert_eq!(store.script().written.len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_once_is_tried_again_and_nobody_notices() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let (store, events) = (Scripted::default(), Events::default());
     store.script().writes.failures = 1;
-    let source = bench.builder().store(store.clone()).on_event(events.hook()).build().unwrap();
+    let source = fixture.source_builder().store(store.clone()).on_event(events.hook()).build().unwrap();
     let token = source.token().await.unwrap();
     assert_eq!(events.take(), ["persisted", "refreshed 1"]);
     assert_eq!(&store.last_written().unwrap(), token.tokens());
@@ -35,11 +35,11 @@ async fn a_store_that_fails_once_is_tried_again_and_nobody_notices() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_for_ever_is_reported_and_costs_no_token() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let (store, events) = (Scripted::default(), Events::default());
     store.script().writes.failures = usize::MAX;
     let source =
-        bench.client.source(bench.person()).store(store.clone()).on_event(events.hook()).build().unwrap();
+        fixture.client.source(fixture.person()).store(store.clone()).on_event(events.hook()).build().unwrap();
     for round in 1..=3 {
         let began = Instant::now();
         let token = source.token().await.unwrap();
@@ -48,96 +48,104 @@ async fn a_store_that_fails_for_ever_is_reported_and_costs_no_token() {
         let told = events.take();
         assert!(told.contains(&format!("refreshed {round}")), "{told:?}");
         assert!(told.iter().any(|event| event.contains("the disk is full; make room")), "{told:?}");
-        pass(LIFETIME + 1).await;
+        advance(LIFETIME + 1).await;
     }
-    assert_eq!(bench.requests(), 3);
-    assert!(!bench.refresh_token_reused(), "the rotated token is kept in memory");
+    assert_eq!(fixture.count(Endpoint::Token), 3);
+    assert!(!fixture.refresh_token_reused(), "the rotated token is kept in memory");
 
     // And once it works, what it missed is written without anybody asking.
     let token = source.token().await.unwrap();
     store.script().writes.failures = 0;
-    pass(61).await;
+    advance(61).await;
     assert_eq!(&store.last_written().unwrap(), token.tokens());
     assert!(events.take().contains(&"persisted".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_costs_a_few_seconds_and_no_token() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = Scripted::default();
     store.script().writes.hangs = true;
     store.script().loads.hangs = true;
-    let source = bench.builder().store(store.clone()).build().unwrap();
+    let source = fixture.source_builder().store(store.clone()).build().unwrap();
     let began = Instant::now();
     assert!(callers(&source, 50).await.iter().all(Result::is_ok));
     assert!(began.elapsed() <= Duration::from_secs(10), "{:?}", began.elapsed());
-    assert_eq!(bench.requests(), 1);
+    assert_eq!(fixture.count(Endpoint::Token), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_panics_is_a_store_that_failed() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let (store, events) = (Scripted::default(), Events::default());
     let source =
-        bench.client.source(bench.person()).store(store.clone()).on_event(events.hook()).build().unwrap();
+        fixture.client.source(fixture.person()).store(store.clone()).on_event(events.hook()).build().unwrap();
     source.token().await.unwrap();
-    pass(LIFETIME + 1).await;
+    advance(LIFETIME + 1).await;
     events.take();
     store.script().writes.panics = 1;
     store.script().loads.panics = 1;
     assert!(callers(&source, 10).await.iter().all(Result::is_ok));
-    assert_eq!(bench.requests(), 2, "a panic after the server's answer must not throw the answer away");
+    assert_eq!(
+        fixture.count(Endpoint::Token),
+        2,
+        "a panic after the server's answer must not throw the answer away"
+    );
     assert!(events.take().iter().any(|event| event.starts_with("store: ")));
-    pass(LIFETIME + 1).await;
+    advance(LIFETIME + 1).await;
     source.token().await.unwrap();
-    assert!(!bench.refresh_token_reused());
+    assert!(!fixture.refresh_token_reused());
     assert_eq!(store.script().written.len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_cannot_be_read_stops_only_whom_it_must() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = Scripted::default();
     store.script().loads.failures = usize::MAX;
-    let person = bench.client.source(bench.person()).store(store.clone()).build().unwrap();
+    let person = fixture.client.source(fixture.person()).store(store.clone()).build().unwrap();
     let error = person.token().await.unwrap_err();
-    assert_eq!((error.code(), bench.requests()), ("store", 0), "the store may hold a newer refresh token");
-    let service = bench.builder().store(store.clone()).build().unwrap();
+    assert_eq!(
+        (error.code(), fixture.count(Endpoint::Token)),
+        ("store", 0),
+        "the store may hold a newer refresh token"
+    );
+    let service = fixture.source_builder().store(store.clone()).build().unwrap();
     service.token().await.unwrap();
     store.script().loads.failures = 0;
-    pass(2).await;
+    advance(2).await;
     person.token().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_landed_although_it_reported_a_failure_does_no_harm() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = Scripted::default();
-    let source = bench.client.source(bench.person()).store(store.clone()).build().unwrap();
+    let source = fixture.client.source(fixture.person()).store(store.clone()).build().unwrap();
     for _ in 0..3 {
         store.script().lost_answers = 1;
         let token = source.token().await.unwrap();
         assert_eq!(&store.last_written().unwrap(), token.tokens());
-        pass(LIFETIME + 1).await;
+        advance(LIFETIME + 1).await;
     }
     store.script().lost_answers = 50;
     let token = source.token().await.unwrap();
-    pass(120).await;
+    advance(120).await;
     store.script().lost_answers = 0;
-    pass(120).await;
+    advance(120).await;
     assert_eq!(&store.last_written().unwrap(), token.tokens());
-    pass(LIFETIME).await;
+    advance(LIFETIME).await;
     source.token().await.unwrap();
-    assert!(!bench.refresh_token_reused());
+    assert!(!fixture.refresh_token_reused());
 }
 
 /// Never ready to agree, and never giving the runtime a turn: a user's own store may be that wrong.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_always_sees_a_conflict_does_not_spin_for_ever() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let (store, events) = (Scripted::default(), Events::default());
     store.script().conflicts_for_ever = true;
-    let source = bench.builder().store(store.clone()).on_event(events.hook()).build().unwrap();
+    let source = fixture.source_builder().store(store.clone()).on_event(events.hook()).build().unwrap();
     source.token().await.unwrap();
     assert!(events.take().iter().any(|event| event.starts_with("store: ")));
 }
@@ -145,29 +153,30 @@ async fn a_store_that_always_sees_a_conflict_does_not_spin_for_ever() {
 /// The store was down when the source started, so it did not know what was there.
 #[tokio::test(start_paused = true)]
 async fn an_older_entry_does_not_keep_a_newer_set_from_being_written_later() {
-    let bench = Bench::with(MockClient::default().with_refresh_token());
+    let fixture = fixture_with(MockClient::default().with_refresh_token());
     let store = Scripted::default();
-    bench.builder().store(store.clone()).build().unwrap().token().await.unwrap();
-    pass(LIFETIME + 1).await;
+    fixture.source_builder().store(store.clone()).build().unwrap().token().await.unwrap();
+    advance(LIFETIME + 1).await;
     store.script().loads.failures = usize::MAX;
     store.script().writes.failures = usize::MAX;
-    let source = bench.builder().store(store.clone()).build().unwrap();
+    let source = fixture.source_builder().store(store.clone()).build().unwrap();
     let token = source.token().await.unwrap();
     store.script().loads.failures = 0;
     store.script().writes.failures = 0;
-    pass(30).await;
+    advance(30).await;
     assert_eq!(&store.last_written().unwrap(), token.tokens());
 }
 
 #[tokio::test(start_paused = true)]
 async fn many_processes_on_one_store_refresh_once_per_expiry() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = MemoryStore::new();
-    let request = bench.person();
-    bench.server.fault(Endpoint::Token, Fault::delay(Duration::from_millis(300))).always();
+    let request = fixture.person();
+    fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_millis(300))).always();
     // Clocks of their own, as processes have.
-    let sources: Vec<_> =
-        (0..20).map(|_| bench.client.source(request.clone()).store(store.clone()).build().unwrap()).collect();
+    let sources: Vec<_> = (0..20)
+        .map(|_| fixture.client.source(request.clone()).store(store.clone()).build().unwrap())
+        .collect();
     for round in 1..=5 {
         let mut tasks = tokio::task::JoinSet::new();
         for source in &sources {
@@ -176,28 +185,28 @@ async fn many_processes_on_one_store_refresh_once_per_expiry() {
         }
         let got = tasks.join_all().await;
         assert!(got.iter().all(|token| *token == got[0]), "all hold the same token");
-        assert_eq!(bench.requests(), round);
-        pass(LIFETIME + 1).await;
+        assert_eq!(fixture.count(Endpoint::Token), round);
+        advance(LIFETIME + 1).await;
     }
-    assert!(!bench.refresh_token_reused());
+    assert!(!fixture.refresh_token_reused());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_in_the_store_is_adopted_without_a_request() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let (store, events) = (MemoryStore::new(), Events::default());
-    let first = bench.builder().store(store.clone()).build().unwrap().token().await.unwrap();
-    let second = bench.builder().store(store).on_event(events.hook()).build().unwrap();
+    let first = fixture.source_builder().store(store.clone()).build().unwrap().token().await.unwrap();
+    let second = fixture.source_builder().store(store).on_event(events.hook()).build().unwrap();
     assert_eq!(second.token().await.unwrap().secret(), first.secret());
-    assert_eq!((bench.requests(), events.take()), (1, vec!["adopted 1".to_owned()]));
+    assert_eq!((fixture.count(Endpoint::Token), events.take()), (1, vec!["adopted 1".to_owned()]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_token_is_not_taken_from_the_store_again_but_a_newer_one_is() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = MemoryStore::new();
-    let one = bench.builder().store(store.clone()).build().unwrap();
-    let two = bench.builder().store(store).build().unwrap();
+    let one = fixture.source_builder().store(store.clone()).build().unwrap();
+    let two = fixture.source_builder().store(store).build().unwrap();
     let revoked = one.token().await.unwrap();
     let same = two.token().await.unwrap();
     assert!(one.reject(revoked.generation()));
@@ -205,19 +214,19 @@ async fn a_refused_token_is_not_taken_from_the_store_again_but_a_newer_one_is() 
     assert_ne!(newer.secret(), revoked.secret());
     assert!(two.reject(same.generation()));
     assert_eq!(two.token().await.unwrap().secret(), newer.secret());
-    assert_eq!(bench.requests(), 2, "one refresh for both");
+    assert_eq!(fixture.count(Endpoint::Token), 2, "one refresh for both");
 }
 
 /// A holder that died keeps the others waiting for its lease, and no longer.
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_never_comes_back_delays_and_does_not_stop() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = Scripted::default();
-    let source = bench.builder().store(store.clone()).build().unwrap();
+    let source = fixture.source_builder().store(store.clone()).build().unwrap();
     source.token().await.unwrap();
     let key = store.last_key().unwrap();
     let _dead = store.inner.lease(&key, Duration::from_secs(60)).await.unwrap().unwrap();
-    pass(LIFETIME + 1).await;
+    advance(LIFETIME + 1).await;
     let began = Instant::now();
     source.token().await.unwrap();
     assert!(began.elapsed() > Duration::from_secs(10) && began.elapsed() < Duration::from_secs(35));
@@ -226,14 +235,14 @@ async fn a_lease_that_never_comes_back_delays_and_does_not_stop() {
 /// The lease is asked for as long as a refresh can last at the very most, refused refresh token and all.
 #[tokio::test(start_paused = true)]
 async fn a_whole_refresh_never_outlasts_its_lease() {
-    let bench = Bench::with(MockClient::default().with_refresh_token());
+    let fixture = fixture_with(MockClient::default().with_refresh_token());
     let store = Scripted::default();
-    let source = bench.builder().store(store.clone()).build().unwrap();
+    let source = fixture.source_builder().store(store.clone()).build().unwrap();
     let token = source.token().await.unwrap();
-    bench.server.revoke_token(token.tokens().refresh_token().unwrap().expose());
-    pass(LIFETIME + 1).await;
-    bench.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(9))).times(1);
-    bench.server.fault(Endpoint::Token, Fault::hang()).always();
+    fixture.server.revoke_token(token.tokens().refresh_token().unwrap().expose());
+    advance(LIFETIME + 1).await;
+    fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(9))).times(1);
+    fixture.server.fault(Endpoint::Token, Fault::hang()).always();
     let began = Instant::now();
     source.token().await.unwrap_err();
     assert!(
@@ -246,8 +255,8 @@ async fn a_whole_refresh_never_outlasts_its_lease() {
 
 #[tokio::test(start_paused = true)]
 async fn a_set_survives_serialization_and_shows_nothing() {
-    let bench = Bench::new();
-    let source = bench.client.source(bench.person()).build().unwrap();
+    let fixture = fixture();
+    let source = fixture.client.source(fixture.person()).build().unwrap();
     let set = source.token().await.unwrap().tokens().clone();
     let text = serde_json::to_string(&set).unwrap();
     assert_eq!(serde_json::from_str::<TokenSet>(&text).unwrap(), set);
@@ -258,21 +267,21 @@ async fn a_set_survives_serialization_and_shows_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn sources_of_different_identity_never_share_an_entry() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = Scripted::default();
-    let of = |subject: &str| bench.person().subject(subject);
+    let of = |subject: &str| fixture.person().subject(subject);
     let requests = [
         grant::client_credentials(),
         grant::client_credentials().scope(["read"]),
         grant::client_credentials().parameter("tenant", "a"),
         grant::client_credentials().parameter("tenant", "b"),
-        bench.person(),
+        fixture.person(),
         of("alice"),
         of("bob"),
     ];
     let mut seen = Vec::new();
     for request in requests {
-        let source = bench.client.source(request).store(store.clone()).build().unwrap();
+        let source = fixture.client.source(request).store(store.clone()).build().unwrap();
         let token = source.token().await.unwrap();
         assert!(!seen.contains(token.secret()), "each has a token of its own");
         seen.push(token.secret().clone());
@@ -285,29 +294,32 @@ async fn sources_of_different_identity_never_share_an_entry() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_cannot_be_read_puts_off_a_persons_refresh_as_long_as_that_costs_nothing() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = Scripted::default();
-    let source = bench.client.source(bench.person()).store(store.clone()).build().unwrap();
+    let source = fixture.client.source(fixture.person()).store(store.clone()).build().unwrap();
     source.token().await.unwrap();
-    let requests = bench.requests();
+    let requests = fixture.count(Endpoint::Token);
 
     // Aging: whether somebody else has rotated the refresh token cannot be known, and nobody needs to know yet.
     store.script().loads.failures = usize::MAX;
-    pass(LIFETIME - 30).await;
+    advance(LIFETIME - 30).await;
     assert_eq!(source.token().await.unwrap().generation(), 1);
-    pass(1).await;
-    assert_eq!((bench.requests(), source.status().last_error.as_deref()), (requests, Some("store")));
+    advance(1).await;
+    assert_eq!(
+        (fixture.count(Endpoint::Token), source.status().last_error.as_deref()),
+        (requests, Some("store"))
+    );
 
     // Expired, and the store has failed for good: going on is all that is left.
-    pass(LIFETIME).await;
+    advance(LIFETIME).await;
     assert_eq!(source.token().await.unwrap().generation(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_stored_before_a_set_that_could_not_be_written_is_not_taken_for_newer() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = Scripted::default();
-    let source = bench.client.source(bench.person()).store(store.clone()).build().unwrap();
+    let source = fixture.client.source(fixture.person()).store(store.clone()).build().unwrap();
     let first = source.token().await.unwrap();
 
     // The next set is in memory only, while the first one, still good, is what the store holds.
@@ -318,32 +330,32 @@ async fn what_was_stored_before_a_set_that_could_not_be_written_is_not_taken_for
     let third = source.token().await.unwrap();
     assert_ne!(third.secret(), first.secret());
     assert_eq!(third.generation(), 3);
-    assert!(!bench.refresh_token_reused());
+    assert!(!fixture.refresh_token_reused());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_log_out_that_cannot_read_the_store_says_so_and_can_be_tried_again() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = Scripted::default();
     let client = oauth_client::Client::builder()
-        .token_endpoint(bench.server.endpoint(Endpoint::Token))
-        .endpoint(oauth_client::discover::Endpoint::Revocation, bench.server.endpoint(Endpoint::Revoke))
+        .token_endpoint(fixture.server.endpoint(Endpoint::Token))
+        .endpoint(oauth_client::discover::Endpoint::Revocation, fixture.server.endpoint(Endpoint::Revoke))
         .auth(oauth_client::ClientAuth::basic("svc", "s3cr3t"))
-        .http(oauth_client::transport::HttpClient::from_service(bench.server.transport()))
-        .clock(bench.clock.clone())
+        .http(oauth_client::transport::HttpClient::from_service(fixture.server.transport()))
+        .clock(fixture.clock.clone())
         .build()
         .unwrap();
-    let person = bench.person();
+    let person = fixture.person();
     let source = || client.source(person.clone()).store(store.clone()).build().unwrap();
     let (here, elsewhere) = (source(), source());
     here.token().await.unwrap();
-    pass(LIFETIME + 1).await;
+    advance(LIFETIME + 1).await;
     // Another process has rotated the refresh token, so that the one in hand is not the one to revoke.
     elsewhere.token().await.unwrap();
     store.script().loads.failures = 1;
     assert_eq!(here.revoke().await.unwrap_err().code(), "store");
-    assert_eq!(bench.server.journal().count(Endpoint::Revoke), 0);
+    assert_eq!(fixture.server.journal().count(Endpoint::Revoke), 0);
     here.revoke().await.unwrap();
-    pass(LIFETIME + 1).await;
+    advance(LIFETIME + 1).await;
     assert!(elsewhere.token().await.unwrap_err().is_reauthorization_required());
 }

@@ -1,4 +1,4 @@
-//! A mock server, a clock and a client that are wired together in process; and a store that fails on demand.
+//! Sources of the fixture's client, their events, and a store that fails on demand.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -8,37 +8,33 @@ use oauth_client::grant::{self, TokenRequest};
 use oauth_client::source::{Event, SourceBuilder};
 use oauth_client::store::{Lease, MemoryStore, Revision, StoreError, StoreKey, Stored, Swap, TokenStore};
 use oauth_client::transport::HttpClient;
-use oauth_client::{AccessToken, Client, ClientAuth, Error, TokenSet, TokenSource};
+use oauth_client::{AccessToken, Client, ClientAuth, ClientBuilder, Error, TokenSet, TokenSource};
 use oauth_mock::{Endpoint, MockClient, MockServer};
 use tokio::task::JoinSet;
+
+pub(crate) use crate::fixture::Fixture;
+pub(crate) use crate::time::advance;
 
 /// How long the mock's tokens live, unless a test says otherwise.
 pub(crate) const LIFETIME: u64 = 300;
 
-pub(crate) struct Bench {
-    pub(crate) server: MockServer,
-    pub(crate) clock: TestClock,
-    pub(crate) client: Client,
+pub(crate) fn fixture() -> Fixture {
+    fixture_with(MockClient::default())
 }
 
-impl Bench {
-    pub(crate) fn new() -> Self {
-        Self::with(MockClient::default())
-    }
+pub(crate) fn fixture_with(mock: MockClient) -> Fixture {
+    let server = MockServer::builder().client(mock.opaque_tokens()).in_process();
+    let (http, client) = (HttpClient::from_service(server.transport()), client_builder(&server));
+    Fixture::wire(server, http, client)
+}
 
-    pub(crate) fn with(mock: MockClient) -> Self {
-        let server = MockServer::builder().client(mock.opaque_tokens()).in_process();
-        let clock = TestClock::new();
-        let client = client(&server, &clock);
-        Self { server, clock, client }
-    }
-
+impl Fixture {
     /// A source by client_credentials.
     pub(crate) fn source(&self) -> TokenSource {
-        self.builder().build().unwrap()
+        self.source_builder().build().unwrap()
     }
 
-    pub(crate) fn builder(&self) -> SourceBuilder {
+    pub(crate) fn source_builder(&self) -> SourceBuilder {
         self.client.source(grant::client_credentials())
     }
 
@@ -46,11 +42,6 @@ impl Bench {
     pub(crate) fn person(&self) -> TokenRequest {
         let issued = self.server.issue("svc", "alice", "read").unwrap();
         grant::refresh_token(issued.refresh_token.unwrap())
-    }
-
-    /// Token requests so far.
-    pub(crate) fn requests(&self) -> usize {
-        self.server.journal().count(Endpoint::Token)
     }
 
     /// Whether the server has seen a refresh token twice, which revokes everything that came from it.
@@ -64,19 +55,16 @@ impl Bench {
     }
 }
 
-pub(crate) fn client(server: &MockServer, clock: &TestClock) -> Client {
+fn client_builder(server: &MockServer) -> ClientBuilder {
     Client::builder()
         .token_endpoint(server.endpoint(Endpoint::Token))
         .auth(ClientAuth::basic("svc", "s3cr3t"))
-        .http(HttpClient::from_service(server.transport()))
-        .clock(clock.clone())
-        .build()
-        .unwrap()
 }
 
-/// Lets so many seconds pass, on tokio's clock and so on everybody's.
-pub(crate) async fn pass(seconds: u64) {
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
+/// Another client of the same server, with a clock of its own.
+pub(crate) fn client(server: &MockServer, clock: &TestClock) -> Client {
+    let http = HttpClient::from_service(server.transport());
+    client_builder(server).http(http).clock(clock.clone()).build().unwrap()
 }
 
 /// Lets everything happen that can happen without time passing.

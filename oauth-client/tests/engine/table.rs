@@ -13,7 +13,7 @@ use oauth_mock::{Endpoint, Fault};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::bench::{Bench, LIFETIME, Scripted, callers, pass};
+use crate::support::{Fixture, LIFETIME, Scripted, advance, callers, fixture};
 
 #[tokio::test(start_paused = true)]
 async fn table() {
@@ -43,9 +43,9 @@ struct Naive {
 }
 
 impl Naive {
-    fn new(bench: &Bench, request: TokenRequest) -> Arc<Self> {
-        let client = bench.client.clone();
-        let clock = bench.clock.clone();
+    fn new(fixture: &Fixture, request: TokenRequest) -> Arc<Self> {
+        let client = fixture.client.clone();
+        let clock = fixture.clock.clone();
         Arc::new(Self { client, clock, request: Mutex::new(request), held: Mutex::default() })
     }
 
@@ -85,16 +85,20 @@ impl Naive {
 }
 
 async fn herd() {
-    let (bench, beside) = (Bench::new(), Bench::new());
+    let (fixture, beside) = (fixture(), fixture());
     // An answer takes its time: otherwise the first one is back before the second has asked.
     let slow = || Fault::delay(Duration::from_millis(20));
-    bench.server.fault(Endpoint::Token, slow()).always();
+    fixture.server.fault(Endpoint::Token, slow()).always();
     beside.server.fault(Endpoint::Token, slow()).always();
-    assert!(callers(&bench.source(), 10_000).await.iter().all(Result::is_ok));
+    assert!(callers(&fixture.source(), 10_000).await.iter().all(Result::is_ok));
     let naive = Naive::new(&beside, grant::client_credentials());
     naive.callers(10_000, false).await;
-    assert_eq!(bench.requests(), 1);
-    row("10,000 callers without a token: token requests", bench.requests(), beside.requests());
+    assert_eq!(fixture.count(Endpoint::Token), 1);
+    row(
+        "10,000 callers without a token: token requests",
+        fixture.count(Endpoint::Token),
+        beside.count(Endpoint::Token),
+    );
 }
 
 async fn held_back() {
@@ -102,28 +106,28 @@ async fn held_back() {
         ("30", Fault::status(503).retry_after_secs(30)),
         ("<date>", Fault::status(503).retry_after_date(Duration::from_secs(30))),
     ] {
-        let (bench, beside) = (Bench::new(), Bench::new());
-        bench.server.fault(Endpoint::Token, fault.clone()).always();
+        let (fixture, beside) = (fixture(), fixture());
+        fixture.server.fault(Endpoint::Token, fault.clone()).always();
         beside.server.fault(Endpoint::Token, fault).always();
-        let (source, naive) = (bench.source(), Naive::new(&beside, grant::client_credentials()));
+        let (source, naive) = (fixture.source(), Naive::new(&beside, grant::client_credentials()));
         for _ in 0..30 {
             callers(&source, 50).await;
             naive.callers(50, false).await;
-            pass(1).await;
+            advance(1).await;
         }
-        assert_eq!(bench.requests(), 1);
+        assert_eq!(fixture.count(Endpoint::Token), 1);
         let rule = format!("50 callers a second, 503 with Retry-After: {kind}, 30 s: token requests");
-        row(&rule, bench.requests(), beside.requests());
+        row(&rule, fixture.count(Endpoint::Token), beside.count(Endpoint::Token));
     }
 }
 
 async fn revoked() {
-    let (bench, beside) = (Bench::new(), Bench::new());
-    let (source, naive) = (bench.source(), Naive::new(&beside, grant::client_credentials()));
+    let (fixture, beside) = (fixture(), fixture());
+    let (source, naive) = (fixture.source(), Naive::new(&beside, grant::client_credentials()));
     let generation = source.token().await.unwrap().generation();
     naive.token().await.unwrap();
     let slow = || Fault::delay(Duration::from_millis(20));
-    bench.server.fault(Endpoint::Token, slow()).always();
+    fixture.server.fault(Endpoint::Token, slow()).always();
     beside.server.fault(Endpoint::Token, slow()).always();
     let mut tasks = JoinSet::new();
     for _ in 0..1000 {
@@ -132,32 +136,36 @@ async fn revoked() {
     }
     assert!(tasks.join_all().await.into_iter().all(|fine| fine));
     naive.callers(1000, true).await;
-    assert_eq!(bench.requests(), 2);
+    assert_eq!(fixture.count(Endpoint::Token), 2);
     row(
         "1,000 requests in flight with one revoked token: token requests",
-        bench.requests(),
-        beside.requests(),
+        fixture.count(Endpoint::Token),
+        beside.count(Endpoint::Token),
     );
 }
 
 async fn always_refused() {
-    let (bench, beside) = (Bench::new(), Bench::new());
-    let (source, naive) = (bench.source(), Naive::new(&beside, grant::client_credentials()));
+    let (fixture, beside) = (fixture(), fixture());
+    let (source, naive) = (fixture.source(), Naive::new(&beside, grant::client_credentials()));
     for _ in 0..1000 {
         source.reject(source.token().await.unwrap().generation());
         naive.token().await.unwrap();
         naive.reject();
     }
-    assert_eq!(bench.requests(), 11);
-    row("an API that refuses 1,000 tokens in a row: token requests", bench.requests(), beside.requests());
+    assert_eq!(fixture.count(Endpoint::Token), 11);
+    row(
+        "an API that refuses 1,000 tokens in a row: token requests",
+        fixture.count(Endpoint::Token),
+        beside.count(Endpoint::Token),
+    );
 }
 
 async fn slow_server() {
-    let (bench, beside) = (Bench::new(), Bench::new());
-    let (source, naive) = (bench.source(), Naive::new(&beside, grant::client_credentials()));
+    let (fixture, beside) = (fixture(), fixture());
+    let (source, naive) = (fixture.source(), Naive::new(&beside, grant::client_credentials()));
     source.token().await.unwrap();
     naive.token().await.unwrap();
-    bench.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(3))).always();
+    fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(3))).always();
     beside.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(3))).always();
     let mut longest = [Duration::ZERO; 2];
     for _ in 0..2 * LIFETIME {
@@ -167,7 +175,7 @@ async fn slow_server() {
         let began = Instant::now();
         naive.token().await.unwrap();
         longest[1] = longest[1].max(began.elapsed());
-        pass(1).await;
+        advance(1).await;
     }
     assert_eq!(longest[0], Duration::ZERO);
     row(
@@ -180,17 +188,17 @@ async fn slow_server() {
 async fn dropped_callers() {
     let mut lost = [0, 0];
     for step in 0..60 {
-        let bench = Bench::new();
-        let source = bench.client.source(bench.person()).build().unwrap();
-        let naive = Naive::new(&bench, bench.person());
+        let fixture = fixture();
+        let source = fixture.client.source(fixture.person()).build().unwrap();
+        let naive = Naive::new(&fixture, fixture.person());
         source.token().await.unwrap();
         naive.token().await.unwrap();
-        pass(LIFETIME + 1).await;
-        bench.server.fault(Endpoint::Token, Fault::drip(Duration::from_millis(1))).times(2);
+        advance(LIFETIME + 1).await;
+        fixture.server.fault(Endpoint::Token, Fault::drip(Duration::from_millis(1))).times(2);
         let patience = Duration::from_millis(3 * step);
         let _ = tokio::time::timeout(patience, source.token()).await;
         let _ = tokio::time::timeout(patience, naive.token()).await;
-        pass(1).await;
+        advance(1).await;
         lost[0] += usize::from(source.token().await.is_err());
         lost[1] += usize::from(naive.token().await.is_err());
     }
@@ -200,18 +208,18 @@ async fn dropped_callers() {
 
 async fn lost_answer() {
     let mut revoked = [false, false];
-    let bench = Bench::new();
-    let source = bench.client.source(bench.person()).build().unwrap();
+    let fixture = fixture();
+    let source = fixture.client.source(fixture.person()).build().unwrap();
     source.token().await.unwrap();
-    pass(LIFETIME + 1).await;
-    bench.server.fault(Endpoint::Token, Fault::lost_answer()).times(1);
+    advance(LIFETIME + 1).await;
+    fixture.server.fault(Endpoint::Token, Fault::lost_answer()).times(1);
     source.token().await.unwrap_err();
-    revoked[0] = bench.refresh_token_reused();
+    revoked[0] = fixture.refresh_token_reused();
 
-    let beside = Bench::new();
+    let beside = crate::support::fixture();
     let naive = Naive::new(&beside, beside.person());
     naive.token().await.unwrap();
-    pass(LIFETIME + 1).await;
+    advance(LIFETIME + 1).await;
     beside.server.fault(Endpoint::Token, Fault::lost_answer()).times(1);
     for _ in 0..3 {
         if naive.token().await.is_ok() {
@@ -229,10 +237,11 @@ async fn lost_answer() {
 }
 
 async fn several_processes() {
-    let (bench, beside) = (Bench::new(), Bench::new());
-    let (request, store) = (bench.person(), MemoryStore::new());
-    let sources: Vec<_> =
-        (0..20).map(|_| bench.client.source(request.clone()).store(store.clone()).build().unwrap()).collect();
+    let (fixture, beside) = (fixture(), fixture());
+    let (request, store) = (fixture.person(), MemoryStore::new());
+    let sources: Vec<_> = (0..20)
+        .map(|_| fixture.client.source(request.clone()).store(store.clone()).build().unwrap())
+        .collect();
     let request = beside.person();
     let naives: Vec<_> = (0..20).map(|_| Naive::new(&beside, request.clone())).collect();
     let mut logouts = [0, 0];
@@ -241,18 +250,22 @@ async fn several_processes() {
             logouts[0] += usize::from(source.token().await.is_err());
             logouts[1] += usize::from(naive.token().await.is_err());
         }
-        pass(LIFETIME + 1).await;
+        advance(LIFETIME + 1).await;
     }
-    assert_eq!((bench.requests(), logouts[0]), (5, 0));
-    row("20 sources on one store, 5 expiries: token requests", bench.requests(), beside.requests());
+    assert_eq!((fixture.count(Endpoint::Token), logouts[0]), (5, 0));
+    row(
+        "20 sources on one store, 5 expiries: token requests",
+        fixture.count(Endpoint::Token),
+        beside.count(Endpoint::Token),
+    );
     row("20 sources on one store, 5 expiries: calls answered \"log in again\"", logouts[0], logouts[1]);
 }
 
 async fn asleep() {
-    let bench = Bench::new();
-    let (source, naive) = (bench.source(), Naive::new(&bench, grant::client_credentials()));
+    let fixture = fixture();
+    let (source, naive) = (fixture.source(), Naive::new(&fixture, grant::client_credentials()));
     let before = (source.token().await.unwrap(), naive.token().await.unwrap());
-    bench.clock.suspend(Duration::from_secs(8 * 3600));
+    fixture.clock.suspend(Duration::from_secs(8 * 3600));
     let expired = [
         source.token().await.unwrap().secret() == before.0.secret(),
         naive.token().await.unwrap() == before.1,
@@ -262,15 +275,15 @@ async fn asleep() {
 }
 
 async fn failing_store() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = Scripted::default();
     store.script().writes.failures = usize::MAX;
-    let source = bench.client.source(bench.person()).store(store.clone()).build().unwrap();
+    let source = fixture.client.source(fixture.person()).store(store.clone()).build().unwrap();
     let mut lost = 0;
     for _ in 0..5 {
         lost += usize::from(source.token().await.is_err());
-        pass(LIFETIME + 1).await;
+        advance(LIFETIME + 1).await;
     }
-    assert_eq!((lost, bench.requests()), (0, 5));
+    assert_eq!((lost, fixture.count(Endpoint::Token)), (0, 5));
     row("a store that takes nothing, 5 expiries: tokens lost", lost, "-");
 }

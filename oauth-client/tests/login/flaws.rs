@@ -8,7 +8,7 @@ use oauth_client::login::{AuthorizationRequest, LogoutRequest};
 use oauth_mock::{AuthorizationDetailsType, Endpoint, Flaw, MockServer, User};
 use serde_json::json;
 
-use crate::bench::{Bench, CALLBACK, builder, parameter, request, web_client};
+use crate::support::{CALLBACK, builder, fixture, fixture_with, parameter, request, web_client};
 use oauth_client::clock::TestClock;
 
 #[tokio::test(start_paused = true)]
@@ -46,27 +46,27 @@ async fn each_flaw_of_a_server_is_noticed_by_its_own_name() {
 
 #[tokio::test(start_paused = true)]
 async fn what_only_an_id_token_can_show_needs_openid() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let request = AuthorizationRequest::new(CALLBACK).scope(["read"]);
     for (request, field) in [
         (request.clone().max_age(Duration::from_secs(60)), "max_age"),
         (request.require_acr(["gold"]), "require_acr"),
     ] {
-        assert_eq!(bench.client.authorize(&request).await.unwrap_err().problems()[0].field, field);
+        assert_eq!(fixture.client.authorize(&request).await.unwrap_err().problems()[0].field, field);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pushed_request_leaves_the_browser_a_reference_only() {
-    let bench = Bench::new();
-    let pending = bench.client.authorize(&request().pushed()).await.unwrap();
+    let fixture = fixture();
+    let pending = fixture.client.authorize(&request().pushed()).await.unwrap();
     let names: Vec<_> = pending.url().query_pairs().map(|(name, _)| name.into_owned()).collect();
     assert_eq!(names, ["client_id", "request_uri"]);
-    let pushed = &bench.server.journal().of(Endpoint::Par)[0];
+    let pushed = &fixture.server.journal().of(Endpoint::Par)[0];
     assert!(pushed.header("authorization").is_some(), "the client proves itself");
     assert_eq!(pushed.param("code_challenge_method"), Some("S256"));
-    let callback = bench.log_in(&pending);
-    bench.client.finish(pending, callback).await.unwrap();
+    let callback = fixture.log_in(&pending);
+    fixture.client.finish(pending, callback).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,12 +85,13 @@ async fn a_server_that_wants_requests_pushed_gets_them_so_without_being_asked() 
 
 #[tokio::test(start_paused = true)]
 async fn a_push_that_is_refused_or_makes_no_sense_begins_no_login() {
-    let bench = Bench::new();
-    let error = bench.client.authorize(&request().scope(["openid", "nonsense"]).pushed()).await.unwrap_err();
+    let fixture = fixture();
+    let error =
+        fixture.client.authorize(&request().scope(["openid", "nonsense"]).pushed()).await.unwrap_err();
     assert_eq!((error.code(), error.status().map(|s| s.as_u16())), ("invalid_scope", Some(400)));
     for body in ["{}", r#"{"request_uri":""}"#, r#"{"request_uri":7}"#, "<html>"] {
-        bench.server.fault(Endpoint::Par, oauth_mock::Fault::body(201, "application/json", body)).times(1);
-        let error = bench.client.authorize(&request().pushed()).await.unwrap_err();
+        fixture.server.fault(Endpoint::Par, oauth_mock::Fault::body(201, "application/json", body)).times(1);
+        let error = fixture.client.authorize(&request().pushed()).await.unwrap_err();
         assert_eq!(error.code(), "malformed_response", "{body}");
     }
 }
@@ -119,19 +120,19 @@ async fn details_are_asked_for_and_what_was_granted_can_be_read() {
 
 #[tokio::test(start_paused = true)]
 async fn the_code_is_bound_to_the_key_of_the_tokens() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let dpop = Dpop::generate().unwrap();
-    let client = builder(&bench.server, &bench.clock).dpop(dpop.clone()).build().unwrap();
+    let client = builder(&fixture.server, &fixture.clock).dpop(dpop.clone()).build().unwrap();
     let pending = client.authorize(&request()).await.unwrap();
     assert_eq!(parameter(pending.url(), "dpop_jkt").as_deref(), Some(dpop.thumbprint()));
-    let callback = bench.log_in(&pending);
+    let callback = fixture.log_in(&pending);
     // Whoever takes the code to the server with another key, or none, gets nothing.
     let stolen: oauth_client::login::PendingLogin =
         serde_json::from_value(serde_json::to_value(&pending).unwrap()).unwrap();
-    bench.client.finish(stolen, &callback).await.unwrap_err();
+    fixture.client.finish(stolen, &callback).await.unwrap_err();
 
     let pending = client.authorize(&request()).await.unwrap();
-    let callback = bench.log_in(&pending);
+    let callback = fixture.log_in(&pending);
     let login = client.finish(pending, callback).await.unwrap();
     let source = client.source(request()).starting_with(login).build().unwrap();
     assert!(source.token().await.unwrap().authorization().to_str().unwrap().starts_with("DPoP "));
@@ -139,21 +140,21 @@ async fn the_code_is_bound_to_the_key_of_the_tokens() {
 
 #[tokio::test(start_paused = true)]
 async fn the_logout_url_is_one_that_the_server_takes() {
-    let bench = Bench::with(|client| client.post_logout_redirect_uri("https://app.test/bye"));
-    let login = bench.login(&request()).await.unwrap();
+    let fixture = fixture_with(|client| client.post_logout_redirect_uri("https://app.test/bye"));
+    let login = fixture.login(&request()).await.unwrap();
     let logout = LogoutRequest::new()
         .id_token_hint(login.tokens().id_token().unwrap().clone())
         .post_logout_redirect_uri("https://app.test/bye")
         .state("s1");
-    let url = bench.client.logout_url(&logout).await.unwrap();
+    let url = fixture.client.logout_url(&logout).await.unwrap();
     let answer = tower::ServiceExt::oneshot(
-        bench.server.transport(),
+        fixture.server.transport(),
         http::Request::get(url.as_str()).body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap(),
     )
     .await
     .unwrap();
     assert_eq!(answer.headers().get("location").unwrap(), "https://app.test/bye?state=s1");
-    let nowhere = builder(&bench.server, &bench.clock);
+    let nowhere = builder(&fixture.server, &fixture.clock);
     let by_hand = nowhere.endpoint(ClientEndpoint::EndSession, "https://as.test/bye").build().unwrap();
     assert_eq!(by_hand.logout_url(&LogoutRequest::new()).await.unwrap().host_str(), Some("as.test"));
 }

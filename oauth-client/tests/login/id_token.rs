@@ -8,7 +8,7 @@ use oauth_client::{Client, Error, Secret};
 use oauth_mock::{Alg, Endpoint, Fault, MockServer, TokenBuilder};
 use serde_json::json;
 
-use crate::bench::{Bench, builder, request};
+use crate::support::{Fixture, builder, fixture, request};
 
 const NOW: i64 = 1_893_456_000;
 
@@ -42,22 +42,22 @@ async fn a_good_token_is_read_as_the_type_that_is_asked_for() {
     struct Profile {
         email: String,
     }
-    let bench = Bench::new();
-    let built = token(&bench.server)
+    let fixture = fixture();
+    let built = token(&fixture.server)
         .claim("email", "alice@example.com")
         .claim("acr", "gold")
         .claim("amr", json!(["pwd", "otp"]))
         .claim("auth_time", NOW - 5)
         .build();
     let token: IdToken<Profile> =
-        bench.client.validate_id_token(&built.as_str().into(), &Expect::new().acr(["gold"])).await.unwrap();
+        fixture.client.validate_id_token(&built.as_str().into(), &Expect::new().acr(["gold"])).await.unwrap();
     assert_eq!(token.claims().email, "alice@example.com");
-    assert_eq!((token.issuer(), token.subject()), (bench.server.issuer(), "alice"));
+    assert_eq!((token.issuer(), token.subject()), (fixture.server.issuer(), "alice"));
     assert_eq!((token.acr(), token.amr().len()), (Some("gold"), 2));
     assert_eq!(token.auth_time(), Some(Duration::from_secs(1_893_455_995)));
     assert!(!format!("{token:?}").contains("example.com"), "what tells about a person is not printed");
 
-    let wrong = bench.client.validate_id_token::<Vec<u8>>(&built.into(), &Expect::new()).await.unwrap_err();
+    let wrong = fixture.client.validate_id_token::<Vec<u8>>(&built.into(), &Expect::new()).await.unwrap_err();
     assert!(!wrong.to_string().contains("example.com"), "{wrong}");
 }
 
@@ -77,48 +77,51 @@ async fn every_algorithm_is_believed_but_none_and_hmac() {
     ];
     for alg in algorithms {
         let server = MockServer::builder().algorithms([alg]).in_process();
-        let bench = Bench::new();
-        let client = builder(&server, &bench.clock).build().unwrap();
+        let fixture = fixture();
+        let client = builder(&server, &fixture.clock).build().unwrap();
         check(&client, token(&server).alg(alg), &Expect::new()).await.unwrap();
     }
-    let bench = Bench::new();
-    check(&bench.client, token(&bench.server), &Expect::new().algorithms([Algorithm::Rs256])).await.unwrap();
+    let fixture = fixture();
+    check(&fixture.client, token(&fixture.server), &Expect::new().algorithms([Algorithm::Rs256]))
+        .await
+        .unwrap();
     let other = Expect::new().algorithms([Algorithm::Es256, Algorithm::Ps256]);
-    refused(&bench.client, &other, vec![(token(&bench.server), "another algorithm")]).await;
+    refused(&fixture.client, &other, vec![(token(&fixture.server), "another algorithm")]).await;
     let secret = "a secret of thirty-two characters";
     refused(
-        &bench.client,
+        &fixture.client,
         &Expect::new(),
         vec![
-            (token(&bench.server).unsigned(), "alg"),
-            (token(&bench.server).header("alg", "NoNe").signature([]), "alg"),
-            (token(&bench.server).header("alg", "ES256K"), "alg"),
-            (token(&bench.server).header("alg", "HS256"), "shared secret"),
-            (token(&bench.server).signed_with_secret(Alg::Hs256, secret), "shared secret"),
+            (token(&fixture.server).unsigned(), "alg"),
+            (token(&fixture.server).header("alg", "NoNe").signature([]), "alg"),
+            (token(&fixture.server).header("alg", "ES256K"), "alg"),
+            (token(&fixture.server).header("alg", "HS256"), "shared secret"),
+            (token(&fixture.server).signed_with_secret(Alg::Hs256, secret), "shared secret"),
         ],
     )
     .await;
     // Who is registered for it says so, and the secret is long enough to prove anything.
     let expected = Expect::new().client_secret(secret);
-    let signed = |secret: &str| token(&bench.server).signed_with_secret(Alg::Hs256, secret.to_owned());
-    check(&bench.client, signed(secret), &expected).await.unwrap();
-    refused(&bench.client, &expected, vec![(signed("another secret of 32 characters.."), "signature")]).await;
-    refused(&bench.client, &Expect::new().client_secret("short"), vec![(signed("short"), "shorter")]).await;
+    let signed = |secret: &str| token(&fixture.server).signed_with_secret(Alg::Hs256, secret.to_owned());
+    check(&fixture.client, signed(secret), &expected).await.unwrap();
+    refused(&fixture.client, &expected, vec![(signed("another secret of 32 characters.."), "signature")])
+        .await;
+    refused(&fixture.client, &Expect::new().client_secret("short"), vec![(signed("short"), "shorter")]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn c065_a_nonce_that_is_missing_or_wrong_is_refused() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let expected = Expect::new().nonce("n-1");
-    check(&bench.client, token(&bench.server), &expected).await.unwrap();
+    check(&fixture.client, token(&fixture.server), &expected).await.unwrap();
     refused(
-        &bench.client,
+        &fixture.client,
         &expected,
         vec![
-            (token(&bench.server).without("nonce"), "nonce: is missing"),
-            (token(&bench.server).claim("nonce", "n-2"), "nonce"),
-            (token(&bench.server).claim("nonce", ""), "nonce"),
-            (token(&bench.server).claim("nonce", json!(["n-1"])), "nonce"),
+            (token(&fixture.server).without("nonce"), "nonce: is missing"),
+            (token(&fixture.server).claim("nonce", "n-2"), "nonce"),
+            (token(&fixture.server).claim("nonce", ""), "nonce"),
+            (token(&fixture.server).claim("nonce", json!(["n-1"])), "nonce"),
         ],
     )
     .await;
@@ -126,34 +129,34 @@ async fn c065_a_nonce_that_is_missing_or_wrong_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn c065_a_login_refuses_the_id_token_of_another_login() {
-    let bench = Bench::new();
-    let (mine, theirs) = (bench.begin().await, bench.begin().await);
-    let theirs = bench.login_with_code_of(mine, theirs).await;
+    let fixture = fixture();
+    let (mine, theirs) = (fixture.begin().await, fixture.begin().await);
+    let theirs = fixture.login_with_code_of(mine, theirs).await;
     assert_eq!(theirs.unwrap_err().code(), "invalid_grant", "PKCE refuses it before the nonce can");
 
     // A server that mixes up nonces all the same.
     for nonce in [Some("of-another-login"), None] {
-        let pending = bench.begin().await;
-        let callback = bench.log_in(&pending);
+        let pending = fixture.begin().await;
+        let callback = fixture.log_in(&pending);
         let id_token = match nonce {
-            Some(nonce) => token(&bench.server).claim("nonce", nonce).build(),
-            None => token(&bench.server).without("nonce").build(),
+            Some(nonce) => token(&fixture.server).claim("nonce", nonce).build(),
+            None => token(&fixture.server).without("nonce").build(),
         };
         let answer = json!({"access_token": "a", "token_type": "Bearer", "id_token": id_token}).to_string();
-        bench.server.fault(Endpoint::Token, Fault::body(200, "application/json", answer)).times(1);
-        let error = bench.client.finish(pending, callback).await.unwrap_err();
+        fixture.server.fault(Endpoint::Token, Fault::body(200, "application/json", answer)).times(1);
+        let error = fixture.client.finish(pending, callback).await.unwrap_err();
         assert_eq!(error.code(), "invalid_id_token");
         assert!(error.to_string().contains("nonce"), "{error}");
     }
 }
 
-impl Bench {
+impl Fixture {
     async fn login_with_code_of(
         &self,
         mine: oauth_client::login::PendingLogin,
         theirs: oauth_client::login::PendingLogin,
     ) -> Result<oauth_client::login::Login, Error> {
-        use crate::bench::{parameter, with_parameter};
+        use crate::support::{parameter, with_parameter};
         let stolen = parameter(&self.log_in(&theirs), "code").unwrap();
         let callback = with_parameter(&self.log_in(&mine), "code", Some(&stolen));
         self.client.finish(mine, callback).await
@@ -162,23 +165,23 @@ impl Bench {
 
 #[tokio::test(start_paused = true)]
 async fn an_id_token_has_to_come_where_openid_was_granted() {
-    let bench = Bench::new();
+    let fixture = fixture();
     for (scope, fine) in [(json!(null), false), (json!("openid read"), false), (json!("read"), true)] {
-        let pending = bench.begin().await;
-        let callback = bench.log_in(&pending);
+        let pending = fixture.begin().await;
+        let callback = fixture.log_in(&pending);
         let answer = json!({"access_token": "a", "token_type": "Bearer", "scope": scope}).to_string();
-        bench.server.fault(Endpoint::Token, Fault::body(200, "application/json", answer)).times(1);
-        let outcome = bench.client.finish(pending, callback).await;
+        fixture.server.fault(Endpoint::Token, Fault::body(200, "application/json", answer)).times(1);
+        let outcome = fixture.client.finish(pending, callback).await;
         assert_eq!(outcome.is_ok(), fine, "{scope}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_issuer_the_audience_and_the_authorized_party_are_ours() {
-    let bench = Bench::new();
-    let server = &bench.server;
+    let fixture = fixture();
+    let server = &fixture.server;
     let good = |audience: serde_json::Value| token(server).claim("aud", audience);
-    let knows_b = builder(server, &bench.clock).id_token_audience("b").build().unwrap();
+    let knows_b = builder(server, &fixture.clock).id_token_audience("b").build().unwrap();
     for fine in [good(json!("web")), good(json!(["web"])), good(json!(["web", "b"])).claim("azp", "web")] {
         check(&knows_b, fine, &Expect::new()).await.unwrap();
     }
@@ -211,8 +214,8 @@ async fn the_issuer_the_audience_and_the_authorized_party_are_ours() {
 
 #[tokio::test(start_paused = true)]
 async fn times_count_with_a_minute_of_leeway() {
-    let bench = Bench::new();
-    let server = &bench.server;
+    let fixture = fixture();
+    let server = &fixture.server;
     for fine in [
         token(server).expires_at(NOW - 59),
         token(server).issued_at(NOW + 60),
@@ -220,10 +223,10 @@ async fn times_count_with_a_minute_of_leeway() {
         token(server).claim("exp", u64::MAX),
         token(server).claim("exp", 1e300),
     ] {
-        check(&bench.client, fine, &Expect::new()).await.unwrap();
+        check(&fixture.client, fine, &Expect::new()).await.unwrap();
     }
     refused(
-        &bench.client,
+        &fixture.client,
         &Expect::new(),
         vec![
             (token(server).expires_at(NOW - 60), "exp: it has expired"),
@@ -239,17 +242,17 @@ async fn times_count_with_a_minute_of_leeway() {
     )
     .await;
     let strict = Expect::new().leeway(Duration::ZERO);
-    refused(&bench.client, &strict, vec![(token(server).expires_at(NOW), "exp: it has expired")]).await;
+    refused(&fixture.client, &strict, vec![(token(server).expires_at(NOW), "exp: it has expired")]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_login_is_as_young_and_as_strong_as_was_asked() {
-    let bench = Bench::new();
-    let server = &bench.server;
+    let fixture = fixture();
+    let server = &fixture.server;
     let young = Expect::new().max_age(Duration::from_secs(60));
-    check(&bench.client, token(server).claim("auth_time", NOW - 120), &young).await.unwrap();
+    check(&fixture.client, token(server).claim("auth_time", NOW - 120), &young).await.unwrap();
     refused(
-        &bench.client,
+        &fixture.client,
         &young,
         vec![
             (token(server), "auth_time: is missing"),
@@ -260,31 +263,35 @@ async fn the_login_is_as_young_and_as_strong_as_was_asked() {
     )
     .await;
     let strong = Expect::new().acr(["gold", "platinum"]);
-    check(&bench.client, token(server).claim("acr", "platinum"), &strong).await.unwrap();
-    refused(&bench.client, &strong, vec![(token(server), "acr"), (token(server).claim("acr", "tin"), "acr")])
-        .await;
+    check(&fixture.client, token(server).claim("acr", "platinum"), &strong).await.unwrap();
+    refused(
+        &fixture.client,
+        &strong,
+        vec![(token(server), "acr"), (token(server).claim("acr", "tin"), "acr")],
+    )
+    .await;
 
     // A login asks for it by itself.
-    let pending = bench.client.authorize(&request().max_age(Duration::from_secs(60))).await.unwrap();
-    let nonce = crate::bench::parameter(pending.url(), "nonce").unwrap();
-    let callback = bench.log_in(&pending);
+    let pending = fixture.client.authorize(&request().max_age(Duration::from_secs(60))).await.unwrap();
+    let nonce = crate::support::parameter(pending.url(), "nonce").unwrap();
+    let callback = fixture.log_in(&pending);
     let stale = token(server).claim("nonce", nonce).claim("auth_time", NOW - 3600).build();
     let answer = json!({"access_token": "a", "token_type": "Bearer", "id_token": stale}).to_string();
     server.fault(Endpoint::Token, Fault::body(200, "application/json", answer)).times(1);
-    let error = bench.client.finish(pending, callback).await.unwrap_err();
+    let error = fixture.client.finish(pending, callback).await.unwrap_err();
     assert!(error.to_string().contains("auth_time"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_browser_that_takes_openid_out_of_the_request_does_not_get_around_what_was_asked_of_the_login() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let asked = [request().require_acr(["gold"]), request().max_age(Duration::from_secs(60))];
     for (request, field) in asked.iter().zip(["acr", "auth_time"]) {
-        let pending = bench.client.authorize(request).await.unwrap();
-        let tampered = crate::bench::with_parameter(pending.url(), "scope", Some("read"));
-        let tampered = crate::bench::with_parameter(&tampered, "acr_values", None);
-        let callback = bench.server.log_in(tampered.as_str(), "alice").unwrap();
-        let error = bench.client.finish(pending, callback).await.unwrap_err();
+        let pending = fixture.client.authorize(request).await.unwrap();
+        let tampered = crate::support::with_parameter(pending.url(), "scope", Some("read"));
+        let tampered = crate::support::with_parameter(&tampered, "acr_values", None);
+        let callback = fixture.server.log_in(tampered.as_str(), "alice").unwrap();
+        let error = fixture.client.finish(pending, callback).await.unwrap_err();
         assert_eq!(error.code(), "invalid_id_token");
         assert!(error.to_string().contains(field), "{error}");
     }
@@ -292,24 +299,24 @@ async fn a_browser_that_takes_openid_out_of_the_request_does_not_get_around_what
 
 #[tokio::test(start_paused = true)]
 async fn hashes_bind_it_to_the_token_and_the_code_it_came_with() {
-    let bench = Bench::new();
+    let fixture = fixture();
     // SHA-256 of "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y", left half: the example of OpenID Connect Core A.3.
     let access_token = "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y";
     let code = "Qcb0Orv1zh30vL1MPRsbm-diHiMwcLyZvn1arpZv-Jxf_11jnpEX3Tgfvk";
     let at_hash = "77QmUPtjPfzWtF2AnpK9RQ";
     let c_hash = "LDktKdoQak3Pk0cnXxCltA";
     let expected = Expect::new().access_token(access_token).code(code);
-    let bound = |at: &str, c: &str| token(&bench.server).claim("at_hash", at).claim("c_hash", c);
-    check(&bench.client, bound(at_hash, c_hash), &expected).await.unwrap();
-    check(&bench.client, token(&bench.server), &expected).await.unwrap();
+    let bound = |at: &str, c: &str| token(&fixture.server).claim("at_hash", at).claim("c_hash", c);
+    check(&fixture.client, bound(at_hash, c_hash), &expected).await.unwrap();
+    check(&fixture.client, token(&fixture.server), &expected).await.unwrap();
     refused(
-        &bench.client,
+        &fixture.client,
         &expected,
         vec![
             (bound(c_hash, c_hash), "at_hash"),
             (bound(at_hash, at_hash), "c_hash"),
             (bound("", c_hash), "at_hash"),
-            (token(&bench.server).claim("at_hash", 7), "at_hash"),
+            (token(&fixture.server).claim("at_hash", 7), "at_hash"),
         ],
     )
     .await;
@@ -317,8 +324,8 @@ async fn hashes_bind_it_to_the_token_and_the_code_it_came_with() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_no_plain_signed_jwt_of_one_meaning_is_refused() {
-    let bench = Bench::new();
-    let server = &bench.server;
+    let fixture = fixture();
+    let server = &fixture.server;
     let good = token(server).build();
     let twice = format!(
         r#"{{"iss":"{0}","sub":"alice","sub":"admin","aud":"web","exp":{1},"iat":{2}}}"#,
@@ -327,7 +334,7 @@ async fn what_is_no_plain_signed_jwt_of_one_meaning_is_refused() {
         NOW
     );
     refused(
-        &bench.client,
+        &fixture.client,
         &Expect::new(),
         vec![
             (token(server).raw_payload(twice), "twice"),
@@ -356,71 +363,71 @@ async fn what_is_no_plain_signed_jwt_of_one_meaning_is_refused() {
         "....".to_owned(),
         "\u{0}.é.\u{1F600}".to_owned(),
     ] {
-        let error = bench.client.validate_id_token::<serde_json::Value>(&text.into(), &Expect::new()).await;
+        let error = fixture.client.validate_id_token::<serde_json::Value>(&text.into(), &Expect::new()).await;
         assert_eq!(error.unwrap_err().code(), "invalid_id_token");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_key_from_elsewhere_is_no_key_of_the_issuer() {
-    let bench = Bench::new();
-    let other = Bench::new();
-    let forged = token(&other.server).issuer(bench.server.issuer());
-    let error = check(&bench.client, forged, &Expect::new()).await.unwrap_err();
+    let fixture = fixture();
+    let other = crate::support::fixture();
+    let forged = token(&other.server).issuer(fixture.server.issuer());
+    let error = check(&fixture.client, forged, &Expect::new()).await.unwrap_err();
     assert_eq!(error.code(), "invalid_id_token");
     let tricked = token(&other.server)
-        .issuer(bench.server.issuer())
+        .issuer(fixture.server.issuer())
         .header("jku", other.server.endpoint(Endpoint::Jwks));
-    assert_eq!(check(&bench.client, tricked, &Expect::new()).await.unwrap_err().code(), "invalid_id_token");
+    assert_eq!(check(&fixture.client, tricked, &Expect::new()).await.unwrap_err().code(), "invalid_id_token");
     assert_eq!(other.server.journal().count(Endpoint::Jwks), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_unknown_keys_costs_one_fetch_in_thirty_seconds_and_a_rotation_works_at_once() {
-    let bench = Bench::new();
-    let fetches = || bench.server.journal().count(Endpoint::Jwks);
-    check(&bench.client, token(&bench.server), &Expect::new()).await.unwrap();
-    bench.server.keys().rotate();
-    check(&bench.client, token(&bench.server), &Expect::new()).await.unwrap();
+    let fixture = fixture();
+    let fetches = || fixture.server.journal().count(Endpoint::Jwks);
+    check(&fixture.client, token(&fixture.server), &Expect::new()).await.unwrap();
+    fixture.server.keys().rotate();
+    check(&fixture.client, token(&fixture.server), &Expect::new()).await.unwrap();
     assert_eq!(fetches(), 2, "a new key is fetched when it is first met");
     for n in 0..100 {
-        let unknown = token(&bench.server).kid(&format!("no-such-key-{n}"));
-        check(&bench.client, unknown, &Expect::new()).await.unwrap_err();
+        let unknown = token(&fixture.server).kid(&format!("no-such-key-{n}"));
+        check(&fixture.client, unknown, &Expect::new()).await.unwrap_err();
     }
     assert_eq!(fetches(), 2, "the flood waits out the half minute");
-    check(&bench.client, token(&bench.server), &Expect::new()).await.unwrap();
+    check(&fixture.client, token(&fixture.server), &Expect::new()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(30)).await;
     for _ in 0..100 {
-        check(&bench.client, token(&bench.server).kid("no-such-key"), &Expect::new()).await.unwrap_err();
+        check(&fixture.client, token(&fixture.server).kid("no-such-key"), &Expect::new()).await.unwrap_err();
     }
     assert_eq!(fetches(), 3);
     // A signature that does not fit a key that is known asks for nothing.
     tokio::time::sleep(Duration::from_secs(60)).await;
-    check(&bench.client, token(&bench.server).signature([0; 256]), &Expect::new()).await.unwrap_err();
+    check(&fixture.client, token(&fixture.server).signature([0; 256]), &Expect::new()).await.unwrap_err();
     assert_eq!(fetches(), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn keys_outlive_an_outage_of_their_server_for_a_day() {
-    let bench = Bench::new();
-    check(&bench.client, token(&bench.server), &Expect::new()).await.unwrap();
-    bench.server.fault(Endpoint::Jwks, Fault::status(503)).always();
+    let fixture = fixture();
+    check(&fixture.client, token(&fixture.server), &Expect::new()).await.unwrap();
+    fixture.server.fault(Endpoint::Jwks, Fault::status(503)).always();
     tokio::time::sleep(Duration::from_secs(23 * 3600)).await;
-    check(&bench.client, token(&bench.server), &Expect::new()).await.unwrap();
+    check(&fixture.client, token(&fixture.server), &Expect::new()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    let error = check(&bench.client, token(&bench.server), &Expect::new()).await.unwrap_err();
+    let error = check(&fixture.client, token(&fixture.server), &Expect::new()).await.unwrap_err();
     assert!(error.is_transient() && error.code() == "server_error", "{error}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_for_keys_that_cannot_be_had_wait_for_one_try_and_not_for_each_others() {
-    let bench = Bench::new();
-    bench.client.metadata().await.unwrap();
-    bench.server.fault(Endpoint::Jwks, Fault::delay(Duration::from_secs(60))).always();
+    let fixture = fixture();
+    fixture.client.metadata().await.unwrap();
+    fixture.server.fault(Endpoint::Jwks, Fault::delay(Duration::from_secs(60))).always();
     let began = tokio::time::Instant::now();
     let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..20 {
-        let (client, token) = (bench.client.clone(), token(&bench.server));
+        let (client, token) = (fixture.client.clone(), token(&fixture.server));
         waiting.spawn(async move { check(&client, token, &Expect::new()).await });
     }
     for outcome in waiting.join_all().await {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use url::Url;
 
-use crate::bench::{parameter, with_parameter};
+use crate::support::{parameter, with_parameter};
 
 fn server() -> MockServer {
     let cli = MockClient::new("cli")

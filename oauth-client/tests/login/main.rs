@@ -3,7 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-mod bench;
+#[path = "../common/fixture.rs"]
+mod fixture;
+mod support;
+#[path = "../common/time.rs"]
+mod time;
 
 mod device;
 mod flaws;

@@ -10,106 +10,103 @@ use oauth_client::store::MemoryStore;
 use oauth_mock::{Endpoint, Fault};
 use serde_json::json;
 
-use crate::bench::{Bench, request};
+use crate::support::{Fixture, fixture, request};
+use crate::time::advance;
 
-async fn pass(seconds: u64) {
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
-}
-
-async fn login(bench: &Bench) -> Login {
-    bench.login(&request()).await.unwrap()
+async fn login(fixture: &Fixture) -> Login {
+    fixture.login(&request()).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_first_token_is_the_logins_and_later_ones_are_refreshed() {
-    let bench = Bench::new();
-    let login = login(&bench).await;
-    let source = bench.client.source(request()).starting_with(login.clone()).build().unwrap();
+    let fixture = fixture();
+    let login = login(&fixture).await;
+    let source = fixture.client.source(request()).starting_with(login.clone()).build().unwrap();
     let token = source.token().await.unwrap();
     assert_eq!((token.secret(), token.generation()), (login.tokens().access_token(), 1));
-    assert_eq!(bench.token_requests(), 1, "the login's own");
-    pass(301).await;
+    assert_eq!(fixture.count(Endpoint::Token), 1, "the login's own");
+    advance(301).await;
     let token = source.token().await.unwrap();
     assert_eq!(token.generation(), 2);
-    let forms = bench.server.journal().of(Endpoint::Token);
+    let forms = fixture.server.journal().of(Endpoint::Token);
     assert_eq!(forms[1].param("grant_type"), Some("refresh_token"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_has_the_login_makes_another_one_unnecessary() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = MemoryStore::new();
-    let first = bench.client.source(request()).store(store.clone()).build().unwrap();
+    let first = fixture.client.source(request()).store(store.clone()).build().unwrap();
     let error = first.token().await.unwrap_err();
     assert!(error.is_reauthorization_required(), "nobody has logged in yet: {error}");
-    assert_eq!(bench.token_requests(), 0, "and there is nothing to ask the server");
-    first.log_in(login(&bench).await).await.unwrap();
+    assert_eq!(fixture.count(Endpoint::Token), 0, "and there is nothing to ask the server");
+    first.log_in(login(&fixture).await).await.unwrap();
 
     // The next start, within the token's life and after it.
     for requests in [1, 2] {
-        let next = bench.client.source(request()).store(store.clone()).build().unwrap();
+        let next = fixture.client.source(request()).store(store.clone()).build().unwrap();
         next.token().await.unwrap();
-        assert_eq!(bench.token_requests(), requests);
-        pass(301).await;
+        assert_eq!(fixture.count(Endpoint::Token), requests);
+        advance(301).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_login_takes_the_place_of_what_the_store_held() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = MemoryStore::new();
-    let old = login(&bench).await;
-    let source = bench.client.source(request()).store(store.clone()).starting_with(old).build().unwrap();
+    let old = login(&fixture).await;
+    let source = fixture.client.source(request()).store(store.clone()).starting_with(old).build().unwrap();
     source.token().await.unwrap();
-    pass(10).await;
-    let new = login(&bench).await;
+    advance(10).await;
+    let new = login(&fixture).await;
     let source =
-        bench.client.source(request()).store(store.clone()).starting_with(new.clone()).build().unwrap();
+        fixture.client.source(request()).store(store.clone()).starting_with(new.clone()).build().unwrap();
     assert_eq!(source.token().await.unwrap().secret(), new.tokens().access_token());
-    let third = bench.client.source(request()).store(store).build().unwrap();
+    let third = fixture.client.source(request()).store(store).build().unwrap();
     assert_eq!(third.token().await.unwrap().secret(), new.tokens().access_token());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_login_says_so_and_a_new_one_revives_the_source() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = MemoryStore::new();
-    let first = login(&bench).await;
+    let first = login(&fixture).await;
     let source =
-        bench.client.source(request()).store(store.clone()).starting_with(first.clone()).build().unwrap();
+        fixture.client.source(request()).store(store.clone()).starting_with(first.clone()).build().unwrap();
     source.token().await.unwrap();
-    bench.server.revoke_token(first.tokens().refresh_token().unwrap().expose());
-    pass(301).await;
+    fixture.server.revoke_token(first.tokens().refresh_token().unwrap().expose());
+    advance(301).await;
     for _ in 0..3 {
         assert!(source.token().await.unwrap_err().is_reauthorization_required());
     }
-    assert_eq!(bench.token_requests(), 2, "the refused refresh is not repeated");
+    assert_eq!(fixture.count(Endpoint::Token), 2, "the refused refresh is not repeated");
 
-    let again = login(&bench).await;
+    let again = login(&fixture).await;
     let token = source.log_in(again.clone()).await.unwrap();
     assert_eq!(token.secret(), again.tokens().access_token());
     assert_eq!(source.token().await.unwrap().generation(), token.generation());
     assert_eq!(source.status().failures, 0);
-    pass(301).await;
+    advance(301).await;
     source.token().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_login_comes_before_a_refresh_that_is_under_way() {
-    let bench = Bench::new();
-    let first = login(&bench).await;
-    let source = bench.client.source(request()).starting_with(first).build().unwrap();
+    let fixture = fixture();
+    let first = login(&fixture).await;
+    let source = fixture.client.source(request()).starting_with(first).build().unwrap();
     source.token().await.unwrap();
-    let new = login(&bench).await;
-    pass(301).await;
-    bench.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(3))).times(1);
+    let new = login(&fixture).await;
+    advance(301).await;
+    fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(3))).times(1);
     let waiting = tokio::spawn({
         let source = source.clone();
         async move { source.token().await }
     });
-    pass(1).await;
+    advance(1).await;
     let renewed =
-        bench.client.request(&grant::refresh_token(new.tokens().refresh_token().unwrap().clone())).await;
+        fixture.client.request(&grant::refresh_token(new.tokens().refresh_token().unwrap().clone())).await;
     let renewed = renewed.unwrap();
     let token = source.log_in(renewed.clone()).await.unwrap();
     assert_eq!(token.secret(), renewed.access_token());
@@ -119,18 +116,18 @@ async fn a_login_comes_before_a_refresh_that_is_under_way() {
 
 #[tokio::test(start_paused = true)]
 async fn a_login_whose_caller_goes_away_still_takes_the_place_of_what_was_had_before() {
-    let bench = Bench::new();
-    let first = login(&bench).await;
-    let source = bench.client.source(request()).starting_with(first).build().unwrap();
+    let fixture = fixture();
+    let first = login(&fixture).await;
+    let source = fixture.client.source(request()).starting_with(first).build().unwrap();
     source.token().await.unwrap();
-    pass(301).await;
-    let new = login(&bench).await;
-    bench.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(3))).times(1);
+    advance(301).await;
+    let new = login(&fixture).await;
+    fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(3))).times(1);
     let waiting = tokio::spawn({
         let source = source.clone();
         async move { source.token().await }
     });
-    pass(1).await;
+    advance(1).await;
     let dropped = source.log_in(new.clone());
     assert!(tokio::time::timeout(Duration::from_millis(5), dropped).await.is_err());
     waiting.await.unwrap().unwrap();
@@ -141,16 +138,16 @@ async fn a_login_whose_caller_goes_away_still_takes_the_place_of_what_was_had_be
 
 #[tokio::test(start_paused = true)]
 async fn a_login_revives_a_source_while_its_server_fails() {
-    let bench = Bench::new();
-    let first = login(&bench).await;
-    let source = bench.client.source(request()).starting_with(first).build().unwrap();
+    let fixture = fixture();
+    let first = login(&fixture).await;
+    let source = fixture.client.source(request()).starting_with(first).build().unwrap();
     source.token().await.unwrap();
-    let new = login(&bench).await;
-    pass(280).await;
+    let new = login(&fixture).await;
+    advance(280).await;
     let new =
-        bench.client.request(&grant::refresh_token(new.tokens().refresh_token().unwrap().clone())).await;
-    pass(30).await;
-    bench.server.fault(Endpoint::Token, Fault::status(503).retry_after_secs(600)).always();
+        fixture.client.request(&grant::refresh_token(new.tokens().refresh_token().unwrap().clone())).await;
+    advance(30).await;
+    fixture.server.fault(Endpoint::Token, Fault::status(503).retry_after_secs(600)).always();
     source.token().await.unwrap_err();
     let token = source.log_in(new.unwrap()).await.unwrap();
     assert_eq!(source.token().await.unwrap().generation(), token.generation());
@@ -158,48 +155,48 @@ async fn a_login_revives_a_source_while_its_server_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn tokens_that_have_expired_meanwhile_are_refreshed_first() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = MemoryStore::new();
-    let old = login(&bench).await;
+    let old = login(&fixture).await;
     let json = serde_json::to_string(old.tokens()).unwrap();
-    pass(400).await;
+    advance(400).await;
     let tokens: oauth_client::TokenSet = serde_json::from_str(&json).unwrap();
-    let source = bench.client.source(request()).store(store).starting_with(tokens).build().unwrap();
+    let source = fixture.client.source(request()).store(store).starting_with(tokens).build().unwrap();
     let token = source.token().await.unwrap();
     assert_ne!(token.secret(), old.tokens().access_token());
-    assert_eq!(bench.token_requests(), 2);
+    assert_eq!(fixture.count(Endpoint::Token), 2);
 
     // Without a refresh token there is nothing to be had from it, which is told and not tried again and again.
     let mut bare: serde_json::Value = serde_json::from_str(&json).unwrap();
     bare.as_object_mut().unwrap().remove("refresh_token");
     let tokens: oauth_client::TokenSet = serde_json::from_value(bare).unwrap();
-    let source = bench.client.source(request()).starting_with(tokens).build().unwrap();
+    let source = fixture.client.source(request()).starting_with(tokens).build().unwrap();
     assert!(source.token().await.unwrap_err().is_reauthorization_required());
-    assert_eq!(bench.token_requests(), 2);
+    assert_eq!(fixture.count(Endpoint::Token), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_id_token_that_comes_with_a_refresh_is_of_the_same_person() {
-    let bench = Bench::new();
-    let source = bench.client.source(request()).starting_with(login(&bench).await).build().unwrap();
+    let fixture = fixture();
+    let source = fixture.client.source(request()).starting_with(login(&fixture).await).build().unwrap();
     let first = source.token().await.unwrap();
-    let minted = |subject: &str| bench.server.mint().typ("JWT").subject(subject).audience("web").build();
+    let minted = |subject: &str| fixture.server.mint().typ("JWT").subject(subject).audience("web").build();
     let answer = |id_token: String| {
         let body =
             json!({"access_token": "n3w", "token_type": "Bearer", "expires_in": 300, "id_token": id_token});
         Fault::body(200, "application/json", body.to_string())
     };
-    pass(301).await;
-    bench.server.fault(Endpoint::Token, answer(minted("alice"))).times(1);
+    advance(301).await;
+    fixture.server.fault(Endpoint::Token, answer(minted("alice"))).times(1);
     let second = source.token().await.unwrap();
     assert_ne!(first.tokens().id_token(), second.tokens().id_token());
     // The audience has to be among those of before; how it is written does not count, nor who joins it.
-    pass(301).await;
-    let wider = bench.server.mint().typ("JWT").subject("alice").claim("aud", json!(["api", "web"])).build();
-    bench.server.fault(Endpoint::Token, answer(wider)).times(1);
+    advance(301).await;
+    let wider = fixture.server.mint().typ("JWT").subject("alice").claim("aud", json!(["api", "web"])).build();
+    fixture.server.fault(Endpoint::Token, answer(wider)).times(1);
     source.token().await.unwrap();
-    pass(301).await;
-    bench.server.fault(Endpoint::Token, answer(minted("mallory"))).times(1);
+    advance(301).await;
+    fixture.server.fault(Endpoint::Token, answer(minted("mallory"))).times(1);
     let error = source.token().await.unwrap_err();
     assert_eq!(error.code(), "invalid_id_token");
     assert!(error.to_string().contains("sub"), "{error}");
@@ -207,37 +204,37 @@ async fn an_id_token_that_comes_with_a_refresh_is_of_the_same_person() {
 
 #[tokio::test(start_paused = true)]
 async fn id_tokens_that_nobody_can_read_here_are_no_reason_to_lose_what_a_refresh_brought() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let encrypted = "eyJhbGciOiJSU0EtT0FFUCJ9.QUJD.QUJD.QUJD.QUJD";
     let answer = |n: usize| {
         let body = json!({"access_token": format!("t{n}"), "token_type": "Bearer", "expires_in": 300,
             "refresh_token": format!("r{n}"), "id_token": encrypted});
         Fault::body(200, "application/json", body.to_string())
     };
-    let source = bench.client.source(grant::refresh_token("r0")).build().unwrap();
+    let source = fixture.client.source(grant::refresh_token("r0")).build().unwrap();
     for n in 1..4 {
-        bench.server.fault(Endpoint::Token, answer(n)).times(1);
+        fixture.server.fault(Endpoint::Token, answer(n)).times(1);
         assert_eq!(source.token().await.unwrap().secret().expose(), format!("t{n}"));
-        pass(301).await;
+        advance(301).await;
     }
 }
 
 #[tokio::test]
 async fn a_source_does_not_start_with_what_no_header_can_carry() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let tokens = json!({"access_token": "a\nb", "refresh_token": "r", "issued_at_ms": 0});
     let tokens: oauth_client::TokenSet = serde_json::from_value(tokens).unwrap();
-    let error = bench.client.source(request()).starting_with(tokens).build().unwrap_err();
+    let error = fixture.client.source(request()).starting_with(tokens).build().unwrap_err();
     assert_eq!(error.code(), "malformed_response");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_login_is_stored_before_anybody_sees_its_token() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let store = MemoryStore::new();
     let persisted = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&persisted);
-    let source = bench
+    let source = fixture
         .client
         .source(request())
         .store(store.clone())
@@ -248,8 +245,9 @@ async fn a_login_is_stored_before_anybody_sees_its_token() {
         })
         .build()
         .unwrap();
-    source.log_in(login(&bench).await).await.unwrap();
+    source.log_in(login(&fixture).await).await.unwrap();
     assert_eq!(persisted.load(Ordering::SeqCst), 1);
-    let error = oauth_client::TokenSource::fixed("t").unwrap().log_in(login(&bench).await).await.unwrap_err();
+    let error =
+        oauth_client::TokenSource::fixed("t").unwrap().log_in(login(&fixture).await).await.unwrap_err();
     assert_eq!(error.code(), "unsupported");
 }

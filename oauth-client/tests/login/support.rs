@@ -4,33 +4,28 @@ use oauth_client::clock::TestClock;
 use oauth_client::login::{AuthorizationRequest, Login, PendingLogin};
 use oauth_client::transport::HttpClient;
 use oauth_client::{Client, ClientAuth, ClientBuilder, Error};
-use oauth_mock::{Endpoint, GrantType, MockClient, MockServer, User};
+use oauth_mock::{GrantType, MockClient, MockServer, User};
 use url::Url;
+
+pub(crate) use crate::fixture::Fixture;
 
 pub(crate) const CALLBACK: &str = "https://app.test/callback";
 
-pub(crate) struct Bench {
-    pub(crate) server: MockServer,
-    pub(crate) clock: TestClock,
-    pub(crate) client: Client,
+pub(crate) fn fixture() -> Fixture {
+    fixture_with(|client| client)
 }
 
-impl Bench {
-    pub(crate) fn new() -> Self {
-        Self::with(|client| client)
-    }
+pub(crate) fn fixture_with(change: impl FnOnce(MockClient) -> MockClient) -> Fixture {
+    let server = MockServer::builder()
+        .client(change(web_client()))
+        .user(User::new("alice", "wonderland"))
+        .user(User::new("bob", "builder"))
+        .in_process();
+    let (http, client) = (HttpClient::from_service(server.transport()), client_builder(&server));
+    Fixture::wire(server, http, client)
+}
 
-    pub(crate) fn with(change: impl FnOnce(MockClient) -> MockClient) -> Self {
-        let server = MockServer::builder()
-            .client(change(web_client()))
-            .user(User::new("alice", "wonderland"))
-            .user(User::new("bob", "builder"))
-            .in_process();
-        let clock = TestClock::new();
-        let client = builder(&server, &clock).build().unwrap();
-        Self { server, clock, client }
-    }
-
+impl Fixture {
     pub(crate) async fn begin(&self) -> PendingLogin {
         self.client.authorize(&request()).await.unwrap()
     }
@@ -46,10 +41,6 @@ impl Bench {
         let callback = self.log_in(&pending);
         self.client.finish(pending, callback).await
     }
-
-    pub(crate) fn token_requests(&self) -> usize {
-        self.server.journal().count(Endpoint::Token)
-    }
 }
 
 pub(crate) fn web_client() -> MockClient {
@@ -60,12 +51,13 @@ pub(crate) fn web_client() -> MockClient {
         .redirect_uri(CALLBACK)
 }
 
+fn client_builder(server: &MockServer) -> ClientBuilder {
+    Client::builder().issuer(server.issuer()).auth(ClientAuth::basic("web", "s3cr3t"))
+}
+
+/// Another client of the same server, to be changed.
 pub(crate) fn builder(server: &MockServer, clock: &TestClock) -> ClientBuilder {
-    Client::builder()
-        .issuer(server.issuer())
-        .auth(ClientAuth::basic("web", "s3cr3t"))
-        .http(HttpClient::from_service(server.transport()))
-        .clock(clock.clone())
+    client_builder(server).http(HttpClient::from_service(server.transport())).clock(clock.clone())
 }
 
 pub(crate) fn request() -> AuthorizationRequest {

@@ -11,12 +11,14 @@ use oauth_client::{Client, ClientAuth};
 use oauth_mock::{Endpoint, Fault, MockServer};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, CALLBACK, builder, parameter, request, web_client, with_parameter};
+use crate::support::{
+    CALLBACK, builder, fixture, fixture_with, parameter, request, web_client, with_parameter,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_person_logs_in_and_is_known_by_name() {
-    let bench = Bench::new();
-    let login = bench.login(&request()).await.unwrap();
+    let fixture = fixture();
+    let login = fixture.login(&request()).await.unwrap();
     assert_eq!(login.id_token().unwrap().subject(), "alice");
     assert!(login.tokens().refresh_token().is_some());
     assert!(format!("{login:?}").contains("redacted"));
@@ -24,10 +26,10 @@ async fn a_person_logs_in_and_is_known_by_name() {
 
 #[tokio::test(start_paused = true)]
 async fn c063_pkce_is_s256_always_and_never_the_same_twice() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let mut challenges = Vec::new();
     for _ in 0..3 {
-        let pending = bench.begin().await;
+        let pending = fixture.begin().await;
         assert_eq!(parameter(pending.url(), "code_challenge_method").as_deref(), Some("S256"));
         assert_eq!(parameter(pending.url(), "response_type").as_deref(), Some("code"));
         let values = ["code_challenge", "state", "nonce"].map(|name| parameter(pending.url(), name).unwrap());
@@ -44,95 +46,98 @@ async fn c063_pkce_is_s256_always_and_never_the_same_twice() {
     challenges.dedup();
     assert_eq!(challenges.len(), count);
     // The mock compares the verifier with the challenge, and refuses any other form of either.
-    bench.login(&request()).await.unwrap();
-    assert!(bench.server.journal().of(Endpoint::Token)[0].param("code_verifier").is_some());
+    fixture.login(&request()).await.unwrap();
+    assert!(fixture.server.journal().of(Endpoint::Token)[0].param("code_verifier").is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn c060_a_state_that_is_missing_wrong_or_of_another_login_sends_no_code() {
-    let bench = Bench::new();
-    let other = bench.begin().await;
+    let fixture = fixture();
+    let other = fixture.begin().await;
     let of_other = parameter(other.url(), "state").unwrap();
     for state in [None, Some(""), Some("guess"), Some(of_other.as_str())] {
-        let pending = bench.begin().await;
-        let callback = with_parameter(&bench.log_in(&pending), "state", state);
-        let error = bench.client.finish(pending, callback).await.unwrap_err();
+        let pending = fixture.begin().await;
+        let callback = with_parameter(&fixture.log_in(&pending), "state", state);
+        let error = fixture.client.finish(pending, callback).await.unwrap_err();
         assert_eq!(error.code(), "state_mismatch", "{state:?}");
     }
-    assert_eq!(bench.token_requests(), 0);
+    assert_eq!(fixture.count(Endpoint::Token), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn c060_a_login_is_good_once_and_for_ten_minutes() {
-    let bench = Bench::new();
-    let pending = bench.begin().await;
+    let fixture = fixture();
+    let pending = fixture.begin().await;
     let copy = serde_json::to_string(&pending).unwrap();
-    let callback = bench.log_in(&pending);
-    bench.client.finish(pending, &callback).await.unwrap();
+    let callback = fixture.log_in(&pending);
+    fixture.client.finish(pending, &callback).await.unwrap();
     // Whoever kept a copy has nothing: the server takes no code twice.
     let copy: PendingLogin = serde_json::from_str(&copy).unwrap();
-    assert_eq!(bench.client.finish(copy, &callback).await.unwrap_err().code(), "invalid_grant");
+    assert_eq!(fixture.client.finish(copy, &callback).await.unwrap_err().code(), "invalid_grant");
 
-    let pending = bench.begin().await;
+    let pending = fixture.begin().await;
     tokio::time::sleep(Duration::from_secs(600)).await;
-    let callback = bench.log_in(&pending);
-    let error = bench.client.finish(pending, callback).await.unwrap_err();
+    let callback = fixture.log_in(&pending);
+    let error = fixture.client.finish(pending, callback).await.unwrap_err();
     assert_eq!(error.code(), "login_expired");
-    assert_eq!(bench.token_requests(), 2);
+    assert_eq!(fixture.count(Endpoint::Token), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn c061_an_answer_of_another_issuer_or_of_nobody_sends_no_code() {
-    let bench = Bench::new();
+    let fixture = fixture();
     for issuer in [Some("https://evil.test"), Some("")] {
-        let pending = bench.begin().await;
-        let callback = with_parameter(&bench.log_in(&pending), "iss", issuer);
-        assert_eq!(bench.client.finish(pending, callback).await.unwrap_err().code(), "issuer_mismatch");
+        let pending = fixture.begin().await;
+        let callback = with_parameter(&fixture.log_in(&pending), "iss", issuer);
+        assert_eq!(fixture.client.finish(pending, callback).await.unwrap_err().code(), "issuer_mismatch");
     }
     // Missing counts where the metadata says that it is always there.
-    let mut pending: Value = serde_json::to_value(bench.begin().await).unwrap();
+    let mut pending: Value = serde_json::to_value(fixture.begin().await).unwrap();
     for names_itself in [true, false] {
         pending["names_itself"] = json!(names_itself);
         let pending: PendingLogin = serde_json::from_value(pending.clone()).unwrap();
-        let callback = with_parameter(&bench.log_in(&pending), "iss", None);
-        let outcome = bench.client.finish(pending, callback).await;
+        let callback = with_parameter(&fixture.log_in(&pending), "iss", None);
+        let outcome = fixture.client.finish(pending, callback).await;
         match names_itself {
             true => assert_eq!(outcome.unwrap_err().code(), "issuer_mismatch"),
             false => assert!(outcome.is_ok()),
         }
     }
-    assert_eq!(bench.token_requests(), 1);
+    assert_eq!(fixture.count(Endpoint::Token), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn c061_the_metadata_says_whether_answers_name_their_issuer() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let mut metadata = serde_json::to_value(json!({
-        "issuer": bench.server.issuer(),
-        "authorization_endpoint": bench.server.endpoint(Endpoint::Authorize),
-        "token_endpoint": bench.server.endpoint(Endpoint::Token),
-        "jwks_uri": bench.server.endpoint(Endpoint::Jwks),
+        "issuer": fixture.server.issuer(),
+        "authorization_endpoint": fixture.server.endpoint(Endpoint::Authorize),
+        "token_endpoint": fixture.server.endpoint(Endpoint::Token),
+        "jwks_uri": fixture.server.endpoint(Endpoint::Jwks),
     }))
     .unwrap();
     for says in [true, false] {
         metadata["authorization_response_iss_parameter_supported"] = json!(says);
         let document = metadata.to_string();
-        bench.server.clear_faults();
-        bench.server.fault(Endpoint::OauthMetadata, Fault::body(200, "application/json", document)).always();
-        let client = builder(&bench.server, &bench.clock).build().unwrap();
+        fixture.server.clear_faults();
+        fixture
+            .server
+            .fault(Endpoint::OauthMetadata, Fault::body(200, "application/json", document))
+            .always();
+        let client = builder(&fixture.server, &fixture.clock).build().unwrap();
         let pending = client.authorize(&request()).await.unwrap();
-        let callback = with_parameter(&bench.log_in(&pending), "iss", None);
+        let callback = with_parameter(&fixture.log_in(&pending), "iss", None);
         assert_eq!(client.finish(pending, callback).await.is_ok(), !says);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn c062_a_code_never_goes_to_another_server_than_the_login_began_at() {
-    let bench = Bench::new();
-    let evil = Bench::new();
+    let fixture = fixture();
+    let evil = crate::support::fixture();
     // The login began at the honest server; the app finishes it with its client of the other one.
-    let pending = bench.begin().await;
-    let callback = with_parameter(&bench.log_in(&pending), "iss", None);
+    let pending = fixture.begin().await;
+    let callback = with_parameter(&fixture.log_in(&pending), "iss", None);
     let mut pending = serde_json::to_value(&pending).unwrap();
     pending["names_itself"] = json!(false);
     let pending: PendingLogin = serde_json::from_value(pending).unwrap();
@@ -141,69 +146,69 @@ async fn c062_a_code_never_goes_to_another_server_than_the_login_began_at() {
     assert_eq!(evil.token_requests(), 0);
 
     // The same server by name, but its token endpoint is elsewhere by now.
-    let pending = bench.begin().await;
-    let callback = bench.log_in(&pending);
+    let pending = fixture.begin().await;
+    let callback = fixture.log_in(&pending);
     let moved = json!({
-        "issuer": bench.server.issuer(),
-        "authorization_endpoint": bench.server.endpoint(Endpoint::Authorize),
+        "issuer": fixture.server.issuer(),
+        "authorization_endpoint": fixture.server.endpoint(Endpoint::Authorize),
         "token_endpoint": "https://evil.test/token",
     });
-    bench
+    fixture
         .server
         .fault(Endpoint::OauthMetadata, Fault::body(200, "application/json", moved.to_string()))
         .always();
-    let client = builder(&bench.server, &bench.clock).build().unwrap();
+    let client = builder(&fixture.server, &fixture.clock).build().unwrap();
     assert_eq!(client.finish(pending, callback).await.unwrap_err().code(), "issuer_mismatch");
-    assert_eq!(bench.token_requests(), 0);
-    assert_eq!(bench.server.journal().count(Endpoint::Elsewhere), 0);
+    assert_eq!(fixture.count(Endpoint::Token), 0);
+    assert_eq!(fixture.server.journal().count(Endpoint::Elsewhere), 0);
 
     // Nor to another client of the same server.
-    let pending = bench.begin().await;
-    let callback = bench.log_in(&pending);
-    let other = builder(&bench.server, &bench.clock).auth(ClientAuth::none("other")).build().unwrap();
+    let pending = fixture.begin().await;
+    let callback = fixture.log_in(&pending);
+    let other = builder(&fixture.server, &fixture.clock).auth(ClientAuth::none("other")).build().unwrap();
     assert_eq!(other.finish(pending, callback).await.unwrap_err().code(), "issuer_mismatch");
-    assert_eq!(bench.token_requests(), 0);
+    assert_eq!(fixture.count(Endpoint::Token), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn c066_a_parameter_that_stands_twice_sends_no_code() {
-    let bench = Bench::new();
+    let fixture = fixture();
     for name in ["code", "state", "iss", "error", "session_state"] {
-        let pending = bench.begin().await;
-        let mut callback = bench.log_in(&pending);
+        let pending = fixture.begin().await;
+        let mut callback = fixture.log_in(&pending);
         let value = parameter(&callback, name).unwrap_or_default();
         callback.query_pairs_mut().append_pair(name, &value);
         if parameter(&callback, name).is_some_and(|value| value.is_empty()) {
             callback.query_pairs_mut().append_pair(name, "");
         }
-        let error = bench.client.finish(pending, callback).await.unwrap_err();
+        let error = fixture.client.finish(pending, callback).await.unwrap_err();
         assert_eq!(error.code(), "invalid_callback", "{name}");
         assert!(error.to_string().contains(name), "{error}");
     }
-    assert_eq!(bench.token_requests(), 0);
+    assert_eq!(fixture.count(Endpoint::Token), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn c067_an_error_is_typed_and_the_state_counts_first() {
-    let bench = Bench::new();
-    let pending = bench.begin().await;
+    let fixture = fixture();
+    let pending = fixture.begin().await;
     let state = parameter(pending.url(), "state").unwrap();
-    let issuer = bench.server.issuer();
+    let issuer = fixture.server.issuer();
     let answer = format!(
         "error=access_denied&error_description=not%1b%5B31m+today&error_uri=https%3A%2F%2Fa&state={state}&iss={issuer}"
     );
-    let error = bench.client.finish(pending, &answer).await.unwrap_err();
+    let error = fixture.client.finish(pending, &answer).await.unwrap_err();
     assert_eq!(error.code(), "access_denied");
     assert_eq!(error.description(), Some("not\\u{1b}[31m today"), "what would colour a log is escaped");
     assert_eq!(error.uri(), Some("https://a"));
     assert_eq!(error.status(), None);
     assert!(!error.is_transient() && !error.is_reauthorization_required());
 
-    let pending = bench.begin().await;
-    let error = bench.client.finish(pending, answer).await.unwrap_err();
+    let pending = fixture.begin().await;
+    let error = fixture.client.finish(pending, answer).await.unwrap_err();
     assert_eq!(error.code(), "state_mismatch", "an error of another login is none");
 
-    let pending = bench.begin().await;
+    let pending = fixture.begin().await;
     let state = parameter(pending.url(), "state").unwrap();
     for (answer, code) in [
         ("error=temporarily_unavailable", "temporarily_unavailable"),
@@ -214,34 +219,33 @@ async fn c067_an_error_is_typed_and_the_state_counts_first() {
     ] {
         let pending: PendingLogin = serde_json::from_value(serde_json::to_value(&pending).unwrap()).unwrap();
         let answer = format!("{answer}&state={state}&iss={issuer}");
-        assert_eq!(bench.client.finish(pending, &answer).await.unwrap_err().code(), code, "{answer}");
+        assert_eq!(fixture.client.finish(pending, &answer).await.unwrap_err().code(), code, "{answer}");
     }
-    assert_eq!(bench.token_requests(), 0);
+    assert_eq!(fixture.count(Endpoint::Token), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn c069_the_redirect_uri_is_sent_to_the_letter() {
     // As odd as a registered one may be: a URL library would write each of these otherwise.
     for uri in ["https://APP.test:443/Callback?a=b%2fc", "https://app.test", "https://app.test/a/../b"] {
-        let bench = Bench::with(|client| client.redirect_uri(uri));
+        let fixture = fixture_with(|client| client.redirect_uri(uri));
         let request = AuthorizationRequest::new(uri).scope(["read"]);
-        let pending = bench.client.authorize(&request).await.unwrap();
+        let pending = fixture.client.authorize(&request).await.unwrap();
         assert_eq!(parameter(pending.url(), "redirect_uri").as_deref(), Some(uri));
-        let callback = bench.server.log_in(pending.url().as_str(), "alice").unwrap();
-        bench
+        let callback = fixture.server.log_in(pending.url().as_str(), "alice").unwrap();
+        fixture
             .client
             .finish(pending, callback.split_once("code=").map(|(_, rest)| format!("code={rest}")).unwrap())
             .await
             .unwrap();
-        assert_eq!(bench.server.journal().of(Endpoint::Token)[0].param("redirect_uri"), Some(uri));
+        assert_eq!(fixture.server.journal().of(Endpoint::Token)[0].param("redirect_uri"), Some(uri));
     }
     for uri in ["/callback", "https://app.test/#fragment", "", "app"] {
-        let error = Bench::new().client.authorize(&AuthorizationRequest::new(uri)).await.unwrap_err();
+        let error = fixture().client.authorize(&AuthorizationRequest::new(uri)).await.unwrap_err();
         assert_eq!(error.problems()[0].field, "redirect_uri", "{uri}");
     }
     // An app has its one redirect URI; where a person is to go afterwards is never part of it.
-    let error =
-        Bench::new().client.authorize(&request().parameter("redirect_uri", "https://evil.test")).await;
+    let error = fixture().client.authorize(&request().parameter("redirect_uri", "https://evil.test")).await;
     assert_eq!(error.unwrap_err().problems()[0].field, "redirect_uri");
 }
 
@@ -257,46 +261,46 @@ async fn c070_a_code_is_sent_once_whatever_happens_to_its_answer() {
         Fault::malformed_json(),
     ];
     for fault in faults {
-        let bench = Bench::new();
-        let pending = bench.begin().await;
-        let callback = bench.log_in(&pending);
-        bench.server.fault(Endpoint::Token, fault).always();
-        bench.client.finish(pending, callback).await.unwrap_err();
+        let fixture = fixture();
+        let pending = fixture.begin().await;
+        let callback = fixture.log_in(&pending);
+        fixture.server.fault(Endpoint::Token, fault).always();
+        fixture.client.finish(pending, callback).await.unwrap_err();
         tokio::time::sleep(Duration::from_secs(120)).await;
-        assert_eq!(bench.token_requests(), 1);
+        assert_eq!(fixture.count(Endpoint::Token), 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn c071_a_server_that_is_not_who_it_should_be_begins_no_login() {
-    let bench = Bench::new();
-    let issuer = bench.server.issuer();
+    let fixture = fixture();
+    let issuer = fixture.server.issuer();
     let good = |path: &str| format!("{issuer}/{path}");
     for document in [
         json!({"issuer": "https://evil.test", "authorization_endpoint": good("a"), "token_endpoint": good("t")}),
         json!({"issuer": issuer, "authorization_endpoint": "http://evil.test/a", "token_endpoint": good("t")}),
         json!({"issuer": issuer, "authorization_endpoint": "javascript:alert(1)", "token_endpoint": good("t")}),
     ] {
-        bench.server.clear_faults();
+        fixture.server.clear_faults();
         let fault = Fault::body(200, "application/json", document.to_string());
-        bench.server.fault(Endpoint::OauthMetadata, fault).always();
-        let client = builder(&bench.server, &bench.clock).build().unwrap();
+        fixture.server.fault(Endpoint::OauthMetadata, fault).always();
+        let client = builder(&fixture.server, &fixture.clock).build().unwrap();
         assert_eq!(client.authorize(&request()).await.unwrap_err().code(), "discovery", "{document}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn c072_nothing_prints_what_a_login_is_protected_by() {
-    let bench = Bench::new();
-    let pending = bench.begin().await;
+    let fixture = fixture();
+    let pending = fixture.begin().await;
     let stored: Value = serde_json::to_value(&pending).unwrap();
     let shown = format!("{pending:?} {pending:#?}");
     for name in ["state", "verifier", "nonce"] {
         assert!(!shown.contains(stored[name].as_str().unwrap()), "{name}: {shown}");
     }
-    let callback = bench.log_in(&pending);
+    let callback = fixture.log_in(&pending);
     let code = parameter(&callback, "code").unwrap();
-    bench
+    fixture
         .server
         .fault(
             Endpoint::Token,
@@ -310,14 +314,14 @@ async fn c072_nothing_prints_what_a_login_is_protected_by() {
             ),
         )
         .always();
-    let error = bench.client.finish(pending, callback).await.unwrap_err();
+    let error = fixture.client.finish(pending, callback).await.unwrap_err();
     let shown = format!("{error} {error:?} {}", error.description().unwrap());
     assert!(!shown.contains(&code) && !shown.contains(stored["verifier"].as_str().unwrap()), "{shown}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_asked_for_reaches_the_server() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let request = request()
         .audience("orders-api")
         .resource(["urn:a", "urn:b"])
@@ -330,7 +334,7 @@ async fn what_is_asked_for_reaches_the_server() {
         .unwrap()
         .parameter("response_mode", "query")
         .parameter("tenant", "x&y=z");
-    let pending = bench.client.authorize(&request).await.unwrap();
+    let pending = fixture.client.authorize(&request).await.unwrap();
     let url = pending.url();
     for (name, value) in [
         ("client_id", "web"),
@@ -351,7 +355,7 @@ async fn what_is_asked_for_reaches_the_server() {
     assert_eq!(resources.len(), 2);
     assert_eq!(parameter(url, "grant_type"), None);
     for ours in ["state", "nonce", "code_challenge", "client_id", "response_type", "request_uri"] {
-        let error = bench.client.authorize(&request.clone().parameter(ours, "mine")).await.unwrap_err();
+        let error = fixture.client.authorize(&request.clone().parameter(ours, "mine")).await.unwrap_err();
         assert_eq!(error.problems()[0].field, ours);
     }
 }
@@ -374,21 +378,21 @@ async fn resources_are_named_with_the_code_too() {
 
 #[tokio::test(start_paused = true)]
 async fn endpoints_by_hand_do_without_metadata_and_keep_their_query() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let client = Client::builder()
-        .token_endpoint(bench.server.endpoint(Endpoint::Token))
+        .token_endpoint(fixture.server.endpoint(Endpoint::Token))
         .endpoint(
             ClientEndpoint::Authorization,
-            format!("{}?tenant=a", bench.server.endpoint(Endpoint::Authorize)),
+            format!("{}?tenant=a", fixture.server.endpoint(Endpoint::Authorize)),
         )
         .auth(ClientAuth::basic("web", "s3cr3t"))
-        .http(HttpClient::from_service(bench.server.transport()))
+        .http(HttpClient::from_service(fixture.server.transport()))
         .build()
         .unwrap();
     let request = AuthorizationRequest::new(CALLBACK).scope(["read"]);
     let pending = client.authorize(&request).await.unwrap();
     assert_eq!(parameter(pending.url(), "tenant").as_deref(), Some("a"));
-    let callback = bench.log_in(&pending);
+    let callback = fixture.log_in(&pending);
     let login = client.finish(pending, callback).await.unwrap();
     assert!(login.id_token().is_none());
     let error = client.authorize(&request.scope(["openid"])).await.unwrap_err();
@@ -413,7 +417,7 @@ async fn browsers_are_not_sent_where_the_client_shows_its_certificate() {
 
 #[tokio::test(start_paused = true)]
 async fn the_answer_may_come_as_a_url_a_query_or_a_form() {
-    let bench = Bench::new();
+    let fixture = fixture();
     let forms: [fn(&str) -> String; 5] = [
         |url| format!("odd=a?b://c&{}", url.split_once('?').unwrap().1),
         str::to_owned,
@@ -422,22 +426,25 @@ async fn the_answer_may_come_as_a_url_a_query_or_a_form() {
         |url| format!("/callback?{}#ignored", url.split_once('?').unwrap().1),
     ];
     for form in forms {
-        let pending = bench.begin().await;
-        let callback = form(bench.log_in(&pending).as_str());
-        bench.client.finish(pending, callback).await.unwrap();
+        let pending = fixture.begin().await;
+        let callback = form(fixture.log_in(&pending).as_str());
+        fixture.client.finish(pending, callback).await.unwrap();
     }
     for nothing in ["https://app.test/callback", "/callback", "", "#", "?"] {
-        let error = bench.client.finish(bench.begin().await, nothing).await.unwrap_err();
+        let error = fixture.client.finish(fixture.begin().await, nothing).await.unwrap_err();
         assert_eq!(error.code(), "state_mismatch", "{nothing}");
     }
     let long = format!("state={}", "x".repeat(1 << 20));
-    assert_eq!(bench.client.finish(bench.begin().await, long).await.unwrap_err().code(), "invalid_callback");
+    assert_eq!(
+        fixture.client.finish(fixture.begin().await, long).await.unwrap_err().code(),
+        "invalid_callback"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_logout_url_names_the_client_and_what_is_given() {
-    let bench = Bench::new();
-    let client = builder(&bench.server, &bench.clock)
+    let fixture = fixture();
+    let client = builder(&fixture.server, &fixture.clock)
         .endpoint(ClientEndpoint::EndSession, "https://as.test/logout?a=b")
         .build()
         .unwrap();
@@ -455,18 +462,18 @@ async fn a_logout_url_names_the_client_and_what_is_given() {
 
 #[tokio::test(start_paused = true)]
 async fn two_hundred_logins_at_once_do_not_meet() {
-    let bench = Arc::new(Bench::new());
+    let fixture = Arc::new(fixture());
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..200 {
-        let bench = Arc::clone(&bench);
+        let fixture = Arc::clone(&fixture);
         tasks.spawn(async move {
             let user = if n % 2 == 0 { "alice" } else { "bob" };
-            let pending = bench.begin().await;
-            let callback = bench.server.log_in(pending.url().as_str(), user).unwrap();
-            let login = bench.client.finish(pending, callback).await.unwrap();
+            let pending = fixture.begin().await;
+            let callback = fixture.server.log_in(pending.url().as_str(), user).unwrap();
+            let login = fixture.client.finish(pending, callback).await.unwrap();
             assert_eq!(login.id_token().unwrap().subject(), user);
         });
     }
     tasks.join_all().await;
-    assert_eq!(bench.server.journal().count(Endpoint::Jwks), 1, "the keys were asked for once");
+    assert_eq!(fixture.server.journal().count(Endpoint::Jwks), 1, "the keys were asked for once");
 }

@@ -12,12 +12,12 @@ use oauth_client::{Error, Secret};
 use oauth_mock::{Alg, Endpoint, Fault, GrantType, MockClient, MockServer, TestKey, TrustedIssuer};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, pass};
+use crate::support::{Fixture, advance, fixture_of, http};
 
 const IDP: &str = "https://idp.test";
 
-fn bench(jwks: &Value) -> Bench {
-    Bench::new(
+fn fixture(jwks: &Value) -> Fixture {
+    fixture_of(
         MockServer::builder()
             .client(MockClient::default().grants([GrantType::JwtBearer]))
             .trusted_issuer(TrustedIssuer::new(IDP).jwks(jwks))
@@ -38,18 +38,18 @@ fn jwks(key: &SigningKey) -> Value {
 async fn each_request_is_signed_anew_retries_included() {
     for algorithm in [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256] {
         let key = SigningKey::generate(algorithm).unwrap().with_key_id("2030-01");
-        let bench = bench(&jwks(&key));
+        let fixture = fixture(&jwks(&key));
         let assertion = Assertion::signed(key, IDP).subject("alice").claim("tenant", "acme");
         assert!(format!("{assertion:?}").contains("alice"));
-        let source = bench.client().source(grant::jwt_bearer(assertion).scope(["read"])).build().unwrap();
-        bench.server.fault(Endpoint::Token, Fault::status(503)).times(1);
+        let source = fixture.client.source(grant::jwt_bearer(assertion).scope(["read"])).build().unwrap();
+        fixture.server.fault(Endpoint::Token, Fault::status(503)).times(1);
         // The mock refuses a jti that it has seen, so a lost answer shows whether a new one was made.
-        bench.server.fault(Endpoint::Token, Fault::lost_answer()).on_call(2);
+        fixture.server.fault(Endpoint::Token, Fault::lost_answer()).on_call(2);
         source.token().await.unwrap();
-        let sent = bench.server.journal().of(Endpoint::Token);
+        let sent = fixture.server.journal().of(Endpoint::Token);
         let different: HashSet<_> = sent.iter().map(|request| request.param("assertion").unwrap()).collect();
         assert_eq!((sent.len(), different.len()), (3, 3));
-        pass(400).await;
+        advance(400).await;
         assert_eq!(source.token().await.unwrap().generation(), 2, "it needs no person");
     }
 }
@@ -57,51 +57,52 @@ async fn each_request_is_signed_anew_retries_included() {
 #[tokio::test(start_paused = true)]
 async fn an_assertion_is_made_for_the_server_that_gets_it() {
     let key = TestKey::generate(Alg::Es256);
-    let bench = bench(&json!({"keys": [key.public_jwk()]}));
-    let mint = bench.server.mint().typ("JWT").signed_with(&key).issuer(IDP).subject("alice");
-    let (issuer, now) = (bench.server.issuer().to_owned(), bench.server.clock().now_unix().unsigned_abs());
+    let fixture = fixture(&json!({"keys": [key.public_jwk()]}));
+    let mint = fixture.server.mint().typ("JWT").signed_with(&key).issuer(IDP).subject("alice");
+    let (issuer, now) =
+        (fixture.server.issuer().to_owned(), fixture.server.clock().now_unix().unsigned_abs());
     let made = Assertion::from_fn(move |sending| {
         assert_eq!((sending.audience.as_str(), sending.now.as_secs()), (&*issuer, now));
         let assertion = mint.clone().audience(&*sending.audience).build();
         async move { Ok::<_, Error>(Secret::new(assertion)) }
     });
-    bench.client().request(&grant::jwt_bearer(made)).await.unwrap();
+    fixture.client.request(&grant::jwt_bearer(made)).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_assertion_that_cannot_be_made_is_told_and_nothing_is_sent() {
-    let bench = bench(&json!({"keys": []}));
+    let fixture = fixture(&json!({"keys": []}));
     static TRIES: AtomicUsize = AtomicUsize::new(0);
     let failing = Assertion::from_fn(|_| {
         TRIES.fetch_add(1, Ordering::SeqCst);
         async { Err("the vault is sealed") }
     });
-    let source = bench.client().source(grant::jwt_bearer(failing)).build().unwrap();
+    let source = fixture.client.source(grant::jwt_bearer(failing)).build().unwrap();
     let error = source.token().await.unwrap_err();
     assert_eq!((error.code(), error.is_transient()), ("secret", true));
     assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "the vault is sealed");
-    assert_eq!((bench.token_requests(), TRIES.load(Ordering::SeqCst)), (0, 3));
+    assert_eq!((fixture.count(Endpoint::Token), TRIES.load(Ordering::SeqCst)), (0, 3));
 
     let missing = oauth_client::secret::from_file("/nowhere/assertion.jwt");
-    let error = bench.client().request(&grant::jwt_bearer(missing)).await.unwrap_err();
+    let error = fixture.client.request(&grant::jwt_bearer(missing)).await.unwrap_err();
     assert!(error.to_string().contains("/nowhere/assertion.jwt"), "{error}");
 
     let hanging = Assertion::from_fn(|_| std::future::pending::<Result<Secret, Error>>());
-    let error = bench.client().request(&grant::jwt_bearer(hanging)).await.unwrap_err();
+    let error = fixture.client.request(&grant::jwt_bearer(hanging)).await.unwrap_err();
     assert_eq!(error.code(), "secret");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_file_is_read_for_every_request() {
     let key = TestKey::generate(Alg::Es256);
-    let bench = bench(&json!({"keys": [key.public_jwk()]}));
-    let mint = bench.server.mint().typ("JWT").signed_with(&key).issuer(IDP).without("jti");
-    let mint = mint.audience(bench.server.issuer());
+    let fixture = fixture(&json!({"keys": [key.public_jwk()]}));
+    let mint = fixture.server.mint().typ("JWT").signed_with(&key).issuer(IDP).without("jti");
+    let mint = mint.audience(fixture.server.issuer());
     let path = std::env::temp_dir().join(format!("assertion-{}.jwt", std::process::id()));
     let write = |subject: &str| {
         std::fs::write(&path, format!("{}\n", mint.clone().subject(subject).build())).unwrap();
     };
-    let source = bench.client().source(grant::jwt_bearer(oauth_client::secret::from_file(&path)));
+    let source = fixture.client.source(grant::jwt_bearer(oauth_client::secret::from_file(&path)));
     let source = source.build().unwrap();
     write("first");
     let first = source.token().await.unwrap();
@@ -117,18 +118,18 @@ async fn a_file_is_read_for_every_request() {
 #[tokio::test(start_paused = true)]
 async fn an_assertion_that_was_given_is_lost_once_it_is_refused() {
     let key = TestKey::generate(Alg::Es256);
-    let bench = bench(&json!({"keys": [key.public_jwk()]}));
+    let fixture = fixture(&json!({"keys": [key.public_jwk()]}));
     let assertion =
-        bench.server.mint().typ("JWT").signed_with(&key).issuer(IDP).subject("alice").expires_in(120);
-    let assertion = assertion.without("jti").audience(bench.server.issuer()).build();
-    let source = bench.client().source(grant::jwt_bearer(&*assertion)).build().unwrap();
+        fixture.server.mint().typ("JWT").signed_with(&key).issuer(IDP).subject("alice").expires_in(120);
+    let assertion = assertion.without("jti").audience(fixture.server.issuer()).build();
+    let source = fixture.client.source(grant::jwt_bearer(&*assertion)).build().unwrap();
     source.token().await.unwrap();
-    pass(400).await;
+    advance(400).await;
     assert!(source.token().await.unwrap_err().is_reauthorization_required());
-    let before = bench.token_requests();
-    pass(400).await;
+    let before = fixture.count(Endpoint::Token);
+    advance(400).await;
     assert!(source.token().await.unwrap_err().is_reauthorization_required());
-    assert_eq!(bench.token_requests(), before);
+    assert_eq!(fixture.count(Endpoint::Token), before);
     assert!(!format!("{:?}", grant::jwt_bearer(&*assertion)).contains(&assertion[..20]));
 }
 
@@ -136,16 +137,16 @@ async fn an_assertion_that_was_given_is_lost_once_it_is_refused() {
 async fn a_configuration_signs_its_own() {
     let key = SigningKey::generate(Algorithm::Es256).unwrap();
     let named = key.clone().with_key_id("2030-01");
-    let bench = bench(&jwks(&named));
+    let fixture = fixture(&jwks(&named));
     let config: ClientConfig = serde_json::from_value(json!({
-        "issuer": bench.server.issuer(), "client_id": "svc", "client_secret": "s3cr3t", "grant": "jwt_bearer",
+        "issuer": fixture.server.issuer(), "client_id": "svc", "client_secret": "s3cr3t", "grant": "jwt_bearer",
         "signed_assertion": {"private_key": key.to_pem().unwrap().expose(), "key_id": "2030-01", "signing_alg": "ES256",
             "issuer": IDP, "subject": "alice", "lifetime_seconds": 30, "claims": {"tenant": "acme"}}
     }))
     .unwrap();
-    let source = config.http(bench.http()).clock(bench.clock.clone()).build().unwrap();
+    let source = config.http(http(&fixture.server)).clock(fixture.clock.clone()).build().unwrap();
     let token = source.token().await.unwrap();
     assert_eq!(claims(token.secret())["sub"], "alice");
-    pass(400).await;
+    advance(400).await;
     assert_eq!(source.token().await.unwrap().generation(), 2, "it needs no person");
 }

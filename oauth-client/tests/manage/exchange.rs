@@ -10,14 +10,14 @@ use oauth_client::token::TokenType;
 use oauth_mock::{Endpoint, Fault, GrantType, MockClient, MockServer, User};
 use tokio::task::JoinSet;
 
-use crate::bench::{Bench, pass};
+use crate::support::{Fixture, advance, fixture_of, http};
 
 const BILLING: &str = "https://billing.test";
 
-fn bench() -> Bench {
+fn fixture() -> Fixture {
     let gateway = MockClient::default().grants([GrantType::TokenExchange, GrantType::ClientCredentials]);
     let app = MockClient::new("app").secret("a").scopes(["read"]).token_lifetime(Duration::from_secs(120));
-    Bench::new(
+    fixture_of(
         MockServer::builder()
             .client(gateway.scopes(["read", "write"]))
             .client(app)
@@ -28,40 +28,40 @@ fn bench() -> Bench {
     )
 }
 
-fn exchanger(bench: &Bench) -> Exchanger {
-    bench.client().exchanger(|subject| grant::token_exchange(subject).resource([BILLING]).scope(["read"]))
+fn exchanger(fixture: &Fixture) -> Exchanger {
+    fixture.client.exchanger(|subject| grant::token_exchange(subject).resource([BILLING]).scope(["read"]))
 }
 
-fn users_token(bench: &Bench, user: &str) -> String {
-    bench.server.issue("app", user, "read").unwrap().access_token
+fn users_token(fixture: &Fixture, user: &str) -> String {
+    fixture.server.issue("app", user, "read").unwrap().access_token
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_is_exchanged_for_one_of_the_next_api() {
-    let bench = bench();
-    let own = bench.client().source(grant::client_credentials()).build().unwrap();
-    let exchange = TokenExchange::new(users_token(&bench, "alice"), TokenType::AccessToken)
+    let fixture = fixture();
+    let own = fixture.client.source(grant::client_credentials()).build().unwrap();
+    let exchange = TokenExchange::new(users_token(&fixture, "alice"), TokenType::AccessToken)
         .actor_from(&own)
         .requested_token_type(TokenType::Jwt);
     let request = grant::token_exchange(exchange).resource([BILLING]).scope(["read"]);
-    let tokens = bench.client().request(&request).await.unwrap();
+    let tokens = fixture.client.request(&request).await.unwrap();
     assert_eq!(tokens.issued_token_type(), Some(TokenType::Jwt));
     assert_eq!(tokens.scope().unwrap(), ["read"]);
-    let sent = bench.server.journal().of(Endpoint::Token).pop().unwrap();
+    let sent = fixture.server.journal().of(Endpoint::Token).pop().unwrap();
     let uri = |name: &str| sent.param(name).unwrap().to_owned();
     assert_eq!(uri("grant_type"), "urn:ietf:params:oauth:grant-type:token-exchange");
     assert_eq!(uri("subject_token_type"), TokenType::AccessToken.uri());
     assert_eq!(uri("actor_token_type"), TokenType::AccessToken.uri());
     assert_eq!(uri("requested_token_type"), TokenType::Jwt.uri());
     let actor = own.token().await.unwrap().secret().expose().to_owned();
-    assert_eq!(uri("actor_token"), bench.server.journal().fingerprint(&actor), "the service's own token");
+    assert_eq!(uri("actor_token"), fixture.server.journal().fingerprint(&actor), "the service's own token");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_requests_for_ten_people_cost_ten_token_requests() {
-    let bench = bench();
-    let exchanger = exchanger(&bench);
-    let tokens: Vec<_> = (0..10).map(|n| users_token(&bench, &format!("user-{n}"))).collect();
+    let fixture = fixture();
+    let exchanger = exchanger(&fixture);
+    let tokens: Vec<_> = (0..10).map(|n| users_token(&fixture, &format!("user-{n}"))).collect();
     let mut tasks = JoinSet::new();
     for n in 0..1000 {
         let (exchanger, token) = (exchanger.clone(), tokens[n % 10].clone());
@@ -72,25 +72,29 @@ async fn a_thousand_requests_for_ten_people_cost_ten_token_requests() {
     let got: HashSet<_> = tasks.join_all().await.into_iter().collect();
     assert_eq!(got.len(), 10, "one token for each");
     assert_eq!(got.iter().map(|(_, token)| token).collect::<HashSet<_>>().len(), 10, "and none for two");
-    assert_eq!((bench.token_requests(), exchanger.len()), (10, 10));
+    assert_eq!((fixture.count(Endpoint::Token), exchanger.len()), (10, 10));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_exchanged_lives_no_longer_than_the_subject_token() {
-    let bench = bench();
-    let exchanger = exchanger(&bench);
-    let alice = users_token(&bench, "alice"); // lives two minutes; what it is exchanged for would live five
+    let fixture = fixture();
+    let exchanger = exchanger(&fixture);
+    let alice = users_token(&fixture, "alice"); // lives two minutes; what it is exchanged for would live five
     let source = exchanger.source(&*alice).unwrap();
     let token = source.token().await.unwrap();
-    assert!(token.expires_at().as_secs() <= bench.server.clock().now_unix().unsigned_abs() + 120);
-    pass(115).await;
+    assert!(token.expires_at().as_secs() <= fixture.server.clock().now_unix().unsigned_abs() + 120);
+    advance(115).await;
     source.token().await.unwrap();
-    assert_eq!(bench.token_requests(), 1, "nothing is replaced early that has no future");
-    pass(6).await;
+    assert_eq!(fixture.count(Endpoint::Token), 1, "nothing is replaced early that has no future");
+    advance(6).await;
     let error = source.token().await.unwrap_err();
     assert!(error.is_reauthorization_required(), "{error}");
     assert!(exchanger.source(&*alice).unwrap_err().is_reauthorization_required());
-    assert_eq!((bench.token_requests(), exchanger.len()), (1, 0), "and the server is not bothered with it");
+    assert_eq!(
+        (fixture.count(Endpoint::Token), exchanger.len()),
+        (1, 0),
+        "and the server is not bothered with it"
+    );
 
     let opaque = TokenExchange::from("opaque").expires_at(Duration::from_secs(1));
     assert!(exchanger.source(opaque).unwrap_err().is_reauthorization_required());
@@ -98,67 +102,67 @@ async fn what_was_exchanged_lives_no_longer_than_the_subject_token() {
 
 #[tokio::test(start_paused = true)]
 async fn people_whose_tokens_have_expired_make_room() {
-    let bench = bench();
-    let exchanger = exchanger(&bench);
+    let fixture = fixture();
+    let exchanger = exchanger(&fixture);
     for n in 0..20 {
-        exchanger.source(users_token(&bench, &format!("user-{n}"))).unwrap();
+        exchanger.source(users_token(&fixture, &format!("user-{n}"))).unwrap();
     }
     assert_eq!(exchanger.len(), 20);
-    pass(200).await;
-    exchanger.source(users_token(&bench, "late")).unwrap();
+    advance(200).await;
+    exchanger.source(users_token(&fixture, "late")).unwrap();
     assert_eq!(exchanger.len(), 1);
     let bounded = exchanger.max_subjects(3);
     for n in 0..20 {
-        bounded.source(users_token(&bench, &format!("user-{n}"))).unwrap();
+        bounded.source(users_token(&fixture, &format!("user-{n}"))).unwrap();
     }
     assert!(bounded.len() <= 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_exchange_is_repeated_until_the_subject_token_is_refused() {
-    let bench = bench();
-    let login = bench.server.issue("svc", "alice", "read").unwrap();
+    let fixture = fixture();
+    let login = fixture.server.issue("svc", "alice", "read").unwrap();
     let subject = TokenExchange::new(login.access_token.clone(), TokenType::AccessToken);
-    let source = bench.client().source(grant::token_exchange(subject).resource([BILLING])).build().unwrap();
+    let source = fixture.client.source(grant::token_exchange(subject).resource([BILLING])).build().unwrap();
     let first = source.token().await.unwrap();
     assert!(source.reject(first.generation()));
     assert_eq!(source.token().await.unwrap().generation(), 2);
-    bench.server.revoke_token(&login.access_token);
+    fixture.server.revoke_token(&login.access_token);
     assert!(source.reject(2));
     let error = source.token().await.unwrap_err();
     assert!(error.is_reauthorization_required(), "{error:?}");
-    let before = bench.token_requests();
-    pass(300).await;
+    let before = fixture.count(Endpoint::Token);
+    advance(300).await;
     assert!(source.token().await.unwrap_err().is_reauthorization_required());
-    assert_eq!(bench.token_requests(), before, "a token that is refused is not sent again");
+    assert_eq!(fixture.count(Endpoint::Token), before, "a token that is refused is not sent again");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_no_access_token_is_never_sent_as_one() {
-    let bench = bench();
+    let fixture = fixture();
     let answer = |issued: TokenType| {
         let body = serde_json::json!({"access_token": "PHNhbWw", "token_type": "N_A", "issued_token_type": issued.uri()});
         Fault::body(200, "application/json", body.to_string())
     };
     let request = grant::token_exchange("alices").resource([BILLING]);
-    bench.server.fault(Endpoint::Token, answer(TokenType::Saml2)).times(1);
-    let tokens = bench.client().request(&request).await.unwrap();
+    fixture.server.fault(Endpoint::Token, answer(TokenType::Saml2)).times(1);
+    let tokens = fixture.client.request(&request).await.unwrap();
     assert_eq!(tokens.issued_token_type(), Some(TokenType::Saml2));
-    bench.server.fault(Endpoint::Token, answer(TokenType::AccessToken)).times(1);
-    assert_eq!(bench.client().request(&request).await.unwrap_err().code(), "unsupported_token_type");
-    bench.server.fault(Endpoint::Token, answer(TokenType::Saml2)).times(1);
-    let source = bench.client().source(request).build().unwrap();
+    fixture.server.fault(Endpoint::Token, answer(TokenType::AccessToken)).times(1);
+    assert_eq!(fixture.client.request(&request).await.unwrap_err().code(), "unsupported_token_type");
+    fixture.server.fault(Endpoint::Token, answer(TokenType::Saml2)).times(1);
+    let source = fixture.client.source(request).build().unwrap();
     assert_eq!(source.token().await.unwrap_err().code(), "unsupported_token_type");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_actor_from_a_source_is_another_than_none_and_than_that_of_another_source() {
-    let bench = bench();
+    let fixture = fixture();
     let own =
-        |scope: &str| bench.client().source(grant::client_credentials().scope([scope])).build().unwrap();
-    let (alice, reader, writer) = (users_token(&bench, "alice"), own("read"), own("write"));
+        |scope: &str| fixture.client.source(grant::client_credentials().scope([scope])).build().unwrap();
+    let (alice, reader, writer) = (users_token(&fixture, "alice"), own("read"), own("write"));
     let subject = || TokenExchange::from(&*alice);
-    let exchanger = exchanger(&bench);
+    let exchanger = exchanger(&fixture);
     let mut tokens = HashSet::new();
     for exchange in [subject(), subject().actor_from(&reader), subject().actor_from(&writer)] {
         tokens.insert(exchanger.token(exchange).await.unwrap().secret().expose().to_owned());
@@ -167,7 +171,7 @@ async fn an_actor_from_a_source_is_another_than_none_and_than_that_of_another_so
     exchanger.token(subject().actor_from(&own("read"))).await.unwrap();
     assert_eq!(exchanger.len(), 3, "the same actor, whichever source its token is from");
     // Nor do they share a place in a store.
-    let key = |exchange| bench.client().source(grant::token_exchange(exchange)).store_key();
+    let key = |exchange| fixture.client.source(grant::token_exchange(exchange)).store_key();
     let from_file = oauth_client::secret::from_file("/run/secrets/actor");
     let made = subject().actor(from_file, TokenType::Jwt);
     assert_eq!(HashSet::from([key(subject()), key(subject().actor_from(&reader)), key(made)]).len(), 3);
@@ -175,53 +179,53 @@ async fn an_actor_from_a_source_is_another_than_none_and_than_that_of_another_so
 
 #[tokio::test(start_paused = true)]
 async fn exchanges_of_one_token_by_two_actors_are_two() {
-    let bench = bench();
-    let exchanger = exchanger(&bench);
-    let alice = users_token(&bench, "alice");
+    let fixture = fixture();
+    let exchanger = exchanger(&fixture);
+    let alice = users_token(&fixture, "alice");
     let by = |actor: &str| {
-        let actor = bench.server.issue("svc", actor, "read").unwrap().access_token;
+        let actor = fixture.server.issue("svc", actor, "read").unwrap().access_token;
         TokenExchange::from(&*alice).actor(actor, TokenType::AccessToken)
     };
     let [one, two] = [by("robot-1"), by("robot-2")];
     let first = exchanger.token(one.clone()).await.unwrap();
     assert_ne!(first.secret(), exchanger.token(two).await.unwrap().secret());
     assert_eq!(first.secret(), exchanger.token(one.clone()).await.unwrap().secret());
-    assert_eq!((bench.token_requests(), exchanger.len()), (2, 2));
+    assert_eq!((fixture.count(Endpoint::Token), exchanger.len()), (2, 2));
     exchanger.forget(one.clone());
     assert_ne!(first.secret(), exchanger.token(one).await.unwrap().secret());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_configuration_exchanges_the_token_that_a_file_has_at_the_time() {
-    let bench = bench();
+    let fixture = fixture();
     let path = std::env::temp_dir().join(format!("subject-{}.jwt", std::process::id()));
-    let write = |user: &str| std::fs::write(&path, users_token(&bench, user)).unwrap();
+    let write = |user: &str| std::fs::write(&path, users_token(&fixture, user)).unwrap();
     write("alice");
     let config: ClientConfig = serde_json::from_value(serde_json::json!({
-        "issuer": bench.server.issuer(), "client_id": "svc", "client_secret": "s3cr3t", "grant": "token_exchange",
+        "issuer": fixture.server.issuer(), "client_id": "svc", "client_secret": "s3cr3t", "grant": "token_exchange",
         "subject_token": {"file": path.to_str().unwrap()}, "requested_token_type": "jwt", "resource": [BILLING]
     }))
     .unwrap();
-    let source = config.http(bench.http()).clock(bench.clock.clone()).build().unwrap();
+    let source = config.http(http(&fixture.server)).clock(fixture.clock.clone()).build().unwrap();
     let first = source.token().await.unwrap();
     write("bob");
     source.reject(first.generation());
     source.token().await.unwrap();
     std::fs::remove_file(&path).unwrap();
-    let sent = bench.server.journal().of(Endpoint::Token);
+    let sent = fixture.server.journal().of(Endpoint::Token);
     assert_ne!(sent[0].param("subject_token"), sent[1].param("subject_token"));
     assert_eq!(sent[0].param("requested_token_type"), Some(TokenType::Jwt.uri()));
 }
 
 #[test]
 fn no_token_is_shown_nor_part_of_a_key() {
-    let bench = bench();
+    let fixture = fixture();
     let exchange =
         TokenExchange::new("s3cr3t-subject", TokenType::IdToken).actor("s3cr3t-actor", TokenType::Jwt);
     let request = grant::token_exchange(exchange.clone());
-    let builder = bench.client().source(request.clone());
+    let builder = fixture.client.source(request.clone());
     let shown = format!("{exchange:?} {request:?} {builder:?} {}", builder.store_key().as_str());
     assert!(!shown.contains("s3cr3t-"), "{shown}");
-    let other = bench.client().source(grant::token_exchange("another")).store_key();
+    let other = fixture.client.source(grant::token_exchange("another")).store_key();
     assert_ne!(builder.store_key(), other, "two subjects never share a token");
 }

@@ -3,8 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+#[path = "../common/fixture.rs"]
+mod fixture;
+mod support;
+#[path = "../common/time.rs"]
+mod time;
+
 mod assertion;
-mod bench;
 mod exchange;
 mod introspect;
 mod register;

@@ -8,8 +8,8 @@ use oauth_client::transport::Limits;
 use oauth_client::{ClientAuth, Error, grant};
 use oauth_mock::{Endpoint, Fault, MockServer};
 
-use crate::bench::{Bench, pass};
 use crate::site::Site;
+use crate::support::{advance, fixture_of, http};
 
 const API: &str = "https://api.test/mcp";
 const PLACE: &str = "GET https://api.test/.well-known/oauth-protected-resource/mcp";
@@ -41,33 +41,33 @@ async fn refused(site: &Site, url: &str, challenge: &str) -> Error {
 
 #[tokio::test(start_paused = true)]
 async fn an_api_that_says_no_leads_to_a_token_that_it_takes() {
-    let bench = Bench::new(MockServer::builder().api_scope("/orders", "read").in_process());
-    let url = format!("{}/orders", bench.server.endpoint(Endpoint::Api));
+    let fixture = fixture_of(MockServer::builder().api_scope("/orders", "read").in_process());
+    let url = format!("{}/orders", fixture.server.endpoint(Endpoint::Api));
     let call = |token: Option<String>| {
         let mut request = Request::get(&url);
         if let Some(token) = token {
             request = request.header("authorization", token);
         }
-        let http = bench.http();
+        let http = http(&fixture.server);
         async move { http.send(request.body(Bytes::new()).unwrap(), &Limits::token()).await.unwrap() }
     };
     let answer = call(None).await;
     assert_eq!(answer.status(), 401);
-    let found = follow(&bench.http(), &url, answer.headers(), &Limits::metadata()).await.unwrap();
+    let found = follow(&http(&fixture.server), &url, answer.headers(), &Limits::metadata()).await.unwrap();
     assert_eq!(
         (found.resource.resource.as_str(), found.server.issuer.as_str()),
-        (&*url, bench.server.issuer())
+        (&*url, fixture.server.issuer())
     );
     assert_eq!(found.scope, ["read"]);
 
-    let documents = bench.server.journal().count(Endpoint::OauthMetadata);
-    let client = found.client().auth(ClientAuth::basic("svc", "s3cr3t")).http(bench.http());
-    let client = client.clock(bench.clock.clone()).build().unwrap();
+    let documents = fixture.server.journal().count(Endpoint::OauthMetadata);
+    let client = found.client().auth(ClientAuth::basic("svc", "s3cr3t")).http(http(&fixture.server));
+    let client = client.clock(fixture.clock.clone()).build().unwrap();
     let request = grant::client_credentials().scope(found.scope).resource([found.resource.resource]);
     let token = client.source(request).build().unwrap().token().await.unwrap();
     assert_eq!(call(Some(token.authorization().to_str().unwrap().to_owned())).await.status(), 200);
-    assert_eq!(bench.server.journal().count(Endpoint::OauthMetadata), documents, "what was found is used");
-    let sent = bench.server.journal().of(Endpoint::Token).pop().unwrap();
+    assert_eq!(fixture.server.journal().count(Endpoint::OauthMetadata), documents, "what was found is used");
+    let sent = fixture.server.journal().of(Endpoint::Token).pop().unwrap();
     assert_eq!(sent.param("resource"), Some(&*url), "RFC 8707");
 }
 
@@ -182,7 +182,7 @@ async fn nor_do_they_later_when_their_documents_are_fetched_anew() {
     let client = client.clock(oauth_client::clock::TestClock::new()).build().unwrap();
     let moved = r#"{"issuer":"https://auth.test","token_endpoint":"https://169.254.169.254/token"}"#;
     let site = site.with(SERVER, moved);
-    pass(3601).await;
+    advance(3601).await;
     let error = client.request(&grant::client_credentials()).await.unwrap_err();
     assert_eq!(error.code(), "discovery");
     assert!(!site.lines().iter().any(|line| line.contains("169.254")));
@@ -239,29 +239,29 @@ async fn an_issuer_is_compared_to_the_letter_and_its_endpoints_are_https() {
 
 #[tokio::test(start_paused = true)]
 async fn metadata_is_kept_for_an_hour_and_beyond_while_it_cannot_be_had() {
-    let bench = Bench::new(MockServer::builder().in_process());
-    let client = bench.client();
-    let documents = || bench.server.journal().count(Endpoint::OauthMetadata);
+    let fixture = fixture_of(MockServer::builder().in_process());
+    let client = fixture.client.clone();
+    let documents = || fixture.server.journal().count(Endpoint::OauthMetadata);
     for _ in 0..3 {
         client.metadata().await.unwrap();
-        pass(1000).await;
+        advance(1000).await;
     }
     assert_eq!(documents(), 1);
-    pass(700).await;
+    advance(700).await;
     client.metadata().await.unwrap();
     assert_eq!(documents(), 2);
-    bench.server.fault(Endpoint::OauthMetadata, Fault::status(503)).always();
-    pass(3601).await;
+    fixture.server.fault(Endpoint::OauthMetadata, Fault::status(503)).always();
+    advance(3601).await;
     for _ in 0..10 {
         client.request(&grant::client_credentials()).await.unwrap();
     }
     assert_eq!(documents(), 3, "the old one does meanwhile");
-    pass(61).await;
+    advance(61).await;
     client.metadata().await.unwrap();
     assert_eq!(documents(), 4, "and a minute later it is looked for again");
     let evil = r#"{"issuer":"https://evil.test","token_endpoint":"https://evil.test/token"}"#;
-    bench.server.clear_faults();
-    bench.server.fault(Endpoint::OauthMetadata, Fault::body(200, "application/json", evil)).always();
-    pass(61).await;
+    fixture.server.clear_faults();
+    fixture.server.fault(Endpoint::OauthMetadata, Fault::body(200, "application/json", evil)).always();
+    advance(61).await;
     assert_eq!(client.metadata().await.unwrap_err().code(), "discovery", "but nobody takes its place");
 }

@@ -1,45 +1,21 @@
-//! A mock server, a clock and a client of it, in process.
+//! A client of the mock server that knows its issuer.
 
-use std::time::Duration;
-
-use oauth_client::clock::TestClock;
 use oauth_client::transport::HttpClient;
 use oauth_client::{Client, ClientAuth, ClientBuilder};
-use oauth_mock::{Endpoint, MockServer};
+use oauth_mock::MockServer;
 
-pub(crate) struct Bench {
-    pub(crate) server: MockServer,
-    pub(crate) clock: TestClock,
+pub(crate) use crate::fixture::Fixture;
+pub(crate) use crate::time::advance;
+
+pub(crate) fn fixture_of(server: MockServer) -> Fixture {
+    let (http, client) = (http(&server), client_builder(&server));
+    Fixture::wire(server, http, client)
 }
 
-impl Bench {
-    pub(crate) fn new(server: MockServer) -> Self {
-        Self { server, clock: TestClock::new() }
-    }
-
-    pub(crate) fn http(&self) -> HttpClient {
-        HttpClient::from_service(self.server.transport())
-    }
-
-    pub(crate) fn builder(&self) -> ClientBuilder {
-        Client::builder()
-            .issuer(self.server.issuer())
-            .auth(ClientAuth::basic("svc", "s3cr3t"))
-            .http(self.http())
-            .clock(self.clock.clone())
-    }
-
-    pub(crate) fn client(&self) -> Client {
-        self.builder().build().unwrap()
-    }
-
-    /// Token requests so far.
-    pub(crate) fn token_requests(&self) -> usize {
-        self.server.journal().count(Endpoint::Token)
-    }
+pub(crate) fn client_builder(server: &MockServer) -> ClientBuilder {
+    Client::builder().issuer(server.issuer()).auth(ClientAuth::basic("svc", "s3cr3t"))
 }
 
-/// Lets so many seconds pass, on tokio's clock and so on everybody's.
-pub(crate) async fn pass(seconds: u64) {
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
+pub(crate) fn http(server: &MockServer) -> HttpClient {
+    HttpClient::from_service(server.transport())
 }

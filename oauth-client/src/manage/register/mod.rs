@@ -73,7 +73,7 @@ impl Registrar {
     ///
     /// # Errors
     /// `discovery` when it names none.
-    pub fn of(http: HttpClient, server: &Metadata) -> Result<Self, Error> {
+    pub fn from_metadata(http: HttpClient, server: &Metadata) -> Result<Self, Error> {
         let endpoint = server.endpoint(Endpoint::Registration).ok_or_else(|| {
             Error::discovery(
                 "the document names no registration_endpoint; clients of this server are registered by hand",
