@@ -1,6 +1,6 @@
 //! Where the server's endpoints are: RFC 8414 and OpenID Connect Discovery metadata, issuer compared.
 //!
-//! Whoever knows nothing but an API's URL is led there by the API itself (RFC 9728): see [`follow`].
+//! A client that knows only an API's URL finds the server through the API itself (RFC 9728): see [`follow`].
 //!
 //! ```
 //! # use bytes::Bytes;
@@ -42,7 +42,7 @@ pub use crate::www_authenticate::Challenge;
 pub struct Metadata {
     /// The server's identifier, compared with the one that was asked for.
     pub issuer: String,
-    /// Where tokens are had.
+    /// Where tokens are requested.
     pub token_endpoint: Option<Url>,
     /// Where the server's public keys are.
     pub jwks_uri: Option<Url>,
@@ -52,7 +52,7 @@ pub struct Metadata {
     pub revocation_endpoint: Option<Url>,
     /// Where opaque tokens are looked up (RFC 7662).
     pub introspection_endpoint: Option<Url>,
-    /// Where claims about the user are had (OpenID Connect).
+    /// Where claims about the user are fetched (OpenID Connect).
     pub userinfo_endpoint: Option<Url>,
     /// Where devices without a browser begin (RFC 8628).
     pub device_authorization_endpoint: Option<Url>,
@@ -169,9 +169,9 @@ pub enum Endpoint {
     Registration,
     /// Where tokens are revoked (RFC 7009).
     Revocation,
-    /// Where tokens are had (RFC 6749 section 3.2).
+    /// Where tokens are requested (RFC 6749 section 3.2).
     Token,
-    /// Where claims about the user are had (OpenID Connect Core section 5.3).
+    /// Where claims about the user are fetched (OpenID Connect Core section 5.3).
     Userinfo,
 }
 
@@ -212,9 +212,9 @@ impl Endpoint {
 /// or when its endpoints are not https under an https issuer; and whatever the transport says.
 pub async fn discover(http: &HttpClient, issuer: &str, limits: &Limits) -> Result<Metadata, Error> {
     let [oauth, openid] = locations(issuer)?;
-    let document = match http.get_json(&oauth, limits).await.and_then(|answer| parse(answer.body())) {
+    let document = match http.get_json(&oauth, limits).await.and_then(|response| parse(response.body())) {
         Err(error) if is_absent(&error) => {
-            match http.get_json(&openid, limits).await.and_then(|answer| parse(answer.body())) {
+            match http.get_json(&openid, limits).await.and_then(|response| parse(response.body())) {
                 Err(error) if is_absent(&error) => return Err(nowhere(&oauth, &openid, &error)),
                 other => other?,
             }
@@ -252,7 +252,7 @@ fn parse(body: &[u8]) -> Result<Metadata, Error> {
     })
 }
 
-/// Whether this location simply has no document, so that the next one is worth a try. Single-page sites answer
+/// Whether this location simply has no document, so that the next one is worth a try. Single-page sites response
 /// any path with 200 and HTML, which counts as absent too.
 fn is_absent(error: &Error) -> bool {
     error.code() == "malformed_response"

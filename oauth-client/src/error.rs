@@ -1,4 +1,4 @@
-//! What can go wrong, as one opaque type that answers questions.
+//! What can go wrong, as one opaque type with methods to classify it.
 //!
 //! ```
 //! use oauth_client::{Client, ClientAuth};
@@ -19,7 +19,7 @@ use crate::dialect::Details;
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Why a token, or an answer, could not be had. Cheap to clone, because all callers who waited share it.
+/// Why there is no token, or no usable response. Cheap to clone, because all callers who waited share it.
 ///
 /// Ask [`code`](Self::code) for logs and metrics, [`is_transient`](Self::is_transient) before trying again, and
 /// [`is_reauthorization_required`](Self::is_reauthorization_required) before sending a person to log in.
@@ -109,25 +109,25 @@ pub(crate) enum Kind {
     Unsupported(String),
     /// The server's metadata is missing or not to be trusted.
     Discovery(String),
-    /// No answer. `sent` when the request may have reached the server.
+    /// No response. `sent` when the request may have reached the server.
     Transport { sent: bool, source: BoxError },
-    /// No answer in time; the request may have reached the server.
+    /// No response in time; the request may have reached the server.
     Timeout(Duration),
-    /// The answer is larger than we are willing to hold.
+    /// The response is larger than we are willing to hold.
     TooLarge(usize),
     /// A redirect, which requests that carry credentials never follow.
     Redirect(StatusCode),
-    /// An answer that is not what the specification says.
+    /// A response that is not what the specification says.
     Malformed(String),
     /// RFC 6749 section 7.1: a token of a type that is not understood must not be used.
     TokenType(String),
     /// A bearer token, where one that is bound to a key was asked for (RFC 9449 section 5).
     NotBound,
-    /// The server said no.
+    /// The server returned an error response.
     ErrorResponse(ErrorResponse),
     /// The grant is gone; only a person can give a new one.
     Reauthorization(Option<ErrorResponse>),
-    /// A secret that is made or read for each request could not be had; nothing was sent.
+    /// A secret that is computed or read for each request is unavailable; nothing was sent.
     Secret { name: String, source: BoxError },
     /// The authorization endpoint sent the person back with an error (RFC 6749 section 4.1.2.1).
     Denied(Denied),
@@ -137,7 +137,7 @@ pub(crate) enum Kind {
     IdToken(String),
     /// The token store failed.
     Store { what: String, source: Option<BoxError> },
-    /// The refresh task died before it had a result.
+    /// The refresh task died without a result.
     Interrupted,
 }
 
@@ -173,7 +173,7 @@ impl Error {
         }
     }
 
-    /// Whether waiting helps: no answer, 5xx, 429, or a server that says `temporarily_unavailable`.
+    /// Whether waiting helps: no response, 5xx, 429, or a server that says `temporarily_unavailable`.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match &*self.kind {
@@ -194,19 +194,19 @@ impl Error {
     }
 
     /// How long to wait before the next try is worth making: what the server's `Retry-After` said, or what is left
-    /// of our own back-off. Until then the token source answers this same error without asking the server.
+    /// of our own back-off. Until then the token source returns this same error without asking the server.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// Whether the grant is lost for good, so that a person has to log in again.
+    /// Whether the grant is lost for good, so that a user has to log in again.
     #[must_use]
     pub fn is_reauthorization_required(&self) -> bool {
         matches!(*self.kind, Kind::Reauthorization(_))
     }
 
-    /// The HTTP status of the answer, where there was one.
+    /// The HTTP status of the response, where there was one.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         match &*self.kind {
@@ -234,7 +234,7 @@ impl Error {
         }
     }
 
-    /// The code as the provider wrote it, cut to 64 characters, where its error body had one: `invalid_refresh` where
+    /// The code as the provider wrote it, cut to 64 characters, where its error body has one: `invalid_refresh` where
     /// [`code`](Self::code) says `invalid_grant`, `server_busy` where it says `server_error`.
     #[must_use]
     pub fn provider_code(&self) -> Option<&str> {
@@ -273,7 +273,7 @@ impl Error {
     /// # use oauth_client::Client;
     /// let error = Client::builder().issuer("auth.example.com").build().unwrap_err();
     /// assert!(error.lines().all(|line| line.starts_with("config: ")));
-    /// assert_eq!(error.lines().count(), 2); // the issuer is no URL, and nobody said who the client is
+    /// assert_eq!(error.lines().count(), 2); // the issuer is no URL, and auth is missing
     /// ```
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let whole = self.problems().is_empty().then(|| self.to_string());
@@ -309,7 +309,7 @@ impl Error {
         Self::new(Kind::IdToken(what.into()))
     }
 
-    /// The same error with another answer to "when again?".
+    /// The same error with another response to "when again?".
     pub(crate) fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.retry_after = wait;
         self
@@ -335,7 +335,7 @@ impl Error {
         }
     }
 
-    /// Whether the request may have been acted upon although no answer came: then a grant that can be used only
+    /// Whether the request may have been acted upon although no response came: then a grant that can be used only
     /// once must not be sent again blindly.
     pub(crate) fn is_outcome_unknown(&self) -> bool {
         match &*self.kind {
@@ -368,21 +368,21 @@ impl fmt::Display for Error {
                 f.write_str("the server could not be reached; check the address and that it is up")
             }
             Kind::Transport { sent: true, .. } => {
-                f.write_str("the connection failed before the whole answer was there; the outcome is unknown")
+                f.write_str("the connection failed before the whole response was there; the outcome is unknown")
             }
             Kind::Timeout(limit) => {
                 write!(
                     f,
-                    "no complete answer within {limit:?}; the outcome is unknown. Raise the timeout if the server is that slow"
+                    "no complete response within {limit:?}; the outcome is unknown. Raise the timeout if the server is that slow"
                 )
             }
-            Kind::TooLarge(limit) => write!(f, "the answer is larger than the {limit} bytes allowed"),
+            Kind::TooLarge(limit) => write!(f, "the response is larger than the {limit} bytes allowed"),
             Kind::Redirect(status) => write!(
                 f,
-                "the server answered with a redirect ({}), which is not followed with credentials; configure the final address",
+                "the server responded with a redirect ({}), which is not followed with credentials; configure the final address",
                 status.as_u16()
             ),
-            Kind::Malformed(what) => write!(f, "the answer is not what the specification asks for: {what}"),
+            Kind::Malformed(what) => write!(f, "the response is not what the specification asks for: {what}"),
             Kind::TokenType(found) => {
                 write!(
                     f,
@@ -411,7 +411,7 @@ impl fmt::Display for Error {
             Kind::Secret { name, .. } => {
                 write!(
                     f,
-                    "the {name} of the request could not be had, so nothing was sent; its cause says why"
+                    "the {name} of the request is unavailable, so nothing was sent; its cause says why"
                 )
             }
             Kind::Denied(denied) => {
@@ -422,7 +422,7 @@ impl fmt::Display for Error {
             Kind::IdToken(what) => write!(f, "the ID token is not to be believed: {what}"),
             Kind::Store { what, .. } => write!(f, "the token store failed: {what}"),
             Kind::Interrupted => {
-                f.write_str("the token request was interrupted before it had a result; ask again")
+                f.write_str("the token request was interrupted before it finished; try again")
             }
         }
     }

@@ -28,8 +28,8 @@
 //! | a user and a web app | [`Client::authorize`], a redirect, [`Client::finish`]: see [`login`] |
 //! | a user at this machine's browser | `Client::login(..).open(..)`, with the feature `loopback` |
 //! | a user, and a device without a browser | [`Client::device`], then [`wait`](login::DeviceLogin::wait) |
-//! | the token of whoever calls your API | [`Client::exchanger`] with [`grant::token_exchange`] |
-//! | a key that the server trusts, or a JWT by somebody it trusts | [`grant::jwt_bearer`] |
+//! | the token of your API's caller | [`Client::exchanger`] with [`grant::token_exchange`] |
+//! | a key that the server trusts, or a JWT by an issuer it trusts | [`grant::jwt_bearer`] |
 //! | a refresh token from elsewhere | [`grant::refresh_token`] |
 //! | a user's name and password, and no other way | [`grant::password`] |
 //! | nothing but an API's URL | [`discover::follow`], then [`manage::register`] |

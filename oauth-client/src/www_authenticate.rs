@@ -26,14 +26,14 @@ pub struct Challenge {
     parameters: Vec<(String, String)>,
 }
 
-/// So many challenges are read at most: more than anybody has a use for.
+/// So many challenges are read at most: more than any client needs.
 const MOST: usize = 32;
 
 /// And of each so many parameters: looking for those that stand twice takes the longer the more there are.
 const MOST_PARAMETERS: usize = 64;
 
 impl Challenge {
-    /// All challenges of an answer, in order; one header may hold several, and there may be several headers. One that is
+    /// All challenges of a response, in order; one header may hold several, and there may be several headers. One that is
     /// not written as it should be, or says something twice, is left out.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Vec<Self> {
@@ -74,7 +74,7 @@ impl Challenge {
         self.parameters.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// Adds a parameter; each name may stand there once, and of two nobody knows which is meant.
+    /// Adds a parameter; each name may appear once, and of two neither can be trusted.
     fn add(&mut self, name: String, value: String) -> Option<()> {
         let is_full = self.parameters.len() >= MOST_PARAMETERS;
         if is_full || self.parameter(&name).is_some() || self.token68.is_some() {

@@ -101,8 +101,8 @@ async fn worker() {
             tokio::task::spawn_blocking(line).await.unwrap().unwrap();
             let (head, body) = request.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
-            let answer = through.send(http::Request::from_parts(head, body), &Limits::token()).await;
-            answer.map(|answer| answer.map(Full::new))
+            let response = through.send(http::Request::from_parts(head, body), &Limits::token()).await;
+            response.map(|response| response.map(Full::new))
         }
     });
     let source = setting

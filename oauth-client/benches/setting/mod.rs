@@ -37,10 +37,10 @@ impl Server {
         let requests = Arc::clone(&self.requests);
         let server = tower::service_fn(move |_: Request<RequestBody>| {
             let count = requests.fetch_add(1, Ordering::Relaxed);
-            let answer = format!(
+            let response = format!(
                 r#"{{"access_token":"2YotnFZFEjr1zCsicMWpAA{count}","token_type":"{token_type}","expires_in":3600}}"#
             );
-            ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(answer)))))
+            ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(response)))))
         });
         let client = builder
             .token_endpoint("https://auth.example.com/token")
@@ -83,7 +83,7 @@ pub(crate) fn request() -> Request<Full<Bytes>> {
     request
 }
 
-/// `None` when it did not answer at once.
+/// `None` when it did not response at once.
 pub(crate) fn call<S: Service<Request<Full<Bytes>>>>(
     service: &mut S,
     request: Request<Full<Bytes>>,

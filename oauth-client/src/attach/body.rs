@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use super::peek::Peek;
 
 pin_project! {
-    /// A request's or an answer's body on its way through the layer: the body inside, as it is.
+    /// A request's or a response's body on its way through the layer: the body inside, as it is.
     ///
     /// Nothing is held back. A request's body may be recorded while it passes, up to
     /// [`ReplayPolicy::max_body`](super::ReplayPolicy::max_body); pieces that were read ahead come first.
@@ -131,7 +131,7 @@ impl<B: http_body::Body + Default> Default for Body<B> {
 }
 
 impl<B: http_body::Body> fmt::Debug for Body<B> {
-    /// Tells nothing of the content.
+    /// Shows nothing of the content.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let recorded = matches!(self.extra.as_deref(), Some(Extra::Recorder(_)));
         f.debug_struct("Body").field("recorded", &recorded).finish_non_exhaustive()
@@ -165,7 +165,7 @@ impl Recorder {
     }
 
     fn hand_over(&mut self) -> bool {
-        // Nobody else sets it.
+        // Only this sets it.
         let _ = self.whole.set(std::mem::take(&mut self.chunks));
         false
     }

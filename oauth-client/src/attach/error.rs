@@ -3,10 +3,10 @@ use std::fmt;
 
 use crate::error::{BoxError, Error};
 
-/// Why a request that needed a token has no answer.
+/// Why a request that needed a token has no response.
 #[derive(Clone, Debug)]
 pub enum AttachError<E> {
-    /// The request was not sent: no token could be had, or it must not get one. The error says why.
+    /// The request was not sent: no token was available, or it must not carry one. The error says why.
     Token(Error),
     /// The request was sent, or would have been, and the service inside failed.
     Inner(E),
@@ -35,8 +35,8 @@ impl<E> AttachError<E> {
 
 #[cfg(feature = "reqwest")]
 impl AttachError<::reqwest::Error> {
-    /// A stable machine code, as [`Error::code`]: of the token that could not be had, else `timeout` or `transport`
-    /// for the API that gave no whole answer.
+    /// A stable machine code, as [`Error::code`]: of the token request that failed, else `timeout` or `transport`
+    /// for an API without a complete response.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {

@@ -20,7 +20,7 @@ use crate::AccessToken;
 use crate::error::Error;
 
 pin_project! {
-    /// The answer to a request that carries a token, from a [`TokenService`](super::TokenService).
+    /// The response to a request that carries a token, from a [`TokenService`](super::TokenService).
     ///
     /// Dropping it at any moment loses nothing: a refresh that it waits for goes on without it.
     pub struct ResponseFuture<S, B, R>
@@ -52,7 +52,7 @@ pin_project! {
     }
 }
 
-/// An answer whose body is being looked at, and what its replay needs.
+/// A response whose body is being looked at, and what its replay needs.
 struct Peeking<S, R: http_body::Body> {
     head: Parts,
     peek: Box<Peek<R>>,
@@ -60,9 +60,9 @@ struct Peeking<S, R: http_body::Body> {
     replay: Option<Replay<S>>,
 }
 
-/// An answer that refuses the token, and what its replay needs.
+/// A response that refuses the token, and what its replay needs.
 struct Renewing<S, R: http_body::Body> {
-    answer: Response<Body<R>>,
+    response: Response<Body<R>>,
     replay: Replay<S>,
     /// Whether the API has asked for a nonce on the way.
     was_asked: bool,
@@ -119,7 +119,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        // Where a `take` finds nothing the future has answered already: it then stays pending.
+        // Where a `take` finds nothing the future has completed already: it then stays pending.
         loop {
             let next = match this.state.as_mut().project() {
                 StateProj::Refused { error } => match error.take() {
@@ -141,14 +141,14 @@ where
                     }
                 }
                 StateProj::Calling { call, sent, replay } => {
-                    let mut answer = ready!(call.poll(cx)).map_err(AttachError::Inner)?;
-                    this.settings.annotate(answer.extensions_mut(), sent.generation, sent.replayed);
-                    let refused = refuses_token(answer.status(), answer.headers());
-                    let verdict = match sent.observe(refused, answer.headers()) {
+                    let mut response = ready!(call.poll(cx)).map_err(AttachError::Inner)?;
+                    this.settings.annotate(response.extensions_mut(), sent.generation, sent.replayed);
+                    let refused = refuses_token(response.status(), response.headers());
+                    let verdict = match sent.observe(refused, response.headers()) {
                         Subject::Token if sent.replayed => Verdict::Accepted,
-                        Subject::Token => {
-                            this.settings.classify(refused, answer.headers(), || answer.body().size_hint())
-                        }
+                        Subject::Token => this
+                            .settings
+                            .classify(refused, response.headers(), || response.body().size_hint()),
                         Subject::Proof => Verdict::Accepted,
                         Subject::Nonce => match replay.take().filter(|replay| replay.1.is_whole()) {
                             Some(replay) => {
@@ -160,18 +160,18 @@ where
                         },
                     };
                     match verdict {
-                        Verdict::Accepted => return Poll::Ready(Ok(answer.map(Body::plain))),
+                        Verdict::Accepted => return Poll::Ready(Ok(response.map(Body::plain))),
                         Verdict::InspectBody => {
-                            let (head, body) = answer.into_parts();
+                            let (head, body) = response.into_parts();
                             let peek = Box::new(Peek::new(body));
                             let (sent, replay) = (sent.take(), replay.take());
                             State::Peeking { held: Some(Box::new(Peeking { head, peek, sent, replay })) }
                         }
                         Verdict::Rejected => {
-                            let answer = answer.map(Body::plain);
-                            match renew(this.settings, sent, answer, replay.take()) {
+                            let response = response.map(Body::plain);
+                            match renew(this.settings, sent, response, replay.take()) {
                                 ControlFlow::Continue(renewing) => renewing,
-                                ControlFlow::Break(answer) => return Poll::Ready(Ok(answer)),
+                                ControlFlow::Break(response) => return Poll::Ready(Ok(response)),
                             }
                         }
                     }
@@ -182,24 +182,24 @@ where
                     let refused = whole.is_some_and(|body| this.settings.is_refusal(&body));
                     let Some(peeking) = held.take() else { return Poll::Pending };
                     let Peeking { head, peek, sent, replay } = *peeking;
-                    let answer = Response::from_parts(head, Body::peeked(peek));
+                    let response = Response::from_parts(head, Body::peeked(peek));
                     if !refused {
-                        return Poll::Ready(Ok(answer));
+                        return Poll::Ready(Ok(response));
                     }
-                    match renew(this.settings, &sent, answer, replay) {
+                    match renew(this.settings, &sent, response, replay) {
                         ControlFlow::Continue(renewing) => renewing,
-                        ControlFlow::Break(answer) => return Poll::Ready(Ok(answer)),
+                        ControlFlow::Break(response) => return Poll::Ready(Ok(response)),
                     }
                 }
                 StateProj::Renewing { wait, held } => {
                     let token = ready!(wait.as_mut().poll(cx));
                     let Some(held) = held.take() else { return Poll::Pending };
-                    let Renewing { answer, replay, was_asked } = *held;
-                    // The API's own answer is the truth as long as there is nothing better to send.
-                    let Some(token) = token else { return Poll::Ready(Ok(answer)) };
+                    let Renewing { response, replay, was_asked } = *held;
+                    // The API's own response is the truth as long as there is nothing better to send.
+                    let Some(token) = token else { return Poll::Ready(Ok(response)) };
                     match Readying::with_token(token, replay, was_asked) {
                         Ok(readying) => State::Readying { held: Some(Box::new(readying)) },
-                        Err(_) => return Poll::Ready(Ok(answer)),
+                        Err(_) => return Poll::Ready(Ok(response)),
                     }
                 }
                 StateProj::Readying { held } => {
@@ -223,7 +223,7 @@ impl<S: Clone, B: http_body::Body> Readying<S, B> {
     /// With the same token, and the nonce that the API has asked for.
     fn with_nonce(sent: Sent, replay: Replay<S>) -> Option<Self> {
         let token = sent.bound.as_ref()?.token().clone();
-        // The answer to it may still refuse the token.
+        // The response to it may still refuse the token.
         let next = (!sent.replayed).then(|| replay.clone());
         let (service, copy) = *replay;
         Some(Self { service, request: copy.into_request(), token, sent, replay: next })
@@ -240,11 +240,11 @@ impl<S: Clone, B: http_body::Body> Readying<S, B> {
     }
 }
 
-/// The token was refused: the wait for another one, if the request is to be sent once more; else the answer stands.
+/// The token was refused: the wait for another one, if the request is to be sent once more; else the response stands.
 fn renew<S, F, R, B>(
     settings: &Arc<Settings>,
     sent: &Sent,
-    answer: Response<Body<R>>,
+    response: Response<Body<R>>,
     replay: Option<Replay<S>>,
 ) -> ControlFlow<Response<Body<R>>, State<S, F, R, B>>
 where
@@ -253,11 +253,11 @@ where
 {
     let (refused, was_asked) = (sent.generation, sent.was_asked());
     let again = settings.wants_replay(refused, || replay.as_ref().is_some_and(|replay| replay.1.is_whole()));
-    let Some(replay) = replay.filter(|_| again) else { return ControlFlow::Break(answer) };
+    let Some(replay) = replay.filter(|_| again) else { return ControlFlow::Break(response) };
     let settings = Arc::clone(settings);
     let wait = Box::pin(async move { settings.another_token(refused).await });
     // Leaving the state ends the first call, and gives back what it holds: a permit, for one.
-    let held = Some(Box::new(Renewing { answer, replay, was_asked }));
+    let held = Some(Box::new(Renewing { response, replay, was_asked }));
     ControlFlow::Continue(State::Renewing { wait, held })
 }
 

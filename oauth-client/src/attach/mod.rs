@@ -3,7 +3,7 @@
 //! [`TokenLayer`] wraps a `Service<http::Request<_>>`: a hyper-util client, a tonic channel, a router in a test. Each
 //! request leaves with `Authorization: Bearer …` (RFC 6750 section 2.1), or with `DPoP …` and a proof where tokens are
 //! [bound to a key](crate::dpop). While the [`TokenSource`](crate::TokenSource)
-//! holds a usable token that costs a header; without one the request waits for it; and when none can be had the
+//! holds a usable token that costs a header; without one the request waits for it; and when none is available the
 //! request is not sent at all.
 //!
 //! ```
@@ -36,25 +36,25 @@
 //!
 //! # When the API refuses the token
 //!
-//! A token may be revoked before it expires. An answer of 401, with or without a challenge, or a gRPC trailers-only
-//! answer with `grpc-status: 16`, drops exactly the token that was sent (others that are newer stay), and the request
+//! A token may be revoked before it expires. A response of 401, with or without a challenge, or a gRPC trailers-only
+//! response with `grpc-status: 16`, drops exactly the token that was sent (others that are newer stay), and the request
 //! is sent once more with the next one, if it can be:
 //!
-//! - the [`ReplayPolicy`] allows it, and another token can be had; if none can, the API's own answer is returned;
-//! - the request's body was empty, or had been read to its end within [`ReplayPolicy::max_body`] when the answer came.
+//! - the [`ReplayPolicy`] allows it, and another token is available; if none is, the API's own response is returned;
+//! - the request's body was empty, or was read to its end within [`ReplayPolicy::max_body`] when the response came.
 //!   It is recorded while it is sent, piece by piece, and never held back for it. Request trailers are not repeated,
 //!   so a request that has some is not either;
 //! - it goes to the very URI of the first one, through the same service.
 //!
-//! For this one call makes at most two requests and one token request. The second answer is returned whatever it is, and does
-//! not count against the new token: an API that refuses every token must not set off a token request for each answer.
+//! For this one call makes at most two requests and one token request. The second response is returned whatever it is, and does
+//! not count against the new token: an API that refuses every token must not set off a token request for each response.
 //! A 403 is about what the token may do, not about the token, and never gets a new one.
 //!
 //! # When the API wants a nonce
 //!
-//! An API may refuse not the token but the proof beside it (RFC 9449 sections 7.1 and 9). One that answers 401, or
+//! An API may refuse not the token but the proof beside it (RFC 9449 sections 7.1 and 9). One that responds with 401, or
 //! `grpc-status: 16`, with `DPoP error="use_dpop_nonce"` and a nonce gets the request once more, with the same token
-//! and a proof with that nonce, on the conditions above and once for each call. Such an answer, as
+//! and a proof with that nonce, on the conditions above and once for each call. Such a response, as
 //! `invalid_dpop_proof`, does not count against the token. So a call makes three requests at most: for the nonce, for
 //! another token, and the first.
 //!
@@ -66,8 +66,8 @@
 //! # A provider's own way to say "expired"
 //!
 //! Some APIs say it in the body of a 200 or a 400. Where the [dialect](crate::dialect) of the source's client has a
-//! matcher for that, an answer that may be JSON is peeked at, to its end or to the first 4 KiB: a whole body that says
-//! so counts like a 401. The caller gets the body whole in any case. Other sources' answers are not looked into.
+//! matcher for that, a response that may be JSON is peeked at, to its end or to the first 4 KiB: a whole body that says
+//! so counts like a 401. The caller gets the body whole in any case. Responses to other sources' requests are not inspected.
 
 mod body;
 mod copy;

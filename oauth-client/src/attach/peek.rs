@@ -1,4 +1,4 @@
-//! The first look at an answer's body: a bounded one, after which the body is as whole as before.
+//! The first look at a response's body: a bounded one, after which the body is as whole as before.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -71,7 +71,7 @@ impl<B: http_body::Body<Data = Bytes>> Peek<B> {
         Poll::Ready((self.ended && self.length <= MOST_PEEKED).then(|| self.in_one_piece()))
     }
 
-    /// Whether the first piece shows that this is no JSON object, so that nobody need wait for the rest.
+    /// Whether the first piece shows that this is no JSON object, so that there is no need to wait for the rest.
     fn is_no_object(&self) -> bool {
         let first = self.read.iter().flatten().find(|byte| !byte.is_ascii_whitespace());
         // A byte order mark is forgiven.

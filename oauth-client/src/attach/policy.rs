@@ -4,9 +4,9 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, Uri};
 use http_body::SizeHint;
 
-/// Which requests may be sent once more after the API refused the token on them.
+/// Which requests may be sent once more after the API rejected the token on them.
 ///
-/// By default all of them, whatever their method: an API that answers 401 has not acted. What limits them is the
+/// By default all of them, whatever their method: an API that responds with 401 has not acted. What limits them is the
 /// body, which has to be repeated in full: see [`max_body`](Self::max_body).
 ///
 /// ```

@@ -1,7 +1,7 @@
 //! A reqwest client whose requests carry a token: `client.get(url).send().await`, and no more thought to expiry.
 //!
 //! The rules are those of the [layer](super#when-the-api-refuses-the-token), with what reqwest adds to them: it
-//! follows redirects by itself, so an answer that came from another URL than the one asked for is never the reason
+//! follows redirects by itself, so a response that came from another URL than the one asked for is never the reason
 //! for a replay, and one from another origin says nothing of the token at all, because reqwest does not take it
 //! there. A [proof](crate::dpop) names the URL asked for and is of no use at another one: ask for the final one. A body
 //! can be repeated when reqwest can clone it: bytes, not a stream.
@@ -80,7 +80,7 @@ impl AuthorizedClient {
         self.request(Method::DELETE, url)
     }
 
-    /// Starts a request. A URL that cannot be parsed is told by [`AuthorizedRequest::send`].
+    /// Starts a request. [`AuthorizedRequest::send`] reports a URL that cannot be parsed.
     pub fn request(&self, method: Method, url: impl IntoUrl) -> AuthorizedRequest {
         AuthorizedRequest { client: self.clone(), builder: self.client.request(method, url) }
     }
@@ -88,7 +88,7 @@ impl AuthorizedClient {
     /// Sends a request that is ready made. An `Authorization` header on it is replaced.
     ///
     /// # Errors
-    /// [`AttachError::Token`] when no token could be had or the request must not get one: it was not sent then.
+    /// [`AttachError::Token`] when no token was available or the request must not carry one: it was not sent then.
     /// [`AttachError::Inner`] when reqwest failed.
     pub async fn execute(&self, mut request: Request) -> Result<Response, AttachError<::reqwest::Error>> {
         let uri = to_uri(request.url())?;
@@ -105,29 +105,29 @@ impl AuthorizedClient {
         let mut sent = Sent::with(&token, request.method(), &uri)?;
         loop {
             sent.put_on(request.headers_mut(), &token)?;
-            let mut answer = self.client.execute(request).await.map_err(AttachError::Inner)?;
-            self.settings.annotate(answer.extensions_mut(), sent.generation, sent.replayed);
-            if answer.url().origin() != asked.origin() {
-                return Ok(answer);
+            let mut response = self.client.execute(request).await.map_err(AttachError::Inner)?;
+            self.settings.annotate(response.extensions_mut(), sent.generation, sent.replayed);
+            if response.url().origin() != asked.origin() {
+                return Ok(response);
             }
-            let again = replay.take().filter(|_| is_same_place(answer.url(), &asked));
-            let refused = refuses_token(answer.status(), answer.headers());
-            match sent.observe(refused, answer.headers()) {
-                Subject::Token if sent.replayed => return Ok(answer),
-                Subject::Proof => return Ok(answer),
+            let again = replay.take().filter(|_| is_same_place(response.url(), &asked));
+            let refused = refuses_token(response.status(), response.headers());
+            match sent.observe(refused, response.headers()) {
+                Subject::Token if sent.replayed => return Ok(response),
+                Subject::Proof => return Ok(response),
                 Subject::Nonce => {
-                    let Some(again) = again else { return Ok(answer) };
-                    // The answer to it may still refuse the token.
+                    let Some(again) = again else { return Ok(response) };
+                    // The response to it may still refuse the token.
                     replay = if sent.replayed { None } else { again.try_clone() };
                     request = again;
                     continue;
                 }
                 Subject::Token => {}
             }
-            let (answer, refuses) = self.inspect(answer, refused).await;
+            let (response, refuses) = self.inspect(response, refused).await;
             let wanted = refuses && self.settings.wants_replay(sent.generation, || again.is_some());
-            let Some(again) = again.filter(|_| wanted) else { return Ok(answer) };
-            let Some(other) = self.settings.another_token(sent.generation).await else { return Ok(answer) };
+            let Some(again) = again.filter(|_| wanted) else { return Ok(response) };
+            let Some(other) = self.settings.another_token(sent.generation).await else { return Ok(response) };
             let was_asked = sent.was_asked();
             // An API may ask for a nonce with every token.
             replay = if other.binding().is_some() && !was_asked { again.try_clone() } else { None };
@@ -136,18 +136,18 @@ impl AuthorizedClient {
         }
     }
 
-    /// Whether the answer refuses the token; and the answer, as whole as it was.
-    async fn inspect(&self, answer: Response, refused: bool) -> (Response, bool) {
-        let size = || match answer.content_length() {
+    /// Whether the response refuses the token; and the response, as whole as it was.
+    async fn inspect(&self, response: Response, refused: bool) -> (Response, bool) {
+        let size = || match response.content_length() {
             Some(length) => SizeHint::with_exact(length),
             None => SizeHint::default(),
         };
-        match self.settings.classify(refused, answer.headers(), size) {
-            Verdict::Accepted => (answer, false),
-            Verdict::Rejected => (answer, true),
+        match self.settings.classify(refused, response.headers(), size) {
+            Verdict::Accepted => (response, false),
+            Verdict::Rejected => (response, true),
             Verdict::InspectBody => {
-                let url = answer.url().clone();
-                let (head, body) = http::Response::<Body>::from(answer).into_parts();
+                let url = response.url().clone();
+                let (head, body) = http::Response::<Body>::from(response).into_parts();
                 let mut peek = Box::new(Peek::new(body));
                 let whole = poll_fn(|cx| peek.poll_whole(cx)).await;
                 let refuses = whole.is_some_and(|body| self.settings.is_refusal(&body));
@@ -158,9 +158,9 @@ impl AuthorizedClient {
     }
 }
 
-/// reqwest keeps the URL of an answer in an extension that only its builder can set.
-fn with_url(answer: http::Response<Body>, url: Url) -> Response {
-    let (head, body) = answer.into_parts();
+/// reqwest keeps the URL of a response in an extension that only its builder can set.
+fn with_url(response: http::Response<Body>, url: Url) -> Response {
+    let (head, body) = response.into_parts();
     let Ok(mut rebuilt) = http::Response::builder().url(url).body(body) else {
         // Nothing was set that could be wrong.
         return Response::from(http::Response::from_parts(head, Body::default()));
@@ -204,7 +204,7 @@ impl AuthorizedRequest {
         self.with(|builder| builder.body(body))
     }
 
-    /// Limits the time from connecting to the end of the answer's body, for each of the requests that are sent.
+    /// Limits the time from connecting to the end of the response's body, for each of the requests that are sent.
     pub fn timeout(self, limit: Duration) -> Self {
         self.with(|builder| builder.timeout(limit))
     }
@@ -231,12 +231,12 @@ impl AuthorizedRequest {
     }
 }
 
-/// Whether the answer came without a redirect. The fragment never leaves the client.
-fn is_same_place(answered: &Url, asked: &Url) -> bool {
+/// Whether the response came without a redirect. The fragment never leaves the client.
+fn is_same_place(reached: &Url, asked: &Url) -> bool {
     let bare = |url: &Url| {
         let mut url = url.clone();
         url.set_fragment(None);
         url
     };
-    answered == asked || bare(answered) == bare(asked)
+    reached == asked || bare(reached) == bare(asked)
 }

@@ -31,11 +31,11 @@ pub(super) struct Bound {
     asked: bool,
 }
 
-/// What an answer is about.
+/// What a response is about.
 pub(super) enum Subject {
     /// The token, or what was asked for.
     Token,
-    /// The proof: the token is as good as before, and the answer stands.
+    /// The proof: the token is as good as before, and the response stands.
     Proof,
     /// The nonce in the proof: another proof may do.
     Nonce,
@@ -60,7 +60,7 @@ impl Sent {
         Ok(sent)
     }
 
-    /// Marks it as sent once more because the API refused the token that it was sent with before.
+    /// Marks it as sent once more because the API rejected the token that it was sent with before.
     pub(super) fn in_place_of(mut self, asked: bool) -> Self {
         self.replayed = true;
         if let Some(bound) = &mut self.bound {
@@ -79,7 +79,7 @@ impl Sent {
         }
     }
 
-    /// Takes in the head of the answer. `refused`: as far as its status says.
+    /// Takes in the head of the response. `refused`: as far as its status says.
     #[inline]
     pub(super) fn observe(&mut self, refused: bool, headers: &HeaderMap) -> Subject {
         match &mut self.bound {

@@ -19,7 +19,7 @@ use crate::{AccessToken, TokenSource};
 pub(super) struct Settings {
     pub(super) source: TokenSource,
     pub(super) replay: ReplayPolicy,
-    /// Whether each answer tells which token it was had with.
+    /// Whether each response gets an [`Attached`] extension.
     pub(super) report: bool,
     /// Whether tokens may go out over plain http to other machines.
     pub(super) allow_http: bool,
@@ -29,7 +29,7 @@ pub(super) struct Settings {
     inspects_bodies: bool,
 }
 
-/// What the head of an answer says of the token.
+/// What the head of a response says of the token.
 pub(super) enum Verdict {
     Accepted,
     Rejected,
@@ -89,7 +89,7 @@ impl Settings {
         allowed.then(|| Box::new((service.clone(), RequestCopy::of(request, self.replay.max_body()))))
     }
 
-    /// Judges an answer by its head, of which it is known whether it [refuses the token](refuses_token). Most are
+    /// Judges a response by its head, of which it is known whether it [refuses the token](refuses_token). Most are
     /// settled here.
     #[inline]
     pub(super) fn classify(
@@ -107,7 +107,7 @@ impl Settings {
         }
     }
 
-    /// Judges an answer by its body, where the head left that open.
+    /// Judges a response by its body, where the head left that open.
     pub(super) fn is_refusal(&self, body: &[u8]) -> bool {
         self.source.expired_response().is_some_and(|expired| expired.is(body))
     }
@@ -119,7 +119,7 @@ impl Settings {
         self.source.reject(generation) && is_repeatable()
     }
 
-    /// Notes on an answer how it was had, where that was asked for.
+    /// Attaches to a response which token was used, if that was requested.
     #[inline]
     pub(super) fn annotate(&self, extensions: &mut Extensions, generation: u64, replayed: bool) {
         if self.report {
@@ -127,14 +127,14 @@ impl Settings {
         }
     }
 
-    /// Waits for the token that replaces the one refused. `None` leaves the API's own answer to stand.
+    /// Waits for the token that replaces the one refused. `None` leaves the API's own response to stand.
     pub(super) async fn another_token(&self, refused: u64) -> Option<AccessToken> {
         match self.source.token().await {
             Ok(token) if token.generation() != refused => {
                 tracing::debug!(
                     refused,
                     generation = token.generation(),
-                    "token refused by the API; sending the request once more"
+                    "token rejected by the API; sending the request once more"
                 );
                 Some(token)
             }
@@ -143,7 +143,7 @@ impl Settings {
                 tracing::warn!(
                     refused,
                     code = error.code(),
-                    "token refused by the API, and no other can be had"
+                    "token rejected by the API, and no other is available"
                 );
                 None
             }
@@ -151,7 +151,7 @@ impl Settings {
     }
 }
 
-/// How an answer was had: put among its extensions where [`TokenLayer::report`](super::TokenLayer::report) asks for
+/// Which token a request carried: among the response's extensions where [`TokenLayer::report`](super::TokenLayer::report) asks for
 /// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -184,7 +184,7 @@ pub(super) fn refuses_token(status: StatusCode, headers: &HeaderMap) -> bool {
     }
 }
 
-/// gRPC over HTTP/2 says `Trailers-Only` for an answer without a message: its status is among the headers.
+/// gRPC over HTTP/2 says `Trailers-Only` for a response without a message: its status is among the headers.
 fn refuses_by_grpc(headers: &HeaderMap) -> bool {
     const UNAUTHENTICATED: &str = "16";
     let media_type = headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
@@ -192,7 +192,7 @@ fn refuses_by_grpc(headers: &HeaderMap) -> bool {
         && headers.get("grpc-status").is_some_and(|value| value == UNAUTHENTICATED)
 }
 
-/// Whether everybody on the way could read the token (RFC 6750 section 5.3 demands TLS). A URI without a scheme is for
+/// Whether anyone on the path could read the token (RFC 6750 section 5.3 demands TLS). A URI without a scheme is for
 /// a service in process, or one that knows better.
 fn is_exposed(uri: &Uri) -> bool {
     uri.scheme() == Some(&Scheme::HTTP) && !uri.host().is_some_and(is_loopback)
@@ -200,7 +200,7 @@ fn is_exposed(uri: &Uri) -> bool {
 
 fn exposed(uri: &Uri) -> Error {
     let host = printable(uri.host().unwrap_or_default(), 256);
-    let why = "where everybody on the way could take the token; use https, or allow it explicitly";
+    let why = "where anyone on the path could take the token; use https, or allow it explicitly";
     Error::config("danger_allow_http", format!("http://{host} is plain http, {why}"))
 }
 

@@ -78,7 +78,7 @@ impl Settings {
         recipient: Recipient<'a>,
         now: Now,
     ) -> Result<Claims<'a>, Error> {
-        // The issuer names one server and nobody else; an endpoint could be claimed by another one, too, which would
+        // The issuer names exactly one server; another one could claim the same endpoint, which would
         // then have an assertion to show there.
         let aud = match &*self.audience {
             [] => Audience::One(recipient.issuer.unwrap_or(recipient.endpoint.as_str())),

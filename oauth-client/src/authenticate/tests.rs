@@ -134,7 +134,8 @@ struct Server {
 impl Server {
     fn client(&self, auth: ClientAuth) -> Client {
         let server = self.clone();
-        let service = tower::service_fn(move |request: Request<RequestBody>| server.clone().answer(request));
+        let service =
+            tower::service_fn(move |request: Request<RequestBody>| server.clone().response(request));
         Client::builder()
             .token_endpoint("https://a.example/token")
             .auth(auth)
@@ -144,7 +145,7 @@ impl Server {
             .unwrap()
     }
 
-    async fn answer(self, request: Request<RequestBody>) -> Result<Response<Full<Bytes>>, std::io::Error> {
+    async fn response(self, request: Request<RequestBody>) -> Result<Response<Full<Bytes>>, std::io::Error> {
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let form = String::from_utf8(body.to_vec()).unwrap();
         let known = form.contains(&*self.knows.lock().unwrap());

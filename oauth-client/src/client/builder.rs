@@ -1,4 +1,4 @@
-//! What a client is told before it is one.
+//! The settings of a client, and the checks before it is built.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,7 +141,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Somebody else whom this client's ID tokens may be for, too. A token for anybody who is not known is refused
+    /// Another audience that this client's ID tokens may have. A token with an unknown audience is rejected
     /// (OpenID Connect Core section 3.1.3.7, step 3).
     #[must_use]
     pub fn id_token_audience(mut self, audience: impl Into<String>) -> Self {
@@ -149,7 +149,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Sends secrets over plain http to other machines. Only for tests on a network that nobody else is on; loopback
+    /// Sends secrets over plain http to other machines. Only for tests on a private network; loopback
     /// needs no permission.
     #[must_use]
     pub fn danger_allow_http(mut self) -> Self {
@@ -214,10 +214,8 @@ impl ClientBuilder {
                 .push(missing("auth", "is missing; give the client's id and secret with ClientAuth::basic")),
         }
         if self.timeout == Some(Duration::ZERO) {
-            problems.push(missing(
-                "timeout",
-                "is zero, in which nothing can be answered; expected a few seconds",
-            ));
+            problems
+                .push(missing("timeout", "is zero, in which no server can respond; expected a few seconds"));
         }
         problems
     }

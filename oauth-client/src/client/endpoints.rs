@@ -16,7 +16,7 @@ const METADATA_LIFETIME: Duration = Duration::from_secs(3600);
 /// How long until metadata is looked for again when it could not be fetched anew.
 const METADATA_RETRY: Duration = Duration::from_secs(60);
 
-/// Metadata, and when it was had.
+/// Metadata, and when it was fetched.
 pub(super) struct Discovered {
     pub(super) metadata: Metadata,
     pub(super) at: Duration,
@@ -71,7 +71,7 @@ impl Client {
         let most = if known.is_some() { time / 4 } else { time };
         let limits = Limits { timeout: limits.timeout.min(most), ..limits };
         match discover(&self.0.http, issuer, &limits).await {
-            // What was had first may have been looked into, as that of a stranger is; what comes later never was.
+            // The first document may have been checked by the caller; later ones are not.
             Ok(metadata)
                 if metadata.leads_inside()
                     && known.as_ref().is_some_and(|known| !known.metadata.leads_inside()) =>
@@ -85,7 +85,7 @@ impl Client {
                 self.0.discovered.store(Some(Arc::clone(&fresh)));
                 Ok(fresh)
             }
-            // Endpoints hardly ever move: old metadata beats none while the document cannot be had. It is looked for
+            // Endpoints hardly ever move: old metadata beats none while the document is unavailable. It is fetched
             // again in a minute, and not by every request.
             Err(error) => {
                 let known = known.filter(|_| error.is_transient()).ok_or(error)?;

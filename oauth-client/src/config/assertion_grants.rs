@@ -1,5 +1,5 @@
-//! The grants that rest on a token or an assertion. A file with one is read for every request, since they live shortly
-//! and whoever mounts them replaces them; an assertion may be signed here, too.
+//! The grants that present a token or an assertion. A file with one is read for every request, since they are short-lived
+//! and are replaced by the platform that mounts them; an assertion may be signed here, too.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const FOR: &[(&str, &str)] = &[
     ("requested_token_type", "token_exchange"),
 ];
 
-/// Tells of keys that belong to another grant.
+/// Reports keys that belong to another grant.
 pub(super) fn misplaced(table: Table<'_>, grant: &str, problems: &mut Vec<Problem>) {
     for (field, belongs_to) in FOR {
         if table.has(field) && *belongs_to != grant {

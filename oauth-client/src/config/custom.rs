@@ -64,14 +64,14 @@ pub(super) const CUSTOM: &[Key] = &[
         Kind::Pairs,
         "none",
         "answer = { access_token = \"data.token\", expires_in = \"data.ttl\" }",
-        "Where members of the token answer are, as names joined by dots or as JSON Pointers (RFC 6901).",
+        "Where members of the token response are, as names joined by dots or as JSON Pointers (RFC 6901).",
     ),
     Key::new(
         "expires_at",
         Kind::Text,
         "none",
         "expires_at = \"data.valid_until\"",
-        "Where the answer says when the token expires, as Unix time; expires_in wins where both come.",
+        "Where the response says when the token expires, as Unix time; expires_in wins where both come.",
     ),
     Key::new(
         "error_code",

@@ -107,7 +107,7 @@ pub const KEYS: &[Key] = &[
         Kind::OneOf(GRANTS),
         "\"client_credentials\", or the provider's",
         "grant = \"client_credentials\"",
-        "How tokens are had.",
+        "The grant that tokens are requested with.",
     ),
     Key::new(
         "username",

@@ -1,4 +1,4 @@
-//! The grants that a person gives: what is asked for, and how they are told.
+//! The grants that a person gives: the login request, and how the person is prompted.
 
 use serde_json::Value;
 

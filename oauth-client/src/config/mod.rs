@@ -14,7 +14,7 @@
 //! )?;
 //! let source = config.build()?;         // a TokenSource; nothing is sent yet
 //!
-//! // All that is wrong is told at once, by key, and no secret is quoted.
+//! // All configuration errors are reported together, by key, and no secret is quoted.
 //! let error = ClientConfig::from_toml("clientid = \"svc\"\ntimeout_seconds = 0\n").unwrap_err();
 //! let fields: Vec<_> = error.problems().iter().map(|problem| problem.field.as_str()).collect();
 //! assert_eq!(fields, ["clientid", "timeout_seconds", "issuer"]);
@@ -60,7 +60,7 @@ pub struct ClientConfig {
     request: TokenRequest,
     refresh_margin: Option<Duration>,
     store: Store,
-    /// How a person grants it, where one has to.
+    /// The login that grants it, where a person has to.
     login: Option<LoginMethod>,
     /// The certificates of the bundled transport.
     #[cfg(feature = "reqwest")]
@@ -127,7 +127,7 @@ impl ClientConfig {
     }
 
     /// The login it describes, where its grant is one that a person gives (`authorization_code`, `device_code`). A
-    /// source of such a grant has tokens once somebody has logged in:
+    /// source of such a grant has tokens once a user has logged in:
     ///
     #[cfg_attr(feature = "toml", doc = "```no_run")]
     #[cfg_attr(not(feature = "toml"), doc = "```ignore (needs the feature toml)")]
@@ -136,7 +136,7 @@ impl ClientConfig {
     /// let login = config.login()?;
     /// let source = config.build()?;
     /// if let Some(login) = login {
-    ///     // Tells somebody only when the store has nothing to go on with.
+    ///     // Prompts only when the store has no usable tokens.
     ///     login.ensure(&source, |prompt| eprintln!("{prompt:?}")).await?;
     /// }
     /// # Ok(()) }

@@ -14,7 +14,7 @@ fn read(mut values: Value, leave_out: &[&str]) -> Result<ClientConfig, Error> {
     ClientConfig::from_tree(tree)
 }
 
-/// Reaches nobody. Nothing is sent here, so these tests work without the bundled transport as well.
+/// A transport that always fails. Nothing is sent here, so these tests work without the bundled transport as well.
 fn nowhere() -> HttpClient {
     HttpClient::from_service(tower::service_fn(|_: http::Request<RequestBody>| async {
         Err::<http::Response<http_body_util::Empty<bytes::Bytes>>, _>(std::io::Error::from(

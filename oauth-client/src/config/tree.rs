@@ -122,7 +122,7 @@ impl Table<'_> {
     }
 }
 
-/// Parses TOML. What is wrong is told by its place and not by its text, which may be a secret.
+/// Parses TOML. An error names the line and column, not the text, which may be a secret.
 ///
 /// # Errors
 /// `config`, naming line and column.

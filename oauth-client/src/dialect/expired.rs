@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::path::Path;
 use crate::json;
 
-/// The most of an answer's body that is looked at, in bytes.
+/// The most of a response's body that is looked at, in bytes.
 pub(crate) const MOST: usize = 4096;
 
 /// What a body has to say, in all of these places, to mean "your token has expired".
@@ -17,7 +17,7 @@ impl ExpiredResponse {
         Self(says.into_iter().map(|(path, text)| (Path::new(path), text)).collect())
     }
 
-    /// Whether nothing at all is asked of a body: then none is taken for an answer of this kind.
+    /// Whether nothing at all is asked of a body: then none is taken for a response of this kind.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,6 +1,6 @@
 //! ILS, by its page "Authentication".
 //!
-//! The page lists the headers of each answer, and the lists are empty as published: a `Retry-After` is honoured where
+//! The page lists the headers of each response, and the lists are empty as published: a `Retry-After` is honoured where
 //! one comes. `server_busy` is taken as "later" whatever status it comes with.
 
 use serde::Deserialize;

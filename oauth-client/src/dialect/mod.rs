@@ -1,7 +1,7 @@
 //! How a provider deviates from RFC 6749, as data.
 //!
 //! A [`Dialect`] is the list of what one provider does in its own way: how the token request is written, what the
-//! members of its answer are called, what its error bodies look like, and how its API says "your token has expired".
+//! members of its response are called, what its error bodies look like, and how its API says "your token has expired".
 //! Each preset is such a list in a file of its own, made with the methods that are public here; a provider that has
 //! none is written down in the same way, [in code](Dialect::new) or as the table `custom` of a
 //! [configuration](crate::config).
@@ -102,7 +102,7 @@ pub struct Dialect {
     pub(crate) names: Vec<(String, String)>,
     pub(crate) query: Vec<String>,
     pub(crate) refresh_is_alone: bool,
-    pub(crate) answer: Vec<(String, Path)>,
+    pub(crate) response: Vec<(String, Path)>,
     pub(crate) expires_at: Option<Path>,
     pub(crate) errors: Vec<ErrorShape>,
     pub(crate) codes: Vec<(String, String)>,
@@ -127,7 +127,7 @@ impl Dialect {
             names: Vec::new(),
             query: Vec::new(),
             refresh_is_alone: false,
-            answer: Vec::new(),
+            response: Vec::new(),
             expires_at: None,
             errors: Vec::new(),
             codes: Vec::new(),
@@ -221,16 +221,16 @@ impl Dialect {
     }
 }
 
-/// How its answers are read.
+/// How its responses are read.
 impl Dialect {
-    /// Where a member of the token answer is, when it is not where RFC 6749 section 5.1 puts it: for instance
+    /// Where a member of the token response is, when it is not where RFC 6749 section 5.1 puts it: for instance
     /// `access_token` at `data.token`. Names are joined by dots; a JSON Pointer (RFC 6901) works too.
     pub fn response_member(mut self, standard: impl Into<String>, path: impl Into<String>) -> Self {
-        self.answer.push((standard.into(), Path::new(path)));
+        self.response.push((standard.into(), Path::new(path)));
         self
     }
 
-    /// Where the answer says when the token expires, as Unix time in seconds. `expires_in` wins where it comes too: it
+    /// Where the response says when the token expires, as Unix time in seconds. `expires_in` wins where it comes too: it
     /// counts from our own sending of the request, and so does not depend on the server's clock agreeing with ours.
     pub fn expires_at(mut self, path: impl Into<String>) -> Self {
         self.expires_at = Some(Path::new(path));
@@ -264,7 +264,7 @@ impl Dialect {
     }
 
     /// How the provider's API says that a token has expired, other than by 401: each of these places in the JSON body
-    /// of an answer, whatever its status, holds this text. The [layer](crate::attach) then gets another token and
+    /// of a response, whatever its status, holds this text. The [layer](crate::attach) then gets another token and
     /// sends the request once more.
     ///
     /// Bodies of up to 4 KiB are looked at, those that call themselves JSON, plain text or nothing at all.

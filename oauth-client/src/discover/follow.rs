@@ -1,4 +1,4 @@
-//! From an API that said no to the server whose tokens it takes.
+//! From an API that rejected a request to the server whose tokens it accepts.
 
 use http::HeaderMap;
 use url::Url;
@@ -13,11 +13,11 @@ use crate::www_authenticate::Challenge;
 /// So many of the servers that an API names are tried at most.
 const MOST_SERVERS: usize = 8;
 
-/// Where an API leads who calls it without a token.
+/// The result of [`follow`]: an API, and the server that issues tokens for it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Found {
-    /// What the API says of itself.
+    /// The API's metadata.
     pub resource: ProtectedResource,
     /// The server that issues tokens for it.
     pub server: Metadata,
@@ -26,9 +26,9 @@ pub struct Found {
     pub scope: Vec<String>,
 }
 
-/// Follows an API's refusal to the server whose tokens it takes (RFC 9728 section 5): by the `resource_metadata` of a
+/// Follows an API's challenge to the server whose tokens it accepts (RFC 9728 section 5): by the `resource_metadata` of a
 /// `WWW-Authenticate` header, or by the well-known place where there is none, to the API's metadata, and on to that of
-/// the first of its authorization servers that can be had. It is the path that a client walks which was told nothing but
+/// the first of its authorization servers that is available. It is for clients that know nothing but
 /// an API's URL, as MCP clients are.
 ///
 /// ```no_run
@@ -52,7 +52,7 @@ pub struct Found {
 /// # Ok(()) }
 /// ```
 ///
-/// What strangers name is distrusted: the API's document must be about what was called (the very URL, or one that it is
+/// What foreign documents name is distrusted: the API's document must be about what was called (the very URL, or one that it is
 /// below), the server's about the issuer that was named; nothing leads from https to http, nor from a public host to an
 /// address of this machine or the network around it; no redirect is followed.
 ///
@@ -76,7 +76,7 @@ pub async fn follow(
     Ok(Found { resource, server, scope })
 }
 
-/// The first authorization server that can be had.
+/// The first authorization server that is available.
 async fn server_of(
     http: &HttpClient,
     from: &Url,

@@ -1,4 +1,4 @@
-//! What an API says of itself: protected resource metadata (RFC 9728).
+//! An API's description of itself: protected resource metadata (RFC 9728).
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -10,7 +10,7 @@ use crate::error::{Error, printable};
 use crate::json;
 use crate::transport::{HttpClient, Limits};
 
-/// What an API says of itself (RFC 9728 section 2). What is not named here is kept in [`extra`](Self::extra).
+/// An API's description of itself (RFC 9728 section 2). What is not named here is kept in [`extra`](Self::extra).
 #[derive(Clone, Debug, Deserialize)]
 #[non_exhaustive]
 pub struct ProtectedResource {
@@ -48,7 +48,7 @@ pub struct ProtectedResource {
     pub extra: Map<String, Value>,
 }
 
-/// Fetches what the API with this identifier says of itself, from the place that follows from the identifier
+/// Fetches the metadata of the API with this identifier, from the place that follows from the identifier
 /// (RFC 9728 section 3.1).
 ///
 /// ```
@@ -90,7 +90,7 @@ pub async fn resource(
     )))
 }
 
-/// What the API says of itself that was called at `url`: at the place it named in its challenge, else at those that
+/// The metadata of the API that was called at `url`: at the place it named in its challenge, else at those that
 /// follow from the URL, its path first and then the whole host.
 pub(super) async fn of_call(
     http: &HttpClient,
@@ -158,8 +158,8 @@ fn root(url: &Url) -> Url {
 /// Whether the API with this identifier is the one that was called: the same URL, or one that the call was below. An
 /// API has many URLs and describes itself once (RFC 9728 section 3.3 speaks of the very URL, which few can keep to).
 fn covers(resource: &Url, called: &Url) -> bool {
-    let nobody = |url: &Url| url.username().is_empty() && url.password().is_none();
-    if resource.origin() != called.origin() || resource.fragment().is_some() || !nobody(resource) {
+    let anonymous = |url: &Url| url.username().is_empty() && url.password().is_none();
+    if resource.origin() != called.origin() || resource.fragment().is_some() || !anonymous(resource) {
         return false;
     }
     if resource.query().is_some() {
@@ -171,7 +171,7 @@ fn covers(resource: &Url, called: &Url) -> bool {
 
 /// The document, or `None` when there is none.
 async fn fetch(http: &HttpClient, place: &Url, limits: &Limits) -> Result<Option<ProtectedResource>, Error> {
-    let answer = match http.get_json(place, limits).await {
+    let response = match http.get_json(place, limits).await {
         Err(error)
             if error.status().is_some_and(|status| matches!(status.as_u16(), 400..=428 | 430..=499)) =>
         {
@@ -179,7 +179,7 @@ async fn fetch(http: &HttpClient, place: &Url, limits: &Limits) -> Result<Option
         }
         other => other?,
     };
-    let object = json::object(answer.body())
+    let object = json::object(response.body())
         .map_err(|reason| Error::malformed(format!("the API's metadata: {reason}")))?;
     serde_json::from_value(Value::Object(object)).map(Some).map_err(|_| {
         Error::malformed(

@@ -1,4 +1,4 @@
-//! Where a stranger's document may send us: not into our own network.
+//! Server-side request forgery: where a foreign document may send us, and that is not our own network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

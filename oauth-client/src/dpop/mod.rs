@@ -1,13 +1,13 @@
 //! Tokens that are good only together with a key: DPoP (RFC 9449).
 //!
-//! A bearer token is good for whoever holds it. With DPoP the server binds each token to a key of the client's, and
+//! A bearer token is usable by any party that holds it. With DPoP the server binds each token to a key of the client's, and
 //! each request that carries it brings a proof that its sender has the key: a JWT signed for that one method and URL.
 //! A token taken from a log or by a proxy is then worth nothing.
 //!
 //! [`ClientBuilder::dpop`](crate::ClientBuilder::dpop) is all there is to it: the client's requests carry proofs, and
 //! the [layer](crate::attach) and the reqwest front send `Authorization: DPoP …` and a proof with each request. Nonces
 //! are taken from wherever servers put them (sections 8 and 9): one is remembered for each origin, and a server that
-//! answers `use_dpop_nonce` gets the same request once more, with the nonce. That answer refuses no token.
+//! demands one with `use_dpop_nonce` gets the same request once more, with the nonce. That response rejects no token.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -37,13 +37,13 @@
 //!
 //! let userinfo = server.endpoint(Endpoint::Userinfo); // stands for your API
 //! let client = TokenLayer::new(source).layer(server.transport());
-//! let answer = client.oneshot(Request::get(&userinfo).body(Empty::<Bytes>::new())?).await?;
-//! assert_eq!(answer.status(), StatusCode::OK); // the server has checked the proof
+//! let response = client.oneshot(Request::get(&userinfo).body(Empty::<Bytes>::new())?).await?;
+//! assert_eq!(response.status(), StatusCode::OK); // the server has checked the proof
 //!
 //! // The token alone is worth nothing.
 //! let stolen = Request::get(&userinfo).header("authorization", format!("Bearer {}", token.secret().expose()));
-//! let answer = server.transport().oneshot(stolen.body(Empty::<Bytes>::new())?).await?;
-//! assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+//! let response = server.transport().oneshot(stolen.body(Empty::<Bytes>::new())?).await?;
+//! assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
 //! # Ok(()) }
 //! ```
 //!
@@ -57,9 +57,9 @@
 //!
 //! # By hand
 //!
-//! Whoever sends requests with something else than the layer, say to open a WebSocket, puts
+//! A program that sends requests without the layer, say to open a WebSocket, puts
 //! [`AccessToken::authorization`](crate::AccessToken::authorization) and
-//! [`AccessToken::proof`](crate::AccessToken::proof) on it, and hands the answer's head to
+//! [`AccessToken::proof`](crate::AccessToken::proof) on it, and hands the response's head to
 //! [`AccessToken::wants_another_proof`](crate::AccessToken::wants_another_proof).
 
 mod nonces;
@@ -110,8 +110,8 @@ impl Dpop {
         Self { key, bearer_is_allowed: false }
     }
 
-    /// Takes bearer tokens, too, and uses them as such. Without this a server that answers
-    /// `"token_type": "Bearer"` has its answer refused with the code `unsupported_token_type`: whoever asked for
+    /// Takes bearer tokens, too, and uses them as such. Without this a server that returns
+    /// `"token_type": "Bearer"` has its response rejected with the code `unsupported_token_type`: a caller that asked for
     /// bound tokens relies on stolen ones being worthless. It is for the time in which a server learns DPoP.
     #[must_use]
     pub fn allow_bearer(mut self) -> Self {

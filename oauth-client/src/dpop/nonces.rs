@@ -7,14 +7,14 @@ use http::HeaderMap;
 
 pub(crate) const DPOP_NONCE: &str = "dpop-nonce";
 
-/// So many origins are remembered at once; few programs call more. Whoever is forgotten asks again, which costs a
+/// So many origins are remembered at once; few programs call more. A forgotten origin demands its nonce again, which costs a
 /// request.
 const MOST_ORIGINS: usize = 100;
 
 /// No server needs more. It goes into every proof, and proofs into a header of a few kilobytes.
 const LONGEST: usize = 1024;
 
-/// The last nonce of each origin. Reading takes no lock, and writing waits for nobody.
+/// The last nonce of each origin. Reading takes no lock, and writing never blocks.
 #[derive(Debug, Default)]
 pub(crate) struct Nonces(ArcSwap<Vec<Entry>>);
 
@@ -29,7 +29,7 @@ impl Nonces {
         self.0.load().iter().find(|entry| *entry.origin == *origin).map(|entry| Arc::clone(&entry.nonce))
     }
 
-    /// Takes in what an answer brings. Servers that rotate nonces put them on successes, too (section 8.2).
+    /// Takes in what a response brings. Servers that rotate nonces put them on successes, too (section 8.2).
     pub(crate) fn learn(&self, origin: &str, nonce: &Arc<str>) {
         if self.of(origin).is_some_and(|known| known == *nonce) {
             return;
@@ -51,7 +51,7 @@ impl Nonces {
     }
 }
 
-/// The nonce of an answer: section 8.1 allows one, of visible characters without quote and backslash.
+/// The nonce of a response: section 8.1 allows one, of visible characters without quote and backslash.
 pub(crate) fn nonce_in(headers: &HeaderMap) -> Option<Arc<str>> {
     let mut values = headers.get_all(DPOP_NONCE).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };

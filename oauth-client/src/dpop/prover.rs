@@ -98,7 +98,7 @@ impl Prover {
         Ok(Proof { header, nonce })
     }
 
-    /// Takes in the nonce of an answer, if it brings one. Returned when it is another one than that of the proof which
+    /// Takes in the nonce of a response, if it brings one. Returned when it is another one than that of the proof which
     /// was sent, so that a new proof may fare better.
     pub(crate) fn learn(
         &self,
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_about_the_proof_only_where_a_dpop_challenge_says_so() {
+    fn a_response_is_about_the_proof_only_where_a_dpop_challenge_says_so() {
         let refusal = |challenge: &'static str| {
             proof_error(&HeaderMap::from_iter([(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))]))
         };

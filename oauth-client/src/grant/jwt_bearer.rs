@@ -13,7 +13,7 @@ use crate::sign::{Algorithm, KeySource, unique_id};
 use crate::token::{Secret, digest};
 use crate::token_endpoint::{Deferred, Parameters, RequestContext, deferred};
 
-/// A JWT that somebody the server trusts has signed stands for the grant (RFC 7523 section 2.1).
+/// A JWT signed by an issuer that the server trusts is the grant (RFC 7523 section 2.1).
 ///
 /// ```
 /// use oauth_client::grant::{self, Assertion};
@@ -192,7 +192,7 @@ impl fmt::Debug for Assertion {
 #[derive(Debug)]
 struct JwtBearer {
     assertion: Assertion,
-    /// What tells one that was given from others, and gives nothing away.
+    /// The identity of a given assertion, without a secret in it.
     identity: Option<String>,
 }
 

@@ -7,7 +7,7 @@ use crate::token_endpoint::Parameters;
 /// as the server lets it, and then needs a person again.
 ///
 /// An [`AuthorizationRequest`](crate::login::AuthorizationRequest) or a [`DeviceRequest`](crate::login::DeviceRequest)
-/// can be given to [`Client::source`](crate::Client::source) as they are; this is for whoever has only tokens. In a
+/// can be given to [`Client::source`](crate::Client::source) as they are; this is for programs that have only tokens. In a
 /// store that keeps the tokens of several people, say whose they are with [`subject`](TokenRequest::subject).
 #[must_use]
 pub fn login() -> TokenRequest {

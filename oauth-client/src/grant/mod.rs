@@ -83,7 +83,7 @@ pub trait Grant: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// When what the grant rests on expires, as Unix time, where that is known. Tokens that were had with it are not
+    /// When what the grant rests on expires, as Unix time, where that is known. Tokens obtained with it are not
     /// used any longer either, and nothing is asked for after it.
     fn good_until(&self) -> Option<Duration> {
         None
@@ -104,7 +104,7 @@ pub enum Renewal {
     AnewUntilRefused,
     /// It was good for one use; only a person can give another.
     Person,
-    /// It is not had at the token endpoint at all: a person logs in, and a source starts with the tokens of that
+    /// It is not requested at the token endpoint at all: a person logs in, and a source starts with the tokens of that
     /// [login](crate::login).
     Login,
 }

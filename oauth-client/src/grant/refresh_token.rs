@@ -4,7 +4,7 @@ use super::{Grant, Renewal, TokenRequest};
 use crate::token::Secret;
 use crate::token_endpoint::Parameters;
 
-/// Starts from a refresh token that was had elsewhere (RFC 6749 section 6).
+/// Starts from a refresh token that was obtained elsewhere (RFC 6749 section 6).
 ///
 /// When the server rotates it, the newer one is used from then on; with a [store](crate::store) it outlives the
 /// process, and what the store holds wins over the one given here. In a store that keeps the tokens of several people,

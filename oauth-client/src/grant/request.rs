@@ -72,8 +72,8 @@ impl TokenRequest {
 
     /// On whose behalf, where the grant itself does not say: two subjects never share a token. It is not sent.
     ///
-    /// Whoever keeps the refresh tokens of several people in one [store](crate::store) must set it, or they would be
-    /// taken for the same person's.
+    /// It is required where one [store](crate::store) keeps the refresh tokens of several users, or they would be
+    /// taken for the same user's.
     #[must_use]
     pub fn subject(self, subject: impl Into<String>) -> Self {
         self.with(|wanted| wanted.subject = Some(subject.into()))
@@ -134,7 +134,7 @@ impl TokenRequest {
         }
     }
 
-    /// What tells this request's tokens from those of others, in an order that is always the same: kind of grant,
+    /// The identity of this request's tokens, in an order that is always the same: kind of grant,
     /// subject, scopes, audience, resources and what else is sent along.
     pub(crate) fn identity(&self) -> serde_json::Value {
         // However a person once granted it, from then on it is the same refresh token.

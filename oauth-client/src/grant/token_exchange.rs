@@ -79,7 +79,7 @@ impl TokenExchange {
         self.good_until
     }
 
-    /// What tells this exchange from others, and gives nothing away; `None` where the subject token is had anew for each
+    /// An identity of this exchange that holds no secret; `None` where the subject token is read anew for each
     /// request.
     pub(crate) fn identity(&self) -> Option<String> {
         let subject = identity(&self.subject, &self.subject_type)?;

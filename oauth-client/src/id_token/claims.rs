@@ -147,7 +147,7 @@ fn audience(claims: &Map<String, Value>) -> Result<Vec<String>, Error> {
     audience.ok_or_else(|| Error::id_token("aud: expected a string or a list of strings"))
 }
 
-/// Steps 3 to 5: it is for us and nobody that we do not know; where it is for others too, it was issued to us.
+/// Steps 3 to 5: it is for us and for no unknown audience; where it is for others too, it was issued to us.
 fn check_audience(
     claims: &Map<String, Value>,
     audience: &[String],

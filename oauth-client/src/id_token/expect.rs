@@ -56,7 +56,7 @@ impl Expect {
         self
     }
 
-    /// The code that it was had for; compared with `c_hash` where the token has one.
+    /// The code that it was issued for; compared with `c_hash` where the token has one.
     pub fn code(mut self, code: impl Into<Secret>) -> Self {
         self.code = Some(code.into());
         self

@@ -142,10 +142,10 @@ async fn fetch(client: &Client) -> Result<Vec<Key>, Error> {
         return Err(Error::discovery("the document names no jwks_uri, where the keys of ID tokens are"));
     };
     let limits = Limits { allow_http: client.allows_http(), ..Limits::keys() };
-    let answer = client.http().get_json(url, &limits).await?;
+    let response = client.http().get_json(url, &limits).await?;
     let wrong =
         || Error::malformed("the key set is not a JSON object with a list of keys (RFC 7517 section 5)");
-    let document: Value = serde_json::from_slice(answer.body()).map_err(|_| wrong())?;
+    let document: Value = serde_json::from_slice(response.body()).map_err(|_| wrong())?;
     let Some(Value::Array(items)) = document.get("keys") else { return Err(wrong()) };
     // One bad key spoils no other (RFC 7517 section 5).
     Ok(items.iter().filter_map(|item| key(item.as_object()?)).take(MAX_KEYS).collect())

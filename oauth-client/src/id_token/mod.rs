@@ -80,7 +80,7 @@ impl Client {
 /// What the same session must keep from one ID token to the next (OpenID Connect Core section 12.2). The newer one
 /// came straight from the token endpoint, which section 3.1.3.7 lets stand in for its signature.
 pub(crate) fn same_person(before: &Secret, after: &Secret) -> Result<(), Error> {
-    // What was encrypted for somebody else says nothing here, and was not believed before.
+    // A token that was encrypted for another party cannot be read here, and was not validated before.
     let Ok(before) = payload(before) else { return Ok(()) };
     let after = payload(after)?;
     let audience = |claims: &Map<String, Value>| match claims.get("aud") {

@@ -9,7 +9,7 @@ use crate::error::{Denied, Error, Kind, printable};
 use crate::secret::constant_time_eq;
 use crate::token::Secret;
 
-/// The longest answer that is read: codes are opaque and may be long, but no browser carries more in a URL.
+/// The longest response that is read: codes are opaque and may be long, but no browser carries more in a URL.
 const LONGEST: usize = 32 * 1024;
 
 /// The most of a server's text that is kept, in characters.
@@ -31,16 +31,16 @@ impl Callback {
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let wrong = |what: &str| Error::login("invalid_callback", what);
         if text.len() > LONGEST {
-            return Err(wrong("the answer is longer than any server's"));
+            return Err(wrong("the response is longer than any server's"));
         }
         let query = query_of(text.split('#').next().unwrap_or_default());
         let mut callback = Self::default();
         let mut seen = HashSet::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            // RFC 6749 section 3.1: each once. With two, somebody else may have added one.
+            // RFC 6749 section 3.1: each once. Of two, an attacker may have added one.
             if !seen.insert(name.clone().into_owned()) {
                 let name = printable(&name, 64);
-                return Err(wrong(&format!("{name} stands twice in the answer (RFC 6749 section 3.1)")));
+                return Err(wrong(&format!("{name} stands twice in the response (RFC 6749 section 3.1)")));
             }
             let value = value.into_owned();
             match &*name {
@@ -56,12 +56,12 @@ impl Callback {
         Ok(callback)
     }
 
-    /// Whether it answers this login. Nothing else in it counts before that: anybody can make a browser come here.
+    /// Whether it belongs to this login. Nothing else in it counts before that: any page can make a browser come here.
     pub(super) fn is_for(&self, pending: &PendingLogin) -> bool {
         self.state.as_ref().is_some_and(|state| constant_time_eq(state.expose(), pending.state.expose()))
     }
 
-    /// The code, if all is as it should be: state first, then who answers, then what.
+    /// The code, if all checks pass: the state first, then the issuer, then the content.
     pub(super) fn code_for(self, pending: &PendingLogin) -> Result<Secret, Error> {
         if !self.is_for(pending) {
             let what = match self.state {
@@ -77,7 +77,9 @@ impl Callback {
         match (self.error, self.code) {
             (Some(error), _) => Err(denied(&error, self.description, self.uri)),
             (None, Some(code)) if !code.is_empty() => Ok(code),
-            (None, _) => Err(Error::login("invalid_callback", "the answer has neither a code nor an error")),
+            (None, _) => {
+                Err(Error::login("invalid_callback", "the response has neither a code nor an error"))
+            }
         }
     }
 
@@ -86,12 +88,12 @@ impl Callback {
         let wrong = |what: String| Err(Error::login("issuer_mismatch", what));
         match (&self.issuer, &pending.issuer) {
             (Some(found), Some(expected)) if found != expected => wrong(format!(
-                "it is the answer of issuer {:?}, and the login began at {expected:?}",
+                "it is the response of issuer {:?}, and the login began at {expected:?}",
                 printable(found, 256)
             )),
-            (None, _) if pending.names_itself => {
-                wrong("it does not say whose answer it is, as this server always does (RFC 9207)".to_owned())
-            }
+            (None, _) if pending.names_itself => wrong(
+                "it does not say whose response it is, as this server always does (RFC 9207)".to_owned(),
+            ),
             // A server of which only endpoints are known has no name to compare with.
             _ => Ok(()),
         }
@@ -113,7 +115,7 @@ fn denied(code: &str, description: Option<String>, uri: Option<String>) -> Error
     // RFC 6749 appendix A.7.
     let good = |byte: u8| matches!(byte, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
     if code.is_empty() || code.len() > 64 || !code.bytes().all(good) {
-        return Error::login("invalid_callback", "the answer's error is not one that a server could send");
+        return Error::login("invalid_callback", "the response's error is not one that a server could send");
     }
     let text = |text: Option<String>| text.map(|text| printable(&text, MAX_TEXT));
     Error::new(Kind::Denied(Denied { code: code.to_owned(), description: text(description), uri: text(uri) }))

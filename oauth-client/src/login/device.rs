@@ -106,7 +106,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// The server's refusal, no answer, or one that makes no sense.
+    /// The server's refusal, no response, or one that makes no sense.
     pub async fn device(&self, request: &DeviceRequest) -> Result<DeviceLogin, Error> {
         let openid = request.0.has_scope("openid");
         if openid && self.issuer().is_none() {
@@ -120,8 +120,8 @@ impl Client {
         // RFC 8628 section 3.1 wants it here unless the header says it; servers differ in reading that.
         parameters.set("client_id", self.auth().client_id());
         let asked = self.clock().now();
-        let answer = self.post_for_object(Endpoint::DeviceAuthorization, parameters).await?;
-        DeviceLogin::read(self.clone(), answer, asked, openid, request.0.resources().to_vec())
+        let response = self.post_for_object(Endpoint::DeviceAuthorization, parameters).await?;
+        DeviceLogin::read(self.clone(), response, asked, openid, request.0.resources().to_vec())
     }
 }
 
@@ -175,7 +175,7 @@ impl DeviceLogin {
     /// give up.
     ///
     /// # Errors
-    /// `access_denied` when the person said no, `expired_token` when the code's time is over; any other refusal of the
+    /// `access_denied` when the person declined, `expired_token` when the code's time is over; any other refusal of the
     /// server, and `invalid_id_token`. While the server cannot be reached, polling goes on, slower each time.
     pub async fn wait(mut self) -> Result<Login, Error> {
         loop {
@@ -214,29 +214,29 @@ impl DeviceLogin {
 
     fn read(
         client: Client,
-        mut answer: Map<String, Value>,
+        mut response: Map<String, Value>,
         asked: Now,
         openid: bool,
         resource: Vec<String>,
     ) -> Result<Self, Error> {
-        let device_code = text(&mut answer, "device_code")?;
-        let user_code = text(&mut answer, "user_code")?;
+        let device_code = text(&mut response, "device_code")?;
+        let user_code = text(&mut response, "user_code")?;
         if user_code.chars().any(char::is_control) || user_code.chars().count() > 64 {
             return Err(Error::malformed("user_code: expected a short text that can be shown"));
         }
         // Google's name for it, from before the RFC.
         let name =
-            if answer.contains_key("verification_uri") { "verification_uri" } else { "verification_url" };
-        let verification_uri = page(&client, &text(&mut answer, name)?, "verification_uri")?;
-        let complete = match answer.remove("verification_uri_complete") {
+            if response.contains_key("verification_uri") { "verification_uri" } else { "verification_url" };
+        let verification_uri = page(&client, &text(&mut response, name)?, "verification_uri")?;
+        let complete = match response.remove("verification_uri_complete") {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(page(&client, &text, "verification_uri_complete")?),
             Some(_) => return Err(Error::malformed("verification_uri_complete: expected a string")),
         };
-        let expires_in = seconds(answer.remove("expires_in"), "expires_in")?
+        let expires_in = seconds(response.remove("expires_in"), "expires_in")?
             .ok_or_else(|| Error::malformed("expires_in: is missing (RFC 8628 section 3.2)"))?;
         // A second at least, or a server that says zero would be polled without a pause.
-        let interval = seconds(answer.remove("interval"), "interval")?
+        let interval = seconds(response.remove("interval"), "interval")?
             .map_or(INTERVAL, |interval| interval.max(Duration::from_secs(1)));
         Ok(Self {
             client,
@@ -266,11 +266,11 @@ impl fmt::Debug for DeviceLogin {
 }
 
 fn expired() -> Error {
-    Error::login("expired_token", "nobody entered the code in time; begin again")
+    Error::login("expired_token", "the code was not entered in time; begin again")
 }
 
-fn text(answer: &mut Map<String, Value>, name: &str) -> Result<String, Error> {
-    match answer.remove(name) {
+fn text(response: &mut Map<String, Value>, name: &str) -> Result<String, Error> {
+    match response.remove(name) {
         Some(Value::String(text)) if !text.is_empty() => Ok(text),
         _ => Err(Error::malformed(format!("{name}: expected a string (RFC 8628 section 3.2)"))),
     }

@@ -81,13 +81,13 @@ impl Client {
     }
 
     /// Ends a login by the browser: checks what it brought back, and gets the tokens for the code. The code is sent
-    /// once; when the answer to it is lost, the login has to begin again.
+    /// once; when the response to it is lost, the login has to begin again.
     ///
     /// `callback` is the query of the request that the browser made to the redirect URI, or that whole URL.
     ///
     /// # Errors
     /// `state_mismatch`, `issuer_mismatch`, `invalid_callback` and `login_expired` when what came back is not to be
-    /// believed; nothing is sent then. The server's own code, such as `access_denied`, when it or the person said no.
+    /// believed; nothing is sent then. The server's own code, such as `access_denied`, when the server or the person declined.
     /// `invalid_id_token`, and whatever [`request`](Self::request) says.
     pub async fn finish(&self, pending: PendingLogin, callback: impl AsRef<str>) -> Result<Login, Error> {
         let callback = Callback::parse(callback.as_ref())?;
@@ -153,8 +153,8 @@ impl Client {
 
     /// RFC 9126 section 2: the request goes to the server, and the browser carries a reference to it.
     async fn push(&self, parameters: Parameters) -> Result<Parameters, Error> {
-        let answer = self.post_for_object(Endpoint::PushedAuthorizationRequest, parameters).await?;
-        let reference = match answer.get("request_uri") {
+        let response = self.post_for_object(Endpoint::PushedAuthorizationRequest, parameters).await?;
+        let reference = match response.get("request_uri") {
             Some(Value::String(reference)) if !reference.is_empty() => reference.clone(),
             _ => return Err(Error::malformed("request_uri: expected a string (RFC 9126 section 2.2)")),
         };

@@ -17,7 +17,7 @@ pub struct LogoutRequest {
 }
 
 impl LogoutRequest {
-    /// A logout of whoever is logged in in that browser.
+    /// A logout of the user who is logged in in that browser.
     pub fn new() -> Self {
         Self::default()
     }
@@ -65,7 +65,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// When the server has no such endpoint, or its metadata cannot be had.
+    /// When the server has no such endpoint, or its metadata is unavailable.
     pub async fn logout_url(&self, request: &LogoutRequest) -> Result<Url, Error> {
         let mut url = self.endpoint(Endpoint::EndSession, self.timeout()).await?;
         {

@@ -18,7 +18,7 @@ use super::{AuthorizationRequest, Login};
 use crate::client::Client;
 use crate::error::Error;
 
-/// How long a person has to log in, when nothing else is said.
+/// How long a user has to log in, when nothing else is said.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How long a connection has to say what it wants.
@@ -27,8 +27,8 @@ const SLOWEST_REQUEST: Duration = Duration::from_secs(10);
 /// The largest request head that is read: a code in a URL, and a browser's headers and cookies for this host.
 const LARGEST_REQUEST: usize = 64 * 1024;
 
-/// The most connections at once. When one more comes, the oldest goes: browsers open a few ahead of need, and whoever
-/// opens many must not keep the browser out.
+/// The most connections at once. When one more comes, the oldest goes: browsers open a few ahead of need, and a client that
+/// opens many must not block the browser.
 const MOST_CONNECTIONS: usize = 32;
 
 /// How long the browser has to take its page once all is over.
@@ -64,39 +64,39 @@ impl LoopbackLogin {
     /// Listens, has the page opened, and waits for the browser to come back. `open` is given the page's address, to
     /// start a browser with or to print.
     ///
-    /// The first answer that has the login's state ends it; whatever else arrives is answered and passed over. Dropping
+    /// The first response that has the login's state ends it; whatever else arrives is answered and passed over. Dropping
     /// the future closes the listener and all connections.
     ///
     /// # Errors
-    /// `config` when the redirect URI is not loopback or its port is taken, `login_timeout` when nobody came back in
+    /// `config` when the redirect URI is not loopback or its port is taken, `login_timeout` when no browser came back in
     /// time; and whatever [`Client::authorize`] and [`Client::finish`] say.
     pub async fn open(self, open: impl FnOnce(&Url)) -> Result<Login, Error> {
         let place = Place::of(self.request.redirect_uri())?;
         let listener = TcpListener::bind(place.address).await.map_err(|error| place.taken(&error))?;
         let port = listener.local_addr().map_err(|error| place.taken(&error))?.port();
         let place = place.at(port);
-        // Whoever is waited for has not come too late.
+        // The login stays valid for as long as the listener waits.
         let lifetime = self.request.lifetime().max(self.timeout);
         let request = self.request.back_to(place.redirect_uri.clone()).valid_for(lifetime);
         let pending = self.client.authorize(&request).await?;
         open(pending.url());
 
-        let (tell, mut told) = mpsc::channel(1);
+        let (sender, mut callbacks) = mpsc::channel(1);
         // Not a task of its own: the port is free the moment this future is gone.
-        let mut serving = pin!(serve(listener, place, tell));
+        let mut serving = pin!(serve(listener, place, sender));
         let mut patience = pin!(tokio::time::sleep(self.timeout));
         let mut stale = false;
         loop {
             let came = tokio::select! {
-                came = told.recv() => came,
+                came = callbacks.recv() => came,
                 () = &mut serving => None,
                 () = &mut patience => None,
             };
-            let Some(Came { query, reply }) = came else { return Err(nobody_came(self.timeout, stale)) };
+            let Some(Came { query, reply }) = came else { return Err(timed_out(self.timeout, stale)) };
             let callback = Callback::parse(&format!("?{query}"));
             let callback = match callback {
                 Ok(callback) if callback.is_for(&pending) => callback,
-                // Not what was waited for, be it an old tab or somebody's attempt: the person may still come.
+                // Another callback, be it from an old tab or an attack: the right one may still come.
                 _ => {
                     stale = true;
                     let _ = reply.send((Page::Stale, None));
@@ -123,9 +123,12 @@ pub(super) fn check(redirect_uri: &str) -> Result<(), Error> {
     Place::of(redirect_uri).map(drop)
 }
 
-fn nobody_came(timeout: Duration, stale: bool) -> Error {
-    let also = if stale { "; an answer to another login did, and was passed over" } else { "" };
-    Error::login("login_timeout", format!("nobody came back from the login page within {timeout:?}{also}"))
+fn timed_out(timeout: Duration, stale: bool) -> Error {
+    let also = if stale { "; a callback of another login came, and was ignored" } else { "" };
+    Error::login(
+        "login_timeout",
+        format!("no browser came back from the login page within {timeout:?}{also}"),
+    )
 }
 
 /// Where the browser comes back to.
@@ -173,7 +176,7 @@ impl Place {
         })
     }
 
-    /// The same with the port that was had. A redirect URI that named its port stays as it was written.
+    /// The same with the port that was bound. A redirect URI that named its port stays as it was written.
     fn at(mut self, port: u16) -> Self {
         self.authority = format!("{}:{port}", self.authority);
         if self.address.port() == 0 {
@@ -202,7 +205,7 @@ struct Came {
 }
 
 /// Takes connections for as long as it lives, which is until it is dropped; they end with it.
-async fn serve(listener: TcpListener, place: Place, tell: mpsc::Sender<Came>) {
+async fn serve(listener: TcpListener, place: Place, sender: mpsc::Sender<Came>) {
     let mut connections = JoinSet::new();
     let mut by_age = VecDeque::new();
     loop {
@@ -221,12 +224,12 @@ async fn serve(listener: TcpListener, place: Place, tell: mpsc::Sender<Came>) {
         {
             oldest.abort();
         }
-        by_age.push_back(connections.spawn(answer(stream, place.clone(), tell.clone())));
+        by_age.push_back(connections.spawn(response(stream, place.clone(), sender.clone())));
     }
 }
 
 /// One connection: one request, one page.
-async fn answer(mut stream: TcpStream, place: Place, tell: mpsc::Sender<Came>) {
+async fn response(mut stream: TcpStream, place: Place, sender: mpsc::Sender<Came>) {
     let head = tokio::time::timeout(SLOWEST_REQUEST, read_head(&mut stream)).await;
     // Who says nothing in time, or no HTTP at all, is not a browser.
     let Ok(Some(head)) = head else { return };
@@ -234,7 +237,7 @@ async fn answer(mut stream: TcpStream, place: Place, tell: mpsc::Sender<Came>) {
         Err(page) => (page, None),
         Ok(query) => {
             let (reply, replied) = oneshot::channel();
-            if tell.send(Came { query, reply }).await.is_err() {
+            if sender.send(Came { query, reply }).await.is_err() {
                 return;
             }
             match replied.await {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Each login by the browser has its own state, nonce and PKCE verifier (RFC 7636, `S256` and nothing else), is good
-//! for one answer and for ten minutes, and its code goes to the server that it began at and to no other, once.
+//! for one response and for ten minutes, and its code goes to the server that it began at and to no other, once.
 //!
 //! # A web app with routes of its own
 //!
@@ -20,7 +20,7 @@
 //! let request = AuthorizationRequest::new("https://app.example.com/callback").scope(["openid", "read"]);
 //! let pending = client.authorize(&request).await?;
 //! session.keep(&serde_json::to_string(&pending)?); // on the server's side, or encrypted: it holds secrets
-//! Ok(pending.url().to_string()) // answer with a redirect to it
+//! Ok(pending.url().to_string()) // response with a redirect to it
 //! # }
 //!
 //! # async fn callback(client: Client, session: Session, uri: http::Uri) -> Result<(), Box<dyn std::error::Error>> {

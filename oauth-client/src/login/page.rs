@@ -12,7 +12,7 @@ pub(super) enum Page {
     LoggedIn,
     /// The login ended with this error code.
     Failed(String),
-    /// It answers another login than the one that is waited for.
+    /// It belongs to another login than the one that is waited for.
     Stale,
     NotFound,
     /// The request is not a browser's that comes back.
@@ -20,7 +20,7 @@ pub(super) enum Page {
 }
 
 impl Page {
-    /// The whole HTTP answer. It is never stored, and closes the connection; the page tells nobody where it came from,
+    /// The whole HTTP response. It is never stored, and closes the connection; the page sends no referrer,
     /// since its address has the code in it.
     pub(super) fn to_http(&self) -> String {
         let (status, title, text) = match self {
@@ -35,7 +35,7 @@ impl Page {
             Self::Stale => (
                 "400 Bad Request",
                 "This is another login",
-                "The program waits for the answer to a newer page. Look for that one.".to_owned(),
+                "The program waits for the response to a newer page. Look for that one.".to_owned(),
             ),
             Self::NotFound => ("404 Not Found", "There is nothing here", String::new()),
             Self::Refused => ("400 Bad Request", "This request is not served", String::new()),

@@ -11,7 +11,7 @@ use crate::token::plaintext_serde::{conceal, conceal_some, expose, expose_some};
 
 /// A login that has begun: where the browser goes, and what is needed to believe what it brings back.
 ///
-/// Keep it in the session of the person whose browser it is, where nobody else can put it or read it: it serializes
+/// Keep it in the session of the user whose browser it is, where no other party can write or read it: it serializes
 /// with its secrets in the clear. Take it out of there before [`Client::finish`](crate::Client::finish); it is good
 /// once. `Debug` shows no secret.
 #[derive(Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub struct PendingLogin {
     pub(super) server: String,
     /// Its issuer, where it is known.
     pub(super) issuer: Option<String>,
-    /// Whether it said that it names itself in its answers (RFC 9207 section 3).
+    /// Whether it names itself in its authorization responses (RFC 9207 section 3).
     pub(super) names_itself: bool,
     pub(super) token_endpoint: Url,
     pub(super) client_id: String,

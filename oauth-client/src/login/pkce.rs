@@ -1,4 +1,4 @@
-//! Values nobody can guess, and the challenge of RFC 7636.
+//! Unguessable values, and the challenge of RFC 7636.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;

@@ -1,4 +1,4 @@
-//! What a person has to be told, and a login that is described as data.
+//! Prompts for a person, and a login that is described as data.
 
 use serde::Serialize;
 use url::Url;
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::grant::TokenRequest;
 use crate::source::TokenSource;
 
-/// What a person has to be told, so that they can log in. As JSON it is one object, for programs that tell them:
+/// What a person has to do to log in. As JSON it is one object, for programs that show it:
 ///
 /// ```
 /// use oauth_client::login::Prompt;
@@ -59,36 +59,36 @@ impl InteractiveLogin {
     }
 
     /// Gives the source a token, by a login if need be: it does nothing when the source has one already, or can get
-    /// one with what its store holds. `tell` is called once when a person is needed.
+    /// one with what its store holds. `prompt` is called once when a person is needed.
     ///
     /// # Errors
     /// Why there is no token; or why the login did not come about, as [`Client::finish`] and [`DeviceLogin::wait`]
     /// say.
     ///
     /// [`DeviceLogin::wait`]: super::DeviceLogin::wait
-    pub async fn ensure(&self, source: &TokenSource, tell: impl FnOnce(&Prompt)) -> Result<(), Error> {
+    pub async fn ensure(&self, source: &TokenSource, prompt: impl FnOnce(&Prompt)) -> Result<(), Error> {
         match source.token().await {
             Err(error) if error.is_reauthorization_required() => {
-                let login = self.log_in(tell).await?;
+                let login = self.log_in(prompt).await?;
                 source.log_in(login).await.map(drop)
             }
             other => other.map(drop),
         }
     }
 
-    /// A login, whatever there is already. `tell` is called once.
+    /// A login, whatever there is already. `prompt` is called once.
     ///
     /// # Errors
     /// As [`Client::finish`] and [`DeviceLogin::wait`](super::DeviceLogin::wait).
-    pub async fn log_in(&self, tell: impl FnOnce(&Prompt)) -> Result<Login, Error> {
+    pub async fn log_in(&self, prompt: impl FnOnce(&Prompt)) -> Result<Login, Error> {
         match &self.way {
             #[cfg(feature = "loopback")]
             LoginMethod::Browser(request) => {
-                self.client.login(request).open(|url| tell(&Prompt::Open { open: url.clone() })).await
+                self.client.login(request).open(|url| prompt(&Prompt::Open { open: url.clone() })).await
             }
             LoginMethod::Device(request) => {
                 let device = self.client.device(request).await?;
-                tell(&Prompt::Enter {
+                prompt(&Prompt::Enter {
                     verification_uri: device.verification_uri().clone(),
                     verification_uri_complete: device.verification_uri_complete().cloned(),
                     user_code: device.user_code().to_owned(),

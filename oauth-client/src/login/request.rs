@@ -116,7 +116,7 @@ impl AuthorizationRequest {
     }
 
     /// The same, but nothing less will do: the ID token has to name one of them. It needs the scope `openid`. For an
-    /// API that answered `insufficient_user_authentication` (RFC 9470).
+    /// API that responded with `insufficient_user_authentication` (RFC 9470).
     pub fn require_acr<I: IntoIterator<Item: Into<String>>>(mut self, values: I) -> Self {
         self.needed_acr = values.into_iter().map(Into::into).collect();
         let wished = self.needed_acr.clone();

@@ -8,7 +8,7 @@ use crate::dialect::open::{one_of, open_enum, text};
 use crate::dialect::{self};
 use crate::error::Error;
 
-/// Tells who the API's token is for: `GET /oauth/userinfo`.
+/// Who the API's token is for: `GET /oauth/userinfo`.
 ///
 /// ```no_run
 /// use oauth_client::manage::{Api, comm100};
@@ -25,7 +25,7 @@ pub async fn userinfo(api: &Api) -> Result<UserInfo, Error> {
     api.call(Method::GET, "/oauth/userinfo", None::<&()>, &dialect::comm100()).await
 }
 
-/// What Comm100 tells of a user. The page calls none of it mandatory.
+/// Comm100's data about a user. The page calls none of it mandatory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 #[non_exhaustive]

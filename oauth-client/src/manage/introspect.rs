@@ -1,4 +1,4 @@
-//! What a token stands for, told by the server that issued it (RFC 7662).
+//! Token introspection: the state of a token, from the server that issued it (RFC 7662).
 
 use std::fmt;
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl Client {
     ///
     /// # Errors
     /// `invalid_client` when the server does not let this client ask; `malformed_response`, naming the member, when its
-    /// answer makes no sense; `discovery` or `config` when it has no introspection endpoint; and whatever else
+    /// response makes no sense; `discovery` or `config` when it has no introspection endpoint; and whatever else
     /// [`Error::code`] lists.
     pub async fn introspect(
         &self,
@@ -100,8 +100,8 @@ fn read(mut object: Map<String, Value>) -> Result<Option<Introspection>, Error> 
     }))
 }
 
-/// The members of the answer, taken out one by one. One of another type is an error and not an absent one: whoever
-/// asks decides by them.
+/// The members of the response, taken out one by one. One of another type is an error and not an absent one: the caller
+/// decides by them.
 struct Members(Map<String, Value>);
 
 impl Members {
@@ -174,7 +174,7 @@ impl fmt::Debug for Introspection {
             .field("audience", &self.audience)
             .field("issuer", &self.issuer)
             .field("token_id", &self.token_id)
-            // What the server adds may be nobody else's business.
+            // What the server adds may be confidential.
             .field("extra", &self.extra.keys().collect::<Vec<_>>())
             .finish()
     }
@@ -220,9 +220,9 @@ mod tests {
             ("scope", json!([1])),
             ("sub", json!(5)),
         ] {
-            let mut answer = json!({"active": true});
-            answer[name] = value;
-            let error = read(answer).unwrap_err();
+            let mut response = json!({"active": true});
+            response[name] = value;
+            let error = read(response).unwrap_err();
             assert!(error.code() == "malformed_response" && error.to_string().contains(name), "{error}");
         }
         assert_eq!(read(json!({})).unwrap_err().code(), "malformed_response");

@@ -5,7 +5,7 @@
 //! holds) and asks who a person is ([`userinfo`](crate::Client::userinfo), OpenID Connect). [`register`] makes clients
 //! (RFC 7591, RFC 7592).
 //!
-//! The other modules are APIs with which providers manage clients and tell of users, typed. Each is a protected API
+//! The other modules are typed provider APIs for clients and users. Each is a protected API
 //! itself: it runs over any [`HttpClient`], with tokens from a [`TokenSource`], and what holds for
 //! [requests with tokens](crate::attach) holds here. Its errors are the same [`Error`] as everywhere, read by the
 //! provider's [dialect](crate::dialect); a 401 is about the token and so has the code `invalid_token`
@@ -92,30 +92,30 @@ impl Api {
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
         let body = body.map(serde_json::to_string).transpose();
         let body = body.map_err(|_| Error::config("request", "cannot be written as JSON"))?;
-        let answer = self.send(method, url, body).await?;
-        self.read(answer, dialect).and_then(typed)
+        let response = self.send(method, url, body).await?;
+        self.read(response, dialect).and_then(typed)
     }
 
     /// Sends a request, with `body` as JSON.
     async fn send(&self, method: Method, url: Url, body: Option<String>) -> Result<Response<Bytes>, Error> {
-        let answer = self.service.clone().oneshot(json_request(method, &url, body)?.map(Full::new)).await;
-        let answer = answer.map_err(|error| match error {
+        let response = self.service.clone().oneshot(json_request(method, &url, body)?.map(Full::new)).await;
+        let response = response.map_err(|error| match error {
             AttachError::Token(error) | AttachError::Inner(error) => error,
         })?;
-        let (head, body) = answer.into_parts();
+        let (head, body) = response.into_parts();
         let body =
             body.collect().await.map_or_else(|never| match never {}, http_body_util::Collected::to_bytes);
         Ok(Response::from_parts(head, body))
     }
 
-    /// Reads the JSON object of an answer.
-    fn read(&self, answer: Response<Bytes>, dialect: &Dialect) -> Result<Map<String, Value>, Error> {
+    /// Reads the JSON object of a response.
+    fn read(&self, response: Response<Bytes>, dialect: &Dialect) -> Result<Map<String, Value>, Error> {
         let token = self.source.current();
-        read(answer, token.iter().map(crate::AccessToken::secret), dialect)
+        read(response, token.iter().map(crate::AccessToken::secret), dialect)
     }
 }
 
-/// A request with a JSON body or none, whose answer should be JSON.
+/// A request with a JSON body or none, whose response should be JSON.
 fn json_request(method: Method, url: &Url, body: Option<String>) -> Result<Request<Bytes>, Error> {
     let mut request = Request::new(Bytes::new());
     *request.method_mut() = method;
@@ -130,11 +130,11 @@ fn json_request(method: Method, url: &Url, body: Option<String>) -> Result<Reque
 
 /// Reads the JSON object of a success, or the refusal.
 fn read<'a>(
-    answer: Response<Bytes>,
+    response: Response<Bytes>,
     secrets: impl Iterator<Item = &'a Secret> + Clone,
     dialect: &Dialect,
 ) -> Result<Map<String, Value>, Error> {
-    let (head, body) = answer.into_parts();
+    let (head, body) = response.into_parts();
     let object = json::object(&body);
     if head.status.is_success() {
         let read = object.map_err(Error::malformed);

@@ -58,8 +58,8 @@ impl OAuthClients {
         Self(api)
     }
 
-    /// Creates a client: `POST /oauth-clients`. It is sent again only when the token was refused: whether a request
-    /// without an answer has created a client, nobody knows.
+    /// Creates a client: `POST /oauth-clients`. It is sent again only when the token was rejected: a request
+    /// without a response may or may not have created a client.
     ///
     /// # Errors
     /// `invalid_request` (400), `invalid_token` (401), `access_denied` (403), `rate_limited` (429, with
@@ -198,7 +198,7 @@ impl NewOAuthClient {
     }
 }
 
-/// A client as SailPoint answers it. It is read liberally, because the secret comes this once: what is missing or of
+/// A client as SailPoint returns it. It is read liberally, because the secret comes this once: what is missing or of
 /// another type than the page shows is left empty.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -207,7 +207,7 @@ pub struct OAuthClient {
     /// Its identifier, the `client_id` of its token requests.
     #[serde(deserialize_with = "string")]
     pub id: String,
-    /// Its secret, in the answer to its creation only. Redacted in `Debug`.
+    /// Its secret, in the response to its creation only. Redacted in `Debug`.
     #[serde(deserialize_with = "secret")]
     pub secret: Option<Secret>,
     /// The business it belongs to.

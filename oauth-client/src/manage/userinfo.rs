@@ -18,46 +18,46 @@ use crate::transport::Limits;
 
 impl Client {
     /// Asks who the person is that a source has tokens of (OpenID Connect Core section 5.3). The token must have the
-    /// scope `openid`; for one that was had elsewhere there is [`TokenSource::fixed`].
+    /// scope `openid`; for one that was obtained elsewhere there is [`TokenSource::fixed`].
     ///
     /// Where the source's tokens came with an ID token, both must be about the same subject (section 5.3.2).
     ///
     /// # Errors
     /// `invalid_token` and `insufficient_scope` when the server does not take the token; `malformed_response` when the
-    /// answer names no subject, or another; `unsupported` when it is signed or encrypted: register the client without
+    /// response names no subject, or another; `unsupported` when it is signed or encrypted: register the client without
     /// `userinfo_signed_response_alg` and `userinfo_encrypted_response_alg`; and whatever else [`Error::code`] lists.
     pub async fn userinfo(&self, source: &TokenSource) -> Result<Userinfo, Error> {
         let url = self.endpoint(Endpoint::Userinfo, self.timeout()).await?;
         let limits = Limits { timeout: self.timeout(), allow_http: self.allows_http(), ..Limits::token() };
         let api = Api::new(self.http().clone(), source.clone(), url.as_str())?.limits(limits);
-        // Before it may go out of use on the way: whom the answer is about is compared in any case.
+        // Before it may go out of use on the way: whom the response is about is compared in any case.
         let token = source.token().await?;
-        let answer = api.send(Method::GET, url, None).await?;
-        if let Some(wrapped) = wrapped(answer.headers()) {
+        let response = api.send(Method::GET, url, None).await?;
+        if let Some(wrapped) = wrapped(response.headers()) {
             return Err(Error::new(Kind::Unsupported(format!(
                 "userinfo is {wrapped}, and only plain JSON is understood; register the client without userinfo_signed_response_alg and userinfo_encrypted_response_alg"
             ))));
         }
-        let object = api.read(answer, &dialect::standard())?;
+        let object = api.read(response, &dialect::standard())?;
         let claims =
             token.tokens().id_token().and_then(|id_token| json::unverified_claims(id_token.expose()));
         Userinfo::new(object, claims.as_ref().and_then(|claims| claims.get("sub")))
     }
 }
 
-/// What kind of answer it is, where it is no plain JSON.
+/// What kind of response it is, where it is no plain JSON.
 fn wrapped(headers: &HeaderMap) -> Option<&'static str> {
     let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();
     kind.eq_ignore_ascii_case("application/jwt").then_some("signed or encrypted")
 }
 
-/// What the server tells of a person: the claims of OpenID Connect Core section 5.1, typed, and all that came in
+/// The server's claims about a person: the claims of OpenID Connect Core section 5.1, typed, and all that came in
 /// [`claims`](Self::claims). `Debug` shows their names and no values, which are personal data.
 ///
 /// ```
 /// # async fn run(client: oauth_client::Client, source: oauth_client::TokenSource) -> Result<(), oauth_client::Error> {
 /// let person = client.userinfo(&source).await?;
-/// println!("{} <{}>", person.name().unwrap_or("somebody"), person.email().unwrap_or("no address"));
+/// println!("{} <{}>", person.name().unwrap_or("unnamed"), person.email().unwrap_or("no address"));
 /// # Ok(()) }
 /// ```
 #[derive(Clone, PartialEq)]
@@ -152,7 +152,7 @@ impl Userinfo {
         };
         if expected.is_some_and(|expected| expected.as_str() != Some(&*subject)) {
             return Err(Error::malformed(
-                "sub: is not the ID token's, so this is about somebody else (OpenID Connect Core section 5.3.2)",
+                "sub: is not the ID token's, so this is about another person (OpenID Connect Core section 5.3.2)",
             ));
         }
         Ok(Self { subject, claims })
@@ -204,14 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_about_somebody_else_or_nobody_is_refused() {
-        for (answer, expected) in [
+    fn a_response_about_somebody_else_or_nobody_is_refused() {
+        for (response, expected) in [
             (json!({"sub": "eve"}), Some("alice")),
             (json!({"sub": 5}), None),
             (json!({}), None),
             (json!({"sub": ""}), None),
         ] {
-            let error = read(answer, expected).unwrap_err();
+            let error = read(response, expected).unwrap_err();
             assert!(error.code() == "malformed_response" && error.to_string().contains("sub"), "{error}");
         }
     }

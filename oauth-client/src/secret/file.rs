@@ -1,4 +1,4 @@
-//! A secret in a file that somebody else may replace at any time.
+//! A secret in a file that another process may replace at any time.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};

@@ -1,7 +1,7 @@
 //! Secrets that change while the program runs: from a file that is rotated, the environment, or a callback.
 //!
 //! Whatever takes a [`Secret`] of the client takes a [`SecretSource`]. It is asked before each token request, and once
-//! more when the server answers `invalid_client`: if the secret is another one by then, the request is repeated with it.
+//! more when the server responds with `invalid_client`: if the secret is another one by then, the request is repeated with it.
 //!
 //! ```
 //! use oauth_client::{ClientAuth, secret};
@@ -27,7 +27,7 @@ use crate::clock::Now;
 use crate::error::{BoxError, Error};
 use crate::token::Secret;
 
-/// Where a secret is to be had. Cheap to clone; clones share what was read. See the [module docs](self).
+/// Where a secret comes from. Cheap to clone; clones share what was read. See the [module docs](self).
 #[derive(Clone)]
 pub struct SecretSource(Kind);
 
@@ -109,7 +109,7 @@ impl SecretSource {
         }
     }
 
-    /// The secret of today where it can be had without waiting for anything but the disk.
+    /// The current secret, where it is available without waiting for anything but the disk.
     #[cfg(feature = "reqwest")]
     pub(crate) fn at_once(&self, field: &str, now: Now) -> Option<Result<Secret, Error>> {
         match &self.0 {

@@ -58,7 +58,7 @@ pub(crate) fn base64url(octets: &[u8]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(octets)
 }
 
-/// An identifier that nobody guesses and that never comes twice: 128 bits of the machine's randomness (`jti`).
+/// An identifier that cannot be guessed and never repeats: 128 bits of the machine's randomness (`jti`).
 ///
 /// # Errors
 /// `interrupted` when the machine has no randomness to give: nothing weaker takes its place.

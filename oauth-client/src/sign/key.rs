@@ -96,7 +96,7 @@ impl SigningKey {
         Self::of(pair).with_algorithm(algorithm)
     }
 
-    /// Another algorithm for the same key. RSA keys sign RS256 unless told otherwise here or by a JWK; all other keys
+    /// Another algorithm for the same key. RSA keys sign RS256 unless set otherwise here or by a JWK; all other keys
     /// have one algorithm only.
     ///
     /// # Errors

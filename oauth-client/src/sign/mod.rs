@@ -4,7 +4,7 @@
 //! use oauth_client::sign::{Algorithm, SigningKey};
 //!
 //! let key = SigningKey::generate(Algorithm::Es256)?.with_key_id("2030-01");
-//! let jwk = key.public_jwk(); // what the server is told of it
+//! let jwk = key.public_jwk(); // to be registered at the server
 //! assert_eq!((&jwk["kty"], &jwk["crv"], &jwk["kid"]), (&"EC".into(), &"P-256".into(), &"2030-01".into()));
 //! assert!(!jwk.contains_key("d"));
 //!

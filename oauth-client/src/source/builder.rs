@@ -75,7 +75,7 @@ impl SourceBuilder {
     }
 
     /// Starts with these tokens, such as a [login](crate::login) has just brought: the first token costs no request, and
-    /// a store gets them before anybody sees it, in place of what it held.
+    /// a store gets them before any caller does, in place of what it held.
     pub fn starting_with(mut self, tokens: impl Into<TokenSet>) -> Self {
         self.login = Some(tokens.into());
         self

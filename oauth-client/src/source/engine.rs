@@ -117,8 +117,8 @@ impl Engine {
         self.lend(|token| token.cloned())
     }
 
-    /// The hot path: lends a token that is good now. Nobody counts who looks at it, so that many cores do not take turns
-    /// at one counter.
+    /// The hot path: lends a token that is good now. Readers share no counter, so that many cores do not contend
+    /// for it.
     #[inline]
     pub(super) fn lend<R>(self: &Arc<Self>, to: impl FnOnce(Option<&AccessToken>) -> R) -> R {
         let hot = self.hot.load();
@@ -135,8 +135,8 @@ impl Engine {
 
     /// Waits for the one refresh, starting it if need be.
     pub(super) async fn wait(self: &Arc<Self>) -> Result<AccessToken, Error> {
-        // A refresh that dies without a result (a panic in a store or hook, a runtime shut down) is started anew, by
-        // whoever waits; if it dies every time, that is told.
+        // A refresh that dies without a result (a panic in a store or hook, a runtime shut down) is started anew by
+        // the next waiting caller; if it dies every time, that is reported.
         for _ in 0..3 {
             let mut flight = match self.join() {
                 Next::Return(result) => return result,
@@ -159,7 +159,7 @@ impl Engine {
             let mut state = self.state();
             state.login = Some(tokens);
             (state.failure, state.failures, state.refusals) = (None, 0, 0);
-            // From here on nobody gets the token of before.
+            // From here on no caller gets the previous token.
             self.hot.store(None);
         }
         let engine = Arc::clone(self);
@@ -182,7 +182,7 @@ impl Engine {
         }
     }
 
-    /// What a refresh ends with; `None` when it died, or hangs in a runtime that nobody drives any more.
+    /// What a refresh ends with; `None` when it died, or hangs in a runtime that is no longer driven.
     pub(super) async fn outcome(&self, flight: &mut Flight) -> Option<Result<AccessToken, Error>> {
         let until_done = async { flight.wait_for(Option::is_some).await.ok()?.clone() };
         if Handle::try_current().is_err() {
@@ -197,7 +197,7 @@ impl Engine {
 
     fn join(self: &Arc<Self>) -> Next {
         let mut state = self.state();
-        // Somebody may have brought a token while we were waiting for the lock.
+        // Another caller may have obtained a token while we waited for the lock.
         if let Some(token) = self.current_of(&state) {
             return Next::Return(Ok(token));
         }
@@ -225,7 +225,7 @@ impl Engine {
         (token.freshness(self.client.clock().now()) != Freshness::Expired).then(|| token.clone())
     }
 
-    /// Starts a refresh ahead of time. Whoever finds the lock taken leaves it to the one who holds it.
+    /// Starts a refresh ahead of time. A caller that finds the lock taken leaves it to the holder.
     fn start_early(self: &Arc<Self>) {
         let (Ok(mut state), Ok(runtime)) = (self.state.try_lock(), Handle::try_current()) else { return };
         let now = self.client.clock().now().monotonic;
@@ -250,7 +250,7 @@ impl Engine {
             let result = refresh::run(&engine, held, login.clone()).await;
             metrics::refresh(engine.client.clock().now().monotonic.saturating_sub(began));
             let outcome = engine.finish(result, login, &own);
-            // Nobody may be waiting; the token is in hand all the same.
+            // There may be no waiting caller; the token is kept all the same.
             let _ = sender.send(Some(outcome));
         };
         runtime.spawn(refreshing.instrument(span));
@@ -283,7 +283,7 @@ impl Engine {
             if was_login {
                 state.ledger.spend_initial();
             }
-            // Not where somebody has logged in meanwhile: from then on nobody gets the token of before.
+            // Not after a login in the meantime: from then on no caller gets the previous token.
             if state.login.is_none() {
                 self.hot.store(Some(Arc::new(token.clone())));
             }
@@ -329,7 +329,7 @@ impl Engine {
         self.state().flight.take_if(|current| current.same_channel(flight));
     }
 
-    /// Forgets all that was had. What a person granted is gone; other grants can be asked for anew.
+    /// Forgets all tokens. A person's grant is gone; other grants can be requested anew.
     pub(super) fn forget(&self, login: Option<&TokenSet>) {
         let mut state = self.state();
         // A newer one, that came meanwhile, stays.
@@ -410,7 +410,7 @@ impl Engine {
         with(&mut self.state().ledger)
     }
 
-    /// Tells the log and the hook. Never called with the state locked: the hook may call back.
+    /// Reports an event to the log, the metrics and the hook. Never called with the state locked: the hook may call back.
     pub(super) fn emit(&self, event: Event) {
         event.log();
         metrics::event(&event);

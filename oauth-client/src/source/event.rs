@@ -1,4 +1,4 @@
-//! What happens in a source, for those who watch.
+//! The events of a source, for observers.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ pub enum Event {
         /// The new token's generation.
         generation: u64,
     },
-    /// A token that somebody else got was found in the store and taken over.
+    /// A token that another source obtained was found in the store and adopted.
     Adopted {
         /// The token's generation in this source.
         generation: u64,
     },
-    /// No new token could be had. A token that is still good stays in use.
+    /// The refresh failed. A token that is still valid stays in use.
     RefreshFailed {
         /// Why, and when it makes sense to try again.
         error: Error,
@@ -43,7 +43,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Tells the log; the names of the fields are stable.
+    /// Logs the event; the names of the fields are stable.
     pub(super) fn log(&self) {
         match self {
             Self::Refreshed { generation } => {
@@ -52,11 +52,11 @@ impl Event {
             Self::Adopted { generation } => {
                 tracing::debug!(target: "oauth_client", generation, "token adopted from the store");
             }
-            // Nothing has gone wrong where nobody has logged in yet.
+            // Nothing has gone wrong before the first login.
             Self::RefreshFailed { error }
                 if error.is_reauthorization_required() && error.error_response().is_none() =>
             {
-                tracing::info!(target: "oauth_client", code = error.code(), "a person has to log in");
+                tracing::info!(target: "oauth_client", code = error.code(), "a user has to log in");
             }
             Self::RefreshFailed { error } => tracing::warn!(
                 target: "oauth_client",
@@ -66,7 +66,7 @@ impl Event {
                 "token refresh failed"
             ),
             Self::Rejected { generation } => {
-                tracing::info!(target: "oauth_client", generation, "the API refused the token");
+                tracing::info!(target: "oauth_client", generation, "the API rejected the token");
             }
             Self::Persisted => tracing::debug!(target: "oauth_client", "token stored"),
             Self::Revoked => tracing::info!(target: "oauth_client", "tokens revoked"),

@@ -1,4 +1,4 @@
-//! On behalf of many people: their tokens, each exchanged once.
+//! On behalf of many users: their tokens, each exchanged once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -59,8 +59,8 @@ impl TokenExchange {
 
 impl Exchanger {
     fn new(client: Client, request: impl Fn(TokenExchange) -> TokenRequest + Send + Sync + 'static) -> Self {
-        let nobody = |_: &String| Err(Error::new(Kind::Interrupted));
-        let pool = Pool::new(nobody).clock(Arc::clone(client.clock()));
+        let unused = |_: &String| Err(Error::new(Kind::Interrupted));
+        let pool = Pool::new(unused).clock(Arc::clone(client.clock()));
         Self { client, request: Arc::new(request), pool }
     }
 
@@ -82,11 +82,12 @@ impl Exchanger {
     ///
     /// # Errors
     /// One with [`is_reauthorization_required`](Error::is_reauthorization_required) when the subject token has expired;
-    /// `config` when the exchange names no token that could be told from others.
+    /// `config` when the subject token has no identity of its own.
     pub fn source(&self, subject: impl Into<TokenExchange>) -> Result<TokenSource, Error> {
         let subject = subject.into();
         let Some(key) = subject.identity() else {
-            let message = "is had anew for each request, so nothing tells one person's from another's; use client.source";
+            let message =
+                "is read anew for each request, so it does not identify one subject; use client.source";
             return Err(Error::config("subject_token", message));
         };
         if subject.good_until().is_some_and(|end| end <= self.client.clock().now().wall) {

@@ -1,4 +1,4 @@
-//! What is counted, for whoever installs a recorder of the `metrics` facade; nothing is without the feature.
+//! Counters through the `metrics` facade; without the feature nothing is counted.
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 //! ```text
 //!            fresh ───────────▶ returned at once: no lock, no I/O, no allocation
 //! token() ─▶ aging ───────────▶ returned at once, while ONE detached refresh runs
-//!            expired or none ─▶ everybody waits for that ONE refresh and shares its success and its failure
+//!            expired or none ─▶ all callers wait for that ONE refresh and shares its success and its failure
 //! ```
 //!
 //! A token is *aging* inside the refresh margin, which is a minute and never more than half its lifetime. A refresh
@@ -13,7 +13,7 @@
 //!
 //! # Watching it
 //!
-//! [`TokenSource::status`] tells how it stands, and a [hook](SourceBuilder::on_event) what happens. The same events
+//! [`TokenSource::status`] reports its state, and a [hook](SourceBuilder::on_event) its events. The same events
 //! go to `tracing`, under the target `oauth_client`, and each refresh runs in a span of its own,
 //! `oauth_client.refresh`, which follows from the caller that set it off. With the feature `metrics` they are
 //! counted: `oauth_client_events_total` (labels `event` and `code`), `oauth_client_token_requests_total`, and the
@@ -68,7 +68,7 @@ enum Kind {
 }
 
 impl TokenSource {
-    /// A source with one token for ever: for tests, and for tokens that somebody else looks after.
+    /// A source with one token for ever: for tests, and for tokens that are managed elsewhere.
     ///
     /// # Errors
     /// `malformed_response` when the token has characters that a header cannot carry.
@@ -85,7 +85,7 @@ impl TokenSource {
     /// Dropping the returned future never cancels a refresh.
     ///
     /// # Errors
-    /// Why no token can be had. All callers who waited get the same error; until its
+    /// Why no token is available. All callers who waited get the same error; until its
     /// [`retry_after`](Error::retry_after) has passed, later callers get it at once.
     pub async fn token(&self) -> Result<AccessToken, Error> {
         match &self.0 {
@@ -107,7 +107,7 @@ impl TokenSource {
         }
     }
 
-    /// Goes on with these tokens, such as a [login](crate::login) has just brought, in place of whatever was had before:
+    /// Goes on with these tokens, such as a [login](crate::login) has just returned, in place of the previous ones:
     /// they are stored first, and callers who wait get them. So a source, and every layer that uses it, outlives a grant
     /// that was lost ([`is_reauthorization_required`](Error::is_reauthorization_required)).
     ///
@@ -135,7 +135,7 @@ impl TokenSource {
         }
     }
 
-    /// What tells its tokens from those of others, and gives nothing away.
+    /// An identity of its tokens that holds no secret.
     pub(crate) fn identity(&self) -> String {
         match &self.0 {
             Kind::Fixed(token) => digest(&[token.secret().expose()]),
@@ -155,9 +155,9 @@ impl TokenSource {
     /// Reports that an API refused the token of this generation. Exactly that token is dropped: a newer one, which
     /// may be here already, stays.
     ///
-    /// Returns whether another token is or can be had, so that trying again makes sense. It is `false` for a fixed
+    /// Returns whether another token is or may become available, so that trying again makes sense. It is `false` for a fixed
     /// source, and when tokens are refused faster than new ones would help (ten at once, then one every ten
-    /// seconds): then the token stays in use and the API's answer stands.
+    /// seconds): then the token stays in use and the API's response stands.
     pub fn reject(&self, generation: u64) -> bool {
         match &self.0 {
             Kind::Fixed(_) => false,
@@ -169,7 +169,7 @@ impl TokenSource {
     /// [store](crate::store), too: a log-out. A refresh that is under way is waited for, and what it brought revoked.
     ///
     /// Afterwards, what a person granted is gone: [`token`](Self::token) fails with
-    /// [`is_reauthorization_required`](Error::is_reauthorization_required), until somebody who has logged in again
+    /// [`is_reauthorization_required`](Error::is_reauthorization_required), until a user who has logged in again
     /// puts tokens into the store. Grants that need no person, `client_credentials` among them, are asked for anew.
     ///
     /// Dropping the returned future does not stop it.

@@ -1,4 +1,4 @@
-//! Writing a token set to its store: before anybody sees it, and on in the background when that fails.
+//! Writing a token set to its store: before any caller sees it, and on in the background when that fails.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,10 +18,10 @@ use crate::token::TokenSet;
 /// take.
 pub(super) const STORE_PATIENCE: Duration = Duration::from_secs(3);
 
-/// How often a write is tried for a source that nobody holds any more: for about an hour.
+/// How often a write is tried for a source that has no holder any more: for about an hour.
 const MAX_TRIES_ALONE: u32 = 60;
 
-/// How many writes in a row may meet an entry that somebody else has changed.
+/// How many writes in a row may conflict with another writer.
 const MAX_CONFLICTS: u32 = 3;
 
 /// Writes a new token set. When the store does not take it in time, it is released all the same: reported, and
@@ -54,7 +54,7 @@ pub(super) async fn persist(
     expected
 }
 
-/// Removes an entry whose grant is gone. A newer one that somebody else has put there stays. A failure has been told
+/// Removes an entry whose grant is gone. A newer one by another process stays. A failure has been reported
 /// when it is returned.
 pub(super) async fn remove(
     engine: &Arc<Engine>,
@@ -91,11 +91,11 @@ async fn caught<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<
 }
 
 fn too_slow() -> StoreError {
-    StoreError::new(format!("no answer within {STORE_PATIENCE:?}; check that it is up"))
+    StoreError::new(format!("no response within {STORE_PATIENCE:?}; check that it is up"))
 }
 
-/// One write. We hold the lease, so a revision we did not expect is of somebody who wrote without it, or of a write
-/// of our own whose answer was lost: ours is the newest set the server gave out, and replaces it.
+/// One write. We hold the lease, so an unexpected revision is by a writer without the lease, or by a write
+/// of our own whose response was lost: ours is the newest set the server gave out, and replaces it.
 async fn write(
     engine: &Engine,
     store: &dyn dynamic::TokenStore,
@@ -117,7 +117,7 @@ async fn write(
     ))
 }
 
-/// Goes on until the set is written or replaced by a newer one. It keeps the source alive while nobody else does, for
+/// Goes on until the set is written or replaced by a newer one. It keeps the source alive while it has no other holder, for
 /// a while: what it alone knows may be all that is left of a login.
 async fn keep_trying(engine: Arc<Engine>, tokens: TokenSet, mut expected: Option<Revision>) {
     let Some(store) = engine.settings.store.clone() else { return };
@@ -151,7 +151,7 @@ enum Written {
     NotYet,
 }
 
-/// One write without the lease: what somebody else put there since is not ours to replace, what was there before is.
+/// One write without the lease: an entry by another process since then is not replaced, an older one is.
 async fn write_if_newer(
     engine: &Engine,
     store: &dyn dynamic::TokenStore,

@@ -1,4 +1,4 @@
-//! Many sources, one for each tenant, subject or whatever else tells tokens apart.
+//! Many sources, one for each tenant, subject or other key.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,16 +21,16 @@ const MOST_BETWEEN_SWEEPS: u64 = 60_000;
 
 /// Sources by key, made when they are first asked for. Cheap to clone; clones are the same pool.
 ///
-/// The key is whatever tells one token from another: a tenant, a subject, a set of scopes, a resource, or a tuple of
+/// The key is whatever distinguishes one token from another: a tenant, a subject, a set of scopes, a resource, or a tuple of
 /// them. All who ask for one key share one source, and so its one refresh; keys never share.
 ///
 /// The pool is bounded: beyond [`max_sources`](Self::max_sources) those that were used longest ago are dropped, and
-/// so are those that nobody has used for [`idle_after`](Self::idle_after), and those whose grant has
-/// [ended](crate::grant::Grant::good_until). A dropped source that somebody still
+/// so are those that were not used for [`idle_after`](Self::idle_after), and those whose grant has
+/// [ended](crate::grant::Grant::good_until). A dropped source that a caller still
 /// holds, or that is in the middle of a refresh or of writing to its store, is taken back when its key is asked for
 /// again. When its last holder is gone, so is what only it knew: grants with a refresh token that rotates need a
 /// [store](super::SourceBuilder::store), and the request needs a [`subject`](crate::grant::TokenRequest::subject) to
-/// be told apart in it.
+/// be distinguished in it.
 ///
 /// ```
 /// # use oauth_client::{Client, ClientAuth, grant};
@@ -63,7 +63,7 @@ type Make<K> = Arc<dyn Fn(&K) -> Result<TokenSource, Error> + Send + Sync>;
 
 struct Shelf<K> {
     sources: HashMap<K, Entry>,
-    /// Those that were dropped and that somebody still holds. A second source beside one of them could use its
+    /// Those that were dropped and that a caller still holds. A second source beside one of them could use its
     /// refresh token twice.
     dropped: HashMap<K, Weak<Engine>>,
 }
@@ -103,7 +103,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
         Self::with(Arc::clone(&self.0.make), most.max(1), self.0.idle, Arc::clone(&self.0.clock))
     }
 
-    /// How long a source is kept that nobody asks for: an hour when not set. It is looked for when others are asked
+    /// How long an unused source is kept: an hour when not set. Idle ones are removed when others are asked
     /// for.
     #[must_use]
     pub fn idle_after(self, idle: Duration) -> Self {
@@ -171,7 +171,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
 }
 
 impl<K: Eq + Hash + Clone> Inner<K> {
-    /// Keeps a source, unless somebody else was faster: then theirs counts.
+    /// Keeps a source, unless another caller was faster: then theirs counts.
     fn keep(&self, key: &K, source: TokenSource, now: Moment) -> TokenSource {
         let mut shelf = self.write();
         if let Some(source) = shelf.find(key, now).or_else(|| shelf.held_elsewhere(key)) {
@@ -184,7 +184,7 @@ impl<K: Eq + Hash + Clone> Inner<K> {
         source
     }
 
-    /// Drops what nobody has used for long, and what can get no token any more. Whoever finds the lock taken leaves it
+    /// Drops sources that are idle, and those that can get no token any more. A caller that finds the lock taken leaves it
     /// to the next one.
     fn sweep(&self, now: Moment) {
         let idle = milliseconds(self.idle);

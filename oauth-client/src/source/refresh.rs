@@ -16,7 +16,7 @@ use crate::store::{Lease, Revision, Stored, dynamic};
 use crate::token::{AccessToken, Freshness, Secret, TokenSet};
 use crate::token_endpoint::{Parameters, TokenRequestError};
 
-/// How often a lease that somebody else holds is tried for.
+/// How often a lease that another process holds is tried for.
 const LEASE_POLL: Duration = Duration::from_millis(50);
 
 /// What a refresh brought.
@@ -77,13 +77,13 @@ impl<'a> Refresh<'a> {
         Self { engine, held, superseded: false, until: Duration::ZERO }
     }
 
-    /// Lease, re-read, adopt what is newer, only then ask the server; persist before anybody sees the token.
+    /// Lease, re-read, adopt what is newer, only then ask the server; persist before any caller sees the token.
     async fn with_store(mut self, store: &dyn dynamic::TokenStore) -> Result<RefreshOutcome, Error> {
         if let Some(found) = self.adopt(self.load(store).await?) {
             return Ok(found);
         }
         let lease = self.lease(store).await?;
-        // Whoever held the lease before us has probably left a newer token.
+        // The previous holder of the lease has probably left a newer token.
         let stored = self.load(store).await?;
         if let Some(found) = self.adopt(stored.clone()) {
             return Ok(found);
@@ -105,7 +105,7 @@ impl<'a> Refresh<'a> {
         let Some(store) = self.engine.settings.store.clone() else {
             return RefreshOutcome { tokens, revision: None, from_store: false };
         };
-        // A refresh that somebody else is in the middle of would write over it.
+        // A refresh in progress in another process would write over it.
         let lease = self.lease(&*store).await.ok().flatten();
         let stored = within(store.load(&self.engine.settings.key)).await.ok().flatten();
         let expected = stored.map(|stored| stored.revision).or(self.held.revision);
@@ -161,7 +161,7 @@ impl<'a> Refresh<'a> {
         if let (Err(error), Some(store)) = (&result, store)
             && error.is_reauthorization_required()
         {
-            // Told already, and the grant is lost all the same.
+            // Reported already, and the grant is lost all the same.
             let _ = remove(self.engine, store, self.held.revision).await;
         }
         result
@@ -269,8 +269,8 @@ impl<'a> Refresh<'a> {
         Ok(tokens)
     }
 
-    /// The server has given another refresh token in an answer that is of no other use: the one before is spent, and
-    /// to send it again would look like theft. What else was had stays as it is.
+    /// The server has given another refresh token in a response that is of no other use: the one before is spent, and
+    /// to send it again would look like theft. All else stays as it is.
     async fn keep(&self, used: &Secret, rotated: Secret) {
         let client = &self.engine.client;
         if self.engine.request.grant().refresh_token() == Some(used) {
@@ -294,7 +294,7 @@ impl<'a> Refresh<'a> {
     }
 
     /// Sends the request, and again after transient failures, as long as the time limit allows. What may have been
-    /// acted upon without our seeing the answer is sent again only when it is `repeatable`: a refresh token may have
+    /// acted upon without our seeing the response is sent again only when it is `repeatable`: a refresh token may have
     /// rotated.
     async fn attempt(
         &self,
@@ -345,7 +345,7 @@ impl<'a> Refresh<'a> {
         }
     }
 
-    /// Takes over what somebody else left in the store, if it is news and good.
+    /// Adopts the store's entry, if it is new and valid.
     fn adopt(&self, stored: Option<Stored>) -> Option<RefreshOutcome> {
         let Stored { tokens, revision } = stored?;
         let now = self.engine.client.clock().now();
@@ -371,7 +371,7 @@ impl<'a> Refresh<'a> {
         Some(self.usable(tokens.clone())?.freshness(self.engine.client.clock().now()))
     }
 
-    /// A stored token set to start from. A person's that is bound to another key stays where it is, for whoever has
+    /// A stored token set to start from. A person's that is bound to another key stays in the store, for the holder of
     /// that key.
     fn known(&self, tokens: TokenSet) -> Result<Option<AccessToken>, Error> {
         match self.engine.client.check_key(&tokens) {
@@ -392,8 +392,8 @@ impl<'a> Refresh<'a> {
         self.held.usable().is_some_and(|token| token.freshness(now) != Freshness::Expired)
     }
 
-    /// The right to refresh. Whoever crashed while holding it delays us no longer than it was lent for; a store that
-    /// cannot lend is reported and, as when it cannot be read, done without only where nothing is to be had by waiting.
+    /// The right to refresh. A holder that crashed delays us no longer than its lease lasts; a store that
+    /// cannot lend is reported and, as when it cannot be read, done without only where waiting gains nothing.
     pub(super) async fn lease(&self, store: &dyn dynamic::TokenStore) -> Result<Option<Lease>, Error> {
         let longest = longest_lease(self.engine);
         let polling = async {
@@ -412,7 +412,7 @@ impl<'a> Refresh<'a> {
                 self.engine.emit(Event::StoreFailed { error: error.clone() });
                 if self.is_of_a_person() && self.can_wait() { Err(error) } else { Ok(None) }
             }
-            // The lease has run out by now, whoever holds it.
+            // The lease has expired by now.
             Err(_) => Ok(None),
         }
     }

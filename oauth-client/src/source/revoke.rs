@@ -44,7 +44,7 @@ impl Engine {
             if outcome.is_ok() {
                 engine.emit(Event::Revoked);
             }
-            // Nobody may be waiting.
+            // There may be no waiting caller.
             let _ = sender.send(outcome);
         });
         receiver.await.unwrap_or_else(|_| Err(Error::new(Kind::Interrupted)))
@@ -69,7 +69,7 @@ async fn run(engine: &Arc<Engine>, held: Held, login: Option<TokenSet>) -> Resul
 }
 
 impl Refresh<'_> {
-    /// Revokes all that is known: refresh tokens first, since with them access tokens can be had.
+    /// Revokes all that is known: refresh tokens first, since access tokens can be obtained with them.
     async fn revoke<'a>(
         &'a self,
         elsewhere: impl Iterator<Item = &'a TokenSet> + Clone,

@@ -1,13 +1,13 @@
-//! Keeps an API that refuses every token from becoming a storm at the token endpoint.
+//! Throttles replacements of rejected tokens: an API that rejects every token must not flood the token endpoint.
 
 use std::time::Duration;
 
-/// So many tokens may be refused in a row before replacements are held back. Genuine revocations come one at a time.
+/// How many tokens may be rejected in a row before replacements are throttled. Genuine revocations come one at a time.
 const BURST: u32 = 10;
 /// Then one replacement in so long.
 const REFILL: Duration = Duration::from_secs(10);
 
-/// A token bucket over the replacements that refusals cause.
+/// A token bucket over the replacements of rejected tokens.
 #[derive(Debug)]
 pub(super) struct Throttle {
     left: u32,
@@ -19,7 +19,7 @@ impl Throttle {
         Self { left: BURST, counted_from: now }
     }
 
-    /// Whether one more refused token may be replaced now (`now` on the monotonic clock).
+    /// Whether one more rejected token may be replaced now (`now` on the monotonic clock).
     pub(super) fn allows(&mut self, now: Duration) -> bool {
         let since = now.saturating_sub(self.counted_from);
         let refilled = u32::try_from(since.as_millis() / REFILL.as_millis()).unwrap_or(u32::MAX);

@@ -1,4 +1,4 @@
-//! What tells one stored token from another.
+//! The identity of a stored token.
 
 use std::fmt;
 

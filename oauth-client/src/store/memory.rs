@@ -57,7 +57,7 @@ impl TokenStore for MemoryStore {
 
     async fn lease(&self, key: &StoreKey, _: Duration) -> Result<Option<Lease>, StoreError> {
         let free = self.shelves().lent.insert(key.clone());
-        // Whoever holds it is in this process: it comes back on drop at the latest, so it needs no deadline.
+        // Its holder is in this process: it is given back on drop at the latest, so it needs no deadline.
         Ok(free.then(|| Lease::new(Lent { store: self.clone(), key: key.clone() })))
     }
 }

@@ -1,6 +1,6 @@
 //! Where tokens outlive the source that got them: another task, another process, the next start.
 //!
-//! A [`TokenStore`] knows three things: load an entry, replace it if nobody else did in the meantime
+//! A [`TokenStore`] knows three things: load an entry, replace it unless another process did in the meantime
 //! (compare-and-swap), and lend out the right to refresh it (lease). With those a source keeps the promise that a
 //! rotated refresh token is neither lost nor used twice, however many processes share the store.
 //!
@@ -50,7 +50,7 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
         tokens: Option<&TokenSet>,
     ) -> impl Future<Output = Result<Swap, StoreError>> + Send;
 
-    /// Takes the right to refresh this entry, for so long at most; `None` when somebody else has it. Waiting and
+    /// Takes the right to refresh this entry, for so long at most; `None` when another holder has it. Waiting and
     /// trying again is the caller's affair.
     ///
     /// The default always grants it, which is right only for a store that a single source uses.
@@ -76,7 +76,7 @@ pub struct Stored {
     pub revision: Revision,
 }
 
-/// Tells the versions of an entry apart: it is another one after every write.
+/// The version of an entry: it changes with every write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Revision(pub u64);
 
@@ -85,7 +85,7 @@ pub struct Revision(pub u64);
 pub enum Swap {
     /// Written; this is the new revision.
     Done(Revision),
-    /// Somebody else wrote in the meantime, so nothing was written.
+    /// Another writer came first, so nothing was written.
     Conflict,
 }
 

@@ -55,13 +55,13 @@ impl AccessToken {
         &self.0.authorization
     }
 
-    /// Counts the tokens a source has had: it changes exactly when the access token does.
+    /// Counts the tokens that a source has obtained: it changes exactly when the access token does.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.0.generation
     }
 
-    /// The whole answer this token came with.
+    /// The whole response this token came with.
     #[must_use]
     pub fn tokens(&self) -> &TokenSet {
         &self.0.tokens
@@ -91,7 +91,7 @@ impl AccessToken {
         Ok(Some(proof.header))
     }
 
-    /// Takes in the head of an API's answer to a request for this URI: the nonce it brings goes into the next proof
+    /// Takes in the head of an API's response to a request for this URI: the nonce it brings goes into the next proof
     /// (RFC 9449 section 9). True when the API wants the request once more, with a new proof: then send it once more
     /// and no further.
     #[must_use]
@@ -177,7 +177,7 @@ impl AccessToken {
 }
 
 impl Binding {
-    /// Whoever is called with the token.
+    /// The recipient of the token.
     pub(crate) fn verifier(&self) -> Verifier<'_> {
         Verifier::Api { ath: &self.ath }
     }

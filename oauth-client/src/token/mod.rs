@@ -1,6 +1,6 @@
 //! What is held: access tokens ready to send, the token sets they come from, and secrets.
 //!
-//! [`TokenSet`] is a token endpoint's answer (RFC 6749 section 5.1) with its expiry worked out. [`AccessToken`] is one
+//! [`TokenSet`] is a token endpoint's response (RFC 6749 section 5.1) with its expiry worked out. [`AccessToken`] is one
 //! ready for use: its header value is made once and shared by all requests that carry it.
 
 use base64::Engine as _;
@@ -19,7 +19,7 @@ pub use self::set::{Scheme, TokenSet};
 pub(crate) use self::token_type::NOT_APPLICABLE;
 pub use self::token_type::TokenType;
 
-/// What tells secrets apart and gives nothing away: a hash over the parts, whose borders count.
+/// A digest that identifies secrets without disclosing them: over the parts, whose lengths count.
 pub(crate) fn digest(parts: &[&str]) -> String {
     let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     for part in parts {

@@ -1,4 +1,4 @@
-//! Secrets as serde writes and reads them where they are meant to be kept: in the clear. Nobody else can serialize one.
+//! Secrets as serde writes and reads them where they are stored, in plain text. No other type can serialize one.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

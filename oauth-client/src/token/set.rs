@@ -1,4 +1,4 @@
-//! A token endpoint's answer.
+//! A token endpoint's response.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::plaintext_serde::{conceal, conceal_some, expose, expose_some};
 use super::{Secret, TokenType};
 
-/// What a token endpoint answered (RFC 6749 section 5.1), with the expiry worked out.
+/// A token endpoint's response (RFC 6749 section 5.1), with the expiry worked out.
 ///
 /// It serializes with its secrets in the clear, because a [`TokenStore`](crate::store::TokenStore) has to write them
 /// somewhere; `Debug` shows none.
@@ -49,14 +49,14 @@ pub struct TokenSet {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scheme {
-    /// Good for whoever holds it (RFC 6750).
+    /// Usable by any party that holds it (RFC 6750).
     Bearer,
     /// Good only together with a proof that its sender has a key (RFC 9449).
     Dpop,
 }
 
 impl Scheme {
-    /// Its name in the `Authorization` header, which is also the `token_type` that a server answers.
+    /// Its name in the `Authorization` header, which is also the `token_type` in a token response.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -149,7 +149,7 @@ impl TokenSet {
         self.extra.get("authorization_details")
     }
 
-    /// The members of the answer that have no place above, kept as they came.
+    /// The members of the response that have no place above, kept as they came.
     #[must_use]
     pub fn extra(&self) -> &Map<String, Value> {
         &self.extra

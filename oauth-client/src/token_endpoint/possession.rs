@@ -41,17 +41,17 @@ impl Possession {
     }
 
     /// Learns the nonce that any response may carry, a success included.
-    pub(super) fn observe(&mut self, answer: &Response<Bytes>) {
+    pub(super) fn observe(&mut self, response: &Response<Bytes>) {
         let (verifier, sent) = (Verifier::AuthorizationServer, self.sent.as_deref());
-        self.fresh = self.prover.learn(verifier, &self.target, sent, answer.headers());
+        self.fresh = self.prover.learn(verifier, &self.target, sent, response.headers());
     }
 
     /// Whether the server demands a nonce, and sent one.
-    pub(super) fn must_retry_with_nonce(&self, answer: &Response<Bytes>) -> bool {
+    pub(super) fn must_retry_with_nonce(&self, response: &Response<Bytes>) -> bool {
         let names_it = || {
-            let body = json::object(answer.body());
+            let body = json::object(response.body());
             body.is_ok_and(|body| body.get("error").is_some_and(|code| code == "use_dpop_nonce"))
         };
-        self.fresh.is_some() && answer.status().is_client_error() && names_it()
+        self.fresh.is_some() && response.status().is_client_error() && names_it()
     }
 }

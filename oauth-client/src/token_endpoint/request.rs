@@ -198,7 +198,7 @@ fn json(parameters: &Parameters) -> Result<Bytes, Error> {
     String::from_utf8(text).map(wiped).map_err(|_| wrong())
 }
 
-/// What is sent: secrets and all. Nobody outside can serialize [`Parameters`] so.
+/// What is sent, secrets included. Other modules cannot serialize [`Parameters`] this way.
 struct Plaintext<'a>(&'a Parameters);
 
 impl Serialize for Plaintext<'_> {

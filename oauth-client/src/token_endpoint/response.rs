@@ -1,4 +1,4 @@
-//! The answer, read liberally: what the servers of this world send, as one strict type.
+//! The response, read liberally: what the servers of this world send, as one strict type.
 
 use bytes::Bytes;
 use http::Response;
@@ -27,17 +27,17 @@ impl From<Error> for TokenRequestError {
     }
 }
 
-/// Decodes a token endpoint's answer. `sent` is when the request went out: the lifetime counts from then, so that a
-/// slow answer never makes a token look younger than it is. With a `prover`, the token has to be bound to its key.
+/// Decodes a token endpoint's response. `sent` is when the request went out: the lifetime counts from then, so that a
+/// slow response never makes a token look younger than it is. With a `prover`, the token has to be bound to its key.
 pub(crate) fn decode<'a>(
-    answer: Response<Bytes>,
+    response: Response<Bytes>,
     sent: Now,
     now: Now,
     dialect: &Dialect,
     prover: Option<&Prover>,
     secrets: impl Iterator<Item = &'a Secret> + Clone,
 ) -> Result<TokenSet, TokenRequestError> {
-    let (head, body) = answer.into_parts();
+    let (head, body) = response.into_parts();
     let refused = |object: Option<Map<String, Value>>| {
         let object = object.map(|object| ErrorBody::new(object, secrets.clone()));
         let wait = retry_after(&head.headers, now.wall);
@@ -71,11 +71,11 @@ fn is_error(object: &Map<String, Value>, dialect: &Dialect) -> bool {
 
 /// Moves what the dialect has elsewhere to where RFC 6749 section 5.1 puts it.
 fn in_standard_places(object: Map<String, Value>, dialect: &Dialect) -> Map<String, Value> {
-    if dialect.answer.is_empty() {
+    if dialect.response.is_empty() {
         return object;
     }
     let mut document = Value::Object(object);
-    for (name, path) in &dialect.answer {
+    for (name, path) in &dialect.response {
         if let (Some(found), Some(object)) = (path.take(&mut document), document.as_object_mut()) {
             object.insert(name.clone(), found);
         }
@@ -134,7 +134,7 @@ fn is_not_for_requests(body: &Map<String, Value>) -> bool {
 fn bound_to(found: Option<Value>, prover: Option<&Prover>) -> Result<Option<String>, Error> {
     let kind = match found {
         None | Some(Value::Null) => {
-            tracing::info!(target: "oauth_client", "the token answer has no token_type; taken as Bearer");
+            tracing::info!(target: "oauth_client", "the token response has no token_type; taken as Bearer");
             Scheme::Bearer.name().to_owned()
         }
         Some(Value::String(kind)) => kind,

@@ -1,4 +1,4 @@
-//! One request to an endpoint that the client authenticates at, and its answer.
+//! One request to an endpoint that the client authenticates at, and its response.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(crate) struct EndpointResponse {
     pub(crate) response: Response<Bytes>,
     /// When the request went out.
     pub(crate) sent: Now,
-    /// When the answer was there.
+    /// When the response was there.
     pub(crate) received: Now,
     /// What was sent and must not be seen again.
     pub(crate) secrets: Vec<Secret>,
@@ -59,8 +59,8 @@ impl Client {
         time: Duration,
         on_send: impl FnMut(),
     ) -> Result<TokenSet, TokenRequestError> {
-        let answer = self.post(Endpoint::Token, parameters, time, on_send).await?;
-        let EndpointResponse { response, sent, received, secrets, algorithm, .. } = answer;
+        let reply = self.post(Endpoint::Token, parameters, time, on_send).await?;
+        let EndpointResponse { response, sent, received, secrets, algorithm, .. } = reply;
         let prover = self.prover().map(|prover| &**prover);
         decode(response, sent, received, self.dialect(), prover, secrets.iter()).map_err(
             |TokenRequestError { error, rotated }| TokenRequestError {
@@ -70,7 +70,7 @@ impl Client {
         )
     }
 
-    /// One request to an endpoint that authenticates its clients as the token endpoint does, answered with a JSON
+    /// One request to an endpoint that authenticates its clients as the token endpoint does, and whose response is a JSON
     /// object.
     ///
     /// # Errors
@@ -80,9 +80,9 @@ impl Client {
         endpoint: Endpoint,
         parameters: Parameters,
     ) -> Result<Map<String, Value>, Error> {
-        let answer = self.post(endpoint, parameters, self.timeout(), || {}).await?;
-        let algorithm = answer.algorithm;
-        answer.into_object().map_err(|error| self.with_explanation(error, endpoint, algorithm))
+        let reply = self.post(endpoint, parameters, self.timeout(), || {}).await?;
+        let algorithm = reply.algorithm;
+        reply.into_object().map_err(|error| self.with_explanation(error, endpoint, algorithm))
     }
 
     /// One form, sent with the client's proof of who it is. A server that wants a nonce in the proof of possession gets
@@ -101,9 +101,9 @@ impl Client {
             return self.send(endpoint, url, parameters, None, left, &mut on_send).await;
         };
         let (again, once_more) = (url.clone(), parameters.clone());
-        let answer = self.send(endpoint, url, parameters, Some(&mut possession), left, &mut on_send).await?;
-        if !possession.must_retry_with_nonce(&answer.response) {
-            return Ok(answer);
+        let reply = self.send(endpoint, url, parameters, Some(&mut possession), left, &mut on_send).await?;
+        if !possession.must_retry_with_nonce(&reply.response) {
+            return Ok(reply);
         }
         self.send(endpoint, again, once_more, Some(&mut possession), left, &mut on_send).await
     }
@@ -120,14 +120,14 @@ impl Client {
         on_send: &mut impl FnMut(),
     ) -> Result<EndpointResponse, Error> {
         let (again, once_more) = (url.clone(), parameters.clone());
-        let answer =
+        let reply =
             self.send_once(endpoint, url, parameters, possession.as_deref_mut(), &left, on_send).await?;
-        let refused = answer.credential.as_ref().filter(|_| is_invalid_client(&answer.response));
-        let Some(used) = refused else { return Ok(answer) };
+        let refused = reply.credential.as_ref().filter(|_| is_invalid_client(&reply.response));
+        let Some(used) = refused else { return Ok(reply) };
         let has_changed = self.auth().has_changed(used, self.clock().now());
         match tokio::time::timeout(left(), has_changed).await {
             Ok(true) => self.send_once(endpoint, again, once_more, possession, &left, on_send).await,
-            _ => Ok(answer),
+            _ => Ok(reply),
         }
     }
 

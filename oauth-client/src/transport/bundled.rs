@@ -79,7 +79,7 @@ impl Service<Request<RequestBody>> for Bundled {
             let bytes = body.collect().await?.to_bytes();
             let request = reqwest::Request::try_from(Request::from_parts(head, bytes))?;
             match client.execute(request).await {
-                Ok(answer) => Ok(answer.into()),
+                Ok(response) => Ok(response.into()),
                 // An address may carry credentials (`https://user:pass@…`): it stays out of the error.
                 Err(error) if error.is_connect() => Err(NotSent(error.without_url().into()).into()),
                 Err(error) => Err(error.without_url().into()),

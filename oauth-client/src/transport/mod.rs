@@ -2,8 +2,8 @@
 //!
 //! [`HttpClient`] wraps any `Service<http::Request<_>, Response = http::Response<_>>`: the bundled reqwest, a
 //! hyper-util client, or a mock's router in process. Whatever is inside, every exchange has a total time limit, the
-//! answer's body is capped, plain http goes to loopback only, and a redirect is an error and never followed: a 307
-//! would send the client secret again, to wherever the answer points.
+//! response's body is capped, plain http goes to loopback only, and a redirect is an error and never followed: a 307
+//! would send the client secret again, to wherever the response points.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -83,7 +83,7 @@ impl Limits {
     }
 }
 
-/// The largest body of an answer that is an error, in bytes: it is read for its code and text only.
+/// The largest body of a response that is an error, in bytes: it is read for its code and text only.
 const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// An HTTP client for requests that carry credentials. Cheap to clone.
@@ -108,16 +108,16 @@ impl HttpClient {
         Self(Arc::new(Tower(Mutex::new(service))))
     }
 
-    /// Sends one request and reads its whole answer, whatever its status but a redirect.
+    /// Sends one request and reads its whole response, whatever its status but a redirect.
     ///
     /// # Errors
     /// `config` for plain http to another machine, `timeout`, `transport`, `too_large`, `redirect`, and
-    /// `malformed_response` for a compressed answer (none was asked for, and a bomb may hide in it).
+    /// `malformed_response` for a compressed response (none was asked for, and a bomb may hide in it).
     pub async fn send(&self, request: Request<Bytes>, limits: &Limits) -> Result<Response<Bytes>, Error> {
         require_https(request.uri(), limits.allow_http)?;
         let exchange = self.0.call(request.map(RequestBody::new), limits.max_body);
         match tokio::time::timeout(limits.timeout, exchange).await {
-            Ok(answer) => answer,
+            Ok(response) => response,
             Err(_) => Err(Error::new(Kind::Timeout(limits.timeout))),
         }
     }
@@ -130,12 +130,12 @@ impl HttpClient {
         let mut request = Request::new(Bytes::new());
         *request.uri_mut() = to_uri(url)?;
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let answer = self.send(request, limits).await?;
-        if answer.status().is_success() {
-            return Ok(answer);
+        let response = self.send(request, limits).await?;
+        if response.status().is_success() {
+            return Ok(response);
         }
-        let wait = retry_after_by_server(answer.headers());
-        Err(Error::new(Kind::ErrorResponse(ErrorResponse::new(answer.status()))).with_retry_after(wait))
+        let wait = retry_after_by_server(response.headers());
+        Err(Error::new(Kind::ErrorResponse(ErrorResponse::new(response.status()))).with_retry_after(wait))
     }
 }
 
@@ -159,8 +159,8 @@ where
     fn call(&self, request: Request<RequestBody>, most: usize) -> BoxFuture<Result<Response<Bytes>, Error>> {
         let service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async move {
-            let answer = service.oneshot(request).await.map_err(|error| no_answer(error.into()))?;
-            let (head, body) = answer.into_parts();
+            let response = service.oneshot(request).await.map_err(|error| no_response(error.into()))?;
+            let (head, body) = response.into_parts();
             check_head(head.status, &head.headers)?;
             let most = if head.status.is_success() { most } else { most.min(MAX_ERROR_BODY) };
             let body = body::read_capped(body, most).await?;
@@ -169,7 +169,7 @@ where
     }
 }
 
-/// RFC 6749 section 3.2 demands TLS; loopback has nobody in between.
+/// RFC 6749 section 3.2 demands TLS; loopback traffic never leaves the machine.
 pub(crate) fn require_https(uri: &Uri, allow_http: bool) -> Result<(), Error> {
     match uri.scheme_str() {
         Some("https") => Ok(()),
@@ -177,7 +177,7 @@ pub(crate) fn require_https(uri: &Uri, allow_http: bool) -> Result<(), Error> {
         Some("http") => Err(Error::config(
             "danger_allow_http",
             format!(
-                "{} is plain http, where everybody on the way reads the secrets; use https, or danger_allow_http in a test",
+                "{} is plain http, where anyone on the path can read the secrets; use https, or danger_allow_http in a test",
                 printable(&format!("http://{}", uri.host().unwrap_or_default()), 256)
             ),
         )),
@@ -185,7 +185,7 @@ pub(crate) fn require_https(uri: &Uri, allow_http: bool) -> Result<(), Error> {
     }
 }
 
-/// Whether a URL's host is this very machine, where plain http has nobody in between: `localhost`, names below it
+/// Whether a URL's host is this very machine, where plain http never leaves the machine: `localhost`, names below it
 /// (RFC 6761 section 6.3), and loopback addresses. An IPv6 address may have its brackets.
 ///
 /// ```
@@ -236,14 +236,14 @@ fn check_head(status: StatusCode, headers: &HeaderMap) -> Result<(), Error> {
     }
     match headers.get(CONTENT_ENCODING) {
         Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => Err(Error::malformed(
-            "content-encoding: the answer is compressed, although that was not asked for",
+            "content-encoding: the response is compressed, although that was not asked for",
         )),
         _ => Ok(()),
     }
 }
 
 /// Sorts a failed call: a connection that never stood has certainly not carried the request.
-fn no_answer(source: BoxError) -> Error {
+fn no_response(source: BoxError) -> Error {
     // What the bundled transport says of its certificates is ours already.
     let source = match source.downcast::<Error>() {
         Ok(error) => return *error,

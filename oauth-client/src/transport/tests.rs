@@ -2,12 +2,12 @@ use http_body_util::{Full, StreamBody};
 
 use super::*;
 
-type Answer = Result<Response<Full<Bytes>>, std::io::Error>;
+type Served = Result<Response<Full<Bytes>>, std::io::Error>;
 
-fn answering(answer: impl Fn() -> Answer + Clone + Send + 'static) -> HttpClient {
+fn serving(response: impl Fn() -> Served + Clone + Send + 'static) -> HttpClient {
     HttpClient::from_service(tower::service_fn(move |_: Request<RequestBody>| {
-        let answer = answer();
-        async move { answer }
+        let response = response();
+        async move { response }
     }))
 }
 
@@ -18,7 +18,7 @@ fn get(url: &str) -> Request<Bytes> {
 #[tokio::test]
 async fn a_redirect_is_an_error_and_not_a_second_request() {
     for status in [301, 302, 303, 307, 308] {
-        let http = answering(move || {
+        let http = serving(move || {
             Ok(Response::builder()
                 .status(status)
                 .header("location", "https://evil.example/")
@@ -34,22 +34,22 @@ async fn a_redirect_is_an_error_and_not_a_second_request() {
 #[tokio::test]
 async fn a_body_over_the_cap_is_refused_whether_or_not_its_length_is_told() {
     let limits = Limits { max_body: 10, ..Limits::token() };
-    let told = answering(|| Ok(Response::new(Full::from(vec![b'x'; 11]))));
-    assert_eq!(told.send(get("https://a/"), &limits).await.unwrap_err().code(), "too_large");
+    let declared = serving(|| Ok(Response::new(Full::from(vec![b'x'; 11]))));
+    assert_eq!(declared.send(get("https://a/"), &limits).await.unwrap_err().code(), "too_large");
 
-    let untold = HttpClient::from_service(tower::service_fn(|_: Request<RequestBody>| async {
+    let undeclared = HttpClient::from_service(tower::service_fn(|_: Request<RequestBody>| async {
         let pieces =
             (0..4).map(|_| Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from_static(b"xxxx"))));
         Ok::<_, std::io::Error>(Response::new(StreamBody::new(futures_util::stream::iter(pieces))))
     }));
-    assert_eq!(untold.send(get("https://a/"), &limits).await.unwrap_err().code(), "too_large");
+    assert_eq!(undeclared.send(get("https://a/"), &limits).await.unwrap_err().code(), "too_large");
 
-    let exactly = answering(|| Ok(Response::new(Full::from(vec![b'x'; 10]))));
+    let exactly = serving(|| Ok(Response::new(Full::from(vec![b'x'; 10]))));
     assert_eq!(exactly.send(get("https://a/"), &limits).await.unwrap().body().len(), 10);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_never_comes_ends_at_the_time_limit() {
+async fn a_response_that_never_comes_ends_at_the_time_limit() {
     let http = HttpClient::from_service(tower::service_fn(|_: Request<RequestBody>| {
         std::future::pending::<Result<Response<Full<Bytes>>, std::io::Error>>()
     }));
@@ -61,7 +61,7 @@ async fn an_answer_that_never_comes_ends_at_the_time_limit() {
 
 #[tokio::test]
 async fn plain_http_goes_to_loopback_only() {
-    let http = answering(|| Ok(Response::new(Full::default())));
+    let http = serving(|| Ok(Response::new(Full::default())));
     for url in ["http://127.0.0.1:80/", "http://localhost/", "http://[::1]:9/", "http://a.localhost/"] {
         assert!(http.send(get(url), &Limits::token()).await.is_ok(), "{url}");
     }
@@ -79,18 +79,18 @@ async fn plain_http_goes_to_loopback_only() {
 
 #[tokio::test]
 async fn only_a_connection_that_stood_leaves_the_outcome_unknown() {
-    let refused = answering(|| Err(std::io::ErrorKind::ConnectionRefused.into()));
+    let refused = serving(|| Err(std::io::ErrorKind::ConnectionRefused.into()));
     let error = refused.send(get("https://a/"), &Limits::token()).await.unwrap_err();
     assert_eq!((error.code(), error.is_transient(), error.is_outcome_unknown()), ("transport", true, false));
 
-    let reset = answering(|| Err(std::io::ErrorKind::ConnectionReset.into()));
+    let reset = serving(|| Err(std::io::ErrorKind::ConnectionReset.into()));
     let error = reset.send(get("https://a/"), &Limits::token()).await.unwrap_err();
     assert_eq!((error.code(), error.is_transient(), error.is_outcome_unknown()), ("transport", true, true));
 }
 
 #[tokio::test]
-async fn a_compressed_answer_is_refused_unread() {
-    let http = answering(|| {
+async fn a_compressed_response_is_refused_unread() {
+    let http = serving(|| {
         Ok(Response::builder().header("content-encoding", "gzip").body(Full::from("bomb")).unwrap())
     });
     let error = http.send(get("https://a/"), &Limits::token()).await.unwrap_err();

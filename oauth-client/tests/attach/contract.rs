@@ -74,8 +74,8 @@ async fn only_a_service_that_was_polled_ready_is_called() {
         if calls == 4 {
             api.refuse(&source.current().unwrap());
         }
-        let answer = ready(&mut client).await.call(post("hello")).await.unwrap();
-        assert_eq!((answer.status(), api.count()), (StatusCode::OK, calls));
+        let response = ready(&mut client).await.call(post("hello")).await.unwrap();
+        assert_eq!((response.status(), api.count()), (StatusCode::OK, calls));
     }
 }
 
@@ -98,8 +98,8 @@ async fn a_replay_under_a_concurrency_limit_does_not_wait_for_itself() {
     api.refuse(&source.token().await.unwrap());
     let client = TokenLayer::new(source).layer(ConcurrencyLimit::new(Strict::new(api.clone()), 1));
     let calls = join_all((0..20).map(|n| tokio::spawn(client.clone().oneshot(post(n.to_string())))));
-    let answers = tokio::time::timeout(Duration::from_secs(60), calls).await.expect("nobody is stuck");
-    assert!(answers.into_iter().all(|answer| answer.unwrap().unwrap().status() == StatusCode::OK));
+    let responses = tokio::time::timeout(Duration::from_secs(60), calls).await.expect("nobody is stuck");
+    assert!(responses.into_iter().all(|response| response.unwrap().unwrap().status() == StatusCode::OK));
     assert_eq!(token_requests(&server), 2);
 }
 
@@ -129,7 +129,7 @@ async fn the_inner_service_s_errors_come_through_from_every_step() {
     assert_eq!(error.to_string(), std::io::Error::from(std::io::ErrorKind::ConnectionReset).to_string());
 }
 
-/// Resolves to `None` once the future inside was polled so many times without an answer.
+/// Resolves to `None` once the future inside was polled so many times without a response.
 struct GoneAfter<F> {
     inner: Pin<Box<F>>,
     polls: usize,
@@ -144,7 +144,7 @@ impl<F: Future> Future for GoneAfter<F> {
         }
         self.polls -= 1;
         match self.inner.as_mut().poll(cx) {
-            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Ready(response) => Poll::Ready(Some(response)),
             Poll::Pending if self.polls == 0 => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
@@ -162,8 +162,8 @@ async fn a_caller_that_goes_away_at_any_await_point_loses_nothing() {
         let client =
             TokenLayer::new(source.clone()).layer(ConcurrencyLimit::new(Strict::new(api.clone()), 1));
 
-        let answer = GoneAfter { inner: Box::pin(client.clone().oneshot(post("first"))), polls }.await;
-        finished = answer.is_some();
+        let response = GoneAfter { inner: Box::pin(client.clone().oneshot(post("first"))), polls }.await;
+        finished = response.is_some();
 
         // The permit is back, the refused token is gone or goes now, and there is one refresh for both callers.
         let next = tokio::time::timeout(Duration::from_secs(60), client.clone().oneshot(post("second")));

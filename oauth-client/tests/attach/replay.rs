@@ -31,8 +31,8 @@ async fn a_refused_token_is_replaced_and_the_very_same_request_sent_once_more() 
     let revoked = source.token().await.unwrap();
     api.refuse(&revoked);
 
-    let answer = TokenLayer::new(source.clone()).layer(api.clone()).oneshot(get()).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = TokenLayer::new(source.clone()).layer(api.clone()).oneshot(get()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
     assert_eq!((api.count(), token_requests(&server)), (2, 2));
 
     let [first, second] = &api.seen()[..] else { panic!("two requests") };
@@ -44,7 +44,7 @@ async fn a_refused_token_is_replaced_and_the_very_same_request_sent_once_more() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_tells_which_token_it_was_had_with_where_that_is_asked_for() {
+async fn a_response_tells_which_token_it_was_had_with_where_that_is_asked_for() {
     let (server, api) = (server(), Api::new());
     let source = source(&server);
     let first = source.token().await.unwrap();
@@ -69,9 +69,9 @@ async fn a_thousand_requests_in_flight_with_one_revoked_token_cost_two_token_req
     api.refuse(&source.token().await.unwrap());
 
     let calls = (0..1000).map(|n| tokio::spawn(client.clone().oneshot(post(n.to_string()))));
-    for (n, answer) in join_all(calls).await.into_iter().enumerate() {
-        let body = answer.unwrap().unwrap().into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(body, n.to_string(), "each caller gets the answer to its own request");
+    for (n, response) in join_all(calls).await.into_iter().enumerate() {
+        let body = response.unwrap().unwrap().into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, n.to_string(), "each caller gets the response to its own request");
     }
     assert_eq!(token_requests(&server), 2, "the one that got it and the one that replaces it");
     assert_eq!(api.count(), 2000);
@@ -85,8 +85,8 @@ async fn an_api_that_always_says_401_costs_two_requests_and_one_token_request_a_
     source.token().await.unwrap();
     for _ in 0..100 {
         let before = (api.count(), token_requests(&server));
-        let answer = client.clone().oneshot(get()).await.unwrap();
-        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        let response = client.clone().oneshot(get()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
         assert!(api.count() - before.0 <= 2 && token_requests(&server) - before.1 <= 1);
     }
     // Ten at once, and one more each ten seconds: a hundred calls take some twenty seconds here.
@@ -110,22 +110,22 @@ async fn a_403_is_not_about_the_token() {
         }),
     );
     let source = source(&server);
-    let answer = TokenLayer::new(source.clone()).layer(api.clone()).oneshot(get()).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    let response = TokenLayer::new(source.clone()).layer(api.clone()).oneshot(get()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
     assert_eq!((api.count(), token_requests(&server)), (1, 1));
     assert!(source.current().is_some(), "the token stays");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_apis_own_answer_stands_when_no_other_token_can_be_had() {
+async fn the_apis_own_response_stands_when_no_other_token_can_be_had() {
     let (server, api) = (server(), Api::new());
     let source = source(&server);
     api.refuse(&source.token().await.unwrap());
     server.pause();
-    let answer = TokenLayer::new(source).layer(api.clone()).oneshot(get()).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
-    assert!(answer.headers().contains_key("www-authenticate"));
-    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "this token is no good");
+    let response = TokenLayer::new(source).layer(api.clone()).oneshot(get()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert!(response.headers().contains_key("www-authenticate"));
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "this token is no good");
     assert_eq!(api.count(), 1);
 }
 
@@ -148,8 +148,8 @@ async fn without_a_token_the_request_is_not_sent_and_the_error_says_why() {
 async fn a_fixed_token_that_is_refused_is_refused() {
     let api = Api::with(|_| Some(unauthorized()));
     let source = TokenSource::fixed("2YotnFZFEjr1zCsicMWpAA").unwrap();
-    let answer = TokenLayer::new(source).layer(api.clone()).oneshot(get()).await.unwrap();
-    assert_eq!((answer.status(), api.count()), (StatusCode::UNAUTHORIZED, 1));
+    let response = TokenLayer::new(source).layer(api.clone()).oneshot(get()).await.unwrap();
+    assert_eq!((response.status(), api.count()), (StatusCode::UNAUTHORIZED, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,8 +170,8 @@ async fn a_streamed_body_within_the_limit_is_sent_whole_both_times() {
     let source = source(&server);
     api.refuse(&source.token().await.unwrap());
     let client = TokenLayer::new(source).replay(ReplayPolicy::default().with_max_body(11)).layer(api.clone());
-    let answer = client.oneshot(upload(streamed(["hello", "", " ", "world"]))).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = client.oneshot(upload(streamed(["hello", "", " ", "world"]))).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
     let bodies: Vec<_> = api.seen().into_iter().map(Request::into_body).collect();
     assert_eq!(bodies, ["hello world", "hello world"]);
 }
@@ -186,8 +186,8 @@ async fn a_body_over_the_limit_reaches_the_api_once_and_whole() {
     let client = TokenLayer::new(source.clone()).replay(policy).layer(api.clone());
 
     // Whether or not its length is known beforehand.
-    let answer = client.clone().oneshot(upload(streamed(["hello", " ", "world"]))).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    let response = client.clone().oneshot(upload(streamed(["hello", " ", "world"]))).await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!((api.count(), api.seen()[0].body()), (1, &Bytes::from_static(b"hello world")));
 
     // The token was dropped all the same, so the next one fares better.
@@ -207,8 +207,8 @@ async fn a_request_with_trailers_is_not_repeated_without_them() {
     api.refuse(&source.token().await.unwrap());
     let mut pieces = streamed(["hello"]);
     pieces.push(Ok(Frame::trailers(HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("x"))]))));
-    let answer = TokenLayer::new(source).layer(api.clone()).oneshot(upload(pieces)).await.unwrap();
-    assert_eq!((answer.status(), api.count()), (StatusCode::UNAUTHORIZED, 1));
+    let response = TokenLayer::new(source).layer(api.clone()).oneshot(upload(pieces)).await.unwrap();
+    assert_eq!((response.status(), api.count()), (StatusCode::UNAUTHORIZED, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,7 +267,7 @@ async fn the_policy_has_the_last_word() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grpc_answer_without_a_message_and_with_status_16_counts_as_401() {
+async fn a_grpc_response_without_a_message_and_with_status_16_counts_as_401() {
     let grpc = |status: &'static str| {
         let head = Response::builder().header("content-type", "application/grpc+proto");
         head.header("grpc-status", status).body(Full::default()).unwrap()
@@ -282,8 +282,8 @@ async fn a_grpc_answer_without_a_message_and_with_status_16_counts_as_401() {
         let server = server();
         let api = Api::with(move |_| Some(grpc(status)));
         let client = TokenLayer::new(source(&server)).layer(api.clone());
-        let answer = client.oneshot(unary().unwrap()).await.unwrap();
-        assert_eq!((answer.headers()["grpc-status"].to_str().unwrap(), api.count()), (status, requests));
+        let response = client.oneshot(unary().unwrap()).await.unwrap();
+        assert_eq!((response.headers()["grpc-status"].to_str().unwrap(), api.count()), (status, requests));
         assert!(api.seen().iter().all(|seen| seen.body() == "\0\0\0\0\x02hi"), "whole, each time");
     }
 }

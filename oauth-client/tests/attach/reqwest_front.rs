@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::support::{server, source, token_requests, unauthorized};
 
-type Answer = Response<Full<Bytes>>;
+type Response = Response<Full<Bytes>>;
 
 /// An API on a port of its own, until the test's runtime ends.
 struct Site {
@@ -26,7 +26,7 @@ struct Site {
 }
 
 impl Site {
-    async fn start(rule: impl Fn(&Request<Bytes>) -> Answer + Send + Sync + 'static) -> Self {
+    async fn start(rule: impl Fn(&Request<Bytes>) -> Response + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let site = Self { address: listener.local_addr().unwrap(), seen: Arc::default() };
         let (seen, rule) = (Arc::clone(&site.seen), Arc::new(rule));
@@ -38,9 +38,9 @@ impl Site {
                     async move {
                         let (head, body) = request.into_parts();
                         let request = Request::from_parts(head, body.collect().await.unwrap().to_bytes());
-                        let answer = rule(&request);
+                        let response = rule(&request);
                         seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-                        Ok::<_, Infallible>(answer)
+                        Ok::<_, Infallible>(response)
                     }
                 });
                 let connection = hyper::server::conn::http1::Builder::new();
@@ -67,12 +67,12 @@ fn client(source: TokenSource) -> AuthorizedClient {
     AuthorizedClient::new(reqwest::Client::builder().no_proxy().build().unwrap(), source)
 }
 
-fn redirect(status: u16, to: &str) -> Answer {
+fn redirect(status: u16, to: &str) -> Response {
     Response::builder().status(status).header(LOCATION, to).body(Full::default()).unwrap()
 }
 
 /// Echoes what comes with any token but that one.
-fn all_but(revoked: &oauth_client::AccessToken) -> impl Fn(&Request<Bytes>) -> Answer + use<> {
+fn all_but(revoked: &oauth_client::AccessToken) -> impl Fn(&Request<Bytes>) -> Response + use<> {
     let revoked = revoked.authorization().clone();
     move |request| match request.headers().get(AUTHORIZATION) {
         Some(sent) if *sent != revoked => Response::new(Full::new(request.body().clone())),
@@ -87,10 +87,10 @@ async fn a_refused_token_is_replaced_and_the_request_sent_once_more() {
     let site = Site::start(all_but(&source.token().await.unwrap())).await;
     let client = client(source);
 
-    let answer = client.get(site.url("/orders")).header("x-trace", "7").send().await.unwrap();
-    assert_eq!((answer.status(), site.count(), token_requests(&server)), (StatusCode::OK, 2, 2));
-    let answer = client.post(site.url("/orders")).body("an order").send().await.unwrap();
-    assert_eq!((answer.text().await.unwrap().as_str(), site.count()), ("an order", 3));
+    let response = client.get(site.url("/orders")).header("x-trace", "7").send().await.unwrap();
+    assert_eq!((response.status(), site.count(), token_requests(&server)), (StatusCode::OK, 2, 2));
+    let response = client.post(site.url("/orders")).body("an order").send().await.unwrap();
+    assert_eq!((response.text().await.unwrap().as_str(), site.count()), ("an order", 3));
     assert_eq!(token_requests(&server), 2);
     assert!(site.seen()[..2].iter().all(|seen| seen.headers()["x-trace"] == "7"));
 }
@@ -102,8 +102,8 @@ async fn a_body_of_bytes_is_repeated_and_a_stream_is_not() {
         let source = source(&server);
         let site = Site::start(all_but(&source.token().await.unwrap())).await;
         let body = if streamed { reqwest::Body::wrap(Full::new(Bytes::from("data"))) } else { "data".into() };
-        let answer = client(source.clone()).put(site.url("/file")).body(body).send().await.unwrap();
-        assert_eq!((answer.status(), site.count()), (status, requests));
+        let response = client(source.clone()).put(site.url("/file")).body(body).send().await.unwrap();
+        assert_eq!((response.status(), site.count()), (status, requests));
         assert!(site.seen().iter().all(|seen| seen.body() == "data"));
         assert_eq!(source.current().is_some(), !streamed, "dropped either way, and replaced for the replay");
     }
@@ -118,9 +118,9 @@ async fn the_policy_is_the_layers() {
     let client = client(source).replay(small);
     for (path, body, requests) in [("/once", "data", 1), ("/twice", "data", 2), ("/twice", "large", 1)] {
         let before = site.count();
-        let answer = client.post(site.url(path)).body(body).send().await.unwrap();
+        let response = client.post(site.url(path)).body(body).send().await.unwrap();
         assert_eq!(
-            (answer.status(), site.count() - before),
+            (response.status(), site.count() - before),
             (StatusCode::UNAUTHORIZED, requests),
             "{path} {body}"
         );
@@ -136,8 +136,8 @@ async fn a_401_from_another_origin_says_nothing_of_the_token() {
     let there = elsewhere.url("/");
     let site = Site::start(move |_| redirect(307, &there)).await;
 
-    let answer = client(source.clone()).get(site.url("/")).send().await.unwrap();
-    assert_eq!((answer.status(), site.count(), elsewhere.count()), (StatusCode::UNAUTHORIZED, 1, 1));
+    let response = client(source.clone()).get(site.url("/")).send().await.unwrap();
+    assert_eq!((response.status(), site.count(), elsewhere.count()), (StatusCode::UNAUTHORIZED, 1, 1));
     assert!(!elsewhere.seen()[0].headers().contains_key(AUTHORIZATION), "the token did not go there");
     assert!(source.current().is_some(), "and it stays in use");
     assert_eq!(token_requests(&server), 1);
@@ -153,8 +153,9 @@ async fn nothing_is_repeated_across_a_redirect() {
         _ => unauthorized(),
     })
     .await;
-    let answer = client(source.clone()).post(site.url("/orders#new")).body("an order").send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    let response =
+        client(source.clone()).post(site.url("/orders#new")).body("an order").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     let paths: Vec<_> = site.seen().iter().map(|seen| seen.uri().path().to_owned()).collect();
     assert_eq!(paths, ["/orders", "/orders/1"], "the order was placed once");
     assert!(source.current().is_none(), "the same origin refused the token, so it is dropped");

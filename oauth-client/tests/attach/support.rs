@@ -51,7 +51,7 @@ pub(crate) fn token_requests(server: &MockServer) -> usize {
 /// What the API was asked, body included.
 pub(crate) type Seen = Request<Bytes>;
 
-/// Keeps a journal, takes its time, and answers by a rule of the test's. Clones are the same API.
+/// Keeps a journal, takes its time, and responses by a rule of the test's. Clones are the same API.
 #[derive(Clone)]
 pub(crate) struct Api(Arc<Inner>);
 
@@ -89,8 +89,8 @@ impl Api {
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    fn answer(&self, seen: Seen) -> Response<Full<Bytes>> {
-        let answer = (self.0.rule)(&seen).unwrap_or_else(|| {
+    fn response(&self, seen: Seen) -> Response<Full<Bytes>> {
+        let response = (self.0.rule)(&seen).unwrap_or_else(|| {
             let sent = seen.headers().get(AUTHORIZATION).map_or(&[][..], |value| value.as_bytes());
             if self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(sent) {
                 unauthorized()
@@ -99,7 +99,7 @@ impl Api {
             }
         });
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
-        answer
+        response
     }
 }
 
@@ -130,7 +130,7 @@ where
             let (head, body) = request.into_parts();
             let body = Box::pin(body).collect().await.unwrap().to_bytes();
             tokio::time::sleep(Duration::from_millis(100)).await;
-            Ok(api.answer(Request::from_parts(head, body)))
+            Ok(api.response(Request::from_parts(head, body)))
         })
     }
 }

@@ -44,16 +44,16 @@ impl Service<Request<Body<Full<Bytes>>>> for Api {
     }
 
     fn call(&mut self, request: Request<Body<Full<Bytes>>>) -> Self::Future {
-        let answer = (self.rule)(self.calls.fetch_add(1, Ordering::SeqCst), request.headers());
+        let response = (self.rule)(self.calls.fetch_add(1, Ordering::SeqCst), request.headers());
         // The body is read to its end, as a client that sends it does.
         Box::pin(async move {
             request.into_body().collect().await.unwrap();
-            Ok(answer)
+            Ok(response)
         })
     }
 }
 
-fn answer(status: u16, headers: &[(&str, &str)]) -> Response<Full<Bytes>> {
+fn response(status: u16, headers: &[(&str, &str)]) -> Response<Full<Bytes>> {
     let head = headers
         .iter()
         .fold(Response::builder().status(status), |head, (name, value)| head.header(*name, *value));
@@ -62,7 +62,7 @@ fn answer(status: u16, headers: &[(&str, &str)]) -> Response<Full<Bytes>> {
 
 fn wants(nonce: &str) -> Response<Full<Bytes>> {
     let challenge = r#"Bearer realm="a", DPoP algs="ES256", error="use_dpop_nonce""#;
-    answer(401, &[("www-authenticate", challenge), ("dpop-nonce", nonce)])
+    response(401, &[("www-authenticate", challenge), ("dpop-nonce", nonce)])
 }
 
 fn get(uri: &str) -> Request<Full<Bytes>> {
@@ -151,17 +151,17 @@ async fn an_api_that_is_never_content_gets_two_requests_and_the_token_stays() {
     let generation = source.token().await.unwrap().generation();
     let (service, calls) = api(|call, _| wants(&format!("nonce-{call}")));
     let client = TokenLayer::new(source.clone()).report().layer(service);
-    let answer = client.clone().oneshot(get("https://api.example.com/orders")).await.unwrap();
-    assert_eq!((answer.status(), calls.load(Ordering::SeqCst)), (StatusCode::UNAUTHORIZED, 2));
-    assert_eq!(answer.headers()["dpop-nonce"], "nonce-1", "the answer stands as it came");
-    let attached = answer.extensions().get::<Attached>().unwrap();
+    let response = client.clone().oneshot(get("https://api.example.com/orders")).await.unwrap();
+    assert_eq!((response.status(), calls.load(Ordering::SeqCst)), (StatusCode::UNAUTHORIZED, 2));
+    assert_eq!(response.headers()["dpop-nonce"], "nonce-1", "the response stands as it came");
+    let attached = response.extensions().get::<Attached>().unwrap();
     assert_eq!((attached.generation, attached.replayed), (generation, false));
     assert_eq!(source.current().map(|token| token.generation()), Some(generation));
     assert_eq!(fixture.count(Endpoint::Token), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_replay_the_answer_stands_and_the_next_request_knows_the_nonce() {
+async fn without_a_replay_the_response_stands_and_the_next_request_knows_the_nonce() {
     let fixture = Recorded::with(|server| server.dpop_api_nonce(DpopNonce::Required));
     let source = fixture.source();
     let layer = TokenLayer::new(source.clone()).replay(ReplayPolicy::never());
@@ -184,9 +184,9 @@ async fn a_revoked_token_is_replaced_whether_the_nonce_is_asked_for_before_or_af
         let revoked = source.token().await.unwrap();
         fixture.server.revoke_token(revoked.secret().expose());
         fixture.server.dpop().change_nonces();
-        let answer = client.oneshot(fixture.userinfo()).await.unwrap();
+        let response = client.oneshot(fixture.userinfo()).await.unwrap();
         // The mock looks at the token first; with a new one it asks for the nonce.
-        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(response.status(), StatusCode::OK);
         assert!(fixture.api_requests().len() - before <= 3);
         assert_ne!(source.current().unwrap().generation(), revoked.generation());
         assert_eq!(fixture.count(Endpoint::Token), 2);
@@ -199,13 +199,13 @@ async fn a_revoked_token_is_replaced_whether_the_nonce_is_asked_for_before_or_af
     let (service, calls) = api(move |call, headers| match call {
         0 => wants("first"),
         _ if headers["authorization"] == value => {
-            answer(401, &[("www-authenticate", r#"DPoP error="invalid_token""#)])
+            response(401, &[("www-authenticate", r#"DPoP error="invalid_token""#)])
         }
-        _ => answer(200, &[]),
+        _ => response(200, &[]),
     });
     let client = TokenLayer::new(source.clone()).layer(service);
-    let answer = client.oneshot(get("https://api.example.com/orders")).await.unwrap();
-    assert_eq!((answer.status(), calls.load(Ordering::SeqCst)), (StatusCode::OK, 3));
+    let response = client.oneshot(get("https://api.example.com/orders")).await.unwrap();
+    assert_eq!((response.status(), calls.load(Ordering::SeqCst)), (StatusCode::OK, 3));
     assert_eq!(fixture.count(Endpoint::Token), 2);
 }
 
@@ -216,12 +216,12 @@ async fn a_proof_that_is_refused_is_not_the_tokens_fault() {
     let generation = source.token().await.unwrap().generation();
     let bad = |_: usize, _: &HeaderMap| {
         let challenge = r#"DPoP error="invalid_dpop_proof", error_description="iat""#;
-        answer(401, &[("www-authenticate", challenge), ("dpop-nonce", "x")])
+        response(401, &[("www-authenticate", challenge), ("dpop-nonce", "x")])
     };
     let (service, calls) = api(bad);
     let client = TokenLayer::new(source.clone()).layer(service);
-    let answer = client.oneshot(get("https://api.example.com/orders")).await.unwrap();
-    assert_eq!((answer.status(), calls.load(Ordering::SeqCst)), (StatusCode::UNAUTHORIZED, 1));
+    let response = client.oneshot(get("https://api.example.com/orders")).await.unwrap();
+    assert_eq!((response.status(), calls.load(Ordering::SeqCst)), (StatusCode::UNAUTHORIZED, 1));
     assert_eq!(source.current().unwrap().generation(), generation);
 }
 
@@ -238,8 +238,8 @@ async fn a_thousand_requests_in_flight_survive_a_change_of_nonces_at_a_bounded_c
         for _ in 0..1000 {
             tasks.spawn(client.clone().oneshot(fixture.userinfo()));
         }
-        for answer in tasks.join_all().await {
-            assert_eq!(answer.unwrap().status(), StatusCode::OK);
+        for response in tasks.join_all().await {
+            assert_eq!(response.unwrap().status(), StatusCode::OK);
         }
         assert!(fixture.api_requests().len() - before <= 2000);
         assert_eq!(fixture.count(Endpoint::Token), 1);
@@ -252,7 +252,7 @@ async fn grpc_asks_for_a_nonce_in_its_own_way() {
     let fixture = Recorded::new();
     let source = fixture.source();
     let (service, calls) = api(|call, _| match call {
-        0 => answer(
+        0 => response(
             200,
             &[
                 ("content-type", "application/grpc"),
@@ -261,12 +261,15 @@ async fn grpc_asks_for_a_nonce_in_its_own_way() {
                 ("dpop-nonce", "n-0S6"),
             ],
         ),
-        _ => answer(200, &[("content-type", "application/grpc"), ("grpc-status", "0")]),
+        _ => response(200, &[("content-type", "application/grpc"), ("grpc-status", "0")]),
     });
     let client = TokenLayer::new(source).layer(service);
     let request = Request::post("https://api.example.com/pets.Pets/List").body(Full::from("\0\0\0\0\x02hi"));
-    let answer = client.oneshot(request.unwrap()).await.unwrap();
-    assert_eq!((&answer.headers()["grpc-status"], calls.load(Ordering::SeqCst)), (&"0".parse().unwrap(), 2));
+    let response = client.oneshot(request.unwrap()).await.unwrap();
+    assert_eq!(
+        (&response.headers()["grpc-status"], calls.load(Ordering::SeqCst)),
+        (&"0".parse().unwrap(), 2)
+    );
     assert_eq!(fixture.count(Endpoint::Token), 1);
 }
 
@@ -276,7 +279,7 @@ async fn a_request_that_no_proof_can_name_is_not_sent() {
     let source = fixture.source();
     for at_hand in [false, true] {
         assert_eq!(source.current().is_some(), at_hand);
-        let (service, calls) = api(|_, _| answer(200, &[]));
+        let (service, calls) = api(|_, _| response(200, &[]));
         let error = TokenLayer::new(source.clone()).layer(service).oneshot(get("/orders")).await.unwrap_err();
         let error = error.token_error().unwrap();
         assert_eq!((error.code(), error.problems()[0].field.as_str()), ("config", "uri"));
@@ -305,19 +308,19 @@ async fn a_request_can_be_put_together_by_hand() {
     let fixture = Recorded::with(|server| server.dpop_api_nonce(DpopNonce::Required));
     let token = fixture.source().token().await.unwrap();
     let uri: Uri = fixture.server.endpoint(Endpoint::Userinfo).parse().unwrap();
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     loop {
         let request = Request::get(uri.clone())
             .header("authorization", token.authorization())
             .header("dpop", token.proof(&Method::GET, &uri).unwrap().unwrap());
-        let answer =
+        let response =
             fixture.line.clone().oneshot(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
-        answers.push(answer.status().as_u16());
-        if !token.wants_another_proof(&uri, answer.headers()) || answers.len() > 2 {
+        responses.push(response.status().as_u16());
+        if !token.wants_another_proof(&uri, response.headers()) || responses.len() > 2 {
             break;
         }
     }
-    assert_eq!(answers, [401, 200]);
+    assert_eq!(responses, [401, 200]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,8 +28,8 @@ async fn each_request_brings_a_proof_and_a_nonce_costs_one_more_request() {
     let userinfo = server.endpoint(Endpoint::Userinfo);
     let mut requests = Vec::new();
     for _ in 0..3 {
-        let answer = client.post(format!("{userinfo}?a=b")).body("hello").send().await.unwrap();
-        assert_eq!(answer.status(), 200);
+        let response = client.post(format!("{userinfo}?a=b")).body("hello").send().await.unwrap();
+        assert_eq!(response.status(), 200);
         requests.push(server.journal().count(Endpoint::Userinfo));
     }
     assert_eq!(requests, [2, 3, 4]);
@@ -51,9 +51,9 @@ async fn what_cannot_be_repeated_is_not_and_the_token_stays() {
     let (server, source) = start(DpopNonce::Required).await;
     let client = AuthorizedClient::new(reqwest::Client::new(), source.clone()).replay(ReplayPolicy::never());
     let userinfo = server.endpoint(Endpoint::Userinfo);
-    let answer = client.get(&userinfo).send().await.unwrap();
-    assert_eq!(answer.status(), 401);
-    assert!(answer.headers().contains_key("dpop-nonce"), "the answer stands as it came");
+    let response = client.get(&userinfo).send().await.unwrap();
+    assert_eq!(response.status(), 401);
+    assert!(response.headers().contains_key("dpop-nonce"), "the response stands as it came");
     assert_eq!(client.get(&userinfo).send().await.unwrap().status(), 200);
     assert_eq!(server.journal().count(Endpoint::Userinfo), 2);
     assert_eq!((server.journal().count(Endpoint::Token), source.current().unwrap().generation()), (1, 1));

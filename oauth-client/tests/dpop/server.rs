@@ -132,13 +132,13 @@ async fn a_rotating_refresh_token_survives_a_change_of_nonces() {
 
 #[tokio::test(start_paused = true)]
 async fn a_downgrade_to_bearer_is_refused_unless_it_is_allowed() {
-    let answer = |kind: &str| {
+    let response = |kind: &str| {
         let body = format!(r#"{{"access_token":"2YotnFZFEjr1zCsicMWpAA"{kind}}}"#);
         Fault::body(200, "application/json", body)
     };
     for kind in [r#","token_type":"Bearer""#, r#","token_type":"bearer""#, ""] {
         let fixture = Recorded::new();
-        fixture.server.fault(Endpoint::Token, answer(kind)).always();
+        fixture.server.fault(Endpoint::Token, response(kind)).always();
         let error = fixture.client().request(&grant::client_credentials()).await.unwrap_err();
         assert_eq!(error.code(), "unsupported_token_type", "{kind}");
         assert!(error.to_string().contains("bound to a key"), "{error}");
@@ -150,16 +150,16 @@ async fn a_downgrade_to_bearer_is_refused_unless_it_is_allowed() {
     }
     // And the other way round: who has no key cannot use a bound token.
     let fixture = Recorded::new();
-    fixture.server.fault(Endpoint::Token, answer(r#","token_type":"DPoP""#)).times(1);
+    fixture.server.fault(Endpoint::Token, response(r#","token_type":"DPoP""#)).times(1);
     let plain = fixture.builder().build().unwrap();
     let error = plain.request(&grant::client_credentials()).await.unwrap_err();
     assert_eq!(error.code(), "unsupported_token_type");
     // What neither of the two is, is not understood.
-    fixture.server.fault(Endpoint::Token, answer(r#","token_type":"MAC""#)).times(1);
+    fixture.server.fault(Endpoint::Token, response(r#","token_type":"MAC""#)).times(1);
     let error = fixture.client().request(&grant::client_credentials()).await.unwrap_err();
     assert_eq!(error.code(), "unsupported_token_type");
     // In any case of its letters.
-    fixture.server.fault(Endpoint::Token, answer(r#","token_type":"dpop""#)).times(1);
+    fixture.server.fault(Endpoint::Token, response(r#","token_type":"dpop""#)).times(1);
     let tokens = fixture.client().request(&grant::client_credentials()).await.unwrap();
     assert_eq!(tokens.scheme(), Scheme::Dpop);
 }

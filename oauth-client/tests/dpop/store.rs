@@ -25,8 +25,8 @@ async fn a_stored_token_is_used_with_the_key_that_it_is_bound_to() {
     let source = stored(&after, login, &store);
     assert_eq!(source.token().await.unwrap().secret(), first.secret());
     assert_eq!(fixture.count(Endpoint::Token), 1);
-    let answer = fixture.api(&source).oneshot(fixture.userinfo()).await.unwrap();
-    assert_eq!(answer.status(), 200);
+    let response = fixture.api(&source).oneshot(fixture.userinfo()).await.unwrap();
+    assert_eq!(response.status(), 200);
 }
 
 #[tokio::test(start_paused = true)]
@@ -42,8 +42,8 @@ async fn a_stored_token_that_is_bound_to_another_key_is_not_used() {
     let used = fixture.server.journal().fingerprint(first.tokens().refresh_token().unwrap().expose());
     let requests = fixture.server.journal().of(Endpoint::Token);
     assert_eq!(requests.last().unwrap().param("refresh_token"), Some(used.as_str()));
-    let answer = fixture.api(&source).oneshot(fixture.userinfo()).await.unwrap();
-    assert_eq!(answer.status(), 200);
+    let response = fixture.api(&source).oneshot(fixture.userinfo()).await.unwrap();
+    assert_eq!(response.status(), 200);
 }
 
 #[tokio::test(start_paused = true)]

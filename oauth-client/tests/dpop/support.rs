@@ -174,10 +174,10 @@ where
                 body: body.clone(),
                 status: StatusCode::OK,
             };
-            let answer = line.transport.call(Request::from_parts(head, Full::new(body))).await?;
-            recorded.status = answer.status();
+            let response = line.transport.call(Request::from_parts(head, Full::new(body))).await?;
+            recorded.status = response.status();
             line.recorded.lock().unwrap().push(recorded);
-            Ok(answer)
+            Ok(response)
         })
     }
 }

@@ -95,9 +95,9 @@ async fn a_caller_dropped_at_any_step_of_a_refresh_loses_nothing() {
     }
 }
 
-/// The same while the answer comes in byte by byte.
+/// The same while the response comes in byte by byte.
 #[tokio::test(start_paused = true)]
-async fn a_caller_dropped_at_any_byte_of_the_answer_loses_nothing() {
+async fn a_caller_dropped_at_any_byte_of_the_response_loses_nothing() {
     for milliseconds in (0..200).step_by(3) {
         dropped_after(milliseconds, Some(Duration::from_millis(1))).await;
     }
@@ -180,7 +180,7 @@ async fn an_api_that_refuses_every_token_does_not_become_a_storm() {
     assert_eq!(
         (fixture.count(Endpoint::Token), stood),
         (11, 990),
-        "ten replacements, then the API's answer stands"
+        "ten replacements, then the API's response stands"
     );
     advance(10).await;
     assert!(source.reject(source.token().await.unwrap().generation()), "and one more in ten seconds");

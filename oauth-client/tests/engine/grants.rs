@@ -222,7 +222,7 @@ async fn a_refused_password_is_held_back_for_a_quarter_of_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_answer_to_a_refresh_is_not_asked_for_again_blindly() {
+async fn a_lost_response_to_a_refresh_is_not_asked_for_again_blindly() {
     for fault in [Fault::lost_answer(), Fault::truncated(), Fault::reset_mid_body(), Fault::reset()] {
         let fixture = fixture();
         let source = fixture.client.source(fixture.person()).build().unwrap();
@@ -237,7 +237,7 @@ async fn a_lost_answer_to_a_refresh_is_not_asked_for_again_blindly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_answer_to_client_credentials_is_asked_for_again() {
+async fn a_lost_response_to_client_credentials_is_asked_for_again() {
     for fault in [Fault::lost_answer(), Fault::truncated(), Fault::reset()] {
         let fixture = fixture();
         fixture.server.fault(Endpoint::Token, fault).times(2);
@@ -254,12 +254,12 @@ async fn a_refused_connection_is_tried_again_by_every_grant() {
     let tries = Arc::new(AtomicUsize::new(0));
     let service = tower::service_fn(move |request: http::Request<RequestBody>| {
         let refused = tries.fetch_add(1, Ordering::SeqCst) < 2;
-        let answer = transport.clone().oneshot(request);
+        let response = transport.clone().oneshot(request);
         async move {
             if refused {
                 return Err(Box::from(io::Error::from(io::ErrorKind::ConnectionRefused)));
             }
-            answer.await.map_err(Box::<dyn Error + Send + Sync>::from)
+            response.await.map_err(Box::<dyn Error + Send + Sync>::from)
         }
     });
     let client = Client::builder()

@@ -1,4 +1,4 @@
-//! Refresh tokens that rotate in answers which are of no other use.
+//! Refresh tokens that rotate in responses which are of no other use.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ struct Rotating(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     calls: usize,
-    /// The calls whose answers have a lifetime that is no number.
+    /// The calls whose responses have a lifetime that is no number.
     spoiled: Vec<usize>,
     reused: bool,
 }
@@ -45,10 +45,10 @@ impl Rotating {
                 state.calls += 1;
                 let n = state.calls;
                 let lifetime = if state.spoiled.contains(&n) { r#""soon""# } else { "300" };
-                let answer = format!(
+                let response = format!(
                     r#"{{"access_token":"a{n}","token_type":"Bearer","expires_in":{lifetime},"refresh_token":"r{n}"}}"#
                 );
-                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(answer))))
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(response))))
             }
         }));
         Client::builder()
@@ -70,7 +70,7 @@ fn source(client: &Client, store: Scripted) -> TokenSource {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_token_that_came_with_a_malformed_answer_is_the_one_that_is_sent_next() {
+async fn a_refresh_token_that_came_with_a_malformed_response_is_the_one_that_is_sent_next() {
     for spoiled in [&[1][..], &[2], &[1, 2], &[2, 3]] {
         let server = Rotating::spoiling(spoiled);
         let client = server.client(&TestClock::new());

@@ -89,7 +89,7 @@ async fn a_store_that_panics_is_a_store_that_failed() {
     assert_eq!(
         fixture.count(Endpoint::Token),
         2,
-        "a panic after the server's answer must not throw the answer away"
+        "a panic after the server's response must not throw the response away"
     );
     assert!(events.take().iter().any(|event| event.starts_with("store: ")));
     advance(LIFETIME + 1).await;
@@ -123,15 +123,15 @@ async fn a_write_that_landed_although_it_reported_a_failure_does_no_harm() {
     let store = Scripted::default();
     let source = fixture.client.source(fixture.person()).store(store.clone()).build().unwrap();
     for _ in 0..3 {
-        store.script().lost_answers = 1;
+        store.script().lost_responses = 1;
         let token = source.token().await.unwrap();
         assert_eq!(&store.last_written().unwrap(), token.tokens());
         advance(LIFETIME + 1).await;
     }
-    store.script().lost_answers = 50;
+    store.script().lost_responses = 50;
     let token = source.token().await.unwrap();
     advance(120).await;
-    store.script().lost_answers = 0;
+    store.script().lost_responses = 0;
     advance(120).await;
     assert_eq!(&store.last_written().unwrap(), token.tokens());
     advance(LIFETIME).await;

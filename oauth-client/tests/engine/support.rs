@@ -121,7 +121,7 @@ pub(crate) struct Script {
     pub(crate) loads: Trouble,
     pub(crate) writes: Trouble,
     /// Writes that land although they report a failure.
-    pub(crate) lost_answers: usize,
+    pub(crate) lost_responses: usize,
     /// Somebody else always wrote in between.
     pub(crate) conflicts_for_ever: bool,
     pub(crate) written: Vec<TokenSet>,
@@ -195,8 +195,8 @@ impl TokenStore for Scripted {
             script.written.push(tokens.clone());
             script.keys.push(key.clone());
         }
-        if self.script().lost_answers > 0 {
-            self.script().lost_answers -= 1;
+        if self.script().lost_responses > 0 {
+            self.script().lost_responses -= 1;
             return Err(StoreError::new("the connection broke; check that the store is up"));
         }
         Ok(swap)

@@ -24,7 +24,7 @@ async fn table() {
     always_refused().await;
     slow_server().await;
     dropped_callers().await;
-    lost_answer().await;
+    lost_response().await;
     several_processes().await;
     asleep().await;
     failing_store().await;
@@ -86,7 +86,7 @@ impl Naive {
 
 async fn herd() {
     let (fixture, beside) = (fixture(), fixture());
-    // An answer takes its time: otherwise the first one is back before the second has asked.
+    // A response takes its time: otherwise the first one is back before the second has asked.
     let slow = || Fault::delay(Duration::from_millis(20));
     fixture.server.fault(Endpoint::Token, slow()).always();
     beside.server.fault(Endpoint::Token, slow()).always();
@@ -206,7 +206,7 @@ async fn dropped_callers() {
     row("60 callers gone in the middle of a refresh: logins lost", lost[0], lost[1]);
 }
 
-async fn lost_answer() {
+async fn lost_response() {
     let mut revoked = [false, false];
     let fixture = fixture();
     let source = fixture.client.source(fixture.person()).build().unwrap();
@@ -230,7 +230,7 @@ async fn lost_answer() {
     assert!(!revoked[0]);
     let times = |reused: bool| if reused { "yes" } else { "no" };
     row(
-        "an answer lost on the way: refresh token sent twice by the retry",
+        "a response lost on the way: refresh token sent twice by the retry",
         times(revoked[0]),
         times(revoked[1]),
     );

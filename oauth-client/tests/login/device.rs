@@ -1,4 +1,4 @@
-//! RFC 8628: a device polls while a person decides elsewhere. The server is a script here, so that each answer is known.
+//! RFC 8628: a device polls while a person decides elsewhere. The server is a script here, so that each response is known.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -30,17 +30,17 @@ struct Script {
 }
 
 impl Script {
-    fn new(device_answer: Value, says: Vec<Say>) -> Self {
+    fn new(device_response: Value, says: Vec<Say>) -> Self {
         let began = Instant::now();
         let polls = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&polls);
         let service = tower::service_fn(move |request: Request<RequestBody>| {
-            let (seen, says, device_answer) = (Arc::clone(&seen), says.clone(), device_answer.clone());
+            let (seen, says, device_response) = (Arc::clone(&seen), says.clone(), device_response.clone());
             async move {
                 let path = request.uri().path().to_owned();
                 let body = request.into_body().collect().await.unwrap().to_bytes();
                 if path == "/device" {
-                    return Ok(answer(200, None, device_answer.to_string()));
+                    return Ok(response(200, None, device_response.to_string()));
                 }
                 let n = {
                     let mut seen = seen.lock().unwrap();
@@ -48,11 +48,11 @@ impl Script {
                     seen.len() - 1
                 };
                 match says[n.min(says.len() - 1)].clone() {
-                    Say::Error(code) => Ok(answer(400, None, json!({ "error": code }).to_string())),
-                    Say::Status(status, after) => Ok(answer(status, after, String::new())),
+                    Say::Error(code) => Ok(response(400, None, json!({ "error": code }).to_string())),
+                    Say::Status(status, after) => Ok(response(status, after, String::new())),
                     Say::Reset => Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
                     Say::Hang => std::future::pending().await,
-                    Say::Token => Ok(answer(
+                    Say::Token => Ok(response(
                         200,
                         None,
                         json!({"access_token": "t0ken", "token_type": "Bearer", "refresh_token": "r3fresh"})
@@ -82,15 +82,15 @@ impl Script {
     }
 }
 
-fn answer(status: u16, retry_after: Option<u64>, body: String) -> Response<Full<Bytes>> {
-    let mut answer = Response::builder().status(status);
+fn response(status: u16, retry_after: Option<u64>, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::builder().status(status);
     if let Some(seconds) = retry_after {
-        answer = answer.header("retry-after", seconds.to_string());
+        response = response.header("retry-after", seconds.to_string());
     }
-    answer.body(Full::from(body)).unwrap()
+    response.body(Full::from(body)).unwrap()
 }
 
-fn device_answer() -> Value {
+fn device_response() -> Value {
     json!({
         "device_code": "d3v1ce-code",
         "user_code": "WDJB-MJHT",
@@ -101,15 +101,15 @@ fn device_answer() -> Value {
 }
 
 fn changed(name: &str, value: Value) -> Value {
-    let mut answer = device_answer();
-    answer[name] = value;
-    answer
+    let mut response = device_response();
+    response[name] = value;
+    response
 }
 
 #[tokio::test(start_paused = true)]
 async fn it_polls_every_five_seconds_until_the_person_has_decided() {
     let pending = Say::Error("authorization_pending");
-    let script = Script::new(device_answer(), vec![pending.clone(), pending, Say::Token]);
+    let script = Script::new(device_response(), vec![pending.clone(), pending, Say::Token]);
     let device = script.begin().await.unwrap();
     assert_eq!(device.user_code(), "WDJB-MJHT");
     assert_eq!(device.verification_uri().as_str(), "https://as.test/enter");
@@ -137,12 +137,12 @@ async fn slow_down_adds_five_seconds_to_this_and_all_later_polls() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_fails_is_polled_ever_more_slowly_and_not_before_it_says() {
     let says = vec![Say::Reset, Say::Status(503, Some(40)), Say::Status(429, None), Say::Token];
-    let script = Script::new(device_answer(), says);
+    let script = Script::new(device_response(), says);
     script.begin().await.unwrap().wait().await.unwrap();
     assert_eq!(script.instants(), [5, 5 + 10, 15 + 40, 55 + 60]);
 
-    // No answer within the ten seconds that one may take, twice: the next polls come later each time.
-    let script = Script::new(device_answer(), vec![Say::Hang, Say::Hang, Say::Token]);
+    // No response within the ten seconds that one may take, twice: the next polls come later each time.
+    let script = Script::new(device_response(), vec![Say::Hang, Say::Hang, Say::Token]);
     script.begin().await.unwrap().wait().await.unwrap();
     assert_eq!(script.instants(), [5, 5 + 10 + 10, 25 + 10 + 20]);
 }
@@ -151,7 +151,7 @@ async fn a_server_that_fails_is_polled_ever_more_slowly_and_not_before_it_says()
 async fn refusal_and_expiry_are_typed_and_end_the_polling() {
     for code in ["access_denied", "expired_token", "invalid_grant", "invalid_client"] {
         let says = vec![Say::Error("authorization_pending"), Say::Error(code)];
-        let script = Script::new(device_answer(), says);
+        let script = Script::new(device_response(), says);
         assert_eq!(script.begin().await.unwrap().wait().await.unwrap_err().code(), code);
         assert_eq!(script.instants(), [5, 10]);
     }
@@ -166,7 +166,7 @@ async fn refusal_and_expiry_are_typed_and_end_the_polling() {
 
 #[tokio::test(start_paused = true)]
 async fn giving_up_is_dropping_it() {
-    let script = Script::new(device_answer(), vec![Say::Error("authorization_pending")]);
+    let script = Script::new(device_response(), vec![Say::Error("authorization_pending")]);
     let waiting = script.begin().await.unwrap().wait();
     assert!(tokio::time::timeout(Duration::from_secs(12), waiting).await.is_err());
     tokio::time::sleep(Duration::from_secs(600)).await;
@@ -174,7 +174,7 @@ async fn giving_up_is_dropping_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_makes_no_sense_names_its_member() {
+async fn a_response_that_makes_no_sense_names_its_member() {
     for (name, value) in [
         ("device_code", json!(7)),
         ("device_code", json!("")),
@@ -201,15 +201,15 @@ async fn an_answer_that_makes_no_sense_names_its_member() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn odd_but_clear_answers_are_understood() {
+async fn odd_but_clear_responses_are_understood() {
     // Google's name of the member, numbers as strings and fractions, an interval of nothing.
-    let mut answer = device_answer();
-    let uri = answer.as_object_mut().unwrap().remove("verification_uri").unwrap();
-    answer["verification_url"] = uri;
-    answer["expires_in"] = json!("1800");
-    answer["interval"] = json!(0);
-    answer.as_object_mut().unwrap().remove("verification_uri_complete");
-    let script = Script::new(answer, vec![Say::Token]);
+    let mut response = device_response();
+    let uri = response.as_object_mut().unwrap().remove("verification_uri").unwrap();
+    response["verification_url"] = uri;
+    response["expires_in"] = json!("1800");
+    response["interval"] = json!(0);
+    response.as_object_mut().unwrap().remove("verification_uri_complete");
+    let script = Script::new(response, vec![Say::Token]);
     let device = script.begin().await.unwrap();
     assert_eq!((device.expires_in().as_secs(), device.interval().as_secs()), (1800, 1));
     assert_eq!(device.verification_uri_complete(), None);

@@ -1,4 +1,4 @@
-//! A server that answers wrongly in one point, and what a login makes of each; and what the server is told beyond.
+//! A server that responses wrongly in one point, and what a login makes of each; and what the server is told beyond.
 
 use std::time::Duration;
 
@@ -147,13 +147,13 @@ async fn the_logout_url_is_one_that_the_server_takes() {
         .post_logout_redirect_uri("https://app.test/bye")
         .state("s1");
     let url = fixture.client.logout_url(&logout).await.unwrap();
-    let answer = tower::ServiceExt::oneshot(
+    let response = tower::ServiceExt::oneshot(
         fixture.server.transport(),
         http::Request::get(url.as_str()).body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap(),
     )
     .await
     .unwrap();
-    assert_eq!(answer.headers().get("location").unwrap(), "https://app.test/bye?state=s1");
+    assert_eq!(response.headers().get("location").unwrap(), "https://app.test/bye?state=s1");
     let nowhere = builder(&fixture.server, &fixture.clock);
     let by_hand = nowhere.endpoint(ClientEndpoint::EndSession, "https://as.test/bye").build().unwrap();
     assert_eq!(by_hand.logout_url(&LogoutRequest::new()).await.unwrap().host_str(), Some("as.test"));

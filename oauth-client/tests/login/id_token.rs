@@ -142,8 +142,8 @@ async fn c065_a_login_refuses_the_id_token_of_another_login() {
             Some(nonce) => token(&fixture.server).claim("nonce", nonce).build(),
             None => token(&fixture.server).without("nonce").build(),
         };
-        let answer = json!({"access_token": "a", "token_type": "Bearer", "id_token": id_token}).to_string();
-        fixture.server.fault(Endpoint::Token, Fault::body(200, "application/json", answer)).times(1);
+        let response = json!({"access_token": "a", "token_type": "Bearer", "id_token": id_token}).to_string();
+        fixture.server.fault(Endpoint::Token, Fault::body(200, "application/json", response)).times(1);
         let error = fixture.client.finish(pending, callback).await.unwrap_err();
         assert_eq!(error.code(), "invalid_id_token");
         assert!(error.to_string().contains("nonce"), "{error}");
@@ -169,8 +169,8 @@ async fn an_id_token_has_to_come_where_openid_was_granted() {
     for (scope, fine) in [(json!(null), false), (json!("openid read"), false), (json!("read"), true)] {
         let pending = fixture.begin().await;
         let callback = fixture.log_in(&pending);
-        let answer = json!({"access_token": "a", "token_type": "Bearer", "scope": scope}).to_string();
-        fixture.server.fault(Endpoint::Token, Fault::body(200, "application/json", answer)).times(1);
+        let response = json!({"access_token": "a", "token_type": "Bearer", "scope": scope}).to_string();
+        fixture.server.fault(Endpoint::Token, Fault::body(200, "application/json", response)).times(1);
         let outcome = fixture.client.finish(pending, callback).await;
         assert_eq!(outcome.is_ok(), fine, "{scope}");
     }
@@ -276,8 +276,8 @@ async fn the_login_is_as_young_and_as_strong_as_was_asked() {
     let nonce = crate::support::parameter(pending.url(), "nonce").unwrap();
     let callback = fixture.log_in(&pending);
     let stale = token(server).claim("nonce", nonce).claim("auth_time", NOW - 3600).build();
-    let answer = json!({"access_token": "a", "token_type": "Bearer", "id_token": stale}).to_string();
-    server.fault(Endpoint::Token, Fault::body(200, "application/json", answer)).times(1);
+    let response = json!({"access_token": "a", "token_type": "Bearer", "id_token": stale}).to_string();
+    server.fault(Endpoint::Token, Fault::body(200, "application/json", response)).times(1);
     let error = fixture.client.finish(pending, callback).await.unwrap_err();
     assert!(error.to_string().contains("auth_time"), "{error}");
 }

@@ -54,13 +54,13 @@ fn address(url: &Url) -> String {
     format!("{}:{}", url.host_str().unwrap(), url.port().unwrap())
 }
 
-/// What the listener answers to raw bytes; empty when it closes without a word.
+/// What the listener responses to raw bytes; empty when it closes without a word.
 async fn raw(url: &Url, bytes: &str) -> String {
     let mut stream = TcpStream::connect(address(url)).await.unwrap();
     stream.write_all(bytes.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    let _ = stream.read_to_string(&mut answer).await;
-    answer
+    let mut response = String::new();
+    let _ = stream.read_to_string(&mut response).await;
+    response
 }
 
 async fn get(url: &Url) -> String {
@@ -112,8 +112,8 @@ async fn what_is_not_the_browser_coming_back_does_not_end_the_wait() {
         (format!("GET /callback?{query}&code=twice HTTP/1.1\r\nhost: {host}\r\n\r\n"), "400"),
         ("\u{1}\u{2}garbage\r\n\r\n".to_owned(), "400"),
     ] {
-        let answer = raw(&back, &request).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?}: {answer}");
+        let response = raw(&back, &request).await;
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?}: {response}");
     }
     assert_eq!(
         raw(&back, &format!("GET /{} HTTP/1.1\r\n", "x".repeat(100_000))).await,

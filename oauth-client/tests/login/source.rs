@@ -181,22 +181,22 @@ async fn an_id_token_that_comes_with_a_refresh_is_of_the_same_person() {
     let source = fixture.client.source(request()).starting_with(login(&fixture).await).build().unwrap();
     let first = source.token().await.unwrap();
     let minted = |subject: &str| fixture.server.mint().typ("JWT").subject(subject).audience("web").build();
-    let answer = |id_token: String| {
+    let response = |id_token: String| {
         let body =
             json!({"access_token": "n3w", "token_type": "Bearer", "expires_in": 300, "id_token": id_token});
         Fault::body(200, "application/json", body.to_string())
     };
     advance(301).await;
-    fixture.server.fault(Endpoint::Token, answer(minted("alice"))).times(1);
+    fixture.server.fault(Endpoint::Token, response(minted("alice"))).times(1);
     let second = source.token().await.unwrap();
     assert_ne!(first.tokens().id_token(), second.tokens().id_token());
     // The audience has to be among those of before; how it is written does not count, nor who joins it.
     advance(301).await;
     let wider = fixture.server.mint().typ("JWT").subject("alice").claim("aud", json!(["api", "web"])).build();
-    fixture.server.fault(Endpoint::Token, answer(wider)).times(1);
+    fixture.server.fault(Endpoint::Token, response(wider)).times(1);
     source.token().await.unwrap();
     advance(301).await;
-    fixture.server.fault(Endpoint::Token, answer(minted("mallory"))).times(1);
+    fixture.server.fault(Endpoint::Token, response(minted("mallory"))).times(1);
     let error = source.token().await.unwrap_err();
     assert_eq!(error.code(), "invalid_id_token");
     assert!(error.to_string().contains("sub"), "{error}");
@@ -206,14 +206,14 @@ async fn an_id_token_that_comes_with_a_refresh_is_of_the_same_person() {
 async fn id_tokens_that_nobody_can_read_here_are_no_reason_to_lose_what_a_refresh_brought() {
     let fixture = fixture();
     let encrypted = "eyJhbGciOiJSU0EtT0FFUCJ9.QUJD.QUJD.QUJD.QUJD";
-    let answer = |n: usize| {
+    let response = |n: usize| {
         let body = json!({"access_token": format!("t{n}"), "token_type": "Bearer", "expires_in": 300,
             "refresh_token": format!("r{n}"), "id_token": encrypted});
         Fault::body(200, "application/json", body.to_string())
     };
     let source = fixture.client.source(grant::refresh_token("r0")).build().unwrap();
     for n in 1..4 {
-        fixture.server.fault(Endpoint::Token, answer(n)).times(1);
+        fixture.server.fault(Endpoint::Token, response(n)).times(1);
         assert_eq!(source.token().await.unwrap().secret().expose(), format!("t{n}"));
         advance(301).await;
     }

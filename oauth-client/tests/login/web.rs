@@ -84,7 +84,7 @@ async fn c060_a_login_is_good_once_and_for_ten_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c061_an_answer_of_another_issuer_or_of_nobody_sends_no_code() {
+async fn c061_a_response_of_another_issuer_or_of_nobody_sends_no_code() {
     let fixture = fixture();
     for issuer in [Some("https://evil.test"), Some("")] {
         let pending = fixture.begin().await;
@@ -107,7 +107,7 @@ async fn c061_an_answer_of_another_issuer_or_of_nobody_sends_no_code() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c061_the_metadata_says_whether_answers_name_their_issuer() {
+async fn c061_the_metadata_says_whether_responses_name_their_issuer() {
     let fixture = fixture();
     let mut metadata = serde_json::to_value(json!({
         "issuer": fixture.server.issuer(),
@@ -143,7 +143,7 @@ async fn c062_a_code_never_goes_to_another_server_than_the_login_began_at() {
     let pending: PendingLogin = serde_json::from_value(pending).unwrap();
     let error = evil.client.finish(pending, callback).await.unwrap_err();
     assert_eq!(error.code(), "issuer_mismatch");
-    assert_eq!(evil.token_requests(), 0);
+    assert_eq!(evil.count(Endpoint::Token), 0);
 
     // The same server by name, but its token endpoint is elsewhere by now.
     let pending = fixture.begin().await;
@@ -194,10 +194,10 @@ async fn c067_an_error_is_typed_and_the_state_counts_first() {
     let pending = fixture.begin().await;
     let state = parameter(pending.url(), "state").unwrap();
     let issuer = fixture.server.issuer();
-    let answer = format!(
+    let response = format!(
         "error=access_denied&error_description=not%1b%5B31m+today&error_uri=https%3A%2F%2Fa&state={state}&iss={issuer}"
     );
-    let error = fixture.client.finish(pending, &answer).await.unwrap_err();
+    let error = fixture.client.finish(pending, &response).await.unwrap_err();
     assert_eq!(error.code(), "access_denied");
     assert_eq!(error.description(), Some("not\\u{1b}[31m today"), "what would colour a log is escaped");
     assert_eq!(error.uri(), Some("https://a"));
@@ -205,12 +205,12 @@ async fn c067_an_error_is_typed_and_the_state_counts_first() {
     assert!(!error.is_transient() && !error.is_reauthorization_required());
 
     let pending = fixture.begin().await;
-    let error = fixture.client.finish(pending, answer).await.unwrap_err();
+    let error = fixture.client.finish(pending, response).await.unwrap_err();
     assert_eq!(error.code(), "state_mismatch", "an error of another login is none");
 
     let pending = fixture.begin().await;
     let state = parameter(pending.url(), "state").unwrap();
-    for (answer, code) in [
+    for (response, code) in [
         ("error=temporarily_unavailable", "temporarily_unavailable"),
         ("error=", "invalid_callback"),
         ("error=%22%5C", "invalid_callback"),
@@ -218,8 +218,8 @@ async fn c067_an_error_is_typed_and_the_state_counts_first() {
         ("", "invalid_callback"),
     ] {
         let pending: PendingLogin = serde_json::from_value(serde_json::to_value(&pending).unwrap()).unwrap();
-        let answer = format!("{answer}&state={state}&iss={issuer}");
-        assert_eq!(fixture.client.finish(pending, &answer).await.unwrap_err().code(), code, "{answer}");
+        let response = format!("{response}&state={state}&iss={issuer}");
+        assert_eq!(fixture.client.finish(pending, &response).await.unwrap_err().code(), code, "{response}");
     }
     assert_eq!(fixture.count(Endpoint::Token), 0);
 }
@@ -250,7 +250,7 @@ async fn c069_the_redirect_uri_is_sent_to_the_letter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c070_a_code_is_sent_once_whatever_happens_to_its_answer() {
+async fn c070_a_code_is_sent_once_whatever_happens_to_its_response() {
     let faults = [
         Fault::lost_answer(),
         Fault::reset(),
@@ -416,7 +416,7 @@ async fn browsers_are_not_sent_where_the_client_shows_its_certificate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_answer_may_come_as_a_url_a_query_or_a_form() {
+async fn the_response_may_come_as_a_url_a_query_or_a_form() {
     let fixture = fixture();
     let forms: [fn(&str) -> String; 5] = [
         |url| format!("odd=a?b://c&{}", url.split_once('?').unwrap().1),

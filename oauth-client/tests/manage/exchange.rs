@@ -140,17 +140,17 @@ async fn the_exchange_is_repeated_until_the_subject_token_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn what_is_no_access_token_is_never_sent_as_one() {
     let fixture = fixture();
-    let answer = |issued: TokenType| {
+    let response = |issued: TokenType| {
         let body = serde_json::json!({"access_token": "PHNhbWw", "token_type": "N_A", "issued_token_type": issued.uri()});
         Fault::body(200, "application/json", body.to_string())
     };
     let request = grant::token_exchange("alices").resource([BILLING]);
-    fixture.server.fault(Endpoint::Token, answer(TokenType::Saml2)).times(1);
+    fixture.server.fault(Endpoint::Token, response(TokenType::Saml2)).times(1);
     let tokens = fixture.client.request(&request).await.unwrap();
     assert_eq!(tokens.issued_token_type(), Some(TokenType::Saml2));
-    fixture.server.fault(Endpoint::Token, answer(TokenType::AccessToken)).times(1);
+    fixture.server.fault(Endpoint::Token, response(TokenType::AccessToken)).times(1);
     assert_eq!(fixture.client.request(&request).await.unwrap_err().code(), "unsupported_token_type");
-    fixture.server.fault(Endpoint::Token, answer(TokenType::Saml2)).times(1);
+    fixture.server.fault(Endpoint::Token, response(TokenType::Saml2)).times(1);
     let source = fixture.client.source(request).build().unwrap();
     assert_eq!(source.token().await.unwrap_err().code(), "unsupported_token_type");
 }

@@ -57,11 +57,12 @@ async fn who_may_not_ask_is_told_so_and_an_outage_says_nothing_about_the_token()
     fixture.server.fault(Endpoint::Introspect, Fault::body(400, "application/json", echo)).times(1);
     let error = fixture.client.introspect(&"t0k3n-of-alice".into(), None).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("t0k3n"), "{error}");
-    for answer in [r#"{"active":true,"exp":"soon"}"#, r#"{"active":true,"active":false}"#, "[]", "", "<html>"]
+    for response in
+        [r#"{"active":true,"exp":"soon"}"#, r#"{"active":true,"active":false}"#, "[]", "", "<html>"]
     {
-        fixture.server.fault(Endpoint::Introspect, Fault::body(200, "application/json", answer)).times(1);
+        fixture.server.fault(Endpoint::Introspect, Fault::body(200, "application/json", response)).times(1);
         let error = fixture.client.introspect(&"t".into(), None).await.unwrap_err();
-        assert_eq!(error.code(), "malformed_response", "{answer}");
+        assert_eq!(error.code(), "malformed_response", "{response}");
     }
 }
 
@@ -88,9 +89,12 @@ async fn userinfo_about_somebody_else_is_refused_and_so_is_a_signed_one() {
     let login = fixture.server.issue("svc", "alice", "openid").unwrap();
     // An ID token of Alice's comes with the tokens; its signature does not matter here.
     let id_token = fixture.server.mint().typ("JWT").subject("alice").audience("svc").build();
-    let answer =
+    let response =
         serde_json::json!({"access_token": login.access_token, "token_type": "Bearer", "id_token": id_token});
-    fixture.server.fault(Endpoint::Token, Fault::body(200, "application/json", answer.to_string())).always();
+    fixture
+        .server
+        .fault(Endpoint::Token, Fault::body(200, "application/json", response.to_string()))
+        .always();
     let source = fixture.client.source(grant::refresh_token("r")).build().unwrap();
     assert_eq!(fixture.client.userinfo(&source).await.unwrap().subject(), "alice");
     let eve = Fault::body(200, "application/json", r#"{"sub":"eve","name":"Alice"}"#);

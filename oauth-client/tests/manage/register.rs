@@ -14,7 +14,7 @@ use crate::site::Site;
 const ENDPOINT: &str = "https://auth.test/register";
 const MANAGED: &str = "https://auth.test/register/c1";
 
-fn answer(status: u16, body: &Value) -> Response<Bytes> {
+fn response(status: u16, body: &Value) -> Response<Bytes> {
     Response::builder().status(status).body(Bytes::from(body.to_string())).unwrap()
 }
 
@@ -27,7 +27,7 @@ fn site() -> Site {
         "token_endpoint_auth_method": "client_secret_post", "grant_types": ["client_credentials"],
         "scope": "read write", "software_statement": "st4tement", "tenant": {"plan": "s3cr3t-plan"}, "jwks": null
     });
-    site.answer(&format!("POST {ENDPOINT}"), answer(201, &made));
+    site.response(&format!("POST {ENDPOINT}"), response(201, &made));
     site
 }
 
@@ -83,7 +83,7 @@ async fn a_client_registers_and_knows_who_it_is() {
 async fn who_registers_with_a_key_sends_its_public_half() {
     let site = site();
     let made = json!({"client_id": "c1", "token_endpoint_auth_method": "private_key_jwt"});
-    site.answer(&format!("POST {ENDPOINT}"), answer(201, &made));
+    site.response(&format!("POST {ENDPOINT}"), response(201, &made));
     let key = SigningKey::generate(Algorithm::Es256).unwrap().with_key_id("2030-01");
     let registration = registrar(&site).register(&ClientMetadata::new().signing_key(&key)).await.unwrap();
     let sent: Value = serde_json::from_str(&site.asked()[0].body).unwrap();
@@ -93,7 +93,7 @@ async fn who_registers_with_a_key_sends_its_public_half() {
     let error = registration.auth().unwrap_err();
     assert!(error.code() == "config" && error.to_string().contains("ClientAuth::private_key_jwt"), "{error}");
     let none = json!({"client_id": "app", "token_endpoint_auth_method": "none"});
-    site.answer(&format!("POST {ENDPOINT}"), answer(200, &none));
+    site.response(&format!("POST {ENDPOINT}"), response(200, &none));
     let app = registered(&site).await;
     assert!(format!("{:?}", app.auth().unwrap()).contains("none"));
 }
@@ -108,14 +108,14 @@ async fn refusals_keep_the_servers_words_and_no_secret() {
         "unapproved_software_statement",
     ] {
         let body = json!({"error": code, "error_description": "no: Bearer 1nitial"});
-        site.answer(&format!("POST {ENDPOINT}"), answer(400, &body));
+        site.response(&format!("POST {ENDPOINT}"), response(400, &body));
         let error = registrar(&site).initial_access_token("1nitial").register(&wanted()).await.unwrap_err();
         assert_eq!((error.code(), error.description()), (code, Some("no: Bearer [redacted]")));
     }
-    site.answer(&format!("POST {ENDPOINT}"), answer(401, &json!({})));
+    site.response(&format!("POST {ENDPOINT}"), response(401, &json!({})));
     assert_eq!(registrar(&site).register(&wanted()).await.unwrap_err().code(), "invalid_token");
     for body in [json!({}), json!({"client_id": ""}), json!({"client_id": 5}), json!([])] {
-        site.answer(&format!("POST {ENDPOINT}"), answer(201, &body));
+        site.response(&format!("POST {ENDPOINT}"), response(201, &body));
         let error = registrar(&site).register(&wanted()).await.unwrap_err();
         assert_eq!(error.code(), "malformed_response", "{body}");
     }
@@ -131,19 +131,19 @@ async fn a_client_is_read_changed_and_deleted_and_its_credentials_rotate() {
     site.asked();
     let rotated = json!({"client_id": "c1", "client_secret": "s3cr3t-2", "client_secret_expires_at": 1_900_000_000,
         "registration_access_token": "r4t-2", "token_endpoint_auth_method": "client_secret_post"});
-    site.answer(&format!("GET {MANAGED}"), answer(200, &rotated));
+    site.response(&format!("GET {MANAGED}"), response(200, &rotated));
     let second = registrar(&site).read(&first).await.unwrap();
     assert_eq!(second.client_secret().unwrap().expose(), "s3cr3t-2");
     assert_eq!(second.client_secret_expires_at(), Some(Duration::from_secs(1_900_000_000)));
     assert_eq!(second.registration_client_uri().unwrap().as_str(), MANAGED, "what is left out stays");
 
     let changed = json!({"client_id": "c1", "client_name": "Weekly report", "token_endpoint_auth_method": "client_secret_post"});
-    site.answer(&format!("PUT {MANAGED}"), answer(200, &changed));
+    site.response(&format!("PUT {MANAGED}"), response(200, &changed));
     let third = registrar(&site).update(&second, &wanted().client_name("Weekly report")).await.unwrap();
     assert_eq!(third.metadata().client_name.as_deref(), Some("Weekly report"));
     assert_eq!(third.client_secret().unwrap().expose(), "s3cr3t-2");
 
-    site.answer(&format!("DELETE {MANAGED}"), Response::builder().status(204).body(Bytes::new()).unwrap());
+    site.response(&format!("DELETE {MANAGED}"), Response::builder().status(204).body(Bytes::new()).unwrap());
     registrar(&site).delete(&third).await.unwrap();
     let asked = site.asked();
     let tokens: Vec<_> = asked.iter().map(|asked| asked.authorization.as_deref().unwrap()).collect();
@@ -164,14 +164,14 @@ async fn a_client_is_read_changed_and_deleted_and_its_credentials_rotate() {
 async fn what_is_gone_or_another_clients_is_told() {
     let site = site();
     let registration = registered(&site).await;
-    site.answer(&format!("GET {MANAGED}"), answer(401, &json!({"error": "invalid_token"})));
+    site.response(&format!("GET {MANAGED}"), response(401, &json!({"error": "invalid_token"})));
     assert_eq!(registrar(&site).read(&registration).await.unwrap_err().code(), "invalid_token");
-    site.answer(&format!("GET {MANAGED}"), answer(200, &json!({"client_id": "c2"})));
+    site.response(&format!("GET {MANAGED}"), response(200, &json!({"client_id": "c2"})));
     let error = registrar(&site).read(&registration).await.unwrap_err();
     assert!(error.code() == "malformed_response" && error.to_string().contains("client_id"), "{error}");
-    site.answer(&format!("DELETE {MANAGED}"), answer(405, &json!({})));
+    site.response(&format!("DELETE {MANAGED}"), response(405, &json!({})));
     assert_eq!(registrar(&site).delete(&registration).await.unwrap_err().status().unwrap().as_u16(), 405);
-    site.answer(&format!("POST {ENDPOINT}"), answer(201, &json!({"client_id": "c1"})));
+    site.response(&format!("POST {ENDPOINT}"), response(201, &json!({"client_id": "c1"})));
     let unmanaged = registered(&site).await;
     assert_eq!(registrar(&site).read(&unmanaged).await.unwrap_err().code(), "unsupported");
     let wrong = format!("{registration:?}");
@@ -184,7 +184,7 @@ async fn a_server_that_writes_back_what_it_refuses_puts_no_secret_into_the_error
     let registration = registered(&site).await;
     for (line, status) in [(format!("PUT {MANAGED}"), 400), (format!("POST {ENDPOINT}"), 400)] {
         let echo = json!({"error": "invalid_client_metadata", "error_description": "not s3cr3t-1 nor st4tement nor r4t-1"});
-        site.answer(&line, answer(status, &echo));
+        site.response(&line, response(status, &echo));
     }
     let changed = registrar(&site).update(&registration, &wanted()).await.unwrap_err();
     let made = registrar(&site).register(&wanted()).await.unwrap_err();

@@ -51,9 +51,9 @@ async fn an_api_that_says_no_leads_to_a_token_that_it_takes() {
         let http = http(&fixture.server);
         async move { http.send(request.body(Bytes::new()).unwrap(), &Limits::token()).await.unwrap() }
     };
-    let answer = call(None).await;
-    assert_eq!(answer.status(), 401);
-    let found = follow(&http(&fixture.server), &url, answer.headers(), &Limits::metadata()).await.unwrap();
+    let response = call(None).await;
+    assert_eq!(response.status(), 401);
+    let found = follow(&http(&fixture.server), &url, response.headers(), &Limits::metadata()).await.unwrap();
     assert_eq!(
         (found.resource.resource.as_str(), found.server.issuer.as_str()),
         (&*url, fixture.server.issuer())
@@ -76,7 +76,7 @@ async fn the_place_is_named_by_the_challenge_or_follows_from_the_url() {
     let site = site();
     let limits = Limits::metadata();
     let named = headers(r#"Basic realm="x", Bearer scope="a b", resource_metadata="https://api.test/about""#);
-    site.answer("GET https://api.test/about", Response::new(Bytes::from(api(API, &["https://auth.test"]))));
+    site.response("GET https://api.test/about", Response::new(Bytes::from(api(API, &["https://auth.test"]))));
     let found = follow(&site.http(), "https://api.test/mcp/messages?x=1", &named, &limits).await.unwrap();
     assert_eq!((found.resource.resource.as_str(), found.scope), (API, vec!["a".to_owned(), "b".to_owned()]));
     assert_eq!(site.lines(), ["GET https://api.test/about", SERVER]);
@@ -169,7 +169,7 @@ async fn strangers_lead_nowhere_that_is_ours_and_down_to_no_plain_http() {
     }
     let site = site();
     let moved = Response::builder().status(302).header("location", "https://127.0.0.1/").body(Bytes::new());
-    site.answer(PLACE, moved.unwrap());
+    site.response(PLACE, moved.unwrap());
     assert_eq!(refused(&site, API, "Bearer").await.code(), "redirect");
     assert_eq!(site.lines(), [PLACE]);
 }

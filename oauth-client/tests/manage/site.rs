@@ -11,7 +11,7 @@ use oauth_client::transport::{HttpClient, RequestBody};
 /// Answers with what stands under a method and URL, `GET https://a.test/x`; everything else is 404.
 #[derive(Clone, Default)]
 pub(crate) struct Site {
-    answers: Arc<Mutex<HashMap<String, Response<Bytes>>>>,
+    responses: Arc<Mutex<HashMap<String, Response<Bytes>>>>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
@@ -25,12 +25,12 @@ pub(crate) struct Asked {
 
 impl Site {
     pub(crate) fn with(self, line: &str, body: &str) -> Self {
-        self.answer(line, Response::new(Bytes::from(body.to_owned())));
+        self.response(line, Response::new(Bytes::from(body.to_owned())));
         self
     }
 
-    pub(crate) fn answer(&self, line: &str, answer: Response<Bytes>) {
-        self.answers.lock().unwrap().insert(line.to_owned(), answer);
+    pub(crate) fn response(&self, line: &str, response: Response<Bytes>) {
+        self.responses.lock().unwrap().insert(line.to_owned(), response);
     }
 
     pub(crate) fn http(&self) -> HttpClient {
@@ -50,7 +50,7 @@ impl Site {
             authorization: head.headers.get("authorization").map(|value| value.to_str().unwrap().to_owned()),
             body: String::from_utf8(body.to_vec()).unwrap(),
         });
-        let known = self.answers.lock().unwrap().get(&line).cloned();
+        let known = self.responses.lock().unwrap().get(&line).cloned();
         let nothing = || Response::builder().status(404).body(Bytes::new()).unwrap();
         known.unwrap_or_else(nothing).map(Full::new)
     }

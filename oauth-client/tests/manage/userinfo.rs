@@ -26,9 +26,9 @@ async fn it_is_about_the_same_person_even_where_the_token_is_refused_elsewhere_m
     let client = client.build().unwrap();
     let token = server.issue("svc", "alice", "openid read").unwrap();
     let id_token = server.mint().typ("JWT").subject("alice").audience("svc").build();
-    let answer =
+    let response =
         serde_json::json!({"access_token": token.access_token, "token_type": "Bearer", "id_token": id_token});
-    server.fault(Endpoint::Token, Fault::body(200, "application/json", answer.to_string())).times(1);
+    server.fault(Endpoint::Token, Fault::body(200, "application/json", response.to_string())).times(1);
     let login = client.source(grant::refresh_token("r")).build().unwrap();
     login.token().await.unwrap();
     assert!(source.set(login.clone()).is_ok());

@@ -100,9 +100,9 @@ async fn one_proof_in_one_place() {
         (&with_key(&key), ClientAuth::private_key_jwt(ODD_ID, key.clone()), "client_assertion"),
         (&public, ClientAuth::none(ODD_ID), "nowhere"),
     ] {
-        let answer = ask(server, auth).await;
+        let response = ask(server, auth).await;
         // A public client is known, but has nothing to get a token with here.
-        assert!(answer.is_ok() || place == "nowhere", "{answer:?}");
+        assert!(response.is_ok() || place == "nowhere", "{response:?}");
         let request = server.journal().of(Endpoint::Token).pop().unwrap();
         assert_eq!(request.header("authorization").is_some(), place == "authorization");
         for name in ["client_secret", "client_assertion"] {

@@ -12,7 +12,7 @@ crate::rows! {
     "RFC 8628" "3.1, 3.2" "a device gets a code for its person, and where to enter it" => a_device_gets_a_code,
     "RFC 8628" "3.4" "the person lets the device in, and it has tokens and knows who" => the_person_lets_the_device_in,
     "RFC 8628" "3.5" "polls keep the interval, and slow_down makes it five seconds longer" => polls_keep_the_interval,
-    "RFC 8628" "3.5" "a server that does not answer is polled ever more slowly" => polls_back_off,
+    "RFC 8628" "3.5" "a server that does not response is polled ever more slowly" => polls_back_off,
     "RFC 8628" "3.5" "a person who says no, and one who never comes, end it by name" => it_ends_by_name,
 }
 

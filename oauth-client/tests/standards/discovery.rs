@@ -92,9 +92,9 @@ async fn a_document_about_another_api_is_refused() {
 async fn refused_call(server: &MockServer) -> Result<Found, Error> {
     let http = HttpClient::from_service(server.transport());
     let url = server.endpoint(Endpoint::Api);
-    let answer = http.send(Request::get(&url).body(Bytes::new()).unwrap(), &Limits::token()).await?;
-    assert_eq!(answer.status(), 401);
-    follow(&http, &url, answer.headers(), &Limits::metadata()).await
+    let response = http.send(Request::get(&url).body(Bytes::new()).unwrap(), &Limits::token()).await?;
+    assert_eq!(response.status(), 401);
+    follow(&http, &url, response.headers(), &Limits::metadata()).await
 }
 
 async fn a_refused_call_leads_to_a_token() {

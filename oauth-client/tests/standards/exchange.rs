@@ -92,8 +92,8 @@ async fn a_grant_of_ones_own() {
         }
     }
     let server = server(&key());
-    let answer = r#"{"access_token":"t","token_type":"Bearer","expires_in":300}"#;
-    server.fault(Endpoint::Token, Fault::body(200, "application/json", answer)).always();
+    let response = r#"{"access_token":"t","token_type":"Bearer","expires_in":300}"#;
+    server.fault(Endpoint::Token, Fault::body(200, "application/json", response)).always();
     let source =
         client(&server).source(TokenRequest::new(ApiKey("k3y".into())).scope(["read"])).build().unwrap();
     assert_eq!(source.token().await.unwrap().secret().expose(), "t");
@@ -144,9 +144,9 @@ async fn who_acts_is_told() {
 
 async fn no_access_token_is_none() {
     let server = server(&key());
-    let answer =
+    let response =
         json!({"access_token": "PHNhbWw", "token_type": "N_A", "issued_token_type": TokenType::Saml2.uri()});
-    server.fault(Endpoint::Token, Fault::body(200, "application/json", answer.to_string())).always();
+    server.fault(Endpoint::Token, Fault::body(200, "application/json", response.to_string())).always();
     let request = grant::token_exchange("alices");
     let tokens = client(&server).request(&request).await.unwrap();
     assert_eq!(tokens.issued_token_type(), Some(TokenType::Saml2));

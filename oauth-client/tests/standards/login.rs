@@ -18,17 +18,17 @@ use url::Url;
 
 crate::rows! {
     "RFC 6749" "4.1" "a code is exchanged for tokens, with the same redirect URI to the letter" => a_code_is_exchanged,
-    "RFC 6749" "4.1.2" "a code is sent once, whatever happens to its answer" => a_code_is_sent_once,
+    "RFC 6749" "4.1.2" "a code is sent once, whatever happens to its response" => a_code_is_sent_once,
     "RFC 6749" "4.1.2.1" "an error that comes back is typed, and only believed with the right state" => an_error_is_typed,
     "RFC 6749" "10.12" "another state sends no code" => another_state_sends_no_code,
-    "RFC 6749" "3.1" "an answer with a parameter twice sends no code" => a_parameter_twice_sends_no_code,
+    "RFC 6749" "3.1" "a response with a parameter twice sends no code" => a_parameter_twice_sends_no_code,
     "RFC 6749" "6" "a login is refreshed, and outlives the process in a store" => a_login_outlives_the_process,
     "RFC 7636" "4" "PKCE with S256 protects every login" => pkce_protects_every_login,
-    "RFC 8252" "7.3" "a program on one's own machine gets its answer at any free loopback port" => loopback_at_any_port,
+    "RFC 8252" "7.3" "a program on one's own machine gets its response at any free loopback port" => loopback_at_any_port,
     "RFC 8707" "2" "resources are named in the authorization and the token request" => resources_are_named,
     "RFC 9126" "2" "an authorization request is pushed, with the client's proof" => requests_are_pushed,
     "RFC 9126" "5" "a server that wants requests pushed gets them so" => a_server_gets_requests_pushed,
-    "RFC 9207" "2.4" "an answer of another issuer, or of none, sends no code" => another_issuer_sends_no_code,
+    "RFC 9207" "2.4" "a response of another issuer, or of none, sends no code" => another_issuer_sends_no_code,
     "RFC 9396" "2, 7" "details are asked for, and what was granted is read" => details_are_granted,
     "RFC 9449" "10" "the code is bound to the key of the tokens" => the_code_is_bound,
     "RFC 9470" "4" "a login of a class, or as recent as is asked, and no other" => a_login_of_a_class,
@@ -290,8 +290,8 @@ async fn a_refresh_keeps_the_person() {
     source.token().await.unwrap();
     tokio::time::sleep(Duration::from_secs(301)).await;
     let somebody = server.mint().typ("JWT").subject("mallory").audience("web").build();
-    let answer = json!({"access_token": "a", "token_type": "Bearer", "id_token": somebody}).to_string();
-    server.fault(Endpoint::Token, Fault::body(200, "application/json", answer)).times(1);
+    let response = json!({"access_token": "a", "token_type": "Bearer", "id_token": somebody}).to_string();
+    server.fault(Endpoint::Token, Fault::body(200, "application/json", response)).times(1);
     assert_eq!(source.token().await.unwrap_err().code(), "invalid_id_token");
 }
 
@@ -303,6 +303,6 @@ async fn logout_works() {
         .post_logout_redirect_uri("https://app.test/bye");
     let url = client.logout_url(&logout).await.unwrap();
     let page = http::Request::get(url.as_str()).body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
-    let answer = tower::ServiceExt::oneshot(server.transport(), page).await.unwrap();
-    assert_eq!(answer.headers().get("location").unwrap(), "https://app.test/bye");
+    let response = tower::ServiceExt::oneshot(server.transport(), page).await.unwrap();
+    assert_eq!(response.headers().get("location").unwrap(), "https://app.test/bye");
 }

@@ -144,8 +144,8 @@ async fn userinfo_is_about_the_same_person() {
     assert_eq!(client(&server).userinfo(&source).await.unwrap().name(), Some("Alice"));
     let id_token = server.mint().typ("JWT").subject("alice").audience("svc").build();
     let token = source.token().await.unwrap();
-    let answer = serde_json::json!({"access_token": token.secret().expose(), "token_type": "Bearer", "id_token": id_token});
-    server.fault(Endpoint::Token, Fault::body(200, "application/json", answer.to_string())).times(1);
+    let response = serde_json::json!({"access_token": token.secret().expose(), "token_type": "Bearer", "id_token": id_token});
+    server.fault(Endpoint::Token, Fault::body(200, "application/json", response.to_string())).times(1);
     let source = client(&server).source(grant::refresh_token("r")).build().unwrap();
     assert_eq!(client(&server).userinfo(&source).await.unwrap().subject(), "alice");
     server.fault(Endpoint::Userinfo, Fault::body(200, "application/json", r#"{"sub":"eve"}"#)).times(1);

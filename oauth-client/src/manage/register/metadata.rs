@@ -1,4 +1,4 @@
-//! What a client says of itself.
+//! Client metadata.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::sign::SigningKey;
 use crate::token::Secret;
 use crate::token::plaintext_serde::{conceal_some, expose_some};
 
-/// What a client says of itself (RFC 7591 section 2). What is not set is not sent, and the server decides; what the
+/// Client metadata (RFC 7591 section 2). What is not set is not sent, and the server decides; what the
 /// server made of it is in the [`Registration`](super::Registration).
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -61,7 +61,7 @@ pub struct ClientMetadata {
     /// The software's version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub software_version: Option<String>,
-    /// What somebody the server trusts has signed about the software (RFC 7591 section 2.3): a JWT.
+    /// A statement about the software, signed by a party that the server trusts (RFC 7591 section 2.3): a JWT.
     #[serde(
         skip_serializing_if = "Option::is_none",
         serialize_with = "expose_some",
@@ -95,7 +95,7 @@ macro_rules! lists {
 }
 
 impl ClientMetadata {
-    /// Nothing said yet.
+    /// No metadata yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -134,7 +134,7 @@ impl ClientMetadata {
         contacts,
     }
 
-    /// What somebody the server trusts has signed about the software: a JWT.
+    /// A statement about the software, signed by a party that the server trusts: a JWT.
     pub fn software_statement(mut self, statement: impl Into<Secret>) -> Self {
         self.software_statement = Some(statement.into());
         self

@@ -6,9 +6,9 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let http = HttpClient::from_service(tower::service_fn(|_: http::Request<RequestBody>| async {
-//! #     let answer = r#"{"client_id":"s6BhdRkqt3","client_secret":"cf136dc3","client_secret_expires_at":0,
+//! #     let response = r#"{"client_id":"s6BhdRkqt3","client_secret":"cf136dc3","client_secret_expires_at":0,
 //! #         "redirect_uris":["http://127.0.0.1/callback"]}"#;
-//! #     Ok::<_, std::io::Error>(Response::builder().status(201).body(Full::new(Bytes::from(answer))).unwrap())
+//! #     Ok::<_, std::io::Error>(Response::builder().status(201).body(Full::new(Bytes::from(response))).unwrap())
 //! # }));
 //! let registrar = Registrar::new(http, "https://auth.example.com/register")?; // or Registrar::from_metadata(http, &metadata)
 //! let wanted = ClientMetadata::new()
@@ -96,7 +96,7 @@ impl Registrar {
         self
     }
 
-    /// Registers a client. It is sent once: whether a request without an answer has made a client, nobody knows.
+    /// Registers a client. It is sent once: a request without a response may or may not have created a client.
     ///
     /// # Errors
     /// `invalid_redirect_uri`, `invalid_client_metadata`, `invalid_software_statement` and
@@ -110,7 +110,7 @@ impl Registrar {
         Registration::read(object)
     }
 
-    /// Reads how the server has it now (RFC 7592 section 2.1). Secrets and tokens that are new in the answer replace
+    /// Reads how the server has it now (RFC 7592 section 2.1). Secrets and tokens that are new in the response replace
     /// the old ones: keep what is returned.
     ///
     /// # Errors
@@ -151,11 +151,11 @@ impl Registrar {
     pub async fn delete(&self, registration: &Registration) -> Result<(), Error> {
         let (url, token) = registration.managed_at()?;
         let request = authorized(json_request(Method::DELETE, url, None)?, Some(token))?;
-        let answer = self.http.send(request, &self.limits).await?;
-        if answer.status().is_success() {
+        let response = self.http.send(request, &self.limits).await?;
+        if response.status().is_success() {
             return Ok(());
         }
-        match read(answer, [token].into_iter(), &dialect::standard()) {
+        match read(response, [token].into_iter(), &dialect::standard()) {
             Ok(_) => Ok(()),
             Err(error) => Err(error),
         }
@@ -171,8 +171,8 @@ impl Registrar {
         secrets: [Option<&Secret>; 2],
     ) -> Result<Map<String, Value>, Error> {
         let request = authorized(json_request(method, url, body)?, token)?;
-        let answer = self.http.send(request, &self.limits).await?;
-        read(answer, token.into_iter().chain(secrets.into_iter().flatten()), &dialect::standard())
+        let response = self.http.send(request, &self.limits).await?;
+        read(response, token.into_iter().chain(secrets.into_iter().flatten()), &dialect::standard())
     }
 }
 

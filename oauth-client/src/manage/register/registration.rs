@@ -148,7 +148,7 @@ impl Registration {
         })
     }
 
-    /// What a server answered when it was asked about this client. What it leaves out of the credentials stays in
+    /// What a server returned when it was asked about this client. What it leaves out of the credentials stays in
     /// force (RFC 7592 section 3).
     pub(super) fn replaced_by(&self, object: Map<String, Value>) -> Result<Self, Error> {
         let mut new = Self::read(object)?;

@@ -63,7 +63,7 @@ pub(super) fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
 }
 
 /// Opens a lock file, making it and its directory if need be. It is never renamed and never removed: a lock on a file
-/// that no longer has its name excludes nobody.
+/// that no longer has its name excludes no process.
 pub(super) fn open_lock(path: &Path) -> Result<File, StoreError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true);

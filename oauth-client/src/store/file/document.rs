@@ -16,7 +16,7 @@ const VERSION: u32 = 1;
 pub(super) struct Document {
     format: String,
     version: u32,
-    /// The last revision given out. It only ever grows, so an entry that was removed and made anew is told apart.
+    /// The last revision given out. It only ever grows, so an entry that was removed and made anew gets another one.
     revision: u64,
     pub(super) entries: BTreeMap<String, Entry>,
 }
@@ -90,7 +90,7 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Document, StoreError> 
     })
 }
 
-/// A file of ours that was cut off is told as damaged and not as foreign.
+/// A file of ours that was cut off is reported as damaged and not as foreign.
 fn looks_like_ours(bytes: &[u8]) -> bool {
     bytes.starts_with(format!(r#"{{"format":"{FORMAT}""#).as_bytes())
 }

@@ -15,9 +15,9 @@ use crate::store::{StoreError, StoreKey};
 
 #[derive(Serialize, Deserialize, PartialEq, Eq)]
 struct Record {
-    /// The process, for whoever wants to know.
+    /// The process, for diagnosis.
     pid: u32,
-    /// Tells leases of one process apart.
+    /// Distinguishes the leases of one process.
     id: u64,
     /// When it ends, as Unix time in milliseconds.
     until_ms: u64,
@@ -68,8 +68,8 @@ pub(super) fn take(
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Whoever finds the lock free takes it, record or not; so when the record cannot be taken back, only one that
-        // was taken over delays anybody, and that until it runs out.
+        // Any process that finds the lock free takes it, record or not; so when the record cannot be taken back, only one that
+        // was taken over delays other processes, and that until it expires.
         let Ok(Some(_lock)) = disk::try_lock(&self.lock) else { return };
         if let Ok(Some(record)) = read(&mut self.file)
             && record == self.record

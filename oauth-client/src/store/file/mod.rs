@@ -47,7 +47,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// # What a crash leaves
 /// A write replaces the file as a whole (a temporary file beside it, synced, renamed, the directory synced), so there
 /// is always either the old set of tokens or the new one. One moment no client can guard: a server that rotates
-/// refresh tokens has retired the old one when it answers, and until that answer is written here, a few milliseconds
+/// refresh tokens has retired the old one when it responds, and until that response is written here, a few milliseconds
 /// later, the new one exists in memory only. A process killed, or a runtime shut down, in between leaves the old set,
 /// and its refresh token will be refused. Waiting for [`TokenSource::token`](crate::TokenSource::token) before
 /// shutting down avoids it; a shutdown that drops the runtime lets a write that has begun run to its end.
@@ -177,7 +177,7 @@ fn failed(path: &std::path::Path, doing: &str, error: io::Error) -> StoreError {
             "permission is denied; give a path that this user may read and write"
         }
         io::ErrorKind::NotADirectory => "a part of the path is not a directory; give another path",
-        _ => "the operating system says no; see the cause",
+        _ => "the operating system refused; see the cause",
     };
     StoreError::new(format!("{} cannot be {doing}: {advice}", path.display())).with_source(error)
 }

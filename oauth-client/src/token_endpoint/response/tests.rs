@@ -5,19 +5,19 @@ use crate::dialect::standard;
 
 const SENT: Now = Now { wall: Duration::from_secs(1000), monotonic: Duration::from_secs(5) };
 
-fn answer(status: u16, body: impl Into<Bytes>) -> Result<TokenSet, Error> {
+fn response(status: u16, body: impl Into<Bytes>) -> Result<TokenSet, Error> {
     let secret = Secret::from("s3cr3t");
-    let answer = Response::builder().status(status).body(body.into()).unwrap();
-    decode(answer, SENT, SENT, &standard(), None, [&secret].into_iter()).map_err(|failed| failed.error)
+    let response = Response::builder().status(status).body(body.into()).unwrap();
+    decode(response, SENT, SENT, &standard(), None, [&secret].into_iter()).map_err(|failed| failed.error)
 }
 
 fn with(members: &str) -> Result<TokenSet, Error> {
-    answer(200, format!(r#"{{"access_token":"t","token_type":"Bearer"{members}}}"#))
+    response(200, format!(r#"{{"access_token":"t","token_type":"Bearer"{members}}}"#))
 }
 
 #[test]
-fn a_plain_answer_is_read_whole_and_the_rest_is_kept() {
-    let tokens = answer(
+fn a_plain_response_is_read_whole_and_the_rest_is_kept() {
+    let tokens = response(
         201,
         r#"{"access_token":"acc3ss","token_type":"bearer","expires_in":3600,"refresh_token":"r3fresh","scope":"read write","tenant":"x"}"#,
     )
@@ -62,10 +62,10 @@ fn a_lifetime_is_a_number_a_fraction_or_a_string_of_one() {
 #[test]
 fn a_token_type_may_be_missing_or_oddly_cased_but_not_unknown() {
     for kind in ["", r#","token_type":"bearer""#, r#","token_type":"BEARER""#, r#","token_type":null"#] {
-        assert!(answer(200, format!(r#"{{"access_token":"t"{kind}}}"#)).is_ok(), "{kind}");
+        assert!(response(200, format!(r#"{{"access_token":"t"{kind}}}"#)).is_ok(), "{kind}");
     }
     for kind in ["mac", "N_A", "DPoP", ""] {
-        let error = answer(200, format!(r#"{{"access_token":"t","token_type":"{kind}"}}"#)).unwrap_err();
+        let error = response(200, format!(r#"{{"access_token":"t","token_type":"{kind}"}}"#)).unwrap_err();
         assert_eq!(error.code(), "unsupported_token_type", "{kind}");
     }
 }
@@ -73,10 +73,10 @@ fn a_token_type_may_be_missing_or_oddly_cased_but_not_unknown() {
 #[test]
 fn an_access_token_that_could_break_a_header_is_refused() {
     for token in [r#""""#, "5", "null", r#""a\r\nX: y""#, r#""ü""#, r#""a b""#, r#""\u0000""#] {
-        let error = answer(200, format!(r#"{{"access_token":{token}}}"#)).unwrap_err();
+        let error = response(200, format!(r#"{{"access_token":{token}}}"#)).unwrap_err();
         assert_eq!(error.code(), "malformed_response", "{token}");
     }
-    assert_eq!(answer(200, "{}").unwrap_err().code(), "malformed_response");
+    assert_eq!(response(200, "{}").unwrap_err().code(), "malformed_response");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn what_is_not_json_or_says_a_thing_twice_is_malformed_and_not_quoted() {
         r#"{"access_token":"s3cr3t","access_token":"b"}"#,
         "[1]",
     ] {
-        let error = answer(200, body).unwrap_err();
+        let error = response(200, body).unwrap_err();
         assert_eq!(error.code(), "malformed_response");
         assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error:?}");
     }
@@ -110,12 +110,12 @@ fn a_refusal_keeps_code_status_and_text() {
         ["invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope"]
     {
         let body = format!(r#"{{"error":"{code}","error_description":"no","error_uri":"https://e"}}"#);
-        let error = answer(400, body).unwrap_err();
+        let error = response(400, body).unwrap_err();
         assert_eq!((error.code(), error.description(), error.uri()), (code, Some("no"), Some("https://e")));
         assert_eq!(error.status().unwrap(), 400);
         assert!(!error.is_transient());
     }
-    assert_eq!(answer(200, r#"{"error":"invalid_grant"}"#).unwrap_err().code(), "invalid_grant");
+    assert_eq!(response(200, r#"{"error":"invalid_grant"}"#).unwrap_err().code(), "invalid_grant");
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_refusal_without_a_code_gets_one_from_its_status() {
     let transient = [(429, "rate_limited"), (500, "server_error"), (503, "server_error")];
     for (status, code) in by_status.into_iter().chain(transient) {
         for body in ["<html>oops</html>", "", "{}", r#"{"error":5}"#, r#"{"error":"a\"b"}"#] {
-            let error = answer(status, body).unwrap_err();
+            let error = response(status, body).unwrap_err();
             assert_eq!(error.code(), code, "{status} {body}");
             assert_eq!(error.is_transient(), status == 429 || status >= 500);
         }
@@ -137,7 +137,7 @@ fn hostile_text_is_cut_escaped_and_rid_of_our_secrets() {
     let long = "x".repeat(20_000);
     let body =
         format!(r#"{{"error":"invalid_client","error_description":"bad secret s3cr3t \u001b[31m {long}"}}"#);
-    let error = answer(401, body).unwrap_err();
+    let error = response(401, body).unwrap_err();
     let text = error.description().unwrap();
     assert!(text.starts_with("bad secret [redacted] \\u{1b}[31m"), "{text}");
     assert!(text.chars().count() <= 530, "cut before it was escaped");
@@ -146,7 +146,7 @@ fn hostile_text_is_cut_escaped_and_rid_of_our_secrets() {
 
 #[test]
 fn retry_after_is_kept_with_the_refusal() {
-    let answer = Response::builder().status(503).header("retry-after", "30").body(Bytes::new()).unwrap();
-    let error = decode(answer, SENT, SENT, &standard(), None, std::iter::empty()).err().unwrap().error;
+    let response = Response::builder().status(503).header("retry-after", "30").body(Bytes::new()).unwrap();
+    let error = decode(response, SENT, SENT, &standard(), None, std::iter::empty()).err().unwrap().error;
     assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
 }
