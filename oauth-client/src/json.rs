@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_quoting_it() {
+    fn errors_do_not_quote_the_input() {
         for bad in
             [&br#"{"access_token":"s3cr3t""#[..], b"s3cr3t", b"\"s3cr3t\"", b"[]", b"", b"{} x", b"\xff{}"]
         {

@@ -72,11 +72,11 @@ async fn a_whole_run_shows_no_secret() {
                 }
             }
             let events = Arc::new(Mutex::new(String::new()));
-            let told = Arc::clone(&events);
+            let log = Arc::clone(&events);
             let builder = client
                 .source(request)
                 .store(file.clone())
-                .on_event(move |event| write!(told.lock().unwrap(), "{event:?}").unwrap());
+                .on_event(move |event| write!(log.lock().unwrap(), "{event:?}").unwrap());
             let key = builder.store_key();
             shown.debug(&(&builder, &key));
             let source = builder.build().unwrap();
@@ -95,7 +95,7 @@ async fn a_whole_run_shows_no_secret() {
                 clock.suspend(Duration::from_secs(61));
                 source.reject(1);
             }
-            // What nobody met: a source that is held back asks for nothing.
+            // No other outcome is possible: a source that is held back requests nothing.
             server.clear_faults();
             let stored = file.load(&key).await.unwrap();
             shown.debug(&stored);
@@ -211,7 +211,7 @@ async fn by_assertion(shown: &mut Shown, tokens: &mut Vec<String>) -> String {
     pem.expose().to_owned()
 }
 
-/// Answers that repeat what was sent, as it was meant and as it was on the wire.
+/// Responses that repeat what was sent, decoded and as it was on the wire.
 fn faults(password: &str) -> Vec<Fault> {
     let (secret, on_the_wire) = (encoded(CLIENT_SECRET), password.replace(' ', "+"));
     let echo = format!(
@@ -234,7 +234,7 @@ fn faults(password: &str) -> Vec<Fault> {
     ]
 }
 
-/// What errors and `Debug` had to say.
+/// The texts of errors and of `Debug`.
 #[derive(Default)]
 struct Shown(String);
 

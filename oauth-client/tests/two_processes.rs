@@ -76,7 +76,7 @@ async fn two_processes_refresh_once_per_expiry_and_survive_being_killed() {
     assert!(shortest + Duration::from_millis(50) >= fresh, "one refresh per expiry, but {shortest:?} apart");
     assert!(requests.len() >= 10 && kills >= 5, "{} rotations, {kills} kills", requests.len());
 
-    // Whoever comes after them goes on from the file.
+    // The next process continues from the file.
     let source = setting.source(HttpClient::new().unwrap()).build().unwrap();
     source.token().await.unwrap();
     println!(
@@ -87,7 +87,7 @@ async fn two_processes_refresh_once_per_expiry_and_survive_being_killed() {
     std::fs::remove_dir_all(directory).unwrap();
 }
 
-/// Not a test: what the processes run. It does nothing unless it is told where.
+/// Not a test: what the processes run. It does nothing unless the environment names the place.
 #[tokio::test]
 async fn worker() {
     let Some(setting) = Setting::from_env() else { return };
@@ -96,7 +96,7 @@ async fn worker() {
         let through = through.clone();
         async move {
             // The killer is asked for leave: from here until "written", a kill may lose a rotated token in any client.
-            tell("asking");
+            print_line("asking");
             let line = || std::io::stdin().lines().next().transpose();
             tokio::task::spawn_blocking(line).await.unwrap().unwrap();
             let (head, body) = request.into_parts();
@@ -108,8 +108,10 @@ async fn worker() {
     let source = setting
         .source(HttpClient::from_service(asking))
         .on_event(|event| match event {
-            Event::Persisted => tell("written"),
-            Event::RefreshFailed { error } | Event::StoreFailed { error } => tell(&format!("{error:?}")),
+            Event::Persisted => print_line("written"),
+            Event::RefreshFailed { error } | Event::StoreFailed { error } => {
+                print_line(&format!("{error:?}"))
+            }
             _ => {}
         })
         .build()
@@ -120,15 +122,15 @@ async fn worker() {
             Ok(token) if token.generation() == last => {}
             Ok(token) => {
                 last = token.generation();
-                tell(&format!("token {}", token.tokens().issued_at().as_millis()));
+                print_line(&format!("token {}", token.tokens().issued_at().as_millis()));
             }
-            Err(error) => tell(&format!("no token: {error}")),
+            Err(error) => print_line(&format!("no token: {error}")),
         }
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
 }
 
-fn tell(what: &str) {
+fn print_line(what: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "@{what}").and_then(|()| out.flush()).unwrap();
 }
@@ -186,7 +188,7 @@ impl Clock for Hasty {
 
 struct Worker {
     child: Child,
-    /// Whether it may have been answered and has not written yet; held while it is killed.
+    /// Whether its response may have come and is not written yet; held while it is killed.
     window: Arc<tokio::sync::Mutex<bool>>,
 }
 

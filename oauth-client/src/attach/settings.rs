@@ -33,7 +33,7 @@ pub(super) struct Settings {
 pub(super) enum Verdict {
     Accepted,
     Rejected,
-    /// Only the body tells.
+    /// The body has to be inspected.
     InspectBody,
 }
 

@@ -90,7 +90,7 @@ async fn no_two_assertions_have_the_same_jti() {
 }
 
 #[test]
-fn what_cannot_work_is_told_before_anything_is_sent() {
+fn an_invalid_configuration_is_reported_before_anything_is_sent() {
     let jwt = || ClientAuth::private_key_jwt("svc", key());
     assert!(fields(&jwt().algorithm(Algorithm::Es256)).is_empty());
     assert_eq!(fields(&jwt().algorithm(Algorithm::Rs256)), ["signing_alg"]);

@@ -16,7 +16,7 @@ pub(super) fn dpop(table: Table<'_>, auth: Option<&ClientAuth>, problems: &mut V
         }
         return None;
     }
-    let told = match table.secret("dpop_key", problems) {
+    let dpop = match table.secret("dpop_key", problems) {
         Some(text) => SigningKey::from_text(text.expose()).map(Dpop::with_key),
         // What cannot be read has been reported.
         None if table.has("dpop_key") => return None,
@@ -25,7 +25,7 @@ pub(super) fn dpop(table: Table<'_>, auth: Option<&ClientAuth>, problems: &mut V
             Dpop::generate()
         }
     };
-    told.map_err(|error| {
+    dpop.map_err(|error| {
         problems.extend(error.problems().iter().map(|found| problem("dpop_key", &found.message)));
     })
     .ok()

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_wrong_is_told_at_once_and_nothing_is_quoted() {
+    fn all_problems_are_reported_together_and_no_value_is_quoted() {
         let found = problems(&serde_json::json!({
             "isuer": "https://a", "secret": {"env": "A", "file": "s3cr3t"}, "cache": {"max_bytes": 0}, "issuer": 5
         }));

@@ -79,7 +79,7 @@ fn a_key_under_a_slightly_wrong_name_is_not_missing_as_well() {
 }
 
 #[test]
-fn tokens_that_were_had_elsewhere_stand_for_the_grant() {
+fn tokens_obtained_elsewhere_start_a_source() {
     let fields_of = |values: Value| fields(&read(values, &[]).unwrap_err()).join(" ");
     assert_eq!(fields_of(serde_json::json!({"grant": "jwt_bearer"})), "assertion");
     assert_eq!(fields_of(serde_json::json!({"grant": "token_exchange"})), "subject_token");
@@ -201,7 +201,7 @@ fn the_environment_has_the_same_keys() {
 
 #[cfg(feature = "toml")]
 #[test]
-fn toml_that_is_none_is_told_by_its_place_and_not_by_its_text() {
+fn malformed_toml_is_reported_by_position_and_not_quoted() {
     let error = ClientConfig::from_toml("issuer = \"https://a\"\nclient_secret = s3cr3t\n").unwrap_err();
     assert!(error.problems()[0].field.starts_with("line 2, "), "{error}");
     assert!(!format!("{error} {error:?}").contains("s3cr3t"));

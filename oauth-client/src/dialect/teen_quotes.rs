@@ -7,7 +7,7 @@
 //!   [`TokenSet::extra`](crate::TokenSet::extra) in any case.
 //! - The request goes out as JSON, like the page's example, without the trailing comma that is printed there and that
 //!   JSON does not have. [`form`](super::Dialect::form) switches to a form.
-//! - The page tells of a refresh token and not how it is used: RFC 6749 section 6 is assumed, with the client's
+//! - The page mentions a refresh token and not how it is used: RFC 6749 section 6 is assumed, with the client's
 //!   credentials, in the same encoding.
 //! - `invalid_refresh` is RFC 6749's `invalid_grant`. `invalid_credentials` keeps its name.
 //! - `server_error` has no status on the page: it is "later" whatever status it comes with.

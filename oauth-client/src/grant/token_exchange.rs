@@ -57,7 +57,7 @@ impl TokenExchange {
         Self { subject: source, subject_type: token_type, actor: None, requested: None, good_until }
     }
 
-    /// Who acts on the subject's behalf (`actor_token`): the new token then tells of both (RFC 8693 section 1.1).
+    /// Who acts on the subject's behalf (`actor_token`): the new token then names both (RFC 8693 section 1.1).
     pub fn actor(mut self, actor_token: impl Into<SecretSource>, token_type: TokenType) -> Self {
         self.actor = Some((actor_token.into(), token_type));
         self

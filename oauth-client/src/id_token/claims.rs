@@ -83,7 +83,7 @@ impl<T> IdToken<T> {
 }
 
 impl<T> fmt::Debug for IdToken<T> {
-    /// Without the further claims, which tell about a person.
+    /// Without the further claims, which are personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IdToken")
             .field("issuer", &self.issuer)

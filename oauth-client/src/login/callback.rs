@@ -101,7 +101,7 @@ impl Callback {
 }
 
 /// The query of a URL; or the text itself, where it is one. `:`, `/` and `?` may stand in a query as they are (RFC 3986
-/// section 3.4), so what comes before the first `=` tells.
+/// section 3.4), so what comes before the first `=` decides.
 fn query_of(text: &str) -> &str {
     let name = text.split('=').next().unwrap_or_default();
     match name.split_once('?') {

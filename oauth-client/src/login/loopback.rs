@@ -64,7 +64,7 @@ impl LoopbackLogin {
     /// Listens, has the page opened, and waits for the browser to come back. `open` is given the page's address, to
     /// start a browser with or to print.
     ///
-    /// The first response that has the login's state ends it; whatever else arrives is answered and passed over. Dropping
+    /// The first response that has the login's state ends it; whatever else arrives gets a page and is ignored. Dropping
     /// the future closes the listener and all connections.
     ///
     /// # Errors
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn c069_only_loopback_is_listened_on() {
+    fn only_loopback_redirect_uris_are_accepted() {
         for uri in [
             "https://127.0.0.1/cb",
             "http://app.example.com/cb",

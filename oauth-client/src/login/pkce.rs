@@ -29,13 +29,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn c063_the_challenge_is_that_of_rfc_7636_appendix_b() {
+    fn the_challenge_is_that_of_rfc_7636_appendix_b() {
         let verifier = Secret::from("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
         assert_eq!(s256(&verifier), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
     }
 
     #[test]
-    fn c064_a_hundred_thousand_values_are_all_different_and_of_the_right_form() {
+    fn a_hundred_thousand_values_are_unique_and_well_formed() {
         let values: HashSet<_> = (0..100_000).map(|_| unguessable().unwrap().expose().to_owned()).collect();
         assert_eq!(values.len(), 100_000);
         assert!(values.iter().all(|value| value.len() == 43));

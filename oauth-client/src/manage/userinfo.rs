@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_about_somebody_else_or_nobody_is_refused() {
+    fn a_response_about_another_subject_or_none_is_rejected() {
         for (response, expected) in [
             (json!({"sub": "eve"}), Some("alice")),
             (json!({"sub": 5}), None),

@@ -63,7 +63,7 @@ fn rsa(jwk: &Wiped) -> Result<Pair, Error> {
         Ok::<Octets, Error>(Zeroizing::new(octets.get(zeros..).unwrap_or_default().to_vec()))
     };
     if jwk.0.contains_key("oth") {
-        return Err(wrong("is an RSA key of more than two primes (oth), which hardly anybody takes"));
+        return Err(wrong("is an RSA key of more than two primes (oth), which few libraries support"));
     }
     let components = KeyPairComponents {
         public_key: PublicKeyComponents { n: trimmed("n")?, e: trimmed("e")? },

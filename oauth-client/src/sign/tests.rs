@@ -185,7 +185,7 @@ fn a_jwk_brings_its_name_and_algorithm() {
 }
 
 #[test]
-fn a_file_without_a_usable_private_key_is_told_by_what_it_is() {
+fn the_error_for_a_file_without_a_private_key_names_its_content() {
     let weak = armoured("PRIVATE KEY", &[0x30, 0]);
     let spki = armoured("PUBLIC KEY", &[0x30, 0]);
     for (text, says) in [
@@ -209,7 +209,7 @@ fn a_file_without_a_usable_private_key_is_told_by_what_it_is() {
 }
 
 #[test]
-fn a_jwk_that_cannot_sign_is_told_by_its_member() {
+fn the_error_for_a_jwk_that_cannot_sign_names_the_member() {
     let with = |mut jwk: Value, name: &str, value: Value| {
         jwk[name] = value;
         jwk

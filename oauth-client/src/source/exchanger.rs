@@ -15,7 +15,7 @@ use crate::token::{AccessToken, TokenType};
 ///
 /// All requests with the same subject token share one [`TokenSource`], so a thousand of them at once cost one token
 /// request. Sources are kept under a hash of the subject token, and no longer than it is good, as far as that is
-/// known: of a JWT its `exp` is read, of others [`expires_at`](TokenExchange::expires_at) can tell. They are bounded
+/// known: of a JWT its `exp` is read, of others [`expires_at`](TokenExchange::expires_at) sets it. They are bounded
 /// as those of a [`Pool`] are.
 ///
 /// ```

@@ -56,7 +56,7 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// The default always grants it, which is right only for a store that a single source uses.
     ///
     /// # Errors
-    /// When the store cannot tell.
+    /// When the store cannot decide.
     fn lease(
         &self,
         key: &StoreKey,

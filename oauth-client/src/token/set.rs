@@ -73,7 +73,7 @@ impl fmt::Display for Scheme {
 }
 
 impl TokenSet {
-    /// A refresh token alone, as far as anybody can tell: its access token has expired when it begins.
+    /// A set with a refresh token alone: its access token has expired from the start.
     pub(crate) fn expired(refresh_token: Secret, now_ms: u64, jkt: Option<&str>) -> Self {
         Self {
             access_token: Secret::from("none"),

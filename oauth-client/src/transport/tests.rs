@@ -32,7 +32,7 @@ async fn a_redirect_is_an_error_and_not_a_second_request() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_cap_is_refused_whether_or_not_its_length_is_told() {
+async fn a_body_over_the_cap_is_rejected_with_and_without_a_declared_length() {
     let limits = Limits { max_body: 10, ..Limits::token() };
     let declared = serving(|| Ok(Response::new(Full::from(vec![b'x'; 11]))));
     assert_eq!(declared.send(get("https://a/"), &limits).await.unwrap_err().code(), "too_large");

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_that_cannot_be_used_are_told_by_the_field() {
+    fn the_error_for_an_unusable_certificate_names_the_field() {
         let own = ClientCertificate::self_signed("svc");
         let other = SigningKey::generate(Algorithm::Es256).unwrap().to_pem().unwrap();
         let (cert, key) = (own.cert_pem(), own.key_pem());

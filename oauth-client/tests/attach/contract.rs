@@ -98,7 +98,7 @@ async fn a_replay_under_a_concurrency_limit_does_not_wait_for_itself() {
     api.refuse(&source.token().await.unwrap());
     let client = TokenLayer::new(source).layer(ConcurrencyLimit::new(Strict::new(api.clone()), 1));
     let calls = join_all((0..20).map(|n| tokio::spawn(client.clone().oneshot(post(n.to_string())))));
-    let responses = tokio::time::timeout(Duration::from_secs(60), calls).await.expect("nobody is stuck");
+    let responses = tokio::time::timeout(Duration::from_secs(60), calls).await.expect("a caller is stuck");
     assert!(responses.into_iter().all(|response| response.unwrap().unwrap().status() == StatusCode::OK));
     assert_eq!(token_requests(&server), 2);
 }
@@ -167,7 +167,7 @@ async fn a_caller_that_goes_away_at_any_await_point_loses_nothing() {
 
         // The permit is back, the refused token is gone or goes now, and there is one refresh for both callers.
         let next = tokio::time::timeout(Duration::from_secs(60), client.clone().oneshot(post("second")));
-        assert_eq!(next.await.expect("nobody is stuck").unwrap().status(), StatusCode::OK, "{polls}");
+        assert_eq!(next.await.expect("a caller is stuck").unwrap().status(), StatusCode::OK, "{polls}");
         assert_eq!(token_requests(&server), 2, "{polls}");
         if finished {
             break;

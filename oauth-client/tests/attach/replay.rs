@@ -44,21 +44,21 @@ async fn a_refused_token_is_replaced_and_the_very_same_request_sent_once_more() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_tells_which_token_it_was_had_with_where_that_is_asked_for() {
+async fn a_response_reports_the_token_used_if_requested() {
     let (server, api) = (server(), Api::new());
     let source = source(&server);
     let first = source.token().await.unwrap();
-    let told = |layer: TokenLayer| {
+    let report_of = |layer: TokenLayer| {
         let call = layer.layer(api.clone()).oneshot(get());
         async move { call.await.unwrap().extensions().get::<Attached>().copied() }
     };
     let layer = TokenLayer::new(source.clone());
-    let attached = told(layer.clone().report()).await.unwrap();
+    let attached = report_of(layer.clone().report()).await.unwrap();
     assert_eq!((attached.generation, attached.replayed), (first.generation(), false));
     api.refuse(&first);
-    let attached = told(layer.clone().report()).await.unwrap();
+    let attached = report_of(layer.clone().report()).await.unwrap();
     assert_eq!((attached.generation, attached.replayed), (source.current().unwrap().generation(), true));
-    assert_eq!(told(layer).await, None);
+    assert_eq!(report_of(layer).await, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,7 +117,7 @@ async fn a_403_is_not_about_the_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_apis_own_response_stands_when_no_other_token_can_be_had() {
+async fn the_apis_own_response_stands_when_no_other_token_is_available() {
     let (server, api) = (server(), Api::new());
     let source = source(&server);
     api.refuse(&source.token().await.unwrap());
@@ -217,7 +217,7 @@ async fn a_stream_is_not_held_back_and_not_repeated_while_it_runs() {
     let source = source(&server);
     source.token().await.unwrap();
     let (heard, mut hears) = mpsc::unbounded_channel();
-    // Answers as soon as it has heard the first piece, while the request is still being sent.
+    // Responds after the first piece, while the request is still being sent.
     let api = tower::service_fn(move |request: Request<oauth_client::attach::Body<_>>| {
         let heard = heard.clone();
         async move {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, LOCATION};
-use http::{Request, Response, StatusCode};
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::support::{server, source, token_requests, unauthorized};
 
-type Response = Response<Full<Bytes>>;
+type Response = http::Response<Full<Bytes>>;
 
 /// An API on a port of its own, until the test's runtime ends.
 struct Site {
@@ -68,7 +68,7 @@ fn client(source: TokenSource) -> AuthorizedClient {
 }
 
 fn redirect(status: u16, to: &str) -> Response {
-    Response::builder().status(status).header(LOCATION, to).body(Full::default()).unwrap()
+    http::Response::builder().status(status).header(LOCATION, to).body(Full::default()).unwrap()
 }
 
 /// Echoes what comes with any token but that one.
@@ -162,7 +162,7 @@ async fn nothing_is_repeated_across_a_redirect() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_is_told_and_not_sent() {
+async fn an_invalid_request_is_reported_and_not_sent() {
     let server = server();
     let source = source(&server);
     let site = Site::start(|_| Response::default()).await;

@@ -64,12 +64,12 @@ struct Inner {
 }
 
 impl Api {
-    /// Answers 401 to the tokens it was told to refuse, and echoes the body to all others.
+    /// Responds with 401 to the tokens to be rejected, and echoes the body to all others.
     pub(crate) fn new() -> Self {
         Self::with(|_| None)
     }
 
-    /// Answers by the rule first.
+    /// Applies the rule first.
     pub(crate) fn with(
         rule: impl Fn(&Seen) -> Option<Response<Full<Bytes>>> + Send + Sync + 'static,
     ) -> Self {

@@ -66,7 +66,7 @@ async fn a_nonce_for_each_proof_is_taken_from_successes_too() {
     for _ in 0..5 {
         client.request(&grant::client_credentials()).await.unwrap();
     }
-    assert_eq!(fixture.count(Endpoint::Token), 6, "only the first had none");
+    assert_eq!(fixture.count(Endpoint::Token), 6, "only the first has none");
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,13 +217,13 @@ async fn a_code_is_bound_to_the_key_as_well() {
         assert_eq!(stolen.code(), "invalid_grant");
     }
     let pushed = fixture.line.to(&fixture.server.endpoint(Endpoint::Par));
-    assert_eq!(pushed.len(), 3, "the first had no nonce yet, the second has the token endpoint's");
+    assert_eq!(pushed.len(), 3, "the first has no nonce yet, the second has the token endpoint's");
     assert!(pushed.iter().all(|heard| heard.claims()["htu"] == json!(heard.uri)));
     assert!(pushed.iter().all(|heard| heard.parameter("dpop_jkt") == ours.thumbprint()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_does_not_know_the_algorithm_is_told_of_by_its_metadata() {
+async fn the_error_for_an_unsupported_algorithm_quotes_the_metadata() {
     let fixture = Recorded::with(|server| server.dpop_algorithms([Alg::Rs256, Alg::Ps256]));
     let source = fixture.source();
     let error = source.token().await.unwrap_err();

@@ -87,7 +87,7 @@ async fn a_stored_token_is_not_used_in_the_other_scheme() {
     let bearer = stored(&plain(), request(), &store).token().await.unwrap();
     assert_eq!(bearer.tokens().scheme(), Scheme::Bearer);
 
-    // Whoever allows both takes it as it is.
+    // A client that allows both takes it as it is.
     let either = fixture.builder().dpop(Dpop::generate().unwrap().allow_bearer()).build().unwrap();
     let source = stored(&either, request(), &store);
     assert_eq!(source.token().await.unwrap().secret(), bearer.secret());

@@ -7,7 +7,7 @@ use oauth_mock::{Endpoint, Fault, MockClient};
 use crate::support::{LIFETIME, advance, callers, fixture, fixture_with, settle};
 
 /// 50 callers, and 50 more every second, on an endpoint that says "not before 30 s".
-async fn nobody_asks_before_retry_after(fault: Fault) {
+async fn no_request_is_sent_before_retry_after(fault: Fault) {
     let fixture = fixture();
     fixture.server.fault(Endpoint::Token, fault).times(1);
     let source = fixture.source();
@@ -30,13 +30,13 @@ async fn nobody_asks_before_retry_after(fault: Fault) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_in_seconds_holds_everybody_back() {
-    nobody_asks_before_retry_after(Fault::status(503).retry_after_secs(30)).await;
+async fn retry_after_in_seconds_holds_all_callers_back() {
+    no_request_is_sent_before_retry_after(Fault::status(503).retry_after_secs(30)).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_as_a_date_holds_everybody_back() {
-    nobody_asks_before_retry_after(Fault::status(503).retry_after_date(Duration::from_secs(30))).await;
+async fn retry_after_as_a_date_holds_all_callers_back() {
+    no_request_is_sent_before_retry_after(Fault::status(503).retry_after_date(Duration::from_secs(30))).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,7 +152,7 @@ async fn a_failed_refresh_leaves_a_valid_token_in_use() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_says_nothing_frees_everybody_at_the_time_limit() {
+async fn a_silent_server_releases_all_callers_at_the_time_limit() {
     for fault in [Fault::hang(), Fault::hang_mid_body(), Fault::drip(Duration::from_secs(1))] {
         let fixture = fixture();
         fixture.server.fault(Endpoint::Token, fault).always();

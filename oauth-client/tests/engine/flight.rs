@@ -54,7 +54,7 @@ async fn an_aging_token_is_returned_at_once_while_one_refresh_runs() {
     fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(3))).always();
     advance(LIFETIME - 30).await;
     for _ in 0..1000 {
-        let token = poll_once(source.token()).expect("nobody waits").unwrap();
+        let token = poll_once(source.token()).expect("no caller waits").unwrap();
         assert_eq!(token.generation(), 1);
     }
     advance(4).await;
@@ -191,7 +191,7 @@ async fn a_fixed_source_never_asks_and_never_changes() {
     let source = TokenSource::fixed("a-token").unwrap();
     advance(1_000_000).await;
     assert_eq!(source.token().await.unwrap().authorization(), "Bearer a-token");
-    assert!(!source.reject(1), "there is no other token to be had");
+    assert!(!source.reject(1), "no other token is available");
     assert_eq!(source.current().unwrap().generation(), 1);
     assert_eq!(TokenSource::fixed("a\r\nb").unwrap_err().code(), "malformed_response");
 }
@@ -210,7 +210,7 @@ async fn the_same_token_again_keeps_its_generation() {
 }
 
 #[test]
-fn a_runtime_dropped_in_the_middle_of_a_refresh_leaves_nobody_hanging() {
+fn a_runtime_dropped_during_a_refresh_leaves_no_caller_hanging() {
     let runtime =
         || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let first = runtime();
@@ -238,9 +238,9 @@ fn a_runtime_dropped_in_the_middle_of_a_refresh_leaves_nobody_hanging() {
     assert_eq!(fixture.count(Endpoint::Token), 3);
 }
 
-/// A runtime that nobody drives any more is as bad as one that is gone.
+/// A runtime that is no longer driven is as bad as one that is gone.
 #[test]
-fn a_runtime_that_stands_still_in_the_middle_of_a_refresh_leaves_nobody_hanging() {
+fn a_runtime_that_stalls_during_a_refresh_leaves_no_caller_hanging() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let stalled = runtime();
     let (fixture, source) = stalled.block_on(async {
@@ -253,7 +253,7 @@ fn a_runtime_that_stands_still_in_the_middle_of_a_refresh_leaves_nobody_hanging(
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let token =
         other.block_on(async { tokio::time::timeout(Duration::from_secs(120), source.token()).await });
-    assert!(token.expect("nobody waits for ever").is_ok());
+    assert!(token.expect("no caller waits for ever").is_ok());
     assert_eq!(fixture.count(Endpoint::Token), 1);
     drop(stalled);
 }

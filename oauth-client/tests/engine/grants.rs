@@ -115,7 +115,7 @@ async fn after_a_new_login_the_dead_one_in_the_store_does_not_stand_in_its_way()
     fixture.server.revoke_token(store.last_written().unwrap().refresh_token().unwrap().expose());
     advance(LIFETIME + 1).await;
 
-    // Somebody logs in, puts the new refresh token into the configuration and starts the service again.
+    // A user logs in, puts the new refresh token into the configuration and starts the service again.
     let again = fixture.client.source(fixture.person()).store(store.clone()).build().unwrap();
     let token = again.token().await.unwrap();
     assert_eq!(store.last_written().unwrap().access_token(), token.secret());
@@ -164,7 +164,7 @@ async fn a_narrower_scope_asked_of_a_refresh_token_stays_narrow() {
 
 /// Without a lease, two that expire together both refresh, and one of them is late.
 #[tokio::test(start_paused = true)]
-async fn on_invalid_grant_the_store_is_read_again_before_anybody_has_to_log_in() {
+async fn on_invalid_grant_the_store_is_read_again_before_a_login_is_required() {
     for expired_meanwhile in [false, true] {
         let fixture = fixture();
         let store = Scripted::default();
@@ -274,9 +274,9 @@ async fn a_refused_connection_is_tried_again_by_every_grant() {
     assert_eq!((source.status().token_requests, fixture.count(Endpoint::Token)), (3, 1));
 }
 
-/// A grant of the user's own that dies: nobody hangs, and the next call tries again.
+/// A grant of the user's own that dies: no caller hangs, and the next call tries again.
 #[tokio::test(start_paused = true)]
-async fn a_refresh_that_panics_is_started_anew_and_then_told() {
+async fn a_refresh_that_panics_is_restarted_and_then_reported() {
     #[derive(Debug)]
     struct Panicking;
     impl Grant for Panicking {

@@ -96,7 +96,7 @@ async fn idle_sources_are_dropped_after_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_source_that_somebody_holds_is_taken_back() {
+async fn a_dropped_source_that_is_still_held_is_taken_back() {
     let fixture = fixture();
     let (pool, made) = pool(&fixture);
     let pool = pool.max_sources(1);
@@ -109,7 +109,7 @@ async fn a_dropped_source_that_somebody_holds_is_taken_back() {
     drop((held, again));
     pool.get(&2).unwrap();
     pool.get(&1).unwrap();
-    assert_eq!(made.load(Ordering::SeqCst), 4, "nobody held either of them");
+    assert_eq!(made.load(Ordering::SeqCst), 4, "neither of them has a holder");
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,7 +166,7 @@ async fn a_dropped_source_whose_store_was_down_still_writes_what_it_alone_knows(
     assert_eq!(&store.last_written().unwrap(), token.tokens());
     drop(token);
 
-    // A source that nobody wants any more, and a store that never comes back: it ends, and asks the server nothing.
+    // A source without a holder, and a store that never comes back: it ends, and asks the server nothing.
     store.script().writes.failures = usize::MAX;
     advance(LIFETIME).await;
     pool.get(&1).unwrap().token().await.unwrap();

@@ -1,4 +1,4 @@
-//! A store: written before anybody sees the token, and never a reason to lose one.
+//! A store: written before a caller sees the token, and never a reason to lose one.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::support::{Events, LIFETIME, Scripted, advance, callers, fixture, fixture_with};
 
 #[tokio::test(start_paused = true)]
-async fn a_rotated_refresh_token_is_stored_before_anybody_sees_the_access_token() {
+async fn a_rotated_refresh_token_is_stored_before_the_access_token_is_returned() {
     let fixture = fixture();
     let store = Scripted::default();
     let source = fixture.client.source(fixture.person()).store(store.clone()).build().unwrap();
@@ -23,7 +23,7 @@ async fn a_rotated_refresh_token_is_stored_before_anybody_sees_the_access_token(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_fails_once_is_tried_again_and_nobody_notices() {
+async fn a_store_that_fails_once_is_tried_again_unnoticed() {
     let fixture = fixture();
     let (store, events) = (Scripted::default(), Events::default());
     store.script().writes.failures = 1;
@@ -45,15 +45,15 @@ async fn a_store_that_fails_for_ever_is_reported_and_costs_no_token() {
         let token = source.token().await.unwrap();
         assert_eq!(token.generation(), round);
         assert!(began.elapsed() <= Duration::from_secs(4), "{:?}", began.elapsed());
-        let told = events.take();
-        assert!(told.contains(&format!("refreshed {round}")), "{told:?}");
-        assert!(told.iter().any(|event| event.contains("the disk is full; make room")), "{told:?}");
+        let seen = events.take();
+        assert!(seen.contains(&format!("refreshed {round}")), "{seen:?}");
+        assert!(seen.iter().any(|event| event.contains("the disk is full; make room")), "{seen:?}");
         advance(LIFETIME + 1).await;
     }
     assert_eq!(fixture.count(Endpoint::Token), 3);
     assert!(!fixture.refresh_token_reused(), "the rotated token is kept in memory");
 
-    // And once it works, what it missed is written without anybody asking.
+    // And once it works, what it missed is written without a further call.
     let token = source.token().await.unwrap();
     store.script().writes.failures = 0;
     advance(61).await;
@@ -300,7 +300,7 @@ async fn a_store_that_cannot_be_read_puts_off_a_persons_refresh_as_long_as_that_
     source.token().await.unwrap();
     let requests = fixture.count(Endpoint::Token);
 
-    // Aging: whether somebody else has rotated the refresh token cannot be known, and nobody needs to know yet.
+    // Aging: whether another process has rotated the refresh token is unknown, and does not matter yet.
     store.script().loads.failures = usize::MAX;
     advance(LIFETIME - 30).await;
     assert_eq!(source.token().await.unwrap().generation(), 1);

@@ -122,7 +122,7 @@ pub(crate) struct Script {
     pub(crate) writes: Trouble,
     /// Writes that land although they report a failure.
     pub(crate) lost_responses: usize,
-    /// Somebody else always wrote in between.
+    /// Another process always wrote in between.
     pub(crate) conflicts_for_ever: bool,
     pub(crate) written: Vec<TokenSet>,
     pub(crate) keys: Vec<StoreKey>,

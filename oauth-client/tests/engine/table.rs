@@ -1,4 +1,4 @@
-//! Each rule with the number measured, and beside it the client that everybody writes first.
+//! Each rule with the number measured, and beside it a naive client.
 //!
 //! `cargo test -p oauth-client --test engine table -- --nocapture`
 
@@ -34,7 +34,7 @@ fn row(rule: &str, ours: impl ToString, naive: impl ToString) {
     println!("{rule:<74} {:>12} {:>12}", ours.to_string(), naive.to_string());
 }
 
-/// Keeps a token until its time is over, and then everybody asks for a new one.
+/// Keeps a token until its time is over, and then every caller requests a new one.
 struct Naive {
     client: Client,
     request: Mutex<TokenRequest>,
@@ -258,7 +258,11 @@ async fn several_processes() {
         fixture.count(Endpoint::Token),
         beside.count(Endpoint::Token),
     );
-    row("20 sources on one store, 5 expiries: calls answered \"log in again\"", logouts[0], logouts[1]);
+    row(
+        "20 sources on one store, 5 expiries: calls that failed with \"log in again\"",
+        logouts[0],
+        logouts[1],
+    );
 }
 
 async fn asleep() {

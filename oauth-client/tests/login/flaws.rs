@@ -1,4 +1,4 @@
-//! A server that responses wrongly in one point, and what a login makes of each; and what the server is told beyond.
+//! Malformed responses of a server, one at a time, and what a login makes of each.
 
 use std::time::Duration;
 
@@ -126,7 +126,7 @@ async fn the_code_is_bound_to_the_key_of_the_tokens() {
     let pending = client.authorize(&request()).await.unwrap();
     assert_eq!(parameter(pending.url(), "dpop_jkt").as_deref(), Some(dpop.thumbprint()));
     let callback = fixture.log_in(&pending);
-    // Whoever takes the code to the server with another key, or none, gets nothing.
+    // A client that sends the code with another key, or none, gets nothing.
     let stolen: oauth_client::login::PendingLogin =
         serde_json::from_value(serde_json::to_value(&pending).unwrap()).unwrap();
     fixture.client.finish(stolen, &callback).await.unwrap_err();

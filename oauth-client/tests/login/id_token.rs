@@ -55,7 +55,7 @@ async fn a_good_token_is_read_as_the_type_that_is_asked_for() {
     assert_eq!((token.issuer(), token.subject()), (fixture.server.issuer(), "alice"));
     assert_eq!((token.acr(), token.amr().len()), (Some("gold"), 2));
     assert_eq!(token.auth_time(), Some(Duration::from_secs(1_893_455_995)));
-    assert!(!format!("{token:?}").contains("example.com"), "what tells about a person is not printed");
+    assert!(!format!("{token:?}").contains("example.com"), "personal data is not printed");
 
     let wrong = fixture.client.validate_id_token::<Vec<u8>>(&built.into(), &Expect::new()).await.unwrap_err();
     assert!(!wrong.to_string().contains("example.com"), "{wrong}");
@@ -110,7 +110,7 @@ async fn every_algorithm_is_believed_but_none_and_hmac() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c065_a_nonce_that_is_missing_or_wrong_is_refused() {
+async fn a_missing_or_wrong_nonce_is_rejected() {
     let fixture = fixture();
     let expected = Expect::new().nonce("n-1");
     check(&fixture.client, token(&fixture.server), &expected).await.unwrap();
@@ -128,7 +128,7 @@ async fn c065_a_nonce_that_is_missing_or_wrong_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c065_a_login_refuses_the_id_token_of_another_login() {
+async fn a_login_rejects_the_id_token_of_another_login() {
     let fixture = fixture();
     let (mine, theirs) = (fixture.begin().await, fixture.begin().await);
     let theirs = fixture.login_with_code_of(mine, theirs).await;
@@ -420,7 +420,7 @@ async fn keys_outlive_an_outage_of_their_server_for_a_day() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_for_keys_that_cannot_be_had_wait_for_one_try_and_not_for_each_others() {
+async fn callers_waiting_for_unavailable_keys_share_one_attempt() {
     let fixture = fixture();
     fixture.client.metadata().await.unwrap();
     fixture.server.fault(Endpoint::Jwks, Fault::delay(Duration::from_secs(60))).always();

@@ -40,9 +40,9 @@ fn request() -> AuthorizationRequest {
 
 /// A login that waits, and the page it wants opened.
 async fn opened(login: LoopbackLogin) -> (JoinHandle<Result<Login, Error>>, Url) {
-    let (tell, told) = oneshot::channel();
-    let waiting = tokio::spawn(login.open(move |url| tell.send(url.clone()).unwrap()));
-    (waiting, told.await.unwrap())
+    let (sender, receiver) = oneshot::channel();
+    let waiting = tokio::spawn(login.open(move |url| sender.send(url.clone()).unwrap()));
+    (waiting, receiver.await.unwrap())
 }
 
 /// Where alice's browser comes back to.
@@ -87,7 +87,7 @@ async fn the_browser_comes_back_to_a_free_port_and_sees_a_plain_page() {
         for secret in ["code", "state"] {
             assert!(!page.contains(&parameter(&back, secret).unwrap()), "{secret} is not in the page");
         }
-        assert!(TcpStream::connect(address(&back)).await.is_err(), "nobody listens any more");
+        assert!(TcpStream::connect(address(&back)).await.is_err(), "the listener is closed");
     }
 }
 
@@ -102,11 +102,11 @@ async fn what_is_not_the_browser_coming_back_does_not_end_the_wait() {
         (format!("GET /favicon.ico HTTP/1.1\r\nhost: {host}\r\n\r\n"), "404"),
         (format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n"), "404"),
         (format!("GET /callback HTTP/1.1\r\nhost: {host}\r\n\r\n"), "404"),
-        // The right query, but by a name that somebody made resolve to this machine.
+        // The right query, but by a name that an attacker made resolve to this machine.
         (format!("GET /callback?{query} HTTP/1.1\r\nhost: evil.test\r\n\r\n"), "400"),
         (format!("GET /callback?{query} HTTP/1.1\r\n\r\n"), "400"),
         (format!("POST /callback?{query} HTTP/1.1\r\nhost: {host}\r\n\r\n"), "400"),
-        // Somebody else's attempt to end this login, and a tab that was left open.
+        // An attacker's attempt to end this login, and a tab that was left open.
         (format!("GET /callback?error=access_denied HTTP/1.1\r\nhost: {host}\r\n\r\n"), "400"),
         (format!("GET /callback?code=guess&state=guess HTTP/1.1\r\nhost: {host}\r\n\r\n"), "400"),
         (format!("GET /callback?{query}&code=twice HTTP/1.1\r\nhost: {host}\r\n\r\n"), "400"),
@@ -128,7 +128,7 @@ async fn what_is_not_the_browser_coming_back_does_not_end_the_wait() {
 }
 
 #[tokio::test]
-async fn connections_that_say_nothing_or_say_it_slowly_keep_nobody_out() {
+async fn silent_and_slow_connections_do_not_block_the_browser() {
     let server = server();
     let (waiting, url) = opened(client(&server).login(&request())).await;
     let back = callback(&server, &url);
@@ -159,7 +159,7 @@ async fn a_browser_may_send_its_request_in_pieces() {
 }
 
 #[tokio::test]
-async fn c067_a_person_who_says_no_is_told_so_and_so_is_the_program() {
+async fn a_denied_login_is_reported_to_the_person_and_the_program() {
     let server = server();
     let (waiting, url) = opened(client(&server).login(&request())).await;
     let mut back = with_parameter(&callback(&server, &url), "code", None);
@@ -173,7 +173,7 @@ async fn c067_a_person_who_says_no_is_told_so_and_so_is_the_program() {
 }
 
 #[tokio::test]
-async fn nobody_coming_back_ends_in_time() {
+async fn a_login_without_a_callback_times_out() {
     let server = server();
     let login = client(&server).login(&request()).timeout(Duration::from_millis(300));
     let (waiting, url) = opened(login).await;
@@ -213,7 +213,7 @@ async fn giving_up_is_dropping_it_and_the_port_is_free_at_once() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_told_by_the_field() {
+async fn the_error_for_a_taken_port_names_the_field() {
     let server = server();
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}/callback", taken.local_addr().unwrap());

@@ -1,5 +1,4 @@
-//! People log in: what comes back is believed only where it may be, and each attack that is known is one test. The
-//! names of tests that response a case of the attack catalogue begin with its number.
+//! People log in: what comes back is believed only where it may be, and each attack that is known is one test.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 

@@ -1,4 +1,4 @@
-//! What a login brought stays fresh, outlives the process, and can be had anew.
+//! The tokens of a login stay fresh, outlive the process, and are replaced by a new login.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ async fn a_store_that_has_the_login_makes_another_one_unnecessary() {
     let store = MemoryStore::new();
     let first = fixture.client.source(request()).store(store.clone()).build().unwrap();
     let error = first.token().await.unwrap_err();
-    assert!(error.is_reauthorization_required(), "nobody has logged in yet: {error}");
+    assert!(error.is_reauthorization_required(), "no user has logged in yet: {error}");
     assert_eq!(fixture.count(Endpoint::Token), 0, "and there is nothing to ask the server");
     first.log_in(login(&fixture).await).await.unwrap();
 
@@ -115,7 +115,7 @@ async fn a_login_comes_before_a_refresh_that_is_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_login_whose_caller_goes_away_still_takes_the_place_of_what_was_had_before() {
+async fn a_login_whose_caller_goes_away_still_replaces_the_previous_tokens() {
     let fixture = fixture();
     let first = login(&fixture).await;
     let source = fixture.client.source(request()).starting_with(first).build().unwrap();
@@ -131,7 +131,7 @@ async fn a_login_whose_caller_goes_away_still_takes_the_place_of_what_was_had_be
     let dropped = source.log_in(new.clone());
     assert!(tokio::time::timeout(Duration::from_millis(5), dropped).await.is_err());
     waiting.await.unwrap().unwrap();
-    // The refresh of the old login has ended well, and nobody gets its token any more.
+    // The refresh of the old login has succeeded, and no caller gets its token any more.
     assert!(source.current().is_none_or(|token| token.secret() == new.tokens().access_token()));
     assert_eq!(source.token().await.unwrap().secret(), new.tokens().access_token());
 }
@@ -166,7 +166,7 @@ async fn tokens_that_have_expired_meanwhile_are_refreshed_first() {
     assert_ne!(token.secret(), old.tokens().access_token());
     assert_eq!(fixture.count(Endpoint::Token), 2);
 
-    // Without a refresh token there is nothing to be had from it, which is told and not tried again and again.
+    // Without a refresh token it cannot be renewed, which is reported and not tried again and again.
     let mut bare: serde_json::Value = serde_json::from_str(&json).unwrap();
     bare.as_object_mut().unwrap().remove("refresh_token");
     let tokens: oauth_client::TokenSet = serde_json::from_value(bare).unwrap();
@@ -203,7 +203,7 @@ async fn an_id_token_that_comes_with_a_refresh_is_of_the_same_person() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn id_tokens_that_nobody_can_read_here_are_no_reason_to_lose_what_a_refresh_brought() {
+async fn an_unreadable_id_token_does_not_fail_a_refresh() {
     let fixture = fixture();
     let encrypted = "eyJhbGciOiJSU0EtT0FFUCJ9.QUJD.QUJD.QUJD.QUJD";
     let response = |n: usize| {
@@ -229,7 +229,7 @@ async fn a_source_does_not_start_with_what_no_header_can_carry() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_login_is_stored_before_anybody_sees_its_token() {
+async fn a_login_is_stored_before_its_token_is_returned() {
     let fixture = fixture();
     let store = MemoryStore::new();
     let persisted = Arc::new(AtomicUsize::new(0));

@@ -25,7 +25,7 @@ async fn a_person_logs_in_and_is_known_by_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c063_pkce_is_s256_always_and_never_the_same_twice() {
+async fn pkce_is_always_s256_and_never_repeats() {
     let fixture = fixture();
     let mut challenges = Vec::new();
     for _ in 0..3 {
@@ -51,7 +51,7 @@ async fn c063_pkce_is_s256_always_and_never_the_same_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c060_a_state_that_is_missing_wrong_or_of_another_login_sends_no_code() {
+async fn a_missing_wrong_or_foreign_state_sends_no_code() {
     let fixture = fixture();
     let other = fixture.begin().await;
     let of_other = parameter(other.url(), "state").unwrap();
@@ -65,13 +65,13 @@ async fn c060_a_state_that_is_missing_wrong_or_of_another_login_sends_no_code() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn c060_a_login_is_good_once_and_for_ten_minutes() {
+async fn a_login_is_valid_once_and_for_ten_minutes() {
     let fixture = fixture();
     let pending = fixture.begin().await;
     let copy = serde_json::to_string(&pending).unwrap();
     let callback = fixture.log_in(&pending);
     fixture.client.finish(pending, &callback).await.unwrap();
-    // Whoever kept a copy has nothing: the server takes no code twice.
+    // A copy is useless: the server takes no code twice.
     let copy: PendingLogin = serde_json::from_str(&copy).unwrap();
     assert_eq!(fixture.client.finish(copy, &callback).await.unwrap_err().code(), "invalid_grant");
 
@@ -84,7 +84,7 @@ async fn c060_a_login_is_good_once_and_for_ten_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c061_a_response_of_another_issuer_or_of_nobody_sends_no_code() {
+async fn a_response_of_another_issuer_or_none_sends_no_code() {
     let fixture = fixture();
     for issuer in [Some("https://evil.test"), Some("")] {
         let pending = fixture.begin().await;
@@ -107,7 +107,7 @@ async fn c061_a_response_of_another_issuer_or_of_nobody_sends_no_code() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c061_the_metadata_says_whether_responses_name_their_issuer() {
+async fn the_metadata_says_whether_responses_name_their_issuer() {
     let fixture = fixture();
     let mut metadata = serde_json::to_value(json!({
         "issuer": fixture.server.issuer(),
@@ -132,7 +132,7 @@ async fn c061_the_metadata_says_whether_responses_name_their_issuer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c062_a_code_never_goes_to_another_server_than_the_login_began_at() {
+async fn a_code_goes_only_to_the_server_that_the_login_began_at() {
     let fixture = fixture();
     let evil = crate::support::fixture();
     // The login began at the honest server; the app finishes it with its client of the other one.
@@ -171,7 +171,7 @@ async fn c062_a_code_never_goes_to_another_server_than_the_login_began_at() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c066_a_parameter_that_stands_twice_sends_no_code() {
+async fn a_repeated_parameter_sends_no_code() {
     let fixture = fixture();
     for name in ["code", "state", "iss", "error", "session_state"] {
         let pending = fixture.begin().await;
@@ -189,7 +189,7 @@ async fn c066_a_parameter_that_stands_twice_sends_no_code() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c067_an_error_is_typed_and_the_state_counts_first() {
+async fn an_error_is_typed_and_the_state_is_checked_first() {
     let fixture = fixture();
     let pending = fixture.begin().await;
     let state = parameter(pending.url(), "state").unwrap();
@@ -225,7 +225,7 @@ async fn c067_an_error_is_typed_and_the_state_counts_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c069_the_redirect_uri_is_sent_to_the_letter() {
+async fn the_redirect_uri_is_sent_verbatim() {
     // As odd as a registered one may be: a URL library would write each of these otherwise.
     for uri in ["https://APP.test:443/Callback?a=b%2fc", "https://app.test", "https://app.test/a/../b"] {
         let fixture = fixture_with(|client| client.redirect_uri(uri));
@@ -250,7 +250,7 @@ async fn c069_the_redirect_uri_is_sent_to_the_letter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c070_a_code_is_sent_once_whatever_happens_to_its_response() {
+async fn a_code_is_sent_once_whatever_happens_to_the_response() {
     let faults = [
         Fault::lost_answer(),
         Fault::reset(),
@@ -272,7 +272,7 @@ async fn c070_a_code_is_sent_once_whatever_happens_to_its_response() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c071_a_server_that_is_not_who_it_should_be_begins_no_login() {
+async fn metadata_of_another_issuer_begins_no_login() {
     let fixture = fixture();
     let issuer = fixture.server.issuer();
     let good = |path: &str| format!("{issuer}/{path}");
@@ -290,7 +290,7 @@ async fn c071_a_server_that_is_not_who_it_should_be_begins_no_login() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c072_nothing_prints_what_a_login_is_protected_by() {
+async fn a_logins_secrets_are_never_printed() {
     let fixture = fixture();
     let pending = fixture.begin().await;
     let stored: Value = serde_json::to_value(&pending).unwrap();

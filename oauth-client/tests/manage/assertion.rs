@@ -70,7 +70,7 @@ async fn an_assertion_is_made_for_the_server_that_gets_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_assertion_that_cannot_be_made_is_told_and_nothing_is_sent() {
+async fn an_assertion_that_fails_is_reported_and_nothing_is_sent() {
     let fixture = fixture(&json!({"keys": []}));
     static TRIES: AtomicUsize = AtomicUsize::new(0);
     let failing = Assertion::from_fn(|_| {

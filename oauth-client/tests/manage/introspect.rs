@@ -15,7 +15,7 @@ fn fixture() -> Fixture {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_is_told_with_all_that_it_stands_for() {
+async fn an_active_token_is_returned_with_all_its_claims() {
     let fixture = fixture();
     let login = fixture.server.issue("svc", "alice", "read").unwrap();
     let now = fixture.server.clock().now_unix().unsigned_abs();
@@ -44,7 +44,7 @@ async fn a_token_is_told_with_all_that_it_stands_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_may_not_ask_is_told_so_and_an_outage_says_nothing_about_the_token() {
+async fn an_unauthorized_client_and_an_outage_are_errors_and_say_nothing_about_the_token() {
     let fixture = fixture();
     let stranger = client_builder(&fixture.server).auth(ClientAuth::basic("svc", "guess"));
     let stranger = stranger.http(http(&fixture.server)).clock(fixture.clock.clone()).build().unwrap();
@@ -84,7 +84,7 @@ async fn userinfo_tells_who_the_tokens_are_about() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn userinfo_about_somebody_else_is_refused_and_so_is_a_signed_one() {
+async fn userinfo_about_another_subject_and_signed_userinfo_are_rejected() {
     let fixture = fixture();
     let login = fixture.server.issue("svc", "alice", "openid").unwrap();
     // An ID token of Alice's comes with the tokens; its signature does not matter here.
@@ -100,7 +100,7 @@ async fn userinfo_about_somebody_else_is_refused_and_so_is_a_signed_one() {
     let eve = Fault::body(200, "application/json", r#"{"sub":"eve","name":"Alice"}"#);
     fixture.server.fault(Endpoint::Userinfo, eve).times(1);
     let error = fixture.client.userinfo(&source).await.unwrap_err();
-    assert!(error.code() == "malformed_response" && error.to_string().contains("somebody else"), "{error}");
+    assert!(error.code() == "malformed_response" && error.to_string().contains("another person"), "{error}");
     fixture
         .server
         .fault(Endpoint::Userinfo, Fault::body(200, "application/jwt; charset=utf-8", "eyJ.e30.x"))

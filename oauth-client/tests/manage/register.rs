@@ -161,7 +161,7 @@ async fn a_client_is_read_changed_and_deleted_and_its_credentials_rotate() {
 }
 
 #[tokio::test]
-async fn what_is_gone_or_another_clients_is_told() {
+async fn a_deleted_or_foreign_client_is_reported() {
     let site = site();
     let registration = registered(&site).await;
     site.response(&format!("GET {MANAGED}"), response(401, &json!({"error": "invalid_token"})));

@@ -189,7 +189,7 @@ async fn nor_do_they_later_when_their_documents_are_fetched_anew() {
 }
 
 #[tokio::test]
-async fn the_first_server_that_can_be_had_is_taken() {
+async fn the_first_available_server_is_used() {
     let servers = ["https://gone.test", "https://evil.test", "https://auth.test", "https://later.test"];
     let site = site()
         .with(PLACE, &api(API, &servers))
@@ -238,7 +238,7 @@ async fn an_issuer_is_compared_to_the_letter_and_its_endpoints_are_https() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn metadata_is_kept_for_an_hour_and_beyond_while_it_cannot_be_had() {
+async fn metadata_is_kept_for_an_hour_and_longer_while_unavailable() {
     let fixture = fixture_of(MockServer::builder().in_process());
     let client = fixture.client.clone();
     let documents = || fixture.server.journal().count(Endpoint::OauthMetadata);
@@ -263,5 +263,5 @@ async fn metadata_is_kept_for_an_hour_and_beyond_while_it_cannot_be_had() {
     fixture.server.clear_faults();
     fixture.server.fault(Endpoint::OauthMetadata, Fault::body(200, "application/json", evil)).always();
     advance(61).await;
-    assert_eq!(client.metadata().await.unwrap_err().code(), "discovery", "but nobody takes its place");
+    assert_eq!(client.metadata().await.unwrap_err().code(), "discovery", "but nothing takes its place");
 }

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use oauth_client::transport::{HttpClient, RequestBody};
 
-/// Answers with what stands under a method and URL, `GET https://a.test/x`; everything else is 404.
+/// Responds with the entry for a method and URL, `GET https://a.test/x`; everything else is 404.
 #[derive(Clone, Default)]
 pub(crate) struct Site {
     responses: Arc<Mutex<HashMap<String, Response<Bytes>>>>,

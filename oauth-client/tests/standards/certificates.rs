@@ -70,7 +70,7 @@ async fn aliases_are_used_with_a_certificate() {
     assert_ne!(server.endpoint(Endpoint::Token), server.mtls_endpoint(Endpoint::Token));
     let own = server.client_certificate("svc");
     let client = || builder(&server, ClientAuth::basic("svc", "s3cr3t"), tls(&server, &own));
-    // A client by secret shows its certificate where it is told to, and its tokens are bound then.
+    // A client by secret shows its certificate where it is configured to, and its tokens are bound then.
     let tokens = ask(client().mutual_tls()).await;
     assert_eq!(bound_to(&tokens), Some(own.thumbprint()));
     let elsewhere = client().build().unwrap().request(&grant::client_credentials()).await;

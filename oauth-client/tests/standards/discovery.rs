@@ -12,8 +12,8 @@ crate::rows! {
     "RFC 8414" "3.1" "metadata is found below an issuer, a path included" => metadata_is_found_with_and_without_a_path,
     "RFC 8414" "3.3" "a document of another issuer is refused" => a_document_of_another_issuer_is_refused,
     "RFC 8414" "3.3" "issuers are compared to the letter, a slash at the end included" => issuers_are_compared_to_the_letter,
-    "RFC 8414" "3.2" "metadata is kept for an hour, and longer while it cannot be had" => metadata_is_kept,
-    "RFC 9110" "11.6.1" "several challenges in one header are told apart" => challenges_are_told_apart,
+    "RFC 8414" "3.2" "metadata is kept for an hour, and longer while it is unavailable" => metadata_is_kept,
+    "RFC 9110" "11.6.1" "several challenges in one header are separated" => challenges_are_separated,
     "RFC 9728" "3.1" "an API's metadata is found by its identifier" => an_api_is_found_by_its_identifier,
     "RFC 9728" "3.3" "a document about another API is refused" => a_document_about_another_api_is_refused,
     "RFC 9728" "5" "a refused call leads to the API, its server and a token for it" => a_refused_call_leads_to_a_token,
@@ -63,7 +63,7 @@ async fn metadata_is_kept() {
     client.request(&grant::client_credentials()).await.unwrap();
 }
 
-async fn challenges_are_told_apart() {
+async fn challenges_are_separated() {
     let value = r#"Negotiate YII=, Bearer realm="a, \"b\"", error=invalid_token, DPoP algs="ES256""#;
     let headers = [(http::header::WWW_AUTHENTICATE, value.parse().unwrap())].into_iter().collect();
     let challenges = Challenge::from_headers(&headers);

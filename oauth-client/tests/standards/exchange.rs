@@ -22,7 +22,7 @@ crate::rows! {
     "RFC 7523" "2.1" "an assertion by a trusted issuer gets a token about its subject" => an_assertion_gets_a_token,
     "RFC 7523" "3" "each request has an assertion of its own, retries included" => no_assertion_is_sent_twice,
     "RFC 8693" "2.1" "a token is exchanged for one of the next API" => a_token_is_exchanged,
-    "RFC 8693" "4.1" "with an actor's token, the new one tells of both" => who_acts_is_told,
+    "RFC 8693" "4.1" "with an actor's token, the new one names both" => the_actor_is_named,
     "RFC 8693" "2.2.1" "what is no access token (N_A) is kept, and never sent as one" => no_access_token_is_none,
     "RFC 8693" "2.2.2" "a subject token that is refused is not sent again; a person has to log in" => a_refused_subject_token_is_the_end,
     "RFC 8693" "2" "a thousand requests for ten people cost ten exchanges" => a_thousand_requests_for_ten_people,
@@ -132,7 +132,7 @@ async fn a_token_is_exchanged() {
     assert_eq!((&claims["sub"], &claims["scope"]), (&json!("alice"), &json!("read")));
 }
 
-async fn who_acts_is_told() {
+async fn the_actor_is_named() {
     let server = server(&key());
     let alice = server.issue("svc", "alice", "read").unwrap().access_token;
     let own = client(&server).source(grant::client_credentials()).build().unwrap();

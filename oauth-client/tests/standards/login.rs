@@ -166,9 +166,9 @@ async fn loopback_at_any_port() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let (server, client) = set_up();
     let request = AuthorizationRequest::new("http://127.0.0.1/callback").scope(["read"]);
-    let (tell, told) = tokio::sync::oneshot::channel();
+    let (sender, receiver) = tokio::sync::oneshot::channel();
     let browser = async {
-        let page: Url = told.await.unwrap();
+        let page: Url = receiver.await.unwrap();
         let back: Url = server.log_in(page.as_str(), "alice").unwrap().parse().unwrap();
         let address = format!("127.0.0.1:{}", back.port().unwrap());
         let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
@@ -181,7 +181,7 @@ async fn loopback_at_any_port() {
         stream.read_to_string(&mut landed).await.unwrap();
         landed
     };
-    let login = client.login(&request).open(move |url| tell.send(url.clone()).unwrap());
+    let login = client.login(&request).open(move |url| sender.send(url.clone()).unwrap());
     let (login, landed) = tokio::join!(login, browser);
     login.unwrap();
     assert!(landed.contains("You are logged in"), "{landed}");
@@ -289,8 +289,8 @@ async fn a_refresh_keeps_the_person() {
     let source = client.source(request()).starting_with(login).build().unwrap();
     source.token().await.unwrap();
     tokio::time::sleep(Duration::from_secs(301)).await;
-    let somebody = server.mint().typ("JWT").subject("mallory").audience("web").build();
-    let response = json!({"access_token": "a", "token_type": "Bearer", "id_token": somebody}).to_string();
+    let foreign = server.mint().typ("JWT").subject("mallory").audience("web").build();
+    let response = json!({"access_token": "a", "token_type": "Bearer", "id_token": foreign}).to_string();
     server.fault(Endpoint::Token, Fault::body(200, "application/json", response)).times(1);
     assert_eq!(source.token().await.unwrap_err().code(), "invalid_id_token");
 }

@@ -15,8 +15,8 @@ crate::rows! {
     "RFC 7591" "2" "with a key: its public half is registered, and it proves itself with the other" => a_key_is_registered,
     "RFC 7591" "3.2.2" "a refusal keeps the server's code" => a_registration_is_refused,
     "RFC 7592" "2" "a client is read, changed and deleted; its registration access token rotates" => a_registration_is_managed,
-    "RFC 7662" "2.2" "an active token is told with all it stands for, of others nothing" => tokens_are_introspected,
-    "RFC 7662" "2.3" "a client that may not ask is told so" => not_everybody_may_introspect,
+    "RFC 7662" "2.2" "an active token is returned with all its claims, others without any" => tokens_are_introspected,
+    "RFC 7662" "2.3" "a client that may not introspect gets an error" => not_every_client_may_introspect,
     "OpenID Connect Core" "5.3.2" "userinfo is about the subject of the ID token, or refused" => userinfo_is_about_the_same_person,
     "OpenID Connect Core" "5.3.2" "signed userinfo is refused, with the way out" => signed_userinfo_is_refused,
 }
@@ -133,7 +133,7 @@ async fn tokens_are_introspected() {
     assert_eq!(client(&server).introspect(&"guessed".into(), None).await.unwrap(), None);
 }
 
-async fn not_everybody_may_introspect() {
+async fn not_every_client_may_introspect() {
     let stranger = client_of(&server(), ClientAuth::basic("svc", "guess"));
     assert_eq!(stranger.introspect(&"t".into(), None).await.unwrap_err().code(), "invalid_client");
 }

@@ -112,6 +112,6 @@ pub(crate) fn tokens(name: &str) -> TokenSet {
 fn done(swap: Swap) -> Revision {
     match swap {
         Swap::Done(revision) => revision,
-        Swap::Conflict => unreachable!("nobody else writes"),
+        Swap::Conflict => unreachable!("there is no other writer"),
     }
 }

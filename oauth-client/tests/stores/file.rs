@@ -54,7 +54,7 @@ async fn several_entries_and_many_writers_share_one_file() {
         let store = FileStore::new(directory.file());
         tasks.spawn(async move {
             let (key, tokens) = (key(&format!("user {n}")), tokens(&n.to_string()));
-            // Thirty flushes one after the other may take a slow disk longer than a writer is patient. It is told so, and
+            // Thirty flushes one after the other may take a slow disk longer than a writer is patient. It gets an error then, and
             // may try again, as a source does.
             for _ in 0..20 {
                 match store.compare_and_swap(&key, None, Some(&tokens)).await {
@@ -195,7 +195,7 @@ async fn a_holder_that_hangs_delays_others_until_its_lease_runs_out() {
     drop(taken);
     drop(lease(20).await.expect("free again"));
 
-    // However often it is taken over, the one that hangs on to the lock for ever stops nobody.
+    // However often it is taken over, the one that hangs on to the lock for ever blocks no other.
     let hanging = lease(20).await.unwrap();
     clock.step_wall(21);
     drop(lease(20).await.expect("taken over"));

@@ -4,7 +4,7 @@
 
 mod contract;
 #[path = "../../../examples/custom_store.rs"]
-#[expect(dead_code, reason = "the example's own main is run by nobody here")]
+#[expect(dead_code, reason = "the example's own main does not run here")]
 mod custom_store;
 mod directory;
 #[cfg(unix)]

@@ -82,7 +82,7 @@ impl Registrar {
         Self::new(http, endpoint.as_str())
     }
 
-    /// What a server that lets not everybody register wants to see (RFC 7591 section 3).
+    /// The credential for a server where registration is protected (RFC 7591 section 3).
     #[must_use]
     pub fn initial_access_token(mut self, token: impl Into<Secret>) -> Self {
         self.initial_access_token = Some(token.into());

@@ -110,6 +110,6 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 fn random() -> u64 {
-    // Without randomness two leases of one process look alike, and the process id still tells processes apart.
+    // Without randomness two leases of one process look alike, and the process id still distinguishes processes.
     getrandom::u64().unwrap_or(0)
 }
