@@ -133,7 +133,7 @@ pub(crate) enum Kind {
     Denied(Denied),
     /// A login that came back in a way that cannot be trusted, or not in time.
     Login { code: &'static str, what: String },
-    /// An ID token that must not be believed.
+    /// An ID token that failed validation.
     IdToken(String),
     /// The token store failed.
     Store { what: String, source: Option<BoxError> },
@@ -419,7 +419,7 @@ impl fmt::Display for Error {
                 denied.description.iter().try_for_each(|text| write!(f, ": {text}"))
             }
             Kind::Login { what, .. } => write!(f, "the login cannot be used: {what}"),
-            Kind::IdToken(what) => write!(f, "the ID token is not to be believed: {what}"),
+            Kind::IdToken(what) => write!(f, "the ID token is not valid: {what}"),
             Kind::Store { what, .. } => write!(f, "the token store failed: {what}"),
             Kind::Interrupted => {
                 f.write_str("the token request was interrupted before it finished; try again")

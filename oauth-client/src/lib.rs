@@ -1,8 +1,11 @@
-//! Get a token, keep it fresh, put it on requests.
+//! Obtains OAuth 2.0 access tokens, keeps them fresh and puts them on requests.
 //!
 //! ```text
-//! who + where ── grant ──▶ exchange ──▶ TokenSet ──▶ TokenSource ──▶ attach ──▶ your API
+//! discover ─▶ authenticate ─▶ grant ─▶ token_endpoint ─▶ token ─▶ source ─▶ attach ─▶ your API
+//!  where?      which client?   for what?  one round trip   TokenSet  fresh     a header
 //! ```
+//!
+//! # Start here
 //!
 //! ```no_run
 //! use oauth_client::{Client, ClientAuth, grant};
@@ -20,9 +23,61 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # Every way to get a token
+//! # Topics
 //!
-//! | what you have | what you write |
+//! | topic | where |
+//! |---|---|
+//! | [fresh tokens](#fresh-tokens): single flight, refresh ahead of expiry, events | [`source`], [`TokenSource`] |
+//! | [tokens on requests](#tokens-on-requests): a tower layer, a front for reqwest | [`attach`] |
+//! | [grants](#grants): how a token is obtained | [`grant`] |
+//! | [logging users in](#logging-users-in): browser, loopback, device; ID tokens | [`login`], [`id_token`] |
+//! | [client authentication](#client-authentication): secrets, keys, certificates | [`ClientAuth`], [`secret`], [`sign`] |
+//! | [tokens bound to a key](#tokens-bound-to-a-key): DPoP | [`dpop`] |
+//! | [storage](#storage): tokens that outlive the process | [`store`] |
+//! | [discovery](#discovery): server and API metadata | [`discover`] |
+//! | [providers](#providers): deviations from RFC 6749 as data | [`dialect`] |
+//! | [management](#management): introspect, revoke, register, userinfo | [`manage`] |
+//! | [configuration](#configuration): TOML, environment, serde | [`config`] |
+//! | [errors](#errors): stable codes, and whether a retry helps | [`Error`] |
+//! | [testing](#testing): an injected clock and transport | [`clock`], [`transport`] |
+//!
+//! ## Fresh tokens
+//!
+//! ```
+//! # use oauth_client::{Client, ClientAuth, clock::TestClock, grant, transport::HttpClient};
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oauth_client::Error> {
+//! # let server = oauth_mock::MockServer::builder().in_process();
+//! # let (http, clock) = (HttpClient::from_service(server.transport()), TestClock::new());
+//! # let client = Client::builder().issuer(server.issuer()).auth(ClientAuth::basic("svc", "s3cr3t")).http(http).clock(clock).build()?;
+//! let source = client.source(grant::client_credentials()).build()?;
+//! let (first, second) = (source.token().await?, source.token().await?);
+//! assert_eq!(first.secret(), second.secret()); // one token request for all callers
+//! assert_eq!(source.status().token_requests, 1);
+//! # Ok(()) }
+//! ```
+//!
+//! ## Tokens on requests
+//!
+//! ```
+//! use oauth_client::TokenSource;
+//! use oauth_client::attach::{Body, TokenLayer};
+//! use tower::{Layer, ServiceExt, service_fn};
+//! # use {bytes::Bytes, http::{Request, Response}, http_body_util::Empty};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let api = service_fn(|request: Request<Body<Empty<Bytes>>>| async move {
+//!     assert_eq!(request.headers()["authorization"], "Bearer t0ken");
+//!     Ok::<_, std::io::Error>(Response::new(Empty::<Bytes>::new()))
+//! });
+//! let layer = TokenLayer::new(TokenSource::fixed("t0ken")?).allowed_origins(["https://api.example.com"])?;
+//! let response = layer.layer(api).oneshot(Request::get("https://api.example.com/orders").body(Empty::new())?).await?;
+//! assert!(response.status().is_success());
+//! # Ok(()) }
+//! ```
+//!
+//! ## Grants
+//!
+//! | you have | you write |
 //! |---|---|
 //! | a client's own credentials | [`grant::client_credentials`] |
 //! | a user and a web app | [`Client::authorize`], a redirect, [`Client::finish`]: see [`login`] |
@@ -33,55 +88,217 @@
 //! | a refresh token from elsewhere | [`grant::refresh_token`] |
 //! | a user's name and password, and no other way | [`grant::password`] |
 //! | nothing but an API's URL | [`discover::follow`], then [`manage::register`] |
-//! | a grant that is not here | a type of your own: see [`grant`] |
+//! | another grant | a type of your own: see [`grant`] |
 //! | a file or the environment | [`config::ClientConfig`] |
 //!
-//! Each becomes a [`TokenSource`]. How the client proves itself is up to [`ClientAuth`], where its secrets come from to
-//! [`secret`], and [`dpop`] binds whatever token it gets to a key.
+//! Each becomes a [`TokenSource`].
 //!
-//! The modules, in the order a token passes through them:
+//! ```
+//! use oauth_client::grant;
+//!
+//! let request = grant::token_exchange("the-caller's-token").audience("billing-api").scope(["read"]);
+//! assert!(request.grant().grant_type().ends_with("token-exchange"));
+//! assert!(!format!("{request:?}").contains("the-caller's-token")); // secrets are redacted
+//! ```
+//!
+//! ## Logging users in
+//!
+//! ```
+//! # use oauth_client::{Client, ClientAuth, clock::TestClock, transport::HttpClient};
+//! # use oauth_mock::{GrantType, MockClient, MockServer, User};
+//! use oauth_client::login::AuthorizationRequest;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oauth_client::Error> {
+//! # let app = MockClient::new("web").secret("s3cr3t").grants([GrantType::AuthorizationCode]).scopes(["openid"])
+//! #     .redirect_uri("https://app.test/callback");
+//! # let server = MockServer::builder().client(app).user(User::new("alice", "wonderland")).in_process();
+//! # let (http, clock) = (HttpClient::from_service(server.transport()), TestClock::new());
+//! # let client = Client::builder().issuer(server.issuer()).auth(ClientAuth::basic("web", "s3cr3t")).http(http).clock(clock).build()?;
+//! let request = AuthorizationRequest::new("https://app.test/callback").scope(["openid"]);
+//! let pending = client.authorize(&request).await?; // keep it in the session, send the browser to pending.url()
+//! # let callback = server.log_in(pending.url().as_str(), "alice").unwrap();
+//! let login = client.finish(pending, callback).await?; // the URL that the browser came back with
+//! assert_eq!(login.id_token().unwrap().subject(), "alice");
+//! # Ok(()) }
+//! ```
+//!
+//! ## Client authentication
+//!
+//! ```
+//! use oauth_client::sign::{Algorithm, SigningKey};
+//! use oauth_client::{ClientAuth, secret};
+//!
+//! # fn main() -> Result<(), oauth_client::Error> {
+//! let rotated = ClientAuth::basic("orders-service", secret::from_file("/run/secrets/client"));
+//! let key = SigningKey::generate(Algorithm::Es256)?;
+//! let without_a_secret = ClientAuth::private_key_jwt("orders-service", key);
+//! assert_eq!(rotated.client_id(), without_a_secret.client_id());
+//! # Ok(()) }
+//! ```
+//!
+//! ## Tokens bound to a key
+//!
+//! ```
+//! use oauth_client::dpop::Dpop;
+//! use oauth_client::{Client, ClientAuth};
+//!
+//! # fn main() -> Result<(), oauth_client::Error> {
+//! let builder = Client::builder().issuer("https://auth.example.com").auth(ClientAuth::none("mobile-app"));
+//! let client = builder.dpop(Dpop::generate()?).build()?; // a stolen token is useless without the key
+//! # let _ = client; Ok(()) }
+//! ```
+//!
+//! ## Storage
+//!
+//! ```
+//! use oauth_client::store::FileStore;
+//! use oauth_client::{Client, ClientAuth, grant};
+//!
+//! # fn main() -> Result<(), oauth_client::Error> {
+//! let client = Client::builder().issuer("https://auth.example.com").auth(ClientAuth::none("cli")).build()?;
+//! let request = grant::refresh_token("r3fresh").subject("alice");
+//! let source = client.source(request).store(FileStore::new("/var/lib/cli/tokens.json")).build()?;
+//! assert_eq!(source.status().token_requests, 0); // nothing is sent before the first token is requested
+//! # Ok(()) }
+//! ```
+//!
+//! ## Discovery
+//!
+//! ```
+//! # use oauth_client::transport::{HttpClient, Limits};
+//! use oauth_client::discover::discover;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oauth_client::Error> {
+//! # let server = oauth_mock::MockServer::builder().in_process();
+//! # let http = HttpClient::from_service(server.transport());
+//! let metadata = discover(&http, server.issuer(), &Limits::metadata()).await?;
+//! assert_eq!(metadata.issuer, server.issuer());
+//! # Ok(()) }
+//! ```
+//!
+//! ## Providers
+//!
+//! ```
+//! use oauth_client::dialect::Dialect;
+//!
+//! let acme = Dialect::new("acme").token_path("/v2/login").json().response_member("access_token", "data.token");
+//! assert_eq!(acme.name(), "acme");
+//! ```
+//!
+//! ## Management
+//!
+//! ```
+//! # use oauth_client::{Client, ClientAuth, clock::TestClock, grant, transport::HttpClient};
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oauth_client::Error> {
+//! # let server = oauth_mock::MockServer::builder().in_process();
+//! # let (http, clock) = (HttpClient::from_service(server.transport()), TestClock::new());
+//! # let client = Client::builder().issuer(server.issuer()).auth(ClientAuth::basic("svc", "s3cr3t")).http(http).clock(clock).build()?;
+//! let tokens = client.request(&grant::client_credentials()).await?;
+//! client.revoke(tokens.access_token(), None).await?;
+//! assert!(client.introspect(tokens.access_token(), None).await?.is_none()); // no longer active
+//! # Ok(()) }
+//! ```
+//!
+//! ## Configuration
+//!
+#![cfg_attr(feature = "toml", doc = "```")]
+#![cfg_attr(not(feature = "toml"), doc = "```ignore (needs the feature toml)")]
+//! use oauth_client::config::ClientConfig;
+//!
+//! let error = ClientConfig::from_toml("issuer = \"https://auth.example.com\"").unwrap_err();
+//! assert_eq!(error.problems()[0].field, "client_id"); // every problem is reported, by key
+//! ```
+//!
+//! ## Errors
+//!
+//! ```
+//! use oauth_client::Client;
+//!
+//! let error = Client::builder().issuer("auth.example.com").build().unwrap_err();
+//! assert_eq!(error.code(), "config"); // stable, for logs and metrics
+//! assert!(!error.is_transient() && !error.is_reauthorization_required());
+//! ```
+//!
+//! ## Testing
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use oauth_client::clock::{Clock, TestClock};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+//! let clock = TestClock::new(); // give it to ClientBuilder::clock, and a service to HttpClient::from_service
+//! let before = clock.now().wall;
+//! tokio::time::advance(Duration::from_secs(3600)).await;
+//! assert_eq!(clock.now().wall - before, Duration::from_secs(3600));
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `reqwest` | yes | the bundled transport, `transport::Tls`, and the front `attach::reqwest` |
+//! | `loopback` | yes | logins by this machine's browser: `Client::login` |
+//! | `toml` | no | configuration from TOML text and files |
+//! | `metrics` | no | counters and a histogram through the `metrics` facade |
 
 #![forbid(unsafe_code)]
 
-// 1 where: the server's endpoints
-pub mod discover;
-// 2 who am I
-mod authenticate;
-pub mod secret;
-pub mod sign;
-// 2' tokens bound to a key
-pub mod dpop;
-// 3 what I ask
-pub mod grant;
-// 3' a person gives it
-pub mod id_token;
-pub mod login;
-// 4 how a provider deviates from the RFC
-pub mod dialect;
-// 5 the one round trip
-pub mod token_endpoint;
-// 6 what I hold
-pub mod token;
-// 7 keep it fresh
-pub mod source;
-// 7' where tokens outlive the process
-pub mod store;
-// 8 use it
-pub mod attach;
-// beside the flow: APIs of authorization servers
-pub mod manage;
+// The flow, in the order a token takes:
 
+// 1 where: metadata of servers and APIs
+pub mod discover;
+// the challenges of APIs that reject a request
+mod www_authenticate;
+// 2 which client: how it authenticates
+mod authenticate;
+// secrets from files, the environment and callbacks
+pub mod secret;
+// private keys, and what they sign
+pub mod sign;
+// proofs of possession, for tokens bound to a key
+pub mod dpop;
+// 3 for what: grants and token requests
+pub mod grant;
+// a user gives the grant: browser, loopback, device
+pub mod login;
+// who logged in
+pub mod id_token;
+// 4 deviations of providers from RFC 6749, as data
+pub mod dialect;
+// 5 the round trip: encode, send, decode
+pub mod token_endpoint;
+// 6 the result: token sets, expiry, secrets
+pub mod token;
+// 7 keep it fresh: single flight, events, pools
+pub mod source;
+// tokens that outlive the process
+pub mod store;
+// 8 use it: the tower layer and the reqwest front
+pub mod attach;
+
+// Beside the flow:
+
+// APIs of authorization servers: introspect, revoke, register, userinfo
+pub mod manage;
 // all of it as data
 pub mod config;
 
-// what all of them stand on
+// What all of them stand on:
+
+// one authorization server, its endpoints, and our identity there
 mod client;
+// time, read in one place
 pub mod clock;
+// errors, with stable codes
 mod error;
+// strict JSON
 mod json;
+// backoff and jitter
 mod retry;
+// HTTP as a tower service, with limits
 pub mod transport;
-mod www_authenticate;
 
 pub use self::authenticate::ClientAuth;
 pub use self::client::{Client, ClientBuilder};

@@ -27,10 +27,10 @@ pub struct Challenge {
 }
 
 /// So many challenges are read at most: more than any client needs.
-const MOST: usize = 32;
+const MAX_CHALLENGES: usize = 32;
 
 /// And of each so many parameters: looking for those that stand twice takes the longer the more there are.
-const MOST_PARAMETERS: usize = 64;
+const MAX_PARAMETERS: usize = 64;
 
 impl Challenge {
     /// All challenges of a response, in order; one header may hold several, and there may be several headers. One that is
@@ -41,7 +41,7 @@ impl Challenge {
         for value in headers.get_all(WWW_AUTHENTICATE) {
             Reader(value.as_bytes()).challenges(&mut all);
         }
-        all.truncate(MOST);
+        all.truncate(MAX_CHALLENGES);
         all
     }
 
@@ -76,7 +76,7 @@ impl Challenge {
 
     /// Adds a parameter; each name may appear once, and of two neither can be trusted.
     fn add(&mut self, name: String, value: String) -> Option<()> {
-        let is_full = self.parameters.len() >= MOST_PARAMETERS;
+        let is_full = self.parameters.len() >= MAX_PARAMETERS;
         if is_full || self.parameter(&name).is_some() || self.token68.is_some() {
             return None;
         }
@@ -92,7 +92,7 @@ impl<'a> Reader<'a> {
     /// `#challenge`, in which commas part challenges as well as their parameters.
     fn challenges(mut self, all: &mut Vec<Challenge>) {
         let mut current = None;
-        while all.len() < MOST {
+        while all.len() < MAX_CHALLENGES {
             self.skip(|byte| matches!(byte, b' ' | b'\t' | b','));
             if self.0.is_empty() {
                 all.extend(current);
@@ -270,7 +270,7 @@ mod tests {
             assert_eq!(read(&[header]), expected, "{header}");
         }
         assert_eq!(read(&["Bearer a=\"open", "Basic"]), ["Basic "], "another header is another matter");
-        assert_eq!(read(&[&"Basic, ".repeat(1000)]).len(), MOST);
+        assert_eq!(read(&[&"Basic, ".repeat(1000)]).len(), MAX_CHALLENGES);
     }
 
     #[test]
@@ -279,7 +279,7 @@ mod tests {
             let parameters: Vec<_> = (0..count).map(|n| format!("p{n}=1")).collect();
             format!("Bearer {}, Basic", parameters.join(", "))
         };
-        assert_eq!(read(&[&many(MOST_PARAMETERS)]).len(), 2);
+        assert_eq!(read(&[&many(MAX_PARAMETERS)]).len(), 2);
         assert_eq!(read(&[&many(20_000)]).len(), 1, "and takes no noticeable time");
     }
 

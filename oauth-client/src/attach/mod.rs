@@ -1,4 +1,4 @@
-//! Put the token on requests: a layer for any tower HTTP client, and a front for reqwest.
+//! Puts the token on requests: a layer for any tower HTTP client, and a front for reqwest.
 //!
 //! [`TokenLayer`] wraps a `Service<http::Request<_>>`: a hyper-util client, a tonic channel, a router in a test. Each
 //! request leaves with `Authorization: Bearer …` (RFC 6750 section 2.1), or with `DPoP …` and a proof where tokens are

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body::{Frame, SizeHint};
 
-use crate::dialect::MOST_PEEKED;
+use crate::dialect::MAX_PEEKED;
 
 /// A body whose start has been read.
 pub(super) struct Peek<B: http_body::Body> {
@@ -33,7 +33,7 @@ pub(super) fn is_inspectable(headers: &HeaderMap, size: &SizeHint) -> bool {
         let named = |name: &[u8]| media_type.eq_ignore_ascii_case(name);
         named(b"application/json") || named(b"text/plain") || ends_with(b"+json")
     });
-    is_json && size.lower() <= MOST_PEEKED as u64
+    is_json && size.lower() <= MAX_PEEKED as u64
 }
 
 impl<B: http_body::Body<Data = Bytes>> Peek<B> {
@@ -44,7 +44,7 @@ impl<B: http_body::Body<Data = Bytes>> Peek<B> {
     /// Reads on until the body has ended, or is known to be longer than what is looked at. Then, if it has ended, all
     /// of it in one piece.
     pub(super) fn poll_whole(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        while !self.ended && self.length <= MOST_PEEKED {
+        while !self.ended && self.length <= MAX_PEEKED {
             match ready!(self.body.as_mut().poll_frame(cx)) {
                 None => self.ended = true,
                 Some(Ok(frame)) if frame.is_data() => {
@@ -68,7 +68,7 @@ impl<B: http_body::Body<Data = Bytes>> Peek<B> {
             }
             self.ended |= self.last.is_none() && self.body.is_end_stream();
         }
-        Poll::Ready((self.ended && self.length <= MOST_PEEKED).then(|| self.in_one_piece()))
+        Poll::Ready((self.ended && self.length <= MAX_PEEKED).then(|| self.in_one_piece()))
     }
 
     /// Whether the first piece shows that this is no JSON object, so that there is no need to wait for the rest.
@@ -139,9 +139,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_body_is_not_read_further_than_it_takes_to_know_and_handed_on_whole() {
-        let long = format!("{{{}", "x".repeat(MOST_PEEKED - 1));
+        let long = format!("{{{}", "x".repeat(MAX_PEEKED - 1));
         let (whole, _) = peeked(vec![data(&long)]).await;
-        assert_eq!(whole.unwrap().len(), MOST_PEEKED);
+        assert_eq!(whole.unwrap().len(), MAX_PEEKED);
         let (whole, body) = peeked(vec![data(&long), data("y"), data("never peeked at")]).await;
         assert!(whole.is_none());
         let all = body.collect().await.ok().unwrap().to_bytes();

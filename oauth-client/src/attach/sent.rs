@@ -1,4 +1,4 @@
-//! What is known of a request that is on its way: the token it carries, and the proof beside it.
+//! The state of a request in flight: the token it carries, and the proof beside it.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub(super) struct Bound {
     asked: bool,
 }
 
-/// What a response is about.
+/// What an error response of an API is about.
 pub(super) enum Subject {
     /// The token, or what was asked for.
     Token,

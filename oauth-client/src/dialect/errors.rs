@@ -1,4 +1,4 @@
-//! What a provider's error bodies look like.
+//! The shapes of a provider's error bodies.
 
 use std::any::Any;
 use std::fmt;

@@ -6,7 +6,7 @@ use super::path::Path;
 use crate::json;
 
 /// The most of a response's body that is looked at, in bytes.
-pub(crate) const MOST: usize = 4096;
+pub(crate) const MAX_BODY: usize = 4096;
 
 /// What a body has to say, in all of these places, to mean "your token has expired".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -53,7 +53,7 @@ use serde::de::DeserializeOwned;
 pub use self::comm100::comm100;
 pub use self::errors::ErrorShape;
 pub(crate) use self::errors::{Details, ReadDetails};
-pub(crate) use self::expired::{ExpiredResponse, MOST as MOST_PEEKED};
+pub(crate) use self::expired::{ExpiredResponse, MAX_BODY as MAX_PEEKED};
 pub use self::ils::ils;
 pub use self::infolink::infolink;
 pub(crate) use self::path::Path;

@@ -11,7 +11,7 @@ use crate::transport::{HttpClient, Limits};
 use crate::www_authenticate::Challenge;
 
 /// So many of the servers that an API names are tried at most.
-const MOST_SERVERS: usize = 8;
+const MAX_SERVERS: usize = 8;
 
 /// The result of [`follow`]: an API, and the server that issues tokens for it.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ async fn server_of(
     limits: &Limits,
 ) -> Result<Metadata, Error> {
     let mut last = None;
-    for issuer in resource.authorization_servers.iter().take(MOST_SERVERS) {
+    for issuer in resource.authorization_servers.iter().take(MAX_SERVERS) {
         match server(http, from, issuer, limits).await {
             Ok(server) => return Ok(server),
             Err(error) => last = Some(error),

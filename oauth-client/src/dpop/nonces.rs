@@ -1,4 +1,4 @@
-//! What servers want to find in the next proof (RFC 9449 sections 8 and 9).
+//! The nonces that servers demand in the next proof (RFC 9449 sections 8 and 9).
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ pub(crate) const DPOP_NONCE: &str = "dpop-nonce";
 
 /// So many origins are remembered at once; few programs call more. A forgotten origin demands its nonce again, which costs a
 /// request.
-const MOST_ORIGINS: usize = 100;
+const MAX_ORIGINS: usize = 100;
 
 /// No server needs more. It goes into every proof, and proofs into a header of a few kilobytes.
-const LONGEST: usize = 1024;
+const MAX_NONCE: usize = 1024;
 
 /// The last nonce of each origin. Reading takes no lock, and writing never blocks.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ impl Nonces {
         self.0.load().iter().find(|entry| *entry.origin == *origin).map(|entry| Arc::clone(&entry.nonce))
     }
 
-    /// Takes in what a response brings. Servers that rotate nonces put them on successes, too (section 8.2).
+    /// Learns the nonce of a response. Servers that rotate nonces put them on successes, too (section 8.2).
     pub(crate) fn learn(&self, origin: &str, nonce: &Arc<str>) {
         if self.of(origin).is_some_and(|known| known == *nonce) {
             return;
@@ -39,7 +39,7 @@ impl Nonces {
             match entries.iter_mut().find(|entry| *entry.origin == *origin) {
                 Some(entry) => entry.nonce = Arc::clone(nonce),
                 None => {
-                    if entries.len() >= MOST_ORIGINS {
+                    if entries.len() >= MAX_ORIGINS {
                         // The one known longest.
                         entries.remove(0);
                     }
@@ -56,7 +56,7 @@ pub(crate) fn nonce_in(headers: &HeaderMap) -> Option<Arc<str>> {
     let mut values = headers.get_all(DPOP_NONCE).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let text = value.to_str().ok()?;
-    let fits = (1..=LONGEST).contains(&text.len());
+    let fits = (1..=MAX_NONCE).contains(&text.len());
     let is_nonce = text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'));
     (fits && is_nonce).then(|| Arc::from(text))
 }
@@ -85,10 +85,10 @@ mod tests {
     #[test]
     fn there_is_a_bound_and_the_oldest_goes() {
         let nonces = Nonces::default();
-        for n in 0..=MOST_ORIGINS {
+        for n in 0..=MAX_ORIGINS {
             nonces.learn(&format!("https://{n}"), &nonce("x"));
         }
-        assert_eq!(nonces.0.load().len(), MOST_ORIGINS);
+        assert_eq!(nonces.0.load().len(), MAX_ORIGINS);
         assert_eq!(nonces.of("https://0"), None);
         assert_eq!(nonces.of("https://1"), Some(nonce("x")));
     }
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(read(&["eyJ7S_zG.eyJH0-Z.HX4w-7v"]), Some(nonce("eyJ7S_zG.eyJH0-Z.HX4w-7v")));
         assert_eq!(read(&[]), None);
         assert_eq!(read(&["a", "a"]), None, "which of the two?");
-        let long = "x".repeat(LONGEST + 1);
+        let long = "x".repeat(MAX_NONCE + 1);
         assert!(read(&[&long[1..]]).is_some());
         for bad in ["", "a b", "a\"b", "a\\b", "café", &long] {
             assert_eq!(read(&[bad]), None, "{bad:?}");

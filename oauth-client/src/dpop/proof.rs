@@ -1,4 +1,4 @@
-//! What one proof says (RFC 9449 section 4.2).
+//! The claims of one proof (RFC 9449 section 4.2).
 
 use http::{Method, Uri};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Signs proofs, and knows what each server wants in them.
+//! Signs proofs, with the nonce that each server demands.
 
 use std::fmt;
 use std::sync::Arc;

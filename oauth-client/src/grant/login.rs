@@ -1,4 +1,4 @@
-//! What a person granted at the server itself.
+//! Grants that a person gives at the server itself.
 
 use super::{Grant, Renewal, TokenRequest};
 use crate::token_endpoint::Parameters;

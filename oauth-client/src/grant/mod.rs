@@ -1,4 +1,4 @@
-//! What is asked for: a grant, and the access wanted with it.
+//! Token requests: a grant, and the access to request with it.
 //!
 //! Each function makes a [`TokenRequest`]; scope, audience and the rest are added to it, whatever the grant.
 //!

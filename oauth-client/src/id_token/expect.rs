@@ -1,4 +1,4 @@
-//! What an ID token has to agree with, beyond its issuer and its audience.
+//! What an ID token is checked against, beyond its issuer and its audience.
 
 use std::time::Duration;
 

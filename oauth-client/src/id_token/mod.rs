@@ -1,4 +1,4 @@
-//! Who logged in: ID tokens (OpenID Connect Core section 2), and whether to believe them (section 3.1.3.7).
+//! ID tokens (OpenID Connect Core section 2): who logged in, and their validation (section 3.1.3.7).
 //!
 //! A [login](crate::login) that asks for the scope `openid` does it by itself. By hand:
 //!

@@ -1,4 +1,4 @@
-//! What the browser brings back (RFC 6749 section 4.1.2), believed only after the state.
+//! The authorization response (RFC 6749 section 4.1.2), trusted only after the state is checked.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use crate::secret::constant_time_eq;
 use crate::token::Secret;
 
 /// The longest response that is read: codes are opaque and may be long, but no browser carries more in a URL.
-const LONGEST: usize = 32 * 1024;
+const MAX_CALLBACK: usize = 32 * 1024;
 
 /// The most of a server's text that is kept, in characters.
 const MAX_TEXT: usize = 512;
@@ -30,7 +30,7 @@ impl Callback {
     /// Reads a query, or the URL that it is the query of.
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let wrong = |what: &str| Error::login("invalid_callback", what);
-        if text.len() > LONGEST {
+        if text.len() > MAX_CALLBACK {
             return Err(wrong("the response is longer than any server's"));
         }
         let query = query_of(text.split('#').next().unwrap_or_default());

@@ -23,7 +23,7 @@ use crate::transport::{require_https, to_uri};
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// The most that a connection that fails may slow polling down to.
-const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
+const MAX_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A device authorization request (RFC 8628 section 3.1).
 ///
@@ -197,7 +197,7 @@ impl DeviceLogin {
                 "slow_down" => self.interval = self.interval.saturating_add(INTERVAL),
                 _ if error.is_transient() => {
                     // RFC 8628 section 3.5: back off on one's own account, by doubling.
-                    let slower = self.interval.saturating_mul(2).min(LONGEST_INTERVAL.max(self.interval));
+                    let slower = self.interval.saturating_mul(2).min(MAX_INTERVAL.max(self.interval));
                     self.interval = error.retry_after().unwrap_or_default().max(slower);
                 }
                 _ => return Err(error),

@@ -19,20 +19,20 @@ use crate::client::Client;
 use crate::error::Error;
 
 /// How long a user has to log in, when nothing else is said.
-const PATIENCE: Duration = Duration::from_secs(300);
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How long a connection has to say what it wants.
-const SLOWEST_REQUEST: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The largest request head that is read: a code in a URL, and a browser's headers and cookies for this host.
-const LARGEST_REQUEST: usize = 64 * 1024;
+const MAX_REQUEST_HEAD: usize = 64 * 1024;
 
 /// The most connections at once. When one more comes, the oldest goes: browsers open a few ahead of need, and a client that
 /// opens many must not block the browser.
-const MOST_CONNECTIONS: usize = 32;
+const MAX_CONNECTIONS: usize = 32;
 
 /// How long the browser has to take its page once all is over.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Client {
     /// A login by the browser of this machine; for programs that a person runs. It listens on loopback for the browser
@@ -41,7 +41,7 @@ impl Client {
     /// The request's redirect URI is `http://127.0.0.1/…` or `http://[::1]/…`; without a port, or with port 0, any
     /// free one is taken, which servers have to allow (RFC 8252 section 7.3).
     pub fn login(&self, request: &AuthorizationRequest) -> LoopbackLogin {
-        LoopbackLogin { client: self.clone(), request: request.clone(), timeout: PATIENCE }
+        LoopbackLogin { client: self.clone(), request: request.clone(), timeout: LOGIN_TIMEOUT }
     }
 }
 
@@ -71,28 +71,30 @@ impl LoopbackLogin {
     /// `config` when the redirect URI is not loopback or its port is taken, `login_timeout` when no browser came back in
     /// time; and whatever [`Client::authorize`] and [`Client::finish`] say.
     pub async fn open(self, open: impl FnOnce(&Url)) -> Result<Login, Error> {
-        let place = Place::of(self.request.redirect_uri())?;
-        let listener = TcpListener::bind(place.address).await.map_err(|error| place.taken(&error))?;
-        let port = listener.local_addr().map_err(|error| place.taken(&error))?.port();
-        let place = place.at(port);
+        let target = RedirectTarget::of(self.request.redirect_uri())?;
+        let listener = TcpListener::bind(target.address).await.map_err(|error| target.taken(&error))?;
+        let port = listener.local_addr().map_err(|error| target.taken(&error))?.port();
+        let target = target.at(port);
         // The login stays valid for as long as the listener waits.
         let lifetime = self.request.lifetime().max(self.timeout);
-        let request = self.request.back_to(place.redirect_uri.clone()).valid_for(lifetime);
+        let request = self.request.back_to(target.redirect_uri.clone()).valid_for(lifetime);
         let pending = self.client.authorize(&request).await?;
         open(pending.url());
 
         let (sender, mut callbacks) = mpsc::channel(1);
         // Not a task of its own: the port is free the moment this future is gone.
-        let mut serving = pin!(serve(listener, place, sender));
-        let mut patience = pin!(tokio::time::sleep(self.timeout));
+        let mut serving = pin!(serve(listener, target, sender));
+        let mut timeout = pin!(tokio::time::sleep(self.timeout));
         let mut stale = false;
         loop {
-            let came = tokio::select! {
-                came = callbacks.recv() => came,
+            let incoming = tokio::select! {
+                incoming = callbacks.recv() => incoming,
                 () = &mut serving => None,
-                () = &mut patience => None,
+                () = &mut timeout => None,
             };
-            let Some(Came { query, reply }) = came else { return Err(timed_out(self.timeout, stale)) };
+            let Some(Incoming { query, reply }) = incoming else {
+                return Err(timed_out(self.timeout, stale));
+            };
             let callback = Callback::parse(&format!("?{query}"));
             let callback = match callback {
                 Ok(callback) if callback.is_for(&pending) => callback,
@@ -111,7 +113,7 @@ impl LoopbackLogin {
             let (shown, was_shown) = oneshot::channel();
             if reply.send((page, Some(shown))).is_ok() {
                 // The outcome stands, whether the browser sees it or not.
-                let _ = tokio::time::timeout(LAST_WORDS, was_shown).await;
+                let _ = tokio::time::timeout(PAGE_TIMEOUT, was_shown).await;
             }
             return outcome;
         }
@@ -120,7 +122,7 @@ impl LoopbackLogin {
 
 /// Whether a redirect URI is one that can be listened on.
 pub(super) fn check(redirect_uri: &str) -> Result<(), Error> {
-    Place::of(redirect_uri).map(drop)
+    RedirectTarget::of(redirect_uri).map(drop)
 }
 
 fn timed_out(timeout: Duration, stale: bool) -> Error {
@@ -133,7 +135,7 @@ fn timed_out(timeout: Duration, stale: bool) -> Error {
 
 /// Where the browser comes back to.
 #[derive(Clone, Debug)]
-struct Place {
+struct RedirectTarget {
     address: SocketAddr,
     /// As it goes to the server, to the letter.
     redirect_uri: String,
@@ -142,7 +144,7 @@ struct Place {
     path: String,
 }
 
-impl Place {
+impl RedirectTarget {
     fn of(redirect_uri: &str) -> Result<Self, Error> {
         let wrong = |what: &str| Error::config("redirect_uri", what);
         let url = Url::parse(redirect_uri)
@@ -199,13 +201,13 @@ impl Place {
 }
 
 /// What a browser brought, and where its page goes.
-struct Came {
+struct Incoming {
     query: String,
     reply: oneshot::Sender<(Page, Option<oneshot::Sender<()>>)>,
 }
 
 /// Takes connections for as long as it lives, which is until it is dropped; they end with it.
-async fn serve(listener: TcpListener, place: Place, sender: mpsc::Sender<Came>) {
+async fn serve(listener: TcpListener, target: RedirectTarget, sender: mpsc::Sender<Incoming>) {
     let mut connections = JoinSet::new();
     let mut by_age = VecDeque::new();
     loop {
@@ -219,25 +221,25 @@ async fn serve(listener: TcpListener, place: Place, sender: mpsc::Sender<Came>) 
         };
         while connections.try_join_next().is_some() {}
         by_age.retain(|one: &AbortHandle| !one.is_finished());
-        if by_age.len() >= MOST_CONNECTIONS
+        if by_age.len() >= MAX_CONNECTIONS
             && let Some(oldest) = by_age.pop_front()
         {
             oldest.abort();
         }
-        by_age.push_back(connections.spawn(response(stream, place.clone(), sender.clone())));
+        by_age.push_back(connections.spawn(handle(stream, target.clone(), sender.clone())));
     }
 }
 
 /// One connection: one request, one page.
-async fn response(mut stream: TcpStream, place: Place, sender: mpsc::Sender<Came>) {
-    let head = tokio::time::timeout(SLOWEST_REQUEST, read_head(&mut stream)).await;
+async fn handle(mut stream: TcpStream, target: RedirectTarget, sender: mpsc::Sender<Incoming>) {
+    let head = tokio::time::timeout(REQUEST_TIMEOUT, read_head(&mut stream)).await;
     // Who says nothing in time, or no HTTP at all, is not a browser.
     let Ok(Some(head)) = head else { return };
-    let (page, shown) = match asked(&head, &place) {
+    let (page, shown) = match callback_query(&head, &target) {
         Err(page) => (page, None),
         Ok(query) => {
             let (reply, replied) = oneshot::channel();
-            if sender.send(Came { query, reply }).await.is_err() {
+            if sender.send(Incoming { query, reply }).await.is_err() {
                 return;
             }
             match replied.await {
@@ -250,7 +252,7 @@ async fn response(mut stream: TcpStream, place: Place, sender: mpsc::Sender<Came
         stream.write_all(page.to_http().as_bytes()).await?;
         stream.shutdown().await
     };
-    let _ = tokio::time::timeout(SLOWEST_REQUEST, writing).await;
+    let _ = tokio::time::timeout(REQUEST_TIMEOUT, writing).await;
     if let Some(shown) = shown {
         let _ = shown.send(());
     }
@@ -267,17 +269,17 @@ async fn read_head(stream: &mut TcpStream) -> Option<String> {
             head.truncate(end);
             return String::from_utf8(head).ok();
         }
-        if head.len() > LARGEST_REQUEST {
+        if head.len() > MAX_REQUEST_HEAD {
             return None;
         }
     }
 }
 
 /// The query of a request that is what a browser sends when it comes back; otherwise the page it gets.
-fn asked(head: &str, place: &Place) -> Result<String, Page> {
+fn callback_query(head: &str, target: &RedirectTarget) -> Result<String, Page> {
     let mut lines = head.split("\r\n");
     let first = lines.next().unwrap_or_default();
-    let [method, target, version] = first.split(' ').collect::<Vec<_>>()[..] else {
+    let [method, uri, version] = first.split(' ').collect::<Vec<_>>()[..] else {
         return Err(Page::Refused);
     };
     if method != "GET" || !version.starts_with("HTTP/1.") {
@@ -289,11 +291,11 @@ fn asked(head: &str, place: &Place) -> Result<String, Page> {
         .map(|(_, value)| value.trim())
         .collect();
     // A page elsewhere can have its own name resolve to this machine; the browser still says which name it was.
-    if !matches!(hosts[..], [host] if host.eq_ignore_ascii_case(&place.authority)) {
+    if !matches!(hosts[..], [host] if host.eq_ignore_ascii_case(&target.authority)) {
         return Err(Page::Refused);
     }
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    if path != place.path {
+    let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
+    if path != target.path {
         return Err(Page::NotFound);
     }
     if query.is_empty() { Err(Page::NotFound) } else { Ok(query.to_owned()) }
@@ -303,16 +305,16 @@ fn asked(head: &str, place: &Place) -> Result<String, Page> {
 mod tests {
     use super::*;
 
-    fn place() -> Place {
-        Place::of("http://127.0.0.1/callback").unwrap().at(4711)
+    fn target() -> RedirectTarget {
+        RedirectTarget::of("http://127.0.0.1/callback").unwrap().at(4711)
     }
 
     #[test]
     fn a_free_port_goes_into_the_redirect_uri_and_a_given_one_stays_as_it_is_written() {
-        assert_eq!(place().redirect_uri, "http://127.0.0.1:4711/callback");
-        assert_eq!(Place::of("http://[::1]:0/cb").unwrap().at(9).redirect_uri, "http://[::1]:9/cb");
+        assert_eq!(target().redirect_uri, "http://127.0.0.1:4711/callback");
+        assert_eq!(RedirectTarget::of("http://[::1]:0/cb").unwrap().at(9).redirect_uri, "http://[::1]:9/cb");
         assert_eq!(
-            Place::of("http://127.0.0.1:8400").unwrap().at(8400).redirect_uri,
+            RedirectTarget::of("http://127.0.0.1:8400").unwrap().at(8400).redirect_uri,
             "http://127.0.0.1:8400"
         );
     }
@@ -329,7 +331,7 @@ mod tests {
             "com.example.app:/cb",
             "cb",
         ] {
-            let error = Place::of(uri).unwrap_err();
+            let error = RedirectTarget::of(uri).unwrap_err();
             assert_eq!(error.problems()[0].field, "redirect_uri", "{uri}");
         }
     }
@@ -338,7 +340,7 @@ mod tests {
     fn a_request_is_the_browsers_only_with_its_method_path_and_host() {
         let head = |line: &str, host: &str| format!("{line}\r\nHost: {host}\r\nAccept: */*");
         let good = head("GET /callback?code=a&state=b HTTP/1.1", "127.0.0.1:4711");
-        assert_eq!(asked(&good, &place()).unwrap(), "code=a&state=b");
+        assert_eq!(callback_query(&good, &target()).unwrap(), "code=a&state=b");
         for (line, host, page) in [
             ("GET /favicon.ico HTTP/1.1", "127.0.0.1:4711", Page::NotFound),
             ("GET /callback/x?code=a HTTP/1.1", "127.0.0.1:4711", Page::NotFound),
@@ -349,7 +351,7 @@ mod tests {
             ("GET /callback?code=a HTTP/1.1", "127.0.0.1:4711\r\nHost: evil.test", Page::Refused),
             ("nonsense", "127.0.0.1:4711", Page::Refused),
         ] {
-            assert_eq!(asked(&head(line, host), &place()).unwrap_err(), page, "{line} {host}");
+            assert_eq!(callback_query(&head(line, host), &target()).unwrap_err(), page, "{line} {host}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A person logs in: by the browser (RFC 6749 section 4.1), or beside a device that has none (RFC 8628).
+//! A user logs in: by the browser (RFC 6749 section 4.1), or beside a device that has none (RFC 8628).
 //!
 //! ```text
 //! web app   authorize() ─▶ PendingLogin ─▶ url ─▶ browser ─▶ your route ─▶ finish() ─┐
@@ -73,7 +73,7 @@ pub use self::request::AuthorizationRequest;
 use crate::id_token::IdToken;
 use crate::token::TokenSet;
 
-/// What a login brought. A [source](crate::source::SourceBuilder::starting_with) takes it from here.
+/// The result of a login. A [source](crate::source::SourceBuilder::starting_with) takes it from here.
 #[derive(Clone)]
 pub struct Login {
     tokens: TokenSet,

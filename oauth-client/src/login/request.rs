@@ -1,4 +1,4 @@
-//! What is asked for at the authorization endpoint.
+//! The authorization request.
 
 use std::time::Duration;
 

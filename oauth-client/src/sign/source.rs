@@ -1,4 +1,4 @@
-//! A key that may be another one tomorrow.
+//! A signing key that may be rotated.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

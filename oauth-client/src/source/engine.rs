@@ -1,4 +1,4 @@
-//! The state that all clones of a source share, and the single flight.
+//! The state that all clones of a source share, and the single-flight refresh.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,10 +25,10 @@ use crate::token::{AccessToken, Freshness, TokenSet};
 
 /// How long a password is held back once it was refused, at first: most servers lock an account after a handful of
 /// wrong ones within some minutes.
-const CAREFUL_WAIT: Duration = Duration::from_secs(15 * 60);
+const LOCKOUT_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// So many times that at most, after as many refusals in a row: an hour.
-const MAX_CAREFUL_WAITS: u32 = 4;
+const MAX_LOCKOUT_WAITS: u32 = 4;
 
 pub(crate) struct Engine {
     pub(super) client: Client,
@@ -204,8 +204,8 @@ impl Engine {
         if let Some(flight) = state.live_flight() {
             return Next::Wait(flight);
         }
-        let held_back = state.held_back(self.client.clock().now().monotonic);
-        if let Some(error) = held_back.filter(|_| state.login.is_none()) {
+        let backed_off = state.backed_off(self.client.clock().now().monotonic);
+        if let Some(error) = backed_off.filter(|_| state.login.is_none()) {
             return Next::Return(Err(error));
         }
         match Handle::try_current() {
@@ -229,7 +229,7 @@ impl Engine {
     fn start_early(self: &Arc<Self>) {
         let (Ok(mut state), Ok(runtime)) = (self.state.try_lock(), Handle::try_current()) else { return };
         let now = self.client.clock().now().monotonic;
-        if state.live_flight().is_none() && state.held_back(now).is_none() {
+        if state.live_flight().is_none() && state.backed_off(now).is_none() {
             self.start(&mut state, &runtime);
         }
     }
@@ -257,7 +257,7 @@ impl Engine {
         flight
     }
 
-    /// Takes in what a refresh brought.
+    /// Applies the result of a refresh.
     fn finish(
         &self,
         result: Result<RefreshOutcome, Error>,
@@ -302,7 +302,7 @@ impl Engine {
                 Ok(token)
             }
             Err(error) => {
-                let error = state.hold_back(
+                let error = state.back_off(
                     error,
                     self.request.grant().renewal(),
                     self.client.clock().now().monotonic,
@@ -435,19 +435,19 @@ impl State {
     }
 
     /// The shared failure, while its time has not come yet.
-    fn held_back(&self, now: Duration) -> Option<Error> {
+    fn backed_off(&self, now: Duration) -> Option<Error> {
         let failure = self.failure.as_ref()?;
         let left = failure.not_before.checked_sub(now).filter(|left| !left.is_zero())?;
         Some(failure.error.clone().with_retry_after(Some(left)))
     }
 
-    /// Notes a failure, and until when the server is left in peace.
-    fn hold_back(&mut self, error: Error, renewal: Renewal, now: Duration) -> Error {
+    /// Notes a failure, and until when no request is sent.
+    fn back_off(&mut self, error: Error, renewal: Renewal, now: Duration) -> Error {
         self.failures = self.failures.saturating_add(1);
         let careful = renewal == Renewal::AnewWithCare && error.code() == "invalid_grant";
         self.refusals = if careful { self.refusals.saturating_add(1) } else { self.refusals };
         let wait = match error.retry_after().filter(|wait| !wait.is_zero()) {
-            _ if careful => CAREFUL_WAIT.saturating_mul(self.refusals.min(MAX_CAREFUL_WAITS)),
+            _ if careful => LOCKOUT_WAIT.saturating_mul(self.refusals.min(MAX_LOCKOUT_WAITS)),
             Some(wait) => wait,
             None => after_failures(self.failures),
         };

@@ -1,4 +1,4 @@
-//! Keep it fresh: a source that always has a token in hand.
+//! Token sources: always a fresh token, one refresh for all callers.
 //!
 //! ```text
 //!            fresh ───────────▶ returned at once: no lock, no I/O, no allocation
@@ -9,7 +9,7 @@
 //! A token is *aging* inside the refresh margin, which is a minute and never more than half its lifetime. A refresh
 //! runs in a task of its own: a caller that goes away never cancels it, so a rotated refresh token is never lost.
 //! When it fails, a token that is still good stays in use; when none is left, callers share the failure, and until
-//! its [`retry_after`](crate::Error::retry_after) the server is left in peace.
+//! its [`retry_after`](crate::Error::retry_after) no request is sent.
 //!
 //! # Watching it
 //!
@@ -203,7 +203,7 @@ impl TokenSource {
         }
     }
 
-    /// How the source is doing.
+    /// The source's state.
     #[must_use]
     pub fn status(&self) -> Status {
         match &self.0 {

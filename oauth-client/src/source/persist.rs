@@ -16,7 +16,7 @@ use crate::token::TokenSet;
 
 /// How long a token is kept from its callers because its store will not take it, and how long one call to a store may
 /// take.
-pub(super) const STORE_PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How often a write is tried for a source that has no holder any more: for about an hour.
 const MAX_TRIES_ALONE: u32 = 60;
@@ -44,7 +44,7 @@ pub(super) async fn persist(
         }
         None
     };
-    if let Ok(Some(revision)) = tokio::time::timeout(STORE_PATIENCE, trying).await {
+    if let Ok(Some(revision)) = tokio::time::timeout(STORE_TIMEOUT, trying).await {
         engine.emit(Event::Persisted);
         return Some(revision);
     }
@@ -71,7 +71,7 @@ pub(super) async fn remove(
 
 /// Bounds one call to a store.
 pub(super) async fn within<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    tokio::time::timeout(STORE_PATIENCE, caught(call)).await.unwrap_or_else(|_| Err(too_slow()))
+    tokio::time::timeout(STORE_TIMEOUT, caught(call)).await.unwrap_or_else(|_| Err(too_slow()))
 }
 
 pub(super) fn store_error(error: StoreError) -> Error {
@@ -91,7 +91,7 @@ async fn caught<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<
 }
 
 fn too_slow() -> StoreError {
-    StoreError::new(format!("no response within {STORE_PATIENCE:?}; check that it is up"))
+    StoreError::new(format!("no response within {STORE_TIMEOUT:?}; check that it is up"))
 }
 
 /// One write. We hold the lease, so an unexpected revision is by a writer without the lease, or by a write

@@ -13,11 +13,11 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 
 /// So many tokens take about a few megabytes, and few services speak for more people at a time.
-const MOST_SOURCES: usize = 10_000;
+const MAX_SOURCES: usize = 10_000;
 /// Longer than most access tokens live, so that a source that is dropped rarely has one left that is good.
-const IDLE: Duration = Duration::from_secs(3600);
+const MAX_IDLE: Duration = Duration::from_secs(3600);
 /// How long a source whose grant has ended may stay, in milliseconds, while others are asked for.
-const MOST_BETWEEN_SWEEPS: u64 = 60_000;
+const MAX_SWEEP_INTERVAL: u64 = 60_000;
 
 /// Sources by key, made when they are first asked for. Cheap to clone; clones are the same pool.
 ///
@@ -54,14 +54,14 @@ struct Inner<K> {
     most: usize,
     idle: Duration,
     clock: Arc<dyn Clock>,
-    shelf: RwLock<Shelf<K>>,
+    sources: RwLock<Sources<K>>,
     /// When idle sources are looked for next, in milliseconds on the monotonic clock.
     next_sweep: AtomicU64,
 }
 
 type Make<K> = Arc<dyn Fn(&K) -> Result<TokenSource, Error> + Send + Sync>;
 
-struct Shelf<K> {
+struct Sources<K> {
     sources: HashMap<K, Entry>,
     /// Those that were dropped and that a caller still holds. A second source beside one of them could use its
     /// refresh token twice.
@@ -93,7 +93,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
     /// A pool that makes its sources with this function. It is called when a key is asked for that has no source, and
     /// should send nothing: two callers at once may both call it, and then one of the two sources is used.
     pub fn new(make: impl Fn(&K) -> Result<TokenSource, Error> + Send + Sync + 'static) -> Self {
-        Self::with(Arc::new(make), MOST_SOURCES, IDLE, Arc::new(SystemClock))
+        Self::with(Arc::new(make), MAX_SOURCES, MAX_IDLE, Arc::new(SystemClock))
     }
 
     /// How many sources are kept at most: 10,000 when not set, and at least one. Beyond it, those that were used
@@ -147,9 +147,9 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
     /// Drops the source for this key, say because its grant was revoked. Those who hold it keep it; the next one who
     /// asks gets a new one.
     pub fn remove(&self, key: &K) {
-        let mut shelf = self.0.write();
-        shelf.sources.remove(key);
-        shelf.dropped.remove(key);
+        let mut sources = self.0.write();
+        sources.sources.remove(key);
+        sources.dropped.remove(key);
     }
 
     /// How many sources there are.
@@ -165,22 +165,22 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
     }
 
     fn with(make: Make<K>, most: usize, idle: Duration, clock: Arc<dyn Clock>) -> Self {
-        let shelf = RwLock::new(Shelf { sources: HashMap::new(), dropped: HashMap::new() });
-        Self(Arc::new(Inner { make, most, idle, clock, shelf, next_sweep: AtomicU64::new(0) }))
+        let sources = RwLock::new(Sources { sources: HashMap::new(), dropped: HashMap::new() });
+        Self(Arc::new(Inner { make, most, idle, clock, sources, next_sweep: AtomicU64::new(0) }))
     }
 }
 
 impl<K: Eq + Hash + Clone> Inner<K> {
     /// Keeps a source, unless another caller was faster: then theirs counts.
     fn keep(&self, key: &K, source: TokenSource, now: Moment) -> TokenSource {
-        let mut shelf = self.write();
-        if let Some(source) = shelf.find(key, now).or_else(|| shelf.held_elsewhere(key)) {
-            if !shelf.sources.contains_key(key) {
-                shelf.insert(key, source.clone(), now, self.most);
+        let mut sources = self.write();
+        if let Some(source) = sources.find(key, now).or_else(|| sources.held_elsewhere(key)) {
+            if !sources.sources.contains_key(key) {
+                sources.insert(key, source.clone(), now, self.most);
             }
             return source;
         }
-        shelf.insert(key, source.clone(), now, self.most);
+        sources.insert(key, source.clone(), now, self.most);
         source
     }
 
@@ -188,10 +188,10 @@ impl<K: Eq + Hash + Clone> Inner<K> {
     /// to the next one.
     fn sweep(&self, now: Moment) {
         let idle = milliseconds(self.idle);
-        let pause = (idle / 4).clamp(1, MOST_BETWEEN_SWEEPS);
+        let pause = (idle / 4).clamp(1, MAX_SWEEP_INTERVAL);
         self.next_sweep.store(now.monotonic.saturating_add(pause), Ordering::Relaxed);
-        if let Ok(mut shelf) = self.shelf.try_write() {
-            shelf.drop_those(|entry| {
+        if let Ok(mut sources) = self.sources.try_write() {
+            sources.drop_those(|entry| {
                 now.monotonic.saturating_sub(entry.used.load(Ordering::Relaxed)) >= idle
                     || entry.has_ended(now)
             });
@@ -203,17 +203,17 @@ impl<K: Eq + Hash + Clone> Inner<K> {
         Moment { wall: now.wall, monotonic: milliseconds(now.monotonic) }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Shelf<K>> {
+    fn read(&self) -> RwLockReadGuard<'_, Sources<K>> {
         // Every change is complete in itself, but for a panic in the key's own code, which leaves whole entries too.
-        self.shelf.read().unwrap_or_else(PoisonError::into_inner)
+        self.sources.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Shelf<K>> {
-        self.shelf.write().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> RwLockWriteGuard<'_, Sources<K>> {
+        self.sources.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<K: Eq + Hash + Clone> Shelf<K> {
+impl<K: Eq + Hash + Clone> Sources<K> {
     fn find(&self, key: &K, now: Moment) -> Option<TokenSource> {
         let entry = self.sources.get(key)?;
         entry.used.store(now.monotonic, Ordering::Relaxed);
@@ -270,9 +270,9 @@ impl<K> Clone for Pool<K> {
 impl<K> fmt::Debug for Pool<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The keys are the user's, and may be names of people.
-        let shelf = self.0.shelf.read().unwrap_or_else(PoisonError::into_inner);
+        let sources = self.0.sources.read().unwrap_or_else(PoisonError::into_inner);
         f.debug_struct("Pool")
-            .field("sources", &shelf.sources.len())
+            .field("sources", &sources.sources.len())
             .field("max_sources", &self.0.most)
             .field("idle_after", &self.0.idle)
             .finish_non_exhaustive()

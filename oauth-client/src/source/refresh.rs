@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::engine::Engine;
 use super::ledger::{Held, Ledger};
-use super::persist::{STORE_PATIENCE, persist, remove, store_error, within};
+use super::persist::{STORE_TIMEOUT, persist, remove, store_error, within};
 use super::{Event, metrics};
 use crate::error::{Error, Kind};
 use crate::grant::{RefreshToken, Renewal};
@@ -19,7 +19,7 @@ use crate::token_endpoint::{Parameters, TokenRequestError};
 /// How often a lease that another process holds is tried for.
 const LEASE_POLL: Duration = Duration::from_millis(50);
 
-/// What a refresh brought.
+/// The result of a refresh.
 pub(super) struct RefreshOutcome {
     pub(super) tokens: TokenSet,
     pub(super) revision: Option<Revision>,
@@ -54,7 +54,7 @@ pub(super) async fn run(
 /// Longer than a whole refresh (the server's time, and the store's: a load before, one after a refusal, the write),
 /// so that a slow one is never taken for a crashed one.
 fn longest_lease(engine: &Engine) -> Duration {
-    engine.client.timeout().saturating_add(4 * STORE_PATIENCE)
+    engine.client.timeout().saturating_add(4 * STORE_TIMEOUT)
 }
 
 /// How long a refresh can last at most, waiting for the lease included.

@@ -1,10 +1,10 @@
-//! How a source is doing.
+//! The state of a source, for health checks and logs.
 
 use std::time::Duration;
 
 use crate::token::AccessToken;
 
-/// How a [`TokenSource`](super::TokenSource) is doing, at one moment.
+/// The state of a [`TokenSource`](super::TokenSource) at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {

@@ -9,10 +9,10 @@ use crate::token::TokenSet;
 
 /// A store in memory. Clones share their entries, so several sources can share one token.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryStore(Arc<Mutex<Shelves>>);
+pub struct MemoryStore(Arc<Mutex<Entries>>);
 
 #[derive(Debug, Default)]
-struct Shelves {
+struct Entries {
     entries: HashMap<StoreKey, Stored>,
     lent: HashSet<StoreKey>,
     revisions: u64,
@@ -25,7 +25,7 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn shelves(&self) -> MutexGuard<'_, Shelves> {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
         // A panic elsewhere leaves whole entries behind: each change is one insert or remove.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -33,7 +33,7 @@ impl MemoryStore {
 
 impl TokenStore for MemoryStore {
     async fn load(&self, key: &StoreKey) -> Result<Option<Stored>, StoreError> {
-        Ok(self.shelves().entries.get(key).cloned())
+        Ok(self.entries().entries.get(key).cloned())
     }
 
     async fn compare_and_swap(
@@ -42,21 +42,21 @@ impl TokenStore for MemoryStore {
         expected: Option<Revision>,
         tokens: Option<&TokenSet>,
     ) -> Result<Swap, StoreError> {
-        let mut shelves = self.shelves();
-        if shelves.entries.get(key).map(|stored| stored.revision) != expected {
+        let mut entries = self.entries();
+        if entries.entries.get(key).map(|stored| stored.revision) != expected {
             return Ok(Swap::Conflict);
         }
-        shelves.revisions += 1;
-        let revision = Revision(shelves.revisions);
+        entries.revisions += 1;
+        let revision = Revision(entries.revisions);
         match tokens {
-            Some(tokens) => shelves.entries.insert(key.clone(), Stored { tokens: tokens.clone(), revision }),
-            None => shelves.entries.remove(key),
+            Some(tokens) => entries.entries.insert(key.clone(), Stored { tokens: tokens.clone(), revision }),
+            None => entries.entries.remove(key),
         };
         Ok(Swap::Done(revision))
     }
 
     async fn lease(&self, key: &StoreKey, _: Duration) -> Result<Option<Lease>, StoreError> {
-        let free = self.shelves().lent.insert(key.clone());
+        let free = self.entries().lent.insert(key.clone());
         // Its holder is in this process: it is given back on drop at the latest, so it needs no deadline.
         Ok(free.then(|| Lease::new(Lent { store: self.clone(), key: key.clone() })))
     }
@@ -69,6 +69,6 @@ struct Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        self.store.shelves().lent.remove(&self.key);
+        self.store.entries().lent.remove(&self.key);
     }
 }

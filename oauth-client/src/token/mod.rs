@@ -1,4 +1,4 @@
-//! What is held: access tokens ready to send, the token sets they come from, and secrets.
+//! Access tokens ready to send, the token sets they come from, and secrets.
 //!
 //! [`TokenSet`] is a token endpoint's response (RFC 6749 section 5.1) with its expiry worked out. [`AccessToken`] is one
 //! ready for use: its header value is made once and shared by all requests that carry it.

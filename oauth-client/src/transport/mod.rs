@@ -211,13 +211,13 @@ pub(crate) fn to_uri(url: &Url) -> Result<Uri, Error> {
 /// `Retry-After` (RFC 9110 section 10.2.3), as seconds or as a date, from `now` on the wall clock. Longer than an
 /// hour is taken as an hour; what is not understood counts as absent.
 pub(crate) fn retry_after(headers: &HeaderMap, now: Duration) -> Option<Duration> {
-    const MOST: Duration = Duration::from_secs(3600);
+    const MAX_WAIT: Duration = Duration::from_secs(3600);
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than a u64 holds is a long time too.
-        return Some(text.parse().map_or(MOST, Duration::from_secs).min(MOST));
+        return Some(text.parse().map_or(MAX_WAIT, Duration::from_secs).min(MAX_WAIT));
     }
-    Some(unix_time(text)?.saturating_sub(now).min(MOST))
+    Some(unix_time(text)?.saturating_sub(now).min(MAX_WAIT))
 }
 
 /// The same without a clock of one's own: a date counts from the server's own `Date`.

@@ -10,7 +10,7 @@ use super::failed;
 use crate::store::StoreError;
 
 /// More than any number of tokens needs; a path given by mistake may name a file of any size.
-const MOST: u64 = 64 * 1024 * 1024;
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Reads the whole file; `None` when there is none.
 pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
@@ -23,7 +23,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError
     let length = check(&file, path)?;
     // One byte more than it should have, so that it need not grow to find the end.
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1));
-    file.take(MOST).read_to_end(&mut bytes).map_err(|error| failed(path, "read", error))?;
+    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|error| failed(path, "read", error))?;
     Ok(Some(bytes))
 }
 
@@ -101,7 +101,7 @@ fn check(file: &File, path: &Path) -> Result<u64, StoreError> {
     if !metadata.is_file() {
         return refuse("is not a regular file; give another path");
     }
-    if metadata.len() > MOST {
+    if metadata.len() > MAX_BYTES {
         return refuse("is larger than any token file; give another path");
     }
     #[cfg(unix)]

@@ -17,7 +17,7 @@ use crate::token::TokenSet;
 /// How often a lock that another process holds is tried for. It is held for one write, a few milliseconds.
 const LOCK_POLL: Duration = Duration::from_millis(10);
 /// How long it is tried for.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A store in one file, for tokens that outlive the process and for several processes that share them.
 ///
@@ -92,7 +92,7 @@ impl FileStore {
         &self,
         work: impl Fn(&Inner) -> Result<T, StoreError> + Clone + Send + 'static,
     ) -> Result<T, StoreError> {
-        let deadline = tokio::time::Instant::now() + LOCK_PATIENCE;
+        let deadline = tokio::time::Instant::now() + LOCK_TIMEOUT;
         loop {
             let work = work.clone();
             let attempt = move |inner: &Inner| match disk::try_lock(&inner.beside("lock"))? {
@@ -105,7 +105,7 @@ impl FileStore {
             }
             if tokio::time::Instant::now() >= deadline {
                 return Err(StoreError::new(format!(
-                    "{} is held by another process for longer than {LOCK_PATIENCE:?}; find out which and end it",
+                    "{} is held by another process for longer than {LOCK_TIMEOUT:?}; find out which and end it",
                     self.0.beside("lock").display()
                 )));
             }
