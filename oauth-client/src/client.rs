@@ -1,4 +1,4 @@
-//! A client of one authorization server: where it is, and who we are to it.
+//! A client of one authorization server: its endpoints, and our identity there.
 
 mod builder;
 mod endpoints;
@@ -73,7 +73,7 @@ enum Server {
 
 impl Client {
     /// Starts a client. It needs to know where ([`issuer`](ClientBuilder::issuer) or
-    /// [`token_endpoint`](ClientBuilder::token_endpoint), or a [`provider`](ClientBuilder::provider)) and who ([`auth`](ClientBuilder::auth)).
+    /// [`token_endpoint`](ClientBuilder::token_endpoint), or a [`provider`](ClientBuilder::provider)) and the identity ([`auth`](ClientBuilder::auth)).
     #[must_use]
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()

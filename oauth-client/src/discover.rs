@@ -1,4 +1,4 @@
-//! Where the server's endpoints are: RFC 8414 and OpenID Connect Discovery metadata, issuer compared.
+//! Discovery of the server's endpoints: RFC 8414 and OpenID Connect Discovery metadata, issuer compared.
 //!
 //! A client that knows only an API's URL finds the server through the API itself (RFC 9728): see [`follow`].
 //!
@@ -82,7 +82,7 @@ pub struct Metadata {
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Some servers write `null` for what they have not got.
+/// Some servers write `null` for absent members.
 fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -209,7 +209,7 @@ impl Endpoint {
 ///
 /// # Errors
 /// `config` when the issuer is not a usable URL, `discovery` when no document is there, when it names another issuer,
-/// or when its endpoints are not https under an https issuer; and whatever the transport says.
+/// or when its endpoints are not https under an https issuer; and the transport's errors.
 pub async fn discover(http: &HttpClient, issuer: &str, limits: &Limits) -> Result<Metadata, Error> {
     let [oauth, openid] = locations(issuer)?;
     let document = match http.get_json(&oauth, limits).await.and_then(|response| parse(response.body())) {

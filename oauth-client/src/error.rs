@@ -44,7 +44,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A refusal by a server, in the terms of RFC 6749 section 5.2, and in the provider's own.
+/// An error response, in the terms of RFC 6749 section 5.2, and in the provider's own.
 #[derive(Clone)]
 pub(crate) struct ErrorResponse {
     pub(crate) status: StatusCode,
@@ -63,7 +63,7 @@ pub(crate) struct ErrorResponse {
 }
 
 impl ErrorResponse {
-    /// A refusal of which nothing but the status is known.
+    /// An error response of which only the status is known.
     pub(crate) fn new(status: StatusCode) -> Self {
         Self {
             status,
@@ -146,7 +146,7 @@ impl Error {
     /// `invalid_client` …), else one of `config`, `unsupported`, `discovery`, `transport`, `timeout`, `too_large`,
     /// `redirect`, `malformed_response`, `unsupported_token_type`, `rate_limited`, `server_error`, `secret`,
     /// `store`, `reauthorization_required` and `interrupted`; from a [login](crate::login) also `state_mismatch`,
-    /// `issuer_mismatch`, `invalid_callback`, `login_expired`, `login_timeout` and `invalid_id_token`. A refusal without
+    /// `issuer_mismatch`, `invalid_callback`, `login_expired`, `login_timeout` and `invalid_id_token`. An error response without
     /// an OAuth code gets one from its status:
     /// 400 `invalid_request`, 401 `invalid_client` (`invalid_token` from an API), 403 `access_denied`,
     /// 429 `rate_limited`, 5xx `server_error`.
@@ -250,7 +250,7 @@ impl Error {
         details.as_any().downcast_ref()
     }
 
-    /// The body of a refusal that has none of the shapes its provider is known for, such as a proxy's HTML: its first
+    /// The body of an error response that has none of the shapes its provider is known for, such as a proxy's HTML: its first
     /// 512 characters, escaped, without the secrets of the request. It is not part of what `Display` and `Debug` show.
     #[must_use]
     pub fn unrecognized(&self) -> Option<&str> {
@@ -315,7 +315,7 @@ impl Error {
         self
     }
 
-    /// The same refusal, with what we know about its reason.
+    /// The same error response, with a hint about its cause.
     pub(crate) fn with_hint(self, hint: impl FnOnce() -> Option<String>) -> Self {
         let Kind::ErrorResponse(refused) = &*self.kind else { return self };
         match hint() {

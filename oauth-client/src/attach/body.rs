@@ -229,7 +229,7 @@ mod tests {
         Ok(Frame::data(Bytes::from_static(text.as_bytes())))
     }
 
-    /// Reads so many frames of a recorded body; what was heard of it, if that is all.
+    /// Reads so many frames of a recorded body; what was recorded of it, if that is all.
     async fn recorded(pieces: Vec<Piece>, room: usize, frames: usize) -> Option<Bytes> {
         let inner = StreamBody::new(stream::iter(pieces));
         let recording = Recording::of(&inner, room);

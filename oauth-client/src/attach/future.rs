@@ -52,7 +52,7 @@ pin_project! {
     }
 }
 
-/// A response whose body is being looked at, and what its replay needs.
+/// A response whose body is being inspected, and what its replay needs.
 struct Peeking<S, R: http_body::Body> {
     head: Parts,
     peek: Box<Peek<R>>,
@@ -179,7 +179,7 @@ where
                 StateProj::Peeking { held } => {
                     let Some(peeking) = held.as_deref_mut() else { return Poll::Pending };
                     let whole = ready!(peeking.peek.poll_whole(cx));
-                    let refused = whole.is_some_and(|body| this.settings.is_refusal(&body));
+                    let refused = whole.is_some_and(|body| this.settings.reports_expired_token(&body));
                     let Some(peeking) = held.take() else { return Poll::Pending };
                     let Peeking { head, peek, sent, replay } = *peeking;
                     let response = Response::from_parts(head, Body::peeked(peek));

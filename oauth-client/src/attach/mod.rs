@@ -46,7 +46,7 @@
 //!   so a request that has some is not either;
 //! - it goes to the very URI of the first one, through the same service.
 //!
-//! For this one call makes at most two requests and one token request. The second response is returned whatever it is, and does
+//! For this one call makes at most two requests and one token request. The second response is always returned, and does
 //! not count against the new token: an API that refuses every token must not set off a token request for each response.
 //! A 403 is about what the token may do, not about the token, and never gets a new one.
 //!
@@ -60,7 +60,7 @@
 //!
 //! # Redirects
 //!
-//! The layer follows none. A client inside that does so by itself sends the header wherever it sees fit: reqwest drops
+//! The layer follows no redirects. An inner client that does decides itself where the header goes: reqwest drops
 //! it when host, port or scheme change, other clients may not. Switch redirects off where the API has no need of them.
 //!
 //! # A provider's own way to say "expired"

@@ -41,7 +41,7 @@ impl<B: http_body::Body<Data = Bytes>> Peek<B> {
         Self { body: Box::pin(body), read: VecDeque::new(), length: 0, last: None, ended: false }
     }
 
-    /// Reads on until the body has ended, or is known to be longer than what is looked at. Then, if it has ended, all
+    /// Reads on until the body has ended, or is known to be longer than the limit. Then, if it has ended, all
     /// of it in one piece.
     pub(super) fn poll_whole(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         while !self.ended && self.length <= MAX_PEEKED {

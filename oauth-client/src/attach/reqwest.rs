@@ -3,7 +3,7 @@
 //! The rules are those of the [layer](super#when-the-api-refuses-the-token), with what reqwest adds to them: it
 //! follows redirects by itself, so a response that came from another URL than the one asked for is never the reason
 //! for a replay, and one from another origin says nothing of the token at all, because reqwest does not take it
-//! there. A [proof](crate::dpop) names the URL asked for and is of no use at another one: ask for the final one. A body
+//! there. A [proof](crate::dpop) names the requested URL and is useless at another one: request the final URL. A body
 //! can be repeated when reqwest can clone it: bytes, not a stream.
 //!
 //! ```
@@ -150,7 +150,7 @@ impl AuthorizedClient {
                 let (head, body) = http::Response::<Body>::from(response).into_parts();
                 let mut peek = Box::new(Peek::new(body));
                 let whole = poll_fn(|cx| peek.poll_whole(cx)).await;
-                let refuses = whole.is_some_and(|body| self.settings.is_refusal(&body));
+                let refuses = whole.is_some_and(|body| self.settings.reports_expired_token(&body));
                 let body = Body::wrap(super::body::Body::peeked(peek));
                 (with_url(http::Response::from_parts(head, body), url), refuses)
             }

@@ -108,11 +108,11 @@ impl Settings {
     }
 
     /// Judges a response by its body, where the head left that open.
-    pub(super) fn is_refusal(&self, body: &[u8]) -> bool {
+    pub(super) fn reports_expired_token(&self, body: &[u8]) -> bool {
         self.source.expired_response().is_some_and(|expired| expired.is(body))
     }
 
-    /// Drops a token that was refused, whether or not its request can be repeated, so that the next one fares better.
+    /// Drops a token that was refused, whether or not its request can be repeated, so that the next one gets a new token.
     /// True when the request is to be sent once more with another.
     #[inline]
     pub(super) fn wants_replay(&self, generation: u64, is_repeatable: impl FnOnce() -> bool) -> bool {

@@ -1,4 +1,4 @@
-//! Who the client is: how it proves itself at the token endpoint (RFC 6749 section 2.3).
+//! Client authentication at the token endpoint (RFC 6749 section 2.3).
 //!
 //! One method per client: the secret goes out in one place only, never in two (section 2.3 forbids more than one).
 
@@ -291,14 +291,14 @@ impl ClientAuth {
     }
 }
 
-/// To whom the client proves itself: what an assertion may name as its audience.
+/// The recipient of an assertion: the audiences it may name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recipient<'a> {
     pub(crate) issuer: Option<&'a str>,
     pub(crate) endpoint: &'a Url,
 }
 
-/// What goes with a request beside its parameters.
+/// What authenticates a request, beside its parameters.
 #[derive(Default)]
 pub(crate) struct Proof {
     pub(crate) authorization: Option<HeaderValue>,
@@ -318,7 +318,7 @@ impl fmt::Debug for ClientAuth {
 
 const SECRET: &str = "client_secret";
 
-/// The secret of today, fit to be sent.
+/// The current secret, checked before it is sent.
 async fn secret(source: &SecretSource, now: Now) -> Result<Secret, Error> {
     let secret = source.get(SECRET, now).await?;
     match check(&secret) {

@@ -183,7 +183,7 @@ async fn a_refused_secret_is_read_again_and_the_request_repeated_once_if_it_chan
     ask().await.unwrap();
     assert_eq!(server.requests(), 3, "the refused one, and its repetition");
 
-    // Rotated at the server only: one request, one refusal.
+    // Rotated at the server only: one request, one rejection.
     server.knows("client_secret=newest");
     assert_eq!(ask().await.unwrap_err().code(), "invalid_client");
     assert_eq!(server.requests(), 4);

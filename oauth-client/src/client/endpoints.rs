@@ -1,4 +1,4 @@
-//! Which URL a request goes to: given by hand, or named by the server's metadata, which is kept for a while.
+//! Endpoint URLs: configured, or from the server's metadata, which is cached.
 
 use std::sync::Arc;
 use std::time::Duration;

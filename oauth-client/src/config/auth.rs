@@ -1,4 +1,4 @@
-//! Who the client is, and what its connections show: `client_auth`, its secret or key, and the table `tls`.
+//! Client authentication, and the certificates of connections: `client_auth`, its secret or key, and the table `tls`.
 
 use super::problem;
 #[cfg(feature = "reqwest")]

@@ -135,7 +135,7 @@ pub const KEYS: &[Key] = &[
         Kind::Text,
         "the username, where there is one",
         "subject = \"alice\"",
-        "Whose tokens these are, where several people's are kept in one store. It is not sent.",
+        "Whose tokens these are, where several users' are kept in one store. It is not sent.",
     ),
     Key::new(
         "assertion",
@@ -220,7 +220,7 @@ pub const KEYS: &[Key] = &[
         Kind::Secret,
         "made at each start",
         "dpop_key = { file = \"dpop.pem\" }",
-        "The private key that tokens are bound to, as PEM or JWK. Give one where tokens are kept in a file: they are of no use without it, and a login of a client without a secret is lost.",
+        "The private key that tokens are bound to, as PEM or JWK. Give one where tokens are kept in a file: they are useless without it, and a login of a client without a secret is lost.",
     ),
     Key::new(
         "par",

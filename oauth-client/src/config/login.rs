@@ -25,7 +25,7 @@ pub(super) fn way(table: Table<'_>, grant: &str, problems: &mut Vec<Problem>) ->
     let is_login = by_browser || grant == "device_code";
     if is_login && table.has("token_endpoint") {
         let message =
-            "is not enough, since people are sent elsewhere; give issuer, whose metadata says where";
+            "is not enough, since users are sent to other endpoints; give issuer, whose metadata names them";
         problems.push(problem("token_endpoint", message));
         return None;
     }

@@ -241,7 +241,7 @@ fn client(table: Table<'_>, dialect: Dialect, problems: &mut Vec<Problem>) -> Cl
         builder = builder.auth(auth);
     }
     builder = auth::mutual_tls(table, builder);
-    // Who the client is was looked into above, and the transport comes when it is built.
+    // The client's identity is checked above, and the transport comes when it is built.
     let known = |problem: &Problem| matches!(&*problem.field, "auth" | "http");
     problems.extend(builder.problems().into_iter().filter(|problem| !known(problem)));
     builder

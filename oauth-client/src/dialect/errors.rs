@@ -49,7 +49,7 @@ impl ErrorShape {
         self
     }
 
-    /// Where the text for people is.
+    /// Where the human-readable text is.
     #[must_use]
     pub fn description(mut self, path: impl Into<String>) -> Self {
         self.description = Some(Path::new(path));

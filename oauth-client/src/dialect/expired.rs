@@ -1,11 +1,11 @@
-//! How an API itself says that a token has expired.
+//! How an API reports an expired token in a body.
 
 use serde_json::Value;
 
 use super::path::Path;
 use crate::json;
 
-/// The most of a response's body that is looked at, in bytes.
+/// The largest body that is inspected, in bytes.
 pub(crate) const MAX_BODY: usize = 4096;
 
 /// What a body has to say, in all of these places, to mean "your token has expired".

@@ -75,7 +75,7 @@ pub struct StatusInfoSet {
     /// How bad it is.
     #[serde(rename = "ils_codeSeverity", deserialize_with = "one_of")]
     pub code_severity: Option<CodeSeverity>,
-    /// The same for people.
+    /// The same as text.
     #[serde(rename = "ils_description", deserialize_with = "text")]
     pub description: Option<String>,
 }

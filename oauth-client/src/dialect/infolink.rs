@@ -1,6 +1,6 @@
 //! InfoLink, by its page "OAuth 2.0 Authentication".
 //!
-//! The page prints plain http and no HTTP status for its error bodies: they are recognised whatever status they come
+//! The page prints plain http and no HTTP status for its error bodies: they are recognized whatever status they come
 //! with, and https is asked for unless the client was built with
 //! [`danger_allow_http`](crate::ClientBuilder::danger_allow_http). The JSON in its sample of an API call stands in
 //! single quotes; send it with double ones.

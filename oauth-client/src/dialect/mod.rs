@@ -267,7 +267,7 @@ impl Dialect {
     /// of a response, whatever its status, holds this text. The [layer](crate::attach) then gets another token and
     /// sends the request once more.
     ///
-    /// Bodies of up to 4 KiB are looked at, those that call themselves JSON, plain text or nothing at all.
+    /// Bodies of up to 4 KiB are inspected, with a content type of JSON or plain text, or without one.
     pub fn expired_response<P: Into<String>, T: Into<String>>(
         mut self,
         says: impl IntoIterator<Item = (P, T)>,

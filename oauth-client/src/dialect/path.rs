@@ -1,4 +1,4 @@
-//! Where in a JSON document something is.
+//! Paths into a JSON document.
 
 use std::fmt;
 

@@ -10,7 +10,7 @@ use crate::error::{Error, printable};
 use crate::transport::{HttpClient, Limits};
 use crate::www_authenticate::Challenge;
 
-/// So many of the servers that an API names are tried at most.
+/// The most servers that are tried of those that an API names.
 const MAX_SERVERS: usize = 8;
 
 /// The result of [`follow`]: an API, and the server that issues tokens for it.
@@ -58,7 +58,7 @@ pub struct Found {
 ///
 /// # Errors
 /// `config` when `url` is none, `discovery` when there is nothing to be found or it is not to be trusted, saying what;
-/// and whatever the transport says.
+/// and the transport's errors.
 pub async fn follow(
     http: &HttpClient,
     url: &str,

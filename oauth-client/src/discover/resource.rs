@@ -25,7 +25,7 @@ pub struct ProtectedResource {
     pub bearer_methods_supported: Option<Vec<String>>,
     /// Where the API's own public keys are.
     pub jwks_uri: Option<Url>,
-    /// Its name, for people.
+    /// Its display name.
     pub resource_name: Option<String>,
     /// A page for developers.
     pub resource_documentation: Option<String>,
@@ -43,7 +43,7 @@ pub struct ProtectedResource {
     /// Whether it takes tokens with DPoP only.
     #[serde(default, deserialize_with = "null_is_default")]
     pub dpop_bound_access_tokens_required: bool,
-    /// All other members; `signed_metadata` among them, which is not looked into.
+    /// All other members; `signed_metadata` among them, which is not validated.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -73,7 +73,7 @@ pub struct ProtectedResource {
 ///
 /// # Errors
 /// `config` when the identifier is no usable URL, `discovery` when no document is there or it is about another API;
-/// and whatever the transport says.
+/// and the transport's errors.
 pub async fn resource(
     http: &HttpClient,
     identifier: &str,

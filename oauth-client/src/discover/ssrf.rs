@@ -7,7 +7,7 @@ use url::{Host, Url};
 use crate::error::{Error, printable};
 use crate::transport::is_loopback;
 
-/// Checks a URL that was found at `from` before it is asked for anything: https, as plain as a metadata URL is, and no
+/// Checks a URL that was found at `from` before it is fetched: https, no user name or fragment, and no
 /// address of this machine or of the network around it, unless `from` is of the same kind. A public name that resolves to
 /// such an address is beyond what is seen here: where that matters, the transport's resolver or a proxy has to refuse it.
 pub(super) fn may_lead_to(from: &Url, field: &str, to: &Url, allow_http: bool) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 pub(crate) const DPOP_NONCE: &str = "dpop-nonce";
 
-/// So many origins are remembered at once; few programs call more. A forgotten origin demands its nonce again, which costs a
+/// The most origins that are remembered; few programs call more. A forgotten origin demands its nonce again, which costs a
 /// request.
 const MAX_ORIGINS: usize = 100;
 

@@ -76,7 +76,7 @@ impl Prover {
         self.bearer_is_allowed
     }
 
-    /// A new proof, good for one request: with this nonce, else with the last one that its server was heard of.
+    /// A new proof, good for one request: with this nonce, else with the last one that its server sent.
     pub(crate) fn prove(
         &self,
         verifier: Verifier<'_>,
@@ -99,7 +99,7 @@ impl Prover {
     }
 
     /// Takes in the nonce of a response, if it brings one. Returned when it is another one than that of the proof which
-    /// was sent, so that a new proof may fare better.
+    /// was sent, so that a new proof may be accepted.
     pub(crate) fn learn(
         &self,
         verifier: Verifier<'_>,
@@ -157,15 +157,15 @@ mod tests {
 
     #[test]
     fn a_response_is_about_the_proof_only_where_a_dpop_challenge_says_so() {
-        let refusal = |challenge: &'static str| {
+        let error = |challenge: &'static str| {
             proof_error(&HeaderMap::from_iter([(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))]))
         };
         // RFC 9449 section 9.
         let asks = r#"DPoP error="use_dpop_nonce", error_description="Resource server requires nonce in DPoP proof""#;
-        assert_eq!(refusal(asks), Some(ProofError::UseNonce));
-        assert_eq!(refusal(r#"Bearer, dpop error=invalid_dpop_proof"#), Some(ProofError::InvalidProof));
-        assert_eq!(refusal(r#"DPoP error="invalid_token", algs="ES256""#), None);
-        assert_eq!(refusal(r#"Bearer error="use_dpop_nonce""#), None);
-        assert_eq!(refusal("DPoP"), None);
+        assert_eq!(error(asks), Some(ProofError::UseNonce));
+        assert_eq!(error(r#"Bearer, dpop error=invalid_dpop_proof"#), Some(ProofError::InvalidProof));
+        assert_eq!(error(r#"DPoP error="invalid_token", algs="ES256""#), None);
+        assert_eq!(error(r#"Bearer error="use_dpop_nonce""#), None);
+        assert_eq!(error("DPoP"), None);
     }
 }

@@ -8,7 +8,7 @@ use crate::token_endpoint::Parameters;
 ///
 /// An [`AuthorizationRequest`](crate::login::AuthorizationRequest) or a [`DeviceRequest`](crate::login::DeviceRequest)
 /// can be given to [`Client::source`](crate::Client::source) as they are; this is for programs that have only tokens. In a
-/// store that keeps the tokens of several people, say whose they are with [`subject`](TokenRequest::subject).
+/// store that keeps the tokens of several users, say whose they are with [`subject`](TokenRequest::subject).
 #[must_use]
 pub fn login() -> TokenRequest {
     TokenRequest::new(Login)

@@ -12,7 +12,7 @@ use crate::token_endpoint::Parameters;
 /// Exchanges a token for another (RFC 8693): to call the next API as the same person, with a token that is meant for
 /// that API. Name it with [`audience`](TokenRequest::audience) or [`resource`](TokenRequest::resource).
 ///
-/// A token by itself is taken for an access token; [`TokenExchange`] says more. For many people's tokens there is
+/// A token by itself is taken for an access token; [`TokenExchange`] says more. For the tokens of many users there is
 /// [`Client::exchanger`](crate::Client::exchanger).
 ///
 /// ```
@@ -57,7 +57,7 @@ impl TokenExchange {
         Self { subject: source, subject_type: token_type, actor: None, requested: None, good_until }
     }
 
-    /// Who acts on the subject's behalf (`actor_token`): the new token then names both (RFC 8693 section 1.1).
+    /// The party that acts on the subject's behalf (`actor_token`): the new token then names both (RFC 8693 section 1.1).
     pub fn actor(mut self, actor_token: impl Into<SecretSource>, token_type: TokenType) -> Self {
         self.actor = Some((actor_token.into(), token_type));
         self

@@ -46,8 +46,8 @@ impl Client {
     /// keys, issuer, audience, authorized party, times, and what is [expected](Expect) beyond.
     ///
     /// # Errors
-    /// `invalid_id_token`, saying what is wrong; `config` when the client has no issuer; and whatever hinders the keys
-    /// from being fetched.
+    /// `invalid_id_token`, saying what is wrong; `config` when the client has no issuer; and any failure to fetch the keys
+    /// of the issuer.
     pub async fn validate_id_token<T: DeserializeOwned>(
         &self,
         token: &Secret,

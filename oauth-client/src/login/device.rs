@@ -35,7 +35,7 @@ const MAX_INTERVAL: Duration = Duration::from_secs(60);
 pub struct DeviceRequest(TokenRequest);
 
 impl DeviceRequest {
-    /// A request for whatever access the server gives without being asked for more.
+    /// A request for the server's default access.
     pub fn new() -> Self {
         Self(grant::login())
     }
@@ -63,7 +63,7 @@ impl DeviceRequest {
         self.0.authorization_details(details).map(Self)
     }
 
-    /// Whose login this is, where one store keeps several people's; see [`TokenRequest::subject`]. It is not sent.
+    /// Whose login this is, where one store keeps several users'; see [`TokenRequest::subject`]. It is not sent.
     pub fn subject(self, subject: impl Into<String>) -> Self {
         Self(self.0.subject(subject))
     }
@@ -106,7 +106,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// The server's refusal, no response, or one that makes no sense.
+    /// An error response of the server, no response, or a malformed one.
     pub async fn device(&self, request: &DeviceRequest) -> Result<DeviceLogin, Error> {
         let openid = request.0.has_scope("openid");
         if openid && self.issuer().is_none() {
@@ -175,7 +175,7 @@ impl DeviceLogin {
     /// give up.
     ///
     /// # Errors
-    /// `access_denied` when the person declined, `expired_token` when the code's time is over; any other refusal of the
+    /// `access_denied` when the person declined, `expired_token` when the code's time is over; any other error response of the
     /// server, and `invalid_id_token`. While the server cannot be reached, polling goes on, slower each time.
     pub async fn wait(mut self) -> Result<Login, Error> {
         loop {

@@ -21,7 +21,7 @@ impl Client {
     /// fetched, and a [pushed](AuthorizationRequest::pushed) request is sent; otherwise nothing is.
     ///
     /// # Errors
-    /// `config` for a request that cannot work, and whatever discovery or the pushed request says.
+    /// `config` for a request that cannot work, and any error of discovery or of the pushed request.
     pub async fn authorize(&self, request: &AuthorizationRequest) -> Result<PendingLogin, Error> {
         let problems = request.problems();
         if !problems.is_empty() {
@@ -88,7 +88,7 @@ impl Client {
     /// # Errors
     /// `state_mismatch`, `issuer_mismatch`, `invalid_callback` and `login_expired` when what came back is not to be
     /// believed; nothing is sent then. The server's own code, such as `access_denied`, when the server or the person declined.
-    /// `invalid_id_token`, and whatever [`request`](Self::request) says.
+    /// `invalid_id_token`, and the errors of [`request`](Self::request).
     pub async fn finish(&self, pending: PendingLogin, callback: impl AsRef<str>) -> Result<Login, Error> {
         let callback = Callback::parse(callback.as_ref())?;
         self.finish_with(pending, callback).await

@@ -69,7 +69,7 @@ impl LoopbackLogin {
     ///
     /// # Errors
     /// `config` when the redirect URI is not loopback or its port is taken, `login_timeout` when no browser came back in
-    /// time; and whatever [`Client::authorize`] and [`Client::finish`] say.
+    /// time; and the errors of [`Client::authorize`] and [`Client::finish`].
     pub async fn open(self, open: impl FnOnce(&Url)) -> Result<Login, Error> {
         let target = RedirectTarget::of(self.request.redirect_uri())?;
         let listener = TcpListener::bind(target.address).await.map_err(|error| target.taken(&error))?;
@@ -233,7 +233,7 @@ async fn serve(listener: TcpListener, target: RedirectTarget, sender: mpsc::Send
 /// One connection: one request, one page.
 async fn handle(mut stream: TcpStream, target: RedirectTarget, sender: mpsc::Sender<Incoming>) {
     let head = tokio::time::timeout(REQUEST_TIMEOUT, read_head(&mut stream)).await;
-    // Who says nothing in time, or no HTTP at all, is not a browser.
+    // A peer that sends nothing in time, or no HTTP at all, is not a browser.
     let Ok(Some(head)) = head else { return };
     let (page, shown) = match callback_query(&head, &target) {
         Err(page) => (page, None),

@@ -76,7 +76,7 @@ impl InteractiveLogin {
         }
     }
 
-    /// A login, whatever there is already. `prompt` is called once.
+    /// A login, even if the source has a token. `prompt` is called once.
     ///
     /// # Errors
     /// As [`Client::finish`] and [`DeviceLogin::wait`](super::DeviceLogin::wait).

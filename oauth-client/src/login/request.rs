@@ -88,7 +88,7 @@ impl AuthorizationRequest {
         Ok(self)
     }
 
-    /// Whose login this is, where one store keeps several people's; see [`TokenRequest::subject`]. It is not sent.
+    /// Whose login this is, where one store keeps several users'; see [`TokenRequest::subject`]. It is not sent.
     pub fn subject(self, subject: impl Into<String>) -> Self {
         self.with(|wanted| wanted.subject(subject))
     }
@@ -109,7 +109,7 @@ impl AuthorizationRequest {
         self
     }
 
-    /// The authentication context classes wished for, the dearest first. What was granted stands in
+    /// The preferred authentication context classes, most preferred first. What was granted stands in
     /// [`IdToken::acr`](crate::id_token::IdToken::acr).
     pub fn acr_values<I: IntoIterator<Item: Into<String>>>(self, values: I) -> Self {
         self.parameter("acr_values", joined(values))
@@ -123,7 +123,7 @@ impl AuthorizationRequest {
         self.acr_values(wished)
     }
 
-    /// The languages the person reads (BCP 47), the dearest first.
+    /// The languages the person reads (BCP 47), most preferred first.
     pub fn ui_locales<I: IntoIterator<Item: Into<String>>>(self, locales: I) -> Self {
         self.parameter("ui_locales", joined(locales))
     }

@@ -20,7 +20,7 @@ use crate::error::Error;
 /// ```
 ///
 /// # Errors
-/// `invalid_token` when the token is not accepted, and whatever else [`Error::code`] lists.
+/// `invalid_token` when the token is not accepted, and the other codes of [`Error::code`].
 pub async fn userinfo(api: &Api) -> Result<UserInfo, Error> {
     api.call(Method::GET, "/oauth/userinfo", None::<&()>, &dialect::comm100()).await
 }

@@ -12,7 +12,7 @@ use crate::token::{Secret, TokenType};
 use crate::token_endpoint::Parameters;
 
 impl Client {
-    /// Asks the server what a token stands for (RFC 7662). `None` when it is not active: expired, revoked or never
+    /// Asks the server about a token (RFC 7662). `None` when it is not active: expired, revoked or never
     /// issued, or not for this client to know. Nothing is cached.
     ///
     /// ```
@@ -54,7 +54,7 @@ pub struct Introspection {
     pub scope: Vec<String>,
     /// The client it was issued to.
     pub client_id: Option<String>,
-    /// The person who authorized it, in words for people.
+    /// The person who authorized it, as a display name.
     pub username: Option<String>,
     /// How it is presented: `Bearer`, `DPoP`.
     pub token_type: Option<String>,

@@ -1,8 +1,8 @@
-//! Beside the flow: what else a server offers its clients.
+//! APIs of authorization servers beside the token endpoint.
 //!
-//! A [`Client`](crate::Client) asks what a token stands for ([`introspect`](crate::Client::introspect), RFC 7662),
+//! A [`Client`](crate::Client) introspects tokens ([`introspect`](crate::Client::introspect), RFC 7662),
 //! revokes tokens ([`revoke`](crate::Client::revoke), RFC 7009, and [`TokenSource::revoke`] for all that a source
-//! holds) and asks who a person is ([`userinfo`](crate::Client::userinfo), OpenID Connect). [`register`] makes clients
+//! holds) and fetches claims about a person ([`userinfo`](crate::Client::userinfo), OpenID Connect). [`register`] makes clients
 //! (RFC 7591, RFC 7592).
 //!
 //! The other modules are typed provider APIs for clients and users. Each is a protected API
@@ -128,7 +128,7 @@ fn json_request(method: Method, url: &Url, body: Option<String>) -> Result<Reque
     Ok(request)
 }
 
-/// Reads the JSON object of a success, or the refusal.
+/// Reads the JSON object of a success, or the error response.
 fn read<'a>(
     response: Response<Bytes>,
     secrets: impl Iterator<Item = &'a Secret> + Clone,

@@ -1,4 +1,4 @@
-//! Tokens that are no longer needed (RFC 7009).
+//! Token revocation (RFC 7009).
 
 use crate::client::Client;
 use crate::discover::Endpoint;

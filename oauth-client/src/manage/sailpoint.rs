@@ -108,7 +108,7 @@ pub struct NewOAuthClient {
 }
 
 impl NewOAuthClient {
-    /// A client of this name, for people.
+    /// A client of this display name.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
     }
@@ -216,7 +216,7 @@ pub struct OAuthClient {
     /// The homepage of its owner.
     #[serde(deserialize_with = "text")]
     pub homepage_url: Option<String>,
-    /// Its name, for people.
+    /// Its display name.
     #[serde(deserialize_with = "text")]
     pub name: Option<String>,
     /// What it is for.

@@ -1,4 +1,4 @@
-//! Who the person is (OpenID Connect Core section 5.3).
+//! Userinfo: claims about the person (OpenID Connect Core section 5.3).
 
 use std::fmt;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::json;
 use crate::transport::Limits;
 
 impl Client {
-    /// Asks who the person is that a source has tokens of (OpenID Connect Core section 5.3). The token must have the
+    /// Fetches the claims about the person whose tokens a source has (OpenID Connect Core section 5.3). The token must have the
     /// scope `openid`; for one that was obtained elsewhere there is [`TokenSource::fixed`].
     ///
     /// Where the source's tokens came with an ID token, both must be about the same subject (section 5.3.2).
@@ -25,7 +25,7 @@ impl Client {
     /// # Errors
     /// `invalid_token` and `insufficient_scope` when the server does not take the token; `malformed_response` when the
     /// response names no subject, or another; `unsupported` when it is signed or encrypted: register the client without
-    /// `userinfo_signed_response_alg` and `userinfo_encrypted_response_alg`; and whatever else [`Error::code`] lists.
+    /// `userinfo_signed_response_alg` and `userinfo_encrypted_response_alg`; and the other codes of [`Error::code`].
     pub async fn userinfo(&self, source: &TokenSource) -> Result<Userinfo, Error> {
         let url = self.endpoint(Endpoint::Userinfo, self.timeout()).await?;
         let limits = Limits { timeout: self.timeout(), allow_http: self.allows_http(), ..Limits::token() };

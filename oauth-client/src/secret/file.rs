@@ -12,7 +12,7 @@ use crate::clock::Now;
 use crate::error::{Error, Kind};
 use crate::token::Secret;
 
-/// How long what was seen of the file is relied on.
+/// How long a check of the file is relied on.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The most that a secret can be: keys are a few KiB, and a wrong path may lead to anything.
@@ -27,7 +27,7 @@ pub(super) struct SecretFile {
 struct Held {
     secret: Option<Secret>,
     stamp: Option<Stamp>,
-    /// When the file was last looked at, on the monotonic clock.
+    /// When the file was last checked, on the monotonic clock.
     looked: Option<Duration>,
     /// Whether the last look failed, so that it is logged once.
     failing: bool,

@@ -1,4 +1,4 @@
-//! Secrets that change while the program runs: from a file that is rotated, the environment, or a callback.
+//! Secrets that may change while the program runs: from a file that is rotated, the environment, or a callback.
 //!
 //! Whatever takes a [`Secret`] of the client takes a [`SecretSource`]. It is asked before each token request, and once
 //! more when the server responds with `invalid_client`: if the secret is another one by then, the request is repeated with it.
@@ -53,7 +53,7 @@ type Fetch = Pin<Box<dyn Future<Output = Result<Secret, BoxError>> + Send>>;
 
 /// A file, such as container platforms mount. Line ends at its end are taken off.
 ///
-/// It is looked at once a second at most, outside the runtime's threads, and read when its time of change, its size or
+/// It is checked once a second at most, outside the runtime's threads, and read when its time of change, its size or
 /// the file itself is another. When it cannot be read later on, or is empty, the last secret is kept and a warning
 /// logged; when it never could be, the error names the path.
 pub fn from_file(path: impl AsRef<Path>) -> SecretSource {
@@ -65,7 +65,7 @@ pub fn from_env(variable: impl Into<String>) -> SecretSource {
     SecretSource(Kind::Env(variable.into().into()))
 }
 
-/// Whatever a function gets, from a vault for instance. It is called before each token request and has to keep what it
+/// A secret from a function, for instance from a vault. It is called before each token request and has to keep what it
 /// may: nothing is kept here. What it fails with is the cause of an error with code `secret`, and has to
 /// be free of secrets itself.
 pub fn from_fn<F, Fut, S, E>(fetch: F) -> SecretSource
@@ -120,7 +120,7 @@ impl SecretSource {
         }
     }
 
-    /// The secret of today, where it is needed so rarely that a file may be looked at each time.
+    /// The current secret, where it is needed so rarely that a file may be checked each time.
     #[cfg(feature = "reqwest")]
     pub(crate) async fn latest(&self, field: &str, now: Now) -> Result<Secret, Error> {
         match &self.0 {
@@ -129,7 +129,7 @@ impl SecretSource {
         }
     }
 
-    /// The secret of today; `field` is what errors call it.
+    /// The current secret; `field` is its name in errors.
     pub(crate) async fn get(&self, field: &str, now: Now) -> Result<Secret, Error> {
         match &self.0 {
             Kind::File(file) => file.get(field, now).await,

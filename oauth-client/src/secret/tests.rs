@@ -44,7 +44,7 @@ async fn a_file_is_read_again_when_it_was_replaced_and_looked_at_once_a_second_a
     // Kubernetes swaps a link; others rename.
     std::fs::rename(scratch.file("next", b"new\n"), &path).unwrap();
     assert_eq!(get(&source, &clock).await.unwrap(), "old", "within the second");
-    assert_eq!(source.clone().read("f", clock.now()).await.unwrap().expose(), "new", "after a refusal");
+    assert_eq!(source.clone().read("f", clock.now()).await.unwrap().expose(), "new", "after a rejection");
     assert_eq!(get(&source, &clock).await.unwrap(), "new", "and from then on");
 
     std::fs::rename(scratch.file("next", b"newest"), &path).unwrap();

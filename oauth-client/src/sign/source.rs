@@ -38,7 +38,7 @@ impl KeySource {
         }
     }
 
-    /// The key of today.
+    /// The current key.
     pub(crate) async fn get(&self, now: Now) -> Result<Read, Error> {
         match &self.0 {
             Kind::Fixed(key) => Ok((key.clone(), None)),

@@ -27,7 +27,7 @@ use crate::token::{AccessToken, Freshness, TokenSet};
 /// wrong ones within some minutes.
 const LOCKOUT_WAIT: Duration = Duration::from_secs(15 * 60);
 
-/// So many times that at most, after as many refusals in a row: an hour.
+/// So many times that at most, after as many rejections in a row: an hour.
 const MAX_LOCKOUT_WAITS: u32 = 4;
 
 pub(crate) struct Engine {
@@ -59,7 +59,7 @@ struct State {
     failure: Option<Failure>,
     failures: u32,
     /// How often in a row the grant itself was refused where asking again may lock an account.
-    refusals: u32,
+    rejections: u32,
     throttle: Throttle,
 }
 
@@ -99,7 +99,7 @@ impl Engine {
             login,
             failure: None,
             failures: 0,
-            refusals: 0,
+            rejections: 0,
             throttle: Throttle::new(client.clock().now().monotonic),
         };
         Self {
@@ -158,7 +158,7 @@ impl Engine {
         {
             let mut state = self.state();
             state.login = Some(tokens);
-            (state.failure, state.failures, state.refusals) = (None, 0, 0);
+            (state.failure, state.failures, state.rejections) = (None, 0, 0);
             // From here on no caller gets the previous token.
             self.hot.store(None);
         }
@@ -291,7 +291,7 @@ impl Engine {
         });
         match outcome {
             Ok((token, from_store)) => {
-                (state.failure, state.failures, state.refusals) = (None, 0, 0);
+                (state.failure, state.failures, state.rejections) = (None, 0, 0);
                 drop(state);
                 let generation = token.generation();
                 self.emit(if from_store {
@@ -445,9 +445,9 @@ impl State {
     fn back_off(&mut self, error: Error, renewal: Renewal, now: Duration) -> Error {
         self.failures = self.failures.saturating_add(1);
         let careful = renewal == Renewal::AnewWithCare && error.code() == "invalid_grant";
-        self.refusals = if careful { self.refusals.saturating_add(1) } else { self.refusals };
+        self.rejections = if careful { self.rejections.saturating_add(1) } else { self.rejections };
         let wait = match error.retry_after().filter(|wait| !wait.is_zero()) {
-            _ if careful => LOCKOUT_WAIT.saturating_mul(self.refusals.min(MAX_LOCKOUT_WAITS)),
+            _ if careful => LOCKOUT_WAIT.saturating_mul(self.rejections.min(MAX_LOCKOUT_WAITS)),
             Some(wait) => wait,
             None => after_failures(self.failures),
         };

@@ -51,7 +51,7 @@ pub(super) async fn run(
     }
 }
 
-/// Longer than a whole refresh (the server's time, and the store's: a load before, one after a refusal, the write),
+/// Longer than a whole refresh (the server's time, and the store's: a load before, one after an error response, the write),
 /// so that a slow one is never taken for a crashed one.
 fn longest_lease(engine: &Engine) -> Duration {
     engine.client.timeout().saturating_add(4 * STORE_TIMEOUT)
@@ -190,9 +190,9 @@ impl<'a> Refresh<'a> {
         self.engine.ledger(|ledger| ledger.sendable(held, initial).cloned())
     }
 
-    /// Whether a refresh token is of no more use after this refusal. Some servers give one out beside
+    /// Whether a refresh token is unusable after this error. Some servers give one out beside
     /// client_credentials and then refuse the refresh_token grant itself: where the grant can be asked for anew, any
-    /// lasting refusal ends the refresh token, unless it is about the client or its key, who would fare no better.
+    /// lasting error ends the refresh token, unless it is about the client or its key, which would fail again.
     fn is_dead_end(&self, error: &Error) -> bool {
         let anew = !self.is_of_a_person();
         let of_the_client =
@@ -218,7 +218,7 @@ impl<'a> Refresh<'a> {
         }
     }
 
-    /// Whether only a person helps after this refusal of the grant itself.
+    /// Whether only a person helps after this error of the grant itself.
     fn is_the_end(&self, error: &Error) -> bool {
         match (self.engine.request.grant().renewal(), error.code()) {
             (Renewal::Person | Renewal::AnewUntilRefused, "invalid_grant") => true,

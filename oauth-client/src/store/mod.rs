@@ -1,4 +1,4 @@
-//! Where tokens outlive the source that got them: another task, another process, the next start.
+//! Token stores, where tokens outlive the source that obtained them: another task, another process, the next start.
 //!
 //! A [`TokenStore`] knows three things: load an entry, replace it unless another process did in the meantime
 //! (compare-and-swap), and lend out the right to refresh it (lease). With those a source keeps the promise that a

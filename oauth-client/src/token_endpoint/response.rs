@@ -1,4 +1,4 @@
-//! The response, read liberally: what the servers of this world send, as one strict type.
+//! The response, read liberally and turned into one strict type.
 
 use bytes::Bytes;
 use http::Response;

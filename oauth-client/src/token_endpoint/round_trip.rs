@@ -26,7 +26,7 @@ use crate::sign::Algorithm;
 use crate::token::{Secret, TokenSet};
 use crate::transport::{Limits, retry_after, to_uri};
 
-/// What came back, and what is needed to read it.
+/// A response, and what is needed to read it.
 pub(crate) struct EndpointResponse {
     pub(crate) response: Response<Bytes>,
     /// When the request went out.
@@ -131,7 +131,7 @@ impl Client {
         }
     }
 
-    /// Each call makes what is made for one request, and proves who the client is, anew.
+    /// Computes the deferred parameters and the client's authentication anew for each call.
     async fn send_once(
         &self,
         endpoint: Endpoint,
@@ -144,7 +144,7 @@ impl Client {
         let making = self.prove(&mut parameters, &url);
         let Proof { authorization, credential, algorithm } = tokio::time::timeout(left(), making)
             .await
-            .map_err(|_| Error::secret("parameters", "not made in time".into()))??;
+            .map_err(|_| Error::secret("parameters", "not computed in time".into()))??;
         let secrets = parameters.secrets().chain(&credential).cloned().collect();
         let mut request = self.form(endpoint, url, parameters, authorization)?;
         if let Some(possession) = &mut possession {
@@ -161,7 +161,7 @@ impl Client {
         Ok(EndpointResponse { response, sent, received: self.clock().now(), secrets, credential, algorithm })
     }
 
-    /// Fills in what is made for one request, the proof of who we are among it.
+    /// Computes the deferred parameters, and adds the client's authentication.
     async fn prove(&self, parameters: &mut Parameters, url: &Url) -> Result<Proof, Error> {
         let now = self.clock().now();
         parameters.compute(&RequestContext::new(self.issuer().unwrap_or(url.as_str()), now)).await?;
@@ -202,7 +202,7 @@ impl Client {
 }
 
 impl Client {
-    /// A refusal of the client itself or of its key, with what the server's metadata says about how to do better.
+    /// Adds to an error about the client or its key what the server's metadata supports.
     fn with_explanation(&self, error: Error, endpoint: Endpoint, algorithm: Option<Algorithm>) -> Error {
         match error.code() {
             "invalid_client" => {}

@@ -11,7 +11,7 @@ use crate::secret::SecretSource;
 use crate::token::Secret;
 
 /// What the bundled transport trusts, and what it shows of itself. All of it is PEM, given outright or by a
-/// [source](crate::secret): a file that is replaced is heeded by the next request, which then has a new connection.
+/// [source](crate::secret): a replaced file takes effect with the next request, which then uses a new connection.
 ///
 /// ```no_run
 /// use oauth_client::secret::from_file;

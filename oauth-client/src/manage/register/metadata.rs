@@ -28,7 +28,7 @@ pub struct ClientMetadata {
     /// The response types it uses; `code` is meant when absent.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
     pub response_types: Vec<String>,
-    /// Its name, for people.
+    /// Its display name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_name: Option<String>,
     /// A page about it.
@@ -101,7 +101,7 @@ impl ClientMetadata {
     }
 
     texts! {
-        /// Its name, for people.
+        /// Its display name.
         client_name,
         /// A page about it.
         client_uri,

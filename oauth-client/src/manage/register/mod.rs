@@ -101,7 +101,7 @@ impl Registrar {
     /// # Errors
     /// `invalid_redirect_uri`, `invalid_client_metadata`, `invalid_software_statement` and
     /// `unapproved_software_statement` (RFC 7591 section 3.2.2), `invalid_token` when the initial access token is
-    /// missing or not taken, and whatever else [`Error::code`] lists.
+    /// missing or not taken, and the other codes of [`Error::code`].
     pub async fn register(&self, client: &ClientMetadata) -> Result<Registration, Error> {
         let body = serde_json::to_string(client).map_err(|_| unwritable())?;
         let token = self.initial_access_token.as_ref();
@@ -115,7 +115,7 @@ impl Registrar {
     ///
     /// # Errors
     /// `unsupported` when the server gave no means to manage the client; `invalid_token` when it is gone, or the
-    /// registration access token is not taken; and whatever else [`Error::code`] lists.
+    /// registration access token is not taken; and the other codes of [`Error::code`].
     pub async fn read(&self, registration: &Registration) -> Result<Registration, Error> {
         let (url, token) = registration.managed_at()?;
         registration.replaced_by(self.ask(Method::GET, url, None, Some(token), [None; 2]).await?)
@@ -144,7 +144,7 @@ impl Registrar {
         registration.replaced_by(self.ask(Method::PUT, url, Some(body), Some(token), secrets).await?)
     }
 
-    /// Removes the client (RFC 7592 section 2.3). Its tokens are of no more use.
+    /// Removes the client (RFC 7592 section 2.3). Its tokens are no longer accepted.
     ///
     /// # Errors
     /// As [`read`](Self::read); `invalid_request` with status 405 when the server removes none.

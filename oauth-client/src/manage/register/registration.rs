@@ -1,4 +1,4 @@
-//! What a server made of a client.
+//! A registered client.
 
 use std::fmt;
 use std::time::Duration;
@@ -98,7 +98,7 @@ impl Registration {
         &self.metadata
     }
 
-    /// Who the client is, for [`ClientBuilder::auth`](crate::ClientBuilder::auth).
+    /// The client's authentication, for [`ClientBuilder::auth`](crate::ClientBuilder::auth).
     ///
     /// # Errors
     /// `config` when it authenticates with a key, which only the client has

@@ -1,4 +1,4 @@
-//! What is in the file: a name by which it is known, a version, and the entries.
+//! The content of the file: a format name, a version, and the entries.
 
 use std::collections::BTreeMap;
 use std::path::Path;

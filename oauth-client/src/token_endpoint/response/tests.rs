@@ -105,7 +105,7 @@ fn what_is_not_json_or_says_a_thing_twice_is_malformed_and_not_quoted() {
 }
 
 #[test]
-fn a_refusal_keeps_code_status_and_text() {
+fn an_error_response_keeps_code_status_and_text() {
     for code in
         ["invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope"]
     {
@@ -119,7 +119,7 @@ fn a_refusal_keeps_code_status_and_text() {
 }
 
 #[test]
-fn a_refusal_without_a_code_gets_one_from_its_status() {
+fn an_error_response_without_a_code_gets_one_from_its_status() {
     let by_status =
         [(400, "invalid_request"), (401, "invalid_client"), (403, "access_denied"), (404, "invalid_request")];
     let transient = [(429, "rate_limited"), (500, "server_error"), (503, "server_error")];
@@ -145,7 +145,7 @@ fn hostile_text_is_cut_escaped_and_rid_of_our_secrets() {
 }
 
 #[test]
-fn retry_after_is_kept_with_the_refusal() {
+fn retry_after_is_kept_with_the_error_response() {
     let response = Response::builder().status(503).header("retry-after", "30").body(Bytes::new()).unwrap();
     let error = decode(response, SENT, SENT, &standard(), None, std::iter::empty()).err().unwrap().error;
     assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
