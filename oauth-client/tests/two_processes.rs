@@ -110,7 +110,7 @@ async fn worker() {
         .on_event(|event| match event {
             Event::Persisted => print_line("written"),
             Event::RefreshFailed { error } | Event::StoreFailed { error } => {
-                print_line(&format!("{error:?}"))
+                print_line(&format!("{error:?}"));
             }
             _ => {}
         })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oauth_client::dialect::teen_quotes::{ErrorKey, Refusal};
+use oauth_client::dialect::teen_quotes::{ErrorBody, ErrorKey};
 use oauth_client::{dialect, grant};
 use serde_json::json;
 
@@ -37,7 +37,7 @@ async fn error(status: u16, key: ErrorKey, code: &str, text: &str, parameter: Op
     let error = refused(dialect::teen_quotes(), status, &body).await;
     assert_eq!((error.code(), error.provider_code()), (code, Some(key.as_str())));
     assert_eq!(error.description(), Some(text));
-    let refusal = error.provider::<Refusal>().unwrap();
+    let refusal = error.provider::<ErrorBody>().unwrap();
     assert_eq!((&refusal.error, refusal.parameter.as_deref()), (&key, parameter));
     assert_eq!(refusal.error_description.as_deref(), Some(text));
     let later = matches!(key, ErrorKey::ServerError | ErrorKey::TemporarilyUnavailable);
@@ -174,6 +174,6 @@ async fn printed_example() {
 async fn another_key() {
     let error = refused(dialect::teen_quotes(), 400, r#"{"error":"gone_fishing"}"#).await;
     assert_eq!(error.code(), "gone_fishing");
-    let refusal = error.provider::<Refusal>().unwrap();
+    let refusal = error.provider::<ErrorBody>().unwrap();
     assert_eq!(refusal.error, ErrorKey::Other("gone_fishing".to_owned()));
 }
