@@ -204,7 +204,7 @@ async fn lost_answer() {
     let source = bench.client.source(bench.person()).build().unwrap();
     source.token().await.unwrap();
     pass(LIFETIME + 1).await;
-    bench.server.fault(Endpoint::Token, Fault::lost_answer()).times(1);
+    bench.server.fault(Endpoint::Token, Fault::lost_response()).times(1);
     source.token().await.unwrap_err();
     revoked[0] = bench.refresh_token_reused();
 
@@ -212,7 +212,7 @@ async fn lost_answer() {
     let naive = Naive::new(&beside, beside.person());
     naive.token().await.unwrap();
     pass(LIFETIME + 1).await;
-    beside.server.fault(Endpoint::Token, Fault::lost_answer()).times(1);
+    beside.server.fault(Endpoint::Token, Fault::lost_response()).times(1);
     for _ in 0..3 {
         if naive.token().await.is_ok() {
             break;

@@ -248,7 +248,7 @@ async fn c069_the_redirect_uri_is_sent_to_the_letter() {
 #[tokio::test(start_paused = true)]
 async fn c070_a_code_is_sent_once_whatever_happens_to_its_answer() {
     let faults = [
-        Fault::lost_answer(),
+        Fault::lost_response(),
         Fault::reset(),
         Fault::hang(),
         Fault::status(503).retry_after_secs(1),

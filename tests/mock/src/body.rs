@@ -1,4 +1,4 @@
-//! The body of an answer, as a script: send this, wait, send that, break off.
+//! The body of a response, as a script: send this, wait, send that, break off.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,7 +14,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::transport::TransportError;
 
-/// The body of an answer of the [in-process transport](crate::MockTransport).
+/// The body of a response of the [in-process transport](crate::MockTransport).
 pub struct MockBody {
     steps: VecDeque<Step>,
     sleep: Option<Pin<Box<Sleep>>>,

@@ -18,7 +18,6 @@ use crate::dpop::{Dpop, DpopNonce};
 use crate::encode::{hex, random};
 use crate::expect::Expectations;
 use crate::faults::{Faults, Rule};
-use crate::flaws::{Flaw, Flaws};
 use crate::journal::Journal;
 use crate::keys::{Alg, Keys};
 use crate::providers::Provider;
@@ -29,6 +28,7 @@ use crate::server::MockServer;
 use crate::sessions::Sessions;
 use crate::settings::Gates;
 use crate::shared::{Initial, Issuer, Policy, Shared, seconds};
+use crate::tampers::{Tamper, Tampers};
 use crate::tls::{Acceptor, Authority};
 use crate::tokens::Records;
 use crate::trust::TrustedIssuer;
@@ -54,7 +54,7 @@ pub struct MockServerBuilder {
     undocumented_status: Option<StatusCode>,
     faults: Vec<Rule>,
     gates: Gates,
-    written_flaws: Vec<(Flaw, Option<usize>)>,
+    written_tampers: Vec<(Tamper, Option<usize>)>,
     strict_assertion_audience: bool,
     pub(crate) tls: bool,
     pub(crate) client_certificates: bool,
@@ -98,7 +98,7 @@ impl MockServerBuilder {
             undocumented_status: None,
             faults: Vec::new(),
             gates: Gates::default(),
-            written_flaws: Vec::new(),
+            written_tampers: Vec::new(),
             strict_assertion_audience: false,
             tls: false,
             client_certificates: false,
@@ -142,7 +142,7 @@ impl MockServerBuilder {
         self
     }
 
-    /// Who may register clients (RFC 7591); anybody by default.
+    /// Who may register clients (RFC 7591); every client by default.
     pub fn registration(mut self, registration: Registration) -> Self {
         self.registration = registration;
         self
@@ -178,7 +178,7 @@ impl MockServerBuilder {
         self
     }
 
-    /// Plays this provider: its paths, its requests, its answers, and nothing else. Clients, users, audience and
+    /// Plays this provider: its paths, its requests, its responses, and nothing else. Clients, users, audience and
     /// lifetimes that are not set are those its page prints.
     pub fn personality(mut self, provider: Provider) -> Self {
         self.provider = Some(provider);
@@ -307,7 +307,7 @@ impl MockServerBuilder {
     /// Makes a server without a socket, reached through [`MockServer::transport`]. It needs no runtime to be made.
     #[must_use]
     pub fn in_process(self) -> MockServer {
-        // Reserved by RFC 6761 §6.2, so a request that leaves the process by mistake reaches nobody.
+        // Reserved by RFC 6761 §6.2, so a request that leaves the process by mistake reaches no host.
         let host = format!("mock-{}.test", hex(&random::<4>()));
         let places = Places {
             origin: format!("https://{host}"),
@@ -325,9 +325,9 @@ impl MockServerBuilder {
         self
     }
 
-    /// Starts with flaws that were written down.
-    pub(crate) fn written_flaws(mut self, flaws: Vec<(Flaw, Option<usize>)>) -> Self {
-        self.written_flaws = flaws;
+    /// Starts with the tampers of a configuration.
+    pub(crate) fn written_tampers(mut self, tampers: Vec<(Tamper, Option<usize>)>) -> Self {
+        self.written_tampers = tampers;
         self
     }
 
@@ -363,7 +363,7 @@ impl MockServerBuilder {
             clients: clients.into_iter().map(Arc::new).collect(),
             users: users.into_iter().map(Arc::new).collect(),
             faults: self.faults,
-            flaws: self.written_flaws,
+            tampers: self.written_tampers,
         };
         Shared {
             issuers: self.issuers.into_iter().map(issuer).collect(),
@@ -375,7 +375,7 @@ impl MockServerBuilder {
             trusted_issuers: self.trusted_issuers,
             clock,
             dpop: Dpop::new(self.dpop_algorithms, self.dpop_nonce, self.dpop_api_nonce),
-            flaws: Flaws::new(&initial.flaws),
+            tampers: Tampers::new(&initial.tampers),
             policy: self.policy,
             journal: Journal::new(),
             faults: Faults::new(&initial.faults),

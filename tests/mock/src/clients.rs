@@ -12,7 +12,7 @@ use crate::keys::{Alg, TestKey};
 
 /// A client registered at the server.
 ///
-/// Unless told otherwise it may use client_credentials and refresh_token, has the scopes `read` and `write`, and gets
+/// By default it may use client_credentials and refresh_token, has the scopes `read` and `write`, and gets
 /// JWT access tokens that live five minutes. Without a secret it is a public client.
 ///
 /// ```
@@ -226,7 +226,7 @@ impl MockClient {
         self
     }
 
-    /// Refresh tokens stay valid when used, and the answer to a refresh names no new one (RFC 6749 §6 allows both).
+    /// Refresh tokens stay valid when used, and the response to a refresh names no new one (RFC 6749 §6 allows both).
     #[must_use]
     pub fn without_rotation(mut self) -> Self {
         self.rotate_refresh_tokens = false;
@@ -270,7 +270,7 @@ impl MockClient {
         self
     }
 
-    /// Answers carry no `expires_in` (RFC 6749 §5.1 only recommends it).
+    /// Responses carry no `expires_in` (RFC 6749 §5.1 only recommends it).
     #[must_use]
     pub fn without_expires_in(mut self) -> Self {
         self.announce_lifetime = false;
@@ -309,7 +309,7 @@ impl MockClient {
 }
 
 impl Default for MockClient {
-    /// `svc` with the secret `s3cr3t`: the client of a server that was told of none.
+    /// `svc` with the secret `s3cr3t`: the client of a server that is configured without clients.
     fn default() -> Self {
         Self::new("svc").secret("s3cr3t")
     }

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::answer::OAuthError;
 use crate::encode::{b64url, random_text};
+use crate::response::OAuthError;
 use crate::tokens::Grant;
 
 /// Seconds a code lives; RFC 6749 §4.1.2 recommends ten minutes at most.
@@ -77,7 +77,7 @@ impl Codes {
         }
         match (&found.challenge, verifier) {
             (None, None) => Ok(found),
-            (None, Some(_)) => Err(refused("code_verifier: sent, but the request had no code_challenge")),
+            (None, Some(_)) => Err(refused("code_verifier: sent, but the request sent no code_challenge")),
             (Some(_), None) => Err(refused("code_verifier: missing")),
             (Some(_), Some(verifier)) if !is_verifier(verifier) => {
                 Err(refused("code_verifier: not 43 to 128 unreserved characters"))

@@ -1,9 +1,9 @@
-//! Rights in fine grain: `authorization_details` (RFC 9396), of types that the server was told of.
+//! Fine-grained authorization: `authorization_details` (RFC 9396), of the configured types.
 
 use serde_json::{Map, Value};
 
-use crate::answer::OAuthError;
 use crate::clients::MockClient;
+use crate::response::OAuthError;
 use crate::shared::Shared;
 
 /// What any type may say (RFC 9396 §2.2).

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::answer::OAuthError;
 use crate::encode::{random, random_text};
+use crate::response::OAuthError;
 use crate::tokens::Grant;
 
 /// Seconds added to the interval of a device that asks too often (RFC 8628 §3.5).

@@ -8,11 +8,11 @@ use http::header::HOST;
 use http::{HeaderName, Request, Uri};
 use serde_json::{Map, Value};
 
-use crate::answer::{Answer, OAuthError};
 use crate::encode::{b64url, random_text};
 use crate::jws::Jws;
 use crate::keys::{Alg, thumbprint};
 use crate::replays::Replays;
+use crate::response::{MockResponse, OAuthError};
 use crate::shared::Shared;
 
 /// The header that carries a proof (RFC 9449 §4.1).
@@ -23,7 +23,7 @@ pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// Seconds that a proof's `iat` may be before or after the server's now.
 const WINDOW: i64 = 60;
 
-/// How many nonces that are good once are remembered; older ones are forgotten, as if they had expired.
+/// How many nonces that are good once are remembered; older ones are forgotten, as if they were expired.
 const MAX_NONCES: usize = 10_000;
 
 /// Which nonces a server wants in proofs (RFC 9449 §8 and §9).
@@ -35,7 +35,7 @@ pub enum DpopNonce {
     Unused,
     /// One for all proofs, until [`Dpop::change_nonces`].
     Required,
-    /// Another one for each proof; every answer brings the next.
+    /// Another one for each proof; every response brings the next.
     SingleUse,
 }
 
@@ -208,14 +208,14 @@ impl Dpop {
         }
     }
 
-    /// Adds the nonce for the next proof, where one is wanted (RFC 9449 §8.2), if the answer has none yet.
-    pub(crate) fn with_nonce(&self, side: Side, answer: Answer) -> Answer {
-        if answer.headers.contains_key(DPOP_NONCE) {
-            return answer;
+    /// Adds the nonce for the next proof, where one is wanted (RFC 9449 §8.2), if the response has none yet.
+    pub(crate) fn with_nonce(&self, side: Side, response: MockResponse) -> MockResponse {
+        if response.headers.contains_key(DPOP_NONCE) {
+            return response;
         }
         match self.nonces(side).next() {
-            Some(nonce) => answer.with(DPOP_NONCE, &nonce),
-            None => answer,
+            Some(nonce) => response.with(DPOP_NONCE, &nonce),
+            None => response,
         }
     }
 

@@ -39,7 +39,7 @@ pub enum Endpoint {
     Api,
     /// `/.well-known/oauth-protected-resource/api`: what the API says of itself (RFC 9728 §3).
     ResourceMetadata,
-    /// An address that only an attacker would name, in `jku` or `x5u`: nobody should ever ask for it.
+    /// An address that only an attacker would name, in `jku` or `x5u`: no API should ever fetch it.
     Trap,
     /// Any other path of this server.
     Other,
@@ -77,7 +77,7 @@ impl Endpoint {
             .chain([Self::Other, Self::Elsewhere])
     }
 
-    /// Whether a standard server answers there.
+    /// Whether a standard server has this endpoint.
     pub(crate) fn is_served(self) -> bool {
         !matches!(self, Self::Trap | Self::Other | Self::Elsewhere)
     }

@@ -62,7 +62,7 @@ struct Log {
     revision: u64,
 }
 
-/// One request, as far as it may be told.
+/// One request, without its secrets.
 ///
 /// A secret (a password, code, token, assertion, `Authorization` header …) reads `[redacted:…]`; equal secrets have equal
 /// fingerprints within one server, and [`Journal::fingerprint`] makes one to compare with.
@@ -89,7 +89,7 @@ pub struct Recorded {
     pub at_unix: i64,
     /// The fault it met, if any.
     pub fault: Option<String>,
-    /// The answer's status; `None` while it runs, and when no answer was sent.
+    /// The response's status; `None` while it runs, and when no response was sent.
     pub status: Option<StatusCode>,
     sequence: u64,
     /// When it was last written to, counted over all changes of the journal.
@@ -151,7 +151,7 @@ impl Journal {
         self.change(|log| log.entries.clear());
     }
 
-    /// The requests that came or were answered after the change of this number; the number of the last change until now;
+    /// The requests that arrived or completed after the change of this number; the number of the last change until now;
     /// and the number of the oldest request that is kept.
     pub(crate) fn since(&self, revision: u64) -> (Vec<Recorded>, u64, u64) {
         let log = self.log();
@@ -173,7 +173,7 @@ impl Journal {
         format!("[redacted:{}]", hex(&hash.as_ref()[..6]))
     }
 
-    /// Writes a request down; the number returned names it in [`answered`](Self::answered).
+    /// Writes a request down; the number returned names it in [`completed`](Self::completed).
     pub(crate) fn record(&self, request: &Request<Bytes>, endpoint: Endpoint, issuer: &str, now: i64) -> u64 {
         let headers = request.headers().iter().map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -208,7 +208,7 @@ impl Journal {
         self.amend(entry, |recorded| recorded.fault = Some(fault.to_owned()));
     }
 
-    pub(crate) fn answered(&self, entry: u64, status: StatusCode) {
+    pub(crate) fn completed(&self, entry: u64, status: StatusCode) {
         self.amend(entry, |recorded| recorded.status = Some(status));
     }
 
@@ -222,13 +222,13 @@ impl Journal {
         });
     }
 
-    /// Changes the log, whose revision is already that of this change, and wakes whoever waits.
+    /// Changes the log, whose revision is already that of this change, and wakes all waiters.
     fn change<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
         let mut log = self.log();
         log.revision += 1;
         let (result, revision) = (change(&mut log), log.revision);
         drop(log);
-        // After the lock is gone: whoever waits takes it while it looks at this channel.
+        // After the lock is released: waiters take it while they look at this channel.
         self.0.changes.send_modify(|last| *last = revision.max(*last));
         result
     }

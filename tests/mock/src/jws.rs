@@ -28,7 +28,7 @@ impl<'a> Jws<'a> {
         let alg = header.get("alg").and_then(Value::as_str).and_then(Alg::parse);
         let alg = alg.ok_or("alg: missing or unknown")?;
         if header.contains_key("crit") {
-            // RFC 7515 §4.1.11: whoever does not understand an extension refuses; this server understands none.
+            // RFC 7515 §4.1.11: a recipient that does not understand an extension rejects; this server understands none.
             return Err("crit: no extension is understood here");
         }
         Ok(Self { header, claims, alg, input, signature })

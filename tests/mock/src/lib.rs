@@ -1,4 +1,4 @@
-//! An OAuth 2.0 authorization server for tests: it truly validates, and fails on purpose when told to.
+//! An OAuth 2.0 authorization server for tests: it truly validates, and fails on purpose.
 //!
 //! ```
 //! use oauth_mock::{Endpoint, Fault, MockServer};
@@ -21,7 +21,6 @@
 
 #![forbid(unsafe_code)]
 
-mod answer;
 pub mod attack;
 mod body;
 mod builder;
@@ -36,7 +35,6 @@ mod encode;
 mod endpoint;
 mod expect;
 mod faults;
-mod flaws;
 mod journal;
 mod json;
 mod jws;
@@ -48,12 +46,14 @@ mod providers;
 mod pushed;
 mod registration;
 mod replays;
+mod response;
 mod routes;
 mod server;
 mod sessions;
 mod settings;
 mod shared;
 pub mod suite;
+mod tampers;
 mod tls;
 mod tokens;
 mod transport;
@@ -72,7 +72,6 @@ pub use self::{
     endpoint::Endpoint,
     expect::Expect,
     faults::{Fault, FaultScript, Gate},
-    flaws::{Flaw, FlawScript},
     journal::{Journal, Recorded},
     keys::{Alg, KeyError, Keys, TestKey},
     mint::TokenBuilder,
@@ -80,6 +79,7 @@ pub use self::{
     registration::Registration,
     server::{IssuerHandle, MockServer},
     settings::{Config, ConfigError},
+    tampers::{Tamper, TamperScript},
     tokens::IssuedTokens,
     transport::{MockTransport, TransportError},
     trust::TrustedIssuer,

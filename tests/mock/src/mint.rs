@@ -68,7 +68,7 @@ impl TokenBuilder {
             .expires_in(LIFETIME)
     }
 
-    /// A DPoP proof (RFC 9449 §4.2): no access token, but spoiled in the same ways.
+    /// A DPoP proof (RFC 9449 §4.2): no access token, but corrupted in the same ways.
     pub(crate) fn proof(keys: &Keys, key: &TestKey, method: &str, url: &str, now: i64) -> Self {
         let mut jwk = key.public_jwk();
         if let Some(members) = jwk.as_object_mut() {
@@ -176,7 +176,7 @@ impl TokenBuilder {
         self
     }
 
-    /// Sets the header's `kid`, whoever signs.
+    /// Sets the header's `kid`, whatever key signs.
     pub fn kid(self, kid: &str) -> Self {
         self.header("kid", kid)
     }
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_can_be_spoiled_alone() {
+    fn each_part_can_be_corrupted_alone() {
         let keys = Keys::new(&[Alg::Es256]);
         let mint = || TokenBuilder::new(&keys, "https://as", "api", 1_000);
         assert_eq!(json_part(&mint().expires_in(-5).build(), 1)["exp"], 995);

@@ -9,7 +9,7 @@ use crate::clients::CertificateSubject;
 use crate::encode::b64url;
 use crate::tls;
 
-/// A certificate chain in DER, the client's own certificate first; whoever sent it holds the key of that one.
+/// A certificate chain in DER, the client's own certificate first; the sender holds the key of that one.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer(pub(crate) Arc<[Vec<u8>]>);
 

@@ -1,4 +1,4 @@
-//! Five real providers, each played from its own documentation: paths, requests, answers and documented failures.
+//! Five real providers, each played from its own documentation: paths, requests, responses and documented failures.
 
 mod comm100;
 mod failure;
@@ -17,17 +17,17 @@ use serde_json::{Map, Value};
 
 pub use self::failure::ProviderFailure;
 use self::request::bearer;
-use crate::answer::Answer;
 use crate::clients::MockClient;
 use crate::endpoint::Endpoint;
 use crate::mint::TokenBuilder;
+use crate::response::MockResponse;
 use crate::routes::Call;
 use crate::tokens::{Access, Grant, IssuedTokens};
 use crate::users::User;
 
 /// A provider that a server can play, with [`MockServerBuilder::personality`](crate::MockServerBuilder::personality).
 ///
-/// A personality takes what the provider's page documents and nothing looser, and answers with the members the page
+/// A personality takes what the provider's page documents and nothing looser, and responds with the members the page
 /// prints, in its order. Where the page is silent, the documentation of each variant says what was assumed.
 ///
 /// ```
@@ -66,14 +66,14 @@ pub enum Provider {
     /// Assumed: the page gives its two error bodies no status. It is 400 at the token endpoint (RFC 6749 §5.2) and 200 at
     /// the API, unless [`undocumented_status`](crate::MockServerBuilder::undocumented_status) says otherwise. A wrong
     /// secret or password gets the body of the token endpoint too, whose text speaks of credentials. A refresh token that
-    /// is used twice ends all that came from it (RFC 9700 §4.14.2). What a job answers is not documented: the mock repeats
+    /// is used twice ends all that came from it (RFC 9700 §4.14.2). The response to a job is not documented: the mock repeats
     /// the operation's name.
     InfoLink,
     /// SailPoint, page "Create OAuth Client": the protected `POST /oauth-clients`. A client made there can ask for tokens.
     ///
     /// Assumed: tokens come from `/oauth/token` (the page names no token endpoint), by form and client_credentials, with
-    /// the answers of RFC 6749. Which members of the request are required is lost, so none is. What is left out is
-    /// answered with the numbers and flags of the printed client; a text is left out of the answer too.
+    /// the responses of RFC 6749. Which members of the request are required is lost, so none is. What is left out is
+    /// filled with the numbers and flags of the printed client; a text is left out of the response too.
     SailPoint,
     /// Comm100, page "OAuth API": the password grant with `email` and a `partnerId` in the query, JWT access tokens
     /// whose `scope` is a list, and userinfo.
@@ -89,7 +89,7 @@ pub enum Provider {
     TeenQuotes,
 }
 
-/// What a server answers when it plays a provider.
+/// What a server responds when it plays a provider.
 pub(crate) struct Personality {
     pub(crate) routes: &'static [Route],
     pub(crate) tokens: Tokens,
@@ -108,7 +108,7 @@ pub(crate) struct Route {
     pub(crate) endpoint: Endpoint,
     pub(crate) method: &'static str,
     pub(crate) path: &'static str,
-    pub(crate) serve: fn(Call<'_>) -> Answer,
+    pub(crate) serve: fn(Call<'_>) -> MockResponse,
 }
 
 /// What a provider's tokens look like.
@@ -162,20 +162,22 @@ impl fmt::Display for Provider {
     }
 }
 
-/// Answers a request that met no fault; what the provider does not have is not found.
-pub(crate) fn serve(personality: &Personality, endpoint: Endpoint, call: Call<'_>) -> Answer {
+/// Handles a request that met no fault; what the provider does not have is not found.
+pub(crate) fn serve(personality: &Personality, endpoint: Endpoint, call: Call<'_>) -> MockResponse {
     match personality.routes.iter().find(|route| route.endpoint == endpoint) {
-        None => Answer::empty(StatusCode::NOT_FOUND),
-        Some(route) if route.method != call.request.method().as_str() => Answer::not_allowed(route.method),
+        None => MockResponse::empty(StatusCode::NOT_FOUND),
+        Some(route) if route.method != call.request.method().as_str() => {
+            MockResponse::not_allowed(route.method)
+        }
         Some(route) => (route.serve)(call),
     }
 }
 
 /// A resource of the mock's own, for providers whose page names no operation: challenges as RFC 6750 §3 asks.
-fn resource(call: Call<'_>) -> Answer {
+fn resource(call: Call<'_>) -> MockResponse {
     match access(call) {
-        Ok(_) => Answer::new(StatusCode::OK, JSON, r#"{"ok":true}"#),
-        Err(challenge) => Answer::empty(StatusCode::UNAUTHORIZED).with(WWW_AUTHENTICATE, challenge),
+        Ok(_) => MockResponse::new(StatusCode::OK, JSON, r#"{"ok":true}"#),
+        Err(challenge) => MockResponse::empty(StatusCode::UNAUTHORIZED).with(WWW_AUTHENTICATE, challenge),
     }
 }
 

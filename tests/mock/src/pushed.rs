@@ -1,4 +1,4 @@
-//! Authorization requests that clients pushed beforehand (RFC 9126): kept for a short time, good for one answer.
+//! Authorization requests that clients pushed beforehand (RFC 9126): kept for a short time, good for one response.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,7 +37,7 @@ impl PushedRequests {
         (pushed.client == client && now < pushed.expires_at).then(|| pushed.form.clone())
     }
 
-    /// RFC 9126 §7.3: one answer for each request.
+    /// RFC 9126 §7.3: one response for each request.
     pub(crate) fn use_up(&self, uri: &str) {
         self.requests().remove(uri);
     }

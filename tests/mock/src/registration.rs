@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 pub(crate) use self::metadata::{Requested, bad};
 use crate::encode::random_text;
 
-/// How a server lets clients register; by default anybody may, and each client keeps its registration access token.
+/// How a server lets clients register; by default every client may, and each keeps its registration access token.
 ///
 /// ```
 /// use oauth_mock::{MockServer, Registration};
@@ -71,7 +71,7 @@ pub(crate) struct Registrations(Mutex<HashMap<String, Registered>>);
 /// One client's registration.
 #[derive(Clone)]
 pub(crate) struct Registered {
-    /// As it is told to the client, without what the server adds.
+    /// As it is returned to the client, without what the server adds.
     pub(crate) metadata: Map<String, Value>,
     pub(crate) secret: Option<String>,
     pub(crate) access_token: String,

@@ -14,13 +14,13 @@ use crate::dpop::Dpop;
 use crate::endpoint::Endpoint;
 use crate::expect::{Expect, Expectations};
 use crate::faults::{Fault, FaultScript, Faults};
-use crate::flaws::{Flaw, FlawScript, Flaws};
 use crate::journal::Journal;
 use crate::keys::{Keys, TestKey};
 use crate::mint::TokenBuilder;
 use crate::providers::ProviderFailure;
 use crate::routes::{Call, authorize};
 use crate::shared::{Issuer, Shared};
+use crate::tampers::{Tamper, TamperScript, Tampers};
 use crate::tokens::{Grant, IssuedTokens};
 use crate::transport::MockTransport;
 use crate::users::User;
@@ -49,7 +49,7 @@ impl MockServer {
         Self::builder().start().await
     }
 
-    /// A server that is told more before it starts.
+    /// A server that is configured before it starts.
     pub fn builder() -> MockServerBuilder {
         MockServerBuilder::new()
     }
@@ -109,12 +109,12 @@ impl MockServer {
         MockTransport(Arc::clone(&self.shared))
     }
 
-    /// Mints a token that the server's own records do not know; good unless told otherwise.
+    /// Mints a token that the server's own records do not know; good by default.
     pub fn mint(&self) -> TokenBuilder {
         self.first().mint()
     }
 
-    /// Issues tokens without a request, as if the client had been granted them: they can be introspected, refreshed
+    /// Issues tokens without a request, as if the client were granted them: they can be introspected, refreshed
     /// and revoked. `scope` is space-separated. `None` if there is no such client.
     #[must_use]
     pub fn issue(&self, client: &str, subject: &str, scope: &str) -> Option<IssuedTokens> {
@@ -169,7 +169,7 @@ impl MockServer {
         &self.shared.dpop
     }
 
-    /// A DPoP proof (RFC 9449 §4.2) by `key` for one request, at the server's time; good unless told otherwise.
+    /// A DPoP proof (RFC 9449 §4.2) by `key` for one request, at the server's time; good by default.
     ///
     /// ```
     /// use oauth_mock::{Alg, Endpoint, MockServer, TestKey};
@@ -222,15 +222,15 @@ impl MockServer {
         }
     }
 
-    /// Makes answers wrong in one point; see [`Flaw`].
-    pub fn spoil(&self, flaw: Flaw) -> FlawScript<'_> {
-        FlawScript::new(self, flaw)
+    /// Makes responses wrong in one point; see [`Tamper`].
+    pub fn tamper(&self, tamper: Tamper) -> TamperScript<'_> {
+        TamperScript::new(self, tamper)
     }
 
-    /// Ends all faults and flaws; a request that met one already goes on failing.
+    /// Ends all faults and tampers; a request that met one already goes on failing.
     pub fn clear_faults(&self) {
         self.shared.faults.clear();
-        self.shared.flaws.clear();
+        self.shared.tampers.clear();
     }
 
     /// Registers a client while the server runs, in place of the one with its id: a changed secret, other scopes …
@@ -304,8 +304,8 @@ impl MockServer {
         &self.shared.faults
     }
 
-    pub(crate) fn flaws(&self) -> &Flaws {
-        &self.shared.flaws
+    pub(crate) fn tampers(&self) -> &Tampers {
+        &self.shared.tampers
     }
 
     pub(crate) fn expectations(&self) -> &Expectations {

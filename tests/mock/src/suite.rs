@@ -14,20 +14,20 @@
 //! ```
 //!
 //! Three kinds of findings are kept apart. [`LetIn`](Verdict::LetIn) and [`Broke`](Verdict::Broke) are holes: somebody
-//! gets in who should not, or nobody gets in any more. [`Incorrect`](Verdict::Incorrect) answers hurt no one's security,
+//! gets in who should not, or nobody gets in any more. [`Incorrect`](Verdict::Incorrect) responses hurt no one's security,
 //! but are not what the standards say. What [`Differs`](Verdict::Differs) is a choice that the standards leave; so are
 //! rules that hold only for targets that ask for them, which is [found out](Traits) beforehand.
 //!
-//! The requests are bounded in number, each in time, and go to this machine only, unless told otherwise.
+//! The requests are bounded in number, each in time, and go to this machine only, by default.
 
 mod endpoint;
-mod judge;
 mod print;
 mod probe;
 mod report;
 mod rotation;
 mod run;
 mod target;
+mod verdict;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -98,7 +98,7 @@ pub enum SuiteError {
     #[error("the cryptographic library makes no key for {0}")]
     NoKey(Alg),
     /// Nothing is left to do.
-    #[error("no case is called {0:?}, nor begins so; the list of cases tells what there is")]
+    #[error("no case is called {0:?}, nor begins so; see the list of cases")]
     NoSuchCase(String),
     /// A good token was never let in.
     #[error("a good token was never let in\n{0}")]
@@ -198,7 +198,7 @@ impl Suite {
         self
     }
 
-    /// The target lets requests without a token in, as nobody.
+    /// The target accepts requests without a token, as anonymous.
     pub fn optional(mut self) -> Self {
         self.optional = true;
         self
@@ -259,7 +259,7 @@ impl Attacker {
         )
     }
 
-    /// Waits until the target lets a good token in, and attacks it. `progress` is told each step.
+    /// Waits until the target lets a good token in, and attacks it. `progress` gets each step.
     ///
     /// # Errors
     /// When the target never lets a good token in, with what it said instead.

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
-use crate::answer::OAuthError;
 use crate::clients::{MockClient, TokenFormat};
 use crate::details;
 use crate::encode::random_text;
 use crate::providers::Tokens;
+use crate::response::OAuthError;
 use crate::sessions::Login;
 use crate::shared::{Issuer, Shared, seconds};
 
@@ -24,7 +24,7 @@ pub(crate) struct Grant {
     pub(crate) audience: Vec<String>,
     /// More claims of the access token.
     pub(crate) claims: Map<String, Value>,
-    /// The keys that whoever uses the access token must prove to hold (`cnf`, RFC 7800 §3.1).
+    /// The keys that the client must prove to hold with the access token (`cnf`, RFC 7800 §3.1).
     pub(crate) cnf: Map<String, Value>,
     /// `authorization_details` (RFC 9396).
     pub(crate) details: Vec<Value>,

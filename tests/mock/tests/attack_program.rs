@@ -15,8 +15,8 @@ async fn attack(args: &[&str]) -> Output {
     program.arg("attack").args(args).stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap()
 }
 
-/// An API that gives this answer to everything; its address.
-async fn always(answer: &'static str) -> String {
+/// An API that gives this response to everything; its address.
+async fn always(response: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/whoami", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -27,7 +27,7 @@ async fn always(answer: &'static str) -> String {
                     let Ok(length @ 1..) = stream.read(&mut chunk).await else { return };
                     request.extend_from_slice(&chunk[..length]);
                 }
-                let text = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                let text = format!("HTTP/1.1 {response}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
                 let _ = stream.write_all(text.as_bytes()).await;
             });
         }

@@ -23,9 +23,9 @@ fn server() -> MockServer {
 }
 
 async fn begin(server: &MockServer) -> Value {
-    let answer = post(server, Endpoint::DeviceAuthorization, None, "client_id=tv").await;
-    assert_eq!((answer.status, answer.header("cache-control")), (StatusCode::OK, "no-store"));
-    answer.json()
+    let response = post(server, Endpoint::DeviceAuthorization, None, "client_id=tv").await;
+    assert_eq!((response.status, response.header("cache-control")), (StatusCode::OK, "no-store"));
+    response.json()
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
@@ -79,13 +79,13 @@ async fn a_device_gets_its_tokens_when_its_person_says_yes() {
 async fn a_device_that_asks_too_often_is_slowed_down_by_five_seconds_each_time() {
     let server = server();
     let device = begin(&server).await;
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for wait in [0, 4, 9, 15, 14, 20] {
         server.clock().step(wait);
-        answers.push(poll(&server, &device).await.error());
+        responses.push(poll(&server, &device).await.error());
     }
     let (pending, slow) = ("authorization_pending", "slow_down");
-    assert_eq!(answers, [pending, slow, slow, pending, slow, pending]);
+    assert_eq!(responses, [pending, slow, slow, pending, slow, pending]);
     server.approve_device(text(&device, "user_code"), "alice").unwrap();
     assert_eq!(poll(&server, &device).await.error(), slow);
     server.clock().step(25);

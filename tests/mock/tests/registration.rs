@@ -47,9 +47,9 @@ async fn a_registered_client_gets_tokens() {
     asked["favourite_colour"] = json!("blue");
     let reply = register(&server, asked).await;
     assert_eq!((reply.status.as_u16(), reply.header("cache-control")), (201, "no-store"));
-    let told = reply.json();
-    assert_eq!(told["client_id_issued_at"], json!(server.clock().now_unix()));
-    assert_eq!(told["client_secret_expires_at"], 0);
+    let registered = reply.json();
+    assert_eq!(registered["client_id_issued_at"], json!(server.clock().now_unix()));
+    assert_eq!(registered["client_secret_expires_at"], 0);
     for (name, value) in [
         ("token_endpoint_auth_method", json!("client_secret_basic")),
         ("grant_types", json!(["client_credentials"])),
@@ -58,11 +58,11 @@ async fn a_registered_client_gets_tokens() {
         ("client_name", json!("Orders")),
         ("client_name#fr", json!("Commandes")),
     ] {
-        assert_eq!(told[name], value, "{name}");
+        assert_eq!(registered[name], value, "{name}");
     }
-    assert_eq!(told.get("favourite_colour"), None, "what is unknown is not registered");
-    assert_eq!(token_of(&server, &told).await.json()["scope"], "orders:read");
-    let secret = told["client_secret"].as_str().unwrap();
+    assert_eq!(registered.get("favourite_colour"), None, "what is unknown is not registered");
+    assert_eq!(token_of(&server, &registered).await.json()["scope"], "orders:read");
+    let secret = registered["client_secret"].as_str().unwrap();
     assert!(!format!("{:?}", server.journal()).contains(secret));
 }
 
@@ -74,12 +74,12 @@ async fn what_other_standards_register_counts_too() {
         "dpop_bound_access_tokens": true, "post_logout_redirect_uris": ["https://app.test/bye"],
         "grant_types": ["authorization_code", "client_credentials"],
     });
-    let told = register(&server, asked.clone()).await.json();
+    let registered = register(&server, asked.clone()).await.json();
     for (name, value) in asked.as_object().unwrap() {
-        assert_eq!(&told[name], value, "{name}");
+        assert_eq!(&registered[name], value, "{name}");
     }
-    assert_eq!(token_of(&server, &told).await.error(), "invalid_dpop_proof");
-    let id = told["client_id"].as_str().unwrap();
+    assert_eq!(token_of(&server, &registered).await.error(), "invalid_dpop_proof");
+    let id = registered["client_id"].as_str().unwrap();
     let logout = format!(
         "{}?client_id={id}&post_logout_redirect_uri=https://app.test/bye",
         server.endpoint(Endpoint::EndSession)
@@ -98,23 +98,23 @@ async fn what_other_standards_register_counts_too() {
 #[tokio::test]
 async fn defaults_are_those_of_the_rfc() {
     let server = MockServer::builder().user(User::new("alice", "wonderland")).in_process();
-    let told = register(&server, json!({"redirect_uris": ["https://app.test/cb"]})).await.json();
+    let registered = register(&server, json!({"redirect_uris": ["https://app.test/cb"]})).await.json();
     for (name, value) in [
         ("token_endpoint_auth_method", json!("client_secret_basic")),
         ("grant_types", json!(["authorization_code"])),
         ("response_types", json!(["code"])),
         ("redirect_uris", json!(["https://app.test/cb"])),
     ] {
-        assert_eq!(told[name], value, "{name}");
+        assert_eq!(registered[name], value, "{name}");
     }
     let public = json!({"token_endpoint_auth_method": "none", "redirect_uris": ["http://127.0.0.1/cb"]});
-    let told = register(&server, public).await.json();
-    assert_eq!((told.get("client_secret"), told.get("client_secret_expires_at")), (None, None));
+    let registered = register(&server, public).await.json();
+    assert_eq!((registered.get("client_secret"), registered.get("client_secret_expires_at")), (None, None));
     let url = format!(
         "{}?response_type=code&client_id={}&redirect_uri=http://127.0.0.1:5000/cb&code_challenge_method=S256\
          &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
         server.endpoint(Endpoint::Authorize),
-        told["client_id"].as_str().unwrap()
+        registered["client_id"].as_str().unwrap()
     );
     assert!(server.log_in(&url, "alice").unwrap().contains("code="));
 }
@@ -127,9 +127,9 @@ async fn a_client_registers_its_key_and_authenticates_with_it() {
     asked["token_endpoint_auth_method"] = json!("private_key_jwt");
     asked["token_endpoint_auth_signing_alg"] = json!("ES256");
     asked["jwks"] = json!({"keys": [key.public_jwk()]});
-    let told = register(&server, asked).await.json();
-    assert_eq!((&told["jwks"]["keys"][0], told.get("client_secret")), (&key.public_jwk(), None));
-    let id = told["client_id"].as_str().unwrap();
+    let registered = register(&server, asked).await.json();
+    assert_eq!((&registered["jwks"]["keys"][0], registered.get("client_secret")), (&key.public_jwk(), None));
+    let id = registered["client_id"].as_str().unwrap();
     let assertion =
         server.mint().typ("JWT").signed_with(&key).issuer(id).subject(id).audience(server.issuer());
     let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -241,9 +241,9 @@ async fn a_software_statement_counts_more_than_the_client() {
         register(&server, asked)
     };
     let signed = statement().build();
-    let told = ask(signed.clone()).await.json();
-    assert_eq!((&told["client_name"], &told["software_id"]), (&json!("Signed"), &json!("4NRB1")));
-    assert_eq!((&told["software_statement"], told.get("iss")), (&json!(signed), None));
+    let registered = ask(signed.clone()).await.json();
+    assert_eq!((&registered["client_name"], &registered["software_id"]), (&json!("Signed"), &json!("4NRB1")));
+    assert_eq!((&registered["software_statement"], registered.get("iss")), (&json!(signed), None));
     for (wrong, error) in [
         (statement().signed_with(&other), "invalid_software_statement"),
         (statement().unsigned(), "invalid_software_statement"),
@@ -273,7 +273,7 @@ async fn a_client_reads_changes_and_deletes_its_registration() {
     assert_eq!(changed["client_secret"], first["client_secret"]);
     assert_eq!(
         changed["registration_access_token"], first["registration_access_token"],
-        "unless told to rotate"
+        "unless configured to rotate"
     );
     let tokens = token_of(&server, &changed).await.json();
     assert_eq!(tokens["scope"], "orders:write");

@@ -26,7 +26,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G002",
         "RFC 8725 §2.12",
         "`none` is refused in every spelling",
-        "A list of refused names that misses one spelling lets everybody in.",
+        "A list of refused names that misses one spelling accepts every forged token.",
         alg_none_in_another_case,
     ),
     Attack::refused(
@@ -35,7 +35,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G005",
         "RFC 8725 §3.1",
         "`none` is refused although a good signature is left",
-        "A leftover signature that nobody checks is decoration; the claims are the attacker's.",
+        "A leftover signature that the API does not check proves nothing; the claims are the attacker's.",
         alg_none_with_a_signature,
     ),
     Attack::refused(
@@ -44,7 +44,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G006",
         "RFC 8725 §2.1",
         "a public RSA key is never an HMAC secret",
-        "The public key is public: whoever downloads it could sign as the issuer.",
+        "The public key is public: any client that downloads it could sign as the issuer.",
         hmac_with_the_rsa_key,
     ),
     Attack::refused(
@@ -53,7 +53,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G007",
         "RFC 8725 §2.1",
         "a public EC point is never an HMAC secret",
-        "The public key is public: whoever downloads it could sign as the issuer.",
+        "The public key is public: any client that downloads it could sign as the issuer.",
         hmac_with_the_ec_point,
     ),
     Attack::refused(
@@ -62,7 +62,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G008",
         "RFC 8725 §2.1",
         "the text of the key set is never an HMAC secret",
-        "The key set is public: whoever downloads it could sign as the issuer.",
+        "The key set is public: any client that downloads it could sign as the issuer.",
         hmac_with_the_key_set,
     ),
     Attack::refused(
@@ -137,7 +137,7 @@ fn alg_none_in_another_case(context: &AttackContext) -> Vec<AttackRequest> {
     bearers(["None", "NONE", "nOnE"].map(|alg| (alg, context.good().unsigned().header("alg", alg).build())))
 }
 
-/// `none`, and behind it the signature that the good token had.
+/// `none`, and behind it the signature of the good token.
 fn alg_none_with_a_signature(context: &AttackContext) -> Vec<AttackRequest> {
     let good = context.good();
     let signature = good.sign(good.signing_input().as_bytes());

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::request::{bearer, bearers, demanding};
-use super::{Area, Attack, AttackContext, AttackRequest, Demand, Setup};
+use super::request::{bearer, bearers, with_level};
+use super::{Area, Attack, AttackContext, AttackRequest, RequirementLevel, Setup};
 use crate::keys::TestKey;
 
 const AREA: Area = Area::Claims;
@@ -51,7 +51,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G088",
         "RFC 8414 §3.3",
         "an issuer that only looks the same is another",
-        "Whoever may register a name that only looks the same would be taken for the issuer.",
+        "An attacker who registers a name that only looks the same would be taken for the issuer.",
         iss_lookalike,
     ),
     Attack::refused(
@@ -69,7 +69,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "aud-missing",
         "G091",
         "RFC 9068 §4",
-        "a token for nobody is refused",
+        "a token for no audience is refused",
         "A token that names no audience was not made for this API: others that got it can use it here.",
         aud_missing,
     ),
@@ -87,7 +87,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "aud-empty",
         "G093",
         "RFC 7519 §4.1.3",
-        "an empty audience is nobody's",
+        "an empty audience names no API",
         "An empty audience matches an empty setting: the check is then none.",
         aud_empty,
     ),
@@ -199,7 +199,7 @@ fn aud_of_wrong_type(context: &AttackContext) -> Vec<AttackRequest> {
     let named = [format!("aud: {}", json!([[audience]])), format!("aud: {}", json!([audience, 5]))];
     let requests = bearers(odd.map(|aud| (format!("aud: {aud}"), context.good().claim("aud", aud).build())));
     // These do name the API, only not as the standard has it.
-    demanding(Demand::Strict, &named.each_ref().map(String::as_str), requests)
+    with_level(RequirementLevel::Strict, &named.each_ref().map(String::as_str), requests)
 }
 
 fn aud_empty(context: &AttackContext) -> Vec<AttackRequest> {

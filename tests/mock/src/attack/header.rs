@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::request::{bearers, demanding};
-use super::{Area, Attack, AttackContext, AttackRequest, Demand};
+use super::request::{bearers, with_level};
+use super::{Area, Attack, AttackContext, AttackRequest, RequirementLevel};
 
 const AREA: Area = Area::Header;
 
@@ -14,7 +14,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G057",
         "RFC 7515 §4.1.11",
         "a critical member that is not understood, or an odd `crit`, is refused",
-        "The issuer says that whoever does not know this member must not use the token.",
+        "The issuer says that an API that does not know this member must not use the token.",
         header_crit,
     ),
     Attack::refused(
@@ -50,7 +50,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G062",
         "RFC 7515 §4.1.3",
         "key members of a wrong type do no harm",
-        "Anybody can send it; it is signed by nobody the API knows.",
+        "Any client can send it; it is signed by no key the API knows.",
         header_malformed_key_members,
     ),
     Attack::refused(
@@ -127,8 +127,8 @@ fn header_crit(context: &AttackContext) -> Vec<AttackRequest> {
         ("twice", crit(json!(["exp2", "exp2"]))),
     ]);
     // RFC 7515 §4.1.11 forbids issuers to send these; only what is not understood has to be refused.
-    let requests = demanding(Demand::Strict, &["empty", "null", "a string"], requests);
-    demanding(Demand::Choice, &["registered"], requests)
+    let requests = with_level(RequirementLevel::Strict, &["empty", "null", "a string"], requests);
+    with_level(RequirementLevel::Choice, &["registered"], requests)
 }
 
 fn header_jwk(context: &AttackContext) -> Vec<AttackRequest> {
@@ -162,7 +162,7 @@ fn header_x5(context: &AttackContext) -> Vec<AttackRequest> {
     ])
 }
 
-/// Members that nobody needs to read, of a wrong type, in a token that a foreign key signed.
+/// Members that no API needs to read, of a wrong type, in a token that a foreign key signed.
 fn header_malformed_key_members(context: &AttackContext) -> Vec<AttackRequest> {
     let forged = context.good().signed_with(context.foreign());
     let members = [
@@ -201,7 +201,7 @@ fn header_kid_in_another_case(context: &AttackContext) -> Vec<AttackRequest> {
     bearers([
         ("upper case", context.good().kid(&kid.to_uppercase()).build()),
         ("a blank behind", context.good().kid(&format!("{kid} ")).build()),
-        // U+FE63 is a hyphen-minus to Unicode's compatibility forms and to nobody else.
+        // U+FE63 is a hyphen-minus to Unicode's compatibility forms and to no other reader.
         ("compatibility form", context.good().kid(&kid.replace('-', "\u{fe63}")).build()),
     ])
 }
@@ -226,7 +226,7 @@ fn header_typ(context: &AttackContext) -> Vec<AttackRequest> {
 fn header_typ_spelling(context: &AttackContext) -> Vec<AttackRequest> {
     let types = ["at+jwt", "AT+JWT", "application/at+jwt", "Application/At+Jwt"];
     let requests = bearers(types.map(|typ| (typ, context.good().typ(typ).build())));
-    demanding(Demand::Choice, &["AT+JWT", "Application/At+Jwt"], requests)
+    with_level(RequirementLevel::Choice, &["AT+JWT", "Application/At+Jwt"], requests)
 }
 
 /// For the client, with a nonce, as OpenID Connect Core §2 describes it; and one whose audience is the API.
@@ -242,7 +242,7 @@ fn header_id_token(context: &AttackContext) -> Vec<AttackRequest> {
         ("for the client", id_token.clone().audience("svc").build()),
         ("for the API", id_token.claim("azp", "svc").build()),
     ]);
-    demanding(Demand::Must, &["for the client"], requests)
+    with_level(RequirementLevel::Must, &["for the client"], requests)
 }
 
 fn header_of_an_encrypted_token(context: &AttackContext) -> Vec<AttackRequest> {

@@ -1,6 +1,6 @@
 //! The `Authorization` header and its imitations.
 
-use super::{Area, Attack, AttackContext, AttackRequest, Demand, Expected};
+use super::{Area, Attack, AttackContext, AttackRequest, Expected, RequirementLevel};
 
 const AREA: Area = Area::Http;
 
@@ -11,7 +11,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G110",
         "RFC 6750 §3.1",
         "who shows no token gets a challenge without an error",
-        "An API that answers without a token is not protected.",
+        "An API that serves requests without a token is not protected.",
         http_no_token,
     )
     .expecting(Expected::NO_TOKEN),
@@ -145,11 +145,11 @@ fn http_other_scheme(context: &AttackContext) -> Vec<AttackRequest> {
     let other = |variant: &str, value: &str| AttackRequest::plain(variant).authorization(value);
     vec![
         other("Basic", "Basic c3ZjOnMzY3IzdA=="),
-        other("a good token as Token", &format!("Token {good}")).demanding(Demand::Strict),
+        other("a good token as Token", &format!("Token {good}")).with_level(RequirementLevel::Strict),
         // Some take everything that begins like the scheme for a failed attempt at it.
         other("a good token as Bearers", &format!("Bearers {good}"))
             .expecting(Expected::NO_TOKEN.or(&[400]))
-            .demanding(Demand::Strict),
+            .with_level(RequirementLevel::Strict),
     ]
 }
 

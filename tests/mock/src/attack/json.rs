@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::request::{bearer, bearers, demanding};
-use super::{Area, Attack, AttackContext, AttackRequest, Demand, Expected};
+use super::request::{bearer, bearers, with_level};
+use super::{Area, Attack, AttackContext, AttackRequest, Expected, RequirementLevel};
 
 const AREA: Area = Area::Json;
 
@@ -14,7 +14,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G043",
         "RFC 7519 §7.2",
         "claims in a list are no claims set",
-        "Claims read by their place in a list are chosen by whoever orders the list.",
+        "Claims read by their place in a list are chosen by the caller that orders the list.",
         json_claims_array,
     ),
     Attack::refused(
@@ -92,7 +92,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G052",
         "RFC 8259 §9",
         "as many members as fit in 8 KiB cost bounded time",
-        "Whoever has one token decides how much work each request is.",
+        "Any caller with one token decides how much work each request is.",
         json_wide,
     )
     .by_choice()
@@ -113,7 +113,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G054",
         "RFC 8725 §3.10",
         "control characters in `sub` reach no header and no log unescaped",
-        "A subject is somebody's text: unescaped in a header or log it forges lines.",
+        "A subject is a user's text: unescaped in a header or log it forges lines.",
         json_control_characters,
     )
     .by_choice()
@@ -222,7 +222,7 @@ fn json_names_in_another_case(context: &AttackContext) -> Vec<AttackRequest> {
         ("AUD", renamed("aud", "AUD")),
         ("Iss", renamed("iss", "Iss")),
     ]);
-    demanding(Demand::Profile, &["Exp"], requests)
+    with_level(RequirementLevel::Profile, &["Exp"], requests)
 }
 
 /// Lists in lists: 128, 2,500 and 10,000 deep, in claims and header.
@@ -235,7 +235,7 @@ fn json_deep(context: &AttackContext) -> Vec<AttackRequest> {
     }
     let unclosed = context.with_payload("[".repeat(5_000));
     tokens.push(("unclosed, 5000".to_owned(), unclosed));
-    demanding(Demand::Must, &["unclosed, 5000"], bearers(tokens))
+    with_level(RequirementLevel::Must, &["unclosed, 5000"], bearers(tokens))
 }
 
 fn json_wide(context: &AttackContext) -> Vec<AttackRequest> {
@@ -264,7 +264,7 @@ fn json_not_utf8(context: &AttackContext) -> Vec<AttackRequest> {
     ];
     // An escape without its twin is valid JSON, though it is no text.
     let requests = bearers(variants.map(|(name, payload)| (name, context.with_payload(payload))));
-    demanding(Demand::Choice, &["lone surrogate"], requests)
+    with_level(RequirementLevel::Choice, &["lone surrogate"], requests)
 }
 
 fn json_control_characters(context: &AttackContext) -> Vec<AttackRequest> {
@@ -293,5 +293,5 @@ fn json_bad_numbers(context: &AttackContext) -> Vec<AttackRequest> {
         (number, context.with_payload(payload))
     }));
     // This one is a number to JSON, though to hardly any reader.
-    demanding(Demand::Choice, &["1e400"], requests)
+    with_level(RequirementLevel::Choice, &["1e400"], requests)
 }

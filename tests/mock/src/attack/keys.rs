@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::request::bearers;
-use super::{Area, Attack, AttackContext, AttackRequest, Demand, Expected};
+use super::{Area, Attack, AttackContext, AttackRequest, Expected, RequirementLevel};
 use crate::encode::{b64url, hex, random};
 use crate::keys::weak::emsa_pkcs1_sha256;
 use crate::keys::{Alg, TestKey};
@@ -35,7 +35,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G159",
         "RFC 7517 §5",
         "a key that is no longer published is no longer trusted",
-        "A key is withdrawn when it is stolen: whoever has it can go on signing.",
+        "A key is withdrawn when it is stolen: the thief can go on signing.",
         keys_withdrawn,
     ),
     Attack::refused(
@@ -43,7 +43,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "keys-none",
         "G138",
         "RFC 7517 §5",
-        "an empty key set trusts nobody",
+        "an empty key set trusts no signature",
         "An issuer that publishes no key vouches for nothing; or it made a mistake: some keep the old keys.",
         keys_none,
     )
@@ -185,7 +185,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "keys-malformed",
         "G062",
         "RFC 7517 §5",
-        "malformed members of the key set do not spoil the others",
+        "malformed members of the key set do not corrupt the others",
         "The standard says to ignore keys that cannot be read: one odd key must not lock everybody out.",
         keys_malformed,
     ),
@@ -194,7 +194,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "keys-not-objects",
         "G062",
         "RFC 7517 §5.1",
-        "members of the key set that are no keys at all do not spoil the others",
+        "members of the key set that are no keys at all do not corrupt the others",
         "Such a set is malformed; refusing it whole is allowed, and locks everybody out.",
         keys_not_objects,
     )
@@ -324,18 +324,18 @@ fn keys_ed25519_small_order(context: &AttackContext) -> Vec<AttackRequest> {
 }
 
 fn keys_ec_invalid_point(context: &AttackContext) -> Vec<AttackRequest> {
-    let spoiled = |variant: &str, spoil: fn(&mut Value)| {
+    let corrupted = |variant: &str, corrupt: fn(&mut Value)| {
         let key = TestKey::generate(Alg::Es256);
         let mut jwk = key.public_jwk();
-        spoil(&mut jwk);
+        corrupt(&mut jwk);
         published(context, variant, &key, jwk)
     };
     vec![
-        spoiled("off the curve", |jwk| jwk["y"] = jwk["x"].clone()),
-        spoiled("zero", |jwk| (jwk["x"], jwk["y"]) = (json!(b64url([0; 32])), json!(b64url([0; 32])))),
-        spoiled("short coordinates", |jwk| (jwk["x"], jwk["y"]) = (json!("AQ"), json!("AQ"))),
-        spoiled("beyond the field", |jwk| jwk["x"] = json!(b64url([0xff; 32]))),
-        spoiled("no y", |jwk| without(jwk, "y")),
+        corrupted("off the curve", |jwk| jwk["y"] = jwk["x"].clone()),
+        corrupted("zero", |jwk| (jwk["x"], jwk["y"]) = (json!(b64url([0; 32])), json!(b64url([0; 32])))),
+        corrupted("short coordinates", |jwk| (jwk["x"], jwk["y"]) = (json!("AQ"), json!("AQ"))),
+        corrupted("beyond the field", |jwk| jwk["x"] = json!(b64url([0xff; 32]))),
+        corrupted("no y", |jwk| without(jwk, "y")),
         context.control(),
     ]
 }
@@ -387,7 +387,7 @@ fn keys_no_kid_many_keys(context: &AttackContext) -> Vec<AttackRequest> {
         AttackRequest::bearer("the only key of its type", &context.good().alg(Alg::EdDsa).no_kid().build()),
         AttackRequest::bearer("a foreign key", &forged)
             .expecting(Expected::INVALID_TOKEN)
-            .demanding(Demand::Must),
+            .with_level(RequirementLevel::Must),
         context.control().expecting(Expected::ACCEPTED),
     ]
 }
@@ -410,7 +410,7 @@ fn keys_not_objects(context: &AttackContext) -> Vec<AttackRequest> {
     [json!("a string"), Value::Null, json!(7), json!([])]
         .into_iter()
         .for_each(|jwk| context.keys().add_raw(jwk));
-    vec![context.control().demanding(Demand::Choice)]
+    vec![context.control().with_level(RequirementLevel::Choice)]
 }
 
 /// Publishes `jwk` and makes a token that `key` truly signed, so that only the key set can be the reason to refuse it.

@@ -13,7 +13,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "scope-missing",
         "G102",
         "RFC 6750 §3.1",
-        "a good token without the scope is told which one it lacks",
+        "the challenge to a good token without the scope names the scope it lacks",
         "The caller was never granted what it does here.",
         scope_missing,
     )
@@ -55,7 +55,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G106",
         "RFC 6750 §3.1",
         "a bad token is refused for being bad, whatever its scope",
-        "An answer about scope tells that a forged token was believed.",
+        "A response about scope shows that a forged token was believed.",
         scope_of_an_unverified_token,
     ),
     Attack::refused(
@@ -64,7 +64,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G107",
         "RFC 6750 §3.1",
         "where no token is needed, a bad one is still refused",
-        "A caller who shows a bad token means to be somebody; silence hides the failure.",
+        "A caller who shows a bad token means to be authenticated; silence hides the failure.",
         optional_with_a_bad_token,
     )
     .with(Setup { optional: true, ..Setup::NONE }),
@@ -73,8 +73,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         "optional-without-a-token",
         "G108",
         "RFC 6750 §2",
-        "where no token is needed, none is let in as nobody",
-        "Where a token is optional, nobody needs one.",
+        "where no token is needed, a request without one is accepted as anonymous",
+        "Where a token is optional, an anonymous request is accepted.",
         optional_without_a_token,
     )
     .with(Setup { optional: true, ..Setup::NONE }),

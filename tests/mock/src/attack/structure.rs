@@ -4,8 +4,8 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OaepPublicEncryptingKey, PublicEncryptingKey};
 use serde_json::json;
 
-use super::request::{bearer, bearers, demanding};
-use super::{Area, Attack, AttackContext, AttackRequest, Demand, Expected, der};
+use super::request::{bearer, bearers, with_level};
+use super::{Area, Attack, AttackContext, AttackRequest, Expected, RequirementLevel, der};
 use crate::encode::{b64url, random};
 use crate::keys::Alg;
 
@@ -148,7 +148,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G042",
         "RFC 7519 §5.2",
         "a token within a token is not unpacked",
-        "The claims are those of another token, whose signature nobody checked.",
+        "The claims are those of another token, whose signature was never checked.",
         structure_nested,
     ),
 ];
@@ -296,8 +296,8 @@ fn structure_unencoded_payload(context: &AttackContext) -> Vec<AttackRequest> {
         ("critical", uncritical.header("crit", json!(["b64"])).build()),
         ("b64 true, critical", context.good().header("b64", true).header("crit", json!(["b64"])).build()),
     ]);
-    // A member that is not critical may be ignored, and whoever knows this one may read what it says.
-    demanding(Demand::Choice, &["not critical", "b64 true, critical"], requests)
+    // A member that is not critical may be ignored, and an API that knows this one may read it.
+    with_level(RequirementLevel::Choice, &["not critical", "b64 true, critical"], requests)
 }
 
 fn structure_nested(context: &AttackContext) -> Vec<AttackRequest> {
@@ -306,5 +306,5 @@ fn structure_nested(context: &AttackContext) -> Vec<AttackRequest> {
         ("the claims are a token", context.good().header("cty", "JWT").raw_payload(inner).build()),
         ("cty alone", context.good().header("cty", "JWT").build()),
     ]);
-    demanding(Demand::Choice, &["cty alone"], requests)
+    with_level(RequirementLevel::Choice, &["cty alone"], requests)
 }

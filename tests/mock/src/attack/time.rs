@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::request::{bearer, bearers, demanding};
-use super::{Area, Attack, AttackContext, AttackRequest, Demand, Expected, Setup};
+use super::request::{bearer, bearers, with_level};
+use super::{Area, Attack, AttackContext, AttackRequest, Expected, RequirementLevel, Setup};
 
 const AREA: Area = Area::Time;
 const DAY: i64 = 86_400;
@@ -17,7 +17,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G070",
         "RFC 9068 §2.2",
         "a token without end is refused",
-        "A token that never ends is good for whoever finds it, for ever.",
+        "A token that never expires is good for any thief, for ever.",
         time_exp_missing,
     )
     .of_the_profile(),
@@ -141,7 +141,7 @@ fn time_exp_of_wrong_type(context: &AttackContext) -> Vec<AttackRequest> {
             .map(|exp| (format!("exp: {exp}"), context.good().claim("exp", exp).build())),
     );
     // A number in quotes is read by some, and then it ends.
-    demanding(Demand::Strict, &[&as_text], requests)
+    with_level(RequirementLevel::Strict, &[&as_text], requests)
 }
 
 fn time_exp_fraction(context: &AttackContext) -> Vec<AttackRequest> {
@@ -153,7 +153,7 @@ fn time_exp_fraction(context: &AttackContext) -> Vec<AttackRequest> {
             &fraction(context.now() - context.leeway_seconds()),
         )
         .expecting(Expected::INVALID_TOKEN)
-        .demanding(Demand::Choice),
+        .with_level(RequirementLevel::Choice),
     ]
 }
 
@@ -167,7 +167,7 @@ fn time_exp_past(context: &AttackContext) -> Vec<AttackRequest> {
         // Two seconds, so that a real clock may tick between making and sending.
         AttackRequest::bearer("within the leeway", &at(2))
             .expecting(Expected::ACCEPTED)
-            .demanding(Demand::Choice),
+            .with_level(RequirementLevel::Choice),
         AttackRequest::bearer("one second beyond", &at(-1)),
         AttackRequest::bearer("an hour beyond", &at(-3_600)),
         AttackRequest::bearer("1970", &context.good().expires_at(0).build()),
@@ -188,7 +188,7 @@ fn time_nbf_future(context: &AttackContext) -> Vec<AttackRequest> {
         ("just beyond the leeway", context.good().not_before(beyond).build()),
     ]);
     // An API may be more patient with a token's beginning than with its end.
-    demanding(Demand::Choice, &["just beyond the leeway"], requests)
+    with_level(RequirementLevel::Choice, &["just beyond the leeway"], requests)
 }
 
 fn time_nbf_of_wrong_type(context: &AttackContext) -> Vec<AttackRequest> {
@@ -197,7 +197,7 @@ fn time_nbf_of_wrong_type(context: &AttackContext) -> Vec<AttackRequest> {
             .map(|nbf| (format!("nbf: {nbf}"), context.good().claim("nbf", nbf).build())),
     );
     // A number before 1970 is a number.
-    demanding(Demand::Choice, &["nbf: -1"], requests)
+    with_level(RequirementLevel::Choice, &["nbf: -1"], requests)
 }
 
 fn time_iat_future(context: &AttackContext) -> Vec<AttackRequest> {

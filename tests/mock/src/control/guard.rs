@@ -25,7 +25,7 @@ impl Guard {
         Self { pages, hosts: hosts.iter().map(|host| host.to_ascii_lowercase()).collect() }
     }
 
-    /// The page behind the request, if a browser sent it from another origin that may read the answer.
+    /// The page behind the request, if a browser sent it from another origin that may read the response.
     ///
     /// # Errors
     /// What is wrong, with the name of the header.
@@ -46,7 +46,7 @@ impl Guard {
         }
     }
 
-    /// Only a name can be rebound to this machine by whoever owns it; an address is what it is.
+    /// Only a name can be rebound to this machine by its owner; an address cannot.
     fn knows(&self, host: &str) -> bool {
         let Ok(uri) = host.parse::<Uri>() else { return false };
         let Some(name) = uri.host() else { return false };

@@ -35,7 +35,7 @@ pub(super) async fn wait(order: &Order<'_>, path: &str) -> Result<(), Mistakes> 
             (None, since) => journal.changed_since(since.unwrap_or(0)).await,
         }
     };
-    // Too late is no mistake: the answer tells what there is.
+    // Too late is no error: the response carries what there is.
     let _ = tokio::time::timeout(Duration::from_secs(seconds.min(LONGEST)), arrived).await;
     Ok(())
 }

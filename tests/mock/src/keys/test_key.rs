@@ -81,7 +81,7 @@ impl TestKey {
         Self::with_new_kid(alg, material)
     }
 
-    /// A key for `alg` that nobody has had before, RSA included; that takes up to a second. `None` for `none` and the
+    /// A newly generated key for `alg`, RSA included; that takes up to a second. `None` for `none` and the
     /// HMAC algorithms, and when the cryptographic library fails.
     pub(crate) fn fresh(alg: Alg) -> Option<Self> {
         if !alg.is_rsa() {
@@ -103,7 +103,7 @@ impl TestKey {
         Self::with_new_kid(alg, Material::Rsa { pair, der: pool::RSA_3072.into() })
     }
 
-    /// An RSA key of 1024 bits for RS256: too short (RFC 7518 §3.3), so nobody should accept it.
+    /// An RSA key of 1024 bits for RS256: too short (RFC 7518 §3.3), so no API should accept it.
     #[must_use]
     pub fn rsa_1024() -> Self {
         Self::with_new_kid(Alg::Rs256, Material::WeakRsa { der: pool::RSA_1024.into() })

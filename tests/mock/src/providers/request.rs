@@ -76,7 +76,7 @@ impl Problem {
         Self { parameter: parameter.into(), why }
     }
 
-    /// For answers that have one text only.
+    /// For responses that have one text only.
     pub(super) fn sentence(&self) -> String {
         format!("{}: {}", self.parameter, self.why)
     }

@@ -3,11 +3,11 @@
 use http::Uri;
 use serde_json::{Map, Value, json};
 
-use crate::answer::OAuthError;
 use crate::clients::{AuthMethod, CertificateSubject, GrantType, MockClient};
 use crate::keys::{Alg, thumbprint};
+use crate::response::OAuthError;
 
-/// Members that only tell people something; kept and told again as they are, in any language (RFC 7591 §2.2).
+/// Members that only inform users; kept and returned as they are, in any language (RFC 7591 §2.2).
 const INFORMATIVE: [&str; 7] =
     ["client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri", "software_id", "software_version"];
 
@@ -25,7 +25,7 @@ pub(crate) struct Requested {
     needs_par: bool,
     details_types: Option<Vec<String>>,
     post_logout_redirect_uris: Vec<String>,
-    /// What will be told about the client.
+    /// What will be returned about the client.
     pub(crate) metadata: Map<String, Value>,
 }
 
@@ -60,7 +60,7 @@ impl Requested {
             grants,
         };
         let response_types = response_types(&asked, with_code)?;
-        requested.told(&asked, response_types)
+        requested.returned(&asked, response_types)
     }
 
     /// The client this makes, with the secret it needs if its method needs one.
@@ -85,8 +85,8 @@ impl Requested {
         matches!(self.method, AuthMethod::Basic | AuthMethod::Post | AuthMethod::ClientSecretJwt)
     }
 
-    /// RFC 7591 §3.2.1: all that is registered is told, defaults too.
-    fn told(mut self, asked: &Members<'_>, response_types: Vec<&str>) -> Result<Self, OAuthError> {
+    /// RFC 7591 §3.2.1: all that is registered is returned, defaults too.
+    fn returned(mut self, asked: &Members<'_>, response_types: Vec<&str>) -> Result<Self, OAuthError> {
         for (name, value) in asked.0 {
             let plain = name.split('#').next().unwrap_or_default();
             if INFORMATIVE.contains(&plain) {

@@ -4,13 +4,13 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::{Call, protected};
-use crate::answer::Answer;
 use crate::endpoint::Endpoint;
 use crate::jws::Jws;
+use crate::response::MockResponse;
 use crate::tokens::{Access, Grant};
 
-/// Answers any method with who is asking, and for what.
-pub(crate) fn serve(call: Call<'_>) -> Answer {
+/// Responds to any method with the caller's identity and scope.
+pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let path = call.request.uri().path();
     let metadata = format!(r#"resource_metadata="{}{}{path}""#, call.origin(), Endpoint::RESOURCE);
     let needed = call.shared.api_scope(below(call, path));
@@ -39,11 +39,11 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
     if let Some(act) = grant.claims.get("act") {
         body["act"] = act.clone();
     }
-    protected::finish(call, scheme, Answer::json(StatusCode::OK, &body).never_stored())
+    protected::finish(call, scheme, MockResponse::json(StatusCode::OK, &body).never_stored())
 }
 
 /// Protected resource metadata (RFC 9728 §2) of the resource whose path follows the well-known part (§3.1).
-pub(crate) fn metadata(call: Call<'_>) -> Answer {
+pub(crate) fn metadata(call: Call<'_>) -> MockResponse {
     let path = call.request.uri().path().strip_prefix(Endpoint::RESOURCE).unwrap_or_default();
     let mut document = json!({
         "resource": format!("{}{path}", call.origin()),
@@ -57,7 +57,7 @@ pub(crate) fn metadata(call: Call<'_>) -> Answer {
     if !scopes.is_empty() {
         document["scopes_supported"] = json!(scopes);
     }
-    call.only(&[Method::GET], |_| Answer::json(StatusCode::OK, &document))
+    call.only(&[Method::GET], |_| MockResponse::json(StatusCode::OK, &document))
 }
 
 /// Whether a token may be asked for with this `resource` (RFC 8707 §2): the API, something below it, or the whole host.

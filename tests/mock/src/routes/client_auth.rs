@@ -10,9 +10,9 @@ use http::header::AUTHORIZATION;
 
 use super::Call;
 use super::form::Form;
-use crate::answer::OAuthError;
 use crate::clients::{AuthMethod, MockClient};
 use crate::encode::{form_decode, from_b64};
+use crate::response::OAuthError;
 
 /// The client behind a request, after exactly one method of authentication that it is registered for.
 pub(crate) fn authenticate(call: Call<'_>, form: &Form) -> Result<Arc<MockClient>, OAuthError> {

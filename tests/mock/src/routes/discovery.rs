@@ -4,19 +4,19 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::Call;
-use crate::answer::Answer;
 use crate::clients::{AuthMethod, GrantType};
 use crate::endpoint::Endpoint;
 use crate::keys::Alg;
+use crate::response::MockResponse;
 
-pub(crate) fn serve(call: Call<'_>) -> Answer {
+pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let clients = call.shared.clients();
     let mut scopes: Vec<&str> =
         clients.iter().flat_map(|client| &client.scopes).map(String::as_str).collect();
     scopes.sort_unstable();
     scopes.dedup();
     let methods: Vec<_> = methods(call).into_iter().map(AuthMethod::as_str).collect();
-    // RFC 7662 §2.1: whoever introspects proves who it is.
+    // RFC 7662 §2.1: the caller of introspection authenticates.
     let proving: Vec<_> = methods.iter().filter(|method| **method != "none").collect();
     let assertion_algs: Vec<_> =
         Alg::ALL.iter().filter(|alg| **alg != Alg::None).map(|alg| alg.as_str()).collect();
@@ -61,7 +61,7 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
         document["tls_client_certificate_bound_access_tokens"] = json!(true);
         document["mtls_endpoint_aliases"] = aliases(&document, &call.shared.origin, origin);
     }
-    Answer::json(StatusCode::OK, &document)
+    MockResponse::json(StatusCode::OK, &document)
 }
 
 /// How clients may authenticate here.

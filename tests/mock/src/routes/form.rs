@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::Request;
 use http::header::CONTENT_TYPE;
 
-use crate::answer::OAuthError;
 use crate::encode::form_pairs;
+use crate::response::OAuthError;
 
 #[derive(Clone)]
 pub(crate) struct Form(Vec<(String, String)>);

@@ -6,23 +6,23 @@ use serde_json::{Value, json};
 use super::Call;
 use super::client_auth::authenticate;
 use super::form::Form;
-use crate::answer::{Answer, OAuthError};
 use crate::dpop;
+use crate::response::{MockResponse, OAuthError};
 
-pub(crate) fn serve(call: Call<'_>) -> Answer {
-    introspect(call).unwrap_or_else(Answer::from)
+pub(crate) fn serve(call: Call<'_>) -> MockResponse {
+    introspect(call).unwrap_or_else(MockResponse::from)
 }
 
-fn introspect(call: Call<'_>) -> Result<Answer, OAuthError> {
+fn introspect(call: Call<'_>) -> Result<MockResponse, OAuthError> {
     let form = Form::read(call.request)?;
     let client = authenticate(call, &form)?;
     if client.is_public() {
-        // RFC 7662 §2.1: otherwise anybody could try tokens out.
+        // RFC 7662 §2.1: otherwise any client could try tokens out.
         return Err(OAuthError::invalid_client("a public client may not introspect", false));
     }
     let token = form.required("token")?;
     let described = describe(call, token).unwrap_or_else(|| json!({"active": false}));
-    Ok(Answer::json(StatusCode::OK, &described).never_stored())
+    Ok(MockResponse::json(StatusCode::OK, &described).never_stored())
 }
 
 /// RFC 7662 §2.2. Unknown, expired and revoked look the same.

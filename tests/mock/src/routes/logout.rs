@@ -5,13 +5,13 @@ use http::{Method, StatusCode};
 
 use super::Call;
 use super::form::Form;
-use crate::answer::{Answer, OAuthError};
 use crate::encode::percent_encode;
 use crate::jws::Jws;
 use crate::page;
+use crate::response::{MockResponse, OAuthError};
 use crate::sessions;
 
-pub(crate) fn serve(call: Call<'_>) -> Answer {
+pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let form = if call.request.method() == Method::POST {
         Form::read(call.request)
     } else {
@@ -21,7 +21,7 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
         .unwrap_or_else(|error| page::error(StatusCode::BAD_REQUEST, error.code(), error.description()))
 }
 
-fn log_out(call: Call<'_>, form: &Form) -> Result<Answer, OAuthError> {
+fn log_out(call: Call<'_>, form: &Form) -> Result<MockResponse, OAuthError> {
     let hint = form.get("id_token_hint").map(|text| hint(call, text)).transpose()?;
     let client = match (&hint, form.get("client_id")) {
         (Some(hint), Some(id)) if hint.client != id => {
@@ -35,11 +35,11 @@ fn log_out(call: Call<'_>, form: &Form) -> Result<Answer, OAuthError> {
     for ended in call.issuer.sessions.end(session, call.request) {
         call.issuer.records.revoke_session(&ended);
     }
-    let answer = match to {
-        Some(to) => Answer::redirect(&with_state(to, form.get("state"))),
+    let response = match to {
+        Some(to) => MockResponse::redirect(&with_state(to, form.get("state"))),
         None => page::signed_out(),
     };
-    Ok(answer.with(SET_COOKIE, &sessions::forget(&call.shared.origin)))
+    Ok(response.with(SET_COOKIE, &sessions::forget(&call.shared.origin)))
 }
 
 /// What an ID token of this issuer says of itself.

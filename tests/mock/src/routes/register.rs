@@ -5,18 +5,18 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value};
 
 use super::{Call, discovery};
-use crate::answer::{Answer, OAuthError};
 use crate::encode::random_text;
 use crate::endpoint::Endpoint;
 use crate::json;
 use crate::jws::Jws;
 use crate::registration::{Registered, Requested, bad};
+use crate::response::{MockResponse, OAuthError};
 
 /// `POST`: registers a client.
-pub(crate) fn register(call: Call<'_>) -> Answer {
+pub(crate) fn register(call: Call<'_>) -> MockResponse {
     let registration = &call.shared.registration;
     if registration.closed {
-        return Answer::empty(StatusCode::NOT_FOUND);
+        return MockResponse::empty(StatusCode::NOT_FOUND);
     }
     let tokens = &registration.initial_access_tokens;
     if !tokens.is_empty() && !bearer(call).is_some_and(|token| tokens.iter().any(|known| known == token)) {
@@ -24,13 +24,13 @@ pub(crate) fn register(call: Call<'_>) -> Answer {
     }
     let id = format!("client-{}", random_text::<12>());
     match requested(call).map(|requested| save(call, &id, requested, None)) {
-        Ok(information) => Answer::json(StatusCode::CREATED, &information).never_stored(),
+        Ok(information) => MockResponse::json(StatusCode::CREATED, &information).never_stored(),
         Err(error) => error.into(),
     }
 }
 
 /// `GET`, `PUT` and `DELETE` of one client's registration.
-pub(crate) fn manage(call: Call<'_>) -> Answer {
+pub(crate) fn manage(call: Call<'_>) -> MockResponse {
     let id = call.request.uri().path().rsplit('/').next().unwrap_or_default();
     let registrations = &call.issuer.registrations;
     let Some(registered) = bearer(call).and_then(|token| registrations.get(id, token)) else {
@@ -38,10 +38,10 @@ pub(crate) fn manage(call: Call<'_>) -> Answer {
     };
     match *call.request.method() {
         Method::GET => {
-            Answer::json(StatusCode::OK, &registered.information(id, &uri(call, id))).never_stored()
+            MockResponse::json(StatusCode::OK, &registered.information(id, &uri(call, id))).never_stored()
         }
         Method::PUT => match update(call, id, registered) {
-            Ok(information) => Answer::json(StatusCode::OK, &information).never_stored(),
+            Ok(information) => MockResponse::json(StatusCode::OK, &information).never_stored(),
             Err(error) => error.into(),
         },
         Method::DELETE => {
@@ -49,9 +49,9 @@ pub(crate) fn manage(call: Call<'_>) -> Answer {
             call.shared.remove_client(id);
             // RFC 7592 §2.3: what the client was given goes with it.
             call.issuer.records.revoke_client(id);
-            Answer::empty(StatusCode::NO_CONTENT).never_stored()
+            MockResponse::empty(StatusCode::NO_CONTENT).never_stored()
         }
-        _ => Answer::not_allowed("GET, PUT, DELETE"),
+        _ => MockResponse::not_allowed("GET, PUT, DELETE"),
     }
 }
 
@@ -150,7 +150,7 @@ fn bearer(call: Call<'_>) -> Option<&str> {
 }
 
 /// RFC 6750 §3.
-fn unauthorized(call: Call<'_>) -> Answer {
+fn unauthorized(call: Call<'_>) -> MockResponse {
     let challenge = if bearer(call).is_some() { r#"Bearer error="invalid_token""# } else { "Bearer" };
-    Answer::empty(StatusCode::UNAUTHORIZED).with(WWW_AUTHENTICATE, challenge)
+    MockResponse::empty(StatusCode::UNAUTHORIZED).with(WWW_AUTHENTICATE, challenge)
 }

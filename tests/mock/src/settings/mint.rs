@@ -159,10 +159,10 @@ mod tests {
 
     #[test]
     fn two_signers_and_bad_values_are_mistakes() {
-        let told = mint(json!({"unsigned": true, "alg": "ES256"})).unwrap_err();
-        assert_eq!(told, "unsigned: only one of alg, unsigned can say who signs");
-        let told = mint(json!({"key": "nobody's", "signature": "!", "exp": 1})).unwrap_err();
-        assert_eq!(told.lines().count(), 3, "{told}");
+        let reported = mint(json!({"unsigned": true, "alg": "ES256"})).unwrap_err();
+        assert_eq!(reported, "unsigned: only one of alg, unsigned can say who signs");
+        let reported = mint(json!({"key": "nobody's", "signature": "!", "exp": 1})).unwrap_err();
+        assert_eq!(reported.lines().count(), 3, "{reported}");
         assert!(
             mint(json!({"hmac": {}})).is_err() && mint(json!({"hmac": {"secret": "x", "alg": "y"}})).is_err()
         );

@@ -38,7 +38,7 @@ impl ClientCertificate {
         Self(Arc::new(identity))
     }
 
-    /// A certificate nobody but its own key vouches for (RFC 8705 §2.2).
+    /// A self-signed certificate (RFC 8705 §2.2).
     ///
     /// # Panics
     /// If the subject cannot be written in a certificate: a DNS name, URI or address that is not ASCII, a distinguished

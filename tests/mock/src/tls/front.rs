@@ -8,7 +8,7 @@ use crate::server::MockServer;
 
 impl MockServerBuilder {
     /// Speaks HTTPS, with a certificate for `localhost`, `127.0.0.1`, `::1` and the address it listens on, by an authority
-    /// of its own: clients have to be told of [`MockServer::ca_pem`].
+    /// of its own: configure clients with [`MockServer::ca_pem`].
     ///
     /// ```no_run
     /// # async fn doc() {

@@ -136,22 +136,22 @@ function showPeople() {
   $('users').replaceChildren(...state.users.map((user) => el('tr', {},
     el('td', { textContent: user.name }), el('td', {}, el('code', { textContent: user.password })),
     el('td', { textContent: user.subject }))));
-  if (state.users.length === 0) $('users').append(el('tr', {}, el('td', { colSpan: 3, className: 'empty', textContent: 'Nobody can log in.' })));
+  if (state.users.length === 0) $('users').append(el('tr', {}, el('td', { colSpan: 3, className: 'empty', textContent: 'No user can log in.' })));
 }
 
 // ---- faults
 
 const FAULTS = [
-  ['503', 'Answers 503', { fault: 'status', status: 503 }],
-  ['429, retry in 2 s', 'Answers 429 with Retry-After', { fault: 'status', status: 429, retry_after: 2 }],
-  ['slow', 'Answers three seconds late', { fault: 'delay', seconds: 3 }],
-  ['hang', 'Never answers', { fault: 'hang' }],
+  ['503', 'Responds with 503', { fault: 'status', status: 503 }],
+  ['429, retry in 2 s', 'Responds with 429 and Retry-After', { fault: 'status', status: 429, retry_after: 2 }],
+  ['slow', 'Responds three seconds late', { fault: 'delay', seconds: 3 }],
+  ['hang', 'Never responds', { fault: 'hang' }],
   ['reset', 'Resets the connection', { fault: 'reset' }],
-  ['lost answer', 'Does the work, then resets the connection', { fault: 'lost_answer' }],
+  ['lost response', 'Does the work, then resets the connection', { fault: 'lost_answer' }],
   ['drip', 'Sends the body byte by byte', { fault: 'drip', seconds: 0.05 }],
   ['truncated', 'Sends half of the body', { fault: 'truncated' }],
   ['malformed JSON', 'Sends half of the JSON as if it were all', { fault: 'malformed_json' }],
-  ['HTML', 'Answers with a login page and 200', { fault: 'html_ok' }],
+  ['HTML', 'Responds with a login page and 200', { fault: 'html_ok' }],
   ['redirect', 'Redirects to another address', { fault: 'redirect', location: 'http://127.0.0.1:9/' }],
   ['10 MB', 'Sends ten megabytes', { fault: 'oversized', bytes: 10_000_000 }],
 ];
@@ -182,7 +182,7 @@ function showFaults() {
         act('Ended the fault', () => call('DELETE', `/v1/faults/${fault.id}`)), 'small'));
   });
   for (const { flaw, left } of state.flaws) {
-    rows.push(el('li', {}, el('span', {}, el('code', { textContent: flaw }), `: ${left === null ? 'every answer' : `${left} more`}`)));
+    rows.push(el('li', {}, el('span', {}, el('code', { textContent: flaw }), `: ${left === null ? 'every response' : `${left} more`}`)));
   }
   if (rows.length > 0) {
     rows.push(el('li', {}, button('End all', 'End all faults', () => act('Ended all faults', () => call('DELETE', '/v1/faults')), 'small')));
@@ -285,7 +285,7 @@ function row(request, key) {
   const lines = (pairs) => pairs.map(([name, value]) => `${name}: ${value}`).join('\n');
   const detail = [['query', request.query], ['headers', request.headers], ['parameters', request.params]]
     .filter(([, pairs]) => pairs.length > 0);
-  const status = request.status === null ? 'no answer' : String(request.status);
+  const status = request.status === null ? 'no response' : String(request.status);
   const made = el('tr', {},
     el('td', { textContent: request.number }),
     el('td', { className: 'when', textContent: new Date(request.at * 1000).toISOString().slice(11, 19) }),

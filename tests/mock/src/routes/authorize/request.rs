@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::back::Back;
-use crate::answer::OAuthError;
 use crate::clients::{GrantType, MockClient};
 use crate::codes::Code;
 use crate::details;
 use crate::page::Consent;
+use crate::response::OAuthError;
 use crate::routes::Call;
 use crate::routes::form::Form;
 use crate::routes::token::{audience, scope};
@@ -23,7 +23,7 @@ pub(super) enum Prompt {
     Any,
     /// Who is logged in already must log in again.
     Login,
-    /// Nobody may be asked anything.
+    /// The user must not be asked anything.
     None,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Request {
     pub(super) prompt: Prompt,
 }
 
-/// Checks a request that a client pushes (RFC 9126 §2.1, point 3): as strictly as if a user had brought it.
+/// Checks a request that a client pushes (RFC 9126 §2.1, point 3): as strictly as one that a user brings.
 pub(in crate::routes) fn check_pushed(call: Call<'_>, form: &Form) -> Result<(), OAuthError> {
     let back = Back::of(call, form)?;
     Request::check(call, form, &back, true).map(drop)
@@ -90,7 +90,7 @@ impl Request {
         })
     }
 
-    /// Whether somebody who logged in like this need not do so again.
+    /// Whether a user who logged in like this need not do so again.
     pub(super) fn is_met_by(&self, login: &Login, now: i64) -> bool {
         let fresh = self.max_age.is_none_or(|max_age| now.saturating_sub(login.at) <= max_age);
         fresh && self.acr == login.acr && self.prompt != Prompt::Login
@@ -106,7 +106,7 @@ impl Request {
         }
     }
 
-    /// A code for whoever is logged in; `None` if that user is gone.
+    /// A code for the user who is logged in; `None` if that user is gone.
     pub(super) fn code_for(&self, call: Call<'_>, session: &Session) -> Option<String> {
         let user = call.shared.user_named(&session.user)?;
         let grant = Grant {

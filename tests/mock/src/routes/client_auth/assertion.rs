@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::answer::OAuthError;
 use crate::clients::{AuthMethod, MockClient};
 use crate::endpoint::Endpoint;
 use crate::jws::Jws;
 use crate::keys::Alg;
+use crate::response::OAuthError;
 use crate::routes::Call;
 
 /// The value of `client_assertion_type` (RFC 7523 §2.2).
@@ -17,7 +17,7 @@ pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type
 /// Seconds that `exp` may lie ahead: an assertion is made for one request.
 const MAX_LIFETIME: i64 = 600;
 
-/// Seconds that the clock of whoever signs may be ahead of this one.
+/// Seconds that the signer's clock may be ahead of this one.
 const LEEWAY: i64 = 60;
 
 /// The client that this assertion proves; `named` is the form's `client_id`.

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::answer::OAuthError;
 use crate::clients::{AuthMethod, MockClient};
 use crate::encode::to_b64;
 use crate::peer::Peer;
+use crate::response::OAuthError;
 use crate::routes::Call;
 
 /// Checks the certificate of the connection for a client that must show one.

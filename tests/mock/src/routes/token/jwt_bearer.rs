@@ -1,4 +1,4 @@
-//! JWT bearer (RFC 7523 §2.1): somebody the server trusts says who the token is about.
+//! JWT bearer (RFC 7523 §2.1): a party that the server trusts asserts the subject of the token.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use http::header::AUTHORIZATION;
 use serde_json::Map;
 
 use super::{audience, issue, scope};
-use crate::answer::{Answer, OAuthError};
 use crate::clients::{GrantType, MockClient};
 use crate::jws::Jws;
+use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::client_auth::assertion::{check_audience, check_times};
 use crate::routes::form::Form;
@@ -17,7 +17,7 @@ use crate::tokens::Grant;
 /// Seconds that `exp` may lie ahead; an hour is what providers that document a limit allow.
 const MAX_LIFETIME: i64 = 3600;
 
-pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
+pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<MockResponse, OAuthError> {
     let text = form.required("assertion")?;
     let subject = check(call, client, text)
         .map_err(|why| OAuthError::invalid_grant(format!("assertion: {why} (RFC 7523 section 3)")))?;
@@ -32,11 +32,11 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
         ..Grant::default()
     };
     let family = call.issuer.records.new_family();
-    // RFC 7521 §4.1: no refresh token, whoever can make an assertion can make another.
+    // RFC 7521 §4.1: no refresh token, since a client that can make one assertion can make another.
     Ok(issue(call, client, grant, family, false, None))
 }
 
-/// Whether a request has nothing but an assertion to say who sends it. The name of whoever signed it may stand beside it
+/// Whether a request has nothing but an assertion to say who sends it. The name of its signer may stand beside it
 /// (RFC 7521 §4.1).
 pub(super) fn is_alone(call: Call<'_>, form: &Form) -> bool {
     let names_its_signer = |id: &str| client(call, form).is_ok_and(|client| client.id == id);

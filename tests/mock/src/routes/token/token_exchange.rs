@@ -1,4 +1,4 @@
-//! Token exchange (RFC 8693): a token of one kind for one of another, for oneself or on behalf of somebody.
+//! Token exchange (RFC 8693): a token of one kind for one of another, for the caller or on behalf of a user.
 
 mod party;
 
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use self::party::{Party, TokenType};
 use super::{audience, parse_scope, success};
-use crate::answer::{Answer, OAuthError};
 use crate::clients::{GrantType, MockClient};
+use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::form::Form;
 use crate::tokens::Grant;
 
-pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
+pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<MockResponse, OAuthError> {
     let subject = party(call, client, form, "subject_token")?
         .ok_or_else(|| OAuthError::invalid_request("subject_token: missing"))?;
     let actor = party(call, client, form, "actor_token")?;
@@ -49,7 +49,7 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
             members.retain(|name, _| name != "refresh_token" && name != "expires_in");
         }
     }
-    Ok(Answer::json(StatusCode::OK, &body).never_stored())
+    Ok(MockResponse::json(StatusCode::OK, &body).never_stored())
 }
 
 /// The party behind `subject_token` or `actor_token`, which come with their types (RFC 8693 §2.1).
@@ -91,7 +91,7 @@ fn check_may_act(client: &MockClient, subject: &Party, actor: Option<&Party>) ->
     }
 }
 
-/// RFC 8693 §4.1: the actor of now outermost, those before it inside. Nobody acts in an impersonation.
+/// RFC 8693 §4.1: the actor of now outermost, those before it inside. An impersonation has no actor.
 fn act(call: Call<'_>, subject: &Party, actor: Option<&Party>) -> Option<Value> {
     let Some(actor) = actor else { return subject.act.clone() };
     let mut act = json!({"sub": actor.subject});
@@ -119,8 +119,8 @@ fn requested(client: &MockClient, form: &Form) -> Result<TokenType, OAuthError> 
 
 /// What was asked for, or all there is; never more than the subject's token and the client have.
 fn scope(client: &MockClient, form: &Form, subject: &Party) -> Result<Vec<String>, OAuthError> {
-    let had = |one: &String| subject.scope.as_ref().is_none_or(|scope| scope.contains(one));
-    let allowed: Vec<_> = client.scopes.iter().filter(|one| had(one)).cloned().collect();
+    let held = |one: &String| subject.scope.as_ref().is_none_or(|scope| scope.contains(one));
+    let allowed: Vec<_> = client.scopes.iter().filter(|one| held(one)).cloned().collect();
     match form.get("scope").map(parse_scope).transpose()? {
         None => Ok(allowed),
         Some(asked) if asked.iter().all(|one| allowed.contains(one)) => Ok(asked),

@@ -1,28 +1,28 @@
-//! What an answer means: the one place that decides.
+//! What a response means: the one place that decides.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use crate::attack::{ALGORITHMS, Area, Attack, AttackRequest, Demand};
+use crate::attack::{ALGORITHMS, Area, Attack, AttackRequest, RequirementLevel};
 
 use super::report::{Traits, Verdict};
-use super::target::{Answer, Heard, Silence};
+use super::target::{NoResponse, Outcome, TargetResponse};
 
 /// What a server's own limit on headers may refuse before any token is looked at; common ones lie between 8 and 64 KiB.
 const LONG: usize = 7 * 1024;
 
-/// The verdict on an answer, and what there is to say about it.
-pub(super) fn judge(
+/// The verdict on a response, and what there is to say about it.
+pub(super) fn of(
     attack: &Attack,
     request: &AttackRequest,
-    heard: &Heard,
+    outcome: &Outcome,
     traits: &Traits,
 ) -> (Verdict, String) {
-    let (verdict, note) = verdict(attack, request, heard, traits);
+    let (verdict, note) = by_response(attack, request, outcome, traits);
     // Refused for its algorithm before anything else was looked at: that says nothing about the rest.
-    let for_its_algorithm = match heard {
-        Ok(answer) if request.expected().status == 200 => (400..500).contains(&answer.status),
+    let for_its_algorithm = match outcome {
+        Ok(response) if request.expected().status == 200 => (400..500).contains(&response.status),
         _ => {
             let later = matches!(attack.area, Area::Signature | Area::Keys | Area::Structure);
             later && verdict == Verdict::Pass
@@ -34,61 +34,77 @@ pub(super) fn judge(
     }
 }
 
-fn verdict(attack: &Attack, request: &AttackRequest, heard: &Heard, traits: &Traits) -> (Verdict, String) {
-    let answer = match heard {
-        Ok(answer) => answer,
-        Err(silence) => return on_silence(request, *silence),
+fn by_response(
+    attack: &Attack,
+    request: &AttackRequest,
+    outcome: &Outcome,
+    traits: &Traits,
+) -> (Verdict, String) {
+    let response = match outcome {
+        Ok(response) => response,
+        Err(reason) => return without_response(request, *reason),
     };
     let expected = request.expected();
-    if expected.status == 200 { on_good(request, answer) } else { on_bad(attack, request, answer, traits) }
+    if expected.status == 200 {
+        on_good(request, response)
+    } else {
+        on_bad(attack, request, response, traits)
+    }
 }
 
-fn on_silence(request: &AttackRequest, silence: Silence) -> (Verdict, String) {
+fn without_response(request: &AttackRequest, reason: NoResponse) -> (Verdict, String) {
     let unread = request.is_wire_only() || request.size() > LONG;
-    if unread && silence == Silence::Closed && request.expected().status != 200 {
-        return differs("the server hung up instead of answering");
+    if unread && reason == NoResponse::Closed && request.expected().status != 200 {
+        return differs("the server hung up instead of responding");
     }
-    incorrect(match silence {
-        Silence::Unreachable => "the connection was refused",
-        Silence::Closed => "the connection was closed without an answer",
-        Silence::TimedOut => "no answer came in time",
-        Silence::Garbled => "what came back is no HTTP",
+    incorrect(match reason {
+        NoResponse::Unreachable => "the connection was refused",
+        NoResponse::Closed => "the connection was closed without a response",
+        NoResponse::TimedOut => "no response came in time",
+        NoResponse::Garbled => "what came back is no HTTP",
     })
 }
 
 /// A request that is to be let in.
-fn on_good(request: &AttackRequest, answer: &Answer) -> (Verdict, String) {
-    let allowed = request.expected().tolerated.contains(&answer.status);
-    match answer.status {
+fn on_good(request: &AttackRequest, response: &TargetResponse) -> (Verdict, String) {
+    let allowed = request.expected().tolerated.contains(&response.status);
+    match response.status {
         200..300 => pass(),
         500.. if !allowed => incorrect("an error of the server, not a refusal"),
-        _ if allowed || request.demand() == Demand::Choice => differs("refused, which is allowed, too"),
+        _ if allowed || request.level() == RequirementLevel::Choice => {
+            differs("refused, which is allowed, too")
+        }
         400 | 413 | 431 if request.size() > LONG => differs("longer than the server takes"),
         _ => incorrect("a good token was refused"),
     }
 }
 
 /// A request that is to be refused.
-fn on_bad(attack: &Attack, request: &AttackRequest, answer: &Answer, traits: &Traits) -> (Verdict, String) {
+fn on_bad(
+    attack: &Attack,
+    request: &AttackRequest,
+    response: &TargetResponse,
+    traits: &Traits,
+) -> (Verdict, String) {
     let expected = request.expected();
-    if answer.accepted() {
-        return on_let_in(request, traits);
+    if response.accepted() {
+        return on_accepted(request, traits);
     }
-    if request.token().is_some_and(|token| answer.repeats(token)) {
+    if request.token().is_some_and(|token| response.repeats(token)) {
         return incorrect("the refusal repeats a part of the token (RFC 6750 §5.3)");
     }
     // Where a target may believe a token, it may also find that it holds too little.
-    let believed = request.demand() == Demand::Profile && !traits.only_access_tokens;
-    match answer.status {
+    let believed = request.level() == RequirementLevel::Profile && !traits.only_access_tokens;
+    match response.status {
         503 if matches!(attack.area, Area::Header | Area::Keys) => {
             differs("taken for keys that are not at hand")
         }
         500.. => incorrect("an error of the server, not a refusal"),
         300..400 => differs("sent elsewhere instead of refused"),
-        status if status == expected.status => on_challenge(request, answer),
+        status if status == expected.status => on_challenge(request, response),
         403 if believed => differs("believed, and found to hold too little, which is its choice here"),
-        status if expected.tolerated.contains(&status) || request.demand() == Demand::Choice => {
-            if status == 401 && answer.challenge().is_none() {
+        status if expected.tolerated.contains(&status) || request.level() == RequirementLevel::Choice => {
+            if status == 401 && response.challenge().is_none() {
                 no_challenge()
             } else {
                 differs("the status is a matter of choice")
@@ -102,29 +118,29 @@ fn on_bad(attack: &Attack, request: &AttackRequest, answer: &Answer, traits: &Tr
     }
 }
 
-fn on_let_in(request: &AttackRequest, traits: &Traits) -> (Verdict, String) {
+fn on_accepted(request: &AttackRequest, traits: &Traits) -> (Verdict, String) {
     let tolerated = request.expected().tolerated.contains(&200);
-    match request.demand() {
+    match request.level() {
         _ if tolerated => differs("let in, which is a matter of choice here"),
-        Demand::Profile if !traits.only_access_tokens => {
+        RequirementLevel::Profile if !traits.only_access_tokens => {
             differs("this target does not ask for RFC 9068 access tokens, which is its choice")
         }
-        Demand::Must | Demand::Profile => (Verdict::LetIn, String::new()),
-        Demand::Strict => incorrect("let in, though by itself that lets no stranger in"),
-        Demand::Choice => differs("let in, which no standard forbids"),
+        RequirementLevel::Must | RequirementLevel::Profile => (Verdict::LetIn, String::new()),
+        RequirementLevel::Strict => incorrect("let in, though by itself that lets no stranger in"),
+        RequirementLevel::Choice => differs("let in, which no standard forbids"),
     }
 }
 
 /// The status is right: what does the challenge say (RFC 6750 §3)?
-fn on_challenge(request: &AttackRequest, answer: &Answer) -> (Verdict, String) {
-    if answer.challenge().is_none() {
-        return if answer.status == 400 {
+fn on_challenge(request: &AttackRequest, response: &TargetResponse) -> (Verdict, String) {
+    if response.challenge().is_none() {
+        return if response.status == 400 {
             differs("no challenge with an error code")
         } else {
             no_challenge()
         };
     }
-    match (request.expected().error, answer.error()) {
+    match (request.expected().error, response.error()) {
         (None, None) => pass(),
         (Some(expected), Some(got)) if expected == got => pass(),
         (Some(_), None) => differs("the challenge has no error code (RFC 6750 §3: should)"),
