@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Polls as often as the server says, and no more.
     let login = device.wait().await?;
-    println!("logged in: {}", login.id_token().map_or("somebody", |token| token.subject()));
+    println!("logged in: {}", login.id_token().map_or("unknown", |token| token.subject()));
     let source = client.source(&request).starting_with(login).build()?;
     let token = source.token().await?;
     println!("a token with scope {:?}", token.tokens().scope().unwrap_or_default());

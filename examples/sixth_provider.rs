@@ -1,4 +1,4 @@
-//! Run with `cargo run --example sixth_provider`. A provider that nobody has heard of, written down as data: once in
+//! Run with `cargo run --example sixth_provider`. A provider without a preset, described as data: once in
 //! code and once as TOML. It speaks JSON, calls everything something else, and is played in this process.
 
 use std::sync::Arc;
@@ -69,10 +69,10 @@ fn as_toml(acme: &str) -> Result<TokenSource, oauth_client::Error> {
 async fn use_it(source: TokenSource, acme: &str) -> Result<(), Failure> {
     let client = AuthorizedClient::new(reqwest::Client::new(), source.clone()).only_to([acme])?;
     for _ in 0..3 {
-        let answer = client.get(format!("{acme}/orders")).send().await?;
-        let answer: Value = serde_json::from_slice(&answer.bytes().await?)?;
-        println!("   {answer}");
-        if answer.get("orders").is_none() {
+        let response = client.get(format!("{acme}/orders")).send().await?;
+        let orders: Value = serde_json::from_slice(&response.bytes().await?)?;
+        println!("   {orders}");
+        if orders.get("orders").is_none() {
             return Err("the token should have been replaced".into());
         }
     }

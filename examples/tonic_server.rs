@@ -72,7 +72,8 @@ impl Service<http::Request<Body>> for Greeter {
             let method = service_fn(|request: Request<Hello>| async move {
                 // tonic hands the extensions of the HTTP request on.
                 let claims = request.extensions().get::<Claims>().and_then(|claims| claims.subject());
-                let name = format!("hello {}, I am {:?}", request.get_ref().name, claims.unwrap_or("nobody"));
+                let name =
+                    format!("hello {}, I am {:?}", request.get_ref().name, claims.unwrap_or("anonymous"));
                 Ok::<_, Status>(Response::new(Hello { name }))
             });
             Ok(tonic::server::Grpc::new(ProstCodec::default()).unary(method, request).await)

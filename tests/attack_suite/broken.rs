@@ -89,7 +89,7 @@ async fn unsigned_tokens_are_found_to_be_let_in() {
     assert_eq!(report.exit_code(), 1);
     let expected = ["alg-none", "alg-none-in-another-case", "alg-none-with-a-signature"];
     assert_eq!(let_in(&report), expected, "{report}");
-    assert!(report.to_string().contains("Anybody can write such a token"), "{report}");
+    assert!(report.to_string().contains("Any client can write such a token"), "{report}");
 }
 
 #[tokio::test]

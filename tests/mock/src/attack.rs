@@ -81,8 +81,8 @@ pub enum RequirementLevel {
     Must,
     /// RFC 9068 asks for it: the same for an API that takes only `at+jwt`, a choice for any other.
     Profile,
-    /// A standard forbids it, though by itself it lets no stranger in: only the holder of a good token could send it, or
-    /// only an issuer that makes a mistake.
+    /// A standard forbids it, though by itself it lets no stranger in: only the holder of a good token could send it,
+    /// or only an issuer that makes a mistake.
     Strict,
     /// No standard forbids it: being strict here is a choice.
     Choice,
@@ -160,7 +160,7 @@ impl Attack {
         (self.make)(context).into_iter().map(|request| request.or(self.expected, self.level)).collect()
     }
 
-    /// A row whose requests are refused as RFC 6750 §3.1 says for a bad token.
+    /// A row whose requests are refused as RFC 6750 section 3.1 says for a bad token.
     pub(crate) const fn refused(
         area: Area,
         id: &'static str,

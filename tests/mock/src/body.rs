@@ -42,7 +42,7 @@ impl MockBody {
         Self::script((!bytes.is_empty()).then_some(Step::Send(bytes)))
     }
 
-    /// Tells `flag` when this body breaks off with a reset.
+    /// Sets `flag` when this body breaks off with a reset.
     pub(crate) fn reports_reset_to(mut self, flag: Arc<AtomicBool>) -> Self {
         self.reset = Some(flag);
         self

@@ -148,8 +148,8 @@ impl MockServerBuilder {
         self
     }
 
-    /// Believes this issuer's assertions (RFC 7523 §2.1), its tokens, when they are to be exchanged (RFC 8693), and its
-    /// software statements (RFC 7591 §2.3).
+    /// Believes this issuer's assertions (RFC 7523 section 2.1), its tokens, when they are to be exchanged (RFC 8693),
+    /// and its software statements (RFC 7591 section 2.3).
     pub fn trusted_issuer(mut self, issuer: TrustedIssuer) -> Self {
         self.trusted_issuers.push(issuer);
         self
@@ -212,13 +212,13 @@ impl MockServerBuilder {
         self
     }
 
-    /// Takes authorization requests only when they were pushed (RFC 9126 §5).
+    /// Takes authorization requests only when they were pushed (RFC 9126 section 5).
     pub fn require_pushed_authorization_requests(mut self) -> Self {
         self.policy.needs_par = true;
         self
     }
 
-    /// Adds a type of `authorization_details` (RFC 9396 §2.1); others are refused.
+    /// Adds a type of `authorization_details` (RFC 9396 section 2.1); others are refused.
     pub fn authorization_details_type(mut self, kind: AuthorizationDetailsType) -> Self {
         self.policy.details_types.push(kind);
         self
@@ -232,26 +232,26 @@ impl MockServerBuilder {
     }
 
     /// How long a device waits for its person, and how long it pauses between two requests (whole seconds; RFC 8628
-    /// §3.2). By default ten minutes and five seconds.
+    /// section 3.2). By default ten minutes and five seconds.
     pub fn device_times(mut self, lifetime: Duration, interval: Duration) -> Self {
         self.policy.device_lifetime = seconds(lifetime);
         self.policy.device_interval = seconds(interval);
         self
     }
 
-    /// The algorithms that DPoP proofs may be signed with (RFC 9449 §4.3); all with a key pair by default.
+    /// The algorithms that DPoP proofs may be signed with (RFC 9449 section 4.3); all with a key pair by default.
     pub fn dpop_algorithms(mut self, algorithms: impl IntoIterator<Item = Alg>) -> Self {
         self.dpop_algorithms = algorithms.into_iter().filter(|alg| alg.is_asymmetric()).collect();
         self
     }
 
-    /// Which nonces the token endpoint wants in DPoP proofs (RFC 9449 §8); none by default.
+    /// Which nonces the token endpoint wants in DPoP proofs (RFC 9449 section 8); none by default.
     pub fn dpop_nonce(mut self, wanted: DpopNonce) -> Self {
         self.dpop_nonce = wanted;
         self
     }
 
-    /// Which nonces the API and userinfo want in DPoP proofs (RFC 9449 §9); none by default.
+    /// Which nonces the API and userinfo want in DPoP proofs (RFC 9449 section 9); none by default.
     pub fn dpop_api_nonce(mut self, wanted: DpopNonce) -> Self {
         self.dpop_api_nonce = wanted;
         self
@@ -307,7 +307,7 @@ impl MockServerBuilder {
     /// Makes a server without a socket, reached through [`MockServer::transport`]. It needs no runtime to be made.
     #[must_use]
     pub fn in_process(self) -> MockServer {
-        // Reserved by RFC 6761 §6.2, so a request that leaves the process by mistake reaches no host.
+        // Reserved by RFC 6761 section 6.2, so a request that leaves the process by mistake reaches no host.
         let host = format!("mock-{}.test", hex(&random::<4>()));
         let places = Places {
             origin: format!("https://{host}"),

@@ -7,10 +7,11 @@ use crate::encode::{random, random_text};
 use crate::response::OAuthError;
 use crate::tokens::Grant;
 
-/// Seconds added to the interval of a device that asks too often (RFC 8628 §3.5).
+/// Seconds added to the interval of a device that asks too often (RFC 8628 section 3.5).
 const SLOWER: i64 = 5;
 
-/// What user codes are made of: no vowels, so no words, and nothing that looks like something else (RFC 8628 §6.1).
+/// What user codes are made of: no vowels, so no words, and nothing that looks like something else (RFC 8628 section
+/// 6.1).
 const ALPHABET: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 
 /// The devices that wait at one issuer, by device code.
@@ -72,7 +73,7 @@ impl Devices {
         true
     }
 
-    /// A device asks for its tokens (RFC 8628 §3.5).
+    /// A device asks for its tokens (RFC 8628 section 3.5).
     pub(crate) fn ask(&self, device_code: &str, client: &str, now: i64) -> Result<Grant, OAuthError> {
         let refused = |code, why| Err(OAuthError::bad_request(code, why));
         let mut devices = self.devices();
@@ -115,7 +116,7 @@ impl Device {
     }
 }
 
-/// RFC 8628 §6.1: people type small letters, and leave the dash out.
+/// RFC 8628 section 6.1: users type small letters, and leave the dash out.
 fn same_code(shown: &str, typed: &str) -> bool {
     let letters = |text: &str| -> String {
         text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect()

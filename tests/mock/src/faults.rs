@@ -165,7 +165,7 @@ impl Fault {
         self
     }
 
-    /// Adds `Retry-After` in seconds (RFC 9110 §10.2.3).
+    /// Adds `Retry-After` in seconds (RFC 9110 section 10.2.3).
     pub fn retry_after_secs(self, seconds: u64) -> Self {
         self.header(RETRY_AFTER, seconds.to_string())
     }

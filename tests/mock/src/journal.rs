@@ -64,8 +64,8 @@ struct Log {
 
 /// One request, without its secrets.
 ///
-/// A secret (a password, code, token, assertion, `Authorization` header …) reads `[redacted:…]`; equal secrets have equal
-/// fingerprints within one server, and [`Journal::fingerprint`] makes one to compare with.
+/// A secret (a password, code, token, assertion, `Authorization` header …) reads `[redacted:…]`; equal secrets have
+/// equal fingerprints within one server, and [`Journal::fingerprint`] makes one to compare with.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Recorded {
@@ -83,7 +83,7 @@ pub struct Recorded {
     pub headers: Vec<(String, String)>,
     /// The parameters of a form, or the members of a JSON object as text.
     pub params: Vec<(String, String)>,
-    /// The certificate that came with it, as `x5t#S256` names it (RFC 8705 §3.1).
+    /// The certificate that came with it, as `x5t#S256` names it (RFC 8705 section 3.1).
     pub certificate: Option<String>,
     /// When it arrived, by the server's clock, in Unix seconds.
     pub at_unix: i64,

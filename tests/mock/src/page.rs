@@ -37,7 +37,7 @@ pub(crate) fn login(consent: &Consent<'_>, request: &Form, problem: Option<&str>
     MockResponse::html(StatusCode::OK, page(heading, &body))
 }
 
-/// Asks for the code that a device shows (RFC 8628 §3.3).
+/// Asks for the code that a device shows (RFC 8628 section 3.3).
 pub(crate) fn ask_code(typed: &str, problem: Option<&str>) -> MockResponse {
     let body = format!(
         r#"<h1>Connect a device</h1><p>Enter the code that your device shows.</p>{}<form>
@@ -52,7 +52,7 @@ pub(crate) fn ask_code(typed: &str, problem: Option<&str>) -> MockResponse {
 /// Asks whether the device that shows this code may come in.
 pub(crate) fn device(consent: &Consent<'_>, user_code: &str, problem: Option<&str>) -> MockResponse {
     let code = escape_html(user_code);
-    // RFC 8628 §5.4: another user's device would show another code.
+    // RFC 8628 section 5.4: another user's device would show another code.
     let body = format!(
         r#"<h1>Connect a device</h1><p class="code">{code}</p><p>Go on only if your device shows this code.</p>{}{}
 <form method="post"><input type="hidden" name="user_code" value="{code}">{}{BUTTONS}</form>"#,
@@ -73,7 +73,7 @@ pub(crate) fn device_done(allowed: bool) -> MockResponse {
     MockResponse::html(StatusCode::OK, page(title, &format!("<h1>{title}</h1><p>{text}</p>")))
 }
 
-/// Tells the user, when there is nowhere safe to send them.
+/// Shows the user an error, when there is no safe redirect.
 pub(crate) fn error(status: StatusCode, code: &str, description: &str) -> MockResponse {
     let (code, description) = (escape_html(code), escape_html(description));
     let body =
@@ -81,7 +81,7 @@ pub(crate) fn error(status: StatusCode, code: &str, description: &str) -> MockRe
     MockResponse::html(status, page("Error", &body))
 }
 
-/// Tells a user who logged out and goes nowhere else.
+/// Shows a user that the logout succeeded, when there is no redirect.
 pub(crate) fn signed_out() -> MockResponse {
     let body = "<h1>Signed out</h1><p>You may close this window.</p>";
     MockResponse::html(StatusCode::OK, page("Signed out", body))

@@ -28,7 +28,7 @@ impl Peer {
         tls::is_for(self.certificate(), subject)
     }
 
-    /// `x5t#S256` (RFC 8705 §3.1).
+    /// `x5t#S256` (RFC 8705 section 3.1).
     pub(crate) fn thumbprint(&self) -> String {
         thumbprint(self.certificate())
     }

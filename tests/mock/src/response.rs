@@ -12,7 +12,7 @@ pub(crate) struct MockResponse {
     pub(crate) body: Bytes,
 }
 
-/// An error of the OAuth family: RFC 6749 §5.2 and the same shape elsewhere.
+/// An error of the OAuth family: RFC 6749 section 5.2 and the same shape elsewhere.
 #[derive(Clone, Debug)]
 pub(crate) struct OAuthError {
     status: StatusCode,
@@ -45,7 +45,7 @@ impl MockResponse {
         Self::empty(StatusCode::FOUND).with(LOCATION, to)
     }
 
-    /// Makes a redirect one that is followed by `GET`, whatever was posted (RFC 9110 §15.4.4).
+    /// Makes a redirect one that is followed by `GET`, whatever was posted (RFC 9110 section 15.4.4).
     pub(crate) fn followed_by_get(mut self) -> Self {
         if self.status == StatusCode::FOUND {
             self.status = StatusCode::SEE_OTHER;
@@ -73,7 +73,7 @@ impl MockResponse {
         self
     }
 
-    /// RFC 6749 §5.1: responses that carry tokens are not stored.
+    /// RFC 6749 section 5.1: responses that carry tokens are not stored.
     pub(crate) fn never_stored(self) -> Self {
         self.with(CACHE_CONTROL, "no-store").with(PRAGMA, "no-cache")
     }
@@ -98,7 +98,7 @@ impl OAuthError {
         Self::bad_request("invalid_grant", description)
     }
 
-    /// RFC 6749 §5.2: 401; with a challenge when the client tried the `Authorization` header.
+    /// RFC 6749 section 5.2: 401; with a challenge when the client tried the `Authorization` header.
     pub(crate) fn invalid_client(description: impl Into<String>, tried_header: bool) -> Self {
         let challenge = tried_header.then_some(r#"Basic realm="oauth-mock""#);
         Self {

@@ -34,9 +34,9 @@ pub(crate) struct Call<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) issuer: &'a Issuer,
     pub(crate) request: &'a Request<Bytes>,
-    /// What the client proved to hold, and its tokens get bound to (RFC 7800 §3.1).
+    /// What the client proved to hold, and its tokens get bound to (RFC 7800 section 3.1).
     pub(crate) cnf: Option<&'a Map<String, Value>>,
-    /// The `authorization_details` of a token request (RFC 9396 §6).
+    /// The `authorization_details` of a token request (RFC 9396 section 6).
     pub(crate) details: Option<&'a [Value]>,
 }
 

@@ -130,7 +130,7 @@ impl MockServer {
         log_in(&self.shared, url, user)
     }
 
-    /// Lets the device that shows this user code in, as `user` would at the page (RFC 8628 §3.3).
+    /// Lets the device that shows this user code in, as `user` would at the page (RFC 8628 section 3.3).
     ///
     /// # Errors
     /// When no device waits with this code, or there is no such user.
@@ -169,7 +169,7 @@ impl MockServer {
         &self.shared.dpop
     }
 
-    /// A DPoP proof (RFC 9449 §4.2) by `key` for one request, at the server's time; good by default.
+    /// A DPoP proof (RFC 9449 section 4.2) by `key` for one request, at the server's time; good by default.
     ///
     /// ```
     /// use oauth_mock::{Alg, Endpoint, MockServer, TestKey};
@@ -253,8 +253,9 @@ impl MockServer {
         self.shared.remove_user(name)
     }
 
-    /// Goes back to how the server was when it started: the same clients, users, faults and keys; no token, code, request
-    /// or expectation of the meantime is remembered, the clock is what it would have been, and a paused server comes back.
+    /// Goes back to how the server was when it started: the same clients, users, faults and keys; no token, code,
+    /// request or expectation of the meantime is remembered, the clock is what it would have been, and a paused server
+    /// comes back.
     pub fn reset(&self) {
         self.shared.reset();
     }

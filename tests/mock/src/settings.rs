@@ -1,5 +1,5 @@
-//! What can be written down, in a file or in a request to the control port: clients, users, faults, tokens, all of it in
-//! JSON (or TOML, of the same shape).
+//! What can be written down, in a file or in a request to the control port: clients, users, faults, tokens, all of it
+//! in JSON (or TOML, of the same shape).
 
 mod client;
 mod config;

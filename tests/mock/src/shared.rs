@@ -72,7 +72,8 @@ pub(crate) struct Shared {
     pub(crate) strict_assertion_audience: bool,
 }
 
-/// What [`MockServer::reset`](crate::MockServer::reset) goes back to, as far as no part of the server knows it by itself.
+/// What [`MockServer::reset`](crate::MockServer::reset) goes back to, as far as no part of the server knows it by
+/// itself.
 pub(crate) struct Initial {
     pub(crate) clients: Vec<Arc<MockClient>>,
     pub(crate) users: Vec<Arc<User>>,
@@ -102,7 +103,7 @@ pub(crate) struct Issuer {
 /// What the server asks and offers beyond the defaults.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
-    /// Whether every authorization request must be pushed (RFC 9126 §5).
+    /// Whether every authorization request must be pushed (RFC 9126 section 5).
     pub(crate) needs_par: bool,
     pub(crate) details_types: Vec<AuthorizationDetailsType>,
     /// How strong a login may be; the first one is what a plain one is worth.
@@ -115,9 +116,9 @@ pub(crate) struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        // OpenID Connect Core §2 gives `0` to a login that meets no level of assurance.
+        // OpenID Connect Core section 2 gives `0` to a login that meets no level of assurance.
         let acr_values = vec!["0".to_owned()];
-        // RFC 8628 §3.2 takes five seconds where a server names no interval.
+        // RFC 8628 section 3.2 takes five seconds where a server names no interval.
         let (device_lifetime, device_interval) = (600, 5);
         Self { needs_par: false, details_types: Vec::new(), acr_values, device_lifetime, device_interval }
     }

@@ -13,10 +13,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Three kinds of findings are kept apart. [`LetIn`](Verdict::LetIn) and [`Broke`](Verdict::Broke) are holes: somebody
-//! gets in who should not, or nobody gets in any more. [`Incorrect`](Verdict::Incorrect) responses hurt no one's security,
-//! but are not what the standards say. What [`Differs`](Verdict::Differs) is a choice that the standards leave; so are
-//! rules that hold only for targets that ask for them, which is [found out](Traits) beforehand.
+//! Three kinds of findings are kept apart. [`LetIn`](Verdict::LetIn) and [`Broke`](Verdict::Broke) are holes: a forged
+//! token is accepted, or good tokens no longer are. [`Incorrect`](Verdict::Incorrect) responses are no hole in
+//! security, but are not what the standards say. What [`Differs`](Verdict::Differs) is a choice that the standards
+//! leave; so are rules that hold only for targets that ask for them, which is [found out](Traits) beforehand.
 //!
 //! The requests are bounded in number, each in time, and go to this machine only, by default.
 
@@ -166,8 +166,8 @@ impl Suite {
         self
     }
 
-    /// Sends only the cases of this number (`G115`), of this name (`alg-none`), or whose name begins so (`alg-`). May be
-    /// called more than once.
+    /// Sends only the cases of this number (`G115`), of this name (`alg-none`), or whose name begins so (`alg-`). May
+    /// be called more than once.
     pub fn only(mut self, case: impl Into<String>) -> Self {
         self.only.push(case.into());
         self
@@ -204,8 +204,8 @@ impl Suite {
         self
     }
 
-    /// Lets the target be on another machine. Right only for a machine of your own, in a network of your own: this sends
-    /// hundreds of hostile requests.
+    /// Lets the target be on another machine. Right only for a machine of your own, in a network of your own: this
+    /// sends hundreds of hostile requests.
     pub fn danger_allow_remote(mut self) -> Self {
         self.remote = true;
         self

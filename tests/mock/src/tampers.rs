@@ -17,15 +17,15 @@ use crate::server::MockServer;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Tamper {
-    /// The authorization response has another `iss` (RFC 9207 §2.4).
+    /// The authorization response has another `iss` (RFC 9207 section 2.4).
     IssWrong,
     /// The authorization response has no `iss`, although the metadata promises one.
     IssMissing,
-    /// The authorization response has another `state` (RFC 6749 §10.12).
+    /// The authorization response has another `state` (RFC 6749 section 10.12).
     StateWrong,
     /// The authorization response has no `state`.
     StateMissing,
-    /// The authorization response has two codes (RFC 6749 §3.1 forbids it).
+    /// The authorization response has two codes (RFC 6749 section 3.1 forbids it).
     CodeTwice,
     /// The authorization response has neither code nor error.
     CodeMissing,
@@ -33,7 +33,7 @@ pub enum Tamper {
     CodeWithError,
     /// No ID token comes, although the scope has `openid`.
     IdTokenMissing,
-    /// The ID token has another `iss` (OpenID Connect Core §3.1.3.7, point 2).
+    /// The ID token has another `iss` (OpenID Connect Core section 3.1.3.7, point 2).
     IdTokenIssuer,
     /// The ID token is for another client (point 3).
     IdTokenAudience,
@@ -57,13 +57,13 @@ pub enum Tamper {
     IdTokenNonceMissing,
     /// The ID token has another `acr` (point 12).
     IdTokenAcr,
-    /// The ID token tells of a login a day ago (point 13).
+    /// The ID token names a login a day ago (point 13).
     IdTokenAuthTime,
-    /// The ID token has another `at_hash` (§3.1.3.8).
+    /// The ID token has another `at_hash` (section 3.1.3.8).
     IdTokenHash,
-    /// The ID token has no `sub` (§2).
+    /// The ID token has no `sub` (section 2).
     IdTokenSubjectMissing,
-    /// Userinfo is about another user (§5.3.2).
+    /// Userinfo is about another user (section 5.3.2).
     UserinfoSubject,
 }
 

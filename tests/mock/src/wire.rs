@@ -112,7 +112,7 @@ impl AsyncRead for Cuttable {
 impl AsyncWrite for Cuttable {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.reset.load(Ordering::Acquire) {
-            // TLS would say goodbye (RFC 8446 §6.1) before the RST.
+            // TLS would say goodbye (RFC 8446 section 6.1) before the RST.
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         Pin::new(&mut self.stream).poll_write(cx, bytes)

@@ -49,7 +49,7 @@ async fn a_response_can_be_wrong_in_one_point() {
     assert_eq!(parameters(&tampered(Tamper::CodeWithError), "error"), ["access_denied"]);
     assert_eq!(parameters(&back(&server, &url), "iss"), [server.issuer()], "one response each");
 
-    // An error names the issuer, too (RFC 9207 §2), and can be tampered alike.
+    // An error names the issuer, too (RFC 9207 section 2), and can be tampered alike.
     let denied = authorize_url(&server, &[("scope", Some("admin"))]);
     assert_eq!(parameters(&back(&server, &denied), "iss"), [server.issuer()]);
     server.tamper(Tamper::IssWrong).always();
@@ -207,7 +207,7 @@ async fn logging_out_ends_the_session_and_its_tokens() {
     let offline = redeem(parameter(&location, "code").unwrap()).await;
     let others = tokens(&server, &[]).await.json();
 
-    server.clock().step(3600); // the hint has long expired, and is taken (§2)
+    server.clock().step(3600); // the hint has long expired, and is taken (section 2)
     let hint = text(&ours, "id_token");
     let url = format!(
         "{}?id_token_hint={hint}&post_logout_redirect_uri={}&state=s%261",
@@ -238,7 +238,7 @@ async fn logging_out_sends_nobody_to_an_address_that_is_not_the_clients() {
             "a longer address",
             format!("id_token_hint={hint}&post_logout_redirect_uri={}%2F", encoded(GOODBYE)),
         ),
-        ("nobody's address", format!("post_logout_redirect_uri={}", encoded(GOODBYE))),
+        ("unregistered address", format!("post_logout_redirect_uri={}", encoded(GOODBYE))),
         ("another client's", format!("client_id=svc&post_logout_redirect_uri={}", encoded(GOODBYE))),
         ("two clients", format!("client_id=svc&id_token_hint={hint}")),
         ("an access token", format!("id_token_hint={other}")),

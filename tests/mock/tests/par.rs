@@ -1,4 +1,4 @@
-//! Pushed authorization requests (RFC 9126), with DPoP (RFC 9449 §10) and authorization details (RFC 9396).
+//! Pushed authorization requests (RFC 9126), with DPoP (RFC 9449 section 10) and authorization details (RFC 9396).
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails must fail its test")]
 
@@ -96,7 +96,7 @@ async fn everything_is_checked_when_it_is_pushed() {
         (("resource", Some("elsewhere")), "invalid_target"),
         (("request", Some("e30.e30.")), "request_not_supported"),
         (("request_uri", Some("urn:ietf:params:oauth:request_uri:x")), "invalid_request"),
-        (("client_id", Some("nobody")), "invalid_client"),
+        (("client_id", Some("unknown")), "invalid_client"),
         (("client_id", None), "invalid_client"),
         (("dpop_jkt", Some("short")), "invalid_request"),
         (("max_age", Some("-1")), "invalid_request"),
@@ -124,14 +124,14 @@ async fn a_client_or_a_server_may_take_pushed_requests_only() {
     let url = pushed_url(&strict, &push(&strict, &request(&[])).await);
     assert!(parameter(&strict.log_in(&url, "alice").unwrap(), "code").is_some());
 
-    let everybody = MockServer::builder()
+    let all_clients = MockServer::builder()
         .client(app())
         .user(User::new("alice", "wonderland"))
         .require_pushed_authorization_requests()
         .in_process();
-    let back = everybody.log_in(&authorize_url(&everybody, &[]), "alice").unwrap();
+    let back = all_clients.log_in(&authorize_url(&all_clients, &[]), "alice").unwrap();
     assert_eq!(parameter(&back, "error").unwrap(), "invalid_request");
-    let metadata = get(&everybody, Endpoint::OauthMetadata).await.unwrap().json();
+    let metadata = get(&all_clients, Endpoint::OauthMetadata).await.unwrap().json();
     assert_eq!(metadata["require_pushed_authorization_requests"], true);
 }
 

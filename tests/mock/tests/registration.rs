@@ -10,7 +10,13 @@ use serde_json::{Value, json};
 use support::*;
 
 /// Sends JSON with a bearer token, if one is given.
-async fn tell(server: &MockServer, method: Method, url: &str, token: Option<&str>, body: &Value) -> Reply {
+async fn send_json(
+    server: &MockServer,
+    method: Method,
+    url: &str,
+    token: Option<&str>,
+    body: &Value,
+) -> Reply {
     let mut request = Request::builder().method(method).uri(url).header("content-type", "application/json");
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
@@ -19,7 +25,7 @@ async fn tell(server: &MockServer, method: Method, url: &str, token: Option<&str
 }
 
 async fn register(server: &MockServer, metadata: Value) -> Reply {
-    tell(server, Method::POST, &server.endpoint(Endpoint::Register), None, &metadata).await
+    send_json(server, Method::POST, &server.endpoint(Endpoint::Register), None, &metadata).await
 }
 
 /// The parts of a client's information that its management needs.
@@ -213,7 +219,7 @@ async fn registration_may_need_a_token_or_be_closed() {
         (Some("third"), 401, r#"Bearer error="invalid_token""#),
         (Some("second"), 201, ""),
     ] {
-        let reply = tell(&server, Method::POST, &url, token, &machine()).await;
+        let reply = send_json(&server, Method::POST, &url, token, &machine()).await;
         assert_eq!((reply.status.as_u16(), reply.header("www-authenticate")), (status, challenge));
     }
     assert!(
@@ -262,12 +268,12 @@ async fn a_client_reads_changes_and_deletes_its_registration() {
     let server = MockServer::builder().in_process();
     let first = register(&server, machine()).await.json();
     let (url, access) = managed(&first);
-    let read = tell(&server, Method::GET, &url, Some(&access), &Value::Null).await;
+    let read = send_json(&server, Method::GET, &url, Some(&access), &Value::Null).await;
     assert_eq!((read.status.as_u16(), read.json()), (200, first.clone()));
 
     let id = first["client_id"].clone();
     let update = json!({"client_id": id, "grant_types": ["client_credentials"], "scope": "orders:write"});
-    let changed = tell(&server, Method::PUT, &url, Some(&access), &update).await;
+    let changed = send_json(&server, Method::PUT, &url, Some(&access), &update).await;
     let changed = changed.json();
     assert_eq!((&changed["scope"], changed.get("client_name")), (&json!("orders:write"), None));
     assert_eq!(changed["client_secret"], first["client_secret"]);
@@ -290,7 +296,7 @@ async fn a_client_reads_changes_and_deletes_its_registration() {
         ("grant_types", json!({"client_id": id, "grant_types": ["magic"]})),
     ];
     for (name, update) in wrong {
-        let reply = tell(&server, Method::PUT, &url, Some(&access), &update).await;
+        let reply = send_json(&server, Method::PUT, &url, Some(&access), &update).await;
         assert_eq!(
             (reply.status.as_u16(), reply.error().as_str()),
             (400, "invalid_client_metadata"),
@@ -298,17 +304,17 @@ async fn a_client_reads_changes_and_deletes_its_registration() {
         );
         assert!(reply.text().contains(&format!("\"{name}: ")), "{}", reply.text());
     }
-    assert_eq!(tell(&server, Method::POST, &url, Some(&access), &Value::Null).await.status, 405);
+    assert_eq!(send_json(&server, Method::POST, &url, Some(&access), &Value::Null).await.status, 405);
 
     let second = register(&server, machine()).await.json();
     let (_, others) = managed(&second);
     for token in [None, Some("guessed"), Some(&*others), first["client_secret"].as_str()] {
-        let reply = tell(&server, Method::GET, &url, token, &Value::Null).await;
+        let reply = send_json(&server, Method::GET, &url, token, &Value::Null).await;
         assert_eq!(reply.status.as_u16(), 401, "{token:?}");
     }
-    let gone = tell(&server, Method::DELETE, &url, Some(&access), &Value::Null).await;
+    let gone = send_json(&server, Method::DELETE, &url, Some(&access), &Value::Null).await;
     assert_eq!((gone.status.as_u16(), gone.text()), (204, ""));
-    assert_eq!(tell(&server, Method::GET, &url, Some(&access), &Value::Null).await.status, 401);
+    assert_eq!(send_json(&server, Method::GET, &url, Some(&access), &Value::Null).await.status, 401);
     assert_eq!(token_of(&server, &changed).await.error(), "invalid_client");
     let form = format!("token={}", tokens["access_token"].as_str().unwrap());
     let described = post(&server, Endpoint::Introspect, Some(&svc()), &form).await.json();
@@ -324,12 +330,12 @@ async fn registration_access_tokens_rotate_when_told_to() {
         "client_id": first["client_id"], "client_secret": first["client_secret"],
         "grant_types": ["client_credentials"], "token_endpoint_auth_method": "client_secret_post",
     });
-    let changed = tell(&server, Method::PUT, &url, Some(&access), &update).await.json();
+    let changed = send_json(&server, Method::PUT, &url, Some(&access), &update).await.json();
     let (_, rotated) = managed(&changed);
     assert_ne!(rotated, access);
-    assert_eq!(tell(&server, Method::GET, &url, Some(&access), &Value::Null).await.status, 401);
-    assert_eq!(tell(&server, Method::GET, &url, Some(&rotated), &Value::Null).await.status, 200);
+    assert_eq!(send_json(&server, Method::GET, &url, Some(&access), &Value::Null).await.status, 401);
+    assert_eq!(send_json(&server, Method::GET, &url, Some(&rotated), &Value::Null).await.status, 200);
     assert_eq!(token_of(&server, &changed).await.error(), "invalid_client", "no longer by Basic");
     server.reset();
-    assert_eq!(tell(&server, Method::GET, &url, Some(&rotated), &Value::Null).await.status, 401);
+    assert_eq!(send_json(&server, Method::GET, &url, Some(&rotated), &Value::Null).await.status, 401);
 }

@@ -38,7 +38,7 @@ async fn a_reset_server_knows_nothing_of_what_happened() {
     let introspected = post(&server, Endpoint::Introspect, None, &form).await;
     assert_eq!(introspected.json()["active"], false, "tokens of before are forgotten");
     let url = format!("{}?client_id=x", server.endpoint(Endpoint::Authorize));
-    assert_eq!(server.log_in(&url, "bob"), server.log_in(&url, "nobody"));
+    assert_eq!(server.log_in(&url, "bob"), server.log_in(&url, "unknown"));
 }
 
 #[test]

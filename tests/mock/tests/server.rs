@@ -42,7 +42,7 @@ async fn two_hundred_servers_run_side_by_side() {
             let server = MockServer::start().await;
             let response = String::from_utf8(raw_get(&server, Endpoint::Jwks).await.unwrap()).unwrap();
             assert!(response.contains(&server.keys().current_kid()));
-            assert_eq!(server.journal().count(Endpoint::Jwks), 1, "nobody else's request came here");
+            assert_eq!(server.journal().count(Endpoint::Jwks), 1, "no other request came here");
             server
         })
     };

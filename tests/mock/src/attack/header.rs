@@ -12,7 +12,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "header-crit",
         "G057",
-        "RFC 7515 §4.1.11",
+        "RFC 7515 section 4.1.11",
         "a critical member that is not understood, or an odd `crit`, is refused",
         "The issuer says that an API that does not know this member must not use the token.",
         header_crit,
@@ -21,34 +21,34 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "header-jwk",
         "G059",
-        "RFC 8725 §3.10",
+        "RFC 8725 section 3.10",
         "a key that the token brings along is never used",
-        "Anybody can sign with a key of their own and put it beside.",
+        "Any client can sign with a key of its own and put it beside.",
         header_jwk,
     ),
     Attack::refused(
         AREA,
         "header-jku",
         "G060",
-        "RFC 8725 §3.10",
+        "RFC 8725 section 3.10",
         "an address of keys in the token is never asked",
-        "Anybody can name an address of their own keys, and make the API ask addresses inside its network.",
+        "Any client can name an address of its own keys, and make the API ask addresses inside its network.",
         header_jku,
     ),
     Attack::refused(
         AREA,
         "header-x5",
         "G061",
-        "RFC 8725 §3.10",
+        "RFC 8725 section 3.10",
         "certificates of the token are never used, nor fetched",
-        "Anybody can bring a certificate of their own, and make the API ask addresses inside its network.",
+        "Any client can bring a certificate of its own, and make the API ask addresses inside its network.",
         header_x5,
     ),
     Attack::refused(
         AREA,
         "header-malformed-key-members",
         "G062",
-        "RFC 7515 §4.1.3",
+        "RFC 7515 section 4.1.3",
         "key members of a wrong type do no harm",
         "Any client can send it; it is signed by no key the API knows.",
         header_malformed_key_members,
@@ -57,7 +57,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "header-hostile-kid",
         "G063",
-        "RFC 8725 §3.10",
+        "RFC 8725 section 3.10",
         "a key id is compared, and nothing else",
         "The key id is the caller's text: used as a path, a query or a command it does what the caller wants.",
         header_hostile_kid,
@@ -67,7 +67,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "header-kid-in-another-case",
         "G065",
-        "RFC 7515 §4.1.4",
+        "RFC 7515 section 4.1.4",
         "key ids are case-sensitive",
         "A loose comparison may pick a key that the issuer did not mean.",
         header_kid_in_another_case,
@@ -77,7 +77,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "header-typ",
         "G066",
-        "RFC 9068 §4",
+        "RFC 9068 section 4",
         "a token of another type is no access token",
         "A logout token or a proof of possession by the same issuer would pass for an access token.",
         header_typ,
@@ -87,16 +87,16 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "header-typ-spelling",
         "G067",
-        "RFC 7515 §4.1.9",
+        "RFC 7515 section 4.1.9",
         "`at+jwt` is a media type: any case, `application/` or not",
-        "RFC 9068 §4 names both `at+jwt` and `application/at+jwt`.",
+        "RFC 9068 section 4 names both `at+jwt` and `application/at+jwt`.",
         header_typ_spelling,
     ),
     Attack::refused(
         AREA,
         "header-id-token",
         "G068",
-        "RFC 9068 §6",
+        "RFC 9068 section 6",
         "an ID token is no access token",
         "The client of a login gets an ID token; it must not open the API with it.",
         header_id_token,
@@ -106,7 +106,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "header-of-an-encrypted-token",
         "G040",
-        "RFC 7516 §4.1",
+        "RFC 7516 section 4.1",
         "`enc` and `zip` have no place in a signed token",
         "A reader that mixes signed and encrypted tokens can be led to skip the signature.",
         header_of_an_encrypted_token,
@@ -126,7 +126,7 @@ fn header_crit(context: &AttackContext) -> Vec<AttackRequest> {
         ("a string", crit(json!("exp2"))),
         ("twice", crit(json!(["exp2", "exp2"]))),
     ]);
-    // RFC 7515 §4.1.11 forbids issuers to send these; only what is not understood has to be refused.
+    // RFC 7515 section 4.1.11 forbids issuers to send these; only what is not understood has to be refused.
     let requests = with_level(RequirementLevel::Strict, &["empty", "null", "a string"], requests);
     with_level(RequirementLevel::Choice, &["registered"], requests)
 }
@@ -229,7 +229,7 @@ fn header_typ_spelling(context: &AttackContext) -> Vec<AttackRequest> {
     with_level(RequirementLevel::Choice, &["AT+JWT", "Application/At+Jwt"], requests)
 }
 
-/// For the client, with a nonce, as OpenID Connect Core §2 describes it; and one whose audience is the API.
+/// For the client, with a nonce, as OpenID Connect Core section 2 describes it; and one whose audience is the API.
 fn header_id_token(context: &AttackContext) -> Vec<AttackRequest> {
     let id_token = context
         .good()

@@ -14,7 +14,7 @@ use super::RequirementLevel;
 pub struct Expected {
     /// The HTTP status.
     pub status: u16,
-    /// The `error` of the `WWW-Authenticate` challenge (RFC 6750 §3); `None`: there must be none.
+    /// The `error` of the `WWW-Authenticate` challenge (RFC 6750 section 3); `None`: there must be none.
     pub error: Option<&'static str>,
     /// Other statuses that are a matter of choice and no fault.
     pub tolerated: &'static [u16],
@@ -25,7 +25,7 @@ impl Expected {
     pub const ACCEPTED: Self = Self::new(200, None);
     /// Refused for its token.
     pub const INVALID_TOKEN: Self = Self::new(401, Some("invalid_token"));
-    /// Refused for want of a token: a challenge without an error (RFC 6750 §3.1).
+    /// Refused for want of a token: a challenge without an error (RFC 6750 section 3.1).
     pub const NO_TOKEN: Self = Self::new(401, None);
     /// Refused as a malformed request.
     pub const INVALID_REQUEST: Self = Self::new(400, Some("invalid_request"));

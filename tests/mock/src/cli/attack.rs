@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::Failure;
 
-/// Attack an API that takes bearer tokens, and tell what it wrongly let in.
+/// Attack an API that takes bearer tokens, and report what it wrongly accepts.
 ///
 /// This becomes the issuer that the API trusts: set the API up for the issuer that is printed. Then it sends some 450
-/// requests, each of which has one right response by the standards, and prints what came back. It ends by itself, with 0
-/// when nothing was let in that must be refused, 1 when something was, and 2 when it could not run.
+/// requests, each of which has one right response by the standards, and prints what came back. It ends by itself, with
+/// 0 when nothing was let in that must be refused, 1 when something was, and 2 when it could not run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -1,4 +1,4 @@
-//! The page for people: one document, made of three files, that talks to the routes of the control port.
+//! The web page: one document, made of three files, that talks to the routes of the control port.
 
 use http::StatusCode;
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};

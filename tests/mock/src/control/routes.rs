@@ -8,7 +8,7 @@ use http::{Method, Request, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::wire::refuse;
-use super::{journal, keys, logins, page, people, server, tls, tokens};
+use super::{accounts, journal, keys, logins, page, server, tls, tokens};
 use crate::encode::form_pairs;
 use crate::response::MockResponse;
 use crate::settings::{Fields, Mistakes, read};
@@ -79,12 +79,12 @@ pub(super) static ROUTES: &[Route] = &routes! {
     GET "/v1/flaws" "the responses that are wrong in one point" server::tampers;
     GET "/v1/gates" "the closed gates, which hold responses back" server::gates;
     POST "/v1/gates/{name}/open" "let through what a gate holds back" server::open_gate;
-    GET "/v1/clients" "the clients, secrets included" people::clients;
-    PUT "/v1/clients/{client_id}" "register a client, or replace it" people::set_client;
-    DELETE "/v1/clients/{client_id}" "forget a client" people::remove_client;
-    GET "/v1/users" "the users, passwords included" people::users;
-    PUT "/v1/users/{name}" "add a user, or replace it" people::set_user;
-    DELETE "/v1/users/{name}" "forget a user" people::remove_user;
+    GET "/v1/clients" "the clients, secrets included" accounts::clients;
+    PUT "/v1/clients/{client_id}" "register a client, or replace it" accounts::set_client;
+    DELETE "/v1/clients/{client_id}" "forget a client" accounts::remove_client;
+    GET "/v1/users" "the users, passwords included" accounts::users;
+    PUT "/v1/users/{name}" "add a user, or replace it" accounts::set_user;
+    DELETE "/v1/users/{name}" "forget a user" accounts::remove_user;
     GET "/v1/journal" "what arrived; waits for it if asked" journal::list;
     DELETE "/v1/journal" "forget what arrived" journal::clear;
     POST "/v1/fingerprint" "how a secret is written in the journal" journal::fingerprint;
@@ -187,7 +187,7 @@ pub(super) fn ok(body: Value) -> Reply {
     Ok((StatusCode::OK, body))
 }
 
-/// For what changes something and has nothing to tell.
+/// For what changes something and returns nothing.
 pub(super) fn done() -> Reply {
     ok(json!({}))
 }
@@ -236,6 +236,6 @@ mod tests {
             );
         }
         let headings = text.lines().filter(|line| line.starts_with("### `")).count();
-        assert_eq!(headings, ROUTES.len(), "CONTROL.md tells of a route that is not there");
+        assert_eq!(headings, ROUTES.len(), "CONTROL.md documents a route that does not exist");
     }
 }

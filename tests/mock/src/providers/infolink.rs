@@ -134,7 +134,7 @@ fn operation(call: Call<'_>) -> Result<String, Problem> {
     name.map(str::to_owned).ok_or_else(|| Problem::new("operation.opName", "must be a string"))
 }
 
-/// Opaque text in the form of the printed tokens: a version 4 UUID (RFC 9562 §5.4).
+/// Opaque text in the form of the printed tokens: a version 4 UUID (RFC 9562 section 5.4).
 fn uuid() -> String {
     let mut bytes = random::<16>();
     bytes[6] = bytes[6] & 0x0f | 0x40;

@@ -9,7 +9,7 @@ use super::JSON;
 use crate::encode::form_pairs;
 use crate::json::{self, NoObject};
 
-/// The parameters of a request, each at most once; those without a value count as absent (RFC 6749 §3.2).
+/// The parameters of a request, each at most once; those without a value count as absent (RFC 6749 section 3.2).
 pub(super) struct Params(Vec<(String, String)>);
 
 /// What is wrong with a request, and which parameter or header to look at.

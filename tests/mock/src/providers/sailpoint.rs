@@ -41,7 +41,7 @@ const INVALID_ID: &str = "e7eab60924f64aa284175b9fa3309599";
 /// The id of the two printed examples that are not made from the schema.
 const EXAMPLE_ID: &str = "b21b1f7ce4da4d639f2c62a57171b427";
 
-/// The page names no token endpoint; this one is RFC 6749 §4.4 with the credentials in the form.
+/// The page names no token endpoint; this one is RFC 6749 section 4.4 with the credentials in the form.
 fn token(call: Call<'_>) -> MockResponse {
     let refused = |problem: Problem| match problem.parameter.as_str() {
         "grant_type" => OAuthError::bad_request("unsupported_grant_type", problem.sentence()).into(),

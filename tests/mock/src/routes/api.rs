@@ -42,7 +42,8 @@ pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     protected::finish(call, scheme, MockResponse::json(StatusCode::OK, &body).never_stored())
 }
 
-/// Protected resource metadata (RFC 9728 §2) of the resource whose path follows the well-known part (§3.1).
+/// Protected resource metadata (RFC 9728 section 2) of the resource whose path follows the well-known part (section
+/// 3.1).
 pub(crate) fn metadata(call: Call<'_>) -> MockResponse {
     let path = call.request.uri().path().strip_prefix(Endpoint::RESOURCE).unwrap_or_default();
     let mut document = json!({
@@ -60,12 +61,13 @@ pub(crate) fn metadata(call: Call<'_>) -> MockResponse {
     call.only(&[Method::GET], |_| MockResponse::json(StatusCode::OK, &document))
 }
 
-/// Whether a token may be asked for with this `resource` (RFC 8707 §2): the API, something below it, or the whole host.
+/// Whether a token may be asked for with this `resource` (RFC 8707 section 2): the API, something below it, or the
+/// whole host.
 pub(crate) fn is_resource(call: Call<'_>, resource: &str) -> bool {
     let api = Endpoint::Api.path(&call.issuer.name, &[]);
     let path = [Some(&call.shared.origin), call.shared.mtls_origin.as_ref()];
     let path = path.into_iter().flatten().find_map(|origin| resource.strip_prefix(origin));
-    // RFC 8707 §2: no fragment; a query is none of this API's.
+    // RFC 8707 section 2: no fragment; a query is none of this API's.
     path.is_some_and(|path| path.is_empty() || is_within(path, &api)) && !resource.contains(['#', '?'])
 }
 
@@ -85,7 +87,7 @@ fn known(call: Call<'_>, token: &str) -> Option<Access> {
     access.grant.audience.iter().any(is_meant).then_some(access)
 }
 
-/// RFC 9068 §4.
+/// RFC 9068 section 4.
 fn minted(call: Call<'_>, token: &str, now: i64) -> Option<Access> {
     let jws = Jws::read(token).ok()?;
     let is_own = jws.text("iss") == Some(&call.issuer.url) && jws.typ().as_deref() == Some("at+jwt");

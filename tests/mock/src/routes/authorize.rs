@@ -1,4 +1,5 @@
-//! The authorization endpoint (RFC 6749 §3.1): checks the request, shows a login page, sends the user back with a code.
+//! The authorization endpoint (RFC 6749 section 3.1): checks the request, shows a login page, sends the user back with
+//! a code.
 
 mod back;
 mod request;
@@ -23,9 +24,9 @@ pub(crate) fn serve(call: Call<'_>) -> MockResponse {
         Form::parse(call.request.uri().query().unwrap_or_default().as_bytes())
     };
     form.and_then(|form| decide(call, &form, posted))
-        // RFC 9700 §4.12: a browser must not send the password on to the client.
+        // RFC 9700 section 4.12: a browser must not send the password on to the client.
         .map(|response| if posted { response.followed_by_get() } else { response })
-        // RFC 6749 §4.1.2.1: with a bad client or redirect URI the user sees the error, and is sent nowhere.
+        // RFC 6749 section 4.1.2.1: with a bad client or redirect URI the user sees the error, and is sent nowhere.
         .unwrap_or_else(|error| page::error(StatusCode::BAD_REQUEST, error.code(), error.description()))
 }
 
@@ -92,7 +93,7 @@ fn response(
     }
 }
 
-/// OpenID Connect Core §3.1.2.6.
+/// OpenID Connect Core section 3.1.2.6.
 fn login_required() -> OAuthError {
     OAuthError::bad_request(
         "login_required",
@@ -109,7 +110,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// Reads the request from the parameters, or finds the one they refer to (RFC 9126 §4).
+    /// Reads the request from the parameters, or finds the one they refer to (RFC 9126 section 4).
     fn read(call: Call<'_>, form: &Form) -> Result<Self, OAuthError> {
         let Some(uri) = form.get("request_uri") else {
             let back = Back::of(call, form)?;
@@ -122,7 +123,7 @@ impl Asked {
             let why = "request_uri: unknown, expired, used before or pushed by another client";
             OAuthError::bad_request("invalid_request_uri", why)
         })?;
-        // RFC 9101 §6.3: what else stands in the URL counts for nothing.
+        // RFC 9101 section 6.3: what else stands in the URL counts for nothing.
         let back = Back::of(call, &pushed)?;
         let request = Request::check(call, &pushed, &back, true);
         Ok(Self { back, request, uri: Some(uri.to_owned()) })

@@ -1,4 +1,4 @@
-//! Who is asking: client authentication (RFC 6749 §2.3).
+//! Who is asking: client authentication (RFC 6749 section 2.3).
 
 pub(super) mod assertion;
 mod certificate;
@@ -99,7 +99,7 @@ fn registered(call: Call<'_>, id: &str, method: AuthMethod) -> Result<Arc<MockCl
     Ok(client)
 }
 
-/// Id and secret of HTTP Basic; both are form-encoded first (RFC 6749 §2.3.1).
+/// Id and secret of HTTP Basic; both are form-encoded first (RFC 6749 section 2.3.1).
 fn basic_credentials(header: &str) -> Option<(String, String)> {
     let (scheme, encoded) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("Basic") {

@@ -1,4 +1,5 @@
-//! The device authorization endpoint (RFC 8628 §3.1), and the page where a person lets the device in (§3.3).
+//! The device authorization endpoint (RFC 8628 section 3.1), and the page where a person lets the device in (section
+//! 3.3).
 
 use http::header::SET_COOKIE;
 use http::{Method, StatusCode};
@@ -67,7 +68,8 @@ pub(crate) fn verification(call: Call<'_>) -> MockResponse {
     }
 }
 
-/// First the code, then who it is for: the user is not asked for a password before it is clear what for (RFC 8628 §5.4).
+/// First the code, then who it is for: the user is not asked for a password before it is clear what for (RFC 8628
+/// section 5.4).
 fn show(call: Call<'_>, form: &Form, posted: bool) -> MockResponse {
     let now = call.shared.clock.now_unix();
     let Some(user_code) = form.get("user_code") else { return page::ask_code("", None) };

@@ -1,4 +1,5 @@
-//! Authorization server metadata (RFC 8414 §2, OpenID Connect Discovery §3): one document under both names.
+//! Authorization server metadata (RFC 8414 section 2, OpenID Connect Discovery section 3): one document under both
+//! names.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     scopes.sort_unstable();
     scopes.dedup();
     let methods: Vec<_> = methods(call).into_iter().map(AuthMethod::as_str).collect();
-    // RFC 7662 §2.1: the caller of introspection authenticates.
+    // RFC 7662 section 2.1: the caller of introspection authenticates.
     let proving: Vec<_> = methods.iter().filter(|method| **method != "none").collect();
     let assertion_algs: Vec<_> =
         Alg::ALL.iter().filter(|alg| **alg != Alg::None).map(|alg| alg.as_str()).collect();
@@ -71,7 +72,7 @@ pub(super) fn methods(call: Call<'_>) -> Vec<AuthMethod> {
     AuthMethod::ALL.into_iter().filter(offered).collect()
 }
 
-/// RFC 8705 §5: every endpoint that a client asks directly, at the address that asks for certificates.
+/// RFC 8705 section 5: every endpoint that a client asks directly, at the address that asks for certificates.
 fn aliases(document: &Value, origin: &str, mtls_origin: &str) -> Value {
     let through_the_browser = ["authorization_endpoint", "end_session_endpoint"];
     let members = document.as_object().into_iter().flatten();

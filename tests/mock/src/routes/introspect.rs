@@ -17,7 +17,7 @@ fn introspect(call: Call<'_>) -> Result<MockResponse, OAuthError> {
     let form = Form::read(call.request)?;
     let client = authenticate(call, &form)?;
     if client.is_public() {
-        // RFC 7662 §2.1: otherwise any client could try tokens out.
+        // RFC 7662 section 2.1: otherwise any client could try tokens out.
         return Err(OAuthError::invalid_client("a public client may not introspect", false));
     }
     let token = form.required("token")?;
@@ -25,7 +25,7 @@ fn introspect(call: Call<'_>) -> Result<MockResponse, OAuthError> {
     Ok(MockResponse::json(StatusCode::OK, &described).never_stored())
 }
 
-/// RFC 7662 §2.2. Unknown, expired and revoked look the same.
+/// RFC 7662 section 2.2. Unknown, expired and revoked look the same.
 fn describe(call: Call<'_>, token: &str) -> Option<Value> {
     let now = call.shared.clock.now_unix();
     let (grant, expires_at) = match call.issuer.records.active_access(token, now) {
@@ -51,15 +51,15 @@ fn described(call: Call<'_>, grant: &crate::tokens::Grant, expires_at: i64) -> V
     described["iss"] = json!(call.issuer.url);
     described["exp"] = json!(expires_at);
     if !grant.cnf.is_empty() {
-        // RFC 9449 §6.2.
+        // RFC 9449 section 6.2.
         described["cnf"] = json!(grant.cnf);
     }
     if !grant.details.is_empty() {
-        // RFC 9396 §9.2.
+        // RFC 9396 section 9.2.
         described["authorization_details"] = json!(grant.details);
     }
     if let Some(login) = &grant.login {
-        // RFC 9470 §6.2.
+        // RFC 9470 section 6.2.
         described["auth_time"] = json!(login.at);
         described["acr"] = json!(login.acr);
     }

@@ -1,4 +1,4 @@
-//! The key set (RFC 7517 §5).
+//! The key set (RFC 7517 section 5).
 
 use http::StatusCode;
 use http::header::CACHE_CONTROL;

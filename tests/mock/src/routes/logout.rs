@@ -48,7 +48,7 @@ struct Hint {
     session: Option<String>,
 }
 
-/// RFC 7519 would refuse an expired token; §2 of the logout specification asks to take it.
+/// RFC 7519 would refuse an expired token; section 2 of the logout specification asks to take it.
 fn hint(call: Call<'_>, text: &str) -> Result<Hint, OAuthError> {
     let bad = |why: &str| OAuthError::invalid_request(format!("id_token_hint: {why}"));
     let jws = Jws::read(text).map_err(bad)?;
@@ -62,7 +62,7 @@ fn hint(call: Call<'_>, text: &str) -> Result<Hint, OAuthError> {
     Ok(Hint { client: client.to_owned(), session: jws.text("sid").map(str::to_owned) })
 }
 
-/// §3: exactly one of those the client registered.
+/// section 3: exactly one of those the client registered.
 fn registered<'a>(call: Call<'_>, client: Option<&str>, uri: &'a str) -> Result<&'a str, OAuthError> {
     let refused = |why: &str| OAuthError::invalid_request(format!("post_logout_redirect_uri: {why}"));
     let client = client.ok_or_else(|| refused("needs id_token_hint or client_id to say whose it is"))?;

@@ -11,7 +11,7 @@ use crate::dpop::{self, Side};
 use crate::pushed::{LIFETIME, Pushed};
 use crate::response::{MockResponse, OAuthError};
 
-/// What authenticates the client and is no part of the request (RFC 9126 §2.1, point 1).
+/// What authenticates the client and is no part of the request (RFC 9126 section 2.1, point 1).
 const AUTHENTICATION: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
@@ -30,7 +30,7 @@ fn push(call: Call<'_>) -> Result<MockResponse, OAuthError> {
     }
     let mut form = form.without(&AUTHENTICATION);
     if let Some(jkt) = call.shared.dpop.check(call.shared, call.request, Side::Server, None)? {
-        // RFC 9449 §10.1: a proof says what `dpop_jkt` would, and does not contradict it.
+        // RFC 9449 section 10.1: a proof says what `dpop_jkt` would, and does not contradict it.
         if form.get("dpop_jkt").is_some_and(|named| named != jkt) {
             let why = "dpop_jkt: not the key of the DPoP proof (RFC 9449 section 10.1)";
             return Err(OAuthError::bad_request("invalid_dpop_proof", why));

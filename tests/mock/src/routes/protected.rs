@@ -1,5 +1,5 @@
 //! What an API does first: find the access token, see that it is good and that the caller may use it
-//! (RFC 6750, RFC 9449 §7).
+//! (RFC 6750, RFC 9449 section 7).
 
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -48,13 +48,13 @@ pub(crate) fn access(
     let Some(access) = known(call, token) else { return refuse(scheme, "invalid_token") };
     let certificate = access.grant.cnf.get("x5t#S256").and_then(|thumbprint| thumbprint.as_str());
     if certificate.is_some() && Peer::of(call.request).map(Peer::thumbprint).as_deref() != certificate {
-        // RFC 8705 §3: shown on another connection than its owner's.
+        // RFC 8705 section 3: shown on another connection than its owner's.
         return refuse(scheme, "invalid_token");
     }
     let bound_to = access.grant.cnf.get("jkt").and_then(Value::as_str);
     match (scheme, bound_to) {
         (Scheme::Bearer, None) => Ok((scheme, access)),
-        // RFC 9449 §7.2: calling it a bearer token does not get around the proof.
+        // RFC 9449 section 7.2: calling it a bearer token does not get around the proof.
         (Scheme::Bearer, Some(_)) | (Scheme::Dpop, None) => refuse(Scheme::Dpop, "invalid_token"),
         (Scheme::Dpop, Some(bound_to)) => {
             match call.shared.dpop.check(call.shared, call.request, Side::Api, Some(token)) {
@@ -74,7 +74,7 @@ pub(crate) fn recorded(call: Call<'_>, token: &str) -> Option<Access> {
     call.issuer.records.active_access(token, call.shared.clock.now_unix())
 }
 
-/// A refusal (RFC 6750 §3, RFC 9449 §7.1). An empty error means that nothing was tried.
+/// A refusal (RFC 6750 section 3, RFC 9449 section 7.1). An empty error means that nothing was tried.
 pub(crate) fn challenge(
     call: Call<'_>,
     status: StatusCode,

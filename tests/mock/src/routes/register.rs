@@ -1,4 +1,4 @@
-//! Dynamic client registration (RFC 7591 §3) and the client configuration endpoint (RFC 7592 §2).
+//! Dynamic client registration (RFC 7591 section 3) and the client configuration endpoint (RFC 7592 section 2).
 
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
@@ -47,7 +47,7 @@ pub(crate) fn manage(call: Call<'_>) -> MockResponse {
         Method::DELETE => {
             registrations.remove(id);
             call.shared.remove_client(id);
-            // RFC 7592 §2.3: what the client was given goes with it.
+            // RFC 7592 section 2.3: what the client was given goes with it.
             call.issuer.records.revoke_client(id);
             MockResponse::empty(StatusCode::NO_CONTENT).never_stored()
         }
@@ -55,7 +55,7 @@ pub(crate) fn manage(call: Call<'_>) -> MockResponse {
     }
 }
 
-/// RFC 7592 §2.2: the whole of the metadata is replaced, what is left out goes.
+/// RFC 7592 section 2.2: the whole of the metadata is replaced, what is left out goes.
 fn update(call: Call<'_>, id: &str, registered: Registered) -> Result<Value, OAuthError> {
     let asked = members(call)?;
     for name in [
@@ -79,9 +79,9 @@ fn update(call: Call<'_>, id: &str, registered: Registered) -> Result<Value, OAu
     Ok(save(call, id, requested, Some(registered)))
 }
 
-/// Registers the client, in place of what it was before, and tells what it is now.
+/// Registers the client, in place of what it was before, and returns what it is now.
 fn save(call: Call<'_>, id: &str, requested: Requested, before: Option<Registered>) -> Value {
-    // Long enough for any HMAC (RFC 7518 §3.2).
+    // Long enough for any HMAC (RFC 7518 section 3.2).
     let new_secret =
         || before.as_ref().and_then(|before| before.secret.clone()).unwrap_or_else(random_text::<48>);
     let secret = requested.needs_secret().then(new_secret);
@@ -102,7 +102,7 @@ fn save(call: Call<'_>, id: &str, requested: Requested, before: Option<Registere
 fn requested(call: Call<'_>) -> Result<Requested, OAuthError> {
     let mut asked = members(call)?;
     if let Some(statement) = asked.get("software_statement").cloned() {
-        // RFC 7591 §2.3: what the statement says counts more than what the client says.
+        // RFC 7591 section 2.3: what the statement says counts more than what the client says.
         asked.extend(software_statement(call, &statement)?);
         asked.insert("software_statement".to_owned(), statement);
     }
@@ -149,7 +149,7 @@ fn bearer(call: Call<'_>) -> Option<&str> {
     scheme.eq_ignore_ascii_case("Bearer").then_some(token)
 }
 
-/// RFC 6750 §3.
+/// RFC 6750 section 3.
 fn unauthorized(call: Call<'_>) -> MockResponse {
     let challenge = if bearer(call).is_some() { r#"Bearer error="invalid_token""# } else { "Bearer" };
     MockResponse::empty(StatusCode::UNAUTHORIZED).with(WWW_AUTHENTICATE, challenge)

@@ -1,4 +1,4 @@
-//! Userinfo (OpenID Connect Core §5.3): itself an API behind an access token.
+//! Userinfo (OpenID Connect Core section 5.3): itself an API behind an access token.
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};

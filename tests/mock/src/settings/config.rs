@@ -20,8 +20,8 @@ use crate::users::User;
 
 /// A server that was written down, in JSON or in TOML; `CONFIG.md` beside this crate's manifest has every field.
 ///
-/// What is left out is as `oauth-mock serve` has it: the client `svc` with the secret `s3cr3t`, which may use every grant,
-/// and the user `alice` with the password `wonderland`.
+/// What is left out is as `oauth-mock serve` has it: the client `svc` with the secret `s3cr3t`, which may use every
+/// grant, and the user `alice` with the password `wonderland`.
 ///
 /// ```
 /// use oauth_mock::{Config, Endpoint};

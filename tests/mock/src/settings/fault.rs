@@ -134,7 +134,7 @@ pub(crate) fn read_tamper(fields: &Fields<'_>) -> (Tamper, Option<usize>) {
     (tamper.unwrap_or(Tamper::IssMissing), fields.size("times"))
 }
 
-/// A fault in force, in a form for people.
+/// A fault in force, in a readable form.
 pub(crate) fn show_fault(rule: &Rule) -> Value {
     let mut shown = json!({
         "id": rule.id,

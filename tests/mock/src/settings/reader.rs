@@ -145,7 +145,7 @@ impl<'a> Fields<'a> {
         self.typed(name, "a list of strings", |value| value.as_array()?.iter().map(text).collect())
     }
 
-    /// A list of strings, or all of them in one, with spaces between as in a request (RFC 6749 §3.3).
+    /// A list of strings, or all of them in one, with spaces between as in a request (RFC 6749 section 3.3).
     pub(crate) fn scopes(&self, name: &'static str) -> Option<Vec<String>> {
         if let Some(Value::String(text)) = self.members.borrow().get(name) {
             self.known.borrow_mut().push(name);

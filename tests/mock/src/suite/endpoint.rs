@@ -33,7 +33,7 @@ const RULE: &str =
     "while the keys are unavailable, known tokens keep working, and new key ids are refused without an error";
 
 const fn outage(id: &'static str, case: &'static str) -> Attack {
-    Attack::accepted(AREA, id, case, "RFC 9110 §15.6.4", RULE, OUTAGE, by_hand)
+    Attack::accepted(AREA, id, case, "RFC 9110 section 15.6.4", RULE, OUTAGE, by_hand)
 }
 
 /// In the order they are run.
@@ -49,7 +49,7 @@ pub(super) const CASES: &[Attack] = &[
         AREA,
         "endpoint-recovered",
         "G136",
-        "OpenID Connect Core §10.1.1",
+        "OpenID Connect Core section 10.1.1",
         "after an outage, a new key is found again",
         "A target that gave up for good needs a restart after each outage.",
         by_hand,
@@ -58,18 +58,18 @@ pub(super) const CASES: &[Attack] = &[
         AREA,
         "kid-flood",
         "G131",
-        "OpenID Connect Core §10.1.1",
+        "OpenID Connect Core section 10.1.1",
         "invented key ids cost few fetches, however many there are",
-        "Anybody can invent key ids: each would make the target ask the issuer, and bring both down.",
+        "Any client can invent key ids: each would make the target ask the issuer, and bring both down.",
         by_hand,
     ),
     Attack::accepted(
         AREA,
         "kid-flood-and-a-rotation",
         "G131",
-        "OpenID Connect Core §10.1.1",
+        "OpenID Connect Core section 10.1.1",
         "a flood of invented key ids does not keep a new key from being found",
-        "Anybody could lock out all callers when the issuer changes its key.",
+        "Any client could lock out all callers when the issuer changes its key.",
         by_hand,
     ),
 ];
@@ -217,9 +217,7 @@ impl Run<'_> {
         let case = Case::new(attack, &request, outcome);
         let (verdict, note) = match outcome {
             Ok(response) if response.accepted() && response.took <= UNNOTICED => (Verdict::Pass, ""),
-            Ok(response) if response.accepted() => {
-                (Verdict::Incorrect, "it had to wait for the key endpoint")
-            }
+            Ok(response) if response.accepted() => (Verdict::Incorrect, "it waited for the key endpoint"),
             Ok(_) => (Verdict::Incorrect, "a good token of a known key was refused"),
             Err(_) => (Verdict::Incorrect, "a good token of a known key got no response"),
         };

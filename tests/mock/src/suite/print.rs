@@ -1,4 +1,4 @@
-//! A report for people: 100 columns.
+//! The printed report: 100 columns.
 
 use std::fmt::{self, Write as _};
 
@@ -112,7 +112,7 @@ impl Report {
         }
         writeln!(
             f,
-            "\nScore: {good} of {} responses as the standards ask ({percent} %); not applicable: {}",
+            "\nScore: {good} of {} responses are as the standards ask ({percent} %); not applicable: {}",
             sum.judged, sum.not_applicable
         )?;
         writeln!(
@@ -259,16 +259,17 @@ mod tests {
     }
 
     #[test]
-    fn the_table_fits_into_a_hundred_columns_and_tells_rule_clause_and_reason() {
+    fn the_table_fits_into_a_hundred_columns_and_names_rule_clause_and_reason() {
         let text = sample().to_string();
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         assert!(!text.contains('\0'));
-        for part in ["LET IN", "pass ×2", "n/a", "RFC 8725 §3.1", "Anybody can write such a token"] {
+        for part in ["LET IN", "pass ×2", "n/a", "RFC 8725 section 3.1", "Any client can write such a token"]
+        {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(text.contains("    - with a kid; without a kid: 200 instead of 401 invalid_token"), "{text}");
         assert!(
-            text.contains("Score: 2 of 5 responses as the standards ask (40 %); not applicable: 1"),
+            text.contains("Score: 2 of 5 responses are as the standards ask (40 %); not applicable: 1"),
             "{text}"
         );
     }

@@ -39,7 +39,7 @@ pub struct Traits {
     pub algorithms: Vec<&'static str>,
     /// The `typ` of the tokens it takes: `at+jwt`, or `JWT` where it wants that.
     pub typ: String,
-    /// Whether it refuses other types, as RFC 9068 §4 has it.
+    /// Whether it refuses other types, as RFC 9068 section 4 has it.
     pub only_access_tokens: bool,
     /// How many seconds after its end a token is still taken: at most this.
     pub leeway_seconds: u32,
@@ -114,7 +114,8 @@ pub enum Verdict {
     Pass,
     /// Another response that is allowed, too: a matter of choice.
     Differs,
-    /// It accepted no forged token, but the response is wrong: a good token refused, an error of the server, no challenge …
+    /// It accepted no forged token, but the response is wrong: a good token refused, an error of the server, no
+    /// challenge …
     Incorrect,
     /// Let in, though it must be refused.
     LetIn,

@@ -131,13 +131,13 @@ impl TargetResponse {
         (200..300).contains(&self.status)
     }
 
-    /// The parameters of the `Bearer` challenge; `None` when there is none (RFC 9110 §11.6.1).
+    /// The parameters of the `Bearer` challenge; `None` when there is none (RFC 9110 section 11.6.1).
     pub(super) fn challenge(&self) -> Option<&str> {
         let values = self.headers.iter().filter(|(name, _)| name == "www-authenticate");
         values.map(|(_, value)| value.as_str()).find_map(bearer_challenge)
     }
 
-    /// The `error` of the challenge (RFC 6750 §3).
+    /// The `error` of the challenge (RFC 6750 section 3).
     pub(super) fn error(&self) -> Option<&str> {
         parameter(self.challenge()?, "error")
     }
@@ -183,7 +183,7 @@ fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// Whether nothing more will come (RFC 9112 §6.3), so that a server that keeps the connection costs no time.
+/// Whether nothing more will come (RFC 9112 section 6.3), so that a server that keeps the connection costs no time.
 fn is_whole(bytes: &[u8]) -> bool {
     let Some(end) = head_end(bytes) else { return false };
     let Some(response) = parse(bytes) else { return false };

@@ -91,7 +91,7 @@ fn on_bad(
         return on_accepted(request, traits);
     }
     if request.token().is_some_and(|token| response.repeats(token)) {
-        return incorrect("the refusal repeats a part of the token (RFC 6750 §5.3)");
+        return incorrect("the refusal repeats a part of the token (RFC 6750 section 5.3)");
     }
     // Where a target may believe a token, it may also find that it holds too little.
     let believed = request.level() == RequirementLevel::Profile && !traits.only_access_tokens;
@@ -114,7 +114,7 @@ fn on_bad(
         400 if matches!(attack.area, Area::Structure | Area::Json | Area::Header | Area::Alg) => {
             differs("taken for a malformed request, which is a matter of choice")
         }
-        _ => incorrect("another status than RFC 6750 §3.1 has for it"),
+        _ => incorrect("another status than RFC 6750 section 3.1 has for it"),
     }
 }
 
@@ -131,7 +131,7 @@ fn on_accepted(request: &AttackRequest, traits: &Traits) -> (Verdict, String) {
     }
 }
 
-/// The status is right: what does the challenge say (RFC 6750 §3)?
+/// The status is right: what does the challenge say (RFC 6750 section 3)?
 fn on_challenge(request: &AttackRequest, response: &TargetResponse) -> (Verdict, String) {
     if response.challenge().is_none() {
         return if response.status == 400 {
@@ -143,9 +143,13 @@ fn on_challenge(request: &AttackRequest, response: &TargetResponse) -> (Verdict,
     match (request.expected().error, response.error()) {
         (None, None) => pass(),
         (Some(expected), Some(got)) if expected == got => pass(),
-        (Some(_), None) => differs("the challenge has no error code (RFC 6750 §3: should)"),
-        (None, Some(_)) => differs("an error code, though there was no token (RFC 6750 §3.1: should not)"),
-        (Some(expected), Some(_)) => incorrect(&format!("the error code is not {expected} (RFC 6750 §3.1)")),
+        (Some(_), None) => differs("the challenge has no error code (RFC 6750 section 3: should)"),
+        (None, Some(_)) => {
+            differs("an error code, though there was no token (RFC 6750 section 3.1: should not)")
+        }
+        (Some(expected), Some(_)) => {
+            incorrect(&format!("the error code is not {expected} (RFC 6750 section 3.1)"))
+        }
     }
 }
 
@@ -159,7 +163,7 @@ fn foreign_algorithm(request: &AttackRequest, traits: &Traits) -> Option<String>
 }
 
 fn no_challenge() -> (Verdict, String) {
-    incorrect("no `WWW-Authenticate: Bearer`, which RFC 6750 §3 requires")
+    incorrect("no `WWW-Authenticate: Bearer`, which RFC 6750 section 3 requires")
 }
 
 fn pass() -> (Verdict, String) {

@@ -34,7 +34,7 @@ async fn tokens_are_minted_read_issued_and_revoked() {
     server.order("POST", "/v1/revoke", json!({"token": issued["access_token"]})).await;
     assert_eq!(introspect().await, false);
     assert_eq!(server.control("POST", "/v1/revoke", json!({"token": "x"})).await.status, 404);
-    let bad = server.control("POST", "/v1/issue", json!({"client_id": "nobody"})).await;
+    let bad = server.control("POST", "/v1/issue", json!({"client_id": "unknown"})).await;
     assert_eq!(bad.json()["mistakes"][0]["field"], "client_id");
 }
 
@@ -49,7 +49,7 @@ async fn a_user_is_logged_in_without_a_browser() {
     let back = server.order("POST", "/v1/login", json!({"url": url, "user": "alice"})).await;
     let back = back["location"].as_str().unwrap();
     assert!(back.starts_with("http://localhost:8080/callback?code=") && back.contains("state=s"), "{back}");
-    let refused = server.control("POST", "/v1/login", json!({"url": url, "user": "nobody"})).await;
+    let refused = server.control("POST", "/v1/login", json!({"url": url, "user": "unknown"})).await;
     assert!(refused.status == 400 && refused.body.contains("no such user"), "{refused:?}");
 }
 
@@ -113,7 +113,7 @@ async fn keys_are_rotated_added_and_withdrawn() {
     ] {
         assert_eq!(server.control("POST", "/v1/keys", bad.clone()).await.status, 400, "{bad}");
     }
-    assert_eq!(server.control("GET", "/v1/keys?issuer=nobody", NOTHING).await.status, 400);
+    assert_eq!(server.control("GET", "/v1/keys?issuer=unknown", NOTHING).await.status, 400);
 }
 
 #[tokio::test]

@@ -212,7 +212,7 @@ pub(crate) async fn call(server: &MockServer, endpoint: Endpoint) -> Reply {
     send(server, form_request(&server.endpoint(endpoint), None, "")).await.unwrap()
 }
 
-/// How the provider responses when it fails in the way of this name.
+/// How the provider responds when it fails in the way of this name.
 pub(crate) async fn failing(provider: Provider, name: &str) -> Reply {
     let server = plays(provider);
     let failure = provider.failures().into_iter().find(|failure| failure.name() == name).unwrap();

@@ -5,11 +5,11 @@ const $ = (id) => document.getElementById(id);
 const pretty = (value) => JSON.stringify(value, null, 2);
 
 async function call(method, path, body) {
-  const answer = await fetch(base + path, body === undefined
+  const response = await fetch(base + path, body === undefined
     ? { method }
     : { method, body: JSON.stringify(body), headers: { 'content-type': 'application/json' } });
-  const json = await answer.json();
-  if (!answer.ok) throw new Error(json.error);
+  const json = await response.json();
+  if (!response.ok) throw new Error(json.error);
   return json;
 }
 
@@ -25,7 +25,7 @@ function say(text, bad) {
   $('message').className = bad ? 'bad' : 'good';
 }
 
-// Does something that a person asked for, tells how it went, and shows what it changed.
+// Does something that a person asked for, reports how it went, and shows what it changed.
 async function act(what, order) {
   try {
     await order();
@@ -166,14 +166,14 @@ $('fault-buttons').replaceChildren(...FAULTS.map(([text, title, fault]) => butto
   act(`${endpoint} will fail: ${text}`, () => call('POST', '/v1/faults', { endpoint, ...fault, ...often() }));
 })));
 
-$('spoil').onclick = () => act(`Will be wrong: ${$('flaw').value}`, () => call('POST', '/v1/flaws', { flaw: $('flaw').value, ...often() }));
+$('add-tamper').onclick = () => act(`Will be wrong: ${$('tamper').value}`, () => call('POST', '/v1/flaws', { flaw: $('tamper').value, ...often() }));
 
 function showFaults() {
   const names = state.provider_failures;
   $('provider-failures').hidden = names.length === 0;
   $('failure-buttons').replaceChildren(...names.map((name) => button(name, `As the page documents: ${name}`, () =>
     act(`Will fail: ${name}`, () => call('POST', '/v1/provider_failures', { name, ...often() })))));
-  options($('flaw'), state.all_flaws.map((name) => [name, name.replaceAll('_', ' ')]));
+  options($('tamper'), state.all_flaws.map((name) => [name, name.replaceAll('_', ' ')]));
   const rows = state.faults.filter((fault) => fault.left !== 0).map((fault) => {
     const when = fault.left === undefined ? 'every request'
       : fault.on_call ? `request ${fault.on_call}, ${fault.seen} seen` : `${fault.left} more`;

@@ -25,7 +25,8 @@ enum Kind {
 
 const GRANTS: &[&str] = &["CLIENT_CREDENTIALS", "AUTHORIZATION_CODE", "REFRESH_TOKEN"];
 
-/// The members of the request, named as in the response, in the response's order: the page lost the request's own names.
+/// The members of the request, named as in the response, in the response's order: the page lost the request's own
+/// names.
 const MEMBERS: [(&str, Kind); 15] = [
     ("businessName", Kind::Text),
     ("homepageUrl", Kind::Text),

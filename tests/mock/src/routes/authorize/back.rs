@@ -42,7 +42,7 @@ impl Back {
         self.with(call, &[("error", error.code()), ("error_description", error.description())])
     }
 
-    /// The redirect with these parameters, `state` and `iss` (RFC 9207 §2).
+    /// The redirect with these parameters, `state` and `iss` (RFC 9207 section 2).
     fn with(&self, call: Call<'_>, parameters: &[(&str, &str)]) -> String {
         let state = self.state.as_deref().map(|state| ("state", state));
         let all = parameters.iter().copied().chain(state).chain([("iss", call.issuer.url.as_str())]);
@@ -81,7 +81,7 @@ fn tamper(call: Call<'_>, all: &mut Vec<(&str, String)>) {
     }
 }
 
-/// RFC 9700 §4.1.3: exactly equal, but for the port of a loopback address (RFC 8252 §7.3).
+/// RFC 9700 section 4.1.3: exactly equal, but for the port of a loopback address (RFC 8252 section 7.3).
 fn same_uri(registered: &str, asked: &str) -> bool {
     let loopback = |uri: &str| {
         let host = ["http://127.0.0.1", "http://[::1]"].into_iter().find(|host| uri.starts_with(host))?;

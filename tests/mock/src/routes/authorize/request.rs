@@ -16,7 +16,7 @@ use crate::routes::token::{audience, scope};
 use crate::sessions::{Login, Session};
 use crate::tokens::Grant;
 
-/// Whether the user may or must be asked (OpenID Connect Core §3.1.2.1).
+/// Whether the user may or must be asked (OpenID Connect Core section 3.1.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Prompt {
     /// Whatever is needed.
@@ -43,7 +43,7 @@ pub(super) struct Request {
     pub(super) prompt: Prompt,
 }
 
-/// Checks a request that a client pushes (RFC 9126 §2.1, point 3): as strictly as one that a user brings.
+/// Checks a request that a client pushes (RFC 9126 section 2.1, point 3): as strictly as one that a user brings.
 pub(in crate::routes) fn check_pushed(call: Call<'_>, form: &Form) -> Result<(), OAuthError> {
     let back = Back::of(call, form)?;
     Request::check(call, form, &back, true).map(drop)
@@ -132,7 +132,7 @@ impl Request {
     }
 }
 
-/// RFC 7636 §4.3.
+/// RFC 7636 section 4.3.
 fn challenge(client: &MockClient, form: &Form) -> Result<Option<String>, OAuthError> {
     match (form.get("code_challenge"), form.get("code_challenge_method")) {
         (None, _) if client.needs_pkce => {
@@ -148,7 +148,7 @@ fn challenge(client: &MockClient, form: &Form) -> Result<Option<String>, OAuthEr
     }
 }
 
-/// RFC 9449 §10: the key that the token request must prove.
+/// RFC 9449 section 10: the key that the token request must prove.
 fn jkt(form: &Form) -> Result<Option<String>, OAuthError> {
     match form.get("dpop_jkt") {
         Some(jkt) if jkt.len() != 43 => Err(OAuthError::invalid_request(
@@ -172,7 +172,7 @@ fn acr(call: Call<'_>, form: &Form) -> Result<String, OAuthError> {
     let Some(asked) = form.get("acr_values") else { return Ok(known.first().cloned().unwrap_or_default()) };
     let met = asked.split(' ').find(|asked| known.iter().any(|one| one == asked));
     met.map(str::to_owned).ok_or_else(|| {
-        // RFC 9470 §5 refers to OpenID Connect's Unmet Authentication Requirements.
+        // RFC 9470 section 5 refers to OpenID Connect's Unmet Authentication Requirements.
         let why = "acr_values: none of them is in acr_values_supported";
         OAuthError::bad_request("unmet_authentication_requirements", why)
     })

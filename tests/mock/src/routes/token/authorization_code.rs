@@ -1,4 +1,4 @@
-//! Authorization code (RFC 6749 §4.1.3) with PKCE (RFC 7636 §4.6).
+//! Authorization code (RFC 6749 section 4.1.3) with PKCE (RFC 7636 section 4.6).
 
 use super::issue;
 use crate::clients::{GrantType, MockClient};

@@ -1,4 +1,4 @@
-//! Device code (RFC 8628 §3.4).
+//! Device code (RFC 8628 section 3.4).
 
 use super::issue;
 use crate::clients::{GrantType, MockClient};

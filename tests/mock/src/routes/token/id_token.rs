@@ -1,4 +1,4 @@
-//! ID tokens (OpenID Connect Core §2), good or with one tamper.
+//! ID tokens (OpenID Connect Core section 2), good or with one tamper.
 
 use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
 
@@ -19,7 +19,7 @@ pub(super) fn beside(
     access_token: &str,
     nonce: Option<&str>,
 ) -> Option<String> {
-    // §3.1.3.3: it comes with the scope `openid`, and speaks of a person.
+    // section 3.1.3.3: it comes with the scope `openid`, and speaks of a person.
     let belongs = grant.user.is_some() && grant.scope.iter().any(|one| one == "openid");
     if !belongs || call.shared.tampers.shows(Tamper::IdTokenMissing) {
         return None;
@@ -43,7 +43,7 @@ pub(super) fn beside(
     Some(tamper(call, token, grant, now))
 }
 
-/// The left half of the hash that belongs to the algorithm of the ID token (§3.1.3.6).
+/// The left half of the hash that belongs to the algorithm of the ID token (section 3.1.3.6).
 fn at_hash(alg: Alg, access_token: &str) -> String {
     let hash = match alg {
         Alg::Rs384 | Alg::Ps384 | Alg::Es384 => &SHA384,

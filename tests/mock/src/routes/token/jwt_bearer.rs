@@ -1,4 +1,4 @@
-//! JWT bearer (RFC 7523 §2.1): a party that the server trusts asserts the subject of the token.
+//! JWT bearer (RFC 7523 section 2.1): a party that the server trusts asserts the subject of the token.
 
 use std::sync::Arc;
 
@@ -32,12 +32,12 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
         ..Grant::default()
     };
     let family = call.issuer.records.new_family();
-    // RFC 7521 §4.1: no refresh token, since a client that can make one assertion can make another.
+    // RFC 7521 section 4.1: no refresh token, since a client that can make one assertion can make another.
     Ok(issue(call, client, grant, family, false, None))
 }
 
 /// Whether a request has nothing but an assertion to say who sends it. The name of its signer may stand beside it
-/// (RFC 7521 §4.1).
+/// (RFC 7521 section 4.1).
 pub(super) fn is_alone(call: Call<'_>, form: &Form) -> bool {
     let names_its_signer = |id: &str| client(call, form).is_ok_and(|client| client.id == id);
     form.get("grant_type") == Some(GrantType::JwtBearer.as_str())
@@ -46,7 +46,8 @@ pub(super) fn is_alone(call: Call<'_>, form: &Form) -> bool {
         && form.get("client_id").is_none_or(names_its_signer)
 }
 
-/// The client of a request that has nothing but an assertion (RFC 7521 §4.1 asks for no client): the one that signed it.
+/// The client of a request that has nothing but an assertion (RFC 7521 section 4.1 asks for no client): the one that
+/// signed it.
 pub(super) fn client(call: Call<'_>, form: &Form) -> Result<Arc<MockClient>, OAuthError> {
     let jws = form.get("assertion").and_then(|text| Jws::read(text).ok());
     let client = jws.and_then(|jws| call.shared.client(jws.text("iss")?));
@@ -70,7 +71,7 @@ fn check(call: Call<'_>, client: &MockClient, text: &str) -> Result<String, Stri
     if !signed {
         return Err("the signature is not by a key of its issuer".to_owned());
     }
-    // RFC 8725 §3.11: what was made for another purpose is no assertion.
+    // RFC 8725 section 3.11: what was made for another purpose is no assertion.
     if jws.typ().is_some_and(|typ| ["at+jwt", "dpop+jwt", "client-authentication+jwt"].contains(&&*typ)) {
         return Err("typ: made for another purpose".to_owned());
     }

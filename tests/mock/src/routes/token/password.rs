@@ -1,4 +1,4 @@
-//! Resource owner password credentials (RFC 6749 §4.3).
+//! Resource owner password credentials (RFC 6749 section 4.3).
 
 use super::{audience, issue, scope};
 use crate::clients::{GrantType, MockClient};
