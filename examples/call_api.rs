@@ -1,6 +1,6 @@
 //! Run with `cargo run --example call_api -- --config client.toml --url http://127.0.0.1:3000/whoami --count 3`. Calls
 //! an API and prints a JSON line for each call; without `--config` the environment is read (`OAUTH_CLIENT_ID` …). With
-//! a grant that a person gives, the first line says where to log in, and the calls wait for that login.
+//! a grant that a user gives, the first line says where to log in, and the calls wait for that login.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

@@ -51,8 +51,8 @@ async fn alice(server: &MockServer, url: &str) -> Result<(), Failure> {
     let sent = browser.get(format!("{url}/login")).send().await?;
     let cookie = cookie_of(&sent)?;
     let back = server.log_in(sent.headers()["location"].to_str()?, "alice")?;
-    let stranger = browser.get(&back).send().await?;
-    println!("in another browser: {} {}", stranger.status(), stranger.text().await?);
+    let other_browser = browser.get(&back).send().await?;
+    println!("in another browser: {} {}", other_browser.status(), other_browser.text().await?);
     let landed = browser.get(&back).header("cookie", cookie).send().await?;
     let cookie = cookie_of(&landed)?;
     println!("logged in: {} {}", landed.status(), landed.text().await?);

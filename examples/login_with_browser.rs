@@ -1,9 +1,9 @@
-//! Run with `cargo run --example login_with_browser`. A person logs in by the browser, and the program goes on with
+//! Run with `cargo run --example login_with_browser`. A user logs in by the browser, and the program goes on with
 //! tokens that stay fresh; the next start needs no user. The server is a mock in this same process, and so is the
-//! person, who fills in the form of its login page; with `--wait` it is you: open the page that is printed, and log in
+//! user, who fills in the form of its login page; with `--wait` it is you: open the page that is printed, and log in
 //! as alice, whose password is wonderland.
 
-mod person;
+mod user_agent;
 
 use std::error::Error;
 
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 let login = client.login(&request).open(|url| {
                     println!("open: {url}");
                     if !waits_for_you {
-                        tokio::spawn(person::log_in(url.clone()));
+                        tokio::spawn(user_agent::log_in(url.clone()));
                     }
                 });
                 let login = login.await?;

@@ -1,9 +1,9 @@
 //! Run with `cargo run --example mcp_discovery`. A client that knows nothing but an API's URL, as MCP clients do: it is
 //! refused, is led to the API's metadata (RFC 9728) and on to its authorization server (RFC 8414), registers itself
-//! there (RFC 7591), logs a person in (RFC 6749, PKCE) for a token that is good at this API only (RFC 8707), and calls
-//! again. The API is guarded; the authorization server is a mock in this same process, and so is the person.
+//! there (RFC 7591), logs a user in (RFC 6749, PKCE) for a token that is good at this API only (RFC 8707), and calls
+//! again. The API is guarded; the authorization server is a mock in this same process, and so is the user.
 
-mod person;
+mod user_agent;
 
 use axum::{Router, routing::get};
 use oauth_client::attach::reqwest::AuthorizedClient;
@@ -49,7 +49,7 @@ async fn main() -> Result<(), Failure> {
         .scope(found.resource.scopes_supported.unwrap_or_default())
         .resource([found.resource.resource]);
     let login = client.login(&request).open(|page| {
-        tokio::spawn(person::log_in(page.clone()));
+        tokio::spawn(user_agent::log_in(page.clone()));
     });
     let source = client.source(&request).starting_with(login.await?).build()?;
 

@@ -1,5 +1,5 @@
 //! Run with `cargo run --example quickstart`. The whole path in one process: an authorization server, a guarded API
-//! and a client; what each does on a good day and on a bad one. Exits non-zero if any step does not happen as printed.
+//! and a client; what each does with and without failures. Exits non-zero if any step does not happen as printed.
 
 use std::cell::Cell;
 use std::time::Duration;

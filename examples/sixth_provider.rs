@@ -78,7 +78,7 @@ async fn use_it(source: TokenSource, acme: &str) -> Result<(), Failure> {
     }
     println!("   {} token requests", source.status().token_requests);
 
-    let stranger = Client::builder()
+    let wrong_secret = Client::builder()
         .provider(
             Dialect::new("acme")
                 .token_path("/v2/login")
@@ -90,12 +90,12 @@ async fn use_it(source: TokenSource, acme: &str) -> Result<(), Failure> {
         .auth(ClientAuth::post("orders", "wr0ng"))
         .build()?;
     let refused =
-        stranger.request(&grant::client_credentials()).await.err().ok_or("it took a stranger in")?;
+        wrong_secret.request(&grant::client_credentials()).await.err().ok_or("it accepted a wrong secret")?;
     println!("   {}: {:?} says {:?}", refused.code(), refused.provider_code(), refused.description());
     Ok(())
 }
 
-/// Acme. Each of its tokens is good for two calls, whatever it said about its life.
+/// Acme. Each of its tokens is good for two calls, whatever lifetime it announced.
 async fn start_acme() -> Result<String, Failure> {
     let router = Router::new()
         .route("/v2/login", post(login))

@@ -52,11 +52,11 @@ async fn main() -> Result<(), Failure> {
         println!("streaming:       {number}");
     }
 
-    let mut stranger = client::Grpc::with_origin(channel, api);
-    stranger.ready().await?;
+    let mut without_token = client::Grpc::with_origin(channel, api);
+    without_token.ready().await?;
     let path = PathAndQuery::from_static(GREET);
-    let refused = stranger.unary(tonic::Request::new("world".to_owned()), path, Text).await;
-    println!("without a token: {:?}", refused.err().ok_or("it was let in")?.code());
+    let refused = without_token.unary(tonic::Request::new("world".to_owned()), path, Text).await;
+    println!("without a token: {:?}", refused.err().ok_or("it was accepted")?.code());
     Ok(())
 }
 

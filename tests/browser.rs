@@ -1,4 +1,4 @@
-//! Pages, looked at and used as a person would, in headless Chromium. `browser/harness.rs` says what that needs.
+//! Pages, looked at and used as a user would, in headless Chromium. `browser/harness.rs` says what that needs.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

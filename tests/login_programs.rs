@@ -1,4 +1,4 @@
-//! `call_api` with a grant that a person gives: it says where to log in, as one JSON line, waits, and goes on.
+//! `call_api` with a grant that a user gives: it says where to log in, as one JSON line, waits, and goes on.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -92,7 +92,7 @@ async fn calls_and_ends(mut program: Program) {
 }
 
 #[tokio::test]
-async fn a_person_logs_in_by_the_browser_once_and_the_next_start_needs_no_user() {
+async fn a_user_logs_in_by_the_browser_once_and_the_next_start_needs_no_user() {
     let (server, directory) = (server().await, Directory::new("browser"));
     for par in [false, true] {
         let _ = std::fs::remove_file(directory.0.join("tokens.json"));
@@ -119,7 +119,7 @@ async fn a_person_logs_in_by_the_browser_once_and_the_next_start_needs_no_user()
 }
 
 #[tokio::test]
-async fn a_person_who_says_no_ends_it_with_the_reason() {
+async fn a_user_who_says_no_ends_it_with_the_reason() {
     let (server, directory) = (server().await, Directory::new("denied"));
     let config = directory.config(&server, "grant = \"authorization_code\"");
     let mut program = Program::start(&config, &server.endpoint(Endpoint::Userinfo));

@@ -1,4 +1,4 @@
-// A person logs in: fills in the login page of the server, says yes or no, and lands on the page of the program.
+// A user logs in: fills in the login page of the server, allows or denies, and lands on the page of the program.
 import { run } from './harness.mjs';
 
 await run(async ({ browser, page, input, shot, errors }) => {

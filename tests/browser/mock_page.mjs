@@ -1,4 +1,4 @@
-// The page of the mock server, used as a person would: by its labels and buttons, and nothing else.
+// The page of the mock server, used as a user would: by its labels and buttons, and nothing else.
 import { run } from './harness.mjs';
 
 await run(async ({ browser, page, input, shot, errors }) => {

@@ -4,8 +4,8 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-/// An example beside this test; it ends with what is started. `cargo test` builds the examples first; with `--test NAME`
-/// alone, build them with `cargo build --examples`.
+/// An example beside this test; it ends with what is started. `cargo test` builds the examples first; with
+/// `--test NAME` alone, build them with `cargo build --examples`.
 pub(crate) fn example(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
     let program = test.ancestors().nth(2).unwrap().join("examples").join(name);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use oauth_client::store::{MemoryStore, TokenStore as _};
 use oauth_client::token::TokenType;
 use oauth_client::{AccessToken, Error, Secret, TokenSource, grant};
-use oauth_mock::{Endpoint, Fault, Gate, MockClient, MockServer, Recorded};
+use oauth_mock::{Endpoint, Fault, Gate, MockClient, MockServer, RecordedRequest};
 use tokio::task::JoinHandle;
 
 use crate::bench::{Bench, pass};
@@ -22,7 +22,7 @@ fn person(bench: &Bench) -> TokenSource {
     bench.client().source(grant::refresh_token(login)).build().unwrap()
 }
 
-fn revoked(bench: &Bench) -> Vec<Recorded> {
+fn revoked(bench: &Bench) -> Vec<RecordedRequest> {
     bench.server.journal().of(Endpoint::Revoke)
 }
 

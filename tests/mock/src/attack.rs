@@ -81,8 +81,8 @@ pub enum RequirementLevel {
     Must,
     /// RFC 9068 asks for it: the same for an API that takes only `at+jwt`, a choice for any other.
     Profile,
-    /// A standard forbids it, though by itself it lets no stranger in: only the holder of a good token could send it,
-    /// or only an issuer that makes a mistake.
+    /// A standard forbids it, though by itself it accepts no forged token: only the holder of a good token could send
+    /// it, or only an issuer that makes a mistake.
     Strict,
     /// No standard forbids it: being strict here is a choice.
     Choice,
@@ -174,7 +174,7 @@ impl Attack {
         Self { id, case, area, rule, clause, why, level, setup, expected, make }
     }
 
-    /// A row whose requests are let in: a control.
+    /// A row whose requests are accepted: a control.
     pub(crate) const fn accepted(
         area: Area,
         id: &'static str,

@@ -1,4 +1,4 @@
-//! What a server is made of before it starts.
+//! The configuration of a server before it starts.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -54,7 +54,7 @@ pub struct MockServerBuilder {
     undocumented_status: Option<StatusCode>,
     faults: Vec<Rule>,
     gates: Gates,
-    written_tampers: Vec<(Tamper, Option<usize>)>,
+    initial_tampers: Vec<(Tamper, Option<usize>)>,
     strict_assertion_audience: bool,
     pub(crate) tls: bool,
     pub(crate) client_certificates: bool,
@@ -64,7 +64,7 @@ pub struct MockServerBuilder {
     policy: Policy,
 }
 
-/// Where a server is found, and who vouches for it there.
+/// The address of a server, and its TLS identity.
 struct Places {
     origin: String,
     mtls_origin: Option<String>,
@@ -98,7 +98,7 @@ impl MockServerBuilder {
             undocumented_status: None,
             faults: Vec::new(),
             gates: Gates::default(),
-            written_tampers: Vec::new(),
+            initial_tampers: Vec::new(),
             strict_assertion_audience: false,
             tls: false,
             client_certificates: false,
@@ -148,7 +148,7 @@ impl MockServerBuilder {
         self
     }
 
-    /// Believes this issuer's assertions (RFC 7523 section 2.1), its tokens, when they are to be exchanged (RFC 8693),
+    /// Trusts this issuer's assertions (RFC 7523 section 2.1), its tokens, when they are to be exchanged (RFC 8693),
     /// and its software statements (RFC 7591 section 2.3).
     pub fn trusted_issuer(mut self, issuer: TrustedIssuer) -> Self {
         self.trusted_issuers.push(issuer);
@@ -231,7 +231,7 @@ impl MockServerBuilder {
         self
     }
 
-    /// How long a device waits for its person, and how long it pauses between two requests (whole seconds; RFC 8628
+    /// How long a device waits for its user, and how long it pauses between two requests (whole seconds; RFC 8628
     /// section 3.2). By default ten minutes and five seconds.
     pub fn device_times(mut self, lifetime: Duration, interval: Duration) -> Self {
         self.policy.device_lifetime = seconds(lifetime);
@@ -319,15 +319,15 @@ impl MockServerBuilder {
         MockServer::new(Arc::new(self.build(places, clock)), Vec::new())
     }
 
-    /// Starts with faults that were written down, and the gates they name.
-    pub(crate) fn written_faults(mut self, faults: Vec<Rule>, gates: Gates) -> Self {
+    /// Starts with the faults of a configuration, and the gates they name.
+    pub(crate) fn initial_faults(mut self, faults: Vec<Rule>, gates: Gates) -> Self {
         (self.faults, self.gates) = (faults, gates);
         self
     }
 
     /// Starts with the tampers of a configuration.
-    pub(crate) fn written_tampers(mut self, tampers: Vec<(Tamper, Option<usize>)>) -> Self {
-        self.written_tampers = tampers;
+    pub(crate) fn initial_tampers(mut self, tampers: Vec<(Tamper, Option<usize>)>) -> Self {
+        self.initial_tampers = tampers;
         self
     }
 
@@ -363,7 +363,7 @@ impl MockServerBuilder {
             clients: clients.into_iter().map(Arc::new).collect(),
             users: users.into_iter().map(Arc::new).collect(),
             faults: self.faults,
-            tampers: self.written_tampers,
+            tampers: self.initial_tampers,
         };
         Shared {
             issuers: self.issuers.into_iter().map(issuer).collect(),

@@ -305,7 +305,7 @@ impl MockClient {
         matches!(self.format, TokenFormat::Jwt(_))
     }
 
-    /// Whether it cannot prove who it is (RFC 6749 section 2.1).
+    /// Whether it is a public client (RFC 6749 section 2.1).
     pub(crate) fn is_public(&self) -> bool {
         self.methods.iter().all(|method| *method == AuthMethod::None)
     }

@@ -1,4 +1,4 @@
-//! Devices that wait for a person to let them in (RFC 8628): their codes, how often they ask, what the person said.
+//! Devices that wait for a user's approval (RFC 8628): their codes, how often they ask, what the user said.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ pub(crate) struct Devices(Mutex<HashMap<String, Device>>);
 /// A device that waits, or did.
 #[derive(Clone)]
 pub(crate) struct Device {
-    /// What the client gets if the person says yes; whom it is about is known then.
+    /// What the client gets if the user approves; the subject is known then.
     pub(crate) grant: Grant,
     /// As it is shown; [`same_code`] compares.
     pub(crate) user_code: String,
@@ -61,7 +61,7 @@ impl Devices {
         self.devices().values().find(|device| device.waits_with(user_code, now)).cloned()
     }
 
-    /// What the person said of the device with this code: the grant with the person in it, or no. `false` when no such
+    /// What the user said of the device with this code: the grant with the user in it, or no. `false` when no such
     /// device waits.
     pub(crate) fn decide(&self, user_code: &str, now: i64, allowed: Option<Grant>) -> bool {
         let mut devices = self.devices();

@@ -21,7 +21,7 @@ pub enum Endpoint {
     Par,
     /// Where a device begins (RFC 8628 section 3.1).
     DeviceAuthorization,
-    /// The page where a person lets a device in (RFC 8628 section 3.3).
+    /// The page where a user approves a device (RFC 8628 section 3.3).
     Device,
     /// Where a client sends a user to log out (OpenID Connect RP-Initiated Logout).
     EndSession,
@@ -38,7 +38,7 @@ pub enum Endpoint {
     /// An API behind an access token, at `/api` and below; a [provider's personality](crate::Provider) may have its
     /// own.
     Api,
-    /// `/.well-known/oauth-protected-resource/api`: what the API says of itself (RFC 9728 section 3).
+    /// `/.well-known/oauth-protected-resource/api`: the metadata of the API (RFC 9728 section 3).
     ResourceMetadata,
     /// An address that only an attacker would name, in `jku` or `x5u`: no API should ever fetch it.
     Trap,

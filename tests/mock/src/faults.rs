@@ -139,7 +139,7 @@ impl Fault {
         Self::new(Action::Corruption(Corruption::ResetMidBody))
     }
 
-    /// Works, announces the whole body in `Content-Length`, sends half of it and closes the connection in good order.
+    /// Works, announces the whole body in `Content-Length`, sends half of it and closes the connection normally.
     pub fn truncated() -> Self {
         Self::new(Action::Corruption(Corruption::Truncate))
     }

@@ -48,14 +48,14 @@ pub struct Journal(Arc<Inner>);
 
 struct Inner {
     log: Mutex<Log>,
-    /// The number of the last change; see [`Recorded::revision`].
+    /// The number of the last change; see [`RecordedRequest::revision`].
     changes: watch::Sender<u64>,
     salt: [u8; 16],
 }
 
 #[derive(Default)]
 struct Log {
-    entries: Vec<Recorded>,
+    entries: Vec<RecordedRequest>,
     /// The number of the next request.
     next: u64,
     /// The number of the last change.
@@ -68,7 +68,7 @@ struct Log {
 /// equal fingerprints within one server, and [`Journal::fingerprint`] makes one to compare with.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Recorded {
+pub struct RecordedRequest {
     /// What was asked for.
     pub endpoint: Endpoint,
     /// The issuer it was asked of.
@@ -96,7 +96,7 @@ pub struct Recorded {
     revision: u64,
 }
 
-impl Recorded {
+impl RecordedRequest {
     /// Which request it is, counted from 0 since the server started.
     #[must_use]
     pub fn number(&self) -> u64 {
@@ -123,13 +123,13 @@ impl Journal {
 
     /// All requests so far, oldest first.
     #[must_use]
-    pub fn requests(&self) -> Vec<Recorded> {
+    pub fn requests(&self) -> Vec<RecordedRequest> {
         self.log().entries.clone()
     }
 
     /// The requests to one endpoint so far, oldest first.
     #[must_use]
-    pub fn of(&self, endpoint: Endpoint) -> Vec<Recorded> {
+    pub fn of(&self, endpoint: Endpoint) -> Vec<RecordedRequest> {
         self.log().entries.iter().filter(|entry| entry.endpoint == endpoint).cloned().collect()
     }
 
@@ -153,7 +153,7 @@ impl Journal {
 
     /// The requests that arrived or completed after the change of this number; the number of the last change until now;
     /// and the number of the oldest request that is kept.
-    pub(crate) fn since(&self, revision: u64) -> (Vec<Recorded>, u64, u64) {
+    pub(crate) fn since(&self, revision: u64) -> (Vec<RecordedRequest>, u64, u64) {
         let log = self.log();
         let news = log.entries.iter().filter(|entry| entry.revision > revision).cloned().collect();
         let oldest = log.entries.first().map_or(log.next, |entry| entry.sequence);
@@ -180,7 +180,7 @@ impl Journal {
             let secret = SECRET_HEADERS.contains(&name.as_str());
             (name.as_str().to_owned(), if secret { self.fingerprint(&value) } else { value })
         });
-        let mut recorded = Recorded {
+        let mut recorded = RecordedRequest {
             endpoint,
             issuer: issuer.to_owned(),
             method: request.method().to_string(),
@@ -212,7 +212,7 @@ impl Journal {
         self.amend(entry, |recorded| recorded.status = Some(status));
     }
 
-    fn amend(&self, entry: u64, change: impl FnOnce(&mut Recorded)) {
+    fn amend(&self, entry: u64, change: impl FnOnce(&mut RecordedRequest)) {
         // From the end: what is amended is nearly always among the newest. It may be gone after `clear`.
         self.change(|log| {
             if let Some(recorded) = log.entries.iter_mut().rev().find(|recorded| recorded.sequence == entry) {

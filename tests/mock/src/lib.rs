@@ -257,7 +257,7 @@ pub use self::{
     endpoint::Endpoint,
     expect::Expect,
     faults::{Fault, FaultScript, Gate},
-    journal::{Journal, Recorded},
+    journal::{Journal, RecordedRequest},
     keys::{Alg, KeyError, Keys, TestKey},
     mint::TokenBuilder,
     providers::{Provider, ProviderFailure},

@@ -1,4 +1,4 @@
-//! The pages a person sees: log in and consent, allow a device, signed out, and what is wrong.
+//! The pages a user sees: log in and consent, allow a device, signed out, and what is wrong.
 
 use http::StatusCode;
 use serde_json::Value;
@@ -68,7 +68,7 @@ pub(crate) fn device_done(allowed: bool) -> MockResponse {
     let (title, text) = if allowed {
         ("Device connected", "It goes on by itself in a few seconds. You may close this window.")
     } else {
-        ("Device turned away", "You may close this window.")
+        ("Device denied", "You may close this window.")
     };
     MockResponse::html(StatusCode::OK, page(title, &format!("<h1>{title}</h1><p>{text}</p>")))
 }

@@ -103,7 +103,7 @@ impl MockServer {
         self.shared.issuers[1..].iter().map(|issuer| IssuerHandle { shared: &self.shared, issuer })
     }
 
-    /// The way to this server without a socket. It works for a server on a socket as well.
+    /// The transport to this server without a socket. It works for a server on a socket as well.
     #[must_use]
     pub fn transport(&self) -> MockTransport {
         MockTransport(Arc::clone(&self.shared))
@@ -130,7 +130,7 @@ impl MockServer {
         log_in(&self.shared, url, user)
     }
 
-    /// Lets the device that shows this user code in, as `user` would at the page (RFC 8628 section 3.3).
+    /// Approves the device that shows this user code, as `user` would at the page (RFC 8628 section 3.3).
     ///
     /// # Errors
     /// When no device waits with this code, or there is no such user.
@@ -138,7 +138,7 @@ impl MockServer {
         self.shared.decide_device(user_code, Some(user))
     }
 
-    /// Turns the device that shows this user code away.
+    /// Denies the device that shows this user code.
     ///
     /// # Errors
     /// When no device waits with this code.
@@ -265,7 +265,7 @@ impl MockServer {
         self.shared.paused.send_replace(true);
     }
 
-    /// Comes back, with everything it knew.
+    /// Comes back, with all its state.
     pub fn resume(&self) {
         self.shared.paused.send_replace(false);
     }
@@ -275,7 +275,7 @@ impl MockServer {
         Expect::new(self, endpoint)
     }
 
-    /// What was expected and has not come, with what arrived instead; `None` when all is well.
+    /// What was expected and has not come, with what arrived instead; `None` when every expectation is met.
     #[must_use]
     pub fn unmet(&self) -> Option<String> {
         self.shared.expectations.unmet(&self.shared.journal)

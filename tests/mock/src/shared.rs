@@ -108,7 +108,7 @@ pub(crate) struct Policy {
     pub(crate) details_types: Vec<AuthorizationDetailsType>,
     /// How strong a login may be; the first one is what a plain one is worth.
     pub(crate) acr_values: Vec<String>,
-    /// Seconds that a device waits for its person.
+    /// Seconds that a device waits for its user's approval.
     pub(crate) device_lifetime: i64,
     /// Seconds between two of its requests.
     pub(crate) device_interval: i64,

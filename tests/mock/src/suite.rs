@@ -9,7 +9,7 @@
 //! let attacker = suite.start().await?; // the API is to trust `attacker.issuer()`
 //! let report = attacker.run(&mut |step| eprintln!("{step}")).await?;
 //! println!("{report}");
-//! assert_eq!(report.exit_code(), 0, "something was let in that must be refused");
+//! assert_eq!(report.exit_code(), 0, "something was accepted that must be rejected");
 //! # Ok(()) }
 //! ```
 //!
@@ -100,8 +100,8 @@ pub enum SuiteError {
     /// Nothing is left to do.
     #[error("no case is called {0:?}, nor begins so; see the list of cases")]
     NoSuchCase(String),
-    /// A good token was never let in.
-    #[error("a good token was never let in\n{0}")]
+    /// A good token was never accepted.
+    #[error("a good token was never accepted\n{0}")]
     NeverAccepted(String),
 }
 
@@ -179,7 +179,7 @@ impl Suite {
         self
     }
 
-    /// How long the target may take until it lets a good token in, before anything else is sent; 30 seconds by default.
+    /// How long the target may take until it accepts a good token, before anything else is sent; 30 seconds by default.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
@@ -259,10 +259,10 @@ impl Attacker {
         )
     }
 
-    /// Waits until the target lets a good token in, and attacks it. `progress` gets each step.
+    /// Waits until the target accepts a good token, and attacks it. `progress` gets each step.
     ///
     /// # Errors
-    /// When the target never lets a good token in, with what it said instead.
+    /// When the target never accepts a good token, with its last response.
     pub async fn run(self, progress: &mut (dyn FnMut(&str) + Send)) -> Result<Report, SuiteError> {
         let Self { suite, target, server } = self;
         let foreign = TestKey::fresh(Alg::Rs256).ok_or(SuiteError::NoKey(Alg::Rs256))?;

@@ -18,7 +18,7 @@ use crate::shared::{Issuer, Shared, seconds};
 pub(crate) struct Grant {
     pub(crate) client: String,
     pub(crate) subject: String,
-    /// The user's name, when a person is behind it.
+    /// The user's name, when the grant is a user's.
     pub(crate) user: Option<String>,
     pub(crate) scope: Vec<String>,
     pub(crate) audience: Vec<String>,

@@ -1,4 +1,4 @@
-//! Other issuers whose signed statements this server believes.
+//! Other issuers whose signed statements this server trusts.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! The device grant (RFC 8628): a device that waits, a person at the page, and everything that can come between.
+//! The device grant (RFC 8628): a device that waits, a user at the page, and everything that can come between.
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails must fail its test")]
 
@@ -115,7 +115,7 @@ async fn a_device_can_be_turned_away_or_come_too_late() {
 }
 
 #[tokio::test]
-async fn a_person_lets_a_device_in_at_the_page() {
+async fn a_user_lets_a_device_in_at_the_page() {
     let server = server();
     let device = begin(&server).await;
     let page = server.endpoint(Endpoint::Device);
@@ -143,7 +143,7 @@ async fn a_person_lets_a_device_in_at_the_page() {
     let known = browse(&server, text(&second, "verification_uri_complete"), cookie).await;
     assert!(known.text().contains("Signed in as <strong>alice</strong>"));
     let no = format!("user_code={}&decision=deny", text(&second, "user_code"));
-    assert!(post(&server, Endpoint::Device, None, &no).await.text().contains("turned away"));
+    assert!(post(&server, Endpoint::Device, None, &no).await.text().contains("denied"));
     assert_eq!(poll(&server, &second).await.error(), "access_denied");
 
     let third = begin(&server).await;

@@ -150,7 +150,7 @@ async fn reset_in_the_middle_of_the_body() {
 async fn truncated_body() {
     assert_eq!(in_process(Fault::truncated()).await.1.unwrap_err(), TransportError::Incomplete);
     let (response, end) = on_a_socket(Fault::truncated()).await;
-    assert!(end.is_ok(), "the connection is closed in good order");
+    assert!(end.is_ok(), "the connection is closed normally");
     assert_eq!(body(&response).0.len(), body(&response).1 / 2);
 }
 

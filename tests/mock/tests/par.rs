@@ -37,7 +37,7 @@ fn pushed_url(server: &MockServer, pushed: &Reply) -> String {
 }
 
 #[tokio::test]
-async fn a_pushed_request_is_good_for_one_response() {
+async fn a_pushed_request_is_good_once() {
     let server = server_with(app());
     let pushed = push(&server, &request(&[])).await;
     assert_eq!((pushed.status, pushed.header("cache-control")), (StatusCode::CREATED, "no-store"));

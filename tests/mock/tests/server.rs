@@ -145,7 +145,7 @@ async fn clients_can_change_while_the_server_runs() {
 }
 
 #[tokio::test]
-async fn no_request_is_too_odd_to_response() {
+async fn no_request_is_too_odd_to_handle() {
     // A small generator with a fixed seed (xorshift), so that a failure can be repeated.
     let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut random = move |below: usize| {

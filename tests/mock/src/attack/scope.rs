@@ -55,7 +55,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G106",
         "RFC 6750 section 3.1",
         "a bad token is refused for being bad, whatever its scope",
-        "A response about scope shows that a forged token was believed.",
+        "A response about scope shows that a forged token was trusted.",
         scope_of_an_unverified_token,
     ),
     Attack::refused(

@@ -14,7 +14,7 @@ use super::Failure;
 ///
 /// This becomes the issuer that the API trusts: set the API up for the issuer that is printed. Then it sends some 450
 /// requests, each of which has one right response by the standards, and prints what came back. It ends by itself, with
-/// 0 when nothing was let in that must be refused, 1 when something was, and 2 when it could not run.
+/// 0 when nothing was accepted that must be rejected, 1 when something was, and 2 when it could not run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -11,7 +11,7 @@ use super::Failure;
 /// Run the authorization server until it is asked to stop (Ctrl-C or SIGTERM)
 ///
 /// The first line on stdout is `READY <url>`: the server accepts requests from then on. `CONTROL <url>` comes next:
-/// there it is steered while it runs, by a test over REST or by a person on the page that is also at `/` of the server.
+/// there it is steered while it runs, by a test over REST or by a user on the page that is also at `/` of the server.
 /// Logs go to stderr.
 ///
 /// The exit code is 0, or 1 when a test expected requests that did not come, or 2 when the server could not start.

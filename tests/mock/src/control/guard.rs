@@ -16,7 +16,7 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn new(server: &str, hosts: &[&str]) -> Self {
         let mut pages = vec![server.to_owned()];
-        // A person may call this machine by any of its names, and an address that stands for all of them is no name.
+        // A user may call this machine by any of its names, and an address that stands for all of them is no name.
         for host in ["//127.0.0.1:", "//0.0.0.0:", "//localhost:"] {
             if server.contains(host) {
                 pages.extend(["//127.0.0.1:", "//localhost:"].map(|name| server.replace(host, name)));

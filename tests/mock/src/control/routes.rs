@@ -78,7 +78,7 @@ pub(super) static ROUTES: &[Route] = &routes! {
     POST "/v1/provider_failures" "fail as the provider's page documents" server::provider_failure;
     GET "/v1/flaws" "the responses that are wrong in one point" server::tampers;
     GET "/v1/gates" "the closed gates, which hold responses back" server::gates;
-    POST "/v1/gates/{name}/open" "let through what a gate holds back" server::open_gate;
+    POST "/v1/gates/{name}/open" "send the responses that a gate holds back" server::open_gate;
     GET "/v1/clients" "the clients, secrets included" accounts::clients;
     PUT "/v1/clients/{client_id}" "register a client, or replace it" accounts::set_client;
     DELETE "/v1/clients/{client_id}" "forget a client" accounts::remove_client;
@@ -93,7 +93,7 @@ pub(super) static ROUTES: &[Route] = &routes! {
     DELETE "/v1/expectations" "expect nothing any more" journal::clear_expectations;
     POST "/v1/flaws" "make responses wrong in one point" logins::add_tamper;
     DELETE "/v1/flaws" "end all tampers" logins::clear_tampers;
-    POST "/v1/devices" "let a waiting device in, or turn it away" logins::decide_device;
+    POST "/v1/devices" "approve or deny a waiting device" logins::decide_device;
     POST "/v1/dpop/nonces" "invalidate the DPoP nonces, or ask for other ones" server::dpop_nonces;
 };
 

@@ -76,7 +76,7 @@ fn known(call: Call<'_>, token: &str) -> Option<Access> {
     let now = call.shared.clock.now_unix();
     let access = match call.issuer.records.active_access(token, now) {
         Some(access) => access,
-        // What the records know is not active, whatever it says of itself.
+        // The server's records say whether a token is active, whatever its claims are.
         None if call.issuer.records.owner(token).is_some() => return None,
         None => minted(call, token, now)?,
     };

@@ -1,4 +1,4 @@
-//! The device authorization endpoint (RFC 8628 section 3.1), and the page where a person lets the device in (section
+//! The device authorization endpoint (RFC 8628 section 3.1), and the page where a user approves the device in (section
 //! 3.3).
 
 use http::header::SET_COOKIE;
@@ -54,7 +54,7 @@ fn begin(call: Call<'_>) -> Result<MockResponse, OAuthError> {
     Ok(MockResponse::json(StatusCode::OK, &body).never_stored())
 }
 
-/// The page for the person.
+/// The page for the user.
 pub(crate) fn verification(call: Call<'_>) -> MockResponse {
     let posted = call.request.method() == Method::POST;
     let form = if posted {

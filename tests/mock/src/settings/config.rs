@@ -159,7 +159,7 @@ fn read_config(fields: &Fields<'_>) -> Config {
     let faults = fields.each("faults", |fault| read_fault(fault, &gates)).unwrap_or_default();
     let tampers = fields.each("flaws", read_tamper).unwrap_or_default();
     Config {
-        builder: builder.written_faults(faults, gates).written_tampers(tampers),
+        builder: builder.initial_faults(faults, gates).initial_tampers(tampers),
         listen: address(fields, "listen"),
         control: address(fields, "control"),
     }

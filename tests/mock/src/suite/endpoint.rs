@@ -16,7 +16,7 @@ use crate::faults::Fault;
 use crate::keys::TestKey;
 
 const AREA: Area = Area::Keys;
-/// How long an API may take to give up on a key endpoint that does not response.
+/// How long an API may take to give up on a key endpoint that does not respond.
 const GIVE_UP: Duration = Duration::from_secs(35);
 /// What a caller with a known token does not notice.
 const UNNOTICED: Duration = Duration::from_secs(2);

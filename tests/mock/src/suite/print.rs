@@ -21,7 +21,7 @@ impl fmt::Display for Report {
         }
         self.findings(f, "\nLet in, though they must be refused", Verdict::LetIn)?;
         self.scope_hint(f)?;
-        self.findings(f, "\nAfter these, good tokens were not let in any more", Verdict::Broke)?;
+        self.findings(f, "\nAfter these, good tokens were no longer accepted", Verdict::Broke)?;
         self.findings(f, "\nIncorrect responses", Verdict::Incorrect)?;
         self.choices(f)?;
         self.score(f)
@@ -78,7 +78,7 @@ impl Report {
     fn scope_hint(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut let_in = self.with(Verdict::LetIn);
         if let_in.any(|case| case.id == "scope-missing" && case.variant == "no scope") {
-            let text = "A token without any scope was let in. If this address is meant to ask for none, attack it without --scope.";
+            let text = "A token without any scope was accepted. If this address is meant to ask for none, attack it without --scope.";
             wrapped(f, "  ", "  ", text)?;
         }
         Ok(())
@@ -263,7 +263,8 @@ mod tests {
         let text = sample().to_string();
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         assert!(!text.contains('\0'));
-        for part in ["LET IN", "pass ×2", "n/a", "RFC 8725 section 3.1", "Any client can write such a token"]
+        for part in
+            ["LET IN", "pass ×2", "n/a", "RFC 8725 section 3.1", "it holds nothing that only the issuer has"]
         {
             assert!(text.contains(part), "{part} in {text}");
         }

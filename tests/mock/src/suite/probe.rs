@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Leeways that libraries have by default or in their documentation, in seconds.
 const LEEWAYS: [u32; 10] = [0, 5, 10, 15, 30, 60, 90, 120, 180, 300];
 
-/// Shows good tokens until one is let in; the context then makes tokens of the `typ` that was.
+/// Shows good tokens until one is accepted; the context then makes tokens of the `typ` that was.
 pub(super) async fn wait(
     target: &Target,
     server: &MockServer,
@@ -77,7 +77,7 @@ async fn accepts(target: &Target, token: String) -> bool {
     target.show(&token).await.is_ok_and(|response| response.accepted())
 }
 
-/// What the person who set the target up can do about it.
+/// What the user who set the target up can do about it.
 fn why_never(last: &Outcome, server: &MockServer, wait: Duration) -> String {
     let journal = server.journal();
     let keys = journal.count(Endpoint::Jwks);
@@ -91,7 +91,7 @@ fn why_never(last: &Outcome, server: &MockServer, wait: Duration) -> String {
                 challenge.map(|(_, value)| format!(", WWW-Authenticate: {value}")).unwrap_or_default();
             format!("it responded {}{challenge}\n  {}", response.status, body.trim())
         }
-        Err(silence) => format!("the connection: {}", silence.as_str()),
+        Err(reason) => format!("the connection: {}", reason.as_str()),
     };
     let hint = match (last, keys, metadata) {
         (Err(_), ..) => "Start the target first, or give it longer with --wait.",

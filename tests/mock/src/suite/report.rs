@@ -57,7 +57,7 @@ pub struct Summary {
     pub pass: usize,
     /// Let in, though they must be refused.
     pub let_in: usize,
-    /// After these, a good token was no longer let in.
+    /// After these, a good token was no longer accepted.
     pub broke: usize,
     /// No forged token was accepted, but the response is wrong.
     pub incorrect: usize,
@@ -119,15 +119,15 @@ pub enum Verdict {
     Incorrect,
     /// Let in, though it must be refused.
     LetIn,
-    /// After this request, a good token was no longer let in.
+    /// After this request, a good token was no longer accepted.
     Broke,
     /// Says nothing about this target.
     NotApplicable,
 }
 
 impl Report {
-    /// The code a program should end with: 0 when nothing was let in that must be refused, 1 when something was (or the
-    /// target broke), 2 when the suite could not run to its end.
+    /// The code a program should end with: 0 when nothing was accepted that must be rejected, 1 when something was (or
+    /// the target broke), 2 when the suite could not run to its end.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match (self.summary.let_in + self.summary.broke, &self.cut_short) {

@@ -187,7 +187,7 @@ impl Run<'_> {
         keys.sign_with(&key);
     }
 
-    /// Shows tokens of the key that signs now until one is let in, or the target's time is over.
+    /// Shows tokens of the key that signs now until one is accepted, or the target's time is over.
     pub(super) async fn noticed(&mut self, attack: &Attack) -> Noticed {
         let patience = self.suite.key_wait;
         self.say(&format!(
@@ -208,7 +208,7 @@ impl Run<'_> {
             if accepted || settled || started.elapsed() >= patience {
                 return Noticed { outcome, after: started.elapsed(), asked: asked_at.is_some(), error };
             }
-            // 503 says that the keys are not at hand, which is true.
+            // 503 says that the keys are unavailable, which is true.
             error = error.or_else(|| {
                 outcome.ok().map(|response| response.status).filter(|status| *status >= 500 && *status != 503)
             });
@@ -236,7 +236,7 @@ impl Run<'_> {
 }
 
 impl Noticed {
-    /// The case that the new key is let in.
+    /// The case that the new key is accepted.
     pub(super) fn case(&self, attack: &Attack, variant: &str) -> Case {
         let request = AttackRequest::bearer(variant, "").or(attack.expected, attack.level);
         let case = Case::new(attack, &request, &self.outcome);

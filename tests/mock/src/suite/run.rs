@@ -61,7 +61,7 @@ impl<'a> Run<'a> {
     }
 
     pub(super) async fn all(mut self) -> Result<Report, SuiteError> {
-        self.say("waiting until a good token is let in");
+        self.say("waiting until a good token is accepted");
         self.context = probe::wait(self.target, self.server, self.context, self.suite.wait).await?;
         self.say("asking how the target is set up");
         self.traits = probe::traits(self.target, &self.context).await;
@@ -180,12 +180,12 @@ impl<'a> Run<'a> {
             return (Verdict::NotApplicable, "the target's leeway is not known to the second".to_owned());
         }
         if attack.id == "time-exp-now" && self.traits.leeway_seconds > 0 && verdict == Verdict::Incorrect {
-            return (Verdict::Differs, "let in for a second more than its leeway".to_owned());
+            return (Verdict::Differs, "accepted for a second more than its leeway".to_owned());
         }
         (verdict, note)
     }
 
-    /// After each attack: a good token is still let in, and no request reached the address that a token named.
+    /// After each attack: a good token is still accepted, and no request reached the address that a token named.
     pub(super) async fn check_on(&mut self, attack: &Attack) {
         let trapped = self.server.journal().count(Endpoint::Trap);
         if std::mem::replace(&mut self.trapped, trapped) < trapped {
@@ -207,8 +207,8 @@ impl<'a> Run<'a> {
                 return;
             }
         }
-        self.cut_short = Some(format!("after {} the target let no good token in any more", attack.id));
-        let note = "good tokens are not let in any more";
+        self.cut_short = Some(format!("after {} the target accepted no good token any more", attack.id));
+        let note = "good tokens are no longer accepted";
         self.note(Case::new(attack, &request, &first).with_verdict(Verdict::Broke, note));
     }
 

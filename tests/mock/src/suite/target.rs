@@ -126,7 +126,7 @@ impl Target {
 }
 
 impl TargetResponse {
-    /// Whether the request was let in.
+    /// Whether the request was accepted.
     pub(super) fn accepted(&self) -> bool {
         (200..300).contains(&self.status)
     }

@@ -65,7 +65,7 @@ fn without_response(request: &AttackRequest, reason: NoResponse) -> (Verdict, St
     })
 }
 
-/// A request that is to be let in.
+/// A request that is to be accepted.
 fn on_good(request: &AttackRequest, response: &TargetResponse) -> (Verdict, String) {
     let allowed = request.expected().tolerated.contains(&response.status);
     match response.status {
@@ -93,16 +93,16 @@ fn on_bad(
     if request.token().is_some_and(|token| response.repeats(token)) {
         return incorrect("the refusal repeats a part of the token (RFC 6750 section 5.3)");
     }
-    // Where a target may believe a token, it may also find that it holds too little.
-    let believed = request.level() == RequirementLevel::Profile && !traits.only_access_tokens;
+    // Where a target may trust a token, it may also find that its scope is too small.
+    let trusted = request.level() == RequirementLevel::Profile && !traits.only_access_tokens;
     match response.status {
-        503 if matches!(attack.area, Area::Header | Area::Keys) => {
-            differs("taken for keys that are not at hand")
-        }
+        503 if matches!(attack.area, Area::Header | Area::Keys) => differs("taken for unavailable keys"),
         500.. => incorrect("an error of the server, not a refusal"),
         300..400 => differs("sent elsewhere instead of refused"),
         status if status == expected.status => on_challenge(request, response),
-        403 if believed => differs("believed, and found to hold too little, which is its choice here"),
+        403 if trusted => {
+            differs("trusted, and its scope found too small, which is the target's choice here")
+        }
         status if expected.tolerated.contains(&status) || request.level() == RequirementLevel::Choice => {
             if status == 401 && response.challenge().is_none() {
                 no_challenge()
@@ -121,13 +121,13 @@ fn on_bad(
 fn on_accepted(request: &AttackRequest, traits: &Traits) -> (Verdict, String) {
     let tolerated = request.expected().tolerated.contains(&200);
     match request.level() {
-        _ if tolerated => differs("let in, which is a matter of choice here"),
+        _ if tolerated => differs("accepted, which is a matter of choice here"),
         RequirementLevel::Profile if !traits.only_access_tokens => {
             differs("this target does not ask for RFC 9068 access tokens, which is its choice")
         }
         RequirementLevel::Must | RequirementLevel::Profile => (Verdict::LetIn, String::new()),
-        RequirementLevel::Strict => incorrect("let in, though by itself that lets no stranger in"),
-        RequirementLevel::Choice => differs("let in, which no standard forbids"),
+        RequirementLevel::Strict => incorrect("accepted, though by itself that accepts no forged token"),
+        RequirementLevel::Choice => differs("accepted, which no standard forbids"),
     }
 }
 

@@ -159,7 +159,7 @@ async fn tokens_can_be_issued_without_a_request() {
     assert_eq!(get_with(&server, Endpoint::Api, &tokens.access_token).await.status, 401);
 }
 
-/// No request is too odd for a personality to response, and none gets a token by oddity.
+/// No request is too odd for a personality to respond to, and none gets a token by oddity.
 #[tokio::test]
 async fn odd_bodies_are_refused_politely() {
     let bodies = [

@@ -25,7 +25,7 @@ function say(text, bad) {
   $('message').className = bad ? 'bad' : 'good';
 }
 
-// Does something that a person asked for, reports how it went, and shows what it changed.
+// Does something that a user asked for, reports how it went, and shows what it changed.
 async function act(what, order) {
   try {
     await order();
@@ -39,7 +39,7 @@ async function act(what, order) {
 const button = (text, title, press, className = '') =>
   el('button', { type: 'button', textContent: text, title, className, onclick: press });
 
-// Keeps the choice of a person when the options change.
+// Keeps the choice of a user when the options change.
 function options(select, values) {
   const key = JSON.stringify(values);
   if (select.dataset.options === key) return;
@@ -63,7 +63,7 @@ async function refresh() {
     return;
   }
   showHeader();
-  // Redrawing under a person's fingers is rude: only when something changed.
+  // Redrawing under a user's fingers is rude: only when something changed.
   const { clock, ...rest } = state;
   const key = JSON.stringify(rest);
   if (key === shown) return;
@@ -270,7 +270,7 @@ function showJournal() {
   const wanted = $('journal-endpoint').value;
   const rows = [...requests.values()].filter((request) => !wanted || request.endpoint === wanted)
     .sort((a, b) => b.number - a.number).slice(0, 500);
-  // Rows that are there stay there: a person may have opened one.
+  // Rows that are there stay there: a user may have opened one.
   const old = new Map([...$('requests').children].map((row) => [row.dataset.key, row]));
   $('requests').replaceChildren(...rows.map((request) => {
     const key = `${request.number} ${request.status} ${request.fault}`;

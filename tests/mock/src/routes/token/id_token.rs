@@ -19,7 +19,7 @@ pub(super) fn beside(
     access_token: &str,
     nonce: Option<&str>,
 ) -> Option<String> {
-    // section 3.1.3.3: it comes with the scope `openid`, and speaks of a person.
+    // section 3.1.3.3: it comes with the scope `openid`, and is about a user.
     let belongs = grant.user.is_some() && grant.scope.iter().any(|one| one == "openid");
     if !belongs || call.shared.tampers.shows(Tamper::IdTokenMissing) {
         return None;

@@ -54,7 +54,7 @@ fn the_access_token_profile_counts_where_a_target_asks_for_it() {
         on("header-id-token", "for the client", &accepted, &traits(false, &["RS256"])),
         Verdict::LetIn
     );
-    // It was believed, and lacks the scope: no fault of a target that takes any type.
+    // It was trusted, and lacks the scope: no fault of a target that takes any type.
     let forbidden = response(403, Some("Bearer error=\"insufficient_scope\""));
     assert_eq!(
         on("header-id-token", "for the API", &forbidden, &traits(false, &["RS256"])),
@@ -115,15 +115,15 @@ fn what_a_target_does_not_take_says_nothing_about_it() {
         on("alg-families-side-by-side", "RS256", &refused, &traits(true, &["RS256"])),
         Verdict::Incorrect
     );
-    // But whatever is let in is let in.
+    // But an accepted request is always reported.
     assert_eq!(on("signature-psychic", "", &response(200, None), &traits(true, &["RS256"])), Verdict::LetIn);
 }
 
 #[test]
-fn silence_is_no_response_but_where_the_server_itself_refuses() {
+fn a_missing_response_counts_but_where_the_server_itself_refuses() {
     let traits = traits(true, &["RS256"]);
-    for silence in [NoResponse::Closed, NoResponse::TimedOut, NoResponse::Garbled, NoResponse::Unreachable] {
-        assert_eq!(on("alg-none", "", &Err(silence), &traits), Verdict::Incorrect);
+    for missing in [NoResponse::Closed, NoResponse::TimedOut, NoResponse::Garbled, NoResponse::Unreachable] {
+        assert_eq!(on("alg-none", "", &Err(missing), &traits), Verdict::Incorrect);
     }
     assert_eq!(on("http-folded-header", "", &Err(NoResponse::Closed), &traits), Verdict::Differs);
     assert_eq!(on("structure-oversized", "64 KiB", &Err(NoResponse::Closed), &traits), Verdict::Differs);

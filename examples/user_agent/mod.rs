@@ -1,4 +1,4 @@
-//! A person at a browser, as far as the examples need one: loads a page, fills in its form, follows where that leads.
+//! A user at a browser, as far as the examples need one: loads a page, fills in its form, follows where that leads.
 
 use url::Url;
 
