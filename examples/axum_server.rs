@@ -42,14 +42,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// The claims come from the layer; reading them costs a pointer.
 async fn list(claims: Claims<Mine>) -> Json<Vec<String>> {
-    let tenant = claims.custom().tenant.as_deref().unwrap_or("nobody");
+    let tenant = claims.custom().tenant.as_deref().unwrap_or("anonymous");
     Json(vec![format!("first order of {tenant}"), format!("second order of {tenant}")])
 }
 
 async fn greet(claims: Option<Claims<Mine>>) -> String {
     match claims {
-        Some(claims) => format!("hello {}\n", claims.subject().unwrap_or("nobody")),
-        None => "hello, whoever you are\n".to_owned(),
+        Some(claims) => format!("hello {}\n", claims.subject().unwrap_or("anonymous")),
+        None => "hello, anonymous caller\n".to_owned(),
     }
 }
 

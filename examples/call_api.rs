@@ -1,6 +1,6 @@
 //! Run with `cargo run --example call_api -- --config client.toml --url http://127.0.0.1:3000/whoami --count 3`. Calls
 //! an API and prints a JSON line for each call; without `--config` the environment is read (`OAUTH_CLIENT_ID` …). With
-//! a grant that a person gives, the first line says where to log in, and the calls wait until somebody has.
+//! a grant that a user gives, the first line says where to log in, and the calls wait for that login.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -82,7 +82,7 @@ async fn source(options: &Options) -> Result<TokenSource, Error> {
     let login = config.login()?;
     let source = config.into_builder()?.on_event(warn).build()?;
     if let Some(login) = login {
-        // `{"open": …}`, or `{"verification_uri": …, "user_code": …}`: for whoever runs this to show to a person.
+        // `{"open": …}`, or `{"verification_uri": …, "user_code": …}`: for the calling program to show to a user.
         login.ensure(&source, |prompt| println!("{}", json!(prompt))).await?;
     }
     Ok(source)
@@ -98,9 +98,9 @@ struct Call {
 /// Makes one call, prints its line, and waits until the same caller may make another.
 async fn call(client: &AuthorizedClient, options: &Options, n: u64) -> Call {
     let began = Instant::now();
-    let answer = exchange(client, options).await;
+    let outcome = exchange(client, options).await;
     let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let (line, call) = match answer {
+    let (line, call) = match outcome {
         Ok((status, attached, body)) => {
             let generation = attached.map(|attached| attached.generation);
             let replayed = attached.is_some_and(|attached| attached.replayed);
@@ -109,7 +109,7 @@ async fn call(client: &AuthorizedClient, options: &Options, n: u64) -> Call {
         }
         Err(failure) => {
             let code = failure.code();
-            let silent = || "the API gave no whole answer; check --url and that it is up".to_owned();
+            let silent = || "the API sent no complete response; check --url and that it is up".to_owned();
             eprintln!("error: {code}: {}", failure.token_error().map_or_else(silent, ToString::to_string));
             (json!({ "n": n, "error": code, "ms": ms }), Call { ok: false, replayed: false, lost: true })
         }
@@ -121,21 +121,21 @@ async fn call(client: &AuthorizedClient, options: &Options, n: u64) -> Call {
     call
 }
 
-type Answer = (u16, Option<Attached>, Value);
+type Received = (u16, Option<Attached>, Value);
 
 async fn exchange(
     client: &AuthorizedClient,
     options: &Options,
-) -> Result<Answer, AttachError<reqwest::Error>> {
+) -> Result<Received, AttachError<reqwest::Error>> {
     let mut request =
         client.request(options.method.clone(), options.url.clone()).timeout(Duration::from_secs(30));
     if let Some(json) = &options.json {
         request = request.header("content-type", "application/json").body(json.clone());
     }
-    let mut answer = request.send().await?;
-    let (status, attached) = (answer.status().as_u16(), answer.extensions().get().copied());
+    let mut response = request.send().await?;
+    let (status, attached) = (response.status().as_u16(), response.extensions().get().copied());
     let mut body = Vec::new();
-    while let Some(piece) = answer.chunk().await.map_err(AttachError::Inner)? {
+    while let Some(piece) = response.chunk().await.map_err(AttachError::Inner)? {
         body.extend_from_slice(&piece);
         if body.len() > 2048 {
             break;

@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("source: generation {}, header {:?}", token.generation(), token.authorization());
     println!("        {:?}", source.status());
 
-    // What goes wrong is one type that answers questions.
+    // Every failure is one error type, with methods for its kind.
     let wrong = Client::builder().issuer(server.issuer()).auth(ClientAuth::basic("svc", "guess")).build()?;
     let error = wrong.request(&grant::client_credentials()).await.err().ok_or("the guess was right")?;
     println!("wrong:  {} (transient: {}) - {error}", error.code(), error.is_transient());

@@ -1,8 +1,8 @@
-//! Run with `cargo run --example device_login`. A device without a browser shows a code, and a person lets it in
-//! elsewhere (RFC 8628). The server is a mock in this same process, and so is the person; with `--wait` it is you: open
+//! Run with `cargo run --example device_login`. A device without a browser shows a code, and a user approves it
+//! elsewhere (RFC 8628). The server is a mock in this same process, and so is the user; with `--wait` it is you: open
 //! the page that is printed, compare the code, and log in as alice, whose password is wonderland.
 
-mod person;
+mod user_agent;
 
 use std::error::Error;
 use std::time::Duration;
@@ -32,13 +32,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if let Some(complete) = device.verification_uri_complete() {
         println!("or to: {complete}");
         if !waits_for_you {
-            tokio::spawn(person::log_in(complete.clone()));
+            tokio::spawn(user_agent::log_in(complete.clone()));
         }
     }
 
     // Polls as often as the server says, and no more.
     let login = device.wait().await?;
-    println!("logged in: {}", login.id_token().map_or("somebody", |token| token.subject()));
+    println!("logged in: {}", login.id_token().map_or("unknown", |token| token.subject()));
     let source = client.source(&request).starting_with(login).build()?;
     let token = source.token().await?;
     println!("a token with scope {:?}", token.tokens().scope().unwrap_or_default());

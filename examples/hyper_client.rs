@@ -39,10 +39,10 @@ async fn main() -> Result<(), Failure> {
     for round in ["a token in hand", "that token revoked", "the new one"] {
         revoked.store(round == "that token revoked", Ordering::SeqCst);
         let request = Request::post(format!("{api}/orders")).body(Full::from("an order"))?;
-        let answer = client.ready().await?.call(request).await?;
-        let how = answer.extensions().get::<Attached>().copied().ok_or("the layer was asked to report")?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await?.to_bytes();
+        let response = client.ready().await?.call(request).await?;
+        let how = response.extensions().get::<Attached>().copied().ok_or("the layer was asked to report")?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
         println!(
             "{round}: {status} {:?}, token {}{}",
             String::from_utf8_lossy(&body),
@@ -54,7 +54,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// An API that refuses one request when told to, as if the token had been revoked a moment ago.
+/// An API that rejects one request on demand, as if the token were revoked a moment ago.
 async fn start_api() -> Result<(String, Arc<AtomicBool>), Failure> {
     async fn order(State(revoked): State<Arc<AtomicBool>>, body: String) -> (StatusCode, String) {
         if revoked.swap(false, Ordering::SeqCst) {

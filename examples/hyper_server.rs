@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let service = TowerToHyperService::new(service.clone());
         tokio::spawn(async move {
             let http = auto::Builder::new(TokioExecutor::new());
-            // A connection that breaks off concerns nobody else.
+            // A connection that breaks off affects no other.
             let _ = http.serve_connection(TokioIo::new(stream), service).await;
         });
     }
@@ -37,6 +37,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     // Behind a layer that is not optional the claims are always there.
-    let who = request.extensions().get::<Claims>().and_then(|claims| claims.subject()).unwrap_or("nobody");
+    let who = request.extensions().get::<Claims>().and_then(|claims| claims.subject()).unwrap_or("anonymous");
     Ok(Response::new(Full::from(format!("hello {who}\n"))))
 }

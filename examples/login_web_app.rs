@@ -1,4 +1,4 @@
-//! Run with `cargo run --example login_web_app`. A web app with routes of its own, where people log in (RFC 6749 section
+//! Run with `cargo run --example login_web_app`. A web app with routes of its own, where users log in (RFC 6749 section
 //! 4.1, PKCE) and which then calls an API as each of them. What a login needs and what it brings stays on the server's
 //! side; the browser has a cookie that says nothing. Server and API are a mock in this same process, and so is alice.
 
@@ -51,8 +51,8 @@ async fn alice(server: &MockServer, url: &str) -> Result<(), Failure> {
     let sent = browser.get(format!("{url}/login")).send().await?;
     let cookie = cookie_of(&sent)?;
     let back = server.log_in(sent.headers()["location"].to_str()?, "alice")?;
-    let stranger = browser.get(&back).send().await?;
-    println!("in another browser: {} {}", stranger.status(), stranger.text().await?);
+    let other_browser = browser.get(&back).send().await?;
+    println!("in another browser: {} {}", other_browser.status(), other_browser.text().await?);
     let landed = browser.get(&back).header("cookie", cookie).send().await?;
     let cookie = cookie_of(&landed)?;
     println!("logged in: {} {}", landed.status(), landed.text().await?);
@@ -62,8 +62,8 @@ async fn alice(server: &MockServer, url: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn cookie_of(answer: &reqwest::Response) -> Result<String, Failure> {
-    let cookie = answer.headers().get("set-cookie").ok_or("there is no cookie")?.to_str()?;
+fn cookie_of(response: &reqwest::Response) -> Result<String, Failure> {
+    let cookie = response.headers().get("set-cookie").ok_or("there is no cookie")?.to_str()?;
     Ok(cookie.split(';').next().unwrap_or_default().to_owned())
 }
 
@@ -97,7 +97,7 @@ async fn callback(
     let session = session_id(&headers).and_then(|id| shop.sessions().remove(id));
     let Some(Session::LoggingIn(pending)) = session else { return Err(Refusal("no login has begun here")) };
     let login = shop.client.finish(*pending, query.unwrap_or_default()).await?;
-    let greeting = format!("hello {}", login.id_token().map_or("somebody", |token| token.subject()));
+    let greeting = format!("hello {}", login.id_token().map_or("unknown", |token| token.subject()));
     let source = shop.client.source(&shop.request).starting_with(login).build()?;
     // Another cookie than before the login.
     Ok((shop.open(Session::LoggedIn(source))?, greeting).into_response())
@@ -110,8 +110,8 @@ async fn orders(State(shop): State<Shop>, headers: HeaderMap) -> Result<String, 
     });
     let source = source.ok_or(Refusal("log in first, at /login"))?;
     let api = AuthorizedClient::new(shop.http.clone(), source);
-    let answer = api.get(format!("{}/orders", shop.api)).send().await;
-    answer.map_err(|_| NO_ANSWER)?.text().await.map_err(|_| NO_ANSWER)
+    let response = api.get(format!("{}/orders", shop.api)).send().await;
+    response.map_err(|_| NO_RESPONSE)?.text().await.map_err(|_| NO_RESPONSE)
 }
 
 impl Shop {
@@ -119,7 +119,7 @@ impl Shop {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a session under a name that nobody can guess. On https the cookie is `Secure` and `__Host-`, too.
+    /// Keeps a session under a name that cannot be guessed. On https the cookie is `Secure` and `__Host-`, too.
     fn open(&self, session: Session) -> Result<[(HeaderName, String); 1], Refusal> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).map_err(|_| Refusal("this machine has no randomness"))?;
@@ -135,9 +135,9 @@ fn session_id(headers: &HeaderMap) -> Option<&str> {
     cookies.split("; ").find_map(|cookie| cookie.strip_prefix("session="))
 }
 
-const NO_ANSWER: Refusal = Refusal("the API gave no answer");
+const NO_RESPONSE: Refusal = Refusal("the API sent no response");
 
-/// What the person is told; the rest is for the log.
+/// What the user sees; the rest is for the log.
 struct Refusal(&'static str);
 
 impl From<oauth_client::Error> for Refusal {

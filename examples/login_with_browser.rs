@@ -1,9 +1,9 @@
-//! Run with `cargo run --example login_with_browser`. A person logs in by the browser, and the program goes on with
-//! tokens that stay fresh; the next start needs nobody. The server is a mock in this same process, and so is the
-//! person, who fills in the form of its login page; with `--wait` it is you: open the page that is printed, and log in
+//! Run with `cargo run --example login_with_browser`. A user logs in by the browser, and the program goes on with
+//! tokens that stay fresh; the next start needs no user. The server is a mock in this same process, and so is the
+//! user, who fills in the form of its login page; with `--wait` it is you: open the page that is printed, and log in
 //! as alice, whose password is wonderland.
 
-mod person;
+mod user_agent;
 
 use std::error::Error;
 
@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .redirect_uri("http://127.0.0.1/callback");
     let server = MockServer::builder().client(app).user(User::new("alice", "wonderland")).start().await;
 
-    // A program on somebody's machine has no secret; PKCE proves that the answer is for it.
+    // A program on a user's machine has no secret; PKCE proves that the response is for it.
     let client = Client::builder().issuer(server.issuer()).auth(ClientAuth::none("my-cli")).build()?;
     let request = AuthorizationRequest::new("http://127.0.0.1/callback").scope(["openid", "read"]);
     let path = std::env::temp_dir().join(format!("login-with-browser-{}.json", std::process::id()));
@@ -33,11 +33,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 let login = client.login(&request).open(|url| {
                     println!("open: {url}");
                     if !waits_for_you {
-                        tokio::spawn(person::log_in(url.clone()));
+                        tokio::spawn(user_agent::log_in(url.clone()));
                     }
                 });
                 let login = login.await?;
-                println!("logged in: {}", login.id_token().map_or("somebody", |token| token.subject()));
+                println!("logged in: {}", login.id_token().map_or("unknown", |token| token.subject()));
                 source.log_in(login).await?;
             }
             other => drop(other?),

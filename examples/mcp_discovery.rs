@@ -1,9 +1,9 @@
 //! Run with `cargo run --example mcp_discovery`. A client that knows nothing but an API's URL, as MCP clients do: it is
-//! refused, is led to the API's metadata (RFC 9728) and on to its authorization server (RFC 8414), registers itself there
-//! (RFC 7591), logs a person in (RFC 6749, PKCE) for a token that is good at this API only (RFC 8707), and calls again.
-//! The API is guarded; the authorization server is a mock in this same process, and so is the person.
+//! refused, is led to the API's metadata (RFC 9728) and on to its authorization server (RFC 8414), registers itself
+//! there (RFC 7591), logs a user in (RFC 6749, PKCE) for a token that is good at this API only (RFC 8707), and calls
+//! again. The API is guarded; the authorization server is a mock in this same process, and so is the user.
 
-mod person;
+mod user_agent;
 
 use axum::{Router, routing::get};
 use oauth_client::attach::reqwest::AuthorizedClient;
@@ -37,7 +37,7 @@ async fn main() -> Result<(), Failure> {
     println!("its server:      {}", found.server.issuer);
 
     let wanted = ClientMetadata::new()
-        .client_name("A client that was told nothing")
+        .client_name("A client without configuration")
         .redirect_uris([REDIRECT_URI])
         .grant_types(["authorization_code", "refresh_token"])
         .token_endpoint_auth_method("none");
@@ -49,26 +49,26 @@ async fn main() -> Result<(), Failure> {
         .scope(found.resource.scopes_supported.unwrap_or_default())
         .resource([found.resource.resource]);
     let login = client.login(&request).open(|page| {
-        tokio::spawn(person::log_in(page.clone()));
+        tokio::spawn(user_agent::log_in(page.clone()));
     });
     let source = client.source(&request).starting_with(login.await?).build()?;
 
     // The token is for this API and goes nowhere else.
     let origin = url::Url::parse(&url)?.origin().ascii_serialization();
     let api = AuthorizedClient::new(reqwest::Client::new(), source).allowed_origins([&origin])?;
-    let answer = api.get(&*url).send().await?;
-    println!("with a token:    {} {}", answer.status(), answer.text().await?);
+    let response = api.get(&*url).send().await?;
+    println!("with a token:    {} {}", response.status(), response.text().await?);
     Ok(())
 }
 
-/// A guarded API, which tells where to get tokens for it.
+/// A guarded API, whose metadata names its authorization server.
 fn start_api(server: &MockServer, listener: TcpListener, url: &str) -> Result<(), Failure> {
     let guard = Guard::builder()
         .issuer(Issuer::new(server.issuer()).audience(url))
         .resource(url)
         .rule(Rule::new("/mcp").require(Requirement::scope("read")))
         .build()?;
-    let hello = |claims: Claims| async move { format!("hello {}", claims.subject().unwrap_or("nobody")) };
+    let hello = |claims: Claims| async move { format!("hello {}", claims.subject().unwrap_or("anonymous")) };
     let app = Router::new().route("/mcp", get(hello)).layer(guard.layer()).merge(guard.metadata_router());
     tokio::spawn(async move { axum::serve(listener, app).await });
     Ok(())

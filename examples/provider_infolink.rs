@@ -28,7 +28,7 @@ async fn main() -> Result<(), Failure> {
 
     println!("first job:   {}", execute_job(&infolink, &host).await?);
 
-    // The server forgets the token while we take it for fresh. It will not say 401 but answer the job with
+    // The server forgets the token while we take it for fresh. It will not send 401 but respond to the job with
     // {"result":{"code":"invalid_grant",…},"status":"error"}, and we shall not notice.
     server.revoke_token(source.token().await?.secret().expose());
     println!("second job:  {}", execute_job(&infolink, &host).await?);
@@ -51,7 +51,7 @@ async fn execute_job(infolink: &AuthorizedClient, host: &str) -> Result<Value, F
         },
     });
     let request = infolink.post(format!("{host}/api/v1/executeJob"));
-    let answer = request.header("content-type", "application/json").body(job.to_string()).send().await?;
-    let answer: Value = serde_json::from_slice(&answer.bytes().await?)?;
-    if answer["status"] == "error" { Err(answer.to_string().into()) } else { Ok(answer) }
+    let response = request.header("content-type", "application/json").body(job.to_string()).send().await?;
+    let result: Value = serde_json::from_slice(&response.bytes().await?)?;
+    if result["status"] == "error" { Err(result.to_string().into()) } else { Ok(result) }
 }

@@ -1,5 +1,5 @@
-//! Run with `cargo run --example provider_sailpoint`. Creates an OAuth client at SailPoint, gets a token as that client,
-//! and shows what a refusal tells; SailPoint is played in this process.
+//! Run with `cargo run --example provider_sailpoint`. Creates an OAuth client at SailPoint, gets a token as that
+//! client, and shows what an error carries; SailPoint is played in this process.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // The secret comes this once: keep it. Debug does not show it.
     println!("its secret is {:?}", created.secret);
-    let secret = created.secret.ok_or("no secret in the answer")?;
+    let secret = created.secret.ok_or("no secret in the response")?;
     let token = source(base_url, &created.id, secret)?.token().await?;
     println!("it got a token of its own, good for {:?}", token.tokens().lifetime());
 

@@ -1,5 +1,5 @@
 //! Run with `cargo run --example quickstart`. The whole path in one process: an authorization server, a guarded API
-//! and a client; what each does on a good day and on a bad one. Exits non-zero if any step does not happen as told.
+//! and a client; what each does with and without failures. Exits non-zero if any step does not happen as printed.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const LIFETIME: Duration = Duration::from_secs(3);
 async fn main() -> Result<(), Failure> {
     println!("An authorization server, an API and a client, all in this process.\n");
 
-    // 1. The authorization server. In production this is somebody else's.
+    // 1. The authorization server. In production this is another service.
     let svc = MockClient::new("svc").secret("s3cr3t").scopes(["read", "write"]).token_lifetime(LIFETIME);
     let server = MockServer::builder().client(svc).audience("orders-api").start().await;
     println!("   authorization server  {}", server.issuer());
@@ -81,26 +81,26 @@ impl Run {
         ));
         expect(self.token_requests() == 1, "one token request")?;
 
-        step("a call is answered 200 with the caller's claims");
+        step("a call succeeds with 200 and the caller's claims");
         let claims = self.call("/orders", 200).await?;
         expect(claims == json!({ "client_id": "svc", "scope": ["read"] }), "the claims of \"svc\"")?;
 
-        step("a call without a token is answered 401 with its challenge");
+        step("a call without a token is rejected with 401 and its challenge");
         self.count();
-        let answer = reqwest::get(format!("{}/orders", self.api)).await?;
-        say(format!("{} {:?}", answer.status(), answer.headers()["www-authenticate"]));
+        let response = reqwest::get(format!("{}/orders", self.api)).await?;
+        say(format!("{} {:?}", response.status(), response.headers()["www-authenticate"]));
         expect(
-            answer.status() == 401 && answer.headers()["www-authenticate"] == "Bearer",
+            response.status() == 401 && response.headers()["www-authenticate"] == "Bearer",
             "a bare challenge",
         )?;
 
-        step("a call lacking a scope is answered 403, and the challenge names the scope");
+        step("a call lacking a scope is rejected with 403, and the challenge names the scope");
         self.count();
-        let answer = self.http.get(format!("{}/admin", self.api)).send().await?;
-        let challenge = answer.headers()["www-authenticate"].to_str()?.to_owned();
-        say(format!("{} {challenge:?}", answer.status()));
+        let response = self.http.get(format!("{}/admin", self.api)).send().await?;
+        let challenge = response.headers()["www-authenticate"].to_str()?.to_owned();
+        say(format!("{} {challenge:?}", response.status()));
         expect(
-            answer.status() == 403 && challenge.contains("scope=\"write\""),
+            response.status() == 403 && challenge.contains("scope=\"write\""),
             "insufficient_scope for \"write\"",
         )?;
 
@@ -132,8 +132,8 @@ impl Run {
 
     async fn call(&self, path: &str, status: u16) -> Result<Value, Failure> {
         self.count();
-        let answer = self.http.get(format!("{}{path}", self.api)).send().await?;
-        let (got, body) = (answer.status(), answer.bytes().await?);
+        let response = self.http.get(format!("{}{path}", self.api)).send().await?;
+        let (got, body) = (response.status(), response.bytes().await?);
         say(format!("GET {path} -> {got} {}", String::from_utf8_lossy(&body)));
         expect(got == status, &format!("status {status}"))?;
         Ok(serde_json::from_slice(&body)?)
@@ -150,9 +150,9 @@ impl Run {
     fn summary(&self) {
         let (calls, tokens) = (self.calls.get(), self.token_requests());
         let (keys, seen) = (self.server.journal().count(Endpoint::Jwks), self.guard.health().cache.hits);
-        println!("\nAll as told: {calls} calls, {tokens} token requests, {keys} key fetches.");
+        println!("\nAll as expected: {calls} calls, {tokens} token requests, {keys} key fetches.");
         println!(
-            "{seen} of the calls came with a token the guard had verified before, and cost it no signature check."
+            "{seen} of the calls came with a token the guard verified before, and cost it no signature check."
         );
     }
 }

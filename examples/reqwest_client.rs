@@ -23,8 +23,8 @@ async fn main() -> Result<(), Failure> {
     // The token goes to this API and nowhere else.
     let client = AuthorizedClient::new(reqwest::Client::new(), source).allowed_origins([&api])?;
 
-    let answer = client.get(format!("{api}/hello")).send().await?;
-    println!("with a token:     {} {}", answer.status(), answer.text().await?);
+    let response = client.get(format!("{api}/hello")).send().await?;
+    println!("with a token:     {} {}", response.status(), response.text().await?);
 
     // Whatever reqwest's own builder can do is behind `with`: json, form, multipart, by your own features of it.
     let order =
@@ -39,10 +39,10 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Tells who calls, and what they sent.
+/// Returns who calls, and what they sent.
 async fn start_api(server: &MockServer) -> Result<String, Failure> {
     async fn hello(claims: Claims, body: String) -> String {
-        format!("hello {}, you sent {body:?}", claims.client_id().unwrap_or("nobody"))
+        format!("hello {}, you sent {body:?}", claims.client_id().unwrap_or("anonymous"))
     }
     let guard = Guard::builder().issuer(Issuer::new(server.issuer()).audience("api")).build()?;
     let app = Router::new().route("/hello", get(hello).post(hello)).layer(guard.layer());

@@ -1,4 +1,4 @@
-//! Run with `cargo run --example sixth_provider`. A provider that nobody has heard of, written down as data: once in
+//! Run with `cargo run --example sixth_provider`. A provider without a preset, described as data: once in
 //! code and once as TOML. It speaks JSON, calls everything something else, and is played in this process.
 
 use std::sync::Arc;
@@ -69,16 +69,16 @@ fn as_toml(acme: &str) -> Result<TokenSource, oauth_client::Error> {
 async fn use_it(source: TokenSource, acme: &str) -> Result<(), Failure> {
     let client = AuthorizedClient::new(reqwest::Client::new(), source.clone()).allowed_origins([acme])?;
     for _ in 0..3 {
-        let answer = client.get(format!("{acme}/orders")).send().await?;
-        let answer: Value = serde_json::from_slice(&answer.bytes().await?)?;
-        println!("   {answer}");
-        if answer.get("orders").is_none() {
+        let response = client.get(format!("{acme}/orders")).send().await?;
+        let orders: Value = serde_json::from_slice(&response.bytes().await?)?;
+        println!("   {orders}");
+        if orders.get("orders").is_none() {
             return Err("the token should have been replaced".into());
         }
     }
     println!("   {} token requests", source.status().token_requests);
 
-    let stranger = Client::builder()
+    let wrong_secret = Client::builder()
         .provider(
             Dialect::new("acme")
                 .token_path("/v2/login")
@@ -90,12 +90,12 @@ async fn use_it(source: TokenSource, acme: &str) -> Result<(), Failure> {
         .auth(ClientAuth::post("orders", "wr0ng"))
         .build()?;
     let refused =
-        stranger.request(&grant::client_credentials()).await.err().ok_or("it took a stranger in")?;
+        wrong_secret.request(&grant::client_credentials()).await.err().ok_or("it accepted a wrong secret")?;
     println!("   {}: {:?} says {:?}", refused.code(), refused.provider_code(), refused.description());
     Ok(())
 }
 
-/// Acme. Each of its tokens is good for two calls, whatever it said about its life.
+/// Acme. Each of its tokens is good for two calls, whatever lifetime it announced.
 async fn start_acme() -> Result<String, Failure> {
     let router = Router::new()
         .route("/v2/login", post(login))

@@ -1,4 +1,4 @@
-//! Run with `cargo run --example token_exchange`. An API that calls another API as the person who called it: each
+//! Run with `cargo run --example token_exchange`. An API that calls another API as the user who called it: each
 //! caller's token is exchanged for one that is meant for the other API (RFC 8693), once for as many requests as they
 //! like. Both APIs are guarded; the authorization server is a mock in this same process.
 
@@ -23,15 +23,15 @@ async fn main() -> Result<(), Failure> {
     let orders = start_orders(&server, &billing).await?;
 
     let http = reqwest::Client::new();
-    for person in ["alice", "bob"] {
-        let token = server.mint().subject(person).audience("orders").scope("read").build();
+    for user in ["alice", "bob"] {
+        let token = server.mint().subject(user).audience("orders").scope("read").build();
         for _ in 0..3 {
-            let answer = http.get(format!("{orders}/orders")).bearer_auth(&token).send().await?;
-            println!("{person} asks orders: {} {}", answer.status(), answer.text().await?);
+            let response = http.get(format!("{orders}/orders")).bearer_auth(&token).send().await?;
+            println!("{user} asks orders: {} {}", response.status(), response.text().await?);
         }
-        // The token for orders is of no use at billing, so nobody who steals it there gets any further.
+        // The token for orders is of no use at billing, so a thief there gets no further.
         let refused = http.get(format!("{billing}/invoices")).bearer_auth(&token).send().await?;
-        println!("{person} asks billing with the same token: {}", refused.status());
+        println!("{user} asks billing with the same token: {}", refused.status());
     }
     println!("token requests: {}", server.journal().count(Endpoint::Token));
     Ok(())
@@ -55,9 +55,9 @@ async fn start_orders(server: &MockServer, billing: &str) -> Result<String, Fail
     serve(Router::new().route("/orders", get(orders).with_state(billing)).layer(guard.layer())).await
 }
 
-/// Calls billing as whoever called us.
+/// Calls billing as our own caller.
 async fn orders(State(billing): State<Billing>, headers: HeaderMap) -> Result<String, String> {
-    // The guard has let it in, so it is there and it is good.
+    // The guard accepted it, so it is there and valid.
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (_, token) = header.split_once(' ').unwrap_or_default();
     let failed = |error: &dyn std::error::Error| error.to_string();
@@ -66,9 +66,9 @@ async fn orders(State(billing): State<Billing>, headers: HeaderMap) -> Result<St
     let client = AuthorizedClient::new(billing.http, source)
         .allowed_origins([&billing.url])
         .map_err(|error| failed(&error))?;
-    let answer =
+    let response =
         client.get(format!("{}/invoices", billing.url)).send().await.map_err(|error| failed(&error))?;
-    answer.text().await.map_err(|error| failed(&error))
+    response.text().await.map_err(|error| failed(&error))
 }
 
 async fn start_billing(server: &MockServer) -> Result<String, Failure> {
@@ -76,7 +76,7 @@ async fn start_billing(server: &MockServer) -> Result<String, Failure> {
     let invoices = |claims: Claims| async move {
         format!(
             "invoices of {}, asked by {}",
-            claims.subject().unwrap_or("nobody"),
+            claims.subject().unwrap_or("anonymous"),
             claims.client_id().unwrap_or("?")
         )
     };

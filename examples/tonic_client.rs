@@ -1,9 +1,10 @@
 //! Run with `cargo run --example tonic_client`. A tonic channel under the token layer, unary and streaming, with no
-//! protoc: the messages are plain text. The server is a guarded tonic service in this same process.
+//! protoc: the messages are plain text (`text_codec`). The server is a guarded tonic service in this same process.
+
+mod text_codec;
 
 use std::convert::Infallible;
 
-use bytes::{Buf, BufMut};
 use http::uri::PathAndQuery;
 use http::{Request, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -12,10 +13,11 @@ use oauth_client::attach::{Body, TokenLayer};
 use oauth_client::{Client, ClientAuth, TokenSource, grant};
 use oauth_guard::{Guard, Issuer};
 use oauth_mock::MockServer;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 use tonic::{Response, Status, client, server};
 use tower::{Layer, Service, ServiceBuilder, service_fn};
+
+use self::text_codec::Text;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -50,11 +52,11 @@ async fn main() -> Result<(), Failure> {
         println!("streaming:       {number}");
     }
 
-    let mut stranger = client::Grpc::with_origin(channel, api);
-    stranger.ready().await?;
+    let mut without_token = client::Grpc::with_origin(channel, api);
+    without_token.ready().await?;
     let path = PathAndQuery::from_static(GREET);
-    let refused = stranger.unary(tonic::Request::new("world".to_owned()), path, Text).await;
-    println!("without a token: {:?}", refused.err().ok_or("it was let in")?.code());
+    let refused = without_token.unary(tonic::Request::new("world".to_owned()), path, Text).await;
+    println!("without a token: {:?}", refused.err().ok_or("it was accepted")?.code());
     Ok(())
 }
 
@@ -75,7 +77,7 @@ fn with_token(
 
 async fn start_server(auth: &MockServer) -> Result<String, Failure> {
     let guard = Guard::builder().issuer(Issuer::new(auth.issuer()).audience("api")).build()?;
-    let greeter = guard.layer().layer(service_fn(answer));
+    let greeter = guard.layer().layer(service_fn(respond));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
     tokio::spawn(async move {
@@ -91,7 +93,7 @@ async fn start_server(auth: &MockServer) -> Result<String, Failure> {
 }
 
 /// What generated code does: the path names the method.
-async fn answer(
+async fn respond(
     request: Request<hyper::body::Incoming>,
 ) -> Result<http::Response<tonic::body::Body>, Infallible> {
     let mut grpc = server::Grpc::new(Text);
@@ -111,43 +113,4 @@ async fn answer(
         }
         _ => Status::unimplemented("no such method").into_http(),
     })
-}
-
-/// Messages that are their own encoding.
-#[derive(Clone, Copy)]
-struct Text;
-
-impl Codec for Text {
-    type Encode = String;
-    type Decode = String;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for Text {
-    type Item = String;
-    type Error = Status;
-
-    fn encode(&mut self, text: String, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put_slice(text.as_bytes());
-        Ok(())
-    }
-}
-
-impl Decoder for Text {
-    type Item = String;
-    type Error = Status;
-
-    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<String>, Status> {
-        let bytes = message.copy_to_bytes(message.remaining());
-        String::from_utf8(bytes.into()).map(Some).map_err(|_| Status::internal("the message is not text"))
-    }
 }

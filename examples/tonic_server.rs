@@ -1,5 +1,5 @@
 //! Run with `cargo run --example tonic_server`. A tonic service behind the guard, without protoc, and a client that is
-//! let through, refused for its missing token (16) and for its missing scope (7). The authorization server is a mock.
+//! accepted, rejected for its missing token (16) and for its missing scope (7). The authorization server is a mock.
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};
@@ -37,9 +37,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let good = auth.mint().subject("ada").scope("read").audience("greeter").build();
     let poor = auth.mint().subject("ada").scope("other").audience("greeter").build();
     println!("with the scope:    {:?}", greet(&channel, Some(good)).await?.name);
-    let refused = greet(&channel, None).await.err().ok_or("let in without a token")?;
+    let refused = greet(&channel, None).await.err().ok_or("accepted without a token")?;
     println!("without a token:   {:?} {:?}", refused.code(), refused.metadata().get("www-authenticate"));
-    let lacking = greet(&channel, Some(poor)).await.err().ok_or("let in without the scope")?;
+    let lacking = greet(&channel, Some(poor)).await.err().ok_or("accepted without the scope")?;
     println!("without the scope: {:?} {:?}", lacking.code(), lacking.metadata().get("www-authenticate"));
     match (refused.code(), lacking.code()) {
         (Code::Unauthenticated, Code::PermissionDenied) => Ok(()),
@@ -72,7 +72,8 @@ impl Service<http::Request<Body>> for Greeter {
             let method = service_fn(|request: Request<Hello>| async move {
                 // tonic hands the extensions of the HTTP request on.
                 let claims = request.extensions().get::<Claims>().and_then(|claims| claims.subject());
-                let name = format!("hello {}, I am {:?}", request.get_ref().name, claims.unwrap_or("nobody"));
+                let name =
+                    format!("hello {}, I am {:?}", request.get_ref().name, claims.unwrap_or("anonymous"));
                 Ok::<_, Status>(Response::new(Hello { name }))
             });
             Ok(tonic::server::Grpc::new(ProstCodec::default()).unary(method, request).await)

@@ -1,23 +1,29 @@
-//! Pages, looked at and used as a person would, in headless Chromium. `browser/harness.rs` says what that needs.
+//! Pages, looked at and used as a user would, in headless Chromium. `browser/harness.rs` says what that needs.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/example.rs"]
+mod example;
 #[path = "browser/harness.rs"]
 mod harness;
 
 use std::process::Stdio;
 
-use harness::browse;
 use oauth_mock::{MockServer, User};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdout};
+
+use self::example::example;
+use self::harness::browse;
 
 #[tokio::test]
 async fn the_page_of_the_mock_is_usable_without_documentation() {
     let server = MockServer::builder().user(User::new("alice", "wonderland")).start().await;
     let control = server.control(([127, 0, 0, 1], 0).into(), &[]).await.unwrap();
     for (name, url) in [("server", server.url()), ("control", control.url())] {
+        // The page shows seconds since a token expired. The script ends with a reset, which starts the clock again.
+        server.clock().stop();
         let input =
             json!({"name": name, "url": format!("{url}/"), "issuer": server.url(), "control": control.url()});
         let Some(seen) = browse("mock_page.mjs", &input).await else { return };
@@ -46,18 +52,15 @@ async fn the_page_of_the_mock_is_usable_without_documentation() {
     }
 }
 
-/// An example that waits for a person, and what it prints.
+/// An example that waits for a user, and what it prints.
 struct Waiting {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Waiting {
-    fn start(example: &str) -> Self {
-        let target = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples");
-        let mut command = Command::new(target.join(example).with_extension(std::env::consts::EXE_EXTENSION));
-        command.arg("--wait").kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+    fn start(name: &str) -> Self {
+        let mut child = example(name).arg("--wait").stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }
@@ -79,7 +82,7 @@ impl Waiting {
 }
 
 #[tokio::test]
-async fn a_person_logs_in_by_the_browser_and_lands_on_a_plain_page() {
+async fn a_user_logs_in_by_the_browser_and_lands_on_a_plain_page() {
     let mut program = Waiting::start("login_with_browser");
     let url = program.says("open:").await;
     let input = json!({"name": "login", "url": url, "decision": "Allow", "lands": "You are logged in"});
@@ -97,7 +100,7 @@ async fn a_person_logs_in_by_the_browser_and_lands_on_a_plain_page() {
 }
 
 #[tokio::test]
-async fn a_person_who_says_no_is_told_what_became_of_it() {
+async fn a_user_who_denies_sees_the_error() {
     let mut program = Waiting::start("login_with_browser");
     let url = program.says("open:").await;
     let input =
@@ -108,7 +111,7 @@ async fn a_person_who_says_no_is_told_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn a_person_lets_a_device_in() {
+async fn a_user_approves_a_device() {
     let mut program = Waiting::start("device_login");
     let code = program.says("enter:").await;
     let url = program.says("or to:").await;

@@ -3,11 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+#[path = "../examples/text_codec/mod.rs"]
+mod text_codec;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::{Buf, BufMut};
 use futures_util::{StreamExt, stream};
 use http::uri::PathAndQuery;
 use http::{Request, Uri};
@@ -18,10 +20,11 @@ use oauth_client::attach::{Body, TokenLayer};
 use oauth_client::transport::HttpClient;
 use oauth_client::{Client, ClientAuth, TokenSource, grant};
 use oauth_mock::{Endpoint, MockServer};
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status, client, server};
 use tower::{Service, ServiceBuilder, service_fn};
+
+use self::text_codec::Text;
 
 #[tokio::test]
 async fn a_unary_call_refused_with_status_16_is_sent_once_more() {
@@ -33,8 +36,8 @@ async fn a_unary_call_refused_with_status_16_is_sent_once_more() {
     let mut grpc = client::Grpc::with_origin(with_token(&api, source), api.origin.clone());
     grpc.ready().await.unwrap();
     let sent = tonic::Request::new("hello".to_owned());
-    let answer = grpc.unary(sent, PathAndQuery::from_static("/x.X/Echo"), Text).await.unwrap();
-    assert_eq!(answer.into_inner(), "hello", "the message arrived with the second request too");
+    let response = grpc.unary(sent, PathAndQuery::from_static("/x.X/Echo"), Text).await.unwrap();
+    assert_eq!(response.into_inner(), "hello", "the message arrived with the second request too");
     assert_eq!((api.calls.load(Ordering::SeqCst), auth.journal().count(Endpoint::Token)), (2, 2));
 }
 
@@ -94,7 +97,7 @@ impl Api {
         let origin = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
-        let answer = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |request: Request<Incoming>| {
             counted.fetch_add(1, Ordering::SeqCst);
             let refused =
                 request.headers().get("authorization").is_none_or(|sent| sent.as_bytes() == revoked);
@@ -110,52 +113,13 @@ impl Api {
         });
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let answer = TowerToHyperService::new(answer.clone());
+                let service = TowerToHyperService::new(service.clone());
                 tokio::spawn(async move {
                     let http = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                    http.serve_connection(TokioIo::new(socket), answer).await
+                    http.serve_connection(TokioIo::new(socket), service).await
                 });
             }
         });
         Self { origin, calls }
-    }
-}
-
-/// Messages that are their own encoding.
-#[derive(Clone, Copy)]
-struct Text;
-
-impl Codec for Text {
-    type Encode = String;
-    type Decode = String;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for Text {
-    type Item = String;
-    type Error = Status;
-
-    fn encode(&mut self, text: String, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put_slice(text.as_bytes());
-        Ok(())
-    }
-}
-
-impl Decoder for Text {
-    type Item = String;
-    type Error = Status;
-
-    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<String>, Status> {
-        let bytes = message.copy_to_bytes(message.remaining());
-        String::from_utf8(bytes.into()).map(Some).map_err(|_| Status::internal("the message is not text"))
     }
 }

@@ -1,6 +1,9 @@
-//! `call_api` with a grant that a person gives: it says where to log in, as one JSON line, waits, and goes on.
+//! `call_api` with a grant that a user gives: it says where to log in, as one JSON line, waits, and goes on.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/example.rs"]
+mod example;
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -9,7 +12,9 @@ use std::time::Duration;
 use oauth_mock::{Endpoint, GrantType, MockClient, MockServer, User};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdout};
+
+use self::example::example;
 
 /// A directory of this test, gone with it.
 struct Directory(PathBuf);
@@ -61,11 +66,9 @@ struct Program {
 
 impl Program {
     fn start(config: &Path, url: &str) -> Self {
-        let target = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
-        let mut command =
-            Command::new(target.join("examples/call_api").with_extension(std::env::consts::EXE_EXTENSION));
-        command.arg("--config").arg(config).args(["--url", url]).kill_on_drop(true);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = example("call_api");
+        command.arg("--config").arg(config).args(["--url", url]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }
@@ -80,7 +83,7 @@ impl Program {
     }
 }
 
-/// Calls the API once, which answers 200 to a good token, and ends well.
+/// Calls the API once, which responds 200 to a good token, and exits with 0.
 async fn calls_and_ends(mut program: Program) {
     let call = program.line().await;
     assert_eq!(call["status"], 200, "{call}");
@@ -89,7 +92,7 @@ async fn calls_and_ends(mut program: Program) {
 }
 
 #[tokio::test]
-async fn a_person_logs_in_by_the_browser_once_and_the_next_start_asks_nobody() {
+async fn a_user_logs_in_by_the_browser_once_and_the_next_start_needs_no_user() {
     let (server, directory) = (server().await, Directory::new("browser"));
     for par in [false, true] {
         let _ = std::fs::remove_file(directory.0.join("tokens.json"));
@@ -116,7 +119,7 @@ async fn a_person_logs_in_by_the_browser_once_and_the_next_start_asks_nobody() {
 }
 
 #[tokio::test]
-async fn a_person_who_says_no_ends_it_with_the_reason() {
+async fn a_user_who_says_no_ends_it_with_the_reason() {
     let (server, directory) = (server().await, Directory::new("denied"));
     let config = directory.config(&server, "grant = \"authorization_code\"");
     let mut program = Program::start(&config, &server.endpoint(Endpoint::Userinfo));
@@ -129,7 +132,7 @@ async fn a_person_who_says_no_ends_it_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_device_is_let_in_once_and_the_next_start_asks_nobody() {
+async fn a_device_is_let_in_once_and_the_next_start_needs_no_user() {
     let (server, directory) = (server().await, Directory::new("device"));
     let config = directory.config(&server, "grant = \"device_code\"");
     let text = std::fs::read_to_string(&config).unwrap().replace("[\"read\"]", "[\"openid\", \"read\"]");

@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::path::PathBuf;
+#[path = "support/example.rs"]
+mod example;
+#[path = "support/file.rs"]
+mod file;
+
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -11,37 +15,12 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// An example beside this test. `cargo test` builds the examples first; with `--test programs` alone, build them with
-/// `cargo build --examples`.
-fn example(name: &str) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let target = test.ancestors().nth(2).unwrap();
-    let mut command =
-        Command::new(target.join("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION));
-    command.kill_on_drop(true).stdin(Stdio::null()).env_remove("RUST_LOG");
-    command
-}
+use self::example::example;
+use self::file::File;
 
 async fn server(lifetime: Duration) -> MockServer {
     let svc = MockClient::new("svc").secret("s3cr3t").scopes(["read", "write"]).token_lifetime(lifetime);
     MockServer::builder().client(svc).audience("orders-api").start().await
-}
-
-/// A file of this test, gone with it.
-struct File(PathBuf);
-
-impl File {
-    fn new(name: &str, text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("oauth-programs-{}-{name}", std::process::id()));
-        std::fs::write(&path, text).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 /// Starts a program that says `READY url` first.
@@ -81,10 +60,11 @@ fn lines(output: &Output) -> Vec<Value> {
 async fn get(url: &str, token: Option<&str>) -> (u16, Option<String>, Value) {
     let client = reqwest::Client::new();
     let request = token.iter().fold(client.get(url), |request, token| request.bearer_auth(token));
-    let answer = request.send().await.unwrap();
-    let challenge = answer.headers().get("www-authenticate").map(|value| value.to_str().unwrap().to_owned());
-    let status = answer.status().as_u16();
-    (status, challenge, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or(Value::Null))
+    let response = request.send().await.unwrap();
+    let challenge =
+        response.headers().get("www-authenticate").map(|value| value.to_str().unwrap().to_owned());
+    let status = response.status().as_u16();
+    (status, challenge, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or(Value::Null))
 }
 
 #[tokio::test]
@@ -110,7 +90,7 @@ async fn a_token_that_expires_in_the_middle_of_a_run_is_replaced_once() {
 }
 
 #[tokio::test]
-async fn the_routes_of_protected_api_answer_as_documented() {
+async fn the_routes_of_protected_api_respond_as_documented() {
     let server = server(Duration::from_secs(300)).await;
     let (_api, api, _config) = protected_api(
         &server,
@@ -291,7 +271,7 @@ async fn both_programs_are_configured_by_the_environment_as_well() {
 }
 
 #[tokio::test]
-async fn the_two_servers_without_a_configuration_answer_as_they_say() {
+async fn the_two_servers_without_a_configuration_respond_as_documented() {
     for name in ["axum_server", "hyper_server"] {
         let (_process, url) = ready(example(name)).await;
         let path = if name == "axum_server" { "/orders" } else { "/" };

@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::path::PathBuf;
+#[path = "support/example.rs"]
+mod example;
+#[path = "support/file.rs"]
+mod file;
+
 use std::time::Duration;
 
 use oauth_client::attach::Attached;
@@ -10,7 +14,9 @@ use oauth_client::attach::reqwest::AuthorizedClient;
 use oauth_client::config::ClientConfig;
 use oauth_mock::{Endpoint, MockClient, MockServer, Provider};
 use serde_json::{Value, json};
-use tokio::process::Command;
+
+use self::example::example;
+use self::file::File;
 
 const JOB: &str = r#"{"appId":"170","isAsync":false,"responseFormat":"text","operation":{"opName":"RunScenario","opParams":{"scenario":"LoadData","parameters":{},"data":null}}}"#;
 const INFOLINK: (&str, &str) =
@@ -25,7 +31,7 @@ fn infolink_toml(server: &MockServer) -> String {
 }
 
 #[tokio::test]
-async fn under_reqwest_an_expired_answer_is_replaced_and_any_other_is_handed_on_as_it_was() {
+async fn under_reqwest_an_expired_response_is_replaced_and_any_other_is_returned_unchanged() {
     for status in [200, 400, 401] {
         let server =
             MockServer::builder().personality(Provider::InfoLink).undocumented_status(status).start().await;
@@ -36,24 +42,24 @@ async fn under_reqwest_an_expired_answer_is_replaced_and_any_other_is_handed_on_
         assert_eq!(job().await.unwrap().status(), 200);
 
         server.revoke_token(source.token().await.unwrap().secret().expose());
-        let answer = job().await.unwrap();
-        assert_eq!((answer.status().as_u16(), answer.url().as_str()), (200, url.as_str()));
-        assert!(answer.extensions().get::<Attached>().unwrap().replayed);
-        let body = answer.text().await.unwrap();
+        let response = job().await.unwrap();
+        assert_eq!((response.status().as_u16(), response.url().as_str()), (200, url.as_str()));
+        assert!(response.extensions().get::<Attached>().unwrap().replayed);
+        let body = response.text().await.unwrap();
         assert_eq!(body, r#"{"result":{"opName":"RunScenario"},"status":"success"}"#);
         assert_eq!(server.journal().count(Endpoint::Token), 2, "one refresh");
         assert_eq!(server.journal().count(Endpoint::Api), 3, "one replay");
 
         // Another error of the API, with the same shape and another code: once, and whole.
-        let answer =
+        let response =
             http.post(&url).header("content-type", "application/json").body("{}").send().await.unwrap();
         assert_eq!(
-            (answer.url().as_str(), answer.headers()["content-type"].to_str().unwrap()),
+            (response.url().as_str(), response.headers()["content-type"].to_str().unwrap()),
             (&*url, "application/json")
         );
-        let attached = *answer.extensions().get::<Attached>().unwrap();
+        let attached = *response.extensions().get::<Attached>().unwrap();
         assert!(!attached.replayed || status == 401);
-        let whole: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        let whole: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
         assert_eq!(
             (&whole["status"], &whole["result"]["code"]),
             (&json!("error"), &json!("invalid_request"))
@@ -61,25 +67,10 @@ async fn under_reqwest_an_expired_answer_is_replaced_and_any_other_is_handed_on_
     }
 }
 
-/// A file of this test, gone with it.
-struct File(PathBuf);
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-/// An example beside this test: cargo builds the examples before it runs the tests.
 async fn call_api(name: &str, toml: &str, args: &[&str]) -> Vec<Value> {
-    let path = std::env::temp_dir().join(format!("oauth-providers-{}-{name}.toml", std::process::id()));
-    std::fs::write(&path, toml).unwrap();
-    let config = File(path);
-    let test = std::env::current_exe().unwrap();
-    let program = test.ancestors().nth(2).unwrap().join("examples").join("call_api");
-    let mut command = Command::new(program.with_extension(std::env::consts::EXE_EXTENSION));
-    command.kill_on_drop(true).env_remove("RUST_LOG").arg("--config").arg(&config.0).args(args);
-    let output = command.output().await.expect("the example call_api, built beside this test");
+    let config = File::new(&format!("{name}.toml"), toml);
+    let output = example("call_api").arg("--config").arg(&config.0).args(args).output().await;
+    let output = output.expect("the example call_api, built beside this test");
     assert!(output.status.success(), "{name}: {output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -1,12 +1,15 @@
-//! The attack suite of `oauth-mock` against APIs: one guarded by `oauth-guard`, some broken on purpose, and some guarded
-//! by libraries of others.
+//! The attack suite of `oauth-mock` against APIs: one guarded by `oauth-guard`, some broken on purpose, and some
+//! guarded by libraries of others.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod broken;
+#[path = "../support/example.rs"]
+mod example;
+#[path = "../support/file.rs"]
+mod file;
 mod foreign;
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -14,31 +17,33 @@ use oauth_mock::suite::{Attacker, Report, Suite, Verdict};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// How many requests have an answer by the standards, for a target that takes what `oauth-guard` takes.
+use self::example::example;
+use self::file::File;
+
+/// How many requests have one right response by the standards, for a target that takes what `oauth-guard` takes.
 const REQUESTS: usize = 428;
 
 #[tokio::test]
-async fn an_api_behind_the_guard_answers_everything_as_it_should() {
+async fn an_api_behind_the_guard_responds_to_every_request_as_it_should() {
     let address = free_port();
     let suite = Suite::new(format!("http://{address}/read")).audience("orders-api").scope("read");
     let attacker = suite.start().await.unwrap();
-    let config = std::env::temp_dir().join(format!("attack-suite-{}.toml", std::process::id()));
     // The cool-down is short, so that the test does not take minutes; the issuer's keys change often here.
     let issuer = attacker.issuer();
     let text = format!(
         "[[issuer]]\nissuer = \"{issuer}\"\naudience = [\"orders-api\"]\n[keys]\ncooldown_seconds = 1\n"
     );
-    std::fs::write(&config, text).unwrap();
-    let mut api = Command::new(example("protected_api"));
-    api.arg("--config").arg(&config).args(["--listen", &address.to_string()]);
+    let config = File::new("attack-suite.toml", &text);
+    let mut api = example("protected_api");
+    api.arg("--config").arg(&config.0).args(["--listen", &address.to_string()]);
     let _api = ready(api).await;
-    std::fs::remove_file(&config).unwrap();
+    drop(config);
 
     let report = run(attacker).await;
     assert_eq!(report.exit_code(), 0, "{report}");
     assert_eq!((report.summary.incorrect, report.summary.judged), (0, REQUESTS), "{report}");
-    // Those that the HTTP server refuses before the guard sees them, and the two that a malformed request or a bad token
-    // could both be called.
+    // Those that the HTTP server refuses before the guard sees them, and the two that a malformed request or a bad
+    // token could both be called.
     let mut choices: Vec<_> = report.with(Verdict::Differs).map(|case| case.id).collect();
     choices.dedup();
     let expected =
@@ -55,17 +60,9 @@ async fn run(attacker: Attacker) -> Report {
     report
 }
 
-/// An address that nobody listens on now.
+/// An address without a listener.
 fn free_port() -> std::net::SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-/// An example beside this test. `cargo test` builds the examples first; with `--test attack_suite` alone, build them
-/// with `cargo build --examples`.
-fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let target = test.ancestors().nth(2).unwrap();
-    target.join("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION)
 }
 
 /// Starts a program that says `READY` first; it ends with what is returned.

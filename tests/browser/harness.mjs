@@ -1,4 +1,4 @@
-// What every script here needs: a browser, pages whose errors are not overlooked, screenshots, and one answer at the end.
+// What every script here needs: a browser, pages whose errors are not overlooked, screenshots, and one result at the end.
 //
 //   import { run } from './harness.mjs';
 //   await run(async ({ page, input, shot }) => {

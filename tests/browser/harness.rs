@@ -1,4 +1,4 @@
-//! Runs a script of this directory in a browser and reads its answer.
+//! Runs a script of this directory in a browser and reads its result.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,10 +11,10 @@ fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser")
 }
 
-/// Runs `script` with `input` and returns what it answers; `None` where there is no browser to run it in. The pictures it
+/// Runs `script` with `input` and returns its result; `None` where there is no browser to run it in. The pictures it
 /// takes are in `screenshots/` of the target directory.
 ///
-/// A machine without Node.js, Chromium or the packages is told what to do; where `CI` is set, that is a failure.
+/// A machine without Node.js, Chromium or the packages prints what to install; where `CI` is set, that is a failure.
 pub(crate) async fn browse(script: &str, input: &Value) -> Option<Value> {
     let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
     let node =
@@ -44,9 +44,9 @@ pub(crate) async fn browse(script: &str, input: &Value) -> Option<Value> {
         .unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{script} failed\n{out}\n{err}");
-    let answer: Value = serde_json::from_str(out.trim()).unwrap();
-    assert_eq!(answer["errors"], serde_json::json!([]), "the pages of {script} had errors");
-    Some(answer)
+    let result: Value = serde_json::from_str(out.trim()).unwrap();
+    assert_eq!(result["errors"], serde_json::json!([]), "the pages of {script} had errors");
+    Some(result)
 }
 
 fn screenshots() -> PathBuf {

@@ -1,4 +1,4 @@
-// A person logs in: fills in the login page of the server, says yes or no, and lands on the page of the program.
+// A user logs in: fills in the login page of the server, allows or denies, and lands on the page of the program.
 import { run } from './harness.mjs';
 
 await run(async ({ browser, page, input, shot, errors }) => {
@@ -7,7 +7,7 @@ await run(async ({ browser, page, input, shot, errors }) => {
   const seen = { asks: await page.getByRole('main').innerText() };
   await shot(`${input.name}-page`);
 
-  // A typing error is told, and costs nothing.
+  // A typing error is reported, and costs nothing.
   await page.getByLabel('Name').fill('alice');
   await page.getByLabel('Password').fill('a wrong one');
   await page.getByRole('button', { name: 'Allow' }).click();
@@ -25,7 +25,7 @@ await run(async ({ browser, page, input, shot, errors }) => {
   await page.setViewportSize({ width: 390, height: 844 });
   await shot(`${input.name}-landed-phone`);
   seen.scrollsSideways = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
-  // What the server and the listener answer with a status other than 200, the browser notes; a missing icon, too.
+  // The browser logs every response with a status other than 200; a missing icon, too.
   errors.splice(0, errors.length, ...errors.filter((text) => !/status of 40[04]|favicon/.test(text)));
   return seen;
 });

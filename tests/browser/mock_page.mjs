@@ -1,4 +1,4 @@
-// The page of the mock server, used as a person would: by its labels and buttons, and nothing else.
+// The page of the mock server, used as a user would: by its labels and buttons, and nothing else.
 import { run } from './harness.mjs';
 
 await run(async ({ browser, page, input, shot, errors }) => {
@@ -31,12 +31,12 @@ await run(async ({ browser, page, input, shot, errors }) => {
   await faults.getByText('1 more').waitFor();
   seen.statuses = [];
   for (let times = 0; times < 2; times += 1) {
-    const answer = await fetch(`${input.issuer}/token`, {
+    const response = await fetch(`${input.issuer}/token`, {
       method: 'POST',
       headers: { authorization: `Basic ${btoa('svc:s3cr3t')}` },
       body: new URLSearchParams({ grant_type: 'client_credentials', scope: 'read' }),
     });
-    seen.statuses.push(answer.status);
+    seen.statuses.push(response.status);
   }
   const journal = page.getByRole('region', { name: 'Journal' });
   await journal.getByRole('cell', { name: 'status 429' }).waitFor();
@@ -45,9 +45,9 @@ await run(async ({ browser, page, input, shot, errors }) => {
   seen.journal = await journal.innerText();
   await faults.getByText('None.').waitFor();
 
-  // An answer that is wrong in one point.
-  await faults.getByLabel('Answer').selectOption('id_token_expired');
-  await faults.getByRole('button', { name: 'Spoil' }).click();
+  // A response that is tampered with in one point.
+  await faults.getByLabel('Response').selectOption('id_token_expired');
+  await faults.getByRole('button', { name: 'Tamper' }).click();
   await faults.getByText('id_token_expired: 1 more').waitFor();
   await faults.getByRole('button', { name: 'End all' }).click();
   await faults.getByText('None.').waitFor();
@@ -71,7 +71,7 @@ await run(async ({ browser, page, input, shot, errors }) => {
   seen.nameless = await page.evaluate(() => [...document.querySelectorAll('button, input, select, textarea')]
     .filter((it) => !it.textContent.trim() && !it.labels?.length && !it.ariaLabel).map((it) => it.outerHTML));
 
-  // A mistake is told on the page; the browser's own note about the status 400 is no error of the page.
+  // An error is shown on the page; the browser's own note about the status 400 is no error of the page.
   await page.setViewportSize({ width: 1280, height: 900 });
   await mint.getByLabel('More claims').fill('{');
   await mint.getByRole('button', { name: 'Make token' }).click();
@@ -83,16 +83,16 @@ await run(async ({ browser, page, input, shot, errors }) => {
   // Away, back, and anew.
   await page.getByRole('button', { name: 'Pause', exact: true }).click();
   await page.getByText('paused', { exact: true }).waitFor();
-  seen.paused = await fetch(`${input.issuer}/jwks`).then((answer) => answer.status, () => 'refused');
+  seen.paused = await fetch(`${input.issuer}/jwks`).then((response) => response.status, () => 'refused');
   await page.getByRole('button', { name: 'Reset', exact: true }).click();
   await page.getByText('running', { exact: true }).waitFor();
   await page.getByText('Nothing has arrived yet').waitFor();
-  seen.resumed = await fetch(`${input.issuer}/jwks`).then((answer) => answer.status);
+  seen.resumed = await fetch(`${input.issuer}/jwks`).then((response) => response.status);
 
   // A page of another origin gets nothing.
   const other = await browser.newPage();
   await other.goto('data:text/html,<p>other</p>');
-  seen.foreign = await other.evaluate((url) => fetch(url).then((answer) => answer.text(), () => 'blocked'), `${input.control}/v1/state`);
+  seen.foreign = await other.evaluate((url) => fetch(url).then((response) => response.text(), () => 'blocked'), `${input.control}/v1/state`);
   await other.close();
   errors.splice(0, errors.length, ...errors.filter((text) => !/v1\/state|403|ERR_FAILED/.test(text)));
   return seen;

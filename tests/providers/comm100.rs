@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::rows;
-use crate::support::{Wire, answered, form, pairs, refused};
+use crate::support::{Wire, form, pairs, read_as, refused};
 
 rows! { "Comm100":
     request "POST https://partner.comm100.io/oauth/token?partnerId=…, form with email and password" => password,
@@ -33,12 +33,12 @@ rows! { "Comm100":
 const ISSUER: &str = "http://internalpartner.testing.comm100dev.io";
 const PRINTED: &str = "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJuYmYiOjE2NTI5MzkzOTEsImV4cCI6MTY1Mjk4MjU5MSwiaXNzIjoiaHR0cDovL2ludGVybmFscGFydG5lci50ZXN0aW5nLmNvbW0xMDBkZXYuaW8iLCJhdWQiOiJpZHMucmVzb3VyY2UuMSIsImNsaWVudF9pZCI6ImRhdGFzeW5jIDEwMDAwIiwic3ViIjoiYmZlYjQ1ZDctNTBkYy00MTZkLWIzYzgtMzVkYjY0ZDI4OGYzIiwiYXV0aF90aW1lIjoxNjUyOTM5MzkxLCJpZHAiOiJsb2NhbCIsInVzZXJJZCI6ImJmZWI0NWQ3LTUwZGMtNDE2ZC1iM2M4LTM1ZGI2NGQyODhmMyIsInBhcnRuZXJJZCI6IjEwMDAwIiwidGh1bWJwcmludCI6Ijk2MTY2Q0EzQjM0QUJGMkQwNERGOTZBMDE1QkJEREQwOUIwQTdDNTkiLCJzdWNjZXNzIjoiVHJ1ZSIsInJvbGUiOiJVc2VyIiwianRpIjoiODVFNzUzQTYwRDY4MzI4MjlEMkU4MDEwNUU3NTAwNjIiLCJpYXQiOjE2NTI5MzkzOTEsInNjb3BlIjpbImlkcy5zY29wZSIsIm9wZW5pZCIsInByb2ZpbGUiLCJvZmZsaW5lX2FjY2VzcyJdLCJhbXIiOlsicHdkIl19.ADZQq2R3-zJl_Bg9jOUREvrXvvmLc669iZSUZhU6oRmd6vu1UXU8VkXgxQZSk4pFxCW7j2UGuDi0jTF27e5W4PzyGWmE-qj9gE-iY9b7PSOPwYENS8rylFwB3dL7f_qlQCbzQ2kUoCoAlIPLqVbQHN76ftMoo57Ge9rg0xOw-BJT4GBKiflgE6dz8ikQhlg7_DAM-JY51Vk7bmsvny356P5Rv5cdJnBvrCCqAJeV-Y5jzUblAKx61HSZE9gBoRhYOprYgK37pw3XMqG9H5BvCr32DSufA0U91rA1sOX945yNLrYAAsDHlMO2-nmEHgOMFrnIOvzsgjnMktcxkR0NQG";
 
-fn printed_answer() -> String {
+fn printed_response() -> String {
     format!("{{\n\"access_token\": \"{PRINTED}\",\n\"token_type\": \"Bearer\",\n\"expires_in\": 43200\n}}")
 }
 
 async fn password() {
-    let wire = Wire::with(200, &printed_answer());
+    let wire = Wire::with(200, &printed_response());
     let client = wire.client(dialect::comm100(), ClientAuth::none("1d29e6d7-18cf-407d-a064-e4f8c4baefab"));
     let request = grant::password("client1@company.com", "pa55word").parameter("partnerId", "10000");
     client.request(&request).await.unwrap();
@@ -74,7 +74,7 @@ async fn userinfo_request() {
 }
 
 async fn token() {
-    let tokens = answered(dialect::comm100(), 200, &printed_answer()).await.unwrap();
+    let tokens = read_as(dialect::comm100(), 200, &printed_response()).await.unwrap();
     assert_eq!(tokens.access_token().expose(), PRINTED);
     assert_eq!(tokens.lifetime(), Some(Duration::from_secs(43_200)));
     assert!(tokens.refresh_token().is_none());
@@ -157,8 +157,8 @@ async fn guarded() {
         http::header::AUTHORIZATION,
         format!("Bearer {token}").parse().unwrap(),
     )]);
-    let answer = crate::support::through(guard(&server, &clock).layer(), asks).await;
-    assert_eq!(answer, 200);
+    let status = crate::support::through(guard(&server, &clock).layer(), asks).await;
+    assert_eq!(status, 200);
 }
 
 async fn printed_token_is_refused() {
@@ -173,7 +173,7 @@ async fn printed_token_is_refused() {
         (claim("exp"), claim("partnerId"), claim("role")),
         (Some("1652982591"), Some("\"10000\""), Some("\"User\""))
     );
-    // Both when it was good and long after: nobody here has the key it is signed with.
+    // Both when it was good and long after: no party here has the key it is signed with.
     for clock in [TestClock::at(1_652_940_000), TestClock::new()] {
         let refusal = check(&guard(&server, &clock), PRINTED).await.err().unwrap();
         assert_eq!(refusal.code(), "invalid_token");

@@ -18,12 +18,12 @@ use crate::support::{Wire, json, post, refused};
 
 rows! { "a sixth, in code and as TOML":
     request "JSON, fields and query by other names, a path of its own" => request,
-    response "members elsewhere in the answer, expiry as Unix time" => response,
+    response "members elsewhere in the response, expiry as Unix time" => response,
     error "code and text elsewhere in the body, codes mapped, later" => error,
     error "the body as a type of the user's" => typed_error,
-    error "the API's own \"expired\"" => expired_answer,
+    error "the API's own \"expired\"" => expired_response,
     error "a preset with something changed" => changed_preset,
-    error "what is wrong in the table is told by its key" => mistakes,
+    error "an error in the table is reported by its key" => mistakes,
 }
 
 const TOML: &str = r#"
@@ -68,13 +68,13 @@ fn acme() -> Dialect {
         .expired_response([("fault.id", "token_expired")])
 }
 
-const ANSWER: &str = r#"{"data":{"token":"t1","again":"r1","valid_until":4102444800}}"#;
+const BODY: &str = r#"{"data":{"token":"t1","again":"r1","valid_until":4102444800}}"#;
 
 fn config(wire: &Wire) -> ClientConfig {
     ClientConfig::from_toml(TOML).unwrap().http(wire.http())
 }
 
-/// The same answer, by the dialect in code and by the one in TOML.
+/// The same response, by the dialect in code and by the one in TOML.
 async fn both(status: u16, body: &str) -> [Result<oauth_client::TokenSet, Error>; 2] {
     let wire = Wire::with(status, body).then(status, body);
     let in_code = wire.client(acme(), post()).request(&grant::client_credentials()).await;
@@ -83,7 +83,7 @@ async fn both(status: u16, body: &str) -> [Result<oauth_client::TokenSet, Error>
 }
 
 async fn request() {
-    let wire = Wire::with(200, ANSWER).then(200, ANSWER);
+    let wire = Wire::with(200, BODY).then(200, BODY);
     let request = grant::client_credentials().parameter("tenant", "t 1").parameter("colour", "red");
     wire.client(acme(), post()).request(&request).await.unwrap();
     config(&wire).build().unwrap().token().await.unwrap();
@@ -95,7 +95,7 @@ async fn request() {
 }
 
 async fn response() {
-    for tokens in both(200, ANSWER).await {
+    for tokens in both(200, BODY).await {
         let tokens = tokens.unwrap();
         assert_eq!(tokens.access_token().expose(), "t1");
         assert_eq!(tokens.refresh_token().unwrap().expose(), "r1");
@@ -112,15 +112,15 @@ async fn error() {
         ("never_heard", "access_denied", false),
         ("invalid_scope", "invalid_scope", false),
     ] {
-        for answer in both(403, &format!(r#"{{"fault":{{"id":"{id}","text":"so it is"}}}}"#)).await {
-            let error = answer.unwrap_err();
+        for outcome in both(403, &format!(r#"{{"fault":{{"id":"{id}","text":"so it is"}}}}"#)).await {
+            let error = outcome.unwrap_err();
             assert_eq!((error.code(), error.is_transient()), (code, later), "{id}");
             assert_eq!((error.provider_code(), error.description()), (Some(id), Some("so it is")));
         }
     }
     // Where neither is there, it says what it can.
-    for answer in both(500, r#"{"oops":1}"#).await {
-        let error = answer.unwrap_err();
+    for outcome in both(500, r#"{"oops":1}"#).await {
+        let error = outcome.unwrap_err();
         assert_eq!((error.code(), error.unrecognized()), ("server_error", Some(r#"{"oops":1}"#)));
     }
 }
@@ -148,8 +148,8 @@ async fn typed_error() {
     assert_eq!(odd.unrecognized(), Some(r#"{"fault":{"id":"busy"}}"#));
 }
 
-async fn expired_answer() {
-    let wire = Wire::with(200, ANSWER).then(200, &ANSWER.replace("t1", "t2"));
+async fn expired_response() {
+    let wire = Wire::with(200, BODY).then(200, &BODY.replace("t1", "t2"));
     let source = config(&wire).build().unwrap();
     let api =
         tower::service_fn(|request: http::Request<oauth_client::attach::Body<Full<Bytes>>>| async move {
@@ -160,8 +160,8 @@ async fn expired_answer() {
             )
         });
     let request = http::Request::get("https://api.acme.example/").body(Full::default()).unwrap();
-    let answer = TokenLayer::new(source).layer(api).oneshot(request).await.unwrap();
-    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), r#"{"fine":true}"#);
+    let response = TokenLayer::new(source).layer(api).oneshot(request).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), r#"{"fine":true}"#);
     assert_eq!(wire.requests(), 2);
 }
 

@@ -9,7 +9,7 @@ use oauth_client::{Error, dialect, grant};
 use serde_json::json;
 
 use crate::rows;
-use crate::support::{Wire, answered, json, post, refused};
+use crate::support::{Wire, json, post, read_as, refused};
 
 rows! { "ILS":
     request "POST https://api.ils.live/api/oauth/token, JSON {clientId, clientSecret}" => generate_token,
@@ -67,7 +67,7 @@ async fn generate_token() {
 
 async fn token() {
     let body = r#"{"access_token":"a.b.c","expires_in":3600,"token_type":"bearer"}"#;
-    let tokens = answered(dialect::ils(), 200, body).await.unwrap();
+    let tokens = read_as(dialect::ils(), 200, body).await.unwrap();
     assert_eq!(tokens.access_token().expose(), "a.b.c");
     assert_eq!(tokens.lifetime(), Some(Duration::from_secs(3600)));
     assert!(tokens.refresh_token().is_none());
@@ -161,9 +161,9 @@ async fn unknown_values() {
 }
 
 async fn retry_after() {
-    let answer = Response::builder().status(429).header("retry-after", "7");
-    let answer = answer.body(Bytes::from(body(429, "server_busy"))).unwrap();
-    let client = Wire::default().then_answer(answer).client(dialect::ils(), post());
+    let response = Response::builder().status(429).header("retry-after", "7");
+    let response = response.body(Bytes::from(body(429, "server_busy"))).unwrap();
+    let client = Wire::default().then_response(response).client(dialect::ils(), post());
     let error = client.request(&grant::client_credentials()).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
 }

@@ -12,7 +12,7 @@ use oauth_client::{Client, TokenSource, dialect, grant};
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::rows;
-use crate::support::{Wire, answered, form, pairs, post, refused};
+use crate::support::{Wire, form, pairs, post, read_as, refused};
 
 rows! { "InfoLink":
     request "POST /api/v1/oauth2/token, form, grant_type=client_credentials" => client_credentials,
@@ -21,10 +21,10 @@ rows! { "InfoLink":
     request "POST /api/v1/executeJob with Authorization: Bearer" => execute_job,
     request "the printed http is refused unless it is allowed" => plain_http,
     response "access_token, refresh_token, token_type Bearer, expires_in 1800" => token,
-    response "a refresh answers a new access token and a new refresh token" => rotation,
-    error "the API's own \"expired\", whatever its status: one refresh, one replay" => expired_answer,
+    response "a refresh returns a new access token and a new refresh token" => rotation,
+    error "the API's own \"expired\", whatever its status: one refresh, one replay" => expired_response,
     error "the API's own \"expired\", a second time, is handed on whole" => expired_twice,
-    error "an answer that only looks like it is handed on whole" => not_expired,
+    error "a response that only looks like it is returned whole" => not_expired,
     error "expired refresh token: error invalid_grant, whatever its status" => expired_refresh_token,
     error "the API's shape at the token endpoint is recognised too" => expired_at_the_token_endpoint,
 }
@@ -73,27 +73,25 @@ async fn refreshing() {
     assert!(!sent.headers().contains_key("authorization"));
 }
 
-type Answers = dyn Fn(&str) -> Response<Bytes> + Send + Sync;
+type Responder = dyn Fn(&str) -> Response<Bytes> + Send + Sync;
 
-/// An API that answers a request with each token as it is told to.
+/// An API that responds by the token of the request.
 #[derive(Clone)]
 struct Api {
-    answers: Arc<Answers>,
+    responder: Arc<Responder>,
     seen: Arc<Mutex<Vec<(String, Bytes)>>>,
 }
 
 impl Api {
-    fn new(answers: impl Fn(&str) -> Response<Bytes> + Send + Sync + 'static) -> Self {
-        Self { answers: Arc::new(answers), seen: Arc::default() }
+    fn new(responder: impl Fn(&str) -> Response<Bytes> + Send + Sync + 'static) -> Self {
+        Self { responder: Arc::new(responder), seen: Arc::default() }
     }
 
     /// Says "expired" to the first token, with this status.
     fn refusing_the_first(status: u16) -> Self {
-        Self::new(
-            move |token| {
-                if token.starts_with("Bearer b37b") { answer(status, EXPIRED) } else { answer(200, "{}") }
-            },
-        )
+        Self::new(move |token| {
+            if token.starts_with("Bearer b37b") { response(status, EXPIRED) } else { response(200, "{}") }
+        })
     }
 
     async fn call(&self, source: TokenSource) -> (u16, String) {
@@ -103,25 +101,26 @@ impl Api {
             async move {
                 let token = request.headers()["authorization"].to_str().unwrap().to_owned();
                 let body = request.into_body().collect().await.unwrap().to_bytes();
-                let answer = (api.answers)(&token);
+                let response = (api.responder)(&token);
                 api.seen.lock().unwrap().push((token, body));
-                Ok::<_, std::io::Error>(answer.map(Full::new))
+                Ok::<_, std::io::Error>(response.map(Full::new))
             }
         });
         let request = Request::post("https://api.example/api/v1/executeJob")
             .header("content-type", "application/json")
             .body(Full::from(JOB))
             .unwrap();
-        let answer = TokenLayer::new(source).layer(service).oneshot(request).await.unwrap();
-        let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let response = TokenLayer::new(source).layer(service).oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 }
 
-fn answer(status: u16, body: &str) -> Response<Bytes> {
-    let answer = Response::builder().status(status).header("content-type", "application/json; charset=utf-8");
-    answer.body(Bytes::copy_from_slice(body.as_bytes())).unwrap()
+fn response(status: u16, body: &str) -> Response<Bytes> {
+    let response =
+        Response::builder().status(status).header("content-type", "application/json; charset=utf-8");
+    response.body(Bytes::copy_from_slice(body.as_bytes())).unwrap()
 }
 
 fn source(wire: &Wire) -> TokenSource {
@@ -130,7 +129,7 @@ fn source(wire: &Wire) -> TokenSource {
 
 async fn execute_job() {
     let wire = Wire::with(200, FIRST);
-    let api = Api::new(|_| answer(200, r#"{"status":"success"}"#));
+    let api = Api::new(|_| response(200, r#"{"status":"success"}"#));
     assert_eq!(api.call(source(&wire)).await, (200, r#"{"status":"success"}"#.to_owned()));
     let seen = api.seen.lock().unwrap().clone();
     assert_eq!(seen, [("Bearer b37b1dcc-7fac-4435-a947-fa2e0a2a3ad7".to_owned(), Bytes::from(JOB))]);
@@ -147,7 +146,7 @@ async fn plain_http() {
 }
 
 async fn token() {
-    let tokens = answered(dialect::infolink(), 200, FIRST).await.unwrap();
+    let tokens = read_as(dialect::infolink(), 200, FIRST).await.unwrap();
     assert_eq!(tokens.access_token().expose(), "b37b1dcc-7fac-4435-a947-fa2e0a2a3ad7");
     assert_eq!(tokens.refresh_token().unwrap().expose(), "75168ca1-d5ac-4bda-a943-0d3906710d14");
     assert_eq!(tokens.lifetime(), Some(Duration::from_secs(1800)));
@@ -165,7 +164,7 @@ async fn rotation() {
     assert_eq!(used(2), "1a47224c-9a59-49df-83cf-1d79cf2dc738", "the one that came with the refresh");
 }
 
-async fn expired_answer() {
+async fn expired_response() {
     for status in [200, 400, 401, 403, 404, 500] {
         let wire = Wire::with(200, FIRST).then(200, SECOND);
         let api = Api::refusing_the_first(status);
@@ -180,7 +179,7 @@ async fn expired_answer() {
 
 async fn expired_twice() {
     let wire = Wire::with(200, FIRST).then(200, SECOND);
-    let api = Api::new(|_| answer(200, EXPIRED));
+    let api = Api::new(|_| response(200, EXPIRED));
     assert_eq!(api.call(source(&wire)).await, (200, EXPIRED.to_owned()));
     assert_eq!((api.seen.lock().unwrap().len(), wire.requests()), (2, 2));
 }
@@ -197,8 +196,8 @@ async fn not_expired() {
     ];
     for body in bodies {
         let wire = Wire::with(200, FIRST);
-        let answers = body.clone();
-        let api = Api::new(move |_| answer(400, &answers));
+        let sent = body.clone();
+        let api = Api::new(move |_| response(400, &sent));
         assert_eq!(api.call(source(&wire)).await, (400, body));
         assert_eq!(api.seen.lock().unwrap().len(), 1);
     }

@@ -1,5 +1,5 @@
-//! What the pages of five providers document works with `oauth-client`, and with `oauth-guard` where tokens are checked:
-//! one row for each request, response and error, one test for each row.
+//! What the pages of five providers document works with `oauth-client`, and with `oauth-guard` where tokens are
+//! checked: one row for each request, response and error, one test for each row.
 //!
 //! `cargo test --test providers -- --nocapture the_table` prints the rows.
 

@@ -83,9 +83,9 @@ impl Run {
         let request = Request::builder().method(&self.method).uri(self.server.endpoint(self.api));
         let request =
             request.header("content-type", "application/json").body(Full::<Bytes>::from(body)).unwrap();
-        let answer = service.oneshot(request).await.unwrap();
-        let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let response = service.oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
@@ -97,8 +97,8 @@ impl Run {
     async fn through_two_expiries(&self, lifetime: u64, body: &'static str) {
         for expiries in 0..3 {
             for _ in 0..2 {
-                let (status, answer) = self.call(body).await;
-                assert!(status == 200 && !answer.contains("invalid_grant"), "{status} {answer}");
+                let (status, body) = self.call(body).await;
+                assert!(status == 200 && !body.contains("invalid_grant"), "{status} {body}");
             }
             assert_eq!(self.tokens(), expiries + 1);
             tokio::time::advance(Duration::from_secs(lifetime + 1)).await;
@@ -172,9 +172,9 @@ async fn infolink_revoked() {
         run.call(JOB).await;
         // The server forgets the token, while the client takes it for fresh.
         run.server.revoke_token(run.source.token().await.unwrap().secret().expose());
-        let (answered, body) = run.call(JOB).await;
+        let (status, body) = run.call(JOB).await;
         assert_eq!(
-            (answered, body.as_str()),
+            (status, body.as_str()),
             (200, r#"{"result":{"opName":"RunScenario"},"status":"success"}"#)
         );
         assert_eq!(run.tokens(), 2, "one refresh");

@@ -23,7 +23,7 @@ rows! { "SailPoint":
     request "redirectUris, scope and the rest may be left out" => only_a_name,
     response "200: the printed client, every field" => printed_client,
     response "the secret comes this once, and is not shown" => secret_is_redacted,
-    response "an answer that is not quite as printed still gives the secret" => liberal,
+    response "a response that is not quite as printed still gives the secret" => liberal,
     response "values that are not on the page are kept" => unknown_values,
     error "400 with detailCode, trackingId, messages and causes" => bad_request,
     error "localeOrigin DEFAULT, REQUEST, null or a future value" => locale_origin,
@@ -273,10 +273,12 @@ async fn forbidden() {
 }
 
 async fn too_many_requests() {
-    let answer = Response::builder().status(429).header("retry-after", "12");
-    let answer = answer.body(Bytes::from_static(br#"{"message": " Rate Limit Exceeded "}"#)).unwrap();
-    let error =
-        clients(&Wire::default().then_answer(answer)).create(&NewOAuthClient::new("x")).await.unwrap_err();
+    let response = Response::builder().status(429).header("retry-after", "12");
+    let response = response.body(Bytes::from_static(br#"{"message": " Rate Limit Exceeded "}"#)).unwrap();
+    let error = clients(&Wire::default().then_response(response))
+        .create(&NewOAuthClient::new("x"))
+        .await
+        .unwrap_err();
     assert_eq!((error.code(), error.is_transient()), ("rate_limited", true));
     assert_eq!(error.retry_after(), Some(Duration::from_secs(12)));
     assert_eq!(error.description(), Some(" Rate Limit Exceeded "));

@@ -1,4 +1,4 @@
-//! Answers as the pages print them, and what was sent to get them.
+//! Responses as the pages print them, and the requests they belong to.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -13,13 +13,13 @@ use serde_json::Value;
 use tower::{Layer, ServiceExt};
 use url::form_urlencoded;
 
-/// A server that answers what it was told to, in that order, and remembers what it was asked.
+/// A server that sends the given responses, in that order, and records the requests.
 #[derive(Clone, Default)]
 pub(crate) struct Wire(Arc<Mutex<Seen>>);
 
 #[derive(Default)]
 struct Seen {
-    answers: VecDeque<Response<Bytes>>,
+    responses: VecDeque<Response<Bytes>>,
     requests: Vec<Request<Bytes>>,
 }
 
@@ -29,12 +29,12 @@ impl Wire {
     }
 
     pub(crate) fn then(self, status: u16, body: &str) -> Self {
-        let answer = Response::builder().status(status).header("content-type", "application/json");
-        self.then_answer(answer.body(Bytes::copy_from_slice(body.as_bytes())).unwrap())
+        let response = Response::builder().status(status).header("content-type", "application/json");
+        self.then_response(response.body(Bytes::copy_from_slice(body.as_bytes())).unwrap())
     }
 
-    pub(crate) fn then_answer(self, answer: Response<Bytes>) -> Self {
-        self.0.lock().unwrap().answers.push_back(answer);
+    pub(crate) fn then_response(self, response: Response<Bytes>) -> Self {
+        self.0.lock().unwrap().responses.push_back(response);
         self
     }
 
@@ -47,8 +47,8 @@ impl Wire {
                 let body = body.collect().await.unwrap().to_bytes();
                 let mut seen = seen.lock().unwrap();
                 seen.requests.push(Request::from_parts(head, body));
-                let answer = seen.answers.pop_front().expect("one request more than answers");
-                Ok::<_, std::io::Error>(answer.map(Full::new))
+                let response = seen.responses.pop_front().expect("one request more than responses");
+                Ok::<_, std::io::Error>(response.map(Full::new))
             }
         }))
     }
@@ -71,8 +71,8 @@ pub(crate) fn post() -> ClientAuth {
     ClientAuth::post("id-1", "s3cr3t-1")
 }
 
-/// What a token endpoint's answer is read as.
-pub(crate) async fn answered(dialect: Dialect, status: u16, body: &str) -> Result<TokenSet, Error> {
+/// What a token endpoint's response is read as.
+pub(crate) async fn read_as(dialect: Dialect, status: u16, body: &str) -> Result<TokenSet, Error> {
     let none = dialect.name() == "comm100";
     let auth = if none { ClientAuth::none("id-1") } else { post() };
     Wire::with(status, body).client(dialect, auth).request(&request(none)).await
@@ -85,9 +85,9 @@ fn request(comm100: bool) -> TokenRequest {
     }
 }
 
-/// The refusal that a token endpoint's answer is read as. It shows none of the secrets that were sent.
+/// The error that a token endpoint's response is read as. It shows none of the secrets that were sent.
 pub(crate) async fn refused(dialect: Dialect, status: u16, body: &str) -> Error {
-    let error = answered(dialect, status, body).await.unwrap_err();
+    let error = read_as(dialect, status, body).await.unwrap_err();
     for secret in ["s3cr3t-1", "pa55word"] {
         assert!(!format!("{error} {error:?}").contains(secret));
     }
@@ -109,7 +109,7 @@ pub(crate) fn json(request: &Request<Bytes>) -> Value {
     serde_json::from_slice(request.body()).unwrap()
 }
 
-/// The status of the answer to a request with these headers through a guard.
+/// The status of the response to a request with these headers through a guard.
 pub(crate) async fn through<T>(layer: oauth_guard::GuardLayer<T>, headers: HeaderMap) -> u16
 where
     T: serde::de::DeserializeOwned + Send + Sync + 'static,

@@ -7,7 +7,7 @@ use oauth_client::{dialect, grant};
 use serde_json::json;
 
 use crate::rows;
-use crate::support::{Wire, answered, form, json, pairs, post, refused};
+use crate::support::{Wire, form, json, pairs, post, read_as, refused};
 
 rows! { "Teen Quotes":
     request "POST https://api.teen-quotes.com/oauth, JSON, grant_type, client_id, client_secret" => client_credentials,
@@ -80,7 +80,7 @@ async fn refreshing() {
 }
 
 async fn token() {
-    let tokens = answered(dialect::teen_quotes(), 200, PRINTED).await.unwrap();
+    let tokens = read_as(dialect::teen_quotes(), 200, PRINTED).await.unwrap();
     assert_eq!(tokens.access_token().expose(), "IZgwaBTZ2EdtT3hT7UzG2rLQ8S0Vmu9GDxeHwcPz");
     assert_eq!(tokens.refresh_token().unwrap().expose(), "x5Oewf7PUw38J07lwEnJXSyXolwZ1KMdxxH2bxFJ");
     assert_eq!(
@@ -95,14 +95,14 @@ async fn expires_alone() {
     let at = |tokens: &oauth_client::TokenSet| (tokens.issued_at() + tokens.lifetime().unwrap()).as_secs();
     for form in ["4102444800", "\"4102444800\"", "4102444800.5"] {
         let body = format!(r#"{{"access_token":"t","token_type":"bearer","expires":{form}}}"#);
-        let tokens = answered(dialect::teen_quotes(), 200, &body).await.unwrap();
+        let tokens = read_as(dialect::teen_quotes(), 200, &body).await.unwrap();
         assert_eq!(at(&tokens), 4_102_444_800, "{form}");
     }
     let past =
-        answered(dialect::teen_quotes(), 200, r#"{"access_token":"t","expires":1401437772}"#).await.unwrap();
+        read_as(dialect::teen_quotes(), 200, r#"{"access_token":"t","expires":1401437772}"#).await.unwrap();
     assert_eq!(past.lifetime(), Some(Duration::ZERO), "born expired");
     let odd =
-        answered(dialect::teen_quotes(), 200, r#"{"access_token":"t","expires":"soon"}"#).await.unwrap_err();
+        read_as(dialect::teen_quotes(), 200, r#"{"access_token":"t","expires":"soon"}"#).await.unwrap_err();
     assert!(odd.code() == "malformed_response" && odd.to_string().contains("expires"));
 }
 

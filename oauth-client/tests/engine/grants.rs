@@ -223,7 +223,7 @@ async fn a_refused_password_is_held_back_for_a_quarter_of_an_hour() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_response_to_a_refresh_is_not_asked_for_again_blindly() {
-    for fault in [Fault::lost_answer(), Fault::truncated(), Fault::reset_mid_body(), Fault::reset()] {
+    for fault in [Fault::lost_response(), Fault::truncated(), Fault::reset_mid_body(), Fault::reset()] {
         let fixture = fixture();
         let source = fixture.client.source(fixture.person()).build().unwrap();
         source.token().await.unwrap();
@@ -238,7 +238,7 @@ async fn a_lost_response_to_a_refresh_is_not_asked_for_again_blindly() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_response_to_client_credentials_is_asked_for_again() {
-    for fault in [Fault::lost_answer(), Fault::truncated(), Fault::reset()] {
+    for fault in [Fault::lost_response(), Fault::truncated(), Fault::reset()] {
         let fixture = fixture();
         fixture.server.fault(Endpoint::Token, fault).times(2);
         assert!(callers(&fixture.source(), 50).await.iter().all(Result::is_ok));

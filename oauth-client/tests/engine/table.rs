@@ -212,7 +212,7 @@ async fn lost_response() {
     let source = fixture.client.source(fixture.person()).build().unwrap();
     source.token().await.unwrap();
     advance(LIFETIME + 1).await;
-    fixture.server.fault(Endpoint::Token, Fault::lost_answer()).times(1);
+    fixture.server.fault(Endpoint::Token, Fault::lost_response()).times(1);
     source.token().await.unwrap_err();
     revoked[0] = fixture.refresh_token_reused();
 
@@ -220,7 +220,7 @@ async fn lost_response() {
     let naive = Naive::new(&beside, beside.person());
     naive.token().await.unwrap();
     advance(LIFETIME + 1).await;
-    beside.server.fault(Endpoint::Token, Fault::lost_answer()).times(1);
+    beside.server.fault(Endpoint::Token, Fault::lost_response()).times(1);
     for _ in 0..3 {
         if naive.token().await.is_ok() {
             break;

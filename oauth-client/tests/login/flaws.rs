@@ -5,7 +5,7 @@ use std::time::Duration;
 use oauth_client::discover::Endpoint as ClientEndpoint;
 use oauth_client::dpop::Dpop;
 use oauth_client::login::{AuthorizationRequest, LogoutRequest};
-use oauth_mock::{AuthorizationDetailsType, Endpoint, Flaw, MockServer, User};
+use oauth_mock::{AuthorizationDetailsType, Endpoint, MockServer, Tamper, User};
 use serde_json::json;
 
 use crate::support::{CALLBACK, builder, fixture, fixture_with, parameter, request, web_client};
@@ -13,7 +13,7 @@ use oauth_client::clock::TestClock;
 
 #[tokio::test(start_paused = true)]
 async fn each_flaw_of_a_server_is_noticed_by_its_own_name() {
-    for flaw in Flaw::ALL.iter().copied() {
+    for flaw in Tamper::ALL.iter().copied() {
         let server = MockServer::builder()
             .client(web_client())
             .user(User::new("alice", "wonderland"))
@@ -21,17 +21,17 @@ async fn each_flaw_of_a_server_is_noticed_by_its_own_name() {
             .in_process();
         let client = builder(&server, &TestClock::new()).build().unwrap();
         let request = request().max_age(Duration::from_secs(60)).require_acr(["gold"]);
-        server.spoil(flaw).always();
+        server.tamper(flaw).always();
         let pending = client.authorize(&request).await.unwrap();
         let callback = server.log_in(pending.url().as_str(), "alice").unwrap();
         let outcome = client.finish(pending, callback).await;
         let expected = match flaw {
-            Flaw::IssWrong | Flaw::IssMissing => "issuer_mismatch",
-            Flaw::StateWrong | Flaw::StateMissing => "state_mismatch",
-            Flaw::CodeTwice | Flaw::CodeMissing => "invalid_callback",
-            Flaw::CodeWithError => "access_denied",
+            Tamper::IssWrong | Tamper::IssMissing => "issuer_mismatch",
+            Tamper::StateWrong | Tamper::StateMissing => "state_mismatch",
+            Tamper::CodeTwice | Tamper::CodeMissing => "invalid_callback",
+            Tamper::CodeWithError => "access_denied",
             // Of no concern to a login.
-            Flaw::UserinfoSubject => {
+            Tamper::UserinfoSubject => {
                 outcome.unwrap();
                 continue;
             }

@@ -252,7 +252,7 @@ async fn the_redirect_uri_is_sent_verbatim() {
 #[tokio::test(start_paused = true)]
 async fn a_code_is_sent_once_whatever_happens_to_the_response() {
     let faults = [
-        Fault::lost_answer(),
+        Fault::lost_response(),
         Fault::reset(),
         Fault::hang(),
         Fault::status(503).retry_after_secs(1),

@@ -44,7 +44,7 @@ async fn each_request_is_signed_anew_retries_included() {
         let source = fixture.client.source(grant::jwt_bearer(assertion).scope(["read"])).build().unwrap();
         fixture.server.fault(Endpoint::Token, Fault::status(503)).times(1);
         // The mock refuses a jti that it has seen, so a lost response shows whether a new one was made.
-        fixture.server.fault(Endpoint::Token, Fault::lost_answer()).on_call(2);
+        fixture.server.fault(Endpoint::Token, Fault::lost_response()).on_call(2);
         source.token().await.unwrap();
         let sent = fixture.server.journal().of(Endpoint::Token);
         let different: HashSet<_> = sent.iter().map(|request| request.param("assertion").unwrap()).collect();

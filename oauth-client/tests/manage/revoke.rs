@@ -5,7 +5,7 @@ use std::time::Duration;
 use oauth_client::store::{MemoryStore, TokenStore as _};
 use oauth_client::token::TokenType;
 use oauth_client::{AccessToken, Error, Secret, TokenSource, grant};
-use oauth_mock::{Endpoint, Fault, Gate, MockClient, MockServer, Recorded};
+use oauth_mock::{Endpoint, Fault, Gate, MockClient, MockServer, RecordedRequest};
 use tokio::task::JoinHandle;
 
 use crate::support::{Fixture, advance, fixture_of, http};
@@ -22,7 +22,7 @@ fn person(fixture: &Fixture) -> TokenSource {
     fixture.client.source(grant::refresh_token(login)).build().unwrap()
 }
 
-fn revoked(fixture: &Fixture) -> Vec<Recorded> {
+fn revoked(fixture: &Fixture) -> Vec<RecordedRequest> {
     fixture.server.journal().of(Endpoint::Revoke)
 }
 

@@ -115,7 +115,7 @@ async fn no_assertion_is_sent_twice() {
     let key = key();
     let server = server(&key);
     let source = client(&server).source(grant::jwt_bearer(Assertion::signed(key, IDP))).build().unwrap();
-    server.fault(Endpoint::Token, Fault::lost_answer()).times(2);
+    server.fault(Endpoint::Token, Fault::lost_response()).times(2);
     source.token().await.unwrap();
     let sent = server.journal().of(Endpoint::Token);
     let different: HashSet<_> = sent.iter().map(|request| request.param("assertion").unwrap()).collect();

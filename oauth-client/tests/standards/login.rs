@@ -10,7 +10,7 @@ use oauth_client::store::MemoryStore;
 use oauth_client::transport::HttpClient;
 use oauth_client::{Client, ClientAuth, ClientBuilder, Error};
 use oauth_mock::{
-    AuthorizationDetailsType, Endpoint, Fault, Flaw, GrantType, MockClient, MockServer, MockServerBuilder,
+    AuthorizationDetailsType, Endpoint, Fault, GrantType, MockClient, MockServer, MockServerBuilder, Tamper,
     User,
 };
 use serde_json::json;
@@ -99,7 +99,7 @@ async fn a_code_is_exchanged() {
 
 async fn a_code_is_sent_once() {
     tokio::time::pause();
-    for fault in [Fault::lost_answer(), Fault::status(503), Fault::reset()] {
+    for fault in [Fault::lost_response(), Fault::status(503), Fault::reset()] {
         let (server, client) = set_up();
         server.fault(Endpoint::Token, fault).always();
         log_in(&server, &client, &request()).await.unwrap_err();
@@ -118,9 +118,9 @@ async fn an_error_is_typed() {
 }
 
 async fn another_state_sends_no_code() {
-    for flaw in [Flaw::StateWrong, Flaw::StateMissing] {
+    for flaw in [Tamper::StateWrong, Tamper::StateMissing] {
         let (server, client) = set_up();
-        server.spoil(flaw).always();
+        server.tamper(flaw).always();
         let error = log_in(&server, &client, &request()).await.unwrap_err();
         assert_eq!((error.code(), token_requests(&server)), ("state_mismatch", 0));
     }
@@ -128,7 +128,7 @@ async fn another_state_sends_no_code() {
 
 async fn a_parameter_twice_sends_no_code() {
     let (server, client) = set_up();
-    server.spoil(Flaw::CodeTwice).always();
+    server.tamper(Tamper::CodeTwice).always();
     let error = log_in(&server, &client, &request()).await.unwrap_err();
     assert_eq!((error.code(), token_requests(&server)), ("invalid_callback", 0));
 }
@@ -212,9 +212,9 @@ async fn a_server_gets_requests_pushed() {
 }
 
 async fn another_issuer_sends_no_code() {
-    for flaw in [Flaw::IssWrong, Flaw::IssMissing] {
+    for flaw in [Tamper::IssWrong, Tamper::IssMissing] {
         let (server, client) = set_up();
-        server.spoil(flaw).always();
+        server.tamper(flaw).always();
         let error = log_in(&server, &client, &request()).await.unwrap_err();
         assert_eq!((error.code(), token_requests(&server)), ("issuer_mismatch", 0));
     }
@@ -245,8 +245,8 @@ async fn a_login_of_a_class() {
     let request = request().require_acr(["gold"]).max_age(Duration::from_secs(60));
     let login = log_in(&server, &client, &request).await.unwrap();
     assert_eq!(login.id_token().unwrap().acr(), Some("gold"));
-    for flaw in [Flaw::IdTokenAcr, Flaw::IdTokenAuthTime] {
-        server.spoil(flaw).always();
+    for flaw in [Tamper::IdTokenAcr, Tamper::IdTokenAuthTime] {
+        server.tamper(flaw).always();
         assert_eq!(log_in(&server, &client, &request).await.unwrap_err().code(), "invalid_id_token");
         server.clear_faults();
     }
@@ -260,10 +260,10 @@ async fn mix_up_sends_no_code() {
 }
 
 async fn flawed_id_tokens_end_the_login() {
-    let flaws = Flaw::ALL.iter().filter(|flaw| format!("{flaw:?}").starts_with("IdToken"));
-    for flaw in flaws.copied().filter(|flaw| !matches!(flaw, Flaw::IdTokenAcr | Flaw::IdTokenAuthTime)) {
+    let flaws = Tamper::ALL.iter().filter(|flaw| format!("{flaw:?}").starts_with("IdToken"));
+    for flaw in flaws.copied().filter(|flaw| !matches!(flaw, Tamper::IdTokenAcr | Tamper::IdTokenAuthTime)) {
         let (server, client) = set_up();
-        server.spoil(flaw).always();
+        server.tamper(flaw).always();
         let error = log_in(&server, &client, &request()).await.unwrap_err();
         assert_eq!(error.code(), "invalid_id_token", "{flaw:?}");
     }

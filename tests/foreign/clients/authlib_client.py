@@ -61,9 +61,9 @@ def service(**options):
 
 
 def controlled(method, path, body=None):
-    answer = requests.request(method, CONTROL + path, json=body)
-    assert answer.ok, f"{method} {path}: {answer.text}"
-    return answer.json()
+    response = requests.request(method, CONTROL + path, json=body)
+    assert response.ok, f"{method} {path}: {response.text}"
+    return response.json()
 
 
 def log_in(url, browser=None):
@@ -77,9 +77,9 @@ def log_in(url, browser=None):
     }
     assert 'name="username"' in page.text and 'name="password"' in page.text, page.text
     fields |= {"username": "alice", "password": "wonderland", "decision": "allow"}
-    answer = browser.post(url, data=fields, allow_redirects=False)
-    equal(answer.status_code, 303)
-    return answer.headers["Location"]
+    response = browser.post(url, data=fields, allow_redirects=False)
+    equal(response.status_code, 303)
+    return response.headers["Location"]
 
 
 def signed_in(app=None, browser=None):
@@ -160,7 +160,7 @@ def client_credentials_private_key_jwt():
 
     def signer(key):
         client = session("signer", key, token_endpoint_auth_method="private_key_jwt")
-        # Authlib's assertions are good for an hour unless told otherwise.
+        # Authlib's assertions are good for an hour by default.
         soon = {"exp": int(time.time()) + 60}
         client.register_client_auth_method(PrivateKeyJWT(METADATA["token_endpoint"], soon, alg="ES256"))
         return client
@@ -235,9 +235,9 @@ def device():
     def begin():
         # Authlib has RFC 8628 for servers only.
         auth, endpoint = client.client_auth("none"), METADATA["device_authorization_endpoint"]
-        answer = client.post(endpoint, data={"scope": "openid read"}, auth=auth, withhold_token=True)
-        equal(answer.status_code, 200)
-        return answer.json()
+        response = client.post(endpoint, data={"scope": "openid read"}, auth=auth, withhold_token=True)
+        equal(response.status_code, 200)
+        return response.json()
 
     def poll(device):
         return client.fetch_token(grant_type=GRANT + "device_code", device_code=device["device_code"])
@@ -258,8 +258,8 @@ def device():
 def introspection():
     client = service(scope="read")
     token = client.fetch_token()["access_token"]
-    told = client.introspect_token(METADATA["introspection_endpoint"], token=token).json()
-    equal([told["active"], told["client_id"], told["scope"], told["iss"]], [True, "service", "read", ISSUER])
+    introspected = client.introspect_token(METADATA["introspection_endpoint"], token=token).json()
+    equal([introspected[name] for name in ("active", "client_id", "scope", "iss")], [True, "service", "read", ISSUER])
     guess = client.introspect_token(METADATA["introspection_endpoint"], token="guess").json()
     equal(guess, {"active": False})
 
@@ -269,8 +269,8 @@ def revocation():
     client = session("web", "s3cr3t-web", token=token)
     endpoint = METADATA["revocation_endpoint"]
     equal(client.revoke_token(endpoint, token["access_token"], "access_token").status_code, 200)
-    told = client.introspect_token(METADATA["introspection_endpoint"], token["access_token"])
-    equal(told.json(), {"active": False})
+    introspected = client.introspect_token(METADATA["introspection_endpoint"], token["access_token"])
+    equal(introspected.json(), {"active": False})
     equal(client.revoke_token(endpoint, token["refresh_token"]).status_code, 200)
     refused("invalid_grant", client.refresh_token)
     # RFC 7009 section 2.2: not an error.
@@ -415,9 +415,9 @@ def registration():
         "scope": "read",
     }
     # Authlib has RFC 7591 and RFC 7592 for servers only.
-    answer = requests.post(METADATA["registration_endpoint"], json=asked)
-    equal(answer.status_code, 201)
-    registered = answer.json()
+    response = requests.post(METADATA["registration_endpoint"], json=asked)
+    equal(response.status_code, 201)
+    registered = response.json()
     client = session(
         registered["client_id"],
         registered["client_secret"],

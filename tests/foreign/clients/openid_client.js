@@ -9,14 +9,14 @@ const [issuer, control] = process.argv.slice(2)
 const callback = 'http://127.0.0.1:8080/callback'
 const goodbye = 'http://127.0.0.1:8080/goodbye'
 
-/** What the library was answered since `answers` was emptied: proof that a refusal happened where one has to. */
-const answers = []
+/** The responses the library got since `responses` was emptied: proof that a rejection happened where one has to. */
+const responses = []
 
 /** The library's documented hook (`customFetch`): what goes over the wire is its own, only watched. */
 async function watched(url, options) {
   const response = await fetch(url, options)
   const code = response.ok ? '' : ((await response.clone().json().catch(() => ({}))).error ?? '')
-  answers.push(`${response.status} ${code}`.trim())
+  responses.push(`${response.status} ${code}`.trim())
   return response
 }
 
@@ -32,9 +32,9 @@ const web = () => configured('web', client.ClientSecretBasic('s3cr3t-web'))
 
 async function controlled(method, path, body) {
   const response = await fetch(control + path, { method, body: JSON.stringify(body) })
-  const answer = await response.json()
-  assert.ok(response.ok, `${method} ${path}: ${JSON.stringify(answer)}`)
-  return answer
+  const result = await response.json()
+  assert.ok(response.ok, `${method} ${path}: ${JSON.stringify(result)}`)
+  return result
 }
 
 /** As much of a browser as a login needs: it shows the page, fills in the form, and keeps the cookie. */
@@ -58,16 +58,16 @@ class Browser {
     form.append('username', 'alice')
     form.append('password', 'wonderland')
     form.append('decision', 'allow')
-    const answer = await this.#ask(url, { method: 'POST', body: form })
-    assert.equal(answer.status, 303)
-    return new URL(answer.headers.get('location'))
+    const response = await this.#ask(url, { method: 'POST', body: form })
+    assert.equal(response.status, 303)
+    return new URL(response.headers.get('location'))
   }
 
   async #ask(url, options) {
-    const answer = await fetch(url, { ...options, redirect: 'manual', headers: { cookie: this.cookie } })
-    const [set] = answer.headers.getSetCookie()
+    const response = await fetch(url, { ...options, redirect: 'manual', headers: { cookie: this.cookie } })
+    const [set] = response.headers.getSetCookie()
     if (set) this.cookie = set.split(';')[0]
-    return answer
+    return response
   }
 }
 
@@ -218,10 +218,10 @@ const items = {
     await refused(client.pollDeviceAuthorizationGrant(config, denied), 'access_denied')
 
     const device = await client.initiateDeviceAuthorization(config, { scope: 'openid read' })
-    answers.length = 0
+    responses.length = 0
     const polling = client.pollDeviceAuthorizationGrant(config, device)
-    while (answers.length === 0) await new Promise((resolve) => setTimeout(resolve, 20))
-    assert.deepEqual(answers, ['400 authorization_pending'])
+    while (responses.length === 0) await new Promise((resolve) => setTimeout(resolve, 20))
+    assert.deepEqual(responses, ['400 authorization_pending'])
     await controlled('POST', '/v1/devices', { user_code: device.user_code, user: 'alice' })
     const tokens = await polling
     assert.equal(tokens.claims().sub, 'alice')
@@ -231,8 +231,8 @@ const items = {
   async introspection() {
     const config = await service()
     const { access_token } = await client.clientCredentialsGrant(config, { scope: 'read' })
-    const told = await client.tokenIntrospection(config, access_token)
-    assert.deepEqual([told.active, told.client_id, told.scope, told.iss], [true, 'service', 'read', issuer])
+    const introspected = await client.tokenIntrospection(config, access_token)
+    assert.deepEqual([introspected.active, introspected.client_id, introspected.scope, introspected.iss], [true, 'service', 'read', issuer])
     assert.deepEqual(await client.tokenIntrospection(config, 'guess'), { active: false })
   },
 
@@ -265,17 +265,17 @@ const items = {
     const thumbprint = await jose.calculateJwkThumbprint(await jose.exportJWK(keys.publicKey))
     const bound = (parameters) => client.buildAuthorizationUrl(config, { ...parameters, dpop_jkt: thumbprint })
 
-    answers.length = 0
+    responses.length = 0
     const tokens = await signedIn(config, { options: { DPoP }, address: bound })
-    assert.deepEqual(answers, ['400 use_dpop_nonce', '200'])
+    assert.deepEqual(responses, ['400 use_dpop_nonce', '200'])
     assert.equal(tokens.token_type, 'dpop')
     assert.equal((await claimsOf(config, tokens.access_token)).cnf.jkt, thumbprint)
 
-    answers.length = 0
+    responses.length = 0
     const api = new URL(`${issuer}/api/orders`)
     const fetched = (options) => client.fetchProtectedResource(config, tokens.access_token, api, 'GET', undefined, undefined, options)
     assert.equal((await fetched({ DPoP })).status, 200)
-    assert.ok(answers.length <= 2, answers.join())
+    assert.ok(responses.length <= 2, responses.join())
     await assert.rejects(fetched(), { code: 'OAUTH_WWW_AUTHENTICATE_CHALLENGE' }) // as Bearer
     assert.equal((await client.fetchUserInfo(config, tokens.access_token, 'alice', { DPoP })).sub, 'alice')
 
@@ -343,9 +343,9 @@ const items = {
   },
 }
 
-for (const [name, judge] of Object.entries(items)) {
+for (const [name, check] of Object.entries(items)) {
   try {
-    await judge()
+    await check()
     console.log(`ok ${name}`)
   } catch (error) {
     process.exitCode = 1

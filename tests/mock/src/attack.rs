@@ -14,7 +14,7 @@
 //!     let context = AttackContext::new(&server).scope("read");
 //!     for request in attack.requests(&context) {
 //!         let http = request.to_http("https://api.test/orders");
-//!         // Send it to the API under test and compare the answer with `request.expected()`.
+//!         // Send it to the API under test and compare the response with `request.expected()`.
 //!         # assert!(http.is_some() || request.is_wire_only());
 //!     }
 //! #   break;
@@ -56,7 +56,7 @@ pub struct Attack {
     pub id: &'static str,
     /// The number of the case it belongs to; several rows may share one.
     pub case: &'static str,
-    /// What part of a request it spoils.
+    /// What part of a request it corrupts.
     pub area: Area,
     /// What must hold, in one sentence.
     pub rule: &'static str,
@@ -65,30 +65,30 @@ pub struct Attack {
     /// What an attacker or a user has of it when it does not hold.
     pub why: &'static str,
     /// How firmly it is asked for, unless a request says otherwise.
-    pub demand: Demand,
+    pub level: RequirementLevel,
     /// How the target must be set up for it.
     pub setup: Setup,
-    /// What its requests are answered with, unless a request says otherwise.
+    /// The response its requests expect, unless a request says otherwise.
     pub expected: Expected,
     make: fn(&AttackContext) -> Vec<AttackRequest>,
 }
 
-/// How firmly the expected answer is asked for: what it means when a request is let in all the same.
+/// How firmly the standards ask for the expected response: what it means when a request is accepted all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Demand {
-    /// Somebody gets in who should not: the token is forged, over, withdrawn, or meant for another API.
+pub enum RequirementLevel {
+    /// A caller gets in who should not: the token is forged, expired, withdrawn, or meant for another API.
     Must,
     /// RFC 9068 asks for it: the same for an API that takes only `at+jwt`, a choice for any other.
     Profile,
-    /// A standard forbids it, though by itself it lets no stranger in: only the holder of a good token could send it, or
-    /// only an issuer that makes a mistake.
+    /// A standard forbids it, though by itself it accepts no forged token: only the holder of a good token could send
+    /// it, or only an issuer that makes a mistake.
     Strict,
     /// No standard forbids it: being strict here is a choice.
     Choice,
 }
 
-/// The part of a request that an attack spoils.
+/// The part of a request that an attack corrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Area {
@@ -157,10 +157,10 @@ impl Attack {
     /// what it takes (a scope, a second issuer).
     #[must_use]
     pub fn requests(&self, context: &AttackContext) -> Vec<AttackRequest> {
-        (self.make)(context).into_iter().map(|request| request.or(self.expected, self.demand)).collect()
+        (self.make)(context).into_iter().map(|request| request.or(self.expected, self.level)).collect()
     }
 
-    /// A row whose requests are refused as RFC 6750 §3.1 says for a bad token.
+    /// A row whose requests are refused as RFC 6750 section 3.1 says for a bad token.
     pub(crate) const fn refused(
         area: Area,
         id: &'static str,
@@ -170,11 +170,11 @@ impl Attack {
         why: &'static str,
         make: fn(&AttackContext) -> Vec<AttackRequest>,
     ) -> Self {
-        let (setup, expected, demand) = (Setup::NONE, Expected::INVALID_TOKEN, Demand::Must);
-        Self { id, case, area, rule, clause, why, demand, setup, expected, make }
+        let (setup, expected, level) = (Setup::NONE, Expected::INVALID_TOKEN, RequirementLevel::Must);
+        Self { id, case, area, rule, clause, why, level, setup, expected, make }
     }
 
-    /// A row whose requests are let in: a control.
+    /// A row whose requests are accepted: a control.
     pub(crate) const fn accepted(
         area: Area,
         id: &'static str,
@@ -193,17 +193,17 @@ impl Attack {
     }
 
     const fn of_the_profile(mut self) -> Self {
-        self.demand = Demand::Profile;
+        self.level = RequirementLevel::Profile;
         self
     }
 
     const fn strict(mut self) -> Self {
-        self.demand = Demand::Strict;
+        self.level = RequirementLevel::Strict;
         self
     }
 
     pub(crate) const fn by_choice(mut self) -> Self {
-        self.demand = Demand::Choice;
+        self.level = RequirementLevel::Choice;
         self
     }
 

@@ -1,4 +1,4 @@
-//! The body of an answer, as a script: send this, wait, send that, break off.
+//! The body of a response, as a script: send this, wait, send that, break off.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,7 +14,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::transport::TransportError;
 
-/// The body of an answer of the [in-process transport](crate::MockTransport).
+/// The body of a response of the [in-process transport](crate::MockTransport).
 pub struct MockBody {
     steps: VecDeque<Step>,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -42,7 +42,7 @@ impl MockBody {
         Self::script((!bytes.is_empty()).then_some(Step::Send(bytes)))
     }
 
-    /// Tells `flag` when this body breaks off with a reset.
+    /// Sets `flag` when this body breaks off with a reset.
     pub(crate) fn reports_reset_to(mut self, flag: Arc<AtomicBool>) -> Self {
         self.reset = Some(flag);
         self

@@ -1,4 +1,4 @@
-//! What a server is made of before it starts.
+//! The configuration of a server before it starts.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,7 +18,6 @@ use crate::dpop::{Dpop, DpopNonce};
 use crate::encode::{hex, random};
 use crate::expect::Expectations;
 use crate::faults::{Faults, Rule};
-use crate::flaws::{Flaw, Flaws};
 use crate::journal::Journal;
 use crate::keys::{Alg, Keys};
 use crate::providers::Provider;
@@ -29,6 +28,7 @@ use crate::server::MockServer;
 use crate::sessions::Sessions;
 use crate::settings::Gates;
 use crate::shared::{Initial, Issuer, Policy, Shared, seconds};
+use crate::tampers::{Tamper, Tampers};
 use crate::tls::{Acceptor, Authority};
 use crate::tokens::Records;
 use crate::trust::TrustedIssuer;
@@ -54,7 +54,7 @@ pub struct MockServerBuilder {
     undocumented_status: Option<StatusCode>,
     faults: Vec<Rule>,
     gates: Gates,
-    written_flaws: Vec<(Flaw, Option<usize>)>,
+    initial_tampers: Vec<(Tamper, Option<usize>)>,
     strict_assertion_audience: bool,
     pub(crate) tls: bool,
     pub(crate) client_certificates: bool,
@@ -64,7 +64,7 @@ pub struct MockServerBuilder {
     policy: Policy,
 }
 
-/// Where a server is found, and who vouches for it there.
+/// The address of a server, and its TLS identity.
 struct Places {
     origin: String,
     mtls_origin: Option<String>,
@@ -98,7 +98,7 @@ impl MockServerBuilder {
             undocumented_status: None,
             faults: Vec::new(),
             gates: Gates::default(),
-            written_flaws: Vec::new(),
+            initial_tampers: Vec::new(),
             strict_assertion_audience: false,
             tls: false,
             client_certificates: false,
@@ -142,14 +142,14 @@ impl MockServerBuilder {
         self
     }
 
-    /// Who may register clients (RFC 7591); anybody by default.
+    /// Who may register clients (RFC 7591); every client by default.
     pub fn registration(mut self, registration: Registration) -> Self {
         self.registration = registration;
         self
     }
 
-    /// Believes this issuer's assertions (RFC 7523 §2.1), its tokens, when they are to be exchanged (RFC 8693), and its
-    /// software statements (RFC 7591 §2.3).
+    /// Trusts this issuer's assertions (RFC 7523 section 2.1), its tokens, when they are to be exchanged (RFC 8693),
+    /// and its software statements (RFC 7591 section 2.3).
     pub fn trusted_issuer(mut self, issuer: TrustedIssuer) -> Self {
         self.trusted_issuers.push(issuer);
         self
@@ -178,7 +178,7 @@ impl MockServerBuilder {
         self
     }
 
-    /// Plays this provider: its paths, its requests, its answers, and nothing else. Clients, users, audience and
+    /// Plays this provider: its paths, its requests, its responses, and nothing else. Clients, users, audience and
     /// lifetimes that are not set are those its page prints.
     pub fn personality(mut self, provider: Provider) -> Self {
         self.provider = Some(provider);
@@ -212,13 +212,13 @@ impl MockServerBuilder {
         self
     }
 
-    /// Takes authorization requests only when they were pushed (RFC 9126 §5).
+    /// Takes authorization requests only when they were pushed (RFC 9126 section 5).
     pub fn require_pushed_authorization_requests(mut self) -> Self {
         self.policy.needs_par = true;
         self
     }
 
-    /// Adds a type of `authorization_details` (RFC 9396 §2.1); others are refused.
+    /// Adds a type of `authorization_details` (RFC 9396 section 2.1); others are refused.
     pub fn authorization_details_type(mut self, kind: AuthorizationDetailsType) -> Self {
         self.policy.details_types.push(kind);
         self
@@ -231,27 +231,27 @@ impl MockServerBuilder {
         self
     }
 
-    /// How long a device waits for its person, and how long it pauses between two requests (whole seconds; RFC 8628
-    /// §3.2). By default ten minutes and five seconds.
+    /// How long a device waits for its user, and how long it pauses between two requests (whole seconds; RFC 8628
+    /// section 3.2). By default ten minutes and five seconds.
     pub fn device_times(mut self, lifetime: Duration, interval: Duration) -> Self {
         self.policy.device_lifetime = seconds(lifetime);
         self.policy.device_interval = seconds(interval);
         self
     }
 
-    /// The algorithms that DPoP proofs may be signed with (RFC 9449 §4.3); all with a key pair by default.
+    /// The algorithms that DPoP proofs may be signed with (RFC 9449 section 4.3); all with a key pair by default.
     pub fn dpop_algorithms(mut self, algorithms: impl IntoIterator<Item = Alg>) -> Self {
         self.dpop_algorithms = algorithms.into_iter().filter(|alg| alg.is_asymmetric()).collect();
         self
     }
 
-    /// Which nonces the token endpoint wants in DPoP proofs (RFC 9449 §8); none by default.
+    /// Which nonces the token endpoint wants in DPoP proofs (RFC 9449 section 8); none by default.
     pub fn dpop_nonce(mut self, wanted: DpopNonce) -> Self {
         self.dpop_nonce = wanted;
         self
     }
 
-    /// Which nonces the API and userinfo want in DPoP proofs (RFC 9449 §9); none by default.
+    /// Which nonces the API and userinfo want in DPoP proofs (RFC 9449 section 9); none by default.
     pub fn dpop_api_nonce(mut self, wanted: DpopNonce) -> Self {
         self.dpop_api_nonce = wanted;
         self
@@ -307,7 +307,7 @@ impl MockServerBuilder {
     /// Makes a server without a socket, reached through [`MockServer::transport`]. It needs no runtime to be made.
     #[must_use]
     pub fn in_process(self) -> MockServer {
-        // Reserved by RFC 6761 §6.2, so a request that leaves the process by mistake reaches nobody.
+        // Reserved by RFC 6761 section 6.2, so a request that leaves the process by mistake reaches no host.
         let host = format!("mock-{}.test", hex(&random::<4>()));
         let places = Places {
             origin: format!("https://{host}"),
@@ -319,15 +319,15 @@ impl MockServerBuilder {
         MockServer::new(Arc::new(self.build(places, clock)), Vec::new())
     }
 
-    /// Starts with faults that were written down, and the gates they name.
-    pub(crate) fn written_faults(mut self, faults: Vec<Rule>, gates: Gates) -> Self {
+    /// Starts with the faults of a configuration, and the gates they name.
+    pub(crate) fn initial_faults(mut self, faults: Vec<Rule>, gates: Gates) -> Self {
         (self.faults, self.gates) = (faults, gates);
         self
     }
 
-    /// Starts with flaws that were written down.
-    pub(crate) fn written_flaws(mut self, flaws: Vec<(Flaw, Option<usize>)>) -> Self {
-        self.written_flaws = flaws;
+    /// Starts with the tampers of a configuration.
+    pub(crate) fn initial_tampers(mut self, tampers: Vec<(Tamper, Option<usize>)>) -> Self {
+        self.initial_tampers = tampers;
         self
     }
 
@@ -363,7 +363,7 @@ impl MockServerBuilder {
             clients: clients.into_iter().map(Arc::new).collect(),
             users: users.into_iter().map(Arc::new).collect(),
             faults: self.faults,
-            flaws: self.written_flaws,
+            tampers: self.initial_tampers,
         };
         Shared {
             issuers: self.issuers.into_iter().map(issuer).collect(),
@@ -375,7 +375,7 @@ impl MockServerBuilder {
             trusted_issuers: self.trusted_issuers,
             clock,
             dpop: Dpop::new(self.dpop_algorithms, self.dpop_nonce, self.dpop_api_nonce),
-            flaws: Flaws::new(&initial.flaws),
+            tampers: Tampers::new(&initial.tampers),
             policy: self.policy,
             journal: Journal::new(),
             faults: Faults::new(&initial.faults),

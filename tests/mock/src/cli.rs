@@ -36,7 +36,7 @@ pub(crate) async fn run() -> ExitCode {
     })
 }
 
-/// What stopped the program, in words for the person who started it: what is wrong and how to mend it.
+/// What stopped the program, in words for the user who started it: what is wrong and the fix.
 #[derive(Debug)]
 pub(crate) struct Failure(String);
 

@@ -12,7 +12,7 @@ use crate::keys::{Alg, TestKey};
 
 /// A client registered at the server.
 ///
-/// Unless told otherwise it may use client_credentials and refresh_token, has the scopes `read` and `write`, and gets
+/// By default it may use client_credentials and refresh_token, has the scopes `read` and `write`, and gets
 /// JWT access tokens that live five minutes. Without a secret it is a public client.
 ///
 /// ```
@@ -127,7 +127,7 @@ impl MockClient {
         self
     }
 
-    /// Adds the keys of a JWK set (RFC 7517 §5), as [`key`](Self::key) adds one.
+    /// Adds the keys of a JWK set (RFC 7517 section 5), as [`key`](Self::key) adds one.
     ///
     /// # Panics
     /// If it has no list `keys`.
@@ -142,8 +142,8 @@ impl MockClient {
         self
     }
 
-    /// Makes it a client that authenticates with `tls_client_auth`: with a certificate by the server's authority for this
-    /// subject, and for no other (RFC 8705 §2.1). See [`ClientCertificate`](crate::ClientCertificate).
+    /// Makes it a client that authenticates with `tls_client_auth`: with a certificate by the server's authority for
+    /// this subject, and for no other (RFC 8705 section 2.1). See [`ClientCertificate`](crate::ClientCertificate).
     #[must_use]
     pub fn certificate_subject(mut self, subject: impl Into<CertificateSubject>) -> Self {
         self.certificate_subject = Some(subject.into());
@@ -152,7 +152,7 @@ impl MockClient {
     }
 
     /// Makes it a client that authenticates with `self_signed_tls_client_auth`, with this very certificate
-    /// (RFC 8705 §2.2). Several may be added; [`jwks`](Self::jwks) with `x5c` does the same.
+    /// (RFC 8705 section 2.2). Several may be added; [`jwks`](Self::jwks) with `x5c` does the same.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn self_signed_certificate(mut self, certificate: &crate::ClientCertificate) -> Self {
@@ -162,7 +162,7 @@ impl MockClient {
     }
 
     /// Binds its tokens to the certificate they are asked for with, and gives it none without one
-    /// (`tls_client_certificate_bound_access_tokens`, RFC 8705 §3.4).
+    /// (`tls_client_certificate_bound_access_tokens`, RFC 8705 section 3.4).
     #[must_use]
     pub fn certificate_bound_tokens(mut self) -> Self {
         self.certificate_bound = true;
@@ -197,7 +197,7 @@ impl MockClient {
         self
     }
 
-    /// Adds a redirect URI; requests must name one exactly (RFC 9700 §4.1.3).
+    /// Adds a redirect URI; requests must name one exactly (RFC 9700 section 4.1.3).
     #[must_use]
     pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
         self.redirect_uris.push(uri.into());
@@ -219,21 +219,23 @@ impl MockClient {
         self
     }
 
-    /// Sends a refresh token beside client_credentials too, which RFC 6749 §4.4.3 advises against and servers do.
+    /// Sends a refresh token beside client_credentials too, which RFC 6749 section 4.4.3 advises against and servers
+    /// do.
     #[must_use]
     pub fn with_refresh_token(mut self) -> Self {
         self.refresh_with_every_grant = true;
         self
     }
 
-    /// Refresh tokens stay valid when used, and the answer to a refresh names no new one (RFC 6749 §6 allows both).
+    /// Refresh tokens stay valid when used, and the response to a refresh names no new one (RFC 6749 section 6 allows
+    /// both).
     #[must_use]
     pub fn without_rotation(mut self) -> Self {
         self.rotate_refresh_tokens = false;
         self
     }
 
-    /// Lets authorization requests come without PKCE, which RFC 9700 §2.1.1 does not.
+    /// Lets authorization requests come without PKCE, which RFC 9700 section 2.1.1 does not.
     #[must_use]
     pub fn without_pkce(mut self) -> Self {
         self.needs_pkce = false;
@@ -241,14 +243,15 @@ impl MockClient {
     }
 
     /// Takes authorization requests of this client only when they were pushed (`require_pushed_authorization_requests`,
-    /// RFC 9126 §6).
+    /// RFC 9126 section 6).
     #[must_use]
     pub fn require_pushed_authorization_requests(mut self) -> Self {
         self.needs_par = true;
         self
     }
 
-    /// The only types of `authorization_details` it may use (RFC 9396 §10); by default all that the server knows.
+    /// The only types of `authorization_details` it may use (RFC 9396 section 10); by default all that the server
+    /// knows.
     #[must_use]
     pub fn authorization_details_types(mut self, types: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.details_types = Some(types.into_iter().map(Into::into).collect());
@@ -256,21 +259,21 @@ impl MockClient {
     }
 
     /// Adds an address that users may be sent to after they logged out; requests must name one exactly
-    /// (OpenID Connect RP-Initiated Logout §3).
+    /// (OpenID Connect RP-Initiated Logout section 3).
     #[must_use]
     pub fn post_logout_redirect_uri(mut self, uri: impl Into<String>) -> Self {
         self.post_logout_redirect_uris.push(uri.into());
         self
     }
 
-    /// Gives it tokens only with a DPoP proof (`dpop_bound_access_tokens`, RFC 9449 §5.2).
+    /// Gives it tokens only with a DPoP proof (`dpop_bound_access_tokens`, RFC 9449 section 5.2).
     #[must_use]
     pub fn dpop_bound_tokens(mut self) -> Self {
         self.dpop_bound = true;
         self
     }
 
-    /// Answers carry no `expires_in` (RFC 6749 §5.1 only recommends it).
+    /// Responses carry no `expires_in` (RFC 6749 section 5.1 only recommends it).
     #[must_use]
     pub fn without_expires_in(mut self) -> Self {
         self.announce_lifetime = false;
@@ -302,14 +305,14 @@ impl MockClient {
         matches!(self.format, TokenFormat::Jwt(_))
     }
 
-    /// Whether it cannot prove who it is (RFC 6749 §2.1).
+    /// Whether it is a public client (RFC 6749 section 2.1).
     pub(crate) fn is_public(&self) -> bool {
         self.methods.iter().all(|method| *method == AuthMethod::None)
     }
 }
 
 impl Default for MockClient {
-    /// `svc` with the secret `s3cr3t`: the client of a server that was told of none.
+    /// `svc` with the secret `s3cr3t`: the client of a server that is configured without clients.
     fn default() -> Self {
         Self::new("svc").secret("s3cr3t")
     }

@@ -39,7 +39,20 @@ enum Start {
 #[derive(Clone, Copy)]
 struct Base {
     unix: Duration,
-    at: Instant,
+    /// `None` while the clock is stopped.
+    at: Option<Instant>,
+}
+
+impl Base {
+    fn running(unix: Duration) -> Self {
+        Self { unix, at: Some(Instant::now()) }
+    }
+
+    fn now(self) -> Duration {
+        // `saturating`: the paused clock of a new runtime may lie before the instant this one was made at.
+        let elapsed = self.at.map(|at| Instant::now().saturating_duration_since(at));
+        self.unix.saturating_add(elapsed.unwrap_or_default())
+    }
 }
 
 impl MockClock {
@@ -47,12 +60,12 @@ impl MockClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's time")]
     pub(crate) fn of_the_machine() -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let base = Base { unix, at: Instant::now() };
+        let base = Base::running(unix);
         Self::new(Start::Machine(base), base)
     }
 
     pub(crate) fn starting_at(unix: Duration) -> Self {
-        Self::new(Start::At(unix), Base { unix, at: Instant::now() })
+        Self::new(Start::At(unix), Base::running(unix))
     }
 
     fn new(start: Start, base: Base) -> Self {
@@ -63,9 +76,7 @@ impl MockClock {
     #[must_use]
     pub fn now_unix(&self) -> i64 {
         let base = *self.0.base.lock().unwrap_or_else(PoisonError::into_inner);
-        // `saturating`: the paused clock of a new runtime may lie before the instant this one was made at.
-        let elapsed = base.unix.saturating_add(Instant::now().saturating_duration_since(base.at));
-        i64::try_from(elapsed.as_secs())
+        i64::try_from(base.now().as_secs())
             .unwrap_or(i64::MAX)
             .saturating_add(self.0.offset.load(Ordering::Relaxed))
     }
@@ -82,16 +93,33 @@ impl MockClock {
         let _ = self.0.offset.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
-    /// Sets this clock to `unix` seconds since the epoch; it goes on from there.
+    /// Sets this clock to `unix` seconds since the epoch; it runs on from there, also after [`stop`](Self::stop).
     pub fn set(&self, unix: u64) {
-        self.rebase(Base { unix: Duration::from_secs(unix), at: Instant::now() });
+        self.rebase(Base::running(Duration::from_secs(unix)));
+    }
+
+    /// Stops this clock, so that a test which takes real time sees one time only. [`advance`](Self::advance) and
+    /// [`step`](Self::step) still move it; [`set`](Self::set) and a reset of the server start it again.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let server = oauth_mock::MockServer::builder().in_process();
+    /// server.clock().stop();
+    /// let now = server.clock().now_unix();
+    /// tokio::time::advance(std::time::Duration::from_secs(60)).await;
+    /// assert_eq!(server.clock().now_unix(), now);
+    /// # }
+    /// ```
+    pub fn stop(&self) {
+        let mut base = self.0.base.lock().unwrap_or_else(PoisonError::into_inner);
+        *base = Base { unix: base.now(), at: None };
     }
 
     /// The machine's time again, or the time it was started at.
     pub(crate) fn reset(&self) {
         self.rebase(match self.0.start {
             Start::Machine(base) => base,
-            Start::At(unix) => Base { unix, at: Instant::now() },
+            Start::At(unix) => Base::running(unix),
         });
     }
 
@@ -127,5 +155,24 @@ mod tests {
         clock.step(i64::MIN);
         clock.step(i64::MIN);
         assert!(clock.now_unix() <= 0, "stepping never overflows");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stopped_clock_is_moved_by_hand_only() {
+        let clock = MockClock::starting_at(Duration::from_secs(1_000));
+        tokio::time::advance(Duration::from_secs(50)).await;
+        clock.stop();
+        tokio::time::advance(Duration::from_secs(3_600)).await;
+        assert_eq!(clock.now_unix(), 1_050);
+        clock.advance(Duration::from_secs(10));
+        clock.stop();
+        assert_eq!(clock.now_unix(), 1_060, "stopping twice changes nothing");
+        clock.set(2_000);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(clock.now_unix(), 2_001, "it runs on from a time that was set");
+        clock.stop();
+        clock.reset();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(clock.now_unix(), 1_001, "a reset starts it again");
     }
 }

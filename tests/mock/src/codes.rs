@@ -1,15 +1,15 @@
-//! Authorization codes: single use, short-lived, bound to what they were asked with (RFC 6749 §4.1.2).
+//! Authorization codes: single use, short-lived, bound to what they were asked with (RFC 6749 section 4.1.2).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::answer::OAuthError;
 use crate::encode::{b64url, random_text};
+use crate::response::OAuthError;
 use crate::tokens::Grant;
 
-/// Seconds a code lives; RFC 6749 §4.1.2 recommends ten minutes at most.
+/// Seconds a code lives; RFC 6749 section 4.1.2 recommends ten minutes at most.
 const LIFETIME: i64 = 60;
 
 #[derive(Default)]
@@ -21,10 +21,10 @@ pub(crate) struct Code {
     pub(crate) grant: Grant,
     /// The redirect URI of the authorization request; `None` if it named none.
     pub(crate) redirect_uri: Option<String>,
-    /// `code_challenge` of the method S256 (RFC 7636 §4.2).
+    /// `code_challenge` of the method S256 (RFC 7636 section 4.2).
     pub(crate) challenge: Option<String>,
     pub(crate) nonce: Option<String>,
-    /// The key that the token request must prove (RFC 9449 §10).
+    /// The key that the token request must prove (RFC 9449 section 10).
     pub(crate) jkt: Option<String>,
     /// The family of the tokens it is good for, so that they can be revoked when it is used again.
     pub(crate) family: u64,
@@ -48,7 +48,7 @@ impl Codes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Redeems a code (RFC 6749 §4.1.3, RFC 7636 §4.6).
+    /// Redeems a code (RFC 6749 section 4.1.3, RFC 7636 section 4.6).
     pub(crate) fn redeem(
         &self,
         text: &str,
@@ -62,7 +62,7 @@ impl Codes {
         let code = codes.get_mut(text).filter(|code| code.grant.client == client);
         let code = code.ok_or_else(|| refused("the code is unknown"))?;
         if code.issued_at == USED {
-            // RFC 6749 §4.1.2: the tokens issued for it should be revoked.
+            // RFC 6749 section 4.1.2: the tokens issued for it should be revoked.
             let revoke = Some(code.family);
             return Err(Refused { revoke, ..refused("the code was used before; its tokens are revoked") });
         }
@@ -77,7 +77,7 @@ impl Codes {
         }
         match (&found.challenge, verifier) {
             (None, None) => Ok(found),
-            (None, Some(_)) => Err(refused("code_verifier: sent, but the request had no code_challenge")),
+            (None, Some(_)) => Err(refused("code_verifier: sent, but the request sent no code_challenge")),
             (Some(_), None) => Err(refused("code_verifier: missing")),
             (Some(_), Some(verifier)) if !is_verifier(verifier) => {
                 Err(refused("code_verifier: not 43 to 128 unreserved characters"))
@@ -93,12 +93,12 @@ impl Codes {
 /// Instead of the time of issue, once a code was used.
 const USED: i64 = i64::MIN;
 
-/// RFC 7636 §4.2.
+/// RFC 7636 section 4.2.
 pub(crate) fn s256(verifier: &str) -> String {
     b64url(digest(&SHA256, verifier.as_bytes()))
 }
 
-/// RFC 7636 §4.1.
+/// RFC 7636 section 4.1.
 fn is_verifier(text: &str) -> bool {
     (43..=128).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))

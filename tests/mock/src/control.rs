@@ -1,14 +1,15 @@
-//! The control port: all that this library can do at run time, over HTTP, for tests in other languages and for the page.
+//! The control port: all that this library can do at run time, over HTTP, for tests in other languages and for the
+//! page.
 //!
 //! It is a port of its own, so that it never stands in the way of an OAuth route, and it takes orders from this machine
 //! only: a request whose `Host` is a foreign name (DNS rebinding) or whose `Origin` is a foreign page is refused.
 
+mod accounts;
 mod guard;
 mod journal;
 mod keys;
 mod logins;
 mod page;
-mod people;
 mod routes;
 mod server;
 mod tls;
@@ -35,7 +36,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Scheme, host and port, without a slash at the end. There is a page for people at `/`, the routes are below `/v1`.
+    /// Scheme, host and port, without a slash at the end. There is a web page at `/`, the routes are below `/v1`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -43,7 +44,7 @@ impl Control {
 }
 
 impl MockServer {
-    /// Opens a port from which this server can be steered over HTTP, by tests in any language and by a page for people;
+    /// Opens a port from which this server can be steered over HTTP, by tests in any language and by a web page;
     /// `CONTROL.md` beside this crate's manifest has every route. That page is then also at `/` of the server itself,
     /// unless it plays a provider.
     ///

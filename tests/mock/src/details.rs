@@ -1,17 +1,17 @@
-//! Rights in fine grain: `authorization_details` (RFC 9396), of types that the server was told of.
+//! Fine-grained authorization: `authorization_details` (RFC 9396), of the configured types.
 
 use serde_json::{Map, Value};
 
-use crate::answer::OAuthError;
 use crate::clients::MockClient;
+use crate::response::OAuthError;
 use crate::shared::Shared;
 
-/// What any type may say (RFC 9396 §2.2).
+/// What any type may say (RFC 9396 section 2.2).
 const COMMON: [&str; 6] = ["type", "locations", "actions", "datatypes", "identifier", "privileges"];
 
-/// A type of `authorization_details` (RFC 9396 §2.1).
+/// A type of `authorization_details` (RFC 9396 section 2.1).
 ///
-/// Until a field is named it may have any. Then it may have those, and the common ones of RFC 9396 §2.2.
+/// Until a field is named it may have any. Then it may have those, and the common ones of RFC 9396 section 2.2.
 ///
 /// ```
 /// use oauth_mock::{AuthorizationDetailsType, MockServer};
@@ -53,7 +53,7 @@ impl AuthorizationDetailsType {
         self
     }
 
-    /// RFC 9396 §5: what is missing, unknown or of the wrong kind.
+    /// RFC 9396 section 5: what is missing, unknown or of the wrong kind.
     fn check(&self, object: &Map<String, Value>) -> Result<(), String> {
         let missing =
             self.fields.iter().find(|(name, needed)| *needed == Needed::Always && !object.contains_key(name));
@@ -100,7 +100,7 @@ pub(crate) fn read(shared: &Shared, client: &MockClient, text: &str) -> Result<V
     Ok(objects)
 }
 
-/// What a token gets of what was granted: all of it, or the part that was asked for (RFC 9396 §6).
+/// What a token gets of what was granted: all of it, or the part that was asked for (RFC 9396 section 6).
 pub(crate) fn narrow(granted: &[Value], asked: Option<&[Value]>) -> Result<Vec<Value>, OAuthError> {
     match asked {
         None => Ok(granted.to_vec()),

@@ -1,16 +1,17 @@
-//! Devices that wait for a person to let them in (RFC 8628): their codes, how often they ask, what the person said.
+//! Devices that wait for a user's approval (RFC 8628): their codes, how often they ask, what the user said.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::answer::OAuthError;
 use crate::encode::{random, random_text};
+use crate::response::OAuthError;
 use crate::tokens::Grant;
 
-/// Seconds added to the interval of a device that asks too often (RFC 8628 §3.5).
+/// Seconds added to the interval of a device that asks too often (RFC 8628 section 3.5).
 const SLOWER: i64 = 5;
 
-/// What user codes are made of: no vowels, so no words, and nothing that looks like something else (RFC 8628 §6.1).
+/// What user codes are made of: no vowels, so no words, and nothing that looks like something else (RFC 8628 section
+/// 6.1).
 const ALPHABET: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 
 /// The devices that wait at one issuer, by device code.
@@ -20,7 +21,7 @@ pub(crate) struct Devices(Mutex<HashMap<String, Device>>);
 /// A device that waits, or did.
 #[derive(Clone)]
 pub(crate) struct Device {
-    /// What the client gets if the person says yes; whom it is about is known then.
+    /// What the client gets if the user approves; the subject is known then.
     pub(crate) grant: Grant,
     /// As it is shown; [`same_code`] compares.
     pub(crate) user_code: String,
@@ -60,7 +61,7 @@ impl Devices {
         self.devices().values().find(|device| device.waits_with(user_code, now)).cloned()
     }
 
-    /// What the person said of the device with this code: the grant with the person in it, or no. `false` when no such
+    /// What the user said of the device with this code: the grant with the user in it, or no. `false` when no such
     /// device waits.
     pub(crate) fn decide(&self, user_code: &str, now: i64, allowed: Option<Grant>) -> bool {
         let mut devices = self.devices();
@@ -72,7 +73,7 @@ impl Devices {
         true
     }
 
-    /// A device asks for its tokens (RFC 8628 §3.5).
+    /// A device asks for its tokens (RFC 8628 section 3.5).
     pub(crate) fn ask(&self, device_code: &str, client: &str, now: i64) -> Result<Grant, OAuthError> {
         let refused = |code, why| Err(OAuthError::bad_request(code, why));
         let mut devices = self.devices();
@@ -115,7 +116,7 @@ impl Device {
     }
 }
 
-/// RFC 8628 §6.1: people type small letters, and leave the dash out.
+/// RFC 8628 section 6.1: users type small letters, and leave the dash out.
 fn same_code(shown: &str, typed: &str) -> bool {
     let letters = |text: &str| -> String {
         text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect()

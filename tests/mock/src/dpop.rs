@@ -8,25 +8,25 @@ use http::header::HOST;
 use http::{HeaderName, Request, Uri};
 use serde_json::{Map, Value};
 
-use crate::answer::{Answer, OAuthError};
 use crate::encode::{b64url, random_text};
 use crate::jws::Jws;
 use crate::keys::{Alg, thumbprint};
 use crate::replays::Replays;
+use crate::response::{MockResponse, OAuthError};
 use crate::shared::Shared;
 
-/// The header that carries a proof (RFC 9449 §4.1).
+/// The header that carries a proof (RFC 9449 section 4.1).
 const DPOP: HeaderName = HeaderName::from_static("dpop");
-/// The header that carries a nonce for the next proof (RFC 9449 §8).
+/// The header that carries a nonce for the next proof (RFC 9449 section 8).
 pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// Seconds that a proof's `iat` may be before or after the server's now.
 const WINDOW: i64 = 60;
 
-/// How many nonces that are good once are remembered; older ones are forgotten, as if they had expired.
+/// How many nonces that are good once are remembered; older ones are forgotten, as if they were expired.
 const MAX_NONCES: usize = 10_000;
 
-/// Which nonces a server wants in proofs (RFC 9449 §8 and §9).
+/// Which nonces a server wants in proofs (RFC 9449 sections 8 and 9).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DpopNonce {
@@ -35,7 +35,7 @@ pub enum DpopNonce {
     Unused,
     /// One for all proofs, until [`Dpop::change_nonces`].
     Required,
-    /// Another one for each proof; every answer brings the next.
+    /// Another one for each proof; every response brings the next.
     SingleUse,
 }
 
@@ -74,7 +74,7 @@ struct Nonces {
     good: Vec<String>,
 }
 
-/// Who checks a proof: the two use nonces of their own (RFC 9449 §9).
+/// Who checks a proof: the two use nonces of their own (RFC 9449 section 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     /// The token endpoint and the one for pushed authorization requests.
@@ -97,7 +97,8 @@ pub(crate) fn is_used<B>(request: &Request<B>) -> bool {
     request.headers().contains_key(DPOP)
 }
 
-/// The type of a token bound like this (RFC 9449 §5); one bound to a certificate stays `Bearer` (RFC 8705 §3).
+/// The type of a token bound like this (RFC 9449 section 5); one bound to a certificate stays `Bearer` (RFC 8705
+/// section 3).
 pub(crate) fn token_type(cnf: &Map<String, Value>) -> &'static str {
     if cnf.contains_key("jkt") { "DPoP" } else { "Bearer" }
 }
@@ -144,8 +145,8 @@ impl Dpop {
         self.0.algorithms.iter().map(|alg| alg.as_str()).collect()
     }
 
-    /// Checks the proof of a request (RFC 9449 §4.3), for `token` at an API, and gives the thumbprint of its key.
-    /// `None` when there is no proof.
+    /// Checks the proof of a request (RFC 9449 section 4.3), for `token` at an API, and gives the thumbprint of its
+    /// key. `None` when there is no proof.
     pub(crate) fn check<B>(
         &self,
         shared: &Shared,
@@ -168,7 +169,7 @@ impl Dpop {
         Ok(Some(jkt))
     }
 
-    /// The thumbprint of the key in the header, which signed the proof (RFC 9449 §4.3, points 4 to 7).
+    /// The thumbprint of the key in the header, which signed the proof (RFC 9449 section 4.3, points 4 to 7).
     fn key(&self, proof: &Jws<'_>) -> Result<String, &'static str> {
         if proof.header.get("typ").and_then(Value::as_str) != Some("dpop+jwt") {
             return Err("typ: must be dpop+jwt");
@@ -177,7 +178,7 @@ impl Dpop {
             return Err("alg: not one of dpop_signing_alg_values_supported");
         }
         let jwk = proof.header.get("jwk").filter(|jwk| jwk.is_object()).ok_or("jwk: missing")?;
-        // RFC 7518 §6.2.2, §6.3.2 and §6.4.1, RFC 8037 §2.
+        // RFC 7518 sections 6.2.2, 6.3.2 and 6.4.1, RFC 8037 section 2.
         if ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().any(|private| jwk.get(private).is_some()) {
             return Err("jwk: holds a private key");
         }
@@ -185,7 +186,7 @@ impl Dpop {
         if proof.verifies_with(jwk) { Ok(jkt) } else { Err("the signature is not that of the key in jwk") }
     }
 
-    /// RFC 9449 §11.1: a proof is good once.
+    /// RFC 9449 section 11.1: a proof is good once.
     fn first_time(&self, jkt: &str, jti: &str, now: i64) -> Result<(), BadProof> {
         // A proof may be of the future, and its last second counts.
         let until = now.saturating_add(2 * WINDOW + 1);
@@ -208,14 +209,14 @@ impl Dpop {
         }
     }
 
-    /// Adds the nonce for the next proof, where one is wanted (RFC 9449 §8.2), if the answer has none yet.
-    pub(crate) fn with_nonce(&self, side: Side, answer: Answer) -> Answer {
-        if answer.headers.contains_key(DPOP_NONCE) {
-            return answer;
+    /// Adds the nonce for the next proof, where one is wanted (RFC 9449 section 8.2), if the response has none yet.
+    pub(crate) fn with_nonce(&self, side: Side, response: MockResponse) -> MockResponse {
+        if response.headers.contains_key(DPOP_NONCE) {
+            return response;
         }
         match self.nonces(side).next() {
-            Some(nonce) => answer.with(DPOP_NONCE, &nonce),
-            None => answer,
+            Some(nonce) => response.with(DPOP_NONCE, &nonce),
+            None => response,
         }
     }
 
@@ -255,7 +256,7 @@ impl fmt::Debug for Dpop {
 }
 
 impl From<BadProof> for OAuthError {
-    /// RFC 9449 §5 and §8: status 400.
+    /// RFC 9449 sections 5 and 8: status 400.
     fn from(bad: BadProof) -> Self {
         match bad {
             BadProof::Invalid(why) => Self::bad_request("invalid_dpop_proof", why),
@@ -268,7 +269,7 @@ impl From<BadProof> for OAuthError {
     }
 }
 
-/// What the proof says of the request (RFC 9449 §4.3, points 8 to 12 without the nonce); gives its `jti`.
+/// What the proof says of the request (RFC 9449 section 4.3, points 8 to 12 without the nonce); gives its `jti`.
 fn claims<'a, B>(
     proof: &'a Jws<'_>,
     shared: &Shared,
@@ -310,7 +311,7 @@ fn addresses<B>(shared: &Shared, request: &Request<B>) -> impl Iterator<Item = S
     named.into_iter().chain([format!("{}{path}", shared.origin)])
 }
 
-/// Scheme and host in lower case, without the scheme's own port, never without a path (RFC 3986 §6.2.2, §6.2.3).
+/// Scheme and host in lower case, without the scheme's own port, never without a path (RFC 3986 sections 6.2.2, 6.2.3).
 fn normal(uri: &str) -> Option<String> {
     let uri: Uri = uri.parse().ok()?;
     let (scheme, host) = (uri.scheme_str()?.to_ascii_lowercase(), uri.host()?.to_ascii_lowercase());

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-/// Base64url without padding (RFC 7515 §2).
+/// Base64url without padding (RFC 7515 section 2).
 pub(crate) fn b64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
@@ -13,12 +13,12 @@ pub(crate) fn from_b64url(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-/// Standard base64, as HTTP Basic uses it (RFC 7617 §2).
+/// Standard base64, as HTTP Basic uses it (RFC 7617 section 2).
 pub(crate) fn from_b64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
-/// Standard base64, as PEM and `x5c` use it (RFC 7517 §4.7).
+/// Standard base64, as PEM and `x5c` use it (RFC 7517 section 4.7).
 pub(crate) fn to_b64(bytes: impl AsRef<[u8]>) -> String {
     STANDARD.encode(bytes)
 }
@@ -51,7 +51,7 @@ pub(crate) fn form_decode(text: &[u8]) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
-/// Percent-encodes everything but the unreserved characters of RFC 3986 §2.3.
+/// Percent-encodes everything but the unreserved characters of RFC 3986 section 2.3.
 pub(crate) fn percent_encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

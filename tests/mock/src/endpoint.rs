@@ -7,21 +7,21 @@ use crate::routes::api::is_within;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// `/.well-known/oauth-authorization-server` (RFC 8414 §3).
+    /// `/.well-known/oauth-authorization-server` (RFC 8414 section 3).
     OauthMetadata,
-    /// `/.well-known/openid-configuration` (OpenID Connect Discovery §4, RFC 8414 §5).
+    /// `/.well-known/openid-configuration` (OpenID Connect Discovery section 4, RFC 8414 section 5).
     OpenidMetadata,
-    /// The key set (RFC 7517 §5).
+    /// The key set (RFC 7517 section 5).
     Jwks,
-    /// The token endpoint (RFC 6749 §3.2).
+    /// The token endpoint (RFC 6749 section 3.2).
     Token,
-    /// The authorization endpoint (RFC 6749 §3.1), its login page included.
+    /// The authorization endpoint (RFC 6749 section 3.1), its login page included.
     Authorize,
     /// Pushed authorization requests (RFC 9126).
     Par,
-    /// Where a device begins (RFC 8628 §3.1).
+    /// Where a device begins (RFC 8628 section 3.1).
     DeviceAuthorization,
-    /// The page where a person lets a device in (RFC 8628 §3.3).
+    /// The page where a user approves a device (RFC 8628 section 3.3).
     Device,
     /// Where a client sends a user to log out (OpenID Connect RP-Initiated Logout).
     EndSession,
@@ -29,17 +29,18 @@ pub enum Endpoint {
     Introspect,
     /// Revocation (RFC 7009).
     Revoke,
-    /// Userinfo (OpenID Connect Core §5.3).
+    /// Userinfo (OpenID Connect Core section 5.3).
     Userinfo,
     /// Client registration (RFC 7591).
     Register,
     /// The client configuration endpoint (RFC 7592), one per client: this path, and the client's id.
     ClientConfiguration,
-    /// An API behind an access token, at `/api` and below; a [provider's personality](crate::Provider) may have its own.
+    /// An API behind an access token, at `/api` and below; a [provider's personality](crate::Provider) may have its
+    /// own.
     Api,
-    /// `/.well-known/oauth-protected-resource/api`: what the API says of itself (RFC 9728 §3).
+    /// `/.well-known/oauth-protected-resource/api`: the metadata of the API (RFC 9728 section 3).
     ResourceMetadata,
-    /// An address that only an attacker would name, in `jku` or `x5u`: nobody should ever ask for it.
+    /// An address that only an attacker would name, in `jku` or `x5u`: no API should ever fetch it.
     Trap,
     /// Any other path of this server.
     Other,
@@ -65,7 +66,7 @@ impl Endpoint {
     ];
     const OAUTH: &'static str = "/.well-known/oauth-authorization-server";
     const OPENID: &'static str = "/.well-known/openid-configuration";
-    /// What goes before the path of a protected resource (RFC 9728 §3.1).
+    /// What goes before the path of a protected resource (RFC 9728 section 3.1).
     pub(crate) const RESOURCE: &'static str = "/.well-known/oauth-protected-resource";
 
     /// All of them.
@@ -77,7 +78,7 @@ impl Endpoint {
             .chain([Self::Other, Self::Elsewhere])
     }
 
-    /// Whether a standard server answers there.
+    /// Whether a standard server has this endpoint.
     pub(crate) fn is_served(self) -> bool {
         !matches!(self, Self::Trap | Self::Other | Self::Elsewhere)
     }
@@ -116,7 +117,7 @@ impl Endpoint {
             return format!("{tenant}{}", route.path);
         }
         match self {
-            // RFC 8414 §3.1 inserts the well-known part before the issuer's path; OpenID Connect appends it.
+            // RFC 8414 section 3.1 inserts the well-known part before the issuer's path; OpenID Connect appends it.
             Self::OauthMetadata => format!("{}{tenant}", Self::OAUTH),
             Self::OpenidMetadata => format!("{tenant}{}", Self::OPENID),
             Self::ClientConfiguration => format!("{tenant}/register/"),

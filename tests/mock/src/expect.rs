@@ -14,7 +14,7 @@ use crate::server::MockServer;
 ///
 /// let server = MockServer::builder().in_process();
 /// server.expect(Endpoint::Token).exactly(1);
-/// // Nobody asks for a token, so dropping the server fails the test and shows what did arrive.
+/// // No client asks for a token, so dropping the server fails the test and shows what did arrive.
 /// ```
 #[derive(Debug)]
 #[must_use = "say how often: `.exactly(n)`, `.at_least(n)` or `.at_most(n)`"]
@@ -72,7 +72,7 @@ impl Expectations {
             let _ = writeln!(report, "- expected {} to {endpoint:?}\n+ got {}", expected.range(), got.len());
             for (number, request) in got.iter().enumerate() {
                 let status =
-                    request.status.map_or("no answer".to_owned(), |status| status.as_u16().to_string());
+                    request.status.map_or("no response".to_owned(), |status| status.as_u16().to_string());
                 let grant = request
                     .param("grant_type")
                     .map(|grant| format!(" grant_type={grant}"))

@@ -1,8 +1,8 @@
 //! Failing on purpose: what goes wrong ([`Fault`]), at which endpoint and how often ([`FaultScript`]).
 
+mod corruption;
 mod gate;
 mod script;
-mod spoil;
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -10,19 +10,19 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
 use http::{Response, StatusCode};
 
+use self::corruption::Corruption;
 pub use self::gate::Gate;
 pub use self::script::FaultScript;
 pub(crate) use self::script::{Faults, Rule, When};
-use self::spoil::Spoil;
-use crate::answer::Answer;
 use crate::body::MockBody;
+use crate::response::MockResponse;
 use crate::transport::TransportError;
 
 /// One way to fail.
 ///
 /// Those made by [`status`](Self::status), [`body`](Self::body), [`redirect`](Self::redirect),
 /// [`html_ok`](Self::html_ok), [`hang`](Self::hang) and [`reset`](Self::reset) never look at the request. All others
-/// let the server do its work (a refresh token rotates, say) and spoil the answer.
+/// let the server do its work (a refresh token rotates, say) and corrupt the response.
 ///
 /// ```
 /// use std::time::Duration;
@@ -45,11 +45,11 @@ pub struct Fault {
 #[derive(Clone, Debug)]
 enum Action {
     Pass,
-    Respond(Answer),
+    Respond(MockResponse),
     Hang,
     Reset,
-    LostAnswer,
-    Spoil(Spoil),
+    LostResponse,
+    Corruption(Corruption),
 }
 
 #[derive(Clone, Debug)]
@@ -60,15 +60,15 @@ enum HeaderText {
 }
 
 impl Fault {
-    /// Answers with this status and an empty body. A number that is no status is taken as 500.
+    /// Responds with this status and an empty body. A number that is no status is taken as 500.
     pub fn status(status: u16) -> Self {
         Self::body(status, "", Bytes::new())
     }
 
-    /// Answers with exactly this. A number that is no status is taken as 500; an empty content type sends none.
+    /// Responds with exactly this. A number that is no status is taken as 500; an empty content type sends none.
     pub fn body(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self::new(Action::Respond(Answer::new(status, content_type, body)))
+        Self::new(Action::Respond(MockResponse::new(status, content_type, body)))
     }
 
     /// A proxy's login page: HTML with status 200.
@@ -82,12 +82,12 @@ impl Fault {
         Self::status(302).header(LOCATION, to)
     }
 
-    /// Works, but the answer comes this much later.
+    /// Works, but the response comes this much later.
     pub fn delay(time: Duration) -> Self {
         Self::new(Action::Pass).after(time)
     }
 
-    /// Works, but keeps the answer back until the gate opens.
+    /// Works, but keeps the response back until the gate opens.
     ///
     /// ```
     /// use oauth_mock::{Endpoint, Fault, Gate, MockServer};
@@ -109,7 +109,7 @@ impl Fault {
         Self { gate: Some(gate.clone()), ..Self::new(Action::Pass) }
     }
 
-    /// Accepts the request and never answers.
+    /// Accepts the request and never responds.
     pub fn hang() -> Self {
         Self::new(Action::Hang)
     }
@@ -119,53 +119,53 @@ impl Fault {
         Self::new(Action::Reset)
     }
 
-    /// Does the work, then resets the connection instead of answering: the client cannot know what happened.
-    pub fn lost_answer() -> Self {
-        Self::new(Action::LostAnswer)
+    /// Does the work, then resets the connection instead of responding: the client cannot know what happened.
+    pub fn lost_response() -> Self {
+        Self::new(Action::LostResponse)
     }
 
-    /// Works, but sends the answer's body byte by byte with this pause before each.
+    /// Works, but sends the response's body byte by byte with this pause before each.
     pub fn drip(pause: Duration) -> Self {
-        Self::new(Action::Spoil(Spoil::Drip(pause)))
+        Self::new(Action::Corruption(Corruption::Drip(pause)))
     }
 
-    /// Works, sends half of the answer's body, and then nothing more.
+    /// Works, sends half of the response's body, and then nothing more.
     pub fn hang_mid_body() -> Self {
-        Self::new(Action::Spoil(Spoil::HangMidBody))
+        Self::new(Action::Corruption(Corruption::HangMidBody))
     }
 
-    /// Works, sends half of the answer's body, then resets the connection.
+    /// Works, sends half of the response's body, then resets the connection.
     pub fn reset_mid_body() -> Self {
-        Self::new(Action::Spoil(Spoil::ResetMidBody))
+        Self::new(Action::Corruption(Corruption::ResetMidBody))
     }
 
-    /// Works, announces the whole body in `Content-Length`, sends half of it and closes the connection in good order.
+    /// Works, announces the whole body in `Content-Length`, sends half of it and closes the connection normally.
     pub fn truncated() -> Self {
-        Self::new(Action::Spoil(Spoil::Truncate))
+        Self::new(Action::Corruption(Corruption::Truncate))
     }
 
-    /// Works, but the JSON ends in the middle. On the wire the answer is complete.
+    /// Works, but the JSON ends in the middle. On the wire the response is complete.
     pub fn malformed_json() -> Self {
-        Self::new(Action::Spoil(Spoil::MalformedJson))
+        Self::new(Action::Corruption(Corruption::MalformedJson))
     }
 
-    /// Works, but fills the answer's body up to `bytes` with spaces: still valid JSON for a reader without a limit.
+    /// Works, but fills the response's body up to `bytes` with spaces: still valid JSON for a reader without a limit.
     pub fn oversized(bytes: usize) -> Self {
-        Self::new(Action::Spoil(Spoil::Oversize(bytes)))
+        Self::new(Action::Corruption(Corruption::Oversize(bytes)))
     }
 
     /// Works, but sends the body as gzip that grows to `bytes` when unpacked, about a thousand times what is sent.
     pub fn gzip_bomb(bytes: usize) -> Self {
-        Self::new(Action::Spoil(Spoil::GzipBomb(bytes)))
+        Self::new(Action::Corruption(Corruption::GzipBomb(bytes)))
     }
 
-    /// Also waits so long before the answer, or before the reset.
+    /// Also waits so long before the response, or before the reset.
     pub fn after(mut self, time: Duration) -> Self {
         self.delay = time;
         self
     }
 
-    /// Adds `Retry-After` in seconds (RFC 9110 §10.2.3).
+    /// Adds `Retry-After` in seconds (RFC 9110 section 10.2.3).
     pub fn retry_after_secs(self, seconds: u64) -> Self {
         self.header(RETRY_AFTER, seconds.to_string())
     }
@@ -176,13 +176,13 @@ impl Fault {
         self
     }
 
-    /// Sets a header of the answer; a value that HTTP does not allow is left out.
+    /// Sets a header of the response; a value that HTTP does not allow is left out.
     pub fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, HeaderText::Fixed(value.into())));
         self
     }
 
-    /// Replaces the answer's content type.
+    /// Replaces the response's content type.
     pub fn content_type(content_type: &str) -> Self {
         Self::new(Action::Pass).header(CONTENT_TYPE, content_type)
     }
@@ -197,11 +197,11 @@ impl Fault {
             Action::Pass if self.gate.is_some() => "held back".to_owned(),
             Action::Pass if self.headers.is_empty() => format!("delay of {:?}", self.delay),
             Action::Pass => "changed headers".to_owned(),
-            Action::Respond(answer) => format!("status {}", answer.status.as_u16()),
+            Action::Respond(response) => format!("status {}", response.status.as_u16()),
             Action::Hang => "hang".to_owned(),
             Action::Reset => "reset".to_owned(),
-            Action::LostAnswer => "lost answer".to_owned(),
-            Action::Spoil(spoil) => format!("{spoil:?}"),
+            Action::LostResponse => "lost answer".to_owned(),
+            Action::Corruption(corruption) => format!("{corruption:?}"),
         }
     }
 
@@ -209,50 +209,48 @@ impl Fault {
     pub(crate) async fn play(
         self,
         now: i64,
-        work: impl FnOnce() -> Answer,
+        work: impl FnOnce() -> MockResponse,
     ) -> Result<Response<MockBody>, TransportError> {
-        let mut answer = match self.action.clone() {
+        let mut response = match self.action.clone() {
             Action::Hang => std::future::pending().await,
-            Action::Respond(answer) => answer,
+            Action::Respond(response) => response,
             Action::Reset => {
                 wait(self.delay).await;
                 return Err(TransportError::Reset);
             }
-            Action::LostAnswer => {
+            Action::LostResponse => {
                 let _ = work();
                 wait(self.delay).await;
                 return Err(TransportError::Reset);
             }
-            Action::Pass | Action::Spoil(_) => work(),
+            Action::Pass | Action::Corruption(_) => work(),
         };
         for (name, text) in self.headers {
             let value = match text {
                 HeaderText::Fixed(text) => text,
                 HeaderText::DateIn(from_now) => http_date(now, from_now),
             };
-            answer = answer.with(name, &value);
+            response = response.with(name, &value);
         }
         wait(self.delay).await;
         if let Some(gate) = self.gate {
             gate.passed().await;
         }
         Ok(match self.action {
-            Action::Spoil(spoil) => spoil.apply(answer),
-            _ => whole(answer),
+            Action::Corruption(corruption) => corruption.apply(response),
+            _ => whole(response),
         })
     }
 }
 
-/// The answer as it should be.
-pub(crate) fn whole(answer: Answer) -> Response<MockBody> {
-    let body = answer.body.clone();
-    respond(answer, body.len(), MockBody::whole(body))
+/// The response as it should be.
+pub(crate) fn whole(response: MockResponse) -> Response<MockBody> {
+    let body = response.body.clone();
+    respond(response, body.len(), MockBody::whole(body))
 }
 
-fn respond(answer: Answer, length: usize, body: MockBody) -> Response<MockBody> {
-    let mut response = Response::new(body);
-    *response.status_mut() = answer.status;
-    *response.headers_mut() = answer.headers;
+fn respond(response: MockResponse, length: usize, body: MockBody) -> Response<MockBody> {
+    let mut response = response.into_http(body);
     response.headers_mut().insert(CONTENT_LENGTH, length.into());
     response
 }

@@ -48,27 +48,27 @@ pub struct Journal(Arc<Inner>);
 
 struct Inner {
     log: Mutex<Log>,
-    /// The number of the last change; see [`Recorded::revision`].
+    /// The number of the last change; see [`RecordedRequest::revision`].
     changes: watch::Sender<u64>,
     salt: [u8; 16],
 }
 
 #[derive(Default)]
 struct Log {
-    entries: Vec<Recorded>,
+    entries: Vec<RecordedRequest>,
     /// The number of the next request.
     next: u64,
     /// The number of the last change.
     revision: u64,
 }
 
-/// One request, as far as it may be told.
+/// One request, without its secrets.
 ///
-/// A secret (a password, code, token, assertion, `Authorization` header …) reads `[redacted:…]`; equal secrets have equal
-/// fingerprints within one server, and [`Journal::fingerprint`] makes one to compare with.
+/// A secret (a password, code, token, assertion, `Authorization` header …) reads `[redacted:…]`; equal secrets have
+/// equal fingerprints within one server, and [`Journal::fingerprint`] makes one to compare with.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Recorded {
+pub struct RecordedRequest {
     /// What was asked for.
     pub endpoint: Endpoint,
     /// The issuer it was asked of.
@@ -83,20 +83,20 @@ pub struct Recorded {
     pub headers: Vec<(String, String)>,
     /// The parameters of a form, or the members of a JSON object as text.
     pub params: Vec<(String, String)>,
-    /// The certificate that came with it, as `x5t#S256` names it (RFC 8705 §3.1).
+    /// The certificate that came with it, as `x5t#S256` names it (RFC 8705 section 3.1).
     pub certificate: Option<String>,
     /// When it arrived, by the server's clock, in Unix seconds.
     pub at_unix: i64,
     /// The fault it met, if any.
     pub fault: Option<String>,
-    /// The answer's status; `None` while it runs, and when no answer was sent.
+    /// The response's status; `None` while it runs, and when no response was sent.
     pub status: Option<StatusCode>,
     sequence: u64,
     /// When it was last written to, counted over all changes of the journal.
     revision: u64,
 }
 
-impl Recorded {
+impl RecordedRequest {
     /// Which request it is, counted from 0 since the server started.
     #[must_use]
     pub fn number(&self) -> u64 {
@@ -123,13 +123,13 @@ impl Journal {
 
     /// All requests so far, oldest first.
     #[must_use]
-    pub fn requests(&self) -> Vec<Recorded> {
+    pub fn requests(&self) -> Vec<RecordedRequest> {
         self.log().entries.clone()
     }
 
     /// The requests to one endpoint so far, oldest first.
     #[must_use]
-    pub fn of(&self, endpoint: Endpoint) -> Vec<Recorded> {
+    pub fn of(&self, endpoint: Endpoint) -> Vec<RecordedRequest> {
         self.log().entries.iter().filter(|entry| entry.endpoint == endpoint).cloned().collect()
     }
 
@@ -151,9 +151,9 @@ impl Journal {
         self.change(|log| log.entries.clear());
     }
 
-    /// The requests that came or were answered after the change of this number; the number of the last change until now;
+    /// The requests that arrived or completed after the change of this number; the number of the last change until now;
     /// and the number of the oldest request that is kept.
-    pub(crate) fn since(&self, revision: u64) -> (Vec<Recorded>, u64, u64) {
+    pub(crate) fn since(&self, revision: u64) -> (Vec<RecordedRequest>, u64, u64) {
         let log = self.log();
         let news = log.entries.iter().filter(|entry| entry.revision > revision).cloned().collect();
         let oldest = log.entries.first().map_or(log.next, |entry| entry.sequence);
@@ -173,14 +173,14 @@ impl Journal {
         format!("[redacted:{}]", hex(&hash.as_ref()[..6]))
     }
 
-    /// Writes a request down; the number returned names it in [`answered`](Self::answered).
+    /// Writes a request down; the number returned names it in [`completed`](Self::completed).
     pub(crate) fn record(&self, request: &Request<Bytes>, endpoint: Endpoint, issuer: &str, now: i64) -> u64 {
         let headers = request.headers().iter().map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
             let secret = SECRET_HEADERS.contains(&name.as_str());
             (name.as_str().to_owned(), if secret { self.fingerprint(&value) } else { value })
         });
-        let mut recorded = Recorded {
+        let mut recorded = RecordedRequest {
             endpoint,
             issuer: issuer.to_owned(),
             method: request.method().to_string(),
@@ -208,11 +208,11 @@ impl Journal {
         self.amend(entry, |recorded| recorded.fault = Some(fault.to_owned()));
     }
 
-    pub(crate) fn answered(&self, entry: u64, status: StatusCode) {
+    pub(crate) fn completed(&self, entry: u64, status: StatusCode) {
         self.amend(entry, |recorded| recorded.status = Some(status));
     }
 
-    fn amend(&self, entry: u64, change: impl FnOnce(&mut Recorded)) {
+    fn amend(&self, entry: u64, change: impl FnOnce(&mut RecordedRequest)) {
         // From the end: what is amended is nearly always among the newest. It may be gone after `clear`.
         self.change(|log| {
             if let Some(recorded) = log.entries.iter_mut().rev().find(|recorded| recorded.sequence == entry) {
@@ -222,13 +222,13 @@ impl Journal {
         });
     }
 
-    /// Changes the log, whose revision is already that of this change, and wakes whoever waits.
+    /// Changes the log, whose revision is already that of this change, and wakes all waiters.
     fn change<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
         let mut log = self.log();
         log.revision += 1;
         let (result, revision) = (change(&mut log), log.revision);
         drop(log);
-        // After the lock is gone: whoever waits takes it while it looks at this channel.
+        // After the lock is released: waiters take it while they look at this channel.
         self.0.changes.send_modify(|last| *last = revision.max(*last));
         result
     }

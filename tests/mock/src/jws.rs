@@ -28,7 +28,8 @@ impl<'a> Jws<'a> {
         let alg = header.get("alg").and_then(Value::as_str).and_then(Alg::parse);
         let alg = alg.ok_or("alg: missing or unknown")?;
         if header.contains_key("crit") {
-            // RFC 7515 §4.1.11: whoever does not understand an extension refuses; this server understands none.
+            // RFC 7515 section 4.1.11: a recipient that does not understand an extension rejects; this server
+            // understands none.
             return Err("crit: no extension is understood here");
         }
         Ok(Self { header, claims, alg, input, signature })
@@ -50,7 +51,7 @@ impl<'a> Jws<'a> {
         jwks.iter().filter(meant).any(|jwk| self.verifies_with(jwk))
     }
 
-    /// Verifies an HMAC (RFC 7518 §3.2); false for other algorithms.
+    /// Verifies an HMAC (RFC 7518 section 3.2); false for other algorithms.
     pub(crate) fn verifies_with_secret(&self, secret: &[u8]) -> bool {
         let algorithm = match self.alg {
             Alg::Hs256 => hmac::HMAC_SHA256,
@@ -61,7 +62,7 @@ impl<'a> Jws<'a> {
         hmac::verify(&hmac::Key::new(algorithm, secret), self.input.as_bytes(), &self.signature).is_ok()
     }
 
-    /// The header's `typ` in lower case, without the `application/` it may have (RFC 7515 §4.1.9).
+    /// The header's `typ` in lower case, without the `application/` it may have (RFC 7515 section 4.1.9).
     pub(crate) fn typ(&self) -> Option<String> {
         let typ = self.header.get("typ")?.as_str()?.to_ascii_lowercase();
         Some(typ.strip_prefix("application/").map(str::to_owned).unwrap_or(typ))
@@ -72,7 +73,7 @@ impl<'a> Jws<'a> {
         self.claims.get(name)?.as_str().filter(|text| !text.is_empty())
     }
 
-    /// A claim that is a time (RFC 7519 §2: seconds, which may have a fraction).
+    /// A claim that is a time (RFC 7519 section 2: seconds, which may have a fraction).
     pub(crate) fn time(&self, name: &str) -> Option<i64> {
         let value = self.claims.get(name)?;
         #[expect(clippy::cast_possible_truncation, reason = "a cast of a float saturates")]

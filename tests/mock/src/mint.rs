@@ -41,7 +41,7 @@ pub struct TokenBuilder {
 enum Signer {
     Key(TestKey),
     Secret(Alg, Vec<u8>),
-    Nobody,
+    None,
 }
 
 impl TokenBuilder {
@@ -51,7 +51,7 @@ impl TokenBuilder {
             now,
             header: Map::new(),
             claims: Map::new(),
-            signer: Signer::Nobody,
+            signer: Signer::None,
             raw_header: None,
             raw_payload: None,
             signature: None,
@@ -68,7 +68,7 @@ impl TokenBuilder {
             .expires_in(LIFETIME)
     }
 
-    /// A DPoP proof (RFC 9449 §4.2): no access token, but spoiled in the same ways.
+    /// A DPoP proof (RFC 9449 section 4.2): no access token, but corrupted in the same ways.
     pub(crate) fn proof(keys: &Keys, key: &TestKey, method: &str, url: &str, now: i64) -> Self {
         let mut jwk = key.public_jwk();
         if let Some(members) = jwk.as_object_mut() {
@@ -86,17 +86,17 @@ impl TokenBuilder {
             .issued_at(now)
     }
 
-    /// Sets `ath`, as a DPoP proof for this access token has it (RFC 9449 §4.2).
+    /// Sets `ath`, as a DPoP proof for this access token has it (RFC 9449 section 4.2).
     pub fn access_token_hash(self, access_token: &str) -> Self {
         self.claim("ath", b64url(digest(&SHA256, access_token.as_bytes())))
     }
 
-    /// Sets `nonce`: in a DPoP proof the server's (RFC 9449 §8), in an ID token the client's.
+    /// Sets `nonce`: in a DPoP proof the server's (RFC 9449 section 8), in an ID token the client's.
     pub fn nonce(self, nonce: &str) -> Self {
         self.claim("nonce", nonce)
     }
 
-    /// Binds the token to a key, for use with DPoP: `cnf` with `jkt` (RFC 9449 §6.1).
+    /// Binds the token to a key, for use with DPoP: `cnf` with `jkt` (RFC 9449 section 6.1).
     pub fn bound_to(self, key: &TestKey) -> Self {
         self.claim("cnf", json!({"jkt": key.thumbprint()}))
     }
@@ -106,7 +106,7 @@ impl TokenBuilder {
         self.claim("sub", subject.into())
     }
 
-    /// Sets `client_id` (RFC 9068 §2.2).
+    /// Sets `client_id` (RFC 9068 section 2.2).
     pub fn client_id(self, id: impl Into<String>) -> Self {
         self.claim("client_id", id.into())
     }
@@ -121,7 +121,7 @@ impl TokenBuilder {
         self.claim("aud", audience.into())
     }
 
-    /// Sets `scope`, space-separated (RFC 9068 §2.2.3).
+    /// Sets `scope`, space-separated (RFC 9068 section 2.2.3).
     pub fn scope(self, scope: impl Into<String>) -> Self {
         self.claim("scope", scope.into())
     }
@@ -176,7 +176,7 @@ impl TokenBuilder {
         self
     }
 
-    /// Sets the header's `kid`, whoever signs.
+    /// Sets the header's `kid`, whatever key signs.
     pub fn kid(self, kid: &str) -> Self {
         self.header("kid", kid)
     }
@@ -212,7 +212,7 @@ impl TokenBuilder {
 
     /// `"alg":"none"` and an empty signature.
     pub fn unsigned(mut self) -> Self {
-        self.signer = Signer::Nobody;
+        self.signer = Signer::None;
         self.header("alg", Alg::None.as_str())
     }
 
@@ -234,7 +234,7 @@ impl TokenBuilder {
         self
     }
 
-    /// The token in compact form (RFC 7515 §7.1).
+    /// The token in compact form (RFC 7515 section 7.1).
     #[must_use]
     pub fn build(self) -> String {
         let mut token = self.signing_input();
@@ -244,7 +244,7 @@ impl TokenBuilder {
         token
     }
 
-    /// The first two parts of the token, joined by a dot: what gets signed (RFC 7515 §5.1).
+    /// The first two parts of the token, joined by a dot: what gets signed (RFC 7515 section 5.1).
     pub(crate) fn signing_input(&self) -> String {
         let part = |raw: &Option<Vec<u8>>, json: &Map<String, Value>| match raw {
             Some(bytes) => b64url(bytes),
@@ -266,7 +266,7 @@ impl TokenBuilder {
                 };
                 hmac::sign(&hmac::Key::new(algorithm, secret), message).as_ref().to_vec()
             }
-            Signer::Nobody => Vec::new(),
+            Signer::None => Vec::new(),
         }
     }
 
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_can_be_spoiled_alone() {
+    fn each_part_can_be_corrupted_alone() {
         let keys = Keys::new(&[Alg::Es256]);
         let mint = || TokenBuilder::new(&keys, "https://as", "api", 1_000);
         assert_eq!(json_part(&mint().expires_in(-5).build(), 1)["exp"], 995);

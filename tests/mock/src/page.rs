@@ -1,10 +1,10 @@
-//! The pages a person sees: log in and consent, allow a device, signed out, and what is wrong.
+//! The pages a user sees: log in and consent, allow a device, signed out, and what is wrong.
 
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::answer::Answer;
 use crate::encode::escape_html;
+use crate::response::MockResponse;
 use crate::routes::form::Form;
 
 const STYLE: &str = include_str!("page.css");
@@ -19,7 +19,7 @@ pub(crate) struct Consent<'a> {
 }
 
 /// Login and consent in one. The request travels along in hidden fields, so the server keeps nothing meanwhile.
-pub(crate) fn login(consent: &Consent<'_>, request: &Form, problem: Option<&str>) -> Answer {
+pub(crate) fn login(consent: &Consent<'_>, request: &Form, problem: Option<&str>) -> MockResponse {
     let hidden: String = request
         .pairs()
         .filter(|(name, _)| !matches!(*name, "username" | "password" | "decision"))
@@ -34,11 +34,11 @@ pub(crate) fn login(consent: &Consent<'_>, request: &Form, problem: Option<&str>
         alert(problem),
         who(consent)
     );
-    Answer::html(StatusCode::OK, page(heading, &body))
+    MockResponse::html(StatusCode::OK, page(heading, &body))
 }
 
-/// Asks for the code that a device shows (RFC 8628 §3.3).
-pub(crate) fn ask_code(typed: &str, problem: Option<&str>) -> Answer {
+/// Asks for the code that a device shows (RFC 8628 section 3.3).
+pub(crate) fn ask_code(typed: &str, problem: Option<&str>) -> MockResponse {
     let body = format!(
         r#"<h1>Connect a device</h1><p>Enter the code that your device shows.</p>{}<form>
 <label>Code <input class="code" name="user_code" value="{}" autocomplete="off" spellcheck="false" autofocus></label>
@@ -46,13 +46,13 @@ pub(crate) fn ask_code(typed: &str, problem: Option<&str>) -> Answer {
         alert(problem),
         escape_html(typed)
     );
-    Answer::html(StatusCode::OK, page("Connect a device", &body))
+    MockResponse::html(StatusCode::OK, page("Connect a device", &body))
 }
 
 /// Asks whether the device that shows this code may come in.
-pub(crate) fn device(consent: &Consent<'_>, user_code: &str, problem: Option<&str>) -> Answer {
+pub(crate) fn device(consent: &Consent<'_>, user_code: &str, problem: Option<&str>) -> MockResponse {
     let code = escape_html(user_code);
-    // RFC 8628 §5.4: somebody else's device would show another code.
+    // RFC 8628 section 5.4: another user's device would show another code.
     let body = format!(
         r#"<h1>Connect a device</h1><p class="code">{code}</p><p>Go on only if your device shows this code.</p>{}{}
 <form method="post"><input type="hidden" name="user_code" value="{code}">{}{BUTTONS}</form>"#,
@@ -60,31 +60,31 @@ pub(crate) fn device(consent: &Consent<'_>, user_code: &str, problem: Option<&st
         alert(problem),
         who(consent)
     );
-    Answer::html(StatusCode::OK, page("Connect a device", &body))
+    MockResponse::html(StatusCode::OK, page("Connect a device", &body))
 }
 
 /// What became of the device.
-pub(crate) fn device_done(allowed: bool) -> Answer {
+pub(crate) fn device_done(allowed: bool) -> MockResponse {
     let (title, text) = if allowed {
         ("Device connected", "It goes on by itself in a few seconds. You may close this window.")
     } else {
-        ("Device turned away", "You may close this window.")
+        ("Device denied", "You may close this window.")
     };
-    Answer::html(StatusCode::OK, page(title, &format!("<h1>{title}</h1><p>{text}</p>")))
+    MockResponse::html(StatusCode::OK, page(title, &format!("<h1>{title}</h1><p>{text}</p>")))
 }
 
-/// Tells the user, when there is nowhere safe to send them.
-pub(crate) fn error(status: StatusCode, code: &str, description: &str) -> Answer {
+/// Shows the user an error, when there is no safe redirect.
+pub(crate) fn error(status: StatusCode, code: &str, description: &str) -> MockResponse {
     let (code, description) = (escape_html(code), escape_html(description));
     let body =
         format!("<h1>This request cannot be served</h1><p><code>{code}</code></p><p>{description}</p>");
-    Answer::html(status, page("Error", &body))
+    MockResponse::html(status, page("Error", &body))
 }
 
-/// Tells a user who logged out and goes nowhere else.
-pub(crate) fn signed_out() -> Answer {
+/// Shows a user that the logout succeeded, when there is no redirect.
+pub(crate) fn signed_out() -> MockResponse {
     let body = "<h1>Signed out</h1><p>You may close this window.</p>";
-    Answer::html(StatusCode::OK, page("Signed out", body))
+    MockResponse::html(StatusCode::OK, page("Signed out", body))
 }
 
 const CREDENTIALS: &str = r#"<label>Name <input name="username" autocomplete="username" autocapitalize="none" autofocus></label>
@@ -94,7 +94,7 @@ const CREDENTIALS: &str = r#"<label>Name <input name="username" autocomplete="us
 const BUTTONS: &str = r#"<div class="buttons"><button class="main" name="decision" value="allow">Allow</button>
 <button name="decision" value="deny">Deny</button></div>"#;
 
-/// Who is asked: the person who is logged in, or whoever knows a password.
+/// Who is asked: the user who is logged in, or the user whose password is entered.
 fn who(consent: &Consent<'_>) -> String {
     let Some(user) = consent.user else { return CREDENTIALS.to_owned() };
     format!(

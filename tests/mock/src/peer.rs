@@ -9,7 +9,7 @@ use crate::clients::CertificateSubject;
 use crate::encode::b64url;
 use crate::tls;
 
-/// A certificate chain in DER, the client's own certificate first; whoever sent it holds the key of that one.
+/// A certificate chain in DER, the client's own certificate first; the sender holds the key of that one.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer(pub(crate) Arc<[Vec<u8>]>);
 
@@ -28,7 +28,7 @@ impl Peer {
         tls::is_for(self.certificate(), subject)
     }
 
-    /// `x5t#S256` (RFC 8705 §3.1).
+    /// `x5t#S256` (RFC 8705 section 3.1).
     pub(crate) fn thumbprint(&self) -> String {
         thumbprint(self.certificate())
     }

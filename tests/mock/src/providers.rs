@@ -1,4 +1,4 @@
-//! Five real providers, each played from its own documentation: paths, requests, answers and documented failures.
+//! Five real providers, each played from its own documentation: paths, requests, responses and documented failures.
 
 mod comm100;
 mod failure;
@@ -17,17 +17,17 @@ use serde_json::{Map, Value};
 
 pub use self::failure::ProviderFailure;
 use self::request::bearer;
-use crate::answer::Answer;
 use crate::clients::MockClient;
 use crate::endpoint::Endpoint;
 use crate::mint::TokenBuilder;
+use crate::response::MockResponse;
 use crate::routes::Call;
 use crate::tokens::{Access, Grant, IssuedTokens};
 use crate::users::User;
 
 /// A provider that a server can play, with [`MockServerBuilder::personality`](crate::MockServerBuilder::personality).
 ///
-/// A personality takes what the provider's page documents and nothing looser, and answers with the members the page
+/// A personality takes what the provider's page documents and nothing looser, and responds with the members the page
 /// prints, in its order. Where the page is silent, the documentation of each variant says what was assumed.
 ///
 /// ```
@@ -56,40 +56,44 @@ pub enum Provider {
     /// ILS, page "Authentication": JSON without a grant type, JWT access tokens, errors with a status info set.
     ///
     /// Assumed: both members are required (the column is lost), tokens live an hour, the secret is checked as
-    /// `svc`/`s3cr3t` unless another client is given, and which code comes with which status (there is a code "forbidden"
-    /// and no 403: it comes with 401). The key set at `/jwks` and the protected `/api/resource` are the
+    /// `svc`/`s3cr3t` unless another client is given, and which code comes with which status (there is a code
+    /// "forbidden" and no 403: it comes with 401). The key set at `/jwks` and the protected `/api/resource` are the
     /// mock's own: the page names neither.
     Ils,
-    /// InfoLink, page "OAuth 2.0 Authentication": opaque tokens, a rotating refresh token that is sent alone, and an API
-    /// operation, `/api/v1/executeJob`, that has its own way to say "expired".
+    /// InfoLink, page "OAuth 2.0 Authentication": opaque tokens, a rotating refresh token that is sent alone, and an
+    /// API operation, `/api/v1/executeJob`, that has its own way to say "expired".
     ///
-    /// Assumed: the page gives its two error bodies no status. It is 400 at the token endpoint (RFC 6749 §5.2) and 200 at
-    /// the API, unless [`undocumented_status`](crate::MockServerBuilder::undocumented_status) says otherwise. A wrong
-    /// secret or password gets the body of the token endpoint too, whose text speaks of credentials. A refresh token that
-    /// is used twice ends all that came from it (RFC 9700 §4.14.2). What a job answers is not documented: the mock repeats
-    /// the operation's name.
+    /// Assumed: the page gives its two error bodies no status. It is 400 at the token endpoint (RFC 6749 section 5.2)
+    /// and 200 at the API, unless [`undocumented_status`](crate::MockServerBuilder::undocumented_status) says
+    /// otherwise. A wrong secret or password gets the body of the token endpoint too, whose text speaks of credentials.
+    /// A refresh token that is used twice ends all that came from it (RFC 9700 section 4.14.2). The response to a job
+    /// is not documented: the mock repeats the operation's name.
     InfoLink,
-    /// SailPoint, page "Create OAuth Client": the protected `POST /oauth-clients`. A client made there can ask for tokens.
+    /// SailPoint, page "Create OAuth Client": the protected `POST /oauth-clients`. A client made there can ask for
+    /// tokens.
     ///
-    /// Assumed: tokens come from `/oauth/token` (the page names no token endpoint), by form and client_credentials, with
-    /// the answers of RFC 6749. Which members of the request are required is lost, so none is. What is left out is
-    /// answered with the numbers and flags of the printed client; a text is left out of the answer too.
+    /// Assumed: tokens come from `/oauth/token` (the page names no token endpoint), by form and client_credentials,
+    /// with the responses of RFC 6749. Which members of the request are required is lost, so none is. What is left out
+    /// is filled with the numbers and flags of the printed client; a text is left out of the response too.
     SailPoint,
     /// Comm100, page "OAuth API": the password grant with `email` and a `partnerId` in the query, JWT access tokens
     /// whose `scope` is a list, and userinfo.
     ///
-    /// Assumed: the page prints no errors, so they are those of RFC 6749 §5.2 and RFC 6750 §3. The key set at `/jwks` is
-    /// the mock's own. Users carry `partnerId`, `siteId`, `role` (of the token) and `agentRole` (of userinfo) as claims.
+    /// Assumed: the page prints no errors, so they are those of RFC 6749 section 5.2 and RFC 6750 section 3. The key
+    /// set at `/jwks` is the mock's own. Users carry `partnerId`, `siteId`, `role` (of the token) and `agentRole` (of
+    /// userinfo) as claims.
     Comm100,
-    /// Teen Quotes, page "OAuth - Client credentials": JSON or a form, `expires` beside `expires_in`, a table of errors.
+    /// Teen Quotes, page "OAuth - Client credentials": JSON or a form, `expires` beside `expires_in`, a table of
+    /// errors.
     ///
-    /// Assumed: the comma behind the last member of the printed request is a misprint; a refresh request, which the page
-    /// mentions and does not describe, carries the client's id and secret too (RFC 6749 §6); `server_error`, which has
-    /// no status, comes with 500. The protected `/resource` is the mock's own: the page names none.
+    /// Assumed: the comma behind the last member of the printed request is a misprint; a refresh request, which the
+    /// page mentions and does not describe, carries the client's id and secret too (RFC 6749 section 6);
+    /// `server_error`, which has no status, comes with 500. The protected `/resource` is the mock's own: the page names
+    /// none.
     TeenQuotes,
 }
 
-/// What a server answers when it plays a provider.
+/// What a server responds when it plays a provider.
 pub(crate) struct Personality {
     pub(crate) routes: &'static [Route],
     pub(crate) tokens: Tokens,
@@ -108,7 +112,7 @@ pub(crate) struct Route {
     pub(crate) endpoint: Endpoint,
     pub(crate) method: &'static str,
     pub(crate) path: &'static str,
-    pub(crate) serve: fn(Call<'_>) -> Answer,
+    pub(crate) serve: fn(Call<'_>) -> MockResponse,
 }
 
 /// What a provider's tokens look like.
@@ -162,24 +166,26 @@ impl fmt::Display for Provider {
     }
 }
 
-/// Answers a request that met no fault; what the provider does not have is not found.
-pub(crate) fn serve(personality: &Personality, endpoint: Endpoint, call: Call<'_>) -> Answer {
+/// Handles a request that met no fault; what the provider does not have is not found.
+pub(crate) fn serve(personality: &Personality, endpoint: Endpoint, call: Call<'_>) -> MockResponse {
     match personality.routes.iter().find(|route| route.endpoint == endpoint) {
-        None => Answer::empty(StatusCode::NOT_FOUND),
-        Some(route) if route.method != call.request.method().as_str() => Answer::not_allowed(route.method),
+        None => MockResponse::empty(StatusCode::NOT_FOUND),
+        Some(route) if route.method != call.request.method().as_str() => {
+            MockResponse::not_allowed(route.method)
+        }
         Some(route) => (route.serve)(call),
     }
 }
 
-/// A resource of the mock's own, for providers whose page names no operation: challenges as RFC 6750 §3 asks.
-fn resource(call: Call<'_>) -> Answer {
+/// A resource of the mock's own, for providers whose page names no operation: challenges as RFC 6750 section 3 asks.
+fn resource(call: Call<'_>) -> MockResponse {
     match access(call) {
-        Ok(_) => Answer::new(StatusCode::OK, JSON, r#"{"ok":true}"#),
-        Err(challenge) => Answer::empty(StatusCode::UNAUTHORIZED).with(WWW_AUTHENTICATE, challenge),
+        Ok(_) => MockResponse::new(StatusCode::OK, JSON, r#"{"ok":true}"#),
+        Err(challenge) => MockResponse::empty(StatusCode::UNAUTHORIZED).with(WWW_AUTHENTICATE, challenge),
     }
 }
 
-/// The record of the request's bearer token, or the challenge of RFC 6750 §3.
+/// The record of the request's bearer token, or the challenge of RFC 6750 section 3.
 fn access(call: Call<'_>) -> Result<Access, &'static str> {
     let token = bearer(call.request).ok_or("Bearer")?;
     let known = call.issuer.records.active_access(token, call.shared.clock.now_unix());

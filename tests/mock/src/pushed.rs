@@ -1,4 +1,4 @@
-//! Authorization requests that clients pushed beforehand (RFC 9126): kept for a short time, good for one answer.
+//! Authorization requests that clients pushed beforehand (RFC 9126): kept for a short time, good for one response.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,10 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::encode::random_text;
 use crate::routes::form::Form;
 
-/// Seconds a pushed request lives; RFC 9126 §2.2 names 5 to 600 as usual.
+/// Seconds a pushed request lives; RFC 9126 section 2.2 names 5 to 600 as usual.
 pub(crate) const LIFETIME: i64 = 60;
 
-/// RFC 9126 §2.2.
+/// RFC 9126 section 2.2.
 const PREFIX: &str = "urn:ietf:params:oauth:request_uri:";
 
 #[derive(Default)]
@@ -37,7 +37,7 @@ impl PushedRequests {
         (pushed.client == client && now < pushed.expires_at).then(|| pushed.form.clone())
     }
 
-    /// RFC 9126 §7.3: one answer for each request.
+    /// RFC 9126 section 7.3: one response for each request.
     pub(crate) fn use_up(&self, uri: &str) {
         self.requests().remove(uri);
     }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 pub(crate) use self::metadata::{Requested, bad};
 use crate::encode::random_text;
 
-/// How a server lets clients register; by default anybody may, and each client keeps its registration access token.
+/// How a server lets clients register; by default every client may, and each keeps its registration access token.
 ///
 /// ```
 /// use oauth_mock::{MockServer, Registration};
@@ -27,26 +27,26 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Open to anybody.
+    /// Open to every client.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Lets nobody register: there is no registration endpoint.
+    /// Lets no client register: there is no registration endpoint.
     #[must_use]
     pub fn closed() -> Self {
         Self { closed: true, ..Self::default() }
     }
 
-    /// Lets only those register who have this token (RFC 7591 §3); several may be added.
+    /// Lets only those register who have this token (RFC 7591 section 3); several may be added.
     #[must_use]
     pub fn initial_access_token(mut self, token: impl Into<String>) -> Self {
         self.initial_access_tokens.push(token.into());
         self
     }
 
-    /// Gives the client a new registration access token with every change of its registration (RFC 7592 §2.2).
+    /// Gives the client a new registration access token with every change of its registration (RFC 7592 section 2.2).
     #[must_use]
     pub fn rotate_access_tokens(mut self) -> Self {
         self.rotates = true;
@@ -71,7 +71,7 @@ pub(crate) struct Registrations(Mutex<HashMap<String, Registered>>);
 /// One client's registration.
 #[derive(Clone)]
 pub(crate) struct Registered {
-    /// As it is told to the client, without what the server adds.
+    /// As it is returned to the client, without what the server adds.
     pub(crate) metadata: Map<String, Value>,
     pub(crate) secret: Option<String>,
     pub(crate) access_token: String,
@@ -83,7 +83,7 @@ impl Registered {
         Self { metadata, secret, access_token: random_text::<24>(), issued_at }
     }
 
-    /// The client information response (RFC 7591 §3.2.1, RFC 7592 §3).
+    /// The client information response (RFC 7591 section 3.2.1, RFC 7592 section 3).
     pub(crate) fn information(&self, id: &str, uri: &str) -> Value {
         let mut body = Value::Object(self.metadata.clone());
         body["client_id"] = json!(id);

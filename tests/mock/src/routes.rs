@@ -1,4 +1,4 @@
-//! One file per endpoint: each takes the request whole and answers it whole.
+//! One file per endpoint: each takes a whole request and returns a whole response.
 
 pub(crate) mod api;
 pub(crate) mod authorize;
@@ -22,10 +22,10 @@ use http::uri::Authority;
 use http::{Method, Request, StatusCode};
 use serde_json::{Map, Value};
 
-use crate::answer::Answer;
 use crate::control;
 use crate::endpoint::Endpoint;
 use crate::providers;
+use crate::response::MockResponse;
 use crate::shared::{Issuer, Shared};
 
 /// What one endpoint needs to know.
@@ -34,19 +34,19 @@ pub(crate) struct Call<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) issuer: &'a Issuer,
     pub(crate) request: &'a Request<Bytes>,
-    /// What the client proved to hold, and its tokens get bound to (RFC 7800 §3.1).
+    /// What the client proved to hold, and its tokens get bound to (RFC 7800 section 3.1).
     pub(crate) cnf: Option<&'a Map<String, Value>>,
-    /// The `authorization_details` of a token request (RFC 9396 §6).
+    /// The `authorization_details` of a token request (RFC 9396 section 6).
     pub(crate) details: Option<&'a [Value]>,
 }
 
-/// Answers a request that met no fault.
+/// Handles a request that met no fault.
 pub(crate) fn serve(
     shared: &Shared,
     issuer: &Issuer,
     endpoint: Endpoint,
     request: &Request<Bytes>,
-) -> Answer {
+) -> MockResponse {
     let call = Call::new(shared, issuer, request);
     if let Some(personality) = shared.personality {
         return providers::serve(personality, endpoint, call);
@@ -68,9 +68,9 @@ pub(crate) fn serve(
         Endpoint::Api => api::serve(call),
         Endpoint::ResourceMetadata => api::metadata(call),
         Endpoint::Other if request.uri().path() == "/" && request.method() == Method::GET => {
-            control::page_of_the_server(shared).unwrap_or_else(|| Answer::empty(StatusCode::NOT_FOUND))
+            control::page_of_the_server(shared).unwrap_or_else(|| MockResponse::empty(StatusCode::NOT_FOUND))
         }
-        Endpoint::Trap | Endpoint::Other | Endpoint::Elsewhere => Answer::empty(StatusCode::NOT_FOUND),
+        Endpoint::Trap | Endpoint::Other | Endpoint::Elsewhere => MockResponse::empty(StatusCode::NOT_FOUND),
     }
 }
 
@@ -88,13 +88,13 @@ impl<'a> Call<'a> {
         Self { shared, issuer, request, cnf: None, details: None }
     }
 
-    /// Answers 405 to any other method.
-    fn only(self, methods: &[Method], serve: impl FnOnce(Self) -> Answer) -> Answer {
+    /// Responds 405 to any other method.
+    fn only(self, methods: &[Method], serve: impl FnOnce(Self) -> MockResponse) -> MockResponse {
         if methods.contains(self.request.method()) {
             return serve(self);
         }
         let allow: Vec<_> = methods.iter().map(Method::as_str).collect();
-        Answer::not_allowed(&allow.join(", "))
+        MockResponse::not_allowed(&allow.join(", "))
     }
 
     pub(crate) fn url(&self, endpoint: Endpoint) -> String {

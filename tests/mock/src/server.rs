@@ -14,13 +14,13 @@ use crate::dpop::Dpop;
 use crate::endpoint::Endpoint;
 use crate::expect::{Expect, Expectations};
 use crate::faults::{Fault, FaultScript, Faults};
-use crate::flaws::{Flaw, FlawScript, Flaws};
 use crate::journal::Journal;
 use crate::keys::{Keys, TestKey};
 use crate::mint::TokenBuilder;
 use crate::providers::ProviderFailure;
 use crate::routes::{Call, authorize};
 use crate::shared::{Issuer, Shared};
+use crate::tampers::{Tamper, TamperScript, Tampers};
 use crate::tokens::{Grant, IssuedTokens};
 use crate::transport::MockTransport;
 use crate::users::User;
@@ -49,7 +49,7 @@ impl MockServer {
         Self::builder().start().await
     }
 
-    /// A server that is told more before it starts.
+    /// A server that is configured before it starts.
     pub fn builder() -> MockServerBuilder {
         MockServerBuilder::new()
     }
@@ -103,18 +103,18 @@ impl MockServer {
         self.shared.issuers[1..].iter().map(|issuer| IssuerHandle { shared: &self.shared, issuer })
     }
 
-    /// The way to this server without a socket. It works for a server on a socket as well.
+    /// The transport to this server without a socket. It works for a server on a socket as well.
     #[must_use]
     pub fn transport(&self) -> MockTransport {
         MockTransport(Arc::clone(&self.shared))
     }
 
-    /// Mints a token that the server's own records do not know; good unless told otherwise.
+    /// Mints a token that the server's own records do not know; good by default.
     pub fn mint(&self) -> TokenBuilder {
         self.first().mint()
     }
 
-    /// Issues tokens without a request, as if the client had been granted them: they can be introspected, refreshed
+    /// Issues tokens without a request, as if the client were granted them: they can be introspected, refreshed
     /// and revoked. `scope` is space-separated. `None` if there is no such client.
     #[must_use]
     pub fn issue(&self, client: &str, subject: &str, scope: &str) -> Option<IssuedTokens> {
@@ -130,7 +130,7 @@ impl MockServer {
         log_in(&self.shared, url, user)
     }
 
-    /// Lets the device that shows this user code in, as `user` would at the page (RFC 8628 §3.3).
+    /// Approves the device that shows this user code, as `user` would at the page (RFC 8628 section 3.3).
     ///
     /// # Errors
     /// When no device waits with this code, or there is no such user.
@@ -138,7 +138,7 @@ impl MockServer {
         self.shared.decide_device(user_code, Some(user))
     }
 
-    /// Turns the device that shows this user code away.
+    /// Denies the device that shows this user code.
     ///
     /// # Errors
     /// When no device waits with this code.
@@ -169,7 +169,7 @@ impl MockServer {
         &self.shared.dpop
     }
 
-    /// A DPoP proof (RFC 9449 §4.2) by `key` for one request, at the server's time; good unless told otherwise.
+    /// A DPoP proof (RFC 9449 section 4.2) by `key` for one request, at the server's time; good by default.
     ///
     /// ```
     /// use oauth_mock::{Alg, Endpoint, MockServer, TestKey};
@@ -222,15 +222,15 @@ impl MockServer {
         }
     }
 
-    /// Makes answers wrong in one point; see [`Flaw`].
-    pub fn spoil(&self, flaw: Flaw) -> FlawScript<'_> {
-        FlawScript::new(self, flaw)
+    /// Makes responses wrong in one point; see [`Tamper`].
+    pub fn tamper(&self, tamper: Tamper) -> TamperScript<'_> {
+        TamperScript::new(self, tamper)
     }
 
-    /// Ends all faults and flaws; a request that met one already goes on failing.
+    /// Ends all faults and tampers; a request that met one already goes on failing.
     pub fn clear_faults(&self) {
         self.shared.faults.clear();
-        self.shared.flaws.clear();
+        self.shared.tampers.clear();
     }
 
     /// Registers a client while the server runs, in place of the one with its id: a changed secret, other scopes …
@@ -253,8 +253,9 @@ impl MockServer {
         self.shared.remove_user(name)
     }
 
-    /// Goes back to how the server was when it started: the same clients, users, faults and keys; no token, code, request
-    /// or expectation of the meantime is remembered, the clock is what it would have been, and a paused server comes back.
+    /// Goes back to how the server was when it started: the same clients, users, faults and keys; no token, code,
+    /// request or expectation of the meantime is remembered, the clock is what it would have been, and a paused server
+    /// comes back.
     pub fn reset(&self) {
         self.shared.reset();
     }
@@ -264,7 +265,7 @@ impl MockServer {
         self.shared.paused.send_replace(true);
     }
 
-    /// Comes back, with everything it knew.
+    /// Comes back, with all its state.
     pub fn resume(&self) {
         self.shared.paused.send_replace(false);
     }
@@ -274,7 +275,7 @@ impl MockServer {
         Expect::new(self, endpoint)
     }
 
-    /// What was expected and has not come, with what arrived instead; `None` when all is well.
+    /// What was expected and has not come, with what arrived instead; `None` when every expectation is met.
     #[must_use]
     pub fn unmet(&self) -> Option<String> {
         self.shared.expectations.unmet(&self.shared.journal)
@@ -304,8 +305,8 @@ impl MockServer {
         &self.shared.faults
     }
 
-    pub(crate) fn flaws(&self) -> &Flaws {
-        &self.shared.flaws
+    pub(crate) fn tampers(&self) -> &Tampers {
+        &self.shared.tampers
     }
 
     pub(crate) fn expectations(&self) -> &Expectations {

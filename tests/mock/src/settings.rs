@@ -1,5 +1,5 @@
-//! What can be written down, in a file or in a request to the control port: clients, users, faults, tokens, all of it in
-//! JSON (or TOML, of the same shape).
+//! What can be written down, in a file or in a request to the control port: clients, users, faults, tokens, all of it
+//! in JSON (or TOML, of the same shape).
 
 mod client;
 mod config;
@@ -12,7 +12,7 @@ pub(crate) use self::client::read_subject;
 pub use self::config::{Config, ConfigError};
 pub(crate) use self::{
     client::{read_client, read_user, show_client, show_user, signing_algorithms},
-    fault::{Gates, endpoints, read_fault, read_flaw, read_when, show_fault},
+    fault::{Gates, endpoints, read_fault, read_tamper, read_when, show_fault},
     mint::read_token,
     reader::{Fields, Mistakes, read},
 };

@@ -18,7 +18,6 @@ use crate::dpop::Dpop;
 use crate::endpoint::Endpoint;
 use crate::expect::Expectations;
 use crate::faults::{self, Faults, Rule};
-use crate::flaws::{Flaw, Flaws};
 use crate::journal::Journal;
 use crate::keys::{Alg, Keys};
 use crate::peer::Peer;
@@ -29,6 +28,7 @@ use crate::replays::Replays;
 use crate::routes::{self, api::is_within};
 use crate::sessions::Sessions;
 use crate::settings::Gates;
+use crate::tampers::{Tamper, Tampers};
 use crate::tls::Authority;
 use crate::tokens::Records;
 use crate::transport::TransportError;
@@ -53,7 +53,7 @@ pub(crate) struct Shared {
     pub(crate) trusted_issuers: Vec<TrustedIssuer>,
     pub(crate) clock: MockClock,
     pub(crate) dpop: Dpop,
-    pub(crate) flaws: Flaws,
+    pub(crate) tampers: Tampers,
     pub(crate) policy: Policy,
     pub(crate) journal: Journal,
     pub(crate) faults: Faults,
@@ -72,12 +72,13 @@ pub(crate) struct Shared {
     pub(crate) strict_assertion_audience: bool,
 }
 
-/// What [`MockServer::reset`](crate::MockServer::reset) goes back to, as far as no part of the server knows it by itself.
+/// What [`MockServer::reset`](crate::MockServer::reset) goes back to, as far as no part of the server knows it by
+/// itself.
 pub(crate) struct Initial {
     pub(crate) clients: Vec<Arc<MockClient>>,
     pub(crate) users: Vec<Arc<User>>,
     pub(crate) faults: Vec<Rule>,
-    pub(crate) flaws: Vec<(Flaw, Option<usize>)>,
+    pub(crate) tampers: Vec<(Tamper, Option<usize>)>,
 }
 
 /// Lifetime in seconds of access tokens about which nothing was said.
@@ -102,12 +103,12 @@ pub(crate) struct Issuer {
 /// What the server asks and offers beyond the defaults.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
-    /// Whether every authorization request must be pushed (RFC 9126 §5).
+    /// Whether every authorization request must be pushed (RFC 9126 section 5).
     pub(crate) needs_par: bool,
     pub(crate) details_types: Vec<AuthorizationDetailsType>,
     /// How strong a login may be; the first one is what a plain one is worth.
     pub(crate) acr_values: Vec<String>,
-    /// Seconds that a device waits for its person.
+    /// Seconds that a device waits for its user's approval.
     pub(crate) device_lifetime: i64,
     /// Seconds between two of its requests.
     pub(crate) device_interval: i64,
@@ -115,17 +116,17 @@ pub(crate) struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        // OpenID Connect Core §2 gives `0` to a login that meets no level of assurance.
+        // OpenID Connect Core section 2 gives `0` to a login that meets no level of assurance.
         let acr_values = vec!["0".to_owned()];
-        // RFC 8628 §3.2 takes five seconds where a server names no interval.
+        // RFC 8628 section 3.2 takes five seconds where a server names no interval.
         let (device_lifetime, device_interval) = (600, 5);
         Self { needs_par: false, details_types: Vec::new(), acr_values, device_lifetime, device_interval }
     }
 }
 
 impl Shared {
-    /// Takes one request to its answer, or to the way it fails.
-    pub(crate) async fn answer(
+    /// Takes one request to its response, or to the way it fails.
+    pub(crate) async fn response(
         self: &Arc<Self>,
         request: Request<Bytes>,
     ) -> Result<Response<MockBody>, TransportError> {
@@ -137,7 +138,7 @@ impl Shared {
             biased;
             // Also ends when the sender is gone; it cannot be, `self` holds it.
             _ = paused.wait_for(|paused| *paused) => Err(TransportError::Reset),
-            answer = self.route(request) => answer,
+            response = self.route(request) => response,
         }
     }
 
@@ -156,7 +157,7 @@ impl Shared {
                 fault.play(now, work).await?
             }
         };
-        self.journal.answered(entry, response.status());
+        self.journal.completed(entry, response.status());
         Ok(response)
     }
 
@@ -216,7 +217,7 @@ impl Shared {
         users.len() < before
     }
 
-    /// Back to how the server started, with the keys it had then.
+    /// Back to how the server started, with its first keys.
     pub(crate) fn reset(&self) {
         self.clients.write().unwrap_or_else(PoisonError::into_inner).clone_from(&self.initial.clients);
         self.users.write().unwrap_or_else(PoisonError::into_inner).clone_from(&self.initial.users);
@@ -232,7 +233,7 @@ impl Shared {
         }
         self.clock.reset();
         self.dpop.reset();
-        self.flaws.reset(&self.initial.flaws);
+        self.tampers.reset(&self.initial.tampers);
         self.faults.reset(&self.initial.faults);
         self.expectations.clear();
         self.journal.clear();
@@ -329,7 +330,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// Whole seconds of a lifetime, as claims and answers carry them.
+/// Whole seconds of a lifetime, as claims and responses carry them.
 pub(crate) fn seconds(time: Duration) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }

@@ -9,25 +9,25 @@
 //! let attacker = suite.start().await?; // the API is to trust `attacker.issuer()`
 //! let report = attacker.run(&mut |step| eprintln!("{step}")).await?;
 //! println!("{report}");
-//! assert_eq!(report.exit_code(), 0, "something was let in that must be refused");
+//! assert_eq!(report.exit_code(), 0, "something was accepted that must be rejected");
 //! # Ok(()) }
 //! ```
 //!
-//! Three kinds of findings are kept apart. [`LetIn`](Verdict::LetIn) and [`Broke`](Verdict::Broke) are holes: somebody
-//! gets in who should not, or nobody gets in any more. [`Incorrect`](Verdict::Incorrect) answers hurt no one's security,
-//! but are not what the standards say. What [`Differs`](Verdict::Differs) is a choice that the standards leave; so are
-//! rules that hold only for targets that ask for them, which is [found out](Traits) beforehand.
+//! Three kinds of findings are kept apart. [`LetIn`](Verdict::LetIn) and [`Broke`](Verdict::Broke) are holes: a forged
+//! token is accepted, or good tokens no longer are. [`Incorrect`](Verdict::Incorrect) responses are no hole in
+//! security, but are not what the standards say. What [`Differs`](Verdict::Differs) is a choice that the standards
+//! leave; so are rules that hold only for targets that ask for them, which is [found out](Traits) beforehand.
 //!
-//! The requests are bounded in number, each in time, and go to this machine only, unless told otherwise.
+//! The requests are bounded in number, each in time, and go to this machine only, by default.
 
 mod endpoint;
-mod judge;
 mod print;
 mod probe;
 mod report;
 mod rotation;
 mod run;
 mod target;
+mod verdict;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -98,10 +98,10 @@ pub enum SuiteError {
     #[error("the cryptographic library makes no key for {0}")]
     NoKey(Alg),
     /// Nothing is left to do.
-    #[error("no case is called {0:?}, nor begins so; the list of cases tells what there is")]
+    #[error("no case is called {0:?}, nor begins so; see the list of cases")]
     NoSuchCase(String),
-    /// A good token was never let in.
-    #[error("a good token was never let in\n{0}")]
+    /// A good token was never accepted.
+    #[error("a good token was never accepted\n{0}")]
     NeverAccepted(String),
 }
 
@@ -166,8 +166,8 @@ impl Suite {
         self
     }
 
-    /// Sends only the cases of this number (`G115`), of this name (`alg-none`), or whose name begins so (`alg-`). May be
-    /// called more than once.
+    /// Sends only the cases of this number (`G115`), of this name (`alg-none`), or whose name begins so (`alg-`). May
+    /// be called more than once.
     pub fn only(mut self, case: impl Into<String>) -> Self {
         self.only.push(case.into());
         self
@@ -179,7 +179,7 @@ impl Suite {
         self
     }
 
-    /// How long the target may take until it lets a good token in, before anything else is sent; 30 seconds by default.
+    /// How long the target may take until it accepts a good token, before anything else is sent; 30 seconds by default.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
@@ -198,14 +198,14 @@ impl Suite {
         self
     }
 
-    /// The target lets requests without a token in, as nobody.
+    /// The target accepts requests without a token, as anonymous.
     pub fn optional(mut self) -> Self {
         self.optional = true;
         self
     }
 
-    /// Lets the target be on another machine. Right only for a machine of your own, in a network of your own: this sends
-    /// hundreds of hostile requests.
+    /// Lets the target be on another machine. Right only for a machine of your own, in a network of your own: this
+    /// sends hundreds of hostile requests.
     pub fn danger_allow_remote(mut self) -> Self {
         self.remote = true;
         self
@@ -259,10 +259,10 @@ impl Attacker {
         )
     }
 
-    /// Waits until the target lets a good token in, and attacks it. `progress` is told each step.
+    /// Waits until the target accepts a good token, and attacks it. `progress` gets each step.
     ///
     /// # Errors
-    /// When the target never lets a good token in, with what it said instead.
+    /// When the target never accepts a good token, with its last response.
     pub async fn run(self, progress: &mut (dyn FnMut(&str) + Send)) -> Result<Report, SuiteError> {
         let Self { suite, target, server } = self;
         let foreign = TestKey::fresh(Alg::Rs256).ok_or(SuiteError::NoKey(Alg::Rs256))?;

@@ -20,7 +20,7 @@ pub(crate) use self::off::{Acceptor, Authority, is_for};
 #[cfg(feature = "tls")]
 pub(crate) use self::{accept::Acceptor, authority::Authority, names::is_for};
 
-/// One block of PEM (RFC 7468 §2).
+/// One block of PEM (RFC 7468 section 2).
 #[cfg(feature = "tls")]
 fn pem(label: &str, der: &[u8]) -> String {
     let text = crate::encode::to_b64(der);

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
-use crate::answer::OAuthError;
 use crate::clients::{MockClient, TokenFormat};
 use crate::details;
 use crate::encode::random_text;
 use crate::providers::Tokens;
+use crate::response::OAuthError;
 use crate::sessions::Login;
 use crate::shared::{Issuer, Shared, seconds};
 
@@ -18,13 +18,13 @@ use crate::shared::{Issuer, Shared, seconds};
 pub(crate) struct Grant {
     pub(crate) client: String,
     pub(crate) subject: String,
-    /// The user's name, when a person is behind it.
+    /// The user's name, when the grant is a user's.
     pub(crate) user: Option<String>,
     pub(crate) scope: Vec<String>,
     pub(crate) audience: Vec<String>,
     /// More claims of the access token.
     pub(crate) claims: Map<String, Value>,
-    /// The keys that whoever uses the access token must prove to hold (`cnf`, RFC 7800 §3.1).
+    /// The keys that the client must prove to hold with the access token (`cnf`, RFC 7800 section 3.1).
     pub(crate) cnf: Map<String, Value>,
     /// `authorization_details` (RFC 9396).
     pub(crate) details: Vec<Value>,
@@ -35,9 +35,9 @@ pub(crate) struct Grant {
 /// What a refresh request asks for besides a fresh token.
 #[derive(Default)]
 pub(crate) struct Wish<'a> {
-    /// A narrower scope (RFC 6749 §6).
+    /// A narrower scope (RFC 6749 section 6).
     pub(crate) scope: Option<Vec<String>>,
-    /// Fewer rights (RFC 9396 §6).
+    /// Fewer rights (RFC 9396 section 6).
     pub(crate) details: Option<&'a [Value]>,
     /// What the client proved to hold.
     pub(crate) cnf: Option<&'a Map<String, Value>>,
@@ -125,7 +125,7 @@ impl Records {
         IssuedTokens { access_token, refresh_token, expires_in: shared.lifetime(client) }
     }
 
-    /// Redeems a refresh token (RFC 6749 §6); a used one revokes its whole family (RFC 9700 §4.14.2).
+    /// Redeems a refresh token (RFC 6749 section 6); a used one revokes its whole family (RFC 9700 section 4.14.2).
     pub(crate) fn refresh(
         &self,
         shared: &Shared,
@@ -151,7 +151,8 @@ impl Records {
         if now >= known.expires_at {
             return Err(OAuthError::invalid_grant("the refresh token has expired"));
         }
-        // RFC 9449 §5, RFC 8705 §4: the refresh token of a public client is bound to what it was asked for with.
+        // RFC 9449 section 5, RFC 8705 section 4: the refresh token of a public client is bound to what it was asked
+        // for with.
         let bound_to = client.is_public().then_some(&known.grant.cnf).into_iter().flatten();
         for (name, key) in bound_to {
             if wish.cnf.and_then(|cnf| cnf.get(name)) != Some(key) {
@@ -177,7 +178,7 @@ impl Records {
             if let Some(old) = store.refresh.get_mut(token) {
                 old.used = true;
             }
-            // RFC 6749 §6: the new refresh token has the scope of the one it replaces, not the narrower one.
+            // RFC 6749 section 6: the new refresh token has the scope of the one it replaces, not the narrower one.
             store.refresh_token(shared, client, &known.grant, known.family)
         });
         let tokens = IssuedTokens { access_token, refresh_token, expires_in: shared.lifetime(client) };
@@ -210,7 +211,7 @@ impl Records {
             .map(|grant| grant.client.clone())
     }
 
-    /// Revokes one token (RFC 7009 §2.1): an access token alone, a refresh token with its whole family.
+    /// Revokes one token (RFC 7009 section 2.1): an access token alone, a refresh token with its whole family.
     pub(crate) fn revoke(&self, token: &str) {
         let mut store = self.store();
         if let Some(access) = store.access.get_mut(token) {
@@ -222,7 +223,7 @@ impl Records {
     }
 
     /// Revokes what was granted in a session, but for what was meant to outlast it (`offline_access`, OpenID Connect
-    /// Core §11).
+    /// Core section 11).
     pub(crate) fn revoke_session(&self, session: &str) {
         let mut store = self.store();
         let ends = |grant: &Grant| {
@@ -323,11 +324,11 @@ fn jwt(
         token = token.claim("cnf", grant.cnf.clone());
     }
     if !grant.details.is_empty() {
-        // RFC 9396 §9.1.
+        // RFC 9396 section 9.1.
         token = token.claim("authorization_details", grant.details.clone());
     }
     if let Some(login) = &grant.login {
-        // RFC 9068 §2.2.1, for an API that asks for a fresh or a strong login (RFC 9470).
+        // RFC 9068 section 2.2.1, for an API that asks for a fresh or a strong login (RFC 9470).
         token = token.claim("auth_time", login.at).claim("acr", login.acr.as_str());
     }
     for (name, value) in &grant.claims {

@@ -18,7 +18,7 @@ use crate::shared::Shared;
 /// Bytes of a request body that are read; a longer one is a broken request.
 pub(crate) const MAX_REQUEST: usize = 1 << 20;
 
-/// A client's way to a [`MockServer`](crate::MockServer) with no socket between: same answers, same faults.
+/// A client's way to a [`MockServer`](crate::MockServer) with no socket between: same responses, same faults.
 ///
 /// All waiting is done with tokio's timers, so a test with paused time never really waits.
 ///
@@ -41,17 +41,17 @@ pub(crate) const MAX_REQUEST: usize = 1 << 20;
 #[derive(Clone)]
 pub struct MockTransport(pub(crate) Arc<Shared>);
 
-/// Why no answer came, or not all of it.
+/// Why no response came, or not all of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// Nobody listens: the server is paused, or the address is of another host.
+    /// Connection refused: the server is paused, or the address is of another host.
     #[error("connection refused")]
     Refused,
-    /// The connection was reset, before the answer or in the middle of it.
+    /// The connection was reset, before the response or in the middle of it.
     #[error("connection reset by peer")]
     Reset,
-    /// The answer ended before its announced length.
+    /// The response ended before its announced length.
     #[error("connection closed before the message was complete")]
     Incomplete,
     /// The request's own body failed or was longer than one MiB.
@@ -80,7 +80,7 @@ where
             if shared.is_elsewhere(&request) {
                 return Err(shared.refuse_elsewhere(&request));
             }
-            shared.answer(request).await
+            shared.response(request).await
         })
     }
 }

@@ -1,12 +1,12 @@
-//! Other issuers whose signed statements this server believes.
+//! Other issuers whose signed statements this server trusts.
 
 use serde_json::Value;
 
 use crate::jws::Jws;
 use crate::keys::TestKey;
 
-/// An issuer of assertions (RFC 7523 §2.1), of tokens to exchange (RFC 8693 §2.1) and of software statements
-/// (RFC 7591 §2.3), with the keys it signs with.
+/// An issuer of assertions (RFC 7523 section 2.1), of tokens to exchange (RFC 8693 section 2.1) and of software
+/// statements (RFC 7591 section 2.3), with the keys it signs with.
 ///
 /// ```
 /// use oauth_mock::{Alg, GrantType, MockClient, MockServer, TestKey, TrustedIssuer};
@@ -40,7 +40,7 @@ impl TrustedIssuer {
         self
     }
 
-    /// Adds the keys of a JWK set (RFC 7517 §5).
+    /// Adds the keys of a JWK set (RFC 7517 section 5).
     ///
     /// # Panics
     /// If it has no list `keys`.

@@ -1,4 +1,4 @@
-//! The people who can log in.
+//! The users who can log in.
 
 use std::fmt;
 

@@ -55,7 +55,7 @@ async fn connection(stream: TcpStream, tls: Option<Acceptor>, shared: Arc<Shared
     };
     tokio::select! {
         biased;
-        // While the server is paused its port stays its own, but whoever connects is cut off at once.
+        // While the server is paused its port stays its own, but every connection is cut off at once.
         _ = paused.wait_for(|paused| *paused) => cut.store(true, Ordering::Release),
         () = serving => {}
     }
@@ -71,11 +71,11 @@ where
             request.extensions_mut().insert(peer.clone());
         }
         async move {
-            let answer = async { shared.answer(gather(request).await?).await }.await;
-            if let Err(TransportError::Reset | TransportError::Refused) = answer {
+            let response = async { shared.response(gather(request).await?).await }.await;
+            if let Err(TransportError::Reset | TransportError::Refused) = response {
                 reset.store(true, Ordering::Release);
             }
-            answer.map(|response| response.map(|body| body.reports_reset_to(reset)))
+            response.map(|response| response.map(|body| body.reports_reset_to(reset)))
         }
     });
     let http =
@@ -112,7 +112,7 @@ impl AsyncRead for Cuttable {
 impl AsyncWrite for Cuttable {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.reset.load(Ordering::Acquire) {
-            // TLS would say goodbye (RFC 8446 §6.1) before the RST.
+            // TLS would say goodbye (RFC 8446 section 6.1) before the RST.
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         Pin::new(&mut self.stream).poll_write(cx, bytes)

@@ -15,8 +15,8 @@ async fn attack(args: &[&str]) -> Output {
     program.arg("attack").args(args).stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap()
 }
 
-/// An API that gives this answer to everything; its address.
-async fn always(answer: &'static str) -> String {
+/// An API that gives this response to everything; its address.
+async fn always(response: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/whoami", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -27,7 +27,7 @@ async fn always(answer: &'static str) -> String {
                     let Ok(length @ 1..) = stream.read(&mut chunk).await else { return };
                     request.extend_from_slice(&chunk[..length]);
                 }
-                let text = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                let text = format!("HTTP/1.1 {response}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
                 let _ = stream.write_all(text.as_bytes()).await;
             });
         }
@@ -67,7 +67,7 @@ async fn who_names_a_scope_that_is_not_asked_for_is_told_so() {
     let output = attack(&[&["--target", &url], &args[..]].concat()).await;
     let table = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{table}");
-    assert!(table.contains("A token without any scope was let in"), "{table}");
+    assert!(table.contains("A token without any scope was accepted"), "{table}");
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn what_never_lets_a_good_token_in_is_told_why_and_is_exit_code_2() {
     let output = attack(&["--target", &url, "--listen", "127.0.0.1:0", "--wait", "1"]).await;
     let error = text(&output.stderr);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{error}");
-    assert!(error.contains("never let in") && error.contains("Bearer error=\"invalid_token\""), "{error}");
+    assert!(error.contains("never accepted") && error.contains("Bearer error=\"invalid_token\""), "{error}");
     assert!(error.contains("asked for no metadata and no keys"), "{error}");
 }
 

@@ -1,4 +1,4 @@
-//! The authorization code flow with PKCE (RFC 6749 §4.1, RFC 7636), from the login page to userinfo.
+//! The authorization code flow with PKCE (RFC 6749 section 4.1, RFC 7636), from the login page to userinfo.
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails must fail its test")]
 

@@ -1,4 +1,4 @@
-//! Clients that authenticate with a signed JWT (RFC 7523 §2.2 and §3).
+//! Clients that authenticate with a signed JWT (RFC 7523 sections 2.2 and 3).
 
 mod support;
 
@@ -77,7 +77,7 @@ async fn every_wrong_assertion_is_an_invalid_client() {
         ("sub", good().claim("sub", 7)),
         ("iss", good().without("iss")),
         ("iss", good().issuer("else")),
-        ("unknown", good().issuer("nobody").subject("nobody")),
+        ("unknown", good().issuer("unknown").subject("unknown")),
         ("signature", good().issuer("else").subject("else")),
         ("aud", good().without("aud")),
         ("aud", good().audience("orders-api")),

@@ -1,4 +1,4 @@
-//! The device grant (RFC 8628): a device that waits, a person at the page, and everything that can come between.
+//! The device grant (RFC 8628): a device that waits, a user at the page, and everything that can come between.
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails must fail its test")]
 
@@ -23,9 +23,9 @@ fn server() -> MockServer {
 }
 
 async fn begin(server: &MockServer) -> Value {
-    let answer = post(server, Endpoint::DeviceAuthorization, None, "client_id=tv").await;
-    assert_eq!((answer.status, answer.header("cache-control")), (StatusCode::OK, "no-store"));
-    answer.json()
+    let response = post(server, Endpoint::DeviceAuthorization, None, "client_id=tv").await;
+    assert_eq!((response.status, response.header("cache-control")), (StatusCode::OK, "no-store"));
+    response.json()
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
@@ -79,13 +79,13 @@ async fn a_device_gets_its_tokens_when_its_person_says_yes() {
 async fn a_device_that_asks_too_often_is_slowed_down_by_five_seconds_each_time() {
     let server = server();
     let device = begin(&server).await;
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for wait in [0, 4, 9, 15, 14, 20] {
         server.clock().step(wait);
-        answers.push(poll(&server, &device).await.error());
+        responses.push(poll(&server, &device).await.error());
     }
     let (pending, slow) = ("authorization_pending", "slow_down");
-    assert_eq!(answers, [pending, slow, slow, pending, slow, pending]);
+    assert_eq!(responses, [pending, slow, slow, pending, slow, pending]);
     server.approve_device(text(&device, "user_code"), "alice").unwrap();
     assert_eq!(poll(&server, &device).await.error(), slow);
     server.clock().step(25);
@@ -115,7 +115,7 @@ async fn a_device_can_be_turned_away_or_come_too_late() {
 }
 
 #[tokio::test]
-async fn a_person_lets_a_device_in_at_the_page() {
+async fn a_user_lets_a_device_in_at_the_page() {
     let server = server();
     let device = begin(&server).await;
     let page = server.endpoint(Endpoint::Device);
@@ -143,7 +143,7 @@ async fn a_person_lets_a_device_in_at_the_page() {
     let known = browse(&server, text(&second, "verification_uri_complete"), cookie).await;
     assert!(known.text().contains("Signed in as <strong>alice</strong>"));
     let no = format!("user_code={}&decision=deny", text(&second, "user_code"));
-    assert!(post(&server, Endpoint::Device, None, &no).await.text().contains("turned away"));
+    assert!(post(&server, Endpoint::Device, None, &no).await.text().contains("denied"));
     assert_eq!(poll(&server, &second).await.error(), "access_denied");
 
     let third = begin(&server).await;

@@ -64,10 +64,10 @@ async fn a_proof_by_any_kind_of_key_binds_the_token_to_it() {
     let server = server();
     for alg in [Alg::Es256, Alg::Es384, Alg::Ps256, Alg::Rs256, Alg::Ed25519] {
         let key = TestKey::generate(alg);
-        let answer = service_token(&server, proof(&server, &key)).await;
-        assert_eq!(answer.status, StatusCode::OK, "{alg}: {}", answer.text());
-        assert_eq!(text(&answer, "token_type"), "DPoP");
-        let token = text(&answer, "access_token");
+        let response = service_token(&server, proof(&server, &key)).await;
+        assert_eq!(response.status, StatusCode::OK, "{alg}: {}", response.text());
+        assert_eq!(text(&response, "token_type"), "DPoP");
+        let token = text(&response, "access_token");
         assert_eq!(jwt_part(&token, 1)["cnf"], json!({"jkt": key.thumbprint()}));
         let seen = post(&server, Endpoint::Introspect, Some(&svc()), &format!("token={token}")).await;
         assert_eq!(seen.json()["cnf"]["jkt"], json!(key.thumbprint()));
@@ -121,9 +121,9 @@ async fn a_proof_that_is_not_right_in_every_part_is_refused() {
         ("not even JSON", good().raw_payload("hello")),
     ];
     for (what, proof) in bad {
-        let answer = service_token(&server, proof).await;
+        let response = service_token(&server, proof).await;
         assert_eq!(
-            (answer.status, answer.error().as_str()),
+            (response.status, response.error().as_str()),
             (StatusCode::BAD_REQUEST, "invalid_dpop_proof"),
             "{what}"
         );
@@ -136,8 +136,8 @@ async fn a_proof_that_is_not_right_in_every_part_is_refused() {
         assert_eq!(service_token(&server, proof).await.status, StatusCode::OK, "{what}");
     }
     let two = [good().build(), good().build()];
-    let answer = token_with(&server, Some(&svc()), "grant_type=client_credentials", &two).await;
-    assert_eq!(answer.error(), "invalid_dpop_proof");
+    let response = token_with(&server, Some(&svc()), "grant_type=client_credentials", &two).await;
+    assert_eq!(response.error(), "invalid_dpop_proof");
 }
 
 #[tokio::test]
@@ -154,10 +154,10 @@ async fn a_proof_is_good_once() {
 #[tokio::test]
 async fn only_the_algorithms_of_the_server_are_taken() {
     let server = builder().dpop_algorithms([Alg::Es256]).in_process();
-    let answer = service_token(&server, proof(&server, &TestKey::generate(Alg::Ed25519))).await;
-    assert_eq!(answer.error(), "invalid_dpop_proof");
-    let answer = service_token(&server, proof(&server, &TestKey::generate(Alg::Es256))).await;
-    assert_eq!(answer.status, StatusCode::OK);
+    let response = service_token(&server, proof(&server, &TestKey::generate(Alg::Ed25519))).await;
+    assert_eq!(response.error(), "invalid_dpop_proof");
+    let response = service_token(&server, proof(&server, &TestKey::generate(Alg::Es256))).await;
+    assert_eq!(response.status, StatusCode::OK);
     let metadata = get(&server, Endpoint::OauthMetadata).await.unwrap().json();
     assert_eq!(metadata["dpop_signing_alg_values_supported"], json!(["ES256"]));
 }
@@ -170,8 +170,8 @@ async fn a_server_asks_for_its_nonce_and_may_change_it() {
     assert_eq!((asked.status, asked.error().as_str()), (StatusCode::BAD_REQUEST, "use_dpop_nonce"));
     let nonce = asked.header("dpop-nonce").to_owned();
     for _ in 0..2 {
-        let answer = service_token(&server, proof(&server, &key).nonce(&nonce)).await;
-        assert_eq!((answer.status, answer.header("dpop-nonce")), (StatusCode::OK, nonce.as_str()));
+        let response = service_token(&server, proof(&server, &key).nonce(&nonce)).await;
+        assert_eq!((response.status, response.header("dpop-nonce")), (StatusCode::OK, nonce.as_str()));
     }
     server.dpop().change_nonces();
     let asked = service_token(&server, proof(&server, &key).nonce(&nonce)).await;
@@ -182,18 +182,18 @@ async fn a_server_asks_for_its_nonce_and_may_change_it() {
 }
 
 #[tokio::test]
-async fn a_nonce_for_single_use_comes_with_every_answer() {
+async fn a_nonce_for_single_use_comes_with_every_response() {
     let server = builder().dpop_nonce(DpopNonce::SingleUse).in_process();
     let key = TestKey::generate(Alg::Es256);
     let first = service_token(&server, proof(&server, &key)).await.header("dpop-nonce").to_owned();
-    let answer = service_token(&server, proof(&server, &key).nonce(&first)).await;
-    assert_eq!(answer.status, StatusCode::OK);
-    let second = answer.header("dpop-nonce").to_owned();
+    let response = service_token(&server, proof(&server, &key).nonce(&first)).await;
+    assert_eq!(response.status, StatusCode::OK);
+    let second = response.header("dpop-nonce").to_owned();
     assert_eq!(service_token(&server, proof(&server, &key).nonce(&first)).await.error(), "use_dpop_nonce");
     assert_eq!(service_token(&server, proof(&server, &key).nonce(&second)).await.status, StatusCode::OK);
     server.dpop().set_nonce(DpopNonce::Unused);
-    let answer = service_token(&server, proof(&server, &key)).await;
-    assert_eq!((answer.status, answer.header("dpop-nonce")), (StatusCode::OK, ""));
+    let response = service_token(&server, proof(&server, &key)).await;
+    assert_eq!((response.status, response.header("dpop-nonce")), (StatusCode::OK, ""));
 }
 
 #[tokio::test]
@@ -241,8 +241,8 @@ async fn an_api_takes_a_bound_token_only_with_a_proof_for_it() {
     let plain = text(&post(&server, Endpoint::Token, None, PASSWORD).await, "access_token");
     let good = || api_proof(&server, &key, &bound);
 
-    let answer = userinfo(&server, &format!("DPoP {bound}"), Some(good())).await;
-    assert_eq!((answer.status, answer.json()), (StatusCode::OK, json!({"sub": "alice"})));
+    let response = userinfo(&server, &format!("DPoP {bound}"), Some(good())).await;
+    assert_eq!((response.status, response.json()), (StatusCode::OK, json!({"sub": "alice"})));
     assert_eq!(userinfo(&server, &format!("Bearer {plain}"), None).await.status, StatusCode::OK);
 
     let used = good();
@@ -269,9 +269,9 @@ async fn an_api_takes_a_bound_token_only_with_a_proof_for_it() {
         ),
         ("an unknown token", "DPoP abc".to_owned(), Some(api_proof(&server, &key, "abc")), "invalid_token"),
     ] {
-        let answer = userinfo(&server, &authorization, proof).await;
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what}");
-        let challenge = answer.header("www-authenticate");
+        let response = userinfo(&server, &authorization, proof).await;
+        assert_eq!(response.status, StatusCode::UNAUTHORIZED, "{what}");
+        let challenge = response.header("www-authenticate");
         assert!(challenge.starts_with(&format!(r#"DPoP error="{error}", algs=""#)), "{what}: {challenge}");
     }
 }
@@ -290,9 +290,9 @@ async fn an_api_has_nonces_of_its_own() {
     let asked = userinfo(&server, &authorization, api(&nonce)).await;
     assert_eq!(asked.status, StatusCode::UNAUTHORIZED);
     assert!(asked.header("www-authenticate").starts_with(r#"DPoP error="use_dpop_nonce", algs=""#));
-    let answer = userinfo(&server, &authorization, api(asked.header("dpop-nonce"))).await;
-    assert_eq!(answer.status, StatusCode::OK);
-    let next = answer.header("dpop-nonce");
+    let response = userinfo(&server, &authorization, api(asked.header("dpop-nonce"))).await;
+    assert_eq!(response.status, StatusCode::OK);
+    let next = response.header("dpop-nonce");
     assert_eq!(userinfo(&server, &authorization, api(next)).await.status, StatusCode::OK);
     assert_eq!(userinfo(&server, &authorization, api(next)).await.status, StatusCode::UNAUTHORIZED);
 }

@@ -35,9 +35,9 @@ async fn on_a_socket(fault: Fault) -> (String, io::Result<()>) {
     (String::from_utf8_lossy(&bytes).into_owned(), end)
 }
 
-/// The body of a raw answer and the length it announced.
-fn body(answer: &str) -> (&str, usize) {
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+/// The body of a raw response and the length it announced.
+fn body(response: &str) -> (&str, usize) {
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
     (body, length.parse().unwrap())
 }
@@ -47,8 +47,8 @@ async fn status_with_retry_after_in_seconds() {
     let fault = || Fault::status(503).retry_after_secs(30);
     let reply = in_process(fault()).await.1.unwrap();
     assert_eq!((reply.status, reply.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "30"));
-    let (answer, _) = on_a_socket(fault()).await;
-    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 30\r\n"), "{answer}");
+    let (response, _) = on_a_socket(fault()).await;
+    assert!(response.starts_with("HTTP/1.1 503") && response.contains("retry-after: 30\r\n"), "{response}");
 }
 
 #[tokio::test]
@@ -57,8 +57,8 @@ async fn status_with_retry_after_as_a_date() {
     let reply = in_process(fault()).await.1.unwrap();
     assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(reply.header("retry-after"), "Tue, 01 Jan 2030 00:02:00 GMT");
-    let (answer, _) = on_a_socket(fault()).await;
-    assert!(answer.contains(" GMT\r\n"), "{answer}");
+    let (response, _) = on_a_socket(fault()).await;
+    assert!(response.contains(" GMT\r\n"), "{response}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,8 +73,8 @@ async fn delay_in_process_takes_virtual_time_only() {
 #[tokio::test]
 async fn delay_on_a_socket() {
     let begin = Instant::now();
-    let (answer, _) = on_a_socket(Fault::delay(Duration::from_millis(60))).await;
-    assert!(answer.starts_with("HTTP/1.1 200"));
+    let (response, _) = on_a_socket(Fault::delay(Duration::from_millis(60))).await;
+    assert!(response.starts_with("HTTP/1.1 200"));
     assert!(begin.elapsed() >= Duration::from_millis(60));
 }
 
@@ -91,9 +91,9 @@ async fn drip_in_process() {
 #[tokio::test]
 async fn drip_on_a_socket() {
     let begin = Instant::now();
-    let (answer, end) = on_a_socket(Fault::drip(Duration::from_micros(50))).await;
-    assert_eq!((body(&answer).0.len(), end.is_ok()), (body(&answer).1, true));
-    assert!(begin.elapsed() >= Duration::from_micros(50) * u32::try_from(body(&answer).1).unwrap());
+    let (response, end) = on_a_socket(Fault::drip(Duration::from_micros(50))).await;
+    assert_eq!((body(&response).0.len(), end.is_ok()), (body(&response).1, true));
+    assert!(begin.elapsed() >= Duration::from_micros(50) * u32::try_from(body(&response).1).unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,40 +118,40 @@ async fn hang_and_hang_in_the_middle_on_a_socket() {
 }
 
 #[tokio::test]
-async fn reset_before_the_answer() {
+async fn reset_before_the_response() {
     assert_eq!(in_process(Fault::reset()).await.1.unwrap_err(), TransportError::Reset);
-    let (answer, end) = on_a_socket(Fault::reset()).await;
-    assert_eq!((answer.as_str(), end.unwrap_err().kind()), ("", io::ErrorKind::ConnectionReset));
+    let (response, end) = on_a_socket(Fault::reset()).await;
+    assert_eq!((response.as_str(), end.unwrap_err().kind()), ("", io::ErrorKind::ConnectionReset));
 }
 
 #[tokio::test]
-async fn a_lost_answer_has_done_its_work() {
+async fn a_lost_response_has_done_its_work() {
     let server = MockServer::builder().client(MockClient::default().with_refresh_token()).in_process();
     let refresh_token = server.issue("svc", "alice", "read").unwrap().refresh_token.unwrap();
     let form = format!("grant_type=refresh_token&refresh_token={refresh_token}");
     let request = || form_request(&server.endpoint(Endpoint::Token), Some(&svc()), &form);
-    server.fault(Endpoint::Token, Fault::lost_answer()).times(1);
+    server.fault(Endpoint::Token, Fault::lost_response()).times(1);
     assert_eq!(send(&server, request()).await.unwrap_err(), TransportError::Reset);
     assert_eq!(send(&server, request()).await.unwrap().error(), "invalid_grant", "the token was rotated");
 
-    let (answer, end) = on_a_socket(Fault::lost_answer()).await;
-    assert_eq!((answer.as_str(), end.unwrap_err().kind()), ("", io::ErrorKind::ConnectionReset));
+    let (response, end) = on_a_socket(Fault::lost_response()).await;
+    assert_eq!((response.as_str(), end.unwrap_err().kind()), ("", io::ErrorKind::ConnectionReset));
 }
 
 #[tokio::test]
 async fn reset_in_the_middle_of_the_body() {
     assert_eq!(in_process(Fault::reset_mid_body()).await.1.unwrap_err(), TransportError::Reset);
-    let (answer, end) = on_a_socket(Fault::reset_mid_body()).await;
+    let (response, end) = on_a_socket(Fault::reset_mid_body()).await;
     assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    assert_eq!(body(&answer).0.len(), body(&answer).1 / 2);
+    assert_eq!(body(&response).0.len(), body(&response).1 / 2);
 }
 
 #[tokio::test]
 async fn truncated_body() {
     assert_eq!(in_process(Fault::truncated()).await.1.unwrap_err(), TransportError::Incomplete);
-    let (answer, end) = on_a_socket(Fault::truncated()).await;
-    assert!(end.is_ok(), "the connection is closed in good order");
-    assert_eq!(body(&answer).0.len(), body(&answer).1 / 2);
+    let (response, end) = on_a_socket(Fault::truncated()).await;
+    assert!(end.is_ok(), "the connection is closed normally");
+    assert_eq!(body(&response).0.len(), body(&response).1 / 2);
 }
 
 #[tokio::test]
@@ -159,17 +159,20 @@ async fn malformed_json() {
     let reply = in_process(Fault::malformed_json()).await.1.unwrap();
     assert_eq!((reply.status, reply.header("content-type")), (StatusCode::OK, "application/jwk-set+json"));
     assert!(serde_json::from_slice::<serde_json::Value>(&reply.body).is_err());
-    let (answer, end) = on_a_socket(Fault::malformed_json()).await;
+    let (response, end) = on_a_socket(Fault::malformed_json()).await;
     assert!(end.is_ok());
-    assert_eq!(body(&answer).0.len(), body(&answer).1);
+    assert_eq!(body(&response).0.len(), body(&response).1);
 }
 
 #[tokio::test]
 async fn html_with_status_200() {
     let reply = in_process(Fault::html_ok()).await.1.unwrap();
     assert_eq!((reply.status, reply.header("content-type")), (StatusCode::OK, "text/html; charset=utf-8"));
-    let (answer, _) = on_a_socket(Fault::html_ok()).await;
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("<title>Sign in</title>"), "{answer}");
+    let (response, _) = on_a_socket(Fault::html_ok()).await;
+    assert!(
+        response.starts_with("HTTP/1.1 200") && response.contains("<title>Sign in</title>"),
+        "{response}"
+    );
 }
 
 #[tokio::test]
@@ -177,9 +180,9 @@ async fn oversized_but_valid() {
     let reply = in_process(Fault::oversized(3_000_000)).await.1.unwrap();
     assert_eq!(reply.body.len(), 3_000_000);
     assert!(reply.json()["keys"].is_array());
-    let (answer, end) = on_a_socket(Fault::oversized(3_000_000)).await;
+    let (response, end) = on_a_socket(Fault::oversized(3_000_000)).await;
     assert!(end.is_ok());
-    assert_eq!(body(&answer).0.len(), 3_000_000);
+    assert_eq!(body(&response).0.len(), 3_000_000);
 }
 
 #[tokio::test]
@@ -191,8 +194,8 @@ async fn gzip_bomb() {
     flate2::read::GzDecoder::new(&reply.body[..]).read_to_string(&mut unpacked).unwrap();
     assert_eq!(unpacked.len(), 20_000_000);
     assert!(unpacked.starts_with("{\"keys\""));
-    let (answer, _) = on_a_socket(Fault::gzip_bomb(20_000_000)).await;
-    assert!(answer.contains("content-encoding: gzip\r\n"));
+    let (response, _) = on_a_socket(Fault::gzip_bomb(20_000_000)).await;
+    assert!(response.contains("content-encoding: gzip\r\n"));
 }
 
 #[tokio::test]
@@ -203,9 +206,10 @@ async fn redirect() {
         (reply.status, reply.header("location")),
         (StatusCode::FOUND, "http://169.254.169.254/latest")
     );
-    let (answer, _) = on_a_socket(fault()).await;
+    let (response, _) = on_a_socket(fault()).await;
     assert!(
-        answer.starts_with("HTTP/1.1 302") && answer.contains("location: http://169.254.169.254/latest\r\n")
+        response.starts_with("HTTP/1.1 302")
+            && response.contains("location: http://169.254.169.254/latest\r\n")
     );
 }
 
@@ -214,8 +218,8 @@ async fn another_content_type() {
     let reply = in_process(Fault::content_type("text/plain")).await.1.unwrap();
     assert_eq!(reply.header("content-type"), "text/plain");
     assert!(reply.json()["keys"].is_array());
-    let (answer, _) = on_a_socket(Fault::content_type("text/plain")).await;
-    assert!(answer.contains("content-type: text/plain\r\n"));
+    let (response, _) = on_a_socket(Fault::content_type("text/plain")).await;
+    assert!(response.contains("content-type: text/plain\r\n"));
 }
 
 #[tokio::test]
@@ -227,8 +231,8 @@ async fn any_body_and_header() {
         (reply.status, reply.error().as_str(), reply.header("etag")),
         (StatusCode::OK, "invalid_grant", "\"7\"")
     );
-    let (answer, _) = on_a_socket(fault()).await;
-    assert_eq!(body(&answer).0, r#"{"error":"invalid_grant"}"#);
+    let (response, _) = on_a_socket(fault()).await;
+    assert_eq!(body(&response).0, r#"{"error":"invalid_grant"}"#);
 }
 
 #[tokio::test]

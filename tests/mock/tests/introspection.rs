@@ -93,7 +93,7 @@ async fn the_test_itself_can_revoke() {
     let issued = server.issue("svc", "alice", "read").unwrap();
     server.revoke_token(&issued.access_token);
     assert_eq!(introspect(&server, &issued.access_token).await["active"], false);
-    assert!(server.issue("nobody", "alice", "read").is_none());
+    assert!(server.issue("unknown", "alice", "read").is_none());
 }
 
 #[tokio::test]

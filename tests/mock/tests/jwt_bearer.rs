@@ -1,4 +1,4 @@
-//! Assertions as grants (RFC 7523 §2.1).
+//! Assertions as grants (RFC 7523 section 2.1).
 
 mod support;
 
@@ -63,7 +63,7 @@ async fn a_service_account_needs_nothing_but_its_own_assertion() {
     assert_eq!((&claims["sub"], &claims["client_id"]), (&json!("robot"), &json!("robot")));
     let named = |id: &str| format!("{}&client_id={id}", by_robot().build());
     assert_eq!(ask(&server, None, &named("robot")).await.status, 200, "it may say its name");
-    assert_eq!(ask(&server, None, &named("svc")).await.error(), "invalid_client", "and nobody else's");
+    assert_eq!(ask(&server, None, &named("svc")).await.error(), "invalid_client", "and of no other client");
 
     for (wrong, error) in [
         (by_robot().signed_with(&idp), "invalid_grant"),

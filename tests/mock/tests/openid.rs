@@ -5,7 +5,7 @@
 mod support;
 
 use http::StatusCode;
-use oauth_mock::{Alg, Endpoint, Flaw, GrantType, MockClient, MockServer, User};
+use oauth_mock::{Alg, Endpoint, GrantType, MockClient, MockServer, Tamper, User};
 use serde_json::{Value, json};
 use support::flow::*;
 use support::*;
@@ -32,27 +32,27 @@ fn text(reply: &Value, name: &str) -> String {
 async fn a_response_can_be_wrong_in_one_point() {
     let server = server();
     let url = authorize_url(&server, &[]);
-    let spoiled = |flaw: Flaw| {
-        server.spoil(flaw).times(1);
+    let tampered = |tamper: Tamper| {
+        server.tamper(tamper).times(1);
         back(&server, &url)
     };
     let good = back(&server, &url);
     assert_eq!(parameters(&good, "iss"), [server.issuer()]);
     assert_eq!((parameters(&good, "state").len(), parameters(&good, "code").len()), (1, 1));
 
-    assert_ne!(parameters(&spoiled(Flaw::IssWrong), "iss"), [server.issuer()]);
-    assert!(parameters(&spoiled(Flaw::IssMissing), "iss").is_empty());
-    assert_ne!(parameters(&spoiled(Flaw::StateWrong), "state"), ["s&1"]);
-    assert!(parameters(&spoiled(Flaw::StateMissing), "state").is_empty());
-    assert_eq!(parameters(&spoiled(Flaw::CodeTwice), "code").len(), 2);
-    assert!(parameters(&spoiled(Flaw::CodeMissing), "code").is_empty());
-    assert_eq!(parameters(&spoiled(Flaw::CodeWithError), "error"), ["access_denied"]);
-    assert_eq!(parameters(&back(&server, &url), "iss"), [server.issuer()], "one answer each");
+    assert_ne!(parameters(&tampered(Tamper::IssWrong), "iss"), [server.issuer()]);
+    assert!(parameters(&tampered(Tamper::IssMissing), "iss").is_empty());
+    assert_ne!(parameters(&tampered(Tamper::StateWrong), "state"), ["s&1"]);
+    assert!(parameters(&tampered(Tamper::StateMissing), "state").is_empty());
+    assert_eq!(parameters(&tampered(Tamper::CodeTwice), "code").len(), 2);
+    assert!(parameters(&tampered(Tamper::CodeMissing), "code").is_empty());
+    assert_eq!(parameters(&tampered(Tamper::CodeWithError), "error"), ["access_denied"]);
+    assert_eq!(parameters(&back(&server, &url), "iss"), [server.issuer()], "one response each");
 
-    // An error names the issuer, too (RFC 9207 §2), and can be spoiled alike.
+    // An error names the issuer, too (RFC 9207 section 2), and can be tampered alike.
     let denied = authorize_url(&server, &[("scope", Some("admin"))]);
     assert_eq!(parameters(&back(&server, &denied), "iss"), [server.issuer()]);
-    server.spoil(Flaw::IssWrong).always();
+    server.tamper(Tamper::IssWrong).always();
     assert_ne!(parameters(&back(&server, &denied), "iss"), [server.issuer()]);
     server.clear_faults();
     assert_eq!(parameters(&back(&server, &denied), "iss"), [server.issuer()]);
@@ -67,40 +67,40 @@ async fn an_id_token_can_be_wrong_in_one_point() {
     assert_eq!(good.1["acr"], "0");
     assert_eq!(good.1["auth_time"], now);
 
-    for (flaw, changed) in [
-        (Flaw::IdTokenIssuer, "iss"),
-        (Flaw::IdTokenAudience, "aud"),
-        (Flaw::IdTokenSecondAudience, "aud"),
-        (Flaw::IdTokenAuthorizedParty, "azp"),
-        (Flaw::IdTokenExpired, "exp"),
-        (Flaw::IdTokenFuture, "iat"),
-        (Flaw::IdTokenNonce, "nonce"),
-        (Flaw::IdTokenNonceMissing, "nonce"),
-        (Flaw::IdTokenAcr, "acr"),
-        (Flaw::IdTokenAuthTime, "auth_time"),
-        (Flaw::IdTokenSubjectMissing, "sub"),
+    for (tamper, changed) in [
+        (Tamper::IdTokenIssuer, "iss"),
+        (Tamper::IdTokenAudience, "aud"),
+        (Tamper::IdTokenSecondAudience, "aud"),
+        (Tamper::IdTokenAuthorizedParty, "azp"),
+        (Tamper::IdTokenExpired, "exp"),
+        (Tamper::IdTokenFuture, "iat"),
+        (Tamper::IdTokenNonce, "nonce"),
+        (Tamper::IdTokenNonceMissing, "nonce"),
+        (Tamper::IdTokenAcr, "acr"),
+        (Tamper::IdTokenAuthTime, "auth_time"),
+        (Tamper::IdTokenSubjectMissing, "sub"),
     ] {
-        server.spoil(flaw).times(1);
+        server.tamper(tamper).times(1);
         let token = text(&tokens(&server, &[]).await.json(), "id_token");
-        assert_ne!(jwt_part(&token, 1).get(changed), good.1.get(changed), "{flaw:?}");
-        assert_eq!(jwt_part(&token, 0), good.0, "{flaw:?}");
+        assert_ne!(jwt_part(&token, 1).get(changed), good.1.get(changed), "{tamper:?}");
+        assert_eq!(jwt_part(&token, 0), good.0, "{tamper:?}");
     }
-    server.spoil(Flaw::IdTokenUnsigned).times(1);
+    server.tamper(Tamper::IdTokenUnsigned).times(1);
     let token = text(&tokens(&server, &[]).await.json(), "id_token");
     assert!(token.ends_with('.') && jwt_part(&token, 0)["alg"] == "none");
-    server.spoil(Flaw::IdTokenHash).times(1);
-    let answer = tokens(&server, &[]).await.json();
-    assert_eq!(jwt_part(&text(&answer, "id_token"), 1)["at_hash"].as_str().unwrap().len(), 22);
-    server.spoil(Flaw::IdTokenMissing).times(1);
+    server.tamper(Tamper::IdTokenHash).times(1);
+    let response = tokens(&server, &[]).await.json();
+    assert_eq!(jwt_part(&text(&response, "id_token"), 1)["at_hash"].as_str().unwrap().len(), 22);
+    server.tamper(Tamper::IdTokenMissing).times(1);
     assert_eq!(tokens(&server, &[]).await.json().get("id_token"), None);
 
     // The logout endpoint verifies: a signature by another key, or over other claims, is not the issuer's.
-    for flaw in [Flaw::IdTokenKey, Flaw::IdTokenSignature] {
-        server.spoil(flaw).times(1);
+    for tamper in [Tamper::IdTokenKey, Tamper::IdTokenSignature] {
+        server.tamper(tamper).times(1);
         let token = text(&tokens(&server, &[]).await.json(), "id_token");
-        assert_eq!(jwt_part(&token, 0), good.0, "{flaw:?}");
+        assert_eq!(jwt_part(&token, 0), good.0, "{tamper:?}");
         let out = post(&server, Endpoint::EndSession, None, &format!("id_token_hint={token}")).await;
-        assert!(out.text().contains("not signed by this issuer"), "{flaw:?}");
+        assert!(out.text().contains("not signed by this issuer"), "{tamper:?}");
     }
     let token = text(&tokens(&server, &[]).await.json(), "id_token");
     let out = post(&server, Endpoint::EndSession, None, &format!("id_token_hint={token}")).await;
@@ -150,8 +150,8 @@ async fn a_browser_that_is_logged_in_is_not_asked_for_a_password() {
     assert!(page.text().contains("Signed in as <strong>alice</strong>") && !page.text().contains("password"));
     let at_once = browse(&server, &silent, &cookie).await;
     let code = parameter(at_once.header("location"), "code").unwrap();
-    let answer = post(&server, Endpoint::Token, None, &redemption(&code)).await.json();
-    assert_eq!(jwt_part(&text(&answer, "id_token"), 1)["sub"], "u-1");
+    let response = post(&server, Endpoint::Token, None, &redemption(&code)).await.json();
+    assert_eq!(jwt_part(&text(&response, "id_token"), 1)["sub"], "u-1");
 
     // The form of that page carries no name, and its cookie says who it is.
     let form = format!("{}&decision=allow", url.split_once('?').unwrap().1);
@@ -207,7 +207,7 @@ async fn logging_out_ends_the_session_and_its_tokens() {
     let offline = redeem(parameter(&location, "code").unwrap()).await;
     let others = tokens(&server, &[]).await.json();
 
-    server.clock().step(3600); // the hint has long expired, and is taken (§2)
+    server.clock().step(3600); // the hint has long expired, and is taken (section 2)
     let hint = text(&ours, "id_token");
     let url = format!(
         "{}?id_token_hint={hint}&post_logout_redirect_uri={}&state=s%261",
@@ -238,7 +238,7 @@ async fn logging_out_sends_nobody_to_an_address_that_is_not_the_clients() {
             "a longer address",
             format!("id_token_hint={hint}&post_logout_redirect_uri={}%2F", encoded(GOODBYE)),
         ),
-        ("nobody's address", format!("post_logout_redirect_uri={}", encoded(GOODBYE))),
+        ("unregistered address", format!("post_logout_redirect_uri={}", encoded(GOODBYE))),
         ("another client's", format!("client_id=svc&post_logout_redirect_uri={}", encoded(GOODBYE))),
         ("two clients", format!("client_id=svc&id_token_hint={hint}")),
         ("an access token", format!("id_token_hint={other}")),
@@ -267,7 +267,7 @@ async fn userinfo_can_be_about_somebody_else() {
             http::Request::get(server.endpoint(Endpoint::Userinfo)).header("authorization", &bearer);
         send(&server, request.body(http_body_util::Full::default()).unwrap())
     };
-    server.spoil(Flaw::UserinfoSubject).times(1);
+    server.tamper(Tamper::UserinfoSubject).times(1);
     assert_ne!(me().await.unwrap().json()["sub"], "u-1");
     assert_eq!(me().await.unwrap().json()["sub"], "u-1");
 }

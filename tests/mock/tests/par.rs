@@ -1,4 +1,4 @@
-//! Pushed authorization requests (RFC 9126), with DPoP (RFC 9449 §10) and authorization details (RFC 9396).
+//! Pushed authorization requests (RFC 9126), with DPoP (RFC 9449 section 10) and authorization details (RFC 9396).
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails must fail its test")]
 
@@ -37,7 +37,7 @@ fn pushed_url(server: &MockServer, pushed: &Reply) -> String {
 }
 
 #[tokio::test]
-async fn a_pushed_request_is_good_for_one_answer() {
+async fn a_pushed_request_is_good_once() {
     let server = server_with(app());
     let pushed = push(&server, &request(&[])).await;
     assert_eq!((pushed.status, pushed.header("cache-control")), (StatusCode::CREATED, "no-store"));
@@ -52,8 +52,9 @@ async fn a_pushed_request_is_good_for_one_answer() {
     let form = format!("{query}&username=alice&password=wonderland&decision=allow");
     let back = post(&server, Endpoint::Authorize, None, &form).await.header("location").to_owned();
     assert_eq!(parameter(&back, "state").unwrap(), "s&1");
-    let answer = post(&server, Endpoint::Token, None, &redemption(&parameter(&back, "code").unwrap())).await;
-    assert_eq!(answer.json()["scope"], "openid read");
+    let response =
+        post(&server, Endpoint::Token, None, &redemption(&parameter(&back, "code").unwrap())).await;
+    assert_eq!(response.json()["scope"], "openid read");
 
     assert!(server.log_in(&url, "alice").unwrap_err().starts_with("invalid_request_uri"));
     let page = send(&server, Request::get(&url).body(Full::default()).unwrap()).await.unwrap();
@@ -95,7 +96,7 @@ async fn everything_is_checked_when_it_is_pushed() {
         (("resource", Some("elsewhere")), "invalid_target"),
         (("request", Some("e30.e30.")), "request_not_supported"),
         (("request_uri", Some("urn:ietf:params:oauth:request_uri:x")), "invalid_request"),
-        (("client_id", Some("nobody")), "invalid_client"),
+        (("client_id", Some("unknown")), "invalid_client"),
         (("client_id", None), "invalid_client"),
         (("dpop_jkt", Some("short")), "invalid_request"),
         (("max_age", Some("-1")), "invalid_request"),
@@ -103,10 +104,10 @@ async fn everything_is_checked_when_it_is_pushed() {
         (("prompt", Some("none login")), "invalid_request"),
         (("authorization_details", Some("{}")), "invalid_authorization_details"),
     ] {
-        let answer = push(&server, &request(&[change])).await;
-        assert_eq!(answer.error(), error, "{change:?}");
+        let response = push(&server, &request(&[change])).await;
+        assert_eq!(response.error(), error, "{change:?}");
         let status = if error == "invalid_client" { 401 } else { 400 };
-        assert_eq!(answer.status, status, "{change:?}");
+        assert_eq!(response.status, status, "{change:?}");
     }
     // A client that can authenticate must.
     let of_svc = request(&[("client_id", Some("svc"))]);
@@ -123,14 +124,14 @@ async fn a_client_or_a_server_may_take_pushed_requests_only() {
     let url = pushed_url(&strict, &push(&strict, &request(&[])).await);
     assert!(parameter(&strict.log_in(&url, "alice").unwrap(), "code").is_some());
 
-    let everybody = MockServer::builder()
+    let all_clients = MockServer::builder()
         .client(app())
         .user(User::new("alice", "wonderland"))
         .require_pushed_authorization_requests()
         .in_process();
-    let back = everybody.log_in(&authorize_url(&everybody, &[]), "alice").unwrap();
+    let back = all_clients.log_in(&authorize_url(&all_clients, &[]), "alice").unwrap();
     assert_eq!(parameter(&back, "error").unwrap(), "invalid_request");
-    let metadata = get(&everybody, Endpoint::OauthMetadata).await.unwrap().json();
+    let metadata = get(&all_clients, Endpoint::OauthMetadata).await.unwrap().json();
     assert_eq!(metadata["require_pushed_authorization_requests"], true);
 }
 
@@ -193,9 +194,9 @@ async fn authorization_details_reach_the_token_and_can_be_narrowed() {
     assert!(page.text().contains("12.50"), "the user sees what it is about");
 
     let code = parameter(&back(&server, &url), "code").unwrap();
-    let answer = post(&server, Endpoint::Token, None, &redemption(&code)).await.json();
-    assert_eq!(answer["authorization_details"], json!([payment, files]));
-    let token = answer["access_token"].as_str().unwrap();
+    let response = post(&server, Endpoint::Token, None, &redemption(&code)).await.json();
+    assert_eq!(response["authorization_details"], json!([payment, files]));
+    let token = response["access_token"].as_str().unwrap();
     assert_eq!(jwt_part(token, 1)["authorization_details"], json!([payment, files]));
     let seen = post(&server, Endpoint::Introspect, Some(&svc()), &format!("token={token}")).await;
     assert_eq!(seen.json()["authorization_details"], json!([payment, files]));
@@ -207,7 +208,7 @@ async fn authorization_details_reach_the_token_and_can_be_narrowed() {
             "grant_type=refresh_token&client_id=app&refresh_token={token}&authorization_details={details}"
         )
     };
-    let token = answer["refresh_token"].as_str().unwrap();
+    let token = response["refresh_token"].as_str().unwrap();
     let wider = post(&server, Endpoint::Token, None, &refresh(token, &more)).await;
     assert_eq!(wider.error(), "invalid_authorization_details");
     let narrower = post(&server, Endpoint::Token, None, &refresh(token, &less)).await.json();
@@ -236,14 +237,14 @@ async fn bad_authorization_details_are_refused_at_every_endpoint() {
         assert_eq!(push(&server, &request(&change)).await.error(), "invalid_authorization_details", "{bad}");
         if bad != r#"[{"type":"files"}]"# {
             let form = format!("grant_type=client_credentials&authorization_details={}", encoded(bad));
-            let answer = post(&server, Endpoint::Token, Some(&svc()), &form).await;
-            assert_eq!(answer.error(), "invalid_authorization_details", "{bad}");
+            let response = post(&server, Endpoint::Token, Some(&svc()), &form).await;
+            assert_eq!(response.error(), "invalid_authorization_details", "{bad}");
         }
     }
     let good = encoded(r#"[{"type":"payment","amount":"1","reference":"r"}]"#);
     let form = format!("grant_type=client_credentials&authorization_details={good}");
-    let answer = post(&server, Endpoint::Token, Some(&svc()), &form).await.json();
-    assert_eq!(answer["authorization_details"][0]["reference"], "r");
+    let response = post(&server, Endpoint::Token, Some(&svc()), &form).await.json();
+    assert_eq!(response["authorization_details"][0]["reference"], "r");
     let metadata = get(&server, Endpoint::OauthMetadata).await.unwrap().json();
     assert_eq!(metadata["authorization_details_types_supported"], json!(["payment", "files"]));
 }

@@ -10,7 +10,13 @@ use serde_json::{Value, json};
 use support::*;
 
 /// Sends JSON with a bearer token, if one is given.
-async fn tell(server: &MockServer, method: Method, url: &str, token: Option<&str>, body: &Value) -> Reply {
+async fn send_json(
+    server: &MockServer,
+    method: Method,
+    url: &str,
+    token: Option<&str>,
+    body: &Value,
+) -> Reply {
     let mut request = Request::builder().method(method).uri(url).header("content-type", "application/json");
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
@@ -19,7 +25,7 @@ async fn tell(server: &MockServer, method: Method, url: &str, token: Option<&str
 }
 
 async fn register(server: &MockServer, metadata: Value) -> Reply {
-    tell(server, Method::POST, &server.endpoint(Endpoint::Register), None, &metadata).await
+    send_json(server, Method::POST, &server.endpoint(Endpoint::Register), None, &metadata).await
 }
 
 /// The parts of a client's information that its management needs.
@@ -47,9 +53,9 @@ async fn a_registered_client_gets_tokens() {
     asked["favourite_colour"] = json!("blue");
     let reply = register(&server, asked).await;
     assert_eq!((reply.status.as_u16(), reply.header("cache-control")), (201, "no-store"));
-    let told = reply.json();
-    assert_eq!(told["client_id_issued_at"], json!(server.clock().now_unix()));
-    assert_eq!(told["client_secret_expires_at"], 0);
+    let registered = reply.json();
+    assert_eq!(registered["client_id_issued_at"], json!(server.clock().now_unix()));
+    assert_eq!(registered["client_secret_expires_at"], 0);
     for (name, value) in [
         ("token_endpoint_auth_method", json!("client_secret_basic")),
         ("grant_types", json!(["client_credentials"])),
@@ -58,11 +64,11 @@ async fn a_registered_client_gets_tokens() {
         ("client_name", json!("Orders")),
         ("client_name#fr", json!("Commandes")),
     ] {
-        assert_eq!(told[name], value, "{name}");
+        assert_eq!(registered[name], value, "{name}");
     }
-    assert_eq!(told.get("favourite_colour"), None, "what is unknown is not registered");
-    assert_eq!(token_of(&server, &told).await.json()["scope"], "orders:read");
-    let secret = told["client_secret"].as_str().unwrap();
+    assert_eq!(registered.get("favourite_colour"), None, "what is unknown is not registered");
+    assert_eq!(token_of(&server, &registered).await.json()["scope"], "orders:read");
+    let secret = registered["client_secret"].as_str().unwrap();
     assert!(!format!("{:?}", server.journal()).contains(secret));
 }
 
@@ -74,12 +80,12 @@ async fn what_other_standards_register_counts_too() {
         "dpop_bound_access_tokens": true, "post_logout_redirect_uris": ["https://app.test/bye"],
         "grant_types": ["authorization_code", "client_credentials"],
     });
-    let told = register(&server, asked.clone()).await.json();
+    let registered = register(&server, asked.clone()).await.json();
     for (name, value) in asked.as_object().unwrap() {
-        assert_eq!(&told[name], value, "{name}");
+        assert_eq!(&registered[name], value, "{name}");
     }
-    assert_eq!(token_of(&server, &told).await.error(), "invalid_dpop_proof");
-    let id = told["client_id"].as_str().unwrap();
+    assert_eq!(token_of(&server, &registered).await.error(), "invalid_dpop_proof");
+    let id = registered["client_id"].as_str().unwrap();
     let logout = format!(
         "{}?client_id={id}&post_logout_redirect_uri=https://app.test/bye",
         server.endpoint(Endpoint::EndSession)
@@ -98,23 +104,23 @@ async fn what_other_standards_register_counts_too() {
 #[tokio::test]
 async fn defaults_are_those_of_the_rfc() {
     let server = MockServer::builder().user(User::new("alice", "wonderland")).in_process();
-    let told = register(&server, json!({"redirect_uris": ["https://app.test/cb"]})).await.json();
+    let registered = register(&server, json!({"redirect_uris": ["https://app.test/cb"]})).await.json();
     for (name, value) in [
         ("token_endpoint_auth_method", json!("client_secret_basic")),
         ("grant_types", json!(["authorization_code"])),
         ("response_types", json!(["code"])),
         ("redirect_uris", json!(["https://app.test/cb"])),
     ] {
-        assert_eq!(told[name], value, "{name}");
+        assert_eq!(registered[name], value, "{name}");
     }
     let public = json!({"token_endpoint_auth_method": "none", "redirect_uris": ["http://127.0.0.1/cb"]});
-    let told = register(&server, public).await.json();
-    assert_eq!((told.get("client_secret"), told.get("client_secret_expires_at")), (None, None));
+    let registered = register(&server, public).await.json();
+    assert_eq!((registered.get("client_secret"), registered.get("client_secret_expires_at")), (None, None));
     let url = format!(
         "{}?response_type=code&client_id={}&redirect_uri=http://127.0.0.1:5000/cb&code_challenge_method=S256\
          &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
         server.endpoint(Endpoint::Authorize),
-        told["client_id"].as_str().unwrap()
+        registered["client_id"].as_str().unwrap()
     );
     assert!(server.log_in(&url, "alice").unwrap().contains("code="));
 }
@@ -127,9 +133,9 @@ async fn a_client_registers_its_key_and_authenticates_with_it() {
     asked["token_endpoint_auth_method"] = json!("private_key_jwt");
     asked["token_endpoint_auth_signing_alg"] = json!("ES256");
     asked["jwks"] = json!({"keys": [key.public_jwk()]});
-    let told = register(&server, asked).await.json();
-    assert_eq!((&told["jwks"]["keys"][0], told.get("client_secret")), (&key.public_jwk(), None));
-    let id = told["client_id"].as_str().unwrap();
+    let registered = register(&server, asked).await.json();
+    assert_eq!((&registered["jwks"]["keys"][0], registered.get("client_secret")), (&key.public_jwk(), None));
+    let id = registered["client_id"].as_str().unwrap();
     let assertion =
         server.mint().typ("JWT").signed_with(&key).issuer(id).subject(id).audience(server.issuer());
     let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -213,7 +219,7 @@ async fn registration_may_need_a_token_or_be_closed() {
         (Some("third"), 401, r#"Bearer error="invalid_token""#),
         (Some("second"), 201, ""),
     ] {
-        let reply = tell(&server, Method::POST, &url, token, &machine()).await;
+        let reply = send_json(&server, Method::POST, &url, token, &machine()).await;
         assert_eq!((reply.status.as_u16(), reply.header("www-authenticate")), (status, challenge));
     }
     assert!(
@@ -241,9 +247,9 @@ async fn a_software_statement_counts_more_than_the_client() {
         register(&server, asked)
     };
     let signed = statement().build();
-    let told = ask(signed.clone()).await.json();
-    assert_eq!((&told["client_name"], &told["software_id"]), (&json!("Signed"), &json!("4NRB1")));
-    assert_eq!((&told["software_statement"], told.get("iss")), (&json!(signed), None));
+    let registered = ask(signed.clone()).await.json();
+    assert_eq!((&registered["client_name"], &registered["software_id"]), (&json!("Signed"), &json!("4NRB1")));
+    assert_eq!((&registered["software_statement"], registered.get("iss")), (&json!(signed), None));
     for (wrong, error) in [
         (statement().signed_with(&other), "invalid_software_statement"),
         (statement().unsigned(), "invalid_software_statement"),
@@ -262,18 +268,18 @@ async fn a_client_reads_changes_and_deletes_its_registration() {
     let server = MockServer::builder().in_process();
     let first = register(&server, machine()).await.json();
     let (url, access) = managed(&first);
-    let read = tell(&server, Method::GET, &url, Some(&access), &Value::Null).await;
+    let read = send_json(&server, Method::GET, &url, Some(&access), &Value::Null).await;
     assert_eq!((read.status.as_u16(), read.json()), (200, first.clone()));
 
     let id = first["client_id"].clone();
     let update = json!({"client_id": id, "grant_types": ["client_credentials"], "scope": "orders:write"});
-    let changed = tell(&server, Method::PUT, &url, Some(&access), &update).await;
+    let changed = send_json(&server, Method::PUT, &url, Some(&access), &update).await;
     let changed = changed.json();
     assert_eq!((&changed["scope"], changed.get("client_name")), (&json!("orders:write"), None));
     assert_eq!(changed["client_secret"], first["client_secret"]);
     assert_eq!(
         changed["registration_access_token"], first["registration_access_token"],
-        "unless told to rotate"
+        "unless configured to rotate"
     );
     let tokens = token_of(&server, &changed).await.json();
     assert_eq!(tokens["scope"], "orders:write");
@@ -290,7 +296,7 @@ async fn a_client_reads_changes_and_deletes_its_registration() {
         ("grant_types", json!({"client_id": id, "grant_types": ["magic"]})),
     ];
     for (name, update) in wrong {
-        let reply = tell(&server, Method::PUT, &url, Some(&access), &update).await;
+        let reply = send_json(&server, Method::PUT, &url, Some(&access), &update).await;
         assert_eq!(
             (reply.status.as_u16(), reply.error().as_str()),
             (400, "invalid_client_metadata"),
@@ -298,17 +304,17 @@ async fn a_client_reads_changes_and_deletes_its_registration() {
         );
         assert!(reply.text().contains(&format!("\"{name}: ")), "{}", reply.text());
     }
-    assert_eq!(tell(&server, Method::POST, &url, Some(&access), &Value::Null).await.status, 405);
+    assert_eq!(send_json(&server, Method::POST, &url, Some(&access), &Value::Null).await.status, 405);
 
     let second = register(&server, machine()).await.json();
     let (_, others) = managed(&second);
     for token in [None, Some("guessed"), Some(&*others), first["client_secret"].as_str()] {
-        let reply = tell(&server, Method::GET, &url, token, &Value::Null).await;
+        let reply = send_json(&server, Method::GET, &url, token, &Value::Null).await;
         assert_eq!(reply.status.as_u16(), 401, "{token:?}");
     }
-    let gone = tell(&server, Method::DELETE, &url, Some(&access), &Value::Null).await;
+    let gone = send_json(&server, Method::DELETE, &url, Some(&access), &Value::Null).await;
     assert_eq!((gone.status.as_u16(), gone.text()), (204, ""));
-    assert_eq!(tell(&server, Method::GET, &url, Some(&access), &Value::Null).await.status, 401);
+    assert_eq!(send_json(&server, Method::GET, &url, Some(&access), &Value::Null).await.status, 401);
     assert_eq!(token_of(&server, &changed).await.error(), "invalid_client");
     let form = format!("token={}", tokens["access_token"].as_str().unwrap());
     let described = post(&server, Endpoint::Introspect, Some(&svc()), &form).await.json();
@@ -324,12 +330,12 @@ async fn registration_access_tokens_rotate_when_told_to() {
         "client_id": first["client_id"], "client_secret": first["client_secret"],
         "grant_types": ["client_credentials"], "token_endpoint_auth_method": "client_secret_post",
     });
-    let changed = tell(&server, Method::PUT, &url, Some(&access), &update).await.json();
+    let changed = send_json(&server, Method::PUT, &url, Some(&access), &update).await.json();
     let (_, rotated) = managed(&changed);
     assert_ne!(rotated, access);
-    assert_eq!(tell(&server, Method::GET, &url, Some(&access), &Value::Null).await.status, 401);
-    assert_eq!(tell(&server, Method::GET, &url, Some(&rotated), &Value::Null).await.status, 200);
+    assert_eq!(send_json(&server, Method::GET, &url, Some(&access), &Value::Null).await.status, 401);
+    assert_eq!(send_json(&server, Method::GET, &url, Some(&rotated), &Value::Null).await.status, 200);
     assert_eq!(token_of(&server, &changed).await.error(), "invalid_client", "no longer by Basic");
     server.reset();
-    assert_eq!(tell(&server, Method::GET, &url, Some(&rotated), &Value::Null).await.status, 401);
+    assert_eq!(send_json(&server, Method::GET, &url, Some(&rotated), &Value::Null).await.status, 401);
 }

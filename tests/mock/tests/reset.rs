@@ -35,10 +35,10 @@ async fn a_reset_server_knows_nothing_of_what_happened() {
     let form = "grant_type=client_credentials&client_id=svc&client_secret=s3cr3t";
     assert_eq!(post(&server, Endpoint::Token, None, form).await.status, 200);
     let form = format!("token={}&client_id=svc&client_secret=s3cr3t", before.access_token);
-    let told = post(&server, Endpoint::Introspect, None, &form).await;
-    assert_eq!(told.json()["active"], false, "tokens of before are forgotten");
+    let introspected = post(&server, Endpoint::Introspect, None, &form).await;
+    assert_eq!(introspected.json()["active"], false, "tokens of before are forgotten");
     let url = format!("{}?client_id=x", server.endpoint(Endpoint::Authorize));
-    assert_eq!(server.log_in(&url, "bob"), server.log_in(&url, "nobody"));
+    assert_eq!(server.log_in(&url, "bob"), server.log_in(&url, "unknown"));
 }
 
 #[test]

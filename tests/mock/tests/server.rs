@@ -12,9 +12,9 @@ use support::*;
 async fn discovery_and_keys_are_served_over_a_socket() {
     let server = MockServer::start().await;
     for endpoint in [Endpoint::OauthMetadata, Endpoint::OpenidMetadata] {
-        let answer = String::from_utf8(raw_get(&server, endpoint).await.unwrap()).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-        assert!(answer.contains(&format!(r#""issuer":"{}""#, server.issuer())), "{answer}");
+        let response = String::from_utf8(raw_get(&server, endpoint).await.unwrap()).unwrap();
+        assert!(response.starts_with("HTTP/1.1 200 OK"), "{response}");
+        assert!(response.contains(&format!(r#""issuer":"{}""#, server.issuer())), "{response}");
     }
     let keys = String::from_utf8(raw_get(&server, Endpoint::Jwks).await.unwrap()).unwrap();
     assert!(keys.contains(&server.keys().current_kid()));
@@ -40,9 +40,9 @@ async fn two_hundred_servers_run_side_by_side() {
     let one = |_| {
         tokio::spawn(async {
             let server = MockServer::start().await;
-            let answer = String::from_utf8(raw_get(&server, Endpoint::Jwks).await.unwrap()).unwrap();
-            assert!(answer.contains(&server.keys().current_kid()));
-            assert_eq!(server.journal().count(Endpoint::Jwks), 1, "nobody else's request came here");
+            let response = String::from_utf8(raw_get(&server, Endpoint::Jwks).await.unwrap()).unwrap();
+            assert!(response.contains(&server.keys().current_kid()));
+            assert_eq!(server.journal().count(Endpoint::Jwks), 1, "no other request came here");
             server
         })
     };
@@ -114,7 +114,7 @@ async fn another_host_is_out_of_reach_and_leaves_a_trace() {
 }
 
 #[tokio::test]
-async fn an_answer_can_be_held_back_until_the_test_lets_it_go() {
+async fn a_response_can_be_held_back_until_the_test_lets_it_go() {
     let server = Arc::new(MockServer::builder().in_process());
     let gate = Gate::new();
     server.fault(Endpoint::Token, Fault::hold(&gate)).always();
@@ -145,7 +145,7 @@ async fn clients_can_change_while_the_server_runs() {
 }
 
 #[tokio::test]
-async fn no_request_is_too_odd_to_answer() {
+async fn no_request_is_too_odd_to_handle() {
     // A small generator with a fixed seed (xorshift), so that a failure can be repeated.
     let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut random = move |below: usize| {

@@ -55,11 +55,11 @@ impl<'a> Tls<'a> {
              Content-Type: application/x-www-form-urlencoded\r\n{headers}\r\n{body}"
         );
         stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
-        let answer = String::from_utf8(answer).map_err(io::Error::other)?;
-        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await?;
+        let response = String::from_utf8(response).map_err(io::Error::other)?;
+        let status = response.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let body = response.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         Ok((status.unwrap_or_default(), body.to_owned()))
     }
 
@@ -111,16 +111,16 @@ async fn raw_get_plain(url: &str) -> String {
     let host = url.strip_prefix("https://").unwrap().split('/').next().unwrap();
     let mut stream = TcpStream::connect(host).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    String::from_utf8_lossy(&answer).into_owned()
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response).await;
+    String::from_utf8_lossy(&response).into_owned()
 }
 
 #[tokio::test]
 async fn faults_and_pauses_cut_a_tls_connection_without_a_goodbye() {
     let server = MockServer::builder().tls().start().await;
     let (url, client) = (server.endpoint(Endpoint::Jwks), Tls::new(&server));
-    for fault in [Fault::reset(), Fault::lost_answer(), Fault::reset_mid_body(), Fault::status(503)] {
+    for fault in [Fault::reset(), Fault::lost_response(), Fault::reset_mid_body(), Fault::status(503)] {
         server.fault(Endpoint::Jwks, fault).times(1);
     }
     for _ in 0..3 {

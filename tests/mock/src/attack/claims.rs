@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::request::{bearer, bearers, demanding};
-use super::{Area, Attack, AttackContext, AttackRequest, Demand, Setup};
+use super::request::{bearer, bearers, with_level};
+use super::{Area, Attack, AttackContext, AttackRequest, RequirementLevel, Setup};
 use crate::keys::TestKey;
 
 const AREA: Area = Area::Claims;
@@ -13,7 +13,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "iss-missing",
         "G084",
-        "RFC 9068 §4",
+        "RFC 9068 section 4",
         "a token without an issuer is refused",
         "Nothing says that the token is by the issuer this API trusts.",
         iss_missing,
@@ -22,7 +22,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "iss-list",
         "G085",
-        "RFC 7519 §4.1.1",
+        "RFC 7519 section 4.1.1",
         "a list that holds the right issuer is no issuer",
         "A reader that looks for its issuer anywhere in the list accepts tokens made for another.",
         iss_list,
@@ -31,7 +31,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "iss-of-wrong-type",
         "G086",
-        "RFC 7519 §4.1.1",
+        "RFC 7519 section 4.1.1",
         "the issuer is a string",
         "An issuer that cannot be compared has not been checked.",
         iss_of_wrong_type,
@@ -40,7 +40,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "iss-nearly",
         "G087",
-        "RFC 8414 §3.3",
+        "RFC 8414 section 3.3",
         "the issuer is compared code point by code point",
         "Issuers that share keys, such as tenants, differ in exactly these characters.",
         iss_nearly,
@@ -49,16 +49,16 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "iss-lookalike",
         "G088",
-        "RFC 8414 §3.3",
+        "RFC 8414 section 3.3",
         "an issuer that only looks the same is another",
-        "Whoever may register a name that only looks the same would be taken for the issuer.",
+        "An attacker who registers a name that only looks the same would be taken for the issuer.",
         iss_lookalike,
     ),
     Attack::refused(
         AREA,
         "iss-with-the-key-of-another",
         "G089",
-        "RFC 8725 §3.8",
+        "RFC 8725 section 3.8",
         "an issuer's key signs for that issuer only, whatever its key id",
         "Any trusted issuer, or who steals its key, could speak for every other.",
         iss_with_the_key_of_another,
@@ -68,8 +68,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "aud-missing",
         "G091",
-        "RFC 9068 §4",
-        "a token for nobody is refused",
+        "RFC 9068 section 4",
+        "a token for no audience is refused",
         "A token that names no audience was not made for this API: others that got it can use it here.",
         aud_missing,
     ),
@@ -77,7 +77,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "aud-of-wrong-type",
         "G092",
-        "RFC 7519 §4.1.3",
+        "RFC 7519 section 4.1.3",
         "the audience is a string or a list of strings",
         "An audience that cannot be compared has not been checked.",
         aud_of_wrong_type,
@@ -86,8 +86,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "aud-empty",
         "G093",
-        "RFC 7519 §4.1.3",
-        "an empty audience is nobody's",
+        "RFC 7519 section 4.1.3",
+        "an empty audience names no API",
         "An empty audience matches an empty setting: the check is then none.",
         aud_empty,
     ),
@@ -95,7 +95,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "aud-list",
         "G094",
-        "RFC 7519 §4.1.3",
+        "RFC 7519 section 4.1.3",
         "an audience list that holds the API is good",
         "Issuers write the audience as a list as soon as there are two.",
         aud_list,
@@ -104,7 +104,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "aud-nearly",
         "G095",
-        "RFC 7519 §4.1.3",
+        "RFC 7519 section 4.1.3",
         "the audience is compared whole",
         "Every API that gets a token for itself could use it here.",
         aud_nearly,
@@ -113,7 +113,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "sub-missing",
         "G099",
-        "RFC 9068 §2.2",
+        "RFC 9068 section 2.2",
         "an access token says whom it is about",
         "RFC 9068 has the issuer set it; an API that tells its callers apart by it needs it.",
         sub_missing,
@@ -199,7 +199,7 @@ fn aud_of_wrong_type(context: &AttackContext) -> Vec<AttackRequest> {
     let named = [format!("aud: {}", json!([[audience]])), format!("aud: {}", json!([audience, 5]))];
     let requests = bearers(odd.map(|aud| (format!("aud: {aud}"), context.good().claim("aud", aud).build())));
     // These do name the API, only not as the standard has it.
-    demanding(Demand::Strict, &named.each_ref().map(String::as_str), requests)
+    with_level(RequirementLevel::Strict, &named.each_ref().map(String::as_str), requests)
 }
 
 fn aud_empty(context: &AttackContext) -> Vec<AttackRequest> {

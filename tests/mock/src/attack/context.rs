@@ -7,11 +7,11 @@ use crate::keys::{Alg, Keys, TestKey};
 use crate::mint::TokenBuilder;
 use crate::server::MockServer;
 
-use super::Demand;
+use super::RequirementLevel;
 use super::request::{AttackRequest, Expected};
 
 /// What an attacker knows and has: the issuer's good tokens and (to sign what no honest issuer would) its keys, a key
-/// of their own, an address that nobody should ever ask.
+/// of their own, an address that no request should ever reach.
 #[derive(Clone, Debug)]
 pub struct AttackContext {
     keys: Keys,
@@ -177,11 +177,11 @@ impl AttackContext {
         format!("{input}.{}", b64url(self.good().sign(input.as_bytes())))
     }
 
-    /// A good request, to see that what an attack changed spoiled nothing else.
+    /// A good request, to see that what an attack changed corrupted nothing else.
     pub(crate) fn control(&self) -> AttackRequest {
         AttackRequest::bearer("control: a good token", &self.good().build())
             .expecting(Expected::ACCEPTED)
-            .demanding(Demand::Must)
+            .with_level(RequirementLevel::Must)
     }
 }
 

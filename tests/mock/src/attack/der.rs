@@ -1,4 +1,4 @@
-//! The little DER that attacks need (X.690 §8).
+//! The little DER that attacks need (X.690 section 8).
 
 /// A SEQUENCE of what is already encoded.
 pub(super) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
@@ -15,7 +15,7 @@ pub(super) fn integer(bytes: &[u8]) -> Vec<u8> {
     element(2, &value)
 }
 
-/// The SubjectPublicKeyInfo of an RSA key (RFC 3279 §2.3.1).
+/// The SubjectPublicKeyInfo of an RSA key (RFC 3279 section 2.3.1).
 pub(super) fn rsa_spki(n: &[u8], e: &[u8]) -> Vec<u8> {
     const RSA: [u8; 15] = [0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
     let key = [&[0][..], &sequence(&[&integer(n), &integer(e)])].concat();

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::request::{bearers, demanding};
-use super::{Area, Attack, AttackContext, AttackRequest, Demand};
+use super::request::{bearers, with_level};
+use super::{Area, Attack, AttackContext, AttackRequest, RequirementLevel};
 
 const AREA: Area = Area::Header;
 
@@ -12,52 +12,52 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "header-crit",
         "G057",
-        "RFC 7515 §4.1.11",
+        "RFC 7515 section 4.1.11",
         "a critical member that is not understood, or an odd `crit`, is refused",
-        "The issuer says that whoever does not know this member must not use the token.",
+        "The issuer says that an API that does not know this member must not use the token.",
         header_crit,
     ),
     Attack::refused(
         AREA,
         "header-jwk",
         "G059",
-        "RFC 8725 §3.10",
+        "RFC 8725 section 3.10",
         "a key that the token brings along is never used",
-        "Anybody can sign with a key of their own and put it beside.",
+        "Any client can sign with a key of its own and put it beside.",
         header_jwk,
     ),
     Attack::refused(
         AREA,
         "header-jku",
         "G060",
-        "RFC 8725 §3.10",
+        "RFC 8725 section 3.10",
         "an address of keys in the token is never asked",
-        "Anybody can name an address of their own keys, and make the API ask addresses inside its network.",
+        "Any client can name an address of its own keys, and make the API ask addresses inside its network.",
         header_jku,
     ),
     Attack::refused(
         AREA,
         "header-x5",
         "G061",
-        "RFC 8725 §3.10",
+        "RFC 8725 section 3.10",
         "certificates of the token are never used, nor fetched",
-        "Anybody can bring a certificate of their own, and make the API ask addresses inside its network.",
+        "Any client can bring a certificate of its own, and make the API ask addresses inside its network.",
         header_x5,
     ),
     Attack::refused(
         AREA,
         "header-malformed-key-members",
         "G062",
-        "RFC 7515 §4.1.3",
+        "RFC 7515 section 4.1.3",
         "key members of a wrong type do no harm",
-        "Anybody can send it; it is signed by nobody the API knows.",
+        "Any client can send it; it is signed by no key the API knows.",
         header_malformed_key_members,
     ),
     Attack::refused(
         AREA,
         "header-hostile-kid",
         "G063",
-        "RFC 8725 §3.10",
+        "RFC 8725 section 3.10",
         "a key id is compared, and nothing else",
         "The key id is the caller's text: used as a path, a query or a command it does what the caller wants.",
         header_hostile_kid,
@@ -67,7 +67,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "header-kid-in-another-case",
         "G065",
-        "RFC 7515 §4.1.4",
+        "RFC 7515 section 4.1.4",
         "key ids are case-sensitive",
         "A loose comparison may pick a key that the issuer did not mean.",
         header_kid_in_another_case,
@@ -77,7 +77,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "header-typ",
         "G066",
-        "RFC 9068 §4",
+        "RFC 9068 section 4",
         "a token of another type is no access token",
         "A logout token or a proof of possession by the same issuer would pass for an access token.",
         header_typ,
@@ -87,16 +87,16 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "header-typ-spelling",
         "G067",
-        "RFC 7515 §4.1.9",
+        "RFC 7515 section 4.1.9",
         "`at+jwt` is a media type: any case, `application/` or not",
-        "RFC 9068 §4 names both `at+jwt` and `application/at+jwt`.",
+        "RFC 9068 section 4 names both `at+jwt` and `application/at+jwt`.",
         header_typ_spelling,
     ),
     Attack::refused(
         AREA,
         "header-id-token",
         "G068",
-        "RFC 9068 §6",
+        "RFC 9068 section 6",
         "an ID token is no access token",
         "The client of a login gets an ID token; it must not open the API with it.",
         header_id_token,
@@ -106,7 +106,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "header-of-an-encrypted-token",
         "G040",
-        "RFC 7516 §4.1",
+        "RFC 7516 section 4.1",
         "`enc` and `zip` have no place in a signed token",
         "A reader that mixes signed and encrypted tokens can be led to skip the signature.",
         header_of_an_encrypted_token,
@@ -126,9 +126,9 @@ fn header_crit(context: &AttackContext) -> Vec<AttackRequest> {
         ("a string", crit(json!("exp2"))),
         ("twice", crit(json!(["exp2", "exp2"]))),
     ]);
-    // RFC 7515 §4.1.11 forbids issuers to send these; only what is not understood has to be refused.
-    let requests = demanding(Demand::Strict, &["empty", "null", "a string"], requests);
-    demanding(Demand::Choice, &["registered"], requests)
+    // RFC 7515 section 4.1.11 forbids issuers to send these; only what is not understood has to be refused.
+    let requests = with_level(RequirementLevel::Strict, &["empty", "null", "a string"], requests);
+    with_level(RequirementLevel::Choice, &["registered"], requests)
 }
 
 fn header_jwk(context: &AttackContext) -> Vec<AttackRequest> {
@@ -162,7 +162,7 @@ fn header_x5(context: &AttackContext) -> Vec<AttackRequest> {
     ])
 }
 
-/// Members that nobody needs to read, of a wrong type, in a token that a foreign key signed.
+/// Members that no API needs to read, of a wrong type, in a token that a foreign key signed.
 fn header_malformed_key_members(context: &AttackContext) -> Vec<AttackRequest> {
     let forged = context.good().signed_with(context.foreign());
     let members = [
@@ -201,7 +201,7 @@ fn header_kid_in_another_case(context: &AttackContext) -> Vec<AttackRequest> {
     bearers([
         ("upper case", context.good().kid(&kid.to_uppercase()).build()),
         ("a blank behind", context.good().kid(&format!("{kid} ")).build()),
-        // U+FE63 is a hyphen-minus to Unicode's compatibility forms and to nobody else.
+        // U+FE63 is a hyphen-minus to Unicode's compatibility forms and to no other reader.
         ("compatibility form", context.good().kid(&kid.replace('-', "\u{fe63}")).build()),
     ])
 }
@@ -226,10 +226,10 @@ fn header_typ(context: &AttackContext) -> Vec<AttackRequest> {
 fn header_typ_spelling(context: &AttackContext) -> Vec<AttackRequest> {
     let types = ["at+jwt", "AT+JWT", "application/at+jwt", "Application/At+Jwt"];
     let requests = bearers(types.map(|typ| (typ, context.good().typ(typ).build())));
-    demanding(Demand::Choice, &["AT+JWT", "Application/At+Jwt"], requests)
+    with_level(RequirementLevel::Choice, &["AT+JWT", "Application/At+Jwt"], requests)
 }
 
-/// For the client, with a nonce, as OpenID Connect Core §2 describes it; and one whose audience is the API.
+/// For the client, with a nonce, as OpenID Connect Core section 2 describes it; and one whose audience is the API.
 fn header_id_token(context: &AttackContext) -> Vec<AttackRequest> {
     let id_token = context
         .good()
@@ -242,7 +242,7 @@ fn header_id_token(context: &AttackContext) -> Vec<AttackRequest> {
         ("for the client", id_token.clone().audience("svc").build()),
         ("for the API", id_token.claim("azp", "svc").build()),
     ]);
-    demanding(Demand::Must, &["for the client"], requests)
+    with_level(RequirementLevel::Must, &["for the client"], requests)
 }
 
 fn header_of_an_encrypted_token(context: &AttackContext) -> Vec<AttackRequest> {

@@ -1,6 +1,6 @@
 //! The `Authorization` header and its imitations.
 
-use super::{Area, Attack, AttackContext, AttackRequest, Demand, Expected};
+use super::{Area, Attack, AttackContext, AttackRequest, Expected, RequirementLevel};
 
 const AREA: Area = Area::Http;
 
@@ -9,9 +9,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "http-no-token",
         "G110",
-        "RFC 6750 §3.1",
+        "RFC 6750 section 3.1",
         "who shows no token gets a challenge without an error",
-        "An API that answers without a token is not protected.",
+        "An API that serves requests without a token is not protected.",
         http_no_token,
     )
     .expecting(Expected::NO_TOKEN),
@@ -19,7 +19,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "http-other-scheme",
         "G111",
-        "RFC 6750 §3",
+        "RFC 6750 section 3",
         "another scheme is no token",
         "Credentials of another scheme say nothing about a bearer token.",
         http_other_scheme,
@@ -29,7 +29,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "http-scheme-case",
         "G112",
-        "RFC 9110 §11.1",
+        "RFC 9110 section 11.1",
         "the scheme's name has no case",
         "Scheme names have no case; real clients send `bearer`.",
         http_scheme_case,
@@ -38,7 +38,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "http-two-spaces",
         "G113",
-        "RFC 6750 §2.1",
+        "RFC 6750 section 2.1",
         "one space or more stands before the token",
         "The grammar allows them, though hardly any client sends them.",
         http_two_spaces,
@@ -50,7 +50,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "http-malformed-credentials",
         "G114",
-        "RFC 6750 §3.1",
+        "RFC 6750 section 3.1",
         "credentials outside the grammar are a malformed request",
         "Two readers of a loose grammar (a proxy, the API) may see two different tokens.",
         http_malformed_credentials,
@@ -61,7 +61,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "http-two-headers",
         "G115",
-        "RFC 9110 §5.3",
+        "RFC 9110 section 5.3",
         "two Authorization headers are refused in either order",
         "A proxy may check the one and the API use the other.",
         http_two_headers,
@@ -72,7 +72,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "http-token-in-two-places",
         "G115",
-        "RFC 6750 §2",
+        "RFC 6750 section 2",
         "a second token where none is looked for changes nothing; where it is, the request is malformed",
         "A proxy may check the one and the API use the other.",
         http_token_in_two_places,
@@ -83,7 +83,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "http-joined-headers",
         "G116",
-        "RFC 6750 §2.1",
+        "RFC 6750 section 2.1",
         "two tokens joined by a comma are refused",
         "A proxy may check the one and the API use the other.",
         http_joined_headers,
@@ -94,7 +94,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "http-odd-bytes",
         "G118",
-        "RFC 6750 §2.1",
+        "RFC 6750 section 2.1",
         "bytes outside ASCII are a malformed request",
         "No token has such bytes; what is skipped or changed was not compared.",
         http_odd_bytes,
@@ -105,7 +105,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "http-folded-header",
         "G119",
-        "RFC 9112 §5.2",
+        "RFC 9112 section 5.2",
         "a header folded over two lines is refused",
         "A proxy may not see what stands on the second line; refusing and joining are both allowed.",
         http_folded_header,
@@ -116,7 +116,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "http-token-in-the-query",
         "G120",
-        "RFC 9700 §4.3.2",
+        "RFC 9700 section 4.3.2",
         "a token in the URL is not looked at",
         "URLs end up in logs, histories and Referer headers, and the token with them.",
         http_token_in_the_query,
@@ -127,7 +127,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "http-token-in-the-body",
         "G122",
-        "RFC 6750 §2.2",
+        "RFC 6750 section 2.2",
         "a token in the body of a GET is not looked at",
         "The body of a GET has no meaning; other readers of the request will not see the token there.",
         http_token_in_the_body,
@@ -145,11 +145,11 @@ fn http_other_scheme(context: &AttackContext) -> Vec<AttackRequest> {
     let other = |variant: &str, value: &str| AttackRequest::plain(variant).authorization(value);
     vec![
         other("Basic", "Basic c3ZjOnMzY3IzdA=="),
-        other("a good token as Token", &format!("Token {good}")).demanding(Demand::Strict),
+        other("a good token as Token", &format!("Token {good}")).with_level(RequirementLevel::Strict),
         // Some take everything that begins like the scheme for a failed attempt at it.
         other("a good token as Bearers", &format!("Bearers {good}"))
             .expecting(Expected::NO_TOKEN.or(&[400]))
-            .demanding(Demand::Strict),
+            .with_level(RequirementLevel::Strict),
     ]
 }
 

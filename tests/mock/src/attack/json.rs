@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::request::{bearer, bearers, demanding};
-use super::{Area, Attack, AttackContext, AttackRequest, Demand, Expected};
+use super::request::{bearer, bearers, with_level};
+use super::{Area, Attack, AttackContext, AttackRequest, Expected, RequirementLevel};
 
 const AREA: Area = Area::Json;
 
@@ -12,16 +12,16 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "json-claims-array",
         "G043",
-        "RFC 7519 §7.2",
+        "RFC 7519 section 7.2",
         "claims in a list are no claims set",
-        "Claims read by their place in a list are chosen by whoever orders the list.",
+        "Claims read by their place in a list are chosen by the caller that orders the list.",
         json_claims_array,
     ),
     Attack::refused(
         AREA,
         "json-claims-not-an-object",
         "G044",
-        "RFC 7519 §7.2",
+        "RFC 7519 section 7.2",
         "the claims set is an object",
         "There are no claims: none was checked.",
         json_claims_not_an_object,
@@ -30,7 +30,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "json-duplicate-registered-claim",
         "G045",
-        "RFC 7519 §4",
+        "RFC 7519 section 4",
         "a registered claim comes once",
         "Two readers may see two values; taking the last one is allowed, refusing is safer.",
         json_duplicate_registered_claim,
@@ -40,7 +40,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "json-duplicate-other-claim",
         "G046",
-        "RFC 7519 §4",
+        "RFC 7519 section 4",
         "any member comes once, at every depth",
         "Two readers may see two values; taking the last one is allowed, refusing is safer.",
         json_duplicate_other_claim,
@@ -50,7 +50,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "json-duplicate-by-escape",
         "G047",
-        "RFC 8259 §8.3",
+        "RFC 8259 section 8.3",
         "two spellings of a name are one name",
         "Two readers may see two values; taking the last one is allowed, refusing is safer.",
         json_duplicate_by_escape,
@@ -60,7 +60,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "json-duplicate-header-member",
         "G048",
-        "RFC 7515 §4",
+        "RFC 7515 section 4",
         "a header member comes once",
         "Two readers may see two values; taking the last one is allowed, refusing is safer.",
         json_duplicate_header_member,
@@ -70,7 +70,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "json-names-in-another-case",
         "G050",
-        "RFC 7519 §10.1.1",
+        "RFC 7519 section 10.1.1",
         "claim names are case-sensitive",
         "The claim itself is missing: its check was left out.",
         json_names_in_another_case,
@@ -79,7 +79,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "json-deep",
         "G051",
-        "RFC 8259 §9",
+        "RFC 8259 section 9",
         "deep nesting is refused without exhausting the stack",
         "Deep nesting is valid JSON; a reader that recurses without a limit falls over.",
         json_deep,
@@ -90,9 +90,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "json-wide",
         "G052",
-        "RFC 8259 §9",
+        "RFC 8259 section 9",
         "as many members as fit in 8 KiB cost bounded time",
-        "Whoever has one token decides how much work each request is.",
+        "Any caller with one token decides how much work each request is.",
         json_wide,
     )
     .by_choice()
@@ -101,7 +101,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "json-not-utf8",
         "G053",
-        "RFC 8725 §3.7",
+        "RFC 8725 section 3.7",
         "claims are UTF-8 without a byte order mark",
         "Readers that guess the encoding may guess differently.",
         json_not_utf8,
@@ -111,9 +111,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "json-control-characters",
         "G054",
-        "RFC 8725 §3.10",
+        "RFC 8725 section 3.10",
         "control characters in `sub` reach no header and no log unescaped",
-        "A subject is somebody's text: unescaped in a header or log it forges lines.",
+        "A subject is a user's text: unescaped in a header or log it forges lines.",
         json_control_characters,
     )
     .by_choice()
@@ -122,7 +122,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "json-trailing-junk",
         "G055",
-        "RFC 8259 §2",
+        "RFC 8259 section 2",
         "nothing follows the claims",
         "What stands behind the end is read by one parser and skipped by another.",
         json_trailing_junk,
@@ -132,7 +132,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "json-bad-numbers",
         "G056",
-        "RFC 8259 §6",
+        "RFC 8259 section 6",
         "what JSON does not call a number is none",
         "An expiry that is no number may compare as never over.",
         json_bad_numbers,
@@ -222,7 +222,7 @@ fn json_names_in_another_case(context: &AttackContext) -> Vec<AttackRequest> {
         ("AUD", renamed("aud", "AUD")),
         ("Iss", renamed("iss", "Iss")),
     ]);
-    demanding(Demand::Profile, &["Exp"], requests)
+    with_level(RequirementLevel::Profile, &["Exp"], requests)
 }
 
 /// Lists in lists: 128, 2,500 and 10,000 deep, in claims and header.
@@ -235,7 +235,7 @@ fn json_deep(context: &AttackContext) -> Vec<AttackRequest> {
     }
     let unclosed = context.with_payload("[".repeat(5_000));
     tokens.push(("unclosed, 5000".to_owned(), unclosed));
-    demanding(Demand::Must, &["unclosed, 5000"], bearers(tokens))
+    with_level(RequirementLevel::Must, &["unclosed, 5000"], bearers(tokens))
 }
 
 fn json_wide(context: &AttackContext) -> Vec<AttackRequest> {
@@ -264,7 +264,7 @@ fn json_not_utf8(context: &AttackContext) -> Vec<AttackRequest> {
     ];
     // An escape without its twin is valid JSON, though it is no text.
     let requests = bearers(variants.map(|(name, payload)| (name, context.with_payload(payload))));
-    demanding(Demand::Choice, &["lone surrogate"], requests)
+    with_level(RequirementLevel::Choice, &["lone surrogate"], requests)
 }
 
 fn json_control_characters(context: &AttackContext) -> Vec<AttackRequest> {
@@ -293,5 +293,5 @@ fn json_bad_numbers(context: &AttackContext) -> Vec<AttackRequest> {
         (number, context.with_payload(payload))
     }));
     // This one is a number to JSON, though to hardly any reader.
-    demanding(Demand::Choice, &["1e400"], requests)
+    with_level(RequirementLevel::Choice, &["1e400"], requests)
 }

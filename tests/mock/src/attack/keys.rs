@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::request::bearers;
-use super::{Area, Attack, AttackContext, AttackRequest, Demand, Expected};
+use super::{Area, Attack, AttackContext, AttackRequest, Expected, RequirementLevel};
 use crate::encode::{b64url, hex, random};
 use crate::keys::weak::emsa_pkcs1_sha256;
 use crate::keys::{Alg, TestKey};
@@ -15,7 +15,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "keys-rotated",
         "G129",
-        "OpenID Connect Core §10.1.1",
+        "OpenID Connect Core section 10.1.1",
         "a new key is found, and the old one goes on",
         "Issuers change keys without notice; until the new one is found, all new tokens fail.",
         keys_rotated,
@@ -24,7 +24,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "keys-rotated-abruptly",
         "G130",
-        "OpenID Connect Core §10.1.1",
+        "OpenID Connect Core section 10.1.1",
         "a new key is found although the old one is gone",
         "After a key is stolen, the issuer changes it at once; until the new one is found, all tokens fail.",
         keys_rotated_abruptly,
@@ -33,17 +33,17 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "keys-withdrawn",
         "G159",
-        "RFC 7517 §5",
+        "RFC 7517 section 5",
         "a key that is no longer published is no longer trusted",
-        "A key is withdrawn when it is stolen: whoever has it can go on signing.",
+        "A key is withdrawn when it is stolen: the thief can go on signing.",
         keys_withdrawn,
     ),
     Attack::refused(
         AREA,
         "keys-none",
         "G138",
-        "RFC 7517 §5",
-        "an empty key set trusts nobody",
+        "RFC 7517 section 5",
+        "an empty key set trusts no signature",
         "An issuer that publishes no key vouches for nothing; or it made a mistake: some keep the old keys.",
         keys_none,
     )
@@ -52,9 +52,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "keys-symmetric",
         "G143",
-        "RFC 8725 §2.1",
+        "RFC 8725 section 2.1",
         "a symmetric key that came from a URL is no secret",
-        "The secret is published with the set: anybody can sign with it.",
+        "The secret is published with the set: any client can sign with it.",
         keys_symmetric,
     )
     .strict(),
@@ -62,7 +62,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "keys-not-for-signatures",
         "G144",
-        "RFC 7517 §4.2",
+        "RFC 7517 section 4.2",
         "a key for something else verifies nothing",
         "The issuer says that this key signs nothing; its private half may be in other hands.",
         keys_not_for_signatures,
@@ -72,7 +72,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "keys-wrong-curve",
         "G145",
-        "RFC 7518 §6.2.1.1",
+        "RFC 7518 section 6.2.1.1",
         "a key whose curve is not what it says is not used",
         "A key that is not what it says is a mistake or an attack; curves must not be guessed.",
         keys_wrong_curve,
@@ -82,7 +82,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "keys-short-rsa",
         "G146",
-        "RFC 7518 §3.3",
+        "RFC 7518 section 3.3",
         "RSA keys have 2048 bits or more",
         "Moduli of 1024 bits can be factored by those with the means; then they can sign.",
         keys_short_rsa,
@@ -92,9 +92,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "keys-rsa-exponent-one",
         "G025",
-        "RFC 8017 §3.1",
+        "RFC 8017 section 3.1",
         "an RSA key with exponent 1 is not used",
-        "With exponent 1 the message is its own signature: anybody can sign.",
+        "With exponent 1 the message is its own signature: any client can sign.",
         keys_rsa_exponent_one,
     )
     .strict(),
@@ -102,7 +102,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "keys-ed25519-wrong-length",
         "G149",
-        "RFC 8037 §2",
+        "RFC 8037 section 2",
         "an Ed25519 key has 32 bytes, neither fewer nor more",
         "A key cut or padded to fit is another key than was published.",
         keys_ed25519_wrong_length,
@@ -112,9 +112,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "keys-ed25519-small-order",
         "G150",
-        "RFC 8032 §5.1.7",
+        "RFC 8032 section 5.1.7",
         "an Ed25519 key of small order, under which one signature fits every message, is not used",
-        "One signature fits every message: anybody can sign.",
+        "One signature fits every message: any client can sign.",
         keys_ed25519_small_order,
     )
     .by_choice(),
@@ -122,7 +122,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "keys-ec-invalid-point",
         "G151",
-        "RFC 7518 §6.2.1",
+        "RFC 7518 section 6.2.1",
         "a point that is not on the curve is not used",
         "On a point off the curve the mathematics does not hold, and signatures can be made up.",
         keys_ec_invalid_point,
@@ -132,9 +132,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "keys-private-members",
         "G152",
-        "RFC 7517 §9.2",
+        "RFC 7517 section 9.2",
         "a key whose private half is public is not used",
-        "The private half is public: anybody can sign. Refusing the key tells the issuer.",
+        "The private half is public: any client can sign. Refusing the key tells the issuer.",
         keys_private_members,
     )
     .by_choice()
@@ -143,7 +143,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "keys-same-kid-other-type",
         "G153",
-        "RFC 7517 §4.5",
+        "RFC 7517 section 4.5",
         "two types of key may share an id",
         "The standard allows keys of two types to share an id.",
         keys_same_kid_other_type,
@@ -153,7 +153,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "keys-same-kid-twice",
         "G153",
-        "RFC 7517 §4.5",
+        "RFC 7517 section 4.5",
         "of two different keys with one id and algorithm neither is sure; one key listed twice is one key",
         "Which of the two was meant is a guess.",
         keys_same_kid_twice,
@@ -163,7 +163,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "keys-no-kid-one-key",
         "G155",
-        "RFC 7515 §4.1.4",
+        "RFC 7515 section 4.1.4",
         "without a key id the only key is meant",
         "The key id is optional; some issuers leave it out.",
         keys_no_kid_one_key,
@@ -173,7 +173,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "keys-no-kid-many-keys",
         "G156",
-        "RFC 7515 §4.1.4",
+        "RFC 7515 section 4.1.4",
         "without a key id only keys that fit are tried, and not many",
         "The key id is optional; each key that is tried costs a verification.",
         keys_no_kid_many_keys,
@@ -184,18 +184,18 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "keys-malformed",
         "G062",
-        "RFC 7517 §5",
-        "malformed members of the key set do not spoil the others",
-        "The standard says to ignore keys that cannot be read: one odd key must not lock everybody out.",
+        "RFC 7517 section 5",
+        "malformed members of the key set do not corrupt the others",
+        "The standard says to ignore keys that cannot be read: one odd key must not lock all callers out.",
         keys_malformed,
     ),
     Attack::accepted(
         AREA,
         "keys-not-objects",
         "G062",
-        "RFC 7517 §5.1",
-        "members of the key set that are no keys at all do not spoil the others",
-        "Such a set is malformed; refusing it whole is allowed, and locks everybody out.",
+        "RFC 7517 section 5.1",
+        "members of the key set that are no keys at all do not corrupt the others",
+        "Such a set is malformed; refusing it whole is allowed, and locks all callers out.",
         keys_not_objects,
     )
     .by_choice(),
@@ -281,7 +281,7 @@ fn keys_short_rsa(context: &AttackContext) -> Vec<AttackRequest> {
     vec![AttackRequest::bearer("1024 bits", &context.good().signed_with(&key).build()), context.control()]
 }
 
-/// With e = 1 the padded hash is its own signature: anybody can sign.
+/// With e = 1 the padded hash is its own signature: any client can sign.
 fn keys_rsa_exponent_one(context: &AttackContext) -> Vec<AttackRequest> {
     let key = TestKey::generate(Alg::Rs256);
     let mut jwk = key.public_jwk();
@@ -324,18 +324,18 @@ fn keys_ed25519_small_order(context: &AttackContext) -> Vec<AttackRequest> {
 }
 
 fn keys_ec_invalid_point(context: &AttackContext) -> Vec<AttackRequest> {
-    let spoiled = |variant: &str, spoil: fn(&mut Value)| {
+    let corrupted = |variant: &str, corrupt: fn(&mut Value)| {
         let key = TestKey::generate(Alg::Es256);
         let mut jwk = key.public_jwk();
-        spoil(&mut jwk);
+        corrupt(&mut jwk);
         published(context, variant, &key, jwk)
     };
     vec![
-        spoiled("off the curve", |jwk| jwk["y"] = jwk["x"].clone()),
-        spoiled("zero", |jwk| (jwk["x"], jwk["y"]) = (json!(b64url([0; 32])), json!(b64url([0; 32])))),
-        spoiled("short coordinates", |jwk| (jwk["x"], jwk["y"]) = (json!("AQ"), json!("AQ"))),
-        spoiled("beyond the field", |jwk| jwk["x"] = json!(b64url([0xff; 32]))),
-        spoiled("no y", |jwk| without(jwk, "y")),
+        corrupted("off the curve", |jwk| jwk["y"] = jwk["x"].clone()),
+        corrupted("zero", |jwk| (jwk["x"], jwk["y"]) = (json!(b64url([0; 32])), json!(b64url([0; 32])))),
+        corrupted("short coordinates", |jwk| (jwk["x"], jwk["y"]) = (json!("AQ"), json!("AQ"))),
+        corrupted("beyond the field", |jwk| jwk["x"] = json!(b64url([0xff; 32]))),
+        corrupted("no y", |jwk| without(jwk, "y")),
         context.control(),
     ]
 }
@@ -387,7 +387,7 @@ fn keys_no_kid_many_keys(context: &AttackContext) -> Vec<AttackRequest> {
         AttackRequest::bearer("the only key of its type", &context.good().alg(Alg::EdDsa).no_kid().build()),
         AttackRequest::bearer("a foreign key", &forged)
             .expecting(Expected::INVALID_TOKEN)
-            .demanding(Demand::Must),
+            .with_level(RequirementLevel::Must),
         context.control().expecting(Expected::ACCEPTED),
     ]
 }
@@ -410,7 +410,7 @@ fn keys_not_objects(context: &AttackContext) -> Vec<AttackRequest> {
     [json!("a string"), Value::Null, json!(7), json!([])]
         .into_iter()
         .for_each(|jwk| context.keys().add_raw(jwk));
-    vec![context.control().demanding(Demand::Choice)]
+    vec![context.control().with_level(RequirementLevel::Choice)]
 }
 
 /// Publishes `jwk` and makes a token that `key` truly signed, so that only the key set can be the reason to refuse it.

@@ -1,4 +1,4 @@
-//! One request of an attack, and the answer it must get.
+//! One request of an attack, and the response it must get.
 
 use std::fmt;
 
@@ -6,15 +6,15 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request};
 
-use super::Demand;
+use super::RequirementLevel;
 
-/// What a correct API answers.
+/// The response of a correct API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Expected {
     /// The HTTP status.
     pub status: u16,
-    /// The `error` of the `WWW-Authenticate` challenge (RFC 6750 §3); `None`: there must be none.
+    /// The `error` of the `WWW-Authenticate` challenge (RFC 6750 section 3); `None`: there must be none.
     pub error: Option<&'static str>,
     /// Other statuses that are a matter of choice and no fault.
     pub tolerated: &'static [u16],
@@ -25,7 +25,7 @@ impl Expected {
     pub const ACCEPTED: Self = Self::new(200, None);
     /// Refused for its token.
     pub const INVALID_TOKEN: Self = Self::new(401, Some("invalid_token"));
-    /// Refused for want of a token: a challenge without an error (RFC 6750 §3.1).
+    /// Refused for want of a token: a challenge without an error (RFC 6750 section 3.1).
     pub const NO_TOKEN: Self = Self::new(401, None);
     /// Refused as a malformed request.
     pub const INVALID_REQUEST: Self = Self::new(400, Some("invalid_request"));
@@ -42,7 +42,7 @@ impl Expected {
         self
     }
 
-    /// Whether an answer with this status is what was expected or tolerated.
+    /// Whether a response with this status is what was expected or tolerated.
     #[must_use]
     pub fn allows(&self, status: u16) -> bool {
         self.status == status || self.tolerated.contains(&status)
@@ -57,7 +57,7 @@ pub struct AttackRequest {
     query: Option<String>,
     form: Option<String>,
     expected: Option<Expected>,
-    demand: Option<Demand>,
+    level: Option<RequirementLevel>,
 }
 
 impl AttackRequest {
@@ -69,7 +69,7 @@ impl AttackRequest {
             query: None,
             form: None,
             expected: None,
-            demand: None,
+            level: None,
         }
     }
 
@@ -99,15 +99,15 @@ impl AttackRequest {
         self
     }
 
-    pub(crate) fn demanding(mut self, demand: Demand) -> Self {
-        self.demand = Some(demand);
+    pub(crate) fn with_level(mut self, level: RequirementLevel) -> Self {
+        self.level = Some(level);
         self
     }
 
     /// With what its row says, where it says nothing itself.
-    pub(crate) fn or(mut self, expected: Expected, demand: Demand) -> Self {
+    pub(crate) fn or(mut self, expected: Expected, level: RequirementLevel) -> Self {
         self.expected.get_or_insert(expected);
-        self.demand.get_or_insert(demand);
+        self.level.get_or_insert(level);
         self
     }
 
@@ -117,16 +117,16 @@ impl AttackRequest {
         &self.variant
     }
 
-    /// The answer a correct API gives.
+    /// The response a correct API sends.
     #[must_use]
     pub fn expected(&self) -> Expected {
         self.expected.unwrap_or(Expected::INVALID_TOKEN)
     }
 
-    /// How firmly that answer is asked for.
+    /// How firmly the standards ask for that response.
     #[must_use]
-    pub fn demand(&self) -> Demand {
-        self.demand.unwrap_or(Demand::Must)
+    pub fn level(&self) -> RequirementLevel {
+        self.level.unwrap_or(RequirementLevel::Must)
     }
 
     /// The bearer token, if the request carries exactly one `Authorization: Bearer` header.
@@ -210,13 +210,13 @@ pub(crate) fn bearer(token: &str) -> Vec<AttackRequest> {
 }
 
 /// The same requests, where those of these variants are demanded otherwise.
-pub(crate) fn demanding(
-    demand: Demand,
+pub(crate) fn with_level(
+    level: RequirementLevel,
     variants: &[&str],
     requests: Vec<AttackRequest>,
 ) -> Vec<AttackRequest> {
     let change = |request: AttackRequest| {
-        if variants.contains(&request.variant()) { request.demanding(demand) } else { request }
+        if variants.contains(&request.variant()) { request.with_level(level) } else { request }
     };
     requests.into_iter().map(change).collect()
 }

@@ -12,8 +12,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "scope-missing",
         "G102",
-        "RFC 6750 §3.1",
-        "a good token without the scope is told which one it lacks",
+        "RFC 6750 section 3.1",
+        "the challenge to a good token without the scope names the scope it lacks",
         "The caller was never granted what it does here.",
         scope_missing,
     )
@@ -22,7 +22,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "scope-other-forms",
         "G103",
-        "RFC 8693 §4.2",
+        "RFC 8693 section 4.2",
         "scopes come as a string or a list, as `scope` or `scp`",
         "The standard has one string; some providers send lists or `scp`.",
         scope_other_forms,
@@ -32,7 +32,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "scope-nearly",
         "G104",
-        "RFC 6749 §3.3",
+        "RFC 6749 section 3.3",
         "a scope is compared whole and in its case",
         "Another, lesser scope that only looks similar would be enough.",
         scope_nearly,
@@ -42,7 +42,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "scope-odd-forms",
         "G105",
-        "RFC 6749 §3.3",
+        "RFC 6749 section 3.3",
         "only spaces separate scopes, and a wrong type holds none",
         "The standard separates scopes by spaces; other readings grant what was not written.",
         scope_odd_forms,
@@ -53,18 +53,18 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "scope-of-an-unverified-token",
         "G106",
-        "RFC 6750 §3.1",
+        "RFC 6750 section 3.1",
         "a bad token is refused for being bad, whatever its scope",
-        "An answer about scope tells that a forged token was believed.",
+        "A response about scope shows that a forged token was trusted.",
         scope_of_an_unverified_token,
     ),
     Attack::refused(
         AREA,
         "optional-with-a-bad-token",
         "G107",
-        "RFC 6750 §3.1",
+        "RFC 6750 section 3.1",
         "where no token is needed, a bad one is still refused",
-        "A caller who shows a bad token means to be somebody; silence hides the failure.",
+        "A caller who shows a bad token means to be authenticated; silence hides the failure.",
         optional_with_a_bad_token,
     )
     .with(Setup { optional: true, ..Setup::NONE }),
@@ -72,9 +72,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "optional-without-a-token",
         "G108",
-        "RFC 6750 §2",
-        "where no token is needed, none is let in as nobody",
-        "Where a token is optional, nobody needs one.",
+        "RFC 6750 section 2",
+        "where no token is needed, a request without one is accepted as anonymous",
+        "Where a token is optional, an anonymous request is accepted.",
         optional_without_a_token,
     )
     .with(Setup { optional: true, ..Setup::NONE }),
@@ -88,7 +88,7 @@ fn scope_missing(context: &AttackContext) -> Vec<AttackRequest> {
         ("another scope", context.good().scope("something:else").build()),
         ("no scope", context.good().without("scope").build()),
     ]);
-    // The grammar of RFC 6749 §3.3 has no empty scope, so that the token may be found malformed.
+    // The grammar of RFC 6749 section 3.3 has no empty scope, so that the token may be found malformed.
     let empty = AttackRequest::bearer("an empty scope", &context.good().scope("").build());
     requests.push(empty.expecting(Expected::INSUFFICIENT_SCOPE.or(&[401])));
     requests

@@ -15,7 +15,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "signature-bit-flipped",
         "G017",
-        "RFC 7515 §5.2",
+        "RFC 7515 section 5.2",
         "one changed bit in any part is noticed",
         "The claims are no longer those the issuer signed.",
         signature_bit_flipped,
@@ -24,25 +24,25 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "signature-empty",
         "G018",
-        "RFC 7515 §5.2",
+        "RFC 7515 section 5.2",
         "an empty signature is refused",
-        "Anybody can leave the signature out.",
+        "Any client can leave the signature out.",
         signature_empty,
     ),
     Attack::refused(
         AREA,
         "signature-by-a-foreign-key",
         "G017",
-        "RFC 7515 §5.2",
+        "RFC 7515 section 5.2",
         "another key's signature under the trusted key id is refused",
-        "Anybody can sign with a key of their own under the issuer's key id.",
+        "Any client can sign with a key of its own under the issuer's key id.",
         signature_by_a_foreign_key,
     ),
     Attack::refused(
         AREA,
         "signature-psychic",
         "G020",
-        "FIPS 186-5 §6.4.2",
+        "FIPS 186-5 section 6.4.2",
         "ECDSA numbers outside 1..n are refused",
         "These numbers fit every message where zero is not refused (CVE-2022-21449).",
         signature_psychic,
@@ -51,7 +51,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "signature-in-der",
         "G021",
-        "RFC 7518 §3.4",
+        "RFC 7518 section 3.4",
         "an ECDSA signature in DER is refused",
         "One signature then has many spellings.",
         signature_in_der,
@@ -61,7 +61,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "signature-of-wrong-length",
         "G022",
-        "RFC 7518 §3.4",
+        "RFC 7518 section 3.4",
         "an ECDSA signature of another length is refused",
         "One signature then has many spellings; bytes are skipped or made up.",
         signature_of_wrong_length,
@@ -71,7 +71,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "signature-pkcs1-forged-padding",
         "G023",
-        "RFC 8017 §8.2.2",
+        "RFC 8017 section 8.2.2",
         "PKCS#1 padding is compared whole, never parsed",
         "With a small exponent such a block can be computed without the private key.",
         signature_pkcs1_forged_padding,
@@ -80,7 +80,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "signature-pss-other-parameters",
         "G024",
-        "RFC 7518 §3.5",
+        "RFC 7518 section 3.5",
         "PSS with another hash, salt length or scheme is refused",
         "The algorithm's name fixes hash and salt; a verifier that takes others verifies something else.",
         signature_pss_other_parameters,
@@ -90,7 +90,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "signature-forged-twin",
         "G163",
-        "RFC 7515 §5.2",
+        "RFC 7515 section 5.2",
         "a token that differs from a known one in its signature only is not taken for it",
         "A cache that knows tokens by their claims lets forgeries in.",
         signature_forged_twin,
@@ -99,7 +99,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "signature-high-s",
         "G026",
-        "RFC 7518 §3.4",
+        "RFC 7518 section 3.4",
         "both ECDSA signatures of a twin pair are good, so token bytes are no identity",
         "Both are valid ECDSA; a list of revoked tokens by their bytes misses the twin.",
         signature_high_s,
@@ -107,7 +107,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     .by_choice(),
 ];
 
-/// The order of P-256 (SEC 2 §2.4.2).
+/// The order of P-256 (SEC 2 section 2.4.2).
 const P256_ORDER: [u8; 32] = [
     0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc,
     0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
@@ -192,7 +192,7 @@ fn signature_pkcs1_forged_padding(context: &AttackContext) -> Vec<AttackRequest>
     let good = emsa_pkcs1_sha256(message.as_bytes(), n.len());
     let info = good[good.len() - 51..].to_vec();
     let hash = &info[19..];
-    // AlgorithmIdentifier without its NULL (RFC 8017 §A.2.4 wants it).
+    // AlgorithmIdentifier without its NULL (RFC 8017 section A.2.4 wants it).
     let without_null = [&[0x30, 0x2f, 0x30, 0x0b][..], &info[4..15], &[4, 0x20], hash].concat();
     let long_length = [&[0x30, 0x81, 0x31][..], &info[2..]].concat();
     let sha1 = digest(&SHA1_FOR_LEGACY_USE_ONLY, message.as_bytes());
@@ -277,7 +277,7 @@ fn padded(info: &[u8], length: usize) -> Vec<u8> {
     [&[0, 1][..], &padding, &[0], info].concat()
 }
 
-/// RSASP1 (RFC 8017 §5.2.1): the private operation on any block.
+/// RSASP1 (RFC 8017 section 5.2.1): the private operation on any block.
 fn raw_rsa(block: &[u8], n: &[u8], d: &[u8]) -> Vec<u8> {
     let [block, modulus, exponent] = [block, n, d].map(BigUint::from_bytes_be);
     left_padded(&block.modpow(&exponent, &modulus).to_bytes_be(), n.len())
@@ -287,7 +287,7 @@ fn left_padded(bytes: &[u8], length: usize) -> Vec<u8> {
     [&vec![0; length.saturating_sub(bytes.len())][..], bytes].concat()
 }
 
-/// EMSA-PSS with SHA-256 and any salt (RFC 8017 §9.1.1), for a modulus of whole bytes.
+/// EMSA-PSS with SHA-256 and any salt (RFC 8017 section 9.1.1), for a modulus of whole bytes.
 fn emsa_pss(message: &[u8], salt: &[u8], length: usize) -> Vec<u8> {
     let hash = digest(&SHA256, message);
     let h = digest(&SHA256, &[&[0; 8][..], hash.as_ref(), salt].concat());
@@ -302,7 +302,7 @@ fn emsa_pss(message: &[u8], salt: &[u8], length: usize) -> Vec<u8> {
     block
 }
 
-/// MGF1 with SHA-256 (RFC 8017 §B.2.1).
+/// MGF1 with SHA-256 (RFC 8017 section B.2.1).
 fn mgf1(seed: &[u8], length: usize) -> impl Iterator<Item = u8> {
     let block =
         move |counter: u32| digest(&SHA256, &[seed, &counter.to_be_bytes()].concat()).as_ref().to_vec();

@@ -4,8 +4,8 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OaepPublicEncryptingKey, PublicEncryptingKey};
 use serde_json::json;
 
-use super::request::{bearer, bearers, demanding};
-use super::{Area, Attack, AttackContext, AttackRequest, Demand, Expected, der};
+use super::request::{bearer, bearers, with_level};
+use super::{Area, Attack, AttackContext, AttackRequest, Expected, RequirementLevel, der};
 use crate::encode::{b64url, random};
 use crate::keys::Alg;
 
@@ -16,16 +16,16 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "structure-signature-part-missing",
         "G019",
-        "RFC 7515 §7.1",
+        "RFC 7515 section 7.1",
         "two parts are no signed token",
-        "Anybody can leave the signature out.",
+        "Any client can leave the signature out.",
         structure_signature_part_missing,
     ),
     Attack::refused(
         AREA,
         "structure-too-many-parts",
         "G028",
-        "RFC 7515 §7.1",
+        "RFC 7515 section 7.1",
         "four and more parts are no signed token",
         "What is skipped was not verified; another reader may take it for the token.",
         structure_too_many_parts,
@@ -35,16 +35,16 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "structure-encrypted",
         "G029",
-        "RFC 8725 §2.3",
-        "a token that anybody can encrypt to the public key proves nothing",
-        "Anybody can encrypt to a public key; it proves nothing about who did.",
+        "RFC 8725 section 2.3",
+        "a token that any client can encrypt to the public key proves nothing",
+        "Any client can encrypt to a public key; it proves nothing about who did.",
         structure_encrypted,
     ),
     Attack::refused(
         AREA,
         "structure-json-serialization",
         "G030",
-        "RFC 6750 §2.1",
+        "RFC 6750 section 2.1",
         "JSON is no bearer token",
         "JWTs have one form; a second reader of tokens is a second set of mistakes.",
         structure_json_serialization,
@@ -55,7 +55,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "structure-polyglot",
         "G031",
-        "RFC 6750 §2.1",
+        "RFC 6750 section 2.1",
         "a text that is JSON and a compact token at once is no bearer token",
         "One parser verifies the one half, another reads the other: the claims are the attacker's.",
         structure_polyglot,
@@ -65,7 +65,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "structure-padding",
         "G032",
-        "RFC 7515 §2",
+        "RFC 7515 section 2",
         "base64url has no padding",
         "One token then has many spellings, which lists of tokens do not know.",
         structure_padding,
@@ -76,7 +76,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "structure-trailing-bits",
         "G033",
-        "RFC 4648 §3.5",
+        "RFC 4648 section 3.5",
         "unused bits at the end are zero",
         "One token then has many spellings, which lists of tokens do not know.",
         structure_trailing_bits,
@@ -86,7 +86,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "structure-standard-alphabet",
         "G034",
-        "RFC 7515 §2",
+        "RFC 7515 section 2",
         "`+` and `/` are not base64url",
         "One token then has many spellings, which lists of tokens do not know.",
         structure_standard_alphabet,
@@ -96,7 +96,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "structure-signed-unusual-spelling",
         "G036",
-        "RFC 4648 §3.5",
+        "RFC 4648 section 3.5",
         "unused bits are zero although the signature covers them",
         "Readers that differ about a spelling differ about the claims.",
         structure_signed_unusual_spelling,
@@ -106,7 +106,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "structure-foreign-characters",
         "G037",
-        "RFC 4648 §3.3",
+        "RFC 4648 section 3.3",
         "characters outside the alphabet are not skipped",
         "What is skipped was signed or was not, depending on the reader.",
         structure_foreign_characters,
@@ -117,7 +117,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "structure-empty-parts",
         "G038",
-        "RFC 7515 §7.1",
+        "RFC 7515 section 7.1",
         "empty parts and floods of dots are refused without splitting them all",
         "There is nothing to verify, and a flood of dots costs memory.",
         structure_empty_parts,
@@ -126,7 +126,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "structure-oversized",
         "G039",
-        "RFC 8725 §3.11",
+        "RFC 8725 section 3.11",
         "a token beyond 8 KiB is refused unread",
         "Work on each request is the caller's choice without a limit; which limit is the API's.",
         structure_oversized,
@@ -137,7 +137,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "structure-unencoded-payload",
         "G040",
-        "RFC 7797 §6",
+        "RFC 7797 section 6",
         "`b64: false` is refused, critical or not",
         "A reader that ignores it reads another payload than was signed.",
         structure_unencoded_payload,
@@ -146,9 +146,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "structure-nested",
         "G042",
-        "RFC 7519 §5.2",
+        "RFC 7519 section 5.2",
         "a token within a token is not unpacked",
-        "The claims are those of another token, whose signature nobody checked.",
+        "The claims are those of another token, whose signature was never checked.",
         structure_nested,
     ),
 ];
@@ -168,7 +168,7 @@ fn structure_too_many_parts(context: &AttackContext) -> Vec<AttackRequest> {
     ])
 }
 
-/// A JWE (RFC 7516 §7.1) of good claims, encrypted to the issuer's public signing key.
+/// A JWE (RFC 7516 section 7.1) of good claims, encrypted to the issuer's public signing key.
 fn structure_encrypted(context: &AttackContext) -> Vec<AttackRequest> {
     jwe(context).map(|token| bearer(&token)).unwrap_or_default()
 }
@@ -296,8 +296,8 @@ fn structure_unencoded_payload(context: &AttackContext) -> Vec<AttackRequest> {
         ("critical", uncritical.header("crit", json!(["b64"])).build()),
         ("b64 true, critical", context.good().header("b64", true).header("crit", json!(["b64"])).build()),
     ]);
-    // A member that is not critical may be ignored, and whoever knows this one may read what it says.
-    demanding(Demand::Choice, &["not critical", "b64 true, critical"], requests)
+    // A member that is not critical may be ignored, and an API that knows this one may read it.
+    with_level(RequirementLevel::Choice, &["not critical", "b64 true, critical"], requests)
 }
 
 fn structure_nested(context: &AttackContext) -> Vec<AttackRequest> {
@@ -306,5 +306,5 @@ fn structure_nested(context: &AttackContext) -> Vec<AttackRequest> {
         ("the claims are a token", context.good().header("cty", "JWT").raw_payload(inner).build()),
         ("cty alone", context.good().header("cty", "JWT").build()),
     ]);
-    demanding(Demand::Choice, &["cty alone"], requests)
+    with_level(RequirementLevel::Choice, &["cty alone"], requests)
 }

@@ -22,7 +22,11 @@ fn ids_are_unique_and_speak_one_language() {
         assert!(
             attack.id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         );
-        assert!(attack.case.starts_with('G') && attack.clause.contains('§'), "{attack:?} {}", attack.clause);
+        assert!(
+            attack.case.starts_with('G') && attack.clause.contains("section "),
+            "{attack:?} {}",
+            attack.clause
+        );
     }
     assert!(seen.len() > 80, "{} rows", seen.len());
 }

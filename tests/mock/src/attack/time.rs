@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::request::{bearer, bearers, demanding};
-use super::{Area, Attack, AttackContext, AttackRequest, Demand, Expected, Setup};
+use super::request::{bearer, bearers, with_level};
+use super::{Area, Attack, AttackContext, AttackRequest, Expected, RequirementLevel, Setup};
 
 const AREA: Area = Area::Time;
 const DAY: i64 = 86_400;
@@ -15,9 +15,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "time-exp-missing",
         "G070",
-        "RFC 9068 §2.2",
+        "RFC 9068 section 2.2",
         "a token without end is refused",
-        "A token that never ends is good for whoever finds it, for ever.",
+        "A token that never expires is good for any thief, for ever.",
         time_exp_missing,
     )
     .of_the_profile(),
@@ -25,7 +25,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "time-exp-of-wrong-type",
         "G071",
-        "RFC 7519 §4.1.4",
+        "RFC 7519 section 4.1.4",
         "an expiry that is no number is refused",
         "An end that cannot be read cannot be known not to be over.",
         time_exp_of_wrong_type,
@@ -34,7 +34,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "time-exp-fraction",
         "G072",
-        "RFC 7519 §2",
+        "RFC 7519 section 2",
         "a fraction of a second never lengthens a token's life",
         "The standard allows fractions of a second.",
         time_exp_fraction,
@@ -43,7 +43,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "time-exp-now",
         "G073",
-        "RFC 7519 §4.1.4",
+        "RFC 7519 section 4.1.4",
         "on its expiry, leeway included, a token is over",
         "The standard says: on or after.",
         time_exp_now,
@@ -53,7 +53,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "time-exp-past",
         "G074",
-        "RFC 7519 §4.1.4",
+        "RFC 7519 section 4.1.4",
         "a token is over after its expiry, and not before",
         "A stolen token is useful for as long as it is accepted.",
         time_exp_past,
@@ -62,7 +62,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "time-exp-too-big",
         "G076",
-        "RFC 7519 §2",
+        "RFC 7519 section 2",
         "a number too big for the clock does no harm",
         "It is a number, far in the future; as an integer it may overflow to anything.",
         time_exp_too_big,
@@ -72,7 +72,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "time-nbf-future",
         "G077",
-        "RFC 7519 §4.1.5",
+        "RFC 7519 section 4.1.5",
         "a token is refused before its time",
         "The issuer says that it must not be accepted yet.",
         time_nbf_future,
@@ -81,7 +81,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "time-nbf-of-wrong-type",
         "G078",
-        "RFC 7519 §4.1.5",
+        "RFC 7519 section 4.1.5",
         "an `nbf` that is no time is refused",
         "A beginning that cannot be read cannot be known to be over.",
         time_nbf_of_wrong_type,
@@ -91,7 +91,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "time-iat-future",
         "G079",
-        "RFC 7519 §4.1.6",
+        "RFC 7519 section 4.1.6",
         "a token from the future is refused",
         "A clock is wrong, or the token is prepared; the standard leaves it to the API.",
         time_iat_future,
@@ -101,7 +101,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "time-small-skew",
         "G080",
-        "FAPI 2.0 Security Profile §5.3.2.1",
+        "FAPI 2.0 Security Profile section 5.3.2.1",
         "an issuer whose clock is eight seconds ahead is understood",
         "No two clocks agree to the second.",
         time_small_skew,
@@ -111,7 +111,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "time-iat-missing",
         "G081",
-        "RFC 9068 §2.2",
+        "RFC 9068 section 2.2",
         "an access token says when it was issued",
         "RFC 9068 has the issuer set it; an API that limits the age of tokens needs it.",
         time_iat_missing,
@@ -121,7 +121,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         AREA,
         "time-too-old",
         "G082",
-        "RFC 9470 §4",
+        "RFC 9470 section 4",
         "a token older than the target's limit is refused",
         "The limit is what bounds the use of a stolen long-lived token.",
         time_too_old,
@@ -141,7 +141,7 @@ fn time_exp_of_wrong_type(context: &AttackContext) -> Vec<AttackRequest> {
             .map(|exp| (format!("exp: {exp}"), context.good().claim("exp", exp).build())),
     );
     // A number in quotes is read by some, and then it ends.
-    demanding(Demand::Strict, &[&as_text], requests)
+    with_level(RequirementLevel::Strict, &[&as_text], requests)
 }
 
 fn time_exp_fraction(context: &AttackContext) -> Vec<AttackRequest> {
@@ -153,7 +153,7 @@ fn time_exp_fraction(context: &AttackContext) -> Vec<AttackRequest> {
             &fraction(context.now() - context.leeway_seconds()),
         )
         .expecting(Expected::INVALID_TOKEN)
-        .demanding(Demand::Choice),
+        .with_level(RequirementLevel::Choice),
     ]
 }
 
@@ -167,7 +167,7 @@ fn time_exp_past(context: &AttackContext) -> Vec<AttackRequest> {
         // Two seconds, so that a real clock may tick between making and sending.
         AttackRequest::bearer("within the leeway", &at(2))
             .expecting(Expected::ACCEPTED)
-            .demanding(Demand::Choice),
+            .with_level(RequirementLevel::Choice),
         AttackRequest::bearer("one second beyond", &at(-1)),
         AttackRequest::bearer("an hour beyond", &at(-3_600)),
         AttackRequest::bearer("1970", &context.good().expires_at(0).build()),
@@ -188,7 +188,7 @@ fn time_nbf_future(context: &AttackContext) -> Vec<AttackRequest> {
         ("just beyond the leeway", context.good().not_before(beyond).build()),
     ]);
     // An API may be more patient with a token's beginning than with its end.
-    demanding(Demand::Choice, &["just beyond the leeway"], requests)
+    with_level(RequirementLevel::Choice, &["just beyond the leeway"], requests)
 }
 
 fn time_nbf_of_wrong_type(context: &AttackContext) -> Vec<AttackRequest> {
@@ -197,7 +197,7 @@ fn time_nbf_of_wrong_type(context: &AttackContext) -> Vec<AttackRequest> {
             .map(|nbf| (format!("nbf: {nbf}"), context.good().claim("nbf", nbf).build())),
     );
     // A number before 1970 is a number.
-    demanding(Demand::Choice, &["nbf: -1"], requests)
+    with_level(RequirementLevel::Choice, &["nbf: -1"], requests)
 }
 
 fn time_iat_future(context: &AttackContext) -> Vec<AttackRequest> {

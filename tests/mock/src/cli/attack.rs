@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::Failure;
 
-/// Attack an API that takes bearer tokens, and tell what it wrongly let in.
+/// Attack an API that takes bearer tokens, and report what it wrongly accepts.
 ///
 /// This becomes the issuer that the API trusts: set the API up for the issuer that is printed. Then it sends some 450
-/// requests, each of which has one right answer by the standards, and prints what came back. It ends by itself, with 0
-/// when nothing was let in that must be refused, 1 when something was, and 2 when it could not run.
+/// requests, each of which has one right response by the standards, and prints what came back. It ends by itself, with
+/// 0 when nothing was accepted that must be rejected, 1 when something was, and 2 when it could not run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// What good tokens are signed with
     #[arg(long, value_name = "ALG", default_value = "RS256", value_parser = algorithm)]
     alg: Alg,
-    /// The API lets requests without a token in, as nobody
+    /// The API accepts requests without a token, as anonymous
     #[arg(long)]
     optional: bool,
     /// Only these cases, by number or by the beginning of their name; may come more than once

@@ -8,11 +8,11 @@ use oauth_mock::{Config, MockServer};
 
 use super::Failure;
 
-/// Run the authorization server until it is told to stop (Ctrl-C or SIGTERM)
+/// Run the authorization server until it is asked to stop (Ctrl-C or SIGTERM)
 ///
-/// The first line on stdout is `READY <url>`: the server answers from then on. `CONTROL <url>` comes next: there it is
-/// steered while it runs, by a test over REST or by a person on the page that is also at `/` of the server. Logs go to
-/// stderr.
+/// The first line on stdout is `READY <url>`: the server accepts requests from then on. `CONTROL <url>` comes next:
+/// there it is steered while it runs, by a test over REST or by a user on the page that is also at `/` of the server.
+/// Logs go to stderr.
 ///
 /// The exit code is 0, or 1 when a test expected requests that did not come, or 2 when the server could not start.
 #[derive(Debug, clap::Args)]
@@ -93,7 +93,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     log(&server, control.is_some());
     stop.asked().await;
     drop(control);
-    Ok(judge(&server))
+    Ok(exit_code(&server))
 }
 
 fn read(path: &Path) -> Result<Config, Failure> {
@@ -114,19 +114,19 @@ fn log(server: &MockServer, has_page: bool) {
 }
 
 /// Whether all came that was expected.
-fn judge(server: &MockServer) -> ExitCode {
+fn exit_code(server: &MockServer) -> ExitCode {
     match server.unmet() {
         None => ExitCode::SUCCESS,
         Some(report) => {
             eprintln!("{} did not get the requests that were expected\n{report}", server.url());
-            // Told; there is nobody left to whom a panic would say more.
+            // Reported; a panic would add nothing.
             server.expect_nothing();
             ExitCode::from(UNMET)
         }
     }
 }
 
-/// One line on stdout, at once: whoever started the program waits for it.
+/// One line on stdout, flushed: the parent process waits for it.
 fn say(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;

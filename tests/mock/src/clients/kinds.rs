@@ -4,19 +4,19 @@ use std::net::IpAddr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GrantType {
-    /// RFC 6749 §4.4.
+    /// RFC 6749 section 4.4.
     ClientCredentials,
-    /// RFC 6749 §4.3.
+    /// RFC 6749 section 4.3.
     Password,
-    /// RFC 6749 §6.
+    /// RFC 6749 section 6.
     RefreshToken,
-    /// RFC 6749 §4.1, with PKCE (RFC 7636).
+    /// RFC 6749 section 4.1, with PKCE (RFC 7636).
     AuthorizationCode,
-    /// RFC 7523 §2.1.
+    /// RFC 7523 section 2.1.
     JwtBearer,
     /// RFC 8693.
     TokenExchange,
-    /// RFC 8628 §3.4.
+    /// RFC 8628 section 3.4.
     DeviceCode,
 }
 
@@ -50,7 +50,7 @@ impl GrantType {
     }
 }
 
-/// How a client proves who it is at the token endpoint (RFC 6749 §2.3).
+/// How a client proves who it is at the token endpoint (RFC 6749 section 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AuthMethod {
@@ -58,13 +58,14 @@ pub enum AuthMethod {
     Basic,
     /// `client_secret_post`: in the form.
     Post,
-    /// `private_key_jwt`: a JWT signed with a key of the client (RFC 7523 §2.2).
+    /// `private_key_jwt`: a JWT signed with a key of the client (RFC 7523 section 2.2).
     PrivateKeyJwt,
-    /// `client_secret_jwt`: a JWT with an HMAC under the secret (RFC 7523 §2.2).
+    /// `client_secret_jwt`: a JWT with an HMAC under the secret (RFC 7523 section 2.2).
     ClientSecretJwt,
-    /// `tls_client_auth`: a certificate of an authority the server trusts (RFC 8705 §2.1). Needs the feature `tls`.
+    /// `tls_client_auth`: a certificate of an authority the server trusts (RFC 8705 section 2.1). Needs the feature
+    /// `tls`.
     TlsClientAuth,
-    /// `self_signed_tls_client_auth`: a registered certificate (RFC 8705 §2.2). Needs the feature `tls`.
+    /// `self_signed_tls_client_auth`: a registered certificate (RFC 8705 section 2.2). Needs the feature `tls`.
     SelfSignedTlsClientAuth,
     /// `none`: a public client names itself only.
     None,
@@ -82,7 +83,7 @@ impl AuthMethod {
         Self::None,
     ];
 
-    /// The name in server metadata (RFC 8414 §2).
+    /// The name in server metadata (RFC 8414 section 2).
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -102,7 +103,7 @@ impl AuthMethod {
     }
 }
 
-/// Whom a client's certificate must be for: one of the values a client can register (RFC 8705 §2.1.2).
+/// Whom a client's certificate must be for: one of the values a client can register (RFC 8705 section 2.1.2).
 ///
 /// A plain text is the common name, with nothing beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +125,7 @@ impl From<&str> for CertificateSubject {
     fn from(common_name: &str) -> Self {
         let mut name = String::from("CN=");
         for c in common_name.chars() {
-            // RFC 4514 §2.4.
+            // RFC 4514 section 2.4.
             if matches!(c, '"' | '+' | ',' | ';' | '<' | '>' | '\\') {
                 name.push('\\');
             }

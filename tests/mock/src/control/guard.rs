@@ -16,7 +16,7 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn new(server: &str, hosts: &[&str]) -> Self {
         let mut pages = vec![server.to_owned()];
-        // A person may call this machine by any of its names, and an address that stands for all of them is no name.
+        // A user may call this machine by any of its names, and an address that stands for all of them is no name.
         for host in ["//127.0.0.1:", "//0.0.0.0:", "//localhost:"] {
             if server.contains(host) {
                 pages.extend(["//127.0.0.1:", "//localhost:"].map(|name| server.replace(host, name)));
@@ -25,7 +25,7 @@ impl Guard {
         Self { pages, hosts: hosts.iter().map(|host| host.to_ascii_lowercase()).collect() }
     }
 
-    /// The page behind the request, if a browser sent it from another origin that may read the answer.
+    /// The page behind the request, if a browser sent it from another origin that may read the response.
     ///
     /// # Errors
     /// What is wrong, with the name of the header.
@@ -46,7 +46,7 @@ impl Guard {
         }
     }
 
-    /// Only a name can be rebound to this machine by whoever owns it; an address is what it is.
+    /// Only a name can be rebound to this machine by its owner; an address cannot.
     fn knows(&self, host: &str) -> bool {
         let Ok(uri) = host.parse::<Uri>() else { return false };
         let Some(name) = uri.host() else { return false };

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::routes::{Order, Reply, done, ok};
 use crate::endpoint::Endpoint;
-use crate::journal::Recorded;
+use crate::journal::RecordedRequest;
 use crate::settings::{Mistakes, endpoints};
 
 /// The longest wait: proxies and test runners give up at about that time, too.
@@ -35,7 +35,7 @@ pub(super) async fn wait(order: &Order<'_>, path: &str) -> Result<(), Mistakes> 
             (None, since) => journal.changed_since(since.unwrap_or(0)).await,
         }
     };
-    // Too late is no mistake: the answer tells what there is.
+    // Too late is no error: the response carries what there is.
     let _ = tokio::time::timeout(Duration::from_secs(seconds.min(LONGEST)), arrived).await;
     Ok(())
 }
@@ -46,11 +46,11 @@ pub(super) fn list(order: &Order<'_>) -> Reply {
     ok(json!({"revision": revision, "oldest": oldest, "requests": requests}))
 }
 
-fn shown(requests: Vec<Recorded>, endpoint: Option<Endpoint>) -> Vec<Recorded> {
+fn shown(requests: Vec<RecordedRequest>, endpoint: Option<Endpoint>) -> Vec<RecordedRequest> {
     requests.into_iter().filter(|request| endpoint.is_none_or(|wanted| request.endpoint == wanted)).collect()
 }
 
-fn show(request: &Recorded) -> Value {
+fn show(request: &RecordedRequest) -> Value {
     // Lists of pairs: order and repetition are often what a test is about.
     json!({
         "number": request.number(),

@@ -1,7 +1,7 @@
-//! What people and their clients meet: devices, and answers with a flaw.
+//! What users and their clients meet: devices, and tampered responses.
 
 use super::routes::{Order, Refusal, Reply, done};
-use crate::settings::{Mistakes, read_flaw};
+use crate::settings::{Mistakes, read_tamper};
 
 pub(super) fn decide_device(order: &Order<'_>) -> Reply {
     let (code, user) = order.read(|fields| (fields.required("user_code"), fields.text("user")))?;
@@ -11,13 +11,13 @@ pub(super) fn decide_device(order: &Order<'_>) -> Reply {
     }
 }
 
-pub(super) fn add_flaw(order: &Order<'_>) -> Reply {
-    let (flaw, times) = order.read(read_flaw)?;
-    order.shared.flaws.add(flaw, times);
+pub(super) fn add_tamper(order: &Order<'_>) -> Reply {
+    let (tamper, times) = order.read(read_tamper)?;
+    order.shared.tampers.add(tamper, times);
     done()
 }
 
-pub(super) fn clear_flaws(order: &Order<'_>) -> Reply {
-    order.shared.flaws.clear();
+pub(super) fn clear_tampers(order: &Order<'_>) -> Reply {
+    order.shared.tampers.clear();
     done()
 }

@@ -1,10 +1,10 @@
-//! The page for people: one document, made of three files, that talks to the routes of the control port.
+//! The web page: one document, made of three files, that talks to the routes of the control port.
 
 use http::StatusCode;
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 
-use crate::answer::Answer;
 use crate::encode::{escape_html, random_text};
+use crate::response::MockResponse;
 use crate::shared::Shared;
 
 const DOCUMENT: &str = include_str!("page/index.html");
@@ -12,12 +12,12 @@ const STYLE: &str = include_str!("page/style.css");
 const SCRIPT: &str = include_str!("page/script.js");
 
 /// The page at `/` of the server itself, once a control port is open.
-pub(crate) fn page_of_the_server(shared: &Shared) -> Option<Answer> {
+pub(crate) fn page_of_the_server(shared: &Shared) -> Option<MockResponse> {
     shared.control.get().map(|control| page(control))
 }
 
 /// The page, for the control port at `control`; empty where the page is served by that port itself.
-pub(super) fn page(control: &str) -> Answer {
+pub(super) fn page(control: &str) -> MockResponse {
     let nonce = random_text::<16>();
     let document = DOCUMENT
         .replace("{control}", &escape_html(control))
@@ -29,7 +29,7 @@ pub(super) fn page(control: &str) -> Answer {
         "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src data:; \
          connect-src 'self' {control}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
-    Answer::html(StatusCode::OK, document)
+    MockResponse::html(StatusCode::OK, document)
         .with(CONTENT_SECURITY_POLICY, &policy)
         .with(REFERRER_POLICY, "no-referrer")
         .with(X_CONTENT_TYPE_OPTIONS, "nosniff")

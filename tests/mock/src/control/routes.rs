@@ -8,9 +8,9 @@ use http::{Method, Request, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::wire::refuse;
-use super::{journal, keys, logins, page, people, server, tls, tokens};
-use crate::answer::Answer;
+use super::{accounts, journal, keys, logins, page, server, tls, tokens};
 use crate::encode::form_pairs;
+use crate::response::MockResponse;
 use crate::settings::{Fields, Mistakes, read};
 use crate::shared::{Issuer, Shared};
 
@@ -76,28 +76,28 @@ pub(super) static ROUTES: &[Route] = &routes! {
     DELETE "/v1/faults" "end all faults" server::clear_faults;
     DELETE "/v1/faults/{id}" "end one fault" server::remove_fault;
     POST "/v1/provider_failures" "fail as the provider's page documents" server::provider_failure;
-    GET "/v1/flaws" "the answers that are wrong in one point" server::flaws;
-    GET "/v1/gates" "the closed gates, which hold answers back" server::gates;
-    POST "/v1/gates/{name}/open" "let through what a gate holds back" server::open_gate;
-    GET "/v1/clients" "the clients, secrets included" people::clients;
-    PUT "/v1/clients/{client_id}" "register a client, or replace it" people::set_client;
-    DELETE "/v1/clients/{client_id}" "forget a client" people::remove_client;
-    GET "/v1/users" "the users, passwords included" people::users;
-    PUT "/v1/users/{name}" "add a user, or replace it" people::set_user;
-    DELETE "/v1/users/{name}" "forget a user" people::remove_user;
+    GET "/v1/flaws" "the responses that are wrong in one point" server::tampers;
+    GET "/v1/gates" "the closed gates, which hold responses back" server::gates;
+    POST "/v1/gates/{name}/open" "send the responses that a gate holds back" server::open_gate;
+    GET "/v1/clients" "the clients, secrets included" accounts::clients;
+    PUT "/v1/clients/{client_id}" "register a client, or replace it" accounts::set_client;
+    DELETE "/v1/clients/{client_id}" "forget a client" accounts::remove_client;
+    GET "/v1/users" "the users, passwords included" accounts::users;
+    PUT "/v1/users/{name}" "add a user, or replace it" accounts::set_user;
+    DELETE "/v1/users/{name}" "forget a user" accounts::remove_user;
     GET "/v1/journal" "what arrived; waits for it if asked" journal::list;
     DELETE "/v1/journal" "forget what arrived" journal::clear;
     POST "/v1/fingerprint" "how a secret is written in the journal" journal::fingerprint;
     GET "/v1/expectations" "whether everything expected has come" journal::expectations;
     POST "/v1/expectations" "expect so many requests to an endpoint" journal::expect;
     DELETE "/v1/expectations" "expect nothing any more" journal::clear_expectations;
-    POST "/v1/flaws" "make answers wrong in one point" logins::add_flaw;
-    DELETE "/v1/flaws" "end all flaws" logins::clear_flaws;
-    POST "/v1/devices" "let a waiting device in, or turn it away" logins::decide_device;
+    POST "/v1/flaws" "make responses wrong in one point" logins::add_tamper;
+    DELETE "/v1/flaws" "end all tampers" logins::clear_tampers;
+    POST "/v1/devices" "approve or deny a waiting device" logins::decide_device;
     POST "/v1/dpop/nonces" "invalidate the DPoP nonces, or ask for other ones" server::dpop_nonces;
 };
 
-pub(super) async fn serve(shared: &Arc<Shared>, request: &Request<Bytes>) -> Answer {
+pub(super) async fn serve(shared: &Arc<Shared>, request: &Request<Bytes>) -> MockResponse {
     let path = request.uri().path();
     if path == "/" && matches!(*request.method(), Method::GET | Method::HEAD) {
         return page::page("");
@@ -135,7 +135,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, request: &Request<Bytes>) -> Ans
         return refuse(StatusCode::BAD_REQUEST, &mistakes);
     }
     match (route.serve)(&order) {
-        Ok((status, body)) => Answer::json(status, &body),
+        Ok((status, body)) => MockResponse::json(status, &body),
         Err(Refusal::NoSuch(what)) => refuse(StatusCode::NOT_FOUND, &Mistakes::one("", what)),
         Err(Refusal::Bad(mistakes)) => refuse(StatusCode::BAD_REQUEST, &mistakes),
     }
@@ -187,7 +187,7 @@ pub(super) fn ok(body: Value) -> Reply {
     Ok((StatusCode::OK, body))
 }
 
-/// For what changes something and has nothing to tell.
+/// For what changes something and returns nothing.
 pub(super) fn done() -> Reply {
     ok(json!({}))
 }
@@ -236,6 +236,6 @@ mod tests {
             );
         }
         let headings = text.lines().filter(|line| line.starts_with("### `")).count();
-        assert_eq!(headings, ROUTES.len(), "CONTROL.md tells of a route that is not there");
+        assert_eq!(headings, ROUTES.len(), "CONTROL.md documents a route that does not exist");
     }
 }

@@ -8,10 +8,10 @@ use super::routes::{Order, Refusal, Reply, done, ok};
 use crate::dpop::DpopNonce;
 use crate::endpoint::Endpoint;
 use crate::faults::Rule;
-use crate::flaws::Flaw;
 use crate::providers::Provider;
 use crate::settings::{Fields, read_fault, read_when, show_client, show_fault, show_user};
 use crate::shared::{Issuer, Shared};
+use crate::tampers::Tamper;
 
 pub(super) fn state(order: &Order<'_>) -> Reply {
     let shared = order.shared;
@@ -29,8 +29,8 @@ pub(super) fn state(order: &Order<'_>) -> Reply {
         "users": shared.users().iter().map(|user| show_user(user)).collect::<Vec<_>>(),
         "faults": shared.faults.list().iter().map(show_fault).collect::<Vec<_>>(),
         "gates": shared.gates.closed(),
-        "flaws": show_flaws(shared),
-        "all_flaws": Flaw::ALL.iter().map(|flaw| flaw.as_str()).collect::<Vec<_>>(),
+        "flaws": show_tampers(shared),
+        "all_flaws": Tamper::ALL.iter().map(|tamper| tamper.as_str()).collect::<Vec<_>>(),
     }))
 }
 
@@ -121,7 +121,7 @@ fn added(shared: &Shared, rule: Rule) -> Reply {
 
 pub(super) fn clear_faults(order: &Order<'_>) -> Reply {
     order.shared.faults.clear();
-    order.shared.flaws.clear();
+    order.shared.tampers.clear();
     done()
 }
 
@@ -156,12 +156,17 @@ pub(super) fn provider_failure(order: &Order<'_>) -> Reply {
     }
 }
 
-fn show_flaws(shared: &Shared) -> Vec<Value> {
-    shared.flaws.list().iter().map(|(flaw, left)| json!({"flaw": flaw.as_str(), "left": left})).collect()
+fn show_tampers(shared: &Shared) -> Vec<Value> {
+    shared
+        .tampers
+        .list()
+        .iter()
+        .map(|(tamper, left)| json!({"flaw": tamper.as_str(), "left": left}))
+        .collect()
 }
 
-pub(super) fn flaws(order: &Order<'_>) -> Reply {
-    ok(json!({"flaws": show_flaws(order.shared)}))
+pub(super) fn tampers(order: &Order<'_>) -> Reply {
+    ok(json!({"flaws": show_tampers(order.shared)}))
 }
 
 pub(super) fn gates(order: &Order<'_>) -> Reply {

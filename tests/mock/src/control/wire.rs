@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use super::guard::Guard;
 use super::routes;
-use crate::answer::Answer;
+use crate::response::MockResponse;
 use crate::settings::Mistakes;
 use crate::shared::Shared;
 use crate::transport::gather;
@@ -54,44 +54,42 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, guard: Gua
 }
 
 async fn respond(shared: &Arc<Shared>, guard: &Guard, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let answer = match gather(request).await {
-        Ok(request) => answer(shared, guard, &request).await,
+    let response = match gather(request).await {
+        Ok(request) => response(shared, guard, &request).await,
         Err(_) => {
             refuse(StatusCode::PAYLOAD_TOO_LARGE, &Mistakes::one("", "the body is longer than one MiB"))
         }
     };
     // Secrets are shown here, and nothing of it stays true for long.
-    let answer = answer.with(CACHE_CONTROL, "no-store").with(VARY, ORIGIN.as_str());
-    let mut response = Response::new(Full::new(answer.body));
-    *response.status_mut() = answer.status;
-    *response.headers_mut() = answer.headers;
-    response
+    let response = response.with(CACHE_CONTROL, "no-store").with(VARY, ORIGIN.as_str());
+    let body = Full::new(response.body.clone());
+    response.into_http(body)
 }
 
-async fn answer(shared: &Arc<Shared>, guard: &Guard, request: &Request<Bytes>) -> Answer {
+async fn response(shared: &Arc<Shared>, guard: &Guard, request: &Request<Bytes>) -> MockResponse {
     let page = match guard.admit(request) {
         Ok(page) => page,
         Err((header, problem)) => return refuse(StatusCode::FORBIDDEN, &Mistakes::one(header, problem)),
     };
-    let answer = if request.method() == Method::OPTIONS {
-        Answer::empty(StatusCode::NO_CONTENT)
+    let response = if request.method() == Method::OPTIONS {
+        MockResponse::empty(StatusCode::NO_CONTENT)
             .with(ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE")
             .with(ACCESS_CONTROL_ALLOW_HEADERS, "content-type")
     } else {
         routes::serve(shared, request).await
     };
     match page {
-        Some(origin) => answer.with(ACCESS_CONTROL_ALLOW_ORIGIN, &origin),
-        None => answer,
+        Some(origin) => response.with(ACCESS_CONTROL_ALLOW_ORIGIN, &origin),
+        None => response,
     }
 }
 
 /// The one shape of every refusal.
-pub(super) fn refuse(status: StatusCode, mistakes: &Mistakes) -> Answer {
+pub(super) fn refuse(status: StatusCode, mistakes: &Mistakes) -> MockResponse {
     let list: Vec<_> = mistakes
         .0
         .iter()
         .map(|mistake| serde_json::json!({"field": mistake.field, "problem": mistake.problem}))
         .collect();
-    Answer::json(status, &serde_json::json!({"error": mistakes.to_string(), "mistakes": list}))
+    MockResponse::json(status, &serde_json::json!({"error": mistakes.to_string(), "mistakes": list}))
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Holds answers back until it is opened; see [`Fault::hold`](super::Fault::hold). Clones are the same gate.
+/// Holds responses back until it is opened; see [`Fault::hold`](super::Fault::hold). Clones are the same gate.
 #[derive(Clone, Debug)]
 pub struct Gate(Arc<watch::Sender<bool>>);
 

@@ -6,7 +6,7 @@ use super::Fault;
 use crate::endpoint::Endpoint;
 use crate::server::MockServer;
 
-/// A fault and its endpoint, waiting to be told how often: nothing happens before one of these methods is called.
+/// A fault and its endpoint, without a count: nothing happens before one of these methods is called.
 #[derive(Debug)]
 #[must_use = "say how often: `.times(n)`, `.on_call(k)` or `.always()`"]
 pub struct FaultScript<'a> {

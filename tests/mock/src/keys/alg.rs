@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// A JWS algorithm (RFC 7518 §3.1, RFC 8037, RFC 8812, RFC 9864).
+/// A JWS algorithm (RFC 7518 section 3.1, RFC 8037, RFC 8812, RFC 9864).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Alg {
@@ -22,11 +22,11 @@ pub enum Alg {
     Es384,
     /// ECDSA on P-521 with SHA-512.
     Es512,
-    /// ECDSA on secp256k1 with SHA-256 (RFC 8812 §3.2).
+    /// ECDSA on secp256k1 with SHA-256 (RFC 8812 section 3.2).
     Es256k,
-    /// Ed25519 under its older name (RFC 8037 §3.1).
+    /// Ed25519 under its older name (RFC 8037 section 3.1).
     EdDsa,
-    /// Ed25519 under its fully specified name (RFC 9864 §2.2).
+    /// Ed25519 under its fully specified name (RFC 9864 section 2.2).
     Ed25519,
     /// HMAC with SHA-256. Only ever made for attacks: this server publishes no symmetric key.
     Hs256,
@@ -34,7 +34,7 @@ pub enum Alg {
     Hs384,
     /// HMAC with SHA-512.
     Hs512,
-    /// No signature at all (RFC 7518 §3.6).
+    /// No signature at all (RFC 7518 section 3.6).
     None,
 }
 

@@ -18,7 +18,7 @@ static POOL: [&[u8]; 12] = der!(
 /// A key whose modulus has 3072 bits.
 pub(crate) const RSA_3072: &[u8] = include_bytes!("../../keys/rsa-3072.der");
 
-/// A key that is too short for RFC 7518 §3.3 (2048 bits at least).
+/// A key that is too short for RFC 7518 section 3.3 (2048 bits at least).
 pub(crate) const RSA_1024: &[u8] = include_bytes!("../../keys/rsa-1024.der");
 
 /// The next 2048-bit key of the pool, parsed once per process, with its PKCS#1 form.
@@ -38,8 +38,8 @@ pub(crate) fn next_rsa() -> (Arc<KeyPair>, &'static [u8]) {
 pub(crate) fn new_rsa() -> Option<(KeyPair, Vec<u8>)> {
     let pair = KeyPair::generate(KeySize::Rsa2048).ok()?;
     let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).ok()?;
-    // PKCS#8 (RFC 5208 §5) is the PKCS#1 form in an octet string, behind a version and the name of the algorithm; for a
-    // key of this size all of that takes 26 bytes.
+    // PKCS#8 (RFC 5208 section 5) is the PKCS#1 form in an octet string, behind a version and the name of the
+    // algorithm; for a key of this size all of that takes 26 bytes.
     let der = pkcs8.as_ref().get(26..)?.to_vec();
     KeyPair::from_der(&der).ok()?;
     Some((pair, der))

@@ -143,7 +143,7 @@ impl Keys {
         jws.verifies_with_any(&keys)
     }
 
-    /// The key set as it is served (RFC 7517 §5).
+    /// The key set as it is served (RFC 7517 section 5).
     #[must_use]
     pub fn jwks_json(&self) -> String {
         let keys: Vec<_> = self.ring().published.iter().map(|published| published.jwk.clone()).collect();

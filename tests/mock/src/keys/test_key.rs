@@ -81,7 +81,7 @@ impl TestKey {
         Self::with_new_kid(alg, material)
     }
 
-    /// A key for `alg` that nobody has had before, RSA included; that takes up to a second. `None` for `none` and the
+    /// A newly generated key for `alg`, RSA included; that takes up to a second. `None` for `none` and the
     /// HMAC algorithms, and when the cryptographic library fails.
     pub(crate) fn fresh(alg: Alg) -> Option<Self> {
         if !alg.is_rsa() {
@@ -103,7 +103,7 @@ impl TestKey {
         Self::with_new_kid(alg, Material::Rsa { pair, der: pool::RSA_3072.into() })
     }
 
-    /// An RSA key of 1024 bits for RS256: too short (RFC 7518 §3.3), so nobody should accept it.
+    /// An RSA key of 1024 bits for RS256: too short (RFC 7518 section 3.3), so no API should accept it.
     #[must_use]
     pub fn rsa_1024() -> Self {
         Self::with_new_kid(Alg::Rs256, Material::WeakRsa { der: pool::RSA_1024.into() })
@@ -146,7 +146,7 @@ impl TestKey {
         Ok(self)
     }
 
-    /// The public key as a JWK (RFC 7517 §4) with `kid`, `alg` and `use`.
+    /// The public key as a JWK (RFC 7517 section 4) with `kid`, `alg` and `use`.
     #[must_use]
     pub fn public_jwk(&self) -> Value {
         let mut jwk = match &*self.material {
@@ -156,7 +156,7 @@ impl TestKey {
             }
             Material::Ec { pair, crv } => {
                 let point = pair.public_key().as_ref();
-                // Uncompressed form (SEC 1 §2.3.3): one byte 4, then x and y of equal length.
+                // Uncompressed form (SEC 1 section 2.3.3): one byte 4, then x and y of equal length.
                 let (x, y) = point[1..].split_at((point.len() - 1) / 2);
                 json!({"kty": "EC", "crv": crv, "x": b64url(x), "y": b64url(y)})
             }
@@ -170,14 +170,14 @@ impl TestKey {
         jwk
     }
 
-    /// The SHA-256 thumbprint of the public key (RFC 7638), as `cnf.jkt` names it (RFC 9449 §6.1).
+    /// The SHA-256 thumbprint of the public key (RFC 7638), as `cnf.jkt` names it (RFC 9449 section 6.1).
     #[must_use]
     pub fn thumbprint(&self) -> String {
         // Only a JWK that lacks a member has none, and the public JWK of this key lacks nothing.
         super::thumbprint(&self.public_jwk()).unwrap_or_default()
     }
 
-    /// Signs `message` in the form JWS wants (RFC 7518 §3).
+    /// Signs `message` in the form JWS wants (RFC 7518 section 3).
     ///
     /// # Errors
     /// [`KeyError::Refused`] when the cryptographic library fails.
@@ -236,7 +236,7 @@ impl fmt::Debug for TestKey {
     }
 }
 
-/// Modulus, public and private exponent of a PKCS#1 `RSAPrivateKey` (RFC 8017 §A.1.2), without leading zeros.
+/// Modulus, public and private exponent of a PKCS#1 `RSAPrivateKey` (RFC 8017 section A.1.2), without leading zeros.
 fn rsa_numbers(der: &[u8]) -> [&[u8]; 3] {
     let mut rest = der_value(der).0; // the SEQUENCE
     let mut next = || {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Alg;
 use crate::encode::{b64url, from_b64url};
 
-/// Whether the public key of `jwk` verifies this signature (RFC 7515 §5.2), by the numbers of the JWK alone.
+/// Whether the public key of `jwk` verifies this signature (RFC 7515 section 5.2), by the numbers of the JWK alone.
 ///
 /// `alg`, `use` and `key_ops` of the JWK are not looked at; type, curve and length of the key are.
 pub(crate) fn verifies(jwk: &Value, alg: Alg, message: &[u8], signature: &[u8]) -> bool {
@@ -28,7 +28,7 @@ fn verified(jwk: &Value, alg: Alg, message: &[u8], signature: &[u8]) -> Option<(
     let ec = |algorithm: &'static dyn VerificationAlgorithm, crv: &str, length: usize| {
         is("kty", "EC").and(is("crv", crv))?;
         let (x, y) = (number("x")?, number("y")?);
-        // RFC 7518 §6.2.1.2: the full size of a coordinate, leading zeros included.
+        // RFC 7518 section 6.2.1.2: the full size of a coordinate, leading zeros included.
         (x.len() == length && y.len() == length).then_some(())?;
         plain(algorithm, [vec![4], x, y].concat())
     };
@@ -51,9 +51,10 @@ fn verified(jwk: &Value, alg: Alg, message: &[u8], signature: &[u8]) -> Option<(
     }
 }
 
-/// The SHA-256 thumbprint of a public key (RFC 7638 §3); `None` when it lacks a member that the thumbprint needs.
+/// The SHA-256 thumbprint of a public key (RFC 7638 section 3); `None` when it lacks a member that the thumbprint
+/// needs.
 pub(crate) fn thumbprint(jwk: &Value) -> Option<String> {
-    // In lexical order (RFC 7638 §3.2, RFC 8037 §2).
+    // In lexical order (RFC 7638 section 3.2, RFC 8037 section 2).
     let members: &[&str] = match jwk.get("kty")?.as_str()? {
         "RSA" => &["e", "kty", "n"],
         "EC" => &["crv", "kty", "x", "y"],

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::request::{Params, Problem, no_authorization};
 use super::{JSON, Personality, Route, Tokens, access, issue, object};
-use crate::answer::{Answer, OAuthError};
 use crate::clients::MockClient;
 use crate::encode::{hex, random};
 use crate::endpoint::Endpoint;
 use crate::mint::TokenBuilder;
+use crate::response::{MockResponse, OAuthError};
 use crate::routes::{Call, jwks};
 use crate::tokens::Grant;
 use crate::users::User;
@@ -38,7 +38,7 @@ pub(super) const PERSONALITY: Personality = Personality {
 /// The partner of users who name none: the one of the page's sample.
 const PARTNER: &str = "10000";
 
-fn token(call: Call<'_>) -> Answer {
+fn token(call: Call<'_>) -> MockResponse {
     let refused = |problem: Problem| match problem.parameter.as_str() {
         "grant_type" => OAuthError::bad_request("unsupported_grant_type", problem.sentence()).into(),
         _ => OAuthError::invalid_request(problem.sentence()).into(),
@@ -46,8 +46,8 @@ fn token(call: Call<'_>) -> Answer {
     password(call).unwrap_or_else(refused)
 }
 
-/// "Request token by Password": no client secret, and no refresh token in the answer.
-fn password(call: Call<'_>) -> Result<Answer, Problem> {
+/// "Request token by Password": no client secret, and no refresh token in the response.
+fn password(call: Call<'_>) -> Result<MockResponse, Problem> {
     no_authorization(call.request)?;
     let query = Params::query(call.request)?;
     query.only(&["partnerId"])?;
@@ -70,7 +70,7 @@ fn password(call: Call<'_>) -> Result<Answer, Problem> {
         ("token_type", json!("Bearer")),
         ("expires_in", json!(tokens.expires_in)),
     ]);
-    Ok(Answer::new(StatusCode::OK, JSON, body).never_stored())
+    Ok(MockResponse::new(StatusCode::OK, JSON, body).never_stored())
 }
 
 /// A JWT as printed: no `kid`, and the claims in this order, `scope` a list.
@@ -100,11 +100,11 @@ fn access_token(token: &TokenBuilder, grant: &Grant, (issued_at, expires_at): (i
 }
 
 /// "Get user info". `siteId` is called a string and printed as a number; the number is what is sent.
-fn userinfo(call: Call<'_>) -> Answer {
+fn userinfo(call: Call<'_>) -> MockResponse {
     let access = match access(call) {
         Ok(access) => access,
         Err(challenge) => {
-            return Answer::empty(StatusCode::UNAUTHORIZED).with(WWW_AUTHENTICATE, challenge);
+            return MockResponse::empty(StatusCode::UNAUTHORIZED).with(WWW_AUTHENTICATE, challenge);
         }
     };
     let claims = &access.grant.claims;
@@ -113,7 +113,7 @@ fn userinfo(call: Call<'_>) -> Answer {
         ("siteId", claim(claims, "siteId", 10115)),
         ("role", claim(claims, "agentRole", "AGENT")),
     ]);
-    Answer::new(StatusCode::OK, JSON, body)
+    MockResponse::new(StatusCode::OK, JSON, body)
 }
 
 fn claim(claims: &serde_json::Map<String, Value>, name: &str, by_default: impl Into<Value>) -> Value {

@@ -62,7 +62,7 @@ impl ProviderFailure {
         self.endpoint
     }
 
-    /// The status of the answer.
+    /// The status of the response.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
@@ -74,13 +74,13 @@ impl ProviderFailure {
         self.documented
     }
 
-    /// The answer's JSON.
+    /// The response's JSON.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.body
     }
 
-    /// The fault that answers so, for [`MockServer::fault`](crate::MockServer::fault).
+    /// The fault that responds so, for [`MockServer::fault`](crate::MockServer::fault).
     pub fn fault(&self) -> Fault {
         self.fault_with(None)
     }

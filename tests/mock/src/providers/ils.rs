@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::request::{Params, Problem, json_object, no_authorization};
 use super::{JSON, Personality, ProviderFailure, Route, Tokens, client, issue, object, resource, text};
-use crate::answer::Answer;
 use crate::clients::MockClient;
 use crate::endpoint::Endpoint;
+use crate::response::MockResponse;
 use crate::routes::{Call, jwks};
 
 pub(super) const PERSONALITY: Personality = Personality {
@@ -28,18 +28,18 @@ pub(super) const PERSONALITY: Personality = Personality {
 /// The schema "OAuth Request" has these two members and no grant type.
 const MEMBERS: [&str; 2] = ["clientId", "clientSecret"];
 
-fn generate_token(call: Call<'_>) -> Answer {
+fn generate_token(call: Call<'_>) -> MockResponse {
     let params = match read(call) {
         Ok(params) => params,
         Err(problem) => {
             let info = Info::failure("invalid data", "The request is not as documented.");
-            return answer(StatusCode::BAD_REQUEST, &problem, &info);
+            return response(StatusCode::BAD_REQUEST, &problem, &info);
         }
     };
     let [id, secret] = MEMBERS.map(|name| params.get(name).unwrap_or_default());
     let Some(client) = client(call, id, secret) else {
         let problem = Problem::new("clientSecret", "The client identifier or its secret is wrong.");
-        return answer(StatusCode::UNAUTHORIZED, &problem, &UNAUTHORIZED);
+        return response(StatusCode::UNAUTHORIZED, &problem, &UNAUTHORIZED);
     };
     let tokens = issue(call, &client, None, false);
     // The order of the schema "OAuth Response", which prints the token type's value in lower case.
@@ -48,7 +48,7 @@ fn generate_token(call: Call<'_>) -> Answer {
         ("expires_in", json!(tokens.expires_in)),
         ("token_type", json!("bearer")),
     ]);
-    Answer::new(StatusCode::OK, JSON, body).never_stored()
+    MockResponse::new(StatusCode::OK, JSON, body).never_stored()
 }
 
 fn read(call: Call<'_>) -> Result<Params, Problem> {
@@ -82,8 +82,8 @@ impl Info {
     }
 }
 
-fn answer(status: StatusCode, problem: &Problem, info: &Info) -> Answer {
-    Answer::new(status, JSON, body(status, problem, info))
+fn response(status: StatusCode, problem: &Problem, info: &Info) -> MockResponse {
+    MockResponse::new(status, JSON, body(status, problem, info))
 }
 
 /// `statusCode` is a string; the backslash of the page's field names stands for nesting.

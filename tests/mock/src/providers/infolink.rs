@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use super::request::{Params, Problem, json_object, no_authorization};
 use super::{JSON, Personality, ProviderFailure, Route, Tokens, access, client, issue, object, text};
-use crate::answer::Answer;
 use crate::clients::MockClient;
 use crate::encode::{hex, random};
 use crate::endpoint::Endpoint;
+use crate::response::MockResponse;
 use crate::routes::Call;
 use crate::tokens::{IssuedTokens, Wish};
 use crate::users::User;
@@ -37,7 +37,7 @@ const EXPIRED: &str = r#"{"result":{"code":"invalid_grant","message":"Credential
 const REFUSED: &str =
     r#"{"error_description":"Credentials or token is invalid or expired","error":"invalid_grant"}"#;
 
-fn token(call: Call<'_>) -> Answer {
+fn token(call: Call<'_>) -> MockResponse {
     exchange(call).unwrap_or_else(|problem| {
         // The members in the order of the documented error.
         let body = object(&[
@@ -55,7 +55,7 @@ fn token(call: Call<'_>) -> Answer {
     })
 }
 
-fn exchange(call: Call<'_>) -> Result<Answer, Problem> {
+fn exchange(call: Call<'_>) -> Result<MockResponse, Problem> {
     no_authorization(call.request)?;
     Params::query(call.request)?.only(&[])?;
     let params = Params::form(call.request)?;
@@ -84,7 +84,7 @@ fn exchange(call: Call<'_>) -> Result<Answer, Problem> {
         ("token_type", json!("Bearer")),
         ("expires_in", json!(tokens.expires_in)),
     ]);
-    Ok(Answer::new(StatusCode::OK, JSON, body).never_stored())
+    Ok(MockResponse::new(StatusCode::OK, JSON, body).never_stored())
 }
 
 /// The refresh token says by itself whose it is; it is replaced, and the old one is dead.
@@ -94,27 +94,27 @@ fn refresh(call: Call<'_>, token: &str) -> Option<IssuedTokens> {
     records.refresh(call.shared, call.issuer, &client, token, Wish::default()).ok().map(|(tokens, _)| tokens)
 }
 
-fn error(call: Call<'_>, body: impl Into<bytes::Bytes>) -> Answer {
-    Answer::new(call.shared.undocumented(StatusCode::BAD_REQUEST), JSON, body).never_stored()
+fn error(call: Call<'_>, body: impl Into<bytes::Bytes>) -> MockResponse {
+    MockResponse::new(call.shared.undocumented(StatusCode::BAD_REQUEST), JSON, body).never_stored()
 }
 
 /// "Use access token": the one operation the page shows.
-fn execute_job(call: Call<'_>) -> Answer {
+fn execute_job(call: Call<'_>) -> MockResponse {
     let status = call.shared.undocumented(StatusCode::OK);
     if access(call).is_err() {
-        return Answer::new(status, JSON, EXPIRED);
+        return MockResponse::new(status, JSON, EXPIRED);
     }
     match operation(call) {
         Ok(name) => {
             let body = format!(r#"{{"result":{{"opName":{}}},"status":"success"}}"#, text(&name));
-            Answer::new(StatusCode::OK, JSON, body)
+            MockResponse::new(StatusCode::OK, JSON, body)
         }
         Err(problem) => {
             // The shape of the documented error; the page knows no other code.
             let message = text(&problem.sentence());
             let body =
                 format!(r#"{{"result":{{"code":"invalid_request","message":{message}}},"status":"error"}}"#);
-            Answer::new(status, JSON, body)
+            MockResponse::new(status, JSON, body)
         }
     }
 }
@@ -134,7 +134,7 @@ fn operation(call: Call<'_>) -> Result<String, Problem> {
     name.map(str::to_owned).ok_or_else(|| Problem::new("operation.opName", "must be a string"))
 }
 
-/// Opaque text in the form of the printed tokens: a version 4 UUID (RFC 9562 §5.4).
+/// Opaque text in the form of the printed tokens: a version 4 UUID (RFC 9562 section 5.4).
 fn uuid() -> String {
     let mut bytes = random::<16>();
     bytes[6] = bytes[6] & 0x0f | 0x40;

@@ -9,7 +9,7 @@ use super::JSON;
 use crate::encode::form_pairs;
 use crate::json::{self, NoObject};
 
-/// The parameters of a request, each at most once; those without a value count as absent (RFC 6749 §3.2).
+/// The parameters of a request, each at most once; those without a value count as absent (RFC 6749 section 3.2).
 pub(super) struct Params(Vec<(String, String)>);
 
 /// What is wrong with a request, and which parameter or header to look at.
@@ -76,7 +76,7 @@ impl Problem {
         Self { parameter: parameter.into(), why }
     }
 
-    /// For answers that have one text only.
+    /// For responses that have one text only.
     pub(super) fn sentence(&self) -> String {
         format!("{}: {}", self.parameter, self.why)
     }

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::request::{Params, Problem, json_object, no_authorization};
 use super::{JSON, Personality, ProviderFailure, Route, Tokens, access, issue, object, text};
-use crate::answer::{Answer, OAuthError};
 use crate::clients::MockClient;
 use crate::endpoint::Endpoint;
+use crate::response::{MockResponse, OAuthError};
 use crate::routes::{Call, jwks};
 
 pub(super) const PERSONALITY: Personality = Personality {
@@ -41,8 +41,8 @@ const INVALID_ID: &str = "e7eab60924f64aa284175b9fa3309599";
 /// The id of the two printed examples that are not made from the schema.
 const EXAMPLE_ID: &str = "b21b1f7ce4da4d639f2c62a57171b427";
 
-/// The page names no token endpoint; this one is RFC 6749 §4.4 with the credentials in the form.
-fn token(call: Call<'_>) -> Answer {
+/// The page names no token endpoint; this one is RFC 6749 section 4.4 with the credentials in the form.
+fn token(call: Call<'_>) -> MockResponse {
     let refused = |problem: Problem| match problem.parameter.as_str() {
         "grant_type" => OAuthError::bad_request("unsupported_grant_type", problem.sentence()).into(),
         _ => OAuthError::invalid_request(problem.sentence()).into(),
@@ -50,7 +50,7 @@ fn token(call: Call<'_>) -> Answer {
     client_credentials(call).unwrap_or_else(refused)
 }
 
-fn client_credentials(call: Call<'_>) -> Result<Answer, Problem> {
+fn client_credentials(call: Call<'_>) -> Result<MockResponse, Problem> {
     no_authorization(call.request)?;
     Params::query(call.request)?.only(&[])?;
     let params = Params::form(call.request)?;
@@ -69,20 +69,20 @@ fn client_credentials(call: Call<'_>) -> Result<Answer, Problem> {
         ("expires_in", json!(tokens.expires_in)),
         ("scope", json!(client.scopes.join(" "))),
     ]);
-    Ok(Answer::new(StatusCode::OK, JSON, body).never_stored())
+    Ok(MockResponse::new(StatusCode::OK, JSON, body).never_stored())
 }
 
 /// `POST /oauth-clients`: 401 "if there is no authorization header, or if the JWT token is expired".
-fn create(call: Call<'_>) -> Answer {
+fn create(call: Call<'_>) -> MockResponse {
     if access(call).is_err() {
-        return Answer::new(StatusCode::UNAUTHORIZED, JSON, UNAUTHORIZED);
+        return MockResponse::new(StatusCode::UNAUTHORIZED, JSON, UNAUTHORIZED);
     }
     match json_object(call.request).and_then(|members| client::create(call.shared, &members)) {
-        Ok(created) => Answer::new(StatusCode::OK, JSON, created).never_stored(),
+        Ok(created) => MockResponse::new(StatusCode::OK, JSON, created).never_stored(),
         Err(problem) => {
             let cause = message(EN_US, DEFAULT, &problem.sentence());
             let body = body(INVALID_CODE, INVALID_ID, &message(EN_US, DEFAULT, INVALID), Some(&cause));
-            Answer::new(StatusCode::BAD_REQUEST, JSON, body)
+            MockResponse::new(StatusCode::BAD_REQUEST, JSON, body)
         }
     }
 }

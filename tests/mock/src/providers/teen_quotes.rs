@@ -5,10 +5,10 @@ use serde_json::json;
 
 use super::request::{Params, Problem, media_type, no_authorization};
 use super::{JSON, Personality, ProviderFailure, Route, Tokens, client, issue, object, resource};
-use crate::answer::Answer;
 use crate::clients::{GrantType, MockClient};
 use crate::encode::random;
 use crate::endpoint::Endpoint;
+use crate::response::MockResponse;
 use crate::routes::Call;
 use crate::tokens::Wish;
 
@@ -82,12 +82,12 @@ const ERRORS: [(&str, Option<StatusCode>, &str); 12] = [
 /// A key of the table, and what stands for its `%s`.
 struct Refused<'a>(&'static str, &'a str);
 
-fn token(call: Call<'_>) -> Answer {
-    let answered = read(call).map(|params| match exchange(call, &params) {
-        Ok(answer) => answer,
+fn token(call: Call<'_>) -> MockResponse {
+    let outcome = read(call).map(|params| match exchange(call, &params) {
+        Ok(response) => response,
         Err(Refused(key, parameter)) => error(call, key, parameter),
     });
-    answered.unwrap_or_else(|problem| error(call, "invalid_request", &problem.parameter))
+    outcome.unwrap_or_else(|problem| error(call, "invalid_request", &problem.parameter))
 }
 
 /// The page posts JSON; a form is what OAuth 2.0 asks for.
@@ -97,7 +97,7 @@ fn read(call: Call<'_>) -> Result<Params, Problem> {
     if media_type(call.request) == JSON { Params::json(call.request) } else { Params::form(call.request) }
 }
 
-fn exchange<'a>(call: Call<'_>, params: &'a Params) -> Result<Answer, Refused<'a>> {
+fn exchange<'a>(call: Call<'_>, params: &'a Params) -> Result<MockResponse, Refused<'a>> {
     let required = |name: &'static str| params.get(name).ok_or(Refused("invalid_request", name));
     let (grant, also) = match required("grant_type")? {
         "client_credentials" => (GrantType::ClientCredentials, "scope"),
@@ -134,14 +134,14 @@ fn exchange<'a>(call: Call<'_>, params: &'a Params) -> Result<Answer, Refused<'a
         ("expires_in", json!(tokens.expires_in)),
         ("refresh_token", json!(tokens.refresh_token.as_deref().or(params.get("refresh_token")))),
     ]);
-    Ok(Answer::new(StatusCode::OK, JSON, body).never_stored())
+    Ok(MockResponse::new(StatusCode::OK, JSON, body).never_stored())
 }
 
-fn error(call: Call<'_>, key: &str, parameter: &str) -> Answer {
+fn error(call: Call<'_>, key: &str, parameter: &str) -> MockResponse {
     let row = ERRORS.into_iter().find(|(known, ..)| *known == key);
     let (key, status, description) = row.unwrap_or(ERRORS[0]);
     let status = status.unwrap_or_else(|| call.shared.undocumented(StatusCode::INTERNAL_SERVER_ERROR));
-    Answer::new(status, JSON, body(key, &description.replace("%s", parameter))).never_stored()
+    MockResponse::new(status, JSON, body(key, &description.replace("%s", parameter))).never_stored()
 }
 
 fn body(key: &str, description: &str) -> String {

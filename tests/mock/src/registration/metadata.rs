@@ -1,17 +1,17 @@
-//! Client metadata (RFC 7591 §2): what a client asks to be, checked member by member.
+//! Client metadata (RFC 7591 section 2): what a client asks to be, checked member by member.
 
 use http::Uri;
 use serde_json::{Map, Value, json};
 
-use crate::answer::OAuthError;
 use crate::clients::{AuthMethod, CertificateSubject, GrantType, MockClient};
 use crate::keys::{Alg, thumbprint};
+use crate::response::OAuthError;
 
-/// Members that only tell people something; kept and told again as they are, in any language (RFC 7591 §2.2).
+/// Members that only inform users; kept and returned as they are, in any language (RFC 7591 section 2.2).
 const INFORMATIVE: [&str; 7] =
     ["client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri", "software_id", "software_version"];
 
-/// What a client asked for, read as RFC 7591 §2 defines it.
+/// What a client asked for, read as RFC 7591 section 2 defines it.
 pub(crate) struct Requested {
     method: AuthMethod,
     algs: Option<Vec<Alg>>,
@@ -25,12 +25,12 @@ pub(crate) struct Requested {
     needs_par: bool,
     details_types: Option<Vec<String>>,
     post_logout_redirect_uris: Vec<String>,
-    /// What will be told about the client.
+    /// What will be returned about the client.
     pub(crate) metadata: Map<String, Value>,
 }
 
 impl Requested {
-    /// Reads the metadata; members it does not know are left out (RFC 7591 §2). `offered` are the methods of
+    /// Reads the metadata; members it does not know are left out (RFC 7591 section 2). `offered` are the methods of
     /// authentication this server can check.
     pub(crate) fn read(asked: &Map<String, Value>, offered: &[AuthMethod]) -> Result<Self, OAuthError> {
         let asked = Members(asked);
@@ -60,7 +60,7 @@ impl Requested {
             grants,
         };
         let response_types = response_types(&asked, with_code)?;
-        requested.told(&asked, response_types)
+        requested.returned(&asked, response_types)
     }
 
     /// The client this makes, with the secret it needs if its method needs one.
@@ -85,8 +85,8 @@ impl Requested {
         matches!(self.method, AuthMethod::Basic | AuthMethod::Post | AuthMethod::ClientSecretJwt)
     }
 
-    /// RFC 7591 §3.2.1: all that is registered is told, defaults too.
-    fn told(mut self, asked: &Members<'_>, response_types: Vec<&str>) -> Result<Self, OAuthError> {
+    /// RFC 7591 section 3.2.1: all that is registered is returned, defaults too.
+    fn returned(mut self, asked: &Members<'_>, response_types: Vec<&str>) -> Result<Self, OAuthError> {
         for (name, value) in asked.0 {
             let plain = name.split('#').next().unwrap_or_default();
             if INFORMATIVE.contains(&plain) {
@@ -125,7 +125,7 @@ impl Requested {
     }
 }
 
-/// The members of RFC 8705 §2.1.2, of which a client has exactly one.
+/// The members of RFC 8705 section 2.1.2, of which a client has exactly one.
 const SUBJECTS: [&str; 5] = [
     "tls_client_auth_subject_dn",
     "tls_client_auth_san_dns",
@@ -163,7 +163,7 @@ fn owned(texts: Vec<&str>) -> Vec<String> {
     texts.into_iter().map(str::to_owned).collect()
 }
 
-/// RFC 7591 §3.2.2.
+/// RFC 7591 section 3.2.2.
 pub(crate) fn bad(name: &str, why: &str) -> OAuthError {
     OAuthError::bad_request("invalid_client_metadata", format!("{name}: {why}"))
 }
@@ -182,14 +182,14 @@ fn algs(asked: &Members<'_>, method: AuthMethod) -> Result<Option<Vec<Alg>>, OAu
 
 fn scopes(asked: &Members<'_>) -> Result<Vec<String>, OAuthError> {
     let scope = asked.text("scope")?.unwrap_or("read write");
-    // RFC 6749 §3.3.
+    // RFC 6749 section 3.3.
     if !scope.bytes().all(|byte| matches!(byte, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e)) {
         return Err(bad("scope", "must be scopes with spaces between"));
     }
     Ok(scope.split(' ').filter(|one| !one.is_empty()).map(str::to_owned).collect())
 }
 
-/// RFC 7591 §2.1 says which response types go with which grants.
+/// RFC 7591 section 2.1 says which response types go with which grants.
 fn response_types<'a>(asked: &Members<'a>, with_code: bool) -> Result<Vec<&'a str>, OAuthError> {
     let by_grant = if with_code { vec!["code"] } else { Vec::new() };
     match asked.texts("response_types")? {
@@ -215,7 +215,8 @@ fn redirect_uris(asked: &Members<'_>, needed: bool) -> Result<Vec<String>, OAuth
     Ok(owned(uris))
 }
 
-/// RFC 8252 §7, RFC 9700 §2.6: no plain http over a network, and a scheme of an app's own has a dot in it.
+/// RFC 8252 section 7, RFC 9700 section 2.6: no plain http over a network, and a scheme of an app's own has a dot in
+/// it.
 fn is_safe(uri: &str) -> bool {
     let Some((scheme, rest)) = uri.split_once(':') else { return false };
     match scheme.to_ascii_lowercase().as_str() {
@@ -236,7 +237,7 @@ fn jwks(asked: &Members<'_>, method: AuthMethod) -> Result<Vec<Value>, OAuthErro
         None => Vec::new(),
         Some(jwks) => jwks["keys"].as_array().cloned().ok_or_else(|| bad("jwks", "must be a JWK set"))?,
     };
-    // RFC 7518 §6.2.2, §6.3.2 and §6.4.1: `d` is private in every asymmetric key, `k` is a symmetric one.
+    // RFC 7518 sections 6.2.2, 6.3.2 and 6.4.1: `d` is private in every asymmetric key, `k` is a symmetric one.
     if keys.iter().any(|key| thumbprint(key).is_none() || key.get("d").is_some() || key.get("k").is_some()) {
         return Err(bad("jwks", "has a member that is no public key"));
     }

@@ -4,13 +4,13 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::{Call, protected};
-use crate::answer::Answer;
 use crate::endpoint::Endpoint;
 use crate::jws::Jws;
+use crate::response::MockResponse;
 use crate::tokens::{Access, Grant};
 
-/// Answers any method with who is asking, and for what.
-pub(crate) fn serve(call: Call<'_>) -> Answer {
+/// Responds to any method with the caller's identity and scope.
+pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let path = call.request.uri().path();
     let metadata = format!(r#"resource_metadata="{}{}{path}""#, call.origin(), Endpoint::RESOURCE);
     let needed = call.shared.api_scope(below(call, path));
@@ -39,11 +39,12 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
     if let Some(act) = grant.claims.get("act") {
         body["act"] = act.clone();
     }
-    protected::finish(call, scheme, Answer::json(StatusCode::OK, &body).never_stored())
+    protected::finish(call, scheme, MockResponse::json(StatusCode::OK, &body).never_stored())
 }
 
-/// Protected resource metadata (RFC 9728 §2) of the resource whose path follows the well-known part (§3.1).
-pub(crate) fn metadata(call: Call<'_>) -> Answer {
+/// Protected resource metadata (RFC 9728 section 2) of the resource whose path follows the well-known part (section
+/// 3.1).
+pub(crate) fn metadata(call: Call<'_>) -> MockResponse {
     let path = call.request.uri().path().strip_prefix(Endpoint::RESOURCE).unwrap_or_default();
     let mut document = json!({
         "resource": format!("{}{path}", call.origin()),
@@ -57,15 +58,16 @@ pub(crate) fn metadata(call: Call<'_>) -> Answer {
     if !scopes.is_empty() {
         document["scopes_supported"] = json!(scopes);
     }
-    call.only(&[Method::GET], |_| Answer::json(StatusCode::OK, &document))
+    call.only(&[Method::GET], |_| MockResponse::json(StatusCode::OK, &document))
 }
 
-/// Whether a token may be asked for with this `resource` (RFC 8707 §2): the API, something below it, or the whole host.
+/// Whether a token may be asked for with this `resource` (RFC 8707 section 2): the API, something below it, or the
+/// whole host.
 pub(crate) fn is_resource(call: Call<'_>, resource: &str) -> bool {
     let api = Endpoint::Api.path(&call.issuer.name, &[]);
     let path = [Some(&call.shared.origin), call.shared.mtls_origin.as_ref()];
     let path = path.into_iter().flatten().find_map(|origin| resource.strip_prefix(origin));
-    // RFC 8707 §2: no fragment; a query is none of this API's.
+    // RFC 8707 section 2: no fragment; a query is none of this API's.
     path.is_some_and(|path| path.is_empty() || is_within(path, &api)) && !resource.contains(['#', '?'])
 }
 
@@ -74,7 +76,7 @@ fn known(call: Call<'_>, token: &str) -> Option<Access> {
     let now = call.shared.clock.now_unix();
     let access = match call.issuer.records.active_access(token, now) {
         Some(access) => access,
-        // What the records know is not active, whatever it says of itself.
+        // The server's records say whether a token is active, whatever its claims are.
         None if call.issuer.records.owner(token).is_some() => return None,
         None => minted(call, token, now)?,
     };
@@ -85,7 +87,7 @@ fn known(call: Call<'_>, token: &str) -> Option<Access> {
     access.grant.audience.iter().any(is_meant).then_some(access)
 }
 
-/// RFC 9068 §4.
+/// RFC 9068 section 4.
 fn minted(call: Call<'_>, token: &str, now: i64) -> Option<Access> {
     let jws = Jws::read(token).ok()?;
     let is_own = jws.text("iss") == Some(&call.issuer.url) && jws.typ().as_deref() == Some("at+jwt");

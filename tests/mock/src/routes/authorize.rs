@@ -1,4 +1,5 @@
-//! The authorization endpoint (RFC 6749 §3.1): checks the request, shows a login page, sends the user back with a code.
+//! The authorization endpoint (RFC 6749 section 3.1): checks the request, shows a login page, sends the user back with
+//! a code.
 
 mod back;
 mod request;
@@ -11,11 +12,11 @@ pub(super) use self::request::check_pushed;
 use self::request::{Prompt, Request};
 use super::Call;
 use super::form::Form;
-use crate::answer::{Answer, OAuthError};
 use crate::page;
+use crate::response::{MockResponse, OAuthError};
 use crate::sessions::{Login, Session};
 
-pub(crate) fn serve(call: Call<'_>) -> Answer {
+pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let posted = call.request.method() == Method::POST;
     let form = if posted {
         Form::read(call.request)
@@ -23,19 +24,19 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
         Form::parse(call.request.uri().query().unwrap_or_default().as_bytes())
     };
     form.and_then(|form| decide(call, &form, posted))
-        // RFC 9700 §4.12: a browser must not send the password on to the client.
-        .map(|answer| if posted { answer.followed_by_get() } else { answer })
-        // RFC 6749 §4.1.2.1: with a bad client or redirect URI the user is told, and sent nowhere.
+        // RFC 9700 section 4.12: a browser must not send the password on to the client.
+        .map(|response| if posted { response.followed_by_get() } else { response })
+        // RFC 6749 section 4.1.2.1: with a bad client or redirect URI the user sees the error, and is sent nowhere.
         .unwrap_or_else(|error| page::error(StatusCode::BAD_REQUEST, error.code(), error.description()))
 }
 
 /// Sends the user back with a code without asking: what a browser would end with after a good login.
 pub(crate) fn approve(call: Call<'_>, query: &str, user: &str) -> Result<String, String> {
-    let told = |error: OAuthError| format!("{}: {}", error.code(), error.description());
-    let form = Form::parse(query.as_bytes()).map_err(told)?;
-    let asked = Asked::read(call, &form).map_err(told)?;
+    let described = |error: OAuthError| format!("{}: {}", error.code(), error.description());
+    let form = Form::parse(query.as_bytes()).map_err(described)?;
+    let asked = Asked::read(call, &form).map_err(described)?;
     let request = match &asked.request {
-        Ok(request) if request.prompt == Prompt::None => return Ok(asked.refused(call, &nobody())),
+        Ok(request) if request.prompt == Prompt::None => return Ok(asked.refused(call, &login_required())),
         Ok(request) => request,
         Err(error) => return Ok(asked.refused(call, error)),
     };
@@ -44,28 +45,36 @@ pub(crate) fn approve(call: Call<'_>, query: &str, user: &str) -> Result<String,
     Ok(asked.allowed(call, request, &Session { user: user.name.clone(), login }))
 }
 
-fn decide(call: Call<'_>, form: &Form, posted: bool) -> Result<Answer, OAuthError> {
+fn decide(call: Call<'_>, form: &Form, posted: bool) -> Result<MockResponse, OAuthError> {
     let asked = Asked::read(call, form)?;
     let request = match &asked.request {
         Ok(request) => request,
-        Err(error) => return Ok(Answer::redirect(&asked.refused(call, error))),
+        Err(error) => return Ok(MockResponse::redirect(&asked.refused(call, error))),
     };
     let session = call.issuer.sessions.of(call.request);
     let session = session.filter(|session| request.is_met_by(&session.login, call.shared.clock.now_unix()));
     match (request.prompt, session) {
-        (Prompt::None, Some(session)) => Ok(Answer::redirect(&asked.allowed(call, request, &session))),
-        (Prompt::None, None) => Ok(Answer::redirect(&asked.refused(call, &nobody()))),
-        (_, session) if posted => Ok(answer(call, form, &asked, request, session)),
+        (Prompt::None, Some(session)) => Ok(MockResponse::redirect(&asked.allowed(call, request, &session))),
+        (Prompt::None, None) => Ok(MockResponse::redirect(&asked.refused(call, &login_required()))),
+        (_, session) if posted => Ok(response(call, form, &asked, request, session)),
         (_, session) => Ok(page::login(&request.consent(session.as_ref()), form, None)),
     }
 }
 
 /// What follows from the page's buttons.
-fn answer(call: Call<'_>, form: &Form, asked: &Asked, request: &Request, session: Option<Session>) -> Answer {
+fn response(
+    call: Call<'_>,
+    form: &Form,
+    asked: &Asked,
+    request: &Request,
+    session: Option<Session>,
+) -> MockResponse {
     let again = |problem| page::login(&request.consent(None), form, problem);
     match (form.get("decision"), form.get("username"), session) {
         (Some("other"), _, _) => again(None),
-        (Some("allow"), None, Some(session)) => Answer::redirect(&asked.allowed(call, request, &session)),
+        (Some("allow"), None, Some(session)) => {
+            MockResponse::redirect(&asked.allowed(call, request, &session))
+        }
         (Some("allow"), name, _) => {
             let password = form.get("password").unwrap_or_default();
             let Some(user) = call.shared.user(name.unwrap_or_default(), password) else {
@@ -75,24 +84,24 @@ fn answer(call: Call<'_>, form: &Form, asked: &Asked, request: &Request, session
             let session = Session { user: user.name.clone(), login };
             let back = asked.allowed(call, request, &session);
             let cookie = call.issuer.sessions.begin(session, &call.shared.origin);
-            Answer::redirect(&back).with(SET_COOKIE, &cookie)
+            MockResponse::redirect(&back).with(SET_COOKIE, &cookie)
         }
         _ => {
             let denied = OAuthError::bad_request("access_denied", "the user said no");
-            Answer::redirect(&asked.refused(call, &denied))
+            MockResponse::redirect(&asked.refused(call, &denied))
         }
     }
 }
 
-/// OpenID Connect Core §3.1.2.6.
-fn nobody() -> OAuthError {
+/// OpenID Connect Core section 3.1.2.6.
+fn login_required() -> OAuthError {
     OAuthError::bad_request(
         "login_required",
-        "prompt: nobody is logged in, or not well enough for this request",
+        "prompt: no user is logged in, or not well enough for this request",
     )
 }
 
-/// A request with a client that can be answered.
+/// A request whose client can be sent a response.
 struct Asked {
     back: Back,
     request: Result<Request, OAuthError>,
@@ -101,7 +110,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// Reads the request from the parameters, or finds the one they refer to (RFC 9126 §4).
+    /// Reads the request from the parameters, or finds the one they refer to (RFC 9126 section 4).
     fn read(call: Call<'_>, form: &Form) -> Result<Self, OAuthError> {
         let Some(uri) = form.get("request_uri") else {
             let back = Back::of(call, form)?;
@@ -114,7 +123,7 @@ impl Asked {
             let why = "request_uri: unknown, expired, used before or pushed by another client";
             OAuthError::bad_request("invalid_request_uri", why)
         })?;
-        // RFC 9101 §6.3: what else stands in the URL counts for nothing.
+        // RFC 9101 section 6.3: what else stands in the URL counts for nothing.
         let back = Back::of(call, &pushed)?;
         let request = Request::check(call, &pushed, &back, true);
         Ok(Self { back, request, uri: Some(uri.to_owned()) })
@@ -126,7 +135,7 @@ impl Asked {
                 self.used(call);
                 self.back.with_code(call, &code)
             }
-            None => self.refused(call, &nobody()),
+            None => self.refused(call, &login_required()),
         }
     }
 

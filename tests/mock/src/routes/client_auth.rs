@@ -1,4 +1,4 @@
-//! Who is asking: client authentication (RFC 6749 §2.3).
+//! Who is asking: client authentication (RFC 6749 section 2.3).
 
 pub(super) mod assertion;
 mod certificate;
@@ -10,9 +10,9 @@ use http::header::AUTHORIZATION;
 
 use super::Call;
 use super::form::Form;
-use crate::answer::OAuthError;
 use crate::clients::{AuthMethod, MockClient};
 use crate::encode::{form_decode, from_b64};
+use crate::response::OAuthError;
 
 /// The client behind a request, after exactly one method of authentication that it is registered for.
 pub(crate) fn authenticate(call: Call<'_>, form: &Form) -> Result<Arc<MockClient>, OAuthError> {
@@ -99,7 +99,7 @@ fn registered(call: Call<'_>, id: &str, method: AuthMethod) -> Result<Arc<MockCl
     Ok(client)
 }
 
-/// Id and secret of HTTP Basic; both are form-encoded first (RFC 6749 §2.3.1).
+/// Id and secret of HTTP Basic; both are form-encoded first (RFC 6749 section 2.3.1).
 fn basic_credentials(header: &str) -> Option<(String, String)> {
     let (scheme, encoded) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("Basic") {

@@ -1,4 +1,5 @@
-//! The device authorization endpoint (RFC 8628 §3.1), and the page where a person lets the device in (§3.3).
+//! The device authorization endpoint (RFC 8628 section 3.1), and the page where a user approves the device in (section
+//! 3.3).
 
 use http::header::SET_COOKIE;
 use http::{Method, StatusCode};
@@ -8,21 +9,21 @@ use super::Call;
 use super::client_auth::authenticate;
 use super::form::Form;
 use super::token::{audience, scope};
-use crate::answer::{Answer, OAuthError};
 use crate::clients::GrantType;
 use crate::details;
 use crate::devices::Device;
 use crate::encode::percent_encode;
 use crate::endpoint::Endpoint;
 use crate::page::{self, Consent};
+use crate::response::{MockResponse, OAuthError};
 use crate::sessions::{Login, Session};
 use crate::tokens::Grant;
 
-pub(crate) fn authorization(call: Call<'_>) -> Answer {
-    begin(call).unwrap_or_else(Answer::from)
+pub(crate) fn authorization(call: Call<'_>) -> MockResponse {
+    begin(call).unwrap_or_else(MockResponse::from)
 }
 
-fn begin(call: Call<'_>) -> Result<Answer, OAuthError> {
+fn begin(call: Call<'_>) -> Result<MockResponse, OAuthError> {
     let form = Form::read(call.request)?;
     let client = authenticate(call, &form)?;
     if !client.grants.contains(&GrantType::DeviceCode) {
@@ -50,11 +51,11 @@ fn begin(call: Call<'_>) -> Result<Answer, OAuthError> {
         "expires_in": policy.device_lifetime,
         "interval": policy.device_interval,
     });
-    Ok(Answer::json(StatusCode::OK, &body).never_stored())
+    Ok(MockResponse::json(StatusCode::OK, &body).never_stored())
 }
 
-/// The page for the person.
-pub(crate) fn verification(call: Call<'_>) -> Answer {
+/// The page for the user.
+pub(crate) fn verification(call: Call<'_>) -> MockResponse {
     let posted = call.request.method() == Method::POST;
     let form = if posted {
         Form::read(call.request)
@@ -67,8 +68,9 @@ pub(crate) fn verification(call: Call<'_>) -> Answer {
     }
 }
 
-/// First the code, then who it is for: nobody is asked for a password before it is clear what for (RFC 8628 §5.4).
-fn show(call: Call<'_>, form: &Form, posted: bool) -> Answer {
+/// First the code, then who it is for: the user is not asked for a password before it is clear what for (RFC 8628
+/// section 5.4).
+fn show(call: Call<'_>, form: &Form, posted: bool) -> MockResponse {
     let now = call.shared.clock.now_unix();
     let Some(user_code) = form.get("user_code") else { return page::ask_code("", None) };
     let Some(device) = call.issuer.devices.waiting(user_code, now) else {

@@ -1,22 +1,23 @@
-//! Authorization server metadata (RFC 8414 §2, OpenID Connect Discovery §3): one document under both names.
+//! Authorization server metadata (RFC 8414 section 2, OpenID Connect Discovery section 3): one document under both
+//! names.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::Call;
-use crate::answer::Answer;
 use crate::clients::{AuthMethod, GrantType};
 use crate::endpoint::Endpoint;
 use crate::keys::Alg;
+use crate::response::MockResponse;
 
-pub(crate) fn serve(call: Call<'_>) -> Answer {
+pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let clients = call.shared.clients();
     let mut scopes: Vec<&str> =
         clients.iter().flat_map(|client| &client.scopes).map(String::as_str).collect();
     scopes.sort_unstable();
     scopes.dedup();
     let methods: Vec<_> = methods(call).into_iter().map(AuthMethod::as_str).collect();
-    // RFC 7662 §2.1: whoever introspects proves who it is.
+    // RFC 7662 section 2.1: the caller of introspection authenticates.
     let proving: Vec<_> = methods.iter().filter(|method| **method != "none").collect();
     let assertion_algs: Vec<_> =
         Alg::ALL.iter().filter(|alg| **alg != Alg::None).map(|alg| alg.as_str()).collect();
@@ -61,7 +62,7 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
         document["tls_client_certificate_bound_access_tokens"] = json!(true);
         document["mtls_endpoint_aliases"] = aliases(&document, &call.shared.origin, origin);
     }
-    Answer::json(StatusCode::OK, &document)
+    MockResponse::json(StatusCode::OK, &document)
 }
 
 /// How clients may authenticate here.
@@ -71,7 +72,7 @@ pub(super) fn methods(call: Call<'_>) -> Vec<AuthMethod> {
     AuthMethod::ALL.into_iter().filter(offered).collect()
 }
 
-/// RFC 8705 §5: every endpoint that a client asks directly, at the address that asks for certificates.
+/// RFC 8705 section 5: every endpoint that a client asks directly, at the address that asks for certificates.
 fn aliases(document: &Value, origin: &str, mtls_origin: &str) -> Value {
     let through_the_browser = ["authorization_endpoint", "end_session_endpoint"];
     let members = document.as_object().into_iter().flatten();

@@ -1,11 +1,11 @@
-//! The parameters of a form request, checked as RFC 6749 §3.2 and appendix B ask.
+//! The parameters of a form request, checked as RFC 6749 section 3.2 and appendix B ask.
 
 use bytes::Bytes;
 use http::Request;
 use http::header::CONTENT_TYPE;
 
-use crate::answer::OAuthError;
 use crate::encode::form_pairs;
+use crate::response::OAuthError;
 
 #[derive(Clone)]
 pub(crate) struct Form(Vec<(String, String)>);
@@ -25,13 +25,14 @@ impl Form {
         let pairs = form_pairs(text)
             .ok_or_else(|| OAuthError::invalid_request("the parameters are not well encoded"))?;
         for (index, (name, _)) in pairs.iter().enumerate() {
-            // RFC 8707 §2 and RFC 8693 §2.1 allow these two several times, RFC 6749 §3.2 nothing else.
+            // RFC 8707 section 2 and RFC 8693 section 2.1 allow these two several times, RFC 6749 section 3.2 nothing
+            // else.
             let may_repeat = matches!(name.as_str(), "resource" | "audience");
             if !may_repeat && pairs[..index].iter().any(|(before, _)| before == name) {
                 return Err(OAuthError::invalid_request(format!("{name}: sent more than once")));
             }
         }
-        // RFC 6749 §3.2: a parameter without a value counts as omitted.
+        // RFC 6749 section 3.2: a parameter without a value counts as omitted.
         Ok(Self(pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect()))
     }
 

@@ -6,26 +6,26 @@ use serde_json::{Value, json};
 use super::Call;
 use super::client_auth::authenticate;
 use super::form::Form;
-use crate::answer::{Answer, OAuthError};
 use crate::dpop;
+use crate::response::{MockResponse, OAuthError};
 
-pub(crate) fn serve(call: Call<'_>) -> Answer {
-    introspect(call).unwrap_or_else(Answer::from)
+pub(crate) fn serve(call: Call<'_>) -> MockResponse {
+    introspect(call).unwrap_or_else(MockResponse::from)
 }
 
-fn introspect(call: Call<'_>) -> Result<Answer, OAuthError> {
+fn introspect(call: Call<'_>) -> Result<MockResponse, OAuthError> {
     let form = Form::read(call.request)?;
     let client = authenticate(call, &form)?;
     if client.is_public() {
-        // RFC 7662 §2.1: otherwise anybody could try tokens out.
+        // RFC 7662 section 2.1: otherwise any client could try tokens out.
         return Err(OAuthError::invalid_client("a public client may not introspect", false));
     }
     let token = form.required("token")?;
     let described = describe(call, token).unwrap_or_else(|| json!({"active": false}));
-    Ok(Answer::json(StatusCode::OK, &described).never_stored())
+    Ok(MockResponse::json(StatusCode::OK, &described).never_stored())
 }
 
-/// RFC 7662 §2.2. Unknown, expired and revoked look the same.
+/// RFC 7662 section 2.2. Unknown, expired and revoked look the same.
 fn describe(call: Call<'_>, token: &str) -> Option<Value> {
     let now = call.shared.clock.now_unix();
     let (grant, expires_at) = match call.issuer.records.active_access(token, now) {
@@ -51,15 +51,15 @@ fn described(call: Call<'_>, grant: &crate::tokens::Grant, expires_at: i64) -> V
     described["iss"] = json!(call.issuer.url);
     described["exp"] = json!(expires_at);
     if !grant.cnf.is_empty() {
-        // RFC 9449 §6.2.
+        // RFC 9449 section 6.2.
         described["cnf"] = json!(grant.cnf);
     }
     if !grant.details.is_empty() {
-        // RFC 9396 §9.2.
+        // RFC 9396 section 9.2.
         described["authorization_details"] = json!(grant.details);
     }
     if let Some(login) = &grant.login {
-        // RFC 9470 §6.2.
+        // RFC 9470 section 6.2.
         described["auth_time"] = json!(login.at);
         described["acr"] = json!(login.acr);
     }

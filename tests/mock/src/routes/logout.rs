@@ -5,13 +5,13 @@ use http::{Method, StatusCode};
 
 use super::Call;
 use super::form::Form;
-use crate::answer::{Answer, OAuthError};
 use crate::encode::percent_encode;
 use crate::jws::Jws;
 use crate::page;
+use crate::response::{MockResponse, OAuthError};
 use crate::sessions;
 
-pub(crate) fn serve(call: Call<'_>) -> Answer {
+pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let form = if call.request.method() == Method::POST {
         Form::read(call.request)
     } else {
@@ -21,7 +21,7 @@ pub(crate) fn serve(call: Call<'_>) -> Answer {
         .unwrap_or_else(|error| page::error(StatusCode::BAD_REQUEST, error.code(), error.description()))
 }
 
-fn log_out(call: Call<'_>, form: &Form) -> Result<Answer, OAuthError> {
+fn log_out(call: Call<'_>, form: &Form) -> Result<MockResponse, OAuthError> {
     let hint = form.get("id_token_hint").map(|text| hint(call, text)).transpose()?;
     let client = match (&hint, form.get("client_id")) {
         (Some(hint), Some(id)) if hint.client != id => {
@@ -35,11 +35,11 @@ fn log_out(call: Call<'_>, form: &Form) -> Result<Answer, OAuthError> {
     for ended in call.issuer.sessions.end(session, call.request) {
         call.issuer.records.revoke_session(&ended);
     }
-    let answer = match to {
-        Some(to) => Answer::redirect(&with_state(to, form.get("state"))),
+    let response = match to {
+        Some(to) => MockResponse::redirect(&with_state(to, form.get("state"))),
         None => page::signed_out(),
     };
-    Ok(answer.with(SET_COOKIE, &sessions::forget(&call.shared.origin)))
+    Ok(response.with(SET_COOKIE, &sessions::forget(&call.shared.origin)))
 }
 
 /// What an ID token of this issuer says of itself.
@@ -48,7 +48,7 @@ struct Hint {
     session: Option<String>,
 }
 
-/// RFC 7519 would refuse an expired token; §2 of the logout specification asks to take it.
+/// RFC 7519 would refuse an expired token; section 2 of the logout specification asks to take it.
 fn hint(call: Call<'_>, text: &str) -> Result<Hint, OAuthError> {
     let bad = |why: &str| OAuthError::invalid_request(format!("id_token_hint: {why}"));
     let jws = Jws::read(text).map_err(bad)?;
@@ -62,7 +62,7 @@ fn hint(call: Call<'_>, text: &str) -> Result<Hint, OAuthError> {
     Ok(Hint { client: client.to_owned(), session: jws.text("sid").map(str::to_owned) })
 }
 
-/// §3: exactly one of those the client registered.
+/// section 3: exactly one of those the client registered.
 fn registered<'a>(call: Call<'_>, client: Option<&str>, uri: &'a str) -> Result<&'a str, OAuthError> {
     let refused = |why: &str| OAuthError::invalid_request(format!("post_logout_redirect_uri: {why}"));
     let client = client.ok_or_else(|| refused("needs id_token_hint or client_id to say whose it is"))?;

@@ -1,14 +1,14 @@
 //! What an API does first: find the access token, see that it is good and that the caller may use it
-//! (RFC 6750, RFC 9449 §7).
+//! (RFC 6750, RFC 9449 section 7).
 
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 
 use super::Call;
-use crate::answer::Answer;
 use crate::dpop::{BadProof, DPOP_NONCE, Side};
 use crate::peer::Peer;
+use crate::response::MockResponse;
 use crate::tokens::Access;
 
 /// The scheme of the `Authorization` header.
@@ -18,13 +18,13 @@ pub(crate) enum Scheme {
     Dpop,
 }
 
-/// The access token of a request, with everything that is known of it; or the refusal. `parameters` are told in every
+/// The access token of a request, with everything that is known of it; or the rejection. `parameters` are in every
 /// challenge, as they are: `resource_metadata="…"`, say. `known` finds an access token that is good here.
 pub(crate) fn access(
     call: Call<'_>,
     parameters: &str,
     known: impl FnOnce(Call<'_>, &str) -> Option<Access>,
-) -> Result<(Scheme, Access), Box<Answer>> {
+) -> Result<(Scheme, Access), Box<MockResponse>> {
     let unauthorized = |scheme, error| challenge(call, StatusCode::UNAUTHORIZED, scheme, error, parameters);
     let refuse = |scheme, error| Err(Box::new(unauthorized(scheme, error)));
     let mut headers = call.request.headers().get_all(AUTHORIZATION).iter();
@@ -37,24 +37,24 @@ pub(crate) fn access(
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => (Scheme::Bearer, token),
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("DPoP") => (Scheme::Dpop, token),
         _ => {
-            let mut answer = unauthorized(Scheme::Bearer, "");
+            let mut response = unauthorized(Scheme::Bearer, "");
             if let Ok(second) = HeaderValue::try_from(text(call, Scheme::Dpop, "", parameters)) {
-                answer.headers.append(WWW_AUTHENTICATE, second);
+                response.headers.append(WWW_AUTHENTICATE, second);
             }
-            return Err(Box::new(answer));
+            return Err(Box::new(response));
         }
     };
     let token = token.trim_start_matches(' ');
     let Some(access) = known(call, token) else { return refuse(scheme, "invalid_token") };
     let certificate = access.grant.cnf.get("x5t#S256").and_then(|thumbprint| thumbprint.as_str());
     if certificate.is_some() && Peer::of(call.request).map(Peer::thumbprint).as_deref() != certificate {
-        // RFC 8705 §3: shown on another connection than its owner's.
+        // RFC 8705 section 3: shown on another connection than its owner's.
         return refuse(scheme, "invalid_token");
     }
     let bound_to = access.grant.cnf.get("jkt").and_then(Value::as_str);
     match (scheme, bound_to) {
         (Scheme::Bearer, None) => Ok((scheme, access)),
-        // RFC 9449 §7.2: nobody gets around the proof by calling it a bearer token.
+        // RFC 9449 section 7.2: calling it a bearer token does not get around the proof.
         (Scheme::Bearer, Some(_)) | (Scheme::Dpop, None) => refuse(Scheme::Dpop, "invalid_token"),
         (Scheme::Dpop, Some(bound_to)) => {
             match call.shared.dpop.check(call.shared, call.request, Side::Api, Some(token)) {
@@ -74,15 +74,15 @@ pub(crate) fn recorded(call: Call<'_>, token: &str) -> Option<Access> {
     call.issuer.records.active_access(token, call.shared.clock.now_unix())
 }
 
-/// A refusal (RFC 6750 §3, RFC 9449 §7.1). An empty error means that nothing was tried.
+/// A refusal (RFC 6750 section 3, RFC 9449 section 7.1). An empty error means that nothing was tried.
 pub(crate) fn challenge(
     call: Call<'_>,
     status: StatusCode,
     scheme: Scheme,
     error: &str,
     parameters: &str,
-) -> Answer {
-    Answer::empty(status).with(WWW_AUTHENTICATE, &text(call, scheme, error, parameters))
+) -> MockResponse {
+    MockResponse::empty(status).with(WWW_AUTHENTICATE, &text(call, scheme, error, parameters))
 }
 
 fn text(call: Call<'_>, scheme: Scheme, error: &str, parameters: &str) -> String {
@@ -98,9 +98,9 @@ fn text(call: Call<'_>, scheme: Scheme, error: &str, parameters: &str) -> String
 }
 
 /// Brings the nonce for the caller's next proof, where one is wanted.
-pub(crate) fn finish(call: Call<'_>, scheme: Scheme, answer: Answer) -> Answer {
+pub(crate) fn finish(call: Call<'_>, scheme: Scheme, response: MockResponse) -> MockResponse {
     match scheme {
-        Scheme::Dpop => call.shared.dpop.with_nonce(Side::Api, answer),
-        Scheme::Bearer => answer,
+        Scheme::Dpop => call.shared.dpop.with_nonce(Side::Api, response),
+        Scheme::Bearer => response,
     }
 }

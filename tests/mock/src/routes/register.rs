@@ -1,22 +1,22 @@
-//! Dynamic client registration (RFC 7591 §3) and the client configuration endpoint (RFC 7592 §2).
+//! Dynamic client registration (RFC 7591 section 3) and the client configuration endpoint (RFC 7592 section 2).
 
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
 use serde_json::{Map, Value};
 
 use super::{Call, discovery};
-use crate::answer::{Answer, OAuthError};
 use crate::encode::random_text;
 use crate::endpoint::Endpoint;
 use crate::json;
 use crate::jws::Jws;
 use crate::registration::{Registered, Requested, bad};
+use crate::response::{MockResponse, OAuthError};
 
 /// `POST`: registers a client.
-pub(crate) fn register(call: Call<'_>) -> Answer {
+pub(crate) fn register(call: Call<'_>) -> MockResponse {
     let registration = &call.shared.registration;
     if registration.closed {
-        return Answer::empty(StatusCode::NOT_FOUND);
+        return MockResponse::empty(StatusCode::NOT_FOUND);
     }
     let tokens = &registration.initial_access_tokens;
     if !tokens.is_empty() && !bearer(call).is_some_and(|token| tokens.iter().any(|known| known == token)) {
@@ -24,13 +24,13 @@ pub(crate) fn register(call: Call<'_>) -> Answer {
     }
     let id = format!("client-{}", random_text::<12>());
     match requested(call).map(|requested| save(call, &id, requested, None)) {
-        Ok(information) => Answer::json(StatusCode::CREATED, &information).never_stored(),
+        Ok(information) => MockResponse::json(StatusCode::CREATED, &information).never_stored(),
         Err(error) => error.into(),
     }
 }
 
 /// `GET`, `PUT` and `DELETE` of one client's registration.
-pub(crate) fn manage(call: Call<'_>) -> Answer {
+pub(crate) fn manage(call: Call<'_>) -> MockResponse {
     let id = call.request.uri().path().rsplit('/').next().unwrap_or_default();
     let registrations = &call.issuer.registrations;
     let Some(registered) = bearer(call).and_then(|token| registrations.get(id, token)) else {
@@ -38,24 +38,24 @@ pub(crate) fn manage(call: Call<'_>) -> Answer {
     };
     match *call.request.method() {
         Method::GET => {
-            Answer::json(StatusCode::OK, &registered.information(id, &uri(call, id))).never_stored()
+            MockResponse::json(StatusCode::OK, &registered.information(id, &uri(call, id))).never_stored()
         }
         Method::PUT => match update(call, id, registered) {
-            Ok(information) => Answer::json(StatusCode::OK, &information).never_stored(),
+            Ok(information) => MockResponse::json(StatusCode::OK, &information).never_stored(),
             Err(error) => error.into(),
         },
         Method::DELETE => {
             registrations.remove(id);
             call.shared.remove_client(id);
-            // RFC 7592 §2.3: what the client was given goes with it.
+            // RFC 7592 section 2.3: what the client was given goes with it.
             call.issuer.records.revoke_client(id);
-            Answer::empty(StatusCode::NO_CONTENT).never_stored()
+            MockResponse::empty(StatusCode::NO_CONTENT).never_stored()
         }
-        _ => Answer::not_allowed("GET, PUT, DELETE"),
+        _ => MockResponse::not_allowed("GET, PUT, DELETE"),
     }
 }
 
-/// RFC 7592 §2.2: the whole of the metadata is replaced, what is left out goes.
+/// RFC 7592 section 2.2: the whole of the metadata is replaced, what is left out goes.
 fn update(call: Call<'_>, id: &str, registered: Registered) -> Result<Value, OAuthError> {
     let asked = members(call)?;
     for name in [
@@ -79,9 +79,9 @@ fn update(call: Call<'_>, id: &str, registered: Registered) -> Result<Value, OAu
     Ok(save(call, id, requested, Some(registered)))
 }
 
-/// Registers the client, in place of what it was before, and tells what it is now.
+/// Registers the client, in place of what it was before, and returns what it is now.
 fn save(call: Call<'_>, id: &str, requested: Requested, before: Option<Registered>) -> Value {
-    // Long enough for any HMAC (RFC 7518 §3.2).
+    // Long enough for any HMAC (RFC 7518 section 3.2).
     let new_secret =
         || before.as_ref().and_then(|before| before.secret.clone()).unwrap_or_else(random_text::<48>);
     let secret = requested.needs_secret().then(new_secret);
@@ -102,7 +102,7 @@ fn save(call: Call<'_>, id: &str, requested: Requested, before: Option<Registere
 fn requested(call: Call<'_>) -> Result<Requested, OAuthError> {
     let mut asked = members(call)?;
     if let Some(statement) = asked.get("software_statement").cloned() {
-        // RFC 7591 §2.3: what the statement says counts more than what the client says.
+        // RFC 7591 section 2.3: what the statement says counts more than what the client says.
         asked.extend(software_statement(call, &statement)?);
         asked.insert("software_statement".to_owned(), statement);
     }
@@ -149,8 +149,8 @@ fn bearer(call: Call<'_>) -> Option<&str> {
     scheme.eq_ignore_ascii_case("Bearer").then_some(token)
 }
 
-/// RFC 6750 §3.
-fn unauthorized(call: Call<'_>) -> Answer {
+/// RFC 6750 section 3.
+fn unauthorized(call: Call<'_>) -> MockResponse {
     let challenge = if bearer(call).is_some() { r#"Bearer error="invalid_token""# } else { "Bearer" };
-    Answer::empty(StatusCode::UNAUTHORIZED).with(WWW_AUTHENTICATE, challenge)
+    MockResponse::empty(StatusCode::UNAUTHORIZED).with(WWW_AUTHENTICATE, challenge)
 }

@@ -1,4 +1,5 @@
-//! The token endpoint (RFC 6749 §3.2): who asks, for which grant; one file per grant, and the answer they share.
+//! The token endpoint (RFC 6749 section 3.2): who asks, for which grant; one file per grant, and the response they
+//! share.
 
 mod authorization_code;
 mod client_credentials;
@@ -15,20 +16,20 @@ use serde_json::{Map, Value, json};
 use super::client_auth::authenticate;
 use super::form::Form;
 use super::{Call, api};
-use crate::answer::{Answer, OAuthError};
 use crate::clients::{GrantType, MockClient};
 use crate::details;
 use crate::dpop::{self, BadProof, Side};
 use crate::peer::Peer;
+use crate::response::{MockResponse, OAuthError};
 use crate::tokens::{Grant, IssuedTokens};
 
-pub(crate) fn serve(call: Call<'_>) -> Answer {
-    let answer = exchange(call).unwrap_or_else(Answer::from);
-    // RFC 9449 §8.2: whoever uses DPoP learns the next nonce from any answer.
-    if dpop::is_used(call.request) { call.shared.dpop.with_nonce(Side::Server, answer) } else { answer }
+pub(crate) fn serve(call: Call<'_>) -> MockResponse {
+    let response = exchange(call).unwrap_or_else(MockResponse::from);
+    // RFC 9449 section 8.2: a client that uses DPoP learns the next nonce from any response.
+    if dpop::is_used(call.request) { call.shared.dpop.with_nonce(Side::Server, response) } else { response }
 }
 
-fn exchange(call: Call<'_>) -> Result<Answer, OAuthError> {
+fn exchange(call: Call<'_>) -> Result<MockResponse, OAuthError> {
     let form = Form::read(call.request)?;
     let client = if jwt_bearer::is_alone(call, &form) {
         jwt_bearer::client(call, &form)?
@@ -76,35 +77,35 @@ fn issue(
     family: u64,
     with_refresh: bool,
     nonce: Option<String>,
-) -> Answer {
+) -> MockResponse {
     grant.cnf = call.cnf.cloned().unwrap_or_default();
     if let (Some(asked), true) = (call.details, grant.details.is_empty()) {
         grant.details = asked.to_vec();
     }
     let (records, about) = (&call.issuer.records, grant.clone());
     let tokens = records.issue(call.shared, call.issuer, client, grant, family, with_refresh);
-    answer(call, client, &tokens, &about, nonce.as_deref())
+    response(call, client, &tokens, &about, nonce.as_deref())
 }
 
-fn answer(
+fn response(
     call: Call<'_>,
     client: &MockClient,
     tokens: &IssuedTokens,
     grant: &Grant,
     nonce: Option<&str>,
-) -> Answer {
+) -> MockResponse {
     let mut body = success(call, client, tokens, &grant.scope);
     if !grant.details.is_empty() {
-        // RFC 9396 §7.
+        // RFC 9396 section 7.
         body["authorization_details"] = json!(grant.details);
     }
     if let Some(id_token) = id_token::beside(call, grant, &tokens.access_token, nonce) {
         body["id_token"] = json!(id_token);
     }
-    Answer::json(StatusCode::OK, &body).never_stored()
+    MockResponse::json(StatusCode::OK, &body).never_stored()
 }
 
-/// RFC 6749 §5.1.
+/// RFC 6749 section 5.1.
 fn success(call: Call<'_>, client: &MockClient, tokens: &IssuedTokens, scope: &[String]) -> Value {
     let mut body = json!({
         "access_token": tokens.access_token,
@@ -132,7 +133,7 @@ pub(crate) fn scope(client: &MockClient, form: &Form) -> Result<Vec<String>, OAu
     }
 }
 
-/// RFC 6749 §3.3: tokens of printable ASCII but `"` and `\`, single spaces between.
+/// RFC 6749 section 3.3: tokens of printable ASCII but `"` and `\`, single spaces between.
 fn parse_scope(text: &str) -> Result<Vec<String>, OAuthError> {
     let good = |one: &str| {
         !one.is_empty() && one.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
@@ -144,7 +145,7 @@ fn parse_scope(text: &str) -> Result<Vec<String>, OAuthError> {
     }
 }
 
-/// The audiences asked for, by `audience` or `resource` (RFC 8707 §2), or the server's first.
+/// The audiences asked for, by `audience` or `resource` (RFC 8707 section 2), or the server's first.
 pub(crate) fn audience(call: Call<'_>, form: &Form) -> Result<Vec<String>, OAuthError> {
     let known = &call.shared.audiences;
     let asked: Vec<_> = form.all("audience").chain(form.all("resource")).map(str::to_owned).collect();

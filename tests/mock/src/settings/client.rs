@@ -69,7 +69,7 @@ pub(crate) fn read_client(fields: &Fields<'_>) -> MockClient {
     client
 }
 
-/// Whom its certificate must be for, under the names of RFC 8705 §2.1.2.
+/// Whom its certificate must be for, under the names of RFC 8705 section 2.1.2.
 pub(crate) fn read_subject(fields: &Fields<'_>) -> Option<CertificateSubject> {
     let address = |text: String| match text.parse() {
         Ok(address) => Some(CertificateSubject::Ip(address)),

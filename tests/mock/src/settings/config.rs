@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::client::{read_client, read_user, signing_algorithms};
-use super::fault::{Gates, read_fault, read_flaw};
+use super::fault::{Gates, read_fault, read_tamper};
 use super::reader::{Fields, Mistakes, read};
 use crate::builder::MockServerBuilder;
 use crate::clients::{GrantType, MockClient};
@@ -20,8 +20,8 @@ use crate::users::User;
 
 /// A server that was written down, in JSON or in TOML; `CONFIG.md` beside this crate's manifest has every field.
 ///
-/// What is left out is as `oauth-mock serve` has it: the client `svc` with the secret `s3cr3t`, which may use every grant,
-/// and the user `alice` with the password `wonderland`.
+/// What is left out is as `oauth-mock serve` has it: the client `svc` with the secret `s3cr3t`, which may use every
+/// grant, and the user `alice` with the password `wonderland`.
 ///
 /// ```
 /// use oauth_mock::{Config, Endpoint};
@@ -157,9 +157,9 @@ fn read_config(fields: &Fields<'_>) -> Config {
 
     let gates = Gates::default();
     let faults = fields.each("faults", |fault| read_fault(fault, &gates)).unwrap_or_default();
-    let flaws = fields.each("flaws", read_flaw).unwrap_or_default();
+    let tampers = fields.each("flaws", read_tamper).unwrap_or_default();
     Config {
-        builder: builder.written_faults(faults, gates).written_flaws(flaws),
+        builder: builder.initial_faults(faults, gates).initial_tampers(tampers),
         listen: address(fields, "listen"),
         control: address(fields, "control"),
     }
@@ -249,7 +249,7 @@ fn read_trusted_issuer(fields: &Fields<'_>) -> TrustedIssuer {
     }
 }
 
-/// The first one of a name would never be found, or the second: whoever wrote both meant something else.
+/// Only one of two with the same name would ever be found; the author meant something else.
 fn unique<T>(
     fields: &Fields<'_>,
     list: &str,
@@ -336,8 +336,8 @@ mod tests {
         let server = written.unwrap().into_builder().in_process();
         let request = http::Request::get(server.endpoint(Endpoint::OauthMetadata));
         let request = request.body(http_body_util::Full::<bytes::Bytes>::default()).unwrap();
-        let answer = tower::ServiceExt::oneshot(server.transport(), request).await.unwrap();
-        let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+        let response = tower::ServiceExt::oneshot(server.transport(), request).await.unwrap();
+        let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
         let metadata: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(metadata["require_pushed_authorization_requests"], true);
         assert_eq!(metadata["authorization_details_types_supported"], serde_json::json!(["payment"]));
@@ -345,22 +345,22 @@ mod tests {
         assert_eq!(metadata["dpop_signing_alg_values_supported"], serde_json::json!(["ES256"]));
         server.clear_faults();
         server.reset();
-        assert_eq!(server.shared().flaws.list(), [(crate::Flaw::IssMissing, Some(1))]);
-        let told =
+        assert_eq!(server.shared().tampers.list(), [(crate::Tamper::IssMissing, Some(1))]);
+        let reported =
             Config::from_json(r#"{"registration": {"open": true}, "flaws": [{}]}"#).unwrap_err().to_string();
         assert!(
-            told.contains("registration.open: unknown") && told.contains("flaws[0].flaw: missing"),
-            "{told}"
+            reported.contains("registration.open: unknown") && reported.contains("flaws[0].flaw: missing"),
+            "{reported}"
         );
     }
 
     #[test]
     fn all_mistakes_are_told() {
-        let told = Config::from_json(
+        let reported = Config::from_json(
             r#"{"listen": "9000", "provider": "ils2", "clients": [{"client_id": "a"}, {"client_id": "a", "grant_types": ["code"]}],
                 "trusted_issuers": [{"issuer": "x", "jwks": {}}], "port": 1}"#,
         );
-        let told = told.unwrap_err().to_string();
+        let reported = reported.unwrap_err().to_string();
         for field in [
             "listen: ",
             "provider: ",
@@ -369,7 +369,7 @@ mod tests {
             "trusted_issuers[0].jwks: ",
             "port: unknown",
         ] {
-            assert!(told.lines().any(|line| line.starts_with(field)), "{field} in {told}");
+            assert!(reported.lines().any(|line| line.starts_with(field)), "{field} in {reported}");
         }
         assert!(Config::from_json("{").unwrap_err().to_string().starts_with("not valid JSON"));
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::reader::Fields;
 use crate::endpoint::Endpoint;
 use crate::faults::{Fault, Gate, Rule, When};
-use crate::flaws::Flaw;
+use crate::tampers::Tamper;
 
 /// Gates by name, for faults that are written down.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +41,7 @@ type Make = fn(&Fields<'_>, &Gates) -> Fault;
 const KINDS: &[(&str, Make)] = &[
     ("status", |fields, _| {
         if !fields.has("status") {
-            fields.mistake("status", "missing: the HTTP status of the answer, 503 for example");
+            fields.mistake("status", "missing: the HTTP status of the response, 503 for example");
         }
         let status = fields.status("status");
         Fault::status(status.unwrap_or(500))
@@ -64,7 +64,7 @@ const KINDS: &[(&str, Make)] = &[
     ("hold", |fields, gates| Fault::hold(&gates.named(&fields.required("gate")))),
     ("hang", |_, _| Fault::hang()),
     ("reset", |_, _| Fault::reset()),
-    ("lost_answer", |_, _| Fault::lost_answer()),
+    ("lost_answer", |_, _| Fault::lost_response()),
     ("drip", |fields, _| Fault::drip(pause(fields))),
     ("hang_mid_body", |_, _| Fault::hang_mid_body()),
     ("reset_mid_body", |_, _| Fault::reset_mid_body()),
@@ -80,7 +80,7 @@ const KINDS: &[(&str, Make)] = &[
 /// Those that only some kinds have.
 const OWN_FIELDS: [&str; 7] = ["status", "body", "content_type", "location", "gate", "seconds", "bytes"];
 
-/// More than an answer may grow to here: the server builds it in memory.
+/// More than a response may grow to here: the server builds it in memory.
 const MOST_BYTES: usize = 256 << 20;
 
 /// Reads a fault with its endpoint and how often it happens.
@@ -89,7 +89,7 @@ pub(crate) fn read_fault(fields: &Fields<'_>, gates: &Gates) -> Rule {
     let make = fields.required_choice("fault", KINDS);
     let mut fault = make.map_or_else(
         || {
-            // Of an unknown kind nobody knows the fields; they are not told to be unknown as well.
+            // The fields of an unknown kind are unknown too; they are not reported as well.
             OWN_FIELDS.into_iter().for_each(|name| drop(fields.value(name)));
             Fault::reset()
         },
@@ -127,14 +127,14 @@ pub(crate) fn read_when(fields: &Fields<'_>) -> When {
     }
 }
 
-/// Reads a flaw and how often it shows; `None`: always.
-pub(crate) fn read_flaw(fields: &Fields<'_>) -> (Flaw, Option<usize>) {
-    let names: Vec<_> = Flaw::ALL.iter().map(|flaw| (flaw.as_str(), *flaw)).collect();
-    let flaw = fields.required_choice("flaw", &names);
-    (flaw.unwrap_or(Flaw::IssMissing), fields.size("times"))
+/// Reads a tamper and how often it applies; `None`: always.
+pub(crate) fn read_tamper(fields: &Fields<'_>) -> (Tamper, Option<usize>) {
+    let names: Vec<_> = Tamper::ALL.iter().map(|tamper| (tamper.as_str(), *tamper)).collect();
+    let tamper = fields.required_choice("flaw", &names);
+    (tamper.unwrap_or(Tamper::IssMissing), fields.size("times"))
 }
 
-/// A fault in force, in a form for people.
+/// A fault in force, in a readable form.
 pub(crate) fn show_fault(rule: &Rule) -> Value {
     let mut shown = json!({
         "id": rule.id,
@@ -217,20 +217,25 @@ mod tests {
 
     #[test]
     fn mistakes_name_the_field_and_the_way_out() {
-        let told =
+        let reported =
             rule(json!({"endpoint": "tokn", "fault": "status", "times": 1, "on_call": 1})).unwrap_err();
-        assert!(told.contains("endpoint: \"tokn\" is unknown; use one of: oauth_metadata, "), "{told}");
-        assert!(told.contains("status: missing: the HTTP status"), "{told}");
-        assert!(told.contains("on_call: `times` and `on_call` exclude each other"), "{told}");
-        let told = rule(json!({"endpoint": "jwks", "fault": "stats", "status": 503})).unwrap_err();
         assert!(
-            told.starts_with("fault: \"stats\" is unknown; use one of: status, ") && !told.contains('\n'),
-            "{told}"
+            reported.contains("endpoint: \"tokn\" is unknown; use one of: oauth_metadata, "),
+            "{reported}"
         );
-        let told = rule(json!({"endpoint": "jwks", "fault": "oversized", "bytes": 1e18 as u64})).unwrap_err();
-        assert_eq!(told, format!("bytes: at most {MOST_BYTES}"));
-        let told = rule(json!({"fault": "delay", "headers": {"a b": "c", "d": 1}})).unwrap_err();
-        assert_eq!(told.lines().count(), 4, "{told}");
+        assert!(reported.contains("status: missing: the HTTP status"), "{reported}");
+        assert!(reported.contains("on_call: `times` and `on_call` exclude each other"), "{reported}");
+        let reported = rule(json!({"endpoint": "jwks", "fault": "stats", "status": 503})).unwrap_err();
+        assert!(
+            reported.starts_with("fault: \"stats\" is unknown; use one of: status, ")
+                && !reported.contains('\n'),
+            "{reported}"
+        );
+        let reported =
+            rule(json!({"endpoint": "jwks", "fault": "oversized", "bytes": 1e18 as u64})).unwrap_err();
+        assert_eq!(reported, format!("bytes: at most {MOST_BYTES}"));
+        let reported = rule(json!({"fault": "delay", "headers": {"a b": "c", "d": 1}})).unwrap_err();
+        assert_eq!(reported.lines().count(), 4, "{reported}");
     }
 
     #[test]

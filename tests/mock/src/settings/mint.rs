@@ -10,7 +10,8 @@ use crate::mint::TokenBuilder;
 
 /// Reads how a token differs from the good one in `token`, whose issuer has `keys`.
 ///
-/// The order is fixed, whatever order the fields come in: who signs, then the claims, then the header, then the raw parts.
+/// The order is fixed, whatever order the fields come in: who signs, then the claims, then the header, then the raw
+/// parts.
 pub(crate) fn read_token(fields: &Fields<'_>, keys: &Keys, mut token: TokenBuilder) -> TokenBuilder {
     token = signer(fields, keys, token);
     for (name, set) in [
@@ -159,10 +160,10 @@ mod tests {
 
     #[test]
     fn two_signers_and_bad_values_are_mistakes() {
-        let told = mint(json!({"unsigned": true, "alg": "ES256"})).unwrap_err();
-        assert_eq!(told, "unsigned: only one of alg, unsigned can say who signs");
-        let told = mint(json!({"key": "nobody's", "signature": "!", "exp": 1})).unwrap_err();
-        assert_eq!(told.lines().count(), 3, "{told}");
+        let reported = mint(json!({"unsigned": true, "alg": "ES256"})).unwrap_err();
+        assert_eq!(reported, "unsigned: only one of alg, unsigned can say who signs");
+        let reported = mint(json!({"key": "unknown", "signature": "!", "exp": 1})).unwrap_err();
+        assert_eq!(reported.lines().count(), 3, "{reported}");
         assert!(
             mint(json!({"hmac": {}})).is_err() && mint(json!({"hmac": {"secret": "x", "alg": "y"}})).is_err()
         );

@@ -1,4 +1,4 @@
-//! Reading an object field by field, so that all its mistakes are told at once, each with its field and the way out.
+//! Reading an object field by field, so that all errors are reported together, each with its field and the fix.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -145,7 +145,7 @@ impl<'a> Fields<'a> {
         self.typed(name, "a list of strings", |value| value.as_array()?.iter().map(text).collect())
     }
 
-    /// A list of strings, or all of them in one, with spaces between as in a request (RFC 6749 §3.3).
+    /// A list of strings, or all of them in one, with spaces between as in a request (RFC 6749 section 3.3).
     pub(crate) fn scopes(&self, name: &'static str) -> Option<Vec<String>> {
         if let Some(Value::String(text)) = self.members.borrow().get(name) {
             self.known.borrow_mut().push(name);
@@ -226,7 +226,7 @@ impl<'a> Fields<'a> {
         found
     }
 
-    /// Notes every field that nobody took.
+    /// Notes every field that was not read.
     fn finish(&self) {
         let members = self.members.borrow();
         let known = self.known.borrow();
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn all_mistakes_are_told_at_once_with_their_fields() {
         let document = json!({"name": 7, "lifetime": -1, "typo": 1, "list": [{"kind": "x"}, 3], "ok": null});
-        let told = read(document, |fields| {
+        let reported = read(document, |fields| {
             fields.required("name");
             fields.required("other");
             fields.seconds("lifetime");
@@ -275,7 +275,7 @@ lifetime: seconds, a number that is not negative is needed, not this number
 list[0].kind: \"x\" is unknown; use one of: a, b
 list[1]: an object is needed, not this number
 typo: unknown; the fields here are: lifetime, list, name, ok, other";
-        assert_eq!(told.unwrap_err().to_string(), expected);
+        assert_eq!(reported.unwrap_err().to_string(), expected);
     }
 
     #[test]

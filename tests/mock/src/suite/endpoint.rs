@@ -1,4 +1,4 @@
-//! Cases in which the key endpoint fails, and a flood of key ids that nobody has.
+//! Cases in which the key endpoint fails, and a flood of invented key ids.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use tokio::time::Instant;
 
 use super::report::{Case, Verdict};
 use super::run::Run;
-use super::target::{Answer, Heard, Silence};
-use crate::attack::{self, Area, Attack, AttackContext, AttackRequest, Demand, Expected};
+use super::target::{NoResponse, Outcome, TargetResponse};
+use crate::attack::{self, Area, Attack, AttackContext, AttackRequest, Expected, RequirementLevel};
 use crate::encode::{hex, random};
 use crate::endpoint::Endpoint;
 use crate::faults::Fault;
 use crate::keys::TestKey;
 
 const AREA: Area = Area::Keys;
-/// How long an API may take to give up on a key endpoint that does not answer.
+/// How long an API may take to give up on a key endpoint that does not respond.
 const GIVE_UP: Duration = Duration::from_secs(35);
 /// What a caller with a known token does not notice.
 const UNNOTICED: Duration = Duration::from_secs(2);
@@ -24,16 +24,16 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The flood: so many tokens, so many at a time.
 const FLOOD: usize = 200;
 const AT_A_TIME: usize = 8;
-/// Valid JSON of this length is no key set that anybody publishes.
+/// Valid JSON of this length is no key set that an issuer publishes.
 const HUGE: usize = 20 * 1024 * 1024;
 
 const OUTAGE: &str =
     "Outages of the issuer come with restarts and networks; who has a good token must not notice.";
 const RULE: &str =
-    "while the keys cannot be had, known tokens go on, and new key ids are refused without an error";
+    "while the keys are unavailable, known tokens keep working, and new key ids are refused without an error";
 
 const fn outage(id: &'static str, case: &'static str) -> Attack {
-    Attack::accepted(AREA, id, case, "RFC 9110 §15.6.4", RULE, OUTAGE, by_hand)
+    Attack::accepted(AREA, id, case, "RFC 9110 section 15.6.4", RULE, OUTAGE, by_hand)
 }
 
 /// In the order they are run.
@@ -49,7 +49,7 @@ pub(super) const CASES: &[Attack] = &[
         AREA,
         "endpoint-recovered",
         "G136",
-        "OpenID Connect Core §10.1.1",
+        "OpenID Connect Core section 10.1.1",
         "after an outage, a new key is found again",
         "A target that gave up for good needs a restart after each outage.",
         by_hand,
@@ -58,18 +58,18 @@ pub(super) const CASES: &[Attack] = &[
         AREA,
         "kid-flood",
         "G131",
-        "OpenID Connect Core §10.1.1",
-        "key ids that nobody has cost few fetches, however many there are",
-        "Anybody can invent key ids: each would make the target ask the issuer, and bring both down.",
+        "OpenID Connect Core section 10.1.1",
+        "invented key ids cost few fetches, however many there are",
+        "Any client can invent key ids: each would make the target ask the issuer, and bring both down.",
         by_hand,
     ),
     Attack::accepted(
         AREA,
         "kid-flood-and-a-rotation",
         "G131",
-        "OpenID Connect Core §10.1.1",
+        "OpenID Connect Core section 10.1.1",
         "a flood of invented key ids does not keep a new key from being found",
-        "Anybody could lock out all callers when the issuer changes its key.",
+        "Any client could lock out all callers when the issuer changes its key.",
         by_hand,
     ),
 ];
@@ -144,20 +144,20 @@ impl Run<'_> {
         } else {
             (self.provoke(unknown).await, None)
         };
-        let Some(heard) = provoked else {
+        let Some(outcome) = provoked else {
             self.server.clear_faults();
             self.note(Case::untried(attack, "no keys were asked for in time"));
             return;
         };
         let expected = Expected::new(503, None).or(&[401]);
-        let request = AttackRequest::bearer("a key id it does not know", "").or(expected, attack.demand);
-        let (verdict, note) = self.on_unknown(attack, &heard);
-        self.note(Case::new(attack, &request, &heard).judged(verdict, note));
-        if let Some(heard) = meanwhile {
-            self.known(attack, "a known token meanwhile", &heard);
+        let request = AttackRequest::bearer("a key id it does not know", "").or(expected, attack.level);
+        let (verdict, note) = self.on_unknown(attack, &outcome);
+        self.note(Case::new(attack, &request, &outcome).with_verdict(verdict, note));
+        if let Some(outcome) = meanwhile {
+            self.known(attack, "a known token meanwhile", &outcome);
         }
-        let heard = self.target.show(&self.context.good().build()).await;
-        self.known(attack, "a known token", &heard);
+        let outcome = self.target.show(&self.context.good().build()).await;
+        self.known(attack, "a known token", &outcome);
         self.server.clear_faults();
         // A redirect to there is followed by choice; only a token must not name an address.
         self.trapped = self.server.journal().count(Endpoint::Trap);
@@ -165,13 +165,14 @@ impl Run<'_> {
         self.check_on(attack).await;
     }
 
-    /// Shows tokens of unknown key ids until the target asks for keys; the answer to the one that made it.
-    async fn provoke(&self, unknown: &TestKey) -> Option<Heard> {
+    /// Shows tokens of unknown key ids until the target asks for keys; the response to the one that made it.
+    async fn provoke(&self, unknown: &TestKey) -> Option<Outcome> {
         let (before, started) = (self.key_fetches(), Instant::now());
         while started.elapsed() < self.suite.key_wait {
-            let heard = self.target.send(&AttackRequest::bearer("", &self.invented(unknown)), GIVE_UP).await;
+            let outcome =
+                self.target.send(&AttackRequest::bearer("", &self.invented(unknown)), GIVE_UP).await;
             if self.key_fetches() > before {
-                return Some(heard);
+                return Some(outcome);
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -179,7 +180,7 @@ impl Run<'_> {
     }
 
     /// A known token, shown once the keys are being asked for.
-    async fn known_after(&self, before: usize) -> Option<Heard> {
+    async fn known_after(&self, before: usize) -> Option<Outcome> {
         let asked = self.server.journal().wait_for(Endpoint::Jwks, before + 1);
         tokio::time::timeout(self.suite.key_wait, asked).await.ok()?;
         Some(self.target.show(&self.context.good().build()).await)
@@ -190,11 +191,11 @@ impl Run<'_> {
         self.context.good().signed_with(key).kid(&kid).build()
     }
 
-    fn on_unknown(&self, attack: &Attack, heard: &Heard) -> (Verdict, String) {
+    fn on_unknown(&self, attack: &Attack, outcome: &Outcome) -> (Verdict, String) {
         let followed = self.server.journal().count(Endpoint::Trap) > self.trapped;
-        let (verdict, note) = match heard {
-            Ok(answer) => match answer.status {
-                200..300 => (Verdict::LetIn, "a token by a key that nobody published"),
+        let (verdict, note) = match outcome {
+            Ok(response) => match response.status {
+                200..300 => (Verdict::LetIn, "a token by a key that was never published"),
                 401 if attack.id == "endpoint-redirect" && followed => {
                     (Verdict::Differs, "it follows redirects of the key endpoint")
                 }
@@ -205,25 +206,25 @@ impl Run<'_> {
                 ),
                 _ => (Verdict::Differs, "503 or 401 would say what is wrong"),
             },
-            Err(Silence::TimedOut) => (Verdict::Incorrect, "it waits for the key endpoint without an end"),
-            Err(_) => (Verdict::Incorrect, "the connection ended without an answer"),
+            Err(NoResponse::TimedOut) => (Verdict::Incorrect, "it waits for the key endpoint without an end"),
+            Err(_) => (Verdict::Incorrect, "the connection ended without a response"),
         };
         (verdict, note.to_owned())
     }
 
-    fn known(&mut self, attack: &Attack, variant: &str, heard: &Heard) {
-        let request = AttackRequest::bearer(variant, "").or(Expected::ACCEPTED, Demand::Must);
-        let case = Case::new(attack, &request, heard);
-        let (verdict, note) = match heard {
-            Ok(answer) if answer.accepted() && answer.took <= UNNOTICED => (Verdict::Pass, ""),
-            Ok(answer) if answer.accepted() => (Verdict::Incorrect, "it had to wait for the key endpoint"),
+    fn known(&mut self, attack: &Attack, variant: &str, outcome: &Outcome) {
+        let request = AttackRequest::bearer(variant, "").or(Expected::ACCEPTED, RequirementLevel::Must);
+        let case = Case::new(attack, &request, outcome);
+        let (verdict, note) = match outcome {
+            Ok(response) if response.accepted() && response.took <= UNNOTICED => (Verdict::Pass, ""),
+            Ok(response) if response.accepted() => (Verdict::Incorrect, "it waited for the key endpoint"),
             Ok(_) => (Verdict::Incorrect, "a good token of a known key was refused"),
-            Err(_) => (Verdict::Incorrect, "a good token of a known key got no answer"),
+            Err(_) => (Verdict::Incorrect, "a good token of a known key got no response"),
         };
-        self.note(case.judged(verdict, note));
+        self.note(case.with_verdict(verdict, note));
     }
 
-    /// An empty key set: nobody is vouched for, or somebody made a mistake.
+    /// An empty key set: the issuer trusts no key, or made a mistake.
     async fn no_keys(&mut self, attack: &Attack, unknown: &TestKey) {
         let (published, signer) = (self.context.keys().published(), self.context.keys().current());
         let good = self.context.good().build();
@@ -232,10 +233,10 @@ impl Run<'_> {
         if self.provoke(unknown).await.is_none() {
             self.note(Case::untried(attack, "no keys were asked for in time"));
         } else {
-            let heard = self.target.show(&good).await;
+            let outcome = self.target.show(&good).await;
             let request =
-                AttackRequest::bearer("a token that was good", &good).or(attack.expected, attack.demand);
-            self.judge(attack, &request, &heard);
+                AttackRequest::bearer("a token that was good", &good).or(attack.expected, attack.level);
+            self.record(attack, &request, &outcome);
         }
         self.restore(published, &signer).await;
         self.check_on(attack).await;
@@ -245,15 +246,15 @@ impl Run<'_> {
         self.say(&format!("{} {}: {FLOOD} tokens of invented key ids", attack.case, attack.id));
         let (before, started) = (self.key_fetches(), Instant::now());
         let target = Arc::new(self.target.clone());
-        let (mut worst, mut slowest) = (Ok(Answer::default()), Duration::ZERO);
+        let (mut worst, mut slowest) = (Ok(TargetResponse::default()), Duration::ZERO);
         for _ in 0..FLOOD / AT_A_TIME {
             let mut wave = JoinSet::new();
             for _ in 0..AT_A_TIME {
                 let (target, token) = (Arc::clone(&target), self.invented(self.context.foreign()));
                 wave.spawn(async move { target.show(&token).await });
             }
-            while let Some(heard) = wave.join_next().await {
-                worst = worse(worst, heard.unwrap_or(Err(Silence::Closed)));
+            while let Some(outcome) = wave.join_next().await {
+                worst = worse(worst, outcome.unwrap_or(Err(NoResponse::Closed)));
             }
             let good = self.target.show(&self.context.good().build()).await;
             slowest = slowest.max(good.map_or(Duration::MAX, |good| good.took));
@@ -267,16 +268,16 @@ impl Run<'_> {
             some if some < FLOOD / 4 => Verdict::Differs,
             _ => Verdict::Incorrect,
         };
-        let request = AttackRequest::bearer("fetches", "").or(attack.expected, attack.demand);
+        let request = AttackRequest::bearer("fetches", "").or(attack.expected, attack.level);
         let case = Case::new(attack, &request, &worst);
-        let (of_answer, why) = self.on_unknown(attack, &worst);
-        self.note(match of_answer {
-            Verdict::Pass => case.judged(verdict, note),
-            other => case.judged(other, why),
+        let (of_response, why) = self.on_unknown(attack, &worst);
+        self.note(match of_response {
+            Verdict::Pass => case.with_verdict(verdict, note),
+            other => case.with_verdict(other, why),
         });
-        let answer = Answer { status: 200, took: slowest, ..Answer::default() };
-        let heard = if slowest == Duration::MAX { Err(Silence::Closed) } else { Ok(answer) };
-        self.known(attack, "good tokens in between", &heard);
+        let response = TargetResponse { status: 200, took: slowest, ..TargetResponse::default() };
+        let outcome = if slowest == Duration::MAX { Err(NoResponse::Closed) } else { Ok(response) };
+        self.known(attack, "good tokens in between", &outcome);
         self.check_on(attack).await;
     }
 
@@ -287,14 +288,14 @@ impl Run<'_> {
     }
 }
 
-/// The worse of two answers to a token that is to be refused.
-fn worse(one: Heard, other: Heard) -> Heard {
-    let badness = |heard: &Heard| match heard {
+/// The worse of two responses to a token that is to be rejected.
+fn worse(one: Outcome, other: Outcome) -> Outcome {
+    let badness = |outcome: &Outcome| match outcome {
         Err(_) => 4,
-        Ok(answer) if answer.accepted() && answer.status > 0 => 5,
-        Ok(answer) if answer.status == 503 => 2,
-        Ok(answer) if answer.status >= 500 => 3,
-        Ok(answer) if answer.status == 0 => 0,
+        Ok(response) if response.accepted() && response.status > 0 => 5,
+        Ok(response) if response.status == 503 => 2,
+        Ok(response) if response.status >= 500 => 3,
+        Ok(response) if response.status == 0 => 0,
         Ok(_) => 1,
     };
     if badness(&other) > badness(&one) { other } else { one }

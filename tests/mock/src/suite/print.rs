@@ -1,4 +1,4 @@
-//! A report for people: 100 columns.
+//! The printed report: 100 columns.
 
 use std::fmt::{self, Write as _};
 
@@ -21,8 +21,8 @@ impl fmt::Display for Report {
         }
         self.findings(f, "\nLet in, though they must be refused", Verdict::LetIn)?;
         self.scope_hint(f)?;
-        self.findings(f, "\nAfter these, good tokens were not let in any more", Verdict::Broke)?;
-        self.findings(f, "\nIncorrect answers", Verdict::Incorrect)?;
+        self.findings(f, "\nAfter these, good tokens were no longer accepted", Verdict::Broke)?;
+        self.findings(f, "\nIncorrect responses", Verdict::Incorrect)?;
         self.choices(f)?;
         self.score(f)
     }
@@ -53,7 +53,7 @@ impl Report {
             let text =
                 format!("{} {}: {} ({}). {}", first.case, first.id, first.rule, first.clause, first.why);
             wrapped(f, "  ", "      ", &text)?;
-            let mut told: Vec<(String, Vec<String>)> = Vec::new();
+            let mut printed: Vec<(String, Vec<String>)> = Vec::new();
             for case in rule {
                 let note = if case.note.is_empty() { String::new() } else { format!(": {}", case.note) };
                 let text = format!("{} instead of {}{note}", short(&case.got), short(&case.expected));
@@ -62,12 +62,12 @@ impl Report {
                     (true, variant) => variant.to_owned(),
                     (false, variant) => format!("{}, {variant}", case.id),
                 };
-                match told.iter_mut().find(|(known, _)| *known == text) {
+                match printed.iter_mut().find(|(known, _)| *known == text) {
                     Some((_, variants)) => variants.push(variant),
-                    None => told.push((text, vec![variant])),
+                    None => printed.push((text, vec![variant])),
                 }
             }
-            for (text, variants) in told {
+            for (text, variants) in printed {
                 wrapped(f, "    - ", "      ", &format!("{}: {text}", variants.join("; ")))?;
             }
         }
@@ -78,13 +78,13 @@ impl Report {
     fn scope_hint(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut let_in = self.with(Verdict::LetIn);
         if let_in.any(|case| case.id == "scope-missing" && case.variant == "no scope") {
-            let text = "A token without any scope was let in. If this address is meant to ask for none, attack it without --scope.";
+            let text = "A token without any scope was accepted. If this address is meant to ask for none, attack it without --scope.";
             wrapped(f, "  ", "  ", text)?;
         }
         Ok(())
     }
 
-    /// Choices that are made alike are told once.
+    /// Choices that are made alike are printed once.
     fn choices(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut notes: Vec<(&str, Vec<&str>)> = Vec::new();
         for case in self.with(Verdict::Differs) {
@@ -112,7 +112,7 @@ impl Report {
         }
         writeln!(
             f,
-            "\nScore: {good} of {} requests answered as the standards ask ({percent} %); not applicable: {}",
+            "\nScore: {good} of {} responses are as the standards ask ({percent} %); not applicable: {}",
             sum.judged, sum.not_applicable
         )?;
         writeln!(
@@ -173,7 +173,7 @@ fn every<'a>(responses: impl Iterator<Item = &'a Response>) -> String {
 
 fn short(response: &Response) -> String {
     match (response.status, &response.error) {
-        (0, _) => "no answer".to_owned(),
+        (0, _) => "no response".to_owned(),
         (status, None) => status.to_string(),
         (status, Some(error)) => format!("{status} {error}"),
     }
@@ -209,14 +209,14 @@ fn wrapped(f: &mut fmt::Formatter<'_>, first: &str, later: &str, text: &str) -> 
 #[cfg(test)]
 mod tests {
     use super::super::report::{Summary, Traits};
-    use super::super::target::{Answer, Heard};
+    use super::super::target::{Outcome, TargetResponse};
     use super::*;
     use crate::attack::{self, AttackRequest};
 
-    fn case(id: &str, variant: &str, heard: &Heard, verdict: Verdict, note: &str) -> Case {
+    fn case(id: &str, variant: &str, outcome: &Outcome, verdict: Verdict, note: &str) -> Case {
         let attack = attack::find(id).unwrap();
-        let request = AttackRequest::bearer(variant, "").or(attack.expected, attack.demand);
-        Case::new(attack, &request, heard).judged(verdict, note)
+        let request = AttackRequest::bearer(variant, "").or(attack.expected, attack.level);
+        Case::new(attack, &request, outcome).with_verdict(verdict, note)
     }
 
     fn report(cases: Vec<Case>) -> Report {
@@ -240,8 +240,8 @@ mod tests {
     }
 
     fn sample() -> Report {
-        let in_ = Ok(Answer { status: 200, ..Answer::default() });
-        let refused = Ok(Answer { status: 401, ..Answer::default() });
+        let in_ = Ok(TargetResponse { status: 200, ..TargetResponse::default() });
+        let refused = Ok(TargetResponse { status: 401, ..TargetResponse::default() });
         report(vec![
             case("alg-none", "with a kid", &in_, Verdict::LetIn, ""),
             case("alg-none", "without a kid", &in_, Verdict::LetIn, ""),
@@ -259,16 +259,18 @@ mod tests {
     }
 
     #[test]
-    fn the_table_fits_into_a_hundred_columns_and_tells_rule_clause_and_reason() {
+    fn the_table_fits_into_a_hundred_columns_and_names_rule_clause_and_reason() {
         let text = sample().to_string();
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         assert!(!text.contains('\0'));
-        for part in ["LET IN", "pass ×2", "n/a", "RFC 8725 §3.1", "Anybody can write such a token"] {
+        for part in
+            ["LET IN", "pass ×2", "n/a", "RFC 8725 section 3.1", "it holds nothing that only the issuer has"]
+        {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(text.contains("    - with a kid; without a kid: 200 instead of 401 invalid_token"), "{text}");
         assert!(
-            text.contains("Score: 2 of 5 requests answered as the standards ask (40 %); not applicable: 1"),
+            text.contains("Score: 2 of 5 responses are as the standards ask (40 %); not applicable: 1"),
             "{text}"
         );
     }
@@ -276,9 +278,9 @@ mod tests {
     #[test]
     fn the_exit_code_says_whether_there_is_a_hole() {
         assert_eq!(sample().exit_code(), 1);
-        let refused = Ok(Answer { status: 401, ..Answer::default() });
+        let refused = Ok(TargetResponse { status: 401, ..TargetResponse::default() });
         let mut good = report(vec![case("alg-malformed", "", &refused, Verdict::Incorrect, "")]);
-        assert_eq!(good.exit_code(), 0, "an incorrect answer lets nobody in");
+        assert_eq!(good.exit_code(), 0, "an incorrect response accepts no forged token");
         good.cut_short = Some("the target went away".to_owned());
         assert_eq!(good.exit_code(), 2);
     }

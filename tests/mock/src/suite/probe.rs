@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::SuiteError;
 use super::report::Traits;
-use super::target::{Answer, Heard};
+use super::target::{Outcome, TargetResponse};
 use crate::attack::{ALGORITHMS, AttackContext};
 use crate::endpoint::Endpoint;
 use crate::server::MockServer;
@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Leeways that libraries have by default or in their documentation, in seconds.
 const LEEWAYS: [u32; 10] = [0, 5, 10, 15, 30, 60, 90, 120, 180, 300];
 
-/// Shows good tokens until one is let in; the context then makes tokens of the `typ` that was.
+/// Shows good tokens until one is accepted; the context then makes tokens of the `typ` that was.
 pub(super) async fn wait(
     target: &Target,
     server: &MockServer,
@@ -28,12 +28,12 @@ pub(super) async fn wait(
     let deadline = Instant::now() + wait;
     loop {
         let as_access_token = target.show(&context.good().build()).await;
-        if as_access_token.as_ref().is_ok_and(Answer::accepted) {
+        if as_access_token.as_ref().is_ok_and(TargetResponse::accepted) {
             return Ok(context);
         }
         if as_access_token.is_ok() {
             let plain = target.show(&context.good().typ("JWT").build()).await;
-            if plain.is_ok_and(|answer| answer.accepted()) {
+            if plain.is_ok_and(|response| response.accepted()) {
                 context = context.typ("JWT");
                 return Ok(context);
             }
@@ -74,31 +74,31 @@ pub(super) async fn traits(target: &Target, context: &AttackContext) -> Traits {
 }
 
 async fn accepts(target: &Target, token: String) -> bool {
-    target.show(&token).await.is_ok_and(|answer| answer.accepted())
+    target.show(&token).await.is_ok_and(|response| response.accepted())
 }
 
-/// What the person who set the target up can do about it.
-fn why_never(last: &Heard, server: &MockServer, wait: Duration) -> String {
+/// What the user who set the target up can do about it.
+fn why_never(last: &Outcome, server: &MockServer, wait: Duration) -> String {
     let journal = server.journal();
     let keys = journal.count(Endpoint::Jwks);
     let metadata = journal.count(Endpoint::OpenidMetadata) + journal.count(Endpoint::OauthMetadata);
     let said = match last {
-        Ok(answer) => {
-            let challenge = answer.headers.iter().find(|(name, _)| name == "www-authenticate");
+        Ok(response) => {
+            let challenge = response.headers.iter().find(|(name, _)| name == "www-authenticate");
             let body: String =
-                answer.body.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
+                response.body.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
             let challenge =
                 challenge.map(|(_, value)| format!(", WWW-Authenticate: {value}")).unwrap_or_default();
-            format!("it answered {}{challenge}\n  {}", answer.status, body.trim())
+            format!("it responded {}{challenge}\n  {}", response.status, body.trim())
         }
-        Err(silence) => format!("the connection: {}", silence.as_str()),
+        Err(reason) => format!("the connection: {}", reason.as_str()),
     };
     let hint = match (last, keys, metadata) {
         (Err(_), ..) => "Start the target first, or give it longer with --wait.",
-        (Ok(answer), ..) if answer.status == 404 => {
+        (Ok(response), ..) if response.status == 404 => {
             "The path of --target does not exist there, or not for GET."
         }
-        (Ok(answer), ..) if answer.status == 403 => {
+        (Ok(response), ..) if response.status == 403 => {
             "It knows the token, and wants more of it: see --scope and --claim."
         }
         (Ok(_), 0, 0) => "It asked for no metadata and no keys: set its issuer to the one above.",

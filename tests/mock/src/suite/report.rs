@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::attack::{Attack, AttackRequest, Demand};
+use crate::attack::{Attack, AttackRequest, RequirementLevel};
 
-use super::target::Heard;
+use super::target::Outcome;
 
-/// What a run of a [`Suite`](super::Suite) found: every request, and what it was answered with.
+/// What a run of a [`Suite`](super::Suite) found: every request, and the response it got.
 ///
 /// Its `Display` is a table of 100 columns. [`to_json`](Self::to_json) is for machines.
 #[derive(Clone, Debug, Serialize)]
@@ -20,7 +20,7 @@ pub struct Report {
     pub issuer: String,
     /// The audience of the tokens.
     pub audience: String,
-    /// How the target is set up, as far as it can be told from outside.
+    /// How the target is configured, as far as that shows from outside.
     pub traits: Traits,
     /// How many requests got which verdict.
     pub summary: Summary,
@@ -39,7 +39,7 @@ pub struct Traits {
     pub algorithms: Vec<&'static str>,
     /// The `typ` of the tokens it takes: `at+jwt`, or `JWT` where it wants that.
     pub typ: String,
-    /// Whether it refuses other types, as RFC 9068 §4 has it.
+    /// Whether it refuses other types, as RFC 9068 section 4 has it.
     pub only_access_tokens: bool,
     /// How many seconds after its end a token is still taken: at most this.
     pub leeway_seconds: u32,
@@ -53,21 +53,21 @@ pub struct Traits {
 pub struct Summary {
     /// Those that were sent and say something.
     pub judged: usize,
-    /// Answered as the standards ask.
+    /// The response is as the standards ask.
     pub pass: usize,
     /// Let in, though they must be refused.
     pub let_in: usize,
-    /// After these, a good token was no longer let in.
+    /// After these, a good token was no longer accepted.
     pub broke: usize,
-    /// Nobody got in, but the answer is wrong.
+    /// No forged token was accepted, but the response is wrong.
     pub incorrect: usize,
-    /// Answered in another way that is allowed, too.
+    /// Another response that is allowed, too.
     pub differs: usize,
     /// Say nothing about this target.
     pub not_applicable: usize,
 }
 
-/// One request and its answer.
+/// One request and its response.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Case {
@@ -81,9 +81,9 @@ pub struct Case {
     pub rule: &'static str,
     /// Where that is written.
     pub clause: &'static str,
-    /// What somebody has of it otherwise.
+    /// What an attacker gains otherwise.
     pub why: &'static str,
-    /// What a correct API answers.
+    /// The response of a correct API.
     pub expected: Response,
     /// What came.
     pub got: Response,
@@ -93,7 +93,7 @@ pub struct Case {
     pub note: String,
 }
 
-/// An answer in short.
+/// A response in short.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Response {
@@ -105,28 +105,29 @@ pub struct Response {
     pub took_ms: u64,
 }
 
-/// What to make of an answer, the worst last but one.
+/// What to make of a response, the worst last but one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Verdict {
     /// As the standards ask.
     Pass,
-    /// Another answer that is allowed, too: a matter of choice.
+    /// Another response that is allowed, too: a matter of choice.
     Differs,
-    /// Nobody got in by it, but the answer is wrong: a good token refused, an error of the server, no challenge …
+    /// It accepted no forged token, but the response is wrong: a good token refused, an error of the server, no
+    /// challenge …
     Incorrect,
     /// Let in, though it must be refused.
     LetIn,
-    /// After this request, a good token was no longer let in.
+    /// After this request, a good token was no longer accepted.
     Broke,
     /// Says nothing about this target.
     NotApplicable,
 }
 
 impl Report {
-    /// The code a program should end with: 0 when nothing was let in that must be refused, 1 when something was (or the
-    /// target broke), 2 when the suite could not run to its end.
+    /// The code a program should end with: 0 when nothing was accepted that must be rejected, 1 when something was (or
+    /// the target broke), 2 when the suite could not run to its end.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match (self.summary.let_in + self.summary.broke, &self.cut_short) {
@@ -166,7 +167,7 @@ impl Summary {
 }
 
 impl Case {
-    pub(super) fn new(attack: &Attack, request: &AttackRequest, heard: &Heard) -> Self {
+    pub(super) fn new(attack: &Attack, request: &AttackRequest, outcome: &Outcome) -> Self {
         let expected = request.expected();
         Self {
             case: attack.case,
@@ -180,7 +181,7 @@ impl Case {
                 error: expected.error.map(str::to_owned),
                 took_ms: 0,
             },
-            got: Response::of(heard),
+            got: Response::of(outcome),
             verdict: Verdict::Pass,
             note: String::new(),
         }
@@ -188,12 +189,12 @@ impl Case {
 
     /// A case that was not tried.
     pub(super) fn untried(attack: &Attack, why_not: &str) -> Self {
-        let request = AttackRequest::plain("").or(attack.expected, Demand::Choice);
-        let nothing = Err(super::target::Silence::Closed);
-        Self::new(attack, &request, &nothing).judged(Verdict::NotApplicable, why_not)
+        let request = AttackRequest::plain("").or(attack.expected, RequirementLevel::Choice);
+        let nothing = Err(super::target::NoResponse::Closed);
+        Self::new(attack, &request, &nothing).with_verdict(Verdict::NotApplicable, why_not)
     }
 
-    pub(super) fn judged(mut self, verdict: Verdict, note: impl Into<String>) -> Self {
+    pub(super) fn with_verdict(mut self, verdict: Verdict, note: impl Into<String>) -> Self {
         self.verdict = verdict;
         self.note = note.into();
         self
@@ -201,13 +202,13 @@ impl Case {
 }
 
 impl Response {
-    fn of(heard: &Heard) -> Self {
-        heard.as_ref().map_or_else(
+    fn of(outcome: &Outcome) -> Self {
+        outcome.as_ref().map_or_else(
             |_| Self::default(),
-            |answer| Self {
-                status: answer.status,
-                error: answer.error().map(|error| error.chars().take(40).collect()),
-                took_ms: u64::try_from(answer.took.as_millis()).unwrap_or(u64::MAX),
+            |response| Self {
+                status: response.status,
+                error: response.error().map(|error| error.chars().take(40).collect()),
+                took_ms: u64::try_from(response.took.as_millis()).unwrap_or(u64::MAX),
             },
         )
     }

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::report::{Case, Verdict};
 use super::run::Run;
-use super::target::{Answer, Heard, Silence};
-use crate::attack::{self, Area, Attack, AttackRequest, Demand, Expected};
+use super::target::{NoResponse, Outcome, TargetResponse};
+use crate::attack::{self, Area, Attack, AttackRequest, Expected, RequirementLevel};
 use crate::endpoint::Endpoint;
 use crate::keys::TestKey;
 
@@ -20,8 +20,8 @@ const ALONE: [&str; 5] =
 
 /// Whether, and how, the target came to know a new key.
 pub(super) struct Noticed {
-    /// The last answer; accepted if it noticed.
-    pub(super) heard: Heard,
+    /// The last response; accepted if it noticed.
+    pub(super) outcome: Outcome,
     /// How long it took.
     after: Duration,
     /// Whether it asked for the keys.
@@ -47,7 +47,7 @@ impl Run<'_> {
             return;
         }
         let additive: Vec<_> = rows.iter().copied().filter(|attack| !ALONE.contains(&attack.id)).collect();
-        self.spoiled_sets(&additive).await;
+        self.malformed_sets(&additive).await;
         if wanted("keys-rotated-abruptly").is_some() || wanted("keys-withdrawn").is_some() {
             self.withdrawn(wanted("keys-rotated-abruptly"), wanted("keys-withdrawn")).await;
         }
@@ -61,7 +61,7 @@ impl Run<'_> {
         let (old, old_key) = (self.context.good().build(), self.context.keys().current());
         self.new_signer();
         let noticed = self.noticed(attack).await;
-        let good = noticed.heard.as_ref().is_ok_and(Answer::accepted);
+        let good = noticed.outcome.as_ref().is_ok_and(TargetResponse::accepted);
         if wanted || !good {
             self.note(noticed.case(attack, "the new key"));
         }
@@ -70,7 +70,7 @@ impl Run<'_> {
             self.context.keys().sign_with(&old_key);
         }
         if wanted {
-            self.send(attack, &AttackRequest::bearer("the old key", &old).or(attack.expected, attack.demand))
+            self.send(attack, &AttackRequest::bearer("the old key", &old).or(attack.expected, attack.level))
                 .await;
             self.check_on(attack).await;
         }
@@ -79,7 +79,7 @@ impl Run<'_> {
 
     /// One bad key among good ones. Many at once, since each fetch may cost half a minute; if the target stumbles over
     /// them, the halves one by one, to find out which key it is.
-    async fn spoiled_sets(&mut self, rows: &[&'static Attack]) {
+    async fn malformed_sets(&mut self, rows: &[&'static Attack]) {
         let (published, signer) = (self.context.keys().published(), self.context.keys().current());
         // Those that most stumble over are kept apart from the start.
         type Rows = Vec<&'static Attack>;
@@ -94,7 +94,7 @@ impl Run<'_> {
                 group.iter().map(|attack| (*attack, attack.requests(&self.context))).collect();
             self.new_signer();
             let noticed = self.noticed(first).await;
-            if noticed.heard.as_ref().is_ok_and(Answer::accepted) {
+            if noticed.outcome.as_ref().is_ok_and(TargetResponse::accepted) {
                 for (attack, requests) in requests {
                     self.say(&format!("{} {}", attack.case, attack.id));
                     for request in requests {
@@ -111,20 +111,22 @@ impl Run<'_> {
                 let (some, rest) = group.split_at(group.len() / 2);
                 groups.extend([rest.to_vec(), some.to_vec()]);
             } else {
-                self.spoiled(first, &noticed, &known).await;
+                self.malformed_set(first, &noticed, &known).await;
             }
             self.restore(published.clone(), &signer).await;
         }
     }
 
     /// The target takes no key from a set that has this one in it.
-    async fn spoiled(&mut self, attack: &Attack, noticed: &Noticed, known: &str) {
-        let request = AttackRequest::bearer("a new key beside it", "").or(Expected::ACCEPTED, Demand::Must);
-        let verdict = if attack.demand == Demand::Choice { Verdict::Differs } else { Verdict::Incorrect };
+    async fn malformed_set(&mut self, attack: &Attack, noticed: &Noticed, known: &str) {
+        let request =
+            AttackRequest::bearer("a new key beside it", "").or(Expected::ACCEPTED, RequirementLevel::Must);
+        let verdict =
+            if attack.level == RequirementLevel::Choice { Verdict::Differs } else { Verdict::Incorrect };
         let note = "with this in the set, no new key is taken from it";
-        self.note(Case::new(attack, &request, &noticed.heard).judged(verdict, note));
-        let known =
-            AttackRequest::bearer("a token of a known key", known).or(Expected::ACCEPTED, Demand::Must);
+        self.note(Case::new(attack, &request, &noticed.outcome).with_verdict(verdict, note));
+        let known = AttackRequest::bearer("a token of a known key", known)
+            .or(Expected::ACCEPTED, RequirementLevel::Must);
         self.send(attack, &known).await;
     }
 
@@ -137,7 +139,7 @@ impl Run<'_> {
         self.new_signer();
         self.context.keys().withdraw(&old_kid);
         let noticed = self.noticed(attack).await;
-        let good = noticed.heard.as_ref().is_ok_and(Answer::accepted);
+        let good = noticed.outcome.as_ref().is_ok_and(TargetResponse::accepted);
         if let Some(attack) = abruptly {
             self.note(noticed.case(attack, "the new key"));
         }
@@ -146,14 +148,14 @@ impl Run<'_> {
             self.note(Case::untried(attack, "no new key was noticed"));
             return;
         }
-        let request = AttackRequest::bearer("the old key", &old).or(attack.expected, attack.demand);
+        let request = AttackRequest::bearer("the old key", &old).or(attack.expected, attack.level);
         let started = Instant::now();
-        let mut heard = self.target.send(&request, super::target::PATIENCE).await;
-        while heard.as_ref().is_ok_and(Answer::accepted) && started.elapsed() < SETTLE {
+        let mut outcome = self.target.send(&request, super::target::PATIENCE).await;
+        while outcome.as_ref().is_ok_and(TargetResponse::accepted) && started.elapsed() < SETTLE {
             tokio::time::sleep(PAUSE).await;
-            heard = self.target.send(&request, super::target::PATIENCE).await;
+            outcome = self.target.send(&request, super::target::PATIENCE).await;
         }
-        self.judge(attack, &request, &heard);
+        self.record(attack, &request, &outcome);
         self.check_on(attack).await;
     }
 
@@ -163,7 +165,7 @@ impl Run<'_> {
         self.new_signer();
         let requests = attack.requests(&self.context);
         let noticed = self.noticed(attack).await;
-        if noticed.heard.is_ok_and(|answer| answer.accepted()) {
+        if noticed.outcome.is_ok_and(|response| response.accepted()) {
             for request in requests {
                 self.send(attack, &request).await;
             }
@@ -185,7 +187,7 @@ impl Run<'_> {
         keys.sign_with(&key);
     }
 
-    /// Shows tokens of the key that signs now until one is let in, or the target has had its time.
+    /// Shows tokens of the key that signs now until one is accepted, or the target's time is over.
     pub(super) async fn noticed(&mut self, attack: &Attack) -> Noticed {
         let patience = self.suite.key_wait;
         self.say(&format!(
@@ -197,18 +199,18 @@ impl Run<'_> {
         let (before, started) = (self.key_fetches(), Instant::now());
         let (mut asked_at, mut error) = (None, None);
         loop {
-            let heard = self.target.show(&self.context.good().build()).await;
-            let accepted = heard.as_ref().is_ok_and(Answer::accepted);
+            let outcome = self.target.show(&self.context.good().build()).await;
+            let accepted = outcome.as_ref().is_ok_and(TargetResponse::accepted);
             if asked_at.is_none() && self.key_fetches() > before {
                 asked_at = Some(Instant::now());
             }
             let settled = asked_at.is_some_and(|at| at.elapsed() >= SETTLE);
             if accepted || settled || started.elapsed() >= patience {
-                return Noticed { heard, after: started.elapsed(), asked: asked_at.is_some(), error };
+                return Noticed { outcome, after: started.elapsed(), asked: asked_at.is_some(), error };
             }
-            // 503 says that the keys are not at hand, which is true.
+            // 503 says that the keys are unavailable, which is true.
             error = error.or_else(|| {
-                heard.ok().map(|answer| answer.status).filter(|status| *status >= 500 && *status != 503)
+                outcome.ok().map(|response| response.status).filter(|status| *status >= 500 && *status != 503)
             });
             tokio::time::sleep(PAUSE).await;
         }
@@ -225,8 +227,8 @@ impl Run<'_> {
         let started = Instant::now();
         while started.elapsed() < self.suite.key_wait {
             match self.target.show(&self.context.good().build()).await {
-                Ok(answer) if answer.accepted() => return,
-                Err(Silence::Unreachable) => return,
+                Ok(response) if response.accepted() => return,
+                Err(NoResponse::Unreachable) => return,
                 _ => tokio::time::sleep(PAUSE).await,
             }
         }
@@ -234,22 +236,23 @@ impl Run<'_> {
 }
 
 impl Noticed {
-    /// The case that the new key is let in.
+    /// The case that the new key is accepted.
     pub(super) fn case(&self, attack: &Attack, variant: &str) -> Case {
-        let request = AttackRequest::bearer(variant, "").or(attack.expected, attack.demand);
-        let case = Case::new(attack, &request, &self.heard);
+        let request = AttackRequest::bearer(variant, "").or(attack.expected, attack.level);
+        let case = Case::new(attack, &request, &self.outcome);
         let seconds = self.after.as_secs();
-        match (&self.heard, self.error, self.asked) {
-            (Ok(answer), None, _) if answer.accepted() => {
-                case.judged(Verdict::Pass, format!("after {seconds} s"))
+        match (&self.outcome, self.error, self.asked) {
+            (Ok(response), None, _) if response.accepted() => {
+                case.with_verdict(Verdict::Pass, format!("after {seconds} s"))
             }
-            (Ok(answer), Some(status), _) if answer.accepted() => {
-                case.judged(Verdict::Incorrect, format!("after {seconds} s, and {status} until then"))
+            (Ok(response), Some(status), _) if response.accepted() => {
+                case.with_verdict(Verdict::Incorrect, format!("after {seconds} s, and {status} until then"))
             }
-            (_, _, true) => {
-                case.judged(Verdict::Incorrect, "the target fetched the keys, and does not take the new one")
-            }
-            (_, _, false) => case.judged(
+            (_, _, true) => case.with_verdict(
+                Verdict::Incorrect,
+                "the target fetched the keys, and does not take the new one",
+            ),
+            (_, _, false) => case.with_verdict(
                 Verdict::Incorrect,
                 format!("for {seconds} s the target asked for no keys; see --key-wait"),
             ),

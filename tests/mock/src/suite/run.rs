@@ -1,12 +1,12 @@
-//! One run: the table first, then what changes keys, then what spoils the key endpoint.
+//! One run: the table first, then what changes keys, then what tampers with the key endpoint.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::judge::judge;
 use super::report::{Case, Report, Summary, Traits, Verdict};
-use super::target::{Answer, Heard, PATIENCE, Target};
+use super::target::{Outcome, PATIENCE, Target, TargetResponse};
+use super::verdict;
 use super::{Suite, SuiteError, names, probe};
 use crate::attack::{self, Area, Attack, AttackContext, AttackRequest, Expected};
 use crate::endpoint::Endpoint;
@@ -61,7 +61,7 @@ impl<'a> Run<'a> {
     }
 
     pub(super) async fn all(mut self) -> Result<Report, SuiteError> {
-        self.say("waiting until a good token is let in");
+        self.say("waiting until a good token is accepted");
         self.context = probe::wait(self.target, self.server, self.context, self.suite.wait).await?;
         self.say("asking how the target is set up");
         self.traits = probe::traits(self.target, &self.context).await;
@@ -146,15 +146,15 @@ impl<'a> Run<'a> {
     /// Sends one request and writes the verdict down.
     pub(super) async fn send(&mut self, attack: &Attack, request: &AttackRequest) {
         if self.cut_short.is_none() {
-            let heard = self.target.send(request, PATIENCE).await;
-            self.judge(attack, request, &heard);
+            let outcome = self.target.send(request, PATIENCE).await;
+            self.record(attack, request, &outcome);
         }
     }
 
-    pub(super) fn judge(&mut self, attack: &Attack, request: &AttackRequest, heard: &Heard) {
-        let (verdict, note) = judge(attack, request, heard, &self.traits);
+    pub(super) fn record(&mut self, attack: &Attack, request: &AttackRequest, outcome: &Outcome) {
+        let (verdict, note) = verdict::of(attack, request, outcome, &self.traits);
         let (verdict, note) = self.with_leeway(attack, request, verdict, note);
-        self.note(Case::new(attack, request, heard).judged(verdict, note));
+        self.note(Case::new(attack, request, outcome).with_verdict(verdict, note));
     }
 
     pub(super) fn note(&mut self, case: Case) {
@@ -180,36 +180,36 @@ impl<'a> Run<'a> {
             return (Verdict::NotApplicable, "the target's leeway is not known to the second".to_owned());
         }
         if attack.id == "time-exp-now" && self.traits.leeway_seconds > 0 && verdict == Verdict::Incorrect {
-            return (Verdict::Differs, "let in for a second more than its leeway".to_owned());
+            return (Verdict::Differs, "accepted for a second more than its leeway".to_owned());
         }
         (verdict, note)
     }
 
-    /// After each attack: a good token is still let in, and nobody asked the address that a token named.
+    /// After each attack: a good token is still accepted, and no request reached the address that a token named.
     pub(super) async fn check_on(&mut self, attack: &Attack) {
         let trapped = self.server.journal().count(Endpoint::Trap);
         if std::mem::replace(&mut self.trapped, trapped) < trapped {
-            let request = AttackRequest::plain("an address in the token").or(attack.expected, attack.demand);
-            let case = Case::new(attack, &request, &Ok(Answer::default()));
-            self.note(case.judged(Verdict::LetIn, "the target asked the address that the token named"));
+            let request = AttackRequest::plain("an address in the token").or(attack.expected, attack.level);
+            let case = Case::new(attack, &request, &Ok(TargetResponse::default()));
+            self.note(case.with_verdict(Verdict::LetIn, "the target asked the address that the token named"));
         }
         let request = self.context.control();
         let first = self.target.send(&request, PATIENCE).await;
-        if first.as_ref().is_ok_and(Answer::accepted) || self.cut_short.is_some() {
+        if first.as_ref().is_ok_and(TargetResponse::accepted) || self.cut_short.is_some() {
             return;
         }
         let fell = Instant::now();
         while fell.elapsed() < RECOVERY {
             tokio::time::sleep(PAUSE).await;
-            if self.target.send(&request, PATIENCE).await.is_ok_and(|answer| answer.accepted()) {
+            if self.target.send(&request, PATIENCE).await.is_ok_and(|response| response.accepted()) {
                 let note = format!("a good token was refused for {} s after this", fell.elapsed().as_secs());
-                self.note(Case::new(attack, &request, &first).judged(Verdict::Broke, note));
+                self.note(Case::new(attack, &request, &first).with_verdict(Verdict::Broke, note));
                 return;
             }
         }
-        self.cut_short = Some(format!("after {} the target let no good token in any more", attack.id));
-        let note = "good tokens are not let in any more";
-        self.note(Case::new(attack, &request, &first).judged(Verdict::Broke, note));
+        self.cut_short = Some(format!("after {} the target accepted no good token any more", attack.id));
+        let note = "good tokens are no longer accepted";
+        self.note(Case::new(attack, &request, &first).with_verdict(Verdict::Broke, note));
     }
 
     pub(super) fn say(&mut self, step: &str) {

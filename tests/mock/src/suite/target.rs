@@ -1,4 +1,4 @@
-//! The API under attack: its address, and one request and answer on a connection of its own.
+//! The API under attack: its address, and one request and response on a connection of its own.
 //!
 //! Written on the bare socket, because much of what has to be sent is no HTTP that a client would send.
 
@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use super::SuiteError;
 use crate::attack::AttackRequest;
 
-/// How long an answer may take, unless a case says otherwise.
+/// How long a response may take, unless a case says otherwise.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
-/// How much of an answer is read.
+/// How much of a response is read.
 const MOST: usize = 64 * 1024;
 
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub(super) struct Target {
 
 /// What came back.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct TargetResponse {
     pub(super) status: u16,
     /// Names in lower case.
     pub(super) headers: Vec<(String, String)>,
@@ -38,10 +38,10 @@ pub(super) struct Answer {
 
 /// Why nothing came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Silence {
-    /// Nobody listens.
+pub(super) enum NoResponse {
+    /// The connection was refused.
     Unreachable,
-    /// The connection ended without an answer.
+    /// The connection ended without a response.
     Closed,
     /// Nothing came in time.
     TimedOut,
@@ -49,7 +49,7 @@ pub(super) enum Silence {
     Garbled,
 }
 
-pub(super) type Heard = Result<Answer, Silence>;
+pub(super) type Outcome = Result<TargetResponse, NoResponse>;
 
 impl Target {
     /// Resolves the address once: what is checked here is what is attacked.
@@ -83,32 +83,33 @@ impl Target {
     }
 
     /// Sends a request of the table.
-    pub(super) async fn send(&self, request: &AttackRequest, patience: Duration) -> Heard {
+    pub(super) async fn send(&self, request: &AttackRequest, patience: Duration) -> Outcome {
         let wire = request.to_wire(&self.host, &self.path);
         let started = Instant::now();
-        let mut heard =
-            tokio::time::timeout(patience, self.exchange(&wire)).await.unwrap_or(Err(Silence::TimedOut))?;
-        heard.took = started.elapsed();
-        Ok(heard)
+        let mut outcome = tokio::time::timeout(patience, self.exchange(&wire))
+            .await
+            .unwrap_or(Err(NoResponse::TimedOut))?;
+        outcome.took = started.elapsed();
+        Ok(outcome)
     }
 
     /// Sends a token.
-    pub(super) async fn show(&self, token: &str) -> Heard {
+    pub(super) async fn show(&self, token: &str) -> Outcome {
         self.send(&AttackRequest::bearer("", token), PATIENCE).await
     }
 
-    async fn exchange(&self, wire: &[u8]) -> Heard {
+    async fn exchange(&self, wire: &[u8]) -> Outcome {
         let stream = TcpStream::connect(self.addresses.as_slice()).await;
-        let (mut reader, mut writer) = stream.map_err(|_| Silence::Unreachable)?.into_split();
+        let (mut reader, mut writer) = stream.map_err(|_| NoResponse::Unreachable)?.into_split();
         let mut bytes = Vec::new();
         let write = async {
-            // A target that refuses early does not read on; its answer counts, not this error.
+            // A target that refuses early does not read on; its response counts, not this error.
             let _ = writer.write_all(wire).await;
             std::future::pending::<()>().await;
         };
         let read = async {
             let mut chunk = [0; 8192];
-            // A reset after the answer is no matter: what came before it is an answer or is none.
+            // A reset after the response is no matter: what came before it is a response or is none.
             while let Ok(length @ 1..) = reader.read(&mut chunk).await {
                 bytes.extend_from_slice(&chunk[..length]);
                 if bytes.len() > MOST || is_whole(&bytes) {
@@ -120,28 +121,28 @@ impl Target {
             () = write => {}
             () = read => {}
         }
-        if bytes.is_empty() { Err(Silence::Closed) } else { parse(&bytes).ok_or(Silence::Garbled) }
+        if bytes.is_empty() { Err(NoResponse::Closed) } else { parse(&bytes).ok_or(NoResponse::Garbled) }
     }
 }
 
-impl Answer {
-    /// Whether the request was let in.
+impl TargetResponse {
+    /// Whether the request was accepted.
     pub(super) fn accepted(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// The parameters of the `Bearer` challenge; `None` when there is none (RFC 9110 §11.6.1).
+    /// The parameters of the `Bearer` challenge; `None` when there is none (RFC 9110 section 11.6.1).
     pub(super) fn challenge(&self) -> Option<&str> {
         let values = self.headers.iter().filter(|(name, _)| name == "www-authenticate");
         values.map(|(_, value)| value.as_str()).find_map(bearer_challenge)
     }
 
-    /// The `error` of the challenge (RFC 6750 §3).
+    /// The `error` of the challenge (RFC 6750 section 3).
     pub(super) fn error(&self) -> Option<&str> {
         parameter(self.challenge()?, "error")
     }
 
-    /// Whether a part of the token is in what everybody may see of a refusal.
+    /// Whether a part of the token is in what any caller may see of a rejection.
     pub(super) fn repeats(&self, token: &str) -> bool {
         let text = |part: &str| {
             self.body.contains(part) || self.headers.iter().any(|(_, value)| value.contains(part))
@@ -150,7 +151,7 @@ impl Answer {
     }
 }
 
-impl Silence {
+impl NoResponse {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
@@ -182,19 +183,19 @@ fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// Whether nothing more will come (RFC 9112 §6.3), so that a server that keeps the connection costs no time.
+/// Whether nothing more will come (RFC 9112 section 6.3), so that a server that keeps the connection costs no time.
 fn is_whole(bytes: &[u8]) -> bool {
     let Some(end) = head_end(bytes) else { return false };
-    let Some(answer) = parse(bytes) else { return false };
+    let Some(response) = parse(bytes) else { return false };
     let header =
-        |name: &str| answer.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        |name: &str| response.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     match (
         header("transfer-encoding"),
         header("content-length").and_then(|length| length.parse::<usize>().ok()),
     ) {
         (Some(_), _) => bytes.ends_with(b"0\r\n\r\n"),
         (None, Some(length)) => bytes.len() - end >= length,
-        (None, None) => matches!(answer.status, 204 | 304),
+        (None, None) => matches!(response.status, 204 | 304),
     }
 }
 
@@ -202,7 +203,7 @@ fn head_end(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
 }
 
-fn parse(bytes: &[u8]) -> Option<Answer> {
+fn parse(bytes: &[u8]) -> Option<TargetResponse> {
     let end = head_end(bytes)?;
     let head = String::from_utf8_lossy(&bytes[..end]);
     let mut lines = head.lines();
@@ -212,31 +213,31 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
         Some((name.to_ascii_lowercase(), value.trim().to_owned()))
     });
     let body = String::from_utf8_lossy(&bytes[end..]).into_owned();
-    Some(Answer { status, headers: headers.collect(), body, took: Duration::ZERO })
+    Some(TargetResponse { status, headers: headers.collect(), body, took: Duration::ZERO })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn answer(head: &str) -> Answer {
+    fn response(head: &str) -> TargetResponse {
         parse(format!("HTTP/1.1 401 Unauthorized\r\n{head}\r\n\r\nbody").as_bytes()).unwrap()
     }
 
     #[test]
     fn the_bearer_challenge_is_found_among_others() {
-        let error = |value: &str| answer(&format!("WWW-Authenticate: {value}")).error().map(str::to_owned);
+        let error = |value: &str| response(&format!("WWW-Authenticate: {value}")).error().map(str::to_owned);
         assert_eq!(error("Bearer error=\"invalid_token\", scope=\"a b\"").as_deref(), Some("invalid_token"));
         assert_eq!(error("bearer realm=\"x\", error=invalid_token").as_deref(), Some("invalid_token"));
         assert_eq!(error("Basic realm=\"bearer error\", Bearer error=\"e\"").as_deref(), Some("e"));
-        assert_eq!(answer("WWW-Authenticate: Bearer").challenge(), Some(""));
+        assert_eq!(response("WWW-Authenticate: Bearer").challenge(), Some(""));
         for none in ["WWW-Authenticate: Basic", "WWW-Authenticate: Bearers error=\"e\"", "X: Bearer"] {
-            assert_eq!(answer(none).challenge(), None, "{none}");
+            assert_eq!(response(none).challenge(), None, "{none}");
         }
     }
 
     #[test]
-    fn an_answer_ends_where_its_headers_say() {
+    fn a_response_ends_where_its_headers_say() {
         let whole = |text: &str| is_whole(text.as_bytes());
         assert!(whole("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
         assert!(!whole("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok"));

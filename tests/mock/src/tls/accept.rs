@@ -54,7 +54,7 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
 }
 
 /// Takes any certificate whose key the client proves to hold: whether that is the certificate of the client it says it
-/// is, and who has to vouch for it, is known only when its request is read (RFC 8705 §2).
+/// is, and who has to vouch for it, is known only when its request is read (RFC 8705 section 2).
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

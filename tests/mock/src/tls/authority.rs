@@ -19,7 +19,7 @@ use super::{names, pem};
 use crate::clients::CertificateSubject;
 use crate::encode::{hex, random};
 
-/// A certificate authority that nobody trusts but who is told to.
+/// A certificate authority that only clients configured with it trust.
 pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     verifier: Arc<dyn ClientCertVerifier>,
@@ -94,7 +94,7 @@ impl fmt::Debug for Authority {
     }
 }
 
-/// A certificate nobody but its own key vouches for.
+/// A self-signed certificate.
 pub(super) fn self_signed(subject: &CertificateSubject) -> Result<Identity, rcgen::Error> {
     let mut params = of_subject(subject)?;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

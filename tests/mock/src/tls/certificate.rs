@@ -38,7 +38,7 @@ impl ClientCertificate {
         Self(Arc::new(identity))
     }
 
-    /// A certificate nobody but its own key vouches for (RFC 8705 §2.2).
+    /// A self-signed certificate (RFC 8705 section 2.2).
     ///
     /// # Panics
     /// If the subject cannot be written in a certificate: a DNS name, URI or address that is not ASCII, a distinguished
@@ -67,17 +67,17 @@ impl ClientCertificate {
         self.0.chain.first().map_or(&[], |certificate| certificate.as_ref())
     }
 
-    /// `x5t#S256` of tokens that are bound to it (RFC 8705 §3.1).
+    /// `x5t#S256` of tokens that are bound to it (RFC 8705 section 3.1).
     #[must_use]
     pub fn thumbprint(&self) -> String {
         thumbprint(self.der())
     }
 
-    /// Its public key as a JWK with `x5c`, as a client registers it (RFC 8705 §2.2.2).
+    /// Its public key as a JWK with `x5c`, as a client registers it (RFC 8705 section 2.2.2).
     #[must_use]
     pub fn public_jwk(&self) -> Value {
         let point = names::public_key(self.der()).unwrap_or_default();
-        // Uncompressed form (SEC 1 §2.3.3): one byte 4, then x and y of equal length.
+        // Uncompressed form (SEC 1 section 2.3.3): one byte 4, then x and y of equal length.
         let (x, y) = point.get(1..).unwrap_or_default().split_at(point.len() / 2);
         let chain = [to_b64(self.der())];
         json!({"kty": "EC", "crv": "P-256", "x": b64url(x), "y": b64url(y), "use": "sig", "x5c": chain})

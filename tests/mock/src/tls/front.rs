@@ -7,8 +7,8 @@ use crate::endpoint::Endpoint;
 use crate::server::MockServer;
 
 impl MockServerBuilder {
-    /// Speaks HTTPS, with a certificate for `localhost`, `127.0.0.1`, `::1` and the address it listens on, by an authority
-    /// of its own: clients have to be told of [`MockServer::ca_pem`].
+    /// Speaks HTTPS, with a certificate for `localhost`, `127.0.0.1`, `::1` and the address it listens on, by an
+    /// authority of its own: configure clients with [`MockServer::ca_pem`].
     ///
     /// ```no_run
     /// # async fn doc() {
@@ -22,8 +22,8 @@ impl MockServerBuilder {
         self
     }
 
-    /// Listens on a second port too, also with HTTPS, which asks clients for their certificates: `mtls_endpoint_aliases` of
-    /// the metadata (RFC 8705 §5). A client that shows none is served there as well.
+    /// Listens on a second port too, also with HTTPS, which asks clients for their certificates:
+    /// `mtls_endpoint_aliases` of the metadata (RFC 8705 section 5). A client that shows none is served there as well.
     pub fn client_certificates(mut self) -> Self {
         self.client_certificates = true;
         self.tls()

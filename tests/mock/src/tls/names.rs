@@ -7,7 +7,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::clients::CertificateSubject;
 
-/// The attribute types with short names (RFC 4514 §3), and their object identifiers.
+/// The attribute types with short names (RFC 4514 section 3), and their object identifiers.
 const TYPES: [(&str, &[u64]); 9] = [
     ("CN", &[2, 5, 4, 3]),
     ("L", &[2, 5, 4, 7]),
@@ -23,7 +23,7 @@ const TYPES: [(&str, &[u64]); 9] = [
 /// One attribute of a distinguished name: its object identifier and its value.
 pub(super) type Attribute = (&'static [u64], String);
 
-/// Whether a certificate (DER) is for this subject: the one value that a client registers (RFC 8705 §2.1.2).
+/// Whether a certificate (DER) is for this subject: the one value that a client registers (RFC 8705 section 2.1.2).
 pub(crate) fn is_for(certificate: &[u8], subject: &CertificateSubject) -> bool {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return false };
     if let CertificateSubject::Dn(registered) = subject {
@@ -33,7 +33,7 @@ pub(crate) fn is_for(certificate: &[u8], subject: &CertificateSubject) -> bool {
     let extension = certificate.subject_alternative_name().ok().flatten();
     let names = extension.map_or(&[][..], |extension| &extension.value.general_names);
     names.iter().any(|name| match (name, subject) {
-        // RFC 4343 §3: case does not matter in DNS.
+        // RFC 4343 section 3: case does not matter in DNS.
         (GeneralName::DNSName(name), CertificateSubject::Dns(wanted)) => name.eq_ignore_ascii_case(wanted),
         (GeneralName::URI(name), CertificateSubject::Uri(wanted)) => name == wanted,
         (GeneralName::RFC822Name(name), CertificateSubject::Email(wanted)) => name == wanted,
@@ -51,8 +51,8 @@ pub(super) fn public_key(certificate: &[u8]) -> Option<Vec<u8>> {
     Some(certificate.public_key().subject_public_key.data.to_vec())
 }
 
-/// The attributes of a name as RFC 4514 §2 writes it, the last one of the certificate first. `None` when it is not
-/// written so, has a type without a short name, or several attributes at one level (`+`).
+/// The attributes of a name as RFC 4514 section 2 writes it, the last one of the certificate first. `None` when it is
+/// not written so, has a type without a short name, or several attributes at one level (`+`).
 pub(super) fn parse(name: &str) -> Option<Vec<Attribute>> {
     let mut attributes = Vec::new();
     for part in split(name) {
@@ -93,7 +93,7 @@ fn split(name: &str) -> Vec<&str> {
     parts
 }
 
-/// RFC 4514 §2.4: a backslash makes the special character behind it an ordinary one.
+/// RFC 4514 section 2.4: a backslash makes the special character behind it an ordinary one.
 fn unescape(value: &str) -> Option<String> {
     let mut out = String::with_capacity(value.len());
     let mut rest = value.chars();

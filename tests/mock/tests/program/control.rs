@@ -34,7 +34,7 @@ async fn tokens_are_minted_read_issued_and_revoked() {
     server.order("POST", "/v1/revoke", json!({"token": issued["access_token"]})).await;
     assert_eq!(introspect().await, false);
     assert_eq!(server.control("POST", "/v1/revoke", json!({"token": "x"})).await.status, 404);
-    let bad = server.control("POST", "/v1/issue", json!({"client_id": "nobody"})).await;
+    let bad = server.control("POST", "/v1/issue", json!({"client_id": "unknown"})).await;
     assert_eq!(bad.json()["mistakes"][0]["field"], "client_id");
 }
 
@@ -49,7 +49,7 @@ async fn a_user_is_logged_in_without_a_browser() {
     let back = server.order("POST", "/v1/login", json!({"url": url, "user": "alice"})).await;
     let back = back["location"].as_str().unwrap();
     assert!(back.starts_with("http://localhost:8080/callback?code=") && back.contains("state=s"), "{back}");
-    let refused = server.control("POST", "/v1/login", json!({"url": url, "user": "nobody"})).await;
+    let refused = server.control("POST", "/v1/login", json!({"url": url, "user": "unknown"})).await;
     assert!(refused.status == 400 && refused.body.contains("no such user"), "{refused:?}");
 }
 
@@ -113,7 +113,7 @@ async fn keys_are_rotated_added_and_withdrawn() {
     ] {
         assert_eq!(server.control("POST", "/v1/keys", bad.clone()).await.status, 400, "{bad}");
     }
-    assert_eq!(server.control("GET", "/v1/keys?issuer=nobody", NOTHING).await.status, 400);
+    assert_eq!(server.control("GET", "/v1/keys?issuer=unknown", NOTHING).await.status, 400);
 }
 
 #[tokio::test]
@@ -231,9 +231,9 @@ async fn the_journal_tells_what_is_new_and_waits_for_it() {
 async fn expectations_are_kept_and_judged() {
     let server = serve(&[]).await;
     server.order("POST", "/v1/expectations", json!({"endpoint": "jwks", "exactly": 1})).await;
-    let judged = server.order("GET", "/v1/expectations", NOTHING).await;
-    assert_eq!(judged["met"], false);
-    assert!(judged["report"].as_str().unwrap().contains("expected exactly 1 request(s) to Jwks"));
+    let expectations = server.order("GET", "/v1/expectations", NOTHING).await;
+    assert_eq!(expectations["met"], false);
+    assert!(expectations["report"].as_str().unwrap().contains("expected exactly 1 request(s) to Jwks"));
     server.get("/jwks").await;
     assert_eq!(server.order("GET", "/v1/expectations", NOTHING).await["met"], true);
     server.order("POST", "/v1/expectations", json!({"endpoint": "jwks", "at_most": 0})).await;
@@ -299,9 +299,9 @@ async fn what_is_no_route_or_no_json_is_said() {
         ("POST", "/v1/state", 405),
         ("DELETE", "/v1/keys/rotate", 405),
     ] {
-        let answer = server.control(method, path, NOTHING).await;
-        assert_eq!(answer.status, status, "{method} {path}");
-        assert!(!answer.json()["error"].as_str().unwrap().is_empty());
+        let response = server.control(method, path, NOTHING).await;
+        assert_eq!(response.status, status, "{method} {path}");
+        assert!(!response.json()["error"].as_str().unwrap().is_empty());
     }
     let broken = send(&server.control, "POST", "/v1/mint", &[], "{").await;
     assert!(broken.status == 400 && broken.body.contains("not valid JSON"), "{broken:?}");
@@ -312,7 +312,7 @@ async fn what_is_no_route_or_no_json_is_said() {
 }
 
 #[tokio::test]
-async fn it_lets_devices_in_and_spoils_answers() {
+async fn it_approves_devices_and_tampers_with_responses() {
     let server = serve(&[]).await;
     server.order("POST", "/v1/flaws", json!({"flaw": "iss_wrong", "times": 1})).await;
     let url = server.order("GET", "/v1/state", NOTHING).await["issuers"][0]["endpoints"]["authorize"].clone();
@@ -323,8 +323,8 @@ async fn it_lets_devices_in_and_spoils_answers() {
         "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
     );
     let log_in = json!({"url": url, "user": "alice"});
-    let spoiled = server.order("POST", "/v1/login", log_in.clone()).await["location"].to_string();
-    assert!(spoiled.contains("attacker.example"), "{spoiled}");
+    let tampered = server.order("POST", "/v1/login", log_in.clone()).await["location"].to_string();
+    assert!(tampered.contains("attacker.example"), "{tampered}");
     server.order("POST", "/v1/flaws", json!({"flaw": "iss_wrong"})).await;
     server.order("DELETE", "/v1/flaws", NOTHING).await;
     let good = server.order("POST", "/v1/login", log_in).await["location"].to_string();

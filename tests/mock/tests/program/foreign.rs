@@ -1,4 +1,4 @@
-//! Clients that others wrote, in other languages, judge the server: `tests/foreign/README.md` tells what they found.
+//! Clients by others, in other languages, run against the server: `tests/foreign/README.md` says what they found.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::support::serve;
 
-/// What each judge has to find good.
+/// What each client checks.
 const ITEMS: [&str; 17] = [
     "discovery",
     "client_credentials_basic",
@@ -35,8 +35,8 @@ fn clients() -> PathBuf {
 
 /// Runs a script against a server of its own, and reads what it printed.
 ///
-/// A machine without its packages is told what to do; where `CI` is set, that is a failure.
-async fn judged(program: PathBuf, script: &str, package: &Path, how: &str) {
+/// A machine without its packages prints what to install; where `CI` is set, that is a failure.
+async fn run_client(program: PathBuf, script: &str, package: &Path, how: &str) {
     if !package.exists() {
         assert!(std::env::var_os("CI").is_none(), "{script} lacks its packages: {how}");
         println!("skipped: {script} lacks its packages: {how}");
@@ -44,9 +44,9 @@ async fn judged(program: PathBuf, script: &str, package: &Path, how: &str) {
     }
     let config = clients().join("mock.toml");
     let server = serve(&["--config", config.to_str().unwrap()]).await;
-    let mut judge = Command::new(program);
-    judge.arg(clients().join(script)).args([&server.url, &server.control]).kill_on_drop(true);
-    let output = timeout(Duration::from_secs(120), judge.output()).await.expect("it does not end").unwrap();
+    let mut client = Command::new(program);
+    client.arg(clients().join(script)).args([&server.url, &server.control]).kill_on_drop(true);
+    let output = timeout(Duration::from_secs(120), client.output()).await.expect("it does not end").unwrap();
     let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{script}\n{said}");
     let good = ITEMS.map(|item| format!("ok {item}"));
@@ -57,7 +57,7 @@ async fn judged(program: PathBuf, script: &str, package: &Path, how: &str) {
 #[tokio::test]
 async fn openid_client_completes_everything() {
     let package = clients().join("node_modules/openid-client");
-    judged("node".into(), "openid_client.js", &package, "npm ci --prefix tests/foreign/clients").await;
+    run_client("node".into(), "openid_client.js", &package, "npm ci --prefix tests/foreign/clients").await;
 }
 
 #[tokio::test]
@@ -65,5 +65,5 @@ async fn authlib_completes_everything() {
     let python = clients().join(".venv/bin/python");
     let how = "python3 -m venv tests/foreign/clients/.venv && \
                tests/foreign/clients/.venv/bin/pip install -r tests/foreign/clients/requirements.txt";
-    judged(python.clone(), "authlib_client.py", &python, how).await;
+    run_client(python.clone(), "authlib_client.py", &python, how).await;
 }

@@ -71,22 +71,27 @@ impl Running {
 
     /// Sends an order to the control port, and expects that it is carried out.
     pub(crate) async fn order(&self, method: &str, path: &str, body: Value) -> Value {
-        let answer = self.control(method, path, body).await;
-        assert!(matches!(answer.status, 200 | 201), "{method} {path}: {} {}", answer.status, answer.body);
-        answer.json()
+        let response = self.control(method, path, body).await;
+        assert!(
+            matches!(response.status, 200 | 201),
+            "{method} {path}: {} {}",
+            response.status,
+            response.body
+        );
+        response.json()
     }
 
-    pub(crate) async fn control(&self, method: &str, path: &str, body: Value) -> Answer {
+    pub(crate) async fn control(&self, method: &str, path: &str, body: Value) -> Response {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         send(&self.control, method, path, &[("content-type", "application/json")], &body).await
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         send(&self.url, "GET", path, &[], "").await
     }
 
     /// Asks for a token with client_credentials as `svc`.
-    pub(crate) async fn token(&self) -> Answer {
+    pub(crate) async fn token(&self) -> Response {
         let form = "grant_type=client_credentials&client_id=svc&client_secret=s3cr3t";
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         send(&self.url, "POST", "/token", &headers, form).await
@@ -94,13 +99,13 @@ impl Running {
 }
 
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
     }
@@ -111,14 +116,14 @@ impl Answer {
     }
 }
 
-/// One request on a connection of its own. A connection that was cut answers with status 0.
+/// One request on a connection of its own. A connection that was cut has status 0.
 pub(crate) async fn send(
     url: &str,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
     body: &str,
-) -> Answer {
+) -> Response {
     let host = url.strip_prefix("http://").unwrap();
     let mut request =
         format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
@@ -135,11 +140,11 @@ pub(crate) async fn send(
         stream.read_to_end(&mut bytes).await
     };
     // What came before a reset is looked at, too.
-    let _ = timeout(PATIENCE, exchange).await.expect("no answer");
+    let _ = timeout(PATIENCE, exchange).await.expect("no response");
     let text = String::from_utf8(bytes).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    Answer { status, head: head.to_owned(), body: body.to_owned() }
+    Response { status, head: head.to_owned(), body: body.to_owned() }
 }
 
 /// Fetches JSON over HTTPS from a server that this authority vouches for.
@@ -157,7 +162,7 @@ pub(crate) async fn https_get(url: &str, ca_pem: &str, path: &str) -> Value {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
     // A server may end the connection without saying so; what matters has come by then.
-    let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("no answer");
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("no response");
     let text = String::from_utf8(bytes).unwrap();
     serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
@@ -179,7 +184,7 @@ impl File {
 
 impl Drop for File {
     fn drop(&mut self) {
-        // It is in the directory for such files; somebody may have tidied up there.
+        // It is in the directory for such files; another process may have removed it.
         let _ = fs::remove_file(&self.0);
     }
 }

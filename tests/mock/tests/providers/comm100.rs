@@ -14,7 +14,7 @@ rows! { Comm100:
     request "POST /oauth/token?partnerId=… with client_id, grant_type=password, email, password" => takes_a_password,
     request "partnerId in the query, the rest in the form, nothing more" => takes_nothing_else,
     request "GET /oauth/userinfo with Authorization: Bearer" => userinfo_needs_a_token,
-    response "Token: access_token, token_type Bearer, expires_in 43200, no refresh token" => answers_as_printed,
+    response "Token: access_token, token_type Bearer, expires_in 43200, no refresh token" => responds_as_printed,
     response "the access token's header is RS256 and at+jwt, without kid" => the_header_is_as_printed,
     response "the access token's claims: scope as a list, partnerId, role, http issuer" => the_claims_are_as_printed,
     response "the token's signature is good for the key set" => the_key_set_is_served,
@@ -85,7 +85,7 @@ async fn userinfo_needs_a_token() {
     assert_eq!(call(&server, Endpoint::Userinfo).await.status, 405);
 }
 
-async fn answers_as_printed() {
+async fn responds_as_printed() {
     let reply = ask(&plays(Provider::Comm100), "?partnerId=10000", GOOD).await;
     let printed = format!(
         r#"{{"access_token":{},"token_type":"Bearer","expires_in":43200}}"#,

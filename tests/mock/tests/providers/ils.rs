@@ -14,7 +14,7 @@ rows! { Ils:
     request "consumes application/json only" => takes_no_form,
     request "the schema OAuth Request has two fields" => takes_no_other_field,
     request "the schema's fields are strings, each needed" => takes_no_part_of_it,
-    response "200: access_token, expires_in (number), token_type bearer" => answers_a_bearer_token,
+    response "200: access_token, expires_in (number), token_type bearer" => responds_with_a_bearer_token,
     response "the access token is a JWT" => the_token_is_a_jwt,
     response "the token opens protected resources until it expires" => the_token_opens_a_resource_until_it_expires,
     error "400 with errors[] (location, reason, message), statusCode as a string, statusInfoSet" => bad_request,
@@ -90,7 +90,7 @@ async fn takes_no_part_of_it() {
     }
 }
 
-async fn answers_a_bearer_token() {
+async fn responds_with_a_bearer_token() {
     let reply = token(&plays(Provider::Ils)).await;
     assert_eq!((reply.status.as_u16(), reply.header("content-type")), (200, "application/json"));
     assert_eq!(order(reply.text()), ["access_token", "expires_in", "token_type"]);

@@ -16,7 +16,7 @@ rows! { InfoLink:
     request "x-www-form-urlencoded and the listed parameters only" => nothing_else_is_taken,
     request "POST /api/v1/executeJob with Authorization: Bearer and a JSON body" => executes_a_job,
     request "the job's body as printed, in single quotes" => takes_the_printed_job,
-    response "access_token, refresh_token, token_type Bearer, expires_in 1800" => answers_tokens_as_printed,
+    response "access_token, refresh_token, token_type Bearer, expires_in 1800" => responds_with_tokens_as_printed,
     response "a new access token and a new refresh token" => refreshing_rotates,
     response "opaque tokens in the form of the printed ones" => tokens_are_uuids,
     error "expired access token: result.code invalid_grant, status error" => expired_access_token,
@@ -125,7 +125,7 @@ async fn takes_the_printed_job() {
     assert_eq!(member(&job(&server, &token, PRINTED_JOB).await, "status"), "success");
 }
 
-async fn answers_tokens_as_printed() {
+async fn responds_with_tokens_as_printed() {
     let reply = token(&plays(Provider::InfoLink)).await;
     let body = reply.json();
     let printed = format!(

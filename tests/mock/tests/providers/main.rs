@@ -67,7 +67,7 @@ fn the_table() {
     }
 }
 
-/// Each failure answers as it says it will, whatever is asked, as often as it was told to and no more.
+/// Each failure responds as documented, whatever the request, as often as configured and no more.
 #[tokio::test]
 async fn every_failure_can_be_asked_for_by_name() {
     for &provider in Provider::ALL {
@@ -143,8 +143,8 @@ async fn a_personality_can_go_away_and_come_back() {
 #[tokio::test]
 async fn a_personality_can_listen() {
     let server = MockServer::builder().personality(Provider::TeenQuotes).start().await;
-    let answer = support::raw_get(&server, Endpoint::Api).await.unwrap();
-    assert!(answer.starts_with(b"HTTP/1.1 401 "), "{}", String::from_utf8_lossy(&answer));
+    let response = support::raw_get(&server, Endpoint::Api).await.unwrap();
+    assert!(response.starts_with(b"HTTP/1.1 401 "), "{}", String::from_utf8_lossy(&response));
     assert_eq!(server.journal().of(Endpoint::Api)[0].path, "/resource");
 }
 
@@ -159,7 +159,7 @@ async fn tokens_can_be_issued_without_a_request() {
     assert_eq!(get_with(&server, Endpoint::Api, &tokens.access_token).await.status, 401);
 }
 
-/// No request is too odd for a personality to answer, and none gets a token by oddity.
+/// No request is too odd for a personality to respond to, and none gets a token by oddity.
 #[tokio::test]
 async fn odd_bodies_are_refused_politely() {
     let bodies = [
@@ -212,7 +212,7 @@ pub(crate) async fn call(server: &MockServer, endpoint: Endpoint) -> Reply {
     send(server, form_request(&server.endpoint(endpoint), None, "")).await.unwrap()
 }
 
-/// How the provider answers when it fails in the way of this name.
+/// How the provider responds when it fails in the way of this name.
 pub(crate) async fn failing(provider: Provider, name: &str) -> Reply {
     let server = plays(provider);
     let failure = provider.failures().into_iter().find(|failure| failure.name() == name).unwrap();
@@ -235,7 +235,7 @@ pub(crate) async fn get_with(server: &MockServer, endpoint: Endpoint, token: &st
     send(server, request.body(Full::default()).unwrap()).await.unwrap()
 }
 
-/// A string member of an answer.
+/// A string member of a response.
 pub(crate) fn member(reply: &Reply, name: &str) -> String {
     reply.json()[name].as_str().unwrap_or_else(|| panic!("no {name} in {}", reply.text())).to_owned()
 }

@@ -13,7 +13,7 @@ rows! { SailPoint:
     request "the possible values of grantTypes, accessType and type" => takes_the_possible_values_only,
     request "one or more redirectUris with AUTHORIZATION_CODE" => authorization_code_needs_redirect_uris,
     request "a token of /oauth/token, by form and client_credentials" => tokens_are_asked_for_by_form,
-    response "200: the created client, the secret, created and modified to the millisecond" => answers_the_client,
+    response "200: the created client, the secret, created and modified to the millisecond" => responds_with_the_client,
     response "scope, when none is asked for: sp:scopes:all" => the_default_scope_is_everything,
     response "the created client is valid for what it asked for" => the_created_client_gets_tokens,
     error "400 with detailCode, trackingId, messages and causes" => bad_request,
@@ -144,7 +144,7 @@ async fn tokens_are_asked_for_by_form() {
     }
 }
 
-async fn answers_the_client() {
+async fn responds_with_the_client() {
     let server = plays(Provider::SailPoint);
     server.clock().set(1_499_798_737);
     let reply = create(&server, &printed()).await;
@@ -173,7 +173,7 @@ async fn answers_the_client() {
     assert_eq!((member(&reply, "id").len(), member(&reply, "secret").len()), (32, 64));
     assert_eq!(member(&reply, "created"), "2017-07-11T18:45:37.000Z");
     assert_eq!(member(&reply, "modified"), "2017-07-11T18:45:37.000Z");
-    // A request that says little is answered with everything but the texts it did not give.
+    // A request that says little is responded to with everything but the texts it did not give.
     let little = create(&server, &json!({"name": "a"})).await;
     let missing = ["businessName", "homepageUrl", "description"];
     let expected: Vec<_> = printed.into_iter().filter(|name| !missing.contains(name)).collect();

@@ -11,7 +11,7 @@ rows! { TeenQuotes:
     request "POST /oauth as JSON: grant_type, client_id, client_secret" => takes_json,
     request "the same as a form" => takes_a_form,
     request "grant_type=refresh_token with the refresh token" => takes_a_refresh_token,
-    response "access_token, token_type bearer, expires (unix time), expires_in, refresh_token" => answers_as_printed,
+    response "access_token, token_type bearer, expires (unix time), expires_in, refresh_token" => responds_as_printed,
     response "the refresh token stays the same when the server does not rotate" => a_server_without_rotation_repeats_the_refresh_token,
     response "the token opens protected resources until it expires" => the_token_opens_a_resource_until_it_expires,
     error "400 invalid_request, with the parameter's name" => invalid_request,
@@ -81,7 +81,7 @@ async fn a_server_without_rotation_repeats_the_refresh_token() {
     assert_eq!(member(&reply, "refresh_token"), tokens);
 }
 
-async fn answers_as_printed() {
+async fn responds_as_printed() {
     let server = plays(Provider::TeenQuotes);
     server.clock().set(1_401_437_772 - 604_800);
     let reply = ask(&server, GOOD).await;

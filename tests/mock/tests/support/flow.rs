@@ -72,7 +72,7 @@ pub(crate) fn back(server: &MockServer, url: &str) -> String {
     server.log_in(url, "alice").unwrap()
 }
 
-/// The answer of the token endpoint after alice said yes to this request.
+/// The response of the token endpoint after alice said yes to this request.
 pub(crate) async fn tokens(server: &MockServer, change: &[(&str, Option<&str>)]) -> Reply {
     let code = parameter(&back(server, &authorize_url(server, change)), "code").unwrap();
     post(server, Endpoint::Token, None, &redemption(&code)).await

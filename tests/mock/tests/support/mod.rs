@@ -43,7 +43,7 @@ impl Reply {
     }
 }
 
-/// Sends any request in process and reads the answer whole.
+/// Sends any request in process and reads the response whole.
 pub(crate) async fn send(
     server: &MockServer,
     request: Request<Full<Bytes>>,

@@ -5,11 +5,11 @@ const $ = (id) => document.getElementById(id);
 const pretty = (value) => JSON.stringify(value, null, 2);
 
 async function call(method, path, body) {
-  const answer = await fetch(base + path, body === undefined
+  const response = await fetch(base + path, body === undefined
     ? { method }
     : { method, body: JSON.stringify(body), headers: { 'content-type': 'application/json' } });
-  const json = await answer.json();
-  if (!answer.ok) throw new Error(json.error);
+  const json = await response.json();
+  if (!response.ok) throw new Error(json.error);
   return json;
 }
 
@@ -25,7 +25,7 @@ function say(text, bad) {
   $('message').className = bad ? 'bad' : 'good';
 }
 
-// Does something that a person asked for, tells how it went, and shows what it changed.
+// Does something that a user asked for, reports how it went, and shows what it changed.
 async function act(what, order) {
   try {
     await order();
@@ -39,7 +39,7 @@ async function act(what, order) {
 const button = (text, title, press, className = '') =>
   el('button', { type: 'button', textContent: text, title, className, onclick: press });
 
-// Keeps the choice of a person when the options change.
+// Keeps the choice of a user when the options change.
 function options(select, values) {
   const key = JSON.stringify(values);
   if (select.dataset.options === key) return;
@@ -63,7 +63,7 @@ async function refresh() {
     return;
   }
   showHeader();
-  // Redrawing under a person's fingers is rude: only when something changed.
+  // Redrawing under a user's fingers is rude: only when something changed.
   const { clock, ...rest } = state;
   const key = JSON.stringify(rest);
   if (key === shown) return;
@@ -136,22 +136,22 @@ function showPeople() {
   $('users').replaceChildren(...state.users.map((user) => el('tr', {},
     el('td', { textContent: user.name }), el('td', {}, el('code', { textContent: user.password })),
     el('td', { textContent: user.subject }))));
-  if (state.users.length === 0) $('users').append(el('tr', {}, el('td', { colSpan: 3, className: 'empty', textContent: 'Nobody can log in.' })));
+  if (state.users.length === 0) $('users').append(el('tr', {}, el('td', { colSpan: 3, className: 'empty', textContent: 'No user can log in.' })));
 }
 
 // ---- faults
 
 const FAULTS = [
-  ['503', 'Answers 503', { fault: 'status', status: 503 }],
-  ['429, retry in 2 s', 'Answers 429 with Retry-After', { fault: 'status', status: 429, retry_after: 2 }],
-  ['slow', 'Answers three seconds late', { fault: 'delay', seconds: 3 }],
-  ['hang', 'Never answers', { fault: 'hang' }],
+  ['503', 'Responds with 503', { fault: 'status', status: 503 }],
+  ['429, retry in 2 s', 'Responds with 429 and Retry-After', { fault: 'status', status: 429, retry_after: 2 }],
+  ['slow', 'Responds three seconds late', { fault: 'delay', seconds: 3 }],
+  ['hang', 'Never responds', { fault: 'hang' }],
   ['reset', 'Resets the connection', { fault: 'reset' }],
-  ['lost answer', 'Does the work, then resets the connection', { fault: 'lost_answer' }],
+  ['lost response', 'Does the work, then resets the connection', { fault: 'lost_answer' }],
   ['drip', 'Sends the body byte by byte', { fault: 'drip', seconds: 0.05 }],
   ['truncated', 'Sends half of the body', { fault: 'truncated' }],
   ['malformed JSON', 'Sends half of the JSON as if it were all', { fault: 'malformed_json' }],
-  ['HTML', 'Answers with a login page and 200', { fault: 'html_ok' }],
+  ['HTML', 'Responds with a login page and 200', { fault: 'html_ok' }],
   ['redirect', 'Redirects to another address', { fault: 'redirect', location: 'http://127.0.0.1:9/' }],
   ['10 MB', 'Sends ten megabytes', { fault: 'oversized', bytes: 10_000_000 }],
 ];
@@ -166,14 +166,14 @@ $('fault-buttons').replaceChildren(...FAULTS.map(([text, title, fault]) => butto
   act(`${endpoint} will fail: ${text}`, () => call('POST', '/v1/faults', { endpoint, ...fault, ...often() }));
 })));
 
-$('spoil').onclick = () => act(`Will be wrong: ${$('flaw').value}`, () => call('POST', '/v1/flaws', { flaw: $('flaw').value, ...often() }));
+$('add-tamper').onclick = () => act(`Will be wrong: ${$('tamper').value}`, () => call('POST', '/v1/flaws', { flaw: $('tamper').value, ...often() }));
 
 function showFaults() {
   const names = state.provider_failures;
   $('provider-failures').hidden = names.length === 0;
   $('failure-buttons').replaceChildren(...names.map((name) => button(name, `As the page documents: ${name}`, () =>
     act(`Will fail: ${name}`, () => call('POST', '/v1/provider_failures', { name, ...often() })))));
-  options($('flaw'), state.all_flaws.map((name) => [name, name.replaceAll('_', ' ')]));
+  options($('tamper'), state.all_flaws.map((name) => [name, name.replaceAll('_', ' ')]));
   const rows = state.faults.filter((fault) => fault.left !== 0).map((fault) => {
     const when = fault.left === undefined ? 'every request'
       : fault.on_call ? `request ${fault.on_call}, ${fault.seen} seen` : `${fault.left} more`;
@@ -182,7 +182,7 @@ function showFaults() {
         act('Ended the fault', () => call('DELETE', `/v1/faults/${fault.id}`)), 'small'));
   });
   for (const { flaw, left } of state.flaws) {
-    rows.push(el('li', {}, el('span', {}, el('code', { textContent: flaw }), `: ${left === null ? 'every answer' : `${left} more`}`)));
+    rows.push(el('li', {}, el('span', {}, el('code', { textContent: flaw }), `: ${left === null ? 'every response' : `${left} more`}`)));
   }
   if (rows.length > 0) {
     rows.push(el('li', {}, button('End all', 'End all faults', () => act('Ended all faults', () => call('DELETE', '/v1/faults')), 'small')));
@@ -270,7 +270,7 @@ function showJournal() {
   const wanted = $('journal-endpoint').value;
   const rows = [...requests.values()].filter((request) => !wanted || request.endpoint === wanted)
     .sort((a, b) => b.number - a.number).slice(0, 500);
-  // Rows that are there stay there: a person may have opened one.
+  // Rows that are there stay there: a user may have opened one.
   const old = new Map([...$('requests').children].map((row) => [row.dataset.key, row]));
   $('requests').replaceChildren(...rows.map((request) => {
     const key = `${request.number} ${request.status} ${request.fault}`;
@@ -285,7 +285,7 @@ function row(request, key) {
   const lines = (pairs) => pairs.map(([name, value]) => `${name}: ${value}`).join('\n');
   const detail = [['query', request.query], ['headers', request.headers], ['parameters', request.params]]
     .filter(([, pairs]) => pairs.length > 0);
-  const status = request.status === null ? 'no answer' : String(request.status);
+  const status = request.status === null ? 'no response' : String(request.status);
   const made = el('tr', {},
     el('td', { textContent: request.number }),
     el('td', { className: 'when', textContent: new Date(request.at * 1000).toISOString().slice(11, 19) }),

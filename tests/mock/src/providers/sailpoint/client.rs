@@ -25,7 +25,8 @@ enum Kind {
 
 const GRANTS: &[&str] = &["CLIENT_CREDENTIALS", "AUTHORIZATION_CODE", "REFRESH_TOKEN"];
 
-/// The members of the request, named as in the answer, in the answer's order: the page lost the request's own names.
+/// The members of the request, named as in the response, in the response's order: the page lost the request's own
+/// names.
 const MEMBERS: [(&str, Kind); 15] = [
     ("businessName", Kind::Text),
     ("homepageUrl", Kind::Text),
@@ -44,15 +45,15 @@ const MEMBERS: [(&str, Kind); 15] = [
     ("scope", Kind::Texts),
 ];
 
-/// Creates the client, so that it can ask for tokens, and tells what was created; the secret is told this once.
+/// Creates the client, so that it can ask for tokens, and returns what was created; the secret is returned this once.
 pub(super) fn create(shared: &Shared, members: &Map<String, Value>) -> Result<String, Problem> {
     check(members)?;
     let (id, secret) = (hex(&random::<16>()), hex(&random::<32>()));
     let now = timestamp(shared.clock.now_unix());
     let mut created = vec![("id", json!(id)), ("secret", json!(secret))];
-    let answered = MEMBERS[..14].iter().map(|(name, _)| *name);
+    let returned = MEMBERS[..14].iter().map(|(name, _)| *name);
     let value = |name| members.get(name).cloned().or_else(|| left_out(name));
-    created.extend(answered.filter_map(|name| Some((name, value(name)?))));
+    created.extend(returned.filter_map(|name| Some((name, value(name)?))));
     created.extend([("created", json!(now)), ("modified", json!(now))]);
     let scope = members.get("scope").filter(|scope| **scope != json!([])).cloned();
     let scope = scope.unwrap_or_else(|| json!([DEFAULT_SCOPE]));
@@ -63,7 +64,7 @@ pub(super) fn create(shared: &Shared, members: &Map<String, Value>) -> Result<St
     Ok(object(&created))
 }
 
-/// What is answered for a member that the request left out: numbers and flags of the printed client, and what lets the
+/// What is returned for a member that the request left out: numbers and flags of the printed client, and what lets the
 /// new client ask for tokens and nothing more. A text has no value then.
 fn left_out(name: &str) -> Option<Value> {
     Some(match name {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::answer::OAuthError;
 use crate::clients::MockClient;
 use crate::encode::{percent_encode, random_text};
-use crate::flaws::Flaw;
+use crate::response::OAuthError;
 use crate::routes::Call;
 use crate::routes::form::Form;
+use crate::tampers::Tamper;
 
 pub(super) struct Back {
     pub(super) client: Arc<MockClient>,
@@ -42,12 +42,12 @@ impl Back {
         self.with(call, &[("error", error.code()), ("error_description", error.description())])
     }
 
-    /// The redirect with these parameters, `state` and `iss` (RFC 9207 §2).
+    /// The redirect with these parameters, `state` and `iss` (RFC 9207 section 2).
     fn with(&self, call: Call<'_>, parameters: &[(&str, &str)]) -> String {
         let state = self.state.as_deref().map(|state| ("state", state));
         let all = parameters.iter().copied().chain(state).chain([("iss", call.issuer.url.as_str())]);
         let mut all: Vec<_> = all.map(|(name, value)| (name, value.to_owned())).collect();
-        spoil(call, &mut all);
+        tamper(call, &mut all);
         let query: Vec<_> =
             all.iter().map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
         let separator = if self.uri.contains('?') { '&' } else { '?' };
@@ -55,33 +55,33 @@ impl Back {
     }
 }
 
-fn spoil(call: Call<'_>, all: &mut Vec<(&str, String)>) {
-    let shows = |flaw| call.shared.flaws.shows(flaw);
+fn tamper(call: Call<'_>, all: &mut Vec<(&str, String)>) {
+    let shows = |tamper| call.shared.tampers.shows(tamper);
     let mut set = |name: &str, value: String| {
         all.iter_mut().filter(|(known, _)| *known == name).for_each(|(_, old)| old.clone_from(&value));
     };
-    if shows(Flaw::IssWrong) {
+    if shows(Tamper::IssWrong) {
         set("iss", "https://attacker.example".to_owned());
     }
-    if shows(Flaw::StateWrong) {
+    if shows(Tamper::StateWrong) {
         set("state", random_text::<12>());
     }
-    for (flaw, name) in
-        [(Flaw::IssMissing, "iss"), (Flaw::StateMissing, "state"), (Flaw::CodeMissing, "code")]
+    for (tamper, name) in
+        [(Tamper::IssMissing, "iss"), (Tamper::StateMissing, "state"), (Tamper::CodeMissing, "code")]
     {
-        if shows(flaw) {
+        if shows(tamper) {
             all.retain(|(known, _)| *known != name);
         }
     }
-    if shows(Flaw::CodeTwice) {
+    if shows(Tamper::CodeTwice) {
         all.push(("code", random_text::<24>()));
     }
-    if shows(Flaw::CodeWithError) {
+    if shows(Tamper::CodeWithError) {
         all.push(("error", "access_denied".to_owned()));
     }
 }
 
-/// RFC 9700 §4.1.3: exactly equal, but for the port of a loopback address (RFC 8252 §7.3).
+/// RFC 9700 section 4.1.3: exactly equal, but for the port of a loopback address (RFC 8252 section 7.3).
 fn same_uri(registered: &str, asked: &str) -> bool {
     let loopback = |uri: &str| {
         let host = ["http://127.0.0.1", "http://[::1]"].into_iter().find(|host| uri.starts_with(host))?;

@@ -5,25 +5,25 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::back::Back;
-use crate::answer::OAuthError;
 use crate::clients::{GrantType, MockClient};
 use crate::codes::Code;
 use crate::details;
 use crate::page::Consent;
+use crate::response::OAuthError;
 use crate::routes::Call;
 use crate::routes::form::Form;
 use crate::routes::token::{audience, scope};
 use crate::sessions::{Login, Session};
 use crate::tokens::Grant;
 
-/// Whether the user may or must be asked (OpenID Connect Core §3.1.2.1).
+/// Whether the user may or must be asked (OpenID Connect Core section 3.1.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Prompt {
     /// Whatever is needed.
     Any,
     /// Who is logged in already must log in again.
     Login,
-    /// Nobody may be asked anything.
+    /// The user must not be asked anything.
     None,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Request {
     pub(super) prompt: Prompt,
 }
 
-/// Checks a request that a client pushes (RFC 9126 §2.1, point 3): as strictly as if a user had brought it.
+/// Checks a request that a client pushes (RFC 9126 section 2.1, point 3): as strictly as one that a user brings.
 pub(in crate::routes) fn check_pushed(call: Call<'_>, form: &Form) -> Result<(), OAuthError> {
     let back = Back::of(call, form)?;
     Request::check(call, form, &back, true).map(drop)
@@ -90,7 +90,7 @@ impl Request {
         })
     }
 
-    /// Whether somebody who logged in like this need not do so again.
+    /// Whether a user who logged in like this need not do so again.
     pub(super) fn is_met_by(&self, login: &Login, now: i64) -> bool {
         let fresh = self.max_age.is_none_or(|max_age| now.saturating_sub(login.at) <= max_age);
         fresh && self.acr == login.acr && self.prompt != Prompt::Login
@@ -106,7 +106,7 @@ impl Request {
         }
     }
 
-    /// A code for whoever is logged in; `None` if that user is gone.
+    /// A code for the user who is logged in; `None` if that user is gone.
     pub(super) fn code_for(&self, call: Call<'_>, session: &Session) -> Option<String> {
         let user = call.shared.user_named(&session.user)?;
         let grant = Grant {
@@ -132,7 +132,7 @@ impl Request {
     }
 }
 
-/// RFC 7636 §4.3.
+/// RFC 7636 section 4.3.
 fn challenge(client: &MockClient, form: &Form) -> Result<Option<String>, OAuthError> {
     match (form.get("code_challenge"), form.get("code_challenge_method")) {
         (None, _) if client.needs_pkce => {
@@ -148,7 +148,7 @@ fn challenge(client: &MockClient, form: &Form) -> Result<Option<String>, OAuthEr
     }
 }
 
-/// RFC 9449 §10: the key that the token request must prove.
+/// RFC 9449 section 10: the key that the token request must prove.
 fn jkt(form: &Form) -> Result<Option<String>, OAuthError> {
     match form.get("dpop_jkt") {
         Some(jkt) if jkt.len() != 43 => Err(OAuthError::invalid_request(
@@ -172,7 +172,7 @@ fn acr(call: Call<'_>, form: &Form) -> Result<String, OAuthError> {
     let Some(asked) = form.get("acr_values") else { return Ok(known.first().cloned().unwrap_or_default()) };
     let met = asked.split(' ').find(|asked| known.iter().any(|one| one == asked));
     met.map(str::to_owned).ok_or_else(|| {
-        // RFC 9470 §5 refers to OpenID Connect's Unmet Authentication Requirements.
+        // RFC 9470 section 5 refers to OpenID Connect's Unmet Authentication Requirements.
         let why = "acr_values: none of them is in acr_values_supported";
         OAuthError::bad_request("unmet_authentication_requirements", why)
     })

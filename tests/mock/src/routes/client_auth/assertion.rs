@@ -1,23 +1,23 @@
-//! Client authentication with a signed JWT (RFC 7523 §2.2 and §3): `private_key_jwt` and `client_secret_jwt`.
+//! Client authentication with a signed JWT (RFC 7523 sections 2.2 and 3): `private_key_jwt` and `client_secret_jwt`.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::answer::OAuthError;
 use crate::clients::{AuthMethod, MockClient};
 use crate::endpoint::Endpoint;
 use crate::jws::Jws;
 use crate::keys::Alg;
+use crate::response::OAuthError;
 use crate::routes::Call;
 
-/// The value of `client_assertion_type` (RFC 7523 §2.2).
+/// The value of `client_assertion_type` (RFC 7523 section 2.2).
 pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Seconds that `exp` may lie ahead: an assertion is made for one request.
 const MAX_LIFETIME: i64 = 600;
 
-/// Seconds that the clock of whoever signs may be ahead of this one.
+/// Seconds that the signer's clock may be ahead of this one.
 const LEEWAY: i64 = 60;
 
 /// The client that this assertion proves; `named` is the form's `client_id`.
@@ -53,7 +53,7 @@ fn check_signature(client: &MockClient, jws: &Jws<'_>) -> Result<(), String> {
     if client.assertion_algs.as_ref().is_some_and(|algs| !algs.contains(&jws.alg)) {
         return Err(format!("alg: the client is not registered for {}", jws.alg));
     }
-    // `typ` is optional, but a JWT made for something else is none of these (RFC 8725 §3.11).
+    // `typ` is optional, but a JWT made for something else is none of these (RFC 8725 section 3.11).
     if jws.typ().is_some_and(|typ| typ != "jwt" && typ != "client-authentication+jwt") {
         return Err("typ: neither JWT nor client-authentication+jwt".to_owned());
     }
@@ -78,7 +78,7 @@ fn check_claims(call: Call<'_>, jws: &Jws<'_>) -> Result<(), String> {
     if call.issuer.replays.is_first(id, until, now) { Ok(()) } else { Err("jti: used before".to_owned()) }
 }
 
-/// RFC 7523 §3: the authorization server is named, by its issuer identifier or by the endpoint that is asked.
+/// RFC 7523 section 3: the authorization server is named, by its issuer identifier or by the endpoint that is asked.
 pub(in crate::routes) fn check_audience(call: Call<'_>, jws: &Jws<'_>) -> Result<(), String> {
     let issuer = &call.issuer.url;
     if call.shared.strict_assertion_audience {
@@ -94,7 +94,7 @@ pub(in crate::routes) fn check_audience(call: Call<'_>, jws: &Jws<'_>) -> Result
     }
 }
 
-/// RFC 7523 §3, points 4 to 6; until when the assertion is good.
+/// RFC 7523 section 3, points 4 to 6; until when the assertion is good.
 pub(in crate::routes) fn check_times(jws: &Jws<'_>, now: i64, max_lifetime: i64) -> Result<i64, String> {
     let exp = jws.time("exp").ok_or("exp: missing or no number")?;
     if exp <= now {

@@ -1,11 +1,11 @@
-//! Client authentication with a certificate (RFC 8705 §2): `tls_client_auth` and `self_signed_tls_client_auth`.
+//! Client authentication with a certificate (RFC 8705 section 2): `tls_client_auth` and `self_signed_tls_client_auth`.
 
 use serde_json::Value;
 
-use crate::answer::OAuthError;
 use crate::clients::{AuthMethod, MockClient};
 use crate::encode::to_b64;
 use crate::peer::Peer;
+use crate::response::OAuthError;
 use crate::routes::Call;
 
 /// Checks the certificate of the connection for a client that must show one.
@@ -31,7 +31,7 @@ pub(super) fn check(call: Call<'_>, client: &MockClient) -> Result<(), OAuthErro
     }
 }
 
-/// RFC 8705 §2.2.2: registered in `x5c` of a JWK, the certificate itself first.
+/// RFC 8705 section 2.2.2: registered in `x5c` of a JWK, the certificate itself first.
 fn is_registered(client: &MockClient, peer: &Peer) -> bool {
     let shown = Value::from(to_b64(peer.certificate()));
     client.jwks.iter().any(|jwk| jwk.get("x5c").and_then(|chain| chain.get(0)) == Some(&shown))

@@ -1,13 +1,13 @@
-//! Authorization code (RFC 6749 §4.1.3) with PKCE (RFC 7636 §4.6).
+//! Authorization code (RFC 6749 section 4.1.3) with PKCE (RFC 7636 section 4.6).
 
 use super::issue;
-use crate::answer::{Answer, OAuthError};
 use crate::clients::{GrantType, MockClient};
 use crate::details;
+use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::form::Form;
 
-pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
+pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<MockResponse, OAuthError> {
     let (text, now) = (form.required("code")?, call.shared.clock.now_unix());
     let (redirect_uri, verifier) = (form.get("redirect_uri"), form.get("code_verifier"));
     let mut code =

@@ -1,15 +1,15 @@
-//! Client credentials (RFC 6749 §4.4).
+//! Client credentials (RFC 6749 section 4.4).
 
 use super::{audience, issue, scope};
-use crate::answer::{Answer, OAuthError};
 use crate::clients::MockClient;
+use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::form::Form;
 use crate::tokens::Grant;
 
-pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
+pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<MockResponse, OAuthError> {
     if client.is_public() {
-        // RFC 6749 §4.4: this grant is for confidential clients only.
+        // RFC 6749 section 4.4: this grant is for confidential clients only.
         return Err(OAuthError::bad_request(
             "unauthorized_client",
             "a public client has no credentials to use",

@@ -1,13 +1,13 @@
-//! Device code (RFC 8628 §3.4).
+//! Device code (RFC 8628 section 3.4).
 
 use super::issue;
-use crate::answer::{Answer, OAuthError};
 use crate::clients::{GrantType, MockClient};
 use crate::details;
+use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::form::Form;
 
-pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
+pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<MockResponse, OAuthError> {
     let now = call.shared.clock.now_unix();
     let mut grant = call.issuer.devices.ask(form.required("device_code")?, &client.id, now)?;
     grant.details = details::narrow(&grant.details, call.details)?;

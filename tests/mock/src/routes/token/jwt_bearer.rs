@@ -1,4 +1,4 @@
-//! JWT bearer (RFC 7523 §2.1): somebody the server trusts says who the token is about.
+//! JWT bearer (RFC 7523 section 2.1): a party that the server trusts asserts the subject of the token.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use http::header::AUTHORIZATION;
 use serde_json::Map;
 
 use super::{audience, issue, scope};
-use crate::answer::{Answer, OAuthError};
 use crate::clients::{GrantType, MockClient};
 use crate::jws::Jws;
+use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::client_auth::assertion::{check_audience, check_times};
 use crate::routes::form::Form;
@@ -17,7 +17,7 @@ use crate::tokens::Grant;
 /// Seconds that `exp` may lie ahead; an hour is what providers that document a limit allow.
 const MAX_LIFETIME: i64 = 3600;
 
-pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
+pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<MockResponse, OAuthError> {
     let text = form.required("assertion")?;
     let subject = check(call, client, text)
         .map_err(|why| OAuthError::invalid_grant(format!("assertion: {why} (RFC 7523 section 3)")))?;
@@ -32,12 +32,12 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
         ..Grant::default()
     };
     let family = call.issuer.records.new_family();
-    // RFC 7521 §4.1: no refresh token, whoever can make an assertion can make another.
+    // RFC 7521 section 4.1: no refresh token, since a client that can make one assertion can make another.
     Ok(issue(call, client, grant, family, false, None))
 }
 
-/// Whether a request has nothing but an assertion to say who sends it. The name of whoever signed it may stand beside it
-/// (RFC 7521 §4.1).
+/// Whether a request has nothing but an assertion to say who sends it. The name of its signer may stand beside it
+/// (RFC 7521 section 4.1).
 pub(super) fn is_alone(call: Call<'_>, form: &Form) -> bool {
     let names_its_signer = |id: &str| client(call, form).is_ok_and(|client| client.id == id);
     form.get("grant_type") == Some(GrantType::JwtBearer.as_str())
@@ -46,7 +46,8 @@ pub(super) fn is_alone(call: Call<'_>, form: &Form) -> bool {
         && form.get("client_id").is_none_or(names_its_signer)
 }
 
-/// The client of a request that has nothing but an assertion (RFC 7521 §4.1 asks for no client): the one that signed it.
+/// The client of a request that has nothing but an assertion (RFC 7521 section 4.1 asks for no client): the one that
+/// signed it.
 pub(super) fn client(call: Call<'_>, form: &Form) -> Result<Arc<MockClient>, OAuthError> {
     let jws = form.get("assertion").and_then(|text| Jws::read(text).ok());
     let client = jws.and_then(|jws| call.shared.client(jws.text("iss")?));
@@ -70,7 +71,7 @@ fn check(call: Call<'_>, client: &MockClient, text: &str) -> Result<String, Stri
     if !signed {
         return Err("the signature is not by a key of its issuer".to_owned());
     }
-    // RFC 8725 §3.11: what was made for another purpose is no assertion.
+    // RFC 8725 section 3.11: what was made for another purpose is no assertion.
     if jws.typ().is_some_and(|typ| ["at+jwt", "dpop+jwt", "client-authentication+jwt"].contains(&&*typ)) {
         return Err("typ: made for another purpose".to_owned());
     }

@@ -1,13 +1,13 @@
-//! Resource owner password credentials (RFC 6749 §4.3).
+//! Resource owner password credentials (RFC 6749 section 4.3).
 
 use super::{audience, issue, scope};
-use crate::answer::{Answer, OAuthError};
 use crate::clients::{GrantType, MockClient};
+use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::form::Form;
 use crate::tokens::Grant;
 
-pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
+pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<MockResponse, OAuthError> {
     let (name, password) = (form.required("username")?, form.required("password")?);
     let user = call.shared.user(name, password);
     let user = user.ok_or_else(|| OAuthError::invalid_grant("the user's name or password is wrong"))?;

@@ -1,4 +1,4 @@
-//! Token exchange (RFC 8693): a token of one kind for one of another, for oneself or on behalf of somebody.
+//! Token exchange (RFC 8693): a token of one kind for one of another, for the caller or on behalf of a user.
 
 mod party;
 
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use self::party::{Party, TokenType};
 use super::{audience, parse_scope, success};
-use crate::answer::{Answer, OAuthError};
 use crate::clients::{GrantType, MockClient};
+use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::form::Form;
 use crate::tokens::Grant;
 
-pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<Answer, OAuthError> {
+pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<MockResponse, OAuthError> {
     let subject = party(call, client, form, "subject_token")?
         .ok_or_else(|| OAuthError::invalid_request("subject_token: missing"))?;
     let actor = party(call, client, form, "actor_token")?;
@@ -42,17 +42,17 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
     let mut body = success(call, client, &tokens, &scope);
     body["issued_token_type"] = json!(requested.as_str());
     if let Some(refresh_token) = tokens.refresh_token {
-        // RFC 8693 §2.2.1: whatever was issued is in `access_token`; `N_A` says that it is none.
+        // RFC 8693 section 2.2.1: whatever was issued is in `access_token`; `N_A` says that it is none.
         body["access_token"] = json!(refresh_token);
         body["token_type"] = json!("N_A");
         if let Some(members) = body.as_object_mut() {
             members.retain(|name, _| name != "refresh_token" && name != "expires_in");
         }
     }
-    Ok(Answer::json(StatusCode::OK, &body).never_stored())
+    Ok(MockResponse::json(StatusCode::OK, &body).never_stored())
 }
 
-/// The party behind `subject_token` or `actor_token`, which come with their types (RFC 8693 §2.1).
+/// The party behind `subject_token` or `actor_token`, which come with their types (RFC 8693 section 2.1).
 fn party(call: Call<'_>, client: &MockClient, form: &Form, name: &str) -> Result<Option<Party>, OAuthError> {
     let type_name = format!("{name}_type");
     let (token, kind) = match (form.get(name), form.get(&type_name)) {
@@ -67,13 +67,13 @@ fn party(call: Call<'_>, client: &MockClient, form: &Form, name: &str) -> Result
     let kind = TokenType::parse(kind).ok_or_else(|| {
         OAuthError::invalid_request(format!("{type_name}: not a type that this server understands"))
     })?;
-    // RFC 8693 §2.2.2: a bad token, for any reason, is an invalid request.
+    // RFC 8693 section 2.2.2: a bad token, for any reason, is an invalid request.
     let party = Party::of(call, client, kind, token)
         .map_err(|why| OAuthError::invalid_request(format!("{name}: {why}")))?;
     Ok(Some(party))
 }
 
-/// RFC 8693 §4.4: a subject may say who may act for it; without an actor's token that is the client.
+/// RFC 8693 section 4.4: a subject may say who may act for it; without an actor's token that is the client.
 fn check_may_act(client: &MockClient, subject: &Party, actor: Option<&Party>) -> Result<(), OAuthError> {
     let Some(may_act) = &subject.may_act else { return Ok(()) };
     let acting = match actor {
@@ -91,7 +91,7 @@ fn check_may_act(client: &MockClient, subject: &Party, actor: Option<&Party>) ->
     }
 }
 
-/// RFC 8693 §4.1: the actor of now outermost, those before it inside. Nobody acts in an impersonation.
+/// RFC 8693 section 4.1: the actor of now outermost, those before it inside. An impersonation has no actor.
 fn act(call: Call<'_>, subject: &Party, actor: Option<&Party>) -> Option<Value> {
     let Some(actor) = actor else { return subject.act.clone() };
     let mut act = json!({"sub": actor.subject});
@@ -119,8 +119,8 @@ fn requested(client: &MockClient, form: &Form) -> Result<TokenType, OAuthError> 
 
 /// What was asked for, or all there is; never more than the subject's token and the client have.
 fn scope(client: &MockClient, form: &Form, subject: &Party) -> Result<Vec<String>, OAuthError> {
-    let had = |one: &String| subject.scope.as_ref().is_none_or(|scope| scope.contains(one));
-    let allowed: Vec<_> = client.scopes.iter().filter(|one| had(one)).cloned().collect();
+    let held = |one: &String| subject.scope.as_ref().is_none_or(|scope| scope.contains(one));
+    let allowed: Vec<_> = client.scopes.iter().filter(|one| held(one)).cloned().collect();
     match form.get("scope").map(parse_scope).transpose()? {
         None => Ok(allowed),
         Some(asked) if asked.iter().all(|one| allowed.contains(one)) => Ok(asked),

@@ -8,7 +8,7 @@ use crate::jws::Jws;
 use crate::routes::Call;
 use crate::tokens::Grant;
 
-/// A token type identifier (RFC 8693 §3).
+/// A token type identifier (RFC 8693 section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenType {
     AccessToken,
@@ -108,7 +108,7 @@ impl Party {
         let is_access_token = jws.typ().as_deref() == Some("at+jwt");
         let fits = match kind {
             TokenType::IdToken => !is_access_token,
-            // Others may have their own kind of JWT as access tokens; RFC 9068 §2.1 is this server's.
+            // Others may have their own kind of JWT as access tokens; RFC 9068 section 2.1 is this server's.
             TokenType::AccessToken => is_access_token || !is_own,
             TokenType::Jwt | TokenType::RefreshToken => true,
         };

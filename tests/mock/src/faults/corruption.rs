@@ -8,13 +8,13 @@ use http::Response;
 use http::header::CONTENT_ENCODING;
 
 use super::{respond, whole};
-use crate::answer::Answer;
 use crate::body::{MockBody, Step};
+use crate::response::MockResponse;
 use crate::transport::TransportError;
 
-/// What happens to the bytes of a good answer.
+/// What happens to the bytes of a good response.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Spoil {
+pub(super) enum Corruption {
     Drip(Duration),
     HangMidBody,
     ResetMidBody,
@@ -24,18 +24,18 @@ pub(super) enum Spoil {
     GzipBomb(usize),
 }
 
-impl Spoil {
-    pub(super) fn apply(self, mut answer: Answer) -> Response<MockBody> {
-        let body = answer.body.clone();
+impl Corruption {
+    pub(super) fn apply(self, mut response: MockResponse) -> Response<MockBody> {
+        let body = response.body.clone();
         let half = body.slice(..body.len() / 2);
         let steps: Vec<Step> = match self {
             Self::MalformedJson => {
-                answer.body = half;
-                return whole(answer);
+                response.body = half;
+                return whole(response);
             }
             Self::GzipBomb(bytes) => {
-                answer.body = gzip(&body, bytes).into();
-                return whole(answer.with(CONTENT_ENCODING, "gzip"));
+                response.body = gzip(&body, bytes).into();
+                return whole(response.with(CONTENT_ENCODING, "gzip"));
             }
             Self::Oversize(bytes) => padded(&body, bytes).map(Step::Send).collect(),
             Self::Drip(pause) => {
@@ -46,7 +46,7 @@ impl Spoil {
             Self::Truncate => vec![Step::Send(half), Step::Flush, Step::Fail(TransportError::Incomplete)],
         };
         let length = if let Self::Oversize(bytes) = self { bytes.max(body.len()) } else { body.len() };
-        respond(answer, length, MockBody::script(steps))
+        respond(response, length, MockBody::script(steps))
     }
 }
 

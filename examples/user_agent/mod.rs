@@ -1,4 +1,4 @@
-//! A person at a browser, as far as the examples need one: loads a page, fills in its form, follows where that leads.
+//! A user at a browser, as far as the examples need one: loads a page, fills in its form, follows where that leads.
 
 use url::Url;
 
@@ -14,7 +14,7 @@ async fn fill_in(page: Url) -> Result<(), reqwest::Error> {
     let html = browser.get(page.clone()).send().await?.text().await?;
     let mut form = hidden_fields(&html);
     form.extend([("username", "alice"), ("password", "wonderland"), ("decision", "allow")].map(owned));
-    // The form names no address of its own, and its hidden fields have what the query had.
+    // The form names no address of its own, and its hidden fields repeat the query.
     let mut action = page;
     action.set_query(None);
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();

@@ -1,4 +1,4 @@
-//! One answer before the wire: status, headers, bytes.
+//! One response before the wire: status, headers, bytes.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, PRAGMA, WWW_AUTHENTICATE};
@@ -6,13 +6,13 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct MockResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-/// An error of the OAuth family: RFC 6749 §5.2 and the same shape elsewhere.
+/// An error of the OAuth family: RFC 6749 section 5.2 and the same shape elsewhere.
 #[derive(Clone, Debug)]
 pub(crate) struct OAuthError {
     status: StatusCode,
@@ -23,10 +23,10 @@ pub(crate) struct OAuthError {
     header: Option<Box<(HeaderName, String)>>,
 }
 
-impl Answer {
+impl MockResponse {
     pub(crate) fn new(status: StatusCode, content_type: &str, body: impl Into<Bytes>) -> Self {
-        let answer = Self { status, headers: HeaderMap::new(), body: body.into() };
-        if content_type.is_empty() { answer } else { answer.with(CONTENT_TYPE, content_type) }
+        let response = Self { status, headers: HeaderMap::new(), body: body.into() };
+        if content_type.is_empty() { response } else { response.with(CONTENT_TYPE, content_type) }
     }
 
     pub(crate) fn json(status: StatusCode, body: &Value) -> Self {
@@ -45,7 +45,7 @@ impl Answer {
         Self::empty(StatusCode::FOUND).with(LOCATION, to)
     }
 
-    /// Makes a redirect one that is followed by `GET`, whatever was posted (RFC 9110 §15.4.4).
+    /// Makes a redirect one that is followed by `GET`, whatever was posted (RFC 9110 section 15.4.4).
     pub(crate) fn followed_by_get(mut self) -> Self {
         if self.status == StatusCode::FOUND {
             self.status = StatusCode::SEE_OTHER;
@@ -57,6 +57,14 @@ impl Answer {
         Self::empty(StatusCode::METHOD_NOT_ALLOWED).with(ALLOW, allow)
     }
 
+    /// The same status and headers with this body.
+    pub(crate) fn into_http<B>(self, body: B) -> http::Response<B> {
+        let mut response = http::Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+
     /// Sets a header; a value that HTTP does not allow is left out.
     pub(crate) fn with(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -65,7 +73,7 @@ impl Answer {
         self
     }
 
-    /// RFC 6749 §5.1: answers that carry tokens are not stored.
+    /// RFC 6749 section 5.1: responses that carry tokens are not stored.
     pub(crate) fn never_stored(self) -> Self {
         self.with(CACHE_CONTROL, "no-store").with(PRAGMA, "no-cache")
     }
@@ -90,7 +98,7 @@ impl OAuthError {
         Self::bad_request("invalid_grant", description)
     }
 
-    /// RFC 6749 §5.2: 401; with a challenge when the client tried the `Authorization` header.
+    /// RFC 6749 section 5.2: 401; with a challenge when the client tried the `Authorization` header.
     pub(crate) fn invalid_client(description: impl Into<String>, tried_header: bool) -> Self {
         let challenge = tried_header.then_some(r#"Basic realm="oauth-mock""#);
         Self {
@@ -117,16 +125,16 @@ impl OAuthError {
     }
 }
 
-impl From<OAuthError> for Answer {
+impl From<OAuthError> for MockResponse {
     fn from(error: OAuthError) -> Self {
         let body = json!({"error": error.code, "error_description": error.description});
-        let mut answer = Self::json(error.status, &body).never_stored();
+        let mut response = Self::json(error.status, &body).never_stored();
         if let Some(header) = error.header {
-            answer = answer.with(header.0, &header.1);
+            response = response.with(header.0, &header.1);
         }
         match error.challenge {
-            Some(challenge) => answer.with(WWW_AUTHENTICATE, challenge),
-            None => answer,
+            Some(challenge) => response.with(WWW_AUTHENTICATE, challenge),
+            None => response,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who is known: clients and users.
+//! The registered clients and users.
 
 use http::StatusCode;
 use serde_json::{Value, json};

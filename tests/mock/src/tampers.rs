@@ -1,4 +1,4 @@
-//! Answers that are wrong in one point, which a client must notice.
+//! Responses that are tampered with in one point, which a client must notice.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,25 +7,25 @@ use crate::server::MockServer;
 /// One thing wrong with what a user brings back, with an ID token or with userinfo.
 ///
 /// ```
-/// use oauth_mock::{Flaw, MockServer};
+/// use oauth_mock::{Tamper, MockServer};
 ///
 /// let server = MockServer::builder().in_process();
-/// server.spoil(Flaw::IssWrong).times(1); // the next authorization response names another issuer
-/// server.spoil(Flaw::IdTokenExpired).always();
+/// server.tamper(Tamper::IssWrong).times(1); // the next authorization response names another issuer
+/// server.tamper(Tamper::IdTokenExpired).always();
 /// server.clear_faults();
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Flaw {
-    /// The authorization response has another `iss` (RFC 9207 §2.4).
+pub enum Tamper {
+    /// The authorization response has another `iss` (RFC 9207 section 2.4).
     IssWrong,
     /// The authorization response has no `iss`, although the metadata promises one.
     IssMissing,
-    /// The authorization response has another `state` (RFC 6749 §10.12).
+    /// The authorization response has another `state` (RFC 6749 section 10.12).
     StateWrong,
     /// The authorization response has no `state`.
     StateMissing,
-    /// The authorization response has two codes (RFC 6749 §3.1 forbids it).
+    /// The authorization response has two codes (RFC 6749 section 3.1 forbids it).
     CodeTwice,
     /// The authorization response has neither code nor error.
     CodeMissing,
@@ -33,7 +33,7 @@ pub enum Flaw {
     CodeWithError,
     /// No ID token comes, although the scope has `openid`.
     IdTokenMissing,
-    /// The ID token has another `iss` (OpenID Connect Core §3.1.3.7, point 2).
+    /// The ID token has another `iss` (OpenID Connect Core section 3.1.3.7, point 2).
     IdTokenIssuer,
     /// The ID token is for another client (point 3).
     IdTokenAudience,
@@ -57,17 +57,17 @@ pub enum Flaw {
     IdTokenNonceMissing,
     /// The ID token has another `acr` (point 12).
     IdTokenAcr,
-    /// The ID token tells of a login a day ago (point 13).
+    /// The ID token names a login a day ago (point 13).
     IdTokenAuthTime,
-    /// The ID token has another `at_hash` (§3.1.3.8).
+    /// The ID token has another `at_hash` (section 3.1.3.8).
     IdTokenHash,
-    /// The ID token has no `sub` (§2).
+    /// The ID token has no `sub` (section 2).
     IdTokenSubjectMissing,
-    /// Userinfo is about somebody else (§5.3.2).
+    /// Userinfo is about another user (section 5.3.2).
     UserinfoSubject,
 }
 
-impl Flaw {
+impl Tamper {
     /// All of them.
     pub const ALL: &[Self] = &[
         Self::IssWrong,
@@ -127,61 +127,61 @@ impl Flaw {
         }
     }
 
-    /// The flaw of this name.
+    /// The tamper of this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|flaw| flaw.as_str() == name)
+        Self::ALL.iter().copied().find(|tamper| tamper.as_str() == name)
     }
 }
 
-/// A flaw waiting to be told how often: nothing happens before one of these methods is called.
+/// A tamper without a count: nothing happens before one of these methods is called.
 #[derive(Debug)]
 #[must_use = "say how often: `.times(n)` or `.always()`"]
-pub struct FlawScript<'a> {
+pub struct TamperScript<'a> {
     server: &'a MockServer,
-    flaw: Flaw,
+    tamper: Tamper,
 }
 
-impl<'a> FlawScript<'a> {
-    pub(crate) fn new(server: &'a MockServer, flaw: Flaw) -> Self {
-        Self { server, flaw }
+impl<'a> TamperScript<'a> {
+    pub(crate) fn new(server: &'a MockServer, tamper: Tamper) -> Self {
+        Self { server, tamper }
     }
 
-    /// Spoils the next `n` answers of the kind.
+    /// Tampers with the next `n` responses of the kind.
     pub fn times(self, n: usize) {
-        self.server.flaws().add(self.flaw, Some(n));
+        self.server.tampers().add(self.tamper, Some(n));
     }
 
-    /// Spoils every answer of the kind until [`MockServer::clear_faults`].
+    /// Tampers with every response of the kind until [`MockServer::clear_faults`].
     pub fn always(self) {
-        self.server.flaws().add(self.flaw, None);
+        self.server.tampers().add(self.tamper, None);
     }
 }
 
-/// The flaws of one server, and how often each still shows.
+/// The tampers of one server, and how often each still applies.
 #[derive(Debug, Default)]
-pub(crate) struct Flaws(Mutex<Vec<(Flaw, Option<usize>)>>);
+pub(crate) struct Tampers(Mutex<Vec<(Tamper, Option<usize>)>>);
 
-impl Flaws {
-    pub(crate) fn new(flaws: &[(Flaw, Option<usize>)]) -> Self {
-        Self(Mutex::new(flaws.to_vec()))
+impl Tampers {
+    pub(crate) fn new(tampers: &[(Tamper, Option<usize>)]) -> Self {
+        Self(Mutex::new(tampers.to_vec()))
     }
 
     /// These, and no others.
-    pub(crate) fn reset(&self, flaws: &[(Flaw, Option<usize>)]) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = flaws.to_vec();
+    pub(crate) fn reset(&self, tampers: &[(Tamper, Option<usize>)]) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = tampers.to_vec();
     }
 
-    /// Those that still show, and how often.
-    pub(crate) fn list(&self) -> Vec<(Flaw, Option<usize>)> {
+    /// Those still active, and how often each still applies.
+    pub(crate) fn list(&self) -> Vec<(Tamper, Option<usize>)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether this answer has this flaw. Every call counts as one answer.
-    pub(crate) fn shows(&self, flaw: Flaw) -> bool {
-        let mut flaws = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(at) = flaws.iter().position(|(known, _)| *known == flaw) else { return false };
-        match &mut flaws[at].1 {
+    /// Whether this response is tampered with so. Every call counts as one response.
+    pub(crate) fn shows(&self, tamper: Tamper) -> bool {
+        let mut tampers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(at) = tampers.iter().position(|(known, _)| *known == tamper) else { return false };
+        match &mut tampers[at].1 {
             None => true,
             Some(left) if *left > 1 => {
                 *left -= 1;
@@ -189,7 +189,7 @@ impl Flaws {
             }
             Some(left) => {
                 let shows = *left == 1;
-                flaws.remove(at);
+                tampers.remove(at);
                 shows
             }
         }
@@ -199,8 +199,8 @@ impl Flaws {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    pub(crate) fn add(&self, flaw: Flaw, times: Option<usize>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((flaw, times));
+    pub(crate) fn add(&self, tamper: Tamper, times: Option<usize>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((tamper, times));
     }
 }
 
@@ -209,22 +209,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flaw_shows_as_often_as_it_was_told_to() {
-        let flaws = Flaws::default();
-        flaws.add(Flaw::IssWrong, Some(2));
-        flaws.add(Flaw::IssWrong, Some(0));
-        assert_eq!([(); 4].map(|()| flaws.shows(Flaw::IssWrong)), [true, true, false, false]);
-        flaws.add(Flaw::IssWrong, None);
-        assert!(flaws.shows(Flaw::IssWrong) && flaws.shows(Flaw::IssWrong) && !flaws.shows(Flaw::IssMissing));
-        flaws.clear();
-        assert!(!flaws.shows(Flaw::IssWrong));
+    fn a_tamper_applies_as_often_as_configured() {
+        let tampers = Tampers::default();
+        tampers.add(Tamper::IssWrong, Some(2));
+        tampers.add(Tamper::IssWrong, Some(0));
+        assert_eq!([(); 4].map(|()| tampers.shows(Tamper::IssWrong)), [true, true, false, false]);
+        tampers.add(Tamper::IssWrong, None);
+        assert!(
+            tampers.shows(Tamper::IssWrong)
+                && tampers.shows(Tamper::IssWrong)
+                && !tampers.shows(Tamper::IssMissing)
+        );
+        tampers.clear();
+        assert!(!tampers.shows(Tamper::IssWrong));
     }
 
     #[test]
-    fn every_flaw_is_found_by_its_name() {
-        for flaw in Flaw::ALL {
-            assert_eq!(Flaw::parse(flaw.as_str()), Some(*flaw));
+    fn every_tamper_is_found_by_its_name() {
+        for tamper in Tamper::ALL {
+            assert_eq!(Tamper::parse(tamper.as_str()), Some(*tamper));
         }
-        assert_eq!(Flaw::parse("none"), None);
+        assert_eq!(Tamper::parse("none"), None);
     }
 }

@@ -1,0 +1,182 @@
+//! What a response means: the one place that decides.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use crate::attack::{ALGORITHMS, Area, Attack, AttackRequest, RequirementLevel};
+
+use super::report::{Traits, Verdict};
+use super::target::{NoResponse, Outcome, TargetResponse};
+
+/// What a server's own limit on headers may refuse before any token is looked at; common ones lie between 8 and 64 KiB.
+const LONG: usize = 7 * 1024;
+
+/// The verdict on a response, and what there is to say about it.
+pub(super) fn of(
+    attack: &Attack,
+    request: &AttackRequest,
+    outcome: &Outcome,
+    traits: &Traits,
+) -> (Verdict, String) {
+    let (verdict, note) = by_response(attack, request, outcome, traits);
+    // Refused for its algorithm before anything else was looked at: that says nothing about the rest.
+    let for_its_algorithm = match outcome {
+        Ok(response) if request.expected().status == 200 => (400..500).contains(&response.status),
+        _ => {
+            let later = matches!(attack.area, Area::Signature | Area::Keys | Area::Structure);
+            later && verdict == Verdict::Pass
+        }
+    };
+    match foreign_algorithm(request, traits) {
+        Some(alg) if for_its_algorithm => (Verdict::NotApplicable, format!("this target takes no {alg}")),
+        _ => (verdict, note),
+    }
+}
+
+fn by_response(
+    attack: &Attack,
+    request: &AttackRequest,
+    outcome: &Outcome,
+    traits: &Traits,
+) -> (Verdict, String) {
+    let response = match outcome {
+        Ok(response) => response,
+        Err(reason) => return without_response(request, *reason),
+    };
+    let expected = request.expected();
+    if expected.status == 200 {
+        on_good(request, response)
+    } else {
+        on_bad(attack, request, response, traits)
+    }
+}
+
+fn without_response(request: &AttackRequest, reason: NoResponse) -> (Verdict, String) {
+    let unread = request.is_wire_only() || request.size() > LONG;
+    if unread && reason == NoResponse::Closed && request.expected().status != 200 {
+        return differs("the server hung up instead of responding");
+    }
+    incorrect(match reason {
+        NoResponse::Unreachable => "the connection was refused",
+        NoResponse::Closed => "the connection was closed without a response",
+        NoResponse::TimedOut => "no response came in time",
+        NoResponse::Garbled => "what came back is no HTTP",
+    })
+}
+
+/// A request that is to be accepted.
+fn on_good(request: &AttackRequest, response: &TargetResponse) -> (Verdict, String) {
+    let allowed = request.expected().tolerated.contains(&response.status);
+    match response.status {
+        200..300 => pass(),
+        500.. if !allowed => incorrect("an error of the server, not a refusal"),
+        _ if allowed || request.level() == RequirementLevel::Choice => {
+            differs("refused, which is allowed, too")
+        }
+        400 | 413 | 431 if request.size() > LONG => differs("longer than the server takes"),
+        _ => incorrect("a good token was refused"),
+    }
+}
+
+/// A request that is to be refused.
+fn on_bad(
+    attack: &Attack,
+    request: &AttackRequest,
+    response: &TargetResponse,
+    traits: &Traits,
+) -> (Verdict, String) {
+    let expected = request.expected();
+    if response.accepted() {
+        return on_accepted(request, traits);
+    }
+    if request.token().is_some_and(|token| response.repeats(token)) {
+        return incorrect("the refusal repeats a part of the token (RFC 6750 section 5.3)");
+    }
+    // Where a target may trust a token, it may also find that its scope is too small.
+    let trusted = request.level() == RequirementLevel::Profile && !traits.only_access_tokens;
+    match response.status {
+        503 if matches!(attack.area, Area::Header | Area::Keys) => differs("taken for unavailable keys"),
+        500.. => incorrect("an error of the server, not a refusal"),
+        300..400 => differs("sent elsewhere instead of refused"),
+        status if status == expected.status => on_challenge(request, response),
+        403 if trusted => {
+            differs("trusted, and its scope found too small, which is the target's choice here")
+        }
+        status if expected.tolerated.contains(&status) || request.level() == RequirementLevel::Choice => {
+            if status == 401 && response.challenge().is_none() {
+                no_challenge()
+            } else {
+                differs("the status is a matter of choice")
+            }
+        }
+        400 | 413 | 414 | 431 if request.size() > LONG => differs("longer than the server takes"),
+        400 if matches!(attack.area, Area::Structure | Area::Json | Area::Header | Area::Alg) => {
+            differs("taken for a malformed request, which is a matter of choice")
+        }
+        _ => incorrect("another status than RFC 6750 section 3.1 has for it"),
+    }
+}
+
+fn on_accepted(request: &AttackRequest, traits: &Traits) -> (Verdict, String) {
+    let tolerated = request.expected().tolerated.contains(&200);
+    match request.level() {
+        _ if tolerated => differs("accepted, which is a matter of choice here"),
+        RequirementLevel::Profile if !traits.only_access_tokens => {
+            differs("this target does not ask for RFC 9068 access tokens, which is its choice")
+        }
+        RequirementLevel::Must | RequirementLevel::Profile => (Verdict::LetIn, String::new()),
+        RequirementLevel::Strict => incorrect("accepted, though by itself that accepts no forged token"),
+        RequirementLevel::Choice => differs("accepted, which no standard forbids"),
+    }
+}
+
+/// The status is right: what does the challenge say (RFC 6750 section 3)?
+fn on_challenge(request: &AttackRequest, response: &TargetResponse) -> (Verdict, String) {
+    if response.challenge().is_none() {
+        return if response.status == 400 {
+            differs("no challenge with an error code")
+        } else {
+            no_challenge()
+        };
+    }
+    match (request.expected().error, response.error()) {
+        (None, None) => pass(),
+        (Some(expected), Some(got)) if expected == got => pass(),
+        (Some(_), None) => differs("the challenge has no error code (RFC 6750 section 3: should)"),
+        (None, Some(_)) => {
+            differs("an error code, though there was no token (RFC 6750 section 3.1: should not)")
+        }
+        (Some(expected), Some(_)) => {
+            incorrect(&format!("the error code is not {expected} (RFC 6750 section 3.1)"))
+        }
+    }
+}
+
+/// The algorithm that the token names, if the table signs with it and this target does not take it.
+fn foreign_algorithm(request: &AttackRequest, traits: &Traits) -> Option<String> {
+    let header = URL_SAFE_NO_PAD.decode(request.token()?.split('.').next()?).ok()?;
+    let header: Value = serde_json::from_slice(&header).ok()?;
+    let alg = header.get("alg")?.as_str()?;
+    let ours = ALGORITHMS.iter().any(|known| known.as_str() == alg);
+    (ours && !traits.algorithms.contains(&alg)).then(|| alg.to_owned())
+}
+
+fn no_challenge() -> (Verdict, String) {
+    incorrect("no `WWW-Authenticate: Bearer`, which RFC 6750 section 3 requires")
+}
+
+fn pass() -> (Verdict, String) {
+    (Verdict::Pass, String::new())
+}
+
+fn differs(note: &str) -> (Verdict, String) {
+    (Verdict::Differs, note.to_owned())
+}
+
+fn incorrect(note: &str) -> (Verdict, String) {
+    (Verdict::Incorrect, note.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

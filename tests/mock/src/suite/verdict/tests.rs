@@ -1,0 +1,131 @@
+use std::time::Duration;
+
+use super::*;
+use crate::attack::{self, AttackContext, Expected};
+use crate::server::MockServer;
+
+fn traits(only_access_tokens: bool, algorithms: &[&'static str]) -> Traits {
+    Traits {
+        algorithms: algorithms.to_vec(),
+        typ: "at+jwt".to_owned(),
+        only_access_tokens,
+        leeway_seconds: 60,
+        leeway_is_exact: true,
+    }
+}
+
+fn response(status: u16, challenge: Option<&str>) -> Outcome {
+    let headers = challenge.map(|value| ("www-authenticate".to_owned(), value.to_owned()));
+    Ok(TargetResponse {
+        status,
+        headers: headers.into_iter().collect(),
+        body: String::new(),
+        took: Duration::ZERO,
+    })
+}
+
+/// The verdict on the first request of an attack, or on the one of this variant.
+fn on(id: &str, variant: &str, outcome: &Outcome, traits: &Traits) -> Verdict {
+    let server = MockServer::builder().algorithms(ALGORITHMS).in_process();
+    let context = AttackContext::new(&server).scope("read");
+    let attack = attack::find(id).unwrap();
+    let requests = attack.requests(&context);
+    let request = requests.iter().find(|request| request.variant().starts_with(variant)).unwrap();
+    of(attack, request, outcome, traits).0
+}
+
+#[test]
+fn what_must_be_refused_and_is_let_in_is_a_hole() {
+    let traits = traits(true, &["RS256"]);
+    assert_eq!(on("alg-none", "", &response(200, None), &traits), Verdict::LetIn);
+    assert_eq!(on("alg-none", "", &response(204, None), &traits), Verdict::LetIn);
+    assert_eq!(on("structure-padding", "signature", &response(200, None), &traits), Verdict::Incorrect);
+    assert_eq!(on("json-duplicate-other-claim", "", &response(200, None), &traits), Verdict::Differs);
+    assert_eq!(on("http-folded-header", "", &response(200, None), &traits), Verdict::Differs);
+}
+
+#[test]
+fn the_access_token_profile_counts_where_a_target_asks_for_it() {
+    let accepted = response(200, None);
+    assert_eq!(on("header-typ", "absent", &accepted, &traits(true, &["RS256"])), Verdict::LetIn);
+    assert_eq!(on("header-typ", "absent", &accepted, &traits(false, &["RS256"])), Verdict::Differs);
+    assert_eq!(on("time-exp-missing", "", &accepted, &traits(false, &["RS256"])), Verdict::Differs);
+    assert_eq!(
+        on("header-id-token", "for the client", &accepted, &traits(false, &["RS256"])),
+        Verdict::LetIn
+    );
+    // It was trusted, and lacks the scope: no fault of a target that takes any type.
+    let forbidden = response(403, Some("Bearer error=\"insufficient_scope\""));
+    assert_eq!(
+        on("header-id-token", "for the API", &forbidden, &traits(false, &["RS256"])),
+        Verdict::Differs
+    );
+    assert_eq!(
+        on("header-id-token", "for the API", &forbidden, &traits(true, &["RS256"])),
+        Verdict::Incorrect
+    );
+}
+
+#[test]
+fn the_verdict_on_a_rejection_depends_on_status_and_challenge() {
+    let traits = traits(true, &["RS256"]);
+    let on_none = |outcome: &Outcome| on("alg-none", "", outcome, &traits);
+    assert_eq!(on_none(&response(401, Some("Bearer error=\"invalid_token\""))), Verdict::Pass);
+    assert_eq!(on_none(&response(401, Some("Bearer realm=\"x\""))), Verdict::Differs);
+    assert_eq!(on_none(&response(401, Some("Bearer error=\"invalid_request\""))), Verdict::Incorrect);
+    assert_eq!(on_none(&response(401, Some("Basic realm=\"x\""))), Verdict::Incorrect);
+    assert_eq!(on_none(&response(401, None)), Verdict::Incorrect);
+    assert_eq!(on_none(&response(500, None)), Verdict::Incorrect);
+    assert_eq!(on_none(&response(302, None)), Verdict::Differs);
+    assert_eq!(on_none(&response(400, Some("Bearer error=\"invalid_request\""))), Verdict::Differs);
+    let malformed = |outcome: &Outcome| on("http-malformed-credentials", "", outcome, &traits);
+    assert_eq!(malformed(&response(400, Some("Bearer error=\"invalid_request\""))), Verdict::Pass);
+    assert_eq!(malformed(&response(401, Some("Bearer"))), Verdict::Differs);
+    assert_eq!(malformed(&response(400, None)), Verdict::Differs);
+    let none = |outcome: &Outcome| on("http-no-token", "no header", outcome, &traits);
+    assert_eq!(none(&response(401, Some("Bearer"))), Verdict::Pass);
+    assert_eq!(none(&response(401, Some("Bearer error=\"invalid_token\""))), Verdict::Differs);
+    assert_eq!(none(&response(200, None)), Verdict::LetIn);
+}
+
+#[test]
+fn a_refusal_that_repeats_the_token_is_no_good_refusal() {
+    let server = MockServer::builder().algorithms(ALGORITHMS).in_process();
+    let request = AttackRequest::bearer("", &server.mint().expires_in(-7_200).build());
+    let request = request.or(Expected::INVALID_TOKEN, RequirementLevel::Must);
+    let signature = request.token().unwrap().rsplit('.').next().unwrap().to_owned();
+    let outcome = response(401, Some("Bearer error=\"invalid_token\""));
+    let attack = attack::find("time-exp-past").unwrap();
+    let traits = traits(true, &["RS256"]);
+    assert_eq!(of(attack, &request, &outcome, &traits).0, Verdict::Pass);
+    let talkative = outcome.map(|response| TargetResponse { body: format!("bad: {signature}"), ..response });
+    assert_eq!(of(attack, &request, &talkative, &traits).0, Verdict::Incorrect);
+}
+
+#[test]
+fn what_a_target_does_not_take_says_nothing_about_it() {
+    let refused = response(401, Some("Bearer error=\"invalid_token\""));
+    assert_eq!(on("signature-psychic", "", &refused, &traits(true, &["RS256"])), Verdict::NotApplicable);
+    assert_eq!(on("signature-psychic", "", &refused, &traits(true, &["RS256", "ES256"])), Verdict::Pass);
+    assert_eq!(
+        on("alg-families-side-by-side", "ES256", &refused, &traits(true, &["RS256"])),
+        Verdict::NotApplicable
+    );
+    assert_eq!(
+        on("alg-families-side-by-side", "RS256", &refused, &traits(true, &["RS256"])),
+        Verdict::Incorrect
+    );
+    // But an accepted request is always reported.
+    assert_eq!(on("signature-psychic", "", &response(200, None), &traits(true, &["RS256"])), Verdict::LetIn);
+}
+
+#[test]
+fn a_missing_response_counts_but_where_the_server_itself_refuses() {
+    let traits = traits(true, &["RS256"]);
+    for missing in [NoResponse::Closed, NoResponse::TimedOut, NoResponse::Garbled, NoResponse::Unreachable] {
+        assert_eq!(on("alg-none", "", &Err(missing), &traits), Verdict::Incorrect);
+    }
+    assert_eq!(on("http-folded-header", "", &Err(NoResponse::Closed), &traits), Verdict::Differs);
+    assert_eq!(on("structure-oversized", "64 KiB", &Err(NoResponse::Closed), &traits), Verdict::Differs);
+    assert_eq!(on("structure-oversized", "64 KiB", &response(431, None), &traits), Verdict::Differs);
+}
