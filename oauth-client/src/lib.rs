@@ -78,7 +78,9 @@ pub mod config;
 mod client;
 pub mod clock;
 mod error;
-mod json;
+// signed tokens, for ID tokens here and for the guard
+#[doc(hidden)]
+pub mod jose;
 mod retry;
 pub mod transport;
 
@@ -86,5 +88,7 @@ pub use self::authenticate::ClientAuth;
 pub use self::client::{Client, ClientBuilder};
 pub use self::dialect::Dialect;
 pub use self::error::{Error, Problem};
+// Strict JSON is read all over the crate.
+use self::jose::json;
 pub use self::source::TokenSource;
 pub use self::token::{AccessToken, Secret, TokenSet};

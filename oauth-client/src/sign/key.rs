@@ -11,9 +11,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::algorithm::{Algorithm, CURVES, Curve};
 use super::{jwk, jws, pem};
 use crate::error::Error;
+use crate::jose::algorithm::{Algorithm, CURVES, Curve};
+use crate::jose::jwk::thumbprint;
 use crate::token::Secret;
 
 /// A private key with its algorithm and key id. Cheap to clone; never printed.
@@ -217,7 +218,7 @@ impl SigningKey {
 
     fn of(pair: Pair) -> Self {
         let public = jwk::public(&pair);
-        let thumbprint = jwk::thumbprint(&public);
+        let thumbprint = thumbprint(&public);
         let algorithm = pair.usual_algorithm();
         Self { parsed: Arc::new(Parsed { pair, public, thumbprint }), algorithm, key_id: None }
     }

@@ -2,8 +2,6 @@
 
 mod export;
 mod flight;
-mod given;
-mod jwk;
 mod remote;
 mod set;
 
@@ -16,12 +14,10 @@ use oauth_client::clock::Now;
 pub use self::export::KeyExport;
 pub(crate) use self::export::Waiting;
 pub(crate) use self::flight::Flight;
-pub(crate) use self::given::GivenKeys;
-#[cfg(test)]
-pub(crate) use self::given::symmetric;
 pub(crate) use self::remote::{Remote, Unknown, Where};
-pub(crate) use self::set::{KeySet, VerifyingKey};
+pub(crate) use self::set::log_skipped;
 use crate::defaults;
+pub(crate) use oauth_client::jose::{KeySet, VerifyingKey};
 
 /// When key sets are fetched again, for every issuer of a guard.
 ///
