@@ -17,15 +17,11 @@ const ENCRYPTION: &str = include_str!("../../tests/wycheproof/json_web_encryptio
 
 #[test]
 fn signatures_are_judged_as_told() {
-    // 346, 350: the key says PS256 and the token PS384: one key, one algorithm.
-    // 372, 373: called valid there, although their base64 holds a foreign character.
+    // 346, 350: the key says PS256 and the token PS384: one key, one algorithm. 347, 351: the key's alg is spelled
+    // ES521, which is none. 372, 373: called valid there, although their base64 holds a foreign character.
     // 367, 370: called invalid there, for padding that the token does not have: it is token 357, called valid.
-    let told = [346, 350, 367, 370, 372, 373];
-    assert_eq!(run(SIGNATURES, &Algorithm::ASYMMETRIC), (401, BTreeSet::from(told)));
-    // 347, 351: ES512, which a guard does not support.
-    let without: Vec<_> = Algorithm::ASYMMETRIC.into_iter().filter(|one| *one != Algorithm::Es512).collect();
     let told = [346, 347, 350, 351, 367, 370, 372, 373];
-    assert_eq!(run(SIGNATURES, &without), (401, BTreeSet::from(told)));
+    assert_eq!(run(SIGNATURES), (401, BTreeSet::from(told)));
     let token = |id: u64| {
         let found = tests(SIGNATURES).into_iter().find(|(_, test)| test["tcId"] == id).unwrap();
         found.1["jws"].clone()
@@ -37,13 +33,13 @@ fn signatures_are_judged_as_told() {
 #[test]
 fn keys_are_judged_as_told() {
     // 7: whether an RSA key comes from a generator with the ROCA weakness is not looked at.
-    assert_eq!(run(KEYS, &Algorithm::ASYMMETRIC), (26, BTreeSet::from([7])));
+    assert_eq!(run(KEYS), (26, BTreeSet::from([7])));
 }
 
 #[test]
 fn the_older_collection_is_judged_as_told() {
     // 46: ROCA again.
-    assert_eq!(run(CRYPTO, &Algorithm::ASYMMETRIC), (48, BTreeSet::from([46])));
+    assert_eq!(run(CRYPTO), (48, BTreeSet::from([46])));
 }
 
 #[test]
@@ -52,7 +48,7 @@ fn no_encrypted_token_is_taken_for_a_signed_one() {
     for document in [ENCRYPTION, CRYPTO] {
         for (keys, test) in tests(document) {
             let Some(token) = test["jwe"].as_str() else { continue };
-            assert!(!accepts(&keys, &Algorithm::ASYMMETRIC, token), "{test}");
+            assert!(!accepts(&keys, token), "{test}");
             refused += 1;
         }
     }
@@ -60,13 +56,13 @@ fn no_encrypted_token_is_taken_for_a_signed_one() {
 }
 
 /// How many were tried, and which came out other than told.
-fn run(document: &str, allowed: &[Algorithm]) -> (usize, BTreeSet<u64>) {
+fn run(document: &str) -> (usize, BTreeSet<u64>) {
     let mut tried = 0;
     let mut deviations = BTreeSet::new();
     for (keys, test) in tests(document) {
         let Some(token) = test["jws"].as_str() else { continue };
         tried += 1;
-        if accepts(&keys, allowed, token) != (test["result"] == "valid") {
+        if accepts(&keys, token) != (test["result"] == "valid") {
             deviations.insert(test["tcId"].as_u64().unwrap());
         }
     }
@@ -85,7 +81,7 @@ fn tests(document: &str) -> Vec<(Value, Value)> {
         .collect()
 }
 
-fn accepts(keys: &Value, allowed: &[Algorithm], token: &str) -> bool {
+fn accepts(keys: &Value, token: &str) -> bool {
     let Ok(compact) = CompactJws::split(token, 2048) else { return false };
     let mut scratch = Scratch::new();
     let Ok(header) = Header::read(compact.header, &mut scratch) else { return false };
@@ -93,15 +89,15 @@ fn accepts(keys: &Value, allowed: &[Algorithm], token: &str) -> bool {
     if decode_base64url(compact.payload).is_err() {
         return false;
     }
-    set_of(keys, allowed).verify(&header, &compact).is_ok()
+    set_of(keys).verify(&header, &compact).is_ok()
 }
 
 /// As a user would configure them: secrets one by one, and only among themselves; all else as a key set.
-fn set_of(keys: &Value, allowed: &[Algorithm]) -> KeySet {
+fn set_of(keys: &Value) -> KeySet {
     let list = keys["keys"].as_array().cloned().unwrap_or_else(|| vec![keys.clone()]);
     if list.iter().any(|key| key["kty"] != "oct") {
         let document = serde_json::json!({ "keys": list }).to_string();
-        return KeySet::parse(document.as_bytes(), allowed, 100).unwrap();
+        return KeySet::parse(document.as_bytes(), &Algorithm::ASYMMETRIC, 100).unwrap();
     }
     let secrets = list.iter().filter_map(|key| {
         let algorithm = Algorithm::from_name(key["alg"].as_str()?)?;
