@@ -81,6 +81,7 @@ pub use self::axum::{Scoped, ScopedRejection, Scopes};
 pub use oauth_client::clock::{self, Clock};
 pub use oauth_client::transport::HttpClient;
 
+#[doc(inline)]
 pub use self::algorithm::Algorithm;
 pub use self::body::GuardBody;
 pub use self::builder::GuardBuilder;

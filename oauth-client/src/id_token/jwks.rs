@@ -63,7 +63,8 @@ impl KeyCache {
                 other => return other.map(|_| ()).map_err(invalid),
             }
         }
-        self.refreshed(client).await?.set.verify(header, signed).map(|_| ()).map_err(invalid)
+        let keys = self.refreshed(client).await?;
+        keys.set.verify(header, signed).map(|_| ()).map_err(|error| explained(error, header, &keys.set))
     }
 
     /// Keys that are new enough: those at hand when they were asked for only just now.
@@ -106,6 +107,18 @@ impl fmt::Debug for KeyCache {
     }
 }
 
+/// With the reason why the key that the token names is not used, where that is it.
+fn explained(error: jose::Error, header: &Header<'_>, keys: &KeySet) -> Error {
+    let named = keys.skipped.iter().find(|key| key.key_id.as_deref() == header.key_id.as_deref());
+    match (error, named) {
+        (jose::Error::UnknownKey, Some(key)) => Error::id_token(format!(
+            "its issuer publishes no key that made its signature; the one it names is not used: {}",
+            key.why
+        )),
+        _ => invalid(error),
+    }
+}
+
 async fn fetch(client: &Client) -> Result<KeySet, Error> {
     let metadata = client.metadata().await?;
     let Some(url) = &metadata.jwks_uri else {
@@ -118,7 +131,7 @@ async fn fetch(client: &Client) -> Result<KeySet, Error> {
     })?;
     for key in set.skipped.iter().filter(|key| key.why.is_invalid()) {
         let key_id = key.key_id.as_deref().map(|id| printable(id, 64));
-        tracing::warn!(key_id, reason = key.why.reason(), "a key of the issuer's ID tokens is not used");
+        tracing::debug!(key_id, reason = key.why.reason(), "a key of the issuer's ID tokens is not used");
     }
     Ok(set)
 }

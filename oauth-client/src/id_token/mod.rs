@@ -93,8 +93,13 @@ fn read_header<'a>(
 
 fn check_hmac(header: &Header<'_>, signed: &CompactJws<'_>, secret: &Secret) -> Result<(), Error> {
     // RFC 7518 section 3.2: a shorter one can be guessed from a single token.
-    let key = VerifyingKey::from_secret(None, header.algorithm, secret.expose().as_bytes())
-        .map_err(|_| Error::id_token("the client's secret is shorter than the hash of its alg"))?;
+    let key =
+        VerifyingKey::from_secret(None, header.algorithm, secret.expose().as_bytes()).map_err(|_| {
+            let (least, algorithm) = (header.algorithm.hash().output_len(), header.algorithm);
+            Error::id_token(format!(
+                "the client's secret is shorter than the {least} bytes that {algorithm} needs"
+            ))
+        })?;
     let mut scratch = Scratch::new();
     let signature = signed.signature(&mut scratch).map_err(invalid)?;
     if key.verifies(signed.signed.as_bytes(), signature) {

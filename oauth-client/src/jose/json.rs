@@ -149,6 +149,7 @@ pub struct Array<'a>(&'a str);
 
 impl<'a> Array<'a> {
     /// Its values, in order.
+    #[inline]
     pub fn items(self) -> impl Iterator<Item = Value<'a>> {
         let mut reader = Reader { at: 1, ..Reader::new(self.0) };
         std::iter::from_fn(move || {

@@ -187,3 +187,71 @@ impl KeySet {
         indices.iter().filter_map(|index| self.keys.get(*index))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::sign::SigningKey;
+
+    fn key(id: &str) -> Value {
+        Value::Object(SigningKey::generate(Algorithm::Es256).unwrap().with_key_id(id).public_jwk())
+    }
+
+    fn set(keys: &Value) -> KeySet {
+        KeySet::parse(json!({ "keys": keys }).to_string().as_bytes(), &Algorithm::ASYMMETRIC, 100).unwrap()
+    }
+
+    #[test]
+    fn a_key_that_a_newer_set_lacks_is_withdrawn_and_one_that_stays_is_the_same() {
+        let (stays, goes) = (key("stays"), key("goes"));
+        let old = set(&json!([stays, goes]));
+        let mut new = set(&json!([key("comes"), stays]));
+        assert!(!new.is_same(&old));
+        new.succeed(&old);
+        assert_eq!(old.keys.iter().map(|key| key.is_trusted()).collect::<Vec<_>>(), [true, false]);
+        assert!(Arc::ptr_eq(&old.keys[0], &new.keys[1]));
+        assert!(new.keys.iter().all(|key| key.is_trusted()));
+    }
+
+    #[test]
+    fn a_key_that_changes_its_issuer_is_another_key() {
+        let mut shared = key("k");
+        let old = set(&json!([shared]));
+        shared["issuer"] = "https://a.example".into();
+        let mut new = set(&json!([shared]));
+        new.succeed(&old);
+        assert!(!old.keys[0].is_trusted() && new.keys[0].is_trusted());
+    }
+
+    #[test]
+    fn keys_that_are_not_used_are_listed_with_the_reason() {
+        let mut private = key("private");
+        private["d"] = "AQ".into();
+        let mut encryption = key("encryption");
+        encryption["use"] = "enc".into();
+        let set = set(&json!([private, encryption, key("good"), 7]));
+        let listed: Vec<_> = set.skipped.iter().map(|key| (key.key_id.as_deref(), key.why)).collect();
+        assert_eq!(
+            listed,
+            [
+                (Some("private"), UnusableKey::Invalid("it holds a private key, which anyone may have read")),
+                (Some("encryption"), UnusableKey::OtherPurpose("use is not sig")),
+                (None, UnusableKey::Invalid("not an object")),
+            ]
+        );
+        assert_eq!(set.len(), 1);
+    }
+
+    #[test]
+    fn no_more_keys_are_taken_than_allowed_and_no_more_than_sixteen_are_listed() {
+        let many: Vec<_> = (0..30).map(|number| key(&number.to_string())).collect();
+        let document = json!({ "keys": many }).to_string();
+        let set = KeySet::parse(document.as_bytes(), &Algorithm::ASYMMETRIC, 3).unwrap();
+        assert_eq!((set.len(), set.skipped.len()), (3, 16));
+        for none in ["", "[]", "{}", r#"{"keys":{}}"#] {
+            assert_eq!(KeySet::parse(none.as_bytes(), &Algorithm::ASYMMETRIC, 3).err(), Some(NotAKeySet));
+        }
+    }
+}

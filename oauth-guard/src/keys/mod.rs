@@ -3,7 +3,7 @@
 mod export;
 mod flight;
 mod remote;
-mod set;
+mod skipped;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub use self::export::KeyExport;
 pub(crate) use self::export::Waiting;
 pub(crate) use self::flight::Flight;
 pub(crate) use self::remote::{Remote, Unknown, Where};
-pub(crate) use self::set::log_skipped;
+pub(crate) use self::skipped::log_skipped;
 use crate::defaults;
 pub(crate) use oauth_client::jose::{KeySet, VerifyingKey};
 
