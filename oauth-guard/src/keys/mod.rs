@@ -96,7 +96,7 @@ impl IssuerKeys {
 
     /// There are some, and none too old.
     pub(crate) fn are_usable(&self, now: Now) -> bool {
-        self.current().len() > 0 && self.remote().is_none_or(|remote| remote.report(now).usable)
+        !self.current().is_empty() && self.remote().is_none_or(|remote| remote.report(now).usable)
     }
 
     /// The same keys, now and later.
