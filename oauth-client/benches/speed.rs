@@ -1,6 +1,6 @@
-//! What the client costs, in the figures that this project promises: `cargo bench --bench speed`.
+//! What the client costs, in the figures that this project promises: `cargo bench -p oauth-client --bench speed`.
 //!
-//! The finer picture is `cargo bench --bench attach`.
+//! The finer picture is `cargo bench -p oauth-client --bench attach`.
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up should say so and stop")]
 
 #[path = "measure/paired.rs"]
@@ -8,6 +8,8 @@ mod paired;
 mod setting;
 #[path = "measure/summary.rs"]
 mod summary;
+#[path = "measure/yardstick.rs"]
+mod yardstick;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,16 +23,21 @@ use tower_layer::Layer;
 use self::paired::{each, paired};
 use self::setting::{Server, Sink, call, request};
 use self::summary::{Summary, is_measuring, is_wanted};
+use self::yardstick::Yardstick;
 
 fn main() {
     let rounds = if is_measuring() { 2_000 } else { 2 };
-    let mut summary = Summary::new();
+    let (mut summary, mut yardstick) = (Summary::new(), Yardstick::new());
+    yardstick.measure();
     if is_wanted("attach") {
         attach(&mut summary, rounds);
+        yardstick.measure();
     }
     if is_wanted("herd") {
         herd(&mut summary);
+        yardstick.measure();
     }
+    yardstick.finish(&mut summary);
     summary.finish();
 }
 

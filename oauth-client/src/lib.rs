@@ -293,8 +293,9 @@ mod client;
 pub mod clock;
 // errors, with stable codes
 mod error;
-// strict JSON
-mod json;
+// signed tokens, for ID tokens here and for the guard
+#[doc(hidden)]
+pub mod jose;
 // backoff and jitter
 mod retry;
 // HTTP as a tower service, with limits
@@ -304,5 +305,7 @@ pub use self::authenticate::ClientAuth;
 pub use self::client::{Client, ClientBuilder};
 pub use self::dialect::Dialect;
 pub use self::error::{Error, Problem};
+// Strict JSON is read all over the crate.
+use self::jose::json;
 pub use self::source::TokenSource;
 pub use self::token::{AccessToken, Secret, TokenSet};

@@ -1,5 +1,5 @@
-//! What the guard costs, in the figures that this project promises: `cargo bench --bench speed`, with the name of a part behind `--` for that
-//! part alone.
+//! What the guard costs, in the figures that this project promises: `cargo bench -p oauth-guard --bench speed`, with the name of
+//! a part behind `--` for that part alone.
 //!
 //! Each is the median of many rounds, in which the guarded request and what it is compared with take turns.
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up should say so and stop")]
@@ -11,6 +11,8 @@ mod setting;
 mod shared_secret;
 #[path = "../../oauth-client/benches/measure/summary.rs"]
 mod summary;
+#[path = "../../oauth-client/benches/measure/yardstick.rs"]
+mod yardstick;
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -36,10 +38,11 @@ use self::paired::{each, median, now, paired};
 use self::setting::{AUDIENCE, Bare, Setting, TENANT, request, run};
 use self::shared_secret::Many;
 use self::summary::{Summary, is_measuring, is_wanted};
+use self::yardstick::Yardstick;
 
 fn main() {
     let rounds = if is_measuring() { 600 } else { 2 };
-    let mut summary = Summary::new();
+    let (mut summary, mut yardstick) = (Summary::new(), Yardstick::new());
     let parts: [(&str, Part); 9] = [
         ("known", known_token),
         ("pieces", |_, rounds| pieces(rounds)),
@@ -56,9 +59,12 @@ fn main() {
     ];
     for (name, part) in parts {
         if is_wanted(name) {
+            yardstick.measure();
             part(&mut summary, rounds);
         }
     }
+    yardstick.measure();
+    yardstick.finish(&mut summary);
     summary.finish();
 }
 

@@ -6,11 +6,11 @@ use oauth_client::clock::Clock;
 use oauth_client::transport::{HttpClient, is_loopback};
 use url::Url;
 
-use crate::algorithm::Algorithm;
+use crate::algorithm::{self, Algorithm};
 use crate::defaults::MOST_TOKEN_BYTES;
 use crate::error::Problems;
 use crate::issuer::{Issuer, IssuerState, Rules, Source, StaticKey};
-use crate::keys::{GivenKeys, IssuerKeys, KeyPolicy, KeySet, Remote, Where};
+use crate::keys::{IssuerKeys, KeyPolicy, KeySet, Remote, VerifyingKey, Where, log_skipped};
 
 /// What all issuers of a guard have in common.
 #[derive(Clone, Debug)]
@@ -168,7 +168,7 @@ fn algorithms(issuer: &Issuer, field: &dyn Fn(&str) -> String, problems: &mut Pr
     let allowed = match (&issuer.algorithms, issuer.source()) {
         (Some(named), _) => named.clone(),
         (None, Source::Given) => given.clone(),
-        (None, _) => Algorithm::DEFAULT.to_vec(),
+        (None, _) => algorithm::DEFAULT.to_vec(),
     };
     if allowed.is_empty() {
         problems.add(field("algorithms"), "expected at least one, such as RS256 or ES256");
@@ -180,6 +180,10 @@ fn algorithms(issuer: &Issuer, field: &dyn Fn(&str) -> String, problems: &mut Pr
     }
     if has_secret && (issuer.static_keys.len() > 1 || allowed.iter().any(|one| !one.is_symmetric())) {
         problems.add(field("hmac_secret"), "a secret has to be the only key, and its algorithm the only one");
+    }
+    for other in allowed.iter().filter(|one| !algorithm::is_supported(**one)) {
+        let known = algorithm::DEFAULT.map(Algorithm::name).join(", ");
+        problems.add(field("algorithms"), format!("{other} is not supported by a guard; expected {known}"));
     }
     if let Some(other) = given.iter().find(|one| !allowed.contains(one)) {
         problems.add(
@@ -226,13 +230,13 @@ fn given_set(
         problems.add(field, "expected a JWK Set: a JSON object with the list `keys`");
         return None;
     };
-    if set.len() == 0 {
+    if set.is_empty() {
         let why = set.skipped.first().map_or("it is empty", |skipped| skipped.why.reason());
         problems.add(field, format!("holds no key that could verify a token: {why}"));
         return None;
     }
     let mut told = Vec::new();
-    set.tell_skipped(issuer, &mut told);
+    log_skipped(&set, issuer, &mut told);
     Some(IssuerKeys::given(set))
 }
 
@@ -241,13 +245,20 @@ fn given_keys(
     field: &dyn Fn(&str) -> String,
     problems: &mut Problems,
 ) -> Option<IssuerKeys> {
-    let mut given = GivenKeys::default();
+    let mut given = Vec::new();
     for key in keys {
-        if let Err(why) = given.add(key) {
-            problems.add(field(key.field()), why);
+        let read = match key {
+            StaticKey::Pem { key_id, algorithm, pem } => {
+                VerifyingKey::from_pem(key_id.as_deref(), *algorithm, pem)
+            }
+            StaticKey::Secret { algorithm, secret } => VerifyingKey::from_secret(None, *algorithm, secret),
+        };
+        match read {
+            Ok(key) => given.push(key),
+            Err(why) => problems.add(field(key.field()), why.reason()),
         }
     }
-    let set = given.into_set();
+    let set = KeySet::new(given, Vec::new());
     // Keys that somebody wrote down one by one are meant to be used.
     for skipped in &set.skipped {
         let name = skipped.key_id.as_deref().map_or_else(|| "a key".to_owned(), |id| format!("{id:?}"));

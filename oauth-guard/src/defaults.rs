@@ -105,6 +105,8 @@
 
 use std::time::Duration;
 
+use oauth_client::jose;
+
 /// How far clocks may be apart.
 pub const LEEWAY: Duration = Duration::from_secs(60);
 /// The longest token that is looked at.
@@ -128,9 +130,9 @@ pub const KEY_ADDRESS: Duration = Duration::from_secs(3600);
 /// The largest key set that is read, in bytes.
 pub const KEY_SET_BYTES: usize = 512 * 1024;
 /// How many keys of a set are taken.
-pub const KEYS_PER_SET: usize = 100;
+pub const KEYS_PER_SET: usize = jose::KEYS_PER_SET;
 /// How many keys a token without a key id is tried against.
-pub const KEYS_TRIED: usize = 8;
+pub const KEYS_TRIED: usize = jose::KEYS_TRIED;
 /// Issuers found at run time that are remembered.
 pub const TENANTS: u64 = 1_000;
 /// What the names that turned out to be no issuer's may take, in bytes.
@@ -144,11 +146,11 @@ pub const RESOLVER_PAUSE: Duration = Duration::from_secs(1);
 /// The longest header of a token, in encoded bytes.
 pub const HEADER_BYTES: usize = 2048;
 /// The longest key id, in bytes.
-pub const KEY_ID_BYTES: usize = 256;
+pub const KEY_ID_BYTES: usize = jose::KEY_ID_BYTES;
 /// The longest signature, in bytes.
-pub const SIGNATURE_BYTES: usize = 1024;
+pub const SIGNATURE_BYTES: usize = jose::SIGNATURE_BYTES;
 /// How deep the JSON of a token may nest.
-pub const JSON_DEPTH: usize = 32;
+pub const JSON_DEPTH: usize = jose::JSON_DEPTH;
 /// How much of a name that a caller wrote is logged, in characters.
 pub const LOGGED_CHARS: usize = 64;
 

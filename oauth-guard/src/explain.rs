@@ -11,7 +11,7 @@ use crate::algorithm::Algorithm;
 use crate::bearer;
 use crate::guard::Guard;
 use crate::issuer::IssuerState;
-use crate::jose::{self, Compact, Header, Scratch};
+use crate::jose::{self, CompactJws, Header, Scratch};
 use crate::json::{self, Text};
 use crate::judge::{Lookup, Need, Policy};
 use crate::keys::{Standing, escaped};
@@ -119,9 +119,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
 impl<T: Send + Sync + 'static> Policy<T> {
     /// What has to be fetched for its signature to be checked.
     fn lacks(&self, token: &str, now: Now) -> Option<Need> {
-        let compact = Compact::split(token).ok().filter(|_| token.len() <= self.max_token_bytes)?;
+        let compact = jose::split(token).ok().filter(|_| token.len() <= self.max_token_bytes)?;
         let [mut header, mut payload] = [Scratch::new(), Scratch::new()];
-        let header = Header::read(compact.header, &mut header).ok()?;
+        let header = jose::read_header(&compact, &mut header).ok()?;
         let payload = compact.payload(&mut payload).ok()?;
         let mut claims = ClaimSet::new();
         claims.read(payload).ok()?;
@@ -147,16 +147,16 @@ impl<T: Send + Sync + 'static> Policy<T> {
         let too_long = if token.len() > self.max_token_bytes { Err(Flaw::TooLong) } else { Ok(()) };
         let fits = notes.note("size", too_long).is_some();
         notes.detail(format!("{} bytes", token.len()));
-        if fits && let Some(compact) = notes.note("form", Compact::split(token)) {
+        if fits && let Some(compact) = notes.note("form", jose::split(token)) {
             self.explain_parts(token, compact, now, &mut notes);
         }
         notes.0
     }
 
-    fn explain_parts(&self, token: &str, compact: Compact<'_>, now: Now, notes: &mut Notes) {
+    fn explain_parts(&self, token: &str, compact: CompactJws<'_>, now: Now, notes: &mut Notes) {
         let [mut header, mut payload] = [Scratch::new(), Scratch::new()];
-        let header = notes.note("header", Header::read(compact.header, &mut header));
-        if let Ok(text) = jose::decode(compact.header).map(String::from_utf8)
+        let header = notes.note("header", jose::read_header(&compact, &mut header));
+        if let Ok(text) = jose::decode_base64url(compact.header).map(String::from_utf8)
             && let Ok(text) = text
         {
             let mut shown = Vec::new();
@@ -164,7 +164,9 @@ impl<T: Send + Sync + 'static> Policy<T> {
             let _ = json::read_object(&text, &mut |name, _, raw| shown.push(show(name, raw)));
             notes.0.header = shown.into_iter().take(MOST_SHOWN).collect();
         }
-        let Some(payload) = notes.note("payload", compact.payload(&mut payload)) else { return };
+        let Some(payload) = notes.note("payload", compact.payload(&mut payload).map_err(Flaw::from)) else {
+            return;
+        };
         let mut claims = ClaimSet::new();
         let Some(()) = notes.note("claims", claims.read(payload)) else { return };
         notes.0.claims = claims.members().map(|(name, raw)| show(name, raw)).take(MOST_SHOWN).collect();
@@ -238,7 +240,7 @@ impl<T: Send + Sync + 'static> Policy<T> {
 fn explain_signature(
     issuer: &IssuerState,
     header: &Header<'_>,
-    compact: &Compact<'_>,
+    compact: &CompactJws<'_>,
     now: Now,
     allowed: bool,
     notes: &mut Notes,

@@ -1,254 +1,70 @@
-//! Step 3: the token's outer form and its header, and nothing that a signature would have to vouch for.
-//!
-//! The header is the attacker's to write. It may say which algorithm and key id to look for; it never brings a
-//! key (`jwk`, `jku`, `x5c`, `x5u` are not looked at) and it never changes how the token is read (`crit`,
-//! `b64`, `zip` and `enc` are refused, since none of them is understood here).
+//! Step 3 and the signature: what the guard asks of the shared reader of signed tokens.
 
-use std::borrow::Cow;
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-use std::sync::LazyLock;
+use std::sync::Arc;
 
-use base64::Engine;
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use oauth_client::jose::Error;
+pub(crate) use oauth_client::jose::{CompactJws, Header, Scratch, Typ, decode_base64url, json};
 
-use crate::algorithm::Algorithm;
-use crate::defaults::{HEADER_BYTES, KEY_ID_BYTES, SIGNATURE_BYTES};
-use crate::json::{self, Text, Value};
+use crate::algorithm;
+use crate::defaults::HEADER_BYTES;
+use crate::keys::{KeySet, VerifyingKey};
 use crate::refuse::Flaw;
 
-/// A compact JWS (RFC 7515 §7.1) in its three parts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Compact<'a> {
-    pub(crate) header: &'a str,
-    pub(crate) payload: &'a str,
-    pub(crate) signature: &'a str,
-    /// What the signature covers: header, dot, payload, as sent.
-    pub(crate) signed: &'a str,
+/// A token in its three parts.
+pub(crate) fn split(token: &str) -> Result<CompactJws<'_>, Flaw> {
+    Ok(CompactJws::split(token, HEADER_BYTES)?)
 }
 
-impl<'a> Compact<'a> {
-    pub(crate) fn split(token: &'a str) -> Result<Self, Flaw> {
-        let cut = |text: &'a str| text.split_at_checked(memchr::memchr(b'.', text.as_bytes())?);
-        let (header, rest) = cut(token).ok_or(Flaw::NotACompactJws)?;
-        let (payload, signature) = rest.get(1..).and_then(cut).ok_or(Flaw::NotACompactJws)?;
-        let signature = signature.get(1..).unwrap_or_default();
-        if memchr::memchr(b'.', signature.as_bytes()).is_some() {
-            return Err(Flaw::NotACompactJws);
-        }
-        // An empty payload is a payload (it is no claims set, which shows later); an empty signature is none.
-        if header.is_empty() || signature.is_empty() {
-            return Err(Flaw::NotACompactJws);
-        }
-        if header.len() > HEADER_BYTES {
-            return Err(Flaw::HeaderTooLong);
-        }
-        let signed = token.get(..header.len() + 1 + payload.len()).ok_or(Flaw::NotACompactJws)?;
-        Ok(Self { header, payload, signature, signed })
-    }
-
-    pub(crate) fn payload<'b>(&self, scratch: &'b mut Scratch) -> Result<&'b str, Flaw> {
-        let bytes = scratch.decode(self.payload)?;
-        std::str::from_utf8(bytes).map_err(|_| Flaw::NotUtf8)
-    }
-
-    /// One longer than any key makes is no signature.
-    pub(crate) fn signature<'b>(&self, scratch: &'b mut Scratch) -> Result<&'b [u8], Flaw> {
-        if self.signature.len() > SIGNATURE_BYTES.div_ceil(3) * 4 {
-            return Err(Flaw::Base64);
-        }
-        scratch.decode(self.signature)
-    }
+/// The header, with an algorithm that a guard supports.
+pub(crate) fn read_header<'a>(token: &CompactJws<'_>, scratch: &'a mut Scratch) -> Result<Header<'a>, Flaw> {
+    let header = Header::read(token.header, scratch)?;
+    if algorithm::is_supported(header.algorithm) { Ok(header) } else { Err(Flaw::UnknownAlgorithm) }
 }
 
-/// Where a part is decoded to be looked at once: on the stack, as long as it is of a usual size.
-pub(crate) struct Scratch {
-    near: [u8; NEAR],
-    far: Vec<u8>,
+/// The key that signed the token.
+///
+/// # Errors
+/// [`Flaw::UnknownKey`] when none fits the header, in which case a newer key set may help;
+/// [`Flaw::BadSignature`] when those that fit did not sign it.
+pub(crate) fn signed_by(
+    keys: &KeySet,
+    header: &Header<'_>,
+    token: &CompactJws<'_>,
+) -> Result<Arc<VerifyingKey>, Flaw> {
+    Ok(keys.verify(header, token)?)
 }
 
-/// What nearly all headers, payloads and signatures fit in. It is zeroed each time, so no more than that.
-const NEAR: usize = 512;
-
-impl Scratch {
-    pub(crate) fn new() -> Self {
-        Self { near: [0; NEAR], far: Vec::new() }
-    }
-
-    fn decode(&mut self, encoded: &str) -> Result<&[u8], Flaw> {
-        // What three quarters are, rounded up.
-        let most = encoded.len().div_ceil(4) * 3;
-        let room = match self.near.get_mut(..most) {
-            Some(room) => room,
-            None => {
-                self.far.resize(most, 0);
-                &mut self.far
-            }
-        };
-        let length = base64().decode_slice(encoded, room).map_err(|_| Flaw::Base64)?;
-        room.get(..length).ok_or(Flaw::Base64)
-    }
-}
-
-/// What the header says.
-#[derive(Debug)]
-pub(crate) struct Header<'a> {
-    pub(crate) algorithm: Algorithm,
-    pub(crate) key_id: Option<Cow<'a, str>>,
-    pub(crate) typ: Typ,
-}
-
-/// The `typ` of a token, as far as it is told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Typ {
-    Absent,
-    /// `JWT`.
-    Jwt,
-    /// `at+jwt` or `application/at+jwt` (RFC 9068 §2.1).
-    AccessToken,
-    Other,
-}
-
-impl<'a> Header<'a> {
-    pub(crate) fn read(encoded: &str, scratch: &'a mut Scratch) -> Result<Self, Flaw> {
-        let bytes = scratch.decode(encoded)?;
-        let text = std::str::from_utf8(bytes).map_err(|_| Flaw::NotUtf8)?;
-        let mut read = Members::default();
-        json::read_object(text, &mut |name, value, _| read.member(name, value)).map_err(Flaw::Header)?;
-        if let Some(flaw) = read.flaw {
-            return Err(flaw);
-        }
-        let algorithm = read.algorithm.ok_or(Flaw::HeaderMember("alg"))?;
-        Ok(Self { algorithm, key_id: read.key_id, typ: read.typ.unwrap_or(Typ::Absent) })
-    }
-}
-
-#[derive(Default)]
-struct Members<'a> {
-    algorithm: Option<Algorithm>,
-    key_id: Option<Cow<'a, str>>,
-    typ: Option<Typ>,
-    flaw: Option<Flaw>,
-}
-
-impl<'a> Members<'a> {
-    fn member(&mut self, name: Text<'a>, value: Value<'a>) {
-        let result = self.read(&name.decode(), value);
-        if let Err(flaw) = result {
-            self.flaw.get_or_insert(flaw);
+impl From<Error> for Flaw {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NotCompact => Self::NotACompactJws,
+            Error::HeaderTooLong => Self::HeaderTooLong,
+            Error::Base64 => Self::Base64,
+            Error::NotUtf8 => Self::NotUtf8,
+            Error::Header(how) => Self::Header(how),
+            Error::HeaderMember(name) => Self::HeaderMember(name),
+            Error::UnsupportedAlgorithm => Self::UnknownAlgorithm,
+            Error::UnknownKey => Self::UnknownKey,
+            Error::BadSignature => Self::BadSignature,
         }
     }
-
-    fn read(&mut self, name: &str, value: Value<'a>) -> Result<(), Flaw> {
-        match name {
-            "alg" => {
-                let text = value.as_text().ok_or(Flaw::HeaderMember("alg"))?;
-                self.algorithm = Some(Algorithm::from_name(&text.decode()).ok_or(Flaw::UnknownAlgorithm)?);
-            }
-            "kid" => {
-                let text = value.as_text().filter(|text| text.raw.len() <= KEY_ID_BYTES);
-                self.key_id = Some(text.ok_or(Flaw::HeaderMember("kid"))?.decode());
-            }
-            "typ" => {
-                let text = value.as_text().ok_or(Flaw::HeaderMember("typ"))?;
-                self.typ = Some(Typ::of(&text.decode()));
-            }
-            "cty" => {
-                let text = value.as_text().ok_or(Flaw::HeaderMember("cty"))?.decode();
-                // RFC 7519 §5.2: the payload is a JWT again, whose claims nobody has looked at.
-                if media_type(&text).eq_ignore_ascii_case("jwt") {
-                    return Err(Flaw::HeaderMember("cty"));
-                }
-            }
-            // RFC 7515 §4.1.11: what must be understood, and is not, makes the token invalid.
-            "crit" => return Err(Flaw::HeaderMember("crit")),
-            "b64" => return Err(Flaw::HeaderMember("b64")),
-            "enc" => return Err(Flaw::HeaderMember("enc")),
-            "zip" => return Err(Flaw::HeaderMember("zip")),
-            // Never used, but a header that is malformed in what it has to do with keys is not let pass.
-            "jwk" if !matches!(value, Value::Object(_)) => return Err(Flaw::HeaderMember("jwk")),
-            "x5c" => match value {
-                Value::Array(list) if list.items().all(|item| matches!(item, Value::String(_))) => {}
-                _ => return Err(Flaw::HeaderMember("x5c")),
-            },
-            "jku" | "x5u" | "x5t" | "x5t#S256" if value.as_text().is_none() => {
-                return Err(Flaw::HeaderMember("jku, x5u or x5t"));
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-impl Typ {
-    fn of(text: &str) -> Self {
-        let name = media_type(text);
-        if name.eq_ignore_ascii_case("at+jwt") {
-            Self::AccessToken
-        } else if name.eq_ignore_ascii_case("jwt") {
-            Self::Jwt
-        } else {
-            Self::Other
-        }
-    }
-}
-
-/// RFC 7515 §4.1.9: `application/` may be left out of a media type without another slash.
-fn media_type(text: &str) -> &str {
-    match text.split_at_checked("application/".len()) {
-        Some((prefix, rest)) if prefix.eq_ignore_ascii_case("application/") => rest,
-        _ => text,
-    }
-}
-
-/// base64url without padding, in its one canonical spelling (RFC 7515 §2).
-pub(crate) fn decode(encoded: &str) -> Result<Vec<u8>, Flaw> {
-    base64().decode(encoded).map_err(|_| Flaw::Base64)
-}
-
-/// As strict as [`URL_SAFE_NO_PAD`](base64::engine::general_purpose::URL_SAFE_NO_PAD), and three times as fast on a
-/// payload. Made once: it carries a table.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-fn base64() -> &'static impl Engine {
-    use base64::engine::Simd;
-    use base64::engine::general_purpose::NO_PAD;
-    static ENGINE: LazyLock<Simd> = LazyLock::new(|| Simd::url_safe(NO_PAD));
-    &*ENGINE
-}
-
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn base64() -> &'static impl Engine {
-    &URL_SAFE_NO_PAD
 }
 
 #[cfg(test)]
 mod tests {
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
     use super::*;
 
     #[test]
-    fn a_part_has_one_spelling_whatever_its_length() {
-        for length in 0..300_usize {
-            let bytes: Vec<u8> = (0..length).map(|index| (index * 37 + length) as u8).collect();
-            let good = URL_SAFE_NO_PAD.encode(&bytes);
-            assert_eq!(decode(&good), Ok(bytes));
-            assert_eq!(decode(&format!("{good}=")), Err(Flaw::Base64), "padding, {length}");
-            // Every other last character decodes to the same bytes where decoders do not look at the bits left over.
-            if length % 3 != 0 {
-                let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-                let spellings = alphabet.iter().filter(|last| {
-                    let (start, _) = good.split_at(good.len() - 1);
-                    decode(&format!("{start}{}", **last as char)).is_ok()
-                });
-                assert_eq!(spellings.count(), if length % 3 == 1 { 4 } else { 16 }, "{length}");
-            }
-            for foreign in ["+", "/", "=", " ", "\n", "\0", "\u{e9}"] {
-                for at in [0, good.len() / 2, good.len()] {
-                    let bad = [&good[..at], foreign, good.get(at + 1..).unwrap_or_default()].concat();
-                    assert_eq!(decode(&bad), Err(Flaw::Base64), "{bad:?}");
-                }
-            }
+    fn an_algorithm_that_only_clients_know_is_unsupported() {
+        // {"alg":"ES512"}, {"alg":"ES256"}
+        for (token, supported) in
+            [("eyJhbGciOiJFUzUxMiJ9.e30.AA", false), ("eyJhbGciOiJFUzI1NiJ9.e30.AA", true)]
+        {
+            let token = split(token).unwrap();
+            let mut scratch = Scratch::new();
+            let header = read_header(&token, &mut scratch);
+            assert_eq!(header.is_ok(), supported, "{header:?}");
+            assert!(supported || header.unwrap_err().code() == "algorithm_unsupported");
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::claims::{Claims, Verified};
 use crate::defaults;
 use crate::guard::{Check, CheckFuture, RequestHead};
 use crate::issuer::IssuerState;
-use crate::jose::{Compact, Header, Scratch};
+use crate::jose::{self, Scratch};
 use crate::keys::{Flight, Remote, Standing, Unknown, escaped};
 use crate::metadata::ResourceMetadata;
 use crate::policy::Rules;
@@ -174,9 +174,9 @@ impl<T: Send + Sync + 'static> Policy<T> {
         if token.len() > self.max_token_bytes {
             return Err(Flaw::TooLong);
         }
-        let compact = Compact::split(token)?;
+        let compact = jose::split(token)?;
         let mut header_scratch = Scratch::new();
-        let header = Header::read(compact.header, &mut header_scratch)?;
+        let header = jose::read_header(&compact, &mut header_scratch)?;
         let mut payload_scratch = Scratch::new();
         let payload = compact.payload(&mut payload_scratch)?;
         let mut claims = ClaimSet::new();

@@ -63,18 +63,17 @@ mod service;
 mod bearer; // 1 take the token out of the request
 mod cache; // 2 seen before?
 mod claims; // 6 what it says
-mod jose; // 3 its form and its header
+mod jose; // 3 its form and its header, 5 its signature
 mod keys; // 4 whose signature could it be?
 mod policy; // 7 is it enough?
 mod refuse; // 8 or say no
-mod verify; // 5 is it true: signature and claims
+mod verify; // 5 is it true: what the claims say
 
 // Beside it.
 #[cfg(feature = "axum")]
 mod axum;
 mod explain; // the same path, told step by step
 mod health;
-mod json;
 mod metadata; // RFC 9728: where to get tokens for this API
 
 #[cfg(feature = "axum")]
@@ -82,6 +81,7 @@ pub use self::axum::{Scoped, ScopedRejection, Scopes};
 pub use oauth_client::clock::{self, Clock};
 pub use oauth_client::transport::HttpClient;
 
+#[doc(inline)]
 pub use self::algorithm::Algorithm;
 pub use self::body::GuardBody;
 pub use self::builder::GuardBuilder;
@@ -98,6 +98,8 @@ pub use self::metadata::ResourceMetadata;
 pub use self::policy::{ClaimValue, Requirement, Rule};
 pub use self::refuse::{AnswerBody, InvalidToken, Refusal};
 pub use self::service::GuardService;
+// Strict JSON is read all over the crate.
+use self::jose::json;
 
 /// The README's samples are compiled with the docs.
 #[cfg(all(doctest, feature = "axum", feature = "reqwest"))]

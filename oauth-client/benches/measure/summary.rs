@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::{env, fs};
 
+/// The figure that all figures in nanoseconds are judged by, see [`Summary::scaled`].
+pub(crate) const YARDSTICK: &str = "yardstick_raw_rs256_ns";
+
+/// What the yardstick took on the machine that the goals were set on.
+const REFERENCE_NS: f64 = 18_600.0;
+
 /// What is collected in one run. Each bench adds its own to `target/bench-summary.json` and leaves the others'.
 pub(crate) struct Summary {
     figures: BTreeMap<String, f64>,
@@ -54,7 +60,8 @@ impl Summary {
 
     /// Takes in one figure, under its name in the table of goals.
     pub(crate) fn tell(&mut self, name: &str, value: f64) {
-        assert!(GOALS.iter().any(|(known, _)| *known == name), "{name} is in no table");
+        let is_known = name == YARDSTICK || GOALS.iter().any(|(known, _)| *known == name);
+        assert!(is_known, "{name} is in no table");
         self.figures.insert(name.to_owned(), value);
     }
 
@@ -66,16 +73,21 @@ impl Summary {
         let path = path();
         if let Some(earlier) = fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok()) {
             let ours = std::mem::replace(&mut self.figures, earlier);
-            self.figures.extend(ours);
+            self.join(ours);
         }
-        println!("\n{:<34} {:>12}  goal", "figure", "measured");
+        println!("\n{:<34} {:>12} {:>12}  goal", "figure", "measured", "scaled");
         for (name, value) in &self.figures {
-            let Some((_, goal)) = GOALS.iter().find(|(known, _)| known == name) else { continue };
-            let (sign, bound, reached) = match *goal {
-                Goal::AtMost(most) => ("<=", most, *value <= most),
-                Goal::AtLeast(least) => (">=", least, *value >= least),
+            let Some((_, goal)) = GOALS.iter().find(|(known, _)| known == name) else {
+                println!("{name:<34} {value:>12.3}");
+                continue;
             };
-            println!("{name:<34} {value:>12.3}  {sign} {bound:<6} {}", if reached { "" } else { "MISSED" });
+            let scaled = self.scaled(name, *value);
+            let (sign, bound, reached) = match *goal {
+                Goal::AtMost(most) => ("<=", most, scaled <= most),
+                Goal::AtLeast(least) => (">=", least, scaled >= least),
+            };
+            let verdict = if reached { "" } else { "MISSED" };
+            println!("{name:<34} {value:>12.3} {scaled:>12.3}  {sign} {bound:<6} {verdict}");
         }
         let text = serde_json::to_string_pretty(&self.figures).expect("figures are plain numbers");
         match fs::write(&path, text + "\n") {
@@ -83,6 +95,31 @@ impl Summary {
             Err(error) => println!("{} could not be written: {error}", path.display()),
         }
     }
+}
+
+impl Summary {
+    /// Takes in the figures of this run, which came later. There is one yardstick in the file, this run's: times of an
+    /// earlier run are restated in terms of it, so that they are judged as they were.
+    fn join(&mut self, ours: BTreeMap<String, f64>) {
+        if let (Some(earlier), Some(now)) = (self.figures.get(YARDSTICK).copied(), ours.get(YARDSTICK)) {
+            for (_, value) in self.figures.iter_mut().filter(|(name, _)| is_time(name)) {
+                *value *= now / earlier;
+            }
+        }
+        self.figures.extend(ours);
+    }
+
+    /// A time as it would be where the yardstick takes what it took when the goals were set; any other figure as it is.
+    fn scaled(&self, name: &str, value: f64) -> f64 {
+        match self.figures.get(YARDSTICK) {
+            Some(yardstick) if is_time(name) => value * REFERENCE_NS / yardstick,
+            _ => value,
+        }
+    }
+}
+
+fn is_time(name: &str) -> bool {
+    name.ends_with("_ns")
 }
 
 fn path() -> PathBuf {

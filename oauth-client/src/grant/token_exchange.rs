@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Grant, Renewal, TokenRequest};
-use crate::json;
+use crate::jose;
 use crate::secret::SecretSource;
 use crate::token::{TokenType, digest};
 use crate::token_endpoint::Parameters;
@@ -52,7 +52,7 @@ impl TokenExchange {
     /// such as a file with a workload's identity. Of a JWT that is given, `exp` is read to know how long it is good.
     pub fn new(subject_token: impl Into<SecretSource>, token_type: TokenType) -> Self {
         let source = subject_token.into();
-        let claims = source.fixed().and_then(|token| json::unverified_claims(token.expose()));
+        let claims = source.fixed().and_then(|token| jose::unverified_claims(token.expose()));
         let good_until = claims.and_then(|claims| Some(Duration::from_secs(claims.get("exp")?.as_u64()?)));
         Self { subject: source, subject_type: token_type, actor: None, requested: None, good_until }
     }

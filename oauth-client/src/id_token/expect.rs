@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::signature::Algorithm;
-use crate::sign;
+use crate::sign::Algorithm;
 use crate::token::Secret;
 
 /// How far clocks may be apart.
@@ -76,9 +75,8 @@ impl Expect {
 
     /// The only algorithms that will do, such as the `id_token_signed_response_alg` that the client is registered with.
     /// Without any, it is every asymmetric one there is here.
-    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = sign::Algorithm>) -> Self {
-        let names = algorithms.into_iter().map(|one| one.to_string());
-        self.algorithms = Some(names.filter_map(|name| Algorithm::from_name(&name)).collect());
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.algorithms = Some(algorithms.into_iter().collect());
         self
     }
 

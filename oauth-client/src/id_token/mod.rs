@@ -21,10 +21,7 @@
 mod claims;
 mod expect;
 mod jwks;
-mod signature;
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -32,10 +29,9 @@ pub use self::claims::IdToken;
 use self::claims::Parties;
 pub use self::expect::Expect;
 pub(crate) use self::jwks::KeyCache;
-use self::signature::{Algorithm, Signed};
 use crate::client::Client;
 use crate::error::Error;
-use crate::json;
+use crate::jose::{self, CompactJws, Header, Scratch, Typ, VerifyingKey, decode_base64url, json};
 use crate::token::Secret;
 
 /// The longest ID token that is read, in bytes.
@@ -56,25 +52,72 @@ impl Client {
         let Some(issuer) = self.issuer() else {
             return Err(Error::config("issuer", "is missing; an ID token is checked against its issuer"));
         };
-        let signed = Signed::parse(token)?;
+        let mut scratch = Scratch::new();
+        let (signed, header) = read_header(token, &mut scratch)?;
         let claims = payload(token)?;
-        if !expected.allows(signed.algorithm) {
+        if !expected.allows(header.algorithm) {
             return Err(Error::id_token("alg: it is signed with another algorithm than was expected"));
         }
-        match signed.algorithm {
-            Algorithm::Hmac(algorithm) => match expected.shared_secret() {
-                Some(secret) => signed.check_hmac(algorithm, secret)?,
-                None => {
-                    return Err(Error::id_token("it is signed with a shared secret, which was not expected"));
-                }
-            },
-            Algorithm::Public(algorithm) => self.keys().check(self, &signed, algorithm).await?,
+        match (header.algorithm.is_symmetric(), expected.shared_secret()) {
+            (true, Some(secret)) => check_hmac(&header, &signed, secret)?,
+            (true, None) => {
+                return Err(Error::id_token("it is signed with a shared secret, which was not expected"));
+            }
+            (false, _) => self.keys().check(self, &header, &signed).await?,
         }
         let now = self.clock().now().wall;
         let parties =
             Parties { issuer, client_id: self.auth().client_id(), others: self.id_token_audiences() };
-        claims::check(claims, parties, expected, signed.algorithm, now)
+        claims::check(claims, parties, expected, header.algorithm, now)
     }
+}
+
+/// The token's form and its header: a plain signed JWT, and no other kind of token by the same keys.
+fn read_header<'a>(
+    token: &'a Secret,
+    scratch: &'a mut Scratch,
+) -> Result<(CompactJws<'a>, Header<'a>), Error> {
+    let text = token.expose();
+    if text.len() > LONGEST {
+        return Err(Error::id_token(format!("it is longer than {LONGEST} bytes")));
+    }
+    // A header may carry a certificate chain: it is as long as it likes within the whole.
+    let signed = CompactJws::split(text, LONGEST).map_err(invalid)?;
+    let header = Header::read(signed.header, scratch).map_err(invalid)?;
+    match header.typ {
+        Typ::Absent | Typ::Jwt => Ok((signed, header)),
+        // An access token (RFC 9068) or a logout token is signed with the same keys.
+        _ => Err(Error::id_token("typ: it is another kind of token")),
+    }
+}
+
+fn check_hmac(header: &Header<'_>, signed: &CompactJws<'_>, secret: &Secret) -> Result<(), Error> {
+    // RFC 7518 section 3.2: a shorter one can be guessed from a single token.
+    let key =
+        VerifyingKey::from_secret(None, header.algorithm, secret.expose().as_bytes()).map_err(|_| {
+            let (least, algorithm) = (header.algorithm.hash().output_len(), header.algorithm);
+            Error::id_token(format!(
+                "the client's secret is shorter than the {least} bytes that {algorithm} needs"
+            ))
+        })?;
+    let mut scratch = Scratch::new();
+    let signature = signed.signature(&mut scratch).map_err(invalid)?;
+    if key.verifies(signed.signed.as_bytes(), signature) {
+        return Ok(());
+    }
+    Err(invalid(jose::Error::BadSignature))
+}
+
+fn invalid(error: jose::Error) -> Error {
+    Error::id_token(match error {
+        jose::Error::NotCompact => {
+            "it is not a signed JWT of three parts; one without a signature (alg none) proves nothing"
+                .to_owned()
+        }
+        jose::Error::UnknownKey => "its issuer publishes no key that made its signature".to_owned(),
+        jose::Error::BadSignature => "its signature is not its issuer's".to_owned(),
+        other => other.to_string(),
+    })
 }
 
 /// What the same session must keep from one ID token to the next (OpenID Connect Core section 12.2). The newer one
@@ -110,7 +153,7 @@ fn payload(token: &Secret) -> Result<Map<String, Value>, Error> {
 
 fn json_part(part: &str, what: &str) -> Result<Map<String, Value>, Error> {
     let wrong = |why: &str| Error::id_token(format!("{what} not what they should be: {why}"));
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| wrong("not base64url"))?;
+    let bytes = decode_base64url(part).map_err(|_| wrong("not base64url"))?;
     // A byte order mark is no part of a JWT.
     if bytes.first() != Some(&b'{') {
         return Err(wrong("expected a JSON object"));

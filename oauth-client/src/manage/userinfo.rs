@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::dialect;
 use crate::discover::Endpoint;
 use crate::error::{Error, Kind};
-use crate::json;
+use crate::jose;
 use crate::transport::Limits;
 
 impl Client {
@@ -40,7 +40,7 @@ impl Client {
         }
         let object = api.read(response, &dialect::standard())?;
         let claims =
-            token.tokens().id_token().and_then(|id_token| json::unverified_claims(id_token.expose()));
+            token.tokens().id_token().and_then(|id_token| jose::unverified_claims(id_token.expose()));
         Userinfo::new(object, claims.as_ref().and_then(|claims| claims.get("sub")))
     }
 }

@@ -1,18 +1,16 @@
-//! Keys as JSON (RFC 7517, RFC 7518 section 6, RFC 8037), and their thumbprints (RFC 7638).
+//! Private keys as JSON (RFC 7517, RFC 7518 section 6, RFC 8037), and their public halves.
 
-use aws_lc_rs::digest;
 use aws_lc_rs::rsa::{KeyPairComponents, PublicKeyComponents};
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
 
-use super::algorithm::{Algorithm, CURVES};
+use super::Algorithm;
 use super::jws::base64url;
 use super::pair::{Octets, Pair};
 use crate::error::Error;
-use crate::json;
+use crate::jose::algorithm::Curve;
+use crate::jose::json;
+use crate::jose::jwk::{Jwk, MemberError};
 
 /// A private key, and what its JWK says beside it.
 pub(super) struct Read {
@@ -56,17 +54,11 @@ pub(super) fn read(text: &str) -> Result<Read, Error> {
 }
 
 fn rsa(jwk: &Wiped) -> Result<Pair, Error> {
-    let trimmed = |name| {
-        let octets = jwk.octets(name)?;
-        // RFC 7518 section 6.3.1.1 forbids the zero in front that some libraries write; it does no harm.
-        let zeros = octets.iter().take_while(|octet| **octet == 0).count();
-        Ok::<Octets, Error>(Zeroizing::new(octets.get(zeros..).unwrap_or_default().to_vec()))
-    };
     if jwk.0.contains_key("oth") {
         return Err(wrong("is an RSA key of more than two primes (oth), which few libraries support"));
     }
     let components = KeyPairComponents {
-        public_key: PublicKeyComponents { n: trimmed("n")?, e: trimmed("e")? },
+        public_key: PublicKeyComponents { n: jwk.number("n")?, e: jwk.number("e")? },
         d: jwk.octets("d")?,
         p: jwk.octets("p")?,
         q: jwk.octets("q")?,
@@ -83,17 +75,15 @@ fn rsa(jwk: &Wiped) -> Result<Pair, Error> {
 }
 
 fn ec(jwk: &Wiped) -> Result<Pair, Error> {
-    let name = jwk.text("crv")?;
-    let curve = CURVES
-        .iter()
-        .find(|curve| curve.name == name)
+    let curve = jwk
+        .curve()?
         .ok_or_else(|| wrong("is on a curve that is not known here; expected crv P-256, P-384 or P-521"))?;
     let [x, y, d] = [jwk.octets("x")?, jwk.octets("y")?, jwk.octets("d")?];
     // RFC 7518 section 6.2.1.2: full length, leading zeros included.
     if [&x, &y, &d].iter().any(|octets| octets.len() != curve.length) {
         return Err(wrong(format!(
-            "has x, y or d of a wrong length; on {name} each has {} bytes",
-            curve.length
+            "has x, y or d of a wrong length; on {} each has {} bytes",
+            curve.name, curve.length
         )));
     }
     let point = [&[4][..], &x, &y].concat();
@@ -135,33 +125,35 @@ pub(super) fn public(pair: &Pair) -> Map<String, Value> {
     members.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))).collect()
 }
 
-/// RFC 7638 section 3: the required members in the order of their names, without white space.
-pub(super) fn thumbprint(required: &Map<String, Value>) -> String {
-    let mut names: Vec<_> = required.keys().collect();
-    names.sort_unstable();
-    let members: Vec<_> = names.into_iter().map(|name| format!("\"{name}\":{}", required[name])).collect();
-    let text = format!("{{{}}}", members.join(","));
-    base64url(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
-}
-
 /// The members of a private JWK, whose texts are wiped in the end.
 struct Wiped(Map<String, Value>);
 
 impl Wiped {
     fn text(&self, name: &str) -> Result<&str, Error> {
-        match self.0.get(name) {
-            Some(Value::String(text)) => Ok(text),
-            Some(_) => Err(wrong(format!("has a member {name} that is no string"))),
-            None if name == "d" => Err(wrong("is a public key (it has no d); give the private key")),
-            None => Err(wrong(format!("has no member {name}"))),
-        }
+        Jwk::new(&self.0).required_text(name).map_err(|error| unusable(name, error))
     }
 
     fn octets(&self, name: &str) -> Result<Octets, Error> {
-        BASE64_URL_SAFE_NO_PAD
-            .decode(self.text(name)?)
-            .map(Zeroizing::new)
-            .map_err(|_| wrong(format!("has a member {name} that is not base64url without padding")))
+        Jwk::new(&self.0).octets(name).map_err(|error| unusable(name, error))
+    }
+
+    fn number(&self, name: &str) -> Result<Octets, Error> {
+        Jwk::new(&self.0).number(name).map_err(|error| unusable(name, error))
+    }
+
+    fn curve(&self) -> Result<Option<&'static Curve>, Error> {
+        Jwk::new(&self.0).curve().map_err(|error| unusable("crv", error))
+    }
+}
+
+fn unusable(name: &str, error: MemberError) -> Error {
+    match error {
+        MemberError::Missing if name == "d" => wrong("is a public key (it has no d); give the private key"),
+        MemberError::Missing => wrong(format!("has no member {name}")),
+        MemberError::NotAString => wrong(format!("has a member {name} that is no string")),
+        MemberError::NotBase64url => {
+            wrong(format!("has a member {name} that is not base64url without padding"))
+        }
     }
 }
 

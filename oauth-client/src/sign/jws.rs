@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::algorithm::Algorithm;
 use crate::error::Error;
+use crate::jose::Algorithm;
 use crate::token::Secret;
 
 /// A JWS by a shared secret (RFC 7518 section 3.2).

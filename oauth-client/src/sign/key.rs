@@ -10,10 +10,11 @@ use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::algorithm::Algorithm;
 use super::pair::Pair;
 use super::{jwk, jws, pem};
 use crate::error::Error;
+use crate::jose::algorithm::Algorithm;
+use crate::jose::jwk::thumbprint;
 use crate::token::Secret;
 
 /// A private key with its algorithm and key id. Cheap to clone; never printed.
@@ -211,7 +212,7 @@ impl SigningKey {
 
     fn of(pair: Pair) -> Self {
         let public = jwk::public(&pair);
-        let thumbprint = jwk::thumbprint(&public);
+        let thumbprint = thumbprint(&public);
         let algorithm = pair.usual_algorithm();
         Self { parsed: Arc::new(Parsed { pair, public, thumbprint }), algorithm, key_id: None }
     }

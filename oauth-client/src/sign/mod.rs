@@ -22,10 +22,10 @@ mod pair;
 mod pem;
 mod source;
 
-pub use self::algorithm::Algorithm;
 pub(crate) use self::jws::{base64url, sign_with_secret, unique_id};
 pub use self::key::SigningKey;
 pub use self::source::KeySource;
+pub use crate::jose::Algorithm;
 
 #[cfg(test)]
 mod tests;

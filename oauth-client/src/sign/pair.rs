@@ -3,8 +3,8 @@
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use zeroize::Zeroizing;
 
-use super::algorithm::{Algorithm, CURVES, Curve};
 use crate::error::Error;
+use crate::jose::algorithm::{Algorithm, CURVES, Curve};
 
 pub(super) enum Pair {
     Rsa(RsaKeyPair),

@@ -75,7 +75,7 @@ fn the_signatures_of_the_rfcs_come_out_to_the_letter() {
 fn the_thumbprints_of_the_rfcs_come_out_to_the_letter() {
     // RFC 8037 appendix A.3, of a private key.
     assert_eq!(read(&ed_jwk()).unwrap().thumbprint(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
-    let of = |jwk: Value| jwk::thumbprint(jwk.as_object().unwrap());
+    let of = |jwk: Value| crate::jose::jwk::thumbprint(jwk.as_object().unwrap());
     // RFC 7638 section 3.1.
     assert_eq!(
         of(

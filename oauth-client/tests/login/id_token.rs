@@ -5,7 +5,7 @@ use std::time::Duration;
 use oauth_client::id_token::{Expect, IdToken};
 use oauth_client::sign::Algorithm;
 use oauth_client::{Client, Error, Secret};
-use oauth_mock::{Alg, Endpoint, Fault, MockServer, TokenBuilder};
+use oauth_mock::{Alg, Endpoint, Fault, MockServer, TestKey, TokenBuilder};
 use serde_json::json;
 
 use crate::support::{Fixture, builder, fixture, request};
@@ -434,4 +434,115 @@ async fn callers_waiting_for_unavailable_keys_share_one_attempt() {
         assert_eq!(outcome.unwrap_err().code(), "timeout");
     }
     assert!(began.elapsed() < Duration::from_secs(11), "{:?}", began.elapsed());
+}
+
+/// A server whose key set is that list alone.
+fn serving(keys: serde_json::Value) -> Bench {
+    let bench = Bench::new();
+    let document = json!({ "keys": keys }).to_string();
+    bench.server.fault(Endpoint::Jwks, Fault::body(200, "application/json", document)).always();
+    bench
+}
+
+/// Whether a good token is accepted when the server's own key is published with that member on top.
+async fn is_accepted_with(algorithm: Alg, member: &str, value: serde_json::Value) -> bool {
+    let bench = Bench::new();
+    let key = TestKey::generate(algorithm).with_kid("k");
+    let mut jwk = key.public_jwk();
+    jwk[member] = value;
+    let document = json!({ "keys": [jwk] }).to_string();
+    bench.server.fault(Endpoint::Jwks, Fault::body(200, "application/json", document)).always();
+    match check(&bench.client, token(&bench.server).signed_with(&key), &Expect::new()).await {
+        Ok(_) => true,
+        Err(error) => {
+            assert_eq!(error.code(), "invalid_id_token", "{error}");
+            assert!(error.to_string().contains("publishes no key"), "{error}");
+            false
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_published_with_private_or_symmetric_members_is_not_used() {
+    assert!(is_accepted_with(Alg::Es256, "x5t", json!("AQ")).await);
+    for member in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
+        assert!(!is_accepted_with(Alg::Es256, member, json!("AQ")).await, "{member}");
+    }
+    assert!(!is_accepted_with(Alg::Es256, "kty", json!("oct")).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_for_another_purpose_is_not_used() {
+    for (member, value, fine) in [
+        ("use", json!("sig"), true),
+        ("use", json!("enc"), false),
+        ("use", json!(5), false),
+        ("key_ops", json!(["verify"]), true),
+        ("key_ops", json!(["encrypt", "sign"]), false),
+        ("key_ops", json!("verify"), false),
+        ("alg", json!("ES384"), false),
+    ] {
+        assert_eq!(is_accepted_with(Alg::Es256, member, value.clone()).await, fine, "{member}: {value}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_rsa_key_of_less_than_2048_bits_is_not_used() {
+    let key = TestKey::rsa_1024();
+    let bench = serving(json!([key.public_jwk()]));
+    let signed = token(&bench.server).signed_with(&key);
+    refused(&bench.client, &Expect::new(), vec![(signed, "2048 to 8192 bits")]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ed25519_key_of_small_order_is_not_used() {
+    // The neutral point. R = neutral and S = 0 is a signature under it of any message whatever.
+    let neutral = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let mut signature = [0; 64];
+    signature[0] = 1;
+    let bench = serving(json!([{"kty": "OKP", "crv": "Ed25519", "x": neutral, "kid": "weak"}]));
+    let forged = token(&bench.server).header("alg", "EdDSA").kid("weak").signature(signature);
+    refused(&bench.client, &Expect::new(), vec![(forged, "of small order")]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_keys_of_one_name_verify_nothing() {
+    let [one, other] = [(); 2].map(|()| TestKey::generate(Alg::Es256).with_kid("k"));
+    let bench = serving(json!([one.public_jwk(), other.public_jwk()]));
+    for key in [&one, &other] {
+        let signed = token(&bench.server).signed_with(key);
+        refused(&bench.client, &Expect::new(), vec![(signed, "publishes no key")]).await;
+    }
+    let same_twice = serving(json!([one.public_jwk(), one.public_jwk()]));
+    check(&same_twice.client, token(&same_twice.server).signed_with(&one), &Expect::new()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_without_a_key_id_is_tried_against_eight_keys_at_most() {
+    let keys: Vec<_> = (0..9).map(|_| TestKey::generate(Alg::Es256)).collect();
+    let bench = serving(keys.iter().map(TestKey::public_jwk).collect());
+    check(&bench.client, token(&bench.server).signed_with(&keys[7]).no_kid(), &Expect::new()).await.unwrap();
+    let ninth = token(&bench.server).signed_with(&keys[8]).no_kid();
+    refused(&bench.client, &Expect::new(), vec![(ninth, "publishes no key")]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_header_that_is_malformed_in_what_it_says_of_keys_is_refused() {
+    let bench = Bench::new();
+    let server = &bench.server;
+    refused(
+        &bench.client,
+        &Expect::new(),
+        vec![
+            (token(server).header("jwk", "a key"), "jwk"),
+            (token(server).header("x5c", "a certificate"), "x5c"),
+            (token(server).header("x5u", 7), "x5u"),
+            (token(server).header("cty", "JWT"), "cty"),
+            (token(server).kid(&"k".repeat(257)), "kid"),
+        ],
+    )
+    .await;
+    // A chain of certificates makes a header long, and is in no one's way.
+    let chain = token(server).header("x5c", json!(["A".repeat(3_000), "A".repeat(3_000)]));
+    check(&bench.client, chain.typ("application/jwt"), &Expect::new()).await.unwrap();
 }

@@ -43,7 +43,7 @@ fn every_listed_algorithm_is_one_and_all_of_the_defaults_are_listed() {
     let schema::Kind::Tables(issuer) = KEYS[2].kind else { panic!("issuers are tables") };
     let schema::Kind::SomeOf(names) = issuer[2].kind else { panic!("algorithms are a list") };
     let listed: Vec<_> = names.iter().map(|name| Algorithm::from_name(name).unwrap()).collect();
-    assert!(Algorithm::DEFAULT.iter().all(|default| listed.contains(default)));
+    assert!(crate::algorithm::DEFAULT.iter().all(|default| listed.contains(default)));
 }
 
 #[test]

@@ -2,10 +2,8 @@
 
 mod export;
 mod flight;
-mod given;
-mod jwk;
 mod remote;
-mod set;
+mod skipped;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +14,10 @@ use oauth_client::clock::Now;
 pub use self::export::KeyExport;
 pub(crate) use self::export::Waiting;
 pub(crate) use self::flight::Flight;
-pub(crate) use self::given::GivenKeys;
-#[cfg(test)]
-pub(crate) use self::given::symmetric;
 pub(crate) use self::remote::{Remote, Unknown, Where};
-pub(crate) use self::set::{KeySet, VerifyingKey};
+pub(crate) use self::skipped::log_skipped;
 use crate::defaults;
+pub(crate) use oauth_client::jose::{KeySet, VerifyingKey};
 
 /// When key sets are fetched again, for every issuer of a guard.
 ///
@@ -100,7 +96,7 @@ impl IssuerKeys {
 
     /// There are some, and none too old.
     pub(crate) fn are_usable(&self, now: Now) -> bool {
-        self.current().len() > 0 && self.remote().is_none_or(|remote| remote.report(now).usable)
+        !self.current().is_empty() && self.remote().is_none_or(|remote| remote.report(now).usable)
     }
 
     /// The same keys, now and later.

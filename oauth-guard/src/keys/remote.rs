@@ -17,13 +17,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use oauth_client::clock::{Clock, Now};
+use oauth_client::jose::SkippedKey;
 use oauth_client::transport::{HttpClient, Limits};
 use url::Url;
 
 use self::fetch::{Download, Failure};
 use super::flight::Flight;
-use super::set::{KeySet, Skipped};
-use super::{KeyPolicy, Standing};
+use super::{KeyPolicy, KeySet, Standing, log_skipped};
 use crate::algorithm::Algorithm;
 use crate::defaults::KEY_FIRST_BACKOFF;
 
@@ -58,7 +58,7 @@ struct State {
     /// Where the metadata said that the set is.
     found: Option<Found>,
     /// The keys that the operator knows to be broken.
-    told: Vec<Skipped>,
+    told: Vec<SkippedKey>,
     /// The set in hand as it was served.
     document: Bytes,
     fetched: Option<Now>,
@@ -269,7 +269,7 @@ impl Remote {
     }
 
     fn install(&self, state: &mut State, mut set: KeySet, document: Bytes, fetched: Now) {
-        set.tell_skipped(&self.issuer, &mut state.told);
+        log_skipped(&set, &self.issuer, &mut state.told);
         set.succeed(&self.keys.load());
         tracing::debug!(target: "oauth_guard", issuer = &*self.issuer, keys = set.len(), "keys taken");
         self.keys.store(Arc::new(set));

@@ -1,6 +1,6 @@
 //! What the operator reads of a refusal: code, reason, issuer and key id, and nothing else of the token.
 
-use crate::jose::{Compact, Header, Scratch};
+use crate::jose::{self, Scratch};
 use crate::judge::Policy;
 use crate::keys::escaped;
 use crate::verify::ClaimSet;
@@ -22,12 +22,11 @@ impl Origin {
 
     /// Of a token that was not. It is read again, which only those pay who log.
     fn told<T>(policy: &Policy<T>, token: &str) -> Self {
-        let Some(compact) = Compact::split(token).ok().filter(|_| token.len() <= policy.max_token_bytes)
-        else {
+        let Some(compact) = jose::split(token).ok().filter(|_| token.len() <= policy.max_token_bytes) else {
             return Self::default();
         };
         let [mut header, mut payload] = [Scratch::new(), Scratch::new()];
-        let header = Header::read(compact.header, &mut header).ok();
+        let header = jose::read_header(&compact, &mut header).ok();
         let payload = compact.payload(&mut payload).unwrap_or_default();
         let mut claims = ClaimSet::new();
         let issuer = claims.read(payload).and_then(|()| {

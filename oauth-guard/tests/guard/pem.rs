@@ -84,3 +84,18 @@ async fn a_key_with_an_id_is_chosen_by_it() {
         assert_eq!(status(&stage, issuer.clone(), &token).await, expected, "{kid}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn es512_which_only_clients_know_is_an_error_when_the_guard_is_built() {
+    let stage = Stage::with(&[Alg::Es256]);
+    let key = EcdsaKeyPair::generate(&signature::ECDSA_P521_SHA512_FIXED_SIGNING).unwrap();
+    for issuer in [
+        stage.issuer().algorithms([Algorithm::Es256, Algorithm::Es512]),
+        stage.issuer().key_pem(Algorithm::Es512, pem(key.public_key())),
+    ] {
+        let error = stage.builder().issuer(issuer).build().unwrap_err();
+        let [problem] = error.problems() else { unreachable!("one problem: {error}") };
+        assert!(problem.field.ends_with("algorithms"), "{error}");
+        assert!(problem.message.starts_with("ES512 is not supported by a guard; expected RS256"), "{error}");
+    }
+}

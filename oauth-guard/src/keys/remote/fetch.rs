@@ -10,7 +10,7 @@ use url::Url;
 
 use super::{Found, Remote, Where};
 use crate::defaults;
-use crate::keys::set::KeySet;
+use crate::keys::KeySet;
 
 impl Remote {
     pub(super) async fn download(&self, sequence: u64) -> Result<Download, Failure> {

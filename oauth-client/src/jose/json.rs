@@ -1,48 +1,57 @@
 //! A strict JSON reader that borrows from its input.
 //!
-//! A signed token must mean the same to everybody who reads it, so what RFC 8259 leaves open is refused
-//! here: a member name that occurs twice in one object (at any depth, also when spelled with escapes), lone
-//! surrogates, a byte order mark, anything after the value, and nesting beyond [`JSON_DEPTH`].
+//! A signed token must mean the same to every reader, so what RFC 8259 leaves open is rejected here: a member name that
+//! occurs twice in one object (at any depth, also when spelled with escapes), lone surrogates, a byte order mark,
+//! anything after the value, and nesting beyond [`JSON_DEPTH`](super::JSON_DEPTH).
+//!
+//! [`read_object`] makes one pass and allocates nothing for a usual object. [`object`] reads by the same rules into a
+//! [`serde_json::Map`], where speed does not matter.
+
+mod object;
 
 use std::borrow::Cow;
 
-use crate::defaults::JSON_DEPTH;
+pub(crate) use self::object::object;
+use super::JSON_DEPTH;
 
 /// Names that one object may hold before duplicates are found by sorting instead of by comparing each pair.
 const FEW: usize = 16;
 
 /// Reads `text` as one JSON object and hands each of its members to `each`, in order: name, value, and the value
 /// as it is written.
-pub(crate) fn read_object<'a>(
+///
+/// # Errors
+/// Says why the text is not one strict JSON object. Members before the fault were handed on already.
+pub fn read_object<'a>(
     text: &'a str,
     each: &mut dyn FnMut(Text<'a>, Value<'a>, &'a str),
 ) -> Result<(), Malformed> {
-    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0 };
-    reader.blank();
-    if reader.peek() != Some(b'{') {
-        return Err(Malformed::NotAnObject);
-    }
-    reader.object(0, each)?;
-    reader.blank();
-    if reader.at == reader.bytes.len() { Ok(()) } else { Err(Malformed::Syntax) }
+    Reader::new(text).whole(each)
 }
 
 /// Reads one value out of what [`read_object`] has handed on as written.
-pub(crate) fn read_value(raw: &str) -> Option<Value<'_>> {
-    Reader { text: raw, bytes: raw.as_bytes(), at: 0 }.value(0).ok()
+#[must_use]
+pub fn read_value(raw: &str) -> Option<Value<'_>> {
+    Reader::new(raw).value(0).ok()
 }
 
 /// Why a text is not acceptable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Malformed {
+pub enum Malformed {
+    /// It begins with another thing than an object.
     NotAnObject,
+    /// It is not JSON.
     Syntax,
+    /// An object in it has a member twice.
     Duplicate,
+    /// It nests deeper than [`JSON_DEPTH`](super::JSON_DEPTH).
     TooDeep,
 }
 
 impl Malformed {
-    pub(crate) fn describe(self) -> &'static str {
+    /// What is wrong, as the predicate of a sentence.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
         match self {
             Self::NotAnObject => "is not a JSON object",
             Self::Syntax => "is not valid JSON",
@@ -54,23 +63,34 @@ impl Malformed {
 
 /// One JSON value; everything inside it has been checked already.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Value<'a> {
+pub enum Value<'a> {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Bool(bool),
+    /// A number as it is written.
     Number(&'a str),
+    /// A string.
     String(Text<'a>),
+    /// An array.
     Array(Array<'a>),
+    /// An object.
     Object(Object<'a>),
 }
 
 impl<'a> Value<'a> {
-    pub(crate) fn as_text(self) -> Option<Text<'a>> {
+    /// The string, if it is one.
+    #[inline]
+    #[must_use]
+    pub fn as_text(self) -> Option<Text<'a>> {
         if let Self::String(text) = self { Some(text) } else { None }
     }
 
-    /// The value as RFC 7519 §2 NumericDate: whole seconds, a fraction rounded down so that no lifetime
+    /// The value as RFC 7519 section 2 NumericDate: whole seconds, a fraction rounded down so that no lifetime
     /// grows. Negative values and those beyond `u64` are none.
-    pub(crate) fn as_seconds(self) -> Option<u64> {
+    #[inline]
+    #[must_use]
+    pub fn as_seconds(self) -> Option<u64> {
         let Self::Number(digits) = self else { return None };
         if digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return digits.parse().ok();
@@ -88,25 +108,35 @@ impl<'a> Value<'a> {
 
 /// A string as it stands between its quotes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Text<'a> {
-    pub(crate) raw: &'a str,
+pub struct Text<'a> {
+    /// As written, escapes included.
+    pub raw: &'a str,
     escaped: bool,
 }
 
 impl<'a> Text<'a> {
     /// The string with its escapes resolved.
-    pub(crate) fn decode(self) -> Cow<'a, str> {
+    #[inline]
+    #[must_use]
+    pub fn decode(self) -> Cow<'a, str> {
         if self.escaped { Cow::Owned(unescape(self.raw)) } else { Cow::Borrowed(self.raw) }
     }
 
-    pub(crate) fn is_escaped(self) -> bool {
+    /// Whether it is written with escapes.
+    #[inline]
+    #[must_use]
+    pub fn is_escaped(self) -> bool {
         self.escaped
     }
 
-    pub(crate) fn is(self, other: &str) -> bool {
-        if !self.escaped {
-            return self.raw == other;
-        }
+    /// Whether it is that text, escapes resolved.
+    #[inline]
+    #[must_use]
+    pub fn is(self, other: &str) -> bool {
+        if self.escaped { self.is_unescaped(other) } else { self.raw == other }
+    }
+
+    fn is_unescaped(self, other: &str) -> bool {
         let (mut rest, mut same) = (other.chars(), true);
         unescape_into(self.raw, &mut |char| same &= rest.next() == Some(char));
         same && rest.next().is_none()
@@ -115,11 +145,13 @@ impl<'a> Text<'a> {
 
 /// An array that has been checked, brackets included.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Array<'a>(&'a str);
+pub struct Array<'a>(&'a str);
 
 impl<'a> Array<'a> {
-    pub(crate) fn items(self) -> impl Iterator<Item = Value<'a>> {
-        let mut reader = Reader { text: self.0, bytes: self.0.as_bytes(), at: 1 };
+    /// Its values, in order.
+    #[inline]
+    pub fn items(self) -> impl Iterator<Item = Value<'a>> {
+        let mut reader = Reader { at: 1, ..Reader::new(self.0) };
         std::iter::from_fn(move || {
             reader.blank();
             if reader.peek() == Some(b',') {
@@ -133,10 +165,12 @@ impl<'a> Array<'a> {
 
 /// An object that has been checked, braces included.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Object<'a>(&'a str);
+pub struct Object<'a>(&'a str);
 
 impl<'a> Object<'a> {
-    pub(crate) fn get(self, wanted: &str) -> Option<Value<'a>> {
+    /// The member of that name.
+    #[must_use]
+    pub fn get(self, wanted: &str) -> Option<Value<'a>> {
         let mut found = None;
         let mut look = |name: Text<'a>, value, _: &'a str| {
             if name.is(wanted) {
@@ -155,6 +189,21 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { text, bytes: text.as_bytes(), at: 0 }
+    }
+
+    /// One object, and nothing after it.
+    fn whole(&mut self, each: &mut dyn FnMut(Text<'a>, Value<'a>, &'a str)) -> Result<(), Malformed> {
+        self.blank();
+        if self.peek() != Some(b'{') {
+            return Err(Malformed::NotAnObject);
+        }
+        self.object(0, each)?;
+        self.blank();
+        if self.at == self.bytes.len() { Ok(()) } else { Err(Malformed::Syntax) }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
@@ -319,7 +368,7 @@ impl<'a> Reader<'a> {
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
-        // RFC 8259 §6: no leading zeros.
+        // RFC 8259 section 6: no leading zeros.
         if self.peek() == Some(b'0') {
             self.at += 1;
         } else {

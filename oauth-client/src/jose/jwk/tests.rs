@@ -26,8 +26,8 @@ fn with(mut jwk: Value, name: &str, value: impl Into<Value>) -> Value {
     jwk
 }
 
-fn algorithms(jwk: &Value) -> Result<Vec<Algorithm>, Unfit> {
-    read(jwk, &Algorithm::DEFAULT).map(|keys| keys.iter().map(|key| key.algorithm).collect())
+fn algorithms(jwk: &Value) -> Result<Vec<Algorithm>, UnusableKey> {
+    verifying_keys(jwk, &Algorithm::ASYMMETRIC).map(|keys| keys.iter().map(|key| key.algorithm).collect())
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_key_with_alg_serves_that_one_only_and_only_if_it_is_allowed_and_fits() {
     ] {
         assert!(algorithms(&misfit).is_err(), "{misfit}");
     }
-    assert!(read(&p256(), &[Algorithm::Rs256]).is_err());
+    assert!(verifying_keys(&p256(), &[Algorithm::Rs256]).is_err());
 }
 
 #[test]
@@ -147,4 +147,30 @@ fn ed25519_keys_have_32_bytes_and_are_of_large_order() {
         }
     }
     assert!(!is_small_order(&low(2)));
+}
+
+#[test]
+fn a_key_may_belong_to_one_issuer_of_those_that_share_its_set() {
+    let keys = verifying_keys(&with(p256(), "issuer", "https://a.example"), &Algorithm::ASYMMETRIC).unwrap();
+    assert_eq!(keys[0].issuer.as_deref(), Some("https://a.example"));
+    let keys = verifying_keys(&p256(), &Algorithm::ASYMMETRIC).unwrap();
+    assert_eq!(keys[0].issuer, None);
+    assert!(algorithms(&with(p256(), "issuer", 7)).is_err());
+}
+
+#[test]
+fn a_key_on_p521_serves_es512_where_that_is_allowed() {
+    use crate::sign::SigningKey;
+    let key = SigningKey::generate(Algorithm::Es512).unwrap();
+    let jwk = Value::Object(key.public_jwk());
+    assert_eq!(algorithms(&jwk).unwrap(), [Algorithm::Es512]);
+    let others: Vec<_> = Algorithm::ASYMMETRIC.into_iter().filter(|one| *one != Algorithm::Es512).collect();
+    assert!(matches!(verifying_keys(&jwk, &others), Err(UnusableKey::OtherPurpose(_))));
+}
+
+#[test]
+fn a_thumbprint_is_that_of_the_rfc() {
+    // RFC 8037 appendix A.3.
+    let Value::Object(members) = ed25519_key() else { unreachable!() };
+    assert_eq!(thumbprint(&members), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
 }

@@ -1,0 +1,127 @@
+//! One key that verifies signatures under one algorithm.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_lc_rs::signature::{ED25519, ParsedPublicKey, VerificationAlgorithm};
+use aws_lc_rs::{digest, hmac};
+use jsonwebtoken::DecodingKey;
+
+use super::Algorithm;
+use super::jwk::{self, UnusableKey};
+
+/// A key and the one algorithm it verifies with.
+pub struct VerifyingKey {
+    /// `kid`.
+    pub key_id: Option<Box<str>>,
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// `issuer`, where a set that several issuers share says whose the key is.
+    pub issuer: Option<Box<str>>,
+    pub(super) identity: Box<[u8]>,
+    material: Material,
+    /// Falls when a refresh no longer shows the key, and takes every token that was cached under it with it.
+    trusted: AtomicBool,
+}
+
+pub(super) enum Material {
+    /// Parsed once, since parsing costs a sixth of a verification.
+    Public(Box<ParsedPublicKey>),
+    Secret(Box<hmac::Key>),
+}
+
+impl VerifyingKey {
+    pub(super) fn new(
+        key_id: Option<Box<str>>,
+        algorithm: Algorithm,
+        identity: Box<[u8]>,
+        material: Material,
+    ) -> Self {
+        Self { key_id, algorithm, issuer: None, identity, material, trusted: AtomicBool::new(true) }
+    }
+
+    /// A public key in PEM form (`PUBLIC KEY` or `RSA PUBLIC KEY`).
+    ///
+    /// # Errors
+    /// [`UnusableKey::Invalid`], with what is expected.
+    pub fn from_pem(key_id: Option<&str>, algorithm: Algorithm, pem: &[u8]) -> Result<Self, UnusableKey> {
+        const EXPECTED: &str = "expected a public key in PEM form, of the kind the algorithm needs";
+        // jsonwebtoken takes the PEM and its ASN.1 apart; nothing of it verifies anything here.
+        let (read, parameters): (_, &'static dyn VerificationAlgorithm) =
+            if let Some(rsa) = algorithm.rsa_verification() {
+                (DecodingKey::from_rsa_pem(pem), rsa)
+            } else if let Some(curve) = algorithm.curve() {
+                (DecodingKey::from_ec_pem(pem), curve.verification)
+            } else if algorithm == Algorithm::EdDsa {
+                (DecodingKey::from_ed_pem(pem), &ED25519)
+            } else {
+                return Err(UnusableKey::Invalid("a public key cannot verify HS256, HS384 or HS512"));
+            };
+        let read = read.map_err(|_| EXPECTED)?;
+        let bytes = read.try_get_as_bytes().map_err(|_| EXPECTED)?;
+        if algorithm == Algorithm::EdDsa {
+            jwk::ed25519(bytes)?;
+        }
+        let parsed = ParsedPublicKey::new(parameters, bytes).map_err(|_| EXPECTED)?;
+        Ok(Self::new(key_id.map(Into::into), algorithm, bytes.into(), Material::Public(Box::new(parsed))))
+    }
+
+    /// A secret that both sides hold, as long as the algorithm's hash at least (RFC 7518 section 3.2): a shorter one can
+    /// be guessed from a single token.
+    ///
+    /// # Errors
+    /// [`UnusableKey::Invalid`], with what is expected.
+    pub fn from_secret(
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+        secret: &[u8],
+    ) -> Result<Self, UnusableKey> {
+        let hash = algorithm.hmac().ok_or("a secret can only verify HS256, HS384 or HS512")?;
+        if secret.len() < hash.digest_algorithm().output_len() {
+            return Err(UnusableKey::Invalid(
+                "the secret has to be at least as long as the hash: 32, 48 or 64 bytes",
+            ));
+        }
+        // Tells two secrets apart without keeping a second copy of either.
+        let identity = digest::digest(&digest::SHA256, secret).as_ref().into();
+        let material = Material::Secret(Box::new(hmac::Key::new(hash, secret)));
+        Ok(Self::new(key_id.map(Into::into), algorithm, identity, material))
+    }
+
+    /// Whether the key made that signature.
+    #[must_use]
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        match &self.material {
+            Material::Public(key) => key.verify_sig(message, signature).is_ok(),
+            Material::Secret(key) => hmac::verify(key, message, signature).is_ok(),
+        }
+    }
+
+    /// Whether its issuer still shows it.
+    #[inline]
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.trusted.load(Ordering::Acquire)
+    }
+
+    /// Its issuer no longer shows it.
+    pub fn withdraw(&self) {
+        self.trusted.store(false, Ordering::Release);
+    }
+
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm
+            && self.key_id == other.key_id
+            && self.issuer == other.issuer
+            && self.identity == other.identity
+    }
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyingKey")
+            .field("key_id", &self.key_id)
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
+    }
+}
