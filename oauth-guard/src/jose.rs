@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::algorithm::Algorithm;
 use crate::defaults::{HEADER_BYTES, KEY_ID_BYTES, SIGNATURE_BYTES};
 use crate::json::{self, Text, Value};
-use crate::refuse::Flaw;
+use crate::reject::TokenError;
 
 /// A compact JWS (RFC 7515 §7.1) in its three parts.
 #[derive(Clone, Copy, Debug)]
@@ -28,34 +28,34 @@ pub(crate) struct Compact<'a> {
 }
 
 impl<'a> Compact<'a> {
-    pub(crate) fn split(token: &'a str) -> Result<Self, Flaw> {
+    pub(crate) fn split(token: &'a str) -> Result<Self, TokenError> {
         let cut = |text: &'a str| text.split_at_checked(memchr::memchr(b'.', text.as_bytes())?);
-        let (header, rest) = cut(token).ok_or(Flaw::NotACompactJws)?;
-        let (payload, signature) = rest.get(1..).and_then(cut).ok_or(Flaw::NotACompactJws)?;
+        let (header, rest) = cut(token).ok_or(TokenError::NotACompactJws)?;
+        let (payload, signature) = rest.get(1..).and_then(cut).ok_or(TokenError::NotACompactJws)?;
         let signature = signature.get(1..).unwrap_or_default();
         if memchr::memchr(b'.', signature.as_bytes()).is_some() {
-            return Err(Flaw::NotACompactJws);
+            return Err(TokenError::NotACompactJws);
         }
         // An empty payload is a payload (it is no claims set, which shows later); an empty signature is none.
         if header.is_empty() || signature.is_empty() {
-            return Err(Flaw::NotACompactJws);
+            return Err(TokenError::NotACompactJws);
         }
         if header.len() > HEADER_BYTES {
-            return Err(Flaw::HeaderTooLong);
+            return Err(TokenError::HeaderTooLong);
         }
-        let signed = token.get(..header.len() + 1 + payload.len()).ok_or(Flaw::NotACompactJws)?;
+        let signed = token.get(..header.len() + 1 + payload.len()).ok_or(TokenError::NotACompactJws)?;
         Ok(Self { header, payload, signature, signed })
     }
 
-    pub(crate) fn payload<'b>(&self, scratch: &'b mut Scratch) -> Result<&'b str, Flaw> {
+    pub(crate) fn payload<'b>(&self, scratch: &'b mut Scratch) -> Result<&'b str, TokenError> {
         let bytes = scratch.decode(self.payload)?;
-        std::str::from_utf8(bytes).map_err(|_| Flaw::NotUtf8)
+        std::str::from_utf8(bytes).map_err(|_| TokenError::NotUtf8)
     }
 
     /// One longer than any key makes is no signature.
-    pub(crate) fn signature<'b>(&self, scratch: &'b mut Scratch) -> Result<&'b [u8], Flaw> {
+    pub(crate) fn signature<'b>(&self, scratch: &'b mut Scratch) -> Result<&'b [u8], TokenError> {
         if self.signature.len() > SIGNATURE_BYTES.div_ceil(3) * 4 {
-            return Err(Flaw::Base64);
+            return Err(TokenError::Base64);
         }
         scratch.decode(self.signature)
     }
@@ -75,7 +75,7 @@ impl Scratch {
         Self { near: [0; NEAR], far: Vec::new() }
     }
 
-    fn decode(&mut self, encoded: &str) -> Result<&[u8], Flaw> {
+    fn decode(&mut self, encoded: &str) -> Result<&[u8], TokenError> {
         // What three quarters are, rounded up.
         let most = encoded.len().div_ceil(4) * 3;
         let room = match self.near.get_mut(..most) {
@@ -85,8 +85,8 @@ impl Scratch {
                 &mut self.far
             }
         };
-        let length = base64().decode_slice(encoded, room).map_err(|_| Flaw::Base64)?;
-        room.get(..length).ok_or(Flaw::Base64)
+        let length = base64().decode_slice(encoded, room).map_err(|_| TokenError::Base64)?;
+        room.get(..length).ok_or(TokenError::Base64)
     }
 }
 
@@ -110,15 +110,16 @@ pub(crate) enum Typ {
 }
 
 impl<'a> Header<'a> {
-    pub(crate) fn read(encoded: &str, scratch: &'a mut Scratch) -> Result<Self, Flaw> {
+    pub(crate) fn read(encoded: &str, scratch: &'a mut Scratch) -> Result<Self, TokenError> {
         let bytes = scratch.decode(encoded)?;
-        let text = std::str::from_utf8(bytes).map_err(|_| Flaw::NotUtf8)?;
+        let text = std::str::from_utf8(bytes).map_err(|_| TokenError::NotUtf8)?;
         let mut read = Members::default();
-        json::read_object(text, &mut |name, value, _| read.member(name, value)).map_err(Flaw::Header)?;
+        json::read_object(text, &mut |name, value, _| read.member(name, value))
+            .map_err(TokenError::Header)?;
         if let Some(flaw) = read.flaw {
             return Err(flaw);
         }
-        let algorithm = read.algorithm.ok_or(Flaw::HeaderMember("alg"))?;
+        let algorithm = read.algorithm.ok_or(TokenError::HeaderMember("alg"))?;
         Ok(Self { algorithm, key_id: read.key_id, typ: read.typ.unwrap_or(Typ::Absent) })
     }
 }
@@ -128,7 +129,7 @@ struct Members<'a> {
     algorithm: Option<Algorithm>,
     key_id: Option<Cow<'a, str>>,
     typ: Option<Typ>,
-    flaw: Option<Flaw>,
+    flaw: Option<TokenError>,
 }
 
 impl<'a> Members<'a> {
@@ -139,40 +140,41 @@ impl<'a> Members<'a> {
         }
     }
 
-    fn read(&mut self, name: &str, value: Value<'a>) -> Result<(), Flaw> {
+    fn read(&mut self, name: &str, value: Value<'a>) -> Result<(), TokenError> {
         match name {
             "alg" => {
-                let text = value.as_text().ok_or(Flaw::HeaderMember("alg"))?;
-                self.algorithm = Some(Algorithm::from_name(&text.decode()).ok_or(Flaw::UnknownAlgorithm)?);
+                let text = value.as_text().ok_or(TokenError::HeaderMember("alg"))?;
+                self.algorithm =
+                    Some(Algorithm::from_name(&text.decode()).ok_or(TokenError::UnknownAlgorithm)?);
             }
             "kid" => {
                 let text = value.as_text().filter(|text| text.raw.len() <= KEY_ID_BYTES);
-                self.key_id = Some(text.ok_or(Flaw::HeaderMember("kid"))?.decode());
+                self.key_id = Some(text.ok_or(TokenError::HeaderMember("kid"))?.decode());
             }
             "typ" => {
-                let text = value.as_text().ok_or(Flaw::HeaderMember("typ"))?;
+                let text = value.as_text().ok_or(TokenError::HeaderMember("typ"))?;
                 self.typ = Some(Typ::of(&text.decode()));
             }
             "cty" => {
-                let text = value.as_text().ok_or(Flaw::HeaderMember("cty"))?.decode();
+                let text = value.as_text().ok_or(TokenError::HeaderMember("cty"))?.decode();
                 // RFC 7519 §5.2: the payload is a JWT again, whose claims nobody has looked at.
                 if media_type(&text).eq_ignore_ascii_case("jwt") {
-                    return Err(Flaw::HeaderMember("cty"));
+                    return Err(TokenError::HeaderMember("cty"));
                 }
             }
             // RFC 7515 §4.1.11: what must be understood, and is not, makes the token invalid.
-            "crit" => return Err(Flaw::HeaderMember("crit")),
-            "b64" => return Err(Flaw::HeaderMember("b64")),
-            "enc" => return Err(Flaw::HeaderMember("enc")),
-            "zip" => return Err(Flaw::HeaderMember("zip")),
+            "crit" => return Err(TokenError::HeaderMember("crit")),
+            "b64" => return Err(TokenError::HeaderMember("b64")),
+            "enc" => return Err(TokenError::HeaderMember("enc")),
+            "zip" => return Err(TokenError::HeaderMember("zip")),
             // Never used, but a header that is malformed in what it has to do with keys is not let pass.
-            "jwk" if !matches!(value, Value::Object(_)) => return Err(Flaw::HeaderMember("jwk")),
+            "jwk" if !matches!(value, Value::Object(_)) => return Err(TokenError::HeaderMember("jwk")),
             "x5c" => match value {
                 Value::Array(list) if list.items().all(|item| matches!(item, Value::String(_))) => {}
-                _ => return Err(Flaw::HeaderMember("x5c")),
+                _ => return Err(TokenError::HeaderMember("x5c")),
             },
             "jku" | "x5u" | "x5t" | "x5t#S256" if value.as_text().is_none() => {
-                return Err(Flaw::HeaderMember("jku, x5u or x5t"));
+                return Err(TokenError::HeaderMember("jku, x5u or x5t"));
             }
             _ => {}
         }
@@ -202,8 +204,8 @@ fn media_type(text: &str) -> &str {
 }
 
 /// base64url without padding, in its one canonical spelling (RFC 7515 §2).
-pub(crate) fn decode(encoded: &str) -> Result<Vec<u8>, Flaw> {
-    base64().decode(encoded).map_err(|_| Flaw::Base64)
+pub(crate) fn decode(encoded: &str) -> Result<Vec<u8>, TokenError> {
+    base64().decode(encoded).map_err(|_| TokenError::Base64)
 }
 
 /// As strict as [`URL_SAFE_NO_PAD`](base64::engine::general_purpose::URL_SAFE_NO_PAD), and three times as fast on a
@@ -233,7 +235,7 @@ mod tests {
             let bytes: Vec<u8> = (0..length).map(|index| (index * 37 + length) as u8).collect();
             let good = URL_SAFE_NO_PAD.encode(&bytes);
             assert_eq!(decode(&good), Ok(bytes));
-            assert_eq!(decode(&format!("{good}=")), Err(Flaw::Base64), "padding, {length}");
+            assert_eq!(decode(&format!("{good}=")), Err(TokenError::Base64), "padding, {length}");
             // Every other last character decodes to the same bytes where decoders do not look at the bits left over.
             if length % 3 != 0 {
                 let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -246,7 +248,7 @@ mod tests {
             for foreign in ["+", "/", "=", " ", "\n", "\0", "\u{e9}"] {
                 for at in [0, good.len() / 2, good.len()] {
                     let bad = [&good[..at], foreign, good.get(at + 1..).unwrap_or_default()].concat();
-                    assert_eq!(decode(&bad), Err(Flaw::Base64), "{bad:?}");
+                    assert_eq!(decode(&bad), Err(TokenError::Base64), "{bad:?}");
                 }
             }
         }

@@ -6,8 +6,8 @@ use jsonwebtoken::DecodingKey;
 
 use super::jwk;
 use super::set::{KeySet, Material, VerifyingKey};
+use super::static_key::StaticKey;
 use crate::algorithm::Algorithm;
-use crate::issuer::StaticKey;
 
 /// Collects configured keys; what is wrong is said in terms of what to do.
 #[derive(Default)]

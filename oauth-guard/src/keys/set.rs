@@ -9,10 +9,10 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::signature::ParsedPublicKey;
 use serde_json::Value;
 
-use super::escaped;
 use super::jwk::{self, Unfit};
 use crate::algorithm::Algorithm;
 use crate::defaults::KEYS_TRIED;
+use crate::escape::escaped;
 
 /// A key and the one algorithm it verifies with.
 pub(crate) struct VerifyingKey {
