@@ -149,7 +149,7 @@ fn forged(summary: &mut Summary, rounds: usize) {
         || each(8, || (), |()| key.verify_sig(signed.as_bytes(), &forgery).is_err()),
     );
     println!(
-        "forged: {:.2} us refused, {:.2} us raw, {:.0} ns added",
+        "forged: {:.2} us rejected, {:.2} us raw, {:.0} ns added",
         found.ours / 1e3,
         found.theirs / 1e3,
         found.added
@@ -170,9 +170,9 @@ fn unknown_key(summary: &mut Summary, rounds: usize) {
         .build()
         .expect("a guard");
     let token = setting.mint().issuer(setting.server.issuer()).kid("a-key-id-that-is-in-no-set").build();
-    let refused = runtime.block_on(async { guard.check(&request(&token)).resolve().await });
-    let refused = refused.expect_err("the key is unknown");
-    assert_eq!(refused.reason(), "key_unknown", "{:?}", guard.health());
+    let rejected = runtime.block_on(async { guard.check(&request(&token)).resolve().await });
+    let rejected = rejected.expect_err("the key is unknown");
+    assert_eq!(rejected.reason(), "key_unknown", "{:?}", guard.health());
     let service = guard.layer().layer(Bare);
     assert_eq!(run(service.clone(), request(&token)), 401);
     let found = paired(

@@ -93,7 +93,7 @@ fn with_token(path: &str, token: &str) -> http::request::Builder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_asks_for_scopes_is_rejected_for_in_the_guards_own_words() {
+async fn a_handler_with_scopes_rejects_with_the_guards_response() {
     let fixture = Fixture::new();
     let builder = || {
         let guard = fixture.builder().issuer(fixture.issuer()).realm("orders");
@@ -106,14 +106,14 @@ async fn a_handler_that_asks_for_scopes_is_rejected_for_in_the_guards_own_words(
     let rich = fixture.server.mint().subject("ada").scope("write read").build();
     assert_eq!(ask(&router, "/", Some(&rich)).await, (200, "ada".to_owned()));
 
-    let refused = response(&router, with_token("/", &poor)).await;
+    let rejected = response(&router, with_token("/", &poor)).await;
     // The same response as from a layer with the same requirement.
     let same = Requirement::all(WriteOrders::SCOPES.iter().map(|scope| Requirement::scope(*scope)));
     let by_layer = Router::new().route("/", get(subject)).layer(guard.layer().require(same));
     let expected = response(&by_layer, with_token("/", &poor)).await;
-    assert_eq!((refused.status(), refused.headers()), (expected.status(), expected.headers()));
+    assert_eq!((rejected.status(), rejected.headers()), (expected.status(), expected.headers()));
     assert_eq!(
-        refused.headers()[header::WWW_AUTHENTICATE],
+        rejected.headers()[header::WWW_AUTHENTICATE],
         "Bearer realm=\"orders\", \
          resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource/orders\", \
          error=\"insufficient_scope\", scope=\"read write\""
@@ -136,7 +136,7 @@ async fn a_handler_that_asks_for_scopes_is_rejected_for_in_the_guards_own_words(
 }
 
 #[tokio::test(start_paused = true)]
-async fn rules_see_the_path_as_received_wherever_the_layer_stands() {
+async fn rules_see_the_path_as_received_at_every_layer() {
     let fixture = Fixture::new();
     let rules = fixture
         .builder()
@@ -159,7 +159,7 @@ async fn rules_see_the_path_as_received_wherever_the_layer_stands() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_resource_has_its_document_at_its_place_and_from_its_own_rules() {
+async fn each_resource_has_its_document_at_its_well_known_path() {
     let fixture = Fixture::new();
     let guard = |resource: &str, scopes: &[&str]| {
         let read = Rule::new("/{*rest}")
@@ -193,8 +193,8 @@ async fn each_resource_has_its_document_at_its_place_and_from_its_own_rules() {
         ),
     ] {
         // From the challenge to the document, as a client does.
-        let refused = response(&router, Request::get(path)).await;
-        let challenge = refused.headers()[header::WWW_AUTHENTICATE].to_str().unwrap().to_owned();
+        let rejected = response(&router, Request::get(path)).await;
+        let challenge = rejected.headers()[header::WWW_AUTHENTICATE].to_str().unwrap().to_owned();
         assert_eq!(challenge, format!(r#"Bearer resource_metadata="https://api.example.com{place}""#));
         let document = response(&router, Request::get(place)).await;
         assert_eq!(document.headers()[header::CONTENT_TYPE], "application/json");

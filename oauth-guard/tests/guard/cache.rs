@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::support::{Fixture, call, send};
 
 #[tokio::test(start_paused = true)]
-async fn a_known_token_expires_all_the_same() {
+async fn a_cached_token_expires() {
     let fixture = Fixture::new();
     let guard = fixture.guard();
     let token = fixture.server.mint().expires_in(100).build();
@@ -26,7 +26,7 @@ async fn a_known_token_expires_all_the_same() {
 
 /// Tokens in constant use are in the first level of the cache, which checks them no less.
 #[tokio::test(start_paused = true)]
-async fn a_token_that_is_used_all_the_time_is_asked_as_much_as_any() {
+async fn a_token_in_constant_use_is_checked_on_every_hit() {
     let fixture = Fixture::new();
     let guard = fixture.guard();
     let used = async |token: &str| {
@@ -68,7 +68,7 @@ async fn the_wall_clock_decides_after_a_sleep_or_a_clock_step() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forged_twin_of_a_known_token_is_rejected() {
+async fn a_forged_copy_of_a_cached_token_is_rejected() {
     let fixture = Fixture::new();
     let guard = fixture.guard();
     let token = fixture.server.mint().build();
@@ -83,7 +83,7 @@ async fn a_forged_twin_of_a_known_token_is_rejected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn policy_is_asked_for_known_tokens_too() {
+async fn rules_are_checked_for_cached_tokens_too() {
     let fixture = Fixture::new();
     let guard = fixture.guard();
     let header = format!("Bearer {}", fixture.server.mint().scope("read").build());
@@ -94,7 +94,7 @@ async fn policy_is_asked_for_known_tokens_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rejections_are_not_remembered_and_a_cache_of_nothing_works() {
+async fn rejections_are_not_cached_and_a_cache_of_zero_bytes_works() {
     let fixture = Fixture::new();
     let guard = fixture.guard();
     assert_eq!(call(&guard, &fixture.server.mint().expires_in(-600).build()).await.status, 401);
@@ -184,7 +184,7 @@ async fn an_issuer_and_its_keys_belong_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn secrets_and_pem_keys_verify_what_they_are_given_for() {
+async fn secrets_and_pem_keys_verify_their_algorithm_only() {
     let fixture = Fixture::with(&[Alg::Rs256]);
     let secret = [7; 32];
     let issuer = || Issuer::new(fixture.server.issuer()).audience("orders-api");

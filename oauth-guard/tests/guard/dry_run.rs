@@ -48,7 +48,7 @@ async fn a_guard_in_a_dry_run_logs_what_rules_and_layers_would_reject() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_and_missing_tokens_are_rejected_on_a_dry_run_as_ever() {
+async fn invalid_and_missing_tokens_are_rejected_in_a_dry_run() {
     let fixture = Fixture::new();
     let rule = Rule::new("/orders").require(Requirement::scope("write"));
     let layer = fixture.builder().issuer(fixture.issuer()).rule(rule).dry_run().build().unwrap().layer();
@@ -59,7 +59,7 @@ async fn bad_and_missing_tokens_are_rejected_on_a_dry_run_as_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_rule_can_be_tried_out_beside_others_that_count() {
+async fn one_rule_can_be_in_a_dry_run_beside_enforced_ones() {
     let fixture = Fixture::new();
     let log = Log::listen();
     let guard = fixture

@@ -26,7 +26,7 @@ async fn rejected(guard: &Guard, token: &str) -> Option<(&'static str, &'static 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_good_token_passes_every_check() {
+async fn a_valid_token_passes_every_check() {
     let fixture = Fixture::new();
     let guard = fixture.guard();
     let token = fixture.server.mint().subject("ada").scope("read").build();

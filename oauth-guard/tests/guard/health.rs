@@ -9,10 +9,10 @@ use tokio::time::advance;
 use crate::support::{Fixture, call, settle};
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_before_the_first_request_sets_the_first_fetch_going() {
+async fn a_probe_before_the_first_request_starts_the_first_fetch() {
     let fixture = Fixture::new();
     let guard = fixture.guard();
-    assert!(!guard.health().ok, "nothing can be judged yet");
+    assert!(!guard.health().ok, "nothing can be validated yet");
     settle().await;
     let health = guard.health();
     assert!(health.ok && health.issuers[0].ok, "{health:?}");
@@ -22,7 +22,7 @@ async fn a_probe_before_the_first_request_sets_the_first_fetch_going() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn probes_ask_a_server_that_is_down_no_more_often_than_requests_would() {
+async fn probes_fetch_from_a_server_that_is_down_no_more_often_than_requests() {
     let fixture = Fixture::new();
     fixture.server.fault(Endpoint::Jwks, Fault::status(500)).always();
     let guard = fixture.guard();
@@ -65,7 +65,7 @@ async fn keys_too_old_to_be_used_are_not_ok() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_found_issuer_that_is_down_does_not_speak_for_the_service() {
+async fn a_resolved_issuer_that_is_down_does_not_make_the_service_unhealthy() {
     let fixture = Fixture::new();
     let guard = fixture.builder().resolve_issuers(|name: String| async move {
         Ok::<_, std::io::Error>(Some(Issuer::new(name).audience("orders-api")))

@@ -33,7 +33,7 @@ async fn warm(fixture: &Fixture) -> Guard {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_key_id_asks_the_metadata_where_the_keys_are_by_now() {
+async fn an_unknown_key_id_reads_the_metadata_again() {
     let fixture = Fixture::new();
     let guard = warm(&fixture).await;
     move_keys(&fixture);
@@ -42,7 +42,7 @@ async fn an_unknown_key_id_asks_the_metadata_where_the_keys_are_by_now() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_metadata_is_asked_again_every_hour() {
+async fn the_metadata_is_read_again_every_hour() {
     let fixture = Fixture::new();
     let guard = warm(&fixture).await;
     let old = fixture.server.mint().expires_in(1_000_000).build();
@@ -81,7 +81,7 @@ async fn while_the_metadata_is_unavailable_the_known_uri_is_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn metadata_of_another_issuer_is_no_reason_to_go_on_with_the_known_address() {
+async fn metadata_of_another_issuer_is_not_covered_by_the_known_uri() {
     let fixture = Fixture::new();
     let guard = warm(&fixture).await;
     let metadata = json!({"issuer": "https://evil.example", "jwks_uri": "https://evil.example/jwks"});
@@ -96,7 +96,7 @@ async fn metadata_of_another_issuer_is_no_reason_to_go_on_with_the_known_address
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_longest_durations_there_are_panic_nowhere() {
+async fn the_longest_durations_never_panic() {
     let most = Duration::MAX;
     let fixture = Fixture::new();
     let policy =

@@ -54,7 +54,7 @@ async fn a_thousand_callers_at_a_cold_start_cost_one_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_leaves_does_not_take_the_fetch_along() {
+async fn a_caller_that_is_dropped_does_not_cancel_the_fetch() {
     let fixture = Fixture::new();
     fixture.server.fault(Endpoint::Jwks, Fault::delay(Duration::from_secs(1))).times(1);
     let guard = fixture.guard();
@@ -66,7 +66,7 @@ async fn a_caller_that_leaves_does_not_take_the_fetch_along() {
 }
 
 #[test]
-fn a_fetch_that_dies_with_its_runtime_is_started_anew() {
+fn a_fetch_lost_with_its_runtime_is_started_again() {
     let runtime =
         || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let first = runtime();
@@ -85,7 +85,7 @@ fn a_fetch_that_dies_with_its_runtime_is_started_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rotation_is_followed_at_once_and_old_tokens_stay_good() {
+async fn a_rotation_is_followed_at_once_and_old_tokens_stay_valid() {
     let fixture = Fixture::new();
     let guard = warm(&fixture).await;
     let before = fixture.server.mint().build();
@@ -140,7 +140,7 @@ async fn the_cool_down_counts_from_fetches_that_unknown_key_ids_caused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_key_id_is_503_while_the_server_cannot_be_asked() {
+async fn an_unknown_key_id_is_503_while_the_server_is_unavailable() {
     let fixture = Fixture::new();
     let guard = warm(&fixture).await;
     let good = fixture.server.mint().build();
@@ -156,7 +156,7 @@ async fn an_unknown_key_id_is_503_while_the_server_cannot_be_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_are_refreshed_ahead_while_the_old_ones_serve() {
+async fn keys_are_refreshed_ahead_while_the_old_ones_are_used() {
     let fixture = Fixture::new();
     let guard = warm(&fixture).await;
     fixture.server.fault(Endpoint::Jwks, Fault::delay(Duration::from_secs(3))).always();
@@ -174,7 +174,7 @@ async fn keys_are_refreshed_ahead_while_the_old_ones_serve() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_withdrawn_key_takes_its_cached_tokens_along() {
+async fn a_withdrawn_key_invalidates_its_cached_tokens() {
     let fixture = Fixture::new();
     let guard = warm(&fixture).await;
     let old = fixture.server.mint().build();
@@ -186,7 +186,7 @@ async fn a_withdrawn_key_takes_its_cached_tokens_along() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_key_set_is_obeyed_and_what_is_none_changes_nothing() {
+async fn an_empty_key_set_is_used_and_a_malformed_one_changes_nothing() {
     let fixture = Fixture::new();
     let guard = warm(&fixture).await;
     let token = fixture.server.mint().build();
@@ -218,7 +218,7 @@ async fn an_empty_key_set_is_obeyed_and_what_is_none_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn old_keys_serve_in_an_outage_but_not_for_ever() {
+async fn old_keys_are_used_in_an_outage_up_to_max_stale() {
     let fixture = Fixture::new();
     let policy = KeyPolicy { max_stale: Duration::from_secs(7200), ..KeyPolicy::default() };
     let guard = fixture.builder().issuer(fixture.issuer()).keys(policy).build().unwrap();
@@ -243,7 +243,7 @@ async fn old_keys_serve_in_an_outage_but_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_quiet_time_newer_keys_are_looked_for_before_old_ones_are_used() {
+async fn after_an_idle_time_newer_keys_are_fetched_before_old_ones_are_used() {
     let fixture = Fixture::new();
     let guard = warm(&fixture).await;
     let old = fixture.server.mint().expires_in(100_000).build();
@@ -282,7 +282,7 @@ async fn the_servers_max_age_is_followed_within_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_of_the_key_server_is_waited_for() {
+async fn retry_after_of_the_key_server_is_obeyed() {
     let fixture = Fixture::new();
     fixture.server.fault(Endpoint::Jwks, Fault::status(503).retry_after_secs(45)).times(1);
     let guard = fixture.guard();
@@ -341,7 +341,7 @@ async fn a_token_without_a_key_id_is_tried_with_the_keys_that_fit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_keys_of_one_name_are_both_left_alone() {
+async fn two_keys_with_one_name_are_both_skipped() {
     let fixture = Fixture::new();
     let twin = TestKey::generate(Alg::Es256).with_kid(&fixture.server.keys().current_kid());
     fixture.server.keys().add(&twin);
@@ -365,7 +365,7 @@ async fn metadata_of_another_issuer_brings_no_keys() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn outages_are_not_remembered_beyond_their_time() {
+async fn outages_are_forgotten_after_their_time() {
     let fixture = Fixture::new();
     fixture.server.fault(Endpoint::Jwks, Fault::reset()).times(1);
     let guard = Arc::new(fixture.guard());
@@ -396,7 +396,7 @@ async fn exported_keys_start_a_guard_while_the_server_is_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn warming_up_spares_the_first_request_its_wait() {
+async fn after_a_warm_up_the_first_request_does_not_wait() {
     let fixture = Fixture::new();
     fixture.server.fault(Endpoint::Jwks, Fault::status(500)).times(1);
     let guard = fixture.guard();

@@ -29,7 +29,7 @@ fn under_load_no_request_is_decided_by_a_mixture() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap();
     let _inside = runtime.enter();
     let server = MockServer::builder().algorithms([Alg::Es256]).in_process();
-    let policy = |name: &str| {
+    let config = |name: &str| {
         let issuer =
             Issuer::new("https://auth.example.com").audience(name).jwks_json(server.keys().jwks_json());
         Guard::builder().issuer(issuer).realm(name)
@@ -38,7 +38,7 @@ fn under_load_no_request_is_decided_by_a_mixture() {
         let mint = server.mint().issuer("https://auth.example.com").audience(audience);
         mint.claim("exp", 9_000_000_000_i64).claim("iat", 1_700_000_000_i64).build()
     };
-    let guard = policy("a").build().unwrap();
+    let guard = config("a").build().unwrap();
     let layer = guard.layer();
     let over = Arc::new(AtomicBool::new(false));
     let counts: [Arc<AtomicUsize>; 2] = Default::default();
@@ -55,7 +55,11 @@ fn under_load_no_request_is_decided_by_a_mixture() {
                     } else {
                         counts[1].fetch_add(1, Ordering::Relaxed);
                         assert_eq!(reply.summary(), (401, Some("invalid_token")));
-                        assert_ne!(realm(&reply), mine, "checked by one policy and refused by another");
+                        assert_ne!(
+                            realm(&reply),
+                            mine,
+                            "checked by one configuration and rejected by another"
+                        );
                     }
                     tokio::task::yield_now().await;
                 }
@@ -64,7 +68,7 @@ fn under_load_no_request_is_decided_by_a_mixture() {
         .collect();
     let tokens = ["a", "b"].map(|name| format!("Bearer {}", token(name)));
     for round in 0..ROUNDS {
-        guard.reload(policy(["b", "a"][round % 2])).unwrap();
+        guard.reload(config(["b", "a"][round % 2])).unwrap();
         // Requests after the reload are decided by the new configuration, cached token or not.
         let (in_force, before) = (&tokens[(round + 1) % 2], &tokens[round % 2]);
         let replies = runtime.block_on(async {
@@ -76,13 +80,15 @@ fn under_load_no_request_is_decided_by_a_mixture() {
     for caller in callers {
         runtime.block_on(caller).unwrap();
     }
-    let [passed, refused] = counts.map(|count| count.load(Ordering::Relaxed));
-    assert!(passed > 0 && refused > 0, "{passed} passed and {refused} were refused");
-    println!("{ROUNDS} reloads under {passed} requests that passed and {refused} refused, none by a mixture");
+    let [accepted, rejected] = counts.map(|count| count.load(Ordering::Relaxed));
+    assert!(accepted > 0 && rejected > 0, "{accepted} accepted and {rejected} rejected");
+    println!(
+        "{ROUNDS} reloads under {accepted} accepted and {rejected} rejected requests, none by a mixture"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_in_flight_is_finished_by_the_policy_it_came_under() {
+async fn a_request_in_flight_is_decided_by_the_configuration_of_its_arrival() {
     let fixture = Fixture::new();
     let guard = of(&fixture, "orders-api", "old").build().unwrap();
     fixture.server.fault(Endpoint::Jwks, Fault::delay(Duration::from_secs(2))).times(1);
@@ -103,7 +109,7 @@ async fn a_request_in_flight_is_finished_by_the_policy_it_came_under() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_description_changes_nothing_and_tells_all_that_is_wrong() {
+async fn an_invalid_configuration_changes_nothing_and_reports_all_errors() {
     let fixture = Fixture::new();
     let guard = of(&fixture, "orders-api", "old").build().unwrap();
     let token = fixture.server.mint().build();
@@ -144,7 +150,7 @@ async fn keys_are_kept_whatever_else_changes_about_their_issuer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_of_an_issuer_that_did_not_change_stay_known() {
+async fn tokens_of_an_unchanged_issuer_stay_cached() {
     let fixture = Fixture::new();
     let guard = of(&fixture, "orders-api", "old").build().unwrap();
     let token = fixture.server.mint().build();
@@ -158,7 +164,7 @@ async fn tokens_of_an_issuer_that_did_not_change_stay_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_reload_takes_away_is_rejected_though_it_was_known() {
+async fn what_a_reload_removes_is_rejected_even_if_cached() {
     let fixture = Fixture::new();
     let issuer = || fixture.issuer();
     let token = fixture.server.mint().build();
@@ -180,7 +186,7 @@ async fn what_a_reload_takes_away_is_rejected_though_it_was_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_configuration_file_replaces_what_it_can_say_and_leaves_the_rest() {
+async fn a_configuration_file_replaces_what_it_can_express_and_keeps_the_rest() {
     let fixture = Fixture::new();
     let built = of(&fixture, "orders-api", "old").on_rejection(|_| oauth_guard::RejectionBody::text("no"));
     let guard = built.build().unwrap();
@@ -197,7 +203,7 @@ async fn a_configuration_file_replaces_what_it_can_say_and_leaves_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tenants_found_before_are_found_again_and_keep_their_keys() {
+async fn resolved_tenants_are_resolved_again_and_keep_their_keys() {
     let fixture = Fixture::new();
     let asked = Arc::new(AtomicUsize::new(0));
     let finding = |audience: &'static str| {

@@ -38,7 +38,7 @@ fn too_little(scope: &str) -> (u16, Option<String>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_route_asks_for_its_own_and_the_challenge_names_just_that() {
+async fn each_route_has_its_requirement_and_the_challenge_names_it() {
     let fixture = Fixture::new();
     let layer = guard(
         &fixture,
@@ -105,7 +105,7 @@ async fn public_validates_no_token_and_optional_rejects_invalid_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_public_route_gets_no_token_to_see_where_tokens_are_taken_out() {
+async fn a_public_route_gets_no_token_where_tokens_are_stripped() {
     let fixture = Fixture::new();
     let rules = fixture.builder().issuer(fixture.issuer()).rule(Rule::new("/health").public()).strip_token();
     let layer = rules.build().unwrap().layer();
@@ -119,7 +119,7 @@ async fn a_public_route_gets_no_token_to_see_where_tokens_are_taken_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_rule_and_layer_ask_for_adds_up_in_one_challenge() {
+async fn requirements_of_rule_and_layer_add_up_in_one_challenge() {
     let fixture = Fixture::new();
     let layer = guard(&fixture, [Rule::new("/orders").require(scope("read"))]).layer().require(scope("beta"));
     let token = |scope: &str| fixture.server.mint().scope(scope).build();
@@ -130,7 +130,7 @@ async fn what_rule_and_layer_ask_for_adds_up_in_one_challenge() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn paths_in_disguise_get_past_no_rule() {
+async fn ambiguous_paths_evade_no_rule() {
     let fixture = Fixture::new();
     let layer = guard(
         &fixture,
@@ -206,7 +206,7 @@ async fn head_follows_get_and_other_methods_follow_the_next_best_rule() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn preflight_passes_where_that_is_configured_and_nothing_else_does() {
+async fn preflight_is_forwarded_where_configured_and_nothing_else() {
     let fixture = Fixture::new();
     let ask = async |guard: &Guard, method: Method, headers: &[(&str, &str)]| {
         let mut request = Request::builder().method(method).uri("/orders");
@@ -228,7 +228,7 @@ async fn preflight_passes_where_that_is_configured_and_nothing_else_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_login_too_weak_or_too_old_is_401_with_what_would_do() {
+async fn a_login_too_weak_or_too_old_is_401_and_names_what_is_needed() {
     let fixture = Fixture::new();
     let payments =
         Requirement::acr(["urn:x:mfa", "urn:x:hwk"]) & Requirement::max_login_age(Duration::from_secs(300));

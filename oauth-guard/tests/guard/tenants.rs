@@ -33,7 +33,7 @@ fn multi(fixture: &Fixture) -> (Guard, Arc<AtomicUsize>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenant_is_looked_up_once_for_all_who_come() {
+async fn a_tenant_is_resolved_once_for_all_callers() {
     let fixture = Fixture::new();
     let (guard, asked) = multi(&fixture);
     let calls: Vec<_> = (0..100)
@@ -51,7 +51,7 @@ async fn a_tenant_is_looked_up_once_for_all_who_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_issuer_costs_no_network_call_and_is_not_asked_about_again_and_again() {
+async fn an_unknown_issuer_costs_no_network_call_and_is_not_resolved_again() {
     let fixture = Fixture::new();
     let (guard, asked) = multi(&fixture);
     let foreign = fixture.server.mint().issuer("https://evil.example").build();
@@ -87,13 +87,13 @@ async fn a_resolver_that_fails_or_returns_the_wrong_issuer_is_503() {
     let broken = fixture.server.mint().issuer("https://broken.example").build();
     assert_eq!(call(&guard, &broken).await.status, 503);
     advance(Duration::from_secs(2)).await;
-    assert_eq!(call(&guard, &broken).await.status, 401, "asked again, and it says no");
+    assert_eq!(call(&guard, &broken).await.status, 401, "resolved again, and rejected");
     let lost = fixture.server.mint().issuer("https://lost.example").build();
     assert_eq!(call(&guard, &lost).await.status, 503);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forgotten_tenant_takes_its_known_tokens_along() {
+async fn a_forgotten_tenant_invalidates_its_cached_tokens() {
     let fixture = Fixture::new();
     let (guard, asked) = multi(&fixture);
     let token = fixture.server.mint().build();
@@ -105,7 +105,7 @@ async fn a_forgotten_tenant_takes_its_known_tokens_along() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_issuer_that_is_no_name_is_rejected_before_anybody_is_asked() {
+async fn an_issuer_that_is_no_name_is_rejected_before_the_resolver_is_called() {
     let fixture = Fixture::new();
     let (guard, asked) = multi(&fixture);
     let of = |bytes: usize| {
@@ -150,7 +150,7 @@ async fn a_resolver_that_panics_is_one_that_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenant_forgotten_while_it_is_looked_up_is_looked_up_again() {
+async fn a_tenant_forgotten_while_it_is_resolved_is_resolved_again() {
     let fixture = Fixture::new();
     let (is_tenant, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
     let (reply, counter) = (Arc::clone(&is_tenant), Arc::clone(&asked));
@@ -217,7 +217,7 @@ async fn exported_keys_of_a_tenant_wait_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn longer_tokens_of_issuers_to_be_found_are_for_the_guard_to_allow() {
+async fn longer_tokens_of_resolved_issuers_need_the_guards_limit() {
     let fixture = Fixture::new();
     let found = |name: String| async move {
         Ok::<_, std::io::Error>(Some(Issuer::new(name).audience("orders-api").max_token_bytes(16_384)))

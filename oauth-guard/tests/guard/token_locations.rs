@@ -112,7 +112,7 @@ async fn cookies_and_parameters_are_found_among_others_by_their_whole_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_token_is_covered_or_taken_out_wherever_it_was() {
+async fn the_token_is_redacted_or_stripped_at_every_location() {
     let fixture = Fixture::new();
     let token = fixture.server.mint().build();
     let (bearer, cookie) = (format!("Bearer {token}"), format!("a=b; at={token}; c=d"));
@@ -141,7 +141,7 @@ async fn the_token_is_covered_or_taken_out_wherever_it_was() {
 }
 
 #[test]
-fn names_that_cannot_be_are_rejected_at_build() {
+fn invalid_names_are_rejected_at_build() {
     let fixture = Fixture::new();
     let fields = |builder: GuardBuilder| {
         let error = builder.issuer(fixture.issuer()).build().map(|_| ()).unwrap_err();

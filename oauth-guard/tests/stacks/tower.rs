@@ -71,7 +71,7 @@ impl Service<Request<Empty<Bytes>>> for NeverReady {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_is_never_ready_is_never_called_whatever_comes() {
+async fn a_service_that_is_never_ready_is_never_called() {
     for Case { name, authorization, .. } in cases() {
         let server = MockServer::builder().audience("stacks").in_process();
         let guard = oauth_guard::Guard::builder()

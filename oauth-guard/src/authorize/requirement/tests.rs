@@ -130,7 +130,7 @@ fn authentication(acr_values: &str, max_age: Option<u64>) -> Result<(), Rejectio
 }
 
 #[test]
-fn a_login_has_to_be_of_one_of_the_kinds() {
+fn the_acr_of_a_login_must_be_one_of_the_values() {
     let strong = Requirement::acr(["mfa", "hwk"]);
     assert_eq!(login(&strong, r#","acr":"hwk""#), Ok(()));
     for weak in ["", r#","acr":"pwd""#, r#","acr":"mfa hwk""#, r#","acr":["mfa"]"#, r#","acr":1"#] {
@@ -141,7 +141,7 @@ fn a_login_has_to_be_of_one_of_the_kinds() {
 }
 
 #[test]
-fn a_login_may_be_so_long_ago_and_the_leeway_comes_on_top() {
+fn the_age_of_a_login_is_limited_plus_the_leeway() {
     let recent = Requirement::max_login_age(Duration::from_secs(300));
     let at = |time: u64| login(&recent, &format!(r#","auth_time":{time}"#));
     for fine in [NOW, NOW - 300, NOW - 360, NOW + 60] {
@@ -159,7 +159,7 @@ fn a_login_may_be_so_long_ago_and_the_leeway_comes_on_top() {
 }
 
 #[test]
-fn a_new_login_is_asked_for_only_when_it_is_enough() {
+fn a_new_login_is_requested_only_when_it_is_enough() {
     let recent = || Requirement::max_login_age(Duration::from_secs(300));
     let strong = || Requirement::acr(["mfa"]);
     let enough = |requirement: Requirement| login(&requirement, "");

@@ -13,7 +13,7 @@ fn find(routes: &Routes, path: &str) -> Result<Option<usize>, Ambiguous> {
 }
 
 #[test]
-fn text_counts_before_a_placeholder_and_that_before_the_rest() {
+fn text_goes_before_a_placeholder_and_that_before_the_rest() {
     let routes = routes(&[
         ("/orders/{id}", &[]),
         ("/orders/mine", &[]),
@@ -44,7 +44,7 @@ fn text_counts_before_a_placeholder_and_that_before_the_rest() {
 }
 
 #[test]
-fn a_rule_counts_only_for_its_methods_and_head_follows_get() {
+fn a_rule_applies_only_to_its_methods_and_head_follows_get() {
     let routes = routes(&[
         ("/a", &[Method::GET, Method::POST]),
         ("/a", &[]),
