@@ -72,7 +72,7 @@ impl<'a> Authorization<'a> {
     pub(crate) fn authorize<T>(&self, claims: Option<&Claims<T>>) -> Result<(), Rejection> {
         // An invalid token was logged by the validation.
         self.decide(claims).inspect_err(|rejection| {
-            log::rejected(rejection, &claims.map(Claims::origin).unwrap_or_default())
+            log::rejected(rejection, &claims.map(Claims::origin).unwrap_or_default());
         })
     }
 
