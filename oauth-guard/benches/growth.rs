@@ -65,7 +65,7 @@ fn issuers() {
     }
 }
 
-/// So many rules, the last of which asks for a scope and a claim of these requests.
+/// So many rules, the last of which requires a scope and a claim of these requests.
 fn rules() {
     table("rules");
     let many = Many::like(&Setting::new(Alg::Rs256).token());
@@ -80,7 +80,7 @@ fn rules() {
     }
 }
 
-/// From the description to the first answer, and what the second one took.
+/// From the builder to the first response, and how long the second one took.
 fn cold_start() {
     let setting = Setting::new(Alg::Rs256);
     let token = setting.token();

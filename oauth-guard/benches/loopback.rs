@@ -2,7 +2,7 @@
 //!
 //! wrk (Debian's package `wrk`) sends the same requests to two servers in turn, each a process of its own with one
 //! thread: one guarded, one not. The ratio of a round is that of two runs that follow each other, and the median of
-//! the rounds is what is told. Without wrk it says so and measures nothing.
+//! the rounds is reported. Without wrk it says so and measures nothing.
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up should say so and stop")]
 
 #[expect(dead_code, reason = "this bench needs a part of it")]
@@ -32,7 +32,7 @@ use self::summary::{Summary, is_measuring};
 const ROUNDS: usize = 11;
 const SECONDS: &str = "2s";
 
-/// What tells a server to have a layer, and nothing in it: what is left is axum's own price for one.
+/// The argument for a server with a layer that does nothing: what is left is axum's own price for one.
 const IDLE: &str = "idle";
 
 /// Each request is written out before the clock starts; eight headers, as a browser's API call has them.
@@ -70,7 +70,7 @@ fn main() {
     let mut summary = Summary::new();
     for count in if is_measuring() { [1, 10_000] } else { [1, 10] } {
         let files = Files::write(&(0..count).map(|_| setting.token()).collect::<Vec<_>>());
-        // Every token is new once; that is not what is asked here.
+        // Every token is new once; that is not measured here.
         for server in [&guarded, &idle, &bare] {
             files.load(server, seconds);
         }

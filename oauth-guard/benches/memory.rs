@@ -47,7 +47,7 @@ fn requests(summary: &mut Summary) {
     new.sort_unstable();
     let mut known: Vec<u64> = tokens.iter().map(count).collect();
     known.sort_unstable();
-    // Now and then the cache tidies up, and somebody's request pays for it.
+    // From time to time the cache does its housekeeping within a request.
     println!("allocations for a new token: {} to {}", new[0], new[new.len() - 1]);
     println!("allocations for a known token: {} to {}", known[0], known[known.len() - 1]);
     summary.tell("guard_new_allocs", new[new.len() / 2] as f64);
@@ -70,9 +70,9 @@ fn million(summary: &mut Summary) {
         assert_eq!(guard.health().cache.entries, count as u64);
     });
     let each = held.bytes_current as f64 / count as f64;
-    let told = guard.health().cache.bytes as f64 / count as f64;
+    let counted = guard.health().cache.bytes as f64 / count as f64;
     println!(
-        "each of {count} tokens holds {each:.0} bytes, {payload} of them its claims; the cache counts it as {told:.0}"
+        "each of {count} tokens holds {each:.0} bytes, {payload} of them its claims; the cache counts it as {counted:.0}"
     );
     println!("the cache library by itself takes {:.0} for a pointer by a digest", library(count));
     summary.tell("guard_million_entry_bytes", each);

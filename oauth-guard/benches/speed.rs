@@ -86,7 +86,7 @@ fn known_token(summary: &mut Summary, rounds: usize) {
     summary.tell("guard_cached_added_ns", found.added);
 }
 
-/// Beside the signature check by itself: reading, judging, remembering, and the call through the layer.
+/// Beside the signature check alone: parsing, validating, caching, and the call through the layer.
 fn new_token(summary: &mut Summary, name: &str, algorithm: Alg, rounds: usize) {
     const BATCH: usize = 8;
     let setting = Setting::new(algorithm);
@@ -105,7 +105,7 @@ fn new_token(summary: &mut Summary, name: &str, algorithm: Alg, rounds: usize) {
         rounds,
         || {
             if next == tokens.len() {
-                // All are known by now; a guard that knows none takes over.
+                // All are cached by now; a guard with an empty cache takes over.
                 (service, next) = (fresh(), 0);
             }
             let some = &tokens[next..next + BATCH];
@@ -139,7 +139,7 @@ fn new_token(summary: &mut Summary, name: &str, algorithm: Alg, rounds: usize) {
     summary.tell(name, found.ratio);
 }
 
-/// The answer included: a 401 with its challenge.
+/// Including the response: a 401 with its challenge.
 fn forged(summary: &mut Summary, rounds: usize) {
     let setting = Setting::new(Alg::Rs256);
     let token = setting.token();
@@ -155,7 +155,7 @@ fn forged(summary: &mut Summary, rounds: usize) {
         || each(8, || (), |()| key.verify_sig(signed.as_bytes(), &forgery).is_err()),
     );
     println!(
-        "forged: {:.2} us refused, {:.2} us raw, {:.0} ns added",
+        "forged: {:.2} us rejected, {:.2} us raw, {:.0} ns added",
         found.ours / 1e3,
         found.theirs / 1e3,
         found.added
@@ -163,7 +163,7 @@ fn forged(summary: &mut Summary, rounds: usize) {
     summary.tell("guard_forged_over_raw", found.ratio);
 }
 
-/// Within the cool-down, when the issuer has just been asked for another unknown key.
+/// Within the cool-down, when the keys were just fetched for another unknown key.
 fn unknown_key(summary: &mut Summary, rounds: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let setting = Setting::new(Alg::Rs256);
@@ -175,10 +175,10 @@ fn unknown_key(summary: &mut Summary, rounds: usize) {
         .keys(KeyPolicy { cooldown: long, max_age: long, ..KeyPolicy::default() })
         .build()
         .expect("a guard");
-    let token = setting.mint().issuer(setting.server.issuer()).kid("nobody-has-this-key-id").build();
-    let refused = runtime.block_on(async { guard.check(&request(&token)).answer().await });
-    let refused = refused.expect_err("nobody has that key");
-    assert_eq!(refused.reason(), "key_unknown", "{:?}", guard.health());
+    let token = setting.mint().issuer(setting.server.issuer()).kid("a-key-id-that-is-in-no-set").build();
+    let rejected = runtime.block_on(async { guard.check(&request(&token)).resolve().await });
+    let rejected = rejected.expect_err("the key is unknown");
+    assert_eq!(rejected.reason(), "key_unknown", "{:?}", guard.health());
     let service = guard.layer().layer(Bare);
     assert_eq!(run(service.clone(), request(&token)), 401);
     let found = paired(
@@ -189,11 +189,11 @@ fn unknown_key(summary: &mut Summary, rounds: usize) {
     summary.tell("guard_unknown_kid_ns", found.ours);
 }
 
-/// A known token through a layer that asks for eight things, and through one that asks for none.
+/// A cached token through a layer with eight requirements, and through one with none.
 fn policy(summary: &mut Summary, rounds: usize) {
     let setting = Setting::new(Alg::Es256);
     let guard = setting.builder().build().expect("a guard");
-    // All eight have to be looked at.
+    // All eight are checked.
     let requirement = Requirement::all([
         Requirement::scope("orders:read"),
         Requirement::scope("orders:write"),
@@ -318,7 +318,7 @@ fn pieces(rounds: usize) {
         extensions.insert(black_box([1_u64, 2]));
         black_box(extensions);
     });
-    let answer = of(&mut || {
+    let response = of(&mut || {
         let mut response = Response::new(Empty::<Bytes>::new());
         for (name, value) in [
             (header::CONTENT_TYPE, "application/json"),
@@ -332,11 +332,11 @@ fn pieces(rounds: usize) {
     let (bare, insertion) = (of(&mut || _ = run(Bare, Request::new(Empty::new()))), insertion(rounds));
     println!("by themselves, in ns: digest {digest:.0}, base64 of all three parts {decoding:.0}");
     println!("  insertion into the cache {insertion:.0}, into a request's extensions {map:.0}");
-    println!("  an answer with three headers {answer:.0}, a bare call {bare:.0}");
+    println!("  a response with three headers {response:.0}, a bare call {bare:.0}");
     println!(
         "  in all: new token {:.0}, forged {:.0}",
         digest + decoding + insertion + map + bare,
-        digest + decoding + answer + bare
+        digest + decoding + response + bare
     );
 }
 

@@ -1,4 +1,4 @@
-//! From an issuer's description to an issuer in force; what is wrong with it is collected.
+//! From an issuer's configuration to its state in force; all errors are collected.
 
 use std::sync::Arc;
 
@@ -9,25 +9,27 @@ use url::Url;
 use crate::algorithm::{self, Algorithm};
 use crate::defaults::MOST_TOKEN_BYTES;
 use crate::error::Problems;
-use crate::issuer::{Issuer, IssuerState, Rules, Source, StaticKey};
-use crate::keys::{IssuerKeys, KeyPolicy, KeySet, Remote, VerifyingKey, Where, log_skipped};
+use crate::issuer::{Issuer, IssuerRules, IssuerState, Source};
+use crate::keys::{
+    IssuerKeys, JwksLocation, KeyPolicy, KeySet, Remote, StaticKey, VerifyingKey, log_skipped,
+};
 
 /// What all issuers of a guard have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Assembler {
     pub(crate) http: Option<HttpClient>,
-    /// It is not the one that the policy before fetched with.
-    pub(crate) other_http: bool,
+    /// The HTTP client is another one than in the previous snapshot.
+    pub(crate) http_changed: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keys: KeyPolicy,
-    /// The longest token to look at before its issuer is known, and so the most that one found later may set.
+    /// The longest token to accept before its issuer is known, and the highest limit that a resolved issuer may set.
     pub(crate) tenant_token_bytes: usize,
-    /// The first policy that its issuers are for.
+    /// The first generation of its issuers.
     pub(crate) generation: u64,
 }
 
 impl Assembler {
-    /// The issuer in force; `before`, if it is just the same.
+    /// The issuer in force; `before` itself if nothing changed.
     pub(crate) fn issuer(
         &self,
         issuer: &Issuer,
@@ -41,11 +43,11 @@ impl Assembler {
         match (issuer.audience.is_empty(), issuer.any_audience) {
             (true, false) => problems.add(
                 field("audience"),
-                "expected a name of this service, as it stands in `aud`; tokens for other services must not pass",
+                "expected a name of this API, as in `aud`; tokens for other APIs are rejected by it",
             ),
             (false, true) => problems.add(
                 field("audience"),
-                "an audience and danger_accept_any_audience contradict each other; drop one",
+                "an audience and danger_accept_any_audience contradict each other; remove one",
             ),
             _ => {}
         }
@@ -55,7 +57,7 @@ impl Assembler {
         if issuer.clients.as_ref().is_some_and(Vec::is_empty) {
             problems.add(
                 field("clients"),
-                "an empty list would refuse everybody; leave it out to accept any client",
+                "an empty list rejects every client; leave it out to accept any client",
             );
         }
         if !(1..=MOST_TOKEN_BYTES).contains(&issuer.max_token_bytes) {
@@ -65,7 +67,7 @@ impl Assembler {
         let keys = self.keys_of(issuer, before.map(|before| &before.keys), &algorithms, field, problems)?;
         let boxed =
             |texts: &[String]| texts.iter().map(|text| Box::from(text.as_str())).collect::<Box<[Box<str>]>>();
-        let rules = Rules {
+        let rules = IssuerRules {
             name: issuer.name.as_str().into(),
             audience: boxed(&issuer.audience),
             algorithms: algorithms.into(),
@@ -84,9 +86,9 @@ impl Assembler {
         }
     }
 
-    /// Whether an issuer described the same comes out the same.
-    pub(crate) fn makes_the_same_as(&self, old: &Self) -> bool {
-        !self.other_http && self.keys == old.keys && self.tenant_token_bytes == old.tenant_token_bytes
+    /// Whether the same configuration yields the same issuer.
+    pub(crate) fn is_equivalent_to(&self, old: &Self) -> bool {
+        !self.http_changed && self.keys == old.keys && self.tenant_token_bytes == old.tenant_token_bytes
     }
 
     fn keys_of(
@@ -102,11 +104,11 @@ impl Assembler {
                 let first = first.field(&issuer.static_keys);
                 problems.add(
                     field(other.field(&issuer.static_keys)),
-                    format!("keys come from one source, and {first} is given already; drop one"),
+                    format!("keys come from one source, and {first} is set already; remove one"),
                 );
             }
         }
-        let place = match issuer.source() {
+        let location = match issuer.source() {
             Source::Discovery => {
                 let url = fetchable(&issuer.name, issuer.allow_http, &field("issuer"), problems)?;
                 if url.query().is_some() || url.fragment().is_some() {
@@ -115,13 +117,13 @@ impl Assembler {
                         "has a query or a fragment, so there is no metadata; set jwks_uri",
                     );
                 }
-                Where::Discovery
+                JwksLocation::Discovery
             }
             Source::JwksUri(uri) => {
-                Where::Uri(fetchable(uri, issuer.allow_http, &field("jwks_uri"), problems)?)
+                JwksLocation::Uri(fetchable(uri, issuer.allow_http, &field("jwks_uri"), problems)?)
             }
             Source::JwksJson(document) => {
-                return given_set(
+                return static_set(
                     &issuer.name,
                     document.as_bytes(),
                     algorithms,
@@ -131,7 +133,7 @@ impl Assembler {
             }
             Source::JwksFile(path) => match std::fs::read(path) {
                 Ok(document) => {
-                    return given_set(&issuer.name, &document, algorithms, &field("jwks_file"), problems);
+                    return static_set(&issuer.name, &document, algorithms, &field("jwks_file"), problems);
                 }
                 Err(error) => {
                     problems.add(
@@ -141,13 +143,14 @@ impl Assembler {
                     return None;
                 }
             },
-            Source::Given => return given_keys(&issuer.static_keys, field, problems),
+            Source::Static => return static_keys(&issuer.static_keys, field, problems),
         };
         let http = self.http.clone()?;
         let clock = Arc::clone(&self.clock);
-        let remote = Remote::new(&issuer.name, place, algorithms, &self.keys, issuer.allow_http, http, clock);
+        let remote =
+            Remote::new(&issuer.name, location, algorithms, &self.keys, issuer.allow_http, http, clock);
         Some(IssuerKeys::Remote(match before.and_then(IssuerKeys::remote) {
-            Some(before) if !self.other_http && remote.is_same(before) => Arc::clone(before),
+            Some(before) if !self.http_changed && remote.is_same(before) => Arc::clone(before),
             Some(before) => {
                 remote.take_over(before);
                 Arc::new(remote)
@@ -158,16 +161,10 @@ impl Assembler {
 }
 
 fn algorithms(issuer: &Issuer, field: &dyn Fn(&str) -> String, problems: &mut Problems) -> Vec<Algorithm> {
-    let given: Vec<Algorithm> = issuer
-        .static_keys
-        .iter()
-        .map(|key| match key {
-            StaticKey::Pem { algorithm, .. } | StaticKey::Secret { algorithm, .. } => *algorithm,
-        })
-        .collect();
+    let of_keys: Vec<Algorithm> = issuer.static_keys.iter().map(StaticKey::algorithm).collect();
     let allowed = match (&issuer.algorithms, issuer.source()) {
         (Some(named), _) => named.clone(),
-        (None, Source::Given) => given.clone(),
+        (None, Source::Static) => of_keys.clone(),
         (None, _) => algorithm::DEFAULT.to_vec(),
     };
     if allowed.is_empty() {
@@ -175,26 +172,25 @@ fn algorithms(issuer: &Issuer, field: &dyn Fn(&str) -> String, problems: &mut Pr
     }
     let has_secret = issuer.static_keys.iter().any(|key| matches!(key, StaticKey::Secret { .. }));
     if allowed.iter().any(|one| one.is_symmetric()) && !has_secret {
-        problems
-            .add(field("algorithms"), "HS256, HS384 and HS512 need hmac_secret; keys from a set are public");
+        problems.add(
+            field("algorithms"),
+            "HS256, HS384 and HS512 need hmac_secret; the keys of a JWK Set are public",
+        );
     }
     if has_secret && (issuer.static_keys.len() > 1 || allowed.iter().any(|one| !one.is_symmetric())) {
-        problems.add(field("hmac_secret"), "a secret has to be the only key, and its algorithm the only one");
+        problems.add(field("hmac_secret"), "a secret must be the only key, and its algorithm the only one");
     }
     for other in allowed.iter().filter(|one| !algorithm::is_supported(**one)) {
         let known = algorithm::DEFAULT.map(Algorithm::name).join(", ");
         problems.add(field("algorithms"), format!("{other} is not supported by a guard; expected {known}"));
     }
-    if let Some(other) = given.iter().find(|one| !allowed.contains(one)) {
-        problems.add(
-            field("algorithms"),
-            format!("a key is given for {}, which is not among them", other.name()),
-        );
+    if let Some(other) = of_keys.iter().find(|one| !allowed.contains(one)) {
+        problems.add(field("algorithms"), format!("a key is for {}, which is not one of them", other.name()));
     }
     allowed
 }
 
-/// A URL that keys may be fetched from: https, or http to this very machine.
+/// A URL that keys may be fetched from: https, or http to loopback.
 fn fetchable(text: &str, allow_http: bool, field: &str, problems: &mut Problems) -> Option<Url> {
     let url = Url::parse(text).ok().filter(|url| url.has_host());
     let Some(url) = url else {
@@ -208,7 +204,7 @@ fn fetchable(text: &str, allow_http: bool, field: &str, problems: &mut Problems)
         "http" => {
             problems.add(
                 field,
-                "keys fetched over plain http can be replaced on the way; use https, or danger_allow_http",
+                "keys fetched over plain http can be replaced on the network; use https, or danger_allow_http",
             );
             None
         }
@@ -219,7 +215,7 @@ fn fetchable(text: &str, allow_http: bool, field: &str, problems: &mut Problems)
     }
 }
 
-fn given_set(
+fn static_set(
     issuer: &str,
     document: &[u8],
     algorithms: &[Algorithm],
@@ -232,20 +228,19 @@ fn given_set(
     };
     if set.is_empty() {
         let why = set.skipped.first().map_or("it is empty", |skipped| skipped.why.reason());
-        problems.add(field, format!("holds no key that could verify a token: {why}"));
+        problems.add(field, format!("has no key that can verify a token: {why}"));
         return None;
     }
-    let mut told = Vec::new();
-    log_skipped(&set, issuer, &mut told);
-    Some(IssuerKeys::given(set))
+    log_skipped(&set, issuer, &mut Vec::new());
+    Some(IssuerKeys::fixed(set))
 }
 
-fn given_keys(
+fn static_keys(
     keys: &[StaticKey],
     field: &dyn Fn(&str) -> String,
     problems: &mut Problems,
 ) -> Option<IssuerKeys> {
-    let mut given = Vec::new();
+    let mut parsed = Vec::new();
     for key in keys {
         let read = match key {
             StaticKey::Pem { key_id, algorithm, pem } => {
@@ -254,15 +249,15 @@ fn given_keys(
             StaticKey::Secret { algorithm, secret } => VerifyingKey::from_secret(None, *algorithm, secret),
         };
         match read {
-            Ok(key) => given.push(key),
+            Ok(key) => parsed.push(key),
             Err(why) => problems.add(field(key.field()), why.reason()),
         }
     }
-    let set = KeySet::new(given, Vec::new());
-    // Keys that somebody wrote down one by one are meant to be used.
+    let set = KeySet::new(parsed, Vec::new());
+    // A key that is configured one by one is meant to be used, so skipping it is an error.
     for skipped in &set.skipped {
         let name = skipped.key_id.as_deref().map_or_else(|| "a key".to_owned(), |id| format!("{id:?}"));
         problems.add(field("key_pem"), format!("{name} is not used: {}", skipped.why.reason()));
     }
-    Some(IssuerKeys::given(set))
+    Some(IssuerKeys::fixed(set))
 }

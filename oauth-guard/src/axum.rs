@@ -1,8 +1,8 @@
 //! For axum: [`Claims`] and [`Scoped`] as extractors, and a router for the RFC 9728 document.
 //!
-//! A handler that takes [`Claims`] on a route without a [`GuardLayer`](crate::GuardLayer) in front of it answers
-//! 500 and logs why: it never runs without the claims it was written for. `Option<Claims>` is `None` there, as it
-//! is behind [`optional`](crate::GuardLayer::optional) when the request has no token.
+//! A handler that takes [`Claims`] on a route without a [`GuardLayer`](crate::GuardLayer) is not called: the response is
+//! 500 and the log says why. `Option<Claims>` is `None` there, as it is behind
+//! [`optional`](crate::GuardLayer::optional) when the request has no token.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -20,33 +20,32 @@ use http::request::Parts;
 use http::{StatusCode, Uri};
 use serde::de::DeserializeOwned;
 
+use crate::authorize::log_dry_run;
 use crate::claims::{Claims, Untyped};
 use crate::guard::Guard;
-use crate::policy::would_refuse;
-use crate::refuse::http::{self as refuse_http, Challenge};
-use crate::refuse::{Refusal, grpc, log};
+use crate::reject::{Challenge, Rejection, grpc, http as over_http, log, respond};
 
 impl<T, S> FromRequestParts<S> for Claims<T>
 where
     T: Send + Sync + 'static,
     S: Send + Sync,
 {
-    type Rejection = Refusal;
+    type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
         parts.extensions.get().cloned().ok_or_else(|| not_guarded::<Self>(parts))
     }
 }
 
-fn not_guarded<C>(parts: &Parts) -> Refusal {
+fn not_guarded<C>(parts: &Parts) -> Rejection {
     tracing::error!(
         target: "oauth_guard",
-        code = Refusal::NotGuarded.code(),
+        code = Rejection::NotGuarded.code(),
         path = parts.uri.path(),
         claims = std::any::type_name::<C>(),
-        "a handler asks for claims that no guard in front of it has put there: the layer is missing, optional, or of another claims type"
+        "a handler asks for claims that the request does not have: the GuardLayer is missing, optional, or of another claims type"
     );
-    Refusal::NotGuarded
+    Rejection::NotGuarded
 }
 
 impl<T, S> OptionalFromRequestParts<S> for Claims<T>
@@ -61,25 +60,25 @@ where
     }
 }
 
-impl IntoResponse for Refusal {
-    /// As the layer says it over HTTP, with neither realm nor resource metadata.
+impl IntoResponse for Rejection {
+    /// The layer's HTTP response, without realm and resource metadata.
     fn into_response(self) -> Response {
-        refuse_http::response(&self, &Challenge::default()).map(Body::new)
+        over_http::response(&self, &Challenge::default()).map(Body::new)
     }
 }
 
-/// The scopes that a handler takes, all of them. Written once, for [`Scoped`].
+/// The scopes that a handler requires, all of them. Implement it once per set of scopes, for [`Scoped`].
 pub trait Scopes {
-    /// Each as it stands in the token.
+    /// The scopes, as they are in the token.
     const SCOPES: &'static [&'static str];
 }
 
-/// The claims of a token that grants what `S` names, in handlers that say for themselves what they take.
+/// The claims of a token that grants the scopes of `S`, for handlers that declare what they require.
 ///
-/// With less, the answer is the guard's own: 403 `insufficient_scope` with the scopes in the challenge, beside its realm
-/// and metadata, or that answer in gRPC; in a [dry run](crate::GuardBuilder::dry_run) it is logged and the handler
-/// called. Without claims, because no guard is in front or because it lets requests pass without a token, it is 500 and
-/// logged.
+/// A token that grants less gets the guard's response: 403 `insufficient_scope` with the scopes, the realm and the
+/// resource metadata in the challenge, or its gRPC form. In a [dry run](crate::GuardBuilder::dry_run) it is logged and
+/// the handler is called. Without claims, because there is no guard or the token is optional, the response is 500 and the
+/// log says why.
 ///
 /// ```
 /// use axum::{Router, routing::post};
@@ -92,7 +91,7 @@ pub trait Scopes {
 /// }
 ///
 /// async fn create(claims: Scoped<WriteOrders>) -> String {
-///     format!("created for {}", claims.subject().unwrap_or("nobody"))
+///     format!("created for {}", claims.subject().unwrap_or("a client"))
 /// }
 ///
 /// let router: Router = Router::new().route("/orders", post(create)); // and `.layer(guard.layer())`
@@ -133,43 +132,43 @@ where
     type Rejection = ScopedRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, ScopedRejection> {
-        let grpc = grpc::is_spoken(&parts.headers);
+        let grpc = grpc::is_grpc(&parts.headers);
         let Some(claims) = parts.extensions.get::<Claims<T>>().cloned() else {
-            let refusal = not_guarded::<Self>(parts);
-            return Err(ScopedRejection { refusal, challenge: Arc::default(), grpc });
+            let rejection = not_guarded::<Self>(parts);
+            return Err(ScopedRejection { rejection, challenge: Arc::default(), grpc });
         };
         if !S::SCOPES.iter().all(|scope| claims.has_scope(scope)) {
-            let refusal = Refusal::InsufficientScope { needed: S::SCOPES.join(" ").into() };
+            let rejection = Rejection::InsufficientScope { needed: S::SCOPES.join(" ").into() };
             let challenge = Arc::clone(claims.challenge());
             if !challenge.dry_run {
-                log::note(&refusal, &claims.origin());
-                return Err(ScopedRejection { refusal, challenge, grpc });
+                log::rejected(&rejection, &claims.origin());
+                return Err(ScopedRejection { rejection, challenge, grpc });
             }
-            would_refuse(&refusal, None, Some(claims.issuer()));
+            log_dry_run(&rejection, None, Some(claims.issuer()));
         }
         Ok(Self { claims, scopes: PhantomData })
     }
 }
 
-/// Why [`Scoped`] claims could not be had. It answers as the guard in front of the handler would.
+/// Why [`Scoped`] claims are not available. Its response is that of the guard in front of the handler.
 #[derive(Clone, Debug)]
 pub struct ScopedRejection {
-    refusal: Refusal,
+    rejection: Rejection,
     challenge: Arc<Challenge>,
     grpc: bool,
 }
 
 impl ScopedRejection {
-    /// The refusal, for logs and metrics.
+    /// The rejection, for logs and metrics.
     #[must_use]
-    pub fn refusal(&self) -> &Refusal {
-        &self.refusal
+    pub fn rejection(&self) -> &Rejection {
+        &self.rejection
     }
 }
 
 impl fmt::Display for ScopedRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.refusal.fmt(f)
+        self.rejection.fmt(f)
     }
 }
 
@@ -177,14 +176,14 @@ impl std::error::Error for ScopedRejection {}
 
 impl IntoResponse for ScopedRejection {
     fn into_response(self) -> Response {
-        self.challenge.respond(&self.refusal, self.grpc).map(Body::new)
+        respond(&self.rejection, &self.challenge, self.grpc).map(Body::new)
     }
 }
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
-    /// A router that serves this API's RFC 9728 document at its place, with the resource's path behind the well-known
-    /// part, and what a reload makes of it. Merge it beside the guarded routes, not behind the guard: who looks for
-    /// where to get a token has none. Empty without [`resource`](crate::GuardBuilder::resource).
+    /// A router that serves this API's RFC 9728 document at its well-known path, updated by each reload. Merge it beside
+    /// the guarded routes, not behind the guard: a client that looks for the authorization server has no token yet.
+    /// Empty without [`resource`](crate::GuardBuilder::resource).
     ///
     /// ```
     /// use axum::{Router, routing::get};
@@ -205,8 +204,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
         let guard = self.clone();
         let serve = move |uri: Uri| {
             let document = guard.resource_metadata().filter(|document| {
-                // Two resources may differ in their query alone.
-                uri.path_and_query().is_some_and(|asked| document.is_at(asked))
+                // Two resources may differ only in their query.
+                uri.path_and_query().is_some_and(|path| document.is_at(path))
             });
             async move {
                 match document.and_then(|document| serde_json::to_string(&document).ok()) {

@@ -1,4 +1,4 @@
-//! Step 1: the token is taken out of the request.
+//! Step 1: find the token in the request, and redact or strip it there.
 
 use std::borrow::Cow;
 
@@ -6,33 +6,32 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
-use crate::guard::RequestHead;
-use crate::refuse::Refusal;
+use crate::reject::Rejection;
+use crate::request::RequestHead;
 
 const SCHEME: &[u8] = b"bearer";
 
-/// Where a request may have its token, beside the `Authorization` header, and what becomes of it there.
+/// Where a request may carry its token besides the `Authorization` header, and whether it is stripped there.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Places {
+pub(crate) struct TokenLocations {
     pub(crate) header: Option<HeaderName>,
     pub(crate) cookie: Option<Box<str>>,
-    /// RFC 9700 §4.3.2: it ends up in logs. Only for those who said that they know.
+    /// RFC 9700 section 4.3.2: it ends up in logs. Only set by a `danger_` method.
     pub(crate) query: Option<Box<str>>,
-    /// Whether the token is taken out before the request goes on.
+    /// Whether the token is removed before the request is forwarded.
     pub(crate) strip: bool,
 }
 
-impl Places {
-    /// The bearer token, if the request has one. Its characters are not looked at yet: a token that has been seen
-    /// before had good ones.
-    pub(crate) fn token<'r>(&self, request: RequestHead<'r>) -> Result<Option<Cow<'r, [u8]>>, Refusal> {
+impl TokenLocations {
+    /// The bearer token, if the request has one. Its characters are not checked yet: a cached token has valid ones.
+    pub(crate) fn token<'r>(&self, request: RequestHead<'r>) -> Result<Option<Cow<'r, [u8]>>, Rejection> {
         let standard = in_authorization(request.headers)?;
         if self.header.is_none() && self.cookie.is_none() && self.query.is_none() {
             return Ok(standard.map(Cow::Borrowed));
         }
         let mut found = standard.map(Cow::Borrowed);
         let mut add = |other: Option<Cow<'r, [u8]>>| match (&found, other) {
-            (Some(_), Some(_)) => Err(Refusal::MalformedRequest("the request has more than one token")),
+            (Some(_), Some(_)) => Err(Rejection::MalformedRequest("the request has more than one token")),
             (None, Some(other)) => {
                 found = Some(other);
                 Ok(())
@@ -49,16 +48,16 @@ impl Places {
             in_query(request.uri, name).try_for_each(|token| add(Some(token)))?;
         }
         match found {
-            Some(token) if token.is_empty() => Err(Refusal::MalformedRequest("the token is empty")),
+            Some(token) if token.is_empty() => Err(Rejection::MalformedRequest("the token is empty")),
             found => Ok(found),
         }
     }
 
-    /// Marks the token's header, so that whoever logs headers does not log it; or takes the token out of the request,
-    /// if that is wanted.
-    pub(crate) fn cover<B>(&self, request: &mut Request<B>) {
+    /// Marks the token's header as sensitive, so that its `Debug` does not show it; or strips the token from the request
+    /// if configured.
+    pub(crate) fn redact<B>(&self, request: &mut Request<B>) {
         if self.strip {
-            self.take_out(request);
+            self.strip(request);
             return;
         }
         let headers = request.headers_mut();
@@ -66,17 +65,17 @@ impl Places {
             value.set_sensitive(true);
         }
         if self.header.is_some() || self.cookie.is_some() {
-            let is_place = |name: &HeaderName| {
+            let is_location = |name: &HeaderName| {
                 Some(name) == self.header.as_ref() || (name == COOKIE && self.cookie.is_some())
             };
-            for (_, value) in headers.iter_mut().filter(|(name, _)| is_place(name)) {
+            for (_, value) in headers.iter_mut().filter(|(name, _)| is_location(name)) {
                 value.set_sensitive(true);
             }
         }
     }
 
     #[cold]
-    fn take_out<B>(&self, request: &mut Request<B>) {
+    fn strip<B>(&self, request: &mut Request<B>) {
         let is_bearer = in_authorization(request.headers()).is_ok_and(|token| token.is_some());
         let headers = request.headers_mut();
         if is_bearer {
@@ -102,23 +101,23 @@ impl Places {
     }
 }
 
-/// RFC 6750 §2.1.
-fn in_authorization(headers: &HeaderMap) -> Result<Option<&[u8]>, Refusal> {
+/// RFC 6750 section 2.1.
+fn in_authorization(headers: &HeaderMap) -> Result<Option<&[u8]>, Rejection> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        // RFC 9110 §5.3: two credentials, and two readers might each take another.
-        return Err(Refusal::MalformedRequest("the Authorization header is there more than once"));
+        // RFC 9110 section 5.3: with two credentials, two readers could each use another one.
+        return Err(Rejection::MalformedRequest("the request has more than one Authorization header"));
     }
     credentials(value)
 }
 
-/// The token is all there is in such a header.
+/// The whole value of such a header is the token.
 fn in_header<'r>(headers: &'r HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'r [u8]> {
     headers.get_all(name).iter().map(HeaderValue::as_bytes)
 }
 
-/// RFC 6265 §4.2.1. HTTP/2 may send the cookies as several headers; an empty one is what a logout leaves behind.
+/// RFC 6265 section 4.2.1. HTTP/2 may send the cookies as several headers; a logout may leave an empty one.
 fn in_cookies<'r>(headers: &'r HeaderMap, name: &str) -> impl Iterator<Item = &'r [u8]> {
     let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
     pairs.filter_map(move |pair| cookie_value(pair, name)).filter(|value| !value.is_empty())
@@ -140,7 +139,7 @@ fn without_cookie(value: &HeaderValue, name: &str) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&text).ok().filter(|value| !value.is_empty())
 }
 
-/// RFC 6750 §2.3.
+/// RFC 6750 section 2.3.
 fn in_query<'r>(uri: &'r Uri, name: &str) -> impl Iterator<Item = Cow<'r, [u8]>> {
     url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
         .filter(move |(one, _)| *one == name)
@@ -164,18 +163,20 @@ fn without_parameter(uri: &Uri, name: &str) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-fn credentials(value: &HeaderValue) -> Result<Option<&[u8]>, Refusal> {
+fn credentials(value: &HeaderValue) -> Result<Option<&[u8]>, Rejection> {
     let bytes = value.as_bytes();
     let is_bearer = bytes.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
     if !is_bearer {
         return if !bytes.is_empty() && bytes.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) {
             Ok(None)
         } else {
-            Err(Refusal::MalformedRequest("the Authorization header is not made of visible ASCII characters"))
+            Err(Rejection::MalformedRequest(
+                "the Authorization header has characters other than visible ASCII",
+            ))
         };
     }
     let rest = bytes.get(SCHEME.len()..).unwrap_or_default();
-    // `Bearers abc` is another scheme; `Bearerabc` is this one without its space.
+    // `Bearers abc` is another scheme; `Bearerabc` is this one without a space.
     let longer =
         rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(byte)).count();
     if longer > 0 && rest.get(longer) == Some(&b' ') {
@@ -184,29 +185,29 @@ fn credentials(value: &HeaderValue) -> Result<Option<&[u8]>, Refusal> {
     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
     match rest.get(spaces..) {
         Some(token) if spaces > 0 && !token.is_empty() => Ok(Some(token)),
-        _ => Err(Refusal::MalformedRequest("expected `Bearer`, a space and a token")),
+        _ => Err(Rejection::MalformedRequest("expected `Bearer`, a space and a token")),
     }
 }
 
-/// The token as text, if it could be one at all.
-pub(crate) fn as_text(token: &[u8]) -> Result<&str, Refusal> {
+/// The token as text.
+pub(crate) fn as_text(token: &[u8]) -> Result<&str, Rejection> {
     std::str::from_utf8(token).map_err(|_| not_a_token())
 }
 
-/// Why a token was refused, seen again: what is not RFC 9110 §11.2 `token68` is a malformed header, whatever else was
-/// found wrong with it. Asked only now, since every token that is accepted is made of such characters.
-pub(crate) fn blame(token: &str, refusal: Refusal) -> Refusal {
-    match refusal {
-        Refusal::InvalidToken(_) if !is_token68(token) => not_a_token(),
+/// The final rejection of a token: one that is not `token68` (RFC 9110 section 11.2) is a malformed request, whatever
+/// else is wrong with it. Checked last, since every valid token consists of these characters.
+pub(crate) fn classify(token: &str, rejection: Rejection) -> Rejection {
+    match rejection {
+        Rejection::InvalidToken(_) if !is_token68(token) => not_a_token(),
         other => other,
     }
 }
 
-/// Whether it has a token's characters (RFC 9110 §11.2).
+/// Whether it consists of a token's characters (RFC 9110 section 11.2).
 pub(crate) fn is_token68(token: &str) -> bool {
     let letters = token.trim_end_matches('=');
-    // Without a way out in the middle, so that the compiler takes sixteen at a time: whoever sends bad tokens is not to
-    // cost more than whoever sends good ones. `-./` and the digits are neighbours.
+    // Without an early exit, so that the compiler vectorizes it: an invalid token should not cost more than a valid
+    // one. `-./` and the digits are neighbours in ASCII.
     let allowed = |byte: u8| {
         (byte | 0x20).wrapping_sub(b'a') < 26
             || byte.wrapping_sub(b'-') < 13
@@ -215,14 +216,14 @@ pub(crate) fn is_token68(token: &str) -> bool {
     !letters.is_empty() && letters.bytes().fold(true, |all, byte| all & allowed(byte))
 }
 
-pub(crate) fn not_a_token() -> Refusal {
-    Refusal::MalformedRequest("the token holds characters that no token has")
+pub(crate) fn not_a_token() -> Rejection {
+    Rejection::MalformedRequest("the token has characters that are not allowed in a token")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::refuse::Flaw;
+    use crate::reject::TokenError;
 
     fn read(values: &[&[u8]]) -> Result<Option<String>, &'static str> {
         let mut headers = HeaderMap::new();
@@ -231,12 +232,14 @@ mod tests {
         }
         let mut request = Request::new(());
         *request.headers_mut() = headers;
-        let token = Places::default().token((&request).into()).map_err(|refusal| refusal.code())?;
-        let Some(text) = token.as_deref().map(as_text).transpose().map_err(|refusal| refusal.code())? else {
+        let token =
+            TokenLocations::default().token((&request).into()).map_err(|rejection| rejection.code())?;
+        let Some(text) = token.as_deref().map(as_text).transpose().map_err(|rejection| rejection.code())?
+        else {
             return Ok(None);
         };
-        match blame(text, Flaw::BadSignature.into()) {
-            Refusal::InvalidToken(_) => Ok(Some(text.to_owned())),
+        match classify(text, TokenError::BadSignature.into()) {
+            Rejection::InvalidToken(_) => Ok(Some(text.to_owned())),
             other => Err(other.code()),
         }
     }
@@ -258,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_headers_are_refused() {
+    fn malformed_headers_are_rejected() {
         let bad: [&[u8]; 14] = [
             b"Bearer",
             b"Bearer ",
@@ -281,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn two_headers_are_refused_whatever_they_hold() {
+    fn two_headers_are_rejected_whatever_their_value() {
         assert_eq!(read(&[b"Bearer a.b.c", b"Bearer a.b.c"]), Err("invalid_request"));
         assert_eq!(read(&[b"Basic YTpi", b"Bearer a.b.c"]), Err("invalid_request"));
     }

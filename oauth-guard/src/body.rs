@@ -1,4 +1,4 @@
-//! Bodies of answers: the service's own, or a refusal's.
+//! Response bodies: the inner service's, or a rejection's.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,7 +9,7 @@ use http_body_util::Full;
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// The body of a guarded service's answer.
+    /// The body of a guarded service's response.
     #[derive(Debug)]
     pub struct GuardBody<B> {
         #[pin]
@@ -22,7 +22,7 @@ pin_project! {
     #[derive(Debug)]
     enum Kind<B> {
         Inner { #[pin] body: B },
-        Refused { #[pin] body: Full<Bytes> },
+        Rejected { #[pin] body: Full<Bytes> },
     }
 }
 
@@ -31,8 +31,8 @@ impl<B> GuardBody<B> {
         Self { kind: Kind::Inner { body } }
     }
 
-    pub(crate) fn refused(body: Full<Bytes>) -> Self {
-        Self { kind: Kind::Refused { body } }
+    pub(crate) fn rejected(body: Full<Bytes>) -> Self {
+        Self { kind: Kind::Rejected { body } }
     }
 }
 
@@ -46,21 +46,21 @@ impl<B: Body<Data = Bytes>> Body for GuardBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             KindProj::Inner { body } => body.poll_frame(context),
-            KindProj::Refused { body } => body.poll_frame(context).map_err(|never| match never {}),
+            KindProj::Rejected { body } => body.poll_frame(context).map_err(|never| match never {}),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
-            Kind::Refused { body } => body.is_end_stream(),
+            Kind::Rejected { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Inner { body } => body.size_hint(),
-            Kind::Refused { body } => body.size_hint(),
+            Kind::Rejected { body } => body.size_hint(),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Step 2: has this very token been judged before?
+//! Step 2: is the token in the cache?
 //!
-//! What is remembered is who the caller is, never that he may pass: time, key, issuer and policy are asked again
-//! on every hit. Refusals are not remembered.
+//! The cache holds identity, never a decision: lifetime, key, issuer and rules are checked again on every hit.
+//! Rejections are not cached.
 
 use std::cell::Cell;
 use std::fmt;
@@ -16,14 +16,13 @@ use moka::sync::Cache;
 
 use crate::claims::Verified;
 
-/// A token's digest: HighwayHash with 256 bits of output, under a key that is drawn at random for each guard and
-/// never leaves it.
+/// A token's digest: HighwayHash with 256 bits of output, under a key that is random for each guard and never
+/// leaves it.
 ///
-/// Why this is enough: to be taken for another token, a token has to have the same digest. Finding two that
-/// collide needs 2^128 tries by chance, and one that meets a given token 2^256; whoever does not know the key
-/// cannot try at home, and the digest shows up nowhere, so that trying online teaches nothing. HighwayHash is
-/// designed and analysed as a keyed function against such an attacker. A 64-bit hash would not do: two tokens of
-/// four billion collide by chance.
+/// Why this is enough: a token is taken for another one only if both have the same digest. Two colliding tokens take
+/// 2^128 tries, a second token with a given digest 2^256. Without the key an attacker cannot search offline, and the
+/// digest is never shown, so online tries reveal nothing. HighwayHash is designed and analysed as a keyed function
+/// against such an attacker. A 64-bit hash is too short: two of four billion tokens collide by chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Digest([u64; 4]);
 
@@ -44,7 +43,7 @@ pub(crate) struct TokenCache<T> {
 }
 
 impl<T: Send + Sync + 'static> TokenCache<T> {
-    /// `None` when the system has no randomness to give.
+    /// `None` when the system has no random bytes.
     pub(crate) fn new(max_bytes: u64) -> Option<Self> {
         let mut key = [0; 4];
         for word in &mut key {
@@ -54,7 +53,7 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
             Cache::builder()
                 .max_capacity(max_bytes)
                 .weigher(|_, verified: &Arc<Verified<T>>| verified.weight())
-                // Tokens are used for minutes and then never again: recency tells more than frequency.
+                // Tokens are used for minutes and then never again: recency is a better guide than frequency.
                 .eviction_policy(EvictionPolicy::lru())
                 .build_with_hasher(AlreadyRandom)
         });
@@ -66,14 +65,14 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
         self.max_bytes
     }
 
-    /// What is known of the token, and the digest to remember it by if nothing is. `None` without a cache.
-    pub(crate) fn look_up(&self, token: &[u8]) -> Option<(Digest, Option<Arc<Verified<T>>>)> {
+    /// The token's digest, and its entry if there is one. `None` without a cache.
+    pub(crate) fn get(&self, token: &[u8]) -> Option<(Digest, Option<Arc<Verified<T>>>)> {
         let entries = self.entries.as_ref()?;
         let digest = self.digest(token);
         if let Some(found) = self.recent.get(digest) {
             self.hits.add();
-            if now_and_then::<16>() {
-                // So that it is not taken for one that nobody uses any more.
+            if one_in::<16>() {
+                // Keeps the entry recent in the main cache.
                 drop(entries.get(&digest));
             }
             return Some((digest, Some(found)));
@@ -82,7 +81,7 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
         match &found {
             Some(verified) => {
                 self.hits.add();
-                if now_and_then::<8>() {
+                if one_in::<8>() {
                     self.recent.put(digest, verified);
                 }
             }
@@ -91,21 +90,22 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
         Some((digest, found))
     }
 
-    /// Remembers it under the digest that looking it up has brought, or one made now.
-    pub(crate) fn remember(&self, token: &[u8], digest: Option<Digest>, verified: &Arc<Verified<T>>) {
+    /// Stores it under the digest that [`get`](Self::get) returned, or under a new one.
+    pub(crate) fn insert(&self, token: &[u8], digest: Option<Digest>, verified: &Arc<Verified<T>>) {
         if let Some(entries) = &self.entries {
             entries.insert(digest.unwrap_or_else(|| self.digest(token)), Arc::clone(verified));
         }
     }
 
-    pub(crate) fn forget(&self, digest: Digest) {
-        self.recent.forget(digest);
+    pub(crate) fn remove(&self, digest: Digest) {
+        self.recent.remove(digest);
         if let Some(entries) = &self.entries {
             entries.invalidate(&digest);
         }
     }
 
-    pub(crate) fn report(&self) -> (u64, u64, u64, u64) {
+    /// Entries, bytes, hits and misses.
+    pub(crate) fn stats(&self) -> (u64, u64, u64, u64) {
         let (entries, bytes) = self.entries.as_ref().map_or((0, 0), |cache| {
             cache.run_pending_tasks();
             (cache.entry_count(), cache.weighted_size())
@@ -118,51 +118,51 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
     }
 }
 
-/// A first level: some of the tokens that are used most, each in the one place that its digest gives it. Looking there
-/// takes no lock and writes nothing that other cores read. What is found is asked the same questions as anything else
-/// that is remembered, so that it may stand here a little longer than in the cache proper.
-struct Recent<T>(Box<[ArcSwapOption<Placed<T>>]>);
+/// A first level: some of the tokens that are used most, each in the one slot that its digest selects. A read takes no
+/// lock and writes nothing that other cores read. Entries are checked like all others on each hit, so one may stay here a
+/// little longer than in the main cache.
+struct Recent<T>(Box<[ArcSwapOption<Slot<T>>]>);
 
-struct Placed<T> {
+struct Slot<T> {
     digest: Digest,
     verified: Arc<Verified<T>>,
 }
 
 impl<T> Recent<T> {
-    /// As many places as take up a hundredth of the cache's bytes or so, when all are taken; few for all that.
+    /// When all slots are used they take about a hundredth of the cache's bytes.
     fn new(max_bytes: u64) -> Self {
-        let places = (max_bytes / (64 * 1024)).min(256);
-        Self((0..places).map(|_| ArcSwapOption::empty()).collect())
+        let slots = (max_bytes / (64 * 1024)).min(256);
+        Self((0..slots).map(|_| ArcSwapOption::empty()).collect())
     }
 
     fn get(&self, digest: Digest) -> Option<Arc<Verified<T>>> {
-        let placed = self.place(digest)?.load();
-        placed.as_ref().filter(|placed| placed.digest == digest).map(|placed| Arc::clone(&placed.verified))
+        let slot = self.slot(digest)?.load();
+        slot.as_ref().filter(|slot| slot.digest == digest).map(|slot| Arc::clone(&slot.verified))
     }
 
     fn put(&self, digest: Digest, verified: &Arc<Verified<T>>) {
-        if let Some(place) = self.place(digest) {
-            place.store(Some(Arc::new(Placed { digest, verified: Arc::clone(verified) })));
+        if let Some(slot) = self.slot(digest) {
+            slot.store(Some(Arc::new(Slot { digest, verified: Arc::clone(verified) })));
         }
     }
 
-    fn forget(&self, digest: Digest) {
-        if let Some(place) = self.place(digest)
-            && place.load().as_ref().is_some_and(|placed| placed.digest == digest)
+    fn remove(&self, digest: Digest) {
+        if let Some(slot) = self.slot(digest)
+            && slot.load().as_ref().is_some_and(|slot| slot.digest == digest)
         {
-            place.store(None);
+            slot.store(None);
         }
     }
 
-    fn place(&self, digest: Digest) -> Option<&ArcSwapOption<Placed<T>>> {
-        // Another word than the one that the cache proper goes by.
-        let places = u64::try_from(self.0.len()).ok()?;
-        self.0.get(usize::try_from(digest.0[1].checked_rem(places)?).ok()?)
+    fn slot(&self, digest: Digest) -> Option<&ArcSwapOption<Slot<T>>> {
+        // Another word of the digest than the one the main cache hashes by.
+        let slots = u64::try_from(self.0.len()).ok()?;
+        self.0.get(usize::try_from(digest.0[1].checked_rem(slots)?).ok()?)
     }
 }
 
-/// Says yes once in so many times, on each thread by itself and in no order that requests could fall in step with.
-fn now_and_then<const TIMES: u32>() -> bool {
+/// True once in so many calls, per thread and in a pseudo-random order that requests cannot fall into step with.
+fn one_in<const TIMES: u32>() -> bool {
     thread_local! {
         static DICE: Cell<u32> = const { Cell::new(0) };
     }
@@ -177,12 +177,12 @@ fn now_and_then<const TIMES: u32>() -> bool {
 
 impl<T> fmt::Debug for TokenCache<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The key stays out: with it, collisions could be looked for.
+        // Without the key: it would allow a search for collisions.
         f.debug_struct("TokenCache").field("enabled", &self.entries.is_some()).finish_non_exhaustive()
     }
 }
 
-/// Passes on the one word a [`Digest`] hashes to: it is as random as a hash gets.
+/// Passes on the one word that a [`Digest`] hashes to: it is random already.
 #[derive(Clone, Copy, Debug, Default)]
 struct AlreadyRandom;
 

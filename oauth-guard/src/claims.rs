@@ -1,4 +1,4 @@
-//! Step 6: what the token says, once it has been found true.
+//! The claims of a validated token, as handlers and requirements read them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,30 +10,30 @@ use serde::{Deserialize, Deserializer};
 use crate::issuer::IssuerState;
 use crate::json;
 use crate::keys::VerifyingKey;
-use crate::refuse::http::Challenge;
-use crate::refuse::log::Origin;
+use crate::reject::Challenge;
+use crate::reject::log::Origin;
 
 /// The claims of a verified token. Cheap to clone: a pointer.
 ///
-/// The guard puts one into the extensions of each request it lets through; with the `axum` feature it is an
-/// extractor as well. `T` is what else you want out of your tokens: a type of your own, read once when the token
-/// is first seen ([`Guard::builder`](crate::Guard::builder) then [`claims`](crate::GuardBuilder::claims)).
-/// Without one, [`get`](Self::get) reads any claim by name.
+/// The guard inserts them into the extensions of each request it forwards; with the feature `axum` they are an
+/// extractor too. `T` is a type of your own for the issuer's other claims, deserialized once when the token is first
+/// seen (see [`GuardBuilder::claims`](crate::GuardBuilder::claims)). Without one, [`get`](Self::get) reads any claim by
+/// name.
 ///
 /// ```
 /// use oauth_guard::Claims;
 ///
 /// fn greet(request: &http::Request<()>) -> String {
 ///     match request.extensions().get::<Claims>() {
-///         Some(claims) => format!("hello {}", claims.subject().unwrap_or("nobody")),
-///         None => "who are you?".to_owned(),
+///         Some(claims) => format!("hello {}", claims.subject().unwrap_or("a client")),
+///         None => "hello stranger".to_owned(),
 ///     }
 /// }
-/// # assert_eq!(greet(&http::Request::new(())), "who are you?");
+/// # assert_eq!(greet(&http::Request::new(())), "hello stranger");
 /// ```
 pub struct Claims<T = Untyped> {
     verified: Arc<Verified<T>>,
-    /// How the guard that let it through says no, for those behind it who have to.
+    /// The challenge of the guard that validated it, for extractors that reject later.
     challenge: Arc<Challenge>,
 }
 
@@ -42,9 +42,9 @@ impl<T> Claims<T> {
         Self { verified, challenge: Arc::clone(challenge) }
     }
 
-    /// What a log may say of it.
+    /// What the log says of it.
     pub(crate) fn origin(&self) -> Origin {
-        Origin::known(self.issuer(), self.verified.key.key_id.as_deref())
+        Origin::verified(self.issuer(), self.verified.key.key_id.as_deref())
     }
 
     /// `iss`: who issued the token, exactly as configured.
@@ -53,14 +53,14 @@ impl<T> Claims<T> {
         self.verified.issuer.name()
     }
 
-    /// `sub`: whom the token speaks for. RFC 9068 tokens always have one. For a client without a user it is often
-    /// the client's own id: compare with [`client_id`](Self::client_id) before taking it for a person.
+    /// `sub`: the user or client that the token stands for. RFC 9068 tokens always have one. For a client without a user
+    /// it is often the client's own id: compare it with [`client_id`](Self::client_id) before you take it for a user.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.verified.text(self.verified.parts.subject)
     }
 
-    /// `client_id`, or `azp` where the issuer uses that: the application that asked for the token.
+    /// `client_id`, or `azp` where the issuer uses that: the client that the token was issued to.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
         self.verified.text(self.verified.parts.client_id)
@@ -72,13 +72,13 @@ impl<T> Claims<T> {
         self.verified.text(self.verified.parts.token_id)
     }
 
-    /// `aud`: every audience the token names, ours among them.
+    /// `aud`: every audience the token names, this API's among them.
     pub fn audience(&self) -> impl Iterator<Item = &str> {
         self.verified.list(self.verified.parts.audience)
     }
 
-    /// The scopes the token grants, from `scope`, `scp` or what [`Issuer::scope_claim`](crate::Issuer::scope_claim)
-    /// names.
+    /// The scopes the token grants, from `scope`, `scp` or the claim of
+    /// [`Issuer::scope_claim`](crate::Issuer::scope_claim).
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.verified.list(self.verified.parts.scopes)
     }
@@ -89,7 +89,7 @@ impl<T> Claims<T> {
         self.verified.list_has(self.verified.parts.scopes, scope)
     }
 
-    /// The roles the token carries, from where [`Issuer::roles_claim`](crate::Issuer::roles_claim) points.
+    /// The roles the token carries, from the claim of [`Issuer::roles_claim`](crate::Issuer::roles_claim).
     pub fn roles(&self) -> impl Iterator<Item = &str> {
         self.verified.list(self.verified.parts.roles)
     }
@@ -100,7 +100,7 @@ impl<T> Claims<T> {
         self.verified.list_has(self.verified.parts.roles, role)
     }
 
-    /// `exp`: when the token stops being good, in seconds since the Unix epoch. The guard's leeway comes on top.
+    /// `exp`: when the token expires, in seconds since the Unix epoch. The guard's leeway is added to it.
     #[must_use]
     pub fn expires_at(&self) -> u64 {
         self.verified.parts.expires_at
@@ -112,13 +112,13 @@ impl<T> Claims<T> {
         self.verified.parts.issued_at
     }
 
-    /// `auth_time`: when the user last logged in, in seconds since the Unix epoch (RFC 9068 §2.2.1).
+    /// `auth_time`: when the user last logged in, in seconds since the Unix epoch (RFC 9068 section 2.2.1).
     #[must_use]
     pub fn authenticated_at(&self) -> Option<u64> {
         self.verified.parts.authenticated_at
     }
 
-    /// `acr`: how the user logged in, in the issuer's own terms (RFC 9068 §2.2.1).
+    /// `acr`: how the user logged in, in the issuer's terms (RFC 9068 section 2.2.1).
     #[must_use]
     pub fn acr(&self) -> Option<&str> {
         self.verified.text(self.verified.parts.acr)
@@ -127,7 +127,7 @@ impl<T> Claims<T> {
     /// Any claim by name, read as the type you ask for. `None` when the token has no such claim or it is of
     /// another type.
     ///
-    /// It is read anew each time; what every request needs is better part of your own type.
+    /// It is deserialized on each call: put what every request needs into your own type.
     #[must_use]
     pub fn get<V: DeserializeOwned>(&self, name: &str) -> Option<V> {
         serde_json::from_str(self.verified.member(name)?).ok()
@@ -139,20 +139,20 @@ impl<T> Claims<T> {
         self.verified.text(self.verified.parts.payload).unwrap_or("{}")
     }
 
-    /// Your own type, as read from the token.
+    /// Your own type, deserialized from the token.
     #[must_use]
     pub fn custom(&self) -> &T {
         &self.verified.custom
     }
 
-    /// A claim by its whole name, as it is written.
-    pub(crate) fn written(&self, name: &str) -> Option<&str> {
+    /// The JSON text of a claim by its whole name.
+    pub(crate) fn raw(&self, name: &str) -> Option<&str> {
         self.verified.member(name)
     }
 
-    /// A claim by name, or by a path into objects, without a copy of it.
+    /// A claim by name, or by a path into objects, without a copy.
     pub(crate) fn value(&self, name: &str) -> Option<json::Value<'_>> {
-        if let Some(raw) = self.written(name) {
+        if let Some(raw) = self.raw(name) {
             return json::read_value(raw);
         }
         let (first, rest) = name.split_once('.')?;
@@ -162,8 +162,8 @@ impl<T> Claims<T> {
         })
     }
 
-    /// Whether the user logged in that many seconds ago at most, by the issuer's clock and its leeway. A login in the
-    /// future is none.
+    /// Whether the user logged in at most that many seconds ago, plus the issuer's leeway. A login in the future does not
+    /// count.
     pub(crate) fn logged_in_within(&self, seconds: u64, now: u64) -> bool {
         let leeway = self.verified.issuer.rules.leeway.as_secs();
         self.authenticated_at().is_some_and(|at| {
@@ -171,7 +171,7 @@ impl<T> Claims<T> {
         })
     }
 
-    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only extractors say no behind a guard"))]
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only extractors reject behind a guard"))]
     pub(crate) fn challenge(&self) -> &Arc<Challenge> {
         &self.challenge
     }
@@ -195,7 +195,7 @@ impl<T> fmt::Debug for Claims<T> {
     }
 }
 
-/// Stands where a type of your own could: claims are then read by name, with [`Claims::get`].
+/// The default in place of a type of your own: claims are read by name, with [`Claims::get`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Untyped;
@@ -206,7 +206,7 @@ impl<'de> Deserialize<'de> for Untyped {
     }
 }
 
-/// A token found true: what the cache holds. One text, and where in it things are.
+/// A valid token, as the cache holds it: one text, and the spans of the claims in it.
 pub(crate) struct Verified<T> {
     pub(crate) issuer: Arc<IssuerState>,
     pub(crate) key: Arc<VerifyingKey>,
@@ -214,8 +214,8 @@ pub(crate) struct Verified<T> {
     pub(crate) custom: T,
 }
 
-/// The claims that are read by name, as places in one text: the payload, then whatever of it had escapes to be
-/// resolved.
+/// The claims that are read by name, as spans of one text: the payload, then the decoded form of strings that were
+/// written with escapes.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) text: Box<str>,
@@ -234,12 +234,12 @@ pub(crate) struct Parts {
     pub(crate) expires_at: u64,
     pub(crate) issued_at: Option<u64>,
     pub(crate) authenticated_at: Option<u64>,
-    /// The whole seconds within which the token is good, leeway and maximum age included: from, until (excluded).
-    pub(crate) good_from: u64,
-    pub(crate) good_until: u64,
+    /// The whole seconds within which the token is valid, leeway and maximum age included: from, until (excluded).
+    pub(crate) valid_from: u64,
+    pub(crate) valid_until: u64,
 }
 
-/// A place in a text or in a list. Two bytes each: a cached token has some thirty of them.
+/// A range of a text or of a list. Two bytes each: a cached token has about thirty of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u16,
@@ -250,7 +250,7 @@ impl Span {
     pub(crate) const NONE: Self = Self { start: 1, end: 0 };
 
     pub(crate) fn new(start: usize, end: usize) -> Self {
-        // Text beyond 64 KiB is refused in the end; until then, nothing is found there rather than something else.
+        // Text beyond 64 KiB is rejected in the end; until then such a span is empty rather than wrong.
         match (u16::try_from(start), u16::try_from(end)) {
             (Ok(start), Ok(end)) => Self { start, end },
             _ => Self::NONE,
@@ -267,19 +267,19 @@ impl Span {
 }
 
 impl<T> Verified<T> {
-    /// Whether the token is within its time, to the second and on the wall clock as it stands now.
-    pub(crate) fn is_timely(&self, now: Now) -> bool {
-        (self.parts.good_from..self.parts.good_until).contains(&now.wall.as_secs())
+    /// Whether the token is within its lifetime, to the second and by the current wall clock.
+    pub(crate) fn is_within_lifetime(&self, now: Now) -> bool {
+        (self.parts.valid_from..self.parts.valid_until).contains(&now.wall.as_secs())
     }
 
-    /// What the entry takes in memory, roughly: the cache's own bookkeeping is about 250 bytes.
+    /// What the entry takes in memory, in bytes, roughly: the cache's own bookkeeping is about 250 bytes.
     pub(crate) fn weight(&self) -> u32 {
         let parts = &self.parts;
         let bytes = 250
             + size_of::<Self>()
             + parts.text.len()
             + size_of_val(&*parts.items)
-            // A custom type keeps copies of some claims; how much, it cannot be asked.
+            // A custom type keeps copies of some claims; their size is unknown.
             + if size_of::<T>() == 0 { 0 } else { parts.text.len() };
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
@@ -298,7 +298,7 @@ impl<T> Verified<T> {
         items.iter().any(|item| self.is_at(*item, wanted))
     }
 
-    /// Whether just this text stands there. Most are told apart by their length alone.
+    /// Whether the span holds exactly this text. Most differ in their length already.
     fn is_at(&self, span: Span, wanted: &str) -> bool {
         span.len() == wanted.len() && self.parts.text.as_bytes().get(span.range()) == Some(wanted.as_bytes())
     }

@@ -1,147 +1,145 @@
-//! Every number a guard goes by, and why it is what it is.
+//! Every number a guard uses, and why it is what it is.
 //!
-//! The first of them can be changed, where it says so; the last cannot, since nobody who is let in comes near them.
+//! The first ones can be changed, where it says so; the last ones cannot, since no valid token comes near them.
 //!
 //! # Tokens
 //!
 //! ### Why 60 seconds of leeway?
-//! [`LEEWAY`]. Machines with NTP are within a second of each other, virtual machines that just woke up within tens. A
-//! minute covers both and is short against token lifetimes of five minutes and more. RFC 7519 §4.1.4 speaks of "no more
-//! than a few minutes". To be changed with [`Issuer::leeway`](crate::Issuer::leeway).
+//! [`LEEWAY`]. Machines with NTP are within a second of each other, virtual machines that just resumed within tens of
+//! seconds. A minute covers both and is short against token lifetimes of five minutes and more. RFC 7519 section 4.1.4
+//! speaks of "no more than a few minutes". Change it with [`Issuer::leeway`](crate::Issuer::leeway).
 //!
 //! ### Why 8 KiB of token?
-//! [`MAX_TOKEN_BYTES`]. It is what common servers accept for all headers together; a token of 8 KiB has passed every
-//! proxy on the way. What is longer is refused before it is decoded. To be changed with
-//! [`Issuer::max_token_bytes`](crate::Issuer::max_token_bytes), up to [`MOST_TOKEN_BYTES`]: far beyond any header that
-//! gets through, so that a mistyped limit is noticed.
+//! [`MAX_TOKEN_BYTES`]. Common servers accept that much for all headers together, so a longer token rarely arrives. It is
+//! rejected before it is decoded. Change it with [`Issuer::max_token_bytes`](crate::Issuer::max_token_bytes), up to
+//! [`MOST_TOKEN_BYTES`]: far beyond any header that a server accepts, so that a mistyped limit is noticed.
 //!
 //! ### Why no maximum age?
-//! The issuer says in `exp` how long a token is good, and it knows best. Where its lifetimes are longer than one cares
-//! for, there is [`Issuer::max_token_age`](crate::Issuer::max_token_age).
+//! The issuer sets the lifetime in `exp`. If its lifetimes are too long for you, set
+//! [`Issuer::max_token_age`](crate::Issuer::max_token_age).
 //!
 //! # The cache
 //!
 //! ### Why 64 MiB?
-//! [`CACHE_BYTES`]. That is some 40,000 to 100,000 tokens: more than the callers of one process within a token's
-//! lifetime, and still small beside the process. It is filled as tokens come, not ahead. To be changed with
+//! [`CACHE_BYTES`]. That is about 40,000 to 100,000 tokens: more than the callers of one process within a token's
+//! lifetime, and still small beside the process. It grows with the tokens, not ahead of them. Change it with
 //! [`GuardBuilder::cache_bytes`](crate::GuardBuilder::cache_bytes).
 //!
 //! ### Why digests of 256 bits?
-//! A token that has another's digest is taken for it. With 256 bits under a secret key, finding two that collide takes
-//! 2^128 tries; with 64 bits, four billion tokens would do by chance.
+//! A token with another's digest would be taken for it. With 256 bits under a secret key, finding two that collide takes
+//! 2^128 tries; with 64 bits, two of four billion tokens collide by chance.
 //!
 //! # Keys
 //!
-//! All of these can be changed with [`KeyPolicy`](crate::KeyPolicy), unless it says otherwise.
+//! Change all of these with [`KeyPolicy`](crate::KeyPolicy), unless it says otherwise.
 //!
 //! ### Why 30 seconds between fetches for unknown key ids?
-//! [`KEY_COOLDOWN`]. A rotation is rarer than an hour; a flood of invented key ids is not. 30 seconds bound the flood at
-//! two fetches a minute, and a key that is really new is noticed within them.
+//! [`KEY_COOLDOWN`]. A key rotation is rarer than an hour; a flood of invented key ids is not. 30 seconds limit the flood
+//! to two fetches a minute, and a new key is found within them.
 //!
-//! ### Why is a key set good for 10 minutes, and fetched anew after 8?
-//! [`KEY_MAX_AGE`]. It is how long a withdrawn key can still be used, if nobody tells us; and one small fetch in eight
-//! minutes costs the issuer nothing. At 80 % of the age there are two minutes left for tries that fail, before anybody
-//! has to wait. A `Cache-Control: max-age` of the issuer counts where it is shorter, but no shorter than the cool-down.
+//! ### Why is a key set fresh for 10 minutes, and refreshed after 8?
+//! [`KEY_MAX_AGE`]. That is how long a withdrawn key stays in use if no fetch shows it earlier; and one small fetch in
+//! eight minutes costs the issuer nothing. At 80 % of the age there are two minutes left for failed attempts before a
+//! request has to wait. A `Cache-Control: max-age` of the issuer is followed if it is shorter, down to the cool-down.
 //!
 //! ### Why are old keys used for up to 24 hours while the issuer is down?
-//! [`KEY_MAX_STALE`]. An issuer that is down gives out no tokens, but those it gave out are still good. After a day
-//! nobody has had a token renewed, so that what still comes is worth a look.
+//! [`KEY_MAX_STALE`]. An issuer that is down issues no tokens, but those it issued are still valid. After a day without a
+//! renewed token, a token that still arrives is suspicious.
 //!
-//! ### Why does the wait after a failed fetch begin with a second?
-//! [`KEY_FIRST_BACKOFF`]. A restart of the issuer is over in seconds. The wait doubles up to the cool-down, and up to a
-//! quarter is added at random, so that a hundred processes do not come back in step. A `Retry-After` counts if it is
-//! longer, but no longer than the keys' age. It cannot be changed.
+//! ### Why does the delay after a failed fetch start with a second?
+//! [`KEY_FIRST_BACKOFF`]. A restart of the issuer takes seconds. The delay doubles up to the cool-down, with up to a
+//! quarter of jitter, so that a hundred processes do not retry in step. A longer `Retry-After` is obeyed, up to the keys'
+//! maximum age. It cannot be changed.
 //!
-//! ### Why is the metadata asked for the address of the keys every hour?
-//! [`KEY_ADDRESS`]. Addresses change less often than keys. Whoever moves one usually leaves the old one in place for a
-//! while; an hour is well within that, and a key that is nowhere to be found asks for the address at once. It cannot
-//! be changed.
+//! ### Why is the metadata read for the JWKS URI every hour?
+//! [`KEY_ADDRESS`]. URIs change less often than keys, and an issuer usually keeps the old URI for a while. A missing key
+//! causes the metadata to be read at once. It cannot be changed.
 //!
 //! ### Why 5 seconds for a fetch?
-//! [`KEY_TIMEOUT`]. A key set is a few KiB from a server nearby. Callers wait for it at most this long, discovery
+//! [`KEY_TIMEOUT`]. A key set is a few KiB from a server nearby. Requests wait for it at most this long, discovery
 //! included.
 //!
 //! ### Why 512 KiB and 100 keys?
-//! [`KEY_SET_BYTES`], [`KEYS_PER_SET`]. Nobody signs with a hundred keys at a time, and a hundred of the largest, with
-//! their certificates, are 500 KiB. More is a mistake or an attack on our memory. Sets that come with the configuration
-//! have no such limits.
+//! [`KEY_SET_BYTES`], [`KEYS_PER_SET`]. No issuer signs with a hundred keys at a time, and a hundred of the largest, with
+//! their certificates, take 500 KiB. More is an error or an attack on memory. Sets in the configuration have no such
+//! limits.
 //!
-//! ### Why 8 keys tried for a token that names none?
-//! [`KEYS_TRIED`]. Each costs a signature check, and whoever sends the token decides that it has no `kid`. Issuers that
-//! leave it out have one key, and two while they rotate. It cannot be changed.
+//! ### Why 8 keys tried for a token without a key id?
+//! [`KEYS_TRIED`]. Each costs a signature check, and the caller decides whether the token has a `kid`. Issuers that omit
+//! it have one key, and two during a rotation. It cannot be changed.
 //!
 //! ### Why RSA keys from 2048 to 8192 bits?
-//! RFC 7518 §3.3 asks for 2048. Beyond 8192 a check takes many times as long as any other, and no issuer has such keys.
-//! It cannot be changed.
+//! RFC 7518 section 3.3 requires 2048. Beyond 8192 a check takes many times as long as any other, and no issuer has such
+//! keys. It cannot be changed.
 //!
-//! # Issuers found at run time
+//! # Issuers resolved at run time
 //!
-//! ### Why 1,000 tenants, and 4 MiB of names that are none?
-//! [`TENANTS`], [`UNKNOWN_ISSUER_BYTES`]. A tenant that is displaced is looked up again with its next new token, which
-//! costs a question and a key fetch. A name that is none is remembered for the keys' cool-down only; 4 MiB are some
-//! 15,000 of the usual length, and however many somebody invents, they displace no tenant.
+//! ### Why 1,000 tenants, and 4 MiB of unknown names?
+//! [`TENANTS`], [`UNKNOWN_ISSUER_BYTES`]. A tenant that is evicted is resolved again with its next new token, which costs
+//! a call of the resolver and a key fetch. An unknown name is kept for the keys' cool-down only; 4 MiB are about 15,000
+//! names of the usual length, and however many a caller invents, they evict no tenant.
 //!
-//! ### Why 1 KiB of name, and 1,000 names asked about at a time?
-//! [`ISSUER_BYTES`], [`LOOK_UPS`]. Whoever sends a token writes its `iss`, and nothing vouches for it yet. Issuers are
-//! URLs of some 50 bytes; and what cannot be asked right now is answered 503, while the tenants that are known go on.
+//! ### Why 1 KiB of name, and 1,000 names resolved at a time?
+//! [`ISSUER_BYTES`], [`LOOK_UPS`]. The caller writes the token's `iss`, and nothing vouches for it yet. Issuers are URLs of
+//! about 50 bytes. Names beyond the limit get 503, while known tenants are served.
 //!
-//! ### Why a second's rest for a resolver that failed?
-//! [`RESOLVER_PAUSE`]. It is a database or a service that is away for a moment. The rest is for the one name only.
+//! ### Why a pause of one second after a failed resolver call?
+//! [`RESOLVER_PAUSE`]. A database or a service that is briefly unavailable. The pause is for that one name.
 //!
-//! # What no good token comes near
+//! # What no valid token comes near
 //!
 //! ### Why 2 KiB of header and 256 bytes of key id?
 //! [`HEADER_BYTES`], [`KEY_ID_BYTES`]. Real headers take about 100 bytes and key ids 43, the length of a thumbprint. Both
-//! are read before anything is known of who sent them, so they are read on the stack and no further.
+//! are read before the sender is known, so they are read on the stack and not beyond.
 //!
 //! ### Why 1,024 bytes of signature?
-//! [`SIGNATURE_BYTES`]. That is RSA with 8192 bits. What is longer is by no key there is.
+//! [`SIGNATURE_BYTES`]. That is RSA with 8192 bits. No supported key makes a longer one.
 //!
 //! ### Why 32 levels of JSON?
-//! [`JSON_DEPTH`]. Claims in the wild stay below 6. A text that nests without end would use up the stack.
+//! [`JSON_DEPTH`]. Real claims stay below 6. Unlimited nesting would exhaust the stack.
 //!
-//! ### Why 64 characters of what a caller wrote in a log line?
-//! [`LOGGED_CHARS`]. Key ids fit, and most issuers do; a line stays a line, whoever writes it.
+//! ### Why 64 characters of a caller's text in a log line?
+//! [`LOGGED_CHARS`]. Key ids fit, and so do most issuers; the line stays a line, whatever the text.
 
 use std::time::Duration;
 
 use oauth_client::jose;
 
-/// How far clocks may be apart.
+/// The tolerated clock difference.
 pub const LEEWAY: Duration = Duration::from_secs(60);
-/// The longest token that is looked at.
+/// The longest token that is accepted, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8192;
-/// The most that an issuer may set for that.
+/// The highest limit that an issuer may set for it, in bytes.
 pub const MOST_TOKEN_BYTES: usize = 1024 * 1024;
-/// What the token cache may take.
+/// The capacity of the token cache, in bytes.
 pub const CACHE_BYTES: u64 = 64 * 1024 * 1024;
-/// Between two fetches that unknown key ids cause.
+/// The shortest time between two fetches that unknown key ids cause.
 pub const KEY_COOLDOWN: Duration = Duration::from_secs(30);
-/// How long a key set is good.
+/// How long a key set is fresh.
 pub const KEY_MAX_AGE: Duration = Duration::from_secs(600);
-/// How long an old key set is used while no new one can be had.
+/// The maximum age of a key set while no newer one is available.
 pub const KEY_MAX_STALE: Duration = Duration::from_secs(24 * 3600);
-/// The first wait after a failed fetch; it doubles up to the cool-down.
+/// The first delay after a failed fetch; it doubles up to the cool-down.
 pub const KEY_FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// How long a key fetch may take, discovery included.
+/// The time limit of a key fetch, discovery included.
 pub const KEY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the address of a key set is good that the metadata told.
+/// How long the JWKS URI of the metadata is used before the metadata is read again.
 pub const KEY_ADDRESS: Duration = Duration::from_secs(3600);
 /// The largest key set that is read, in bytes.
 pub const KEY_SET_BYTES: usize = 512 * 1024;
-/// How many keys of a set are taken.
+/// How many keys of a set are used.
 pub const KEYS_PER_SET: usize = jose::KEYS_PER_SET;
 /// How many keys a token without a key id is tried against.
 pub const KEYS_TRIED: usize = jose::KEYS_TRIED;
-/// Issuers found at run time that are remembered.
+/// How many issuers resolved at run time are kept.
 pub const TENANTS: u64 = 1_000;
-/// What the names that turned out to be no issuer's may take, in bytes.
+/// The capacity for unknown issuer names, in bytes.
 pub const UNKNOWN_ISSUER_BYTES: u64 = 4 * 1024 * 1024;
-/// The longest `iss` that somebody is asked about, in bytes.
+/// The longest `iss` that is passed to the resolver, in bytes.
 pub const ISSUER_BYTES: usize = 1024;
-/// How many names are asked about at a time.
+/// How many names are resolved at a time.
 pub const LOOK_UPS: usize = 1_000;
-/// How long a resolver that failed is left alone, for the name it failed on.
+/// The pause after a failed resolver call, for the name that it failed on.
 pub const RESOLVER_PAUSE: Duration = Duration::from_secs(1);
 /// The longest header of a token, in encoded bytes.
 pub const HEADER_BYTES: usize = 2048;
@@ -151,7 +149,7 @@ pub const KEY_ID_BYTES: usize = jose::KEY_ID_BYTES;
 pub const SIGNATURE_BYTES: usize = jose::SIGNATURE_BYTES;
 /// How deep the JSON of a token may nest.
 pub const JSON_DEPTH: usize = jose::JSON_DEPTH;
-/// How much of a name that a caller wrote is logged, in characters.
+/// How much of a caller's text is logged, in characters.
 pub const LOGGED_CHARS: usize = 64;
 
 #[cfg(test)]

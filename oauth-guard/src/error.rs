@@ -1,10 +1,10 @@
-//! What can be wrong with a guard's description.
+//! Errors of a guard's configuration.
 
 use std::fmt;
 
 pub use oauth_client::Problem;
 
-/// A guard that cannot be built, with everything that is wrong about it.
+/// Why a guard cannot be built: all configuration errors together, each with its field.
 ///
 /// ```
 /// use oauth_guard::{Guard, Issuer};
@@ -24,7 +24,7 @@ impl BuildError {
         Self { problems }
     }
 
-    /// All of them, in the order of the description.
+    /// All of them, in the order of the settings.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems

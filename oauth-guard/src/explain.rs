@@ -1,4 +1,4 @@
-//! Why a token is accepted or refused, for the operator who holds it.
+//! Why a token is accepted or rejected: every check of one token, for the operator.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,69 +9,69 @@ use serde::de::DeserializeOwned;
 
 use crate::algorithm::Algorithm;
 use crate::bearer;
+use crate::escape::escaped;
 use crate::guard::Guard;
 use crate::issuer::IssuerState;
-use crate::jose::{self, CompactJws, Header, Scratch};
+use crate::jose::{self, CompactJws, Header};
 use crate::json::{self, Text};
-use crate::judge::{Lookup, Need, Policy};
-use crate::keys::{Standing, escaped};
-use crate::refuse::{Flaw, Refusal};
-use crate::verify::{self, ClaimSet, Witness};
+use crate::keys::Freshness;
+use crate::reject::{Rejection, TokenError};
+use crate::snapshot::Snapshot;
+use crate::validate::{Buffers, ClaimSet, IssuerLookup, ParsedToken, Visitor, check_size};
 
 /// How many members of a header or a payload are shown.
 const MOST_SHOWN: usize = 64;
 
-/// Every check of one token and how it went, see [`Guard::explain`]. Its `Display` is a table to read; it can be
-/// serialized as well.
+/// Every check of one token and its outcome, see [`Guard::explain`]. Its `Display` is a table; it can be serialized too.
 ///
-/// It shows what the token claims, so treat it as personal data. The signature is never in it: nobody can use it in
-/// the token's place.
+/// It shows the token's claims, so treat it as personal data. It never contains the signature, so it cannot be used in
+/// place of the token.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// [`Refusal::code`] of the answer that a request with this token gets. `None`: it is let through, as far as it is
-    /// up to the token; what a route asks for comes on top.
+    /// The [`Rejection::code`] of a request with this token. `None`: the token is valid; the requirements of the route come
+    /// on top.
     pub code: Option<&'static str>,
-    /// [`Refusal::reason`] of it.
+    /// The [`Rejection::reason`].
     pub reason: Option<&'static str>,
-    /// Whether the signature is by a key of the issuer. If not, anybody may have written header and claims.
+    /// Whether the signature is by a key of the issuer. If not, header and claims may be forged.
     pub verified: bool,
-    /// The checks, in the order in which they are made. A request is refused at the first that fails.
+    /// The checks, in their order. A request is rejected at the first that fails.
     pub checks: Vec<ExplainedCheck>,
-    /// What the header says.
-    pub header: Vec<Explained>,
-    /// What the payload says.
-    pub claims: Vec<Explained>,
+    /// The members of the header.
+    pub header: Vec<ExplainedMember>,
+    /// The members of the payload.
+    pub claims: Vec<ExplainedMember>,
 }
 
-/// One check.
+/// One check and its outcome.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ExplainedCheck {
-    /// What is checked: the claim's name, or a word such as `form` or `signature`.
+    /// What is checked: a claim's name, or a word such as `form` or `signature`.
     pub check: &'static str,
-    /// How it went.
+    /// Its outcome.
     pub outcome: Outcome,
     /// What was found or expected.
     pub detail: Option<String>,
 }
 
-/// How a check went.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It was met.
+    /// The check passed.
     Passed,
-    /// It was not.
+    /// The check failed.
     Failed,
-    /// It could not be made.
+    /// The check could not be made.
     Skipped,
 }
 
 /// One member of a header or a payload.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct Explained {
+pub struct ExplainedMember {
     /// Its name.
     pub name: String,
     /// Its value as JSON text; cut if it is long, and with everything escaped that is not plain ASCII.
@@ -79,9 +79,9 @@ pub struct Explained {
 }
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
-    /// Every check that a request with this token goes through, each with how it goes and why: for the operator who
-    /// asks why somebody is refused. The checks are the guard's own, except that they go on after the first failure.
-    /// Nothing is waited for and nothing remembered; where keys are missing, the signature is skipped, see
+    /// Reports every check that a request with this token goes through, with its outcome and detail: for the operator who
+    /// wants to know why a caller is rejected. The checks are those of the guard, except that they go on after the first
+    /// failure. Nothing is fetched and nothing cached; where keys are missing, the signature check is skipped, see
     /// [`explain_fetching`](Self::explain_fetching).
     ///
     /// ```
@@ -95,145 +95,131 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     /// ```
     #[must_use]
     pub fn explain(&self, token: &str) -> Explanation {
-        let policy = self.policy();
-        policy.explain(token.trim(), policy.clock.now())
+        let snapshot = self.snapshot();
+        explain(&snapshot, token.trim(), snapshot.clock.now())
     }
 
-    /// As [`explain`](Self::explain), with the token's issuer asked for its keys first if they are not there, within
-    /// the limits that a request would have.
+    /// As [`explain`](Self::explain), but fetches the issuer's keys first if they are missing, within the limits that
+    /// apply to requests.
     pub async fn explain_fetching(&self, token: &str) -> Explanation {
-        let policy = Arc::clone(&*self.policy());
+        let snapshot = Arc::clone(&*self.snapshot());
         // The issuer, its keys, newer keys.
         for _ in 0..3 {
-            let now = policy.clock.now();
-            let Some(flight) = policy.lacks(token.trim(), now).and_then(|need| need.begin(now).ok()) else {
-                break;
-            };
-            // Lost with its runtime or not: the keys tell.
+            let now = snapshot.clock.now();
+            let fetch = snapshot.pending_fetch(token.trim(), now);
+            let Some(flight) = fetch.and_then(|fetch| fetch.start(now).ok()) else { break };
+            // Whether it landed or was lost with its runtime: the checks below show the keys.
             let _ = flight.landed().await;
         }
-        policy.explain(token.trim(), policy.clock.now())
+        explain(&snapshot, token.trim(), snapshot.clock.now())
     }
 }
 
-impl<T: Send + Sync + 'static> Policy<T> {
-    /// What has to be fetched for its signature to be checked.
-    fn lacks(&self, token: &str, now: Now) -> Option<Need> {
-        let compact = jose::split(token).ok().filter(|_| token.len() <= self.max_token_bytes)?;
-        let [mut header, mut payload] = [Scratch::new(), Scratch::new()];
-        let header = jose::read_header(&compact, &mut header).ok()?;
-        let payload = compact.payload(&mut payload).ok()?;
-        let mut claims = ClaimSet::new();
-        claims.read(payload).ok()?;
-        let issuer = match self.issuer(&claims.issuer().ok()?, now).ok()? {
-            Lookup::Found(issuer) => issuer,
-            Lookup::Unavailable(_) => return None,
-            Lookup::Ask(need) => return Some(need),
-        };
-        let remote = issuer.keys.remote()?;
-        if remote.standing(now) == Standing::Missing {
-            return Some(Need::Keys(Arc::clone(remote)));
-        }
-        let found = verify::signed_by(&issuer.keys.current(), &header, &compact);
-        matches!(found, Err(Flaw::UnknownKey)).then(|| Need::NewerKeys(Arc::clone(remote)))
+/// The checks of the validation in the same order, but on to the end.
+fn explain<T: Send + Sync + 'static>(snapshot: &Snapshot<T>, text: &str, now: Now) -> Explanation {
+    let mut report = Report::default();
+    if !bearer::is_token68(text) {
+        report.reject("characters", &bearer::not_a_token());
     }
-
-    /// The same pieces in the same order as the judge's, but on to the end.
-    fn explain(&self, token: &str, now: Now) -> Explanation {
-        let mut notes = Notes::default();
-        if !bearer::is_token68(token) {
-            notes.refuse("characters", &bearer::not_a_token());
-        }
-        let too_long = if token.len() > self.max_token_bytes { Err(Flaw::TooLong) } else { Ok(()) };
-        let fits = notes.note("size", too_long).is_some();
-        notes.detail(format!("{} bytes", token.len()));
-        if fits && let Some(compact) = notes.note("form", jose::split(token)) {
-            self.explain_parts(token, compact, now, &mut notes);
-        }
-        notes.0
-    }
-
-    fn explain_parts(&self, token: &str, compact: CompactJws<'_>, now: Now, notes: &mut Notes) {
-        let [mut header, mut payload] = [Scratch::new(), Scratch::new()];
-        let header = notes.note("header", jose::read_header(&compact, &mut header));
-        if let Ok(text) = jose::decode_base64url(compact.header).map(String::from_utf8)
-            && let Ok(text) = text
-        {
-            let mut shown = Vec::new();
-            // What is malformed shows nothing, or what came before.
-            let _ = json::read_object(&text, &mut |name, _, raw| shown.push(show(name, raw)));
-            notes.0.header = shown.into_iter().take(MOST_SHOWN).collect();
-        }
-        let Some(payload) = notes.note("payload", compact.payload(&mut payload).map_err(Flaw::from)) else {
-            return;
-        };
-        let mut claims = ClaimSet::new();
-        let Some(()) = notes.note("claims", claims.read(payload)) else { return };
-        notes.0.claims = claims.members().map(|(name, raw)| show(name, raw)).take(MOST_SHOWN).collect();
-        let Some(issuer) = self.explain_issuer(&claims, now, notes) else { return };
-        let too_long = if token.len() > issuer.rules.max_token_bytes { Err(Flaw::TooLong) } else { Ok(()) };
-        notes.note("issuer's size", too_long);
-        let Some(header) = header else {
-            notes.skip("signature", "the header cannot be read");
-            return;
-        };
-        let allowed = issuer.rules.algorithms.contains(&header.algorithm);
-        notes.note("alg", if allowed { Ok(()) } else { Err(Flaw::AlgorithmNotAllowed) });
-        let names: Vec<_> = issuer.rules.algorithms.iter().copied().map(Algorithm::name).collect();
-        notes.detail_if_failed(format!("allowed: {}", names.join(", ")));
-        // A witness that goes on after each flaw: the outcome is in its notes.
-        let _ = claims.judge(&issuer, header.typ, now, notes);
-        self.explain_claims(&claims, &issuer, now, notes);
-        explain_signature(&issuer, &header, &compact, now, allowed, notes);
-        let fits = (self.custom)(payload).map(|_| ()).ok_or(Flaw::CustomClaims);
-        notes.note("claims' type", fits);
-    }
-
-    fn explain_issuer(&self, claims: &ClaimSet<'_>, now: Now, notes: &mut Notes) -> Option<Arc<IssuerState>> {
-        match claims.issuer().and_then(|name| self.issuer(&name, now)) {
-            Ok(Lookup::Found(issuer)) => {
-                notes.note("iss", Ok(()));
-                Some(issuer)
-            }
-            Ok(Lookup::Unavailable(retry_after)) => {
-                notes.refuse("iss", &Refusal::KeysUnavailable { retry_after });
-                None
-            }
-            Ok(Lookup::Ask(_)) => {
-                notes.skip("iss", "nobody has been asked about this issuer yet");
-                notes.undecided();
-                None
-            }
-            Err(flaw) => {
-                notes.note::<()>("iss", Err(flaw));
-                let mut known: Vec<&str> = self.issuers.keys().map(|name| &**name).collect();
-                known.sort_unstable();
-                known.truncate(8);
-                notes.detail_if_failed(format!("configured: {}", known.join(", ")));
-                notes.skip("signature", "whose keys to check it with is not known");
-                None
-            }
+    let mut buffers = Buffers::new();
+    let size = report.record("size", check_size(text, snapshot.max_token_bytes));
+    report.detail(format!("{} bytes", text.len()));
+    if size.is_some() {
+        let parsed = ParsedToken::parse(text, snapshot.max_token_bytes, &mut buffers);
+        if let Some(token) = report.record("form", parsed) {
+            explain_parts(snapshot, text, token, now, &mut report);
         }
     }
+    report.0
+}
 
-    /// What was found and what was expected, where that helps.
-    fn explain_claims(&self, claims: &ClaimSet<'_>, issuer: &IssuerState, now: Now, notes: &mut Notes) {
-        let rules = &issuer.rules;
-        notes.detail_of("typ", true, || format!("expected for {:?}", rules.profile));
-        notes.detail_of("aud", true, || format!("expected one of: {}", rules.audience.join(", ")));
-        for name in ["exp", "nbf", "iat"] {
-            if let Ok(Some(at)) = claims.seconds(name) {
-                notes.detail_of(name, false, || {
-                    format!("{at}, {}; leeway {} s", relative(at, now.wall.as_secs()), rules.leeway.as_secs())
-                });
-            }
+fn explain_parts<T: Send + Sync + 'static>(
+    snapshot: &Snapshot<T>,
+    text: &str,
+    token: ParsedToken<'_>,
+    now: Now,
+    report: &mut Report,
+) {
+    let ParsedToken { compact, header, payload, claims } = token;
+    let header = report.record("header", header);
+    if let Ok(json) = jose::decode_base64url(compact.header).map(String::from_utf8)
+        && let Ok(json) = json
+    {
+        let mut shown = Vec::new();
+        // A malformed header shows the members in front of the error, or none.
+        let _ = json::read_object(&json, &mut |name, _, raw| shown.push(show(name, raw)));
+        report.0.header = shown.into_iter().take(MOST_SHOWN).collect();
+    }
+    let Some(payload) = report.record("payload", payload) else { return };
+    let Some(claims) = report.record("claims", claims) else { return };
+    report.0.claims = claims.members().map(|(name, raw)| show(name, raw)).take(MOST_SHOWN).collect();
+    let Some(issuer) = explain_issuer(snapshot, &claims, now, report) else { return };
+    report.record("issuer's size", check_size(text, issuer.rules.max_token_bytes));
+    let Some(header) = header else {
+        report.skip("signature", "the header cannot be read");
+        return;
+    };
+    let allowed = issuer.rules.algorithms.contains(&header.algorithm);
+    report.record("alg", if allowed { Ok(()) } else { Err(TokenError::AlgorithmNotAllowed) });
+    let names: Vec<_> = issuer.rules.algorithms.iter().copied().map(Algorithm::name).collect();
+    report.detail_if_failed(format!("allowed: {}", names.join(", ")));
+    // The report goes on after each error; the outcomes are in it.
+    let _ = claims.validate(&issuer, header.typ, now, report);
+    explain_claims(&claims, &issuer, now, report);
+    explain_signature(&issuer, &header, &compact, now, allowed, report);
+    let fits = (snapshot.custom)(payload).map(|_| ()).ok_or(TokenError::CustomClaims);
+    report.record("claims' type", fits);
+}
+
+fn explain_issuer<T: Send + Sync + 'static>(
+    snapshot: &Snapshot<T>,
+    claims: &ClaimSet<'_>,
+    now: Now,
+    report: &mut Report,
+) -> Option<Arc<IssuerState>> {
+    match claims.issuer().and_then(|name| snapshot.issuer(&name, now)) {
+        Ok(IssuerLookup::Found(issuer)) => {
+            report.record("iss", Ok(()));
+            Some(issuer)
         }
-        if let Some(age) = rules.max_token_age {
-            notes.detail_of("age", false, || format!("at most {} s", age.as_secs()));
+        Ok(IssuerLookup::Unavailable(retry_after)) => {
+            report.reject("iss", &Rejection::KeysUnavailable { retry_after });
+            None
         }
-        if let Some(clients) = &rules.clients {
-            notes.detail_of("client", true, || format!("allowed: {}", clients.join(", ")));
+        Ok(IssuerLookup::Pending(_)) => {
+            report.skip("iss", "this issuer has not been resolved yet");
+            report.undecided();
+            None
         }
+        Err(error) => {
+            report.record::<()>("iss", Err(error));
+            let mut known: Vec<&str> = snapshot.issuers.keys().map(|name| &**name).collect();
+            known.sort_unstable();
+            known.truncate(8);
+            report.detail_if_failed(format!("configured: {}", known.join(", ")));
+            report.skip("signature", "the issuer is unknown, and so are its keys");
+            None
+        }
+    }
+}
+
+/// Adds what was found and what was expected, where that helps.
+fn explain_claims(claims: &ClaimSet<'_>, issuer: &IssuerState, now: Now, report: &mut Report) {
+    let rules = &issuer.rules;
+    report.detail_of("typ", true, || format!("expected for {:?}", rules.profile));
+    report.detail_of("aud", true, || format!("expected one of: {}", rules.audience.join(", ")));
+    for name in ["exp", "nbf", "iat"] {
+        if let Ok(Some(at)) = claims.seconds(name) {
+            report.detail_of(name, false, || {
+                format!("{at}, {}; leeway {} s", relative(at, now.wall.as_secs()), rules.leeway.as_secs())
+            });
+        }
+    }
+    if let Some(age) = rules.max_token_age {
+        report.detail_of("age", false, || format!("at most {} s", age.as_secs()));
+    }
+    if let Some(clients) = &rules.clients {
+        report.detail_of("client", true, || format!("allowed: {}", clients.join(", ")));
     }
 }
 
@@ -243,33 +229,33 @@ fn explain_signature(
     compact: &CompactJws<'_>,
     now: Now,
     allowed: bool,
-    notes: &mut Notes,
+    report: &mut Report,
 ) {
     let key_id = header.key_id.as_deref().map_or_else(|| "none".to_owned(), escaped);
     if !allowed {
-        notes.skip("signature", "its alg is not allowed");
+        report.skip("signature", "its alg is not allowed");
         return;
     }
-    if issuer.keys.standing(now) == Standing::Missing {
-        notes.skip("signature", "the issuer's keys have not been fetched");
-        notes.undecided();
+    if issuer.keys.freshness(now) == Freshness::Missing {
+        report.skip("signature", "the issuer's keys have not been fetched");
+        report.undecided();
         return;
     }
-    let signed = verify::signed_by(&issuer.keys.current(), header, compact);
-    if matches!(signed, Err(Flaw::UnknownKey))
+    let signed = jose::signed_by(&issuer.keys.current(), header, compact);
+    if matches!(signed, Err(TokenError::UnknownKey))
         && issuer.keys.remote().is_some_and(|keys| keys.outage(now).is_some())
     {
-        notes.skip("signature", "no key at hand fits, and newer ones could not be fetched");
-        notes.undecided();
+        report.skip("signature", "no current key fits, and newer keys could not be fetched");
+        report.undecided();
         return;
     }
-    notes.0.verified = notes.note("signature", signed).is_some();
-    notes.detail(format!("kid {key_id}; {} keys at hand", issuer.keys.current().len()));
+    report.0.verified = report.record("signature", signed).is_some();
+    report.detail(format!("kid {key_id}; {} keys at hand", issuer.keys.current().len()));
 }
 
-/// Writes down each check.
+/// Records every check, and goes on after errors.
 #[derive(Default)]
-struct Notes(Explanation);
+struct Report(Explanation);
 
 impl Default for Explanation {
     fn default() -> Self {
@@ -278,30 +264,34 @@ impl Default for Explanation {
     }
 }
 
-impl Witness for Notes {
-    fn hear<V>(&mut self, check: &'static str, outcome: Result<V, Flaw>) -> Result<Option<V>, Flaw> {
-        Ok(self.note(check, outcome))
+impl Visitor for Report {
+    fn check<V>(
+        &mut self,
+        check: &'static str,
+        outcome: Result<V, TokenError>,
+    ) -> Result<Option<V>, TokenError> {
+        Ok(self.record(check, outcome))
     }
 }
 
-impl Notes {
-    fn note<V>(&mut self, check: &'static str, outcome: Result<V, Flaw>) -> Option<V> {
+impl Report {
+    fn record<V>(&mut self, check: &'static str, outcome: Result<V, TokenError>) -> Option<V> {
         match outcome {
             Ok(value) => {
                 self.0.checks.push(ExplainedCheck { check, outcome: Outcome::Passed, detail: None });
                 Some(value)
             }
-            Err(flaw) => {
-                self.refuse(check, &flaw.into());
+            Err(error) => {
+                self.reject(check, &error.into());
                 None
             }
         }
     }
 
-    fn refuse(&mut self, check: &'static str, refusal: &Refusal) {
-        let detail = Some(refusal.to_string());
+    fn reject(&mut self, check: &'static str, rejection: &Rejection) {
+        let detail = Some(rejection.to_string());
         self.0.checks.push(ExplainedCheck { check, outcome: Outcome::Failed, detail });
-        self.answer(refusal.code(), refusal.reason());
+        self.fail(rejection.code(), rejection.reason());
     }
 
     fn skip(&mut self, check: &'static str, why: &str) {
@@ -309,13 +299,13 @@ impl Notes {
         self.0.checks.push(ExplainedCheck { check, outcome: Outcome::Skipped, detail });
     }
 
-    /// A request would have to wait for a fetch; without one, it cannot be told.
+    /// A request would wait for a fetch; without it there is no decision.
     fn undecided(&mut self) {
-        self.answer("keys_unavailable", "keys_unavailable");
+        self.fail("keys_unavailable", "keys_unavailable");
     }
 
-    /// The first failure is the one a request is refused for.
-    fn answer(&mut self, code: &'static str, reason: &'static str) {
+    /// A request is rejected for the first failure.
+    fn fail(&mut self, code: &'static str, reason: &'static str) {
         if self.0.code.is_none() {
             (self.0.code, self.0.reason) = (Some(code), Some(reason));
         }
@@ -350,8 +340,8 @@ impl ExplainedCheck {
     }
 }
 
-/// What somebody else wrote, made fit for a terminal.
-fn show(name: Text<'_>, raw: &str) -> Explained {
+/// Text of an unknown author, escaped for a terminal.
+fn show(name: Text<'_>, raw: &str) -> ExplainedMember {
     const MOST: usize = 160;
     let escaped = |text: &str| {
         let mut shown = String::new();
@@ -366,7 +356,7 @@ fn show(name: Text<'_>, raw: &str) -> Explained {
         }
         shown
     };
-    Explained { name: escaped(&name.decode()), value: escaped(raw) }
+    ExplainedMember { name: escaped(&name.decode()), value: escaped(raw) }
 }
 
 /// How far a time is from now, in the two largest units.
@@ -384,8 +374,8 @@ fn relative(at: u64, now: u64) -> String {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.code, self.reason) {
-            (Some(code), Some(reason)) => writeln!(f, "not accepted: {code} ({reason})")?,
-            _ => writeln!(f, "accepted, if it grants what the route asks for")?,
+            (Some(code), Some(reason)) => writeln!(f, "rejected: {code} ({reason})")?,
+            _ => writeln!(f, "accepted, if it grants what the route requires")?,
         }
         for ExplainedCheck { check, outcome, detail } in &self.checks {
             let outcome = match outcome {
@@ -395,12 +385,12 @@ impl fmt::Display for Explanation {
             };
             writeln!(f, "  {outcome:<8}{check:<15}{}", detail.as_deref().unwrap_or_default())?;
         }
-        let trust = if self.verified { "signed by the issuer" } else { "UNVERIFIED, anybody can write this" };
+        let trust = if self.verified { "signed by the issuer" } else { "UNVERIFIED, may be forged" };
         for (title, members) in [("header", &self.header), ("claims", &self.claims)] {
             if !members.is_empty() {
                 writeln!(f, "{title} ({trust})")?;
             }
-            for Explained { name, value } in members {
+            for ExplainedMember { name, value } in members {
                 writeln!(f, "  {name:<15} {value}")?;
             }
         }

@@ -15,12 +15,13 @@ use serde::de::DeserializeOwned;
 use tower_service::Service;
 
 use crate::body::GuardBody;
-use crate::guard::{CheckFuture, RequestHead};
-use crate::judge::Policy;
-use crate::layer::Gate;
+use crate::check::CheckFuture;
+use crate::layer::LayerConfig;
+use crate::request::RequestHead;
+use crate::snapshot::Snapshot;
 
 pin_project! {
-    /// The answer of a [`GuardService`](crate::GuardService): the inner service's, or a refusal.
+    /// The response of a [`GuardService`](crate::GuardService): the inner service's, or a rejection.
     pub struct ResponseFuture<S, T, ReqBody>
     where
         S: Service<Request<ReqBody>>,
@@ -37,18 +38,18 @@ pin_project! {
         S: Service<Request<ReqBody>>,
     {
         Calling { #[pin] call: S::Future },
-        Refused { response: Option<Response<Full<Bytes>>> },
-        Checking { check: CheckFuture<T>, held: Option<Held<S, T, ReqBody>> },
+        Rejected { response: Option<Response<Full<Bytes>>> },
+        Checking { check: CheckFuture<T>, pending: Option<Pending<S, T, ReqBody>> },
     }
 }
 
-/// What waits for the check: the request, the service that is ready for it, what is asked of it, and the policy that
-/// was in force when it came.
-pub(crate) struct Held<S, T, ReqBody> {
+/// What waits for the check: the request, the service that is ready for it, the layer's configuration, and the snapshot
+/// that was in force when the request arrived.
+pub(crate) struct Pending<S, T, ReqBody> {
     pub(crate) request: Request<ReqBody>,
     pub(crate) ready: S,
-    pub(crate) gate: Arc<Gate<T>>,
-    pub(crate) policy: Arc<Policy<T>>,
+    pub(crate) config: Arc<LayerConfig<T>>,
+    pub(crate) snapshot: Arc<Snapshot<T>>,
 }
 
 impl<S, T, ReqBody> ResponseFuture<S, T, ReqBody>
@@ -59,12 +60,12 @@ where
         Self { state: State::Calling { call } }
     }
 
-    pub(crate) fn refused(response: Response<Full<Bytes>>) -> Self {
-        Self { state: State::Refused { response: Some(response) } }
+    pub(crate) fn rejected(response: Response<Full<Bytes>>) -> Self {
+        Self { state: State::Rejected { response: Some(response) } }
     }
 
-    pub(crate) fn checking(check: CheckFuture<T>, held: Held<S, T, ReqBody>) -> Self {
-        Self { state: State::Checking { check, held: Some(held) } }
+    pub(crate) fn checking(check: CheckFuture<T>, pending: Pending<S, T, ReqBody>) -> Self {
+        Self { state: State::Checking { check, pending: Some(pending) } }
     }
 }
 
@@ -82,29 +83,30 @@ where
             let next = match state.as_mut().project() {
                 StateProj::Calling { call } => {
                     return Poll::Ready(
-                        ready!(call.poll(context)).map(|answer| answer.map(GuardBody::inner)),
+                        ready!(call.poll(context)).map(|response| response.map(GuardBody::inner)),
                     );
                 }
-                StateProj::Refused { response } => match response.take() {
-                    Some(response) => return Poll::Ready(Ok(response.map(GuardBody::refused))),
-                    // Polled again after the end: nothing more will come.
+                StateProj::Rejected { response } => match response.take() {
+                    Some(response) => return Poll::Ready(Ok(response.map(GuardBody::rejected))),
+                    // Polled again after completion: there is nothing more to return.
                     None => return Poll::Pending,
                 },
-                StateProj::Checking { check, held } => {
-                    let outcome = ready!(Pin::new(check).poll(context));
-                    let Some(Held { mut request, mut ready, gate, policy }) = held.take() else {
+                StateProj::Checking { check, pending } => {
+                    let checked = ready!(Pin::new(check).poll(context));
+                    let Some(Pending { mut request, mut ready, config, snapshot }) = pending.take() else {
                         return Poll::Pending;
                     };
-                    let passed = outcome
-                        .and_then(|claims| gate.demand(&policy, RequestHead::from(&request))?.pass(claims));
-                    match passed {
+                    let authorized = checked.and_then(|claims| {
+                        config.authorization(&snapshot, RequestHead::from(&request))?.forward(claims)
+                    });
+                    match authorized {
                         Ok(claims) => {
-                            policy.let_through(&mut request, claims);
+                            snapshot.forward(&mut request, claims);
                             State::Calling { call: ready.call(request) }
                         }
-                        // The readied service is dropped here, and its permit with it.
-                        Err(refusal) => {
-                            State::Refused { response: Some(policy.refuse(&refusal, request.headers())) }
+                        // The service that was polled ready is dropped here, and its permit with it.
+                        Err(rejection) => {
+                            State::Rejected { response: Some(snapshot.reject(&rejection, request.headers())) }
                         }
                     }
                 }
@@ -121,7 +123,7 @@ where
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             State::Calling { .. } => "Calling",
-            State::Refused { .. } => "Refused",
+            State::Rejected { .. } => "Rejected",
             State::Checking { .. } => "Checking",
         };
         f.debug_tuple("ResponseFuture").field(&state).finish()

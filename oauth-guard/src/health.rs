@@ -1,16 +1,16 @@
-//! How a guard is doing, for a health endpoint.
+//! The guard's health, for a health endpoint.
 
 use serde::Serialize;
 
 use crate::guard::Guard;
 use crate::keys::IssuerKeys;
 
-/// A guard's state at one moment. Made by [`Guard::health`]; serialize it as it is.
+/// A guard's state at one moment, from [`Guard::health`]. Serialize it as it is.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Health {
-    /// Whether every issuer's tokens can be judged right now. Those that were found at run time are listed, but do not
-    /// count: one tenant's server takes nobody else's requests along.
+    /// Whether the tokens of every configured issuer can be validated now. Issuers resolved at run time are listed, but do
+    /// not count: one tenant's outage must not take the service out of rotation.
     pub ok: bool,
     /// One for each issuer, by name.
     pub issuers: Vec<IssuerHealth>,
@@ -24,17 +24,18 @@ pub struct Health {
 pub struct IssuerHealth {
     /// The issuer's name.
     pub issuer: String,
-    /// Whether its tokens can be judged right now: there are keys, and none too old to be used.
+    /// Whether its tokens can be validated now: there are keys, and they are not too old.
     pub ok: bool,
-    /// How many keys are held.
+    /// How many keys it has.
     pub keys: usize,
-    /// Seconds since they were fetched. `None` if they never were.
+    /// Seconds since the keys were fetched. `None` if they never were.
     pub age_seconds: Option<u64>,
-    /// The keys are older than they should be, or missing: the server cannot be reached, or nobody has needed them.
+    /// Whether the keys are older than their maximum age, or missing: the server is unreachable, or no request needed them
+    /// yet.
     pub stale: bool,
-    /// How many fetches have failed since the last one that worked.
+    /// Failed fetches since the last successful one.
     pub failures: u32,
-    /// The code of the last failure, while it lasts.
+    /// The code of the last failure, until a fetch succeeds.
     pub last_error: Option<String>,
 }
 
@@ -42,24 +43,24 @@ pub struct IssuerHealth {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct CacheHealth {
-    /// Tokens held.
+    /// Cached tokens.
     pub entries: u64,
-    /// What they take, in bytes, roughly.
+    /// Their size in bytes, roughly.
     pub bytes: u64,
-    /// Requests whose token was there.
+    /// Requests whose token was cached.
     pub hits: u64,
-    /// Requests whose token was not.
+    /// Requests whose token was not cached.
     pub misses: u64,
     /// Hits among all, from 0 to 1. `None` before the first request.
     pub hit_ratio: Option<f64>,
 }
 
 impl<T: Send + Sync + 'static> Guard<T> {
-    /// How the guard is doing: keys, errors, cache. Cheap enough for a probe every second.
+    /// The state of keys, fetches and cache. Cheap enough for a probe every second.
     ///
-    /// Within a tokio runtime it also starts what fetch is due, as a request would, and does not wait for it. So a
-    /// readiness probe gets a service going that is sent no request before it is ready: the first answer says that it
-    /// is not, a later one that it is. [`warm_up`](Self::warm_up) waits.
+    /// Within a tokio runtime it also starts the fetches that are due, as a request would, and does not wait for them. So a
+    /// service that gets no traffic before it is ready becomes ready by its readiness probe: the first response says that
+    /// it is not, a later one that it is. [`warm_up`](Self::warm_up) waits.
     ///
     /// ```
     /// use oauth_guard::{Guard, Issuer};
@@ -72,16 +73,16 @@ impl<T: Send + Sync + 'static> Guard<T> {
     /// ```
     #[must_use]
     pub fn health(&self) -> Health {
-        let policy = self.policy();
-        let now = policy.clock.now();
-        let mut issuers: Vec<_> = policy
+        let snapshot = self.snapshot();
+        let now = snapshot.clock.now();
+        let mut issuers: Vec<_> = snapshot
             .all_issuers()
             .iter()
             .map(|issuer| {
                 let keys = issuer.keys.current().len();
                 let name = issuer.name().to_owned();
                 match &issuer.keys {
-                    IssuerKeys::Given(_) => IssuerHealth {
+                    IssuerKeys::Static(_) => IssuerHealth {
                         issuer: name,
                         ok: keys > 0,
                         keys,
@@ -91,26 +92,26 @@ impl<T: Send + Sync + 'static> Guard<T> {
                         last_error: None,
                     },
                     IssuerKeys::Remote(remote) => {
-                        let report = remote.report(now);
+                        let status = remote.status(now);
                         IssuerHealth {
                             issuer: name,
-                            ok: keys > 0 && report.usable,
+                            ok: keys > 0 && status.usable,
                             keys,
-                            age_seconds: report.age.map(|age| age.as_secs()),
-                            stale: report.stale,
-                            failures: report.failures,
-                            last_error: report.last_error,
+                            age_seconds: status.age.map(|age| age.as_secs()),
+                            stale: status.stale,
+                            failures: status.failures,
+                            last_error: status.last_error,
                         }
                     }
                 }
             })
             .collect();
-        let ok = policy.issuers.values().all(|issuer| issuer.keys.are_usable(now));
-        for remote in policy.issuers.values().filter_map(|issuer| issuer.keys.remote()) {
+        let ok = snapshot.issuers.values().all(|issuer| issuer.keys.are_usable(now));
+        for remote in snapshot.issuers.values().filter_map(|issuer| issuer.keys.remote()) {
             remote.fetch_if_due(now);
         }
         issuers.sort_by(|one, two| one.issuer.cmp(&two.issuer));
-        let (entries, bytes, hits, misses) = policy.cache.report();
+        let (entries, bytes, hits, misses) = snapshot.cache.stats();
         #[expect(clippy::cast_precision_loss, reason = "a ratio for people to read")]
         let hit_ratio = (hits + misses > 0).then(|| hits as f64 / (hits + misses) as f64);
         Health { ok, issuers, cache: CacheHealth { entries, bytes, hits, misses, hit_ratio } }

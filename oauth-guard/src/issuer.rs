@@ -1,4 +1,4 @@
-//! Whose tokens are accepted, and under which conditions.
+//! An issuer whose tokens are accepted: its configuration, and its state in force.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::algorithm::Algorithm;
 use crate::defaults;
-use crate::keys::IssuerKeys;
+use crate::keys::{IssuerKeys, StaticKey};
 
-/// An authorization server whose tokens a guard accepts, and what it asks of them.
+/// An authorization server whose tokens a guard accepts, and the conditions for them.
 ///
-/// Without more than a name and an audience, the server's keys are found by discovery (RFC 8414, then OpenID
-/// Connect), and tokens have to be RFC 9068 access tokens. Keys come from one source: naming a second one is an error
-/// when the guard is built; only keys in PEM form may be several.
+/// With a name and an audience alone, the server's keys are discovered (RFC 8414, then OpenID Connect), and tokens must
+/// be RFC 9068 access tokens. Keys come from one source: a second source is an error when the guard is built. Only keys
+/// in PEM form may be several.
 ///
 /// ```
 /// use oauth_guard::{Algorithm, Issuer};
@@ -29,7 +29,7 @@ pub struct Issuer {
     pub(crate) audience: Vec<String>,
     pub(crate) algorithms: Option<Vec<Algorithm>>,
     pub(crate) profile: Profile,
-    /// All that were named; more than one is a mistake, none is discovery.
+    /// All that were set; more than one is an error, none means discovery.
     pub(crate) sources: Vec<Source>,
     pub(crate) static_keys: Vec<StaticKey>,
     pub(crate) leeway: Duration,
@@ -49,47 +49,25 @@ pub(crate) enum Source {
     JwksUri(String),
     JwksJson(String),
     JwksFile(PathBuf),
-    /// Only the keys in `static_keys`.
-    Given,
+    /// The keys in `static_keys`.
+    Static,
 }
 
-#[derive(Clone)]
-pub(crate) enum StaticKey {
-    Pem { key_id: Option<String>, algorithm: Algorithm, pem: Vec<u8> },
-    Secret { algorithm: Algorithm, secret: Vec<u8> },
-}
-
-impl std::fmt::Debug for StaticKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Pem { key_id, algorithm, .. } => f
-                .debug_struct("Pem")
-                .field("key_id", key_id)
-                .field("algorithm", algorithm)
-                .finish_non_exhaustive(),
-            Self::Secret { algorithm, .. } => {
-                f.debug_struct("Secret").field("algorithm", algorithm).finish_non_exhaustive()
-            }
-        }
-    }
-}
-
-/// What kind of token an issuer gives out.
+/// The kind of token that an issuer issues.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Profile {
-    /// RFC 9068 access tokens: `typ` is `at+jwt`, and `sub`, `client_id`, `iat` and `jti` are there. This is what
-    /// keeps ID tokens and other JWTs of the same issuer from passing.
+    /// RFC 9068 access tokens: `typ` is `at+jwt`, and `sub`, `client_id`, `iat` and `jti` are present. This rejects ID
+    /// tokens and other JWTs of the same issuer.
     #[default]
     Rfc9068,
-    /// Any JWT of the issuer for our audience: `typ` is absent, `JWT` or `at+jwt`. For servers that do not speak
-    /// RFC 9068; make sure that the audience of its ID tokens is another.
+    /// Any JWT of the issuer for this audience: `typ` is absent, `JWT` or `at+jwt`. For servers that do not implement
+    /// RFC 9068; make sure that its ID tokens have another audience.
     Jwt,
 }
 
 impl Issuer {
-    /// An issuer by its exact name, as it stands in `iss`: no character more or less, no slash at the end unless
-    /// it has one.
+    /// An issuer by its exact name, as in `iss`: compared character by character, a trailing slash included.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -109,7 +87,7 @@ impl Issuer {
         }
     }
 
-    /// A name of this service, one of which `aud` has to hold (RFC 9068 §4). Call again for more.
+    /// A name of this API; `aud` must contain one of them (RFC 9068 section 4). Call again for more.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audience.push(audience.into());
         self
@@ -122,19 +100,19 @@ impl Issuer {
         self
     }
 
-    /// What kind of token to expect. By default [`Profile::Rfc9068`].
+    /// The kind of token to expect. By default [`Profile::Rfc9068`].
     pub fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
         self
     }
 
-    /// Where the issuer's keys are, instead of asking its metadata.
+    /// The URL of the issuer's JWK Set, instead of discovery.
     pub fn jwks_uri(mut self, uri: impl Into<String>) -> Self {
         self.sources.push(Source::JwksUri(uri.into()));
         self
     }
 
-    /// The issuer's keys themselves, as a JWK Set; nothing is fetched.
+    /// The issuer's keys as a JWK Set; nothing is fetched.
     pub fn jwks_json(mut self, document: impl Into<String>) -> Self {
         self.sources.push(Source::JwksJson(document.into()));
         self
@@ -146,10 +124,10 @@ impl Issuer {
         self
     }
 
-    /// A public key in PEM form (`PUBLIC KEY` or `RSA PUBLIC KEY`), for tokens signed with that algorithm; nothing
-    /// is fetched. Call again for more.
+    /// A public key in PEM form (`PUBLIC KEY` or `RSA PUBLIC KEY`) for tokens signed with that algorithm; nothing is
+    /// fetched. Call again for more.
     pub fn key_pem(self, algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Self {
-        self.given(StaticKey::Pem { key_id: None, algorithm, pem: pem.as_ref().to_vec() })
+        self.static_key(StaticKey::Pem { key_id: None, algorithm, pem: pem.as_ref().to_vec() })
     }
 
     /// As [`key_pem`](Self::key_pem), with the key id (`kid`) that tokens name it by.
@@ -159,21 +137,21 @@ impl Issuer {
         algorithm: Algorithm,
         pem: impl AsRef<[u8]>,
     ) -> Self {
-        self.given(StaticKey::Pem { key_id: Some(key_id.into()), algorithm, pem: pem.as_ref().to_vec() })
+        self.static_key(StaticKey::Pem { key_id: Some(key_id.into()), algorithm, pem: pem.as_ref().to_vec() })
     }
 
     /// A secret shared with the issuer, for HS256, HS384 or HS512; nothing is fetched.
     ///
-    /// Whoever can check such a token can make one. The secret has to be as long as the hash (RFC 7518 §3.2), and
-    /// an issuer with a secret has no other keys.
+    /// A service that can validate such a token can also create one. The secret must be at least as long as the hash
+    /// (RFC 7518 section 3.2), and an issuer with a secret has no other keys.
     pub fn hmac_secret(self, algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Self {
-        self.given(StaticKey::Secret { algorithm, secret: secret.as_ref().to_vec() })
+        self.static_key(StaticKey::Secret { algorithm, secret: secret.as_ref().to_vec() })
     }
 
-    /// Keys given one by one are one source, however many they are.
-    fn given(mut self, key: StaticKey) -> Self {
-        if !self.sources.iter().any(|source| matches!(source, Source::Given)) {
-            self.sources.push(Source::Given);
+    /// Static keys are one source, however many there are.
+    fn static_key(mut self, key: StaticKey) -> Self {
+        if !self.sources.iter().any(|source| matches!(source, Source::Static)) {
+            self.sources.push(Source::Static);
         }
         self.static_keys.push(key);
         self
@@ -183,19 +161,19 @@ impl Issuer {
         self.sources.first().unwrap_or(&Source::Discovery)
     }
 
-    /// How far clocks may be apart, for `exp`, `nbf` and `iat`. By default 60 seconds.
+    /// The tolerated clock difference, for `exp`, `nbf` and `iat`. By default 60 seconds.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
         self
     }
 
-    /// How long ago (`iat`) a token may have been issued, whatever its `exp` says. By default any time.
+    /// The maximum age of a token since `iat`, whatever its `exp`. By default no limit.
     pub fn max_token_age(mut self, age: Duration) -> Self {
         self.max_token_age = Some(age);
         self
     }
 
-    /// The longest token to look at, in bytes. By default 8,192. Claims of more than 64 KiB are refused in any case.
+    /// The longest token to accept, in bytes. By default 8,192. Claims of more than 64 KiB are always rejected.
     pub fn max_token_bytes(mut self, bytes: usize) -> Self {
         self.max_token_bytes = bytes;
         self
@@ -208,7 +186,7 @@ impl Issuer {
     }
 
     /// The claim that holds the scopes, as a string with spaces or a list. By default `scope`, else `scp`. A name
-    /// with dots is looked for as it stands, then as a path into objects.
+    /// with dots is looked up as it is, then as a path into objects.
     pub fn scope_claim(mut self, name: impl Into<String>) -> Self {
         self.scope_claims = vec![name.into()];
         self
@@ -221,34 +199,34 @@ impl Issuer {
         self
     }
 
-    /// Accepts tokens meant for other services too. Any of those services could then use the tokens it was sent
-    /// against this one; only ever right when the issuer puts no `aud` into its tokens.
+    /// Accepts tokens for other services too. Each of those services could then replay the tokens it receives against
+    /// this one. Only right when the issuer puts no `aud` into its tokens.
     pub fn danger_accept_any_audience(mut self) -> Self {
         self.any_audience = true;
         self
     }
 
-    /// Fetches keys over plain http from other machines than this one. Whoever stands in between can then sign
-    /// tokens; only ever right inside a network you trust as much as the issuer.
+    /// Fetches keys over plain http from other machines. An attacker on the network path can then sign tokens. Only right
+    /// inside a network that you trust as much as the issuer.
     pub fn danger_allow_http(mut self) -> Self {
         self.allow_http = true;
         self
     }
 }
 
-/// An issuer as one or more policies in a row have it.
+/// An issuer in force, shared by all consecutive snapshots that configure it the same.
 pub(crate) struct IssuerState {
-    pub(crate) rules: Rules,
+    pub(crate) rules: IssuerRules,
     pub(crate) keys: IssuerKeys,
-    /// The first policy that has it.
-    born: u64,
-    /// The first policy that no longer has it.
+    /// The first generation that has it.
+    since: u64,
+    /// The first generation that no longer has it.
     ended: AtomicU64,
 }
 
-/// What is asked of an issuer's tokens.
+/// What an issuer's tokens are validated against.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Rules {
+pub(crate) struct IssuerRules {
     pub(crate) name: Box<str>,
     /// Empty means any.
     pub(crate) audience: Box<[Box<str>]>,
@@ -263,48 +241,39 @@ pub(crate) struct Rules {
 }
 
 impl Source {
-    /// The field it is given in.
+    /// The configuration field that holds it.
     pub(crate) fn field(&self, keys: &[StaticKey]) -> &'static str {
         match self {
             Self::Discovery => "issuer",
             Self::JwksUri(_) => "jwks_uri",
             Self::JwksJson(_) => "jwks_json",
             Self::JwksFile(_) => "jwks_file",
-            Self::Given => keys.first().map_or("key_pem", StaticKey::field),
-        }
-    }
-}
-
-impl StaticKey {
-    pub(crate) fn field(&self) -> &'static str {
-        match self {
-            Self::Pem { .. } => "key_pem",
-            Self::Secret { .. } => "hmac_secret",
+            Self::Static => keys.first().map_or("key_pem", StaticKey::field),
         }
     }
 }
 
 impl IssuerState {
-    pub(crate) fn new(rules: Rules, keys: IssuerKeys, born: u64) -> Self {
-        Self { rules, keys, born, ended: AtomicU64::new(u64::MAX) }
+    pub(crate) fn new(rules: IssuerRules, keys: IssuerKeys, since: u64) -> Self {
+        Self { rules, keys, since, ended: AtomicU64::new(u64::MAX) }
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.rules.name
     }
 
-    /// Whether that policy has it. A token cached under an issuer misses for every policy that does not have it, the
-    /// ones before and the ones after.
+    /// Whether that generation has it. A token cached under an issuer is not used by generations without it, earlier or
+    /// later.
     pub(crate) fn is_in_force(&self, generation: u64) -> bool {
-        (self.born..self.ended.load(Ordering::Acquire)).contains(&generation)
+        (self.since..self.ended.load(Ordering::Acquire)).contains(&generation)
     }
 
-    /// That policy and all after it do not have it.
+    /// That generation and all later ones do not have it.
     pub(crate) fn end(&self, generation: u64) {
         self.ended.fetch_min(generation, Ordering::AcqRel);
     }
 
-    /// Whether its tokens are judged the same as the other's, by the same keys.
+    /// Whether its tokens are validated against the same rules and keys as the other's.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.rules == other.rules && self.keys.is_same(&other.keys)
     }

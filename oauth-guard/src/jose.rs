@@ -8,33 +8,36 @@ pub(crate) use oauth_client::jose::{CompactJws, Header, Scratch, Typ, decode_bas
 use crate::algorithm;
 use crate::defaults::HEADER_BYTES;
 use crate::keys::{KeySet, VerifyingKey};
-use crate::refuse::Flaw;
+use crate::reject::TokenError;
 
 /// A token in its three parts.
-pub(crate) fn split(token: &str) -> Result<CompactJws<'_>, Flaw> {
+pub(crate) fn split(token: &str) -> Result<CompactJws<'_>, TokenError> {
     Ok(CompactJws::split(token, HEADER_BYTES)?)
 }
 
 /// The header, with an algorithm that a guard supports.
-pub(crate) fn read_header<'a>(token: &CompactJws<'_>, scratch: &'a mut Scratch) -> Result<Header<'a>, Flaw> {
+pub(crate) fn read_header<'a>(
+    token: &CompactJws<'_>,
+    scratch: &'a mut Scratch,
+) -> Result<Header<'a>, TokenError> {
     let header = Header::read(token.header, scratch)?;
-    if algorithm::is_supported(header.algorithm) { Ok(header) } else { Err(Flaw::UnknownAlgorithm) }
+    if algorithm::is_supported(header.algorithm) { Ok(header) } else { Err(TokenError::UnknownAlgorithm) }
 }
 
 /// The key that signed the token.
 ///
 /// # Errors
-/// [`Flaw::UnknownKey`] when none fits the header, in which case a newer key set may help;
-/// [`Flaw::BadSignature`] when those that fit did not sign it.
+/// [`TokenError::UnknownKey`] when none fits the header, in which case a newer key set may help;
+/// [`TokenError::BadSignature`] when those that fit did not sign it.
 pub(crate) fn signed_by(
     keys: &KeySet,
     header: &Header<'_>,
     token: &CompactJws<'_>,
-) -> Result<Arc<VerifyingKey>, Flaw> {
+) -> Result<Arc<VerifyingKey>, TokenError> {
     Ok(keys.verify(header, token)?)
 }
 
-impl From<Error> for Flaw {
+impl From<Error> for TokenError {
     fn from(error: Error) -> Self {
         match error {
             Error::NotCompact => Self::NotACompactJws,

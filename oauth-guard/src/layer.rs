@@ -1,14 +1,18 @@
-//! The tower layer.
+//! The tower layer, and what it is configured with.
 
 use std::fmt;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
+use crate::authorize::{Authorization, Requirement};
 use crate::claims::Untyped;
 use crate::guard::Guard;
-use crate::policy::Requirement;
+use crate::reject::{Rejection, log};
+use crate::request::RequestHead;
 use crate::service::GuardService;
+use crate::snapshot::Snapshot;
 
 /// Puts a [`Guard`] in front of a service. Made by [`Guard::layer`].
 ///
@@ -18,53 +22,73 @@ use crate::service::GuardService;
 /// let guard = Guard::builder()
 ///     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
 ///     .build()?;
-/// let anybody = guard.layer();
+/// let any_valid_token = guard.layer();
 /// let writers = guard.layer().require(Requirement::scope("write"));
-/// let guests_too = guard.layer().optional();
+/// let token_optional = guard.layer().optional();
 /// # Ok::<(), oauth_guard::BuildError>(())
 /// ```
 pub struct GuardLayer<T = Untyped> {
-    gate: Arc<Gate<T>>,
+    config: Arc<LayerConfig<T>>,
 }
 
-/// What one layer asks for, shared by its services.
-pub(crate) struct Gate<T> {
+/// The configuration of one layer, shared by its services.
+pub(crate) struct LayerConfig<T> {
     pub(crate) guard: Guard<T>,
-    pub(crate) requirement: Option<Requirement>,
-    pub(crate) optional: bool,
+    requirement: Option<Requirement>,
+    optional: bool,
+}
+
+impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
+    /// A tower layer that rejects requests without a valid token, and inserts [`Claims<T>`](crate::Claims) into the
+    /// extensions of the others.
+    #[must_use]
+    pub fn layer(&self) -> GuardLayer<T> {
+        GuardLayer {
+            config: Arc::new(LayerConfig { guard: self.clone(), requirement: None, optional: false }),
+        }
+    }
 }
 
 impl<T> GuardLayer<T> {
-    pub(crate) fn new(guard: Guard<T>) -> Self {
-        Self { gate: Arc::new(Gate { guard, requirement: None, optional: false }) }
-    }
-
-    /// Lets only those through whose token meets this too. Call again to ask for both.
+    /// Requires this of each token, in addition to the [rules](crate::Rule). Call again to require both.
     #[must_use]
     pub fn require(self, requirement: Requirement) -> Self {
-        self.change(|gate| {
-            gate.requirement = Some(match gate.requirement.take() {
+        self.change(|config| {
+            config.requirement = Some(match config.requirement.take() {
                 Some(other) => other & requirement,
                 None => requirement,
             });
         })
     }
 
-    /// Lets requests without a token through as well, without claims. A bad token is still refused: it is never
-    /// taken for none.
+    /// Forwards requests without a token too, without claims. An invalid token is still rejected: it is never treated
+    /// as a missing one.
     #[must_use]
     pub fn optional(self) -> Self {
-        self.change(|gate| gate.optional = true)
+        self.change(|config| config.optional = true)
     }
 
-    fn change(self, change: impl FnOnce(&mut Gate<T>)) -> Self {
-        let mut gate = Gate {
-            guard: self.gate.guard.clone(),
-            requirement: self.gate.requirement.clone(),
-            optional: self.gate.optional,
+    fn change(self, change: impl FnOnce(&mut LayerConfig<T>)) -> Self {
+        let mut config = LayerConfig {
+            guard: self.config.guard.clone(),
+            requirement: self.config.requirement.clone(),
+            optional: self.config.optional,
         };
-        change(&mut gate);
-        Self { gate: Arc::new(gate) }
+        change(&mut config);
+        Self { config: Arc::new(config) }
+    }
+}
+
+impl<T> LayerConfig<T> {
+    /// What a request needs, by the rules and by this layer.
+    pub(crate) fn authorization<'a>(
+        &'a self,
+        snapshot: &'a Snapshot<T>,
+        head: RequestHead<'_>,
+    ) -> Result<Authorization<'a>, Rejection> {
+        snapshot
+            .authorization(head, self.requirement.as_ref(), self.optional)
+            .inspect_err(|rejection| log::rejected(rejection, &log::Origin::default()))
     }
 }
 
@@ -72,22 +96,22 @@ impl<T, S> Layer<S> for GuardLayer<T> {
     type Service = GuardService<S, T>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        GuardService::new(inner, Arc::clone(&self.gate))
+        GuardService::new(inner, Arc::clone(&self.config))
     }
 }
 
 impl<T> Clone for GuardLayer<T> {
     fn clone(&self) -> Self {
-        Self { gate: Arc::clone(&self.gate) }
+        Self { config: Arc::clone(&self.config) }
     }
 }
 
 impl<T> fmt::Debug for GuardLayer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardLayer")
-            .field("guard", &self.gate.guard)
-            .field("requirement", &self.gate.requirement)
-            .field("optional", &self.gate.optional)
+            .field("guard", &self.config.guard)
+            .field("requirement", &self.config.requirement)
+            .field("optional", &self.config.optional)
             .finish()
     }
 }

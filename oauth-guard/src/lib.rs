@@ -1,7 +1,7 @@
-//! Check a token, let the claims through.
+//! Validates OAuth 2.0 bearer tokens in front of any tower service, and hands their claims to your handlers.
 //!
-//! [`GuardLayer`] goes in front of any tower service over HTTP: hyper, axum, tonic. It takes the bearer token out
-//! of the request, finds it true or not, and puts its [`Claims`] into the request's extensions.
+//! [`GuardLayer`] wraps a tower service over HTTP: hyper, axum, tonic. It rejects requests without a valid token, and
+//! inserts [`Claims`] into the extensions of all others.
 //!
 //! ```
 //! use http::{Request, Response, StatusCode, header};
@@ -22,59 +22,215 @@
 //! # let issuer = issuer.profile(Profile::Jwt).hmac_secret(Algorithm::Hs256, secret);
 //! let guard = Guard::builder().issuer(issuer).build()?;
 //! let service = guard.layer().layer(service_fn(|request: Request<Full<Bytes>>| async move {
-//!     let who = request.extensions().get::<Claims>().and_then(|claims| claims.subject()).unwrap_or("nobody");
-//!     Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from(format!("hello {who}")))))
+//!     let name = request.extensions().get::<Claims>().and_then(|claims| claims.subject()).unwrap_or("stranger");
+//!     Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from(format!("hello {name}")))))
 //! }));
 //!
 //! let request = Request::get("/").header(header::AUTHORIZATION, format!("Bearer {}", token()));
-//! let answer = service.clone().oneshot(request.body(Full::default())?).await?;
-//! assert_eq!(answer.status(), StatusCode::OK);
+//! let accepted = service.clone().oneshot(request.body(Full::default())?).await?;
+//! assert_eq!(accepted.status(), StatusCode::OK);
 //!
-//! let refused = service.oneshot(Request::get("/").body(Full::default())?).await?;
-//! assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
-//! assert_eq!(refused.headers()[header::WWW_AUTHENTICATE], "Bearer");
+//! let rejected = service.oneshot(Request::get("/").body(Full::default())?).await?;
+//! assert_eq!(rejected.status(), StatusCode::UNAUTHORIZED);
+//! assert_eq!(rejected.headers()[header::WWW_AUTHENTICATE], "Bearer");
 //! # Ok(()) }
 //! ```
 //!
-//! The modules below are the path of one request, in order.
+//! # The path of one request
+//!
+//! | step | module | what happens |
+//! |---|---|---|
+//! | | `layer`, `service`, `future`, `body` | the tower middleware loads the snapshot in force once per request |
+//! | 1 | `bearer` | find the token: `Authorization`, or a configured header, cookie or query parameter |
+//! | 2 | `cache` | a token seen before: check its lifetime, key and issuer again, and skip to step 5 |
+//! | 3 | `keys` | the issuer's keys: static, or fetched and refreshed in the background |
+//! | 4 | `validate` | form, claims, signature |
+//! | 5 | `authorize` | the rule of the route and the requirement of the layer |
+//! | 6 | `reject` | 400, 401, 403 or 503 with its challenge, or the gRPC status |
+//!
+//! `snapshot` puts the steps together.
+//!
+//! # Topics
+//!
+//! Each links to the item that explains it, with a runnable example there or here.
+//!
+//! **Rules**: [`Rule`] says what the requests of a route need, [`Requirement`] what a token must grant;
+//! [`GuardLayer::require`] adds a requirement in code, [`GuardBuilder::dry_run`] tests rules in production.
+//!
+//! ```
+//! use oauth_guard::{Guard, Issuer, Requirement, Rule};
+//!
+//! let guard = Guard::builder()
+//!     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+//!     .rule(Rule::new("/orders/{*rest}").require(Requirement::scope("orders:read")))
+//!     .rule(Rule::new("/health").public())
+//!     .build()?;
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
+//! **Configuration**: [`config`] reads a guard from TOML, from the environment or through serde; [`defaults`] explains
+//! every number.
+//!
+#![cfg_attr(feature = "toml", doc = "```")]
+#![cfg_attr(not(feature = "toml"), doc = "```ignore (needs the feature toml)")]
+//! let text = "[[issuer]]\nissuer = \"https://auth.example.com\"\naudience = [\"orders-api\"]\n";
+//! let guard = oauth_guard::config::GuardConfig::from_toml(text)?.build()?;
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
+//! **Tenants**: [`GuardBuilder::resolve_issuers`] finds issuers at run time, [`Guard::forget_issuer`] removes one.
+//!
+//! ```
+//! use oauth_guard::{Guard, Issuer};
+//!
+//! let guard = Guard::builder()
+//!     .resolve_issuers(|name: String| async move {
+//!         let is_tenant = name.starts_with("https://auth.example.com/tenants/");
+//!         Ok::<_, std::io::Error>(is_tenant.then(|| Issuer::new(name).audience("orders-api")))
+//!     })
+//!     .build()?;
+//! assert!(!guard.forget_issuer("https://auth.example.com/tenants/acme")); // not resolved yet
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
+//! **Health**: [`Guard::health`] for a probe, [`Guard::warm_up`] and [`Guard::preload_keys`] for a fast start,
+//! [`Guard::explain`] for the operator who wants to know why a token is rejected.
+//!
+//! ```
+//! use oauth_guard::{Guard, Issuer};
+//!
+//! let guard = Guard::builder().issuer(Issuer::new("https://auth.example.com").audience("orders-api")).build()?;
+//! assert!(!guard.health().ok); // no keys yet
+//! assert_eq!(guard.explain("not-a-jwt").reason, Some("token_malformed"));
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
+//! **Reload**: [`Guard::reload`] replaces the whole configuration without a restart.
+//!
+//! ```
+//! use oauth_guard::{Guard, Issuer};
+//!
+//! let config = |audience: &str| Guard::builder().issuer(Issuer::new("https://auth.example.com").audience(audience));
+//! let guard = config("orders-api").build()?;
+//! guard.reload(config("orders-api-v2"))?;
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
+//! **Rejections**: [`Rejection`] has a stable [`code`](Rejection::code) for metrics; [`GuardBuilder::on_rejection`] sets
+//! the body.
+//!
+//! ```
+//! use oauth_guard::{Guard, Issuer, RejectionBody};
+//!
+//! let guard = Guard::builder()
+//!     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+//!     .on_rejection(|rejection| RejectionBody::text(rejection.code()))
+//!     .build()?;
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
+//! **Testing**: [`clock::TestClock`] sets the time, [`HttpClient::from_service`] takes any tower service as the
+//! transport, such as a mock authorization server in process, and [`Guard::check`] needs no server at all.
+//!
+//! ```
+//! use oauth_guard::clock::TestClock;
+//! use oauth_guard::{Guard, Issuer};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let guard = Guard::builder()
+//!     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+//!     .clock(TestClock::new())
+//!     .build()?;
+//! let request = http::Request::get("/orders").body(())?;
+//! assert!(guard.check(&request).resolve().await?.is_none()); // no token
+//! assert_eq!(guard.authorize(&request, None).unwrap_err().code(), "missing_token");
+//! # Ok(()) }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `reqwest` | yes | the bundled HTTP client for key fetches; without it, pass an [`HttpClient`] |
+//! | `axum` | no | extractors for axum handlers (`Claims`, `Scoped`), and a router for the RFC 9728 document |
+//! | `toml` | no | configuration from TOML text and files |
 
 #![forbid(unsafe_code)]
 
-// How to describe a guard.
-mod algorithm;
+// The handle, its builder and its configuration.
 mod assemble;
 mod builder;
 pub mod config;
 pub mod defaults;
 mod error;
+mod guard;
 mod issuer;
-mod tenants;
+mod settings;
 
-// The middleware, and the judge it asks.
+// The tower middleware.
 mod body;
 mod future;
-mod guard;
-mod judge;
 mod layer;
-mod reload;
 mod service;
 
 // The path of one request.
-mod bearer; // 1 take the token out of the request
-mod cache; // 2 seen before?
-mod claims; // 6 what it says
-mod jose; // 3 its form and its header, 5 its signature
-mod keys; // 4 whose signature could it be?
-mod policy; // 7 is it enough?
-mod refuse; // 8 or say no
-mod verify; // 5 is it true: what the claims say
 
-// Beside it.
+// The parts of a request that the guard reads.
+mod request;
+
+// The configuration in force: puts the steps below together.
+mod snapshot;
+
+// The result: available at once, or after a fetch.
+mod check;
+
+// 1: find the token.
+mod bearer;
+
+// 2: seen before?
+mod cache;
+
+// 3: whose signature?
+mod keys;
+
+// 4: is it valid? Form and header, claims, signature.
+mod algorithm;
+mod jose;
+mod validate;
+
+// What a valid token says.
+mod claims;
+
+// 5: is it enough? Rules by route, requirements.
+mod authorize;
+
+// 6: reject. Challenge, HTTP, gRPC, log.
+mod escape;
+mod reject;
+
+// Beside the path.
+
+// Extractors and a router for axum.
 #[cfg(feature = "axum")]
 mod axum;
-mod explain; // the same path, told step by step
+
+// The checks of one token, reported to the operator.
+mod explain;
+
+// Keys, fetches and cache, for a probe.
 mod health;
-mod metadata; // RFC 9728: where to get tokens for this API
+
+// The RFC 9728 document.
+mod metadata;
+
+// Another configuration in force.
+mod reload;
+
+// Issuers resolved at run time.
+mod tenants;
+
+// Keys at hand before the first request.
+mod warm_start;
 
 #[cfg(feature = "axum")]
 pub use self::axum::{Scoped, ScopedRejection, Scopes};
@@ -83,20 +239,22 @@ pub use oauth_client::transport::HttpClient;
 
 #[doc(inline)]
 pub use self::algorithm::Algorithm;
+pub use self::authorize::{ClaimValue, Requirement, Rule};
 pub use self::body::GuardBody;
 pub use self::builder::GuardBuilder;
+pub use self::check::{Check, CheckFuture};
 pub use self::claims::{Claims, Untyped};
 pub use self::error::{BuildError, Problem};
-pub use self::explain::{Explained, ExplainedCheck, Explanation, Outcome};
+pub use self::explain::{ExplainedCheck, ExplainedMember, Explanation, Outcome};
 pub use self::future::ResponseFuture;
-pub use self::guard::{Check, CheckFuture, Guard, RequestHead};
+pub use self::guard::Guard;
 pub use self::health::{CacheHealth, Health, IssuerHealth};
 pub use self::issuer::{Issuer, Profile};
 pub use self::keys::{KeyExport, KeyPolicy};
 pub use self::layer::GuardLayer;
 pub use self::metadata::ResourceMetadata;
-pub use self::policy::{ClaimValue, Requirement, Rule};
-pub use self::refuse::{AnswerBody, InvalidToken, Refusal};
+pub use self::reject::{InvalidToken, Rejection, RejectionBody};
+pub use self::request::RequestHead;
 pub use self::service::GuardService;
 // Strict JSON is read all over the crate.
 use self::jose::json;

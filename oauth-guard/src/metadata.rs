@@ -1,12 +1,10 @@
-//! This API's own metadata (RFC 9728), from which clients learn where to get tokens for it.
+//! This API's protected resource metadata (RFC 9728): where clients get tokens for it.
 
 use http::uri::PathAndQuery;
 use serde::Serialize;
 use url::Url;
 
-use crate::guard::Guard;
-
-/// Where the document of a resource lies, in front of the resource's own path (RFC 9728 §3.1).
+/// The well-known part of the document's path, in front of the resource's own path (RFC 9728 section 3.1).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 /// The RFC 9728 document of a guarded API: serialize it and serve it at [`path`](Self::path), without a guard in
@@ -34,18 +32,19 @@ pub struct ResourceMetadata {
     pub resource: String,
     /// The issuers whose tokens are accepted.
     pub authorization_servers: Vec<String>,
-    /// The scopes that some route asks for, from the guard's [rules](crate::Rule). What layers and extractors ask for
-    /// besides is not known here.
+    /// The scopes that a route requires, from the guard's [rules](crate::Rule). The requirements of layers and extractors
+    /// are not known here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scopes_supported: Vec<String>,
-    /// How a token may be sent (RFC 6750 §2): in the `Authorization` header, and in no other way.
+    /// How a token may be sent (RFC 6750 section 2): in the `Authorization` header, and in the query if
+    /// [`danger_accept_query_parameter`](crate::GuardBuilder::danger_accept_query_parameter) is set.
     pub bearer_methods_supported: Vec<String>,
     #[serde(skip)]
     url: Url,
 }
 
 impl ResourceMetadata {
-    /// The document of this resource; an error says what is wrong with the identifier.
+    /// The document of this resource. The error is for the author of the configuration.
     pub(crate) fn new(
         resource: &str,
         mut issuers: Vec<String>,
@@ -56,10 +55,12 @@ impl ResourceMetadata {
             .filter(|url| url.has_host() && matches!(url.scheme(), "https" | "http"))
             .ok_or("expected this API's own absolute URL, such as https://api.example.com")?;
         if url.fragment().is_some() {
-            return Err("a resource identifier has no fragment (RFC 9728 §1.2); drop what follows the #");
+            return Err(
+                "a resource identifier has no fragment (RFC 9728 section 1.2); remove what follows the #",
+            );
         }
-        // Between host and path, and a slash at the very end goes: `https://a/b` is described at
-        // `https://a/.well-known/oauth-protected-resource/b`. A query stays where it is.
+        // Between host and path, without a trailing slash: the document of `https://a/b` is at
+        // `https://a/.well-known/oauth-protected-resource/b`. A query stays at the end.
         let path = format!("{WELL_KNOWN}{}", url.path().trim_end_matches('/'));
         url.set_path(&path);
         issuers.sort_unstable();
@@ -78,7 +79,7 @@ impl ResourceMetadata {
         self.url.path()
     }
 
-    /// The document's whole URL, as the challenges name it.
+    /// The document's URL, as named in challenges.
     #[must_use]
     pub fn url(&self) -> &str {
         self.url.as_str()
@@ -88,15 +89,6 @@ impl ResourceMetadata {
     #[must_use]
     pub fn is_at(&self, asked: &PathAndQuery) -> bool {
         asked.path() == self.url.path() && asked.query() == self.url.query()
-    }
-}
-
-impl<T> Guard<T> {
-    /// This API's metadata, if [`GuardBuilder::resource`](crate::GuardBuilder::resource) was set.
-    /// A reload may change it, so ask each time.
-    #[must_use]
-    pub fn resource_metadata(&self) -> Option<ResourceMetadata> {
-        self.policy().resource.clone()
     }
 }
 

@@ -1,4 +1,4 @@
-//! One policy in the place of another, while requests go on.
+//! Reload: another configuration in force, while requests go on.
 
 use std::sync::{Arc, PoisonError};
 
@@ -8,65 +8,46 @@ use crate::builder::GuardBuilder;
 use crate::config::GuardConfig;
 use crate::error::BuildError;
 use crate::guard::Guard;
-use crate::judge::Policy;
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
-    /// Puts another policy in force, for all clones of this guard and every layer that was made of it.
+    /// Puts another configuration in force, for all clones of this guard and all layers made from it.
     ///
-    /// All of it changes at once: a request is decided by the policy that was in force when it came, from the first
-    /// check to the last line of a refusal. Layers' own requirements
-    /// ([`GuardLayer::require`](crate::GuardLayer::require)) are code and stay as they are.
+    /// It changes as a whole: a request is decided by the configuration that was in force when it arrived, from the first
+    /// check to the rejection. The requirements of layers ([`GuardLayer::require`](crate::GuardLayer::require)) are code
+    /// and stay as they are.
     ///
-    /// The description replaces the old one whole, except for what a configuration file cannot say: the HTTP client,
-    /// the issuers' resolver and the answers' hook stay as they were unless the builder brings others, and the clock
-    /// stays in any case.
-    /// An issuer whose keys come from the same place keeps those it has, and one that did not change at all keeps its
-    /// tokens in the cache; tokens of an issuer that did change are judged anew.
+    /// The new configuration replaces the old one, except for what a configuration file cannot express: the HTTP client,
+    /// the issuer resolver and the rejection hook stay unless the builder sets others, and the clock always stays. An
+    /// issuer whose keys come from the same location keeps them, and an unchanged issuer keeps its tokens in the cache;
+    /// tokens of a changed issuer are validated anew.
     ///
     /// # Errors
-    /// Everything that is wrong with the description, as [`GuardBuilder::build`] tells it. The old policy then stays
-    /// in force as if nothing had been tried.
+    /// All configuration errors, as from [`GuardBuilder::build`]. The old configuration then stays in force, unchanged.
     ///
     /// ```
     /// use oauth_guard::{Guard, Issuer};
     ///
-    /// let policy = |audience: &str| Guard::builder().issuer(Issuer::new("https://auth.example.com").audience(audience));
-    /// let guard = policy("orders-api").build()?;
-    /// guard.reload(policy("orders-api-v2"))?;
+    /// let config = |audience: &str| Guard::builder().issuer(Issuer::new("https://auth.example.com").audience(audience));
+    /// let guard = config("orders-api").build()?;
+    /// guard.reload(config("orders-api-v2"))?;
     /// assert!(guard.reload(Guard::builder()).is_err()); // no issuer; v2 stays
     /// # Ok::<(), oauth_guard::BuildError>(())
     /// ```
-    pub fn reload(&self, description: impl Into<GuardBuilder<T>>) -> Result<(), BuildError> {
-        // One at a time: each is made from the one before it.
-        let _turn = self.0.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = Arc::clone(&*self.policy());
-        let new = description.into().policy(Some(&old))?;
-        // Before the new one is in force, so that nobody decides by it on what was remembered under the old one.
+    pub fn reload(&self, config: impl Into<GuardBuilder<T>>) -> Result<(), BuildError> {
+        // One reload at a time: each snapshot is built from the one before it.
+        let _reloading = self.reloading().lock().unwrap_or_else(PoisonError::into_inner);
+        let old = Arc::clone(&*self.snapshot());
+        let new = config.into().snapshot_after(&old)?;
+        // Before the new one is in force, so that it never uses tokens cached under an issuer that changed.
         old.hand_over_to(&new);
         tracing::info!(
             target: "oauth_guard",
             generation = new.generation,
             issuers = new.issuers.len(),
-            "another policy is in force"
+            "another configuration is in force"
         );
-        self.put(new);
+        self.store(new);
         Ok(())
-    }
-}
-
-impl<T> Policy<T> {
-    /// Ends the issuers that the new policy does not have, or not as they were.
-    fn hand_over_to(&self, new: &Self) {
-        for (name, issuer) in &self.issuers {
-            if !new.issuers.get(name).is_some_and(|kept| Arc::ptr_eq(kept, issuer)) {
-                issuer.end(new.generation);
-            }
-        }
-        if let Some(tenants) = &self.tenants
-            && !new.tenants.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, tenants))
-        {
-            tenants.end(new.generation);
-        }
     }
 }
 

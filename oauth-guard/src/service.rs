@@ -1,34 +1,33 @@
-//! The tower service: bearer, cache and policy in front of another service.
+//! The tower service: checks and authorizes each request, then calls the inner service or rejects.
 
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
-use http_body_util::Full;
 use serde::de::DeserializeOwned;
 use tower_service::Service;
 
 use crate::body::GuardBody;
-use crate::claims::{Claims, Untyped};
-use crate::future::{Held, ResponseFuture};
-use crate::guard::{Check, RequestHead};
-use crate::judge::Policy;
-use crate::layer::Gate;
-use crate::policy::Demand;
-use crate::refuse::{Refusal, grpc, log};
+use crate::check::Check;
+use crate::claims::Untyped;
+use crate::future::{Pending, ResponseFuture};
+use crate::layer::LayerConfig;
+use crate::reject::Rejection;
+use crate::request::RequestHead;
+use crate::snapshot::Snapshot;
 
 /// A service behind a [`Guard`](crate::Guard). Made by [`GuardLayer`](crate::GuardLayer).
 pub struct GuardService<S, T = Untyped> {
     inner: S,
-    gate: Arc<Gate<T>>,
+    config: Arc<LayerConfig<T>>,
 }
 
 impl<S, T> GuardService<S, T> {
-    pub(crate) fn new(inner: S, gate: Arc<Gate<T>>) -> Self {
-        Self { inner, gate }
+    pub(crate) fn new(inner: S, config: Arc<LayerConfig<T>>) -> Self {
+        Self { inner, config }
     }
 }
 
@@ -47,32 +46,32 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        // One policy decides all of it, also when another is put in its place meanwhile.
-        let policy = self.gate.guard.policy();
+        // One snapshot decides the whole request, also when a reload replaces it meanwhile.
+        let snapshot = self.config.guard.snapshot();
         let head = RequestHead::from(&request);
-        let demand = match self.gate.demand(&policy, head) {
-            Ok(demand) if demand.is_public() => {
-                // Not looked at, and kept from those who have no business with it all the same.
-                policy.places.cover(&mut request);
+        let authorization = match self.config.authorization(&snapshot, head) {
+            Ok(authorization) if authorization.is_public() => {
+                // The token is not validated, and is redacted or stripped all the same.
+                snapshot.token_locations.redact(&mut request);
                 return ResponseFuture::calling(self.inner.call(request));
             }
-            Ok(demand) => demand,
-            Err(refusal) => return self.refuse(&policy, &refusal, &request),
+            Ok(authorization) => authorization,
+            Err(rejection) => return self.reject(&snapshot, &rejection, &request),
         };
-        match policy.check(head) {
-            Check::Now(outcome) => match outcome.and_then(|claims| demand.pass(claims)) {
+        match snapshot.check(head) {
+            Check::Ready(checked) => match checked.and_then(|claims| authorization.forward(claims)) {
                 Ok(claims) => {
-                    policy.let_through(&mut request, claims);
+                    snapshot.forward(&mut request, claims);
                     ResponseFuture::calling(self.inner.call(request))
                 }
-                Err(refusal) => self.refuse(&policy, &refusal, &request),
+                Err(rejection) => self.reject(&snapshot, &rejection, &request),
             },
-            Check::Later(check) => {
-                // The service that was polled ready is the one to call; a fresh clone stays behind.
+            Check::Pending(check) => {
+                // Call the service that was polled ready, and leave a fresh clone behind.
                 let fresh = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, fresh);
-                let (gate, policy) = (Arc::clone(&self.gate), Arc::clone(&policy));
-                ResponseFuture::checking(check, Held { request, ready, gate, policy })
+                let (config, snapshot) = (Arc::clone(&self.config), Arc::clone(&snapshot));
+                ResponseFuture::checking(check, Pending { request, ready, config, snapshot })
             }
         }
     }
@@ -80,55 +79,24 @@ where
 
 impl<S: Clone, T> GuardService<S, T> {
     #[cold]
-    fn refuse<B>(
+    fn reject<B>(
         &mut self,
-        policy: &Policy<T>,
-        refusal: &Refusal,
+        snapshot: &Snapshot<T>,
+        rejection: &Rejection,
         request: &Request<B>,
     ) -> ResponseFuture<S, T, B>
     where
         S: Service<Request<B>>,
     {
-        // What `poll_ready` reserved in the service, a permit perhaps, goes back with it.
+        // Releases what `poll_ready` reserved in the inner service, such as a permit.
         self.inner = self.inner.clone();
-        ResponseFuture::refused(policy.refuse(refusal, request.headers()))
-    }
-}
-
-impl<T> Gate<T> {
-    /// What a request has to bring.
-    pub(crate) fn demand<'a>(
-        &'a self,
-        policy: &'a Policy<T>,
-        head: RequestHead<'_>,
-    ) -> Result<Demand<'a>, Refusal> {
-        policy
-            .demand(head, self.requirement.as_ref(), self.optional)
-            .inspect_err(|refusal| log::note(refusal, &log::Origin::default()))
-    }
-}
-
-impl<T> Policy<T> {
-    /// Hands the claims on, and covers the token they are from.
-    pub(crate) fn let_through<B>(&self, request: &mut Request<B>, claims: Option<Claims<T>>)
-    where
-        T: Send + Sync + 'static,
-    {
-        let Some(claims) = claims else { return };
-        self.places.cover(request);
-        request.extensions_mut().insert(claims);
-    }
-
-    /// The whole answer.
-    #[cold]
-    pub(crate) fn refuse(&self, refusal: &Refusal, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        self.challenge.respond(refusal, grpc::is_spoken(headers))
+        ResponseFuture::rejected(snapshot.reject(rejection, request.headers()))
     }
 }
 
 impl<S: Clone, T> Clone for GuardService<S, T> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), gate: Arc::clone(&self.gate) }
+        Self { inner: self.inner.clone(), config: Arc::clone(&self.config) }
     }
 }
 

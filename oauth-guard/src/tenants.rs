@@ -1,4 +1,4 @@
-//! Issuers that are found at run time.
+//! Issuers that are resolved at run time.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,13 +15,14 @@ use oauth_client::clock::Now;
 use crate::assemble::Assembler;
 use crate::defaults;
 use crate::error::Problems;
+use crate::escape::escaped;
 use crate::issuer::{Issuer, IssuerState};
-use crate::keys::{Flight, Waiting, escaped};
+use crate::keys::{Flight, Preloaded};
 
 type Resolved = Result<Option<Issuer>, String>;
 type Resolving = Pin<Box<dyn Future<Output = Resolved> + Send>>;
 
-/// The user's way from a name to an issuer.
+/// The user's function from a name to an issuer.
 pub(crate) struct Resolver(Box<dyn Fn(String) -> Resolving + Send + Sync>);
 
 impl Resolver {
@@ -45,34 +46,35 @@ impl fmt::Debug for Resolver {
 }
 
 /// What is known of a name.
-pub(crate) enum Tenant {
+pub(crate) enum TenantLookup {
     Known(Arc<IssuerState>),
     Unknown,
     Unavailable(Duration),
-    Ask,
+    /// The resolver has to be called first.
+    NotAsked,
 }
 
-/// The issuers found so far. Known and unknown names are kept apart, so that a flood of invented ones displaces no
+/// The issuers resolved so far. Known and unknown names are kept apart, so that a flood of invented names displaces no
 /// real one.
 pub(crate) struct Tenants {
     resolver: Arc<Resolver>,
     assembler: Assembler,
-    /// The first policy that no longer has them.
+    /// The first generation that no longer has them.
     ended: AtomicU64,
-    /// What the policy before knew: keys to go on with, if a name still means the same.
+    /// The issuers of the previous snapshot: their keys are reused if the issuer is still the same.
     before: Cache<Box<str>, Arc<IssuerState>>,
     known: Cache<Box<str>, Arc<IssuerState>>,
-    /// Keys that were preloaded for issuers not found yet.
-    pub(crate) waiting: Waiting,
-    /// Until when, on the monotonic clock, not to ask again.
-    unknown: Cache<Box<str>, Not>,
+    /// Key sets that were preloaded for issuers not resolved yet.
+    pub(crate) preloaded: Preloaded,
+    /// Names that are not resolved again before a time on the monotonic clock.
+    unknown: Cache<Box<str>, Negative>,
     flights: Mutex<Flights>,
-    /// Until when, on the monotonic clock in milliseconds, failures are told in a low voice.
+    /// Until when, on the monotonic clock in milliseconds, failures are logged at debug level.
     quiet_until: AtomicU64,
 }
 
-/// The questions under way, each with a number. One whose number is no longer here has been given up: what it brings
-/// is dropped.
+/// The resolutions under way, each with a number. One whose number is no longer here was abandoned, and its result is
+/// dropped.
 #[derive(Default)]
 struct Flights {
     by_name: HashMap<Box<str>, (u64, Flight)>,
@@ -80,9 +82,9 @@ struct Flights {
 }
 
 #[derive(Clone, Copy)]
-enum Not {
-    KnownUntil(Duration),
-    AnsweredUntil(Duration),
+enum Negative {
+    UnknownUntil(Duration),
+    FailedUntil(Duration),
 }
 
 impl Tenants {
@@ -94,12 +96,12 @@ impl Tenants {
         for (name, issuer) in old.iter().flat_map(|old| old.before.iter().chain(old.known.iter())) {
             before.insert(Box::clone(&name), issuer);
         }
-        let waiting = Waiting::default();
+        let preloaded = Preloaded::default();
         if let Some(old) = old {
-            waiting.take_over(&old.waiting);
+            preloaded.take_over(&old.preloaded);
         }
         Arc::new(Self {
-            waiting,
+            preloaded,
             resolver,
             ended: AtomicU64::new(u64::MAX),
             before,
@@ -111,20 +113,21 @@ impl Tenants {
         })
     }
 
-    pub(crate) fn look_up(&self, name: &str, now: Now) -> Tenant {
+    pub(crate) fn get(&self, name: &str, now: Now) -> TenantLookup {
         if let Some(issuer) = self.known.get(name) {
-            return Tenant::Known(issuer);
+            return TenantLookup::Known(issuer);
         }
         match self.unknown.get(name) {
-            Some(Not::KnownUntil(until)) if now.monotonic < until => Tenant::Unknown,
-            Some(Not::AnsweredUntil(until)) if now.monotonic < until => {
-                Tenant::Unavailable(until.saturating_sub(now.monotonic))
+            Some(Negative::UnknownUntil(until)) if now.monotonic < until => TenantLookup::Unknown,
+            Some(Negative::FailedUntil(until)) if now.monotonic < until => {
+                TenantLookup::Unavailable(until.saturating_sub(now.monotonic))
             }
-            _ => Tenant::Ask,
+            _ => TenantLookup::NotAsked,
         }
     }
 
-    /// Asks, or joins those who do. `None` outside of a runtime, and when too much is being asked already.
+    /// Calls the resolver, or joins the call under way. `None` outside of a tokio runtime, and when too many calls are
+    /// under way.
     pub(crate) fn resolve(self: &Arc<Self>, name: &str) -> Option<Flight> {
         let mut flights = self.flights();
         if let Some((_, flight)) = flights.by_name.get(name).filter(|(_, flight)| !flight.is_over()) {
@@ -134,23 +137,23 @@ impl Tenants {
             return None;
         }
         flights.started += 1;
-        let (this, name_asked, number) = (Arc::clone(self), Box::from(name), flights.started);
+        let (this, resolved_name, number) = (Arc::clone(self), Box::from(name), flights.started);
         let flight = Flight::start(async move {
-            // Made in here: a task that never ran has nothing to cross off, and is dropped while the list is locked.
-            let asking = Asking { tenants: this, name: name_asked, number };
-            let this = &asking.tenants;
-            let answer = (this.resolver.0)(asking.name.to_string());
-            let resolved = match tokio::time::timeout(this.assembler.keys.timeout, answer).await {
+            // Created inside the task: one that never ran has no entry to remove, and is dropped while the list is locked.
+            let resolution = Resolution { tenants: this, name: resolved_name, number };
+            let this = &resolution.tenants;
+            let resolving = (this.resolver.0)(resolution.name.to_string());
+            let resolved = match tokio::time::timeout(this.assembler.keys.timeout, resolving).await {
                 Ok(resolved) => resolved,
-                Err(_) => Err("it took too long".to_owned()),
+                Err(_) => Err("the resolver timed out".to_owned()),
             };
-            this.land(&asking, resolved);
+            this.land(&resolution, resolved);
         })?;
         flights.by_name.insert(name.into(), (number, flight.clone()));
         Some(flight)
     }
 
-    /// Also forgets that it is none, and gives up asking: an answer that is on its way is as old as what is forgotten.
+    /// Also forgets that a name is unknown, and abandons a resolution under way: its result is as old as what is forgotten.
     pub(crate) fn forget(&self, name: &str) -> bool {
         let mut flights = self.flights();
         flights.by_name.remove(name);
@@ -158,13 +161,13 @@ impl Tenants {
         self.unknown.invalidate(name);
         let forgotten = self.known.remove(name);
         if let Some(issuer) = &forgotten {
-            // No policy has it, whatever its number.
+            // No generation has it.
             issuer.end(0);
         }
         forgotten.is_some()
     }
 
-    /// That policy and all after it do not have these tenants, nor those that are still on their way.
+    /// That generation and all later ones do not have these tenants, nor those being resolved.
     pub(crate) fn end(&self, generation: u64) {
         self.ended.store(generation, Ordering::SeqCst);
         self.known().for_each(|issuer| issuer.end(generation));
@@ -182,49 +185,49 @@ impl Tenants {
         self.known.iter().map(|(_, issuer)| issuer)
     }
 
-    fn land(&self, asking: &Asking, resolved: Resolved) {
-        let name = &*asking.name;
+    fn land(&self, resolution: &Resolution, resolved: Resolved) {
+        let name = &*resolution.name;
         let resolved = match resolved {
             Ok(issuer) => issuer.map(|issuer| self.assemble(name, &issuer).ok_or(())).transpose(),
             Err(error) => {
-                self.tell(name, &"an issuer could not be looked up", &error);
+                self.warn(name, &"an issuer could not be resolved", &error);
                 Err(())
             }
         };
         let flights = self.flights();
-        if !flights.is_under_way(asking) {
+        if !flights.is_under_way(resolution) {
             return;
         }
         let now = self.assembler.clock.now().monotonic;
         match resolved {
             Ok(Some(issuer)) => {
                 self.unknown.invalidate(name);
-                self.waiting.deliver(&issuer);
+                self.preloaded.apply(issuer.name(), issuer.keys.remote().map(|remote| &**remote));
                 self.known.insert(name.into(), Arc::clone(&issuer));
-                // Either the end saw it among the known, or it is seen here that the end has been.
+                // Either `end` saw it among the known ones, or its generation is read here.
                 issuer.end(self.ended.load(Ordering::SeqCst));
             }
             Ok(None) => {
                 let until = now.saturating_add(self.assembler.keys.cooldown);
-                self.unknown.insert(name.into(), Not::KnownUntil(until));
+                self.unknown.insert(name.into(), Negative::UnknownUntil(until));
             }
-            Err(()) => self.no_answer(name, now),
+            Err(()) => self.remember_failure(name, now),
         }
     }
 
-    fn no_answer(&self, name: &str, now: Duration) {
-        self.unknown.insert(name.into(), Not::AnsweredUntil(now.saturating_add(defaults::RESOLVER_PAUSE)));
+    fn remember_failure(&self, name: &str, now: Duration) {
+        self.unknown.insert(name.into(), Negative::FailedUntil(now.saturating_add(defaults::RESOLVER_PAUSE)));
     }
 
     fn assemble(&self, name: &str, issuer: &Issuer) -> Option<Arc<IssuerState>> {
         let mut problems = Problems::default();
         if issuer.name != name {
-            problems.add("issuer", "the resolver answered with an issuer of another name");
+            problems.add("issuer", "the resolver returned an issuer with another name");
         }
         if issuer.max_token_bytes > self.assembler.tenant_token_bytes {
             problems.add(
                 "max_token_bytes",
-                "more than the guard looks at; raise GuardBuilder::tenant_token_bytes",
+                "more than the guard accepts; raise GuardBuilder::tenant_token_bytes",
             );
         }
         let before = self.before.remove(name);
@@ -232,12 +235,12 @@ impl Tenants {
         if problems.is_empty() {
             return state;
         }
-        self.tell(name, &"an issuer that was looked up is described wrongly", &problems.into_error());
+        self.warn(name, &"a resolved issuer has an invalid configuration", &problems.into_error());
         None
     }
 
-    /// Warns, but once a second at most: how many names there are to fail on is for others to say.
-    fn tell(&self, name: &str, what: &dyn fmt::Display, error: &dyn fmt::Display) {
+    /// Warns, at most once a second: callers decide how many names fail.
+    fn warn(&self, name: &str, what: &dyn fmt::Display, error: &dyn fmt::Display) {
         let issuer = escaped(name);
         let now = millis(self.assembler.clock.now().monotonic);
         let until = now.saturating_add(millis(defaults::RESOLVER_PAUSE));
@@ -255,36 +258,36 @@ impl Tenants {
 }
 
 impl Flights {
-    fn is_under_way(&self, asking: &Asking) -> bool {
-        self.by_name.get(&asking.name).is_some_and(|(number, _)| *number == asking.number)
+    fn is_under_way(&self, resolution: &Resolution) -> bool {
+        self.by_name.get(&resolution.name).is_some_and(|(number, _)| *number == resolution.number)
     }
 }
 
-/// A question under way; when it is over, however it ends, it is crossed off.
-struct Asking {
+/// A resolution under way; it removes its entry when it ends, also by a panic.
+struct Resolution {
     tenants: Arc<Tenants>,
     name: Box<str>,
     number: u64,
 }
 
-impl Drop for Asking {
+impl Drop for Resolution {
     fn drop(&mut self) {
         let tenants = &self.tenants;
         let mut flights = tenants.flights();
         if flights.is_under_way(self) {
             flights.by_name.remove(&self.name);
             if std::thread::panicking() {
-                tenants.no_answer(&self.name, tenants.assembler.clock.now().monotonic);
+                tenants.remember_failure(&self.name, tenants.assembler.clock.now().monotonic);
             }
         }
     }
 }
 
-/// Names that are none, with a capacity in bytes. They are gone some time after they stopped to count, asked for or not.
-fn unknown(cooldown: Duration) -> Cache<Box<str>, Not> {
-    // What an entry takes besides its name, roughly.
+/// Unknown names, with a capacity in bytes. They expire some time after they stop counting, whether used or not.
+fn unknown(cooldown: Duration) -> Cache<Box<str>, Negative> {
+    // What an entry takes besides its name, in bytes, roughly.
     const ENTRY: usize = 200;
-    Cache::<Box<str>, Not>::builder()
+    Cache::<Box<str>, Negative>::builder()
         .max_capacity(defaults::UNKNOWN_ISSUER_BYTES)
         .weigher(|name, _| u32::try_from(name.len().saturating_add(ENTRY)).unwrap_or(u32::MAX))
         .eviction_policy(EvictionPolicy::lru())

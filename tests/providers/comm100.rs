@@ -9,7 +9,7 @@ use oauth_client::manage::Api;
 use oauth_client::manage::comm100::{Role, userinfo};
 use oauth_client::{ClientAuth, Error, TokenSource, dialect, grant};
 use oauth_guard::clock::TestClock;
-use oauth_guard::{Claims, Guard, HttpClient, Issuer, Refusal};
+use oauth_guard::{Claims, Guard, HttpClient, Issuer, Rejection};
 use oauth_mock::{Endpoint, MockServer, Provider};
 use serde::Deserialize;
 use serde_json::Value;
@@ -125,10 +125,10 @@ fn guard(server: &MockServer, clock: &TestClock) -> Guard<Own> {
     Guard::builder().claims::<Own>().issuer(issuer).http(http).clock(clock.clone()).build().unwrap()
 }
 
-async fn check(guard: &Guard<Own>, token: &str) -> Result<Claims<Own>, Refusal> {
+async fn check(guard: &Guard<Own>, token: &str) -> Result<Claims<Own>, Rejection> {
     let request = Request::get("/").header("authorization", format!("Bearer {token}")).body(()).unwrap();
     let (head, ()) = request.into_parts();
-    guard.check(&head).answer().await.map(|claims| claims.unwrap())
+    guard.check(&head).resolve().await.map(|claims| claims.unwrap())
 }
 
 async fn token_of(server: &MockServer, clock: &TestClock) -> String {

@@ -74,7 +74,7 @@ pub(crate) fn request(token: &str) -> Request<Body> {
         .expect("a request")
 }
 
-/// Sends one request and tells the status of the answer, which has to come at once.
+/// Sends one request and returns the status of the response, which must be ready at once.
 pub(crate) fn run<S, B>(service: S, request: Request<Body>) -> u16
 where
     S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,

@@ -22,7 +22,7 @@ fn good() -> Issuer {
 }
 
 #[test]
-fn everything_that_is_wrong_is_said_at_once() {
+fn all_configuration_errors_are_reported_together() {
     let builder = Guard::builder()
         .realm("two\r\nlines")
         .keys(KeyPolicy { cooldown: Duration::ZERO, ..KeyPolicy::default() })
@@ -56,7 +56,7 @@ fn a_guard_needs_an_issuer() {
 }
 
 #[test]
-fn plain_http_is_for_loopback_or_for_those_who_say_so() {
+fn plain_http_is_for_loopback_or_danger_allow_http() {
     let fetch_from = |uri: &str| Guard::builder().issuer(good().jwks_uri(uri)).build().map(|_| ());
     for local in ["http://localhost:9000/jwks", "http://127.0.0.1/jwks", "http://[::1]:9000/jwks"] {
         assert!(fetch_from(local).is_ok(), "{local}");
@@ -66,8 +66,8 @@ fn plain_http_is_for_loopback_or_for_those_who_say_so() {
     {
         assert!(fetch_from(other).is_err(), "{other}");
     }
-    let told = Guard::builder().issuer(good().jwks_uri("http://auth.internal/jwks").danger_allow_http());
-    assert!(told.build().is_ok());
+    let allowed = Guard::builder().issuer(good().jwks_uri("http://auth.internal/jwks").danger_allow_http());
+    assert!(allowed.build().is_ok());
     let named = Guard::builder()
         .issuer(Issuer::new("http://auth.internal").audience("api").jwks_uri("https://auth.internal/jwks"));
     assert!(named.build().is_ok(), "only where keys come from has to be safe");
@@ -79,7 +79,7 @@ fn secrets_are_long_enough_alone_and_never_printed() {
     let issuer = || Issuer::new("https://auth.example.com").audience("api").profile(Profile::Jwt);
     let build = |issuer| Guard::builder().issuer(issuer).build().map(|_| ());
     assert!(build(issuer().hmac_secret(Algorithm::Hs256, secret)).is_ok());
-    let refused = [
+    let invalid = [
         issuer().hmac_secret(Algorithm::Hs256, "short-secret"),
         issuer().hmac_secret(Algorithm::Hs256, ""),
         issuer().hmac_secret(Algorithm::Hs512, secret),
@@ -91,7 +91,7 @@ fn secrets_are_long_enough_alone_and_never_printed() {
         issuer().key_pem(Algorithm::Rs256, secret),
         issuer().key_pem(Algorithm::Hs256, "-----BEGIN PUBLIC KEY-----"),
     ];
-    for issuer in refused {
+    for issuer in invalid {
         assert!(!format!("{issuer:?}").contains("0123456789"));
         let error = build(issuer).unwrap_err();
         assert!(
@@ -130,14 +130,14 @@ fn keys_come_from_one_source() {
 }
 
 #[test]
-fn keys_in_pem_form_that_cancel_each_other_out_are_a_problem() {
+fn keys_in_pem_form_with_the_same_name_are_an_error() {
     let two =
         good().named_key_pem("k1", Algorithm::Es256, EC).named_key_pem("k1", Algorithm::Es256, OTHER_EC);
     assert_eq!(problems(Guard::builder().issuer(two.clone())), ["issuer[0].key_pem"]);
     let and_one_more = two.named_key_pem("k2", Algorithm::Es256, EC);
     assert_eq!(problems(Guard::builder().issuer(and_one_more)), ["issuer[0].key_pem"]);
     let same = good().named_key_pem("k1", Algorithm::Es256, EC).named_key_pem("k1", Algorithm::Es256, EC);
-    assert!(Guard::builder().issuer(same).build().is_ok(), "one key, said twice");
+    assert!(Guard::builder().issuer(same).build().is_ok(), "the same key twice");
     let unnamed = good().key_pem(Algorithm::Es256, EC).key_pem(Algorithm::Es256, OTHER_EC);
     assert!(Guard::builder().issuer(unnamed).build().is_ok(), "either may be tried");
 }

@@ -1,4 +1,4 @@
-//! A guard as configuration: from a TOML file, the environment, or anything that serde reads.
+//! A guard's configuration: from a TOML file, the environment, or any format that serde reads.
 //!
 #![cfg_attr(feature = "toml", doc = "```")]
 #![cfg_attr(not(feature = "toml"), doc = "```ignore (needs the feature toml)")]
@@ -13,7 +13,7 @@
 //! )?
 //! .build()?;
 //!
-//! // All that is wrong is told at once, by key.
+//! // All configuration errors are reported together, by key.
 //! let error = GuardConfig::from_toml("[[issuer]]\nisuer = \"https://a\"\nleeway_seconds = -1\n").unwrap_err();
 //! let fields: Vec<_> = error.problems().iter().map(|problem| problem.field.as_str()).collect();
 //! assert_eq!(fields, ["issuer[0].isuer", "issuer[0].leeway_seconds", "issuer[0].audience"]);
@@ -22,7 +22,7 @@
 //!
 //! # Rules
 //!
-//! A `require` is a small table that says one thing, or puts others together:
+//! A `require` is a small table with one requirement, or a combination of others:
 //!
 #![cfg_attr(feature = "toml", doc = "```")]
 #![cfg_attr(not(feature = "toml"), doc = "```ignore (needs the feature toml)")]
@@ -76,7 +76,7 @@ use crate::guard::Guard;
 use crate::issuer::{Issuer, Profile};
 use crate::keys::KeyPolicy;
 
-/// A checked configuration of one guard. What only building can tell, such as a key file that cannot be read, is told
+/// A checked configuration of one guard. Errors that only building can find, such as an unreadable key file, are reported
 /// by [`build`](Self::build).
 #[derive(Debug)]
 pub struct GuardConfig {
@@ -87,10 +87,10 @@ impl GuardConfig {
     /// Reads TOML.
     ///
     /// # Errors
-    /// Every mistake, by its key; no value is quoted.
+    /// All configuration errors together, by key; no value is quoted.
     #[cfg(feature = "toml")]
     pub fn from_toml(text: &str) -> Result<Self, BuildError> {
-        Self::from_tree(&tree::from_toml(text).map_err(told)?)
+        Self::from_tree(&tree::from_toml(text).map_err(build_error)?)
     }
 
     /// Reads a TOML file.
@@ -99,21 +99,21 @@ impl GuardConfig {
     /// As [`from_toml`](Self::from_toml), and when the file cannot be read.
     #[cfg(feature = "toml")]
     pub fn from_file(path: impl AsRef<std::path::Path>) -> Result<Self, BuildError> {
-        Self::from_tree(&tree::from_file(path.as_ref()).map_err(told)?)
+        Self::from_tree(&tree::from_file(path.as_ref()).map_err(build_error)?)
     }
 
     /// Reads the process's environment: `realm` is `{prefix}REALM`, `cache.max_bytes` is `{prefix}CACHE_MAX_BYTES`,
     /// issuers are numbered (`{prefix}ISSUER_0_AUDIENCE`), and lists are separated by spaces.
     ///
     /// # Errors
-    /// As [`from_toml`](Self::from_toml); an unknown variable with the prefix is a mistake too.
+    /// As [`from_toml`](Self::from_toml); an unknown variable with the prefix is an error too.
     pub fn from_env(prefix: &str) -> Result<Self, BuildError> {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self::from_tree(&tree::from_variables(prefix, KEYS, variables).map_err(told)?)
+        Self::from_tree(&tree::from_variables(prefix, KEYS, variables).map_err(build_error)?)
     }
 
-    /// The guard it describes, reading claims by name.
+    /// Builds the guard. Claims are read by name.
     ///
     /// # Errors
     /// As [`GuardBuilder::build`].
@@ -121,12 +121,12 @@ impl GuardConfig {
         self.builder.build()
     }
 
-    /// The same, with a claims type, a transport or a clock of your own to be set in code.
+    /// The builder, to set a claims type, an HTTP client or a clock of your own in code.
     pub fn into_builder(self) -> GuardBuilder {
         self.builder
     }
 
-    /// The guard it describes, reading claims into a type of yours.
+    /// Builds the guard. Claims are deserialized into a type of your own.
     ///
     /// # Errors
     /// As [`GuardBuilder::build`].
@@ -142,7 +142,7 @@ impl GuardConfig {
         if problems.is_empty() {
             return Ok(Self { builder });
         }
-        // What building would find is told in the same breath, once for each field.
+        // The errors that building finds are reported together with these, one for each field.
         let more = builder.build().err().map(|error| error.problems().to_vec()).unwrap_or_default();
         let all = problems.into_iter().chain(more.into_iter().map(renamed));
         Err(BuildError::new(schema::settle(all)))
@@ -155,7 +155,7 @@ impl<'de> Deserialize<'de> for GuardConfig {
     }
 }
 
-/// Builds from what is there; what is missing or wrong is found by the check and by the builder.
+/// Builds from the values present; missing and wrong ones are reported by the check and by the builder.
 fn builder(table: Table<'_>) -> GuardBuilder {
     let mut builder =
         table.tables("issuer").into_iter().map(issuer).fold(Guard::builder(), GuardBuilder::issuer);
@@ -213,7 +213,7 @@ fn issuer(table: Table<'_>) -> Issuer {
         issuer = issuer.max_token_age(age);
     }
     if let Some(bytes) = table.number("max_token_bytes") {
-        // Beyond what the builder allows, it says so.
+        // The builder rejects a limit that is too high.
         issuer = issuer.max_token_bytes(usize::try_from(bytes).unwrap_or(usize::MAX));
     }
     if table.has("clients") {
@@ -242,7 +242,7 @@ fn key_policy(table: Table<'_>) -> KeyPolicy {
     }
 }
 
-/// The builder's names for what has a unit in the file.
+/// The builder's field names, with the units of the file.
 fn renamed(mut problem: Problem) -> Problem {
     if problem.field.starts_with("keys.") {
         problem.field.push_str("_seconds");
@@ -250,11 +250,11 @@ fn renamed(mut problem: Problem) -> Problem {
     problem
 }
 
-fn told(error: oauth_client::Error) -> BuildError {
+fn build_error(error: oauth_client::Error) -> BuildError {
     BuildError::new(error.problems().to_vec())
 }
 
-// What these build fetches keys, so it needs a transport to be built at all.
+// These guards fetch keys, so building them needs the bundled transport.
 #[cfg(test)]
 #[cfg(feature = "reqwest")]
 mod tests;

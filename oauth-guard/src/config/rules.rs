@@ -5,51 +5,51 @@ use oauth_client::config::schema::{self, Key, Kind};
 use oauth_client::config::tree::Table;
 use serde_json::Value;
 
+use crate::authorize::{ClaimValue, Requirement, Rule};
 use crate::error::Problem;
-use crate::policy::{ClaimValue, Requirement, Rule};
 
 pub(super) const RULE: &[Key] = &[
     Key::new(
         "path",
         Kind::Text,
-        "none; needed unless grpc is there",
+        "none; required unless grpc is set",
         "path = \"/orders/{id}\"",
-        "The raw path; {id} stands for one segment, {*rest} at the end for all that follows.",
+        "The raw path; {id} matches one segment, {*rest} at the end all that follow.",
     ),
     Key::new(
         "grpc",
         Kind::Text,
         "none",
         "grpc = \"orders.Orders/Cancel\"",
-        "A gRPC method instead of a path, or a service without its method.",
+        "A gRPC method instead of a path, or a service for all its methods.",
     ),
     Key::new(
         "methods",
         Kind::Texts,
         "all",
         "methods = [\"GET\"]",
-        "The only methods it counts for; HEAD follows GET.",
+        "The only HTTP methods it applies to; HEAD follows GET.",
     ),
     Key::new(
         "access",
         Kind::OneOf(&["token", "optional", "public"]),
         "\"token\"",
         "access = \"optional\"",
-        "Whether requests without a token pass too, or all of them without a look at their token.",
+        "optional: requests without a token are forwarded too; public: all requests are, and no token is validated.",
     ),
     Key::new(
         "require",
         Kind::Expression(REQUIREMENT, check_requirement),
         "a valid token is enough",
         "require = { scope = \"orders:read\" }",
-        "What the token has to grant, in one of the forms below.",
+        "What the token must grant, in one of the forms below.",
     ),
     Key::new(
         "dry_run",
         Kind::Flag,
         "false",
         "dry_run = true",
-        "Logs what require would refuse and lets it pass.",
+        "Logs requests that require would reject, and forwards them.",
     ),
 ];
 
@@ -59,41 +59,35 @@ const REQUIREMENT: &str = "a requirement such as { scope = \"read\" }";
 pub(super) const TERM: &[Key] = &[
     Key::new("scope", Kind::Text, "-", "scope = \"orders:read\"", "The token grants this scope."),
     Key::new("role", Kind::Text, "-", "role = \"editor\"", "The token carries this role, see roles_claim."),
-    Key::new("client", Kind::Text, "-", "client = \"nightly-job\"", "The token was given to this client."),
-    Key::new(
-        "claim",
-        Kind::Text,
-        "-",
-        "claim = \"tenant\"",
-        "The claim that is compared; a path may have dots.",
-    ),
+    Key::new("client", Kind::Text, "-", "client = \"nightly-job\"", "The token was issued to this client."),
+    Key::new("claim", Kind::Text, "-", "claim = \"tenant\"", "The claim to compare; a path may have dots."),
     Key::new(
         "equals",
         Kind::Expression("a string, a whole number or a boolean", check_scalar),
         "-",
         "equals = \"acme\"",
-        "What that claim is, exactly.",
+        "The exact value of that claim.",
     ),
     Key::new(
         "contains",
         Kind::Expression("a string, a whole number or a boolean", check_scalar),
         "-",
         "contains = \"analysts\"",
-        "What that claim, a list, holds.",
+        "A value that the claim, a list, contains.",
     ),
     Key::new(
         "acr",
         Kind::Texts,
         "-",
         "acr = [\"urn:example:mfa\"]",
-        "The user logged in in one of these ways (RFC 9470), in order of preference.",
+        "The accepted acr values of the login (RFC 9470), in order of preference.",
     ),
     Key::new(
         "max_login_age_seconds",
         Kind::Number(0),
         "-",
         "max_login_age_seconds = 300",
-        "The user logged in no longer ago (auth_time, RFC 9470).",
+        "The maximum age of the login (auth_time, RFC 9470).",
     ),
     Key::new(
         "all",
@@ -118,7 +112,7 @@ pub(super) const TERM: &[Key] = &[
     ),
 ];
 
-/// What goes with a key that cannot stand alone.
+/// The keys that only go with `claim`.
 const BESIDE_CLAIM: [&str; 2] = ["equals", "contains"];
 
 /// The forms of a requirement, for the docs.
@@ -127,17 +121,17 @@ pub(super) fn reference() -> String {
     ["\nThe forms of `rule[].require`, each one by itself:\n\n", &schema::reference(TERM)].concat()
 }
 
-/// What the kinds of the keys do not tell.
+/// The checks that go beyond the kind of a single key.
 pub(super) fn check(table: Table<'_>, problems: &mut Vec<Problem>) {
     for (index, rule) in table.tables("rule").into_iter().enumerate() {
         let mut add = |name: &str, message: &str| {
             problems.push(Problem { field: format!("rule[{index}].{name}"), message: message.to_owned() });
         };
         if rule.has("path") && rule.has("grpc") {
-            add("grpc", "a rule is for a path or for a gRPC method; make two of them");
+            add("grpc", "a rule is for a path or for a gRPC method; split it into two rules");
         }
         if rule.texts("methods").into_iter().any(|name| Method::from_bytes(name.as_bytes()).is_err()) {
-            add("methods", "expected names of methods, for instance methods = [\"GET\"]");
+            add("methods", "expected HTTP method names, for instance methods = [\"GET\"]");
         }
     }
 }
@@ -162,7 +156,7 @@ pub(super) fn rule(table: Table<'_>) -> Rule {
     if table.flag("dry_run") { rule.dry_run() } else { rule }
 }
 
-/// `None` for what the check has reported.
+/// `None` for what the check reports.
 fn requirement(value: &Value) -> Option<Requirement> {
     let table = Table::new(value.as_object()?);
     let text = |name| table.text(name);
@@ -205,7 +199,7 @@ fn check_requirement(value: &Value, field: &str, problems: &mut Vec<Problem>) {
     let there: Vec<_> = forms().filter(|form| table.contains_key(*form)).collect();
     let beside = BESIDE_CLAIM.iter().filter(|name| table.contains_key(**name)).count();
     match there[..] {
-        // A misspelt key says more than that there is none.
+        // A misspelt key is reported on its own.
         [] if table.keys().all(|name| BESIDE_CLAIM.contains(&&**name)) => {
             add(format!(
                 "expected one of {}, for instance {{ scope = \"read\" }}",
@@ -233,7 +227,7 @@ fn check_list(value: &Value, field: &str, problems: &mut Vec<Problem>) {
         }
         _ => problems.push(Problem {
             field: field.to_owned(),
-            message: "expected a list of requirements with at least one in it".to_owned(),
+            message: "expected a list of at least one requirement".to_owned(),
         }),
     }
 }

@@ -11,7 +11,7 @@ fn fields(error: &BuildError) -> Vec<&str> {
 }
 
 #[test]
-fn the_reference_in_the_docs_is_the_one_the_keys_give() {
+fn the_reference_in_the_docs_is_generated_from_the_keys() {
     let written = include_str!("../../CONFIG.md");
     let generated = [schema::reference(KEYS), rules::reference()].concat();
     if std::env::var_os("WRITE_CONFIG_REFERENCE").is_some() {
@@ -22,7 +22,7 @@ fn the_reference_in_the_docs_is_the_one_the_keys_give() {
 
 #[cfg(feature = "toml")]
 #[test]
-fn every_example_in_the_reference_is_toml_that_its_key_takes() {
+fn every_example_in_the_reference_is_valid_for_its_key() {
     fn walk(keys: &[schema::Key]) {
         for key in keys {
             let tree = tree::from_toml(key.example).unwrap();
@@ -39,7 +39,7 @@ fn every_example_in_the_reference_is_toml_that_its_key_takes() {
 }
 
 #[test]
-fn every_listed_algorithm_is_one_and_all_of_the_defaults_are_listed() {
+fn every_default_algorithm_is_listed_and_every_listed_one_is_supported() {
     let schema::Kind::Tables(issuer) = KEYS[2].kind else { panic!("issuers are tables") };
     let schema::Kind::SomeOf(names) = issuer[2].kind else { panic!("algorithms are a list") };
     let listed: Vec<_> = names.iter().map(|name| Algorithm::from_name(name).unwrap()).collect();
@@ -47,7 +47,7 @@ fn every_listed_algorithm_is_one_and_all_of_the_defaults_are_listed() {
 }
 
 #[test]
-fn six_mistakes_are_six_problems_each_by_its_key() {
+fn six_errors_are_reported_by_key() {
     let error = read(&json!({
         "relm": "orders",
         "issuer": [
@@ -71,7 +71,7 @@ fn six_mistakes_are_six_problems_each_by_its_key() {
 }
 
 #[test]
-fn what_only_building_tells_is_told_by_building() {
+fn errors_that_only_building_finds_are_reported_by_building() {
     let config = read(&json!({"issuer": [{"issuer": "https://a", "audience": []}]})).unwrap();
     assert_eq!(fields(&config.build().unwrap_err()), ["issuer[0].audience"]);
     let config = read(&json!({"issuer": [
@@ -106,7 +106,7 @@ fn the_environment_has_the_same_keys() {
 }
 
 #[test]
-fn any_serde_format_will_do() {
+fn any_serde_format_is_read() {
     let config: GuardConfig =
         serde_json::from_str(r#"{"issuer":[{"issuer":"https://a","audience":["x"]}]}"#).unwrap();
     assert!(config.build().is_ok());
@@ -119,7 +119,7 @@ fn with_rules(rules: Value) -> Result<Guard, BuildError> {
 }
 
 #[test]
-fn every_form_of_a_requirement_is_read_as_what_it_says() {
+fn every_form_of_a_requirement_is_read() {
     let form = |value: Value| {
         let mut problems = Vec::new();
         schema::check(json!({"require": value}).as_object().unwrap(), rules::RULE, "", &mut problems);
@@ -144,7 +144,7 @@ fn every_form_of_a_requirement_is_read_as_what_it_says() {
 }
 
 #[test]
-fn all_mistakes_in_rules_are_told_at_once_each_by_its_key() {
+fn all_errors_in_rules_are_reported_together_by_key() {
     let error = with_rules(json!([
         {"path": "orders", "methods": []},
         {"path": "/a", "methods": ["get"], "acess": "public"},
@@ -190,7 +190,7 @@ fn all_mistakes_in_rules_are_told_at_once_each_by_its_key() {
 }
 
 #[test]
-fn what_only_the_rules_together_tell_is_told_by_building() {
+fn errors_between_rules_are_reported_by_building() {
     let error = with_rules(json!([
         {"path": "/a/{id}", "methods": ["GET"]},
         {"path": "/a/{name}", "methods": ["GET", "PUT"]},
@@ -219,7 +219,7 @@ fn the_environment_has_rules_too() {
 }
 
 #[test]
-fn two_sources_of_keys_are_a_mistake() {
+fn two_sources_of_keys_are_an_error() {
     let config = read(&json!({"issuer": [
         {"issuer": "https://a", "audience": ["x"], "jwks_uri": "https://a/keys", "jwks_file": "keys.json"}
     ]}));

@@ -1,14 +1,14 @@
-//! One fetch at a time, shared by everybody who waits for it.
+//! Single flight: one fetch at a time, shared by all that wait for it.
 
 use std::future::Future;
 
 use tokio::sync::watch;
 
-/// A fetch in flight. It runs in a task of its own: whoever waits may leave.
+/// A fetch in flight. It runs in its own task: a waiter that is dropped does not cancel it.
 #[derive(Clone, Debug)]
 pub(crate) struct Flight(watch::Receiver<bool>);
 
-/// The task is gone without having landed: its runtime was shut down, or it panicked.
+/// The task ended without landing: its runtime was shut down, or it panicked.
 #[derive(Debug)]
 pub(crate) struct Lost;
 

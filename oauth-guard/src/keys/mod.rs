@@ -1,9 +1,10 @@
-//! Step 4: whose signature could it be? The keys of each issuer, given or fetched.
+//! Step 3: which keys may have signed it? The keys of each issuer, static or fetched.
 
 mod export;
 mod flight;
 mod remote;
 mod skipped;
+mod static_key;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +13,15 @@ use arc_swap::ArcSwap;
 use oauth_client::clock::Now;
 
 pub use self::export::KeyExport;
-pub(crate) use self::export::Waiting;
+pub(crate) use self::export::{ExportedSet, Preloaded};
 pub(crate) use self::flight::Flight;
-pub(crate) use self::remote::{Remote, Unknown, Where};
+pub(crate) use self::remote::{JwksLocation, Remote, UnknownKey};
 pub(crate) use self::skipped::log_skipped;
+pub(crate) use self::static_key::StaticKey;
 use crate::defaults;
 pub(crate) use oauth_client::jose::{KeySet, VerifyingKey};
 
-/// When key sets are fetched again, for every issuer of a guard.
+/// When and how key sets are fetched, for every issuer of a guard.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,18 +32,18 @@ pub(crate) use oauth_client::jose::{KeySet, VerifyingKey};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPolicy {
-    /// Between two fetches that tokens with an unknown key id cause. By default 30 seconds.
+    /// The shortest time between two fetches that tokens with an unknown key id cause. By default 30 seconds.
     pub cooldown: Duration,
-    /// How long a key set is good; it is fetched anew after 80 % of that. A shorter `Cache-Control: max-age` of
-    /// the server is followed, down to the cool-down; a longer one is not. By default 600 seconds.
+    /// How long a key set is fresh; it is refreshed after 80 % of that. A shorter `Cache-Control: max-age` of the
+    /// server is followed, down to the cool-down; a longer one is not. By default 600 seconds.
     pub max_age: Duration,
-    /// How old a key set may become while no new one can be had. By default 24 hours.
+    /// The maximum age of a key set while no newer one is available. By default 24 hours.
     pub max_stale: Duration,
-    /// How long a fetch may take, discovery included. By default 5 seconds.
+    /// The time limit of a fetch, discovery included. By default 5 seconds.
     pub timeout: Duration,
     /// The largest key set that is read, in bytes. By default 512 KiB.
     pub max_bytes: usize,
-    /// How many keys of a set are taken. By default 100.
+    /// How many keys of a set are used. By default 100.
     pub max_keys: usize,
 }
 
@@ -60,49 +62,49 @@ impl Default for KeyPolicy {
 
 /// The keys of one issuer.
 pub(crate) enum IssuerKeys {
-    Given(ArcSwap<KeySet>),
+    Static(ArcSwap<KeySet>),
     Remote(Arc<Remote>),
 }
 
-/// Whether the keys at hand are good enough to judge with.
+/// Whether the keys at hand are fresh enough to validate with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    Good,
-    /// Usable, but it is time to look for newer ones before they are used.
+pub(crate) enum Freshness {
+    Fresh,
+    /// Usable, but newer ones are fetched before they are used.
     Overdue,
     /// There are none, or they are too old.
     Missing,
 }
 
 impl IssuerKeys {
-    pub(crate) fn given(set: KeySet) -> Self {
-        Self::Given(ArcSwap::from_pointee(set))
+    pub(crate) fn fixed(set: KeySet) -> Self {
+        Self::Static(ArcSwap::from_pointee(set))
     }
 
     pub(crate) fn current(&self) -> arc_swap::Guard<Arc<KeySet>> {
         match self {
-            Self::Given(set) => set.load(),
+            Self::Static(set) => set.load(),
             Self::Remote(remote) => remote.current(),
         }
     }
 
-    /// How the keys stand, which costs two atomic reads unless a refresh is due; then one is started.
-    pub(crate) fn standing(&self, now: Now) -> Standing {
+    /// The keys' freshness. Costs two atomic reads unless a refresh is due; then it starts one.
+    pub(crate) fn freshness(&self, now: Now) -> Freshness {
         match self {
-            Self::Given(_) => Standing::Good,
-            Self::Remote(remote) => remote.standing(now),
+            Self::Static(_) => Freshness::Fresh,
+            Self::Remote(remote) => remote.freshness(now),
         }
     }
 
-    /// There are some, and none too old.
+    /// Whether there are keys, and they are not too old.
     pub(crate) fn are_usable(&self, now: Now) -> bool {
-        !self.current().is_empty() && self.remote().is_none_or(|remote| remote.report(now).usable)
+        !self.current().is_empty() && self.remote().is_none_or(|remote| remote.status(now).usable)
     }
 
-    /// The same keys, now and later.
+    /// Whether both have the same keys, now and after every refresh.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Given(one), Self::Given(other)) => one.load().is_same(&other.load()),
+            (Self::Static(one), Self::Static(other)) => one.load().is_same(&other.load()),
             (Self::Remote(one), Self::Remote(other)) => Arc::ptr_eq(one, other),
             _ => false,
         }
@@ -110,13 +112,8 @@ impl IssuerKeys {
 
     pub(crate) fn remote(&self) -> Option<&Arc<Remote>> {
         match self {
-            Self::Given(_) => None,
+            Self::Static(_) => None,
             Self::Remote(remote) => Some(remote),
         }
     }
-}
-
-/// A name that others chose, cut and in ASCII, fit for a log line.
-pub(crate) fn escaped(text: &str) -> String {
-    text.chars().take(defaults::LOGGED_CHARS).flat_map(char::escape_default).collect()
 }

@@ -2,14 +2,14 @@
 
 use oauth_client::jose::{KeySet, SkippedKey};
 
-use super::escaped;
+use crate::escape::escaped;
 
-/// Logs which keys are not used. `told` are the invalid ones of the set before: they are no news. A key for another
+/// Logs which keys are not used. `reported` are the invalid ones of the set before: they are not logged again. A key for another
 /// purpose is as it should be.
-pub(crate) fn log_skipped(set: &KeySet, issuer: &str, told: &mut Vec<SkippedKey>) {
+pub(crate) fn log_skipped(set: &KeySet, issuer: &str, reported: &mut Vec<SkippedKey>) {
     let mut invalid: Vec<_> = set.skipped.iter().filter(|key| key.why.is_invalid()).cloned().collect();
     invalid.sort();
-    let is_news = invalid != *told;
+    let is_news = invalid != *reported;
     for skipped in &set.skipped {
         let (key_id, reason) = (skipped.key_id.as_deref().map(escaped), skipped.why.reason());
         if is_news && skipped.why.is_invalid() {
@@ -18,5 +18,5 @@ pub(crate) fn log_skipped(set: &KeySet, issuer: &str, told: &mut Vec<SkippedKey>
             tracing::debug!(target: "oauth_guard", issuer, key_id, reason, "a key is not used");
         }
     }
-    *told = invalid;
+    *reported = invalid;
 }

@@ -6,7 +6,7 @@ use crate::keys::KeyPolicy;
 fn tenants(resolver: Resolver) -> Arc<Tenants> {
     let assembler = Assembler {
         http: None,
-        other_http: false,
+        http_changed: false,
         clock: Arc::new(TestClock::new()),
         keys: KeyPolicy::default(),
         tenant_token_bytes: defaults::MAX_TOKEN_BYTES,
@@ -15,15 +15,15 @@ fn tenants(resolver: Resolver) -> Arc<Tenants> {
     Tenants::new(Arc::new(resolver), assembler, None)
 }
 
-fn nobody() -> Resolver {
+fn empty() -> Resolver {
     Resolver::new(|_| async { Ok::<_, String>(None) })
 }
 
 #[tokio::test(start_paused = true)]
-async fn invented_names_take_no_more_memory_than_they_may() {
-    let tenants = tenants(nobody());
+async fn invented_names_take_bounded_memory() {
+    let tenants = tenants(empty());
     for n in 0..20_000 {
-        tenants.no_answer(&format!("{n:01024}"), Duration::ZERO);
+        tenants.remember_failure(&format!("{n:01024}"), Duration::ZERO);
     }
     tenants.unknown.run_pending_tasks();
     let (entries, bytes) = (tenants.unknown.entry_count(), tenants.unknown.weighted_size());
@@ -32,7 +32,7 @@ async fn invented_names_take_no_more_memory_than_they_may() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_that_is_over_leaves_nothing_behind() {
+async fn a_finished_resolution_leaves_no_entry_behind() {
     let tenants = tenants(Resolver::new(|name| async move {
         assert!(name != "panic", "on purpose");
         if name == "wait" {
@@ -47,11 +47,11 @@ async fn a_question_that_is_over_leaves_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_is_asked_at_a_time_than_may_be() {
-    let tenants = tenants(nobody());
+async fn resolutions_under_way_are_bounded() {
+    let tenants = tenants(empty());
     let flights: Vec<_> = (0..defaults::LOOK_UPS).map(|n| tenants.resolve(&n.to_string()).unwrap()).collect();
     assert!(tenants.resolve("one more").is_none());
-    assert!(tenants.resolve("7").is_some(), "who asks about the same is welcome");
+    assert!(tenants.resolve("7").is_some(), "the same name joins the resolution under way");
     for flight in flights {
         flight.landed().await.unwrap();
     }
@@ -59,6 +59,6 @@ async fn no_more_is_asked_at_a_time_than_may_be() {
 }
 
 #[test]
-fn outside_of_a_runtime_nobody_is_asked() {
-    assert!(tenants(nobody()).resolve("anyone").is_none());
+fn outside_of_a_runtime_the_resolver_is_not_called() {
+    assert!(tenants(empty()).resolve("anyone").is_none());
 }

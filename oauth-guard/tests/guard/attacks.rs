@@ -1,4 +1,4 @@
-//! Every row of the attack table against the real layer; after each, a good token is still let in.
+//! Every row of the attack table against the real layer; after each, a valid token is still accepted.
 //!
 //! `cargo test -p oauth-guard --test guard attacks -- --nocapture` prints it: case, attack, expected, got.
 
@@ -11,22 +11,22 @@ use oauth_guard::{Algorithm, Guard, GuardLayer, HttpClient, Issuer, Requirement}
 use oauth_mock::attack::{self, Attack, AttackContext};
 use oauth_mock::{Endpoint, MockServer};
 
-use crate::support::{Answer, send_request};
+use crate::support::{Reply, send_request};
 
 #[tokio::test(start_paused = true)]
-async fn every_attack_is_answered_as_it_must_be() {
+async fn every_attack_gets_the_right_response() {
     let mut table = String::new();
     let (mut requests, mut wrong) = (0, 0);
     for attack in attack::all() {
         let target = Target::new(attack);
         for request in attack.requests(&target.context) {
-            // Only a raw socket can send these; hyper refuses them before any service is called.
+            // Only a raw socket can send these; hyper rejects them before any service is called.
             let Some(http) = request.to_http("https://api.example.com/orders") else { continue };
-            let (expected, answer) = (request.expected(), target.send(http.map(Full::new)).await);
-            let (status, error) = answer.summary();
+            let (expected, reply) = (request.expected(), target.send(http.map(Full::new)).await);
+            let (status, error) = reply.summary();
             let good = (expected.tolerated.contains(&status)
                 || (status == expected.status && error == expected.error))
-                && answer.leaks_nothing(request.token());
+                && reply.leaks_nothing(request.token());
             requests += 1;
             wrong += usize::from(!good);
             let mark = if good { "  " } else { "✗ " };
@@ -42,7 +42,7 @@ async fn every_attack_is_answered_as_it_must_be() {
             )
             .unwrap();
         }
-        // An issuer that publishes no key vouches for nothing.
+        // An issuer without keys has no valid tokens.
         let afterwards = if target.server.keys().kids().is_empty() { 401 } else { 200 };
         assert_eq!(target.send_good().await.status, afterwards, "{}: a good token afterwards", attack.id);
         assert_eq!(
@@ -52,7 +52,7 @@ async fn every_attack_is_answered_as_it_must_be() {
             attack.id
         );
     }
-    println!("{table}{requests} requests, {wrong} answered wrongly");
+    println!("{table}{requests} requests, {wrong} with a wrong response");
     assert_eq!(wrong, 0);
     assert!(requests > 300, "the table has {requests} requests only");
 }
@@ -97,11 +97,11 @@ impl Target {
         Self { server, context, guard, layer }
     }
 
-    async fn send(&self, request: http::Request<Full<Bytes>>) -> Answer {
+    async fn send(&self, request: http::Request<Full<Bytes>>) -> Reply {
         send_request(&self.layer, request).await
     }
 
-    async fn send_good(&self) -> Answer {
+    async fn send_good(&self) -> Reply {
         let request = http::Request::get("https://api.example.com/orders")
             .header(http::header::AUTHORIZATION, format!("Bearer {}", self.context.good().build()))
             .body(Full::default())

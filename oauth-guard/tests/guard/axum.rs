@@ -1,15 +1,15 @@
-//! Claims as axum handlers ask for them.
+//! The extractors and the router for axum.
 
 use ::axum::Router;
 use ::axum::body::Body;
 use ::axum::routing::get;
 use http::{Request, header};
 use http_body_util::BodyExt;
-use oauth_guard::{AnswerBody, Claims, Requirement, Rule, Scoped, Scopes, Untyped};
+use oauth_guard::{Claims, RejectionBody, Requirement, Rule, Scoped, Scopes, Untyped};
 use serde::Deserialize;
 use tower::ServiceExt;
 
-use crate::support::Stage;
+use crate::support::Fixture;
 
 #[derive(Deserialize)]
 struct Mine {
@@ -37,8 +37,8 @@ async fn perhaps(claims: Option<Claims>) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn handlers_get_claims_where_a_guard_is_and_500_where_none_is() {
-    let stage = Stage::new();
-    let guard = stage.guard();
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
     let router = Router::new()
         .route("/mine", get(subject))
         .route("/write", get(subject).layer(guard.layer().require(Requirement::scope("write"))))
@@ -46,7 +46,7 @@ async fn handlers_get_claims_where_a_guard_is_and_500_where_none_is() {
         .route("/public", get(perhaps).layer(guard.layer().optional()))
         .route("/optional", get(subject).layer(guard.layer().optional()))
         .route("/forgotten", get(subject));
-    let token = stage.server.mint().subject("ada").scope("read").build();
+    let token = fixture.server.mint().subject("ada").scope("read").build();
     let token = Some(token.as_str());
     assert_eq!(ask(&router, "/mine", token).await, (200, "ada".to_owned()));
     assert_eq!(ask(&router, "/mine", None).await.0, 401);
@@ -54,23 +54,23 @@ async fn handlers_get_claims_where_a_guard_is_and_500_where_none_is() {
     assert_eq!(ask(&router, "/public", None).await, (200, "anonymous".to_owned()));
     assert_eq!(ask(&router, "/public", token).await, (200, "ada".to_owned()));
     assert_eq!(ask(&router, "/public", Some("a.b.c")).await.0, 401);
-    // Never anonymous access for a handler that was written for somebody.
+    // Never anonymous access to a handler that needs claims.
     assert_eq!(ask(&router, "/optional", None).await.0, 500);
     assert_eq!(ask(&router, "/forgotten", token).await, (500, r#"{"error":"not_guarded"}"#.to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn typed_claims_come_with_their_own_guard() {
-    let stage = Stage::new();
-    let typed = stage.builder().claims::<Mine>().issuer(stage.issuer()).build().unwrap();
+    let fixture = Fixture::new();
+    let typed = fixture.builder().claims::<Mine>().issuer(fixture.issuer()).build().unwrap();
     let router = Router::new()
         .route("/", get(async |claims: Claims<Mine>| claims.custom().tenant.clone()))
         .route("/other", get(async |_: Claims<Untyped>| "never"))
         .layer(typed.layer());
-    let token = stage.server.mint().claim("tenant", "t1").build();
+    let token = fixture.server.mint().claim("tenant", "t1").build();
     assert_eq!(ask(&router, "/", Some(&token)).await, (200, "t1".to_owned()));
     assert_eq!(ask(&router, "/other", Some(&token)).await.0, 500, "claims of another type are not there");
-    let misfit = stage.server.mint().build();
+    let misfit = fixture.server.mint().build();
     assert_eq!(ask(&router, "/", Some(&misfit)).await.0, 401);
 }
 
@@ -93,27 +93,27 @@ fn with_token(path: &str, token: &str) -> http::request::Builder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_asks_for_scopes_is_refused_for_in_the_guards_own_words() {
-    let stage = Stage::new();
+async fn a_handler_with_scopes_rejects_with_the_guards_response() {
+    let fixture = Fixture::new();
     let builder = || {
-        let guard = stage.builder().issuer(stage.issuer()).realm("orders");
+        let guard = fixture.builder().issuer(fixture.issuer()).realm("orders");
         guard.resource("https://api.example.com/orders").rule(Rule::new("/open").optional())
     };
     let guard = builder().build().unwrap();
     let routes = || Router::new().route("/", get(write)).route("/open", get(write));
     let router = routes().layer(guard.layer()).route("/forgotten", get(write));
-    let poor = stage.server.mint().scope("read").build();
-    let rich = stage.server.mint().subject("ada").scope("write read").build();
+    let poor = fixture.server.mint().scope("read").build();
+    let rich = fixture.server.mint().subject("ada").scope("write read").build();
     assert_eq!(ask(&router, "/", Some(&rich)).await, (200, "ada".to_owned()));
 
-    let refused = response(&router, with_token("/", &poor)).await;
-    // As a layer that asks for the same would have said it.
+    let rejected = response(&router, with_token("/", &poor)).await;
+    // The same response as from a layer with the same requirement.
     let same = Requirement::all(WriteOrders::SCOPES.iter().map(|scope| Requirement::scope(*scope)));
     let by_layer = Router::new().route("/", get(subject)).layer(guard.layer().require(same));
     let expected = response(&by_layer, with_token("/", &poor)).await;
-    assert_eq!((refused.status(), refused.headers()), (expected.status(), expected.headers()));
+    assert_eq!((rejected.status(), rejected.headers()), (expected.status(), expected.headers()));
     assert_eq!(
-        refused.headers()[header::WWW_AUTHENTICATE],
+        rejected.headers()[header::WWW_AUTHENTICATE],
         "Bearer realm=\"orders\", \
          resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource/orders\", \
          error=\"insufficient_scope\", scope=\"read write\""
@@ -122,12 +122,12 @@ async fn a_handler_that_asks_for_scopes_is_refused_for_in_the_guards_own_words()
     let grpc = response(&router, grpc).await;
     assert_eq!((grpc.status().as_u16(), &grpc.headers()["grpc-status"]), (200, &"7".parse().unwrap()));
 
-    // No guard, and nobody there: never taken for somebody.
+    // No guard and no claims: never treated as an authenticated caller.
     assert_eq!(ask(&router, "/forgotten", Some(&rich)).await, (500, r#"{"error":"not_guarded"}"#.to_owned()));
     assert_eq!(ask(&router, "/open", None).await.0, 500);
     assert_eq!(ask(&router, "/open", Some(&poor)).await.0, 403);
 
-    let worded = builder().answer(|refusal| AnswerBody::text(refusal.code())).build().unwrap();
+    let worded = builder().on_rejection(|rejection| RejectionBody::text(rejection.code())).build().unwrap();
     let worded = routes().layer(worded.layer());
     assert_eq!(ask(&worded, "/", Some(&poor)).await, (403, "insufficient_scope".to_owned()));
 
@@ -136,16 +136,16 @@ async fn a_handler_that_asks_for_scopes_is_refused_for_in_the_guards_own_words()
 }
 
 #[tokio::test(start_paused = true)]
-async fn rules_see_the_path_as_received_wherever_the_layer_stands() {
-    let stage = Stage::new();
-    let rules = stage
+async fn rules_see_the_path_as_received_at_every_layer() {
+    let fixture = Fixture::new();
+    let rules = fixture
         .builder()
-        .issuer(stage.issuer())
+        .issuer(fixture.issuer())
         .rule(Rule::new("/api/v1/orders/{id}").require(Requirement::scope("write")))
         .rule(Rule::new("/orders/{id}").public());
     let guard = rules.build().unwrap();
     let inner = || Router::new().route("/orders/{id}", get(async || "seen"));
-    let token = stage.server.mint().scope("read").build();
+    let token = fixture.server.mint().scope("read").build();
     let on_route = Router::new().route("/orders/{id}", get(async || "seen").layer(guard.layer()));
     for (place, router) in [
         ("outermost", Router::new().nest("/api", Router::new().nest("/v1", inner())).layer(guard.layer())),
@@ -159,12 +159,12 @@ async fn rules_see_the_path_as_received_wherever_the_layer_stands() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_resource_has_its_document_at_its_place_and_from_its_own_rules() {
-    let stage = Stage::new();
+async fn each_resource_has_its_document_at_its_well_known_path() {
+    let fixture = Fixture::new();
     let guard = |resource: &str, scopes: &[&str]| {
         let read = Rule::new("/{*rest}")
             .require(Requirement::any(scopes.iter().map(|scope| Requirement::scope(*scope))));
-        stage.builder().issuer(stage.issuer()).resource(resource).rule(read).build().unwrap()
+        fixture.builder().issuer(fixture.issuer()).resource(resource).rule(read).build().unwrap()
     };
     let api = guard("https://api.example.com", &["write", "read"]);
     let orders = guard("https://api.example.com/orders", &["orders:write", "orders:read"]);
@@ -176,7 +176,7 @@ async fn each_resource_has_its_document_at_its_place_and_from_its_own_rules() {
         .merge(api.metadata_router())
         .merge(orders.metadata_router())
         .merge(reports.metadata_router());
-    let issuer = stage.server.issuer().to_owned();
+    let issuer = fixture.server.issuer().to_owned();
     for (path, place, resource, scopes) in [
         ("/", "/.well-known/oauth-protected-resource", "https://api.example.com", r#"["read","write"]"#),
         (
@@ -192,9 +192,9 @@ async fn each_resource_has_its_document_at_its_place_and_from_its_own_rules() {
             r#"["reports"]"#,
         ),
     ] {
-        // From the challenge to the document, as a client goes.
-        let refused = response(&router, Request::get(path)).await;
-        let challenge = refused.headers()[header::WWW_AUTHENTICATE].to_str().unwrap().to_owned();
+        // From the challenge to the document, as a client does.
+        let rejected = response(&router, Request::get(path)).await;
+        let challenge = rejected.headers()[header::WWW_AUTHENTICATE].to_str().unwrap().to_owned();
         assert_eq!(challenge, format!(r#"Bearer resource_metadata="https://api.example.com{place}""#));
         let document = response(&router, Request::get(place)).await;
         assert_eq!(document.headers()[header::CONTENT_TYPE], "application/json");
@@ -209,16 +209,16 @@ async fn each_resource_has_its_document_at_its_place_and_from_its_own_rules() {
         );
         assert_eq!(ask(&router, &format!("{place}?q=1"), None).await.0, 404);
     }
-    let none = stage.guard().metadata_router::<()>();
+    let none = fixture.guard().metadata_router::<()>();
     assert_eq!(ask(&none, "/.well-known/oauth-protected-resource", None).await.0, 404);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_document_follows_a_reload() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let with = |scope: &str| {
         let rule = Rule::new("/").require(Requirement::scope(scope));
-        stage.builder().issuer(stage.issuer()).resource("https://api.example.com").rule(rule)
+        fixture.builder().issuer(fixture.issuer()).resource("https://api.example.com").rule(rule)
     };
     let guard = with("before").build().unwrap();
     let router: Router = guard.metadata_router();

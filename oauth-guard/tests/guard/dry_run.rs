@@ -1,4 +1,4 @@
-//! Trying rules out: what would be refused is logged and let pass, and nothing else is.
+//! Dry runs: requests that rules would reject are logged and forwarded; all other rejections stay.
 
 use bytes::Bytes;
 use http::{Request, header};
@@ -6,7 +6,7 @@ use http_body_util::Full;
 use oauth_guard::{GuardLayer, Requirement, Rule};
 
 use crate::log::Log;
-use crate::support::{Stage, send_request};
+use crate::support::{Fixture, send_request};
 
 async fn get(layer: &GuardLayer, path: &str, token: Option<&str>) -> u16 {
     let mut request = Request::get(path);
@@ -17,14 +17,14 @@ async fn get(layer: &GuardLayer, path: &str, token: Option<&str>) -> u16 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_guard_on_a_dry_run_logs_what_rules_and_layers_would_refuse() {
-    let stage = Stage::new();
+async fn a_guard_in_a_dry_run_logs_what_rules_and_layers_would_reject() {
+    let fixture = Fixture::new();
     let log = Log::listen();
     let rule =
         Rule::new("/orders/{id}").require(Requirement::scope("write") & Requirement::claim("tenant", "acme"));
-    let guard = stage.builder().issuer(stage.issuer()).rule(rule).dry_run().build().unwrap();
+    let guard = fixture.builder().issuer(fixture.issuer()).rule(rule).dry_run().build().unwrap();
     let layer = guard.layer().require(Requirement::scope("beta"));
-    let token = stage.server.mint().subject("ada").scope("read").claim("tenant", "hidden").build();
+    let token = fixture.server.mint().subject("ada").scope("read").claim("tenant", "hidden").build();
     log.take();
     assert_eq!(get(&layer, "/orders/secret-7", Some(&token)).await, 200);
     let line = log.take();
@@ -42,33 +42,33 @@ async fn a_guard_on_a_dry_run_logs_what_rules_and_layers_would_refuse() {
     }
     assert_eq!(get(&layer, "/orders/../admin", Some(&token)).await, 200);
     assert!(log.take().contains(r#"code="invalid_request""#));
-    let rich = stage.server.mint().scope("write beta").claim("tenant", "acme").build();
+    let rich = fixture.server.mint().scope("write beta").claim("tenant", "acme").build();
     assert_eq!(get(&layer, "/orders/7", Some(&rich)).await, 200);
     assert!(!log.take().contains("dry_run"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_and_missing_tokens_are_refused_on_a_dry_run_as_ever() {
-    let stage = Stage::new();
+async fn invalid_and_missing_tokens_are_rejected_in_a_dry_run() {
+    let fixture = Fixture::new();
     let rule = Rule::new("/orders").require(Requirement::scope("write"));
-    let layer = stage.builder().issuer(stage.issuer()).rule(rule).dry_run().build().unwrap().layer();
+    let layer = fixture.builder().issuer(fixture.issuer()).rule(rule).dry_run().build().unwrap().layer();
     assert_eq!(get(&layer, "/orders", None).await, 401);
     assert_eq!(get(&layer, "/orders", Some("a.b.c")).await, 401);
-    let expired = stage.server.mint().expires_in(-3600).build();
+    let expired = fixture.server.mint().expires_in(-3600).build();
     assert_eq!(get(&layer, "/orders", Some(&expired)).await, 401);
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_rule_can_be_tried_out_beside_others_that_count() {
-    let stage = Stage::new();
+async fn one_rule_can_be_in_a_dry_run_beside_enforced_ones() {
+    let fixture = Fixture::new();
     let log = Log::listen();
-    let guard = stage
+    let guard = fixture
         .builder()
-        .issuer(stage.issuer())
+        .issuer(fixture.issuer())
         .rule(Rule::new("/new").require(Requirement::scope("write")).dry_run())
         .rule(Rule::new("/old").require(Requirement::scope("write")));
     let guard = guard.build().unwrap();
-    let token = stage.server.mint().scope("read").build();
+    let token = fixture.server.mint().scope("read").build();
     log.take();
     assert_eq!(get(&guard.layer(), "/new", Some(&token)).await, 200);
     assert!(log.take().contains(r#"rule="/new""#));

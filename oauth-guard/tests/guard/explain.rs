@@ -1,4 +1,4 @@
-//! A token, explained to the operator.
+//! Explanations of one token for the operator.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use http::{Request, header};
 use oauth_guard::{Explanation, Guard, Issuer, Outcome};
 use oauth_mock::{Endpoint, Fault, attack};
 
-use crate::answers::PRINTED;
 use crate::attacks::Target;
-use crate::support::Stage;
+use crate::rejections::PRINTED;
+use crate::support::Fixture;
 
 fn outcome(explanation: &Explanation, check: &str) -> Option<Outcome> {
     explanation.checks.iter().find(|one| one.check == check).map(|one| one.outcome)
@@ -18,31 +18,31 @@ fn claim<'a>(explanation: &'a Explanation, name: &str) -> Option<&'a str> {
     explanation.claims.iter().find(|one| one.name == name).map(|one| one.value.as_str())
 }
 
-/// What a request with that token is refused for.
-async fn refused(guard: &Guard, token: &str) -> Option<(&'static str, &'static str)> {
+/// The code and reason that a request with that token is rejected for.
+async fn rejected(guard: &Guard, token: &str) -> Option<(&'static str, &'static str)> {
     let bearer = http::HeaderValue::from_bytes(format!("Bearer {token}").as_bytes()).unwrap();
     let request = Request::get("/").header(header::AUTHORIZATION, bearer).body(()).unwrap();
-    guard.check(&request).answer().await.err().map(|refusal| (refusal.code(), refusal.reason()))
+    guard.check(&request).resolve().await.err().map(|rejection| (rejection.code(), rejection.reason()))
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_good_token_passes_every_check() {
-    let stage = Stage::new();
-    let guard = stage.guard();
-    let token = stage.server.mint().subject("ada").scope("read").build();
+async fn a_valid_token_passes_every_check() {
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
+    let token = fixture.server.mint().subject("ada").scope("read").build();
     let explanation = guard.explain_fetching(&format!(" {token}\n")).await;
     assert_eq!((explanation.code, explanation.verified), (None, true), "{explanation}");
     assert!(explanation.checks.iter().all(|check| check.outcome == Outcome::Passed), "{explanation}");
     assert_eq!(claim(&explanation, "sub"), Some("\"ada\""));
     assert!(explanation.to_string().contains("claims (signed by the issuer)"));
-    assert_eq!(guard.health().cache.entries, 0, "nobody was let in by it");
+    assert_eq!(guard.health().cache.entries, 0, "explaining caches nothing");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_checks_go_on_after_the_first_that_fails() {
-    let stage = Stage::new();
-    let guard = stage.guard();
-    let mint = stage.server.mint().expires_in(-7200).audience("another").typ("JWT").without("jti");
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
+    let mint = fixture.server.mint().expires_in(-7200).audience("another").typ("JWT").without("jti");
     let explanation = guard.explain_fetching(&mint.build()).await;
     assert_eq!(explanation.reason, Some("type_mismatch"), "the first");
     for (check, expected) in [
@@ -63,16 +63,16 @@ async fn the_checks_go_on_after_the_first_that_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_keys_the_signature_is_skipped_and_the_rest_is_told() {
-    let stage = Stage::new();
-    let guard = stage.guard();
-    let token = stage.server.mint().build();
+async fn without_keys_the_signature_is_skipped_and_the_rest_is_reported() {
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
+    let token = fixture.server.mint().build();
     let explanation = guard.explain(&token);
     assert_eq!(explanation.code, Some("keys_unavailable"));
     assert_eq!(outcome(&explanation, "signature"), Some(Outcome::Skipped));
     assert!(explanation.to_string().contains("UNVERIFIED"));
-    assert_eq!(stage.server.journal().count(Endpoint::Jwks), 0);
-    stage.server.fault(Endpoint::Jwks, Fault::status(500)).times(1);
+    assert_eq!(fixture.server.journal().count(Endpoint::Jwks), 0);
+    fixture.server.fault(Endpoint::Jwks, Fault::status(500)).times(1);
     assert_eq!(guard.explain_fetching(&token).await.code, Some("keys_unavailable"));
     tokio::time::advance(Duration::from_secs(60)).await;
     assert_eq!(guard.explain_fetching(&token).await.code, None);
@@ -80,11 +80,11 @@ async fn without_keys_the_signature_is_skipped_and_the_rest_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_printed_in_a_providers_page_is_explained() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let issuer = Issuer::new("http://internalpartner.testing.comm100dev.io")
         .audience("ids.resource.1")
-        .jwks_json(stage.with_rsa_keys());
-    let explanation = stage.guard_of(issuer).explain(PRINTED);
+        .jwks_json(fixture.with_rsa_keys());
+    let explanation = fixture.guard_of(issuer).explain(PRINTED);
     let text = explanation.to_string();
     assert_eq!((explanation.code, explanation.reason), (Some("invalid_token"), Some("expired")), "{text}");
     assert_eq!(outcome(&explanation, "exp"), Some(Outcome::Failed));
@@ -93,8 +93,8 @@ async fn a_token_printed_in_a_providers_page_is_explained() {
     assert_eq!(claim(&explanation, "exp"), Some("1652982591"));
     assert_eq!(claim(&explanation, "scope"), Some(r#"["ids.scope","openid","profile","offline_access"]"#));
     assert!(!explanation.verified && text.contains("UNVERIFIED") && text.contains("the token has expired"));
-    // Of another issuer's guard, the claims appear all the same.
-    let foreign = stage.guard().explain(PRINTED);
+    // A guard of another issuer shows the claims too.
+    let foreign = fixture.guard().explain(PRINTED);
     assert_eq!(foreign.reason, Some("issuer_unknown"));
     assert_eq!(claim(&foreign, "sub"), Some("\"bfeb45d7-50dc-416d-b3c8-35db64d288f3\""));
     for said in [text, foreign.to_string(), serde_json::to_string(&explanation).unwrap()] {
@@ -104,20 +104,20 @@ async fn a_token_printed_in_a_providers_page_is_explained() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_caller_wrote_is_escaped_and_cut() {
-    let stage = Stage::new();
-    let mint = stage.server.mint().claim("odd\u{1b}[31m", "\u{202e}x").claim("long", "y".repeat(1000));
-    let text = stage.guard().explain(&mint.build()).to_string();
+async fn text_of_the_caller_is_escaped_and_cut() {
+    let fixture = Fixture::new();
+    let mint = fixture.server.mint().claim("odd\u{1b}[31m", "\u{202e}x").claim("long", "y".repeat(1000));
+    let text = fixture.guard().explain(&mint.build()).to_string();
     assert!(text.chars().all(|char| char == '\n' || (' '..='~').contains(&char)), "{text}");
     assert!(!text.contains(&"y".repeat(200)));
     for nonsense in ["", ".", "..", "a.b.c", "\u{0}", "x".repeat(100_000).as_str(), "e30.e30.e30"] {
-        assert_ne!(stage.guard().explain(nonsense).code, None);
+        assert_ne!(fixture.guard().explain(nonsense).code, None);
     }
 }
 
-/// Both go by the same pieces; here is the proof that they are put together the same.
+/// Both use the same checks; this proves that they combine them in the same way.
 #[tokio::test(start_paused = true)]
-async fn explanations_and_answers_agree_on_every_attack() {
+async fn explanations_and_rejections_agree_on_every_attack() {
     let mut compared = 0;
     for attack in attack::all() {
         let target = Target::new(attack);
@@ -126,9 +126,9 @@ async fn explanations_and_answers_agree_on_every_attack() {
             if token.trim() != token || !token.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
                 continue;
             }
-            let answered = refused(&target.guard, token).await;
+            let actual = rejected(&target.guard, token).await;
             let explained = target.guard.explain_fetching(token).await;
-            assert_eq!(explained.code.zip(explained.reason), answered, "{}: {explained}", attack.id);
+            assert_eq!(explained.code.zip(explained.reason), actual, "{}: {explained}", attack.id);
             compared += 1;
         }
     }

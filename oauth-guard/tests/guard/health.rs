@@ -1,4 +1,4 @@
-//! What a probe reads, and what it sets going.
+//! What a health probe reads, and what it starts.
 
 use std::time::Duration;
 
@@ -6,35 +6,35 @@ use oauth_guard::{Issuer, KeyPolicy};
 use oauth_mock::{Endpoint, Fault};
 use tokio::time::advance;
 
-use crate::support::{Stage, call, settle};
+use crate::support::{Fixture, call, settle};
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_before_the_first_request_sets_the_first_fetch_going() {
-    let stage = Stage::new();
-    let guard = stage.guard();
-    assert!(!guard.health().ok, "nothing can be judged yet");
+async fn a_probe_before_the_first_request_starts_the_first_fetch() {
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
+    assert!(!guard.health().ok, "nothing can be validated yet");
     settle().await;
     let health = guard.health();
     assert!(health.ok && health.issuers[0].ok, "{health:?}");
-    assert_eq!(stage.server.journal().count(Endpoint::Jwks), 1);
-    assert_eq!(call(&guard, &stage.server.mint().build()).await.status, 200);
-    assert_eq!(stage.server.journal().count(Endpoint::Jwks), 1);
+    assert_eq!(fixture.server.journal().count(Endpoint::Jwks), 1);
+    assert_eq!(call(&guard, &fixture.server.mint().build()).await.status, 200);
+    assert_eq!(fixture.server.journal().count(Endpoint::Jwks), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn probes_ask_a_server_that_is_down_no_more_often_than_requests_would() {
-    let stage = Stage::new();
-    stage.server.fault(Endpoint::Jwks, Fault::status(500)).always();
-    let guard = stage.guard();
+async fn probes_fetch_from_a_server_that_is_down_no_more_often_than_requests() {
+    let fixture = Fixture::new();
+    fixture.server.fault(Endpoint::Jwks, Fault::status(500)).always();
+    let guard = fixture.guard();
     for _ in 0..60 {
         assert!(!guard.health().ok);
         settle().await;
         advance(Duration::from_secs(1)).await;
     }
     // At 0, 1, 3, 7, 15, 31 and 60 seconds at the earliest.
-    let fetches = stage.server.journal().count(Endpoint::Jwks);
+    let fetches = fixture.server.journal().count(Endpoint::Jwks);
     assert!((3..=7).contains(&fetches), "{fetches}");
-    stage.server.clear_faults();
+    fixture.server.clear_faults();
     advance(Duration::from_secs(40)).await;
     let _ = guard.health();
     settle().await;
@@ -43,12 +43,12 @@ async fn probes_ask_a_server_that_is_down_no_more_often_than_requests_would() {
 
 #[tokio::test(start_paused = true)]
 async fn keys_too_old_to_be_used_are_not_ok() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let policy = KeyPolicy { max_stale: Duration::from_secs(7200), ..KeyPolicy::default() };
-    let guard = stage.builder().issuer(stage.issuer()).keys(policy).build().unwrap();
-    let token = stage.server.mint().expires_in(1_000_000).build();
+    let guard = fixture.builder().issuer(fixture.issuer()).keys(policy).build().unwrap();
+    let token = fixture.server.mint().expires_in(1_000_000).build();
     assert_eq!(call(&guard, &token).await.status, 200);
-    stage.server.pause();
+    fixture.server.pause();
     advance(Duration::from_secs(7000)).await;
     assert_eq!(call(&guard, &token).await.status, 200);
     let health = guard.health();
@@ -57,7 +57,7 @@ async fn keys_too_old_to_be_used_are_not_ok() {
     assert_eq!(call(&guard, &token).await.status, 503);
     let health = guard.health();
     assert!(!health.ok && !health.issuers[0].ok && health.issuers[0].keys == 1, "{health:?}");
-    stage.server.resume();
+    fixture.server.resume();
     advance(Duration::from_secs(60)).await;
     let _ = guard.health();
     settle().await;
@@ -65,21 +65,21 @@ async fn keys_too_old_to_be_used_are_not_ok() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_found_issuer_that_is_down_does_not_speak_for_the_service() {
-    let stage = Stage::new();
-    let guard = stage.builder().resolve_issuers(|name: String| async move {
+async fn a_resolved_issuer_that_is_down_does_not_make_the_service_unhealthy() {
+    let fixture = Fixture::new();
+    let guard = fixture.builder().resolve_issuers(|name: String| async move {
         Ok::<_, std::io::Error>(Some(Issuer::new(name).audience("orders-api")))
     });
     let guard = guard.build().unwrap();
-    stage.server.pause();
-    assert_eq!(call(&guard, &stage.server.mint().build()).await.status, 503);
+    fixture.server.pause();
+    assert_eq!(call(&guard, &fixture.server.mint().build()).await.status, 503);
     let health = guard.health();
     assert!(health.ok && !health.issuers[0].ok, "{health:?}");
 }
 
 #[test]
 fn outside_of_a_runtime_a_probe_only_reads() {
-    let stage = Stage::new();
-    let guard = stage.guard();
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
     assert!(!guard.health().ok);
 }

@@ -1,7 +1,7 @@
-//! What a test makes the crates say, down to TRACE.
+//! What the crates log during a test, down to TRACE.
 //!
 //! One subscriber for the whole run, with a buffer for each thread: subscribers that come and go on several threads
-//! race for the switch that says whether anybody wants an event, and lines get lost.
+//! race for the global filter, and lines get lost.
 
 use std::cell::RefCell;
 use std::io;
@@ -15,7 +15,7 @@ thread_local! {
     static LINES: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// Listens to this thread until it is dropped; tests have one thread each.
+/// Collects the log of this thread until it is dropped; tests have one thread each.
 pub(crate) struct Log(());
 
 impl Log {
@@ -30,7 +30,7 @@ impl Log {
         Self(())
     }
 
-    /// What was said since the last time.
+    /// The lines since the last call.
     pub(crate) fn take(&self) -> String {
         String::from_utf8(LINES.replace(Some(Vec::new())).unwrap_or_default()).unwrap()
     }

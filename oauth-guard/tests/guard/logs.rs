@@ -1,22 +1,22 @@
-//! What operators read, and what nobody reads.
+//! What the log contains, and what it never contains.
 
 use std::time::Duration;
 
-use oauth_guard::{AnswerBody, Issuer, Requirement};
+use oauth_guard::{Issuer, RejectionBody, Requirement};
 use oauth_mock::{Endpoint, Fault};
 use serde_json::json;
 use tokio::time::advance;
 
 use crate::log::Log;
-use crate::support::{Stage, call, send};
+use crate::support::{Fixture, call, send};
 
 #[tokio::test(start_paused = true)]
-async fn refusals_are_logged_with_code_reason_issuer_and_key_id_and_nothing_of_the_token() {
-    let stage = Stage::new();
-    let guard = stage.guard();
+async fn rejections_are_logged_with_code_reason_issuer_and_key_id_and_nothing_of_the_token() {
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
     let layer = guard.layer().require(Requirement::scope("write"));
     let mint = || {
-        stage
+        fixture
             .server
             .mint()
             .subject("subject-of-the-token")
@@ -24,9 +24,9 @@ async fn refusals_are_logged_with_code_reason_issuer_and_key_id_and_nothing_of_t
             .claim("tenant", "tenant-of-the-token")
     };
     assert_eq!(call(&guard, &mint().build()).await.status, 200);
-    let kid = stage.server.keys().current().kid().to_owned();
+    let kid = fixture.server.keys().current().kid().to_owned();
     let lines = Log::listen();
-    let known = format!("issuer=\"{}\" key_id=\"{kid}\"", stage.server.issuer());
+    let known = format!("issuer=\"{}\" key_id=\"{kid}\"", fixture.server.issuer());
     let cases = [
         (mint().expires_in(-3600).build(), "invalid_token", "expired", known.as_str()),
         (mint().audience("audience-of-the-token").build(), "invalid_token", "audience_mismatch", &known),
@@ -38,7 +38,7 @@ async fn refusals_are_logged_with_code_reason_issuer_and_key_id_and_nothing_of_t
         ("a b".into(), "invalid_request", "invalid_request", ""),
     ];
     for (token, code, reason, origin) in cases {
-        let answer = send(&layer, &[format!("Bearer {token}").as_bytes()]).await;
+        let reply = send(&layer, &[format!("Bearer {token}").as_bytes()]).await;
         let said = lines.take();
         let line = said.lines().find(|line| line.contains(&format!("reason=\"{reason}\"")));
         let line = line.unwrap_or_else(|| panic!("{reason}: {said}"));
@@ -47,19 +47,19 @@ async fn refusals_are_logged_with_code_reason_issuer_and_key_id_and_nothing_of_t
             assert!(!said.contains(part), "a part of the token: {said}");
         }
         assert!(!said.contains("-of-the-token"), "a claim: {said}");
-        assert!(answer.leaks_nothing(Some(&token)));
+        assert!(reply.leaks_nothing(Some(&token)));
     }
     assert_eq!(send(&layer, &[]).await.status, 401);
     assert!(lines.take().contains("code=\"missing_token\""));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_caller_wrote_is_cut() {
-    let stage = Stage::new();
-    let guard = stage.guard();
+async fn text_of_the_caller_is_cut() {
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
     let lines = Log::listen();
     let long = format!("https://evil.example/{}", "x".repeat(1000));
-    assert_eq!(call(&guard, &stage.server.mint().issuer(long).build()).await.status, 401);
+    assert_eq!(call(&guard, &fixture.server.mint().issuer(long).build()).await.status, 401);
     assert!(!lines.take().contains(&"x".repeat(100)));
 }
 
@@ -69,12 +69,12 @@ fn warnings(said: &str) -> Vec<&str> {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_one_warning_for_each_fetch_and_none_for_each_request() {
-    let stage = Stage::new();
-    let guard = stage.guard();
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
     let lines = Log::listen();
-    stage.server.fault(Endpoint::Jwks, Fault::status(500)).always();
+    fixture.server.fault(Endpoint::Jwks, Fault::status(500)).always();
     for _ in 0..100 {
-        assert_eq!(call(&guard, &stage.server.mint().build()).await.status, 503);
+        assert_eq!(call(&guard, &fixture.server.mint().build()).await.status, 503);
     }
     let said = lines.take();
     assert!(said.contains("code=\"keys_unavailable\""));
@@ -84,15 +84,15 @@ async fn an_outage_is_one_warning_for_each_fetch_and_none_for_each_request() {
 
 #[tokio::test(start_paused = true)]
 async fn a_broken_key_is_warned_of_once_and_a_key_for_others_never() {
-    let stage = Stage::new();
-    let keys = stage.server.keys();
+    let fixture = Fixture::new();
+    let keys = fixture.server.keys();
     keys.add_raw(json!({"kty": "RSA", "use": "enc", "kid": "for-encryption", "n": "AQAB", "e": "AQAB"}));
     keys.add_raw(json!({"kty": "EC", "crv": "secp256k1", "kid": "for-others", "x": "AA", "y": "AA"}));
-    let guard = stage.guard();
+    let guard = fixture.guard();
     let lines = Log::listen();
     let refresh = async || {
         advance(Duration::from_secs(601)).await;
-        assert_eq!(call(&guard, &stage.server.mint().build()).await.status, 200);
+        assert_eq!(call(&guard, &fixture.server.mint().build()).await.status, 200);
         lines.take()
     };
     let said = refresh().await;
@@ -108,18 +108,19 @@ async fn a_broken_key_is_warned_of_once_and_a_key_for_others_never() {
 
 #[tokio::test(start_paused = true)]
 async fn a_resolver_that_is_down_is_one_warning_a_second() {
-    let stage = Stage::new();
-    let guard =
-        stage.builder().resolve_issuers(|_| async { Err::<Option<Issuer>, _>("the database is away") });
+    let fixture = Fixture::new();
+    let guard = fixture
+        .builder()
+        .resolve_issuers(|_| async { Err::<Option<Issuer>, _>("the database is unavailable") });
     let guard = guard.build().unwrap();
     let lines = Log::listen();
     for n in 0..100 {
-        let token = stage.server.mint().issuer(format!("https://{n}.example")).build();
+        let token = fixture.server.mint().issuer(format!("https://{n}.example")).build();
         assert_eq!(call(&guard, &token).await.status, 503);
     }
     assert_eq!(warnings(&lines.take()).len(), 1);
     advance(Duration::from_secs(1)).await;
-    assert_eq!(call(&guard, &stage.server.mint().build()).await.status, 503);
+    assert_eq!(call(&guard, &fixture.server.mint().build()).await.status, 503);
     assert_eq!(warnings(&lines.take()).len(), 1);
 }
 
@@ -127,11 +128,11 @@ async fn a_resolver_that_is_down_is_one_warning_a_second() {
 async fn a_hook_supplies_body_and_headers_and_never_status_or_challenge() {
     use http::{HeaderName, HeaderValue, Request, header};
     use tower::{Layer, ServiceExt, service_fn};
-    let stage = Stage::new();
-    let guard = stage
+    let fixture = Fixture::new();
+    let guard = fixture
         .builder()
-        .issuer(stage.issuer())
-        .answer(|refusal| {
+        .issuer(fixture.issuer())
+        .on_rejection(|rejection| {
             let forged = [
                 "www-authenticate",
                 "retry-after",
@@ -144,7 +145,7 @@ async fn a_hook_supplies_body_and_headers_and_never_status_or_challenge() {
                 "content-type",
             ];
             let body =
-                AnswerBody::new(HeaderValue::from_static("text/x-own"), format!("<{}>", refusal.code()))
+                RejectionBody::new(HeaderValue::from_static("text/x-own"), format!("<{}>", rejection.code()))
                     .header(HeaderName::from_static("x-own"), HeaderValue::from_static("1"))
                     .header(HeaderName::from_static("x-own"), HeaderValue::from_static("2"));
             forged.into_iter().fold(body, |body, name| {

@@ -1,7 +1,6 @@
 //! The guard as its users see it: requests through the real layer, against a mock server, on a paused clock.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod answers;
 mod attacks;
 #[cfg(feature = "axum")]
 mod axum;
@@ -10,13 +9,14 @@ mod contract;
 mod dry_run;
 mod explain;
 mod health;
+mod jwks_moves;
 mod keys;
 mod log;
 mod logs;
-mod moves;
 mod pem;
-mod places;
+mod rejections;
 mod reload;
 mod rules;
 mod support;
 mod tenants;
+mod token_locations;

@@ -1,4 +1,4 @@
-//! Keys that are given in PEM form.
+//! Static keys in PEM form.
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use oauth_guard::{Algorithm, Issuer};
 use oauth_mock::Alg;
 
-use crate::support::{Stage, send};
+use crate::support::{Fixture, send};
 
 fn pem(key: &impl AsDer<PublicKeyX509Der<'static>>) -> String {
     let text = STANDARD.encode(key.as_der().unwrap().as_ref());
@@ -16,9 +16,9 @@ fn pem(key: &impl AsDer<PublicKeyX509Der<'static>>) -> String {
     format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
 }
 
-/// A good token of the stage's server, its signature replaced by one of the key under test.
-fn token(stage: &Stage, alg: Alg, kid: Option<&str>, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
-    let builder = stage.server.mint().alg(alg);
+/// A valid token of the fixture's server, its signature replaced by one of the key under test.
+fn token(fixture: &Fixture, alg: Alg, kid: Option<&str>, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
+    let builder = fixture.server.mint().alg(alg);
     let token = match kid {
         Some(kid) => builder.kid(kid).build(),
         None => builder.no_kid().build(),
@@ -27,73 +27,72 @@ fn token(stage: &Stage, alg: Alg, kid: Option<&str>, sign: impl Fn(&[u8]) -> Vec
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(sign(signed.as_bytes())))
 }
 
-async fn status(stage: &Stage, issuer: Issuer, token: &str) -> u16 {
-    let layer = stage.guard_of(issuer).layer();
+async fn status(fixture: &Fixture, issuer: Issuer, token: &str) -> u16 {
+    let layer = fixture.guard_of(issuer).layer();
     send(&layer, &[format!("Bearer {token}").as_bytes()]).await.status
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_public_key_in_pem_form_verifies_what_its_private_half_signed() {
-    let stage = Stage::with(&[Alg::Rs256, Alg::Es256, Alg::EdDsa]);
+    let fixture = Fixture::with(&[Alg::Rs256, Alg::Es256, Alg::EdDsa]);
     let random = SystemRandom::new();
 
     let ec = EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-    let es256 = token(&stage, Alg::Es256, None, |text| ec.sign(&random, text).unwrap().as_ref().to_vec());
-    let given = stage.issuer().key_pem(Algorithm::Es256, pem(ec.public_key()));
-    assert_eq!(status(&stage, given.clone(), &es256).await, 200);
+    let es256 = token(&fixture, Alg::Es256, None, |text| ec.sign(&random, text).unwrap().as_ref().to_vec());
+    let given = fixture.issuer().key_pem(Algorithm::Es256, pem(ec.public_key()));
+    assert_eq!(status(&fixture, given.clone(), &es256).await, 200);
 
     let ed = Ed25519KeyPair::generate().unwrap();
-    let eddsa = token(&stage, Alg::EdDsa, None, |text| ed.sign(text).as_ref().to_vec());
+    let eddsa = token(&fixture, Alg::EdDsa, None, |text| ed.sign(text).as_ref().to_vec());
     assert_eq!(
-        status(&stage, stage.issuer().key_pem(Algorithm::EdDsa, pem(ed.public_key())), &eddsa).await,
+        status(&fixture, fixture.issuer().key_pem(Algorithm::EdDsa, pem(ed.public_key())), &eddsa).await,
         200
     );
 
     let rsa = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
-    let rs256 = token(&stage, Alg::Rs256, None, |text| {
+    let rs256 = token(&fixture, Alg::Rs256, None, |text| {
         let mut signature = vec![0; rsa.public_modulus_len()];
         rsa.sign(&signature::RSA_PKCS1_SHA256, &random, text, &mut signature).unwrap();
         signature
     });
     assert_eq!(
-        status(&stage, stage.issuer().key_pem(Algorithm::Rs256, pem(rsa.public_key())), &rs256).await,
+        status(&fixture, fixture.issuer().key_pem(Algorithm::Rs256, pem(rsa.public_key())), &rs256).await,
         200
     );
 
-    // The server's own keys are nobody's any more, and nothing was fetched for any of this.
-    assert_eq!(status(&stage, given, &stage.server.mint().alg(Alg::Es256).build()).await, 401);
-    assert_eq!(stage.server.journal().requests().len(), 0);
+    // The server's own keys are no longer accepted, and nothing was fetched for any of this.
+    assert_eq!(status(&fixture, given, &fixture.server.mint().alg(Alg::Es256).build()).await, 401);
+    assert_eq!(fixture.server.journal().requests().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_key_with_an_id_is_chosen_by_it() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let random = SystemRandom::new();
     let [old, new] =
         [(); 2].map(|()| EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap());
-    let issuer = stage.issuer().named_key_pem("old", Algorithm::Es256, pem(old.public_key())).named_key_pem(
-        "new",
-        Algorithm::Es256,
-        pem(new.public_key()),
-    );
+    let issuer = fixture
+        .issuer()
+        .named_key_pem("old", Algorithm::Es256, pem(old.public_key()))
+        .named_key_pem("new", Algorithm::Es256, pem(new.public_key()));
     let sign = |key: &EcdsaKeyPair, text: &[u8]| key.sign(&random, text).unwrap().as_ref().to_vec();
     for (kid, key, expected) in
         [("old", &old, 200), ("new", &new, 200), ("old", &new, 401), ("other", &new, 401)]
     {
-        let token = token(&stage, Alg::Es256, Some(kid), |text| sign(key, text));
-        assert_eq!(status(&stage, issuer.clone(), &token).await, expected, "{kid}");
+        let token = token(&fixture, Alg::Es256, Some(kid), |text| sign(key, text));
+        assert_eq!(status(&fixture, issuer.clone(), &token).await, expected, "{kid}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn es512_which_only_clients_know_is_an_error_when_the_guard_is_built() {
-    let stage = Stage::with(&[Alg::Es256]);
+    let fixture = Fixture::with(&[Alg::Es256]);
     let key = EcdsaKeyPair::generate(&signature::ECDSA_P521_SHA512_FIXED_SIGNING).unwrap();
     for issuer in [
-        stage.issuer().algorithms([Algorithm::Es256, Algorithm::Es512]),
-        stage.issuer().key_pem(Algorithm::Es512, pem(key.public_key())),
+        fixture.issuer().algorithms([Algorithm::Es256, Algorithm::Es512]),
+        fixture.issuer().key_pem(Algorithm::Es512, pem(key.public_key())),
     ] {
-        let error = stage.builder().issuer(issuer).build().unwrap_err();
+        let error = fixture.builder().issuer(issuer).build().unwrap_err();
         let [problem] = error.problems() else { unreachable!("one problem: {error}") };
         assert!(problem.field.ends_with("algorithms"), "{error}");
         assert!(problem.message.starts_with("ES512 is not supported by a guard; expected RS256"), "{error}");

@@ -1,4 +1,4 @@
-//! Another policy in the place of the one in force, while requests go on.
+//! Another configuration in force, while requests go on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,27 +9,27 @@ use oauth_guard::{Algorithm, Guard, GuardBuilder, Issuer, KeyPolicy};
 use oauth_mock::{Alg, Endpoint, Fault, MockServer};
 use serde_json::json;
 
-use crate::support::{Answer, Stage, call, send};
+use crate::support::{Fixture, Reply, call, send};
 
-fn of(stage: &Stage, audience: &str, realm: &str) -> GuardBuilder {
-    stage.builder().issuer(Issuer::new(stage.server.issuer()).audience(audience)).realm(realm)
+fn of(fixture: &Fixture, audience: &str, realm: &str) -> GuardBuilder {
+    fixture.builder().issuer(Issuer::new(fixture.server.issuer()).audience(audience)).realm(realm)
 }
 
-/// Who said no.
-fn realm(answer: &Answer) -> &str {
-    let challenge = answer.challenge.as_deref().unwrap();
+/// The configuration that rejected.
+fn realm(reply: &Reply) -> &str {
+    let challenge = reply.challenge.as_deref().unwrap();
     challenge.split_once("realm=\"").unwrap().1.split_once('"').unwrap().0
 }
 
-/// Audience and realm belong together: under `a` the tokens of `b` are refused in the name of `a`, and the other way
-/// round. A refusal of one's own token in one's own name would be by half of each policy.
+/// Audience and realm belong together: under `a` the tokens of `b` are rejected in the name of `a`, and the other way
+/// round. A rejection of one's own token in one's own name would mix both configurations.
 #[test]
-fn under_load_no_request_is_answered_by_a_mixture() {
+fn under_load_no_request_is_decided_by_a_mixture() {
     const ROUNDS: usize = 2_000;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap();
     let _inside = runtime.enter();
     let server = MockServer::builder().algorithms([Alg::Es256]).in_process();
-    let policy = |name: &str| {
+    let config = |name: &str| {
         let issuer =
             Issuer::new("https://auth.example.com").audience(name).jwks_json(server.keys().jwks_json());
         Guard::builder().issuer(issuer).realm(name)
@@ -38,7 +38,7 @@ fn under_load_no_request_is_answered_by_a_mixture() {
         let mint = server.mint().issuer("https://auth.example.com").audience(audience);
         mint.claim("exp", 9_000_000_000_i64).claim("iat", 1_700_000_000_i64).build()
     };
-    let guard = policy("a").build().unwrap();
+    let guard = config("a").build().unwrap();
     let layer = guard.layer();
     let over = Arc::new(AtomicBool::new(false));
     let counts: [Arc<AtomicUsize>; 2] = Default::default();
@@ -49,13 +49,17 @@ fn under_load_no_request_is_answered_by_a_mixture() {
             let (over, counts) = (Arc::clone(&over), counts.clone());
             runtime.spawn(async move {
                 while !over.load(Ordering::Acquire) {
-                    let answer = send(&layer, &[token.as_bytes()]).await;
-                    if answer.status == 200 {
+                    let reply = send(&layer, &[token.as_bytes()]).await;
+                    if reply.status == 200 {
                         counts[0].fetch_add(1, Ordering::Relaxed);
                     } else {
                         counts[1].fetch_add(1, Ordering::Relaxed);
-                        assert_eq!(answer.summary(), (401, Some("invalid_token")));
-                        assert_ne!(realm(&answer), mine, "checked by one policy and refused by another");
+                        assert_eq!(reply.summary(), (401, Some("invalid_token")));
+                        assert_ne!(
+                            realm(&reply),
+                            mine,
+                            "checked by one configuration and rejected by another"
+                        );
                     }
                     tokio::task::yield_now().await;
                 }
@@ -64,49 +68,51 @@ fn under_load_no_request_is_answered_by_a_mixture() {
         .collect();
     let tokens = ["a", "b"].map(|name| format!("Bearer {}", token(name)));
     for round in 0..ROUNDS {
-        guard.reload(policy(["b", "a"][round % 2])).unwrap();
-        // What comes after the reload is decided by the new policy, known token or not.
+        guard.reload(config(["b", "a"][round % 2])).unwrap();
+        // Requests after the reload are decided by the new configuration, cached token or not.
         let (in_force, before) = (&tokens[(round + 1) % 2], &tokens[round % 2]);
-        let answers = runtime.block_on(async {
+        let replies = runtime.block_on(async {
             (send(&layer, &[in_force.as_bytes()]).await, send(&layer, &[before.as_bytes()]).await)
         });
-        assert_eq!((answers.0.status, answers.1.status), (200, 401), "round {round}");
+        assert_eq!((replies.0.status, replies.1.status), (200, 401), "round {round}");
     }
     over.store(true, Ordering::Release);
     for caller in callers {
         runtime.block_on(caller).unwrap();
     }
-    let [passed, refused] = counts.map(|count| count.load(Ordering::Relaxed));
-    assert!(passed > 0 && refused > 0, "{passed} passed and {refused} were refused");
-    println!("{ROUNDS} reloads under {passed} requests that passed and {refused} refused, none by a mixture");
+    let [accepted, rejected] = counts.map(|count| count.load(Ordering::Relaxed));
+    assert!(accepted > 0 && rejected > 0, "{accepted} accepted and {rejected} rejected");
+    println!(
+        "{ROUNDS} reloads under {accepted} accepted and {rejected} rejected requests, none by a mixture"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_in_flight_is_finished_by_the_policy_it_came_under() {
-    let stage = Stage::new();
-    let guard = of(&stage, "orders-api", "old").build().unwrap();
-    stage.server.fault(Endpoint::Jwks, Fault::delay(Duration::from_secs(2))).times(1);
-    let good = stage.server.mint().build();
-    let foreign = stage.server.mint().audience("another").kid("unknown").build();
+async fn a_request_in_flight_is_decided_by_the_configuration_of_its_arrival() {
+    let fixture = Fixture::new();
+    let guard = of(&fixture, "orders-api", "old").build().unwrap();
+    fixture.server.fault(Endpoint::Jwks, Fault::delay(Duration::from_secs(2))).times(1);
+    let good = fixture.server.mint().build();
+    let foreign = fixture.server.mint().audience("another").kid("unknown").build();
     let waiting = [good.clone(), foreign].map(|token| {
         let guard = guard.clone();
         tokio::spawn(async move { call(&guard, &token).await })
     });
     tokio::time::sleep(Duration::from_secs(1)).await;
-    guard.reload(of(&stage, "another", "new")).unwrap();
+    guard.reload(of(&fixture, "another", "new")).unwrap();
     assert_eq!(realm(&call(&guard, &good).await), "new");
     let [good_then, foreign_then] = waiting;
     assert_eq!(good_then.await.unwrap().status, 200);
     assert_eq!(realm(&foreign_then.await.unwrap()), "old");
-    // What it remembered is of no use to the new policy.
+    // Its cached tokens are not used by the new configuration.
     assert_eq!(realm(&call(&guard, &good).await), "new");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_description_changes_nothing_and_tells_all_that_is_wrong() {
-    let stage = Stage::new();
-    let guard = of(&stage, "orders-api", "old").build().unwrap();
-    let token = stage.server.mint().build();
+async fn an_invalid_configuration_changes_nothing_and_reports_all_errors() {
+    let fixture = Fixture::new();
+    let guard = of(&fixture, "orders-api", "old").build().unwrap();
+    let token = fixture.server.mint().build();
     assert_eq!(call(&guard, &token).await.status, 200);
     let bad = Guard::builder().realm("two\nlines").token_cookie("a b").issuer(Issuer::new("nonsense"));
     let error = guard.reload(bad).unwrap_err();
@@ -119,57 +125,57 @@ async fn a_bad_description_changes_nothing_and_tells_all_that_is_wrong() {
 
 #[tokio::test(start_paused = true)]
 async fn keys_are_kept_whatever_else_changes_about_their_issuer() {
-    let stage = Stage::new();
-    let guard = of(&stage, "orders-api", "r").build().unwrap();
-    let token = stage.server.mint().build();
+    let fixture = Fixture::new();
+    let guard = of(&fixture, "orders-api", "r").build().unwrap();
+    let token = fixture.server.mint().build();
     assert_eq!(call(&guard, &token).await.status, 200);
-    let issuer = || Issuer::new(stage.server.issuer()).audience("orders-api");
+    let issuer = || Issuer::new(fixture.server.issuer()).audience("orders-api");
     let hour = KeyPolicy { max_age: Duration::from_secs(3600), ..KeyPolicy::default() };
     for other in [
         Guard::builder().issuer(issuer().audience("more")),
         Guard::builder().issuer(issuer().algorithms([Algorithm::Es256])),
         Guard::builder().issuer(issuer()).keys(hour),
-        stage.builder().issuer(issuer()),
+        fixture.builder().issuer(issuer()),
         Guard::builder().issuer(issuer()).cache_bytes(0),
     ] {
         guard.reload(other).unwrap();
         assert_eq!(call(&guard, &token).await.status, 200);
     }
-    assert_eq!(stage.server.journal().count(Endpoint::Jwks), 1);
-    // Elsewhere there may be others.
-    let elsewhere = issuer().jwks_uri(format!("{}/jwks", stage.server.issuer()));
+    assert_eq!(fixture.server.journal().count(Endpoint::Jwks), 1);
+    // At another location there may be other keys.
+    let elsewhere = issuer().jwks_uri(format!("{}/jwks", fixture.server.issuer()));
     guard.reload(Guard::builder().issuer(elsewhere)).unwrap();
     assert_eq!(call(&guard, &token).await.status, 200);
-    assert_eq!(stage.server.journal().count(Endpoint::Jwks), 2);
+    assert_eq!(fixture.server.journal().count(Endpoint::Jwks), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_of_an_issuer_that_did_not_change_stay_known() {
-    let stage = Stage::new();
-    let guard = of(&stage, "orders-api", "old").build().unwrap();
-    let token = stage.server.mint().build();
+async fn tokens_of_an_unchanged_issuer_stay_cached() {
+    let fixture = Fixture::new();
+    let guard = of(&fixture, "orders-api", "old").build().unwrap();
+    let token = fixture.server.mint().build();
     assert_eq!(call(&guard, &token).await.status, 200);
     let another = Issuer::new("https://other.example").audience("orders-api");
-    guard.reload(of(&stage, "orders-api", "new").issuer(another)).unwrap();
-    guard.reload(of(&stage, "orders-api", "new")).unwrap();
+    guard.reload(of(&fixture, "orders-api", "new").issuer(another)).unwrap();
+    guard.reload(of(&fixture, "orders-api", "new")).unwrap();
     assert_eq!(call(&guard, &token).await.status, 200);
     let cache = guard.health().cache;
     assert_eq!((cache.hits, cache.misses), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_reload_takes_away_is_refused_though_it_was_known() {
-    let stage = Stage::new();
-    let issuer = || stage.issuer();
-    let token = stage.server.mint().build();
+async fn what_a_reload_removes_is_rejected_even_if_cached() {
+    let fixture = Fixture::new();
+    let issuer = || fixture.issuer();
+    let token = fixture.server.mint().build();
     for stricter in [
         issuer().clients(["another"]),
         issuer().algorithms([Algorithm::Rs256]),
-        Issuer::new(stage.server.issuer()).audience("another"),
+        Issuer::new(fixture.server.issuer()).audience("another"),
         issuer().max_token_age(Duration::from_secs(1)).leeway(Duration::ZERO),
-        issuer().jwks_json(Stage::new().with_rsa_keys()),
+        issuer().jwks_json(Fixture::new().with_rsa_keys()),
     ] {
-        let guard = stage.guard();
+        let guard = fixture.guard();
         assert_eq!(call(&guard, &token).await.status, 200);
         tokio::time::advance(Duration::from_secs(2)).await;
         guard.reload(Guard::builder().issuer(stricter)).unwrap();
@@ -180,47 +186,47 @@ async fn what_a_reload_takes_away_is_refused_though_it_was_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_configuration_file_replaces_what_it_can_say_and_leaves_the_rest() {
-    let stage = Stage::new();
-    let built = of(&stage, "orders-api", "old").answer(|_| oauth_guard::AnswerBody::text("no"));
+async fn a_configuration_file_replaces_what_it_can_express_and_keeps_the_rest() {
+    let fixture = Fixture::new();
+    let built = of(&fixture, "orders-api", "old").on_rejection(|_| oauth_guard::RejectionBody::text("no"));
     let guard = built.build().unwrap();
     let config: GuardConfig = serde_json::from_value(json!({
         "token_cookie": "at",
-        "issuer": [{ "issuer": stage.server.issuer(), "audience": ["orders-api"] }],
+        "issuer": [{ "issuer": fixture.server.issuer(), "audience": ["orders-api"] }],
     }))
     .unwrap();
     guard.reload(config).unwrap();
     // Transport and clock of the test, and the body that code supplies; the realm is gone.
-    assert_eq!(call(&guard, &stage.server.mint().build()).await.status, 200);
-    let answer = send(&guard.layer(), &[]).await;
-    assert_eq!((answer.challenge.as_deref(), &*answer.body), (Some("Bearer"), "no"));
+    assert_eq!(call(&guard, &fixture.server.mint().build()).await.status, 200);
+    let reply = send(&guard.layer(), &[]).await;
+    assert_eq!((reply.challenge.as_deref(), &*reply.body), (Some("Bearer"), "no"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn tenants_found_before_are_found_again_and_keep_their_keys() {
-    let stage = Stage::new();
+async fn resolved_tenants_are_resolved_again_and_keep_their_keys() {
+    let fixture = Fixture::new();
     let asked = Arc::new(AtomicUsize::new(0));
     let finding = |audience: &'static str| {
         let asked = Arc::clone(&asked);
-        stage.builder().resolve_issuers(move |name: String| {
+        fixture.builder().resolve_issuers(move |name: String| {
             asked.fetch_add(1, Ordering::SeqCst);
             async move { Ok::<_, String>(Some(Issuer::new(name).audience(audience))) }
         })
     };
     let guard = finding("orders-api").build().unwrap();
-    let token = stage.server.mint().build();
+    let token = fixture.server.mint().build();
     assert_eq!(call(&guard, &token).await.status, 200);
-    // The same tenants under the same names: not even asked for.
+    // The same tenants under the same names: the resolver is not called.
     guard.reload(Guard::builder().realm("r")).unwrap();
     assert_eq!(call(&guard, &token).await.status, 200);
     assert_eq!((asked.load(Ordering::SeqCst), guard.health().cache.hits), (1, 1));
-    // Another way to find them: what was known under the old one is not.
+    // Another resolver: the issuers that the old one found are forgotten.
     guard.reload(finding("another")).unwrap();
     assert_eq!(call(&guard, &token).await.summary(), (401, Some("invalid_token")));
     guard.reload(finding("orders-api")).unwrap();
     assert_eq!(call(&guard, &token).await.status, 200);
     // A tenant that becomes an issuer of the configuration follows that.
-    guard.reload(of(&stage, "another", "r")).unwrap();
+    guard.reload(of(&fixture, "another", "r")).unwrap();
     assert_eq!(call(&guard, &token).await.summary(), (401, Some("invalid_token")));
-    assert_eq!(stage.server.journal().count(Endpoint::Jwks), 1);
+    assert_eq!(fixture.server.journal().count(Endpoint::Jwks), 1);
 }

@@ -1,4 +1,4 @@
-//! Rules by route, through the real layer: which one counts, what it asks for, and how it says no.
+//! Rules by route, through the real layer: which one applies, what it requires, and how it rejects.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use http_body_util::Full;
 use oauth_guard::{Guard, GuardLayer, Requirement, Rule};
 use tower::{Layer, ServiceExt};
 
-use crate::support::{Answer, Stage, send_request};
+use crate::support::{Fixture, Reply, send_request};
 
 fn scope(scope: &str) -> Requirement {
     Requirement::scope(scope)
 }
 
-fn guard(stage: &Stage, rules: impl IntoIterator<Item = Rule>) -> Guard {
-    let builder = stage.builder().issuer(stage.issuer()).realm("orders");
+fn guard(fixture: &Fixture, rules: impl IntoIterator<Item = Rule>) -> Guard {
+    let builder = fixture.builder().issuer(fixture.issuer()).realm("orders");
     rules.into_iter().fold(builder, oauth_guard::GuardBuilder::rule).build().unwrap()
 }
 
-/// Sends a request whose target goes through as it is written.
-async fn ask(layer: &GuardLayer, method: Method, target: &str, token: Option<&str>) -> Answer {
+/// Sends a request whose target is used as it is written.
+async fn ask(layer: &GuardLayer, method: Method, target: &str, token: Option<&str>) -> Reply {
     let mut request = Request::builder().method(method).uri(target);
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -29,8 +29,8 @@ async fn ask(layer: &GuardLayer, method: Method, target: &str, token: Option<&st
 }
 
 async fn get(layer: &GuardLayer, target: &str, token: Option<&str>) -> (u16, Option<String>) {
-    let answer = ask(layer, Method::GET, target, token).await;
-    (answer.status, answer.challenge)
+    let reply = ask(layer, Method::GET, target, token).await;
+    (reply.status, reply.challenge)
 }
 
 fn too_little(scope: &str) -> (u16, Option<String>) {
@@ -38,10 +38,10 @@ fn too_little(scope: &str) -> (u16, Option<String>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_route_asks_for_its_own_and_the_challenge_names_just_that() {
-    let stage = Stage::new();
+async fn each_route_has_its_requirement_and_the_challenge_names_it() {
+    let fixture = Fixture::new();
     let layer = guard(
-        &stage,
+        &fixture,
         [
             Rule::new("/orders/{*rest}").require(scope("read")),
             Rule::new("/orders/{id}").methods([Method::PUT]).require(scope("read") & scope("write")),
@@ -49,7 +49,7 @@ async fn each_route_asks_for_its_own_and_the_challenge_names_just_that() {
         ],
     )
     .layer();
-    let token = stage.server.mint().scope("read").build();
+    let token = fixture.server.mint().scope("read").build();
     let token = Some(token.as_str());
     assert_eq!(get(&layer, "/orders", token).await.0, 200);
     assert_eq!(get(&layer, "/orders/7?write=1", token).await.0, 200);
@@ -58,9 +58,9 @@ async fn each_route_asks_for_its_own_and_the_challenge_names_just_that() {
     assert_eq!(ask(&layer, Method::PUT, "/orders/7/items", token).await.status, 200);
     let no_scope_helps = (403, Some(r#"Bearer realm="orders", error="insufficient_scope""#.to_owned()));
     assert_eq!(get(&layer, "/reports", token).await, no_scope_helps);
-    // Remembered or not, it is asked each time.
+    // Cached or not, it is checked each time.
     for _ in 0..3 {
-        let poor = stage.server.mint().scope("write").build();
+        let poor = fixture.server.mint().scope("write").build();
         assert_eq!(get(&layer, "/orders", Some(&poor)).await, too_little("read"));
         assert_eq!(get(&layer, "/orders", Some(&poor)).await, too_little("read"));
     }
@@ -68,34 +68,36 @@ async fn each_route_asks_for_its_own_and_the_challenge_names_just_that() {
 
 #[tokio::test(start_paused = true)]
 async fn with_rules_a_route_without_one_needs_a_valid_token() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let layer =
-        guard(&stage, [Rule::new("/orders").require(scope("read")), Rule::new("/health").public()]).layer();
-    let token = stage.server.mint().scope("nothing").build();
+        guard(&fixture, [Rule::new("/orders").require(scope("read")), Rule::new("/health").public()]).layer();
+    let token = fixture.server.mint().scope("nothing").build();
     assert_eq!(get(&layer, "/elsewhere", None).await.0, 401);
     assert_eq!(get(&layer, "/elsewhere", Some("a.b.c")).await.0, 401);
     assert_eq!(get(&layer, "/elsewhere", Some(&token)).await.0, 200);
 }
 
 #[tokio::test(start_paused = true)]
-async fn public_looks_at_no_token_and_optional_refuses_bad_ones() {
-    let stage = Stage::new();
-    let guard =
-        guard(&stage, [Rule::new("/health").public(), Rule::new("/shop").optional().require(scope("read"))]);
+async fn public_validates_no_token_and_optional_rejects_invalid_ones() {
+    let fixture = Fixture::new();
+    let guard = guard(
+        &fixture,
+        [Rule::new("/health").public(), Rule::new("/shop").optional().require(scope("read"))],
+    );
     let layer = guard.layer();
-    let mint = || stage.server.mint().subject("ada");
+    let mint = || fixture.server.mint().subject("ada");
     let body = async |target: &str, token: Option<&str>| {
-        let answer = ask(&layer, Method::GET, target, token).await;
-        (answer.status, answer.body)
+        let reply = ask(&layer, Method::GET, target, token).await;
+        (reply.status, reply.body)
     };
-    assert_eq!(body("/health", None).await, (200, "nobody".to_owned()));
-    assert_eq!(body("/health", Some("a.b.c")).await, (200, "nobody".to_owned()));
-    assert_eq!(body("/health", Some(&mint().build())).await, (200, "nobody".to_owned()), "not looked at");
-    assert_eq!(body("/shop", None).await, (200, "nobody".to_owned()));
+    assert_eq!(body("/health", None).await, (200, "no claims".to_owned()));
+    assert_eq!(body("/health", Some("a.b.c")).await, (200, "no claims".to_owned()));
+    assert_eq!(body("/health", Some(&mint().build())).await, (200, "no claims".to_owned()), "not validated");
+    assert_eq!(body("/shop", None).await, (200, "no claims".to_owned()));
     assert_eq!(body("/shop", Some("a.b.c")).await.0, 401);
     assert_eq!(body("/shop", Some(&mint().scope("other").build())).await.0, 403);
     assert_eq!(body("/shop", Some(&mint().scope("read").build())).await, (200, "ada".to_owned()));
-    // What stands in code beside the route is not undone by a rule.
+    // A requirement in code is not undone by a rule.
     let strict = guard.layer().require(scope("admin"));
     assert_eq!(get(&strict, "/health", None).await.0, 401);
     let lenient = guard.layer().optional();
@@ -103,24 +105,24 @@ async fn public_looks_at_no_token_and_optional_refuses_bad_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_public_route_gets_no_token_to_see_where_tokens_are_taken_out() {
-    let stage = Stage::new();
-    let rules = stage.builder().issuer(stage.issuer()).rule(Rule::new("/health").public()).strip_token();
+async fn a_public_route_gets_no_token_where_tokens_are_stripped() {
+    let fixture = Fixture::new();
+    let rules = fixture.builder().issuer(fixture.issuer()).rule(Rule::new("/health").public()).strip_token();
     let layer = rules.build().unwrap().layer();
     let inner = tower::service_fn(async |request: Request<Full<Bytes>>| {
         assert!(!request.headers().contains_key(header::AUTHORIZATION));
         Ok::<_, std::convert::Infallible>(http::Response::new(Full::<Bytes>::default()))
     });
     let request = Request::get("/health").header(header::AUTHORIZATION, "Bearer a.b.c");
-    let answer = layer.layer(inner).oneshot(request.body(Full::default()).unwrap()).await.unwrap();
-    assert_eq!(answer.status(), 200);
+    let reply = layer.layer(inner).oneshot(request.body(Full::default()).unwrap()).await.unwrap();
+    assert_eq!(reply.status(), 200);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_rule_and_layer_ask_for_adds_up_in_one_challenge() {
-    let stage = Stage::new();
-    let layer = guard(&stage, [Rule::new("/orders").require(scope("read"))]).layer().require(scope("beta"));
-    let token = |scope: &str| stage.server.mint().scope(scope).build();
+async fn requirements_of_rule_and_layer_add_up_in_one_challenge() {
+    let fixture = Fixture::new();
+    let layer = guard(&fixture, [Rule::new("/orders").require(scope("read"))]).layer().require(scope("beta"));
+    let token = |scope: &str| fixture.server.mint().scope(scope).build();
     for poor in ["read", "beta", "other"] {
         assert_eq!(get(&layer, "/orders", Some(&token(poor))).await, too_little("read beta"), "{poor}");
     }
@@ -128,10 +130,10 @@ async fn what_rule_and_layer_ask_for_adds_up_in_one_challenge() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn paths_in_disguise_get_past_no_rule() {
-    let stage = Stage::new();
+async fn ambiguous_paths_evade_no_rule() {
+    let fixture = Fixture::new();
     let layer = guard(
-        &stage,
+        &fixture,
         [
             Rule::new("/admin/{*rest}").require(scope("admin")),
             Rule::new("/files/{name}").public(),
@@ -139,7 +141,7 @@ async fn paths_in_disguise_get_past_no_rule() {
         ],
     )
     .layer();
-    let token = stage.server.mint().scope("read").build();
+    let token = fixture.server.mint().scope("read").build();
     for target in [
         "//admin",
         "/admin//users",
@@ -162,9 +164,9 @@ async fn paths_in_disguise_get_past_no_rule() {
         "/files/%zz",
         "https://api.example.com/x/../admin",
     ] {
-        let answer = ask(&layer, Method::GET, target, Some(&token)).await;
-        assert_eq!(answer.summary(), (400, Some("invalid_request")), "{target}");
-        assert!(!answer.body.contains("admin"), "{target}");
+        let reply = ask(&layer, Method::GET, target, Some(&token)).await;
+        assert_eq!(reply.summary(), (400, Some("invalid_request")), "{target}");
+        assert!(!reply.body.contains("admin"), "{target}");
     }
     for target in ["/admin", "/admin/", "/admin/users?x=/files/a", "https://api.example.com/admin"] {
         assert_eq!(get(&layer, target, Some(&token)).await.0, 403, "{target}");
@@ -175,23 +177,23 @@ async fn paths_in_disguise_get_past_no_rule() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_rules_paths_are_nobodys_business() {
-    let stage = Stage::new();
-    let token = stage.server.mint().build();
+async fn without_rules_paths_are_not_checked() {
+    let fixture = Fixture::new();
+    let token = fixture.server.mint().build();
     for target in ["//a", "/a/../b", "/a%2Fb"] {
-        assert_eq!(get(&stage.guard().layer(), target, Some(&token)).await.0, 200, "{target}");
+        assert_eq!(get(&fixture.guard().layer(), target, Some(&token)).await.0, 200, "{target}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn head_follows_get_and_other_methods_follow_the_next_best_rule() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let rules = [
         Rule::new("/orders").methods([Method::GET]).require(scope("read")),
         Rule::new("/{*rest}").require(scope("write")),
     ];
-    let layer = guard(&stage, rules).layer();
-    let reader = stage.server.mint().scope("read").build();
+    let layer = guard(&fixture, rules).layer();
+    let reader = fixture.server.mint().scope("read").build();
     for (method, status) in [
         (Method::GET, 200),
         (Method::HEAD, 200),
@@ -204,8 +206,8 @@ async fn head_follows_get_and_other_methods_follow_the_next_best_rule() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn preflight_passes_where_that_is_configured_and_nothing_else_does() {
-    let stage = Stage::new();
+async fn preflight_is_forwarded_where_configured_and_nothing_else() {
+    let fixture = Fixture::new();
     let ask = async |guard: &Guard, method: Method, headers: &[(&str, &str)]| {
         let mut request = Request::builder().method(method).uri("/orders");
         for (name, value) in headers {
@@ -215,9 +217,9 @@ async fn preflight_passes_where_that_is_configured_and_nothing_else_does() {
     };
     let (origin, wants) = (("origin", "https://app.example"), ("access-control-request-method", "PUT"));
     let rule = || Rule::new("/orders").require(scope("read"));
-    let closed = guard(&stage, [rule()]);
+    let closed = guard(&fixture, [rule()]);
     assert_eq!(ask(&closed, Method::OPTIONS, &[origin, wants]).await, 401);
-    let open = stage.builder().issuer(stage.issuer()).rule(rule()).allow_preflight().build().unwrap();
+    let open = fixture.builder().issuer(fixture.issuer()).rule(rule()).allow_preflight().build().unwrap();
     assert_eq!(ask(&open, Method::OPTIONS, &[origin, wants]).await, 200);
     assert_eq!(ask(&open, Method::OPTIONS, &[origin]).await, 401);
     assert_eq!(ask(&open, Method::OPTIONS, &[wants]).await, 401);
@@ -226,13 +228,13 @@ async fn preflight_passes_where_that_is_configured_and_nothing_else_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_login_too_weak_or_too_old_is_401_with_what_would_do() {
-    let stage = Stage::new();
+async fn a_login_too_weak_or_too_old_is_401_and_names_what_is_needed() {
+    let fixture = Fixture::new();
     let payments =
         Requirement::acr(["urn:x:mfa", "urn:x:hwk"]) & Requirement::max_login_age(Duration::from_secs(300));
-    let layer = guard(&stage, [Rule::new("/payments").require(payments & scope("pay"))]).layer();
+    let layer = guard(&fixture, [Rule::new("/payments").require(payments & scope("pay"))]).layer();
     let now = 1_893_456_000_u64; // where the test clock starts
-    let mint = || stage.server.mint().claim("acr", "urn:x:mfa").claim("auth_time", now).scope("pay");
+    let mint = || fixture.server.mint().claim("acr", "urn:x:mfa").claim("auth_time", now).scope("pay");
     let step_up = (
         401,
         Some(
@@ -251,16 +253,16 @@ async fn a_login_too_weak_or_too_old_is_401_with_what_would_do() {
         too_little("pay"),
         "a new login would not be enough"
     );
-    // The same token, remembered, once the login is too long ago.
+    // The same token, cached, once the login is too old.
     tokio::time::advance(Duration::from_secs(361)).await;
     assert_eq!(get(&layer, "/payments", Some(&fresh)).await, step_up);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grpc_method_has_its_own_rule_and_its_own_answer() {
-    let stage = Stage::new();
+async fn a_grpc_method_has_its_own_rule_and_response() {
+    let fixture = Fixture::new();
     let layer = guard(
-        &stage,
+        &fixture,
         [
             Rule::grpc("orders.Orders").require(scope("read")),
             Rule::grpc("orders.Orders/Cancel").require(scope("write")),
@@ -269,7 +271,7 @@ async fn a_grpc_method_has_its_own_rule_and_its_own_answer() {
         ],
     )
     .layer();
-    let token = stage.server.mint().scope("read").build();
+    let token = fixture.server.mint().scope("read").build();
     let call = async |path: &str, token: Option<&str>| {
         let mut request = Request::post(path).header(header::CONTENT_TYPE, "application/grpc");
         if let Some(token) = token {
@@ -299,9 +301,9 @@ async fn a_grpc_method_has_its_own_rule_and_its_own_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_has_no_tower_stack_asks_the_same_rules() {
-    let stage = Stage::new();
-    let guard = guard(&stage, [Rule::new("/orders").require(scope("read")), Rule::new("/health").public()]);
+async fn authorize_applies_the_same_rules_without_a_tower_stack() {
+    let fixture = Fixture::new();
+    let guard = guard(&fixture, [Rule::new("/orders").require(scope("read")), Rule::new("/health").public()]);
     let at = |path: &str, token: Option<&str>| {
         let mut request = Request::get(path);
         if let Some(token) = token {
@@ -309,10 +311,10 @@ async fn whoever_has_no_tower_stack_asks_the_same_rules() {
         }
         request.body(()).unwrap()
     };
-    let token = stage.server.mint().scope("other").build();
+    let token = fixture.server.mint().scope("other").build();
     let request = at("/orders", Some(&token));
-    let claims = guard.check(&request).answer().await.unwrap();
-    let code = |outcome: Result<(), oauth_guard::Refusal>| outcome.map_err(|refusal| refusal.code());
+    let claims = guard.check(&request).resolve().await.unwrap();
+    let code = |outcome: Result<(), oauth_guard::Rejection>| outcome.map_err(|rejection| rejection.code());
     assert_eq!(code(guard.authorize(&request, claims.as_ref())), Err("insufficient_scope"));
     assert_eq!(code(guard.authorize(&at("/orders", None), None)), Err("missing_token"));
     assert_eq!(code(guard.authorize(&at("/a/../orders", None), claims.as_ref())), Err("invalid_request"));
@@ -325,12 +327,12 @@ async fn whoever_has_no_tower_stack_asks_the_same_rules() {
 
 #[tokio::test(start_paused = true)]
 async fn reloading_changes_the_rules_and_a_bad_rule_changes_nothing() {
-    let stage = Stage::new();
-    let guard = guard(&stage, [Rule::new("/orders").require(scope("read"))]);
+    let fixture = Fixture::new();
+    let guard = guard(&fixture, [Rule::new("/orders").require(scope("read"))]);
     let layer = guard.layer();
-    let token = stage.server.mint().scope("read").build();
+    let token = fixture.server.mint().scope("read").build();
     assert_eq!(get(&layer, "/orders", Some(&token)).await.0, 200);
-    let with = |rule| Guard::builder().issuer(stage.issuer()).realm("orders").rule(rule);
+    let with = |rule| Guard::builder().issuer(fixture.issuer()).realm("orders").rule(rule);
     let problems = guard.reload(with(Rule::new("orders").require(scope("two words")))).unwrap_err();
     let fields: Vec<_> = problems.problems().iter().map(|problem| problem.field.as_str()).collect();
     assert_eq!(fields, ["rule[0].require", "rule[0].path"]);

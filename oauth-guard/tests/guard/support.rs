@@ -11,23 +11,23 @@ use oauth_mock::{Alg, MockServer};
 use serde::de::DeserializeOwned;
 use tower::{Layer, ServiceExt, service_fn};
 
-/// What came back.
+/// The response.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) challenge: Option<String>,
     pub(crate) retry_after: Option<String>,
     pub(crate) body: String,
 }
 
-impl Answer {
-    /// Status and RFC 6750 error code, as in the table of answers.
+impl Reply {
+    /// Status and RFC 6750 error code, as in the table of rejections.
     pub(crate) fn summary(&self) -> (u16, Option<&str>) {
         let error = self.challenge.as_deref().and_then(|text| text.split_once("error=\""));
         (self.status, error.and_then(|(_, rest)| rest.split('"').next()))
     }
 
-    /// A refusal never repeats the token or a part of it.
+    /// A rejection never repeats the token or a part of it.
     pub(crate) fn leaks_nothing(&self, token: Option<&str>) -> bool {
         let parts = token.unwrap_or_default().split('.').filter(|part| part.len() > 16);
         let text = [self.challenge.as_deref().unwrap_or_default(), &self.body].concat();
@@ -35,12 +35,12 @@ impl Answer {
     }
 }
 
-pub(crate) struct Stage {
+pub(crate) struct Fixture {
     pub(crate) server: MockServer,
     pub(crate) clock: TestClock,
 }
 
-impl Stage {
+impl Fixture {
     pub(crate) fn new() -> Self {
         Self::with(&[Alg::Es256])
     }
@@ -55,7 +55,7 @@ impl Stage {
         Issuer::new(self.server.issuer()).audience("orders-api")
     }
 
-    /// A key set of one RSA key, which nothing in the test signs with.
+    /// A key set with one RSA key that signs no token of the test.
     pub(crate) fn with_rsa_keys(&self) -> String {
         self.server.keys().add(&oauth_mock::TestKey::generate(Alg::Rs256));
         self.server.keys().jwks_json()
@@ -74,9 +74,9 @@ impl Stage {
     }
 }
 
-/// Sends one request with these `Authorization` headers through the layer, to a service that answers with the
+/// Sends one request with these `Authorization` headers through the layer, to a service that returns the
 /// subject.
-pub(crate) async fn send<T>(layer: &GuardLayer<T>, authorization: &[&[u8]]) -> Answer
+pub(crate) async fn send<T>(layer: &GuardLayer<T>, authorization: &[&[u8]]) -> Reply
 where
     T: DeserializeOwned + Send + Sync + 'static,
 {
@@ -87,13 +87,13 @@ where
     send_request(layer, request).await
 }
 
-pub(crate) async fn send_request<T>(layer: &GuardLayer<T>, request: Request<Full<Bytes>>) -> Answer
+pub(crate) async fn send_request<T>(layer: &GuardLayer<T>, request: Request<Full<Bytes>>) -> Reply
 where
     T: DeserializeOwned + Send + Sync + 'static,
 {
     let service = layer.layer(service_fn(|request: Request<Full<Bytes>>| async move {
         let claims = request.extensions().get::<Claims<T>>();
-        let who = claims.map_or("nobody", |claims| claims.subject().unwrap_or("no subject"));
+        let who = claims.map_or("no claims", |claims| claims.subject().unwrap_or("no subject"));
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(who.to_owned()))))
     }));
     let response = service.oneshot(request).await.unwrap();
@@ -104,11 +104,11 @@ where
     }
     let status = response.status().as_u16();
     let body = String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap();
-    Answer { status, challenge, retry_after, body }
+    Reply { status, challenge, retry_after, body }
 }
 
 /// One request with a bearer token.
-pub(crate) async fn call(guard: &Guard, token: &str) -> Answer {
+pub(crate) async fn call(guard: &Guard, token: &str) -> Reply {
     send(&guard.layer(), &[format!("Bearer {token}").as_bytes()]).await
 }
 

@@ -10,7 +10,7 @@ use http::header::AUTHORIZATION;
 use http_body_util::BodyExt;
 use oauth_guard::{Claims, GuardLayer};
 
-use crate::{Answer, Stack};
+use crate::{Reply, Stack};
 
 pub(crate) struct Axum(Router);
 
@@ -25,13 +25,13 @@ impl Stack for Axum {
         Self(Router::new().route("/orders", get(subject)).layer(layer))
     }
 
-    async fn ask(&mut self, authorization: &[HeaderValue]) -> Answer {
+    async fn ask(&mut self, authorization: &[HeaderValue]) -> Reply {
         let mut request = Request::get("/orders").body(Body::empty()).unwrap();
         for value in authorization {
             request.headers_mut().append(AUTHORIZATION, value.clone());
         }
         let (head, body) = self.0.clone().oneshot(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Answer::http(head.status.as_u16(), &head.headers, &body)
+        Reply::http(head.status.as_u16(), &head.headers, &body)
     }
 }

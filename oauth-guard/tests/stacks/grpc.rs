@@ -1,4 +1,4 @@
-//! tonic over HTTP/2, unary and streaming; the claims come out of `tonic::Request`'s extensions.
+//! tonic over HTTP/2, unary and streaming; the claims are in the extensions of `tonic::Request`.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -20,7 +20,7 @@ use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status, Streaming as Messages, client};
 use tonic_prost::ProstCodec;
 
-use crate::{Answer, Stack};
+use crate::{Reply, Stack};
 
 const UNARY: PathAndQuery = PathAndQuery::from_static("/stacks.Who/Am");
 const STREAMING: PathAndQuery = PathAndQuery::from_static("/stacks.Who/AmIAgainAndAgain");
@@ -38,12 +38,12 @@ impl Stack for Unary {
         Self(channel(layer).await)
     }
 
-    async fn ask(&mut self, authorization: &[HeaderValue]) -> Answer {
+    async fn ask(&mut self, authorization: &[HeaderValue]) -> Reply {
         let mut client = client::Grpc::new(self.0.clone());
         client.ready().await.unwrap();
         let request = with(Request::new("who am I".to_owned()), authorization);
-        let answer = client.unary(request, UNARY, ProstCodec::<String, String>::default()).await;
-        Answer::grpc(answer.map(Response::into_inner))
+        let reply = client.unary(request, UNARY, ProstCodec::<String, String>::default()).await;
+        Reply::grpc(reply.map(Response::into_inner))
     }
 }
 
@@ -54,19 +54,19 @@ impl Stack for Streaming {
         Self(channel(layer).await)
     }
 
-    async fn ask(&mut self, authorization: &[HeaderValue]) -> Answer {
+    async fn ask(&mut self, authorization: &[HeaderValue]) -> Reply {
         let mut client = client::Grpc::new(self.0.clone());
         client.ready().await.unwrap();
         let questions = stream::iter(["who am I", "and now"].map(str::to_owned));
         let request = with(Request::new(questions), authorization);
-        let answer = client.streaming(request, STREAMING, ProstCodec::<String, String>::default()).await;
-        let answers = match answer {
-            Err(status) => return Answer::grpc(Err(status)),
-            Ok(answers) => answers.into_inner().map(Result::unwrap).collect::<Vec<_>>().await,
+        let reply = client.streaming(request, STREAMING, ProstCodec::<String, String>::default()).await;
+        let replies = match reply {
+            Err(status) => return Reply::grpc(Err(status)),
+            Ok(replies) => replies.into_inner().map(Result::unwrap).collect::<Vec<_>>().await,
         };
-        assert_eq!(answers.len(), 2, "one for each message");
-        assert_eq!(answers[0], answers[1]);
-        Answer::grpc(Ok(answers[0].clone()))
+        assert_eq!(replies.len(), 2, "one for each message");
+        assert_eq!(replies[0], replies[1]);
+        Reply::grpc(Ok(replies[0].clone()))
     }
 }
 
@@ -144,8 +144,8 @@ impl StreamingService<String> for Am {
     fn call(&mut self, request: Request<Messages<String>>) -> Self::Future {
         Box::pin(async move {
             let subject = subject(&request);
-            let answers = request.into_inner().map(move |question| question.map(|_| subject.clone()));
-            Ok(Response::new(answers.boxed()))
+            let replies = request.into_inner().map(move |question| question.map(|_| subject.clone()));
+            Ok(Response::new(replies.boxed()))
         })
     }
 }

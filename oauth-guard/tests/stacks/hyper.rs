@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use oauth_guard::{Claims, GuardLayer};
 
-use crate::{Answer, Stack};
+use crate::{Reply, Stack};
 
 pub(crate) struct Hyper(SendRequest<Empty<Bytes>>);
 
@@ -35,7 +35,7 @@ impl Stack for Hyper {
         Self(sender)
     }
 
-    async fn ask(&mut self, authorization: &[HeaderValue]) -> Answer {
+    async fn ask(&mut self, authorization: &[HeaderValue]) -> Reply {
         let mut request = Request::get("/orders").header(HOST, "api.example.com").body(Empty::new()).unwrap();
         for value in authorization {
             request.headers_mut().append(AUTHORIZATION, value.clone());
@@ -43,6 +43,6 @@ impl Stack for Hyper {
         self.0.ready().await.unwrap();
         let (head, body) = self.0.send_request(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Answer::http(head.status.as_u16(), &head.headers, &body)
+        Reply::http(head.status.as_u16(), &head.headers, &body)
     }
 }

@@ -1,7 +1,7 @@
 //! One table of cases over every stack: axum, plain hyper, tonic with unary and streaming calls, and a bare tower stack
-//! with a single permit. A case is answered the same everywhere, and the request after it is let through.
+//! with a single permit. A case gets the same response on every stack, and the request after it is accepted.
 //!
-//! `cargo test -p oauth-guard --test stacks -- --nocapture` prints it: case, stack, answer.
+//! `cargo test -p oauth-guard --test stacks -- --nocapture` prints it: case, stack, reply.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod axum;
@@ -18,23 +18,23 @@ use oauth_guard::clock::TestClock;
 use oauth_guard::{Guard, GuardLayer, HttpClient, Issuer, Requirement};
 use oauth_mock::{Alg, Endpoint, Fault, MockServer};
 
-/// A service behind a guard. It answers with the subject of the claims it finds.
+/// A service behind a guard. It returns the subject of the claims.
 trait Stack: Sized {
     const NAME: &'static str;
 
     async fn behind(layer: GuardLayer) -> Self;
 
     /// Sends one request with these `Authorization` headers.
-    async fn ask(&mut self, authorization: &[HeaderValue]) -> Answer;
+    async fn ask(&mut self, authorization: &[HeaderValue]) -> Reply;
 }
 
-/// What came back.
+/// The response.
 #[derive(Debug)]
-struct Answer {
+struct Reply {
     status: Status,
     challenge: Option<String>,
     retry_after: Option<u64>,
-    /// The refusal's code, or what the service said.
+    /// The rejection's code, or the body of the service.
     said: String,
 }
 
@@ -51,7 +51,7 @@ struct Case {
     expected: Expected,
 }
 
-/// What the table of answers says.
+/// The expected response.
 struct Expected {
     http: u16,
     grpc: i32,
@@ -122,9 +122,9 @@ fn cases() -> Vec<Case> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_case_is_answered_the_same_on_every_stack() {
+async fn every_case_gets_the_same_response_on_every_stack() {
     let mut rows = 0;
-    println!("{:18}{:18}{:10}{:20}challenge", "case", "stack", "answer", "code or subject");
+    println!("{:18}{:18}{:10}{:20}challenge", "case", "stack", "reply", "code or subject");
     for case in cases() {
         rows += run::<axum::Axum>(&case).await;
         rows += run::<hyper::Hyper>(&case).await;
@@ -135,7 +135,7 @@ async fn every_case_is_answered_the_same_on_every_stack() {
     assert_eq!(rows, 60);
 }
 
-/// One case on one stack, and a good token afterwards.
+/// One case on one stack, and a valid token afterwards.
 async fn run<S: Stack>(case: &Case) -> usize {
     let server = MockServer::builder().audience("stacks").algorithms([Alg::Es256]).in_process();
     let guard = Guard::builder()
@@ -153,33 +153,33 @@ async fn run<S: Stack>(case: &Case) -> usize {
     let headers = |texts: Vec<String>| -> Vec<HeaderValue> {
         texts.into_iter().map(|text| text.try_into().unwrap()).collect()
     };
-    let answer = stack.ask(&headers((case.authorization)(&server))).await;
-    let what = || format!("{} over {}: {answer:?}", case.name, S::NAME);
+    let reply = stack.ask(&headers((case.authorization)(&server))).await;
+    let what = || format!("{} over {}: {reply:?}", case.name, S::NAME);
     let expected = &case.expected;
-    match answer.status {
+    match reply.status {
         Status::Http(status) => assert_eq!(status, expected.http, "{}", what()),
         Status::Grpc(status) => assert_eq!(status, expected.grpc, "{}", what()),
     }
-    assert_eq!(answer.said, expected.said, "{}", what());
-    match (&answer.challenge, expected.challenge) {
+    assert_eq!(reply.said, expected.said, "{}", what());
+    match (&reply.challenge, expected.challenge) {
         (Some(challenge), Some(start)) => assert!(challenge.starts_with(start), "{}", what()),
         (challenge, start) => assert_eq!(challenge.as_deref(), start, "{}", what()),
     }
-    assert_eq!(answer.retry_after.is_some_and(|seconds| seconds >= 1), is_outage, "{}", what());
+    assert_eq!(reply.retry_after.is_some_and(|seconds| seconds >= 1), is_outage, "{}", what());
     if is_outage {
         tokio::time::advance(Duration::from_secs(60)).await;
     }
-    // On the same connection: the refusal cost nobody anything. Twice, since the second is known.
+    // On the same connection: the rejection has no effect on later requests. Twice, since the second token is cached.
     for _ in 0..2 {
         let after = stack.ask(&headers(good(&server))).await;
         assert_eq!(after.said, "ada", "a good token after {}", what());
     }
-    println!("{:18}{:18}{answer}", case.name, S::NAME);
+    println!("{:18}{:18}{reply}", case.name, S::NAME);
     1
 }
 
-impl Answer {
-    /// Of an HTTP answer's parts.
+impl Reply {
+    /// From the parts of an HTTP response.
     fn http(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let body = std::str::from_utf8(body).unwrap();
         let code = body.strip_prefix("{\"error\":\"").and_then(|rest| rest.strip_suffix("\"}"));
@@ -191,8 +191,8 @@ impl Answer {
         }
     }
 
-    fn grpc(answer: Result<String, tonic::Status>) -> Self {
-        let (status, metadata, said) = match answer {
+    fn grpc(reply: Result<String, tonic::Status>) -> Self {
+        let (status, metadata, said) = match reply {
             Ok(said) => (0, HeaderMap::new(), said),
             Err(status) => {
                 let said = status.message().to_owned();
@@ -208,7 +208,7 @@ impl Answer {
     }
 }
 
-impl fmt::Display for Answer {
+impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = match self.status {
             Status::Http(status) => format!("HTTP {status}"),

@@ -1,4 +1,4 @@
-//! A bare tower stack whose service has one permit for all its clones: a refusal that kept it would stop everybody.
+//! A bare tower stack whose service has one permit for all its clones: a rejection that kept it would block all requests.
 
 use std::convert::Infallible;
 use std::future::Ready;
@@ -15,11 +15,11 @@ use http_body_util::{BodyExt, Empty, Full};
 use oauth_guard::{Claims, GuardBody, GuardLayer, GuardService};
 use oauth_mock::MockServer;
 
-use crate::{Answer, Case, Stack, cases};
+use crate::{Case, Reply, Stack, cases};
 
 type Inner = BoxCloneService<Request<Empty<Bytes>>, Response<Full<Bytes>>, Infallible>;
 
-/// Two connections, say. Neither is dropped while the other is asked.
+/// Two connections. Neither is dropped while the other is used.
 pub(crate) struct Bare([GuardService<ConcurrencyLimit<Inner>>; 2]);
 
 impl Stack for Bare {
@@ -36,7 +36,7 @@ impl Stack for Bare {
         Self([service.clone(), service])
     }
 
-    async fn ask(&mut self, authorization: &[HeaderValue]) -> Answer {
+    async fn ask(&mut self, authorization: &[HeaderValue]) -> Reply {
         self.0.swap(0, 1);
         let service = &mut self.0[0];
         let mut request = Request::new(Empty::new());
@@ -49,7 +49,7 @@ impl Stack for Bare {
             tokio::time::timeout(Duration::from_secs(30), asked).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Answer::http(head.status.as_u16(), &head.headers, &body)
+        Reply::http(head.status.as_u16(), &head.headers, &body)
     }
 }
 
@@ -71,7 +71,7 @@ impl Service<Request<Empty<Bytes>>> for NeverReady {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_is_never_ready_is_never_called_whatever_comes() {
+async fn a_service_that_is_never_ready_is_never_called() {
     for Case { name, authorization, .. } in cases() {
         let server = MockServer::builder().audience("stacks").in_process();
         let guard = oauth_guard::Guard::builder()
@@ -86,7 +86,7 @@ async fn a_service_that_is_never_ready_is_never_called_whatever_comes() {
         }
         let asked = guard.layer().layer(NeverReady).oneshot(request);
         tokio::select! {
-            answer = asked => panic!("{name}: {:?}", answer.map(|answer| answer.status())),
+            reply = asked => panic!("{name}: {:?}", reply.map(|reply| reply.status())),
             () = tokio::time::sleep(Duration::from_secs(60)) => {}
         }
     }

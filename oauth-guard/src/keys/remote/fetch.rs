@@ -1,4 +1,4 @@
-//! The round trips of one fetch: where the set is, and what is there.
+//! The round trips of one fetch: the metadata for the JWKS URI, then the key set.
 
 use std::time::Duration;
 
@@ -8,45 +8,45 @@ use http::header::CACHE_CONTROL;
 use oauth_client::discover;
 use url::Url;
 
-use super::{Found, Remote, Where};
+use super::{DiscoveredUri, JwksLocation, Remote};
 use crate::defaults;
 use crate::keys::KeySet;
 
 impl Remote {
     pub(super) async fn download(&self, sequence: u64) -> Result<Download, Failure> {
-        let url = match &self.place {
-            Where::Uri(url) => url.clone(),
-            Where::Discovery => self.locate(sequence).await?,
+        let url = match &self.location {
+            JwksLocation::Uri(url) => url.clone(),
+            JwksLocation::Discovery => self.locate(sequence).await?,
         };
-        let answer = self.http.get_json(&url, &self.limits).await?;
+        let response = self.http.get_json(&url, &self.limits).await?;
         let set =
-            KeySet::parse(answer.body(), &self.algorithms, self.policy.max_keys).map_err(|_| Failure {
+            KeySet::parse(response.body(), &self.algorithms, self.policy.max_keys).map_err(|_| Failure {
                 code: "malformed_response".to_owned(),
-                detail: Some("the answer is not a JWK set".to_owned()),
+                detail: Some("the response is not a JWK Set".to_owned()),
                 retry_after: None,
             })?;
-        let max_age = max_age(answer.headers());
-        Ok(Download { set, max_age, document: answer.into_body() })
+        let max_age = max_age(response.headers());
+        Ok(Download { set, max_age, document: response.into_body() })
     }
 
-    /// Where the metadata says that the set is. The address found last serves for an hour unless it is doubted, and
-    /// beyond that while the metadata cannot be had: a set that did not move is not lost with it.
+    /// The JWKS URI of the metadata. The last one is used for an hour unless it is to be rechecked, and beyond that while
+    /// the metadata is unavailable: keys that did not move stay available.
     async fn locate(&self, sequence: u64) -> Result<Url, Failure> {
         let now = self.clock.now().monotonic;
-        let known = match self.state().found.clone() {
-            Some(found) if now < found.doubted_from => return Ok(found.url),
-            found => found.map(|found| found.url),
+        let known = match self.state().discovered.clone() {
+            Some(known) if now < known.recheck_from => return Ok(known.url),
+            known => known.map(|known| known.url),
         };
-        // With an address to fall back on, half of the time is left for it.
-        let patience = if known.is_some() { self.policy.timeout / 2 } else { self.policy.timeout };
+        // With a known URI to fall back on, half of the time is left for it.
+        let timeout = if known.is_some() { self.policy.timeout / 2 } else { self.policy.timeout };
         let discovered = discover::discover(&self.http, &self.issuer, &self.limits);
-        let metadata = match (tokio::time::timeout(patience, discovered).await, known) {
+        let metadata = match (tokio::time::timeout(timeout, discovered).await, known) {
             (Ok(Ok(metadata)), _) => metadata,
             (Ok(Err(error)), Some(known)) if error.is_transient() => {
-                return Ok(self.as_known(known, error.code()));
+                return Ok(self.fall_back(known, error.code()));
             }
             (Ok(Err(error)), _) => return Err(error.into()),
-            (Err(_), Some(known)) => return Ok(self.as_known(known, "timeout")),
+            (Err(_), Some(known)) => return Ok(self.fall_back(known, "timeout")),
             (Err(_), None) => return Err(Failure::timeout()),
         };
         let url = metadata.jwks_uri.ok_or_else(|| Failure {
@@ -56,18 +56,20 @@ impl Remote {
         })?;
         let mut state = self.state();
         if state.sequence == sequence {
-            state.found =
-                Some(Found { url: url.clone(), doubted_from: now.saturating_add(defaults::KEY_ADDRESS) });
+            state.discovered = Some(DiscoveredUri {
+                url: url.clone(),
+                recheck_from: now.saturating_add(defaults::KEY_ADDRESS),
+            });
         }
         Ok(url)
     }
 
-    fn as_known(&self, known: Url, code: &str) -> Url {
+    fn fall_back(&self, known: Url, code: &str) -> Url {
         tracing::debug!(
             target: "oauth_guard",
             issuer = &*self.issuer,
             code,
-            "the metadata cannot be had; keys are fetched from where they were"
+            "the metadata is unavailable; keys are fetched from the last known jwks_uri"
         );
         known
     }
@@ -101,7 +103,7 @@ impl From<oauth_client::Error> for Failure {
     }
 }
 
-/// RFC 9111 §5.2.2: `no-store` and `no-cache` are an age of nothing.
+/// RFC 9111 section 5.2.2: `no-store` and `no-cache` count as a maximum age of zero.
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let mut found = None;
     for value in headers.get_all(CACHE_CONTROL) {

@@ -1,10 +1,10 @@
-//! What a refusal tells the caller to come back with.
+//! What the challenge of a rejection asks the caller for.
 
 use std::time::Duration;
 
-use crate::refuse::Refusal;
+use crate::reject::Rejection;
 
-/// What a requirement takes, and which kind of it is not there.
+/// What a requirement needs, and which kind of it the token lacks.
 #[derive(Debug, Default)]
 pub(super) struct Missing<'a> {
     scopes: Vec<&'a str>,
@@ -12,7 +12,7 @@ pub(super) struct Missing<'a> {
     max_login_age: Option<u64>,
     pub(super) scope_lacks: bool,
     pub(super) login_lacks: bool,
-    /// Something lacks that no challenge can name: a role, a claim, another client.
+    /// The token lacks something that no challenge can name: a role, a claim, another client.
     pub(super) out_of_reach: bool,
 }
 
@@ -27,7 +27,7 @@ impl<'a> Missing<'a> {
         self.needs_one_of(values.iter().map(|value| &**value).collect());
     }
 
-    /// What fits both, if anything does; one login has but one `acr`.
+    /// The values that satisfy both, if there are any: one login has only one `acr`.
     fn needs_one_of(&mut self, values: Vec<&'a str>) {
         let both: Vec<_> = match &self.acr {
             Some(before) => before.iter().copied().filter(|value| values.contains(value)).collect(),
@@ -51,14 +51,14 @@ impl<'a> Missing<'a> {
         self.out_of_reach |= other.out_of_reach;
     }
 
-    /// A new login is asked for only when it would be enough: RFC 9470 is for tokens that lack nothing else.
-    pub(super) fn into_refusal(self) -> Refusal {
+    /// A new login is requested only when it would be enough: RFC 9470 is for tokens that lack nothing else.
+    pub(super) fn into_rejection(self) -> Rejection {
         if self.login_lacks && !self.scope_lacks && !self.out_of_reach {
-            return Refusal::InsufficientAuthentication {
+            return Rejection::InsufficientAuthentication {
                 acr_values: self.acr.unwrap_or_default().join(" ").into(),
                 max_age: self.max_login_age.map(Duration::from_secs),
             };
         }
-        Refusal::InsufficientScope { needed: self.scopes.join(" ").into() }
+        Rejection::InsufficientScope { needed: self.scopes.join(" ").into() }
     }
 }

@@ -1,6 +1,6 @@
-//! The table of answers (RFC 6750 §3): each case through the real layer, with a good token afterwards.
+//! The table of rejections (RFC 6750 section 3): each case through the real layer, with a valid token afterwards.
 
-use crate::support::{Stage, call, send, send_request};
+use crate::support::{Fixture, call, send, send_request};
 use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::Full;
@@ -8,31 +8,31 @@ use oauth_guard::Requirement;
 use oauth_mock::{Endpoint, Fault};
 
 #[tokio::test(start_paused = true)]
-async fn a_good_token_is_let_through_with_its_claims() {
-    let stage = Stage::new();
-    let answer = call(&stage.guard(), &stage.server.mint().subject("ada").build()).await;
-    assert_eq!((answer.status, &*answer.body), (200, "ada"));
+async fn a_valid_token_is_accepted_with_its_claims() {
+    let fixture = Fixture::new();
+    let reply = call(&fixture.guard(), &fixture.server.mint().subject("ada").build()).await;
+    assert_eq!((reply.status, &*reply.body), (200, "ada"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_asymmetric_algorithm_is_accepted_by_default() {
     use oauth_mock::Alg::{EdDsa, Es256, Es384, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
     let algorithms = [Rs256, Rs384, Rs512, Ps256, Ps384, Ps512, Es256, Es384, EdDsa];
-    let stage = Stage::with(&algorithms);
-    let guard = stage.guard();
+    let fixture = Fixture::with(&algorithms);
+    let guard = fixture.guard();
     for algorithm in algorithms {
-        let answer = call(&guard, &stage.server.mint().alg(algorithm).build()).await;
-        assert_eq!(answer.status, 200, "{algorithm:?}");
+        let reply = call(&guard, &fixture.server.mint().alg(algorithm).build()).await;
+        assert_eq!(reply.status, 200, "{algorithm:?}");
     }
-    assert_eq!(stage.server.journal().count(Endpoint::Jwks), 1);
+    assert_eq!(fixture.server.journal().count(Endpoint::Jwks), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_token_is_challenged_without_an_error_code() {
-    let stage = Stage::new();
-    let guard = stage
+    let fixture = Fixture::new();
+    let guard = fixture
         .builder()
-        .issuer(stage.issuer())
+        .issuer(fixture.issuer())
         .realm("orders")
         .resource_metadata("https://api.example.com/.well-known/oauth-protected-resource")
         .build()
@@ -40,75 +40,75 @@ async fn no_token_is_challenged_without_an_error_code() {
     let challenge = "Bearer realm=\"orders\", \
                      resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource\"";
     for headers in [&[][..], &[&b"Basic YTpi"[..]], &[&b"DPoP a.b.c"[..]]] {
-        let answer = send(&guard.layer(), headers).await;
-        assert_eq!((answer.status, answer.challenge.as_deref()), (401, Some(challenge)));
+        let reply = send(&guard.layer(), headers).await;
+        assert_eq!((reply.status, reply.challenge.as_deref()), (401, Some(challenge)));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_malformed_request_is_400_and_a_bad_token_401() {
-    let stage = Stage::new();
-    let guard = stage.guard();
-    let good = stage.server.mint().build();
+async fn a_malformed_request_is_400_and_an_invalid_token_401() {
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
+    let good = fixture.server.mint().build();
     let header = format!("Bearer {good}");
     let twice = send(&guard.layer(), &[header.as_bytes(), header.as_bytes()]).await;
     assert_eq!(twice.summary(), (400, Some("invalid_request")));
     let no_space = send(&guard.layer(), &[format!("Bearer{good}").as_bytes()]).await;
     assert_eq!(no_space.summary(), (400, Some("invalid_request")));
-    let expired = call(&guard, &stage.server.mint().expires_in(-3600).build()).await;
+    let expired = call(&guard, &fixture.server.mint().expires_in(-3600).build()).await;
     assert_eq!(expired.summary(), (401, Some("invalid_token")));
     assert_eq!(call(&guard, &good).await.status, 200);
 }
 
 #[tokio::test(start_paused = true)]
 async fn too_little_scope_is_403_and_names_what_is_needed() {
-    let stage = Stage::new();
-    let guard = stage.guard();
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
     let layer = guard.layer().require(Requirement::scope("read")).require(Requirement::scope("write"));
-    let reader = format!("Bearer {}", stage.server.mint().scope("read readwrite").build());
-    let answer = send(&layer, &[reader.as_bytes()]).await;
-    assert_eq!(answer.summary(), (403, Some("insufficient_scope")));
-    assert!(answer.challenge.unwrap().ends_with("scope=\"read write\""));
-    let writer = format!("Bearer {}", stage.server.mint().scope("write read").build());
+    let reader = format!("Bearer {}", fixture.server.mint().scope("read readwrite").build());
+    let reply = send(&layer, &[reader.as_bytes()]).await;
+    assert_eq!(reply.summary(), (403, Some("insufficient_scope")));
+    assert!(reply.challenge.unwrap().ends_with("scope=\"read write\""));
+    let writer = format!("Bearer {}", fixture.server.mint().scope("write read").build());
     assert_eq!(send(&layer, &[writer.as_bytes()]).await.status, 200);
 }
 
 #[tokio::test(start_paused = true)]
 async fn scope_is_never_looked_at_before_the_signature() {
-    let stage = Stage::new();
-    let layer = stage.guard().layer().require(Requirement::scope("write"));
-    let forged = format!("Bearer {}", stage.server.mint().signature([7; 64]).build());
+    let fixture = Fixture::new();
+    let layer = fixture.guard().layer().require(Requirement::scope("write"));
+    let forged = format!("Bearer {}", fixture.server.mint().signature([7; 64]).build());
     assert_eq!(send(&layer, &[forged.as_bytes()]).await.summary(), (401, Some("invalid_token")));
 }
 
 #[tokio::test(start_paused = true)]
-async fn optional_lets_anonymous_callers_in_but_no_bad_token() {
-    let stage = Stage::new();
-    let layer = stage.guard().layer().optional().require(Requirement::scope("read"));
-    assert_eq!(send(&layer, &[]).await.body, "nobody");
-    let bad = format!("Bearer {}", stage.server.mint().scope("read").expires_in(-3600).build());
+async fn optional_accepts_a_missing_token_but_no_invalid_one() {
+    let fixture = Fixture::new();
+    let layer = fixture.guard().layer().optional().require(Requirement::scope("read"));
+    assert_eq!(send(&layer, &[]).await.body, "no claims");
+    let bad = format!("Bearer {}", fixture.server.mint().scope("read").expires_in(-3600).build());
     assert_eq!(send(&layer, &[bad.as_bytes()]).await.status, 401);
-    let good = format!("Bearer {}", stage.server.mint().subject("ada").scope("read").build());
+    let good = format!("Bearer {}", fixture.server.mint().subject("ada").scope("read").build());
     assert_eq!(send(&layer, &[good.as_bytes()]).await.body, "ada");
-    let poor = format!("Bearer {}", stage.server.mint().scope("write").build());
+    let poor = format!("Bearer {}", fixture.server.mint().scope("write").build());
     assert_eq!(send(&layer, &[poor.as_bytes()]).await.status, 403);
 }
 
 #[tokio::test(start_paused = true)]
 async fn missing_keys_are_503_and_never_401() {
-    let stage = Stage::new();
-    let guard = stage.guard();
-    stage.server.fault(Endpoint::Jwks, Fault::status(500)).always();
-    let answer = call(&guard, &stage.server.mint().build()).await;
-    assert_eq!((answer.status, answer.challenge), (503, None));
-    assert!(answer.retry_after.unwrap().parse::<u64>().unwrap() >= 1);
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
+    fixture.server.fault(Endpoint::Jwks, Fault::status(500)).always();
+    let reply = call(&guard, &fixture.server.mint().build()).await;
+    assert_eq!((reply.status, reply.challenge), (503, None));
+    assert!(reply.retry_after.unwrap().parse::<u64>().unwrap() >= 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn whichever_check_fails_the_caller_reads_the_same() {
-    let stage = Stage::new();
-    let guard = stage.guard();
-    let mint = || stage.server.mint();
+async fn the_response_does_not_show_which_check_failed() {
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
+    let mint = || fixture.server.mint();
     let expired = call(&guard, &mint().expires_in(-3600).build()).await;
     for other in [
         mint().signature([7; 64]).build(),
@@ -125,8 +125,8 @@ async fn whichever_check_fails_the_caller_reads_the_same() {
 
 #[tokio::test(start_paused = true)]
 async fn grpc_callers_get_a_status_in_the_headers() {
-    let stage = Stage::new();
-    let layer = stage.guard().layer().require(Requirement::scope("write"));
+    let fixture = Fixture::new();
+    let layer = fixture.guard().layer().require(Requirement::scope("write"));
     let request = |token: Option<String>| {
         let mut request =
             Request::post("/orders.Orders/List").header(header::CONTENT_TYPE, "application/grpc");
@@ -137,9 +137,9 @@ async fn grpc_callers_get_a_status_in_the_headers() {
     };
     let anonymous = send_request_raw(&layer, request(None)).await;
     assert_eq!((anonymous.0, &*anonymous.1), (200, "16"));
-    let poor = send_request_raw(&layer, request(Some(stage.server.mint().build()))).await;
+    let poor = send_request_raw(&layer, request(Some(fixture.server.mint().build()))).await;
     assert_eq!((poor.0, &*poor.1), (200, "7"));
-    let good = stage.server.mint().scope("write").build();
+    let good = fixture.server.mint().scope("write").build();
     assert_eq!(send_request(&layer, request(Some(good))).await.body, "svc");
 }
 
@@ -153,16 +153,16 @@ async fn send_request_raw(layer: &oauth_guard::GuardLayer, request: Request<Full
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_that_are_no_access_tokens_pass_only_where_that_is_configured() {
-    let stage = Stage::new();
-    let plain = |typ: &str| stage.server.mint().typ(typ).without("jti").without("iat").build();
-    assert_eq!(call(&stage.guard(), &plain("JWT")).await.status, 401);
-    let lenient = stage.guard_of(stage.issuer().profile(oauth_guard::Profile::Jwt));
+async fn tokens_that_are_not_access_tokens_are_accepted_only_if_configured() {
+    let fixture = Fixture::new();
+    let plain = |typ: &str| fixture.server.mint().typ(typ).without("jti").without("iat").build();
+    assert_eq!(call(&fixture.guard(), &plain("JWT")).await.status, 401);
+    let lenient = fixture.guard_of(fixture.issuer().profile(oauth_guard::Profile::Jwt));
     assert_eq!(call(&lenient, &plain("JWT")).await.status, 200);
     assert_eq!(call(&lenient, &plain("logout+jwt")).await.status, 401);
 }
 
-/// The token that Comm100's page "OAuth API" prints as an example of an answer.
+/// The token that Comm100's page "OAuth API" prints as an example of a response.
 pub(crate) const PRINTED: &str = "\
         eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJuYmYiOjE2NTI5MzkzOTEsImV4cCI6MTY1Mjk4MjU5MSwiaXNzIjo\
         iaHR0cDovL2ludGVybmFscGFydG5lci50ZXN0aW5nLmNvbW0xMDBkZXYuaW8iLCJhdWQiOiJpZHMucmVzb3VyY2UuMSIsImN\
@@ -178,21 +178,21 @@ pub(crate) const PRINTED: &str = "\
         0NQG";
 
 #[tokio::test(start_paused = true)]
-async fn a_token_printed_in_a_providers_page_is_refused_as_what_it_is() {
-    let stage = Stage::new();
+async fn a_token_printed_in_a_providers_page_is_rejected() {
+    let fixture = Fixture::new();
     let printed = oauth_guard::Issuer::new("http://internalpartner.testing.comm100dev.io")
         .audience("ids.resource.1")
-        .jwks_json(stage.with_rsa_keys());
+        .jwks_json(fixture.with_rsa_keys());
     let check = async |guard: oauth_guard::Guard| {
         let bearer = format!("Bearer {PRINTED}");
         let request = Request::get("/").header(header::AUTHORIZATION, bearer).body(()).unwrap();
-        guard.check(&request).answer().await.unwrap_err()
+        guard.check(&request).resolve().await.unwrap_err()
     };
-    let refusal = check(stage.guard_of(printed.clone())).await;
-    assert_eq!((refusal.code(), refusal.reason()), ("invalid_token", "expired"));
-    // On the day it was issued only the signature is in the way: its last character has bits set that no encoder
-    // sets, so somebody retouched it before it was printed.
-    let then = stage.builder().clock(oauth_guard::clock::TestClock::at(1_652_939_400)).issuer(printed);
-    let refusal = check(then.build().unwrap()).await;
-    assert_eq!((refusal.code(), refusal.reason()), ("invalid_token", "token_malformed"));
+    let rejection = check(fixture.guard_of(printed.clone())).await;
+    assert_eq!((rejection.code(), rejection.reason()), ("invalid_token", "expired"));
+    // On the day it was issued only the signature is invalid: its last character has bits set that no encoder
+    // sets, so it was edited before it was printed.
+    let then = fixture.builder().clock(oauth_guard::clock::TestClock::at(1_652_939_400)).issuer(printed);
+    let rejection = check(then.build().unwrap()).await;
+    assert_eq!((rejection.code(), rejection.reason()), ("invalid_token", "token_malformed"));
 }

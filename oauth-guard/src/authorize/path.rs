@@ -1,23 +1,23 @@
-//! Paths as they come in, and the ways to write one so that two readers disagree about it.
+//! Request paths, and the spellings that two servers could read differently.
 
 /// The longest text between two slashes that a rule may name.
 pub(super) const MOST_SEGMENT_BYTES: usize = 255;
 
-/// A path that servers and frameworks read in different ways, so that no rule could be sure to be the right one.
+/// A path that servers and frameworks read differently, so that no rule is certain to be the right one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ambiguous(pub(crate) &'static str);
 
-/// What stands between the first slash and the last; nothing inside of `/`. A slash at the end makes no difference:
-/// some frameworks take it off before they route. `None` when this is no path from the root, as in `OPTIONS *`.
+/// What is between the first slash and the last; nothing for `/`. A trailing slash makes no difference: some frameworks
+/// remove it before they route. `None` if the path does not start at the root, as in `OPTIONS *`.
 pub(super) fn inside(path: &str) -> Option<Option<&str>> {
     let rest = path.strip_prefix('/')?;
     Some(if rest.is_empty() { None } else { Some(rest.strip_suffix('/').unwrap_or(rest)) })
 }
 
-/// Whether `.` or `..` occurs as a step, however it and its slashes are written (RFC 3986 §5.2.4).
-pub(super) fn has_dot_step(path: &str) -> bool {
+/// Whether there is a `.` or `..` segment, in any encoding of it and its slashes (RFC 3986 section 5.2.4).
+pub(super) fn has_dot_segment(path: &str) -> bool {
     let bytes = path.as_bytes();
-    // One look for what could be a dot at all; most paths have none.
+    // A quick scan first: most paths have nothing that could be a dot.
     if !bytes.iter().any(|byte| matches!(byte, b'.' | b'%')) {
         return false;
     }
@@ -42,14 +42,14 @@ pub(super) fn has_dot_step(path: &str) -> bool {
     }
 }
 
-/// One segment, as it is compared with what rules name.
-#[expect(clippy::large_enum_variant, reason = "it stays on the stack, so that nothing is allocated")]
+/// One segment, as compared with the text of rules.
+#[expect(clippy::large_enum_variant, reason = "it stays on the stack to avoid an allocation")]
 pub(super) enum Segment<'a> {
-    /// As it stands.
+    /// Without encodings.
     Plain(&'a str),
-    /// With its percent-encodings resolved; it can be no text of a rule's, unless that is written in the same way.
+    /// With its percent-encodings decoded; it matches a rule only if the rule is encoded in the same way.
     Encoded(Decoded),
-    /// Too long to be a text of any rule.
+    /// Longer than the text of any rule.
     Long,
 }
 
@@ -64,7 +64,7 @@ impl Decoded {
     }
 }
 
-/// Reads one segment. Nothing is allocated for it.
+/// Reads one segment, without an allocation.
 pub(super) fn read(segment: &str) -> Result<Segment<'_>, Ambiguous> {
     if segment.is_empty() {
         return Err(Ambiguous("the path has two slashes in a row"));
@@ -75,7 +75,7 @@ pub(super) fn read(segment: &str) -> Result<Segment<'_>, Ambiguous> {
     read_encoded(segment.as_bytes())
 }
 
-/// Whether it is written in one way only.
+/// Whether it has only one spelling.
 pub(super) fn is_plain(segment: &str) -> bool {
     let odd = |byte: &u8| !matches!(byte, 0x21..=0x7e) || matches!(byte, b'%' | b'\\');
     !segment.is_empty() && !segment.as_bytes().iter().any(odd)
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dot_steps_are_seen_however_they_are_written() {
+    fn dot_segments_are_found_in_every_encoding() {
         for path in [
             "/.",
             "/..",
@@ -133,17 +133,17 @@ mod tests {
             "/a\\..\\b",
             "/a%5c%2e%2e",
         ] {
-            assert!(has_dot_step(path), "{path}");
+            assert!(has_dot_segment(path), "{path}");
         }
         for path in
             ["/", "/a.b", "/...", "/a../b", "/.well-known/x", "/orders.Orders/List", "/%2e%2e%2e", "/100%"]
         {
-            assert!(!has_dot_step(path), "{path}");
+            assert!(!has_dot_segment(path), "{path}");
         }
     }
 
     #[test]
-    fn a_slash_at_the_end_makes_no_difference() {
+    fn a_trailing_slash_makes_no_difference() {
         assert_eq!(inside("/"), Some(None));
         assert_eq!(inside("/a"), Some(Some("a")));
         assert_eq!(inside("/a/"), Some(Some("a")));

@@ -1,4 +1,4 @@
-//! What a caller has to bring.
+//! Requirements: what a valid token must grant.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,14 +11,14 @@ use oauth_client::clock::Clock;
 use super::missing::Missing;
 use crate::claims::Claims;
 use crate::json::{self, Value};
-use crate::refuse::Refusal;
+use crate::reject::Rejection;
 
-/// Something a verified token has to grant. Cheap to clone; combined with `&`, `|` and `!`, or
+/// Something that a valid token must grant. Cheap to clone; combined with `&`, `|` and `!`, or
 /// [`all`](Self::all) and [`any`](Self::any).
 ///
-/// It is asked on every request, of remembered tokens too. A refusal names in its challenge exactly what this request
-/// needs: the scopes (403 `insufficient_scope`, RFC 6750 §3.1) or, when all that is wrong is the login, which kind and
-/// how recent (401 `insufficient_user_authentication`, RFC 9470).
+/// It is checked on every request, for cached tokens too. The challenge of a rejection names exactly what the request
+/// needs: the scopes (403 `insufficient_scope`, RFC 6750 section 3.1) or, if only the login is insufficient, its `acr`
+/// values and maximum age (401 `insufficient_user_authentication`, RFC 9470).
 ///
 /// ```
 /// use std::time::Duration;
@@ -47,7 +47,7 @@ enum Term {
 }
 
 impl Requirement {
-    /// The token grants exactly this scope. A refusal names it in its challenge.
+    /// The token grants exactly this scope. The challenge of a rejection names it.
     pub fn scope(scope: impl Into<String>) -> Self {
         Self::of(Term::Scope(scope.into().into()))
     }
@@ -57,18 +57,18 @@ impl Requirement {
         Self::of(Term::Role(role.into().into()))
     }
 
-    /// The token was given to this client (`client_id`, else `azp`).
+    /// The token was issued to this client (`client_id`, else `azp`).
     pub fn client(client_id: impl Into<String>) -> Self {
         Self::of(Term::Client(client_id.into().into()))
     }
 
-    /// The claim has exactly this value: a string, a whole number or a boolean. A name with dots is looked for as it
-    /// stands, then as a path into objects.
+    /// The claim has exactly this value: a string, a whole number or a boolean. A name with dots is looked up as it
+    /// is, then as a path into objects.
     pub fn claim(name: impl Into<String>, value: impl Into<ClaimValue>) -> Self {
         Self::of(Term::ClaimIs(name.into().into(), value.into()))
     }
 
-    /// The claim is a list that holds this value. The name is as for [`claim`](Self::claim).
+    /// The claim is a list that contains this value. The name is as for [`claim`](Self::claim).
     pub fn claim_contains(name: impl Into<String>, value: impl Into<ClaimValue>) -> Self {
         Self::of(Term::ClaimHas(name.into().into(), value.into()))
     }
@@ -80,29 +80,29 @@ impl Requirement {
     }
 
     /// The user logged in no longer ago than this, by `auth_time` (RFC 9470). Whole seconds; the issuer's
-    /// [leeway](crate::Issuer::leeway) comes on top. A token without `auth_time` does not meet it.
+    /// [leeway](crate::Issuer::leeway) is added. A token without `auth_time` does not meet it.
     pub fn max_login_age(age: Duration) -> Self {
         Self::of(Term::MaxLoginAge(age.as_secs()))
     }
 
-    /// All of them. Of none, this is always met.
+    /// All of them. An empty list is always met.
     pub fn all(requirements: impl IntoIterator<Item = Self>) -> Self {
         Self::of(Term::All(requirements.into_iter().collect()))
     }
 
-    /// At least one of them. Of none, this is never met.
+    /// At least one of them. An empty list is never met.
     pub fn any(requirements: impl IntoIterator<Item = Self>) -> Self {
         Self::of(Term::Any(requirements.into_iter().collect()))
     }
 
-    /// Allocates nothing. The clock is read where the age of a login counts, and nowhere else.
+    /// Allocates nothing. The clock is read only for the age of a login.
     pub(crate) fn is_met_by<T>(&self, claims: &Claims<T>, clock: &dyn Clock) -> bool {
         match &*self.0 {
             Term::Scope(scope) => claims.has_scope(scope),
             Term::Role(role) => claims.has_role(role),
             Term::Client(client) => claims.client_id() == Some(client),
-            Term::ClaimIs(name, wanted) => match claims.written(name) {
-                Some(raw) => wanted.is_written(raw),
+            Term::ClaimIs(name, wanted) => match claims.raw(name) {
+                Some(raw) => wanted.is_raw(raw),
                 None => claims.value(name).is_some_and(|value| wanted.is(value)),
             },
             Term::ClaimHas(name, wanted) => match claims.value(name) {
@@ -117,33 +117,33 @@ impl Requirement {
         }
     }
 
-    /// Asks several at once, so that a refusal names all that they need.
+    /// Checks several together, so that a rejection names all that they need.
     pub(crate) fn check<'a, T>(
         requirements: impl Iterator<Item = &'a Self> + Clone,
         claims: &Claims<T>,
         clock: &dyn Clock,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Rejection> {
         if requirements.clone().all(|requirement| requirement.is_met_by(claims, clock)) {
             return Ok(());
         }
         let mut missing = Missing::default();
         requirements.for_each(|requirement| requirement.gather(claims, clock, &mut missing));
-        Err(missing.into_refusal())
+        Err(missing.into_rejection())
     }
 
-    /// What it takes, whether it is there or not, and what of it is not.
+    /// What it needs, met or not, and what of it is not met.
     fn gather<'a, T>(&'a self, claims: &Claims<T>, clock: &dyn Clock, missing: &mut Missing<'a>) {
         match &*self.0 {
             Term::All(terms) => return terms.iter().for_each(|term| term.gather(claims, clock, missing)),
             Term::Any(terms) => {
-                // The alternative that is met already, or else one that the caller can meet with another token.
-                let ways = terms.iter().map(|term| {
-                    let mut way = Missing::default();
-                    term.gather(claims, clock, &mut way);
-                    (!term.is_met_by(claims, clock), way)
+                // The alternative that is met already, else one that the caller can meet with another token.
+                let alternatives = terms.iter().map(|term| {
+                    let mut needs = Missing::default();
+                    term.gather(claims, clock, &mut needs);
+                    (!term.is_met_by(claims, clock), needs)
                 });
-                return match ways.min_by_key(|(unmet, way)| (*unmet, way.out_of_reach)) {
-                    Some((_, way)) => missing.merge(way),
+                return match alternatives.min_by_key(|(unmet, needs)| (*unmet, needs.out_of_reach)) {
+                    Some((_, needs)) => missing.merge(needs),
                     None => missing.out_of_reach = true,
                 };
             }
@@ -161,27 +161,27 @@ impl Requirement {
         }
     }
 
-    /// Every scope it names, wherever.
+    /// Every scope it requires, at any depth.
     pub(super) fn scopes<'a>(&'a self, scopes: &mut BTreeSet<&'a str>) {
         match &*self.0 {
             Term::Scope(scope) => {
                 scopes.insert(scope);
             }
             Term::All(terms) | Term::Any(terms) => terms.iter().for_each(|term| term.scopes(scopes)),
-            // Who must not have a scope has no use for asking for it.
+            // A scope under `not` is not one to request.
             _ => {}
         }
     }
 
-    /// What could not go into a challenge, or could never be met.
+    /// Finds what cannot be written into a challenge, or can never be met.
     pub(super) fn validate(&self) -> Result<(), &'static str> {
-        // RFC 6749 §3.3 says so of scopes; OpenID Connect separates acr values in the same way.
+        // RFC 6749 section 3.3 for scopes; OpenID Connect separates acr values in the same way.
         let is_word = |text: &str| {
             !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
         };
         match &*self.0 {
             Term::Scope(scope) if !is_word(scope) => Err(
-                "a scope is one word of visible ASCII characters without quotes and backslashes; for several, ask for all of them",
+                "a scope is one word of visible ASCII characters without quotes and backslashes; to require several, combine them with all",
             ),
             Term::Acr(values) if values.is_empty() => Err("acr names no value, so that it is never met"),
             Term::Acr(values) if !values.iter().all(|value| is_word(value)) => {
@@ -190,9 +190,9 @@ impl Requirement {
             Term::Role(name) | Term::Client(name) | Term::ClaimIs(name, _) | Term::ClaimHas(name, _)
                 if name.is_empty() =>
             {
-                Err("a role, a client or a claim without a name is never there")
+                Err("a role, a client or a claim needs a name")
             }
-            Term::Any(terms) if terms.is_empty() => Err("any of nothing is never met"),
+            Term::Any(terms) if terms.is_empty() => Err("an empty any is never met"),
             Term::All(terms) | Term::Any(terms) => terms.iter().try_for_each(Self::validate),
             Term::Not(term) => term.validate(),
             _ => Ok(()),
@@ -264,11 +264,11 @@ enum Scalar {
 }
 
 impl ClaimValue {
-    /// The same as [`is`](Self::is) without reading the value, as long as it is written plainly.
-    fn is_written(&self, raw: &str) -> bool {
+    /// The same as [`is`](Self::is), without decoding the value where it has no escapes.
+    fn is_raw(&self, raw: &str) -> bool {
         match &self.0 {
             Scalar::Text(wanted) if raw.len() <= wanted.len() + 2 => {
-                // An escape is longer than what it stands for: at this length there is none in an equal one.
+                // An escape is longer than its character: an equal text of this length has none.
                 let inside = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
                 inside == Some(&**wanted) && memchr::memchr(b'\\', wanted.as_bytes()).is_none()
             }

@@ -1,6 +1,7 @@
 use super::*;
+use crate::check::Check;
 use crate::clock::TestClock;
-use crate::guard::{Check, Guard};
+use crate::guard::Guard;
 use crate::{Algorithm, Issuer, Profile};
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -29,7 +30,7 @@ fn claims_with(more: &str) -> Claims {
     let guard = Guard::builder().issuer(issuer.hmac_secret(Algorithm::Hs256, secret)).build().unwrap();
     let token = format!("Bearer {signed}.{}", URL_SAFE_NO_PAD.encode(tag));
     let request = http::Request::get("/").header("authorization", token).body(()).unwrap();
-    let Check::Now(outcome) = guard.check(&request) else { panic!("nothing to fetch") };
+    let Check::Ready(outcome) = guard.check(&request) else { panic!("nothing to fetch") };
     outcome.unwrap().unwrap()
 }
 
@@ -37,13 +38,13 @@ fn met(requirement: &Requirement, claims: &Claims) -> bool {
     requirement.is_met_by(claims, &TestClock::at(NOW))
 }
 
-fn check(requirement: &Requirement, claims: &Claims) -> Result<(), Refusal> {
+fn check(requirement: &Requirement, claims: &Claims) -> Result<(), Rejection> {
     Requirement::check([requirement].into_iter(), claims, &TestClock::at(NOW))
 }
 
 fn needed(requirement: &Requirement) -> String {
     match check(requirement, &claims()) {
-        Err(Refusal::InsufficientScope { needed }) => needed.into(),
+        Err(Rejection::InsufficientScope { needed }) => needed.into(),
         other => panic!("{other:?}"),
     }
 }
@@ -110,7 +111,7 @@ fn all_of_none_is_met_and_any_of_none_is_not() {
 }
 
 #[test]
-fn a_refusal_names_the_scopes_that_would_be_enough() {
+fn a_rejection_names_the_scopes_that_would_be_enough() {
     assert_eq!(needed(&(Requirement::scope("read") & Requirement::scope("write"))), "read write");
     assert_eq!(needed(&Requirement::role("admin")), "");
     let either = Requirement::role("admin") | Requirement::scope("admin");
@@ -119,17 +120,17 @@ fn a_refusal_names_the_scopes_that_would_be_enough() {
     assert_eq!(needed(&!Requirement::scope("read")), "");
 }
 
-fn login(requirement: &Requirement, claims: &str) -> Result<(), Refusal> {
+fn login(requirement: &Requirement, claims: &str) -> Result<(), Rejection> {
     check(requirement, &claims_with(claims))
 }
 
-fn authentication(acr_values: &str, max_age: Option<u64>) -> Result<(), Refusal> {
+fn authentication(acr_values: &str, max_age: Option<u64>) -> Result<(), Rejection> {
     let max_age = max_age.map(Duration::from_secs);
-    Err(Refusal::InsufficientAuthentication { acr_values: acr_values.into(), max_age })
+    Err(Rejection::InsufficientAuthentication { acr_values: acr_values.into(), max_age })
 }
 
 #[test]
-fn a_login_has_to_be_of_one_of_the_kinds() {
+fn the_acr_of_a_login_must_be_one_of_the_values() {
     let strong = Requirement::acr(["mfa", "hwk"]);
     assert_eq!(login(&strong, r#","acr":"hwk""#), Ok(()));
     for weak in ["", r#","acr":"pwd""#, r#","acr":"mfa hwk""#, r#","acr":["mfa"]"#, r#","acr":1"#] {
@@ -140,7 +141,7 @@ fn a_login_has_to_be_of_one_of_the_kinds() {
 }
 
 #[test]
-fn a_login_may_be_so_long_ago_and_the_leeway_comes_on_top() {
+fn the_age_of_a_login_is_limited_plus_the_leeway() {
     let recent = Requirement::max_login_age(Duration::from_secs(300));
     let at = |time: u64| login(&recent, &format!(r#","auth_time":{time}"#));
     for fine in [NOW, NOW - 300, NOW - 360, NOW + 60] {
@@ -158,7 +159,7 @@ fn a_login_may_be_so_long_ago_and_the_leeway_comes_on_top() {
 }
 
 #[test]
-fn a_new_login_is_asked_for_only_when_it_is_enough() {
+fn a_new_login_is_requested_only_when_it_is_enough() {
     let recent = || Requirement::max_login_age(Duration::from_secs(300));
     let strong = || Requirement::acr(["mfa"]);
     let enough = |requirement: Requirement| login(&requirement, "");
@@ -167,7 +168,7 @@ fn a_new_login_is_asked_for_only_when_it_is_enough() {
         enough(recent() & Requirement::max_login_age(Duration::from_secs(60))),
         authentication("", Some(60))
     );
-    let scope = |needed: &str| Err(Refusal::InsufficientScope { needed: needed.into() });
+    let scope = |needed: &str| Err(Rejection::InsufficientScope { needed: needed.into() });
     assert_eq!(enough(strong() & Requirement::scope("write")), scope("write"));
     assert_eq!(enough(strong() & Requirement::role("admin")), scope(""));
     assert_eq!(enough(Requirement::role("admin") | strong()), authentication("mfa", None));
@@ -176,7 +177,7 @@ fn a_new_login_is_asked_for_only_when_it_is_enough() {
 }
 
 #[test]
-fn what_could_go_into_no_challenge_or_never_be_met_is_told_apart() {
+fn requirements_that_fit_no_challenge_or_can_never_be_met_are_errors() {
     for bad in [
         Requirement::scope(""),
         Requirement::scope("read write"),

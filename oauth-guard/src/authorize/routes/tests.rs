@@ -13,7 +13,7 @@ fn find(routes: &Routes, path: &str) -> Result<Option<usize>, Ambiguous> {
 }
 
 #[test]
-fn text_counts_before_a_placeholder_and_that_before_the_rest() {
+fn text_goes_before_a_placeholder_and_that_before_the_rest() {
     let routes = routes(&[
         ("/orders/{id}", &[]),
         ("/orders/mine", &[]),
@@ -44,7 +44,7 @@ fn text_counts_before_a_placeholder_and_that_before_the_rest() {
 }
 
 #[test]
-fn a_rule_counts_only_for_its_methods_and_head_follows_get() {
+fn a_rule_applies_only_to_its_methods_and_head_follows_get() {
     let routes = routes(&[
         ("/a", &[Method::GET, Method::POST]),
         ("/a", &[]),
@@ -68,7 +68,7 @@ fn a_rule_counts_only_for_its_methods_and_head_follows_get() {
 }
 
 #[test]
-fn what_two_readers_read_differently_is_refused_where_there_are_rules() {
+fn ambiguous_paths_are_rejected_where_there_are_rules() {
     let routes = routes(&[
         ("/admin/{*all}", &[]),
         ("/pages/{page}", &[]),
@@ -110,7 +110,7 @@ fn what_two_readers_read_differently_is_refused_where_there_are_rules() {
         ("/files/%7Eada", Some(3)),
         ("/files/.hidden", Some(3)),
         ("/files/a..b", Some(3)),
-        // No rule is about anything in here, so whoever reads it otherwise gets past none.
+        // No rule covers anything in here, so another reading of the path evades none.
         ("/projects/group%2Fname", None),
         ("/projects//name", None),
     ] {
@@ -121,7 +121,7 @@ fn what_two_readers_read_differently_is_refused_where_there_are_rules() {
 }
 
 #[test]
-fn patterns_that_could_not_mean_what_they_say_are_refused() {
+fn patterns_that_can_match_nothing_are_rejected() {
     for pattern in [
         "orders",
         "",
@@ -143,12 +143,12 @@ fn patterns_that_could_not_mean_what_they_say_are_refused() {
         "/{{a}}",
     ] {
         let wrong = Routes::default().insert(pattern, &[], 0);
-        assert!(matches!(wrong, Err(Wrong::Pattern(_))), "{pattern}: {wrong:?}");
+        assert!(matches!(wrong, Err(PatternError::Invalid(_))), "{pattern}: {wrong:?}");
     }
     let mut routes = routes(&[("/a/{id}", &[Method::GET]), ("/b%2D", &[])]);
-    assert_eq!(routes.insert("/a/{name}/", &[Method::POST, Method::GET], 2), Err(Wrong::Twice(0)));
+    assert_eq!(routes.insert("/a/{name}/", &[Method::POST, Method::GET], 2), Err(PatternError::Duplicate(0)));
     assert_eq!(routes.insert("/a/{name}", &[], 2), Ok(()));
-    assert!(matches!(routes.insert("/b-", &[], 3), Err(Wrong::Pattern(_))));
+    assert!(matches!(routes.insert("/b-", &[], 3), Err(PatternError::Invalid(_))));
 }
 
 #[test]

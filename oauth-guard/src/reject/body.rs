@@ -1,4 +1,4 @@
-//! A body of one's own for refusals.
+//! The body and headers of a rejection, and the user's hook that replaces them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,78 +11,78 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body_util::Full;
 
-use super::Refusal;
+use super::rejection::Rejection;
 
-/// What a refusal says beside its status and its challenge, see
-/// [`GuardBuilder::answer`](crate::GuardBuilder::answer).
+/// The body of a rejection and additional headers, see
+/// [`GuardBuilder::on_rejection`](crate::GuardBuilder::on_rejection).
 ///
 /// ```
-/// use oauth_guard::{AnswerBody, Refusal};
+/// use oauth_guard::{RejectionBody, Rejection};
 ///
-/// fn problem(refusal: &Refusal) -> AnswerBody {
-///     AnswerBody::new(
+/// fn problem(rejection: &Rejection) -> RejectionBody {
+///     RejectionBody::new(
 ///         http::HeaderValue::from_static("application/problem+json"),
-///         format!(r#"{{"title":"{}"}}"#, refusal.code()),
+///         format!(r#"{{"title":"{}"}}"#, rejection.code()),
 ///     )
 /// }
-/// # problem(&Refusal::MissingToken);
+/// # problem(&Rejection::MissingToken);
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct AnswerBody {
+pub struct RejectionBody {
     content_type: HeaderValue,
     body: Bytes,
     headers: HeaderMap,
 }
 
-impl AnswerBody {
-    /// A body of any kind.
+impl RejectionBody {
+    /// A body of any content type.
     pub fn new(content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
         Self { content_type, body: body.into(), headers: HeaderMap::new() }
     }
 
-    /// A body of JSON text.
+    /// A JSON body.
     pub fn json(body: impl Into<Bytes>) -> Self {
         Self::new(HeaderValue::from_static("application/json"), body)
     }
 
-    /// A body of plain text.
+    /// A plain text body.
     pub fn text(body: impl Into<Bytes>) -> Self {
         Self::new(HeaderValue::from_static("text/plain; charset=utf-8"), body)
     }
 
-    /// What is said where nothing else is: `{"error":"invalid_token"}`, with the refusal's own code.
-    pub fn standard(refusal: &Refusal) -> Self {
-        Self::json(format!("{{\"error\":\"{}\"}}", refusal.code()))
+    /// The default: `{"error":"invalid_token"}`, with the rejection's code.
+    pub fn standard(rejection: &Rejection) -> Self {
+        Self::json(format!("{{\"error\":\"{}\"}}", rejection.code()))
     }
 
-    /// One more header. Those that the guard decides about, and those that frame the message, are passed over:
-    /// `www-authenticate`, `retry-after`, `cache-control`, all of `grpc-`, `content-length` and its like.
+    /// Adds a header. Headers that the guard sets, and those that frame the message, are ignored: `www-authenticate`,
+    /// `retry-after`, `cache-control`, `content-type`, all of `grpc-`, `content-length` and other connection headers.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.append(name, value);
         self
     }
 }
 
-/// The user's say in it.
+/// The user's function from a rejection to its body and headers.
 #[derive(Clone)]
-pub(crate) struct Hook(Arc<dyn Fn(&Refusal) -> AnswerBody + Send + Sync>);
+pub(crate) struct Hook(Arc<dyn Fn(&Rejection) -> RejectionBody + Send + Sync>);
 
 impl Hook {
-    pub(crate) fn new(answer: impl Fn(&Refusal) -> AnswerBody + Send + Sync + 'static) -> Self {
-        Self(Arc::new(answer))
+    pub(crate) fn new(hook: impl Fn(&Rejection) -> RejectionBody + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hook))
     }
 
-    /// Changes what may be changed: over HTTP body and headers, over gRPC, which has no body here, headers.
-    pub(crate) fn apply(&self, refusal: &Refusal, response: &mut Response<Full<Bytes>>, is_grpc: bool) {
-        let AnswerBody { content_type, body, headers } = (self.0)(refusal);
+    /// Over HTTP, sets body and headers; over gRPC, where a rejection has no body, headers only.
+    pub(crate) fn apply(&self, rejection: &Rejection, response: &mut Response<Full<Bytes>>, is_grpc: bool) {
+        let RejectionBody { content_type, body, headers } = (self.0)(rejection);
         if !is_grpc {
             *response.body_mut() = Full::new(body);
             response.headers_mut().insert(CONTENT_TYPE, content_type);
         }
-        let ours = response.headers_mut();
+        let target = response.headers_mut();
         for (name, value) in headers.iter().filter(|(name, _)| !is_reserved(name)) {
-            ours.append(name.clone(), value.clone());
+            target.append(name.clone(), value.clone());
         }
     }
 }

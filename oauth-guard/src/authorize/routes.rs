@@ -1,7 +1,7 @@
-//! From a path and a method to the rule that counts for them.
+//! From a path and a method to the rule that applies.
 //!
-//! A tree with one node for each segment. A request is walked down it segment by segment, so that what it costs depends
-//! on its own length and not on how many rules there are.
+//! A tree with one node for each segment. A lookup walks down segment by segment, so its cost depends on the length of
+//! the path and not on the number of rules.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use http::Method;
 
 use super::path::{self, Ambiguous, MOST_SEGMENT_BYTES, Segment};
 
-/// Rules, by their number, in the places they were put.
+/// Rules, by their index, at the nodes of their patterns.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     root: Node,
@@ -17,15 +17,15 @@ pub(super) struct Routes {
 
 #[derive(Debug, Default)]
 struct Node {
-    /// By what the segment says once its percent-encodings are resolved.
+    /// By the segment with its percent-encodings decoded.
     texts: HashMap<Box<[u8]>, (Box<str>, Self)>,
     one: Option<Box<Self>>,
-    /// What counts here and for everything below that has nothing of its own.
+    /// `{*rest}`: applies here and to everything below without a rule of its own.
     rest: Methods,
     here: Methods,
 }
 
-/// The rules of one place. A list: there are a handful of methods.
+/// The rules of one node, by method. A list: there are only a few methods.
 #[derive(Debug, Default)]
 struct Methods {
     named: Vec<(Method, usize)>,
@@ -33,30 +33,37 @@ struct Methods {
 }
 
 impl Routes {
-    /// Puts a rule where its pattern says, for these methods or, if there are none, for all. The error is for whoever
-    /// wrote it.
-    pub(super) fn insert(&mut self, pattern: &str, methods: &[Method], rule: usize) -> Result<(), Wrong> {
+    /// Inserts a rule at its pattern, for these methods or, if there are none, for all. The error is for the author of
+    /// the rule.
+    pub(super) fn insert(
+        &mut self,
+        pattern: &str,
+        methods: &[Method],
+        rule: usize,
+    ) -> Result<(), PatternError> {
         let Some(inside) = path::inside(pattern) else {
-            return Err(Wrong::Pattern("expected a path from the root, such as /orders/{id}"));
+            return Err(PatternError::Invalid("expected a path from the root, such as /orders/{id}"));
         };
-        if path::has_dot_step(pattern) {
-            return Err(Wrong::Pattern("has a step `.` or `..`, and requests with those are refused"));
+        if path::has_dot_segment(pattern) {
+            return Err(PatternError::Invalid(
+                "has a segment `.` or `..`, and requests with those are rejected",
+            ));
         }
         let mut node = &mut self.root;
         let mut segments = inside.into_iter().flat_map(|inside| inside.split('/')).peekable();
         while let Some(segment) = segments.next() {
             match segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
                 Some(name) if !is_name(name.strip_prefix('*').unwrap_or(name)) => {
-                    return Err(Wrong::Pattern(
+                    return Err(PatternError::Invalid(
                         "a placeholder is a name in braces: {id}, or {*rest} at the end",
                     ));
                 }
                 Some(name) if name.starts_with('*') => {
                     return match segments.peek() {
                         None => node.rest.insert(methods, rule),
-                        Some(_) => {
-                            Err(Wrong::Pattern("{*rest} stands for all that follows, so it comes last"))
-                        }
+                        Some(_) => Err(PatternError::Invalid(
+                            "{*rest} stands for all that follows, so it comes last",
+                        )),
                     };
                 }
                 Some(_) => node = node.one.get_or_insert_default(),
@@ -73,12 +80,12 @@ impl Routes {
     }
 }
 
-/// Why a rule cannot be put anywhere.
+/// Why a rule cannot be inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wrong {
-    Pattern(&'static str),
-    /// Another rule counts for the same requests.
-    Twice(usize),
+pub(super) enum PatternError {
+    Invalid(&'static str),
+    /// Another rule applies to the same requests.
+    Duplicate(usize),
 }
 
 impl Node {
@@ -91,9 +98,11 @@ impl Node {
         })
     }
 
-    fn text(&mut self, segment: &str) -> Result<&mut Self, Wrong> {
+    fn text(&mut self, segment: &str) -> Result<&mut Self, PatternError> {
         if segment.contains(['{', '}', '?', '#']) {
-            return Err(Wrong::Pattern("a segment is either text or one placeholder, and there is no query"));
+            return Err(PatternError::Invalid(
+                "a segment is either text or one placeholder, and there is no query",
+            ));
         }
         let key: Box<[u8]> = match path::read(segment) {
             Ok(Segment::Plain(text)) => text.as_bytes().into(),
@@ -101,33 +110,37 @@ impl Node {
                 decoded.bytes().into()
             }
             Ok(Segment::Encoded(_)) => {
-                return Err(Wrong::Pattern("write it as it is sent: what is not ASCII is percent-encoded"));
+                return Err(PatternError::Invalid(
+                    "write it as it is sent: percent-encode what is not ASCII",
+                ));
             }
             Ok(Segment::Long) => {
                 const { assert!(MOST_SEGMENT_BYTES == 255) };
-                return Err(Wrong::Pattern("a segment has 255 bytes at most"));
+                return Err(PatternError::Invalid("a segment has 255 bytes at most"));
             }
-            Err(Ambiguous(why)) => return Err(Wrong::Pattern(why)),
+            Err(Ambiguous(why)) => return Err(PatternError::Invalid(why)),
         };
         let (written, node) = self.texts.entry(key).or_insert_with(|| (segment.into(), Self::default()));
         if **written != *segment {
-            return Err(Wrong::Pattern("another rule writes the same segment with other percent-encodings"));
+            return Err(PatternError::Invalid(
+                "another rule writes the same segment with other percent-encodings",
+            ));
         }
         Ok(node)
     }
 }
 
 impl Methods {
-    fn insert(&mut self, methods: &[Method], rule: usize) -> Result<(), Wrong> {
+    fn insert(&mut self, methods: &[Method], rule: usize) -> Result<(), PatternError> {
         if methods.is_empty() {
             return match self.others.replace(rule) {
                 None => Ok(()),
-                Some(other) => Err(Wrong::Twice(other)),
+                Some(other) => Err(PatternError::Duplicate(other)),
             };
         }
         for method in methods {
             match self.named.iter().find(|(named, _)| named == method) {
-                Some((_, other)) if *other != rule => return Err(Wrong::Twice(*other)),
+                Some((_, other)) if *other != rule => return Err(PatternError::Duplicate(*other)),
                 Some(_) => {}
                 None => self.named.push((method.clone(), rule)),
             }
@@ -137,7 +150,7 @@ impl Methods {
 
     fn find(&self, method: &Method) -> Option<usize> {
         let named = |wanted: &Method| self.named.iter().find(|(one, _)| one == wanted).map(|(_, rule)| *rule);
-        // RFC 9110 §9.3.2: HEAD is GET without the body, and frameworks answer it from the GET handler.
+        // RFC 9110 section 9.3.2: HEAD is GET without the body, and frameworks route it to the GET handler.
         let as_get = || (*method == Method::HEAD).then(|| named(&Method::GET)).flatten();
         named(method).or_else(as_get).or(self.others)
     }
@@ -145,21 +158,20 @@ impl Methods {
 
 struct Walk<'a> {
     method: &'a Method,
-    /// Nodes that were looked at.
+    /// Nodes visited.
     steps: usize,
 }
 
 impl Walk<'_> {
     fn start(&mut self, routes: &Routes, path: &str) -> Result<Option<usize>, Ambiguous> {
         let Some(inside) = path::inside(path) else { return Ok(None) };
-        if path::has_dot_step(path) {
-            return Err(Ambiguous("the path has a step `.` or `..`"));
+        if path::has_dot_segment(path) {
+            return Err(Ambiguous("the path has a segment `.` or `..`"));
         }
         self.walk(&routes.root, inside)
     }
 
-    /// What is odd about a segment matters only while there are rules that it could hide from: outside of the tree,
-    /// no rule is stricter than none.
+    /// An ambiguous segment matters only while there are rules that it could evade: outside of the tree there are none.
     fn walk(&mut self, node: &Node, rest: Option<&str>) -> Result<Option<usize>, Ambiguous> {
         self.steps += 1;
         let Some(rest) = rest else {

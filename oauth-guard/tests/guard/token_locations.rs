@@ -1,4 +1,4 @@
-//! Where a request may have its token.
+//! Where a request may carry its token.
 
 use std::convert::Infallible;
 
@@ -8,11 +8,11 @@ use http_body_util::{BodyExt, Full};
 use oauth_guard::{Guard, GuardBuilder};
 use tower::{Layer, ServiceExt, service_fn};
 
-use crate::support::Stage;
+use crate::support::Fixture;
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
-/// What came of a request: its status, and what of it the service saw.
+/// The status of a request, and what the service saw of it.
 async fn ask(guard: &Guard, uri: &str, headers: Headers<'_>) -> (u16, String) {
     let mut request = Request::get(uri);
     for (name, value) in headers {
@@ -31,10 +31,10 @@ async fn ask(guard: &Guard, uri: &str, headers: Headers<'_>) -> (u16, String) {
     (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
-fn everywhere(stage: &Stage) -> GuardBuilder {
-    stage
+fn everywhere(fixture: &Fixture) -> GuardBuilder {
+    fixture
         .builder()
-        .issuer(stage.issuer())
+        .issuer(fixture.issuer())
         .token_header("X-Access-Token")
         .token_cookie("at")
         .danger_accept_query_parameter("access_token")
@@ -42,22 +42,22 @@ fn everywhere(stage: &Stage) -> GuardBuilder {
 
 #[tokio::test(start_paused = true)]
 async fn only_the_authorization_header_counts_unless_more_is_configured() {
-    let stage = Stage::new();
-    let token = stage.server.mint().build();
+    let fixture = Fixture::new();
+    let token = fixture.server.mint().build();
     let (cookie, uri) = (format!("at={token}"), format!("/?access_token={token}"));
     let elsewhere: [(&str, Headers<'_>); 3] =
         [("/", &[("x-access-token", &token)]), ("/", &[("cookie", &cookie)]), (&uri, &[])];
     for (uri, headers) in elsewhere {
-        assert_eq!(ask(&stage.guard(), uri, headers).await.0, 401);
-        assert_eq!(ask(&everywhere(&stage).build().unwrap(), uri, headers).await.0, 200);
+        assert_eq!(ask(&fixture.guard(), uri, headers).await.0, 401);
+        assert_eq!(ask(&everywhere(&fixture).build().unwrap(), uri, headers).await.0, 200);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_in_two_places_is_a_malformed_request() {
-    let stage = Stage::new();
-    let guard = everywhere(&stage).build().unwrap();
-    let token = stage.server.mint().build();
+    let fixture = Fixture::new();
+    let guard = everywhere(&fixture).build().unwrap();
+    let token = fixture.server.mint().build();
     let (bearer, cookie) = (format!("Bearer {token}"), format!("a=b; at={token}"));
     let uri = format!("/?access_token={token}&x=1");
     let twice = format!("at={token}; at={token}");
@@ -84,9 +84,9 @@ async fn a_token_in_two_places_is_a_malformed_request() {
 
 #[tokio::test(start_paused = true)]
 async fn cookies_and_parameters_are_found_among_others_by_their_whole_name() {
-    let stage = Stage::new();
-    let guard = everywhere(&stage).build().unwrap();
-    let token = stage.server.mint().build();
+    let fixture = Fixture::new();
+    let guard = everywhere(&fixture).build().unwrap();
+    let token = fixture.server.mint().build();
     for cookie in [
         format!("a=b; at={token}; c=d"),
         format!("at=\"{token}\""),
@@ -95,7 +95,7 @@ async fn cookies_and_parameters_are_found_among_others_by_their_whole_name() {
     ] {
         assert_eq!(ask(&guard, "/", &[("cookie", &cookie)]).await.0, 200, "{cookie}");
     }
-    // HTTP/2 may take the header apart.
+    // HTTP/2 may split the header.
     let (one, other) = (("cookie", "a=b"), format!("at={token}"));
     assert_eq!(ask(&guard, "/", &[one, ("cookie", &other)]).await.0, 200);
     for cookie in [format!("xat={token}"), format!("at2={token}"), "at=".into(), format!("AT={token}")] {
@@ -104,7 +104,7 @@ async fn cookies_and_parameters_are_found_among_others_by_their_whole_name() {
     let spelled = token.replace('.', "%2E");
     assert_eq!(ask(&guard, &format!("/?a=b&access_token={spelled}"), &[]).await.0, 200);
     assert_eq!(ask(&guard, &format!("/?xaccess_token={token}"), &[]).await.0, 401);
-    // A scheme that is not ours is no token; a header that is there and empty is a mistake.
+    // Another scheme is no token; an empty header is malformed.
     let basic = ("authorization", "Basic YTpi");
     assert_eq!(ask(&guard, "/", &[basic, ("x-access-token", &token)]).await.0, 200);
     assert_eq!(ask(&guard, "/", &[("x-access-token", "")]).await.0, 400);
@@ -112,13 +112,13 @@ async fn cookies_and_parameters_are_found_among_others_by_their_whole_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_token_is_covered_or_taken_out_wherever_it_was() {
-    let stage = Stage::new();
-    let token = stage.server.mint().build();
+async fn the_token_is_redacted_or_stripped_at_every_location() {
+    let fixture = Fixture::new();
+    let token = fixture.server.mint().build();
     let (bearer, cookie) = (format!("Bearer {token}"), format!("a=b; at={token}; c=d"));
     let uri = format!("/path?a=b&access_token={token}&c=d");
-    let covering = everywhere(&stage).build().unwrap();
-    let taking = everywhere(&stage).strip_token().build().unwrap();
+    let covering = everywhere(&fixture).build().unwrap();
+    let taking = everywhere(&fixture).strip_token().build().unwrap();
     let cases: [(&str, Headers<'_>, &str, &str); 4] = [
         ("/", &[("authorization", &bearer)], "/|authorization=Sensitive", "/"),
         ("/", &[("x-access-token", &token)], "/|x-access-token=Sensitive", "/"),
@@ -131,7 +131,7 @@ async fn the_token_is_covered_or_taken_out_wherever_it_was() {
     }
     assert_eq!(ask(&taking, "/", &[("cookie", &format!("at={token}"))]).await, (200, "/".into()));
     assert_eq!(ask(&taking, &format!("/?access_token={token}"), &[]).await, (200, "/".into()));
-    // What a request without a token brings is not the guard's to take.
+    // The guard removes nothing from a request without a token.
     let optional = taking.layer().optional().layer(service_fn(|request: Request<Full<Bytes>>| async move {
         assert!(request.headers().contains_key(header::AUTHORIZATION));
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
@@ -141,16 +141,16 @@ async fn the_token_is_covered_or_taken_out_wherever_it_was() {
 }
 
 #[test]
-fn names_that_cannot_be_are_refused_at_build() {
-    let stage = Stage::new();
+fn invalid_names_are_rejected_at_build() {
+    let fixture = Fixture::new();
     let fields = |builder: GuardBuilder| {
-        let error = builder.issuer(stage.issuer()).build().map(|_| ()).unwrap_err();
+        let error = builder.issuer(fixture.issuer()).build().map(|_| ()).unwrap_err();
         error.problems().iter().map(|problem| problem.field.clone()).collect::<Vec<_>>()
     };
-    assert_eq!(fields(stage.builder().token_header("authorization")), ["token_header"]);
-    assert_eq!(fields(stage.builder().token_header("two words")), ["token_header"]);
-    assert_eq!(fields(stage.builder().token_header("cookie")), ["token_header"]);
-    assert_eq!(fields(stage.builder().token_cookie("")), ["token_cookie"]);
-    assert_eq!(fields(stage.builder().token_cookie("a=b")), ["token_cookie"]);
-    assert_eq!(fields(stage.builder().danger_accept_query_parameter("")), ["token_query"]);
+    assert_eq!(fields(fixture.builder().token_header("authorization")), ["token_header"]);
+    assert_eq!(fields(fixture.builder().token_header("two words")), ["token_header"]);
+    assert_eq!(fields(fixture.builder().token_header("cookie")), ["token_header"]);
+    assert_eq!(fields(fixture.builder().token_cookie("")), ["token_cookie"]);
+    assert_eq!(fields(fixture.builder().token_cookie("a=b")), ["token_cookie"]);
+    assert_eq!(fields(fixture.builder().danger_accept_query_parameter("")), ["token_query"]);
 }

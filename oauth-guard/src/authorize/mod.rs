@@ -1,0 +1,15 @@
+//! Step 5: is it enough? Rules by route and requirements, checked on every request, cached token or not.
+
+mod authorization;
+mod missing;
+mod path;
+mod requirement;
+mod routes;
+mod rule;
+
+pub(crate) use self::authorization::Authorization;
+#[cfg(feature = "axum")]
+pub(crate) use self::authorization::log_dry_run;
+pub use self::requirement::{ClaimValue, Requirement};
+pub(crate) use self::rule::RouteRules;
+pub use self::rule::Rule;

@@ -1,0 +1,110 @@
+//! Status, `WWW-Authenticate` and `Retry-After` of each rejection (RFC 6750 section 3, RFC 9110 section 11.6.1): the one
+//! place that decides them, for HTTP and gRPC alike.
+
+use std::sync::OnceLock;
+
+use http::{HeaderValue, StatusCode};
+
+use super::body::Hook;
+use super::rejection::Rejection;
+
+/// What every challenge of a guard names.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Challenge {
+    pub(crate) realm: Option<Box<str>>,
+    pub(crate) resource_metadata: Option<Box<str>>,
+    /// A token that grants too little is logged, not rejected.
+    pub(crate) dry_run: bool,
+    /// The user's body and headers.
+    pub(crate) hook: Option<Hook>,
+    /// The challenge for invalid tokens, built when it is first needed.
+    pub(crate) invalid_token: OnceLock<Option<HeaderValue>>,
+}
+
+/// The part of a response that a rejection decides.
+pub(super) struct Decision {
+    pub(super) status: StatusCode,
+    pub(super) challenge: Option<HeaderValue>,
+    pub(super) retry_after: Option<HeaderValue>,
+}
+
+impl Challenge {
+    /// Status and headers of a rejection.
+    pub(super) fn decide(&self, rejection: &Rejection) -> Decision {
+        let max_age = match rejection {
+            Rejection::InsufficientAuthentication { max_age, .. } => {
+                max_age.map(|age| age.as_secs().to_string())
+            }
+            _ => None,
+        };
+        let (status, attributes): (_, Option<Vec<(&str, &str)>>) = match rejection {
+            Rejection::MissingToken => (StatusCode::UNAUTHORIZED, Some(vec![])),
+            Rejection::MalformedRequest(how) => (
+                StatusCode::BAD_REQUEST,
+                Some(vec![("error", "invalid_request"), ("error_description", how)]),
+            ),
+            Rejection::InvalidToken(_) => (
+                StatusCode::UNAUTHORIZED,
+                Some(vec![
+                    ("error", "invalid_token"),
+                    ("error_description", "the access token is not valid"),
+                ]),
+            ),
+            Rejection::InsufficientScope { needed } => {
+                let mut attributes = vec![("error", "insufficient_scope")];
+                if !needed.is_empty() {
+                    attributes.push(("scope", needed));
+                }
+                (StatusCode::FORBIDDEN, Some(attributes))
+            }
+            Rejection::InsufficientAuthentication { acr_values, .. } => {
+                let mut attributes = vec![("error", "insufficient_user_authentication")];
+                if !acr_values.is_empty() {
+                    attributes.push(("acr_values", acr_values));
+                }
+                if let Some(age) = &max_age {
+                    attributes.push(("max_age", age));
+                }
+                (StatusCode::UNAUTHORIZED, Some(attributes))
+            }
+            Rejection::KeysUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
+            Rejection::NotGuarded => (StatusCode::INTERNAL_SERVER_ERROR, None),
+        };
+        let retry_after = match rejection {
+            Rejection::KeysUnavailable { retry_after } => {
+                // Whole seconds, rounded up: RFC 9110 section 10.2.3.
+                let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+                Some(HeaderValue::from(seconds.max(1)))
+            }
+            _ => None,
+        };
+        let render = || attributes.and_then(|attributes| self.render(&attributes));
+        let challenge = match rejection {
+            // A flood of invalid tokens gets the same prepared value each time.
+            Rejection::InvalidToken(_) => self.invalid_token.get_or_init(render).clone(),
+            _ => render(),
+        };
+        Decision { status, challenge, retry_after }
+    }
+
+    fn render(&self, attributes: &[(&str, &str)]) -> Option<HeaderValue> {
+        let common = [("realm", &self.realm), ("resource_metadata", &self.resource_metadata)];
+        let common = common.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+        let mut text = String::from("Bearer");
+        for (index, (name, value)) in common.chain(attributes.iter().copied()).enumerate() {
+            text.push_str(if index == 0 { " " } else { ", " });
+            text.push_str(name);
+            text.push_str("=\"");
+            // RFC 9110 section 5.6.4: only these two need a backslash; control characters are rejected when the guard
+            // is built.
+            for char in value.chars() {
+                if matches!(char, '"' | '\\') {
+                    text.push('\\');
+                }
+                text.push(char);
+            }
+            text.push('"');
+        }
+        HeaderValue::try_from(text).ok()
+    }
+}

@@ -1,0 +1,21 @@
+//! Step 6: reject. One [`Rejection`], written as an HTTP or a gRPC response.
+//!
+//! The caller gets the RFC 6750 error code and no hint which check failed. The reason is logged for the operator, as a
+//! tracing event.
+
+mod body;
+mod challenge;
+pub(crate) mod grpc;
+pub(crate) mod http;
+pub(crate) mod log;
+mod rejection;
+mod respond;
+mod token_error;
+
+pub(crate) use self::body::Hook;
+pub use self::body::RejectionBody;
+pub(crate) use self::challenge::Challenge;
+pub use self::rejection::Rejection;
+pub(crate) use self::respond::respond;
+pub use self::token_error::InvalidToken;
+pub(crate) use self::token_error::TokenError;

@@ -1,0 +1,271 @@
+//! The settings of a guard, and the snapshot they describe. They are checked as a whole: all errors are reported
+//! together, by field.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::HeaderName;
+use http::header::{AUTHORIZATION, COOKIE};
+use oauth_client::clock::{Clock, SystemClock};
+use oauth_client::transport::HttpClient;
+use serde::de::value::UnitDeserializer;
+use serde::de::{DeserializeOwned, IntoDeserializer, value};
+
+use crate::assemble::Assembler;
+use crate::authorize::{RouteRules, Rule};
+use crate::bearer::TokenLocations;
+use crate::cache::TokenCache;
+use crate::claims::Untyped;
+use crate::defaults;
+use crate::error::{BuildError, Problems};
+use crate::issuer::{Issuer, IssuerState, Source};
+use crate::keys::KeyPolicy;
+use crate::metadata::ResourceMetadata;
+use crate::reject::{Challenge, Hook};
+use crate::snapshot::Snapshot;
+use crate::tenants::{Resolver, Tenants};
+
+/// What a [`GuardBuilder`](crate::GuardBuilder) collects.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) issuers: Vec<Issuer>,
+    pub(crate) http: Option<HttpClient>,
+    pub(crate) clock: Option<Arc<dyn Clock>>,
+    pub(crate) cache_bytes: Option<u64>,
+    pub(crate) keys: KeyPolicy,
+    pub(crate) realm: Option<String>,
+    pub(crate) resource_metadata: Option<String>,
+    pub(crate) resource: Option<String>,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) dry_run: bool,
+    pub(crate) preflight: bool,
+    pub(crate) resolver: Option<Resolver>,
+    pub(crate) token_header: Option<String>,
+    pub(crate) token_cookie: Option<String>,
+    pub(crate) token_query: Option<String>,
+    pub(crate) strip_token: bool,
+    pub(crate) hook: Option<Hook>,
+    pub(crate) tenant_token_bytes: Option<usize>,
+}
+
+impl Settings {
+    /// The snapshot of these settings, to be in force after `old`: settings that a configuration file cannot express and
+    /// state that did not change are taken over from there.
+    pub(crate) fn snapshot<T: DeserializeOwned + Send + Sync + 'static>(
+        self,
+        old: Option<&Snapshot<T>>,
+    ) -> Result<Snapshot<T>, BuildError> {
+        let mut problems = Problems::default();
+        let rules = RouteRules::new(&self.rules, self.preflight, &mut problems);
+        let resource = self.resource_document(rules.scopes(), &mut problems);
+        let challenge = self.challenge(resource.as_ref(), &mut problems);
+        self.check_numbers(&mut problems);
+        let token_locations = self.token_locations(&mut problems);
+        let assembler = self.assembler(old, &mut problems);
+        let mut issuers = HashMap::new();
+        for (index, issuer) in self.issuers.iter().enumerate() {
+            let field = |name: &str| format!("issuer[{index}].{name}");
+            let before = old.and_then(|old| old.issuers.get(issuer.name.as_str()));
+            let state = assembler.issuer(issuer, before, &field, &mut problems);
+            if issuers.insert(Box::from(issuer.name.as_str()), state).is_some() {
+                problems
+                    .add(field("issuer"), "the same issuer is configured twice; put its audiences into one");
+            }
+        }
+        if self.issuers.is_empty() && self.resolver.is_none() && old.is_none_or(|old| old.tenants.is_none()) {
+            problems.add("issuer", "a guard needs at least one issuer whose tokens to accept");
+        }
+        let cache_bytes = self.cache_bytes.unwrap_or(defaults::CACHE_BYTES);
+        let kept = old.map(|old| &old.cache).filter(|cache| cache.max_bytes() == cache_bytes);
+        let cache = kept.cloned().or_else(|| TokenCache::new(cache_bytes).map(Arc::new));
+        if cache.is_none() {
+            problems.add("cache", "the system has no random bytes for the key of the token digests");
+        }
+        let issuers: Option<HashMap<_, _>> =
+            issuers.into_iter().map(|(name, state)| Some((name, state?))).collect();
+        let (Some(issuers), Some(cache), true) = (issuers, cache, problems.is_empty()) else {
+            return Err(problems.into_error());
+        };
+        let tenants = tenants(self.resolver, old, &issuers, &assembler);
+        let longest = self.issuers.iter().map(|issuer| issuer.max_token_bytes).max().unwrap_or(0);
+        Ok(Snapshot {
+            generation: assembler.generation,
+            max_token_bytes: match tenants {
+                // A tenant's limit is known only when the tenant is resolved.
+                Some(_) => longest.max(assembler.tenant_token_bytes),
+                None => longest,
+            },
+            issuers,
+            tenants,
+            cache,
+            clock: Arc::clone(&assembler.clock),
+            assembler,
+            challenge: Arc::new(Challenge {
+                hook: self.hook.or_else(|| old?.challenge.hook.clone()),
+                ..challenge
+            }),
+            rules,
+            resource,
+            token_locations,
+            custom: custom::<T>(),
+        })
+    }
+
+    fn assembler<T>(&self, old: Option<&Snapshot<T>>, problems: &mut Problems) -> Assembler {
+        let fetches = |issuer: &Issuer| matches!(issuer.source(), Source::Discovery | Source::JwksUri(_));
+        let needs_http = self.resolver.is_some() || self.issuers.iter().any(fetches);
+        let http = self.http.clone().or_else(|| old?.assembler.http.clone());
+        Assembler {
+            http: http.or_else(|| needs_http.then(|| bundled(problems)).flatten()),
+            http_changed: self.http.is_some(),
+            // Times on one clock mean nothing on another.
+            clock: match (old, &self.clock) {
+                (Some(old), _) => Arc::clone(&old.clock),
+                (None, Some(clock)) => Arc::clone(clock),
+                (None, None) => Arc::new(SystemClock),
+            },
+            keys: self.keys.clone(),
+            tenant_token_bytes: self
+                .tenant_token_bytes
+                .or_else(|| Some(old?.assembler.tenant_token_bytes))
+                .unwrap_or(defaults::MAX_TOKEN_BYTES),
+            generation: old.map_or(0, |old| old.generation + 1),
+        }
+    }
+
+    fn resource_document(&self, scopes: Vec<String>, problems: &mut Problems) -> Option<ResourceMetadata> {
+        let issuers = self.issuers.iter().map(|issuer| issuer.name.clone()).collect();
+        let document = ResourceMetadata::new(self.resource.as_deref()?, issuers, scopes);
+        let mut document = document.map_err(|why| problems.add("resource", why)).ok()?;
+        if self.token_query.is_some() {
+            document.bearer_methods_supported.push("query".to_owned());
+        }
+        Some(document)
+    }
+
+    fn token_locations(&self, problems: &mut Problems) -> TokenLocations {
+        let header = self.token_header.as_deref().map(str::parse::<HeaderName>);
+        match &header {
+            Some(Ok(AUTHORIZATION | COOKIE)) => {
+                problems.add("token_header", "Authorization is always read; for a cookie use token_cookie");
+            }
+            Some(Err(_)) => {
+                problems.add("token_header", "expected the name of a header, such as x-access-token");
+            }
+            _ => {}
+        }
+        // RFC 6265 section 4.1.1: a cookie's name is a token.
+        let is_token = |name: &String| {
+            let mark = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || mark(byte))
+        };
+        if self.token_cookie.as_ref().is_some_and(|name| !is_token(name)) {
+            problems.add("token_cookie", "expected the name of a cookie, such as access_token");
+        }
+        if self.token_query.as_ref().is_some_and(String::is_empty) {
+            problems.add("token_query", "expected the name of a query parameter, such as access_token");
+        }
+        TokenLocations {
+            header: header.and_then(Result::ok),
+            cookie: self.token_cookie.as_deref().map(Into::into),
+            query: self.token_query.as_deref().map(Into::into),
+            strip: self.strip_token,
+        }
+    }
+
+    fn challenge(&self, resource: Option<&ResourceMetadata>, problems: &mut Problems) -> Challenge {
+        for (field, value) in [("realm", &self.realm), ("resource_metadata", &self.resource_metadata)] {
+            let visible = |text: &String| text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+            if value.as_ref().is_some_and(|text| !visible(text)) {
+                problems.add(
+                    field,
+                    "it goes into a header: only visible ASCII characters and spaces are allowed",
+                );
+            }
+        }
+        Challenge {
+            realm: self.realm.as_deref().map(Into::into),
+            resource_metadata: self
+                .resource_metadata
+                .as_deref()
+                .or(resource.map(ResourceMetadata::url))
+                .map(Into::into),
+            dry_run: self.dry_run,
+            ..Challenge::default()
+        }
+    }
+
+    fn check_numbers(&self, problems: &mut Problems) {
+        let durations = [
+            ("keys.cooldown", self.keys.cooldown),
+            ("keys.max_age", self.keys.max_age),
+            ("keys.max_stale", self.keys.max_stale),
+            ("keys.timeout", self.keys.timeout),
+        ];
+        for (field, value) in durations {
+            if value.is_zero() {
+                problems.add(field, "expected a duration above zero");
+            }
+        }
+        if self.tenant_token_bytes.is_some_and(|bytes| !(1..=defaults::MOST_TOKEN_BYTES).contains(&bytes)) {
+            problems.add("tenant_token_bytes", "expected 1 to 1,048,576 bytes");
+        }
+        if self.keys.max_keys == 0 || self.keys.max_bytes == 0 {
+            problems.add("keys", "max_keys and max_bytes must be above zero");
+        }
+    }
+}
+
+/// Issuers resolved at run time: taken over if nothing about them changed.
+fn tenants<T>(
+    resolver: Option<Resolver>,
+    old: Option<&Snapshot<T>>,
+    issuers: &HashMap<Box<str>, Arc<IssuerState>>,
+    assembler: &Assembler,
+) -> Option<Arc<Tenants>> {
+    let before = old.and_then(|old| Some((old, old.tenants.as_ref()?)));
+    let resolver = match (resolver, before) {
+        (Some(resolver), _) => Arc::new(resolver),
+        (None, Some((old, tenants))) => {
+            let same_names = old.issuers.len() == issuers.len()
+                && old.issuers.keys().all(|name| issuers.contains_key(name));
+            if same_names && assembler.is_equivalent_to(&old.assembler) {
+                return Some(Arc::clone(tenants));
+            }
+            tenants.resolver()
+        }
+        (None, None) => return None,
+    };
+    Some(Tenants::new(resolver, assembler.clone(), before.map(|(_, tenants)| &**tenants)))
+}
+
+fn bundled(problems: &mut Problems) -> Option<HttpClient> {
+    #[cfg(feature = "reqwest")]
+    match HttpClient::new() {
+        Ok(http) => return Some(http),
+        Err(error) => problems.add("http", error.to_string()),
+    }
+    #[cfg(not(feature = "reqwest"))]
+    problems.add("http", "keys must be fetched: set an HttpClient, or enable the feature `reqwest`");
+    None
+}
+
+/// How to deserialize the user's type. [`Untyped`] reads nothing, so its text is not parsed again.
+fn custom<T: DeserializeOwned + 'static>() -> fn(&str) -> Option<T> {
+    if TypeId::of::<T>() == TypeId::of::<Untyped>() {
+        return |_| {
+            let nothing: UnitDeserializer<value::Error> = ().into_deserializer();
+            T::deserialize(nothing).ok()
+        };
+    }
+    |payload| match serde_json::from_str(payload) {
+        Ok(custom) => Some(custom),
+        Err(error) => {
+            // The error message would quote claim values; the position does not.
+            let (line, column) = (error.line(), error.column());
+            tracing::debug!(target: "oauth_guard", line, column, "claims do not deserialize into the configured type");
+            None
+        }
+    }
+}

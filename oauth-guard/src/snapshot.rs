@@ -1,0 +1,313 @@
+//! The configuration in force, and the path of one request through it: token, cache, keys, validation, authorization,
+//! rejection.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::Full;
+use oauth_client::clock::{Clock, Now};
+use serde::de::DeserializeOwned;
+
+use crate::assemble::Assembler;
+use crate::authorize::{Authorization, Requirement, RouteRules};
+use crate::bearer::{self, TokenLocations};
+use crate::cache::{Digest, TokenCache};
+use crate::check::{Check, CheckFuture};
+use crate::claims::{Claims, Verified};
+use crate::defaults;
+use crate::escape::escaped;
+use crate::issuer::IssuerState;
+use crate::jose;
+use crate::keys::{Flight, Freshness};
+use crate::metadata::ResourceMetadata;
+use crate::reject::log::{self, Origin};
+use crate::reject::{Challenge, Rejection, TokenError, grpc, respond};
+use crate::request::RequestHead;
+use crate::tenants::{TenantLookup, Tenants};
+use crate::validate::{
+    Buffers, FailFast, IssuerLookup, ParsedToken, PendingFetch, Validation, check_size, unavailable,
+};
+
+/// The configuration in force. A request loads it once and is decided by it alone; a reload replaces it whole.
+pub(crate) struct Snapshot<T> {
+    /// Counts the snapshots of a guard.
+    pub(crate) generation: u64,
+    pub(crate) issuers: HashMap<Box<str>, Arc<IssuerState>>,
+    /// Issuers that are resolved at run time.
+    pub(crate) tenants: Option<Arc<Tenants>>,
+    /// The longest token that any issuer accepts; each has its own limit besides.
+    pub(crate) max_token_bytes: usize,
+    pub(crate) cache: Arc<TokenCache<T>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// What its issuers were built with, for the next snapshot.
+    pub(crate) assembler: Assembler,
+    pub(crate) challenge: Arc<Challenge>,
+    pub(crate) rules: RouteRules,
+    pub(crate) resource: Option<ResourceMetadata>,
+    pub(crate) token_locations: TokenLocations,
+    /// Deserializes the user's type from claims that are known to be an object.
+    pub(crate) custom: fn(&str) -> Option<T>,
+}
+
+/// Steps 1 to 4: the token of a request, validated.
+impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
+    pub(crate) fn check(self: &Arc<Self>, request: RequestHead<'_>) -> Check<T> {
+        let token = match self.token_locations.token(request) {
+            Ok(Some(token)) => token,
+            Ok(None) => return Check::Ready(Ok(None)),
+            Err(rejection) => return Check::Ready(Err(logged(rejection))),
+        };
+        let now = self.clock.now();
+        let (digest, found) = self.cache.get(&token).unzip();
+        if let (Some(digest), Some(Some(verified))) = (digest, found) {
+            match verified.issuer.keys.freshness(now) {
+                // The cache holds identity; whether it is still valid is checked on each hit.
+                Freshness::Fresh
+                    if verified.is_within_lifetime(now)
+                        && verified.key.is_trusted()
+                        && verified.issuer.is_in_force(self.generation) =>
+                {
+                    return Check::Ready(Ok(Some(Claims::new(verified, &self.challenge))));
+                }
+                Freshness::Fresh => self.cache.remove(digest),
+                Freshness::Overdue | Freshness::Missing => {}
+            }
+        }
+        self.check_uncached(&token, digest, now)
+    }
+
+    /// Not in the cache, or no longer valid as it was.
+    #[cold]
+    fn check_uncached(self: &Arc<Self>, token: &[u8], digest: Option<Digest>, now: Now) -> Check<T> {
+        let text = match bearer::as_text(token) {
+            Ok(text) => text,
+            Err(rejection) => return Check::Ready(Err(logged(rejection))),
+        };
+        match self.validate(text, digest, now, true) {
+            Validation::Done(outcome) => {
+                Check::Ready(outcome.map(Some).map_err(|rejection| self.rejected(text, rejection)))
+            }
+            Validation::Pending(fetch) => match fetch.start(now) {
+                // No fetch may start now, or none would help: there is nothing to wait for.
+                Err(rejection) => Check::Ready(Err(self.rejected(text, rejection))),
+                Ok(flight) => {
+                    let (snapshot, token) = (Arc::clone(self), Box::from(text));
+                    Check::Pending(CheckFuture::new(async move {
+                        let outcome = Arc::clone(&snapshot).validate_after(flight, &token, fetch).await;
+                        outcome.map(Some).map_err(|rejection| snapshot.rejected(&token, rejection))
+                    }))
+                }
+            },
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Snapshot<T> {
+    /// Validates with the keys at hand. `refresh` says whether keys that are merely overdue are fetched first.
+    fn validate(&self, token: &str, digest: Option<Digest>, now: Now, refresh: bool) -> Validation<T> {
+        match self.try_validate(token, digest, now, refresh) {
+            Ok(validation) => validation,
+            Err(error) => Validation::Done(Err(error.into())),
+        }
+    }
+
+    fn try_validate(
+        &self,
+        text: &str,
+        digest: Option<Digest>,
+        now: Now,
+        refresh: bool,
+    ) -> Result<Validation<T>, TokenError> {
+        let mut buffers = Buffers::new();
+        let ParsedToken { compact, header, payload, claims } =
+            ParsedToken::parse(text, self.max_token_bytes, &mut buffers)?;
+        let (header, payload, claims) = (header?, payload?, claims?);
+        // Keys belong to their issuer: the one that the token names decides which keys may have signed it.
+        let issuer = match self.issuer(&claims.issuer()?, now)? {
+            IssuerLookup::Found(issuer) => issuer,
+            IssuerLookup::Unavailable(retry_after) => {
+                return Ok(Validation::Done(Err(unavailable(retry_after))));
+            }
+            IssuerLookup::Pending(fetch) => return Ok(Validation::Pending(fetch)),
+        };
+        let issuer = &issuer;
+        check_size(text, issuer.rules.max_token_bytes)?;
+        if !issuer.rules.algorithms.contains(&header.algorithm) {
+            return Err(TokenError::AlgorithmNotAllowed);
+        }
+        let lifetime =
+            claims.validate(issuer, header.typ, now, &mut FailFast)?.ok_or(TokenError::Claim("exp"))?;
+        if let Some(remote) = issuer.keys.remote() {
+            match issuer.keys.freshness(now) {
+                Freshness::Fresh => {}
+                Freshness::Overdue if !refresh => {}
+                Freshness::Overdue | Freshness::Missing => {
+                    return Ok(Validation::Pending(PendingFetch::Keys(Arc::clone(remote))));
+                }
+            }
+        }
+        let key = match (jose::signed_by(&issuer.keys.current(), &header, &compact), issuer.keys.remote()) {
+            (Ok(key), _) => key,
+            (Err(TokenError::UnknownKey), Some(remote)) => {
+                tracing::debug!(
+                    target: "oauth_guard",
+                    issuer = issuer.name(),
+                    key_id = header.key_id.as_deref().map(escaped),
+                    "a token names an unknown key"
+                );
+                return Ok(Validation::Pending(PendingFetch::NewerKeys(Arc::clone(remote))));
+            }
+            (Err(error), _) => return Err(error),
+        };
+        let custom = (self.custom)(payload).ok_or(TokenError::CustomClaims)?;
+        let parts = claims.to_parts(issuer, &lifetime).ok_or(TokenError::TooLong)?;
+        let verified = Arc::new(Verified { issuer: Arc::clone(issuer), key, parts, custom });
+        self.cache.insert(text.as_bytes(), digest, &verified);
+        Ok(Validation::Done(Ok(Claims::new(verified, &self.challenge))))
+    }
+
+    /// Waits for a fetch and validates again. Ends after a few rounds: another fetch is started only when this one was
+    /// lost, or was started for another token and did not bring what this one needs.
+    async fn validate_after(
+        self: Arc<Self>,
+        mut flight: Flight,
+        token: &str,
+        mut fetch: PendingFetch,
+    ) -> Result<Claims<T>, Rejection> {
+        // An issuer, its keys, newer keys; and one of them again.
+        const ROUNDS: usize = 4;
+        for _ in 0..ROUNDS {
+            // A task that ended with its runtime counts as landed; the next round starts another.
+            let landed = flight.landed().await;
+            // Overdue keys were just fetched, unless the fetch was for an issuer.
+            let refresh = landed.is_err() || matches!(fetch, PendingFetch::Issuer(..));
+            match self.validate(token, None, self.clock.now(), refresh) {
+                Validation::Done(outcome) => return outcome,
+                Validation::Pending(next) => fetch = next,
+            }
+            flight = fetch.start(self.clock.now())?;
+        }
+        Err(fetch.exhausted(self.clock.now()))
+    }
+
+    /// What has to be fetched before the token's signature can be checked; nothing if it can be checked now.
+    pub(crate) fn pending_fetch(&self, text: &str, now: Now) -> Option<PendingFetch> {
+        let mut buffers = Buffers::new();
+        let token = ParsedToken::parse(text, self.max_token_bytes, &mut buffers).ok()?;
+        let (header, claims) = (token.header.ok()?, token.claims.ok()?);
+        let issuer = match self.issuer(&claims.issuer().ok()?, now).ok()? {
+            IssuerLookup::Found(issuer) => issuer,
+            IssuerLookup::Unavailable(_) => return None,
+            IssuerLookup::Pending(fetch) => return Some(fetch),
+        };
+        let remote = issuer.keys.remote()?;
+        if remote.freshness(now) == Freshness::Missing {
+            return Some(PendingFetch::Keys(Arc::clone(remote)));
+        }
+        let found = jose::signed_by(&issuer.keys.current(), &header, &token.compact);
+        matches!(found, Err(TokenError::UnknownKey)).then(|| PendingFetch::NewerKeys(Arc::clone(remote)))
+    }
+
+    /// The issuer of that name: configured, or resolved at run time.
+    pub(crate) fn issuer(&self, name: &str, now: Now) -> Result<IssuerLookup, TokenError> {
+        match (self.issuers.get(name), &self.tenants) {
+            (Some(issuer), _) => Ok(IssuerLookup::Found(Arc::clone(issuer))),
+            (None, None) => Err(TokenError::UnknownIssuer),
+            // The caller wrote the name, and nothing vouches for it yet.
+            (None, Some(_)) if name.len() > defaults::ISSUER_BYTES => Err(TokenError::UnknownIssuer),
+            (None, Some(tenants)) => match tenants.get(name, now) {
+                TenantLookup::Known(issuer) => Ok(IssuerLookup::Found(issuer)),
+                TenantLookup::Unknown => Err(TokenError::UnknownIssuer),
+                TenantLookup::Unavailable(retry_after) => Ok(IssuerLookup::Unavailable(retry_after)),
+                TenantLookup::NotAsked => {
+                    Ok(IssuerLookup::Pending(PendingFetch::Issuer(Arc::clone(tenants), name.into())))
+                }
+            },
+        }
+    }
+
+    /// Every issuer in force at the moment, configured or resolved.
+    pub(crate) fn all_issuers(&self) -> Vec<Arc<IssuerState>> {
+        let resolved = self.tenants.iter().flat_map(|tenants| tenants.known());
+        self.issuers.values().cloned().chain(resolved).collect()
+    }
+}
+
+/// Step 5: is it enough?
+impl<T> Snapshot<T> {
+    /// What a request needs: from the rule of its route, and from the layer in front of it.
+    pub(crate) fn authorization<'a>(
+        &'a self,
+        request: RequestHead<'_>,
+        required: Option<&'a Requirement>,
+        optional: bool,
+    ) -> Result<Authorization<'a>, Rejection> {
+        Authorization::new(required, self.challenge.dry_run, &*self.clock).for_route(
+            &self.rules,
+            request,
+            optional,
+        )
+    }
+
+    /// A valid token that meets this requirement, whatever the route.
+    pub(crate) fn requirement_only<'a>(&'a self, requirement: &'a Requirement) -> Authorization<'a> {
+        Authorization::new(Some(requirement), self.challenge.dry_run, &*self.clock)
+    }
+
+    /// Inserts the claims into the request, and redacts or strips the token they are from.
+    pub(crate) fn forward<B>(&self, request: &mut Request<B>, claims: Option<Claims<T>>)
+    where
+        T: Send + Sync + 'static,
+    {
+        let Some(claims) = claims else { return };
+        self.token_locations.redact(request);
+        request.extensions_mut().insert(claims);
+    }
+}
+
+/// Step 6: reject.
+impl<T> Snapshot<T> {
+    /// The whole response, in the caller's protocol.
+    #[cold]
+    pub(crate) fn reject(&self, rejection: &Rejection, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        respond(rejection, &self.challenge, grpc::is_grpc(headers))
+    }
+
+    /// Classifies and logs the rejection of a token. The token is parsed again, but only if the log is enabled.
+    fn rejected(&self, token: &str, rejection: Rejection) -> Rejection {
+        let rejection = bearer::classify(token, rejection);
+        let mut origin = Origin::default();
+        if tracing::enabled!(target: "oauth_guard", tracing::Level::DEBUG) {
+            let mut buffers = Buffers::new();
+            if let Ok(token) = ParsedToken::parse(token, self.max_token_bytes, &mut buffers) {
+                origin = token.origin(|name| self.issuers.contains_key(name));
+            }
+        }
+        log::rejected(&rejection, &origin);
+        rejection
+    }
+}
+
+/// A reload.
+impl<T> Snapshot<T> {
+    /// Ends the issuers that the next snapshot does not have, or has in another configuration.
+    pub(crate) fn hand_over_to(&self, next: &Self) {
+        for (name, issuer) in &self.issuers {
+            if !next.issuers.get(name).is_some_and(|kept| Arc::ptr_eq(kept, issuer)) {
+                issuer.end(next.generation);
+            }
+        }
+        if let Some(tenants) = &self.tenants
+            && !next.tenants.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, tenants))
+        {
+            tenants.end(next.generation);
+        }
+    }
+}
+
+fn logged(rejection: Rejection) -> Rejection {
+    log::rejected(&rejection, &Origin::default());
+    rejection
+}

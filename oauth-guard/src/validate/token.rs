@@ -1,0 +1,59 @@
+//! One token, taken apart and decoded: what validation, explanations and the log read.
+
+use super::claims::ClaimSet;
+use crate::escape::escaped;
+use crate::jose::{self, CompactJws, Header, Scratch};
+use crate::reject::TokenError;
+use crate::reject::log::Origin;
+
+/// What a token is decoded into, on the stack as long as it is of a usual size.
+pub(crate) struct Buffers {
+    header: Scratch,
+    payload: Scratch,
+}
+
+impl Buffers {
+    pub(crate) fn new() -> Self {
+        Self { header: Scratch::new(), payload: Scratch::new() }
+    }
+}
+
+/// A token whose form is right. Nothing in it is verified; each part is read on its own, so that an explanation shows
+/// the claims of a token whose header is malformed.
+pub(crate) struct ParsedToken<'a> {
+    pub(crate) compact: CompactJws<'a>,
+    pub(crate) header: Result<Header<'a>, TokenError>,
+    /// The payload as JSON text.
+    pub(crate) payload: Result<&'a str, TokenError>,
+    pub(crate) claims: Result<ClaimSet<'a>, TokenError>,
+}
+
+impl<'a> ParsedToken<'a> {
+    /// Checks size and form, and decodes both parts.
+    pub(crate) fn parse(
+        token: &'a str,
+        max_bytes: usize,
+        buffers: &'a mut Buffers,
+    ) -> Result<Self, TokenError> {
+        check_size(token, max_bytes)?;
+        let compact = jose::split(token)?;
+        let header = jose::read_header(&compact, &mut buffers.header);
+        let payload = compact.payload(&mut buffers.payload).map_err(TokenError::from);
+        let claims = payload.and_then(ClaimSet::read);
+        Ok(Self { compact, header, payload, claims })
+    }
+
+    /// What the log says of it. A configured issuer is named in full, any other name is escaped and cut.
+    pub(crate) fn origin(&self, is_configured: impl FnOnce(&str) -> bool) -> Origin {
+        let name = self.claims.as_ref().ok().and_then(|claims| claims.issuer().ok());
+        let key_id = self.header.as_ref().ok().and_then(|header| header.key_id.as_deref());
+        Origin {
+            issuer: name.map(|name| if is_configured(&name) { name.into_owned() } else { escaped(&name) }),
+            key_id: key_id.map(escaped),
+        }
+    }
+}
+
+pub(crate) fn check_size(token: &str, max_bytes: usize) -> Result<(), TokenError> {
+    if token.len() > max_bytes { Err(TokenError::TooLong) } else { Ok(()) }
+}
