@@ -52,7 +52,7 @@
 //! maximum age. It cannot be changed.
 //!
 //! ### Why is the metadata read for the JWKS URI every hour?
-//! [`KEY_ADDRESS`]. URIs change less often than keys, and an issuer usually keeps the old URI for a while. A missing key
+//! [`JWKS_URI_MAX_AGE`]. URIs change less often than keys, and an issuer usually keeps the old URI for a while. A missing key
 //! causes the metadata to be read at once. It cannot be changed.
 //!
 //! ### Why 5 seconds for a fetch?
@@ -80,7 +80,7 @@
 //! names of the usual length, and however many a caller invents, they evict no tenant.
 //!
 //! ### Why 1 KiB of name, and 1,000 names resolved at a time?
-//! [`ISSUER_BYTES`], [`LOOK_UPS`]. The caller writes the token's `iss`, and nothing vouches for it yet. Issuers are URLs of
+//! [`ISSUER_BYTES`], [`PENDING_RESOLUTIONS`]. The caller writes the token's `iss`, and nothing vouches for it yet. Issuers are URLs of
 //! about 50 bytes. Names beyond the limit get 503, while known tenants are served.
 //!
 //! ### Why a pause of one second after a failed resolver call?
@@ -124,7 +124,7 @@ pub const KEY_FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// The time limit of a key fetch, discovery included.
 pub const KEY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the JWKS URI of the metadata is used before the metadata is read again.
-pub const KEY_ADDRESS: Duration = Duration::from_secs(3600);
+pub const JWKS_URI_MAX_AGE: Duration = Duration::from_secs(3600);
 /// The largest key set that is read, in bytes.
 pub const KEY_SET_BYTES: usize = 512 * 1024;
 /// How many keys of a set are used.
@@ -138,7 +138,7 @@ pub const UNKNOWN_ISSUER_BYTES: u64 = 4 * 1024 * 1024;
 /// The longest `iss` that is passed to the resolver, in bytes.
 pub const ISSUER_BYTES: usize = 1024;
 /// How many names are resolved at a time.
-pub const LOOK_UPS: usize = 1_000;
+pub const PENDING_RESOLUTIONS: usize = 1_000;
 /// The pause after a failed resolver call, for the name that it failed on.
 pub const RESOLVER_PAUSE: Duration = Duration::from_secs(1);
 /// The longest header of a token, in encoded bytes.

@@ -133,7 +133,7 @@ impl Tenants {
         if let Some((_, flight)) = flights.by_name.get(name).filter(|(_, flight)| !flight.is_over()) {
             return Some(flight.clone());
         }
-        if flights.by_name.len() >= defaults::LOOK_UPS {
+        if flights.by_name.len() >= defaults::PENDING_RESOLUTIONS {
             return None;
         }
         flights.started += 1;

@@ -49,7 +49,8 @@ async fn a_finished_resolution_leaves_no_entry_behind() {
 #[tokio::test(start_paused = true)]
 async fn resolutions_under_way_are_bounded() {
     let tenants = tenants(empty());
-    let flights: Vec<_> = (0..defaults::LOOK_UPS).map(|n| tenants.resolve(&n.to_string()).unwrap()).collect();
+    let flights: Vec<_> =
+        (0..defaults::PENDING_RESOLUTIONS).map(|n| tenants.resolve(&n.to_string()).unwrap()).collect();
     assert!(tenants.resolve("one more").is_none());
     assert!(tenants.resolve("7").is_some(), "the same name joins the resolution under way");
     for flight in flights {

@@ -58,7 +58,7 @@ impl Remote {
         if state.sequence == sequence {
             state.discovered = Some(DiscoveredUri {
                 url: url.clone(),
-                recheck_from: now.saturating_add(defaults::KEY_ADDRESS),
+                recheck_from: now.saturating_add(defaults::JWKS_URI_MAX_AGE),
             });
         }
         Ok(url)
