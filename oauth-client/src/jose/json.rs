@@ -4,7 +4,7 @@
 //! occurs twice in one object (at any depth, also when spelled with escapes), lone surrogates, a byte order mark,
 //! anything after the value, and nesting beyond [`JSON_DEPTH`](super::JSON_DEPTH).
 //!
-//! [`read_object`] makes one pass and allocates nothing for a usual object. [`object`] reads by the same rules into a
+//! [`read_object`] makes one pass and allocates nothing for a usual object. `object` reads by the same rules into a
 //! [`serde_json::Map`], where speed does not matter.
 
 mod object;
