@@ -36,7 +36,7 @@ pub(crate) struct KeyCache {
 struct Asked {
     /// When they last were because of one that was not known.
     missed: Option<Duration>,
-    /// When they last could not be had, and why.
+    /// When they were last unavailable, and why.
     failed: Option<(Duration, Error)>,
 }
 
@@ -83,7 +83,7 @@ impl KeyCache {
             // Keys that were merely old say nothing about a key that is not known.
             asked.missed = if is_young { Some(now) } else { asked.missed };
         }
-        // Whoever has waited for a try that failed shares its failure: one's own would take as long again.
+        // A caller that waited for a failed try shares its failure: a try of its own would take as long again.
         if let Some((_, error)) = asked.failed.as_ref().filter(|(at, _)| *at > began) {
             return known.filter(usable).ok_or_else(|| error.clone());
         }

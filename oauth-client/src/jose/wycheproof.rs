@@ -20,8 +20,8 @@ fn signatures_are_judged_as_told() {
     // 346, 350: the key says PS256 and the token PS384: one key, one algorithm. 347, 351: the key's alg is spelled
     // ES521, which is none. 372, 373: called valid there, although their base64 holds a foreign character.
     // 367, 370: called invalid there, for padding that the token does not have: it is token 357, called valid.
-    let told = [346, 347, 350, 351, 367, 370, 372, 373];
-    assert_eq!(run(SIGNATURES), (401, BTreeSet::from(told)));
+    let deviating = [346, 347, 350, 351, 367, 370, 372, 373];
+    assert_eq!(run(SIGNATURES), (401, BTreeSet::from(deviating)));
     let token = |id: u64| {
         let found = tests(SIGNATURES).into_iter().find(|(_, test)| test["tcId"] == id).unwrap();
         found.1["jws"].clone()
@@ -55,7 +55,7 @@ fn no_encrypted_token_is_taken_for_a_signed_one() {
     assert_eq!(refused, 139 + 33);
 }
 
-/// How many were tried, and which came out other than told.
+/// How many were tried, and which came out other than marked.
 fn run(document: &str) -> (usize, BTreeSet<u64>) {
     let mut tried = 0;
     let mut deviations = BTreeSet::new();

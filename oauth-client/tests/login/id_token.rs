@@ -371,7 +371,7 @@ async fn what_is_no_plain_signed_jwt_of_one_meaning_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_key_from_elsewhere_is_no_key_of_the_issuer() {
     let fixture = fixture();
-    let other = crate::support::fixture();
+    let other = fixture();
     let forged = token(&other.server).issuer(fixture.server.issuer());
     let error = check(&fixture.client, forged, &Expect::new()).await.unwrap_err();
     assert_eq!(error.code(), "invalid_id_token");
@@ -437,22 +437,22 @@ async fn callers_waiting_for_unavailable_keys_share_one_attempt() {
 }
 
 /// A server whose key set is that list alone.
-fn serving(keys: serde_json::Value) -> Bench {
-    let bench = Bench::new();
+fn serving(keys: serde_json::Value) -> Fixture {
+    let fixture = fixture();
     let document = json!({ "keys": keys }).to_string();
-    bench.server.fault(Endpoint::Jwks, Fault::body(200, "application/json", document)).always();
-    bench
+    fixture.server.fault(Endpoint::Jwks, Fault::body(200, "application/json", document)).always();
+    fixture
 }
 
 /// Whether a good token is accepted when the server's own key is published with that member on top.
 async fn is_accepted_with(algorithm: Alg, member: &str, value: serde_json::Value) -> bool {
-    let bench = Bench::new();
+    let fixture = fixture();
     let key = TestKey::generate(algorithm).with_kid("k");
     let mut jwk = key.public_jwk();
     jwk[member] = value;
     let document = json!({ "keys": [jwk] }).to_string();
-    bench.server.fault(Endpoint::Jwks, Fault::body(200, "application/json", document)).always();
-    match check(&bench.client, token(&bench.server).signed_with(&key), &Expect::new()).await {
+    fixture.server.fault(Endpoint::Jwks, Fault::body(200, "application/json", document)).always();
+    match check(&fixture.client, token(&fixture.server).signed_with(&key), &Expect::new()).await {
         Ok(_) => true,
         Err(error) => {
             assert_eq!(error.code(), "invalid_id_token", "{error}");
@@ -489,9 +489,9 @@ async fn a_key_for_another_purpose_is_not_used() {
 #[tokio::test(start_paused = true)]
 async fn an_rsa_key_of_less_than_2048_bits_is_not_used() {
     let key = TestKey::rsa_1024();
-    let bench = serving(json!([key.public_jwk()]));
-    let signed = token(&bench.server).signed_with(&key);
-    refused(&bench.client, &Expect::new(), vec![(signed, "2048 to 8192 bits")]).await;
+    let fixture = serving(json!([key.public_jwk()]));
+    let signed = token(&fixture.server).signed_with(&key);
+    refused(&fixture.client, &Expect::new(), vec![(signed, "2048 to 8192 bits")]).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -500,18 +500,18 @@ async fn an_ed25519_key_of_small_order_is_not_used() {
     let neutral = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let mut signature = [0; 64];
     signature[0] = 1;
-    let bench = serving(json!([{"kty": "OKP", "crv": "Ed25519", "x": neutral, "kid": "weak"}]));
-    let forged = token(&bench.server).header("alg", "EdDSA").kid("weak").signature(signature);
-    refused(&bench.client, &Expect::new(), vec![(forged, "of small order")]).await;
+    let fixture = serving(json!([{"kty": "OKP", "crv": "Ed25519", "x": neutral, "kid": "weak"}]));
+    let forged = token(&fixture.server).header("alg", "EdDSA").kid("weak").signature(signature);
+    refused(&fixture.client, &Expect::new(), vec![(forged, "of small order")]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_keys_of_one_name_verify_nothing() {
     let [one, other] = [(); 2].map(|()| TestKey::generate(Alg::Es256).with_kid("k"));
-    let bench = serving(json!([one.public_jwk(), other.public_jwk()]));
+    let fixture = serving(json!([one.public_jwk(), other.public_jwk()]));
     for key in [&one, &other] {
-        let signed = token(&bench.server).signed_with(key);
-        refused(&bench.client, &Expect::new(), vec![(signed, "publishes no key")]).await;
+        let signed = token(&fixture.server).signed_with(key);
+        refused(&fixture.client, &Expect::new(), vec![(signed, "publishes no key")]).await;
     }
     let same_twice = serving(json!([one.public_jwk(), one.public_jwk()]));
     check(&same_twice.client, token(&same_twice.server).signed_with(&one), &Expect::new()).await.unwrap();
@@ -520,18 +520,20 @@ async fn two_keys_of_one_name_verify_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_token_without_a_key_id_is_tried_against_eight_keys_at_most() {
     let keys: Vec<_> = (0..9).map(|_| TestKey::generate(Alg::Es256)).collect();
-    let bench = serving(keys.iter().map(TestKey::public_jwk).collect());
-    check(&bench.client, token(&bench.server).signed_with(&keys[7]).no_kid(), &Expect::new()).await.unwrap();
-    let ninth = token(&bench.server).signed_with(&keys[8]).no_kid();
-    refused(&bench.client, &Expect::new(), vec![(ninth, "publishes no key")]).await;
+    let fixture = serving(keys.iter().map(TestKey::public_jwk).collect());
+    check(&fixture.client, token(&fixture.server).signed_with(&keys[7]).no_kid(), &Expect::new())
+        .await
+        .unwrap();
+    let ninth = token(&fixture.server).signed_with(&keys[8]).no_kid();
+    refused(&fixture.client, &Expect::new(), vec![(ninth, "publishes no key")]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_header_that_is_malformed_in_what_it_says_of_keys_is_refused() {
-    let bench = Bench::new();
-    let server = &bench.server;
+    let fixture = fixture();
+    let server = &fixture.server;
     refused(
-        &bench.client,
+        &fixture.client,
         &Expect::new(),
         vec![
             (token(server).header("jwk", "a key"), "jwk"),
@@ -544,5 +546,5 @@ async fn a_header_that_is_malformed_in_what_it_says_of_keys_is_refused() {
     .await;
     // A chain of certificates makes a header long, and is in no one's way.
     let chain = token(server).header("x5c", json!(["A".repeat(3_000), "A".repeat(3_000)]));
-    check(&bench.client, chain.typ("application/jwt"), &Expect::new()).await.unwrap();
+    check(&fixture.client, chain.typ("application/jwt"), &Expect::new()).await.unwrap();
 }
