@@ -244,6 +244,7 @@
 //! | `metrics` | no | counters and a histogram through the `metrics` facade |
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The flow, in the order a token takes:
 
@@ -309,3 +310,9 @@ pub use self::error::{Error, Problem};
 use self::jose::json;
 pub use self::source::TokenSource;
 pub use self::token::{AccessToken, Secret, TokenSet};
+
+/// The README's sample is compiled with the docs.
+#[cfg(all(doctest, feature = "reqwest"))]
+#[doc = include_str!("../README.md")]
+#[expect(dead_code, reason = "it carries the docs of the README")]
+struct Readme;

@@ -156,6 +156,7 @@
 //! | `toml` | no | configuration from TOML text and files |
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The handle, its builder and its configuration.
 mod assemble;
@@ -261,6 +262,6 @@ use self::jose::json;
 
 /// The README's samples are compiled with the docs.
 #[cfg(all(doctest, feature = "axum", feature = "reqwest"))]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 #[expect(dead_code, reason = "it is there for its docs")]
 struct Readme;

@@ -205,6 +205,7 @@
 //! | `tls` | HTTPS with an authority of the server's own, and clients that authenticate with a certificate (RFC 8705) |
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod attack;
 mod body;
