@@ -7,8 +7,10 @@ use oauth_client::transport::{HttpClient, is_loopback};
 use url::Url;
 
 use crate::algorithm::{self, Algorithm};
+use crate::bearer;
 use crate::defaults::MOST_TOKEN_BYTES;
 use crate::error::Problems;
+use crate::introspect::{IntrospectedTokens, Introspector};
 use crate::issuer::{Issuer, IssuerRules, IssuerState, Source};
 use crate::keys::{
     IssuerKeys, JwksLocation, KeyPolicy, KeySet, Remote, StaticKey, VerifyingKey, log_skipped,
@@ -63,6 +65,7 @@ impl Assembler {
         if !(1..=MOST_TOKEN_BYTES).contains(&issuer.max_token_bytes) {
             problems.add(field("max_token_bytes"), "expected 1 to 1,048,576 bytes");
         }
+        let introspector = self.introspector(issuer, field, problems);
         let algorithms = algorithms(issuer, field, problems);
         let keys = self.keys_of(issuer, before.map(|before| &before.keys), &algorithms, field, problems)?;
         let boxed =
@@ -78,12 +81,32 @@ impl Assembler {
             clients: issuer.clients.as_deref().map(boxed),
             scope_claims: boxed(&issuer.scope_claims),
             roles_claims: boxed(&issuer.roles_claims),
+            token_prefix: issuer.token_prefix.as_deref().unwrap_or_default().into(),
         };
-        let state = IssuerState::new(rules, keys, self.generation);
+        let state = IssuerState::new(rules, keys, introspector, self.generation);
         match before.filter(|before| before.is_same(&state) && before.is_in_force(self.generation)) {
             Some(before) => Some(Arc::clone(before)),
             None => Some(Arc::new(state)),
         }
+    }
+
+    fn introspector(
+        &self,
+        issuer: &Issuer,
+        field: &dyn Fn(&str) -> String,
+        problems: &mut Problems,
+    ) -> Option<Introspector> {
+        let Some(introspection) = &issuer.introspection else {
+            if issuer.token_prefix.is_some() {
+                problems.add(field("token_prefix"), "is for opaque tokens, which need introspection");
+            }
+            return None;
+        };
+        if issuer.token_prefix.as_deref().is_some_and(|prefix| !bearer::is_token68(prefix)) {
+            problems.add(field("token_prefix"), "expected the first characters of a token, such as ory_at_");
+        }
+        let (http, clock) = (self.http.clone(), Arc::clone(&self.clock));
+        Introspector::new(&issuer.name, introspection, http, clock, issuer.allow_http, field, problems)
     }
 
     /// Whether the same configuration yields the same issuer.
@@ -99,6 +122,17 @@ impl Assembler {
         field: &dyn Fn(&str) -> String,
         problems: &mut Problems,
     ) -> Option<IssuerKeys> {
+        let asks_about_all =
+            issuer.introspection.as_ref().is_some_and(|given| given.tokens == IntrospectedTokens::Any);
+        if asks_about_all {
+            if let Some(source) = issuer.sources.first() {
+                problems.add(
+                    field(source.field(&issuer.static_keys)),
+                    "is given, but introspection.tokens = \"any\" uses no keys; remove one of them",
+                );
+            }
+            return Some(IssuerKeys::fixed(KeySet::default()));
+        }
         if let [first, others @ ..] = &*issuer.sources {
             for other in others {
                 let first = first.field(&issuer.static_keys);

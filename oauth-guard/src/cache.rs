@@ -90,6 +90,11 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
         Some((digest, found))
     }
 
+    /// An entry, without counting a hit or a miss.
+    pub(crate) fn peek(&self, digest: Digest) -> Option<Arc<Verified<T>>> {
+        self.entries.as_ref()?.get(&digest)
+    }
+
     /// Stores it under the digest that [`get`](Self::get) returned, or under a new one.
     pub(crate) fn insert(&self, token: &[u8], digest: Option<Digest>, verified: &Arc<Verified<T>>) {
         if let Some(entries) = &self.entries {
@@ -113,7 +118,7 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
         (entries, bytes, self.hits.sum(), self.misses.sum())
     }
 
-    fn digest(&self, token: &[u8]) -> Digest {
+    pub(crate) fn digest(&self, token: &[u8]) -> Digest {
         Digest(HighwayHasher::new(self.key).hash256(token))
     }
 }

@@ -100,6 +100,35 @@
 //!
 //! ### Why 64 characters of a caller's text in a log line?
 //! [`LOGGED_CHARS`]. Key ids fit, and so do most issuers; the line stays a line, whatever the text.
+//!
+//! # Introspection
+//!
+//! Change the first four with [`Introspection`](crate::Introspection). The others cannot be changed.
+//!
+//! ### Why are active tokens asked about once a minute?
+//! [`INTROSPECTION_CACHE`]. It is how long a revoked token is still accepted. A minute is what users of a log-out button
+//! tolerate, and spares a busy API nearly all questions.
+//!
+//! ### Why does a no count for 10 seconds?
+//! [`INTROSPECTION_NEGATIVE_CACHE`]. A caller that retries with a dead token costs a question in ten seconds; a token that the
+//! server learns of a moment later works soon. [`INTROSPECTION_NEGATIVES`] of them are kept, about a megabyte, apart from the
+//! active ones, so that invented tokens push no good one out.
+//!
+//! ### Why 5 seconds for a question?
+//! [`INTROSPECTION_TIMEOUT`]. As for keys: the server is nearby, and requests wait.
+//!
+//! ### Why 64 questions at a time?
+//! [`INTROSPECTION_CONCURRENCY`]. At 10 ms a question that is 6,400 new tokens a second. [`INTROSPECTION_WAITING`] may wait for
+//! each of them, as many as get a response within the time limit; what exceeds that is 503 at once, so that a flood of invented
+//! tokens takes bounded memory.
+//!
+//! ### Why 64 KiB of response?
+//! [`INTROSPECTION_BYTES`]. Claims longer than that do not fit into a cached token.
+//!
+//! ### Why is a server left alone after three failures, for 1 to 30 seconds?
+//! [`INTROSPECTION_TRIES`], [`INTROSPECTION_FIRST_PAUSE`], [`INTROSPECTION_LONGEST_PAUSE`]. One failure may be one connection's;
+//! three in a row are the server's. The pause doubles with each failure, and one question ends it. A `Retry-After` counts
+//! at once, up to the longest pause.
 
 use std::time::Duration;
 
@@ -141,6 +170,26 @@ pub const ISSUER_BYTES: usize = 1024;
 pub const PENDING_RESOLUTIONS: usize = 1_000;
 /// The pause after a failed resolver call, for the name that it failed on.
 pub const RESOLVER_PAUSE: Duration = Duration::from_secs(1);
+/// How long a response about an active token is used.
+pub const INTROSPECTION_CACHE: Duration = Duration::from_secs(60);
+/// How long an inactive token counts as such.
+pub const INTROSPECTION_NEGATIVE_CACHE: Duration = Duration::from_secs(10);
+/// The time limit of a question about a token.
+pub const INTROSPECTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many questions to one server are under way at a time.
+pub const INTROSPECTION_CONCURRENCY: usize = 64;
+/// How many questions may wait for each that is under way.
+pub const INTROSPECTION_WAITING: usize = 256;
+/// How many inactive tokens of one server are remembered.
+pub const INTROSPECTION_NEGATIVES: u64 = 10_000;
+/// The largest response about a token, in bytes.
+pub const INTROSPECTION_BYTES: usize = 64 * 1024;
+/// How many questions in a row may fail before the server is left alone.
+pub const INTROSPECTION_TRIES: u32 = 3;
+/// The first pause then; it doubles with each failure.
+pub const INTROSPECTION_FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+pub const INTROSPECTION_LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest header of a token, in encoded bytes.
 pub const HEADER_BYTES: usize = 2048;
 /// The longest key id, in bytes.

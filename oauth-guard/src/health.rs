@@ -1,8 +1,12 @@
 //! The guard's health, for a health endpoint.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::guard::Guard;
+use crate::introspect::IntrospectionHealth;
+use crate::issuer::IssuerState;
 use crate::keys::IssuerKeys;
 
 /// A guard's state at one moment, from [`Guard::health`]. Serialize it as it is.
@@ -37,6 +41,10 @@ pub struct IssuerHealth {
     pub failures: u32,
     /// The code of the last failure, until a fetch succeeds.
     pub last_error: Option<String>,
+    /// The questions about its tokens, if it is asked (RFC 7662). Its tokens then count as validatable without keys: it may
+    /// publish none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub introspection: Option<IntrospectionHealth>,
 }
 
 /// The cache of verified tokens.
@@ -81,32 +89,39 @@ impl<T: Send + Sync + 'static> Guard<T> {
             .map(|issuer| {
                 let keys = issuer.keys.current().len();
                 let name = issuer.name().to_owned();
+                let introspection = issuer.introspector.as_ref().map(|one| one.health());
                 match &issuer.keys {
                     IssuerKeys::Static(_) => IssuerHealth {
                         issuer: name,
-                        ok: keys > 0,
+                        ok: introspection.as_ref().map_or(keys > 0, |asked| asked.ok),
                         keys,
                         age_seconds: None,
                         stale: false,
                         failures: 0,
                         last_error: None,
+                        introspection,
                     },
                     IssuerKeys::Remote(remote) => {
                         let status = remote.status(now);
                         IssuerHealth {
                             issuer: name,
-                            ok: keys > 0 && status.usable,
+                            ok: introspection.as_ref().map_or(keys > 0 && status.usable, |asked| asked.ok),
                             keys,
                             age_seconds: status.age.map(|age| age.as_secs()),
                             stale: status.stale,
                             failures: status.failures,
                             last_error: status.last_error,
+                            introspection,
                         }
                     }
                 }
             })
             .collect();
-        let ok = snapshot.issuers.values().all(|issuer| issuer.keys.are_usable(now));
+        let is_ok = |issuer: &Arc<IssuerState>| match &issuer.introspector {
+            Some(introspector) => introspector.health().ok,
+            None => issuer.keys.are_usable(now),
+        };
+        let ok = snapshot.issuers.values().all(is_ok);
         for remote in snapshot.issuers.values().filter_map(|issuer| issuer.keys.remote()) {
             remote.fetch_if_due(now);
         }

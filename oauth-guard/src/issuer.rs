@@ -1,11 +1,13 @@
 //! An issuer whose tokens are accepted: its configuration, and its state in force.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::algorithm::Algorithm;
 use crate::defaults;
+use crate::introspect::{Introspection, Introspector};
 use crate::keys::{IssuerKeys, StaticKey};
 
 /// An authorization server whose tokens a guard accepts, and the conditions for them.
@@ -40,6 +42,8 @@ pub struct Issuer {
     pub(crate) roles_claims: Vec<String>,
     pub(crate) any_audience: bool,
     pub(crate) allow_http: bool,
+    pub(crate) introspection: Option<Introspection>,
+    pub(crate) token_prefix: Option<String>,
 }
 
 /// Where the keys come from.
@@ -84,6 +88,8 @@ impl Issuer {
             roles_claims: vec!["roles".to_owned()],
             any_audience: false,
             allow_http: false,
+            introspection: None,
+            token_prefix: None,
         }
     }
 
@@ -206,6 +212,20 @@ impl Issuer {
         self
     }
 
+    /// Asks this issuer about tokens that only it can read (RFC 7662): by default about those that are not JWTs. Two issuers
+    /// that could both take an opaque token are an error when the guard is built; see
+    /// [`token_prefix`](Self::token_prefix).
+    pub fn introspection(mut self, introspection: Introspection) -> Self {
+        self.introspection = Some(introspection);
+        self
+    }
+
+    /// How this issuer's opaque tokens begin, such as `ory_at_`: it is asked about no others.
+    pub fn token_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.token_prefix = Some(prefix.into());
+        self
+    }
+
     /// Fetches keys over plain http from other machines. An attacker on the network path can then sign tokens. Only right
     /// inside a network that you trust as much as the issuer.
     pub fn danger_allow_http(mut self) -> Self {
@@ -218,6 +238,8 @@ impl Issuer {
 pub(crate) struct IssuerState {
     pub(crate) rules: IssuerRules,
     pub(crate) keys: IssuerKeys,
+    /// Asks the issuer about tokens.
+    pub(crate) introspector: Option<Arc<Introspector>>,
     /// The first generation that has it.
     since: u64,
     /// The first generation that no longer has it.
@@ -238,6 +260,8 @@ pub(crate) struct IssuerRules {
     pub(crate) clients: Option<Box<[Box<str>]>>,
     pub(crate) scope_claims: Box<[Box<str>]>,
     pub(crate) roles_claims: Box<[Box<str>]>,
+    /// How its opaque tokens begin.
+    pub(crate) token_prefix: Box<str>,
 }
 
 impl Source {
@@ -254,8 +278,13 @@ impl Source {
 }
 
 impl IssuerState {
-    pub(crate) fn new(rules: IssuerRules, keys: IssuerKeys, since: u64) -> Self {
-        Self { rules, keys, since, ended: AtomicU64::new(u64::MAX) }
+    pub(crate) fn new(
+        rules: IssuerRules,
+        keys: IssuerKeys,
+        introspector: Option<Introspector>,
+        since: u64,
+    ) -> Self {
+        Self { rules, keys, introspector: introspector.map(Arc::new), since, ended: AtomicU64::new(u64::MAX) }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -275,6 +304,8 @@ impl IssuerState {
 
     /// Whether its tokens are validated against the same rules and keys as the other's.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.rules == other.rules && self.keys.is_same(&other.keys)
+        // A reload ends what was learnt by questions.
+        let neither_asks = self.introspector.is_none() && other.introspector.is_none();
+        neither_asks && self.rules == other.rules && self.keys.is_same(&other.keys)
     }
 }

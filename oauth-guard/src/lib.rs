@@ -199,6 +199,9 @@ mod algorithm;
 mod jose;
 mod validate;
 
+// Or ask its server.
+mod introspect;
+
 // What a valid token says.
 mod claims;
 
@@ -235,6 +238,7 @@ mod warm_start;
 
 #[cfg(feature = "axum")]
 pub use self::axum::{Scoped, ScopedRejection, Scopes};
+pub use oauth_client::ClientAuth;
 pub use oauth_client::clock::{self, Clock};
 pub use oauth_client::transport::HttpClient;
 
@@ -250,6 +254,7 @@ pub use self::explain::{ExplainedCheck, ExplainedMember, Explanation, Outcome};
 pub use self::future::ResponseFuture;
 pub use self::guard::Guard;
 pub use self::health::{CacheHealth, Health, IssuerHealth};
+pub use self::introspect::{IntrospectedTokens, Introspection, IntrospectionHealth};
 pub use self::issuer::{Issuer, Profile};
 pub use self::keys::{KeyExport, KeyPolicy};
 pub use self::layer::GuardLayer;

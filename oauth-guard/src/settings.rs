@@ -76,6 +76,7 @@ impl Settings {
         if self.issuers.is_empty() && self.resolver.is_none() && old.is_none_or(|old| old.tenants.is_none()) {
             problems.add("issuer", "a guard needs at least one issuer whose tokens to accept");
         }
+        self.check_prefixes(&mut problems);
         let cache_bytes = self.cache_bytes.unwrap_or(defaults::CACHE_BYTES);
         let kept = old.map(|old| &old.cache).filter(|cache| cache.max_bytes() == cache_bytes);
         let cache = kept.cloned().or_else(|| TokenCache::new(cache_bytes).map(Arc::new));
@@ -87,6 +88,8 @@ impl Settings {
         let (Some(issuers), Some(cache), true) = (issuers, cache, problems.is_empty()) else {
             return Err(problems.into_error());
         };
+        let introspecting: Box<[_]> =
+            issuers.values().filter(|issuer| issuer.introspector.is_some()).cloned().collect();
         let tenants = tenants(self.resolver, old, &issuers, &assembler);
         let longest = self.issuers.iter().map(|issuer| issuer.max_token_bytes).max().unwrap_or(0);
         Ok(Snapshot {
@@ -97,6 +100,7 @@ impl Settings {
                 None => longest,
             },
             issuers,
+            introspecting,
             tenants,
             cache,
             clock: Arc::clone(&assembler.clock),
@@ -110,6 +114,24 @@ impl Settings {
             token_locations,
             custom: custom::<T>(),
         })
+    }
+
+    /// One issuer decides for one opaque token.
+    fn check_prefixes(&self, problems: &mut Problems) {
+        let asking: Vec<_> =
+            self.issuers.iter().enumerate().filter(|(_, issuer)| issuer.introspection.is_some()).collect();
+        for (at, (_, one)) in asking.iter().enumerate() {
+            for (index, other) in asking.iter().skip(at + 1) {
+                let [a, b] = [one, other].map(|it| it.token_prefix.as_deref().unwrap_or_default());
+                if a.starts_with(b) || b.starts_with(a) {
+                    let message = format!(
+                        "{:?} and {:?} could both take the same opaque token; give each a token_prefix with which no token of the other begins",
+                        one.name, other.name
+                    );
+                    problems.add(format!("issuer[{index}].token_prefix"), message);
+                }
+            }
+        }
     }
 
     fn assembler<T>(&self, old: Option<&Snapshot<T>>, problems: &mut Problems) -> Assembler {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -18,6 +19,7 @@ use crate::check::{Check, CheckFuture};
 use crate::claims::{Claims, Verified};
 use crate::defaults;
 use crate::escape::escaped;
+use crate::introspect::{IntrospectedTokens, Question, Settled, contradicts};
 use crate::issuer::IssuerState;
 use crate::jose;
 use crate::keys::{Flight, Freshness};
@@ -27,7 +29,8 @@ use crate::reject::{Challenge, Rejection, TokenError, grpc, respond};
 use crate::request::RequestHead;
 use crate::tenants::{TenantLookup, Tenants};
 use crate::validate::{
-    Buffers, FailFast, IssuerLookup, ParsedToken, PendingFetch, Validation, check_size, unavailable,
+    Buffers, ClaimSet, FailFast, IssuerLookup, ParsedToken, PendingFetch, Validation, check_size, is_jws,
+    unavailable,
 };
 
 /// The configuration in force. A request loads it once and is decided by it alone; a reload replaces it whole.
@@ -35,6 +38,8 @@ pub(crate) struct Snapshot<T> {
     /// Counts the snapshots of a guard.
     pub(crate) generation: u64,
     pub(crate) issuers: HashMap<Box<str>, Arc<IssuerState>>,
+    /// Those of them that are asked about tokens.
+    pub(crate) introspecting: Box<[Arc<IssuerState>]>,
     /// Issuers that are resolved at run time.
     pub(crate) tenants: Option<Arc<Tenants>>,
     /// The longest token that any issuer accepts; each has its own limit besides.
@@ -62,11 +67,17 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
         let now = self.clock.now();
         let (digest, found) = self.cache.get(&token).unzip();
         if let (Some(digest), Some(Some(verified))) = (digest, found) {
-            match verified.issuer.keys.freshness(now) {
+            let keys = match verified.key {
+                Some(_) => verified.issuer.keys.freshness(now),
+                // No key has signed it.
+                None => Freshness::Fresh,
+            };
+            match keys {
                 // The cache holds identity; whether it is still valid is checked on each hit.
                 Freshness::Fresh
                     if verified.is_within_lifetime(now)
-                        && verified.key.is_trusted()
+                        && now.monotonic < verified.introspected_until
+                        && verified.is_key_trusted()
                         && verified.issuer.is_in_force(self.generation) =>
                 {
                     return Check::Ready(Ok(Some(Claims::new(verified, &self.challenge))));
@@ -89,6 +100,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
             Validation::Done(outcome) => {
                 Check::Ready(outcome.map(Some).map_err(|rejection| self.rejected(text, rejection)))
             }
+            Validation::Introspect { issuer, jwt } => self.introspect_later(issuer, jwt, text, digest),
             Validation::Pending(fetch) => match fetch.start(now) {
                 // No fetch may start now, or none would help: there is nothing to wait for.
                 Err(rejection) => Check::Ready(Err(self.rejected(text, rejection))),
@@ -120,6 +132,11 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         now: Now,
         refresh: bool,
     ) -> Result<Validation<T>, TokenError> {
+        if !self.introspecting.is_empty()
+            && let Some(issuer) = self.asked_without_keys(text)?
+        {
+            return Ok(Validation::Introspect { issuer, jwt: None });
+        }
         let mut buffers = Buffers::new();
         let ParsedToken { compact, header, payload, claims } =
             ParsedToken::parse(text, self.max_token_bytes, &mut buffers)?;
@@ -163,7 +180,20 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         };
         let custom = (self.custom)(payload).ok_or(TokenError::CustomClaims)?;
         let parts = claims.to_parts(issuer, &lifetime).ok_or(TokenError::TooLong)?;
-        let verified = Arc::new(Verified { issuer: Arc::clone(issuer), key, parts, custom });
+        let introspector =
+            issuer.introspector.as_ref().filter(|one| one.tokens != IntrospectedTokens::Opaque);
+        let introspected_until =
+            introspector.map_or(Duration::MAX, |one| now.monotonic.saturating_add(one.cache));
+        let verified = Arc::new(Verified {
+            issuer: Arc::clone(issuer),
+            key: Some(key),
+            introspected_until,
+            parts,
+            custom,
+        });
+        if introspector.is_some() {
+            return Ok(Validation::Introspect { issuer: Arc::clone(issuer), jwt: Some(verified) });
+        }
         self.cache.insert(text.as_bytes(), digest, &verified);
         Ok(Validation::Done(Ok(Claims::new(verified, &self.challenge))))
     }
@@ -185,6 +215,9 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             let refresh = landed.is_err() || matches!(fetch, PendingFetch::Issuer(..));
             match self.validate(token, None, self.clock.now(), refresh) {
                 Validation::Done(outcome) => return outcome,
+                Validation::Introspect { issuer, jwt } => {
+                    return self.introspect(issuer, jwt, token, None).await;
+                }
                 Validation::Pending(next) => fetch = next,
             }
             flight = fetch.start(self.clock.now())?;
@@ -232,6 +265,141 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
     pub(crate) fn all_issuers(&self) -> Vec<Arc<IssuerState>> {
         let resolved = self.tenants.iter().flat_map(|tenants| tenants.known());
         self.issuers.values().cloned().chain(resolved).collect()
+    }
+}
+
+/// Step 4 for tokens that their server is asked about.
+impl<T: Send + Sync + 'static> Snapshot<T> {
+    /// The issuer to ask about this token, if its keys are not used: an opaque token, or any token of an issuer that is asked
+    /// about all of them.
+    pub(crate) fn asked_without_keys(&self, text: &str) -> Result<Option<Arc<IssuerState>>, TokenError> {
+        let takes = |issuer: &&Arc<IssuerState>| text.starts_with(&*issuer.rules.token_prefix);
+        let asks_about_all = |issuer: &&Arc<IssuerState>| {
+            issuer.introspector.as_ref().is_some_and(|one| one.tokens == IntrospectedTokens::Any)
+        };
+        let issuer = if is_jws(text) {
+            let mut buffers = Buffers::new();
+            let parsed = ParsedToken::parse(text, self.max_token_bytes, &mut buffers)?;
+            let named = parsed.claims.as_ref().ok().and_then(|claims| claims.issuer().ok());
+            match named.and_then(|name| self.issuers.get(&*name)) {
+                // It names its issuer, which decides.
+                Some(issuer) => Some(issuer).filter(asks_about_all).filter(takes),
+                None => self.introspecting.iter().filter(asks_about_all).find(takes),
+            }
+        } else {
+            self.introspecting.iter().find(takes)
+        };
+        let Some(issuer) = issuer else { return Ok(None) };
+        check_size(text, issuer.rules.max_token_bytes)?;
+        // A malformed request: nothing of it is sent on.
+        if bearer::is_token68(text) { Ok(Some(Arc::clone(issuer))) } else { Err(TokenError::NotACompactJws) }
+    }
+
+    fn introspect_later(
+        self: &Arc<Self>,
+        issuer: Arc<IssuerState>,
+        jwt: Option<Arc<Verified<T>>>,
+        text: &str,
+        digest: Option<Digest>,
+    ) -> Check<T> {
+        let digest = digest.unwrap_or_else(|| self.cache.digest(text.as_bytes()));
+        let known = issuer.introspector.as_ref().and_then(|one| one.known(digest, self.clock.now()));
+        if let Some(settled) = known {
+            let outcome = self.settle(&issuer, jwt, text, digest, settled);
+            return Check::Ready(outcome.map(Some).map_err(|rejection| self.rejected(text, rejection)));
+        }
+        let (snapshot, token) = (Arc::clone(self), Box::<str>::from(text));
+        Check::Pending(CheckFuture::new(async move {
+            let outcome = snapshot.introspect(issuer, jwt, &token, Some(digest)).await;
+            outcome.map(Some).map_err(|rejection| snapshot.rejected(&token, rejection))
+        }))
+    }
+
+    pub(crate) async fn introspect(
+        self: &Arc<Self>,
+        issuer: Arc<IssuerState>,
+        jwt: Option<Arc<Verified<T>>>,
+        token: &str,
+        digest: Option<Digest>,
+    ) -> Result<Claims<T>, Rejection> {
+        let digest = digest.unwrap_or_else(|| self.cache.digest(token.as_bytes()));
+        let Some(introspector) = &issuer.introspector else { return Err(TokenError::UnknownKey.into()) };
+        let settled = match introspector.known(digest, self.clock.now()) {
+            Some(settled) => settled,
+            None => {
+                let on_active = || {
+                    let (snapshot, issuer, jwt) = (Arc::clone(self), Arc::clone(&issuer), jwt.clone());
+                    let token = Box::<str>::from(token);
+                    move |body: &str| {
+                        // The cache has it before anyone else may ask again.
+                        let _ = snapshot.active(&issuer, jwt, &token, digest, body);
+                    }
+                };
+                introspector.ask(Question { token, digest }, on_active).await
+            }
+        };
+        self.settle(&issuer, jwt, token, digest, settled)
+    }
+
+    /// From the outcome of a question to claims or a rejection.
+    fn settle(
+        &self,
+        issuer: &Arc<IssuerState>,
+        jwt: Option<Arc<Verified<T>>>,
+        token: &str,
+        digest: Digest,
+        settled: Settled,
+    ) -> Result<Claims<T>, Rejection> {
+        match settled {
+            Settled::Unavailable(retry_after) => Err(Rejection::IntrospectionUnavailable { retry_after }),
+            Settled::Inactive => Err(TokenError::Inactive.into()),
+            Settled::Active(body) => {
+                let cached =
+                    self.cache.peek(digest).filter(|found| found.is_within_lifetime(self.clock.now()));
+                let verified = match cached {
+                    Some(verified) if Arc::ptr_eq(&verified.issuer, issuer) => verified,
+                    _ => self.active(issuer, jwt, token, digest, &body)?,
+                };
+                Ok(Claims::new(verified, &self.challenge))
+            }
+        }
+    }
+
+    /// Validates a response about an active token, and caches what it says.
+    fn active(
+        &self,
+        issuer: &Arc<IssuerState>,
+        jwt: Option<Arc<Verified<T>>>,
+        token: &str,
+        digest: Digest,
+        body: &str,
+    ) -> Result<Arc<Verified<T>>, Rejection> {
+        let claims = ClaimSet::read(body)?;
+        let cache = issuer.introspector.as_ref().map_or(Duration::ZERO, |one| one.cache);
+        let verified = match jwt {
+            Some(jwt) => {
+                let subject = jwt.text(jwt.parts.subject);
+                if contradicts(&claims, issuer.name(), subject) {
+                    return Err(TokenError::Contradicted.into());
+                }
+                jwt
+            }
+            None => {
+                let now = self.clock.now();
+                let lifetime = claims
+                    .validate_introspected(issuer, now, cache, &mut FailFast)?
+                    .ok_or(TokenError::Claim("exp"))?;
+                let custom = (self.custom)(body).ok_or(TokenError::CustomClaims)?;
+                let parts = claims.to_parts(issuer, &lifetime).ok_or(TokenError::TooLong)?;
+                let introspected_until = now.monotonic.saturating_add(cache);
+                let issuer = Arc::clone(issuer);
+                Arc::new(Verified { issuer, key: None, introspected_until, parts, custom })
+            }
+        };
+        if !cache.is_zero() {
+            self.cache.insert(token.as_bytes(), Some(digest), &verified);
+        }
+        Ok(verified)
     }
 }
 

@@ -85,6 +85,21 @@ impl Client {
         reply.into_object().map_err(|error| self.with_explanation(error, endpoint, algorithm))
     }
 
+    /// As [`post_for_object`](Self::post_for_object), for the body of a 200 as it came.
+    pub(crate) async fn post_for_body(
+        &self,
+        endpoint: Endpoint,
+        parameters: Parameters,
+        time: Duration,
+    ) -> Result<Bytes, Error> {
+        let reply = self.post(endpoint, parameters, time, || {}).await?;
+        if reply.response.status() == StatusCode::OK {
+            return Ok(reply.response.into_body());
+        }
+        let algorithm = reply.algorithm;
+        Err(self.with_explanation(reply.into_error(), endpoint, algorithm))
+    }
+
     /// One form, sent with the client's proof of who it is. A server that wants a nonce in the proof of possession gets
     /// it once more: it has refused before it acted, so even a refresh token is as good as before (RFC 9449 section 8).
     pub(crate) async fn post(

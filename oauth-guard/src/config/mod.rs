@@ -57,6 +57,7 @@
 //! # Keys
 #![doc = include_str!("../../CONFIG.md")]
 
+mod introspection;
 mod keys;
 mod rules;
 
@@ -138,7 +139,7 @@ impl GuardConfig {
         let mut problems = Vec::new();
         schema::check(values, KEYS, "", &mut problems);
         rules::check(Table::new(values), &mut problems);
-        let builder = builder(Table::new(values));
+        let builder = builder(Table::new(values), &mut problems);
         if problems.is_empty() {
             return Ok(Self { builder });
         }
@@ -156,9 +157,16 @@ impl<'de> Deserialize<'de> for GuardConfig {
 }
 
 /// Builds from the values present; missing and wrong ones are reported by the check and by the builder.
-fn builder(table: Table<'_>) -> GuardBuilder {
-    let mut builder =
-        table.tables("issuer").into_iter().map(issuer).fold(Guard::builder(), GuardBuilder::issuer);
+fn builder(table: Table<'_>, problems: &mut Vec<Problem>) -> GuardBuilder {
+    let issuers = table.tables("issuer").into_iter().enumerate();
+    let issuers = issuers.map(|(index, one)| {
+        let issuer = issuer(one);
+        match introspection::read(one, &format!("issuer[{index}]"), problems) {
+            Some(introspection) => issuer.introspection(introspection),
+            None => issuer,
+        }
+    });
+    let mut builder = issuers.fold(Guard::builder(), GuardBuilder::issuer);
     builder = table.tables("rule").into_iter().map(rules::rule).fold(builder, GuardBuilder::rule);
     if table.flag("dry_run") {
         builder = builder.dry_run();
@@ -224,6 +232,9 @@ fn issuer(table: Table<'_>) -> Issuer {
     }
     if let Some(claim) = table.text("roles_claim") {
         issuer = issuer.roles_claim(claim);
+    }
+    if let Some(prefix) = table.text("token_prefix") {
+        issuer = issuer.token_prefix(prefix);
     }
     if table.flag("danger_allow_http") {
         issuer = issuer.danger_allow_http();

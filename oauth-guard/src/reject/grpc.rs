@@ -45,7 +45,7 @@ fn status(rejection: &Rejection) -> &'static str {
         Rejection::MalformedRequest(_) => "3",      // INVALID_ARGUMENT
         Rejection::InsufficientScope { .. } => "7", // PERMISSION_DENIED
         Rejection::NotGuarded => "13",              // INTERNAL
-        Rejection::KeysUnavailable { .. } => "14",  // UNAVAILABLE
+        Rejection::KeysUnavailable { .. } | Rejection::IntrospectionUnavailable { .. } => "14", // UNAVAILABLE
         Rejection::MissingToken
         | Rejection::InvalidToken(_)
         | Rejection::InsufficientAuthentication { .. } => "16", // UNAUTHENTICATED

@@ -33,6 +33,12 @@ pub enum Rejection {
         /// When to retry.
         retry_after: Duration,
     },
+    /// The authorization server's, the network's or the configuration's fault: the server could not be asked about the
+    /// token (RFC 7662).
+    IntrospectionUnavailable {
+        /// When to retry.
+        retry_after: Duration,
+    },
     /// This service's fault: a handler asks for claims on a route without a guard.
     NotGuarded,
 }
@@ -48,6 +54,7 @@ impl Rejection {
             Self::InsufficientScope { .. } => "insufficient_scope",
             Self::InsufficientAuthentication { .. } => "insufficient_user_authentication",
             Self::KeysUnavailable { .. } => "keys_unavailable",
+            Self::IntrospectionUnavailable { .. } => "introspection_unavailable",
             Self::NotGuarded => "not_guarded",
         }
     }
@@ -74,6 +81,9 @@ impl fmt::Display for Rejection {
             }
             Self::KeysUnavailable { .. } => {
                 f.write_str("the keys to validate the token with are unavailable")
+            }
+            Self::IntrospectionUnavailable { .. } => {
+                f.write_str("the authorization server could not be asked about the token")
             }
             Self::NotGuarded => f.write_str("a handler asks for claims on a route without a GuardLayer"),
         }

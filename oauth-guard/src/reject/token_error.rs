@@ -51,6 +51,10 @@ impl fmt::Display for InvalidToken {
             }
             TokenError::UnknownKey => f.write_str("the issuer has no key that fits the token's kid and alg"),
             TokenError::BadSignature => f.write_str("the signature does not verify with the issuer's key"),
+            TokenError::Inactive => f.write_str("the authorization server says that the token is not active"),
+            TokenError::Contradicted => {
+                f.write_str("the introspection response is of another iss or sub than the token")
+            }
             TokenError::CustomClaims => f.write_str("the claims do not deserialize into the configured type"),
         }
     }
@@ -81,6 +85,8 @@ pub(crate) enum TokenError {
     UnknownKey,
     BadSignature,
     CustomClaims,
+    Inactive,
+    Contradicted,
 }
 
 impl TokenError {
@@ -104,6 +110,8 @@ impl TokenError {
             Self::UnknownKey => "key_unknown",
             Self::BadSignature => "signature_invalid",
             Self::CustomClaims => "claims_do_not_fit",
+            Self::Inactive => "token_inactive",
+            Self::Contradicted => "introspection_contradicts",
         }
     }
 }

@@ -19,10 +19,10 @@ pub(crate) struct ClaimSet<'a> {
 
 /// When a token is valid.
 pub(crate) struct Lifetime {
-    expires_at: u64,
-    issued_at: Option<u64>,
-    valid_from: u64,
-    valid_until: u64,
+    pub(super) expires_at: u64,
+    pub(super) issued_at: Option<u64>,
+    pub(super) valid_from: u64,
+    pub(super) valid_until: u64,
 }
 
 impl<'a> ClaimSet<'a> {
@@ -77,7 +77,7 @@ impl<'a> ClaimSet<'a> {
         Ok(Some(Lifetime { expires_at, issued_at, valid_from, valid_until: valid_until.min(until_too_old) }))
     }
 
-    fn check_audience(&self, ours: &[Box<str>]) -> Result<(), TokenError> {
+    pub(super) fn check_audience(&self, ours: &[Box<str>]) -> Result<(), TokenError> {
         let is_ours = |text: Text<'_>| ours.iter().any(|one| text.is(one));
         let named = match self.get("aud") {
             Some(Value::String(one)) => is_ours(one),
@@ -119,7 +119,7 @@ impl<'a> ClaimSet<'a> {
         }
     }
 
-    fn check_client(&self, rules: &IssuerRules) -> Result<(), TokenError> {
+    pub(super) fn check_client(&self, rules: &IssuerRules) -> Result<(), TokenError> {
         let Some(clients) = &rules.clients else { return Ok(()) };
         let client = self.client_id().ok_or(TokenError::WrongClient)?;
         if clients.iter().any(|allowed| client.is(allowed)) { Ok(()) } else { Err(TokenError::WrongClient) }
@@ -170,7 +170,12 @@ impl<'a> ClaimSet<'a> {
         })
     }
 
-    fn get(&self, name: &str) -> Option<Value<'a>> {
+    /// A claim by name, unless it is `null`.
+    pub(crate) fn present(&self, name: &str) -> Option<Value<'a>> {
+        self.get(name).filter(|value| !matches!(value, Value::Null))
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Value<'a>> {
         self.members.iter().find(|(one, ..)| one.is(name)).map(|(_, value, _)| *value)
     }
 
@@ -218,7 +223,7 @@ fn check_type(profile: Profile, typ: Typ) -> Result<(), TokenError> {
 }
 
 /// The first second at which it is too old.
-fn check_age(rules: &IssuerRules, issued_at: Option<u64>, now: u64) -> Result<u64, TokenError> {
+pub(super) fn check_age(rules: &IssuerRules, issued_at: Option<u64>, now: u64) -> Result<u64, TokenError> {
     let too_old_at = match (rules.max_token_age, issued_at) {
         // A token of exactly that age is still accepted.
         (Some(age), Some(iat)) => {

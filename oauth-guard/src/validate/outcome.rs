@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use oauth_client::clock::Now;
 
-use crate::claims::Claims;
+use crate::claims::{Claims, Verified};
 use crate::issuer::IssuerState;
 use crate::keys::{Flight, Remote, UnknownKey};
 use crate::reject::{Rejection, TokenError};
@@ -15,6 +15,11 @@ use crate::tenants::Tenants;
 pub(crate) enum Validation<T> {
     Done(Result<Claims<T>, Rejection>),
     Pending(PendingFetch),
+    /// Its server must be asked (RFC 7662). `jwt` is there if the token is a JWT that is valid by the issuer's keys.
+    Introspect {
+        issuer: Arc<IssuerState>,
+        jwt: Option<Arc<Verified<T>>>,
+    },
 }
 
 /// The outcome of looking for the issuer that a token names.

@@ -9,6 +9,7 @@ mod contract;
 mod dry_run;
 mod explain;
 mod health;
+mod introspection;
 mod jwks_moves;
 mod keys;
 mod log;
