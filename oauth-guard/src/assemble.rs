@@ -11,7 +11,7 @@ use crate::defaults::MOST_TOKEN_BYTES;
 use crate::error::Problems;
 use crate::issuer::{Issuer, IssuerRules, IssuerState, Source};
 use crate::keys::{
-    IssuerKeys, JwksLocation, KeyPolicy, KeySet, Remote, StaticKey, VerifyingKey, log_skipped,
+    IssuerKeys, JwksLocation, KeyPolicy, KeySet, Probation, Remote, StaticKey, VerifyingKey, log_skipped,
 };
 
 /// What all issuers of a guard have in common.
@@ -29,11 +29,12 @@ pub(crate) struct Assembler {
 }
 
 impl Assembler {
-    /// The issuer in force; `before` itself if nothing changed.
+    /// The issuer in force; `before` itself if nothing changed. `probation` is that of a tenant.
     pub(crate) fn issuer(
         &self,
         issuer: &Issuer,
         before: Option<&Arc<IssuerState>>,
+        probation: Option<Arc<Probation>>,
         field: &dyn Fn(&str) -> String,
         problems: &mut Problems,
     ) -> Option<Arc<IssuerState>> {
@@ -64,7 +65,8 @@ impl Assembler {
             problems.add(field("max_token_bytes"), "expected 1 to 1,048,576 bytes");
         }
         let algorithms = algorithms(issuer, field, problems);
-        let keys = self.keys_of(issuer, before.map(|before| &before.keys), &algorithms, field, problems)?;
+        let before_keys = before.map(|before| &before.keys);
+        let keys = self.keys_of(issuer, before_keys, probation.as_ref(), &algorithms, field, problems)?;
         let boxed =
             |texts: &[String]| texts.iter().map(|text| Box::from(text.as_str())).collect::<Box<[Box<str>]>>();
         let rules = IssuerRules {
@@ -79,7 +81,7 @@ impl Assembler {
             scope_claims: boxed(&issuer.scope_claims),
             roles_claims: boxed(&issuer.roles_claims),
         };
-        let state = IssuerState::new(rules, keys, self.generation);
+        let state = IssuerState::new(rules, keys, probation, self.generation);
         match before.filter(|before| before.is_same(&state) && before.is_in_force(self.generation)) {
             Some(before) => Some(Arc::clone(before)),
             None => Some(Arc::new(state)),
@@ -95,6 +97,7 @@ impl Assembler {
         &self,
         issuer: &Issuer,
         before: Option<&IssuerKeys>,
+        probation: Option<&Arc<Probation>>,
         algorithms: &[Algorithm],
         field: &dyn Fn(&str) -> String,
         problems: &mut Problems,
@@ -148,7 +151,8 @@ impl Assembler {
         let http = self.http.clone()?;
         let clock = Arc::clone(&self.clock);
         let remote =
-            Remote::new(&issuer.name, location, algorithms, &self.keys, issuer.allow_http, http, clock);
+            Remote::new(&issuer.name, location, algorithms, &self.keys, issuer.allow_http, http, clock)
+                .on_probation(probation.cloned());
         Some(IssuerKeys::Remote(match before.and_then(IssuerKeys::remote) {
             Some(before) if !self.http_changed && remote.is_same(before) => Arc::clone(before),
             Some(before) => {

@@ -1,12 +1,13 @@
 //! An issuer whose tokens are accepted: its configuration, and its state in force.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::algorithm::Algorithm;
 use crate::defaults;
-use crate::keys::{IssuerKeys, StaticKey};
+use crate::keys::{IssuerKeys, Probation, StaticKey};
 
 /// An authorization server whose tokens a guard accepts, and the conditions for them.
 ///
@@ -218,6 +219,10 @@ impl Issuer {
 pub(crate) struct IssuerState {
     pub(crate) rules: IssuerRules,
     pub(crate) keys: IssuerKeys,
+    /// Of a tenant: what it may cost until a token of it is verified.
+    pub(crate) probation: Option<Arc<Probation>>,
+    /// Of a tenant: when it was used last, as [`Tenants`](crate::tenants::Tenants) counts it.
+    used: AtomicU64,
     /// The first generation that has it.
     since: u64,
     /// The first generation that no longer has it.
@@ -254,8 +259,14 @@ impl Source {
 }
 
 impl IssuerState {
-    pub(crate) fn new(rules: IssuerRules, keys: IssuerKeys, since: u64) -> Self {
-        Self { rules, keys, since, ended: AtomicU64::new(u64::MAX) }
+    pub(crate) fn new(
+        rules: IssuerRules,
+        keys: IssuerKeys,
+        probation: Option<Arc<Probation>>,
+        since: u64,
+    ) -> Self {
+        let (used, ended) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
+        Self { rules, keys, probation, used, since, ended }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -271,6 +282,17 @@ impl IssuerState {
     /// That generation and all later ones do not have it.
     pub(crate) fn end(&self, generation: u64) {
         self.ended.fetch_min(generation, Ordering::AcqRel);
+    }
+
+    /// It is used at that time. Most uses in the same moment write nothing.
+    pub(crate) fn used_at(&self, time: u64) {
+        if self.used.load(Ordering::Relaxed) < time {
+            self.used.fetch_max(time, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn last_used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
     }
 
     /// Whether its tokens are validated against the same rules and keys as the other's.

@@ -67,7 +67,7 @@ impl Settings {
         for (index, issuer) in self.issuers.iter().enumerate() {
             let field = |name: &str| format!("issuer[{index}].{name}");
             let before = old.and_then(|old| old.issuers.get(issuer.name.as_str()));
-            let state = assembler.issuer(issuer, before, &field, &mut problems);
+            let state = assembler.issuer(issuer, before, None, &field, &mut problems);
             if issuers.insert(Box::from(issuer.name.as_str()), state).is_some() {
                 problems
                     .add(field("issuer"), "the same issuer is configured twice; put its audiences into one");

@@ -69,6 +69,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
                         && verified.key.is_trusted()
                         && verified.issuer.is_in_force(self.generation) =>
                 {
+                    if let Some(tenants) = &self.tenants {
+                        tenants.touch(&verified.issuer, now);
+                    }
                     return Check::Ready(Ok(Some(Claims::new(verified, &self.challenge))));
                 }
                 Freshness::Fresh => self.cache.remove(digest),
@@ -89,10 +92,12 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
             Validation::Done(outcome) => {
                 Check::Ready(outcome.map(Some).map_err(|rejection| self.rejected(text, rejection)))
             }
-            Validation::Pending(fetch) => match fetch.start(now) {
+            Validation::Pending(fetch) => match self.start(text, fetch, now) {
                 // No fetch may start now, or none would help: there is nothing to wait for.
-                Err(rejection) => Check::Ready(Err(self.rejected(text, rejection))),
-                Ok(flight) => {
+                Err(outcome) => {
+                    Check::Ready(outcome.map(Some).map_err(|rejection| self.rejected(text, rejection)))
+                }
+                Ok((flight, fetch)) => {
                     let (snapshot, token) = (Arc::clone(self), Box::from(text));
                     Check::Pending(CheckFuture::new(async move {
                         let outcome = Arc::clone(&snapshot).validate_after(flight, &token, fetch).await;
@@ -143,7 +148,10 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             match issuer.keys.freshness(now) {
                 Freshness::Fresh => {}
                 Freshness::Overdue if !refresh => {}
-                Freshness::Overdue | Freshness::Missing => {
+                Freshness::Overdue => {
+                    return Ok(Validation::Pending(PendingFetch::FresherKeys(Arc::clone(remote))));
+                }
+                Freshness::Missing => {
                     return Ok(Validation::Pending(PendingFetch::Keys(Arc::clone(remote))));
                 }
             }
@@ -157,15 +165,37 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
                     key_id = header.key_id.as_deref().map(escaped),
                     "a token names an unknown key"
                 );
-                return Ok(Validation::Pending(PendingFetch::NewerKeys(Arc::clone(remote))));
+                let key_id = header.key_id.as_deref().map(Into::into);
+                return Ok(Validation::Pending(PendingFetch::NewerKeys(Arc::clone(remote), key_id)));
             }
             (Err(error), _) => return Err(error),
         };
         let custom = (self.custom)(payload).ok_or(TokenError::CustomClaims)?;
         let parts = claims.to_parts(issuer, &lifetime).ok_or(TokenError::TooLong)?;
+        if let Some(tenants) = &self.tenants {
+            tenants.verified(issuer);
+        }
         let verified = Arc::new(Verified { issuer: Arc::clone(issuer), key, parts, custom });
         self.cache.insert(text.as_bytes(), digest, &verified);
         Ok(Validation::Done(Ok(Claims::new(verified, &self.challenge))))
+    }
+
+    /// Starts a fetch, or does without it if possible. The error is the outcome if there is nothing to wait for.
+    fn start(
+        &self,
+        token: &str,
+        fetch: PendingFetch,
+        now: Now,
+    ) -> Result<(Flight, PendingFetch), Result<Claims<T>, Rejection>> {
+        let fetch = match fetch.start(now) {
+            Ok(flight) => return Ok((flight, fetch)),
+            Err(rejection) if !fetch.is_optional() => return Err(Err(rejection)),
+            Err(_) => match self.validate(token, None, now, false) {
+                Validation::Done(outcome) => return Err(outcome),
+                Validation::Pending(next) => next,
+            },
+        };
+        fetch.start(now).map(|flight| (flight, fetch)).map_err(Err)
     }
 
     /// Waits for a fetch and validates again. Ends after a few rounds: another fetch is started only when this one was
@@ -179,15 +209,16 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         // An issuer, its keys, newer keys; and one of them again.
         const ROUNDS: usize = 4;
         for _ in 0..ROUNDS {
-            // A task that ended with its runtime counts as landed; the next round starts another.
-            let landed = flight.landed().await;
-            // Overdue keys were just fetched, unless the fetch was for an issuer.
-            let refresh = landed.is_err() || matches!(fetch, PendingFetch::Issuer(..));
-            match self.validate(token, None, self.clock.now(), refresh) {
+            let refresh = fetch.wait(flight).await?;
+            let now = self.clock.now();
+            let next = match self.validate(token, None, now, refresh) {
                 Validation::Done(outcome) => return outcome,
-                Validation::Pending(next) => fetch = next,
-            }
-            flight = fetch.start(self.clock.now())?;
+                Validation::Pending(next) => next,
+            };
+            (flight, fetch) = match self.start(token, next, now) {
+                Ok(started) => started,
+                Err(outcome) => return outcome,
+            };
         }
         Err(fetch.exhausted(self.clock.now()))
     }
@@ -207,7 +238,8 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             return Some(PendingFetch::Keys(Arc::clone(remote)));
         }
         let found = jose::signed_by(&issuer.keys.current(), &header, &token.compact);
-        matches!(found, Err(TokenError::UnknownKey)).then(|| PendingFetch::NewerKeys(Arc::clone(remote)))
+        matches!(found, Err(TokenError::UnknownKey))
+            .then(|| PendingFetch::NewerKeys(Arc::clone(remote), header.key_id.as_deref().map(Into::into)))
     }
 
     /// The issuer of that name: configured, or resolved at run time.
@@ -230,7 +262,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
 
     /// Every issuer in force at the moment, configured or resolved.
     pub(crate) fn all_issuers(&self) -> Vec<Arc<IssuerState>> {
-        let resolved = self.tenants.iter().flat_map(|tenants| tenants.known());
+        let resolved = self.tenants.iter().flat_map(|tenants| tenants.all());
         self.issuers.values().cloned().chain(resolved).collect()
     }
 }

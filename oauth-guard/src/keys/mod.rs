@@ -2,9 +2,11 @@
 
 mod export;
 mod flight;
+mod probation;
 mod remote;
 mod skipped;
 mod static_key;
+mod unknown;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +16,8 @@ use oauth_client::clock::Now;
 
 pub use self::export::KeyExport;
 pub(crate) use self::export::{ExportedSet, Preloaded};
-pub(crate) use self::flight::Flight;
+pub(crate) use self::flight::{Flight, Lost};
+pub(crate) use self::probation::{Probation, ProbationBudget};
 pub(crate) use self::remote::{JwksLocation, Remote, UnknownKey};
 pub(crate) use self::skipped::log_skipped;
 pub(crate) use self::static_key::StaticKey;

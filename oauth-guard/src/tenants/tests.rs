@@ -42,7 +42,7 @@ async fn a_finished_resolution_leaves_no_entry_behind() {
     }));
     for name in ["panic", "none", "wait"] {
         let _ = tenants.resolve(name).unwrap().landed().await;
-        assert!(tenants.flights().by_name.is_empty(), "{name}");
+        assert!(tenants.members().flights.by_name.is_empty(), "{name}");
     }
 }
 

@@ -18,5 +18,7 @@ mod rejections;
 mod reload;
 mod rules;
 mod support;
+mod tenant_life;
 mod tenants;
 mod token_locations;
+mod unknown_keys;

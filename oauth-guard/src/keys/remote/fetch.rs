@@ -91,6 +91,12 @@ impl Failure {
     pub(super) fn timeout() -> Self {
         Self { code: "timeout".to_owned(), detail: None, retry_after: None }
     }
+
+    /// The transport panicked.
+    pub(super) fn panic() -> Self {
+        let detail = Some("the HTTP client panicked".to_owned());
+        Self { code: "transport".to_owned(), detail, retry_after: None }
+    }
 }
 
 impl From<oauth_client::Error> for Failure {
