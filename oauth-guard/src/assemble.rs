@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use oauth_client::clock::Clock;
-use oauth_client::transport::{HttpClient, is_loopback};
+use oauth_client::transport::{HttpClient, is_loopback, is_private};
 use url::Url;
 
 use crate::algorithm::{self, Algorithm};
@@ -12,6 +12,7 @@ use crate::error::Problems;
 use crate::issuer::{Issuer, IssuerRules, IssuerState, Source};
 use crate::keys::{
     IssuerKeys, JwksLocation, KeyPolicy, KeySet, Probation, Remote, StaticKey, VerifyingKey, log_skipped,
+    must_be_public,
 };
 
 /// What all issuers of a guard have in common.
@@ -22,6 +23,8 @@ pub(crate) struct Assembler {
     pub(crate) http_changed: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keys: KeyPolicy,
+    /// Whether the keys of every issuer may be fetched from private addresses.
+    pub(crate) allow_private_jwks: bool,
     /// The longest token to accept before its issuer is known, and the highest limit that a resolved issuer may set.
     pub(crate) tenant_token_bytes: usize,
     /// The first generation of its issuers.
@@ -90,7 +93,10 @@ impl Assembler {
 
     /// Whether the same configuration yields the same issuer.
     pub(crate) fn is_equivalent_to(&self, old: &Self) -> bool {
-        !self.http_changed && self.keys == old.keys && self.tenant_token_bytes == old.tenant_token_bytes
+        !self.http_changed
+            && self.keys == old.keys
+            && self.allow_private_jwks == old.allow_private_jwks
+            && self.tenant_token_bytes == old.tenant_token_bytes
     }
 
     fn keys_of(
@@ -111,6 +117,7 @@ impl Assembler {
                 );
             }
         }
+        let allow_private = self.allow_private_jwks || issuer.allow_private_jwks;
         let location = match issuer.source() {
             Source::Discovery => {
                 let url = fetchable(&issuer.name, issuer.allow_http, &field("issuer"), problems)?;
@@ -123,7 +130,15 @@ impl Assembler {
                 JwksLocation::Discovery
             }
             Source::JwksUri(uri) => {
-                JwksLocation::Uri(fetchable(uri, issuer.allow_http, &field("jwks_uri"), problems)?)
+                let url = fetchable(uri, issuer.allow_http, &field("jwks_uri"), problems)?;
+                let is_tenant = probation.is_some();
+                if is_tenant && !allow_private && must_be_public(&issuer.name, &url) && is_private(&url) {
+                    problems.add(
+                        field("jwks_uri"),
+                        "is a private address, where a tenant must not lead; set allow_private_jwks if it is meant",
+                    );
+                }
+                JwksLocation::Uri(url)
             }
             Source::JwksJson(document) => {
                 return static_set(
@@ -152,7 +167,8 @@ impl Assembler {
         let clock = Arc::clone(&self.clock);
         let remote =
             Remote::new(&issuer.name, location, algorithms, &self.keys, issuer.allow_http, http, clock)
-                .on_probation(probation.cloned());
+                .on_probation(probation.cloned())
+                .allow_private(allow_private);
         Some(IssuerKeys::Remote(match before.and_then(IssuerKeys::remote) {
             Some(before) if !self.http_changed && remote.is_same(before) => Arc::clone(before),
             Some(before) => {

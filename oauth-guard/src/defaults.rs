@@ -86,6 +86,10 @@
 //! a call of the resolver and a key fetch. An unknown name is kept for the keys' cool-down only; 4 MiB are about 15,000
 //! names of the usual length, and however many a caller invents, they evict no tenant.
 //!
+//! ### Why ten tenants in the health report?
+//! [`TENANTS_LISTED`]. Enough to see which ones have a problem. A probe reads the report every second and may show it
+//! to anyone, so it is short and no list of customers.
+//!
 //! ### Why 64 tenants on probation, and 32 fetches for them?
 //! [`PROBATION_TENANTS`], [`PROBATION_FETCHES`], [`PROBATION_INTERVAL`]. A resolver that decides by a rule accepts
 //! invented names too, and each would cost a fetch. So tenants without one verified token are kept apart, and have one
@@ -127,7 +131,7 @@ pub const MAX_TOKEN_BYTES: usize = 8192;
 pub const MOST_TOKEN_BYTES: usize = 1024 * 1024;
 /// The capacity of the token cache, in bytes.
 pub const CACHE_BYTES: u64 = 64 * 1024 * 1024;
-/// The shortest time between two fetches that unknown key ids cause.
+/// How often unknown key ids may cause a fetch: a budget of two, one of which comes back in this time.
 pub const KEY_COOLDOWN: Duration = Duration::from_secs(30);
 /// How long a key set is fresh.
 pub const KEY_MAX_AGE: Duration = Duration::from_secs(600);
@@ -149,6 +153,8 @@ pub const KEYS_PER_SET: usize = jose::KEYS_PER_SET;
 pub const KEYS_TRIED: usize = jose::KEYS_TRIED;
 /// How many issuers resolved at run time are kept.
 pub const TENANTS: usize = 1_000;
+/// How many tenants [`Health`](crate::Health) lists by name.
+pub const TENANTS_LISTED: usize = 10;
 /// How many tenants without one verified token are kept.
 pub const PROBATION_TENANTS: usize = 64;
 /// How many key fetches such tenants may cause at once.

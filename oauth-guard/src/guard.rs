@@ -106,7 +106,8 @@ impl<T> Guard<T> {
     /// from now on, cached ones included, until it is resolved again. A resolution under way is discarded, and a name
     /// that was unknown is resolved anew. Returns whether the issuer was known.
     ///
-    /// Resolved issuers do not expire: call this when a tenant is deleted or its conditions change.
+    /// Resolved issuers do not expire: call this when a tenant is deleted or its conditions change. It waits for a
+    /// [reload](Self::reload) under way.
     pub fn forget_issuer(&self, name: &str) -> bool {
         // A reload under way would put tenants in force that do not know of it.
         let _reloading = self.reloading().lock().unwrap_or_else(PoisonError::into_inner);

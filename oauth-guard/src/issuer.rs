@@ -41,6 +41,7 @@ pub struct Issuer {
     pub(crate) roles_claims: Vec<String>,
     pub(crate) any_audience: bool,
     pub(crate) allow_http: bool,
+    pub(crate) allow_private_jwks: bool,
 }
 
 /// Where the keys come from.
@@ -85,6 +86,7 @@ impl Issuer {
             roles_claims: vec!["roles".to_owned()],
             any_audience: false,
             allow_http: false,
+            allow_private_jwks: false,
         }
     }
 
@@ -204,6 +206,18 @@ impl Issuer {
     /// this one. Only right when the issuer puts no `aud` into its tokens.
     pub fn danger_accept_any_audience(mut self) -> Self {
         self.any_audience = true;
+        self
+    }
+
+    /// Fetches keys from private addresses too, where the issuer's metadata or a
+    /// [resolver](crate::GuardBuilder::resolve_issuers) names them.
+    ///
+    /// By default such a `jwks_uri` must be public (in the bundled client also by the addresses that its name resolves
+    /// to): whoever controls the document could have the guard send requests into your network. A `jwks_uri` of the
+    /// configuration may be anywhere, and so may one of an issuer that is private itself, or with the same origin as
+    /// the issuer.
+    pub fn allow_private_jwks(mut self) -> Self {
+        self.allow_private_jwks = true;
         self
     }
 

@@ -47,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) strip_token: bool,
     pub(crate) hook: Option<Hook>,
     pub(crate) tenant_token_bytes: Option<usize>,
+    pub(crate) allow_private_jwks: bool,
 }
 
 impl Settings {
@@ -126,6 +127,7 @@ impl Settings {
                 (None, None) => Arc::new(SystemClock),
             },
             keys: self.keys.clone(),
+            allow_private_jwks: self.allow_private_jwks,
             tenant_token_bytes: self
                 .tenant_token_bytes
                 .or_else(|| Some(old?.assembler.tenant_token_bytes))

@@ -166,6 +166,9 @@ fn builder(table: Table<'_>) -> GuardBuilder {
     if table.flag("allow_preflight") {
         builder = builder.allow_preflight();
     }
+    if table.flag("allow_private_jwks") {
+        builder = builder.allow_private_jwks();
+    }
     if let Some(realm) = table.text("realm") {
         builder = builder.realm(realm);
     }
@@ -224,6 +227,9 @@ fn issuer(table: Table<'_>) -> Issuer {
     }
     if let Some(claim) = table.text("roles_claim") {
         issuer = issuer.roles_claim(claim);
+    }
+    if table.flag("allow_private_jwks") {
+        issuer = issuer.allow_private_jwks();
     }
     if table.flag("danger_allow_http") {
         issuer = issuer.danger_allow_http();

@@ -9,6 +9,7 @@
 //! - a response that is not a key set changes nothing; one that is a key set replaces the old one, even if it is empty.
 
 mod fetch;
+mod transfer;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,7 @@ use oauth_client::jose::SkippedKey;
 use oauth_client::transport::{HttpClient, Limits};
 use url::Url;
 
+pub(crate) use self::fetch::must_be_public;
 use self::fetch::{Download, Failure};
 use super::flight::Flight;
 use super::unknown::UnknownKeyBudget;
@@ -40,6 +42,8 @@ pub(crate) struct Remote {
     clock: Arc<dyn Clock>,
     /// Of a tenant.
     probation: Option<Arc<Probation>>,
+    /// Whether keys may be fetched from private addresses that the configuration does not name.
+    allow_private: bool,
     keys: ArcSwap<KeySet>,
     /// Until when no refresh is due, on both clocks, in milliseconds: what the fast path compares with.
     fresh_until_wall: AtomicU64,
@@ -122,6 +126,7 @@ impl Remote {
             http,
             clock,
             probation: None,
+            allow_private: false,
             keys: ArcSwap::default(),
             fresh_until_wall: AtomicU64::new(0),
             fresh_until_monotonic: AtomicU64::new(0),
@@ -131,6 +136,10 @@ impl Remote {
 
     pub(crate) fn on_probation(self, probation: Option<Arc<Probation>>) -> Self {
         Self { probation, ..self }
+    }
+
+    pub(crate) fn allow_private(self, allow_private: bool) -> Self {
+        Self { allow_private, ..self }
     }
 
     pub(crate) fn current(&self) -> arc_swap::Guard<Arc<KeySet>> {
@@ -219,65 +228,6 @@ impl Remote {
             failures: state.failures,
             last_error: state.last_error.clone(),
         }
-    }
-
-    /// The current set as it was served, and when it was fetched (Unix time in seconds).
-    pub(crate) fn exported(&self) -> Option<(u64, Bytes)> {
-        let state = self.state();
-        Some((state.fetched?.wall.as_secs(), state.document.clone()))
-    }
-
-    /// Takes over a set that another process fetched at `fetched_at`, unless it is unusable or older than the current one.
-    pub(crate) fn preload(&self, fetched_at: u64, document: Bytes) -> bool {
-        let now = self.clock.now();
-        let fetched_wall = Duration::from_secs(fetched_at);
-        let Some(old) = now.wall.checked_sub(fetched_wall) else { return false };
-        let mut state = self.state();
-        let has_newer = state.fetched.is_some_and(|fetched| fetched.wall >= fetched_wall);
-        if old >= self.policy.max_stale || has_newer || document.len() > self.policy.max_bytes {
-            return false;
-        }
-        let Ok(set) = KeySet::parse(&document, &self.algorithms, self.policy.max_keys) else { return false };
-        // Its age is known on the wall clock only; the monotonic one counts from now, and either may end it.
-        self.install(&mut state, set, document, Now { wall: fetched_wall, monotonic: now.monotonic });
-        state.fresh_for = self.policy.max_age;
-        self.update_fresh_until(&state, now);
-        true
-    }
-
-    /// Whether the other one fetches the same keys in the same way.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.has_same_location(other)
-            && self.algorithms == other.algorithms
-            && self.policy == other.policy
-            && self.limits.allow_http == other.limits.allow_http
-    }
-
-    fn has_same_location(&self, other: &Self) -> bool {
-        self.issuer == other.issuer && self.location == other.location
-    }
-
-    /// Starts with the set that another one fetched, if both have the same location. Failures are not taken over: the new
-    /// configuration may fix them.
-    pub(crate) fn take_over(&self, other: &Self) {
-        if !self.has_same_location(other) {
-            return;
-        }
-        let (discovered, document, fetched, fresh_for, unknown_keys, reported) = {
-            let theirs = other.state();
-            let (document, unknown_keys) = (theirs.document.clone(), theirs.unknown_keys.clone());
-            let (discovered, reported) = (theirs.discovered.clone(), theirs.reported.clone());
-            (discovered, document, theirs.fetched, theirs.fresh_for, unknown_keys, reported)
-        };
-        let Some(fetched) = fetched else { return };
-        let Ok(set) = KeySet::parse(&document, &self.algorithms, self.policy.max_keys) else { return };
-        let mut state = self.state();
-        state.reported = reported;
-        self.install(&mut state, set, document, fetched);
-        state.discovered = discovered;
-        state.fresh_for = fresh_for.min(self.policy.max_age);
-        state.unknown_keys = unknown_keys;
-        self.update_fresh_until(&state, self.clock.now());
     }
 
     fn install(&self, state: &mut State, mut set: KeySet, document: Bytes, fetched: Now) {

@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn after_one_forgery_per_cool_down_the_second_fetch_is_still_there() {
         // A forged token every 30 seconds, and from second 61 on tokens of a new key.
-        let forged = |second: u64| (second % 30 == 0).then(|| format!("forged-{second}"));
+        let forged = |second: u64| second.is_multiple_of(30).then(|| format!("forged-{second}"));
         let mut budget = UnknownKeyBudget::default();
         let mut fetched = Vec::new();
         for second in 0..66 {

@@ -9,6 +9,7 @@ fn tenants(resolver: Resolver) -> Arc<Tenants> {
         http_changed: false,
         clock: Arc::new(TestClock::new()),
         keys: KeyPolicy::default(),
+        allow_private_jwks: false,
         tenant_token_bytes: defaults::MAX_TOKEN_BYTES,
         generation: 0,
     };

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use oauth_guard::{Guard, GuardBuilder, Issuer};
-use oauth_mock::{Alg, MockServer};
+use oauth_mock::{Alg, Endpoint, MockServer};
 
-use crate::support::call;
+use crate::support::{Fixture, call, settle};
 
 /// Tenants that all have the same static keys, so that nothing is fetched; those in `gone` were deleted.
 #[derive(Clone)]
@@ -131,4 +132,51 @@ async fn a_tenant_whose_tokens_are_cached_is_not_the_one_that_is_evicted() {
     assert_eq!(directory.asked(), asked, "it was not resolved again");
     assert_eq!(call(&guard, &directory.token(&tenant(1))).await.status, 200);
     assert_eq!(directory.asked(), asked + 1, "another one was evicted");
+}
+
+/// The look-up began under the old configuration, and lands when another one is in force.
+#[tokio::test(start_paused = true)]
+async fn a_tenant_that_lands_after_a_reload_is_ended() {
+    let directory = Directory::new();
+    let slow = directory.clone();
+    let guard = Guard::builder().resolve_issuers(move |name: String| {
+        let issuer = Issuer::new(name).audience("orders-api").jwks_json(slow.keys.to_string());
+        async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok::<_, String>(Some(issuer))
+        }
+    });
+    let guard = guard.build().unwrap();
+    let token = directory.token(&tenant(0));
+    let waiting = {
+        let (guard, token) = (guard.clone(), token.clone());
+        tokio::spawn(async move { call(&guard, &token).await.status })
+    };
+    settle().await;
+    guard.reload(directory.guard("another")).unwrap();
+    assert_eq!(waiting.await.unwrap(), 200, "decided by the configuration of its arrival");
+    assert_eq!(guard.health().cache.entries, 1);
+    assert_eq!(call(&guard, &token).await.summary(), (401, Some("invalid_token")));
+    guard.reload(directory.guard("orders-api")).unwrap();
+    assert_eq!(call(&guard, &token).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_reload_a_forgotten_tenant_fetches_its_keys_anew() {
+    let fixture = Fixture::new();
+    let guard = |realm: &str| {
+        fixture.builder().realm(realm).resolve_issuers(|name: String| async move {
+            Ok::<_, String>(Some(Issuer::new(name).audience("orders-api")))
+        })
+    };
+    let (token, fetches) = (fixture.server.mint().build(), || fixture.server.journal().count(Endpoint::Jwks));
+    let kept = guard("a").build().unwrap();
+    assert_eq!(call(&kept, &token).await.status, 200);
+    kept.reload(guard("b")).unwrap();
+    assert_eq!(call(&kept, &token).await.status, 200);
+    assert_eq!(fetches(), 1, "a reload keeps the keys");
+    kept.reload(guard("c")).unwrap();
+    assert!(!kept.forget_issuer(fixture.server.issuer()), "not resolved yet since");
+    assert_eq!(call(&kept, &token).await.status, 200);
+    assert_eq!(fetches(), 2, "nothing of a forgotten tenant is kept");
 }

@@ -44,11 +44,12 @@ impl Switch {
             let (this, inner) = (this.clone(), inner.clone());
             async move {
                 this.requests.fetch_add(1, Ordering::SeqCst);
-                match MODES[this.mode.load(Ordering::SeqCst)] {
-                    Mode::Works => {}
+                let mode = MODES[this.mode.load(Ordering::SeqCst)];
+                assert!(mode != Mode::Panics, "on purpose");
+                match mode {
+                    Mode::Works | Mode::Panics => {}
                     Mode::Fails => return Err("on purpose".into()),
                     Mode::Hangs => std::future::pending().await,
-                    Mode::Panics => panic!("on purpose"),
                 }
                 inner.oneshot(request).await.map_err(Box::<dyn std::error::Error + Send + Sync>::from)
             }
@@ -128,8 +129,9 @@ async fn one_forged_token_per_cool_down_delays_a_rotation_by_five_seconds_at_mos
         let (fixture, switch) = (Fixture::new(), Switch::default());
         let guard = warm(&fixture, &switch).await;
         let forged = |second: u64| fixture.server.mint().kid(&format!("forged-{second}")).build();
-        let before =
-            each_second(&guard, &switch, rotated_at, |second| (second % 30 == 0).then(|| forged(second)));
+        let before = each_second(&guard, &switch, rotated_at, |second| {
+            second.is_multiple_of(30).then(|| forged(second))
+        });
         before.await;
         assert_eq!(switch.requests(), 1 + 3);
         fixture.server.keys().rotate();
