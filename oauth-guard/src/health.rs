@@ -18,6 +18,7 @@ pub struct Health {
     /// run time, which are tenants' names: first those without usable keys. [`tenants`](Self::tenants) counts all.
     pub issuers: Vec<IssuerHealth>,
     /// The issuers resolved at run time. `None` without [`resolve_issuers`](crate::GuardBuilder::resolve_issuers).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tenants: Option<TenantsHealth>,
     /// The cache of verified tokens.
     pub cache: CacheHealth,

@@ -173,7 +173,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         let custom = (self.custom)(payload).ok_or(TokenError::CustomClaims)?;
         let parts = claims.to_parts(issuer, &lifetime).ok_or(TokenError::TooLong)?;
         if let Some(tenants) = &self.tenants {
-            tenants.verified(issuer);
+            tenants.verified(issuer, now);
         }
         let verified = Arc::new(Verified { issuer: Arc::clone(issuer), key, parts, custom });
         self.cache.insert(text.as_bytes(), digest, &verified);

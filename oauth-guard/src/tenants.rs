@@ -109,11 +109,10 @@ impl Tenants {
     }
 
     pub(crate) fn get(&self, name: &str, now: Now) -> TenantLookup {
-        if let Some(issuer) = self.member(name) {
-            self.touch(&issuer, now);
-            return TenantLookup::Known(issuer);
+        match self.member(name) {
+            Some(issuer) => TenantLookup::Known(issuer),
+            None => self.negative(name, now.monotonic),
         }
-        self.negative(name, now.monotonic)
     }
 
     fn negative(&self, name: &str, now: Duration) -> TenantLookup {
@@ -126,7 +125,7 @@ impl Tenants {
         }
     }
 
-    /// A token of that tenant is used: the tenants used last are kept. Writes once a second at most, unless others became
+    /// A valid token of that tenant is used: the tenants used last are kept. Writes once a second at most, unless others became
     /// members in between.
     pub(crate) fn touch(&self, issuer: &IssuerState, now: Now) {
         let turn = self.inserted.load(Ordering::Relaxed) & u64::from(u32::MAX);
@@ -134,7 +133,8 @@ impl Tenants {
     }
 
     /// A token of that tenant was verified, which ends its probation.
-    pub(crate) fn verified(&self, issuer: &Arc<IssuerState>) {
+    pub(crate) fn verified(&self, issuer: &Arc<IssuerState>, now: Now) {
+        self.touch(issuer, now);
         if let Some(probation) = issuer.probation.as_ref().filter(|probation| !probation.is_over())
             && self.members().promote(issuer)
         {

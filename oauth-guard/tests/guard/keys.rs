@@ -251,6 +251,26 @@ async fn after_an_idle_time_newer_keys_are_fetched_before_old_ones_are_used() {
     assert_eq!(call(&guard, &old).await.status, 401);
 }
 
+#[test]
+fn outside_of_a_runtime_old_keys_are_used_since_none_can_be_fetched() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let (fixture, guard) = runtime.block_on(async {
+        let fixture = Fixture::new();
+        let guard = warm(&fixture).await;
+        (fixture, guard)
+    });
+    drop(runtime);
+    fixture.clock.suspend(Duration::from_secs(3600));
+    let token = fixture.server.mint().expires_in(100_000).build();
+    let request =
+        http::Request::get("/").header("authorization", format!("Bearer {token}")).body(()).unwrap();
+    for _ in 0..2 {
+        let check = guard.check(&request);
+        assert!(matches!(&check, oauth_guard::Check::Ready(Ok(Some(_)))), "{check:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn suspended_time_counts_for_the_age_of_keys() {
     let fixture = Fixture::new();
