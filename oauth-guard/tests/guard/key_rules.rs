@@ -1,5 +1,7 @@
 //! Which key may have signed a token, and what ends a token that was accepted before.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use oauth_guard::{Guard, Issuer, Profile};
@@ -167,7 +169,10 @@ async fn a_certificate_chain_in_the_header_changes_nothing() {
 async fn a_resolver_that_returns_another_issuer_lets_nothing_through() {
     let (ours, other) = (Fixture::new(), Fixture::new());
     let (name, keys) = ("https://other.example", other.server.keys().jwks_json());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
     let guard = ours.builder().resolve_issuers(move |_: String| {
+        counter.fetch_add(1, Ordering::SeqCst);
         let found = Issuer::new(name).audience("orders-api").jwks_json(keys.clone());
         async move { Ok::<_, String>(Some(found)) }
     });
@@ -176,6 +181,7 @@ async fn a_resolver_that_returns_another_issuer_lets_nothing_through() {
     for _ in 0..2 {
         assert_eq!(call(&guard, &signed("https://asked.example")).await.status, 503);
     }
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "a resolver that is wrong is left alone for a second");
     assert_eq!(call(&guard, &signed(name)).await.status, 200, "under its own name it is good");
     advance(Duration::from_secs(2)).await;
     assert_eq!(call(&guard, &signed("https://asked.example")).await.status, 503);
