@@ -32,8 +32,9 @@ use url::Url;
 
 pub use self::follow::{Found, follow};
 pub use self::resource::{ProtectedResource, resource};
+pub(crate) use self::ssrf::{limits_beyond, may_lead_to};
 use crate::error::{Error, printable};
-use crate::transport::{HttpClient, Limits, is_loopback};
+use crate::transport::{HttpClient, Limits, is_loopback, is_private};
 pub use crate::www_authenticate::Challenge;
 
 /// An authorization server's metadata (RFC 8414 section 2). What is not named here is kept in [`extra`](Self::extra).
@@ -77,6 +78,10 @@ pub struct Metadata {
     pub grant_types_supported: Option<Vec<String>>,
     /// The scopes the server cares to name.
     pub scopes_supported: Option<Vec<String>>,
+    /// The host whose document led here, where one did: beyond it, this document's URLs may lead to public addresses
+    /// only.
+    #[serde(skip)]
+    pub(crate) public_beyond: Option<String>,
     /// All other members.
     #[serde(flatten)]
     pub extra: serde_json::Map<String, serde_json::Value>,
@@ -116,8 +121,13 @@ impl Metadata {
 
     /// Whether this document of a public issuer leads to an address of this machine or its network.
     pub(crate) fn leads_inside(&self) -> bool {
-        let is_public = Url::parse(&self.issuer).is_ok_and(|issuer| !ssrf::is_local(&issuer));
-        is_public && self.urls().any(|(_, url)| ssrf::is_local(url))
+        let is_public = Url::parse(&self.issuer).is_ok_and(|issuer| !is_private(&issuer));
+        is_public && self.urls().any(|(_, url)| is_private(url))
+    }
+
+    /// Whether requests to this URL of the document may reach public addresses only.
+    pub(crate) fn public_only(&self, url: &Url) -> bool {
+        self.public_beyond.as_deref().is_some_and(|host| url.host_str() != Some(host))
     }
 
     /// How clients may authenticate at an endpoint. Introspection and revocation have lists of their own (RFC 8414
@@ -207,6 +217,9 @@ impl Endpoint {
 
 /// Fetches the metadata of `issuer`: the RFC 8414 location first, then the OpenID Connect one.
 ///
+/// With [`Limits::public_only`], for an issuer that a foreign document names, clients that are built from the metadata
+/// send no request to a private address either.
+///
 /// # Errors
 /// `config` when the issuer is not a usable URL, `discovery` when no document is there, when it names another issuer,
 /// or when its endpoints are not https under an https issuer; and the transport's errors.
@@ -221,7 +234,12 @@ pub async fn discover(http: &HttpClient, issuer: &str, limits: &Limits) -> Resul
         }
         other => other?,
     };
-    check(document, issuer, limits.allow_http)
+    let mut metadata = check(document, issuer, limits.allow_http)?;
+    if limits.public_only {
+        // An issuer that nobody vouched for: no host is exempt.
+        metadata.public_beyond = Some(String::new());
+    }
+    Ok(metadata)
 }
 
 /// The two places a document may be: RFC 8414 section 3.1 puts the well-known part between host and path, OpenID

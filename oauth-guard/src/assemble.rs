@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use oauth_client::clock::Clock;
-use oauth_client::transport::{HttpClient, is_loopback};
+use oauth_client::transport::{HttpClient, is_loopback, is_private};
 use url::Url;
 
 use crate::algorithm::{self, Algorithm};
@@ -13,7 +13,8 @@ use crate::error::Problems;
 use crate::introspect::{IntrospectedTokens, Introspector};
 use crate::issuer::{Issuer, IssuerRules, IssuerState, Source};
 use crate::keys::{
-    IssuerKeys, JwksLocation, KeyPolicy, KeySet, Remote, StaticKey, VerifyingKey, log_skipped,
+    IssuerKeys, JwksLocation, KeyPolicy, KeySet, Probation, Remote, StaticKey, VerifyingKey, log_skipped,
+    must_be_public,
 };
 
 /// What all issuers of a guard have in common.
@@ -24,6 +25,8 @@ pub(crate) struct Assembler {
     pub(crate) http_changed: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keys: KeyPolicy,
+    /// Whether the keys of every issuer may be fetched from private addresses.
+    pub(crate) allow_private_jwks: bool,
     /// The longest token to accept before its issuer is known, and the highest limit that a resolved issuer may set.
     pub(crate) tenant_token_bytes: usize,
     /// The first generation of its issuers.
@@ -31,11 +34,12 @@ pub(crate) struct Assembler {
 }
 
 impl Assembler {
-    /// The issuer in force; `before` itself if nothing changed.
+    /// The issuer in force; `before` itself if nothing changed. `probation` is that of a tenant.
     pub(crate) fn issuer(
         &self,
         issuer: &Issuer,
         before: Option<&Arc<IssuerState>>,
+        probation: Option<Arc<Probation>>,
         field: &dyn Fn(&str) -> String,
         problems: &mut Problems,
     ) -> Option<Arc<IssuerState>> {
@@ -67,7 +71,8 @@ impl Assembler {
         }
         let introspector = self.introspector(issuer, field, problems);
         let algorithms = algorithms(issuer, field, problems);
-        let keys = self.keys_of(issuer, before.map(|before| &before.keys), &algorithms, field, problems)?;
+        let before_keys = before.map(|before| &before.keys);
+        let keys = self.keys_of(issuer, before_keys, probation.as_ref(), &algorithms, field, problems)?;
         let boxed =
             |texts: &[String]| texts.iter().map(|text| Box::from(text.as_str())).collect::<Box<[Box<str>]>>();
         let rules = IssuerRules {
@@ -83,7 +88,7 @@ impl Assembler {
             roles_claims: boxed(&issuer.roles_claims),
             token_prefix: issuer.token_prefix.as_deref().unwrap_or_default().into(),
         };
-        let state = IssuerState::new(rules, keys, introspector, self.generation);
+        let state = IssuerState::new(rules, keys, introspector, probation, self.generation);
         match before.filter(|before| before.is_same(&state) && before.is_in_force(self.generation)) {
             Some(before) => Some(Arc::clone(before)),
             None => Some(Arc::new(state)),
@@ -111,13 +116,17 @@ impl Assembler {
 
     /// Whether the same configuration yields the same issuer.
     pub(crate) fn is_equivalent_to(&self, old: &Self) -> bool {
-        !self.http_changed && self.keys == old.keys && self.tenant_token_bytes == old.tenant_token_bytes
+        !self.http_changed
+            && self.keys == old.keys
+            && self.allow_private_jwks == old.allow_private_jwks
+            && self.tenant_token_bytes == old.tenant_token_bytes
     }
 
     fn keys_of(
         &self,
         issuer: &Issuer,
         before: Option<&IssuerKeys>,
+        probation: Option<&Arc<Probation>>,
         algorithms: &[Algorithm],
         field: &dyn Fn(&str) -> String,
         problems: &mut Problems,
@@ -142,6 +151,7 @@ impl Assembler {
                 );
             }
         }
+        let allow_private = self.allow_private_jwks || issuer.allow_private_jwks;
         let location = match issuer.source() {
             Source::Discovery => {
                 let url = fetchable(&issuer.name, issuer.allow_http, &field("issuer"), problems)?;
@@ -154,7 +164,15 @@ impl Assembler {
                 JwksLocation::Discovery
             }
             Source::JwksUri(uri) => {
-                JwksLocation::Uri(fetchable(uri, issuer.allow_http, &field("jwks_uri"), problems)?)
+                let url = fetchable(uri, issuer.allow_http, &field("jwks_uri"), problems)?;
+                let is_tenant = probation.is_some();
+                if is_tenant && !allow_private && must_be_public(&issuer.name, &url) && is_private(&url) {
+                    problems.add(
+                        field("jwks_uri"),
+                        "is a private address, where a tenant must not lead; set allow_private_jwks if it is meant",
+                    );
+                }
+                JwksLocation::Uri(url)
             }
             Source::JwksJson(document) => {
                 return static_set(
@@ -182,7 +200,9 @@ impl Assembler {
         let http = self.http.clone()?;
         let clock = Arc::clone(&self.clock);
         let remote =
-            Remote::new(&issuer.name, location, algorithms, &self.keys, issuer.allow_http, http, clock);
+            Remote::new(&issuer.name, location, algorithms, &self.keys, issuer.allow_http, http, clock)
+                .on_probation(probation.cloned())
+                .allow_private(allow_private);
         Some(IssuerKeys::Remote(match before.and_then(IssuerKeys::remote) {
             Some(before) if !self.http_changed && remote.is_same(before) => Arc::clone(before),
             Some(before) => {

@@ -75,7 +75,12 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// unknown name is not resolved again for the keys' cool-down, and one whose call failed or panicked not for a
     /// second.
     ///
-    /// The 1,000 issuers used last are kept and do not expire: call [`Guard::forget_issuer`] when a tenant is deleted or
+    /// A function that decides by a rule accepts invented names too. So a resolved issuer is on probation until one of
+    /// its tokens is verified: 64 such issuers are kept, and together they cause 32 key fetches at once and one more each
+    /// second (503 beyond that). A `jwks_uri` that they or their metadata name must be public, see
+    /// [`Issuer::allow_private_jwks`].
+    ///
+    /// The 1,000 verified issuers used last are kept and do not expire: call [`Guard::forget_issuer`] when a tenant is deleted or
     /// its conditions change.
     ///
     /// ```
@@ -104,6 +109,14 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// [`max_token_bytes`](Issuer::max_token_bytes). By default 8,192.
     pub fn tenant_token_bytes(mut self, bytes: usize) -> Self {
         self.settings.tenant_token_bytes = Some(bytes);
+        self
+    }
+
+    /// Fetches the keys of every issuer from private addresses too: as
+    /// [`Issuer::allow_private_jwks`], for all of them and for those that are
+    /// [resolved](Self::resolve_issuers).
+    pub fn allow_private_jwks(mut self) -> Self {
+        self.settings.allow_private_jwks = true;
         self
     }
 

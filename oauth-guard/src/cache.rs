@@ -243,3 +243,22 @@ impl Counter {
         self.0.iter().map(|line| line.0.load(Ordering::Relaxed)).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An attacker who knows the digests of one process must not be able to search for collisions in another.
+    #[test]
+    fn the_digest_of_a_token_differs_between_caches() {
+        let caches: Vec<_> = (0..8).map(|_| TokenCache::<()>::new(1024).unwrap()).collect();
+        for (index, cache) in caches.iter().enumerate() {
+            assert_eq!(cache.digest(b"a token"), cache.digest(b"a token"));
+            assert_ne!(cache.digest(b"a token"), cache.digest(b"another"));
+            for other in &caches[..index] {
+                assert_ne!(cache.digest(b"a token"), other.digest(b"a token"));
+                assert!(cache.key.0.iter().zip(other.key.0).all(|(one, other)| *one != other), "every word");
+            }
+        }
+    }
+}

@@ -35,7 +35,9 @@
 //!
 //! ### Why 30 seconds between fetches for unknown key ids?
 //! [`KEY_COOLDOWN`]. A key rotation is rarer than an hour; a flood of invented key ids is not. 30 seconds limit the flood
-//! to two fetches a minute, and a new key is found within them.
+//! to two fetches a minute, and a new key is found within them. It is a budget and no pause: two fetches may follow each
+//! other, five seconds (a sixth of the cool-down) apart, and one comes back every 30 seconds. So one forged token delays
+//! a rotation by five seconds at most. When many key ids are unknown at a time, the second fetch is saved.
 //!
 //! ### Why is a key set fresh for 10 minutes, and refreshed after 8?
 //! [`KEY_MAX_AGE`]. That is how long a withdrawn key stays in use if no fetch shows it earlier; and one small fetch in
@@ -59,6 +61,11 @@
 //! [`KEY_TIMEOUT`]. A key set is a few KiB from a server nearby. Requests wait for it at most this long, discovery
 //! included.
 //!
+//! ### Why does a request wait a second for newer keys?
+//! [`KEY_PATIENCE`]. After an idle time the keys at hand may be older than their maximum age, and a key may have been
+//! withdrawn. A server that is well responds in less; for one that hangs, requests go on with the keys at hand, as they
+//! do while it is down. It cannot be changed.
+//!
 //! ### Why 512 KiB and 100 keys?
 //! [`KEY_SET_BYTES`], [`KEYS_PER_SET`]. No issuer signs with a hundred keys at a time, and a hundred of the largest, with
 //! their certificates, take 500 KiB. More is an error or an attack on memory. Sets in the configuration have no such
@@ -78,6 +85,17 @@
 //! [`TENANTS`], [`UNKNOWN_ISSUER_BYTES`]. A tenant that is evicted is resolved again with its next new token, which costs
 //! a call of the resolver and a key fetch. An unknown name is kept for the keys' cool-down only; 4 MiB are about 15,000
 //! names of the usual length, and however many a caller invents, they evict no tenant.
+//!
+//! ### Why ten tenants in the health report?
+//! [`TENANTS_LISTED`]. Enough to see which ones have a problem. A probe reads the report every second and may show it
+//! to anyone, so it is short and no list of customers.
+//!
+//! ### Why 64 tenants on probation, and 32 fetches for them?
+//! [`PROBATION_TENANTS`], [`PROBATION_FETCHES`], [`PROBATION_INTERVAL`]. A resolver that decides by a rule accepts
+//! invented names too, and each would cost a fetch. So tenants without one verified token are kept apart, and have one
+//! budget per guard: 32 fetches at once, and one more each second; beyond that they get 503. The fetches of a tenant
+//! come back with its first verified token, so that many real tenants at a start hardly wait for each other; and
+//! [preloaded keys](crate::Guard::preload_keys) need no fetch.
 //!
 //! ### Why 1 KiB of name, and 1,000 names resolved at a time?
 //! [`ISSUER_BYTES`], [`PENDING_RESOLUTIONS`]. The caller writes the token's `iss`, and nothing vouches for it yet. Issuers are URLs of
@@ -142,7 +160,7 @@ pub const MAX_TOKEN_BYTES: usize = 8192;
 pub const MOST_TOKEN_BYTES: usize = 1024 * 1024;
 /// The capacity of the token cache, in bytes.
 pub const CACHE_BYTES: u64 = 64 * 1024 * 1024;
-/// The shortest time between two fetches that unknown key ids cause.
+/// How often unknown key ids may cause a fetch: a budget of two, one of which comes back in this time.
 pub const KEY_COOLDOWN: Duration = Duration::from_secs(30);
 /// How long a key set is fresh.
 pub const KEY_MAX_AGE: Duration = Duration::from_secs(600);
@@ -154,6 +172,8 @@ pub const KEY_FIRST_BACKOFF: Duration = Duration::from_secs(1);
 pub const KEY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the JWKS URI of the metadata is used before the metadata is read again.
 pub const JWKS_URI_MAX_AGE: Duration = Duration::from_secs(3600);
+/// How long a request waits for newer keys while there are keys beyond their maximum age.
+pub const KEY_PATIENCE: Duration = Duration::from_secs(1);
 /// The largest key set that is read, in bytes.
 pub const KEY_SET_BYTES: usize = 512 * 1024;
 /// How many keys of a set are used.
@@ -161,7 +181,15 @@ pub const KEYS_PER_SET: usize = jose::KEYS_PER_SET;
 /// How many keys a token without a key id is tried against.
 pub const KEYS_TRIED: usize = jose::KEYS_TRIED;
 /// How many issuers resolved at run time are kept.
-pub const TENANTS: u64 = 1_000;
+pub const TENANTS: usize = 1_000;
+/// How many tenants [`Health`](crate::Health) lists by name.
+pub const TENANTS_LISTED: usize = 10;
+/// How many tenants without one verified token are kept.
+pub const PROBATION_TENANTS: usize = 64;
+/// How many key fetches such tenants may cause at once.
+pub const PROBATION_FETCHES: u32 = 32;
+/// How often they may cause another.
+pub const PROBATION_INTERVAL: Duration = Duration::from_secs(1);
 /// The capacity for unknown issuer names, in bytes.
 pub const UNKNOWN_ISSUER_BYTES: u64 = 4 * 1024 * 1024;
 /// The longest `iss` that is passed to the resolver, in bytes.

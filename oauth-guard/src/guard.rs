@@ -1,7 +1,7 @@
 //! The guard: the handle that users hold. It checks tokens and authorizes requests without a body or a framework.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use serde::de::DeserializeOwned;
@@ -106,8 +106,11 @@ impl<T> Guard<T> {
     /// from now on, cached ones included, until it is resolved again. A resolution under way is discarded, and a name
     /// that was unknown is resolved anew. Returns whether the issuer was known.
     ///
-    /// Resolved issuers do not expire: call this when a tenant is deleted or its conditions change.
+    /// Resolved issuers do not expire: call this when a tenant is deleted or its conditions change. It waits for a
+    /// [reload](Self::reload) under way.
     pub fn forget_issuer(&self, name: &str) -> bool {
+        // A reload under way would put tenants in force that do not know of it.
+        let _reloading = self.reloading().lock().unwrap_or_else(PoisonError::into_inner);
         self.snapshot().tenants.as_ref().is_some_and(|tenants| tenants.forget(name))
     }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use oauth_client::clock::Now;
+
 use crate::algorithm::Algorithm;
 use crate::defaults;
 use crate::introspect::{Introspection, Introspector};
-use crate::keys::{IssuerKeys, StaticKey};
+use crate::keys::{IssuerKeys, Probation, StaticKey};
 
 /// An authorization server whose tokens a guard accepts, and the conditions for them.
 ///
@@ -44,6 +46,7 @@ pub struct Issuer {
     pub(crate) allow_http: bool,
     pub(crate) introspection: Option<Introspection>,
     pub(crate) token_prefix: Option<String>,
+    pub(crate) allow_private_jwks: bool,
 }
 
 /// Where the keys come from.
@@ -90,6 +93,7 @@ impl Issuer {
             allow_http: false,
             introspection: None,
             token_prefix: None,
+            allow_private_jwks: false,
         }
     }
 
@@ -226,6 +230,18 @@ impl Issuer {
         self
     }
 
+    /// Fetches keys from private addresses too, where the issuer's metadata or a
+    /// [resolver](crate::GuardBuilder::resolve_issuers) names them.
+    ///
+    /// By default such a `jwks_uri` must be public (in the bundled client also by the addresses that its name resolves
+    /// to): whoever controls the document could have the guard send requests into your network. A `jwks_uri` of the
+    /// configuration may be anywhere, and so may one of an issuer that is private itself, or with the same origin as
+    /// the issuer.
+    pub fn allow_private_jwks(mut self) -> Self {
+        self.allow_private_jwks = true;
+        self
+    }
+
     /// Fetches keys over plain http from other machines. An attacker on the network path can then sign tokens. Only right
     /// inside a network that you trust as much as the issuer.
     pub fn danger_allow_http(mut self) -> Self {
@@ -240,6 +256,10 @@ pub(crate) struct IssuerState {
     pub(crate) keys: IssuerKeys,
     /// Asks the issuer about tokens.
     pub(crate) introspector: Option<Arc<Introspector>>,
+    /// Of a tenant: what it may cost until a token of it is verified.
+    pub(crate) probation: Option<Arc<Probation>>,
+    /// Of a tenant: when it was used last, as [`Tenants`](crate::tenants::Tenants) counts it.
+    used: AtomicU64,
     /// The first generation that has it.
     since: u64,
     /// The first generation that no longer has it.
@@ -282,9 +302,11 @@ impl IssuerState {
         rules: IssuerRules,
         keys: IssuerKeys,
         introspector: Option<Introspector>,
+        probation: Option<Arc<Probation>>,
         since: u64,
     ) -> Self {
-        Self { rules, keys, introspector: introspector.map(Arc::new), since, ended: AtomicU64::new(u64::MAX) }
+        let (used, ended) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
+        Self { rules, keys, introspector: introspector.map(Arc::new), probation, used, since, ended }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -300,6 +322,25 @@ impl IssuerState {
     /// That generation and all later ones do not have it.
     pub(crate) fn end(&self, generation: u64) {
         self.ended.fetch_min(generation, Ordering::AcqRel);
+    }
+
+    /// Whether its tokens can be validated now. An issuer that is asked about tokens may publish no keys.
+    pub(crate) fn is_usable(&self, now: Now) -> bool {
+        match &self.introspector {
+            Some(introspector) => introspector.is_ok(),
+            None => self.keys.are_usable(now),
+        }
+    }
+
+    /// It is used at that time. Most uses in the same moment write nothing.
+    pub(crate) fn used_at(&self, time: u64) {
+        if self.used.load(Ordering::Relaxed) < time {
+            self.used.fetch_max(time, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn last_used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
     }
 
     /// Whether its tokens are validated against the same rules and keys as the other's.

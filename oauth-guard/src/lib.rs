@@ -253,7 +253,7 @@ pub use self::error::{BuildError, Problem};
 pub use self::explain::{ExplainedCheck, ExplainedMember, Explanation, Outcome};
 pub use self::future::ResponseFuture;
 pub use self::guard::Guard;
-pub use self::health::{CacheHealth, Health, IssuerHealth};
+pub use self::health::{CacheHealth, Health, IssuerHealth, TenantsHealth};
 pub use self::introspect::{IntrospectedTokens, Introspection, IntrospectionHealth};
 pub use self::issuer::{Issuer, Profile};
 pub use self::keys::{KeyExport, KeyPolicy};

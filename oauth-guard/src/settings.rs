@@ -47,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) strip_token: bool,
     pub(crate) hook: Option<Hook>,
     pub(crate) tenant_token_bytes: Option<usize>,
+    pub(crate) allow_private_jwks: bool,
 }
 
 impl Settings {
@@ -67,7 +68,7 @@ impl Settings {
         for (index, issuer) in self.issuers.iter().enumerate() {
             let field = |name: &str| format!("issuer[{index}].{name}");
             let before = old.and_then(|old| old.issuers.get(issuer.name.as_str()));
-            let state = assembler.issuer(issuer, before, &field, &mut problems);
+            let state = assembler.issuer(issuer, before, None, &field, &mut problems);
             if issuers.insert(Box::from(issuer.name.as_str()), state).is_some() {
                 problems
                     .add(field("issuer"), "the same issuer is configured twice; put its audiences into one");
@@ -148,6 +149,7 @@ impl Settings {
                 (None, None) => Arc::new(SystemClock),
             },
             keys: self.keys.clone(),
+            allow_private_jwks: self.allow_private_jwks,
             tenant_token_bytes: self
                 .tenant_token_bytes
                 .or_else(|| Some(old?.assembler.tenant_token_bytes))

@@ -56,6 +56,13 @@ pub(crate) struct Snapshot<T> {
     pub(crate) custom: fn(&str) -> Option<T>,
 }
 
+/// What a token needs next.
+enum Step<T> {
+    Done(Result<Claims<T>, Rejection>),
+    Introspect { issuer: Arc<IssuerState>, jwt: Option<Arc<Verified<T>>> },
+    Wait(Flight, PendingFetch),
+}
+
 /// Steps 1 to 4: the token of a request, validated.
 impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
     pub(crate) fn check(self: &Arc<Self>, request: RequestHead<'_>) -> Check<T> {
@@ -80,6 +87,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
                         && verified.is_key_trusted()
                         && verified.issuer.is_in_force(self.generation) =>
                 {
+                    if let Some(tenants) = &self.tenants {
+                        tenants.touch(&verified.issuer, now);
+                    }
                     return Check::Ready(Ok(Some(Claims::new(verified, &self.challenge))));
                 }
                 Freshness::Fresh => self.cache.remove(digest),
@@ -96,22 +106,19 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
             Ok(text) => text,
             Err(rejection) => return Check::Ready(Err(logged(rejection))),
         };
-        match self.validate(text, digest, now, true) {
-            Validation::Done(outcome) => {
+        match self.next_step(text, self.validate(text, digest, now, true), now) {
+            // Decided, and no fetch would help or may start now: there is nothing to wait for.
+            Step::Done(outcome) => {
                 Check::Ready(outcome.map(Some).map_err(|rejection| self.rejected(text, rejection)))
             }
-            Validation::Introspect { issuer, jwt } => self.introspect_later(issuer, jwt, text, digest),
-            Validation::Pending(fetch) => match fetch.start(now) {
-                // No fetch may start now, or none would help: there is nothing to wait for.
-                Err(rejection) => Check::Ready(Err(self.rejected(text, rejection))),
-                Ok(flight) => {
-                    let (snapshot, token) = (Arc::clone(self), Box::from(text));
-                    Check::Pending(CheckFuture::new(async move {
-                        let outcome = Arc::clone(&snapshot).validate_after(flight, &token, fetch).await;
-                        outcome.map(Some).map_err(|rejection| snapshot.rejected(&token, rejection))
-                    }))
-                }
-            },
+            Step::Introspect { issuer, jwt } => self.introspect_later(issuer, jwt, text, digest),
+            Step::Wait(flight, fetch) => {
+                let (snapshot, token) = (Arc::clone(self), Box::from(text));
+                Check::Pending(CheckFuture::new(async move {
+                    let outcome = Arc::clone(&snapshot).validate_after(flight, &token, fetch).await;
+                    outcome.map(Some).map_err(|rejection| snapshot.rejected(&token, rejection))
+                }))
+            }
         }
     }
 }
@@ -160,7 +167,10 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             match issuer.keys.freshness(now) {
                 Freshness::Fresh => {}
                 Freshness::Overdue if !refresh => {}
-                Freshness::Overdue | Freshness::Missing => {
+                Freshness::Overdue => {
+                    return Ok(Validation::Pending(PendingFetch::FresherKeys(Arc::clone(remote))));
+                }
+                Freshness::Missing => {
                     return Ok(Validation::Pending(PendingFetch::Keys(Arc::clone(remote))));
                 }
             }
@@ -174,12 +184,16 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
                     key_id = header.key_id.as_deref().map(escaped),
                     "a token names an unknown key"
                 );
-                return Ok(Validation::Pending(PendingFetch::NewerKeys(Arc::clone(remote))));
+                let key_id = header.key_id.as_deref().map(Into::into);
+                return Ok(Validation::Pending(PendingFetch::NewerKeys(Arc::clone(remote), key_id)));
             }
             (Err(error), _) => return Err(error),
         };
         let custom = (self.custom)(payload).ok_or(TokenError::CustomClaims)?;
         let parts = claims.to_parts(issuer, &lifetime).ok_or(TokenError::TooLong)?;
+        if let Some(tenants) = &self.tenants {
+            tenants.verified(issuer, now);
+        }
         let introspector =
             issuer.introspector.as_ref().filter(|one| one.tokens != IntrospectedTokens::Opaque);
         let introspected_until =
@@ -198,6 +212,27 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         Ok(Validation::Done(Ok(Claims::new(verified, &self.challenge))))
     }
 
+    /// What follows from a validation. A fetch that is optional and may not start now is done without.
+    fn next_step(&self, token: &str, validation: Validation<T>, now: Now) -> Step<T> {
+        let started = |fetch: PendingFetch| match fetch.start(now) {
+            Ok(flight) => Step::Wait(flight, fetch),
+            Err(rejection) => Step::Done(Err(rejection)),
+        };
+        match validation {
+            Validation::Done(outcome) => Step::Done(outcome),
+            Validation::Introspect { issuer, jwt } => Step::Introspect { issuer, jwt },
+            Validation::Pending(fetch) => match fetch.start(now) {
+                Ok(flight) => Step::Wait(flight, fetch),
+                Err(rejection) if !fetch.is_optional() => Step::Done(Err(rejection)),
+                Err(_) => match self.validate(token, None, now, false) {
+                    Validation::Done(outcome) => Step::Done(outcome),
+                    Validation::Introspect { issuer, jwt } => Step::Introspect { issuer, jwt },
+                    Validation::Pending(next) => started(next),
+                },
+            },
+        }
+    }
+
     /// Waits for a fetch and validates again. Ends after a few rounds: another fetch is started only when this one was
     /// lost, or was started for another token and did not bring what this one needs.
     async fn validate_after(
@@ -209,18 +244,13 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         // An issuer, its keys, newer keys; and one of them again.
         const ROUNDS: usize = 4;
         for _ in 0..ROUNDS {
-            // A task that ended with its runtime counts as landed; the next round starts another.
-            let landed = flight.landed().await;
-            // Overdue keys were just fetched, unless the fetch was for an issuer.
-            let refresh = landed.is_err() || matches!(fetch, PendingFetch::Issuer(..));
-            match self.validate(token, None, self.clock.now(), refresh) {
-                Validation::Done(outcome) => return outcome,
-                Validation::Introspect { issuer, jwt } => {
-                    return self.introspect(issuer, jwt, token, None).await;
-                }
-                Validation::Pending(next) => fetch = next,
+            let refresh = fetch.wait(flight).await?;
+            let now = self.clock.now();
+            match self.next_step(token, self.validate(token, None, now, refresh), now) {
+                Step::Done(outcome) => return outcome,
+                Step::Introspect { issuer, jwt } => return self.introspect(issuer, jwt, token, None).await,
+                Step::Wait(next_flight, next) => (flight, fetch) = (next_flight, next),
             }
-            flight = fetch.start(self.clock.now())?;
         }
         Err(fetch.exhausted(self.clock.now()))
     }
@@ -240,7 +270,8 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             return Some(PendingFetch::Keys(Arc::clone(remote)));
         }
         let found = jose::signed_by(&issuer.keys.current(), &header, &token.compact);
-        matches!(found, Err(TokenError::UnknownKey)).then(|| PendingFetch::NewerKeys(Arc::clone(remote)))
+        matches!(found, Err(TokenError::UnknownKey))
+            .then(|| PendingFetch::NewerKeys(Arc::clone(remote), header.key_id.as_deref().map(Into::into)))
     }
 
     /// The issuer of that name: configured, or resolved at run time.
@@ -263,7 +294,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
 
     /// Every issuer in force at the moment, configured or resolved.
     pub(crate) fn all_issuers(&self) -> Vec<Arc<IssuerState>> {
-        let resolved = self.tenants.iter().flat_map(|tenants| tenants.known());
+        let resolved = self.tenants.iter().flat_map(|tenants| tenants.all());
         self.issuers.values().cloned().chain(resolved).collect()
     }
 }

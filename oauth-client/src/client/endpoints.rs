@@ -60,13 +60,26 @@ impl Client {
         }
     }
 
+    /// `limits` for a request to an endpoint: what a foreign document has led to must be public, what is configured may
+    /// be anywhere.
+    pub(crate) fn limits_at(&self, url: &Url, limits: Limits) -> Limits {
+        let is_configured = self.0.endpoints.values().any(|given| given == url);
+        let known = self.0.discovered.load();
+        let public_only =
+            !is_configured && known.as_ref().is_some_and(|known| known.metadata.public_only(url));
+        Limits { allow_http: self.0.allow_http, public_only, ..limits }
+    }
+
     pub(super) async fn discovered(&self, issuer: &str, time: Duration) -> Result<Arc<Discovered>, Error> {
         let known = self.0.discovered.load_full();
         let at = self.0.clock.now().monotonic;
         if let Some(known) = known.as_ref().filter(|known| at.saturating_sub(known.at) < METADATA_LIFETIME) {
             return Ok(Arc::clone(known));
         }
-        let limits = Limits { allow_http: self.0.allow_http, ..Limits::metadata() };
+        let public_beyond = known.as_ref().and_then(|known| known.metadata.public_beyond.clone());
+        let host = Url::parse(issuer).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let public_only = public_beyond.is_some() && host != public_beyond;
+        let limits = Limits { allow_http: self.0.allow_http, public_only, ..Limits::metadata() };
         // With an endpoint known, most of the time is for the request itself.
         let most = if known.is_some() { time / 4 } else { time };
         let limits = Limits { timeout: limits.timeout.min(most), ..limits };
@@ -80,7 +93,8 @@ impl Client {
                     "a URL in the document is an address of this machine or its network by now, and was none before; build the client anew if that is meant",
                 ))
             }
-            Ok(metadata) => {
+            Ok(mut metadata) => {
+                metadata.public_beyond = public_beyond;
                 let fresh = Arc::new(Discovered { metadata, at });
                 self.0.discovered.store(Some(Arc::clone(&fresh)));
                 Ok(fresh)

@@ -4,10 +4,10 @@ use http::HeaderMap;
 use url::Url;
 
 use super::resource::{called, of_call};
-use super::ssrf::may_lead_to;
+use super::ssrf::{limits_beyond, may_lead_to};
 use super::{Metadata, ProtectedResource, discover};
 use crate::error::{Error, printable};
-use crate::transport::{HttpClient, Limits};
+use crate::transport::{HttpClient, Limits, is_private};
 use crate::www_authenticate::Challenge;
 
 /// The most servers that are tried of those that an API names.
@@ -54,7 +54,9 @@ pub struct Found {
 ///
 /// What foreign documents name is distrusted: the API's document must be about what was called (the very URL, or one that it is
 /// below), the server's about the issuer that was named; nothing leads from https to http, nor from a public host to an
-/// address of this machine or the network around it; no redirect is followed.
+/// address of this machine or the network around it; no redirect is followed. That holds for names that resolve to such an
+/// address as well ([`Limits::public_only`]), and for all that a client or registrar made of the result requests. Only the host of
+/// `url` itself may be anywhere. On a network with public names for private addresses, configure the issuer instead.
 ///
 /// # Errors
 /// `config` when `url` is none, `discovery` when there is nothing to be found or it is not to be trusted, saying what;
@@ -103,9 +105,12 @@ async fn server(http: &HttpClient, from: &Url, issuer: &str, limits: &Limits) ->
         Error::discovery(format!("authorization server {:?} is not a URL", printable(issuer, 256)))
     })?;
     may_lead_to(from, "authorization server", &url, limits.allow_http)?;
-    let metadata = discover(http, issuer, limits).await?;
+    let mut metadata = discover(http, issuer, &limits_beyond(from, &url, limits)).await?;
     for (name, url) in metadata.urls() {
         may_lead_to(from, name, url, limits.allow_http)?;
+    }
+    if !limits.public_only {
+        metadata.public_beyond = from.host_str().filter(|_| !is_private(from)).map(str::to_owned);
     }
     Ok(metadata)
 }

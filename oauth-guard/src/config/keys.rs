@@ -25,6 +25,13 @@ pub const KEYS: &[Key] = &[
         "The issuers whose tokens are accepted.",
     ),
     Key::new(
+        "allow_private_jwks",
+        Kind::Flag,
+        "false",
+        "allow_private_jwks = true",
+        "The same for every issuer, those resolved at run time included.",
+    ),
+    Key::new(
         "token_header",
         Kind::Text,
         "none",
@@ -182,6 +189,13 @@ const ISSUER: &[Key] = &[
         "Asks the issuer about tokens that are not JWTs (RFC 7662), as below.",
     ),
     Key::new(
+        "allow_private_jwks",
+        Kind::Flag,
+        "false",
+        "allow_private_jwks = true",
+        "Fetches keys from private addresses too, where the issuer's metadata names them; a jwks_uri set here may be anywhere.",
+    ),
+    Key::new(
         "danger_allow_http",
         Kind::Flag,
         "false",
@@ -204,7 +218,7 @@ const KEY_POLICY: &[Key] = &[
         Kind::Number(1),
         "30",
         "cooldown_seconds = 30",
-        "The shortest time between two fetches that tokens with an unknown key id cause.",
+        "Tokens with unknown key ids cause one fetch per cool-down, and two at once, a sixth of it apart.",
     ),
     Key::new(
         "max_age_seconds",

@@ -174,6 +174,9 @@ fn builder(table: Table<'_>, problems: &mut Vec<Problem>) -> GuardBuilder {
     if table.flag("allow_preflight") {
         builder = builder.allow_preflight();
     }
+    if table.flag("allow_private_jwks") {
+        builder = builder.allow_private_jwks();
+    }
     if let Some(realm) = table.text("realm") {
         builder = builder.realm(realm);
     }
@@ -235,6 +238,9 @@ fn issuer(table: Table<'_>) -> Issuer {
     }
     if let Some(prefix) = table.text("token_prefix") {
         issuer = issuer.token_prefix(prefix);
+    }
+    if table.flag("allow_private_jwks") {
+        issuer = issuer.allow_private_jwks();
     }
     if table.flag("danger_allow_http") {
         issuer = issuer.danger_allow_http();

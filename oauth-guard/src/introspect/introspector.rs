@@ -334,10 +334,15 @@ impl Introspector {
         }
     }
 
+    /// Whether questions are asked now.
+    pub(crate) fn is_ok(&self) -> bool {
+        !self.breaker().is_open()
+    }
+
     pub(crate) fn health(&self) -> IntrospectionHealth {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         IntrospectionHealth {
-            ok: !self.breaker().is_open(),
+            ok: self.is_ok(),
             questions: count(&self.counts.questions),
             active: count(&self.counts.active),
             inactive: count(&self.counts.inactive),
