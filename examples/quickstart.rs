@@ -90,7 +90,7 @@ impl Run {
         let response = reqwest::get(format!("{}/orders", self.api)).await?;
         say(format!("{} {:?}", response.status(), response.headers()["www-authenticate"]));
         expect(
-            response.status() == 401 && response.headers()["www-authenticate"] == "Bearer",
+            response.status() == 401 && response.headers()["www-authenticate"] == "Bearer realm=\"api\"",
             "a bare challenge",
         )?;
 

@@ -7,6 +7,7 @@ use oauth_client::transport::{HttpClient, is_loopback};
 use url::Url;
 
 use crate::algorithm::{self, Algorithm};
+use crate::claim_path::ClaimPath;
 use crate::defaults::MOST_TOKEN_BYTES;
 use crate::error::Problems;
 use crate::issuer::{Issuer, IssuerRules, IssuerState, Source};
@@ -63,6 +64,17 @@ impl Assembler {
         if !(1..=MOST_TOKEN_BYTES).contains(&issuer.max_token_bytes) {
             problems.add(field("max_token_bytes"), "expected 1 to 1,048,576 bytes");
         }
+        if issuer.roles_claims.is_empty() {
+            problems
+                .add(field("roles_claim"), "an empty list finds no role; leave it out for the claim `roles`");
+        }
+        let mut parse = |path: &String| {
+            ClaimPath::parse(path).unwrap_or_else(|why| {
+                problems.add(field("roles_claim"), why);
+                ClaimPath::default()
+            })
+        };
+        let roles_claims = issuer.roles_claims.iter().map(&mut parse).collect();
         let algorithms = algorithms(issuer, field, problems);
         let keys = self.keys_of(issuer, before.map(|before| &before.keys), &algorithms, field, problems)?;
         let boxed =
@@ -77,7 +89,7 @@ impl Assembler {
             max_token_bytes: issuer.max_token_bytes,
             clients: issuer.clients.as_deref().map(boxed),
             scope_claims: boxed(&issuer.scope_claims),
-            roles_claims: boxed(&issuer.roles_claims),
+            roles_claims,
         };
         let state = IssuerState::new(rules, keys, self.generation);
         match before.filter(|before| before.is_same(&state) && before.is_in_force(self.generation)) {

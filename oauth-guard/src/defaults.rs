@@ -86,6 +86,12 @@
 //! ### Why a pause of one second after a failed resolver call?
 //! [`RESOLVER_PAUSE`]. A database or a service that is briefly unavailable. The pause is for that one name.
 //!
+//! # Challenges
+//!
+//! ### Why is the realm `api`?
+//! [`REALM`]. RFC 6750 section 3 requires at least one parameter after `Bearer`, and some clients cannot read a challenge
+//! without one. It says nothing about the service. Change it with [`GuardBuilder::realm`](crate::GuardBuilder::realm).
+//!
 //! # What no valid token comes near
 //!
 //! ### Why 2 KiB of header and 256 bytes of key id?
@@ -141,6 +147,8 @@ pub const ISSUER_BYTES: usize = 1024;
 pub const PENDING_RESOLUTIONS: usize = 1_000;
 /// The pause after a failed resolver call, for the name that it failed on.
 pub const RESOLVER_PAUSE: Duration = Duration::from_secs(1);
+/// The realm of challenges.
+pub const REALM: &str = "api";
 /// The longest header of a token, in encoded bytes.
 pub const HEADER_BYTES: usize = 2048;
 /// The longest key id, in bytes.

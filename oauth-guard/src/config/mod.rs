@@ -160,11 +160,17 @@ fn builder(table: Table<'_>) -> GuardBuilder {
     let mut builder =
         table.tables("issuer").into_iter().map(issuer).fold(Guard::builder(), GuardBuilder::issuer);
     builder = table.tables("rule").into_iter().map(rules::rule).fold(builder, GuardBuilder::rule);
+    if table.text("default_access") == Some("deny") {
+        builder = builder.deny_by_default();
+    }
     if table.flag("dry_run") {
-        builder = builder.dry_run();
+        builder = builder.dry_run_of_rules();
     }
     if table.flag("allow_preflight") {
-        builder = builder.allow_preflight();
+        builder = builder.allow_preflight_without_requirement();
+    }
+    if table.has("grpc") {
+        builder = builder.grpc(table.flag("grpc"));
     }
     if let Some(realm) = table.text("realm") {
         builder = builder.realm(realm);
@@ -222,8 +228,10 @@ fn issuer(table: Table<'_>) -> Issuer {
     if let Some(claim) = table.text("scope_claim") {
         issuer = issuer.scope_claim(claim);
     }
-    if let Some(claim) = table.text("roles_claim") {
-        issuer = issuer.roles_claim(claim);
+    match table.value("roles_claim") {
+        Some(Value::String(claim)) => issuer = issuer.roles_claim(claim),
+        Some(Value::Array(claims)) => issuer = issuer.roles_claims(claims.iter().filter_map(Value::as_str)),
+        _ => {}
     }
     if table.flag("danger_allow_http") {
         issuer = issuer.danger_allow_http();
