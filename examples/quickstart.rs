@@ -91,7 +91,7 @@ impl Run {
         say(format!("{} {:?}", response.status(), response.headers()["www-authenticate"]));
         expect(
             response.status() == 401 && response.headers()["www-authenticate"] == "Bearer realm=\"api\"",
-            "a bare challenge",
+            "a challenge without an error",
         )?;
 
         step("a call lacking a scope is rejected with 403, and the challenge names the scope");

@@ -15,8 +15,9 @@ use crate::request::RequestHead;
 /// A pattern is compared with the raw path of the request, segment by segment:
 /// - text is compared exactly and case-sensitively; write it percent-encoded, as it is sent;
 /// - `{id}` matches any one segment;
-/// - `{*rest}`, at the end, matches the path up to it and everything below. (A catch-all of axum's router does not match
-///   the path up to it.)
+/// - `{*rest}`, at the end, matches the path up to it, with a slash and without, and everything below. (A catch-all of
+///   axum's router matches only what is below. And axum asks fallbacks last, nested ones too: `/{tenant}/{*rest}` takes
+///   requests below `/api` from the fallback of a router that is nested there, and a rule for `/api/{*rest}` applies.)
 ///
 /// Of all rules that match a request's path and method, only the most specific one applies: from left to right, text
 /// before `{id}` before `{*rest}`; then a rule with the method before one without. A rule for `GET` applies to `HEAD`

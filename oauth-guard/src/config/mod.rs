@@ -54,6 +54,10 @@
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
+//! With `default_access = "deny"` a route without a rule is closed (403), whatever the token. What stands next to a
+//! handler in code, such as [`GuardLayer::require`](crate::GuardLayer::require), is enforced in addition: neither a
+//! rule's `access` nor `dry_run` nor `allow_preflight` in a file undoes it.
+//!
 //! # Keys
 #![doc = include_str!("../../CONFIG.md")]
 

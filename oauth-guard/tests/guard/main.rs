@@ -1,5 +1,5 @@
 //! The guard as its users see it: requests through the real layer, against a mock server, on a paused clock.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod access;
 mod attacks;
@@ -21,6 +21,7 @@ mod reload;
 mod roles;
 #[cfg(feature = "axum")]
 mod routing_fuzz;
+mod rule_edges;
 mod rules;
 mod support;
 mod tenants;

@@ -4,6 +4,7 @@
 //! a path of a route, often changed: slashes, dots, encodings, parameters. A seed is printed, and always the same.
 
 use std::collections::BTreeSet;
+use std::future::{Ready, ready};
 
 use ::axum::Router;
 use ::axum::body::Body;
@@ -125,8 +126,8 @@ impl Plan {
             if random.chance(40)
                 && !(prefix == "/api/v2" && plan.nested.iter().any(|(one, _)| *one == "/api"))
             {
-                // The fallback of a whole router and one below a placeholder are two catch-alls at one place.
-                let may_fall_back = plan.outer.fallback.is_none() || !prefix.starts_with("/{");
+                // axum takes no fallback below a placeholder: it has one at the root, its own or ours.
+                let may_fall_back = !prefix.starts_with("/{");
                 let part = plan.part(random, prefix, may_fall_back);
                 plan.nested.push((prefix, part));
             }
@@ -194,7 +195,14 @@ impl Plan {
             part.routes.push((route, handlers));
         }
         if may_fall_back && random.chance(60) {
-            part.fallback = Some(self.handler(random, format!("{prefix}/{{*fallback}}"), None));
+            let number = self.handler(random, format!("{prefix}/{{*fallback}}"), None);
+            // axum asks all routes before any fallback, so a route below a placeholder takes requests from the fallback of
+            // a nested router. A rule for all paths below the prefix is one for those requests, too.
+            if !prefix.is_empty() && self.handlers.iter().any(|other| other.pattern.starts_with("/{tenant}"))
+            {
+                self.handlers[number].need = Need::NoRule;
+            }
+            part.fallback = Some(number);
         }
         part
     }
@@ -244,6 +252,12 @@ impl Plan {
     /// The guard is in front of the whole router, in front of each part, or a layer of the whole.
     fn router(&self, guard: &Guard, place: usize) -> Router {
         let mut outer = build(&self.outer, &self.handlers);
+        for (prefix, part) in &self.nested {
+            if let Some(number) = part.fallback {
+                // A fallback covers the prefix and what is below it, but in axum not the prefix and a slash.
+                outer = outer.route(&format!("{prefix}/"), any(named(number)));
+            }
+        }
         if place == 0 {
             outer = outer.layer(guard.layer());
         }
@@ -269,10 +283,10 @@ impl Plan {
             path.push('/');
             match segment {
                 "{*rest}" | "{*fallback}" => {
-                    path.push_str(random.word(&["x", "x/y", "a", "public/docs", ""]))
+                    path.push_str(random.word(&["x", "x/y", "a", "public/docs", ""]));
                 }
                 _ if segment.starts_with('{') => {
-                    path.push_str(random.word(&["x", "a", "public", "7%20", "a.b"]))
+                    path.push_str(random.word(&["x", "a", "public", "7%20", "a.b"]));
                 }
                 text => path.push_str(text),
             }
@@ -334,8 +348,12 @@ impl Plan {
     }
 }
 
+/// A handler that responds with its number.
+fn named(number: usize) -> impl Fn() -> Ready<[(&'static str, String); 1]> + Clone + Send + Sync + 'static {
+    move || ready([("x-handler", number.to_string())])
+}
+
 fn build(part: &Part, handlers: &[Handler]) -> Router {
-    let named = |number: usize| async move || [("x-handler", number.to_string())];
     let mut router = Router::new();
     for (route, numbers) in &part.routes {
         let mut methods = MethodRouter::new();
