@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::algorithm::{self, Algorithm};
 use crate::bearer;
+use crate::claim_path::ClaimPath;
 use crate::defaults::MOST_TOKEN_BYTES;
 use crate::error::Problems;
 use crate::introspect::{IntrospectedTokens, Introspector};
@@ -70,6 +71,17 @@ impl Assembler {
             problems.add(field("max_token_bytes"), "expected 1 to 1,048,576 bytes");
         }
         let introspector = self.introspector(issuer, field, problems);
+        if issuer.roles_claims.is_empty() {
+            problems
+                .add(field("roles_claim"), "an empty list finds no role; leave it out for the claim `roles`");
+        }
+        let mut parse = |path: &String| {
+            ClaimPath::parse(path).unwrap_or_else(|why| {
+                problems.add(field("roles_claim"), why);
+                ClaimPath::default()
+            })
+        };
+        let roles_claims = issuer.roles_claims.iter().map(&mut parse).collect();
         let algorithms = algorithms(issuer, field, problems);
         let before_keys = before.map(|before| &before.keys);
         let keys = self.keys_of(issuer, before_keys, probation.as_ref(), &algorithms, field, problems)?;
@@ -85,7 +97,7 @@ impl Assembler {
             max_token_bytes: issuer.max_token_bytes,
             clients: issuer.clients.as_deref().map(boxed),
             scope_claims: boxed(&issuer.scope_claims),
-            roles_claims: boxed(&issuer.roles_claims),
+            roles_claims,
             token_prefix: issuer.token_prefix.as_deref().unwrap_or_default().into(),
         };
         let state = IssuerState::new(rules, keys, introspector, probation, self.generation);

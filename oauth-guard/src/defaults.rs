@@ -104,6 +104,12 @@
 //! ### Why a pause of one second after a failed resolver call?
 //! [`RESOLVER_PAUSE`]. A database or a service that is briefly unavailable. The pause is for that one name.
 //!
+//! # Challenges
+//!
+//! ### Why is the realm `api`?
+//! [`REALM`]. RFC 6750 section 3 requires at least one parameter after `Bearer`, and some clients cannot read a challenge
+//! without one. It says nothing about the service. Change it with [`GuardBuilder::realm`](crate::GuardBuilder::realm).
+//!
 //! # What no valid token comes near
 //!
 //! ### Why 2 KiB of header and 256 bytes of key id?
@@ -218,6 +224,8 @@ pub const INTROSPECTION_TRIES: u32 = 3;
 pub const INTROSPECTION_FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 pub const INTROSPECTION_LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The realm of challenges.
+pub const REALM: &str = "api";
 /// The longest header of a token, in encoded bytes.
 pub const HEADER_BYTES: usize = 2048;
 /// The longest key id, in bytes.

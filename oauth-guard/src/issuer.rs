@@ -8,6 +8,7 @@ use std::time::Duration;
 use oauth_client::clock::Now;
 
 use crate::algorithm::Algorithm;
+use crate::claim_path::ClaimPath;
 use crate::defaults;
 use crate::introspect::{Introspection, Introspector};
 use crate::keys::{IssuerKeys, Probation, StaticKey};
@@ -203,9 +204,27 @@ impl Issuer {
     }
 
     /// The claim that holds the roles, as a string or a list; a path as in
-    /// [`scope_claim`](Self::scope_claim), such as `realm_access.roles`. By default `roles`.
-    pub fn roles_claim(mut self, name: impl Into<String>) -> Self {
-        self.roles_claims = vec![name.into()];
+    /// [`scope_claim`](Self::scope_claim), such as `realm_access.roles`, or a JSON Pointer (RFC 6901), such as
+    /// `/resource_access/orders.api/roles`. By default `roles`.
+    pub fn roles_claim(self, path: impl Into<String>) -> Self {
+        self.roles_claims([path])
+    }
+
+    /// The claims that hold the roles, each as in [`roles_claim`](Self::roles_claim). The roles of all that a token has
+    /// count.
+    ///
+    /// The paths are exact, and a wildcard is an error when the guard is built: below `resource_access`, servers list the
+    /// roles for each of their clients, and an `admin` of another client is not one of this API.
+    ///
+    /// ```
+    /// use oauth_guard::Issuer;
+    ///
+    /// Issuer::new("https://auth.example.com/realms/main")
+    ///     .audience("orders-api")
+    ///     .roles_claims(["realm_access.roles", "/resource_access/orders.api/roles"]);
+    /// ```
+    pub fn roles_claims<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.roles_claims = paths.into_iter().map(Into::into).collect();
         self
     }
 
@@ -279,7 +298,7 @@ pub(crate) struct IssuerRules {
     pub(crate) max_token_bytes: usize,
     pub(crate) clients: Option<Box<[Box<str>]>>,
     pub(crate) scope_claims: Box<[Box<str>]>,
-    pub(crate) roles_claims: Box<[Box<str>]>,
+    pub(crate) roles_claims: Box<[ClaimPath]>,
     /// How its opaque tokens begin.
     pub(crate) token_prefix: Box<str>,
 }

@@ -13,7 +13,7 @@ use serde::de::value::UnitDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
 use crate::assemble::Assembler;
-use crate::authorize::{RouteRules, Rule};
+use crate::authorize::{Defaults, DryRun, RouteRules, Rule};
 use crate::bearer::TokenLocations;
 use crate::cache::TokenCache;
 use crate::claims::Untyped;
@@ -38,8 +38,8 @@ pub(crate) struct Settings {
     pub(crate) resource_metadata: Option<String>,
     pub(crate) resource: Option<String>,
     pub(crate) rules: Vec<Rule>,
-    pub(crate) dry_run: bool,
-    pub(crate) preflight: bool,
+    pub(crate) defaults: Defaults,
+    pub(crate) never_grpc: bool,
     pub(crate) resolver: Option<Resolver>,
     pub(crate) token_header: Option<String>,
     pub(crate) token_cookie: Option<String>,
@@ -58,7 +58,7 @@ impl Settings {
         old: Option<&Snapshot<T>>,
     ) -> Result<Snapshot<T>, BuildError> {
         let mut problems = Problems::default();
-        let rules = RouteRules::new(&self.rules, self.preflight, &mut problems);
+        let rules = RouteRules::new(&self.rules, self.defaults, &mut problems);
         let resource = self.resource_document(rules.scopes(), &mut problems);
         let challenge = self.challenge(resource.as_ref(), &mut problems);
         self.check_numbers(&mut problems);
@@ -215,7 +215,8 @@ impl Settings {
                 .as_deref()
                 .or(resource.map(ResourceMetadata::url))
                 .map(Into::into),
-            dry_run: self.dry_run,
+            dry_run: self.defaults.dry_run == DryRun::All,
+            never_grpc: self.never_grpc,
             ..Challenge::default()
         }
     }

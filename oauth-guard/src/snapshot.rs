@@ -6,19 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use http_body_util::Full;
 use oauth_client::clock::{Clock, Now};
 use serde::de::DeserializeOwned;
 
 use crate::assemble::Assembler;
-use crate::authorize::{Authorization, Requirement, RouteRules};
+use crate::authorize::{Authorization, OfLayer, Requirement, RouteRules};
 use crate::bearer::{self, TokenLocations};
 use crate::cache::{Digest, TokenCache};
 use crate::check::{Check, CheckFuture};
 use crate::claims::{Claims, Verified};
 use crate::defaults;
 use crate::escape::escaped;
+use crate::extensions;
 use crate::introspect::{IntrospectedTokens, Question, Settled, contradicts};
 use crate::issuer::IssuerState;
 use crate::jose;
@@ -436,23 +437,18 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
 
 /// Step 5: is it enough?
 impl<T> Snapshot<T> {
-    /// What a request needs: from the rule of its route, and from the layer in front of it.
+    /// What a request needs: from the rules of its route, and from the layer in front of it.
     pub(crate) fn authorization<'a>(
         &'a self,
         request: RequestHead<'_>,
-        required: Option<&'a Requirement>,
-        optional: bool,
+        layer: OfLayer<'a>,
     ) -> Result<Authorization<'a>, Rejection> {
-        Authorization::new(required, self.challenge.dry_run, &*self.clock).for_route(
-            &self.rules,
-            request,
-            optional,
-        )
+        Authorization::for_route(&self.rules, request, layer, &*self.clock)
     }
 
     /// A valid token that meets this requirement, whatever the route.
     pub(crate) fn requirement_only<'a>(&'a self, requirement: &'a Requirement) -> Authorization<'a> {
-        Authorization::new(Some(requirement), self.challenge.dry_run, &*self.clock)
+        Authorization::new(Some(requirement), self.rules.dry_run(), &*self.clock)
     }
 
     /// Inserts the claims into the request, and redacts or strips the token they are from.
@@ -460,9 +456,19 @@ impl<T> Snapshot<T> {
     where
         T: Send + Sync + 'static,
     {
-        let Some(claims) = claims else { return };
-        self.token_locations.redact(request);
-        request.extensions_mut().insert(claims);
+        match claims {
+            Some(claims) => {
+                self.token_locations.redact(request);
+                extensions::insert(request.extensions_mut(), claims);
+            }
+            None => extensions::clear(request.extensions_mut()),
+        }
+    }
+
+    /// A request whose token is not validated: whatever could be one is redacted or stripped all the same.
+    pub(crate) fn forward_unchecked<B>(&self, request: &mut Request<B>) {
+        self.token_locations.redact_all(request);
+        extensions::clear(request.extensions_mut());
     }
 }
 
@@ -470,8 +476,8 @@ impl<T> Snapshot<T> {
 impl<T> Snapshot<T> {
     /// The whole response, in the caller's protocol.
     #[cold]
-    pub(crate) fn reject(&self, rejection: &Rejection, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        respond(rejection, &self.challenge, grpc::is_grpc(headers))
+    pub(crate) fn reject(&self, rejection: &Rejection, request: RequestHead<'_>) -> Response<Full<Bytes>> {
+        respond(rejection, &self.challenge, grpc::is_grpc(request))
     }
 
     /// Classifies and logs the rejection of a token. The token is parsed again, but only if the log is enabled.

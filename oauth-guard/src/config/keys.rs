@@ -1,8 +1,10 @@
 //! The keys of a guard's configuration.
 
 use oauth_client::config::schema::{Key, Kind};
+use serde_json::Value;
 
 use super::rules::RULE;
+use crate::error::Problem;
 
 const ALGORITHMS: &[&str] =
     &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "Ed25519"];
@@ -16,7 +18,7 @@ pub const KEYS: &[Key] = &[
         "resource = \"https://api.example.com\"",
         "This API's own URL; enables the RFC 9728 document and names it in every challenge.",
     ),
-    Key::new("realm", Kind::Text, "none", "realm = \"orders\"", "The realm of every challenge."),
+    Key::new("realm", Kind::Text, "\"api\"", "realm = \"orders\"", "The realm of every challenge."),
     Key::new(
         "issuer",
         Kind::Tables(ISSUER),
@@ -60,18 +62,32 @@ pub const KEYS: &[Key] = &[
         "What the requests of a route need; the most specific rule applies.",
     ),
     Key::new(
+        "default_access",
+        Kind::OneOf(&["token", "deny"]),
+        "\"token\"",
+        "default_access = \"deny\"",
+        "What a route without a rule needs: a valid token, or deny: nothing is forwarded, with 403.",
+    ),
+    Key::new(
         "dry_run",
         Kind::Flag,
         "false",
         "dry_run = true",
-        "Logs requests that rules would reject, and forwards them; invalid tokens are still rejected.",
+        "Logs requests that rules would reject, and forwards them; invalid tokens are still rejected, and so is what lacks a requirement in code.",
     ),
     Key::new(
         "allow_preflight",
         Kind::Flag,
         "false",
         "allow_preflight = true",
-        "Forwards CORS preflight requests, which never have a token.",
+        "Forwards CORS preflight requests, which never have a token; not where code requires something of the token.",
+    ),
+    Key::new(
+        "grpc",
+        Kind::Flag,
+        "true",
+        "grpc = false",
+        "Whether gRPC calls get rejections in gRPC, with HTTP status 200; false where no gRPC is served.",
     ),
     Key::new(
         "cache",
@@ -169,10 +185,10 @@ const ISSUER: &[Key] = &[
     ),
     Key::new(
         "roles_claim",
-        Kind::Text,
+        Kind::Expression("a string or a list of strings", check_roles_claim),
         "roles",
-        "roles_claim = \"realm_access.roles\"",
-        "The claim with the roles.",
+        "roles_claim = [\"realm_access.roles\", \"/resource_access/orders.api/roles\"]",
+        "The claims with the roles, exact paths; all that a token has count. A name with dots is written as a JSON Pointer.",
     ),
     Key::new(
         "token_prefix",
@@ -203,6 +219,22 @@ const ISSUER: &[Key] = &[
         "Fetches keys over plain http from other machines. Only for networks that you trust as much as the issuer.",
     ),
 ];
+
+/// What a path may be is checked by the builder.
+fn check_roles_claim(value: &Value, field: &str, problems: &mut Vec<Problem>) {
+    let fits = match value {
+        Value::Array(items) => items.iter().all(Value::is_string),
+        other => other.is_string(),
+    };
+    if !fits {
+        problems.push(Problem {
+            field: field.to_owned(),
+            message:
+                "expected a string or a list of strings, for instance roles_claim = \"realm_access.roles\""
+                    .to_owned(),
+        });
+    }
+}
 
 const CACHE: &[Key] = &[Key::new(
     "max_bytes",

@@ -225,3 +225,75 @@ fn two_sources_of_keys_are_an_error() {
     ]}));
     assert_eq!(fields(&config.unwrap().build().unwrap_err()), ["issuer[0].jwks_file"]);
 }
+
+#[test]
+fn the_keys_beside_the_rules_are_read_from_files_and_the_environment() {
+    let issuer = json!([{"issuer": "https://a", "audience": ["x"]}]);
+    let rejects = |config: GuardConfig, path: &str| {
+        let guard = config.build().unwrap();
+        guard.authorize(&http::Request::get(path).body(()).unwrap(), None).unwrap_err().reason()
+    };
+    let rule = json!([{"path": "/orders"}]);
+    for (access, reason) in [("token", "missing_token"), ("deny", "no_rule")] {
+        let config = read(&json!({"issuer": issuer, "rule": rule, "default_access": access})).unwrap();
+        assert_eq!(rejects(config, "/elsewhere"), reason);
+        let config = read(&json!({"issuer": issuer, "rule": rule, "default_access": access})).unwrap();
+        assert_eq!(rejects(config, "/orders"), "missing_token");
+    }
+    let variables = [
+        ("GUARD_ISSUER_0_ISSUER", "https://a"),
+        ("GUARD_ISSUER_0_AUDIENCE", "x"),
+        ("GUARD_DEFAULT_ACCESS", "deny"),
+        ("GUARD_GRPC", "false"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let tree = tree::from_variables("GUARD_", KEYS, variables).unwrap();
+    assert_eq!((&tree["default_access"], &tree["grpc"]), (&json!("deny"), &json!(false)));
+    assert_eq!(rejects(GuardConfig::from_tree(&tree).unwrap(), "/"), "no_rule");
+    let error = read(&json!({"issuer": issuer, "default_access": "allow", "grpc": "no"})).unwrap_err();
+    assert_eq!(fields(&error), ["default_access", "grpc"]);
+}
+
+#[test]
+fn roles_claim_is_a_string_or_a_list_of_exact_paths() {
+    let with = |value: Value| {
+        read(&json!({"issuer": [{"issuer": "https://a", "audience": ["x"], "roles_claim": value}]}))
+    };
+    for good in [json!("roles"), json!("realm_access.roles"), json!(["roles", "/resource_access/a.b/roles"])]
+    {
+        assert!(with(good.clone()).unwrap().build().is_ok(), "{good}");
+    }
+    for bad in [json!(7), json!(["roles", 7]), json!({"a": "b"}), json!(true)] {
+        assert_eq!(fields(&with(bad.clone()).unwrap_err()), ["issuer[0].roles_claim"], "{bad}");
+    }
+    for bad in [json!([]), json!("resource_access.*.roles"), json!(["roles", "/a/*/roles"]), json!("/a~b")] {
+        let error = with(bad.clone()).unwrap().build().unwrap_err();
+        assert_eq!(fields(&error), ["issuer[0].roles_claim"], "{bad}");
+    }
+    for (written, read) in
+        [("realm_access.roles", json!("realm_access.roles")), (r#"["a", "/b.c"]"#, json!(["a", "/b.c"]))]
+    {
+        let variables = [("GUARD_ISSUER_0_ROLES_CLAIM".to_owned(), written.to_owned())];
+        let tree = tree::from_variables("GUARD_", KEYS, variables).unwrap();
+        assert_eq!(tree["issuer"][0]["roles_claim"], read);
+    }
+}
+
+#[test]
+fn patterns_of_other_routers_and_empty_lists_are_reported_by_key() {
+    let error = with_rules(json!([
+        {"path": "/admin/*"},
+        {"path": "/users/:id"},
+        {"grpc": "orders.Orders/*"},
+        {"path": "/a", "require": {"not": {"any": []}}},
+        {"path": "/b", "require": {"all": []}},
+    ]))
+    .unwrap_err();
+    let mut found = fields(&error);
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        ["rule[0].path", "rule[1].path", "rule[2].grpc", "rule[3].require.not.any", "rule[4].require.all"],
+        "{error}"
+    );
+}

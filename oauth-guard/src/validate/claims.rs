@@ -144,7 +144,8 @@ impl<'a> ClaimSet<'a> {
         let client_id = self.client_id().map_or(Span::NONE, |text| spans.text(text));
         let audience = spans.list(self.get("aud"), Words::Whole);
         let scopes = spans.list(self.at(&issuer.rules.scope_claims), Words::Split);
-        let roles = spans.list(self.at(&issuer.rules.roles_claims), Words::Whole);
+        let roles = issuer.rules.roles_claims.iter().filter_map(|path| path.find(|name| self.get(name)));
+        let roles = spans.lists(roles, Words::Whole);
         let mut text = String::with_capacity(self.payload.len() + spans.appendix.len());
         text.push_str(self.payload);
         text.push_str(&spans.appendix);
@@ -286,26 +287,36 @@ impl<'a> Spans<'a> {
 
     /// A string or a list of strings; anything else grants nothing.
     fn list(&mut self, value: Option<Value<'a>>, words: Words) -> Span {
+        self.lists(value.into_iter(), words)
+    }
+
+    /// The same of several values, as one list.
+    fn lists(&mut self, values: impl Iterator<Item = Value<'a>>, words: Words) -> Span {
         let start = self.items.len();
+        values.for_each(|value| self.add(value, words));
+        Span::new(start, self.items.len())
+    }
+
+    fn add(&mut self, value: Value<'a>, words: Words) {
         match value {
-            Some(Value::String(text)) if words == Words::Split && !text.is_escaped() => {
+            Value::String(text) if words == Words::Split && !text.is_escaped() => {
                 for word in text.raw.split(' ').filter(|word| !word.is_empty()) {
                     let span = self.span(word);
                     self.items.push(span);
                 }
             }
-            Some(Value::String(text)) if words == Words::Split => {
+            Value::String(text) if words == Words::Split => {
                 for word in text.decode().split(' ').filter(|word| !word.is_empty()) {
                     let start = self.payload.len() + self.appendix.len();
                     self.appendix.push_str(word);
                     self.items.push(Span::new(start, start + word.len()));
                 }
             }
-            Some(Value::String(text)) => {
+            Value::String(text) => {
                 let span = self.text(text);
                 self.items.push(span);
             }
-            Some(Value::Array(list)) if list.items().all(|item| item.as_text().is_some()) => {
+            Value::Array(list) if list.items().all(|item| item.as_text().is_some()) => {
                 for text in list.items().filter_map(Value::as_text) {
                     let span = self.text(text);
                     self.items.push(span);
@@ -313,6 +324,5 @@ impl<'a> Spans<'a> {
             }
             _ => {}
         }
-        Span::new(start, self.items.len())
     }
 }

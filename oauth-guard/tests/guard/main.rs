@@ -1,10 +1,12 @@
 //! The guard as its users see it: requests through the real layer, against a mock server, on a paused clock.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod access;
 mod attacks;
 #[cfg(feature = "axum")]
 mod axum;
 mod cache;
+mod claims_fuzz;
 mod contract;
 mod dry_run;
 mod explain;
@@ -18,6 +20,10 @@ mod logs;
 mod pem;
 mod rejections;
 mod reload;
+mod roles;
+#[cfg(feature = "axum")]
+mod routing_fuzz;
+mod rule_edges;
 mod rules;
 mod support;
 mod tenant_life;
