@@ -18,7 +18,7 @@ impl Remote {
             JwksLocation::Uri(url) => url.clone(),
             JwksLocation::Discovery => self.locate(sequence).await?,
         };
-        let response = self.http.get_json(&url, &self.limits).await?;
+        let response = self.http.get_key_set(&url, &self.limits).await?;
         let set =
             KeySet::parse(response.body(), &self.algorithms, self.policy.max_keys).map_err(|_| Failure {
                 code: "malformed_response".to_owned(),
@@ -39,7 +39,7 @@ impl Remote {
         };
         // With a known URI to fall back on, half of the time is left for it.
         let timeout = if known.is_some() { self.policy.timeout / 2 } else { self.policy.timeout };
-        let discovered = discover::discover(&self.http, &self.issuer, &self.limits);
+        let discovered = discover::discover_with(&self.http, &self.issuer, &["jwks_uri"], &self.limits);
         let metadata = match (tokio::time::timeout(timeout, discovered).await, known) {
             (Ok(Ok(metadata)), _) => metadata,
             (Ok(Err(error)), Some(known)) if error.is_transient() => {
