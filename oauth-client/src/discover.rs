@@ -140,6 +140,23 @@ impl Metadata {
         named.chain(keys).chain(self.mtls_endpoint_aliases.iter().map(|(name, url)| (name.as_str(), url)))
     }
 
+    /// Drops the URLs that are not to be used, but for those that tokens come from and are checked by: a document
+    /// with a wrong one of those is not to be trusted.
+    fn drop_minor_urls(&mut self, unusable: impl Fn(&Url) -> bool) {
+        self.mtls_endpoint_aliases.retain(|name, url| name == Endpoint::Token.name() || !unusable(url));
+        for minor in [
+            &mut self.revocation_endpoint,
+            &mut self.introspection_endpoint,
+            &mut self.userinfo_endpoint,
+            &mut self.device_authorization_endpoint,
+            &mut self.pushed_authorization_request_endpoint,
+            &mut self.registration_endpoint,
+            &mut self.end_session_endpoint,
+        ] {
+            minor.take_if(|url| unusable(url));
+        }
+    }
+
     /// Whether this document of a public issuer leads to an address of this machine or its network.
     pub(crate) fn leads_inside(&self) -> bool {
         let is_public = Url::parse(&self.issuer).is_ok_and(|issuer| !ssrf::is_local(&issuer));
@@ -279,7 +296,7 @@ pub async fn discover_with(
     let places = locations(issuer)?;
     let suits = |metadata: &Metadata| needed.iter().all(|name| metadata.names(name));
     let read = |body: &[u8]| check(parse(body)?, issuer, limits.allow_http);
-    first_usable(http, &places, limits, read, suits).await
+    first_usable(http, &places, limits, read, suits, "check the issuer, or configure token_endpoint").await
 }
 
 /// The places where a document may be: RFC 8414 section 3.1 puts the well-known part between host and path, OpenID
@@ -335,18 +352,22 @@ pub(crate) fn hole<'a>(template: &str, issuer: &'a str) -> Option<&'a str> {
     fits.then_some(tenant)
 }
 
-fn check(metadata: Metadata, issuer: &str, allow_http: bool) -> Result<Metadata, Error> {
+fn check(mut metadata: Metadata, issuer: &str, allow_http: bool) -> Result<Metadata, Error> {
     if metadata.issuer != issuer && !fills(&metadata.issuer, issuer) {
         return Err(Error::discovery(format!(
             "asked for issuer {issuer:?}, but the document is of issuer {:?}; they must be the same to the letter (RFC 8414 section 3.3)",
             printable(&metadata.issuer, 256)
         )));
     }
-    for (name, url) in metadata.urls() {
+    let is_fine = |url: &Url| {
         // Loopback may speak http, but an https issuer must not hand its clients down to it.
         let http_is_fine =
             allow_http || (issuer.starts_with("http:") && url.host_str().is_some_and(is_loopback));
-        if url.scheme() != "https" && !(url.scheme() == "http" && http_is_fine) {
+        url.scheme() == "https" || (url.scheme() == "http" && http_is_fine)
+    };
+    metadata.drop_minor_urls(|url| !is_fine(url));
+    for (name, url) in metadata.urls() {
+        if !is_fine(url) {
             return Err(Error::discovery(format!("{name} {:?} is not https", printable(url.as_str(), 256))));
         }
     }

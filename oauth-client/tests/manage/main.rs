@@ -12,6 +12,7 @@ mod time;
 mod assertion;
 mod exchange;
 mod introspect;
+mod places;
 mod register;
 mod resource;
 mod revoke;
