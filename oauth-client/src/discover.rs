@@ -22,6 +22,7 @@
 //! ```
 
 mod follow;
+mod places;
 mod resource;
 mod ssrf;
 
@@ -32,6 +33,7 @@ use url::Url;
 
 pub use self::follow::{Found, follow};
 pub use self::resource::{ProtectedResource, resource};
+use crate::bom::without_mark;
 use crate::error::{Error, printable};
 use crate::transport::{HttpClient, Limits, is_loopback};
 pub use crate::www_authenticate::Challenge;
@@ -205,108 +207,99 @@ impl Endpoint {
     }
 }
 
-/// Fetches the metadata of `issuer`: the RFC 8414 location first, then the OpenID Connect one.
+/// Fetches the metadata of `issuer` from the first of its well-known places that serves them: that of RFC 8414, of OpenID
+/// Connect, or OpenID's name at RFC 8414's place. A place that serves anything else, a redirect included, is passed over.
 ///
 /// # Errors
 /// `config` when the issuer is not a usable URL, `discovery` when no document is there, when it names another issuer,
 /// or when its endpoints are not https under an https issuer; and the transport's errors.
 pub async fn discover(http: &HttpClient, issuer: &str, limits: &Limits) -> Result<Metadata, Error> {
-    let [oauth, openid] = locations(issuer)?;
-    let document = match http.get_json(&oauth, limits).await.and_then(|response| parse(response.body())) {
-        Err(error) if is_absent(&error) => {
-            match http.get_json(&openid, limits).await.and_then(|response| parse(response.body())) {
-                Err(error) if is_absent(&error) => return Err(nowhere(&oauth, &openid, &error)),
-                other => other?,
-            }
-        }
-        other => other?,
-    };
-    check(document, issuer, limits.allow_http)
+    places::first(http, issuer, limits, |body| check(parse(body)?, issuer, limits.allow_http)).await
 }
 
-/// The two places a document may be: RFC 8414 section 3.1 puts the well-known part between host and path, OpenID
-/// Connect Discovery section 4 behind the path.
-fn locations(issuer: &str) -> Result<[Url; 2], Error> {
-    let bad = |why: &str| Error::config("issuer", format!("{:?} {why}", printable(issuer, 256)));
-    let base = Url::parse(issuer)
-        .map_err(|_| bad("is not a URL; expected the https URL the server calls itself"))?;
-    if base.query().is_some() || base.fragment().is_some() || base.cannot_be_a_base() {
-        return Err(bad("has a query, a fragment or no host, which an issuer must not (RFC 8414 section 2)"));
-    }
-    let path = base.path().trim_end_matches('/').to_owned();
-    let mut oauth = base.clone();
-    oauth.set_path(&format!("/.well-known/oauth-authorization-server{path}"));
-    let mut openid = base;
-    openid.set_path(&format!("{path}/.well-known/openid-configuration"));
-    Ok([oauth, openid])
+/// The URL of one member of an issuer's metadata, such as `jwks_uri`, for a server that needs nothing else of them: from
+/// the first well-known place that has it. Other members may be of any form.
+///
+/// The document may spell its issuer in another way, as long as both are one URL: a slash at the end, the letter case of
+/// scheme and host, a default port. That is safe here, since both spellings have the same well-known places, so that
+/// whoever serves one document serves the other. What `iss` of a token has to be is not affected.
+///
+/// # Errors
+/// As [`discover`], and `discovery` when no place has the member.
+pub async fn discover_url(
+    http: &HttpClient,
+    issuer: &str,
+    member: &str,
+    limits: &Limits,
+) -> Result<Url, Error> {
+    places::first(http, issuer, limits, |body| {
+        let document: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(without_mark(body)).map_err(not_an_object)?;
+        let text = |member: &str| document.get(member).and_then(serde_json::Value::as_str);
+        let named = text("issuer").unwrap_or_default();
+        if !is_one_url(named, issuer) {
+            return Err(other_issuer(issuer, named));
+        }
+        let url = text(member).and_then(|url| Url::parse(url).ok()).filter(Url::has_host);
+        let url = url.ok_or_else(|| Error::discovery(format!("the issuer's metadata has no {member}")))?;
+        check_url(member, &url, issuer, limits.allow_http)?;
+        Ok(url)
+    })
+    .await
 }
 
 fn parse(body: &[u8]) -> Result<Metadata, Error> {
-    // The parser's own message may quote the document; its place is enough to find the fault.
-    serde_json::from_slice(body).map_err(|error| {
-        Error::malformed(format!(
-            "the metadata is not the JSON object it should be (line {}, column {})",
-            error.line(),
-            error.column()
-        ))
-    })
+    serde_json::from_slice(without_mark(body)).map_err(not_an_object)
 }
 
-/// Whether this location simply has no document, so that the next one is worth a try. Single-page sites response
-/// any path with 200 and HTML, which counts as absent too.
-fn is_absent(error: &Error) -> bool {
-    error.code() == "malformed_response"
-        || error.status().is_some_and(|status| status.is_client_error() && status.as_u16() != 429)
-}
-
-fn nowhere(oauth: &Url, openid: &Url, last: &Error) -> Error {
-    let status = last
-        .status()
-        .map_or_else(|| "no JSON object".to_owned(), |status| format!("HTTP {}", status.as_u16()));
-    Error::discovery(format!(
-        "found none at {oauth} nor at {openid} ({status}); check the issuer, or configure token_endpoint"
+/// The parser's own message may quote the document; its place is enough to find the fault.
+fn not_an_object(error: serde_json::Error) -> Error {
+    let (line, column) = (error.line(), error.column());
+    Error::malformed(format!(
+        "the metadata is not the JSON object it should be (line {line}, column {column})"
     ))
 }
 
 fn check(metadata: Metadata, issuer: &str, allow_http: bool) -> Result<Metadata, Error> {
     if metadata.issuer != issuer {
-        return Err(Error::discovery(format!(
-            "asked for issuer {issuer:?}, but the document is of issuer {:?}; they must be the same to the letter (RFC 8414 section 3.3)",
-            printable(&metadata.issuer, 256)
-        )));
+        return Err(other_issuer(issuer, &metadata.issuer));
     }
     for (name, url) in metadata.urls() {
-        // Loopback may speak http, but an https issuer must not hand its clients down to it.
-        let http_is_fine =
-            allow_http || (issuer.starts_with("http:") && url.host_str().is_some_and(is_loopback));
-        if url.scheme() != "https" && !(url.scheme() == "http" && http_is_fine) {
-            return Err(Error::discovery(format!("{name} {:?} is not https", printable(url.as_str(), 256))));
-        }
+        check_url(name, url, issuer, allow_http)?;
     }
     Ok(metadata)
+}
+
+fn other_issuer(asked: &str, named: &str) -> Error {
+    Error::discovery(format!(
+        "asked for issuer {asked:?}, but the document is of issuer {:?}; they must be the same to the letter (RFC 8414 section 3.3)",
+        printable(named, 256)
+    ))
+}
+
+/// Whether both are the same URL, however they are spelled.
+fn is_one_url(one: &str, other: &str) -> bool {
+    let parsed = |text: &str| {
+        let mut url = Url::parse(text).ok()?;
+        let path = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&path);
+        Some(url)
+    };
+    one == other || parsed(one).is_some_and(|one| Some(one) == parsed(other))
+}
+
+fn check_url(name: &str, url: &Url, issuer: &str, allow_http: bool) -> Result<(), Error> {
+    // Loopback may speak http, but an https issuer must not hand its clients down to it.
+    let http_is_fine = allow_http || (issuer.starts_with("http:") && url.host_str().is_some_and(is_loopback));
+    if url.scheme() != "https" && !(url.scheme() == "http" && http_is_fine) {
+        return Err(Error::discovery(format!("{name} {:?} is not https", printable(url.as_str(), 256))));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_well_known_part_goes_between_host_and_path_for_oauth_and_behind_it_for_openid() {
-        let at = |issuer| locations(issuer).unwrap().map(String::from);
-        assert_eq!(
-            at("https://example.com/issuer1"),
-            [
-                "https://example.com/.well-known/oauth-authorization-server/issuer1",
-                "https://example.com/issuer1/.well-known/openid-configuration"
-            ]
-        );
-        assert_eq!(
-            at("https://example.com/")[0],
-            "https://example.com/.well-known/oauth-authorization-server"
-        );
-        assert_eq!(locations("https://example.com/?a=b").unwrap_err().code(), "config");
-        assert_eq!(locations("auth.example.com").unwrap_err().code(), "config");
-    }
 
     #[test]
     fn an_https_issuer_may_not_name_a_plain_http_endpoint() {
@@ -330,6 +323,18 @@ mod tests {
             "revocation_endpoint":null}"#;
         let metadata = parse(document.as_bytes()).unwrap();
         assert!(metadata.mtls_endpoint_aliases.is_empty() && !metadata.require_pushed_authorization_requests);
+    }
+
+    #[test]
+    fn two_spellings_of_one_url_are_one_and_two_urls_are_not() {
+        for other in ["https://as/x/", "HTTPS://AS/x", "https://as:443/x"] {
+            assert!(is_one_url("https://as/x", other), "{other}");
+        }
+        for other in
+            ["https://as/X", "https://as/x/y", "http://as/x", "https://as:8443/x", "https://as/x?a", "", "x"]
+        {
+            assert!(!is_one_url("https://as/x", other), "{other}");
+        }
     }
 
     #[test]
