@@ -31,7 +31,7 @@ pub use self::expect::Expect;
 pub(crate) use self::jwks::KeyCache;
 use crate::client::Client;
 use crate::error::Error;
-use crate::jose::{self, CompactJws, Header, Scratch, Typ, VerifyingKey, decode_base64url, json};
+use crate::jose::{self, CompactJws, Header, Issued, Scratch, Typ, VerifyingKey, decode_base64url, json};
 use crate::token::Secret;
 
 /// The longest ID token that is read, in bytes.
@@ -63,7 +63,11 @@ impl Client {
             (true, None) => {
                 return Err(Error::id_token("it is signed with a shared secret, which was not expected"));
             }
-            (false, _) => self.keys().check(self, &header, &signed).await?,
+            (false, _) => {
+                let text = |name: &str| claims.get(name).and_then(Value::as_str);
+                let issued = Issued { issuer: text("iss").unwrap_or_default(), tenant: text("tid") };
+                self.keys().check(self, &header, &signed, issued).await?;
+            }
         }
         let now = self.clock().now().wall;
         let parties =
