@@ -22,73 +22,88 @@
 //! ```
 
 mod follow;
+mod lenient;
+mod member;
 mod places;
 mod resource;
 mod ssrf;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use url::Url;
 
+use self::lenient::{fitting, fitting_entries};
+use self::places::first_usable;
+
 pub use self::follow::{Found, follow};
+pub use self::member::discover_url;
 pub use self::resource::{ProtectedResource, resource};
-use crate::bom::without_mark;
 use crate::error::{Error, printable};
+use crate::json;
 use crate::transport::{HttpClient, Limits, is_loopback};
 pub use crate::www_authenticate::Challenge;
 
 /// An authorization server's metadata (RFC 8414 section 2). What is not named here is kept in [`extra`](Self::extra).
+///
+/// A member that does not fit (an empty string or a relative reference for a URL, a string for a list) counts as
+/// absent. That is safe: whoever needs it fails for want of it, and nothing else is lost.
 #[derive(Clone, Debug, Deserialize)]
 #[non_exhaustive]
 pub struct Metadata {
     /// The server's identifier, compared with the one that was asked for.
     pub issuer: String,
     /// Where tokens are requested.
+    #[serde(default, deserialize_with = "fitting")]
     pub token_endpoint: Option<Url>,
     /// Where the server's public keys are.
+    #[serde(default, deserialize_with = "fitting")]
     pub jwks_uri: Option<Url>,
     /// Where a browser is sent to authorize.
+    #[serde(default, deserialize_with = "fitting")]
     pub authorization_endpoint: Option<Url>,
     /// Where tokens are revoked (RFC 7009).
+    #[serde(default, deserialize_with = "fitting")]
     pub revocation_endpoint: Option<Url>,
     /// Where opaque tokens are looked up (RFC 7662).
+    #[serde(default, deserialize_with = "fitting")]
     pub introspection_endpoint: Option<Url>,
     /// Where claims about the user are fetched (OpenID Connect).
+    #[serde(default, deserialize_with = "fitting")]
     pub userinfo_endpoint: Option<Url>,
     /// Where devices without a browser begin (RFC 8628).
+    #[serde(default, deserialize_with = "fitting")]
     pub device_authorization_endpoint: Option<Url>,
     /// Where authorization requests are pushed (RFC 9126).
+    #[serde(default, deserialize_with = "fitting")]
     pub pushed_authorization_request_endpoint: Option<Url>,
     /// Where clients register (RFC 7591).
+    #[serde(default, deserialize_with = "fitting")]
     pub registration_endpoint: Option<Url>,
     /// Where a browser is sent to log out (OpenID Connect RP-Initiated Logout).
+    #[serde(default, deserialize_with = "fitting")]
     pub end_session_endpoint: Option<Url>,
     /// The same endpoints, for clients that show a certificate (RFC 8705 section 5), by their names in this document.
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "fitting_entries")]
     pub mtls_endpoint_aliases: BTreeMap<String, Url>,
     /// Whether authorization responses name their issuer (RFC 9207).
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "fitting")]
     pub authorization_response_iss_parameter_supported: bool,
     /// Whether authorization requests must be pushed (RFC 9126 section 5).
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "fitting")]
     pub require_pushed_authorization_requests: bool,
     /// How clients may authenticate at the token endpoint. When absent, `client_secret_basic` is meant.
+    #[serde(default, deserialize_with = "fitting")]
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
     /// The grants the server knows. When absent, `authorization_code` and `implicit` are meant.
+    #[serde(default, deserialize_with = "fitting")]
     pub grant_types_supported: Option<Vec<String>>,
     /// The scopes the server cares to name.
+    #[serde(default, deserialize_with = "fitting")]
     pub scopes_supported: Option<Vec<String>>,
     /// All other members.
     #[serde(flatten)]
     pub extra: serde_json::Map<String, serde_json::Value>,
-}
-
-/// Some servers write `null` for absent members.
-fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Metadata {
@@ -107,6 +122,17 @@ impl Metadata {
             Endpoint::Userinfo => &self.userinfo_endpoint,
         };
         url.as_ref()
+    }
+
+    /// Whether the document has this member, and as what it should be.
+    fn names(&self, member: &str) -> bool {
+        match member {
+            "jwks_uri" => self.jwks_uri.is_some(),
+            _ => match Endpoint::ALL.iter().find(|endpoint| endpoint.name() == member) {
+                Some(endpoint) => self.endpoint(*endpoint).is_some(),
+                None => self.extra.get(member).is_some_and(|value| !value.is_null()),
+            },
+        }
     }
 
     /// All URLs that requests may go to, by what names them.
@@ -207,61 +233,112 @@ impl Endpoint {
     }
 }
 
-/// Fetches the metadata of `issuer` from the first of its well-known places that serves them: that of RFC 8414, of OpenID
-/// Connect, or OpenID's name at RFC 8414's place. A place that serves anything else, a redirect included, is passed over.
+/// Fetches the metadata of `issuer` from the first of its well-known places that serves it: that of RFC 8414 section 3.1,
+/// that of OpenID Connect Discovery section 4, and the latter's document where RFC 8414 section 5 puts it. Any
+/// failure of a place leads to the next: an error status, a redirect (which is not followed), HTML, a document of
+/// another issuer. `limits.timeout` is for all of them together.
+///
+/// The document may have the hole `{tenantid}` in its issuer where `issuer` has a name, as Microsoft Entra's document for
+/// `common` does. That is safe: it comes from the address that follows from `issuer` all the same.
 ///
 /// # Errors
-/// `config` when the issuer is not a usable URL, `discovery` when no document is there, when it names another issuer,
-/// or when its endpoints are not https under an https issuer; and the transport's errors.
+/// `config` when the issuer is not a usable URL; `discovery` when no document is there, when it names another issuer,
+/// or when its endpoints are not https under an https issuer; and the transport's errors, but only where no place
+/// served anything.
 pub async fn discover(http: &HttpClient, issuer: &str, limits: &Limits) -> Result<Metadata, Error> {
-    places::first(http, issuer, limits, |body| check(parse(body)?, issuer, limits.allow_http)).await
+    discover_with(http, issuer, &[], limits).await
 }
 
-/// The URL of one member of an issuer's metadata, such as `jwks_uri`, for a server that needs nothing else of them: from
-/// the first well-known place that has it. Other members may be of any form.
+/// The same, for a caller that needs these members of the document: one that lacks any of them is passed over while
+/// another place has a better one. Where none has, the first document is returned.
 ///
-/// The document may spell its issuer in another way, as long as both are one URL: a slash at the end, the letter case of
-/// scheme and host, a default port. That is safe here, since both spellings have the same well-known places, so that
-/// whoever serves one document serves the other. What `iss` of a token has to be is not affected.
+/// ```
+/// # use bytes::Bytes;
+/// use oauth_client::discover::discover_with;
+/// # use oauth_client::transport::{HttpClient, Limits};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oauth_client::Error> {
+/// # let http = HttpClient::from_service(tower::service_fn(|request: http::Request<oauth_client::transport::RequestBody>| async move {
+/// #     let mut document = r#"{"issuer":"https://a.example"}"#;
+/// #     if request.uri().path().ends_with("openid-configuration") {
+/// #         document = r#"{"issuer":"https://a.example","jwks_uri":"https://a.example/keys"}"#;
+/// #     }
+/// #     Ok::<_, std::io::Error>(http::Response::new(http_body_util::Full::new(Bytes::from(document))))
+/// # }));
+/// // Only the OpenID Connect document of this server has its keys.
+/// let metadata = discover_with(&http, "https://a.example", &["jwks_uri"], &Limits::metadata()).await?;
+/// assert!(metadata.jwks_uri.is_some());
+/// # Ok(()) }
+/// ```
 ///
 /// # Errors
-/// As [`discover`], and `discovery` when no place has the member.
-pub async fn discover_url(
+/// As [`discover`].
+pub async fn discover_with(
     http: &HttpClient,
     issuer: &str,
-    member: &str,
+    needed: &[&str],
     limits: &Limits,
-) -> Result<Url, Error> {
-    places::first(http, issuer, limits, |body| {
-        let document: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(without_mark(body)).map_err(not_an_object)?;
-        let text = |member: &str| document.get(member).and_then(serde_json::Value::as_str);
-        let named = text("issuer").unwrap_or_default();
-        if !is_one_url(named, issuer) {
-            return Err(other_issuer(issuer, named));
-        }
-        let url = text(member).and_then(|url| Url::parse(url).ok()).filter(Url::has_host);
-        let url = url.ok_or_else(|| Error::discovery(format!("the issuer's metadata has no {member}")))?;
-        check_url(member, &url, issuer, limits.allow_http)?;
-        Ok(url)
+) -> Result<Metadata, Error> {
+    let places = locations(issuer)?;
+    let suits = |metadata: &Metadata| needed.iter().all(|name| metadata.names(name));
+    let read = |body: &[u8]| check(parse(body)?, issuer, limits.allow_http);
+    first_usable(http, &places, limits, read, suits).await
+}
+
+/// The places where a document may be: RFC 8414 section 3.1 puts the well-known part between host and path, OpenID
+/// Connect Discovery section 4 behind the path, and RFC 8414 section 5 knows the latter's name in the former's place.
+fn locations(issuer: &str) -> Result<Vec<Url>, Error> {
+    let bad = |why: &str| Error::config("issuer", format!("{:?} {why}", printable(issuer, 256)));
+    let base = Url::parse(issuer)
+        .map_err(|_| bad("is not a URL; expected the https URL the server calls itself"))?;
+    if base.query().is_some() || base.fragment().is_some() || base.cannot_be_a_base() {
+        return Err(bad("has a query, a fragment or no host, which an issuer must not (RFC 8414 section 2)"));
+    }
+    let path = base.path().trim_end_matches('/').to_owned();
+    let mut places: Vec<Url> = [
+        format!("/.well-known/oauth-authorization-server{path}"),
+        format!("{path}/.well-known/openid-configuration"),
+        format!("/.well-known/openid-configuration{path}"),
+    ]
+    .iter()
+    .map(|path| {
+        let mut place = base.clone();
+        place.set_path(path);
+        place
     })
-    .await
+    .collect();
+    // Without a path the last two are one.
+    places.dedup();
+    Ok(places)
 }
 
 fn parse(body: &[u8]) -> Result<Metadata, Error> {
-    serde_json::from_slice(without_mark(body)).map_err(not_an_object)
+    // The parser's own message may quote the document; its place is enough to find the fault.
+    let object = json::object(body).map_err(|reason| Error::malformed(format!("the metadata: {reason}")))?;
+    serde_json::from_value(serde_json::Value::Object(object)).map_err(|_| {
+        Error::malformed("the metadata names no issuer, which has to be a string (RFC 8414 section 2)")
+    })
 }
 
-/// The parser's own message may quote the document; its place is enough to find the fault.
-fn not_an_object(error: serde_json::Error) -> Error {
-    let (line, column) = (error.line(), error.column());
-    Error::malformed(format!(
-        "the metadata is not the JSON object it should be (line {line}, column {column})"
-    ))
+/// Where an issuer may have the name of a tenant (Microsoft Entra, OpenID Connect on the Microsoft identity platform).
+const HOLE: &str = "{tenantid}";
+
+/// Whether `template`, an issuer with a hole, is this one once the hole is filled: by letters, digits, dots and hyphens, at
+/// most 64 of them.
+pub(crate) fn fills(template: &str, issuer: &str) -> bool {
+    hole(template, issuer).is_some()
+}
+
+/// What fills the hole.
+pub(crate) fn hole<'a>(template: &str, issuer: &'a str) -> Option<&'a str> {
+    let (before, after) = template.split_once(HOLE)?;
+    let tenant = issuer.strip_prefix(before)?.strip_suffix(after)?;
+    let fits = (1..=64).contains(&tenant.len())
+        && tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
+    fits.then_some(tenant)
 }
 
 fn check(metadata: Metadata, issuer: &str, allow_http: bool) -> Result<Metadata, Error> {
-    if metadata.issuer != issuer {
+    if metadata.issuer != issuer && !fills(&metadata.issuer, issuer) {
         return Err(other_issuer(issuer, &metadata.issuer));
     }
     for (name, url) in metadata.urls() {
@@ -277,17 +354,6 @@ fn other_issuer(asked: &str, named: &str) -> Error {
     ))
 }
 
-/// Whether both are the same URL, however they are spelled.
-fn is_one_url(one: &str, other: &str) -> bool {
-    let parsed = |text: &str| {
-        let mut url = Url::parse(text).ok()?;
-        let path = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&path);
-        Some(url)
-    };
-    one == other || parsed(one).is_some_and(|one| Some(one) == parsed(other))
-}
-
 fn check_url(name: &str, url: &Url, issuer: &str, allow_http: bool) -> Result<(), Error> {
     // Loopback may speak http, but an https issuer must not hand its clients down to it.
     let http_is_fine = allow_http || (issuer.starts_with("http:") && url.host_str().is_some_and(is_loopback));
@@ -300,6 +366,28 @@ fn check_url(name: &str, url: &Url, issuer: &str, allow_http: bool) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_well_known_part_goes_between_host_and_path_for_oauth_and_behind_it_for_openid() {
+        let at = |issuer| locations(issuer).unwrap().into_iter().map(String::from).collect::<Vec<_>>();
+        assert_eq!(
+            at("https://example.com/issuer1"),
+            [
+                "https://example.com/.well-known/oauth-authorization-server/issuer1",
+                "https://example.com/issuer1/.well-known/openid-configuration",
+                "https://example.com/.well-known/openid-configuration/issuer1"
+            ]
+        );
+        assert_eq!(
+            at("https://example.com/"),
+            [
+                "https://example.com/.well-known/oauth-authorization-server",
+                "https://example.com/.well-known/openid-configuration"
+            ]
+        );
+        assert_eq!(locations("https://example.com/?a=b").unwrap_err().code(), "config");
+        assert_eq!(locations("auth.example.com").unwrap_err().code(), "config");
+    }
 
     #[test]
     fn an_https_issuer_may_not_name_a_plain_http_endpoint() {
@@ -323,18 +411,6 @@ mod tests {
             "revocation_endpoint":null}"#;
         let metadata = parse(document.as_bytes()).unwrap();
         assert!(metadata.mtls_endpoint_aliases.is_empty() && !metadata.require_pushed_authorization_requests);
-    }
-
-    #[test]
-    fn two_spellings_of_one_url_are_one_and_two_urls_are_not() {
-        for other in ["https://as/x/", "HTTPS://AS/x", "https://as:443/x"] {
-            assert!(is_one_url("https://as/x", other), "{other}");
-        }
-        for other in
-            ["https://as/X", "https://as/x/y", "http://as/x", "https://as:8443/x", "https://as/x?a", "", "x"]
-        {
-            assert!(!is_one_url("https://as/x", other), "{other}");
-        }
     }
 
     #[test]

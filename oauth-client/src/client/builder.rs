@@ -15,7 +15,8 @@ use crate::discover::{Endpoint, Metadata};
 use crate::dpop::{Dpop, Prover};
 use crate::error::{Error, Kind, Problem};
 use crate::id_token::KeyCache;
-use crate::transport::{HttpClient, Limits, require_https, to_uri};
+use crate::secret::SecretSource;
+use crate::transport::{HttpClient, Limits, header_problem, require_https, to_uri, user_agent_problem};
 
 /// Builds a [`Client`].
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,8 @@ pub struct ClientBuilder {
     auth: Option<ClientAuth>,
     dpop: Option<Dpop>,
     http: Option<HttpClient>,
+    user_agent: Option<String>,
+    headers: Vec<(String, SecretSource)>,
     clock: Option<Arc<dyn Clock>>,
     timeout: Option<Duration>,
     allow_http: bool,
@@ -118,6 +121,23 @@ impl ClientBuilder {
         self
     }
 
+    /// The `User-Agent` of all requests to the server, instead of `oauth-client/<version>`.
+    #[must_use]
+    pub fn user_agent(mut self, text: impl Into<String>) -> Self {
+        self.user_agent = Some(text.into());
+        self
+    }
+
+    /// A further header of requests to the server, such as the `x-api-key` of a gateway in front of it. Its value
+    /// counts as a secret and is read for each request. It goes to the origins of the addresses that are given here: that of the issuer,
+    /// the token endpoint, the base URL and other endpoints; never to another one that the server's metadata names, and never
+    /// to an API.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<SecretSource>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
     /// The clock; without one, the machine's.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
@@ -166,7 +186,9 @@ impl ClientBuilder {
         let server = self.server(&mut Vec::new());
         let http = self
             .http
+            .clone()
             .map_or_else(default_http, Ok)
+            .and_then(|http| if problems.is_empty() { self.with_manners(http) } else { Ok(http) })
             .map_err(|error| problems.extend(error.problems().iter().cloned()));
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
         let prover = self.dpop.map(|dpop| Prover::new(dpop, Arc::clone(&clock))).transpose()?;
@@ -204,8 +226,11 @@ impl ClientBuilder {
         for (endpoint, text) in &self.endpoints {
             usable_url(endpoint.name(), text, self.allow_http, &mut problems);
         }
+        problems.extend(self.user_agent.as_deref().and_then(user_agent_problem));
+        problems.extend(self.headers.iter().filter_map(|(name, value)| header_problem(name, value)));
         match &self.auth {
             Some(auth) => {
+                problems.extend(self.header_of_auth(auth));
                 problems.extend(auth.problems());
                 problems.extend(self.wrong_method(auth));
                 problems.extend(self.no_certificate(auth));
@@ -218,6 +243,34 @@ impl ClientBuilder {
                 .push(missing("timeout", "is zero, in which no server can respond; expected a few seconds"));
         }
         problems
+    }
+
+    /// The transport, with what goes with each of its requests.
+    fn with_manners(&self, http: HttpClient) -> Result<HttpClient, Error> {
+        let http = match &self.user_agent {
+            Some(text) => http.user_agent(text)?,
+            None => http,
+        };
+        if self.headers.is_empty() {
+            return Ok(http);
+        }
+        let server = match self.server(&mut Vec::new()) {
+            Some(Server::Issuer(issuer)) => Some(issuer),
+            Some(Server::TokenEndpoint(url)) => Some(url.into()),
+            None => None,
+        };
+        let endpoints = self.endpoints.iter().map(|(_, url)| url.clone());
+        http.headers_for(server.into_iter().chain(endpoints), self.headers.iter().cloned())
+    }
+
+    /// A request has one `Authorization`.
+    fn header_of_auth(&self, auth: &ClientAuth) -> Option<Problem> {
+        let taken = auth.method_name() == "client_secret_basic";
+        let (name, _) =
+            self.headers.iter().find(|(name, _)| taken && name.eq_ignore_ascii_case("authorization"))?;
+        let message =
+            "is where client_secret_basic puts the client's secret; use client_secret_post, or remove it";
+        Some(missing(&format!("headers.{name}"), message))
     }
 
     fn wrong_method(&self, auth: &ClientAuth) -> Option<Problem> {

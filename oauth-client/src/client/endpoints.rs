@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::{Client, Server};
-use crate::discover::{Endpoint, Metadata, discover};
+use crate::discover::{Endpoint, Metadata, discover_with};
 use crate::error::Error;
 use crate::transport::Limits;
 
@@ -70,7 +70,7 @@ impl Client {
         // With an endpoint known, most of the time is for the request itself.
         let most = if known.is_some() { time / 4 } else { time };
         let limits = Limits { timeout: limits.timeout.min(most), ..limits };
-        match discover(&self.0.http, issuer, &limits).await {
+        match discover_with(&self.0.http, issuer, &["token_endpoint"], &limits).await {
             // The first document may have been checked by the caller; later ones are not.
             Ok(metadata)
                 if metadata.leads_inside()

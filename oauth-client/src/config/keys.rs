@@ -251,6 +251,20 @@ pub const KEYS: &[Key] = &[
         "What connections trust and show (RFC 8705); files are read again when they are replaced. With a certificate, requests go to mtls_endpoint_aliases where the server has them.",
     ),
     Key::new(
+        "headers",
+        Kind::Secrets,
+        "none",
+        "headers = { x-api-key = { file = \"gateway.key\" } }",
+        "Further headers of requests to the server, for a gateway in front of it; a file is read for every request. They go to the origins of the addresses given here, never to another that the metadata names, never to the API.",
+    ),
+    Key::new(
+        "user_agent",
+        Kind::Text,
+        "\"oauth-client/<version>\"",
+        "user_agent = \"orders-service/1.0\"",
+        "The User-Agent of requests to the server.",
+    ),
+    Key::new(
         "custom",
         Kind::Table(CUSTOM),
         "none; needed by provider \"custom\"",

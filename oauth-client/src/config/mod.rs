@@ -225,6 +225,12 @@ fn client(table: Table<'_>, dialect: Dialect, problems: &mut Vec<Problem>) -> Cl
     if let Some(endpoint) = table.text("token_endpoint") {
         builder = builder.token_endpoint(endpoint);
     }
+    if let Some(text) = table.text("user_agent") {
+        builder = builder.user_agent(text);
+    }
+    for (name, value) in table.secret_sources("headers", problems) {
+        builder = builder.header(name, value);
+    }
     if table.flag("danger_allow_http") {
         builder = builder.danger_allow_http();
     }

@@ -334,3 +334,38 @@ fn a_dpop_key_that_makes_no_sense_is_named() {
     let kept = serde_json::json!({"dpop": true, "store": file});
     assert!(read(kept, &[]).is_ok(), "a client with a secret gets new tokens, and a warning");
 }
+
+#[test]
+fn headers_and_user_agent_come_from_the_file_and_from_variables() {
+    let path = std::env::temp_dir().join(format!("oauth-client-gateway-{}", std::process::id()));
+    std::fs::write(&path, "s3cr3t\n").unwrap();
+    let file = serde_json::json!({ "file": path });
+    let mut tree = serde_json::json!({
+        "issuer": "https://auth.example.com", "client_id": "svc", "client_secret": "x",
+        "headers": { "x-api-key": file, "x-plain": "s3cr3t" }, "user_agent": "orders/1"
+    });
+    let config = read(tree.clone(), &[]).unwrap();
+    assert!(!format!("{config:?}").contains("s3cr3t"));
+    config.client().unwrap();
+    let variables = [
+        ("OAUTH_HEADERS_X_API_KEY_FILE", path.to_str().unwrap()),
+        ("OAUTH_HEADERS_X_PLAIN", "s3cr3t"),
+        ("OAUTH_USER_AGENT", "orders/1"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let from_env = tree::from_variables("OAUTH_", KEYS, variables).unwrap();
+    assert_eq!(from_env["headers"], tree["headers"]);
+    assert_eq!(from_env["user_agent"], "orders/1");
+
+    tree["headers"] = serde_json::json!({ "host": "a", "x y": "b", "x-key": { "file": "/none/s3cr3t" } });
+    tree["user_agent"] = "".into();
+    let error = read(tree.clone(), &[]).unwrap_err();
+    let fields = fields(&error);
+    for field in ["headers.host", "headers.x y", "headers.x-key.file", "user_agent"] {
+        assert!(fields.contains(&field), "{field}: {fields:?}");
+    }
+    tree["headers"] = serde_json::json!({ "Authorization": "Basic s3cr3t" });
+    let error = read(tree, &[]).unwrap_err();
+    assert!(error.to_string().contains("client_secret_post") && !error.to_string().contains("s3cr3t"));
+    std::fs::remove_file(&path).unwrap();
+}

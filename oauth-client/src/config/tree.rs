@@ -122,6 +122,23 @@ impl Table<'_> {
     }
 }
 
+impl<'a> Table<'a> {
+    /// Names with secrets, each as what it will be when it is needed.
+    pub fn secret_sources(&self, name: &str, problems: &mut Vec<Problem>) -> Vec<(&'a str, SecretSource)> {
+        let Some(Value::Object(pairs)) = self.values.get(name) else { return Vec::new() };
+        let table = Table::new(pairs);
+        let mut found = Vec::new();
+        for one in pairs.keys() {
+            let mut own = Vec::new();
+            found.extend(table.secret_source(one, &mut own).map(|source| (one.as_str(), source)));
+            problems.extend(
+                own.into_iter().map(|problem| Problem { field: join(name, &problem.field), ..problem }),
+            );
+        }
+        found
+    }
+}
+
 /// Parses TOML. An error names the line and column, not the text, which may be a secret.
 ///
 /// # Errors
@@ -157,7 +174,8 @@ pub fn from_file(path: &std::path::Path) -> Result<Map<String, Value>, Error> {
 
 /// Reads a configuration from environment variables: the key in capitals behind the prefix, tables joined by `_`,
 /// lists of tables numbered from 0 (`PREFIX_ISSUER_0_AUDIENCE`), list items separated by spaces, pairs written
-/// `a=1&b=2`, expressions written as JSON, and a secret's file named by `…_FILE`.
+/// `a=1&b=2`, expressions written as JSON, and a secret's file named by `…_FILE`. A table of secrets is one variable
+/// for each (`PREFIX_HEADERS_X_API_KEY`, or `…_X_API_KEY_FILE`, for `headers = { x-api-key = … }`).
 ///
 /// # Errors
 /// `config`, with every variable that has the prefix and cannot be placed.
@@ -193,6 +211,9 @@ fn take_table(prefix: &str, keys: &[Key], left: &mut BTreeMap<String, String>) -
                     tables.take_while(|table| !table.is_empty()).map(Value::Object).collect();
                 Some(tables).filter(|tables| !tables.is_empty()).map(Value::Array)
             }
+            Kind::Secrets => Some(take_secrets(&format!("{name}_"), left))
+                .filter(|secrets| !secrets.is_empty())
+                .map(Value::Object),
             Kind::Secret => match left.remove(&format!("{name}_FILE")) {
                 Some(path) => Some(serde_json::json!({ "file": path })),
                 None => left.remove(&name).map(Value::String),
@@ -202,6 +223,22 @@ fn take_table(prefix: &str, keys: &[Key], left: &mut BTreeMap<String, String>) -
         table.extend(value.map(|value| (key.name.to_owned(), value)));
     }
     table
+}
+
+/// Names of variables have neither small letters nor hyphens.
+fn take_secrets(prefix: &str, left: &mut BTreeMap<String, String>) -> Map<String, Value> {
+    let mine: Vec<_> = left.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
+    let mut secrets = Map::new();
+    for variable in mine {
+        let Some(text) = left.remove(&variable) else { continue };
+        let name = variable.strip_prefix(prefix).unwrap_or_default();
+        let (name, value) = match name.strip_suffix("_FILE") {
+            Some(name) => (name, serde_json::json!({ "file": text })),
+            None => (name, Value::String(text)),
+        };
+        secrets.insert(name.to_ascii_lowercase().replace('_', "-"), value);
+    }
+    secrets
 }
 
 /// What does not fit stays a string, and the check will say what was expected.

@@ -1,130 +1,135 @@
-//! Where the metadata of an issuer may be, and the first of these places that serves what is needed.
+//! One document that may be in several places: the first that serves it.
 
-use bytes::Bytes;
-use http::Response;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
 use url::Url;
 
 use crate::error::{Error, Kind, printable};
 use crate::transport::{HttpClient, Limits};
 
-/// The well-known URLs of an issuer's metadata, in the order in which they are asked. RFC 8414 section 3.1 puts the
-/// well-known part between host and path, OpenID Connect Discovery section 4 behind the path; the last is OpenID's name
-/// at RFC 8414's place (RFC 8414 section 5), which some servers serve alone. An issuer without a path has two.
-pub(super) fn places(issuer: &str) -> Result<Vec<Url>, Error> {
-    let bad = |why: &str| Error::config("issuer", format!("{:?} {why}", printable(issuer, 256)));
-    let base = Url::parse(issuer)
-        .map_err(|_| bad("is not a URL; expected the https URL the server calls itself"))?;
-    if base.query().is_some() || base.fragment().is_some() || base.cannot_be_a_base() {
-        return Err(bad("has a query, a fragment or no host, which an issuer must not (RFC 8414 section 2)"));
-    }
-    let path = base.path().trim_end_matches('/').to_owned();
-    let at = |path: &str| {
-        let mut place = base.clone();
-        place.set_path(path);
-        place
-    };
-    let mut places = vec![
-        at(&format!("/.well-known/oauth-authorization-server{path}")),
-        at(&format!("{path}/.well-known/openid-configuration")),
-    ];
-    if !path.is_empty() {
-        places.push(at(&format!("/.well-known/openid-configuration{path}")));
-    }
-    Ok(places)
-}
-
-/// What the first place serves that serves what `read` needs.
-///
-/// A place that fails in any way (an error status, a redirect, a page, a document that `read` rejects) does not count: the
-/// next one is asked, and nothing is followed. A place that does not respond within a quarter of the time limit is asked
-/// on while the next one is asked too.
-///
-/// # Errors
-/// What `read` says of the first document that was served and rejected; else the first failure that may pass by itself;
-/// else `discovery`.
-pub(super) async fn first<T>(
+/// Asks one place after the other, and the next one as well when one is slow, until one serves what `read` accepts and
+/// `suits`. What is accepted without suiting is the second best. `limits.timeout` is for all of them together.
+pub(super) async fn first_usable<T>(
     http: &HttpClient,
-    issuer: &str,
+    places: &[Url],
     limits: &Limits,
     read: impl Fn(&[u8]) -> Result<T, Error>,
+    suits: impl Fn(&T) -> bool,
 ) -> Result<T, Error> {
-    let mut next = places(issuer)?.into_iter();
+    let mut failures = Failures::default();
+    let mut second_best = None;
+    let asking = ask(http, places, limits, |place, response| {
+        match response.and_then(|body| read(&body).map_err(Failure::Served)) {
+            Ok(found) if suits(&found) => Some(Ok(found)),
+            Ok(found) => {
+                second_best.get_or_insert(found);
+                None
+            }
+            // The other places are on the same host.
+            Err(Failure::Unreachable(error)) => Some(Err(error)),
+            Err(failure) => {
+                failures.add(place, failure);
+                None
+            }
+        }
+    });
+    match timeout(limits.timeout, asking).await {
+        Ok(Some(done)) => done,
+        Ok(None) => second_best.ok_or_else(|| failures.into_error(places)),
+        Err(_) => second_best.ok_or_else(|| Error::new(Kind::Timeout(limits.timeout))),
+    }
+}
+
+/// Gives each place's response to `take`, until that returns something or there are no more.
+async fn ask<T>(
+    http: &HttpClient,
+    places: &[Url],
+    limits: &Limits,
+    mut take: impl FnMut(&Url, Result<bytes::Bytes, Failure>) -> Option<T>,
+) -> Option<T> {
+    // A place that hangs leaves time for the others.
+    let patience = limits.timeout / 3;
+    let mut left = places.iter();
     let mut asked = JoinSet::new();
-    let mut failures = Vec::new();
-    ask(http, next.next(), limits, &mut asked);
+    let mut next_at = Instant::now();
     loop {
-        match tokio::time::timeout(limits.timeout / 4, asked.join_next()).await {
-            Ok(Some(Ok((place, served)))) => match served.and_then(|served| read(served.body())) {
-                Ok(found) => return Ok(found),
-                // Not the server's fault, and the same everywhere.
-                Err(error) if error.code() == "config" => return Err(error),
-                Err(error) => failures.push((place, error)),
+        let waiting = left.as_slice().first();
+        if let Some(place) = waiting.filter(|_| asked.is_empty() || Instant::now() >= next_at) {
+            let (http, place, limits) = (http.clone(), place.clone(), limits.clone());
+            asked.spawn(async move {
+                let response = http.get_json(&place, &limits).await;
+                (place, response.map(http::Response::into_body).map_err(Failure::of))
+            });
+            left.next();
+            next_at = Instant::now() + patience;
+        }
+        let has_more = !left.as_slice().is_empty();
+        tokio::select! {
+            joined = asked.join_next() => match joined {
+                Some(Ok((place, response))) => {
+                    if let Some(done) = take(&place, response) {
+                        return Some(done);
+                    }
+                }
+                // A transport that panics has not served anything.
+                Some(Err(_)) => {}
+                None if has_more => {}
+                None => return None,
             },
-            // Only with its runtime.
-            Ok(Some(Err(_))) => return Err(Error::new(Kind::Interrupted)),
-            Ok(None) => return Err(reason(&failures)),
-            Err(_) => {}
+            () = sleep_until(next_at), if has_more => {}
         }
-        ask(http, next.next(), limits, &mut asked);
     }
 }
 
-type Served = (Url, Result<Response<Bytes>, Error>);
-
-fn ask(http: &HttpClient, place: Option<Url>, limits: &Limits, asked: &mut JoinSet<Served>) {
-    let Some(place) = place else { return };
-    let (http, limits) = (http.clone(), limits.clone());
-    asked.spawn(async move {
-        let served = http.get_json(&place, &limits).await;
-        (place, served)
-    });
+/// Why a place was of no use.
+enum Failure {
+    /// Nobody listens there, nor at the other places.
+    Unreachable(Error),
+    /// It did not respond, or not with a document.
+    NotServed(Error),
+    /// It served something that is not the document that was asked for.
+    Served(Error),
 }
 
-/// The failure that says most.
-fn reason(failures: &[(Url, Error)]) -> Error {
-    let served = failures.iter().find(|(_, error)| error.code() == "discovery");
-    let passing = || failures.iter().find(|(_, error)| error.is_transient());
-    if let Some((_, error)) = served.or_else(passing) {
-        return error.clone();
+impl Failure {
+    fn of(error: Error) -> Self {
+        let never_sent = error.code() == "transport" && !error.is_outcome_unknown();
+        if never_sent { Self::Unreachable(error) } else { Self::NotServed(error) }
     }
-    let places = failures.iter().map(|(place, error)| {
-        let why = match error.status() {
-            Some(status) => format!("HTTP {}", status.as_u16()),
-            None if error.code() == "malformed_response" => "no JSON object".to_owned(),
-            None => error.code().to_owned(),
+}
+
+#[derive(Default)]
+struct Failures {
+    served: Option<Error>,
+    transient: Option<Error>,
+    each: Vec<String>,
+}
+
+impl Failures {
+    fn add(&mut self, place: &Url, failure: Failure) {
+        let (error, served) = match failure {
+            Failure::Served(error) => (error, true),
+            Failure::NotServed(error) | Failure::Unreachable(error) => (error, false),
         };
-        format!("{place} ({why})")
-    });
-    let places = places.collect::<Vec<_>>().join(", nor at ");
-    Error::discovery(format!("found none at {places}; check the issuer, or configure token_endpoint"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_well_known_part_goes_between_host_and_path_for_oauth_and_behind_it_for_openid() {
-        let at = |issuer| places(issuer).unwrap().into_iter().map(String::from).collect::<Vec<_>>();
-        for issuer in ["https://example.com/issuer1", "https://example.com/issuer1/"] {
-            assert_eq!(
-                at(issuer),
-                [
-                    "https://example.com/.well-known/oauth-authorization-server/issuer1",
-                    "https://example.com/issuer1/.well-known/openid-configuration",
-                    "https://example.com/.well-known/openid-configuration/issuer1",
-                ]
-            );
+        let status = error.status().map(|status| format!("HTTP {}", status.as_u16()));
+        let why = status.unwrap_or_else(|| error.code().replace('_', " "));
+        self.each.push(format!("{} ({why})", printable(place.as_str(), 256)));
+        if error.is_transient() {
+            self.transient.get_or_insert(error);
+        } else if served && error.code() != "malformed_response" {
+            self.served.get_or_insert(error);
         }
-        assert_eq!(
-            at("https://example.com/"),
-            [
-                "https://example.com/.well-known/oauth-authorization-server",
-                "https://example.com/.well-known/openid-configuration",
-            ]
-        );
-        assert_eq!(places("https://example.com/?a=b").unwrap_err().code(), "config");
-        assert_eq!(places("auth.example.com").unwrap_err().code(), "config");
+    }
+
+    /// A document that was served and cannot be used says most; then what may be better in a minute.
+    fn into_error(self, places: &[Url]) -> Error {
+        self.served.or(self.transient).unwrap_or_else(|| {
+            let each =
+                if self.each.is_empty() { places.iter().map(Url::to_string).collect() } else { self.each };
+            Error::discovery(format!(
+                "found none at {}; check the issuer, or configure token_endpoint",
+                each.join(", nor at ")
+            ))
+        })
     }
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::null_is_default;
+use super::lenient::fitting;
 use super::ssrf::may_lead_to;
 use crate::error::{Error, printable};
 use crate::json;
@@ -17,31 +17,40 @@ pub struct ProtectedResource {
     /// The API's identifier: what to ask tokens for ([`resource`](crate::grant::TokenRequest::resource), RFC 8707).
     pub resource: String,
     /// The issuers whose tokens it takes.
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "fitting")]
     pub authorization_servers: Vec<String>,
     /// The scopes it cares to name.
+    #[serde(default, deserialize_with = "fitting")]
     pub scopes_supported: Option<Vec<String>>,
     /// How tokens may be sent: `header`, `body`, `query`. This client sends them in the header.
+    #[serde(default, deserialize_with = "fitting")]
     pub bearer_methods_supported: Option<Vec<String>>,
     /// Where the API's own public keys are.
+    #[serde(default, deserialize_with = "fitting")]
     pub jwks_uri: Option<Url>,
     /// Its display name.
+    #[serde(default, deserialize_with = "fitting")]
     pub resource_name: Option<String>,
     /// A page for developers.
+    #[serde(default, deserialize_with = "fitting")]
     pub resource_documentation: Option<String>,
     /// What one may do with its data.
+    #[serde(default, deserialize_with = "fitting")]
     pub resource_policy_uri: Option<String>,
     /// Its terms of service.
+    #[serde(default, deserialize_with = "fitting")]
     pub resource_tos_uri: Option<String>,
     /// Whether its tokens are bound to the client's certificate (RFC 8705).
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "fitting")]
     pub tls_client_certificate_bound_access_tokens: bool,
     /// The types of authorization details it knows (RFC 9396).
+    #[serde(default, deserialize_with = "fitting")]
     pub authorization_details_types_supported: Option<Vec<String>>,
     /// The algorithms of DPoP proofs it takes (RFC 9449).
+    #[serde(default, deserialize_with = "fitting")]
     pub dpop_signing_alg_values_supported: Option<Vec<String>>,
     /// Whether it takes tokens with DPoP only.
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "fitting")]
     pub dpop_bound_access_tokens_required: bool,
     /// All other members; `signed_metadata` among them, which is not validated.
     #[serde(flatten)]

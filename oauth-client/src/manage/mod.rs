@@ -43,7 +43,7 @@ use crate::error::Error;
 use crate::json;
 use crate::token::Secret;
 use crate::token_endpoint::{ErrorBody, Responder, error_response};
-use crate::transport::{HttpClient, Limits, retry_after_by_server, to_uri, wiped};
+use crate::transport::{ACCEPT_JSON, HttpClient, Limits, retry_after_by_server, to_uri, wiped};
 
 /// A protected API: where it is, how it is reached, and where its tokens come from. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -120,7 +120,7 @@ fn json_request(method: Method, url: &Url, body: Option<String>) -> Result<Reque
     let mut request = Request::new(Bytes::new());
     *request.method_mut() = method;
     *request.uri_mut() = to_uri(url)?;
-    request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+    request.headers_mut().insert(ACCEPT, ACCEPT_JSON);
     if let Some(body) = body {
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         *request.body_mut() = wiped(body);

@@ -24,7 +24,7 @@ use crate::grant::TokenRequest;
 use crate::json;
 use crate::sign::Algorithm;
 use crate::token::{Secret, TokenSet};
-use crate::transport::{Limits, retry_after, to_uri};
+use crate::transport::{ACCEPT_JSON, Limits, retry_after, to_uri};
 
 /// A response, and what is needed to read it.
 pub(crate) struct EndpointResponse {
@@ -195,7 +195,7 @@ impl Client {
         *request.uri_mut() = to_uri(&url)?;
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, ACCEPT_JSON);
         headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
         Ok(request)
     }

@@ -18,7 +18,7 @@ impl Remote {
             JwksLocation::Uri(url) => url.clone(),
             JwksLocation::Discovery => self.locate(sequence).await?,
         };
-        let response = self.http.get_json(&url, &self.limits).await?;
+        let response = self.http.get_key_set(&url, &self.limits).await?;
         let set =
             KeySet::parse(response.body(), &self.algorithms, self.policy.max_keys).map_err(|_| Failure {
                 code: "malformed_response".to_owned(),
