@@ -23,6 +23,7 @@
 
 mod follow;
 mod lenient;
+mod member;
 mod places;
 mod resource;
 mod ssrf;
@@ -36,8 +37,10 @@ use self::lenient::{fitting, fitting_entries};
 use self::places::first_usable;
 
 pub use self::follow::{Found, follow};
+pub use self::member::discover_url;
 pub use self::resource::{ProtectedResource, resource};
 use crate::error::{Error, printable};
+use crate::jose::{TENANT, is_tenant};
 use crate::json;
 use crate::transport::{HttpClient, Limits, is_loopback};
 pub use crate::www_authenticate::Challenge;
@@ -120,6 +123,14 @@ impl Metadata {
             Endpoint::Userinfo => &self.userinfo_endpoint,
         };
         url.as_ref()
+    }
+
+    /// The issuer that tokens name, where the client is configured with this one: with a hole for the tenant, where
+    /// Microsoft Entra's document for users of any tenant says so. Of a single tenant's issuer, nobody else's tokens are good.
+    pub(crate) fn issuer_of_tokens<'a>(&'a self, configured: &'a str) -> &'a str {
+        const OF_MANY: [&str; 3] = ["common", "consumers", "organizations"];
+        let is_of_many = OF_MANY.iter().any(|name| self.issuer.replacen(TENANT, name, 1) == configured);
+        if is_of_many && self.issuer.contains(TENANT) { &self.issuer } else { configured }
     }
 
     /// Whether the document has this member, and as what it should be.
@@ -334,44 +345,39 @@ fn parse(body: &[u8]) -> Result<Metadata, Error> {
     })
 }
 
-/// Where an issuer may have the name of a tenant (Microsoft Entra, OpenID Connect on the Microsoft identity platform).
-const HOLE: &str = "{tenantid}";
-
-/// Whether `template`, an issuer with a hole, is this one once the hole is filled: by letters, digits, dots and hyphens, at
-/// most 64 of them.
+/// Whether `template`, an issuer with a hole for the tenant, is this one once the hole is filled.
 pub(crate) fn fills(template: &str, issuer: &str) -> bool {
-    hole(template, issuer).is_some()
-}
-
-/// What fills the hole.
-pub(crate) fn hole<'a>(template: &str, issuer: &'a str) -> Option<&'a str> {
-    let (before, after) = template.split_once(HOLE)?;
-    let tenant = issuer.strip_prefix(before)?.strip_suffix(after)?;
-    let fits = (1..=64).contains(&tenant.len())
-        && tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
-    fits.then_some(tenant)
+    template.split_once(TENANT).is_some_and(|(before, after)| {
+        let tenant = issuer.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+        tenant.is_some_and(is_tenant)
+    })
 }
 
 fn check(mut metadata: Metadata, issuer: &str, allow_http: bool) -> Result<Metadata, Error> {
     if metadata.issuer != issuer && !fills(&metadata.issuer, issuer) {
-        return Err(Error::discovery(format!(
-            "asked for issuer {issuer:?}, but the document is of issuer {:?}; they must be the same to the letter (RFC 8414 section 3.3)",
-            printable(&metadata.issuer, 256)
-        )));
+        return Err(other_issuer(issuer, &metadata.issuer));
     }
-    let is_fine = |url: &Url| {
-        // Loopback may speak http, but an https issuer must not hand its clients down to it.
-        let http_is_fine =
-            allow_http || (issuer.starts_with("http:") && url.host_str().is_some_and(is_loopback));
-        url.scheme() == "https" || (url.scheme() == "http" && http_is_fine)
-    };
-    metadata.drop_minor_urls(|url| !is_fine(url));
+    metadata.drop_minor_urls(|url| check_url("", url, issuer, allow_http).is_err());
     for (name, url) in metadata.urls() {
-        if !is_fine(url) {
-            return Err(Error::discovery(format!("{name} {:?} is not https", printable(url.as_str(), 256))));
-        }
+        check_url(name, url, issuer, allow_http)?;
     }
     Ok(metadata)
+}
+
+fn other_issuer(asked: &str, named: &str) -> Error {
+    Error::discovery(format!(
+        "asked for issuer {asked:?}, but the document is of issuer {:?}; they must be the same to the letter (RFC 8414 section 3.3)",
+        printable(named, 256)
+    ))
+}
+
+fn check_url(name: &str, url: &Url, issuer: &str, allow_http: bool) -> Result<(), Error> {
+    // Loopback may speak http, but an https issuer must not hand its clients down to it.
+    let http_is_fine = allow_http || (issuer.starts_with("http:") && url.host_str().is_some_and(is_loopback));
+    if url.scheme() != "https" && !(url.scheme() == "http" && http_is_fine) {
+        return Err(Error::discovery(format!("{name} {:?} is not https", printable(url.as_str(), 256))));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

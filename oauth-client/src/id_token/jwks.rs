@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use super::invalid;
 use crate::client::Client;
 use crate::error::{Error, printable};
-use crate::jose::{self, Algorithm, CompactJws, Header, KEYS_PER_SET, KeySet};
+use crate::jose::{self, Algorithm, CompactJws, Header, Issued, KEYS_PER_SET, KeySet};
 use crate::transport::Limits;
 
 /// How long keys are used before they are fetched anew.
@@ -53,18 +53,22 @@ impl KeyCache {
         client: &Client,
         header: &Header<'_>,
         signed: &CompactJws<'_>,
+        issued: Issued<'_>,
     ) -> Result<(), Error> {
         let now = client.clock().now().monotonic;
         let known = self.known.load_full();
         if let Some(keys) = known.filter(|keys| now.saturating_sub(keys.fetched_at) < LIFETIME) {
-            match keys.set.verify(header, signed) {
+            match keys.set.verify(header, signed, issued) {
                 // Only a key that is not there may be in a newer set.
                 Err(jose::Error::UnknownKey) => {}
                 other => return other.map(|_| ()).map_err(invalid),
             }
         }
         let keys = self.refreshed(client).await?;
-        keys.set.verify(header, signed).map(|_| ()).map_err(|error| explained(error, header, &keys.set))
+        keys.set
+            .verify(header, signed, issued)
+            .map(|_| ())
+            .map_err(|error| explained(error, header, &keys.set))
     }
 
     /// Keys that are new enough: those at hand when they were asked for only just now.

@@ -19,7 +19,8 @@ fn server() -> MockServer {
         .grants([GrantType::AuthorizationCode, GrantType::RefreshToken])
         .scopes(["openid", "read"])
         .redirect_uri("http://127.0.0.1/callback")
-        .redirect_uri("http://[::1]/callback");
+        .redirect_uri("http://[::1]/callback")
+        .redirect_uri("http://localhost/callback");
     MockServer::builder().client(cli).user(User::new("alice", "wonderland")).in_process()
 }
 
@@ -232,4 +233,38 @@ async fn two_browsers_at_once_get_one_login() {
     waiting.await.unwrap().unwrap();
     assert!([&one, &other].iter().any(|page| page.contains("You are logged in")), "{one} {other}");
     assert_eq!(server.journal().count(Endpoint::Token), 1);
+}
+
+/// Browsers and machines differ in what they resolve the name to.
+#[tokio::test]
+async fn a_browser_that_resolves_localhost_to_either_family_comes_back() {
+    if tokio::net::TcpListener::bind("[::1]:0").await.is_err() {
+        println!("left out: this machine has no IPv6 loopback");
+        return;
+    }
+    for family in ["127.0.0.1", "[::1]"] {
+        let server = server();
+        let request = AuthorizationRequest::new("http://localhost/callback").scope(["openid", "read"]);
+        let (waiting, url) = opened(client(&server).login(&request)).await;
+        let back = callback(&server, &url);
+        assert_eq!(back.host_str(), Some("localhost"));
+        let port = back.port().unwrap();
+        let mut stream = TcpStream::connect(format!("{family}:{port}")).await.unwrap();
+        let line = format!(
+            "GET {}?{} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n",
+            back.path(),
+            back.query().unwrap()
+        );
+        stream.write_all(line.as_bytes()).await.unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).await.unwrap();
+        assert!(page.starts_with("HTTP/1.1 200"), "{family}: {page}");
+        assert!(waiting.await.unwrap().unwrap().id_token().is_some());
+    }
+    // A port that another program has on either family is not shared with it.
+    let taken = tokio::net::TcpListener::bind("[::1]:0").await.unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let uri = format!("http://localhost:{port}/callback");
+    let error = client(&server()).login(&AuthorizationRequest::new(uri)).open(|_| {}).await.unwrap_err();
+    assert_eq!(error.problems()[0].field, "redirect_uri");
 }
