@@ -29,13 +29,9 @@ async fn assertion(auth: &ClientAuth, issuer: Option<&str>) -> (Value, Value) {
     let endpoint = Url::parse("https://a.example/token").unwrap();
     let mut parameters = Parameters::default();
     let now = TestClock::at(1_900_000_000).now();
-    auth.prove(
-        &mut parameters,
-        Recipient { issuer, endpoint: &endpoint, time: std::time::Duration::ZERO },
-        now,
-    )
-    .await
-    .unwrap();
+    auth.prove(&mut parameters, Recipient { issuer, endpoint: &endpoint, time: Duration::ZERO }, now)
+        .await
+        .unwrap();
     assert_eq!(
         parameters.plain("client_assertion_type"),
         Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
@@ -274,7 +270,7 @@ async fn a_certificate_is_named_by_its_thumbprint_and_of_a_chain_the_first() {
     let auth = ClientAuth::private_key_jwt("svc", key()).certificate(secrets::from_file(&path));
     assert_eq!(assertion(&auth, None).await.0["x5t#S256"], own.thumbprint());
     std::fs::write(&path, other.cert_pem()).unwrap();
-    let later = TestClock::at(1_900_000_000).now().monotonic + std::time::Duration::from_secs(2);
+    let later = TestClock::at(1_900_000_000).now().monotonic + Duration::from_secs(2);
     let endpoint = Url::parse("https://a.example/token").unwrap();
     let recipient = Recipient { issuer: None, endpoint: &endpoint, time: Duration::ZERO };
     let mut parameters = Parameters::default();

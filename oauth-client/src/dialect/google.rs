@@ -25,6 +25,7 @@ pub fn google() -> Dialect {
     Dialect::new("google")
         .issuer("https://accounts.google.com")
         .client_auth(["client_secret_post", "client_secret_basic", "none"])
+        .grants(["authorization_code", "device_code", "refresh_token", "jwt_bearer"])
         .code("admin_policy_enforced", "access_denied")
         .code("org_internal", "access_denied")
 }

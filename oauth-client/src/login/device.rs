@@ -236,9 +236,7 @@ impl DeviceLogin {
         let expires_in = seconds(response.remove("expires_in"), "expires_in")?
             .ok_or_else(|| Error::malformed("expires_in: is missing (RFC 8628 section 3.2)"))?;
         // A second at least, or a server that says zero would be polled without a pause.
-        let interval = seconds(response.remove("interval"), "interval")
-            .ok()
-            .flatten()
+        let interval = seconds(response.remove("interval"), "interval")?
             .map_or(INTERVAL, |interval| interval.max(Duration::from_secs(1)));
         Ok(Self {
             client,

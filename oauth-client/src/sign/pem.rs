@@ -45,6 +45,8 @@ pub(crate) fn unmangled(text: &str) -> Zeroizing<String> {
         return Zeroizing::new(if quoted { text.replace("\\\"", "\"") } else { text.to_owned() });
     }
     let broken = Zeroizing::new(text.replace("\\r", "").replace("\\n", "\n").replace('\r', "\n"));
+    // An indentation, as of a YAML file.
+    let broken = Zeroizing::new(broken.lines().flat_map(|line| [line.trim(), "\n"]).collect::<String>());
     let is_flat = broken.lines().any(|line| line.contains(BEGIN) && line.contains(END));
     if is_flat { one_line(&broken) } else { broken }
 }

@@ -34,7 +34,12 @@ impl HttpClient {
     /// `config` when the builder's settings cannot be used.
     pub fn from_reqwest(builder: reqwest::ClientBuilder) -> Result<Self, Error> {
         let client = build(builder).map_err(|cause| {
-            let message = format!("the HTTP client cannot be built ({cause}); check the TLS settings");
+            // As in a container of the program alone.
+            let no_authorities = cause.contains("CA certificates") || cause.contains("root certificates");
+            let message = match no_authorities {
+                true => "this machine has no certificate authorities to trust; install them (the package ca-certificates), or name a file of them in tls.ca".to_owned(),
+                false => format!("the HTTP client cannot be built ({cause}); check the TLS settings"),
+            };
             Error::from(Problem { field: "http".to_owned(), message })
         })?;
         Ok(Self::from_service(Bundled(Which::Fixed(client))))

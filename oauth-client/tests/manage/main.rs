@@ -13,6 +13,7 @@ mod assertion;
 mod exchange;
 mod introspect;
 mod places;
+mod presets;
 mod register;
 mod resource;
 mod revoke;
