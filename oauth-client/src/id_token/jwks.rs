@@ -65,7 +65,10 @@ impl KeyCache {
             }
         }
         let keys = self.refreshed(client).await?;
-        keys.set.verify(header, signed, issued).map(|_| ()).map_err(|error| explained(error, header, &keys.set))
+        keys.set
+            .verify(header, signed, issued)
+            .map(|_| ())
+            .map_err(|error| explained(error, header, &keys.set))
     }
 
     /// Keys that are new enough: those at hand when they were asked for only just now.

@@ -8,8 +8,8 @@ use aws_lc_rs::signature::{ED25519, ParsedPublicKey, VerificationAlgorithm};
 use aws_lc_rs::{digest, hmac};
 use jsonwebtoken::DecodingKey;
 
-use super::{Algorithm, Issued};
 use super::jwk::{self, UnusableKey};
+use super::{Algorithm, Issued};
 
 /// A key and the one algorithm it verifies with.
 pub struct VerifyingKey {
