@@ -54,6 +54,9 @@
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
+//! # Recipes
+#![doc = include_str!("../../RECIPES.md")]
+//!
 //! # Keys
 #![doc = include_str!("../../CONFIG.md")]
 

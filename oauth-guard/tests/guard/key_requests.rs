@@ -201,3 +201,38 @@ fn errors_name_the_key() {
         assert_eq!(fields(Scene::issuer().tls_ca("no certificate")), ["issuer[0].tls.ca"]);
     }
 }
+
+#[cfg(feature = "reqwest")]
+#[tokio::test]
+async fn a_private_authority_is_trusted_where_it_is_configured_and_nowhere_else() {
+    use oauth_client::secret::from_file;
+
+    let cluster = MockServer::builder().audience("orders-api").algorithms([Alg::Es256]).tls().start().await;
+    let (own, other) = (cluster.ca_pem(), MockServer::builder().tls().start().await.ca_pem());
+    let issuer = || Issuer::new(cluster.issuer()).audience("orders-api");
+    let guard = |issuer: Issuer| Guard::builder().issuer(issuer).build().unwrap();
+    let token = cluster.mint().build();
+    assert_eq!(call(&guard(issuer().tls_ca(&*own)), &token).await.status, 200);
+    for stranger in [issuer().tls_ca(&*other), issuer()] {
+        let guard = guard(stranger);
+        let reply = call(&guard, &token).await;
+        assert_eq!((reply.status, reply.challenge, reply.retry_after.is_some()), (503, None, true));
+        assert_eq!(guard.health().issuers[0].last_error.as_deref(), Some("transport"));
+    }
+    // It counts although the guard has another transport, and for keys that are given outright.
+    let site = Site::default();
+    let elsewhere = issuer().jwks_uri(cluster.endpoint(oauth_mock::Endpoint::Jwks)).tls_ca(&*own);
+    let guard_with_site = Guard::builder().http(site.http()).issuer(elsewhere).build().unwrap();
+    assert_eq!(call(&guard_with_site, &token).await.status, 200);
+    assert!(site.asked().is_empty());
+    // A file that is replaced is read again: what was refused is accepted without a restart.
+    let file = File::new("authority", &other);
+    let late = guard(issuer().tls_ca(from_file(&file.0)));
+    assert_eq!(call(&late, &token).await.status, 503);
+    std::fs::write(&file.0, format!("\u{feff}{}", own.replace('\n', "\r\n"))).unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while call(&late, &token).await.status != 200 {
+        assert!(std::time::Instant::now() < deadline, "{:?}", late.health());
+        tokio::task::yield_now().await;
+    }
+}
