@@ -30,7 +30,8 @@ const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 pub struct ResourceMetadata {
     /// The resource's identifier, exactly as configured.
     pub resource: String,
-    /// The issuers whose tokens are accepted.
+    /// The issuers whose tokens are accepted, except those with `{tenantid}` in their name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub authorization_servers: Vec<String>,
     /// The scopes that a route requires, from the guard's [rules](crate::Rule). The requirements of layers and extractors
     /// are not known here.

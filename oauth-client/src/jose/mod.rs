@@ -39,7 +39,7 @@ pub use self::jwk::UnusableKey;
 pub use self::jws::{CompactJws, Header, Scratch, Typ, decode_base64url};
 pub use self::key::VerifyingKey;
 pub use self::key_set::{KeySet, NotAKeySet, SkippedKey};
-pub use self::tenant::{Issued, TENANT, is_tenant};
+pub use self::tenant::{Issued, TENANT, is_for_some_tenant, is_tenant};
 
 /// The longest key id, in bytes. Thumbprints have 43.
 pub const KEY_ID_BYTES: usize = 256;

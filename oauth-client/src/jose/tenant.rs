@@ -27,6 +27,14 @@ impl Issued<'_> {
     }
 }
 
+/// Whether `issuer` is `name` for some tenant.
+#[must_use]
+pub fn is_for_some_tenant(issuer: &str, name: &str) -> bool {
+    name.split_once(TENANT).is_some_and(|(before, after)| {
+        issuer.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)).is_some_and(is_tenant)
+    })
+}
+
 /// Whether that can be a tenant: 1 to 64 letters, digits, dots and hyphens, so that it never adds a part to a path.
 #[must_use]
 pub fn is_tenant(text: &str) -> bool {
@@ -58,6 +66,9 @@ mod tests {
             (&format!("https://as/{long}/v2.0"), Some(&long)),
         ] {
             assert!(!is_by(issuer, tenant, name), "{issuer} {tenant:?}");
+        }
+        for (issuer, is_some) in [("https://as/a/v2.0", true), (name, false), ("https://as//v2.0", false)] {
+            assert_eq!(is_for_some_tenant(issuer, name), is_some, "{issuer}");
         }
         assert!(is_by("https://as", None, "https://as") && !is_by("https://as/", None, "https://as"));
         assert!(!is_by("https://as/a/a", Some("a"), "https://as/{tenantid}/{tenantid}"), "one hole at most");

@@ -1,8 +1,10 @@
 //! The keys of a guard's configuration.
 
-use oauth_client::config::schema::{Key, Kind};
+use oauth_client::config::schema::{Key, Kind, join};
+use serde_json::Value;
 
-use super::rules::RULE;
+use super::rules::{RULE, check_scalar};
+use crate::error::Problem;
 
 const ALGORITHMS: &[&str] =
     &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "Ed25519"];
@@ -88,12 +90,12 @@ const ISSUER: &[Key] = &[
         Kind::Text,
         "none; required",
         "issuer = \"https://auth.example.com\"",
-        "The exact iss of its tokens; its keys are discovered from it unless set below.",
+        "The exact iss of its tokens; its keys are discovered from it unless set below. {tenantid} in it stands for the claim tid (Microsoft Entra); it needs jwks_uri.",
     ),
     Key::new(
         "audience",
         Kind::Texts,
-        "none; required",
+        "none; required, or any_audience",
         "audience = [\"orders-api\"]",
         "The names of this API; aud must contain one of them.",
     ),
@@ -168,6 +170,48 @@ const ISSUER: &[Key] = &[
         "The claim with the roles.",
     ),
     Key::new(
+        "scope_separator",
+        Kind::OneOf(&[" ", ","]),
+        "\" \"",
+        "scope_separator = \",\"",
+        "What separates the scopes of a string, beside blanks. A comma may be part of a scope (RFC 6749 section 3.3), so it separates only where the issuer means it so.",
+    ),
+    Key::new(
+        "any_audience",
+        Kind::Flag,
+        "false",
+        "any_audience = true",
+        "Accepts tokens whatever their aud, or without one, from clients and from no other; needs clients, and goes with no audience.",
+    ),
+    Key::new(
+        "require",
+        Kind::Expression(REQUIRED, check_required),
+        "none",
+        "require = { token_use = \"access\" }",
+        "Claims that every token of this issuer must have, with exactly these values; a name may be a path with dots.",
+    ),
+    Key::new(
+        "headers",
+        Kind::Secrets,
+        "none",
+        "headers = { x-api-key = { file = \"gateway.key\" } }",
+        "Headers of the requests for its metadata and keys. They go to the issuer's origin and to a jwks_uri given here, never to another origin that metadata names.",
+    ),
+    Key::new(
+        "token_file",
+        Kind::Text,
+        "none",
+        "token_file = \"/var/run/secrets/kubernetes.io/serviceaccount/token\"",
+        "A file with a bearer token for the requests for its metadata and keys, read for each of them; it goes where headers go.",
+    ),
+    Key::new(
+        "tls",
+        Kind::Table(TLS),
+        "the platform's authorities",
+        "tls = { ca = \"ca.crt\" }",
+        "What the requests for its metadata and keys trust.",
+    ),
+    Key::new(
         "danger_allow_http",
         Kind::Flag,
         "false",
@@ -175,6 +219,25 @@ const ISSUER: &[Key] = &[
         "Fetches keys over plain http from other machines. Only for networks that you trust as much as the issuer.",
     ),
 ];
+
+const TLS: &[Key] = &[Key::new(
+    "ca",
+    Kind::Text,
+    "the platform's authorities",
+    "ca = \"/etc/ssl/cluster-ca.crt\"",
+    "A PEM file with the certificate authorities to trust instead; it is read again when it is replaced.",
+)];
+
+const REQUIRED: &str = "a table of claims with their values, such as { token_use = \"access\" }";
+
+fn check_required(value: &Value, field: &str, problems: &mut Vec<Problem>) {
+    let Some(claims) = value.as_object().filter(|claims| !claims.is_empty()) else {
+        return problems.push(Problem { field: field.to_owned(), message: format!("expected {REQUIRED}") });
+    };
+    for (name, value) in claims {
+        check_scalar(value, &join(field, name), problems);
+    }
+}
 
 const CACHE: &[Key] = &[Key::new(
     "max_bytes",

@@ -1,6 +1,7 @@
 //! Step 3: which keys may have signed it? The keys of each issuer, static or fetched.
 
 mod export;
+mod fetching;
 mod flight;
 mod remote;
 mod skipped;
@@ -14,6 +15,7 @@ use oauth_client::clock::Now;
 
 pub use self::export::KeyExport;
 pub(crate) use self::export::{ExportedSet, Preloaded};
+pub(crate) use self::fetching::Fetching;
 pub(crate) use self::flight::Flight;
 pub(crate) use self::remote::{JwksLocation, Remote, UnknownKey};
 pub(crate) use self::skipped::log_skipped;

@@ -23,7 +23,7 @@ use url::Url;
 
 use self::fetch::{Download, Failure};
 use super::flight::Flight;
-use super::{Freshness, KeyPolicy, KeySet, log_skipped};
+use super::{Fetching, Freshness, KeyPolicy, KeySet, log_skipped};
 use crate::algorithm::Algorithm;
 use crate::defaults::KEY_FIRST_BACKOFF;
 
@@ -35,6 +35,8 @@ pub(crate) struct Remote {
     policy: KeyPolicy,
     limits: Limits,
     http: HttpClient,
+    /// What `http` brings and trusts for this issuer.
+    fetching: Fetching,
     clock: Arc<dyn Clock>,
     keys: ArcSwap<KeySet>,
     /// Until when no refresh is due, on both clocks, in milliseconds: what the fast path compares with.
@@ -115,12 +117,18 @@ impl Remote {
             policy: policy.clone(),
             limits,
             http,
+            fetching: Fetching::default(),
             clock,
             keys: ArcSwap::default(),
             fresh_until_wall: AtomicU64::new(0),
             fresh_until_monotonic: AtomicU64::new(0),
             state: Mutex::default(),
         }
+    }
+
+    pub(crate) fn fetching(mut self, fetching: Fetching) -> Self {
+        self.fetching = fetching;
+        self
     }
 
     pub(crate) fn current(&self) -> arc_swap::Guard<Arc<KeySet>> {
@@ -238,6 +246,7 @@ impl Remote {
             && self.algorithms == other.algorithms
             && self.policy == other.policy
             && self.limits.allow_http == other.limits.allow_http
+            && self.fetching.is_same(&other.fetching)
     }
 
     fn has_same_location(&self, other: &Self) -> bool {

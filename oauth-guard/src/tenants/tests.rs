@@ -9,6 +9,7 @@ fn tenants(resolver: Resolver) -> Arc<Tenants> {
         http_changed: false,
         clock: Arc::new(TestClock::new()),
         keys: KeyPolicy::default(),
+        names: Vec::new(),
         tenant_token_bytes: defaults::MAX_TOKEN_BYTES,
         generation: 0,
     };
