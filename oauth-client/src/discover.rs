@@ -224,8 +224,19 @@ impl Endpoint {
 /// `config` when the issuer is not a usable URL, `discovery` when no document is there, when it names another issuer,
 /// or when its endpoints are not https under an https issuer; and the transport's errors.
 pub async fn discover(http: &HttpClient, issuer: &str, limits: &Limits) -> Result<Metadata, Error> {
+    let document = fetch(http, issuer, limits).await?;
+    let mut metadata = check(document, issuer, limits.allow_http)?;
+    if limits.public_only {
+        // An issuer that a foreign document names: no host is exempt.
+        metadata.public_beyond = Some(String::new());
+    }
+    Ok(metadata)
+}
+
+/// Fetches the document, which is not [checked](check) yet.
+pub(crate) async fn fetch(http: &HttpClient, issuer: &str, limits: &Limits) -> Result<Metadata, Error> {
     let [oauth, openid] = locations(issuer)?;
-    let document = match http.get_json(&oauth, limits).await.and_then(|response| parse(response.body())) {
+    Ok(match http.get_json(&oauth, limits).await.and_then(|response| parse(response.body())) {
         Err(error) if is_absent(&error) => {
             match http.get_json(&openid, limits).await.and_then(|response| parse(response.body())) {
                 Err(error) if is_absent(&error) => return Err(nowhere(&oauth, &openid, &error)),
@@ -233,13 +244,7 @@ pub async fn discover(http: &HttpClient, issuer: &str, limits: &Limits) -> Resul
             }
         }
         other => other?,
-    };
-    let mut metadata = check(document, issuer, limits.allow_http)?;
-    if limits.public_only {
-        // An issuer that nobody vouched for: no host is exempt.
-        metadata.public_beyond = Some(String::new());
-    }
-    Ok(metadata)
+    })
 }
 
 /// The two places a document may be: RFC 8414 section 3.1 puts the well-known part between host and path, OpenID
@@ -286,7 +291,8 @@ fn nowhere(oauth: &Url, openid: &Url, last: &Error) -> Error {
     ))
 }
 
-fn check(metadata: Metadata, issuer: &str, allow_http: bool) -> Result<Metadata, Error> {
+/// Whether a document is of the issuer that was asked for, and names https URLs only.
+pub(crate) fn check(metadata: Metadata, issuer: &str, allow_http: bool) -> Result<Metadata, Error> {
     if metadata.issuer != issuer {
         return Err(Error::discovery(format!(
             "asked for issuer {issuer:?}, but the document is of issuer {:?}; they must be the same to the letter (RFC 8414 section 3.3)",
