@@ -297,6 +297,8 @@ mod error;
 // signed tokens, for ID tokens here and for the guard
 #[doc(hidden)]
 pub mod jose;
+// the mark that some put in front of UTF-8
+mod bom;
 // backoff and jitter
 mod retry;
 // HTTP as a tower service, with limits

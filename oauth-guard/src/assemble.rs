@@ -12,7 +12,8 @@ use crate::claim_path::ClaimPath;
 use crate::defaults::MOST_TOKEN_BYTES;
 use crate::error::Problems;
 use crate::introspect::{IntrospectedTokens, Introspector};
-use crate::issuer::{Issuer, IssuerRules, IssuerState, Source};
+use crate::issuer::{AnyAudience, Issuer, IssuerRules, IssuerState, Source};
+use crate::jose::{TENANT, is_for_some_tenant};
 use crate::keys::{
     IssuerKeys, JwksLocation, KeyPolicy, KeySet, Probation, Remote, StaticKey, VerifyingKey, log_skipped,
     must_be_public,
@@ -28,6 +29,8 @@ pub(crate) struct Assembler {
     pub(crate) keys: KeyPolicy,
     /// Whether the keys of every issuer may be fetched from private addresses.
     pub(crate) allow_private_jwks: bool,
+    /// The names of the configured issuers, sorted.
+    pub(crate) names: Vec<String>,
     /// The longest token to accept before its issuer is known, and the highest limit that a resolved issuer may set.
     pub(crate) tenant_token_bytes: usize,
     /// The first generation of its issuers.
@@ -47,14 +50,28 @@ impl Assembler {
         if issuer.name.is_empty() {
             problems.add(field("issuer"), "expected the exact `iss` of its tokens");
         }
+        if issuer.name.matches(TENANT).count() > 1 {
+            problems.add(
+                field("issuer"),
+                "has {tenantid} more than once; one part of an issuer may stand for the tenant",
+            );
+        }
         match (issuer.audience.is_empty(), issuer.any_audience) {
-            (true, false) => problems.add(
+            (true, None) => problems.add(
                 field("audience"),
                 "expected a name of this API, as in `aud`; tokens for other APIs are rejected by it",
             ),
-            (false, true) => problems.add(
+            (false, Some(AnyAudience::Danger)) => problems.add(
                 field("audience"),
                 "an audience and danger_accept_any_audience contradict each other; remove one",
+            ),
+            (false, Some(AnyAudience::OfClients)) => problems.add(
+                field("any_audience"),
+                "an audience and any_audience contradict each other; remove one",
+            ),
+            (true, Some(AnyAudience::OfClients)) if issuer.clients.is_none() => problems.add(
+                field("any_audience"),
+                "needs clients, the only ones whose tokens to accept; without them tokens for every API would be accepted",
             ),
             _ => {}
         }
@@ -66,6 +83,9 @@ impl Assembler {
                 field("clients"),
                 "an empty list rejects every client; leave it out to accept any client",
             );
+        }
+        if issuer.required.iter().any(|(name, _)| name.is_empty()) {
+            problems.add(field("require"), "expected the names of claims, such as token_use");
         }
         if !(1..=MOST_TOKEN_BYTES).contains(&issuer.max_token_bytes) {
             problems.add(field("max_token_bytes"), "expected 1 to 1,048,576 bytes");
@@ -89,6 +109,12 @@ impl Assembler {
             |texts: &[String]| texts.iter().map(|text| Box::from(text.as_str())).collect::<Box<[Box<str>]>>();
         let rules = IssuerRules {
             name: issuer.name.as_str().into(),
+            tenants_apart: self.tenants_apart(&issuer.name),
+            required: issuer
+                .required
+                .iter()
+                .map(|(name, value)| (name.as_str().into(), value.clone()))
+                .collect(),
             audience: boxed(&issuer.audience),
             algorithms: algorithms.into(),
             profile: issuer.profile,
@@ -97,6 +123,7 @@ impl Assembler {
             max_token_bytes: issuer.max_token_bytes,
             clients: issuer.clients.as_deref().map(boxed),
             scope_claims: boxed(&issuer.scope_claims),
+            scope_separator: issuer.scope_separator,
             roles_claims,
             token_prefix: issuer.token_prefix.as_deref().unwrap_or_default().into(),
         };
@@ -124,6 +151,15 @@ impl Assembler {
         }
         let (http, clock) = (self.http.clone(), Arc::clone(&self.clock));
         Introspector::new(&issuer.name, introspection, http, clock, issuer.allow_http, field, problems)
+    }
+
+    /// Of the issuers configured by name, those that are tenants of this one.
+    fn tenants_apart(&self, issuer: &str) -> Box<[Box<str>]> {
+        self.names
+            .iter()
+            .filter(|name| is_for_some_tenant(name, issuer))
+            .map(|name| Box::from(name.as_str()))
+            .collect()
     }
 
     /// Whether the same configuration yields the same issuer.
@@ -164,7 +200,20 @@ impl Assembler {
             }
         }
         let allow_private = self.allow_private_jwks || issuer.allow_private_jwks;
+        if !matches!(issuer.source(), Source::Discovery | Source::JwksUri(_)) {
+            for name in issuer.fetching.fields() {
+                problems
+                    .add(field(name), "is for fetches, and nothing is fetched from this issuer; remove it");
+            }
+        }
         let location = match issuer.source() {
+            Source::Discovery if issuer.name.contains(TENANT) => {
+                problems.add(
+                    field("jwks_uri"),
+                    "is missing; the keys of an issuer with {tenantid} in its name cannot be discovered",
+                );
+                return None;
+            }
             Source::Discovery => {
                 let url = fetchable(&issuer.name, issuer.allow_http, &field("issuer"), problems)?;
                 if url.query().is_some() || url.fragment().is_some() {
@@ -209,12 +258,20 @@ impl Assembler {
             },
             Source::Static => return static_keys(&issuer.static_keys, field, problems),
         };
-        let http = self.http.clone()?;
+        // A bare name has no origin.
+        let own = Url::parse(&issuer.name).ok().filter(Url::has_host);
+        let given = match &location {
+            JwksLocation::Uri(url) => Some(url),
+            JwksLocation::Discovery => None,
+        };
+        let urls: Vec<&Url> = own.iter().chain(given).collect();
+        let http = issuer.fetching.client(self.http.clone(), &urls, field, problems)?;
         let clock = Arc::clone(&self.clock);
         let remote =
             Remote::new(&issuer.name, location, algorithms, &self.keys, issuer.allow_http, http, clock)
                 .on_probation(probation.cloned())
-                .allow_private(allow_private);
+                .allow_private(allow_private)
+                .fetching(issuer.fetching.clone());
         Some(IssuerKeys::Remote(match before.and_then(IssuerKeys::remote) {
             Some(before) if !self.http_changed && remote.is_same(before) => Arc::clone(before),
             Some(before) => {

@@ -48,10 +48,11 @@ impl<T> Claims<T> {
         Origin::verified(self.issuer(), self.verified.key.as_ref().and_then(|key| key.key_id.as_deref()))
     }
 
-    /// `iss`: who issued the token, exactly as configured.
+    /// `iss`: who issued the token, exactly as configured; for an issuer with `{tenantid}` in its name, with the tenant in
+    /// its place.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        self.verified.issuer.name()
+        self.verified.text(self.verified.parts.concrete_issuer).unwrap_or_else(|| self.verified.issuer.name())
     }
 
     /// `sub`: the user or client that the token stands for. RFC 9068 tokens always have one. For a client without a user
@@ -233,6 +234,8 @@ pub(crate) struct Parts {
     /// Name, value, name, value of all members.
     pub(crate) members: Span,
     pub(crate) payload: Span,
+    /// `iss`, where the issuer's name has a hole for the tenant.
+    pub(crate) concrete_issuer: Span,
     pub(crate) subject: Span,
     pub(crate) client_id: Span,
     pub(crate) token_id: Span,

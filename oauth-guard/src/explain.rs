@@ -13,7 +13,7 @@ use crate::claims::Claims;
 use crate::escape::escaped;
 use crate::guard::Guard;
 use crate::issuer::IssuerState;
-use crate::jose::{self, CompactJws, Header};
+use crate::jose::{self, CompactJws, Header, Issued};
 use crate::json::{self, Text};
 use crate::keys::Freshness;
 use crate::reject::{Rejection, TokenError};
@@ -217,7 +217,9 @@ fn explain_parts<T: Send + Sync + 'static>(
     // The report goes on after each error; the outcomes are in it.
     let _ = claims.validate(&issuer, header.typ, now, report);
     explain_claims(&claims, &issuer, now, report);
-    explain_signature(&issuer, &header, &compact, now, allowed, report);
+    let (name, tenant) = (claims.issuer().unwrap_or_default(), claims.tenant());
+    let issued = Issued { issuer: &name, tenant: tenant.as_deref() };
+    explain_signature(&issuer, &header, &compact, issued, now, allowed, report);
     let fits = (snapshot.custom)(payload).map(|_| ()).ok_or(TokenError::CustomClaims);
     report.record("claims' type", fits);
 }
@@ -228,7 +230,11 @@ fn explain_issuer<T: Send + Sync + 'static>(
     now: Now,
     report: &mut Report,
 ) -> Option<Arc<IssuerState>> {
-    match claims.issuer().and_then(|name| snapshot.issuer(&name, now)) {
+    let tenant = claims.tenant();
+    let found = claims
+        .issuer()
+        .and_then(|name| snapshot.issuer(Issued { issuer: &name, tenant: tenant.as_deref() }, now));
+    match found {
         Ok(IssuerLookup::Found(issuer)) => {
             report.record("iss", Ok(()));
             Some(issuer)
@@ -272,12 +278,15 @@ fn explain_claims(claims: &ClaimSet<'_>, issuer: &IssuerState, now: Now, report:
     if let Some(clients) = &rules.clients {
         report.detail_of("client", true, || format!("allowed: {}", clients.join(", ")));
     }
+    let required = || rules.required.iter().map(|(name, value)| format!("{name} = {value:?}"));
+    report.detail_of("require", true, || format!("expected {}", required().collect::<Vec<_>>().join(", ")));
 }
 
 fn explain_signature(
     issuer: &IssuerState,
     header: &Header<'_>,
     compact: &CompactJws<'_>,
+    issued: Issued<'_>,
     now: Now,
     allowed: bool,
     report: &mut Report,
@@ -292,7 +301,7 @@ fn explain_signature(
         report.undecided();
         return;
     }
-    let signed = jose::signed_by(&issuer.keys.current(), header, compact);
+    let signed = jose::signed_by(&issuer.keys.current(), header, compact, issued);
     if matches!(signed, Err(TokenError::UnknownKey))
         && issuer.keys.remote().is_some_and(|keys| keys.outage(now).is_some())
     {

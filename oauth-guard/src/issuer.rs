@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use oauth_client::clock::Now;
+use oauth_client::secret::SecretSource;
 
 use crate::algorithm::Algorithm;
+use crate::authorize::ClaimValue;
 use crate::claim_path::ClaimPath;
 use crate::defaults;
 use crate::introspect::{Introspection, Introspector};
-use crate::keys::{IssuerKeys, Probation, StaticKey};
+use crate::jose::TENANT;
+use crate::keys::{Fetching, IssuerKeys, Probation, StaticKey};
 
 /// An authorization server whose tokens a guard accepts, and the conditions for them.
 ///
@@ -42,12 +45,23 @@ pub struct Issuer {
     pub(crate) max_token_bytes: usize,
     pub(crate) clients: Option<Vec<String>>,
     pub(crate) scope_claims: Vec<String>,
+    pub(crate) scope_separator: char,
     pub(crate) roles_claims: Vec<String>,
-    pub(crate) any_audience: bool,
+    pub(crate) any_audience: Option<AnyAudience>,
+    pub(crate) required: Vec<(String, ClaimValue)>,
+    pub(crate) fetching: Fetching,
     pub(crate) allow_http: bool,
     pub(crate) introspection: Option<Introspection>,
     pub(crate) token_prefix: Option<String>,
     pub(crate) allow_private_jwks: bool,
+}
+
+/// Why no audience is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnyAudience {
+    /// The clients are checked instead.
+    OfClients,
+    Danger,
 }
 
 /// Where the keys come from.
@@ -76,6 +90,11 @@ pub enum Profile {
 
 impl Issuer {
     /// An issuer by its exact name, as in `iss`: compared character by character, a trailing slash included.
+    ///
+    /// One part of it may be `{tenantid}`, as Microsoft Entra names the issuer of all its tenants
+    /// (`https://login.microsoftonline.com/{tenantid}/v2.0`). Then `iss` must equal the name with the claim `tid` put
+    /// there: 1 to 64 letters, digits, dots and hyphens. Keys are not discovered for such a name; set
+    /// [`jwks_uri`](Self::jwks_uri). It accepts every tenant: [`Rule`](crate::Rule)s on the claim `tid` choose among them.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -89,8 +108,11 @@ impl Issuer {
             max_token_bytes: defaults::MAX_TOKEN_BYTES,
             clients: None,
             scope_claims: vec!["scope".to_owned(), "scp".to_owned()],
+            scope_separator: ' ',
             roles_claims: vec!["roles".to_owned()],
-            any_audience: false,
+            any_audience: None,
+            required: Vec::new(),
+            fetching: Fetching::default(),
             allow_http: false,
             introspection: None,
             token_prefix: None,
@@ -196,10 +218,45 @@ impl Issuer {
         self
     }
 
+    /// Accepts tokens whatever their `aud`, also without one, from the [`clients`](Self::clients) named and from no other:
+    /// for issuers that put no `aud` into access tokens, such as Amazon Cognito. Without `clients`, or beside an
+    /// [`audience`](Self::audience), it is an error when the guard is built. An `aud` of a wrong type is still rejected.
+    ///
+    /// What one of these clients sends to another API is accepted here too, so name clients that you trust with that.
+    pub fn any_audience(mut self) -> Self {
+        self.any_audience.get_or_insert(AnyAudience::OfClients);
+        self
+    }
+
+    /// A claim that every token must have, with exactly this value: a string, a whole number or a boolean. Call again for
+    /// more. It keeps out other kinds of tokens of the same issuer, as `token_use` does at Amazon Cognito. A name with
+    /// dots is looked up as it is, then as a path into objects.
+    ///
+    /// ```
+    /// use oauth_guard::{Issuer, Profile};
+    ///
+    /// Issuer::new("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Ab12Cd34")
+    ///     .profile(Profile::Jwt)
+    ///     .any_audience()
+    ///     .clients(["4f9k2example"])
+    ///     .require("token_use", "access");
+    /// ```
+    pub fn require(mut self, claim: impl Into<String>, value: impl Into<ClaimValue>) -> Self {
+        self.required.push((claim.into(), value.into()));
+        self
+    }
+
     /// The claim that holds the scopes, as a string with spaces or a list. By default `scope`, else `scp`. A name
     /// with dots is looked up as it is, then as a path into objects.
     pub fn scope_claim(mut self, name: impl Into<String>) -> Self {
         self.scope_claims = vec![name.into()];
+        self
+    }
+
+    /// What separates the scopes in a string, beside blanks. By default only blanks do (RFC 6749 section 3.3): with a comma,
+    /// the one scope `a,b` of another issuer would grant both `a` and `b`.
+    pub fn scope_separator(mut self, separator: char) -> Self {
+        self.scope_separator = separator;
         self
     }
 
@@ -231,7 +288,38 @@ impl Issuer {
     /// Accepts tokens for other services too. Each of those services could then replay the tokens it receives against
     /// this one. Only right when the issuer puts no `aud` into its tokens.
     pub fn danger_accept_any_audience(mut self) -> Self {
-        self.any_audience = true;
+        self.any_audience = Some(AnyAudience::Danger);
+        self
+    }
+
+    /// A header of the requests for this issuer's metadata and keys, such as the `x-api-key` of a gateway in front of it. Call
+    /// again for more. The value counts as a secret and is read for each request. It goes to the issuer's origin and to a
+    /// [`jwks_uri`](Self::jwks_uri) given here, never to another origin that metadata names.
+    ///
+    /// ```
+    /// use oauth_client::secret::from_file;
+    /// use oauth_guard::Issuer;
+    ///
+    /// Issuer::new("https://auth.example.com").audience("orders-api").header("x-api-key", from_file("gateway.key"));
+    /// ```
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<SecretSource>) -> Self {
+        self.fetching.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// A file with a bearer token for the requests for this issuer's metadata and keys, as a Kubernetes API server needs.
+    /// It is read for each request, since the platform replaces it. It goes to the same origins as a
+    /// [`header`](Self::header).
+    pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.fetching.token_file = Some(path.into());
+        self
+    }
+
+    /// Trusts these certificate authorities, in PEM form, for this issuer's metadata and keys, instead of the platform's.
+    /// A file ([`oauth_client::secret::from_file`]) is read again when it is replaced. This issuer's requests then use
+    /// the bundled transport (feature `reqwest`), also where the guard has [another](crate::GuardBuilder::http).
+    pub fn tls_ca(mut self, pem: impl Into<SecretSource>) -> Self {
+        self.fetching.authorities = Some(pem.into());
         self
     }
 
@@ -289,6 +377,9 @@ pub(crate) struct IssuerState {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct IssuerRules {
     pub(crate) name: Box<str>,
+    /// Tenants of it that are configured by name and have rules of their own.
+    pub(crate) tenants_apart: Box<[Box<str>]>,
+    pub(crate) required: Box<[(Box<str>, ClaimValue)]>,
     /// Empty means any.
     pub(crate) audience: Box<[Box<str>]>,
     pub(crate) algorithms: Box<[Algorithm]>,
@@ -298,6 +389,7 @@ pub(crate) struct IssuerRules {
     pub(crate) max_token_bytes: usize,
     pub(crate) clients: Option<Box<[Box<str>]>>,
     pub(crate) scope_claims: Box<[Box<str>]>,
+    pub(crate) scope_separator: char,
     pub(crate) roles_claims: Box<[ClaimPath]>,
     /// How its opaque tokens begin.
     pub(crate) token_prefix: Box<str>,
@@ -313,6 +405,13 @@ impl Source {
             Self::JwksFile(_) => "jwks_file",
             Self::Static => keys.first().map_or("key_pem", StaticKey::field),
         }
+    }
+}
+
+impl IssuerRules {
+    /// Whether its name has a hole for the tenant.
+    pub(crate) fn has_tenants(&self) -> bool {
+        self.name.contains(TENANT)
     }
 }
 

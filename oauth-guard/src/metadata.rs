@@ -32,7 +32,8 @@ const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 pub struct ResourceMetadata {
     /// The resource's identifier, exactly as configured.
     pub resource: String,
-    /// The issuers whose tokens are accepted.
+    /// The issuers whose tokens are accepted, except those with `{tenantid}` in their name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub authorization_servers: Vec<String>,
     /// The scopes that a route requires, in alphabetical order: from the guard's [rules](crate::Rule), and from the layers
     /// made so far by [`GuardLayer::require`](crate::GuardLayer::require). The requirements of extractors are not known

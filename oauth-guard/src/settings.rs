@@ -20,6 +20,7 @@ use crate::claims::Untyped;
 use crate::defaults;
 use crate::error::{BuildError, Problems};
 use crate::issuer::{Issuer, IssuerState, Source};
+use crate::jose::TENANT;
 use crate::keys::KeyPolicy;
 use crate::metadata::ResourceMetadata;
 use crate::reject::{Challenge, Hook};
@@ -100,6 +101,13 @@ impl Settings {
                 Some(_) => longest.max(assembler.tenant_token_bytes),
                 None => longest,
             },
+            with_tenants: self
+                .issuers
+                .iter()
+                .filter_map(|issuer| {
+                    issuers.get(issuer.name.as_str()).filter(|state| state.rules.has_tenants()).cloned()
+                })
+                .collect(),
             issuers,
             introspecting,
             tenants,
@@ -150,6 +158,11 @@ impl Settings {
             },
             keys: self.keys.clone(),
             allow_private_jwks: self.allow_private_jwks,
+            names: {
+                let mut names: Vec<_> = self.issuers.iter().map(|issuer| issuer.name.clone()).collect();
+                names.sort_unstable();
+                names
+            },
             tenant_token_bytes: self
                 .tenant_token_bytes
                 .or_else(|| Some(old?.assembler.tenant_token_bytes))
@@ -159,7 +172,9 @@ impl Settings {
     }
 
     fn resource_document(&self, scopes: Vec<String>, problems: &mut Problems) -> Option<ResourceMetadata> {
-        let issuers = self.issuers.iter().map(|issuer| issuer.name.clone()).collect();
+        // A name with a hole is no server that a client can go to.
+        let named = self.issuers.iter().map(|issuer| issuer.name.clone());
+        let issuers = named.filter(|name| !name.contains(TENANT)).collect();
         let document = ResourceMetadata::new(self.resource.as_deref()?, issuers, scopes);
         let mut document = document.map_err(|why| problems.add("resource", why)).ok()?;
         if self.token_query.is_some() {

@@ -22,7 +22,7 @@ use crate::escape::escaped;
 use crate::extensions;
 use crate::introspect::{IntrospectedTokens, Question, Settled, contradicts};
 use crate::issuer::IssuerState;
-use crate::jose;
+use crate::jose::{self, Issued, TENANT};
 use crate::keys::{Flight, Freshness};
 use crate::metadata::ResourceMetadata;
 use crate::reject::log::{self, Origin};
@@ -41,6 +41,8 @@ pub(crate) struct Snapshot<T> {
     pub(crate) issuers: HashMap<Box<str>, Arc<IssuerState>>,
     /// Those of them that are asked about tokens.
     pub(crate) introspecting: Box<[Arc<IssuerState>]>,
+    /// Those of them whose names have a hole for the tenant, in the order of the configuration.
+    pub(crate) with_tenants: Vec<Arc<IssuerState>>,
     /// Issuers that are resolved at run time.
     pub(crate) tenants: Option<Arc<Tenants>>,
     /// The longest token that any issuer accepts; each has its own limit besides.
@@ -150,7 +152,9 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             ParsedToken::parse(text, self.max_token_bytes, &mut buffers)?;
         let (header, payload, claims) = (header?, payload?, claims?);
         // Keys belong to their issuer: the one that the token names decides which keys may have signed it.
-        let issuer = match self.issuer(&claims.issuer()?, now)? {
+        let (name, tenant) = (claims.issuer()?, claims.tenant());
+        let issued = Issued { issuer: &name, tenant: tenant.as_deref() };
+        let issuer = match self.issuer(issued, now)? {
             IssuerLookup::Found(issuer) => issuer,
             IssuerLookup::Unavailable(retry_after) => {
                 return Ok(Validation::Done(Err(unavailable(retry_after))));
@@ -176,7 +180,10 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
                 }
             }
         }
-        let key = match (jose::signed_by(&issuer.keys.current(), &header, &compact), issuer.keys.remote()) {
+        let key = match (
+            jose::signed_by(&issuer.keys.current(), &header, &compact, issued),
+            issuer.keys.remote(),
+        ) {
             (Ok(key), _) => key,
             (Err(TokenError::UnknownKey), Some(remote)) => {
                 tracing::debug!(
@@ -261,7 +268,9 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         let mut buffers = Buffers::new();
         let token = ParsedToken::parse(text, self.max_token_bytes, &mut buffers).ok()?;
         let (header, claims) = (token.header.ok()?, token.claims.ok()?);
-        let issuer = match self.issuer(&claims.issuer().ok()?, now).ok()? {
+        let (name, tenant) = (claims.issuer().ok()?, claims.tenant());
+        let issued = Issued { issuer: &name, tenant: tenant.as_deref() };
+        let issuer = match self.issuer(issued, now).ok()? {
             IssuerLookup::Found(issuer) => issuer,
             IssuerLookup::Unavailable(_) => return None,
             IssuerLookup::Pending(fetch) => return Some(fetch),
@@ -270,14 +279,21 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         if remote.freshness(now) == Freshness::Missing {
             return Some(PendingFetch::Keys(Arc::clone(remote)));
         }
-        let found = jose::signed_by(&issuer.keys.current(), &header, &token.compact);
+        let found = jose::signed_by(&issuer.keys.current(), &header, &token.compact, issued);
         matches!(found, Err(TokenError::UnknownKey))
             .then(|| PendingFetch::NewerKeys(Arc::clone(remote), header.key_id.as_deref().map(Into::into)))
     }
 
-    /// The issuer of that name: configured, or resolved at run time.
-    pub(crate) fn issuer(&self, name: &str, now: Now) -> Result<IssuerLookup, TokenError> {
-        match (self.issuers.get(name), &self.tenants) {
+    /// The issuer that a token names: configured by that name, or with a hole that the token's tenant fills, or resolved
+    /// at run time.
+    pub(crate) fn issuer(&self, issued: Issued<'_>, now: Now) -> Result<IssuerLookup, TokenError> {
+        let name = issued.issuer;
+        // A name whose hole is open is a configured one, and no token's.
+        if name.contains(TENANT) {
+            return Err(TokenError::UnknownIssuer);
+        }
+        let with_tenants = || self.with_tenants.iter().find(|issuer| issued.is_by(issuer.name()));
+        match (self.issuers.get(name).or_else(with_tenants), &self.tenants) {
             (Some(issuer), _) => Ok(IssuerLookup::Found(Arc::clone(issuer))),
             (None, None) => Err(TokenError::UnknownIssuer),
             // The caller wrote the name, and nothing vouches for it yet.
@@ -487,7 +503,10 @@ impl<T> Snapshot<T> {
         if tracing::enabled!(target: "oauth_guard", tracing::Level::DEBUG) {
             let mut buffers = Buffers::new();
             if let Ok(token) = ParsedToken::parse(token, self.max_token_bytes, &mut buffers) {
-                origin = token.origin(|name| self.issuers.contains_key(name));
+                origin = token.origin(|name| {
+                    let has_form = |issuer: &Arc<IssuerState>| jose::is_for_some_tenant(name, issuer.name());
+                    self.issuers.contains_key(name) || self.with_tenants.iter().any(has_form)
+                });
             }
         }
         log::rejected(&rejection, &origin);

@@ -23,6 +23,10 @@
 //!
 //! # Keys
 #![doc = include_str!("../../CONFIG.md")]
+//!
+//! # Recipes
+//!
+#![doc = include_str!("../../RECIPES.md")]
 
 mod assertion_grants;
 mod auth;
@@ -225,6 +229,12 @@ fn client(table: Table<'_>, dialect: Dialect, problems: &mut Vec<Problem>) -> Cl
     }
     if let Some(endpoint) = table.text("token_endpoint") {
         builder = builder.token_endpoint(endpoint);
+    }
+    if let Some(text) = table.text("user_agent") {
+        builder = builder.user_agent(text);
+    }
+    for (name, value) in table.secret_sources("headers", problems) {
+        builder = builder.header(name, value);
     }
     if table.flag("danger_allow_http") {
         builder = builder.danger_allow_http();

@@ -9,7 +9,7 @@ use reqwest::dns::{Name, Resolve, Resolving};
 use url::Url;
 
 use super::private::{is_private_address, refused};
-use super::reqwest_builder::{CONNECT_TIMEOUT, build};
+use super::reqwest_builder::{CONNECT_TIMEOUT, PooledClient, build};
 use super::{PublicOnly, is_loopback};
 use crate::error::{BoxError, Error, Problem};
 
@@ -39,12 +39,12 @@ impl Certificates {
 pub(super) struct Clients(Arc<Inner>);
 
 struct Inner {
-    most: reqwest::Client,
+    most: PooledClient,
     /// What the others are built with. `None` where `most` was built by the user's own builder, which cannot be repeated.
     certificates: Option<Certificates>,
     names: Arc<dyn Names>,
-    public: OnceLock<reqwest::Client>,
-    loopback: OnceLock<reqwest::Client>,
+    public: OnceLock<PooledClient>,
+    loopback: OnceLock<PooledClient>,
 }
 
 impl Clients {
@@ -57,13 +57,13 @@ impl Clients {
         Ok(Self::of(build(builder)?, None, Arc::new(System)))
     }
 
-    fn of(most: reqwest::Client, certificates: Option<Certificates>, names: Arc<dyn Names>) -> Self {
+    fn of(most: PooledClient, certificates: Option<Certificates>, names: Arc<dyn Names>) -> Self {
         let (public, loopback) = (OnceLock::new(), OnceLock::new());
         Self(Arc::new(Inner { most, certificates, names, public, loopback }))
     }
 
     /// The client for a request.
-    pub(super) async fn client(&self, request: &http::request::Parts) -> Result<&reqwest::Client, BoxError> {
+    pub(super) async fn client(&self, request: &http::request::Parts) -> Result<&PooledClient, BoxError> {
         let Inner { most, certificates, names, public, loopback } = &*self.0;
         let host = request.uri.host().unwrap_or_default();
         match certificates {
@@ -99,9 +99,9 @@ impl Clients {
 }
 
 fn built(
-    cell: &OnceLock<reqwest::Client>,
-    build: impl FnOnce() -> Result<reqwest::Client, String>,
-) -> Result<&reqwest::Client, BoxError> {
+    cell: &OnceLock<PooledClient>,
+    build: impl FnOnce() -> Result<PooledClient, String>,
+) -> Result<&PooledClient, BoxError> {
     if let Some(client) = cell.get() {
         return Ok(client);
     }

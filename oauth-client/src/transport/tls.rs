@@ -8,6 +8,7 @@ use super::clients::{Certificates, Clients};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, printable};
 use crate::secret::SecretSource;
+use crate::sign::unmangled;
 use crate::token::Secret;
 
 /// What the bundled transport trusts, and what it shows of itself. All of it is PEM, given outright or by a
@@ -94,11 +95,13 @@ fn sections(
     field: &str,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<Zeroizing<String>, Error> {
-    let pem = pem.map(Secret::expose).unwrap_or_default();
+    let pem = unmangled(pem.map(Secret::expose).unwrap_or_default());
     let mut found = Zeroizing::new(String::with_capacity(pem.len() + 1));
     let mut inside = false;
+    // Variables often hold line ends written out, and files a byte order mark.
+    let pem = Zeroizing::new(pem.replace("\\r", "").replace("\\n", "\n"));
     for line in pem.lines() {
-        let line = line.trim();
+        let line = line.trim_start_matches('\u{feff}').trim();
         let label = |marker| line.strip_prefix(marker)?.strip_suffix("-----");
         inside |= label("-----BEGIN ").is_some_and(&wanted);
         if inside {
@@ -206,6 +209,10 @@ mod tests {
         ] {
             let error = wrong(tls);
             assert!(error.contains(says) && !error.contains("s3cr3t"), "{says}: {error}");
+        }
+        // As variables and editors leave them.
+        for ca in [cert.replace('\n', "\\n"), cert.replace('\n', "\r\n"), format!("\u{feff}{cert}")] {
+            HttpClient::with_tls(Tls::new().authorities(ca)).unwrap();
         }
         // Both in one file, in either order.
         let both = format!("{key}\n{cert}");

@@ -177,7 +177,11 @@ async fn strangers_lead_nowhere_that_is_ours_and_down_to_no_plain_http() {
     let moved = Response::builder().status(302).header("location", "https://127.0.0.1/").body(Bytes::new());
     site.response(PLACE, moved.unwrap());
     assert_eq!(refused(&site, API, "Bearer").await.code(), "redirect");
-    assert_eq!(site.lines(), [PLACE]);
+    let lines = site.lines();
+    assert!(
+        lines[0] == PLACE && lines.iter().all(|line| line.starts_with("GET https://api.test/")),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -310,7 +314,12 @@ async fn metadata_is_kept_for_an_hour_and_longer_while_unavailable() {
     advance(700).await;
     client.metadata().await.unwrap();
     assert_eq!(documents(), 2);
-    fixture.server.fault(Endpoint::OauthMetadata, Fault::status(503)).always();
+    let everywhere = |fault: Fault| {
+        for place in [Endpoint::OauthMetadata, Endpoint::OpenidMetadata] {
+            fixture.server.fault(place, fault.clone()).always();
+        }
+    };
+    everywhere(Fault::status(503));
     advance(3601).await;
     for _ in 0..10 {
         client.request(&grant::client_credentials()).await.unwrap();
@@ -321,7 +330,67 @@ async fn metadata_is_kept_for_an_hour_and_longer_while_unavailable() {
     assert_eq!(documents(), 4, "and a minute later it is looked for again");
     let evil = r#"{"issuer":"https://evil.test","token_endpoint":"https://evil.test/token"}"#;
     fixture.server.clear_faults();
-    fixture.server.fault(Endpoint::OauthMetadata, Fault::body(200, "application/json", evil)).always();
+    everywhere(Fault::body(200, "application/json", evil));
     advance(61).await;
     assert_eq!(client.metadata().await.unwrap_err().code(), "discovery", "but nothing takes its place");
+}
+
+#[tokio::test(start_paused = true)]
+async fn known_metadata_is_used_for_a_day_when_its_place_fails() {
+    let fixture = fixture_of(MockServer::builder().in_process());
+    let client = fixture.client.clone();
+    client.metadata().await.unwrap();
+    for place in [Endpoint::OauthMetadata, Endpoint::OpenidMetadata] {
+        fixture.server.fault(place, Fault::body(404, "text/html", "<html>gone</html>")).always();
+    }
+    advance(3601).await;
+    let documents = fixture.count(Endpoint::OauthMetadata);
+    for _ in 0..10 {
+        client.request(&grant::client_credentials()).await.unwrap();
+    }
+    assert_eq!(fixture.count(Endpoint::OauthMetadata), documents + 1, "it is not looked for by each request");
+    advance(82_000).await;
+    client.request(&grant::client_credentials()).await.unwrap();
+    advance(900).await;
+    let error = client.request(&grant::client_credentials()).await.unwrap_err();
+    assert_eq!(error.code(), "discovery", "24 hours after it was found last: {error}");
+
+    fixture.server.clear_faults();
+    advance(61).await;
+    client.request(&grant::client_credentials()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_subjects_cost_one_discovery_and_share_its_failure() {
+    for (status, documents) in [(404, 2), (503, 1)] {
+        let site = Site::default();
+        let places = [SERVER, "GET https://auth.test/.well-known/openid-configuration"];
+        for place in places {
+            let failure = Response::builder().status(status).body(Bytes::new()).unwrap();
+            site.response(place, failure);
+        }
+        let tokens = r#"{"access_token":"t0ken","token_type":"Bearer","expires_in":600}"#;
+        let site = site.with("POST https://auth.test/token", tokens);
+        let client = Client::builder().issuer("https://auth.test").auth(ClientAuth::basic("svc", "s3cr3t"));
+        let client = client.http(site.http()).clock(oauth_client::clock::TestClock::new()).build().unwrap();
+        let herd = || {
+            let calls = (0..1000).map(|_| {
+                let client = client.clone();
+                tokio::spawn(async move { client.request(&grant::client_credentials()).await })
+            });
+            futures_util::future::join_all(calls)
+        };
+        for result in herd().await {
+            let error = result.unwrap().unwrap_err();
+            assert_eq!(error.code(), if status == 404 { "discovery" } else { "server_error" });
+        }
+        assert_eq!(site.lines().len(), documents, "{status}");
+
+        // The failure is not kept for long.
+        advance(2).await;
+        let site = site.with(SERVER, &server("https://auth.test"));
+        assert!(herd().await.into_iter().all(|result| result.unwrap().is_ok()));
+        let discoveries = site.lines().into_iter().filter(|line| line == SERVER).count();
+        assert_eq!(discoveries, 1);
+    }
 }

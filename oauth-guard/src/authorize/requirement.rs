@@ -282,7 +282,7 @@ impl ClaimValue {
         }
     }
 
-    fn is(&self, value: Value<'_>) -> bool {
+    pub(crate) fn is(&self, value: Value<'_>) -> bool {
         match (&self.0, value) {
             (Scalar::Text(wanted), Value::String(text)) => text.is(wanted),
             (Scalar::Number(wanted), Value::Number(digits)) => digits.parse() == Ok(*wanted),

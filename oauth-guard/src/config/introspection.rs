@@ -9,14 +9,15 @@ use oauth_client::config::{client_auth, http_of_tls};
 use crate::error::Problem;
 use crate::introspect::{IntrospectedTokens, Introspection};
 
-/// Reads the table of each issuer. What is wrong with the client is reported with its whole key.
-pub(super) fn read(issuer: Table<'_>, path: &str, problems: &mut Vec<Problem>) -> Option<Introspection> {
+/// Reads the table. What is wrong with the client is reported by its key below the issuer.
+pub(super) fn read(issuer: Table<'_>, problems: &mut Vec<Problem>) -> Option<Introspection> {
     let table = issuer.table("introspection")?;
-    let path = join(path, "introspection");
     let mut own = Vec::new();
     let auth = client_auth(table, &mut own);
     let http = http_of_tls(table, &mut own);
-    problems.extend(own.into_iter().map(|problem| Problem { field: join(&path, &problem.field), ..problem }));
+    problems.extend(
+        own.into_iter().map(|problem| Problem { field: join("introspection", &problem.field), ..problem }),
+    );
     let mut introspection = Introspection::new(auth?);
     if let Some(url) = table.text("endpoint") {
         introspection = introspection.endpoint(url);

@@ -1,9 +1,9 @@
 //! The keys of a guard's configuration.
 
-use oauth_client::config::schema::{Key, Kind};
+use oauth_client::config::schema::{Key, Kind, join};
 use serde_json::Value;
 
-use super::rules::RULE;
+use super::rules::{RULE, check_scalar};
 use crate::error::Problem;
 
 const ALGORITHMS: &[&str] =
@@ -111,12 +111,12 @@ const ISSUER: &[Key] = &[
         Kind::Text,
         "none; required",
         "issuer = \"https://auth.example.com\"",
-        "The exact iss of its tokens; its keys are discovered from it unless set below.",
+        "The exact iss of its tokens; its keys are discovered from it unless set below. {tenantid} in it stands for the claim tid (Microsoft Entra); it needs jwks_uri.",
     ),
     Key::new(
         "audience",
         Kind::Texts,
-        "none; required",
+        "none; required, or any_audience",
         "audience = [\"orders-api\"]",
         "The names of this API; aud must contain one of them.",
     ),
@@ -212,6 +212,48 @@ const ISSUER: &[Key] = &[
         "Fetches keys from private addresses too, where the issuer's metadata names them; a jwks_uri set here may be anywhere.",
     ),
     Key::new(
+        "scope_separator",
+        Kind::OneOf(&[" ", ","]),
+        "\" \"",
+        "scope_separator = \",\"",
+        "What separates the scopes of a string, beside blanks. A comma may be part of a scope (RFC 6749 section 3.3), so it separates only where the issuer means it so.",
+    ),
+    Key::new(
+        "any_audience",
+        Kind::Flag,
+        "false",
+        "any_audience = true",
+        "Accepts tokens whatever their aud, or without one, from clients and from no other; needs clients, and goes with no audience.",
+    ),
+    Key::new(
+        "require",
+        Kind::Expression(REQUIRED, check_required),
+        "none",
+        "require = { token_use = \"access\" }",
+        "Claims that every token of this issuer must have, with exactly these values; a name may be a path with dots.",
+    ),
+    Key::new(
+        "headers",
+        Kind::Secrets,
+        "none",
+        "headers = { x-api-key = { file = \"gateway.key\" } }",
+        "Headers of the requests for its metadata and keys. They go to the issuer's origin and to a jwks_uri given here, never to another origin that metadata names.",
+    ),
+    Key::new(
+        "token_file",
+        Kind::Text,
+        "none",
+        "token_file = \"/var/run/secrets/kubernetes.io/serviceaccount/token\"",
+        "A file with a bearer token for the requests for its metadata and keys, read for each of them; it goes where headers go.",
+    ),
+    Key::new(
+        "tls",
+        Kind::Table(TLS),
+        "the platform's authorities",
+        "tls = { ca = \"ca.crt\" }",
+        "What the requests for its metadata and keys trust.",
+    ),
+    Key::new(
         "danger_allow_http",
         Kind::Flag,
         "false",
@@ -233,6 +275,25 @@ fn check_roles_claim(value: &Value, field: &str, problems: &mut Vec<Problem>) {
                 "expected a string or a list of strings, for instance roles_claim = \"realm_access.roles\""
                     .to_owned(),
         });
+    }
+}
+
+const TLS: &[Key] = &[Key::new(
+    "ca",
+    Kind::Text,
+    "the platform's authorities",
+    "ca = \"/etc/ssl/cluster-ca.crt\"",
+    "A PEM file with the certificate authorities to trust instead; it is read again when it is replaced.",
+)];
+
+const REQUIRED: &str = "a table of claims with their values, such as { token_use = \"access\" }";
+
+fn check_required(value: &Value, field: &str, problems: &mut Vec<Problem>) {
+    let Some(claims) = value.as_object().filter(|claims| !claims.is_empty()) else {
+        return problems.push(Problem { field: field.to_owned(), message: format!("expected {REQUIRED}") });
+    };
+    for (name, value) in claims {
+        check_scalar(value, &join(field, name), problems);
     }
 }
 
@@ -304,6 +365,7 @@ const INTROSPECTION: &[Key] = &[
             "client_secret_post",
             "client_secret_jwt",
             "private_key_jwt",
+            "assertion",
             "tls_client_auth",
             "self_signed_tls_client_auth",
             "none",
@@ -318,6 +380,20 @@ const INTROSPECTION: &[Key] = &[
         "none",
         "private_key = { file = \"client.pem\" }",
         "The key of client_auth = \"private_key_jwt\", as PEM or JWK.",
+    ),
+    Key::new(
+        "certificate",
+        Kind::Secret,
+        "none",
+        "certificate = { file = \"client.crt\" }",
+        "The certificate of private_key, by which the server knows the key (x5t#S256).",
+    ),
+    Key::new(
+        "client_assertion",
+        Kind::Secret,
+        "none",
+        "client_assertion = { file = \"/var/run/secrets/tokens/auth\" }",
+        "The assertion of client_auth = \"assertion\", made by the platform; a file is read for each question.",
     ),
     Key::new("key_id", Kind::Text, "none", "key_id = \"2026-01\"", "The kid of its assertions."),
     Key::new(
@@ -336,7 +412,7 @@ const INTROSPECTION: &[Key] = &[
     ),
     Key::new(
         "tls",
-        Kind::Table(TLS),
+        Kind::Table(INTROSPECTION_TLS),
         "the system's authorities, no certificate",
         "tls = { ca = \"ca.crt\", cert = \"client.crt\", key = \"client.key\" }",
         "The certificates of connections to the endpoint, as PEM files.",
@@ -371,7 +447,7 @@ const INTROSPECTION: &[Key] = &[
     ),
 ];
 
-const TLS: &[Key] = &[
+const INTROSPECTION_TLS: &[Key] = &[
     Key::new("ca", Kind::Text, "the system's", "ca = \"ca.crt\"", "The only authorities to trust."),
     Key::new("cert", Kind::Text, "none", "cert = \"client.crt\"", "This client's certificate."),
     Key::new("key", Kind::Text, "none", "key = \"client.key\"", "The certificate's private key."),

@@ -182,7 +182,7 @@ fn requirement(value: &Value) -> Option<Requirement> {
         .or_else(|| table.value("not").and_then(requirement).map(|it| !it))
 }
 
-fn scalar(value: &Value) -> Option<ClaimValue> {
+pub(super) fn scalar(value: &Value) -> Option<ClaimValue> {
     match value {
         Value::String(text) => Some(text.as_str().into()),
         Value::Bool(truth) => Some((*truth).into()),
@@ -232,7 +232,7 @@ fn check_list(value: &Value, field: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_scalar(value: &Value, field: &str, problems: &mut Vec<Problem>) {
+pub(super) fn check_scalar(value: &Value, field: &str, problems: &mut Vec<Problem>) {
     if scalar(value).is_none() {
         problems.push(Problem {
             field: field.to_owned(),

@@ -1,6 +1,7 @@
 //! Step 3: which keys may have signed it? The keys of each issuer, static or fetched.
 
 mod export;
+mod fetching;
 mod flight;
 mod probation;
 mod remote;
@@ -16,6 +17,7 @@ use oauth_client::clock::Now;
 
 pub use self::export::KeyExport;
 pub(crate) use self::export::{ExportedSet, Preloaded};
+pub(crate) use self::fetching::Fetching;
 pub(crate) use self::flight::{Flight, Lost};
 pub(crate) use self::probation::{Probation, ProbationBudget};
 pub(crate) use self::remote::{JwksLocation, Remote, UnknownKey, must_be_public};

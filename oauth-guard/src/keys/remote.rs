@@ -27,7 +27,7 @@ pub(crate) use self::fetch::must_be_public;
 use self::fetch::{Download, Failure};
 use super::flight::Flight;
 use super::unknown::UnknownKeyBudget;
-use super::{Freshness, KeyPolicy, KeySet, Probation, log_skipped};
+use super::{Fetching, Freshness, KeyPolicy, KeySet, Probation, log_skipped};
 use crate::algorithm::Algorithm;
 use crate::defaults::{KEY_FIRST_BACKOFF, KEY_PATIENCE};
 
@@ -39,6 +39,8 @@ pub(crate) struct Remote {
     policy: KeyPolicy,
     limits: Limits,
     http: HttpClient,
+    /// What `http` brings and trusts for this issuer.
+    fetching: Fetching,
     clock: Arc<dyn Clock>,
     /// Of a tenant.
     probation: Option<Arc<Probation>>,
@@ -124,6 +126,7 @@ impl Remote {
             policy: policy.clone(),
             limits,
             http,
+            fetching: Fetching::default(),
             clock,
             probation: None,
             allow_private: false,
@@ -140,6 +143,10 @@ impl Remote {
 
     pub(crate) fn allow_private(self, allow_private: bool) -> Self {
         Self { allow_private, ..self }
+    }
+
+    pub(crate) fn fetching(self, fetching: Fetching) -> Self {
+        Self { fetching, ..self }
     }
 
     pub(crate) fn current(&self) -> arc_swap::Guard<Arc<KeySet>> {

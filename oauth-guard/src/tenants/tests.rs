@@ -10,6 +10,7 @@ fn tenants(resolver: Resolver) -> Arc<Tenants> {
         clock: Arc::new(TestClock::new()),
         keys: KeyPolicy::default(),
         allow_private_jwks: false,
+        names: Vec::new(),
         tenant_token_bytes: defaults::MAX_TOKEN_BYTES,
         generation: 0,
     };

@@ -7,6 +7,7 @@ use oauth_client::clock::Now;
 
 use super::claims::{ClaimSet, Lifetime, Visitor, check_age};
 use crate::issuer::IssuerState;
+use crate::jose::Issued;
 use crate::json::Value;
 use crate::reject::TokenError;
 
@@ -25,7 +26,11 @@ impl ClaimSet<'_> {
         let wall = now.wall.as_secs();
         let seconds = |name: &str| self.present(name).and_then(Value::as_seconds);
         let iss = match self.present("iss") {
-            Some(Value::String(name)) if !name.is(&rules.name) => Err(TokenError::UnknownIssuer),
+            Some(Value::String(name)) => {
+                let (name, tenant) = (name.decode(), self.text("tid").map(|tenant| tenant.decode()));
+                let issued = Issued { issuer: &name, tenant: tenant.as_deref() };
+                if issued.is_by(&rules.name) { Ok(()) } else { Err(TokenError::UnknownIssuer) }
+            }
             _ => Ok(()),
         };
         visitor.check("iss", iss)?;
@@ -49,6 +54,9 @@ impl ClaimSet<'_> {
         };
         let until_too_old = visitor.check("age", age)?;
         visitor.check("client", self.check_client(rules))?;
+        if !rules.required.is_empty() {
+            visitor.check("require", self.check_required(rules))?;
+        }
         let token_type = match self.present("token_type") {
             Some(Value::String(name)) if name.decode().eq_ignore_ascii_case("bearer") => Ok(()),
             Some(Value::String(name)) if name.decode().eq_ignore_ascii_case("dpop") => {

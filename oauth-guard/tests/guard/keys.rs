@@ -375,9 +375,13 @@ async fn two_keys_with_one_name_are_both_skipped() {
 #[tokio::test(start_paused = true)]
 async fn metadata_of_another_issuer_brings_no_keys() {
     let fixture = Fixture::new();
-    let guard = fixture
-        .guard_of(oauth_guard::Issuer::new(format!("{}/", fixture.server.issuer())).audience("orders-api"));
-    let token = fixture.server.mint().issuer(format!("{}/", fixture.server.issuer())).build();
+    let metadata =
+        json!({"issuer": "https://evil.example", "jwks_uri": "https://evil.example/jwks"}).to_string();
+    for place in [Endpoint::OauthMetadata, Endpoint::OpenidMetadata] {
+        fixture.server.fault(place, Fault::body(200, "application/json", metadata.clone())).always();
+    }
+    let guard = fixture.guard();
+    let token = fixture.server.mint().build();
     assert_eq!(call(&guard, &token).await.status, 503);
     assert_eq!(guard.health().issuers[0].last_error.as_deref(), Some("discovery"));
 }

@@ -107,6 +107,13 @@ where
     Reply { status, challenge, retry_after, body }
 }
 
+/// The claims of a token.
+pub(crate) async fn claims(guard: &Guard, token: &str) -> Result<Claims, oauth_guard::Rejection> {
+    let request =
+        Request::get("/").header(header::AUTHORIZATION, format!("Bearer {token}")).body(()).unwrap();
+    guard.check(&request).resolve().await.map(|claims| claims.unwrap())
+}
+
 /// One request with a bearer token.
 pub(crate) async fn call(guard: &Guard, token: &str) -> Reply {
     send(&guard.layer(), &[format!("Bearer {token}").as_bytes()]).await

@@ -203,3 +203,54 @@ fn the_hosts_of_proxies_are_read_as_reqwest_reads_them() {
     }
     assert!(read("NO_PROXY", "proxy.corp").is_empty() && read("HTTP_PROXY", "").is_empty());
 }
+
+/// A server that closes each connection instead of its `dies`-th response. Returns the methods it has read.
+async fn dying(dies: usize) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let methods = Arc::clone(&heard);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            for n in 1.. {
+                let mut head = vec![0; 4096];
+                match stream.read(&mut head).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(read) => head.truncate(read),
+                }
+                let method = String::from_utf8_lossy(&head).split(' ').next().unwrap().to_owned();
+                methods.lock().unwrap().push(method);
+                if n == dies {
+                    break;
+                }
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            }
+        }
+    });
+    (address, heard)
+}
+
+#[tokio::test]
+async fn a_get_on_a_pooled_connection_that_turns_out_dead_is_sent_once_more_at_once() {
+    let heard = |heard: &Mutex<Vec<String>>| std::mem::take(&mut *heard.lock().unwrap()).join(" ");
+    for (method, requests, is_ok) in
+        [("GET", "GET GET GET", true), ("POST", "GET POST", false), ("DELETE", "GET DELETE", false)]
+    {
+        let (address, log) = dying(2).await;
+        let http = HttpClient::new().unwrap();
+        let url = format!("http://{address}/");
+        assert_eq!(get(&http, &url, false).await.unwrap(), "ok");
+        let request = Request::builder().method(method).uri(&url).body(Bytes::new()).unwrap();
+        let result = http.send(request, &Limits::keys()).await;
+        assert_eq!(result.is_ok(), is_ok, "{method}: {result:?}");
+        assert_eq!(heard(&log), requests, "{method}");
+        if let Err(error) = result {
+            assert!(error.is_outcome_unknown(), "{error}");
+        }
+    }
+    // A server that closes new connections as well gets no more than it did.
+    let (address, log) = dying(1).await;
+    let http = HttpClient::new().unwrap();
+    assert_eq!(get(&http, &format!("http://{address}/"), false).await.unwrap_err().code(), "transport");
+    assert_eq!(heard(&log), "GET");
+}

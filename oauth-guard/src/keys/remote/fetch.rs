@@ -19,7 +19,7 @@ impl Remote {
             JwksLocation::Uri(url) => url.clone(),
             JwksLocation::Discovery => self.locate(sequence).await?,
         };
-        let response = self.http.get_json(&url, &self.limits_at(&url)?).await?;
+        let response = self.http.get_key_set(&url, &self.limits_at(&url)?).await?;
         let set =
             KeySet::parse(response.body(), &self.algorithms, self.policy.max_keys).map_err(|_| Failure {
                 code: "malformed_response".to_owned(),
@@ -56,9 +56,9 @@ impl Remote {
         };
         // With a known URI to fall back on, half of the time is left for it.
         let timeout = if known.is_some() { self.policy.timeout / 2 } else { self.policy.timeout };
-        let discovered = discover::discover(&self.http, &self.issuer, &self.limits);
-        let metadata = match (tokio::time::timeout(timeout, discovered).await, known) {
-            (Ok(Ok(metadata)), _) => metadata,
+        let discovered = discover::discover_url(&self.http, &self.issuer, "jwks_uri", &self.limits);
+        let url = match (tokio::time::timeout(timeout, discovered).await, known) {
+            (Ok(Ok(url)), _) => url,
             (Ok(Err(error)), Some(known)) if error.is_transient() => {
                 return Ok(self.fall_back(known, error.code()));
             }
@@ -66,11 +66,6 @@ impl Remote {
             (Err(_), Some(known)) => return Ok(self.fall_back(known, "timeout")),
             (Err(_), None) => return Err(Failure::timeout()),
         };
-        let url = metadata.jwks_uri.ok_or_else(|| Failure {
-            code: "discovery".to_owned(),
-            detail: Some("the issuer's metadata has no jwks_uri".to_owned()),
-            retry_after: None,
-        })?;
         let mut state = self.state();
         if state.sequence == sequence {
             state.discovered = Some(DiscoveredUri {

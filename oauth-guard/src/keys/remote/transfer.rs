@@ -40,6 +40,7 @@ impl Remote {
             && self.policy == other.policy
             && self.limits.allow_http == other.limits.allow_http
             && self.allow_private == other.allow_private
+            && self.fetching.is_same(&other.fetching)
     }
 
     fn has_same_location(&self, other: &Self) -> bool {
