@@ -28,7 +28,7 @@ use oauth_client::{Client, ClientAuth, TokenSet, TokenSource};
 use tower::service_fn;
 
 /// How many schedules the usual test run has.
-const SCHEDULES: u64 = 1500;
+const SCHEDULES: u64 = 2000;
 /// How long a token lives, in seconds.
 const LIFETIME: u64 = 300;
 const STEPS: u64 = 25;
@@ -40,27 +40,36 @@ fn no_schedule_sends_a_refresh_token_twice_or_loses_a_login() {
     let count = given("OAUTH_CLIENT_SCHEDULES").unwrap_or(SCHEDULES);
     let base = given("OAUTH_CLIENT_SCHEDULE_SEED").unwrap_or_else(|| getrandom::u64().unwrap() >> 16);
     println!("{count} schedules from OAUTH_CLIENT_SCHEDULE_SEED={base}");
-    let mut total = Counts::default();
-    for seed in base..base.saturating_add(count) {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let world = World::new(seed);
-        runtime.block_on(world.run());
-        let server = world.server.lock().unwrap();
-        let faults = &server.faults;
-        assert!(
-            faults.is_empty(),
-            "OAUTH_CLIENT_SCHEDULE_SEED={seed} OAUTH_CLIENT_SCHEDULES=1: {faults:?}\n{}",
-            world.log.lock().unwrap().join("\n")
-        );
-        total.add(&server.counts);
-    }
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let run = &|thread: u64| {
+        let seeds = (base..base.saturating_add(count)).skip(usize::try_from(thread).unwrap());
+        seeds.step_by(usize::try_from(threads).unwrap()).map(one_schedule).fold(Counts::default(), Counts::plus)
+    };
+    let total = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|thread| scope.spawn(move || run(thread))).collect();
+        running.into_iter().map(|one| one.join().unwrap()).fold(Counts::default(), Counts::plus)
+    });
     println!("{total:?}");
     let least = count / 2;
     assert!(
         [total.rotations, total.late, total.hung, total.store_faults].iter().all(|n| *n >= least),
         "the schedules meet what they are for: {total:?}"
     );
+}
+
+fn one_schedule(seed: u64) -> Counts {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let world = World::new(seed);
+    runtime.block_on(world.run());
+    let server = world.server();
+    assert!(
+        server.faults.is_empty(),
+        "OAUTH_CLIENT_SCHEDULE_SEED={seed} OAUTH_CLIENT_SCHEDULES=1: {:?}\n{}",
+        server.faults,
+        world.log.lock().unwrap().join("\n")
+    );
+    server.counts
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,14 +84,16 @@ struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.rotations += other.rotations;
-        self.late += other.late;
-        self.hung += other.hung;
-        self.failed += other.failed;
-        self.store_faults += other.store_faults;
-        self.logins += other.logins;
+    fn plus(self, other: Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            rotations: self.rotations + other.rotations,
+            late: self.late + other.late,
+            hung: self.hung + other.hung,
+            failed: self.failed + other.failed,
+            store_faults: self.store_faults + other.store_faults,
+            logins: self.logins + other.logins,
+        }
     }
 }
 
@@ -163,7 +174,6 @@ struct Process {
     user: usize,
     source: TokenSource,
     clock: TestClock,
-    client: Client,
 }
 
 impl World {
@@ -249,7 +259,7 @@ impl World {
             .build()
             .unwrap();
         let source = client.source(request.clone()).store(self.store.clone()).build().unwrap();
-        Process { user, source, clock, client }
+        Process { user, source, clock }
     }
 
     fn requests(&self) -> Vec<TokenRequest> {
@@ -381,7 +391,6 @@ impl World {
         let mut set: serde_json::Value = serde_json::from_str(body).unwrap();
         let now = u64::try_from(process.clock.now().wall.as_millis()).unwrap();
         let set = set.as_object_mut().unwrap();
-        let _ = &process.client;
         for name in ["token_type", "expires_in"] {
             set.remove(name);
         }

@@ -6,7 +6,11 @@ mod contract;
 #[path = "../../../examples/custom_store.rs"]
 #[expect(dead_code, reason = "the example's own main does not run here")]
 mod custom_store;
+#[cfg(unix)]
+mod crowd;
 mod directory;
 #[cfg(unix)]
 mod file;
+#[cfg(unix)]
+mod file_lease;
 mod shutdown;
