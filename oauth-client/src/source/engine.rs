@@ -227,8 +227,9 @@ impl Engine {
         let outcome = result.and_then(|outcome| {
             let RefreshOutcome { tokens, revision, from_store } = outcome;
             let access_token = tokens.access_token().clone();
-            let token =
-                state.ledger.renew(&access_token, (revision, from_store), |generation| self.usable(tokens, generation))?;
+            let token = state
+                .ledger
+                .renew(&access_token, (revision, from_store), |generation| self.usable(tokens, generation))?;
             if was_login {
                 state.ledger.spend_initial();
             }

@@ -87,7 +87,8 @@ pub(super) async fn persist(
         Over::Anything => None,
         Over::Predecessor(used) => Some(used.clone()),
     };
-    let writing = keep_trying(Arc::clone(engine), engine.writes.begin(), tokens.clone(), predecessor, expected);
+    let writing =
+        keep_trying(Arc::clone(engine), engine.writes.begin(), tokens.clone(), predecessor, expected);
     tokio::spawn(async move { renewing(lease.as_deref(), writing).await });
     expected
 }

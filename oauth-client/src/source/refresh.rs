@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::engine::{Engine, Progress};
-use super::ledger::{Held, Ledger};
 use super::lease::{lease_wait, renewing};
+use super::ledger::{Held, Ledger};
 use super::persist::{Over, STORE_TIMEOUT, Write, persist, remove, store_error, tried, within};
 use super::{Event, metrics};
 use crate::error::{Error, Kind};
@@ -88,7 +88,15 @@ pub(super) struct Refresh<'a> {
 
 impl<'a> Refresh<'a> {
     pub(super) fn new(engine: &'a Arc<Engine>, held: Held) -> Self {
-        Self { engine, held, superseded: false, until: Duration::ZERO, sent: None, lease: None, progress: None }
+        Self {
+            engine,
+            held,
+            superseded: false,
+            until: Duration::ZERO,
+            sent: None,
+            lease: None,
+            progress: None,
+        }
     }
 
     /// Lease, re-read, adopt what is newer, only then ask the server; persist before any caller sees the token.

@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 
 use super::Event;
 use super::engine::{Engine, RefreshSlot};
-use super::ledger::Held;
 use super::lease::renewing;
+use super::ledger::Held;
 use super::persist::{remove, store_error, within};
 use super::refresh::Refresh;
 use crate::error::{Error, Kind};

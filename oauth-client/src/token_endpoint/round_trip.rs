@@ -192,7 +192,8 @@ impl Client {
         before.before_send().await?;
         let sent = self.clock().now();
         let TimeLimit { whole, response } = left();
-        let limits = Limits { timeout: response.unwrap_or(whole), allow_http: self.allows_http(), ..Limits::token() };
+        let limits =
+            Limits { timeout: response.unwrap_or(whole), allow_http: self.allows_http(), ..Limits::token() };
         let response = self.http().send(request, &limits).await?;
         if let Some(possession) = possession {
             possession.observe(&response);

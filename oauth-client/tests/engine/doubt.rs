@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use oauth_client::{TokenSource, grant};
 use oauth_client::store::{MemoryStore, TokenStore as _};
+use oauth_client::{TokenSource, grant};
 use oauth_mock::{Endpoint, Fault};
 use tokio::time::Instant;
 
@@ -77,8 +77,7 @@ async fn without_the_lease_only_grants_that_need_no_person_go_on() {
     let (store, events) = (Scripted::default(), Events::default());
     store.script().leases.failures = usize::MAX;
     let person = fixture.client.source(fixture.person()).store(store.clone()).build().unwrap();
-    let service =
-        fixture.source_builder().store(store.clone()).on_event(events.hook()).build().unwrap();
+    let service = fixture.source_builder().store(store.clone()).on_event(events.hook()).build().unwrap();
     let error = person.token().await.unwrap_err();
     assert!(error.code() == "store" && error.is_transient(), "{error}");
     assert_eq!(fixture.count(Endpoint::Token), 0);

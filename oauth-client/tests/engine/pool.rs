@@ -29,6 +29,24 @@ fn same(one: &TokenSource, other: &TokenSource) -> bool {
     one.current().zip(other.current()).is_some_and(|(one, other)| one.secret() == other.secret())
 }
 
+/// One is in the middle of a refresh, and one that was dropped is, too.
+#[tokio::test(start_paused = true)]
+async fn a_pool_settles_with_all_its_sources() {
+    let fixture = fixture();
+    let client = fixture.client.clone();
+    let make = move |scope: &&str| client.source(grant::client_credentials().scope([*scope])).build();
+    let pool = Pool::new(make).clock(fixture.clock.clone()).max_sources(1);
+    fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(3))).always();
+    for scope in ["read", "write"] {
+        let source = pool.get(&scope).unwrap();
+        tokio::spawn(async move { source.token().await });
+    }
+    settle().await;
+    pool.settle().await;
+    assert_eq!(fixture.count(Endpoint::Token), 2);
+    assert!(!pool.get(&"write").unwrap().status().refreshing);
+}
+
 #[tokio::test(start_paused = true)]
 async fn callers_of_one_key_share_one_source_and_keys_never_mix() {
     let fixture = fixture();

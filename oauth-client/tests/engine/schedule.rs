@@ -43,7 +43,10 @@ fn no_schedule_sends_a_refresh_token_twice_or_loses_a_login() {
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let run = &|thread: u64| {
         let seeds = (base..base.saturating_add(count)).skip(usize::try_from(thread).unwrap());
-        seeds.step_by(usize::try_from(threads).unwrap()).map(one_schedule).fold(Counts::default(), Counts::plus)
+        seeds
+            .step_by(usize::try_from(threads).unwrap())
+            .map(one_schedule)
+            .fold(Counts::default(), Counts::plus)
     };
     let total = std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|thread| scope.spawn(move || run(thread))).collect();
@@ -180,8 +183,12 @@ impl World {
     fn new(seed: u64) -> Self {
         let random = Random(Arc::new(Mutex::new(seed)));
         let server = Arc::<Mutex<Server>>::default();
-        let store =
-            Troubled { inner: MemoryStore::new(), random: random.clone(), state: Arc::default(), server: Arc::clone(&server) };
+        let store = Troubled {
+            inner: MemoryStore::new(),
+            random: random.clone(),
+            state: Arc::default(),
+            server: Arc::clone(&server),
+        };
         Self { random, server, log: Arc::default(), store }
     }
 
@@ -304,7 +311,9 @@ impl World {
             let newest = self.store.state.lock().unwrap().newest.get(user).cloned();
             let newest = newest.unwrap_or_else(|| format!("{user}-0"));
             if !held.starts_with(&format!("{newest}.")) {
-                self.server().faults.push(format!("{user}: {held} is in use, and {newest} is the newest login"));
+                self.server()
+                    .faults
+                    .push(format!("{user}: {held} is in use, and {newest} is the newest login"));
             }
         }
     }

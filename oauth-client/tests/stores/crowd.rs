@@ -43,7 +43,9 @@ impl Server {
             state.reused.push(sent.to_owned());
         }
         let n = number + 1;
-        format!(r#"{{"access_token":"{user}-{n}","token_type":"Bearer","expires_in":300,"refresh_token":"{user}.{n}"}}"#)
+        format!(
+            r#"{{"access_token":"{user}-{n}","token_type":"Bearer","expires_in":300,"refresh_token":"{user}.{n}"}}"#
+        )
     }
 
     fn http(&self) -> HttpClient {

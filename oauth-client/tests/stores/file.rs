@@ -242,21 +242,6 @@ async fn a_file_that_was_replaced_has_other_revisions() {
 }
 
 #[tokio::test]
-async fn a_file_never_grows_beyond_what_is_read_back() {
-    let directory = Directory::new();
-    let store = FileStore::new(directory.file());
-    let mut large = serde_json::to_value(tokens("large")).unwrap();
-    large["extra"] = serde_json::json!({ "padding": "x".repeat(40 << 20) });
-    let large: oauth_client::TokenSet = serde_json::from_value(large).unwrap();
-    store.compare_and_swap(&key("alice"), None, Some(&large)).await.unwrap();
-    let error = store.compare_and_swap(&key("bob"), None, Some(&large)).await.unwrap_err();
-    assert!(error.to_string().contains("read back; "), "{error}");
-    assert!(store.load(&key("alice")).await.unwrap().is_some());
-    assert!(store.load(&key("bob")).await.unwrap().is_none());
-    store.compare_and_swap(&key("bob"), None, Some(&tokens("small"))).await.unwrap();
-}
-
-#[tokio::test]
 async fn what_is_of_no_use_any_more_is_dropped() {
     let directory = Directory::new();
     let clock = TestClock::new();

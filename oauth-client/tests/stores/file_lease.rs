@@ -123,8 +123,9 @@ async fn a_lock_that_another_process_holds_means_not_yet() {
     let (directory, machine) = (Directory::new(), Machine::new());
     drop(take(&directory, &machine).await.unwrap());
     // A write by another process, which takes long.
-    let writing = fs::File::options().write(true).create(true).truncate(false);
-    let store = writing.clone().open(directory.path().join("tokens.json.lock")).unwrap();
+    let mut writing = fs::File::options();
+    writing.write(true).create(true).truncate(false);
+    let store = writing.open(directory.path().join("tokens.json.lock")).unwrap();
     store.lock().unwrap();
     drop(take(&directory, &machine).await.expect("the store's lock is none of a lease"));
     // Another process at the same lease.

@@ -177,3 +177,23 @@ fn make_directory(path: &Path) -> io::Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_that_would_not_be_read_back() {
+        let directory = std::env::temp_dir().join(format!("oauth-client-disk-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (path, temporary) = (directory.join("tokens.json"), directory.join("tokens.json.tmp"));
+        replace(&path, &temporary, b"small").unwrap();
+        let most = usize::try_from(MAX_BYTES).unwrap();
+        let error = replace(&path, &temporary, &vec![b' '; most + 1]).unwrap_err();
+        assert!(error.to_string().contains("read back; "), "{error}");
+        assert_eq!(read(&path).unwrap().unwrap().as_slice(), b"small");
+        replace(&path, &temporary, &vec![b' '; most]).unwrap();
+        assert_eq!(read(&path).unwrap().unwrap().len(), most);
+        fs::remove_dir_all(directory).unwrap();
+    }
+}

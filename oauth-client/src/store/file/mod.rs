@@ -59,7 +59,7 @@ const SWEEP_INTERVAL: u64 = 3600;
 /// is always either the old set of tokens or the new one. One moment no client can guard: a server that rotates
 /// refresh tokens has retired the old one when it responds, and until that response is written here, a few milliseconds
 /// later, the new one exists in memory only. A process killed, or a runtime shut down, in between leaves the old set,
-/// and its refresh token will be refused. Waiting for [`TokenSource::token`](crate::TokenSource::token) before
+/// and its refresh token will be refused. Waiting for [`TokenSource::settle`](crate::TokenSource::settle) before
 /// shutting down avoids it; a shutdown that drops the runtime lets a write that has begun run to its end.
 #[derive(Clone, Debug)]
 pub struct FileStore(Arc<Inner>);

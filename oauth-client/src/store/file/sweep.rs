@@ -15,8 +15,7 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// be removed now stays: it does no harm.
 #[cfg(unix)]
 pub(super) fn remove_old_leases(store: &Path, document: &Document, place: impl Fn(u64) -> Place) {
-    let Some(prefix) = store.file_name().and_then(|name| name.to_str()).map(|name| format!("{name}."))
-    else {
+    let Some(prefix) = store.file_name().and_then(|name| name.to_str()).map(|name| format!("{name}.")) else {
         return;
     };
     let entries: HashSet<_> = document.entries.keys().map(|key| lease::hash(key)).collect();
