@@ -32,20 +32,22 @@ pub(super) struct Write<'a> {
     /// The revision it takes the place of.
     pub(super) expected: Option<Revision>,
     /// Whose place it takes when it turns out that another writer came in between.
-    pub(super) over: Over<'a>,
+    pub(super) over: Over,
     /// The lease under which it is written. While a user's set is only in memory, no other process may refresh: the
     /// store still has the refresh token that is spent.
     pub(super) lease: Option<Arc<Lease>>,
 }
 
 /// What a set may be written over.
-#[derive(Clone, Copy)]
-pub(super) enum Over<'a> {
-    /// Whatever is there: a new login, or a grant that can be asked for anew.
+#[derive(Clone)]
+pub(super) enum Over {
+    /// Whatever is there: the grant can be asked for anew.
     Anything,
+    /// Whatever is there, too: it is a new login. `seen` says whether it is known what was there before it.
+    Login { seen: bool },
     /// The set that was refreshed with this refresh token. Anything else is of a login that came meanwhile, without
     /// the lease, and stays.
-    Predecessor(&'a Secret),
+    Predecessor(Secret),
 }
 
 /// Writes a new token set. When the store does not take it in time, it is released all the same: reported, and
@@ -60,7 +62,7 @@ pub(super) async fn persist(
     let trying = async {
         let mut expected = expected;
         for attempt in 0.. {
-            match write(engine, store, tokens, over, &mut expected).await {
+            match write(engine, store, tokens, &over, &mut expected).await {
                 Ok(written) => return Some(written),
                 Err(error) => last = Some(error),
             }
@@ -83,12 +85,7 @@ pub(super) async fn persist(
     engine.emit(Event::StoreFailed { error });
     let lease = lease.filter(|_| engine.request.grant().renewal().needs_a_person());
     engine.keep_lease(lease.as_ref());
-    let predecessor = match over {
-        Over::Anything => None,
-        Over::Predecessor(used) => Some(used.clone()),
-    };
-    let writing =
-        keep_trying(Arc::clone(engine), engine.writes.begin(), tokens.clone(), predecessor, expected);
+    let writing = keep_trying(Arc::clone(engine), engine.writes.begin(), tokens.clone(), over, expected);
     tokio::spawn(async move { renewing(lease.as_deref(), writing).await });
     expected
 }
@@ -168,7 +165,7 @@ async fn write(
     engine: &Engine,
     store: &dyn dynamic::TokenStore,
     tokens: &TokenSet,
-    over: Over<'_>,
+    over: &Over,
     expected: &mut Option<Revision>,
 ) -> Result<Written, StoreError> {
     let key = &engine.settings.key;
@@ -187,18 +184,25 @@ async fn write(
     ))
 }
 
-impl Over<'_> {
-    fn includes(self, stored: &TokenSet) -> bool {
+impl Over {
+    fn includes(&self, stored: &TokenSet) -> bool {
         match self {
-            Self::Anything => true,
+            Self::Anything | Self::Login { .. } => true,
             Self::Predecessor(used) => stored.refresh_token() == Some(used),
         }
     }
 
-    /// Whether what is stored counts more than ours, which is written late and without looking first.
-    fn loses_to(self, stored: &TokenSet, ours: &TokenSet) -> bool {
+    /// Whether what is stored counts more than ours, which is written late.
+    fn loses_to(&mut self, stored: &TokenSet, ours: &TokenSet) -> bool {
         match self {
-            Self::Anything => stored.is_of_another_user(ours) || stored.issued_at() > ours.issued_at(),
+            // What was there before the login, since it could not be looked at then.
+            Self::Login { seen: seen @ false } => {
+                *seen = true;
+                false
+            }
+            Self::Anything | Self::Login { .. } => {
+                stored.is_of_another_user(ours) || stored.issued_at() > ours.issued_at()
+            }
             // Not by the dates: the wall clock may have been stepped back in between.
             Self::Predecessor(_) => !self.includes(stored),
         }
@@ -211,10 +215,9 @@ async fn keep_trying(
     engine: Arc<Engine>,
     mut underway: Underway,
     tokens: TokenSet,
-    predecessor: Option<Secret>,
+    mut over: Over,
     mut expected: Option<Revision>,
 ) {
-    let over = predecessor.as_ref().map_or(Over::Anything, Over::Predecessor);
     let Some(store) = engine.settings.store.clone() else { return };
     let mut tries_alone = 0;
     for failures in 1.. {
@@ -226,7 +229,7 @@ async fn keep_trying(
         if !engine.ledger(|ledger| ledger.holds(tokens.access_token())) {
             return;
         }
-        match write_if_newer(&engine, &*store, &tokens, over, &mut expected).await {
+        match write_if_newer(&engine, &*store, &tokens, &mut over, &mut expected).await {
             Ok(Written::Ours(revision)) => {
                 engine.ledger(|ledger| ledger.persisted(tokens.access_token(), revision));
                 engine.emit(Event::Persisted);
@@ -245,7 +248,7 @@ async fn write_if_newer(
     engine: &Engine,
     store: &dyn dynamic::TokenStore,
     tokens: &TokenSet,
-    over: Over<'_>,
+    over: &mut Over,
     expected: &mut Option<Revision>,
 ) -> Result<Written, StoreError> {
     let key = &engine.settings.key;

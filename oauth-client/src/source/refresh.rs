@@ -132,7 +132,7 @@ impl<'a> Refresh<'a> {
         Write {
             tokens,
             expected: self.held.revision,
-            over: used.map_or(Over::Anything, Over::Predecessor),
+            over: used.cloned().map_or(Over::Anything, Over::Predecessor),
             lease: self.lease.clone(),
         }
     }
@@ -146,9 +146,13 @@ impl<'a> Refresh<'a> {
         // A refresh in progress in another process would write over it.
         let lease = self.take_lease(&*store).await.ok().flatten();
         let writing = async {
-            let stored = within(store.load(&self.engine.settings.key)).await.ok().flatten();
-            let expected = stored.map(|stored| stored.revision).or(self.held.revision);
-            let write = Write { tokens: &tokens, expected, over: Over::Anything, lease: lease.clone() };
+            let stored = tried(|| store.load(&self.engine.settings.key)).await;
+            let over = Over::Login { seen: stored.is_ok() };
+            let expected = match stored {
+                Ok(stored) => stored.map(|stored| stored.revision),
+                Err(_) => self.held.revision,
+            };
+            let write = Write { tokens: &tokens, expected, over, lease: lease.clone() };
             persist(self.engine, &*store, write).await
         };
         let revision = renewing(lease.as_deref(), writing).await;

@@ -50,7 +50,10 @@ fn no_schedule_sends_a_refresh_token_twice_or_loses_a_login() {
     };
     let total = std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|thread| scope.spawn(move || run(thread))).collect();
-        running.into_iter().map(|one| one.join().unwrap()).fold(Counts::default(), Counts::plus)
+        running
+            .into_iter()
+            .map(|one| one.join().unwrap_or_else(|fault| std::panic::resume_unwind(fault)))
+            .fold(Counts::default(), Counts::plus)
     });
     println!("{total:?}");
     let least = count / 2;
