@@ -370,8 +370,8 @@ async fn what_is_no_plain_signed_jwt_of_one_meaning_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_from_elsewhere_is_no_key_of_the_issuer() {
-    let fixture = fixture();
     let other = fixture();
+    let fixture = fixture();
     let forged = token(&other.server).issuer(fixture.server.issuer());
     let error = check(&fixture.client, forged, &Expect::new()).await.unwrap_err();
     assert_eq!(error.code(), "invalid_id_token");
