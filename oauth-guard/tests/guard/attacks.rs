@@ -21,6 +21,8 @@ async fn every_attack_gets_the_right_response() {
         let target = Target::new(attack);
         for request in attack.requests(&target.context) {
             // Only a raw socket can send these; hyper rejects them before any service is called.
+            // Paused time: the guard's clock moves on with it.
+            tokio::time::sleep(request.wait()).await;
             let Some(http) = request.to_http("https://api.example.com/orders") else { continue };
             let (expected, reply) = (request.expected(), target.send(http.map(Full::new)).await);
             let (status, error) = reply.summary();

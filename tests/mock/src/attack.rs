@@ -23,6 +23,7 @@
 //! ```
 
 mod alg;
+mod certificate;
 mod claims;
 mod context;
 mod der;
