@@ -37,6 +37,7 @@ mod target;
 mod verdict;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -297,7 +298,15 @@ impl Attacker {
     /// When the target never accepts a good token, with its last response.
     pub async fn run(self, progress: &mut (dyn FnMut(&str) + Send)) -> Result<Report, SuiteError> {
         let Self { suite, target, server } = self;
-        let foreign = TestKey::fresh(Alg::Rs256).ok_or(SuiteError::NoKey(Alg::Rs256))?;
+        // No issuer of this process ever publishes it; making one takes up to a second.
+        static FOREIGN: OnceLock<TestKey> = OnceLock::new();
+        let foreign = match FOREIGN.get() {
+            Some(known) => known.clone(),
+            None => {
+                let new = TestKey::fresh(Alg::Rs256).ok_or(SuiteError::NoKey(Alg::Rs256))?;
+                FOREIGN.get_or_init(|| new).clone()
+            }
+        };
         let issuer = handle(&suite, &server);
         let mut context = AttackContext::of(&server, issuer.keys(), issuer.issuer())
             .audience(&suite.audience)

@@ -298,11 +298,20 @@ fn header_id_token(context: &AttackContext) -> Vec<AttackRequest> {
         .without("scope")
         .without("jti")
         .claim("nonce", "n-0S6");
-    let requests = bearers([
-        ("for the client", id_token.clone().audience("svc").build()),
-        ("for the API", id_token.claim("azp", "svc").build()),
+    let for_the_client = || id_token.clone().audience("svc");
+    let mut requests = bearers([
+        ("for the client", for_the_client().build()),
+        ("for the API", id_token.clone().claim("azp", "svc").build()),
     ]);
-    with_level(RequirementLevel::Must, &["for the client"], requests)
+    if let Some(scope) = context.wanted_scope() {
+        // Some issuers write it there; without it, the lack of a scope hides that the token was trusted.
+        requests.extend(bearers([
+            ("for the client, with the scope", for_the_client().scope(scope).build()),
+            ("for the API, with the scope", id_token.claim("azp", "svc").scope(scope).build()),
+        ]));
+    }
+    let must = ["for the client", "for the client, with the scope"];
+    with_level(RequirementLevel::Must, &must, requests)
 }
 
 fn header_of_an_encrypted_token(context: &AttackContext) -> Vec<AttackRequest> {

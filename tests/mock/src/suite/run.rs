@@ -1,6 +1,7 @@
 //! One run: the table first, then what changes keys, then what tampers with the key endpoint.
 
 use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -36,7 +37,8 @@ pub(super) struct Run<'a> {
     /// The responses to a good token, and to a path that no API knows.
     sample: Option<TargetResponse>,
     beside: Option<TargetResponse>,
-    progress: &'a mut (dyn FnMut(&str) + Send),
+    /// Locked by nobody: only a run in a lock can be shared, and so be spawned.
+    progress: Mutex<&'a mut (dyn FnMut(&str) + Send)>,
 }
 
 impl<'a> Run<'a> {
@@ -68,7 +70,7 @@ impl<'a> Run<'a> {
             fetches: true,
             sample: None,
             beside: None,
-            progress,
+            progress: Mutex::new(progress),
         }
     }
 
@@ -76,8 +78,10 @@ impl<'a> Run<'a> {
         let deadline = self.suite.time_limit.map(|limit| Instant::now() + limit);
         self.say("waiting until a good token is accepted");
         let context = self.context.clone();
-        self.context =
-            probe::wait(self.suite, &mut self.target, self.server, context, &mut *self.progress).await?;
+        self.context = probe::wait(self.suite, &mut self.target, self.server, context, &mut |step| {
+            say(&self.progress, step)
+        })
+        .await?;
         match deadline {
             None => self.stages().await,
             Some(deadline) => {
@@ -327,6 +331,11 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn say(&mut self, step: &str) {
-        (self.progress)(step);
+        say(&self.progress, step);
     }
+}
+
+fn say(progress: &Mutex<&mut (dyn FnMut(&str) + Send)>, step: &str) {
+    let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+    (*progress)(step);
 }
