@@ -98,6 +98,48 @@ async fn what_cannot_be_attacked_is_exit_code_2() {
 }
 
 #[tokio::test]
+async fn junit_sarif_and_the_level_of_failure() {
+    let file = |name: &str| std::env::temp_dir().join(format!("attack-{}-{name}", std::process::id()));
+    let (junit, sarif) = (file("junit.xml"), file("findings.sarif"));
+    let url = always("200 OK").await;
+    let args = ["--target", &url, "--listen", "127.0.0.1:0", "--only", "json-duplicate-"];
+    let written = ["--junit", junit.to_str().unwrap(), "--sarif", sarif.to_str().unwrap()];
+    // Choices alone: a failure only for those who ask for it.
+    for (level, code) in [("accepted", 0), ("incorrect", 0), ("differs", 1)] {
+        let output = attack(&[&args[..], &written, &["--fail-on", level]].concat()).await;
+        assert_eq!(output.status.code(), Some(code), "{level}: {}", text(&output.stdout));
+        let xml = std::fs::read_to_string(&junit).unwrap();
+        assert_eq!(xml.contains("<failure type=\"differs\""), code == 1, "{xml}");
+        let log: Value = serde_json::from_slice(&std::fs::read(&sarif).unwrap()).unwrap();
+        assert_eq!(log["runs"][0]["results"][0]["level"], "note", "{log}");
+    }
+    for file in [junit, sarif] {
+        std::fs::remove_file(file).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn arguments_that_make_no_sense_name_the_flag() {
+    let target = ["--target", "http://127.0.0.1:1/", "--listen", "127.0.0.1:0"];
+    for (flag, value) in [
+        ("--header", "no colon"),
+        ("--rate", "0"),
+        ("--parallel", "0"),
+        ("--timeout", "0"),
+        ("--time-limit", "0"),
+        ("--allow-alg", "HS256"),
+        ("--fail-on", "never"),
+        ("--method", "G E T"),
+        ("--ca", "/no/such/file"),
+    ] {
+        let output = attack(&[&target[..], &[flag, value]].concat()).await;
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{flag}: {error}");
+        assert!(error.contains(flag.trim_start_matches('-')), "{flag}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn the_list_names_every_case() {
     let output = attack(&["--list"]).await;
     let list = text(&output.stdout);

@@ -13,7 +13,7 @@ use super::Failure;
 
 /// Attack an API that takes bearer tokens, and report what it wrongly accepts.
 ///
-/// This becomes the issuer that the API trusts: set the API up for the issuer that is printed. Then it sends some 580
+/// This becomes the issuer that the API trusts: set the API up for the issuer that is printed. Then it sends some 600
 /// requests, each of which has one right response by the standards, and prints what came back. It ends by itself, with
 /// 0 when nothing was found that helps an attacker, 1 when something was, and 2 when it could not run to its end.
 #[derive(Debug, clap::Args)]

@@ -56,10 +56,22 @@ pub(super) async fn wait(
 
 /// The target's traits; it lets good tokens of `context` in. The algorithms in its settings, if they were named, are not
 /// asked for.
-pub(super) async fn traits(target: &Target, context: &AttackContext, allowed: &[Alg]) -> Traits {
+///
+/// # Errors
+/// When nothing comes back any more, for a good token either.
+pub(super) async fn traits(
+    target: &Target,
+    context: &AttackContext,
+    allowed: &[Alg],
+) -> Result<Traits, NoResponse> {
+    let accepts = async |token: String| match target.show(&token).await {
+        Ok(response) => Ok(response.accepted()),
+        // It may have closed this connection alone.
+        Err(_) => target.show(&context.good().build()).await.map(|_| false),
+    };
     let mut algorithms: Vec<_> = allowed.iter().map(|alg| alg.as_str()).collect();
     for alg in ALGORITHMS.into_iter().filter(|_| allowed.is_empty()) {
-        if accepts(target, context.good().alg(alg).build()).await {
+        if accepts(context.good().alg(alg).build()).await? {
             algorithms.push(alg.as_str());
         }
     }
@@ -68,19 +80,19 @@ pub(super) async fn traits(target: &Target, context: &AttackContext, allowed: &[
         algorithms.push(current);
     }
     let typ = context.good().header_members()["typ"].as_str().unwrap_or_default().to_owned();
-    let only_access_tokens = typ == "at+jwt" && !accepts(target, context.good().typ("JWT").build()).await;
+    let only_access_tokens = typ == "at+jwt" && !accepts(context.good().typ("JWT").build()).await?;
 
     let mut leeway_seconds = 300;
     for leeway in LEEWAYS {
         // One second beyond, so that the second in which this is sent does not matter.
-        if !accepts(target, context.good().expires_in(-i64::from(leeway) - 1).build()).await {
+        if !accepts(context.good().expires_in(-i64::from(leeway) - 1).build()).await? {
             leeway_seconds = leeway;
             break;
         }
     }
     let within = context.good().expires_in(3 - i64::from(leeway_seconds)).build();
-    let leeway_is_exact = accepts(target, within).await;
-    Traits { algorithms, typ, only_access_tokens, leeway_seconds, leeway_is_exact }
+    let leeway_is_exact = accepts(within).await?;
+    Ok(Traits { algorithms, typ, only_access_tokens, leeway_seconds, leeway_is_exact })
 }
 
 /// The response to a path beside the target's that no API knows, without a token.
@@ -90,10 +102,6 @@ pub(super) async fn beside(target: &Target) -> Option<TargetResponse> {
         format!("{parent}/{}", crate::encode::hex(&crate::encode::random::<8>()))
     });
     target.send(&unknown, target.patience()).await.ok()
-}
-
-async fn accepts(target: &Target, token: String) -> bool {
-    target.show(&token).await.is_ok_and(|response| response.accepted())
 }
 
 /// What the user who set the target up can do about it.

@@ -78,10 +78,8 @@ impl<'a> Run<'a> {
         let deadline = self.suite.time_limit.map(|limit| Instant::now() + limit);
         self.say("waiting until a good token is accepted");
         let context = self.context.clone();
-        self.context = probe::wait(self.suite, &mut self.target, self.server, context, &mut |step| {
-            say(&self.progress, step)
-        })
-        .await?;
+        let mut tell = |step: &str| say(&self.progress, step);
+        self.context = probe::wait(self.suite, &mut self.target, self.server, context, &mut tell).await?;
         match deadline {
             None => self.stages().await,
             Some(deadline) => {
@@ -115,13 +113,16 @@ impl<'a> Run<'a> {
     async fn stages(&mut self) {
         self.say("asking how the target is set up");
         self.running = Some("asking how the target is set up".to_owned());
-        self.traits = probe::traits(&self.target, &self.context, &self.suite.allowed).await;
+        match probe::traits(&self.target, &self.context, &self.suite.allowed).await {
+            Ok(traits) => self.traits = traits,
+            // Nothing was sent yet but tokens that an issuer might make.
+            Err(reason) => return self.cut_short_by("questions about how it is set up", reason),
+        }
         self.context = self.context.clone().leeway(self.traits.leeway_seconds);
         self.beside = probe::beside(&self.target).await;
         match self.target.show(&self.context.good().build()).await {
             Ok(sample) => self.sample = Some(sample),
-            // Nothing was sent yet but tokens that an issuer might make.
-            Err(reason) => return self.cut_short_by("asking how it is set up", reason),
+            Err(reason) => return self.cut_short_by("questions about how it is set up", reason),
         }
         self.table().await;
         self.rotations().await;
@@ -299,7 +300,7 @@ impl<'a> Run<'a> {
     pub(super) async fn recovery(&self, first: &Outcome) -> (u64, Outcome) {
         let (fell, request) = (Instant::now(), self.context.control());
         let mut last = first.clone();
-        while fell.elapsed() < RECOVERY {
+        while fell.elapsed() < RECOVERY.min(self.target.patience() * 4) {
             tokio::time::sleep(PAUSE).await;
             last = self.target.send(&request, self.target.patience()).await;
             if last.as_ref().is_ok_and(TargetResponse::accepted) {

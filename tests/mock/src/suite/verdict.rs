@@ -84,8 +84,10 @@ fn on_words(request: &AttackRequest, response: &TargetResponse) -> Option<(Verdi
     if request.unmentionable().iter().any(|text| response.mentions(text)) {
         return Some(if response.accepted() {
             let_in("the response speaks of whom a header named, and not of whom the token is about")
-        } else {
+        } else if request.level() == RequirementLevel::Must {
             leaked("the refusal repeats what the token says (RFC 6750 section 5.3)")
+        } else {
+            incorrect("the refusal repeats a part of the token's header")
         });
     }
     if !response.accepted() && request.token().is_some_and(|token| response.repeats(token)) {

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::keys::Keys;
 use crate::server::{Request, Response};
+use crate::trouble::Trouble;
 
 /// The name of a row that this API fails; empty for none.
 #[derive(Clone, Copy)]
@@ -30,6 +31,7 @@ pub(crate) struct Api {
     /// What a cache knows, by what the hole says.
     pub(crate) known: Mutex<HashMap<String, Map<String, Value>>>,
     pub(crate) fallen: Notify,
+    pub(crate) trouble: Trouble,
 }
 
 pub(crate) const AUDIENCE: &str = "orders-api";
@@ -56,18 +58,35 @@ fn nothing() -> Refusal {
 }
 
 impl Api {
+    /// Trusts these issuers, without trouble.
+    pub(crate) fn new<'a>(hole: &'static str, issuers: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            hole: Hole(hole),
+            issuers: issuers.into_iter().map(|issuer| (issuer.to_owned(), Keys::default())).collect(),
+            allowed: oauth_mock::attack::ALGORITHMS.map(oauth_mock::Alg::as_str).to_vec(),
+            optional: false,
+            max_token_age: None,
+            known: Mutex::default(),
+            fallen: Notify::new(),
+            trouble: Trouble::default(),
+        }
+    }
+
     pub(crate) fn has(&self, row: &str) -> bool {
         self.hole.is(row)
     }
 
     /// `None` when it fell over.
     pub(crate) async fn respond(&self, request: &Request) -> Option<Response> {
+        if let Some(response) = self.troubled(request).await? {
+            return Some(response);
+        }
         let mut response = self.routed(request).await?;
-        if self.has("http-cors-any-origin") {
-            if let Some(origin) = request.values("origin").first() {
-                response.headers.push(("Access-Control-Allow-Origin", (*origin).to_owned()));
-                response.headers.push(("Access-Control-Allow-Credentials", "true".to_owned()));
-            }
+        if self.has("http-cors-any-origin")
+            && let Some(origin) = request.values("origin").first()
+        {
+            response.headers.push(("Access-Control-Allow-Origin", (*origin).to_owned()));
+            response.headers.push(("Access-Control-Allow-Credentials", "true".to_owned()));
         }
         Some(response)
     }
@@ -76,7 +95,7 @@ impl Api {
         match (request.path.as_str(), request.method.as_str()) {
             // The router knows it by two names, the check by one.
             ("/whoami/", _) if self.has("http-neighbouring-paths") => Some(Response::new(200, "orders")),
-            ("/whoami", "GET") => self.guarded(request).await,
+            ("/whoami", method) if method == self.trouble.method => self.guarded(request).await,
             ("/whoami", _) if self.has("http-other-methods") => Some(Response::new(200, "orders")),
             ("/whoami", "HEAD") => self.guarded(request).await,
             ("/whoami", "OPTIONS") => {
@@ -85,15 +104,16 @@ impl Api {
                 Some(response)
             }
             ("/whoami", _) => Some(Response::new(405, "")),
+            _ if self.trouble.one_page => Some(Response::new(200, "<html>")),
             _ => Some(Response::new(404, "")),
         }
     }
 
     async fn guarded(&self, request: &Request) -> Option<Response> {
-        if self.has("http-identity-headers") {
-            if let Some(user) = request.values("x-forwarded-user").first() {
-                return Some(Response::new(200, format!("hello {user}")));
-            }
+        if self.has("http-identity-headers")
+            && let Some(user) = request.values("x-forwarded-user").first()
+        {
+            return Some(Response::new(200, format!("hello {user}")));
         }
         let token = match self.token(request) {
             Ok(Some(token)) => token,

@@ -111,11 +111,8 @@ pub(crate) async fn get(url: &str) -> Option<(u16, Vec<u8>)> {
     let request = format!("GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
     let (mut bytes, mut chunk) = (Vec::new(), vec![0; 64 * 1024]);
-    loop {
-        match stream.read(&mut chunk).await {
-            Ok(length @ 1..) => bytes.extend_from_slice(&chunk[..length]),
-            _ => break,
-        }
+    while let Ok(length @ 1..) = stream.read(&mut chunk).await {
+        bytes.extend_from_slice(&chunk[..length]);
         if bytes.len() > MOST + 64 * 1024 {
             break;
         }

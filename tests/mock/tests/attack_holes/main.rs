@@ -6,10 +6,12 @@
 
 mod api;
 mod claims;
+mod foreign;
 mod json;
 mod keys;
 mod server;
 mod signature;
+mod trouble;
 mod verify;
 
 use std::collections::HashMap;
@@ -21,10 +23,10 @@ use oauth_mock::Alg;
 use oauth_mock::attack::{self, Area, Attack};
 use oauth_mock::suite::{self, FailOn, Report, Suite, Verdict};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use self::api::{Api, Hole};
+use self::api::Api;
 
 /// How many APIs are attacked at a time: most of the time is spent waiting for fetches of keys.
 const AT_A_TIME: usize = 16;
@@ -39,6 +41,9 @@ async fn attacked(hole: &'static str, rows: &[&str]) -> Report {
         .key_wait(Duration::from_secs(6))
         .timeout(Duration::from_secs(5));
     suite = rows.iter().fold(suite, |suite, row| suite.only(*row));
+    if rows.is_empty() {
+        suite = suite.parallel(8);
+    }
     if row.is_some_and(|row| row.area == Area::Keys) {
         // New RSA keys take a second each.
         suite = suite.algorithm(Alg::Es256);
@@ -64,15 +69,10 @@ async fn attacked(hole: &'static str, rows: &[&str]) -> Report {
     }
     let attacker = suite.start().await.unwrap();
     let issuers = [Some(attacker.issuer()), attacker.second_issuer()].into_iter().flatten();
-    let api = Api {
-        hole: Hole(hole),
-        issuers: issuers.map(|issuer| (issuer.to_owned(), keys::Keys::default())).collect(),
-        allowed: allowed.iter().map(|alg| alg.as_str()).collect(),
-        optional: setup.optional,
-        max_token_age: setup.max_token_age.map(|_| 3_600),
-        known: std::sync::Mutex::default(),
-        fallen: Notify::new(),
-    };
+    let mut api = Api::new(hole, issuers);
+    api.allowed = allowed.iter().map(|alg| alg.as_str()).collect();
+    api.optional = setup.optional;
+    api.max_token_age = setup.max_token_age.map(|_| 3_600);
     let serving = tokio::spawn(server::serve(Arc::new(api), listener));
     let report = attacker.run(&mut |_| {}).await.unwrap_or_else(|error| panic!("{hole}: {error}"));
     serving.abort();

@@ -47,6 +47,19 @@ pub(crate) async fn serve(api: Arc<Api>, listener: TcpListener) {
     }
 }
 
+/// The same over TLS.
+#[cfg(feature = "tls")]
+pub(crate) async fn serve_tls(api: Arc<Api>, listener: TcpListener, acceptor: tokio_rustls::TlsAcceptor) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let (api, acceptor) = (Arc::clone(&api), acceptor.clone());
+        tokio::spawn(async move {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                one(api, stream).await;
+            }
+        });
+    }
+}
+
 async fn one(api: Arc<Api>, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let (mut bytes, mut chunk) = (Vec::new(), vec![0; 16 * 1024]);
     let end = loop {
