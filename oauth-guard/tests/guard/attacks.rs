@@ -28,7 +28,8 @@ async fn every_attack_gets_the_right_response() {
             let (status, error) = reply.summary();
             let good = (expected.tolerated.contains(&status)
                 || (status == expected.status && error == expected.error))
-                && reply.leaks_nothing(request.token());
+                && reply.leaks_nothing(request.token())
+                && !request.unmentionable().iter().any(|text| reply.mentions(text));
             requests += 1;
             wrong += usize::from(!good);
             let mark = if good { "  " } else { "✗ " };
@@ -56,7 +57,7 @@ async fn every_attack_gets_the_right_response() {
     }
     println!("{table}{requests} requests, {wrong} with a wrong response");
     assert_eq!(wrong, 0);
-    assert!(requests > 300, "the table has {requests} requests only");
+    assert!(requests > 500, "the table has {requests} requests only");
 }
 
 pub(crate) struct Target {

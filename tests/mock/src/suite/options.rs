@@ -1,5 +1,6 @@
 //! Settings of a suite beyond target and issuer: how it sends, what it asks for, and when it gives up.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
@@ -78,7 +79,7 @@ impl Suite {
 }
 
 /// How requests are sent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Sending {
     pub(super) headers: Vec<(String, String)>,
     pub(super) method: Method,
@@ -101,6 +102,17 @@ impl Default for Sending {
     }
 }
 
+/// The values of headers may be secrets of a gateway.
+impl fmt::Debug for Sending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Sending")
+            .field("headers", &headers)
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Sending {
     /// The first header that is none.
     pub(super) fn malformed_header(&self) -> Option<&str> {
@@ -108,5 +120,25 @@ impl Sending {
             HeaderName::from_bytes(name.as_bytes()).is_err() || HeaderValue::from_str(value).is_err()
         };
         self.headers.iter().find(bad).map(|(name, _)| name.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_never_prints_a_header() {
+        let suite = Suite::new("http://127.0.0.1/").header("X-Api-Key", "s3cr3t");
+        let text = format!("{suite:?}");
+        assert!(text.contains("X-Api-Key") && !text.contains("s3cr3t"), "{text}");
+    }
+
+    #[test]
+    fn a_header_of_two_lines_is_none() {
+        let with = |name: &str, value: &str| Suite::new("http://127.0.0.1/").header(name, value).sending;
+        assert_eq!(with("X-Api-Key", "k").malformed_header(), None);
+        assert_eq!(with("X", "a\r\nY: b").malformed_header(), Some("X"));
+        assert_eq!(with("X Y", "a").malformed_header(), Some("X Y"));
     }
 }

@@ -51,7 +51,7 @@ impl Keys {
         if never || (resting && !hole.is("kid-flood")) {
             return;
         }
-        let patience = if hole.is("endpoint-silent") { 60 } else { 1 };
+        let patience = if hole.is("endpoint-silent") { 60 } else { 2 };
         let fetch = fetch(format!("{issuer}/jwks"), hole);
         let fetched = tokio::time::timeout(Duration::from_secs(patience), fetch).await;
         flight.last = Some(Instant::now());

@@ -38,7 +38,7 @@ async fn attacked(hole: &'static str, rows: &[&str]) -> Report {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut suite = Suite::new(format!("http://{}/whoami", listener.local_addr().unwrap()))
         .scope("read")
-        .key_wait(Duration::from_secs(6))
+        .key_wait(Duration::from_secs(10))
         .timeout(Duration::from_secs(5));
     suite = rows.iter().fold(suite, |suite, row| suite.only(*row));
     if rows.is_empty() {
