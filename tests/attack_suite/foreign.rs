@@ -60,7 +60,7 @@ async fn attacked(server: Server) {
 }
 
 #[tokio::test]
-async fn jose_on_express_lets_nobody_in() {
+async fn jose_on_express_accepts_bound_tokens_and_a_second_header() {
     let Some(program) = node("jose_express.js") else { return };
     attacked(Server {
         program,
@@ -92,7 +92,7 @@ async fn authlib_takes_tokens_without_a_type() {
 }
 
 #[tokio::test]
-async fn pyjwt_on_flask_lets_nobody_in() {
+async fn pyjwt_on_flask_accepts_bound_tokens_and_exp_as_a_string() {
     let Some(program) = python("pyjwt_flask.py") else { return };
     attacked(Server {
         program,

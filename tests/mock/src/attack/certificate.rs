@@ -1,4 +1,4 @@
-//! A chain of certificates that an attacker makes (RFC 5280 section 4.1): right in everything, but by nobody known.
+//! A chain of certificates that an attacker makes (RFC 5280 section 4.1): valid in itself, and signed by no authority that an API knows.
 
 use super::der::{ec_spki, element, integer, rsa_spki, sequence};
 use crate::keys::{Alg, TestKey};

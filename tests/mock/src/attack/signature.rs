@@ -262,7 +262,7 @@ fn signature_forged_twin(context: &AttackContext) -> Vec<AttackRequest> {
     ]
 }
 
-/// A good token, so that the target knows it, and then parts of it in tokens that nobody signed.
+/// A good token, so that the target knows it, and then parts of it in tokens that the issuer did not sign.
 fn signature_of_a_known_token(context: &AttackContext) -> Vec<AttackRequest> {
     let good = context.good();
     let signature = good.sign(good.signing_input().as_bytes());

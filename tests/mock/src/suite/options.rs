@@ -59,7 +59,7 @@ impl Suite {
     }
 
     /// The algorithms that the target is set to allow. Without this they are found out by asking, so that an algorithm
-    /// it should refuse, or should accept, cannot be told from one it is meant to.
+    /// it should refuse, or should accept, looks like one that it is meant to.
     pub fn allowed(mut self, algorithms: impl IntoIterator<Item = Alg>) -> Self {
         self.allowed.extend(algorithms);
         self

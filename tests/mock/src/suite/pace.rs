@@ -50,7 +50,7 @@ impl Pace {
                 }
             };
             tokio::time::sleep_until(at).await;
-            // Whoever waited for a slot may find a pause at its end.
+            // A pause may have begun while this request waited for its slot.
             if taken && self.state().paused_until <= Instant::now() {
                 return;
             }

@@ -37,7 +37,7 @@ pub(super) struct Run<'a> {
     /// The responses to a good token, and to a path that no API knows.
     sample: Option<TargetResponse>,
     beside: Option<TargetResponse>,
-    /// Locked by nobody: only a run in a lock can be shared, and so be spawned.
+    /// Never contended: the lock makes a run `Sync`, so that its future can be spawned.
     progress: Mutex<&'a mut (dyn FnMut(&str) + Send)>,
 }
 

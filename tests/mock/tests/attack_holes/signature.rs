@@ -178,7 +178,7 @@ pub(crate) fn pem(jwk: &Value) -> Option<String> {
     Some(format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n")))
 }
 
-/// RS256 by the key of a certificate, whoever vouches for it.
+/// RS256 by the key of a certificate, without asking who signed the certificate.
 pub(crate) fn by_certificate(certificate: &[u8], message: &[u8], signature: &[u8]) -> bool {
     // Certificate, TBSCertificate; in it version, serial, algorithm, issuer, validity, subject, and then the key.
     let spki = inside(certificate).and_then(|(tbs, _)| inside(tbs)).and_then(|(mut rest, _)| {

@@ -244,10 +244,10 @@ async fn rows_side_by_side_find_the_same() {
     let (one_by_one, _) = attacked("alg-none", Trouble::default(), rows).await;
     let slow = Trouble { delay: Duration::from_millis(20), ..Trouble::default() };
     let (parallel, api) = attacked("alg-none", slow, |suite| rows(suite).parallel(6)).await;
-    let told = |report: &Report| -> Vec<_> {
+    let verdicts = |report: &Report| -> Vec<_> {
         report.cases.iter().map(|case| (case.id, case.variant.clone(), case.verdict)).collect()
     };
-    assert_eq!(told(&one_by_one), told(&parallel));
+    assert_eq!(verdicts(&one_by_one), verdicts(&parallel));
     assert_eq!((parallel.exit_code(), parallel.summary.let_in), (1, 3), "{parallel}");
     assert!(api.trouble.most_at_once.load(Ordering::SeqCst) > 2);
 }

@@ -164,8 +164,9 @@ fn a_path_or_method_that_does_not_exist_is_no_fault() {
         ..response
     });
     assert_eq!(on("http-other-methods", "OPTIONS", &listed, &traits), Verdict::Pass);
-    let told = response(200, None).map(|response| TargetResponse { body: "orders".to_owned(), ..response });
-    assert_eq!(on("http-other-methods", "OPTIONS", &told, &traits), Verdict::LetIn);
+    let resource =
+        response(200, None).map(|response| TargetResponse { body: "orders".to_owned(), ..response });
+    assert_eq!(on("http-other-methods", "OPTIONS", &resource, &traits), Verdict::LetIn);
     assert_eq!(on("http-other-methods", "POST", &response(500, None), &traits), Verdict::Incorrect);
 }
 
