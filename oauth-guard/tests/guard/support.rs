@@ -29,9 +29,14 @@ impl Reply {
 
     /// A rejection never repeats the token or a part of it.
     pub(crate) fn leaks_nothing(&self, token: Option<&str>) -> bool {
-        let parts = token.unwrap_or_default().split('.').filter(|part| part.len() > 16);
-        let text = [self.challenge.as_deref().unwrap_or_default(), &self.body].concat();
-        parts.into_iter().all(|part| !text.contains(part))
+        let mut parts = token.unwrap_or_default().split('.').filter(|part| part.len() > 16);
+        parts.all(|part| !self.mentions(part))
+    }
+
+    /// Whether this text is in the challenge or the body.
+    pub(crate) fn mentions(&self, text: &str) -> bool {
+        self.body.contains(text)
+            || self.challenge.as_deref().is_some_and(|challenge| challenge.contains(text))
     }
 }
 
