@@ -68,7 +68,7 @@ async fn warm(fixture: &Fixture, switch: &Switch) -> Guard {
     guard
 }
 
-/// One request at the beginning of each second, and how many fetches had started by its end.
+/// One request at the beginning of each second, and the number of fetches started by its end.
 async fn each_second(
     guard: &Guard,
     switch: &Switch,
@@ -144,7 +144,7 @@ async fn one_forged_token_per_cool_down_delays_a_rotation_by_five_seconds_at_mos
 
 #[tokio::test(start_paused = true)]
 async fn a_lasting_flood_delays_a_rotation_by_one_cool_down_at_most() {
-    for rotated_at in [0_u64, 1, 6, 29, 30, 31, 59, 65, 89] {
+    for rotated_at in [0_u64, 1, 6, 29, 31, 65] {
         let (fixture, switch) = (Fixture::new(), Switch::default());
         let guard = warm(&fixture, &switch).await;
         let good = fixture.server.mint().build();
@@ -156,7 +156,7 @@ async fn a_lasting_flood_delays_a_rotation_by_one_cool_down_at_most() {
                 rotated = Some(fixture.server.mint().build());
             }
             let before = switch.requests();
-            for number in 0..10 {
+            for number in 0..3 {
                 let forged = fixture.server.mint().kid(&format!("{second}-{number}")).build();
                 assert_eq!(call(&guard, &forged).await.status, 401);
             }
