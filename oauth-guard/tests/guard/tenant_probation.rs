@@ -307,6 +307,18 @@ async fn the_transport_learns_which_requests_must_stay_public() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reload_that_allows_private_addresses_no_longer_is_obeyed_by_the_next_fetch() {
+    let world = World::with_keys_at("https://10.0.0.5/keys");
+    let issuer = || Issuer::new(real(0)).audience("orders-api");
+    let guard = world.builder().issuer(issuer()).allow_private_jwks().build().unwrap();
+    assert_eq!(call(&guard, &world.token(&real(0))).await.status, 200);
+    guard.reload(Guard::builder().issuer(issuer())).unwrap();
+    advance(Duration::from_secs(601)).await;
+    assert_eq!(call(&guard, &world.token(&real(0))).await.status, 200, "with the keys at hand");
+    assert_eq!(guard.health().issuers[0].last_error.as_deref(), Some("discovery"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_configuration_file_allows_private_addresses() {
     let world = World::with_keys_at("https://10.0.0.5/keys");
     let read = |top: bool, issuer: bool| {
