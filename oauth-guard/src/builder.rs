@@ -80,8 +80,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// second (503 beyond that). A `jwks_uri` that they or their metadata name must be public, see
     /// [`Issuer::allow_private_jwks`].
     ///
-    /// The 1,000 verified issuers used last are kept and do not expire: call [`Guard::forget_issuer`] when a tenant is deleted or
-    /// its conditions change.
+    /// The 1,000 verified issuers used last are kept and do not expire: call [`Guard::forget_issuer`] when a tenant is
+    /// deleted or its conditions change.
     ///
     /// ```
     /// use oauth_guard::{Guard, Issuer};

@@ -87,8 +87,8 @@
 //! names of the usual length, and however many a caller invents, they evict no tenant.
 //!
 //! ### Why ten tenants in the health report?
-//! [`TENANTS_LISTED`]. Enough to see which ones have a problem. A probe reads the report every second and may show it
-//! to anyone, so it is short and no list of customers.
+//! [`TENANTS_LISTED`]. Enough to see which ones have a problem. A probe reads the report every second, and its
+//! endpoint may be public, so it is short and no list of customers.
 //!
 //! ### Why 64 tenants on probation, and 32 fetches for them?
 //! [`PROBATION_TENANTS`], [`PROBATION_FETCHES`], [`PROBATION_INTERVAL`]. A resolver that decides by a rule accepts

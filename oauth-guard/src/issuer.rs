@@ -341,7 +341,7 @@ impl Issuer {
     /// [resolver](crate::GuardBuilder::resolve_issuers) names them.
     ///
     /// By default such a `jwks_uri` must be public (in the bundled client also by the addresses that its name resolves
-    /// to): whoever controls the document could have the guard send requests into your network. A `jwks_uri` of the
+    /// to): an attacker who controls the document could have the guard send requests into your network. A `jwks_uri` of the
     /// configuration may be anywhere, and so may one of an issuer that is private itself, or with the same origin as
     /// the issuer.
     pub fn allow_private_jwks(mut self) -> Self {

@@ -125,8 +125,8 @@ impl Tenants {
         }
     }
 
-    /// A valid token of that tenant is used: the tenants used last are kept. Writes once a second at most, unless others became
-    /// members in between.
+    /// A valid token of that tenant is used: the tenants used last are kept. Writes once a second at most, unless others
+    /// became members in between.
     pub(crate) fn touch(&self, issuer: &IssuerState, now: Now) {
         let turn = self.inserted.load(Ordering::Relaxed) & u64::from(u32::MAX);
         issuer.used_at((now.monotonic.as_secs() << 32) | turn);

@@ -10,7 +10,7 @@ use crate::keys::{ExportedSet, KeyExport};
 
 impl<T: Send + Sync + 'static> Guard<T> {
     /// The current key sets, including those preloaded for an issuer that is not resolved yet. Static keys from the
-    /// configuration are not exported.
+    /// configuration are not exported, nor keys of a resolved issuer of which no token was verified yet.
     #[must_use]
     pub fn export_keys(&self) -> KeyExport {
         let snapshot = self.snapshot();

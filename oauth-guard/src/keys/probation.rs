@@ -1,5 +1,5 @@
-//! What a tenant without one verified token may cost: its name may be invented, and whoever invents a thousand names
-//! would have the guard send thousands of requests.
+//! What a tenant without one verified token may cost: its name may be invented, and a caller who invents a thousand
+//! names would have the guard send thousands of requests.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

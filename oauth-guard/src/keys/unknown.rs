@@ -1,4 +1,4 @@
-//! How often tokens with unknown key ids may cause a fetch. Anyone can invent a key id, and each real rotation begins
+//! How often tokens with unknown key ids may cause a fetch. Any caller can invent a key id, and each real rotation begins
 //! with one.
 
 use std::time::Duration;
@@ -17,8 +17,8 @@ pub(super) struct UnknownKeyBudget {
     unknown: Vec<Option<Box<str>>>,
 }
 
-/// More unknown key ids than these within a cool-down are a flood. A rotation brings one or two, and somebody may forge
-/// one beside it.
+/// More unknown key ids than these within a cool-down are a flood. A rotation brings one or two, and a forged one may come
+/// beside it.
 const NO_FLOOD: usize = 4;
 
 impl UnknownKeyBudget {

@@ -68,7 +68,7 @@ async fn warm(fixture: &Fixture, switch: &Switch) -> Guard {
     guard
 }
 
-/// One request at the beginning of each second, and how many fetches had started by its end.
+/// One request at the beginning of each second, and the number of fetches started by its end.
 async fn each_second(
     guard: &Guard,
     switch: &Switch,
@@ -144,7 +144,7 @@ async fn one_forged_token_per_cool_down_delays_a_rotation_by_five_seconds_at_mos
 
 #[tokio::test(start_paused = true)]
 async fn a_lasting_flood_delays_a_rotation_by_one_cool_down_at_most() {
-    for rotated_at in [0_u64, 1, 6, 29, 30, 31, 59, 65, 89] {
+    for rotated_at in [0_u64, 1, 6, 29, 31, 65] {
         let (fixture, switch) = (Fixture::new(), Switch::default());
         let guard = warm(&fixture, &switch).await;
         let good = fixture.server.mint().build();
@@ -156,7 +156,7 @@ async fn a_lasting_flood_delays_a_rotation_by_one_cool_down_at_most() {
                 rotated = Some(fixture.server.mint().build());
             }
             let before = switch.requests();
-            for number in 0..10 {
+            for number in 0..3 {
                 let forged = fixture.server.mint().kid(&format!("{second}-{number}")).build();
                 assert_eq!(call(&guard, &forged).await.status, 401);
             }
@@ -179,32 +179,34 @@ async fn a_lasting_flood_delays_a_rotation_by_one_cool_down_at_most() {
 
 #[tokio::test(start_paused = true)]
 async fn while_the_transport_fails_the_budget_and_the_statuses_are_the_same() {
-    for mode in [Mode::Fails, Mode::Hangs, Mode::Panics] {
+    for (mode, is_flood) in
+        [Mode::Fails, Mode::Hangs, Mode::Panics].into_iter().flat_map(|mode| [(mode, true), (mode, false)])
+    {
+        let case = format!("{mode:?}, flood: {is_flood}");
         let (fixture, switch) = (Fixture::new(), Switch::default());
         let guard = warm(&fixture, &switch).await;
         let good = fixture.server.mint().build();
         assert_eq!(call(&guard, &good).await.status, 200);
         switch.set(mode);
-        let flood = each_second(&guard, &switch, 120, |second| {
-            Some(fixture.server.mint().kid(&second.to_string()).build())
-        });
-        let outcomes = flood.await;
+        let key_id = |second: u64| if is_flood { second.to_string() } else { "same".to_owned() };
+        let forged = |second| Some(fixture.server.mint().kid(&key_id(second)).build());
+        let outcomes = each_second(&guard, &switch, 120, forged).await;
         // Those that wait for a fetch that hangs have no response yet; the others are 503, never 401.
+        assert!(outcomes.iter().all(|(_, status, _)| [0, 503].contains(status)), "{case}: {outcomes:?}");
         let waiting = outcomes.iter().filter(|(_, status, _)| *status == 0).count();
-        assert!(outcomes.iter().all(|(_, status, _)| [0, 503].contains(status)), "{mode:?}: {outcomes:?}");
-        assert_eq!(waiting, if mode == Mode::Hangs { 4 * 5 } else { 0 }, "{mode:?}: {outcomes:?}");
         let fetches: Vec<_> = [29, 59, 89, 119].iter().map(|at| outcomes[*at].2).collect();
-        assert_eq!(fetches, [1, 2, 3, 4], "{mode:?}: {outcomes:?}");
-        assert_eq!(call(&guard, &good).await.status, 200, "{mode:?}: known keys go on");
+        assert_eq!(fetches, if is_flood { [1, 2, 3, 4] } else { [2, 3, 4, 5] }, "{case}: {outcomes:?}");
+        assert_eq!(waiting, if mode == Mode::Hangs { 5 * fetches[3] } else { 0 }, "{case}: {outcomes:?}");
+        assert_eq!(call(&guard, &good).await.status, 200, "{case}: known keys go on");
         let last_error = guard.health().issuers[0].last_error.clone();
         let expected = if mode == Mode::Hangs { "timeout" } else { "transport" };
-        assert_eq!(last_error.as_deref(), Some(expected), "{mode:?}");
+        assert_eq!(last_error.as_deref(), Some(expected), "{case}");
 
         switch.set(Mode::Works);
         fixture.server.keys().rotate();
         let token = fixture.server.mint().build();
         let outcomes = each_second(&guard, &switch, 31, |_| Some(token.clone())).await;
-        assert!(outcomes.iter().any(|(_, status, _)| *status == 200), "{mode:?}: {outcomes:?}");
+        assert!(outcomes.iter().any(|(_, status, _)| *status == 200), "{case}: {outcomes:?}");
     }
 }
 
