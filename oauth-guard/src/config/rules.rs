@@ -161,7 +161,7 @@ fn requirement(value: &Value) -> Option<Requirement> {
     let table = Table::new(value.as_object()?);
     let text = |name| table.text(name);
     let list = |name| {
-        let terms = table.value(name)?.as_array()?;
+        let terms = table.value(name)?.as_array().filter(|terms| !terms.is_empty())?;
         terms.iter().map(requirement).collect::<Option<Vec<_>>>()
     };
     if let Some(claim) = text("claim") {
