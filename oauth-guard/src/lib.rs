@@ -157,9 +157,9 @@
 //! - **Header**: a critical extension (`crit`), an unencoded or encrypted payload (`b64`, `enc`, `zip`) and the wrong kind
 //!   of token (`typ`, `cty`) are accepted there.
 //! - **Claims**: `iss` may be a list there, `aud` may be absent or a number unless it is made mandatory, a JSON array can
-//!   stand in place of the claims object, and of two members with one name the last one counts.
-//! - **Time**: a token is accepted there in the second of its `exp`, with a fraction rounded up; `nbf` is read only on
-//!   request, `iat` never; and the clock cannot be replaced.
+//!   stand in place of the claims object, and where a member such as `scope` occurs twice the last one counts.
+//! - **Time**: a token is accepted there in the second of its `exp`, whose fraction may be rounded up; `nbf` is read only
+//!   on request, `iat` never; and the clock cannot be replaced.
 //! - **Keys**: `use`, `key_ops` and `alg` of a JWK are not compared there, symmetric keys of a fetched set become secrets,
 //!   and weak keys pass: short secrets, Ed25519 points of small order.
 //! - **Limits**: tokens of any size are decoded there, and error messages repeat the caller's text.

@@ -15,6 +15,7 @@ pub(crate) struct Challenge {
     pub(crate) realm: Option<Box<str>>,
     pub(crate) resource_metadata: Option<Box<str>>,
     /// A token that grants too little for an extractor is logged, not rejected.
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only extractors reject behind a guard"))]
     pub(crate) dry_run: bool,
     /// gRPC requests get HTTP responses too.
     pub(crate) never_grpc: bool,

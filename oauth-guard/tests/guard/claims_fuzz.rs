@@ -20,7 +20,7 @@ use self::payload::Payload;
 use crate::support::Random;
 
 const SEED: u64 = 0x006f_6175_7468_3237;
-const ROUNDS: usize = 20_000;
+const ROUNDS: usize = 12_000;
 const SECRET: [u8; 32] = [7; 32];
 const LEEWAY: u64 = 60;
 
