@@ -3,7 +3,8 @@
 //! [`HttpClient`] wraps any `Service<http::Request<_>, Response = http::Response<_>>`: the bundled reqwest, a
 //! hyper-util client, or a mock's router in process. Whatever is inside, every exchange has a total time limit, the
 //! response's body is capped, plain http goes to loopback only, and a redirect is an error and never followed: a 307
-//! would send the client secret again, to wherever the response points.
+//! would send the client secret again, to wherever the response points. A URL that a foreign document names is held to
+//! public addresses ([`Limits::public_only`]).
 //!
 //! ```
 //! use bytes::Bytes;

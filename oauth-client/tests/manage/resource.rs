@@ -1,5 +1,8 @@
 //! From an API's URL to its authorization server (RFC 9728, RFC 8414).
 
+use std::io;
+use std::sync::{Arc, Mutex};
+
 use bytes::Bytes;
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, Request, Response};
@@ -345,10 +348,18 @@ async fn known_metadata_is_used_for_a_day_when_its_place_fails() {
     }
     advance(3601).await;
     let documents = fixture.count(Endpoint::OauthMetadata);
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    let listening = tracing::subscriber::set_default(subscriber);
     for _ in 0..10 {
         client.request(&grant::client_credentials()).await.unwrap();
     }
+    drop(listening);
     assert_eq!(fixture.count(Endpoint::OauthMetadata), documents + 1, "it is not looked for by each request");
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("WARN")).collect();
+    assert!(matches!(&warnings[..], [one] if one.contains("code=\"discovery\"")), "one warning: {log}");
     advance(82_000).await;
     client.request(&grant::client_credentials()).await.unwrap();
     advance(900).await;
@@ -358,6 +369,21 @@ async fn known_metadata_is_used_for_a_day_when_its_place_fails() {
     fixture.server.clear_faults();
     advance(61).await;
     client.request(&grant::client_credentials()).await.unwrap();
+}
+
+/// What is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[tokio::test(start_paused = true)]
