@@ -34,10 +34,27 @@ impl HttpClient {
     /// `config` when the builder's settings cannot be used.
     pub fn from_reqwest(builder: reqwest::ClientBuilder) -> Result<Self, Error> {
         let client = build(builder).map_err(|cause| {
-            let message = format!("the HTTP client cannot be built ({cause}); check the TLS settings");
+            // Container images without certificates are common, and the cause says nothing of what to do.
+            let message = if cause.contains("No CA certificates") {
+                "this machine has no certificate authorities; install its package of them (often ca-certificates), \
+                 point SSL_CERT_FILE to a file with them, or set tls = { ca = \"ca.crt\" }"
+                    .to_owned()
+            } else {
+                format!("the HTTP client cannot be built ({cause}); check the TLS settings")
+            };
             Error::from(Problem { field: "http".to_owned(), message })
         })?;
         Ok(Self::from_service(Bundled(Which::Fixed(client))))
+    }
+
+    /// The bundled client for plain http alone. It trusts no certificate authority, so it can be built on a machine that has
+    /// none.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn without_tls() -> Result<Self, Error> {
+        let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
+        Self::from_reqwest(builder.tls_certs_only(std::iter::empty()))
     }
 
     /// The bundled client, with certificates of your own.
