@@ -244,7 +244,7 @@ async fn a_machine_without_authorities_serves_what_needs_none_and_says_what_is_m
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
     assert!(
-        stderr.starts_with("error: config: http: this machine has no certificate authorities; "),
+        stderr.starts_with("error: config: http: this machine has no certificate authorities"),
         "{stderr}"
     );
 }

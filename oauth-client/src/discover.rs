@@ -40,6 +40,7 @@ pub use self::follow::{Found, follow};
 pub use self::member::discover_url;
 pub use self::resource::{ProtectedResource, resource};
 use crate::error::{Error, printable};
+use crate::jose::{TENANT, is_tenant};
 use crate::json;
 use crate::transport::{HttpClient, Limits, is_loopback};
 pub use crate::www_authenticate::Challenge;
@@ -124,6 +125,14 @@ impl Metadata {
         url.as_ref()
     }
 
+    /// The issuer that tokens name, where the client is configured with this one: with a hole for the tenant, where
+    /// Microsoft Entra's document for users of any tenant says so. Of a single tenant's issuer, nobody else's tokens are good.
+    pub(crate) fn issuer_of_tokens<'a>(&'a self, configured: &'a str) -> &'a str {
+        const OF_MANY: [&str; 3] = ["common", "consumers", "organizations"];
+        let is_of_many = OF_MANY.iter().any(|name| self.issuer.replacen(TENANT, name, 1) == configured);
+        if is_of_many && self.issuer.contains(TENANT) { &self.issuer } else { configured }
+    }
+
     /// Whether the document has this member, and as what it should be.
     fn names(&self, member: &str) -> bool {
         match member {
@@ -140,6 +149,23 @@ impl Metadata {
         let named = Endpoint::ALL.iter().filter_map(|one| Some((one.name(), self.endpoint(*one)?)));
         let keys = self.jwks_uri.iter().map(|url| ("jwks_uri", url));
         named.chain(keys).chain(self.mtls_endpoint_aliases.iter().map(|(name, url)| (name.as_str(), url)))
+    }
+
+    /// Drops the URLs that are not to be used, but for those that tokens come from and are checked by: a document
+    /// with a wrong one of those is not to be trusted.
+    fn drop_minor_urls(&mut self, unusable: impl Fn(&Url) -> bool) {
+        self.mtls_endpoint_aliases.retain(|name, url| name == Endpoint::Token.name() || !unusable(url));
+        for minor in [
+            &mut self.revocation_endpoint,
+            &mut self.introspection_endpoint,
+            &mut self.userinfo_endpoint,
+            &mut self.device_authorization_endpoint,
+            &mut self.pushed_authorization_request_endpoint,
+            &mut self.registration_endpoint,
+            &mut self.end_session_endpoint,
+        ] {
+            minor.take_if(|url| unusable(url));
+        }
     }
 
     /// Whether this document of a public issuer leads to an address of this machine or its network.
@@ -281,7 +307,7 @@ pub async fn discover_with(
     let places = locations(issuer)?;
     let suits = |metadata: &Metadata| needed.iter().all(|name| metadata.names(name));
     let read = |body: &[u8]| check(parse(body)?, issuer, limits.allow_http);
-    first_usable(http, &places, limits, read, suits).await
+    first_usable(http, &places, limits, read, suits, "check the issuer, or configure token_endpoint").await
 }
 
 /// The places where a document may be: RFC 8414 section 3.1 puts the well-known part between host and path, OpenID
@@ -319,28 +345,19 @@ fn parse(body: &[u8]) -> Result<Metadata, Error> {
     })
 }
 
-/// Where an issuer may have the name of a tenant (Microsoft Entra, OpenID Connect on the Microsoft identity platform).
-const HOLE: &str = "{tenantid}";
-
-/// Whether `template`, an issuer with a hole, is this one once the hole is filled: by letters, digits, dots and hyphens, at
-/// most 64 of them.
+/// Whether `template`, an issuer with a hole for the tenant, is this one once the hole is filled.
 pub(crate) fn fills(template: &str, issuer: &str) -> bool {
-    hole(template, issuer).is_some()
+    template.split_once(TENANT).is_some_and(|(before, after)| {
+        let tenant = issuer.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+        tenant.is_some_and(is_tenant)
+    })
 }
 
-/// What fills the hole.
-pub(crate) fn hole<'a>(template: &str, issuer: &'a str) -> Option<&'a str> {
-    let (before, after) = template.split_once(HOLE)?;
-    let tenant = issuer.strip_prefix(before)?.strip_suffix(after)?;
-    let fits = (1..=64).contains(&tenant.len())
-        && tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
-    fits.then_some(tenant)
-}
-
-fn check(metadata: Metadata, issuer: &str, allow_http: bool) -> Result<Metadata, Error> {
+fn check(mut metadata: Metadata, issuer: &str, allow_http: bool) -> Result<Metadata, Error> {
     if metadata.issuer != issuer && !fills(&metadata.issuer, issuer) {
         return Err(other_issuer(issuer, &metadata.issuer));
     }
+    metadata.drop_minor_urls(|url| check_url("", url, issuer, allow_http).is_err());
     for (name, url) in metadata.urls() {
         check_url(name, url, issuer, allow_http)?;
     }

@@ -364,6 +364,9 @@ impl fmt::Display for Error {
             }
             Kind::Unsupported(what) => write!(f, "{what}"),
             Kind::Discovery(what) => write!(f, "the server's metadata cannot be used: {what}"),
+            Kind::Transport { sent: false, source } if is_about_certificates(&**source) => f.write_str(
+                "the server's certificate is not trusted here; install the certificate authorities of this machine (the package ca-certificates), or name the one that issued it in tls.ca",
+            ),
             Kind::Transport { sent: false, .. } => {
                 f.write_str("the server could not be reached; check the address and that it is up")
             }
@@ -442,6 +445,18 @@ impl StdError for Error {
             _ => None,
         }
     }
+}
+
+/// Whether a connection failed over the server's certificate. The TLS library's own types stay out of ours.
+fn is_about_certificates(error: &dyn StdError) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.to_string().contains("invalid peer certificate") {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// The code of an error response that has none of its own.

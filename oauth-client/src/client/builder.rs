@@ -184,6 +184,9 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client, Error> {
         let mut problems = self.problems();
         let server = self.server(&mut Vec::new());
+        // Those that are given count before the provider's.
+        let known = self.provider_endpoints().into_iter().chain(self.endpoints.clone());
+        let endpoints = known.filter_map(|(one, url)| Some((one, Url::parse(&url).ok()?))).collect();
         let http = self
             .http
             .clone()
@@ -206,11 +209,7 @@ impl ClientBuilder {
                 clock,
                 timeout: self.timeout.unwrap_or(Limits::token().timeout),
                 allow_http: self.allow_http,
-                endpoints: self
-                    .endpoints
-                    .iter()
-                    .filter_map(|(one, url)| Some((*one, Url::parse(url).ok()?)))
-                    .collect(),
+                endpoints,
                 discovered: ArcSwapOption::new(discovered),
                 keys: KeyCache::default(),
                 id_token_audiences: self.id_token_audiences,
@@ -311,6 +310,9 @@ impl ClientBuilder {
                 problems.push(missing("token_endpoint", "is given beside issuer; give one of them"));
                 return None;
             }
+            (None, None) if self.dialect.issuer.is_some() && self.base_url.is_none() => {
+                ("issuer", self.dialect.issuer.as_ref()?)
+            }
             (None, None) if self.dialect.token_path.is_some() => {
                 below_base = self.below_base(problems)?;
                 ("base_url", &below_base)
@@ -352,6 +354,17 @@ fn usable_url(field: &str, text: &str, allow_http: bool, problems: &mut Vec<Prob
 }
 
 impl ClientBuilder {
+    /// The provider's endpoints below its base URL, where the client is there.
+    fn provider_endpoints(&self) -> Vec<(Endpoint, String)> {
+        let base = self.base_url.as_ref().or(self.dialect.base_url.as_ref());
+        let base = base.filter(|_| self.issuer.is_none() && self.token_endpoint.is_none());
+        let below = |base: &String, path: &String| {
+            format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/'))
+        };
+        let of_base = |base| self.dialect.endpoints.iter().map(move |(one, path)| (*one, below(base, path)));
+        base.into_iter().flat_map(of_base).collect()
+    }
+
     /// The provider's token endpoint: its path below the base URL that is given, or below its own.
     fn below_base(&self, problems: &mut Vec<Problem>) -> Option<String> {
         let Some(base) = self.base_url.as_ref().or(self.dialect.base_url.as_ref()) else {

@@ -23,6 +23,10 @@
 //!
 //! # Keys
 #![doc = include_str!("../../CONFIG.md")]
+//!
+//! # Recipes
+//!
+#![doc = include_str!("../../RECIPES.md")]
 
 mod assertion_grants;
 mod auth;

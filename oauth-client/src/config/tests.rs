@@ -369,3 +369,63 @@ fn headers_and_user_agent_come_from_the_file_and_from_variables() {
     assert!(error.to_string().contains("client_secret_post") && !error.to_string().contains("s3cr3t"));
     std::fs::remove_file(&path).unwrap();
 }
+
+#[test]
+fn every_preset_is_a_value_of_provider() {
+    let post = |name: &str| serde_json::json!({ "provider": name, "client_auth": "client_secret_post" });
+    for name in ["entra", "cognito"] {
+        assert!(read(post(name), &[]).is_ok(), "{name}");
+        assert_eq!(fields(&read(post(name), &["issuer"]).unwrap_err()), ["issuer"]);
+    }
+    for name in ["github", "google", "slack"] {
+        let mut tree = post(name);
+        if name != "google" {
+            tree["grant"] = "refresh_token".into();
+            tree["refresh_token"] = "r1".into();
+        }
+        let config = read(tree, &["issuer"]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(config.http(nowhere()).client().is_ok(), "{name}");
+    }
+    for name in ["github", "google", "slack"] {
+        let mut tree = post(name);
+        tree["grant"] = "client_credentials".into();
+        assert_eq!(fields(&read(tree, &["issuer"]).unwrap_err()), ["grant"], "{name} has users' tokens only");
+    }
+}
+
+#[test]
+fn custom_says_what_zero_means_and_which_types_are_bearer() {
+    let custom = |custom: Value| read(serde_json::json!({ "custom": custom }), &[]);
+    assert!(custom(serde_json::json!({ "zero_expires_in": "unknown", "bearer_types": ["bot"] })).is_ok());
+    assert!(custom(serde_json::json!({ "expires_at": "expires_at", "zero_expires_in": "expired" })).is_ok());
+    let error = custom(serde_json::json!({ "zero_expires_in": "never" })).unwrap_err();
+    assert_eq!(fields(&error), ["custom.zero_expires_in"]);
+}
+
+/// What is shown as a configuration is one.
+#[cfg(feature = "toml")]
+#[test]
+fn every_recipe_has_known_keys_and_values_that_fit() {
+    let recipes = include_str!("../../RECIPES.md");
+    let blocks: Vec<_> =
+        recipes.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() >= 8, "{}", blocks.len());
+    for block in blocks.into_iter().filter(|block| block.contains("client_id")) {
+        let tree = tree::from_toml(block).unwrap();
+        let mut problems = Vec::new();
+        schema::check(&tree, KEYS, "", &mut problems);
+        // Files and variables are those of the reader's machine.
+        let is_of_the_reader = |problem: &Problem| {
+            problem.message.contains("cannot be read") || problem.message.contains("is not set")
+        };
+        let read = ClientConfig::from_tree(&tree);
+        let other = read
+            .err()
+            .map_or(0, |error| error.problems().iter().filter(|problem| !is_of_the_reader(problem)).count());
+        assert!(
+            problems.is_empty() && other == 0,
+            "{block}\n{problems:?} {:?}",
+            ClientConfig::from_tree(&tree).err()
+        );
+    }
+}

@@ -101,7 +101,10 @@ impl<'a> Table<'a> {
         }
         let path = value.get("file").and_then(Value::as_str)?;
         match std::fs::read_to_string(path) {
-            Ok(text) => Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())),
+            Ok(text) => {
+                let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+                Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+            }
             Err(error) => cannot(
                 "file",
                 format!("{path} cannot be read ({}); check path and permissions", error.kind()),
@@ -145,6 +148,8 @@ impl<'a> Table<'a> {
 /// `config`, naming line and column.
 #[cfg(feature = "toml")]
 pub fn from_toml(text: &str) -> Result<Map<String, Value>, Error> {
+    // Editors of some platforms put a byte order mark in front.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let error = match toml::from_str::<Map<String, Value>>(text) {
         Ok(tree) => return Ok(tree),
         Err(error) => error,

@@ -37,7 +37,7 @@ pub async fn discover_url(
         check_url(member, &url, issuer, limits.allow_http)?;
         Ok(url)
     };
-    first_usable(http, &locations(issuer)?, limits, read, |_| true).await
+    first_usable(http, &locations(issuer)?, limits, read, |_| true, "check the issuer").await
 }
 
 /// Whether both are the same URL, however they are spelled.

@@ -1,7 +1,7 @@
 //! One document that may be in several places: the first that serves it.
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
 use crate::error::{Error, Kind, printable};
@@ -15,6 +15,7 @@ pub(super) async fn first_usable<T>(
     limits: &Limits,
     read: impl Fn(&[u8]) -> Result<T, Error>,
     suits: impl Fn(&T) -> bool,
+    none_found: &str,
 ) -> Result<T, Error> {
     let mut failures = Failures::default();
     let mut second_best = None;
@@ -35,7 +36,7 @@ pub(super) async fn first_usable<T>(
     });
     match timeout(limits.timeout, asking).await {
         Ok(Some(done)) => done,
-        Ok(None) => second_best.ok_or_else(|| failures.into_error(places)),
+        Ok(None) => second_best.ok_or_else(|| failures.into_error(places, none_found)),
         Err(_) => second_best.ok_or_else(|| Error::new(Kind::Timeout(limits.timeout))),
     }
 }
@@ -51,17 +52,17 @@ async fn ask<T>(
     let patience = limits.timeout / 3;
     let mut left = places.iter();
     let mut asked = JoinSet::new();
-    let mut next_at = Instant::now();
+    let mut last_at = Instant::now();
     loop {
         let waiting = left.as_slice().first();
-        if let Some(place) = waiting.filter(|_| asked.is_empty() || Instant::now() >= next_at) {
+        if let Some(place) = waiting.filter(|_| asked.is_empty() || last_at.elapsed() >= patience) {
             let (http, place, limits) = (http.clone(), place.clone(), limits.clone());
             asked.spawn(async move {
                 let response = http.get_json(&place, &limits).await;
                 (place, response.map(http::Response::into_body).map_err(Failure::of))
             });
             left.next();
-            next_at = Instant::now() + patience;
+            last_at = Instant::now();
         }
         let has_more = !left.as_slice().is_empty();
         tokio::select! {
@@ -76,7 +77,7 @@ async fn ask<T>(
                 None if has_more => {}
                 None => return None,
             },
-            () = sleep_until(next_at), if has_more => {}
+            () = sleep(patience.saturating_sub(last_at.elapsed())), if has_more => {}
         }
     }
 }
@@ -122,14 +123,11 @@ impl Failures {
     }
 
     /// A document that was served and cannot be used says most; then what may be better in a minute.
-    fn into_error(self, places: &[Url]) -> Error {
+    fn into_error(self, places: &[Url], none_found: &str) -> Error {
         self.served.or(self.transient).unwrap_or_else(|| {
             let each =
                 if self.each.is_empty() { places.iter().map(Url::to_string).collect() } else { self.each };
-            Error::discovery(format!(
-                "found none at {}; check the issuer, or configure token_endpoint",
-                each.join(", nor at ")
-            ))
+            Error::discovery(format!("found none at {}; {none_found}", each.join(", nor at ")))
         })
     }
 }

@@ -99,6 +99,37 @@ pub async fn resource(
     )))
 }
 
+/// What an API that was called has to say of itself.
+pub(super) enum Lookup {
+    Found(Box<ProtectedResource>),
+    /// It names no document, and none of the places that follow from its URL has one.
+    Absent(Error),
+}
+
+impl ProtectedResource {
+    /// What is known of an API without a document of its own, at whose origin this issuer is described.
+    pub(super) fn implied(url: &Url, issuer: &str) -> Self {
+        let mut resource = url.clone();
+        resource.set_query(None);
+        Self {
+            resource: resource.into(),
+            authorization_servers: vec![issuer.to_owned()],
+            scopes_supported: None,
+            bearer_methods_supported: None,
+            jwks_uri: None,
+            resource_name: None,
+            resource_documentation: None,
+            resource_policy_uri: None,
+            resource_tos_uri: None,
+            tls_client_certificate_bound_access_tokens: false,
+            authorization_details_types_supported: None,
+            dpop_signing_alg_values_supported: None,
+            dpop_bound_access_tokens_required: false,
+            extra: Map::new(),
+        }
+    }
+}
+
 /// The metadata of the API that was called at `url`: at the place it named in its challenge, else at those that
 /// follow from the URL, its path first and then the whole host.
 pub(super) async fn of_call(
@@ -106,7 +137,7 @@ pub(super) async fn of_call(
     url: &Url,
     named: Option<&str>,
     limits: &Limits,
-) -> Result<ProtectedResource, Error> {
+) -> Result<Lookup, Error> {
     let found = match named {
         Some(named) => {
             let place = Url::parse(named).ok().filter(Url::has_host).ok_or_else(|| {
@@ -118,18 +149,30 @@ pub(super) async fn of_call(
         None => {
             let mut places = vec![well_known(url), well_known(&root(url))];
             places.dedup();
-            let mut found = None;
+            let (mut found, mut failure) = (None, None);
             for place in &places {
-                found = fetch(http, place, limits).await?;
-                if found.is_some() {
-                    break;
+                // Whatever one place fails with, the other may have the document.
+                match fetch(http, place, limits).await {
+                    Ok(Some(document)) => {
+                        found = Some(document);
+                        break;
+                    }
+                    Ok(None) => {}
+                    Err(error) => failure = failure.or(Some(error)),
                 }
             }
-            found.ok_or_else(|| nothing_at(places.first().unwrap_or(url)))?
+            match (found, failure) {
+                (Some(found), _) => found,
+                (None, Some(error)) if error.is_transient() => return Err(error),
+                (None, failure) => {
+                    let nothing = || nothing_at(places.first().unwrap_or(url));
+                    return Ok(Lookup::Absent(failure.unwrap_or_else(nothing)));
+                }
+            }
         }
     };
     match Url::parse(&found.resource).ok().filter(|resource| covers(resource, url)) {
-        Some(_) => Ok(found),
+        Some(_) => Ok(Lookup::Found(Box::new(found))),
         None => Err(Error::discovery(format!(
             "the document is of resource {:?}, which is not what was called at {:?} (RFC 9728 section 3.3)",
             printable(&found.resource, 256),

@@ -49,7 +49,7 @@ impl Client {
         token: &Secret,
         expected: &Expect,
     ) -> Result<IdToken<T>, Error> {
-        let Some(issuer) = self.issuer() else {
+        let Some(configured) = self.issuer() else {
             return Err(Error::config("issuer", "is missing; an ID token is checked against its issuer"));
         };
         let mut scratch = Scratch::new();
@@ -70,6 +70,9 @@ impl Client {
             }
         }
         let now = self.clock().now().wall;
+        // The keys, which were looked for last, are named there.
+        let metadata = self.known_metadata();
+        let issuer = metadata.as_ref().map_or(configured, |known| known.issuer_of_tokens(configured));
         let parties =
             Parties { issuer, client_id: self.auth().client_id(), others: self.id_token_audiences() };
         claims::check(claims, parties, expected, header.algorithm, now)

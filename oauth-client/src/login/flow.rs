@@ -64,7 +64,10 @@ impl Client {
         Ok(PendingLogin {
             url: with_query(endpoint, &carried),
             server: self.server_id().to_owned(),
-            issuer: self.issuer().map(str::to_owned),
+            issuer: self.issuer().map(|issuer| {
+                let issuer = metadata.as_ref().map_or(issuer, |known| known.issuer_of_tokens(issuer));
+                issuer.to_owned()
+            }),
             names_itself: metadata.is_some_and(|known| known.authorization_response_iss_parameter_supported),
             token_endpoint,
             client_id: self.auth().client_id().to_owned(),

@@ -87,7 +87,8 @@ fn read(mut object: Map<String, Value>) -> Result<Option<Introspection>, Error> 
     Ok(Some(Introspection {
         scope: members.words("scope")?,
         client_id: members.text("client_id")?,
-        username: members.text("username")?,
+        // For people to read: nothing is decided by it.
+        username: members.text("username").ok().flatten(),
         token_type: members.text("token_type")?,
         expires_at: members.time("exp")?,
         issued_at: members.time("iat")?,
@@ -108,7 +109,7 @@ impl Members {
     fn text(&mut self, name: &str) -> Result<Option<String>, Error> {
         match self.0.remove(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
+            Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
             Some(_) => Err(Error::malformed(format!("{name}: expected a string"))),
         }
     }

@@ -16,7 +16,7 @@ mod introspect;
 pub mod register;
 mod revoke;
 pub mod sailpoint;
-mod timestamp;
+pub(crate) mod timestamp;
 mod userinfo;
 
 use std::pin::Pin;

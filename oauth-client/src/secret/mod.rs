@@ -150,6 +150,19 @@ impl SecretSource {
         }
     }
 
+    /// What is there now: a file that cannot be read, or is empty, is an error even if it had a secret before.
+    pub(crate) async fn now(&self, field: &str, now: Now) -> Result<Secret, Error> {
+        match &self.0 {
+            Kind::File(file) => file.now(field).await,
+            _ => self.read(field, now).await,
+        }
+    }
+
+    /// Whether it may be another one in a moment, because another program writes it.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self.0, Kind::File(_))
+    }
+
     /// The same, and a file is read whether it seems to have changed or not.
     pub(crate) async fn read(&self, field: &str, now: Now) -> Result<Secret, Error> {
         match &self.0 {

@@ -56,6 +56,8 @@ struct State {
     ledger: Ledger,
     /// Tokens of a login, to go on with: the next refresh takes them.
     login: Option<TokenSet>,
+    /// The token of a login that was born expired and cannot be refreshed: it is good for one use.
+    for_one_use: Option<AccessToken>,
     failure: Option<Failure>,
     failures: u32,
     /// How often in a row the grant itself was refused where asking again may lock an account.
@@ -97,6 +99,7 @@ impl Engine {
             flight: None,
             ledger: Ledger::default(),
             login,
+            for_one_use: None,
             failure: None,
             failures: 0,
             rejections: 0,
@@ -158,6 +161,7 @@ impl Engine {
         {
             let mut state = self.state();
             state.login = Some(tokens);
+            state.for_one_use = None;
             (state.failure, state.failures, state.rejections) = (None, 0, 0);
             // From here on no caller gets the previous token.
             self.hot.store(None);
@@ -167,7 +171,11 @@ impl Engine {
             // A refresh that was under way when the login came ends first.
             for _ in 0..3 {
                 let result = engine.wait().await;
-                if engine.state().login.is_none() {
+                let mut state = engine.state();
+                if state.login.is_none() {
+                    // "expires_in": 0 is what some servers say of a token that never expires. Used once, it shows.
+                    let stillborn = result.as_ref().ok().filter(|token| is_stillborn(token.tokens()));
+                    state.for_one_use = stillborn.cloned();
                     return result;
                 }
             }
@@ -197,6 +205,9 @@ impl Engine {
 
     fn join(self: &Arc<Self>) -> Next {
         let mut state = self.state();
+        if let Some(token) = state.for_one_use.take() {
+            return Next::Return(Ok(token));
+        }
         // Another caller may have obtained a token while we waited for the lock.
         if let Some(token) = self.current_of(&state) {
             return Next::Return(Ok(token));
@@ -337,6 +348,7 @@ impl Engine {
         let person = self.request.grant().renewal() == Renewal::Person;
         let lost = person.then(|| Error::new(Kind::Reauthorization(None)));
         state.ledger.forget(lost);
+        state.for_one_use = None;
         (state.failure, state.failures) = (None, 0);
         self.hot.store(None);
     }
@@ -425,6 +437,11 @@ impl Engine {
         // Every change is complete in itself; a panic while it was held has left nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a token had expired when it was issued, by its server's own words, and nothing but a login brings another.
+pub(super) fn is_stillborn(tokens: &TokenSet) -> bool {
+    tokens.lifetime().is_some_and(|lifetime| lifetime.is_zero()) && tokens.refresh_token().is_none()
 }
 
 impl State {

@@ -35,6 +35,7 @@ mod engine;
 mod event;
 mod exchanger;
 mod ledger;
+mod lost;
 mod metrics;
 mod persist;
 mod pool;

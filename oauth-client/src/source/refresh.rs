@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::engine::Engine;
+use super::engine::{Engine, is_stillborn};
 use super::ledger::{Held, Ledger};
+use super::lost::says_refresh_token_is_lost;
 use super::persist::{STORE_TIMEOUT, persist, remove, store_error, within};
 use super::{Event, metrics};
 use crate::error::{Error, Kind};
@@ -34,7 +35,8 @@ pub(super) async fn run(
     let mut refresh = Refresh::new(engine, held);
     if let Some(tokens) = login {
         let taken = refresh.take_over(tokens).await;
-        if refresh.freshness(&taken.tokens) != Some(Freshness::Expired) {
+        // One that was born expired is used once; that is as often as a login can be asked for.
+        if refresh.freshness(&taken.tokens) != Some(Freshness::Expired) || is_stillborn(&taken.tokens) {
             return Ok(taken);
         }
         let token = refresh.usable(taken.tokens);
@@ -198,7 +200,7 @@ impl<'a> Refresh<'a> {
         let of_the_client =
             ["invalid_client", "use_dpop_nonce", "invalid_dpop_proof"].contains(&error.code());
         let lasting = error.error_response().is_some() && !error.is_transient() && !of_the_client;
-        error.code() == "invalid_grant" || anew && lasting
+        error.code() == "invalid_grant" || says_refresh_token_is_lost(error) || anew && lasting
     }
 
     /// Asks by the grant itself, where it is good for another use.

@@ -11,9 +11,9 @@ use url::Url;
 use super::error_response::{ErrorBody, Responder, error_response};
 use super::possession::Possession;
 use super::request::{Encoded, encode};
-use super::response::{TokenRequestError, decode};
+use super::response::{TokenRequestError, decode, object_of};
 use super::{Parameters, RequestContext};
-use crate::authenticate::{Proof, Recipient};
+use crate::authenticate::{ASSERTION, Proof, Recipient};
 use crate::client::Client;
 use crate::clock::Now;
 use crate::dialect;
@@ -141,7 +141,7 @@ impl Client {
         left: &impl Fn() -> Duration,
         on_send: &mut impl FnMut(),
     ) -> Result<EndpointResponse, Error> {
-        let making = self.prove(&mut parameters, &url);
+        let making = self.prove(&mut parameters, &url, left());
         let Proof { authorization, credential, algorithm } = tokio::time::timeout(left(), making)
             .await
             .map_err(|_| Error::secret("parameters", "not computed in time".into()))??;
@@ -162,14 +162,14 @@ impl Client {
     }
 
     /// Computes the deferred parameters, and adds the client's authentication.
-    async fn prove(&self, parameters: &mut Parameters, url: &Url) -> Result<Proof, Error> {
+    async fn prove(&self, parameters: &mut Parameters, url: &Url, time: Duration) -> Result<Proof, Error> {
         let now = self.clock().now();
         parameters.compute(&RequestContext::new(self.issuer().unwrap_or(url.as_str()), now)).await?;
         let refreshes = parameters.plain("grant_type") == Some("refresh_token");
         if refreshes && self.dialect().refresh_is_alone {
             return Ok(Proof::default());
         }
-        let recipient = Recipient { issuer: self.issuer(), endpoint: url };
+        let recipient = Recipient { issuer: self.issuer(), endpoint: url, time };
         self.auth().prove(parameters, recipient, now).await
     }
 
@@ -211,7 +211,11 @@ impl Client {
         }
         error.with_hint(|| {
             let known = self.known_metadata()?;
-            let method = self.auth().method_name();
+            // An assertion that comes from elsewhere is a private_key_jwt to the server.
+            let method = match self.auth().method_name() {
+                ASSERTION => "private_key_jwt",
+                method => method,
+            };
             let methods = known.auth_methods(endpoint)?;
             if !methods.iter().any(|one| one == method) {
                 let methods = printable(&methods.join(", "), 256);
@@ -240,7 +244,7 @@ impl Client {
 
 /// RFC 6749 section 5.2; a bare 401 says the same.
 fn is_invalid_client(response: &Response<Bytes>) -> bool {
-    let named = json::object(response.body()).ok().and_then(|mut body| body.remove("error"));
+    let named = object_of(response.body()).ok().and_then(|mut body| body.remove("error"));
     match named.as_ref().and_then(Value::as_str) {
         Some(code) => response.status().is_client_error() && code == "invalid_client",
         None => response.status() == StatusCode::UNAUTHORIZED,
@@ -251,7 +255,7 @@ impl EndpointResponse {
     /// The JSON object of a success.
     pub(crate) fn into_object(self) -> Result<Map<String, Value>, Error> {
         if self.response.status().is_success() {
-            return json::object(self.response.body()).map_err(Error::malformed);
+            return object_of(self.response.body()).map_err(Error::malformed);
         }
         Err(self.into_error())
     }

@@ -34,13 +34,11 @@ impl HttpClient {
     /// `config` when the builder's settings cannot be used.
     pub fn from_reqwest(builder: reqwest::ClientBuilder) -> Result<Self, Error> {
         let client = build(builder).map_err(|cause| {
-            // Container images without certificates are common, and the cause says nothing of what to do.
-            let message = if cause.contains("No CA certificates") {
-                "this machine has no certificate authorities; install its package of them (often ca-certificates), \
-                 point SSL_CERT_FILE to a file with them, or set tls = { ca = \"ca.crt\" }"
-                    .to_owned()
-            } else {
-                format!("the HTTP client cannot be built ({cause}); check the TLS settings")
+            // As in a container of the program alone.
+            let no_authorities = cause.contains("CA certificates") || cause.contains("root certificates");
+            let message = match no_authorities {
+                true => "this machine has no certificate authorities to trust; install them (the package ca-certificates), or name a file of them in tls.ca".to_owned(),
+                false => format!("the HTTP client cannot be built ({cause}); check the TLS settings"),
             };
             Error::from(Problem { field: "http".to_owned(), message })
         })?;

@@ -8,6 +8,7 @@ use super::reqwest_builder::{CONNECT_TIMEOUT, build};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, printable};
 use crate::secret::SecretSource;
+use crate::sign::unmangled;
 use crate::token::Secret;
 
 /// What the bundled transport trusts, and what it shows of itself. All of it is PEM, given outright or by a
@@ -94,7 +95,7 @@ fn sections(
     field: &str,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<Zeroizing<String>, Error> {
-    let pem = pem.map(Secret::expose).unwrap_or_default();
+    let pem = unmangled(pem.map(Secret::expose).unwrap_or_default());
     let mut found = Zeroizing::new(String::with_capacity(pem.len() + 1));
     let mut inside = false;
     // Variables often hold line ends written out, and files a byte order mark.

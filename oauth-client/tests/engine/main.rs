@@ -12,6 +12,7 @@ mod clock;
 mod failure;
 mod flight;
 mod grants;
+mod manners;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod pool;

@@ -251,3 +251,83 @@ async fn a_login_is_stored_before_its_token_is_returned() {
         oauth_client::TokenSource::fixed("t").unwrap().log_in(login(&fixture).await).await.unwrap_err();
     assert_eq!(error.code(), "unsupported");
 }
+
+/// A login whose token has expired when it is issued, or so the server says.
+async fn stillborn(fixture: &Fixture, refresh_token: Option<&str>) -> Login {
+    let mut body =
+        json!({"access_token": "st1llborn", "token_type": "Bearer", "expires_in": 0, "scope": "read"});
+    if let Some(refresh_token) = refresh_token {
+        body["refresh_token"] = refresh_token.into();
+    }
+    fixture.server.fault(Endpoint::Token, Fault::body(200, "application/json", body.to_string())).times(1);
+    login(fixture).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_logins_token_that_expires_at_once_is_used_once_and_asks_for_no_second_login() {
+    let fixture = fixture();
+    let store = MemoryStore::new();
+    for start in 1..=2 {
+        let source = fixture.client.source(request()).store(store.clone()).build().unwrap();
+        assert!(source.token().await.unwrap_err().is_reauthorization_required(), "start {start}");
+        source.log_in(stillborn(&fixture, None).await).await.unwrap();
+        // The API is called.
+        assert_eq!(source.token().await.unwrap().secret().expose(), "st1llborn");
+        for _ in 0..3 {
+            assert!(source.token().await.unwrap_err().is_reauthorization_required());
+            advance(60).await;
+        }
+        assert_eq!(fixture.count(Endpoint::Token), start, "nothing but the logins");
+    }
+    // A source that begins with the login.
+    let login = stillborn(&fixture, None).await;
+    let source = fixture.client.source(request()).starting_with(login).build().unwrap();
+    assert_eq!(source.token().await.unwrap().secret().expose(), "st1llborn");
+    assert!(source.token().await.unwrap_err().is_reauthorization_required());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_means_unknown_by_zero_has_its_token_used_on() {
+    let fixture = fixture();
+    let unknown = oauth_client::dialect::standard().zero_lifetime_is_unknown();
+    let client = crate::support::builder(&fixture.server, &fixture.clock).provider(unknown).build().unwrap();
+    let body = json!({"access_token": "l0ng", "token_type": "Bearer", "expires_in": 0, "scope": "read"});
+    fixture.server.fault(Endpoint::Token, Fault::body(200, "application/json", body.to_string())).times(1);
+    let pending = client.authorize(&request()).await.unwrap();
+    let callback = fixture.log_in(&pending);
+    let login = client.finish(pending, callback).await.unwrap();
+    let source = client.source(request()).starting_with(login).build().unwrap();
+    for _ in 0..5 {
+        assert_eq!(source.token().await.unwrap().secret().expose(), "l0ng");
+        advance(600).await;
+    }
+    assert_eq!(fixture.count(Endpoint::Token), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_in_the_servers_own_words_asks_for_a_login_and_locks_nobody_out() {
+    for body in [
+        json!({"error": "bad_refresh_token"}),
+        json!({"error": "unauthorized_client", "error_description": "refresh_token is invalid"}),
+        json!({"status": "BAD_REFRESH_TOKEN", "message": "missing or invalid refresh token"}),
+    ] {
+        let fixture = fixture();
+        let store = MemoryStore::new();
+        let source = fixture.client.source(request()).store(store.clone()).build().unwrap();
+        source.log_in(login(&fixture).await).await.unwrap();
+        advance(301).await;
+        fixture
+            .server
+            .fault(Endpoint::Token, Fault::body(403, "application/json", body.to_string()))
+            .times(1);
+        let error = source.token().await.unwrap_err();
+        assert!(error.is_reauthorization_required(), "{body}: {error}");
+        // The next start is clean, without a file to delete.
+        let next = fixture.client.source(request()).store(store).build().unwrap();
+        let sent = fixture.count(Endpoint::Token);
+        assert!(next.token().await.unwrap_err().is_reauthorization_required());
+        assert_eq!(fixture.count(Endpoint::Token), sent, "the dead token is not sent again");
+        next.log_in(login(&fixture).await).await.unwrap();
+        next.token().await.unwrap();
+    }
+}

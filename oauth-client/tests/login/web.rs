@@ -282,8 +282,10 @@ async fn metadata_of_another_issuer_begins_no_login() {
         json!({"issuer": issuer, "authorization_endpoint": "javascript:alert(1)", "token_endpoint": good("t")}),
     ] {
         fixture.server.clear_faults();
-        let fault = Fault::body(200, "application/json", document.to_string());
-        fixture.server.fault(Endpoint::OauthMetadata, fault).always();
+        for place in [Endpoint::OauthMetadata, Endpoint::OpenidMetadata] {
+            let fault = Fault::body(200, "application/json", document.to_string());
+            fixture.server.fault(place, fault).always();
+        }
         let client = builder(&fixture.server, &fixture.clock).build().unwrap();
         assert_eq!(client.authorize(&request()).await.unwrap_err().code(), "discovery", "{document}");
     }

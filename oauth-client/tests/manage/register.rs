@@ -194,3 +194,63 @@ async fn a_server_that_writes_back_what_it_refuses_puts_no_secret_into_the_error
         assert!(!format!("{error:?} {error}").contains("st4tement"), "{error}");
     }
 }
+
+/// What a server that is good at making clients, and less so at describing them, responds with.
+#[tokio::test]
+async fn a_member_that_does_not_fit_costs_no_client() {
+    for (member, value) in [
+        ("registration_client_uri", json!("")),
+        ("registration_client_uri", json!(null)),
+        ("registration_client_uri", json!("http://[")),
+        ("registration_client_uri", json!(5)),
+        ("token_endpoint_auth_method", json!("")),
+        ("token_endpoint_auth_method", json!(null)),
+        ("client_secret_expires_at", json!("never")),
+        ("client_secret_expires_at", json!(-1)),
+        ("client_id_issued_at", json!("2030-01-01T00:00:00Z")),
+        ("redirect_uris", json!("https://app.test/callback")),
+        ("grant_types", json!({})),
+        ("contacts", json!([1])),
+        ("client_name", json!(["a"])),
+        ("logo_uri", json!(false)),
+        ("scope", json!(7)),
+        ("software_statement", json!({})),
+        ("registration_access_token", json!(0)),
+    ] {
+        let site = Site::default();
+        let mut made =
+            json!({"client_id": "c1", "client_secret": "s3cr3t", "grant_types": ["client_credentials"]});
+        made[member] = value.clone();
+        site.response(&format!("POST {ENDPOINT}"), response(201, &made));
+        let registration = registered(&site).await;
+        assert_eq!(
+            (registration.client_id(), registration.client_secret().unwrap().expose()),
+            ("c1", "s3cr3t")
+        );
+        assert!(registration.auth().is_ok(), "{member} {value}");
+    }
+    // The client itself has to be there.
+    for nobody in [json!({}), json!({"client_id": ""}), json!({"client_id": 5})] {
+        let site = Site::default();
+        site.response(&format!("POST {ENDPOINT}"), response(201, &nobody));
+        assert_eq!(registrar(&site).register(&wanted()).await.unwrap_err().code(), "malformed_response");
+    }
+}
+
+#[tokio::test]
+async fn a_relative_place_is_below_the_endpoint_and_times_may_be_strings() {
+    for place in ["/register/c1", "register/c1", "//auth.test/register/c1", MANAGED] {
+        let site = Site::default();
+        let made = json!({
+            "client_id": "c1", "registration_client_uri": place, "registration_access_token": "r4t",
+            "client_id_issued_at": "1893456000", "client_secret_expires_at": 1893456000.5
+        });
+        site.response(&format!("POST {ENDPOINT}"), response(201, &made));
+        site.response(&format!("GET {MANAGED}"), response(200, &made));
+        let registration = registered(&site).await;
+        assert_eq!(registration.registration_client_uri().unwrap().as_str(), MANAGED, "{place}");
+        assert_eq!(registration.client_id_issued_at(), Some(Duration::from_secs(1_893_456_000)));
+        assert_eq!(registration.client_secret_expires_at(), Some(Duration::from_secs(1_893_456_000)));
+        registrar(&site).read(&registration).await.unwrap();
+    }
+}

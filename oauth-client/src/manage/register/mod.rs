@@ -107,7 +107,7 @@ impl Registrar {
         let token = self.initial_access_token.as_ref();
         let secrets = [client.software_statement.as_ref(), None];
         let object = self.ask(Method::POST, &self.endpoint, Some(body), token, secrets).await?;
-        Registration::read(object)
+        Registration::read(object, &self.endpoint)
     }
 
     /// Reads how the server has it now (RFC 7592 section 2.1). Secrets and tokens that are new in the response replace
@@ -118,7 +118,7 @@ impl Registrar {
     /// registration access token is not taken; and the other codes of [`Error::code`].
     pub async fn read(&self, registration: &Registration) -> Result<Registration, Error> {
         let (url, token) = registration.managed_at()?;
-        registration.replaced_by(self.ask(Method::GET, url, None, Some(token), [None; 2]).await?)
+        registration.replaced_by(self.ask(Method::GET, url, None, Some(token), [None; 2]).await?, url)
     }
 
     /// Replaces all that the client said of itself (RFC 7592 section 2.2): what `client` leaves out is taken back, so
@@ -141,7 +141,7 @@ impl Registrar {
         object.extend(secret.map(|secret| ("client_secret".to_owned(), secret.expose().into())));
         let body = serde_json::to_string(&object).map_err(|_| unwritable())?;
         let secrets = [secret, client.software_statement.as_ref()];
-        registration.replaced_by(self.ask(Method::PUT, url, Some(body), Some(token), secrets).await?)
+        registration.replaced_by(self.ask(Method::PUT, url, Some(body), Some(token), secrets).await?, url)
     }
 
     /// Removes the client (RFC 7592 section 2.3). Its tokens are no longer accepted.
