@@ -45,6 +45,16 @@ impl HttpClient {
         Ok(Self::from_service(Bundled::fixed(Clients::own(builder).map_err(unusable)?)))
     }
 
+    /// The bundled client for plain http alone. It trusts no certificate authority, so it can be built on a machine that has
+    /// none.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn without_tls() -> Result<Self, Error> {
+        let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
+        Self::from_reqwest(builder.tls_certs_only(std::iter::empty()))
+    }
+
     /// The bundled client, with certificates of your own.
     ///
     /// # Errors
