@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use tower_service::Service;
 
 use super::clients::{Certificates, Clients, unusable};
+use super::reqwest_builder::CONNECT_TIMEOUT;
 use super::tls::{Rotating, Tls};
 use super::{BoxFuture, HttpClient, NotSent, RequestBody};
 use crate::error::{BoxError, Error};
