@@ -194,6 +194,15 @@ impl Issuer {
         self.sources.first().unwrap_or(&Source::Discovery)
     }
 
+    /// Where its keys or its metadata are fetched from, if they are.
+    pub(crate) fn fetched_from(&self) -> Option<&str> {
+        match self.source() {
+            Source::Discovery => Some(&self.name),
+            Source::JwksUri(uri) => Some(uri),
+            _ => None,
+        }
+    }
+
     /// The tolerated clock difference, for `exp`, `nbf` and `iat`. By default 60 seconds.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;

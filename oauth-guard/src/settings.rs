@@ -19,7 +19,7 @@ use crate::cache::TokenCache;
 use crate::claims::Untyped;
 use crate::defaults;
 use crate::error::{BuildError, Problems};
-use crate::issuer::{Issuer, IssuerState, Source};
+use crate::issuer::{Issuer, IssuerState};
 use crate::jose::TENANT;
 use crate::keys::KeyPolicy;
 use crate::metadata::ResourceMetadata;
@@ -144,11 +144,15 @@ impl Settings {
     }
 
     fn assembler<T>(&self, old: Option<&Snapshot<T>>, problems: &mut Problems) -> Assembler {
-        let fetches = |issuer: &Issuer| matches!(issuer.source(), Source::Discovery | Source::JwksUri(_));
-        let needs_http = self.resolver.is_some() || self.issuers.iter().any(fetches);
+        // An issuer with authorities of its own has a client of its own.
+        let fetching: Vec<_> = self.issuers.iter().filter(|one| one.fetching.authorities.is_none()).collect();
+        let urls: Vec<_> = fetching.iter().filter_map(|issuer| issuer.fetched_from()).collect();
+        let needs_http = self.resolver.is_some() || !urls.is_empty();
+        let is_plain = |url: &&str| url.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("http:"));
+        let needs_tls = self.resolver.is_some() || !urls.iter().all(is_plain);
         let http = self.http.clone().or_else(|| old?.assembler.http.clone());
         Assembler {
-            http: http.or_else(|| needs_http.then(|| bundled(problems)).flatten()),
+            http: http.or_else(|| needs_http.then(|| bundled(needs_tls, problems)).flatten()),
             http_changed: self.http.is_some(),
             // Times on one clock mean nothing on another.
             clock: match (old, &self.clock) {
@@ -280,12 +284,17 @@ fn tenants<T>(
     Some(Tenants::new(resolver, assembler.clone(), before.map(|(_, tenants)| &**tenants)))
 }
 
-fn bundled(problems: &mut Problems) -> Option<HttpClient> {
+/// A machine without certificate authorities is an error only where TLS is needed.
+fn bundled(needs_tls: bool, problems: &mut Problems) -> Option<HttpClient> {
     #[cfg(feature = "reqwest")]
-    match HttpClient::new() {
+    match HttpClient::new().or_else(|error| if needs_tls { Err(error) } else { HttpClient::without_tls() }) {
         Ok(http) => return Some(http),
-        Err(error) => problems.add("http", error.to_string()),
+        Err(error) => {
+            error.problems().iter().for_each(|problem| problems.add("http", problem.message.clone()));
+        }
     }
+    #[cfg(not(feature = "reqwest"))]
+    let _ = needs_tls;
     #[cfg(not(feature = "reqwest"))]
     problems.add("http", "keys must be fetched: set an HttpClient, or enable the feature `reqwest`");
     None

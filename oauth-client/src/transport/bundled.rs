@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use tower_service::Service;
 
 use super::clients::{Certificates, Clients, unusable};
+use super::reqwest_builder::CONNECT_TIMEOUT;
 use super::tls::{Rotating, Tls};
 use super::{BoxFuture, HttpClient, NotSent, RequestBody};
 use crate::error::{BoxError, Error};
@@ -43,6 +44,16 @@ impl HttpClient {
     /// `config` when the builder's settings cannot be used.
     pub fn from_reqwest(builder: reqwest::ClientBuilder) -> Result<Self, Error> {
         Ok(Self::from_service(Bundled::fixed(Clients::own(builder).map_err(unusable)?)))
+    }
+
+    /// The bundled client for plain http alone. It trusts no certificate authority, so it can be built on a machine that has
+    /// none.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn without_tls() -> Result<Self, Error> {
+        let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
+        Self::from_reqwest(builder.tls_certs_only(std::iter::empty()))
     }
 
     /// The bundled client, with certificates of your own.

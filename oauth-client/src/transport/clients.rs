@@ -111,7 +111,11 @@ fn built(
 
 /// The error for settings that no client can be built from.
 pub(super) fn unusable(cause: String) -> Error {
-    let message = format!("the HTTP client cannot be built ({cause}); check the TLS settings");
+    // As in a container of the program alone.
+    let message = match cause.contains("CA certificates") || cause.contains("root certificates") {
+        true => "this machine has no certificate authorities to trust; install them (the package ca-certificates), or name a file of them in tls.ca".to_owned(),
+        false => format!("the HTTP client cannot be built ({cause}); check the TLS settings"),
+    };
     Error::from(Problem { field: "http".to_owned(), message })
 }
 

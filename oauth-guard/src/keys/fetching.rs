@@ -46,6 +46,13 @@ impl Fetching {
                 .ok()?;
         }
         if let Some(path) = &self.token_file {
+            if let Some((name, _)) =
+                self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"))
+            {
+                problems
+                    .add(field(&format!("headers.{name}")), "is the header that token_file sets; remove one");
+                return None;
+            }
             // A wrong path shows at the start and not as a 503 later.
             if let Err(why) = check(path) {
                 problems.add(field("token_file"), why);

@@ -88,6 +88,32 @@ async fn every_request_has_a_name_and_takes_a_key_set_by_its_own_type() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_may_come_compressed_and_the_limit_counts_what_they_decode_to() {
+    use std::io::Write;
+
+    let gzip = |text: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    };
+    let scene = Scene::new(KEYS);
+    let serve = |body: Vec<u8>| {
+        scene.site.serve_by(KEYS, move |_| {
+            Response::builder().header("content-encoding", "gzip").body(Full::from(body.clone())).unwrap()
+        });
+    };
+    let mut keys = scene.server.keys().jwks_json().into_bytes();
+    serve(gzip(&keys));
+    assert_eq!(scene.status(&scene.guard(Scene::issuer())).await, 200);
+    // 20 MB of blanks behind them, in 20 kB.
+    keys.resize(20_000_000, b' ');
+    serve(gzip(&keys));
+    let guard = scene.guard(Scene::issuer());
+    assert_eq!(scene.status(&guard).await, 503);
+    assert_eq!(guard.health().issuers[0].last_error.as_deref(), Some("too_large"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn headers_and_token_go_to_the_issuer_and_to_no_origin_that_metadata_name() {
     let file = File::new("origin-token", "t0ken\n");
     let issuer = || Scene::issuer().header("x-api-key", "k3y").token_file(&file.0);
@@ -182,7 +208,7 @@ async fn a_reload_with_the_same_requests_keeps_keys_and_cache() {
 
 #[test]
 fn errors_name_the_key() {
-    let fields = |issuer: Issuer| match Guard::builder().issuer(issuer).build() {
+    let fields = |issuer: Issuer| match Site::default().builder().issuer(issuer).build() {
         Ok(_) => Vec::new(),
         Err(error) => error.problems().iter().map(|problem| problem.field.clone()).collect::<Vec<_>>(),
     };
@@ -193,6 +219,8 @@ fn errors_name_the_key() {
     assert_eq!(fields(Scene::issuer().header("x api key", "k")), ["issuer[0].headers.x api key"]);
     assert_eq!(fields(Scene::issuer().header("host", "k")), ["issuer[0].headers.host"]);
     assert_eq!(fields(Scene::issuer().header("x-api-key", "a\nb")), ["issuer[0].headers.x-api-key"]);
+    let twice = Scene::issuer().header("Authorization", "Basic eA==").token_file(&keys.0);
+    assert_eq!(fields(twice), ["issuer[0].headers.Authorization"]);
     assert_eq!(fields(Scene::issuer().jwks_file(&keys.0).header("x-api-key", "k"))[0], "issuer[0].headers");
     #[cfg(feature = "reqwest")]
     {
@@ -230,9 +258,10 @@ async fn a_private_authority_is_trusted_where_it_is_configured_and_nowhere_else(
     let late = guard(issuer().tls_ca(from_file(&file.0)));
     assert_eq!(call(&late, &token).await.status, 503);
     std::fs::write(&file.0, format!("\u{feff}{}", own.replace('\n', "\r\n"))).unwrap();
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while call(&late, &token).await.status != 200 {
-        assert!(std::time::Instant::now() < deadline, "{:?}", late.health());
-        tokio::task::yield_now().await;
-    }
+    let accepted = async {
+        while call(&late, &token).await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(20), accepted).await.is_ok(), "{:?}", late.health());
 }

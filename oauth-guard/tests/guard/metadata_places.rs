@@ -54,7 +54,7 @@ const USELESS: [(&str, Spoil); 16] = [
         site.metadata(url, "https://evil.example", "https://evil.example/keys");
     }),
     ("a document that is too large", |site, url| {
-        site.serve(url, 200, "application/json", vec![b' '; 1 << 20])
+        site.serve(url, 200, "application/json", vec![b' '; 1 << 20]);
     }),
 ];
 

@@ -208,7 +208,8 @@ async fn a_resolver_is_never_asked_for_an_open_hole() {
 
 #[test]
 fn an_issuer_with_a_hole_needs_to_know_where_its_keys_are() {
-    let build = |issuer: Issuer| Guard::builder().issuer(issuer.audience("orders-api")).build().map(|_| ());
+    let build =
+        |issuer: Issuer| Site::default().builder().issuer(issuer.audience("orders-api")).build().map(|_| ());
     let error = build(Issuer::new(HOLE)).unwrap_err();
     assert_eq!(error.problems()[0].field, "issuer[0].jwks_uri", "{error}");
     let twice = Issuer::new("https://{tenantid}.example/{tenantid}").jwks_uri(KEYS);

@@ -119,11 +119,16 @@ impl Failure {
 
 impl From<oauth_client::Error> for Failure {
     fn from(error: oauth_client::Error) -> Self {
-        Self {
-            code: error.code().to_owned(),
-            detail: Some(error.to_string()),
-            retry_after: error.retry_after(),
-        }
+        Self { code: error.code().to_owned(), detail: Some(detail(&error)), retry_after: error.retry_after() }
+    }
+}
+
+/// The error and what caused it at the bottom, such as a certificate by an unknown authority.
+fn detail(error: &oauth_client::Error) -> String {
+    let first = std::error::Error::source(error);
+    match std::iter::successors(first, |cause| cause.source()).last() {
+        Some(cause) => format!("{error} ({cause})"),
+        None => error.to_string(),
     }
 }
 
