@@ -306,3 +306,65 @@ fn patterns_of_other_routers_and_empty_lists_are_reported_by_key() {
         "{error}"
     );
 }
+
+#[test]
+fn what_key_requests_bring_is_read_from_a_tree_and_from_the_environment() {
+    let directory = std::env::temp_dir().join(format!("oauth-guard-{}-config", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("token"), "t0ken\n").unwrap();
+    std::fs::write(path("key"), "k3y\n").unwrap();
+    let variables = [
+        ("GUARD_ISSUER_0_ISSUER", "https://a".to_owned()),
+        ("GUARD_ISSUER_0_AUDIENCE", "x".to_owned()),
+        ("GUARD_ISSUER_0_SCOPE_SEPARATOR", ",".to_owned()),
+        ("GUARD_ISSUER_0_TOKEN_FILE", path("token")),
+        ("GUARD_ISSUER_0_HEADERS_X_API_KEY_FILE", path("key")),
+        ("GUARD_ISSUER_0_HEADERS_X_TENANT", "acme".to_owned()),
+        ("GUARD_ISSUER_0_TLS_CA", path("ca.crt")),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value));
+    let tree = tree::from_variables("GUARD_", KEYS, variables).unwrap();
+    assert_eq!(
+        tree["issuer"][0],
+        json!({
+            "issuer": "https://a", "audience": ["x"], "scope_separator": ",", "token_file": path("token"),
+            "headers": {"x-api-key": {"file": path("key")}, "x-tenant": "acme"}, "tls": {"ca": path("ca.crt")},
+        })
+    );
+    // The one mistake is the authority that is not there.
+    let build = |tree: &Map<String, Value>| GuardConfig::from_tree(tree).and_then(GuardConfig::build);
+    assert_eq!(fields(&build(&tree).unwrap_err()), ["issuer[0].tls.ca"]);
+    std::fs::remove_file(path("key")).unwrap();
+    assert_eq!(fields(&build(&tree).unwrap_err())[0], "issuer[0].headers.x-api-key.file");
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn errors_of_the_keys_for_odd_issuers_are_reported_by_key() {
+    let error = read(&json!({"issuer": [
+        {"issuer": "https://a", "any_audience": "yes"},
+        {"issuer": "https://b", "audience": ["x"], "require": {}},
+        {"issuer": "https://c", "audience": ["x"], "require": {"a": null, "b": 1.5, "c": "d"}},
+        {"issuer": "https://d", "audience": ["x"], "headers": {"x-api-key": 5}, "tls": {"cert": "x"}},
+        {"issuer": "https://e", "audience": ["x"], "scope_separator": ";", "token_file": ["x"]},
+    ]}))
+    .unwrap_err();
+    let mut found = fields(&error);
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        [
+            "issuer[0].any_audience",
+            "issuer[0].audience",
+            "issuer[1].require",
+            "issuer[2].require.a",
+            "issuer[2].require.b",
+            "issuer[3].headers",
+            "issuer[3].tls.cert",
+            "issuer[4].scope_separator",
+            "issuer[4].token_file",
+        ],
+        "{error}"
+    );
+}
