@@ -76,7 +76,8 @@ async fn an_opaque_token_of_the_server_is_asked_about_once_and_a_revoked_one_is_
 async fn each_member_of_a_response_is_validated() {
     let fixture = fixture();
     let now = fixture.server.clock().now_unix();
-    let table: Vec<(&str, Value, (u16, Option<&str>))> = vec![
+    type Row = (&'static str, Value, (u16, Option<&'static str>));
+    let table: Vec<Row> = vec![
         ("active", json!(false), (401, Some("invalid_token"))),
         ("active", json!("true"), (503, None)),
         ("active", json!(1), (503, None)),
