@@ -12,8 +12,8 @@ use crate::request::RequestHead;
 /// Whether the request is gRPC: POST over HTTP/2 with `application/grpc`, with or without `+proto` or parameters.
 /// gRPC-Web counts as HTTP; its proxies translate the status.
 ///
-/// The caller writes the content type. A gRPC response has HTTP status 200, which a proxy that asks for a decision takes
-/// for a yes, so nothing is answered in gRPC that cannot be a gRPC call.
+/// The caller writes the content type, and a gRPC response has HTTP status 200, which a proxy that asks for a decision
+/// reads as a permission. So only what can be a gRPC call gets a gRPC response.
 pub(crate) fn is_grpc(request: RequestHead<'_>) -> bool {
     let Some(kind) = request.headers.get(CONTENT_TYPE) else { return false };
     if *request.method != Method::POST || request.version != Version::HTTP_2 {

@@ -54,15 +54,15 @@ const TABLE: &str = "
     public                  optional+beta       a433cc aaa  a433cc aaa  a4cccc aaa
 ";
 
-/// Who allows something.
+/// Where something is switched on.
 #[derive(Clone, Copy, PartialEq)]
 enum By {
-    Nobody,
+    Off,
     File,
     Code,
 }
 
-const BY: [By; 3] = [By::Nobody, By::File, By::Code];
+const BY: [By; 3] = [By::Off, By::File, By::Code];
 
 #[tokio::test(start_paused = true)]
 async fn every_cell_of_rule_layer_preflight_dry_run_and_token() {
@@ -83,7 +83,7 @@ async fn every_cell_of_rule_layer_preflight_dry_run_and_token() {
         for (dry_run, expected) in BY.into_iter().zip(expected.chunks(2)) {
             let [of_tokens, of_preflight] = expected else { panic!("{row}") };
             let mut found = String::new();
-            let (guard, plain) = (guard(&fixture, rule, dry_run, By::Nobody), Method::GET);
+            let (guard, plain) = (guard(&fixture, rule, dry_run, By::Off), Method::GET);
             for token in &tokens {
                 found.push(ask(&layer_of(&guard, layer), &plain, token.as_deref()).await);
             }
