@@ -350,7 +350,7 @@ async fn known_metadata_is_used_for_a_day_when_its_place_fails() {
     let documents = fixture.count(Endpoint::OauthMetadata);
     let log = Log::default();
     let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     let listening = tracing::subscriber::set_default(subscriber);
     for _ in 0..10 {
         client.request(&grant::client_credentials()).await.unwrap();
