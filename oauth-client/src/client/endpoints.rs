@@ -159,7 +159,7 @@ impl Client {
                     code = error.code(),
                     error = %error,
                     age_seconds = at.saturating_sub(known.fetched_at).as_secs(),
-                    "the server's metadata cannot be fetched anew; the last one is used for 24 hours"
+                    "the server's metadata cannot be fetched anew; the last one is used for up to 24 hours"
                 );
                 let at = at.saturating_sub(METADATA_LIFETIME.saturating_sub(METADATA_RETRY));
                 Discovered { metadata: known.metadata.clone(), at, fetched_at: known.fetched_at }

@@ -54,11 +54,12 @@ pub struct Found {
 /// # Ok(()) }
 /// ```
 ///
-/// What foreign documents name is distrusted: the API's document must be about what was called (the very URL, or one that it is
-/// below), the server's about the issuer that was named; nothing leads from https to http, nor from a public host to an
-/// address of this machine or the network around it; no redirect is followed. That holds for names that resolve to such an
-/// address as well ([`Limits::public_only`]), and for all that a client or registrar made of the result requests. Only the host of
-/// `url` itself may be anywhere, unless `limits` has `public_only` set: for URLs that users type in. On a network with public names for private addresses, configure the issuer instead.
+/// What foreign documents name is distrusted: the API's document must be about what was called (the very URL, or one
+/// that it is below), the server's about the issuer that was named; nothing leads from https to http, nor from a public
+/// host to an address of this machine or the network around it; no redirect is followed. That holds for names that
+/// resolve to such an address as well ([`Limits::public_only`]), and for all that a client or registrar made of the
+/// result requests. Only the host of `url` itself may be anywhere, unless `limits` has `public_only` set: for URLs that
+/// users type in. On a network with public names for private addresses, configure the issuer instead.
 ///
 /// # Errors
 /// `config` when `url` is none, `discovery` when there is nothing to be found or it is not to be trusted, saying what;
