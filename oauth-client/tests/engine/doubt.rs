@@ -64,7 +64,8 @@ async fn a_dead_holder_costs_fifteen_seconds() {
     source.token().await.unwrap();
     advance(LIFETIME + 1).await;
     let key = store.last_key().unwrap();
-    let _dead = store.inner.lease(&key, store.script().longest_lease).await.unwrap().unwrap();
+    let longest = store.script().longest_lease;
+    let _dead = store.inner.lease(&key, longest).await.unwrap().unwrap();
     let began = Instant::now();
     assert_eq!(source.token().await.unwrap().generation(), 2);
     let waited = began.elapsed();

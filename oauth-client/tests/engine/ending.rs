@@ -143,10 +143,7 @@ fn a_caller_outside_tokio_does_not_hang_on_a_runtime_that_stands_still() {
         let polled = first.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(polled.is_pending(), "the refresh is spawned here, and never gets a turn");
     });
-    let waiting = thread::spawn({
-        let source = source.clone();
-        move || block_on(source.token())
-    });
+    let waiting = thread::spawn(move || block_on(source.token()));
     while !waiting.is_finished() {
         clock.0.fetch_add(10, Ordering::SeqCst);
         thread::yield_now();
