@@ -11,7 +11,7 @@ use crate::bearer;
 use crate::claim_path::ClaimPath;
 use crate::defaults::MOST_TOKEN_BYTES;
 use crate::error::Problems;
-use crate::introspect::{IntrospectedTokens, Introspector};
+use crate::introspect::{IntrospectedTokens, Introspection, Introspector};
 use crate::issuer::{AnyAudience, Issuer, IssuerRules, IssuerState, Source};
 use crate::jose::{TENANT, is_for_some_tenant};
 use crate::keys::{
@@ -149,8 +149,40 @@ impl Assembler {
         if issuer.token_prefix.as_deref().is_some_and(|prefix| !bearer::is_token68(prefix)) {
             problems.add(field("token_prefix"), "expected the first characters of a token, such as ory_at_");
         }
-        let (http, clock) = (self.http.clone(), Arc::clone(&self.clock));
+        if introspection.endpoint.is_none() && issuer.name.contains(TENANT) {
+            problems.add(
+                field("introspection.endpoint"),
+                "is missing; an issuer with {tenantid} in its name has no metadata",
+            );
+            return None;
+        }
+        // What is wrong with the headers is reported once: with the keys, if those are fetched.
+        let mut of_headers = Problems::default();
+        let http = self.asking_client(issuer, introspection, field, &mut of_headers);
+        if !issuer.fetches_keys() {
+            problems.extend(of_headers);
+        }
+        let clock = Arc::clone(&self.clock);
         Introspector::new(&issuer.name, introspection, http, clock, issuer.allow_http, field, problems)
+    }
+
+    /// The HTTP client for questions: with the issuer's headers, for its own origin and for those that the configuration
+    /// names. What a question itself says in `Authorization` stays.
+    fn asking_client(
+        &self,
+        issuer: &Issuer,
+        introspection: &Introspection,
+        field: &dyn Fn(&str) -> String,
+        problems: &mut Problems,
+    ) -> Option<HttpClient> {
+        let Some(own) = &introspection.http else {
+            if issuer.fetching.is_empty() {
+                return self.http.clone();
+            }
+            let urls = issuer.named_urls();
+            return issuer.fetching.client(self.http.clone(), &urls, field, problems);
+        };
+        issuer.fetching.with_headers(own.clone(), &issuer.named_urls(), field, problems)
     }
 
     /// Of the issuers configured by name, those that are tenants of this one.
@@ -182,6 +214,13 @@ impl Assembler {
         let asks_about_all =
             issuer.introspection.as_ref().is_some_and(|given| given.tokens == IntrospectedTokens::Any);
         if asks_about_all {
+            if probation.is_some() {
+                // Callers invent names: each would cause questions, which carry our credentials.
+                problems.add(
+                    field("introspection.tokens"),
+                    "a resolved issuer is not asked about every token that names it; use \"both\"",
+                );
+            }
             if let Some(source) = issuer.sources.first() {
                 problems.add(
                     field(source.field(&issuer.static_keys)),
@@ -200,7 +239,7 @@ impl Assembler {
             }
         }
         let allow_private = self.allow_private_jwks || issuer.allow_private_jwks;
-        if !matches!(issuer.source(), Source::Discovery | Source::JwksUri(_)) {
+        if !issuer.fetches_keys() && issuer.introspection.is_none() {
             for name in issuer.fetching.fields() {
                 problems
                     .add(field(name), "is for fetches, and nothing is fetched from this issuer; remove it");
@@ -258,13 +297,7 @@ impl Assembler {
             },
             Source::Static => return static_keys(&issuer.static_keys, field, problems),
         };
-        // A bare name has no origin.
-        let own = Url::parse(&issuer.name).ok().filter(Url::has_host);
-        let given = match &location {
-            JwksLocation::Uri(url) => Some(url),
-            JwksLocation::Discovery => None,
-        };
-        let urls: Vec<&Url> = own.iter().chain(given).collect();
+        let urls = issuer.named_urls();
         let http = issuer.fetching.client(self.http.clone(), &urls, field, problems)?;
         let clock = Arc::clone(&self.clock);
         let remote =

@@ -52,6 +52,10 @@ impl Problems {
         self.0.push(Problem { field: field.into(), message: message.into() });
     }
 
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

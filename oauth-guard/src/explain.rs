@@ -12,13 +12,14 @@ use crate::bearer;
 use crate::claims::Claims;
 use crate::escape::escaped;
 use crate::guard::Guard;
+use crate::introspect::IntrospectedTokens;
 use crate::issuer::IssuerState;
 use crate::jose::{self, CompactJws, Header, Issued};
 use crate::json::{self, Text};
 use crate::keys::Freshness;
 use crate::reject::{Rejection, TokenError};
 use crate::snapshot::Snapshot;
-use crate::validate::{Buffers, ClaimSet, IssuerLookup, ParsedToken, Visitor, check_size};
+use crate::validate::{Buffers, ClaimSet, IssuerLookup, ParsedToken, Validation, Visitor, check_size};
 
 /// How many members of a header or a payload are shown.
 const MOST_SHOWN: usize = 64;
@@ -97,7 +98,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     #[must_use]
     pub fn explain(&self, token: &str) -> Explanation {
         let snapshot = self.snapshot();
-        explain(&snapshot, token.trim(), snapshot.clock.now())
+        explain(&snapshot, token.trim(), snapshot.clock.now(), None)
     }
 
     /// As [`explain`](Self::explain), but fetches the issuer's keys first if they are missing, within the limits that
@@ -105,7 +106,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     pub async fn explain_fetching(&self, token: &str) -> Explanation {
         let snapshot = Arc::clone(&*self.snapshot());
         let text = token.trim();
-        if let Ok(Some(issuer)) = snapshot.asked_without_keys(text) {
+        if let Ok(Some(issuer)) = snapshot.asked_without_keys(text, snapshot.clock.now()) {
             let outcome = snapshot.introspect(Arc::clone(&issuer), None, text, None).await;
             return explain_asked(&issuer, text, snapshot.clock.now(), Some(outcome)).0;
         }
@@ -117,28 +118,32 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
             // Whether it landed or was lost with its runtime: the checks below show the keys.
             let _ = flight.landed().await;
         }
-        explain(&snapshot, token.trim(), snapshot.clock.now())
+        let now = snapshot.clock.now();
+        let outcome = if is_asked_about_jwt(&snapshot, text, now)
+            && let Validation::Introspect { issuer, jwt } = snapshot.validate(text, None, now, false)
+        {
+            Some(snapshot.introspect(issuer, jwt, text, None).await)
+        } else {
+            None
+        };
+        explain(&snapshot, token.trim(), snapshot.clock.now(), outcome)
     }
 }
 
-/// The checks of the validation in the same order, but on to the end.
-fn explain<T: Send + Sync + 'static>(snapshot: &Snapshot<T>, text: &str, now: Now) -> Explanation {
+/// The checks of the validation in the same order, but on to the end. `outcome` is what the server of a valid JWT just said,
+/// if it was asked.
+fn explain<T: Send + Sync + 'static>(
+    snapshot: &Snapshot<T>,
+    text: &str,
+    now: Now,
+    outcome: Option<Result<Claims<T>, Rejection>>,
+) -> Explanation {
     let mut report = Report::default();
     if !bearer::is_token68(text) {
         report.reject("characters", &bearer::not_a_token());
     }
-    if let Ok(Some(issuer)) = snapshot.asked_without_keys(text) {
-        let digest = snapshot.cache.digest(text.as_bytes());
-        let cached = snapshot
-            .cache
-            .peek(digest)
-            .filter(|found| found.is_within_lifetime(now) && now.monotonic < found.introspected_until);
-        let known = issuer.introspector.as_ref().and_then(|one| one.known(digest, now));
-        let outcome = match (cached, known) {
-            (Some(verified), _) => Some(Ok(Claims::new(verified, &snapshot.challenge))),
-            (None, Some(_)) => Some(Err(TokenError::Inactive.into())),
-            (None, None) => None,
-        };
+    if let Ok(Some(issuer)) = snapshot.asked_without_keys(text, now) {
+        let outcome = learnt(snapshot, &issuer, text, now);
         return explain_asked(&issuer, text, now, outcome).0;
     }
     let mut buffers = Buffers::new();
@@ -147,7 +152,7 @@ fn explain<T: Send + Sync + 'static>(snapshot: &Snapshot<T>, text: &str, now: No
     if size.is_some() {
         let parsed = ParsedToken::parse(text, snapshot.max_token_bytes, &mut buffers);
         if let Some(token) = report.record("form", parsed) {
-            explain_parts(snapshot, text, token, now, &mut report);
+            explain_parts(snapshot, text, token, now, outcome, &mut report);
         }
     }
     report.0
@@ -165,21 +170,11 @@ fn explain_asked<T>(
     report.detail(format!("{} bytes", text.len()));
     report.record("form", Ok(()));
     report.detail(format!("{} is asked about it (RFC 7662)", issuer.name()));
-    match outcome {
-        Some(Ok(claims)) => {
-            report.record("introspection", Ok(()));
-            let left = claims.introspected_until().saturating_sub(now.monotonic);
-            report.detail(format!("active; asked again in {} s", left.as_secs()));
-            report.0.verified = true;
-            let mut shown = Vec::new();
-            let _ = json::read_object(claims.as_json(), &mut |name, _, raw| shown.push(show(name, raw)));
-            report.0.claims = shown.into_iter().take(MOST_SHOWN).collect();
-        }
-        Some(Err(rejection)) => report.reject("introspection", &rejection),
-        None => {
-            report.skip("introspection", "its server has not been asked");
-            report.fail("introspection_unavailable", "introspection_unavailable");
-        }
+    if let Some(claims) = explain_question(outcome, now, &mut report) {
+        report.0.verified = true;
+        let mut shown = Vec::new();
+        let _ = json::read_object(claims.as_json(), &mut |name, _, raw| shown.push(show(name, raw)));
+        report.0.claims = shown.into_iter().take(MOST_SHOWN).collect();
     }
     report
 }
@@ -189,6 +184,7 @@ fn explain_parts<T: Send + Sync + 'static>(
     text: &str,
     token: ParsedToken<'_>,
     now: Now,
+    outcome: Option<Result<Claims<T>, Rejection>>,
     report: &mut Report,
 ) {
     let ParsedToken { compact, header, payload, claims } = token;
@@ -222,6 +218,63 @@ fn explain_parts<T: Send + Sync + 'static>(
     explain_signature(&issuer, &header, &compact, issued, now, allowed, report);
     let fits = (snapshot.custom)(payload).map(|_| ()).ok_or(TokenError::CustomClaims);
     report.record("claims' type", fits);
+    // A JWT that is not valid by itself is not asked about.
+    if asks_about_jwts(&issuer) && report.0.code.is_none() {
+        let outcome = outcome.or_else(|| learnt(snapshot, &issuer, text, now));
+        let _ = explain_question(outcome, now, report);
+    }
+}
+
+fn asks_about_jwts(issuer: &IssuerState) -> bool {
+    issuer.introspector.as_ref().is_some_and(|one| one.tokens == IntrospectedTokens::Both)
+}
+
+/// Whether the issuer that a JWT names is asked about it.
+fn is_asked_about_jwt<T: Send + Sync + 'static>(snapshot: &Snapshot<T>, text: &str, now: Now) -> bool {
+    let mut buffers = Buffers::new();
+    let parsed = ParsedToken::parse(text, snapshot.max_token_bytes, &mut buffers);
+    let Ok(ParsedToken { claims: Ok(claims), .. }) = parsed else { return false };
+    let (Ok(name), tenant) = (claims.issuer(), claims.tenant()) else { return false };
+    match snapshot.issuer(Issued { issuer: &name, tenant: tenant.as_deref() }, now) {
+        Ok(IssuerLookup::Found(issuer)) => asks_about_jwts(&issuer),
+        _ => false,
+    }
+}
+
+/// What is known of a token that its server is asked about, without asking.
+fn learnt<T: Send + Sync + 'static>(
+    snapshot: &Snapshot<T>,
+    issuer: &Arc<IssuerState>,
+    text: &str,
+    now: Now,
+) -> Option<Result<Claims<T>, Rejection>> {
+    let digest = snapshot.cache.digest(text.as_bytes());
+    if let Some(verified) = snapshot.learnt(issuer, digest, now) {
+        return Some(Ok(Claims::new(verified, &snapshot.challenge)));
+    }
+    issuer.introspector.as_ref()?.known(digest, now).map(|_| Err(TokenError::Inactive.into()))
+}
+
+/// What the server said of a token: its claims, if it is active.
+fn explain_question<T>(
+    outcome: Option<Result<Claims<T>, Rejection>>,
+    now: Now,
+    report: &mut Report,
+) -> Option<Claims<T>> {
+    match outcome {
+        Some(Ok(claims)) => {
+            report.record("introspection", Ok(()));
+            let left = claims.introspected_until().saturating_sub(now.monotonic);
+            report.detail(format!("active; asked again in {} s", left.as_secs()));
+            return Some(claims);
+        }
+        Some(Err(rejection)) => report.reject("introspection", &rejection),
+        None => {
+            report.skip("introspection", "its server has not been asked");
+            report.fail("introspection_unavailable", "introspection_unavailable");
+        }
+    }
+    None
 }
 
 fn explain_issuer<T: Send + Sync + 'static>(

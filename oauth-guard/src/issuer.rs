@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use oauth_client::clock::Now;
 use oauth_client::secret::SecretSource;
+use url::Url;
 
 use crate::algorithm::Algorithm;
 use crate::authorize::ClaimValue;
 use crate::claim_path::ClaimPath;
 use crate::defaults;
-use crate::introspect::{Introspection, Introspector};
+use crate::introspect::{IntrospectedTokens, Introspection, Introspector};
 use crate::jose::TENANT;
 use crate::keys::{Fetching, IssuerKeys, Probation, StaticKey};
 
@@ -203,6 +204,31 @@ impl Issuer {
         }
     }
 
+    /// Whether its keys are fetched.
+    pub(crate) fn fetches_keys(&self) -> bool {
+        let asks_about_all =
+            self.introspection.as_ref().is_some_and(|given| given.tokens == IntrospectedTokens::Any);
+        !asks_about_all && matches!(self.source(), Source::Discovery | Source::JwksUri(_))
+    }
+
+    /// The URLs that the configuration names: its own, that of its keys, that of its introspection endpoint. Headers go to
+    /// their origins. A bare name has none.
+    pub(crate) fn named_urls(&self) -> Vec<Url> {
+        let endpoint = self.introspection.as_ref().and_then(|given| given.endpoint.as_deref());
+        let keys = match self.source() {
+            Source::JwksUri(uri) => Some(uri.as_str()),
+            _ => None,
+        };
+        let urls = [Some(self.name.as_str()), keys, endpoint];
+        urls.into_iter().flatten().filter_map(|url| Url::parse(url).ok().filter(Url::has_host)).collect()
+    }
+
+    /// Whether questions to it use the guard's HTTP client, with headers of its own.
+    pub(crate) fn asks_with_headers(&self) -> bool {
+        let own = self.introspection.as_ref().is_some_and(|given| given.http.is_none());
+        own && !self.fetching.is_empty()
+    }
+
     /// The tolerated clock difference, for `exp`, `nbf` and `iat`. By default 60 seconds.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
@@ -301,9 +327,10 @@ impl Issuer {
         self
     }
 
-    /// A header of the requests for this issuer's metadata and keys, such as the `x-api-key` of a gateway in front of it. Call
-    /// again for more. The value counts as a secret and is read for each request. It goes to the issuer's origin and to a
-    /// [`jwks_uri`](Self::jwks_uri) given here, never to another origin that metadata names.
+    /// A header of the requests for this issuer's metadata and keys and of its [introspection](Self::introspection), such as
+    /// the `x-api-key` of a gateway in front of it. Call again for more. The value counts as a secret and is read for each
+    /// request. It goes to the issuer's origin and to those of a [`jwks_uri`](Self::jwks_uri) and an introspection
+    /// [`endpoint`](Introspection::endpoint) given here, never to another origin that metadata names.
     ///
     /// ```
     /// use oauth_client::secret::from_file;
@@ -318,13 +345,15 @@ impl Issuer {
 
     /// A file with a bearer token for the requests for this issuer's metadata and keys, as a Kubernetes API server needs.
     /// It is read for each request, since the platform replaces it. It goes to the same origins as a
-    /// [`header`](Self::header).
+    /// [`header`](Self::header), but not with requests that have an `Authorization` of their own, such as questions of a
+    /// client with a secret.
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.fetching.token_file = Some(path.into());
         self
     }
 
-    /// Trusts these certificate authorities, in PEM form, for this issuer's metadata and keys, instead of the platform's.
+    /// Trusts these certificate authorities, in PEM form, for this issuer's metadata and keys, and for its introspection unless
+    /// that has a [client of its own](Introspection::http), instead of the platform's.
     /// A file ([`oauth_client::secret::from_file`]) is read again when it is replaced. This issuer's requests then use
     /// the bundled transport (feature `reqwest`), also where the guard has [another](crate::GuardBuilder::http).
     pub fn tls_ca(mut self, pem: impl Into<SecretSource>) -> Self {

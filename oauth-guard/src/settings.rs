@@ -146,7 +146,11 @@ impl Settings {
     fn assembler<T>(&self, old: Option<&Snapshot<T>>, problems: &mut Problems) -> Assembler {
         // An issuer with authorities of its own has a client of its own.
         let fetching: Vec<_> = self.issuers.iter().filter(|one| one.fetching.authorities.is_none()).collect();
-        let urls: Vec<_> = fetching.iter().filter_map(|issuer| issuer.fetched_from()).collect();
+        let mut urls: Vec<_> = fetching.iter().filter_map(|issuer| issuer.fetched_from()).collect();
+        for issuer in fetching.iter().filter(|issuer| issuer.asks_with_headers()) {
+            let endpoint = issuer.introspection.as_ref().and_then(|given| given.endpoint.as_deref());
+            urls.push(endpoint.unwrap_or(&issuer.name));
+        }
         let needs_http = self.resolver.is_some() || !urls.is_empty();
         let is_plain = |url: &&str| url.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("http:"));
         let needs_tls = self.resolver.is_some() || !urls.iter().all(is_plain);

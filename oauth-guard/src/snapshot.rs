@@ -128,7 +128,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
 
 impl<T: Send + Sync + 'static> Snapshot<T> {
     /// Validates with the keys at hand. `refresh` says whether keys that are merely overdue are fetched first.
-    fn validate(&self, token: &str, digest: Option<Digest>, now: Now, refresh: bool) -> Validation<T> {
+    pub(crate) fn validate(
+        &self,
+        token: &str,
+        digest: Option<Digest>,
+        now: Now,
+        refresh: bool,
+    ) -> Validation<T> {
         match self.try_validate(token, digest, now, refresh) {
             Ok(validation) => validation,
             Err(error) => Validation::Done(Err(error.into())),
@@ -143,7 +149,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         refresh: bool,
     ) -> Result<Validation<T>, TokenError> {
         if !self.introspecting.is_empty()
-            && let Some(issuer) = self.asked_without_keys(text)?
+            && let Some(issuer) = self.asked_without_keys(text, now)?
         {
             return Ok(Validation::Introspect { issuer, jwt: None });
         }
@@ -320,27 +326,37 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
 impl<T: Send + Sync + 'static> Snapshot<T> {
     /// The issuer to ask about this token, if its keys are not used: an opaque token, or any token of an issuer that is asked
     /// about all of them.
-    pub(crate) fn asked_without_keys(&self, text: &str) -> Result<Option<Arc<IssuerState>>, TokenError> {
-        let takes = |issuer: &&Arc<IssuerState>| text.starts_with(&*issuer.rules.token_prefix);
-        let asks_about_all = |issuer: &&Arc<IssuerState>| {
+    pub(crate) fn asked_without_keys(
+        &self,
+        text: &str,
+        now: Now,
+    ) -> Result<Option<Arc<IssuerState>>, TokenError> {
+        let takes = |issuer: &Arc<IssuerState>| text.starts_with(&*issuer.rules.token_prefix);
+        let asks_about_all = |issuer: &Arc<IssuerState>| {
             issuer.introspector.as_ref().is_some_and(|one| one.tokens == IntrospectedTokens::Any)
         };
+        let mut asking = self.introspecting.iter();
         let issuer = if is_jws(text) {
             let mut buffers = Buffers::new();
             let parsed = ParsedToken::parse(text, self.max_token_bytes, &mut buffers)?;
-            let named = parsed.claims.as_ref().ok().and_then(|claims| claims.issuer().ok());
-            match named.and_then(|name| self.issuers.get(&*name)) {
-                // It names its issuer, which decides.
-                Some(issuer) => Some(issuer).filter(asks_about_all).filter(takes),
-                None => self.introspecting.iter().filter(asks_about_all).find(takes),
+            let named = parsed.claims.as_ref().ok().and_then(|claims| {
+                let (name, tenant) = (claims.issuer().ok()?, claims.tenant());
+                self.issuer(Issued { issuer: &name, tenant: tenant.as_deref() }, now).ok()
+            });
+            match named {
+                // It names its issuer, which decides; a tenant of a configured name does so too.
+                Some(IssuerLookup::Found(issuer)) => Some(issuer).filter(asks_about_all).filter(takes),
+                // It may have one that has to be resolved first.
+                Some(IssuerLookup::Pending(_) | IssuerLookup::Unavailable(_)) => None,
+                None => asking.find(|issuer| asks_about_all(issuer) && takes(issuer)).cloned(),
             }
         } else {
-            self.introspecting.iter().find(takes)
+            asking.find(|issuer| takes(issuer)).cloned()
         };
         let Some(issuer) = issuer else { return Ok(None) };
         check_size(text, issuer.rules.max_token_bytes)?;
         // A malformed request: nothing of it is sent on.
-        if bearer::is_token68(text) { Ok(Some(Arc::clone(issuer))) } else { Err(TokenError::NotACompactJws) }
+        if bearer::is_token68(text) { Ok(Some(issuer)) } else { Err(TokenError::NotACompactJws) }
     }
 
     fn introspect_later(
@@ -402,15 +418,27 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             Settled::Unavailable(retry_after) => Err(Rejection::IntrospectionUnavailable { retry_after }),
             Settled::Inactive => Err(TokenError::Inactive.into()),
             Settled::Active(body) => {
-                let cached =
-                    self.cache.peek(digest).filter(|found| found.is_within_lifetime(self.clock.now()));
-                let verified = match cached {
-                    Some(verified) if Arc::ptr_eq(&verified.issuer, issuer) => verified,
-                    _ => self.active(issuer, jwt, token, digest, &body)?,
+                let verified = match self.learnt(issuer, digest, self.clock.now()) {
+                    Some(verified) => verified,
+                    None => self.active(issuer, jwt, token, digest, &body)?,
                 };
                 Ok(Claims::new(verified, &self.challenge))
             }
         }
+    }
+
+    /// What is cached of a token that the issuer was asked about, as long as it need not be asked again.
+    pub(crate) fn learnt(
+        &self,
+        issuer: &Arc<IssuerState>,
+        digest: Digest,
+        now: Now,
+    ) -> Option<Arc<Verified<T>>> {
+        self.cache.peek(digest).filter(|found| {
+            found.is_within_lifetime(now)
+                && now.monotonic < found.introspected_until
+                && Arc::ptr_eq(&found.issuer, issuer)
+        })
     }
 
     /// Validates a response about an active token, and caches what it says.
@@ -427,7 +455,8 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         let verified = match jwt {
             Some(jwt) => {
                 let subject = jwt.text(jwt.parts.subject);
-                if contradicts(&claims, issuer.name(), subject) {
+                let name = jwt.text(jwt.parts.concrete_issuer).unwrap_or_else(|| issuer.name());
+                if contradicts(&claims, name, subject) {
                     return Err(TokenError::Contradicted.into());
                 }
                 jwt

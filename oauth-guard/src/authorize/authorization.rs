@@ -73,13 +73,15 @@ impl<'a> Authorization<'a> {
             }
             Err(Ambiguous(why)) => return Err(Rejection::MalformedRequest(why)),
         };
-        this.access = this.access_of(&found, rules.deny_by_default, layer)?;
         let preflight = match rules.preflight {
             Preflight::Never => false,
             Preflight::WithoutRequirement => layer.required.is_none(),
             Preflight::Always => true,
         };
-        if preflight && is_preflight(request) {
+        let is_preflight = preflight && is_preflight(request);
+        let of_access = if is_preflight { rules.find_for_preflight(request, found) } else { found };
+        this.access = this.access_of(&of_access, rules.deny_by_default, layer)?;
+        if is_preflight {
             this.access = Access::Public;
         }
         this.rules = match found {

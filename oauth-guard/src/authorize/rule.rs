@@ -1,6 +1,7 @@
 //! Rules: what the requests of a route need.
 
 use http::Method;
+use http::header::ACCESS_CONTROL_REQUEST_METHOD;
 
 use super::authorization::{DryRun, Preflight};
 use super::path::Ambiguous;
@@ -38,6 +39,7 @@ use crate::request::RequestHead;
 ///
 /// ```
 /// use http::Method;
+use http::header::ACCESS_CONTROL_REQUEST_METHOD;
 /// use oauth_guard::{Guard, Issuer, Requirement, Rule};
 ///
 /// let guard = Guard::builder()
@@ -216,6 +218,25 @@ impl RouteRules {
         let lookup = Lookup { method: request.method, as_get: request.is_routed_as_get() };
         let found = self.routes.find(request.path(), lookup)?;
         Ok(found.map(|rule| rule.and_then(|rule| self.all.get(rule))))
+    }
+
+    /// The rules that say whether a preflight request has a route: where none names `OPTIONS`, those for the method that the
+    /// browser wants to use.
+    #[cold]
+    pub(super) fn find_for_preflight<'a>(
+        &'a self,
+        request: RequestHead<'_>,
+        found: [Option<&'a Rule>; 2],
+    ) -> [Option<&'a Rule>; 2] {
+        if found.iter().all(Option::is_some) {
+            return found;
+        }
+        let wanted = request.headers.get(ACCESS_CONTROL_REQUEST_METHOD);
+        let wanted = wanted.and_then(|wanted| Method::from_bytes(wanted.as_bytes()).ok());
+        let Some(wanted) = wanted else { return found };
+        let mut request = request;
+        request.method = &wanted;
+        self.find(request).unwrap_or(found)
     }
 
     /// Every scope that a route requires, in alphabetical order.

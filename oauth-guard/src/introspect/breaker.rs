@@ -13,6 +13,8 @@ pub(super) struct Breaker {
     closed_until: Duration,
     /// The one question that may be asked after a pause is under way.
     probing: bool,
+    /// Counts the pauses. Questions that were let through before the last one say nothing new when they fail.
+    round: u64,
 }
 
 impl Breaker {
@@ -31,8 +33,13 @@ impl Breaker {
         Ok(())
     }
 
+    /// The round in which a question is let through now.
+    pub(super) fn round(&self) -> u64 {
+        self.round
+    }
+
     pub(super) fn succeeded(&mut self) {
-        *self = Self::default();
+        *self = Self { round: self.round, ..Self::default() };
     }
 
     /// `retry_after` is the server's own word, which counts at once.
@@ -46,11 +53,22 @@ impl Breaker {
         let own = if self.is_open() { pause } else { Duration::ZERO };
         let pause = retry_after.map_or(own, |wanted| wanted.min(INTROSPECTION_LONGEST_PAUSE).max(own));
         self.closed_until = now.saturating_add(pause);
+        self.round += u64::from(!pause.is_zero());
     }
 
-    /// The question that was let through ended without an outcome.
-    pub(super) fn abandoned(&mut self) {
-        self.probing = false;
+    /// A question that was let through before the last pause failed. Many that fail together are one sign of trouble.
+    pub(super) fn failed_late(&mut self, now: Duration, retry_after: Option<Duration>) {
+        if let Some(wanted) = retry_after {
+            let until = now.saturating_add(wanted.min(INTROSPECTION_LONGEST_PAUSE));
+            self.closed_until = self.closed_until.max(until);
+        }
+    }
+
+    /// A question that was let through in that round ended without an outcome.
+    pub(super) fn abandoned(&mut self, round: u64) {
+        if round == self.round {
+            self.probing = false;
+        }
     }
 
     /// How long callers should wait before they try again.
@@ -89,10 +107,29 @@ mod tests {
         }
         now += s(30);
         assert_eq!(breaker.admit(now), Ok(()));
-        breaker.abandoned();
+        breaker.abandoned(breaker.round());
         assert_eq!(breaker.admit(now), Ok(()));
         breaker.succeeded();
         assert_eq!((breaker.admit(now), breaker.admit(now)), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn questions_that_fail_together_cause_one_pause() {
+        let mut breaker = Breaker::default();
+        let round = breaker.round();
+        for _ in 0..INTROSPECTION_TRIES {
+            assert_eq!(breaker.admit(s(0)), Ok(()));
+            breaker.failed(s(0), None);
+        }
+        assert_ne!(breaker.round(), round);
+        breaker.failed_late(s(0), None);
+        assert_eq!(breaker.admit(s(0)), Err(s(1)));
+        assert_eq!(breaker.admit(s(1)), Ok(()));
+        breaker.abandoned(round);
+        breaker.failed_late(s(1), None);
+        assert!(breaker.admit(s(1)).is_err(), "the one after the pause is still under way");
+        breaker.failed_late(s(1), Some(s(9)));
+        assert_eq!(breaker.admit(s(2)), Err(s(8)));
     }
 
     #[test]

@@ -211,19 +211,19 @@ impl Introspector {
             return Err(INTROSPECTION_FIRST_PAUSE);
         }
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| INTROSPECTION_FIRST_PAUSE)?;
-        self.breaker().admit(self.clock.now().monotonic)?;
+        let round = self.admit()?;
         let (settle, flight) = watch::channel(None);
         flights.insert(question.digest, flight.clone());
         let mut landing = Landing {
             introspector: Arc::clone(self),
             digest: question.digest,
             flight: flight.clone(),
-            told: false,
+            admitted: Admitted { round, told: false },
         };
         let (token, on_active) = (Secret::from(question.token), on_active());
         runtime.spawn(async move {
             let introspector = Arc::clone(&landing.introspector);
-            let settled = introspector.question(&token, landing.digest, &mut landing.told).await;
+            let settled = introspector.question(&token, landing.digest, &mut landing.admitted).await;
             if let Settled::Active(body) = &settled {
                 on_active(body);
             }
@@ -233,25 +233,40 @@ impl Introspector {
         Ok(flight)
     }
 
-    /// One question, waiting for its turn included. `told` says that the breaker knows the outcome.
-    async fn question(&self, token: &Secret, digest: Digest, told: &mut bool) -> Settled {
+    /// Asks the breaker, and returns the round it lets a question through in.
+    fn admit(&self) -> Result<u64, Duration> {
+        let mut breaker = self.breaker();
+        breaker.admit(self.clock.now().monotonic)?;
+        Ok(breaker.round())
+    }
+
+    /// One question, waiting for its turn included.
+    async fn question(&self, token: &Secret, digest: Digest, admitted: &mut Admitted) -> Settled {
         let deadline = tokio::time::Instant::now() + self.timeout;
         let Ok(Ok(_permit)) = tokio::time::timeout_at(deadline, self.permits.acquire()).await else {
             return Settled::Unavailable(INTROSPECTION_FIRST_PAUSE);
         };
+        // Others may have failed while it waited: those that wait are not sent to a server in trouble one after the other.
+        if self.breaker().round() != admitted.round {
+            match self.admit() {
+                Ok(round) => admitted.round = round,
+                Err(pause) => return Settled::Unavailable(pause),
+            }
+        }
+        let round = admitted.round;
         self.counts.questions.fetch_add(1, Ordering::Relaxed);
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         let asked = self.client.introspection_response(token, left);
         let response = tokio::time::timeout_at(deadline, asked).await;
-        *told = true;
+        admitted.told = true;
         match response {
-            Ok(Ok(body)) => self.read(&body, digest),
-            Ok(Err(error)) => self.failed(&error),
-            Err(_) => self.trouble("network", "no response in time", Some(None)),
+            Ok(Ok(body)) => self.read(&body, digest, round),
+            Ok(Err(error)) => self.failed(&error, round),
+            Err(_) => self.trouble("network", "no response in time", Some(None), round),
         }
     }
 
-    fn read(&self, body: &[u8], digest: Digest) -> Settled {
+    fn read(&self, body: &[u8], digest: Digest, round: u64) -> Settled {
         let text = std::str::from_utf8(body).ok().filter(|_| body.len() <= INTROSPECTION_BYTES);
         let active = text.ok_or("longer than 64 KiB, or not UTF-8").and_then(is_active);
         match (active, text) {
@@ -269,7 +284,7 @@ impl Introspector {
                 Settled::Inactive
             }
             // The server works, and others may get better responses: it is not left alone.
-            (Err(what), _) => self.trouble(TROUBLE, what, None),
+            (Err(what), _) => self.trouble(TROUBLE, what, None, round),
         }
     }
 
@@ -279,11 +294,14 @@ impl Introspector {
         *self.last_error() = None;
     }
 
-    fn failed(&self, error: &Error) -> Settled {
+    fn failed(&self, error: &Error, round: u64) -> Settled {
         let status = error.status().map(|status| status.as_u16());
         let (kind, every_question) = match (error.code(), status) {
-            ("invalid_client" | "unauthorized_client" | "access_denied" | "secret", _)
-            | (_, Some(401 | 403)) => ("credentials", true),
+            ("invalid_client" | "unauthorized_client" | "secret", _) | (_, Some(401)) => {
+                ("credentials", true)
+            }
+            // Firewalls say this too, of some tokens.
+            ("access_denied", _) | (_, Some(403)) => ("credentials", error.retry_after().is_some()),
             ("config" | "discovery" | "unsupported", _) => ("configuration", true),
             ("transport" | "timeout" | "interrupted", _) => ("network", true),
             ("too_large", _) => (TROUBLE, false),
@@ -291,16 +309,17 @@ impl Introspector {
             (_, Some(400..=499)) if error.retry_after().is_none() && status != Some(429) => ("server", false),
             _ => ("server", true),
         };
-        self.trouble(kind, &error.to_string(), every_question.then(|| error.retry_after()))
+        self.trouble(kind, &error.to_string(), every_question.then(|| error.retry_after()), round)
     }
 
     /// `pause` is there where the server is to be left alone, with the time it asks for.
-    fn trouble(&self, kind: &str, what: &str, pause: Option<Option<Duration>>) -> Settled {
+    fn trouble(&self, kind: &str, what: &str, pause: Option<Option<Duration>>, round: u64) -> Settled {
         let now = self.clock.now().monotonic;
         let mut breaker = self.breaker();
         match pause {
-            Some(retry_after) => breaker.failed(now, retry_after),
-            None => breaker.abandoned(),
+            Some(retry_after) if round == breaker.round() => breaker.failed(now, retry_after),
+            Some(retry_after) => breaker.failed_late(now, retry_after),
+            None => breaker.abandoned(round),
         }
         let retry_after = breaker.pause(now);
         drop(breaker);
@@ -378,13 +397,20 @@ struct Landing {
     introspector: Arc<Introspector>,
     digest: Digest,
     flight: Flight,
+    admitted: Admitted,
+}
+
+/// A question that the breaker let through.
+struct Admitted {
+    round: u64,
+    /// Whether the breaker knows the outcome.
     told: bool,
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        if !self.told {
-            self.introspector.breaker().abandoned();
+        if !self.admitted.told {
+            self.introspector.breaker().abandoned(self.admitted.round);
         }
         self.introspector.forget(self.digest, &self.flight);
     }

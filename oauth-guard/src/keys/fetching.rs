@@ -1,4 +1,4 @@
-//! What fetches of one issuer's metadata and keys bring and trust: headers for a gateway, a bearer token for a server that
+//! What fetches of one issuer's metadata and keys, and questions to it, bring and trust: headers for a gateway, a bearer token for a server that
 //! shows its keys to known callers only, a certificate authority of its own.
 
 use std::fmt;
@@ -25,19 +25,32 @@ impl Fetching {
     pub(crate) fn client(
         &self,
         shared: Option<HttpClient>,
-        urls: &[&Url],
+        urls: &[Url],
         field: &dyn Fn(&str) -> String,
         problems: &mut Problems,
     ) -> Option<HttpClient> {
-        let mut add = |error: &oauth_client::Error| {
-            for problem in error.problems() {
-                problems.add(field(&problem.field), problem.message.clone());
-            }
-        };
-        let mut http = match &self.authorities {
-            Some(authorities) => trusting(authorities.clone()).map_err(|error| add(&error)).ok()?,
+        let http = match &self.authorities {
+            Some(authorities) => match trusting(authorities.clone()) {
+                Ok(http) => http,
+                Err(error) => {
+                    add(&error, field, problems);
+                    return None;
+                }
+            },
             None => shared?,
         };
+        self.with_headers(http, urls, field, problems)
+    }
+
+    /// That client, with headers and token for these origins.
+    pub(crate) fn with_headers(
+        &self,
+        mut http: HttpClient,
+        urls: &[Url],
+        field: &dyn Fn(&str) -> String,
+        problems: &mut Problems,
+    ) -> Option<HttpClient> {
+        let mut add = |error: &oauth_client::Error| add(error, field, problems);
         let origins = || urls.iter().map(|url| url.as_str());
         if !self.headers.is_empty() {
             http = http
@@ -61,6 +74,10 @@ impl Fetching {
             http = http.bearer_for(origins(), from_file(path)).map_err(|error| add(&error)).ok()?;
         }
         Some(http)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.fields().next().is_none()
     }
 
     /// The configuration keys that are set.
@@ -110,6 +127,12 @@ fn trusting(authorities: SecretSource) -> Result<HttpClient, oauth_client::Error
 fn trusting(_: SecretSource) -> Result<HttpClient, oauth_client::Error> {
     let message = "is for the bundled transport; enable the feature `reqwest`, or set an HttpClient with its own authorities";
     Err(oauth_client::Problem { field: "tls.ca".to_owned(), message: message.to_owned() }.into())
+}
+
+fn add(error: &oauth_client::Error, field: &dyn Fn(&str) -> String, problems: &mut Problems) {
+    for problem in error.problems() {
+        problems.add(field(&problem.field), problem.message.clone());
+    }
 }
 
 fn check(path: &Path) -> Result<(), String> {

@@ -13,6 +13,7 @@ mod dry_run;
 mod explain;
 mod health;
 mod introspection;
+mod introspection_issuers;
 mod jwks_moves;
 mod key_requests;
 mod key_rules;

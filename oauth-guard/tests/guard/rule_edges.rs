@@ -151,6 +151,42 @@ async fn a_route_without_a_rule_is_403_if_denied_by_default() {
     assert_eq!(get(&dry.layer(), "/forgotten", None).await.0, 401);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_preflight_request_has_the_route_of_the_method_it_asks_for() {
+    let fixture = Fixture::new();
+    let builder = || {
+        let builder = fixture.builder().issuer(fixture.issuer()).deny_by_default();
+        builder.rule(Rule::new("/orders").methods([Method::POST]).require(scope("write")))
+    };
+    let preflight = |path: &'static str, wanted: &'static str| {
+        let request = Request::builder()
+            .method(Method::OPTIONS)
+            .uri(path)
+            .header(header::ORIGIN, "https://app.example");
+        let request = request.header(header::ACCESS_CONTROL_REQUEST_METHOD, wanted);
+        request.body(Full::<Bytes>::default()).unwrap()
+    };
+    let (allowed, strict) = (builder().allow_preflight().build().unwrap(), builder().build().unwrap());
+    for (path, wanted, status) in [
+        ("/orders", "POST", 200),
+        ("/orders", "PUT", 403),
+        ("/orders", "PO ST", 403),
+        ("/orders/", "POST", 403),
+        ("/forgotten", "POST", 403),
+    ] {
+        assert_eq!(
+            send_request(&allowed.layer(), preflight(path, wanted)).await.status,
+            status,
+            "{path} {wanted}"
+        );
+        assert_eq!(
+            send_request(&strict.layer(), preflight(path, wanted)).await.status,
+            403,
+            "{path} {wanted}"
+        );
+    }
+}
+
 #[test]
 fn patterns_of_other_routers_and_empty_lists_are_build_errors() {
     let fixture = Fixture::new();
