@@ -39,7 +39,6 @@ use crate::request::RequestHead;
 ///
 /// ```
 /// use http::Method;
-use http::header::ACCESS_CONTROL_REQUEST_METHOD;
 /// use oauth_guard::{Guard, Issuer, Requirement, Rule};
 ///
 /// let guard = Guard::builder()
