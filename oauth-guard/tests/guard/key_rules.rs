@@ -74,7 +74,7 @@ async fn each_private_member_makes_a_key_unfit() {
             let fixture = Fixture::with(&[algorithm]);
             let key = fixture.server.keys().current();
             let mut jwk = key.public_jwk();
-            jwk[member] = if member == "oth" { json!([]) } else { json!("AQAB") };
+            jwk[member] = if member == "oth" { json!([{"r": "AQAB"}]) } else { json!("AQAB") };
             replace_keys(&fixture, &key, jwk);
             let guard = fixture.guard();
             let reply = call(&guard, &fixture.server.mint().build()).await;
