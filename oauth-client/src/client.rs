@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use url::Url;
 
 pub use self::builder::ClientBuilder;
-use self::endpoints::Discovered;
+use self::endpoints::{Discovered, Discovery};
 use crate::authenticate::ClientAuth;
 use crate::clock::Clock;
 use crate::dialect::Dialect;
@@ -60,6 +60,7 @@ struct Inner {
     /// Endpoints that were given by hand, before what the metadata says.
     endpoints: HashMap<Endpoint, Url>,
     discovered: ArcSwapOption<Discovered>,
+    discovery: Discovery,
     /// The issuer's keys, for ID tokens.
     keys: KeyCache,
     /// Whom ID tokens may be for beside this client.
@@ -79,7 +80,8 @@ impl Client {
         ClientBuilder::default()
     }
 
-    /// The server's metadata, discovered when first needed and kept for an hour.
+    /// The server's metadata, discovered when first needed and kept for an hour; for 24 hours, with a warning, while it
+    /// cannot be fetched anew. A document that is there and is not to be trusted is an error at once.
     ///
     /// # Errors
     /// `unsupported` when the client was given a token endpoint and no issuer; otherwise as

@@ -34,15 +34,17 @@ use serde::Deserialize;
 use url::Url;
 
 use self::lenient::{fitting, fitting_entries};
+pub(crate) use self::places::Failed;
 use self::places::first_usable;
 
 pub use self::follow::{Found, follow};
 pub use self::member::discover_url;
 pub use self::resource::{ProtectedResource, resource};
+pub(crate) use self::ssrf::{limits_beyond, may_lead_to};
 use crate::error::{Error, printable};
 use crate::jose::{TENANT, is_tenant};
 use crate::json;
-use crate::transport::{HttpClient, Limits, is_loopback};
+use crate::transport::{HttpClient, Limits, is_loopback, is_private};
 pub use crate::www_authenticate::Challenge;
 
 /// An authorization server's metadata (RFC 8414 section 2). What is not named here is kept in [`extra`](Self::extra).
@@ -102,6 +104,10 @@ pub struct Metadata {
     /// The scopes the server cares to name.
     #[serde(default, deserialize_with = "fitting")]
     pub scopes_supported: Option<Vec<String>>,
+    /// The host whose document led here, where one did: beyond it, this document's URLs may lead to public addresses
+    /// only.
+    #[serde(skip)]
+    pub(crate) public_beyond: Option<String>,
     /// All other members.
     #[serde(flatten)]
     pub extra: serde_json::Map<String, serde_json::Value>,
@@ -170,8 +176,13 @@ impl Metadata {
 
     /// Whether this document of a public issuer leads to an address of this machine or its network.
     pub(crate) fn leads_inside(&self) -> bool {
-        let is_public = Url::parse(&self.issuer).is_ok_and(|issuer| !ssrf::is_local(&issuer));
-        is_public && self.urls().any(|(_, url)| ssrf::is_local(url))
+        let is_public = Url::parse(&self.issuer).is_ok_and(|issuer| !is_private(&issuer));
+        is_public && self.urls().any(|(_, url)| is_private(url))
+    }
+
+    /// Whether requests to this URL of the document may reach public addresses only.
+    pub(crate) fn public_only(&self, url: &Url) -> bool {
+        self.public_beyond.as_deref().is_some_and(|host| url.host_str() != Some(host))
     }
 
     /// How clients may authenticate at an endpoint. Introspection and revocation have lists of their own (RFC 8414
@@ -267,6 +278,9 @@ impl Endpoint {
 /// The document may have the hole `{tenantid}` in its issuer where `issuer` has a name, as Microsoft Entra's document for
 /// `common` does. That is safe: it comes from the address that follows from `issuer` all the same.
 ///
+/// With [`Limits::public_only`], for an issuer that a foreign document names, clients that are built from the metadata
+/// send no request to a private address either.
+///
 /// # Errors
 /// `config` when the issuer is not a usable URL; `discovery` when no document is there, when it names another issuer,
 /// or when its endpoints are not https under an https issuer; and the transport's errors, but only where no place
@@ -304,7 +318,22 @@ pub async fn discover_with(
     needed: &[&str],
     limits: &Limits,
 ) -> Result<Metadata, Error> {
-    let places = locations(issuer)?;
+    let mut metadata = try_discover(http, issuer, needed, limits).await.map_err(|failure| failure.error)?;
+    if limits.public_only {
+        // An issuer that a foreign document names: no host is exempt.
+        metadata.public_beyond = Some(String::new());
+    }
+    Ok(metadata)
+}
+
+/// The same, with whether a failure is that of a document that was there.
+pub(crate) async fn try_discover(
+    http: &HttpClient,
+    issuer: &str,
+    needed: &[&str],
+    limits: &Limits,
+) -> Result<Metadata, Failed> {
+    let places = locations(issuer).map_err(|error| Failed { error, served: true })?;
     let suits = |metadata: &Metadata| needed.iter().all(|name| metadata.names(name));
     let read = |body: &[u8]| check(parse(body)?, issuer, limits.allow_http);
     first_usable(http, &places, limits, read, suits, "check the issuer, or configure token_endpoint").await

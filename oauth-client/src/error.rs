@@ -215,7 +215,7 @@ impl Error {
         }
     }
 
-    /// The server's `error_description`: cut to 512 characters, control characters escaped, and the secrets of the
+    /// The server's `error_description`: cut to 512 characters, escaped so that it stays in its line, and the secrets of the
     /// request taken out.
     #[must_use]
     pub fn description(&self) -> Option<&str> {
@@ -278,7 +278,7 @@ impl Error {
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let whole = self.problems().is_empty().then(|| self.to_string());
         let each = self.problems().iter().map(ToString::to_string);
-        whole.into_iter().chain(each).map(|text| format!("{}: {text}", self.code()))
+        whole.into_iter().chain(each).map(|text| format!("{}: {}", self.code(), printable(&text, usize::MAX)))
     }
 
     pub(crate) fn new(kind: Kind) -> Self {
@@ -471,7 +471,7 @@ pub(crate) fn code_for_status(status: StatusCode) -> String {
     code.to_owned()
 }
 
-/// Text from a server, made safe to print: control characters escaped, and cut to so many characters.
+/// Text from a server, made safe to print: control and invisible characters escaped, and cut to so many characters.
 pub(crate) fn printable(text: &str, most: usize) -> String {
     let mut out = String::with_capacity(text.len().min(most));
     for (n, c) in text.chars().enumerate() {
@@ -479,9 +479,7 @@ pub(crate) fn printable(text: &str, most: usize) -> String {
             out.push('…');
             break;
         }
-        // Bidirectional overrides and their like reorder a log line as much as an ANSI escape recolours it.
-        let reorders = matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if c.is_control() || reorders {
+        if c.is_control() || is_invisible(c) {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
@@ -490,9 +488,51 @@ pub(crate) fn printable(text: &str, most: usize) -> String {
     out
 }
 
+/// Characters that end a line elsewhere than here, and those that show nothing by themselves: bidirectional overrides and
+/// their like reorder a log line as much as an ANSI escape recolours it. (Unicode's general categories Zl, Zp and Cf.)
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{2028}' | '\u{2029}'
+        | '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
+        | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0001}' | '\u{e0020}'..='\u{e007f}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_character_of_a_server_ends_the_line_or_hides() {
+        for c in [
+            '\n',
+            '\r',
+            '\u{b}',
+            '\u{c}',
+            '\u{1c}',
+            '\u{1d}',
+            '\u{1e}',
+            '\u{85}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{200b}',
+            '\u{ad}',
+            '\u{2066}',
+            '\u{2064}',
+            '\u{fff9}',
+            '\u{e0041}',
+            '\u{7f}',
+            '\u{9b}',
+        ] {
+            assert_eq!(printable(&format!("a{c}b"), 9), format!("a{}b", c.escape_unicode()));
+        }
+        assert_eq!(printable("Zürich 東京 😀 e\u{301}", 99), "Zürich 東京 😀 e\u{301}");
+        let field = "a\u{2028}config: b".to_owned();
+        let problems = vec![Problem { field: field.clone(), message: field }];
+        let lines: Vec<_> = Error::new(Kind::Config(problems)).lines().collect();
+        assert_eq!(lines, ["config: a\\u{2028}config: b: a\\u{2028}config: b"]);
+    }
 
     #[test]
     fn hostile_text_is_cut_and_escaped() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use url::Url;
 
-use super::endpoints::Discovered;
+use super::endpoints::{Discovered, Discovery};
 use super::{Client, Inner, Server};
 use crate::authenticate::ClientAuth;
 use crate::clock::{Clock, SystemClock};
@@ -197,7 +197,7 @@ impl ClientBuilder {
         let prover = self.dpop.map(|dpop| Prover::new(dpop, Arc::clone(&clock))).transpose()?;
         let at = clock.now().monotonic;
         let discovered = self.metadata.filter(|metadata| self.issuer.as_ref() == Some(&metadata.issuer));
-        let discovered = discovered.map(|metadata| Arc::new(Discovered { metadata, at }));
+        let discovered = discovered.map(|metadata| Arc::new(Discovered { metadata, at, fetched_at: at }));
         match (server, self.auth, http) {
             (Some(server), Some(auth), Ok(http)) if problems.is_empty() => Ok(Client(Arc::new(Inner {
                 server,
@@ -211,6 +211,7 @@ impl ClientBuilder {
                 allow_http: self.allow_http,
                 endpoints,
                 discovered: ArcSwapOption::new(discovered),
+                discovery: Discovery::default(),
                 keys: KeyCache::default(),
                 id_token_audiences: self.id_token_audiences,
             }))),

@@ -188,7 +188,8 @@ impl ClientConfig {
         schema::check(values, KEYS, "", &mut problems);
         let table = Table::new(values);
         let dialect = custom::dialect(table, &mut problems);
-        let login = login::way(table, table.text("grant").unwrap_or_default(), &mut problems);
+        let usual = dialect.grants.first().map(String::as_str).unwrap_or_default();
+        let login = login::way(table, table.text("grant").unwrap_or(usual), &mut problems);
         let request = request(table, &dialect, login.as_ref(), &mut problems);
         let client = client(table, dialect, &mut problems);
         #[cfg(feature = "reqwest")]

@@ -429,3 +429,36 @@ fn every_recipe_has_known_keys_and_values_that_fit() {
         );
     }
 }
+
+#[cfg(feature = "toml")]
+#[test]
+fn a_key_that_is_given_twice_is_named() {
+    for (text, field, place) in [
+        ("client_id = \"a\"\nclient_id = \"s3cr3t\"\n", "client_id", "line 2, column 1"),
+        (
+            "[store]\nkind = \"file\"\npath = \"s3cr3t\"\n  path = \"b\" # two\n",
+            "store.path",
+            "line 4, column 3",
+        ),
+        (
+            "[store]\nkind = \"file\"\n\n[tls]\nca = \"s3cr3t\"\n[ store ] # again\n",
+            "store",
+            "line 6, column 3",
+        ),
+        (
+            "[[issuer]]\nissuer = \"a\"\n[[issuer]]\nissuer = \"b\"\nissuer = \"c\"\n",
+            "issuer[1].issuer",
+            "line 5",
+        ),
+        ("a = 1\n\"a\" = 2\n", "a", "line 2, column 1"),
+    ] {
+        let error = tree::from_toml(text).unwrap_err();
+        let [problem] = error.problems() else { panic!("one problem") };
+        assert_eq!(problem.field, field, "{text}");
+        assert!(problem.message.contains(place) && problem.message.contains("twice"), "{}", problem.message);
+        assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error}");
+    }
+    let error = tree::from_toml("client_id = \n").unwrap_err();
+    assert!(error.problems()[0].field.starts_with("line 1"), "{error}");
+    assert!(!error.to_string().contains("twice"), "{error}");
+}

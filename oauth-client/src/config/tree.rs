@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::schema::{Key, Kind, join};
+#[cfg(feature = "toml")]
+use crate::error::printable;
 use crate::error::{Error, Kind as ErrorKind, Problem};
 use crate::secret::SecretSource;
 use crate::token::Secret;
@@ -154,14 +156,51 @@ pub fn from_toml(text: &str) -> Result<Map<String, Value>, Error> {
         Ok(tree) => return Ok(tree),
         Err(error) => error,
     };
-    let at = error.span().map_or(0, |span| span.start).min(text.len());
+    let span = error.span().unwrap_or(0..0);
+    let at = span.start.min(text.len());
     let before = text.as_bytes().get(..at).unwrap_or_default();
     let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
     let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    if error.message() == "duplicate key" {
+        let name = twice(text, at, text.get(span).unwrap_or_default());
+        let message = format!("is given twice, again in line {line}, column {column}; keep one of them");
+        return Err(Error::config(&printable(&name, 256), message));
+    }
     Err(Error::config(
         &format!("line {line}, column {column}"),
-        "is not TOML, or says a key twice; strings stand in quotes, tables in [brackets]",
+        "is not TOML; strings stand in quotes, tables in [brackets]",
     ))
+}
+
+/// The full name of a key that stands at `at` for the second time, by the table that it is in.
+#[cfg(feature = "toml")]
+fn twice(text: &str, at: usize, key: &str) -> String {
+    let bare = |name: &str| {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        (!name.is_empty() && name.bytes().all(fits)).then(|| name.to_owned())
+    };
+    let header = |line: &str| {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        let list = line.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]"));
+        let table = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        Some((list.is_some(), bare(list.or(table)?.trim())?))
+    };
+    let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
+    let (before, rest) = text.split_at_checked(start).unwrap_or((text, ""));
+    // A table that is opened twice.
+    if let Some((_, name)) = rest.lines().next().and_then(header) {
+        return name;
+    }
+    let headers: Vec<_> = before.lines().filter_map(header).collect();
+    let key = key.trim_matches(['"', '\'']);
+    match headers.last() {
+        None => key.to_owned(),
+        Some((false, table)) => join(table, key),
+        Some((true, table)) => {
+            let count = headers.iter().filter(|(_, name)| name == table).count();
+            join(&format!("{table}[{}]", count - 1), key)
+        }
+    }
 }
 
 /// Reads a TOML file.

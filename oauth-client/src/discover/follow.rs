@@ -5,10 +5,10 @@ use url::Url;
 
 use super::places::first_usable;
 use super::resource::{Lookup, called, of_call};
-use super::ssrf::may_lead_to;
+use super::ssrf::{limits_beyond, may_lead_to};
 use super::{Metadata, ProtectedResource, check, discover, locations, parse};
 use crate::error::{Error, printable};
-use crate::transport::{HttpClient, Limits};
+use crate::transport::{HttpClient, Limits, is_private};
 use crate::www_authenticate::Challenge;
 
 /// The most servers that are tried of those that an API names.
@@ -54,9 +54,12 @@ pub struct Found {
 /// # Ok(()) }
 /// ```
 ///
-/// What foreign documents name is distrusted: the API's document must be about what was called (the very URL, or one that it is
-/// below), the server's about the issuer that was named; nothing leads from https to http, nor from a public host to an
-/// address of this machine or the network around it; no redirect is followed.
+/// What foreign documents name is distrusted: the API's document must be about what was called (the very URL, or one
+/// that it is below), the server's about the issuer that was named; nothing leads from https to http, nor from a public
+/// host to an address of this machine or the network around it; no redirect is followed. That holds for names that
+/// resolve to such an address as well ([`Limits::public_only`]), and for all that a client or registrar made of the
+/// result requests. Only the host of `url` itself may be anywhere, unless `limits` has `public_only` set: for URLs that
+/// users type in. On a network with public names for private addresses, configure the issuer instead.
 ///
 /// # Errors
 /// `config` when `url` is none, `discovery` when there is nothing to be found or it is not to be trusted, saying what;
@@ -115,7 +118,7 @@ async fn server_at_origin(http: &HttpClient, url: &Url, limits: &Limits) -> Resu
     let found = first_usable(http, &locations(&origin)?, limits, parse, |_| true, "").await;
     let metadata = match found {
         Ok(metadata) => metadata,
-        Err(error) if error.is_transient() => return Err(error),
+        Err(failure) if failure.error.is_transient() => return Err(failure.error),
         Err(_) => return Ok(None),
     };
     let issuer = metadata.issuer.clone();
@@ -130,12 +133,15 @@ async fn server(http: &HttpClient, from: &Url, issuer: &str, limits: &Limits) ->
         Error::discovery(format!("authorization server {:?} is not a URL", printable(issuer, 256)))
     })?;
     may_lead_to(from, "authorization server", &url, limits.allow_http)?;
-    leads_well(discover(http, issuer, limits).await?, from, limits)
+    leads_well(discover(http, issuer, &limits_beyond(from, &url, limits)).await?, from, limits)
 }
 
-fn leads_well(metadata: Metadata, from: &Url, limits: &Limits) -> Result<Metadata, Error> {
+fn leads_well(mut metadata: Metadata, from: &Url, limits: &Limits) -> Result<Metadata, Error> {
     for (name, url) in metadata.urls() {
         may_lead_to(from, name, url, limits.allow_http)?;
+    }
+    if !limits.public_only {
+        metadata.public_beyond = from.host_str().filter(|_| !is_private(from)).map(str::to_owned);
     }
     Ok(metadata)
 }

@@ -37,7 +37,9 @@ pub async fn discover_url(
         check_url(member, &url, issuer, limits.allow_http)?;
         Ok(url)
     };
-    first_usable(http, &locations(issuer)?, limits, read, |_| true, "check the issuer").await
+    let places = locations(issuer)?;
+    let found = first_usable(http, &places, limits, read, |_| true, "check the issuer").await;
+    found.map_err(|failure| failure.error)
 }
 
 /// Whether both are the same URL, however they are spelled.

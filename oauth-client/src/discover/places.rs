@@ -16,7 +16,7 @@ pub(super) async fn first_usable<T>(
     read: impl Fn(&[u8]) -> Result<T, Error>,
     suits: impl Fn(&T) -> bool,
     none_found: &str,
-) -> Result<T, Error> {
+) -> Result<T, Failed> {
     let mut failures = Failures::default();
     let mut second_best = None;
     let asking = ask(http, places, limits, |place, response| {
@@ -34,11 +34,20 @@ pub(super) async fn first_usable<T>(
             }
         }
     });
+    let not_served = |error| Failed { error, served: false };
     match timeout(limits.timeout, asking).await {
-        Ok(Some(done)) => done,
-        Ok(None) => second_best.ok_or_else(|| failures.into_error(places, none_found)),
-        Err(_) => second_best.ok_or_else(|| Error::new(Kind::Timeout(limits.timeout))),
+        Ok(Some(done)) => done.map_err(not_served),
+        Ok(None) => second_best.ok_or_else(|| failures.into_failed(places, none_found)),
+        Err(_) => second_best.ok_or_else(|| not_served(Error::new(Kind::Timeout(limits.timeout)))),
     }
+}
+
+/// Why no place was of use.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: Error,
+    /// Whether a document was there, and not what was asked for.
+    pub(crate) served: bool,
 }
 
 /// Gives each place's response to `take`, until that returns something or there are no more.
@@ -95,7 +104,12 @@ enum Failure {
 impl Failure {
     fn of(error: Error) -> Self {
         let never_sent = error.code() == "transport" && !error.is_outcome_unknown();
-        if never_sent { Self::Unreachable(error) } else { Self::NotServed(error) }
+        // So are an address that must not be asked, and a header that cannot be sent.
+        if never_sent || matches!(error.code(), "config" | "discovery" | "secret") {
+            Self::Unreachable(error)
+        } else {
+            Self::NotServed(error)
+        }
     }
 }
 
@@ -123,11 +137,13 @@ impl Failures {
     }
 
     /// A document that was served and cannot be used says most; then what may be better in a minute.
-    fn into_error(self, places: &[Url], none_found: &str) -> Error {
-        self.served.or(self.transient).unwrap_or_else(|| {
+    fn into_failed(self, places: &[Url], none_found: &str) -> Failed {
+        let served = self.served.is_some();
+        let error = self.served.or(self.transient).unwrap_or_else(|| {
             let each =
                 if self.each.is_empty() { places.iter().map(Url::to_string).collect() } else { self.each };
             Error::discovery(format!("found none at {}; {none_found}", each.join(", nor at ")))
-        })
+        });
+        Failed { error, served }
     }
 }

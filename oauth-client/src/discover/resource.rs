@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::lenient::fitting;
-use super::ssrf::may_lead_to;
+use super::ssrf::{limits_beyond, may_lead_to};
 use crate::error::{Error, printable};
 use crate::json;
 use crate::transport::{HttpClient, Limits};
@@ -144,7 +144,9 @@ pub(super) async fn of_call(
                 Error::discovery(format!("resource_metadata {:?} is not a URL", printable(named, 256)))
             })?;
             may_lead_to(url, "resource_metadata", &place, limits.allow_http)?;
-            fetch(http, &place, limits).await?.ok_or_else(|| nothing_at(&place))?
+            fetch(http, &place, &limits_beyond(url, &place, limits))
+                .await?
+                .ok_or_else(|| nothing_at(&place))?
         }
         None => {
             let mut places = vec![well_known(url), well_known(&root(url))];

@@ -128,8 +128,7 @@ async fn fetch(client: &Client) -> Result<KeySet, Error> {
     let Some(url) = &metadata.jwks_uri else {
         return Err(Error::discovery("the document names no jwks_uri, where the keys of ID tokens are"));
     };
-    let limits = Limits { allow_http: client.allows_http(), ..Limits::keys() };
-    let response = client.http().get_key_set(url, &limits).await?;
+    let response = client.http().get_key_set(url, &client.limits_at(url, Limits::keys())).await?;
     let set = KeySet::parse(response.body(), &Algorithm::ASYMMETRIC, KEYS_PER_SET).map_err(|_| {
         Error::malformed("the key set is not a JSON object with a list of keys (RFC 7517 section 5)")
     })?;

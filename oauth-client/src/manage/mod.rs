@@ -32,7 +32,6 @@ use serde_json::{Map, Value};
 use tower::{Layer, ServiceExt};
 use tower_service::Service;
 use url::Url;
-use zeroize::Zeroize;
 
 pub use self::introspect::Introspection;
 pub use self::userinfo::Userinfo;
@@ -137,12 +136,7 @@ fn read<'a>(
     let (head, body) = response.into_parts();
     let object = json::object(&body);
     if head.status.is_success() {
-        let read = object.map_err(Error::malformed);
-        // It may have held a secret that is shown this once.
-        if let Ok(mut body) = body.try_into_mut() {
-            body.zeroize();
-        }
-        return read;
+        return object.map_err(Error::malformed);
     }
     let object = object.ok().map(|object| ErrorBody::new(object, secrets.clone()));
     let wait = retry_after_by_server(&head.headers);

@@ -227,7 +227,10 @@ impl<'a> Refresh<'a> {
             // RFC 8693 section 2.2.2 has `invalid_request` for a bad subject token, too. Of a request that has worked
             // before, only the token can have gone bad.
             (Renewal::AnewUntilRefused, "invalid_token") => true,
-            (Renewal::AnewUntilRefused, "invalid_request") => self.held.token.is_some(),
+            // A gateway's bare 400 is not the server's word.
+            (Renewal::AnewUntilRefused, "invalid_request") => {
+                self.held.token.is_some() && error.provider_code().is_some()
+            }
             _ => false,
         }
     }

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use http::Response;
+use http::response::Parts;
 use serde_json::{Map, Value};
-use zeroize::Zeroize;
 
 use super::error_response::{ErrorBody, Responder, error_response};
 use crate::clock::Now;
@@ -46,22 +46,54 @@ pub(crate) fn decode<'a>(
         error_response(head.status, object.as_ref(), &body, dialect, endpoint, secrets.clone())
             .with_retry_after(wait)
     };
-    let result = match object_of(&body).map(|object| in_standard_places(object, dialect)) {
+    match object_of(&body).map(|object| in_standard_places(object, dialect)) {
         object if !head.status.is_success() => Err(refused(object.ok()).into()),
         Err(reason) => Err(Error::malformed(reason).into()),
         // Some servers say 200 to everything and mean the body (GitHub and Slack among them), with nulls for the rest.
         Ok(object) if !has_token(&object) && is_error(&object, dialect) => Err(refused(Some(object)).into()),
+        // Whatever else it holds: what a server calls an error is none of its tokens.
+        Ok(object) if names_error(&object) => Err(error_beside_tokens(&head, object, dialect, &secrets, now)),
         Ok(object) => {
             // Whatever is wrong with the rest, the refresh token before it is spent.
             let rotated = object.get("refresh_token").and_then(Value::as_str).map(Secret::from);
             token_set(object, sent, dialect, prover).map_err(|error| TokenRequestError { error, rotated })
         }
-    };
-    // The buffer held the tokens; it is ours alone unless a transport kept a reference to it.
-    if let Ok(mut body) = body.try_into_mut() {
-        body.zeroize();
     }
-    result
+}
+
+/// Whether the member `error` says anything (RFC 6749 section 5.2). Some servers have an empty one in each response.
+fn names_error(object: &Map<String, Value>) -> bool {
+    match object.get("error") {
+        None | Some(Value::Null | Value::Bool(false)) => false,
+        Some(Value::String(code)) => !code.is_empty(),
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(Value::Object(members)) => !members.is_empty(),
+        Some(Value::Number(number)) => number.as_f64() != Some(0.0),
+        Some(Value::Bool(true)) => true,
+    }
+}
+
+/// The error of a response that has tokens as well, without them.
+fn error_beside_tokens<'a>(
+    head: &Parts,
+    mut object: Map<String, Value>,
+    dialect: &Dialect,
+    secrets: &(impl Iterator<Item = &'a Secret> + Clone),
+    now: Now,
+) -> TokenRequestError {
+    let named = ["access_token", "refresh_token", "id_token"];
+    let tokens: Vec<_> = named.iter().filter_map(|name| object.remove(*name)).collect();
+    let tokens: Vec<_> = tokens.iter().filter_map(Value::as_str).map(Secret::from).collect();
+    let mut all: Vec<&Secret> = tokens.iter().collect();
+    for secret in secrets.clone() {
+        all.push(secret);
+    }
+    let secrets = || all.iter().copied();
+    let body = ErrorBody::new(object, secrets());
+    let endpoint = Responder::TokenEndpoint;
+    error_response(head.status, Some(&body), &[], dialect, endpoint, secrets())
+        .with_retry_after(retry_after(&head.headers, now.wall))
+        .into()
 }
 
 /// The members of a token endpoint's response: of a JSON object; or of a form, which some servers send whatever is asked

@@ -146,6 +146,7 @@ impl Client {
             .await
             .map_err(|_| Error::secret("parameters", "not computed in time".into()))??;
         let secrets = parameters.secrets().chain(&credential).cloned().collect();
+        let limits = self.limits_at(&url, Limits::token());
         let mut request = self.form(endpoint, url, parameters, authorization)?;
         if let Some(possession) = &mut possession {
             request.headers_mut().insert(DPOP, possession.prove()?);
@@ -153,7 +154,7 @@ impl Client {
 
         on_send();
         let sent = self.clock().now();
-        let limits = Limits { timeout: left(), allow_http: self.allows_http(), ..Limits::token() };
+        let limits = Limits { timeout: left(), ..limits };
         let response = self.http().send(request, &limits).await?;
         if let Some(possession) = possession {
             possession.observe(&response);

@@ -3,7 +3,8 @@
 //! [`HttpClient`] wraps any `Service<http::Request<_>, Response = http::Response<_>>`: the bundled reqwest, a
 //! hyper-util client, or a mock's router in process. Whatever is inside, every exchange has a total time limit, the
 //! response's body is capped, plain http goes to loopback only, and a redirect is an error and never followed: a 307
-//! would send the client secret again, to wherever the response points.
+//! would send the client secret again, to wherever the response points. A URL that a foreign document names is held to
+//! public addresses ([`Limits::public_only`]).
 //!
 //! ```
 //! use bytes::Bytes;
@@ -25,8 +26,11 @@
 mod body;
 #[cfg(feature = "reqwest")]
 mod bundled;
+#[cfg(feature = "reqwest")]
+mod clients;
 mod decode;
 mod manners;
+mod private;
 #[cfg(feature = "reqwest")]
 mod reqwest_builder;
 #[cfg(feature = "reqwest")]
@@ -50,6 +54,7 @@ pub use self::body::RequestBody;
 pub(crate) use self::body::wiped;
 use self::manners::Manners;
 pub(crate) use self::manners::{header_problem, user_agent_problem};
+pub use self::private::is_private;
 #[cfg(feature = "reqwest")]
 pub use self::tls::Tls;
 use crate::error::{BoxError, Error, ErrorResponse, Kind, printable};
@@ -66,19 +71,34 @@ pub struct Limits {
     pub max_body: usize,
     /// Whether plain http is allowed to other machines than this one.
     pub allow_http: bool,
+    /// Whether hosts of this machine and its network are refused, with code `discovery`: for a URL that a foreign
+    /// document names. Hosts that [look](is_private) private are refused by every transport. The bundled one also
+    /// refuses names that resolve to private addresses, when it connects; a service of your own resolves by itself
+    /// and has to see to that, as has a proxy.
+    pub public_only: bool,
 }
+
+/// Marks a request that must reach public addresses only: an extension, for a service that can see to it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PublicOnly;
 
 impl Limits {
     /// For token requests: 10 seconds, 1 MiB.
     #[must_use]
     pub fn token() -> Self {
-        Self { timeout: Duration::from_secs(10), max_body: 1024 * 1024, allow_http: false }
+        Self {
+            timeout: Duration::from_secs(10),
+            max_body: 1024 * 1024,
+            allow_http: false,
+            public_only: false,
+        }
     }
 
     /// For key sets: 5 seconds, 512 KiB.
     #[must_use]
     pub fn keys() -> Self {
-        Self { timeout: Duration::from_secs(5), max_body: 512 * 1024, allow_http: false }
+        Self { timeout: Duration::from_secs(5), max_body: 512 * 1024, allow_http: false, public_only: false }
     }
 
     /// For server metadata: 5 seconds, 512 KiB.
@@ -116,6 +136,9 @@ trait Transport: Send + Sync {
 
 impl HttpClient {
     /// Any tower HTTP service. It is cloned for each request and asked to be ready before it is called.
+    ///
+    /// It resolves names by itself. Requests to hosts that a foreign document names carry the extension
+    /// [`PublicOnly`]: there it should connect to no private address that a public name resolves to.
     #[must_use]
     pub fn from_service<S, B>(service: S) -> Self
     where
@@ -179,11 +202,15 @@ impl HttpClient {
     /// Sends one request and reads its whole response, whatever its status but a redirect.
     ///
     /// # Errors
-    /// `config` for plain http to another machine, `timeout`, `transport`, `too_large`, `redirect`,
-    /// `malformed_response` for a compressed response that cannot be decoded, and what the source of a
-    /// [header](Self::headers_for) fails with.
+    /// `config` for plain http to another machine, `discovery` for a private address where [`Limits::public_only`] is
+    /// set, `timeout`, `transport`, `too_large`, `redirect`, `malformed_response` for a compressed response that cannot be
+    /// decoded, and what the source of a [header](Self::headers_for) fails with.
     pub async fn send(&self, mut request: Request<Bytes>, limits: &Limits) -> Result<Response<Bytes>, Error> {
         require_https(request.uri(), limits.allow_http)?;
+        if limits.public_only {
+            private::require_public(request.uri())?;
+            request.extensions_mut().insert(PublicOnly);
+        }
         let exchange = async {
             self.manners.apply(&mut request).await?;
             self.transport.call(request.map(RequestBody::new), limits.max_body).await
@@ -278,7 +305,7 @@ pub(crate) fn require_https(uri: &Uri, allow_http: bool) -> Result<(), Error> {
 }
 
 /// Whether a URL's host is this very machine, where plain http never leaves the machine: `localhost`, names below it
-/// (RFC 6761 section 6.3), and loopback addresses. An IPv6 address may have its brackets.
+/// (RFC 6761 section 6.3), with a dot at the end or not, and loopback addresses. An IPv6 address may have its brackets.
 ///
 /// ```
 /// use oauth_client::transport::is_loopback;
@@ -289,8 +316,8 @@ pub(crate) fn require_https(uri: &Uri, allow_http: bool) -> Result<(), Error> {
 #[must_use]
 pub fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let local_name =
-        host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost");
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let local_name = name == "localhost" || name.ends_with(".localhost");
     local_name || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 

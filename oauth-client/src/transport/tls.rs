@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
-use super::reqwest_builder::{CONNECT_TIMEOUT, build};
+use super::clients::{Certificates, Clients};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, printable};
 use crate::secret::SecretSource;
@@ -61,14 +61,14 @@ impl Tls {
         self.authorities.iter().map(|authorities| (CA, authorities)).chain(identity)
     }
 
-    fn client(&self, texts: &[Secret]) -> Result<reqwest::Client, Error> {
+    fn clients(&self, texts: &[Secret]) -> Result<Clients, Error> {
         let mut texts = texts.iter();
-        let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
+        let mut given = Certificates::default();
         if self.authorities.is_some() {
             let pem = sections(texts.next(), CA, |label| label == "CERTIFICATE")?;
             let authorities =
                 reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(|_| broken(CA))?;
-            builder = builder.tls_certs_only(authorities);
+            given.authorities = Some(authorities);
         }
         if self.identity.is_some() {
             let certificates = sections(texts.next(), CERT, |label| label == "CERTIFICATE")?;
@@ -76,9 +76,9 @@ impl Tls {
             let key = sections(texts.next(), KEY, |label| label.ends_with("PRIVATE KEY"))?;
             let both = Zeroizing::new(format!("{}{}", &*certificates, &*key));
             let identity = reqwest::Identity::from_pem(both.as_bytes()).map_err(|_| broken(KEY))?;
-            builder = builder.identity(identity);
+            given.identity = Some(identity);
         }
-        build(builder).map_err(|error| {
+        Clients::new(given).map_err(|error| {
             let cause = printable(&error, 256);
             Error::config("tls", format!("cannot be used ({cause}); do certificate and key belong together?"))
         })
@@ -130,8 +130,8 @@ fn broken(field: &str) -> Error {
 /// A client for certificates that may change.
 pub(super) struct Rotating {
     tls: Tls,
-    /// The last texts, and the client that was built from them.
-    built: Mutex<Option<(Vec<Secret>, reqwest::Client)>>,
+    /// The last texts, and the clients that were built from them.
+    built: Mutex<Option<(Vec<Secret>, Clients)>>,
 }
 
 impl Rotating {
@@ -147,7 +147,7 @@ impl Rotating {
         Ok(this)
     }
 
-    pub(super) async fn client(&self) -> Result<reqwest::Client, Error> {
+    pub(super) async fn clients(&self) -> Result<Clients, Error> {
         let now = SystemClock.now();
         let mut texts = Vec::new();
         for (field, source) in self.tls.sources() {
@@ -156,20 +156,20 @@ impl Rotating {
         self.with(texts)
     }
 
-    fn with(&self, texts: Vec<Secret>) -> Result<reqwest::Client, Error> {
+    fn with(&self, texts: Vec<Secret>) -> Result<Clients, Error> {
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = built.as_ref().filter(|(known, _)| *known == texts) {
-            return Ok(client.clone());
+        if let Some((_, clients)) = built.as_ref().filter(|(known, _)| *known == texts) {
+            return Ok(clients.clone());
         }
-        match (self.tls.client(&texts), built.as_ref()) {
-            (Ok(client), _) => {
-                *built = Some((texts, client.clone()));
-                Ok(client)
+        match (self.tls.clients(&texts), built.as_ref()) {
+            (Ok(clients), _) => {
+                *built = Some((texts, clients.clone()));
+                Ok(clients)
             }
             // Certificate and key are two files, and one is replaced before the other.
-            (Err(error), Some((_, client))) => {
+            (Err(error), Some((_, clients))) => {
                 tracing::warn!(error = %error, "the new certificates cannot be used; the last ones are kept");
-                Ok(client.clone())
+                Ok(clients.clone())
             }
             (Err(error), None) => Err(error),
         }

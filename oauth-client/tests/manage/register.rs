@@ -254,3 +254,48 @@ async fn a_relative_place_is_below_the_endpoint_and_times_may_be_strings() {
         registrar(&site).read(&registration).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn the_token_of_a_registration_goes_nowhere_that_a_document_must_not_lead_to() {
+    for managed in [
+        "http://auth.test/register/c1",
+        "https://169.254.169.254/latest/meta-data",
+        "https://localhost./register/c1",
+        "https://vault.internal/register/c1",
+        "https://redis/",
+        "https://user@auth.test/register/c1",
+        "https://:pa55word@auth.test/register/c1",
+        "file:///etc/passwd",
+    ] {
+        let site = site();
+        let made = json!({"client_id": "c1", "client_secret": "s3cr3t-1", "registration_access_token": "r4t-1",
+            "registration_client_uri": managed});
+        site.response(&format!("POST {ENDPOINT}"), response(201, &made));
+        let registration = registered(&site).await;
+        assert_eq!(registration.client_secret().unwrap().expose(), "s3cr3t-1", "the credentials are kept");
+        site.asked();
+        // Also from where it was kept.
+        let kept: Registration =
+            serde_json::from_value(serde_json::to_value(&registration).unwrap()).unwrap();
+        for error in [
+            registrar(&site).read(&registration).await.unwrap_err(),
+            registrar(&site).update(&kept, &wanted()).await.unwrap_err(),
+            registrar(&site).delete(&kept).await.unwrap_err(),
+        ] {
+            let names_it = error.to_string().contains("registration_client_uri");
+            assert!(error.code() == "discovery" && names_it, "{managed}: {error}");
+        }
+        assert!(site.lines().is_empty(), "{managed} is not asked");
+    }
+    // Another public host may be named, and its name must not resolve to a private address; the endpoint's own may.
+    for (managed, public_only) in [(MANAGED, false), ("https://clients.test/c1", true)] {
+        let site = site();
+        let made = json!({"client_id": "c1", "registration_access_token": "r4t-1", "registration_client_uri": managed});
+        site.response(&format!("POST {ENDPOINT}"), response(201, &made));
+        site.response(&format!("GET {managed}"), response(200, &made));
+        let registration = registered(&site).await;
+        registrar(&site).read(&registration).await.unwrap();
+        let asked: Vec<_> = site.asked().iter().map(|asked| asked.public_only).collect();
+        assert_eq!(asked, [false, public_only], "{managed}");
+    }
+}

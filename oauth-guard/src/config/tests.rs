@@ -38,6 +38,15 @@ fn every_example_in_the_reference_is_valid_for_its_key() {
     walk(rules::TERM);
 }
 
+#[cfg(feature = "toml")]
+#[test]
+fn a_key_that_is_given_twice_is_named() {
+    let text = "realm = \"a\"\n[[issuer]]\nissuer = \"https://a\"\n[[issuer]]\naudience = [\"a\"]\naudience = [\"b\"]\n";
+    let error = GuardConfig::from_toml(text).unwrap_err();
+    assert_eq!(fields(&error), ["issuer[1].audience"]);
+    assert!(error.to_string().contains("line 6, column 1"), "{error}");
+}
+
 #[test]
 fn every_default_algorithm_is_listed_and_every_listed_one_is_supported() {
     let schema::Kind::Tables(issuer) = KEYS[2].kind else { panic!("issuers are tables") };

@@ -109,7 +109,8 @@ impl Remote {
         http: HttpClient,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let limits = Limits { timeout: policy.timeout, max_body: policy.max_bytes, allow_http };
+        let limits =
+            Limits { timeout: policy.timeout, max_body: policy.max_bytes, allow_http, public_only: false };
         Self {
             issuer: issuer.into(),
             location,

@@ -265,3 +265,29 @@ fn retry_after_is_kept_with_the_error_response() {
     let error = decode(response, SENT, SENT, &standard(), None, std::iter::empty()).err().unwrap().error;
     assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
 }
+
+#[test]
+fn a_response_with_a_token_and_an_error_is_that_error() {
+    for (error, code) in [
+        (r#""invalid_scope""#, "invalid_scope"),
+        (r#""access_denied""#, "access_denied"),
+        (r#""no such code \"""#, "invalid_request"),
+        (r#"{"code":5}"#, "invalid_request"),
+        ("true", "invalid_request"),
+        ("1", "invalid_request"),
+    ] {
+        let members = format!(
+            r#","refresh_token":"r3fresh","id_token":"1d","error":{error},"error_description":"t0ken r3fresh s3cr3t""#
+        );
+        let body = format!(r#"{{"access_token":"t0ken","token_type":"Bearer"{members}}}"#);
+        let error = response(200, body).unwrap_err();
+        assert_eq!((error.code(), error.status().unwrap().as_u16()), (code, 200), "{error}");
+        assert_eq!(error.description(), Some("[redacted] [redacted] [redacted]"));
+        let shown = format!("{error} {error:?} {:?}", error.unrecognized());
+        assert!(!shown.contains("t0ken") && !shown.contains("r3fresh"), "{shown}");
+    }
+    // Some servers have an empty one in each response.
+    for empty in ["\"\"", "null", "false", "0", "{}", "[]"] {
+        assert!(with(&format!(r#","error":{empty}"#)).is_ok(), "{empty}");
+    }
+}
