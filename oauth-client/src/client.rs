@@ -53,6 +53,8 @@ struct Inner {
     prover: Option<Arc<Prover>>,
     http: HttpClient,
     clock: Arc<dyn Clock>,
+    /// When it was built, on the monotonic clock.
+    began: Duration,
     timeout: Duration,
     allow_http: bool,
     /// Whether the transport shows a certificate, for which some servers have other endpoints.
@@ -122,6 +124,11 @@ impl Client {
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.0.clock
+    }
+
+    /// How long ago it was built.
+    pub(crate) fn age(&self) -> Duration {
+        self.0.clock.now().monotonic.saturating_sub(self.0.began)
     }
 
     pub(crate) fn allows_http(&self) -> bool {

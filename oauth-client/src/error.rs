@@ -79,6 +79,17 @@ impl ErrorResponse {
     }
 }
 
+impl fmt::Display for ErrorResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (HTTP {}", self.code, self.status.as_u16())?;
+        let own = self.provider_code.as_ref().filter(|own| **own != self.code);
+        own.iter().try_for_each(|own| write!(f, ", {own:?}"))?;
+        f.write_str(")")?;
+        self.description.iter().try_for_each(|text| write!(f, ": {text}"))?;
+        self.hint.iter().try_for_each(|text| write!(f, "; {text}"))
+    }
+}
+
 /// An error that came through the browser, so that there is no status.
 #[derive(Clone, Debug)]
 pub(crate) struct Denied {
@@ -127,6 +138,8 @@ pub(crate) enum Kind {
     ErrorResponse(ErrorResponse),
     /// The grant is gone; only a person can give a new one.
     Reauthorization(Option<ErrorResponse>),
+    /// The server refused what the grant rests on, such as an assertion that was given; only another one helps.
+    GrantRefused(ErrorResponse),
     /// A secret that is computed or read for each request is unavailable; nothing was sent.
     Secret { name: String, source: BoxError },
     /// The authorization endpoint sent the person back with an error (RFC 6749 section 4.1.2.1).
@@ -162,7 +175,7 @@ impl Error {
             Kind::Redirect(_) => "redirect",
             Kind::Malformed(_) => "malformed_response",
             Kind::TokenType(_) | Kind::NotBound => "unsupported_token_type",
-            Kind::ErrorResponse(refused) => &refused.code,
+            Kind::ErrorResponse(refused) | Kind::GrantRefused(refused) => &refused.code,
             Kind::Reauthorization(_) => "reauthorization_required",
             Kind::Secret { .. } => "secret",
             Kind::Denied(denied) => &denied.code,
@@ -200,10 +213,11 @@ impl Error {
         self.retry_after
     }
 
-    /// Whether the grant is lost for good, so that a user has to log in again.
+    /// Whether the grant is lost for good, so that a user has to log in again, or what it rests on (an assertion, the
+    /// token of a token exchange) has to be replaced. In the second case [`code`](Self::code) is the server's own.
     #[must_use]
     pub fn is_reauthorization_required(&self) -> bool {
-        matches!(*self.kind, Kind::Reauthorization(_))
+        matches!(*self.kind, Kind::Reauthorization(_) | Kind::GrantRefused(_))
     }
 
     /// The HTTP status of the response, where there was one.
@@ -329,7 +343,7 @@ impl Error {
 
     pub(crate) fn error_response(&self) -> Option<&ErrorResponse> {
         match &*self.kind {
-            Kind::ErrorResponse(refused) => Some(refused),
+            Kind::ErrorResponse(refused) | Kind::GrantRefused(refused) => Some(refused),
             Kind::Reauthorization(refused) => refused.as_ref(),
             _ => None,
         }
@@ -395,22 +409,18 @@ impl fmt::Display for Error {
             Kind::NotBound => f.write_str(
                 "the server gave a bearer token although the request asked for one that is bound to a key (RFC 9449 section 5); have it bind this client's tokens, or allow bearer tokens explicitly",
             ),
-            Kind::ErrorResponse(refused) => {
-                write!(f, "the server refused: {} (HTTP {}", refused.code, refused.status.as_u16())?;
-                let own = refused.provider_code.as_ref().filter(|own| **own != refused.code);
-                own.iter().try_for_each(|own| write!(f, ", {own:?}"))?;
-                f.write_str(")")?;
-                refused.description.iter().try_for_each(|text| write!(f, ": {text}"))?;
-                refused.hint.iter().try_for_each(|text| write!(f, "; {text}"))
-            }
+            Kind::ErrorResponse(refused) => write!(f, "the server refused: {refused}"),
+            Kind::GrantRefused(refused) => write!(
+                f,
+                "the server refused: {refused}; what the grant rests on is good no longer, so give another one"
+            ),
             Kind::Reauthorization(None) => {
                 f.write_str("there is no grant that is still valid; a person has to authorize")
             }
-            Kind::Reauthorization(refused) => {
-                f.write_str("the grant is no longer valid; a person has to authorize again")?;
-                let text = refused.as_ref().and_then(|refused| refused.description.as_deref());
-                text.iter().try_for_each(|text| write!(f, " ({text})"))
-            }
+            Kind::Reauthorization(Some(refused)) => write!(
+                f,
+                "the grant is no longer valid; a person has to authorize again (the server refused: {refused})"
+            ),
             Kind::Secret { name, .. } => {
                 write!(
                     f,

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::algorithm::Algorithm;
 use crate::bearer;
+use crate::claims::Claims;
 use crate::escape::escaped;
 use crate::guard::Guard;
 use crate::issuer::IssuerState;
@@ -103,6 +104,11 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     /// apply to requests.
     pub async fn explain_fetching(&self, token: &str) -> Explanation {
         let snapshot = Arc::clone(&*self.snapshot());
+        let text = token.trim();
+        if let Ok(Some(issuer)) = snapshot.asked_without_keys(text) {
+            let outcome = snapshot.introspect(Arc::clone(&issuer), None, text, None).await;
+            return explain_asked(&issuer, text, snapshot.clock.now(), Some(outcome)).0;
+        }
         // The issuer, its keys, newer keys.
         for _ in 0..3 {
             let now = snapshot.clock.now();
@@ -121,6 +127,20 @@ fn explain<T: Send + Sync + 'static>(snapshot: &Snapshot<T>, text: &str, now: No
     if !bearer::is_token68(text) {
         report.reject("characters", &bearer::not_a_token());
     }
+    if let Ok(Some(issuer)) = snapshot.asked_without_keys(text) {
+        let digest = snapshot.cache.digest(text.as_bytes());
+        let cached = snapshot
+            .cache
+            .peek(digest)
+            .filter(|found| found.is_within_lifetime(now) && now.monotonic < found.introspected_until);
+        let known = issuer.introspector.as_ref().and_then(|one| one.known(digest, now));
+        let outcome = match (cached, known) {
+            (Some(verified), _) => Some(Ok(Claims::new(verified, &snapshot.challenge))),
+            (None, Some(_)) => Some(Err(TokenError::Inactive.into())),
+            (None, None) => None,
+        };
+        return explain_asked(&issuer, text, now, outcome).0;
+    }
     let mut buffers = Buffers::new();
     let size = report.record("size", check_size(text, snapshot.max_token_bytes));
     report.detail(format!("{} bytes", text.len()));
@@ -131,6 +151,37 @@ fn explain<T: Send + Sync + 'static>(snapshot: &Snapshot<T>, text: &str, now: No
         }
     }
     report.0
+}
+
+/// A token that its server is asked about. `outcome` is what was learnt, if it was.
+fn explain_asked<T>(
+    issuer: &IssuerState,
+    text: &str,
+    now: Now,
+    outcome: Option<Result<Claims<T>, Rejection>>,
+) -> Report {
+    let mut report = Report::default();
+    report.record("size", Ok(()));
+    report.detail(format!("{} bytes", text.len()));
+    report.record("form", Ok(()));
+    report.detail(format!("{} is asked about it (RFC 7662)", issuer.name()));
+    match outcome {
+        Some(Ok(claims)) => {
+            report.record("introspection", Ok(()));
+            let left = claims.introspected_until().saturating_sub(now.monotonic);
+            report.detail(format!("active; asked again in {} s", left.as_secs()));
+            report.0.verified = true;
+            let mut shown = Vec::new();
+            let _ = json::read_object(claims.as_json(), &mut |name, _, raw| shown.push(show(name, raw)));
+            report.0.claims = shown.into_iter().take(MOST_SHOWN).collect();
+        }
+        Some(Err(rejection)) => report.reject("introspection", &rejection),
+        None => {
+            report.skip("introspection", "its server has not been asked");
+            report.fail("introspection_unavailable", "introspection_unavailable");
+        }
+    }
+    report
 }
 
 fn explain_parts<T: Send + Sync + 'static>(

@@ -1,16 +1,20 @@
 //! An issuer whose tokens are accepted: its configuration, and its state in force.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use oauth_client::clock::Now;
 use oauth_client::secret::SecretSource;
 
 use crate::algorithm::Algorithm;
 use crate::authorize::ClaimValue;
+use crate::claim_path::ClaimPath;
 use crate::defaults;
+use crate::introspect::{Introspection, Introspector};
 use crate::jose::TENANT;
-use crate::keys::{Fetching, IssuerKeys, StaticKey};
+use crate::keys::{Fetching, IssuerKeys, Probation, StaticKey};
 
 /// An authorization server whose tokens a guard accepts, and the conditions for them.
 ///
@@ -47,6 +51,9 @@ pub struct Issuer {
     pub(crate) required: Vec<(String, ClaimValue)>,
     pub(crate) fetching: Fetching,
     pub(crate) allow_http: bool,
+    pub(crate) introspection: Option<Introspection>,
+    pub(crate) token_prefix: Option<String>,
+    pub(crate) allow_private_jwks: bool,
 }
 
 /// Why no audience is checked.
@@ -107,6 +114,9 @@ impl Issuer {
             required: Vec::new(),
             fetching: Fetching::default(),
             allow_http: false,
+            introspection: None,
+            token_prefix: None,
+            allow_private_jwks: false,
         }
     }
 
@@ -260,9 +270,27 @@ impl Issuer {
     }
 
     /// The claim that holds the roles, as a string or a list; a path as in
-    /// [`scope_claim`](Self::scope_claim), such as `realm_access.roles`. By default `roles`.
-    pub fn roles_claim(mut self, name: impl Into<String>) -> Self {
-        self.roles_claims = vec![name.into()];
+    /// [`scope_claim`](Self::scope_claim), such as `realm_access.roles`, or a JSON Pointer (RFC 6901), such as
+    /// `/resource_access/orders.api/roles`. By default `roles`.
+    pub fn roles_claim(self, path: impl Into<String>) -> Self {
+        self.roles_claims([path])
+    }
+
+    /// The claims that hold the roles, each as in [`roles_claim`](Self::roles_claim). The roles of all that a token has
+    /// count.
+    ///
+    /// The paths are exact, and a wildcard is an error when the guard is built: below `resource_access`, servers list the
+    /// roles for each of their clients, and an `admin` of another client is not one of this API.
+    ///
+    /// ```
+    /// use oauth_guard::Issuer;
+    ///
+    /// Issuer::new("https://auth.example.com/realms/main")
+    ///     .audience("orders-api")
+    ///     .roles_claims(["realm_access.roles", "/resource_access/orders.api/roles"]);
+    /// ```
+    pub fn roles_claims<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.roles_claims = paths.into_iter().map(Into::into).collect();
         self
     }
 
@@ -304,6 +332,32 @@ impl Issuer {
         self
     }
 
+    /// Asks this issuer about tokens that only it can read (RFC 7662): by default about those that are not JWTs. Two issuers
+    /// that could both take an opaque token are an error when the guard is built; see
+    /// [`token_prefix`](Self::token_prefix).
+    pub fn introspection(mut self, introspection: Introspection) -> Self {
+        self.introspection = Some(introspection);
+        self
+    }
+
+    /// How this issuer's opaque tokens begin, such as `ory_at_`: it is asked about no others.
+    pub fn token_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.token_prefix = Some(prefix.into());
+        self
+    }
+
+    /// Fetches keys from private addresses too, where the issuer's metadata or a
+    /// [resolver](crate::GuardBuilder::resolve_issuers) names them.
+    ///
+    /// By default such a `jwks_uri` must be public (in the bundled client also by the addresses that its name resolves
+    /// to): an attacker who controls the document could have the guard send requests into your network. A `jwks_uri` of the
+    /// configuration may be anywhere, and so may one of an issuer that is private itself, or with the same origin as
+    /// the issuer.
+    pub fn allow_private_jwks(mut self) -> Self {
+        self.allow_private_jwks = true;
+        self
+    }
+
     /// Fetches keys over plain http from other machines. An attacker on the network path can then sign tokens. Only right
     /// inside a network that you trust as much as the issuer.
     pub fn danger_allow_http(mut self) -> Self {
@@ -316,6 +370,12 @@ impl Issuer {
 pub(crate) struct IssuerState {
     pub(crate) rules: IssuerRules,
     pub(crate) keys: IssuerKeys,
+    /// Asks the issuer about tokens.
+    pub(crate) introspector: Option<Arc<Introspector>>,
+    /// Of a tenant: what it may cost until a token of it is verified.
+    pub(crate) probation: Option<Arc<Probation>>,
+    /// Of a tenant: when it was used last, as [`Tenants`](crate::tenants::Tenants) counts it.
+    used: AtomicU64,
     /// The first generation that has it.
     since: u64,
     /// The first generation that no longer has it.
@@ -339,7 +399,9 @@ pub(crate) struct IssuerRules {
     pub(crate) clients: Option<Box<[Box<str>]>>,
     pub(crate) scope_claims: Box<[Box<str>]>,
     pub(crate) scope_separator: char,
-    pub(crate) roles_claims: Box<[Box<str>]>,
+    pub(crate) roles_claims: Box<[ClaimPath]>,
+    /// How its opaque tokens begin.
+    pub(crate) token_prefix: Box<str>,
 }
 
 impl Source {
@@ -363,8 +425,15 @@ impl IssuerRules {
 }
 
 impl IssuerState {
-    pub(crate) fn new(rules: IssuerRules, keys: IssuerKeys, since: u64) -> Self {
-        Self { rules, keys, since, ended: AtomicU64::new(u64::MAX) }
+    pub(crate) fn new(
+        rules: IssuerRules,
+        keys: IssuerKeys,
+        introspector: Option<Introspector>,
+        probation: Option<Arc<Probation>>,
+        since: u64,
+    ) -> Self {
+        let (used, ended) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
+        Self { rules, keys, introspector: introspector.map(Arc::new), probation, used, since, ended }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -382,8 +451,29 @@ impl IssuerState {
         self.ended.fetch_min(generation, Ordering::AcqRel);
     }
 
+    /// Whether its tokens can be validated now. An issuer that is asked about tokens may publish no keys.
+    pub(crate) fn is_usable(&self, now: Now) -> bool {
+        match &self.introspector {
+            Some(introspector) => introspector.is_ok(),
+            None => self.keys.are_usable(now),
+        }
+    }
+
+    /// It is used at that time. Most uses in the same moment write nothing.
+    pub(crate) fn used_at(&self, time: u64) {
+        if self.used.load(Ordering::Relaxed) < time {
+            self.used.fetch_max(time, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn last_used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Whether its tokens are validated against the same rules and keys as the other's.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.rules == other.rules && self.keys.is_same(&other.keys)
+        // A reload ends what was learnt by questions.
+        let neither_asks = self.introspector.is_none() && other.introspector.is_none();
+        neither_asks && self.rules == other.rules && self.keys.is_same(&other.keys)
     }
 }

@@ -13,7 +13,7 @@ use serde::de::value::UnitDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
 use crate::assemble::Assembler;
-use crate::authorize::{RouteRules, Rule};
+use crate::authorize::{Defaults, DryRun, RouteRules, Rule};
 use crate::bearer::TokenLocations;
 use crate::cache::TokenCache;
 use crate::claims::Untyped;
@@ -39,8 +39,8 @@ pub(crate) struct Settings {
     pub(crate) resource_metadata: Option<String>,
     pub(crate) resource: Option<String>,
     pub(crate) rules: Vec<Rule>,
-    pub(crate) dry_run: bool,
-    pub(crate) preflight: bool,
+    pub(crate) defaults: Defaults,
+    pub(crate) never_grpc: bool,
     pub(crate) resolver: Option<Resolver>,
     pub(crate) token_header: Option<String>,
     pub(crate) token_cookie: Option<String>,
@@ -48,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) strip_token: bool,
     pub(crate) hook: Option<Hook>,
     pub(crate) tenant_token_bytes: Option<usize>,
+    pub(crate) allow_private_jwks: bool,
 }
 
 impl Settings {
@@ -58,7 +59,7 @@ impl Settings {
         old: Option<&Snapshot<T>>,
     ) -> Result<Snapshot<T>, BuildError> {
         let mut problems = Problems::default();
-        let rules = RouteRules::new(&self.rules, self.preflight, &mut problems);
+        let rules = RouteRules::new(&self.rules, self.defaults, &mut problems);
         let resource = self.resource_document(rules.scopes(), &mut problems);
         let challenge = self.challenge(resource.as_ref(), &mut problems);
         self.check_numbers(&mut problems);
@@ -68,7 +69,7 @@ impl Settings {
         for (index, issuer) in self.issuers.iter().enumerate() {
             let field = |name: &str| format!("issuer[{index}].{name}");
             let before = old.and_then(|old| old.issuers.get(issuer.name.as_str()));
-            let state = assembler.issuer(issuer, before, &field, &mut problems);
+            let state = assembler.issuer(issuer, before, None, &field, &mut problems);
             if issuers.insert(Box::from(issuer.name.as_str()), state).is_some() {
                 problems
                     .add(field("issuer"), "the same issuer is configured twice; put its audiences into one");
@@ -77,6 +78,7 @@ impl Settings {
         if self.issuers.is_empty() && self.resolver.is_none() && old.is_none_or(|old| old.tenants.is_none()) {
             problems.add("issuer", "a guard needs at least one issuer whose tokens to accept");
         }
+        self.check_prefixes(&mut problems);
         let cache_bytes = self.cache_bytes.unwrap_or(defaults::CACHE_BYTES);
         let kept = old.map(|old| &old.cache).filter(|cache| cache.max_bytes() == cache_bytes);
         let cache = kept.cloned().or_else(|| TokenCache::new(cache_bytes).map(Arc::new));
@@ -88,6 +90,8 @@ impl Settings {
         let (Some(issuers), Some(cache), true) = (issuers, cache, problems.is_empty()) else {
             return Err(problems.into_error());
         };
+        let introspecting: Box<[_]> =
+            issuers.values().filter(|issuer| issuer.introspector.is_some()).cloned().collect();
         let tenants = tenants(self.resolver, old, &issuers, &assembler);
         let longest = self.issuers.iter().map(|issuer| issuer.max_token_bytes).max().unwrap_or(0);
         Ok(Snapshot {
@@ -105,6 +109,7 @@ impl Settings {
                 })
                 .collect(),
             issuers,
+            introspecting,
             tenants,
             cache,
             clock: Arc::clone(&assembler.clock),
@@ -118,6 +123,24 @@ impl Settings {
             token_locations,
             custom: custom::<T>(),
         })
+    }
+
+    /// One issuer decides for one opaque token.
+    fn check_prefixes(&self, problems: &mut Problems) {
+        let asking: Vec<_> =
+            self.issuers.iter().enumerate().filter(|(_, issuer)| issuer.introspection.is_some()).collect();
+        for (at, (_, one)) in asking.iter().enumerate() {
+            for (index, other) in asking.iter().skip(at + 1) {
+                let [a, b] = [one, other].map(|it| it.token_prefix.as_deref().unwrap_or_default());
+                if a.starts_with(b) || b.starts_with(a) {
+                    let message = format!(
+                        "{:?} and {:?} could both take the same opaque token; give each a token_prefix with which no token of the other begins",
+                        one.name, other.name
+                    );
+                    problems.add(format!("issuer[{index}].token_prefix"), message);
+                }
+            }
+        }
     }
 
     fn assembler<T>(&self, old: Option<&Snapshot<T>>, problems: &mut Problems) -> Assembler {
@@ -138,6 +161,7 @@ impl Settings {
                 (None, None) => Arc::new(SystemClock),
             },
             keys: self.keys.clone(),
+            allow_private_jwks: self.allow_private_jwks,
             names: {
                 let mut names: Vec<_> = self.issuers.iter().map(|issuer| issuer.name.clone()).collect();
                 names.sort_unstable();
@@ -210,7 +234,8 @@ impl Settings {
                 .as_deref()
                 .or(resource.map(ResourceMetadata::url))
                 .map(Into::into),
-            dry_run: self.dry_run,
+            dry_run: self.defaults.dry_run == DryRun::All,
+            never_grpc: self.never_grpc,
             ..Challenge::default()
         }
     }

@@ -206,6 +206,7 @@ impl ClientBuilder {
                 auth,
                 prover: prover.map(Arc::new),
                 http,
+                began: clock.now().monotonic,
                 clock,
                 timeout: self.timeout.unwrap_or(Limits::token().timeout),
                 allow_http: self.allow_http,

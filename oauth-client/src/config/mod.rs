@@ -44,6 +44,7 @@ use serde_json::{Map, Value};
 
 pub use self::keys::KEYS;
 use self::tree::Table;
+use crate::authenticate::ClientAuth;
 use crate::client::{Client, ClientBuilder};
 use crate::clock::Clock;
 use crate::dialect::Dialect;
@@ -335,6 +336,31 @@ fn store(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Store> {
             problems.push(problem("store.kind", "is missing; expected \"memory\" or \"file\""));
             None
         }
+    }
+}
+
+/// The client authentication of a table with the keys of client.toml, for a resource server that is a client of its
+/// authorization server.
+#[doc(hidden)]
+pub fn client_auth(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<ClientAuth> {
+    auth::auth(table, &crate::dialect::standard(), problems)
+}
+
+/// The transport of such a table's `tls`, where it has one.
+#[doc(hidden)]
+pub fn http_of_tls(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<HttpClient> {
+    #[cfg(feature = "reqwest")]
+    match HttpClient::with_tls(auth::tls(table, problems)?) {
+        Ok(http) => Some(http),
+        Err(error) => {
+            problems.extend(error.problems().iter().cloned());
+            None
+        }
+    }
+    #[cfg(not(feature = "reqwest"))]
+    {
+        auth::no_tls(table, problems);
+        None
     }
 }
 

@@ -13,8 +13,8 @@ use crate::transport::{HttpClient, Limits};
 /// the other members are does not matter.
 ///
 /// The document may spell its issuer in another way, as long as both are one URL: a slash at the end, the letter case of
-/// scheme and host, a default port. That is safe here, since both spellings have the same well-known places: whoever
-/// serves one document serves the other. What `iss` of a token has to be is not affected.
+/// scheme and host, a default port. That is safe here, since both spellings have the same well-known places: one
+/// server serves both documents. What `iss` of a token has to be is not affected.
 ///
 /// # Errors
 /// As [`discover`](super::discover), and `discovery` when no place has the member.

@@ -14,7 +14,7 @@ pub struct Issued<'a> {
 }
 
 impl Issued<'_> {
-    /// Whether that is the name: to the letter, or once `tid` fills its hole. A hole that is left open is nobody's name.
+    /// Whether that is the name: to the letter, or once `tid` fills its hole. A hole that is left open names no issuer.
     #[must_use]
     pub fn is_by(self, name: &str) -> bool {
         match name.split_once(TENANT) {

@@ -14,3 +14,4 @@ pub use self::request::Parameters;
 pub(crate) use self::response::TokenRequestError;
 #[cfg(test)]
 pub(crate) use self::response::decode;
+pub(crate) use self::round_trip::{BeforeSend, TimeLimit};

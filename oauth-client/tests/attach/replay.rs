@@ -9,6 +9,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use oauth_client::TokenSource;
 use oauth_client::attach::{AttachError, Attached, ReplayPolicy, TokenLayer};
+use oauth_mock::{Endpoint, Fault};
 use tokio::sync::mpsc;
 use tower::{Layer, ServiceExt};
 
@@ -41,6 +42,19 @@ async fn a_refused_token_is_replaced_and_the_very_same_request_sent_once_more() 
     assert_eq!(first.headers()[AUTHORIZATION], revoked.authorization());
     assert_eq!(second.headers()[AUTHORIZATION], source.current().unwrap().authorization());
     assert!(second.headers()[AUTHORIZATION].is_sensitive());
+}
+
+/// A server that caches tokens gives the refused one again.
+#[tokio::test(start_paused = true)]
+async fn the_same_token_given_again_causes_no_second_request() {
+    let same = r#"{"access_token":"always-the-same","token_type":"Bearer","expires_in":300}"#;
+    let (server, api) = (server(), Api::new());
+    server.fault(Endpoint::Token, Fault::body(200, "application/json", same)).always();
+    let source = source(&server);
+    api.refuse(&source.token().await.unwrap());
+    let response = TokenLayer::new(source).layer(api.clone()).oneshot(get()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!((api.count(), token_requests(&server)), (1, 2));
 }
 
 #[tokio::test(start_paused = true)]

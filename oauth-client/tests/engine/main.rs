@@ -9,6 +9,8 @@ mod support;
 mod time;
 
 mod clock;
+mod doubt;
+mod ending;
 mod failure;
 mod flight;
 mod grants;
@@ -17,5 +19,6 @@ mod manners;
 mod metrics;
 mod pool;
 mod rotation;
+mod schedule;
 mod store;
 mod table;

@@ -19,7 +19,7 @@ fn fixture() -> Fixture {
     let app = MockClient::new("app").secret("a").scopes(["read"]).token_lifetime(Duration::from_secs(120));
     fixture_of(
         MockServer::builder()
-            .client(gateway.scopes(["read", "write"]))
+            .client(gateway.scopes(["read", "write"]).exchange_audiences([BILLING]))
             .client(app)
             .user(User::new("alice", "wonderland"))
             .audience("orders-api")

@@ -54,12 +54,17 @@
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
+//! With `default_access = "deny"` a route without a rule is closed (403), whatever the token. What stands next to a
+//! handler in code, such as [`GuardLayer::require`](crate::GuardLayer::require), is enforced in addition: neither a
+//! rule's `access` nor `dry_run` nor `allow_preflight` in a file undoes it.
+//!
 //! # Recipes
 #![doc = include_str!("../../RECIPES.md")]
 //!
 //! # Keys
 #![doc = include_str!("../../CONFIG.md")]
 
+mod introspection;
 mod keys;
 mod rules;
 
@@ -170,11 +175,20 @@ fn builder(table: Table<'_>, problems: &mut Vec<Problem>) -> GuardBuilder {
         problems.extend(own.into_iter().map(named));
     }
     builder = table.tables("rule").into_iter().map(rules::rule).fold(builder, GuardBuilder::rule);
+    if table.text("default_access") == Some("deny") {
+        builder = builder.deny_by_default();
+    }
     if table.flag("dry_run") {
-        builder = builder.dry_run();
+        builder = builder.dry_run_of_rules();
     }
     if table.flag("allow_preflight") {
-        builder = builder.allow_preflight();
+        builder = builder.allow_preflight_without_requirement();
+    }
+    if table.has("grpc") {
+        builder = builder.grpc(table.flag("grpc"));
+    }
+    if table.flag("allow_private_jwks") {
+        builder = builder.allow_private_jwks();
     }
     if let Some(realm) = table.text("realm") {
         builder = builder.realm(realm);
@@ -232,8 +246,16 @@ fn issuer(table: Table<'_>, problems: &mut Vec<Problem>) -> Issuer {
     if let Some(claim) = table.text("scope_claim") {
         issuer = issuer.scope_claim(claim);
     }
-    if let Some(claim) = table.text("roles_claim") {
-        issuer = issuer.roles_claim(claim);
+    match table.value("roles_claim") {
+        Some(Value::String(claim)) => issuer = issuer.roles_claim(claim),
+        Some(Value::Array(claims)) => issuer = issuer.roles_claims(claims.iter().filter_map(Value::as_str)),
+        _ => {}
+    }
+    if let Some(prefix) = table.text("token_prefix") {
+        issuer = issuer.token_prefix(prefix);
+    }
+    if table.flag("allow_private_jwks") {
+        issuer = issuer.allow_private_jwks();
     }
     if let Some(separator) = table.text("scope_separator").and_then(|text| text.chars().next()) {
         issuer = issuer.scope_separator(separator);
@@ -253,6 +275,9 @@ fn issuer(table: Table<'_>, problems: &mut Vec<Problem>) -> Issuer {
     }
     if let Some(path) = table.table("tls").and_then(|tls| tls.text("ca")) {
         issuer = issuer.tls_ca(from_file(path));
+    }
+    if let Some(introspection) = introspection::read(table, problems) {
+        issuer = issuer.introspection(introspection);
     }
     if table.flag("danger_allow_http") {
         issuer = issuer.danger_allow_http();

@@ -57,6 +57,10 @@ impl fmt::Display for InvalidToken {
                 f.write_str("the token's key belongs to another issuer of the set")
             }
             TokenError::BadSignature => f.write_str("the signature does not verify with the issuer's key"),
+            TokenError::Inactive => f.write_str("the authorization server says that the token is not active"),
+            TokenError::Contradicted => {
+                f.write_str("the introspection response is of another iss or sub than the token")
+            }
             TokenError::CustomClaims => f.write_str("the claims do not deserialize into the configured type"),
         }
     }
@@ -89,6 +93,8 @@ pub(crate) enum TokenError {
     OtherIssuersKey,
     BadSignature,
     CustomClaims,
+    Inactive,
+    Contradicted,
 }
 
 impl TokenError {
@@ -114,6 +120,8 @@ impl TokenError {
             Self::OtherIssuersKey => "key_of_another_issuer",
             Self::BadSignature => "signature_invalid",
             Self::CustomClaims => "claims_do_not_fit",
+            Self::Inactive => "token_inactive",
+            Self::Contradicted => "introspection_contradicts",
         }
     }
 }

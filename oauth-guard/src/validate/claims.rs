@@ -20,10 +20,10 @@ pub(crate) struct ClaimSet<'a> {
 
 /// When a token is valid.
 pub(crate) struct Lifetime {
-    expires_at: u64,
-    issued_at: Option<u64>,
-    valid_from: u64,
-    valid_until: u64,
+    pub(super) expires_at: u64,
+    pub(super) issued_at: Option<u64>,
+    pub(super) valid_from: u64,
+    pub(super) valid_until: u64,
 }
 
 impl<'a> ClaimSet<'a> {
@@ -88,7 +88,7 @@ impl<'a> ClaimSet<'a> {
         Ok(Some(Lifetime { expires_at, issued_at, valid_from, valid_until: valid_until.min(until_too_old) }))
     }
 
-    fn check_audience(&self, ours: &[Box<str>]) -> Result<(), TokenError> {
+    pub(super) fn check_audience(&self, ours: &[Box<str>]) -> Result<(), TokenError> {
         let is_ours = |text: Text<'_>| ours.iter().any(|one| text.is(one));
         let named = match self.get("aud") {
             Some(Value::String(one)) => is_ours(one),
@@ -130,14 +130,14 @@ impl<'a> ClaimSet<'a> {
         }
     }
 
-    fn check_client(&self, rules: &IssuerRules) -> Result<(), TokenError> {
+    pub(super) fn check_client(&self, rules: &IssuerRules) -> Result<(), TokenError> {
         let Some(clients) = &rules.clients else { return Ok(()) };
         let client = self.client_id().ok_or(TokenError::WrongClient)?;
         if clients.iter().any(|allowed| client.is(allowed)) { Ok(()) } else { Err(TokenError::WrongClient) }
     }
 
     /// The claims that [`Issuer::require`](crate::Issuer::require) names.
-    fn check_required(&self, rules: &IssuerRules) -> Result<(), TokenError> {
+    pub(super) fn check_required(&self, rules: &IssuerRules) -> Result<(), TokenError> {
         let has = |(name, wanted): &(Box<str>, ClaimValue)| {
             self.at(std::slice::from_ref(name)).is_some_and(|value| wanted.is(value))
         };
@@ -167,7 +167,8 @@ impl<'a> ClaimSet<'a> {
         let audience = spans.list(self.get("aud"), Words::Whole);
         let scopes =
             spans.list(self.at(&issuer.rules.scope_claims), Words::Split(issuer.rules.scope_separator));
-        let roles = spans.list(self.at(&issuer.rules.roles_claims), Words::Whole);
+        let roles = issuer.rules.roles_claims.iter().filter_map(|path| path.find(|name| self.get(name)));
+        let roles = spans.lists(roles, Words::Whole);
         let mut text = String::with_capacity(self.payload.len() + spans.appendix.len());
         text.push_str(self.payload);
         text.push_str(&spans.appendix);
@@ -194,11 +195,16 @@ impl<'a> ClaimSet<'a> {
         })
     }
 
-    fn get(&self, name: &str) -> Option<Value<'a>> {
+    /// A claim by name, unless it is `null`.
+    pub(crate) fn present(&self, name: &str) -> Option<Value<'a>> {
+        self.get(name).filter(|value| !matches!(value, Value::Null))
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Value<'a>> {
         self.members.iter().find(|(one, ..)| one.is(name)).map(|(_, value, _)| *value)
     }
 
-    fn text(&self, name: &str) -> Option<Text<'a>> {
+    pub(super) fn text(&self, name: &str) -> Option<Text<'a>> {
         self.get(name)?.as_text()
     }
 
@@ -245,7 +251,7 @@ fn check_type(profile: Profile, typ: Typ) -> Result<(), TokenError> {
 }
 
 /// The first second at which it is too old.
-fn check_age(rules: &IssuerRules, issued_at: Option<u64>, now: u64) -> Result<u64, TokenError> {
+pub(super) fn check_age(rules: &IssuerRules, issued_at: Option<u64>, now: u64) -> Result<u64, TokenError> {
     let too_old_at = match (rules.max_token_age, issued_at) {
         // A token of exactly that age is still accepted.
         (Some(age), Some(iat)) => {
@@ -308,26 +314,36 @@ impl<'a> Spans<'a> {
 
     /// A string or a list of strings; anything else grants nothing.
     fn list(&mut self, value: Option<Value<'a>>, words: Words) -> Span {
+        self.lists(value.into_iter(), words)
+    }
+
+    /// The same of several values, as one list.
+    fn lists(&mut self, values: impl Iterator<Item = Value<'a>>, words: Words) -> Span {
         let start = self.items.len();
+        values.for_each(|value| self.add(value, words));
+        Span::new(start, self.items.len())
+    }
+
+    fn add(&mut self, value: Value<'a>, words: Words) {
         match (value, words) {
-            (Some(Value::String(text)), Words::Split(other)) if !text.is_escaped() => {
+            (Value::String(text), Words::Split(other)) if !text.is_escaped() => {
                 for word in text.raw.split([' ', other]).filter(|word| !word.is_empty()) {
                     let span = self.span(word);
                     self.items.push(span);
                 }
             }
-            (Some(Value::String(text)), Words::Split(other)) => {
+            (Value::String(text), Words::Split(other)) => {
                 for word in text.decode().split([' ', other]).filter(|word| !word.is_empty()) {
                     let start = self.payload.len() + self.appendix.len();
                     self.appendix.push_str(word);
                     self.items.push(Span::new(start, start + word.len()));
                 }
             }
-            (Some(Value::String(text)), Words::Whole) => {
+            (Value::String(text), Words::Whole) => {
                 let span = self.text(text);
                 self.items.push(span);
             }
-            (Some(Value::Array(list)), _) if list.items().all(|item| item.as_text().is_some()) => {
+            (Value::Array(list), _) if list.items().all(|item| item.as_text().is_some()) => {
                 for text in list.items().filter_map(Value::as_text) {
                     let span = self.text(text);
                     self.items.push(span);
@@ -335,6 +351,5 @@ impl<'a> Spans<'a> {
             }
             _ => {}
         }
-        Span::new(start, self.items.len())
     }
 }

@@ -29,9 +29,14 @@ impl Reply {
 
     /// A rejection never repeats the token or a part of it.
     pub(crate) fn leaks_nothing(&self, token: Option<&str>) -> bool {
-        let parts = token.unwrap_or_default().split('.').filter(|part| part.len() > 16);
-        let text = [self.challenge.as_deref().unwrap_or_default(), &self.body].concat();
-        parts.into_iter().all(|part| !text.contains(part))
+        let mut parts = token.unwrap_or_default().split('.').filter(|part| part.len() > 16);
+        parts.all(|part| !self.mentions(part))
+    }
+
+    /// Whether this text is in the challenge or the body.
+    pub(crate) fn mentions(&self, text: &str) -> bool {
+        self.body.contains(text)
+            || self.challenge.as_deref().is_some_and(|challenge| challenge.contains(text))
     }
 }
 
@@ -123,5 +128,39 @@ pub(crate) async fn call(guard: &Guard, token: &str) -> Reply {
 pub(crate) async fn settle() {
     for _ in 0..64 {
         tokio::task::yield_now().await;
+    }
+}
+
+/// Numbers that look random and are the same in every run (SplitMix64).
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound as u64).unwrap()
+    }
+
+    /// In so many of a hundred cases.
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+
+    pub(crate) fn word(&mut self, from: &[&'static str]) -> &'static str {
+        from[self.below(from.len())]
     }
 }

@@ -13,8 +13,10 @@
 //!     let server = MockServer::builder().algorithms(attack::ALGORITHMS).in_process();
 //!     let context = AttackContext::new(&server).scope("read");
 //!     for request in attack.requests(&context) {
+//!         // Some are about what a cache does later: wait, or step a clock, by `request.wait()`.
 //!         let http = request.to_http("https://api.test/orders");
-//!         // Send it to the API under test and compare the response with `request.expected()`.
+//!         // Send it to the API under test and compare the response with `request.expected()`; nothing of
+//!         // `request.unmentionable()` may be in it.
 //!         # assert!(http.is_some() || request.is_wire_only());
 //!     }
 //! #   break;
@@ -23,6 +25,7 @@
 //! ```
 
 mod alg;
+mod certificate;
 mod claims;
 mod context;
 mod der;
@@ -30,6 +33,7 @@ mod header;
 mod http;
 mod json;
 mod keys;
+mod reach;
 mod request;
 mod scope;
 mod signature;
@@ -108,7 +112,7 @@ pub enum Area {
     Claims,
     /// What the token may do.
     Scope,
-    /// The `Authorization` header and its imitations.
+    /// The `Authorization` header and its imitations; other methods, paths, origins and headers.
     Http,
     /// The published key set. These change the server's keys when their requests are made.
     Keys,
@@ -132,6 +136,7 @@ pub struct Setup {
 pub fn all() -> impl Iterator<Item = &'static Attack> {
     [
         http::ATTACKS,
+        reach::ATTACKS,
         structure::ATTACKS,
         json::ATTACKS,
         header::ATTACKS,

@@ -13,28 +13,37 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Three kinds of findings are kept apart. [`LetIn`](Verdict::LetIn) and [`Broke`](Verdict::Broke) are holes: a forged
-//! token is accepted, or good tokens no longer are. [`Incorrect`](Verdict::Incorrect) responses are no hole in
+//! Three kinds of findings are kept apart. [`LetIn`](Verdict::LetIn), [`Leaked`](Verdict::Leaked) and
+//! [`Broke`](Verdict::Broke) are holes: a forged token is accepted, a refusal repeats what the token says, or good tokens
+//! are no longer accepted. [`Incorrect`](Verdict::Incorrect) responses are no hole in
 //! security, but are not what the standards say. What [`Differs`](Verdict::Differs) is a choice that the standards
 //! leave; so are rules that hold only for targets that ask for them, which is [found out](Traits) beforehand.
 //!
 //! The requests are bounded in number, each in time, and go to this machine only, by default.
 
 mod endpoint;
+mod junit;
+mod options;
+mod pace;
 mod print;
 mod probe;
 mod report;
 mod rotation;
 mod run;
+mod sarif;
+mod secure;
+mod table;
 mod target;
 mod verdict;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
 
-pub use self::report::{Case, Report, Response, Summary, Traits, Verdict};
+use self::options::Sending;
+pub use self::report::{Case, FailOn, Report, Response, Summary, Traits, Verdict};
 use self::run::Run;
 use self::target::Target;
 use crate::attack::{self, ALGORITHMS, Attack, AttackContext};
@@ -61,7 +70,15 @@ pub struct Suite {
     quick: bool,
     optional: bool,
     remote: bool,
+    sending: Sending,
+    time_limit: Option<Duration>,
+    allowed: Vec<Alg>,
+    max_token_age: Option<Duration>,
+    second_issuer: bool,
 }
+
+/// The path of the second issuer, where there is one.
+const SECOND: &str = "second";
 
 /// The issuer that the target has to trust, listening.
 #[derive(Debug)]
@@ -94,6 +111,9 @@ pub enum SuiteError {
     /// The issuer's address is taken.
     #[error("listen: choose another address, or end what listens there")]
     Listen(#[source] StartError),
+    /// This is no header.
+    #[error("header: {0:?} with its value is no header of HTTP; write NAME: VALUE, in ASCII and on one line")]
+    Header(String),
     /// No key could be made.
     #[error("the cryptographic library makes no key for {0}")]
     NoKey(Alg),
@@ -106,7 +126,7 @@ pub enum SuiteError {
 }
 
 impl Suite {
-    /// Attacks GET requests to this address: `http://`, and on this machine.
+    /// Attacks GET requests to this address: `http://` or (with the feature `tls`) `https://`, and on this machine.
     pub fn new(target: impl Into<String>) -> Self {
         Self {
             target: target.into(),
@@ -123,6 +143,11 @@ impl Suite {
             quick: false,
             optional: false,
             remote: false,
+            sending: Sending::default(),
+            time_limit: None,
+            allowed: Vec::new(),
+            max_token_age: None,
+            second_issuer: false,
         }
     }
 
@@ -216,7 +241,10 @@ impl Suite {
     /// # Errors
     /// When the target's address cannot be used, there is no such case, or the issuer cannot listen.
     pub async fn start(self) -> Result<Attacker, SuiteError> {
-        let target = Target::find(&self.target, self.remote).await?;
+        if let Some(name) = self.sending.malformed_header() {
+            return Err(SuiteError::Header(name.to_owned()));
+        }
+        let target = Target::find(&self.target, self.remote, &self.sending).await?;
         if let Some(unknown) =
             self.only.iter().chain(&self.skip).find(|only| !cases().any(|case| names(only, case)))
         {
@@ -227,6 +255,9 @@ impl Suite {
             .listen(self.listen)
             .audience(self.audience.clone())
             .algorithms([self.algorithm].into_iter().chain(rest));
+        if self.second_issuer {
+            builder = builder.issuer(SECOND);
+        }
         if !self.issuer_path.is_empty() {
             builder = builder.issuer(self.issuer_path.clone());
         }
@@ -247,9 +278,11 @@ impl Attacker {
     pub fn instructions(&self) -> String {
         let issuer = self.handle();
         let scope = self.suite.scope.as_deref().unwrap_or("(none is asked for)");
+        let second =
+            self.second_issuer().map(|issuer| format!("  and also   {issuer}\n")).unwrap_or_default();
         format!(
             "The target {} must trust this issuer:\n  issuer     {}\n  audience   {}\n  scope      {scope}\n  \
-             algorithm  {}\n  metadata   {}\n  keys       {}\n",
+             algorithm  {}\n  metadata   {}\n  keys       {}\n{second}",
             self.target.url(),
             issuer.issuer(),
             self.suite.audience,
@@ -265,22 +298,40 @@ impl Attacker {
     /// When the target never accepts a good token, with its last response.
     pub async fn run(self, progress: &mut (dyn FnMut(&str) + Send)) -> Result<Report, SuiteError> {
         let Self { suite, target, server } = self;
-        let foreign = TestKey::fresh(Alg::Rs256).ok_or(SuiteError::NoKey(Alg::Rs256))?;
-        let handle = handle(&server);
-        let mut context = AttackContext::of(&server, handle.keys(), handle.issuer())
+        // No issuer of this process ever publishes it; making one takes up to a second.
+        static FOREIGN: OnceLock<TestKey> = OnceLock::new();
+        let foreign = match FOREIGN.get() {
+            Some(known) => known.clone(),
+            None => {
+                let new = TestKey::fresh(Alg::Rs256).ok_or(SuiteError::NoKey(Alg::Rs256))?;
+                FOREIGN.get_or_init(|| new).clone()
+            }
+        };
+        let issuer = handle(&suite, &server);
+        let mut context = AttackContext::of(&server, issuer.keys(), issuer.issuer())
             .audience(&suite.audience)
             .foreign_key(foreign);
+        if let Some(age) = suite.max_token_age {
+            context = context.max_token_age(age);
+        }
         for (name, value) in &suite.claims {
             context = context.claim(name, value.clone());
         }
         if let Some(scope) = &suite.scope {
             context = context.scope(scope);
         }
-        Run::new(&suite, &target, &server, context, progress).all().await
+        Run::new(&suite, target, &server, context, progress).all().await
+    }
+
+    /// The second issuer, which the target is to trust as well, if there is [one](Suite::second_issuer).
+    #[must_use]
+    pub fn second_issuer(&self) -> Option<&str> {
+        let second = self.server.other_issuers().next().filter(|_| self.suite.second_issuer);
+        second.map(|issuer| issuer.issuer())
     }
 
     fn handle(&self) -> IssuerHandle<'_> {
-        handle(&self.server)
+        handle(&self.suite, &self.server)
     }
 }
 
@@ -289,9 +340,10 @@ pub fn cases() -> impl Iterator<Item = &'static Attack> {
     attack::all().chain(endpoint::CASES)
 }
 
-fn handle(server: &MockServer) -> IssuerHandle<'_> {
+fn handle<'a>(suite: &Suite, server: &'a MockServer) -> IssuerHandle<'a> {
     // The last one is that of the path, if there is a path, and else the first.
-    server.other_issuers().last().unwrap_or_else(|| server.first())
+    let of_path = (!suite.issuer_path.is_empty()).then(|| server.other_issuers().last()).flatten();
+    of_path.unwrap_or_else(|| server.first())
 }
 
 /// Whether `only` names this case.

@@ -47,7 +47,7 @@ async fn an_open_door_is_told_of_and_is_exit_code_1() {
     let output = attack(&[&["--target", &url], &args[..], &[json.to_str().unwrap()]].concat()).await;
     let table = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{table}");
-    assert!(table.contains("alg-none: with a kid") && table.contains("LET IN"), "{table}");
+    assert!(table.contains("alg-none: with a kid") && table.contains("ACCEPTED"), "{table}");
     assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
     assert!(text(&output.stderr).contains("must trust this issuer"));
     assert!(!table.contains("without any scope"), "{table}");
@@ -84,7 +84,7 @@ async fn what_never_lets_a_good_token_in_is_told_why_and_is_exit_code_2() {
 async fn what_cannot_be_attacked_is_exit_code_2() {
     for (target, word) in [
         ("http://192.0.2.1/", "--danger-allow-remote"),
-        ("https://127.0.0.1/", "http://"),
+        ("ftp://127.0.0.1/", "http://"),
         ("nonsense", "http://"),
         ("no address at all", "no URL"),
     ] {
@@ -95,6 +95,48 @@ async fn what_cannot_be_attacked_is_exit_code_2() {
     let output = attack(&["--target", "http://127.0.0.1:1/", "--listen", "127.0.0.1:0", "--only", "X"]).await;
     assert!(text(&output.stderr).contains("no case is called \"X\""));
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn junit_sarif_and_the_level_of_failure() {
+    let file = |name: &str| std::env::temp_dir().join(format!("attack-{}-{name}", std::process::id()));
+    let (junit, sarif) = (file("junit.xml"), file("findings.sarif"));
+    let url = always("200 OK").await;
+    let args = ["--target", &url, "--listen", "127.0.0.1:0", "--only", "json-duplicate-"];
+    let written = ["--junit", junit.to_str().unwrap(), "--sarif", sarif.to_str().unwrap()];
+    // Choices alone: a failure only for those who ask for it.
+    for (level, code) in [("accepted", 0), ("incorrect", 0), ("differs", 1)] {
+        let output = attack(&[&args[..], &written, &["--fail-on", level]].concat()).await;
+        assert_eq!(output.status.code(), Some(code), "{level}: {}", text(&output.stdout));
+        let xml = std::fs::read_to_string(&junit).unwrap();
+        assert_eq!(xml.contains("<failure type=\"differs\""), code == 1, "{xml}");
+        let log: Value = serde_json::from_slice(&std::fs::read(&sarif).unwrap()).unwrap();
+        assert_eq!(log["runs"][0]["results"][0]["level"], "note", "{log}");
+    }
+    for file in [junit, sarif] {
+        std::fs::remove_file(file).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn arguments_that_make_no_sense_name_the_flag() {
+    let target = ["--target", "http://127.0.0.1:1/", "--listen", "127.0.0.1:0"];
+    for (flag, value) in [
+        ("--header", "no colon"),
+        ("--rate", "0"),
+        ("--parallel", "0"),
+        ("--timeout", "0"),
+        ("--time-limit", "0"),
+        ("--allow-alg", "HS256"),
+        ("--fail-on", "never"),
+        ("--method", "G E T"),
+        ("--ca", "/no/such/file"),
+    ] {
+        let output = attack(&[&target[..], &[flag, value]].concat()).await;
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{flag}: {error}");
+        assert!(error.contains(flag.trim_start_matches('-')), "{flag}: {error}");
+    }
 }
 
 #[tokio::test]

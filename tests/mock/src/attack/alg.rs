@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::request::{bearer, bearers};
 use super::{Area, Attack, AttackContext, AttackRequest, Expected, Setup, der};
-use crate::keys::Alg;
+use crate::keys::{Alg, TestKey};
 
 const AREA: Area = Area::Alg;
 
@@ -52,9 +52,18 @@ pub(super) const ATTACKS: &[Attack] = &[
         "hmac-with-the-ec-point",
         "G007",
         "RFC 8725 section 2.1",
-        "a public EC point is never an HMAC secret",
+        "a public EC key is never an HMAC secret, in any form",
         "The public key is public: any client that downloads it could sign as the issuer.",
         hmac_with_the_ec_point,
+    ),
+    Attack::refused(
+        AREA,
+        "hmac-with-the-ed25519-key",
+        "G007",
+        "RFC 8725 section 2.1",
+        "a public Ed25519 key is never an HMAC secret",
+        "The public key is public: any client that downloads it could sign as the issuer.",
+        hmac_with_the_ed25519_key,
     ),
     Attack::refused(
         AREA,
@@ -64,6 +73,15 @@ pub(super) const ATTACKS: &[Attack] = &[
         "the text of the key set is never an HMAC secret",
         "The key set is public: any client that downloads it could sign as the issuer.",
         hmac_with_the_key_set,
+    ),
+    Attack::refused(
+        AREA,
+        "hmac-with-a-weak-secret",
+        "G148",
+        "RFC 7518 section 3.2",
+        "no secret that can be guessed verifies a token",
+        "Secrets of examples and word lists are tried first; who finds it signs as the issuer.",
+        hmac_with_a_weak_secret,
     ),
     Attack::refused(
         AREA,
@@ -148,27 +166,96 @@ fn alg_none_with_a_signature(context: &AttackContext) -> Vec<AttackRequest> {
 fn hmac_with_the_rsa_key(context: &AttackContext) -> Vec<AttackRequest> {
     let key = context.key(Alg::Rs256);
     let [n, e, _] = key.rsa_numbers().unwrap_or_default();
-    let spki = der::rsa_spki(n, e);
-    let pem = pem(&spki);
-    let secrets: [(&str, Vec<u8>); 7] = [
+    let mut secrets = forms(&key, &der::rsa_spki(n, e));
+    secrets.push(("PKCS#1", der::sequence(&[&der::integer(n), &der::integer(e)])));
+    secrets.push(("modulus", n.to_vec()));
+    with_secrets(context, &key, secrets)
+}
+
+/// HS256 with the EC key as PEM, DER, JWK or point for a secret.
+fn hmac_with_the_ec_point(context: &AttackContext) -> Vec<AttackRequest> {
+    let key = context.key(Alg::Es256);
+    let point = key.public_point().unwrap_or_default();
+    let (x, y) = point.get(1..).unwrap_or_default().split_at(point.len() / 2);
+    let compressed = [&[2 + (y.last().copied().unwrap_or_default() & 1)], x].concat();
+    let mut secrets = forms(&key, &der::ec_spki(&point));
+    secrets.push(("SubjectPublicKeyInfo, compressed", der::ec_spki(&compressed)));
+    secrets.push(("compressed point", compressed));
+    secrets.push(("x and y", point.get(1..).unwrap_or_default().to_vec()));
+    secrets.push(("x", x.to_vec()));
+    secrets.push(("point", point));
+    with_secrets(context, &key, secrets)
+}
+
+/// HS256 with the Ed25519 key as PEM, DER, JWK or bare for a secret.
+fn hmac_with_the_ed25519_key(context: &AttackContext) -> Vec<AttackRequest> {
+    let key = context.key(Alg::EdDsa);
+    let bare = key.public_point().unwrap_or_default();
+    let mut secrets = forms(&key, &der::ed25519_spki(&bare));
+    secrets.push(("bare", bare));
+    with_secrets(context, &key, secrets)
+}
+
+/// The forms that every public key has.
+fn forms(key: &TestKey, spki: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let pem = pem(spki);
+    let mut bare = key.public_jwk();
+    if let Some(members) = bare.as_object_mut() {
+        members.retain(|name, _| !matches!(name.as_str(), "kid" | "alg" | "use"));
+    }
+    vec![
         ("PEM", pem.clone().into()),
         ("PEM without its last newline", pem.trim_end().into()),
         ("PEM after a blank", format!(" {pem}").into()),
-        ("SubjectPublicKeyInfo", spki),
-        ("PKCS#1", der::sequence(&[&der::integer(n), &der::integer(e)])),
+        ("PEM with CR LF", pem.replace('\n', "\r\n").into()),
+        ("SubjectPublicKeyInfo", spki.to_vec()),
+        ("SubjectPublicKeyInfo in base64", STANDARD.encode(spki).into()),
         ("JWK", key.public_jwk().to_string().into()),
-        ("modulus", n.to_vec()),
-    ];
-    bearers(secrets.map(|(form, secret)| {
+        ("JWK of the required members", bare.to_string().into()),
+        ("thumbprint", key.thumbprint().into()),
+    ]
+}
+
+fn with_secrets(
+    context: &AttackContext,
+    key: &TestKey,
+    secrets: Vec<(&'static str, Vec<u8>)>,
+) -> Vec<AttackRequest> {
+    bearers(secrets.into_iter().map(|(form, secret)| {
         (form, context.good().kid(key.kid()).signed_with_secret(Alg::Hs256, secret).build())
     }))
 }
 
-/// HS256 with the uncompressed EC point for a secret.
-fn hmac_with_the_ec_point(context: &AttackContext) -> Vec<AttackRequest> {
-    let key = context.key(Alg::Es256);
-    let secret = key.public_point().unwrap_or_default();
-    bearer(&context.good().kid(key.kid()).signed_with_secret(Alg::Hs256, secret).build())
+/// What stands in examples, in the settings of frameworks, and first in lists of passwords.
+fn hmac_with_a_weak_secret(context: &AttackContext) -> Vec<AttackRequest> {
+    let (issuer, audience) = (context.issuer(), context.the_audience());
+    let secrets: [(&str, &[u8]); 18] = [
+        ("empty", b""),
+        ("secret", b"secret"),
+        ("password", b"password"),
+        ("changeme", b"changeme"),
+        ("123456", b"123456"),
+        ("test", b"test"),
+        ("key", b"key"),
+        ("jwt", b"jwt"),
+        ("jwt_secret", b"jwt_secret"),
+        ("secret-key", b"secret-key"),
+        ("supersecret", b"supersecret"),
+        ("your-256-bit-secret", b"your-256-bit-secret"),
+        ("your_jwt_secret", b"your_jwt_secret"),
+        ("null", b"null"),
+        ("undefined", b"undefined"),
+        ("32 zeros", &[0; 32]),
+        ("the audience", audience.as_bytes()),
+        ("the issuer", issuer.as_bytes()),
+    ];
+    let mut requests = bearers(
+        secrets.map(|(name, secret)| (name, context.good().signed_with_secret(Alg::Hs256, secret).build())),
+    );
+    let without_kid = |secret: &str| context.good().no_kid().signed_with_secret(Alg::Hs256, secret).build();
+    requests.push(AttackRequest::bearer("secret, no kid", &without_kid("secret")));
+    requests.push(AttackRequest::bearer("empty, no kid", &without_kid("")));
+    requests
 }
 
 /// HS256, HS384 and HS512 with the whole key set for a secret.
@@ -239,7 +326,8 @@ fn alg_unsupported(context: &AttackContext) -> Vec<AttackRequest> {
     vec![token(Alg::Es512), token(Alg::Es256k), context.control()]
 }
 
-fn pem(der: &[u8]) -> String {
+/// As RFC 7468 section 13 has it.
+pub(super) fn pem(der: &[u8]) -> String {
     let text = STANDARD.encode(der);
     let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
     format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))

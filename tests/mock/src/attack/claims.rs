@@ -111,6 +111,24 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::refused(
         AREA,
+        "aud-a-part",
+        "G095",
+        "RFC 7519 section 4.1.3",
+        "a part of the API's name is the name of another API",
+        "A comparison with its sides exchanged takes tokens that were made for another, shorter-named API.",
+        aud_a_part,
+    ),
+    Attack::refused(
+        AREA,
+        "cnf-as-bearer",
+        "G184",
+        "RFC 9449 section 7.2",
+        "a token that is bound to a key or certificate is refused without the proof",
+        "The issuer bound the token so that a thief has no use for it; taken as a bearer token, it is as good as any.",
+        cnf_as_bearer,
+    ),
+    Attack::refused(
+        AREA,
         "sub-missing",
         "G099",
         "RFC 9068 section 2.2",
@@ -227,6 +245,42 @@ fn aud_nearly(context: &AttackContext) -> Vec<AttackRequest> {
         ("another one", "payments-api".to_owned()),
     ];
     bearers(variants.map(|(name, aud)| (name, context.good().audience(aud).build())))
+}
+
+fn aud_a_part(context: &AttackContext) -> Vec<AttackRequest> {
+    let audience = context.the_audience();
+    let letters: Vec<char> = audience.chars().collect();
+    if letters.len() < 3 {
+        return Vec::new();
+    }
+    let part = |from: usize, to: usize| letters[from..to].iter().collect::<String>();
+    let half = letters.len().div_ceil(2);
+    let variants = [
+        ("all but the last letter", part(0, letters.len() - 1)),
+        ("all but the first letter", part(1, letters.len())),
+        ("the first half", part(0, half)),
+        ("the middle", part(1, letters.len() - 1)),
+        ("the first letter", part(0, 1)),
+    ];
+    bearers(variants.map(|(name, aud)| (name, context.good().audience(aud).build())))
+}
+
+/// Good in everything, and bound: by DPoP, by a certificate, by a whole key, and by what no API understands.
+fn cnf_as_bearer(context: &AttackContext) -> Vec<AttackRequest> {
+    let key = TestKey::generate(crate::keys::Alg::Es256);
+    let bound = |cnf: Value| context.good().claim("cnf", cnf).build();
+    let requests = bearers([
+        ("jkt, for DPoP", bound(json!({"jkt": key.thumbprint()}))),
+        ("x5t#S256, for a certificate", bound(json!({"x5t#S256": key.thumbprint()}))),
+        ("jkt and x5t#S256", bound(json!({"jkt": key.thumbprint(), "x5t#S256": key.thumbprint()}))),
+        ("a key", bound(json!({"jwk": key.public_jwk()}))),
+        ("an unknown member", bound(json!({"unknown": "x"}))),
+        ("a string", bound(json!(key.thumbprint()))),
+        ("jkt, a number", bound(json!({"jkt": 7}))),
+    ]);
+    // RFC 7800 section 3.1 leaves methods that an API does not know to the application.
+    let odd = ["a key", "an unknown member", "a string", "jkt, a number"];
+    with_level(RequirementLevel::Choice, &odd, requests)
 }
 
 fn sub_missing(context: &AttackContext) -> Vec<AttackRequest> {

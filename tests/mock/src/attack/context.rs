@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use crate::clock::MockClock;
@@ -25,6 +27,7 @@ pub struct AttackContext {
     second: Option<(String, Keys)>,
     typ: Option<String>,
     claims: Vec<(String, Value)>,
+    max_token_age: i64,
 }
 
 impl AttackContext {
@@ -51,6 +54,7 @@ impl AttackContext {
                 .map(|other| (other.issuer().to_owned(), other.keys().clone())),
             typ: None,
             claims: Vec::new(),
+            max_token_age: 86_400,
         }
     }
 
@@ -79,6 +83,13 @@ impl AttackContext {
     #[must_use]
     pub fn typ(mut self, typ: &str) -> Self {
         self.typ = Some(typ.to_owned());
+        self
+    }
+
+    /// How old a token the API takes, where it [limits that](super::Setup::max_token_age); a day otherwise.
+    #[must_use]
+    pub fn max_token_age(mut self, age: Duration) -> Self {
+        self.max_token_age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
         self
     }
 
@@ -149,6 +160,10 @@ impl AttackContext {
 
     pub(super) fn leeway_seconds(&self) -> i64 {
         self.leeway
+    }
+
+    pub(super) fn oldest_token(&self) -> i64 {
+        self.max_token_age
     }
 
     pub(super) fn trap(&self) -> &str {

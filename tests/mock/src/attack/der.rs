@@ -22,7 +22,20 @@ pub(super) fn rsa_spki(n: &[u8], e: &[u8]) -> Vec<u8> {
     sequence(&[&RSA, &element(3, &key)])
 }
 
-fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+/// The SubjectPublicKeyInfo of a P-256 key (RFC 5480 section 2) from its point, compressed or not.
+pub(super) fn ec_spki(point: &[u8]) -> Vec<u8> {
+    const P256: [u8; 21] =
+        [0x30, 19, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+    sequence(&[&P256, &element(3, &[&[0], point].concat())])
+}
+
+/// The SubjectPublicKeyInfo of an Ed25519 key (RFC 8410 section 4).
+pub(super) fn ed25519_spki(key: &[u8]) -> Vec<u8> {
+    sequence(&[&[0x30, 5, 6, 3, 0x2b, 0x65, 0x70], &element(3, &[&[0], key].concat())])
+}
+
+/// Any element.
+pub(super) fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len().to_be_bytes();
     let significant = &length[length.iter().position(|byte| *byte != 0).unwrap_or(length.len() - 1)..];
     let mut out = vec![tag];

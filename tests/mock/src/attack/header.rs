@@ -1,9 +1,12 @@
 //! Trust in the token's own header: it says how to check it, and where to find the key.
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use serde_json::{Value, json};
 
 use super::request::{bearers, with_level};
-use super::{Area, Attack, AttackContext, AttackRequest, RequirementLevel};
+use super::{Area, Attack, AttackContext, AttackRequest, RequirementLevel, certificate};
+use crate::encode::{b64url, to_b64};
+use crate::keys::Alg;
 
 const AREA: Area = Area::Header;
 
@@ -63,6 +66,15 @@ pub(super) const ATTACKS: &[Attack] = &[
         header_hostile_kid,
     )
     .by_choice(),
+    Attack::refused(
+        AREA,
+        "header-kid-injection",
+        "G063",
+        "RFC 8725 section 3.10",
+        "a key id never finds a key that the caller chose: no file, no row of a database",
+        "The caller names a file whose content is known, or has the query return a key, and signs with that.",
+        header_kid_injection,
+    ),
     Attack::refused(
         AREA,
         "header-kid-in-another-case",
@@ -145,20 +157,32 @@ fn header_jku(context: &AttackContext) -> Vec<AttackRequest> {
     let forged = context.good().signed_with(context.foreign());
     bearers([
         ("a foreign address", forged.clone().header("jku", context.trap()).build()),
-        (
-            "behind the issuer's name",
-            forged.header("jku", format!("{}@{}", context.issuer(), context.trap())).build(),
-        ),
+        ("behind the issuer's name", forged.header("jku", behind(context.issuer(), context.trap())).build()),
     ])
 }
 
+/// A URL of `trap` that begins with the issuer's, which is there the name of a user (RFC 3986 section 3.2.1).
+fn behind(issuer: &str, trap: &str) -> String {
+    let host = trap.split_once("://").map_or(trap, |(_, host)| host);
+    format!("{issuer}@{host}")
+}
+
+/// A chain of certificates that holds together, and a token that its key truly signed.
 fn header_x5(context: &AttackContext) -> Vec<AttackRequest> {
-    let forged = context.good().signed_with(context.foreign());
+    let key = context.foreign();
+    let Some([leaf, root]) = certificate::chain(key) else { return Vec::new() };
+    let forged = context.good().signed_with(key);
+    let both = json!([to_b64(&leaf), to_b64(&root)]);
+    let (sha1, sha256) = (digest(&SHA1_FOR_LEGACY_USE_ONLY, &leaf), digest(&SHA256, &leaf));
+    let with_x5c = forged.clone().header("x5c", both);
     bearers([
         ("x5u", forged.clone().header("x5u", context.trap()).build()),
-        ("x5c", forged.clone().header("x5c", json!(["MIIB"])).build()),
-        ("x5t", forged.clone().header("x5t", "AAAA").build()),
-        ("x5t#S256", forged.header("x5t#S256", "AAAA").build()),
+        ("x5c", with_x5c.clone().build()),
+        ("x5c, the trusted kid", with_x5c.clone().kid(&context.keys().current_kid()).build()),
+        ("x5c, no kid", with_x5c.clone().no_kid().build()),
+        ("x5c, the certificate alone", forged.header("x5c", json!([to_b64(&leaf)])).build()),
+        ("x5c and x5t", with_x5c.clone().header("x5t", b64url(sha1)).build()),
+        ("x5c and x5t#S256", with_x5c.header("x5t#S256", b64url(sha256)).build()),
     ])
 }
 
@@ -193,6 +217,42 @@ fn header_hostile_kid(context: &AttackContext) -> Vec<AttackRequest> {
     let odd = [json!(7), Value::Null, json!([context.keys().current_kid()])];
     requests
         .extend(bearers(odd.map(|kid| (format!("kid: {kid}"), context.good().header("kid", kid).build()))));
+    requests
+}
+
+/// Key ids as paths of files that every machine of a kind has, and as ends of a query; each token is signed with the
+/// key that a reader of the id would find.
+fn header_kid_injection(context: &AttackContext) -> Vec<AttackRequest> {
+    let by_secret =
+        |kid: &str, secret: &[u8]| context.good().kid(kid).signed_with_secret(Alg::Hs256, secret).build();
+    let files: [(&str, &str, &[u8]); 8] = [
+        ("an empty file", "/dev/null", b""),
+        ("an empty file, from below", "../../../../../../../../dev/null", b""),
+        ("an empty file, as a URL", "file:///dev/null", b""),
+        ("an empty file, dots doubled", "....//....//....//....//....//....//dev/null", b""),
+        ("a file of one line", "/proc/sys/kernel/ostype", b"Linux\n"),
+        ("a file of one line, from below", "../../../../../../../../proc/sys/kernel/ostype", b"Linux\n"),
+        ("a file of one line, trimmed", "../../../../../../../../../proc/sys/kernel/ostype", b"Linux"),
+        ("an empty file of Windows", "NUL", b""),
+    ];
+    let mut requests = bearers(files.map(|(name, path, secret)| (name, by_secret(path, secret))));
+    let queries: [(&str, &str, &[u8]); 5] = [
+        ("SQL, the key as text", "x' UNION SELECT 'AAAA' -- ", b"AAAA"),
+        ("SQL, the key in base64", "x' UNION SELECT 'AAAA';-- ", &[0; 3]),
+        ("SQL, in double quotes", "x\" UNION SELECT \"AAAA\" -- ", b"AAAA"),
+        ("SQL, no key", "x' UNION SELECT '' -- ", b""),
+        ("SQL, no row", "x' AND '1'='2", b""),
+    ];
+    requests.extend(bearers(queries.map(|(name, kid, secret)| (name, by_secret(kid, secret)))));
+    let foreign = context.foreign();
+    if let Some([n, e, _]) = foreign.rsa_numbers() {
+        let pem = super::alg::pem(&super::der::rsa_spki(n, e));
+        let signed = |kid: &str| context.good().signed_with(foreign).kid(kid).build();
+        requests.extend(bearers([
+            ("SQL, a public key", signed(&format!("x' UNION SELECT '{pem}' -- "))),
+            ("a public key itself", signed(&pem)),
+        ]));
+    }
     requests
 }
 
@@ -238,11 +298,20 @@ fn header_id_token(context: &AttackContext) -> Vec<AttackRequest> {
         .without("scope")
         .without("jti")
         .claim("nonce", "n-0S6");
-    let requests = bearers([
-        ("for the client", id_token.clone().audience("svc").build()),
-        ("for the API", id_token.claim("azp", "svc").build()),
+    let for_the_client = || id_token.clone().audience("svc");
+    let mut requests = bearers([
+        ("for the client", for_the_client().build()),
+        ("for the API", id_token.clone().claim("azp", "svc").build()),
     ]);
-    with_level(RequirementLevel::Must, &["for the client"], requests)
+    if let Some(scope) = context.wanted_scope() {
+        // Some issuers write it there; without it, the lack of a scope hides that the token was trusted.
+        requests.extend(bearers([
+            ("for the client, with the scope", for_the_client().scope(scope).build()),
+            ("for the API, with the scope", id_token.claim("azp", "svc").scope(scope).build()),
+        ]));
+    }
+    let must = ["for the client", "for the client, with the scope"];
+    with_level(RequirementLevel::Must, &must, requests)
 }
 
 fn header_of_an_encrypted_token(context: &AttackContext) -> Vec<AttackRequest> {

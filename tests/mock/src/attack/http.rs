@@ -66,7 +66,6 @@ pub(super) const ATTACKS: &[Attack] = &[
         "A proxy may check the one and the API use the other.",
         http_two_headers,
     )
-    .strict()
     .expecting(Expected::INVALID_REQUEST.or(&[401])),
     Attack::accepted(
         AREA,
@@ -88,7 +87,6 @@ pub(super) const ATTACKS: &[Attack] = &[
         "A proxy may check the one and the API use the other.",
         http_joined_headers,
     )
-    .strict()
     .expecting(Expected::INVALID_REQUEST.or(&[401])),
     Attack::refused(
         AREA,
@@ -121,7 +119,6 @@ pub(super) const ATTACKS: &[Attack] = &[
         "URLs end up in logs, histories and Referer headers, and the token with them.",
         http_token_in_the_query,
     )
-    .by_choice()
     .expecting(Expected::NO_TOKEN),
     Attack::refused(
         AREA,
@@ -186,7 +183,8 @@ fn http_two_headers(context: &AttackContext) -> Vec<AttackRequest> {
     vec![
         two("good, bad", &good, &bad),
         two("bad, good", &bad, &good),
-        two("the same twice", &good, &good),
+        // Only the holder of a good token can send these.
+        two("the same twice", &good, &good).with_level(RequirementLevel::Strict),
         two("Basic, good", "Basic c3ZjOnMzY3IzdA==", &good),
     ]
 }
@@ -206,7 +204,8 @@ fn http_joined_headers(context: &AttackContext) -> Vec<AttackRequest> {
     vec![
         joined("whole headers", format!("Bearer {good}, Bearer {bad}")),
         joined("tokens", format!("Bearer {good},{bad}")),
-        joined("a comma behind", format!("Bearer {good},")),
+        // Not two of them, only outside the grammar.
+        joined("a comma behind", format!("Bearer {good},")).with_level(RequirementLevel::Strict),
     ]
 }
 

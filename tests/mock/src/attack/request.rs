@@ -1,10 +1,11 @@
 //! One request of an attack, and the response it must get.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request};
+use http::{HeaderValue, Method, Request, Uri};
 
 use super::RequirementLevel;
 
@@ -56,6 +57,12 @@ pub struct AttackRequest {
     authorization: Vec<Vec<u8>>,
     query: Option<String>,
     form: Option<String>,
+    method: Option<Method>,
+    respell: Option<fn(&str) -> String>,
+    headers: Vec<(&'static str, String)>,
+    wait: Duration,
+    unmentionable: Vec<String>,
+    any_refusal: bool,
     expected: Option<Expected>,
     level: Option<RequirementLevel>,
 }
@@ -68,6 +75,12 @@ impl AttackRequest {
             authorization: Vec::new(),
             query: None,
             form: None,
+            method: None,
+            respell: None,
+            headers: Vec::new(),
+            wait: Duration::ZERO,
+            unmentionable: Vec::new(),
+            any_refusal: false,
             expected: None,
             level: None,
         }
@@ -91,6 +104,41 @@ impl AttackRequest {
 
     pub(crate) fn form(mut self, form: String) -> Self {
         self.form = Some(form);
+        self
+    }
+
+    /// Another method than the usual one.
+    pub(crate) fn with_method(mut self, method: Method) -> Self {
+        self.method = Some(method);
+        self
+    }
+
+    /// Another spelling of the target's path.
+    pub(crate) fn at(mut self, respell: fn(&str) -> String) -> Self {
+        self.respell = Some(respell);
+        self
+    }
+
+    pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// To be sent only so long after the request before it.
+    pub(crate) fn after(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Text that is only in the request, and must not be in the response.
+    pub(crate) fn never_mentioning(mut self, text: impl Into<String>) -> Self {
+        self.unmentionable.push(text.into());
+        self
+    }
+
+    /// Whatever does not let the request in is right: the path or method may not exist.
+    pub(crate) fn refused_in_any_way(mut self) -> Self {
+        self.any_refusal = true;
         self
     }
 
@@ -138,6 +186,44 @@ impl AttackRequest {
         }
     }
 
+    /// How long after the request before it this one is to be sent; usually at once.
+    #[must_use]
+    pub fn wait(&self) -> Duration {
+        self.wait
+    }
+
+    /// What must not be in the response: text that only this request holds, such as the user an identity header names.
+    #[must_use]
+    pub fn unmentionable(&self) -> &[String] {
+        &self.unmentionable
+    }
+
+    /// Whether every refusal is right (404, 405 …), because path or method may not exist at the API.
+    #[must_use]
+    pub fn takes_any_refusal(&self) -> bool {
+        self.any_refusal
+    }
+
+    /// The method, where the attack is about another than the API's usual one.
+    pub(crate) fn method(&self) -> Option<&Method> {
+        self.method.as_ref()
+    }
+
+    /// Whether it is sent to another spelling of the target's path.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.respell.is_some()
+    }
+
+    /// The value of one of its further headers.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether it must be sent after those before it, and not beside them.
+    pub(crate) fn is_perishable(&self) -> bool {
+        !self.wait.is_zero()
+    }
+
     /// How many bytes its credentials have, wherever they stand.
     pub(crate) fn size(&self) -> usize {
         let texts = [&self.query, &self.form].into_iter().flatten().map(String::len);
@@ -150,13 +236,20 @@ impl AttackRequest {
         self.authorization.iter().any(|value| HeaderValue::from_bytes(value).is_err())
     }
 
-    /// The request as a GET of `url`; `None` if it is [wire only](Self::is_wire_only) or `url` is no URI.
+    /// The request to `url`, a GET unless the attack is about another method; `None` if it is [wire
+    /// only](Self::is_wire_only) or `url` is no URI.
     #[must_use]
     pub fn to_http(&self, url: &str) -> Option<Request<Bytes>> {
-        let uri = self.query.as_ref().map_or_else(|| url.to_owned(), |query| format!("{url}?{query}"));
-        let mut request = Request::builder().method(Method::GET).uri(uri);
+        let uri: Uri = url.parse().ok()?;
+        let (scheme, host) = (uri.scheme_str()?, uri.authority()?);
+        let path = self.target_of(uri.path_and_query().map_or("/", |path| path.as_str()));
+        let method = self.method.clone().unwrap_or(Method::GET);
+        let mut request = Request::builder().method(method).uri(format!("{scheme}://{host}{path}"));
         for value in &self.authorization {
             request = request.header(AUTHORIZATION, HeaderValue::from_bytes(value).ok()?);
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
         }
         let body = self.form.clone().unwrap_or_default();
         if self.form.is_some() {
@@ -168,25 +261,55 @@ impl AttackRequest {
     /// The request as the bytes of HTTP/1.1, for a GET of `path` at `host`; the connection is to be closed after it.
     #[must_use]
     pub fn to_wire(&self, host: &str, path: &str) -> Vec<u8> {
-        let mark = if path.contains('?') { '&' } else { '?' };
-        let query = self.query.as_ref().map(|query| format!("{mark}{query}")).unwrap_or_default();
+        self.to_wire_with(host, path, &Method::GET, &[])
+    }
+
+    /// The same with the API's usual method, and headers that all requests carry.
+    pub(crate) fn to_wire_with(
+        &self,
+        host: &str,
+        path: &str,
+        usual: &Method,
+        headers: &[(String, String)],
+    ) -> Vec<u8> {
+        let (method, path) = (self.method.as_ref().unwrap_or(usual), self.target_of(path));
         let mut wire =
-            format!("GET {path}{query} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n").into_bytes();
+            format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n").into_bytes();
         for value in &self.authorization {
             wire.extend(b"Authorization: ");
             wire.extend(value);
             wire.extend(b"\r\n");
         }
+        let own = self.headers.iter().map(|(name, value)| (*name, value.as_str()));
+        let given = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in given.chain(own) {
+            wire.extend(format!("{name}: {value}\r\n").into_bytes());
+        }
+        // RFC 9110 section 8.6: a method that gives a body a meaning says that there is none.
+        let says_length = [Method::POST, Method::PUT, Method::PATCH].contains(method);
         if let Some(form) = &self.form {
             let length = form.len();
             let headers = format!(
                 "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{form}"
             );
             wire.extend(headers.into_bytes());
+        } else if says_length {
+            wire.extend(b"Content-Length: 0\r\n\r\n");
         } else {
             wire.extend(b"\r\n");
         }
         wire
+    }
+
+    /// The path it is sent to, with the query, for a target of this path and query.
+    fn target_of(&self, path_and_query: &str) -> String {
+        let (path, query) = match path_and_query.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path_and_query, None),
+        };
+        let path = self.respell.map_or_else(|| path.to_owned(), |respell| respell(path));
+        let queries: Vec<_> = query.into_iter().chain(self.query.as_deref()).collect();
+        if queries.is_empty() { path } else { format!("{path}?{}", queries.join("&")) }
     }
 }
 

@@ -95,6 +95,15 @@ pub(super) const ATTACKS: &[Attack] = &[
         "A cache that knows tokens by their claims lets forgeries in.",
         signature_forged_twin,
     ),
+    Attack::refused(
+        AREA,
+        "signature-of-a-known-token",
+        "G162",
+        "RFC 7515 section 5.2",
+        "a token that shares its signature or its id with a known one is not taken for it",
+        "A cache that knows tokens by a part of them lets any client put its own claims there.",
+        signature_of_a_known_token,
+    ),
     Attack::accepted(
         AREA,
         "signature-high-s",
@@ -250,6 +259,23 @@ fn signature_forged_twin(context: &AttackContext) -> Vec<AttackRequest> {
     vec![
         AttackRequest::bearer("the good one first", &good.clone().build()).expecting(Expected::ACCEPTED),
         AttackRequest::bearer("its twin", &good.signature(signature).build()),
+    ]
+}
+
+/// A good token, so that the target knows it, and then parts of it in tokens that the issuer did not sign.
+fn signature_of_a_known_token(context: &AttackContext) -> Vec<AttackRequest> {
+    let good = context.good();
+    let signature = good.sign(good.signing_input().as_bytes());
+    let swapped = good.clone().subject("admin").signature(signature.clone()).build();
+    let of_header = good.clone().header("x", 1).signature(signature).build();
+    let foreign = context.foreign();
+    let its_id = good.clone().signed_with(foreign).kid(&context.keys().current_kid());
+    vec![
+        AttackRequest::bearer("the good one first", &good.build()).expecting(Expected::ACCEPTED),
+        AttackRequest::bearer("other claims before its signature", &swapped),
+        AttackRequest::bearer("another header, its claims and signature", &of_header),
+        AttackRequest::bearer("its claims and jti, by a foreign key", &its_id.clone().build()),
+        AttackRequest::bearer("its jti, other claims, by a foreign key", &its_id.subject("admin").build()),
     ]
 }
 

@@ -91,6 +91,78 @@ fn the_wire_form_carries_every_byte() {
 }
 
 #[test]
+fn methods_paths_and_headers_are_on_the_wire_and_in_the_request() {
+    let server = server();
+    let context = context(&server);
+    let of = |id: &str, variant: &str| {
+        let requests = find(id).unwrap().requests(&context);
+        requests.into_iter().find(|request| request.variant() == variant).unwrap()
+    };
+    let wire = |request: &AttackRequest| String::from_utf8(request.to_wire("api.test", "/a/b?c=d")).unwrap();
+    let head = of("http-other-methods", "HEAD");
+    assert!(wire(&head).starts_with("HEAD /a/b?c=d HTTP/1.1\r\n"));
+    assert_eq!(head.to_http("https://api.test/a").unwrap().method(), "HEAD");
+    assert!(wire(&of("http-other-methods", "PUT")).ends_with("Content-Length: 0\r\n\r\n"));
+
+    let slash = of("http-neighbouring-paths", "a slash behind");
+    assert!(wire(&slash).starts_with("GET /a/b/?c=d HTTP/1.1\r\n"));
+    assert_eq!(slash.to_http("https://api.test/a?x=y").unwrap().uri(), "https://api.test/a/?x=y");
+    let encoded = of("http-neighbouring-paths", "its last letter encoded");
+    assert!(wire(&encoded).starts_with("GET /a/%62?c=d HTTP/1.1\r\n"));
+
+    let beside = of("http-identity-headers", "X-User beside a token");
+    let http = beside.to_http("https://api.test/").unwrap();
+    assert_eq!(http.headers()["x-user"], beside.unmentionable()[0].as_str());
+    assert!(wire(&beside).contains(&format!("X-User: {}\r\n", beside.unmentionable()[0])));
+
+    let query = &find("http-token-in-the-query").unwrap().requests(&context)[0];
+    assert!(wire(query).starts_with("GET /a/b?c=d&access_token="));
+    let usual = (&::http::Method::POST, &[("X-Api-Key".to_owned(), "k".to_owned())][..]);
+    let wire = |request: &AttackRequest| {
+        String::from_utf8(request.to_wire_with("api.test", "/", usual.0, usual.1)).unwrap()
+    };
+    assert!(wire(query).starts_with("POST /?access_token=") && wire(query).contains("\r\nX-Api-Key: k\r\n"));
+    assert!(wire(&head).starts_with("HEAD / "), "a row's own method comes before the usual one");
+}
+
+#[test]
+fn a_key_that_a_token_brings_or_names_did_sign_it() {
+    let server = server();
+    let context = context(&server);
+    let parts = |request: &AttackRequest| {
+        let (input, signature) = request.token().unwrap().rsplit_once('.').unwrap();
+        let header: Value = serde_json::from_slice(&decoded(input.split('.').next().unwrap())).unwrap();
+        (header, input.to_owned(), decoded(signature))
+    };
+    for request in find("header-x5").unwrap().requests(&context) {
+        let (_, input, signature) = parts(&request);
+        let good = verifies(&context.foreign().public_jwk(), Alg::Rs256, input.as_bytes(), &signature);
+        assert!(good, "{}", request.variant());
+    }
+    let mac = |secret: &[u8], input: &str, signature: &[u8]| {
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
+        aws_lc_rs::hmac::verify(&key, input.as_bytes(), signature).is_ok()
+    };
+    let empty = find("header-kid-injection").unwrap().requests(&context);
+    for request in empty.iter().filter(|request| request.variant().starts_with("an empty file")) {
+        let (header, input, signature) = parts(request);
+        assert!(header["kid"].as_str().is_some_and(|kid| kid.contains("null") || kid == "NUL"));
+        assert!(mac(b"", &input, &signature), "{}", request.variant());
+    }
+    let weak = find("hmac-with-a-weak-secret").unwrap().requests(&context);
+    let (_, input, signature) = parts(weak.iter().find(|request| request.variant() == "secret").unwrap());
+    assert!(mac(b"secret", &input, &signature) && !mac(b"", &input, &signature));
+    // Every form of one kind of key is tried with the others, too.
+    let forms = |id: &str| -> HashSet<String> {
+        find(id).unwrap().requests(&context).iter().map(|request| request.variant().to_owned()).collect()
+    };
+    let shared = ["PEM", "PEM without its last newline", "PEM after a blank", "SubjectPublicKeyInfo", "JWK"];
+    for id in ["hmac-with-the-rsa-key", "hmac-with-the-ec-point", "hmac-with-the-ed25519-key"] {
+        assert!(shared.iter().all(|form| forms(id).contains(*form)), "{id}");
+    }
+}
+
+#[test]
 fn tokens_that_are_not_about_signatures_are_validly_signed() {
     let wholly_signed = [Area::Time, Area::Claims, Area::Json, Area::Scope];
     let forged = ["iss-with-the-key-of-another", "scope-of-an-unverified-token", "optional-with-a-bad-token"];

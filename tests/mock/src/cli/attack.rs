@@ -1,24 +1,25 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use http::Method;
 use oauth_mock::Alg;
-use oauth_mock::suite::{self, Suite};
+use oauth_mock::suite::{self, FailOn, Suite};
 use serde_json::Value;
 
 use super::Failure;
 
 /// Attack an API that takes bearer tokens, and report what it wrongly accepts.
 ///
-/// This becomes the issuer that the API trusts: set the API up for the issuer that is printed. Then it sends some 450
+/// This becomes the issuer that the API trusts: set the API up for the issuer that is printed. Then it sends some 600
 /// requests, each of which has one right response by the standards, and prints what came back. It ends by itself, with
-/// 0 when nothing was accepted that must be rejected, 1 when something was, and 2 when it could not run.
+/// 0 when nothing was found that helps an attacker, 1 when something was, and 2 when it could not run to its end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The address to attack: http, GET, and on this machine
+    /// The address to attack, http or https, on this machine; a redirect to https at the same host is followed
     #[arg(long, value_name = "URL", required_unless_present = "list")]
     target: Option<String>,
     /// Where the issuer listens; port 0 takes a free one
@@ -60,12 +61,62 @@ pub(crate) struct Args {
     /// Leave out the faults of the key endpoint, which take minutes with an API that is slow to fetch keys
     #[arg(long)]
     quick: bool,
+    /// The method the address is made for; POST, PUT and PATCH are sent with an empty body
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    method: Method,
+    /// A header that every request carries; may come more than once
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
+    header: Vec<(String, String)>,
+    /// The authority, in PEM, that vouches for an https address; without it any certificate will do on this machine
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// An algorithm that the API is set to allow; may come more than once. Without it they are found out
+    #[arg(long, value_name = "ALG", value_parser = algorithm)]
+    allow_alg: Vec<Alg>,
+    /// The API refuses tokens that were issued longer ago than this
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    max_token_age: Option<u64>,
+    /// Become a second issuer as well, which the API trusts beside the first
+    #[arg(long)]
+    second_issuer: bool,
+    /// Send at most so many requests in a second; a 429 is obeyed without this as well
+    #[arg(long, value_name = "PER SECOND", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// Send so many independent rows at a time
+    #[arg(long, value_name = "ROWS", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=64))]
+    parallel: u16,
+    /// How long one response may take
+    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = positive)]
+    timeout: u64,
+    /// How long the whole run may take; what was not run by then is listed
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    time_limit: Option<u64>,
+    /// What ends the program with 1: only what helps an attacker, or lesser findings too
+    #[arg(long, value_name = "LEVEL", default_value = "accepted")]
+    fail_on: Level,
     /// Write the whole report to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the report to this file, as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write the findings to this file, as SARIF
+    #[arg(long, value_name = "FILE")]
+    sarif: Option<PathBuf>,
     /// Attack an API on another machine; only for your own, in your own network
     #[arg(long)]
     danger_allow_remote: bool,
+}
+
+/// From which finding on a run has failed.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Level {
+    /// Accepted, leaked, broke
+    Accepted,
+    /// Incorrect responses, too
+    Incorrect,
+    /// Whatever differs, too
+    Differs,
 }
 
 const EXAMPLES: &str = "\
@@ -90,6 +141,23 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     suite = args.only.iter().fold(suite, |suite, only| suite.only(only));
     suite = args.skip.iter().fold(suite, |suite, skip| suite.skip(skip));
     suite = args.claim.iter().fold(suite, |suite, (name, value)| suite.claim(name, value.clone()));
+    suite = args.header.iter().fold(suite, |suite, (name, value)| suite.header(name, value));
+    suite = suite
+        .method(args.method.clone())
+        .allowed(args.allow_alg.iter().copied())
+        .parallel(args.parallel.into())
+        .timeout(Duration::from_secs(args.timeout));
+    suite = args.rate.into_iter().fold(suite, Suite::rate);
+    suite = args.time_limit.map(Duration::from_secs).into_iter().fold(suite, Suite::time_limit);
+    suite = args.max_token_age.map(Duration::from_secs).into_iter().fold(suite, Suite::max_token_age);
+    if let Some(path) = &args.ca {
+        let pem = std::fs::read(path)
+            .map_err(|error| Failure::new(format!("ca: {} cannot be read: {error}", path.display())))?;
+        suite = suite.ca(pem);
+    }
+    if args.second_issuer {
+        suite = suite.second_issuer();
+    }
     if args.optional {
         suite = suite.optional();
     }
@@ -105,12 +173,22 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     let attacker = suite.start().await?;
     eprint!("{}", attacker.instructions());
     let report = attacker.run(&mut |step| eprintln!("{step}")).await?;
-    if let Some(path) = &args.json {
-        std::fs::write(path, report.to_json())
-            .map_err(|error| Failure::new(format!("json: {} cannot be written: {error}", path.display())))?;
-    }
+    let level = match args.fail_on {
+        Level::Accepted => FailOn::Accepted,
+        Level::Incorrect => FailOn::Incorrect,
+        Level::Differs => FailOn::Differs,
+    };
+    save("json", args.json.as_deref(), || report.to_json())?;
+    save("junit", args.junit.as_deref(), || report.to_junit(level))?;
+    save("sarif", args.sarif.as_deref(), || report.to_sarif())?;
     write!(std::io::stdout().lock(), "{report}")?;
-    Ok(ExitCode::from(report.exit_code()))
+    Ok(ExitCode::from(report.exit_code_from(level)))
+}
+
+fn save(flag: &str, path: Option<&Path>, text: impl FnOnce() -> String) -> Result<(), Failure> {
+    let Some(path) = path else { return Ok(()) };
+    std::fs::write(path, text())
+        .map_err(|error| Failure::new(format!("{flag}: {} cannot be written: {error}", path.display())))
 }
 
 fn list() -> Result<ExitCode, Failure> {
@@ -124,6 +202,16 @@ fn list() -> Result<ExitCode, Failure> {
 fn algorithm(name: &str) -> Result<Alg, String> {
     let known = Alg::parse(name).filter(|alg| alg.is_asymmetric());
     known.ok_or_else(|| "an asymmetric algorithm is needed, such as RS256, PS256, ES256 or EdDSA".to_owned())
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("NAME: VALUE is needed")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn positive(text: &str) -> Result<u64, String> {
+    let seconds = text.parse().map_err(|_| "a whole number of seconds is needed")?;
+    if seconds == 0 { Err("it must be 1 or more".to_owned()) } else { Ok(seconds) }
 }
 
 fn claim(text: &str) -> Result<(String, Value), String> {

@@ -100,6 +100,7 @@ impl Run<'_> {
             let why_not = if self.suite.quick { "left out by --quick" } else { "no new key was noticed" };
             let none = none.filter(|_| self.suite.quick);
             for attack in rows.into_iter().chain(none) {
+                self.begin(attack);
                 self.note(Case::untried(attack, why_not));
             }
             return;
@@ -112,6 +113,7 @@ impl Run<'_> {
             if !self.wants(attack) {
                 return;
             }
+            self.begin(attack);
             match (fault(attack.id, &trap), attack.id) {
                 (Some(fault), _) => {
                     failed = true;
@@ -129,7 +131,8 @@ impl Run<'_> {
                 }
             }
         }
-        if let Some(attack) = none {
+        if let Some(attack) = none.filter(|attack| self.wants(attack)) {
+            self.begin(attack);
             self.no_keys(attack, &unknown).await;
         }
     }

@@ -19,8 +19,9 @@ impl fmt::Display for Report {
             one_attack(f, attack)?;
             rest = after;
         }
-        self.findings(f, "\nLet in, though they must be refused", Verdict::LetIn)?;
+        self.findings(f, "\nAccepted, though they must be refused", Verdict::LetIn)?;
         self.scope_hint(f)?;
+        self.findings(f, "\nRefused, and the refusal repeats the token or what it says", Verdict::Leaked)?;
         self.findings(f, "\nAfter these, good tokens were no longer accepted", Verdict::Broke)?;
         self.findings(f, "\nIncorrect responses", Verdict::Incorrect)?;
         self.choices(f)?;
@@ -56,7 +57,7 @@ impl Report {
             let mut printed: Vec<(String, Vec<String>)> = Vec::new();
             for case in rule {
                 let note = if case.note.is_empty() { String::new() } else { format!(": {}", case.note) };
-                let text = format!("{} instead of {}{note}", short(&case.got), short(&case.expected));
+                let text = format!("{} instead of {}{note}", case.got.short(), case.expected.short());
                 let variant = match (case.id == first.id, case.variant.as_str()) {
                     (true, "") => "the request".to_owned(),
                     (true, variant) => variant.to_owned(),
@@ -109,6 +110,16 @@ impl Report {
         let percent = (good * 100).checked_div(sum.judged).unwrap_or(0);
         if let Some(reason) = &self.cut_short {
             writeln!(f, "\nThe run ended early: {reason}.")?;
+            if let Some(running) = &self.running {
+                writeln!(f, "Running then: {running}")?;
+            }
+            if !self.not_run.is_empty() {
+                let text = format!("Not run ({}): {}", self.not_run.len(), self.not_run.join(", "));
+                wrapped(f, "", "  ", &text)?;
+            }
+        }
+        if self.throttled > 0 {
+            writeln!(f, "\nThe target asked for a pause {} times (429); each was obeyed.", self.throttled)?;
         }
         writeln!(
             f,
@@ -117,8 +128,8 @@ impl Report {
         )?;
         writeln!(
             f,
-            "let in: {}   broke: {}   incorrect: {}   differs by choice: {}",
-            sum.let_in, sum.broke, sum.incorrect, sum.differs
+            "accepted: {}   leaked: {}   broke: {}   incorrect: {}   differs by choice: {}",
+            sum.let_in, sum.leaked, sum.broke, sum.incorrect, sum.differs
         )
     }
 }
@@ -144,7 +155,7 @@ fn one_attack(f: &mut fmt::Formatter<'_>, cases: &[Case]) -> fmt::Result {
         } else {
             format!("{}: {}", case.id, case.variant)
         };
-        line(f, case.case, &what, &short(&case.expected), &short(&case.got), case.verdict.as_str())?;
+        line(f, case.case, &what, &case.expected.short(), &case.got.short(), case.verdict.as_str())?;
     }
     Ok(())
 }
@@ -162,20 +173,12 @@ fn line(
 
 /// One response for all, or their statuses if they differ.
 fn every<'a>(responses: impl Iterator<Item = &'a Response>) -> String {
-    let mut texts: Vec<_> = responses.map(short).collect();
+    let mut texts: Vec<_> = responses.map(Response::short).collect();
     texts.sort();
     texts.dedup();
     match texts.as_slice() {
         [one] => one.clone(),
         several => several.iter().filter_map(|text| text.split(' ').next()).collect::<Vec<_>>().join(", "),
-    }
-}
-
-fn short(response: &Response) -> String {
-    match (response.status, &response.error) {
-        (0, _) => "no response".to_owned(),
-        (status, None) => status.to_string(),
-        (status, Some(error)) => format!("{status} {error}"),
     }
 }
 
@@ -207,8 +210,8 @@ fn wrapped(f: &mut fmt::Formatter<'_>, first: &str, later: &str, text: &str) -> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::report::{Summary, Traits};
+pub(super) mod tests {
+    use super::super::report::{FailOn, Summary, Traits};
     use super::super::target::{Outcome, TargetResponse};
     use super::*;
     use crate::attack::{self, AttackRequest};
@@ -235,11 +238,14 @@ mod tests {
             traits,
             summary: Summary::of(&cases),
             cut_short: None,
+            running: None,
+            not_run: Vec::new(),
+            throttled: 0,
             cases,
         }
     }
 
-    fn sample() -> Report {
+    pub(in crate::suite) fn sample() -> Report {
         let in_ = Ok(TargetResponse { status: 200, ..TargetResponse::default() });
         let refused = Ok(TargetResponse { status: 401, ..TargetResponse::default() });
         report(vec![
@@ -263,9 +269,13 @@ mod tests {
         let text = sample().to_string();
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         assert!(!text.contains('\0'));
-        for part in
-            ["LET IN", "pass ×2", "n/a", "RFC 8725 section 3.1", "it holds nothing that only the issuer has"]
-        {
+        for part in [
+            "ACCEPTED",
+            "pass ×2",
+            "n/a",
+            "RFC 8725 section 3.1",
+            "it holds nothing that only the issuer has",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(text.contains("    - with a kid; without a kid: 200 instead of 401 invalid_token"), "{text}");
@@ -281,8 +291,33 @@ mod tests {
         let refused = Ok(TargetResponse { status: 401, ..TargetResponse::default() });
         let mut good = report(vec![case("alg-malformed", "", &refused, Verdict::Incorrect, "")]);
         assert_eq!(good.exit_code(), 0, "an incorrect response accepts no forged token");
+        assert_eq!(good.exit_code_from(FailOn::Incorrect), 1);
         good.cut_short = Some("the target went away".to_owned());
         assert_eq!(good.exit_code(), 2);
+        let leaked = report(vec![case("alg-none", "", &refused, Verdict::Leaked, "")]);
+        assert_eq!(leaked.exit_code(), 1);
+        let choice = report(vec![case("alg-none", "", &refused, Verdict::Differs, "")]);
+        assert_eq!(
+            [FailOn::Accepted, FailOn::Incorrect, FailOn::Differs].map(|level| choice.exit_code_from(level)),
+            [0, 0, 1]
+        );
+    }
+
+    #[test]
+    fn a_run_that_ended_early_says_where_and_what_is_left() {
+        let report = Report {
+            cut_short: Some("after alg-none every connection was refused".to_owned()),
+            running: Some("alg-none".to_owned()),
+            not_run: vec!["time-exp-past", "aud-list"],
+            throttled: 3,
+            ..sample()
+        };
+        let text = report.to_string();
+        for part in
+            ["Running then: alg-none", "Not run (2): time-exp-past, aud-list", "a pause 3 times (429)"]
+        {
+            assert!(text.contains(part), "{part} in {text}");
+        }
     }
 
     #[test]

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::SuiteError;
 use super::report::Traits;
-use super::target::{Outcome, TargetResponse};
-use crate::attack::{ALGORITHMS, AttackContext};
+use super::target::{NoResponse, Outcome, TargetResponse};
+use super::{Suite, SuiteError};
+use crate::attack::{ALGORITHMS, AttackContext, AttackRequest};
 use crate::endpoint::Endpoint;
+use crate::keys::Alg;
 use crate::server::MockServer;
 
 use super::target::Target;
@@ -18,20 +19,28 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Leeways that libraries have by default or in their documentation, in seconds.
 const LEEWAYS: [u32; 10] = [0, 5, 10, 15, 30, 60, 90, 120, 180, 300];
 
-/// Shows good tokens until one is accepted; the context then makes tokens of the `typ` that was.
+/// Shows good tokens until one is accepted; the context then makes tokens of the `typ` that was, and `target` is where a
+/// redirect to https led, if there was one.
 pub(super) async fn wait(
-    target: &Target,
+    suite: &Suite,
+    target: &mut Target,
     server: &MockServer,
     mut context: AttackContext,
-    wait: Duration,
+    say: &mut (dyn FnMut(&str) + Send),
 ) -> Result<AttackContext, SuiteError> {
-    let deadline = Instant::now() + wait;
+    let deadline = Instant::now() + suite.wait;
     loop {
         let as_access_token = target.show(&context.good().build()).await;
-        if as_access_token.as_ref().is_ok_and(TargetResponse::accepted) {
-            return Ok(context);
-        }
-        if as_access_token.is_ok() {
+        if let Ok(response) = &as_access_token {
+            if response.accepted() {
+                return Ok(context);
+            }
+            if let Some(moved) = target.moved_to_https(response, suite.remote).await {
+                let moved = moved?;
+                say(&format!("{} at {}: going on at {}", response.status, target.url(), moved.url()));
+                *target = moved;
+                continue;
+            }
             let plain = target.show(&context.good().typ("JWT").build()).await;
             if plain.is_ok_and(|response| response.accepted()) {
                 context = context.typ("JWT");
@@ -39,17 +48,30 @@ pub(super) async fn wait(
             }
         }
         if Instant::now() >= deadline {
-            return Err(SuiteError::NeverAccepted(why_never(&as_access_token, server, wait)));
+            return Err(SuiteError::NeverAccepted(why_never(&as_access_token, server, suite.wait)));
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// The target's traits; it lets good tokens of `context` in.
-pub(super) async fn traits(target: &Target, context: &AttackContext) -> Traits {
-    let mut algorithms = Vec::new();
-    for alg in ALGORITHMS {
-        if accepts(target, context.good().alg(alg).build()).await {
+/// The target's traits; it lets good tokens of `context` in. The algorithms in its settings, if they were named, are not
+/// asked for.
+///
+/// # Errors
+/// When nothing comes back any more, for a good token either.
+pub(super) async fn traits(
+    target: &Target,
+    context: &AttackContext,
+    allowed: &[Alg],
+) -> Result<Traits, NoResponse> {
+    let accepts = async |token: String| match target.show(&token).await {
+        Ok(response) => Ok(response.accepted()),
+        // It may have closed this connection alone.
+        Err(_) => target.show(&context.good().build()).await.map(|_| false),
+    };
+    let mut algorithms: Vec<_> = allowed.iter().map(|alg| alg.as_str()).collect();
+    for alg in ALGORITHMS.into_iter().filter(|_| allowed.is_empty()) {
+        if accepts(context.good().alg(alg).build()).await? {
             algorithms.push(alg.as_str());
         }
     }
@@ -58,23 +80,28 @@ pub(super) async fn traits(target: &Target, context: &AttackContext) -> Traits {
         algorithms.push(current);
     }
     let typ = context.good().header_members()["typ"].as_str().unwrap_or_default().to_owned();
-    let only_access_tokens = typ == "at+jwt" && !accepts(target, context.good().typ("JWT").build()).await;
+    let only_access_tokens = typ == "at+jwt" && !accepts(context.good().typ("JWT").build()).await?;
 
     let mut leeway_seconds = 300;
     for leeway in LEEWAYS {
         // One second beyond, so that the second in which this is sent does not matter.
-        if !accepts(target, context.good().expires_in(-i64::from(leeway) - 1).build()).await {
+        if !accepts(context.good().expires_in(-i64::from(leeway) - 1).build()).await? {
             leeway_seconds = leeway;
             break;
         }
     }
     let within = context.good().expires_in(3 - i64::from(leeway_seconds)).build();
-    let leeway_is_exact = accepts(target, within).await;
-    Traits { algorithms, typ, only_access_tokens, leeway_seconds, leeway_is_exact }
+    let leeway_is_exact = accepts(within).await?;
+    Ok(Traits { algorithms, typ, only_access_tokens, leeway_seconds, leeway_is_exact })
 }
 
-async fn accepts(target: &Target, token: String) -> bool {
-    target.show(&token).await.is_ok_and(|response| response.accepted())
+/// The response to a path beside the target's that no API knows, without a token.
+pub(super) async fn beside(target: &Target) -> Option<TargetResponse> {
+    let unknown = AttackRequest::plain("").at(|path| {
+        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        format!("{parent}/{}", crate::encode::hex(&crate::encode::random::<8>()))
+    });
+    target.send(&unknown, target.patience()).await.ok()
 }
 
 /// What the user who set the target up can do about it.
@@ -85,8 +112,7 @@ fn why_never(last: &Outcome, server: &MockServer, wait: Duration) -> String {
     let said = match last {
         Ok(response) => {
             let challenge = response.headers.iter().find(|(name, _)| name == "www-authenticate");
-            let body: String =
-                response.body.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let body = printable(&response.body);
             let challenge =
                 challenge.map(|(_, value)| format!(", WWW-Authenticate: {value}")).unwrap_or_default();
             format!("it responded {}{challenge}\n  {}", response.status, body.trim())
@@ -94,6 +120,10 @@ fn why_never(last: &Outcome, server: &MockServer, wait: Duration) -> String {
         Err(reason) => format!("the connection: {}", reason.as_str()),
     };
     let hint = match (last, keys, metadata) {
+        (Ok(response), ..) if response.location().is_some() => {
+            "It sends requests on to the address below: attack that one, if it is the API."
+        }
+        (Err(NoResponse::Throttled), ..) => "It asks for pauses (429) without an end: see --rate.",
         (Err(_), ..) => "Start the target first, or give it longer with --wait.",
         (Ok(response), ..) if response.status == 404 => {
             "The path of --target does not exist there, or not for GET."
@@ -109,5 +139,12 @@ fn why_never(last: &Outcome, server: &MockServer, wait: Duration) -> String {
             "It fetched the keys, and refuses all the same: compare issuer, audience and algorithm."
         }
     };
-    format!("After {} s {said}\n  {hint}", wait.as_secs())
+    let location = last.as_ref().ok().and_then(TargetResponse::location);
+    let location = location.map(|to| format!("\n  {}", printable(to))).unwrap_or_default();
+    format!("After {} s {said}\n  {hint}{location}", wait.as_secs())
+}
+
+/// The beginning of what a target said.
+fn printable(text: &str) -> String {
+    text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -27,8 +27,35 @@ pub struct Report {
     /// What kept the suite from running to its end; absent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut_short: Option<String>,
+    /// The row that was running when the run was cut short; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running: Option<String>,
+    /// The rows that were not run because of that; absent when all were.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_run: Vec<&'static str>,
+    /// How often the target asked for a pause (429), which was obeyed; absent when it did not.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub throttled: usize,
     /// Every request.
     pub cases: Vec<Case>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// From which verdict on a run has failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FailOn {
+    /// What helps an attacker: [`LetIn`](Verdict::LetIn), [`Leaked`](Verdict::Leaked) and [`Broke`](Verdict::Broke).
+    #[default]
+    Accepted,
+    /// [`Incorrect`](Verdict::Incorrect) responses, too.
+    Incorrect,
+    /// Whatever [`Differs`](Verdict::Differs), too.
+    Differs,
 }
 
 /// How a target is set up, found out by asking it.
@@ -57,6 +84,8 @@ pub struct Summary {
     pub pass: usize,
     /// Let in, though they must be refused.
     pub let_in: usize,
+    /// Refused, and the refusal repeats the token or what it says.
+    pub leaked: usize,
     /// After these, a good token was no longer accepted.
     pub broke: usize,
     /// No forged token was accepted, but the response is wrong.
@@ -119,6 +148,8 @@ pub enum Verdict {
     Incorrect,
     /// Let in, though it must be refused.
     LetIn,
+    /// Refused, and the refusal repeats the token or what it says.
+    Leaked,
     /// After this request, a good token was no longer accepted.
     Broke,
     /// Says nothing about this target.
@@ -126,14 +157,20 @@ pub enum Verdict {
 }
 
 impl Report {
-    /// The code a program should end with: 0 when nothing was accepted that must be rejected, 1 when something was (or
+    /// The code a program should end with: 0 when nothing was found that helps an attacker, 1 when something was (or
     /// the target broke), 2 when the suite could not run to its end.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        match (self.summary.let_in + self.summary.broke, &self.cut_short) {
-            (1.., _) => 1,
-            (0, Some(_)) => 2,
-            (0, None) => 0,
+        self.exit_code_from(FailOn::Accepted)
+    }
+
+    /// The same, where lesser findings may fail the run as well.
+    #[must_use]
+    pub fn exit_code_from(&self, level: FailOn) -> u8 {
+        match (self.cases.iter().any(|case| case.verdict.fails(level)), &self.cut_short) {
+            (true, _) => 1,
+            (false, Some(_)) => 2,
+            (false, None) => 0,
         }
     }
 
@@ -158,6 +195,7 @@ impl Summary {
             judged: cases.len() - not_applicable,
             pass: count(Verdict::Pass),
             let_in: count(Verdict::LetIn),
+            leaked: count(Verdict::Leaked),
             broke: count(Verdict::Broke),
             incorrect: count(Verdict::Incorrect),
             differs: count(Verdict::Differs),
@@ -202,6 +240,15 @@ impl Case {
 }
 
 impl Response {
+    /// Status and error code.
+    pub(super) fn short(&self) -> String {
+        match (self.status, &self.error) {
+            (0, _) => "no response".to_owned(),
+            (status, None) => status.to_string(),
+            (status, Some(error)) => format!("{status} {error}"),
+        }
+    }
+
     fn of(outcome: &Outcome) -> Self {
         outcome.as_ref().map_or_else(
             |_| Self::default(),
@@ -215,6 +262,17 @@ impl Response {
 }
 
 impl Verdict {
+    /// Whether it fails a run at this level.
+    #[must_use]
+    pub fn fails(self, level: FailOn) -> bool {
+        match self {
+            Self::LetIn | Self::Leaked | Self::Broke => true,
+            Self::Incorrect => level != FailOn::Accepted,
+            Self::Differs => level == FailOn::Differs,
+            Self::Pass | Self::NotApplicable => false,
+        }
+    }
+
     /// In a few capital or small letters, as the table has it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -222,7 +280,8 @@ impl Verdict {
             Self::Pass => "pass",
             Self::Differs => "differs",
             Self::Incorrect => "INCORRECT",
-            Self::LetIn => "LET IN",
+            Self::LetIn => "ACCEPTED",
+            Self::Leaked => "LEAKED",
             Self::Broke => "BROKE",
             Self::NotApplicable => "n/a",
         }

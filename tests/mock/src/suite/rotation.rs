@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::report::{Case, Verdict};
-use super::run::Run;
+use super::run::{RECOVERY, Run};
 use super::target::{NoResponse, Outcome, TargetResponse};
 use crate::attack::{self, Area, Attack, AttackRequest, Expected, RequirementLevel};
 use crate::endpoint::Endpoint;
@@ -40,8 +40,13 @@ impl Run<'_> {
         }
         // Also when only others are wanted: they all need a target that fetches keys anew.
         let Some(rotated) = attack::find("keys-rotated") else { return };
-        if !self.rotated(rotated, wanted("keys-rotated").is_some()).await {
+        let noticed = self.rotated(rotated, wanted("keys-rotated").is_some()).await;
+        if self.is_over() {
+            return;
+        }
+        if !noticed {
             for attack in rows.iter().filter(|attack| attack.id != "keys-rotated") {
+                self.begin(attack);
                 self.note(Case::untried(attack, "no new key was noticed"));
             }
             return;
@@ -57,7 +62,10 @@ impl Run<'_> {
     }
 
     /// A graceful rotation; whether the target noticed.
-    async fn rotated(&mut self, attack: &Attack, wanted: bool) -> bool {
+    async fn rotated(&mut self, attack: &'static Attack, wanted: bool) -> bool {
+        if wanted {
+            self.begin(attack);
+        }
         let (old, old_key) = (self.context.good().build(), self.context.keys().current());
         self.new_signer();
         let noticed = self.noticed(attack).await;
@@ -93,10 +101,14 @@ impl Run<'_> {
             let requests: Vec<_> =
                 group.iter().map(|attack| (*attack, attack.requests(&self.context))).collect();
             self.new_signer();
+            group.iter().for_each(|attack| self.begin(attack));
             let noticed = self.noticed(first).await;
+            if self.is_over() {
+                return;
+            }
             if noticed.outcome.as_ref().is_ok_and(TargetResponse::accepted) {
                 for (attack, requests) in requests {
-                    self.say(&format!("{} {}", attack.case, attack.id));
+                    self.begin(attack);
                     for request in requests {
                         self.send(attack, &request).await;
                     }
@@ -131,8 +143,12 @@ impl Run<'_> {
     }
 
     /// The old key disappears as the new one comes.
-    async fn withdrawn(&mut self, abruptly: Option<&Attack>, withdrawn: Option<&Attack>) {
+    async fn withdrawn(&mut self, abruptly: Option<&'static Attack>, withdrawn: Option<&'static Attack>) {
         let Some(attack) = abruptly.or(withdrawn) else { return };
+        if self.is_over() {
+            return;
+        }
+        abruptly.into_iter().chain(withdrawn).for_each(|attack| self.begin(attack));
         // Never shown before, so that no cache of tokens knows it.
         let old = self.context.good().build();
         let old_kid = self.context.keys().current_kid();
@@ -150,17 +166,21 @@ impl Run<'_> {
         }
         let request = AttackRequest::bearer("the old key", &old).or(attack.expected, attack.level);
         let started = Instant::now();
-        let mut outcome = self.target.send(&request, super::target::PATIENCE).await;
+        let mut outcome = self.target.send(&request, self.target.patience()).await;
         while outcome.as_ref().is_ok_and(TargetResponse::accepted) && started.elapsed() < SETTLE {
             tokio::time::sleep(PAUSE).await;
-            outcome = self.target.send(&request, super::target::PATIENCE).await;
+            outcome = self.target.send(&request, self.target.patience()).await;
         }
         self.record(attack, &request, &outcome);
         self.check_on(attack).await;
     }
 
     /// A set of one key, and a token that names none.
-    async fn single_key(&mut self, attack: &Attack) {
+    async fn single_key(&mut self, attack: &'static Attack) {
+        if self.is_over() {
+            return;
+        }
+        self.begin(attack);
         let published = self.context.keys().published();
         self.new_signer();
         let requests = attack.requests(&self.context);
@@ -198,14 +218,22 @@ impl Run<'_> {
         ));
         let (before, started) = (self.key_fetches(), Instant::now());
         let (mut asked_at, mut error) = (None, None);
+        let mut silent_since: Option<Instant> = None;
         loop {
             let outcome = self.target.show(&self.context.good().build()).await;
+            match &outcome {
+                Ok(_) => silent_since = None,
+                Err(reason) if silent_since.get_or_insert_with(Instant::now).elapsed() >= RECOVERY => {
+                    self.cut_short_by(attack.id, *reason);
+                }
+                Err(_) => {}
+            }
             let accepted = outcome.as_ref().is_ok_and(TargetResponse::accepted);
             if asked_at.is_none() && self.key_fetches() > before {
                 asked_at = Some(Instant::now());
             }
             let settled = asked_at.is_some_and(|at| at.elapsed() >= SETTLE);
-            if accepted || settled || started.elapsed() >= patience {
+            if accepted || settled || self.is_over() || started.elapsed() >= patience {
                 return Noticed { outcome, after: started.elapsed(), asked: asked_at.is_some(), error };
             }
             // 503 says that the keys are unavailable, which is true.

@@ -42,8 +42,18 @@ fn by_response(
 ) -> (Verdict, String) {
     let response = match outcome {
         Ok(response) => response,
+        Err(NoResponse::Throttled) => {
+            let note = "the target asked for pauses (429) until the end; see --rate";
+            return (Verdict::NotApplicable, note.to_owned());
+        }
         Err(reason) => return without_response(request, *reason),
     };
+    if let Some(verdict) = on_words(request, response) {
+        return verdict;
+    }
+    if request.takes_any_refusal() {
+        return on_reach(request, response);
+    }
     let expected = request.expected();
     if expected.status == 200 {
         on_good(request, response)
@@ -62,7 +72,52 @@ fn without_response(request: &AttackRequest, reason: NoResponse) -> (Verdict, St
         NoResponse::Closed => "the connection was closed without a response",
         NoResponse::TimedOut => "no response came in time",
         NoResponse::Garbled => "what came back is no HTTP",
+        NoResponse::Throttled => "429 until the end",
     })
+}
+
+/// What no response may say, whatever its status.
+fn on_words(request: &AttackRequest, response: &TargetResponse) -> Option<(Verdict, String)> {
+    if response.headers.iter().any(|(name, _)| name == "x-injected") {
+        return Some(let_in("a part of the token became a header of the response"));
+    }
+    if request.unmentionable().iter().any(|text| response.mentions(text)) {
+        return Some(if response.accepted() {
+            let_in("the response speaks of whom a header named, and not of whom the token is about")
+        } else if request.level() == RequirementLevel::Must {
+            leaked("the refusal repeats what the token says (RFC 6750 section 5.3)")
+        } else {
+            incorrect("the refusal repeats a part of the token's header")
+        });
+    }
+    if !response.accepted() && request.token().is_some_and(|token| response.repeats(token)) {
+        return Some(leaked("the refusal repeats a part of the token (RFC 6750 section 5.3)"));
+    }
+    let (origin, allowed) = (request.header("Origin")?, response.header("access-control-allow-origin")?);
+    let credentials =
+        response.header("access-control-allow-credentials").is_some_and(|value| value == "true");
+    match (credentials, allowed) {
+        (true, "*") => Some(incorrect("`*` beside credentials, which browsers refuse (Fetch section 3.2.5)")),
+        (true, allowed) if allowed == origin => {
+            Some(let_in("any origin may send credentials and read the response"))
+        }
+        _ => None,
+    }
+}
+
+/// A request without a token, by a method or to a path that may not exist.
+fn on_reach(request: &AttackRequest, response: &TargetResponse) -> (Verdict, String) {
+    let options = request.method().is_some_and(|method| method == http::Method::OPTIONS);
+    // The response of a framework: which methods there are, and nothing of the resource.
+    let about_methods = ["allow", "access-control-allow-methods", "access-control-allow-headers"];
+    let about_methods = || about_methods.iter().any(|name| response.header(name).is_some());
+    match response.status {
+        200..300 if options && (response.body.trim().is_empty() || about_methods()) => pass(),
+        200..300 => let_in("accepted without a token; leave this row out if it is meant to be public"),
+        501 => pass(),
+        500.. => incorrect("an error of the server, not a refusal"),
+        _ => pass(),
+    }
 }
 
 /// A request that is to be accepted.
@@ -89,9 +144,6 @@ fn on_bad(
     let expected = request.expected();
     if response.accepted() {
         return on_accepted(request, traits);
-    }
-    if request.token().is_some_and(|token| response.repeats(token)) {
-        return incorrect("the refusal repeats a part of the token (RFC 6750 section 5.3)");
     }
     // Where a target may trust a token, it may also find that its scope is too small.
     let trusted = request.level() == RequirementLevel::Profile && !traits.only_access_tokens;
@@ -168,6 +220,14 @@ fn no_challenge() -> (Verdict, String) {
 
 fn pass() -> (Verdict, String) {
     (Verdict::Pass, String::new())
+}
+
+fn let_in(note: &str) -> (Verdict, String) {
+    (Verdict::LetIn, note.to_owned())
+}
+
+fn leaked(note: &str) -> (Verdict, String) {
+    (Verdict::Leaked, note.to_owned())
 }
 
 fn differs(note: &str) -> (Verdict, String) {

@@ -99,7 +99,7 @@ fn a_refusal_that_repeats_the_token_is_no_good_refusal() {
     let traits = traits(true, &["RS256"]);
     assert_eq!(of(attack, &request, &outcome, &traits).0, Verdict::Pass);
     let talkative = outcome.map(|response| TargetResponse { body: format!("bad: {signature}"), ..response });
-    assert_eq!(of(attack, &request, &talkative, &traits).0, Verdict::Incorrect);
+    assert_eq!(of(attack, &request, &talkative, &traits).0, Verdict::Leaked);
 }
 
 #[test]
@@ -128,4 +128,96 @@ fn a_missing_response_counts_but_where_the_server_itself_refuses() {
     assert_eq!(on("http-folded-header", "", &Err(NoResponse::Closed), &traits), Verdict::Differs);
     assert_eq!(on("structure-oversized", "64 KiB", &Err(NoResponse::Closed), &traits), Verdict::Differs);
     assert_eq!(on("structure-oversized", "64 KiB", &response(431, None), &traits), Verdict::Differs);
+}
+
+#[test]
+fn what_helps_an_attacker_is_a_hole() {
+    let (traits, accepted) = (traits(true, &["RS256"]), response(200, None));
+    for (id, variant) in [
+        ("http-token-in-the-query", ""),
+        ("http-token-in-a-cookie", "jwt"),
+        ("http-two-headers", "good, bad"),
+        ("http-joined-headers", "tokens"),
+        ("time-exp-of-wrong-type", "exp: \""),
+        ("cnf-as-bearer", "jkt, for DPoP"),
+        ("aud-a-part", "the first half"),
+        ("http-other-methods", "HEAD"),
+        ("http-neighbouring-paths", "upper case"),
+        ("http-identity-headers", "X-User alone"),
+    ] {
+        assert_eq!(on(id, variant, &accepted, &traits), Verdict::LetIn, "{id}");
+    }
+}
+
+#[test]
+fn a_path_or_method_that_does_not_exist_is_no_fault() {
+    let traits = traits(true, &["RS256"]);
+    for status in [301, 401, 403, 404, 405, 501] {
+        let refused = response(status, None);
+        assert_eq!(on("http-other-methods", "DELETE", &refused, &traits), Verdict::Pass, "{status}");
+        assert_eq!(on("http-neighbouring-paths", "", &refused, &traits), Verdict::Pass, "{status}");
+    }
+    assert_eq!(on("http-other-methods", "OPTIONS", &response(204, None), &traits), Verdict::Pass);
+    let listed = response(200, None).map(|response| TargetResponse {
+        headers: vec![("allow".to_owned(), "GET, HEAD".to_owned())],
+        body: "GET, HEAD".to_owned(),
+        ..response
+    });
+    assert_eq!(on("http-other-methods", "OPTIONS", &listed, &traits), Verdict::Pass);
+    let resource =
+        response(200, None).map(|response| TargetResponse { body: "orders".to_owned(), ..response });
+    assert_eq!(on("http-other-methods", "OPTIONS", &resource, &traits), Verdict::LetIn);
+    assert_eq!(on("http-other-methods", "POST", &response(500, None), &traits), Verdict::Incorrect);
+}
+
+#[test]
+fn origins_are_told_apart_or_have_no_credentials() {
+    let traits = traits(true, &["RS256"]);
+    let cors = |origin: &str, credentials: bool| {
+        let mut headers = vec![("access-control-allow-origin".to_owned(), origin.to_owned())];
+        if credentials {
+            headers.push(("access-control-allow-credentials".to_owned(), "true".to_owned()));
+        }
+        let outcome = response(200, None).map(|response| TargetResponse { headers, ..response });
+        on("http-cors-any-origin", "the origin null", &outcome, &traits)
+    };
+    assert_eq!(cors("null", true), Verdict::LetIn);
+    assert_eq!(cors("null", false), Verdict::Pass);
+    assert_eq!(cors("https://app.example", true), Verdict::Pass, "an origin of its own list");
+    assert_eq!(cors("*", false), Verdict::Pass);
+    assert_eq!(cors("*", true), Verdict::Incorrect);
+}
+
+#[test]
+fn a_claim_in_a_refusal_and_a_header_made_of_a_claim_are_found() {
+    let traits = traits(true, &["RS256"]);
+    let server = MockServer::builder().algorithms(ALGORITHMS).in_process();
+    let context = AttackContext::new(&server).scope("read");
+    let attack = attack::find("http-claims-in-errors").unwrap();
+    for request in attack.requests(&context) {
+        let [name] = request.unmentionable() else { panic!("{request:?}") };
+        let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{name} is unknown\"");
+        let outcome = response(401, Some(&challenge));
+        let of_header = ["an unknown key id", "an unknown algorithm"].contains(&request.variant());
+        let expected = if of_header { Verdict::Incorrect } else { Verdict::Leaked };
+        assert_eq!(of(attack, &request, &outcome, &traits).0, expected, "{request:?}");
+    }
+    let attack = attack::find("http-identity-headers").unwrap();
+    let requests = attack.requests(&context);
+    let beside = requests.iter().find(|request| request.variant() == "X-User beside a token").unwrap();
+    let of_header = response(200, None)
+        .map(|response| TargetResponse { body: format!("hello {}", beside.unmentionable()[0]), ..response });
+    assert_eq!(of(attack, beside, &of_header, &traits).0, Verdict::LetIn);
+    assert_eq!(of(attack, beside, &response(200, None), &traits).0, Verdict::Pass);
+    let split = response(200, None).map(|response| TargetResponse {
+        headers: vec![("x-injected".to_owned(), "1".to_owned())],
+        ..response
+    });
+    assert_eq!(on("json-control-characters", "CR LF", &split, &traits), Verdict::LetIn);
+}
+
+#[test]
+fn a_target_that_asks_for_pauses_until_the_end_says_nothing() {
+    let traits = traits(true, &["RS256"]);
+    assert_eq!(on("alg-none", "", &Err(NoResponse::Throttled), &traits), Verdict::NotApplicable);
 }

@@ -1,0 +1,165 @@
+//! Each row of the attack table against a small API with exactly that hole: the suite must find it, by that row.
+//!
+//! `cargo test -p oauth-mock --test attack_holes -- --nocapture` prints the table: row, finding, exit code.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod api;
+mod claims;
+mod foreign;
+mod json;
+mod keys;
+mod server;
+mod signature;
+mod trouble;
+mod verify;
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oauth_mock::Alg;
+use oauth_mock::attack::{self, Area, Attack};
+use oauth_mock::suite::{self, FailOn, Report, Suite, Verdict};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use self::api::Api;
+
+/// How many APIs are attacked at a time: most of the time is spent waiting for fetches of keys.
+const AT_A_TIME: usize = 16;
+
+/// Attacks an API with this hole, with these rows only.
+async fn attacked(hole: &'static str, rows: &[&str]) -> Report {
+    let row = suite::cases().find(|row| row.id == hole);
+    let setup = row.map(|row| row.setup).unwrap_or_default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut suite = Suite::new(format!("http://{}/whoami", listener.local_addr().unwrap()))
+        .scope("read")
+        .key_wait(Duration::from_secs(10))
+        .timeout(Duration::from_secs(5));
+    suite = rows.iter().fold(suite, |suite, row| suite.only(*row));
+    if rows.is_empty() {
+        suite = suite.parallel(8);
+    }
+    if row.is_some_and(|row| row.area == Area::Keys) {
+        // New RSA keys take a second each.
+        suite = suite.algorithm(Alg::Es256);
+    }
+    let mut allowed: Vec<Alg> = attack::ALGORITHMS.to_vec();
+    match (setup.only_algorithms, hole) {
+        (Some(only), _) => {
+            allowed = only.to_vec();
+            suite = suite.allowed(only.iter().copied());
+        }
+        // Found by what it refuses, so that it has to be said what it is meant to accept.
+        (None, "alg-families-side-by-side" | "alg-ed25519") => suite = suite.allowed(allowed.iter().copied()),
+        _ => {}
+    }
+    if setup.two_issuers {
+        suite = suite.second_issuer();
+    }
+    if setup.optional {
+        suite = suite.optional();
+    }
+    if setup.max_token_age.is_some() {
+        suite = suite.max_token_age(Duration::from_secs(3_600));
+    }
+    let attacker = suite.start().await.unwrap();
+    let issuers = [Some(attacker.issuer()), attacker.second_issuer()].into_iter().flatten();
+    let mut api = Api::new(hole, issuers);
+    api.allowed = allowed.iter().map(|alg| alg.as_str()).collect();
+    api.optional = setup.optional;
+    api.max_token_age = setup.max_token_age.map(|_| 3_600);
+    let serving = tokio::spawn(server::serve(Arc::new(api), listener));
+    let report = attacker.run(&mut |_| {}).await.unwrap_or_else(|error| panic!("{hole}: {error}"));
+    serving.abort();
+    report
+}
+
+/// The rows that have to be sent for this one to show.
+fn with_what_leads_there(row: &Attack) -> Vec<&'static str> {
+    match row.id {
+        "endpoint-recovered" => vec!["endpoint-error", "endpoint-recovered"],
+        "kid-flood-and-a-rotation" => vec!["kid-flood", "kid-flood-and-a-rotation"],
+        id => vec![id],
+    }
+}
+
+fn badness(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Pass | Verdict::NotApplicable => 0,
+        Verdict::Differs => 1,
+        Verdict::Incorrect => 2,
+        _ => 3,
+    }
+}
+
+/// The worst finding of each request, by row and variant.
+fn findings(report: &Report) -> HashMap<(&'static str, String), Verdict> {
+    report.cases.iter().map(|case| ((case.id, case.variant.clone()), case.verdict)).collect()
+}
+
+/// The least level at which a run fails for a finding.
+fn level(verdict: Verdict) -> FailOn {
+    match verdict {
+        Verdict::Differs => FailOn::Differs,
+        Verdict::Incorrect => FailOn::Incorrect,
+        _ => FailOn::Accepted,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_row_finds_the_api_with_its_hole() {
+    let whole = tokio::spawn(async { attacked("", &[]).await });
+    let (turns, mut running) = (Arc::new(Semaphore::new(AT_A_TIME)), JoinSet::new());
+    for (place, row) in suite::cases().enumerate() {
+        let turns = Arc::clone(&turns);
+        running.spawn(async move {
+            let _turn = turns.acquire().await;
+            (place, row, attacked(row.id, &with_what_leads_there(row)).await)
+        });
+    }
+    let mut results = running.join_all().await;
+    let whole = whole.await.unwrap();
+    println!("without a hole:\n{whole}");
+    assert_eq!((whole.exit_code_from(FailOn::Incorrect), &whole.cut_short), (0, &None), "{whole}");
+    let usual = findings(&whole);
+    results.sort_by_key(|(place, ..)| *place);
+
+    let mut table = String::new();
+    let mut missed = Vec::new();
+    let mut counts = HashMap::<&str, usize>::new();
+    for (_, row, report) in &results {
+        let worse = |case: &&suite::Case| {
+            let before = usual.get(&(case.id, case.variant.clone())).copied().unwrap_or(Verdict::Pass);
+            case.id == row.id && badness(case.verdict) > badness(before)
+        };
+        let found = report.cases.iter().filter(worse).max_by_key(|case| badness(case.verdict));
+        let (verdict, code, what) = match found {
+            Some(case) => {
+                let code = report.exit_code_from(level(case.verdict));
+                (case.verdict.as_str(), code, format!("{} {}", case.variant.escape_debug(), case.note))
+            }
+            None => ("missed", report.exit_code(), String::new()),
+        };
+        *counts.entry(verdict).or_default() += 1;
+        if code != 1 || found.is_none() {
+            missed.push(row.id);
+            println!("{}:\n{report}", row.id);
+        }
+        writeln!(
+            table,
+            "{:34} {verdict:10} exit {code}  {}",
+            row.id,
+            what.chars().take(90).collect::<String>()
+        )
+        .unwrap();
+    }
+    println!("{table}{} rows: {counts:?}", results.len());
+    assert!(missed.is_empty(), "not found: {missed:?}");
+    // What lets an attacker in is said so, whatever `--fail-on` is.
+    assert!(counts["ACCEPTED"] > 50, "{counts:?}");
+}
