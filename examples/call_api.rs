@@ -61,6 +61,8 @@ async fn main() -> ExitCode {
     let calls: Vec<Call> = calls.buffer_unordered(options.concurrency.max(1)).collect().await;
     let count = |which: fn(&Call) -> bool| calls.iter().filter(|call| which(call)).count();
     let (ok, replays) = (count(|call| call.ok), count(|call| call.replayed));
+    // A refresh that is under way may have spent the refresh token in the store.
+    source.settle().await;
     let token_requests = source.status().token_requests;
     println!(
         "{}",
@@ -83,7 +85,11 @@ async fn source(options: &Options) -> Result<TokenSource, Error> {
     let source = config.into_builder()?.on_event(warn).build()?;
     if let Some(login) = login {
         // `{"open": …}`, or `{"verification_uri": …, "user_code": …}`: for the calling program to show to a user.
-        login.ensure(&source, |prompt| println!("{}", json!(prompt))).await?;
+        let ensured = login.ensure(&source, |prompt| println!("{}", json!(prompt))).await;
+        if ensured.is_err() {
+            source.settle().await;
+        }
+        ensured?;
     }
     Ok(source)
 }

@@ -52,7 +52,8 @@ impl TokenStore for Table {
     }
 
     // `lease` is left as it is: it always grants, which is right while one process uses the table. For several, take a
-    // row lock or an advisory lock here, and give it back when the lease is dropped.
+    // row lock or an advisory lock here, and give it back when the lease is dropped; or write a holder and a deadline
+    // into the row, and return a `Lease::renewable`, which the source renews while its request is pending.
 }
 
 #[tokio::main]
@@ -68,6 +69,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let source = client.source(login.clone()).store(table.clone()).build()?;
         let token = source.token().await?;
         println!("{start} start: {:?}", token.tokens());
+        // Before a program ends: a refresh that is under way may have spent the refresh token in the table.
+        source.settle().await;
     }
     println!("token requests in all: {}", server.journal().count(Endpoint::Token));
     Ok(())

@@ -90,8 +90,8 @@ impl Run {
         let response = reqwest::get(format!("{}/orders", self.api)).await?;
         say(format!("{} {:?}", response.status(), response.headers()["www-authenticate"]));
         expect(
-            response.status() == 401 && response.headers()["www-authenticate"] == "Bearer",
-            "a bare challenge",
+            response.status() == 401 && response.headers()["www-authenticate"] == "Bearer realm=\"api\"",
+            "a challenge without an error",
         )?;
 
         step("a call lacking a scope is rejected with 403, and the challenge names the scope");

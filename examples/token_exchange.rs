@@ -18,6 +18,8 @@ type Failure = Box<dyn std::error::Error>;
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let orders = MockClient::new("orders-api").secret("s3cr3t").grants([GrantType::TokenExchange]);
+    // The callers' tokens are for orders only; what they may be exchanged for, the server decides.
+    let orders = orders.exchange_audiences(["billing"]);
     let server = MockServer::builder().client(orders).audience("orders").audience("billing").start().await;
     let billing = start_billing(&server).await?;
     let orders = start_orders(&server, &billing).await?;

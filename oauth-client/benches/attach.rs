@@ -1,4 +1,4 @@
-//! What the layer adds to a request while the token is valid: `cargo bench -p oauth-client --bench attach`.
+//! What the layer adds to a request while the token is valid: `cargo bench -p tower-oauth-client --bench attach`.
 //!
 //! Compare each line with `bare` of the same body: the same service, called with the same request of eight headers,
 //! without the layer. The service does nothing, so all that is left of the difference is ours. `live` is a source that

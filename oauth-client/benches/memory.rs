@@ -1,4 +1,4 @@
-//! What the client allocates on the way of a request: `cargo bench -p oauth-client --bench memory`.
+//! What the client allocates on the way of a request: `cargo bench -p tower-oauth-client --bench memory`.
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up should say so and stop")]
 
 mod setting;

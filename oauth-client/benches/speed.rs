@@ -1,6 +1,6 @@
-//! What the client costs, in the figures that this project promises: `cargo bench -p oauth-client --bench speed`.
+//! What the client costs, in the figures that this project promises: `cargo bench -p tower-oauth-client --bench speed`.
 //!
-//! The finer picture is `cargo bench -p oauth-client --bench attach`.
+//! The finer picture is `cargo bench -p tower-oauth-client --bench attach`.
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up should say so and stop")]
 
 #[path = "measure/paired.rs"]

@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use url::Url;
 
 pub use self::builder::ClientBuilder;
-use self::endpoints::Discovered;
+use self::endpoints::{Discovered, Discovery};
 use crate::authenticate::ClientAuth;
 use crate::clock::Clock;
 use crate::dialect::Dialect;
@@ -53,6 +53,8 @@ struct Inner {
     prover: Option<Arc<Prover>>,
     http: HttpClient,
     clock: Arc<dyn Clock>,
+    /// When it was built, on the monotonic clock.
+    began: Duration,
     timeout: Duration,
     allow_http: bool,
     /// Whether the transport shows a certificate, for which some servers have other endpoints.
@@ -60,6 +62,7 @@ struct Inner {
     /// Endpoints that were given by hand, before what the metadata says.
     endpoints: HashMap<Endpoint, Url>,
     discovered: ArcSwapOption<Discovered>,
+    discovery: Discovery,
     /// The issuer's keys, for ID tokens.
     keys: KeyCache,
     /// Whom ID tokens may be for beside this client.
@@ -79,7 +82,8 @@ impl Client {
         ClientBuilder::default()
     }
 
-    /// The server's metadata, discovered when first needed and kept for an hour.
+    /// The server's metadata, discovered when first needed and kept for an hour; for 24 hours, with a warning, while it
+    /// cannot be fetched anew. A document that is there and is not to be trusted is an error at once.
     ///
     /// # Errors
     /// `unsupported` when the client was given a token endpoint and no issuer; otherwise as
@@ -120,6 +124,11 @@ impl Client {
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.0.clock
+    }
+
+    /// How long ago it was built.
+    pub(crate) fn age(&self) -> Duration {
+        self.0.clock.now().monotonic.saturating_sub(self.0.began)
     }
 
     pub(crate) fn allows_http(&self) -> bool {

@@ -26,11 +26,24 @@ use std::time::Duration;
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The present moment on both clocks.
     fn now(&self) -> Now;
+
+    /// Names what the monotonic clock counts from, where other processes count from the same point: the boot of the
+    /// machine, for [`SystemClock`] on Linux. `None` where the monotonic clock is this process's own.
+    ///
+    /// With it, what processes agree on (such as the lease of a [`FileStore`](crate::store::FileStore)) is safe from
+    /// steps of the wall clock.
+    fn boot_id(&self) -> Option<&str> {
+        None
+    }
 }
 
 impl<C: Clock + ?Sized> Clock for Arc<C> {
     fn now(&self) -> Now {
         (**self).now()
+    }
+
+    fn boot_id(&self) -> Option<&str> {
+        (**self).boot_id()
     }
 }
 
@@ -62,6 +75,14 @@ impl Clock for SystemClock {
             wall: since_zero(clock_gettime(ClockId::RealtimeCoarse)),
             monotonic: since_zero(clock_gettime(ClockId::MonotonicCoarse)),
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn boot_id(&self) -> Option<&str> {
+        use std::sync::OnceLock;
+        static BOOT: OnceLock<Option<String>> = OnceLock::new();
+        let read = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        BOOT.get_or_init(|| read().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty())).as_deref()
     }
 
     #[cfg(not(target_os = "linux"))]

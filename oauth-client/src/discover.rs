@@ -22,71 +22,95 @@
 //! ```
 
 mod follow;
+mod lenient;
+mod member;
+mod places;
 mod resource;
 mod ssrf;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use url::Url;
 
+use self::lenient::{fitting, fitting_entries};
+pub(crate) use self::places::Failed;
+use self::places::first_usable;
+
 pub use self::follow::{Found, follow};
+pub use self::member::discover_url;
 pub use self::resource::{ProtectedResource, resource};
+pub(crate) use self::ssrf::{limits_beyond, may_lead_to};
 use crate::error::{Error, printable};
-use crate::transport::{HttpClient, Limits, is_loopback};
+use crate::jose::{TENANT, is_tenant};
+use crate::json;
+use crate::transport::{HttpClient, Limits, is_loopback, is_private};
 pub use crate::www_authenticate::Challenge;
 
 /// An authorization server's metadata (RFC 8414 section 2). What is not named here is kept in [`extra`](Self::extra).
+///
+/// A member that does not fit (an empty string or a relative reference for a URL, a string for a list) counts as
+/// absent. That is safe: whoever needs it fails for want of it, and nothing else is lost.
 #[derive(Clone, Debug, Deserialize)]
 #[non_exhaustive]
 pub struct Metadata {
     /// The server's identifier, compared with the one that was asked for.
     pub issuer: String,
     /// Where tokens are requested.
+    #[serde(default, deserialize_with = "fitting")]
     pub token_endpoint: Option<Url>,
     /// Where the server's public keys are.
+    #[serde(default, deserialize_with = "fitting")]
     pub jwks_uri: Option<Url>,
     /// Where a browser is sent to authorize.
+    #[serde(default, deserialize_with = "fitting")]
     pub authorization_endpoint: Option<Url>,
     /// Where tokens are revoked (RFC 7009).
+    #[serde(default, deserialize_with = "fitting")]
     pub revocation_endpoint: Option<Url>,
     /// Where opaque tokens are looked up (RFC 7662).
+    #[serde(default, deserialize_with = "fitting")]
     pub introspection_endpoint: Option<Url>,
     /// Where claims about the user are fetched (OpenID Connect).
+    #[serde(default, deserialize_with = "fitting")]
     pub userinfo_endpoint: Option<Url>,
     /// Where devices without a browser begin (RFC 8628).
+    #[serde(default, deserialize_with = "fitting")]
     pub device_authorization_endpoint: Option<Url>,
     /// Where authorization requests are pushed (RFC 9126).
+    #[serde(default, deserialize_with = "fitting")]
     pub pushed_authorization_request_endpoint: Option<Url>,
     /// Where clients register (RFC 7591).
+    #[serde(default, deserialize_with = "fitting")]
     pub registration_endpoint: Option<Url>,
     /// Where a browser is sent to log out (OpenID Connect RP-Initiated Logout).
+    #[serde(default, deserialize_with = "fitting")]
     pub end_session_endpoint: Option<Url>,
     /// The same endpoints, for clients that show a certificate (RFC 8705 section 5), by their names in this document.
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "fitting_entries")]
     pub mtls_endpoint_aliases: BTreeMap<String, Url>,
     /// Whether authorization responses name their issuer (RFC 9207).
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "fitting")]
     pub authorization_response_iss_parameter_supported: bool,
     /// Whether authorization requests must be pushed (RFC 9126 section 5).
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "fitting")]
     pub require_pushed_authorization_requests: bool,
     /// How clients may authenticate at the token endpoint. When absent, `client_secret_basic` is meant.
+    #[serde(default, deserialize_with = "fitting")]
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
     /// The grants the server knows. When absent, `authorization_code` and `implicit` are meant.
+    #[serde(default, deserialize_with = "fitting")]
     pub grant_types_supported: Option<Vec<String>>,
     /// The scopes the server cares to name.
+    #[serde(default, deserialize_with = "fitting")]
     pub scopes_supported: Option<Vec<String>>,
+    /// The host whose document led here, where one did: beyond it, this document's URLs may lead to public addresses
+    /// only.
+    #[serde(skip)]
+    pub(crate) public_beyond: Option<String>,
     /// All other members.
     #[serde(flatten)]
     pub extra: serde_json::Map<String, serde_json::Value>,
-}
-
-/// Some servers write `null` for absent members.
-fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Metadata {
@@ -107,6 +131,25 @@ impl Metadata {
         url.as_ref()
     }
 
+    /// The issuer that tokens name, where the client is configured with this one: with a hole for the tenant, where
+    /// Microsoft Entra's document for users of any tenant says so. Of a single tenant's issuer, nobody else's tokens are good.
+    pub(crate) fn issuer_of_tokens<'a>(&'a self, configured: &'a str) -> &'a str {
+        const OF_MANY: [&str; 3] = ["common", "consumers", "organizations"];
+        let is_of_many = OF_MANY.iter().any(|name| self.issuer.replacen(TENANT, name, 1) == configured);
+        if is_of_many && self.issuer.contains(TENANT) { &self.issuer } else { configured }
+    }
+
+    /// Whether the document has this member, and as what it should be.
+    fn names(&self, member: &str) -> bool {
+        match member {
+            "jwks_uri" => self.jwks_uri.is_some(),
+            _ => match Endpoint::ALL.iter().find(|endpoint| endpoint.name() == member) {
+                Some(endpoint) => self.endpoint(*endpoint).is_some(),
+                None => self.extra.get(member).is_some_and(|value| !value.is_null()),
+            },
+        }
+    }
+
     /// All URLs that requests may go to, by what names them.
     fn urls(&self) -> impl Iterator<Item = (&str, &Url)> {
         let named = Endpoint::ALL.iter().filter_map(|one| Some((one.name(), self.endpoint(*one)?)));
@@ -114,10 +157,32 @@ impl Metadata {
         named.chain(keys).chain(self.mtls_endpoint_aliases.iter().map(|(name, url)| (name.as_str(), url)))
     }
 
+    /// Drops the URLs that are not to be used, but for those that tokens come from and are checked by: a document
+    /// with a wrong one of those is not to be trusted.
+    fn drop_minor_urls(&mut self, unusable: impl Fn(&Url) -> bool) {
+        self.mtls_endpoint_aliases.retain(|name, url| name == Endpoint::Token.name() || !unusable(url));
+        for minor in [
+            &mut self.revocation_endpoint,
+            &mut self.introspection_endpoint,
+            &mut self.userinfo_endpoint,
+            &mut self.device_authorization_endpoint,
+            &mut self.pushed_authorization_request_endpoint,
+            &mut self.registration_endpoint,
+            &mut self.end_session_endpoint,
+        ] {
+            minor.take_if(|url| unusable(url));
+        }
+    }
+
     /// Whether this document of a public issuer leads to an address of this machine or its network.
     pub(crate) fn leads_inside(&self) -> bool {
-        let is_public = Url::parse(&self.issuer).is_ok_and(|issuer| !ssrf::is_local(&issuer));
-        is_public && self.urls().any(|(_, url)| ssrf::is_local(url))
+        let is_public = Url::parse(&self.issuer).is_ok_and(|issuer| !is_private(&issuer));
+        is_public && self.urls().any(|(_, url)| is_private(url))
+    }
+
+    /// Whether requests to this URL of the document may reach public addresses only.
+    pub(crate) fn public_only(&self, url: &Url) -> bool {
+        self.public_beyond.as_deref().is_some_and(|host| url.host_str() != Some(host))
     }
 
     /// How clients may authenticate at an endpoint. Introspection and revocation have lists of their own (RFC 8414
@@ -205,28 +270,78 @@ impl Endpoint {
     }
 }
 
-/// Fetches the metadata of `issuer`: the RFC 8414 location first, then the OpenID Connect one.
+/// Fetches the metadata of `issuer` from the first of its well-known places that serves it: that of RFC 8414 section 3.1,
+/// that of OpenID Connect Discovery section 4, and the latter's document where RFC 8414 section 5 puts it. Any
+/// failure of a place leads to the next: an error status, a redirect (which is not followed), HTML, a document of
+/// another issuer. `limits.timeout` is for all of them together.
+///
+/// The document may have the hole `{tenantid}` in its issuer where `issuer` has a name, as Microsoft Entra's document for
+/// `common` does. That is safe: it comes from the address that follows from `issuer` all the same.
+///
+/// With [`Limits::public_only`], for an issuer that a foreign document names, clients that are built from the metadata
+/// send no request to a private address either.
 ///
 /// # Errors
-/// `config` when the issuer is not a usable URL, `discovery` when no document is there, when it names another issuer,
-/// or when its endpoints are not https under an https issuer; and the transport's errors.
+/// `config` when the issuer is not a usable URL; `discovery` when no document is there, when it names another issuer,
+/// or when its endpoints are not https under an https issuer; and the transport's errors, but only where no place
+/// served anything.
 pub async fn discover(http: &HttpClient, issuer: &str, limits: &Limits) -> Result<Metadata, Error> {
-    let [oauth, openid] = locations(issuer)?;
-    let document = match http.get_json(&oauth, limits).await.and_then(|response| parse(response.body())) {
-        Err(error) if is_absent(&error) => {
-            match http.get_json(&openid, limits).await.and_then(|response| parse(response.body())) {
-                Err(error) if is_absent(&error) => return Err(nowhere(&oauth, &openid, &error)),
-                other => other?,
-            }
-        }
-        other => other?,
-    };
-    check(document, issuer, limits.allow_http)
+    discover_with(http, issuer, &[], limits).await
 }
 
-/// The two places a document may be: RFC 8414 section 3.1 puts the well-known part between host and path, OpenID
-/// Connect Discovery section 4 behind the path.
-fn locations(issuer: &str) -> Result<[Url; 2], Error> {
+/// The same, for a caller that needs these members of the document: one that lacks any of them is passed over while
+/// another place has a better one. Where none has, the first document is returned.
+///
+/// ```
+/// # use bytes::Bytes;
+/// use oauth_client::discover::discover_with;
+/// # use oauth_client::transport::{HttpClient, Limits};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oauth_client::Error> {
+/// # let http = HttpClient::from_service(tower::service_fn(|request: http::Request<oauth_client::transport::RequestBody>| async move {
+/// #     let mut document = r#"{"issuer":"https://a.example"}"#;
+/// #     if request.uri().path().ends_with("openid-configuration") {
+/// #         document = r#"{"issuer":"https://a.example","jwks_uri":"https://a.example/keys"}"#;
+/// #     }
+/// #     Ok::<_, std::io::Error>(http::Response::new(http_body_util::Full::new(Bytes::from(document))))
+/// # }));
+/// // Only the OpenID Connect document of this server has its keys.
+/// let metadata = discover_with(&http, "https://a.example", &["jwks_uri"], &Limits::metadata()).await?;
+/// assert!(metadata.jwks_uri.is_some());
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// As [`discover`].
+pub async fn discover_with(
+    http: &HttpClient,
+    issuer: &str,
+    needed: &[&str],
+    limits: &Limits,
+) -> Result<Metadata, Error> {
+    let mut metadata = try_discover(http, issuer, needed, limits).await.map_err(|failure| failure.error)?;
+    if limits.public_only {
+        // An issuer that a foreign document names: no host is exempt.
+        metadata.public_beyond = Some(String::new());
+    }
+    Ok(metadata)
+}
+
+/// The same, with whether a failure is that of a document that was there.
+pub(crate) async fn try_discover(
+    http: &HttpClient,
+    issuer: &str,
+    needed: &[&str],
+    limits: &Limits,
+) -> Result<Metadata, Failed> {
+    let places = locations(issuer).map_err(|error| Failed { error, served: true })?;
+    let suits = |metadata: &Metadata| needed.iter().all(|name| metadata.names(name));
+    let read = |body: &[u8]| check(parse(body)?, issuer, limits.allow_http);
+    first_usable(http, &places, limits, read, suits, "check the issuer, or configure token_endpoint").await
+}
+
+/// The places where a document may be: RFC 8414 section 3.1 puts the well-known part between host and path, OpenID
+/// Connect Discovery section 4 behind the path, and RFC 8414 section 5 knows the latter's name in the former's place.
+fn locations(issuer: &str) -> Result<Vec<Url>, Error> {
     let bad = |why: &str| Error::config("issuer", format!("{:?} {why}", printable(issuer, 256)));
     let base = Url::parse(issuer)
         .map_err(|_| bad("is not a URL; expected the https URL the server calls itself"))?;
@@ -234,56 +349,64 @@ fn locations(issuer: &str) -> Result<[Url; 2], Error> {
         return Err(bad("has a query, a fragment or no host, which an issuer must not (RFC 8414 section 2)"));
     }
     let path = base.path().trim_end_matches('/').to_owned();
-    let mut oauth = base.clone();
-    oauth.set_path(&format!("/.well-known/oauth-authorization-server{path}"));
-    let mut openid = base;
-    openid.set_path(&format!("{path}/.well-known/openid-configuration"));
-    Ok([oauth, openid])
+    let mut places: Vec<Url> = [
+        format!("/.well-known/oauth-authorization-server{path}"),
+        format!("{path}/.well-known/openid-configuration"),
+        format!("/.well-known/openid-configuration{path}"),
+    ]
+    .iter()
+    .map(|path| {
+        let mut place = base.clone();
+        place.set_path(path);
+        place
+    })
+    .collect();
+    // Without a path the last two are one.
+    places.dedup();
+    Ok(places)
 }
 
 fn parse(body: &[u8]) -> Result<Metadata, Error> {
     // The parser's own message may quote the document; its place is enough to find the fault.
-    serde_json::from_slice(body).map_err(|error| {
-        Error::malformed(format!(
-            "the metadata is not the JSON object it should be (line {}, column {})",
-            error.line(),
-            error.column()
-        ))
+    let object = json::object(body).map_err(|reason| Error::malformed(format!("the metadata: {reason}")))?;
+    serde_json::from_value(serde_json::Value::Object(object)).map_err(|_| {
+        Error::malformed("the metadata names no issuer, which has to be a string (RFC 8414 section 2)")
     })
 }
 
-/// Whether this location simply has no document, so that the next one is worth a try. Single-page sites response
-/// any path with 200 and HTML, which counts as absent too.
-fn is_absent(error: &Error) -> bool {
-    error.code() == "malformed_response"
-        || error.status().is_some_and(|status| status.is_client_error() && status.as_u16() != 429)
+/// Whether `template`, an issuer with a hole for the tenant, is this one once the hole is filled.
+pub(crate) fn fills(template: &str, issuer: &str) -> bool {
+    template.split_once(TENANT).is_some_and(|(before, after)| {
+        let tenant = issuer.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+        tenant.is_some_and(is_tenant)
+    })
 }
 
-fn nowhere(oauth: &Url, openid: &Url, last: &Error) -> Error {
-    let status = last
-        .status()
-        .map_or_else(|| "no JSON object".to_owned(), |status| format!("HTTP {}", status.as_u16()));
+fn check(mut metadata: Metadata, issuer: &str, allow_http: bool) -> Result<Metadata, Error> {
+    if metadata.issuer != issuer && !fills(&metadata.issuer, issuer) {
+        return Err(other_issuer(issuer, &metadata.issuer));
+    }
+    metadata.drop_minor_urls(|url| check_url("", url, issuer, allow_http).is_err());
+    for (name, url) in metadata.urls() {
+        check_url(name, url, issuer, allow_http)?;
+    }
+    Ok(metadata)
+}
+
+fn other_issuer(asked: &str, named: &str) -> Error {
     Error::discovery(format!(
-        "found none at {oauth} nor at {openid} ({status}); check the issuer, or configure token_endpoint"
+        "asked for issuer {asked:?}, but the document is of issuer {:?}; they must be the same to the letter (RFC 8414 section 3.3)",
+        printable(named, 256)
     ))
 }
 
-fn check(metadata: Metadata, issuer: &str, allow_http: bool) -> Result<Metadata, Error> {
-    if metadata.issuer != issuer {
-        return Err(Error::discovery(format!(
-            "asked for issuer {issuer:?}, but the document is of issuer {:?}; they must be the same to the letter (RFC 8414 section 3.3)",
-            printable(&metadata.issuer, 256)
-        )));
+fn check_url(name: &str, url: &Url, issuer: &str, allow_http: bool) -> Result<(), Error> {
+    // Loopback may speak http, but an https issuer must not hand its clients down to it.
+    let http_is_fine = allow_http || (issuer.starts_with("http:") && url.host_str().is_some_and(is_loopback));
+    if url.scheme() != "https" && !(url.scheme() == "http" && http_is_fine) {
+        return Err(Error::discovery(format!("{name} {:?} is not https", printable(url.as_str(), 256))));
     }
-    for (name, url) in metadata.urls() {
-        // Loopback may speak http, but an https issuer must not hand its clients down to it.
-        let http_is_fine =
-            allow_http || (issuer.starts_with("http:") && url.host_str().is_some_and(is_loopback));
-        if url.scheme() != "https" && !(url.scheme() == "http" && http_is_fine) {
-            return Err(Error::discovery(format!("{name} {:?} is not https", printable(url.as_str(), 256))));
-        }
-    }
-    Ok(metadata)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -292,17 +415,21 @@ mod tests {
 
     #[test]
     fn the_well_known_part_goes_between_host_and_path_for_oauth_and_behind_it_for_openid() {
-        let at = |issuer| locations(issuer).unwrap().map(String::from);
+        let at = |issuer| locations(issuer).unwrap().into_iter().map(String::from).collect::<Vec<_>>();
         assert_eq!(
             at("https://example.com/issuer1"),
             [
                 "https://example.com/.well-known/oauth-authorization-server/issuer1",
-                "https://example.com/issuer1/.well-known/openid-configuration"
+                "https://example.com/issuer1/.well-known/openid-configuration",
+                "https://example.com/.well-known/openid-configuration/issuer1"
             ]
         );
         assert_eq!(
-            at("https://example.com/")[0],
-            "https://example.com/.well-known/oauth-authorization-server"
+            at("https://example.com/"),
+            [
+                "https://example.com/.well-known/oauth-authorization-server",
+                "https://example.com/.well-known/openid-configuration"
+            ]
         );
         assert_eq!(locations("https://example.com/?a=b").unwrap_err().code(), "config");
         assert_eq!(locations("auth.example.com").unwrap_err().code(), "config");

@@ -79,6 +79,17 @@ impl ErrorResponse {
     }
 }
 
+impl fmt::Display for ErrorResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (HTTP {}", self.code, self.status.as_u16())?;
+        let own = self.provider_code.as_ref().filter(|own| **own != self.code);
+        own.iter().try_for_each(|own| write!(f, ", {own:?}"))?;
+        f.write_str(")")?;
+        self.description.iter().try_for_each(|text| write!(f, ": {text}"))?;
+        self.hint.iter().try_for_each(|text| write!(f, "; {text}"))
+    }
+}
+
 /// An error that came through the browser, so that there is no status.
 #[derive(Clone, Debug)]
 pub(crate) struct Denied {
@@ -127,6 +138,8 @@ pub(crate) enum Kind {
     ErrorResponse(ErrorResponse),
     /// The grant is gone; only a person can give a new one.
     Reauthorization(Option<ErrorResponse>),
+    /// The server refused what the grant rests on, such as an assertion that was given; only another one helps.
+    GrantRefused(ErrorResponse),
     /// A secret that is computed or read for each request is unavailable; nothing was sent.
     Secret { name: String, source: BoxError },
     /// The authorization endpoint sent the person back with an error (RFC 6749 section 4.1.2.1).
@@ -162,7 +175,7 @@ impl Error {
             Kind::Redirect(_) => "redirect",
             Kind::Malformed(_) => "malformed_response",
             Kind::TokenType(_) | Kind::NotBound => "unsupported_token_type",
-            Kind::ErrorResponse(refused) => &refused.code,
+            Kind::ErrorResponse(refused) | Kind::GrantRefused(refused) => &refused.code,
             Kind::Reauthorization(_) => "reauthorization_required",
             Kind::Secret { .. } => "secret",
             Kind::Denied(denied) => &denied.code,
@@ -200,10 +213,11 @@ impl Error {
         self.retry_after
     }
 
-    /// Whether the grant is lost for good, so that a user has to log in again.
+    /// Whether the grant is lost for good, so that a user has to log in again, or what it rests on (an assertion, the
+    /// token of a token exchange) has to be replaced. In the second case [`code`](Self::code) is the server's own.
     #[must_use]
     pub fn is_reauthorization_required(&self) -> bool {
-        matches!(*self.kind, Kind::Reauthorization(_))
+        matches!(*self.kind, Kind::Reauthorization(_) | Kind::GrantRefused(_))
     }
 
     /// The HTTP status of the response, where there was one.
@@ -215,7 +229,7 @@ impl Error {
         }
     }
 
-    /// The server's `error_description`: cut to 512 characters, control characters escaped, and the secrets of the
+    /// The server's `error_description`: cut to 512 characters, escaped so that it stays in its line, and the secrets of the
     /// request taken out.
     #[must_use]
     pub fn description(&self) -> Option<&str> {
@@ -278,7 +292,7 @@ impl Error {
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let whole = self.problems().is_empty().then(|| self.to_string());
         let each = self.problems().iter().map(ToString::to_string);
-        whole.into_iter().chain(each).map(|text| format!("{}: {text}", self.code()))
+        whole.into_iter().chain(each).map(|text| format!("{}: {}", self.code(), printable(&text, usize::MAX)))
     }
 
     pub(crate) fn new(kind: Kind) -> Self {
@@ -329,7 +343,7 @@ impl Error {
 
     pub(crate) fn error_response(&self) -> Option<&ErrorResponse> {
         match &*self.kind {
-            Kind::ErrorResponse(refused) => Some(refused),
+            Kind::ErrorResponse(refused) | Kind::GrantRefused(refused) => Some(refused),
             Kind::Reauthorization(refused) => refused.as_ref(),
             _ => None,
         }
@@ -364,6 +378,9 @@ impl fmt::Display for Error {
             }
             Kind::Unsupported(what) => write!(f, "{what}"),
             Kind::Discovery(what) => write!(f, "the server's metadata cannot be used: {what}"),
+            Kind::Transport { sent: false, source } if is_about_certificates(&**source) => f.write_str(
+                "the server's certificate is not trusted here; install the certificate authorities of this machine (the package ca-certificates), or name the one that issued it in tls.ca",
+            ),
             Kind::Transport { sent: false, .. } => {
                 f.write_str("the server could not be reached; check the address and that it is up")
             }
@@ -392,22 +409,18 @@ impl fmt::Display for Error {
             Kind::NotBound => f.write_str(
                 "the server gave a bearer token although the request asked for one that is bound to a key (RFC 9449 section 5); have it bind this client's tokens, or allow bearer tokens explicitly",
             ),
-            Kind::ErrorResponse(refused) => {
-                write!(f, "the server refused: {} (HTTP {}", refused.code, refused.status.as_u16())?;
-                let own = refused.provider_code.as_ref().filter(|own| **own != refused.code);
-                own.iter().try_for_each(|own| write!(f, ", {own:?}"))?;
-                f.write_str(")")?;
-                refused.description.iter().try_for_each(|text| write!(f, ": {text}"))?;
-                refused.hint.iter().try_for_each(|text| write!(f, "; {text}"))
-            }
+            Kind::ErrorResponse(refused) => write!(f, "the server refused: {refused}"),
+            Kind::GrantRefused(refused) => write!(
+                f,
+                "the server refused: {refused}; what the grant rests on is good no longer, so give another one"
+            ),
             Kind::Reauthorization(None) => {
                 f.write_str("there is no grant that is still valid; a person has to authorize")
             }
-            Kind::Reauthorization(refused) => {
-                f.write_str("the grant is no longer valid; a person has to authorize again")?;
-                let text = refused.as_ref().and_then(|refused| refused.description.as_deref());
-                text.iter().try_for_each(|text| write!(f, " ({text})"))
-            }
+            Kind::Reauthorization(Some(refused)) => write!(
+                f,
+                "the grant is no longer valid; a person has to authorize again (the server refused: {refused})"
+            ),
             Kind::Secret { name, .. } => {
                 write!(
                     f,
@@ -444,6 +457,18 @@ impl StdError for Error {
     }
 }
 
+/// Whether a connection failed over the server's certificate. The TLS library's own types stay out of ours.
+fn is_about_certificates(error: &dyn StdError) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.to_string().contains("invalid peer certificate") {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 /// The code of an error response that has none of its own.
 pub(crate) fn code_for_status(status: StatusCode) -> String {
     let code = match status.as_u16() {
@@ -456,7 +481,7 @@ pub(crate) fn code_for_status(status: StatusCode) -> String {
     code.to_owned()
 }
 
-/// Text from a server, made safe to print: control characters escaped, and cut to so many characters.
+/// Text from a server, made safe to print: control and invisible characters escaped, and cut to so many characters.
 pub(crate) fn printable(text: &str, most: usize) -> String {
     let mut out = String::with_capacity(text.len().min(most));
     for (n, c) in text.chars().enumerate() {
@@ -464,9 +489,7 @@ pub(crate) fn printable(text: &str, most: usize) -> String {
             out.push('…');
             break;
         }
-        // Bidirectional overrides and their like reorder a log line as much as an ANSI escape recolours it.
-        let reorders = matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if c.is_control() || reorders {
+        if c.is_control() || is_invisible(c) {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
@@ -475,9 +498,51 @@ pub(crate) fn printable(text: &str, most: usize) -> String {
     out
 }
 
+/// Characters that end a line elsewhere than here, and those that show nothing by themselves: bidirectional overrides and
+/// their like reorder a log line as much as an ANSI escape recolours it. (Unicode's general categories Zl, Zp and Cf.)
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{2028}' | '\u{2029}'
+        | '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
+        | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0001}' | '\u{e0020}'..='\u{e007f}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_character_of_a_server_ends_the_line_or_hides() {
+        for c in [
+            '\n',
+            '\r',
+            '\u{b}',
+            '\u{c}',
+            '\u{1c}',
+            '\u{1d}',
+            '\u{1e}',
+            '\u{85}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{200b}',
+            '\u{ad}',
+            '\u{2066}',
+            '\u{2064}',
+            '\u{fff9}',
+            '\u{e0041}',
+            '\u{7f}',
+            '\u{9b}',
+        ] {
+            assert_eq!(printable(&format!("a{c}b"), 9), format!("a{}b", c.escape_unicode()));
+        }
+        assert_eq!(printable("Zürich 東京 😀 e\u{301}", 99), "Zürich 東京 😀 e\u{301}");
+        let field = "a\u{2028}config: b".to_owned();
+        let problems = vec![Problem { field: field.clone(), message: field }];
+        let lines: Vec<_> = Error::new(Kind::Config(problems)).lines().collect();
+        assert_eq!(lines, ["config: a\\u{2028}config: b: a\\u{2028}config: b"]);
+    }
 
     #[test]
     fn hostile_text_is_cut_and_escaped() {

@@ -159,6 +159,7 @@
 //! let request = grant::refresh_token("r3fresh").subject("alice");
 //! let source = client.source(request).store(FileStore::new("/var/lib/cli/tokens.json")).build()?;
 //! assert_eq!(source.status().token_requests, 0); // nothing is sent before the first token is requested
+//! // … and before the program ends: source.settle().await, so that no refresh dies half done
 //! # Ok(()) }
 //! ```
 //!
@@ -244,6 +245,7 @@
 //! | `metrics` | no | counters and a histogram through the `metrics` facade |
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The flow, in the order a token takes:
 
@@ -296,6 +298,8 @@ mod error;
 // signed tokens, for ID tokens here and for the guard
 #[doc(hidden)]
 pub mod jose;
+// the mark that some put in front of UTF-8
+mod bom;
 // backoff and jitter
 mod retry;
 // HTTP as a tower service, with limits
@@ -309,3 +313,9 @@ pub use self::error::{Error, Problem};
 use self::jose::json;
 pub use self::source::TokenSource;
 pub use self::token::{AccessToken, Secret, TokenSet};
+
+/// The README's sample is compiled with the docs.
+#[cfg(all(doctest, feature = "reqwest"))]
+#[doc = include_str!("../README.md")]
+#[expect(dead_code, reason = "it carries the docs of the README")]
+struct Readme;

@@ -1,4 +1,4 @@
-//! What a request costs as the work grows, and what the first one costs: `cargo bench -p oauth-guard --bench growth`.
+//! What a request costs as the work grows, and what the first one costs: `cargo bench -p tower-oauth-guard --bench growth`.
 //!
 //! Every row sends the same requests; only the number of keys, issuers or rules differs. Lookups are to stay flat.
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up should say so and stop")]

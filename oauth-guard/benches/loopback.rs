@@ -1,4 +1,4 @@
-//! What is left of an axum server's throughput with the guard in front of it: `cargo bench -p oauth-guard --bench loopback`.
+//! What is left of an axum server's throughput with the guard in front of it: `cargo bench -p tower-oauth-guard --bench loopback`.
 //!
 //! wrk (Debian's package `wrk`) sends the same requests to two servers in turn, each a process of its own with one
 //! thread: one guarded, one not. The ratio of a round is that of two runs that follow each other, and the median of

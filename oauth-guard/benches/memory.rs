@@ -1,4 +1,4 @@
-//! What the guard allocates, and what it keeps: `cargo bench -p oauth-guard --bench memory`.
+//! What the guard allocates, and what it keeps: `cargo bench -p tower-oauth-guard --bench memory`.
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up should say so and stop")]
 
 mod setting;

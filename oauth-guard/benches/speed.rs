@@ -1,4 +1,4 @@
-//! What the guard costs, in the figures that this project promises: `cargo bench -p oauth-guard --bench speed`, with the name of
+//! What the guard costs, in the figures that this project promises: `cargo bench -p tower-oauth-guard --bench speed`, with the name of
 //! a part behind `--` for that part alone.
 //!
 //! Each is the median of many rounds, in which the guarded request and what it is compared with take turns.

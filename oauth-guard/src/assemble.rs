@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use oauth_client::clock::Clock;
-use oauth_client::transport::{HttpClient, is_loopback};
+use oauth_client::transport::{HttpClient, is_loopback, is_private};
 use url::Url;
 
 use crate::algorithm::{self, Algorithm};
+use crate::bearer;
+use crate::claim_path::ClaimPath;
 use crate::defaults::MOST_TOKEN_BYTES;
 use crate::error::Problems;
-use crate::issuer::{Issuer, IssuerRules, IssuerState, Source};
+use crate::introspect::{IntrospectedTokens, Introspector};
+use crate::issuer::{AnyAudience, Issuer, IssuerRules, IssuerState, Source};
+use crate::jose::{TENANT, is_for_some_tenant};
 use crate::keys::{
-    IssuerKeys, JwksLocation, KeyPolicy, KeySet, Remote, StaticKey, VerifyingKey, log_skipped,
+    IssuerKeys, JwksLocation, KeyPolicy, KeySet, Probation, Remote, StaticKey, VerifyingKey, log_skipped,
+    must_be_public,
 };
 
 /// What all issuers of a guard have in common.
@@ -22,6 +27,10 @@ pub(crate) struct Assembler {
     pub(crate) http_changed: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keys: KeyPolicy,
+    /// Whether the keys of every issuer may be fetched from private addresses.
+    pub(crate) allow_private_jwks: bool,
+    /// The names of the configured issuers, sorted.
+    pub(crate) names: Vec<String>,
     /// The longest token to accept before its issuer is known, and the highest limit that a resolved issuer may set.
     pub(crate) tenant_token_bytes: usize,
     /// The first generation of its issuers.
@@ -29,25 +38,40 @@ pub(crate) struct Assembler {
 }
 
 impl Assembler {
-    /// The issuer in force; `before` itself if nothing changed.
+    /// The issuer in force; `before` itself if nothing changed. `probation` is that of a tenant.
     pub(crate) fn issuer(
         &self,
         issuer: &Issuer,
         before: Option<&Arc<IssuerState>>,
+        probation: Option<Arc<Probation>>,
         field: &dyn Fn(&str) -> String,
         problems: &mut Problems,
     ) -> Option<Arc<IssuerState>> {
         if issuer.name.is_empty() {
             problems.add(field("issuer"), "expected the exact `iss` of its tokens");
         }
+        if issuer.name.matches(TENANT).count() > 1 {
+            problems.add(
+                field("issuer"),
+                "has {tenantid} more than once; one part of an issuer may stand for the tenant",
+            );
+        }
         match (issuer.audience.is_empty(), issuer.any_audience) {
-            (true, false) => problems.add(
+            (true, None) => problems.add(
                 field("audience"),
                 "expected a name of this API, as in `aud`; tokens for other APIs are rejected by it",
             ),
-            (false, true) => problems.add(
+            (false, Some(AnyAudience::Danger)) => problems.add(
                 field("audience"),
                 "an audience and danger_accept_any_audience contradict each other; remove one",
+            ),
+            (false, Some(AnyAudience::OfClients)) => problems.add(
+                field("any_audience"),
+                "an audience and any_audience contradict each other; remove one",
+            ),
+            (true, Some(AnyAudience::OfClients)) if issuer.clients.is_none() => problems.add(
+                field("any_audience"),
+                "needs clients, the only ones whose tokens to accept; without them tokens for every API would be accepted",
             ),
             _ => {}
         }
@@ -60,15 +84,37 @@ impl Assembler {
                 "an empty list rejects every client; leave it out to accept any client",
             );
         }
+        if issuer.required.iter().any(|(name, _)| name.is_empty()) {
+            problems.add(field("require"), "expected the names of claims, such as token_use");
+        }
         if !(1..=MOST_TOKEN_BYTES).contains(&issuer.max_token_bytes) {
             problems.add(field("max_token_bytes"), "expected 1 to 1,048,576 bytes");
         }
+        let introspector = self.introspector(issuer, field, problems);
+        if issuer.roles_claims.is_empty() {
+            problems
+                .add(field("roles_claim"), "an empty list finds no role; leave it out for the claim `roles`");
+        }
+        let mut parse = |path: &String| {
+            ClaimPath::parse(path).unwrap_or_else(|why| {
+                problems.add(field("roles_claim"), why);
+                ClaimPath::default()
+            })
+        };
+        let roles_claims = issuer.roles_claims.iter().map(&mut parse).collect();
         let algorithms = algorithms(issuer, field, problems);
-        let keys = self.keys_of(issuer, before.map(|before| &before.keys), &algorithms, field, problems)?;
+        let before_keys = before.map(|before| &before.keys);
+        let keys = self.keys_of(issuer, before_keys, probation.as_ref(), &algorithms, field, problems)?;
         let boxed =
             |texts: &[String]| texts.iter().map(|text| Box::from(text.as_str())).collect::<Box<[Box<str>]>>();
         let rules = IssuerRules {
             name: issuer.name.as_str().into(),
+            tenants_apart: self.tenants_apart(&issuer.name),
+            required: issuer
+                .required
+                .iter()
+                .map(|(name, value)| (name.as_str().into(), value.clone()))
+                .collect(),
             audience: boxed(&issuer.audience),
             algorithms: algorithms.into(),
             profile: issuer.profile,
@@ -77,28 +123,73 @@ impl Assembler {
             max_token_bytes: issuer.max_token_bytes,
             clients: issuer.clients.as_deref().map(boxed),
             scope_claims: boxed(&issuer.scope_claims),
-            roles_claims: boxed(&issuer.roles_claims),
+            scope_separator: issuer.scope_separator,
+            roles_claims,
+            token_prefix: issuer.token_prefix.as_deref().unwrap_or_default().into(),
         };
-        let state = IssuerState::new(rules, keys, self.generation);
+        let state = IssuerState::new(rules, keys, introspector, probation, self.generation);
         match before.filter(|before| before.is_same(&state) && before.is_in_force(self.generation)) {
             Some(before) => Some(Arc::clone(before)),
             None => Some(Arc::new(state)),
         }
     }
 
+    fn introspector(
+        &self,
+        issuer: &Issuer,
+        field: &dyn Fn(&str) -> String,
+        problems: &mut Problems,
+    ) -> Option<Introspector> {
+        let Some(introspection) = &issuer.introspection else {
+            if issuer.token_prefix.is_some() {
+                problems.add(field("token_prefix"), "is for opaque tokens, which need introspection");
+            }
+            return None;
+        };
+        if issuer.token_prefix.as_deref().is_some_and(|prefix| !bearer::is_token68(prefix)) {
+            problems.add(field("token_prefix"), "expected the first characters of a token, such as ory_at_");
+        }
+        let (http, clock) = (self.http.clone(), Arc::clone(&self.clock));
+        Introspector::new(&issuer.name, introspection, http, clock, issuer.allow_http, field, problems)
+    }
+
+    /// Of the issuers configured by name, those that are tenants of this one.
+    fn tenants_apart(&self, issuer: &str) -> Box<[Box<str>]> {
+        self.names
+            .iter()
+            .filter(|name| is_for_some_tenant(name, issuer))
+            .map(|name| Box::from(name.as_str()))
+            .collect()
+    }
+
     /// Whether the same configuration yields the same issuer.
     pub(crate) fn is_equivalent_to(&self, old: &Self) -> bool {
-        !self.http_changed && self.keys == old.keys && self.tenant_token_bytes == old.tenant_token_bytes
+        !self.http_changed
+            && self.keys == old.keys
+            && self.allow_private_jwks == old.allow_private_jwks
+            && self.tenant_token_bytes == old.tenant_token_bytes
     }
 
     fn keys_of(
         &self,
         issuer: &Issuer,
         before: Option<&IssuerKeys>,
+        probation: Option<&Arc<Probation>>,
         algorithms: &[Algorithm],
         field: &dyn Fn(&str) -> String,
         problems: &mut Problems,
     ) -> Option<IssuerKeys> {
+        let asks_about_all =
+            issuer.introspection.as_ref().is_some_and(|given| given.tokens == IntrospectedTokens::Any);
+        if asks_about_all {
+            if let Some(source) = issuer.sources.first() {
+                problems.add(
+                    field(source.field(&issuer.static_keys)),
+                    "is given, but introspection.tokens = \"any\" uses no keys; remove one of them",
+                );
+            }
+            return Some(IssuerKeys::fixed(KeySet::default()));
+        }
         if let [first, others @ ..] = &*issuer.sources {
             for other in others {
                 let first = first.field(&issuer.static_keys);
@@ -108,7 +199,21 @@ impl Assembler {
                 );
             }
         }
+        let allow_private = self.allow_private_jwks || issuer.allow_private_jwks;
+        if !matches!(issuer.source(), Source::Discovery | Source::JwksUri(_)) {
+            for name in issuer.fetching.fields() {
+                problems
+                    .add(field(name), "is for fetches, and nothing is fetched from this issuer; remove it");
+            }
+        }
         let location = match issuer.source() {
+            Source::Discovery if issuer.name.contains(TENANT) => {
+                problems.add(
+                    field("jwks_uri"),
+                    "is missing; the keys of an issuer with {tenantid} in its name cannot be discovered",
+                );
+                return None;
+            }
             Source::Discovery => {
                 let url = fetchable(&issuer.name, issuer.allow_http, &field("issuer"), problems)?;
                 if url.query().is_some() || url.fragment().is_some() {
@@ -120,7 +225,15 @@ impl Assembler {
                 JwksLocation::Discovery
             }
             Source::JwksUri(uri) => {
-                JwksLocation::Uri(fetchable(uri, issuer.allow_http, &field("jwks_uri"), problems)?)
+                let url = fetchable(uri, issuer.allow_http, &field("jwks_uri"), problems)?;
+                let is_tenant = probation.is_some();
+                if is_tenant && !allow_private && must_be_public(&issuer.name, &url) && is_private(&url) {
+                    problems.add(
+                        field("jwks_uri"),
+                        "is a private address, where a tenant must not lead; set allow_private_jwks if it is meant",
+                    );
+                }
+                JwksLocation::Uri(url)
             }
             Source::JwksJson(document) => {
                 return static_set(
@@ -145,10 +258,20 @@ impl Assembler {
             },
             Source::Static => return static_keys(&issuer.static_keys, field, problems),
         };
-        let http = self.http.clone()?;
+        // A bare name has no origin.
+        let own = Url::parse(&issuer.name).ok().filter(Url::has_host);
+        let given = match &location {
+            JwksLocation::Uri(url) => Some(url),
+            JwksLocation::Discovery => None,
+        };
+        let urls: Vec<&Url> = own.iter().chain(given).collect();
+        let http = issuer.fetching.client(self.http.clone(), &urls, field, problems)?;
         let clock = Arc::clone(&self.clock);
         let remote =
-            Remote::new(&issuer.name, location, algorithms, &self.keys, issuer.allow_http, http, clock);
+            Remote::new(&issuer.name, location, algorithms, &self.keys, issuer.allow_http, http, clock)
+                .on_probation(probation.cloned())
+                .allow_private(allow_private)
+                .fetching(issuer.fetching.clone());
         Some(IssuerKeys::Remote(match before.and_then(IssuerKeys::remote) {
             Some(before) if !self.http_changed && remote.is_same(before) => Arc::clone(before),
             Some(before) => {

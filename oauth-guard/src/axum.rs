@@ -2,13 +2,13 @@
 //!
 //! A handler that takes [`Claims`] on a route without a [`GuardLayer`](crate::GuardLayer) is not called: the response is
 //! 500 and the log says why. `Option<Claims>` is `None` there, as it is behind
-//! [`optional`](crate::GuardLayer::optional) when the request has no token.
+//! [`optional`](crate::GuardLayer::optional) when the request has no token. Where the guard has claims of another type,
+//! both are 500: the handler names the wrong type.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use ::axum::Router;
 use ::axum::body::Body;
@@ -22,8 +22,10 @@ use serde::de::DeserializeOwned;
 
 use crate::authorize::log_dry_run;
 use crate::claims::{Claims, Untyped};
+use crate::extensions::{self, Missing};
 use crate::guard::Guard;
 use crate::reject::{Challenge, Rejection, grpc, http as over_http, log, respond};
+use crate::request::RequestHead;
 
 impl<T, S> FromRequestParts<S> for Claims<T>
 where
@@ -33,18 +35,32 @@ where
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        parts.extensions.get().cloned().ok_or_else(|| not_guarded::<Self>(parts))
+        extensions::claims(&parts.extensions).map_err(|missing| not_guarded::<Self>(parts, missing))
     }
 }
 
-fn not_guarded<C>(parts: &Parts) -> Rejection {
-    tracing::error!(
-        target: "oauth_guard",
-        code = Rejection::NotGuarded.code(),
-        path = parts.uri.path(),
-        claims = std::any::type_name::<C>(),
-        "a handler asks for claims that the request does not have: the GuardLayer is missing, optional, or of another claims type"
-    );
+/// Logs why a handler is not called. An error of the program is logged as one each time. A request without a token is
+/// none, and any caller can send it: the hint is a warning once, then a debug line.
+fn not_guarded<C>(parts: &Parts, missing: Missing) -> Rejection {
+    static WARNED: Once = Once::new();
+    let (code, path, claims) = (Rejection::NotGuarded.code(), parts.uri.path(), std::any::type_name::<C>());
+    match missing {
+        Missing::NotGuarded => tracing::error!(
+            target: "oauth_guard", code, path, claims,
+            "a handler asks for claims on a route without a GuardLayer"
+        ),
+        Missing::OtherType => tracing::error!(
+            target: "oauth_guard", code, path, claims,
+            "a handler asks for claims of another type than the GuardLayer inserts"
+        ),
+        Missing::WithoutClaims => {
+            WARNED.call_once(|| tracing::warn!(
+                target: "oauth_guard", code, path, claims,
+                "a handler asks for claims on a route that needs no token: take Option<Claims>, or require a token"
+            ));
+            tracing::debug!(target: "oauth_guard", code, path, claims, "the request has no token, and the handler needs claims");
+        }
+    }
     Rejection::NotGuarded
 }
 
@@ -53,10 +69,14 @@ where
     T: Send + Sync + 'static,
     S: Send + Sync,
 {
-    type Rejection = Infallible;
+    type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
-        Ok(parts.extensions.get().cloned())
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
+        match extensions::claims(&parts.extensions) {
+            Ok(claims) => Ok(Some(claims)),
+            Err(Missing::OtherType) => Err(not_guarded::<Self>(parts, Missing::OtherType)),
+            Err(Missing::NotGuarded | Missing::WithoutClaims) => Ok(None),
+        }
     }
 }
 
@@ -132,10 +152,13 @@ where
     type Rejection = ScopedRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, ScopedRejection> {
-        let grpc = grpc::is_grpc(&parts.headers);
-        let Some(claims) = parts.extensions.get::<Claims<T>>().cloned() else {
-            let rejection = not_guarded::<Self>(parts);
-            return Err(ScopedRejection { rejection, challenge: Arc::default(), grpc });
+        let grpc = grpc::is_grpc(RequestHead::from(&*parts));
+        let claims: Claims<T> = match extensions::claims(&parts.extensions) {
+            Ok(claims) => claims,
+            Err(missing) => {
+                let rejection = not_guarded::<Self>(parts, missing);
+                return Err(ScopedRejection { rejection, challenge: Arc::default(), grpc });
+            }
         };
         if !S::SCOPES.iter().all(|scope| claims.has_scope(scope)) {
             let rejection = Rejection::InsufficientScope { needed: S::SCOPES.join(" ").into() };

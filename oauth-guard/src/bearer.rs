@@ -74,31 +74,66 @@ impl TokenLocations {
         }
     }
 
+    /// As [`redact`](Self::redact), for a request that was not checked: it may have several `Authorization` headers.
+    pub(crate) fn redact_all<B>(&self, request: &mut Request<B>) {
+        self.redact(request);
+        for (name, value) in request.headers_mut() {
+            if name == AUTHORIZATION {
+                value.set_sensitive(true);
+            }
+        }
+    }
+
     #[cold]
     fn strip<B>(&self, request: &mut Request<B>) {
-        let is_bearer = in_authorization(request.headers()).is_ok_and(|token| token.is_some());
         let headers = request.headers_mut();
-        if is_bearer {
-            headers.remove(AUTHORIZATION);
-        }
+        retain(headers, AUTHORIZATION, |value| (!has_bearer(value)).then(|| value.clone()));
         if let Some(name) = &self.header {
             headers.remove(name);
         }
         if let Some(name) = &self.cookie {
-            let values: Vec<HeaderValue> =
-                headers.get_all(COOKIE).iter().filter_map(|value| without_cookie(value, name)).collect();
-            headers.remove(COOKIE);
-            for mut value in values {
-                value.set_sensitive(true);
-                headers.append(COOKIE, value);
+            retain(headers, COOKIE, |value| without_cookie(value, name));
+        }
+        if let Some(name) = &self.query {
+            if let Some(uri) = without_parameter(request.uri(), name) {
+                *request.uri_mut() = uri;
+            }
+            // A router in front of the guard keeps a copy.
+            #[cfg(feature = "axum")]
+            if let Some(original) = request.extensions_mut().get_mut::<::axum::extract::OriginalUri>()
+                && let Some(uri) = without_parameter(&original.0, name)
+            {
+                original.0 = uri;
             }
         }
-        if let Some(name) = &self.query
-            && let Some(uri) = without_parameter(request.uri(), name)
-        {
-            *request.uri_mut() = uri;
-        }
     }
+}
+
+/// Keeps what the function returns of each value of a header, marked as sensitive.
+fn retain(headers: &mut HeaderMap, name: HeaderName, keep: impl Fn(&HeaderValue) -> Option<HeaderValue>) {
+    let values: Vec<HeaderValue> = headers.get_all(&name).iter().filter_map(keep).collect();
+    headers.remove(&name);
+    for mut value in values {
+        value.set_sensitive(true);
+        headers.append(name.clone(), value);
+    }
+}
+
+/// Whether there is a bearer token in an `Authorization` header, well-formed or not, also behind other credentials: a
+/// proxy may have joined two headers.
+fn has_bearer(value: &HeaderValue) -> bool {
+    let mut parts = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    parts.any(|part| {
+        let is_bearer = part.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
+        is_bearer && !is_longer_scheme(part.get(SCHEME.len()..).unwrap_or_default())
+    })
+}
+
+/// Whether what follows `Bearer` makes it another scheme: `Bearers abc`. `Bearerabc` is this one without a space.
+fn is_longer_scheme(rest: &[u8]) -> bool {
+    let longer =
+        rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(byte)).count();
+    longer > 0 && rest.get(longer) == Some(&b' ')
 }
 
 /// RFC 6750 section 2.1.
@@ -176,10 +211,7 @@ fn credentials(value: &HeaderValue) -> Result<Option<&[u8]>, Rejection> {
         };
     }
     let rest = bytes.get(SCHEME.len()..).unwrap_or_default();
-    // `Bearers abc` is another scheme; `Bearerabc` is this one without a space.
-    let longer =
-        rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(byte)).count();
-    if longer > 0 && rest.get(longer) == Some(&b' ') {
+    if is_longer_scheme(rest) {
         return Ok(None);
     }
     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();

@@ -8,7 +8,7 @@ use oauth_client::clock::Clock;
 use oauth_client::transport::HttpClient;
 use serde::de::DeserializeOwned;
 
-use crate::authorize::Rule;
+use crate::authorize::{DryRun, Preflight, Rule};
 use crate::claims::Untyped;
 use crate::error::BuildError;
 use crate::guard::Guard;
@@ -75,8 +75,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// unknown name is not resolved again for the keys' cool-down, and one whose call failed or panicked not for a
     /// second.
     ///
-    /// The 1,000 issuers used last are kept and do not expire: call [`Guard::forget_issuer`] when a tenant is deleted or
-    /// its conditions change.
+    /// A function that decides by a rule accepts invented names too. So a resolved issuer is on probation until one of
+    /// its tokens is verified: 64 such issuers are kept, and together they cause 32 key fetches at once and one more each
+    /// second (503 beyond that). A `jwks_uri` that they or their metadata name must be public, see
+    /// [`Issuer::allow_private_jwks`].
+    ///
+    /// The 1,000 verified issuers used last are kept and do not expire: call [`Guard::forget_issuer`] when a tenant is
+    /// deleted or its conditions change.
     ///
     /// ```
     /// use oauth_guard::{Guard, Issuer};
@@ -107,6 +112,14 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
+    /// Fetches the keys of every issuer from private addresses too: as
+    /// [`Issuer::allow_private_jwks`], for all of them and for those that are
+    /// [resolved](Self::resolve_issuers).
+    pub fn allow_private_jwks(mut self) -> Self {
+        self.settings.allow_private_jwks = true;
+        self
+    }
+
     /// The HTTP client that fetches keys. By default the bundled one (feature `reqwest`).
     pub fn http(mut self, http: HttpClient) -> Self {
         self.settings.http = Some(http);
@@ -132,7 +145,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
-    /// The `realm` of every challenge (RFC 9110 section 11.5). By default none.
+    /// The `realm` of every challenge (RFC 9110 section 11.5). By default `api`.
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
         self.settings.realm = Some(realm.into());
         self
@@ -152,10 +165,31 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
-    /// What the requests of one route need. Call again for more. A route without a rule needs a valid token. See [`Rule`]
-    /// for which rule applies.
+    /// What the requests of one route need. Call again for more. A route without a rule needs a valid token, see also
+    /// [`deny_by_default`](Self::deny_by_default). See [`Rule`] for which rule applies.
     pub fn rule(mut self, rule: Rule) -> Self {
         self.settings.rules.push(rule);
+        self
+    }
+
+    /// Rejects every request whose route has no [rule](Self::rule), with 403 and whatever its token: a route that was
+    /// forgotten is closed. By default such a request needs a valid token. In a [dry run](Self::dry_run) it is logged
+    /// and treated so.
+    ///
+    /// ```
+    /// use oauth_guard::{Guard, Issuer, Requirement, Rule};
+    ///
+    /// let guard = Guard::builder()
+    ///     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+    ///     .rule(Rule::new("/orders/{*rest}").require(Requirement::scope("orders:read")))
+    ///     .deny_by_default()
+    ///     .build()?;
+    /// let request = http::Request::get("/forgotten").body(())?;
+    /// assert_eq!(guard.authorize(&request, None).unwrap_err().reason(), "no_rule");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn deny_by_default(mut self) -> Self {
+        self.settings.defaults.deny_by_default = true;
         self
     }
 
@@ -163,17 +197,41 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// rejection's `code` and `needed`, the `rule`, the `issuer` and `dry_run = true`. For testing rules on a service
     /// in production.
     ///
-    /// This covers requirements and ambiguous paths only. A missing token where one is needed, and an invalid token, are
-    /// still rejected: handlers can rely on the claims.
+    /// This covers requirements, of rules, layers and handlers, ambiguous paths, and routes without a rule. A missing token
+    /// where one is needed, and an invalid token, are still rejected: handlers can rely on the claims. The key `dry_run`
+    /// of a [configuration](crate::config) covers the rules only: what layers and handlers require is enforced.
     pub fn dry_run(mut self) -> Self {
-        self.settings.dry_run = true;
+        self.settings.defaults.dry_run = DryRun::All;
+        self
+    }
+
+    /// A configuration's dry run.
+    pub(crate) fn dry_run_of_rules(mut self) -> Self {
+        self.settings.defaults.dry_run = DryRun::Rules;
         self
     }
 
     /// Forwards CORS preflight requests without a token: `OPTIONS` with `Origin` and `Access-Control-Request-Method`.
     /// For a CORS layer behind the guard. By default they need a token like all other requests.
+    ///
+    /// This holds under layers that [require](crate::GuardLayer::require) something too, so make sure that their handlers
+    /// do not serve `OPTIONS`. The key `allow_preflight` of a [configuration](crate::config) has no effect there.
     pub fn allow_preflight(mut self) -> Self {
-        self.settings.preflight = true;
+        self.settings.defaults.preflight = Preflight::Always;
+        self
+    }
+
+    /// A configuration's permission.
+    pub(crate) fn allow_preflight_without_requirement(mut self) -> Self {
+        self.settings.defaults.preflight = Preflight::WithoutRequirement;
+        self
+    }
+
+    /// Whether gRPC calls (POST over HTTP/2 with `application/grpc`) get rejections in gRPC: HTTP status 200 with
+    /// `grpc-status`. By default they do. Set it to `false` where no gRPC is served, above all where a proxy asks this
+    /// service whether to forward a request and reads the HTTP status.
+    pub fn grpc(mut self, enabled: bool) -> Self {
+        self.settings.never_grpc = !enabled;
         self
     }
 
@@ -205,7 +263,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
-    /// Strips the token from each request before it is forwarded, from all configured locations. By default it stays, and
+    /// Strips the token from each request before it is forwarded, from all configured locations and, with the feature
+    /// `axum`, from the `OriginalUri` that a router in front of the guard keeps. By default it stays, and
     /// its header is marked as sensitive, so that its `Debug` does not show it. A second guard behind this one finds no
     /// token.
     pub fn strip_token(mut self) -> Self {

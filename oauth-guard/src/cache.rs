@@ -90,6 +90,11 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
         Some((digest, found))
     }
 
+    /// An entry, without counting a hit or a miss.
+    pub(crate) fn peek(&self, digest: Digest) -> Option<Arc<Verified<T>>> {
+        self.entries.as_ref()?.get(&digest)
+    }
+
     /// Stores it under the digest that [`get`](Self::get) returned, or under a new one.
     pub(crate) fn insert(&self, token: &[u8], digest: Option<Digest>, verified: &Arc<Verified<T>>) {
         if let Some(entries) = &self.entries {
@@ -113,7 +118,7 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
         (entries, bytes, self.hits.sum(), self.misses.sum())
     }
 
-    fn digest(&self, token: &[u8]) -> Digest {
+    pub(crate) fn digest(&self, token: &[u8]) -> Digest {
         Digest(HighwayHasher::new(self.key).hash256(token))
     }
 }
@@ -236,5 +241,24 @@ impl Counter {
 
     fn sum(&self) -> u64 {
         self.0.iter().map(|line| line.0.load(Ordering::Relaxed)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An attacker who knows the digests of one process must not be able to search for collisions in another.
+    #[test]
+    fn the_digest_of_a_token_differs_between_caches() {
+        let caches: Vec<_> = (0..8).map(|_| TokenCache::<()>::new(1024).unwrap()).collect();
+        for (index, cache) in caches.iter().enumerate() {
+            assert_eq!(cache.digest(b"a token"), cache.digest(b"a token"));
+            assert_ne!(cache.digest(b"a token"), cache.digest(b"another"));
+            for other in &caches[..index] {
+                assert_ne!(cache.digest(b"a token"), other.digest(b"a token"));
+                assert!(cache.key.0.iter().zip(other.key.0).all(|(one, other)| *one != other), "every word");
+            }
+        }
     }
 }

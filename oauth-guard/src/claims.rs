@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use oauth_client::clock::Now;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -44,13 +45,14 @@ impl<T> Claims<T> {
 
     /// What the log says of it.
     pub(crate) fn origin(&self) -> Origin {
-        Origin::verified(self.issuer(), self.verified.key.key_id.as_deref())
+        Origin::verified(self.issuer(), self.verified.key.as_ref().and_then(|key| key.key_id.as_deref()))
     }
 
-    /// `iss`: who issued the token, exactly as configured.
+    /// `iss`: who issued the token, exactly as configured; for an issuer with `{tenantid}` in its name, with the tenant in
+    /// its place.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        self.verified.issuer.name()
+        self.verified.text(self.verified.parts.concrete_issuer).unwrap_or_else(|| self.verified.issuer.name())
     }
 
     /// `sub`: the user or client that the token stands for. RFC 9068 tokens always have one. For a client without a user
@@ -100,7 +102,8 @@ impl<T> Claims<T> {
         self.verified.list_has(self.verified.parts.roles, role)
     }
 
-    /// `exp`: when the token expires, in seconds since the Unix epoch. The guard's leeway is added to it.
+    /// `exp`: when the token expires, in seconds since the Unix epoch. The guard's leeway is added to it. For an introspected
+    /// token without `exp`, when the server is asked again.
     #[must_use]
     pub fn expires_at(&self) -> u64 {
         self.verified.parts.expires_at
@@ -133,10 +136,14 @@ impl<T> Claims<T> {
         serde_json::from_str(self.verified.member(name)?).ok()
     }
 
-    /// The claims as the JSON object the issuer signed.
+    /// The claims as the JSON object the issuer signed, or as the introspection response.
     #[must_use]
     pub fn as_json(&self) -> &str {
         self.verified.text(self.verified.parts.payload).unwrap_or("{}")
+    }
+
+    pub(crate) fn introspected_until(&self) -> Duration {
+        self.verified.introspected_until
     }
 
     /// Your own type, deserialized from the token.
@@ -209,7 +216,10 @@ impl<'de> Deserialize<'de> for Untyped {
 /// A valid token, as the cache holds it: one text, and the spans of the claims in it.
 pub(crate) struct Verified<T> {
     pub(crate) issuer: Arc<IssuerState>,
-    pub(crate) key: Arc<VerifyingKey>,
+    /// The key that signed it. `None` for a token that only its server can read.
+    pub(crate) key: Option<Arc<VerifyingKey>>,
+    /// Until when, on the monotonic clock, the server need not be asked about it.
+    pub(crate) introspected_until: Duration,
     pub(crate) parts: Parts,
     pub(crate) custom: T,
 }
@@ -224,6 +234,8 @@ pub(crate) struct Parts {
     /// Name, value, name, value of all members.
     pub(crate) members: Span,
     pub(crate) payload: Span,
+    /// `iss`, where the issuer's name has a hole for the tenant.
+    pub(crate) concrete_issuer: Span,
     pub(crate) subject: Span,
     pub(crate) client_id: Span,
     pub(crate) token_id: Span,
@@ -282,6 +294,11 @@ impl<T> Verified<T> {
             // A custom type keeps copies of some claims; their size is unknown.
             + if size_of::<T>() == 0 { 0 } else { parts.text.len() };
         u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the issuer still publishes the key, where one signed the token.
+    pub(crate) fn is_key_trusted(&self) -> bool {
+        self.key.as_ref().is_none_or(|key| key.is_trusted())
     }
 
     pub(crate) fn text(&self, span: Span) -> Option<&str> {

@@ -35,7 +35,9 @@
 //!
 //! ### Why 30 seconds between fetches for unknown key ids?
 //! [`KEY_COOLDOWN`]. A key rotation is rarer than an hour; a flood of invented key ids is not. 30 seconds limit the flood
-//! to two fetches a minute, and a new key is found within them.
+//! to two fetches a minute, and a new key is found within them. It is a budget and no pause: two fetches may follow each
+//! other, five seconds (a sixth of the cool-down) apart, and one comes back every 30 seconds. So one forged token delays
+//! a rotation by five seconds at most. When many key ids are unknown at a time, the second fetch is saved.
 //!
 //! ### Why is a key set fresh for 10 minutes, and refreshed after 8?
 //! [`KEY_MAX_AGE`]. That is how long a withdrawn key stays in use if no fetch shows it earlier; and one small fetch in
@@ -59,6 +61,11 @@
 //! [`KEY_TIMEOUT`]. A key set is a few KiB from a server nearby. Requests wait for it at most this long, discovery
 //! included.
 //!
+//! ### Why does a request wait a second for newer keys?
+//! [`KEY_PATIENCE`]. After an idle time the keys at hand may be older than their maximum age, and a key may have been
+//! withdrawn. A server that is well responds in less; for one that hangs, requests go on with the keys at hand, as they
+//! do while it is down. It cannot be changed.
+//!
 //! ### Why 512 KiB and 100 keys?
 //! [`KEY_SET_BYTES`], [`KEYS_PER_SET`]. No issuer signs with a hundred keys at a time, and a hundred of the largest, with
 //! their certificates, take 500 KiB. More is an error or an attack on memory. Sets in the configuration have no such
@@ -79,12 +86,29 @@
 //! a call of the resolver and a key fetch. An unknown name is kept for the keys' cool-down only; 4 MiB are about 15,000
 //! names of the usual length, and however many a caller invents, they evict no tenant.
 //!
+//! ### Why ten tenants in the health report?
+//! [`TENANTS_LISTED`]. Enough to see which ones have a problem. A probe reads the report every second, and its
+//! endpoint may be public, so it is short and no list of customers.
+//!
+//! ### Why 64 tenants on probation, and 32 fetches for them?
+//! [`PROBATION_TENANTS`], [`PROBATION_FETCHES`], [`PROBATION_INTERVAL`]. A resolver that decides by a rule accepts
+//! invented names too, and each would cost a fetch. So tenants without one verified token are kept apart, and have one
+//! budget per guard: 32 fetches at once, and one more each second; beyond that they get 503. The fetches of a tenant
+//! come back with its first verified token, so that many real tenants at a start hardly wait for each other; and
+//! [preloaded keys](crate::Guard::preload_keys) need no fetch.
+//!
 //! ### Why 1 KiB of name, and 1,000 names resolved at a time?
 //! [`ISSUER_BYTES`], [`PENDING_RESOLUTIONS`]. The caller writes the token's `iss`, and nothing vouches for it yet. Issuers are URLs of
 //! about 50 bytes. Names beyond the limit get 503, while known tenants are served.
 //!
 //! ### Why a pause of one second after a failed resolver call?
 //! [`RESOLVER_PAUSE`]. A database or a service that is briefly unavailable. The pause is for that one name.
+//!
+//! # Challenges
+//!
+//! ### Why is the realm `api`?
+//! [`REALM`]. RFC 6750 section 3 requires at least one parameter after `Bearer`, and some clients cannot read a challenge
+//! without one. It says nothing about the service. Change it with [`GuardBuilder::realm`](crate::GuardBuilder::realm).
 //!
 //! # What no valid token comes near
 //!
@@ -100,6 +124,35 @@
 //!
 //! ### Why 64 characters of a caller's text in a log line?
 //! [`LOGGED_CHARS`]. Key ids fit, and so do most issuers; the line stays a line, whatever the text.
+//!
+//! # Introspection
+//!
+//! Change the first four with [`Introspection`](crate::Introspection). The others cannot be changed.
+//!
+//! ### Why are active tokens asked about once a minute?
+//! [`INTROSPECTION_CACHE`]. It is how long a revoked token is still accepted. A minute is what users of a log-out button
+//! tolerate, and spares a busy API nearly all questions.
+//!
+//! ### Why does a no count for 10 seconds?
+//! [`INTROSPECTION_NEGATIVE_CACHE`]. A caller that retries with a dead token costs a question in ten seconds; a token that the
+//! server learns of a moment later works soon. [`INTROSPECTION_NEGATIVES`] of them are kept, about a megabyte, apart from the
+//! active ones, so that invented tokens push no good one out.
+//!
+//! ### Why 5 seconds for a question?
+//! [`INTROSPECTION_TIMEOUT`]. As for keys: the server is nearby, and requests wait.
+//!
+//! ### Why 64 questions at a time?
+//! [`INTROSPECTION_CONCURRENCY`]. At 10 ms a question that is 6,400 new tokens a second. [`INTROSPECTION_WAITING`] may wait for
+//! each of them, as many as get a response within the time limit; what exceeds that is 503 at once, so that a flood of invented
+//! tokens takes bounded memory.
+//!
+//! ### Why 64 KiB of response?
+//! [`INTROSPECTION_BYTES`]. Claims longer than that do not fit into a cached token.
+//!
+//! ### Why is a server left alone after three failures, for 1 to 30 seconds?
+//! [`INTROSPECTION_TRIES`], [`INTROSPECTION_FIRST_PAUSE`], [`INTROSPECTION_LONGEST_PAUSE`]. One failure may be one connection's;
+//! three in a row are the server's. The pause doubles with each failure, and one question ends it. A `Retry-After` counts
+//! at once, up to the longest pause.
 
 use std::time::Duration;
 
@@ -113,7 +166,7 @@ pub const MAX_TOKEN_BYTES: usize = 8192;
 pub const MOST_TOKEN_BYTES: usize = 1024 * 1024;
 /// The capacity of the token cache, in bytes.
 pub const CACHE_BYTES: u64 = 64 * 1024 * 1024;
-/// The shortest time between two fetches that unknown key ids cause.
+/// How often unknown key ids may cause a fetch: a budget of two, one of which comes back in this time.
 pub const KEY_COOLDOWN: Duration = Duration::from_secs(30);
 /// How long a key set is fresh.
 pub const KEY_MAX_AGE: Duration = Duration::from_secs(600);
@@ -125,6 +178,8 @@ pub const KEY_FIRST_BACKOFF: Duration = Duration::from_secs(1);
 pub const KEY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the JWKS URI of the metadata is used before the metadata is read again.
 pub const JWKS_URI_MAX_AGE: Duration = Duration::from_secs(3600);
+/// How long a request waits for newer keys while there are keys beyond their maximum age.
+pub const KEY_PATIENCE: Duration = Duration::from_secs(1);
 /// The largest key set that is read, in bytes.
 pub const KEY_SET_BYTES: usize = 512 * 1024;
 /// How many keys of a set are used.
@@ -132,7 +187,15 @@ pub const KEYS_PER_SET: usize = jose::KEYS_PER_SET;
 /// How many keys a token without a key id is tried against.
 pub const KEYS_TRIED: usize = jose::KEYS_TRIED;
 /// How many issuers resolved at run time are kept.
-pub const TENANTS: u64 = 1_000;
+pub const TENANTS: usize = 1_000;
+/// How many tenants [`Health`](crate::Health) lists by name.
+pub const TENANTS_LISTED: usize = 10;
+/// How many tenants without one verified token are kept.
+pub const PROBATION_TENANTS: usize = 64;
+/// How many key fetches such tenants may cause at once.
+pub const PROBATION_FETCHES: u32 = 32;
+/// How often they may cause another.
+pub const PROBATION_INTERVAL: Duration = Duration::from_secs(1);
 /// The capacity for unknown issuer names, in bytes.
 pub const UNKNOWN_ISSUER_BYTES: u64 = 4 * 1024 * 1024;
 /// The longest `iss` that is passed to the resolver, in bytes.
@@ -141,6 +204,28 @@ pub const ISSUER_BYTES: usize = 1024;
 pub const PENDING_RESOLUTIONS: usize = 1_000;
 /// The pause after a failed resolver call, for the name that it failed on.
 pub const RESOLVER_PAUSE: Duration = Duration::from_secs(1);
+/// How long a response about an active token is used.
+pub const INTROSPECTION_CACHE: Duration = Duration::from_secs(60);
+/// How long an inactive token counts as such.
+pub const INTROSPECTION_NEGATIVE_CACHE: Duration = Duration::from_secs(10);
+/// The time limit of a question about a token.
+pub const INTROSPECTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many questions to one server are under way at a time.
+pub const INTROSPECTION_CONCURRENCY: usize = 64;
+/// How many questions may wait for each that is under way.
+pub const INTROSPECTION_WAITING: usize = 256;
+/// How many inactive tokens of one server are remembered.
+pub const INTROSPECTION_NEGATIVES: u64 = 10_000;
+/// The largest response about a token, in bytes.
+pub const INTROSPECTION_BYTES: usize = 64 * 1024;
+/// How many questions in a row may fail before the server is left alone.
+pub const INTROSPECTION_TRIES: u32 = 3;
+/// The first pause then; it doubles with each failure.
+pub const INTROSPECTION_FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+pub const INTROSPECTION_LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The realm of challenges.
+pub const REALM: &str = "api";
 /// The longest header of a token, in encoded bytes.
 pub const HEADER_BYTES: usize = 2048;
 /// The longest key id, in bytes.

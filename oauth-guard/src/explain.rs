@@ -9,10 +9,11 @@ use serde::de::DeserializeOwned;
 
 use crate::algorithm::Algorithm;
 use crate::bearer;
+use crate::claims::Claims;
 use crate::escape::escaped;
 use crate::guard::Guard;
 use crate::issuer::IssuerState;
-use crate::jose::{self, CompactJws, Header};
+use crate::jose::{self, CompactJws, Header, Issued};
 use crate::json::{self, Text};
 use crate::keys::Freshness;
 use crate::reject::{Rejection, TokenError};
@@ -103,6 +104,11 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     /// apply to requests.
     pub async fn explain_fetching(&self, token: &str) -> Explanation {
         let snapshot = Arc::clone(&*self.snapshot());
+        let text = token.trim();
+        if let Ok(Some(issuer)) = snapshot.asked_without_keys(text) {
+            let outcome = snapshot.introspect(Arc::clone(&issuer), None, text, None).await;
+            return explain_asked(&issuer, text, snapshot.clock.now(), Some(outcome)).0;
+        }
         // The issuer, its keys, newer keys.
         for _ in 0..3 {
             let now = snapshot.clock.now();
@@ -121,6 +127,20 @@ fn explain<T: Send + Sync + 'static>(snapshot: &Snapshot<T>, text: &str, now: No
     if !bearer::is_token68(text) {
         report.reject("characters", &bearer::not_a_token());
     }
+    if let Ok(Some(issuer)) = snapshot.asked_without_keys(text) {
+        let digest = snapshot.cache.digest(text.as_bytes());
+        let cached = snapshot
+            .cache
+            .peek(digest)
+            .filter(|found| found.is_within_lifetime(now) && now.monotonic < found.introspected_until);
+        let known = issuer.introspector.as_ref().and_then(|one| one.known(digest, now));
+        let outcome = match (cached, known) {
+            (Some(verified), _) => Some(Ok(Claims::new(verified, &snapshot.challenge))),
+            (None, Some(_)) => Some(Err(TokenError::Inactive.into())),
+            (None, None) => None,
+        };
+        return explain_asked(&issuer, text, now, outcome).0;
+    }
     let mut buffers = Buffers::new();
     let size = report.record("size", check_size(text, snapshot.max_token_bytes));
     report.detail(format!("{} bytes", text.len()));
@@ -131,6 +151,37 @@ fn explain<T: Send + Sync + 'static>(snapshot: &Snapshot<T>, text: &str, now: No
         }
     }
     report.0
+}
+
+/// A token that its server is asked about. `outcome` is what was learnt, if it was.
+fn explain_asked<T>(
+    issuer: &IssuerState,
+    text: &str,
+    now: Now,
+    outcome: Option<Result<Claims<T>, Rejection>>,
+) -> Report {
+    let mut report = Report::default();
+    report.record("size", Ok(()));
+    report.detail(format!("{} bytes", text.len()));
+    report.record("form", Ok(()));
+    report.detail(format!("{} is asked about it (RFC 7662)", issuer.name()));
+    match outcome {
+        Some(Ok(claims)) => {
+            report.record("introspection", Ok(()));
+            let left = claims.introspected_until().saturating_sub(now.monotonic);
+            report.detail(format!("active; asked again in {} s", left.as_secs()));
+            report.0.verified = true;
+            let mut shown = Vec::new();
+            let _ = json::read_object(claims.as_json(), &mut |name, _, raw| shown.push(show(name, raw)));
+            report.0.claims = shown.into_iter().take(MOST_SHOWN).collect();
+        }
+        Some(Err(rejection)) => report.reject("introspection", &rejection),
+        None => {
+            report.skip("introspection", "its server has not been asked");
+            report.fail("introspection_unavailable", "introspection_unavailable");
+        }
+    }
+    report
 }
 
 fn explain_parts<T: Send + Sync + 'static>(
@@ -166,7 +217,9 @@ fn explain_parts<T: Send + Sync + 'static>(
     // The report goes on after each error; the outcomes are in it.
     let _ = claims.validate(&issuer, header.typ, now, report);
     explain_claims(&claims, &issuer, now, report);
-    explain_signature(&issuer, &header, &compact, now, allowed, report);
+    let (name, tenant) = (claims.issuer().unwrap_or_default(), claims.tenant());
+    let issued = Issued { issuer: &name, tenant: tenant.as_deref() };
+    explain_signature(&issuer, &header, &compact, issued, now, allowed, report);
     let fits = (snapshot.custom)(payload).map(|_| ()).ok_or(TokenError::CustomClaims);
     report.record("claims' type", fits);
 }
@@ -177,7 +230,11 @@ fn explain_issuer<T: Send + Sync + 'static>(
     now: Now,
     report: &mut Report,
 ) -> Option<Arc<IssuerState>> {
-    match claims.issuer().and_then(|name| snapshot.issuer(&name, now)) {
+    let tenant = claims.tenant();
+    let found = claims
+        .issuer()
+        .and_then(|name| snapshot.issuer(Issued { issuer: &name, tenant: tenant.as_deref() }, now));
+    match found {
         Ok(IssuerLookup::Found(issuer)) => {
             report.record("iss", Ok(()));
             Some(issuer)
@@ -221,12 +278,15 @@ fn explain_claims(claims: &ClaimSet<'_>, issuer: &IssuerState, now: Now, report:
     if let Some(clients) = &rules.clients {
         report.detail_of("client", true, || format!("allowed: {}", clients.join(", ")));
     }
+    let required = || rules.required.iter().map(|(name, value)| format!("{name} = {value:?}"));
+    report.detail_of("require", true, || format!("expected {}", required().collect::<Vec<_>>().join(", ")));
 }
 
 fn explain_signature(
     issuer: &IssuerState,
     header: &Header<'_>,
     compact: &CompactJws<'_>,
+    issued: Issued<'_>,
     now: Now,
     allowed: bool,
     report: &mut Report,
@@ -241,7 +301,7 @@ fn explain_signature(
         report.undecided();
         return;
     }
-    let signed = jose::signed_by(&issuer.keys.current(), header, compact);
+    let signed = jose::signed_by(&issuer.keys.current(), header, compact, issued);
     if matches!(signed, Err(TokenError::UnknownKey))
         && issuer.keys.remote().is_some_and(|keys| keys.outage(now).is_some())
     {

@@ -106,7 +106,7 @@ where
                         }
                         // The service that was polled ready is dropped here, and its permit with it.
                         Err(rejection) => {
-                            State::Rejected { response: Some(snapshot.reject(&rejection, request.headers())) }
+                            State::Rejected { response: Some(snapshot.reject(&rejection, (&request).into())) }
                         }
                     }
                 }

@@ -1,12 +1,13 @@
 //! The guard: the handle that users hold. It checks tokens and authorizes requests without a body or a framework.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use serde::de::DeserializeOwned;
 
-use crate::authorize::Requirement;
+use crate::authorize::{OfLayer, Requirement};
 use crate::check::Check;
 use crate::claims::{Claims, Untyped};
 use crate::metadata::ResourceMetadata;
@@ -35,6 +36,8 @@ struct Shared<T> {
     snapshot: ArcSwap<Snapshot<T>>,
     /// Locked while a new snapshot is built from the current one.
     reloading: Mutex<()>,
+    /// The scopes that layers require, for the RFC 9728 document. They outlive a reload, as layers do.
+    layer_scopes: Mutex<BTreeSet<String>>,
 }
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
@@ -69,14 +72,19 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
         claims: Option<&Claims<T>>,
     ) -> Result<(), Rejection> {
         let snapshot = self.snapshot();
-        snapshot.authorization(request.into(), None, false)?.authorize(claims)
+        snapshot.authorization(request.into(), OfLayer::default())?.authorize(claims)
     }
 
     /// Checks one more requirement, in a handler that knows it only at run time.
     ///
     /// # Errors
-    /// The rejection. In a [dry run](crate::GuardBuilder::dry_run) it is logged instead.
+    /// The rejection. In a [dry run](crate::GuardBuilder::dry_run) it is logged instead. A requirement that a rule could
+    /// not have, such as an empty [`Requirement::all`], is logged as an error and not met.
     pub fn require(&self, requirement: &Requirement, claims: &Claims<T>) -> Result<(), Rejection> {
+        if let Err(why) = requirement.validate() {
+            tracing::error!(target: "oauth_guard", why, "a handler requires what no token meets");
+            return Err(Rejection::InsufficientScope { needed: Box::default() });
+        }
         let snapshot = self.snapshot();
         snapshot.requirement_only(requirement).authorize(Some(claims))
     }
@@ -84,7 +92,11 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
 
 impl<T> Guard<T> {
     pub(crate) fn new(snapshot: Snapshot<T>) -> Self {
-        Self(Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), reloading: Mutex::default() }))
+        Self(Arc::new(Shared {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            reloading: Mutex::default(),
+            layer_scopes: Mutex::default(),
+        }))
     }
 
     /// The snapshot in force. Load it once per decision, so that no request is decided by two of them.
@@ -106,16 +118,32 @@ impl<T> Guard<T> {
     /// from now on, cached ones included, until it is resolved again. A resolution under way is discarded, and a name
     /// that was unknown is resolved anew. Returns whether the issuer was known.
     ///
-    /// Resolved issuers do not expire: call this when a tenant is deleted or its conditions change.
+    /// Resolved issuers do not expire: call this when a tenant is deleted or its conditions change. It waits for a
+    /// [reload](Self::reload) under way.
     pub fn forget_issuer(&self, name: &str) -> bool {
+        // A reload under way would put tenants in force that do not know of it.
+        let _reloading = self.reloading().lock().unwrap_or_else(PoisonError::into_inner);
         self.snapshot().tenants.as_ref().is_some_and(|tenants| tenants.forget(name))
     }
 
-    /// This API's RFC 9728 metadata, if [`GuardBuilder::resource`](crate::GuardBuilder::resource) is set. A reload may
-    /// change it, so call this for each response.
+    /// This API's RFC 9728 metadata, if [`GuardBuilder::resource`](crate::GuardBuilder::resource) is set. A reload or
+    /// another layer may change it, so call this for each response.
     #[must_use]
     pub fn resource_metadata(&self) -> Option<ResourceMetadata> {
-        self.snapshot().resource.clone()
+        let mut document = self.snapshot().resource.clone()?;
+        let of_layers = self.0.layer_scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        document.add_scopes(&of_layers);
+        Some(document)
+    }
+
+    /// Notes the scopes that a layer requires.
+    pub(crate) fn add_scopes(&self, requirement: &Requirement) {
+        let mut scopes = BTreeSet::new();
+        requirement.scopes(&mut scopes);
+        if !scopes.is_empty() {
+            let mut of_layers = self.0.layer_scopes.lock().unwrap_or_else(PoisonError::into_inner);
+            of_layers.extend(scopes.into_iter().map(str::to_owned));
+        }
     }
 }
 

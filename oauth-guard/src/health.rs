@@ -1,19 +1,26 @@
 //! The guard's health, for a health endpoint.
 
+use oauth_client::clock::Now;
 use serde::Serialize;
 
+use crate::defaults::TENANTS_LISTED;
 use crate::guard::Guard;
-use crate::keys::IssuerKeys;
+use crate::introspect::IntrospectionHealth;
+use crate::issuer::IssuerState;
 
 /// A guard's state at one moment, from [`Guard::health`]. Serialize it as it is.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Health {
-    /// Whether the tokens of every configured issuer can be validated now. Issuers resolved at run time are listed, but do
-    /// not count: one tenant's outage must not take the service out of rotation.
+    /// Whether the tokens of every configured issuer can be validated now. Issuers resolved at run time do not count: one
+    /// tenant's outage must not take the service out of rotation.
     pub ok: bool,
-    /// One for each issuer, by name.
+    /// One for each configured issuer, by name; then at most [ten](crate::defaults::TENANTS_LISTED) of those resolved at
+    /// run time, which are tenants' names: first those without usable keys. [`tenants`](Self::tenants) counts all.
     pub issuers: Vec<IssuerHealth>,
+    /// The issuers resolved at run time. `None` without [`resolve_issuers`](crate::GuardBuilder::resolve_issuers).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenants: Option<TenantsHealth>,
     /// The cache of verified tokens.
     pub cache: CacheHealth,
 }
@@ -37,6 +44,22 @@ pub struct IssuerHealth {
     pub failures: u32,
     /// The code of the last failure, until a fetch succeeds.
     pub last_error: Option<String>,
+    /// The questions about its tokens, if it is asked (RFC 7662). Its tokens then count as validatable without keys: it may
+    /// publish none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub introspection: Option<IntrospectionHealth>,
+}
+
+/// The issuers resolved at run time.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct TenantsHealth {
+    /// How many are known: a token of theirs was verified.
+    pub known: usize,
+    /// How many were resolved, but no token of theirs was verified yet.
+    pub on_probation: usize,
+    /// How many of both have no usable keys.
+    pub without_keys: usize,
 }
 
 /// The cache of verified tokens.
@@ -75,45 +98,44 @@ impl<T: Send + Sync + 'static> Guard<T> {
     pub fn health(&self) -> Health {
         let snapshot = self.snapshot();
         let now = snapshot.clock.now();
-        let mut issuers: Vec<_> = snapshot
-            .all_issuers()
-            .iter()
-            .map(|issuer| {
-                let keys = issuer.keys.current().len();
-                let name = issuer.name().to_owned();
-                match &issuer.keys {
-                    IssuerKeys::Static(_) => IssuerHealth {
-                        issuer: name,
-                        ok: keys > 0,
-                        keys,
-                        age_seconds: None,
-                        stale: false,
-                        failures: 0,
-                        last_error: None,
-                    },
-                    IssuerKeys::Remote(remote) => {
-                        let status = remote.status(now);
-                        IssuerHealth {
-                            issuer: name,
-                            ok: keys > 0 && status.usable,
-                            keys,
-                            age_seconds: status.age.map(|age| age.as_secs()),
-                            stale: status.stale,
-                            failures: status.failures,
-                            last_error: status.last_error,
-                        }
-                    }
-                }
-            })
-            .collect();
-        let ok = snapshot.issuers.values().all(|issuer| issuer.keys.are_usable(now));
+        let configured = snapshot.issuers.values().map(|issuer| IssuerHealth::new(issuer, now));
+        let mut issuers: Vec<_> = configured.collect();
+        issuers.sort_by(|one, two| one.issuer.cmp(&two.issuer));
+        let tenants = snapshot.tenants.as_ref().map(|tenants| {
+            let (known, all) = (tenants.known().len(), tenants.all());
+            let mut each: Vec<_> = all.iter().map(|issuer| IssuerHealth::new(issuer, now)).collect();
+            let on_probation = each.len().saturating_sub(known);
+            let without_keys = each.iter().filter(|issuer| !issuer.ok).count();
+            each.sort_by(|one, two| (one.ok, &one.issuer).cmp(&(two.ok, &two.issuer)));
+            issuers.extend(each.into_iter().take(TENANTS_LISTED));
+            TenantsHealth { known, on_probation, without_keys }
+        });
+        let ok = snapshot.issuers.values().all(|issuer| issuer.is_usable(now));
         for remote in snapshot.issuers.values().filter_map(|issuer| issuer.keys.remote()) {
             remote.fetch_if_due(now);
         }
-        issuers.sort_by(|one, two| one.issuer.cmp(&two.issuer));
         let (entries, bytes, hits, misses) = snapshot.cache.stats();
         #[expect(clippy::cast_precision_loss, reason = "a ratio for people to read")]
         let hit_ratio = (hits + misses > 0).then(|| hits as f64 / (hits + misses) as f64);
-        Health { ok, issuers, cache: CacheHealth { entries, bytes, hits, misses, hit_ratio } }
+        Health { ok, issuers, tenants, cache: CacheHealth { entries, bytes, hits, misses, hit_ratio } }
+    }
+}
+
+impl IssuerHealth {
+    fn new(issuer: &IssuerState, now: Now) -> Self {
+        let keys = issuer.keys.current().len();
+        let status = issuer.keys.remote().map(|remote| remote.status(now));
+        let introspection = issuer.introspector.as_ref().map(|introspector| introspector.health());
+        let has_keys = keys > 0 && status.as_ref().is_none_or(|status| status.usable);
+        Self {
+            issuer: issuer.name().to_owned(),
+            ok: introspection.as_ref().map_or(has_keys, |asked| asked.ok),
+            keys,
+            age_seconds: status.as_ref().and_then(|status| status.age).map(|age| age.as_secs()),
+            stale: status.as_ref().is_some_and(|status| status.stale),
+            failures: status.as_ref().map_or(0, |status| status.failures),
+            last_error: status.and_then(|status| status.last_error),
+            introspection,
+        }
     }
 }

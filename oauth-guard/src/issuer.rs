@@ -1,12 +1,20 @@
 //! An issuer whose tokens are accepted: its configuration, and its state in force.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use oauth_client::clock::Now;
+use oauth_client::secret::SecretSource;
+
 use crate::algorithm::Algorithm;
+use crate::authorize::ClaimValue;
+use crate::claim_path::ClaimPath;
 use crate::defaults;
-use crate::keys::{IssuerKeys, StaticKey};
+use crate::introspect::{Introspection, Introspector};
+use crate::jose::TENANT;
+use crate::keys::{Fetching, IssuerKeys, Probation, StaticKey};
 
 /// An authorization server whose tokens a guard accepts, and the conditions for them.
 ///
@@ -37,9 +45,23 @@ pub struct Issuer {
     pub(crate) max_token_bytes: usize,
     pub(crate) clients: Option<Vec<String>>,
     pub(crate) scope_claims: Vec<String>,
+    pub(crate) scope_separator: char,
     pub(crate) roles_claims: Vec<String>,
-    pub(crate) any_audience: bool,
+    pub(crate) any_audience: Option<AnyAudience>,
+    pub(crate) required: Vec<(String, ClaimValue)>,
+    pub(crate) fetching: Fetching,
     pub(crate) allow_http: bool,
+    pub(crate) introspection: Option<Introspection>,
+    pub(crate) token_prefix: Option<String>,
+    pub(crate) allow_private_jwks: bool,
+}
+
+/// Why no audience is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnyAudience {
+    /// The clients are checked instead.
+    OfClients,
+    Danger,
 }
 
 /// Where the keys come from.
@@ -68,6 +90,11 @@ pub enum Profile {
 
 impl Issuer {
     /// An issuer by its exact name, as in `iss`: compared character by character, a trailing slash included.
+    ///
+    /// One part of it may be `{tenantid}`, as Microsoft Entra names the issuer of all its tenants
+    /// (`https://login.microsoftonline.com/{tenantid}/v2.0`). Then `iss` must equal the name with the claim `tid` put
+    /// there: 1 to 64 letters, digits, dots and hyphens. Keys are not discovered for such a name; set
+    /// [`jwks_uri`](Self::jwks_uri). It accepts every tenant: [`Rule`](crate::Rule)s on the claim `tid` choose among them.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -81,9 +108,15 @@ impl Issuer {
             max_token_bytes: defaults::MAX_TOKEN_BYTES,
             clients: None,
             scope_claims: vec!["scope".to_owned(), "scp".to_owned()],
+            scope_separator: ' ',
             roles_claims: vec!["roles".to_owned()],
-            any_audience: false,
+            any_audience: None,
+            required: Vec::new(),
+            fetching: Fetching::default(),
             allow_http: false,
+            introspection: None,
+            token_prefix: None,
+            allow_private_jwks: false,
         }
     }
 
@@ -161,6 +194,15 @@ impl Issuer {
         self.sources.first().unwrap_or(&Source::Discovery)
     }
 
+    /// Where its keys or its metadata are fetched from, if they are.
+    pub(crate) fn fetched_from(&self) -> Option<&str> {
+        match self.source() {
+            Source::Discovery => Some(&self.name),
+            Source::JwksUri(uri) => Some(uri),
+            _ => None,
+        }
+    }
+
     /// The tolerated clock difference, for `exp`, `nbf` and `iat`. By default 60 seconds.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
@@ -185,6 +227,34 @@ impl Issuer {
         self
     }
 
+    /// Accepts tokens whatever their `aud`, also without one, from the [`clients`](Self::clients) named and from no other:
+    /// for issuers that put no `aud` into access tokens, such as Amazon Cognito. Without `clients`, or beside an
+    /// [`audience`](Self::audience), it is an error when the guard is built. An `aud` of a wrong type is still rejected.
+    ///
+    /// What one of these clients sends to another API is accepted here too, so name clients that you trust with that.
+    pub fn any_audience(mut self) -> Self {
+        self.any_audience.get_or_insert(AnyAudience::OfClients);
+        self
+    }
+
+    /// A claim that every token must have, with exactly this value: a string, a whole number or a boolean. Call again for
+    /// more. It keeps out other kinds of tokens of the same issuer, as `token_use` does at Amazon Cognito. A name with
+    /// dots is looked up as it is, then as a path into objects.
+    ///
+    /// ```
+    /// use oauth_guard::{Issuer, Profile};
+    ///
+    /// Issuer::new("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Ab12Cd34")
+    ///     .profile(Profile::Jwt)
+    ///     .any_audience()
+    ///     .clients(["4f9k2example"])
+    ///     .require("token_use", "access");
+    /// ```
+    pub fn require(mut self, claim: impl Into<String>, value: impl Into<ClaimValue>) -> Self {
+        self.required.push((claim.into(), value.into()));
+        self
+    }
+
     /// The claim that holds the scopes, as a string with spaces or a list. By default `scope`, else `scp`. A name
     /// with dots is looked up as it is, then as a path into objects.
     pub fn scope_claim(mut self, name: impl Into<String>) -> Self {
@@ -192,17 +262,99 @@ impl Issuer {
         self
     }
 
+    /// What separates the scopes in a string, beside blanks. By default only blanks do (RFC 6749 section 3.3): with a comma,
+    /// the one scope `a,b` of another issuer would grant both `a` and `b`.
+    pub fn scope_separator(mut self, separator: char) -> Self {
+        self.scope_separator = separator;
+        self
+    }
+
     /// The claim that holds the roles, as a string or a list; a path as in
-    /// [`scope_claim`](Self::scope_claim), such as `realm_access.roles`. By default `roles`.
-    pub fn roles_claim(mut self, name: impl Into<String>) -> Self {
-        self.roles_claims = vec![name.into()];
+    /// [`scope_claim`](Self::scope_claim), such as `realm_access.roles`, or a JSON Pointer (RFC 6901), such as
+    /// `/resource_access/orders.api/roles`. By default `roles`.
+    pub fn roles_claim(self, path: impl Into<String>) -> Self {
+        self.roles_claims([path])
+    }
+
+    /// The claims that hold the roles, each as in [`roles_claim`](Self::roles_claim). The roles of all that a token has
+    /// count.
+    ///
+    /// The paths are exact, and a wildcard is an error when the guard is built: below `resource_access`, servers list the
+    /// roles for each of their clients, and an `admin` of another client is not one of this API.
+    ///
+    /// ```
+    /// use oauth_guard::Issuer;
+    ///
+    /// Issuer::new("https://auth.example.com/realms/main")
+    ///     .audience("orders-api")
+    ///     .roles_claims(["realm_access.roles", "/resource_access/orders.api/roles"]);
+    /// ```
+    pub fn roles_claims<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.roles_claims = paths.into_iter().map(Into::into).collect();
         self
     }
 
     /// Accepts tokens for other services too. Each of those services could then replay the tokens it receives against
     /// this one. Only right when the issuer puts no `aud` into its tokens.
     pub fn danger_accept_any_audience(mut self) -> Self {
-        self.any_audience = true;
+        self.any_audience = Some(AnyAudience::Danger);
+        self
+    }
+
+    /// A header of the requests for this issuer's metadata and keys, such as the `x-api-key` of a gateway in front of it. Call
+    /// again for more. The value counts as a secret and is read for each request. It goes to the issuer's origin and to a
+    /// [`jwks_uri`](Self::jwks_uri) given here, never to another origin that metadata names.
+    ///
+    /// ```
+    /// use oauth_client::secret::from_file;
+    /// use oauth_guard::Issuer;
+    ///
+    /// Issuer::new("https://auth.example.com").audience("orders-api").header("x-api-key", from_file("gateway.key"));
+    /// ```
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<SecretSource>) -> Self {
+        self.fetching.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// A file with a bearer token for the requests for this issuer's metadata and keys, as a Kubernetes API server needs.
+    /// It is read for each request, since the platform replaces it. It goes to the same origins as a
+    /// [`header`](Self::header).
+    pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.fetching.token_file = Some(path.into());
+        self
+    }
+
+    /// Trusts these certificate authorities, in PEM form, for this issuer's metadata and keys, instead of the platform's.
+    /// A file ([`oauth_client::secret::from_file`]) is read again when it is replaced. This issuer's requests then use
+    /// the bundled transport (feature `reqwest`), also where the guard has [another](crate::GuardBuilder::http).
+    pub fn tls_ca(mut self, pem: impl Into<SecretSource>) -> Self {
+        self.fetching.authorities = Some(pem.into());
+        self
+    }
+
+    /// Asks this issuer about tokens that only it can read (RFC 7662): by default about those that are not JWTs. Two issuers
+    /// that could both take an opaque token are an error when the guard is built; see
+    /// [`token_prefix`](Self::token_prefix).
+    pub fn introspection(mut self, introspection: Introspection) -> Self {
+        self.introspection = Some(introspection);
+        self
+    }
+
+    /// How this issuer's opaque tokens begin, such as `ory_at_`: it is asked about no others.
+    pub fn token_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.token_prefix = Some(prefix.into());
+        self
+    }
+
+    /// Fetches keys from private addresses too, where the issuer's metadata or a
+    /// [resolver](crate::GuardBuilder::resolve_issuers) names them.
+    ///
+    /// By default such a `jwks_uri` must be public (in the bundled client also by the addresses that its name resolves
+    /// to): an attacker who controls the document could have the guard send requests into your network. A `jwks_uri` of the
+    /// configuration may be anywhere, and so may one of an issuer that is private itself, or with the same origin as
+    /// the issuer.
+    pub fn allow_private_jwks(mut self) -> Self {
+        self.allow_private_jwks = true;
         self
     }
 
@@ -218,6 +370,12 @@ impl Issuer {
 pub(crate) struct IssuerState {
     pub(crate) rules: IssuerRules,
     pub(crate) keys: IssuerKeys,
+    /// Asks the issuer about tokens.
+    pub(crate) introspector: Option<Arc<Introspector>>,
+    /// Of a tenant: what it may cost until a token of it is verified.
+    pub(crate) probation: Option<Arc<Probation>>,
+    /// Of a tenant: when it was used last, as [`Tenants`](crate::tenants::Tenants) counts it.
+    used: AtomicU64,
     /// The first generation that has it.
     since: u64,
     /// The first generation that no longer has it.
@@ -228,6 +386,9 @@ pub(crate) struct IssuerState {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct IssuerRules {
     pub(crate) name: Box<str>,
+    /// Tenants of it that are configured by name and have rules of their own.
+    pub(crate) tenants_apart: Box<[Box<str>]>,
+    pub(crate) required: Box<[(Box<str>, ClaimValue)]>,
     /// Empty means any.
     pub(crate) audience: Box<[Box<str>]>,
     pub(crate) algorithms: Box<[Algorithm]>,
@@ -237,7 +398,10 @@ pub(crate) struct IssuerRules {
     pub(crate) max_token_bytes: usize,
     pub(crate) clients: Option<Box<[Box<str>]>>,
     pub(crate) scope_claims: Box<[Box<str>]>,
-    pub(crate) roles_claims: Box<[Box<str>]>,
+    pub(crate) scope_separator: char,
+    pub(crate) roles_claims: Box<[ClaimPath]>,
+    /// How its opaque tokens begin.
+    pub(crate) token_prefix: Box<str>,
 }
 
 impl Source {
@@ -253,9 +417,23 @@ impl Source {
     }
 }
 
+impl IssuerRules {
+    /// Whether its name has a hole for the tenant.
+    pub(crate) fn has_tenants(&self) -> bool {
+        self.name.contains(TENANT)
+    }
+}
+
 impl IssuerState {
-    pub(crate) fn new(rules: IssuerRules, keys: IssuerKeys, since: u64) -> Self {
-        Self { rules, keys, since, ended: AtomicU64::new(u64::MAX) }
+    pub(crate) fn new(
+        rules: IssuerRules,
+        keys: IssuerKeys,
+        introspector: Option<Introspector>,
+        probation: Option<Arc<Probation>>,
+        since: u64,
+    ) -> Self {
+        let (used, ended) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
+        Self { rules, keys, introspector: introspector.map(Arc::new), probation, used, since, ended }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -273,8 +451,29 @@ impl IssuerState {
         self.ended.fetch_min(generation, Ordering::AcqRel);
     }
 
+    /// Whether its tokens can be validated now. An issuer that is asked about tokens may publish no keys.
+    pub(crate) fn is_usable(&self, now: Now) -> bool {
+        match &self.introspector {
+            Some(introspector) => introspector.is_ok(),
+            None => self.keys.are_usable(now),
+        }
+    }
+
+    /// It is used at that time. Most uses in the same moment write nothing.
+    pub(crate) fn used_at(&self, time: u64) {
+        if self.used.load(Ordering::Relaxed) < time {
+            self.used.fetch_max(time, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn last_used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Whether its tokens are validated against the same rules and keys as the other's.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.rules == other.rules && self.keys.is_same(&other.keys)
+        // A reload ends what was learnt by questions.
+        let neither_asks = self.introspector.is_none() && other.introspector.is_none();
+        neither_asks && self.rules == other.rules && self.keys.is_same(&other.keys)
     }
 }

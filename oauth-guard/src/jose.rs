@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use oauth_client::jose::Error;
-pub(crate) use oauth_client::jose::{CompactJws, Header, Scratch, Typ, decode_base64url, json};
+pub(crate) use oauth_client::jose::{
+    CompactJws, Header, Issued, Scratch, TENANT, Typ, decode_base64url, is_for_some_tenant, json,
+};
 
 use crate::algorithm;
 use crate::defaults::HEADER_BYTES;
@@ -28,13 +30,14 @@ pub(crate) fn read_header<'a>(
 ///
 /// # Errors
 /// [`TokenError::UnknownKey`] when none fits the header, in which case a newer key set may help;
-/// [`TokenError::BadSignature`] when those that fit did not sign it.
+/// [`TokenError::OtherIssuersKey`] when those that fit belong to another issuer, [`TokenError::BadSignature`] when those that fit did not sign it.
 pub(crate) fn signed_by(
     keys: &KeySet,
     header: &Header<'_>,
     token: &CompactJws<'_>,
+    issued: Issued<'_>,
 ) -> Result<Arc<VerifyingKey>, TokenError> {
-    Ok(keys.verify(header, token)?)
+    Ok(keys.verify(header, token, issued)?)
 }
 
 impl From<Error> for TokenError {
@@ -48,6 +51,7 @@ impl From<Error> for TokenError {
             Error::HeaderMember(name) => Self::HeaderMember(name),
             Error::UnsupportedAlgorithm => Self::UnknownAlgorithm,
             Error::UnknownKey => Self::UnknownKey,
+            Error::OtherIssuersKey => Self::OtherIssuersKey,
             Error::BadSignature => Self::BadSignature,
         }
     }

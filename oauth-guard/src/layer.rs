@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
-use crate::authorize::{Authorization, Requirement};
+use crate::authorize::{Authorization, OfLayer, Requirement};
 use crate::claims::Untyped;
 use crate::guard::Guard;
 use crate::reject::{Rejection, log};
@@ -50,9 +50,22 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
 }
 
 impl<T> GuardLayer<T> {
-    /// Requires this of each token, in addition to the [rules](crate::Rule). Call again to require both.
+    /// Requires this of each token, in addition to the [rules](crate::Rule). Call again to require both. Neither a rule's
+    /// access nor a configuration file's `dry_run` or `allow_preflight` undoes it.
+    ///
+    /// Its scopes are named in [`Guard::resource_metadata`]. A requirement that a rule could not have, such as an empty
+    /// [`Requirement::all`], is logged as an error, and the layer rejects every request.
     #[must_use]
     pub fn require(self, requirement: Requirement) -> Self {
+        let requirement = match requirement.validate() {
+            Ok(()) => requirement,
+            Err(why) => {
+                tracing::error!(target: "oauth_guard", why, "a layer requires what no token meets: it rejects every request");
+                // Never met.
+                Requirement::any([])
+            }
+        };
+        self.config.guard.add_scopes(&requirement);
         self.change(|config| {
             config.requirement = Some(match config.requirement.take() {
                 Some(other) => other & requirement,
@@ -62,7 +75,7 @@ impl<T> GuardLayer<T> {
     }
 
     /// Forwards requests without a token too, without claims. An invalid token is still rejected: it is never treated
-    /// as a missing one.
+    /// as a missing one. A [rule](crate::Rule) for the route can still ask for a token.
     #[must_use]
     pub fn optional(self) -> Self {
         self.change(|config| config.optional = true)
@@ -87,7 +100,7 @@ impl<T> LayerConfig<T> {
         head: RequestHead<'_>,
     ) -> Result<Authorization<'a>, Rejection> {
         snapshot
-            .authorization(head, self.requirement.as_ref(), self.optional)
+            .authorization(head, OfLayer { required: self.requirement.as_ref(), optional: self.optional })
             .inspect_err(|rejection| log::rejected(rejection, &log::Origin::default()))
     }
 }

@@ -32,7 +32,7 @@
 //!
 //! let rejected = service.oneshot(Request::get("/").body(Full::default())?).await?;
 //! assert_eq!(rejected.status(), StatusCode::UNAUTHORIZED);
-//! assert_eq!(rejected.headers()[header::WWW_AUTHENTICATE], "Bearer");
+//! assert_eq!(rejected.headers()[header::WWW_AUTHENTICATE], r#"Bearer realm="api""#);
 //! # Ok(()) }
 //! ```
 //!
@@ -55,7 +55,8 @@
 //! Each links to the item that explains it, with a runnable example there or here.
 //!
 //! **Rules**: [`Rule`] says what the requests of a route need, [`Requirement`] what a token must grant;
-//! [`GuardLayer::require`] adds a requirement in code, [`GuardBuilder::dry_run`] tests rules in production.
+//! [`GuardLayer::require`] adds a requirement in code, [`GuardBuilder::dry_run`] tests rules in production, and
+//! [`GuardBuilder::deny_by_default`] rejects routes without a rule.
 //!
 //! ```
 //! use oauth_guard::{Guard, Issuer, Requirement, Rule};
@@ -147,6 +148,25 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # What jsonwebtoken does here
+//!
+//! It reads public keys in PEM form, and nothing else. Signatures are verified with `aws-lc-rs` by keys that are parsed
+//! once, and header, claims and key sets are read and checked by code of this workspace, because the rules of a resource
+//! server are stricter than what `jsonwebtoken::Validation` can express:
+//!
+//! - **Header**: a critical extension (`crit`), an unencoded or encrypted payload (`b64`, `enc`, `zip`) and the wrong kind
+//!   of token (`typ`, `cty`) are accepted there.
+//! - **Claims**: `iss` may be a list there, `aud` may be absent or a number unless it is made mandatory, a JSON array can
+//!   stand in place of the claims object, and where a member such as `scope` occurs twice the last one counts.
+//! - **Time**: a token is accepted there in the second of its `exp`, whose fraction may be rounded up; `nbf` is read only
+//!   on request, `iat` never; and the clock cannot be replaced.
+//! - **Keys**: `use`, `key_ops` and `alg` of a JWK are not compared there, symmetric keys of a fetched set become secrets,
+//!   and weak keys pass: short secrets, Ed25519 points of small order.
+//! - **Limits**: tokens of any size are decoded there, and error messages repeat the caller's text.
+//!
+//! The other way round, every token that a guard accepts is one that `jsonwebtoken` accepts with the same settings; a
+//! randomized test compares the two.
+//!
 //! # Features
 //!
 //! | feature | default | what it adds |
@@ -156,6 +176,7 @@
 //! | `toml` | no | configuration from TOML text and files |
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The handle, its builder and its configuration.
 mod assemble;
@@ -198,8 +219,13 @@ mod algorithm;
 mod jose;
 mod validate;
 
-// What a valid token says.
+// Or ask its server.
+mod introspect;
+
+// What a valid token says, and how handlers get it.
+mod claim_path;
 mod claims;
+mod extensions;
 
 // 5: is it enough? Rules by route, requirements.
 mod authorize;
@@ -234,6 +260,7 @@ mod warm_start;
 
 #[cfg(feature = "axum")]
 pub use self::axum::{Scoped, ScopedRejection, Scopes};
+pub use oauth_client::ClientAuth;
 pub use oauth_client::clock::{self, Clock};
 pub use oauth_client::transport::HttpClient;
 
@@ -248,7 +275,8 @@ pub use self::error::{BuildError, Problem};
 pub use self::explain::{ExplainedCheck, ExplainedMember, Explanation, Outcome};
 pub use self::future::ResponseFuture;
 pub use self::guard::Guard;
-pub use self::health::{CacheHealth, Health, IssuerHealth};
+pub use self::health::{CacheHealth, Health, IssuerHealth, TenantsHealth};
+pub use self::introspect::{IntrospectedTokens, Introspection, IntrospectionHealth};
 pub use self::issuer::{Issuer, Profile};
 pub use self::keys::{KeyExport, KeyPolicy};
 pub use self::layer::GuardLayer;
@@ -261,6 +289,6 @@ use self::jose::json;
 
 /// The README's samples are compiled with the docs.
 #[cfg(all(doctest, feature = "axum", feature = "reqwest"))]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 #[expect(dead_code, reason = "it is there for its docs")]
 struct Readme;

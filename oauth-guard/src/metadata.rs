@@ -1,5 +1,7 @@
 //! This API's protected resource metadata (RFC 9728): where clients get tokens for it.
 
+use std::collections::BTreeSet;
+
 use http::uri::PathAndQuery;
 use serde::Serialize;
 use url::Url;
@@ -30,10 +32,12 @@ const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 pub struct ResourceMetadata {
     /// The resource's identifier, exactly as configured.
     pub resource: String,
-    /// The issuers whose tokens are accepted.
+    /// The issuers whose tokens are accepted, except those with `{tenantid}` in their name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub authorization_servers: Vec<String>,
-    /// The scopes that a route requires, from the guard's [rules](crate::Rule). The requirements of layers and extractors
-    /// are not known here.
+    /// The scopes that a route requires, in alphabetical order: from the guard's [rules](crate::Rule), and from the layers
+    /// made so far by [`GuardLayer::require`](crate::GuardLayer::require). The requirements of extractors are not known
+    /// here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scopes_supported: Vec<String>,
     /// How a token may be sent (RFC 6750 section 2): in the `Authorization` header, and in the query if
@@ -71,6 +75,13 @@ impl ResourceMetadata {
             bearer_methods_supported: vec!["header".to_owned()],
             url,
         })
+    }
+
+    pub(crate) fn add_scopes(&mut self, scopes: &BTreeSet<String>) {
+        if !scopes.is_empty() {
+            let all: BTreeSet<_> = self.scopes_supported.drain(..).chain(scopes.iter().cloned()).collect();
+            self.scopes_supported = all.into_iter().collect();
+        }
     }
 
     /// The path to serve it at.

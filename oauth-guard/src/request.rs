@@ -1,17 +1,21 @@
 //! The parts of a request that the guard reads.
 
-use http::request::Parts;
-use http::{Extensions, HeaderMap, Method, Request, Uri};
+use std::fmt;
 
-/// The parts of a request that the guard reads: method, URI, headers and, with the feature `axum`, the original URI
-/// that axum's router keeps in the extensions.
+use http::request::Parts;
+use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
+
+/// The parts of a request that the guard reads: method, version, URI, headers and, with the feature `axum`, the original
+/// URI that axum's router keeps in the extensions.
 ///
-/// Made from a reference to an [`http::Request`] with any body, or to its [`Parts`].
-#[derive(Clone, Copy, Debug)]
+/// Made from a reference to an [`http::Request`] with any body, or to its [`Parts`]. Its `Debug` shows method, version
+/// and path: headers and query may hold the token.
+#[derive(Clone, Copy)]
 pub struct RequestHead<'a> {
     pub(crate) method: &'a Method,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) uri: &'a Uri,
+    pub(crate) version: Version,
     #[cfg_attr(
         not(feature = "axum"),
         expect(dead_code, reason = "only axum's routers store something there")
@@ -28,6 +32,26 @@ impl<'a> RequestHead<'a> {
         }
         self.uri.path()
     }
+
+    /// Whether frameworks route it to the handler for `GET`: `HEAD` (RFC 9110 section 9.3.2), and `CONNECT` with
+    /// `:protocol` (RFC 8441 section 4), which only HTTP/2 and later have and which has a path, unlike a plain one.
+    pub(crate) fn is_routed_as_get(self) -> bool {
+        match *self.method {
+            Method::HEAD => true,
+            Method::CONNECT => self.version >= Version::HTTP_2 && self.uri.path().starts_with('/'),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for RequestHead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", self.method)
+            .field("version", &self.version)
+            .field("path", &self.path())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a, B> From<&'a Request<B>> for RequestHead<'a> {
@@ -36,6 +60,7 @@ impl<'a, B> From<&'a Request<B>> for RequestHead<'a> {
             method: request.method(),
             headers: request.headers(),
             uri: request.uri(),
+            version: request.version(),
             extensions: request.extensions(),
         }
     }
@@ -47,6 +72,7 @@ impl<'a> From<&'a Parts> for RequestHead<'a> {
             method: &parts.method,
             headers: &parts.headers,
             uri: &parts.uri,
+            version: parts.version,
             extensions: &parts.extensions,
         }
     }

@@ -51,8 +51,7 @@ where
         let head = RequestHead::from(&request);
         let authorization = match self.config.authorization(&snapshot, head) {
             Ok(authorization) if authorization.is_public() => {
-                // The token is not validated, and is redacted or stripped all the same.
-                snapshot.token_locations.redact(&mut request);
+                snapshot.forward_unchecked(&mut request);
                 return ResponseFuture::calling(self.inner.call(request));
             }
             Ok(authorization) => authorization,
@@ -90,7 +89,7 @@ impl<S: Clone, T> GuardService<S, T> {
     {
         // Releases what `poll_ready` reserved in the inner service, such as a permit.
         self.inner = self.inner.clone();
-        ResponseFuture::rejected(snapshot.reject(rejection, request.headers()))
+        ResponseFuture::rejected(snapshot.reject(rejection, request.into()))
     }
 }
 

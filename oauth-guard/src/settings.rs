@@ -13,13 +13,14 @@ use serde::de::value::UnitDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
 use crate::assemble::Assembler;
-use crate::authorize::{RouteRules, Rule};
+use crate::authorize::{Defaults, DryRun, RouteRules, Rule};
 use crate::bearer::TokenLocations;
 use crate::cache::TokenCache;
 use crate::claims::Untyped;
 use crate::defaults;
 use crate::error::{BuildError, Problems};
-use crate::issuer::{Issuer, IssuerState, Source};
+use crate::issuer::{Issuer, IssuerState};
+use crate::jose::TENANT;
 use crate::keys::KeyPolicy;
 use crate::metadata::ResourceMetadata;
 use crate::reject::{Challenge, Hook};
@@ -38,8 +39,8 @@ pub(crate) struct Settings {
     pub(crate) resource_metadata: Option<String>,
     pub(crate) resource: Option<String>,
     pub(crate) rules: Vec<Rule>,
-    pub(crate) dry_run: bool,
-    pub(crate) preflight: bool,
+    pub(crate) defaults: Defaults,
+    pub(crate) never_grpc: bool,
     pub(crate) resolver: Option<Resolver>,
     pub(crate) token_header: Option<String>,
     pub(crate) token_cookie: Option<String>,
@@ -47,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) strip_token: bool,
     pub(crate) hook: Option<Hook>,
     pub(crate) tenant_token_bytes: Option<usize>,
+    pub(crate) allow_private_jwks: bool,
 }
 
 impl Settings {
@@ -57,7 +59,7 @@ impl Settings {
         old: Option<&Snapshot<T>>,
     ) -> Result<Snapshot<T>, BuildError> {
         let mut problems = Problems::default();
-        let rules = RouteRules::new(&self.rules, self.preflight, &mut problems);
+        let rules = RouteRules::new(&self.rules, self.defaults, &mut problems);
         let resource = self.resource_document(rules.scopes(), &mut problems);
         let challenge = self.challenge(resource.as_ref(), &mut problems);
         self.check_numbers(&mut problems);
@@ -67,7 +69,7 @@ impl Settings {
         for (index, issuer) in self.issuers.iter().enumerate() {
             let field = |name: &str| format!("issuer[{index}].{name}");
             let before = old.and_then(|old| old.issuers.get(issuer.name.as_str()));
-            let state = assembler.issuer(issuer, before, &field, &mut problems);
+            let state = assembler.issuer(issuer, before, None, &field, &mut problems);
             if issuers.insert(Box::from(issuer.name.as_str()), state).is_some() {
                 problems
                     .add(field("issuer"), "the same issuer is configured twice; put its audiences into one");
@@ -76,6 +78,7 @@ impl Settings {
         if self.issuers.is_empty() && self.resolver.is_none() && old.is_none_or(|old| old.tenants.is_none()) {
             problems.add("issuer", "a guard needs at least one issuer whose tokens to accept");
         }
+        self.check_prefixes(&mut problems);
         let cache_bytes = self.cache_bytes.unwrap_or(defaults::CACHE_BYTES);
         let kept = old.map(|old| &old.cache).filter(|cache| cache.max_bytes() == cache_bytes);
         let cache = kept.cloned().or_else(|| TokenCache::new(cache_bytes).map(Arc::new));
@@ -87,6 +90,8 @@ impl Settings {
         let (Some(issuers), Some(cache), true) = (issuers, cache, problems.is_empty()) else {
             return Err(problems.into_error());
         };
+        let introspecting: Box<[_]> =
+            issuers.values().filter(|issuer| issuer.introspector.is_some()).cloned().collect();
         let tenants = tenants(self.resolver, old, &issuers, &assembler);
         let longest = self.issuers.iter().map(|issuer| issuer.max_token_bytes).max().unwrap_or(0);
         Ok(Snapshot {
@@ -96,7 +101,15 @@ impl Settings {
                 Some(_) => longest.max(assembler.tenant_token_bytes),
                 None => longest,
             },
+            with_tenants: self
+                .issuers
+                .iter()
+                .filter_map(|issuer| {
+                    issuers.get(issuer.name.as_str()).filter(|state| state.rules.has_tenants()).cloned()
+                })
+                .collect(),
             issuers,
+            introspecting,
             tenants,
             cache,
             clock: Arc::clone(&assembler.clock),
@@ -112,12 +125,34 @@ impl Settings {
         })
     }
 
+    /// One issuer decides for one opaque token.
+    fn check_prefixes(&self, problems: &mut Problems) {
+        let asking: Vec<_> =
+            self.issuers.iter().enumerate().filter(|(_, issuer)| issuer.introspection.is_some()).collect();
+        for (at, (_, one)) in asking.iter().enumerate() {
+            for (index, other) in asking.iter().skip(at + 1) {
+                let [a, b] = [one, other].map(|it| it.token_prefix.as_deref().unwrap_or_default());
+                if a.starts_with(b) || b.starts_with(a) {
+                    let message = format!(
+                        "{:?} and {:?} could both take the same opaque token; give each a token_prefix with which no token of the other begins",
+                        one.name, other.name
+                    );
+                    problems.add(format!("issuer[{index}].token_prefix"), message);
+                }
+            }
+        }
+    }
+
     fn assembler<T>(&self, old: Option<&Snapshot<T>>, problems: &mut Problems) -> Assembler {
-        let fetches = |issuer: &Issuer| matches!(issuer.source(), Source::Discovery | Source::JwksUri(_));
-        let needs_http = self.resolver.is_some() || self.issuers.iter().any(fetches);
+        // An issuer with authorities of its own has a client of its own.
+        let fetching: Vec<_> = self.issuers.iter().filter(|one| one.fetching.authorities.is_none()).collect();
+        let urls: Vec<_> = fetching.iter().filter_map(|issuer| issuer.fetched_from()).collect();
+        let needs_http = self.resolver.is_some() || !urls.is_empty();
+        let is_plain = |url: &&str| url.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("http:"));
+        let needs_tls = self.resolver.is_some() || !urls.iter().all(is_plain);
         let http = self.http.clone().or_else(|| old?.assembler.http.clone());
         Assembler {
-            http: http.or_else(|| needs_http.then(|| bundled(problems)).flatten()),
+            http: http.or_else(|| needs_http.then(|| bundled(needs_tls, problems)).flatten()),
             http_changed: self.http.is_some(),
             // Times on one clock mean nothing on another.
             clock: match (old, &self.clock) {
@@ -126,6 +161,12 @@ impl Settings {
                 (None, None) => Arc::new(SystemClock),
             },
             keys: self.keys.clone(),
+            allow_private_jwks: self.allow_private_jwks,
+            names: {
+                let mut names: Vec<_> = self.issuers.iter().map(|issuer| issuer.name.clone()).collect();
+                names.sort_unstable();
+                names
+            },
             tenant_token_bytes: self
                 .tenant_token_bytes
                 .or_else(|| Some(old?.assembler.tenant_token_bytes))
@@ -135,7 +176,9 @@ impl Settings {
     }
 
     fn resource_document(&self, scopes: Vec<String>, problems: &mut Problems) -> Option<ResourceMetadata> {
-        let issuers = self.issuers.iter().map(|issuer| issuer.name.clone()).collect();
+        // A name with a hole is no server that a client can go to.
+        let named = self.issuers.iter().map(|issuer| issuer.name.clone());
+        let issuers = named.filter(|name| !name.contains(TENANT)).collect();
         let document = ResourceMetadata::new(self.resource.as_deref()?, issuers, scopes);
         let mut document = document.map_err(|why| problems.add("resource", why)).ok()?;
         if self.token_query.is_some() {
@@ -191,7 +234,8 @@ impl Settings {
                 .as_deref()
                 .or(resource.map(ResourceMetadata::url))
                 .map(Into::into),
-            dry_run: self.dry_run,
+            dry_run: self.defaults.dry_run == DryRun::All,
+            never_grpc: self.never_grpc,
             ..Challenge::default()
         }
     }
@@ -240,12 +284,17 @@ fn tenants<T>(
     Some(Tenants::new(resolver, assembler.clone(), before.map(|(_, tenants)| &**tenants)))
 }
 
-fn bundled(problems: &mut Problems) -> Option<HttpClient> {
+/// A machine without certificate authorities is an error only where TLS is needed.
+fn bundled(needs_tls: bool, problems: &mut Problems) -> Option<HttpClient> {
     #[cfg(feature = "reqwest")]
-    match HttpClient::new() {
+    match HttpClient::new().or_else(|error| if needs_tls { Err(error) } else { HttpClient::without_tls() }) {
         Ok(http) => return Some(http),
-        Err(error) => problems.add("http", error.to_string()),
+        Err(error) => {
+            error.problems().iter().for_each(|problem| problems.add("http", problem.message.clone()));
+        }
     }
+    #[cfg(not(feature = "reqwest"))]
+    let _ = needs_tls;
     #[cfg(not(feature = "reqwest"))]
     problems.add("http", "keys must be fetched: set an HttpClient, or enable the feature `reqwest`");
     None

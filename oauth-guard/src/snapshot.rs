@@ -3,23 +3,26 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use http_body_util::Full;
 use oauth_client::clock::{Clock, Now};
 use serde::de::DeserializeOwned;
 
 use crate::assemble::Assembler;
-use crate::authorize::{Authorization, Requirement, RouteRules};
+use crate::authorize::{Authorization, OfLayer, Requirement, RouteRules};
 use crate::bearer::{self, TokenLocations};
 use crate::cache::{Digest, TokenCache};
 use crate::check::{Check, CheckFuture};
 use crate::claims::{Claims, Verified};
 use crate::defaults;
 use crate::escape::escaped;
+use crate::extensions;
+use crate::introspect::{IntrospectedTokens, Question, Settled, contradicts};
 use crate::issuer::IssuerState;
-use crate::jose;
+use crate::jose::{self, Issued, TENANT};
 use crate::keys::{Flight, Freshness};
 use crate::metadata::ResourceMetadata;
 use crate::reject::log::{self, Origin};
@@ -27,7 +30,8 @@ use crate::reject::{Challenge, Rejection, TokenError, grpc, respond};
 use crate::request::RequestHead;
 use crate::tenants::{TenantLookup, Tenants};
 use crate::validate::{
-    Buffers, FailFast, IssuerLookup, ParsedToken, PendingFetch, Validation, check_size, unavailable,
+    Buffers, ClaimSet, FailFast, IssuerLookup, ParsedToken, PendingFetch, Validation, check_size, is_jws,
+    unavailable,
 };
 
 /// The configuration in force. A request loads it once and is decided by it alone; a reload replaces it whole.
@@ -35,6 +39,10 @@ pub(crate) struct Snapshot<T> {
     /// Counts the snapshots of a guard.
     pub(crate) generation: u64,
     pub(crate) issuers: HashMap<Box<str>, Arc<IssuerState>>,
+    /// Those of them that are asked about tokens.
+    pub(crate) introspecting: Box<[Arc<IssuerState>]>,
+    /// Those of them whose names have a hole for the tenant, in the order of the configuration.
+    pub(crate) with_tenants: Vec<Arc<IssuerState>>,
     /// Issuers that are resolved at run time.
     pub(crate) tenants: Option<Arc<Tenants>>,
     /// The longest token that any issuer accepts; each has its own limit besides.
@@ -51,6 +59,13 @@ pub(crate) struct Snapshot<T> {
     pub(crate) custom: fn(&str) -> Option<T>,
 }
 
+/// What a token needs next.
+enum Step<T> {
+    Done(Result<Claims<T>, Rejection>),
+    Introspect { issuer: Arc<IssuerState>, jwt: Option<Arc<Verified<T>>> },
+    Wait(Flight, PendingFetch),
+}
+
 /// Steps 1 to 4: the token of a request, validated.
 impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
     pub(crate) fn check(self: &Arc<Self>, request: RequestHead<'_>) -> Check<T> {
@@ -62,13 +77,22 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
         let now = self.clock.now();
         let (digest, found) = self.cache.get(&token).unzip();
         if let (Some(digest), Some(Some(verified))) = (digest, found) {
-            match verified.issuer.keys.freshness(now) {
+            let keys = match verified.key {
+                Some(_) => verified.issuer.keys.freshness(now),
+                // No key has signed it.
+                None => Freshness::Fresh,
+            };
+            match keys {
                 // The cache holds identity; whether it is still valid is checked on each hit.
                 Freshness::Fresh
                     if verified.is_within_lifetime(now)
-                        && verified.key.is_trusted()
+                        && now.monotonic < verified.introspected_until
+                        && verified.is_key_trusted()
                         && verified.issuer.is_in_force(self.generation) =>
                 {
+                    if let Some(tenants) = &self.tenants {
+                        tenants.touch(&verified.issuer, now);
+                    }
                     return Check::Ready(Ok(Some(Claims::new(verified, &self.challenge))));
                 }
                 Freshness::Fresh => self.cache.remove(digest),
@@ -85,21 +109,19 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
             Ok(text) => text,
             Err(rejection) => return Check::Ready(Err(logged(rejection))),
         };
-        match self.validate(text, digest, now, true) {
-            Validation::Done(outcome) => {
+        match self.next_step(text, self.validate(text, digest, now, true), now) {
+            // Decided, and no fetch would help or may start now: there is nothing to wait for.
+            Step::Done(outcome) => {
                 Check::Ready(outcome.map(Some).map_err(|rejection| self.rejected(text, rejection)))
             }
-            Validation::Pending(fetch) => match fetch.start(now) {
-                // No fetch may start now, or none would help: there is nothing to wait for.
-                Err(rejection) => Check::Ready(Err(self.rejected(text, rejection))),
-                Ok(flight) => {
-                    let (snapshot, token) = (Arc::clone(self), Box::from(text));
-                    Check::Pending(CheckFuture::new(async move {
-                        let outcome = Arc::clone(&snapshot).validate_after(flight, &token, fetch).await;
-                        outcome.map(Some).map_err(|rejection| snapshot.rejected(&token, rejection))
-                    }))
-                }
-            },
+            Step::Introspect { issuer, jwt } => self.introspect_later(issuer, jwt, text, digest),
+            Step::Wait(flight, fetch) => {
+                let (snapshot, token) = (Arc::clone(self), Box::from(text));
+                Check::Pending(CheckFuture::new(async move {
+                    let outcome = Arc::clone(&snapshot).validate_after(flight, &token, fetch).await;
+                    outcome.map(Some).map_err(|rejection| snapshot.rejected(&token, rejection))
+                }))
+            }
         }
     }
 }
@@ -120,12 +142,19 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         now: Now,
         refresh: bool,
     ) -> Result<Validation<T>, TokenError> {
+        if !self.introspecting.is_empty()
+            && let Some(issuer) = self.asked_without_keys(text)?
+        {
+            return Ok(Validation::Introspect { issuer, jwt: None });
+        }
         let mut buffers = Buffers::new();
         let ParsedToken { compact, header, payload, claims } =
             ParsedToken::parse(text, self.max_token_bytes, &mut buffers)?;
         let (header, payload, claims) = (header?, payload?, claims?);
         // Keys belong to their issuer: the one that the token names decides which keys may have signed it.
-        let issuer = match self.issuer(&claims.issuer()?, now)? {
+        let (name, tenant) = (claims.issuer()?, claims.tenant());
+        let issued = Issued { issuer: &name, tenant: tenant.as_deref() };
+        let issuer = match self.issuer(issued, now)? {
             IssuerLookup::Found(issuer) => issuer,
             IssuerLookup::Unavailable(retry_after) => {
                 return Ok(Validation::Done(Err(unavailable(retry_after))));
@@ -143,12 +172,18 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             match issuer.keys.freshness(now) {
                 Freshness::Fresh => {}
                 Freshness::Overdue if !refresh => {}
-                Freshness::Overdue | Freshness::Missing => {
+                Freshness::Overdue => {
+                    return Ok(Validation::Pending(PendingFetch::FresherKeys(Arc::clone(remote))));
+                }
+                Freshness::Missing => {
                     return Ok(Validation::Pending(PendingFetch::Keys(Arc::clone(remote))));
                 }
             }
         }
-        let key = match (jose::signed_by(&issuer.keys.current(), &header, &compact), issuer.keys.remote()) {
+        let key = match (
+            jose::signed_by(&issuer.keys.current(), &header, &compact, issued),
+            issuer.keys.remote(),
+        ) {
             (Ok(key), _) => key,
             (Err(TokenError::UnknownKey), Some(remote)) => {
                 tracing::debug!(
@@ -157,15 +192,53 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
                     key_id = header.key_id.as_deref().map(escaped),
                     "a token names an unknown key"
                 );
-                return Ok(Validation::Pending(PendingFetch::NewerKeys(Arc::clone(remote))));
+                let key_id = header.key_id.as_deref().map(Into::into);
+                return Ok(Validation::Pending(PendingFetch::NewerKeys(Arc::clone(remote), key_id)));
             }
             (Err(error), _) => return Err(error),
         };
         let custom = (self.custom)(payload).ok_or(TokenError::CustomClaims)?;
         let parts = claims.to_parts(issuer, &lifetime).ok_or(TokenError::TooLong)?;
-        let verified = Arc::new(Verified { issuer: Arc::clone(issuer), key, parts, custom });
+        if let Some(tenants) = &self.tenants {
+            tenants.verified(issuer, now);
+        }
+        let introspector =
+            issuer.introspector.as_ref().filter(|one| one.tokens != IntrospectedTokens::Opaque);
+        let introspected_until =
+            introspector.map_or(Duration::MAX, |one| now.monotonic.saturating_add(one.cache));
+        let verified = Arc::new(Verified {
+            issuer: Arc::clone(issuer),
+            key: Some(key),
+            introspected_until,
+            parts,
+            custom,
+        });
+        if introspector.is_some() {
+            return Ok(Validation::Introspect { issuer: Arc::clone(issuer), jwt: Some(verified) });
+        }
         self.cache.insert(text.as_bytes(), digest, &verified);
         Ok(Validation::Done(Ok(Claims::new(verified, &self.challenge))))
+    }
+
+    /// What follows from a validation. A fetch that is optional and may not start now is done without.
+    fn next_step(&self, token: &str, validation: Validation<T>, now: Now) -> Step<T> {
+        let started = |fetch: PendingFetch| match fetch.start(now) {
+            Ok(flight) => Step::Wait(flight, fetch),
+            Err(rejection) => Step::Done(Err(rejection)),
+        };
+        match validation {
+            Validation::Done(outcome) => Step::Done(outcome),
+            Validation::Introspect { issuer, jwt } => Step::Introspect { issuer, jwt },
+            Validation::Pending(fetch) => match fetch.start(now) {
+                Ok(flight) => Step::Wait(flight, fetch),
+                Err(rejection) if !fetch.is_optional() => Step::Done(Err(rejection)),
+                Err(_) => match self.validate(token, None, now, false) {
+                    Validation::Done(outcome) => Step::Done(outcome),
+                    Validation::Introspect { issuer, jwt } => Step::Introspect { issuer, jwt },
+                    Validation::Pending(next) => started(next),
+                },
+            },
+        }
     }
 
     /// Waits for a fetch and validates again. Ends after a few rounds: another fetch is started only when this one was
@@ -179,15 +252,13 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         // An issuer, its keys, newer keys; and one of them again.
         const ROUNDS: usize = 4;
         for _ in 0..ROUNDS {
-            // A task that ended with its runtime counts as landed; the next round starts another.
-            let landed = flight.landed().await;
-            // Overdue keys were just fetched, unless the fetch was for an issuer.
-            let refresh = landed.is_err() || matches!(fetch, PendingFetch::Issuer(..));
-            match self.validate(token, None, self.clock.now(), refresh) {
-                Validation::Done(outcome) => return outcome,
-                Validation::Pending(next) => fetch = next,
+            let refresh = fetch.wait(flight).await?;
+            let now = self.clock.now();
+            match self.next_step(token, self.validate(token, None, now, refresh), now) {
+                Step::Done(outcome) => return outcome,
+                Step::Introspect { issuer, jwt } => return self.introspect(issuer, jwt, token, None).await,
+                Step::Wait(next_flight, next) => (flight, fetch) = (next_flight, next),
             }
-            flight = fetch.start(self.clock.now())?;
         }
         Err(fetch.exhausted(self.clock.now()))
     }
@@ -197,7 +268,9 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         let mut buffers = Buffers::new();
         let token = ParsedToken::parse(text, self.max_token_bytes, &mut buffers).ok()?;
         let (header, claims) = (token.header.ok()?, token.claims.ok()?);
-        let issuer = match self.issuer(&claims.issuer().ok()?, now).ok()? {
+        let (name, tenant) = (claims.issuer().ok()?, claims.tenant());
+        let issued = Issued { issuer: &name, tenant: tenant.as_deref() };
+        let issuer = match self.issuer(issued, now).ok()? {
             IssuerLookup::Found(issuer) => issuer,
             IssuerLookup::Unavailable(_) => return None,
             IssuerLookup::Pending(fetch) => return Some(fetch),
@@ -206,13 +279,21 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         if remote.freshness(now) == Freshness::Missing {
             return Some(PendingFetch::Keys(Arc::clone(remote)));
         }
-        let found = jose::signed_by(&issuer.keys.current(), &header, &token.compact);
-        matches!(found, Err(TokenError::UnknownKey)).then(|| PendingFetch::NewerKeys(Arc::clone(remote)))
+        let found = jose::signed_by(&issuer.keys.current(), &header, &token.compact, issued);
+        matches!(found, Err(TokenError::UnknownKey))
+            .then(|| PendingFetch::NewerKeys(Arc::clone(remote), header.key_id.as_deref().map(Into::into)))
     }
 
-    /// The issuer of that name: configured, or resolved at run time.
-    pub(crate) fn issuer(&self, name: &str, now: Now) -> Result<IssuerLookup, TokenError> {
-        match (self.issuers.get(name), &self.tenants) {
+    /// The issuer that a token names: configured by that name, or with a hole that the token's tenant fills, or resolved
+    /// at run time.
+    pub(crate) fn issuer(&self, issued: Issued<'_>, now: Now) -> Result<IssuerLookup, TokenError> {
+        let name = issued.issuer;
+        // A name whose hole is open is a configured one, and no token's.
+        if name.contains(TENANT) {
+            return Err(TokenError::UnknownIssuer);
+        }
+        let with_tenants = || self.with_tenants.iter().find(|issuer| issued.is_by(issuer.name()));
+        match (self.issuers.get(name).or_else(with_tenants), &self.tenants) {
             (Some(issuer), _) => Ok(IssuerLookup::Found(Arc::clone(issuer))),
             (None, None) => Err(TokenError::UnknownIssuer),
             // The caller wrote the name, and nothing vouches for it yet.
@@ -230,30 +311,160 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
 
     /// Every issuer in force at the moment, configured or resolved.
     pub(crate) fn all_issuers(&self) -> Vec<Arc<IssuerState>> {
-        let resolved = self.tenants.iter().flat_map(|tenants| tenants.known());
+        let resolved = self.tenants.iter().flat_map(|tenants| tenants.all());
         self.issuers.values().cloned().chain(resolved).collect()
+    }
+}
+
+/// Step 4 for tokens that their server is asked about.
+impl<T: Send + Sync + 'static> Snapshot<T> {
+    /// The issuer to ask about this token, if its keys are not used: an opaque token, or any token of an issuer that is asked
+    /// about all of them.
+    pub(crate) fn asked_without_keys(&self, text: &str) -> Result<Option<Arc<IssuerState>>, TokenError> {
+        let takes = |issuer: &&Arc<IssuerState>| text.starts_with(&*issuer.rules.token_prefix);
+        let asks_about_all = |issuer: &&Arc<IssuerState>| {
+            issuer.introspector.as_ref().is_some_and(|one| one.tokens == IntrospectedTokens::Any)
+        };
+        let issuer = if is_jws(text) {
+            let mut buffers = Buffers::new();
+            let parsed = ParsedToken::parse(text, self.max_token_bytes, &mut buffers)?;
+            let named = parsed.claims.as_ref().ok().and_then(|claims| claims.issuer().ok());
+            match named.and_then(|name| self.issuers.get(&*name)) {
+                // It names its issuer, which decides.
+                Some(issuer) => Some(issuer).filter(asks_about_all).filter(takes),
+                None => self.introspecting.iter().filter(asks_about_all).find(takes),
+            }
+        } else {
+            self.introspecting.iter().find(takes)
+        };
+        let Some(issuer) = issuer else { return Ok(None) };
+        check_size(text, issuer.rules.max_token_bytes)?;
+        // A malformed request: nothing of it is sent on.
+        if bearer::is_token68(text) { Ok(Some(Arc::clone(issuer))) } else { Err(TokenError::NotACompactJws) }
+    }
+
+    fn introspect_later(
+        self: &Arc<Self>,
+        issuer: Arc<IssuerState>,
+        jwt: Option<Arc<Verified<T>>>,
+        text: &str,
+        digest: Option<Digest>,
+    ) -> Check<T> {
+        let digest = digest.unwrap_or_else(|| self.cache.digest(text.as_bytes()));
+        let known = issuer.introspector.as_ref().and_then(|one| one.known(digest, self.clock.now()));
+        if let Some(settled) = known {
+            let outcome = self.settle(&issuer, jwt, text, digest, settled);
+            return Check::Ready(outcome.map(Some).map_err(|rejection| self.rejected(text, rejection)));
+        }
+        let (snapshot, token) = (Arc::clone(self), Box::<str>::from(text));
+        Check::Pending(CheckFuture::new(async move {
+            let outcome = snapshot.introspect(issuer, jwt, &token, Some(digest)).await;
+            outcome.map(Some).map_err(|rejection| snapshot.rejected(&token, rejection))
+        }))
+    }
+
+    pub(crate) async fn introspect(
+        self: &Arc<Self>,
+        issuer: Arc<IssuerState>,
+        jwt: Option<Arc<Verified<T>>>,
+        token: &str,
+        digest: Option<Digest>,
+    ) -> Result<Claims<T>, Rejection> {
+        let digest = digest.unwrap_or_else(|| self.cache.digest(token.as_bytes()));
+        let Some(introspector) = &issuer.introspector else { return Err(TokenError::UnknownKey.into()) };
+        let settled = match introspector.known(digest, self.clock.now()) {
+            Some(settled) => settled,
+            None => {
+                let on_active = || {
+                    let (snapshot, issuer, jwt) = (Arc::clone(self), Arc::clone(&issuer), jwt.clone());
+                    let token = Box::<str>::from(token);
+                    move |body: &str| {
+                        // The cache has it before anyone else may ask again.
+                        let _ = snapshot.active(&issuer, jwt, &token, digest, body);
+                    }
+                };
+                introspector.ask(Question { token, digest }, on_active).await
+            }
+        };
+        self.settle(&issuer, jwt, token, digest, settled)
+    }
+
+    /// From the outcome of a question to claims or a rejection.
+    fn settle(
+        &self,
+        issuer: &Arc<IssuerState>,
+        jwt: Option<Arc<Verified<T>>>,
+        token: &str,
+        digest: Digest,
+        settled: Settled,
+    ) -> Result<Claims<T>, Rejection> {
+        match settled {
+            Settled::Unavailable(retry_after) => Err(Rejection::IntrospectionUnavailable { retry_after }),
+            Settled::Inactive => Err(TokenError::Inactive.into()),
+            Settled::Active(body) => {
+                let cached =
+                    self.cache.peek(digest).filter(|found| found.is_within_lifetime(self.clock.now()));
+                let verified = match cached {
+                    Some(verified) if Arc::ptr_eq(&verified.issuer, issuer) => verified,
+                    _ => self.active(issuer, jwt, token, digest, &body)?,
+                };
+                Ok(Claims::new(verified, &self.challenge))
+            }
+        }
+    }
+
+    /// Validates a response about an active token, and caches what it says.
+    fn active(
+        &self,
+        issuer: &Arc<IssuerState>,
+        jwt: Option<Arc<Verified<T>>>,
+        token: &str,
+        digest: Digest,
+        body: &str,
+    ) -> Result<Arc<Verified<T>>, Rejection> {
+        let claims = ClaimSet::read(body)?;
+        let cache = issuer.introspector.as_ref().map_or(Duration::ZERO, |one| one.cache);
+        let verified = match jwt {
+            Some(jwt) => {
+                let subject = jwt.text(jwt.parts.subject);
+                if contradicts(&claims, issuer.name(), subject) {
+                    return Err(TokenError::Contradicted.into());
+                }
+                jwt
+            }
+            None => {
+                let now = self.clock.now();
+                let lifetime = claims
+                    .validate_introspected(issuer, now, cache, &mut FailFast)?
+                    .ok_or(TokenError::Claim("exp"))?;
+                let custom = (self.custom)(body).ok_or(TokenError::CustomClaims)?;
+                let parts = claims.to_parts(issuer, &lifetime).ok_or(TokenError::TooLong)?;
+                let introspected_until = now.monotonic.saturating_add(cache);
+                let issuer = Arc::clone(issuer);
+                Arc::new(Verified { issuer, key: None, introspected_until, parts, custom })
+            }
+        };
+        if !cache.is_zero() {
+            self.cache.insert(token.as_bytes(), Some(digest), &verified);
+        }
+        Ok(verified)
     }
 }
 
 /// Step 5: is it enough?
 impl<T> Snapshot<T> {
-    /// What a request needs: from the rule of its route, and from the layer in front of it.
+    /// What a request needs: from the rules of its route, and from the layer in front of it.
     pub(crate) fn authorization<'a>(
         &'a self,
         request: RequestHead<'_>,
-        required: Option<&'a Requirement>,
-        optional: bool,
+        layer: OfLayer<'a>,
     ) -> Result<Authorization<'a>, Rejection> {
-        Authorization::new(required, self.challenge.dry_run, &*self.clock).for_route(
-            &self.rules,
-            request,
-            optional,
-        )
+        Authorization::for_route(&self.rules, request, layer, &*self.clock)
     }
 
     /// A valid token that meets this requirement, whatever the route.
     pub(crate) fn requirement_only<'a>(&'a self, requirement: &'a Requirement) -> Authorization<'a> {
-        Authorization::new(Some(requirement), self.challenge.dry_run, &*self.clock)
+        Authorization::new(Some(requirement), self.rules.dry_run(), &*self.clock)
     }
 
     /// Inserts the claims into the request, and redacts or strips the token they are from.
@@ -261,9 +472,19 @@ impl<T> Snapshot<T> {
     where
         T: Send + Sync + 'static,
     {
-        let Some(claims) = claims else { return };
-        self.token_locations.redact(request);
-        request.extensions_mut().insert(claims);
+        match claims {
+            Some(claims) => {
+                self.token_locations.redact(request);
+                extensions::insert(request.extensions_mut(), claims);
+            }
+            None => extensions::clear(request.extensions_mut()),
+        }
+    }
+
+    /// A request whose token is not validated: whatever could be one is redacted or stripped all the same.
+    pub(crate) fn forward_unchecked<B>(&self, request: &mut Request<B>) {
+        self.token_locations.redact_all(request);
+        extensions::clear(request.extensions_mut());
     }
 }
 
@@ -271,8 +492,8 @@ impl<T> Snapshot<T> {
 impl<T> Snapshot<T> {
     /// The whole response, in the caller's protocol.
     #[cold]
-    pub(crate) fn reject(&self, rejection: &Rejection, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        respond(rejection, &self.challenge, grpc::is_grpc(headers))
+    pub(crate) fn reject(&self, rejection: &Rejection, request: RequestHead<'_>) -> Response<Full<Bytes>> {
+        respond(rejection, &self.challenge, grpc::is_grpc(request))
     }
 
     /// Classifies and logs the rejection of a token. The token is parsed again, but only if the log is enabled.
@@ -282,7 +503,10 @@ impl<T> Snapshot<T> {
         if tracing::enabled!(target: "oauth_guard", tracing::Level::DEBUG) {
             let mut buffers = Buffers::new();
             if let Ok(token) = ParsedToken::parse(token, self.max_token_bytes, &mut buffers) {
-                origin = token.origin(|name| self.issuers.contains_key(name));
+                origin = token.origin(|name| {
+                    let has_form = |issuer: &Arc<IssuerState>| jose::is_for_some_tenant(name, issuer.name());
+                    self.issuers.contains_key(name) || self.with_tenants.iter().any(has_form)
+                });
             }
         }
         log::rejected(&rejection, &origin);

@@ -1,5 +1,7 @@
 //! Issuers that are resolved at run time.
 
+mod members;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
@@ -12,12 +14,13 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use oauth_client::clock::Now;
 
+use self::members::Members;
 use crate::assemble::Assembler;
 use crate::defaults;
 use crate::error::Problems;
 use crate::escape::escaped;
 use crate::issuer::{Issuer, IssuerState};
-use crate::keys::{Flight, Preloaded};
+use crate::keys::{Flight, Preloaded, Probation, ProbationBudget};
 
 type Resolved = Result<Option<Issuer>, String>;
 type Resolving = Pin<Box<dyn Future<Output = Resolved> + Send>>;
@@ -55,20 +58,19 @@ pub(crate) enum TenantLookup {
 }
 
 /// The issuers resolved so far. Known and unknown names are kept apart, so that a flood of invented names displaces no
-/// real one.
+/// real one; and so are names that a resolver accepts by a rule, until a token of theirs is verified.
 pub(crate) struct Tenants {
     resolver: Arc<Resolver>,
     assembler: Assembler,
-    /// The first generation that no longer has them.
-    ended: AtomicU64,
-    /// The issuers of the previous snapshot: their keys are reused if the issuer is still the same.
-    before: Cache<Box<str>, Arc<IssuerState>>,
-    known: Cache<Box<str>, Arc<IssuerState>>,
+    /// The key fetches of tenants on probation.
+    budget: Arc<ProbationBudget>,
     /// Key sets that were preloaded for issuers not resolved yet.
     pub(crate) preloaded: Preloaded,
+    members: Mutex<Members>,
+    /// How many became members: orders the uses within one second.
+    inserted: AtomicU64,
     /// Names that are not resolved again before a time on the monotonic clock.
     unknown: Cache<Box<str>, Negative>,
-    flights: Mutex<Flights>,
     /// Until when, on the monotonic clock in milliseconds, failures are logged at debug level.
     quiet_until: AtomicU64,
 }
@@ -89,61 +91,86 @@ enum Negative {
 
 impl Tenants {
     pub(crate) fn new(resolver: Arc<Resolver>, assembler: Assembler, old: Option<&Self>) -> Arc<Self> {
-        let states = || {
-            Cache::builder().max_capacity(defaults::TENANTS).eviction_policy(EvictionPolicy::lru()).build()
-        };
-        let before = states();
-        for (name, issuer) in old.iter().flat_map(|old| old.before.iter().chain(old.known.iter())) {
-            before.insert(Box::clone(&name), issuer);
-        }
         let preloaded = Preloaded::default();
         if let Some(old) = old {
             preloaded.take_over(&old.preloaded);
         }
+        let before = old.map(|old| old.members().hand_over(defaults::TENANTS)).unwrap_or_default();
         Arc::new(Self {
-            preloaded,
             resolver,
-            ended: AtomicU64::new(u64::MAX),
-            before,
-            known: states(),
+            budget: old.map(|old| Arc::clone(&old.budget)).unwrap_or_default(),
+            preloaded,
+            members: Mutex::new(Members::new(defaults::TENANTS, before)),
+            inserted: AtomicU64::new(0),
             unknown: unknown(assembler.keys.cooldown),
             assembler,
-            flights: Mutex::default(),
             quiet_until: AtomicU64::new(0),
         })
     }
 
     pub(crate) fn get(&self, name: &str, now: Now) -> TenantLookup {
-        if let Some(issuer) = self.known.get(name) {
-            return TenantLookup::Known(issuer);
+        match self.member(name) {
+            Some(issuer) => TenantLookup::Known(issuer),
+            None => self.negative(name, now.monotonic),
         }
+    }
+
+    fn negative(&self, name: &str, now: Duration) -> TenantLookup {
         match self.unknown.get(name) {
-            Some(Negative::UnknownUntil(until)) if now.monotonic < until => TenantLookup::Unknown,
-            Some(Negative::FailedUntil(until)) if now.monotonic < until => {
-                TenantLookup::Unavailable(until.saturating_sub(now.monotonic))
+            Some(Negative::UnknownUntil(until)) if now < until => TenantLookup::Unknown,
+            Some(Negative::FailedUntil(until)) if now < until => {
+                TenantLookup::Unavailable(until.saturating_sub(now))
             }
             _ => TenantLookup::NotAsked,
+        }
+    }
+
+    /// A valid token of that tenant is used: the tenants used last are kept. Writes once a second at most, unless others
+    /// became members in between.
+    pub(crate) fn touch(&self, issuer: &IssuerState, now: Now) {
+        let turn = self.inserted.load(Ordering::Relaxed) & u64::from(u32::MAX);
+        issuer.used_at((now.monotonic.as_secs() << 32) | turn);
+    }
+
+    /// A token of that tenant was verified, which ends its probation.
+    pub(crate) fn verified(&self, issuer: &Arc<IssuerState>, now: Now) {
+        self.touch(issuer, now);
+        if let Some(probation) = issuer.probation.as_ref().filter(|probation| !probation.is_over())
+            && self.members().promote(issuer)
+        {
+            probation.end();
         }
     }
 
     /// Calls the resolver, or joins the call under way. `None` outside of a tokio runtime, and when too many calls are
     /// under way.
     pub(crate) fn resolve(self: &Arc<Self>, name: &str) -> Option<Flight> {
-        let mut flights = self.flights();
-        if let Some((_, flight)) = flights.by_name.get(name).filter(|(_, flight)| !flight.is_over()) {
+        let now = self.assembler.clock.now().monotonic;
+        let mut members = self.members();
+        // The resolution that another caller waited for may have landed since this one looked.
+        if members.get(name).is_some() || !matches!(self.negative(name, now), TenantLookup::NotAsked) {
+            return Some(Flight::over());
+        }
+        let flights = &mut members.flights;
+        if let Some((_, flight)) = flights.by_name.get(name).filter(|(_, flight)| !flight.is_over(now)) {
             return Some(flight.clone());
         }
         if flights.by_name.len() >= defaults::PENDING_RESOLUTIONS {
-            return None;
+            // Those on a runtime that is no longer driven do not count.
+            flights.by_name.retain(|_, (_, flight)| !flight.is_over(now));
+            if flights.by_name.len() >= defaults::PENDING_RESOLUTIONS {
+                return None;
+            }
         }
         flights.started += 1;
         let (this, resolved_name, number) = (Arc::clone(self), Box::from(name), flights.started);
-        let flight = Flight::start(async move {
+        let timeout = self.assembler.keys.timeout;
+        let flight = Flight::start(now, timeout, async move {
             // Created inside the task: one that never ran has no entry to remove, and is dropped while the list is locked.
             let resolution = Resolution { tenants: this, name: resolved_name, number };
             let this = &resolution.tenants;
             let resolving = (this.resolver.0)(resolution.name.to_string());
-            let resolved = match tokio::time::timeout(this.assembler.keys.timeout, resolving).await {
+            let resolved = match tokio::time::timeout(timeout, resolving).await {
                 Ok(resolved) => resolved,
                 Err(_) => Err("the resolver timed out".to_owned()),
             };
@@ -155,34 +182,32 @@ impl Tenants {
 
     /// Also forgets that a name is unknown, and abandons a resolution under way: its result is as old as what is forgotten.
     pub(crate) fn forget(&self, name: &str) -> bool {
-        let mut flights = self.flights();
-        flights.by_name.remove(name);
-        self.before.invalidate(name);
+        let mut members = self.members();
         self.unknown.invalidate(name);
-        let forgotten = self.known.remove(name);
-        if let Some(issuer) = &forgotten {
-            // No generation has it.
-            issuer.end(0);
-        }
-        forgotten.is_some()
+        members.forget(name)
     }
 
     /// That generation and all later ones do not have these tenants, nor those being resolved.
     pub(crate) fn end(&self, generation: u64) {
-        self.ended.store(generation, Ordering::SeqCst);
-        self.known().for_each(|issuer| issuer.end(generation));
+        self.members().end(generation);
     }
 
     pub(crate) fn resolver(&self) -> Arc<Resolver> {
         Arc::clone(&self.resolver)
     }
 
-    pub(crate) fn known_as(&self, name: &str) -> Option<Arc<IssuerState>> {
-        self.known.get(name)
+    pub(crate) fn member(&self, name: &str) -> Option<Arc<IssuerState>> {
+        self.members().get(name).cloned()
     }
 
-    pub(crate) fn known(&self) -> impl Iterator<Item = Arc<IssuerState>> {
-        self.known.iter().map(|(_, issuer)| issuer)
+    /// Those of which a token was verified, and those on probation.
+    pub(crate) fn all(&self) -> Vec<Arc<IssuerState>> {
+        self.members().all().cloned().collect()
+    }
+
+    /// Those of which a token was verified.
+    pub(crate) fn known(&self) -> Vec<Arc<IssuerState>> {
+        self.members().known().cloned().collect()
     }
 
     fn land(&self, resolution: &Resolution, resolved: Resolved) {
@@ -194,25 +219,42 @@ impl Tenants {
                 Err(())
             }
         };
-        let flights = self.flights();
-        if !flights.is_under_way(resolution) {
+        let mut members = self.members();
+        if !members.flights.is_under_way(resolution) {
             return;
         }
-        let now = self.assembler.clock.now().monotonic;
+        let now = self.assembler.clock.now();
         match resolved {
-            Ok(Some(issuer)) => {
-                self.unknown.invalidate(name);
-                self.preloaded.apply(issuer.name(), issuer.keys.remote().map(|remote| &**remote));
-                self.known.insert(name.into(), Arc::clone(&issuer));
-                // Either `end` saw it among the known ones, or its generation is read here.
-                issuer.end(self.ended.load(Ordering::SeqCst));
-            }
+            Ok(Some(issuer)) => self.admit(&mut members, &issuer, now),
             Ok(None) => {
-                let until = now.saturating_add(self.assembler.keys.cooldown);
+                let until = now.monotonic.saturating_add(self.assembler.keys.cooldown);
                 self.unknown.insert(name.into(), Negative::UnknownUntil(until));
             }
-            Err(()) => self.remember_failure(name, now),
+            Err(()) => self.remember_failure(name, now.monotonic),
         }
+    }
+
+    fn admit(&self, members: &mut Members, issuer: &Arc<IssuerState>, now: Now) {
+        let remote = issuer.keys.remote().map(|remote| &**remote);
+        self.preloaded.apply(issuer.name(), remote);
+        let is_on_probation = issuer.probation.as_ref().filter(|probation| !probation.is_over());
+        if let (Some(probation), Some(remote)) = (is_on_probation, remote)
+            && !remote.status(now).usable
+            && !probation.prepay(now.monotonic)
+        {
+            // Not even admitted: it would displace one whose fetch is paid for.
+            self.remember_failure(issuer.name(), now.monotonic);
+            tracing::debug!(
+                target: "oauth_guard",
+                issuer = escaped(issuer.name()),
+                "too many tenants without a verified token: their keys are not fetched"
+            );
+            return;
+        }
+        self.unknown.invalidate(issuer.name());
+        self.inserted.fetch_add(1, Ordering::Relaxed);
+        self.touch(issuer, now);
+        members.insert(issuer);
     }
 
     fn remember_failure(&self, name: &str, now: Duration) {
@@ -230,8 +272,12 @@ impl Tenants {
                 "more than the guard accepts; raise GuardBuilder::tenant_token_bytes",
             );
         }
-        let before = self.before.remove(name);
-        let state = self.assembler.issuer(issuer, before.as_ref(), &|field| field.to_owned(), &mut problems);
+        let before = self.members().before(name);
+        // A tenant that was known before a reload is still no invention.
+        let known = before.as_ref().and_then(|before| before.probation.clone());
+        let probation = known.unwrap_or_else(|| Probation::new(Arc::clone(&self.budget)));
+        let field = |field: &str| field.to_owned();
+        let state = self.assembler.issuer(issuer, before.as_ref(), Some(probation), &field, &mut problems);
         if problems.is_empty() {
             return state;
         }
@@ -252,8 +298,8 @@ impl Tenants {
         }
     }
 
-    fn flights(&self) -> MutexGuard<'_, Flights> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -273,9 +319,9 @@ struct Resolution {
 impl Drop for Resolution {
     fn drop(&mut self) {
         let tenants = &self.tenants;
-        let mut flights = tenants.flights();
-        if flights.is_under_way(self) {
-            flights.by_name.remove(&self.name);
+        let mut members = tenants.members();
+        if members.flights.is_under_way(self) {
+            members.flights.by_name.remove(&self.name);
             if std::thread::panicking() {
                 tenants.remember_failure(&self.name, tenants.assembler.clock.now().monotonic);
             }

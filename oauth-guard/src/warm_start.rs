@@ -10,13 +10,17 @@ use crate::keys::{ExportedSet, KeyExport};
 
 impl<T: Send + Sync + 'static> Guard<T> {
     /// The current key sets, including those preloaded for an issuer that is not resolved yet. Static keys from the
-    /// configuration are not exported.
+    /// configuration are not exported, nor keys of a resolved issuer of which no token was verified yet.
     #[must_use]
     pub fn export_keys(&self) -> KeyExport {
         let snapshot = self.snapshot();
+        // Tenants without one verified token may be invented ones.
+        let tenants = snapshot.tenants.iter().flat_map(|tenants| tenants.known());
         let mut sets: Vec<_> = snapshot
-            .all_issuers()
-            .iter()
+            .issuers
+            .values()
+            .cloned()
+            .chain(tenants)
             .filter_map(|issuer| {
                 let (fetched_at, document) = issuer.keys.remote()?.exported()?;
                 ExportedSet::new(issuer.name(), fetched_at, &document)
@@ -38,7 +42,7 @@ impl<T: Send + Sync + 'static> Guard<T> {
         let snapshot = self.snapshot();
         let taken = export.sets().iter().filter(|set| {
             let configured = snapshot.issuers.get(set.issuer()).cloned();
-            let known = configured.or_else(|| snapshot.tenants.as_ref()?.known_as(set.issuer()));
+            let known = configured.or_else(|| snapshot.tenants.as_ref()?.member(set.issuer()));
             match (known, &snapshot.tenants) {
                 (Some(issuer), _) => issuer.keys.remote().is_some_and(|remote| set.preload(remote)),
                 (None, Some(tenants)) => tenants.preloaded.insert(set),

@@ -9,6 +9,7 @@ use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::peek::Peek;
+use super::settings::TrailersWatch;
 
 pin_project! {
     /// A request's or a response's body on its way through the layer: the body inside, as it is.
@@ -23,6 +24,7 @@ pin_project! {
         inner: Inner<B>,
         // One word on the way of most bodies, which have neither.
         extra: Option<Box<Extra>>,
+        watch: Option<TrailersWatch>,
     }
 }
 
@@ -45,13 +47,18 @@ impl<B: http_body::Body> Body<B> {
     }
 
     pub(super) fn new(inner: B, extra: Option<Box<Extra>>) -> Self {
-        Self { inner: Inner::Whole { body: inner }, extra }
+        Self { inner: Inner::Whole { body: inner }, extra, watch: None }
+    }
+
+    /// The body of a response whose trailers are yet to come.
+    pub(super) fn watched(inner: B, watch: Option<TrailersWatch>) -> Self {
+        Self { watch, ..Self::plain(inner) }
     }
 
     /// The body that was peeked at, whole.
     pub(super) fn peeked(mut peek: Box<Peek<B>>) -> Self {
         let ahead = std::mem::take(&mut peek.read);
-        Self { inner: Inner::Rest { rest: peek }, extra: Some(Box::new(Extra::Ahead(ahead))) }
+        Self { inner: Inner::Rest { rest: peek }, extra: Some(Box::new(Extra::Ahead(ahead))), watch: None }
     }
 
     fn ahead(&self) -> Option<&VecDeque<Bytes>> {
@@ -94,6 +101,12 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for Body<B> {
             && !recorder.observe(frame.as_ref(), inner.is_end_stream())
         {
             *this.extra = None;
+        }
+        if let Some(Ok(frame)) = &frame
+            && let Some(trailers) = frame.trailers_ref()
+            && let Some(watch) = this.watch.take()
+        {
+            watch.observe(trailers);
         }
         Poll::Ready(frame)
     }
@@ -210,7 +223,7 @@ impl Recording {
                 .map_or_else(|shared| shared.get().cloned(), OnceLock::into_inner)
                 .unwrap_or_default(),
         };
-        Body { inner: Inner::Nothing, extra: Some(Box::new(Extra::Ahead(ahead))) }
+        Body { inner: Inner::Nothing, extra: Some(Box::new(Extra::Ahead(ahead))), watch: None }
     }
 }
 

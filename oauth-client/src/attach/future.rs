@@ -15,7 +15,7 @@ use super::body::Body;
 use super::error::AttachError;
 use super::peek::Peek;
 use super::sent::{Sent, Subject};
-use super::settings::{Replay, Settings, Verdict, recorded, refuses_token};
+use super::settings::{Replay, Settings, TrailersWatch, Verdict, recorded, refuses_token};
 use crate::AccessToken;
 use crate::error::Error;
 
@@ -160,7 +160,11 @@ where
                         },
                     };
                     match verdict {
-                        Verdict::Accepted => return Poll::Ready(Ok(response.map(Body::plain))),
+                        Verdict::Accepted => {
+                            let (status, headers) = (response.status(), response.headers());
+                            let watch = TrailersWatch::of(this.settings, sent, status, headers);
+                            return Poll::Ready(Ok(response.map(|body| Body::watched(body, watch))));
+                        }
                         Verdict::InspectBody => {
                             let (head, body) = response.into_parts();
                             let peek = Box::new(Peek::new(body));

@@ -46,9 +46,13 @@
 //!   so a request that has some is not either;
 //! - it goes to the very URI of the first one, through the same service.
 //!
+//! The status of a gRPC response with messages comes behind them, too late for a replay: 16 there drops the token, and
+//! the next request gets another one.
+//!
 //! For this one call makes at most two requests and one token request. The second response is always returned, and does
 //! not count against the new token: an API that refuses every token must not set off a token request for each response.
-//! A 403 is about what the token may do, not about the token, and never gets a new one.
+//! A 403 is about what the token may do, not about the token, and never gets a new one. Nor does a 401 with
+//! `insufficient_user_authentication` (RFC 9470): that token is valid, and what helps is another login.
 //!
 //! # When the API wants a nonce
 //!

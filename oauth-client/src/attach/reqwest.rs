@@ -26,13 +26,15 @@ use std::time::Duration;
 use ::reqwest::{Body, Client, IntoUrl, Request, RequestBuilder, Response, ResponseBuilderExt, Url};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use http_body::SizeHint;
+use tokio::time::Instant;
 
 use super::error::AttachError;
 use super::peek::Peek;
 use super::policy::ReplayView;
 use super::sent::{Sent, Subject};
-use super::settings::{Settings, Verdict, refuses_token, setters};
+use super::settings::{Settings, TrailersWatch, Verdict, refuses_token, setters};
 use crate::TokenSource;
+use crate::error::{Error, Kind};
 use crate::transport::to_uri;
 
 /// A `reqwest::Client` and where its tokens come from. Cheap to clone.
@@ -93,9 +95,10 @@ impl AuthorizedClient {
     pub async fn execute(&self, mut request: Request) -> Result<Response, AttachError<::reqwest::Error>> {
         let uri = to_uri(request.url())?;
         self.settings.check_origin(&uri)?;
+        let deadline = Deadline::of(&request);
         let token = match self.settings.source.current() {
             Some(token) => token,
-            None => self.settings.source.token().await?,
+            None => deadline.bound(self.settings.source.token()).await??,
         };
         let length = request.body().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint);
         let view = ReplayView::new(request.method(), &uri, request.headers(), length);
@@ -105,6 +108,9 @@ impl AuthorizedClient {
         let mut sent = Sent::with(&token, request.method(), &uri)?;
         loop {
             sent.put_on(request.headers_mut(), &token)?;
+            if let Some(left) = deadline.left() {
+                *request.timeout_mut() = Some(left);
+            }
             let mut response = self.client.execute(request).await.map_err(AttachError::Inner)?;
             self.settings.annotate(response.extensions_mut(), sent.generation, sent.replayed);
             if response.url().origin() != asked.origin() {
@@ -124,10 +130,11 @@ impl AuthorizedClient {
                 }
                 Subject::Token => {}
             }
-            let (response, refuses) = self.inspect(response, refused).await;
+            let (response, refuses) = self.inspect(response, refused, &sent).await;
             let wanted = refuses && self.settings.wants_replay(sent.generation, || again.is_some());
             let Some(again) = again.filter(|_| wanted) else { return Ok(response) };
-            let Some(other) = self.settings.another_token(sent.generation).await else { return Ok(response) };
+            let other = deadline.bound(self.settings.another_token(sent.generation)).await;
+            let Ok(Some(other)) = other else { return Ok(response) };
             let was_asked = sent.was_asked();
             // An API may ask for a nonce with every token.
             replay = if other.binding().is_some() && !was_asked { again.try_clone() } else { None };
@@ -136,14 +143,26 @@ impl AuthorizedClient {
         }
     }
 
+    /// The same response, whose trailers may still refuse the token.
+    fn watched(&self, response: Response, sent: &Sent) -> Response {
+        let watch = TrailersWatch::of(&self.settings, sent, response.status(), response.headers());
+        if watch.is_none() {
+            return response;
+        }
+        let url = response.url().clone();
+        let (head, body) = http::Response::<Body>::from(response).into_parts();
+        let body = Body::wrap(super::body::Body::watched(body, watch));
+        with_url(http::Response::from_parts(head, body), url)
+    }
+
     /// Whether the response refuses the token; and the response, as whole as it was.
-    async fn inspect(&self, response: Response, refused: bool) -> (Response, bool) {
+    async fn inspect(&self, response: Response, refused: bool, sent: &Sent) -> (Response, bool) {
         let size = || match response.content_length() {
             Some(length) => SizeHint::with_exact(length),
             None => SizeHint::default(),
         };
         match self.settings.classify(refused, response.headers(), size) {
-            Verdict::Accepted => (response, false),
+            Verdict::Accepted => (self.watched(response, sent), false),
             Verdict::Rejected => (response, true),
             Verdict::InspectBody => {
                 let url = response.url().clone();
@@ -155,6 +174,26 @@ impl AuthorizedClient {
                 (with_url(http::Response::from_parts(head, body), url), refuses)
             }
         }
+    }
+}
+
+/// When the limit that a request was given ends.
+#[derive(Clone, Copy)]
+struct Deadline(Option<(Instant, Duration)>);
+
+impl Deadline {
+    fn of(request: &Request) -> Self {
+        let limit = request.timeout().copied();
+        Self(limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit))))
+    }
+
+    fn left(self) -> Option<Duration> {
+        self.0.map(|(end, _)| end.saturating_duration_since(Instant::now()))
+    }
+
+    async fn bound<T>(self, wait: impl Future<Output = T>) -> Result<T, Error> {
+        let Some((end, limit)) = self.0 else { return Ok(wait.await) };
+        tokio::time::timeout_at(end, wait).await.map_err(|_| Error::new(Kind::Timeout(limit)))
     }
 }
 
@@ -204,7 +243,9 @@ impl AuthorizedRequest {
         self.with(|builder| builder.body(body))
     }
 
-    /// Limits the time from connecting to the end of the response's body, for each of the requests that are sent.
+    /// Limits the time from [`send`](Self::send) to the end of the response's body: the wait for a token and a replay
+    /// included. Where it ends before there is a token, the error is [`AttachError::Token`] with the code `timeout`, and
+    /// nothing was sent. A timeout of the `reqwest::Client` itself counts for each request that is sent.
     pub fn timeout(self, limit: Duration) -> Self {
         self.with(|builder| builder.timeout(limit))
     }

@@ -1,5 +1,7 @@
 //! The settings of a layer, and the decisions that follow from them. Every front uses them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::uri::Scheme;
@@ -11,8 +13,11 @@ use super::copy::RequestCopy;
 use super::origin::Origin;
 use super::peek::is_inspectable;
 use super::policy::{ReplayPolicy, ReplayView};
+use super::sent::Sent;
+use crate::dpop::proof_error;
 use crate::error::{Error, printable};
 use crate::transport::is_loopback;
+use crate::www_authenticate::Challenge;
 use crate::{AccessToken, TokenSource};
 
 #[derive(Clone, Debug)]
@@ -178,18 +183,59 @@ pub(super) fn recorded<S, B: http_body::Body>(
 #[inline]
 pub(super) fn refuses_token(status: StatusCode, headers: &HeaderMap) -> bool {
     match status {
-        StatusCode::UNAUTHORIZED => true,
-        StatusCode::OK => refuses_by_grpc(headers),
+        StatusCode::UNAUTHORIZED => !wants_another_login(headers),
+        // gRPC over HTTP/2 says `Trailers-Only` for a response without a message: its status is among the headers.
+        StatusCode::OK => is_grpc(headers) && refuses_by_grpc_status(headers),
         _ => false,
     }
 }
 
-/// gRPC over HTTP/2 says `Trailers-Only` for a response without a message: its status is among the headers.
-fn refuses_by_grpc(headers: &HeaderMap) -> bool {
-    const UNAUTHENTICATED: &str = "16";
+/// Whether the API wants a more recent or a stronger login (RFC 9470 section 3): the token is valid, and another one of
+/// the same login would be refused as well.
+#[cold]
+fn wants_another_login(headers: &HeaderMap) -> bool {
+    let challenges = Challenge::from_headers(headers);
+    let says = |code| challenges.iter().any(|challenge| challenge.parameter("error") == Some(code));
+    says("insufficient_user_authentication") && !says("invalid_token")
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
     let media_type = headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
     media_type.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
-        && headers.get("grpc-status").is_some_and(|value| value == UNAUTHENTICATED)
+}
+
+fn refuses_by_grpc_status(headers: &HeaderMap) -> bool {
+    const UNAUTHENTICATED: &str = "16";
+    headers.get("grpc-status").is_some_and(|value| value == UNAUTHENTICATED) && !wants_another_login(headers)
+}
+
+/// Waits for the trailers of a gRPC response with messages, which say whether the token was refused. It is too late for a
+/// replay then, but the next request gets another token.
+pub(super) struct TrailersWatch {
+    settings: Arc<Settings>,
+    generation: u64,
+}
+
+impl TrailersWatch {
+    /// What a response needs, of which the head does not refuse the token. The response to a replay does not count
+    /// against the new token.
+    #[inline]
+    pub(super) fn of(
+        settings: &Arc<Settings>,
+        sent: &Sent,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Option<Self> {
+        let is_open = status == StatusCode::OK && is_grpc(headers) && !headers.contains_key("grpc-status");
+        (is_open && !sent.replayed)
+            .then(|| Self { settings: Arc::clone(settings), generation: sent.generation })
+    }
+
+    pub(super) fn observe(self, trailers: &HeaderMap) {
+        if refuses_by_grpc_status(trailers) && proof_error(trailers).is_none() {
+            self.settings.source.reject(self.generation);
+        }
+    }
 }
 
 /// Whether anyone on the path could read the token (RFC 6750 section 5.3 demands TLS). A URI without a scheme is for
@@ -309,6 +355,14 @@ mod tests {
         assert!(refuses(401, &[("www-authenticate", "Bearer error=\"invalid_token\"")]));
         assert!(refuses(200, &[("grpc-status", "16"), ("content-type", "application/grpc")]));
         assert!(refuses(200, &[("grpc-status", "16"), ("content-type", "Application/gRPC+proto")]));
+
+        let step_up = r#"Bearer error="insufficient_user_authentication", max_age="60""#;
+        assert!(!refuses(401, &[("www-authenticate", step_up)]), "RFC 9470: the token is valid");
+        let grpc =
+            [("grpc-status", "16"), ("content-type", "application/grpc"), ("www-authenticate", step_up)];
+        assert!(!refuses(200, &grpc));
+        let both = r#"Bearer error="insufficient_user_authentication", DPoP error="invalid_token""#;
+        assert!(refuses(401, &[("www-authenticate", both)]));
 
         assert!(!refuses(403, &[("www-authenticate", "Bearer error=\"insufficient_scope\"")]));
         assert!(!refuses(200, &[("grpc-status", "7"), ("content-type", "application/grpc")]));

@@ -53,10 +53,13 @@ impl Settings {
         &self,
         client_id: &str,
         key: &SigningKey,
+        thumbprint: Option<String>,
         recipient: Recipient<'_>,
         now: Now,
     ) -> Result<Secret, Error> {
-        key.sign(header(), &self.claims(client_id, recipient, now)?)
+        let mut header = header();
+        header.extend(thumbprint.map(|thumbprint| ("x5t#S256".to_owned(), thumbprint.into())));
+        key.sign(header, &self.claims(client_id, recipient, now)?)
     }
 
     pub(super) fn with_secret(

@@ -4,6 +4,7 @@
 
 mod assertion;
 mod basic;
+mod external;
 
 use std::fmt;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use self::basic::basic;
 use crate::clock::Now;
 use crate::error::{Error, Problem};
 use crate::secret::SecretSource;
-use crate::sign::{Algorithm, KeySource};
+use crate::sign::{self, Algorithm, KeySource, SigningKey};
 use crate::token::Secret;
 use crate::token_endpoint::Parameters;
 
@@ -50,6 +51,8 @@ pub struct ClientAuth {
     client_id: String,
     method: Method,
     assertion: assertion::Settings,
+    /// What the server knows the key by that signs assertions.
+    certificate: Option<SecretSource>,
 }
 
 #[derive(Clone)]
@@ -58,6 +61,8 @@ enum Method {
     Post(SecretSource),
     SecretJwt(SecretSource),
     KeyJwt(KeySource),
+    /// One that comes ready from elsewhere.
+    Assertion(SecretSource),
     Tls,
     SelfSignedTls,
     None,
@@ -88,6 +93,21 @@ impl ClientAuth {
     #[must_use]
     pub fn private_key_jwt(client_id: impl Into<String>, key: impl Into<KeySource>) -> Self {
         Self::new(client_id, Method::KeyJwt(key.into()))
+    }
+
+    /// An assertion that the platform makes (RFC 7523 section 2.2): a projected service account token of Kubernetes, the
+    /// identity token of a cloud or of a CI job. It is read for each request, since the platform replaces it, and sent as
+    /// it stands without the line break at its end; nothing else authenticates the client. A file that is empty or half
+    /// written is waited for within the client's time limit.
+    ///
+    /// ```
+    /// use oauth_client::{ClientAuth, secret};
+    /// let token = secret::from_file("/var/run/secrets/azure/tokens/azure-identity-token");
+    /// let auth = ClientAuth::assertion("11111111-2222-3333-4444-555555555555", token);
+    /// ```
+    #[must_use]
+    pub fn assertion(client_id: impl Into<String>, assertion: impl Into<SecretSource>) -> Self {
+        Self::new(client_id, Method::Assertion(assertion.into()))
     }
 
     /// `tls_client_auth`: a certificate that some authority issued for the client, shown by the transport (RFC 8705
@@ -139,6 +159,15 @@ impl ClientAuth {
         self
     }
 
+    /// The certificate that the server knows the key of [`private_key_jwt`](Self::private_key_jwt) by, as PEM: assertions
+    /// name it by its SHA-256 thumbprint (`x5t#S256`, RFC 7515 section 4.1.8), as Microsoft Entra wants it. Of a chain,
+    /// the first certificate counts.
+    #[must_use]
+    pub fn certificate(mut self, pem: impl Into<SecretSource>) -> Self {
+        self.certificate = Some(pem.into());
+        self
+    }
+
     /// Writes `nbf` into assertions, for servers that insist on it.
     #[must_use]
     pub fn with_not_before(mut self) -> Self {
@@ -153,7 +182,8 @@ impl ClientAuth {
     }
 
     fn new(client_id: impl Into<String>, method: Method) -> Self {
-        Self { client_id: client_id.into(), method, assertion: assertion::Settings::default() }
+        let assertion = assertion::Settings::default();
+        Self { client_id: client_id.into(), method, assertion, certificate: None }
     }
 
     pub(crate) fn problems(&self) -> Vec<Problem> {
@@ -170,6 +200,30 @@ impl ClientAuth {
             problems.extend(check(secret));
         }
         problems.extend(self.assertion_problems());
+        match (&self.method, &self.certificate) {
+            (Method::KeyJwt(_), Some(certificate)) => {
+                let pem = certificate.fixed();
+                problems.extend(
+                    pem.and_then(|pem| sign::certificate_thumbprint(pem.expose()).err())
+                        .iter()
+                        .flat_map(Error::problems)
+                        .cloned(),
+                );
+            }
+            (_, Some(_)) => problems.push(problem(
+                CERTIFICATE,
+                &format!(
+                    "is for private_key_jwt, whose key it is of, and {} signs nothing with one",
+                    self.method_name()
+                ),
+            )),
+            _ => {}
+        }
+        if let Method::Assertion(assertion) = &self.method
+            && let Some(why) = assertion.fixed().and_then(external::flaw)
+        {
+            problems.push(problem(external::FIELD, why));
+        }
         problems
     }
 
@@ -216,6 +270,7 @@ impl ClientAuth {
             Method::Post(_) => "client_secret_post",
             Method::SecretJwt(_) => "client_secret_jwt",
             Method::KeyJwt(_) => "private_key_jwt",
+            Method::Assertion(_) => ASSERTION,
             Method::Tls => "tls_client_auth",
             Method::SelfSignedTls => "self_signed_tls_client_auth",
             Method::None => "none",
@@ -257,8 +312,21 @@ impl ClientAuth {
             Method::KeyJwt(source) => {
                 let (key, credential) = source.get(now).await?;
                 let key = self.adjusted(key)?;
-                assertion::put(parameters, id, self.assertion.with_key(id, &key, recipient, now)?);
+                let thumbprint = match &self.certificate {
+                    Some(source) => {
+                        let pem = source.get(CERTIFICATE, now).await?;
+                        Some(sign::certificate_thumbprint(pem.expose())?)
+                    }
+                    None => None,
+                };
+                let assertion = self.assertion.with_key(id, &key, thumbprint, recipient, now)?;
+                assertion::put(parameters, id, assertion);
                 Ok(Proof { credential, algorithm: Some(key.algorithm()), ..Proof::default() })
+            }
+            Method::Assertion(source) => {
+                let assertion = external::read(source, recipient.time, now).await?;
+                assertion::put(parameters, id, assertion.clone());
+                Ok(Proof { credential: Some(assertion), ..Proof::default() })
             }
             // RFC 8705 section 2: the id says which of the registered certificates to look for.
             Method::Tls | Method::SelfSignedTls | Method::None => {
@@ -272,6 +340,9 @@ impl ClientAuth {
     pub(crate) async fn has_changed(&self, used: &Secret, now: Now) -> bool {
         match (&self.method, self.secret()) {
             (Method::KeyJwt(key), _) => key.has_changed(used, now).await,
+            (Method::Assertion(source), _) => {
+                external::read(source, Duration::ZERO, now).await.is_ok_and(|assertion| assertion != *used)
+            }
             (_, Some(source)) if source.fixed().is_none() => {
                 source.read(SECRET, now).await.is_ok_and(|secret| secret != *used)
             }
@@ -279,14 +350,16 @@ impl ClientAuth {
         }
     }
 
-    fn adjusted(&self, key: crate::sign::SigningKey) -> Result<crate::sign::SigningKey, Error> {
+    fn adjusted(&self, key: SigningKey) -> Result<SigningKey, Error> {
         KeySource::adjusted(key, self.assertion.algorithm, self.assertion.key_id.as_deref())
     }
 
     fn secret(&self) -> Option<&SecretSource> {
         match &self.method {
             Method::Basic(secret) | Method::Post(secret) | Method::SecretJwt(secret) => Some(secret),
-            Method::KeyJwt(_) | Method::Tls | Method::SelfSignedTls | Method::None => None,
+            Method::Assertion(_) | Method::KeyJwt(_) | Method::Tls | Method::SelfSignedTls | Method::None => {
+                None
+            }
         }
     }
 }
@@ -296,6 +369,8 @@ impl ClientAuth {
 pub(crate) struct Recipient<'a> {
     pub(crate) issuer: Option<&'a str>,
     pub(crate) endpoint: &'a Url,
+    /// How much time there is for an assertion to be there.
+    pub(crate) time: Duration,
 }
 
 /// What authenticates a request, beside its parameters.
@@ -317,6 +392,11 @@ impl fmt::Debug for ClientAuth {
 }
 
 const SECRET: &str = "client_secret";
+
+const CERTIFICATE: &str = "certificate";
+
+/// The value of `client_auth` for assertions that come from elsewhere.
+pub(crate) const ASSERTION: &str = "assertion";
 
 /// The current secret, checked before it is sent.
 async fn secret(source: &SecretSource, now: Now) -> Result<Secret, Error> {

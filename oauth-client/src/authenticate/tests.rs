@@ -29,7 +29,9 @@ async fn assertion(auth: &ClientAuth, issuer: Option<&str>) -> (Value, Value) {
     let endpoint = Url::parse("https://a.example/token").unwrap();
     let mut parameters = Parameters::default();
     let now = TestClock::at(1_900_000_000).now();
-    auth.prove(&mut parameters, Recipient { issuer, endpoint: &endpoint }, now).await.unwrap();
+    auth.prove(&mut parameters, Recipient { issuer, endpoint: &endpoint, time: Duration::ZERO }, now)
+        .await
+        .unwrap();
     assert_eq!(
         parameters.plain("client_assertion_type"),
         Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
@@ -244,4 +246,117 @@ async fn a_repeated_request_brings_a_new_assertion() {
     let assertions: HashSet<_> =
         forms.iter().filter_map(|form| form.split("client_assertion=").nth(1)).collect();
     assert_eq!((forms.len(), assertions.len()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_is_named_by_its_thumbprint_and_of_a_chain_the_first() {
+    let own = oauth_mock::ClientCertificate::self_signed("svc");
+    let other = oauth_mock::ClientCertificate::self_signed("authority");
+    let chain = format!("{}{}{}", own.cert_pem(), other.cert_pem(), own.key_pem());
+    let flat = own.cert_pem().replace('\n', "\\n");
+    for pem in [own.cert_pem(), chain, flat] {
+        let auth = ClientAuth::private_key_jwt("svc", key()).certificate(pem);
+        assert!(auth.problems().is_empty());
+        let (header, _) = assertion(&auth, None).await;
+        assert_eq!(header["x5t#S256"], own.thumbprint());
+        assert_eq!(header["kid"], "k1", "and the key keeps its own name");
+    }
+    let (header, _) = assertion(&ClientAuth::private_key_jwt("svc", key()), None).await;
+    assert!(header.get("x5t#S256").is_none());
+
+    // A file that is replaced by a new certificate counts from then on.
+    let path = std::env::temp_dir().join(format!("oauth-client-certificate-{}", std::process::id()));
+    std::fs::write(&path, own.cert_pem()).unwrap();
+    let auth = ClientAuth::private_key_jwt("svc", key()).certificate(secrets::from_file(&path));
+    assert_eq!(assertion(&auth, None).await.0["x5t#S256"], own.thumbprint());
+    std::fs::write(&path, other.cert_pem()).unwrap();
+    let later = TestClock::at(1_900_000_000).now().monotonic + Duration::from_secs(2);
+    let endpoint = Url::parse("https://a.example/token").unwrap();
+    let recipient = Recipient { issuer: None, endpoint: &endpoint, time: Duration::ZERO };
+    let mut parameters = Parameters::default();
+    let now = Now { wall: Duration::from_secs(1_900_000_002), monotonic: later };
+    auth.prove(&mut parameters, recipient, now).await.unwrap();
+    let text = parameters.secrets().next().unwrap().expose().to_owned();
+    let header = BASE64_URL_SAFE_NO_PAD.decode(text.split('.').next().unwrap()).unwrap();
+    let header: Value = serde_json::from_slice(&header).unwrap();
+    assert_eq!(header["x5t#S256"], other.thumbprint());
+    std::fs::remove_file(&path).unwrap();
+
+    assert_eq!(fields(&ClientAuth::private_key_jwt("svc", key()).certificate("s3cr3t")), ["certificate"]);
+    assert_eq!(fields(&ClientAuth::basic("svc", "s3cr3t").certificate(own.cert_pem())), ["certificate"]);
+}
+
+/// The parameters of a request that an assertion from elsewhere authenticates, with so much time for it.
+async fn with_assertion(auth: &ClientAuth, time: Duration) -> Result<Parameters, Error> {
+    let endpoint = Url::parse("https://a.example/token").unwrap();
+    let mut parameters = Parameters::default();
+    let recipient = Recipient { issuer: None, endpoint: &endpoint, time };
+    let proof = auth.prove(&mut parameters, recipient, TestClock::new().now()).await?;
+    assert!(proof.authorization.is_none());
+    Ok(parameters)
+}
+
+fn sent(parameters: &Parameters) -> String {
+    parameters.secrets().next().unwrap().expose().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_assertion_from_a_file_is_sent_as_it_stands_and_read_for_each_request() {
+    let folder = std::env::temp_dir().join(format!("oauth-client-projected-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (one, two, link) = (folder.join("one"), folder.join("two"), folder.join("token"));
+    std::fs::write(&one, "e30.e30.MQ\r\n").unwrap();
+    std::fs::write(&two, "\u{feff}e30.e30.Mg").unwrap();
+    let point_at = |target: &std::path::Path| {
+        // As a platform does it: the new link takes the old one's name in one step.
+        let new = folder.join("token.new");
+        std::os::unix::fs::symlink(target, &new).unwrap();
+        std::fs::rename(&new, &link).unwrap();
+    };
+    point_at(&one);
+    let auth = ClientAuth::assertion("svc", secrets::from_file(&link));
+    let parameters = with_assertion(&auth, Duration::from_secs(10)).await.unwrap();
+    assert_eq!(sent(&parameters), "e30.e30.MQ");
+    let names: Vec<_> = parameters.pairs().map(|(name, _)| name.to_owned()).collect();
+    assert_eq!(names, ["client_id", "client_assertion_type", "client_assertion"]);
+    let kind = parameters.plain("client_assertion_type");
+    assert_eq!(kind, Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer"));
+    point_at(&two);
+    assert_eq!(sent(&with_assertion(&auth, Duration::from_secs(10)).await.unwrap()), "e30.e30.Mg");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_empty_missing_or_half_written_is_waited_for_within_the_time_limit() {
+    let path = std::env::temp_dir().join(format!("oauth-client-half-{}", std::process::id()));
+    for half in [Some(""), Some("\n"), Some("e30.e3"), Some("e30.e30."), None] {
+        let _ = std::fs::remove_file(&path);
+        half.iter().for_each(|half| std::fs::write(&path, half).unwrap());
+        let auth = ClientAuth::assertion("svc", secrets::from_file(&path));
+        let waiting = with_assertion(&auth, Duration::from_secs(10));
+        let (whole, writing) = (path.clone(), path.clone());
+        let (found, ()) = tokio::join!(waiting, async move {
+            tokio::task::yield_now().await;
+            std::fs::write(&writing, "e30.e30.MQ").unwrap();
+        });
+        assert_eq!(sent(&found.unwrap()), "e30.e30.MQ", "{half:?}");
+        // What was good before is about to expire: it is not sent in place of what is not there yet.
+        std::fs::write(&whole, "").unwrap();
+        let error = with_assertion(&auth, Duration::ZERO).await.unwrap_err();
+        assert_eq!(error.problems()[0].field, "client_assertion");
+        assert!(error.to_string().contains("is empty"), "{error}");
+    }
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn an_assertion_that_is_none_is_a_problem() {
+    for bad in ["", "s3cr3t", "e30.e30."] {
+        let problems = ClientAuth::assertion("svc", bad).problems();
+        assert_eq!(problems[0].field, "client_assertion");
+        assert!(!format!("{problems:?}").contains("s3cr3t"));
+    }
+    let auth = ClientAuth::assertion("svc", "e30.e30.MQ");
+    assert!(auth.problems().is_empty() && !format!("{auth:?}").contains("MQ"));
+    assert_eq!(fields(&auth.key_id("k")), ["client_auth"]);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use url::Url;
 
-use super::endpoints::Discovered;
+use super::endpoints::{Discovered, Discovery};
 use super::{Client, Inner, Server};
 use crate::authenticate::ClientAuth;
 use crate::clock::{Clock, SystemClock};
@@ -15,7 +15,8 @@ use crate::discover::{Endpoint, Metadata};
 use crate::dpop::{Dpop, Prover};
 use crate::error::{Error, Kind, Problem};
 use crate::id_token::KeyCache;
-use crate::transport::{HttpClient, Limits, require_https, to_uri};
+use crate::secret::SecretSource;
+use crate::transport::{HttpClient, Limits, header_problem, require_https, to_uri, user_agent_problem};
 
 /// Builds a [`Client`].
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,8 @@ pub struct ClientBuilder {
     auth: Option<ClientAuth>,
     dpop: Option<Dpop>,
     http: Option<HttpClient>,
+    user_agent: Option<String>,
+    headers: Vec<(String, SecretSource)>,
     clock: Option<Arc<dyn Clock>>,
     timeout: Option<Duration>,
     allow_http: bool,
@@ -118,6 +121,23 @@ impl ClientBuilder {
         self
     }
 
+    /// The `User-Agent` of all requests to the server, instead of `oauth-client/<version>`.
+    #[must_use]
+    pub fn user_agent(mut self, text: impl Into<String>) -> Self {
+        self.user_agent = Some(text.into());
+        self
+    }
+
+    /// A further header of requests to the server, such as the `x-api-key` of a gateway in front of it. Its value
+    /// counts as a secret and is read for each request. It goes to the origins of the addresses that are given here: that of the issuer,
+    /// the token endpoint, the base URL and other endpoints; never to another one that the server's metadata names, and never
+    /// to an API.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<SecretSource>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
     /// The clock; without one, the machine's.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
@@ -164,15 +184,20 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client, Error> {
         let mut problems = self.problems();
         let server = self.server(&mut Vec::new());
+        // Those that are given count before the provider's.
+        let known = self.provider_endpoints().into_iter().chain(self.endpoints.clone());
+        let endpoints = known.filter_map(|(one, url)| Some((one, Url::parse(&url).ok()?))).collect();
         let http = self
             .http
+            .clone()
             .map_or_else(default_http, Ok)
+            .and_then(|http| if problems.is_empty() { self.with_manners(http) } else { Ok(http) })
             .map_err(|error| problems.extend(error.problems().iter().cloned()));
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
         let prover = self.dpop.map(|dpop| Prover::new(dpop, Arc::clone(&clock))).transpose()?;
         let at = clock.now().monotonic;
         let discovered = self.metadata.filter(|metadata| self.issuer.as_ref() == Some(&metadata.issuer));
-        let discovered = discovered.map(|metadata| Arc::new(Discovered { metadata, at }));
+        let discovered = discovered.map(|metadata| Arc::new(Discovered { metadata, at, fetched_at: at }));
         match (server, self.auth, http) {
             (Some(server), Some(auth), Ok(http)) if problems.is_empty() => Ok(Client(Arc::new(Inner {
                 server,
@@ -181,15 +206,13 @@ impl ClientBuilder {
                 auth,
                 prover: prover.map(Arc::new),
                 http,
+                began: clock.now().monotonic,
                 clock,
                 timeout: self.timeout.unwrap_or(Limits::token().timeout),
                 allow_http: self.allow_http,
-                endpoints: self
-                    .endpoints
-                    .iter()
-                    .filter_map(|(one, url)| Some((*one, Url::parse(url).ok()?)))
-                    .collect(),
+                endpoints,
                 discovered: ArcSwapOption::new(discovered),
+                discovery: Discovery::default(),
                 keys: KeyCache::default(),
                 id_token_audiences: self.id_token_audiences,
             }))),
@@ -204,8 +227,11 @@ impl ClientBuilder {
         for (endpoint, text) in &self.endpoints {
             usable_url(endpoint.name(), text, self.allow_http, &mut problems);
         }
+        problems.extend(self.user_agent.as_deref().and_then(user_agent_problem));
+        problems.extend(self.headers.iter().filter_map(|(name, value)| header_problem(name, value)));
         match &self.auth {
             Some(auth) => {
+                problems.extend(self.header_of_auth(auth));
                 problems.extend(auth.problems());
                 problems.extend(self.wrong_method(auth));
                 problems.extend(self.no_certificate(auth));
@@ -218,6 +244,34 @@ impl ClientBuilder {
                 .push(missing("timeout", "is zero, in which no server can respond; expected a few seconds"));
         }
         problems
+    }
+
+    /// The transport, with what goes with each of its requests.
+    fn with_manners(&self, http: HttpClient) -> Result<HttpClient, Error> {
+        let http = match &self.user_agent {
+            Some(text) => http.user_agent(text)?,
+            None => http,
+        };
+        if self.headers.is_empty() {
+            return Ok(http);
+        }
+        let server = match self.server(&mut Vec::new()) {
+            Some(Server::Issuer(issuer)) => Some(issuer),
+            Some(Server::TokenEndpoint(url)) => Some(url.into()),
+            None => None,
+        };
+        let endpoints = self.endpoints.iter().map(|(_, url)| url.clone());
+        http.headers_for(server.into_iter().chain(endpoints), self.headers.iter().cloned())
+    }
+
+    /// A request has one `Authorization`.
+    fn header_of_auth(&self, auth: &ClientAuth) -> Option<Problem> {
+        let taken = auth.method_name() == "client_secret_basic";
+        let (name, _) =
+            self.headers.iter().find(|(name, _)| taken && name.eq_ignore_ascii_case("authorization"))?;
+        let message =
+            "is where client_secret_basic puts the client's secret; use client_secret_post, or remove it";
+        Some(missing(&format!("headers.{name}"), message))
     }
 
     fn wrong_method(&self, auth: &ClientAuth) -> Option<Problem> {
@@ -257,6 +311,9 @@ impl ClientBuilder {
             (Some(_), Some(_)) => {
                 problems.push(missing("token_endpoint", "is given beside issuer; give one of them"));
                 return None;
+            }
+            (None, None) if self.dialect.issuer.is_some() && self.base_url.is_none() => {
+                ("issuer", self.dialect.issuer.as_ref()?)
             }
             (None, None) if self.dialect.token_path.is_some() => {
                 below_base = self.below_base(problems)?;
@@ -299,6 +356,17 @@ fn usable_url(field: &str, text: &str, allow_http: bool, problems: &mut Vec<Prob
 }
 
 impl ClientBuilder {
+    /// The provider's endpoints below its base URL, where the client is there.
+    fn provider_endpoints(&self) -> Vec<(Endpoint, String)> {
+        let base = self.base_url.as_ref().or(self.dialect.base_url.as_ref());
+        let base = base.filter(|_| self.issuer.is_none() && self.token_endpoint.is_none());
+        let below = |base: &String, path: &String| {
+            format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/'))
+        };
+        let of_base = |base| self.dialect.endpoints.iter().map(move |(one, path)| (*one, below(base, path)));
+        base.into_iter().flat_map(of_base).collect()
+    }
+
     /// The provider's token endpoint: its path below the base URL that is given, or below its own.
     fn below_base(&self, problems: &mut Vec<Problem>) -> Option<String> {
         let Some(base) = self.base_url.as_ref().or(self.dialect.base_url.as_ref()) else {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
 use url::Url;
 
 use super::{Client, Server};
-use crate::discover::{Endpoint, Metadata, discover};
-use crate::error::Error;
+use crate::discover::{self, Endpoint, Metadata};
+use crate::error::{Error, Kind};
 use crate::transport::Limits;
 
 /// How long metadata that was fetched is used before it is fetched anew.
@@ -16,13 +17,30 @@ const METADATA_LIFETIME: Duration = Duration::from_secs(3600);
 /// How long until metadata is looked for again when it could not be fetched anew.
 const METADATA_RETRY: Duration = Duration::from_secs(60);
 
-/// Metadata, and when it was fetched.
+/// How long metadata is used that cannot be fetched anew.
+const METADATA_MAX_STALE: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a failure to fetch metadata counts for all who need it. A server may ask for longer.
+const FAILURE_LIFETIME: Duration = Duration::from_secs(1);
+
+/// Metadata. The times are those of the monotonic clock.
 pub(super) struct Discovered {
     pub(super) metadata: Metadata,
+    /// When it was looked for last.
     pub(super) at: Duration,
+    /// When it was found last.
+    pub(super) fetched_at: Duration,
 }
 
+/// Held while metadata is fetched, so that it is fetched once for all who need it: until when the last failure counts for
+/// them, too.
+pub(super) type Discovery = Mutex<Option<(Duration, Error)>>;
+
 impl Discovered {
+    fn is_usable(&self, now: Duration) -> bool {
+        now.saturating_sub(self.fetched_at) < METADATA_MAX_STALE
+    }
+
     pub(super) fn metadata(&self) -> &Metadata {
         &self.metadata
     }
@@ -60,41 +78,95 @@ impl Client {
         }
     }
 
+    /// `limits` for a request to an endpoint: what a foreign document has led to must be public, what is configured may
+    /// be anywhere.
+    pub(crate) fn limits_at(&self, url: &Url, limits: Limits) -> Limits {
+        let is_configured = self.0.endpoints.values().any(|given| given == url);
+        let known = self.0.discovered.load();
+        let public_only =
+            !is_configured && known.as_ref().is_some_and(|known| known.metadata.public_only(url));
+        Limits { allow_http: self.0.allow_http, public_only, ..limits }
+    }
+
+    /// The metadata, with so much time to fetch it. One caller fetches it; the others wait, and share its failure.
     pub(super) async fn discovered(&self, issuer: &str, time: Duration) -> Result<Arc<Discovered>, Error> {
-        let known = self.0.discovered.load_full();
-        let at = self.0.clock.now().monotonic;
-        if let Some(known) = known.as_ref().filter(|known| at.saturating_sub(known.at) < METADATA_LIFETIME) {
-            return Ok(Arc::clone(known));
+        let began = self.0.clock.now().monotonic;
+        let fresh = |at: Duration| {
+            self.0.discovered.load_full().filter(|known| at.saturating_sub(known.at) < METADATA_LIFETIME)
+        };
+        if let Some(known) = fresh(began) {
+            return Ok(known);
         }
-        let limits = Limits { allow_http: self.0.allow_http, ..Limits::metadata() };
         // With an endpoint known, most of the time is for the request itself.
-        let most = if known.is_some() { time / 4 } else { time };
-        let limits = Limits { timeout: limits.timeout.min(most), ..limits };
-        match discover(&self.0.http, issuer, &limits).await {
-            // The first document may have been checked by the caller; later ones are not.
-            Ok(metadata)
-                if metadata.leads_inside()
-                    && known.as_ref().is_some_and(|known| !known.metadata.leads_inside()) =>
-            {
-                Err(Error::discovery(
-                    "a URL in the document is an address of this machine or its network by now, and was none before; build the client anew if that is meant",
-                ))
-            }
-            Ok(metadata) => {
-                let fresh = Arc::new(Discovered { metadata, at });
-                self.0.discovered.store(Some(Arc::clone(&fresh)));
-                Ok(fresh)
+        let known = self.0.discovered.load_full();
+        let time = if known.is_some() { time / 4 } else { time };
+        let Ok(mut failure) = tokio::time::timeout(time, self.0.discovery.lock()).await else {
+            let timeout = Error::new(Kind::Timeout(time));
+            return known.filter(|known| known.is_usable(began)).ok_or(timeout);
+        };
+        let now = self.0.clock.now().monotonic;
+        if let Some(known) = fresh(now) {
+            return Ok(known);
+        }
+        if let Some((_, error)) = failure.as_ref().filter(|(until, _)| now < *until) {
+            return Err(error.clone());
+        }
+        let left = time.saturating_sub(now.saturating_sub(began));
+        let result = self.discover_anew(issuer, left, now).await;
+        *failure = result.as_ref().err().map(|error| {
+            let wait = error.retry_after().unwrap_or_default().max(FAILURE_LIFETIME);
+            (self.0.clock.now().monotonic.saturating_add(wait.min(METADATA_RETRY)), error.clone())
+        });
+        result
+    }
+
+    async fn discover_anew(
+        &self,
+        issuer: &str,
+        time: Duration,
+        at: Duration,
+    ) -> Result<Arc<Discovered>, Error> {
+        let known = self.0.discovered.load_full();
+        let public_beyond = known.as_ref().and_then(|known| known.metadata.public_beyond.clone());
+        let host = Url::parse(issuer).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let public_only = public_beyond.is_some() && host != public_beyond;
+        let limits = Limits { allow_http: self.0.allow_http, public_only, ..Limits::metadata() };
+        let limits = Limits { timeout: limits.timeout.min(time), ..limits };
+        let discovered = match discover::try_discover(&self.0.http, issuer, &["token_endpoint"], &limits)
+            .await
+        {
+            // A document that is there and cannot be trusted is no outage.
+            Err(failure) if failure.served => return Err(failure.error),
+            Ok(mut metadata) => {
+                // The first document may have been checked by the caller; later ones are not.
+                let led_inside = known.as_ref().is_none_or(|known| known.metadata.leads_inside());
+                if metadata.leads_inside() && !led_inside {
+                    return Err(Error::discovery(
+                        "a URL in the document is an address of this machine or its network by now, and was none before; build the client anew if that is meant",
+                    ));
+                }
+                metadata.public_beyond = public_beyond;
+                Discovered { metadata, at, fetched_at: at }
             }
             // Endpoints hardly ever move: old metadata beats none while the document is unavailable. It is fetched
             // again in a minute, and not by every request.
-            Err(error) => {
-                let known = known.filter(|_| error.is_transient()).ok_or(error)?;
-                let metadata = known.metadata.clone();
+            Err(failure) => {
+                let error = failure.error;
+                let known = known.filter(|known| known.is_usable(at)).ok_or_else(|| error.clone())?;
+                tracing::warn!(
+                    target: "oauth_client",
+                    issuer,
+                    code = error.code(),
+                    error = %error,
+                    age_seconds = at.saturating_sub(known.fetched_at).as_secs(),
+                    "the server's metadata cannot be fetched anew; the last one is used for up to 24 hours"
+                );
                 let at = at.saturating_sub(METADATA_LIFETIME.saturating_sub(METADATA_RETRY));
-                let known = Arc::new(Discovered { metadata, at });
-                self.0.discovered.store(Some(Arc::clone(&known)));
-                Ok(known)
+                Discovered { metadata: known.metadata.clone(), at, fetched_at: known.fetched_at }
             }
-        }
+        };
+        let discovered = Arc::new(discovered);
+        self.0.discovered.store(Some(Arc::clone(&discovered)));
+        Ok(discovered)
     }
 }

@@ -4,12 +4,12 @@ use super::problem;
 #[cfg(feature = "reqwest")]
 use super::schema::join;
 use super::tree::Table;
-use crate::authenticate::ClientAuth;
+use crate::authenticate::{ASSERTION, ClientAuth};
 use crate::client::ClientBuilder;
 use crate::dialect::Dialect;
 use crate::error::{Error, Problem};
 use crate::secret::SecretSource;
-use crate::sign::SigningKey;
+use crate::sign::{self, SigningKey};
 #[cfg(feature = "reqwest")]
 use crate::transport::Tls;
 
@@ -40,6 +40,12 @@ pub(super) fn auth(table: Table<'_>, dialect: &Dialect, problems: &mut Vec<Probl
     if method != "private_key_jwt" && secret.is_none() {
         superfluous(table, "private_key", "client_auth = \"private_key_jwt\"", problems);
     }
+    if method != "private_key_jwt" {
+        superfluous(table, "certificate", "client_auth = \"private_key_jwt\"", problems);
+    }
+    if method != ASSERTION {
+        superfluous(table, "client_assertion", "client_auth = \"assertion\"", problems);
+    }
     let auth = match method {
         "none" => id.map(ClientAuth::none),
         "tls_client_auth" => certificate(table, method, problems).and(id.map(ClientAuth::tls)),
@@ -47,8 +53,13 @@ pub(super) fn auth(table: Table<'_>, dialect: &Dialect, problems: &mut Vec<Probl
             certificate(table, method, problems).and(id.map(ClientAuth::self_signed_tls))
         }
         "private_key_jwt" => {
-            let key = private_key(table, problems);
-            Some(ClientAuth::private_key_jwt(id?, key?))
+            let (key, certificate) = (private_key(table, problems), certificate_of_key(table, problems));
+            let auth = ClientAuth::private_key_jwt(id?, key?);
+            Some(certificate.into_iter().fold(auth, ClientAuth::certificate))
+        }
+        ASSERTION => {
+            let assertion = client_assertion(table, problems);
+            Some(ClientAuth::assertion(id?, assertion?))
         }
         "client_secret_jwt" => Some(ClientAuth::client_secret_jwt(id?, secret?)),
         "client_secret_post" => Some(ClientAuth::post(id?, secret?)),
@@ -156,6 +167,29 @@ fn private_key(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<SecretSo
             None
         }
     }
+}
+
+/// What the server knows the key by; what is there now has to be one.
+fn certificate_of_key(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<SecretSource> {
+    let pem = table.secret("certificate", problems)?;
+    match sign::certificate_thumbprint(pem.expose()) {
+        Ok(_) => table.secret_source("certificate", problems),
+        Err(error) => {
+            problems.extend(error.problems().iter().cloned());
+            None
+        }
+    }
+}
+
+/// A file that is empty now may be filled by the time it is needed.
+fn client_assertion(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<SecretSource> {
+    if !table.has("client_assertion") {
+        let message =
+            "is missing; client_auth = \"assertion\" needs one, as { file = \"/var/run/secrets/token\" }";
+        problems.push(problem("client_assertion", message));
+        return None;
+    }
+    table.secret_source("client_assertion", problems)
 }
 
 fn assertion(

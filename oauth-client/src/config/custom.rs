@@ -13,6 +13,11 @@ const PRESETS: &[fn() -> Dialect] = &[
     dialect::sailpoint,
     dialect::comm100,
     dialect::teen_quotes,
+    dialect::cognito,
+    dialect::entra,
+    dialect::github,
+    dialect::google,
+    dialect::slack,
 ];
 
 /// The keys of `custom`.
@@ -71,7 +76,21 @@ pub(super) const CUSTOM: &[Key] = &[
         Kind::Text,
         "none",
         "expires_at = \"data.valid_until\"",
-        "Where the response says when the token expires, as Unix time; expires_in wins where both come.",
+        "Where the response says when the token expires, as Unix time or as a date (RFC 3339); expires_in wins where both come.",
+    ),
+    Key::new(
+        "zero_expires_in",
+        Kind::OneOf(&["expired", "unknown"]),
+        "\"expired\": the token is used once",
+        "zero_expires_in = \"unknown\"",
+        "What \"expires_in\": 0 means; with \"unknown\" the token is used like one without expires_in.",
+    ),
+    Key::new(
+        "bearer_types",
+        Kind::Texts,
+        "none, or the provider's",
+        "bearer_types = [\"bot\"]",
+        "Other names that token_type has for bearer tokens.",
     ),
     Key::new(
         "error_code",
@@ -155,6 +174,14 @@ fn changed(mut dialect: Dialect, custom: Table<'_>, problems: &mut Vec<Problem>)
     if let Some(path) = custom.text("expires_at") {
         check_path("expires_at", path, problems);
         dialect = dialect.expires_at(path);
+    }
+    match custom.text("zero_expires_in") {
+        Some("unknown") => dialect = dialect.zero_lifetime_is_unknown(),
+        Some("expired") => dialect.zero_lifetime_is_unknown = false,
+        _ => {}
+    }
+    for token_type in custom.texts("bearer_types") {
+        dialect = dialect.bearer_type(token_type);
     }
     dialect = errors(dialect, custom, problems);
     for (theirs, standard) in custom.pairs("codes") {

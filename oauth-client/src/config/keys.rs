@@ -3,7 +3,20 @@
 use super::custom::CUSTOM;
 use super::schema::{Key, Kind};
 
-const PROVIDERS: &[&str] = &["standard", "ils", "infolink", "sailpoint", "comm100", "teen-quotes", "custom"];
+const PROVIDERS: &[&str] = &[
+    "standard",
+    "ils",
+    "infolink",
+    "sailpoint",
+    "comm100",
+    "teen-quotes",
+    "cognito",
+    "entra",
+    "github",
+    "google",
+    "slack",
+    "custom",
+];
 const CLIENT_AUTH: &[&str] = &[
     "client_secret_basic",
     "client_secret_post",
@@ -11,6 +24,7 @@ const CLIENT_AUTH: &[&str] = &[
     "private_key_jwt",
     "tls_client_auth",
     "self_signed_tls_client_auth",
+    "assertion",
     "none",
 ];
 const GRANTS: &[&str] = &[
@@ -80,6 +94,20 @@ pub const KEYS: &[Key] = &[
         "none; needed by client_auth \"private_key_jwt\"",
         "private_key = { file = \"client.pem\" }",
         "The key that signs the client's assertions (RFC 7523), as PEM or JWK; a file is read again when it is replaced.",
+    ),
+    Key::new(
+        "certificate",
+        Kind::Secret,
+        "none",
+        "certificate = { file = \"client.crt\" }",
+        "The certificate that the server knows the client's key by, as PEM: its SHA-256 thumbprint (x5t#S256, RFC 7515 section 4.1.8) goes into the client's assertions. Of a chain, the first counts.",
+    ),
+    Key::new(
+        "client_assertion",
+        Kind::Secret,
+        "none; needed by client_auth \"assertion\"",
+        "client_assertion = { file = \"/var/run/secrets/token\" }",
+        "An assertion that the platform makes (RFC 7523 section 2.2), such as a Kubernetes projected token; a file is read for every request.",
     ),
     Key::new(
         "key_id",
@@ -249,6 +277,20 @@ pub const KEYS: &[Key] = &[
         "none",
         "tls = { cert = \"client.crt\", key = \"client.key\" }",
         "What connections trust and show (RFC 8705); files are read again when they are replaced. With a certificate, requests go to mtls_endpoint_aliases where the server has them.",
+    ),
+    Key::new(
+        "headers",
+        Kind::Secrets,
+        "none",
+        "headers = { x-api-key = { file = \"gateway.key\" } }",
+        "Further headers of requests to the server, for a gateway in front of it; a file is read for every request. They go to the origins of the addresses given here, never to another that the metadata names, never to the API.",
+    ),
+    Key::new(
+        "user_agent",
+        Kind::Text,
+        "\"oauth-client/<version>\"",
+        "user_agent = \"orders-service/1.0\"",
+        "The User-Agent of requests to the server.",
     ),
     Key::new(
         "custom",

@@ -23,6 +23,10 @@
 //!
 //! # Keys
 #![doc = include_str!("../../CONFIG.md")]
+//!
+//! # Recipes
+//!
+#![doc = include_str!("../../RECIPES.md")]
 
 mod assertion_grants;
 mod auth;
@@ -40,6 +44,7 @@ use serde_json::{Map, Value};
 
 pub use self::keys::KEYS;
 use self::tree::Table;
+use crate::authenticate::ClientAuth;
 use crate::client::{Client, ClientBuilder};
 use crate::clock::Clock;
 use crate::dialect::Dialect;
@@ -184,7 +189,8 @@ impl ClientConfig {
         schema::check(values, KEYS, "", &mut problems);
         let table = Table::new(values);
         let dialect = custom::dialect(table, &mut problems);
-        let login = login::way(table, table.text("grant").unwrap_or_default(), &mut problems);
+        let usual = dialect.grants.first().map(String::as_str).unwrap_or_default();
+        let login = login::way(table, table.text("grant").unwrap_or(usual), &mut problems);
         let request = request(table, &dialect, login.as_ref(), &mut problems);
         let client = client(table, dialect, &mut problems);
         #[cfg(feature = "reqwest")]
@@ -224,6 +230,12 @@ fn client(table: Table<'_>, dialect: Dialect, problems: &mut Vec<Problem>) -> Cl
     }
     if let Some(endpoint) = table.text("token_endpoint") {
         builder = builder.token_endpoint(endpoint);
+    }
+    if let Some(text) = table.text("user_agent") {
+        builder = builder.user_agent(text);
+    }
+    for (name, value) in table.secret_sources("headers", problems) {
+        builder = builder.header(name, value);
     }
     if table.flag("danger_allow_http") {
         builder = builder.danger_allow_http();
@@ -324,6 +336,31 @@ fn store(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Store> {
             problems.push(problem("store.kind", "is missing; expected \"memory\" or \"file\""));
             None
         }
+    }
+}
+
+/// The client authentication of a table with the keys of client.toml, for a resource server that is a client of its
+/// authorization server.
+#[doc(hidden)]
+pub fn client_auth(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<ClientAuth> {
+    auth::auth(table, &crate::dialect::standard(), problems)
+}
+
+/// The transport of such a table's `tls`, where it has one.
+#[doc(hidden)]
+pub fn http_of_tls(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<HttpClient> {
+    #[cfg(feature = "reqwest")]
+    match HttpClient::with_tls(auth::tls(table, problems)?) {
+        Ok(http) => Some(http),
+        Err(error) => {
+            problems.extend(error.problems().iter().cloned());
+            None
+        }
+    }
+    #[cfg(not(feature = "reqwest"))]
+    {
+        auth::no_tls(table, problems);
+        None
     }
 }
 

@@ -53,6 +53,8 @@ pub enum Kind {
     SomeOf(&'static [&'static str]),
     /// Names with strings.
     Pairs,
+    /// Names with what [`Secret`](Self::Secret) takes.
+    Secrets,
     /// A table with keys of its own.
     Table(&'static [Key]),
     /// A list of such tables.
@@ -77,6 +79,9 @@ impl Kind {
             Self::OneOf(values) => format!("one of {}", quoted(values)),
             Self::SomeOf(values) => format!("a list of some of {}", quoted(values)),
             Self::Pairs => "a table of names with strings".to_owned(),
+            Self::Secrets => {
+                "a table of names with strings, { env = \"NAME\" } or { file = \"path\" }".to_owned()
+            }
             Self::Table(_) => "a table".to_owned(),
             Self::Tables(_) => "a list of tables".to_owned(),
             Self::Expression(words, _) => (*words).to_owned(),
@@ -105,6 +110,9 @@ impl Kind {
                 items.iter().all(|item| item.as_str().is_some_and(|text| values.contains(&text)))
             }),
             Self::Pairs => value.as_object().is_some_and(|pairs| pairs.values().all(Value::is_string)),
+            Self::Secrets => {
+                value.as_object().is_some_and(|pairs| pairs.values().all(|one| Self::Secret.takes(one)))
+            }
             Self::Table(_) => value.is_object(),
             Self::Tables(_) => all(Value::is_object),
             // Its function says more than that it does not fit.

@@ -334,3 +334,131 @@ fn a_dpop_key_that_makes_no_sense_is_named() {
     let kept = serde_json::json!({"dpop": true, "store": file});
     assert!(read(kept, &[]).is_ok(), "a client with a secret gets new tokens, and a warning");
 }
+
+#[test]
+fn headers_and_user_agent_come_from_the_file_and_from_variables() {
+    let path = std::env::temp_dir().join(format!("oauth-client-gateway-{}", std::process::id()));
+    std::fs::write(&path, "s3cr3t\n").unwrap();
+    let file = serde_json::json!({ "file": path });
+    let mut tree = serde_json::json!({
+        "issuer": "https://auth.example.com", "client_id": "svc", "client_secret": "x",
+        "headers": { "x-api-key": file, "x-plain": "s3cr3t" }, "user_agent": "orders/1"
+    });
+    let config = read(tree.clone(), &[]).unwrap();
+    assert!(!format!("{config:?}").contains("s3cr3t"));
+    config.client().unwrap();
+    let variables = [
+        ("OAUTH_HEADERS_X_API_KEY_FILE", path.to_str().unwrap()),
+        ("OAUTH_HEADERS_X_PLAIN", "s3cr3t"),
+        ("OAUTH_USER_AGENT", "orders/1"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let from_env = tree::from_variables("OAUTH_", KEYS, variables).unwrap();
+    assert_eq!(from_env["headers"], tree["headers"]);
+    assert_eq!(from_env["user_agent"], "orders/1");
+
+    tree["headers"] = serde_json::json!({ "host": "a", "x y": "b", "x-key": { "file": "/none/s3cr3t" } });
+    tree["user_agent"] = "".into();
+    let error = read(tree.clone(), &[]).unwrap_err();
+    let fields = fields(&error);
+    for field in ["headers.host", "headers.x y", "headers.x-key.file", "user_agent"] {
+        assert!(fields.contains(&field), "{field}: {fields:?}");
+    }
+    tree["headers"] = serde_json::json!({ "Authorization": "Basic s3cr3t" });
+    let error = read(tree, &[]).unwrap_err();
+    assert!(error.to_string().contains("client_secret_post") && !error.to_string().contains("s3cr3t"));
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn every_preset_is_a_value_of_provider() {
+    let post = |name: &str| serde_json::json!({ "provider": name, "client_auth": "client_secret_post" });
+    for name in ["entra", "cognito"] {
+        assert!(read(post(name), &[]).is_ok(), "{name}");
+        assert_eq!(fields(&read(post(name), &["issuer"]).unwrap_err()), ["issuer"]);
+    }
+    for name in ["github", "google", "slack"] {
+        let mut tree = post(name);
+        if name != "google" {
+            tree["grant"] = "refresh_token".into();
+            tree["refresh_token"] = "r1".into();
+        }
+        let config = read(tree, &["issuer"]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(config.http(nowhere()).client().is_ok(), "{name}");
+    }
+    for name in ["github", "google", "slack"] {
+        let mut tree = post(name);
+        tree["grant"] = "client_credentials".into();
+        assert_eq!(fields(&read(tree, &["issuer"]).unwrap_err()), ["grant"], "{name} has users' tokens only");
+    }
+}
+
+#[test]
+fn custom_says_what_zero_means_and_which_types_are_bearer() {
+    let custom = |custom: Value| read(serde_json::json!({ "custom": custom }), &[]);
+    assert!(custom(serde_json::json!({ "zero_expires_in": "unknown", "bearer_types": ["bot"] })).is_ok());
+    assert!(custom(serde_json::json!({ "expires_at": "expires_at", "zero_expires_in": "expired" })).is_ok());
+    let error = custom(serde_json::json!({ "zero_expires_in": "never" })).unwrap_err();
+    assert_eq!(fields(&error), ["custom.zero_expires_in"]);
+}
+
+/// What is shown as a configuration is one.
+#[cfg(feature = "toml")]
+#[test]
+fn every_recipe_has_known_keys_and_values_that_fit() {
+    let recipes = include_str!("../../RECIPES.md");
+    let blocks: Vec<_> =
+        recipes.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() >= 8, "{}", blocks.len());
+    for block in blocks.into_iter().filter(|block| block.contains("client_id")) {
+        let tree = tree::from_toml(block).unwrap();
+        let mut problems = Vec::new();
+        schema::check(&tree, KEYS, "", &mut problems);
+        // Files and variables are those of the reader's machine.
+        let is_of_the_reader = |problem: &Problem| {
+            problem.message.contains("cannot be read") || problem.message.contains("is not set")
+        };
+        let read = ClientConfig::from_tree(&tree);
+        let other = read
+            .err()
+            .map_or(0, |error| error.problems().iter().filter(|problem| !is_of_the_reader(problem)).count());
+        assert!(
+            problems.is_empty() && other == 0,
+            "{block}\n{problems:?} {:?}",
+            ClientConfig::from_tree(&tree).err()
+        );
+    }
+}
+
+#[cfg(feature = "toml")]
+#[test]
+fn a_key_that_is_given_twice_is_named() {
+    for (text, field, place) in [
+        ("client_id = \"a\"\nclient_id = \"s3cr3t\"\n", "client_id", "line 2, column 1"),
+        (
+            "[store]\nkind = \"file\"\npath = \"s3cr3t\"\n  path = \"b\" # two\n",
+            "store.path",
+            "line 4, column 3",
+        ),
+        (
+            "[store]\nkind = \"file\"\n\n[tls]\nca = \"s3cr3t\"\n[ store ] # again\n",
+            "store",
+            "line 6, column 3",
+        ),
+        (
+            "[[issuer]]\nissuer = \"a\"\n[[issuer]]\nissuer = \"b\"\nissuer = \"c\"\n",
+            "issuer[1].issuer",
+            "line 5",
+        ),
+        ("a = 1\n\"a\" = 2\n", "a", "line 2, column 1"),
+    ] {
+        let error = tree::from_toml(text).unwrap_err();
+        let [problem] = error.problems() else { panic!("one problem") };
+        assert_eq!(problem.field, field, "{text}");
+        assert!(problem.message.contains(place) && problem.message.contains("twice"), "{}", problem.message);
+        assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error}");
+    }
+    let error = tree::from_toml("client_id = \n").unwrap_err();
+    assert!(error.problems()[0].field.starts_with("line 1"), "{error}");
+    assert!(!error.to_string().contains("twice"), "{error}");
+}

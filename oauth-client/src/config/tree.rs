@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::schema::{Key, Kind, join};
+#[cfg(feature = "toml")]
+use crate::error::printable;
 use crate::error::{Error, Kind as ErrorKind, Problem};
 use crate::secret::SecretSource;
 use crate::token::Secret;
@@ -101,7 +103,10 @@ impl<'a> Table<'a> {
         }
         let path = value.get("file").and_then(Value::as_str)?;
         match std::fs::read_to_string(path) {
-            Ok(text) => Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())),
+            Ok(text) => {
+                let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+                Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+            }
             Err(error) => cannot(
                 "file",
                 format!("{path} cannot be read ({}); check path and permissions", error.kind()),
@@ -122,24 +127,80 @@ impl Table<'_> {
     }
 }
 
+impl<'a> Table<'a> {
+    /// Names with secrets, each as what it will be when it is needed.
+    pub fn secret_sources(&self, name: &str, problems: &mut Vec<Problem>) -> Vec<(&'a str, SecretSource)> {
+        let Some(Value::Object(pairs)) = self.values.get(name) else { return Vec::new() };
+        let table = Table::new(pairs);
+        let mut found = Vec::new();
+        for one in pairs.keys() {
+            let mut own = Vec::new();
+            found.extend(table.secret_source(one, &mut own).map(|source| (one.as_str(), source)));
+            problems.extend(
+                own.into_iter().map(|problem| Problem { field: join(name, &problem.field), ..problem }),
+            );
+        }
+        found
+    }
+}
+
 /// Parses TOML. An error names the line and column, not the text, which may be a secret.
 ///
 /// # Errors
 /// `config`, naming line and column.
 #[cfg(feature = "toml")]
 pub fn from_toml(text: &str) -> Result<Map<String, Value>, Error> {
+    // Editors of some platforms put a byte order mark in front.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let error = match toml::from_str::<Map<String, Value>>(text) {
         Ok(tree) => return Ok(tree),
         Err(error) => error,
     };
-    let at = error.span().map_or(0, |span| span.start).min(text.len());
+    let span = error.span().unwrap_or(0..0);
+    let at = span.start.min(text.len());
     let before = text.as_bytes().get(..at).unwrap_or_default();
     let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
     let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    if error.message() == "duplicate key" {
+        let name = twice(text, at, text.get(span).unwrap_or_default());
+        let message = format!("is given twice, again in line {line}, column {column}; keep one of them");
+        return Err(Error::config(&printable(&name, 256), message));
+    }
     Err(Error::config(
         &format!("line {line}, column {column}"),
-        "is not TOML, or says a key twice; strings stand in quotes, tables in [brackets]",
+        "is not TOML; strings stand in quotes, tables in [brackets]",
     ))
+}
+
+/// The full name of a key that stands at `at` for the second time, by the table that it is in.
+#[cfg(feature = "toml")]
+fn twice(text: &str, at: usize, key: &str) -> String {
+    let bare = |name: &str| {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        (!name.is_empty() && name.bytes().all(fits)).then(|| name.to_owned())
+    };
+    let header = |line: &str| {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        let list = line.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]"));
+        let table = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        Some((list.is_some(), bare(list.or(table)?.trim())?))
+    };
+    let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
+    let (before, rest) = text.split_at_checked(start).unwrap_or((text, ""));
+    // A table that is opened twice.
+    if let Some((_, name)) = rest.lines().next().and_then(header) {
+        return name;
+    }
+    let headers: Vec<_> = before.lines().filter_map(header).collect();
+    let key = key.trim_matches(['"', '\'']);
+    match headers.last() {
+        None => key.to_owned(),
+        Some((false, table)) => join(table, key),
+        Some((true, table)) => {
+            let count = headers.iter().filter(|(_, name)| name == table).count();
+            join(&format!("{table}[{}]", count - 1), key)
+        }
+    }
 }
 
 /// Reads a TOML file.
@@ -157,7 +218,8 @@ pub fn from_file(path: &std::path::Path) -> Result<Map<String, Value>, Error> {
 
 /// Reads a configuration from environment variables: the key in capitals behind the prefix, tables joined by `_`,
 /// lists of tables numbered from 0 (`PREFIX_ISSUER_0_AUDIENCE`), list items separated by spaces, pairs written
-/// `a=1&b=2`, expressions written as JSON, and a secret's file named by `…_FILE`.
+/// `a=1&b=2`, expressions written as JSON, and a secret's file named by `…_FILE`. A table of secrets is one variable
+/// for each (`PREFIX_HEADERS_X_API_KEY`, or `…_X_API_KEY_FILE`, for `headers = { x-api-key = … }`).
 ///
 /// # Errors
 /// `config`, with every variable that has the prefix and cannot be placed.
@@ -193,6 +255,9 @@ fn take_table(prefix: &str, keys: &[Key], left: &mut BTreeMap<String, String>) -
                     tables.take_while(|table| !table.is_empty()).map(Value::Object).collect();
                 Some(tables).filter(|tables| !tables.is_empty()).map(Value::Array)
             }
+            Kind::Secrets => Some(take_secrets(&format!("{name}_"), left))
+                .filter(|secrets| !secrets.is_empty())
+                .map(Value::Object),
             Kind::Secret => match left.remove(&format!("{name}_FILE")) {
                 Some(path) => Some(serde_json::json!({ "file": path })),
                 None => left.remove(&name).map(Value::String),
@@ -202,6 +267,22 @@ fn take_table(prefix: &str, keys: &[Key], left: &mut BTreeMap<String, String>) -
         table.extend(value.map(|value| (key.name.to_owned(), value)));
     }
     table
+}
+
+/// Names of variables have neither small letters nor hyphens.
+fn take_secrets(prefix: &str, left: &mut BTreeMap<String, String>) -> Map<String, Value> {
+    let mine: Vec<_> = left.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
+    let mut secrets = Map::new();
+    for variable in mine {
+        let Some(text) = left.remove(&variable) else { continue };
+        let name = variable.strip_prefix(prefix).unwrap_or_default();
+        let (name, value) = match name.strip_suffix("_FILE") {
+            Some(name) => (name, serde_json::json!({ "file": text })),
+            None => (name, Value::String(text)),
+        };
+        secrets.insert(name.to_ascii_lowercase().replace('_', "-"), value);
+    }
+    secrets
 }
 
 /// What does not fit stays a string, and the check will say what was expected.

@@ -30,34 +30,51 @@
 //! | [`sailpoint()`] | SailPoint | form | to be given |
 //! | [`comm100()`] | Comm100 | form, `partnerId` in the query | `https://partner.comm100.io` |
 //! | [`teen_quotes()`] | Teen Quotes | JSON, or form | `https://api.teen-quotes.com` |
+//! | [`cognito()`] | Amazon Cognito | form | none: the user pool's issuer |
+//! | [`entra()`] | Microsoft Entra ID | form | none: the tenant's issuer |
+//! | [`github()`] | GitHub | form | `https://github.com` |
+//! | [`google()`] | Google | form | its issuer, `https://accounts.google.com` |
+//! | [`slack()`] | Slack | form | `https://slack.com` |
 //!
 //! What a provider says in its own words is kept beside [`Error::code`](crate::Error::code): its code as
 //! [`Error::provider_code`](crate::Error::provider_code), its text as
 //! [`Error::description`](crate::Error::description), and the whole of it, typed, as
 //! [`Error::provider`](crate::Error::provider).
 
+pub mod cognito;
 pub mod comm100;
+pub mod entra;
 mod errors;
 mod expired;
+pub mod github;
+pub mod google;
 pub mod ils;
 pub mod infolink;
 pub(crate) mod open;
 mod path;
 pub mod sailpoint;
+pub mod slack;
 pub mod teen_quotes;
 
 use std::fmt;
 
 use serde::de::DeserializeOwned;
 
+use crate::discover::Endpoint;
+
+pub use self::cognito::cognito;
 pub use self::comm100::comm100;
+pub use self::entra::entra;
 pub use self::errors::ErrorShape;
 pub(crate) use self::errors::{Details, ReadDetails};
 pub(crate) use self::expired::{ExpiredResponse, MAX_BODY as MAX_PEEKED};
+pub use self::github::github;
+pub use self::google::google;
 pub use self::ils::ils;
 pub use self::infolink::infolink;
 pub(crate) use self::path::Path;
 pub use self::sailpoint::sailpoint;
+pub use self::slack::slack;
 pub use self::teen_quotes::teen_quotes;
 
 /// What RFC 6749 says, and no deviation from it.
@@ -104,6 +121,10 @@ pub struct Dialect {
     pub(crate) refresh_is_alone: bool,
     pub(crate) response: Vec<(String, Path)>,
     pub(crate) expires_at: Option<Path>,
+    pub(crate) zero_lifetime_is_unknown: bool,
+    pub(crate) bearer_types: Vec<String>,
+    pub(crate) issuer: Option<String>,
+    pub(crate) endpoints: Vec<(Endpoint, String)>,
     pub(crate) errors: Vec<ErrorShape>,
     pub(crate) codes: Vec<(String, String)>,
     pub(crate) transient: Vec<String>,
@@ -129,6 +150,10 @@ impl Dialect {
             refresh_is_alone: false,
             response: Vec::new(),
             expires_at: None,
+            zero_lifetime_is_unknown: false,
+            bearer_types: Vec::new(),
+            issuer: None,
+            endpoints: Vec::new(),
             errors: Vec::new(),
             codes: Vec::new(),
             transient: Vec::new(),
@@ -157,6 +182,18 @@ impl Dialect {
     /// The path of the token endpoint below the base URL, such as `/oauth/token`.
     pub fn token_path(mut self, path: impl Into<String>) -> Self {
         self.token_path = Some(path.into());
+        self
+    }
+
+    /// The path of another endpoint below the base URL, for a provider without metadata.
+    pub fn endpoint(mut self, endpoint: Endpoint, path: impl Into<String>) -> Self {
+        self.endpoints.push((endpoint, path.into()));
+        self
+    }
+
+    /// The issuer when no other is given, for a provider that has one for all its clients.
+    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.issuer = Some(issuer.into());
         self
     }
 }
@@ -230,7 +267,22 @@ impl Dialect {
         self
     }
 
-    /// Where the response says when the token expires, as Unix time in seconds. `expires_in` wins where it comes too: it
+    /// What the provider calls tokens that are used as bearer tokens (RFC 6750), beside `Bearer`: Slack's `bot`.
+    pub fn bearer_type(mut self, token_type: impl Into<String>) -> Self {
+        self.bearer_types.push(token_type.into());
+        self
+    }
+
+    /// `"expires_in": 0` means that the provider does not say how long the token lives, and not that it has expired
+    /// already. It is then used like one without `expires_in`: until the API rejects it, or for the source's default
+    /// lifetime.
+    pub fn zero_lifetime_is_unknown(mut self) -> Self {
+        self.zero_lifetime_is_unknown = true;
+        self
+    }
+
+    /// Where the response says when the token expires: as Unix time in seconds or milliseconds, as a date of RFC 3339
+    /// (`2030-01-01T00:00:00Z`), or as one of HTTP's. `expires_in` wins where it comes too: it
     /// counts from our own sending of the request, and so does not depend on the server's clock agreeing with ours.
     pub fn expires_at(mut self, path: impl Into<String>) -> Self {
         self.expires_at = Some(Path::new(path));

@@ -3,11 +3,12 @@
 use http::HeaderMap;
 use url::Url;
 
-use super::resource::{called, of_call};
-use super::ssrf::may_lead_to;
-use super::{Metadata, ProtectedResource, discover};
+use super::places::first_usable;
+use super::resource::{Lookup, called, of_call};
+use super::ssrf::{limits_beyond, may_lead_to};
+use super::{Metadata, ProtectedResource, check, discover, locations, parse};
 use crate::error::{Error, printable};
-use crate::transport::{HttpClient, Limits};
+use crate::transport::{HttpClient, Limits, is_private};
 use crate::www_authenticate::Challenge;
 
 /// The most servers that are tried of those that an API names.
@@ -28,7 +29,8 @@ pub struct Found {
 
 /// Follows an API's challenge to the server whose tokens it accepts (RFC 9728 section 5): by the `resource_metadata` of a
 /// `WWW-Authenticate` header, or by the well-known place where there is none, to the API's metadata, and on to that of
-/// the first of its authorization servers that is available. It is for clients that know nothing but
+/// the first of its authorization servers that is available. An API without a document of its own may be its own
+/// authorization server: the server's metadata at the API's origin are used then. It is for clients that know nothing but
 /// an API's URL, as MCP clients are.
 ///
 /// ```no_run
@@ -52,9 +54,12 @@ pub struct Found {
 /// # Ok(()) }
 /// ```
 ///
-/// What foreign documents name is distrusted: the API's document must be about what was called (the very URL, or one that it is
-/// below), the server's about the issuer that was named; nothing leads from https to http, nor from a public host to an
-/// address of this machine or the network around it; no redirect is followed.
+/// What foreign documents name is distrusted: the API's document must be about what was called (the very URL, or one
+/// that it is below), the server's about the issuer that was named; nothing leads from https to http, nor from a public
+/// host to an address of this machine or the network around it; no redirect is followed. That holds for names that
+/// resolve to such an address as well ([`Limits::public_only`]), and for all that a client or registrar made of the
+/// result requests. Only the host of `url` itself may be anywhere, unless `limits` has `public_only` set: for URLs that
+/// users type in. On a network with public names for private addresses, configure the issuer instead.
 ///
 /// # Errors
 /// `config` when `url` is none, `discovery` when there is nothing to be found or it is not to be trusted, saying what;
@@ -71,8 +76,16 @@ pub async fn follow(
     let named = challenges.iter().find_map(|challenge| challenge.parameter("resource_metadata"));
     let scope = challenges.iter().find_map(|challenge| challenge.parameter("scope")).unwrap_or_default();
     let scope = scope.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
-    let resource = of_call(http, &url, named, limits).await?;
-    let server = server_of(http, &url, &resource, limits).await?;
+    let (resource, server) = match of_call(http, &url, named, limits).await? {
+        Lookup::Found(resource) => {
+            let server = server_of(http, &url, &resource, limits).await?;
+            (*resource, server)
+        }
+        Lookup::Absent(error) => {
+            let server = server_at_origin(http, &url, limits).await?.ok_or(error)?;
+            (ProtectedResource::implied(&url, &server.issuer), server)
+        }
+    };
     Ok(Found { resource, server, scope })
 }
 
@@ -98,14 +111,37 @@ async fn server_of(
     }))
 }
 
+/// The server whose metadata are at the API's own origin. One that calls itself otherwise has to confirm it at its own
+/// address.
+async fn server_at_origin(http: &HttpClient, url: &Url, limits: &Limits) -> Result<Option<Metadata>, Error> {
+    let origin = url.origin().ascii_serialization();
+    let found = first_usable(http, &locations(&origin)?, limits, parse, |_| true, "").await;
+    let metadata = match found {
+        Ok(metadata) => metadata,
+        Err(failure) if failure.error.is_transient() => return Err(failure.error),
+        Err(_) => return Ok(None),
+    };
+    let issuer = metadata.issuer.clone();
+    if issuer.trim_end_matches('/') != origin {
+        return server(http, url, &issuer, limits).await.map(Some);
+    }
+    leads_well(check(metadata, &issuer, limits.allow_http)?, url, limits).map(Some)
+}
+
 async fn server(http: &HttpClient, from: &Url, issuer: &str, limits: &Limits) -> Result<Metadata, Error> {
     let url = Url::parse(issuer).ok().filter(Url::has_host).ok_or_else(|| {
         Error::discovery(format!("authorization server {:?} is not a URL", printable(issuer, 256)))
     })?;
     may_lead_to(from, "authorization server", &url, limits.allow_http)?;
-    let metadata = discover(http, issuer, limits).await?;
+    leads_well(discover(http, issuer, &limits_beyond(from, &url, limits)).await?, from, limits)
+}
+
+fn leads_well(mut metadata: Metadata, from: &Url, limits: &Limits) -> Result<Metadata, Error> {
     for (name, url) in metadata.urls() {
         may_lead_to(from, name, url, limits.allow_http)?;
+    }
+    if !limits.public_only {
+        metadata.public_beyond = from.host_str().filter(|_| !is_private(from)).map(str::to_owned);
     }
     Ok(metadata)
 }

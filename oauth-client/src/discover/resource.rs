@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::null_is_default;
-use super::ssrf::may_lead_to;
+use super::lenient::fitting;
+use super::ssrf::{limits_beyond, may_lead_to};
 use crate::error::{Error, printable};
 use crate::json;
 use crate::transport::{HttpClient, Limits};
@@ -17,31 +17,40 @@ pub struct ProtectedResource {
     /// The API's identifier: what to ask tokens for ([`resource`](crate::grant::TokenRequest::resource), RFC 8707).
     pub resource: String,
     /// The issuers whose tokens it takes.
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "fitting")]
     pub authorization_servers: Vec<String>,
     /// The scopes it cares to name.
+    #[serde(default, deserialize_with = "fitting")]
     pub scopes_supported: Option<Vec<String>>,
     /// How tokens may be sent: `header`, `body`, `query`. This client sends them in the header.
+    #[serde(default, deserialize_with = "fitting")]
     pub bearer_methods_supported: Option<Vec<String>>,
     /// Where the API's own public keys are.
+    #[serde(default, deserialize_with = "fitting")]
     pub jwks_uri: Option<Url>,
     /// Its display name.
+    #[serde(default, deserialize_with = "fitting")]
     pub resource_name: Option<String>,
     /// A page for developers.
+    #[serde(default, deserialize_with = "fitting")]
     pub resource_documentation: Option<String>,
     /// What one may do with its data.
+    #[serde(default, deserialize_with = "fitting")]
     pub resource_policy_uri: Option<String>,
     /// Its terms of service.
+    #[serde(default, deserialize_with = "fitting")]
     pub resource_tos_uri: Option<String>,
     /// Whether its tokens are bound to the client's certificate (RFC 8705).
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "fitting")]
     pub tls_client_certificate_bound_access_tokens: bool,
     /// The types of authorization details it knows (RFC 9396).
+    #[serde(default, deserialize_with = "fitting")]
     pub authorization_details_types_supported: Option<Vec<String>>,
     /// The algorithms of DPoP proofs it takes (RFC 9449).
+    #[serde(default, deserialize_with = "fitting")]
     pub dpop_signing_alg_values_supported: Option<Vec<String>>,
     /// Whether it takes tokens with DPoP only.
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "fitting")]
     pub dpop_bound_access_tokens_required: bool,
     /// All other members; `signed_metadata` among them, which is not validated.
     #[serde(flatten)]
@@ -90,6 +99,37 @@ pub async fn resource(
     )))
 }
 
+/// What an API that was called has to say of itself.
+pub(super) enum Lookup {
+    Found(Box<ProtectedResource>),
+    /// It names no document, and none of the places that follow from its URL has one.
+    Absent(Error),
+}
+
+impl ProtectedResource {
+    /// What is known of an API without a document of its own, at whose origin this issuer is described.
+    pub(super) fn implied(url: &Url, issuer: &str) -> Self {
+        let mut resource = url.clone();
+        resource.set_query(None);
+        Self {
+            resource: resource.into(),
+            authorization_servers: vec![issuer.to_owned()],
+            scopes_supported: None,
+            bearer_methods_supported: None,
+            jwks_uri: None,
+            resource_name: None,
+            resource_documentation: None,
+            resource_policy_uri: None,
+            resource_tos_uri: None,
+            tls_client_certificate_bound_access_tokens: false,
+            authorization_details_types_supported: None,
+            dpop_signing_alg_values_supported: None,
+            dpop_bound_access_tokens_required: false,
+            extra: Map::new(),
+        }
+    }
+}
+
 /// The metadata of the API that was called at `url`: at the place it named in its challenge, else at those that
 /// follow from the URL, its path first and then the whole host.
 pub(super) async fn of_call(
@@ -97,30 +137,44 @@ pub(super) async fn of_call(
     url: &Url,
     named: Option<&str>,
     limits: &Limits,
-) -> Result<ProtectedResource, Error> {
+) -> Result<Lookup, Error> {
     let found = match named {
         Some(named) => {
             let place = Url::parse(named).ok().filter(Url::has_host).ok_or_else(|| {
                 Error::discovery(format!("resource_metadata {:?} is not a URL", printable(named, 256)))
             })?;
             may_lead_to(url, "resource_metadata", &place, limits.allow_http)?;
-            fetch(http, &place, limits).await?.ok_or_else(|| nothing_at(&place))?
+            fetch(http, &place, &limits_beyond(url, &place, limits))
+                .await?
+                .ok_or_else(|| nothing_at(&place))?
         }
         None => {
             let mut places = vec![well_known(url), well_known(&root(url))];
             places.dedup();
-            let mut found = None;
+            let (mut found, mut failure) = (None, None);
             for place in &places {
-                found = fetch(http, place, limits).await?;
-                if found.is_some() {
-                    break;
+                // Whatever one place fails with, the other may have the document.
+                match fetch(http, place, limits).await {
+                    Ok(Some(document)) => {
+                        found = Some(document);
+                        break;
+                    }
+                    Ok(None) => {}
+                    Err(error) => failure = failure.or(Some(error)),
                 }
             }
-            found.ok_or_else(|| nothing_at(places.first().unwrap_or(url)))?
+            match (found, failure) {
+                (Some(found), _) => found,
+                (None, Some(error)) if error.is_transient() => return Err(error),
+                (None, failure) => {
+                    let nothing = || nothing_at(places.first().unwrap_or(url));
+                    return Ok(Lookup::Absent(failure.unwrap_or_else(nothing)));
+                }
+            }
         }
     };
     match Url::parse(&found.resource).ok().filter(|resource| covers(resource, url)) {
-        Some(_) => Ok(found),
+        Some(_) => Ok(Lookup::Found(Box::new(found))),
         None => Err(Error::discovery(format!(
             "the document is of resource {:?}, which is not what was called at {:?} (RFC 9728 section 3.3)",
             printable(&found.resource, 256),

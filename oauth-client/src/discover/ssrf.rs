@@ -1,21 +1,21 @@
 //! Server-side request forgery: where a foreign document may send us, and that is not our own network.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use url::{Host, Url};
+use url::Url;
 
 use crate::error::{Error, printable};
-use crate::transport::is_loopback;
+use crate::transport::{Limits, is_loopback, is_private};
 
 /// Checks a URL that was found at `from` before it is fetched: https, no user name or fragment, and no
 /// address of this machine or of the network around it, unless `from` is of the same kind. A public name that resolves to
-/// such an address is beyond what is seen here: where that matters, the transport's resolver or a proxy has to refuse it.
-pub(super) fn may_lead_to(from: &Url, field: &str, to: &Url, allow_http: bool) -> Result<(), Error> {
+/// such an address is beyond what is seen here: the transport refuses it, by [`Limits::public_only`].
+///
+/// [`Limits::public_only`]: crate::transport::Limits::public_only
+pub(crate) fn may_lead_to(from: &Url, field: &str, to: &Url, allow_http: bool) -> Result<(), Error> {
     let bad = |why: &str| Err(Error::discovery(format!("{field} {:?} {why}", printable(to.as_str(), 256))));
     if !to.username().is_empty() || to.password().is_some() || to.fragment().is_some() {
         return bad("has a user name or a fragment, which such a URL must not");
     }
-    if is_local(to) && !is_local(from) {
+    if is_private(to) && !is_private(from) {
         return bad("is an address of this machine or its network, where a public API must not send us");
     }
     let loopback = to.host_str().is_some_and(is_loopback) && from.scheme() == "http";
@@ -26,43 +26,11 @@ pub(super) fn may_lead_to(from: &Url, field: &str, to: &Url, allow_http: bool) -
     }
 }
 
-pub(super) fn is_local(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => is_loopback(name),
-        Some(Host::Ipv4(address)) => is_local_v4(address),
-        Some(Host::Ipv6(address)) => is_local_v6(address),
-        None => true,
-    }
-}
-
-fn is_local_v4(address: Ipv4Addr) -> bool {
-    let [first, second, ..] = address.octets();
-    // 100.64/10 is the networks' own (RFC 6598), and so is 0/8.
-    let shared = first == 100 && (64..128).contains(&second);
-    let own = address.is_loopback() || address.is_private() || address.is_link_local();
-    own || shared || first == 0 || address.is_multicast() || address.is_broadcast()
-}
-
-fn is_local_v6(address: Ipv6Addr) -> bool {
-    let IpAddr::V6(address) = address.to_canonical() else {
-        return address.to_ipv4_mapped().is_none_or(is_local_v4);
-    };
-    let inside = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        is_local_v4(Ipv4Addr::new(a, b, c, d))
-    };
-    match address.segments() {
-        // Translated to the IPv4 address inside (RFC 6052, RFC 3056), or to one that only this network knows (RFC 8215).
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => inside(high, low),
-        [0x64, 0xff9b, 1, ..] => true,
-        // `::` and `::1`, and the old way to write IPv4 addresses.
-        [0, 0, 0, 0, 0, 0, high, low] => inside(high, low),
-        _ => {
-            let own = address.is_unique_local() || address.is_unicast_link_local();
-            // The link-local addresses of old (RFC 3879).
-            own || address.is_multicast() || address.segments()[0] & 0xffc0 == 0xfec0
-        }
-    }
+/// The limits for a request to a URL that was found at `from`. The host of `from` itself is the caller's choice, and may
+/// resolve to whatever it likes.
+pub(crate) fn limits_beyond(from: &Url, to: &Url, limits: &Limits) -> Limits {
+    let public_only = limits.public_only || (!is_private(from) && to.host_str() != from.host_str());
+    Limits { public_only, ..limits.clone() }
 }
 
 #[cfg(test)]
@@ -107,7 +75,11 @@ mod tests {
             "https://[64:ff9b:1::1]/",
             "https://[2002:a00:1::1]/",
             "https://[ff02::1]/",
+            "https://localhost./",
+            "https://redis/",
+            "https://metadata.google.internal/",
             "https://user@auth.example.com/",
+            "https://:pa55word@auth.example.com/",
             "https://auth.example.com/#x",
             "file:///etc/passwd",
         ] {

@@ -30,7 +30,8 @@ use crate::token_endpoint::{Deferred, Parameters, RequestContext, deferred};
 ///
 /// An assertion that is made or read anew goes with every request, retries included, so that none is used twice. One
 /// that was given is sent until the server refuses it, and then
-/// [`is_reauthorization_required`](crate::Error::is_reauthorization_required) holds.
+/// [`is_reauthorization_required`](crate::Error::is_reauthorization_required) holds, with the server's own
+/// [code](crate::Error::code) and text.
 #[must_use]
 pub fn jwt_bearer(assertion: impl Into<Assertion>) -> TokenRequest {
     let assertion = assertion.into();

@@ -73,7 +73,7 @@ impl TokenRequest {
     /// On whose behalf, where the grant itself does not say: two subjects never share a token. It is not sent.
     ///
     /// It is required where one [store](crate::store) keeps the refresh tokens of several users, or they would be
-    /// taken for the same user's.
+    /// taken for the same user's. Where their logins have ID tokens, an entry of another user is noticed, and an error.
     #[must_use]
     pub fn subject(self, subject: impl Into<String>) -> Self {
         self.with(|wanted| wanted.subject = Some(subject.into()))

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::Expect;
 use crate::error::{Error, printable};
+use crate::jose::Issued;
 use crate::secret::constant_time_eq;
 use crate::sign::{Algorithm, base64url};
 use crate::token::Secret;
@@ -113,7 +114,8 @@ pub(super) fn check<T: DeserializeOwned>(
 ) -> Result<IdToken<T>, Error> {
     let issuer = parties.issuer;
     let found = text(&claims, "iss")?.ok_or_else(|| missing("iss"))?;
-    if found != issuer {
+    let tenant = claims.get("tid").and_then(Value::as_str);
+    if !(Issued { issuer: &found, tenant }).is_by(issuer) {
         let found = printable(&found, 256);
         return Err(Error::id_token(format!("it is of issuer {found:?}, and not of {issuer:?}")));
     }

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use super::invalid;
 use crate::client::Client;
 use crate::error::{Error, printable};
-use crate::jose::{self, Algorithm, CompactJws, Header, KEYS_PER_SET, KeySet};
+use crate::jose::{self, Algorithm, CompactJws, Header, Issued, KEYS_PER_SET, KeySet};
 use crate::transport::Limits;
 
 /// How long keys are used before they are fetched anew.
@@ -53,18 +53,22 @@ impl KeyCache {
         client: &Client,
         header: &Header<'_>,
         signed: &CompactJws<'_>,
+        issued: Issued<'_>,
     ) -> Result<(), Error> {
         let now = client.clock().now().monotonic;
         let known = self.known.load_full();
         if let Some(keys) = known.filter(|keys| now.saturating_sub(keys.fetched_at) < LIFETIME) {
-            match keys.set.verify(header, signed) {
+            match keys.set.verify(header, signed, issued) {
                 // Only a key that is not there may be in a newer set.
                 Err(jose::Error::UnknownKey) => {}
                 other => return other.map(|_| ()).map_err(invalid),
             }
         }
         let keys = self.refreshed(client).await?;
-        keys.set.verify(header, signed).map(|_| ()).map_err(|error| explained(error, header, &keys.set))
+        keys.set
+            .verify(header, signed, issued)
+            .map(|_| ())
+            .map_err(|error| explained(error, header, &keys.set))
     }
 
     /// Keys that are new enough: those at hand when they were asked for only just now.
@@ -124,8 +128,7 @@ async fn fetch(client: &Client) -> Result<KeySet, Error> {
     let Some(url) = &metadata.jwks_uri else {
         return Err(Error::discovery("the document names no jwks_uri, where the keys of ID tokens are"));
     };
-    let limits = Limits { allow_http: client.allows_http(), ..Limits::keys() };
-    let response = client.http().get_json(url, &limits).await?;
+    let response = client.http().get_key_set(url, &client.limits_at(url, Limits::keys())).await?;
     let set = KeySet::parse(response.body(), &Algorithm::ASYMMETRIC, KEYS_PER_SET).map_err(|_| {
         Error::malformed("the key set is not a JSON object with a list of keys (RFC 7517 section 5)")
     })?;

@@ -31,7 +31,7 @@ pub use self::expect::Expect;
 pub(crate) use self::jwks::KeyCache;
 use crate::client::Client;
 use crate::error::Error;
-use crate::jose::{self, CompactJws, Header, Scratch, Typ, VerifyingKey, decode_base64url, json};
+use crate::jose::{self, CompactJws, Header, Issued, Scratch, Typ, VerifyingKey, decode_base64url, json};
 use crate::token::Secret;
 
 /// The longest ID token that is read, in bytes.
@@ -49,7 +49,7 @@ impl Client {
         token: &Secret,
         expected: &Expect,
     ) -> Result<IdToken<T>, Error> {
-        let Some(issuer) = self.issuer() else {
+        let Some(configured) = self.issuer() else {
             return Err(Error::config("issuer", "is missing; an ID token is checked against its issuer"));
         };
         let mut scratch = Scratch::new();
@@ -63,9 +63,16 @@ impl Client {
             (true, None) => {
                 return Err(Error::id_token("it is signed with a shared secret, which was not expected"));
             }
-            (false, _) => self.keys().check(self, &header, &signed).await?,
+            (false, _) => {
+                let text = |name: &str| claims.get(name).and_then(Value::as_str);
+                let issued = Issued { issuer: text("iss").unwrap_or_default(), tenant: text("tid") };
+                self.keys().check(self, &header, &signed, issued).await?;
+            }
         }
         let now = self.clock().now().wall;
+        // The keys, which were looked for last, are named there.
+        let metadata = self.known_metadata();
+        let issuer = metadata.as_ref().map_or(configured, |known| known.issuer_of_tokens(configured));
         let parties =
             Parties { issuer, client_id: self.auth().client_id(), others: self.id_token_audiences() };
         claims::check(claims, parties, expected, header.algorithm, now)

@@ -23,6 +23,8 @@ pub enum Error {
     UnsupportedAlgorithm,
     /// No key fits its `kid` and `alg`; newer keys may.
     UnknownKey,
+    /// The keys that fit its `kid` and `alg` are of another issuer.
+    OtherIssuersKey,
     /// The keys that fit its `kid` and `alg` did not sign it.
     BadSignature,
 }
@@ -37,6 +39,7 @@ impl Error {
             Self::Header(_) | Self::HeaderMember(_) => "header_malformed",
             Self::UnsupportedAlgorithm => "algorithm_unsupported",
             Self::UnknownKey => "key_unknown",
+            Self::OtherIssuersKey => "key_of_another_issuer",
             Self::BadSignature => "signature_invalid",
         }
     }
@@ -53,6 +56,7 @@ impl fmt::Display for Error {
             Self::HeaderMember(name) => write!(f, "{name}: is missing, malformed or not supported"),
             Self::UnsupportedAlgorithm => f.write_str("alg: is not supported"),
             Self::UnknownKey => f.write_str("no key fits its kid and alg"),
+            Self::OtherIssuersKey => f.write_str("the key it names is of another issuer"),
             Self::BadSignature => f.write_str("its signature is not by the key it names"),
         }
     }

@@ -73,9 +73,19 @@ impl<'a> Jwk<'a> {
         Self(members)
     }
 
+    /// A member, unless it is `null`, `""` or `[]`: that is what serializers write for one that is not there.
+    fn get(self, name: &str) -> Option<&'a Value> {
+        self.0.get(name).filter(|value| match value {
+            Value::Null => false,
+            Value::String(text) => !text.is_empty(),
+            Value::Array(items) => !items.is_empty(),
+            _ => true,
+        })
+    }
+
     /// A member that has to be a string, if it is there.
     pub(crate) fn text(self, name: &str) -> Result<Option<&'a str>, MemberError> {
-        match self.0.get(name) {
+        match self.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(MemberError::NotAString),
@@ -113,7 +123,7 @@ impl<'a> Jwk<'a> {
         if self.text("use").map_err(|_| NOT_A_STRING)?.is_some_and(|usage| usage != "sig") {
             return Err(UnusableKey::OtherPurpose("use is not sig"));
         }
-        match self.0.get("key_ops") {
+        match self.get("key_ops") {
             None => Ok(()),
             Some(Value::Array(operations)) if operations.iter().any(|one| one == "verify") => Ok(()),
             Some(_) => Err(UnusableKey::OtherPurpose("key_ops has no verify")),
@@ -150,7 +160,7 @@ pub(super) fn verifying_keys(
         // A secret that anyone can fetch is none: RFC 7518 section 6.4 keys come from configuration or not at all.
         return Err(UnusableKey::Invalid("a symmetric key has no place in a key set"));
     }
-    if PRIVATE.iter().any(|name| members.contains_key(*name)) {
+    if PRIVATE.iter().any(|name| jwk.get(name).is_some()) {
         return Err(UnusableKey::Invalid("it holds a private key, which anyone may have read"));
     }
     jwk.is_for_verifying()?;

@@ -1,5 +1,6 @@
 //! One key that verifies signatures under one algorithm.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,8 +8,8 @@ use aws_lc_rs::signature::{ED25519, ParsedPublicKey, VerificationAlgorithm};
 use aws_lc_rs::{digest, hmac};
 use jsonwebtoken::DecodingKey;
 
-use super::Algorithm;
 use super::jwk::{self, UnusableKey};
+use super::{Algorithm, Issued};
 
 /// A key and the one algorithm it verifies with.
 pub struct VerifyingKey {
@@ -40,12 +41,14 @@ impl VerifyingKey {
         Self { key_id, algorithm, issuer: None, identity, material, trusted: AtomicBool::new(true) }
     }
 
-    /// A public key in PEM form (`PUBLIC KEY` or `RSA PUBLIC KEY`).
+    /// A public key in PEM form (`PUBLIC KEY` or `RSA PUBLIC KEY`), also as shells and platforms mangle it: in one line,
+    /// with `\n` written out, indented, in quotes, with another line end or a byte order mark.
     ///
     /// # Errors
     /// [`UnusableKey::Invalid`], with what is expected.
     pub fn from_pem(key_id: Option<&str>, algorithm: Algorithm, pem: &[u8]) -> Result<Self, UnusableKey> {
         const EXPECTED: &str = "expected a public key in PEM form, of the kind the algorithm needs";
+        let pem = &*repaired(pem);
         // jsonwebtoken takes the PEM and its ASN.1 apart; nothing of it verifies anything here.
         let (read, parameters): (_, &'static dyn VerificationAlgorithm) =
             if let Some(rsa) = algorithm.rsa_verification() {
@@ -97,6 +100,13 @@ impl VerifyingKey {
         }
     }
 
+    /// Whether it may have signed a token of that issuer: a key that names its `issuer` signs for no other.
+    #[inline]
+    #[must_use]
+    pub fn is_for(&self, issued: Issued<'_>) -> bool {
+        self.issuer.as_deref().is_none_or(|name| issued.is_by(name))
+    }
+
     /// Whether its issuer still shows it.
     #[inline]
     #[must_use]
@@ -117,11 +127,69 @@ impl VerifyingKey {
     }
 }
 
+/// The first section of a PEM text, its base64 in lines of 64 characters (RFC 7468 section 2): what variables and
+/// templates have done to the white space is undone. A text without a section stays as it is.
+fn repaired(pem: &[u8]) -> Cow<'_, [u8]> {
+    let section = || {
+        let text = std::str::from_utf8(pem).ok()?;
+        let (_, rest) = text.split_once("-----BEGIN ")?;
+        let (label, rest) = rest.split_once("-----")?;
+        let (body, _) = rest.split_once(&format!("-----END {label}-----"))?;
+        let body = body.replace("\\r", "").replace("\\n", "");
+        let body: String = body.chars().filter(|char| !char.is_ascii_whitespace()).collect();
+        // What is no base64 is for the parser to reject.
+        let lines: Vec<_> = body.as_bytes().chunks(64).collect();
+        let head = format!("-----BEGIN {label}-----\n").into_bytes();
+        Some([head, lines.join(&b'\n'), format!("\n-----END {label}-----\n").into_bytes()].concat())
+    };
+    section().map_or(Cow::Borrowed(pem), Cow::Owned)
+}
+
 impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerifyingKey")
             .field("key_id", &self.key_id)
             .field("algorithm", &self.algorithm)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEM: &str = "-----BEGIN PUBLIC KEY-----\n\
+        MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEssu3hv8Zkh2/E1NN63CKobjWBcJ7\n\
+        PL3wK02hDDbJBK3vRcPNMKd3sg5LdnnAvrZEbVPHwN4UpqC1apUf0F95aw==\n\
+        -----END PUBLIC KEY-----\n";
+
+    #[test]
+    fn a_pem_is_read_as_shells_and_platforms_mangle_it() {
+        let read = |pem: &str| VerifyingKey::from_pem(None, Algorithm::Es256, pem.as_bytes());
+        let good = read(PEM).unwrap();
+        let one_line = PEM.replace('\n', "");
+        let mangled = [
+            PEM.replace('\n', "\\n"),
+            PEM.replace('\n', "\\r\\n"),
+            PEM.replace('\n', "\r\n"),
+            PEM.replace('\n', "\r"),
+            PEM.replace('\n', " "),
+            PEM.replace('\n', "  \n\t"),
+            PEM.replace('\n', "\n\n"),
+            format!("\u{feff}{PEM}"),
+            format!("\"{}\"\n", PEM.replace('\n', "\\n")),
+            format!("'{PEM}'"),
+            format!("the key of the issuer\n{PEM}   \n"),
+            one_line.clone(),
+        ];
+        for pem in mangled {
+            let read = read(&pem).unwrap_or_else(|why| panic!("{pem:?}: {why}"));
+            assert!(read.is_same(&good), "{pem:?}");
+        }
+        let cut = &one_line[..one_line.len() - 40];
+        let private = PEM.replace("PUBLIC", "PRIVATE");
+        for bad in ["", "MFkw", cut, &private, &PEM.replace("MFkw", "M*kw")] {
+            assert!(read(bad).is_err(), "{bad:?}");
+        }
     }
 }

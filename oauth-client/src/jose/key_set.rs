@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::jwk::{self, UnusableKey};
-use super::{Algorithm, CompactJws, Error, Header, KEYS_TRIED, Scratch, VerifyingKey};
+use super::{Algorithm, CompactJws, Error, Header, Issued, KEYS_TRIED, Scratch, VerifyingKey};
+use crate::bom::without_mark;
 
 /// Keys in the order of their document, found by key id. Immutable: a refresh makes a new one.
 #[derive(Debug, Default)]
@@ -42,7 +43,7 @@ impl KeySet {
     /// # Errors
     /// [`NotAKeySet`].
     pub fn parse(document: &[u8], allowed: &[Algorithm], most: usize) -> Result<Self, NotAKeySet> {
-        let document: Value = serde_json::from_slice(document).map_err(|_| NotAKeySet)?;
+        let document: Value = serde_json::from_slice(without_mark(document)).map_err(|_| NotAKeySet)?;
         let elements = document.get("keys").and_then(Value::as_array).ok_or(NotAKeySet)?;
         let mut keys = Vec::new();
         let mut skipped = Vec::new();
@@ -69,14 +70,14 @@ impl KeySet {
         Ok(Self::new(keys, skipped))
     }
 
-    /// Those keys. A key that is there twice counts once.
+    /// Those keys. A key that is there twice counts once, unless it is of two issuers.
     #[must_use]
     pub fn new(keys: Vec<VerifyingKey>, mut skipped: Vec<SkippedKey>) -> Self {
-        // What a token can ask for is a key id and an algorithm; the same key twice counts once.
+        // What a token can ask for is a key id, an algorithm and an issuer's key; the same key twice counts once.
         let mut shelves: HashMap<_, Vec<Arc<VerifyingKey>>> = HashMap::new();
         let mut ordered: Vec<Arc<VerifyingKey>> = Vec::with_capacity(keys.len());
         for key in keys {
-            let shelf = shelves.entry((key.key_id.clone(), key.algorithm)).or_default();
+            let shelf = shelves.entry(shelf_of(&key)).or_default();
             if !shelf.iter().any(|other| other.identity == key.identity) {
                 let key = Arc::new(key);
                 shelf.push(Arc::clone(&key));
@@ -84,12 +85,12 @@ impl KeySet {
             }
         }
         // Two keys under one name: which of them made a signature is not known. Neither is used.
-        shelves.retain(|(key_id, _), shelf| key_id.is_some() && shelf.len() > 1);
-        ordered.retain(|key| !shelves.contains_key(&(key.key_id.clone(), key.algorithm)));
+        shelves.retain(|(key_id, ..), shelf| key_id.is_some() && shelf.len() > 1);
+        ordered.retain(|key| !shelves.contains_key(&shelf_of(key)));
         skipped.extend(
             shelves
                 .into_keys()
-                .map(|(id, _)| SkippedKey { key_id: id.map(String::from), why: UnusableKey::Invalid(TWIN) }),
+                .map(|(id, ..)| SkippedKey { key_id: id.map(String::from), why: UnusableKey::Invalid(TWIN) }),
         );
 
         let mut by_id: HashMap<_, Vec<usize>> = HashMap::new();
@@ -142,27 +143,35 @@ impl KeySet {
             .filter_map(|index| self.keys.get(*index))
             .chain(any)
             .filter(move |key| key.algorithm == algorithm)
-            .take(KEYS_TRIED)
     }
 
     /// The key that signed the token.
     ///
     /// # Errors
     /// [`Error::UnknownKey`] when none fits the header, in which case a newer key set may help;
-    /// [`Error::BadSignature`] when those that fit did not sign it; [`Error::Base64`].
+    /// [`Error::OtherIssuersKey`] when those that fit belong to another issuer; [`Error::BadSignature`] when those that
+    /// fit did not sign it; [`Error::Base64`].
     #[inline]
-    pub fn verify(&self, header: &Header<'_>, token: &CompactJws<'_>) -> Result<Arc<VerifyingKey>, Error> {
+    pub fn verify(
+        &self,
+        header: &Header<'_>,
+        token: &CompactJws<'_>,
+        issued: Issued<'_>,
+    ) -> Result<Arc<VerifyingKey>, Error> {
         let key_id = header.key_id.as_deref();
         let mut candidates = self.candidates(key_id, header.algorithm).peekable();
         if candidates.peek().is_none() {
             return Err(Error::UnknownKey);
         }
+        let mut candidates = candidates.filter(|key| key.is_for(issued)).take(KEYS_TRIED).peekable();
+        let is_foreign = candidates.peek().is_none();
         let mut scratch = Scratch::new();
         let signature = token.signature(&mut scratch)?;
         match candidates.find(|key| key.verifies(token.signed.as_bytes(), signature)) {
             Some(key) => Ok(Arc::clone(key)),
             // Keys without a name were tried on the chance; the one the token means may be new.
             None if key_id.is_none_or(|id| !self.by_id.contains_key(id)) => Err(Error::UnknownKey),
+            None if is_foreign => Err(Error::OtherIssuersKey),
             None => Err(Error::BadSignature),
         }
     }
@@ -186,6 +195,11 @@ impl KeySet {
         };
         indices.iter().filter_map(|index| self.keys.get(*index))
     }
+}
+
+/// What a token can ask for.
+fn shelf_of(key: &VerifyingKey) -> (Option<Box<str>>, Algorithm, Option<Box<str>>) {
+    (key.key_id.clone(), key.algorithm, key.issuer.clone())
 }
 
 #[cfg(test)]
@@ -223,6 +237,42 @@ mod tests {
         let mut new = set(&json!([shared]));
         new.succeed(&old);
         assert!(!old.keys[0].is_trusted() && new.keys[0].is_trusted());
+    }
+
+    #[test]
+    fn a_key_of_one_issuer_verifies_no_token_of_another() {
+        const HOLE: &str = "https://as.example/{tenantid}/v2.0";
+        let signing = SigningKey::generate(Algorithm::Es256).unwrap().with_key_id("k");
+        let owned = |issuer: &str| {
+            let mut jwk = Value::Object(signing.public_jwk());
+            jwk["issuer"] = issuer.into();
+            jwk
+        };
+        let token = signing.sign(serde_json::Map::new(), &json!({})).unwrap();
+        let token = CompactJws::split(token.expose(), 2048).unwrap();
+        let mut scratch = Scratch::new();
+        let header = Header::read(token.header, &mut scratch).unwrap();
+        let verify = |keys: Value, iss: &str, tenant: Option<&str>| {
+            set(&keys).verify(&header, &token, Issued { issuer: iss, tenant }).map(|_| ())
+        };
+        let (a, b) = ("https://as.example/a/v2.0", "https://as.example/b/v2.0");
+        assert_eq!(verify(json!([owned(a)]), a, None), Ok(()));
+        assert_eq!(verify(json!([owned(a)]), b, Some("b")), Err(Error::OtherIssuersKey));
+        assert_eq!(verify(json!([owned(HOLE)]), a, Some("a")), Ok(()));
+        for tenant in [None, Some(""), Some("b"), Some("a/v2.0"), Some("{tenantid}")] {
+            assert_eq!(verify(json!([owned(HOLE)]), a, tenant), Err(Error::OtherIssuersKey), "{tenant:?}");
+        }
+        assert_eq!(verify(json!([owned(HOLE)]), HOLE, Some("{tenantid}")), Err(Error::OtherIssuersKey));
+        // One key that is published for two issuers serves both, and no third.
+        let both = json!([owned(a), owned(b)]);
+        assert_eq!(verify(both.clone(), a, None).and(verify(both.clone(), b, None)), Ok(()));
+        assert_eq!(verify(both, "https://as.example/c/v2.0", Some("c")), Err(Error::OtherIssuersKey));
+    }
+
+    #[test]
+    fn a_set_may_begin_with_a_byte_order_mark() {
+        let document = format!("\u{feff}{}", json!({ "keys": [key("k")] }));
+        assert_eq!(KeySet::parse(document.as_bytes(), &Algorithm::ASYMMETRIC, 3).unwrap().len(), 1);
     }
 
     #[test]

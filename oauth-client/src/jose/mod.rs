@@ -4,7 +4,7 @@
 //! and so is what an [`Error`] is reported as.
 //!
 //! ```
-//! use oauth_client::jose::{Algorithm, CompactJws, Error, Header, KeySet, Scratch};
+//! use oauth_client::jose::{Algorithm, CompactJws, Error, Header, Issued, KeySet, Scratch};
 //!
 //! # let (jwks, token) = (br#"{"keys":[]}"#, "eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ.e30.AAAA");
 //! let keys = KeySet::parse(jwks, &Algorithm::ASYMMETRIC, 100).map_err(|_| "no key set")?;
@@ -12,7 +12,8 @@
 //! let mut scratch = Scratch::new();
 //! let header = Header::read(token.header, &mut scratch)?;
 //! assert_eq!((header.algorithm, header.key_id.as_deref()), (Algorithm::Es256, Some("a")));
-//! assert_eq!(keys.verify(&header, &token).err(), Some(Error::UnknownKey));
+//! let issued = Issued { issuer: "https://auth.example.com", tenant: None };
+//! assert_eq!(keys.verify(&header, &token, issued).err(), Some(Error::UnknownKey));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -22,6 +23,8 @@ pub mod json;
 mod jws;
 // 3 how signatures are made
 pub(crate) mod algorithm;
+// whose tokens a key may have signed
+mod tenant;
 // 4 one key: from a JWK, a PEM file or a secret
 pub(crate) mod jwk;
 mod key;
@@ -36,6 +39,7 @@ pub use self::jwk::UnusableKey;
 pub use self::jws::{CompactJws, Header, Scratch, Typ, decode_base64url};
 pub use self::key::VerifyingKey;
 pub use self::key_set::{KeySet, NotAKeySet, SkippedKey};
+pub use self::tenant::{Issued, TENANT, is_for_some_tenant, is_tenant};
 
 /// The longest key id, in bytes. Thumbprints have 43.
 pub const KEY_ID_BYTES: usize = 256;

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use url::form_urlencoded;
 
 use super::PendingLogin;
+use crate::discover::fills;
 use crate::error::{Denied, Error, Kind, printable};
 use crate::secret::constant_time_eq;
 use crate::token::Secret;
@@ -87,7 +88,7 @@ impl Callback {
     fn check_issuer(&self, pending: &PendingLogin) -> Result<(), Error> {
         let wrong = |what: String| Err(Error::login("issuer_mismatch", what));
         match (&self.issuer, &pending.issuer) {
-            (Some(found), Some(expected)) if found != expected => wrong(format!(
+            (Some(found), Some(expected)) if found != expected && !fills(expected, found) => wrong(format!(
                 "it is the response of issuer {:?}, and the login began at {expected:?}",
                 printable(found, 256)
             )),

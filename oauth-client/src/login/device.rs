@@ -225,13 +225,13 @@ impl DeviceLogin {
             return Err(Error::malformed("user_code: expected a short text that can be shown"));
         }
         // Google's name for it, from before the RFC.
-        let name =
-            if response.contains_key("verification_uri") { "verification_uri" } else { "verification_url" };
+        let is_there = |name: &str| response.get(name).is_some_and(|value| !value.is_null() && value != "");
+        let name = if is_there("verification_uri") { "verification_uri" } else { "verification_url" };
         let verification_uri = page(&client, &text(&mut response, name)?, "verification_uri")?;
+        // A convenience: one that cannot be shown does not cost the login.
         let complete = match response.remove("verification_uri_complete") {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) => Some(page(&client, &text, "verification_uri_complete")?),
-            Some(_) => return Err(Error::malformed("verification_uri_complete: expected a string")),
+            Some(Value::String(text)) => page(&client, &text, "verification_uri_complete").ok(),
+            _ => None,
         };
         let expires_in = seconds(response.remove("expires_in"), "expires_in")?
             .ok_or_else(|| Error::malformed("expires_in: is missing (RFC 8628 section 3.2)"))?;

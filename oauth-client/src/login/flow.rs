@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::discover::Endpoint;
 use crate::error::{Error, Kind};
 use crate::grant::{AuthorizationCode, TokenRequest};
-use crate::id_token::Expect;
+use crate::id_token::{Expect, IdToken};
 use crate::token::TokenSet;
 use crate::token_endpoint::Parameters;
 
@@ -64,7 +64,10 @@ impl Client {
         Ok(PendingLogin {
             url: with_query(endpoint, &carried),
             server: self.server_id().to_owned(),
-            issuer: self.issuer().map(str::to_owned),
+            issuer: self.issuer().map(|issuer| {
+                let issuer = metadata.as_ref().map_or(issuer, |known| known.issuer_of_tokens(issuer));
+                issuer.to_owned()
+            }),
             names_itself: metadata.is_some_and(|known| known.authorization_response_iss_parameter_supported),
             token_endpoint,
             client_id: self.auth().client_id().to_owned(),
@@ -131,7 +134,7 @@ impl Client {
 
     /// The login that these tokens are, with their ID token checked: one has to be there, unless the server says that
     /// it did not grant `openid`.
-    pub(super) async fn logged_in(&self, tokens: TokenSet, expected: Expect) -> Result<Login, Error> {
+    pub(super) async fn logged_in(&self, mut tokens: TokenSet, expected: Expect) -> Result<Login, Error> {
         let openid_was_denied = tokens.scope().is_some_and(|scope| !scope.iter().any(|one| one == "openid"));
         let id_token = match tokens.id_token() {
             Some(token) => {
@@ -148,6 +151,7 @@ impl Client {
             },
             None => return Err(Error::id_token("the scope openid was asked for, and there is none")),
         };
+        tokens.sub = id_token.as_ref().map(|token: &IdToken| token.subject().to_owned());
         Ok(Login { tokens, id_token })
     }
 

@@ -72,8 +72,7 @@ impl LoopbackLogin {
     /// time; and the errors of [`Client::authorize`] and [`Client::finish`].
     pub async fn open(self, open: impl FnOnce(&Url)) -> Result<Login, Error> {
         let target = RedirectTarget::of(self.request.redirect_uri())?;
-        let listener = TcpListener::bind(target.address).await.map_err(|error| target.taken(&error))?;
-        let port = listener.local_addr().map_err(|error| target.taken(&error))?.port();
+        let (listeners, port) = Listeners::bind(&target).await.map_err(|error| target.taken(&error))?;
         let target = target.at(port);
         // The login stays valid for as long as the listener waits.
         let lifetime = self.request.lifetime().max(self.timeout);
@@ -83,7 +82,7 @@ impl LoopbackLogin {
 
         let (sender, mut callbacks) = mpsc::channel(1);
         // Not a task of its own: the port is free the moment this future is gone.
-        let mut serving = pin!(serve(listener, target, sender));
+        let mut serving = pin!(serve(listeners, target, sender));
         let mut timeout = pin!(tokio::time::sleep(self.timeout));
         let mut stale = false;
         loop {
@@ -133,10 +132,60 @@ fn timed_out(timeout: Duration, stale: bool) -> Error {
     )
 }
 
+/// The listener; and a second one for the name `localhost`, which some machines resolve to `127.0.0.1` and others to
+/// `::1`.
+struct Listeners(TcpListener, Option<TcpListener>);
+
+/// How often another free port is tried that is free for both.
+const TRIES: usize = 8;
+
+impl Listeners {
+    async fn bind(target: &RedirectTarget) -> io::Result<(Self, u16)> {
+        let mut last = None;
+        for _ in 0..TRIES {
+            let first = TcpListener::bind(target.address).await?;
+            let port = first.local_addr()?.port();
+            if !target.is_by_name {
+                return Ok((Self(first, None), port));
+            }
+            match TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
+                Ok(second) => return Ok((Self(first, Some(second)), port)),
+                // Another program would get what the browser brings.
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    if target.address.port() != 0 {
+                        return Err(error);
+                    }
+                    last = Some(error);
+                }
+                // A machine without IPv6.
+                Err(_) => return Ok((Self(first, None), port)),
+            }
+        }
+        Err(last.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
+    }
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        let Self(first, second) = self;
+        let second = async {
+            match second {
+                Some(second) => second.accept().await,
+                None => std::future::pending().await,
+            }
+        };
+        let (stream, _) = tokio::select! {
+            accepted = first.accept() => accepted?,
+            accepted = second => accepted?,
+        };
+        Ok(stream)
+    }
+}
+
 /// Where the browser comes back to.
 #[derive(Clone, Debug)]
 struct RedirectTarget {
     address: SocketAddr,
+    /// Whether it is `localhost`, which may mean either family.
+    is_by_name: bool,
     /// As it goes to the server, to the letter.
     redirect_uri: String,
     /// `host:port`, as the browser will name it.
@@ -172,6 +221,7 @@ impl RedirectTarget {
         let port = url.port().unwrap_or(0);
         Ok(Self {
             address: SocketAddr::new(ip, port),
+            is_by_name: matches!(url.host(), Some(Host::Domain(_))),
             redirect_uri: redirect_uri.to_owned(),
             authority: url.host_str().unwrap_or_default().to_owned(),
             path: url.path().to_owned(),
@@ -207,12 +257,12 @@ struct Incoming {
 }
 
 /// Takes connections for as long as it lives, which is until it is dropped; they end with it.
-async fn serve(listener: TcpListener, target: RedirectTarget, sender: mpsc::Sender<Incoming>) {
+async fn serve(listeners: Listeners, target: RedirectTarget, sender: mpsc::Sender<Incoming>) {
     let mut connections = JoinSet::new();
     let mut by_age = VecDeque::new();
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let stream = match listeners.accept().await {
+            Ok(stream) => stream,
             // Out of file descriptors, for instance: it passes.
             Err(_) => {
                 tokio::time::sleep(Duration::from_millis(50)).await;

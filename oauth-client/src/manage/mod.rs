@@ -16,7 +16,7 @@ mod introspect;
 pub mod register;
 mod revoke;
 pub mod sailpoint;
-mod timestamp;
+pub(crate) mod timestamp;
 mod userinfo;
 
 use std::pin::Pin;
@@ -32,7 +32,6 @@ use serde_json::{Map, Value};
 use tower::{Layer, ServiceExt};
 use tower_service::Service;
 use url::Url;
-use zeroize::Zeroize;
 
 pub use self::introspect::Introspection;
 pub use self::userinfo::Userinfo;
@@ -43,7 +42,7 @@ use crate::error::Error;
 use crate::json;
 use crate::token::Secret;
 use crate::token_endpoint::{ErrorBody, Responder, error_response};
-use crate::transport::{HttpClient, Limits, retry_after_by_server, to_uri, wiped};
+use crate::transport::{ACCEPT_JSON, HttpClient, Limits, retry_after_by_server, to_uri, wiped};
 
 /// A protected API: where it is, how it is reached, and where its tokens come from. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -120,7 +119,7 @@ fn json_request(method: Method, url: &Url, body: Option<String>) -> Result<Reque
     let mut request = Request::new(Bytes::new());
     *request.method_mut() = method;
     *request.uri_mut() = to_uri(url)?;
-    request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+    request.headers_mut().insert(ACCEPT, ACCEPT_JSON);
     if let Some(body) = body {
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         *request.body_mut() = wiped(body);
@@ -137,12 +136,7 @@ fn read<'a>(
     let (head, body) = response.into_parts();
     let object = json::object(&body);
     if head.status.is_success() {
-        let read = object.map_err(Error::malformed);
-        // It may have held a secret that is shown this once.
-        if let Ok(mut body) = body.try_into_mut() {
-            body.zeroize();
-        }
-        return read;
+        return object.map_err(Error::malformed);
     }
     let object = object.ok().map(|object| ErrorBody::new(object, secrets.clone()));
     let wait = retry_after_by_server(&head.headers);

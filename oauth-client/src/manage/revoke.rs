@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::discover::Endpoint;
 use crate::error::Error;
 use crate::token::{Secret, TokenType};
-use crate::token_endpoint::Parameters;
+use crate::token_endpoint::{Parameters, TimeLimit};
 
 impl Client {
     /// Revokes a token (RFC 7009). With a refresh token its access tokens go, too, as far as the server can; a token
@@ -33,6 +33,7 @@ impl Client {
             parameters.set("token_type_hint", hint.name());
         }
         // RFC 7009 section 2.2: what the body of a success says does not count.
-        self.post(Endpoint::Revocation, parameters, self.timeout(), || {}).await?.into_success()
+        let time = TimeLimit::whole(self.timeout());
+        self.post(Endpoint::Revocation, parameters, time, &mut ()).await?.into_success()
     }
 }

@@ -11,7 +11,7 @@ pub(super) fn unix_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
 }
 
 /// `2017-07-11T18:45:37.098Z` or with an offset (RFC 3339 section 5.6), from 1970 on.
-fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let (date, time) = text.split_once(['T', 't', ' '])?;
     let [year, month, day] = numbers(date, '-')?;
     let zone = time.find(['Z', 'z', '+', '-'])?;

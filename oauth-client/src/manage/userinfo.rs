@@ -28,7 +28,7 @@ impl Client {
     /// `userinfo_signed_response_alg` and `userinfo_encrypted_response_alg`; and the other codes of [`Error::code`].
     pub async fn userinfo(&self, source: &TokenSource) -> Result<Userinfo, Error> {
         let url = self.endpoint(Endpoint::Userinfo, self.timeout()).await?;
-        let limits = Limits { timeout: self.timeout(), allow_http: self.allows_http(), ..Limits::token() };
+        let limits = Limits { timeout: self.timeout(), ..self.limits_at(&url, Limits::token()) };
         let api = Api::new(self.http().clone(), source.clone(), url.as_str())?.limits(limits);
         // Before it may go out of use on the way: whom the response is about is compared in any case.
         let token = source.token().await?;

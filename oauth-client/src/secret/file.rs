@@ -81,6 +81,17 @@ impl SecretFile {
         self.look(field, now, None).await
     }
 
+    /// What is in the file now, whatever was there before.
+    pub(super) async fn now(&self, field: &str) -> Result<Secret, Error> {
+        let path = self.path.clone();
+        let looking = tokio::task::spawn_blocking(move || look(&path, None));
+        match looking.await.map_err(|_| Error::new(Kind::Interrupted))? {
+            Ok(Look::New(secret, _)) => Ok(secret),
+            Ok(Look::Same) => Err(Error::new(Kind::Interrupted)),
+            Err(error) => Err(Error::config(field, format!("{} {}", self.path.display(), reason(&error)))),
+        }
+    }
+
     #[cfg(feature = "reqwest")]
     pub(super) fn read_at_once(&self, field: &str, now: Now) -> Result<Secret, Error> {
         self.take(field, now, look(&self.path, None))
@@ -142,7 +153,8 @@ fn look(path: &Path, known: Option<Stamp>) -> io::Result<Look> {
     let mut octets = Zeroizing::new(Vec::with_capacity(room));
     file.take(MAX_BYTES).read_to_end(&mut octets)?;
     let text = std::str::from_utf8(&octets).map_err(|_| io::ErrorKind::InvalidData)?;
-    let text = text.trim_end_matches(['\r', '\n']);
+    // Editors of some platforms put a byte order mark in front.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_end_matches(['\r', '\n']);
     if text.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }

@@ -83,6 +83,19 @@ where
 }
 
 impl SecretSource {
+    /// Whether both are the same source: equal text, the same variable or file, or clones of one callback.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Kind::Fixed(one), Kind::Fixed(other)) => constant_time_eq(one.expose(), other.expose()),
+            (Kind::Env(one), Kind::Env(other)) => one == other,
+            (Kind::File(one), Kind::File(other)) => one.path() == other.path(),
+            (Kind::Callback(one), Kind::Callback(other)) => Arc::ptr_eq(one, other),
+            (Kind::Tokens(one), Kind::Tokens(other)) => one.identity == other.identity,
+            _ => false,
+        }
+    }
+
     /// A source of access tokens, fetched anew for each request. Its own errors are passed on as they are.
     pub(crate) fn tokens(identity: String, fetch: impl Fn() -> FetchToken + Send + Sync + 'static) -> Self {
         Self(Kind::Tokens(Arc::new(Tokens { identity, fetch: Box::new(fetch) })))
@@ -135,6 +148,19 @@ impl SecretSource {
             Kind::File(file) => file.get(field, now).await,
             _ => self.read(field, now).await,
         }
+    }
+
+    /// What is there now: a file that cannot be read, or is empty, is an error even if it had a secret before.
+    pub(crate) async fn now(&self, field: &str, now: Now) -> Result<Secret, Error> {
+        match &self.0 {
+            Kind::File(file) => file.now(field).await,
+            _ => self.read(field, now).await,
+        }
+    }
+
+    /// Whether it may be another one in a moment, because another program writes it.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self.0, Kind::File(_))
     }
 
     /// The same, and a file is read whether it seems to have changed or not.

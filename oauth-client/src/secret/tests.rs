@@ -99,7 +99,7 @@ async fn a_file_that_never_was_of_use_is_an_error_that_names_it_and_quotes_nothi
 async fn an_environment_variable_is_read_when_it_is_needed_and_missed_by_name() {
     let clock = TestClock::new();
     // Set for every test that cargo runs.
-    assert_eq!(get(&from_env("CARGO_PKG_NAME"), &clock).await.unwrap(), "oauth-client");
+    assert_eq!(get(&from_env("CARGO_PKG_NAME"), &clock).await.unwrap(), "tower-oauth-client");
     let error = get(&from_env("NO_SUCH_VARIABLE_IS_SET"), &clock).await.unwrap_err();
     assert!(error.to_string().contains("NO_SUCH_VARIABLE_IS_SET"), "{error}");
 }

@@ -70,12 +70,14 @@ impl SigningKey {
         })
     }
 
-    /// A private key in any text form: JWK where it begins with `{`, PEM otherwise.
+    /// A private key in any text form: JWK where it begins with `{`, PEM otherwise. What shells and secret managers do to
+    /// such a text is undone: quotes around it, a byte order mark, `\n` or blanks in place of line breaks.
     ///
     /// # Errors
     /// As [`from_jwk`](Self::from_jwk) and [`from_pem`](Self::from_pem).
     pub fn from_text(text: &str) -> Result<Self, Error> {
-        if text.trim_start().starts_with('{') { Self::from_jwk(text) } else { Self::from_pem(text) }
+        let text = pem::unmangled(text);
+        if text.starts_with('{') { Self::from_jwk(&text) } else { Self::from_pem(&text) }
     }
 
     /// A new key: 2048 bits for RSA, which takes a moment; the others are there at once.

@@ -1,5 +1,6 @@
 //! Private keys from files: PEM and DER, and what to say of files that hold none.
 
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -9,8 +10,76 @@ use zeroize::Zeroizing;
 use super::pair::Pair;
 use crate::error::Error;
 
+/// The SHA-256 thumbprint of the first certificate in the text, base64url (RFC 7515 section 4.1.8).
+///
+/// # Errors
+/// `config` for field `certificate`.
+pub(crate) fn certificate_thumbprint(pem: &str) -> Result<String, Error> {
+    let text = unmangled(pem);
+    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes()) {
+        match section {
+            Ok((SectionKind::Certificate, der)) => {
+                return Ok(super::base64url(digest::digest(&digest::SHA256, &der).as_ref()));
+            }
+            Ok(_) => {}
+            Err(_) => {
+                let message =
+                    "is damaged PEM: a section does not end, or is not base64; was the whole file copied?";
+                return Err(Error::config("certificate", message));
+            }
+        }
+    }
+    Err(Error::config("certificate", "has no section -----BEGIN CERTIFICATE-----; expected PEM"))
+}
+
+/// A key or certificate as shells, environment files and secret managers mangle it: a byte order mark, quotes around it,
+/// `\n` in place of line breaks, or blanks in their place. Nothing of it can be part of PEM or of a JWK.
+pub(crate) fn unmangled(text: &str) -> Zeroizing<String> {
+    let mut text = text.trim().trim_start_matches('\u{feff}').trim();
+    for quote in ['"', '\''] {
+        text = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)).unwrap_or(text).trim();
+    }
+    if text.starts_with('{') || !text.contains(BEGIN) {
+        // A JWK that was quoted as a string of JSON.
+        let quoted = text.starts_with("{\\\"");
+        return Zeroizing::new(if quoted { text.replace("\\\"", "\"") } else { text.to_owned() });
+    }
+    let broken = Zeroizing::new(text.replace("\\r", "").replace("\\n", "\n").replace('\r', "\n"));
+    // An indentation, as of a YAML file.
+    let broken = Zeroizing::new(broken.lines().flat_map(|line| [line.trim(), "\n"]).collect::<String>());
+    let is_flat = broken.lines().any(|line| line.contains(BEGIN) && line.contains(END));
+    if is_flat { one_line(&broken) } else { broken }
+}
+
+const BEGIN: &str = "-----BEGIN ";
+const END: &str = "-----END ";
+
+/// PEM whose line breaks became blanks or nothing.
+fn one_line(text: &str) -> Zeroizing<String> {
+    let mut out = Zeroizing::new(String::with_capacity(text.len() * 2));
+    for section in text.split(BEGIN).skip(1) {
+        let Some((label, rest)) = section.split_once("-----") else { continue };
+        let Some((body, _)) = rest.split_once(END) else { continue };
+        out.push_str(&format!("{BEGIN}{label}-----\n"));
+        let mut length = 0;
+        for letter in body.chars().filter(|letter| !letter.is_whitespace()) {
+            out.push(letter);
+            length += 1;
+            if length % LINE == 0 {
+                out.push('\n');
+            }
+        }
+        out.push_str(&format!("\n{END}{label}-----\n"));
+    }
+    out
+}
+
+/// How long a line of base64 is (RFC 7468 section 2).
+const LINE: usize = 64;
+
 /// The first private key in the text.
 pub(super) fn read(text: &str) -> Result<Pair, Error> {
+    let text = &*unmangled(text);
     // An encrypted PKCS#1 key says so inside, where the decoder would only stumble.
     if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || text.contains("Proc-Type: 4,ENCRYPTED") {
         return Err(wrong("is encrypted; decrypt it first, as with openssl pkcs8 -in key.pem"));
@@ -75,7 +144,6 @@ fn sec1(der: &[u8]) -> Result<Pair, Error> {
 
 /// PKCS#8 with its armour (RFC 7468 section 10), in one buffer that does not grow.
 pub(super) fn write(der: &[u8]) -> String {
-    const LINE: usize = 64;
     let coded = Zeroizing::new(BASE64_STANDARD.encode(der));
     let mut out = String::with_capacity(coded.len() + coded.len() / LINE + 64);
     out.push_str("-----BEGIN PRIVATE KEY-----\n");

@@ -263,3 +263,42 @@ fn identifiers_have_128_bits_and_never_repeat() {
     assert_eq!(all.len(), 100_000);
     assert!(all.iter().all(|id| id.len() == 22));
 }
+
+#[test]
+fn a_key_is_read_as_shells_and_platforms_mangle_it() {
+    for algorithm in [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa] {
+        let key = SigningKey::generate(algorithm).unwrap();
+        let pem = key.to_pem().unwrap().expose().to_owned();
+        let flat = pem.trim().replace('\n', "\\n");
+        for (what, text) in [
+            ("as it is", pem.clone()),
+            ("line breaks as letters", flat.clone()),
+            ("carriage returns as letters, too", pem.replace('\n', "\\r\\n")),
+            ("in quotes", format!("\"{flat}\"")),
+            ("in single quotes, with a line break behind", format!("'{pem}'\n")),
+            ("of Windows", pem.replace('\n', "\r\n")),
+            ("of an old Mac", pem.replace('\n', "\r")),
+            ("with a byte order mark", format!("\u{feff}{pem}")),
+            ("blanks in place of line breaks", pem.replace('\n', " ")),
+            ("no line breaks at all", pem.replace('\n', "")),
+            ("indented", pem.lines().map(|line| format!("    {line}\n")).collect()),
+        ] {
+            let read = SigningKey::from_text(&text).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(read.thumbprint(), key.thumbprint(), "{what}");
+        }
+    }
+    let jwk = ec_jwk().to_string();
+    for text in [
+        format!("'{jwk}'"),
+        format!("\u{feff} {jwk}\r\n"),
+        jwk.replace('"', "\\\""),
+        format!("\"{}\"", jwk.replace('"', "\\\"")),
+    ] {
+        assert!(SigningKey::from_text(&text).is_ok(), "{text}");
+    }
+    for broken in
+        ["", "\"", "'", "-----BEGIN ", "-----BEGIN PRIVATE KEY----------END PRIVATE KEY-----", "\\n\\n"]
+    {
+        assert!(SigningKey::from_text(broken).is_err(), "{broken}");
+    }
+}

@@ -2,30 +2,39 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tracing::Instrument;
 
 use super::event::Hook;
 use super::ledger::{Held, Ledger};
 use super::refresh::{self, RefreshOutcome};
 use super::throttle::Throttle;
+use super::writes::Writes;
 use super::{Event, Status, metrics};
 use crate::client::Client;
 use crate::dialect::ExpiredResponse;
 use crate::error::{Error, Kind};
 use crate::grant::{Renewal, TokenRequest};
 use crate::retry::after_failures;
-use crate::store::{StoreKey, dynamic};
+use crate::store::{Lease, StoreKey, dynamic};
 use crate::token::{AccessToken, Freshness, TokenSet};
 
 /// How long a password is held back once it was refused, at first: most servers lock an account after a handful of
 /// wrong ones within some minutes.
 const LOCKOUT_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// For how long after the start a user's token that was read from a store is not replaced ahead of time: a program that
+/// runs for a moment would take the new refresh token with it when it ends.
+const SETTLED_IN: Duration = Duration::from_secs(60);
+
+/// When a refresh that goes on beyond its callers' limit is asked about again.
+const OVERDUE_AGAIN: Duration = Duration::from_secs(1);
 
 /// So many times that at most, after as many rejections in a row: an hour.
 const MAX_LOCKOUT_WAITS: u32 = 4;
@@ -36,6 +45,8 @@ pub(crate) struct Engine {
     pub(super) settings: Settings,
     /// Token requests sent, retries included.
     pub(super) requests: AtomicU64,
+    /// Writes to the store that go on in the background.
+    pub(super) writes: Writes,
     /// The token in hand. Readers take it from here and touch nothing else.
     hot: ArcSwapOption<AccessToken>,
     state: Mutex<State>,
@@ -50,12 +61,18 @@ pub(crate) struct Settings {
 }
 
 /// Held only between awaits, never across one.
-struct State {
+pub(super) struct State {
     /// The refresh under way, if any; its sender is gone when it died without a result.
     flight: Option<Flight>,
+    /// The task of that refresh.
+    task: Option<AbortHandle>,
+    /// The lease that a write in the background has kept.
+    lease: Weak<Lease>,
     ledger: Ledger,
     /// Tokens of a login, to go on with: the next refresh takes them.
-    login: Option<TokenSet>,
+    pub(super) login: Option<TokenSet>,
+    /// The token of a login that was born expired and cannot be refreshed: it is good for one use.
+    pub(super) for_one_use: Option<AccessToken>,
     failure: Option<Failure>,
     failures: u32,
     /// How often in a row the grant itself was refused where asking again may lock an account.
@@ -63,7 +80,16 @@ struct State {
     throttle: Throttle,
 }
 
-pub(super) type Flight = watch::Receiver<Option<Result<AccessToken, Error>>>;
+/// How a refresh stands, for those who wait for it.
+#[derive(Clone)]
+pub(super) enum Progress {
+    Pending,
+    /// Its callers' time is over. It goes on reading the response to what must not be sent again.
+    Overdue(Error),
+    Done(Result<AccessToken, Error>),
+}
+
+pub(super) type Flight = watch::Receiver<Progress>;
 
 /// The place of the one refresh, held so that none starts.
 pub(super) struct RefreshSlot {
@@ -71,19 +97,13 @@ pub(super) struct RefreshSlot {
     pub(super) login: Option<TokenSet>,
     pub(super) flight: Flight,
     /// Once it is dropped, a refresh may start.
-    pub(super) place: watch::Sender<Option<Result<AccessToken, Error>>>,
+    pub(super) place: watch::Sender<Progress>,
 }
 
 struct Failure {
     error: Error,
     /// On the monotonic clock.
     not_before: Duration,
-}
-
-/// What a caller without a token does next.
-enum Next {
-    Return(Result<AccessToken, Error>),
-    Wait(Flight),
 }
 
 impl Engine {
@@ -95,8 +115,11 @@ impl Engine {
     ) -> Self {
         let state = State {
             flight: None,
+            task: None,
+            lease: Weak::new(),
             ledger: Ledger::default(),
             login,
+            for_one_use: None,
             failure: None,
             failures: 0,
             rejections: 0,
@@ -107,6 +130,7 @@ impl Engine {
             request,
             settings,
             requests: AtomicU64::new(0),
+            writes: Writes::new(),
             hot: ArcSwapOption::empty(),
             state: Mutex::new(state),
         }
@@ -133,91 +157,7 @@ impl Engine {
         }
     }
 
-    /// Waits for the one refresh, starting it if need be.
-    pub(super) async fn wait(self: &Arc<Self>) -> Result<AccessToken, Error> {
-        // A refresh that dies without a result (a panic in a store or hook, a runtime shut down) is started anew by
-        // the next waiting caller; if it dies every time, that is reported.
-        for _ in 0..3 {
-            let mut flight = match self.join() {
-                Next::Return(result) => return result,
-                Next::Wait(flight) => flight,
-            };
-            if let Some(result) = self.outcome(&mut flight).await {
-                return result;
-            }
-        }
-        Err(Error::new(Kind::Interrupted))
-    }
-
-    /// Goes on with the tokens of a login.
-    pub(super) async fn log_in(self: &Arc<Self>, tokens: TokenSet) -> Result<AccessToken, Error> {
-        // Before it takes anything's place.
-        let now = self.client.clock().now();
-        AccessToken::new(tokens.clone(), 0, now, Duration::ZERO, Duration::ZERO, self.client.prover())?;
-        self.client.check_key(&tokens)?;
-        {
-            let mut state = self.state();
-            state.login = Some(tokens);
-            (state.failure, state.failures, state.rejections) = (None, 0, 0);
-            // From here on no caller gets the previous token.
-            self.hot.store(None);
-        }
-        let engine = Arc::clone(self);
-        let taking_up = async move {
-            // A refresh that was under way when the login came ends first.
-            for _ in 0..3 {
-                let result = engine.wait().await;
-                if engine.state().login.is_none() {
-                    return result;
-                }
-            }
-            Err(Error::new(Kind::Interrupted))
-        };
-        match Handle::try_current() {
-            // A caller that goes away does not keep it from being stored.
-            Ok(runtime) => {
-                runtime.spawn(taking_up).await.unwrap_or_else(|_| Err(Error::new(Kind::Interrupted)))
-            }
-            Err(_) => taking_up.await,
-        }
-    }
-
-    /// What a refresh ends with; `None` when it died, or hangs in a runtime that is no longer driven.
-    pub(super) async fn outcome(&self, flight: &mut Flight) -> Option<Result<AccessToken, Error>> {
-        let until_done = async { flight.wait_for(Option::is_some).await.ok()?.clone() };
-        if Handle::try_current().is_err() {
-            return until_done.await;
-        }
-        if let Ok(outcome) = tokio::time::timeout(refresh::longest(self), until_done).await {
-            return outcome;
-        }
-        self.state().flight.take_if(|current| current.same_channel(flight));
-        None
-    }
-
-    fn join(self: &Arc<Self>) -> Next {
-        let mut state = self.state();
-        // Another caller may have obtained a token while we waited for the lock.
-        if let Some(token) = self.current_of(&state) {
-            return Next::Return(Ok(token));
-        }
-        if let Some(flight) = state.live_flight() {
-            return Next::Wait(flight);
-        }
-        let backed_off = state.backed_off(self.client.clock().now().monotonic);
-        if let Some(error) = backed_off.filter(|_| state.login.is_none()) {
-            return Next::Return(Err(error));
-        }
-        match Handle::try_current() {
-            Ok(runtime) => Next::Wait(self.start(&mut state, &runtime)),
-            Err(_) => Next::Return(Err(Error::config(
-                "runtime",
-                "a token must be fetched, and there is no tokio runtime here; call token() inside one",
-            ))),
-        }
-    }
-
-    fn current_of(&self, state: &State) -> Option<AccessToken> {
+    pub(super) fn current_of(&self, state: &State) -> Option<AccessToken> {
         if state.login.is_some() {
             return None;
         }
@@ -229,14 +169,26 @@ impl Engine {
     fn start_early(self: &Arc<Self>) {
         let (Ok(mut state), Ok(runtime)) = (self.state.try_lock(), Handle::try_current()) else { return };
         let now = self.client.clock().now().monotonic;
-        if state.live_flight().is_none() && state.backed_off(now).is_none() {
-            self.start(&mut state, &runtime);
+        if self.is_just_read(&state) || state.live_flight().is_some() || state.backed_off(now).is_some() {
+            return;
         }
+        self.start(&mut state, &runtime);
+    }
+
+    /// Whether the token was read from a store by a program that has just started, and its replacement may spend a
+    /// user's refresh token.
+    fn is_just_read(&self, state: &State) -> bool {
+        let held = &state.ledger.held;
+        let may_rotate = || held.token.as_ref().is_some_and(|token| token.tokens().refresh_token().is_some());
+        held.from_store
+            && self.request.grant().renewal().needs_a_person()
+            && self.client.age() < SETTLED_IN
+            && may_rotate()
     }
 
     /// Starts the one refresh in a task of its own, which no caller can cancel.
-    fn start(self: &Arc<Self>, state: &mut State, runtime: &Handle) -> Flight {
-        let (sender, flight) = watch::channel(None);
+    pub(super) fn start(self: &Arc<Self>, state: &mut State, runtime: &Handle) -> Flight {
+        let (sender, flight) = watch::channel(Progress::Pending);
         state.flight = Some(flight.clone());
         let own = flight.clone();
         let engine = Arc::clone(self);
@@ -247,13 +199,13 @@ impl Engine {
         span.follows_from(tracing::Span::current());
         let refreshing = async move {
             let began = engine.client.clock().now().monotonic;
-            let result = refresh::run(&engine, held, login.clone()).await;
+            let result = refresh::run(&engine, held, login.clone(), &sender).await;
             metrics::refresh(engine.client.clock().now().monotonic.saturating_sub(began));
             let outcome = engine.finish(result, login, &own);
             // There may be no waiting caller; the token is kept all the same.
-            let _ = sender.send(Some(outcome));
+            let _ = sender.send(Progress::Done(outcome));
         };
-        runtime.spawn(refreshing.instrument(span));
+        state.task = Some(runtime.spawn(refreshing.instrument(span)).abort_handle());
         flight
     }
 
@@ -278,8 +230,9 @@ impl Engine {
         let outcome = result.and_then(|outcome| {
             let RefreshOutcome { tokens, revision, from_store } = outcome;
             let access_token = tokens.access_token().clone();
-            let token =
-                state.ledger.renew(&access_token, revision, |generation| self.usable(tokens, generation))?;
+            let token = state
+                .ledger
+                .renew(&access_token, (revision, from_store), |generation| self.usable(tokens, generation))?;
             if was_login {
                 state.ledger.spend_initial();
             }
@@ -293,6 +246,8 @@ impl Engine {
             Ok((token, from_store)) => {
                 (state.failure, state.failures, state.rejections) = (None, 0, 0);
                 drop(state);
+                // Those of older sets end, and give back the lease.
+                self.writes.hurry();
                 let generation = token.generation();
                 self.emit(if from_store {
                     Event::Adopted { generation }
@@ -314,13 +269,35 @@ impl Engine {
         }
     }
 
+    /// The callers' time is over, and the refresh goes on without them.
+    pub(super) fn overdue(&self, progress: &watch::Sender<Progress>) {
+        if !matches!(*progress.borrow(), Progress::Pending) {
+            return;
+        }
+        let mut state = self.state();
+        let (renewal, now) = (self.request.grant().renewal(), self.client.clock().now().monotonic);
+        let error = state.back_off(Error::new(Kind::Timeout(self.client.timeout())), renewal, now);
+        drop(state);
+        progress.send_replace(Progress::Overdue(error.clone()));
+        self.emit(Event::RefreshFailed { error });
+    }
+
+    /// Keeps a lease for the refreshes to come, as long as another holder keeps it alive.
+    pub(super) fn keep_lease(&self, lease: Option<&Arc<Lease>>) {
+        self.state().lease = lease.map_or_else(Weak::new, Arc::downgrade);
+    }
+
+    pub(super) fn kept_lease(&self) -> Option<Arc<Lease>> {
+        self.state().lease.upgrade()
+    }
+
     /// Takes the place of a refresh, so that none starts; the one that is under way, if there is one.
     pub(super) fn take_slot(&self) -> Result<RefreshSlot, Flight> {
         let mut state = self.state();
         if let Some(flight) = state.live_flight() {
             return Err(flight);
         }
-        let (place, flight) = watch::channel(None);
+        let (place, flight) = watch::channel(Progress::Pending);
         state.flight = Some(flight.clone());
         Ok(RefreshSlot { held: state.ledger.held.clone(), login: state.login.clone(), flight, place })
     }
@@ -337,6 +314,7 @@ impl Engine {
         let person = self.request.grant().renewal() == Renewal::Person;
         let lost = person.then(|| Error::new(Kind::Reauthorization(None)));
         state.ledger.forget(lost);
+        state.for_one_use = None;
         (state.failure, state.failures) = (None, 0);
         self.hot.store(None);
     }
@@ -405,6 +383,11 @@ impl Engine {
         AccessToken::new(tokens, generation, now, lifetime, margin, prover)
     }
 
+    /// Takes the token in hand away from all callers.
+    pub(super) fn hand_out_nothing(&self) {
+        self.hot.store(None);
+    }
+
     /// The source's ledger, locked for this call.
     pub(super) fn ledger<R>(&self, with: impl FnOnce(&mut Ledger) -> R) -> R {
         with(&mut self.state().ledger)
@@ -421,24 +404,47 @@ impl Engine {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // Every change is complete in itself; a panic while it was held has left nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Whether a token had expired when it was issued, by its server's own words, and nothing but a login brings another.
+pub(super) fn is_stillborn(tokens: &TokenSet) -> bool {
+    tokens.lifetime().is_some_and(|lifetime| lifetime.is_zero()) && tokens.refresh_token().is_none()
+}
+
 impl State {
-    fn live_flight(&mut self) -> Option<Flight> {
+    pub(super) fn live_flight(&mut self) -> Option<Flight> {
         // A flight that died without a result has lost its sender.
         self.flight.take_if(|flight| flight.has_changed().is_err());
         self.flight.clone()
     }
 
     /// The shared failure, while its time has not come yet.
-    fn backed_off(&self, now: Duration) -> Option<Error> {
+    pub(super) fn backed_off(&self, now: Duration) -> Option<Error> {
         let failure = self.failure.as_ref()?;
         let left = failure.not_before.checked_sub(now).filter(|left| !left.is_zero())?;
         Some(failure.error.clone().with_retry_after(Some(left)))
+    }
+
+    /// What a caller gets who comes while the refresh goes on beyond the callers' limit.
+    pub(super) fn overdue(&self, error: Error, now: Duration) -> Error {
+        self.backed_off(now).unwrap_or_else(|| error.with_retry_after(Some(OVERDUE_AGAIN)))
+    }
+
+    /// Ends a refresh that goes on beyond its callers' limit: a login makes what it may bring worthless.
+    pub(super) fn abandon(&self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+
+    /// Notes a login, which the next refresh takes, and forgets past failures.
+    pub(super) fn start_login(&mut self, tokens: TokenSet) {
+        self.login = Some(tokens);
+        (self.failure, self.failures, self.rejections) = (None, 0, 0);
     }
 
     /// Notes a failure, and until when no request is sent.

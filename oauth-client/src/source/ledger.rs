@@ -30,6 +30,8 @@ pub(super) struct Held {
     pub(super) rejected: bool,
     /// The store's revision that it was written under or read from.
     pub(super) revision: Option<Revision>,
+    /// Whether it was read from the store, and not obtained by this source.
+    pub(super) from_store: bool,
 }
 
 impl Held {
@@ -80,13 +82,13 @@ impl Ledger {
     pub(super) fn renew(
         &mut self,
         access_token: &Secret,
-        revision: Option<Revision>,
+        (revision, from_store): (Option<Revision>, bool),
         make: impl FnOnce(u64) -> Result<AccessToken, Error>,
     ) -> Result<AccessToken, Error> {
         let generation = if self.holds(access_token) { self.generations } else { self.generations + 1 };
         let token = make(generation)?;
         self.generations = generation;
-        self.held = Held { token: Some(token.clone()), rejected: false, revision };
+        self.held = Held { token: Some(token.clone()), rejected: false, revision, from_store };
         (self.refused, self.lost) = (Vec::new(), None);
         Ok(token)
     }

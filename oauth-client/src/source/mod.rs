@@ -8,6 +8,7 @@
 //!
 //! A token is *aging* inside the refresh margin, which is a minute and never more than half its lifetime. A refresh
 //! runs in a task of its own: a caller that goes away never cancels it, so a rotated refresh token is never lost.
+//! A program that ends waits for it with [`TokenSource::settle`].
 //! When it fails, a token that is still good stays in use; when none is left, callers share the failure, and until
 //! its [`retry_after`](crate::Error::retry_after) no request is sent.
 //!
@@ -30,11 +31,14 @@
 //! # Ok(()) }
 //! ```
 
+mod alarm;
 mod builder;
 mod engine;
 mod event;
 mod exchanger;
+mod lease;
 mod ledger;
+mod lost;
 mod metrics;
 mod persist;
 mod pool;
@@ -42,6 +46,8 @@ mod refresh;
 mod revoke;
 mod status;
 mod throttle;
+mod wait;
+mod writes;
 
 use std::fmt;
 use std::sync::Arc;
@@ -132,6 +138,27 @@ impl TokenSource {
                 "a fixed source keeps the token it was made with; make another one".to_owned(),
             ))),
             Kind::Live(engine) => engine.log_in(tokens.into()).await,
+        }
+    }
+
+    /// Waits for what is under way, a refresh and writes to the store: call it before the program ends. A refresh dies
+    /// with its runtime, and a server that rotates refresh tokens may by then have retired the one in the store.
+    ///
+    /// It lasts as long as a request may, a minute and a half at most, and returns at once when nothing is under way. A
+    /// store that takes nothing is given ten seconds.
+    ///
+    /// ```
+    /// # use oauth_client::TokenSource;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oauth_client::Error> {
+    /// # let source = TokenSource::fixed("a-token-for-tests")?;
+    /// let token = source.token().await?;
+    /// // … calls …
+    /// source.settle().await;
+    /// # Ok(()) }
+    /// ```
+    pub async fn settle(&self) {
+        if let Kind::Live(engine) = &self.0 {
+            engine.settle().await;
         }
     }
 

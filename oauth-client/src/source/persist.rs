@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use super::Event;
 use super::engine::Engine;
+use super::lease::renewing;
+use super::writes::Underway;
 use crate::error::{Error, Kind};
 use crate::retry::{after_failures, between_attempts};
-use crate::store::{Revision, StoreError, Swap, dynamic};
-use crate::token::TokenSet;
+use crate::store::{Lease, Revision, StoreError, Swap, dynamic};
+use crate::token::{Secret, TokenSet};
 
 /// How long a token is kept from its callers because its store will not take it, and how long one call to a store may
 /// take.
@@ -24,33 +26,67 @@ const MAX_TRIES_ALONE: u32 = 60;
 /// How many writes in a row may conflict with another writer.
 const MAX_CONFLICTS: u32 = 3;
 
+/// A token set on its way into the store.
+pub(super) struct Write<'a> {
+    pub(super) tokens: &'a TokenSet,
+    /// The revision it takes the place of.
+    pub(super) expected: Option<Revision>,
+    /// Whose place it takes when it turns out that another writer came in between.
+    pub(super) over: Over,
+    /// The lease under which it is written. While a user's set is only in memory, no other process may refresh: the
+    /// store still has the refresh token that is spent.
+    pub(super) lease: Option<Arc<Lease>>,
+}
+
+/// What a set may be written over.
+#[derive(Clone)]
+pub(super) enum Over {
+    /// Whatever is there: the grant can be asked for anew.
+    Anything,
+    /// Whatever is there, too: it is a new login. `seen` says whether it is known what was there before it.
+    Login { seen: bool },
+    /// The set that was refreshed with this refresh token. Anything else is of a login that came meanwhile, without
+    /// the lease, and stays.
+    Predecessor(Secret),
+}
+
 /// Writes a new token set. When the store does not take it in time, it is released all the same: reported, and
 /// tried again in the background.
 pub(super) async fn persist(
     engine: &Arc<Engine>,
     store: &dyn dynamic::TokenStore,
-    tokens: &TokenSet,
-    expected: Option<Revision>,
+    what: Write<'_>,
 ) -> Option<Revision> {
+    let Write { tokens, expected, over, lease } = what;
     let mut last = None;
     let trying = async {
         let mut expected = expected;
         for attempt in 0.. {
-            match write(engine, store, tokens, &mut expected).await {
-                Ok(revision) => return Some(revision),
+            match write(engine, store, tokens, &over, &mut expected).await {
+                Ok(written) => return Some(written),
                 Err(error) => last = Some(error),
             }
             tokio::time::sleep(between_attempts(attempt)).await;
         }
         None
     };
-    if let Ok(Some(revision)) = tokio::time::timeout(STORE_TIMEOUT, trying).await {
-        engine.emit(Event::Persisted);
-        return Some(revision);
+    match tokio::time::timeout(STORE_TIMEOUT, trying).await {
+        Ok(Some(Written::Ours(revision))) => {
+            engine.emit(Event::Persisted);
+            return Some(revision);
+        }
+        Ok(Some(_)) => {
+            tracing::warn!(target: "oauth_client", "another login has taken the entry meanwhile, and stays there");
+            return expected;
+        }
+        _ => {}
     }
     let error = store_error(last.unwrap_or_else(too_slow));
     engine.emit(Event::StoreFailed { error });
-    tokio::spawn(keep_trying(Arc::clone(engine), tokens.clone(), expected));
+    let lease = lease.filter(|_| engine.request.grant().renewal().needs_a_person());
+    engine.keep_lease(lease.as_ref());
+    let writing = keep_trying(Arc::clone(engine), engine.writes.begin(), tokens.clone(), over, expected);
+    tokio::spawn(async move { renewing(lease.as_deref(), writing).await });
     expected
 }
 
@@ -74,6 +110,28 @@ pub(super) async fn within<T>(call: impl Future<Output = Result<T, StoreError>>)
     tokio::time::timeout(STORE_TIMEOUT, caught(call)).await.unwrap_or_else(|_| Err(too_slow()))
 }
 
+/// Calls a store, and again after failures, as long as one call may take.
+pub(super) async fn tried<T, F>(mut call: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut last = None;
+    let trying = async {
+        for attempt in 0.. {
+            match caught(call()).await {
+                Ok(done) => return Some(done),
+                Err(error) => last = Some(error),
+            }
+            tokio::time::sleep(between_attempts(attempt)).await;
+        }
+        None
+    };
+    match tokio::time::timeout(STORE_TIMEOUT, trying).await {
+        Ok(Some(done)) => Ok(done),
+        _ => Err(last.unwrap_or_else(too_slow)),
+    }
+}
+
 pub(super) fn store_error(error: StoreError) -> Error {
     let (what, source) = error.into_parts();
     Error::new(Kind::Store { what, source })
@@ -94,20 +152,29 @@ fn too_slow() -> StoreError {
     StoreError::new(format!("no response within {STORE_TIMEOUT:?}; check that it is up"))
 }
 
-/// One write. We hold the lease, so an unexpected revision is by a writer without the lease, or by a write
-/// of our own whose response was lost: ours is the newest set the server gave out, and replaces it.
+enum Written {
+    Ours(Revision),
+    /// Another set that counts more is there.
+    Theirs,
+    NotYet,
+}
+
+/// One write under the lease. An unexpected revision is by a write of our own whose response was lost, or by a writer
+/// without the lease.
 async fn write(
     engine: &Engine,
     store: &dyn dynamic::TokenStore,
     tokens: &TokenSet,
+    over: &Over,
     expected: &mut Option<Revision>,
-) -> Result<Revision, StoreError> {
+) -> Result<Written, StoreError> {
     let key = &engine.settings.key;
     for _ in 0..MAX_CONFLICTS {
         match within(store.compare_and_swap(key, *expected, Some(tokens))).await? {
-            Swap::Done(revision) => return Ok(revision),
+            Swap::Done(revision) => return Ok(Written::Ours(revision)),
             Swap::Conflict => match within(store.load(key)).await? {
-                Some(stored) if stored.tokens == *tokens => return Ok(stored.revision),
+                Some(stored) if stored.tokens == *tokens => return Ok(Written::Ours(stored.revision)),
+                Some(stored) if !over.includes(&stored.tokens) => return Ok(Written::Theirs),
                 stored => *expected = stored.map(|stored| stored.revision),
             },
         }
@@ -117,13 +184,44 @@ async fn write(
     ))
 }
 
+impl Over {
+    fn includes(&self, stored: &TokenSet) -> bool {
+        match self {
+            Self::Anything | Self::Login { .. } => true,
+            Self::Predecessor(used) => stored.refresh_token() == Some(used),
+        }
+    }
+
+    /// Whether what is stored counts more than ours, which is written late.
+    fn loses_to(&mut self, stored: &TokenSet, ours: &TokenSet) -> bool {
+        match self {
+            // What was there before the login, since it could not be looked at then.
+            Self::Login { seen: seen @ false } => {
+                *seen = true;
+                false
+            }
+            Self::Anything | Self::Login { .. } => {
+                stored.is_of_another_user(ours) || stored.issued_at() > ours.issued_at()
+            }
+            // Not by the dates: the wall clock may have been stepped back in between.
+            Self::Predecessor(_) => !self.includes(stored),
+        }
+    }
+}
+
 /// Goes on until the set is written or replaced by a newer one. It keeps the source alive while it has no other holder, for
 /// a while: what it alone knows may be all that is left of a login.
-async fn keep_trying(engine: Arc<Engine>, tokens: TokenSet, mut expected: Option<Revision>) {
+async fn keep_trying(
+    engine: Arc<Engine>,
+    mut underway: Underway,
+    tokens: TokenSet,
+    mut over: Over,
+    mut expected: Option<Revision>,
+) {
     let Some(store) = engine.settings.store.clone() else { return };
     let mut tries_alone = 0;
     for failures in 1.. {
-        tokio::time::sleep(after_failures(failures)).await;
+        underway.pause(after_failures(failures)).await;
         tries_alone = if Arc::strong_count(&engine) > 1 { 0 } else { tries_alone + 1 };
         if tries_alone > MAX_TRIES_ALONE {
             return;
@@ -131,7 +229,7 @@ async fn keep_trying(engine: Arc<Engine>, tokens: TokenSet, mut expected: Option
         if !engine.ledger(|ledger| ledger.holds(tokens.access_token())) {
             return;
         }
-        match write_if_newer(&engine, &*store, &tokens, &mut expected).await {
+        match write_if_newer(&engine, &*store, &tokens, &mut over, &mut expected).await {
             Ok(Written::Ours(revision)) => {
                 engine.ledger(|ledger| ledger.persisted(tokens.access_token(), revision));
                 engine.emit(Event::Persisted);
@@ -144,18 +242,13 @@ async fn keep_trying(engine: Arc<Engine>, tokens: TokenSet, mut expected: Option
     }
 }
 
-enum Written {
-    Ours(Revision),
-    /// Another set, newer than ours, is there.
-    Theirs,
-    NotYet,
-}
-
-/// One write without the lease: an entry by another process since then is not replaced, an older one is.
+/// One write in the background: an entry by another process since then is not replaced, an older one is; and where
+/// another process has removed the entry, say by a log-out, it stays removed.
 async fn write_if_newer(
     engine: &Engine,
     store: &dyn dynamic::TokenStore,
     tokens: &TokenSet,
+    over: &mut Over,
     expected: &mut Option<Revision>,
 ) -> Result<Written, StoreError> {
     let key = &engine.settings.key;
@@ -165,7 +258,8 @@ async fn write_if_newer(
     Ok(match within(store.load(key)).await? {
         // Written by an earlier try that was thought to have failed.
         Some(stored) if stored.tokens == *tokens => Written::Ours(stored.revision),
-        Some(stored) if stored.tokens.issued_at() > tokens.issued_at() => Written::Theirs,
+        Some(stored) if over.loses_to(&stored.tokens, tokens) => Written::Theirs,
+        None if expected.is_some() => Written::Theirs,
         stored => {
             *expected = stored.map(|stored| stored.revision);
             Written::NotYet

@@ -152,6 +152,16 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
         sources.dropped.remove(key);
     }
 
+    /// Waits for what is under way in any of its sources, as [`TokenSource::settle`] does: call it before the program
+    /// ends.
+    pub async fn settle(&self) {
+        let kept: Vec<_> = self.0.read().sources.values().map(|entry| entry.source.clone()).collect();
+        let dropped: Vec<_> = self.0.read().dropped.values().filter_map(Weak::upgrade).collect();
+        for source in kept.into_iter().chain(dropped.into_iter().map(TokenSource::live)) {
+            source.settle().await;
+        }
+    }
+
     /// How many sources there are.
     #[must_use]
     pub fn len(&self) -> usize {

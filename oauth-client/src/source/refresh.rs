@@ -1,12 +1,18 @@
 //! One refresh, from the lease to the persisted token set. It runs in a task of its own.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::engine::Engine;
+use tokio::sync::watch;
+
+use super::engine::{Engine, Progress, is_stillborn};
+use super::lease::{lease_wait, renewing};
 use super::ledger::{Held, Ledger};
-use super::persist::{STORE_TIMEOUT, persist, remove, store_error, within};
+use super::lost::says_refresh_token_is_lost;
+use super::persist::{Over, STORE_TIMEOUT, Write, persist, remove, store_error, tried, within};
 use super::{Event, metrics};
 use crate::error::{Error, Kind};
 use crate::grant::{RefreshToken, Renewal};
@@ -14,10 +20,11 @@ use crate::id_token;
 use crate::retry::{MAX_ATTEMPTS, between_attempts, jittered};
 use crate::store::{Lease, Revision, Stored, dynamic};
 use crate::token::{AccessToken, Freshness, Secret, TokenSet};
-use crate::token_endpoint::{Parameters, TokenRequestError};
+use crate::token_endpoint::{BeforeSend, Parameters, TimeLimit, TokenRequestError};
 
-/// How often a lease that another process holds is tried for.
-const LEASE_POLL: Duration = Duration::from_millis(50);
+/// How long the response to a user's refresh token is read, counted from sending it, whatever the callers' limit: the
+/// server may have rotated it.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The result of a refresh.
 pub(super) struct RefreshOutcome {
@@ -30,15 +37,17 @@ pub(super) async fn run(
     engine: &Arc<Engine>,
     held: Held,
     login: Option<TokenSet>,
+    progress: &watch::Sender<Progress>,
 ) -> Result<RefreshOutcome, Error> {
-    let mut refresh = Refresh::new(engine, held);
+    let mut refresh = Refresh { progress: Some(progress), ..Refresh::new(engine, held) };
     if let Some(tokens) = login {
         let taken = refresh.take_over(tokens).await;
-        if refresh.freshness(&taken.tokens) != Some(Freshness::Expired) {
+        // One that was born expired is used once; that is as often as a login can be asked for.
+        if refresh.freshness(&taken.tokens) != Some(Freshness::Expired) || is_stillborn(&taken.tokens) {
             return Ok(taken);
         }
         let token = refresh.usable(taken.tokens);
-        refresh.held = Held { token, rejected: false, revision: taken.revision };
+        refresh.held = Held { token, revision: taken.revision, ..Held::default() };
         refresh.superseded = true;
         engine.ledger(Ledger::spend_initial);
     }
@@ -51,15 +60,16 @@ pub(super) async fn run(
     }
 }
 
-/// Longer than a whole refresh (the server's time, and the store's: a load before, one after an error response, the write),
-/// so that a slow one is never taken for a crashed one.
-fn longest_lease(engine: &Engine) -> Duration {
-    engine.client.timeout().saturating_add(4 * STORE_TIMEOUT)
-}
-
 /// How long a refresh can last at most, waiting for the lease included.
 pub(super) fn longest(engine: &Engine) -> Duration {
-    longest_lease(engine).saturating_mul(2)
+    let asking = engine.client.timeout().saturating_add(4 * STORE_TIMEOUT);
+    let person = engine.request.grant().renewal().needs_a_person();
+    let reading = if person { response_timeout(engine) } else { Duration::ZERO };
+    lease_wait(engine).saturating_add(asking).saturating_add(reading)
+}
+
+fn response_timeout(engine: &Engine) -> Duration {
+    engine.client.timeout().max(RESPONSE_TIMEOUT)
 }
 
 pub(super) struct Refresh<'a> {
@@ -68,24 +78,44 @@ pub(super) struct Refresh<'a> {
     pub(super) held: Held,
     /// Whether `held` is newer than the grant that was lost.
     superseded: bool,
-    /// When the time limit for asking the server ends, on the monotonic clock; it begins once we may ask.
+    /// When the callers' time limit for asking the server ends, on the monotonic clock; it begins once we may ask.
     until: Duration,
+    /// The refresh token that was sent last.
+    sent: Option<Secret>,
+    /// The right to refresh, where there is a store.
+    pub(super) lease: Option<Arc<Lease>>,
+    /// Those who wait for it.
+    progress: Option<&'a watch::Sender<Progress>>,
 }
 
 impl<'a> Refresh<'a> {
     pub(super) fn new(engine: &'a Arc<Engine>, held: Held) -> Self {
-        Self { engine, held, superseded: false, until: Duration::ZERO }
+        Self {
+            engine,
+            held,
+            superseded: false,
+            until: Duration::ZERO,
+            sent: None,
+            lease: None,
+            progress: None,
+        }
     }
 
     /// Lease, re-read, adopt what is newer, only then ask the server; persist before any caller sees the token.
     async fn with_store(mut self, store: &dyn dynamic::TokenStore) -> Result<RefreshOutcome, Error> {
-        if let Some(found) = self.adopt(self.load(store).await?) {
+        let stored = self.load(store).await?;
+        if let Some(found) = self.adopt(stored)? {
             return Ok(found);
         }
-        let lease = self.lease(store).await?;
+        self.lease = self.take_lease(store).await?;
+        let lease = self.lease.clone();
+        renewing(lease.as_deref(), self.with_lease(store)).await
+    }
+
+    async fn with_lease(mut self, store: &dyn dynamic::TokenStore) -> Result<RefreshOutcome, Error> {
         // The previous holder of the lease has probably left a newer token.
         let stored = self.load(store).await?;
-        if let Some(found) = self.adopt(stored.clone()) {
+        if let Some(found) = self.adopt(stored.clone())? {
             return Ok(found);
         }
         if let Some(newer) = stored.filter(|stored| Some(stored.revision) != self.held.revision) {
@@ -94,9 +124,19 @@ impl<'a> Refresh<'a> {
             self.held.token = self.known(newer.tokens)?;
         }
         let tokens = self.request_tokens(Some(store)).await?;
-        let revision = persist(self.engine, store, &tokens, self.held.revision).await;
-        drop(lease);
+        let revision = persist(self.engine, store, self.write(&tokens)).await;
         Ok(RefreshOutcome { tokens, revision, from_store: false })
+    }
+
+    /// The write of what the server has given.
+    fn write<'b>(&'b self, tokens: &'b TokenSet) -> Write<'b> {
+        let used = self.sent.as_ref().filter(|_| self.is_of_a_person());
+        Write {
+            tokens,
+            expected: self.held.revision,
+            over: used.cloned().map_or(Over::Anything, Over::Predecessor),
+            lease: self.lease.clone(),
+        }
     }
 
     /// Takes over the tokens of a login, which are newer than whatever a store holds. Nothing that a store does can
@@ -106,11 +146,18 @@ impl<'a> Refresh<'a> {
             return RefreshOutcome { tokens, revision: None, from_store: false };
         };
         // A refresh in progress in another process would write over it.
-        let lease = self.lease(&*store).await.ok().flatten();
-        let stored = within(store.load(&self.engine.settings.key)).await.ok().flatten();
-        let expected = stored.map(|stored| stored.revision).or(self.held.revision);
-        let revision = persist(self.engine, &*store, &tokens, expected).await;
-        drop(lease);
+        let lease = self.take_lease(&*store).await.ok().flatten();
+        let writing = async {
+            let stored = tried(|| store.load(&self.engine.settings.key)).await;
+            let over = Over::Login { seen: stored.is_ok() };
+            let expected = match stored {
+                Ok(stored) => stored.map(|stored| stored.revision),
+                Err(_) => self.held.revision,
+            };
+            let write = Write { tokens: &tokens, expected, over, lease: lease.clone() };
+            persist(self.engine, &*store, write).await
+        };
+        let revision = renewing(lease.as_deref(), writing).await;
         RefreshOutcome { tokens, revision, from_store: false }
     }
 
@@ -139,6 +186,7 @@ impl<'a> Refresh<'a> {
         let mut refused = None;
         let mut store_was_read_again = false;
         while let Some(used) = self.refresh_token() {
+            self.sent = Some(used.clone());
             let result = self.refresh(&used).await;
             let dead_end = result.as_ref().is_err_and(|error| self.is_dead_end(error));
             if (dead_end || result.is_ok()) && self.engine.request.grant().refresh_token() == Some(&used) {
@@ -198,7 +246,7 @@ impl<'a> Refresh<'a> {
         let of_the_client =
             ["invalid_client", "use_dpop_nonce", "invalid_dpop_proof"].contains(&error.code());
         let lasting = error.error_response().is_some() && !error.is_transient() && !of_the_client;
-        error.code() == "invalid_grant" || anew && lasting
+        error.code() == "invalid_grant" || says_refresh_token_is_lost(error) || anew && lasting
     }
 
     /// Asks by the grant itself, where it is good for another use.
@@ -212,6 +260,7 @@ impl<'a> Refresh<'a> {
             return Err(self.lost(refused));
         }
         let parameters = self.engine.request.to_parameters();
+        self.sent = None;
         match self.attempt(&parameters, !person).await {
             Err(failed) if self.is_the_end(&failed.error) => Err(self.lost(Some(failed.error))),
             other => other.map_err(|failed| failed.error),
@@ -225,18 +274,27 @@ impl<'a> Refresh<'a> {
             // RFC 8693 section 2.2.2 has `invalid_request` for a bad subject token, too. Of a request that has worked
             // before, only the token can have gone bad.
             (Renewal::AnewUntilRefused, "invalid_token") => true,
-            (Renewal::AnewUntilRefused, "invalid_request") => self.held.token.is_some(),
+            // A gateway's bare 400 is not the server's word.
+            (Renewal::AnewUntilRefused, "invalid_request") => {
+                self.held.token.is_some() && error.provider_code().is_some()
+            }
             _ => false,
         }
     }
 
-    fn is_of_a_person(&self) -> bool {
+    pub(super) fn is_of_a_person(&self) -> bool {
         self.engine.request.grant().renewal().needs_a_person()
     }
 
     fn lost(&self, refused: Option<Error>) -> Error {
         let refused = refused.and_then(|error| error.error_response().cloned());
-        let error = Error::new(Kind::Reauthorization(refused));
+        let error = Error::new(match refused {
+            // It was no login that was refused but what this request was given to show: the server's own word counts.
+            Some(refused) if self.engine.request.grant().renewal() == Renewal::AnewUntilRefused => {
+                Kind::GrantRefused(refused)
+            }
+            refused => Kind::Reauthorization(refused),
+        });
         self.engine.ledger(|ledger| ledger.lose(&error));
         error
     }
@@ -256,6 +314,7 @@ impl<'a> Refresh<'a> {
         tokens.refresh_token.get_or_insert_with(|| used.clone());
         if let Some(before) = self.held.token.as_ref().map(AccessToken::tokens) {
             tokens.scope = tokens.scope.or_else(|| before.scope.clone());
+            tokens.sub.clone_from(&before.sub);
             if let (Some(before), Some(after)) = (&before.id_token, &tokens.id_token)
                 && let Err(error) = id_token::same_person(before, after)
             {
@@ -286,31 +345,33 @@ impl<'a> Refresh<'a> {
         self.engine
             .ledger(|ledger| ledger.rotate(|generation| self.engine.usable(tokens.clone(), generation)));
         if let Some(store) = &self.engine.settings.store {
-            let revision = persist(self.engine, &**store, &tokens, self.held.revision).await;
+            let revision = persist(self.engine, &**store, self.write(&tokens)).await;
             if let Some(revision) = revision {
                 self.engine.ledger(|ledger| ledger.persisted(tokens.access_token(), revision));
             }
         }
     }
 
-    /// Sends the request, and again after transient failures, as long as the time limit allows. What may have been
-    /// acted upon without our seeing the response is sent again only when it is `repeatable`: a refresh token may have
-    /// rotated.
+    /// Sends the request, and again after transient failures, as long as the callers' time limit allows. What may have
+    /// been acted upon without our seeing the response is sent again only when it is `repeatable`: a refresh token may
+    /// have rotated. That of a user is sent with the whole time for its response before it, and read beyond the
+    /// callers' limit.
     async fn attempt(
         &self,
         parameters: &Parameters,
         repeatable: bool,
     ) -> Result<TokenSet, TokenRequestError> {
         let client = &self.engine.client;
-        let left = || self.until.saturating_sub(client.clock().now().monotonic);
+        let once = !repeatable && self.is_of_a_person();
         for attempt in 1.. {
-            let mut was_sent = false;
-            let on_send = || {
-                was_sent = true;
-                self.engine.requests.fetch_add(1, Ordering::Relaxed);
-                metrics::token_request();
+            let mut sending = Sending { refresh: self, was_sent: false };
+            let time = match once {
+                true => TimeLimit::apart(self.left(), response_timeout(self.engine)),
+                false => TimeLimit::whole(self.left()),
             };
-            let failed = match client.request_tokens(parameters.clone(), left(), on_send).await {
+            let request = client.request_tokens(parameters.clone(), time, &mut sending);
+            let result = if once { self.past_the_limit(request).await } else { request.await };
+            let failed = match result {
                 Err(failed) if attempt < MAX_ATTEMPTS && failed.error.is_transient() => failed,
                 other => return other,
             };
@@ -320,8 +381,8 @@ impl<'a> Refresh<'a> {
                 Some(wait) => wait + wait / 10 - jittered(wait / 10),
                 None => between_attempts(attempt - 1),
             };
-            let is_lost = was_sent && error.is_outcome_unknown();
-            if (is_lost && !repeatable) || wait >= left() {
+            let is_lost = sending.was_sent && error.is_outcome_unknown();
+            if (is_lost && !repeatable) || wait >= self.left() {
                 return Err(failed);
             }
             tokio::time::sleep(wait).await;
@@ -329,34 +390,55 @@ impl<'a> Refresh<'a> {
         Err(Error::new(Kind::Interrupted).into())
     }
 
-    /// What the store holds. A store that cannot be read is reported. A person's refresh token may have been rotated by
-    /// another process meanwhile, and to send the old one would end the login for both: so as long as the token in hand
-    /// is good the refresh is put off, and without one it fails. Once ours has expired it goes on: a store that has
-    /// failed for good must not cost the token.
-    async fn load(&self, store: &dyn dynamic::TokenStore) -> Result<Option<Stored>, Error> {
-        match within(store.load(&self.engine.settings.key)).await {
-            Ok(stored) => Ok(stored),
-            Err(error) => {
-                let error = store_error(error);
-                self.engine.emit(Event::StoreFailed { error: error.clone() });
-                let risky = self.is_of_a_person() && (self.held.token.is_none() || self.can_wait());
-                if risky { Err(error) } else { Ok(None) }
-            }
+    /// What is left of the callers' time limit.
+    fn left(&self) -> Duration {
+        self.until.saturating_sub(self.engine.client.clock().now().monotonic)
+    }
+
+    /// Goes on with a request when the callers' time limit has passed; they get an error then.
+    async fn past_the_limit<T>(&self, request: impl Future<Output = T>) -> T {
+        let mut request = pin!(request);
+        if let Ok(done) = tokio::time::timeout(self.left(), &mut request).await {
+            return done;
         }
+        if let Some(progress) = self.progress {
+            self.engine.overdue(progress);
+        }
+        request.await
+    }
+
+    /// What the store holds. A store that cannot be read is reported. A person's refresh token may have been rotated by
+    /// another process meanwhile, and to send the old one would end the login for both: so the store is tried again,
+    /// and then the refresh fails. Other grants go on.
+    async fn load(&self, store: &dyn dynamic::TokenStore) -> Result<Option<Stored>, Error> {
+        let key = &self.engine.settings.key;
+        let first = match within(store.load(key)).await {
+            Ok(stored) => return Ok(stored),
+            Err(error) => store_error(error),
+        };
+        self.engine.emit(Event::StoreFailed { error: first });
+        if !self.is_of_a_person() {
+            return Ok(None);
+        }
+        tried(|| store.load(key)).await.map_err(store_error)
     }
 
     /// Adopts the store's entry, if it is new and valid.
-    fn adopt(&self, stored: Option<Stored>) -> Option<RefreshOutcome> {
-        let Stored { tokens, revision } = stored?;
+    ///
+    /// # Errors
+    /// When it is another user's.
+    fn adopt(&self, stored: Option<Stored>) -> Result<Option<RefreshOutcome>, Error> {
+        let Some(Stored { tokens, revision }) = stored else { return Ok(None) };
+        self.check_user(&tokens)?;
         let now = self.engine.client.clock().now();
         let wanted = match &self.held.token {
-            Some(token) if token.secret() == tokens.access_token() => return None,
+            Some(token) if token.secret() == tokens.access_token() => false,
             // What was there before ours, when ours could not be written.
             Some(token)
                 if Some(revision) == self.held.revision
                     || tokens.issued_at() < token.tokens().issued_at() =>
             {
-                return None;
+                false
             }
             // While ours is still good, only a fresher one is worth taking.
             Some(token) if !self.held.rejected && token.freshness(now) != Freshness::Expired => {
@@ -364,7 +446,24 @@ impl<'a> Refresh<'a> {
             }
             _ => self.freshness(&tokens).is_some_and(|freshness| freshness != Freshness::Expired),
         };
-        wanted.then_some(RefreshOutcome { tokens, revision: Some(revision), from_store: true })
+        Ok(wanted.then_some(RefreshOutcome { tokens, revision: Some(revision), from_store: true }))
+    }
+
+    /// Whether a stored set is of the user that this source is for, as far as both are known.
+    ///
+    /// # Errors
+    /// `config`, with the way out.
+    pub(super) fn check_user(&self, stored: &TokenSet) -> Result<(), Error> {
+        let ours = self.held.token.as_ref().map(AccessToken::tokens);
+        if !ours.is_some_and(|ours| ours.is_of_another_user(stored)) {
+            return Ok(());
+        }
+        Err(Error::config(
+            "subject",
+            "is the same for two users: the store's entry of this source has another user's login by now, whose `sub` is \
+             not that of the ID token this source started with. Give each user's source its own subject \
+             (TokenRequest::subject, or `subject` in the configuration), or log in again to take the entry over",
+        ))
     }
 
     fn freshness(&self, tokens: &TokenSet) -> Option<Freshness> {
@@ -374,6 +473,7 @@ impl<'a> Refresh<'a> {
     /// A stored token set to start from. A person's that is bound to another key stays in the store, for the holder of
     /// that key.
     fn known(&self, tokens: TokenSet) -> Result<Option<AccessToken>, Error> {
+        self.check_user(&tokens)?;
         match self.engine.client.check_key(&tokens) {
             Ok(()) => Ok(self.usable(tokens)),
             Err(error) if self.is_of_a_person() => Err(error),
@@ -385,35 +485,20 @@ impl<'a> Refresh<'a> {
     fn usable(&self, tokens: TokenSet) -> Option<AccessToken> {
         self.engine.usable(tokens, 0).ok()
     }
+}
 
-    /// Whether the token in hand is still good, so that a refresh can wait.
-    fn can_wait(&self) -> bool {
-        let now = self.engine.client.clock().now();
-        self.held.usable().is_some_and(|token| token.freshness(now) != Freshness::Expired)
-    }
+/// Notes that a request goes out, and keeps it back where it must not.
+struct Sending<'a> {
+    refresh: &'a Refresh<'a>,
+    was_sent: bool,
+}
 
-    /// The right to refresh. A holder that crashed delays us no longer than its lease lasts; a store that
-    /// cannot lend is reported and, as when it cannot be read, done without only where waiting gains nothing.
-    pub(super) async fn lease(&self, store: &dyn dynamic::TokenStore) -> Result<Option<Lease>, Error> {
-        let longest = longest_lease(self.engine);
-        let polling = async {
-            loop {
-                match within(store.lease(&self.engine.settings.key, longest)).await {
-                    Ok(Some(lease)) => return Ok(lease),
-                    Ok(None) => tokio::time::sleep(jittered(LEASE_POLL)).await,
-                    Err(error) => return Err(error),
-                }
-            }
-        };
-        match tokio::time::timeout(longest, polling).await {
-            Ok(Ok(lease)) => Ok(Some(lease)),
-            Ok(Err(error)) => {
-                let error = store_error(error);
-                self.engine.emit(Event::StoreFailed { error: error.clone() });
-                if self.is_of_a_person() && self.can_wait() { Err(error) } else { Ok(None) }
-            }
-            // The lease has expired by now.
-            Err(_) => Ok(None),
-        }
+impl BeforeSend for Sending<'_> {
+    async fn before_send(&mut self) -> Result<(), Error> {
+        self.refresh.check_lease().await?;
+        self.was_sent = true;
+        self.refresh.engine.requests.fetch_add(1, Ordering::Relaxed);
+        metrics::token_request();
+        Ok(())
     }
 }

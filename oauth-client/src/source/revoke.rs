@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::Event;
 use super::engine::{Engine, RefreshSlot};
+use super::lease::renewing;
 use super::ledger::Held;
 use super::persist::{remove, store_error, within};
 use super::refresh::Refresh;
@@ -31,7 +32,7 @@ impl Engine {
                 match engine.take_slot() {
                     Ok(claimed) => break claimed,
                     // Whatever it brings has to be revoked, too.
-                    Err(mut flight) => drop(engine.outcome(&mut flight).await),
+                    Err(mut flight) => engine.ended(&mut flight).await,
                 }
             };
             let outcome = run(&engine, held, login.clone()).await;
@@ -55,17 +56,23 @@ async fn run(engine: &Arc<Engine>, held: Held, login: Option<TokenSet>) -> Resul
     let refresh = Refresh::new(engine, held);
     let Some(store) = engine.settings.store.clone() else { return refresh.revoke(login.iter()).await };
     // Another process may be in the middle of a refresh, which must not bring back what is gone.
-    let lease = refresh.lease(&*store).await?;
-    // What it holds is the newest there is. Unlike a refresh, a log-out that goes on without it is none.
-    let stored = within(store.load(&engine.settings.key)).await.map_err(|error| {
-        let error = store_error(error);
-        engine.emit(Event::StoreFailed { error: error.clone() });
-        error
-    })?;
-    refresh.revoke(login.iter().chain(stored.as_ref().map(|stored| &stored.tokens))).await?;
-    let removed = remove(engine, &*store, stored.map(|stored| stored.revision)).await;
-    drop(lease);
-    removed
+    let lease = refresh.take_lease(&*store).await?;
+    let revoking = async {
+        // What it holds is the newest there is. Unlike a refresh, a log-out that goes on without it is none.
+        let stored = within(store.load(&engine.settings.key)).await.map_err(|error| {
+            let error = store_error(error);
+            engine.emit(Event::StoreFailed { error: error.clone() });
+            error
+        })?;
+        // Another user's login, which has taken the entry, is none of this one's.
+        let stored = stored.filter(|stored| refresh.check_user(&stored.tokens).is_ok());
+        refresh.revoke(login.iter().chain(stored.as_ref().map(|stored| &stored.tokens))).await?;
+        match stored {
+            Some(stored) => remove(engine, &*store, Some(stored.revision)).await,
+            None => Ok(()),
+        }
+    };
+    renewing(lease.as_deref(), revoking).await
 }
 
 impl Refresh<'_> {

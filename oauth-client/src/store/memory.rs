@@ -1,10 +1,12 @@
 //! The store that lives as long as the process.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Lease, Revision, StoreError, StoreKey, Stored, Swap, TokenStore};
+use tokio::time::Instant;
+
+use super::{Lease, LeaseGuard, Revision, StoreError, StoreKey, Stored, Swap, TokenStore};
 use crate::token::TokenSet;
 
 /// A store in memory. Clones share their entries, so several sources can share one token.
@@ -14,8 +16,17 @@ pub struct MemoryStore(Arc<Mutex<Entries>>);
 #[derive(Debug, Default)]
 struct Entries {
     entries: HashMap<StoreKey, Stored>,
-    lent: HashSet<StoreKey>,
+    lent: HashMap<StoreKey, Loan>,
+    loans: u64,
     revisions: u64,
+}
+
+#[derive(Debug)]
+struct Loan {
+    /// Distinguishes it from the entry's earlier ones.
+    id: u64,
+    /// Its holder is in this process and gives it back on drop, unless its runtime is no longer driven.
+    until: Instant,
 }
 
 impl MemoryStore {
@@ -55,20 +66,42 @@ impl TokenStore for MemoryStore {
         Ok(Swap::Done(revision))
     }
 
-    async fn lease(&self, key: &StoreKey, _: Duration) -> Result<Option<Lease>, StoreError> {
-        let free = self.entries().lent.insert(key.clone());
-        // Its holder is in this process: it is given back on drop at the latest, so it needs no deadline.
-        Ok(free.then(|| Lease::new(Lent { store: self.clone(), key: key.clone() })))
+    async fn lease(&self, key: &StoreKey, longest: Duration) -> Result<Option<Lease>, StoreError> {
+        let mut entries = self.entries();
+        let now = Instant::now();
+        if entries.lent.get(key).is_some_and(|loan| loan.until > now) {
+            return Ok(None);
+        }
+        entries.loans += 1;
+        let id = entries.loans;
+        entries.lent.insert(key.clone(), Loan { id, until: later(now, longest) });
+        Ok(Some(Lease::renewable(Lent { store: self.clone(), key: key.clone(), id })))
     }
+}
+
+fn later(now: Instant, by: Duration) -> Instant {
+    now.checked_add(by).unwrap_or(now)
 }
 
 struct Lent {
     store: MemoryStore,
     key: StoreKey,
+    id: u64,
+}
+
+impl LeaseGuard for Lent {
+    async fn renew(&self, longest: Duration) -> Result<bool, StoreError> {
+        let mut entries = self.store.entries();
+        let ours = entries.lent.get_mut(&self.key).filter(|loan| loan.id == self.id);
+        Ok(ours.map(|loan| loan.until = later(Instant::now(), longest)).is_some())
+    }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        self.store.entries().lent.remove(&self.key);
+        let mut entries = self.store.entries();
+        if entries.lent.get(&self.key).is_some_and(|loan| loan.id == self.id) {
+            entries.lent.remove(&self.key);
+        }
     }
 }

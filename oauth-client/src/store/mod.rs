@@ -17,6 +17,7 @@
 
 mod file;
 mod key;
+mod lease;
 mod memory;
 
 use std::error::Error as StdError;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 pub use self::file::FileStore;
 pub use self::key::StoreKey;
+pub use self::lease::{Lease, LeaseGuard};
 pub use self::memory::MemoryStore;
 use crate::error::BoxError;
 use crate::token::TokenSet;
@@ -50,10 +52,13 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
         tokens: Option<&TokenSet>,
     ) -> impl Future<Output = Result<Swap, StoreError>> + Send;
 
-    /// Takes the right to refresh this entry, for so long at most; `None` when another holder has it. Waiting and
-    /// trying again is the caller's affair.
+    /// Takes the right to refresh this entry; `None` when another holder has it, or it is not known yet. Waiting and
+    /// trying again is the caller's affair. It ends `longest` after it was taken or last
+    /// [renewed](LeaseGuard::renew): a source asks for 15 s and renews it every 5 s while its request is pending, so
+    /// that a holder that died delays the others for 15 s.
     ///
-    /// The default always grants it, which is right only for a store that a single source uses.
+    /// A user's refresh token is never sent without the lease. The default always grants it, which is right only for a
+    /// store that a single source uses.
     ///
     /// # Errors
     /// When the store cannot decide.
@@ -87,23 +92,6 @@ pub enum Swap {
     Done(Revision),
     /// Another writer came first, so nothing was written.
     Conflict,
-}
-
-/// The right to refresh an entry. It is given back when dropped, by dropping what is inside.
-pub struct Lease(Box<dyn Send + Sync>);
-
-impl Lease {
-    /// Wraps whatever gives the right back when it is dropped.
-    #[must_use]
-    pub fn new(guard: impl Send + Sync + 'static) -> Self {
-        Self(Box::new(guard))
-    }
-}
-
-impl fmt::Debug for Lease {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Lease").field(&std::ptr::from_ref(&*self.0).cast::<()>()).finish()
-    }
 }
 
 /// Why a store failed: what happened, and what to do about it. The text must hold no secret.

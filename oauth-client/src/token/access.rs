@@ -152,6 +152,7 @@ impl AccessToken {
             issued_at_ms: 0,
             lifetime_ms: None,
             jkt: None,
+            sub: None,
             extra: serde_json::Map::new(),
         };
         let authorization = authorization(&tokens)?;

@@ -41,6 +41,9 @@ pub struct TokenSet {
     /// The thumbprint of the key that the access token is bound to; `None` for a bearer token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) jkt: Option<String>,
+    /// The `sub` of the ID token that the login behind it was validated by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sub: Option<String>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) extra: Map<String, Value>,
 }
@@ -83,6 +86,7 @@ impl TokenSet {
             issued_at_ms: now_ms,
             lifetime_ms: Some(0),
             jkt: jkt.map(str::to_owned),
+            sub: None,
             extra: Map::new(),
         }
     }
@@ -116,6 +120,18 @@ impl TokenSet {
     #[must_use]
     pub fn id_token(&self) -> Option<&Secret> {
         self.id_token.as_ref()
+    }
+
+    /// Who logged in: the `sub` of the ID token that the [login](crate::login) validated, kept through every refresh.
+    /// `None` where there was no such ID token.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.sub.as_deref()
+    }
+
+    /// Whether the two are known to be of different users.
+    pub(crate) fn is_of_another_user(&self, than: &Self) -> bool {
+        self.sub.as_ref().zip(than.sub.as_ref()).is_some_and(|(ours, theirs)| ours != theirs)
     }
 
     /// The scopes that were granted, when the server named them. When it did not, they are those that were asked for
@@ -163,6 +179,7 @@ impl fmt::Debug for TokenSet {
             .field("scheme", &self.scheme())
             .field("refresh_token", &self.refresh_token)
             .field("id_token", &self.id_token)
+            .field("subject", &self.sub)
             .field("scope", &self.scope)
             .field("issued_at", &self.issued_at())
             .field("lifetime", &self.lifetime())

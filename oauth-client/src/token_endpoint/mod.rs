@@ -12,3 +12,6 @@ pub(crate) use self::deferred::{Deferred, deferred};
 pub(crate) use self::error_response::{ErrorBody, Responder, error_response};
 pub use self::request::Parameters;
 pub(crate) use self::response::TokenRequestError;
+#[cfg(test)]
+pub(crate) use self::response::decode;
+pub(crate) use self::round_trip::{BeforeSend, TimeLimit};

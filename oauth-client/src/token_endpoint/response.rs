@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use http::Response;
+use http::response::Parts;
 use serde_json::{Map, Value};
-use zeroize::Zeroize;
 
 use super::error_response::{ErrorBody, Responder, error_response};
 use crate::clock::Now;
@@ -11,6 +11,7 @@ use crate::dialect::Dialect;
 use crate::dpop::Prover;
 use crate::error::{Error, Kind, printable};
 use crate::json;
+use crate::manage::timestamp;
 use crate::token::{NOT_APPLICABLE, Scheme, Secret, TokenSet, TokenType};
 use crate::transport::retry_after;
 
@@ -45,24 +46,84 @@ pub(crate) fn decode<'a>(
         error_response(head.status, object.as_ref(), &body, dialect, endpoint, secrets.clone())
             .with_retry_after(wait)
     };
-    let result = match json::object(&body).map(|object| in_standard_places(object, dialect)) {
+    match object_of(&body).map(|object| in_standard_places(object, dialect)) {
         object if !head.status.is_success() => Err(refused(object.ok()).into()),
         Err(reason) => Err(Error::malformed(reason).into()),
-        // Some servers say 200 to everything and mean the body (GitHub and Slack among them).
-        Ok(object) if !object.contains_key("access_token") && is_error(&object, dialect) => {
-            Err(refused(Some(object)).into())
-        }
+        // Some servers say 200 to everything and mean the body (GitHub and Slack among them), with nulls for the rest.
+        Ok(object) if !has_token(&object) && is_error(&object, dialect) => Err(refused(Some(object)).into()),
+        // Whatever else it holds: what a server calls an error is none of its tokens.
+        Ok(object) if names_error(&object) => Err(error_beside_tokens(&head, object, dialect, &secrets, now)),
         Ok(object) => {
             // Whatever is wrong with the rest, the refresh token before it is spent.
             let rotated = object.get("refresh_token").and_then(Value::as_str).map(Secret::from);
             token_set(object, sent, dialect, prover).map_err(|error| TokenRequestError { error, rotated })
         }
-    };
-    // The buffer held the tokens; it is ours alone unless a transport kept a reference to it.
-    if let Ok(mut body) = body.try_into_mut() {
-        body.zeroize();
     }
-    result
+}
+
+/// Whether the member `error` says anything (RFC 6749 section 5.2). Some servers have an empty one in each response.
+fn names_error(object: &Map<String, Value>) -> bool {
+    match object.get("error") {
+        None | Some(Value::Null | Value::Bool(false)) => false,
+        Some(Value::String(code)) => !code.is_empty(),
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(Value::Object(members)) => !members.is_empty(),
+        Some(Value::Number(number)) => number.as_f64() != Some(0.0),
+        Some(Value::Bool(true)) => true,
+    }
+}
+
+/// The error of a response that has tokens as well, without them.
+fn error_beside_tokens<'a>(
+    head: &Parts,
+    mut object: Map<String, Value>,
+    dialect: &Dialect,
+    secrets: &(impl Iterator<Item = &'a Secret> + Clone),
+    now: Now,
+) -> TokenRequestError {
+    let named = ["access_token", "refresh_token", "id_token"];
+    let tokens: Vec<_> = named.iter().filter_map(|name| object.remove(*name)).collect();
+    let tokens: Vec<_> = tokens.iter().filter_map(Value::as_str).map(Secret::from).collect();
+    let mut all: Vec<&Secret> = tokens.iter().collect();
+    for secret in secrets.clone() {
+        all.push(secret);
+    }
+    let secrets = || all.iter().copied();
+    let body = ErrorBody::new(object, secrets());
+    let endpoint = Responder::TokenEndpoint;
+    error_response(head.status, Some(&body), &[], dialect, endpoint, secrets())
+        .with_retry_after(retry_after(&head.headers, now.wall))
+        .into()
+}
+
+/// The members of a token endpoint's response: of a JSON object; or of a form, which some servers send whatever is asked
+/// for (GitHub by default, and what was written before RFC 6749). The media type does not count: servers say
+/// `text/javascript` or `text/plain` of either. That is safe, since nothing that is not one of the two passes for one.
+pub(super) fn object_of(body: &[u8]) -> Result<Map<String, Value>, String> {
+    json::object(body).or_else(|reason| form(body).ok_or(reason))
+}
+
+/// A form that names a token or an error, each parameter once.
+fn form(body: &[u8]) -> Option<Map<String, Value>> {
+    let text = str::from_utf8(body).ok()?.trim();
+    if text.bytes().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'<' | b'{' | b'"')) {
+        return None;
+    }
+    let mut members = Map::new();
+    for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+        if members.insert(name.into_owned(), Value::String(value.into_owned())).is_some() {
+            return None;
+        }
+    }
+    ["access_token", "error", "device_code"].iter().any(|name| members.contains_key(*name)).then_some(members)
+}
+
+fn has_token(object: &Map<String, Value>) -> bool {
+    match object.get("access_token") {
+        None | Some(Value::Null) => false,
+        Some(Value::String(token)) => !token.is_empty(),
+        Some(_) => true,
+    }
 }
 
 fn is_error(object: &Map<String, Value>, dialect: &Dialect) -> bool {
@@ -95,17 +156,19 @@ fn token_set(
     let until = expires_at(&mut body, dialect)?;
     let jkt = match is_not_for_requests(&body) {
         true => None,
-        false => bound_to(body.remove("token_type"), prover)?,
+        false => bound_to(token_type(body.remove("token_type"), dialect), prover)?,
     };
     let access_token = access_token(body.remove("access_token"))?;
     let issued_at_ms = u64::try_from(sent.wall.as_millis()).unwrap_or(u64::MAX);
     // The relative one wins: it holds whatever the server's clock says.
     let lifetime_ms = lifetime_ms(body.remove("expires_in"), "expires_in")?
+        .filter(|lifetime| *lifetime > 0 || !dialect.zero_lifetime_is_unknown)
         .or_else(|| until.map(|until| until.saturating_sub(issued_at_ms)));
-    let scope = scope(body.remove("scope"))?;
-    let refresh_token = optional_secret(&mut body, "refresh_token")?;
-    let id_token = optional_secret(&mut body, "id_token")?;
-    Ok(TokenSet { access_token, refresh_token, id_token, scope, issued_at_ms, lifetime_ms, jkt, extra: body })
+    let scope = scope(body.remove("scope"));
+    let refresh_token = optional_secret(&mut body, "refresh_token");
+    let id_token = optional_secret(&mut body, "id_token");
+    let (sub, extra) = (None, body);
+    Ok(TokenSet { access_token, refresh_token, id_token, scope, issued_at_ms, lifetime_ms, jkt, sub, extra })
 }
 
 /// When the token expires, in milliseconds of Unix time, where the dialect has such a member.
@@ -116,7 +179,26 @@ fn expires_at(body: &mut Map<String, Value>, dialect: &Dialect) -> Result<Option
     if let Value::Object(object) = document {
         *body = object;
     }
-    lifetime_ms(found, &format!("{path:?}"))
+    match found {
+        Some(Value::String(text)) if text.trim().parse::<f64>().is_err() && !text.is_empty() => date(&text)
+            .map(Some)
+            .ok_or_else(|| Error::malformed(format!("{path:?}: expected a date, or seconds since 1970"))),
+        found => Ok(lifetime_ms(found, &format!("{path:?}"))?.map(in_milliseconds)),
+    }
+}
+
+/// A date as APIs write it (RFC 3339), or as HTTP does (RFC 9110 section 5.6.7), in milliseconds of Unix time.
+fn date(text: &str) -> Option<u64> {
+    let http = |text| httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok();
+    let at = timestamp::parse(text.trim()).or_else(|| http(text.trim()))?;
+    u64::try_from(at.as_millis()).ok()
+}
+
+/// Some servers count milliseconds since 1970: as seconds, that is a date in thousands of years.
+fn in_milliseconds(milliseconds_if_seconds: u64) -> u64 {
+    const YEAR_5138: u64 = 100_000_000_000_000;
+    let is_in_milliseconds = (YEAR_5138..u64::MAX).contains(&milliseconds_if_seconds);
+    if is_in_milliseconds { milliseconds_if_seconds / 1000 } else { milliseconds_if_seconds }
 }
 
 /// RFC 8693 section 2.2.1: what a token exchange brought and is no access token may be of type "N_A". It stays among
@@ -126,6 +208,15 @@ fn is_not_for_requests(body: &Map<String, Value>) -> bool {
     let issued = text("issued_token_type").map(TokenType::from);
     issued.is_some_and(|issued| issued != TokenType::AccessToken)
         && text("token_type").is_some_and(|kind| kind.eq_ignore_ascii_case(NOT_APPLICABLE))
+}
+
+/// The token's type, by the name that RFC 6750 has for what the provider calls otherwise.
+fn token_type(found: Option<Value>, dialect: &Dialect) -> Option<Value> {
+    let is_bearer = |text: &str| dialect.bearer_types.iter().any(|known| known.eq_ignore_ascii_case(text));
+    match found.as_ref().and_then(Value::as_str) {
+        Some(text) if is_bearer(text) => Some(Scheme::Bearer.name().into()),
+        _ => found,
+    }
 }
 
 /// RFC 6749 section 7.1: a type that is not understood must not be used. Its case does not count (section 5.1), and
@@ -170,6 +261,7 @@ fn lifetime_ms(found: Option<Value>, name: &str) -> Result<Option<u64>, Error> {
     let wrong = || Error::malformed(format!("{name}: expected a number of seconds"));
     let seconds = match found {
         None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) if text.is_empty() => return Ok(None),
         Some(Value::Number(number)) => match number.as_u64() {
             Some(whole) => whole,
             None => whole_seconds(number.as_f64().ok_or_else(wrong)?),
@@ -195,32 +287,34 @@ fn whole_seconds(number: f64) -> u64 {
     number.floor() as u64
 }
 
-/// A string of words (RFC 6749 section 3.3), or a list of them (Comm100 and others).
-fn scope(found: Option<Value>) -> Result<Option<Vec<String>>, Error> {
-    let wrong = || Error::malformed("scope: expected a string, or a list of strings");
-    match found {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(words)) => {
-            Ok(Some(words.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()))
+/// A string of words (RFC 6749 section 3.3), or a list of them (Comm100 and others). Words without a space between
+/// them are separated by commas (GitHub, Slack). What is neither says nothing: no request depends on it.
+fn scope(found: Option<Value>) -> Option<Vec<String>> {
+    match found? {
+        Value::String(words) => {
+            let separator = |c: char| match words.trim().contains(char::is_whitespace) {
+                true => c.is_whitespace(),
+                false => c == ',',
+            };
+            Some(words.trim().split(separator).filter(|word| !word.is_empty()).map(str::to_owned).collect())
         }
-        Some(Value::Array(items)) => {
-            let words = items.into_iter().map(|item| match item {
-                Value::String(word) => Ok(word),
-                _ => Err(wrong()),
-            });
-            words.collect::<Result<_, _>>().map(Some)
-        }
-        Some(_) => Err(wrong()),
+        Value::Array(items) => items
+            .into_iter()
+            .map(|item| match item {
+                Value::String(word) => Some(word),
+                _ => None,
+            })
+            .collect(),
+        _ => None,
     }
 }
 
-/// An empty string counts as absent: it would overwrite a refresh token that is in force.
-fn optional_secret(body: &mut Map<String, Value>, name: &str) -> Result<Option<Secret>, Error> {
+/// An empty string counts as absent: it would overwrite a refresh token that is in force. So does what is no string
+/// (`false`, `{}`): it is nothing that could be sent.
+fn optional_secret(body: &mut Map<String, Value>, name: &str) -> Option<Secret> {
     match body.remove(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.is_empty() => Ok(None),
-        Some(Value::String(text)) => Ok(Some(Secret::new(text))),
-        Some(_) => Err(Error::malformed(format!("{name}: expected a string"))),
+        Some(Value::String(text)) if !text.is_empty() => Some(Secret::new(text)),
+        _ => None,
     }
 }
 

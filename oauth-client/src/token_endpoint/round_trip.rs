@@ -11,9 +11,9 @@ use url::Url;
 use super::error_response::{ErrorBody, Responder, error_response};
 use super::possession::Possession;
 use super::request::{Encoded, encode};
-use super::response::{TokenRequestError, decode};
+use super::response::{TokenRequestError, decode, object_of};
 use super::{Parameters, RequestContext};
-use crate::authenticate::{Proof, Recipient};
+use crate::authenticate::{ASSERTION, Proof, Recipient};
 use crate::client::Client;
 use crate::clock::Now;
 use crate::dialect;
@@ -24,7 +24,7 @@ use crate::grant::TokenRequest;
 use crate::json;
 use crate::sign::Algorithm;
 use crate::token::{Secret, TokenSet};
-use crate::transport::{Limits, retry_after, to_uri};
+use crate::transport::{ACCEPT_JSON, Limits, retry_after, to_uri};
 
 /// A response, and what is needed to read it.
 pub(crate) struct EndpointResponse {
@@ -41,25 +41,60 @@ pub(crate) struct EndpointResponse {
     algorithm: Option<Algorithm>,
 }
 
+/// How long a request may take.
+#[derive(Clone, Copy)]
+pub(crate) struct TimeLimit {
+    /// From the beginning to the end, but for what the next field sets apart.
+    whole: Duration,
+    /// From sending to the end of the response, where that does not count into the whole: what may be sent only once is
+    /// read to its end, however little time was left when it was sent.
+    response: Option<Duration>,
+}
+
+impl TimeLimit {
+    pub(crate) fn whole(whole: Duration) -> Self {
+        Self { whole, response: None }
+    }
+
+    /// So much time until it is sent, and then so much for the response.
+    pub(crate) fn apart(until_sent: Duration, response: Duration) -> Self {
+        Self { whole: until_sent, response: Some(response) }
+    }
+}
+
+/// What has to happen right before a request goes out.
+pub(crate) trait BeforeSend: Send {
+    /// # Errors
+    /// Why it must not go out.
+    fn before_send(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+impl BeforeSend for () {
+    async fn before_send(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 impl Client {
     /// Sends one token request and decodes its response: no retry, no cache.
     ///
     /// # Errors
     /// Whatever [`Error::code`] lists: an error response of the server, no response, or a malformed one.
     pub async fn request(&self, request: &TokenRequest) -> Result<TokenSet, Error> {
-        let result = self.request_tokens(request.to_parameters(), self.timeout(), || {}).await;
+        let time = TimeLimit::whole(self.timeout());
+        let result = self.request_tokens(request.to_parameters(), time, &mut ()).await;
         result.map_err(|failed| failed.error)
     }
 
-    /// One token request, with so much time left for it. `on_send` is called once the endpoint is known, right before
-    /// a request goes out.
+    /// One token request, with so much time left for it. `before` runs once the endpoint is known, right before a
+    /// request goes out.
     pub(crate) async fn request_tokens(
         &self,
         parameters: Parameters,
-        time: Duration,
-        on_send: impl FnMut(),
+        time: TimeLimit,
+        before: &mut impl BeforeSend,
     ) -> Result<TokenSet, TokenRequestError> {
-        let reply = self.post(Endpoint::Token, parameters, time, on_send).await?;
+        let reply = self.post(Endpoint::Token, parameters, time, before).await?;
         let EndpointResponse { response, sent, received, secrets, algorithm, .. } = reply;
         let prover = self.prover().map(|prover| &**prover);
         decode(response, sent, received, self.dialect(), prover, secrets.iter()).map_err(
@@ -80,9 +115,24 @@ impl Client {
         endpoint: Endpoint,
         parameters: Parameters,
     ) -> Result<Map<String, Value>, Error> {
-        let reply = self.post(endpoint, parameters, self.timeout(), || {}).await?;
+        let reply = self.post(endpoint, parameters, TimeLimit::whole(self.timeout()), &mut ()).await?;
         let algorithm = reply.algorithm;
         reply.into_object().map_err(|error| self.with_explanation(error, endpoint, algorithm))
+    }
+
+    /// As [`post_for_object`](Self::post_for_object), for the body of a 200 as it came.
+    pub(crate) async fn post_for_body(
+        &self,
+        endpoint: Endpoint,
+        parameters: Parameters,
+        time: Duration,
+    ) -> Result<Bytes, Error> {
+        let reply = self.post(endpoint, parameters, TimeLimit::whole(time), &mut ()).await?;
+        if reply.response.status() == StatusCode::OK {
+            return Ok(reply.response.into_body());
+        }
+        let algorithm = reply.algorithm;
+        Err(self.with_explanation(reply.into_error(), endpoint, algorithm))
     }
 
     /// One form, sent with the client's proof of who it is. A server that wants a nonce in the proof of possession gets
@@ -91,21 +141,24 @@ impl Client {
         &self,
         endpoint: Endpoint,
         parameters: Parameters,
-        time: Duration,
-        mut on_send: impl FnMut(),
+        time: TimeLimit,
+        before: &mut impl BeforeSend,
     ) -> Result<EndpointResponse, Error> {
         let began = self.clock().now().monotonic;
-        let url = self.endpoint(endpoint, time).await?;
-        let left = || time.saturating_sub(self.clock().now().monotonic.saturating_sub(began));
+        let url = self.endpoint(endpoint, time.whole).await?;
+        let left = || {
+            let whole = time.whole.saturating_sub(self.clock().now().monotonic.saturating_sub(began));
+            TimeLimit { whole, ..time }
+        };
         let Some(mut possession) = Possession::at(self, endpoint, &url)? else {
-            return self.send(endpoint, url, parameters, None, left, &mut on_send).await;
+            return self.send(endpoint, url, parameters, None, left, before).await;
         };
         let (again, once_more) = (url.clone(), parameters.clone());
-        let reply = self.send(endpoint, url, parameters, Some(&mut possession), left, &mut on_send).await?;
+        let reply = self.send(endpoint, url, parameters, Some(&mut possession), left, before).await?;
         if !possession.must_retry_with_nonce(&reply.response) {
             return Ok(reply);
         }
-        self.send(endpoint, again, once_more, Some(&mut possession), left, &mut on_send).await
+        self.send(endpoint, again, once_more, Some(&mut possession), left, before).await
     }
 
     /// Sends it, and once more where the server does not know our secret or key and there is another one by now: it
@@ -116,17 +169,17 @@ impl Client {
         url: Url,
         parameters: Parameters,
         mut possession: Option<&mut Possession>,
-        left: impl Fn() -> Duration,
-        on_send: &mut impl FnMut(),
+        left: impl Fn() -> TimeLimit,
+        before: &mut impl BeforeSend,
     ) -> Result<EndpointResponse, Error> {
         let (again, once_more) = (url.clone(), parameters.clone());
         let reply =
-            self.send_once(endpoint, url, parameters, possession.as_deref_mut(), &left, on_send).await?;
+            self.send_once(endpoint, url, parameters, possession.as_deref_mut(), &left, before).await?;
         let refused = reply.credential.as_ref().filter(|_| is_invalid_client(&reply.response));
         let Some(used) = refused else { return Ok(reply) };
         let has_changed = self.auth().has_changed(used, self.clock().now());
-        match tokio::time::timeout(left(), has_changed).await {
-            Ok(true) => self.send_once(endpoint, again, once_more, possession, &left, on_send).await,
+        match tokio::time::timeout(left().whole, has_changed).await {
+            Ok(true) => self.send_once(endpoint, again, once_more, possession, &left, before).await,
             _ => Ok(reply),
         }
     }
@@ -138,22 +191,24 @@ impl Client {
         url: Url,
         mut parameters: Parameters,
         mut possession: Option<&mut Possession>,
-        left: &impl Fn() -> Duration,
-        on_send: &mut impl FnMut(),
+        left: &impl Fn() -> TimeLimit,
+        before: &mut impl BeforeSend,
     ) -> Result<EndpointResponse, Error> {
-        let making = self.prove(&mut parameters, &url);
-        let Proof { authorization, credential, algorithm } = tokio::time::timeout(left(), making)
+        let making = self.prove(&mut parameters, &url, left().whole);
+        let Proof { authorization, credential, algorithm } = tokio::time::timeout(left().whole, making)
             .await
             .map_err(|_| Error::secret("parameters", "not computed in time".into()))??;
         let secrets = parameters.secrets().chain(&credential).cloned().collect();
+        let limits = self.limits_at(&url, Limits::token());
         let mut request = self.form(endpoint, url, parameters, authorization)?;
         if let Some(possession) = &mut possession {
             request.headers_mut().insert(DPOP, possession.prove()?);
         }
 
-        on_send();
+        before.before_send().await?;
         let sent = self.clock().now();
-        let limits = Limits { timeout: left(), allow_http: self.allows_http(), ..Limits::token() };
+        let TimeLimit { whole, response } = left();
+        let limits = Limits { timeout: response.unwrap_or(whole), ..limits };
         let response = self.http().send(request, &limits).await?;
         if let Some(possession) = possession {
             possession.observe(&response);
@@ -162,14 +217,14 @@ impl Client {
     }
 
     /// Computes the deferred parameters, and adds the client's authentication.
-    async fn prove(&self, parameters: &mut Parameters, url: &Url) -> Result<Proof, Error> {
+    async fn prove(&self, parameters: &mut Parameters, url: &Url, time: Duration) -> Result<Proof, Error> {
         let now = self.clock().now();
         parameters.compute(&RequestContext::new(self.issuer().unwrap_or(url.as_str()), now)).await?;
         let refreshes = parameters.plain("grant_type") == Some("refresh_token");
         if refreshes && self.dialect().refresh_is_alone {
             return Ok(Proof::default());
         }
-        let recipient = Recipient { issuer: self.issuer(), endpoint: url };
+        let recipient = Recipient { issuer: self.issuer(), endpoint: url, time };
         self.auth().prove(parameters, recipient, now).await
     }
 
@@ -195,7 +250,7 @@ impl Client {
         *request.uri_mut() = to_uri(&url)?;
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, ACCEPT_JSON);
         headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
         Ok(request)
     }
@@ -211,7 +266,11 @@ impl Client {
         }
         error.with_hint(|| {
             let known = self.known_metadata()?;
-            let method = self.auth().method_name();
+            // An assertion that comes from elsewhere is a private_key_jwt to the server.
+            let method = match self.auth().method_name() {
+                ASSERTION => "private_key_jwt",
+                method => method,
+            };
             let methods = known.auth_methods(endpoint)?;
             if !methods.iter().any(|one| one == method) {
                 let methods = printable(&methods.join(", "), 256);
@@ -240,7 +299,7 @@ impl Client {
 
 /// RFC 6749 section 5.2; a bare 401 says the same.
 fn is_invalid_client(response: &Response<Bytes>) -> bool {
-    let named = json::object(response.body()).ok().and_then(|mut body| body.remove("error"));
+    let named = object_of(response.body()).ok().and_then(|mut body| body.remove("error"));
     match named.as_ref().and_then(Value::as_str) {
         Some(code) => response.status().is_client_error() && code == "invalid_client",
         None => response.status() == StatusCode::UNAUTHORIZED,
@@ -251,7 +310,7 @@ impl EndpointResponse {
     /// The JSON object of a success.
     pub(crate) fn into_object(self) -> Result<Map<String, Value>, Error> {
         if self.response.status().is_success() {
-            return json::object(self.response.body()).map_err(Error::malformed);
+            return object_of(self.response.body()).map_err(Error::malformed);
         }
         Err(self.into_error())
     }

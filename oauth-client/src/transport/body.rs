@@ -6,10 +6,10 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{BoxError, Error, Kind};
 
@@ -54,26 +54,103 @@ impl fmt::Debug for RequestBody {
     }
 }
 
-/// Reads a body to its end, but never more than `most` bytes of it.
+/// Reads a body to its end, but never more than `most` bytes of it. The bytes are wiped when the last of their clones is
+/// dropped: a response may hold tokens, or a secret that is shown this once.
 pub(super) async fn read_capped<B>(body: B, most: usize) -> Result<Bytes, Error>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    if body.size_hint().lower() > most as u64 {
+    let least = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if least > most {
         return Err(Error::new(Kind::TooLarge(most)));
     }
     let mut body = pin!(body);
-    let mut read = BytesMut::new();
+    let mut read = Wiped(Vec::with_capacity(least));
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         let frame =
             frame.map_err(|source| Error::new(Kind::Transport { sent: true, source: source.into() }))?;
         // Trailers carry nothing that is read here.
         let Ok(data) = frame.into_data() else { continue };
-        if data.len() > most - read.len() {
+        if data.len() > most - read.0.len() {
             return Err(Error::new(Kind::TooLarge(most)));
         }
-        read.extend_from_slice(&data);
+        read.extend(&data);
     }
-    Ok(read.freeze())
+    Ok(Bytes::from_owner(read))
+}
+
+/// A buffer that is wiped when it is dropped.
+struct Wiped(Vec<u8>);
+
+impl Wiped {
+    fn extend(&mut self, data: &[u8]) {
+        let length = self.0.len().saturating_add(data.len());
+        if length > self.0.capacity() {
+            // A vector that grows by itself leaves what it held behind.
+            let mut larger = Vec::with_capacity(length.max(self.0.capacity().saturating_mul(2)));
+            larger.extend_from_slice(&self.0);
+            drop(Self(std::mem::replace(&mut self.0, larger)));
+        }
+        self.0.extend_from_slice(data);
+    }
+}
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        // Nothing is ever taken out of it: what lies behind its end was never written.
+        self.0.as_mut_slice().zeroize();
+        #[cfg(test)]
+        tests::DROPPED.with_borrow_mut(|dropped| dropped.push(std::mem::take(&mut self.0)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use http_body_util::{BodyExt as _, StreamBody};
+
+    use super::*;
+
+    thread_local! {
+        /// The buffers that were dropped, as they were then.
+        pub(super) static DROPPED: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    }
+
+    fn dropped() -> Vec<Vec<u8>> {
+        DROPPED.take()
+    }
+
+    #[tokio::test]
+    async fn a_response_is_wiped_with_its_last_clone_and_each_buffer_it_outgrew() {
+        let pieces = ["{\"access_token\":", "\"s3cr3t\"", "}"]
+            .map(|text| Ok::<_, BoxError>(Frame::data(Bytes::from(text))));
+        let streamed = StreamBody::new(futures_util::stream::iter(pieces));
+        dropped();
+        let read = read_capped(streamed, 100).await.unwrap();
+        assert_eq!(read, "{\"access_token\":\"s3cr3t\"}");
+        let outgrown = dropped();
+        assert!(!outgrown.is_empty() && outgrown.concat().iter().all(|byte| *byte == 0), "{outgrown:?}");
+        let clone = read.slice(3..);
+        drop(read);
+        assert!(dropped().is_empty(), "still in use");
+        drop(clone);
+        assert_eq!(dropped(), [vec![0; 25]]);
+
+        let whole = Full::new(Bytes::from("s3cr3t")).map_err(|never| -> BoxError { match never {} });
+        drop(read_capped(whole, 6).await.unwrap());
+        assert_eq!(dropped(), [vec![0; 6]], "one buffer, of the size that was announced");
+
+        let broken = [Ok(Frame::data(Bytes::from("s3cr3t"))), Err(BoxError::from("reset"))];
+        read_capped(StreamBody::new(futures_util::stream::iter(broken)), 100).await.unwrap_err();
+        let buffers = dropped();
+        assert!(buffers.contains(&vec![0; 6]), "also when the rest does not come: {buffers:?}");
+    }
 }

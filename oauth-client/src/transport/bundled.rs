@@ -9,20 +9,25 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower_service::Service;
 
-use super::reqwest_builder::{CONNECT_TIMEOUT, build};
+use super::clients::{Certificates, Clients, unusable};
+use super::reqwest_builder::CONNECT_TIMEOUT;
 use super::tls::{Rotating, Tls};
 use super::{BoxFuture, HttpClient, NotSent, RequestBody};
-use crate::error::{BoxError, Error, Problem};
+use crate::error::{BoxError, Error};
 
 impl HttpClient {
     /// The bundled client: reqwest with rustls and the platform's certificates, 5 seconds to connect.
     ///
-    /// Proxies are taken from the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), as reqwest does.
+    /// Proxies are taken from the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), as reqwest does;
+    /// but what is for this machine never goes through one. Requests to hosts that a foreign document names
+    /// ([`Limits::public_only`](super::Limits::public_only)) connect to public addresses only. Through a proxy, it is
+    /// the proxy that resolves their names.
     ///
     /// # Errors
     /// `config` when TLS cannot be set up on this machine.
     pub fn new() -> Result<Self, Error> {
-        Self::from_reqwest(reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT))
+        let clients = Clients::new(Certificates::default()).map_err(unusable)?;
+        Ok(Self::from_service(Bundled::fixed(clients)))
     }
 
     /// The bundled client, from a builder with your own proxies, certificates or resolver.
@@ -30,14 +35,25 @@ impl HttpClient {
     /// It takes the builder and not a finished client so that redirects can be switched off. Set a `connect_timeout`
     /// on it: without one, connecting may take as long as the whole exchange.
     ///
+    /// Plain http to this machine goes to it directly, by none of the builder's proxies. The name of a host that a foreign document
+    /// names ([`Limits::public_only`](super::Limits::public_only)) is looked up before the request and refused when it
+    /// resolves to private addresses only. The builder's resolver looks it up once more: a name that changes meanwhile
+    /// is for that resolver to refuse.
+    ///
     /// # Errors
     /// `config` when the builder's settings cannot be used.
     pub fn from_reqwest(builder: reqwest::ClientBuilder) -> Result<Self, Error> {
-        let client = build(builder).map_err(|cause| {
-            let message = format!("the HTTP client cannot be built ({cause}); check the TLS settings");
-            Error::from(Problem { field: "http".to_owned(), message })
-        })?;
-        Ok(Self::from_service(Bundled(Which::Fixed(client))))
+        Ok(Self::from_service(Bundled::fixed(Clients::own(builder).map_err(unusable)?)))
+    }
+
+    /// The bundled client for plain http alone. It trusts no certificate authority, so it can be built on a machine that has
+    /// none.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn without_tls() -> Result<Self, Error> {
+        let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
+        Self::from_reqwest(builder.tls_certs_only(std::iter::empty()))
     }
 
     /// The bundled client, with certificates of your own.
@@ -50,11 +66,17 @@ impl HttpClient {
 }
 
 #[derive(Clone)]
-struct Bundled(Which);
+pub(super) struct Bundled(Which);
+
+impl Bundled {
+    pub(super) fn fixed(clients: Clients) -> Self {
+        Self(Which::Fixed(clients))
+    }
+}
 
 #[derive(Clone)]
 enum Which {
-    Fixed(reqwest::Client),
+    Fixed(Clients),
     Rotating(Arc<Rotating>),
 }
 
@@ -70,21 +92,32 @@ impl Service<Request<RequestBody>> for Bundled {
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let which = self.0.clone();
         let future: BoxFuture<Result<Self::Response, BoxError>> = Box::pin(async move {
-            let client = match which {
-                Which::Fixed(client) => client,
-                Which::Rotating(rotating) => rotating.client().await?,
+            let clients = match which {
+                Which::Fixed(clients) => clients,
+                Which::Rotating(rotating) => rotating.clients().await?,
             };
             let (head, body) = request.into_parts();
+            let client = clients.client(&head).await?;
             // The body is a single piece that is there already: collecting it copies nothing.
             let bytes = body.collect().await?.to_bytes();
             let request = reqwest::Request::try_from(Request::from_parts(head, bytes))?;
-            match client.execute(request).await {
-                Ok(response) => Ok(response.into()),
+            let error = match client.execute(request).await {
+                Ok(response) => return Ok(response.into()),
+                Err(error) => error,
+            };
+            match by_resolver(&error) {
+                Some(refused) => Err(refused.into()),
                 // An address may carry credentials (`https://user:pass@…`): it stays out of the error.
-                Err(error) if error.is_connect() => Err(NotSent(error.without_url().into()).into()),
-                Err(error) => Err(error.without_url().into()),
+                None if error.is_connect() => Err(NotSent(error.without_url().into()).into()),
+                None => Err(error.without_url().into()),
             }
         });
         future
     }
+}
+
+/// What our resolver has refused, from below what reqwest makes of it.
+fn by_resolver(error: &reqwest::Error) -> Option<Error> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| error.source()).find_map(|error| error.downcast_ref().cloned())
 }

@@ -3,7 +3,8 @@
 //! [`HttpClient`] wraps any `Service<http::Request<_>, Response = http::Response<_>>`: the bundled reqwest, a
 //! hyper-util client, or a mock's router in process. Whatever is inside, every exchange has a total time limit, the
 //! response's body is capped, plain http goes to loopback only, and a redirect is an error and never followed: a 307
-//! would send the client secret again, to wherever the response points.
+//! would send the client secret again, to wherever the response points. A URL that a foreign document names is held to
+//! public addresses ([`Limits::public_only`]).
 //!
 //! ```
 //! use bytes::Bytes;
@@ -26,6 +27,11 @@ mod body;
 #[cfg(feature = "reqwest")]
 mod bundled;
 #[cfg(feature = "reqwest")]
+mod clients;
+mod decode;
+mod manners;
+mod private;
+#[cfg(feature = "reqwest")]
 mod reqwest_builder;
 #[cfg(feature = "reqwest")]
 mod tls;
@@ -37,8 +43,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_ENCODING, DATE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, DATE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body::Body;
 use tower::ServiceExt;
 use tower_service::Service;
@@ -46,9 +52,13 @@ use url::Url;
 
 pub use self::body::RequestBody;
 pub(crate) use self::body::wiped;
+use self::manners::Manners;
+pub(crate) use self::manners::{header_problem, user_agent_problem};
+pub use self::private::is_private;
 #[cfg(feature = "reqwest")]
 pub use self::tls::Tls;
 use crate::error::{BoxError, Error, ErrorResponse, Kind, printable};
+use crate::secret::SecretSource;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -61,19 +71,34 @@ pub struct Limits {
     pub max_body: usize,
     /// Whether plain http is allowed to other machines than this one.
     pub allow_http: bool,
+    /// Whether hosts of this machine and its network are refused, with code `discovery`: for a URL that a foreign
+    /// document names. Hosts that [look](is_private) private are refused by every transport. The bundled one also
+    /// refuses names that resolve to private addresses, when it connects; a service of your own resolves by itself
+    /// and has to see to that, as has a proxy.
+    pub public_only: bool,
 }
+
+/// Marks a request that must reach public addresses only: an extension, for a service that can see to it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PublicOnly;
 
 impl Limits {
     /// For token requests: 10 seconds, 1 MiB.
     #[must_use]
     pub fn token() -> Self {
-        Self { timeout: Duration::from_secs(10), max_body: 1024 * 1024, allow_http: false }
+        Self {
+            timeout: Duration::from_secs(10),
+            max_body: 1024 * 1024,
+            allow_http: false,
+            public_only: false,
+        }
     }
 
     /// For key sets: 5 seconds, 512 KiB.
     #[must_use]
     pub fn keys() -> Self {
-        Self { timeout: Duration::from_secs(5), max_body: 512 * 1024, allow_http: false }
+        Self { timeout: Duration::from_secs(5), max_body: 512 * 1024, allow_http: false, public_only: false }
     }
 
     /// For server metadata: 5 seconds, 512 KiB.
@@ -86,9 +111,24 @@ impl Limits {
 /// The largest body of a response that is an error, in bytes: it is read for its code and text only.
 const MAX_ERROR_BODY: usize = 64 * 1024;
 
+/// JSON is the first wish. Whatever else a server has comes last and not never: some gateways refuse a request with
+/// 406 that takes only one type, and what comes is judged by its content, not by its name.
+pub(crate) const ACCEPT_JSON: HeaderValue = HeaderValue::from_static("application/json, */*;q=0.1");
+
+/// The same for key sets, which have a media type of their own (RFC 7517 section 8.5).
+const ACCEPT_KEY_SET: HeaderValue =
+    HeaderValue::from_static("application/json, application/jwk-set+json;q=0.9, */*;q=0.1");
+
 /// An HTTP client for requests that carry credentials. Cheap to clone.
+///
+/// Every request has a `User-Agent`, `oauth-client/<version>` unless another is [set](Self::user_agent), because some
+/// firewalls refuse requests without one; and it asks for an uncompressed response. One that comes as gzip or deflate
+/// all the same is decoded, and [`Limits::max_body`] counts decoded bytes.
 #[derive(Clone)]
-pub struct HttpClient(Arc<dyn Transport>);
+pub struct HttpClient {
+    transport: Arc<dyn Transport>,
+    manners: Arc<Manners>,
+}
 
 trait Transport: Send + Sync {
     fn call(&self, request: Request<RequestBody>, most: usize) -> BoxFuture<Result<Response<Bytes>, Error>>;
@@ -96,6 +136,9 @@ trait Transport: Send + Sync {
 
 impl HttpClient {
     /// Any tower HTTP service. It is cloned for each request and asked to be ready before it is called.
+    ///
+    /// It resolves names by itself. Requests to hosts that a foreign document names carry the extension
+    /// [`PublicOnly`]: there it should connect to no private address that a public name resolves to.
     #[must_use]
     pub fn from_service<S, B>(service: S) -> Self
     where
@@ -105,17 +148,73 @@ impl HttpClient {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(Arc::new(Tower(Mutex::new(service))))
+        Self { transport: Arc::new(Tower(Mutex::new(service))), manners: Arc::default() }
+    }
+
+    /// Sends this `User-Agent` instead of `oauth-client/<version>`.
+    ///
+    /// # Errors
+    /// `config`, naming `user_agent`, for a text that a header cannot carry, or none.
+    pub fn user_agent(mut self, text: &str) -> Result<Self, Error> {
+        Arc::make_mut(&mut self.manners).set_user_agent(text)?;
+        Ok(self)
+    }
+
+    /// Further headers, such as a gateway's `x-api-key`, for requests to these origins (scheme, host and port of the
+    /// URLs given; their paths do not count) and to no others. The values count as secrets and are read for each request. A
+    /// header that a request has by itself stays as it is.
+    ///
+    /// ```
+    /// # use bytes::Bytes;
+    /// use oauth_client::secret::from_file;
+    /// # use oauth_client::transport::HttpClient;
+    /// # fn example(http: HttpClient) -> Result<HttpClient, oauth_client::Error> {
+    /// http.headers_for(["https://auth.example.com"], [("x-api-key", from_file("/run/secrets/gateway"))])
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `config`, naming `headers`, for an address that is not a URL, for what is no header's name, and for headers that
+    /// are the transport's own, such as `Host`.
+    pub fn headers_for<O: AsRef<str>, N: AsRef<str>, V: Into<SecretSource>>(
+        mut self,
+        origins: impl IntoIterator<Item = O>,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, Error> {
+        Arc::make_mut(&mut self.manners).add_headers(origins, headers)?;
+        Ok(self)
+    }
+
+    /// A bearer token for requests to these origins that have no `Authorization` of their own: for servers that show
+    /// their keys to known callers only, as a Kubernetes API server does. It is read for each request.
+    ///
+    /// # Errors
+    /// `config`, naming `token_file`, for an address that is not a URL.
+    pub fn bearer_for<O: AsRef<str>>(
+        mut self,
+        origins: impl IntoIterator<Item = O>,
+        token: impl Into<SecretSource>,
+    ) -> Result<Self, Error> {
+        Arc::make_mut(&mut self.manners).add_bearer(origins, token.into())?;
+        Ok(self)
     }
 
     /// Sends one request and reads its whole response, whatever its status but a redirect.
     ///
     /// # Errors
-    /// `config` for plain http to another machine, `timeout`, `transport`, `too_large`, `redirect`, and
-    /// `malformed_response` for a compressed response (none was asked for, and a bomb may hide in it).
-    pub async fn send(&self, request: Request<Bytes>, limits: &Limits) -> Result<Response<Bytes>, Error> {
+    /// `config` for plain http to another machine, `discovery` for a private address where [`Limits::public_only`] is
+    /// set, `timeout`, `transport`, `too_large`, `redirect`, `malformed_response` for a compressed response that cannot be
+    /// decoded, and what the source of a [header](Self::headers_for) fails with.
+    pub async fn send(&self, mut request: Request<Bytes>, limits: &Limits) -> Result<Response<Bytes>, Error> {
         require_https(request.uri(), limits.allow_http)?;
-        let exchange = self.0.call(request.map(RequestBody::new), limits.max_body);
+        if limits.public_only {
+            private::require_public(request.uri())?;
+            request.extensions_mut().insert(PublicOnly);
+        }
+        let exchange = async {
+            self.manners.apply(&mut request).await?;
+            self.transport.call(request.map(RequestBody::new), limits.max_body).await
+        };
         match tokio::time::timeout(limits.timeout, exchange).await {
             Ok(response) => response,
             Err(_) => Err(Error::new(Kind::Timeout(limits.timeout))),
@@ -127,9 +226,21 @@ impl HttpClient {
     /// # Errors
     /// As [`send`](Self::send); and any status but 2xx is an error that keeps the status and `Retry-After`.
     pub async fn get_json(&self, url: &Url, limits: &Limits) -> Result<Response<Bytes>, Error> {
+        self.get(url, ACCEPT_JSON, limits).await
+    }
+
+    /// Fetches a JSON Web Key Set, as JSON or by its own media type (RFC 7517 section 8.5).
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub async fn get_key_set(&self, url: &Url, limits: &Limits) -> Result<Response<Bytes>, Error> {
+        self.get(url, ACCEPT_KEY_SET, limits).await
+    }
+
+    async fn get(&self, url: &Url, accept: HeaderValue, limits: &Limits) -> Result<Response<Bytes>, Error> {
         let mut request = Request::new(Bytes::new());
         *request.uri_mut() = to_uri(url)?;
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        request.headers_mut().insert(ACCEPT, accept);
         let response = self.send(request, limits).await?;
         if response.status().is_success() {
             return Ok(response);
@@ -160,10 +271,18 @@ where
         let service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async move {
             let response = service.oneshot(request).await.map_err(|error| no_response(error.into()))?;
-            let (head, body) = response.into_parts();
-            check_head(head.status, &head.headers)?;
+            let (mut head, body) = response.into_parts();
+            if head.status.is_redirection() {
+                return Err(Error::new(Kind::Redirect(head.status)));
+            }
+            let codings = decode::codings(&head.headers)?;
             let most = if head.status.is_success() { most } else { most.min(MAX_ERROR_BODY) };
-            let body = body::read_capped(body, most).await?;
+            let mut body = body::read_capped(body, most).await?;
+            if !codings.is_empty() {
+                body = decode::decoded(body, &codings, most)?;
+                head.headers.remove(CONTENT_ENCODING);
+                head.headers.remove(CONTENT_LENGTH);
+            }
             Ok(Response::from_parts(head, body))
         })
     }
@@ -186,7 +305,7 @@ pub(crate) fn require_https(uri: &Uri, allow_http: bool) -> Result<(), Error> {
 }
 
 /// Whether a URL's host is this very machine, where plain http never leaves the machine: `localhost`, names below it
-/// (RFC 6761 section 6.3), and loopback addresses. An IPv6 address may have its brackets.
+/// (RFC 6761 section 6.3), with a dot at the end or not, and loopback addresses. An IPv6 address may have its brackets.
 ///
 /// ```
 /// use oauth_client::transport::is_loopback;
@@ -197,8 +316,8 @@ pub(crate) fn require_https(uri: &Uri, allow_http: bool) -> Result<(), Error> {
 #[must_use]
 pub fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let local_name =
-        host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost");
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let local_name = name == "localhost" || name.ends_with(".localhost");
     local_name || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
@@ -228,18 +347,6 @@ pub(crate) fn retry_after_by_server(headers: &HeaderMap) -> Option<Duration> {
 
 fn unix_time(http_date: &str) -> Option<Duration> {
     httpdate::parse_http_date(http_date).ok()?.duration_since(std::time::SystemTime::UNIX_EPOCH).ok()
-}
-
-fn check_head(status: StatusCode, headers: &HeaderMap) -> Result<(), Error> {
-    if status.is_redirection() {
-        return Err(Error::new(Kind::Redirect(status)));
-    }
-    match headers.get(CONTENT_ENCODING) {
-        Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => Err(Error::malformed(
-            "content-encoding: the response is compressed, although that was not asked for",
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// Sorts a failed call: a connection that never stood has certainly not carried the request.

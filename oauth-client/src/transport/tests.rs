@@ -89,13 +89,16 @@ async fn only_a_connection_that_stood_leaves_the_outcome_unknown() {
 }
 
 #[tokio::test]
-async fn a_compressed_response_is_refused_unread() {
-    let http = serving(|| {
-        Ok(Response::builder().header("content-encoding", "gzip").body(Full::from("bomb")).unwrap())
-    });
-    let error = http.send(get("https://a/"), &Limits::token()).await.unwrap_err();
-    assert_eq!(error.code(), "malformed_response");
-    assert!(error.to_string().contains("content-encoding"), "{error}");
+async fn a_response_in_a_coding_that_is_not_known_is_refused_and_the_coding_is_named() {
+    for coding in ["br", "zstd", "gzip, br", "compress"] {
+        let http = serving(move || {
+            Ok(Response::builder().header("content-encoding", coding).body(Full::from("{}")).unwrap())
+        });
+        let error = http.send(get("https://a/"), &Limits::token()).await.unwrap_err();
+        assert_eq!(error.code(), "malformed_response", "{coding}");
+        assert!(error.to_string().contains("content-encoding"), "{error}");
+        assert!(error.to_string().contains(coding.rsplit(' ').next().unwrap()), "{error}");
+    }
 }
 
 #[test]

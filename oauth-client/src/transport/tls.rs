@@ -4,10 +4,11 @@ use std::sync::{Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
-use super::reqwest_builder::{CONNECT_TIMEOUT, build};
+use super::clients::{Certificates, Clients};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, printable};
 use crate::secret::SecretSource;
+use crate::sign::unmangled;
 use crate::token::Secret;
 
 /// What the bundled transport trusts, and what it shows of itself. All of it is PEM, given outright or by a
@@ -60,14 +61,14 @@ impl Tls {
         self.authorities.iter().map(|authorities| (CA, authorities)).chain(identity)
     }
 
-    fn client(&self, texts: &[Secret]) -> Result<reqwest::Client, Error> {
+    fn clients(&self, texts: &[Secret]) -> Result<Clients, Error> {
         let mut texts = texts.iter();
-        let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
+        let mut given = Certificates::default();
         if self.authorities.is_some() {
             let pem = sections(texts.next(), CA, |label| label == "CERTIFICATE")?;
             let authorities =
                 reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(|_| broken(CA))?;
-            builder = builder.tls_certs_only(authorities);
+            given.authorities = Some(authorities);
         }
         if self.identity.is_some() {
             let certificates = sections(texts.next(), CERT, |label| label == "CERTIFICATE")?;
@@ -75,9 +76,9 @@ impl Tls {
             let key = sections(texts.next(), KEY, |label| label.ends_with("PRIVATE KEY"))?;
             let both = Zeroizing::new(format!("{}{}", &*certificates, &*key));
             let identity = reqwest::Identity::from_pem(both.as_bytes()).map_err(|_| broken(KEY))?;
-            builder = builder.identity(identity);
+            given.identity = Some(identity);
         }
-        build(builder).map_err(|error| {
+        Clients::new(given).map_err(|error| {
             let cause = printable(&error, 256);
             Error::config("tls", format!("cannot be used ({cause}); do certificate and key belong together?"))
         })
@@ -94,11 +95,13 @@ fn sections(
     field: &str,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<Zeroizing<String>, Error> {
-    let pem = pem.map(Secret::expose).unwrap_or_default();
+    let pem = unmangled(pem.map(Secret::expose).unwrap_or_default());
     let mut found = Zeroizing::new(String::with_capacity(pem.len() + 1));
     let mut inside = false;
+    // Variables often hold line ends written out, and files a byte order mark.
+    let pem = Zeroizing::new(pem.replace("\\r", "").replace("\\n", "\n"));
     for line in pem.lines() {
-        let line = line.trim();
+        let line = line.trim_start_matches('\u{feff}').trim();
         let label = |marker| line.strip_prefix(marker)?.strip_suffix("-----");
         inside |= label("-----BEGIN ").is_some_and(&wanted);
         if inside {
@@ -127,8 +130,8 @@ fn broken(field: &str) -> Error {
 /// A client for certificates that may change.
 pub(super) struct Rotating {
     tls: Tls,
-    /// The last texts, and the client that was built from them.
-    built: Mutex<Option<(Vec<Secret>, reqwest::Client)>>,
+    /// The last texts, and the clients that were built from them.
+    built: Mutex<Option<(Vec<Secret>, Clients)>>,
 }
 
 impl Rotating {
@@ -144,7 +147,7 @@ impl Rotating {
         Ok(this)
     }
 
-    pub(super) async fn client(&self) -> Result<reqwest::Client, Error> {
+    pub(super) async fn clients(&self) -> Result<Clients, Error> {
         let now = SystemClock.now();
         let mut texts = Vec::new();
         for (field, source) in self.tls.sources() {
@@ -153,20 +156,20 @@ impl Rotating {
         self.with(texts)
     }
 
-    fn with(&self, texts: Vec<Secret>) -> Result<reqwest::Client, Error> {
+    fn with(&self, texts: Vec<Secret>) -> Result<Clients, Error> {
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = built.as_ref().filter(|(known, _)| *known == texts) {
-            return Ok(client.clone());
+        if let Some((_, clients)) = built.as_ref().filter(|(known, _)| *known == texts) {
+            return Ok(clients.clone());
         }
-        match (self.tls.client(&texts), built.as_ref()) {
-            (Ok(client), _) => {
-                *built = Some((texts, client.clone()));
-                Ok(client)
+        match (self.tls.clients(&texts), built.as_ref()) {
+            (Ok(clients), _) => {
+                *built = Some((texts, clients.clone()));
+                Ok(clients)
             }
             // Certificate and key are two files, and one is replaced before the other.
-            (Err(error), Some((_, client))) => {
+            (Err(error), Some((_, clients))) => {
                 tracing::warn!(error = %error, "the new certificates cannot be used; the last ones are kept");
-                Ok(client.clone())
+                Ok(clients.clone())
             }
             (Err(error), None) => Err(error),
         }
@@ -206,6 +209,10 @@ mod tests {
         ] {
             let error = wrong(tls);
             assert!(error.contains(says) && !error.contains("s3cr3t"), "{says}: {error}");
+        }
+        // As variables and editors leave them.
+        for ca in [cert.replace('\n', "\\n"), cert.replace('\n', "\r\n"), format!("\u{feff}{cert}")] {
+            HttpClient::with_tls(Tls::new().authorities(ca)).unwrap();
         }
         // Both in one file, in either order.
         let both = format!("{key}\n{cert}");

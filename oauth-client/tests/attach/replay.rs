@@ -9,6 +9,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use oauth_client::TokenSource;
 use oauth_client::attach::{AttachError, Attached, ReplayPolicy, TokenLayer};
+use oauth_mock::{Endpoint, Fault};
 use tokio::sync::mpsc;
 use tower::{Layer, ServiceExt};
 
@@ -41,6 +42,19 @@ async fn a_refused_token_is_replaced_and_the_very_same_request_sent_once_more() 
     assert_eq!(first.headers()[AUTHORIZATION], revoked.authorization());
     assert_eq!(second.headers()[AUTHORIZATION], source.current().unwrap().authorization());
     assert!(second.headers()[AUTHORIZATION].is_sensitive());
+}
+
+/// A server that caches tokens gives the refused one again.
+#[tokio::test(start_paused = true)]
+async fn the_same_token_given_again_causes_no_second_request() {
+    let same = r#"{"access_token":"always-the-same","token_type":"Bearer","expires_in":300}"#;
+    let (server, api) = (server(), Api::new());
+    server.fault(Endpoint::Token, Fault::body(200, "application/json", same)).always();
+    let source = source(&server);
+    api.refuse(&source.token().await.unwrap());
+    let response = TokenLayer::new(source).layer(api.clone()).oneshot(get()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!((api.count(), token_requests(&server)), (1, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,6 +128,91 @@ async fn a_403_is_not_about_the_token() {
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     assert_eq!((api.count(), token_requests(&server)), (1, 1));
     assert!(source.current().is_some(), "the token stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_that_wants_another_login_costs_no_token_and_no_second_request() {
+    let step_up = |error: &str| {
+        let challenge = format!("Bearer error=\"{error}\", acr_values=\"gold\", max_age=\"60\"");
+        let head = Response::builder().status(401).header("www-authenticate", challenge);
+        head.body(Full::default()).unwrap()
+    };
+    for (error, requests) in [("insufficient_user_authentication", 1), ("invalid_token", 2)] {
+        let (server, api) = (server(), Api::with(move |_| Some(step_up(error))));
+        let source = source(&server);
+        let first = source.token().await.unwrap().generation();
+        let response =
+            TokenLayer::new(source.clone()).layer(api.clone()).oneshot(post("an order")).await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "the caller sees it");
+        assert_eq!((api.count(), token_requests(&server)), (requests, requests), "{error}");
+        let kept = source.current().map(|token| token.generation()) == Some(first);
+        assert_eq!(kept, requests == 1, "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grpc_status_in_the_trailers_drops_the_token_for_the_next_request() {
+    type Frames = Vec<Result<Frame<Bytes>, std::convert::Infallible>>;
+    let step_up = "Bearer error=\"insufficient_user_authentication\"";
+    for (media_type, trailers, is_dropped) in [
+        ("application/grpc", vec![("grpc-status", "16")], true),
+        ("application/grpc+proto", vec![("grpc-status", "16"), ("grpc-message", "expired")], true),
+        ("application/grpc", vec![("grpc-status", "7")], false),
+        ("application/grpc", vec![("grpc-status", "16"), ("www-authenticate", step_up)], false),
+        ("application/octet-stream", vec![("grpc-status", "16")], false),
+    ] {
+        let server = server();
+        let source = source(&server);
+        let first = source.token().await.unwrap().generation();
+        let shown = trailers.clone();
+        let api = tower::service_fn(move |_: Request<oauth_client::attach::Body<Full<Bytes>>>| {
+            let trailers = trailers
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+                .collect();
+            let frames: Frames =
+                vec![Ok(Frame::data(Bytes::from_static(b"a message"))), Ok(Frame::trailers(trailers))];
+            let body = StreamBody::new(futures_util::stream::iter(frames));
+            let response = Response::builder().header("content-type", media_type).body(body).unwrap();
+            async move { Ok::<_, std::convert::Infallible>(response) }
+        });
+        let client = TokenLayer::new(source.clone()).layer(api);
+        let response = client.oneshot(post("a message")).await.unwrap();
+        assert_eq!(source.current().unwrap().generation(), first, "nothing is known yet");
+        let collected = response.into_body().collect().await.unwrap();
+        assert!(collected.trailers().unwrap().contains_key("grpc-status"), "they reach the caller");
+        assert_eq!(source.current().is_none(), is_dropped, "{media_type} {shown:?}");
+        assert_eq!(source.token().await.unwrap().generation(), first + u64::from(is_dropped));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_trailers_of_a_replay_do_not_count_against_the_new_token() {
+    let server = server();
+    let source = source(&server);
+    let first = source.token().await.unwrap().generation();
+    let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = calls.clone();
+    let api = tower::service_fn(move |_: Request<oauth_client::attach::Body<Full<Bytes>>>| {
+        let is_first = calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+        let status =
+            || HeaderMap::from_iter([("grpc-status".parse().unwrap(), HeaderValue::from_static("16"))]);
+        let mut response = Response::new(());
+        if is_first {
+            *response.headers_mut() = status();
+        }
+        response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+        let mut frames = streamed(if is_first { vec![] } else { vec!["a message"] });
+        if !is_first {
+            frames.push(Ok(Frame::trailers(status())));
+        }
+        let response = response.map(|()| StreamBody::new(futures_util::stream::iter(frames)));
+        async move { Ok::<_, std::convert::Infallible>(response) }
+    });
+    let response = TokenLayer::new(source.clone()).layer(api).oneshot(get()).await.unwrap();
+    response.into_body().collect().await.unwrap();
+    assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 2);
+    assert_eq!(source.current().unwrap().generation(), first + 1);
 }
 
 #[tokio::test(start_paused = true)]

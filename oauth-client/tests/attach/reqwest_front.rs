@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, LOCATION};
@@ -11,9 +12,12 @@ use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use oauth_client::TokenSource;
-use oauth_client::attach::ReplayPolicy;
 use oauth_client::attach::reqwest::AuthorizedClient;
+use oauth_client::attach::{AttachError, ReplayPolicy};
+use oauth_client::transport::{HttpClient, RequestBody};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use crate::support::{server, source, token_requests, unauthorized};
 
@@ -159,6 +163,81 @@ async fn nothing_is_repeated_across_a_redirect() {
     let paths: Vec<_> = site.seen().iter().map(|seen| seen.uri().path().to_owned()).collect();
     assert_eq!(paths, ["/orders", "/orders/1"], "the order was placed once");
     assert!(source.current().is_none(), "the same origin refused the token, so it is dropped");
+}
+
+#[tokio::test]
+async fn an_api_that_wants_another_login_costs_no_token_and_no_second_request() {
+    let server = server();
+    let source = source(&server);
+    let site = Site::start(|_| {
+        let challenge = "Bearer error=\"insufficient_user_authentication\", max_age=\"60\"";
+        let head = http::Response::builder().status(401).header("www-authenticate", challenge);
+        head.body(Full::default()).unwrap()
+    })
+    .await;
+    let response = client(source.clone()).post(site.url("/orders")).body("an order").send().await.unwrap();
+    assert_eq!((response.status(), site.count()), (StatusCode::UNAUTHORIZED, 1));
+    assert_eq!((token_requests(&server), source.current().is_some()), (1, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_covers_the_wait_for_a_token_and_all_requests() {
+    let limit = Duration::from_millis(200);
+    let site = Site::start(|_| unauthorized()).await;
+    let send = |source: &TokenSource| client(source.clone()).get(site.url("/")).timeout(limit).send();
+
+    // No token in time: nothing is sent.
+    let never = slow_source(Duration::from_secs(3600));
+    let began = Instant::now();
+    let error = send(&never).await.unwrap_err();
+    assert_eq!((error.token_error().unwrap().code(), site.count()), ("timeout", 0));
+    assert_eq!(began.elapsed().as_millis() / 10, 20, "within the limit, as exact as timers are");
+
+    // A token late in the limit leaves the rest of it to the request.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let late = slow_source(Duration::from_millis(150));
+    let began = Instant::now();
+    let error = client(late.clone()).get(&url).timeout(limit).send().await.unwrap_err();
+    let AttachError::Inner(error) = error else { panic!("the token was there") };
+    assert!(error.is_timeout(), "{error:?}");
+    assert_eq!(began.elapsed().as_millis() / 10, 20);
+}
+
+/// Its token endpoint takes so long.
+fn slow_source(wait: Duration) -> TokenSource {
+    let service = tower::service_fn(move |_: Request<RequestBody>| async move {
+        tokio::time::sleep(wait).await;
+        Ok::<_, Infallible>(Response::new(Full::from(r#"{"access_token":"t","token_type":"Bearer"}"#)))
+    });
+    let client = oauth_client::Client::builder()
+        .token_endpoint("https://auth.example.com/token")
+        .auth(oauth_client::ClientAuth::basic("svc", "s3cr3t"))
+        .http(HttpClient::from_service(service))
+        .build()
+        .unwrap();
+    client.source(oauth_client::grant::client_credentials()).build().unwrap()
+}
+
+#[tokio::test]
+async fn a_grpc_status_in_the_trailers_drops_the_token() {
+    let server = server();
+    let source = source(&server);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/pets.Pets/List", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 4096];
+        assert!(stream.read(&mut head).await.unwrap() > 0);
+        let response = "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ntrailer: grpc-status\r\n\
+            transfer-encoding: chunked\r\n\r\n9\r\na message\r\n0\r\ngrpc-status: 16\r\n\r\n";
+        stream.write_all(response.as_bytes()).await.unwrap();
+    });
+    let response = client(source.clone()).post(&url).body("a message").send().await.unwrap();
+    assert_eq!(response.url().as_str(), url);
+    assert!(source.current().is_some(), "nothing is known yet");
+    assert_eq!(response.text().await.unwrap(), "a message");
+    assert!(source.current().is_none());
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
 use oauth_client::TokenSource;
 use oauth_client::attach::{Attached, Body, ReplayPolicy, TokenLayer};
 use oauth_mock::{DpopNonce, Endpoint};
@@ -332,4 +333,67 @@ async fn one_clients_sources_share_what_its_apis_said() {
         assert_eq!(fixture.api(&source).oneshot(fixture.userinfo()).await.unwrap().status(), 200);
     }
     assert_eq!(fixture.api_requests().len(), 3);
+}
+
+/// A POST whose length is not known beforehand.
+fn upload(
+    pieces: impl futures_util::Stream<Item = Result<Frame<Bytes>, Infallible>>,
+) -> Request<impl http_body::Body<Data = Bytes, Error = Infallible>> {
+    Request::post("https://api.example.com/upload").body(StreamBody::new(pieces)).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nonce_gets_no_second_request_whose_body_would_not_be_whole() {
+    let fixture = Recorded::new();
+    let source = fixture.source();
+    let first = source.token().await.unwrap().generation();
+    // Each piece is read before the response is there, and the end only where the body is short enough.
+    for (limit, requests) in [(10, 1), (11, 2)] {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&calls);
+        let api = tower::service_fn(move |request: Request<Body<_>>| {
+            let call = count.fetch_add(1, Ordering::SeqCst);
+            async move {
+                let body = Box::pin(request.into_body()).collect().await.unwrap().to_bytes();
+                assert_eq!(body, "hello world", "whole, each time");
+                Ok::<_, Infallible>(if call == 0 {
+                    wants(&format!("for-{limit}"))
+                } else {
+                    response(200, &[])
+                })
+            }
+        });
+        let pieces = ["hello", " ", "world"].map(|piece| Ok(Frame::data(Bytes::from(piece))));
+        let layer = TokenLayer::new(source.clone()).replay(ReplayPolicy::default().with_max_body(limit));
+        let request = upload(futures_util::stream::iter(pieces));
+        let status = layer.layer(api).oneshot(request).await.unwrap().status().as_u16();
+        assert_eq!((status, calls.load(Ordering::SeqCst)), (if requests == 2 { 200 } else { 401 }, requests));
+    }
+    assert_eq!(source.current().unwrap().generation(), first, "the nonce says nothing of the token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nonce_gets_no_second_request_while_the_body_is_still_streaming() {
+    let fixture = Recorded::new();
+    let source = fixture.source();
+    let first = source.token().await.unwrap().generation();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    // Responds after the first piece, while the request is still being sent.
+    let api = tower::service_fn(move |request: Request<Body<_>>| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let mut body = Box::pin(request.into_body());
+            body.frame().await.unwrap().unwrap();
+            tokio::spawn(async move { while body.frame().await.is_some() {} });
+            Ok::<_, Infallible>(wants("first"))
+        }
+    });
+    let (say, mut said) = tokio::sync::mpsc::unbounded_channel();
+    let request = upload(futures_util::stream::poll_fn(move |cx| said.poll_recv(cx)));
+    say.send(Ok(Frame::data(Bytes::from_static(b"one")))).unwrap();
+    let response = TokenLayer::new(source.clone()).layer(api).oneshot(request).await.unwrap();
+    assert_eq!((response.status(), calls.load(Ordering::SeqCst)), (StatusCode::UNAUTHORIZED, 1));
+    assert_eq!(source.current().unwrap().generation(), first);
+    drop(say);
 }

@@ -9,12 +9,16 @@ mod support;
 mod time;
 
 mod clock;
+mod doubt;
+mod ending;
 mod failure;
 mod flight;
 mod grants;
+mod manners;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod pool;
 mod rotation;
+mod schedule;
 mod store;
 mod table;

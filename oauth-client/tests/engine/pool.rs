@@ -10,8 +10,8 @@ use oauth_client::store::MemoryStore;
 use oauth_client::{Error, TokenSource, grant};
 use tokio::task::JoinSet;
 
-use crate::support::{Fixture, LIFETIME, Scripted, advance, fixture};
-use oauth_mock::Endpoint;
+use crate::support::{Fixture, LIFETIME, Scripted, advance, fixture, settle};
+use oauth_mock::{Endpoint, Fault};
 
 /// A pool of one source for each number, and how many sources it has made.
 fn pool(fixture: &Fixture) -> (Pool<usize>, Arc<AtomicUsize>) {
@@ -27,6 +27,24 @@ fn pool(fixture: &Fixture) -> (Pool<usize>, Arc<AtomicUsize>) {
 fn same(one: &TokenSource, other: &TokenSource) -> bool {
     // Two sources that share their state agree on a generation that only one of them got.
     one.current().zip(other.current()).is_some_and(|(one, other)| one.secret() == other.secret())
+}
+
+/// One is in the middle of a refresh, and one that was dropped is, too.
+#[tokio::test(start_paused = true)]
+async fn a_pool_settles_with_all_its_sources() {
+    let fixture = fixture();
+    let client = fixture.client.clone();
+    let make = move |scope: &&str| client.source(grant::client_credentials().scope([*scope])).build();
+    let pool = Pool::new(make).clock(fixture.clock.clone()).max_sources(1);
+    fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(3))).always();
+    for scope in ["read", "write"] {
+        let source = pool.get(&scope).unwrap();
+        tokio::spawn(async move { source.token().await });
+    }
+    settle().await;
+    pool.settle().await;
+    assert_eq!(fixture.count(Endpoint::Token), 2);
+    assert!(!pool.get(&"write").unwrap().status().refreshing);
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +137,7 @@ async fn a_source_dropped_in_the_middle_of_its_refresh_is_the_one_that_comes_bac
     let client = fixture.client.clone();
     let pool = Pool::new(move |_: &u8| client.source(login.clone()).build());
     let pool = pool.max_sources(1).clock(fixture.clock.clone());
-    fixture.server.fault(Endpoint::Token, oauth_mock::Fault::delay(Duration::from_secs(2))).times(1);
+    fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(2))).times(1);
     let caller = pool.get(&1).unwrap();
     let abandoned = tokio::time::timeout(Duration::from_secs(1), caller.token()).await;
     assert!(abandoned.is_err());

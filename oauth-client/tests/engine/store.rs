@@ -225,16 +225,15 @@ async fn a_lease_that_never_comes_back_delays_and_does_not_stop() {
     let source = fixture.source_builder().store(store.clone()).build().unwrap();
     source.token().await.unwrap();
     let key = store.last_key().unwrap();
-    let _dead = store.inner.lease(&key, Duration::from_secs(60)).await.unwrap().unwrap();
+    let _dead = store.inner.lease(&key, Duration::from_secs(3600)).await.unwrap().unwrap();
     advance(LIFETIME + 1).await;
     let began = Instant::now();
     source.token().await.unwrap();
     assert!(began.elapsed() > Duration::from_secs(10) && began.elapsed() < Duration::from_secs(35));
 }
 
-/// The lease is asked for as long as a refresh can last at the very most, refused refresh token and all.
 #[tokio::test(start_paused = true)]
-async fn a_whole_refresh_never_outlasts_its_lease() {
+async fn one_time_limit_holds_for_all_requests_of_a_refresh() {
     let fixture = fixture_with(MockClient::default().with_refresh_token());
     let store = Scripted::default();
     let source = fixture.source_builder().store(store.clone()).build().unwrap();
@@ -245,12 +244,8 @@ async fn a_whole_refresh_never_outlasts_its_lease() {
     fixture.server.fault(Endpoint::Token, Fault::hang()).always();
     let began = Instant::now();
     source.token().await.unwrap_err();
-    assert!(
-        began.elapsed() <= Duration::from_secs(10),
-        "one time limit for all of it: {:?}",
-        began.elapsed()
-    );
-    assert!(store.script().longest_lease >= Duration::from_secs(10 + 9));
+    assert!(began.elapsed() <= Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(store.script().longest_lease, Duration::from_secs(15), "renewed while a request is pending");
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,14 +299,19 @@ async fn a_store_that_cannot_be_read_puts_off_a_persons_refresh_as_long_as_that_
     store.script().loads.failures = usize::MAX;
     advance(LIFETIME - 30).await;
     assert_eq!(source.token().await.unwrap().generation(), 1);
-    advance(1).await;
+    advance(5).await;
     assert_eq!(
         (fixture.count(Endpoint::Token), source.status().last_error.as_deref()),
         (requests, Some("store"))
     );
 
-    // Expired, and the store has failed for good: going on is all that is left.
+    // Expired: the refresh token in hand may be spent by now, and is not sent as long as that cannot be known.
     advance(LIFETIME).await;
+    let error = source.token().await.unwrap_err();
+    assert!(error.code() == "store" && error.is_transient(), "{error}");
+    assert_eq!(fixture.count(Endpoint::Token), requests);
+    store.script().loads.failures = 0;
+    advance(10).await;
     assert_eq!(source.token().await.unwrap().generation(), 2);
 }
 

@@ -55,7 +55,7 @@ impl Fixture {
     }
 }
 
-fn client_builder(server: &MockServer) -> ClientBuilder {
+pub(crate) fn client_builder(server: &MockServer) -> ClientBuilder {
     Client::builder()
         .token_endpoint(server.endpoint(Endpoint::Token))
         .auth(ClientAuth::basic("svc", "s3cr3t"))
@@ -120,6 +120,11 @@ pub(crate) struct Scripted {
 pub(crate) struct Script {
     pub(crate) loads: Trouble,
     pub(crate) writes: Trouble,
+    pub(crate) leases: Trouble,
+    /// How long each write takes.
+    pub(crate) slow_writes: Duration,
+    /// Another writer's set, which takes the entry right before the next write or removal.
+    pub(crate) written_before: Option<TokenSet>,
     /// Writes that land although they report a failure.
     pub(crate) lost_responses: usize,
     /// Another process always wrote in between.
@@ -186,6 +191,13 @@ impl TokenStore for Scripted {
         tokens: Option<&TokenSet>,
     ) -> Result<Swap, StoreError> {
         self.meet(|script| &mut script.writes).await?;
+        let slow = self.script().slow_writes;
+        tokio::time::sleep(slow).await;
+        let before = self.script().written_before.take();
+        if let Some(before) = before {
+            let revision = self.inner.load(key).await?.map(|stored| stored.revision);
+            self.inner.compare_and_swap(key, revision, Some(&before)).await?;
+        }
         if self.script().conflicts_for_ever {
             return Ok(Swap::Conflict);
         }
@@ -204,6 +216,7 @@ impl TokenStore for Scripted {
 
     async fn lease(&self, key: &StoreKey, longest: Duration) -> Result<Option<Lease>, StoreError> {
         self.script().longest_lease = longest;
+        self.meet(|script| &mut script.leases).await?;
         self.inner.lease(key, longest).await
     }
 }

@@ -1,6 +1,6 @@
 //! Each rule with the number measured, and beside it a naive client.
 //!
-//! `cargo test -p oauth-client --test engine table -- --nocapture`
+//! `cargo test -p tower-oauth-client --test engine table -- --nocapture`
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

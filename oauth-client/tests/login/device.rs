@@ -184,8 +184,6 @@ async fn a_response_that_makes_no_sense_names_its_member() {
         ("verification_uri", json!("javascript:alert(1)")),
         ("verification_uri", json!("http://as.test/enter")),
         ("verification_uri", json!("/enter")),
-        ("verification_uri_complete", json!("file:///etc/passwd")),
-        ("verification_uri_complete", json!(1)),
         ("expires_in", json!(null)),
         ("expires_in", json!(-1)),
         ("expires_in", json!("soon")),
@@ -213,6 +211,11 @@ async fn odd_but_clear_responses_are_understood() {
     let device = script.begin().await.unwrap();
     assert_eq!((device.expires_in().as_secs(), device.interval().as_secs()), (1800, 1));
     assert_eq!(device.verification_uri_complete(), None);
+    // The page with the code filled in is a convenience: one that cannot be shown costs nothing but itself.
+    for unfit in [json!("file:///etc/passwd"), json!("javascript:alert(1)"), json!(1), json!("")] {
+        let device = Script::new(changed("verification_uri_complete", unfit), vec![Say::Token]);
+        assert_eq!(device.begin().await.unwrap().verification_uri_complete(), None);
+    }
     // Longer than any clock can count.
     for (name, value) in [("expires_in", json!(u64::MAX)), ("interval", json!(1e300))] {
         let script = Script::new(changed(name, value), vec![Say::Token]);

@@ -7,7 +7,7 @@ use oauth_client::transport::HttpClient;
 use oauth_client::{Client, ClientAuth, Error};
 use oauth_mock::{Endpoint, GrantType, MockClient, MockServer, User};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use url::Url;
@@ -15,11 +15,17 @@ use url::Url;
 use crate::support::{parameter, with_parameter};
 
 fn server() -> MockServer {
+    server_with("http://127.0.0.1:8080/other")
+}
+
+/// A server that knows this redirect URI, too.
+fn server_with(redirect_uri: &str) -> MockServer {
     let cli = MockClient::new("cli")
         .grants([GrantType::AuthorizationCode, GrantType::RefreshToken])
         .scopes(["openid", "read"])
         .redirect_uri("http://127.0.0.1/callback")
-        .redirect_uri("http://[::1]/callback");
+        .redirect_uri("http://[::1]/callback")
+        .redirect_uri(redirect_uri);
     MockServer::builder().client(cli).user(User::new("alice", "wonderland")).in_process()
 }
 
@@ -215,7 +221,7 @@ async fn giving_up_is_dropping_it_and_the_port_is_free_at_once() {
 #[tokio::test]
 async fn the_error_for_a_taken_port_names_the_field() {
     let server = server();
-    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}/callback", taken.local_addr().unwrap());
     let error = client(&server).login(&AuthorizationRequest::new(uri)).open(|_| ()).await.unwrap_err();
     assert_eq!(error.problems()[0].field, "redirect_uri");
@@ -232,4 +238,41 @@ async fn two_browsers_at_once_get_one_login() {
     waiting.await.unwrap().unwrap();
     assert!([&one, &other].iter().any(|page| page.contains("You are logged in")), "{one} {other}");
     assert_eq!(server.journal().count(Endpoint::Token), 1);
+}
+
+/// Browsers and machines differ in what they resolve the name to.
+#[tokio::test]
+async fn a_browser_that_resolves_localhost_to_either_family_comes_back() {
+    if TcpListener::bind("[::1]:0").await.is_err() {
+        println!("left out: this machine has no IPv6 loopback");
+        return;
+    }
+    for family in ["127.0.0.1", "[::1]"] {
+        // RFC 8252 section 7.3 lets servers allow any port for addresses, not for the name.
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let redirect_uri = format!("http://localhost:{free}/callback");
+        let server = server_with(&redirect_uri);
+        let request = AuthorizationRequest::new(redirect_uri).scope(["openid", "read"]);
+        let (waiting, url) = opened(client(&server).login(&request)).await;
+        let back = callback(&server, &url);
+        assert_eq!(back.host_str(), Some("localhost"));
+        let port = back.port().unwrap();
+        let mut stream = TcpStream::connect(format!("{family}:{port}")).await.unwrap();
+        let line = format!(
+            "GET {}?{} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n",
+            back.path(),
+            back.query().unwrap()
+        );
+        stream.write_all(line.as_bytes()).await.unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).await.unwrap();
+        assert!(page.starts_with("HTTP/1.1 200"), "{family}: {page}");
+        assert!(waiting.await.unwrap().unwrap().id_token().is_some());
+    }
+    // A port that another program has on either family is not shared with it.
+    let taken = TcpListener::bind("[::1]:0").await.unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let uri = format!("http://localhost:{port}/callback");
+    let error = client(&server()).login(&AuthorizationRequest::new(uri)).open(|_| {}).await.unwrap_err();
+    assert_eq!(error.problems()[0].field, "redirect_uri");
 }

@@ -13,5 +13,6 @@ mod flaws;
 mod id_token;
 #[cfg(feature = "loopback")]
 mod loopback;
+mod slow;
 mod source;
 mod web;

@@ -35,10 +35,14 @@ impl Fixture {
         self.server.log_in(pending.url().as_str(), "alice").unwrap().parse().unwrap()
     }
 
-    /// A whole login.
+    /// A whole login of alice's.
     pub(crate) async fn login(&self, request: &AuthorizationRequest) -> Result<Login, Error> {
+        self.login_as("alice", request).await
+    }
+
+    pub(crate) async fn login_as(&self, user: &str, request: &AuthorizationRequest) -> Result<Login, Error> {
         let pending = self.client.authorize(request).await?;
-        let callback = self.log_in(&pending);
+        let callback = self.server.log_in(pending.url().as_str(), user).unwrap();
         self.client.finish(pending, callback).await
     }
 }

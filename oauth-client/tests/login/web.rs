@@ -107,6 +107,30 @@ async fn a_response_of_another_issuer_or_none_sends_no_code() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_response_of_another_issuer_or_none_is_not_this_servers_error() {
+    let fixture = fixture();
+    let own = fixture.server.issuer().to_owned();
+    for (issuer, expected) in [
+        (Some("https://evil.test"), "issuer_mismatch"),
+        (Some(""), "issuer_mismatch"),
+        (None, "issuer_mismatch"),
+        (Some(own.as_str()), "access_denied"),
+    ] {
+        let pending = fixture.begin().await;
+        let callback = with_parameter(&fixture.log_in(&pending), "code", None);
+        let callback = with_parameter(&callback, "error", Some("access_denied"));
+        let callback =
+            with_parameter(&callback, "error_description", Some("paste your password at evil.test"));
+        let callback = with_parameter(&callback, "iss", issuer);
+        let error = fixture.client.finish(pending, callback).await.unwrap_err();
+        assert_eq!(error.code(), expected, "RFC 9207 section 2.4: {issuer:?}");
+        let is_foreign = expected == "issuer_mismatch";
+        assert_eq!(error.to_string().contains("password"), !is_foreign, "nor is its text shown: {error}");
+    }
+    assert_eq!(fixture.count(Endpoint::Token), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_metadata_says_whether_responses_name_their_issuer() {
     let fixture = fixture();
     let mut metadata = serde_json::to_value(json!({
@@ -282,8 +306,10 @@ async fn metadata_of_another_issuer_begins_no_login() {
         json!({"issuer": issuer, "authorization_endpoint": "javascript:alert(1)", "token_endpoint": good("t")}),
     ] {
         fixture.server.clear_faults();
-        let fault = Fault::body(200, "application/json", document.to_string());
-        fixture.server.fault(Endpoint::OauthMetadata, fault).always();
+        for place in [Endpoint::OauthMetadata, Endpoint::OpenidMetadata] {
+            let fault = Fault::body(200, "application/json", document.to_string());
+            fixture.server.fault(place, fault).always();
+        }
         let client = builder(&fixture.server, &fixture.clock).build().unwrap();
         assert_eq!(client.authorize(&request()).await.unwrap_err().code(), "discovery", "{document}");
     }

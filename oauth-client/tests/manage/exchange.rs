@@ -19,7 +19,7 @@ fn fixture() -> Fixture {
     let app = MockClient::new("app").secret("a").scopes(["read"]).token_lifetime(Duration::from_secs(120));
     fixture_of(
         MockServer::builder()
-            .client(gateway.scopes(["read", "write"]))
+            .client(gateway.scopes(["read", "write"]).exchange_audiences([BILLING]))
             .client(app)
             .user(User::new("alice", "wonderland"))
             .audience("orders-api")
@@ -135,6 +135,43 @@ async fn the_exchange_is_repeated_until_the_subject_token_is_refused() {
     advance(300).await;
     assert!(source.token().await.unwrap_err().is_reauthorization_required());
     assert_eq!(fixture.count(Endpoint::Token), before, "a token that is refused is not sent again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_code_in_the_body_ends_an_exchange_and_only_one_that_has_worked() {
+    let fixture = fixture();
+    let fault = |body: &'static str, media_type: &'static str| {
+        fixture.server.fault(Endpoint::Token, Fault::body(400, media_type, body)).times(1);
+    };
+    let html = || fault("<html><body>Bad Request</body></html>", "text/html");
+    let invalid = || fault(r#"{"error":"invalid_request"}"#, "application/json");
+    let login = fixture.server.issue("svc", "alice", "read").unwrap();
+    let subject = TokenExchange::new(login.access_token.clone(), TokenType::AccessToken);
+    let source = fixture.client.source(grant::token_exchange(subject).resource([BILLING])).build().unwrap();
+
+    // Of a first exchange, anything in the request may be wrong: it can be tried again.
+    invalid();
+    let error = source.token().await.unwrap_err();
+    assert_eq!((error.code(), error.is_reauthorization_required()), ("invalid_request", false));
+    advance(60).await;
+    let first = source.token().await.unwrap().generation();
+
+    // A gateway's page is not the server's word.
+    assert!(source.reject(first));
+    html();
+    let error = source.token().await.unwrap_err();
+    assert_eq!((error.code(), error.is_reauthorization_required()), ("invalid_request", false), "{error}");
+    advance(60).await;
+    let second = source.token().await.unwrap().generation();
+
+    // The server's own `invalid_request` is about the subject token by now (RFC 8693 section 2.2.2).
+    assert!(source.reject(second));
+    invalid();
+    assert!(source.token().await.unwrap_err().is_reauthorization_required());
+    let before = fixture.count(Endpoint::Token);
+    advance(60).await;
+    assert!(source.token().await.unwrap_err().is_reauthorization_required());
+    assert_eq!(fixture.count(Endpoint::Token), before);
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,8 @@ mod time;
 mod assertion;
 mod exchange;
 mod introspect;
+mod places;
+mod presets;
 mod register;
 mod resource;
 mod revoke;

@@ -194,3 +194,108 @@ async fn a_server_that_writes_back_what_it_refuses_puts_no_secret_into_the_error
         assert!(!format!("{error:?} {error}").contains("st4tement"), "{error}");
     }
 }
+
+/// What a server that is good at making clients, and less so at describing them, responds with.
+#[tokio::test]
+async fn a_member_that_does_not_fit_costs_no_client() {
+    for (member, value) in [
+        ("registration_client_uri", json!("")),
+        ("registration_client_uri", json!(null)),
+        ("registration_client_uri", json!("http://[")),
+        ("registration_client_uri", json!(5)),
+        ("token_endpoint_auth_method", json!("")),
+        ("token_endpoint_auth_method", json!(null)),
+        ("client_secret_expires_at", json!("never")),
+        ("client_secret_expires_at", json!(-1)),
+        ("client_id_issued_at", json!("2030-01-01T00:00:00Z")),
+        ("redirect_uris", json!("https://app.test/callback")),
+        ("grant_types", json!({})),
+        ("contacts", json!([1])),
+        ("client_name", json!(["a"])),
+        ("logo_uri", json!(false)),
+        ("scope", json!(7)),
+        ("software_statement", json!({})),
+        ("registration_access_token", json!(0)),
+    ] {
+        let site = Site::default();
+        let mut made =
+            json!({"client_id": "c1", "client_secret": "s3cr3t", "grant_types": ["client_credentials"]});
+        made[member] = value.clone();
+        site.response(&format!("POST {ENDPOINT}"), response(201, &made));
+        let registration = registered(&site).await;
+        assert_eq!(
+            (registration.client_id(), registration.client_secret().unwrap().expose()),
+            ("c1", "s3cr3t")
+        );
+        assert!(registration.auth().is_ok(), "{member} {value}");
+    }
+    // The client itself has to be there.
+    for nobody in [json!({}), json!({"client_id": ""}), json!({"client_id": 5})] {
+        let site = Site::default();
+        site.response(&format!("POST {ENDPOINT}"), response(201, &nobody));
+        assert_eq!(registrar(&site).register(&wanted()).await.unwrap_err().code(), "malformed_response");
+    }
+}
+
+#[tokio::test]
+async fn a_relative_place_is_below_the_endpoint_and_times_may_be_strings() {
+    for place in ["/register/c1", "register/c1", "//auth.test/register/c1", MANAGED] {
+        let site = Site::default();
+        let made = json!({
+            "client_id": "c1", "registration_client_uri": place, "registration_access_token": "r4t",
+            "client_id_issued_at": "1893456000", "client_secret_expires_at": 1893456000.5
+        });
+        site.response(&format!("POST {ENDPOINT}"), response(201, &made));
+        site.response(&format!("GET {MANAGED}"), response(200, &made));
+        let registration = registered(&site).await;
+        assert_eq!(registration.registration_client_uri().unwrap().as_str(), MANAGED, "{place}");
+        assert_eq!(registration.client_id_issued_at(), Some(Duration::from_secs(1_893_456_000)));
+        assert_eq!(registration.client_secret_expires_at(), Some(Duration::from_secs(1_893_456_000)));
+        registrar(&site).read(&registration).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_token_of_a_registration_goes_nowhere_that_a_document_must_not_lead_to() {
+    for managed in [
+        "http://auth.test/register/c1",
+        "https://169.254.169.254/latest/meta-data",
+        "https://localhost./register/c1",
+        "https://vault.internal/register/c1",
+        "https://redis/",
+        "https://user@auth.test/register/c1",
+        "https://:pa55word@auth.test/register/c1",
+        "file:///etc/passwd",
+    ] {
+        let site = site();
+        let made = json!({"client_id": "c1", "client_secret": "s3cr3t-1", "registration_access_token": "r4t-1",
+            "registration_client_uri": managed});
+        site.response(&format!("POST {ENDPOINT}"), response(201, &made));
+        let registration = registered(&site).await;
+        assert_eq!(registration.client_secret().unwrap().expose(), "s3cr3t-1", "the credentials are kept");
+        site.asked();
+        // Also from where it was kept.
+        let kept: Registration =
+            serde_json::from_value(serde_json::to_value(&registration).unwrap()).unwrap();
+        for error in [
+            registrar(&site).read(&registration).await.unwrap_err(),
+            registrar(&site).update(&kept, &wanted()).await.unwrap_err(),
+            registrar(&site).delete(&kept).await.unwrap_err(),
+        ] {
+            let names_it = error.to_string().contains("registration_client_uri");
+            assert!(error.code() == "discovery" && names_it, "{managed}: {error}");
+        }
+        assert!(site.lines().is_empty(), "{managed} is not asked");
+    }
+    // Another public host may be named, and its name must not resolve to a private address; the endpoint's own may.
+    for (managed, public_only) in [(MANAGED, false), ("https://clients.test/c1", true)] {
+        let site = site();
+        let made = json!({"client_id": "c1", "registration_access_token": "r4t-1", "registration_client_uri": managed});
+        site.response(&format!("POST {ENDPOINT}"), response(201, &made));
+        site.response(&format!("GET {managed}"), response(200, &made));
+        let registration = registered(&site).await;
+        registrar(&site).read(&registration).await.unwrap();
+        let asked: Vec<_> = site.asked().iter().map(|asked| asked.public_only).collect();
+        assert_eq!(asked, [false, public_only], "{managed}");
+    }
+}

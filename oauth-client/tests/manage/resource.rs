@@ -1,11 +1,15 @@
 //! From an API's URL to its authorization server (RFC 9728, RFC 8414).
 
+use std::io;
+use std::sync::{Arc, Mutex};
+
 use bytes::Bytes;
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, Request, Response};
 use oauth_client::discover::{discover, follow, resource};
+use oauth_client::manage::register::{ClientMetadata, Registrar};
 use oauth_client::transport::Limits;
-use oauth_client::{ClientAuth, Error, grant};
+use oauth_client::{Client, ClientAuth, Error, grant};
 use oauth_mock::{Endpoint, Fault, MockServer};
 
 use crate::site::Site;
@@ -126,6 +130,9 @@ async fn strangers_lead_nowhere_that_is_ours_and_down_to_no_plain_http() {
         "https://169.254.169.254/latest/meta-data",
         "https://[::1]/about",
         "https://localhost/about",
+        "https://localhost./about",
+        "https://about/",
+        "https://vault.internal./about",
         "file:///etc/passwd",
         "about",
     ] {
@@ -137,7 +144,9 @@ async fn strangers_lead_nowhere_that_is_ours_and_down_to_no_plain_http() {
         );
         assert!(site.lines().is_empty(), "{place} is not asked");
     }
-    for issuer in ["http://auth.test", "https://10.0.0.1", "https://localhost:8080", "auth"] {
+    for issuer in
+        ["http://auth.test", "https://10.0.0.1", "https://localhost:8080", "https://api.prod.svc", "auth"]
+    {
         let site = site().with(PLACE, &api(API, &[issuer]));
         let error = refused(&site, API, "Bearer").await;
         assert!(error.to_string().contains("authorization server"), "{issuer}: {error}");
@@ -171,7 +180,65 @@ async fn strangers_lead_nowhere_that_is_ours_and_down_to_no_plain_http() {
     let moved = Response::builder().status(302).header("location", "https://127.0.0.1/").body(Bytes::new());
     site.response(PLACE, moved.unwrap());
     assert_eq!(refused(&site, API, "Bearer").await.code(), "redirect");
-    assert_eq!(site.lines(), [PLACE]);
+    let lines = site.lines();
+    assert!(
+        lines[0] == PLACE && lines.iter().all(|line| line.starts_with("GET https://api.test/")),
+        "{lines:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_strangers_lead_to_must_not_resolve_to_a_private_address() {
+    let metadata = serde_json::json!({
+        "issuer": "https://auth.test", "token_endpoint": "https://auth.test/token",
+        "registration_endpoint": "https://auth.test/register", "userinfo_endpoint": "https://api.test/userinfo",
+    });
+    let registration = r#"{"client_id":"c1","client_secret":"s3cr3t"}"#;
+    let tokens = r#"{"access_token":"t0ken","token_type":"Bearer","expires_in":600}"#;
+    let site = site()
+        .with(SERVER, &metadata.to_string())
+        .with("POST https://auth.test/register", registration)
+        .with("POST https://auth.test/token", tokens)
+        .with("GET https://api.test/userinfo", r#"{"sub":"amy"}"#);
+    let asked =
+        || -> Vec<_> { site.asked().into_iter().map(|asked| (asked.line, asked.public_only)).collect() };
+    let expected = |lines: &[(&str, bool)]| -> Vec<_> {
+        lines.iter().map(|(line, public_only)| ((*line).to_owned(), *public_only)).collect()
+    };
+    let found = follow(&site.http(), API, &HeaderMap::new(), &Limits::metadata()).await.unwrap();
+    assert_eq!(
+        asked(),
+        expected(&[(PLACE, false), (SERVER, true)]),
+        "the host of the API is the caller's choice"
+    );
+
+    let registrar = Registrar::from_metadata(site.http(), &found.server).unwrap();
+    registrar.register(&ClientMetadata::new()).await.unwrap();
+    let builder = || {
+        let auth = ClientAuth::basic("svc", "s3cr3t");
+        found.client().auth(auth).http(site.http()).clock(oauth_client::clock::TestClock::new())
+    };
+    let client = builder().build().unwrap();
+    let source = client.source(grant::client_credentials()).build().unwrap();
+    client.userinfo(&source).await.unwrap();
+    let (register, token) = ("POST https://auth.test/register", "POST https://auth.test/token");
+    let own = ("GET https://api.test/userinfo", false);
+    assert_eq!(asked(), expected(&[(register, true), (token, true), own]));
+    advance(3601).await;
+    client.request(&grant::client_credentials()).await.unwrap();
+    assert_eq!(asked(), expected(&[(SERVER, true), (token, true)]), "nor when they are fetched anew");
+
+    // What is configured is exempt, and so is all that an API on the same network names.
+    let given = builder().endpoint(oauth_client::discover::Endpoint::Token, "https://auth.test/token");
+    given.build().unwrap().request(&grant::client_credentials()).await.unwrap();
+    assert_eq!(asked(), expected(&[(token, false)]));
+    let configured = Client::builder().issuer("https://auth.test").auth(ClientAuth::basic("svc", "s3cr3t"));
+    configured.http(site.http()).build().unwrap().request(&grant::client_credentials()).await.unwrap();
+    assert_eq!(asked(), expected(&[(SERVER, false), (token, false)]));
+    let place = "GET https://10.0.0.5/.well-known/oauth-protected-resource/mcp";
+    let site = site.with(place, &api("https://10.0.0.5/mcp", &["https://auth.test"]));
+    follow(&site.http(), "https://10.0.0.5/mcp", &HeaderMap::new(), &Limits::metadata()).await.unwrap();
+    assert!(site.asked().iter().all(|asked| !asked.public_only));
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,7 +317,12 @@ async fn metadata_is_kept_for_an_hour_and_longer_while_unavailable() {
     advance(700).await;
     client.metadata().await.unwrap();
     assert_eq!(documents(), 2);
-    fixture.server.fault(Endpoint::OauthMetadata, Fault::status(503)).always();
+    let everywhere = |fault: Fault| {
+        for place in [Endpoint::OauthMetadata, Endpoint::OpenidMetadata] {
+            fixture.server.fault(place, fault.clone()).always();
+        }
+    };
+    everywhere(Fault::status(503));
     advance(3601).await;
     for _ in 0..10 {
         client.request(&grant::client_credentials()).await.unwrap();
@@ -261,7 +333,91 @@ async fn metadata_is_kept_for_an_hour_and_longer_while_unavailable() {
     assert_eq!(documents(), 4, "and a minute later it is looked for again");
     let evil = r#"{"issuer":"https://evil.test","token_endpoint":"https://evil.test/token"}"#;
     fixture.server.clear_faults();
-    fixture.server.fault(Endpoint::OauthMetadata, Fault::body(200, "application/json", evil)).always();
+    everywhere(Fault::body(200, "application/json", evil));
     advance(61).await;
     assert_eq!(client.metadata().await.unwrap_err().code(), "discovery", "but nothing takes its place");
+}
+
+#[tokio::test(start_paused = true)]
+async fn known_metadata_is_used_for_a_day_when_its_place_fails() {
+    let fixture = fixture_of(MockServer::builder().in_process());
+    let client = fixture.client.clone();
+    client.metadata().await.unwrap();
+    for place in [Endpoint::OauthMetadata, Endpoint::OpenidMetadata] {
+        fixture.server.fault(place, Fault::body(404, "text/html", "<html>gone</html>")).always();
+    }
+    advance(3601).await;
+    let documents = fixture.count(Endpoint::OauthMetadata);
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let listening = tracing::subscriber::set_default(subscriber);
+    for _ in 0..10 {
+        client.request(&grant::client_credentials()).await.unwrap();
+    }
+    drop(listening);
+    assert_eq!(fixture.count(Endpoint::OauthMetadata), documents + 1, "it is not looked for by each request");
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("WARN")).collect();
+    assert!(matches!(&warnings[..], [one] if one.contains("code=\"discovery\"")), "one warning: {log}");
+    advance(82_000).await;
+    client.request(&grant::client_credentials()).await.unwrap();
+    advance(900).await;
+    let error = client.request(&grant::client_credentials()).await.unwrap_err();
+    assert_eq!(error.code(), "discovery", "24 hours after it was found last: {error}");
+
+    fixture.server.clear_faults();
+    advance(61).await;
+    client.request(&grant::client_credentials()).await.unwrap();
+}
+
+/// What is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_subjects_cost_one_discovery_and_share_its_failure() {
+    // Each of the two places is asked, whatever the other one failed with.
+    for (status, documents) in [(404, 2), (503, 2)] {
+        let site = Site::default();
+        let places = [SERVER, "GET https://auth.test/.well-known/openid-configuration"];
+        for place in places {
+            let failure = Response::builder().status(status).body(Bytes::new()).unwrap();
+            site.response(place, failure);
+        }
+        let tokens = r#"{"access_token":"t0ken","token_type":"Bearer","expires_in":600}"#;
+        let site = site.with("POST https://auth.test/token", tokens);
+        let client = Client::builder().issuer("https://auth.test").auth(ClientAuth::basic("svc", "s3cr3t"));
+        let client = client.http(site.http()).clock(oauth_client::clock::TestClock::new()).build().unwrap();
+        let herd = || {
+            let calls = (0..1000).map(|_| {
+                let client = client.clone();
+                tokio::spawn(async move { client.request(&grant::client_credentials()).await })
+            });
+            futures_util::future::join_all(calls)
+        };
+        for result in herd().await {
+            let error = result.unwrap().unwrap_err();
+            assert_eq!(error.code(), if status == 404 { "discovery" } else { "server_error" });
+        }
+        assert_eq!(site.lines().len(), documents, "{status}");
+
+        // The failure is not kept for long.
+        advance(2).await;
+        let site = site.with(SERVER, &server("https://auth.test"));
+        assert!(herd().await.into_iter().all(|result| result.unwrap().is_ok()));
+        let discoveries = site.lines().into_iter().filter(|line| line == SERVER).count();
+        assert_eq!(discoveries, 1);
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
-use oauth_client::transport::{HttpClient, RequestBody};
+use oauth_client::transport::{HttpClient, PublicOnly, RequestBody};
 
 /// Responds with the entry for a method and URL, `GET https://a.test/x`; everything else is 404.
 #[derive(Clone, Default)]
@@ -20,6 +20,8 @@ pub(crate) struct Site {
 pub(crate) struct Asked {
     pub(crate) line: String,
     pub(crate) authorization: Option<String>,
+    /// Whether the transport may reach public addresses only.
+    pub(crate) public_only: bool,
     pub(crate) body: String,
 }
 
@@ -48,6 +50,7 @@ impl Site {
         self.asked.lock().unwrap().push(Asked {
             line: line.clone(),
             authorization: head.headers.get("authorization").map(|value| value.to_str().unwrap().to_owned()),
+            public_only: head.extensions.get::<PublicOnly>().is_some(),
             body: String::from_utf8(body.to_vec()).unwrap(),
         });
         let known = self.responses.lock().unwrap().get(&line).cloned();

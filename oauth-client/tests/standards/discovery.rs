@@ -33,7 +33,9 @@ async fn metadata_is_found_with_and_without_a_path() {
 async fn a_document_of_another_issuer_is_refused() {
     let server = MockServer::builder().in_process();
     let document = r#"{"issuer":"https://evil.test","token_endpoint":"https://evil.test/token"}"#;
-    server.fault(Endpoint::OauthMetadata, Fault::body(200, "application/json", document)).always();
+    for place in [Endpoint::OauthMetadata, Endpoint::OpenidMetadata] {
+        server.fault(place, Fault::body(200, "application/json", document)).always();
+    }
     let http = HttpClient::from_service(server.transport());
     let error = discover(&http, server.issuer(), &Limits::metadata()).await.unwrap_err();
     assert_eq!(error.code(), "discovery");

@@ -1,6 +1,6 @@
 //! What each standard asks of a client, and a check that runs and shows it.
 //!
-//! `cargo test -p oauth-client --all-features --test standards the_table -- --nocapture` prints the table.
+//! `cargo test -p tower-oauth-client --all-features --test standards the_table -- --nocapture` prints the table.
 
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 

@@ -61,7 +61,15 @@ async fn keeps_the_contract(store: impl TokenStore) {
     done(store.compare_and_swap(&alice, Some(two), None).await.unwrap());
     assert!(store.load(&alice).await.unwrap().is_none());
     assert_eq!(store.load(&bob).await.unwrap().unwrap().tokens, tokens("bob's"));
-    done(store.compare_and_swap(&alice, None, Some(&tokens("three"))).await.unwrap());
+    let three = done(store.compare_and_swap(&alice, None, Some(&tokens("three"))).await.unwrap());
+    // Made anew, it is another entry: those who knew the old one neither replace nor remove it.
+    for stale in [one, two] {
+        assert_ne!(three, stale);
+        let swap = store.compare_and_swap(&alice, Some(stale), Some(&tokens("lost"))).await.unwrap();
+        assert_eq!(swap, Swap::Conflict);
+        assert_eq!(store.compare_and_swap(&alice, Some(stale), None).await.unwrap(), Swap::Conflict);
+    }
+    assert_eq!(store.load(&alice).await.unwrap().unwrap().tokens, tokens("three"));
     drop(store.lease(&alice, Duration::from_secs(1)).await.unwrap().unwrap());
 }
 
@@ -71,7 +79,16 @@ async fn lends_to_one_at_a_time(store: impl TokenStore + Clone) {
     let lease = store.lease(&alice, long).await.unwrap().unwrap();
     assert!(store.clone().lease(&alice, long).await.unwrap().is_none());
     assert!(store.lease(&bob, long).await.unwrap().is_some(), "entries are apart");
+    assert!(lease.renew(long).await.unwrap());
+    assert!(store.clone().lease(&alice, long).await.unwrap().is_none());
+    // Renewed to end at once, it goes to the next one, and stays there.
+    assert!(lease.renew(Duration::ZERO).await.unwrap());
+    let next = store.clone().lease(&alice, long).await.unwrap().unwrap();
+    assert!(!lease.renew(long).await.unwrap());
     drop(lease);
+    assert!(store.clone().lease(&alice, long).await.unwrap().is_none());
+    assert!(next.renew(long).await.unwrap());
+    drop(next);
     assert!(store.clone().lease(&alice, long).await.unwrap().is_some(), "back at once");
 }
 

@@ -226,3 +226,80 @@ async fn the_lease_names_its_owner_and_its_end() {
     assert_eq!(record["pid"], std::process::id());
     assert_eq!(record["until_ms"], (1_893_456_000_u64 + 20) * 1000);
 }
+
+/// The file was replaced by a new one; a process that knows the old one must not remove the new login from it.
+#[tokio::test]
+async fn a_file_that_was_replaced_has_other_revisions() {
+    let directory = Directory::new();
+    let store = FileStore::new(directory.file());
+    write(&store, "one").await.unwrap();
+    let before = store.load(&key("alice")).await.unwrap().unwrap().revision;
+    fs::remove_file(directory.file()).unwrap();
+    write(&store, "two").await.unwrap();
+    let swap = store.compare_and_swap(&key("alice"), Some(before), None).await.unwrap();
+    assert_eq!(swap, Swap::Conflict);
+    assert_eq!(store.load(&key("alice")).await.unwrap().unwrap().tokens, tokens("two"));
+}
+
+#[tokio::test]
+async fn what_is_of_no_use_any_more_is_dropped() {
+    let directory = Directory::new();
+    let clock = TestClock::new();
+    let store = FileStore::new(directory.file()).clock(clock.clone());
+    let with = |changes: serde_json::Value| {
+        let mut set = serde_json::to_value(tokens("one")).unwrap();
+        for (name, value) in changes.as_object().unwrap() {
+            match value {
+                serde_json::Value::Null => drop(set.as_object_mut().unwrap().remove(name)),
+                value => set[name] = value.clone(),
+            }
+        }
+        serde_json::from_value::<oauth_client::TokenSet>(set).unwrap()
+    };
+    let sets = [
+        ("service", with(serde_json::json!({ "refresh_token": null }))),
+        ("endless", with(serde_json::json!({ "refresh_token": null, "lifetime_ms": null }))),
+        ("user", with(serde_json::json!({}))),
+    ];
+    for (name, set) in &sets {
+        store.compare_and_swap(&key(name), None, Some(set)).await.unwrap();
+        drop(store.lease(&key(name), Duration::from_secs(1)).await.unwrap().unwrap());
+    }
+    let leases = || {
+        let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_str().unwrap().ends_with(".lease")).count()
+    };
+    let entries = async || {
+        let mut there = Vec::new();
+        for (name, _) in &sets {
+            there.extend(store.load(&key(name)).await.unwrap().map(|_| *name));
+        }
+        there
+    };
+    clock.step_wall(23 * 3600);
+    write(&store, "one").await.unwrap();
+    assert_eq!(entries().await, ["service", "endless", "user"]);
+    clock.step_wall(2 * 3600);
+    write(&store, "two").await.unwrap();
+    assert_eq!(entries().await, ["endless", "user"], "expired for more than a day");
+    clock.step_wall(40 * 24 * 3600);
+    write(&store, "three").await.unwrap();
+    assert_eq!(entries().await, ["user"], "a login is never dropped");
+
+    // Lease files of entries that are gone, once they are old: another store's next write sees to it.
+    assert_eq!(leases(), 3);
+    for entry in fs::read_dir(directory.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "lease") {
+            let old = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000);
+            File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
+        }
+    }
+    let held = store.lease(&key("endless"), Duration::from_secs(1000)).await.unwrap().unwrap();
+    let next = FileStore::new(directory.file()).clock(clock.clone());
+    write(&next, "four").await.unwrap();
+    assert_eq!(leases(), 2, "of the login, and the one in use");
+    assert!(next.lease(&key("endless"), Duration::from_secs(1)).await.unwrap().is_none());
+    assert!(held.renew(Duration::from_secs(1)).await.unwrap());
+    assert!(next.lease(&key("service"), Duration::from_secs(1)).await.unwrap().is_some(), "made anew");
+}

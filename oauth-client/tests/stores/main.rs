@@ -3,10 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod contract;
+#[cfg(unix)]
+mod crowd;
 #[path = "../../../examples/custom_store.rs"]
 #[expect(dead_code, reason = "the example's own main does not run here")]
 mod custom_store;
 mod directory;
 #[cfg(unix)]
 mod file;
+#[cfg(unix)]
+mod file_lease;
 mod shutdown;

@@ -1,4 +1,4 @@
-//! What one request needs: from the rule of its route, and from the layer in front of it.
+//! What one request needs: from the rules of its route, and from the layer in front of it.
 
 use http::Method;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN};
@@ -11,51 +11,101 @@ use crate::claims::Claims;
 use crate::reject::{Rejection, log};
 use crate::request::RequestHead;
 
+/// What a layer asks for in code.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OfLayer<'a> {
+    pub(crate) required: Option<&'a Requirement>,
+    pub(crate) optional: bool,
+}
+
+/// What of a requirement that is not met is only logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum DryRun {
+    #[default]
+    Off,
+    /// What rules ask for. A configuration file cannot go further: what a layer requires stands next to the handler.
+    Rules,
+    /// What rules, layers and handlers ask for.
+    All,
+}
+
+/// Which CORS preflight requests are forwarded without a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Preflight {
+    #[default]
+    Never,
+    /// Where the layer requires nothing: what a configuration file can allow.
+    WithoutRequirement,
+    Always,
+}
+
 /// What one request needs. Built without an allocation.
 pub(crate) struct Authorization<'a> {
     access: Access,
-    rule: Option<&'a Rule>,
-    /// The requirement of the layer or the handler, in addition to the rule's.
+    /// Two where a slash at the end could select either; the request has to meet both.
+    rules: [Option<&'a Rule>; 2],
+    /// The requirement of the layer or the handler, in addition to the rules'.
     required: Option<&'a Requirement>,
-    dry_run: bool,
+    dry_run: DryRun,
     clock: &'a dyn Clock,
 }
 
 impl<'a> Authorization<'a> {
     /// Needs a valid token that meets `required`.
-    pub(crate) fn new(required: Option<&'a Requirement>, dry_run: bool, clock: &'a dyn Clock) -> Self {
-        Self { access: Access::Token, rule: None, required, dry_run, clock }
+    pub(crate) fn new(required: Option<&'a Requirement>, dry_run: DryRun, clock: &'a dyn Clock) -> Self {
+        Self { access: Access::Token, rules: [None; 2], required, dry_run, clock }
     }
 
-    /// The rule decides whether a token is needed; without one, the layer does. The requirements of both add up.
+    /// The rules decide whether a token is needed; without one, the layer does. No rule undoes what a layer requires, and
+    /// all requirements add up.
     pub(crate) fn for_route(
-        mut self,
         rules: &'a RouteRules,
         request: RequestHead<'_>,
-        optional: bool,
+        layer: OfLayer<'a>,
+        clock: &'a dyn Clock,
     ) -> Result<Self, Rejection> {
-        if rules.preflight && is_preflight(request) {
-            self.access = Access::Public;
-            return Ok(self);
-        }
-        if !rules.is_empty() {
-            self.rule = match rules.find(request.path(), request.method) {
-                Ok(rule) => rule,
-                Err(Ambiguous(why)) if self.dry_run => {
-                    log_dry_run(&Rejection::MalformedRequest(why), None, None);
-                    None
-                }
-                Err(Ambiguous(why)) => return Err(Rejection::MalformedRequest(why)),
-            };
-        }
-        self.access = match self.rule {
-            // A requirement written next to the handler is not undone by a configuration file.
-            Some(rule) if rule.access == Access::Public && self.required.is_some() => Access::Token,
-            Some(rule) => rule.access,
-            None if optional => Access::Optional,
-            None => Access::Token,
+        let mut this = Self::new(layer.required, rules.dry_run, clock);
+        let found = match rules.find(request) {
+            Ok(found) => found,
+            Err(Ambiguous(why)) if this.dry_run != DryRun::Off => {
+                log_dry_run(&Rejection::MalformedRequest(why), None, None);
+                [None; 2]
+            }
+            Err(Ambiguous(why)) => return Err(Rejection::MalformedRequest(why)),
         };
-        Ok(self)
+        this.access = this.access_of(&found, rules.deny_by_default, layer)?;
+        let preflight = match rules.preflight {
+            Preflight::Never => false,
+            Preflight::WithoutRequirement => layer.required.is_none(),
+            Preflight::Always => true,
+        };
+        if preflight && is_preflight(request) {
+            this.access = Access::Public;
+        }
+        this.rules = match found {
+            [Some(one), Some(other)] if std::ptr::eq(one, other) => [Some(one), None],
+            found => found,
+        };
+        Ok(this)
+    }
+
+    /// The strictest of what the rules say and of what the layer requires.
+    fn access_of(
+        &self,
+        found: &[Option<&Rule>; 2],
+        deny_by_default: bool,
+        layer: OfLayer<'_>,
+    ) -> Result<Access, Rejection> {
+        let by_layer = if layer.optional { Access::Optional } else { Access::Token };
+        if deny_by_default && found.iter().any(Option::is_none) {
+            if self.dry_run == DryRun::Off {
+                return Err(Rejection::NoRule);
+            }
+            log_dry_run(&Rejection::NoRule, found.iter().flatten().next().copied(), None);
+        }
+        let by_rules = found.iter().map(|rule| rule.map_or(by_layer, |rule| rule.access)).max();
+        let least = if layer.required.is_some() { by_layer } else { Access::Public };
+        Ok(by_rules.unwrap_or(by_layer).max(least))
     }
 
     /// Whether the token is not looked at.
@@ -80,27 +130,19 @@ impl<'a> Authorization<'a> {
         let Some(claims) = claims else {
             return if self.access == Access::Token { Err(Rejection::MissingToken) } else { Ok(()) };
         };
-        let of_rule = self.rule.and_then(|rule| rule.requirement.as_ref());
-        match self.rule {
-            // The rule's requirement is only logged, the layer's is enforced.
-            Some(rule) if rule.dry_run && !self.dry_run => {
-                if let Err(rejection) = self.check([of_rule, None], claims) {
-                    log_dry_run(&rejection, self.rule, Some(claims.issuer()));
-                }
-                self.check([None, self.required], claims)
-            }
-            _ => match self.check([of_rule, self.required], claims) {
-                Err(rejection) if self.dry_run => {
-                    log_dry_run(&rejection, self.rule, Some(claims.issuer()));
-                    Ok(())
-                }
-                outcome => outcome,
-            },
+        if let Err(rejection) = Requirement::check(self.requirements(true), claims, self.clock) {
+            log_dry_run(&rejection, self.rules.iter().flatten().next().copied(), Some(claims.issuer()));
         }
+        Requirement::check(self.requirements(false), claims, self.clock)
     }
 
-    fn check<T>(&self, requirements: [Option<&Requirement>; 2], claims: &Claims<T>) -> Result<(), Rejection> {
-        Requirement::check(requirements.into_iter().flatten(), claims, self.clock)
+    /// Those that are only logged, or those that are enforced.
+    fn requirements(&self, logged: bool) -> impl Iterator<Item = &'a Requirement> + Clone {
+        let rules_are_logged = self.dry_run != DryRun::Off;
+        let of_rules = self.rules.into_iter().flatten();
+        let of_rules = of_rules.filter(move |rule| (rule.dry_run || rules_are_logged) == logged);
+        let of_layer = self.required.filter(|_| (self.dry_run == DryRun::All) == logged);
+        of_rules.filter_map(|rule| rule.requirement.as_ref()).chain(of_layer)
     }
 }
 

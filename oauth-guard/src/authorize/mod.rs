@@ -7,9 +7,9 @@ mod requirement;
 mod routes;
 mod rule;
 
-pub(crate) use self::authorization::Authorization;
 #[cfg(feature = "axum")]
 pub(crate) use self::authorization::log_dry_run;
+pub(crate) use self::authorization::{Authorization, DryRun, OfLayer, Preflight};
 pub use self::requirement::{ClaimValue, Requirement};
-pub(crate) use self::rule::RouteRules;
 pub use self::rule::Rule;
+pub(crate) use self::rule::{Defaults, RouteRules};

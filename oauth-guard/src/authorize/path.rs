@@ -7,14 +7,21 @@ pub(super) const MOST_SEGMENT_BYTES: usize = 255;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ambiguous(pub(crate) &'static str);
 
-/// What is between the first slash and the last; nothing for `/`. A trailing slash makes no difference: some frameworks
-/// remove it before they route. `None` if the path does not start at the root, as in `OPTIONS *`.
+/// What is between the first slash and the last; nothing for `/`. `None` if the path does not start at the root, as in
+/// `OPTIONS *`.
 pub(super) fn inside(path: &str) -> Option<Option<&str>> {
     let rest = path.strip_prefix('/')?;
     Some(if rest.is_empty() { None } else { Some(rest.strip_suffix('/').unwrap_or(rest)) })
 }
 
-/// Whether there is a `.` or `..` segment, in any encoding of it and its slashes (RFC 3986 section 5.2.4).
+/// Whether the path has a slash at its end, beyond the one of the root. Some frameworks remove it before they route,
+/// others route such a path to another handler.
+pub(super) fn ends_with_slash(path: &str) -> bool {
+    path.len() > 1 && path.ends_with('/')
+}
+
+/// Whether there is a `.` or `..` segment, in any encoding of it and its slashes (RFC 3986 section 5.2.4). Servlet
+/// containers remove what follows a `;` first, so `..;x` is one of them.
 pub(super) fn has_dot_segment(path: &str) -> bool {
     let bytes = path.as_bytes();
     // A quick scan first: most paths have nothing that could be a dot.
@@ -37,6 +44,7 @@ pub(super) fn has_dot_segment(path: &str) -> bool {
                 (dots, others) = (0, false);
             }
             b'.' => dots += 1,
+            b';' if !others && matches!(dots, 1 | 2) => return true,
             _ => others = true,
         }
     }
@@ -77,7 +85,7 @@ pub(super) fn read(segment: &str) -> Result<Segment<'_>, Ambiguous> {
 
 /// Whether it has only one spelling.
 pub(super) fn is_plain(segment: &str) -> bool {
-    let odd = |byte: &u8| !matches!(byte, 0x21..=0x7e) || matches!(byte, b'%' | b'\\');
+    let odd = |byte: &u8| !matches!(byte, 0x21..=0x7e) || matches!(byte, b'%' | b'\\' | b';');
     !segment.is_empty() && !segment.as_bytes().iter().any(odd)
 }
 
@@ -96,6 +104,8 @@ fn read_encoded(bytes: &[u8]) -> Result<Segment<'static>, Ambiguous> {
         };
         match byte {
             b'\\' => return Err(Ambiguous("the path has a backslash")),
+            // RFC 3986 section 3.3: some servers take what follows for parameters of the segment, and remove it.
+            b';' => return Err(Ambiguous("the path has a segment with a `;`")),
             0..=0x1f | 0x7f => return Err(Ambiguous("the path has a control character")),
             _ => {}
         }
@@ -132,18 +142,37 @@ mod tests {
             "/a%2f..%2fb",
             "/a\\..\\b",
             "/a%5c%2e%2e",
+            "/a/..;/b",
+            "/a/.;x=1/b",
+            "/a/..%3B/b",
+            "/a/%2e%2e;jsessionid=1",
         ] {
             assert!(has_dot_segment(path), "{path}");
         }
-        for path in
-            ["/", "/a.b", "/...", "/a../b", "/.well-known/x", "/orders.Orders/List", "/%2e%2e%2e", "/100%"]
-        {
+        for path in [
+            "/",
+            "/a.b",
+            "/...",
+            "/a../b",
+            "/a;..",
+            "/a..;b",
+            "/...;x",
+            "/.well-known/x",
+            "/orders.Orders/List",
+            "/%2e%2e%2e",
+            "/100%",
+        ] {
             assert!(!has_dot_segment(path), "{path}");
         }
     }
 
     #[test]
-    fn a_trailing_slash_makes_no_difference() {
+    fn the_inside_has_no_trailing_slash() {
+        for (path, ends) in
+            [("/", false), ("/a", false), ("/a/", true), ("//", true), ("*", false), ("", false)]
+        {
+            assert_eq!(ends_with_slash(path), ends, "{path}");
+        }
         assert_eq!(inside("/"), Some(None));
         assert_eq!(inside("/a"), Some(Some("a")));
         assert_eq!(inside("/a/"), Some(Some("a")));

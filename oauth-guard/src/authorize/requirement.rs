@@ -85,12 +85,13 @@ impl Requirement {
         Self::of(Term::MaxLoginAge(age.as_secs()))
     }
 
-    /// All of them. An empty list is always met.
+    /// All of them. An empty list is a mistake: it is rejected when the guard is built, and a layer that requires it
+    /// rejects every request.
     pub fn all(requirements: impl IntoIterator<Item = Self>) -> Self {
         Self::of(Term::All(requirements.into_iter().collect()))
     }
 
-    /// At least one of them. An empty list is never met.
+    /// At least one of them. An empty list is a mistake, as for [`all`](Self::all).
     pub fn any(requirements: impl IntoIterator<Item = Self>) -> Self {
         Self::of(Term::Any(requirements.into_iter().collect()))
     }
@@ -162,7 +163,7 @@ impl Requirement {
     }
 
     /// Every scope it requires, at any depth.
-    pub(super) fn scopes<'a>(&'a self, scopes: &mut BTreeSet<&'a str>) {
+    pub(crate) fn scopes<'a>(&'a self, scopes: &mut BTreeSet<&'a str>) {
         match &*self.0 {
             Term::Scope(scope) => {
                 scopes.insert(scope);
@@ -174,7 +175,7 @@ impl Requirement {
     }
 
     /// Finds what cannot be written into a challenge, or can never be met.
-    pub(super) fn validate(&self) -> Result<(), &'static str> {
+    pub(crate) fn validate(&self) -> Result<(), &'static str> {
         // RFC 6749 section 3.3 for scopes; OpenID Connect separates acr values in the same way.
         let is_word = |text: &str| {
             !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
@@ -192,7 +193,12 @@ impl Requirement {
             {
                 Err("a role, a client or a claim needs a name")
             }
-            Term::Any(terms) if terms.is_empty() => Err("an empty any is never met"),
+            Term::Any(terms) if terms.is_empty() => {
+                Err("an empty any is never met; name at least one requirement")
+            }
+            Term::All(terms) if terms.is_empty() => {
+                Err("an empty all is met by every token; name at least one requirement")
+            }
             Term::All(terms) | Term::Any(terms) => terms.iter().try_for_each(Self::validate),
             Term::Not(term) => term.validate(),
             _ => Ok(()),
@@ -276,7 +282,7 @@ impl ClaimValue {
         }
     }
 
-    fn is(&self, value: Value<'_>) -> bool {
+    pub(crate) fn is(&self, value: Value<'_>) -> bool {
         match (&self.0, value) {
             (Scalar::Text(wanted), Value::String(text)) => text.is(wanted),
             (Scalar::Number(wanted), Value::Number(digits)) => digits.parse() == Ok(*wanted),

@@ -28,8 +28,29 @@ struct Node {
 /// The rules of one node, by method. A list: there are only a few methods.
 #[derive(Debug, Default)]
 struct Methods {
-    named: Vec<(Method, usize)>,
-    others: Option<usize>,
+    named: Vec<(Method, Entry)>,
+    others: Option<Entry>,
+}
+
+/// A rule at its node.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    rule: usize,
+    /// Whether its pattern is written with a slash at the end.
+    slash: bool,
+}
+
+/// The rules that apply to a request, `None` for the default. They are two where servers differ about a slash at the
+/// end: the rule without regard to the slash, and the one that applies if the slash makes it another path. Otherwise
+/// both are the same.
+pub(super) type Candidates = [Option<usize>; 2];
+
+/// What a request is looked up by besides its path.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lookup<'a> {
+    pub(super) method: &'a Method,
+    /// Whether rules for `GET` apply too.
+    pub(super) as_get: bool,
 }
 
 impl Routes {
@@ -49,6 +70,7 @@ impl Routes {
                 "has a segment `.` or `..`, and requests with those are rejected",
             ));
         }
+        let entry = Entry { rule, slash: path::ends_with_slash(pattern) };
         let mut node = &mut self.root;
         let mut segments = inside.into_iter().flat_map(|inside| inside.split('/')).peekable();
         while let Some(segment) = segments.next() {
@@ -60,7 +82,7 @@ impl Routes {
                 }
                 Some(name) if name.starts_with('*') => {
                     return match segments.peek() {
-                        None => node.rest.insert(methods, rule),
+                        None => node.rest.insert(methods, entry),
                         Some(_) => Err(PatternError::Invalid(
                             "{*rest} stands for all that follows, so it comes last",
                         )),
@@ -70,13 +92,24 @@ impl Routes {
                 None => node = node.text(segment)?,
             }
         }
-        node.here.insert(methods, rule)
+        node.here.insert(methods, entry)
     }
 
     /// The most specific rule for a request: text before `{placeholder}` before `{*rest}`, from left to right, and a
     /// rule that names the method before one that does not.
-    pub(super) fn find(&self, path: &str, method: &Method) -> Result<Option<usize>, Ambiguous> {
-        Walk { method, steps: 0 }.start(self, path)
+    ///
+    /// `/docs` and `/docs/` can be one resource or two. A rule that is written in the form of the request applies alone;
+    /// if it is written in the other form, the rule that applies without it does too.
+    pub(super) fn find(&self, path: &str, lookup: Lookup<'_>) -> Result<Candidates, Ambiguous> {
+        let slash = path::ends_with_slash(path);
+        let Some(found) = Walk { lookup, form: None, steps: 0 }.start(self, path)? else {
+            return Ok([None; 2]);
+        };
+        if found.in_any_form || found.entry.slash == slash {
+            return Ok([Some(found.entry.rule); 2]);
+        }
+        let exact = Walk { lookup, form: Some(slash), steps: 0 }.start(self, path)?;
+        Ok([Some(found.entry.rule), exact.map(|found| found.entry.rule)])
     }
 }
 
@@ -99,6 +132,9 @@ impl Node {
     }
 
     fn text(&mut self, segment: &str) -> Result<&mut Self, PatternError> {
+        if let Some(form) = foreign(segment) {
+            return Err(PatternError::Invalid(form));
+        }
         if segment.contains(['{', '}', '?', '#']) {
             return Err(PatternError::Invalid(
                 "a segment is either text or one placeholder, and there is no query",
@@ -131,39 +167,55 @@ impl Node {
 }
 
 impl Methods {
-    fn insert(&mut self, methods: &[Method], rule: usize) -> Result<(), PatternError> {
+    fn insert(&mut self, methods: &[Method], entry: Entry) -> Result<(), PatternError> {
         if methods.is_empty() {
-            return match self.others.replace(rule) {
+            return match self.others.replace(entry) {
                 None => Ok(()),
-                Some(other) => Err(PatternError::Duplicate(other)),
+                Some(other) => Err(PatternError::Duplicate(other.rule)),
             };
         }
         for method in methods {
             match self.named.iter().find(|(named, _)| named == method) {
-                Some((_, other)) if *other != rule => return Err(PatternError::Duplicate(*other)),
+                Some((_, other)) if other.rule != entry.rule => {
+                    return Err(PatternError::Duplicate(other.rule));
+                }
                 Some(_) => {}
-                None => self.named.push((method.clone(), rule)),
+                None => self.named.push((method.clone(), entry)),
             }
         }
         Ok(())
     }
 
-    fn find(&self, method: &Method) -> Option<usize> {
-        let named = |wanted: &Method| self.named.iter().find(|(one, _)| one == wanted).map(|(_, rule)| *rule);
-        // RFC 9110 section 9.3.2: HEAD is GET without the body, and frameworks route it to the GET handler.
-        let as_get = || (*method == Method::HEAD).then(|| named(&Method::GET)).flatten();
-        named(method).or_else(as_get).or(self.others)
+    /// The rule for the method, among those written with or without a slash at the end if the form matters.
+    fn find(&self, lookup: Lookup<'_>, form: Option<bool>) -> Option<Entry> {
+        let in_form = |entry: &Entry| form.is_none_or(|slash| entry.slash == slash);
+        let named = |wanted: &Method| {
+            let entry = self.named.iter().find(|(one, _)| one == wanted).map(|(_, entry)| *entry);
+            entry.filter(in_form)
+        };
+        let as_get = || lookup.as_get.then(|| named(&Method::GET)).flatten();
+        named(lookup.method).or_else(as_get).or_else(|| self.others.filter(in_form))
     }
 }
 
 struct Walk<'a> {
-    method: &'a Method,
+    lookup: Lookup<'a>,
+    /// Whether only rules with, or only rules without a slash at the end are looked for.
+    form: Option<bool>,
     /// Nodes visited.
     steps: usize,
 }
 
+/// What a walk ends at.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    entry: Entry,
+    /// `{*rest}`: it covers the path with a slash at the end and without.
+    in_any_form: bool,
+}
+
 impl Walk<'_> {
-    fn start(&mut self, routes: &Routes, path: &str) -> Result<Option<usize>, Ambiguous> {
+    fn start(&mut self, routes: &Routes, path: &str) -> Result<Option<Found>, Ambiguous> {
         let Some(inside) = path::inside(path) else { return Ok(None) };
         if path::has_dot_segment(path) {
             return Err(Ambiguous("the path has a segment `.` or `..`"));
@@ -172,10 +224,12 @@ impl Walk<'_> {
     }
 
     /// An ambiguous segment matters only while there are rules that it could evade: outside of the tree there are none.
-    fn walk(&mut self, node: &Node, rest: Option<&str>) -> Result<Option<usize>, Ambiguous> {
+    fn walk(&mut self, node: &Node, rest: Option<&str>) -> Result<Option<Found>, Ambiguous> {
         self.steps += 1;
         let Some(rest) = rest else {
-            return Ok(node.here.find(self.method).or_else(|| node.rest.find(self.method)));
+            let here = node.here.find(self.lookup, self.form);
+            let here = here.map(|entry| Found { entry, in_any_form: false });
+            return Ok(here.or_else(|| self.rest(node)));
         };
         let (segment, more) = match rest.split_once('/') {
             Some((segment, more)) => (segment, Some(more)),
@@ -196,16 +250,37 @@ impl Walk<'_> {
         {
             return Ok(Some(rule));
         }
-        match node.rest.find(self.method) {
-            Some(rule) => {
-                for segment in more.into_iter().flat_map(|more| more.split('/')) {
-                    path::read(segment)?;
-                }
-                Ok(Some(rule))
+        let found = self.rest(node);
+        if found.is_some() {
+            for segment in more.into_iter().flat_map(|more| more.split('/')) {
+                path::read(segment)?;
             }
-            None => Ok(None),
         }
+        Ok(found)
     }
+
+    fn rest(&self, node: &Node) -> Option<Found> {
+        node.rest.find(self.lookup, None).map(|entry| Found { entry, in_any_form: true })
+    }
+}
+
+/// What to write instead of a pattern that is another router's: here it would be the text of one segment, and no request
+/// has that.
+fn foreign(segment: &str) -> Option<&'static str> {
+    if segment.contains('*') {
+        return Some(
+            "`*` is no wildcard here: write {name} for one segment, {*rest} at the end for all that follow, and the bare \
+             service name for all methods of a gRPC service",
+        );
+    }
+    if segment.starts_with(':') || segment.contains(['<', '>', '[', ']']) {
+        return Some(
+            "a placeholder is written in braces: {id} for one segment, {*rest} at the end for all that follow",
+        );
+    }
+    segment
+        .contains(';')
+        .then_some("requests with a `;` in a segment are rejected; write the path without parameters")
 }
 
 fn is_name(name: &str) -> bool {

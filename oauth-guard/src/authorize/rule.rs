@@ -2,10 +2,12 @@
 
 use http::Method;
 
+use super::authorization::{DryRun, Preflight};
 use super::path::Ambiguous;
 use super::requirement::Requirement;
-use super::routes::{PatternError, Routes};
+use super::routes::{Lookup, PatternError, Routes};
 use crate::error::Problems;
+use crate::request::RequestHead;
 
 /// What the requests of one route need. Passed to [`GuardBuilder::rule`](crate::GuardBuilder::rule), or written as
 /// `[[rule]]` in a [configuration](crate::config).
@@ -13,15 +15,23 @@ use crate::error::Problems;
 /// A pattern is compared with the raw path of the request, segment by segment:
 /// - text is compared exactly and case-sensitively; write it percent-encoded, as it is sent;
 /// - `{id}` matches any one segment;
-/// - `{*rest}`, at the end, matches the path up to it and everything below;
-/// - a trailing slash makes no difference.
+/// - `{*rest}`, at the end, matches the path up to it, with a slash and without, and everything below. (A catch-all of
+///   axum's router matches only what is below. And axum asks fallbacks last, nested ones too: `/{tenant}/{*rest}` takes
+///   requests below `/api` from the fallback of a router that is nested there, and a rule for `/api/{*rest}` applies.)
 ///
 /// Of all rules that match a request's path and method, only the most specific one applies: from left to right, text
 /// before `{id}` before `{*rest}`; then a rule with the method before one without. A rule for `GET` applies to `HEAD`
-/// too, unless another rule names `HEAD`. Where no rule matches, a valid token is needed.
+/// and to WebSockets over HTTP/2 (`CONNECT` with a path, RFC 8441) too, unless another rule names that method. Where no
+/// rule matches, a valid token is needed, or nothing is forwarded with
+/// [`deny_by_default`](crate::GuardBuilder::deny_by_default).
+///
+/// `/docs` and `/docs/` are one resource for some routers and two for others. So a request that differs from the rule's
+/// pattern in a slash at the end has to satisfy two rules: that one, and the one that would apply without it. With a
+/// public `/docs`, a request for `/docs/` needs a token, unless a rule such as `/docs/{*rest}` makes that public too.
+/// Write the pattern as the route is written.
 ///
 /// Requests whose path two servers could read differently are rejected with 400 where they could evade a rule: `.` and
-/// `..`, `//`, encoded slashes and backslashes, and text of a rule in another percent-encoding.
+/// `..`, `//`, `;`, encoded slashes and backslashes, and text of a rule in another percent-encoding.
 ///
 /// With the feature `axum`, the path is the one that the outermost router received, so a layer on a nested router sees
 /// the prefix too. Elsewhere, a middleware in front of the guard that rewrites paths changes what the guard sees.
@@ -47,24 +57,32 @@ pub struct Rule {
     pub(crate) access: Access,
     pub(crate) requirement: Option<Requirement>,
     pub(crate) dry_run: bool,
+    /// Made by [`Rule::grpc`]; errors then name that key.
+    is_grpc: bool,
 }
 
-/// Which requests are forwarded at all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Which requests are forwarded at all, the strictest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Access {
-    /// Those with a valid token.
-    #[default]
-    Token,
-    /// Those without a token too; an invalid token is rejected.
-    Optional,
     /// All; the token is not validated.
     Public,
+    /// Those without a token too; an invalid token is rejected.
+    Optional,
+    /// Those with a valid token.
+    Token,
 }
 
 impl Rule {
     /// A rule for the requests to this path, such as `/orders/{id}`. By default it needs a valid token.
     pub fn new(path: impl Into<String>) -> Self {
-        Self { path: path.into(), methods: None, access: Access::Token, requirement: None, dry_run: false }
+        Self {
+            path: path.into(),
+            methods: None,
+            access: Access::Token,
+            requirement: None,
+            dry_run: false,
+            is_grpc: false,
+        }
     }
 
     /// A rule for a gRPC method, `package.Service/Method`, or for all methods of a service, `package.Service`.
@@ -76,8 +94,9 @@ impl Rule {
     /// Rule::grpc("orders.Orders/Cancel").require(Requirement::scope("orders:write"));
     /// ```
     pub fn grpc(method: impl AsRef<str>) -> Self {
-        let method = method.as_ref().trim_start_matches('/');
-        Self::new(if method.contains('/') { format!("/{method}") } else { format!("/{method}/{{*method}}") })
+        let method = method.as_ref().strip_prefix('/').unwrap_or(method.as_ref());
+        let path = if method.contains('/') { format!("/{method}") } else { format!("/{method}/{{*method}}") };
+        Self { is_grpc: true, ..Self::new(path) }
     }
 
     /// The only HTTP methods it applies to. By default all.
@@ -95,13 +114,15 @@ impl Rule {
         self
     }
 
-    /// Forwards requests without a token too, without claims. An invalid token is still rejected.
+    /// Forwards requests without a token too, without claims. An invalid token is still rejected, and so is a request
+    /// without a token where [`GuardLayer::require`](crate::GuardLayer::require) asks for one.
     pub fn optional(mut self) -> Self {
         self.access = Access::Optional;
         self
     }
 
-    /// Forwards every request without claims; its token is not validated.
+    /// Forwards every request without claims; its token is not validated. It does not undo a
+    /// [`GuardLayer::require`](crate::GuardLayer::require).
     pub fn public(mut self) -> Self {
         self.access = Access::Public;
         self
@@ -119,15 +140,33 @@ impl Rule {
 pub(crate) struct RouteRules {
     routes: Routes,
     all: Box<[Rule]>,
-    /// Whether CORS preflight requests are forwarded without a token.
-    pub(super) preflight: bool,
+    pub(super) preflight: Preflight,
+    pub(super) dry_run: DryRun,
+    pub(super) deny_by_default: bool,
+}
+
+/// What holds beside the rules.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Defaults {
+    pub(crate) preflight: Preflight,
+    pub(crate) dry_run: DryRun,
+    /// Whether a route without a rule is rejected.
+    pub(crate) deny_by_default: bool,
 }
 
 impl RouteRules {
-    pub(crate) fn new(rules: &[Rule], preflight: bool, problems: &mut Problems) -> Self {
+    pub(crate) fn new(rules: &[Rule], defaults: Defaults, problems: &mut Problems) -> Self {
         let mut routes = Routes::default();
         for (index, rule) in rules.iter().enumerate() {
             let field = |name: &str| format!("rule[{index}].{name}");
+            let path = || field(if rule.is_grpc { "grpc" } else { "path" });
+            if rule.is_grpc && !is_grpc_method(&rule.path) {
+                problems.add(
+                    path(),
+                    "expected package.Service/Method, or package.Service alone for all methods of the service",
+                );
+                continue;
+            }
             if rule.methods.as_ref().is_some_and(Vec::is_empty) {
                 problems
                     .add(field("methods"), "an empty list matches no request; leave it out for all methods");
@@ -151,25 +190,32 @@ impl RouteRules {
             }
             match routes.insert(&rule.path, rule.methods.as_deref().unwrap_or_default(), index) {
                 Ok(()) => {}
-                Err(PatternError::Invalid(why)) => problems.add(field("path"), why),
+                Err(PatternError::Invalid(why)) => problems.add(path(), why),
                 Err(PatternError::Duplicate(other)) => problems.add(
-                    field("path"),
+                    path(),
                     format!(
                         "applies to the same requests as rule[{other}]; merge them, or name other methods"
                     ),
                 ),
             }
         }
-        Self { routes, all: rules.into(), preflight }
+        let Defaults { preflight, dry_run, deny_by_default } = defaults;
+        Self { routes, all: rules.into(), preflight, dry_run, deny_by_default }
     }
 
-    /// The rule that applies to a request.
-    pub(super) fn find(&self, path: &str, method: &Method) -> Result<Option<&Rule>, Ambiguous> {
-        Ok(self.routes.find(path, method)?.and_then(|rule| self.all.get(rule)))
+    pub(crate) fn dry_run(&self) -> DryRun {
+        self.dry_run
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+    /// The rules that apply to a request, `None` for the default: the same one twice, unless a slash at the end could
+    /// select another.
+    pub(super) fn find(&self, request: RequestHead<'_>) -> Result<[Option<&Rule>; 2], Ambiguous> {
+        if self.all.is_empty() {
+            return Ok([None; 2]);
+        }
+        let lookup = Lookup { method: request.method, as_get: request.is_routed_as_get() };
+        let found = self.routes.find(request.path(), lookup)?;
+        Ok(found.map(|rule| rule.and_then(|rule| self.all.get(rule))))
     }
 
     /// Every scope that a route requires, in alphabetical order.
@@ -178,4 +224,12 @@ impl RouteRules {
         self.all.iter().filter_map(|rule| rule.requirement.as_ref()).for_each(|it| it.scopes(&mut scopes));
         scopes.into_iter().map(str::to_owned).collect()
     }
+}
+
+/// Whether it is the path of a gRPC method, or of all methods of a service: two segments without a `*` of another router.
+fn is_grpc_method(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').collect();
+    matches!(parts[..], ["", service, method]
+        if !service.is_empty() && !method.is_empty() && !service.contains('*')
+            && (!method.contains('*') || method == "{*method}"))
 }

@@ -1,8 +1,10 @@
 //! The keys of a guard's configuration.
 
-use oauth_client::config::schema::{Key, Kind};
+use oauth_client::config::schema::{Key, Kind, join};
+use serde_json::Value;
 
-use super::rules::RULE;
+use super::rules::{RULE, check_scalar};
+use crate::error::Problem;
 
 const ALGORITHMS: &[&str] =
     &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "Ed25519"];
@@ -16,13 +18,20 @@ pub const KEYS: &[Key] = &[
         "resource = \"https://api.example.com\"",
         "This API's own URL; enables the RFC 9728 document and names it in every challenge.",
     ),
-    Key::new("realm", Kind::Text, "none", "realm = \"orders\"", "The realm of every challenge."),
+    Key::new("realm", Kind::Text, "\"api\"", "realm = \"orders\"", "The realm of every challenge."),
     Key::new(
         "issuer",
         Kind::Tables(ISSUER),
         "none; at least one is required",
         "[[issuer]]\nissuer = \"https://auth.example.com\"",
         "The issuers whose tokens are accepted.",
+    ),
+    Key::new(
+        "allow_private_jwks",
+        Kind::Flag,
+        "false",
+        "allow_private_jwks = true",
+        "The same for every issuer, those resolved at run time included.",
     ),
     Key::new(
         "token_header",
@@ -53,18 +62,32 @@ pub const KEYS: &[Key] = &[
         "What the requests of a route need; the most specific rule applies.",
     ),
     Key::new(
+        "default_access",
+        Kind::OneOf(&["token", "deny"]),
+        "\"token\"",
+        "default_access = \"deny\"",
+        "What a route without a rule needs: a valid token, or deny: nothing is forwarded, with 403.",
+    ),
+    Key::new(
         "dry_run",
         Kind::Flag,
         "false",
         "dry_run = true",
-        "Logs requests that rules would reject, and forwards them; invalid tokens are still rejected.",
+        "Logs requests that rules would reject, and forwards them; invalid tokens are still rejected, and so is what lacks a requirement in code.",
     ),
     Key::new(
         "allow_preflight",
         Kind::Flag,
         "false",
         "allow_preflight = true",
-        "Forwards CORS preflight requests, which never have a token.",
+        "Forwards CORS preflight requests, which never have a token; not where code requires something of the token.",
+    ),
+    Key::new(
+        "grpc",
+        Kind::Flag,
+        "true",
+        "grpc = false",
+        "Whether gRPC calls get rejections in gRPC, with HTTP status 200; false where no gRPC is served.",
     ),
     Key::new(
         "cache",
@@ -88,12 +111,12 @@ const ISSUER: &[Key] = &[
         Kind::Text,
         "none; required",
         "issuer = \"https://auth.example.com\"",
-        "The exact iss of its tokens; its keys are discovered from it unless set below.",
+        "The exact iss of its tokens; its keys are discovered from it unless set below. {tenantid} in it stands for the claim tid (Microsoft Entra); it needs jwks_uri.",
     ),
     Key::new(
         "audience",
         Kind::Texts,
-        "none; required",
+        "none; required, or any_audience",
         "audience = [\"orders-api\"]",
         "The names of this API; aud must contain one of them.",
     ),
@@ -162,10 +185,73 @@ const ISSUER: &[Key] = &[
     ),
     Key::new(
         "roles_claim",
-        Kind::Text,
+        Kind::Expression("a string or a list of strings", check_roles_claim),
         "roles",
-        "roles_claim = \"realm_access.roles\"",
-        "The claim with the roles.",
+        "roles_claim = [\"realm_access.roles\", \"/resource_access/orders.api/roles\"]",
+        "The claims with the roles, exact paths; all that a token has count. A name with dots is written as a JSON Pointer.",
+    ),
+    Key::new(
+        "token_prefix",
+        Kind::Text,
+        "any opaque token",
+        "token_prefix = \"ory_at_\"",
+        "How its opaque tokens begin; it is asked about no others. Needed where several issuers are asked.",
+    ),
+    Key::new(
+        "introspection",
+        Kind::Table(INTROSPECTION),
+        "no questions",
+        "introspection = { client_id = \"orders-api\", client_secret = { file = \"introspection.secret\" } }",
+        "Asks the issuer about tokens that are not JWTs (RFC 7662), as below.",
+    ),
+    Key::new(
+        "allow_private_jwks",
+        Kind::Flag,
+        "false",
+        "allow_private_jwks = true",
+        "Fetches keys from private addresses too, where the issuer's metadata names them; a jwks_uri set here may be anywhere.",
+    ),
+    Key::new(
+        "scope_separator",
+        Kind::OneOf(&[" ", ","]),
+        "\" \"",
+        "scope_separator = \",\"",
+        "What separates the scopes of a string, beside blanks. A comma may be part of a scope (RFC 6749 section 3.3), so it separates only where the issuer means it so.",
+    ),
+    Key::new(
+        "any_audience",
+        Kind::Flag,
+        "false",
+        "any_audience = true",
+        "Accepts tokens whatever their aud, or without one, from clients and from no other; needs clients, and goes with no audience.",
+    ),
+    Key::new(
+        "require",
+        Kind::Expression(REQUIRED, check_required),
+        "none",
+        "require = { token_use = \"access\" }",
+        "Claims that every token of this issuer must have, with exactly these values; a name may be a path with dots.",
+    ),
+    Key::new(
+        "headers",
+        Kind::Secrets,
+        "none",
+        "headers = { x-api-key = { file = \"gateway.key\" } }",
+        "Headers of the requests for its metadata and keys. They go to the issuer's origin and to a jwks_uri given here, never to another origin that metadata names.",
+    ),
+    Key::new(
+        "token_file",
+        Kind::Text,
+        "none",
+        "token_file = \"/var/run/secrets/kubernetes.io/serviceaccount/token\"",
+        "A file with a bearer token for the requests for its metadata and keys, read for each of them; it goes where headers go.",
+    ),
+    Key::new(
+        "tls",
+        Kind::Table(TLS),
+        "the platform's authorities",
+        "tls = { ca = \"ca.crt\" }",
+        "What the requests for its metadata and keys trust.",
     ),
     Key::new(
         "danger_allow_http",
@@ -175,6 +261,41 @@ const ISSUER: &[Key] = &[
         "Fetches keys over plain http from other machines. Only for networks that you trust as much as the issuer.",
     ),
 ];
+
+/// What a path may be is checked by the builder.
+fn check_roles_claim(value: &Value, field: &str, problems: &mut Vec<Problem>) {
+    let fits = match value {
+        Value::Array(items) => items.iter().all(Value::is_string),
+        other => other.is_string(),
+    };
+    if !fits {
+        problems.push(Problem {
+            field: field.to_owned(),
+            message:
+                "expected a string or a list of strings, for instance roles_claim = \"realm_access.roles\""
+                    .to_owned(),
+        });
+    }
+}
+
+const TLS: &[Key] = &[Key::new(
+    "ca",
+    Kind::Text,
+    "the platform's authorities",
+    "ca = \"/etc/ssl/cluster-ca.crt\"",
+    "A PEM file with the certificate authorities to trust instead; it is read again when it is replaced.",
+)];
+
+const REQUIRED: &str = "a table of claims with their values, such as { token_use = \"access\" }";
+
+fn check_required(value: &Value, field: &str, problems: &mut Vec<Problem>) {
+    let Some(claims) = value.as_object().filter(|claims| !claims.is_empty()) else {
+        return problems.push(Problem { field: field.to_owned(), message: format!("expected {REQUIRED}") });
+    };
+    for (name, value) in claims {
+        check_scalar(value, &join(field, name), problems);
+    }
+}
 
 const CACHE: &[Key] = &[Key::new(
     "max_bytes",
@@ -190,7 +311,7 @@ const KEY_POLICY: &[Key] = &[
         Kind::Number(1),
         "30",
         "cooldown_seconds = 30",
-        "The shortest time between two fetches that tokens with an unknown key id cause.",
+        "Tokens with unknown key ids cause one fetch per cool-down, and two at once, a sixth of it apart.",
     ),
     Key::new(
         "max_age_seconds",
@@ -206,4 +327,128 @@ const KEY_POLICY: &[Key] = &[
         "max_stale_seconds = 86400",
         "The maximum age of a key set while no newer one is available.",
     ),
+];
+
+const INTROSPECTION: &[Key] = &[
+    Key::new(
+        "tokens",
+        Kind::OneOf(&["opaque", "both", "any"]),
+        "\"opaque\"",
+        "tokens = \"opaque\"",
+        "Which tokens it is asked about: those that are no JWT; valid JWTs as well; or all, without keys.",
+    ),
+    Key::new(
+        "endpoint",
+        Kind::Text,
+        "from the metadata",
+        "endpoint = \"https://auth.example.com/introspect\"",
+        "The introspection endpoint.",
+    ),
+    Key::new(
+        "client_id",
+        Kind::Text,
+        "none; required",
+        "client_id = \"orders-api\"",
+        "The client that this API is at the issuer.",
+    ),
+    Key::new(
+        "client_secret",
+        Kind::Secret,
+        "none",
+        "client_secret = { env = \"INTROSPECTION_SECRET\" }",
+        "Its secret. A file is read again when it is replaced.",
+    ),
+    Key::new(
+        "client_auth",
+        Kind::OneOf(&[
+            "client_secret_basic",
+            "client_secret_post",
+            "client_secret_jwt",
+            "private_key_jwt",
+            "assertion",
+            "tls_client_auth",
+            "self_signed_tls_client_auth",
+            "none",
+        ]),
+        "\"client_secret_basic\"",
+        "client_auth = \"private_key_jwt\"",
+        "How it authenticates.",
+    ),
+    Key::new(
+        "private_key",
+        Kind::Secret,
+        "none",
+        "private_key = { file = \"client.pem\" }",
+        "The key of client_auth = \"private_key_jwt\", as PEM or JWK.",
+    ),
+    Key::new(
+        "certificate",
+        Kind::Secret,
+        "none",
+        "certificate = { file = \"client.crt\" }",
+        "The certificate of private_key, by which the server knows the key (x5t#S256).",
+    ),
+    Key::new(
+        "client_assertion",
+        Kind::Secret,
+        "none",
+        "client_assertion = { file = \"/var/run/secrets/tokens/auth\" }",
+        "The assertion of client_auth = \"assertion\", made by the platform; a file is read for each question.",
+    ),
+    Key::new("key_id", Kind::Text, "none", "key_id = \"2026-01\"", "The kid of its assertions."),
+    Key::new(
+        "signing_alg",
+        Kind::Text,
+        "by the key",
+        "signing_alg = \"ES256\"",
+        "The algorithm of its assertions.",
+    ),
+    Key::new(
+        "client_assertion_audience",
+        Kind::Texts,
+        "the issuer",
+        "client_assertion_audience = [\"https://auth.example.com/introspect\"]",
+        "The audience of its assertions.",
+    ),
+    Key::new(
+        "tls",
+        Kind::Table(INTROSPECTION_TLS),
+        "the system's authorities, no certificate",
+        "tls = { ca = \"ca.crt\", cert = \"client.crt\", key = \"client.key\" }",
+        "The certificates of connections to the endpoint, as PEM files.",
+    ),
+    Key::new(
+        "cache_seconds",
+        Kind::Number(0),
+        "60",
+        "cache_seconds = 60",
+        "How long a response about an active token is used; 0 asks about every request.",
+    ),
+    Key::new(
+        "negative_cache_seconds",
+        Kind::Number(0),
+        "10",
+        "negative_cache_seconds = 10",
+        "How long a token counts as inactive without a further question; 0 asks every time.",
+    ),
+    Key::new(
+        "timeout_seconds",
+        Kind::Number(1),
+        "5",
+        "timeout_seconds = 5",
+        "The time limit of a question, waiting for its turn included.",
+    ),
+    Key::new(
+        "max_concurrent",
+        Kind::Number(1),
+        "64",
+        "max_concurrent = 64",
+        "How many questions are under way at a time.",
+    ),
+];
+
+const INTROSPECTION_TLS: &[Key] = &[
+    Key::new("ca", Kind::Text, "the system's", "ca = \"ca.crt\"", "The only authorities to trust."),
+    Key::new("cert", Kind::Text, "none", "cert = \"client.crt\"", "This client's certificate."),
+    Key::new("key", Kind::Text, "none", "key = \"client.key\"", "The certificate's private key."),
 ];

@@ -54,9 +54,17 @@
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
+//! With `default_access = "deny"` a route without a rule is closed (403), whatever the token. What stands next to a
+//! handler in code, such as [`GuardLayer::require`](crate::GuardLayer::require), is enforced in addition: neither a
+//! rule's `access` nor `dry_run` nor `allow_preflight` in a file undoes it.
+//!
+//! # Recipes
+#![doc = include_str!("../../RECIPES.md")]
+//!
 //! # Keys
 #![doc = include_str!("../../CONFIG.md")]
 
+mod introspection;
 mod keys;
 mod rules;
 
@@ -64,6 +72,7 @@ use std::time::Duration;
 
 use oauth_client::config::schema;
 use oauth_client::config::tree::{self, Table};
+use oauth_client::secret::from_file;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -138,7 +147,7 @@ impl GuardConfig {
         let mut problems = Vec::new();
         schema::check(values, KEYS, "", &mut problems);
         rules::check(Table::new(values), &mut problems);
-        let builder = builder(Table::new(values));
+        let builder = builder(Table::new(values), &mut problems);
         if problems.is_empty() {
             return Ok(Self { builder });
         }
@@ -156,15 +165,30 @@ impl<'de> Deserialize<'de> for GuardConfig {
 }
 
 /// Builds from the values present; missing and wrong ones are reported by the check and by the builder.
-fn builder(table: Table<'_>) -> GuardBuilder {
-    let mut builder =
-        table.tables("issuer").into_iter().map(issuer).fold(Guard::builder(), GuardBuilder::issuer);
+fn builder(table: Table<'_>, problems: &mut Vec<Problem>) -> GuardBuilder {
+    let mut builder = Guard::builder();
+    for (index, table) in table.tables("issuer").into_iter().enumerate() {
+        let mut own = Vec::new();
+        builder = builder.issuer(issuer(table, &mut own));
+        let named =
+            |problem: Problem| Problem { field: format!("issuer[{index}].{}", problem.field), ..problem };
+        problems.extend(own.into_iter().map(named));
+    }
     builder = table.tables("rule").into_iter().map(rules::rule).fold(builder, GuardBuilder::rule);
+    if table.text("default_access") == Some("deny") {
+        builder = builder.deny_by_default();
+    }
     if table.flag("dry_run") {
-        builder = builder.dry_run();
+        builder = builder.dry_run_of_rules();
     }
     if table.flag("allow_preflight") {
-        builder = builder.allow_preflight();
+        builder = builder.allow_preflight_without_requirement();
+    }
+    if table.has("grpc") {
+        builder = builder.grpc(table.flag("grpc"));
+    }
+    if table.flag("allow_private_jwks") {
+        builder = builder.allow_private_jwks();
     }
     if let Some(realm) = table.text("realm") {
         builder = builder.realm(realm);
@@ -190,7 +214,7 @@ fn builder(table: Table<'_>) -> GuardBuilder {
     }
 }
 
-fn issuer(table: Table<'_>) -> Issuer {
+fn issuer(table: Table<'_>, problems: &mut Vec<Problem>) -> Issuer {
     let seconds = |name| table.number(name).map(Duration::from_secs);
     let mut issuer = Issuer::new(table.text("issuer").unwrap_or_default());
     issuer = table.texts("audience").into_iter().fold(issuer, Issuer::audience);
@@ -222,8 +246,38 @@ fn issuer(table: Table<'_>) -> Issuer {
     if let Some(claim) = table.text("scope_claim") {
         issuer = issuer.scope_claim(claim);
     }
-    if let Some(claim) = table.text("roles_claim") {
-        issuer = issuer.roles_claim(claim);
+    match table.value("roles_claim") {
+        Some(Value::String(claim)) => issuer = issuer.roles_claim(claim),
+        Some(Value::Array(claims)) => issuer = issuer.roles_claims(claims.iter().filter_map(Value::as_str)),
+        _ => {}
+    }
+    if let Some(prefix) = table.text("token_prefix") {
+        issuer = issuer.token_prefix(prefix);
+    }
+    if table.flag("allow_private_jwks") {
+        issuer = issuer.allow_private_jwks();
+    }
+    if let Some(separator) = table.text("scope_separator").and_then(|text| text.chars().next()) {
+        issuer = issuer.scope_separator(separator);
+    }
+    if table.flag("any_audience") {
+        issuer = issuer.any_audience();
+    }
+    if let Some(claims) = table.value("require").and_then(Value::as_object) {
+        let claims = claims.iter().filter_map(|(name, value)| Some((name, rules::scalar(value)?)));
+        issuer = claims.fold(issuer, |issuer, (name, value)| issuer.require(name, value));
+    }
+    for (name, value) in table.secret_sources("headers", problems) {
+        issuer = issuer.header(name, value);
+    }
+    if let Some(path) = table.text("token_file") {
+        issuer = issuer.token_file(path);
+    }
+    if let Some(path) = table.table("tls").and_then(|tls| tls.text("ca")) {
+        issuer = issuer.tls_ca(from_file(path));
+    }
+    if let Some(introspection) = introspection::read(table, problems) {
+        issuer = issuer.introspection(introspection);
     }
     if table.flag("danger_allow_http") {
         issuer = issuer.danger_allow_http();

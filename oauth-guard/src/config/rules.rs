@@ -14,7 +14,7 @@ pub(super) const RULE: &[Key] = &[
         Kind::Text,
         "none; required unless grpc is set",
         "path = \"/orders/{id}\"",
-        "The raw path; {id} matches one segment, {*rest} at the end all that follow.",
+        "The raw path; {id} matches one segment, {*rest} at the end all that follow. A slash at the end that the request has and the path has not, or the reverse, asks for the next rule too.",
     ),
     Key::new(
         "grpc",
@@ -28,14 +28,14 @@ pub(super) const RULE: &[Key] = &[
         Kind::Texts,
         "all",
         "methods = [\"GET\"]",
-        "The only HTTP methods it applies to; HEAD follows GET.",
+        "The only HTTP methods it applies to; HEAD and WebSockets over HTTP/2 follow GET.",
     ),
     Key::new(
         "access",
         Kind::OneOf(&["token", "optional", "public"]),
         "\"token\"",
         "access = \"optional\"",
-        "optional: requests without a token are forwarded too; public: all requests are, and no token is validated.",
+        "optional: requests without a token are forwarded too; public: all requests are, and no token is validated. Neither undoes what a layer requires in code.",
     ),
     Key::new(
         "require",
@@ -161,7 +161,7 @@ fn requirement(value: &Value) -> Option<Requirement> {
     let table = Table::new(value.as_object()?);
     let text = |name| table.text(name);
     let list = |name| {
-        let terms = table.value(name)?.as_array()?;
+        let terms = table.value(name)?.as_array().filter(|terms| !terms.is_empty())?;
         terms.iter().map(requirement).collect::<Option<Vec<_>>>()
     };
     if let Some(claim) = text("claim") {
@@ -182,7 +182,7 @@ fn requirement(value: &Value) -> Option<Requirement> {
         .or_else(|| table.value("not").and_then(requirement).map(|it| !it))
 }
 
-fn scalar(value: &Value) -> Option<ClaimValue> {
+pub(super) fn scalar(value: &Value) -> Option<ClaimValue> {
     match value {
         Value::String(text) => Some(text.as_str().into()),
         Value::Bool(truth) => Some((*truth).into()),
@@ -232,7 +232,7 @@ fn check_list(value: &Value, field: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_scalar(value: &Value, field: &str, problems: &mut Vec<Problem>) {
+pub(super) fn check_scalar(value: &Value, field: &str, problems: &mut Vec<Problem>) {
     if scalar(value).is_none() {
         problems.push(Problem {
             field: field.to_owned(),

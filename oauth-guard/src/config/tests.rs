@@ -38,6 +38,15 @@ fn every_example_in_the_reference_is_valid_for_its_key() {
     walk(rules::TERM);
 }
 
+#[cfg(feature = "toml")]
+#[test]
+fn a_key_that_is_given_twice_is_named() {
+    let text = "realm = \"a\"\n[[issuer]]\nissuer = \"https://a\"\n[[issuer]]\naudience = [\"a\"]\naudience = [\"b\"]\n";
+    let error = GuardConfig::from_toml(text).unwrap_err();
+    assert_eq!(fields(&error), ["issuer[1].audience"]);
+    assert!(error.to_string().contains("line 6, column 1"), "{error}");
+}
+
 #[test]
 fn every_default_algorithm_is_listed_and_every_listed_one_is_supported() {
     let schema::Kind::Tables(issuer) = KEYS[2].kind else { panic!("issuers are tables") };
@@ -224,4 +233,138 @@ fn two_sources_of_keys_are_an_error() {
         {"issuer": "https://a", "audience": ["x"], "jwks_uri": "https://a/keys", "jwks_file": "keys.json"}
     ]}));
     assert_eq!(fields(&config.unwrap().build().unwrap_err()), ["issuer[0].jwks_file"]);
+}
+
+#[test]
+fn the_keys_beside_the_rules_are_read_from_files_and_the_environment() {
+    let issuer = json!([{"issuer": "https://a", "audience": ["x"]}]);
+    let rejects = |config: GuardConfig, path: &str| {
+        let guard = config.build().unwrap();
+        guard.authorize(&http::Request::get(path).body(()).unwrap(), None).unwrap_err().reason()
+    };
+    let rule = json!([{"path": "/orders"}]);
+    for (access, reason) in [("token", "missing_token"), ("deny", "no_rule")] {
+        let config = read(&json!({"issuer": issuer, "rule": rule, "default_access": access})).unwrap();
+        assert_eq!(rejects(config, "/elsewhere"), reason);
+        let config = read(&json!({"issuer": issuer, "rule": rule, "default_access": access})).unwrap();
+        assert_eq!(rejects(config, "/orders"), "missing_token");
+    }
+    let variables = [
+        ("GUARD_ISSUER_0_ISSUER", "https://a"),
+        ("GUARD_ISSUER_0_AUDIENCE", "x"),
+        ("GUARD_DEFAULT_ACCESS", "deny"),
+        ("GUARD_GRPC", "false"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let tree = tree::from_variables("GUARD_", KEYS, variables).unwrap();
+    assert_eq!((&tree["default_access"], &tree["grpc"]), (&json!("deny"), &json!(false)));
+    assert_eq!(rejects(GuardConfig::from_tree(&tree).unwrap(), "/"), "no_rule");
+    let error = read(&json!({"issuer": issuer, "default_access": "allow", "grpc": "no"})).unwrap_err();
+    assert_eq!(fields(&error), ["default_access", "grpc"]);
+}
+
+#[test]
+fn roles_claim_is_a_string_or_a_list_of_exact_paths() {
+    let with = |value: Value| {
+        read(&json!({"issuer": [{"issuer": "https://a", "audience": ["x"], "roles_claim": value}]}))
+    };
+    for good in [json!("roles"), json!("realm_access.roles"), json!(["roles", "/resource_access/a.b/roles"])]
+    {
+        assert!(with(good.clone()).unwrap().build().is_ok(), "{good}");
+    }
+    for bad in [json!(7), json!(["roles", 7]), json!({"a": "b"}), json!(true)] {
+        assert_eq!(fields(&with(bad.clone()).unwrap_err()), ["issuer[0].roles_claim"], "{bad}");
+    }
+    for bad in [json!([]), json!("resource_access.*.roles"), json!(["roles", "/a/*/roles"]), json!("/a~b")] {
+        let error = with(bad.clone()).unwrap().build().unwrap_err();
+        assert_eq!(fields(&error), ["issuer[0].roles_claim"], "{bad}");
+    }
+    for (written, read) in
+        [("realm_access.roles", json!("realm_access.roles")), (r#"["a", "/b.c"]"#, json!(["a", "/b.c"]))]
+    {
+        let variables = [("GUARD_ISSUER_0_ROLES_CLAIM".to_owned(), written.to_owned())];
+        let tree = tree::from_variables("GUARD_", KEYS, variables).unwrap();
+        assert_eq!(tree["issuer"][0]["roles_claim"], read);
+    }
+}
+
+#[test]
+fn patterns_of_other_routers_and_empty_lists_are_reported_by_key() {
+    let error = with_rules(json!([
+        {"path": "/admin/*"},
+        {"path": "/users/:id"},
+        {"grpc": "orders.Orders/*"},
+        {"path": "/a", "require": {"not": {"any": []}}},
+        {"path": "/b", "require": {"all": []}},
+    ]))
+    .unwrap_err();
+    let mut found = fields(&error);
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        ["rule[0].path", "rule[1].path", "rule[2].grpc", "rule[3].require.not.any", "rule[4].require.all"],
+        "{error}"
+    );
+}
+
+#[test]
+fn what_key_requests_bring_is_read_from_a_tree_and_from_the_environment() {
+    let directory = std::env::temp_dir().join(format!("oauth-guard-{}-config", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("token"), "t0ken\n").unwrap();
+    std::fs::write(path("key"), "k3y\n").unwrap();
+    let variables = [
+        ("GUARD_ISSUER_0_ISSUER", "https://a".to_owned()),
+        ("GUARD_ISSUER_0_AUDIENCE", "x".to_owned()),
+        ("GUARD_ISSUER_0_SCOPE_SEPARATOR", ",".to_owned()),
+        ("GUARD_ISSUER_0_TOKEN_FILE", path("token")),
+        ("GUARD_ISSUER_0_HEADERS_X_API_KEY_FILE", path("key")),
+        ("GUARD_ISSUER_0_HEADERS_X_TENANT", "acme".to_owned()),
+        ("GUARD_ISSUER_0_TLS_CA", path("ca.crt")),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value));
+    let tree = tree::from_variables("GUARD_", KEYS, variables).unwrap();
+    assert_eq!(
+        tree["issuer"][0],
+        json!({
+            "issuer": "https://a", "audience": ["x"], "scope_separator": ",", "token_file": path("token"),
+            "headers": {"x-api-key": {"file": path("key")}, "x-tenant": "acme"}, "tls": {"ca": path("ca.crt")},
+        })
+    );
+    // The one mistake is the authority that is not there.
+    let build = |tree: &Map<String, Value>| GuardConfig::from_tree(tree).and_then(GuardConfig::build);
+    assert_eq!(fields(&build(&tree).unwrap_err()), ["issuer[0].tls.ca"]);
+    std::fs::remove_file(path("key")).unwrap();
+    assert_eq!(fields(&build(&tree).unwrap_err())[0], "issuer[0].headers.x-api-key.file");
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn errors_of_the_keys_for_odd_issuers_are_reported_by_key() {
+    let error = read(&json!({"issuer": [
+        {"issuer": "https://a", "any_audience": "yes"},
+        {"issuer": "https://b", "audience": ["x"], "require": {}},
+        {"issuer": "https://c", "audience": ["x"], "require": {"a": null, "b": 1.5, "c": "d"}},
+        {"issuer": "https://d", "audience": ["x"], "headers": {"x-api-key": 5}, "tls": {"cert": "x"}},
+        {"issuer": "https://e", "audience": ["x"], "scope_separator": ";", "token_file": ["x"]},
+    ]}))
+    .unwrap_err();
+    let mut found = fields(&error);
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        [
+            "issuer[0].any_audience",
+            "issuer[0].audience",
+            "issuer[1].require",
+            "issuer[2].require.a",
+            "issuer[2].require.b",
+            "issuer[3].headers",
+            "issuer[3].tls.cert",
+            "issuer[4].scope_separator",
+            "issuer[4].token_file",
+        ],
+        "{error}"
+    );
 }

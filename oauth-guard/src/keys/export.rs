@@ -69,7 +69,7 @@ impl Preloaded {
         let mut sets = self.sets();
         let is_newer = match sets.get(set.issuer.as_str()) {
             Some(kept) => kept.fetched_at < set.fetched_at,
-            None => u64::try_from(sets.len()).is_ok_and(|count| count < defaults::TENANTS),
+            None => sets.len() < defaults::TENANTS,
         };
         if is_newer {
             sets.insert(set.issuer.as_str().into(), set.clone());

@@ -1,10 +1,13 @@
 //! Step 3: which keys may have signed it? The keys of each issuer, static or fetched.
 
 mod export;
+mod fetching;
 mod flight;
+mod probation;
 mod remote;
 mod skipped;
 mod static_key;
+mod unknown;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +17,10 @@ use oauth_client::clock::Now;
 
 pub use self::export::KeyExport;
 pub(crate) use self::export::{ExportedSet, Preloaded};
-pub(crate) use self::flight::Flight;
-pub(crate) use self::remote::{JwksLocation, Remote, UnknownKey};
+pub(crate) use self::fetching::Fetching;
+pub(crate) use self::flight::{Flight, Lost};
+pub(crate) use self::probation::{Probation, ProbationBudget};
+pub(crate) use self::remote::{JwksLocation, Remote, UnknownKey, must_be_public};
 pub(crate) use self::skipped::log_skipped;
 pub(crate) use self::static_key::StaticKey;
 use crate::defaults;
@@ -32,7 +37,9 @@ pub(crate) use oauth_client::jose::{KeySet, VerifyingKey};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPolicy {
-    /// The shortest time between two fetches that tokens with an unknown key id cause. By default 30 seconds.
+    /// How often tokens with unknown key ids may cause a fetch: a budget of two, a sixth of this apart, of which one comes
+    /// back per cool-down. By default 30 seconds, so that one forged token delays a key rotation by 5 seconds at most,
+    /// and a lasting flood of them by 30.
     pub cooldown: Duration,
     /// How long a key set is fresh; it is refreshed after 80 % of that. A shorter `Cache-Control: max-age` of the
     /// server is followed, down to the cool-down; a longer one is not. By default 600 seconds.

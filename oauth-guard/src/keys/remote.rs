@@ -2,12 +2,14 @@
 //!
 //! - one fetch at a time, in its own task, shared by all requests that wait;
 //! - a set is refreshed at 80 % of its maximum age, and is used meanwhile;
-//! - a token with an unknown key id causes a fetch, but no two within the cool-down;
+//! - a token with an unknown key id causes a fetch, within a budget of one per cool-down and two at once;
+//! - of keys beyond their maximum age newer ones are waited for, a second at most;
 //! - after a failed fetch the old keys stay in use, and the next attempt is delayed, longer each time;
 //! - the metadata is fetched again every hour for the JWKS URI, and when a key is missing or the set is unavailable;
 //! - a response that is not a key set changes nothing; one that is a key set replaces the old one, even if it is empty.
 
 mod fetch;
+mod transfer;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,11 +23,13 @@ use oauth_client::jose::SkippedKey;
 use oauth_client::transport::{HttpClient, Limits};
 use url::Url;
 
+pub(crate) use self::fetch::must_be_public;
 use self::fetch::{Download, Failure};
 use super::flight::Flight;
-use super::{Freshness, KeyPolicy, KeySet, log_skipped};
+use super::unknown::UnknownKeyBudget;
+use super::{Fetching, Freshness, KeyPolicy, KeySet, Probation, log_skipped};
 use crate::algorithm::Algorithm;
-use crate::defaults::KEY_FIRST_BACKOFF;
+use crate::defaults::{KEY_FIRST_BACKOFF, KEY_PATIENCE};
 
 /// One issuer's fetched keys.
 pub(crate) struct Remote {
@@ -35,7 +39,13 @@ pub(crate) struct Remote {
     policy: KeyPolicy,
     limits: Limits,
     http: HttpClient,
+    /// What `http` brings and trusts for this issuer.
+    fetching: Fetching,
     clock: Arc<dyn Clock>,
+    /// Of a tenant.
+    probation: Option<Arc<Probation>>,
+    /// Whether keys may be fetched from private addresses that the configuration does not name.
+    allow_private: bool,
     keys: ArcSwap<KeySet>,
     /// Until when no refresh is due, on both clocks, in milliseconds: what the fast path compares with.
     fresh_until_wall: AtomicU64,
@@ -64,7 +74,7 @@ struct State {
     fetched: Option<Now>,
     /// How long the current set is fresh: the policy's `max_age` or less.
     fresh_for: Duration,
-    last_unknown: Option<Duration>,
+    unknown_keys: UnknownKeyBudget,
     failures: u32,
     last_error: Option<String>,
     not_before: Duration,
@@ -107,7 +117,8 @@ impl Remote {
         http: HttpClient,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let limits = Limits { timeout: policy.timeout, max_body: policy.max_bytes, allow_http };
+        let limits =
+            Limits { timeout: policy.timeout, max_body: policy.max_bytes, allow_http, public_only: false };
         Self {
             issuer: issuer.into(),
             location,
@@ -115,12 +126,27 @@ impl Remote {
             policy: policy.clone(),
             limits,
             http,
+            fetching: Fetching::default(),
             clock,
+            probation: None,
+            allow_private: false,
             keys: ArcSwap::default(),
             fresh_until_wall: AtomicU64::new(0),
             fresh_until_monotonic: AtomicU64::new(0),
             state: Mutex::default(),
         }
+    }
+
+    pub(crate) fn on_probation(self, probation: Option<Arc<Probation>>) -> Self {
+        Self { probation, ..self }
+    }
+
+    pub(crate) fn allow_private(self, allow_private: bool) -> Self {
+        Self { allow_private, ..self }
+    }
+
+    pub(crate) fn fetching(self, fetching: Fetching) -> Self {
+        Self { fetching, ..self }
     }
 
     pub(crate) fn current(&self) -> arc_swap::Guard<Arc<KeySet>> {
@@ -141,7 +167,9 @@ impl Remote {
         if age >= self.policy.max_stale {
             return Freshness::Missing;
         }
-        let overdue = age >= state.fresh_for && state.failures == 0;
+        // Waiting for newer keys is right for a moment; while the server fails or hangs, it would delay every request.
+        let is_slow = state.under_way(now).is_some_and(|flight| flight.age(now.monotonic) >= KEY_PATIENCE);
+        let overdue = age >= state.fresh_for && state.failures == 0 && !is_slow;
         if age >= self.refresh_at(&state) && !overdue {
             self.launch(&mut state, now);
             // No more checks for a moment; the landing sets the next time.
@@ -149,7 +177,6 @@ impl Remote {
             self.fresh_until_monotonic.store(millis(now.monotonic.saturating_add(moment)), Ordering::Release);
             self.fresh_until_wall.store(millis(now.wall.saturating_add(moment)), Ordering::Release);
         }
-        // Waiting for newer keys is right once; while the server fails, it would delay every request.
         if overdue { Freshness::Overdue } else { Freshness::Fresh }
     }
 
@@ -168,24 +195,26 @@ impl Remote {
     }
 
     /// A token names a key that is not in the set.
-    pub(crate) fn unknown_key(self: &Arc<Self>, now: Now) -> UnknownKey {
+    pub(crate) fn unknown_key(self: &Arc<Self>, key_id: Option<&str>, now: Now) -> UnknownKey {
         let mut state = self.state();
-        if let Some(flight) = state.flight.as_ref().filter(|flight| !flight.is_over()) {
+        if let Some(flight) = state.under_way(now) {
             return UnknownKey::Fetching(flight.clone());
         }
-        let cooling =
-            state.last_unknown.is_some_and(|at| now.monotonic.saturating_sub(at) < self.policy.cooldown);
-        if cooling || now.monotonic < state.not_before {
+        let cooldown = self.policy.cooldown;
+        let is_allowed = state.unknown_keys.allows(key_id, now.monotonic, cooldown);
+        if !is_allowed || now.monotonic < state.not_before {
             return if state.failures == 0 {
                 UnknownKey::NotFound
             } else {
                 UnknownKey::Unavailable(self.retry_after(&state, now))
             };
         }
-        state.last_unknown = Some(now.monotonic);
         state.recheck();
         match self.launch(&mut state, now) {
-            Some(flight) => UnknownKey::Fetching(flight),
+            Some(flight) => {
+                state.unknown_keys.spend(key_id, now.monotonic, cooldown);
+                UnknownKey::Fetching(flight)
+            }
             None => UnknownKey::Unavailable(self.retry_after(&state, now)),
         }
     }
@@ -208,65 +237,6 @@ impl Remote {
         }
     }
 
-    /// The current set as it was served, and when it was fetched (Unix time in seconds).
-    pub(crate) fn exported(&self) -> Option<(u64, Bytes)> {
-        let state = self.state();
-        Some((state.fetched?.wall.as_secs(), state.document.clone()))
-    }
-
-    /// Takes over a set that another process fetched at `fetched_at`, unless it is unusable or older than the current one.
-    pub(crate) fn preload(&self, fetched_at: u64, document: Bytes) -> bool {
-        let now = self.clock.now();
-        let fetched_wall = Duration::from_secs(fetched_at);
-        let Some(old) = now.wall.checked_sub(fetched_wall) else { return false };
-        let mut state = self.state();
-        let has_newer = state.fetched.is_some_and(|fetched| fetched.wall >= fetched_wall);
-        if old >= self.policy.max_stale || has_newer || document.len() > self.policy.max_bytes {
-            return false;
-        }
-        let Ok(set) = KeySet::parse(&document, &self.algorithms, self.policy.max_keys) else { return false };
-        // Its age is known on the wall clock only; the monotonic one counts from now, and either may end it.
-        self.install(&mut state, set, document, Now { wall: fetched_wall, monotonic: now.monotonic });
-        state.fresh_for = self.policy.max_age;
-        self.update_fresh_until(&state, now);
-        true
-    }
-
-    /// Whether the other one fetches the same keys in the same way.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.has_same_location(other)
-            && self.algorithms == other.algorithms
-            && self.policy == other.policy
-            && self.limits.allow_http == other.limits.allow_http
-    }
-
-    fn has_same_location(&self, other: &Self) -> bool {
-        self.issuer == other.issuer && self.location == other.location
-    }
-
-    /// Starts with the set that another one fetched, if both have the same location. Failures are not taken over: the new
-    /// configuration may fix them.
-    pub(crate) fn take_over(&self, other: &Self) {
-        if !self.has_same_location(other) {
-            return;
-        }
-        let (discovered, document, fetched, fresh_for, last_unknown, reported) = {
-            let theirs = other.state();
-            let document = theirs.document.clone();
-            let (discovered, reported) = (theirs.discovered.clone(), theirs.reported.clone());
-            (discovered, document, theirs.fetched, theirs.fresh_for, theirs.last_unknown, reported)
-        };
-        let Some(fetched) = fetched else { return };
-        let Ok(set) = KeySet::parse(&document, &self.algorithms, self.policy.max_keys) else { return };
-        let mut state = self.state();
-        state.reported = reported;
-        self.install(&mut state, set, document, fetched);
-        state.discovered = discovered;
-        state.fresh_for = fresh_for.min(self.policy.max_age);
-        state.last_unknown = last_unknown;
-        self.update_fresh_until(&state, self.clock.now());
-    }
-
     fn install(&self, state: &mut State, mut set: KeySet, document: Bytes, fetched: Now) {
         log_skipped(&set, &self.issuer, &mut state.reported);
         set.succeed(&self.keys.load());
@@ -276,22 +246,25 @@ impl Remote {
         state.fetched = Some(fetched);
     }
 
-    /// The flight under way, or a new one. `None` while it is too soon after a failure, or without a tokio runtime.
+    /// The flight under way, or a new one. `None` while it is too soon after a failure, without a tokio runtime, and
+    /// for a tenant on probation while there is no budget.
     fn launch(self: &Arc<Self>, state: &mut State, now: Now) -> Option<Flight> {
-        if let Some(flight) = state.flight.as_ref().filter(|flight| !flight.is_over()) {
+        if let Some(flight) = state.under_way(now) {
             return Some(flight.clone());
         }
-        if now.monotonic < state.not_before {
+        let may_fetch = || self.probation.as_ref().is_none_or(|probation| probation.may_fetch(now.monotonic));
+        if now.monotonic < state.not_before || !may_fetch() {
             return None;
         }
         state.sequence += 1;
         let (this, sequence) = (Arc::clone(self), state.sequence);
-        let flight = Flight::start(async move {
+        let flight = Flight::start(now.monotonic, self.policy.timeout, async move {
+            let landing = Landing { remote: &this, sequence, outcome: None };
             let outcome = match tokio::time::timeout(this.policy.timeout, this.download(sequence)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(Failure::timeout()),
             };
-            this.land(sequence, outcome);
+            landing.with(outcome);
         })?;
         state.flight = Some(flight.clone());
         Some(flight)
@@ -362,7 +335,34 @@ impl Remote {
     }
 }
 
+/// The end of a fetch, also by a panic of the transport: without a failure on record it would be tried again at once.
+struct Landing<'a> {
+    remote: &'a Remote,
+    sequence: u64,
+    outcome: Option<Result<Download, Failure>>,
+}
+
+impl Landing<'_> {
+    fn with(mut self, outcome: Result<Download, Failure>) {
+        self.outcome = Some(outcome);
+    }
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        // A task that is dropped with its runtime has no outcome; the next request starts another fetch.
+        let panicked = || std::thread::panicking().then(|| Err(Failure::panic()));
+        if let Some(outcome) = self.outcome.take().or_else(panicked) {
+            self.remote.land(self.sequence, outcome);
+        }
+    }
+}
+
 impl State {
+    fn under_way(&self, now: Now) -> Option<&Flight> {
+        self.flight.as_ref().filter(|flight| !flight.is_over(now.monotonic))
+    }
+
     /// The JWKS URI may have changed: the next fetch reads the metadata again.
     fn recheck(&mut self) {
         if let Some(discovered) = &mut self.discovered {

@@ -7,14 +7,18 @@ use http::{HeaderValue, StatusCode};
 
 use super::body::Hook;
 use super::rejection::Rejection;
+use crate::defaults::REALM;
 
 /// What every challenge of a guard names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Challenge {
     pub(crate) realm: Option<Box<str>>,
     pub(crate) resource_metadata: Option<Box<str>>,
-    /// A token that grants too little is logged, not rejected.
+    /// A token that grants too little for an extractor is logged, not rejected.
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only extractors reject behind a guard"))]
     pub(crate) dry_run: bool,
+    /// gRPC requests get HTTP responses too.
+    pub(crate) never_grpc: bool,
     /// The user's body and headers.
     pub(crate) hook: Option<Hook>,
     /// The challenge for invalid tokens, built when it is first needed.
@@ -67,11 +71,15 @@ impl Challenge {
                 }
                 (StatusCode::UNAUTHORIZED, Some(attributes))
             }
-            Rejection::KeysUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
+            Rejection::KeysUnavailable { .. } | Rejection::IntrospectionUnavailable { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, None)
+            }
+            Rejection::NoRule => (StatusCode::FORBIDDEN, Some(vec![("error", "insufficient_scope")])),
             Rejection::NotGuarded => (StatusCode::INTERNAL_SERVER_ERROR, None),
         };
         let retry_after = match rejection {
-            Rejection::KeysUnavailable { retry_after } => {
+            Rejection::KeysUnavailable { retry_after }
+            | Rejection::IntrospectionUnavailable { retry_after } => {
                 // Whole seconds, rounded up: RFC 9110 section 10.2.3.
                 let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
                 Some(HeaderValue::from(seconds.max(1)))
@@ -88,8 +96,11 @@ impl Challenge {
     }
 
     fn render(&self, attributes: &[(&str, &str)]) -> Option<HeaderValue> {
-        let common = [("realm", &self.realm), ("resource_metadata", &self.resource_metadata)];
-        let common = common.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+        // RFC 6750 section 3: at least one parameter follows the scheme. The realm is always there, so that all
+        // challenges name the same protection space.
+        let realm = [("realm", self.realm.as_deref().unwrap_or(REALM))];
+        let metadata = self.resource_metadata.as_deref().map(|url| ("resource_metadata", url));
+        let common = realm.into_iter().chain(metadata);
         let mut text = String::from("Bearer");
         for (index, (name, value)) in common.chain(attributes.iter().copied()).enumerate() {
             text.push_str(if index == 0 { " " } else { ", " });

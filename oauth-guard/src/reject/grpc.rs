@@ -2,16 +2,23 @@
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderValue, Method, Response, Version};
 use http_body_util::Full;
 
 use super::challenge::Challenge;
 use super::rejection::Rejection;
+use crate::request::RequestHead;
 
-/// Whether the request is gRPC: `application/grpc`, with or without `+proto` or parameters. gRPC-Web counts as HTTP;
-/// its proxies translate the status.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers.get(CONTENT_TYPE) else { return false };
+/// Whether the request is gRPC: POST over HTTP/2 with `application/grpc`, with or without `+proto` or parameters.
+/// gRPC-Web counts as HTTP; its proxies translate the status.
+///
+/// The caller writes the content type, and a gRPC response has HTTP status 200, which a proxy that asks for a decision
+/// reads as a permission. So only what can be a gRPC call gets a gRPC response.
+pub(crate) fn is_grpc(request: RequestHead<'_>) -> bool {
+    let Some(kind) = request.headers.get(CONTENT_TYPE) else { return false };
+    if *request.method != Method::POST || request.version != Version::HTTP_2 {
+        return false;
+    }
     match kind.as_bytes().split_at_checked("application/grpc".len()) {
         Some((name, rest)) => {
             name.eq_ignore_ascii_case(b"application/grpc")
@@ -42,10 +49,10 @@ pub(crate) fn response(rejection: &Rejection, challenge: &Challenge) -> Response
 /// <https://grpc.io/docs/guides/status-codes/>
 fn status(rejection: &Rejection) -> &'static str {
     match rejection {
-        Rejection::MalformedRequest(_) => "3",      // INVALID_ARGUMENT
-        Rejection::InsufficientScope { .. } => "7", // PERMISSION_DENIED
-        Rejection::NotGuarded => "13",              // INTERNAL
-        Rejection::KeysUnavailable { .. } => "14",  // UNAVAILABLE
+        Rejection::KeysUnavailable { .. } | Rejection::IntrospectionUnavailable { .. } => "14", // UNAVAILABLE
+        Rejection::MalformedRequest(_) => "3", // INVALID_ARGUMENT
+        Rejection::InsufficientScope { .. } | Rejection::NoRule => "7", // PERMISSION_DENIED
+        Rejection::NotGuarded => "13",         // INTERNAL
         Rejection::MissingToken
         | Rejection::InvalidToken(_)
         | Rejection::InsufficientAuthentication { .. } => "16", // UNAUTHENTICATED
@@ -57,14 +64,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn grpc_is_recognized_by_its_content_type() {
-        let recognized = |kind: &'static str| {
-            is_grpc(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]))
+    fn grpc_is_recognized_by_its_content_type_in_a_post_over_http_2() {
+        let asked = |method: &str, version, kind: &str| {
+            let request = http::Request::builder().method(method).version(version).header(CONTENT_TYPE, kind);
+            is_grpc((&request.body(()).unwrap()).into())
         };
+        let recognized = |kind| asked("POST", Version::HTTP_2, kind);
         assert!(recognized("application/grpc"));
         assert!(recognized("application/grpc+proto"));
         assert!(!recognized("application/grpc-web"));
         assert!(!recognized("application/json"));
+        for version in [Version::HTTP_09, Version::HTTP_10, Version::HTTP_11, Version::HTTP_3] {
+            assert!(!asked("POST", version, "application/grpc"), "{version:?}");
+        }
+        for method in ["GET", "HEAD", "PUT", "OPTIONS", "CONNECT", "post"] {
+            assert!(!asked(method, Version::HTTP_2, "application/grpc"), "{method}");
+        }
     }
 
     #[test]
@@ -72,6 +87,6 @@ mod tests {
         let response = response(&Rejection::MissingToken, &Challenge::default());
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["grpc-status"], "16");
-        assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer");
+        assert_eq!(response.headers()[WWW_AUTHENTICATE], r#"Bearer realm="api""#);
     }
 }

@@ -48,7 +48,7 @@ mod tests {
         assert_eq!(response.status(), 403);
         assert_eq!(
             response.headers()[WWW_AUTHENTICATE],
-            r#"Bearer error="insufficient_scope", scope="read write""#
+            r#"Bearer realm="api", error="insufficient_scope", scope="read write""#
         );
         assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
     }

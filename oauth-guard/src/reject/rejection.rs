@@ -28,8 +28,16 @@ pub enum Rejection {
         /// The maximum age of the login, in whole seconds. `None` when it is not about the time.
         max_age: Option<Duration>,
     },
+    /// The route has no [rule](crate::Rule), and [`deny_by_default`](crate::GuardBuilder::deny_by_default) is set.
+    NoRule,
     /// The authorization server's or the network's fault: there are no keys to validate the token with.
     KeysUnavailable {
+        /// When to retry.
+        retry_after: Duration,
+    },
+    /// The authorization server's, the network's or the configuration's fault: the server could not be asked about the
+    /// token (RFC 7662).
+    IntrospectionUnavailable {
         /// When to retry.
         retry_after: Duration,
     },
@@ -45,9 +53,10 @@ impl Rejection {
             Self::MissingToken => "missing_token",
             Self::MalformedRequest(_) => "invalid_request",
             Self::InvalidToken(_) => "invalid_token",
-            Self::InsufficientScope { .. } => "insufficient_scope",
+            Self::InsufficientScope { .. } | Self::NoRule => "insufficient_scope",
             Self::InsufficientAuthentication { .. } => "insufficient_user_authentication",
             Self::KeysUnavailable { .. } => "keys_unavailable",
+            Self::IntrospectionUnavailable { .. } => "introspection_unavailable",
             Self::NotGuarded => "not_guarded",
         }
     }
@@ -57,6 +66,7 @@ impl Rejection {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::InvalidToken(invalid) => invalid.code(),
+            Self::NoRule => "no_rule",
             other => other.code(),
         }
     }
@@ -72,10 +82,14 @@ impl fmt::Display for Rejection {
             Self::InsufficientAuthentication { .. } => {
                 f.write_str("the user's login is too weak or too old for this request")
             }
+            Self::NoRule => f.write_str("the route has no rule, and default_access is \"deny\""),
             Self::KeysUnavailable { .. } => {
                 f.write_str("the keys to validate the token with are unavailable")
             }
-            Self::NotGuarded => f.write_str("a handler asks for claims on a route without a GuardLayer"),
+            Self::IntrospectionUnavailable { .. } => {
+                f.write_str("the authorization server could not be asked about the token")
+            }
+            Self::NotGuarded => f.write_str("a handler asks for claims that no GuardLayer inserted"),
         }
     }
 }

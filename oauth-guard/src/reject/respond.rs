@@ -10,6 +10,7 @@ use super::{grpc, http as over_http};
 
 #[cold]
 pub(crate) fn respond(rejection: &Rejection, challenge: &Challenge, is_grpc: bool) -> Response<Full<Bytes>> {
+    let is_grpc = is_grpc && !challenge.never_grpc;
     let mut response = if is_grpc {
         grpc::response(rejection, challenge)
     } else {

@@ -46,11 +46,21 @@ impl fmt::Display for InvalidToken {
             TokenError::NotYetValid => f.write_str("the token is not valid yet: nbf or iat is in the future"),
             TokenError::TooOld => f.write_str("the token was issued longer ago than max_token_age allows"),
             TokenError::WrongClient => f.write_str("the token's client is not allowed"),
+            TokenError::RequiredClaim => {
+                f.write_str("a claim that the issuer's `require` names is missing or has another value")
+            }
             TokenError::BoundToKey => {
                 f.write_str("the token is bound to a key (cnf), and this guard checks no proof of possession")
             }
             TokenError::UnknownKey => f.write_str("the issuer has no key that fits the token's kid and alg"),
+            TokenError::OtherIssuersKey => {
+                f.write_str("the token's key belongs to another issuer of the set")
+            }
             TokenError::BadSignature => f.write_str("the signature does not verify with the issuer's key"),
+            TokenError::Inactive => f.write_str("the authorization server says that the token is not active"),
+            TokenError::Contradicted => {
+                f.write_str("the introspection response is of another iss or sub than the token")
+            }
             TokenError::CustomClaims => f.write_str("the claims do not deserialize into the configured type"),
         }
     }
@@ -77,10 +87,14 @@ pub(crate) enum TokenError {
     NotYetValid,
     TooOld,
     WrongClient,
+    RequiredClaim,
     BoundToKey,
     UnknownKey,
+    OtherIssuersKey,
     BadSignature,
     CustomClaims,
+    Inactive,
+    Contradicted,
 }
 
 impl TokenError {
@@ -100,10 +114,14 @@ impl TokenError {
             Self::NotYetValid => "not_yet_valid",
             Self::TooOld => "too_old",
             Self::WrongClient => "client_not_allowed",
+            Self::RequiredClaim => "required_claim_mismatch",
             Self::BoundToKey => "bound_to_key",
             Self::UnknownKey => "key_unknown",
+            Self::OtherIssuersKey => "key_of_another_issuer",
             Self::BadSignature => "signature_invalid",
             Self::CustomClaims => "claims_do_not_fit",
+            Self::Inactive => "token_inactive",
+            Self::Contradicted => "introspection_contradicts",
         }
     }
 }

@@ -9,6 +9,8 @@ fn tenants(resolver: Resolver) -> Arc<Tenants> {
         http_changed: false,
         clock: Arc::new(TestClock::new()),
         keys: KeyPolicy::default(),
+        allow_private_jwks: false,
+        names: Vec::new(),
         tenant_token_bytes: defaults::MAX_TOKEN_BYTES,
         generation: 0,
     };
@@ -42,7 +44,7 @@ async fn a_finished_resolution_leaves_no_entry_behind() {
     }));
     for name in ["panic", "none", "wait"] {
         let _ = tenants.resolve(name).unwrap().landed().await;
-        assert!(tenants.flights().by_name.is_empty(), "{name}");
+        assert!(tenants.members().flights.by_name.is_empty(), "{name}");
     }
 }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use oauth_client::clock::Now;
 use smallvec::SmallVec;
 
+use crate::authorize::ClaimValue;
 use crate::claims::{Parts, Span};
 use crate::issuer::{IssuerRules, IssuerState, Profile};
 use crate::jose::Typ;
@@ -19,10 +20,10 @@ pub(crate) struct ClaimSet<'a> {
 
 /// When a token is valid.
 pub(crate) struct Lifetime {
-    expires_at: u64,
-    issued_at: Option<u64>,
-    valid_from: u64,
-    valid_until: u64,
+    pub(super) expires_at: u64,
+    pub(super) issued_at: Option<u64>,
+    pub(super) valid_from: u64,
+    pub(super) valid_until: u64,
 }
 
 impl<'a> ClaimSet<'a> {
@@ -36,6 +37,11 @@ impl<'a> ClaimSet<'a> {
     /// `iss`, which must be one string: a list could hold the right name next to another.
     pub(crate) fn issuer(&self) -> Result<Cow<'a, str>, TokenError> {
         self.required_text("iss").map(Text::decode)
+    }
+
+    /// `tid`, which fills the hole in the name of an issuer with tenants.
+    pub(crate) fn tenant(&self) -> Option<Cow<'a, str>> {
+        self.text("tid").map(Text::decode)
     }
 
     /// Every check that needs no key, each reported to the visitor. [`FailFast`] ends at the first error; without one, the
@@ -61,15 +67,20 @@ impl<'a> ClaimSet<'a> {
             let required = rules.profile == Profile::Rfc9068 && name != "azp"; // RFC 9068 section 2.2
             let outcome = match self.get(name) {
                 Some(Value::String(_)) => Ok(()),
-                None if !required => Ok(()),
+                // Serializers write `null` for what is not there.
+                None | Some(Value::Null) if !required => Ok(()),
                 _ => Err(TokenError::Claim(name)),
             };
             visitor.check(name, outcome)?;
         }
         visitor.check("client", self.check_client(rules))?;
+        if !rules.required.is_empty() {
+            visitor.check("require", self.check_required(rules))?;
+        }
         // RFC 7800: a caller that cannot prove possession of the key may have stolen the token. Proofs are not checked
         // here, so a bound token is never accepted as a plain bearer token.
-        visitor.check("cnf", if self.get("cnf").is_some() { Err(TokenError::BoundToKey) } else { Ok(()) })?;
+        let is_bound = self.get("cnf").is_some_and(|cnf| !matches!(cnf, Value::Null));
+        visitor.check("cnf", if is_bound { Err(TokenError::BoundToKey) } else { Ok(()) })?;
         let (Some((expires_at, valid_until)), Some(until_too_old)) = (until, until_too_old) else {
             return Ok(None);
         };
@@ -77,7 +88,7 @@ impl<'a> ClaimSet<'a> {
         Ok(Some(Lifetime { expires_at, issued_at, valid_from, valid_until: valid_until.min(until_too_old) }))
     }
 
-    fn check_audience(&self, ours: &[Box<str>]) -> Result<(), TokenError> {
+    pub(super) fn check_audience(&self, ours: &[Box<str>]) -> Result<(), TokenError> {
         let is_ours = |text: Text<'_>| ours.iter().any(|one| text.is(one));
         let named = match self.get("aud") {
             Some(Value::String(one)) => is_ours(one),
@@ -88,7 +99,7 @@ impl<'a> ClaimSet<'a> {
                 }
                 named
             }
-            // No audience is configured: `danger_accept_any_audience`.
+            // No audience is configured: `any_audience`. A malformed one is an error all the same, `null` included.
             None if ours.is_empty() => true,
             _ => return Err(TokenError::Claim("aud")),
         };
@@ -119,10 +130,18 @@ impl<'a> ClaimSet<'a> {
         }
     }
 
-    fn check_client(&self, rules: &IssuerRules) -> Result<(), TokenError> {
+    pub(super) fn check_client(&self, rules: &IssuerRules) -> Result<(), TokenError> {
         let Some(clients) = &rules.clients else { return Ok(()) };
         let client = self.client_id().ok_or(TokenError::WrongClient)?;
         if clients.iter().any(|allowed| client.is(allowed)) { Ok(()) } else { Err(TokenError::WrongClient) }
+    }
+
+    /// The claims that [`Issuer::require`](crate::Issuer::require) names.
+    pub(super) fn check_required(&self, rules: &IssuerRules) -> Result<(), TokenError> {
+        let has = |(name, wanted): &(Box<str>, ClaimValue)| {
+            self.at(std::slice::from_ref(name)).is_some_and(|value| wanted.is(value))
+        };
+        if rules.required.iter().all(has) { Ok(()) } else { Err(TokenError::RequiredClaim) }
     }
 
     /// Names and values as written.
@@ -142,9 +161,14 @@ impl<'a> ClaimSet<'a> {
         let mut text = |name: &str| self.text(name).map_or(Span::NONE, |text| spans.text(text));
         let (subject, token_id, acr) = (text("sub"), text("jti"), text("acr"));
         let client_id = self.client_id().map_or(Span::NONE, |text| spans.text(text));
+        // Elsewhere the issuer's own name says it.
+        let concrete = self.text("iss").filter(|_| issuer.rules.has_tenants());
+        let concrete_issuer = concrete.map_or(Span::NONE, |text| spans.text(text));
         let audience = spans.list(self.get("aud"), Words::Whole);
-        let scopes = spans.list(self.at(&issuer.rules.scope_claims), Words::Split);
-        let roles = spans.list(self.at(&issuer.rules.roles_claims), Words::Whole);
+        let scopes =
+            spans.list(self.at(&issuer.rules.scope_claims), Words::Split(issuer.rules.scope_separator));
+        let roles = issuer.rules.roles_claims.iter().filter_map(|path| path.find(|name| self.get(name)));
+        let roles = spans.lists(roles, Words::Whole);
         let mut text = String::with_capacity(self.payload.len() + spans.appendix.len());
         text.push_str(self.payload);
         text.push_str(&spans.appendix);
@@ -154,6 +178,7 @@ impl<'a> ClaimSet<'a> {
             members: Span::new(0, 2 * self.members.len()),
             items: Box::from(spans.items.as_slice()),
             payload: Span::new(0, self.payload.len()),
+            concrete_issuer,
             subject,
             client_id,
             token_id,
@@ -170,11 +195,16 @@ impl<'a> ClaimSet<'a> {
         })
     }
 
-    fn get(&self, name: &str) -> Option<Value<'a>> {
+    /// A claim by name, unless it is `null`.
+    pub(crate) fn present(&self, name: &str) -> Option<Value<'a>> {
+        self.get(name).filter(|value| !matches!(value, Value::Null))
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Value<'a>> {
         self.members.iter().find(|(one, ..)| one.is(name)).map(|(_, value, _)| *value)
     }
 
-    fn text(&self, name: &str) -> Option<Text<'a>> {
+    pub(super) fn text(&self, name: &str) -> Option<Text<'a>> {
         self.get(name)?.as_text()
     }
 
@@ -189,21 +219,24 @@ impl<'a> ClaimSet<'a> {
 
     pub(crate) fn seconds(&self, name: &'static str) -> Result<Option<u64>, TokenError> {
         match self.get(name) {
-            None => Ok(None),
+            None | Some(Value::Null) => Ok(None),
             Some(value) => value.as_seconds().map(Some).ok_or(TokenError::Claim(name)),
         }
     }
 
-    /// The first of these claims that the token has. A name with dots is looked up as it is, then as a path.
+    /// The first of these claims that the token has and that is not `null`. A name with dots is looked up as it is, then
+    /// as a path.
     fn at(&self, names: &[Box<str>]) -> Option<Value<'a>> {
+        let is_there = |value: &Value<'_>| !matches!(value, Value::Null);
         names.iter().find_map(|name| {
-            self.get(name).or_else(|| {
+            let found = self.get(name).or_else(|| {
                 let (first, rest) = name.split_once('.')?;
                 rest.split('.').try_fold(self.get(first)?, |value, step| match value {
                     Value::Object(object) => object.get(step),
                     _ => None,
                 })
-            })
+            });
+            found.filter(is_there)
         })
     }
 }
@@ -218,7 +251,7 @@ fn check_type(profile: Profile, typ: Typ) -> Result<(), TokenError> {
 }
 
 /// The first second at which it is too old.
-fn check_age(rules: &IssuerRules, issued_at: Option<u64>, now: u64) -> Result<u64, TokenError> {
+pub(super) fn check_age(rules: &IssuerRules, issued_at: Option<u64>, now: u64) -> Result<u64, TokenError> {
     let too_old_at = match (rules.max_token_age, issued_at) {
         // A token of exactly that age is still accepted.
         (Some(age), Some(iat)) => {
@@ -248,10 +281,10 @@ impl Visitor for FailFast {
 }
 
 /// How a string in place of a list is split.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Words {
-    /// RFC 6749 section 3.3: scopes are separated by spaces.
-    Split,
+    /// RFC 6749 section 3.3: scopes are separated by spaces; by this character too where the issuer is configured so.
+    Split(char),
     Whole,
 }
 
@@ -281,26 +314,36 @@ impl<'a> Spans<'a> {
 
     /// A string or a list of strings; anything else grants nothing.
     fn list(&mut self, value: Option<Value<'a>>, words: Words) -> Span {
+        self.lists(value.into_iter(), words)
+    }
+
+    /// The same of several values, as one list.
+    fn lists(&mut self, values: impl Iterator<Item = Value<'a>>, words: Words) -> Span {
         let start = self.items.len();
-        match value {
-            Some(Value::String(text)) if words == Words::Split && !text.is_escaped() => {
-                for word in text.raw.split(' ').filter(|word| !word.is_empty()) {
+        values.for_each(|value| self.add(value, words));
+        Span::new(start, self.items.len())
+    }
+
+    fn add(&mut self, value: Value<'a>, words: Words) {
+        match (value, words) {
+            (Value::String(text), Words::Split(other)) if !text.is_escaped() => {
+                for word in text.raw.split([' ', other]).filter(|word| !word.is_empty()) {
                     let span = self.span(word);
                     self.items.push(span);
                 }
             }
-            Some(Value::String(text)) if words == Words::Split => {
-                for word in text.decode().split(' ').filter(|word| !word.is_empty()) {
+            (Value::String(text), Words::Split(other)) => {
+                for word in text.decode().split([' ', other]).filter(|word| !word.is_empty()) {
                     let start = self.payload.len() + self.appendix.len();
                     self.appendix.push_str(word);
                     self.items.push(Span::new(start, start + word.len()));
                 }
             }
-            Some(Value::String(text)) => {
+            (Value::String(text), Words::Whole) => {
                 let span = self.text(text);
                 self.items.push(span);
             }
-            Some(Value::Array(list)) if list.items().all(|item| item.as_text().is_some()) => {
+            (Value::Array(list), _) if list.items().all(|item| item.as_text().is_some()) => {
                 for text in list.items().filter_map(Value::as_text) {
                     let span = self.text(text);
                     self.items.push(span);
@@ -308,6 +351,5 @@ impl<'a> Spans<'a> {
             }
             _ => {}
         }
-        Span::new(start, self.items.len())
     }
 }

@@ -2,9 +2,10 @@
 //! gets the same response for all of them.
 
 mod claims;
+mod introspected;
 mod outcome;
 mod token;
 
 pub(crate) use self::claims::{ClaimSet, FailFast, Visitor};
 pub(crate) use self::outcome::{IssuerLookup, PendingFetch, Validation, unavailable};
-pub(crate) use self::token::{Buffers, ParsedToken, check_size};
+pub(crate) use self::token::{Buffers, ParsedToken, check_size, is_jws};

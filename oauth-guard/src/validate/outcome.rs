@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use oauth_client::clock::Now;
 
-use crate::claims::Claims;
+use crate::claims::{Claims, Verified};
+use crate::defaults::KEY_PATIENCE;
 use crate::issuer::IssuerState;
-use crate::keys::{Flight, Remote, UnknownKey};
+use crate::keys::{Flight, Lost, Remote, UnknownKey};
 use crate::reject::{Rejection, TokenError};
 use crate::tenants::Tenants;
 
@@ -15,6 +16,11 @@ use crate::tenants::Tenants;
 pub(crate) enum Validation<T> {
     Done(Result<Claims<T>, Rejection>),
     Pending(PendingFetch),
+    /// Its server must be asked (RFC 7662). `jwt` is there if the token is a JWT that is valid by the issuer's keys.
+    Introspect {
+        issuer: Arc<IssuerState>,
+        jwt: Option<Arc<Verified<T>>>,
+    },
 }
 
 /// The outcome of looking for the issuer that a token names.
@@ -26,10 +32,12 @@ pub(crate) enum IssuerLookup {
 
 /// What has to be fetched before a token can be validated.
 pub(crate) enum PendingFetch {
-    /// Any keys of its issuer: there are none, or none that are fresh enough.
+    /// Any keys of its issuer: there are none.
     Keys(Arc<Remote>),
-    /// Newer keys: none of those at hand fits the token.
-    NewerKeys(Arc<Remote>),
+    /// Keys of its issuer that are fresh enough; if they do not come soon, those at hand are used.
+    FresherKeys(Arc<Remote>),
+    /// Newer keys: none of those at hand fits the token, which names this one.
+    NewerKeys(Arc<Remote>, Option<Box<str>>),
     /// Its issuer, from the resolver.
     Issuer(Arc<Tenants>, Box<str>),
 }
@@ -38,8 +46,8 @@ impl PendingFetch {
     /// Starts the fetch, or joins the one under way.
     pub(crate) fn start(&self, now: Now) -> Result<Flight, Rejection> {
         match self {
-            Self::Keys(remote) => remote.fetch(now).map_err(unavailable),
-            Self::NewerKeys(remote) => match remote.unknown_key(now) {
+            Self::Keys(remote) | Self::FresherKeys(remote) => remote.fetch(now).map_err(unavailable),
+            Self::NewerKeys(remote, key_id) => match remote.unknown_key(key_id.as_deref(), now) {
                 UnknownKey::Fetching(flight) => Ok(flight),
                 UnknownKey::NotFound => Err(TokenError::UnknownKey.into()),
                 UnknownKey::Unavailable(retry_after) => Err(unavailable(retry_after)),
@@ -50,11 +58,32 @@ impl PendingFetch {
         }
     }
 
+    /// Waits for it. Returns whether keys that are overdue are fetched before they are used; an error ends the wait.
+    pub(crate) async fn wait(&self, flight: Flight) -> Result<bool, Rejection> {
+        let landed = match self {
+            Self::FresherKeys(_) => flight.landed_within(KEY_PATIENCE).await,
+            _ => flight.landed().await,
+        };
+        match (landed, self) {
+            // Overdue keys were just fetched, unless the fetch was for an issuer.
+            (Ok(()), _) => Ok(matches!(self, Self::Issuer(..))),
+            // A task that ended with its runtime counts as landed; the next round starts another.
+            (Err(Lost::Ended), _) => Ok(true),
+            (Err(Lost::Late), Self::FresherKeys(_)) => Ok(false),
+            (Err(Lost::Late), _) => Err(unavailable(Duration::from_secs(1))),
+        }
+    }
+
+    /// Whether the token can be validated without it.
+    pub(crate) fn is_optional(&self) -> bool {
+        matches!(self, Self::FresherKeys(_))
+    }
+
     /// The rejection when several fetches did not bring it.
     pub(crate) fn exhausted(&self, now: Now) -> Rejection {
         match self {
-            Self::Keys(_) | Self::Issuer(..) => unavailable(Duration::from_secs(1)),
-            Self::NewerKeys(remote) => {
+            Self::Keys(_) | Self::FresherKeys(_) | Self::Issuer(..) => unavailable(Duration::from_secs(1)),
+            Self::NewerKeys(remote, _) => {
                 remote.outage(now).map_or_else(|| TokenError::UnknownKey.into(), unavailable)
             }
         }

@@ -3,6 +3,7 @@
 use super::claims::ClaimSet;
 use crate::escape::escaped;
 use crate::jose::{self, CompactJws, Header, Scratch};
+use crate::json;
 use crate::reject::TokenError;
 use crate::reject::log::Origin;
 
@@ -52,6 +53,19 @@ impl<'a> ParsedToken<'a> {
             key_id: key_id.map(escaped),
         }
     }
+}
+
+/// Whether a token is a JWS by its form: three base64url parts, the first one a JSON object with `alg`. Everything else
+/// is opaque.
+pub(crate) fn is_jws(token: &str) -> bool {
+    let Ok(compact) = jose::split(token) else { return false };
+    let parts = [compact.header, compact.payload, compact.signature];
+    let [Ok(header), Ok(_), Ok(_)] = parts.map(jose::decode_base64url) else { return false };
+    let mut has_algorithm = false;
+    let read = std::str::from_utf8(&header)
+        .ok()
+        .and_then(|text| json::read_object(text, &mut |name, _, _| has_algorithm |= name.is("alg")).ok());
+    read.is_some() && has_algorithm
 }
 
 pub(crate) fn check_size(token: &str, max_bytes: usize) -> Result<(), TokenError> {

@@ -1,6 +1,6 @@
 //! Every row of the attack table against the real layer; after each, a valid token is still accepted.
 //!
-//! `cargo test -p oauth-guard --test guard attacks -- --nocapture` prints it: case, attack, expected, got.
+//! `cargo test -p tower-oauth-guard --test guard attacks -- --nocapture` prints it: case, attack, expected, got.
 
 use std::fmt::Write;
 

@@ -9,6 +9,7 @@ use oauth_guard::{Claims, RejectionBody, Requirement, Rule, Scoped, Scopes, Unty
 use serde::Deserialize;
 use tower::ServiceExt;
 
+use crate::log::Log;
 use crate::support::Fixture;
 
 #[derive(Deserialize)]
@@ -100,7 +101,7 @@ async fn a_handler_with_scopes_rejects_with_the_guards_response() {
         guard.resource("https://api.example.com/orders").rule(Rule::new("/open").optional())
     };
     let guard = builder().build().unwrap();
-    let routes = || Router::new().route("/", get(write)).route("/open", get(write));
+    let routes = || Router::new().route("/", get(write).post(write)).route("/open", get(write));
     let router = routes().layer(guard.layer()).route("/forgotten", get(write));
     let poor = fixture.server.mint().scope("read").build();
     let rich = fixture.server.mint().subject("ada").scope("write read").build();
@@ -118,7 +119,8 @@ async fn a_handler_with_scopes_rejects_with_the_guards_response() {
          resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource/orders\", \
          error=\"insufficient_scope\", scope=\"read write\""
     );
-    let grpc = with_token("/", &poor).header(header::CONTENT_TYPE, "application/grpc");
+    let grpc = with_token("/", &poor).method("POST").version(http::Version::HTTP_2);
+    let grpc = grpc.header(header::CONTENT_TYPE, "application/grpc");
     let grpc = response(&router, grpc).await;
     assert_eq!((grpc.status().as_u16(), &grpc.headers()["grpc-status"]), (200, &"7".parse().unwrap()));
 
@@ -195,7 +197,10 @@ async fn each_resource_has_its_document_at_its_well_known_path() {
         // From the challenge to the document, as a client does.
         let rejected = response(&router, Request::get(path)).await;
         let challenge = rejected.headers()[header::WWW_AUTHENTICATE].to_str().unwrap().to_owned();
-        assert_eq!(challenge, format!(r#"Bearer resource_metadata="https://api.example.com{place}""#));
+        assert_eq!(
+            challenge,
+            format!(r#"Bearer realm="api", resource_metadata="https://api.example.com{place}""#)
+        );
         let document = response(&router, Request::get(place)).await;
         assert_eq!(document.headers()[header::CONTENT_TYPE], "application/json");
         let (status, json) = ask(&router, place, None).await;
@@ -225,4 +230,120 @@ async fn the_document_follows_a_reload() {
     guard.reload(with("after")).unwrap();
     let (_, json) = ask(&router, "/.well-known/oauth-protected-resource", None).await;
     assert!(json.contains(r#""scopes_supported":["after"]"#), "{json}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_document_names_the_scopes_of_layers_too() {
+    let fixture = Fixture::new();
+    let builder = || {
+        let rule = Rule::new("/").require(Requirement::scope("of-a-rule"));
+        fixture.builder().issuer(fixture.issuer()).resource("https://api.example.com").rule(rule)
+    };
+    let guard = builder().build().unwrap();
+    let scopes = |guard: &oauth_guard::Guard| guard.resource_metadata().unwrap().scopes_supported;
+    assert_eq!(scopes(&guard), ["of-a-rule"]);
+    let read = guard.layer().require(Requirement::scope("read") & !Requirement::scope("never"));
+    let _both = read.require(Requirement::scope("write") | Requirement::role("editor"));
+    assert_eq!(scopes(&guard), ["of-a-rule", "read", "write"]);
+    let router: Router = guard.metadata_router();
+    let (_, json) = ask(&router, "/.well-known/oauth-protected-resource", None).await;
+    assert!(json.contains(r#""scopes_supported":["of-a-rule","read","write"]"#), "{json}");
+    // Layers outlive a reload, and so do their scopes.
+    guard.reload(fixture.builder().issuer(fixture.issuer()).resource("https://api.example.com")).unwrap();
+    assert_eq!(scopes(&guard), ["read", "write"]);
+    assert_eq!(scopes(&builder().build().unwrap()), ["of-a-rule"], "another guard");
+}
+
+async fn mine(claims: Option<Claims<Mine>>) -> String {
+    claims.map_or("anonymous".to_owned(), |claims| claims.custom().tenant.clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_optional_extractor_of_the_wrong_type_is_500_and_never_silently_none() {
+    let fixture = Fixture::new();
+    let plain = fixture.guard();
+    let custom = fixture.builder().claims::<Mine>().issuer(fixture.issuer()).build().unwrap();
+    let router = Router::new()
+        .route("/custom/custom", get(mine).layer(custom.layer().optional()))
+        .route("/custom/plain", get(perhaps).layer(custom.layer().optional()))
+        .route("/plain/plain", get(perhaps).layer(plain.layer().optional()))
+        .route("/plain/custom", get(mine).layer(plain.layer().optional()))
+        .route("/none", get(perhaps));
+    let token = fixture.server.mint().subject("ada").claim("tenant", "acme").build();
+    for (path, status, body) in [
+        ("/custom/custom", 200, "acme"),
+        ("/custom/plain", 500, r#"{"error":"not_guarded"}"#),
+        ("/plain/plain", 200, "ada"),
+        ("/plain/custom", 500, r#"{"error":"not_guarded"}"#),
+        ("/none", 200, "anonymous"),
+    ] {
+        assert_eq!(ask(&router, path, Some(&token)).await, (status, body.to_owned()), "{path}");
+        assert_eq!(ask(&router, path, None).await, (200, "anonymous".to_owned()), "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_of_an_outer_guard_do_not_show_through_an_inner_one_that_adds_none() {
+    let fixture = Fixture::new();
+    let token = fixture.server.mint().subject("ada").claim("tenant", "acme").build();
+    let outer = fixture.guard();
+    let typed = fixture.builder().claims::<Mine>().issuer(fixture.issuer()).build().unwrap();
+    // The inner guards look for tokens of their own, in another place, and find none.
+    let inner = fixture.builder().issuer(fixture.issuer());
+    let public = inner.rule(Rule::new("/public").public()).build().unwrap();
+    let elsewhere = fixture.builder().issuer(fixture.issuer()).strip_token().build().unwrap();
+    let router = Router::new()
+        .route("/public", get(perhaps).layer(public.layer()))
+        .route("/inner", get(perhaps).layer(outer.layer().optional()))
+        .layer(elsewhere.layer());
+    assert_eq!(ask(&router, "/public", Some(&token)).await, (200, "anonymous".to_owned()));
+    assert_eq!(ask(&router, "/inner", Some(&token)).await, (200, "anonymous".to_owned()));
+    // Claims of a type of one's own are removed as well, by a guard of any type.
+    let typed_outside = Router::new().route("/public", get(mine).layer(public.layer())).layer(typed.layer());
+    assert_eq!(ask(&typed_outside, "/public", Some(&token)).await, (200, "anonymous".to_owned()));
+    // Two guards that both find claims, each of its type: the handler gets both.
+    let both = async |plain: Claims, custom: Claims<Mine>| {
+        format!("{} of {}", plain.subject().unwrap_or_default(), custom.custom().tenant)
+    };
+    let two = Router::new().route("/", get(both).layer(typed.layer())).layer(outer.layer());
+    assert_eq!(ask(&two, "/", Some(&token)).await, (200, "ada of acme".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_without_a_token_flood_no_error_log() {
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
+    let router = Router::new()
+        .route("/optional", get(subject).layer(guard.layer().optional()))
+        .route("/forgotten", get(subject));
+    let log = Log::listen();
+    for _ in 0..20 {
+        assert_eq!(ask(&router, "/optional", None).await.0, 500);
+    }
+    let said = log.take();
+    assert_eq!(said.matches("ERROR").count(), 0, "{said}");
+    assert!(said.matches("WARN").count() <= 1, "once for all tests of this process: {said}");
+    assert_eq!(said.matches("the request has no token, and the handler needs claims").count(), 20, "{said}");
+    assert_eq!(ask(&router, "/forgotten", None).await.0, 500);
+    assert_eq!(
+        log.take().matches("ERROR").count(),
+        1,
+        "a route that was forgotten is a mistake of the program"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stripped_query_token_is_gone_from_the_original_uri_too() {
+    use ::axum::extract::OriginalUri;
+    let fixture = Fixture::new();
+    let guard = fixture.builder().issuer(fixture.issuer()).danger_accept_query_parameter("access_token");
+    let guard = guard.rule(Rule::new("/api/public").public()).strip_token().build().unwrap();
+    let seen = async |OriginalUri(original): OriginalUri, uri: http::Uri| format!("{original} {uri}");
+    let inner = Router::new().route("/orders", get(seen)).route("/public", get(seen)).layer(guard.layer());
+    let router = Router::new().nest("/api", inner);
+    let token = fixture.server.mint().build();
+    for path in ["/orders", "/public"] {
+        let reply = ask(&router, &format!("/api{path}?a=b&access_token={token}&c=d"), None).await;
+        assert_eq!(reply, (200, format!("/api{path}?a=b&c=d {path}?a=b&c=d")));
+    }
 }

@@ -76,3 +76,42 @@ async fn one_rule_can_be_in_a_dry_run_beside_enforced_ones() {
     let strict = guard.layer().require(Requirement::scope("admin"));
     assert_eq!(get(&strict, "/new", Some(&token)).await, 403, "the layer is not on a dry run");
 }
+
+#[tokio::test(start_paused = true)]
+async fn with_both_dry_runs_one_line_names_what_rule_and_layer_would_reject() {
+    let fixture = Fixture::new();
+    let log = Log::listen();
+    let rule = Rule::new("/new").require(Requirement::scope("write")).dry_run();
+    let guard = fixture.builder().issuer(fixture.issuer()).rule(rule).dry_run().build().unwrap();
+    let layer = guard.layer().require(Requirement::scope("beta"));
+    let token = fixture.server.mint().scope("read").build();
+    log.take();
+    assert_eq!(get(&layer, "/new", Some(&token)).await, 200);
+    let line = log.take();
+    assert!(line.contains(r#"needed="write beta""#) && line.matches("dry_run=true").count() == 1, "{line}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_from_a_file_covers_the_rules_only() {
+    let fixture = Fixture::new();
+    let log = Log::listen();
+    let config: oauth_guard::config::GuardConfig = serde_json::from_value(serde_json::json!({
+        "issuer": [{ "issuer": fixture.server.issuer(), "audience": ["orders-api"] }],
+        "rule": [{ "path": "/orders", "require": { "scope": "write" } }],
+        "dry_run": true,
+    }))
+    .unwrap();
+    let http = oauth_guard::HttpClient::from_service(fixture.server.transport());
+    let guard = config.into_builder().http(http).clock(fixture.clock.clone()).build().unwrap();
+    let token = fixture.server.mint().scope("read").build();
+    log.take();
+    assert_eq!(get(&guard.layer(), "/orders", Some(&token)).await, 200);
+    assert!(log.take().contains(r#"needed="write""#));
+    // What stands next to the handler is enforced, in layers and in handlers.
+    let strict = guard.layer().require(Requirement::scope("admin"));
+    assert_eq!(get(&strict, "/orders", Some(&token)).await, 403);
+    let request = Request::get("/orders").header(header::AUTHORIZATION, format!("Bearer {token}"));
+    let claims = guard.check(&request.body(()).unwrap()).resolve().await.unwrap().unwrap();
+    assert!(guard.require(&Requirement::scope("admin"), &claims).is_err());
+    assert!(guard.require(&Requirement::scope("read"), &claims).is_ok());
+}

@@ -85,10 +85,9 @@ async fn metadata_of_another_issuer_is_not_covered_by_the_known_uri() {
     let fixture = Fixture::new();
     let guard = warm(&fixture).await;
     let metadata = json!({"issuer": "https://evil.example", "jwks_uri": "https://evil.example/jwks"});
-    fixture
-        .server
-        .fault(Endpoint::OauthMetadata, Fault::body(200, "application/json", metadata.to_string()))
-        .always();
+    for place in [Endpoint::OauthMetadata, Endpoint::OpenidMetadata] {
+        fixture.server.fault(place, Fault::body(200, "application/json", metadata.to_string())).always();
+    }
     let good = fixture.server.mint().build();
     assert_eq!(call(&guard, &fixture.server.mint().kid("new").build()).await.status, 503);
     assert_eq!(guard.health().issuers[0].last_error.as_deref(), Some("discovery"));

@@ -1,22 +1,42 @@
 //! The guard as its users see it: requests through the real layer, against a mock server, on a paused clock.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod access;
 mod attacks;
 #[cfg(feature = "axum")]
 mod axum;
 mod cache;
+mod claims_fuzz;
+mod client_audience;
 mod contract;
 mod dry_run;
 mod explain;
 mod health;
+mod introspection;
 mod jwks_moves;
+mod key_requests;
+mod key_rules;
 mod keys;
 mod log;
 mod logs;
+mod metadata_places;
+mod null_members;
 mod pem;
+#[cfg(all(feature = "toml", feature = "reqwest"))]
+mod recipes;
 mod rejections;
 mod reload;
+mod roles;
+#[cfg(feature = "axum")]
+mod routing_fuzz;
+mod rule_edges;
 mod rules;
+mod site;
 mod support;
+mod tenant_issuers;
+mod tenant_life;
+mod tenant_model;
+mod tenant_probation;
 mod tenants;
 mod token_locations;
+mod unknown_keys;

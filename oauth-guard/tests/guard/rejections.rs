@@ -2,7 +2,7 @@
 
 use crate::support::{Fixture, call, send, send_request};
 use bytes::Bytes;
-use http::{Request, header};
+use http::{Request, Version, header};
 use http_body_util::Full;
 use oauth_guard::Requirement;
 use oauth_mock::{Endpoint, Fault};
@@ -128,8 +128,9 @@ async fn grpc_callers_get_a_status_in_the_headers() {
     let fixture = Fixture::new();
     let layer = fixture.guard().layer().require(Requirement::scope("write"));
     let request = |token: Option<String>| {
-        let mut request =
-            Request::post("/orders.Orders/List").header(header::CONTENT_TYPE, "application/grpc");
+        let mut request = Request::post("/orders.Orders/List")
+            .header(header::CONTENT_TYPE, "application/grpc")
+            .version(Version::HTTP_2);
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -150,6 +151,60 @@ async fn send_request_raw(layer: &oauth_guard::GuardLayer, request: Request<Full
     }));
     let response = service.oneshot(request).await.unwrap();
     (response.status().as_u16(), response.headers()["grpc-status"].to_str().unwrap().to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_grpc_call_is_rejected_in_grpc_and_none_if_switched_off() {
+    use tower::{Layer, ServiceExt};
+    let fixture = Fixture::new();
+    let ask = async |guard: &oauth_guard::Guard, method: &str, version| {
+        let service = guard.layer().layer(tower::service_fn(|_: Request<()>| async {
+            Ok::<_, std::convert::Infallible>(http::Response::new(Full::<Bytes>::default()))
+        }));
+        let request = Request::builder().method(method).version(version);
+        let request = request.header(header::CONTENT_TYPE, "application/grpc+proto").body(()).unwrap();
+        let response = service.oneshot(request).await.unwrap();
+        (response.status().as_u16(), response.headers().contains_key("grpc-status"))
+    };
+    let guard = fixture.guard();
+    assert_eq!(ask(&guard, "POST", Version::HTTP_2).await, (200, true));
+    // The caller chooses method and content type: neither alone makes a rejection look like a success.
+    for method in ["GET", "HEAD", "PUT", "OPTIONS", "DELETE"] {
+        assert_eq!(ask(&guard, method, Version::HTTP_2).await, (401, false), "{method}");
+    }
+    for version in [Version::HTTP_10, Version::HTTP_11] {
+        assert_eq!(ask(&guard, "POST", version).await, (401, false), "{version:?}");
+    }
+    let off = fixture.builder().issuer(fixture.issuer()).grpc(false).build().unwrap();
+    assert_eq!(ask(&off, "POST", Version::HTTP_2).await, (401, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_challenge_has_a_parameter() {
+    let fixture = Fixture::new();
+    let challenge = async |builder: oauth_guard::GuardBuilder| {
+        send(&builder.issuer(fixture.issuer()).build().unwrap().layer(), &[]).await.challenge.unwrap()
+    };
+    assert_eq!(challenge(fixture.builder()).await, r#"Bearer realm="api""#);
+    assert_eq!(challenge(fixture.builder().realm("orders")).await, r#"Bearer realm="orders""#);
+    assert_eq!(
+        challenge(fixture.builder().resource_metadata("https://a.example/doc")).await,
+        r#"Bearer realm="api", resource_metadata="https://a.example/doc""#
+    );
+    let guard = fixture.guard();
+    let invalid = call(&guard, "a.b.c").await.challenge.unwrap();
+    assert!(invalid.starts_with(r#"Bearer realm="api", error="invalid_token""#), "{invalid}");
+}
+
+#[test]
+fn the_debug_of_a_request_head_shows_no_token() {
+    let request = Request::get("https://api.example.com/orders?access_token=in-the-query")
+        .header(header::AUTHORIZATION, "Bearer in-the-header")
+        .header(header::COOKIE, "at=in-the-cookie")
+        .body(())
+        .unwrap();
+    let shown = format!("{:?}", oauth_guard::RequestHead::from(&request));
+    assert_eq!(shown, r#"RequestHead { method: GET, version: HTTP/1.1, path: "/orders", .. }"#);
 }
 
 #[tokio::test(start_paused = true)]

@@ -199,7 +199,7 @@ async fn a_configuration_file_replaces_what_it_can_express_and_keeps_the_rest() 
     // Transport and clock of the test, and the body that code supplies; the realm is gone.
     assert_eq!(call(&guard, &fixture.server.mint().build()).await.status, 200);
     let reply = send(&guard.layer(), &[]).await;
-    assert_eq!((reply.challenge.as_deref(), &*reply.body), (Some("Bearer"), "no"));
+    assert_eq!((reply.challenge.as_deref(), &*reply.body), (Some(r#"Bearer realm="api""#), "no"));
 }
 
 #[tokio::test(start_paused = true)]

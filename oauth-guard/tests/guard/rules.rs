@@ -10,17 +10,17 @@ use tower::{Layer, ServiceExt};
 
 use crate::support::{Fixture, Reply, send_request};
 
-fn scope(scope: &str) -> Requirement {
+pub(crate) fn scope(scope: &str) -> Requirement {
     Requirement::scope(scope)
 }
 
-fn guard(fixture: &Fixture, rules: impl IntoIterator<Item = Rule>) -> Guard {
+pub(crate) fn guard(fixture: &Fixture, rules: impl IntoIterator<Item = Rule>) -> Guard {
     let builder = fixture.builder().issuer(fixture.issuer()).realm("orders");
     rules.into_iter().fold(builder, oauth_guard::GuardBuilder::rule).build().unwrap()
 }
 
 /// Sends a request whose target is used as it is written.
-async fn ask(layer: &GuardLayer, method: Method, target: &str, token: Option<&str>) -> Reply {
+pub(crate) async fn ask(layer: &GuardLayer, method: Method, target: &str, token: Option<&str>) -> Reply {
     let mut request = Request::builder().method(method).uri(target);
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -28,12 +28,12 @@ async fn ask(layer: &GuardLayer, method: Method, target: &str, token: Option<&st
     send_request(layer, request.body(Full::<Bytes>::default()).unwrap()).await
 }
 
-async fn get(layer: &GuardLayer, target: &str, token: Option<&str>) -> (u16, Option<String>) {
+pub(crate) async fn get(layer: &GuardLayer, target: &str, token: Option<&str>) -> (u16, Option<String>) {
     let reply = ask(layer, Method::GET, target, token).await;
     (reply.status, reply.challenge)
 }
 
-fn too_little(scope: &str) -> (u16, Option<String>) {
+pub(crate) fn too_little(scope: &str) -> (u16, Option<String>) {
     (403, Some(format!(r#"Bearer realm="orders", error="insufficient_scope", scope="{scope}""#)))
 }
 
@@ -273,7 +273,8 @@ async fn a_grpc_method_has_its_own_rule_and_response() {
     .layer();
     let token = fixture.server.mint().scope("read").build();
     let call = async |path: &str, token: Option<&str>| {
-        let mut request = Request::post(path).header(header::CONTENT_TYPE, "application/grpc");
+        let request = Request::post(path).version(http::Version::HTTP_2);
+        let mut request = request.header(header::CONTENT_TYPE, "application/grpc");
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }

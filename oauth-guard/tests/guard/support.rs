@@ -112,6 +112,13 @@ where
     Reply { status, challenge, retry_after, body }
 }
 
+/// The claims of a token.
+pub(crate) async fn claims(guard: &Guard, token: &str) -> Result<Claims, oauth_guard::Rejection> {
+    let request =
+        Request::get("/").header(header::AUTHORIZATION, format!("Bearer {token}")).body(()).unwrap();
+    guard.check(&request).resolve().await.map(|claims| claims.unwrap())
+}
+
 /// One request with a bearer token.
 pub(crate) async fn call(guard: &Guard, token: &str) -> Reply {
     send(&guard.layer(), &[format!("Bearer {token}").as_bytes()]).await
@@ -121,5 +128,39 @@ pub(crate) async fn call(guard: &Guard, token: &str) -> Reply {
 pub(crate) async fn settle() {
     for _ in 0..64 {
         tokio::task::yield_now().await;
+    }
+}
+
+/// Numbers that look random and are the same in every run (SplitMix64).
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound as u64).unwrap()
+    }
+
+    /// In so many of a hundred cases.
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+
+    pub(crate) fn word(&mut self, from: &[&'static str]) -> &'static str {
+        from[self.below(from.len())]
     }
 }

@@ -229,3 +229,35 @@ async fn longer_tokens_of_resolved_issuers_need_the_guards_limit() {
     assert_eq!(call(&not_allowed, &long).await.status, 401);
     assert_eq!(call(&not_allowed, &fixture.server.mint().build()).await.status, 503, "described wrongly");
 }
+
+/// The runtime that the look-up runs on exists, but no thread drives it.
+#[test]
+fn a_look_up_on_a_runtime_that_is_no_longer_driven_parks_no_request() {
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let parked = runtime();
+    let (fixture, guard) = parked.block_on(async {
+        let fixture = Fixture::new();
+        let asked = AtomicUsize::new(0);
+        let guard = fixture.builder().resolve_issuers(move |name: String| {
+            let hangs = asked.fetch_add(1, Ordering::SeqCst) == 0;
+            async move {
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, std::io::Error>(Some(Issuer::new(name).audience("orders-api")))
+            }
+        });
+        let guard = guard.build().unwrap();
+        let token = fixture.server.mint().build();
+        assert!(tokio::time::timeout(Duration::from_millis(10), call(&guard, &token)).await.is_err());
+        (fixture, guard)
+    });
+    runtime().block_on(async {
+        let token = fixture.server.mint().build();
+        let start = tokio::time::Instant::now();
+        assert_eq!(call(&guard, &token).await.status, 503);
+        assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+        assert_eq!(call(&guard, &token).await.status, 200, "the lost look-up is replaced");
+    });
+}

@@ -133,11 +133,48 @@ async fn the_token_is_redacted_or_stripped_at_every_location() {
     assert_eq!(ask(&taking, &format!("/?access_token={token}"), &[]).await, (200, "/".into()));
     // The guard removes nothing from a request without a token.
     let optional = taking.layer().optional().layer(service_fn(|request: Request<Full<Bytes>>| async move {
-        assert!(request.headers().contains_key(header::AUTHORIZATION));
+        assert_eq!(request.headers()[header::AUTHORIZATION], "Basic YTpi");
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     }));
     let basic = Request::get("/").header(header::AUTHORIZATION, "Basic YTpi").body(Full::default()).unwrap();
     assert_eq!(optional.oneshot(basic).await.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_public_route_every_bearer_token_is_stripped_or_redacted_and_other_credentials_stay() {
+    let fixture = Fixture::new();
+    let public = || everywhere(&fixture).rule(oauth_guard::Rule::new("/{*rest}").public());
+    let (stripping, keeping) = (public().strip_token().build().unwrap(), public().build().unwrap());
+    let (basic, bearer) = (("authorization", "Basic YTpi"), ("authorization", "Bearer a.b.c"));
+    let cases: [(Headers<'_>, &str); 9] = [
+        (&[bearer, bearer], ""),
+        (&[basic, bearer], "|authorization=Sensitive"),
+        (&[bearer, basic], "|authorization=Sensitive"),
+        (&[basic], "|authorization=Sensitive"),
+        (&[("authorization", "Bearera.b.c")], ""),
+        (&[("authorization", "Basic YTpi, bearer a.b.c")], ""),
+        (&[("authorization", "Bearers a.b.c")], "|authorization=Sensitive"),
+        (&[("x-access-token", "a.b.c"), ("x-access-token", "d.e.f")], ""),
+        (&[("cookie", "at=a.b.c; x=y; at=d.e.f")], "|cookie=Sensitive"),
+    ];
+    for (headers, left) in cases {
+        assert_eq!(
+            ask(&stripping, "/?access_token=a.b.c", headers).await,
+            (200, format!("/{left}")),
+            "{headers:?}"
+        );
+        let kept = ask(&keeping, "/", headers).await.1;
+        assert!(!kept.contains("a.b.c") && kept.matches("Sensitive").count() == headers.len(), "{kept}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn basic_credentials_stay_beside_a_token_that_is_stripped() {
+    let fixture = Fixture::new();
+    let guard = everywhere(&fixture).strip_token().build().unwrap();
+    let token = fixture.server.mint().build();
+    let headers = [("authorization", "Basic YTpi"), ("x-access-token", &*token)];
+    assert_eq!(ask(&guard, "/", &headers).await, (200, "/|authorization=Sensitive".into()));
 }
 
 #[test]

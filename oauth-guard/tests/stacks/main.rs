@@ -1,7 +1,7 @@
 //! One table of cases over every stack: axum, plain hyper, tonic with unary and streaming calls, and a bare tower stack
 //! with a single permit. A case gets the same response on every stack, and the request after it is accepted.
 //!
-//! `cargo test -p oauth-guard --test stacks -- --nocapture` prints it: case, stack, reply.
+//! `cargo test -p tower-oauth-guard --test stacks -- --nocapture` prints it: case, stack, reply.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod axum;

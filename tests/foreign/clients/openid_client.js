@@ -339,7 +339,8 @@ const items = {
       client.fetchProtectedResource(config, registered.registration_access_token, new URL(registered.registration_client_uri), method)
     assert.equal((await (await managed('GET')).json()).client_name, 'Judge')
     assert.equal((await managed('DELETE')).status, 204)
-    await refused(client.clientCredentialsGrant(config), 'invalid_client')
+    // A 401 has a challenge (RFC 9110 section 15.5.2), wherever the secret was sent.
+    await refused(client.clientCredentialsGrant(config), 'OAUTH_WWW_AUTHENTICATE_CHALLENGE')
   },
 }
 

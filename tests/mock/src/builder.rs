@@ -1,7 +1,7 @@
 //! The configuration of a server before it starts.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
@@ -12,24 +12,30 @@ use tokio::sync::watch;
 use crate::clients::MockClient;
 use crate::clock::{MockClock, START_OF_IN_PROCESS_TIME};
 use crate::codes::Codes;
+use crate::consents::Consents;
 use crate::details::AuthorizationDetailsType;
 use crate::devices::Devices;
 use crate::dpop::{Dpop, DpopNonce};
 use crate::encode::{hex, random};
+use crate::endpoint::Endpoint;
 use crate::expect::Expectations;
 use crate::faults::{Faults, Rule};
-use crate::journal::Journal;
+use crate::journal::{Journal, LIMITS, Limits};
 use crate::keys::{Alg, Keys};
+use crate::matching::Scenarios;
+use crate::names::{HostName, Names, Origin};
 use crate::providers::Provider;
 use crate::pushed::PushedRequests;
 use crate::registration::{Registration, Registrations};
 use crate::replays::Replays;
+use crate::request_log::RequestLog;
 use crate::server::MockServer;
 use crate::sessions::Sessions;
 use crate::settings::Gates;
 use crate::shared::{Initial, Issuer, Policy, Shared, seconds};
 use crate::tampers::{Tamper, Tampers};
 use crate::tls::{Acceptor, Authority};
+use crate::token_rules::{TokenRule, TokenRules};
 use crate::tokens::Records;
 use crate::trust::TrustedIssuer;
 use crate::users::User;
@@ -51,6 +57,11 @@ pub struct MockServerBuilder {
     start_at: Option<u64>,
     provider: Option<Provider>,
     issuer_url: Option<String>,
+    public_url: Option<String>,
+    hosts: Vec<HostName>,
+    journal: Limits,
+    token_rules: Vec<TokenRule>,
+    logs: bool,
     undocumented_status: Option<StatusCode>,
     faults: Vec<Rule>,
     gates: Gates,
@@ -66,7 +77,7 @@ pub struct MockServerBuilder {
 
 /// The address of a server, and its TLS identity.
 struct Places {
-    origin: String,
+    local: String,
     mtls_origin: Option<String>,
     authority: Option<Authority>,
 }
@@ -95,6 +106,11 @@ impl MockServerBuilder {
             start_at: None,
             provider: None,
             issuer_url: None,
+            public_url: None,
+            hosts: Vec::new(),
+            journal: LIMITS,
+            token_rules: Vec::new(),
+            logs: false,
             undocumented_status: None,
             faults: Vec::new(),
             gates: Gates::default(),
@@ -156,8 +172,14 @@ impl MockServerBuilder {
     }
 
     /// Adds an issuer at this path below the server's address, with keys and tokens of its own.
+    ///
+    /// # Panics
+    /// If there is one of this name already, or an endpoint of the first issuer at this path.
     pub fn issuer(mut self, name: impl Into<String>) -> Self {
-        self.issuers.push(name.into().trim_matches('/').to_owned());
+        let name = name.into().trim_matches('/').to_owned();
+        let problem = issuer_name_problem(&name, &self.issuers[1..]);
+        assert!(problem.is_none(), "no issuer can be called {name:?}: {}", problem.unwrap_or_default());
+        self.issuers.push(name);
         self
     }
 
@@ -185,9 +207,74 @@ impl MockServerBuilder {
         self
     }
 
-    /// What the first issuer's tokens name in `iss`, when it is not the server's address.
+    /// What the first issuer's tokens name in `iss`, when it is not the server's address. If it is an address by which
+    /// this server can be reached, requests that name it in `Host` find all endpoints there.
     pub fn issuer_url(mut self, issuer: impl Into<String>) -> Self {
         self.issuer_url = Some(issuer.into());
+        self
+    }
+
+    /// Where clients reach this server, when that is not where it listens: behind a proxy or in a container. All
+    /// endpoints are there, and so is the issuer, unless [`issuer_url`](Self::issuer_url) says otherwise.
+    ///
+    /// ```no_run
+    /// # async fn doc() {
+    /// let server = oauth_mock::MockServer::builder()
+    ///     .listen(([0, 0, 0, 0], 9000).into())
+    ///     .public_url("http://mock:9000")
+    ///     .start()
+    ///     .await;
+    /// assert_eq!(server.issuer(), "http://mock:9000");
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// If it is no http or https URL with nothing but host and port.
+    pub fn public_url(mut self, url: &str) -> Self {
+        let origin = Origin::split(url.trim_end_matches('/')).filter(|(_, path)| path.is_empty());
+        let origin = origin.map(|(origin, _)| origin.to_string());
+        assert!(origin.is_some(), "{url:?} is no public URL; write it like \"http://mock:9000\"");
+        self.public_url = origin;
+        self
+    }
+
+    /// A name by which clients may reach this server, `mock` or `mock:9000`: a request that has it as `Host` finds all
+    /// endpoints there. The issuer stays what it is; see [`issuer_url`](Self::issuer_url).
+    ///
+    /// # Panics
+    /// If it is no host, with or without a port.
+    #[expect(clippy::panic, reason = "a name that is none is an error in the test itself")]
+    pub fn host(mut self, name: &str) -> Self {
+        match HostName::parse(name) {
+            Some(host) => self.hosts.push(host),
+            None => panic!("{name:?} is no host; write it like \"mock\" or \"mock:9000\""),
+        }
+        self
+    }
+
+    /// Lets pages of these origins alone read what clients are sent (CORS); pages of all origins by default. Cookies
+    /// count for nothing there.
+    pub fn cors_origins(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.policy.cors_origins = Some(origins.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// How much the [journal](MockServer::journal) keeps: so many requests, and about so many bytes of memory. Older
+    /// requests go, and are counted all the same.
+    pub fn journal_limits(mut self, entries: usize, bytes: usize) -> Self {
+        self.journal = Limits { entries, bytes };
+        self
+    }
+
+    /// Starts with this rule for claims and responses; see [`MockServer::token_rule`].
+    pub fn token_rule(mut self, rule: TokenRule) -> Self {
+        self.token_rules.push(rule);
+        self
+    }
+
+    /// Writes a line for each request to stderr.
+    pub fn log_requests(mut self) -> Self {
+        self.logs = true;
         self
     }
 
@@ -283,16 +370,17 @@ impl MockServerBuilder {
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let own = listener.local_addr().map_err(failed)?;
         let mut places = Places {
-            origin: format!("{}://{own}", if self.tls { "https" } else { "http" }),
+            local: format!("{}://{}", if self.tls { "https" } else { "http" }, reachable(own)),
             mtls_origin: None,
             authority: self.tls.then(Authority::new).transpose().map_err(failed)?,
         };
+        let names = self.certified_names();
         let acceptor =
-            |asks| places.authority.as_ref().map(|by| Acceptor::new(by, own.ip(), asks)).transpose();
+            |asks| places.authority.as_ref().map(|by| Acceptor::new(by, own.ip(), &names, asks)).transpose();
         let mut listeners = vec![(listener, acceptor(false).map_err(failed)?)];
         if self.client_certificates {
             let listener = TcpListener::bind((address.ip(), 0)).await.map_err(failed)?;
-            let mtls_origin = format!("https://{}", listener.local_addr().map_err(failed)?);
+            let mtls_origin = format!("https://{}", reachable(listener.local_addr().map_err(failed)?));
             listeners.push((listener, acceptor(true).map_err(failed)?));
             places.mtls_origin = Some(mtls_origin);
         }
@@ -310,13 +398,20 @@ impl MockServerBuilder {
         // Reserved by RFC 6761 section 6.2, so a request that leaves the process by mistake reaches no host.
         let host = format!("mock-{}.test", hex(&random::<4>()));
         let places = Places {
-            origin: format!("https://{host}"),
+            local: format!("https://{host}"),
             mtls_origin: self.client_certificates.then(|| format!("https://mtls.{host}")),
             // It cannot be missed: making one fails only when memory is exhausted.
             authority: self.tls.then(Authority::new).and_then(Result::ok),
         };
         let clock = at(self.start_at.unwrap_or(START_OF_IN_PROCESS_TIME));
         MockServer::new(Arc::new(self.build(places, clock)), Vec::new())
+    }
+
+    /// The hosts that a certificate of this server is for, besides where it listens.
+    fn certified_names(&self) -> Vec<String> {
+        let urls = [self.public_url.as_ref(), self.issuer_url.as_ref()].into_iter().flatten();
+        let of_url = urls.filter_map(|url| Origin::split(url)).map(|(origin, _)| origin.host().to_owned());
+        of_url.chain(self.hosts.iter().map(|host| host.host().to_owned())).collect()
     }
 
     /// Starts with the faults of a configuration, and the gates they name.
@@ -331,8 +426,10 @@ impl MockServerBuilder {
         self
     }
 
+    #[expect(clippy::expect_used, reason = "the addresses were made or checked here")]
     fn build(self, places: Places, clock: MockClock) -> Shared {
-        let Places { origin, mtls_origin, authority } = places;
+        let Places { local, mtls_origin, authority } = places;
+        let origin = self.public_url.clone().unwrap_or_else(|| local.clone());
         let personality = self.provider.map(Provider::personality);
         let own_client = || vec![personality.map_or_else(MockClient::default, |own| (own.client)())];
         let own_user = || personality.and_then(|own| own.user).map(|user| user()).into_iter().collect();
@@ -341,6 +438,13 @@ impl MockServerBuilder {
         let algorithms = if self.algorithms.is_empty() { vec![Alg::Rs256] } else { self.algorithms };
         let first_issuer =
             self.issuer_url.or_else(|| personality.and_then(|own| own.issuer).map(str::to_owned));
+        let names = Names::new(
+            &local,
+            mtls_origin.as_deref(),
+            self.public_url.as_deref(),
+            self.hosts,
+            first_issuer.as_deref(),
+        );
         let issuer = |name: String| Issuer {
             url: match (&first_issuer, name.is_empty()) {
                 (Some(url), true) => url.clone(),
@@ -352,6 +456,7 @@ impl MockServerBuilder {
             keys: Keys::new(&algorithms),
             records: Records::default(),
             codes: Codes::default(),
+            consents: Consents::default(),
             pushed: PushedRequests::default(),
             sessions: Sessions::default(),
             devices: Devices::default(),
@@ -364,6 +469,7 @@ impl MockServerBuilder {
             users: users.into_iter().map(Arc::new).collect(),
             faults: self.faults,
             tampers: self.initial_tampers,
+            token_rules: self.token_rules,
         };
         Shared {
             issuers: self.issuers.into_iter().map(issuer).collect(),
@@ -377,7 +483,10 @@ impl MockServerBuilder {
             dpop: Dpop::new(self.dpop_algorithms, self.dpop_nonce, self.dpop_api_nonce),
             tampers: Tampers::new(&initial.tampers),
             policy: self.policy,
-            journal: Journal::new(),
+            journal: Journal::new(self.journal),
+            token_rules: TokenRules::new(&initial.token_rules),
+            scenarios: Scenarios::default(),
+            log: self.logs.then(RequestLog::new),
             faults: Faults::new(&initial.faults),
             expectations: Expectations::default(),
             paused: watch::Sender::new(false),
@@ -387,11 +496,39 @@ impl MockServerBuilder {
             initial,
             gates: self.gates,
             control: OnceLock::new(),
+            names: names.expect("an address with scheme, host and port"),
             origin,
+            local,
             mtls_origin,
             authority,
         }
     }
+}
+
+/// An address that this machine can be asked at: the one that stands for all of them is none.
+pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+/// Why an issuer cannot have this name beside these others.
+pub(crate) fn issuer_name_problem(name: &str, others: &[String]) -> Option<&'static str> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    if name.is_empty()
+        || !name.bytes().all(good)
+        || name.split('/').any(|part| matches!(part, "" | "." | ".."))
+    {
+        return Some("it is a path of letters, digits and `-._~`, with single slashes between");
+    }
+    if !Endpoint::leaves_room_for(name) {
+        return Some("the first issuer has an endpoint there");
+    }
+    others.iter().any(|other| other == name).then_some("there is one of this name already")
 }
 
 fn at(unix: u64) -> MockClock {

@@ -54,6 +54,8 @@ pub struct MockClient {
     /// The types of authorization details it may use; `None`: all of the server's.
     pub(crate) details_types: Option<Vec<String>>,
     pub(crate) post_logout_redirect_uris: Vec<String>,
+    /// The audiences for which it may exchange tokens that are for other APIs.
+    pub(crate) exchange_audiences: Vec<String>,
 }
 
 /// What an access token is made of.
@@ -91,6 +93,7 @@ impl MockClient {
             needs_par: false,
             details_types: None,
             post_logout_redirect_uris: Vec::new(),
+            exchange_audiences: Vec::new(),
         }
     }
 
@@ -263,6 +266,14 @@ impl MockClient {
     #[must_use]
     pub fn post_logout_redirect_uri(mut self, uri: impl Into<String>) -> Self {
         self.post_logout_redirect_uris.push(uri.into());
+        self
+    }
+
+    /// Lets it exchange tokens that are for other APIs for tokens for these audiences (RFC 8693). By default it gets none
+    /// that is for another API than the token it exchanges.
+    #[must_use]
+    pub fn exchange_audiences(mut self, audiences: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.exchange_audiences = audiences.into_iter().map(Into::into).collect();
         self
     }
 

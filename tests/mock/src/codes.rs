@@ -44,6 +44,14 @@ impl Codes {
         text
     }
 
+    /// Makes the codes of a session that has ended worthless.
+    pub(crate) fn end_session(&self, session: &str) {
+        let of_session =
+            |code: &Code| code.grant.login.as_ref().is_some_and(|login| login.session == session);
+        let mut codes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        codes.retain(|_, code| code.issued_at == USED || !of_session(code));
+    }
+
     pub(crate) fn clear(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -11,13 +11,14 @@ mod keys;
 mod logins;
 mod page;
 mod routes;
+mod rules;
 mod server;
 mod tls;
 mod tokens;
 mod wire;
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -25,7 +26,7 @@ use tokio::task::AbortHandle;
 
 use self::guard::Guard;
 pub(crate) use self::page::page_of_the_server;
-use crate::builder::StartError;
+use crate::builder::{StartError, reachable};
 use crate::server::MockServer;
 
 /// An open control port; dropping it closes it. See [`MockServer::control`].
@@ -65,15 +66,12 @@ impl MockServer {
     pub async fn control(&self, address: SocketAddr, hosts: &[&str]) -> Result<Control, StartError> {
         let failed = |cause| StartError { address, cause };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let mut reached = listener.local_addr().map_err(failed)?;
-        if reached.ip().is_unspecified() {
-            reached.set_ip(Ipv4Addr::LOCALHOST.into());
-        }
+        let reached = reachable(listener.local_addr().map_err(failed)?);
         let url = format!("http://{reached}");
         let shared = Arc::clone(self.shared());
         // The first control port stays the one the page talks to.
         let _ = shared.control.set(url.clone());
-        let guard = Guard::new(&shared.origin, hosts);
+        let guard = Guard::new(&shared.local, hosts).page(&shared.origin);
         let serving = tokio::spawn(wire::serve(listener, shared, guard)).abort_handle();
         Ok(Control { url, serving })
     }

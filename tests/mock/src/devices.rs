@@ -101,6 +101,14 @@ impl Devices {
         }
     }
 
+    /// Turns away the devices that were allowed in a session that has ended, and have not asked since.
+    pub(crate) fn end_session(&self, session: &str) {
+        let of_session = |grant: &Grant| grant.login.as_ref().is_some_and(|login| login.session == session);
+        let mut devices = self.devices();
+        let allowed = devices.values_mut().filter(|device| device.state == State::Allowed);
+        allowed.filter(|device| of_session(&device.grant)).for_each(|device| device.state = State::Denied);
+    }
+
     pub(crate) fn clear(&self) {
         self.devices().clear();
     }

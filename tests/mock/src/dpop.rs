@@ -4,15 +4,17 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use http::header::HOST;
+use bytes::Bytes;
 use http::{HeaderName, Request, Uri};
 use serde_json::{Map, Value};
 
 use crate::encode::{b64url, random_text};
 use crate::jws::Jws;
 use crate::keys::{Alg, thumbprint};
+use crate::names::Origin;
 use crate::replays::Replays;
 use crate::response::{MockResponse, OAuthError};
+use crate::routes::authority;
 use crate::shared::Shared;
 
 /// The header that carries a proof (RFC 9449 section 4.1).
@@ -147,10 +149,10 @@ impl Dpop {
 
     /// Checks the proof of a request (RFC 9449 section 4.3), for `token` at an API, and gives the thumbprint of its
     /// key. `None` when there is no proof.
-    pub(crate) fn check<B>(
+    pub(crate) fn check(
         &self,
         shared: &Shared,
-        request: &Request<B>,
+        request: &Request<Bytes>,
         side: Side,
         token: Option<&str>,
     ) -> Result<Option<String>, BadProof> {
@@ -270,10 +272,10 @@ impl From<BadProof> for OAuthError {
 }
 
 /// What the proof says of the request (RFC 9449 section 4.3, points 8 to 12 without the nonce); gives its `jti`.
-fn claims<'a, B>(
+fn claims<'a>(
     proof: &'a Jws<'_>,
     shared: &Shared,
-    request: &Request<B>,
+    request: &Request<Bytes>,
     token: Option<&str>,
     now: i64,
 ) -> Result<&'a str, &'static str> {
@@ -302,13 +304,19 @@ fn claims<'a, B>(
     Ok(jti)
 }
 
-/// The addresses by which a client may know what it asked for: the server's own, and the one it named in `Host`.
-fn addresses<B>(shared: &Shared, request: &Request<B>) -> impl Iterator<Item = String> {
+/// The addresses by which a client may know what it asked for: the server's own, by the name in `Host` only where that
+/// is one of them. A proof for another server is worth nothing here, whatever `Host` says.
+fn addresses(shared: &Shared, request: &Request<Bytes>) -> impl Iterator<Item = String> {
     let path = request.uri().path();
-    let scheme = shared.origin.split("://").next().unwrap_or_default();
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    let named = host.map(|host| format!("{scheme}://{host}{path}"));
-    named.into_iter().chain([format!("{}{path}", shared.origin)])
+    let named = authority(request);
+    let (asked, base) = (shared.names.asked(named), shared.names.base(named));
+    let by_name = named.and_then(|named| {
+        let scheme = shared.origin.split("://").next().unwrap_or_default();
+        Origin::split(&format!("{scheme}://{named}")).map(|(origin, _)| origin)
+    });
+    let by_name = by_name.filter(|origin| shared.names.knows(origin));
+    let origins = by_name.into_iter().chain([asked, base]).map(|origin| origin.to_string());
+    origins.chain([shared.origin.clone()]).map(move |origin| format!("{origin}{path}"))
 }
 
 /// Scheme and host in lower case, without the scheme's own port, never without a path (RFC 3986 sections 6.2.2, 6.2.3).

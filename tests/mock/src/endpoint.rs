@@ -40,6 +40,8 @@ pub enum Endpoint {
     Api,
     /// `/.well-known/oauth-protected-resource/api`: the metadata of the API (RFC 9728 section 3).
     ResourceMetadata,
+    /// `/health`: 200 while the server runs. Never in the journal.
+    Health,
     /// An address that only an attacker would name, in `jku` or `x5u`: no API should ever fetch it.
     Trap,
     /// Any other path of this server.
@@ -49,7 +51,7 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    const PATHS: [(Self, &'static str); 13] = [
+    const PATHS: [(Self, &'static str); 14] = [
         (Self::Jwks, "jwks"),
         (Self::Token, "token"),
         (Self::Authorize, "authorize"),
@@ -63,6 +65,7 @@ impl Endpoint {
         (Self::Register, "register"),
         (Self::Api, "api"),
         (Self::Trap, "trap"),
+        (Self::Health, "health"),
     ];
     const OAUTH: &'static str = "/.well-known/oauth-authorization-server";
     const OPENID: &'static str = "/.well-known/openid-configuration";
@@ -71,16 +74,23 @@ impl Endpoint {
 
     /// All of them.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        let named = Self::PATHS.iter().map(|(endpoint, _)| *endpoint);
+        // Health is left out: it never fails on purpose, and is in no journal.
+        let named = Self::PATHS.iter().map(|(endpoint, _)| *endpoint).filter(|one| *one != Self::Health);
         [Self::OauthMetadata, Self::OpenidMetadata, Self::ClientConfiguration, Self::ResourceMetadata]
             .into_iter()
             .chain(named)
             .chain([Self::Other, Self::Elsewhere])
     }
 
+    /// Whether an issuer may have this path: its endpoints would be those of another one, or would be hidden by them.
+    pub(crate) fn leaves_room_for(issuer: &str) -> bool {
+        let first = issuer.split('/').next().unwrap_or_default();
+        !first.starts_with('.') && Self::PATHS.iter().all(|(_, path)| *path != first)
+    }
+
     /// Whether a standard server has this endpoint.
     pub(crate) fn is_served(self) -> bool {
-        !matches!(self, Self::Trap | Self::Other | Self::Elsewhere)
+        !matches!(self, Self::Trap | Self::Health | Self::Other | Self::Elsewhere)
     }
 
     /// Its name in configurations and on the control port.
@@ -104,6 +114,7 @@ impl Endpoint {
             Self::DeviceAuthorization => "device_authorization",
             Self::Device => "device",
             Self::Trap => "trap",
+            Self::Health => "health",
             Self::Other => "other",
             Self::Elsewhere => "elsewhere",
         }

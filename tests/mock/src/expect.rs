@@ -1,10 +1,11 @@
 //! Expectations: how often an endpoint must have been asked by the end of the test.
 
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::endpoint::Endpoint;
-use crate::journal::Journal;
+use crate::journal::{Journal, RecordedRequest};
+use crate::matching::Match;
 use crate::server::MockServer;
 
 /// An endpoint about which something is expected: nothing is expected before one of these methods is called.
@@ -21,11 +22,18 @@ use crate::server::MockServer;
 pub struct Expect<'a> {
     server: &'a MockServer,
     endpoint: Endpoint,
+    matching: Match,
 }
 
 impl<'a> Expect<'a> {
     pub(crate) fn new(server: &'a MockServer, endpoint: Endpoint) -> Self {
-        Self { server, endpoint }
+        Self { server, endpoint, matching: Match::any() }
+    }
+
+    /// Counts these requests only.
+    pub fn matching(mut self, matching: Match) -> Self {
+        self.matching = matching;
+        self
     }
 
     /// Exactly `n` requests.
@@ -44,18 +52,23 @@ impl<'a> Expect<'a> {
     }
 
     fn add(self, min: usize, max: Option<usize>) {
-        self.server.expectations().expect(self.endpoint, min, max);
+        self.server.expectations().expect(self.server.journal(), self.endpoint, self.matching, min, max);
     }
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Expectations(Mutex<Vec<Expectation>>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Expectation {
     endpoint: Endpoint,
+    matching: Match,
     min: usize,
     max: Option<usize>,
+    /// How many such requests came, those that the journal no longer keeps included.
+    got: usize,
+    /// Since the journal was forgotten so often.
+    epoch: u64,
 }
 
 impl Expectations {
@@ -63,14 +76,18 @@ impl Expectations {
     pub(crate) fn unmet(&self, journal: &Journal) -> Option<String> {
         let mut report = String::new();
         for expected in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let got = journal.of(expected.endpoint);
-            if got.len() >= expected.min && expected.max.is_none_or(|max| got.len() <= max) {
+            let number = expected.got_since(journal.epoch());
+            if number >= expected.min && expected.max.is_none_or(|max| number <= max) {
                 continue;
             }
-            let endpoint = expected.endpoint;
+            let (endpoint, about) = (expected.endpoint, expected.matching.described());
+            let about = if about.is_empty() { about } else { format!(" with {about}") };
             // Writing to a `String` cannot fail.
-            let _ = writeln!(report, "- expected {} to {endpoint:?}\n+ got {}", expected.range(), got.len());
-            for (number, request) in got.iter().enumerate() {
+            let _ =
+                writeln!(report, "- expected {} to {endpoint:?}{about}\n+ got {number}", expected.range());
+            // All that came there, so that it can be seen in what they differ from what was expected.
+            let arrived = journal.kept(endpoint);
+            for (number, request) in arrived.iter().enumerate() {
                 let status =
                     request.status.map_or("no response".to_owned(), |status| status.as_u16().to_string());
                 let grant = request
@@ -90,13 +107,49 @@ impl Expectations {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    pub(crate) fn expect(&self, endpoint: Endpoint, min: usize, max: Option<usize>) {
-        let expectation = Expectation { endpoint, min, max };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(expectation);
+    /// Expects so many requests, those that came already included.
+    pub(crate) fn expect(
+        &self,
+        journal: &Journal,
+        endpoint: Endpoint,
+        matching: Match,
+        min: usize,
+        max: Option<usize>,
+    ) {
+        // Under the lock, so that a request that comes now is counted once.
+        let mut expectations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |request: &Arc<RecordedRequest>| matching.fits(request, journal);
+        let got = match matching == Match::any() {
+            true => journal.count(endpoint),
+            false => journal.kept(endpoint).iter().filter(|request| fits(request)).count(),
+        };
+        let epoch = journal.epoch();
+        expectations.push(Expectation { endpoint, matching, min, max, got, epoch });
+    }
+
+    /// Counts a request, which `record` writes into the journal.
+    pub(crate) fn count(
+        &self,
+        journal: &Journal,
+        record: impl FnOnce() -> Arc<RecordedRequest>,
+    ) -> Arc<RecordedRequest> {
+        let mut expectations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let request = record();
+        for expected in &mut *expectations {
+            if expected.endpoint == request.endpoint && expected.matching.fits(&request, journal) {
+                let epoch = journal.epoch();
+                (expected.got, expected.epoch) = (expected.got_since(epoch) + 1, epoch);
+            }
+        }
+        request
     }
 }
 
 impl Expectation {
+    fn got_since(&self, epoch: u64) -> usize {
+        if self.epoch == epoch { self.got } else { 0 }
+    }
+
     fn range(&self) -> String {
         match (self.min, self.max) {
             (min, Some(max)) if min == max => format!("exactly {min} request(s)"),

@@ -109,6 +109,11 @@ impl Fault {
         Self { gate: Some(gate.clone()), ..Self::new(Action::Pass) }
     }
 
+    /// Works as it should: to take a [scenario](FaultScript::in_scenario) to its next state.
+    pub fn pass() -> Self {
+        Self::new(Action::Pass)
+    }
+
     /// Accepts the request and never responds.
     pub fn hang() -> Self {
         Self::new(Action::Hang)
@@ -195,6 +200,7 @@ impl Fault {
     pub(crate) fn name(&self) -> String {
         match &self.action {
             Action::Pass if self.gate.is_some() => "held back".to_owned(),
+            Action::Pass if self.headers.is_empty() && self.delay.is_zero() => "pass".to_owned(),
             Action::Pass if self.headers.is_empty() => format!("delay of {:?}", self.delay),
             Action::Pass => "changed headers".to_owned(),
             Action::Respond(response) => format!("status {}", response.status.as_u16()),

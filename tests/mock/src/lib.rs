@@ -205,13 +205,16 @@
 //! | `tls` | HTTPS with an authority of the server's own, and clients that authenticate with a certificate (RFC 8705) |
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod attack;
 mod body;
 mod builder;
+mod callers;
 mod clients;
 mod clock;
 mod codes;
+mod consents;
 mod control;
 mod details;
 mod devices;
@@ -220,17 +223,21 @@ mod encode;
 mod endpoint;
 mod expect;
 mod faults;
+mod http1;
 mod journal;
 mod json;
 mod jws;
 mod keys;
+mod matching;
 mod mint;
+mod names;
 mod page;
 mod peer;
 mod providers;
 mod pushed;
 mod registration;
 mod replays;
+mod request_log;
 mod response;
 mod routes;
 mod server;
@@ -240,6 +247,7 @@ mod shared;
 pub mod suite;
 mod tampers;
 mod tls;
+mod token_rules;
 mod tokens;
 mod transport;
 mod trust;
@@ -259,12 +267,14 @@ pub use self::{
     faults::{Fault, FaultScript, Gate},
     journal::{Journal, RecordedRequest},
     keys::{Alg, KeyError, Keys, TestKey},
+    matching::Match,
     mint::TokenBuilder,
     providers::{Provider, ProviderFailure},
     registration::Registration,
     server::{IssuerHandle, MockServer},
     settings::{Config, ConfigError},
     tampers::{Tamper, TamperScript},
+    token_rules::TokenRule,
     tokens::IssuedTokens,
     transport::{MockTransport, TransportError},
     trust::TrustedIssuer,

@@ -276,6 +276,12 @@ impl TokenBuilder {
         &self.claims
     }
 
+    /// Puts these claims over those there are; `null` leaves one out.
+    pub(crate) fn set_claims(mut self, claims: &Map<String, Value>) -> Self {
+        crate::token_rules::set(&mut self.claims, claims);
+        self
+    }
+
     /// The header as it stands.
     #[must_use]
     pub fn header_members(&self) -> &Map<String, Value> {

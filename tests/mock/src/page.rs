@@ -3,7 +3,9 @@
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::encode::escape_html;
+use http::header::CONTENT_SECURITY_POLICY;
+
+use crate::encode::{escape_html, random_text};
 use crate::response::MockResponse;
 use crate::routes::form::Form;
 
@@ -20,13 +22,7 @@ pub(crate) struct Consent<'a> {
 
 /// Login and consent in one. The request travels along in hidden fields, so the server keeps nothing meanwhile.
 pub(crate) fn login(consent: &Consent<'_>, request: &Form, problem: Option<&str>) -> MockResponse {
-    let hidden: String = request
-        .pairs()
-        .filter(|(name, _)| !matches!(*name, "username" | "password" | "decision"))
-        .map(|(name, value)| {
-            format!(r#"<input type="hidden" name="{}" value="{}">"#, escape_html(name), escape_html(value))
-        })
-        .collect();
+    let hidden = hidden(request);
     let heading = if consent.user.is_some() { "Allow access" } else { "Sign in" };
     let body = format!(
         r#"<h1>{heading}</h1>{}{}<form method="post">{hidden}{}{BUTTONS}</form>"#,
@@ -79,6 +75,56 @@ pub(crate) fn error(status: StatusCode, code: &str, description: &str) -> MockRe
     let body =
         format!("<h1>This request cannot be served</h1><p><code>{code}</code></p><p>{description}</p>");
     MockResponse::html(status, page("Error", &body))
+}
+
+/// Asks whether the user who is signed in wants to sign out (RP-Initiated Logout section 2).
+pub(crate) fn log_out(user: &str, request: &Form) -> MockResponse {
+    let hidden = hidden(request);
+    let user = escape_html(user);
+    let body = format!(
+        r#"<h1>Sign out</h1><p>You are signed in as <strong>{user}</strong>. Do you want to sign out?</p>
+<form method="post">{hidden}<div class="buttons"><button class="main" name="decision" value="allow">Sign out</button>
+<button name="decision" value="deny">Stay signed in</button></div></form>"#
+    );
+    MockResponse::html(StatusCode::OK, page("Sign out", &body))
+}
+
+/// Shows a user who would not sign out that nothing has changed.
+pub(crate) fn still_signed_in(user: &str) -> MockResponse {
+    let user = escape_html(user);
+    let body = format!(
+        "<h1>Still signed in</h1><p>You are signed in as <strong>{user}</strong>. You may close this window.</p>"
+    );
+    MockResponse::html(StatusCode::OK, page("Still signed in", &body))
+}
+
+/// Makes the browser post these parameters to `uri` (OAuth 2.0 Form Post Response Mode section 2).
+pub(crate) fn form_post(uri: &str, parameters: &[(&str, String)]) -> MockResponse {
+    let fields: String = parameters.iter().map(|(name, value)| hidden_field(name, value)).collect();
+    let nonce = random_text::<16>();
+    let body = format!(
+        r#"<h1>Going back</h1><p>You are sent back to the application.</p><form method="post" action="{}">{fields}
+<div class="buttons"><button class="main">Continue</button></div></form>
+<script nonce="{nonce}">document.forms[0].submit()</script>"#,
+        escape_html(uri)
+    );
+    let policy = format!("{POLICY}; script-src 'nonce-{nonce}'");
+    MockResponse::html(StatusCode::OK, page("Going back", &body)).with(CONTENT_SECURITY_POLICY, &policy)
+}
+
+/// What the pages may do: nothing but show themselves, in no frame of another page. Where a form leads is left open,
+/// since browsers apply that rule to the redirect that follows, too.
+pub(crate) const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The parameters of a request as hidden fields, without what the user enters.
+fn hidden(request: &Form) -> String {
+    let kept = request.pairs().filter(|(name, _)| !matches!(*name, "username" | "password" | "decision"));
+    kept.map(|(name, value)| hidden_field(name, value)).collect()
+}
+
+fn hidden_field(name: &str, value: &str) -> String {
+    format!(r#"<input type="hidden" name="{}" value="{}">"#, escape_html(name), escape_html(value))
 }
 
 /// Shows a user that the logout succeeded, when there is no redirect.

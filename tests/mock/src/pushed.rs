@@ -37,9 +37,9 @@ impl PushedRequests {
         (pushed.client == client && now < pushed.expires_at).then(|| pushed.form.clone())
     }
 
-    /// RFC 9126 section 7.3: one response for each request.
-    pub(crate) fn use_up(&self, uri: &str) {
-        self.requests().remove(uri);
+    /// RFC 9126 section 7.3: one response for each request. `false` if another response was faster.
+    pub(crate) fn use_up(&self, uri: &str) -> bool {
+        self.requests().remove(uri).is_some()
     }
 
     pub(crate) fn clear(&self) {

@@ -1,9 +1,14 @@
 //! One response before the wire: status, headers, bytes.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, PRAGMA, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, PRAGMA,
+    REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
+
+use crate::page;
 
 #[derive(Clone, Debug)]
 pub(crate) struct MockResponse {
@@ -38,7 +43,14 @@ impl MockResponse {
     }
 
     pub(crate) fn html(status: StatusCode, page: String) -> Self {
-        Self::new(status, "text/html; charset=utf-8", page).never_stored()
+        // RFC 9700 section 4.16: a page that could be framed could be clicked on unseen. The referrer policy keeps codes
+        // and states to this server, and lets browsers send `Origin` with its own forms.
+        Self::new(status, "text/html; charset=utf-8", page)
+            .never_stored()
+            .with(CONTENT_SECURITY_POLICY, page::POLICY)
+            .with(X_FRAME_OPTIONS, "DENY")
+            .with(X_CONTENT_TYPE_OPTIONS, "nosniff")
+            .with(REFERRER_POLICY, "same-origin")
     }
 
     pub(crate) fn redirect(to: &str) -> Self {
@@ -98,9 +110,10 @@ impl OAuthError {
         Self::bad_request("invalid_grant", description)
     }
 
-    /// RFC 6749 section 5.2: 401; with a challenge when the client tried the `Authorization` header.
-    pub(crate) fn invalid_client(description: impl Into<String>, tried_header: bool) -> Self {
-        let challenge = tried_header.then_some(r#"Basic realm="oauth-mock""#);
+    /// RFC 6749 section 5.2: 401. A 401 has a challenge (RFC 9110 section 15.5.2), which names the one scheme there is;
+    /// for a client that has no secret it would be a wrong one.
+    pub(crate) fn invalid_client(description: impl Into<String>, could_try_header: bool) -> Self {
+        let challenge = could_try_header.then_some(r#"Basic realm="oauth-mock""#);
         Self {
             status: StatusCode::UNAUTHORIZED,
             code: "invalid_client",

@@ -16,11 +16,13 @@ use crate::expect::{Expect, Expectations};
 use crate::faults::{Fault, FaultScript, Faults};
 use crate::journal::Journal;
 use crate::keys::{Keys, TestKey};
+use crate::matching::FIRST_STATE;
 use crate::mint::TokenBuilder;
 use crate::providers::ProviderFailure;
 use crate::routes::{Call, authorize};
 use crate::shared::{Issuer, Shared};
 use crate::tampers::{Tamper, TamperScript, Tampers};
+use crate::token_rules::TokenRule;
 use crate::tokens::{Grant, IssuedTokens};
 use crate::transport::MockTransport;
 use crate::users::User;
@@ -58,10 +60,16 @@ impl MockServer {
         Self { shared, serving }
     }
 
-    /// Scheme, host and port, without a slash at the end.
+    /// Scheme, host and port, without a slash at the end: where clients reach it.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.shared.origin
+    }
+
+    /// Where this machine reaches it: the same, unless it has a [public URL](MockServerBuilder::public_url).
+    #[must_use]
+    pub fn local_url(&self) -> &str {
+        &self.shared.local
     }
 
     /// The issuer identifier, as in `iss` and in the metadata.
@@ -227,6 +235,34 @@ impl MockServer {
         TamperScript::new(self, tamper)
     }
 
+    /// Puts claims into tokens and members into responses, by client, scope, grant or parameter; see [`TokenRule`].
+    pub fn token_rule(&self, rule: TokenRule) {
+        self.shared.token_rules.add(rule);
+    }
+
+    /// Ends all rules of [`token_rule`](Self::token_rule).
+    pub fn clear_token_rules(&self) {
+        self.shared.token_rules.clear();
+    }
+
+    /// The state of a [scenario](FaultScript::in_scenario): `start`, until something changes it.
+    #[must_use]
+    pub fn scenario(&self, name: &str) -> String {
+        self.shared.scenarios.list().remove(name).unwrap_or_else(|| FIRST_STATE.to_owned())
+    }
+
+    /// Takes a scenario to a state.
+    pub fn set_scenario(&self, name: &str, state: &str) {
+        self.shared.scenarios.set(name, state);
+    }
+
+    /// Waits, a second at most, until the line of every request so far is [written](MockServerBuilder::log_requests).
+    pub fn flush_log(&self) {
+        if let Some(log) = &self.shared.log {
+            log.flush();
+        }
+    }
+
     /// Ends all faults and tampers; a request that met one already goes on failing.
     pub fn clear_faults(&self) {
         self.shared.faults.clear();
@@ -368,11 +404,15 @@ impl<'a> IssuerHandle<'a> {
 /// See [`MockServer::log_in`].
 pub(crate) fn log_in(shared: &Shared, url: &str, user: &str) -> Result<String, String> {
     let query = url.split_once('?').map_or("", |(_, query)| query.split('#').next().unwrap_or_default());
-    let path = url.split('?').next().and_then(|address| address.strip_prefix(shared.origin.as_str()));
+    let path = url.split('?').next().and_then(|address| shared.names.path(address));
     let names = shared.issuers.iter().map(|issuer| issuer.name.as_str());
     match path.map(|path| Endpoint::of(path, names, shared.routes())) {
         Some((Endpoint::Authorize, name)) => {
-            let request = http::Request::new(Bytes::new());
+            let mut request = http::Request::new(Bytes::new());
+            // The browser would send it there; what the server says of itself depends on that.
+            if let Ok(uri) = url.parse() {
+                *request.uri_mut() = uri;
+            }
             let issuer = shared.issuer(name);
             let call = Call::new(shared, issuer, &request);
             authorize::approve(call, query, user)

@@ -8,8 +8,12 @@ use http::header::COOKIE;
 
 use crate::encode::random_text;
 
-/// The cookie that names a session.
-const COOKIE_NAME: &str = "oauth-mock-session";
+/// The cookie of one issuer of one server. Browsers send cookies to every port of a host, so its name tells the servers
+/// there apart, by port, and their issuers.
+pub(crate) struct Cookie {
+    pub(crate) name: String,
+    attributes: String,
+}
 
 /// One login: when, how strong, and the name of the session it began (`sid`, which is no secret).
 #[derive(Clone, Debug)]
@@ -38,22 +42,22 @@ impl Login {
 
 impl Sessions {
     /// The session of the browser that sends this request.
-    pub(crate) fn of<B>(&self, request: &Request<B>) -> Option<Session> {
-        self.sessions().get(secret(request)?).cloned()
+    pub(crate) fn of<B>(&self, request: &Request<B>, cookie: &str) -> Option<Session> {
+        self.sessions().get(secret(request, cookie)?).cloned()
     }
 
-    /// Begins a session; gives the value of `Set-Cookie`. `origin` is the server's address.
-    pub(crate) fn begin(&self, session: Session, origin: &str) -> String {
+    /// Begins a session; gives the value of `Set-Cookie`.
+    pub(crate) fn begin(&self, session: Session, cookie: &Cookie) -> String {
         let secret = random_text::<24>();
-        let cookie = format!("{COOKIE_NAME}={secret}; {}", attributes(origin));
+        let value = format!("{}={secret}; {}", cookie.name, cookie.attributes);
         self.sessions().insert(secret, session);
-        cookie
+        value
     }
 
     /// Ends the session of this name, and the one of this browser; gives the names of both.
-    pub(crate) fn end<B>(&self, name: Option<&str>, request: &Request<B>) -> Vec<String> {
+    pub(crate) fn end<B>(&self, name: Option<&str>, request: &Request<B>, cookie: &str) -> Vec<String> {
         let mut sessions = self.sessions();
-        let own = secret(request).and_then(|secret| sessions.remove(secret));
+        let own = secret(request, cookie).and_then(|secret| sessions.remove(secret));
         sessions.retain(|_, session| Some(session.login.session.as_str()) != name);
         own.map(|session| session.login.session).into_iter().chain(name.map(str::to_owned)).collect()
     }
@@ -67,22 +71,27 @@ impl Sessions {
     }
 }
 
-/// The value of `Set-Cookie` that makes a browser forget its session.
-pub(crate) fn forget(origin: &str) -> String {
-    format!("{COOKIE_NAME}=; Max-Age=0; {}", attributes(origin))
-}
+impl Cookie {
+    /// The cookie of the `issuer`-th issuer, called `path`, of the server that the browser knows as `base`, and as
+    /// `port` of some host.
+    pub(crate) fn new(base: &str, port: Option<&str>, (issuer, path): (usize, &str)) -> Self {
+        let port = port.filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+        let port = port.map(|port| format!("-{port}")).unwrap_or_default();
+        let issuer = if issuer == 0 { String::new() } else { format!("-{issuer}") };
+        let secure = if base.starts_with("https:") { "; Secure" } else { "" };
+        // Lax: another site can lead a user here, but cannot press the button that says yes.
+        let attributes = format!("Path=/{path}; HttpOnly; SameSite=Lax{secure}");
+        Self { name: format!("oauth-mock-session{port}{issuer}"), attributes }
+    }
 
-fn attributes(origin: &str) -> &'static str {
-    // Lax: another site can lead a user here, but cannot press the button that says yes.
-    if origin.starts_with("https:") {
-        "Path=/; HttpOnly; SameSite=Lax; Secure"
-    } else {
-        "Path=/; HttpOnly; SameSite=Lax"
+    /// The value of `Set-Cookie` that makes a browser forget its session.
+    pub(crate) fn forget(&self) -> String {
+        format!("{}=; Max-Age=0; {}", self.name, self.attributes)
     }
 }
 
-fn secret<B>(request: &Request<B>) -> Option<&str> {
+fn secret<'a, B>(request: &'a Request<B>, cookie: &str) -> Option<&'a str> {
     let headers = request.headers().get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut cookies = headers.flat_map(|header| header.split(';'));
-    cookies.find_map(|cookie| cookie.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='))
+    cookies.find_map(|one| one.trim().strip_prefix(cookie)?.strip_prefix('='))
 }

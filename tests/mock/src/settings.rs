@@ -4,6 +4,7 @@
 mod client;
 mod config;
 mod fault;
+mod matching;
 mod mint;
 mod reader;
 
@@ -13,6 +14,7 @@ pub use self::config::{Config, ConfigError};
 pub(crate) use self::{
     client::{read_client, read_user, show_client, show_user, signing_algorithms},
     fault::{Gates, endpoints, read_fault, read_tamper, read_when, show_fault},
+    matching::{read_match, read_token_rule, show_token_rule},
     mint::read_token,
     reader::{Fields, Mistakes, read},
 };

@@ -5,31 +5,40 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::header::CONNECTION;
+use http::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::body::MockBody;
+use crate::callers;
 use crate::clients::MockClient;
 use crate::clock::MockClock;
 use crate::codes::Codes;
+use crate::consents::Consents;
 use crate::details::AuthorizationDetailsType;
 use crate::devices::Devices;
 use crate::dpop::Dpop;
 use crate::endpoint::Endpoint;
 use crate::expect::Expectations;
 use crate::faults::{self, Faults, Rule};
-use crate::journal::Journal;
+use crate::journal::{Caller, Journal};
 use crate::keys::{Alg, Keys};
+use crate::matching::Scenarios;
+use crate::names::Names;
 use crate::peer::Peer;
 use crate::providers::{Personality, Route, Tokens};
 use crate::pushed::PushedRequests;
 use crate::registration::{Registration, Registrations};
 use crate::replays::Replays;
+use crate::request_log::{self, RequestLog};
+use crate::response::MockResponse;
 use crate::routes::{self, api::is_within};
 use crate::sessions::Sessions;
 use crate::settings::Gates;
 use crate::tampers::{Tamper, Tampers};
 use crate::tls::Authority;
+use crate::token_rules::{TokenRule, TokenRules};
 use crate::tokens::Records;
 use crate::transport::TransportError;
 use crate::trust::TrustedIssuer;
@@ -38,6 +47,10 @@ use crate::users::User;
 pub(crate) struct Shared {
     /// Scheme, host and port: `http://127.0.0.1:40123`.
     pub(crate) origin: String,
+    /// Where it listens, as this machine can reach it; the same unless a public address was chosen.
+    pub(crate) local: String,
+    /// All addresses by which requests may name it.
+    pub(crate) names: Names,
     /// The same of the port that asks for certificates.
     pub(crate) mtls_origin: Option<String>,
     pub(crate) authority: Option<Authority>,
@@ -57,6 +70,10 @@ pub(crate) struct Shared {
     pub(crate) policy: Policy,
     pub(crate) journal: Journal,
     pub(crate) faults: Faults,
+    pub(crate) token_rules: TokenRules,
+    pub(crate) scenarios: Scenarios,
+    /// Where a line is written for each request, if anywhere.
+    pub(crate) log: Option<RequestLog>,
     pub(crate) expectations: Expectations,
     pub(crate) paused: watch::Sender<bool>,
     /// The provider this server plays, if any.
@@ -79,6 +96,7 @@ pub(crate) struct Initial {
     pub(crate) users: Vec<Arc<User>>,
     pub(crate) faults: Vec<Rule>,
     pub(crate) tampers: Vec<(Tamper, Option<usize>)>,
+    pub(crate) token_rules: Vec<TokenRule>,
 }
 
 /// Lifetime in seconds of access tokens about which nothing was said.
@@ -92,6 +110,7 @@ pub(crate) struct Issuer {
     pub(crate) keys: Keys,
     pub(crate) records: Records,
     pub(crate) codes: Codes,
+    pub(crate) consents: Consents,
     /// The assertions and proofs it has seen.
     pub(crate) replays: Replays,
     pub(crate) pushed: PushedRequests,
@@ -112,6 +131,8 @@ pub(crate) struct Policy {
     pub(crate) device_lifetime: i64,
     /// Seconds between two of its requests.
     pub(crate) device_interval: i64,
+    /// The pages that may read what clients are answered; `None`: all (CORS).
+    pub(crate) cors_origins: Option<Vec<String>>,
 }
 
 impl Default for Policy {
@@ -120,7 +141,14 @@ impl Default for Policy {
         let acr_values = vec!["0".to_owned()];
         // RFC 8628 section 3.2 takes five seconds where a server names no interval.
         let (device_lifetime, device_interval) = (600, 5);
-        Self { needs_par: false, details_types: Vec::new(), acr_values, device_lifetime, device_interval }
+        Self {
+            needs_par: false,
+            details_types: Vec::new(),
+            acr_values,
+            device_lifetime,
+            device_interval,
+            cors_origins: None,
+        }
     }
 }
 
@@ -146,19 +174,57 @@ impl Shared {
         let names = self.issuers.iter().map(|issuer| issuer.name.as_str());
         let (endpoint, name) = Endpoint::of(request.uri().path(), names, self.routes());
         let issuer = self.issuer(name);
-        let now = self.clock.now_unix();
-        let entry = self.journal.record(&request, endpoint, &issuer.url, now);
-        let fault = self.faults.meet(endpoint);
-        let work = || routes::serve(self, issuer, endpoint, &request);
-        let response = match fault {
+        if endpoint == Endpoint::Health {
+            let mut response = faults::whole(routes::health(&request));
+            if request.method() == Method::HEAD {
+                *response.body_mut() = MockBody::whole(Bytes::new());
+            }
+            return Ok(response);
+        }
+        let (now, began) = (self.clock.now_unix(), Instant::now());
+        let caller = callers::of(issuer, &request);
+        let record = || self.journal.record(&request, endpoint, &issuer.url, caller, now);
+        let recorded = self.expectations.count(&self.journal, record);
+        let mut logged = Logged { shared: self, number: recorded.number(), began, status: None };
+        let fault = self.faults.meet(&recorded, &self.journal, &self.scenarios);
+        let work = || routes::serve(self, issuer, endpoint, &request, &recorded);
+        let mut response = match fault {
             None => faults::whole(work()),
             Some(fault) => {
-                self.journal.faulted(entry, &fault.name());
+                self.journal.faulted(recorded.number(), &fault.name());
                 fault.play(now, work).await?
             }
         };
-        self.journal.completed(entry, response.status());
+        if request.method() == Method::HEAD {
+            // RFC 9110 section 9.3.2: the headers of a GET, its length included.
+            *response.body_mut() = MockBody::whole(Bytes::new());
+        }
+        self.journal.completed(recorded.number(), response.status());
+        logged.status = Some(response.status());
         Ok(response)
+    }
+
+    /// The response to a request that is no HTTP, or is too large: written down like any other, without its body.
+    pub(crate) async fn refused(
+        self: &Arc<Self>,
+        request: Request<Bytes>,
+        status: StatusCode,
+        why: &'static str,
+    ) -> Result<Response<MockBody>, TransportError> {
+        if *self.paused.borrow() {
+            return Err(TransportError::Refused);
+        }
+        let names = self.issuers.iter().map(|issuer| issuer.name.as_str());
+        let (endpoint, name) = Endpoint::of(request.uri().path(), names, self.routes());
+        let (issuer, now) = (self.issuer(name), self.clock.now_unix());
+        let record = || self.journal.record(&request, endpoint, &issuer.url, Caller::default(), now);
+        let recorded = self.expectations.count(&self.journal, record);
+        let number = recorded.number();
+        self.journal.completed(number, status);
+        drop(Logged { shared: self, number, began: Instant::now(), status: Some(status) });
+        // The rest of the body, if there is one, is not read.
+        let response = MockResponse::new(status, "text/plain; charset=utf-8", why).with(CONNECTION, "close");
+        Ok(faults::whole(response))
     }
 
     /// The issuer of this name, or the first one.
@@ -225,6 +291,7 @@ impl Shared {
             issuer.keys.reset();
             issuer.records.clear();
             issuer.codes.clear();
+            issuer.consents.clear();
             issuer.replays.clear();
             issuer.pushed.clear();
             issuer.sessions.clear();
@@ -235,6 +302,8 @@ impl Shared {
         self.dpop.reset();
         self.tampers.reset(&self.initial.tampers);
         self.faults.reset(&self.initial.faults);
+        self.token_rules.reset(&self.initial.token_rules);
+        self.scenarios.clear();
         self.expectations.clear();
         self.journal.clear();
         self.paused.send_replace(false);
@@ -293,10 +362,7 @@ impl Shared {
     pub(crate) fn is_elsewhere(&self, request: &Request<Bytes>) -> bool {
         let uri = request.uri();
         match (uri.scheme_str(), uri.authority()) {
-            (Some(scheme), Some(authority)) => {
-                let named = format!("{scheme}://{authority}");
-                named != self.origin && Some(named) != self.mtls_origin
-            }
+            (Some(scheme), Some(authority)) => self.names.path(&format!("{scheme}://{authority}")).is_none(),
             _ => false,
         }
     }
@@ -314,13 +380,34 @@ impl Shared {
     }
 
     pub(crate) fn refuse_elsewhere(&self, request: &Request<Bytes>) -> TransportError {
-        self.journal.record(request, Endpoint::Elsewhere, "", self.clock.now_unix());
+        let now = self.clock.now_unix();
+        let record = || self.journal.record(request, Endpoint::Elsewhere, "", Caller::default(), now);
+        self.expectations.count(&self.journal, record);
         TransportError::Refused
     }
 
     pub(crate) fn mint(&self, issuer: &Issuer) -> crate::TokenBuilder {
         let audience = self.audiences.first().map_or("", String::as_str);
         crate::TokenBuilder::new(&issuer.keys, &issuer.url, audience, self.clock.now_unix())
+    }
+}
+
+/// Writes the line of a request when that has its response, or never will have.
+struct Logged<'a> {
+    shared: &'a Shared,
+    number: u64,
+    began: Instant,
+    status: Option<StatusCode>,
+}
+
+impl Drop for Logged<'_> {
+    fn drop(&mut self) {
+        if let Some(log) = &self.shared.log
+            && let Some(request) = self.shared.journal.entry(self.number)
+        {
+            let status = self.status.map(|status| status.as_u16());
+            log.write(request_log::line(&request, status, self.began.elapsed()));
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::clients::{MockClient, TokenFormat};
 use crate::details;
 use crate::encode::random_text;
+use crate::journal::Caller;
 use crate::providers::Tokens;
 use crate::response::OAuthError;
 use crate::sessions::Login;
@@ -30,6 +31,10 @@ pub(crate) struct Grant {
     pub(crate) details: Vec<Value>,
     /// The login it came from, when there was one.
     pub(crate) login: Option<Login>,
+    /// The Unix time at which all its tokens end, when something they were made from ends then.
+    pub(crate) until: Option<i64>,
+    /// What the token rules put over all other claims.
+    pub(crate) set: Map<String, Value>,
 }
 
 /// What a refresh request asks for besides a fresh token.
@@ -37,10 +42,14 @@ pub(crate) struct Grant {
 pub(crate) struct Wish<'a> {
     /// A narrower scope (RFC 6749 section 6).
     pub(crate) scope: Option<Vec<String>>,
+    /// Fewer targets (RFC 8707 section 2.2).
+    pub(crate) audience: Option<Vec<String>>,
     /// Fewer rights (RFC 9396 section 6).
     pub(crate) details: Option<&'a [Value]>,
     /// What the client proved to hold.
     pub(crate) cnf: Option<&'a Map<String, Value>>,
+    /// What the token rules put over all other claims.
+    pub(crate) set: Map<String, Value>,
 }
 
 /// Tokens fresh from the server, as [`MockServer::issue`](crate::MockServer::issue) gives them.
@@ -120,9 +129,9 @@ impl Records {
     ) -> IssuedTokens {
         let grant = Arc::new(grant);
         let mut store = self.store();
-        let access_token = store.access_token(shared, issuer, client, &grant, family);
+        let (access_token, expires_in) = store.access_token(shared, issuer, client, &grant, family);
         let refresh_token = with_refresh.then(|| store.refresh_token(shared, client, &grant, family));
-        IssuedTokens { access_token, refresh_token, expires_in: shared.lifetime(client) }
+        IssuedTokens { access_token, refresh_token, expires_in }
     }
 
     /// Redeems a refresh token (RFC 6749 section 6); a used one revokes its whole family (RFC 9700 section 4.14.2).
@@ -171,9 +180,11 @@ impl Records {
             scope: narrowed,
             details: details::narrow(&known.grant.details, wish.details)?,
             cnf: wish.cnf.cloned().unwrap_or_default(),
+            audience: wish.audience.unwrap_or_else(|| known.grant.audience.clone()),
+            set: wish.set,
             ..(*known.grant).clone()
         });
-        let access_token = store.access_token(shared, issuer, client, &grant, known.family);
+        let (access_token, expires_in) = store.access_token(shared, issuer, client, &grant, known.family);
         let refresh_token = client.rotate_refresh_tokens.then(|| {
             if let Some(old) = store.refresh.get_mut(token) {
                 old.used = true;
@@ -181,7 +192,7 @@ impl Records {
             // RFC 6749 section 6: the new refresh token has the scope of the one it replaces, not the narrower one.
             store.refresh_token(shared, client, &known.grant, known.family)
         });
-        let tokens = IssuedTokens { access_token, refresh_token, expires_in: shared.lifetime(client) };
+        let tokens = IssuedTokens { access_token, refresh_token, expires_in };
         Ok((tokens, grant))
     }
 
@@ -192,6 +203,13 @@ impl Records {
         let alive =
             !access.revoked && now < access.expires_at && !store.revoked_families.contains(&access.family);
         alive.then(|| access.clone())
+    }
+
+    /// Whom a token was issued to, and with what scope, whether it is active or not.
+    pub(crate) fn grant_of(&self, token: &str) -> Option<Caller> {
+        let store = self.store();
+        let grant = &store.access.get(token)?.grant;
+        Some(Caller { client: Some(grant.client.clone()), scope: Some(grant.scope.join(" ")) })
     }
 
     /// The grant and expiry of a refresh token, if it can still be used.
@@ -273,9 +291,10 @@ impl Store {
         client: &MockClient,
         grant: &Arc<Grant>,
         family: u64,
-    ) -> String {
+    ) -> (String, i64) {
         let issued_at = shared.clock.now_unix();
         let expires_at = issued_at.saturating_add(shared.lifetime(client));
+        let expires_at = grant.until.map_or(expires_at, |until| until.min(expires_at));
         let jti = random_text::<16>();
         let times = (issued_at, expires_at);
         let token = match (shared.tokens(), client.format) {
@@ -287,7 +306,7 @@ impl Store {
         let grant = Arc::clone(grant);
         let access = Access { grant, jti, issued_at, expires_at, family, revoked: false };
         self.access.insert(token.clone(), access);
-        token
+        (token, expires_at.saturating_sub(issued_at))
     }
 
     fn refresh_token(
@@ -298,6 +317,7 @@ impl Store {
         family: u64,
     ) -> String {
         let expires_at = shared.clock.now_unix().saturating_add(seconds(client.refresh_lifetime));
+        let expires_at = grant.until.map_or(expires_at, |until| until.min(expires_at));
         let token = match shared.tokens() {
             Tokens::Text(text) => text(),
             Tokens::Standard | Tokens::Own(_) => random_text::<24>(),
@@ -320,6 +340,10 @@ fn jwt(
     if let Some(alg) = alg {
         token = token.alg(alg);
     }
+    // First, so that none of them stands for what the server says itself.
+    for (name, value) in grant.claims.iter().filter(|(name, _)| !is_reserved(name)) {
+        token = token.claim(name.clone(), value.clone());
+    }
     if !grant.cnf.is_empty() {
         token = token.claim("cnf", grant.cnf.clone());
     }
@@ -330,9 +354,6 @@ fn jwt(
     if let Some(login) = &grant.login {
         // RFC 9068 section 2.2.1, for an API that asks for a fresh or a strong login (RFC 9470).
         token = token.claim("auth_time", login.at).claim("acr", login.acr.as_str());
-    }
-    for (name, value) in &grant.claims {
-        token = token.claim(name.clone(), value.clone());
     }
     let audience = match grant.audience.as_slice() {
         [one] => Value::from(one.as_str()),
@@ -346,5 +367,32 @@ fn jwt(
         .claim("jti", jti)
         .issued_at(issued_at)
         .expires_at(expires_at)
+        .set_claims(&grant.set)
         .build()
+}
+
+/// Claims that a server says of a token itself (RFC 7519 section 4.1, RFC 9068 section 2.2, RFC 7662 section 2.2): the
+/// claims of a user cannot replace them.
+const RESERVED: [&str; 17] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "client_id",
+    "scope",
+    "cnf",
+    "authorization_details",
+    "auth_time",
+    "acr",
+    "active",
+    "token_type",
+    "username",
+    "sid",
+];
+
+pub(crate) fn is_reserved(claim: &str) -> bool {
+    RESERVED.contains(&claim)
 }

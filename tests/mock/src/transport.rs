@@ -7,16 +7,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use tower_service::Service;
 
 use crate::body::MockBody;
 use crate::shared::Shared;
 
-/// Bytes of a request body that are read; a longer one is a broken request.
+/// Bytes of a request body that are taken; the response to a longer one is 413.
 pub(crate) const MAX_REQUEST: usize = 1 << 20;
+
+/// Bytes of a body that is too long which are read and dropped, so that its sender gets to read the response.
+const MAX_DROPPED: usize = 64 << 20;
 
 /// A client's way to a [`MockServer`](crate::MockServer) with no socket between: same responses, same faults.
 ///
@@ -54,7 +57,7 @@ pub enum TransportError {
     /// The response ended before its announced length.
     #[error("connection closed before the message was complete")]
     Incomplete,
-    /// The request's own body failed or was longer than one MiB.
+    /// The request's own body failed.
     #[error("the request's body could not be read")]
     RequestBody,
 }
@@ -75,12 +78,12 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
-            let mut request = gather(request).await?;
-            show_certificate(&shared, &mut request);
-            if shared.is_elsewhere(&request) {
-                return Err(shared.refuse_elsewhere(&request));
+            let mut gathered = gather(request).await?;
+            show_certificate(&shared, gathered.request());
+            if shared.is_elsewhere(gathered.request()) {
+                return Err(shared.refuse_elsewhere(gathered.request()));
             }
-            shared.response(request).await
+            gathered.respond(&shared).await
         })
     }
 }
@@ -103,13 +106,57 @@ fn show_certificate(shared: &Shared, request: &mut Request<Bytes>) {
 #[cfg(not(feature = "tls"))]
 fn show_certificate(_: &Shared, _: &mut Request<Bytes>) {}
 
+/// A request with its body, if that is not too long.
+pub(crate) enum Gathered {
+    Whole(Request<Bytes>),
+    /// Without its body.
+    TooLarge(Request<Bytes>),
+}
+
+impl Gathered {
+    fn request(&mut self) -> &mut Request<Bytes> {
+        match self {
+            Self::Whole(request) | Self::TooLarge(request) => request,
+        }
+    }
+
+    /// The response of the server.
+    pub(crate) async fn respond(self, shared: &Arc<Shared>) -> Result<Response<MockBody>, TransportError> {
+        match self {
+            Self::Whole(request) => shared.response(request).await,
+            Self::TooLarge(request) => {
+                let why = "the body is longer than one MiB\n";
+                shared.refused(request, StatusCode::PAYLOAD_TOO_LARGE, why).await
+            }
+        }
+    }
+}
+
 /// Reads a request's body whole.
-pub(crate) async fn gather<B>(request: Request<B>) -> Result<Request<Bytes>, TransportError>
+pub(crate) async fn gather<B>(request: Request<B>) -> Result<Gathered, TransportError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (parts, body) = request.into_parts();
-    let body = Limited::new(body, MAX_REQUEST).collect().await.map_err(|_| TransportError::RequestBody)?;
-    Ok(Request::from_parts(parts, body.to_bytes()))
+    let mut body = std::pin::pin!(body);
+    let (mut taken, mut length) = (Vec::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| TransportError::RequestBody)?;
+        let Ok(bytes) = frame.into_data() else { continue };
+        length = length.saturating_add(bytes.len());
+        if length > MAX_REQUEST {
+            taken = Vec::new();
+        } else {
+            taken.extend_from_slice(&bytes);
+        }
+        if length > MAX_DROPPED {
+            break;
+        }
+    }
+    Ok(if length > MAX_REQUEST {
+        Gathered::TooLarge(Request::from_parts(parts, Bytes::new()))
+    } else {
+        Gathered::Whole(Request::from_parts(parts, taken.into()))
+    })
 }

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use http::Request;
+use bytes::Bytes;
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn as server;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::http1::{self, check_host};
 use crate::peer::Peer;
 use crate::shared::Shared;
 use crate::tls::Acceptor;
@@ -25,13 +27,9 @@ pub(crate) async fn serve(listener: TcpListener, tls: Option<Acceptor>, shared: 
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, tls.clone(), Arc::clone(&shared)));
-                }
-                // Out of file descriptors, most likely: others must get a chance to close theirs.
-                Err(_) => tokio::task::yield_now().await,
-            },
+            stream = http1::accept(&listener) => {
+                connections.spawn(connection(stream, tls.clone(), Arc::clone(&shared)));
+            }
             Some(_) = connections.join_next() => {}
         }
     }
@@ -71,15 +69,23 @@ where
             request.extensions_mut().insert(peer.clone());
         }
         async move {
-            let response = async { shared.response(gather(request).await?).await }.await;
+            let response = async {
+                if let Err(why) = check_host(&request) {
+                    let request = request.map(|_| Bytes::new());
+                    return shared.refused(request, StatusCode::BAD_REQUEST, why).await;
+                }
+                gather(request).await?.respond(&shared).await
+            };
+            let response = response.await;
             if let Err(TransportError::Reset | TransportError::Refused) = response {
                 reset.store(true, Ordering::Release);
             }
             response.map(|response| response.map(|body| body.reports_reset_to(reset)))
         }
     });
-    let http =
-        http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(stream), service);
+    let http = server::http1::Builder::new()
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(stream), service);
     // A client that breaks the protocol, or a fault that broke it, ends this connection and nothing else.
     let _ = http.await;
 }

@@ -83,7 +83,8 @@ async fn wrong_clients_are_refused_with_the_error_of_the_rfc() {
             (status, error),
             "{authorization:?} {form}"
         );
-        let challenged = status == 401 && authorization.is_some();
+        // RFC 9110 section 15.5.2, wherever the secret was sent.
+        let challenged = status == 401 && (authorization.is_some() || form.contains("client_secret"));
         assert_eq!(reply.headers.contains_key("www-authenticate"), challenged, "{authorization:?} {form}");
     }
     let other = post(&server, Endpoint::Token, Some(&right), &format!("{grant}&audience=elsewhere")).await;

@@ -16,7 +16,10 @@ const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 const SAML2: &str = "urn:ietf:params:oauth:token-type:saml2";
 
 fn server(idp: &TestKey) -> MockServer {
-    let gateway = MockClient::default().grants([GrantType::TokenExchange, GrantType::RefreshToken]);
+    // What it exchanges is for orders-api; a token for another API is a right of this client.
+    let gateway = MockClient::default()
+        .grants([GrantType::TokenExchange, GrantType::RefreshToken])
+        .exchange_audiences(["https://stock.test"]);
     MockServer::builder()
         .client(gateway.scopes(["read", "write"]))
         .client(MockClient::new("app").secret("a").scopes(["openid", "read"]))

@@ -100,3 +100,27 @@ fn a_certificate_comes_from_files_that_can_be_read() {
     assert_eq!(swapped.client().unwrap_err().problems()[0].field, "tls.cert");
     std::fs::remove_dir_all(&directory).unwrap();
 }
+
+#[test]
+fn a_certificate_beside_the_key_and_an_assertion_of_the_platform_are_configured() {
+    let own = oauth_mock::ClientCertificate::self_signed("svc");
+    let path = std::env::temp_dir().join(format!("oauth-client-config-cert-{}", std::process::id()));
+    std::fs::write(&path, own.cert_pem()).unwrap();
+    let with = |certificate: Value| json!({"client_auth": "private_key_jwt", "private_key": pem(Algorithm::Rs256), "certificate": certificate});
+    read(with(json!({"file": path}))).unwrap();
+    read(with(own.cert_pem().into())).unwrap();
+    assert_eq!(wrong(with("s3cr3t".into())), "certificate");
+    assert_eq!(wrong(with(json!({"file": "/none"}))), "certificate.file");
+    assert_eq!(wrong(json!({"client_secret": LONG, "certificate": own.cert_pem()})), "certificate");
+
+    std::fs::write(&path, "").unwrap();
+    let assertion = |assertion: Value| json!({"client_auth": "assertion", "client_assertion": assertion});
+    let shown = format!("{:?}", read(assertion(json!({"file": path}))).unwrap());
+    assert!(shown.contains("assertion"), "an empty file may be filled by then: {shown}");
+    assert_eq!(wrong(json!({"client_auth": "assertion"})), "client_assertion");
+    assert_eq!(wrong(json!({"client_secret": LONG, "client_assertion": "e30.e30.MQ"})), "client_assertion");
+    let mut both = assertion("e30.e30.MQ".into());
+    both["client_secret"] = LONG.into();
+    assert_eq!(wrong(both), "client_secret");
+    std::fs::remove_file(&path).unwrap();
+}

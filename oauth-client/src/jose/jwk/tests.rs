@@ -87,6 +87,32 @@ fn a_private_key_that_was_published_is_not_trusted() {
 }
 
 #[test]
+fn what_serializers_write_for_absent_members_is_absent() {
+    let empty = || [json!(null), json!(""), json!([])];
+    let optional = ["use", "alg", "key_ops", "kid", "issuer"];
+    for member in PRIVATE.into_iter().chain(optional) {
+        for value in empty() {
+            let keys = verifying_keys(&with(p256(), member, value.clone()), &Algorithm::ASYMMETRIC);
+            let keys = keys.unwrap_or_else(|why| panic!("{member} {value}: {why}"));
+            assert_eq!((keys[0].key_id.as_deref(), keys[0].issuer.as_deref()), (None, None));
+        }
+    }
+    for value in empty() {
+        let all = PRIVATE.into_iter().fold(rsa(2048), |jwk, member| with(jwk, member, value.clone()));
+        assert!(algorithms(&all).is_ok(), "{all}");
+        let truly = with(all, "d", "AQ");
+        assert!(algorithms(&truly).unwrap_err().reason().contains("private"), "{truly}");
+        for needed in ["kty", "crv", "x", "y"] {
+            assert!(algorithms(&with(p256(), needed, value.clone())).is_err(), "{needed} {value}");
+        }
+    }
+    for private in [json!(0), json!(false), json!({}), json!([null]), json!([{"r": "AQ"}]), json!(" ")] {
+        assert!(algorithms(&with(rsa(2048), "oth", private.clone())).is_err(), "{private}");
+        assert!(algorithms(&with(rsa(2048), "d", private.clone())).is_err(), "{private}");
+    }
+}
+
+#[test]
 fn rsa_keys_have_2048_to_8192_bits_and_a_real_exponent() {
     assert!(algorithms(&rsa(2040)).is_err());
     assert!(algorithms(&rsa(8200)).is_err());

@@ -41,7 +41,7 @@ pub use self::metadata::ClientMetadata;
 pub use self::registration::Registration;
 use super::{json_request, read};
 use crate::dialect;
-use crate::discover::{Endpoint, Metadata};
+use crate::discover::{Endpoint, Metadata, limits_beyond, may_lead_to};
 use crate::error::Error;
 use crate::token::Secret;
 use crate::transport::{HttpClient, Limits};
@@ -53,6 +53,8 @@ pub struct Registrar {
     endpoint: Url,
     initial_access_token: Option<Secret>,
     limits: Limits,
+    /// Whether a foreign document has named the endpoint.
+    public_only: bool,
 }
 
 impl Registrar {
@@ -66,7 +68,7 @@ impl Registrar {
             let message = "is no URL; expected something like https://auth.example.com/register";
             Error::config("registration_endpoint", message)
         })?;
-        Ok(Self { http, endpoint, initial_access_token: None, limits: Limits::token() })
+        Ok(Self { http, endpoint, initial_access_token: None, limits: Limits::token(), public_only: false })
     }
 
     /// The registration endpoint of a server whose [metadata](crate::discover::discover) is known.
@@ -79,7 +81,9 @@ impl Registrar {
                 "the document names no registration_endpoint; clients of this server are registered by hand",
             )
         })?;
-        Self::new(http, endpoint.as_str())
+        let mut this = Self::new(http, endpoint.as_str())?;
+        this.public_only = server.public_only(endpoint);
+        Ok(this)
     }
 
     /// The credential for a server where registration is protected (RFC 7591 section 3).
@@ -107,18 +111,19 @@ impl Registrar {
         let token = self.initial_access_token.as_ref();
         let secrets = [client.software_statement.as_ref(), None];
         let object = self.ask(Method::POST, &self.endpoint, Some(body), token, secrets).await?;
-        Registration::read(object)
+        Registration::read(object, &self.endpoint)
     }
 
     /// Reads how the server has it now (RFC 7592 section 2.1). Secrets and tokens that are new in the response replace
     /// the old ones: keep what is returned.
     ///
     /// # Errors
-    /// `unsupported` when the server gave no means to manage the client; `invalid_token` when it is gone, or the
+    /// `unsupported` when the server gave no means to manage the client; `discovery` when it gave a URL that its token
+    /// must not be sent to, such as a private address under a public endpoint; `invalid_token` when it is gone, or the
     /// registration access token is not taken; and the other codes of [`Error::code`].
     pub async fn read(&self, registration: &Registration) -> Result<Registration, Error> {
-        let (url, token) = registration.managed_at()?;
-        registration.replaced_by(self.ask(Method::GET, url, None, Some(token), [None; 2]).await?)
+        let (url, token) = self.managed_at(registration)?;
+        registration.replaced_by(self.ask(Method::GET, url, None, Some(token), [None; 2]).await?, url)
     }
 
     /// Replaces all that the client said of itself (RFC 7592 section 2.2): what `client` leaves out is taken back, so
@@ -131,7 +136,7 @@ impl Registrar {
         registration: &Registration,
         client: &ClientMetadata,
     ) -> Result<Registration, Error> {
-        let (url, token) = registration.managed_at()?;
+        let (url, token) = self.managed_at(registration)?;
         let mut object = match serde_json::to_value(client) {
             Ok(Value::Object(object)) => object,
             _ => return Err(unwritable()),
@@ -141,7 +146,7 @@ impl Registrar {
         object.extend(secret.map(|secret| ("client_secret".to_owned(), secret.expose().into())));
         let body = serde_json::to_string(&object).map_err(|_| unwritable())?;
         let secrets = [secret, client.software_statement.as_ref()];
-        registration.replaced_by(self.ask(Method::PUT, url, Some(body), Some(token), secrets).await?)
+        registration.replaced_by(self.ask(Method::PUT, url, Some(body), Some(token), secrets).await?, url)
     }
 
     /// Removes the client (RFC 7592 section 2.3). Its tokens are no longer accepted.
@@ -149,9 +154,9 @@ impl Registrar {
     /// # Errors
     /// As [`read`](Self::read); `invalid_request` with status 405 when the server removes none.
     pub async fn delete(&self, registration: &Registration) -> Result<(), Error> {
-        let (url, token) = registration.managed_at()?;
+        let (url, token) = self.managed_at(registration)?;
         let request = authorized(json_request(Method::DELETE, url, None)?, Some(token))?;
-        let response = self.http.send(request, &self.limits).await?;
+        let response = self.http.send(request, &self.limits_at(url)).await?;
         if response.status().is_success() {
             return Ok(());
         }
@@ -159,6 +164,19 @@ impl Registrar {
             Ok(_) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// The server has chosen the URL, and the token goes with the request: it is held to the rules for URLs that a document
+    /// names. A registration is kept whatever its URL, since its credentials come but once.
+    fn managed_at<'a>(&self, registration: &'a Registration) -> Result<(&'a Url, &'a Secret), Error> {
+        let (url, token) = registration.managed_at()?;
+        may_lead_to(&self.endpoint, "registration_client_uri", url, self.limits.allow_http)?;
+        Ok((url, token))
+    }
+
+    fn limits_at(&self, url: &Url) -> Limits {
+        let limits = limits_beyond(&self.endpoint, url, &self.limits);
+        Limits { public_only: limits.public_only || self.public_only, ..limits }
     }
 
     /// `secrets`: what is in the body and must not be seen again.
@@ -171,7 +189,7 @@ impl Registrar {
         secrets: [Option<&Secret>; 2],
     ) -> Result<Map<String, Value>, Error> {
         let request = authorized(json_request(method, url, body)?, token)?;
-        let response = self.http.send(request, &self.limits).await?;
+        let response = self.http.send(request, &self.limits_at(url)).await?;
         read(response, token.into_iter().chain(secrets.into_iter().flatten()), &dialect::standard())
     }
 }

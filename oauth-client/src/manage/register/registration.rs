@@ -9,7 +9,7 @@ use url::Url;
 
 use super::ClientMetadata;
 use crate::authenticate::ClientAuth;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, printable};
 use crate::manage::typed;
 use crate::token::Secret;
 use crate::token::plaintext_serde::{conceal_some, expose_some};
@@ -131,7 +131,16 @@ impl Registration {
         }
     }
 
-    pub(super) fn read(object: Map<String, Value>) -> Result<Self, Error> {
+    /// Reads what the endpoint at `asked` responded with. A member that does not fit counts as absent, so that the
+    /// client that was just made is not lost for it.
+    pub(super) fn read(mut object: Map<String, Value>, asked: &Url) -> Result<Self, Error> {
+        if let Some(Value::String(place)) = object.get_mut("registration_client_uri")
+            && let Some(url) =
+                Some(&*place).filter(|place| !place.is_empty()).and_then(|place| asked.join(place).ok())
+        {
+            *place = url.into();
+        }
+        object.retain(|name, value| name == "client_id" || fits(name, value));
         let registration: Self = typed(object)?;
         if registration.client_id.is_empty() {
             return Err(Error::malformed("client_id: is empty"));
@@ -150,8 +159,8 @@ impl Registration {
 
     /// What a server returned when it was asked about this client. What it leaves out of the credentials stays in
     /// force (RFC 7592 section 3).
-    pub(super) fn replaced_by(&self, object: Map<String, Value>) -> Result<Self, Error> {
-        let mut new = Self::read(object)?;
+    pub(super) fn replaced_by(&self, object: Map<String, Value>, asked: &Url) -> Result<Self, Error> {
+        let mut new = Self::read(object, asked)?;
         if new.client_id != self.client_id {
             return Err(Error::malformed("client_id: is another client's"));
         }
@@ -183,10 +192,29 @@ impl fmt::Debug for Registration {
     }
 }
 
+/// Whether a member is what it should be. `null` and `""` are what serializers write for one that is not there.
+fn fits(name: &str, value: &Value) -> bool {
+    if value.is_null() || value == "" {
+        return false;
+    }
+    let alone = Map::from_iter([("client_id".to_owned(), "c".into()), (name.to_owned(), value.clone())]);
+    let fits = serde_json::from_value::<Registration>(Value::Object(alone)).is_ok();
+    if !fits {
+        tracing::debug!(target: "oauth_client", member = %printable(name, 64), "a member of the registration does not fit and is left out");
+    }
+    fits
+}
+
 fn seconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     time.map(|time| time.as_secs()).serialize(serializer)
 }
 
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
+    let seconds = match Value::deserialize(deserializer)? {
+        Value::Null => None,
+        // Some servers write a string, or a fraction.
+        Value::String(text) => text.trim().parse::<f64>().ok(),
+        value => value.as_f64(),
+    };
+    Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.floor()).ok()))
 }

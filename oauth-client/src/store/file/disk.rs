@@ -12,6 +12,9 @@ use crate::store::StoreError;
 /// More than any number of tokens needs; a path given by mistake may name a file of any size.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
+/// How often a lock file is opened anew because it was removed between opening and locking it.
+const MAX_REOPENED: u32 = 8;
+
 /// Reads the whole file; `None` when there is none.
 pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
     let file = match open(OpenOptions::new().read(true), path) {
@@ -29,6 +32,12 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError
 
 /// Puts these bytes in the place of the file: all of them or none, and on the disk when this returns.
 pub(super) fn replace(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
+        return Err(StoreError::new(format!(
+            "{} would be larger than the {MAX_BYTES} bytes that are read back; remove entries, or use several files",
+            path.display()
+        )));
+    }
     // Whatever is there is left over from a crash: only the holder of the lock writes it.
     if let Err(error) = fs::remove_file(temporary)
         && error.kind() != io::ErrorKind::NotFound
@@ -54,16 +63,35 @@ pub(super) fn replace(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(),
 
 /// Opens a lock file, making it and its directory if need be, and locks it if it is free.
 pub(super) fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
-    let file = open_lock(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(failed(path, "locked", error)),
+    for _ in 0..MAX_REOPENED {
+        let file = open_lock(path)?;
+        match file.try_lock() {
+            // A lock on a file that no longer has its name excludes no process.
+            Ok(()) if is_named(&file, path) => return Ok(Some(file)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(failed(path, "locked", error)),
+        }
     }
+    Ok(None)
 }
 
-/// Opens a lock file, making it and its directory if need be. It is never renamed and never removed: a lock on a file
-/// that no longer has its name excludes no process.
+/// Whether the path still names this file.
+#[cfg(unix)]
+pub(super) fn is_named(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let (opened, named) = (file.metadata().map(identity), fs::symlink_metadata(path).map(identity));
+    opened.ok().zip(named.ok()).is_some_and(|(opened, named)| opened == named)
+}
+
+/// An open file cannot be removed there.
+#[cfg(not(unix))]
+pub(super) fn is_named(_: &File, _: &Path) -> bool {
+    true
+}
+
+/// Opens a lock file, making it and its directory if need be. It is never renamed.
 pub(super) fn open_lock(path: &Path) -> Result<File, StoreError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true);
@@ -79,7 +107,7 @@ pub(super) fn open_lock(path: &Path) -> Result<File, StoreError> {
     }
 }
 
-fn directory(path: &Path) -> &Path {
+pub(super) fn directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -148,4 +176,24 @@ fn make_directory(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_that_would_not_be_read_back() {
+        let directory = std::env::temp_dir().join(format!("oauth-client-disk-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (path, temporary) = (directory.join("tokens.json"), directory.join("tokens.json.tmp"));
+        replace(&path, &temporary, b"small").unwrap();
+        let most = usize::try_from(MAX_BYTES).unwrap();
+        let error = replace(&path, &temporary, &vec![b' '; most + 1]).unwrap_err();
+        assert!(error.to_string().contains("read back; "), "{error}");
+        assert_eq!(read(&path).unwrap().unwrap().as_slice(), b"small");
+        replace(&path, &temporary, &vec![b' '; most]).unwrap();
+        assert_eq!(read(&path).unwrap().unwrap().len(), most);
+        fs::remove_dir_all(directory).unwrap();
+    }
 }

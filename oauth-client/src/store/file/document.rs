@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -12,11 +13,17 @@ use crate::token::TokenSet;
 const FORMAT: &str = "oauth-client tokens";
 const VERSION: u32 = 1;
 
+/// How long an expired access token stays in the file: some clocks are wrong by a time zone.
+const KEPT_EXPIRED: Duration = Duration::from_secs(24 * 3600);
+/// How long one is taken to live of which the server has not said it.
+const LONGEST_UNKNOWN: Duration = Duration::from_secs(30 * 24 * 3600);
+
 #[derive(Serialize, Deserialize)]
 pub(super) struct Document {
     format: String,
     version: u32,
-    /// The last revision given out. It only ever grows, so an entry that was removed and made anew gets another one.
+    /// The last revision given out. It only ever grows, so an entry that was removed and made anew gets another one. It
+    /// starts at random, so that the entries of a file that was replaced get others, too.
     revision: u64,
     pub(super) entries: BTreeMap<String, Entry>,
 }
@@ -48,11 +55,23 @@ impl Document {
         };
         Revision(revision)
     }
+
+    /// Removes the entries that can be of no use to any source: without a refresh token, and expired for long.
+    pub(super) fn prune(&mut self, now: Duration) {
+        self.entries.retain(|_, entry| {
+            let tokens = &entry.tokens;
+            let lifetime = tokens.lifetime().unwrap_or(LONGEST_UNKNOWN);
+            let end = tokens.issued_at().saturating_add(lifetime).saturating_add(KEPT_EXPIRED);
+            tokens.refresh_token().is_some() || now < end
+        });
+    }
 }
 
 impl Default for Document {
     fn default() -> Self {
-        Self { format: FORMAT.to_owned(), version: VERSION, revision: 0, entries: BTreeMap::new() }
+        // Exact in every JSON library, and far from the end. Without randomness it starts at zero.
+        let revision = getrandom::u64().unwrap_or(0) >> 12;
+        Self { format: FORMAT.to_owned(), version: VERSION, revision, entries: BTreeMap::new() }
     }
 }
 

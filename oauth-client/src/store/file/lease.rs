@@ -2,6 +2,7 @@
 //!
 //! The lock is what counts while its holder is well: when a process dies, it is free at once. A process that hangs
 //! keeps its lock, so once the time in its record is over, another takes the lease by writing a record of its own.
+//! A second lock file of the entry makes lock and record change together.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -11,9 +12,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{disk, failed};
+use crate::clock::Clock;
 use crate::store::{StoreError, StoreKey};
 
-#[derive(Serialize, Deserialize, PartialEq, Eq)]
+/// How often a busy lock is tried for when a lease is given back.
+const MAX_TRIES_TO_END: u32 = 5;
+
+#[derive(Clone, Serialize, Deserialize)]
 struct Record {
     /// The process, for diagnosis.
     pid: u32,
@@ -23,60 +28,133 @@ struct Record {
     until_ms: u64,
     /// Whether its holder took it from one that hangs, and so has the record but not the lock.
     taken_over: bool,
+    /// The boot that the next field counts from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    boot: Option<String>,
+    /// When it ends on the machine's monotonic clock, in milliseconds: no step of the wall clock ends a lease early.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until_monotonic_ms: Option<u64>,
+}
+
+/// One moment on the clocks that leases are judged by.
+pub(super) struct Moment {
+    wall: Duration,
+    monotonic: Duration,
+    boot: Option<String>,
+}
+
+impl Moment {
+    pub(super) fn of(clock: &dyn Clock) -> Self {
+        let now = clock.now();
+        Self { wall: now.wall, monotonic: now.monotonic, boot: clock.boot_id().map(str::to_owned) }
+    }
+}
+
+impl Record {
+    fn new(now: &Moment, longest: Duration, taken_over: bool) -> Self {
+        let (pid, id) = (std::process::id(), random());
+        let mut record = Self { pid, id, until_ms: 0, taken_over, boot: None, until_monotonic_ms: None };
+        record.extend(now, longest);
+        record
+    }
+
+    fn extend(&mut self, now: &Moment, longest: Duration) {
+        self.until_ms = milliseconds(now.wall.saturating_add(longest));
+        self.boot.clone_from(&now.boot);
+        let until = now.monotonic.saturating_add(longest);
+        self.until_monotonic_ms = now.boot.as_ref().map(|_| milliseconds(until));
+    }
+
+    fn end(&mut self) {
+        (self.until_ms, self.boot, self.until_monotonic_ms) = (0, None, None);
+    }
+
+    fn is_over(&self, now: &Moment) -> bool {
+        match (&self.boot, self.until_monotonic_ms, &now.boot) {
+            (Some(theirs), Some(until), Some(ours)) if theirs == ours => until <= milliseconds(now.monotonic),
+            _ => self.until_ms <= milliseconds(now.wall),
+        }
+    }
+
+    fn is_of(&self, other: &Self) -> bool {
+        (self.pid, self.id) == (other.pid, other.id)
+    }
+}
+
+/// The files of an entry's lease.
+#[derive(Clone)]
+pub(super) struct Place {
+    /// Locked by its holder, and with the record in it.
+    pub(super) lease: PathBuf,
+    /// Locked while lock and record change.
+    pub(super) lock: PathBuf,
 }
 
 /// A lease; it ends when this is dropped.
 pub(super) struct Held {
     file: File,
     record: Record,
-    lock: PathBuf,
+    place: Place,
 }
 
-/// Takes the lease if it is free. The store's lock must be held: it makes lock and record change together.
-pub(super) fn take(
-    path: PathBuf,
-    lock: PathBuf,
-    now: Duration,
-    longest: Duration,
-) -> Result<Option<Held>, StoreError> {
-    let mut file = disk::open_lock(&path)?;
+/// Takes the lease if it is free, and if that can be found out now.
+pub(super) fn take(place: Place, now: &Moment, longest: Duration) -> Result<Option<Held>, StoreError> {
+    let Some(_changing) = disk::try_lock(&place.lock)? else { return Ok(None) };
+    let mut file = disk::open_lock(&place.lease)?;
     let free = match file.try_lock() {
         Ok(()) => true,
         Err(std::fs::TryLockError::WouldBlock) => false,
-        Err(std::fs::TryLockError::Error(error)) => return Err(failed(&path, "locked", error)),
+        Err(std::fs::TryLockError::Error(error)) => return Err(failed(&place.lease, "locked", error)),
     };
-    let now_ms = milliseconds(now);
     let taken = match read(&mut file) {
         // Where a locked file cannot be read (Windows), its holder is taken to be well.
         Err(_) => !free,
-        // No record: it is not refreshing yet, or not any more.
+        // No record, or a damaged one: its end is unknown, and its holder has the lock.
         Ok(None) => !free,
-        Ok(Some(record)) => record.until_ms > now_ms && (!free || record.taken_over),
+        Ok(Some(record)) => !record.is_over(now) && (!free || record.taken_over),
     };
     if taken {
         return Ok(None);
     }
-    let record = Record {
-        pid: std::process::id(),
-        id: random(),
-        until_ms: now_ms.saturating_add(milliseconds(longest)),
-        taken_over: !free,
-    };
-    write(&mut file, Some(&record)).map_err(|error| failed(&path, "written", error))?;
-    Ok(Some(Held { file, record, lock }))
+    let record = Record::new(now, longest, !free);
+    write(&mut file, Some(&record)).map_err(|error| failed(&place.lease, "written", error))?;
+    Ok(Some(Held { file, record, place }))
+}
+
+impl Held {
+    /// Makes it last this long from now. `Some(false)`: another holder has taken it; `None`: not known yet.
+    pub(super) fn renew(&mut self, now: &Moment, longest: Duration) -> Result<Option<bool>, StoreError> {
+        let Some(_changing) = disk::try_lock(&self.place.lock)? else { return Ok(None) };
+        let ours = match read(&mut self.file) {
+            Ok(Some(record)) => record.is_of(&self.record),
+            // Damaged, or not to be read: with the lock in hand no other holder can have come.
+            Ok(None) | Err(_) => !self.record.taken_over,
+        };
+        if ours {
+            self.record.extend(now, longest);
+            write(&mut self.file, Some(&self.record))
+                .map_err(|error| failed(&self.place.lease, "written", error))?;
+        }
+        Ok(Some(ours))
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         // Any process that finds the lock free takes it, record or not; so when the record cannot be taken back, only one that
         // was taken over delays other processes, and that until it expires.
-        let Ok(Some(_lock)) = disk::try_lock(&self.lock) else { return };
-        if let Ok(Some(record)) = read(&mut self.file)
-            && record == self.record
+        let try_lock = || {
+            std::thread::yield_now();
+            disk::try_lock(&self.place.lock).ok().flatten()
+        };
+        let Some(_changing) = (0..MAX_TRIES_TO_END).find_map(|_| try_lock()) else { return };
+        if let Ok(Some(mut record)) = read(&mut self.file)
+            && record.is_of(&self.record)
         {
             // While the one it was taken from still hangs on to the lock, a record that has run out says that the lease
             // is free; none at all would say that its holder is well.
-            let over = record.taken_over.then_some(Record { until_ms: 0, ..record });
+            record.end();
+            let over = record.taken_over.then_some(record);
             let _ = write(&mut self.file, over.as_ref());
         }
     }
@@ -85,8 +163,11 @@ impl Drop for Held {
 /// A number for the name of an entry's lease file, the same in every process and version (FNV-1a). Two entries of one
 /// number merely wait for each other.
 pub(super) fn name_of(key: &StoreKey) -> u64 {
-    key.as_str()
-        .bytes()
+    hash(key.as_str())
+}
+
+pub(super) fn hash(key: &str) -> u64 {
+    key.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

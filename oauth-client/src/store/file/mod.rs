@@ -3,21 +3,26 @@
 mod disk;
 mod document;
 mod lease;
+mod queue;
+mod sweep;
 
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Lease, Revision, StoreError, StoreKey, Stored, Swap, TokenStore};
+use super::{Lease, LeaseGuard, Revision, StoreError, StoreKey, Stored, Swap, TokenStore};
 use crate::clock::{Clock, SystemClock};
 use crate::retry::jittered;
 use crate::token::TokenSet;
 
 /// How often a lock that another process holds is tried for. It is held for one write, a few milliseconds.
 const LOCK_POLL: Duration = Duration::from_millis(10);
-/// How long it is tried for.
+/// How long it is tried for, and how long the wait for a turn in this process may last before.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often old lease files are looked for, in seconds on the monotonic clock.
+const SWEEP_INTERVAL: u64 = 3600;
 
 /// A store in one file, for tokens that outlive the process and for several processes that share them.
 ///
@@ -37,19 +42,24 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// that this library did not write or that is damaged: it is never overwritten, and the error says what to do.
 ///
 /// # Several processes
-/// Beside `tokens.json` there are `tokens.json.lock`, held during a write, and a `tokens.json.….lease` for each
-/// entry, held during a refresh. Both are locks of the operating system: when a process dies, however it dies, they
-/// are free at once. A process that hangs while it refreshes delays the others until the end of its lease, which is
-/// written in the lease file together with its process id. The files stay where they are; deleting them while a
-/// process runs defeats their purpose. All this needs a file system with working `flock`, which some network file
-/// systems lack.
+/// Beside `tokens.json` there are `tokens.json.lock`, held during a write, and for each entry a `tokens.json.….lease`,
+/// held during a refresh, with a `tokens.json.….lock` that is held while the lease changes hands. All are locks of the
+/// operating system: when a process dies, however it dies, they are free at once. A process that hangs while it
+/// refreshes delays the others until the end of its lease, 15 s after it was last renewed; the end is written in the
+/// lease file together with the process id, on the monotonic clock of this boot where there is one
+/// ([`Clock::boot_id`]), so that a step of the wall clock ends none early. Deleting the files while a process runs
+/// defeats their purpose. All this needs a file system with working `flock`, which some network file systems lack.
+///
+/// # What goes by itself
+/// Each write drops entries without a refresh token whose access token expired more than a day ago, and once an hour the
+/// lease files that belong to no entry and are a day old.
 ///
 /// # What a crash leaves
 /// A write replaces the file as a whole (a temporary file beside it, synced, renamed, the directory synced), so there
 /// is always either the old set of tokens or the new one. One moment no client can guard: a server that rotates
 /// refresh tokens has retired the old one when it responds, and until that response is written here, a few milliseconds
 /// later, the new one exists in memory only. A process killed, or a runtime shut down, in between leaves the old set,
-/// and its refresh token will be refused. Waiting for [`TokenSource::token`](crate::TokenSource::token) before
+/// and its refresh token will be refused. Waiting for [`TokenSource::settle`](crate::TokenSource::settle) before
 /// shutting down avoids it; a shutdown that drops the runtime lets a write that has begun run to its end.
 #[derive(Clone, Debug)]
 pub struct FileStore(Arc<Inner>);
@@ -58,6 +68,8 @@ pub struct FileStore(Arc<Inner>);
 struct Inner {
     path: PathBuf,
     clock: Arc<dyn Clock>,
+    /// When old lease files are looked for next, in seconds on the monotonic clock.
+    next_sweep: AtomicU64,
 }
 
 impl FileStore {
@@ -65,13 +77,17 @@ impl FileStore {
     /// write.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self(Arc::new(Inner { path: path.into(), clock: Arc::new(SystemClock) }))
+        Self::with(path.into(), Arc::new(SystemClock))
     }
 
     /// Another clock than the machine's, to judge by whether a lease has run out.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
-        Self(Arc::new(Inner { path: self.0.path.clone(), clock: Arc::new(clock) }))
+        Self::with(self.0.path.clone(), Arc::new(clock))
+    }
+
+    fn with(path: PathBuf, clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(Inner { path, clock, next_sweep: AtomicU64::new(0) }))
     }
 
     /// Runs file work where it may block.
@@ -86,19 +102,26 @@ impl FileStore {
         }
     }
 
-    /// Runs file work with the lock held. The lock is tried for and never waited for, so that a shutdown does not
-    /// hang on it.
+    /// Runs file work with the store's lock held. The lock is tried for and never waited for, so that a shutdown does
+    /// not hang on it; those of this process take turns.
     async fn locked<T: Send + 'static>(
         &self,
         work: impl Fn(&Inner) -> Result<T, StoreError> + Clone + Send + 'static,
     ) -> Result<T, StoreError> {
-        let deadline = tokio::time::Instant::now() + LOCK_TIMEOUT;
+        let path = self.0.beside("lock");
+        let mut deadline = None;
         loop {
-            let work = work.clone();
-            let attempt = move |inner: &Inner| match disk::try_lock(&inner.beside("lock"))? {
-                // The lock goes when the file is closed, which is after the work.
-                Some(_lock) => work(inner).map(Some),
-                None => Ok(None),
+            let turn = queue::turn(&path, LOCK_TIMEOUT).await;
+            let deadline = *deadline.get_or_insert_with(|| tokio::time::Instant::now() + LOCK_TIMEOUT);
+            let (work, lock) = (work.clone(), path.clone());
+            let attempt = move |inner: &Inner| {
+                // It ends with the work, even where the runtime of its owner is no longer driven.
+                let _turn = turn;
+                match disk::try_lock(&lock)? {
+                    // The lock goes when the file is closed, which is after the work.
+                    Some(_lock) => work(inner).map(Some),
+                    None => Ok(None),
+                }
             };
             if let Some(done) = self.blocking(attempt).await? {
                 return Ok(done);
@@ -106,7 +129,7 @@ impl FileStore {
             if tokio::time::Instant::now() >= deadline {
                 return Err(StoreError::new(format!(
                     "{} is held by another process for longer than {LOCK_TIMEOUT:?}; find out which and end it",
-                    self.0.beside("lock").display()
+                    path.display()
                 )));
             }
             tokio::time::sleep(jittered(LOCK_POLL)).await;
@@ -121,6 +144,21 @@ impl Inner {
         path.push(".");
         path.push(what);
         path.into()
+    }
+
+    /// The files of the lease with this number.
+    fn place(&self, number: u64) -> lease::Place {
+        let beside = |what| self.beside(&format!("{number:016x}.{what}"));
+        lease::Place { lease: beside("lease"), lock: beside("lock") }
+    }
+
+    /// Looks for old lease files, once in a while.
+    fn sweep(&self, document: &document::Document) {
+        let now = self.clock.now().monotonic.as_secs();
+        if now >= self.next_sweep.load(Ordering::Relaxed) {
+            self.next_sweep.store(now.saturating_add(SWEEP_INTERVAL), Ordering::Relaxed);
+            sweep::remove_old_leases(&self.path, document, |number| self.place(number));
+        }
     }
 
     fn read(&self) -> Result<document::Document, StoreError> {
@@ -150,26 +188,57 @@ impl TokenStore for FileStore {
             if document.revision_of(&key) != expected {
                 return Ok(Swap::Conflict);
             }
+            document.prune(inner.clock.now().wall);
             let revision = document.set(&key, tokens.clone());
             disk::replace(&inner.path, &inner.beside("tmp"), &document::encode(&document)?)?;
+            inner.sweep(&document);
             Ok(Swap::Done(revision))
         })
         .await
     }
 
     async fn lease(&self, key: &StoreKey, longest: Duration) -> Result<Option<Lease>, StoreError> {
-        let key = key.clone();
-        self.locked(move |inner| {
-            let path = inner.beside(&format!("{:016x}.lease", lease::name_of(&key)));
-            let lock = inner.beside("lock");
-            Ok(lease::take(path, lock, inner.clock.now().wall, longest)?.map(Lease::new))
-        })
-        .await
+        let place = self.0.place(lease::name_of(key));
+        let turn = queue::turn(&place.lock, LOCK_TIMEOUT).await;
+        let held = self.blocking(move |inner| {
+            let _turn = turn;
+            lease::take(place, &lease::Moment::of(&inner.clock), longest)
+        });
+        let guard = |held| FileLease { store: self.clone(), held: Arc::new(Mutex::new(held)) };
+        Ok(held.await?.map(|held| Lease::renewable(guard(held))))
+    }
+}
+
+struct FileLease {
+    store: FileStore,
+    held: Arc<Mutex<lease::Held>>,
+}
+
+impl LeaseGuard for FileLease {
+    async fn renew(&self, longest: Duration) -> Result<bool, StoreError> {
+        let deadline = tokio::time::Instant::now() + LOCK_TIMEOUT;
+        loop {
+            let held = Arc::clone(&self.held);
+            let renewed = self.store.blocking(move |inner| {
+                let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                held.renew(&lease::Moment::of(&inner.clock), longest)
+            });
+            match renewed.await? {
+                Some(ours) => return Ok(ours),
+                None if tokio::time::Instant::now() >= deadline => {
+                    return Err(StoreError::new(format!(
+                        "a lock beside {} is busy for longer than {LOCK_TIMEOUT:?}; find out which process holds it",
+                        self.store.0.path.display()
+                    )));
+                }
+                None => tokio::time::sleep(jittered(LOCK_POLL)).await,
+            }
+        }
     }
 }
 
 /// An error of the file system, with what to do about it. Its own text is the cause; it quotes nothing.
-fn failed(path: &std::path::Path, doing: &str, error: io::Error) -> StoreError {
+fn failed(path: &Path, doing: &str, error: io::Error) -> StoreError {
     let advice = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full; make room",
         io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only; give a path that can be written",

@@ -83,11 +83,126 @@ fn an_access_token_that_could_break_a_header_is_refused() {
 fn scope_may_be_a_list_and_null_is_absent() {
     assert_eq!(with(r#","scope":["a","b c"]"#).unwrap().scope().unwrap(), ["a", "b c"]);
     assert_eq!(with(r#","scope":null"#).unwrap().scope(), None);
-    assert_eq!(with(r#","scope":5"#).unwrap_err().code(), "malformed_response");
+    for odd in [r#","scope":5"#, r#","scope":{}"#, r#","scope":["a",5]"#] {
+        assert_eq!(with(odd).unwrap().scope(), None, "what is no scope costs no token: {odd}");
+    }
     assert!(
         with(r#","refresh_token":"""#).unwrap().refresh_token().is_none(),
         "an empty one replaces nothing"
     );
+}
+
+#[test]
+fn words_of_a_scope_are_separated_by_spaces_or_else_by_commas() {
+    for (text, words) in [
+        ("repo,gist,user:email", &["repo", "gist", "user:email"][..]),
+        ("repo, gist", &["repo,", "gist"]),
+        ("read write", &["read", "write"]),
+        (" read\\twrite ", &["read", "write"]),
+        ("read", &["read"]),
+        ("", &[]),
+        (",", &[]),
+    ] {
+        assert_eq!(with(&format!(r#","scope":"{text}""#)).unwrap().scope().unwrap(), words, "{text}");
+    }
+}
+
+#[test]
+fn a_member_that_does_not_fit_costs_no_token() {
+    for odd in ["false", "{}", "[]", "5", "null", r#""""#] {
+        for member in ["refresh_token", "id_token"] {
+            let tokens = with(&format!(r#","{member}":{odd}"#)).unwrap();
+            assert!(tokens.refresh_token().is_none() && tokens.id_token().is_none(), "{member} {odd}");
+        }
+    }
+    assert_eq!(with(r#","expires_in":"""#).unwrap().lifetime(), None);
+}
+
+#[test]
+fn a_form_is_read_as_json_is_whatever_its_media_type() {
+    let tokens =
+        response(200, "access_token=gho_1&scope=repo%2Cgist&token_type=bearer&expires_in=60\n").unwrap();
+    assert_eq!(tokens.access_token().expose(), "gho_1");
+    assert_eq!(tokens.scope().unwrap(), ["repo", "gist"]);
+    assert_eq!(tokens.lifetime(), Some(Duration::from_secs(60)));
+    let error =
+        response(200, "error=bad_verification_code&error_description=The+code+is+incorrect").unwrap_err();
+    assert_eq!((error.code(), error.description()), ("bad_verification_code", Some("The code is incorrect")));
+    let error = response(400, "error=invalid_grant").unwrap_err();
+    assert_eq!(error.code(), "invalid_grant");
+    for body in [
+        "access_token=a&access_token=b",
+        "access_token=<html>",
+        "token=a",
+        "access_token=",
+        "access_token=a b",
+        "access_token=a%0d%0aX:%20y",
+        "access_token",
+    ] {
+        assert_eq!(response(200, body).unwrap_err().code(), "malformed_response", "{body}");
+    }
+}
+
+#[test]
+fn an_error_behind_nulls_is_that_error() {
+    for (body, code) in [
+        (
+            r#"{"access_token":null,"token_type":null,"error":"invalid_client","scope":null}"#,
+            "invalid_client",
+        ),
+        (r#"{"access_token":"","error":"invalid_grant","refresh_token":""}"#, "invalid_grant"),
+        (r#"{"access_token":null,"error":"","error_description":null}"#, "malformed_response"),
+        (r#"{"access_token":null,"error":null}"#, "malformed_response"),
+    ] {
+        assert_eq!(response(200, body).unwrap_err().code(), code, "{body}");
+    }
+    let beside = r#"{"access_token":"t","error":"","error_description":null,"id_token":null,"refresh_token":null,"scope":null}"#;
+    assert_eq!(response(200, beside).unwrap().access_token().expose(), "t");
+}
+
+#[test]
+fn the_end_of_a_token_may_be_a_date() {
+    let dialect = standard().expires_at("expires_at");
+    let read = |value: &str| {
+        let body = format!(r#"{{"access_token":"t","expires_at":{value}}}"#);
+        let response = Response::new(Bytes::from(body));
+        let read = decode(response, SENT, SENT, &dialect, None, std::iter::empty());
+        read.map(|tokens| tokens.lifetime().map(|lifetime| lifetime.as_millis()))
+            .map_err(|failed| failed.error)
+    };
+    for (value, milliseconds) in [
+        (r#""1970-01-01T00:20:00Z""#, 200_000),
+        (r#""1970-01-01T01:20:00.5+01:00""#, 200_500),
+        (r#""Thu, 01 Jan 1970 00:20:00 GMT""#, 200_000),
+        (r#""1970-01-01T00:00:00Z""#, 0),
+        ("1200", 200_000),
+        (r#""1200""#, 200_000),
+        ("1893456000", 1_893_455_000_000),
+        ("1893456000000", 1_893_455_000_000),
+    ] {
+        assert_eq!(read(value).unwrap(), Some(milliseconds), "{value}");
+    }
+    assert_eq!(read("null").unwrap(), None);
+    assert_eq!(read(r#""""#).unwrap(), None);
+    for none in [r#""soon""#, r#""2030-13-01T00:00:00Z""#, "true"] {
+        let error = read(none).unwrap_err();
+        assert!(error.to_string().contains("expires_at"), "{none}: {error}");
+    }
+}
+
+#[test]
+fn zero_can_mean_that_the_lifetime_is_unknown() {
+    let dialect = standard().zero_lifetime_is_unknown();
+    let read = |value: &str| {
+        let body = format!(r#"{{"access_token":"t","expires_in":{value}}}"#);
+        let read = decode(Response::new(Bytes::from(body)), SENT, SENT, &dialect, None, std::iter::empty());
+        read.map_err(|failed| failed.error).unwrap()
+    };
+    for zero in ["0", "\"0\"", "-1"] {
+        assert_eq!(read(zero).lifetime(), None, "{zero}");
+    }
+    assert_eq!(read("60").lifetime(), Some(Duration::from_secs(60)));
+    assert_eq!(with(r#","expires_in":0"#).unwrap().lifetime(), Some(Duration::ZERO));
 }
 
 #[test]
@@ -149,4 +264,30 @@ fn retry_after_is_kept_with_the_error_response() {
     let response = Response::builder().status(503).header("retry-after", "30").body(Bytes::new()).unwrap();
     let error = decode(response, SENT, SENT, &standard(), None, std::iter::empty()).err().unwrap().error;
     assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
+}
+
+#[test]
+fn a_response_with_a_token_and_an_error_is_that_error() {
+    for (error, code) in [
+        (r#""invalid_scope""#, "invalid_scope"),
+        (r#""access_denied""#, "access_denied"),
+        (r#""no such code \"""#, "invalid_request"),
+        (r#"{"code":5}"#, "invalid_request"),
+        ("true", "invalid_request"),
+        ("1", "invalid_request"),
+    ] {
+        let members = format!(
+            r#","refresh_token":"r3fresh","id_token":"1d","error":{error},"error_description":"t0ken r3fresh s3cr3t""#
+        );
+        let body = format!(r#"{{"access_token":"t0ken","token_type":"Bearer"{members}}}"#);
+        let error = response(200, body).unwrap_err();
+        assert_eq!((error.code(), error.status().unwrap().as_u16()), (code, 200), "{error}");
+        assert_eq!(error.description(), Some("[redacted] [redacted] [redacted]"));
+        let shown = format!("{error} {error:?} {:?}", error.unrecognized());
+        assert!(!shown.contains("t0ken") && !shown.contains("r3fresh"), "{shown}");
+    }
+    // Some servers have an empty one in each response.
+    for empty in ["\"\"", "null", "false", "0", "{}", "[]"] {
+        assert!(with(&format!(r#","error":{empty}"#)).is_ok(), "{empty}");
+    }
 }

@@ -187,6 +187,10 @@ fn requirements_that_fit_no_challenge_or_can_never_be_met_are_errors() {
         Requirement::acr(Vec::<String>::new()),
         Requirement::acr(["two words"]),
         Requirement::any([]),
+        Requirement::all([]),
+        !Requirement::all([]),
+        Requirement::any([Requirement::all([])]),
+        Requirement::scope("read") & Requirement::all([]),
         !(Requirement::role("a") & Requirement::scope("\r\n")),
     ] {
         assert!(bad.validate().is_err(), "{bad:?}");

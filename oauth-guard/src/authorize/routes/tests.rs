@@ -8,8 +8,13 @@ fn routes(patterns: &[(&str, &[Method])]) -> Routes {
     routes
 }
 
+const GET: Lookup<'_> = Lookup { method: &Method::GET, as_get: false };
+
+/// The one rule that applies.
 fn find(routes: &Routes, path: &str) -> Result<Option<usize>, Ambiguous> {
-    routes.find(path, &Method::GET)
+    let [rule, other] = routes.find(path, GET)?;
+    assert_eq!(rule, other, "{path}");
+    Ok(rule)
 }
 
 #[test]
@@ -24,7 +29,6 @@ fn text_goes_before_a_placeholder_and_that_before_the_rest() {
     ]);
     for (path, rule) in [
         ("/orders/7", Some(0)),
-        ("/orders/7/", Some(0)),
         ("/orders/mine", Some(1)),
         ("/orders", Some(2)),
         ("/orders/7/items", Some(2)),
@@ -40,6 +44,38 @@ fn text_goes_before_a_placeholder_and_that_before_the_rest() {
         ("", None),
     ] {
         assert_eq!(find(&routes, path), Ok(rule), "{path}");
+    }
+}
+
+#[test]
+fn a_slash_at_the_end_asks_for_both_rules_unless_the_pattern_is_written_so() {
+    let routes = routes(&[
+        ("/docs/public", &[]),
+        ("/docs/{*path}", &[]),
+        ("/files/{name}", &[]),
+        ("/", &[]),
+        ("/index/", &[]),
+        ("/index/{page}", &[]),
+        ("/mixed/", &[Method::GET]),
+        ("/mixed", &[]),
+    ]);
+    for (path, rules) in [
+        ("/docs/public", [Some(0), Some(0)]),
+        ("/docs/public/", [Some(0), Some(1)]),
+        ("/docs/other/", [Some(1), Some(1)]),
+        ("/docs/", [Some(1), Some(1)]),
+        ("/docs", [Some(1), Some(1)]),
+        ("/files/a", [Some(2), Some(2)]),
+        ("/files/a/", [Some(2), None]),
+        // A further empty segment is none for a placeholder.
+        ("/index/", [Some(4), Some(4)]),
+        ("/index", [Some(4), None]),
+        ("/index/a/", [Some(5), None]),
+        ("/mixed/", [Some(6), Some(6)]),
+        ("/mixed", [Some(6), Some(7)]),
+        ("/", [Some(3), Some(3)]),
+    ] {
+        assert_eq!(routes.find(path, GET), Ok(rules), "{path}");
     }
 }
 
@@ -63,7 +99,8 @@ fn a_rule_applies_only_to_its_methods_and_head_follows_get() {
         (Method::DELETE, "/b", 4),
         (Method::GET, "/c", 4),
     ] {
-        assert_eq!(routes.find(path, &method), Ok(Some(rule)), "{method} {path}");
+        let lookup = Lookup { method: &method, as_get: method == Method::HEAD };
+        assert_eq!(routes.find(path, lookup), Ok([Some(rule); 2]), "{method} {path}");
     }
 }
 
@@ -101,6 +138,14 @@ fn ambiguous_paths_are_rejected_where_there_are_rules() {
         "/x/%2e%2e%2fadmin",
         "/unruled/a/b/%2e%2e",
         "/caf\u{e9}/menu",
+        "/admin;x=1/users",
+        "/admin/users;x",
+        "/admin%3bx/users",
+        "/pages/7;v=2",
+        "/;/admin",
+        "/unruled/..;/admin",
+        "/files/a%7f",
+        "/files/a%7Fb",
     ] {
         assert!(find(&routes, path).is_err(), "{path}: {:?}", find(&routes, path));
     }
@@ -113,6 +158,7 @@ fn ambiguous_paths_are_rejected_where_there_are_rules() {
         // No rule covers anything in here, so another reading of the path evades none.
         ("/projects/group%2Fname", None),
         ("/projects//name", None),
+        ("/projects/group;v=1", None),
     ] {
         assert_eq!(find(&routes, path), Ok(rule), "{path}");
     }
@@ -141,6 +187,7 @@ fn patterns_that_can_match_nothing_are_rejected() {
         "/a%2fb",
         "/a%zz",
         "/{{a}}",
+        "/a;v=1",
     ] {
         let wrong = Routes::default().insert(pattern, &[], 0);
         assert!(matches!(wrong, Err(PatternError::Invalid(_))), "{pattern}: {wrong:?}");
@@ -149,6 +196,40 @@ fn patterns_that_can_match_nothing_are_rejected() {
     assert_eq!(routes.insert("/a/{name}/", &[Method::POST, Method::GET], 2), Err(PatternError::Duplicate(0)));
     assert_eq!(routes.insert("/a/{name}", &[], 2), Ok(()));
     assert!(matches!(routes.insert("/b-", &[], 3), Err(PatternError::Invalid(_))));
+}
+
+#[test]
+fn patterns_of_other_routers_are_rejected_with_the_right_form() {
+    for pattern in [
+        "/admin/*",
+        "/admin/**",
+        "/admin/*rest",
+        "/*",
+        "/files/*.html",
+        "/users/:id",
+        "/users/:id?",
+        "/users/<id>",
+        "/users/<int:id>",
+        "/users/[id]",
+        "/users/[...rest]",
+        "/users/{id:[0-9]+}",
+        "/users/{id?}",
+        "/users/{**rest}",
+        "/users/{rest...}",
+        "/users/(.*)",
+        "/orders.Orders/*",
+    ] {
+        match Routes::default().insert(pattern, &[], 0) {
+            Err(PatternError::Invalid(why)) => {
+                assert!(why.contains("{id}") || why.contains("{name}"), "{pattern}: {why}");
+                assert!(why.contains("{*rest}"), "{pattern}: {why}");
+            }
+            other => panic!("{pattern}: {other:?}"),
+        }
+    }
+    for pattern in ["/orders:batchGet", "/Orders(1)", "/$metadata", "/a+b", "/~ada", "/@me", "/a,b", "/%2A"] {
+        assert_eq!(Routes::default().insert(pattern, &[], 0), Ok(()), "{pattern}");
+    }
 }
 
 #[test]
@@ -164,7 +245,7 @@ fn a_thousand_rules_are_looked_up_in_as_many_steps_as_ten() {
             };
             routes.insert(&pattern, &[], rule).unwrap();
         }
-        let mut walk = Walk { method: &Method::GET, steps: 0 };
+        let mut walk = Walk { lookup: GET, form: None, steps: 0 };
         assert!(walk.start(&routes, path).unwrap().is_some(), "{path}");
         walk.steps
     };

@@ -12,7 +12,7 @@ use super::Failure;
 ///
 /// The first line on stdout is `READY <url>`: the server accepts requests from then on. `CONTROL <url>` comes next:
 /// there it is steered while it runs, by a test over REST or by a user on the page that is also at `/` of the server.
-/// Logs go to stderr.
+/// Logs go to stderr, a line for each request among them.
 ///
 /// The exit code is 0, or 1 when a test expected requests that did not come, or 2 when the server could not start.
 #[derive(Debug, clap::Args)]
@@ -43,6 +43,10 @@ pub(crate) struct Args {
     /// Write the authority's certificate here, in PEM, before the server is ready: what clients have to trust
     #[arg(long, value_name = "FILE", requires = "tls")]
     ca: Option<PathBuf>,
+
+    /// Write no line per request to stderr
+    #[arg(long)]
+    quiet: bool,
 
     /// Open no control port
     #[arg(long, conflicts_with_all = ["control", "control_host"])]
@@ -76,6 +80,9 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let control = args.control.or(config.control()).unwrap_or(FREE_PORT);
 
     let mut builder = config.into_builder().listen(listen);
+    if !args.quiet {
+        builder = builder.log_requests();
+    }
     if args.tls {
         builder = builder.tls();
     }
@@ -86,13 +93,14 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     let hosts: Vec<_> = args.control_host.iter().map(String::as_str).collect();
     let control = if args.no_control { None } else { Some(server.control(control, &hosts).await?) };
-    say(&format!("READY {}", server.url()))?;
+    say(&format!("READY {}", server.local_url()))?;
     if let Some(control) = &control {
         say(&format!("CONTROL {}", control.url()))?;
     }
     log(&server, control.is_some());
     stop.asked().await;
     drop(control);
+    server.flush_log();
     Ok(exit_code(&server))
 }
 
@@ -109,7 +117,7 @@ fn log(server: &MockServer, has_page: bool) {
     let issuers = [server.issuer()].into_iter().chain(server.other_issuers().map(|issuer| issuer.issuer()));
     issuers.for_each(|issuer| eprintln!("issuer {issuer}"));
     if has_page {
-        eprintln!("a page to watch and steer it is at {}/", server.url());
+        eprintln!("a page to watch and steer it is at {}/", server.local_url());
     }
 }
 

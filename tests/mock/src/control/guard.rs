@@ -25,6 +25,12 @@ impl Guard {
         Self { pages, hosts: hosts.iter().map(|host| host.to_ascii_lowercase()).collect() }
     }
 
+    /// Trusts the page at this address of the server, too.
+    pub(super) fn page(mut self, origin: &str) -> Self {
+        self.pages.push(origin.to_owned());
+        self
+    }
+
     /// The page behind the request, if a browser sent it from another origin that may read the response.
     ///
     /// # Errors

@@ -7,9 +7,11 @@ use http::header::ALLOW;
 use http::{Method, Request, StatusCode};
 use serde_json::{Map, Value, json};
 
+use super::journal::Pieces;
 use super::wire::refuse;
-use super::{accounts, journal, keys, logins, page, server, tls, tokens};
+use super::{accounts, journal, keys, logins, page, rules, server, tls, tokens};
 use crate::encode::form_pairs;
+use crate::json;
 use crate::response::MockResponse;
 use crate::settings::{Fields, Mistakes, read};
 use crate::shared::{Issuer, Shared};
@@ -51,6 +53,7 @@ macro_rules! routes {
 
 pub(super) static ROUTES: &[Route] = &routes! {
     GET "/v1" "every route" index;
+    GET "/v1/health" "200 while the server runs" server::health;
     GET "/v1/state" "issuers, keys, clients, users, faults, clock: all at once" server::state;
     POST "/v1/reset" "back to how the server started" server::reset;
     POST "/v1/pause" "refuse every connection of the server, and cut the open ones" server::pause;
@@ -75,6 +78,12 @@ pub(super) static ROUTES: &[Route] = &routes! {
     POST "/v1/faults" "make an endpoint fail" server::add_fault;
     DELETE "/v1/faults" "end all faults" server::clear_faults;
     DELETE "/v1/faults/{id}" "end one fault" server::remove_fault;
+    GET "/v1/claims" "the claims and members that some requests get" rules::list;
+    POST "/v1/claims" "claims and members by client, scope, grant or parameter" rules::add;
+    DELETE "/v1/claims" "end all of them" rules::clear;
+    GET "/v1/scenarios" "the scenarios that have left their first state" rules::scenarios;
+    PUT "/v1/scenarios/{name}" "take a scenario to a state" rules::set_scenario;
+    DELETE "/v1/scenarios" "take all scenarios to their first state" rules::reset_scenarios;
     POST "/v1/provider_failures" "fail as the provider's page documents" server::provider_failure;
     GET "/v1/flaws" "the responses that are wrong in one point" server::tampers;
     GET "/v1/gates" "the closed gates, which hold responses back" server::gates;
@@ -85,7 +94,7 @@ pub(super) static ROUTES: &[Route] = &routes! {
     GET "/v1/users" "the users, passwords included" accounts::users;
     PUT "/v1/users/{name}" "add a user, or replace it" accounts::set_user;
     DELETE "/v1/users/{name}" "forget a user" accounts::remove_user;
-    GET "/v1/journal" "what arrived; waits for it if asked" journal::list;
+    GET "/v1/journal" "what arrived; waits for it if asked" journal::never;
     DELETE "/v1/journal" "forget what arrived" journal::clear;
     POST "/v1/fingerprint" "how a secret is written in the journal" journal::fingerprint;
     GET "/v1/expectations" "whether everything expected has come" journal::expectations;
@@ -97,10 +106,41 @@ pub(super) static ROUTES: &[Route] = &routes! {
     POST "/v1/dpop/nonces" "invalidate the DPoP nonces, or ask for other ones" server::dpop_nonces;
 };
 
-pub(super) async fn serve(shared: &Arc<Shared>, request: &Request<Bytes>) -> MockResponse {
+/// A response, and the pieces of its body if it is too long to be made at once.
+pub(super) type Answer = (MockResponse, Option<Pieces>);
+
+pub(super) async fn serve(shared: &Arc<Shared>, request: &Request<Bytes>) -> Answer {
+    match find(request) {
+        Err(response) => (*response, None),
+        Ok((route, name, query, body)) => {
+            let order = Order { shared, name, query, body };
+            if let Err(mistakes) = journal::wait(&order, route.path).await {
+                return (refuse(StatusCode::BAD_REQUEST, &mistakes), None);
+            }
+            if (route.method, route.path) == ("GET", "/v1/journal") {
+                return match journal::pieces(&order) {
+                    Ok(pieces) => (MockResponse::new(StatusCode::OK, "application/json", ""), Some(pieces)),
+                    Err(mistakes) => (refuse(StatusCode::BAD_REQUEST, &mistakes), None),
+                };
+            }
+            let response = match (route.serve)(&order) {
+                Ok((status, body)) => MockResponse::json(status, &body),
+                Err(Refusal::NoSuch(what)) => refuse(StatusCode::NOT_FOUND, &Mistakes::one("", what)),
+                Err(Refusal::Bad(mistakes)) => refuse(StatusCode::BAD_REQUEST, &mistakes),
+            };
+            (response, None)
+        }
+    }
+}
+
+/// A route, the name in its path, the query and the body.
+type Found = (&'static Route, String, Vec<(String, String)>, Value);
+
+/// The route of a request, or the response of one that has none.
+fn find(request: &Request<Bytes>) -> Result<Found, Box<MockResponse>> {
     let path = request.uri().path();
     if path == "/" && matches!(*request.method(), Method::GET | Method::HEAD) {
-        return page::page("");
+        return Err(Box::new(page::page("")));
     }
     let here: Vec<_> = ROUTES.iter().filter_map(|route| Some((route, matched(route.path, path)?))).collect();
     // `/v1/keys/rotate` is no key, so a route without a name goes first.
@@ -108,37 +148,24 @@ pub(super) async fn serve(shared: &Arc<Shared>, request: &Request<Bytes>) -> Moc
     let mut here = here.into_iter().filter(|(_, name)| name.is_empty() == plain);
     let methods: Vec<_> = here.clone().map(|(route, _)| route.method).collect();
     let Some((route, name)) = here.find(|(route, _)| route.method == request.method().as_str()) else {
-        return if methods.is_empty() {
+        return Err(Box::new(if methods.is_empty() {
             let problem = format!("{path} is no route of this port; GET /v1 lists them");
             refuse(StatusCode::NOT_FOUND, &Mistakes::one("", problem))
         } else {
             let problem = format!("{} is not served here; use {}", request.method(), methods.join(" or "));
             refuse(StatusCode::METHOD_NOT_ALLOWED, &Mistakes::one("", problem))
                 .with(ALLOW, &methods.join(", "))
-        };
+        }));
     };
     let query = form_pairs(request.uri().query().unwrap_or_default().as_bytes()).unwrap_or_default();
     let body = match request.body().as_ref() {
         [] => Value::Object(Map::new()),
-        bytes => match serde_json::from_slice(bytes) {
-            Ok(body) => body,
-            Err(error) => {
-                return refuse(
-                    StatusCode::BAD_REQUEST,
-                    &Mistakes::one("", format!("not valid JSON: {error}")),
-                );
-            }
-        },
+        bytes => json::value(bytes).map_err(|error| {
+            let mistake = Mistakes::one("", format!("not valid JSON: {error}"));
+            Box::new(refuse(StatusCode::BAD_REQUEST, &mistake))
+        })?,
     };
-    let order = Order { shared, name, query, body };
-    if let Err(mistakes) = journal::wait(&order, route.path).await {
-        return refuse(StatusCode::BAD_REQUEST, &mistakes);
-    }
-    match (route.serve)(&order) {
-        Ok((status, body)) => MockResponse::json(status, &body),
-        Err(Refusal::NoSuch(what)) => refuse(StatusCode::NOT_FOUND, &Mistakes::one("", what)),
-        Err(Refusal::Bad(mistakes)) => refuse(StatusCode::BAD_REQUEST, &mistakes),
-    }
+    Ok((route, name, query, body))
 }
 
 impl Order<'_> {

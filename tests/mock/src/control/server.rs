@@ -9,9 +9,13 @@ use crate::dpop::DpopNonce;
 use crate::endpoint::Endpoint;
 use crate::faults::Rule;
 use crate::providers::Provider;
-use crate::settings::{Fields, read_fault, read_when, show_client, show_fault, show_user};
+use crate::settings::{Fields, read_fault, read_when, show_client, show_fault, show_token_rule, show_user};
 use crate::shared::{Issuer, Shared};
 use crate::tampers::Tamper;
+
+pub(super) fn health(_: &Order<'_>) -> Reply {
+    ok(json!({"status": "ok"}))
+}
 
 pub(super) fn state(order: &Order<'_>) -> Reply {
     let shared = order.shared;
@@ -28,6 +32,8 @@ pub(super) fn state(order: &Order<'_>) -> Reply {
         "clients": shared.clients().iter().map(|client| show_client(client)).collect::<Vec<_>>(),
         "users": shared.users().iter().map(|user| show_user(user)).collect::<Vec<_>>(),
         "faults": shared.faults.list().iter().map(show_fault).collect::<Vec<_>>(),
+        "claims": shared.token_rules.all().iter().map(show_token_rule).collect::<Vec<_>>(),
+        "scenarios": shared.scenarios.list(),
         "gates": shared.gates.closed(),
         "flaws": show_tampers(shared),
         "all_flaws": Tamper::ALL.iter().map(|tamper| tamper.as_str()).collect::<Vec<_>>(),

@@ -4,6 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Fault;
 use crate::endpoint::Endpoint;
+use crate::journal::{Journal, RecordedRequest};
+use crate::matching::{Match, Scenarios, Turn};
 use crate::server::MockServer;
 
 /// A fault and its endpoint, without a count: nothing happens before one of these methods is called.
@@ -13,11 +15,38 @@ pub struct FaultScript<'a> {
     server: &'a MockServer,
     endpoint: Endpoint,
     fault: Fault,
+    matching: Match,
+    turn: Option<Turn>,
 }
 
 impl<'a> FaultScript<'a> {
     pub(crate) fn new(server: &'a MockServer, endpoint: Endpoint, fault: Fault) -> Self {
-        Self { server, endpoint, fault }
+        Self { server, endpoint, fault, matching: Match::any(), turn: None }
+    }
+
+    /// Fails only these requests; others are neither failed nor counted.
+    pub fn matching(mut self, matching: Match) -> Self {
+        self.matching = matching;
+        self
+    }
+
+    /// Fails only while `scenario` is in `state`, and takes it to the state `next`, if there is one. A scenario has
+    /// any name, and begins in the state `start`.
+    ///
+    /// ```
+    /// use oauth_mock::{Endpoint, Fault, MockServer};
+    ///
+    /// let server = MockServer::builder().in_process();
+    /// // The API rejects the first request; once a token was asked for, it accepts again.
+    /// server.fault(Endpoint::Api, Fault::status(401)).in_scenario("revoked", "start", None).always();
+    /// server.fault(Endpoint::Token, Fault::pass()).in_scenario("revoked", "start", Some("renewed")).always();
+    /// assert_eq!(server.scenario("revoked"), "start");
+    /// server.set_scenario("revoked", "renewed");
+    /// ```
+    pub fn in_scenario(mut self, scenario: &str, state: &str, next: Option<&str>) -> Self {
+        let (scenario, state, next) = (scenario.to_owned(), state.to_owned(), next.map(str::to_owned));
+        self.turn = Some(Turn { scenario, state, next });
+        self
     }
 
     /// Fails the next `n` requests to this endpoint.
@@ -36,7 +65,8 @@ impl<'a> FaultScript<'a> {
     }
 
     fn add(self, when: When) {
-        self.server.faults().add(Rule::new(self.endpoint, self.fault, when));
+        let Self { server, endpoint, fault, matching, turn } = self;
+        server.faults().add(Rule { matching, turn, ..Rule::new(endpoint, fault, when) });
     }
 }
 
@@ -58,18 +88,38 @@ pub(crate) struct Rule {
     pub(crate) fault: Fault,
     pub(crate) when: When,
     pub(crate) seen: usize,
+    /// Which requests it is about.
+    pub(crate) matching: Match,
+    /// When in a scenario it holds.
+    pub(crate) turn: Option<Turn>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum When {
     Times(usize),
     OnCall(usize),
+    #[default]
     Always,
+}
+
+impl When {
+    /// Whether it is so at the request of this number, counted from 1. What is used up counts down.
+    pub(crate) fn meets(&mut self, number: usize) -> bool {
+        match self {
+            Self::Always => true,
+            Self::OnCall(k) => number == *k,
+            Self::Times(left) if *left > 0 => {
+                *left -= 1;
+                true
+            }
+            Self::Times(_) => false,
+        }
+    }
 }
 
 impl Rule {
     pub(crate) fn new(endpoint: Endpoint, fault: Fault, when: When) -> Self {
-        Self { id: 0, endpoint, fault, when, seen: 0 }
+        Self { id: 0, endpoint, fault, when, seen: 0, matching: Match::any(), turn: None }
     }
 }
 
@@ -87,26 +137,28 @@ impl Faults {
             self.add(rule);
         });
     }
-    /// The fault that meets a request to `endpoint` now. Every call counts as one request.
-    pub(crate) fn meet(&self, endpoint: Endpoint) -> Option<Fault> {
-        let mut chosen = None;
-        for rule in self.inner().rules.iter_mut().filter(|rule| rule.endpoint == endpoint) {
+
+    /// The fault that meets this request now. Every call counts as one request.
+    pub(crate) fn meet(
+        &self,
+        request: &RecordedRequest,
+        journal: &Journal,
+        scenarios: &Scenarios,
+    ) -> Option<Fault> {
+        let mut chosen: Option<(Fault, Option<Turn>)> = None;
+        for rule in self.inner().rules.iter_mut().filter(|rule| rule.endpoint == request.endpoint) {
+            if !rule.matching.fits(request, journal) || !scenarios.is_in(rule.turn.as_ref()) {
+                continue;
+            }
             rule.seen += 1;
-            let applies = match &mut rule.when {
-                When::Always => true,
-                When::OnCall(k) => rule.seen == *k,
-                // Used up only by the requests it fails: a rule before it in line goes first.
-                When::Times(left) if *left > 0 && chosen.is_none() => {
-                    *left -= 1;
-                    true
-                }
-                When::Times(_) => false,
-            };
-            if applies && chosen.is_none() {
-                chosen = Some(rule.fault.clone());
+            // Used up only by the requests it fails: a rule before it in line goes first.
+            if chosen.is_none() && rule.when.meets(rule.seen) {
+                chosen = Some((rule.fault.clone(), rule.turn.clone()));
             }
         }
-        chosen
+        let (fault, turn) = chosen?;
+        scenarios.go_on(turn.as_ref());
+        Some(fault)
     }
 
     pub(crate) fn clear(&self) {

@@ -58,15 +58,14 @@ pub(crate) fn metadata(call: Call<'_>) -> MockResponse {
     if !scopes.is_empty() {
         document["scopes_supported"] = json!(scopes);
     }
-    call.only(&[Method::GET], |_| MockResponse::json(StatusCode::OK, &document))
+    call.only(&[Method::GET, Method::HEAD], |_| MockResponse::json(StatusCode::OK, &document))
 }
 
 /// Whether a token may be asked for with this `resource` (RFC 8707 section 2): the API, something below it, or the
 /// whole host.
 pub(crate) fn is_resource(call: Call<'_>, resource: &str) -> bool {
     let api = Endpoint::Api.path(&call.issuer.name, &[]);
-    let path = [Some(&call.shared.origin), call.shared.mtls_origin.as_ref()];
-    let path = path.into_iter().flatten().find_map(|origin| resource.strip_prefix(origin));
+    let path = call.shared.names.path(resource);
     // RFC 8707 section 2: no fragment; a query is none of this API's.
     path.is_some_and(|path| path.is_empty() || is_within(path, &api)) && !resource.contains(['#', '?'])
 }
@@ -87,23 +86,62 @@ fn known(call: Call<'_>, token: &str) -> Option<Access> {
     access.grant.audience.iter().any(is_meant).then_some(access)
 }
 
-/// RFC 9068 section 4.
+/// The longest token that is looked at.
+const MAX_TOKEN: usize = 8 << 10;
+
+/// Seconds that the clock of an issuer may be ahead.
+const LEEWAY: i64 = 60;
+
+/// The last second of the year 9999: a time beyond it is a mistake, or an attempt.
+const LAST_TIME: i64 = 253_402_300_799;
+
+/// Header members of another kind of JOSE object than a signed token (RFC 7516 section 4.1, RFC 7797 section 3, RFC 7519
+/// section 5.2).
+const OF_OTHER_KINDS: [&str; 4] = ["enc", "zip", "b64", "cty"];
+
+/// RFC 9068 section 4, as strictly as the attacks of this crate ask for it.
 fn minted(call: Call<'_>, token: &str, now: i64) -> Option<Access> {
-    let jws = Jws::read(token).ok()?;
-    let is_own = jws.text("iss") == Some(&call.issuer.url) && jws.typ().as_deref() == Some("at+jwt");
-    let times = (jws.time("iat").unwrap_or(now), jws.time("exp")?);
-    let is_now = now < times.1 && jws.time("nbf").is_none_or(|nbf| nbf <= now);
+    let jws = (token.len() <= MAX_TOKEN).then(|| Jws::read(token).ok())??;
+    let is_own = jws.text("iss") == Some(&call.issuer.url)
+        && jws.typ().as_deref() == Some("at+jwt")
+        && !OF_OTHER_KINDS.iter().any(|member| jws.header.contains_key(*member));
+    // A time that is there and no number says nothing, least of all that the token is good.
+    let time = |name: &str| match jws.claims.contains_key(name) {
+        true => jws.time(name).filter(|time| (0..=LAST_TIME).contains(time)).map(Some),
+        false => Some(None),
+    };
+    let (issued_at, expires_at, not_before) = (time("iat")??, time("exp")??, time("nbf")?);
+    let is_now = now < expires_at
+        && not_before.is_none_or(|nbf| nbf <= now)
+        && issued_at <= now.saturating_add(LEEWAY);
     if !(is_own && is_now && call.issuer.keys.signed(&jws)) {
         return None;
     }
-    let object = |name: &str| jws.claims.get(name).and_then(Value::as_object).cloned();
+    let times = (issued_at, expires_at);
+    // The same of an object: a `cnf` that cannot be read must not make a bearer token of a bound one.
+    let object = |name: &str| match jws.claims.get(name) {
+        None | Some(Value::Null) => Some(Map::new()),
+        Some(value) => value.as_object().cloned(),
+    };
+    let cnf = object("cnf")?;
+    let is_proof = |name: &String| matches!(name.as_str(), "jkt" | "x5t#S256");
+    if jws.claims.get("cnf").is_some_and(Value::is_object) && !cnf.keys().any(is_proof)
+        || cnf.iter().any(|(name, value)| is_proof(name) && !value.is_string())
+    {
+        return None;
+    }
+    let scope = match jws.claims.get("scope") {
+        None => Vec::new(),
+        Some(scope) => scope.as_str()?.split(' ').map(str::to_owned).collect(),
+    };
+    let act = object("act")?;
     let grant = Grant {
         client: jws.text("client_id").unwrap_or_default().to_owned(),
         subject: jws.text("sub")?.to_owned(),
-        scope: jws.text("scope").map_or_else(Vec::new, |scope| scope.split(' ').map(str::to_owned).collect()),
+        scope,
         audience: jws.audience().into_iter().map(str::to_owned).collect(),
-        claims: object("act").map_or_else(Map::new, |act| Map::from_iter([("act".to_owned(), act.into())])),
-        cnf: object("cnf").unwrap_or_default(),
+        claims: if act.is_empty() { act } else { Map::from_iter([("act".to_owned(), act.into())]) },
+        cnf,
         ..Grant::default()
     };
     Some(Access::of_jwt(grant, jws.text("jti").unwrap_or_default(), times))

@@ -7,17 +7,20 @@ mod request;
 use http::header::SET_COOKIE;
 use http::{Method, StatusCode};
 
-use self::back::Back;
-pub(super) use self::request::check_pushed;
+use self::back::{Back, Going};
+pub(super) use self::request::{PROMPTS, check_pushed};
 use self::request::{Prompt, Request};
-use super::Call;
 use super::form::Form;
+use super::{Call, browser};
 use crate::page;
 use crate::response::{MockResponse, OAuthError};
 use crate::sessions::{Login, Session};
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let posted = call.request.method() == Method::POST;
+    if posted && let Some(refusal) = browser::refuse_foreign_page(call) {
+        return refusal;
+    }
     let form = if posted {
         Form::read(call.request)
     } else {
@@ -35,28 +38,33 @@ pub(crate) fn approve(call: Call<'_>, query: &str, user: &str) -> Result<String,
     let described = |error: OAuthError| format!("{}: {}", error.code(), error.description());
     let form = Form::parse(query.as_bytes()).map_err(described)?;
     let asked = Asked::read(call, &form).map_err(described)?;
+    let refused = |error: &OAuthError| asked.refused(call, error).map(Going::url).map_err(described);
     let request = match &asked.request {
-        Ok(request) if request.prompt == Prompt::None => return Ok(asked.refused(call, &login_required())),
+        Ok(request) if request.prompt == Prompt::None => return refused(&login_required()),
         Ok(request) => request,
-        Err(error) => return Ok(asked.refused(call, error)),
+        Err(error) => return refused(error),
     };
     let user = call.shared.user_named(user).ok_or("there is no such user")?;
     let login = Login::new(call.shared.clock.now_unix(), &request.acr);
-    Ok(asked.allowed(call, request, &Session { user: user.name.clone(), login }))
+    let session = Session { user: user.name.clone(), login };
+    asked.allowed(call, request, &session).map(Going::url).map_err(described)
 }
 
 fn decide(call: Call<'_>, form: &Form, posted: bool) -> Result<MockResponse, OAuthError> {
     let asked = Asked::read(call, form)?;
     let request = match &asked.request {
         Ok(request) => request,
-        Err(error) => return Ok(MockResponse::redirect(&asked.refused(call, error))),
+        Err(error) => return asked.refused(call, error).map(Going::response),
     };
-    let session = call.issuer.sessions.of(call.request);
-    let session = session.filter(|session| request.is_met_by(&session.login, call.shared.clock.now_unix()));
+    let session = call.issuer.sessions.of(call.request, &call.cookie().name);
+    let session = session.filter(|session| request.is_met_by(call, session));
     match (request.prompt, session) {
-        (Prompt::None, Some(session)) => Ok(MockResponse::redirect(&asked.allowed(call, request, &session))),
-        (Prompt::None, None) => Ok(MockResponse::redirect(&asked.refused(call, &login_required()))),
-        (_, session) if posted => Ok(response(call, form, &asked, request, session)),
+        (Prompt::None, Some(session)) if request.was_allowed_before(call, &session) => {
+            asked.allowed(call, request, &session).map(Going::response)
+        }
+        (Prompt::None, Some(_)) => asked.refused(call, &consent_required()).map(Going::response),
+        (Prompt::None, None) => asked.refused(call, &login_required()).map(Going::response),
+        (_, session) if posted => response(call, form, &asked, request, session),
         (_, session) => Ok(page::login(&request.consent(session.as_ref()), form, None)),
     }
 }
@@ -68,13 +76,11 @@ fn response(
     asked: &Asked,
     request: &Request,
     session: Option<Session>,
-) -> MockResponse {
-    let again = |problem| page::login(&request.consent(None), form, problem);
+) -> Result<MockResponse, OAuthError> {
+    let again = |problem| Ok(page::login(&request.consent(None), form, problem));
     match (form.get("decision"), form.get("username"), session) {
         (Some("other"), _, _) => again(None),
-        (Some("allow"), None, Some(session)) => {
-            MockResponse::redirect(&asked.allowed(call, request, &session))
-        }
+        (Some("allow"), None, Some(session)) => asked.allowed(call, request, &session).map(Going::response),
         (Some("allow"), name, _) => {
             let password = form.get("password").unwrap_or_default();
             let Some(user) = call.shared.user(name.unwrap_or_default(), password) else {
@@ -82,13 +88,13 @@ fn response(
             };
             let login = Login::new(call.shared.clock.now_unix(), &request.acr);
             let session = Session { user: user.name.clone(), login };
-            let back = asked.allowed(call, request, &session);
-            let cookie = call.issuer.sessions.begin(session, &call.shared.origin);
-            MockResponse::redirect(&back).with(SET_COOKIE, &cookie)
+            let back = asked.allowed(call, request, &session)?.response();
+            let cookie = call.issuer.sessions.begin(session, &call.cookie());
+            Ok(back.with(SET_COOKIE, &cookie))
         }
         _ => {
             let denied = OAuthError::bad_request("access_denied", "the user said no");
-            MockResponse::redirect(&asked.refused(call, &denied))
+            asked.refused(call, &denied).map(Going::response)
         }
     }
 }
@@ -99,6 +105,19 @@ fn login_required() -> OAuthError {
         "login_required",
         "prompt: no user is logged in, or not well enough for this request",
     )
+}
+
+/// OpenID Connect Core section 3.1.2.6.
+fn consent_required() -> OAuthError {
+    OAuthError::bad_request(
+        "consent_required",
+        "prompt: the user has not allowed this client all of this yet",
+    )
+}
+
+fn used_before() -> OAuthError {
+    let why = "request_uri: unknown, expired, used before or pushed by another client";
+    OAuthError::bad_request("invalid_request_uri", why)
 }
 
 /// A request whose client can be sent a response.
@@ -119,34 +138,28 @@ impl Asked {
         };
         let now = call.shared.clock.now_unix();
         let pushed = call.issuer.pushed.find(uri, form.required("client_id")?, now);
-        let pushed = pushed.ok_or_else(|| {
-            let why = "request_uri: unknown, expired, used before or pushed by another client";
-            OAuthError::bad_request("invalid_request_uri", why)
-        })?;
+        let pushed = pushed.ok_or_else(used_before)?;
         // RFC 9101 section 6.3: what else stands in the URL counts for nothing.
         let back = Back::of(call, &pushed)?;
         let request = Request::check(call, &pushed, &back, true);
         Ok(Self { back, request, uri: Some(uri.to_owned()) })
     }
 
-    fn allowed(&self, call: Call<'_>, request: &Request, session: &Session) -> String {
-        match request.code_for(call, session) {
-            Some(code) => {
-                self.used(call);
-                self.back.with_code(call, &code)
-            }
-            None => self.refused(call, &login_required()),
-        }
+    /// Sends the user back with a code. Fails if another response to the same pushed request was faster.
+    fn allowed(&self, call: Call<'_>, request: &Request, session: &Session) -> Result<Going<'_>, OAuthError> {
+        let user = call.shared.user_named(&session.user).filter(|user| request.is_for(user));
+        let Some(user) = user else { return self.refused(call, &login_required()) };
+        self.use_up(call)?;
+        Ok(self.back.with_code(call, &request.code_for(call, &user, session)))
     }
 
-    fn refused(&self, call: Call<'_>, error: &OAuthError) -> String {
-        self.used(call);
-        self.back.with_error(call, error)
+    fn refused(&self, call: Call<'_>, error: &OAuthError) -> Result<Going<'_>, OAuthError> {
+        self.use_up(call)?;
+        Ok(self.back.with_error(call, error))
     }
 
-    fn used(&self, call: Call<'_>) {
-        if let Some(uri) = &self.uri {
-            call.issuer.pushed.use_up(uri);
-        }
+    fn use_up(&self, call: Call<'_>) -> Result<(), OAuthError> {
+        let is_first = self.uri.as_ref().is_none_or(|uri| call.issuer.pushed.use_up(uri));
+        if is_first { Ok(()) } else { Err(used_before()) }
     }
 }

@@ -72,7 +72,7 @@ fn with_secret(
 ) -> Result<Arc<MockClient>, OAuthError> {
     let client = registered(call, id, method)?;
     if client.secret.as_deref() != Some(secret) {
-        return Err(OAuthError::invalid_client("the client's secret is wrong", method == AuthMethod::Basic));
+        return Err(OAuthError::invalid_client("the client's secret is wrong", true));
     }
     Ok(client)
 }
@@ -91,7 +91,8 @@ fn with_nothing(call: Call<'_>, form: &Form) -> Result<Arc<MockClient>, OAuthErr
 
 /// The client of this id, if it may authenticate this way.
 fn registered(call: Call<'_>, id: &str, method: AuthMethod) -> Result<Arc<MockClient>, OAuthError> {
-    let refused = |why: &str| OAuthError::invalid_client(why, method == AuthMethod::Basic);
+    let refused =
+        |why: &str| OAuthError::invalid_client(why, matches!(method, AuthMethod::Basic | AuthMethod::Post));
     let client = call.shared.client(id).ok_or_else(|| refused("the client is unknown"))?;
     if !client.methods.contains(&method) {
         return Err(refused(&format!("the client may not authenticate with {}", method.as_str())));

@@ -5,10 +5,10 @@ use http::header::SET_COOKIE;
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use super::Call;
 use super::client_auth::authenticate;
 use super::form::Form;
 use super::token::{audience, scope};
+use super::{Call, browser};
 use crate::clients::GrantType;
 use crate::details;
 use crate::devices::Device;
@@ -54,9 +54,15 @@ fn begin(call: Call<'_>) -> Result<MockResponse, OAuthError> {
     Ok(MockResponse::json(StatusCode::OK, &body).never_stored())
 }
 
+/// What is said of a code with which no device waits.
+const GONE: &str = "This code is unknown, used or expired.";
+
 /// The page for the user.
 pub(crate) fn verification(call: Call<'_>) -> MockResponse {
     let posted = call.request.method() == Method::POST;
+    if posted && let Some(refusal) = browser::refuse_foreign_page(call) {
+        return refusal;
+    }
     let form = if posted {
         Form::read(call.request)
     } else {
@@ -74,9 +80,9 @@ fn show(call: Call<'_>, form: &Form, posted: bool) -> MockResponse {
     let now = call.shared.clock.now_unix();
     let Some(user_code) = form.get("user_code") else { return page::ask_code("", None) };
     let Some(device) = call.issuer.devices.waiting(user_code, now) else {
-        return page::ask_code(user_code, Some("This code is unknown, used or expired."));
+        return page::ask_code(user_code, Some(GONE));
     };
-    let session = call.issuer.sessions.of(call.request);
+    let session = call.issuer.sessions.of(call.request, &call.cookie().name);
     let consent = |session: Option<&Session>, problem| {
         let consent = Consent {
             client: &device.grant.client,
@@ -100,14 +106,17 @@ fn show(call: Call<'_>, form: &Form, posted: bool) -> MockResponse {
             let Some(user) = user else { return consent(None, Some("Wrong name or password.")) };
             let acr = call.shared.policy.acr_values.first().map_or("", String::as_str);
             let session = Session { user: user.name.clone(), login: Login::new(now, acr) };
-            allow(call, &device, &session);
-            let cookie = call.issuer.sessions.begin(session, &call.shared.origin);
+            if !allow(call, &device, &session) {
+                // Another browser was faster.
+                return page::ask_code(user_code, Some(GONE));
+            }
+            let cookie = call.issuer.sessions.begin(session, &call.cookie());
             page::device_done(true).with(SET_COOKIE, &cookie)
         }
-        (Some("deny"), ..) => {
-            call.issuer.devices.decide(user_code, now, None);
-            page::device_done(false)
-        }
+        (Some("deny"), ..) => match call.issuer.devices.decide(user_code, now, None) {
+            true => page::device_done(false),
+            false => page::ask_code(user_code, Some(GONE)),
+        },
         (Some("other"), ..) => consent(None, None),
         (_, _, session) => consent(session.as_ref(), None),
     }

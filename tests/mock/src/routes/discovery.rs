@@ -5,6 +5,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::Call;
+use super::authorize::PROMPTS;
 use crate::clients::{AuthMethod, GrantType};
 use crate::endpoint::Endpoint;
 use crate::keys::Alg;
@@ -38,7 +39,7 @@ pub(crate) fn serve(call: Call<'_>) -> MockResponse {
         "jwks_uri": call.url(Endpoint::Jwks),
         "scopes_supported": scopes,
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
+        "response_modes_supported": ["query", "form_post"],
         "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
         "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": assertion_algs,
@@ -49,7 +50,7 @@ pub(crate) fn serve(call: Call<'_>) -> MockResponse {
         "code_challenge_methods_supported": ["S256"],
         "authorization_details_types_supported": details_types,
         "acr_values_supported": call.shared.policy.acr_values,
-        "prompt_values_supported": ["none", "login", "select_account"],
+        "prompt_values_supported": PROMPTS,
         "dpop_signing_alg_values_supported": call.shared.dpop.algorithms(),
         "authorization_response_iss_parameter_supported": true,
         "subject_types_supported": ["public"],
@@ -58,9 +59,9 @@ pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     if !call.shared.registration.closed {
         document["registration_endpoint"] = json!(call.url(Endpoint::Register));
     }
-    if let Some(origin) = &call.shared.mtls_origin {
+    if let Some(origin) = call.shared.names.mtls(call.authority()) {
         document["tls_client_certificate_bound_access_tokens"] = json!(true);
-        document["mtls_endpoint_aliases"] = aliases(&document, &call.shared.origin, origin);
+        document["mtls_endpoint_aliases"] = aliases(&document, &call.base(), &origin.to_string());
     }
     MockResponse::json(StatusCode::OK, &document)
 }

@@ -8,6 +8,8 @@ use super::client_auth::authenticate;
 use super::form::Form;
 use crate::dpop;
 use crate::response::{MockResponse, OAuthError};
+use crate::token_rules;
+use crate::tokens::is_reserved;
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     introspect(call).unwrap_or_else(MockResponse::from)
@@ -34,6 +36,9 @@ fn describe(call: Call<'_>, token: &str) -> Option<Value> {
             described["token_type"] = json!(dpop::token_type(&access.grant.cnf));
             described["iat"] = json!(access.issued_at);
             described["jti"] = json!(access.jti);
+            if let Some(members) = described.as_object_mut() {
+                token_rules::set(members, &access.grant.set);
+            }
             return Some(described);
         }
         None => call.issuer.records.active_refresh(token, now)?,
@@ -42,7 +47,8 @@ fn describe(call: Call<'_>, token: &str) -> Option<Value> {
 }
 
 fn described(call: Call<'_>, grant: &crate::tokens::Grant, expires_at: i64) -> Value {
-    let mut described = Value::Object(grant.claims.clone());
+    let claims = grant.claims.iter().filter(|(name, _)| !is_reserved(name));
+    let mut described = Value::Object(claims.map(|(name, value)| (name.clone(), value.clone())).collect());
     described["active"] = json!(true);
     described["scope"] = json!(grant.scope.join(" "));
     described["client_id"] = json!(grant.client);

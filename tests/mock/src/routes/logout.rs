@@ -3,26 +3,27 @@
 use http::header::SET_COOKIE;
 use http::{Method, StatusCode};
 
-use super::Call;
 use super::form::Form;
+use super::hint::{self, Hint};
+use super::{Call, browser};
 use crate::encode::percent_encode;
-use crate::jws::Jws;
 use crate::page;
 use crate::response::{MockResponse, OAuthError};
-use crate::sessions;
+use crate::sessions::Session;
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
-    let form = if call.request.method() == Method::POST {
+    let posted = call.request.method() == Method::POST;
+    let form = if posted {
         Form::read(call.request)
     } else {
         Form::parse(call.request.uri().query().unwrap_or_default().as_bytes())
     };
-    form.and_then(|form| log_out(call, &form))
+    form.and_then(|form| log_out(call, &form, posted))
         .unwrap_or_else(|error| page::error(StatusCode::BAD_REQUEST, error.code(), error.description()))
 }
 
-fn log_out(call: Call<'_>, form: &Form) -> Result<MockResponse, OAuthError> {
-    let hint = form.get("id_token_hint").map(|text| hint(call, text)).transpose()?;
+fn log_out(call: Call<'_>, form: &Form, posted: bool) -> Result<MockResponse, OAuthError> {
+    let hint = form.get("id_token_hint").map(|text| hint::read(call, text)).transpose()?;
     let client = match (&hint, form.get("client_id")) {
         (Some(hint), Some(id)) if hint.client != id => {
             return Err(OAuthError::invalid_request("client_id: not the client of id_token_hint"));
@@ -31,35 +32,45 @@ fn log_out(call: Call<'_>, form: &Form) -> Result<MockResponse, OAuthError> {
         (None, id) => id,
     };
     let to = form.get("post_logout_redirect_uri").map(|uri| registered(call, client, uri)).transpose()?;
-    let session = hint.as_ref().and_then(|hint| hint.session.as_deref());
-    for ended in call.issuer.sessions.end(session, call.request) {
+    let cookie = call.cookie();
+    let own = call.issuer.sessions.of(call.request, &cookie.name);
+    // A form that comes straight from a client has no decision in it: only this server's own page asks for one.
+    let decision = form.get("decision").filter(|_| posted);
+    if decision.is_some()
+        && let Some(refusal) = browser::refuse_foreign_page(call)
+    {
+        return Ok(refusal);
+    }
+    match (&own, decision) {
+        // section 2: without a hint that fits, any page could end the session.
+        (Some(own), None) if !is_about(call, hint.as_ref(), own) => {
+            return Ok(page::log_out(&own.user, form));
+        }
+        (Some(own), Some(no)) if no != "allow" => return Ok(page::still_signed_in(&own.user)),
+        _ => {}
+    }
+    // A hint about another user ends nothing; without a session here it ends the one it names.
+    let named = hint.filter(|hint| own.as_ref().is_none_or(|own| is_about(call, Some(hint), own)));
+    let session = named.and_then(|hint| hint.session);
+    for ended in call.issuer.sessions.end(session.as_deref(), call.request, &cookie.name) {
         call.issuer.records.revoke_session(&ended);
+        call.issuer.codes.end_session(&ended);
+        call.issuer.devices.end_session(&ended);
     }
     let response = match to {
         Some(to) => MockResponse::redirect(&with_state(to, form.get("state"))),
         None => page::signed_out(),
     };
-    Ok(response.with(SET_COOKIE, &sessions::forget(&call.shared.origin)))
+    Ok(response.with(SET_COOKIE, &cookie.forget()))
 }
 
-/// What an ID token of this issuer says of itself.
-struct Hint {
-    client: String,
-    session: Option<String>,
-}
-
-/// RFC 7519 would refuse an expired token; section 2 of the logout specification asks to take it.
-fn hint(call: Call<'_>, text: &str) -> Result<Hint, OAuthError> {
-    let bad = |why: &str| OAuthError::invalid_request(format!("id_token_hint: {why}"));
-    let jws = Jws::read(text).map_err(bad)?;
-    if !call.issuer.keys.signed(&jws) {
-        return Err(bad("not signed by this issuer"));
-    }
-    if jws.text("iss") != Some(call.issuer.url.as_str()) || jws.typ().is_some_and(|typ| typ != "jwt") {
-        return Err(bad("not an ID token of this issuer"));
-    }
-    let [client] = jws.audience()[..] else { return Err(bad("aud: not one client")) };
-    Ok(Hint { client: client.to_owned(), session: jws.text("sid").map(str::to_owned) })
+/// Whether the hint is about the session of this browser, or about an earlier one of the same user.
+fn is_about(call: Call<'_>, hint: Option<&Hint>, own: &Session) -> bool {
+    hint.is_some_and(|hint| {
+        let user = call.shared.user_named(&own.user);
+        hint.session.as_deref() == Some(own.login.session.as_str())
+            || user.is_some_and(|user| user.subject == hint.subject)
+    })
 }
 
 /// section 3: exactly one of those the client registered.

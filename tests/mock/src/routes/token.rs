@@ -21,6 +21,7 @@ use crate::details;
 use crate::dpop::{self, BadProof, Side};
 use crate::peer::Peer;
 use crate::response::{MockResponse, OAuthError};
+use crate::token_rules;
 use crate::tokens::{Grant, IssuedTokens};
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
@@ -79,6 +80,9 @@ fn issue(
     nonce: Option<String>,
 ) -> MockResponse {
     grant.cnf = call.cnf.cloned().unwrap_or_default();
+    let rulings = call.ruled(Some(&client.id), Some(&grant.scope.join(" ")));
+    let call = Call { rulings: Some(&rulings), ..call };
+    grant.set = rulings.access.clone();
     if let (Some(asked), true) = (call.details, grant.details.is_empty()) {
         grant.details = asked.to_vec();
     }
@@ -102,7 +106,15 @@ fn response(
     if let Some(id_token) = id_token::beside(call, grant, &tokens.access_token, nonce) {
         body["id_token"] = json!(id_token);
     }
+    ruled(call, &mut body);
     MockResponse::json(StatusCode::OK, &body).never_stored()
+}
+
+/// Puts what the token rules say into the response.
+fn ruled(call: Call<'_>, body: &mut Value) {
+    if let (Some(rulings), Some(members)) = (call.rulings, body.as_object_mut()) {
+        token_rules::set(members, &rulings.response);
+    }
 }
 
 /// RFC 6749 section 5.1.
@@ -156,5 +168,18 @@ pub(crate) fn audience(call: Call<'_>, form: &Form) -> Result<Vec<String>, OAuth
         Ok(asked)
     } else {
         Err(OAuthError::bad_request("invalid_target", "audience: unknown to this server"))
+    }
+}
+
+/// The part of the granted audiences that a token request asks for (RFC 8707 section 2.2); all of them if none.
+fn narrower_audience(granted: &[String], form: &Form) -> Result<Vec<String>, OAuthError> {
+    let asked: Vec<_> = form.all("audience").chain(form.all("resource")).map(str::to_owned).collect();
+    if asked.is_empty() {
+        return Ok(granted.to_vec());
+    }
+    if asked.iter().all(|one| granted.contains(one)) {
+        Ok(asked)
+    } else {
+        Err(OAuthError::bad_request("invalid_target", "resource: not one that was granted"))
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{Call, protected};
 use crate::response::MockResponse;
 use crate::tampers::Tamper;
+use crate::token_rules;
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let (scheme, access) = match protected::access(call, "", protected::recorded) {
@@ -21,6 +22,8 @@ pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let tampered = call.shared.tampers.shows(Tamper::UserinfoSubject);
     let subject = if tampered { "somebody-else" } else { &access.grant.subject };
     claims.insert("sub".to_owned(), json!(subject));
+    let rulings = call.ruled(Some(&access.grant.client), Some(&access.grant.scope.join(" ")));
+    token_rules::set(&mut claims, &rulings.userinfo);
     let response = MockResponse::json(StatusCode::OK, &Value::Object(claims)).never_stored();
     protected::finish(call, scheme, response)
 }

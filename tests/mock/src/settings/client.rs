@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::reader::Fields;
 use crate::clients::{AuthMethod, CertificateSubject, GrantType, MockClient, TokenFormat};
 use crate::keys::Alg;
+use crate::names::Origin;
 use crate::shared::seconds;
+use crate::tokens::is_reserved;
 use crate::users::User;
 
 const FORMATS: [(&str, bool); 2] = [("jwt", false), ("opaque", true)];
@@ -23,6 +25,9 @@ pub(crate) fn read_client(fields: &Fields<'_>) -> MockClient {
         client = client.certificate_subject(subject);
     }
     if let Some(secret) = fields.text("client_secret") {
+        if secret.is_empty() {
+            fields.mistake("client_secret", "empty; leave it out for a public client");
+        }
         client = client.secret(secret);
     }
     if let Some(methods) =
@@ -40,7 +45,7 @@ pub(crate) fn read_client(fields: &Fields<'_>) -> MockClient {
     if let Some(scopes) = fields.scopes("scope") {
         client.scopes = scopes;
     }
-    client.redirect_uris = fields.texts("redirect_uris").unwrap_or_default();
+    client.redirect_uris = read_uris(fields, "redirect_uris");
     if let Some(lifetime) = fields.seconds("token_lifetime") {
         client.token_lifetime = Some(lifetime);
     }
@@ -65,8 +70,38 @@ pub(crate) fn read_client(fields: &Fields<'_>) -> MockClient {
     set(&mut client.certificate_bound, "tls_client_certificate_bound_access_tokens");
     set(&mut client.needs_par, "require_pushed_authorization_requests");
     client.details_types = fields.texts("authorization_details_types");
-    client.post_logout_redirect_uris = fields.texts("post_logout_redirect_uris").unwrap_or_default();
+    client.post_logout_redirect_uris = read_uris(fields, "post_logout_redirect_uris");
+    client.exchange_audiences = fields.texts("exchange_audiences").unwrap_or_default();
     client
+}
+
+/// Addresses that users are sent to, which requests must name exactly.
+fn read_uris(fields: &Fields<'_>, name: &'static str) -> Vec<String> {
+    let uris = fields.texts(name).unwrap_or_default();
+    for (at, uri) in uris.iter().enumerate() {
+        if let Some(why) = redirect_uri_problem(uri) {
+            fields.mistake(&format!("{name}[{at}]"), format!("{uri:?}: {why}"));
+        }
+    }
+    uris
+}
+
+/// Why users cannot be sent to this address (RFC 6749 section 3.1.2, RFC 9700 section 4.1.3).
+fn redirect_uri_problem(uri: &str) -> Option<&'static str> {
+    let scheme = uri.split_once(':').map_or("", |(scheme, _)| scheme);
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    if uri.contains('*') {
+        return Some("it is compared exactly, and nothing in it stands for anything else");
+    }
+    if !is_scheme || uri.bytes().any(|byte| !byte.is_ascii_graphic()) {
+        return Some("an absolute URI is needed, like \"https://app.example/callback\"");
+    }
+    if uri.contains('#') {
+        return Some("it must have no fragment");
+    }
+    let is_web = matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https");
+    (is_web && Origin::split(uri).is_none()).then_some("it has no host")
 }
 
 /// Whom its certificate must be for, under the names of RFC 8705 section 2.1.2.
@@ -130,6 +165,9 @@ pub(crate) fn show_client(client: &MockClient) -> Value {
     if let Some((name, text)) = client.certificate_subject.as_ref().map(show_subject) {
         shown[name] = json!(text);
     }
+    if !client.exchange_audiences.is_empty() {
+        shown["exchange_audiences"] = json!(client.exchange_audiences);
+    }
     if client.certificate_bound {
         shown["tls_client_certificate_bound_access_tokens"] = json!(true);
     }
@@ -163,6 +201,12 @@ pub(crate) fn read_user(fields: &Fields<'_>) -> User {
         user = user.subject(subject);
     }
     user.claims = fields.object("claims").unwrap_or_default();
+    for name in user.claims.keys().filter(|name| is_reserved(name)) {
+        fields.mistake(
+            "claims",
+            format!("{name}: the server says it itself; use a rule of `claims` to change it"),
+        );
+    }
     user
 }
 

@@ -7,11 +7,15 @@ use serde_json::{Map, Value};
 
 use super::client::{read_client, read_user, signing_algorithms};
 use super::fault::{Gates, read_fault, read_tamper};
+use super::matching::read_token_rule;
 use super::reader::{Fields, Mistakes, read};
-use crate::builder::MockServerBuilder;
+use crate::builder::{MockServerBuilder, issuer_name_problem};
 use crate::clients::{GrantType, MockClient};
 use crate::details::AuthorizationDetailsType;
 use crate::dpop::DpopNonce;
+use crate::journal::LIMITS;
+use crate::json;
+use crate::names::{HostName, Origin};
 use crate::providers::Provider;
 use crate::registration::Registration;
 use crate::server::MockServer;
@@ -55,7 +59,7 @@ impl Config {
     /// When it is no JSON, or has a field that is unknown, missing or not of its kind.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
         let document =
-            serde_json::from_str(text).map_err(|error| ConfigError(format!("not valid JSON: {error}")))?;
+            json::value(text.as_bytes()).map_err(|error| ConfigError(format!("not valid JSON: {error}")))?;
         Self::from_value(document)
     }
 
@@ -111,7 +115,32 @@ fn read_config(fields: &Fields<'_>) -> Config {
     let provider = fields.choice("provider", &PROVIDERS);
     let mut builder = provider.into_iter().fold(MockServer::builder(), MockServerBuilder::personality);
     if let Some(url) = fields.text("issuer_url") {
-        builder = builder.issuer_url(url);
+        match Origin::split(&url) {
+            // RFC 8414 section 2.
+            Some((_, path)) if !path.contains(['?', '#']) => builder = builder.issuer_url(url),
+            _ => fields.mistake(
+                "issuer_url",
+                format!("{url:?} is no issuer: an http or https URL without query and fragment is needed"),
+            ),
+        }
+    }
+    if let Some(url) = fields.text("public_url") {
+        match Origin::split(&url) {
+            Some((_, "" | "/")) => builder = builder.public_url(&url),
+            _ => fields.mistake(
+                "public_url",
+                format!("{url:?} is none; write it like \"http://mock:9000\", with nothing behind the port"),
+            ),
+        }
+    }
+    for (at, name) in fields.texts("hosts").unwrap_or_default().iter().enumerate() {
+        match HostName::parse(name) {
+            Some(_) => builder = builder.host(name),
+            None => fields.mistake(
+                &format!("hosts[{at}]"),
+                format!("{name:?} is no host; write it like \"mock\" or \"mock:9000\""),
+            ),
+        }
     }
     if let Some(algorithms) = fields.choices("algorithms", &signing_algorithms()) {
         builder = builder.algorithms(algorithms);
@@ -125,8 +154,15 @@ fn read_config(fields: &Fields<'_>) -> Config {
     for audience in fields.texts("audiences").unwrap_or_default() {
         builder = builder.audience(audience);
     }
-    for name in fields.each("issuers", |issuer| issuer.required("name")).unwrap_or_default() {
-        builder = builder.issuer(name);
+    let names = fields.each("issuers", |issuer| issuer.required("name")).unwrap_or_default();
+    let names: Vec<_> = names.iter().map(|name| name.trim_matches('/').to_owned()).collect();
+    for (at, name) in names.iter().enumerate() {
+        match issuer_name_problem(name, &names[..at]) {
+            None => builder = builder.issuer(name),
+            // Missing, and reported as that.
+            Some(_) if name.is_empty() => {}
+            Some(why) => fields.mistake(&format!("issuers[{at}].name"), format!("not {name:?}: {why}")),
+        }
     }
     for issuer in fields.each("trusted_issuers", read_trusted_issuer).unwrap_or_default() {
         builder = builder.trusted_issuer(issuer);
@@ -145,6 +181,7 @@ fn read_config(fields: &Fields<'_>) -> Config {
     }
 
     builder = read_extras(fields, builder);
+    builder = read_test_aids(fields, builder);
 
     let clients = unique(fields, "clients", fields.each("clients", read_client), |client| &client.id);
     let users = unique(fields, "users", fields.each("users", read_user), |user| &user.name);
@@ -202,6 +239,29 @@ fn read_extras(fields: &Fields<'_>, mut builder: MockServerBuilder) -> MockServe
     builder
 }
 
+/// What is there for those who test, and for no client.
+fn read_test_aids(fields: &Fields<'_>, mut builder: MockServerBuilder) -> MockServerBuilder {
+    for rule in fields.each("claims", read_token_rule).unwrap_or_default() {
+        builder = builder.token_rule(rule);
+    }
+    if let Some(origins) = fields.texts("cors_origins") {
+        for (at, origin) in origins.iter().enumerate() {
+            if !matches!(Origin::split(origin), Some((known, "")) if known.to_string() == *origin) {
+                let problem = format!("{origin:?} is no origin; write it like \"https://app.example\"");
+                fields.mistake(&format!("cors_origins[{at}]"), problem);
+            }
+        }
+        builder = builder.cors_origins(origins);
+    }
+    let limits = (fields.size("journal_entries"), fields.size("journal_bytes"));
+    for (name, limit) in [("journal_entries", limits.0), ("journal_bytes", limits.1)] {
+        if limit == Some(0) {
+            fields.mistake(name, "at least 1: the newest request is always kept");
+        }
+    }
+    builder.journal_limits(limits.0.unwrap_or(LIMITS.entries), limits.1.unwrap_or(LIMITS.bytes))
+}
+
 pub(crate) const PROVIDERS: [(&str, Provider); 5] = [
     ("ils", Provider::Ils),
     ("infolink", Provider::InfoLink),
@@ -213,6 +273,12 @@ pub(crate) const PROVIDERS: [(&str, Provider); 5] = [
 fn read_registration(fields: &Fields<'_>) -> Registration {
     let open = if fields.is_set("closed") { Registration::closed() } else { Registration::new() };
     let tokens = fields.texts("initial_access_tokens").unwrap_or_default();
+    for (at, _) in tokens.iter().enumerate().filter(|(_, token)| token.is_empty()) {
+        fields.mistake(
+            &format!("initial_access_tokens[{at}]"),
+            "empty; use `closed` to let no client register",
+        );
+    }
     let guarded = tokens.into_iter().fold(open, Registration::initial_access_token);
     if fields.is_set("rotate_access_tokens") { guarded.rotate_access_tokens() } else { guarded }
 }

@@ -8,6 +8,7 @@ use http::HeaderName;
 use http::header::LOCATION;
 use serde_json::{Value, json};
 
+use super::matching::{read_match, read_turn, show_condition};
 use super::reader::Fields;
 use crate::endpoint::Endpoint;
 use crate::faults::{Fault, Gate, Rule, When};
@@ -73,6 +74,7 @@ const KINDS: &[(&str, Make)] = &[
     ("oversized", |fields, _| Fault::oversized(bytes(fields))),
     ("gzip_bomb", |fields, _| Fault::gzip_bomb(bytes(fields))),
     ("content_type", |fields, _| Fault::content_type(&fields.required("content_type"))),
+    ("pass", |_, _| Fault::pass()),
     // Changes nothing by itself: for what may be added to any fault.
     ("headers", |_, _| Fault::delay(Duration::ZERO)),
 ];
@@ -111,7 +113,8 @@ pub(crate) fn read_fault(fields: &Fields<'_>, gates: &Gates) -> Rule {
     if let Some(time) = fields.seconds("after") {
         fault = fault.after(time);
     }
-    Rule::new(endpoint.unwrap_or(Endpoint::Other), fault, read_when(fields))
+    let rule = Rule::new(endpoint.unwrap_or(Endpoint::Other), fault, read_when(fields));
+    Rule { matching: read_match(fields), turn: read_turn(fields), ..rule }
 }
 
 /// `times`, `on_call`, or neither of them: always.
@@ -150,6 +153,7 @@ pub(crate) fn show_fault(rule: &Rule) -> Value {
         }
         When::Always => {}
     }
+    show_condition(&mut shown, &rule.matching, rule.turn.as_ref());
     shown
 }
 

@@ -21,9 +21,14 @@ use crate::peer::Peer;
 pub(crate) struct Acceptor(TlsAcceptor);
 
 impl Acceptor {
-    /// With a certificate for `address`; clients are asked for theirs or not.
-    pub(crate) fn new(authority: &Authority, address: IpAddr, asks: bool) -> io::Result<Self> {
-        let identity = authority.server(address).map_err(io::Error::other)?;
+    /// With a certificate for `address` and these hosts; clients are asked for theirs or not.
+    pub(crate) fn new(
+        authority: &Authority,
+        address: IpAddr,
+        names: &[String],
+        asks: bool,
+    ) -> io::Result<Self> {
+        let identity = authority.server(address, names).map_err(io::Error::other)?;
         let config = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
         let config = config.map_err(io::Error::other)?;
         let config = if asks {

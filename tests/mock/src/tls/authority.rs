@@ -48,15 +48,26 @@ impl Authority {
         pem("CERTIFICATE", self.issuer.der())
     }
 
-    /// A certificate for this machine's own names, and for `address`.
-    pub(super) fn server(&self, address: IpAddr) -> Result<Identity, rcgen::Error> {
+    /// A certificate for this machine's own names, for `address` and for these hosts.
+    pub(super) fn server(&self, address: IpAddr, hosts: &[String]) -> Result<Identity, rcgen::Error> {
         let mut params = lasting("oauth-mock");
-        let mut names = vec![IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
-        if !names.contains(&address) {
-            names.push(address);
+        let mut addresses =
+            vec![IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST), address];
+        let mut names = vec!["localhost"];
+        for host in hosts {
+            match host.trim_start_matches('[').trim_end_matches(']').parse() {
+                Ok(address) => addresses.push(address),
+                Err(_) => names.push(host),
+            }
         }
-        params.subject_alt_names = names.into_iter().map(SanType::IpAddress).collect();
-        params.subject_alt_names.push(SanType::DnsName("localhost".try_into()?));
+        addresses.sort_unstable();
+        addresses.dedup();
+        params.subject_alt_names = addresses.into_iter().map(SanType::IpAddress).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            params.subject_alt_names.push(SanType::DnsName(name.try_into()?));
+        }
         self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 

@@ -25,7 +25,7 @@ impl Authority {
 }
 
 impl Acceptor {
-    pub(crate) fn new(authority: &Authority, _: IpAddr, _: bool) -> io::Result<Self> {
+    pub(crate) fn new(authority: &Authority, _: IpAddr, _: &[String], _: bool) -> io::Result<Self> {
         match *authority {}
     }
 

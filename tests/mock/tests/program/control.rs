@@ -340,3 +340,52 @@ async fn it_approves_devices_and_tampers_with_responses() {
     let form_text = format!("{client}&{grant}&device_code={}", device["device_code"].as_str().unwrap());
     assert_eq!(send(&server.url, "POST", "/token", &form, &form_text).await.status, 200);
 }
+
+#[tokio::test]
+async fn responses_differ_by_condition_and_scenario() {
+    let server = serve(&[]).await;
+    assert_eq!(server.order("GET", "/v1/health", NOTHING).await, json!({"status": "ok"}));
+    assert_eq!(server.get("/health").await.json(), json!({"status": "ok"}));
+    let fault = json!({"endpoint": "token", "fault": "status", "status": 401, "when": {"client_id": "svc"},
+        "scenario": "renewal", "next_state": "renewed"});
+    let added = server.order("POST", "/v1/faults", fault).await;
+    assert_eq!((&added["when"], &added["next_state"]), (&json!("client=svc"), &json!("renewed")));
+    assert_eq!(server.token().await.status, 401);
+    assert_eq!(server.token().await.status, 200);
+    assert_eq!(
+        server.order("GET", "/v1/scenarios", NOTHING).await["scenarios"],
+        json!({"renewal": "renewed"})
+    );
+    server.order("PUT", "/v1/scenarios/renewal", json!({"state": "start"})).await;
+    assert_eq!(server.token().await.status, 401);
+    server.order("DELETE", "/v1/scenarios", NOTHING).await;
+    assert_eq!(server.order("GET", "/v1/scenarios", NOTHING).await["scenarios"], json!({}));
+    server.order("DELETE", "/v1/faults", NOTHING).await;
+
+    let rule = json!({"when": {"params": {"scope": "read"}}, "access_token": {"roles": ["x"]}, "response": {"expires_in": null}});
+    let rule = server.order("POST", "/v1/claims", rule).await;
+    assert_eq!((&rule["id"], &rule["when"]), (&json!(1), &json!("scope=read")));
+    assert_eq!(server.order("GET", "/v1/claims", NOTHING).await["claims"][0], rule);
+    let form = "grant_type=client_credentials&client_id=svc&client_secret=s3cr3t&scope=read";
+    let headers = [("content-type", "application/x-www-form-urlencoded")];
+    let body = send(&server.url, "POST", "/token", &headers, form).await.json();
+    let decoded = server.order("POST", "/v1/decode", json!({"token": body["access_token"]})).await;
+    assert_eq!((&decoded["claims"]["roles"], body.get("expires_in")), (&json!(["x"]), None));
+    server.order("DELETE", "/v1/claims", NOTHING).await;
+    assert_eq!(server.token().await.json()["expires_in"], 300);
+    assert_eq!(server.control("POST", "/v1/claims", json!({"when": {}})).await.status, 400);
+
+    let expected = json!({"endpoint": "token", "exactly": 1, "when": {"params": {"scope": "read"}}});
+    server.order("POST", "/v1/expectations", expected).await;
+    assert_eq!(server.order("GET", "/v1/expectations", NOTHING).await["met"], true);
+    let newest = server.order("GET", "/v1/journal?endpoint=token&limit=1", NOTHING).await;
+    let requests = newest["requests"].as_array().unwrap();
+    assert_eq!(
+        (requests.len(), &requests[0]["client"], newest["total"].as_u64()),
+        (1, &json!("svc"), Some(5))
+    );
+    let twice = send(&server.control, "POST", "/v1/clock", &[], r#"{"step": 1, "step": 2}"#).await;
+    assert!(twice.status == 400 && twice.body.contains("step"), "{twice:?}");
+    let long = "x".repeat((1 << 20) + 1);
+    assert_eq!(send(&server.control, "POST", "/v1/mint", &[], &long).await.status, 413);
+}

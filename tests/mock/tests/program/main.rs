@@ -120,3 +120,48 @@ async fn an_unmet_expectation_is_the_exit_code() {
         "{log}"
     );
 }
+
+#[tokio::test]
+async fn each_request_is_a_line_of_the_log() {
+    for (args, logged) in [(&[][..], true), (&["--quiet"], false)] {
+        let server = serve(args).await;
+        server.token().await;
+        let order = serde_json::json!({"endpoint": "jwks", "fault": "reset"});
+        server.order("POST", "/v1/faults", order).await;
+        server.get("/jwks").await;
+        send(&server.url, "GET", "/%0Afaked?code=c0de", &[], "").await;
+        let (_, log) = server.stop("-TERM").await;
+        for line in [
+            r#"POST /token 200 token client="svc" grant="client_credentials" "#,
+            r#"GET /jwks no response jwks fault="reset" "#,
+            "GET /%0Afaked 404 other ",
+        ] {
+            assert_eq!(log.lines().any(|logged| logged.starts_with(line)), logged, "{line} in {log}");
+        }
+        assert!(!log.contains("s3cr3t") && !log.contains("c0de"), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_container_is_reached_by_the_name_of_its_issuer() {
+    let text = include_str!("../../container/mock.toml")
+        .replace(":9000\"\ncontrol", ":0\"\ncontrol")
+        .replace(":9001", ":0");
+    let config = File::new("container.toml", &text);
+    let server = serve(&["--config", config.path(), "--control-host", "mock"]).await;
+    assert!(server.url.starts_with("http://127.0.0.1:"), "{}", server.url);
+    let port = server.url.rsplit(':').next().unwrap();
+    for (host, endpoints) in [
+        ("mock:9000".to_owned(), "http://mock:9000".to_owned()),
+        (format!("localhost:{port}"), format!("http://localhost:{port}")),
+        (format!("127.0.0.1:{port}"), server.url.clone()),
+    ] {
+        let path = "/.well-known/openid-configuration";
+        let metadata = send(&server.url, "GET", path, &[("host", &host)], "").await.json();
+        assert_eq!(metadata["issuer"], "http://mock:9000");
+        assert_eq!(metadata["token_endpoint"], format!("{endpoints}/token"));
+        assert_eq!(metadata["jwks_uri"], format!("{endpoints}/jwks"));
+    }
+    let state = send(&server.control, "GET", "/v1/health", &[("host", "mock:9001")], "").await;
+    assert_eq!(state.status, 200);
+}

@@ -1,6 +1,6 @@
 //! Each provider's personality does what its page documents: one row per request, response and error, one test per row.
 //!
-//! `cargo test -p oauth-mock --test providers -- --nocapture the_table` prints the rows.
+//! `cargo test -p tower-oauth-mock --test providers -- --nocapture the_table` prints the rows.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails must fail its test")]
 

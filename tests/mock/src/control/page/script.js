@@ -74,13 +74,19 @@ async function refresh() {
   showFaults();
 }
 
+// A clock may be set to a time for which there is no date.
+function time(unix) {
+  const date = new Date(unix * 1000);
+  return Number.isNaN(date.getTime()) ? 'beyond all dates' : date.toISOString();
+}
+
 function showHeader() {
   $('state').textContent = state.paused ? 'paused' : 'running';
   $('state').className = `badge ${state.paused ? 'bad' : 'good'}`;
   $('url').textContent = state.url;
   $('provider').textContent = state.provider ? `plays ${state.provider}` : '';
   $('pause').textContent = state.paused ? 'Resume' : 'Pause';
-  $('clock').textContent = `${new Date(state.clock * 1000).toISOString().replace('.000', '')} (${state.clock})`;
+  $('clock').textContent = `${time(state.clock).replace('.000', '')} (${state.clock})`;
 }
 
 function showIssuers() {
@@ -288,7 +294,7 @@ function row(request, key) {
   const status = request.status === null ? 'no response' : String(request.status);
   const made = el('tr', {},
     el('td', { textContent: request.number }),
-    el('td', { className: 'when', textContent: new Date(request.at * 1000).toISOString().slice(11, 19) }),
+    el('td', { className: 'when', textContent: time(request.at).slice(11, 19) }),
     el('td', {}, el('details', {}, el('summary', {}, `${request.method} `, el('code', { textContent: request.path })),
       list(detail.map(([name, pairs]) => [name, el('pre', { textContent: lines(pairs) })])))),
     el('td', { textContent: about }),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::clients::MockClient;
 use crate::encode::{percent_encode, random_text};
-use crate::response::OAuthError;
+use crate::page;
+use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::form::Form;
 use crate::tampers::Tamper;
@@ -15,6 +16,15 @@ pub(super) struct Back {
     state: Option<String>,
     /// Whether the request named the URI, so that the token request must repeat it.
     pub(super) named: bool,
+    /// Whether the parameters are posted (OAuth 2.0 Form Post Response Mode) instead of put into the query.
+    posts: bool,
+}
+
+/// What the browser brings to the client.
+pub(super) struct Going<'a> {
+    uri: &'a str,
+    parameters: Vec<(&'a str, String)>,
+    posts: bool,
 }
 
 impl Back {
@@ -31,25 +41,44 @@ impl Back {
             (None, _) => return Err(OAuthError::invalid_request("redirect_uri: missing")),
         };
         let uri = uri.to_owned();
-        Ok(Self { client, uri, state, named })
+        let posts = form.get("response_mode") == Some(FORM_POST);
+        Ok(Self { client, uri, state, named, posts })
     }
 
-    pub(super) fn with_code(&self, call: Call<'_>, code: &str) -> String {
+    pub(super) fn with_code(&self, call: Call<'_>, code: &str) -> Going<'_> {
         self.with(call, &[("code", code)])
     }
 
-    pub(super) fn with_error(&self, call: Call<'_>, error: &OAuthError) -> String {
+    pub(super) fn with_error(&self, call: Call<'_>, error: &OAuthError) -> Going<'_> {
         self.with(call, &[("error", error.code()), ("error_description", error.description())])
     }
 
     /// The redirect with these parameters, `state` and `iss` (RFC 9207 section 2).
-    fn with(&self, call: Call<'_>, parameters: &[(&str, &str)]) -> String {
+    fn with<'a>(&'a self, call: Call<'_>, parameters: &[(&'a str, &str)]) -> Going<'a> {
         let state = self.state.as_deref().map(|state| ("state", state));
         let all = parameters.iter().copied().chain(state).chain([("iss", call.issuer.url.as_str())]);
         let mut all: Vec<_> = all.map(|(name, value)| (name, value.to_owned())).collect();
         tamper(call, &mut all);
+        Going { uri: &self.uri, parameters: all, posts: self.posts }
+    }
+}
+
+/// The response mode in which the browser posts the parameters.
+pub(super) const FORM_POST: &str = "form_post";
+
+impl Going<'_> {
+    /// The redirect, or the page that posts.
+    pub(super) fn response(self) -> MockResponse {
+        if self.posts {
+            return page::form_post(self.uri, &self.parameters);
+        }
+        MockResponse::redirect(&self.url())
+    }
+
+    /// The redirect's address. Parameters that would be posted are in its query all the same.
+    pub(super) fn url(self) -> String {
         let query: Vec<_> =
-            all.iter().map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
+            self.parameters.iter().map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
         let separator = if self.uri.contains('?') { '&' } else { '?' };
         format!("{}{separator}{}", self.uri, query.join("&"))
     }

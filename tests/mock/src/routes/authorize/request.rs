@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::back::Back;
+use super::back::{Back, FORM_POST};
 use crate::clients::{GrantType, MockClient};
 use crate::codes::Code;
 use crate::details;
+use crate::encode::from_b64url;
 use crate::page::Consent;
 use crate::response::OAuthError;
-use crate::routes::Call;
 use crate::routes::form::Form;
 use crate::routes::token::{audience, scope};
-use crate::sessions::{Login, Session};
+use crate::routes::{Call, hint};
+use crate::sessions::Session;
 use crate::tokens::Grant;
+use crate::users::User;
 
 /// Whether the user may or must be asked (OpenID Connect Core section 3.1.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub(super) struct Request {
     nonce: Option<String>,
     jkt: Option<String>,
     max_age: Option<i64>,
+    /// Whom `id_token_hint` is about.
+    subject: Option<String>,
     /// How strong the login will be.
     pub(super) acr: String,
     pub(super) prompt: Prompt,
@@ -67,8 +71,8 @@ impl Request {
         if form.required("response_type")? != "code" {
             return bad("unsupported_response_type", "response_type: only code is served");
         }
-        if form.get("response_mode").is_some_and(|mode| mode != "query") {
-            return bad("invalid_request", "response_mode: only query is served");
+        if form.get("response_mode").is_some_and(|mode| mode != "query" && mode != FORM_POST) {
+            return bad("invalid_request", "response_mode: only query and form_post are served");
         }
         if !client.grants.contains(&GrantType::AuthorizationCode) {
             return bad("unauthorized_client", "this client may not use authorization_code");
@@ -85,15 +89,29 @@ impl Request {
             nonce: form.get("nonce").map(str::to_owned),
             jkt: jkt(form)?,
             max_age: max_age(form)?,
+            subject: hinted(call, form)?,
             acr: acr(call, form)?,
             prompt: prompt(form)?,
         })
     }
 
-    /// Whether a user who logged in like this need not do so again.
-    pub(super) fn is_met_by(&self, login: &Login, now: i64) -> bool {
+    /// Whether the user of this session need not log in again.
+    pub(super) fn is_met_by(&self, call: Call<'_>, session: &Session) -> bool {
+        let (login, now) = (&session.login, call.shared.clock.now_unix());
         let fresh = self.max_age.is_none_or(|max_age| now.saturating_sub(login.at) <= max_age);
-        fresh && self.acr == login.acr && self.prompt != Prompt::Login
+        let known = call.shared.user_named(&session.user).is_some_and(|user| self.is_for(&user));
+        known && fresh && self.acr == login.acr && self.prompt != Prompt::Login
+    }
+
+    /// Whether this user may be logged in: the one that `id_token_hint` names, if there is one (OpenID Connect Core
+    /// section 3.1.2.1).
+    pub(super) fn is_for(&self, user: &User) -> bool {
+        self.subject.as_ref().is_none_or(|subject| *subject == user.subject)
+    }
+
+    /// Whether the user has allowed this client as much before.
+    pub(super) fn was_allowed_before(&self, call: Call<'_>, session: &Session) -> bool {
+        call.issuer.consents.cover(&session.user, &self.client.id, &self.scope, &self.details)
     }
 
     /// What the user is asked.
@@ -106,9 +124,9 @@ impl Request {
         }
     }
 
-    /// A code for the user who is logged in; `None` if that user is gone.
-    pub(super) fn code_for(&self, call: Call<'_>, session: &Session) -> Option<String> {
-        let user = call.shared.user_named(&session.user)?;
+    /// A code for the user who is logged in and has allowed it.
+    pub(super) fn code_for(&self, call: Call<'_>, user: &User, session: &Session) -> String {
+        call.issuer.consents.give(&user.name, &self.client.id, &self.scope, &self.details);
         let grant = Grant {
             client: self.client.id.clone(),
             subject: user.subject.clone(),
@@ -120,7 +138,7 @@ impl Request {
             login: Some(session.login.clone()),
             ..Grant::default()
         };
-        Some(call.issuer.codes.issue(Code {
+        call.issuer.codes.issue(Code {
             grant,
             redirect_uri: self.redirect_uri.clone(),
             challenge: self.challenge.clone(),
@@ -128,7 +146,7 @@ impl Request {
             jkt: self.jkt.clone(),
             family: call.issuer.records.new_family(),
             issued_at: call.shared.clock.now_unix(),
-        }))
+        })
     }
 }
 
@@ -143,7 +161,8 @@ fn challenge(client: &MockClient, form: &Form) -> Result<Option<String>, OAuthEr
         (Some(_), method) if method != Some("S256") => {
             Err(OAuthError::invalid_request("code_challenge_method: only S256 is served"))
         }
-        (Some(challenge), _) if challenge.len() == 43 => Ok(Some(challenge.to_owned())),
+        // A text of this length that is no hash fits no verifier, and would be noticed at the token endpoint only.
+        (Some(challenge), _) if is_sha256(challenge) => Ok(Some(challenge.to_owned())),
         (Some(_), _) => Err(OAuthError::invalid_request("code_challenge: not a SHA-256 in base64url")),
     }
 }
@@ -151,11 +170,21 @@ fn challenge(client: &MockClient, form: &Form) -> Result<Option<String>, OAuthEr
 /// RFC 9449 section 10: the key that the token request must prove.
 fn jkt(form: &Form) -> Result<Option<String>, OAuthError> {
     match form.get("dpop_jkt") {
-        Some(jkt) if jkt.len() != 43 => Err(OAuthError::invalid_request(
+        Some(jkt) if !is_sha256(jkt) => Err(OAuthError::invalid_request(
             "dpop_jkt: not a SHA-256 thumbprint in base64url (RFC 9449 section 10)",
         )),
         jkt => Ok(jkt.map(str::to_owned)),
     }
+}
+
+/// Whether it is the base64url of 32 bytes, in the one way to write it.
+fn is_sha256(text: &str) -> bool {
+    from_b64url(text).is_some_and(|bytes| bytes.len() == 32)
+}
+
+fn hinted(call: Call<'_>, form: &Form) -> Result<Option<String>, OAuthError> {
+    let hint = form.get("id_token_hint").map(|text| hint::read(call, text)).transpose()?;
+    Ok(hint.map(|hint| hint.subject))
 }
 
 fn max_age(form: &Form) -> Result<Option<i64>, OAuthError> {
@@ -178,9 +207,15 @@ fn acr(call: Call<'_>, form: &Form) -> Result<String, OAuthError> {
     })
 }
 
+/// The values of `prompt` that are served.
+pub(in crate::routes) const PROMPTS: [&str; 4] = ["none", "login", "consent", "select_account"];
+
 fn prompt(form: &Form) -> Result<Prompt, OAuthError> {
-    let values: Vec<_> = form.get("prompt").unwrap_or_default().split(' ').collect();
+    let values: Vec<_> = form.get("prompt").into_iter().flat_map(|prompt| prompt.split(' ')).collect();
     let has = |value| values.contains(&value);
+    if values.iter().any(|value| !PROMPTS.contains(value)) {
+        return Err(OAuthError::invalid_request("prompt: not one of prompt_values_supported"));
+    }
     match has("none") {
         true if values.len() > 1 => Err(OAuthError::invalid_request("prompt: none goes with nothing else")),
         true => Ok(Prompt::None),

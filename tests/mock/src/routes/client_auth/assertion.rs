@@ -74,8 +74,18 @@ fn check_claims(call: Call<'_>, jws: &Jws<'_>) -> Result<(), String> {
     let now = call.shared.clock.now_unix();
     let until = check_times(jws, now, MAX_LIFETIME)?;
     let jti = jws.text("jti").ok_or("jti: missing")?;
-    let id = format!("client_assertion {} {jti}", jws.text("iss").unwrap_or_default());
-    if call.issuer.replays.is_first(id, until, now) { Ok(()) } else { Err("jti: used before".to_owned()) }
+    if is_first_use(call, jws.text("iss").unwrap_or_default(), jti, until) {
+        Ok(())
+    } else {
+        Err("jti: used before".to_owned())
+    }
+}
+
+/// Whether a JWT of this issuer is seen for the first time, be it as client authentication or as a grant: one that is
+/// good for both would be good twice.
+pub(in crate::routes) fn is_first_use(call: Call<'_>, issuer: &str, jti: &str, until: i64) -> bool {
+    let now = call.shared.clock.now_unix();
+    call.issuer.replays.is_first(format!("assertion {issuer} {jti}"), until, now)
 }
 
 /// RFC 7523 section 3: the authorization server is named, by its issuer identifier or by the endpoint that is asked.
@@ -86,7 +96,9 @@ pub(in crate::routes) fn check_audience(call: Call<'_>, jws: &Jws<'_>) -> Result
         return if is_issuer { Ok(()) } else { Err("aud: must be the issuer as one string".to_owned()) };
     }
     let asked = format!("{}{}", call.origin(), call.request.uri().path());
-    let accepted = [issuer.as_str(), &call.url(Endpoint::Token), &asked];
+    let own =
+        format!("{}{}", call.shared.origin, Endpoint::Token.path(&call.issuer.name, call.shared.routes()));
+    let accepted = [issuer.as_str(), &call.url(Endpoint::Token), &own, &asked];
     if jws.audience().iter().any(|one| accepted.contains(one)) {
         Ok(())
     } else {

@@ -1,6 +1,6 @@
 //! Authorization code (RFC 6749 section 4.1.3) with PKCE (RFC 7636 section 4.6).
 
-use super::issue;
+use super::{issue, narrower_audience};
 use crate::clients::{GrantType, MockClient};
 use crate::details;
 use crate::response::{MockResponse, OAuthError};
@@ -24,6 +24,7 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
         ));
     }
     code.grant.details = details::narrow(&code.grant.details, call.details)?;
+    code.grant.audience = narrower_audience(&code.grant.audience, form)?;
     let with_refresh = client.grants.contains(&GrantType::RefreshToken);
     Ok(issue(call, client, code.grant, code.family, with_refresh, code.nonce))
 }

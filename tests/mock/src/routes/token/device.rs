@@ -1,6 +1,6 @@
 //! Device code (RFC 8628 section 3.4).
 
-use super::issue;
+use super::{issue, narrower_audience};
 use crate::clients::{GrantType, MockClient};
 use crate::details;
 use crate::response::{MockResponse, OAuthError};
@@ -11,6 +11,7 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
     let now = call.shared.clock.now_unix();
     let mut grant = call.issuer.devices.ask(form.required("device_code")?, &client.id, now)?;
     grant.details = details::narrow(&grant.details, call.details)?;
+    grant.audience = narrower_audience(&grant.audience, form)?;
     let with_refresh = client.grants.contains(&GrantType::RefreshToken);
     Ok(issue(call, client, grant, call.issuer.records.new_family(), with_refresh, None))
 }

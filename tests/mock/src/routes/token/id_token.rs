@@ -40,6 +40,9 @@ pub(super) fn beside(
     if let Some(nonce) = nonce {
         token = token.nonce(nonce);
     }
+    if let Some(rulings) = call.rulings {
+        token = token.set_claims(&rulings.id_token);
+    }
     Some(tamper(call, token, grant, now))
 }
 

@@ -10,7 +10,7 @@ use crate::clients::{GrantType, MockClient};
 use crate::jws::Jws;
 use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
-use crate::routes::client_auth::assertion::{check_audience, check_times};
+use crate::routes::client_auth::assertion::{check_audience, check_times, is_first_use};
 use crate::routes::form::Form;
 use crate::tokens::Grant;
 
@@ -80,8 +80,6 @@ fn check(call: Call<'_>, client: &MockClient, text: &str) -> Result<String, Stri
     let now = call.shared.clock.now_unix();
     let until = check_times(&jws, now, MAX_LIFETIME)?;
     // `jti` is optional; used twice it is a replay.
-    let replayed = jws
-        .text("jti")
-        .is_some_and(|jti| !call.issuer.replays.is_first(format!("assertion {issuer} {jti}"), until, now));
+    let replayed = jws.text("jti").is_some_and(|jti| !is_first_use(call, issuer, jti, until));
     if replayed { Err("jti: used before".to_owned()) } else { Ok(subject) }
 }

@@ -6,10 +6,12 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use self::party::{Party, TokenType};
-use super::{audience, parse_scope, success};
+use super::{audience, parse_scope, ruled, success};
 use crate::clients::{GrantType, MockClient};
+use crate::peer::Peer;
 use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
+use crate::routes::api::{self, is_within};
 use crate::routes::form::Form;
 use crate::tokens::Grant;
 
@@ -17,6 +19,10 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
     let subject = party(call, client, form, "subject_token")?
         .ok_or_else(|| OAuthError::invalid_request("subject_token: missing"))?;
     let actor = party(call, client, form, "actor_token")?;
+    check_possession(call, "subject_token", &subject)?;
+    if let Some(actor) = &actor {
+        check_possession(call, "actor_token", actor)?;
+    }
     check_may_act(client, &subject, actor.as_ref())?;
     let requested = requested(client, form)?;
 
@@ -25,16 +31,23 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
         claims.insert("act".to_owned(), act);
     }
     let scope = scope(client, form, &subject)?;
+    let rulings = call.ruled(Some(&client.id), Some(&scope.join(" ")));
+    let mut cnf = call.cnf.cloned().unwrap_or_default();
+    // What the subject's token is bound to was proven for this request, and stays so.
+    cnf.extend(subject.cnf.clone());
+    let call = Call { cnf: Some(&cnf), rulings: Some(&rulings), ..call };
     let grant = Grant {
         client: client.id.clone(),
+        audience: target(call, client, form, &subject)?,
         subject: subject.subject,
         user: subject.user,
         scope: scope.clone(),
-        audience: audience(call, form)?,
         claims,
         details: call.details.map(<[_]>::to_vec).unwrap_or_default(),
         login: None,
-        cnf: call.cnf.cloned().unwrap_or_default(),
+        cnf: cnf.clone(),
+        until: Some(subject.until),
+        set: rulings.access.clone(),
     };
     let records = &call.issuer.records;
     let with_refresh = requested == TokenType::RefreshToken;
@@ -49,7 +62,53 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
             members.retain(|name, _| name != "refresh_token" && name != "expires_in");
         }
     }
+    ruled(call, &mut body);
     Ok(MockResponse::json(StatusCode::OK, &body).never_stored())
+}
+
+/// A token that only the holder of a key may use is exchanged for that holder only, else the exchange would be the way
+/// around the proof (RFC 9449 section 7, RFC 8705 section 3).
+fn check_possession(call: Call<'_>, name: &str, party: &Party) -> Result<(), OAuthError> {
+    let is_proven = |(member, value): (&String, &Value)| match member.as_str() {
+        "jkt" => call.cnf.and_then(|cnf| cnf.get("jkt")) == Some(value),
+        "x5t#S256" => Peer::of(call.request).map(Peer::thumbprint).as_deref() == value.as_str(),
+        _ => false,
+    };
+    if party.cnf.iter().all(is_proven) {
+        return Ok(());
+    }
+    let why =
+        format!("{name}: bound to a key or a certificate (cnf) that this request does not prove to hold");
+    Err(OAuthError::invalid_request(why))
+}
+
+/// The targets asked for, or those of the subject's token; never others (RFC 8693 section 2.1), unless the client may
+/// exchange for them. A token that is for no API, an ID token say, leaves the choice open.
+fn target(
+    call: Call<'_>,
+    client: &MockClient,
+    form: &Form,
+    subject: &Party,
+) -> Result<Vec<String>, OAuthError> {
+    let asked = audience(call, form)?;
+    let is_api = |one: &&String| call.shared.audiences.contains(*one) || api::is_resource(call, one);
+    let held: Vec<_> = subject.audience.iter().filter(is_api).cloned().collect();
+    let names_none = form.all("audience").chain(form.all("resource")).next().is_none();
+    match (names_none, held.is_empty()) {
+        (_, true) => return Ok(asked),
+        (true, false) => return Ok(held),
+        (false, false) => {}
+    }
+    let may = |one: &String| {
+        let within = |held: &String| one == held || (api::is_resource(call, held) && is_within(one, held));
+        held.iter().any(within) || client.exchange_audiences.contains(one)
+    };
+    if asked.iter().all(may) {
+        Ok(asked)
+    } else {
+        let why = "audience: another API than the subject_token is for, and not one of the client's exchange_audiences";
+        Err(OAuthError::bad_request("invalid_target", why))
+    }
 }
 
 /// The party behind `subject_token` or `actor_token`, which come with their types (RFC 8693 section 2.1).

@@ -6,6 +6,7 @@ use crate::clients::MockClient;
 use crate::endpoint::Endpoint;
 use crate::jws::Jws;
 use crate::routes::Call;
+use crate::routes::api::is_resource;
 use crate::tokens::Grant;
 
 /// A token type identifier (RFC 8693 section 3).
@@ -29,6 +30,12 @@ pub(super) struct Party {
     pub(super) claims: Map<String, Value>,
     pub(super) act: Option<Value>,
     pub(super) may_act: Option<Value>,
+    /// What its token is for.
+    pub(super) audience: Vec<String>,
+    /// What its holder has to prove (RFC 7800 section 3.1).
+    pub(super) cnf: Map<String, Value>,
+    /// The Unix time at which its token expires.
+    pub(super) until: i64,
 }
 
 impl TokenType {
@@ -60,12 +67,16 @@ impl Party {
         if kind == TokenType::RefreshToken {
             let known = records.active_refresh(token, now).filter(|(grant, _)| grant.client == client.id);
             return known
-                .map(|(grant, _)| Self::known(call, &grant))
+                .map(|(grant, until)| {
+                    // RFC 9449 section 5: the refresh token of a confidential client is bound to nothing else.
+                    let cnf = if client.is_public() { grant.cnf.clone() } else { Map::new() };
+                    Self { cnf, ..Self::known(call, &grant, until) }
+                })
                 .ok_or("no valid refresh token of this client");
         }
         let is_access = matches!(kind, TokenType::AccessToken | TokenType::Jwt);
         if is_access && let Some(access) = records.active_access(token, now) {
-            return Ok(Self::known(call, &access.grant));
+            return Ok(Self::known(call, &access.grant, access.expires_at));
         }
         if records.owner(token).is_some() {
             return Err("expired, revoked, or of another type");
@@ -73,7 +84,7 @@ impl Party {
         Self::signed(call, client, kind, token)
     }
 
-    fn known(call: Call<'_>, grant: &Grant) -> Self {
+    fn known(call: Call<'_>, grant: &Grant, until: i64) -> Self {
         let mut claims = grant.claims.clone();
         Self {
             subject: grant.subject.clone(),
@@ -83,6 +94,9 @@ impl Party {
             act: claims.remove("act"),
             may_act: claims.remove("may_act"),
             claims,
+            audience: grant.audience.clone(),
+            cnf: grant.cnf.clone(),
+            until,
         }
     }
 
@@ -116,11 +130,12 @@ impl Party {
             return Err("typ: a token of another type");
         }
         let now = call.shared.clock.now_unix();
-        if jws.time("exp").ok_or("exp: missing")? <= now {
+        let until = jws.time("exp").ok_or("exp: missing, or no number")?;
+        if until <= now {
             return Err("exp: has expired");
         }
-        if jws.time("nbf").is_some_and(|nbf| nbf > now) {
-            return Err("nbf: not valid yet");
+        if jws.claims.contains_key("nbf") && jws.time("nbf").is_none_or(|nbf| nbf > now) {
+            return Err("nbf: not valid yet, or no number");
         }
         check_audience(call, client, kind, &jws)?;
         let subject = jws.text("sub").ok_or("sub: missing")?;
@@ -134,6 +149,9 @@ impl Party {
             claims: user.map_or_else(Map::new, |user| user.claims.clone()),
             act: jws.claims.get("act").cloned(),
             may_act: jws.claims.get("may_act").cloned(),
+            audience: jws.audience().into_iter().map(str::to_owned).collect(),
+            cnf: jws.claims.get("cnf").and_then(Value::as_object).cloned().unwrap_or_default(),
+            until,
         })
     }
 }
@@ -152,7 +170,7 @@ fn check_audience(
     let is_meant = named.iter().any(|one| {
         to_server.iter().any(|server| server == one)
             || (to_client && client.id == *one)
-            || (to_api && call.shared.audiences.iter().any(|api| api == one))
+            || (to_api && (call.shared.audiences.iter().any(|api| api == one) || is_resource(call, one)))
     });
     if is_meant { Ok(()) } else { Err("aud: neither this server, nor one of its audiences, nor the client") }
 }

@@ -1,0 +1,174 @@
+//! Those who wait: for a token, for the end of a refresh, for all that is under way.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::engine::{Engine, Flight, Progress, is_stillborn};
+use super::{alarm, refresh};
+use crate::error::{Error, Kind};
+use crate::token::{AccessToken, TokenSet};
+
+/// How often a caller waits anew: a refresh may die without a result, or a login may come before it ends.
+const MAX_ROUNDS: u32 = 5;
+
+/// How many refreshes in a row are waited for by a program that ends, while other callers go on starting them.
+const MAX_SETTLED: u32 = 10;
+
+/// What a caller without a token does next.
+enum Next {
+    Return(Result<AccessToken, Error>),
+    Wait(Flight),
+    /// Then it looks again.
+    WaitForEnd(Flight),
+}
+
+impl Engine {
+    /// Waits for the one refresh, starting it if need be.
+    pub(super) async fn wait(self: &Arc<Self>) -> Result<AccessToken, Error> {
+        // A refresh that dies without a result (a panic in a store or hook, a runtime shut down) is started anew by
+        // the next waiting caller; if it dies every time, that is reported.
+        for _ in 0..MAX_ROUNDS {
+            let outcome = match self.join() {
+                Next::Return(result) => return result,
+                Next::Wait(mut flight) => self.outcome(&mut flight).await,
+                Next::WaitForEnd(mut flight) => {
+                    self.ended(&mut flight).await;
+                    None
+                }
+            };
+            // From a login on no caller gets the previous user's token, however long they have waited for it.
+            if let Some(result) = outcome.filter(|_| self.state().login.is_none()) {
+                return result;
+            }
+        }
+        Err(Error::new(Kind::Interrupted))
+    }
+
+    /// Goes on with the tokens of a login.
+    pub(super) async fn log_in(self: &Arc<Self>, tokens: TokenSet) -> Result<AccessToken, Error> {
+        // Before it takes anything's place.
+        let now = self.client.clock().now();
+        AccessToken::new(tokens.clone(), 0, now, Duration::ZERO, Duration::ZERO, self.client.prover())?;
+        self.client.check_key(&tokens)?;
+        {
+            let mut state = self.state();
+            state.start_login(tokens);
+            state.for_one_use = None;
+            // From here on no caller gets the previous token.
+            self.hand_out_nothing();
+        }
+        let engine = Arc::clone(self);
+        // A refresh that was under way when the login came ends first.
+        let taking_up = async move {
+            let result = engine.wait().await;
+            // "expires_in": 0 is what some servers say of a token that never expires. Used once, it shows.
+            let stillborn = result.as_ref().ok().filter(|token| is_stillborn(token.tokens()));
+            let mut state = engine.state();
+            if state.login.is_none() {
+                state.for_one_use = stillborn.cloned();
+            }
+            drop(state);
+            result
+        };
+        match Handle::try_current() {
+            // A caller that goes away does not keep it from being stored.
+            Ok(runtime) => {
+                runtime.spawn(taking_up).await.unwrap_or_else(|_| Err(Error::new(Kind::Interrupted)))
+            }
+            Err(_) => taking_up.await,
+        }
+    }
+
+    /// What a refresh ends with, or why its callers get no token in time; `None` when it died, or hangs in a runtime
+    /// that is no longer driven.
+    async fn outcome(&self, flight: &mut Flight) -> Option<Result<AccessToken, Error>> {
+        let until_known = async {
+            let progress = flight.wait_for(|progress| !matches!(progress, Progress::Pending)).await.ok()?;
+            match progress.clone() {
+                Progress::Pending => None,
+                Progress::Overdue(error) => Some(Err(error)),
+                Progress::Done(result) => Some(result),
+            }
+        };
+        if let Some(outcome) = self.in_time(until_known).await {
+            return outcome;
+        }
+        self.free_slot(flight);
+        None
+    }
+
+    /// Waits until a refresh has ended, however.
+    pub(super) async fn ended(&self, flight: &mut Flight) {
+        let until_ended = async {
+            drop(flight.wait_for(|progress| matches!(progress, Progress::Done(_))).await);
+        };
+        if self.in_time(until_ended).await.is_none() {
+            self.free_slot(flight);
+        }
+    }
+
+    /// Waits no longer than a refresh can last: its runtime may stand still.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let longest = refresh::longest(self);
+        if Handle::try_current().is_ok() {
+            return tokio::time::timeout(longest, work).await.ok();
+        }
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = alarm::after(Arc::clone(self.client.clock()), longest) => None,
+        }
+    }
+
+    /// Waits for what is under way: a refresh, and writes to the store.
+    pub(super) async fn settle(&self) {
+        for _ in 0..MAX_SETTLED {
+            let flight = self.state().live_flight();
+            let Some(mut flight) = flight else { break };
+            self.ended(&mut flight).await;
+        }
+        // Writes are tasks of a runtime, and of this one, where a program ends.
+        if Handle::try_current().is_ok() && !self.writes.settle().await {
+            tracing::warn!(
+                target: "oauth_client",
+                "the store does not take the last tokens; they are lost when the program ends now"
+            );
+        }
+    }
+
+    fn join(self: &Arc<Self>) -> Next {
+        let mut state = self.state();
+        if let Some(token) = state.for_one_use.take() {
+            return Next::Return(Ok(token));
+        }
+        // Another caller may have obtained a token while we waited for the lock.
+        if let Some(token) = self.current_of(&state) {
+            return Next::Return(Ok(token));
+        }
+        let now = self.client.clock().now().monotonic;
+        if let Some(flight) = state.live_flight() {
+            let progress = flight.borrow().clone();
+            return match progress {
+                Progress::Overdue(_) if state.login.is_some() => {
+                    state.abandon();
+                    Next::WaitForEnd(flight)
+                }
+                Progress::Overdue(error) => Next::Return(Err(state.overdue(error, now))),
+                _ => Next::Wait(flight),
+            };
+        }
+        if let Some(error) = state.backed_off(now).filter(|_| state.login.is_none()) {
+            return Next::Return(Err(error));
+        }
+        match Handle::try_current() {
+            Ok(runtime) => Next::Wait(self.start(&mut state, &runtime)),
+            Err(_) => Next::Return(Err(Error::config(
+                "runtime",
+                "a token must be fetched, and there is no tokio runtime here; call token() inside one",
+            ))),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Responses that come compressed although none was asked for: gateways do that, and a token may be in one.
+
+use std::io::{ErrorKind, Read};
+
+use bytes::Bytes;
+use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+use zeroize::Zeroize;
+
+use crate::error::{Error, Kind, printable};
+
+/// The most codings, one upon the other, that a response may have: more is made to cost time.
+const MAX_CODINGS: usize = 3;
+
+/// How a body may be compressed (RFC 9110 section 8.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    Gzip,
+    Deflate,
+}
+
+/// The codings of a response, in the order in which they were applied. `identity` is none.
+pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Error> {
+    let mut codings = Vec::new();
+    for value in headers.get_all(CONTENT_ENCODING) {
+        let text = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        for name in text.split(',').map(str::trim) {
+            match name {
+                "" | "identity" => {}
+                "gzip" | "x-gzip" => codings.push(Coding::Gzip),
+                "deflate" => codings.push(Coding::Deflate),
+                _ => {
+                    return Err(Error::malformed(format!(
+                        "content-encoding: the response is compressed as {:?}, although an uncompressed one was asked for",
+                        printable(name, 64)
+                    )));
+                }
+            }
+        }
+    }
+    if codings.len() > MAX_CODINGS {
+        return Err(Error::malformed("content-encoding: names more codings than any server needs"));
+    }
+    Ok(codings)
+}
+
+/// The body without its codings. Neither it nor what lies between two codings is ever larger than `most` bytes.
+pub(super) fn decoded(body: Bytes, codings: &[Coding], most: usize) -> Result<Bytes, Error> {
+    codings.iter().rev().try_fold(body, |body, coding| {
+        let plain = match coding {
+            Coding::Gzip => gzip(&body, most),
+            Coding::Deflate => deflate(&body, most),
+        }?;
+        // It held what the plain text holds.
+        if let Ok(mut body) = body.try_into_mut() {
+            body.zeroize();
+        }
+        Ok(plain)
+    })
+}
+
+/// All members of a gzip file (RFC 1952 section 2.2). What follows the last is padding. A body without gzip's first
+/// octets was decompressed on its way, by a proxy that left the header: it counts as it stands.
+fn gzip(body: &Bytes, most: usize) -> Result<Bytes, Error> {
+    const MAGIC: [u8; 2] = [0x1f, 0x8b];
+    if !body.starts_with(&MAGIC) {
+        return Ok(copy(body));
+    }
+    let (mut plain, mut rest) = (Vec::new(), &body[..]);
+    while rest.starts_with(&MAGIC) {
+        let mut member = GzDecoder::new(rest);
+        read(&mut member, &mut plain, most)?;
+        rest = member.into_inner();
+    }
+    Ok(plain.into())
+}
+
+/// `deflate` is the zlib format (RFC 9110 section 8.4.1.2); some servers send it without zlib's header.
+fn deflate(body: &Bytes, most: usize) -> Result<Bytes, Error> {
+    let mut plain = Vec::new();
+    match body[..] {
+        [] => {}
+        // The method is deflate, and the header is a multiple of 31 (RFC 1950 section 2.2).
+        [method, flags, ..]
+            if method & 0x0f == 8 && (u16::from(method) << 8 | u16::from(flags)).is_multiple_of(31) =>
+        {
+            read(&mut ZlibDecoder::new(&body[..]), &mut plain, most)?;
+        }
+        [b'{' | b'[' | b'<', ..] => return Ok(copy(body)),
+        _ => read(&mut DeflateDecoder::new(&body[..]), &mut plain, most)?,
+    }
+    Ok(plain.into())
+}
+
+fn copy(body: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(body)
+}
+
+/// Reads to the end, but never more than `most` bytes in all.
+fn read(decoder: &mut impl Read, plain: &mut Vec<u8>, most: usize) -> Result<(), Error> {
+    let room = most.saturating_sub(plain.len()).saturating_add(1);
+    match decoder.take(room as u64).read_to_end(plain) {
+        _ if plain.len() > most => Err(Error::new(Kind::TooLarge(most))),
+        Ok(_) => Ok(()),
+        // The parser of what is inside has the last word on a body that was cut short.
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof && !plain.is_empty() => Ok(()),
+        Err(_) => Err(Error::malformed("content-encoding: the compressed response is damaged")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+use std::convert::Infallible;
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+use http::{Request, Response};
+use http_body_util::Full;
+
+use super::*;
+use crate::transport::{HttpClient, Limits, RequestBody};
+
+const PLAIN: &[u8] = br#"{"access_token":"a1","refresh_token":"r1"}"#;
+
+fn gzipped(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zlib(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn raw(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+async fn received(codings: &'static [&'static str], body: Vec<u8>) -> Result<Bytes, Error> {
+    let http = HttpClient::from_service(tower::service_fn(move |_: Request<RequestBody>| {
+        let mut response = Response::builder().header("content-length", body.len());
+        for coding in codings {
+            response = response.header("content-encoding", *coding);
+        }
+        let response = response.body(Full::from(body.clone())).unwrap();
+        async move { Ok::<_, Infallible>(response) }
+    }));
+    let request = Request::get("https://a/").body(Bytes::new()).unwrap();
+    let response = http.send(request, &Limits::token()).await?;
+    assert!(!response.headers().contains_key("content-encoding"));
+    assert!(!response.headers().contains_key("content-length"));
+    Ok(response.into_body())
+}
+
+#[tokio::test]
+async fn what_comes_compressed_is_read_all_the_same() {
+    let twice = [gzipped(&PLAIN[..10]), gzipped(&PLAIN[10..])].concat();
+    let padded = [gzipped(PLAIN), vec![0; 64]].concat();
+    let cut = gzipped(PLAIN)[..gzipped(PLAIN).len() - 8].to_vec();
+    let (lying, stripped) = (PLAIN.to_vec(), raw(PLAIN));
+    for (what, codings, body) in [
+        ("gzip", &["gzip"][..], gzipped(PLAIN)),
+        ("its old name", &["x-gzip"], gzipped(PLAIN)),
+        ("in capitals, with a space", &[" GZIP "], gzipped(PLAIN)),
+        ("two codings in one header", &["deflate, gzip"], gzipped(&zlib(PLAIN))),
+        ("two codings in two headers", &["gzip", "gzip"], gzipped(&gzipped(PLAIN))),
+        ("beside identity", &["identity, gzip"], gzipped(PLAIN)),
+        ("two members", &["gzip"], twice),
+        ("padding at its end", &["gzip"], padded),
+        ("without its checksum", &["gzip"], cut),
+        ("deflate", &["deflate"], zlib(PLAIN)),
+        ("deflate without zlib's header", &["deflate"], stripped),
+        ("a header that a proxy left", &["gzip"], lying.clone()),
+        ("the same with deflate", &["deflate"], lying),
+    ] {
+        let read = received(codings, body).await;
+        assert_eq!(read.unwrap_or_else(|error| panic!("{what}: {error}")), PLAIN, "{what}");
+    }
+    assert_eq!(received(&["gzip"], Vec::new()).await.unwrap(), "", "an empty body");
+}
+
+#[tokio::test]
+async fn damage_is_an_error_and_no_panic() {
+    let mut damaged = gzipped(PLAIN);
+    damaged[12] ^= 0xff;
+    for (codings, body) in
+        [(&["gzip"][..], damaged), (&["gzip"], vec![0x1f, 0x8b]), (&["deflate"], vec![0x07, 0x07])]
+    {
+        let error = received(codings, body).await.unwrap_err();
+        assert_eq!(error.code(), "malformed_response");
+    }
+    let error = received(&["gzip, gzip, gzip, gzip"], PLAIN.to_vec()).await.unwrap_err();
+    assert!(error.to_string().contains("more codings"), "{error}");
+}
+
+/// 200 MB of blanks are 200 kB of gzip, and a few hundred bytes when packed twice.
+#[tokio::test]
+async fn the_cap_counts_decoded_bytes_and_memory_stays_small() {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let blanks = vec![b' '; 1_000_000];
+    for _ in 0..200 {
+        encoder.write_all(&blanks).unwrap();
+    }
+    let bomb = encoder.finish().unwrap();
+    assert!(bomb.len() < 400_000, "{}", bomb.len());
+    let twice = gzipped(&bomb);
+    let (most, once) = (1024 * 1024, Bytes::from(bomb.clone()));
+    let mut used = 0;
+    let info = allocation_counter::measure(|| {
+        let error = decoded(once, &[Coding::Gzip], most).unwrap_err();
+        used = usize::from(error.code() == "too_large");
+    });
+    assert_eq!(used, 1);
+    assert!(info.bytes_max < 4 * 1024 * 1024, "{} bytes at most", info.bytes_max);
+    assert_eq!(received(&["gzip"], bomb).await.unwrap_err().code(), "too_large");
+    assert_eq!(received(&["gzip", "gzip"], twice).await.unwrap_err().code(), "too_large");
+    assert_eq!(decoded(gzipped(&[b' '; 11]).into(), &[Coding::Gzip], 10).unwrap_err().code(), "too_large");
+    assert_eq!(decoded(gzipped(&[b' '; 10]).into(), &[Coding::Gzip], 10).unwrap().len(), 10);
+}

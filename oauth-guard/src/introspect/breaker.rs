@@ -1,0 +1,106 @@
+//! Leaves a server in trouble alone for a while.
+
+use std::time::Duration;
+
+use crate::defaults::{INTROSPECTION_FIRST_PAUSE, INTROSPECTION_LONGEST_PAUSE, INTROSPECTION_TRIES};
+
+/// Counts failures in a row. After some of them no question is asked until a pause is over, which doubles with each
+/// failure; then one question tells whether the server is well again.
+#[derive(Debug, Default)]
+pub(super) struct Breaker {
+    failures: u32,
+    /// On the monotonic clock.
+    closed_until: Duration,
+    /// The one question that may be asked after a pause is under way.
+    probing: bool,
+}
+
+impl Breaker {
+    /// Whether a question may be asked now; else how long to wait.
+    pub(super) fn admit(&mut self, now: Duration) -> Result<(), Duration> {
+        if now < self.closed_until {
+            return Err(self.closed_until.saturating_sub(now));
+        }
+        if !self.is_open() {
+            return Ok(());
+        }
+        if self.probing {
+            return Err(INTROSPECTION_FIRST_PAUSE);
+        }
+        self.probing = true;
+        Ok(())
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// `retry_after` is the server's own word, which counts at once.
+    pub(super) fn failed(&mut self, now: Duration, retry_after: Option<Duration>) {
+        self.failures = self.failures.saturating_add(1);
+        self.probing = false;
+        let doublings = self.failures.saturating_sub(INTROSPECTION_TRIES).min(16);
+        let pause = INTROSPECTION_FIRST_PAUSE
+            .saturating_mul(2u32.saturating_pow(doublings))
+            .min(INTROSPECTION_LONGEST_PAUSE);
+        let own = if self.is_open() { pause } else { Duration::ZERO };
+        let pause = retry_after.map_or(own, |wanted| wanted.min(INTROSPECTION_LONGEST_PAUSE).max(own));
+        self.closed_until = now.saturating_add(pause);
+    }
+
+    /// The question that was let through ended without an outcome.
+    pub(super) fn abandoned(&mut self) {
+        self.probing = false;
+    }
+
+    /// How long callers should wait before they try again.
+    pub(super) fn pause(&self, now: Duration) -> Duration {
+        self.closed_until.saturating_sub(now).max(INTROSPECTION_FIRST_PAUSE)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.failures >= INTROSPECTION_TRIES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn pauses_grow_and_one_question_ends_them() {
+        let mut breaker = Breaker::default();
+        for _ in 0..INTROSPECTION_TRIES {
+            assert_eq!(breaker.admit(s(0)), Ok(()));
+            breaker.failed(s(0), None);
+        }
+        assert_eq!(breaker.admit(s(0)), Err(s(1)));
+        let mut now = s(0);
+        for pause in [1, 2, 4, 8, 16, 30, 30] {
+            assert!(breaker.admit(now + s(pause) - Duration::from_millis(1)).is_err(), "{pause}");
+            now += s(pause);
+            assert_eq!(breaker.admit(now), Ok(()), "{pause}");
+            assert!(breaker.admit(now).is_err(), "one question at a time, {pause}");
+            breaker.failed(now, None);
+        }
+        now += s(30);
+        assert_eq!(breaker.admit(now), Ok(()));
+        breaker.abandoned();
+        assert_eq!(breaker.admit(now), Ok(()));
+        breaker.succeeded();
+        assert_eq!((breaker.admit(now), breaker.admit(now)), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn retry_after_counts_at_once() {
+        let mut breaker = Breaker::default();
+        breaker.failed(s(10), Some(s(7)));
+        assert_eq!(breaker.admit(s(16)), Err(s(1)));
+        assert_eq!(breaker.pause(s(12)), s(5));
+        assert_eq!(breaker.admit(s(17)), Ok(()));
+    }
+}

@@ -1,0 +1,391 @@
+//! The questions to one server: one for each token at a time, within limits.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use oauth_client::clock::{Clock, Now};
+use oauth_client::discover::Endpoint;
+use oauth_client::transport::HttpClient;
+use oauth_client::{Client, Error, Secret};
+use tokio::sync::{Semaphore, watch};
+
+use super::breaker::Breaker;
+use super::response::{TROUBLE, is_active};
+use super::{IntrospectedTokens, Introspection};
+use crate::cache::Digest;
+use crate::defaults::{
+    INTROSPECTION_BYTES, INTROSPECTION_FIRST_PAUSE, INTROSPECTION_NEGATIVES, INTROSPECTION_WAITING,
+};
+use crate::error::Problems;
+
+/// What a question has come to.
+#[derive(Clone, Debug)]
+pub(crate) enum Settled {
+    /// A well-formed response about an active token.
+    Active(Arc<str>),
+    Inactive,
+    /// There is no response; when to try again.
+    Unavailable(Duration),
+}
+
+/// A token, and the digest it is known by.
+#[derive(Clone, Copy)]
+pub(crate) struct Question<'a> {
+    pub(crate) token: &'a str,
+    pub(crate) digest: Digest,
+}
+
+/// Asks one server about tokens.
+pub(crate) struct Introspector {
+    issuer: Box<str>,
+    client_id: Box<str>,
+    client: Client,
+    clock: Arc<dyn Clock>,
+    pub(crate) tokens: IntrospectedTokens,
+    /// How long a response about an active token is used.
+    pub(crate) cache: Duration,
+    timeout: Duration,
+    permits: Semaphore,
+    /// Questions under way, those that wait for their turn among them.
+    flights: Mutex<HashMap<Digest, Flight>>,
+    most_flights: usize,
+    /// Inactive tokens, and until when they count as such on the monotonic clock. Apart from the others, so that invented
+    /// tokens displace no valid one.
+    negative: Cache<Digest, Duration>,
+    negative_for: Duration,
+    breaker: Mutex<Breaker>,
+    counts: Counts,
+    /// Whether the hint about tokens that are all inactive was logged.
+    hinted: AtomicBool,
+}
+
+type Flight = watch::Receiver<Option<Settled>>;
+
+#[derive(Default)]
+struct Counts {
+    questions: AtomicU64,
+    active: AtomicU64,
+    inactive: AtomicU64,
+    failures: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+/// How the questions go, for [`Guard::health`](crate::Guard::health).
+#[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct IntrospectionHealth {
+    /// Whether questions are asked now. `false` while the server is left alone after failures.
+    pub ok: bool,
+    /// Questions asked since the guard was built or reloaded.
+    pub questions: u64,
+    /// Responses about active tokens.
+    pub active: u64,
+    /// Responses about inactive tokens.
+    pub inactive: u64,
+    /// Questions without a usable response.
+    pub failures: u64,
+    /// Why the last question failed, until one succeeds: `credentials` (the server rejects this guard as a client),
+    /// `network`, `server`, `malformed_response`, or `configuration` (such as metadata without an endpoint).
+    pub last_error: Option<String>,
+}
+
+impl Introspector {
+    pub(crate) fn new(
+        issuer: &str,
+        given: &Introspection,
+        http: Option<HttpClient>,
+        clock: Arc<dyn Clock>,
+        allow_http: bool,
+        field: &dyn Fn(&str) -> String,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let field = |name: &str| field(&format!("introspection.{name}"));
+        for (name, is_zero) in
+            [("timeout_seconds", given.timeout.is_zero()), ("max_concurrent", given.max_concurrent == 0)]
+        {
+            if is_zero {
+                problems.add(field(name), "expected a number above zero");
+            }
+        }
+        let mut builder = Client::builder()
+            .auth(given.auth.clone())
+            .clock(Arc::clone(&clock))
+            .timeout(given.timeout.max(INTROSPECTION_FIRST_PAUSE));
+        builder = match &given.endpoint {
+            // Nothing else of this server is used.
+            Some(url) => builder.token_endpoint(url).endpoint(Endpoint::Introspection, url),
+            None => builder.issuer(issuer),
+        };
+        if let Some(http) = given.http.clone().or(http) {
+            builder = builder.http(http);
+        }
+        if allow_http {
+            builder = builder.danger_allow_http();
+        }
+        match builder.build() {
+            Ok(client) => Some(Self {
+                issuer: issuer.into(),
+                client_id: given.auth.client_id().into(),
+                client,
+                clock,
+                tokens: given.tokens,
+                cache: given.cache,
+                timeout: given.timeout,
+                permits: Semaphore::new(given.max_concurrent.min(Semaphore::MAX_PERMITS)),
+                flights: Mutex::default(),
+                most_flights: given.max_concurrent.saturating_mul(INTROSPECTION_WAITING),
+                negative: Cache::builder()
+                    .max_capacity(INTROSPECTION_NEGATIVES)
+                    .eviction_policy(EvictionPolicy::lru())
+                    .build(),
+                negative_for: given.negative_cache,
+                breaker: Mutex::default(),
+                counts: Counts::default(),
+                hinted: AtomicBool::new(false),
+            }),
+            Err(error) => {
+                for problem in error.problems() {
+                    let name = match problem.field.as_str() {
+                        "token_endpoint" | "introspection_endpoint" => "endpoint",
+                        "issuer" => "issuer",
+                        other => other,
+                    };
+                    problems.add(field(name), problem.message.clone());
+                }
+                None
+            }
+        }
+    }
+
+    /// What is settled without a question.
+    pub(crate) fn known(&self, digest: Digest, now: Now) -> Option<Settled> {
+        let until = self.negative.get(&digest)?;
+        (now.monotonic < until).then_some(Settled::Inactive)
+    }
+
+    /// Asks, or joins the question about the same token that is under way. It goes on when a caller is dropped. `on_active`
+    /// gets the response about an active token before any caller does, so that the cache knows it when the question is
+    /// no longer under way.
+    pub(crate) async fn ask<F>(self: &Arc<Self>, question: Question<'_>, on_active: impl Fn() -> F) -> Settled
+    where
+        F: FnOnce(&str) + Send + 'static,
+    {
+        // A question that ends with its runtime is asked once more.
+        for _ in 0..2 {
+            let mut flight = match self.flight(question, &on_active) {
+                Ok(flight) => flight,
+                Err(retry_after) => return Settled::Unavailable(retry_after),
+            };
+            // A runtime that nothing drives any more must not hold up the callers of others.
+            let most = self.timeout.saturating_add(INTROSPECTION_FIRST_PAUSE);
+            let settled = tokio::time::timeout(most, flight.wait_for(Option::is_some)).await;
+            match settled.map(|settled| settled.map(|settled| settled.clone())) {
+                Ok(Ok(settled)) => {
+                    return settled.unwrap_or(Settled::Unavailable(INTROSPECTION_FIRST_PAUSE));
+                }
+                Ok(Err(_)) => {}
+                Err(_) => self.forget(question.digest, &flight),
+            }
+        }
+        Settled::Unavailable(INTROSPECTION_FIRST_PAUSE)
+    }
+
+    fn flight<F>(
+        self: &Arc<Self>,
+        question: Question<'_>,
+        on_active: impl Fn() -> F,
+    ) -> Result<Flight, Duration>
+    where
+        F: FnOnce(&str) + Send + 'static,
+    {
+        let mut flights = self.flights();
+        if let Some(flight) = flights.get(&question.digest).filter(|flight| flight.has_changed().is_ok()) {
+            return Ok(flight.clone());
+        }
+        if flights.len() >= self.most_flights {
+            return Err(INTROSPECTION_FIRST_PAUSE);
+        }
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| INTROSPECTION_FIRST_PAUSE)?;
+        self.breaker().admit(self.clock.now().monotonic)?;
+        let (settle, flight) = watch::channel(None);
+        flights.insert(question.digest, flight.clone());
+        let mut landing = Landing {
+            introspector: Arc::clone(self),
+            digest: question.digest,
+            flight: flight.clone(),
+            told: false,
+        };
+        let (token, on_active) = (Secret::from(question.token), on_active());
+        runtime.spawn(async move {
+            let introspector = Arc::clone(&landing.introspector);
+            let settled = introspector.question(&token, landing.digest, &mut landing.told).await;
+            if let Settled::Active(body) = &settled {
+                on_active(body);
+            }
+            drop(landing);
+            settle.send_replace(Some(settled));
+        });
+        Ok(flight)
+    }
+
+    /// One question, waiting for its turn included. `told` says that the breaker knows the outcome.
+    async fn question(&self, token: &Secret, digest: Digest, told: &mut bool) -> Settled {
+        let deadline = tokio::time::Instant::now() + self.timeout;
+        let Ok(Ok(_permit)) = tokio::time::timeout_at(deadline, self.permits.acquire()).await else {
+            return Settled::Unavailable(INTROSPECTION_FIRST_PAUSE);
+        };
+        self.counts.questions.fetch_add(1, Ordering::Relaxed);
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        let asked = self.client.introspection_response(token, left);
+        let response = tokio::time::timeout_at(deadline, asked).await;
+        *told = true;
+        match response {
+            Ok(Ok(body)) => self.read(&body, digest),
+            Ok(Err(error)) => self.failed(&error),
+            Err(_) => self.trouble("network", "no response in time", Some(None)),
+        }
+    }
+
+    fn read(&self, body: &[u8], digest: Digest) -> Settled {
+        let text = std::str::from_utf8(body).ok().filter(|_| body.len() <= INTROSPECTION_BYTES);
+        let active = text.ok_or("longer than 64 KiB, or not UTF-8").and_then(is_active);
+        match (active, text) {
+            (Ok(true), Some(text)) => {
+                self.succeeded(&self.counts.active);
+                Settled::Active(text.into())
+            }
+            (Ok(_), _) => {
+                self.succeeded(&self.counts.inactive);
+                if !self.negative_for.is_zero() {
+                    let until = self.clock.now().monotonic.saturating_add(self.negative_for);
+                    self.negative.insert(digest, until);
+                }
+                self.hint();
+                Settled::Inactive
+            }
+            // The server works, and others may get better responses: it is not left alone.
+            (Err(what), _) => self.trouble(TROUBLE, what, None),
+        }
+    }
+
+    fn succeeded(&self, count: &AtomicU64) {
+        self.breaker().succeeded();
+        count.fetch_add(1, Ordering::Relaxed);
+        *self.last_error() = None;
+    }
+
+    fn failed(&self, error: &Error) -> Settled {
+        let status = error.status().map(|status| status.as_u16());
+        let (kind, every_question) = match (error.code(), status) {
+            ("invalid_client" | "unauthorized_client" | "access_denied" | "secret", _)
+            | (_, Some(401 | 403)) => ("credentials", true),
+            ("config" | "discovery" | "unsupported", _) => ("configuration", true),
+            ("transport" | "timeout" | "interrupted", _) => ("network", true),
+            ("too_large", _) => (TROUBLE, false),
+            // About this token, perhaps: a caller must not be able to close the way for all others.
+            (_, Some(400..=499)) if error.retry_after().is_none() && status != Some(429) => ("server", false),
+            _ => ("server", true),
+        };
+        self.trouble(kind, &error.to_string(), every_question.then(|| error.retry_after()))
+    }
+
+    /// `pause` is there where the server is to be left alone, with the time it asks for.
+    fn trouble(&self, kind: &str, what: &str, pause: Option<Option<Duration>>) -> Settled {
+        let now = self.clock.now().monotonic;
+        let mut breaker = self.breaker();
+        match pause {
+            Some(retry_after) => breaker.failed(now, retry_after),
+            None => breaker.abandoned(),
+        }
+        let retry_after = breaker.pause(now);
+        drop(breaker);
+        self.counts.failures.fetch_add(1, Ordering::Relaxed);
+        let is_news = self.last_error().replace(kind.to_owned()).is_none_or(|before| before != kind);
+        let issuer = &*self.issuer;
+        if is_news {
+            tracing::warn!(target: "oauth_guard", issuer, kind, what, "a token could not be introspected");
+        } else {
+            tracing::debug!(target: "oauth_guard", issuer, kind, what, "a token could not be introspected");
+        }
+        Settled::Unavailable(retry_after)
+    }
+
+    /// Servers say "inactive" where they mean "not for you to know".
+    fn hint(&self) {
+        let none_active = self.counts.active.load(Ordering::Relaxed) == 0;
+        if none_active && !self.hinted.swap(true, Ordering::Relaxed) {
+            let (issuer, client_id) = (&*self.issuer, &*self.client_id);
+            tracing::warn!(
+                target: "oauth_guard", issuer, client_id,
+                "no token was active so far; some servers say so of every token whose audience does not name the client that asks, or where that client may not introspect"
+            );
+        }
+    }
+
+    fn forget(&self, digest: Digest, flight: &Flight) {
+        let mut flights = self.flights();
+        if flights.get(&digest).is_some_and(|current| current.same_channel(flight)) {
+            flights.remove(&digest);
+        }
+    }
+
+    /// Whether questions are asked now.
+    pub(crate) fn is_ok(&self) -> bool {
+        !self.breaker().is_open()
+    }
+
+    pub(crate) fn health(&self) -> IntrospectionHealth {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        IntrospectionHealth {
+            ok: self.is_ok(),
+            questions: count(&self.counts.questions),
+            active: count(&self.counts.active),
+            inactive: count(&self.counts.inactive),
+            failures: count(&self.counts.failures),
+            last_error: self.last_error().clone(),
+        }
+    }
+
+    fn flights(&self) -> MutexGuard<'_, HashMap<Digest, Flight>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn last_error(&self) -> MutexGuard<'_, Option<String>> {
+        self.counts.last_error.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Introspector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Introspector")
+            .field("issuer", &self.issuer)
+            .field("tokens", &self.tokens)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Takes a question off the list when it is over, however it ends.
+struct Landing {
+    introspector: Arc<Introspector>,
+    digest: Digest,
+    flight: Flight,
+    told: bool,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        if !self.told {
+            self.introspector.breaker().abandoned();
+        }
+        self.introspector.forget(self.digest, &self.flight);
+    }
+}
