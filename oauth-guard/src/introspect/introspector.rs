@@ -218,12 +218,12 @@ impl Introspector {
             introspector: Arc::clone(self),
             digest: question.digest,
             flight: flight.clone(),
-            told: false,
+            reported: false,
         };
         let (token, on_active) = (Secret::from(question.token), on_active());
         runtime.spawn(async move {
             let introspector = Arc::clone(&landing.introspector);
-            let settled = introspector.question(&token, landing.digest, &mut landing.told).await;
+            let settled = introspector.question(&token, landing.digest, &mut landing.reported).await;
             if let Settled::Active(body) = &settled {
                 on_active(body);
             }
@@ -233,8 +233,8 @@ impl Introspector {
         Ok(flight)
     }
 
-    /// One question, waiting for its turn included. `told` says that the breaker knows the outcome.
-    async fn question(&self, token: &Secret, digest: Digest, told: &mut bool) -> Settled {
+    /// One question, waiting for its turn included. `reported` says that the breaker knows the outcome.
+    async fn question(&self, token: &Secret, digest: Digest, reported: &mut bool) -> Settled {
         let deadline = tokio::time::Instant::now() + self.timeout;
         let Ok(Ok(_permit)) = tokio::time::timeout_at(deadline, self.permits.acquire()).await else {
             return Settled::Unavailable(INTROSPECTION_FIRST_PAUSE);
@@ -243,7 +243,7 @@ impl Introspector {
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         let asked = self.client.introspection_response(token, left);
         let response = tokio::time::timeout_at(deadline, asked).await;
-        *told = true;
+        *reported = true;
         match response {
             Ok(Ok(body)) => self.read(&body, digest),
             Ok(Err(error)) => self.failed(&error),
@@ -378,12 +378,12 @@ struct Landing {
     introspector: Arc<Introspector>,
     digest: Digest,
     flight: Flight,
-    told: bool,
+    reported: bool,
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        if !self.told {
+        if !self.reported {
             self.introspector.breaker().abandoned();
         }
         self.introspector.forget(self.digest, &self.flight);
