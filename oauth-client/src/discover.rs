@@ -50,7 +50,7 @@ pub use crate::www_authenticate::Challenge;
 /// An authorization server's metadata (RFC 8414 section 2). What is not named here is kept in [`extra`](Self::extra).
 ///
 /// A member that does not fit (an empty string or a relative reference for a URL, a string for a list) counts as
-/// absent. That is safe: whoever needs it fails for want of it, and nothing else is lost.
+/// absent. That is safe: a caller that needs it fails, and nothing else is lost.
 #[derive(Clone, Debug, Deserialize)]
 #[non_exhaustive]
 pub struct Metadata {
@@ -132,7 +132,7 @@ impl Metadata {
     }
 
     /// The issuer that tokens name, where the client is configured with this one: with a hole for the tenant, where
-    /// Microsoft Entra's document for users of any tenant says so. Of a single tenant's issuer, nobody else's tokens are good.
+    /// Microsoft Entra's document for users of any tenant says so. Of a single tenant's issuer, no other tokens are good.
     pub(crate) fn issuer_of_tokens<'a>(&'a self, configured: &'a str) -> &'a str {
         const OF_MANY: [&str; 3] = ["common", "consumers", "organizations"];
         let is_of_many = OF_MANY.iter().any(|name| self.issuer.replacen(TENANT, name, 1) == configured);

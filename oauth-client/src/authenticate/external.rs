@@ -1,4 +1,4 @@
-//! An assertion that somebody else made for the client, most often the platform it runs on (RFC 7523 section 2.2).
+//! An assertion made for the client by others, most often by the platform it runs on (RFC 7523 section 2.2).
 
 use std::time::Duration;
 

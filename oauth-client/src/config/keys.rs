@@ -288,7 +288,7 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "user_agent",
         Kind::Text,
-        "\"oauth-client/<version>\"",
+        "\"oauth-client/\" and the version",
         "user_agent = \"orders-service/1.0\"",
         "The User-Agent of requests to the server.",
     ),

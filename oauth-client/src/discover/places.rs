@@ -93,7 +93,7 @@ async fn ask<T>(
 
 /// Why a place was of no use.
 enum Failure {
-    /// Nobody listens there, nor at the other places.
+    /// No server listens there, nor at the other places.
     Unreachable(Error),
     /// It did not respond, or not with a document.
     NotServed(Error),

@@ -265,7 +265,7 @@ async fn a_source_does_not_adopt_another_users_login() {
     let error = alice.token().await.unwrap_err();
     assert!(error.to_string().contains("TokenRequest::subject"), "it says what to do: {error}");
 
-    // A new login takes the entry over; and with subjects of their own nobody is in the way.
+    // A new login takes the entry over; and with subjects of their own no login is in the way.
     let again = alice.log_in(login(&fixture).await).await.unwrap();
     assert_eq!(again.tokens().subject(), Some("alice"));
     let apart = |login: Login, user: &str| {
@@ -281,7 +281,7 @@ async fn a_source_does_not_adopt_another_users_login() {
     }
 }
 
-/// From `log_in` on nobody gets the previous user's token, not even from a refresh that ends later, while a slow store
+/// From `log_in` on no caller gets the previous user's token, not even from a refresh that ends later, while a slow store
 /// takes its time for both.
 #[tokio::test(start_paused = true)]
 async fn the_previous_users_token_is_never_lent_from_a_login_on() {

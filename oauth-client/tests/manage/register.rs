@@ -230,9 +230,9 @@ async fn a_member_that_does_not_fit_costs_no_client() {
         assert!(registration.auth().is_ok(), "{member} {value}");
     }
     // The client itself has to be there.
-    for nobody in [json!({}), json!({"client_id": ""}), json!({"client_id": 5})] {
+    for nameless in [json!({}), json!({"client_id": ""}), json!({"client_id": 5})] {
         let site = Site::default();
-        site.response(&format!("POST {ENDPOINT}"), response(201, &nobody));
+        site.response(&format!("POST {ENDPOINT}"), response(201, &nameless));
         assert_eq!(registrar(&site).register(&wanted()).await.unwrap_err().code(), "malformed_response");
     }
 }

@@ -218,7 +218,7 @@ impl Introspector {
             introspector: Arc::clone(self),
             digest: question.digest,
             flight: flight.clone(),
-            admitted: Admitted { round, told: false },
+            admitted: Admitted { round, reported: false },
         };
         let (token, on_active) = (Secret::from(question.token), on_active());
         runtime.spawn(async move {
@@ -258,7 +258,7 @@ impl Introspector {
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         let asked = self.client.introspection_response(token, left);
         let response = tokio::time::timeout_at(deadline, asked).await;
-        admitted.told = true;
+        admitted.reported = true;
         match response {
             Ok(Ok(body)) => self.read(&body, digest, round),
             Ok(Err(error)) => self.failed(&error, round),
@@ -404,12 +404,12 @@ struct Landing {
 struct Admitted {
     round: u64,
     /// Whether the breaker knows the outcome.
-    told: bool,
+    reported: bool,
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        if !self.admitted.told {
+        if !self.admitted.reported {
             self.introspector.breaker().abandoned(self.admitted.round);
         }
         self.introspector.forget(self.digest, &self.flight);

@@ -149,7 +149,7 @@ impl Names {
         if base == self.local || self.own.host == base.host && !self.is_fixed {
             return Some(mtls);
         }
-        // In process it has a host of its own, and no port that could be told apart.
+        // In process it has a host of its own, and no port to tell it apart by.
         let has_own_host = mtls.host != self.local.host;
         Some(if has_own_host { mtls } else { Origin { host: base.host, ..mtls } })
     }

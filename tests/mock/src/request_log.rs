@@ -42,7 +42,7 @@ impl RequestLog {
     pub(crate) fn flush(&self) {
         let (done, written) = mpsc::sync_channel(1);
         if self.0.try_send(Item::Flush(done)).is_ok() {
-            // Nothing can be done about lines that nobody reads.
+            // Nothing can be done about lines that no process reads.
             let _ = written.recv_timeout(PATIENCE);
         }
     }

@@ -131,7 +131,7 @@ pub(crate) struct Policy {
     pub(crate) device_lifetime: i64,
     /// Seconds between two of its requests.
     pub(crate) device_interval: i64,
-    /// The pages that may read what clients are answered; `None`: all (CORS).
+    /// The pages that may read the responses to clients; `None`: all (CORS).
     pub(crate) cors_origins: Option<Vec<String>>,
 }
 

@@ -73,7 +73,7 @@ pub(super) const ATTACKS: &[Attack] = &[
 /// What no request without a token gets past: it is refused, or the API has no such path or method.
 const REFUSALS: &[u16] = &[301, 302, 307, 308, 400, 401, 403, 404, 405, 406, 410, 421, 501];
 
-/// OPTIONS may also be answered by a framework, with the methods there are and nothing of the resource.
+/// OPTIONS may also get the response of a framework, with the methods there are and nothing of the resource.
 const OPTIONS: &[u16] = &[200, 204, 301, 302, 307, 308, 400, 401, 403, 404, 405, 406, 410, 421, 501];
 
 /// A name that no API knows, and that no other request holds.

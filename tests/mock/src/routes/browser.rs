@@ -1,4 +1,4 @@
-//! What browsers are told and asked: whose page sent a request, and which pages may read a response.
+//! What browsers may do: whose page sent a request, and which pages may read a response.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -15,7 +15,7 @@ use crate::response::MockResponse;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Refuses a form that a page of another origin made the browser send (RFC 6749 section 10.12). Other programs than
-/// browsers say nothing about pages, and are nobody's victim.
+/// browsers say nothing about pages, and cannot be misled by one.
 pub(super) fn refuse_foreign_page(call: Call<'_>) -> Option<MockResponse> {
     let headers = call.request.headers();
     let is_own = |value: &http::HeaderValue| {

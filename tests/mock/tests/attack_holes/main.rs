@@ -1,6 +1,6 @@
 //! Each row of the attack table against a small API with exactly that hole: the suite must find it, by that row.
 //!
-//! `cargo test -p oauth-mock --test attack_holes -- --nocapture` prints the table: row, finding, exit code.
+//! `cargo test -p tower-oauth-mock --test attack_holes -- --nocapture` prints the table: row, finding, exit code.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
