@@ -107,9 +107,9 @@ pub(super) static ROUTES: &[Route] = &routes! {
 };
 
 /// A response, and the pieces of its body if it is too long to be made at once.
-pub(super) type Reply = (MockResponse, Option<Pieces>);
+pub(super) type Served = (MockResponse, Option<Pieces>);
 
-pub(super) async fn serve(shared: &Arc<Shared>, request: &Request<Bytes>) -> Reply {
+pub(super) async fn serve(shared: &Arc<Shared>, request: &Request<Bytes>) -> Served {
     match find(request) {
         Err(response) => (*response, None),
         Ok((route, name, query, body)) => {

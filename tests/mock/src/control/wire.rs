@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use super::guard::Guard;
 use super::journal::Pieces;
-use super::routes::{self, Reply};
+use super::routes::{self, Served};
 use crate::http1::{self, check_host};
 use crate::response::MockResponse;
 use crate::settings::Mistakes;
@@ -75,7 +75,7 @@ async fn respond(shared: &Arc<Shared>, guard: &Guard, request: Request<Incoming>
     response.into_http(body)
 }
 
-async fn response(shared: &Arc<Shared>, guard: &Guard, request: &Request<Bytes>) -> Reply {
+async fn response(shared: &Arc<Shared>, guard: &Guard, request: &Request<Bytes>) -> Served {
     let page = match guard.admit(request) {
         Ok(page) => page,
         Err((header, problem)) => {
