@@ -77,14 +77,19 @@ where
         }
         read.extend(&data);
     }
-    Ok(Bytes::from_owner(read))
+    Ok(read.into())
 }
 
-/// A buffer that is wiped when it is dropped.
-struct Wiped(Vec<u8>);
+/// A buffer that is wiped when it is dropped, and whenever it outgrows its place.
+#[derive(Default)]
+pub(super) struct Wiped(Vec<u8>);
 
 impl Wiped {
-    fn extend(&mut self, data: &[u8]) {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn extend(&mut self, data: &[u8]) {
         let length = self.0.len().saturating_add(data.len());
         if length > self.0.capacity() {
             // A vector that grows by itself leaves what it held behind.
@@ -93,6 +98,12 @@ impl Wiped {
             drop(Self(std::mem::replace(&mut self.0, larger)));
         }
         self.0.extend_from_slice(data);
+    }
+}
+
+impl From<Wiped> for Bytes {
+    fn from(buffer: Wiped) -> Self {
+        Self::from_owner(buffer)
     }
 }
 
@@ -112,7 +123,7 @@ impl Drop for Wiped {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::cell::RefCell;
 
     use http_body_util::{BodyExt as _, StreamBody};
@@ -121,7 +132,7 @@ mod tests {
 
     thread_local! {
         /// The buffers that were dropped, as they were then.
-        pub(super) static DROPPED: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+        pub(in super::super) static DROPPED: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     }
 
     fn dropped() -> Vec<Vec<u8>> {

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
+use super::body::Wiped;
 use crate::error::{Error, Kind, printable};
 
 /// The most codings, one upon the other, that a response may have: more is made to cost time.
@@ -45,18 +46,15 @@ pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Error> {
     Ok(codings)
 }
 
-/// The body without its codings. Neither it nor what lies between two codings is ever larger than `most` bytes.
+/// How much is decoded at a time.
+const PIECE: usize = 8 * 1024;
+
+/// The body without its codings. Neither it nor what lies between two codings is ever larger than `most` bytes. The bytes
+/// are wiped when the last of their clones is dropped, as those of `body` are.
 pub(super) fn decoded(body: Bytes, codings: &[Coding], most: usize) -> Result<Bytes, Error> {
-    codings.iter().rev().try_fold(body, |body, coding| {
-        let plain = match coding {
-            Coding::Gzip => gzip(&body, most),
-            Coding::Deflate => deflate(&body, most),
-        }?;
-        // It held what the plain text holds.
-        if let Ok(mut body) = body.try_into_mut() {
-            body.zeroize();
-        }
-        Ok(plain)
+    codings.iter().rev().try_fold(body, |body, coding| match coding {
+        Coding::Gzip => gzip(&body, most),
+        Coding::Deflate => deflate(&body, most),
     })
 }
 
@@ -65,9 +63,9 @@ pub(super) fn decoded(body: Bytes, codings: &[Coding], most: usize) -> Result<By
 fn gzip(body: &Bytes, most: usize) -> Result<Bytes, Error> {
     const MAGIC: [u8; 2] = [0x1f, 0x8b];
     if !body.starts_with(&MAGIC) {
-        return Ok(copy(body));
+        return Ok(body.clone());
     }
-    let (mut plain, mut rest) = (Vec::new(), &body[..]);
+    let (mut plain, mut rest) = (Wiped::default(), &body[..]);
     while rest.starts_with(&MAGIC) {
         let mut member = GzDecoder::new(rest);
         read(&mut member, &mut plain, most)?;
@@ -78,7 +76,7 @@ fn gzip(body: &Bytes, most: usize) -> Result<Bytes, Error> {
 
 /// `deflate` is the zlib format (RFC 9110 section 8.4.1.2); some servers send it without zlib's header.
 fn deflate(body: &Bytes, most: usize) -> Result<Bytes, Error> {
-    let mut plain = Vec::new();
+    let mut plain = Wiped::default();
     match body[..] {
         [] => {}
         // The method is deflate, and the header is a multiple of 31 (RFC 1950 section 2.2).
@@ -87,25 +85,29 @@ fn deflate(body: &Bytes, most: usize) -> Result<Bytes, Error> {
         {
             read(&mut ZlibDecoder::new(&body[..]), &mut plain, most)?;
         }
-        [b'{' | b'[' | b'<', ..] => return Ok(copy(body)),
+        [b'{' | b'[' | b'<', ..] => return Ok(body.clone()),
         _ => read(&mut DeflateDecoder::new(&body[..]), &mut plain, most)?,
     }
     Ok(plain.into())
 }
 
-fn copy(body: &Bytes) -> Bytes {
-    Bytes::copy_from_slice(body)
-}
-
 /// Reads to the end, but never more than `most` bytes in all.
-fn read(decoder: &mut impl Read, plain: &mut Vec<u8>, most: usize) -> Result<(), Error> {
-    let room = most.saturating_sub(plain.len()).saturating_add(1);
-    match decoder.take(room as u64).read_to_end(plain) {
-        _ if plain.len() > most => Err(Error::new(Kind::TooLarge(most))),
-        Ok(_) => Ok(()),
-        // The parser of what is inside has the last word on a body that was cut short.
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof && !plain.is_empty() => Ok(()),
-        Err(_) => Err(Error::malformed("content-encoding: the compressed response is damaged")),
+fn read(decoder: &mut impl Read, plain: &mut Wiped, most: usize) -> Result<(), Error> {
+    let mut piece = Zeroizing::new([0; PIECE]);
+    loop {
+        match decoder.read(&mut *piece) {
+            Ok(0) => return Ok(()),
+            Ok(length) if length > most.saturating_sub(plain.len()) => {
+                return Err(Error::new(Kind::TooLarge(most)));
+            }
+            Ok(length) => plain.extend(&piece[..length]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // The parser of what is inside has the last word on a body that was cut short.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof && plain.len() > 0 => return Ok(()),
+            Err(_) => {
+                return Err(Error::malformed("content-encoding: the compressed response is damaged"));
+            }
+        }
     }
 }
 

@@ -72,6 +72,27 @@ async fn what_comes_compressed_is_read_all_the_same() {
     assert_eq!(received(&["gzip"], Vec::new()).await.unwrap(), "", "an empty body");
 }
 
+#[test]
+fn the_plain_text_is_wiped_with_its_last_clone_and_each_buffer_it_outgrew() {
+    use super::super::body::tests::DROPPED;
+    let secret: String = (0..PIECE).map(|n| format!("s3cr3t-{n} ")).collect();
+    let packed = Bytes::from(gzipped(&zlib(secret.as_bytes())));
+    DROPPED.take();
+    let plain = decoded(packed, &[Coding::Deflate, Coding::Gzip], 1024 * 1024).unwrap();
+    assert_eq!(plain, secret);
+    let outgrown = DROPPED.take();
+    assert!(outgrown.len() > 3 && outgrown.concat().iter().all(|byte| *byte == 0));
+    let clone = plain.slice(3..);
+    drop(plain);
+    assert!(DROPPED.take().is_empty(), "still in use");
+    drop(clone);
+    assert_eq!(DROPPED.take(), [vec![0; secret.len()]]);
+
+    decoded(gzipped(secret.as_bytes()).into(), &[Coding::Gzip], secret.len() - 1).unwrap_err();
+    let buffers = DROPPED.take();
+    assert!(!buffers.is_empty() && buffers.concat().iter().all(|byte| *byte == 0), "also what is too large");
+}
+
 #[tokio::test]
 async fn damage_is_an_error_and_no_panic() {
     let mut damaged = gzipped(PLAIN);
