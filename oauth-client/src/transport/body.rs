@@ -61,23 +61,48 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
+    let too_large = || Error::new(Kind::TooLarge(most));
     let least = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if least > most {
-        return Err(Error::new(Kind::TooLarge(most)));
+        return Err(too_large());
     }
+    match read(body, most).await? {
+        (bytes, true) => Ok(bytes),
+        (_, false) => Err(too_large()),
+    }
+}
+
+/// The same, for a body of which `most` bytes are enough.
+pub(super) async fn read_start<B>(body: B, most: usize) -> Result<Bytes, Error>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    Ok(read(body, most).await?.0)
+}
+
+/// At most so many bytes of a body, and whether that is all of it.
+async fn read<B>(body: B, most: usize) -> Result<(Bytes, bool), Error>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let least = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut body = pin!(body);
-    let mut read = Wiped(Vec::with_capacity(least));
+    let mut read = Wiped(Vec::with_capacity(least.min(most)));
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         let frame =
             frame.map_err(|source| Error::new(Kind::Transport { sent: true, source: source.into() }))?;
         // Trailers carry nothing that is read here.
         let Ok(data) = frame.into_data() else { continue };
-        if data.len() > most - read.0.len() {
-            return Err(Error::new(Kind::TooLarge(most)));
+        let room = most - read.0.len();
+        if data.len() > room {
+            read.extend(&data[..room]);
+            return Ok((read.into(), false));
         }
         read.extend(&data);
     }
-    Ok(read.into())
+    Ok((read.into(), true))
 }
 
 /// A buffer that is wiped when it is dropped, and whenever it outgrows its place.

@@ -15,14 +15,25 @@ use crate::error::{Error, Kind, printable};
 const MAX_CODINGS: usize = 3;
 
 /// How a body may be compressed (RFC 9110 section 8.4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
     Gzip,
     Deflate,
+    /// What is no coding at all: servers write `utf-8` there, or `none`.
+    Other(String),
+}
+
+/// The codings of the HTTP Content Coding Registry that are not decoded here.
+const NOT_DECODED: &[&str] =
+    &["aes128gcm", "br", "compress", "dcb", "dcz", "exi", "pack200-gzip", "x-compress", "zstd"];
+
+/// The body without the codings that the headers name.
+pub(super) fn plain(headers: &HeaderMap, body: Bytes, most: usize) -> Result<Bytes, Error> {
+    decoded(body, &codings(headers)?, most)
 }
 
 /// The codings of a response, in the order in which they were applied. `identity` is none.
-pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Error> {
+fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Error> {
     let mut codings = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
         let text = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
@@ -31,12 +42,8 @@ pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Error> {
                 "" | "identity" => {}
                 "gzip" | "x-gzip" => codings.push(Coding::Gzip),
                 "deflate" => codings.push(Coding::Deflate),
-                _ => {
-                    return Err(Error::malformed(format!(
-                        "content-encoding: the response is compressed as {:?}, although an uncompressed one was asked for",
-                        printable(name, 64)
-                    )));
-                }
+                _ if NOT_DECODED.contains(&name) => return Err(unknown(name)),
+                _ => codings.push(Coding::Other(name.to_owned())),
             }
         }
     }
@@ -51,11 +58,26 @@ const PIECE: usize = 8 * 1024;
 
 /// The body without its codings. Neither it nor what lies between two codings is ever larger than `most` bytes. The bytes
 /// are wiped when the last of their clones is dropped, as those of `body` are.
-pub(super) fn decoded(body: Bytes, codings: &[Coding], most: usize) -> Result<Bytes, Error> {
+fn decoded(body: Bytes, codings: &[Coding], most: usize) -> Result<Bytes, Error> {
     codings.iter().rev().try_fold(body, |body, coding| match coding {
         Coding::Gzip => gzip(&body, most),
         Coding::Deflate => deflate(&body, most),
+        // Nothing that is compressed is text. The parser of what is inside has the last word.
+        Coding::Other(_) if is_text(&body) => Ok(body),
+        Coding::Other(name) => Err(unknown(name)),
     })
+}
+
+fn unknown(name: &str) -> Error {
+    Error::malformed(format!(
+        "content-encoding: the response is compressed as {:?}, although an uncompressed one was asked for",
+        printable(name, 64)
+    ))
+}
+
+fn is_text(body: &[u8]) -> bool {
+    let is_visible = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+    str::from_utf8(body).is_ok_and(|text| text.chars().all(is_visible))
 }
 
 /// All members of a gzip file (RFC 1952 section 2.2). What follows the last is padding. A body without gzip's first
