@@ -23,7 +23,7 @@ use crate::error::{Error, Kind};
 use crate::grant::{Renewal, TokenRequest};
 use crate::retry::after_failures;
 use crate::store::{Lease, StoreKey, dynamic};
-use crate::token::{AccessToken, Freshness, TokenSet};
+use crate::token::{AccessToken, Freshness, Secret, TokenSet};
 
 /// How long a password is held back once it was refused, at first: most servers lock an account after a handful of
 /// wrong ones within some minutes.
@@ -331,6 +331,7 @@ impl Engine {
             return false;
         }
         state.ledger.held.rejected = true;
+        state.for_one_use = None;
         self.hot.store(None);
         drop(state);
         self.emit(Event::Rejected { generation });
@@ -445,6 +446,15 @@ impl State {
     pub(super) fn start_login(&mut self, tokens: TokenSet) {
         self.login = Some(tokens);
         (self.failure, self.failures, self.rejections) = (None, 0, 0);
+    }
+
+    /// Lets the token of a login be used once, if it still is that login's (`own`) and the one in hand: another login, a
+    /// log-out or a rejection may have come meanwhile.
+    pub(super) fn grant_one_use(&mut self, token: &AccessToken, own: &Secret) {
+        let is_held = self.ledger.held.usable().is_some_and(|held| held.generation() == token.generation());
+        if self.login.is_none() && is_held && token.secret() == own {
+            self.for_one_use = Some(token.clone());
+        }
     }
 
     /// Notes a failure, and until when no request is sent.
