@@ -221,9 +221,8 @@ impl<'a> Refresh<'a> {
     /// Takes in what the store holds by now; returns it when it is good as it is.
     async fn read_again(&mut self, store: &dyn dynamic::TokenStore) -> Result<Option<TokenSet>, Error> {
         let stored = self.load(store).await?;
-        let is_news = |stored: &Stored| {
-            Some(stored.revision) != self.held.revision && !self.is_spent(&stored.tokens)
-        };
+        let is_news =
+            |stored: &Stored| Some(stored.revision) != self.held.revision && !self.is_spent(&stored.tokens);
         let Some(stored) = stored.filter(is_news) else { return Ok(None) };
         let held = self.held.token.as_ref().map(AccessToken::secret);
         let news = held != Some(stored.tokens.access_token());
