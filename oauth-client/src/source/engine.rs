@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::Instrument;
 
+use super::builder::DEFAULT_LIFETIME;
 use super::event::Hook;
 use super::ledger::{Held, Ledger};
 use super::refresh::{self, RefreshOutcome};
@@ -36,6 +37,10 @@ const SETTLED_IN: Duration = Duration::from_secs(60);
 /// When a refresh that goes on beyond its callers' limit is asked about again.
 const OVERDUE_AGAIN: Duration = Duration::from_secs(1);
 
+/// How long a token of unknown lifetime is used that only a login can replace: to throw it away early costs a person's
+/// time, and one that is dead is found out by the first request.
+const UNTIL_REFUSED: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// So many times that at most, after as many rejections in a row: an hour.
 const MAX_LOCKOUT_WAITS: u32 = 4;
 
@@ -55,7 +60,8 @@ pub(crate) struct Engine {
 pub(crate) struct Settings {
     pub(super) key: StoreKey,
     pub(super) margin: Duration,
-    pub(super) default_lifetime: Duration,
+    /// The lifetime of a token of which the server does not say it, where one is configured.
+    pub(super) default_lifetime: Option<Duration>,
     pub(super) store: Option<Arc<dyn dynamic::TokenStore>>,
     pub(super) hook: Option<Hook>,
 }
@@ -374,13 +380,23 @@ impl Engine {
         }
     }
 
+    /// How long a token is taken to live when its server does not say.
+    pub(super) fn unknown_lifetime(&self, tokens: &TokenSet) -> Duration {
+        let ends_in_a_login =
+            self.request.grant().renewal().needs_a_person() && tokens.refresh_token().is_none();
+        self.settings.default_lifetime.unwrap_or(match ends_in_a_login {
+            true => UNTIL_REFUSED,
+            false => DEFAULT_LIFETIME,
+        })
+    }
+
     /// A token set as a usable token of this generation.
     ///
     /// # Errors
     /// When a header cannot carry it.
     pub(super) fn usable(&self, tokens: TokenSet, generation: u64) -> Result<AccessToken, Error> {
         let (now, margin) = (self.client.clock().now(), self.margin(&tokens));
-        let (lifetime, prover) = (self.settings.default_lifetime, self.client.prover());
+        let (lifetime, prover) = (self.unknown_lifetime(&tokens), self.client.prover());
         AccessToken::new(tokens, generation, now, lifetime, margin, prover)
     }
 

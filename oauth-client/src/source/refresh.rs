@@ -174,7 +174,8 @@ impl<'a> Refresh<'a> {
         let mut tokens = self.request_until_refused(store).await?;
         if let Some(end) = end {
             let most = end.saturating_sub(tokens.issued_at());
-            let lifetime = tokens.lifetime().unwrap_or(self.engine.settings.default_lifetime).min(most);
+            let lifetime =
+                tokens.lifetime().unwrap_or_else(|| self.engine.unknown_lifetime(&tokens)).min(most);
             tokens.lifetime_ms = Some(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
         }
         Ok(tokens)

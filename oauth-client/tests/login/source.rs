@@ -451,6 +451,32 @@ async fn a_logins_token_that_an_api_rejected_is_not_used_once_more() {
     }
 }
 
+/// As of GitHub's OAuth apps: no `expires_in`, no refresh token.
+#[tokio::test(start_paused = true)]
+async fn a_logins_token_without_an_end_is_used_until_it_is_refused() {
+    let fixture = fixture();
+    let store = MemoryStore::new();
+    let body = json!({"access_token": "l0ng", "token_type": "bearer", "scope": "read"});
+    fixture.server.fault(Endpoint::Token, Fault::body(200, "application/json", body.to_string())).times(1);
+    let source = || fixture.client.source(request()).store(store.clone());
+    let first = source().build().unwrap();
+    first.log_in(login(&fixture).await).await.unwrap();
+    for _ in 0..3 {
+        advance(30 * 24 * 3600).await;
+        assert_eq!(first.token().await.unwrap().secret().expose(), "l0ng");
+        assert_eq!(
+            source().build().unwrap().token().await.unwrap().secret().expose(),
+            "l0ng",
+            "the next start"
+        );
+    }
+    let limited = source().default_lifetime(Duration::from_secs(3600)).build().unwrap();
+    assert!(limited.token().await.unwrap_err().is_reauthorization_required(), "what is configured counts");
+    assert!(first.reject(first.token().await.unwrap().generation()));
+    assert!(first.token().await.unwrap_err().is_reauthorization_required());
+    assert_eq!(fixture.count(Endpoint::Token), 1, "the login");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_means_unknown_by_zero_has_its_token_used_on() {
     let fixture = fixture();
