@@ -15,8 +15,8 @@ const VERSION: u32 = 1;
 
 /// How long an expired access token stays in the file: some clocks are wrong by a time zone.
 const KEPT_EXPIRED: Duration = Duration::from_secs(24 * 3600);
-/// How long one is taken to live of which the server has not said it: no source uses it for longer than a year.
-const LONGEST_UNKNOWN: Duration = Duration::from_secs(365 * 24 * 3600);
+/// How long one is taken to live of which the server has not said it.
+const LONGEST_UNKNOWN: Duration = Duration::from_secs(30 * 24 * 3600);
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Document {
