@@ -20,7 +20,7 @@ const REFRESH_MARGIN: Duration = Duration::from_secs(60);
 
 /// How long a token is taken to live when the server does not say. RFC 6749 section 5.1 leaves it open; an hour is
 /// what most servers mean, and a token that dies sooner is replaced when the API refuses it.
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
+pub(super) const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// Builds a [`TokenSource`]; made by [`Client::source`].
 #[must_use]
@@ -28,7 +28,7 @@ pub struct SourceBuilder {
     client: Client,
     request: TokenRequest,
     margin: Duration,
-    default_lifetime: Duration,
+    default_lifetime: Option<Duration>,
     store: Option<Arc<dyn dynamic::TokenStore>>,
     hook: Option<Hook>,
     login: Option<TokenSet>,
@@ -47,7 +47,7 @@ impl SourceBuilder {
             client,
             request,
             margin: REFRESH_MARGIN,
-            default_lifetime: DEFAULT_LIFETIME,
+            default_lifetime: None,
             store: None,
             hook: None,
             login: None,
@@ -62,9 +62,11 @@ impl SourceBuilder {
         self
     }
 
-    /// How long a token lives when the server does not say; an hour when not set.
+    /// How long a token lives when the server does not say; an hour when not set. Not so where only a person can bring
+    /// another one, since it came without a refresh token (GitHub's OAuth apps): that one is used until an API refuses
+    /// it, for a year at most.
     pub fn default_lifetime(mut self, lifetime: Duration) -> Self {
-        self.default_lifetime = lifetime;
+        self.default_lifetime = Some(lifetime);
         self
     }
 
@@ -100,7 +102,7 @@ impl SourceBuilder {
     /// `config` when a setting cannot work, or the tokens it starts with are bound to a key that the client has not
     /// got; `malformed_response` when a header cannot carry them.
     pub fn build(self) -> Result<TokenSource, Error> {
-        if self.default_lifetime.is_zero() {
+        if self.default_lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
             return Err(Error::config(
                 "default_lifetime",
                 "is zero; expected how long a token is taken to live",

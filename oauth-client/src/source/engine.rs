@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::Instrument;
 
+use super::builder::DEFAULT_LIFETIME;
 use super::event::Hook;
 use super::ledger::{Held, Ledger};
 use super::refresh::{self, RefreshOutcome};
@@ -23,7 +24,7 @@ use crate::error::{Error, Kind};
 use crate::grant::{Renewal, TokenRequest};
 use crate::retry::after_failures;
 use crate::store::{Lease, StoreKey, dynamic};
-use crate::token::{AccessToken, Freshness, TokenSet};
+use crate::token::{AccessToken, Freshness, Secret, TokenSet};
 
 /// How long a password is held back once it was refused, at first: most servers lock an account after a handful of
 /// wrong ones within some minutes.
@@ -35,6 +36,10 @@ const SETTLED_IN: Duration = Duration::from_secs(60);
 
 /// When a refresh that goes on beyond its callers' limit is asked about again.
 const OVERDUE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a token of unknown lifetime is used that only a login can replace: to throw it away early costs a person's
+/// time, and one that is dead is found out by the first request.
+const UNTIL_REFUSED: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// So many times that at most, after as many rejections in a row: an hour.
 const MAX_LOCKOUT_WAITS: u32 = 4;
@@ -55,7 +60,8 @@ pub(crate) struct Engine {
 pub(crate) struct Settings {
     pub(super) key: StoreKey,
     pub(super) margin: Duration,
-    pub(super) default_lifetime: Duration,
+    /// The lifetime of a token of which the server does not say it, where one is configured.
+    pub(super) default_lifetime: Option<Duration>,
     pub(super) store: Option<Arc<dyn dynamic::TokenStore>>,
     pub(super) hook: Option<Hook>,
 }
@@ -331,6 +337,7 @@ impl Engine {
             return false;
         }
         state.ledger.held.rejected = true;
+        state.for_one_use = None;
         self.hot.store(None);
         drop(state);
         self.emit(Event::Rejected { generation });
@@ -373,13 +380,23 @@ impl Engine {
         }
     }
 
+    /// How long a token is taken to live when its server does not say.
+    pub(super) fn unknown_lifetime(&self, tokens: &TokenSet) -> Duration {
+        let ends_in_a_login =
+            self.request.grant().renewal().needs_a_person() && tokens.refresh_token().is_none();
+        self.settings.default_lifetime.unwrap_or(match ends_in_a_login {
+            true => UNTIL_REFUSED,
+            false => DEFAULT_LIFETIME,
+        })
+    }
+
     /// A token set as a usable token of this generation.
     ///
     /// # Errors
     /// When a header cannot carry it.
     pub(super) fn usable(&self, tokens: TokenSet, generation: u64) -> Result<AccessToken, Error> {
         let (now, margin) = (self.client.clock().now(), self.margin(&tokens));
-        let (lifetime, prover) = (self.settings.default_lifetime, self.client.prover());
+        let (lifetime, prover) = (self.unknown_lifetime(&tokens), self.client.prover());
         AccessToken::new(tokens, generation, now, lifetime, margin, prover)
     }
 
@@ -445,6 +462,15 @@ impl State {
     pub(super) fn start_login(&mut self, tokens: TokenSet) {
         self.login = Some(tokens);
         (self.failure, self.failures, self.rejections) = (None, 0, 0);
+    }
+
+    /// Lets the token of a login be used once, if it still is that login's (`own`) and the one in hand: another login, a
+    /// log-out or a rejection may have come meanwhile.
+    pub(super) fn grant_one_use(&mut self, token: &AccessToken, own: &Secret) {
+        let is_held = self.ledger.held.usable().is_some_and(|held| held.generation() == token.generation());
+        if self.login.is_none() && is_held && token.secret() == own {
+            self.for_one_use = Some(token.clone());
+        }
     }
 
     /// Notes a failure, and until when no request is sent.

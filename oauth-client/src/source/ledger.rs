@@ -5,7 +5,10 @@
 
 use crate::error::Error;
 use crate::store::Revision;
-use crate::token::{AccessToken, Secret};
+use crate::token::{AccessToken, Secret, TokenSet};
+
+/// How many spent refresh tokens are remembered.
+const MAX_SPENT: usize = 16;
 
 #[derive(Default)]
 pub(super) struct Ledger {
@@ -14,6 +17,9 @@ pub(super) struct Ledger {
     generations: u64,
     /// The refresh tokens that the server has refused since it last issued one: sending one again looks like theft.
     refused: Vec<Secret>,
+    /// The last refresh tokens that others have taken the place of. A store that has fallen back to an older set, after a
+    /// failover or from a backup, still holds one.
+    spent: Vec<Secret>,
     /// Whether the refresh token that the grant starts from has been used: from then on the one to use is that of
     /// `held`, or the one that the server issued in its place.
     initial_is_spent: bool,
@@ -68,6 +74,27 @@ impl Ledger {
         }
     }
 
+    /// Whether another refresh token has taken the place of that of this set.
+    pub(super) fn is_spent(&self, tokens: &TokenSet) -> bool {
+        tokens.refresh_token().is_some_and(|token| self.spent.contains(token))
+    }
+
+    /// Puts a token in the place of the one held, and remembers the refresh token that was replaced.
+    fn hold(&mut self, token: AccessToken) {
+        let new = token.tokens().refresh_token();
+        let old = self.held.token.as_ref().and_then(|held| held.tokens().refresh_token());
+        if let Some(new) = new {
+            self.spent.retain(|spent| spent != new);
+            if let Some(old) = old.filter(|old| *old != new) {
+                if self.spent.len() >= MAX_SPENT {
+                    self.spent.remove(0);
+                }
+                self.spent.push(old.clone());
+            }
+        }
+        self.held.token = Some(token);
+    }
+
     /// Why the grant is lost, if it is.
     pub(super) fn lost(&self) -> Option<Error> {
         self.lost.clone()
@@ -88,7 +115,8 @@ impl Ledger {
         let generation = if self.holds(access_token) { self.generations } else { self.generations + 1 };
         let token = make(generation)?;
         self.generations = generation;
-        self.held = Held { token: Some(token.clone()), rejected: false, revision, from_store };
+        self.hold(token.clone());
+        (self.held.rejected, self.held.revision, self.held.from_store) = (false, revision, from_store);
         (self.refused, self.lost) = (Vec::new(), None);
         Ok(token)
     }
@@ -97,7 +125,8 @@ impl Ledger {
     pub(super) fn start_over(&mut self, make: impl FnOnce(u64) -> Result<AccessToken, Error>) {
         if let Ok(token) = make(self.generations + 1) {
             self.generations += 1;
-            (self.held.token, self.held.rejected, self.initial_is_spent) = (Some(token), false, true);
+            self.hold(token);
+            (self.held.rejected, self.initial_is_spent) = (false, true);
         }
     }
 
@@ -105,7 +134,7 @@ impl Ledger {
     pub(super) fn rotate(&mut self, make: impl FnOnce(u64) -> Result<AccessToken, Error>) {
         let generation = self.held.token.as_ref().map_or(self.generations, AccessToken::generation);
         if let Ok(token) = make(generation) {
-            self.held.token = Some(token);
+            self.hold(token);
         }
     }
 

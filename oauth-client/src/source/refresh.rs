@@ -120,8 +120,11 @@ impl<'a> Refresh<'a> {
         }
         if let Some(newer) = stored.filter(|stored| Some(stored.revision) != self.held.revision) {
             self.held.revision = Some(newer.revision);
-            self.superseded = true;
-            self.held.token = self.known(newer.tokens)?;
+            // Where the store has fallen back to an older set, ours still is the newest, and is written over it.
+            if !self.is_spent(&newer.tokens) {
+                self.superseded = true;
+                self.held.token = self.known(newer.tokens)?;
+            }
         }
         let tokens = self.request_tokens(Some(store)).await?;
         let revision = persist(self.engine, store, self.write(&tokens)).await;
@@ -171,7 +174,8 @@ impl<'a> Refresh<'a> {
         let mut tokens = self.request_until_refused(store).await?;
         if let Some(end) = end {
             let most = end.saturating_sub(tokens.issued_at());
-            let lifetime = tokens.lifetime().unwrap_or(self.engine.settings.default_lifetime).min(most);
+            let lifetime =
+                tokens.lifetime().unwrap_or_else(|| self.engine.unknown_lifetime(&tokens)).min(most);
             tokens.lifetime_ms = Some(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
         }
         Ok(tokens)
@@ -218,9 +222,9 @@ impl<'a> Refresh<'a> {
     /// Takes in what the store holds by now; returns it when it is good as it is.
     async fn read_again(&mut self, store: &dyn dynamic::TokenStore) -> Result<Option<TokenSet>, Error> {
         let stored = self.load(store).await?;
-        let Some(stored) = stored.filter(|stored| Some(stored.revision) != self.held.revision) else {
-            return Ok(None);
-        };
+        let is_news =
+            |stored: &Stored| Some(stored.revision) != self.held.revision && !self.is_spent(&stored.tokens);
+        let Some(stored) = stored.filter(is_news) else { return Ok(None) };
         let held = self.held.token.as_ref().map(AccessToken::secret);
         let news = held != Some(stored.tokens.access_token());
         self.held.revision = Some(stored.revision);
@@ -436,7 +440,8 @@ impl<'a> Refresh<'a> {
             // What was there before ours, when ours could not be written.
             Some(token)
                 if Some(revision) == self.held.revision
-                    || tokens.issued_at() < token.tokens().issued_at() =>
+                    || tokens.issued_at() < token.tokens().issued_at()
+                    || self.is_spent(&tokens) =>
             {
                 false
             }
@@ -447,6 +452,11 @@ impl<'a> Refresh<'a> {
             _ => self.freshness(&tokens).is_some_and(|freshness| freshness != Freshness::Expired),
         };
         Ok(wanted.then_some(RefreshOutcome { tokens, revision: Some(revision), from_store: true }))
+    }
+
+    /// Whether the refresh token of a stored set was replaced by one that we have.
+    fn is_spent(&self, stored: &TokenSet) -> bool {
+        self.engine.ledger(|ledger| ledger.is_spent(stored))
     }
 
     /// Whether a stored set is of the user that this source is for, as far as both are known.

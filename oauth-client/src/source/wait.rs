@@ -53,6 +53,7 @@ impl Engine {
         let now = self.client.clock().now();
         AccessToken::new(tokens.clone(), 0, now, Duration::ZERO, Duration::ZERO, self.client.prover())?;
         self.client.check_key(&tokens)?;
+        let own = tokens.access_token().clone();
         {
             let mut state = self.state();
             state.start_login(tokens);
@@ -65,12 +66,9 @@ impl Engine {
         let taking_up = async move {
             let result = engine.wait().await;
             // "expires_in": 0 is what some servers say of a token that never expires. Used once, it shows.
-            let stillborn = result.as_ref().ok().filter(|token| is_stillborn(token.tokens()));
-            let mut state = engine.state();
-            if state.login.is_none() {
-                state.for_one_use = stillborn.cloned();
+            if let Some(token) = result.as_ref().ok().filter(|token| is_stillborn(token.tokens())) {
+                engine.state().grant_one_use(token, &own);
             }
-            drop(state);
             result
         };
         match Handle::try_current() {

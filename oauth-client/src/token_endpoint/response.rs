@@ -40,10 +40,18 @@ pub(crate) fn decode<'a>(
 ) -> Result<TokenSet, TokenRequestError> {
     let (head, body) = response.into_parts();
     let refused = |object: Option<Map<String, Value>>| {
-        let object = object.map(|object| ErrorBody::new(object, secrets.clone()));
+        // The text of the body may be kept, and a log is no place for what is in it.
+        let mut tokens = Vec::new();
+        object.iter().for_each(|object| collect_tokens(object, &mut tokens));
+        let mut all: Vec<&Secret> = tokens.iter().collect();
+        for secret in secrets.clone() {
+            all.push(secret);
+        }
+        let secrets = || all.iter().copied();
+        let object = object.map(|object| ErrorBody::new(object, secrets()));
         let wait = retry_after(&head.headers, now.wall);
         let endpoint = Responder::TokenEndpoint;
-        error_response(head.status, object.as_ref(), &body, dialect, endpoint, secrets.clone())
+        error_response(head.status, object.as_ref(), &body, dialect, endpoint, secrets())
             .with_retry_after(wait)
     };
     match object_of(&body).map(|object| in_standard_places(object, dialect)) {
@@ -73,6 +81,27 @@ fn names_error(object: &Map<String, Value>) -> bool {
     }
 }
 
+/// The members that hold tokens, wherever in a response they stand.
+const TOKENS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
+
+/// The tokens of a response. A short text is none: some servers name there what is wrong with the one that they got.
+fn collect_tokens(object: &Map<String, Value>, tokens: &mut Vec<Secret>) {
+    const SHORTEST: usize = 12;
+    let is_token = |text: &str| text.len() >= SHORTEST && text.bytes().all(|byte| byte.is_ascii_graphic());
+    for (name, value) in object {
+        match value {
+            Value::String(text) if TOKENS.contains(&name.as_str()) && is_token(text) => {
+                tokens.push(Secret::from(text.as_str()));
+            }
+            Value::Object(inner) => collect_tokens(inner, tokens),
+            Value::Array(items) => {
+                items.iter().filter_map(Value::as_object).for_each(|inner| collect_tokens(inner, tokens));
+            }
+            _ => {}
+        }
+    }
+}
+
 /// The error of a response that has tokens as well, without them.
 fn error_beside_tokens<'a>(
     head: &Parts,
@@ -81,8 +110,7 @@ fn error_beside_tokens<'a>(
     secrets: &(impl Iterator<Item = &'a Secret> + Clone),
     now: Now,
 ) -> TokenRequestError {
-    let named = ["access_token", "refresh_token", "id_token"];
-    let tokens: Vec<_> = named.iter().filter_map(|name| object.remove(*name)).collect();
+    let tokens: Vec<_> = TOKENS.iter().filter_map(|name| object.remove(*name)).collect();
     let tokens: Vec<_> = tokens.iter().filter_map(Value::as_str).map(Secret::from).collect();
     let mut all: Vec<&Secret> = tokens.iter().collect();
     for secret in secrets.clone() {

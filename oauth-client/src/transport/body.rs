@@ -61,30 +61,60 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
+    let too_large = || Error::new(Kind::TooLarge(most));
     let least = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if least > most {
-        return Err(Error::new(Kind::TooLarge(most)));
+        return Err(too_large());
     }
+    match read(body, most).await? {
+        (bytes, true) => Ok(bytes),
+        (_, false) => Err(too_large()),
+    }
+}
+
+/// The same, for a body of which `most` bytes are enough.
+pub(super) async fn read_start<B>(body: B, most: usize) -> Result<Bytes, Error>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    Ok(read(body, most).await?.0)
+}
+
+/// At most so many bytes of a body, and whether that is all of it.
+async fn read<B>(body: B, most: usize) -> Result<(Bytes, bool), Error>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let least = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut body = pin!(body);
-    let mut read = Wiped(Vec::with_capacity(least));
+    let mut read = Wiped(Vec::with_capacity(least.min(most)));
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         let frame =
             frame.map_err(|source| Error::new(Kind::Transport { sent: true, source: source.into() }))?;
         // Trailers carry nothing that is read here.
         let Ok(data) = frame.into_data() else { continue };
-        if data.len() > most - read.0.len() {
-            return Err(Error::new(Kind::TooLarge(most)));
+        let room = most - read.0.len();
+        if data.len() > room {
+            read.extend(&data[..room]);
+            return Ok((read.into(), false));
         }
         read.extend(&data);
     }
-    Ok(Bytes::from_owner(read))
+    Ok((read.into(), true))
 }
 
-/// A buffer that is wiped when it is dropped.
-struct Wiped(Vec<u8>);
+/// A buffer that is wiped when it is dropped, and whenever it outgrows its place.
+#[derive(Default)]
+pub(super) struct Wiped(Vec<u8>);
 
 impl Wiped {
-    fn extend(&mut self, data: &[u8]) {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn extend(&mut self, data: &[u8]) {
         let length = self.0.len().saturating_add(data.len());
         if length > self.0.capacity() {
             // A vector that grows by itself leaves what it held behind.
@@ -93,6 +123,12 @@ impl Wiped {
             drop(Self(std::mem::replace(&mut self.0, larger)));
         }
         self.0.extend_from_slice(data);
+    }
+}
+
+impl From<Wiped> for Bytes {
+    fn from(buffer: Wiped) -> Self {
+        Self::from_owner(buffer)
     }
 }
 
@@ -112,7 +148,7 @@ impl Drop for Wiped {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::cell::RefCell;
 
     use http_body_util::{BodyExt as _, StreamBody};
@@ -121,7 +157,7 @@ mod tests {
 
     thread_local! {
         /// The buffers that were dropped, as they were then.
-        pub(super) static DROPPED: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+        pub(in super::super) static DROPPED: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     }
 
     fn dropped() -> Vec<Vec<u8>> {

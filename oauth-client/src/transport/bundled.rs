@@ -36,8 +36,8 @@ impl HttpClient {
     /// on it: without one, connecting may take as long as the whole exchange.
     ///
     /// Plain http to this machine goes to it directly, by none of the builder's proxies. The name of a host that a foreign document
-    /// names ([`Limits::public_only`](super::Limits::public_only)) is looked up before the request and refused when it
-    /// resolves to private addresses only. The builder's resolver looks it up once more: a name that changes meanwhile
+    /// names ([`Limits::public_only`](super::Limits::public_only)) is looked up before the request and refused when one of
+    /// its addresses is private. The builder's resolver looks it up once more: a name that changes meanwhile
     /// is for that resolver to refuse.
     ///
     /// # Errors

@@ -89,8 +89,11 @@ impl Clients {
             // The resolver of the user's builder is out of reach: the names are resolved once before.
             None => {
                 let host = host.trim_start_matches('[').trim_end_matches(']');
-                if let Ok(addresses) = names.addresses(host.to_owned()).await {
-                    only_public(host, addresses)?;
+                // Which of the addresses it will take is not known either.
+                if let Ok(addresses) = names.addresses(host.to_owned()).await
+                    && addresses.into_iter().any(is_private_address)
+                {
+                    return Err(refused(host, "resolves to").into());
                 }
                 Ok(most)
             }

@@ -6,22 +6,34 @@ use bytes::Bytes;
 use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
+use super::body::Wiped;
 use crate::error::{Error, Kind, printable};
 
 /// The most codings, one upon the other, that a response may have: more is made to cost time.
 const MAX_CODINGS: usize = 3;
 
 /// How a body may be compressed (RFC 9110 section 8.4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
     Gzip,
     Deflate,
+    /// What is no coding at all: servers write `utf-8` there, or `none`.
+    Other(String),
+}
+
+/// The codings of the HTTP Content Coding Registry that are not decoded here.
+const NOT_DECODED: &[&str] =
+    &["aes128gcm", "br", "compress", "dcb", "dcz", "exi", "pack200-gzip", "x-compress", "zstd"];
+
+/// The body without the codings that the headers name.
+pub(super) fn plain(headers: &HeaderMap, body: Bytes, most: usize) -> Result<Bytes, Error> {
+    decoded(body, &codings(headers)?, most)
 }
 
 /// The codings of a response, in the order in which they were applied. `identity` is none.
-pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Error> {
+fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Error> {
     let mut codings = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
         let text = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
@@ -30,12 +42,8 @@ pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Error> {
                 "" | "identity" => {}
                 "gzip" | "x-gzip" => codings.push(Coding::Gzip),
                 "deflate" => codings.push(Coding::Deflate),
-                _ => {
-                    return Err(Error::malformed(format!(
-                        "content-encoding: the response is compressed as {:?}, although an uncompressed one was asked for",
-                        printable(name, 64)
-                    )));
-                }
+                _ if NOT_DECODED.contains(&name) => return Err(unknown(name)),
+                _ => codings.push(Coding::Other(name.to_owned())),
             }
         }
     }
@@ -45,19 +53,31 @@ pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Error> {
     Ok(codings)
 }
 
-/// The body without its codings. Neither it nor what lies between two codings is ever larger than `most` bytes.
-pub(super) fn decoded(body: Bytes, codings: &[Coding], most: usize) -> Result<Bytes, Error> {
-    codings.iter().rev().try_fold(body, |body, coding| {
-        let plain = match coding {
-            Coding::Gzip => gzip(&body, most),
-            Coding::Deflate => deflate(&body, most),
-        }?;
-        // It held what the plain text holds.
-        if let Ok(mut body) = body.try_into_mut() {
-            body.zeroize();
-        }
-        Ok(plain)
+/// How much is decoded at a time.
+const PIECE: usize = 8 * 1024;
+
+/// The body without its codings. Neither it nor what lies between two codings is ever larger than `most` bytes. The bytes
+/// are wiped when the last of their clones is dropped, as those of `body` are.
+fn decoded(body: Bytes, codings: &[Coding], most: usize) -> Result<Bytes, Error> {
+    codings.iter().rev().try_fold(body, |body, coding| match coding {
+        Coding::Gzip => gzip(&body, most),
+        Coding::Deflate => deflate(&body, most),
+        // Nothing that is compressed is text. The parser of what is inside has the last word.
+        Coding::Other(_) if is_text(&body) => Ok(body),
+        Coding::Other(name) => Err(unknown(name)),
     })
+}
+
+fn unknown(name: &str) -> Error {
+    Error::malformed(format!(
+        "content-encoding: the response is compressed as {:?}, although an uncompressed one was asked for",
+        printable(name, 64)
+    ))
+}
+
+fn is_text(body: &[u8]) -> bool {
+    let is_visible = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+    str::from_utf8(body).is_ok_and(|text| text.chars().all(is_visible))
 }
 
 /// All members of a gzip file (RFC 1952 section 2.2). What follows the last is padding. A body without gzip's first
@@ -65,9 +85,9 @@ pub(super) fn decoded(body: Bytes, codings: &[Coding], most: usize) -> Result<By
 fn gzip(body: &Bytes, most: usize) -> Result<Bytes, Error> {
     const MAGIC: [u8; 2] = [0x1f, 0x8b];
     if !body.starts_with(&MAGIC) {
-        return Ok(copy(body));
+        return Ok(body.clone());
     }
-    let (mut plain, mut rest) = (Vec::new(), &body[..]);
+    let (mut plain, mut rest) = (Wiped::default(), &body[..]);
     while rest.starts_with(&MAGIC) {
         let mut member = GzDecoder::new(rest);
         read(&mut member, &mut plain, most)?;
@@ -78,7 +98,7 @@ fn gzip(body: &Bytes, most: usize) -> Result<Bytes, Error> {
 
 /// `deflate` is the zlib format (RFC 9110 section 8.4.1.2); some servers send it without zlib's header.
 fn deflate(body: &Bytes, most: usize) -> Result<Bytes, Error> {
-    let mut plain = Vec::new();
+    let mut plain = Wiped::default();
     match body[..] {
         [] => {}
         // The method is deflate, and the header is a multiple of 31 (RFC 1950 section 2.2).
@@ -87,25 +107,29 @@ fn deflate(body: &Bytes, most: usize) -> Result<Bytes, Error> {
         {
             read(&mut ZlibDecoder::new(&body[..]), &mut plain, most)?;
         }
-        [b'{' | b'[' | b'<', ..] => return Ok(copy(body)),
+        [b'{' | b'[' | b'<', ..] => return Ok(body.clone()),
         _ => read(&mut DeflateDecoder::new(&body[..]), &mut plain, most)?,
     }
     Ok(plain.into())
 }
 
-fn copy(body: &Bytes) -> Bytes {
-    Bytes::copy_from_slice(body)
-}
-
 /// Reads to the end, but never more than `most` bytes in all.
-fn read(decoder: &mut impl Read, plain: &mut Vec<u8>, most: usize) -> Result<(), Error> {
-    let room = most.saturating_sub(plain.len()).saturating_add(1);
-    match decoder.take(room as u64).read_to_end(plain) {
-        _ if plain.len() > most => Err(Error::new(Kind::TooLarge(most))),
-        Ok(_) => Ok(()),
-        // The parser of what is inside has the last word on a body that was cut short.
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof && !plain.is_empty() => Ok(()),
-        Err(_) => Err(Error::malformed("content-encoding: the compressed response is damaged")),
+fn read(decoder: &mut impl Read, plain: &mut Wiped, most: usize) -> Result<(), Error> {
+    let mut piece = Zeroizing::new([0; PIECE]);
+    loop {
+        match decoder.read(&mut *piece) {
+            Ok(0) => return Ok(()),
+            Ok(length) if length > most.saturating_sub(plain.len()) => {
+                return Err(Error::new(Kind::TooLarge(most)));
+            }
+            Ok(length) => plain.extend(&piece[..length]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // The parser of what is inside has the last word on a body that was cut short.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof && plain.len() > 0 => return Ok(()),
+            Err(_) => {
+                return Err(Error::malformed("content-encoding: the compressed response is damaged"));
+            }
+        }
     }
 }
 

@@ -67,7 +67,8 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub struct Limits {
     /// From the first byte sent to the last byte received, connecting included.
     pub timeout: Duration,
-    /// The largest body that is read, in bytes. More is an error with code `too_large`.
+    /// The largest body that is read, in bytes. More is an error with code `too_large`. Of a response that is an error,
+    /// the start is read.
     pub max_body: usize,
     /// Whether plain http is allowed to other machines than this one.
     pub allow_http: bool,
@@ -108,7 +109,7 @@ impl Limits {
     }
 }
 
-/// The largest body of a response that is an error, in bytes: it is read for its code and text only.
+/// How much of the body of a response that is an error is read, in bytes: it is for its code and text only.
 const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// JSON is the first wish. Whatever else a server has comes last and not never: some gateways refuse a request with
@@ -275,12 +276,15 @@ where
             if head.status.is_redirection() {
                 return Err(Error::new(Kind::Redirect(head.status)));
             }
-            let codings = decode::codings(&head.headers)?;
-            let most = if head.status.is_success() { most } else { most.min(MAX_ERROR_BODY) };
-            let mut body = body::read_capped(body, most).await?;
-            if !codings.is_empty() {
-                body = decode::decoded(body, &codings, most)?;
-                head.headers.remove(CONTENT_ENCODING);
+            // Of an error the status counts; its body may be whatever a gateway makes of it.
+            let body = if head.status.is_success() {
+                decode::plain(&head.headers, body::read_capped(body, most).await?, most)?
+            } else {
+                let most = most.min(MAX_ERROR_BODY);
+                let start = body::read_start(body, most).await?;
+                decode::plain(&head.headers, start, most).unwrap_or_default()
+            };
+            if head.headers.remove(CONTENT_ENCODING).is_some() {
                 head.headers.remove(CONTENT_LENGTH);
             }
             Ok(Response::from_parts(head, body))

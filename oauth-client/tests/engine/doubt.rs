@@ -250,6 +250,29 @@ async fn a_background_write_leaves_a_newer_set_alone_and_puts_nothing_back_after
     }
 }
 
+/// As after a failover that lost the last writes, or from a backup.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_has_fallen_back_to_an_older_set_does_not_get_a_spent_refresh_token_sent() {
+    for refreshes in 1..=2 {
+        let fixture = fixture();
+        let store = Scripted::default();
+        let source = fixture.client.source(fixture.person()).store(store.clone()).build().unwrap();
+        let first = source.token().await.unwrap();
+        let key = store.last_key().unwrap();
+        for _ in 0..refreshes {
+            advance(LIFETIME + 1).await;
+            source.token().await.unwrap();
+        }
+        let entry = store.inner.load(&key).await.unwrap().unwrap();
+        store.inner.compare_and_swap(&key, Some(entry.revision), Some(first.tokens())).await.unwrap();
+        advance(LIFETIME + 1).await;
+        let token = source.token().await.unwrap();
+        assert!(!fixture.refresh_token_reused(), "{refreshes}");
+        let found = store.inner.load(&key).await.unwrap().unwrap().tokens;
+        assert_eq!(&found, token.tokens(), "what is in memory is written again");
+    }
+}
+
 /// The same in the foreground: a login that could not have the lease took the entry meanwhile.
 #[tokio::test(start_paused = true)]
 async fn a_refresh_does_not_write_over_a_login_that_came_meanwhile() {

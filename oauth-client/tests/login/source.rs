@@ -430,6 +430,54 @@ async fn a_logins_token_that_expires_at_once_is_used_once_and_asks_for_no_second
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_logins_token_that_an_api_rejected_is_not_used_once_more() {
+    // While it is being taken up, and after that.
+    for at_once in [true, false] {
+        let fixture = fixture();
+        let this: Arc<std::sync::OnceLock<oauth_client::TokenSource>> = Arc::default();
+        let of_hook = Arc::clone(&this);
+        let hook = move |event: &oauth_client::source::Event| {
+            if let (oauth_client::source::Event::Refreshed { generation }, true) = (event, at_once) {
+                assert!(of_hook.get().unwrap().reject(*generation));
+            }
+        };
+        let source = fixture.client.source(request()).on_event(hook).build().unwrap();
+        this.get_or_init(|| source.clone());
+        let token = source.log_in(stillborn(&fixture, None).await).await.unwrap();
+        if !at_once {
+            assert!(source.reject(token.generation()));
+        }
+        assert!(source.token().await.unwrap_err().is_reauthorization_required(), "at once: {at_once}");
+    }
+}
+
+/// As of GitHub's OAuth apps: no `expires_in`, no refresh token.
+#[tokio::test(start_paused = true)]
+async fn a_logins_token_without_an_end_is_used_until_it_is_refused() {
+    let fixture = fixture();
+    let store = MemoryStore::new();
+    let body = json!({"access_token": "l0ng", "token_type": "bearer", "scope": "read"});
+    fixture.server.fault(Endpoint::Token, Fault::body(200, "application/json", body.to_string())).times(1);
+    let source = || fixture.client.source(request()).store(store.clone());
+    let first = source().build().unwrap();
+    first.log_in(login(&fixture).await).await.unwrap();
+    for _ in 0..3 {
+        advance(30 * 24 * 3600).await;
+        assert_eq!(first.token().await.unwrap().secret().expose(), "l0ng");
+        assert_eq!(
+            source().build().unwrap().token().await.unwrap().secret().expose(),
+            "l0ng",
+            "the next start"
+        );
+    }
+    let limited = source().default_lifetime(Duration::from_secs(3600)).build().unwrap();
+    assert!(limited.token().await.unwrap_err().is_reauthorization_required(), "what is configured counts");
+    assert!(first.reject(first.token().await.unwrap().generation()));
+    assert!(first.token().await.unwrap_err().is_reauthorization_required());
+    assert_eq!(fixture.count(Endpoint::Token), 1, "the login");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_provider_that_means_unknown_by_zero_has_its_token_used_on() {
     let fixture = fixture();
     let unknown = oauth_client::dialect::standard().zero_lifetime_is_unknown();

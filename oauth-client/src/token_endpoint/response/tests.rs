@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::dialect::standard;
+use crate::dialect::{sailpoint, slack, standard};
 
 const SENT: Now = Now { wall: Duration::from_secs(1000), monotonic: Duration::from_secs(5) };
 
@@ -290,4 +290,41 @@ fn a_response_with_a_token_and_an_error_is_that_error() {
     for empty in ["\"\"", "null", "false", "0", "{}", "[]"] {
         assert!(with(&format!(r#","error":{empty}"#)).is_ok(), "{empty}");
     }
+}
+
+#[test]
+fn no_error_shows_a_token_that_came_with_it() {
+    for (status, body) in [
+        (
+            500,
+            r#"{"access_token":"s3cr3t-at-0123","refresh_token":"s3cr3t-rt-0123","id_token":"s3cr3t-it-0123"}"#,
+        ),
+        (503, r#"{"data":{"access_token":"s3cr3t-at-0123"},"list":[{"refresh_token":"s3cr3t-rt-0123"}]}"#),
+        (400, "access_token=s3cr3t-at-0123&refresh_token=s3cr3t-rt-0123%2F"),
+        (200, r#"{"access_token":null,"refresh_token":"s3cr3t-rt-0123","error":"invalid_client"}"#),
+        (200, r#"{"access_token":"s3cr3t at-0123","refresh_token":"s3cr3t-rt-0123"}"#),
+        (200, r#"{"access_token":"s3cr3t-at-0123","access_token":"s3cr3t-rt-0123"}"#),
+        (200, r#"{"access_token":"s3cr3t-at-0123","error":{"message":"s3cr3t-at-0123"}}"#),
+        (200, r#"{"accessToken":"s3cr3t-at-0123"}"#),
+        (200, r#"{"access_token":"s3cr3t-at-0123","expires_in":"s3cr3t"}"#),
+    ] {
+        for dialect in [standard(), slack(), sailpoint()] {
+            let response = Response::builder().status(status).body(Bytes::from(body)).unwrap();
+            let decoded = decode(response, SENT, SENT, &dialect, None, std::iter::empty());
+            let failed = decoded.err().unwrap();
+            let text = failed.error.error_response().and_then(|response| response.unrecognized.clone());
+            let shown = format!("{0} {0:?} {text:?}", failed.error);
+            assert!(!shown.contains("s3cr3t"), "{status} {body}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn what_a_server_says_of_a_token_is_kept() {
+    let error =
+        response(400, r#"{"refresh_token":"expired","access_token":"is not of this client"}"#).unwrap_err();
+    assert_eq!(
+        error.unrecognized(),
+        Some(r#"{"refresh_token":"expired","access_token":"is not of this client"}"#)
+    );
 }

@@ -30,8 +30,19 @@ fn raw(plain: &[u8]) -> Vec<u8> {
 }
 
 async fn received(codings: &'static [&'static str], body: Vec<u8>) -> Result<Bytes, Error> {
+    let response = received_with(200, codings, body).await?;
+    assert!(!response.headers().contains_key("content-encoding"));
+    assert!(!response.headers().contains_key("content-length"));
+    Ok(response.into_body())
+}
+
+async fn received_with(
+    status: u16,
+    codings: &'static [&'static str],
+    body: Vec<u8>,
+) -> Result<Response<Bytes>, Error> {
     let http = HttpClient::from_service(tower::service_fn(move |_: Request<RequestBody>| {
-        let mut response = Response::builder().header("content-length", body.len());
+        let mut response = Response::builder().status(status).header("content-length", body.len());
         for coding in codings {
             response = response.header("content-encoding", *coding);
         }
@@ -39,10 +50,7 @@ async fn received(codings: &'static [&'static str], body: Vec<u8>) -> Result<Byt
         async move { Ok::<_, Infallible>(response) }
     }));
     let request = Request::get("https://a/").body(Bytes::new()).unwrap();
-    let response = http.send(request, &Limits::token()).await?;
-    assert!(!response.headers().contains_key("content-encoding"));
-    assert!(!response.headers().contains_key("content-length"));
-    Ok(response.into_body())
+    http.send(request, &Limits::token()).await
 }
 
 #[tokio::test]
@@ -70,6 +78,56 @@ async fn what_comes_compressed_is_read_all_the_same() {
         assert_eq!(read.unwrap_or_else(|error| panic!("{what}: {error}")), PLAIN, "{what}");
     }
     assert_eq!(received(&["gzip"], Vec::new()).await.unwrap(), "", "an empty body");
+}
+
+#[test]
+fn the_plain_text_is_wiped_with_its_last_clone_and_each_buffer_it_outgrew() {
+    use super::super::body::tests::DROPPED;
+    let secret: String = (0..PIECE).map(|n| format!("s3cr3t-{n} ")).collect();
+    let packed = Bytes::from(gzipped(&zlib(secret.as_bytes())));
+    DROPPED.take();
+    let plain = decoded(packed, &[Coding::Deflate, Coding::Gzip], 1024 * 1024).unwrap();
+    assert_eq!(plain, secret);
+    let outgrown = DROPPED.take();
+    assert!(outgrown.len() > 3 && outgrown.concat().iter().all(|byte| *byte == 0));
+    let clone = plain.slice(3..);
+    drop(plain);
+    assert!(DROPPED.take().is_empty(), "still in use");
+    drop(clone);
+    assert_eq!(DROPPED.take(), [vec![0; secret.len()]]);
+
+    decoded(gzipped(secret.as_bytes()).into(), &[Coding::Gzip], secret.len() - 1).unwrap_err();
+    let buffers = DROPPED.take();
+    assert!(!buffers.is_empty() && buffers.concat().iter().all(|byte| *byte == 0), "also what is too large");
+}
+
+/// Servers write there what belongs into `Content-Type`. A rotated refresh token must not be lost by it.
+#[tokio::test]
+async fn text_is_taken_as_it_stands_when_the_header_names_no_coding() {
+    for codings in [&["utf-8"][..], &["UTF-8"], &["none"], &["binary"], &["gzip, utf-8"]] {
+        let read = received(codings, PLAIN.to_vec()).await;
+        assert_eq!(read.unwrap_or_else(|error| panic!("{codings:?}: {error}")), PLAIN);
+    }
+    assert_eq!(received(&["utf-8, gzip"], gzipped(PLAIN)).await.unwrap(), PLAIN);
+    let error = received(&["lz9"], vec![0x8b, 0x14, 0x80]).await.unwrap_err();
+    assert!(error.code() == "malformed_response" && error.to_string().contains("\"lz9\""), "{error}");
+}
+
+#[tokio::test]
+async fn the_status_of_an_error_counts_also_when_its_body_cannot_be_read() {
+    let mut damaged = gzipped(PLAIN);
+    damaged[12] ^= 0xff;
+    for (codings, body) in [
+        (&["gzip"][..], damaged),
+        (&["br"], vec![0x8b, 0x14, 0x80]),
+        (&["gzip, gzip, gzip, gzip"], PLAIN.to_vec()),
+        (&["gzip"], gzipped(&[b' '; 1_000_000])),
+        (&[], vec![b'x'; 1_000_000]),
+    ] {
+        let response = received_with(503, codings, body).await.unwrap();
+        assert_eq!(response.status(), 503);
+        assert!(response.body().len() <= 64 * 1024);
+    }
 }
 
 #[tokio::test]
