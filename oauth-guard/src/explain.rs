@@ -498,7 +498,12 @@ impl fmt::Display for Explanation {
             };
             writeln!(f, "  {outcome:<8}{check:<15}{}", detail.as_deref().unwrap_or_default())?;
         }
-        let trust = if self.verified { "signed by the issuer" } else { "UNVERIFIED, may be forged" };
+        let trust = match (self.verified, self.header.is_empty()) {
+            (true, false) => "signed by the issuer",
+            // An introspected token has no header that could be read.
+            (true, true) => "as the issuer reports",
+            (false, _) => "UNVERIFIED, may be forged",
+        };
         for (title, members) in [("header", &self.header), ("claims", &self.claims)] {
             if !members.is_empty() {
                 writeln!(f, "{title} ({trust})")?;

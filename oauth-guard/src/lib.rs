@@ -135,13 +135,22 @@
 //!
 //! ```
 //! use oauth_guard::clock::TestClock;
-//! use oauth_guard::{Guard, Issuer};
+//! use oauth_guard::{Guard, HttpClient, Issuer};
+//! use oauth_mock::MockServer;
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // An authorization server in this process. Its clock and the guard's begin at the same time.
+//! let server = MockServer::builder().audience("orders-api").in_process();
 //! let guard = Guard::builder()
-//!     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+//!     .issuer(Issuer::new(server.issuer()).audience("orders-api"))
+//!     .http(HttpClient::from_service(server.transport()))
 //!     .clock(TestClock::new())
 //!     .build()?;
+//! let token = server.mint().subject("ada").build();
+//! let request = http::Request::get("/orders").header("authorization", format!("Bearer {token}")).body(())?;
+//! let claims = guard.check(&request).resolve().await?.ok_or("no token")?;
+//! assert_eq!(claims.subject(), Some("ada"));
+//!
 //! let request = http::Request::get("/orders").body(())?;
 //! assert!(guard.check(&request).resolve().await?.is_none()); // no token
 //! assert_eq!(guard.authorize(&request, None).unwrap_err().code(), "missing_token");

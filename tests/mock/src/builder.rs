@@ -393,6 +393,9 @@ impl MockServerBuilder {
     }
 
     /// Makes a server without a socket, reached through [`MockServer::transport`]. It needs no runtime to be made.
+    ///
+    /// Its clock begins at 2030-01-01 unless [`starting_at`](Self::starting_at) says otherwise. What validates its tokens
+    /// needs a clock that agrees.
     #[must_use]
     pub fn in_process(self) -> MockServer {
         // Reserved by RFC 6761 section 6.2, so a request that leaves the process by mistake reaches no host.
