@@ -64,7 +64,7 @@ impl SourceBuilder {
 
     /// How long a token lives when the server does not say; an hour when not set. Not so where only a person can bring
     /// another one, since it came without a refresh token (GitHub's OAuth apps): that one is used until an API refuses
-    /// it, for a year at most.
+    /// it, for a year at most. A [`FileStore`](crate::store::FileStore) that others write to drops it after a month.
     pub fn default_lifetime(mut self, lifetime: Duration) -> Self {
         self.default_lifetime = Some(lifetime);
         self
