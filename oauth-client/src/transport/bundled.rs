@@ -10,7 +10,6 @@ use http_body_util::BodyExt;
 use tower_service::Service;
 
 use super::clients::{Certificates, Clients, unusable};
-use super::reqwest_builder::CONNECT_TIMEOUT;
 use super::tls::{Rotating, Tls};
 use super::{BoxFuture, HttpClient, NotSent, RequestBody};
 use crate::error::{BoxError, Error};
@@ -52,8 +51,8 @@ impl HttpClient {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn without_tls() -> Result<Self, Error> {
-        let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
-        Self::from_reqwest(builder.tls_certs_only(std::iter::empty()))
+        let clients = Clients::new(Certificates::none()).map_err(unusable)?;
+        Ok(Self::from_service(Bundled::fixed(clients)))
     }
 
     /// The bundled client, with certificates of your own.

@@ -22,6 +22,11 @@ pub(super) struct Certificates {
 }
 
 impl Certificates {
+    /// No authority is trusted: for plain http alone.
+    pub(super) fn none() -> Self {
+        Self { authorities: Some(Vec::new()), identity: None }
+    }
+
     fn builder(&self) -> reqwest::ClientBuilder {
         let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
         if let Some(authorities) = &self.authorities {
@@ -72,7 +77,8 @@ impl Clients {
                 let direct =
                     is_loopback(host) && (certificates.is_some() || request.uri.scheme_str() == Some("http"));
                 if direct {
-                    let certificates = certificates.clone().unwrap_or_default();
+                    // Of a builder of one's own only plain http comes here.
+                    let certificates = certificates.clone().unwrap_or_else(Certificates::none);
                     let builder = certificates.builder().no_proxy();
                     return built(loopback, || build(builder.dns_resolver(Loopback)));
                 }
