@@ -94,17 +94,16 @@ impl TokenLocations {
         if let Some(name) = &self.cookie {
             retain(headers, COOKIE, |value| without_cookie(value, name));
         }
-        if let Some(name) = &self.query {
-            if let Some(uri) = without_parameter(request.uri(), name) {
-                *request.uri_mut() = uri;
-            }
-            // A router in front of the guard keeps a copy.
-            #[cfg(feature = "axum")]
-            if let Some(original) = request.extensions_mut().get_mut::<::axum::extract::OriginalUri>()
-                && let Some(uri) = without_parameter(&original.0, name)
-            {
-                original.0 = uri;
-            }
+        let Some(name) = &self.query else { return };
+        if let Some(uri) = without_parameter(request.uri(), name) {
+            *request.uri_mut() = uri;
+        }
+        // A router in front of the guard keeps a copy.
+        #[cfg(feature = "axum")]
+        if let Some(original) = request.extensions_mut().get_mut::<::axum::extract::OriginalUri>()
+            && let Some(uri) = without_parameter(&original.0, name)
+        {
+            original.0 = uri;
         }
     }
 }
