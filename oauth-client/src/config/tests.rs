@@ -335,6 +335,7 @@ fn a_dpop_key_that_makes_no_sense_is_named() {
     assert!(read(kept, &[]).is_ok(), "a client with a secret gets new tokens, and a warning");
 }
 
+#[cfg(feature = "reqwest")]
 #[test]
 fn headers_and_user_agent_come_from_the_file_and_from_variables() {
     let path = std::env::temp_dir().join(format!("oauth-client-gateway-{}", std::process::id()));
@@ -370,6 +371,7 @@ fn headers_and_user_agent_come_from_the_file_and_from_variables() {
     std::fs::remove_file(&path).unwrap();
 }
 
+#[cfg(feature = "reqwest")]
 #[test]
 fn every_preset_is_a_value_of_provider() {
     let post = |name: &str| serde_json::json!({ "provider": name, "client_auth": "client_secret_post" });
