@@ -228,21 +228,20 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
 
     /// What follows from a validation. A fetch that is optional and may not start now is done without.
     fn next_step(&self, token: &str, validation: Validation<T>, now: Now) -> Step<T> {
-        let started = |fetch: PendingFetch| match fetch.start(now) {
-            Ok(flight) => Step::Wait(flight, fetch),
-            Err(rejection) => Step::Done(Err(rejection)),
+        let validation = match validation {
+            Validation::Pending(fetch) => match fetch.start(now) {
+                Ok(flight) => return Step::Wait(flight, fetch),
+                Err(rejection) if !fetch.is_optional() => return Step::Done(Err(rejection)),
+                Err(_) => self.validate(token, None, now, false),
+            },
+            decided => decided,
         };
         match validation {
             Validation::Done(outcome) => Step::Done(outcome),
             Validation::Introspect { issuer, jwt } => Step::Introspect { issuer, jwt },
             Validation::Pending(fetch) => match fetch.start(now) {
                 Ok(flight) => Step::Wait(flight, fetch),
-                Err(rejection) if !fetch.is_optional() => Step::Done(Err(rejection)),
-                Err(_) => match self.validate(token, None, now, false) {
-                    Validation::Done(outcome) => Step::Done(outcome),
-                    Validation::Introspect { issuer, jwt } => Step::Introspect { issuer, jwt },
-                    Validation::Pending(next) => started(next),
-                },
+                Err(rejection) => Step::Done(Err(rejection)),
             },
         }
     }

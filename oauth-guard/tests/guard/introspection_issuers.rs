@@ -1,6 +1,5 @@
 //! Introspection beside the other ways to name an issuer: with a hole for the tenant, resolved at run time, behind a gateway.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use oauth_guard::{ClientAuth, Guard, IntrospectedTokens, Introspection, Issuer, Profile};
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::advance;
 
 use crate::site::Site;
-use crate::support::{call, settle};
+use crate::support::{File, call, settle};
 
 const HOLE: &str = "https://login.example/{tenantid}/v2.0";
 const KEYS: &str = "https://login.example/keys";
@@ -146,22 +145,6 @@ async fn a_resolved_issuer_that_wants_to_be_asked_about_all_tokens_is_a_mistake_
     };
     let guard = scene.site.builder().resolve_issuers(resolve).build().unwrap();
     assert_eq!((call(&guard, &scene.token("a")).await.status, scene.questions()), (503, 0));
-}
-
-struct File(PathBuf);
-
-impl File {
-    fn new(name: &str, text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("oauth-guard-{}-{name}", std::process::id()));
-        std::fs::write(&path, text).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,5 @@
 //! What the requests for metadata and keys bring, and where it goes.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Response;
@@ -12,7 +11,7 @@ use serde_json::json;
 use tokio::time::advance;
 
 use crate::site::Site;
-use crate::support::{call, settle};
+use crate::support::{File, call, settle};
 
 const ISSUER: &str = "https://as.example/x";
 const METADATA: &str = "https://as.example/.well-known/oauth-authorization-server/x";
@@ -44,22 +43,6 @@ impl Scene {
 
     async fn status(&self, guard: &Guard) -> u16 {
         call(guard, &self.server.mint().issuer(ISSUER).build()).await.status
-    }
-}
-
-struct File(PathBuf);
-
-impl File {
-    fn new(name: &str, text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("oauth-guard-{}-{name}", std::process::id()));
-        std::fs::write(&path, text).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
     }
 }
 
