@@ -40,6 +40,7 @@
 //! | [configuration](#configuration): TOML, environment, serde | [`config`] |
 //! | [errors](#errors): stable codes, and whether a retry helps | [`Error`] |
 //! | [testing](#testing): an injected clock and transport | [`clock`], [`transport`] |
+//! | moving here from `oauth2`, `openidconnect`, `yup-oauth2` or code of your own | `migrating` |
 //!
 //! ## Fresh tokens
 //!
@@ -286,6 +287,11 @@ pub mod attach;
 pub mod manage;
 // all of it as data
 pub mod config;
+
+// from other libraries to this one: before and after
+#[cfg(all(feature = "reqwest", feature = "loopback"))]
+#[doc = include_str!("../MIGRATING.md")]
+pub mod migrating {}
 
 // What all of them stand on:
 

@@ -245,6 +245,11 @@ mod reject;
 
 // Beside the path.
 
+// From other crates to this one: before and after.
+#[cfg(all(feature = "axum", feature = "reqwest"))]
+#[doc = include_str!("../MIGRATING.md")]
+pub mod migrating {}
+
 // Extractors and a router for axum.
 #[cfg(feature = "axum")]
 mod axum;
@@ -257,6 +262,9 @@ mod health;
 
 // The RFC 9728 document.
 mod metadata;
+
+// What the rules mean for the operations of an OpenAPI document.
+mod openapi;
 
 // Another configuration in force.
 mod reload;

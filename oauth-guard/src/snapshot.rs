@@ -12,7 +12,7 @@ use oauth_client::clock::{Clock, Now};
 use serde::de::DeserializeOwned;
 
 use crate::assemble::Assembler;
-use crate::authorize::{Authorization, OfLayer, Requirement, RouteRules};
+use crate::authorize::{Authorization, Need, OfLayer, Requirement, RouteRules};
 use crate::bearer::{self, TokenLocations};
 use crate::cache::{Digest, TokenCache};
 use crate::check::{Check, CheckFuture};
@@ -488,6 +488,11 @@ impl<T> Snapshot<T> {
         layer: OfLayer<'a>,
     ) -> Result<Authorization<'a>, Rejection> {
         Authorization::for_route(&self.rules, request, layer, &*self.clock)
+    }
+
+    /// What the requests of a route need by the rules, for a description of the API.
+    pub(crate) fn need(&self, request: RequestHead<'_>) -> Need<'_> {
+        self.rules.need(request)
     }
 
     /// A valid token that meets this requirement, whatever the route.

@@ -32,7 +32,7 @@ use crate::reject::Rejection;
 #[must_use]
 pub struct Requirement(Arc<Term>);
 
-enum Term {
+pub(super) enum Term {
     Scope(Box<str>),
     Role(Box<str>),
     Client(Box<str>),
@@ -203,6 +203,10 @@ impl Requirement {
             Term::Not(term) => term.validate(),
             _ => Ok(()),
         }
+    }
+
+    pub(super) fn term(&self) -> &Term {
+        &self.0
     }
 
     fn of(term: Term) -> Self {
