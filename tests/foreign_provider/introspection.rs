@@ -106,6 +106,21 @@ async fn the_guard_asks_as_a_client_with_a_key() {
 }
 
 #[tokio::test]
+async fn its_signed_responses_are_verified_and_plain_ones_are_no_response() {
+    let Some(server) = Provider::start(&json!({})).await else { return };
+    let token = server.token(&[READ]).await;
+    let signed = |id: &str| every_time(ClientAuth::basic(id, "ap1-s3cr3t")).jwt_response();
+    let good = guard(&server, signed("orders-api-signed"));
+    let claims = check(&good, &token).await.unwrap();
+    assert_eq!(claims.client_id(), Some("service"));
+    assert_eq!(check(&good, "never-issued").await.err(), Some("token_inactive"));
+    // To a client that is not registered for signed responses the server sends plain ones.
+    let plain = guard(&server, signed("orders-api"));
+    assert_eq!(check(&plain, &token).await.err(), Some("introspection_unavailable"));
+    assert_eq!(asked(&plain)["last_error"], "malformed_response");
+}
+
+#[tokio::test]
 async fn jwts_of_the_same_server_are_validated_by_its_keys() {
     let Some(server) = Provider::start(&json!({})).await else { return };
     let guard = guard(&server, every_time(basic()));
