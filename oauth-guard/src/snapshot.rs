@@ -347,7 +347,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         };
         let mut asking = self.introspecting.iter();
         let issuer = if parsed.is_ok_and(ParsedToken::is_jws) || is_jws(text) {
-            let parsed = parsed.map_err(TokenError::clone)?;
+            let parsed = parsed.map_err(|error| *error)?;
             // RFC 9701 section 8.1: what a server says of a token is no token.
             if parsed.header.as_ref().is_ok_and(|header| header.typ == Typ::Introspection) {
                 return Err(TokenError::WrongType);
