@@ -18,6 +18,7 @@ use crate::keys::{
     IssuerKeys, JwksLocation, KeyPolicy, KeySet, Probation, Remote, StaticKey, VerifyingKey, log_skipped,
     must_be_public,
 };
+use crate::revocation::List;
 
 /// What all issuers of a guard have in common.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub(crate) struct Assembler {
     pub(crate) names: Vec<String>,
     /// The longest token to accept before its issuer is known, and the highest limit that a resolved issuer may set.
     pub(crate) tenant_token_bytes: usize,
+    /// What is revoked at the guard.
+    pub(crate) revocations: Arc<List>,
     /// The first generation of its issuers.
     pub(crate) generation: u64,
 }
@@ -127,7 +130,8 @@ impl Assembler {
             roles_claims,
             token_prefix: issuer.token_prefix.as_deref().unwrap_or_default().into(),
         };
-        let state = IssuerState::new(rules, keys, introspector, probation, self.generation);
+        let revocations = Arc::clone(&self.revocations);
+        let state = IssuerState::new(rules, keys, introspector, probation, revocations, self.generation);
         match before.filter(|before| before.is_same(&state) && before.is_in_force(self.generation)) {
             Some(before) => Some(Arc::clone(before)),
             None => Some(Arc::new(state)),

@@ -87,6 +87,36 @@ impl IntoResponse for Rejection {
     }
 }
 
+impl<T: Send + Sync + 'static> Guard<T> {
+    /// A router for the configured endpoints that authorization servers call: logout tokens and security events, each at its
+    /// path in [`RevocationSettings`](crate::revocation::RevocationSettings). Without any it is empty. Merge it with the routes
+    /// that this guard's layer does not cover. Paths are those that are configured now: a reload does not move them.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use oauth_guard::revocation::RevocationSettings;
+    /// use oauth_guard::{Guard, Issuer};
+    ///
+    /// let guard = Guard::builder()
+    ///     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+    ///     .revocation(RevocationSettings::new().backchannel_logout("/backchannel-logout").client_id("shop"))
+    ///     .build()?;
+    /// let orders = Router::new().route("/orders", get(|| async { "orders" })).layer(guard.layer());
+    /// let app: Router = orders.merge(guard.revocation_routes());
+    /// # Ok::<(), oauth_guard::BuildError>(())
+    /// ```
+    pub fn revocation_routes<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let mut router = Router::new();
+        if let Some(path) = self.backchannel_logout_path() {
+            router = router.route_service(&path, self.backchannel_logout());
+        }
+        if let Some(path) = self.security_events_path() {
+            router = router.route_service(&path, self.security_events());
+        }
+        router
+    }
+}
+
 /// The scopes that a handler requires, all of them. Implement it once per set of scopes, for [`Scoped`].
 pub trait Scopes {
     /// The scopes, as they are in the token.

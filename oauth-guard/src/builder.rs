@@ -15,6 +15,7 @@ use crate::guard::Guard;
 use crate::issuer::Issuer;
 use crate::keys::KeyPolicy;
 use crate::reject::{Hook, Rejection, RejectionBody};
+use crate::revocation::RevocationSettings;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::tenants::Resolver;
@@ -299,13 +300,21 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
+    /// Where revocations come from, besides [code](Guard::revocations). By default from nowhere.
+    pub fn revocation(mut self, settings: RevocationSettings) -> Self {
+        self.settings.revocation = settings;
+        self
+    }
+
     /// Builds the guard. Nothing is fetched and no runtime is needed; keys are fetched by the first request that needs
     /// them.
     ///
     /// # Errors
     /// All configuration errors together, each with its field.
     pub fn build(self) -> Result<Guard<T>, BuildError> {
-        self.settings.snapshot(None).map(Guard::new)
+        let guard = self.settings.snapshot(None).map(Guard::new)?;
+        guard.follow_revocations();
+        Ok(guard)
     }
 
     /// The snapshot to be in force after `old`.

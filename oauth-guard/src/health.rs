@@ -7,6 +7,7 @@ use crate::defaults::TENANTS_LISTED;
 use crate::guard::Guard;
 use crate::introspect::IntrospectionHealth;
 use crate::issuer::IssuerState;
+use crate::revocation::{OnOutage, RevocationHealth};
 
 /// A guard's state at one moment, from [`Guard::health`]. Serialize it as it is.
 #[derive(Clone, Debug, Serialize)]
@@ -23,6 +24,8 @@ pub struct Health {
     pub tenants: Option<TenantsHealth>,
     /// The cache of verified tokens.
     pub cache: CacheHealth,
+    /// What is revoked, and where that comes from.
+    pub revocations: RevocationHealth,
 }
 
 /// The keys of one issuer.
@@ -110,14 +113,22 @@ impl<T: Send + Sync + 'static> Guard<T> {
             issuers.extend(each.into_iter().take(TENANTS_LISTED));
             TenantsHealth { known, on_probation, without_keys }
         });
-        let ok = snapshot.issuers.values().all(|issuer| issuer.is_usable(now));
+        if snapshot.feeds.list.has_feeds_to_start() {
+            snapshot.feeds.start();
+        }
+        let revocations = RevocationHealth::new(&snapshot.feeds);
+        // Where nothing is served during an outage, this service is out of order with it.
+        let is_refusing = snapshot.revocation.on_outage == OnOutage::Refuse
+            && revocations.feeds.iter().any(|feed| !feed.ok);
+        let ok = !is_refusing && snapshot.issuers.values().all(|issuer| issuer.is_usable(now));
         for remote in snapshot.issuers.values().filter_map(|issuer| issuer.keys.remote()) {
             remote.fetch_if_due(now);
         }
         let (entries, bytes, hits, misses) = snapshot.cache.stats();
         #[expect(clippy::cast_precision_loss, reason = "a ratio for people to read")]
         let hit_ratio = (hits + misses > 0).then(|| hits as f64 / (hits + misses) as f64);
-        Health { ok, issuers, tenants, cache: CacheHealth { entries, bytes, hits, misses, hit_ratio } }
+        let cache = CacheHealth { entries, bytes, hits, misses, hit_ratio };
+        Health { ok, issuers, tenants, cache, revocations }
     }
 }
 

@@ -183,6 +183,7 @@
 //! | `reqwest` | yes | the bundled HTTP client for key fetches; without it, pass an [`HttpClient`] |
 //! | `axum` | no | extractors for axum handlers (`Claims`, `Scoped`), and a router for the RFC 9728 document |
 //! | `toml` | no | configuration from TOML text and files |
+//! | `testing` | no | `revocation::conformance`, the contract of a revocation feed as a suite |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -230,6 +231,9 @@ mod validate;
 
 // Or ask its server.
 mod introspect;
+
+// Revoked since?
+pub mod revocation;
 
 // What a valid token says, and how handlers get it.
 mod claim_path;

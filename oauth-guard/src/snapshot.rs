@@ -2,7 +2,7 @@
 //! rejection.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +28,7 @@ use crate::metadata::ResourceMetadata;
 use crate::reject::log::{self, Origin};
 use crate::reject::{Challenge, Rejection, TokenError, grpc, respond};
 use crate::request::RequestHead;
+use crate::revocation::{Feeds, RevocationSettings, Verdict};
 use crate::tenants::{TenantLookup, Tenants};
 use crate::validate::{
     Buffers, ClaimSet, FailFast, IssuerLookup, ParsedToken, PendingFetch, Validation, check_size, is_jws,
@@ -49,6 +50,9 @@ pub(crate) struct Snapshot<T> {
     pub(crate) max_token_bytes: usize,
     pub(crate) cache: Arc<TokenCache<T>>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// What is revoked, and what fills that list: the same for all snapshots of a guard.
+    pub(crate) feeds: Arc<Feeds>,
+    pub(crate) revocation: RevocationSettings,
     /// What its issuers were built with, for the next snapshot.
     pub(crate) assembler: Assembler,
     pub(crate) challenge: Arc<Challenge>,
@@ -74,8 +78,25 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
             Ok(None) => return Check::Ready(Ok(None)),
             Err(rejection) => return Check::Ready(Err(logged(rejection))),
         };
+        if self.feeds.list.is_starting() {
+            return self.check_when_started(token.into_owned());
+        }
+        self.check_token(&token)
+    }
+
+    /// The sources of revocations have not been read yet: the first requests wait a moment for them.
+    #[cold]
+    fn check_when_started(self: &Arc<Self>, token: Vec<u8>) -> Check<T> {
+        let snapshot = Arc::clone(self);
+        Check::Pending(CheckFuture::new(async move {
+            snapshot.feeds.started().await;
+            snapshot.check_token(&token).resolve().await
+        }))
+    }
+
+    fn check_token(self: &Arc<Self>, token: &[u8]) -> Check<T> {
         let now = self.clock.now();
-        let (digest, found) = self.cache.get(&token).unzip();
+        let (digest, found) = self.cache.get(token).unzip();
         if let (Some(digest), Some(Some(verified))) = (digest, found) {
             let keys = match verified.key {
                 Some(_) => verified.issuer.keys.freshness(now),
@@ -93,13 +114,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
                     if let Some(tenants) = &self.tenants {
                         tenants.touch(&verified.issuer, now);
                     }
-                    return Check::Ready(Ok(Some(Claims::new(verified, &self.challenge))));
+                    return Check::Ready(self.accept(verified, now).map(Some).map_err(logged));
                 }
                 Freshness::Fresh => self.cache.remove(digest),
                 Freshness::Overdue | Freshness::Missing => {}
             }
         }
-        self.check_uncached(&token, digest, now)
+        self.check_uncached(token, digest, now)
     }
 
     /// Not in the cache, or no longer valid as it was.
@@ -217,13 +238,26 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             key: Some(key),
             introspected_until,
             parts,
+            marks: OnceLock::new(),
             custom,
         });
+        self.feeds.list.saw(&verified, now);
         if introspector.is_some() {
             return Ok(Validation::Introspect { issuer: Arc::clone(issuer), jwt: Some(verified) });
         }
         self.cache.insert(text.as_bytes(), digest, &verified);
-        Ok(Validation::Done(Ok(Claims::new(verified, &self.challenge))))
+        Ok(Validation::Done(self.accept(verified, now)))
+    }
+
+    /// The last check of a valid token, on each request: is it revoked?
+    pub(crate) fn accept(&self, verified: Arc<Verified<T>>, now: Now) -> Result<Claims<T>, Rejection> {
+        match verified.issuer.revocations.check(&verified, now) {
+            Verdict::Accepted => Ok(Claims::new(verified, &self.challenge)),
+            Verdict::Revoked => Err(TokenError::Revoked.into()),
+            Verdict::Unavailable => {
+                Err(Rejection::RevocationsUnavailable { retry_after: Duration::from_secs(1) })
+            }
+        }
     }
 
     /// What follows from a validation. A fetch that is optional and may not start now is done without.
@@ -435,7 +469,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
                     Some(verified) => verified,
                     None => self.active(issuer, jwt, token, digest, &body)?,
                 };
-                Ok(Claims::new(verified, &self.challenge))
+                self.accept(verified, self.clock.now())
             }
         }
     }
@@ -483,7 +517,10 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
                 let parts = claims.to_parts(issuer, &lifetime).ok_or(TokenError::TooLong)?;
                 let introspected_until = now.monotonic.saturating_add(cache);
                 let issuer = Arc::clone(issuer);
-                Arc::new(Verified { issuer, key: None, introspected_until, parts, custom })
+                let marks = OnceLock::new();
+                let verified = Verified { issuer, key: None, introspected_until, parts, marks, custom };
+                self.feeds.list.saw(&verified, now);
+                Arc::new(verified)
             }
         };
         if !cache.is_zero() {

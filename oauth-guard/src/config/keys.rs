@@ -3,6 +3,7 @@
 use oauth_client::config::schema::{Key, Kind, join};
 use serde_json::Value;
 
+use super::revocation::REVOCATION;
 use super::rules::{RULE, check_scalar};
 use crate::error::Problem;
 
@@ -60,6 +61,13 @@ pub const KEYS: &[Key] = &[
         "none",
         "[[rule]]\npath = \"/orders/{*rest}\"\nrequire = { scope = \"orders:read\" }",
         "What the requests of a route need; the most specific rule applies.",
+    ),
+    Key::new(
+        "revocation",
+        Kind::Table(REVOCATION),
+        "revocations from code only",
+        "revocation = { backchannel_logout = \"/backchannel-logout\", client_ids = [\"shop\"] }",
+        "Where revocations come from, as below.",
     ),
     Key::new(
         "default_access",

@@ -66,6 +66,7 @@
 
 mod introspection;
 mod keys;
+mod revocation;
 mod rules;
 
 use std::time::Duration;
@@ -207,6 +208,9 @@ fn builder(table: Table<'_>, problems: &mut Vec<Problem>) -> GuardBuilder {
     }
     if let Some(bytes) = table.table("cache").and_then(|cache| cache.number("max_bytes")) {
         builder = builder.cache_bytes(bytes);
+    }
+    if let Some(settings) = revocation::read(table, problems) {
+        builder = builder.revocation(settings);
     }
     match table.table("keys") {
         Some(keys) => builder.keys(key_policy(keys)),

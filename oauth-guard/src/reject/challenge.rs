@@ -71,15 +71,16 @@ impl Challenge {
                 }
                 (StatusCode::UNAUTHORIZED, Some(attributes))
             }
-            Rejection::KeysUnavailable { .. } | Rejection::IntrospectionUnavailable { .. } => {
-                (StatusCode::SERVICE_UNAVAILABLE, None)
-            }
+            Rejection::KeysUnavailable { .. }
+            | Rejection::IntrospectionUnavailable { .. }
+            | Rejection::RevocationsUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
             Rejection::NoRule => (StatusCode::FORBIDDEN, Some(vec![("error", "insufficient_scope")])),
             Rejection::NotGuarded => (StatusCode::INTERNAL_SERVER_ERROR, None),
         };
         let retry_after = match rejection {
             Rejection::KeysUnavailable { retry_after }
-            | Rejection::IntrospectionUnavailable { retry_after } => {
+            | Rejection::IntrospectionUnavailable { retry_after }
+            | Rejection::RevocationsUnavailable { retry_after } => {
                 // Whole seconds, rounded up: RFC 9110 section 10.2.3.
                 let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
                 Some(HeaderValue::from(seconds.max(1)))

@@ -49,7 +49,9 @@ pub(crate) fn response(rejection: &Rejection, challenge: &Challenge) -> Response
 /// <https://grpc.io/docs/guides/status-codes/>
 fn status(rejection: &Rejection) -> &'static str {
     match rejection {
-        Rejection::KeysUnavailable { .. } | Rejection::IntrospectionUnavailable { .. } => "14", // UNAVAILABLE
+        Rejection::KeysUnavailable { .. }
+        | Rejection::IntrospectionUnavailable { .. }
+        | Rejection::RevocationsUnavailable { .. } => "14", // UNAVAILABLE
         Rejection::MalformedRequest(_) => "3", // INVALID_ARGUMENT
         Rejection::InsufficientScope { .. } | Rejection::NoRule => "7", // PERMISSION_DENIED
         Rejection::NotGuarded => "13",         // INTERNAL

@@ -41,6 +41,12 @@ pub enum Rejection {
         /// When to retry.
         retry_after: Duration,
     },
+    /// A source of revocations has been away for too long, and nothing is served without it
+    /// ([`OnOutage::Refuse`](crate::revocation::OnOutage::Refuse)).
+    RevocationsUnavailable {
+        /// When to retry.
+        retry_after: Duration,
+    },
     /// This service's fault: a handler asks for claims on a route without a guard.
     NotGuarded,
 }
@@ -57,6 +63,7 @@ impl Rejection {
             Self::InsufficientAuthentication { .. } => "insufficient_user_authentication",
             Self::KeysUnavailable { .. } => "keys_unavailable",
             Self::IntrospectionUnavailable { .. } => "introspection_unavailable",
+            Self::RevocationsUnavailable { .. } => "revocations_unavailable",
             Self::NotGuarded => "not_guarded",
         }
     }
@@ -88,6 +95,9 @@ impl fmt::Display for Rejection {
             }
             Self::IntrospectionUnavailable { .. } => {
                 f.write_str("the authorization server could not be asked about the token")
+            }
+            Self::RevocationsUnavailable { .. } => {
+                f.write_str("a source of revocations is away, so the token may have been revoked")
             }
             Self::NotGuarded => f.write_str("a handler asks for claims that no GuardLayer inserted"),
         }

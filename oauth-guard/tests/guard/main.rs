@@ -30,6 +30,8 @@ mod pem;
 mod recipes;
 mod rejections;
 mod reload;
+mod revocation_endpoints;
+mod revocations;
 mod roles;
 #[cfg(feature = "axum")]
 mod routing_fuzz;

@@ -33,6 +33,7 @@ use crate::server::MockServer;
 use crate::sessions::Sessions;
 use crate::settings::Gates;
 use crate::shared::{Initial, Issuer, Policy, Shared, seconds};
+use crate::statements::Transmitter;
 use crate::tampers::{Tamper, Tampers};
 use crate::tls::{Acceptor, Authority};
 use crate::token_rules::{TokenRule, TokenRules};
@@ -461,6 +462,7 @@ impl MockServerBuilder {
             codes: Codes::default(),
             consents: Consents::default(),
             pushed: PushedRequests::default(),
+            transmitter: Transmitter::default(),
             sessions: Sessions::default(),
             devices: Devices::default(),
             replays: Replays::default(),

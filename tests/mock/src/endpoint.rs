@@ -35,6 +35,8 @@ pub enum Endpoint {
     Register,
     /// The client configuration endpoint (RFC 7592), one per client: this path, and the client's id.
     ClientConfiguration,
+    /// Where security events are polled (RFC 8936).
+    PollEvents,
     /// An API behind an access token, at `/api` and below; a [provider's personality](crate::Provider) may have its
     /// own.
     Api,
@@ -51,7 +53,7 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    const PATHS: [(Self, &'static str); 14] = [
+    const PATHS: [(Self, &'static str); 15] = [
         (Self::Jwks, "jwks"),
         (Self::Token, "token"),
         (Self::Authorize, "authorize"),
@@ -63,6 +65,7 @@ impl Endpoint {
         (Self::Revoke, "revoke"),
         (Self::Userinfo, "userinfo"),
         (Self::Register, "register"),
+        (Self::PollEvents, "poll_events"),
         (Self::Api, "api"),
         (Self::Trap, "trap"),
         (Self::Health, "health"),
@@ -106,6 +109,7 @@ impl Endpoint {
             Self::Revoke => "revoke",
             Self::Userinfo => "userinfo",
             Self::Register => "register",
+            Self::PollEvents => "poll_events",
             Self::ClientConfiguration => "client_configuration",
             Self::Api => "api",
             Self::ResourceMetadata => "resource_metadata",

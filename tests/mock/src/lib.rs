@@ -244,6 +244,7 @@ mod server;
 mod sessions;
 mod settings;
 mod shared;
+pub mod statements;
 pub mod suite;
 mod tampers;
 mod tls;

@@ -31,6 +31,7 @@ use crate::providers;
 use crate::response::MockResponse;
 use crate::sessions::Cookie;
 use crate::shared::{Issuer, Shared};
+use crate::statements;
 use crate::token_rules::Rulings;
 
 /// What one endpoint needs to know.
@@ -83,6 +84,7 @@ fn dispatch(call: Call<'_>, endpoint: Endpoint) -> MockResponse {
         Endpoint::EndSession => call.only(&[Method::GET, Method::POST], logout::serve),
         Endpoint::Register => call.only(&[Method::POST], register::register),
         Endpoint::ClientConfiguration => register::manage(call),
+        Endpoint::PollEvents => statements::poll(call),
         Endpoint::Api => api::serve(call),
         Endpoint::ResourceMetadata => api::metadata(call),
         Endpoint::Other if request.uri().path() == "/" && request.method() == Method::GET => {

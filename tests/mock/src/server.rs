@@ -21,6 +21,7 @@ use crate::mint::TokenBuilder;
 use crate::providers::ProviderFailure;
 use crate::routes::{Call, authorize};
 use crate::shared::{Issuer, Shared};
+use crate::statements::Transmitter;
 use crate::tampers::{Tamper, TamperScript, Tampers};
 use crate::token_rules::TokenRule;
 use crate::tokens::{Grant, IssuedTokens};
@@ -375,6 +376,18 @@ impl<'a> IssuerHandle<'a> {
     #[must_use]
     pub fn keys(self) -> &'a Keys {
         &self.issuer.keys
+    }
+
+    pub(crate) fn now(self) -> i64 {
+        self.shared.clock.now_unix()
+    }
+
+    pub(crate) fn transmitter(self) -> &'a Transmitter {
+        &self.issuer.transmitter
+    }
+
+    pub(crate) fn parts(self) -> (&'a Shared, &'a Issuer) {
+        (self.shared, self.issuer)
     }
 
     /// Mints a token of this issuer; see [`MockServer::mint`].

@@ -36,6 +36,7 @@ use crate::response::MockResponse;
 use crate::routes::{self, api::is_within};
 use crate::sessions::Sessions;
 use crate::settings::Gates;
+use crate::statements::Transmitter;
 use crate::tampers::{Tamper, Tampers};
 use crate::tls::Authority;
 use crate::token_rules::{TokenRule, TokenRules};
@@ -117,6 +118,8 @@ pub(crate) struct Issuer {
     pub(crate) sessions: Sessions,
     pub(crate) registrations: Registrations,
     pub(crate) devices: Devices,
+    /// Security events that wait to be polled.
+    pub(crate) transmitter: Transmitter,
 }
 
 /// What the server asks and offers beyond the defaults.
@@ -297,6 +300,7 @@ impl Shared {
             issuer.sessions.clear();
             issuer.registrations.clear();
             issuer.devices.clear();
+            issuer.transmitter.clear();
         }
         self.clock.reset();
         self.dpop.reset();

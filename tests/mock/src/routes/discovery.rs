@@ -32,6 +32,8 @@ pub(crate) fn serve(call: Call<'_>) -> MockResponse {
         "require_pushed_authorization_requests": call.shared.policy.needs_par,
         "device_authorization_endpoint": call.url(Endpoint::DeviceAuthorization),
         "end_session_endpoint": call.url(Endpoint::EndSession),
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
         "token_endpoint": call.url(Endpoint::Token),
         "introspection_endpoint": call.url(Endpoint::Introspect),
         "revocation_endpoint": call.url(Endpoint::Revoke),
