@@ -183,6 +183,7 @@
 //! | `reqwest` | yes | the bundled HTTP client for key fetches; without it, pass an [`HttpClient`] |
 //! | `axum` | no | extractors for axum handlers (`Claims`, `Scoped`), and a router for the RFC 9728 document |
 //! | `toml` | no | configuration from TOML text and files |
+//! | `testing` | no | conformance suites for stores of your own |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -257,6 +258,9 @@ mod health;
 
 // The RFC 9728 document.
 mod metadata;
+
+// Which proofs of possession were used.
+pub mod replay;
 
 // Another configuration in force.
 mod reload;
