@@ -1,6 +1,6 @@
 //! Which proofs of possession were used: each is good for one request (RFC 9449 section 11.1).
 //!
-//! A guard with [`Dpop`](crate::replay) remembers the proofs it accepted for as long as they could be accepted again. By
+//! A guard with [`Dpop`](crate::Dpop) remembers the proofs it accepted for as long as they could be accepted again. By
 //! default in memory ([`MemoryReplayStore`]), which is right for one process. Several processes behind one address share
 //! a [`ReplayStore`] of another kind ([`Dpop::replay_store`](crate::Dpop::replay_store)); otherwise a proof can be used
 //! once at each.
