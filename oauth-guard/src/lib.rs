@@ -45,6 +45,7 @@
 //! | 2 | `cache` | a token seen before: check its lifetime, key and issuer again, and skip to step 5 |
 //! | 3 | `keys` | the issuer's keys: static, or fetched and refreshed in the background |
 //! | 4 | `validate` | form, claims, signature |
+//! | | `possession` | the caller proves that a bound token is its own: DPoP, certificates, used proofs in `replay` |
 //! | 5 | `authorize` | the rule of the route and the requirement of the layer |
 //! | 6 | `reject` | 400, 401, 403 or 503 with its challenge, or the gRPC status |
 //!
@@ -183,7 +184,7 @@
 //! | `reqwest` | yes | the bundled HTTP client for key fetches; without it, pass an [`HttpClient`] |
 //! | `axum` | no | extractors for axum handlers (`Claims`, `Scoped`), and a router for the RFC 9728 document |
 //! | `toml` | no | configuration from TOML text and files |
-//! | `testing` | no | `revocation::conformance`, the contract of a revocation feed as a suite |
+//! | `testing` | no | conformance suites for stores and feeds of your own |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -234,6 +235,8 @@ mod introspect;
 
 // Revoked since?
 pub mod revocation;
+// And is the caller the one it was issued to?
+mod possession;
 
 // What a valid token says, and how handlers get it.
 mod claim_path;
@@ -269,6 +272,8 @@ mod metadata;
 
 // What the rules mean for the operations of an OpenAPI document.
 mod openapi;
+// Which proofs of possession were used.
+pub mod replay;
 
 // Another configuration in force.
 mod reload;
@@ -302,7 +307,8 @@ pub use self::issuer::{Issuer, Profile};
 pub use self::keys::{KeyExport, KeyPolicy};
 pub use self::layer::GuardLayer;
 pub use self::metadata::ResourceMetadata;
-pub use self::reject::{InvalidToken, Rejection, RejectionBody};
+pub use self::possession::{CertificateSource, Certificates, Dpop, PeerAddr, TlsPeer};
+pub use self::reject::{InvalidProof, InvalidToken, Rejection, RejectionBody};
 pub use self::request::RequestHead;
 pub use self::service::GuardService;
 // Strict JSON is read all over the crate.

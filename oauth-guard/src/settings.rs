@@ -23,6 +23,7 @@ use crate::issuer::{Issuer, IssuerState};
 use crate::jose::TENANT;
 use crate::keys::KeyPolicy;
 use crate::metadata::ResourceMetadata;
+use crate::possession::PossessionSettings;
 use crate::reject::{Challenge, Hook};
 use crate::revocation::{Feeds, List, RevocationSettings};
 use crate::snapshot::Snapshot;
@@ -51,6 +52,7 @@ pub(crate) struct Settings {
     pub(crate) tenant_token_bytes: Option<usize>,
     pub(crate) allow_private_jwks: bool,
     pub(crate) revocation: RevocationSettings,
+    pub(crate) possession: PossessionSettings,
 }
 
 impl Settings {
@@ -87,6 +89,12 @@ impl Settings {
             problems.add("issuer", "a guard needs at least one issuer whose tokens to accept");
         }
         self.check_prefixes(&mut problems);
+        let possession = self.possession.possession(
+            self.resource.as_deref(),
+            old.map(|old| &old.possession),
+            &assembler.clock,
+            &mut problems,
+        );
         let cache_bytes = self.cache_bytes.unwrap_or(defaults::CACHE_BYTES);
         let kept = old.map(|old| &old.cache).filter(|cache| cache.max_bytes() == cache_bytes);
         let cache = kept.cloned().or_else(|| TokenCache::new(cache_bytes).map(Arc::new));
@@ -134,6 +142,7 @@ impl Settings {
             rules,
             resource,
             token_locations,
+            possession,
             custom: custom::<T>(),
         })
     }
@@ -208,6 +217,7 @@ impl Settings {
         if self.token_query.is_some() {
             document.bearer_methods_supported.push("query".to_owned());
         }
+        self.possession.describe(&mut document);
         Some(document)
     }
 
@@ -238,6 +248,7 @@ impl Settings {
             cookie: self.token_cookie.as_deref().map(Into::into),
             query: self.token_query.as_deref().map(Into::into),
             strip: self.strip_token,
+            dpop: self.possession.dpop.is_some(),
         }
     }
 
@@ -260,6 +271,7 @@ impl Settings {
                 .map(Into::into),
             dry_run: self.defaults.dry_run == DryRun::All,
             never_grpc: self.never_grpc,
+            dpop: self.possession.challenge(),
             ..Challenge::default()
         }
     }

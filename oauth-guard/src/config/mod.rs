@@ -66,6 +66,7 @@
 
 mod introspection;
 mod keys;
+mod possession;
 mod revocation;
 mod rules;
 
@@ -212,6 +213,7 @@ fn builder(table: Table<'_>, problems: &mut Vec<Problem>) -> GuardBuilder {
     if let Some(settings) = revocation::read(table, problems) {
         builder = builder.revocation(settings);
     }
+    builder = possession::apply(builder, table, problems);
     match table.table("keys") {
         Some(keys) => builder.keys(key_policy(keys)),
         None => builder,
