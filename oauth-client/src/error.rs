@@ -149,7 +149,7 @@ pub(crate) enum Kind {
     /// An ID token that failed validation.
     IdToken(String),
     /// The token store failed.
-    Store { what: String, source: Option<BoxError> },
+    Store { what: String, source: Option<BoxError>, permanent: bool },
     /// The refresh task died without a result.
     Interrupted,
 }
@@ -191,7 +191,8 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match &*self.kind {
             Kind::Transport { .. } | Kind::Timeout(_) | Kind::Interrupted => true,
-            Kind::Secret { .. } | Kind::Store { .. } => true,
+            Kind::Secret { .. } => true,
+            Kind::Store { permanent, .. } => !permanent,
             Kind::ErrorResponse(refused) => match refused.code.as_str() {
                 _ if refused.transient || refused.status == StatusCode::TOO_MANY_REQUESTS => true,
                 "temporarily_unavailable" | "slow_down" | "server_error" => true,

@@ -403,10 +403,38 @@ const TLS: &[Key] = &[
 const STORE: &[Key] = &[
     Key::new(
         "kind",
-        Kind::OneOf(&["memory", "file"]),
+        Kind::OneOf(&["memory", "file", "redis"]),
         "none; needed",
         "kind = \"file\"",
-        "What kind of store.",
+        "What kind of store. A store of kind \"redis\" is in the package tower-oauth-client-redis, which builds the source.",
     ),
     Key::new("path", Kind::Text, "none; needed by kind \"file\"", "path = \"tokens.json\"", "The file."),
+    Key::new(
+        "url",
+        Kind::Text,
+        "none; needed by kind \"redis\"",
+        "url = \"redis://127.0.0.1:6379\"",
+        "The Redis or Valkey server; rediss:// with TLS. A path is the number of the database.",
+    ),
+    Key::new(
+        "password",
+        Kind::Secret,
+        "none",
+        "password = { file = \"redis.password\" }",
+        "Its password; a file is read again for each connection. A user name stands in the URL.",
+    ),
+    Key::new(
+        "prefix",
+        Kind::Text,
+        "\"oauth:\"",
+        "prefix = \"orders:\"",
+        "What the names of all keys there begin with.",
+    ),
+    Key::new(
+        "seal_key",
+        Kind::SecretOrSecrets,
+        "none; needed by kind \"redis\"",
+        "seal_key = { file = \"seal.key\" }",
+        "At least 32 random bytes in base64, which values are sealed under (AES-256-GCM). Of a list, the first seals and all read, so that keys can be replaced.",
+    ),
 ];

@@ -34,6 +34,7 @@ mod custom;
 mod dpop;
 mod keys;
 mod login;
+mod redis;
 pub mod schema;
 pub mod tree;
 
@@ -43,6 +44,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 pub use self::keys::KEYS;
+pub use self::redis::RedisConfig;
 use self::tree::Table;
 use crate::authenticate::ClientAuth;
 use crate::client::{Client, ClientBuilder};
@@ -52,7 +54,7 @@ use crate::error::{Error, Kind, Problem};
 use crate::grant::{self, TokenRequest};
 use crate::login::{InteractiveLogin, LoginMethod};
 use crate::source::{SourceBuilder, TokenSource};
-use crate::store::{FileStore, MemoryStore};
+use crate::store::{FileStore, MemoryStore, TokenStore};
 use crate::transport::HttpClient;
 #[cfg(feature = "reqwest")]
 use crate::transport::Tls;
@@ -76,6 +78,7 @@ pub struct ClientConfig {
 enum Store {
     Memory,
     File(String),
+    Redis(Box<RedisConfig>),
 }
 
 impl ClientConfig {
@@ -121,14 +124,36 @@ impl ClientConfig {
     /// # Errors
     /// `config` when this machine cannot do what it says.
     pub fn into_builder(self) -> Result<SourceBuilder, Error> {
+        match self.store.clone() {
+            Store::Memory => self.into_builder_with(MemoryStore::new()),
+            Store::File(path) => self.into_builder_with(FileStore::new(path)),
+            Store::Redis(_) => Err(Error::config(
+                "store.kind",
+                "is \"redis\", which this build cannot connect to; add the package tower-oauth-client-redis and build \
+                 the source with oauth_client_redis::build(&config)",
+            )),
+        }
+    }
+
+    /// The same over a store that is opened elsewhere, whatever the table `store` says.
+    ///
+    /// # Errors
+    /// `config` when this machine cannot do what it says.
+    pub fn into_builder_with(self, store: impl TokenStore) -> Result<SourceBuilder, Error> {
         let mut source = self.client()?.source(self.request);
         if let Some(margin) = self.refresh_margin {
             source = source.refresh_margin(margin);
         }
-        Ok(match self.store {
-            Store::Memory => source.store(MemoryStore::new()),
-            Store::File(path) => source.store(FileStore::new(path)),
-        })
+        Ok(source.store(store))
+    }
+
+    /// Where the Redis of its store is, with `kind = "redis"`.
+    #[must_use]
+    pub fn redis(&self) -> Option<&RedisConfig> {
+        match &self.store {
+            Store::Redis(redis) => Some(redis),
+            Store::Memory | Store::File(_) => None,
+        }
     }
 
     /// The login it describes, where its grant is one that a person gives (`authorization_code`, `device_code`). A
@@ -320,23 +345,38 @@ fn request(
 
 fn store(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Store> {
     let Some(store) = table.table("store") else { return Some(Store::Memory) };
-    match (store.text("kind"), store.text("path")) {
+    let kind = store.text("kind");
+    let before = problems.len();
+    for (name, of) in [
+        ("path", "file"),
+        ("url", "redis"),
+        ("password", "redis"),
+        ("prefix", "redis"),
+        ("seal_key", "redis"),
+    ] {
+        if store.has(name) && kind.is_some_and(|kind| kind != of) {
+            let message =
+                format!("is for kind = {of:?}; a store of kind {:?} has none", kind.unwrap_or_default());
+            problems.push(problem(&format!("store.{name}"), &message));
+        }
+    }
+    let found = match (kind, store.text("path")) {
         (Some("file"), Some(path)) => Some(Store::File(path.to_owned())),
         (Some("file"), None) => {
             problems
                 .push(problem("store.path", "is missing; a store of kind \"file\" needs the file's path"));
             None
         }
-        (Some("memory"), None) => Some(Store::Memory),
-        (Some("memory"), Some(_)) => {
-            problems.push(problem("store.path", "is for kind = \"file\"; a store in memory has no path"));
-            None
+        (Some("memory"), _) => Some(Store::Memory),
+        (Some("redis"), _) => {
+            RedisConfig::of_store(store, problems).map(|redis| Store::Redis(Box::new(redis)))
         }
         _ => {
-            problems.push(problem("store.kind", "is missing; expected \"memory\" or \"file\""));
+            problems.push(problem("store.kind", "is missing; expected \"memory\", \"file\" or \"redis\""));
             None
         }
-    }
+    };
+    found.filter(|_| problems.len() == before)
 }
 
 /// The client authentication of a table with the keys of client.toml, for a resource server that is a client of its

@@ -41,6 +41,9 @@ const OVERDUE_AGAIN: Duration = Duration::from_secs(1);
 /// time, and one that is dead is found out by the first request.
 const UNTIL_REFUSED: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// How many different failures of a broken store are told apart.
+const MAX_REPORTED: usize = 8;
+
 /// So many times that at most, after as many rejections in a row: an hour.
 const MAX_LOCKOUT_WAITS: u32 = 4;
 
@@ -55,6 +58,8 @@ pub(crate) struct Engine {
     /// The token in hand. Readers take it from here and touch nothing else.
     hot: ArcSwapOption<AccessToken>,
     state: Mutex<State>,
+    /// The failures of the store that were reported since it last worked, and that another try does not mend.
+    broken_store: Mutex<Vec<String>>,
 }
 
 pub(crate) struct Settings {
@@ -139,6 +144,7 @@ impl Engine {
             writes: Writes::new(),
             hot: ArcSwapOption::empty(),
             state: Mutex::new(state),
+            broken_store: Mutex::new(Vec::new()),
         }
     }
 
@@ -419,6 +425,31 @@ impl Engine {
         if catch_unwind(AssertUnwindSafe(|| hook(&event))).is_err() {
             tracing::error!(target: "oauth_client", "the event hook panicked");
         }
+    }
+
+    /// Reports that the store failed: what another try does not mend is reported once, until the store works again.
+    pub(super) fn emit_store_failure(&self, error: &Error) {
+        let known = !error.is_transient() && {
+            let (text, mut reported) = (error.to_string(), self.broken_store());
+            let known = reported.contains(&text);
+            if !known && reported.len() < MAX_REPORTED {
+                reported.push(text);
+            }
+            known
+        };
+        if !known {
+            self.emit(Event::StoreFailed { error: error.clone() });
+        }
+    }
+
+    /// Reports that a set is in the store.
+    pub(super) fn emit_persisted(&self) {
+        self.broken_store().clear();
+        self.emit(Event::Persisted);
+    }
+
+    fn broken_store(&self) -> MutexGuard<'_, Vec<String>> {
+        self.broken_store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

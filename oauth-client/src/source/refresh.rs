@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::engine::{Engine, Progress, is_stillborn};
-use super::lease::{lease_wait, renewing};
+use super::lease::{give_back, lease_wait, renewing};
 use super::ledger::{Held, Ledger};
 use super::lost::says_refresh_token_is_lost;
+use super::metrics;
 use super::persist::{Over, STORE_TIMEOUT, Write, persist, remove, store_error, tried, within};
-use super::{Event, metrics};
 use crate::error::{Error, Kind};
 use crate::grant::{RefreshToken, Renewal};
 use crate::id_token;
@@ -109,7 +109,10 @@ impl<'a> Refresh<'a> {
         }
         self.lease = self.take_lease(store).await?;
         let lease = self.lease.clone();
-        renewing(lease.as_deref(), self.with_lease(store)).await
+        let engine = self.engine;
+        let refreshed = renewing(lease.as_deref(), self.with_lease(store)).await;
+        give_back(engine, lease);
+        refreshed
     }
 
     async fn with_lease(mut self, store: &dyn dynamic::TokenStore) -> Result<RefreshOutcome, Error> {
@@ -126,9 +129,17 @@ impl<'a> Refresh<'a> {
                 self.held.token = self.known(newer.tokens)?;
             }
         }
-        let tokens = self.request_tokens(Some(store)).await?;
-        let revision = persist(self.engine, store, self.write(&tokens)).await;
-        Ok(RefreshOutcome { tokens, revision, from_store: false })
+        let mut tokens = self.request_tokens(Some(store)).await?;
+        tokens.fence = self.fence();
+        let place = persist(self.engine, store, self.write(&tokens)).await;
+        let from_store = place.newer.is_some();
+        let tokens = place.newer.unwrap_or(tokens);
+        Ok(RefreshOutcome { tokens, revision: place.revision, from_store })
+    }
+
+    /// The number of the lease.
+    fn fence(&self) -> Option<u64> {
+        self.lease.as_deref().and_then(Lease::fence)
     }
 
     /// The write of what the server has given.
@@ -144,12 +155,13 @@ impl<'a> Refresh<'a> {
 
     /// Takes over the tokens of a login, which are newer than whatever a store holds. Nothing that a store does can
     /// lose them: they are all there is of the login.
-    async fn take_over(&self, tokens: TokenSet) -> RefreshOutcome {
+    async fn take_over(&self, mut tokens: TokenSet) -> RefreshOutcome {
         let Some(store) = self.engine.settings.store.clone() else {
             return RefreshOutcome { tokens, revision: None, from_store: false };
         };
         // A refresh in progress in another process would write over it.
         let lease = self.take_lease(&*store).await.ok().flatten();
+        tokens.fence = lease.as_deref().and_then(Lease::fence);
         let writing = async {
             let stored = tried(|| store.load(&self.engine.settings.key)).await;
             let over = Over::Login { seen: stored.is_ok() };
@@ -160,8 +172,9 @@ impl<'a> Refresh<'a> {
             let write = Write { tokens: &tokens, expected, over, lease: lease.clone() };
             persist(self.engine, &*store, write).await
         };
-        let revision = renewing(lease.as_deref(), writing).await;
-        RefreshOutcome { tokens, revision, from_store: false }
+        let place = renewing(lease.as_deref(), writing).await;
+        give_back(self.engine, lease);
+        RefreshOutcome { tokens, revision: place.revision, from_store: false }
     }
 
     /// Gets a token set from the server: by a refresh token first, by the grant where all are refused or there is none.
@@ -340,7 +353,7 @@ impl<'a> Refresh<'a> {
             self.engine.ledger(Ledger::spend_initial);
         }
         let tokens = match self.held.token.as_ref().map(AccessToken::tokens) {
-            Some(before) => TokenSet { refresh_token: Some(rotated), ..before.clone() },
+            Some(before) => TokenSet { refresh_token: Some(rotated), fence: self.fence(), ..before.clone() },
             None => {
                 let now = u64::try_from(client.clock().now().wall.as_millis()).unwrap_or(u64::MAX);
                 TokenSet::expired(rotated, now, client.dpop_jkt())
@@ -349,8 +362,8 @@ impl<'a> Refresh<'a> {
         self.engine
             .ledger(|ledger| ledger.rotate(|generation| self.engine.usable(tokens.clone(), generation)));
         if let Some(store) = &self.engine.settings.store {
-            let revision = persist(self.engine, &**store, self.write(&tokens)).await;
-            if let Some(revision) = revision {
+            let place = persist(self.engine, &**store, self.write(&tokens)).await;
+            if let Some(revision) = place.revision {
                 self.engine.ledger(|ledger| ledger.persisted(tokens.access_token(), revision));
             }
         }
@@ -420,9 +433,12 @@ impl<'a> Refresh<'a> {
             Ok(stored) => return Ok(stored),
             Err(error) => store_error(error),
         };
-        self.engine.emit(Event::StoreFailed { error: first });
+        self.engine.emit_store_failure(&first);
         if !self.is_of_a_person() {
             return Ok(None);
+        }
+        if !first.is_transient() {
+            return Err(first);
         }
         tried(|| store.load(key)).await.map_err(store_error)
     }
@@ -440,7 +456,7 @@ impl<'a> Refresh<'a> {
             // What was there before ours, when ours could not be written.
             Some(token)
                 if Some(revision) == self.held.revision
-                    || tokens.issued_at() < token.tokens().issued_at()
+                    || token.tokens().is_newer_than(&tokens)
                     || self.is_spent(&tokens) =>
             {
                 false

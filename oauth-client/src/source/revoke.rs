@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::Event;
 use super::engine::{Engine, RefreshSlot};
-use super::lease::renewing;
+use super::lease::{give_back, renewing};
 use super::ledger::Held;
 use super::persist::{remove, store_error, within};
 use super::refresh::Refresh;
@@ -61,7 +61,7 @@ async fn run(engine: &Arc<Engine>, held: Held, login: Option<TokenSet>) -> Resul
         // What it holds is the newest there is. Unlike a refresh, a log-out that goes on without it is none.
         let stored = within(store.load(&engine.settings.key)).await.map_err(|error| {
             let error = store_error(error);
-            engine.emit(Event::StoreFailed { error: error.clone() });
+            engine.emit_store_failure(&error);
             error
         })?;
         // Another user's login, which has taken the entry, is none of this one's.
@@ -72,7 +72,9 @@ async fn run(engine: &Arc<Engine>, held: Held, login: Option<TokenSet>) -> Resul
             None => Ok(()),
         }
     };
-    renewing(lease.as_deref(), revoking).await
+    let revoked = renewing(lease.as_deref(), revoking).await;
+    give_back(engine, lease);
+    revoked
 }
 
 impl Refresh<'_> {

@@ -153,6 +153,8 @@ impl AccessToken {
             lifetime_ms: None,
             jkt: None,
             sub: None,
+            server_date: None,
+            fence: None,
             extra: serde_json::Map::new(),
         };
         let authorization = authorization(&tokens)?;

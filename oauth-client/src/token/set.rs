@@ -44,6 +44,12 @@ pub struct TokenSet {
     /// The `sub` of the ID token that the login behind it was validated by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sub: Option<String>,
+    /// When the server responded, by its own clock (the `Date` of the response), in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) server_date: Option<u64>,
+    /// The fencing number of the lease that it was obtained under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fence: Option<u64>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) extra: Map<String, Value>,
 }
@@ -87,6 +93,8 @@ impl TokenSet {
             lifetime_ms: Some(0),
             jkt: jkt.map(str::to_owned),
             sub: None,
+            server_date: None,
+            fence: None,
             extra: Map::new(),
         }
     }
@@ -163,6 +171,29 @@ impl TokenSet {
     #[must_use]
     pub fn authorization_details(&self) -> Option<&Value> {
         self.extra.get("authorization_details")
+    }
+
+    /// The [fencing number](crate::store::Lease::fenced) of the lease that the set was obtained under, where its store
+    /// gives out numbers. In one entry, a set of a greater number is the later one.
+    #[must_use]
+    pub fn fence(&self) -> Option<u64> {
+        self.fence
+    }
+
+    /// Whether this set was obtained later than another of the same entry: by the fencing numbers, else by the server's
+    /// clock, else by our own.
+    pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
+        let later = |ours: Option<u64>, theirs: Option<u64>| {
+            ours.zip(theirs).filter(|(ours, theirs)| ours != theirs).map(|(ours, theirs)| ours > theirs)
+        };
+        later(self.fence, other.fence)
+            .or_else(|| later(self.server_date, other.server_date))
+            .unwrap_or(self.issued_at_ms > other.issued_at_ms)
+    }
+
+    /// Whether the set was obtained under a later lease than another.
+    pub(crate) fn is_fenced_after(&self, other: &Self) -> bool {
+        self.fence.zip(other.fence).is_some_and(|(ours, theirs)| ours > theirs)
     }
 
     /// The members of the response that have no place above, kept as they came.
