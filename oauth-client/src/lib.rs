@@ -159,7 +159,7 @@
 //! let request = grant::refresh_token("r3fresh").subject("alice");
 //! let source = client.source(request).store(FileStore::new("/var/lib/cli/tokens.json")).build()?;
 //! assert_eq!(source.status().token_requests, 0); // nothing is sent before the first token is requested
-//! // … and before the program ends: source.settle().await, so that no refresh dies half done
+//! // … and before the program ends: source.settle().await?, so that no refresh dies half done
 //! # Ok(()) }
 //! ```
 //!

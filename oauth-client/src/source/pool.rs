@@ -154,12 +154,17 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
 
     /// Waits for what is under way in any of its sources, as [`TokenSource::settle`] does: call it before the program
     /// ends.
-    pub async fn settle(&self) {
+    ///
+    /// # Errors
+    /// As there, of the first source that fails; the others are waited for all the same.
+    pub async fn settle(&self) -> Result<(), Error> {
         let kept: Vec<_> = self.0.read().sources.values().map(|entry| entry.source.clone()).collect();
         let dropped: Vec<_> = self.0.read().dropped.values().filter_map(Weak::upgrade).collect();
+        let mut outcome = Ok(());
         for source in kept.into_iter().chain(dropped.into_iter().map(TokenSource::live)) {
-            source.settle().await;
+            outcome = outcome.and(source.settle().await);
         }
+        outcome
     }
 
     /// How many sources there are.

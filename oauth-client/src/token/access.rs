@@ -101,6 +101,12 @@ impl AccessToken {
         news && proof_error(headers) == Some(ProofError::UseNonce)
     }
 
+    /// How long until it is due for replacement, by the clock that says less.
+    pub(crate) fn fresh_for(&self, now: Now) -> Duration {
+        let until = self.0.fresh_until;
+        until.wall.saturating_sub(now.wall).min(until.monotonic.saturating_sub(now.monotonic))
+    }
+
     pub(crate) fn binding(&self) -> Option<&Binding> {
         self.0.binding.as_deref()
     }
@@ -153,6 +159,7 @@ impl AccessToken {
             lifetime_ms: None,
             jkt: None,
             sub: None,
+            family: None,
             extra: serde_json::Map::new(),
         };
         let authorization = authorization(&tokens)?;

@@ -196,7 +196,18 @@ fn token_set(
     let refresh_token = optional_secret(&mut body, "refresh_token");
     let id_token = optional_secret(&mut body, "id_token");
     let (sub, extra) = (None, body);
-    Ok(TokenSet { access_token, refresh_token, id_token, scope, issued_at_ms, lifetime_ms, jkt, sub, extra })
+    Ok(TokenSet {
+        access_token,
+        refresh_token,
+        id_token,
+        scope,
+        issued_at_ms,
+        lifetime_ms,
+        jkt,
+        sub,
+        family: None,
+        extra,
+    })
 }
 
 /// When the token expires, in milliseconds of Unix time, where the dialect has such a member.

@@ -20,7 +20,7 @@ fn servers() -> (Fixture, Fixture) {
         .grants([GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::TokenExchange])
         .scopes(["openid"])
         .redirect_uri("https://app.test/callback");
-    let idp = MockServer::builder().issuer_url(IDP).client(app).user(User::new("alice", "wonderland")).in_process();
+    let idp = MockServer::builder().public_url(IDP).client(app).user(User::new("alice", "wonderland")).in_process();
     let trusted = TrustedIssuer::new(IDP).key(&idp.keys().current());
     let api = MockServer::builder()
         .client(MockClient::default().grants([GrantType::JwtBearer]).scopes(["chat.read", "chat.write"]))
