@@ -101,7 +101,7 @@ where
                     });
                     match authorized {
                         Ok(claims) => {
-                            snapshot.forward(&mut request, claims);
+                            config.forward(&snapshot, &mut request, claims);
                             State::Calling { call: ready.call(request) }
                         }
                         // The service that was polled ready is dropped here, and its permit with it.

@@ -69,6 +69,10 @@
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
+//! **On behalf of the caller**: [`GuardLayer::with_subject_token`] hands the caller's token on to handlers, as a
+//! [`SubjectToken`] for `oauth_client`'s exchanger; [`Claims::actor`] reads delegation chains, and
+//! [`Requirement::actor`] requires who acts.
+//!
 //! **Configuration**: [`config`] reads a guard from TOML, from the environment or through serde; [`defaults`] explains
 //! every number.
 //!
@@ -232,9 +236,11 @@ mod validate;
 mod introspect;
 
 // What a valid token says, and how handlers get it.
+mod actor;
 mod claim_path;
 mod claims;
 mod extensions;
+mod subject;
 
 // 5: is it enough? Rules by route, requirements.
 mod authorize;
@@ -274,6 +280,7 @@ pub use oauth_client::clock::{self, Clock};
 pub use oauth_client::transport::HttpClient;
 
 #[doc(inline)]
+pub use self::actor::Actor;
 pub use self::algorithm::Algorithm;
 pub use self::authorize::{ClaimValue, Requirement, Rule};
 pub use self::body::GuardBody;
@@ -293,6 +300,7 @@ pub use self::metadata::ResourceMetadata;
 pub use self::reject::{InvalidToken, Rejection, RejectionBody};
 pub use self::request::RequestHead;
 pub use self::service::GuardService;
+pub use self::subject::SubjectToken;
 // Strict JSON is read all over the crate.
 use self::jose::json;
 

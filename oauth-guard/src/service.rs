@@ -60,7 +60,7 @@ where
         match snapshot.check(head) {
             Check::Ready(checked) => match checked.and_then(|claims| authorization.forward(claims)) {
                 Ok(claims) => {
-                    snapshot.forward(&mut request, claims);
+                    self.config.forward(&snapshot, &mut request, claims);
                     ResponseFuture::calling(self.inner.call(request))
                 }
                 Err(rejection) => self.reject(&snapshot, &rejection, &request),

@@ -22,7 +22,7 @@
 use std::sync::Arc;
 
 use ::reqwest::{Request, Response};
-use ::reqwest_middleware::{Error, Middleware, Next, Result};
+use ::reqwest_middleware::{Error, Middleware, Next};
 use async_trait::async_trait;
 use http::Extensions;
 
@@ -52,7 +52,12 @@ setters!(TokenMiddleware);
 
 #[async_trait]
 impl Middleware for TokenMiddleware {
-    async fn handle(&self, request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
+    async fn handle(
+        &self,
+        request: Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> Result<Response, Error> {
         let choice = extensions.get::<TokenChoice>().cloned();
         let mut rest = Rest { next, extensions };
         let sent = round_trip(&self.settings, request, choice.as_ref(), &mut rest).await;
@@ -72,7 +77,7 @@ struct Rest<'a> {
 impl Send for Rest<'_> {
     type Error = Error;
 
-    async fn send(&mut self, request: Request) -> Result<Response> {
+    async fn send(&mut self, request: Request) -> Result<Response, Error> {
         self.next.clone().run(request, self.extensions).await
     }
 }

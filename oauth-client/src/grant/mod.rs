@@ -34,6 +34,7 @@
 //! assert!(!format!("{request:?}").contains("k3y"));
 //! ```
 
+mod ciba;
 mod client_credentials;
 mod details;
 mod device_code;
@@ -48,6 +49,7 @@ mod token_exchange;
 use std::fmt;
 use std::time::Duration;
 
+pub(crate) use self::ciba::CibaRequestId;
 pub use self::client_credentials::client_credentials;
 pub(crate) use self::details::authorization_details;
 pub(crate) use self::device_code::DeviceCode;

@@ -89,6 +89,12 @@ impl TokenExchange {
         self
     }
 
+    /// How many bytes the tokens take that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        let tokens = self.actor.iter().map(|(token, _)| token).chain([&self.subject]);
+        tokens.filter_map(SecretSource::fixed).map(|token| token.expose().len()).sum()
+    }
+
     pub(crate) fn good_until(&self) -> Option<Duration> {
         self.good_until
     }

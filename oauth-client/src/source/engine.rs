@@ -428,6 +428,11 @@ impl Engine {
         }
     }
 
+    /// What it takes in memory, in bytes, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.settings.key.as_str().len() + self.hot.load().as_deref().map_or(0, AccessToken::bytes)
+    }
+
     pub(super) fn expired_response(&self) -> &ExpiredResponse {
         &self.client.dialect().expired
     }

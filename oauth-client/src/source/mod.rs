@@ -189,6 +189,14 @@ impl TokenSource {
         }
     }
 
+    /// What it takes in memory by now, in bytes, roughly.
+    fn bytes(&self) -> usize {
+        match &self.0 {
+            Kind::Live(engine) => engine.bytes(),
+            Kind::Fixed(token) => token.bytes(),
+        }
+    }
+
     /// An identity of its tokens that holds no secret.
     pub(crate) fn identity(&self) -> String {
         match &self.0 {

@@ -463,6 +463,7 @@ impl MockServerBuilder {
             pushed: PushedRequests::default(),
             sessions: Sessions::default(),
             devices: Devices::default(),
+            backchannel: Devices::default(),
             replays: Replays::default(),
             registrations: Registrations::default(),
         };
