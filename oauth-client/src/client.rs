@@ -20,6 +20,7 @@ use crate::discover::{Endpoint, Found, Metadata};
 use crate::dpop::Prover;
 use crate::error::{Error, Kind};
 use crate::id_token::KeyCache;
+use crate::source::Fetcher;
 use crate::token::TokenSet;
 use crate::transport::HttpClient;
 
@@ -67,6 +68,8 @@ struct Inner {
     keys: KeyCache,
     /// Whom ID tokens may be for beside this client.
     id_token_audiences: Vec<String>,
+    /// What brings tokens in place of a token endpoint.
+    fetcher: Option<Fetcher>,
 }
 
 enum Server {
@@ -104,6 +107,10 @@ impl Client {
 
     pub(crate) fn http(&self) -> &HttpClient {
         &self.0.http
+    }
+
+    pub(crate) fn fetcher(&self) -> Option<&Fetcher> {
+        self.0.fetcher.as_ref()
     }
 
     pub(crate) fn id_token_audiences(&self) -> &[String] {

@@ -26,6 +26,7 @@ use crate::extensions::{self, Missing};
 use crate::guard::Guard;
 use crate::reject::{Challenge, Rejection, grpc, http as over_http, log, respond};
 use crate::request::RequestHead;
+use crate::subject::SubjectToken;
 
 impl<T, S> FromRequestParts<S> for Claims<T>
 where
@@ -77,6 +78,28 @@ where
             Err(Missing::OtherType) => Err(not_guarded::<Self>(parts, Missing::OtherType)),
             Err(Missing::NotGuarded | Missing::WithoutClaims) => Ok(None),
         }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SubjectToken {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+            tracing::error!(
+                target: "oauth_guard", code = Rejection::NotGuarded.code(), path = parts.uri.path(),
+                "a handler asks for the caller's token: add GuardLayer::with_subject_token, and require a token"
+            );
+            Rejection::NotGuarded
+        })
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for SubjectToken {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
+        Ok(parts.extensions.get::<Self>().cloned())
     }
 }
 

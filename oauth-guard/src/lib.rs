@@ -70,6 +70,10 @@
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
+//! **On behalf of the caller**: [`GuardLayer::with_subject_token`] hands the caller's token on to handlers, as a
+//! [`SubjectToken`] for `oauth_client`'s exchanger; [`Claims::actor`] reads delegation chains, and
+//! [`Requirement::actor`] requires who acts.
+//!
 //! **Configuration**: [`config`] reads a guard from TOML, from the environment or through serde; [`defaults`] explains
 //! every number.
 //!
@@ -239,9 +243,11 @@ pub mod revocation;
 mod possession;
 
 // What a valid token says, and how handlers get it.
+mod actor;
 mod claim_path;
 mod claims;
 mod extensions;
+mod subject;
 
 // 5: is it enough? Rules by route, requirements.
 mod authorize;
@@ -291,6 +297,7 @@ pub use oauth_client::clock::{self, Clock};
 pub use oauth_client::transport::HttpClient;
 
 #[doc(inline)]
+pub use self::actor::Actor;
 pub use self::algorithm::Algorithm;
 pub use self::authorize::{ClaimValue, Requirement, Rule};
 pub use self::body::GuardBody;
@@ -311,6 +318,7 @@ pub use self::possession::{CertificateSource, Certificates, Dpop, PeerAddr, TlsP
 pub use self::reject::{InvalidProof, InvalidToken, Rejection, RejectionBody};
 pub use self::request::RequestHead;
 pub use self::service::GuardService;
+pub use self::subject::SubjectToken;
 // Strict JSON is read all over the crate.
 use self::jose::json;
 

@@ -31,6 +31,7 @@ use crate::reject::log::{self, Origin};
 use crate::reject::{Challenge, Rejection, TokenError, grpc, respond};
 use crate::request::RequestHead;
 use crate::revocation::{Feeds, RevocationSettings, Verdict};
+use crate::subject::SubjectToken;
 use crate::tenants::{TenantLookup, Tenants};
 use crate::validate::{
     Buffers, ClaimSet, FailFast, IssuerLookup, ParsedToken, PendingFetch, Validation, check_size, is_jws,
@@ -584,6 +585,12 @@ impl<T> Snapshot<T> {
             }
             None => extensions::clear(request.extensions_mut()),
         }
+    }
+
+    /// The token that these claims are from.
+    pub(crate) fn subject_token<B>(&self, request: &Request<B>, claims: &Claims<T>) -> Option<SubjectToken> {
+        let presented = self.token_locations.token(RequestHead::from(request)).ok()??;
+        Some(SubjectToken::new(bearer::as_text(&presented.token).ok()?, claims.expires_at()))
     }
 
     /// A request whose token is not validated: whatever could be one is redacted or stripped all the same.

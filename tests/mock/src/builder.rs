@@ -465,6 +465,7 @@ impl MockServerBuilder {
             transmitter: Transmitter::default(),
             sessions: Sessions::default(),
             devices: Devices::default(),
+            backchannel: Devices::default(),
             replays: Replays::default(),
             registrations: Registrations::default(),
         };

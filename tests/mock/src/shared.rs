@@ -120,6 +120,8 @@ pub(crate) struct Issuer {
     pub(crate) devices: Devices,
     /// Security events that wait to be polled.
     pub(crate) transmitter: Transmitter,
+    /// Those who wait for a user to confirm elsewhere.
+    pub(crate) backchannel: Devices,
 }
 
 /// What the server asks and offers beyond the defaults.
@@ -301,6 +303,7 @@ impl Shared {
             issuer.registrations.clear();
             issuer.devices.clear();
             issuer.transmitter.clear();
+            issuer.backchannel.clear();
         }
         self.clock.reset();
         self.dpop.reset();
@@ -320,6 +323,15 @@ impl Shared {
         let issuer = issuers.find(|issuer| issuer.devices.waiting(user_code, now).is_some());
         let issuer = issuer.unwrap_or_else(|| self.issuer(""));
         routes::device::decide(routes::Call::new(self, issuer, &request), user_code, user)
+    }
+
+    /// Says yes or no for a user who is asked on a device of theirs.
+    pub(crate) fn decide_backchannel(&self, user: &str, allowed: bool) -> Result<(), String> {
+        let (now, request) = (self.clock.now_unix(), Request::new(Bytes::new()));
+        let mut issuers = self.issuers.iter();
+        let issuer = issuers.find(|issuer| issuer.backchannel.waiting_for(user, now).is_some());
+        let issuer = issuer.unwrap_or_else(|| self.issuer(""));
+        routes::backchannel::decide(routes::Call::new(self, issuer, &request), user, allowed)
     }
 
     /// The user with this `sub`.
