@@ -391,11 +391,11 @@ fn missing(field: &str, message: &str) -> Problem {
 }
 
 #[cfg(feature = "reqwest")]
-fn default_http() -> Result<HttpClient, Error> {
+pub(crate) fn default_http() -> Result<HttpClient, Error> {
     HttpClient::new()
 }
 
 #[cfg(not(feature = "reqwest"))]
-fn default_http() -> Result<HttpClient, Error> {
+pub(crate) fn default_http() -> Result<HttpClient, Error> {
     Err(Error::config("http", "is missing; give a transport, or switch on the feature \"reqwest\""))
 }
