@@ -307,6 +307,20 @@ impl Error {
         Self::new(Kind::Malformed(what.into()))
     }
 
+    /// The same error, of a request that exchanges a user's token: once that is refused, only the user can give another
+    /// (RFC 8693 section 2.2.2 has `invalid_request` for it).
+    pub(crate) fn of_subject_token(self) -> Self {
+        match &*self.kind {
+            Kind::ErrorResponse(refused)
+                if matches!(&*refused.code, "invalid_grant" | "invalid_token" | "invalid_request")
+                    && refused.provider_code.is_some() =>
+            {
+                Self { kind: Arc::new(Kind::GrantRefused(refused.clone())), retry_after: self.retry_after }
+            }
+            _ => self,
+        }
+    }
+
     pub(crate) fn secret(name: &str, source: BoxError) -> Self {
         Self::new(Kind::Secret { name: name.to_owned(), source })
     }

@@ -85,6 +85,11 @@ impl TokenRequest {
         self.with(|wanted| wanted.parameters.push((name.into(), value.into())))
     }
 
+    /// The same access, by the grant of another request.
+    pub(crate) fn with_grant_of(&self, other: &Self) -> Self {
+        Self { grant: Arc::clone(&other.grant), wanted: Arc::clone(&self.wanted) }
+    }
+
     /// The grant.
     #[must_use]
     pub fn grant(&self) -> &dyn Grant {

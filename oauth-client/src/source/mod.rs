@@ -60,6 +60,7 @@ pub use self::pool::Pool;
 pub use self::status::Status;
 use crate::dialect::ExpiredResponse;
 use crate::error::{Error, Kind as ErrorKind};
+use crate::jose;
 use crate::secret::SecretSource;
 use crate::token::{AccessToken, Secret, TokenSet, digest};
 
@@ -188,6 +189,53 @@ impl TokenSource {
         }
     }
 
+    /// Another token, now: say because what it may do has changed at the server. Callers who ask at the same time share one
+    /// request, and one that is under way already counts. The token in hand stays in use when it fails.
+    ///
+    /// Dropping the returned future does not stop it.
+    ///
+    /// # Errors
+    /// As [`token`](Self::token), and `unsupported` for a [fixed](Self::fixed) source. While a failure counts
+    /// ([`retry_after`](Error::retry_after)) nothing is sent.
+    pub async fn refresh_now(&self) -> Result<AccessToken, Error> {
+        match &self.0 {
+            Kind::Fixed(_) => Err(Error::new(ErrorKind::Unsupported(
+                "a fixed source keeps the token it was made with; make another one".to_owned(),
+            ))),
+            Kind::Live(engine) => engine.refresh_now().await,
+        }
+    }
+
+    /// The ID tokens of a login. One that has expired is replaced first.
+    pub(crate) fn id_tokens(&self) -> SecretSource {
+        let source = self.clone();
+        let identity = digest(&["the ID token of", &self.identity()]);
+        SecretSource::tokens(identity, move || {
+            let source = source.clone();
+            Box::pin(async move { source.id_token().await })
+        })
+    }
+
+    async fn id_token(&self) -> Result<Secret, Error> {
+        let missing = || {
+            let message = "has no ID token; log in with the scope openid, at a server that issues another one with each refresh";
+            Error::config("subject_token", message)
+        };
+        let Kind::Live(engine) = &self.0 else { return Err(missing()) };
+        let token = self.token().await?;
+        let id_token = token.tokens().id_token().ok_or_else(missing)?;
+        if !has_expired(id_token, engine.client.clock().now().wall) {
+            return Ok(id_token.clone());
+        }
+        let token = self.refresh_now().await?;
+        let id_token = token.tokens().id_token().ok_or_else(missing)?;
+        match has_expired(id_token, engine.client.clock().now().wall) {
+            false => Ok(id_token.clone()),
+            // The server does not issue another one with a refresh, so that the login has to be repeated.
+            true => Err(Error::new(ErrorKind::Reauthorization(None))),
+        }
+    }
+
     /// Reports that an API refused the token of this generation. Exactly that token is dropped: a newer one, which
     /// may be here already, stays.
     ///
@@ -247,6 +295,12 @@ impl TokenSource {
             Kind::Live(engine) => engine.status(),
         }
     }
+}
+
+/// Whether a JWT says that it has expired.
+fn has_expired(jwt: &Secret, now: std::time::Duration) -> bool {
+    let claims = jose::unverified_claims(jwt.expose());
+    claims.and_then(|claims| claims.get("exp")?.as_u64()).is_some_and(|end| end <= now.as_secs())
 }
 
 /// The source's access token, fresh for each request that sends it as a parameter.

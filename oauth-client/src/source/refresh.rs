@@ -265,7 +265,12 @@ impl<'a> Refresh<'a> {
         }
         let parameters = self.engine.request.to_parameters();
         self.sent = None;
-        match self.attempt(&parameters, !person).await {
+        let mut result = self.attempt(&parameters, !person).await;
+        let refused = result.as_ref().is_err_and(|failed| failed.error.code() == "invalid_grant");
+        if refused && self.engine.request.grant().refused() {
+            result = self.attempt(&parameters, !person).await;
+        }
+        match result {
             Err(failed) if self.is_the_end(&failed.error) => Err(self.lost(Some(failed.error))),
             other => other.map_err(|failed| failed.error),
         }

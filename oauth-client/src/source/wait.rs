@@ -47,6 +47,33 @@ impl Engine {
         Err(Error::new(Kind::Interrupted))
     }
 
+    /// Replaces the token in hand, however good it is.
+    pub(super) async fn refresh_now(self: &Arc<Self>) -> Result<AccessToken, Error> {
+        for _ in 0..MAX_ROUNDS {
+            let mut flight = match self.join_or_start() {
+                Next::Return(result) => return result,
+                Next::Wait(flight) | Next::WaitForEnd(flight) => flight,
+            };
+            if let Some(result) = self.outcome(&mut flight).await.filter(|_| self.state().login.is_none()) {
+                return result;
+            }
+        }
+        Err(Error::new(Kind::Interrupted))
+    }
+
+    fn join_or_start(self: &Arc<Self>) -> Next {
+        let mut state = self.state();
+        let now = self.client.clock().now().monotonic;
+        match (state.live_flight(), state.backed_off(now).filter(|_| state.login.is_none())) {
+            (Some(flight), _) => Next::Wait(flight),
+            (None, Some(error)) => Next::Return(Err(error)),
+            (None, None) => match Handle::try_current() {
+                Ok(runtime) => Next::Wait(self.start(&mut state, &runtime)),
+                Err(_) => Next::Return(Err(no_runtime())),
+            },
+        }
+    }
+
     /// Goes on with the tokens of a login.
     pub(super) async fn log_in(self: &Arc<Self>, tokens: TokenSet) -> Result<AccessToken, Error> {
         // Before it takes anything's place.
@@ -163,10 +190,12 @@ impl Engine {
         }
         match Handle::try_current() {
             Ok(runtime) => Next::Wait(self.start(&mut state, &runtime)),
-            Err(_) => Next::Return(Err(Error::config(
-                "runtime",
-                "a token must be fetched, and there is no tokio runtime here; call token() inside one",
-            ))),
+            Err(_) => Next::Return(Err(no_runtime())),
         }
     }
+}
+
+pub(super) fn no_runtime() -> Error {
+    let message = "a token must be fetched, and there is no tokio runtime here; call token() inside one";
+    Error::config("runtime", message)
 }
