@@ -12,13 +12,12 @@ mod messages;
 use clap::Parser;
 use messages::Session;
 use oauth_client::discover::{Found, follow};
-use oauth_client::grant::{self, Assertion, TokenExchange};
+use oauth_client::grant::{self, IdJag};
 use oauth_client::manage::register::ClientMetadata;
-use oauth_client::mcp::{Authorizer, AuthorizerBuilder, Target};
+use oauth_client::mcp::{Authorizer, AuthorizerBuilder};
 use oauth_client::sign::SigningKey;
-use oauth_client::token::TokenType;
 use oauth_client::transport::{HttpClient, Limits};
-use oauth_client::{Client, ClientAuth, Error};
+use oauth_client::{Client, ClientAuth};
 use serde::Deserialize;
 use url::Url;
 
@@ -57,9 +56,9 @@ async fn main() -> Result<(), Failure> {
         Ok(json) => serde_json::from_str(&json)?,
         Err(_) => Known::default(),
     };
-    let mut builder = Authorizer::builder(&arguments.url).default_endpoints().client(
-        ClientMetadata::new().client_name("mcp_client").redirect_uris(["http://127.0.0.1/callback"]),
-    );
+    let mut builder = Authorizer::builder(&arguments.url)
+        .default_endpoints()
+        .client(ClientMetadata::new().client_name("mcp_client").redirect_uris(["http://127.0.0.1/callback"]));
     if let Some(url) = &arguments.client_document {
         builder = builder.client_id_document(url);
     }
@@ -89,8 +88,9 @@ async fn how(builder: AuthorizerBuilder, known: Known, url: &str) -> Result<Auth
     // Who was given credentials without a word on where they are good trusts the API in that, once.
     let issuer = discovered(url).await?.server.issuer;
     if let Some(token) = known.valid_jwt {
-        let workload = move |_: &Target| grant::jwt_bearer(token.as_str());
-        return Ok(builder.registered(issuer, ClientAuth::none(id)).grant(workload));
+        return Ok(builder
+            .registered(issuer, ClientAuth::none(id))
+            .grant(move |_| grant::jwt_bearer(token.as_str())));
     }
     let auth = match (&known.private_key_pem, &known.client_secret) {
         (Some(pem), _) => ClientAuth::private_key_jwt(id, SigningKey::from_pem(pem)?),
@@ -98,23 +98,16 @@ async fn how(builder: AuthorizerBuilder, known: Known, url: &str) -> Result<Auth
         (None, None) => ClientAuth::none(id),
     };
     let builder = builder.registered(issuer, auth);
-    let Some(id_token) = known.idp_id_token else { return Ok(builder.grant(|_| grant::client_credentials())) };
+    let Some(id_token) = known.idp_id_token else {
+        return Ok(builder.grant(|_| grant::client_credentials()));
+    };
 
     // The enterprise decides: its identity provider exchanges the login for an assertion to this server.
     let provider = Client::builder()
         .token_endpoint(known.idp_token_endpoint.ok_or("idp_token_endpoint is missing")?)
         .auth(ClientAuth::none(known.idp_client_id.ok_or("idp_client_id is missing")?))
         .build()?;
-    Ok(builder.grant(move |target| {
-        let (provider, login, target) = (provider.clone(), id_token.clone(), target.clone());
-        grant::jwt_bearer(Assertion::from_fn(move |_| {
-            let exchange = TokenExchange::new(login.as_str(), TokenType::IdToken)
-                .requested_token_type(TokenType::from("urn:ietf:params:oauth:token-type:id-jag"));
-            let request = grant::token_exchange(exchange).audience(&target.issuer).resource([&target.resource]);
-            let provider = provider.clone();
-            async move { Ok::<_, Error>(provider.request(&request).await?.access_token().clone()) }
-        }))
-    }))
+    Ok(builder.grant(move |_| grant::id_jag(IdJag::new(&provider, id_token.as_str()))))
 }
 
 /// The authorization server that the API names.

@@ -20,12 +20,14 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) async fn begin(client: AuthorizingClient, url: String) -> Result<Self, Failure> {
-        let version = std::env::var("MCP_CONFORMANCE_PROTOCOL_VERSION").unwrap_or_else(|_| "2025-11-25".to_owned());
+        let version =
+            std::env::var("MCP_CONFORMANCE_PROTOCOL_VERSION").unwrap_or_else(|_| "2025-11-25".to_owned());
         let mut session = Self { client, url, version, id: None };
         if session.version.as_str() < STATELESS {
             let hello = json!({ "protocolVersion": session.version, "capabilities": {}, "clientInfo": client_info() });
             let response = session.send("initialize", None, Some(1), hello).await?;
-            session.id = response.headers().get("mcp-session-id").and_then(|id| Some(id.to_str().ok()?.to_owned()));
+            session.id =
+                response.headers().get("mcp-session-id").and_then(|id| Some(id.to_str().ok()?.to_owned()));
             result(response).await?;
             session.send("notifications/initialized", None, None, json!({})).await?;
         }
@@ -33,7 +35,12 @@ impl Session {
     }
 
     /// Calls a method, and returns its result.
-    pub(crate) async fn call(&self, method: &str, name: Option<&str>, mut params: Value) -> Result<Value, Failure> {
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        name: Option<&str>,
+        mut params: Value,
+    ) -> Result<Value, Failure> {
         if self.version.as_str() >= STATELESS {
             params["_meta"] = json!({
                 "io.modelcontextprotocol/protocolVersion": self.version,
@@ -71,7 +78,7 @@ impl Session {
         if let Some(id) = &self.id {
             request = request.header("mcp-session-id", id);
         }
-        let response = self.client.send(request).await.map_err(|error| error.into_boxed())?;
+        let response = self.client.send(request).await?;
         match response.status() {
             status if status.is_success() => Ok(response),
             status => Err(format!("{method}: {status}: {}", response.text().await?).into()),

@@ -149,7 +149,6 @@ impl Authorizer {
     pub(super) fn url(&self) -> &Url {
         &self.0.url
     }
-
 }
 
 /// One request and what it leads to; made by [`Authorizer::attempt`].
@@ -263,7 +262,9 @@ impl Attempt {
             StatusCode::UNAUTHORIZED if self.source().is_some() && proof_error(headers).is_some() => None,
             StatusCode::UNAUTHORIZED if says("insufficient_user_authentication") => None,
             StatusCode::UNAUTHORIZED => Some(Need::Token),
-            StatusCode::FORBIDDEN if self.source().is_some() && says("insufficient_scope") => Some(Need::MoreScope),
+            StatusCode::FORBIDDEN if self.source().is_some() && says("insufficient_scope") => {
+                Some(Need::MoreScope)
+            }
             _ => None,
         }
     }
@@ -291,7 +292,12 @@ impl Attempt {
 
 impl Inner {
     /// The key to bind tokens to, where that is wanted.
-    fn dpop(&self, found: &Found, headers: &HeaderMap, made: &mut Option<Dpop>) -> Result<Option<Dpop>, Error> {
+    fn dpop(
+        &self,
+        found: &Found,
+        headers: &HeaderMap,
+        made: &mut Option<Dpop>,
+    ) -> Result<Option<Dpop>, Error> {
         let challenges = Challenge::from_headers(headers);
         let names = |scheme: &str| challenges.iter().any(|challenge| challenge.is(scheme));
         let needed = found.resource.dpop_bound_access_tokens_required || (names("DPoP") && !names("Bearer"));
@@ -329,7 +335,8 @@ impl Inner {
         loop {
             let identity = self.identity(found, purpose).await?;
             let client = self.client(found, &identity, dpop.clone())?;
-            let refused_there = before.is_some_and(|before| before.issuer == target.issuer && before.scope == scope);
+            let refused_there =
+                before.is_some_and(|before| before.issuer == target.issuer && before.scope == scope);
             match self.obtain(&client, &request, !refused_there).await {
                 Err(error) if may_be_forgotten && identity.is_old_registration && is_unknown(&error) => {
                     may_be_forgotten = false;
@@ -385,7 +392,12 @@ impl Inner {
     }
 
     /// `may_be_kept`: whether a token that the store has may be good.
-    async fn obtain(&self, client: &Client, request: &Request, may_be_kept: bool) -> Result<TokenSource, Error> {
+    async fn obtain(
+        &self,
+        client: &Client,
+        request: &Request,
+        may_be_kept: bool,
+    ) -> Result<TokenSource, Error> {
         let mut builder = client.source(request.token.clone());
         if let Some(store) = &self.store {
             builder = builder.shared_store(Arc::clone(store));
@@ -452,6 +464,9 @@ impl fmt::Debug for Authorizer {
 
 impl fmt::Debug for Current {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Current").field("issuer", &self.issuer).field("scope", &self.scope).finish_non_exhaustive()
+        f.debug_struct("Current")
+            .field("issuer", &self.issuer)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
     }
 }

@@ -206,7 +206,10 @@ impl AuthorizerBuilder {
     }
 
     /// Changes each client that is made, before it is built: its time limit, say. What is set here on the builder counts.
-    pub fn configure(mut self, change: impl Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static) -> Self {
+    pub fn configure(
+        mut self,
+        change: impl Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static,
+    ) -> Self {
         self.settings.configure = Some(Arc::new(change));
         self
     }
@@ -268,7 +271,8 @@ impl AuthorizerBuilder {
         if self.way.is_none() {
             problems.push(Problem {
                 field: "grant".to_owned(),
-                message: "is missing; say how a token is obtained: open(..), browser(..) or grant(..)".to_owned(),
+                message: "is missing; say how a token is obtained: open(..), browser(..) or grant(..)"
+                    .to_owned(),
             });
         }
         if self.max_authorizations == 0 {
@@ -284,7 +288,9 @@ impl AuthorizerBuilder {
         problems.extend(auths.flat_map(ClientAuth::problems));
         let mut issuers: Vec<_> = self.identities.registered.iter().map(|(issuer, _)| issuer).collect();
         issuers.sort_unstable();
-        if let Some(twice) = issuers.windows(2).find(|pair| pair.first() == pair.last()).and_then(<[_]>::first) {
+        if let Some(twice) =
+            issuers.windows(2).find(|pair| pair.first() == pair.last()).and_then(<[_]>::first)
+        {
             problems.push(Problem {
                 field: "registered".to_owned(),
                 message: format!("has two clients for the issuer {twice:?}; give one"),

@@ -122,7 +122,8 @@ impl Identities {
         }
         let Some(metadata) = &self.metadata else { return Err(unknown_at(issuer)) };
         let wanted = completed(metadata, server, purpose)?;
-        let by = |registration: &Registration| registration.auth_by(wanted.token_endpoint_auth_method.as_deref());
+        let by =
+            |registration: &Registration| registration.auth_by(wanted.token_endpoint_auth_method.as_deref());
         let kept = self.kept().get(issuer).cloned();
         if let Some(kept) = kept.filter(|kept| kept.client_secret_expires_at().is_none_or(|end| now < end)) {
             return Ok(Identity { auth: by(&kept)?, is_old_registration: true });
@@ -151,7 +152,8 @@ impl Identities {
 
 /// Whether the server reads the metadata of clients at their `client_id`, and lets them authenticate like this one.
 fn reads_documents(server: &Metadata, auth: &ClientAuth) -> bool {
-    let reads = server.extra.get("client_id_metadata_document_supported").and_then(serde_json::Value::as_bool);
+    let reads =
+        server.extra.get("client_id_metadata_document_supported").and_then(serde_json::Value::as_bool);
     let method = auth.method_name();
     let takes = |methods: &Vec<String>| methods.iter().any(|known| known == method);
     // A server that does not list `none` reads documents of public clients all the same: it is what they are for.
@@ -237,7 +239,8 @@ pub(super) fn document_problem(url: &str) -> Option<Problem> {
         })
     };
     let Ok(parsed) = Url::parse(url) else { return problem("is not a URL") };
-    if parsed.scheme() != "https" || !matches!(parsed.host(), Some(Host::Domain(_) | Host::Ipv4(_) | Host::Ipv6(_)))
+    if parsed.scheme() != "https"
+        || !matches!(parsed.host(), Some(Host::Domain(_) | Host::Ipv4(_) | Host::Ipv6(_)))
     {
         return problem("is not https");
     }
@@ -273,8 +276,16 @@ mod tests {
     fn the_method_is_the_first_that_both_know() {
         for (supported, person, machine) in [
             (json!({}), "client_secret_basic", "client_secret_basic"),
-            (json!({ "token_endpoint_auth_methods_supported": ["client_secret_post", "none"] }), "none", "client_secret_post"),
-            (json!({ "token_endpoint_auth_methods_supported": ["client_secret_post"] }), "client_secret_post", "client_secret_post"),
+            (
+                json!({ "token_endpoint_auth_methods_supported": ["client_secret_post", "none"] }),
+                "none",
+                "client_secret_post",
+            ),
+            (
+                json!({ "token_endpoint_auth_methods_supported": ["client_secret_post"] }),
+                "client_secret_post",
+                "client_secret_post",
+            ),
             (json!({ "token_endpoint_auth_methods_supported": ["none"] }), "none", "none"),
         ] {
             let server = server(supported);
@@ -307,7 +318,10 @@ mod tests {
             ("http://localhost:3000/callback", "native"),
         ] {
             let client = ClientMetadata::new().redirect_uris([uri]);
-            assert_eq!(completed(&client, &server(json!({})), LOGIN).unwrap().extra["application_type"], kind);
+            assert_eq!(
+                completed(&client, &server(json!({})), LOGIN).unwrap().extra["application_type"],
+                kind
+            );
         }
         let own = local.member("application_type", "web").grant_types(["urn:example"]);
         let own = completed(&own, &server(json!({})), LOGIN).unwrap();
@@ -350,7 +364,11 @@ mod tests {
             "token_endpoint_auth_methods_supported": ["tls_client_auth"],
         });
         assert!(reads(with_certificates, &keyed));
-        for no in [json!({}), json!({ "client_id_metadata_document_supported": false }), json!({ "client_id_metadata_document_supported": "yes" })] {
+        for no in [
+            json!({}),
+            json!({ "client_id_metadata_document_supported": false }),
+            json!({ "client_id_metadata_document_supported": "yes" }),
+        ] {
             assert!(!reads(no, &public));
         }
     }
