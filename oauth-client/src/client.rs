@@ -12,6 +12,7 @@ use arc_swap::ArcSwapOption;
 use url::Url;
 
 pub use self::builder::ClientBuilder;
+pub(crate) use self::builder::default_http;
 use self::endpoints::{Discovered, Discovery};
 use crate::authenticate::ClientAuth;
 use crate::clock::Clock;
@@ -195,6 +196,15 @@ impl Found {
     /// [`resource`](Self::resource).
     #[must_use]
     pub fn client(&self) -> ClientBuilder {
+        if self.by_default {
+            // There is no document to fetch anew.
+            let endpoints =
+                Endpoint::ALL.iter().filter_map(|one| Some((*one, self.server.endpoint(*one)?.as_str())));
+            return endpoints.fold(Client::builder(), |builder, (one, url)| match one {
+                Endpoint::Token => builder.token_endpoint(url),
+                one => builder.endpoint(one, url),
+            });
+        }
         Client::builder().metadata(self.server.clone())
     }
 }

@@ -37,8 +37,10 @@ use self::lenient::{fitting, fitting_entries};
 pub(crate) use self::places::Failed;
 use self::places::first_usable;
 
+pub(crate) use self::follow::follow_or_default;
 pub use self::follow::{Found, follow};
 pub use self::member::discover_url;
+pub(crate) use self::resource::called;
 pub use self::resource::{ProtectedResource, resource};
 pub(crate) use self::ssrf::{limits_beyond, may_lead_to};
 use crate::error::{Error, printable};
@@ -117,6 +119,20 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    /// What is assumed of a server at this URL's origin that describes itself nowhere.
+    fn by_default(url: &Url) -> Result<Self, Error> {
+        let origin = url.origin().ascii_serialization();
+        let document = serde_json::json!({
+            "issuer": origin,
+            "authorization_endpoint": format!("{origin}/authorize"),
+            "token_endpoint": format!("{origin}/token"),
+            "registration_endpoint": format!("{origin}/register"),
+            // A client that no document describes to the server is one without a secret as a rule.
+            "token_endpoint_auth_methods_supported": ["none", "client_secret_post", "client_secret_basic"],
+        });
+        serde_json::from_value(document).map_err(|_| Error::config("resource", "has no usable origin"))
+    }
+
     /// The URL of an endpoint, where the document names one.
     #[must_use]
     pub fn endpoint(&self, endpoint: Endpoint) -> Option<&Url> {

@@ -35,6 +35,7 @@
 //! | [tokens bound to a key](#tokens-bound-to-a-key): DPoP | [`dpop`] |
 //! | [storage](#storage): tokens that outlive the process | [`store`] |
 //! | [discovery](#discovery): server and API metadata | [`discover`] |
+//! | APIs of which only the URL is known: MCP servers | [`mcp`] |
 //! | [providers](#providers): deviations from RFC 6749 as data | [`dialect`] |
 //! | [management](#management): introspect, revoke, register, userinfo | [`manage`] |
 //! | [configuration](#configuration): TOML, environment, serde | [`config`] |
@@ -91,7 +92,7 @@
 //! | something that is no token endpoint: a cloud's metadata, a vault, a CLI | [`TokenSource::from_fn`] |
 //! | a refresh token from elsewhere | [`grant::refresh_token`] |
 //! | a user's name and password, and no other way | [`grant::password`] |
-//! | nothing but an API's URL | [`discover::follow`], then [`manage::register`] |
+//! | nothing but an API's URL | [`mcp::Authorizer`]; or by hand [`discover::follow`], then [`manage::register`] |
 //! | another grant | a type of your own: see [`grant`] |
 //! | a file or the environment | [`config::ClientConfig`] |
 //!
@@ -289,6 +290,8 @@ pub mod attach;
 
 // Beside the flow:
 
+// all of it for an API of which only the URL is known
+pub mod mcp;
 // APIs of authorization servers: introspect, revoke, register, userinfo
 pub mod manage;
 // all of it as data

@@ -414,11 +414,11 @@ async fn no_server(_: Request<RequestBody>) -> Result<Response<Full<Bytes>>, io:
 }
 
 #[cfg(feature = "reqwest")]
-fn default_http() -> Result<HttpClient, Error> {
+pub(crate) fn default_http() -> Result<HttpClient, Error> {
     HttpClient::new()
 }
 
 #[cfg(not(feature = "reqwest"))]
-fn default_http() -> Result<HttpClient, Error> {
+pub(crate) fn default_http() -> Result<HttpClient, Error> {
     Err(Error::config("http", "is missing; give a transport, or switch on the feature \"reqwest\""))
 }

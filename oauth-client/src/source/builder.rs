@@ -76,6 +76,12 @@ impl SourceBuilder {
         self
     }
 
+    /// The same, for a store that several sources share already.
+    pub(crate) fn shared_store(mut self, store: Arc<dyn dynamic::TokenStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
     /// Starts with these tokens, such as a [login](crate::login) has just brought: the first token costs no request, and
     /// a store gets them before any caller does, in place of what it held.
     pub fn starting_with(mut self, tokens: impl Into<TokenSet>) -> Self {

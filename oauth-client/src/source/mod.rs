@@ -197,6 +197,15 @@ impl TokenSource {
         }
     }
 
+    /// Whether both are the same source.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Kind::Live(one), Kind::Live(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     /// An identity of its tokens that holds no secret.
     pub(crate) fn identity(&self) -> String {
         match &self.0 {

@@ -63,6 +63,9 @@ pub(crate) fn serve(call: Call<'_>) -> MockResponse {
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms,
     });
+    if !call.shared.policy.client_documents.is_empty() {
+        document["client_id_metadata_document_supported"] = json!(true);
+    }
     if !call.shared.registration.closed {
         document["registration_endpoint"] = json!(call.url(Endpoint::Register));
     }
