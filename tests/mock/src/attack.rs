@@ -122,6 +122,9 @@ pub enum Area {
     Dpop,
     /// Certificates in headers, and the tokens that are bound to them: [`Part::Certificates`].
     Certificates,
+    /// What an introspection endpoint says of a token (RFC 7662). These are no requests that could be made beforehand: a
+    /// [suite](crate::suite::Suite::opaque) is the endpoint.
+    Introspection,
 }
 
 /// What must differ from the usual target: one issuer, one audience, every asymmetric algorithm, a token required.
@@ -217,7 +220,7 @@ impl Attack {
         self
     }
 
-    const fn strict(mut self) -> Self {
+    pub(crate) const fn strict(mut self) -> Self {
         self.level = RequirementLevel::Strict;
         self
     }

@@ -23,6 +23,7 @@
 
 mod endpoint;
 mod junit;
+mod opaque;
 mod options;
 mod pace;
 mod possession;
@@ -78,6 +79,7 @@ pub struct Suite {
     max_token_age: Option<Duration>,
     second_issuer: bool,
     bound: Bound,
+    opaque: bool,
 }
 
 /// The path of the second issuer, where there is one.
@@ -152,6 +154,7 @@ impl Suite {
             max_token_age: None,
             second_issuer: false,
             bound: Bound::default(),
+            opaque: false,
         }
     }
 
@@ -249,11 +252,8 @@ impl Suite {
             return Err(SuiteError::Header(name.to_owned()));
         }
         let target = Target::find(&self.target, self.remote, &self.sending).await?;
-        if let Some(unknown) = self
-            .only
-            .iter()
-            .chain(&self.skip)
-            .find(|only| !cases_of(self.bound.part).any(|case| names(only, case)))
+        if let Some(unknown) =
+            self.only.iter().chain(&self.skip).find(|only| !self.cases().any(|case| names(only, case)))
         {
             return Err(SuiteError::NoSuchCase(unknown.clone()));
         }
@@ -285,13 +285,17 @@ impl Attacker {
     pub fn instructions(&self) -> String {
         let issuer = self.handle();
         let scope = self.suite.scope.as_deref().unwrap_or("(none is asked for)");
+        let asked = match self.suite.opaque {
+            true => format!("  introspection  {} (any credentials)\n", issuer.endpoint(Endpoint::Introspect)),
+            false => String::new(),
+        };
         let second =
             self.second_issuer().map(|issuer| format!("  and also   {issuer}\n")).unwrap_or_default();
         let binding = self.suite.bound.describe(self.target.url());
         let binding = binding.map(|how| format!("  binding    {how}\n")).unwrap_or_default();
         format!(
             "The target {} must trust this issuer:\n  issuer     {}\n  audience   {}\n  scope      {scope}\n  \
-             algorithm  {}\n  metadata   {}\n  keys       {}\n{binding}{second}",
+             algorithm  {}\n  metadata   {}\n  keys       {}\n{asked}{binding}{second}",
             self.target.url(),
             issuer.issuer(),
             self.suite.audience,
@@ -347,13 +351,22 @@ impl Attacker {
 
 /// Every case of every [part](Suite::part): those of [`attack::of`], and what only a running issuer can do to a target.
 pub fn cases() -> impl Iterator<Item = &'static Attack> {
-    Part::ALL.into_iter().flat_map(cases_of)
+    Part::ALL.into_iter().flat_map(cases_of).chain(opaque::CASES)
 }
 
 /// Those that a run of this part may send.
 pub fn cases_of(part: Part) -> impl Iterator<Item = &'static Attack> {
     let by_hand = if part == Part::Tokens { endpoint::CASES } else { &[] };
     attack::of(part).chain(by_hand)
+}
+
+impl Suite {
+    /// Those that this run may send.
+    fn cases(&self) -> impl Iterator<Item = &'static Attack> {
+        let opaque = self.opaque.then_some(opaque::CASES);
+        let of_part = (!self.opaque).then(|| cases_of(self.bound.part));
+        of_part.into_iter().flatten().chain(opaque.into_iter().flatten())
+    }
 }
 
 fn handle<'a>(suite: &Suite, server: &'a MockServer) -> IssuerHandle<'a> {

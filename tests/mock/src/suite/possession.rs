@@ -118,13 +118,13 @@ impl Run<'_> {
         let deadline = Instant::now() + self.suite.wait;
         loop {
             self.read_challenge().await;
-            let as_access_token = self.control().await;
+            let as_access_token = self.good_one().await;
             if as_access_token.as_ref().is_ok_and(TargetResponse::accepted) {
                 return Ok(());
             }
             let before = self.context.clone();
             self.context = before.clone().typ("JWT");
-            if self.control().await.is_ok_and(|response| response.accepted()) {
+            if self.good_one().await.is_ok_and(|response| response.accepted()) {
                 return Ok(());
             }
             self.context = before;
@@ -156,10 +156,10 @@ impl Run<'_> {
     }
 
     /// A good request. Where the target wants another nonce in it, once more.
-    pub(super) async fn control(&mut self) -> Outcome {
+    pub(super) async fn good_one(&mut self) -> Outcome {
         let mut outcome = Err(NoResponse::Closed);
         for _ in 0..AGAIN {
-            let request = self.context.control();
+            let request = self.control();
             outcome = self.target.send(&request, self.target.patience()).await;
             if !self.learn(&outcome) {
                 break;

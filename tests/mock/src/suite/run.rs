@@ -1,11 +1,12 @@
 //! One run: the table first, then what changes keys, then what tampers with the key endpoint.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::opaque::Answers;
 use super::report::{Case, Report, Summary, Traits, Verdict};
 use super::target::{NoResponse, Outcome, Target, TargetResponse};
 use super::verdict;
@@ -37,6 +38,8 @@ pub(super) struct Run<'a> {
     /// The responses to a good token, and to a path that no API knows.
     sample: Option<TargetResponse>,
     beside: Option<TargetResponse>,
+    /// What the endpoint says, where the target introspects its tokens.
+    answers: Mutex<Answers>,
     /// Never contended: the lock makes a run `Sync`, so that its future can be spawned.
     progress: Mutex<&'a mut (dyn FnMut(&str) + Send)>,
 }
@@ -70,6 +73,7 @@ impl<'a> Run<'a> {
             fetches: true,
             sample: None,
             beside: None,
+            answers: Mutex::default(),
             progress: Mutex::new(progress),
         }
     }
@@ -78,11 +82,13 @@ impl<'a> Run<'a> {
         let deadline = self.suite.time_limit.map(|limit| Instant::now() + limit);
         self.say("waiting until a good token is accepted");
         let context = self.context.clone();
-        let mut tell = |step: &str| say(&self.progress, step);
-        if self.suite.bound.part == Part::Tokens {
-            self.context = probe::wait(self.suite, &mut self.target, self.server, context, &mut tell).await?;
-        } else {
+        if self.suite.opaque {
+            self.opaque_ready().await?;
+        } else if self.suite.bound.part != Part::Tokens {
             self.wait_for_a_bound_token().await?;
+        } else {
+            let mut tell = |step: &str| say(&self.progress, step);
+            self.context = probe::wait(self.suite, &mut self.target, self.server, context, &mut tell).await?;
         }
         match deadline {
             None => self.stages().await,
@@ -120,6 +126,9 @@ impl<'a> Run<'a> {
     }
 
     async fn stages(&mut self) {
+        if self.suite.opaque {
+            return self.opaque_stages().await;
+        }
         if self.suite.bound.part != Part::Tokens {
             return self.bound_rows().await;
         }
@@ -191,7 +200,8 @@ impl<'a> Run<'a> {
     }
 
     fn chosen(&self, attack: &Attack) -> bool {
-        !self.suite.skip.iter().any(|skip| names(skip, attack))
+        self.suite.is_about(attack)
+            && !self.suite.skip.iter().any(|skip| names(skip, attack))
             && (self.suite.only.is_empty() || self.suite.only.iter().any(|only| names(only, attack)))
     }
 
@@ -284,7 +294,7 @@ impl<'a> Run<'a> {
         if self.cut_short.is_some() {
             return;
         }
-        let (request, first) = (self.context.control(), self.control().await);
+        let (request, first) = (self.control(), self.good_one().await);
         // A pause that never ends is no sign of weakness.
         if matches!(&first, Err(NoResponse::Throttled)) || first.as_ref().is_ok_and(TargetResponse::accepted)
         {
@@ -313,12 +323,21 @@ impl<'a> Run<'a> {
         let mut last = first.clone();
         while fell.elapsed() < RECOVERY.min(self.target.patience() * 4) {
             tokio::time::sleep(PAUSE).await;
-            last = self.control().await;
+            last = self.good_one().await;
             if last.as_ref().is_ok_and(TargetResponse::accepted) {
                 break;
             }
         }
         (fell.elapsed().as_secs(), last)
+    }
+
+    /// A good request, to see that what an attack changed corrupted nothing else.
+    fn control(&self) -> AttackRequest {
+        if self.suite.opaque { self.good_opaque_token() } else { self.context.control() }
+    }
+
+    pub(super) fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The run ends here, since nothing comes back any more.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 use crate::certificates::Certificates;
+use crate::introspects::Introspects;
 use crate::keys::Keys;
 use crate::proofs::Proofs;
 use crate::server::{Request, Response};
@@ -34,6 +35,7 @@ pub(crate) struct Api {
     pub(crate) known: Mutex<HashMap<String, Map<String, Value>>>,
     pub(crate) fallen: Notify,
     pub(crate) trouble: Trouble,
+    pub(crate) introspects: Option<Introspects>,
     /// What its tokens are bound to; `None` for bearer tokens.
     pub(crate) binding: Option<Binding>,
 }
@@ -80,6 +82,7 @@ impl Api {
             fallen: Notify::new(),
             trouble: Trouble::default(),
             binding: None,
+            introspects: None,
         }
     }
 
@@ -165,7 +168,11 @@ impl Api {
             self.fallen.notify_one();
             return None;
         }
-        let verified = match self.verify(&token).await {
+        let verified = match &self.introspects {
+            Some(introspects) => introspects.verify(&token).await,
+            None => self.verify(&token).await,
+        };
+        let verified = match verified {
             Ok(claims) => self.scoped(&claims).map(|()| claims),
             Err(refusal) => Err(refusal),
         };
