@@ -83,7 +83,7 @@ where
 impl IntoResponse for Rejection {
     /// The layer's HTTP response, without realm and resource metadata.
     fn into_response(self) -> Response {
-        over_http::response(&self, &Challenge::default()).map(Body::new)
+        over_http::response(&self, &Challenge::default(), false).map(Body::new)
     }
 }
 
@@ -153,11 +153,12 @@ where
 
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, ScopedRejection> {
         let grpc = grpc::is_grpc(RequestHead::from(&*parts));
+        let rejected = |rejection, challenge, dpop| ScopedRejection { rejection, challenge, grpc, dpop };
         let claims: Claims<T> = match extensions::claims(&parts.extensions) {
             Ok(claims) => claims,
             Err(missing) => {
                 let rejection = not_guarded::<Self>(parts, missing);
-                return Err(ScopedRejection { rejection, challenge: Arc::default(), grpc });
+                return Err(rejected(rejection, Arc::default(), false));
             }
         };
         if !S::SCOPES.iter().all(|scope| claims.has_scope(scope)) {
@@ -165,7 +166,7 @@ where
             let challenge = Arc::clone(claims.challenge());
             if !challenge.dry_run {
                 log::rejected(&rejection, &claims.origin());
-                return Err(ScopedRejection { rejection, challenge, grpc });
+                return Err(rejected(rejection, challenge, claims.is_dpop_bound()));
             }
             log_dry_run(&rejection, None, Some(claims.issuer()));
         }
@@ -179,6 +180,7 @@ pub struct ScopedRejection {
     rejection: Rejection,
     challenge: Arc<Challenge>,
     grpc: bool,
+    dpop: bool,
 }
 
 impl ScopedRejection {
@@ -199,7 +201,7 @@ impl std::error::Error for ScopedRejection {}
 
 impl IntoResponse for ScopedRejection {
     fn into_response(self) -> Response {
-        respond(&self.rejection, &self.challenge, self.grpc).map(Body::new)
+        respond(&self.rejection, &self.challenge, self.grpc, self.dpop).map(Body::new)
     }
 }
 

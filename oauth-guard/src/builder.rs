@@ -14,6 +14,7 @@ use crate::error::BuildError;
 use crate::guard::Guard;
 use crate::issuer::Issuer;
 use crate::keys::KeyPolicy;
+use crate::possession::{Certificates, Dpop};
 use crate::reject::{Hook, Rejection, RejectionBody};
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
@@ -269,6 +270,35 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// token.
     pub fn strip_token(mut self) -> Self {
         self.settings.strip_token = true;
+        self
+    }
+
+    /// Accepts tokens that are bound to a key of the client's, with a proof in each request (RFC 9449). By default they are
+    /// refused. See [`Dpop`].
+    pub fn dpop(mut self, dpop: Dpop) -> Self {
+        self.settings.possession.dpop = Some(dpop);
+        self
+    }
+
+    /// Accepts tokens that are bound to a client certificate (RFC 8705). By default they are refused. See [`Certificates`].
+    pub fn certificates(mut self, certificates: Certificates) -> Self {
+        self.settings.possession.certificates = Some(certificates);
+        self
+    }
+
+    /// The URL that callers see, with the path prefix that a proxy strips: what DPoP proofs name. By default the origin of
+    /// [`resource`](Self::resource); without that what a [trusted proxy](Self::trusted_proxies) forwards; without that
+    /// the request's own scheme and `Host`, which the caller writes.
+    pub fn public_url(mut self, url: impl Into<String>) -> Self {
+        self.settings.possession.public_url = Some(url.into());
+        self
+    }
+
+    /// The proxies, as networks such as `10.0.0.0/8`, whose `Forwarded`, `X-Forwarded-Proto`, `-Host` and `-Prefix`, and
+    /// whose certificate headers count. Their address comes from axum's `ConnectInfo<SocketAddr>` (feature `axum`) or from
+    /// [`PeerAddr`](crate::PeerAddr); without an address no one is trusted. By default none.
+    pub fn trusted_proxies<N: Into<String>>(mut self, networks: impl IntoIterator<Item = N>) -> Self {
+        self.settings.possession.trusted_proxies = networks.into_iter().map(Into::into).collect();
         self
     }
 

@@ -29,6 +29,22 @@
 //! A token with another's digest would be taken for it. With 256 bits under a secret key, finding two that collide takes
 //! 2^128 tries; with 64 bits, two of four billion tokens collide by chance.
 //!
+//! # Proofs of possession
+//!
+//! ### Why is a proof good for 60 seconds?
+//! [`PROOF_MAX_AGE`]. A client makes it for one request and sends it at once, so what it has to cover is the network and
+//! the difference of two clocks. RFC 9449 section 11.1 speaks of seconds to minutes, and each proof is remembered for that
+//! long. Change it with [`Dpop::max_age`](crate::Dpop::max_age).
+//!
+//! ### Why is a nonce good for five minutes?
+//! [`NONCE_LIFETIME`]. It bounds how far ahead a proof can be made by someone who has the key for a moment. A client that
+//! pauses for longer pays one more round trip. Change it with [`Dpop::nonce_lifetime`](crate::Dpop::nonce_lifetime).
+//!
+//! ### Why room for 4,194,304 proofs?
+//! [`REPLAY_CAPACITY`]. One key may hold a 64th of it, which is a thousand requests per second of one client. Memory is
+//! used only for proofs that were sent, up to 90 bytes each: all room takes 64 clients at that rate, and many cores to
+//! check their signatures. Change it with [`Dpop::replay_capacity`](crate::Dpop::replay_capacity).
+//!
 //! # Keys
 //!
 //! Change all of these with [`KeyPolicy`](crate::KeyPolicy), unless it says otherwise.
@@ -224,6 +240,12 @@ pub const INTROSPECTION_TRIES: u32 = 3;
 pub const INTROSPECTION_FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 pub const INTROSPECTION_LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How old a DPoP proof may be.
+pub const PROOF_MAX_AGE: Duration = Duration::from_secs(60);
+/// How long a nonce for DPoP proofs is good.
+pub const NONCE_LIFETIME: Duration = Duration::from_secs(300);
+/// How many used proofs are remembered.
+pub const REPLAY_CAPACITY: usize = 4 * 1024 * 1024;
 /// The realm of challenges.
 pub const REALM: &str = "api";
 /// The longest header of a token, in encoded bytes.

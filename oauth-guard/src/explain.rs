@@ -212,6 +212,7 @@ fn explain_parts<T: Send + Sync + 'static>(
     report.detail_if_failed(format!("allowed: {}", names.join(", ")));
     // The report goes on after each error; the outcomes are in it.
     let _ = claims.validate(&issuer, header.typ, now, report);
+    report.record("cnf", claims.binding(snapshot.possession.provable()));
     explain_claims(&claims, &issuer, now, report);
     let (name, tenant) = (claims.issuer().unwrap_or_default(), claims.tenant());
     let issued = Issued { issuer: &name, tenant: tenant.as_deref() };

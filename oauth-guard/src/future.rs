@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use pin_project_lite::pin_project;
@@ -16,7 +16,9 @@ use tower_service::Service;
 
 use crate::body::GuardBody;
 use crate::check::CheckFuture;
+use crate::claims::Claims;
 use crate::layer::LayerConfig;
+use crate::possession::dpop::DPOP_NONCE;
 use crate::request::RequestHead;
 use crate::snapshot::Snapshot;
 
@@ -38,6 +40,8 @@ pin_project! {
         S: Service<Request<ReqBody>>,
     {
         Calling { #[pin] call: S::Future },
+        // The caller's nonce ages: the response brings the next one.
+        Renewing { #[pin] call: S::Future, nonce: Arc<HeaderValue> },
         Rejected { response: Option<Response<Full<Bytes>>> },
         Checking { check: CheckFuture<T>, pending: Option<Pending<S, T, ReqBody>> },
     }
@@ -58,6 +62,10 @@ where
 {
     pub(crate) fn calling(call: S::Future) -> Self {
         Self { state: State::Calling { call } }
+    }
+
+    pub(crate) fn calling_with(call: S::Future, nonce: Arc<HeaderValue>) -> Self {
+        Self { state: State::Renewing { call, nonce } }
     }
 
     pub(crate) fn rejected(response: Response<Full<Bytes>>) -> Self {
@@ -86,6 +94,12 @@ where
                         ready!(call.poll(context)).map(|response| response.map(GuardBody::inner)),
                     );
                 }
+                StateProj::Renewing { call, nonce } => {
+                    let mut response = ready!(call.poll(context))?;
+                    // One of the service's own is about its own proofs.
+                    response.headers_mut().entry(DPOP_NONCE).or_insert_with(|| HeaderValue::clone(nonce));
+                    return Poll::Ready(Ok(response.map(GuardBody::inner)));
+                }
                 StateProj::Rejected { response } => match response.take() {
                     Some(response) => return Poll::Ready(Ok(response.map(GuardBody::rejected))),
                     // Polled again after completion: there is nothing more to return.
@@ -101,8 +115,13 @@ where
                     });
                     match authorized {
                         Ok(claims) => {
+                            let nonce = claims.as_ref().and_then(Claims::renewal);
                             snapshot.forward(&mut request, claims);
-                            State::Calling { call: ready.call(request) }
+                            let call = ready.call(request);
+                            match nonce {
+                                None => State::Calling { call },
+                                Some(nonce) => State::Renewing { call, nonce },
+                            }
                         }
                         // The service that was polled ready is dropped here, and its permit with it.
                         Err(rejection) => {
@@ -122,7 +141,7 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Calling { .. } => "Calling",
+            State::Calling { .. } | State::Renewing { .. } => "Calling",
             State::Rejected { .. } => "Rejected",
             State::Checking { .. } => "Checking",
         };

@@ -99,8 +99,10 @@ impl<T> LayerConfig<T> {
         snapshot: &'a Snapshot<T>,
         head: RequestHead<'_>,
     ) -> Result<Authorization<'a>, Rejection> {
-        snapshot
-            .authorization(head, OfLayer { required: self.requirement.as_ref(), optional: self.optional })
+        let of_layer = OfLayer { required: self.requirement.as_ref(), optional: self.optional };
+        let screened = snapshot.possession.screen(head);
+        screened
+            .and_then(|()| snapshot.authorization(head, of_layer))
             .inspect_err(|rejection| log::rejected(rejection, &log::Origin::default()))
     }
 }

@@ -45,6 +45,7 @@
 //! | 2 | `cache` | a token seen before: check its lifetime, key and issuer again, and skip to step 5 |
 //! | 3 | `keys` | the issuer's keys: static, or fetched and refreshed in the background |
 //! | 4 | `validate` | form, claims, signature |
+//! | | `possession` | the caller proves that a bound token is its own: DPoP, certificates, used proofs in `replay` |
 //! | 5 | `authorize` | the rule of the route and the requirement of the layer |
 //! | 6 | `reject` | 400, 401, 403 or 503 with its challenge, or the gRPC status |
 //!
@@ -183,6 +184,7 @@
 //! | `reqwest` | yes | the bundled HTTP client for key fetches; without it, pass an [`HttpClient`] |
 //! | `axum` | no | extractors for axum handlers (`Claims`, `Scoped`), and a router for the RFC 9728 document |
 //! | `toml` | no | configuration from TOML text and files |
+//! | `testing` | no | conformance suites for stores of your own |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -231,6 +233,9 @@ mod validate;
 // Or ask its server.
 mod introspect;
 
+// And is the caller the one it was issued to?
+mod possession;
+
 // What a valid token says, and how handlers get it.
 mod claim_path;
 mod claims;
@@ -257,6 +262,9 @@ mod health;
 
 // The RFC 9728 document.
 mod metadata;
+
+// Which proofs of possession were used.
+pub mod replay;
 
 // Another configuration in force.
 mod reload;
@@ -290,7 +298,8 @@ pub use self::issuer::{Issuer, Profile};
 pub use self::keys::{KeyExport, KeyPolicy};
 pub use self::layer::GuardLayer;
 pub use self::metadata::ResourceMetadata;
-pub use self::reject::{InvalidToken, Rejection, RejectionBody};
+pub use self::possession::{CertificateSource, Certificates, Dpop, PeerAddr, TlsPeer};
+pub use self::reject::{InvalidProof, InvalidToken, Rejection, RejectionBody};
 pub use self::request::RequestHead;
 pub use self::service::GuardService;
 // Strict JSON is read all over the crate.

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use crate::body::GuardBody;
 use crate::check::Check;
-use crate::claims::Untyped;
+use crate::claims::{Claims, Untyped};
 use crate::future::{Pending, ResponseFuture};
 use crate::layer::LayerConfig;
 use crate::reject::Rejection;
@@ -60,8 +60,13 @@ where
         match snapshot.check(head) {
             Check::Ready(checked) => match checked.and_then(|claims| authorization.forward(claims)) {
                 Ok(claims) => {
+                    let nonce = claims.as_ref().and_then(Claims::renewal);
                     snapshot.forward(&mut request, claims);
-                    ResponseFuture::calling(self.inner.call(request))
+                    let call = self.inner.call(request);
+                    match nonce {
+                        None => ResponseFuture::calling(call),
+                        Some(nonce) => ResponseFuture::calling_with(call, nonce),
+                    }
                 }
                 Err(rejection) => self.reject(&snapshot, &rejection, &request),
             },

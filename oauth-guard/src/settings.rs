@@ -23,6 +23,7 @@ use crate::issuer::{Issuer, IssuerState};
 use crate::jose::TENANT;
 use crate::keys::KeyPolicy;
 use crate::metadata::ResourceMetadata;
+use crate::possession::PossessionSettings;
 use crate::reject::{Challenge, Hook};
 use crate::snapshot::Snapshot;
 use crate::tenants::{Resolver, Tenants};
@@ -49,6 +50,7 @@ pub(crate) struct Settings {
     pub(crate) hook: Option<Hook>,
     pub(crate) tenant_token_bytes: Option<usize>,
     pub(crate) allow_private_jwks: bool,
+    pub(crate) possession: PossessionSettings,
 }
 
 impl Settings {
@@ -79,6 +81,12 @@ impl Settings {
             problems.add("issuer", "a guard needs at least one issuer whose tokens to accept");
         }
         self.check_prefixes(&mut problems);
+        let possession = self.possession.possession(
+            self.resource.as_deref(),
+            old.map(|old| &old.possession),
+            &assembler.clock,
+            &mut problems,
+        );
         let cache_bytes = self.cache_bytes.unwrap_or(defaults::CACHE_BYTES);
         let kept = old.map(|old| &old.cache).filter(|cache| cache.max_bytes() == cache_bytes);
         let cache = kept.cloned().or_else(|| TokenCache::new(cache_bytes).map(Arc::new));
@@ -121,6 +129,7 @@ impl Settings {
             rules,
             resource,
             token_locations,
+            possession,
             custom: custom::<T>(),
         })
     }
@@ -188,6 +197,7 @@ impl Settings {
         if self.token_query.is_some() {
             document.bearer_methods_supported.push("query".to_owned());
         }
+        self.possession.describe(&mut document);
         Some(document)
     }
 
@@ -218,6 +228,7 @@ impl Settings {
             cookie: self.token_cookie.as_deref().map(Into::into),
             query: self.token_query.as_deref().map(Into::into),
             strip: self.strip_token,
+            dpop: self.possession.dpop.is_some(),
         }
     }
 
@@ -240,6 +251,7 @@ impl Settings {
                 .map(Into::into),
             dry_run: self.defaults.dry_run == DryRun::All,
             never_grpc: self.never_grpc,
+            dpop: self.possession.challenge(),
             ..Challenge::default()
         }
     }

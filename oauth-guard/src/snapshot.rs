@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use oauth_client::clock::{Clock, Now};
 use serde::de::DeserializeOwned;
@@ -25,6 +25,8 @@ use crate::issuer::IssuerState;
 use crate::jose::{self, Issued, TENANT, Typ};
 use crate::keys::{Flight, Freshness};
 use crate::metadata::ResourceMetadata;
+use crate::possession::Possession;
+use crate::possession::dpop::DPOP_NONCE;
 use crate::reject::log::{self, Origin};
 use crate::reject::{Challenge, Rejection, TokenError, grpc, respond};
 use crate::request::RequestHead;
@@ -55,6 +57,8 @@ pub(crate) struct Snapshot<T> {
     pub(crate) rules: RouteRules,
     pub(crate) resource: Option<ResourceMetadata>,
     pub(crate) token_locations: TokenLocations,
+    /// What is checked of tokens that are bound to a key.
+    pub(crate) possession: Possession,
     /// Deserializes the user's type from claims that are known to be an object.
     pub(crate) custom: fn(&str) -> Option<T>,
 }
@@ -69,13 +73,24 @@ enum Step<T> {
 /// Steps 1 to 4: the token of a request, validated.
 impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
     pub(crate) fn check(self: &Arc<Self>, request: RequestHead<'_>) -> Check<T> {
-        let token = match self.token_locations.token(request) {
-            Ok(Some(token)) => token,
+        let found = self.possession.screen(request).and_then(|()| self.token_locations.token(request));
+        let presented = match found {
+            Ok(Some(presented)) => presented,
             Ok(None) => return Check::Ready(Ok(None)),
             Err(rejection) => return Check::Ready(Err(logged(rejection))),
         };
+        match self.identify(&presented.token) {
+            Check::Ready(Ok(Some(claims))) => self.possessed(claims, &presented, request),
+            Check::Pending(check) => Check::Pending(self.possessed_later(check, &presented, request)),
+            rejected @ Check::Ready(_) => rejected,
+        }
+    }
+
+    /// Whose token it is, whoever brings it.
+    #[inline]
+    fn identify(self: &Arc<Self>, token: &[u8]) -> Check<T> {
         let now = self.clock.now();
-        let (digest, found) = self.cache.get(&token).unzip();
+        let (digest, found) = self.cache.get(token).unzip();
         if let (Some(digest), Some(Some(verified))) = (digest, found) {
             let keys = match verified.key {
                 Some(_) => verified.issuer.keys.freshness(now),
@@ -99,7 +114,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
                 Freshness::Overdue | Freshness::Missing => {}
             }
         }
-        self.check_uncached(&token, digest, now)
+        self.check_uncached(token, digest, now)
     }
 
     /// Not in the cache, or no longer valid as it was.
@@ -174,6 +189,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         }
         let lifetime =
             claims.validate(issuer, header.typ, now, &mut FailFast)?.ok_or(TokenError::Claim("exp"))?;
+        let binding = claims.binding(self.possession.provable())?;
         if let Some(remote) = issuer.keys.remote() {
             match issuer.keys.freshness(now) {
                 Freshness::Fresh => {}
@@ -216,6 +232,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             issuer: Arc::clone(issuer),
             key: Some(key),
             introspected_until,
+            binding,
             parts,
             custom,
         });
@@ -479,11 +496,12 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
                 let lifetime = claims
                     .validate_introspected(issuer, now, cache, &mut FailFast)?
                     .ok_or(TokenError::Claim("exp"))?;
+                let binding = claims.binding(self.possession.provable())?;
                 let custom = (self.custom)(body).ok_or(TokenError::CustomClaims)?;
                 let parts = claims.to_parts(issuer, &lifetime).ok_or(TokenError::TooLong)?;
                 let introspected_until = now.monotonic.saturating_add(cache);
                 let issuer = Arc::clone(issuer);
-                Arc::new(Verified { issuer, key: None, introspected_until, parts, custom })
+                Arc::new(Verified { issuer, key: None, introspected_until, binding, parts, custom })
             }
         };
         if !cache.is_zero() {
@@ -514,6 +532,7 @@ impl<T> Snapshot<T> {
     where
         T: Send + Sync + 'static,
     {
+        self.possession.strip(request);
         match claims {
             Some(claims) => {
                 self.token_locations.redact(request);
@@ -525,6 +544,7 @@ impl<T> Snapshot<T> {
 
     /// A request whose token is not validated: whatever could be one is redacted or stripped all the same.
     pub(crate) fn forward_unchecked<B>(&self, request: &mut Request<B>) {
+        self.possession.strip(request);
         self.token_locations.redact_all(request);
         extensions::clear(request.extensions_mut());
     }
@@ -535,11 +555,30 @@ impl<T> Snapshot<T> {
     /// The whole response, in the caller's protocol.
     #[cold]
     pub(crate) fn reject(&self, rejection: &Rejection, request: RequestHead<'_>) -> Response<Full<Bytes>> {
-        respond(rejection, &self.challenge, grpc::is_grpc(request))
+        let dpop = self.token_locations.dpop && bearer::is_dpop(request.headers);
+        let mut response = respond(rejection, &self.challenge, grpc::is_grpc(request), dpop);
+        if let Some(nonce) = self.nonce_after(rejection) {
+            response.headers_mut().insert(DPOP_NONCE, nonce);
+        }
+        response
+    }
+
+    /// The nonce for the caller's next proof.
+    pub(crate) fn nonce_after(&self, rejection: &Rejection) -> Option<HeaderValue> {
+        let nonces = self.possession.dpop.as_ref()?.nonces.as_ref()?;
+        match rejection {
+            // RFC 9449 section 8.2: a caller that learns it with the challenge need not be rejected once more.
+            Rejection::MissingToken
+            | Rejection::InvalidToken(_)
+            | Rejection::TokenNotBound
+            | Rejection::InvalidProof(_)
+            | Rejection::UseDpopNonce => Some(nonces.current(self.clock.now())),
+            _ => None,
+        }
     }
 
     /// Classifies and logs the rejection of a token. The token is parsed again, but only if the log is enabled.
-    fn rejected(&self, token: &str, rejection: Rejection) -> Rejection {
+    pub(crate) fn rejected(&self, token: &str, rejection: Rejection) -> Rejection {
         let rejection = bearer::classify(token, rejection);
         let mut origin = Origin::default();
         if tracing::enabled!(target: "oauth_guard", tracing::Level::DEBUG) {

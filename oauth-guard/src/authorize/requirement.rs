@@ -41,6 +41,7 @@ enum Term {
     Acr(Box<[Box<str>]>),
     /// In seconds.
     MaxLoginAge(u64),
+    Bound,
     All(Box<[Requirement]>),
     Any(Box<[Requirement]>),
     Not(Requirement),
@@ -85,6 +86,13 @@ impl Requirement {
         Self::of(Term::MaxLoginAge(age.as_secs()))
     }
 
+    /// The token is bound to a key, whose possession the caller has proven (RFC 9449, RFC 8705). For routes where a stolen
+    /// token must be worth nothing, while others accept bearer tokens. A token that is not bound gets 401, with a challenge
+    /// for DPoP where the guard [accepts that](crate::GuardBuilder::dpop).
+    pub fn bound() -> Self {
+        Self::of(Term::Bound)
+    }
+
     /// All of them. An empty list is a mistake: it is rejected when the guard is built, and a layer that requires it
     /// rejects every request.
     pub fn all(requirements: impl IntoIterator<Item = Self>) -> Self {
@@ -112,6 +120,7 @@ impl Requirement {
             },
             Term::Acr(values) => claims.acr().is_some_and(|acr| values.iter().any(|one| **one == *acr)),
             Term::MaxLoginAge(age) => claims.logged_in_within(*age, clock.now().wall.as_secs()),
+            Term::Bound => claims.is_bound(),
             Term::All(terms) => terms.iter().all(|term| term.is_met_by(claims, clock)),
             Term::Any(terms) => terms.iter().any(|term| term.is_met_by(claims, clock)),
             Term::Not(term) => !term.is_met_by(claims, clock),
@@ -157,6 +166,7 @@ impl Requirement {
             match &*self.0 {
                 Term::Scope(_) => missing.scope_lacks = true,
                 Term::Acr(_) | Term::MaxLoginAge(_) => missing.login_lacks = true,
+                Term::Bound => missing.binding_lacks = true,
                 _ => missing.out_of_reach = true,
             }
         }
@@ -250,6 +260,7 @@ impl fmt::Debug for Requirement {
             Term::ClaimIs(name, value) => write!(f, "claim({name:?} = {value:?})"),
             Term::ClaimHas(name, value) => write!(f, "claim({name:?} contains {value:?})"),
             Term::Acr(values) => f.debug_tuple("acr").field(values).finish(),
+            Term::Bound => f.write_str("bound"),
             Term::MaxLoginAge(age) => write!(f, "max_login_age({age} s)"),
             Term::All(terms) => f.debug_tuple("all").field(terms).finish(),
             Term::Any(terms) => f.debug_tuple("any").field(terms).finish(),

@@ -3,10 +3,11 @@
 use oauth_client::config::schema::{Key, Kind, join};
 use serde_json::Value;
 
+use super::possession::{CERTIFICATES, DPOP};
 use super::rules::{RULE, check_scalar};
 use crate::error::Problem;
 
-const ALGORITHMS: &[&str] =
+pub(super) const ALGORITHMS: &[&str] =
     &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "Ed25519"];
 
 /// Every key that a guard's configuration may have.
@@ -88,6 +89,34 @@ pub const KEYS: &[Key] = &[
         "true",
         "grpc = false",
         "Whether gRPC calls get rejections in gRPC, with HTTP status 200; false where no gRPC is served.",
+    ),
+    Key::new(
+        "public_url",
+        Kind::Text,
+        "the origin of resource, else what trusted_proxies forward, else the request's Host",
+        "public_url = \"https://api.example.com/base\"",
+        "The URL that callers see, with the path prefix that a proxy strips: what DPoP proofs name.",
+    ),
+    Key::new(
+        "trusted_proxies",
+        Kind::Texts,
+        "none",
+        "trusted_proxies = [\"10.0.0.0/8\", \"127.0.0.1/32\"]",
+        "Whose Forwarded, X-Forwarded-Proto, -Host and -Prefix, and certificate headers count.",
+    ),
+    Key::new(
+        "dpop",
+        Kind::Table(DPOP),
+        "bound tokens are refused",
+        "[dpop]\nmode = \"require\"",
+        "Accepts tokens that are bound to a key of the client's, with a proof in each request (RFC 9449).",
+    ),
+    Key::new(
+        "certificates",
+        Kind::Table(CERTIFICATES),
+        "bound tokens are refused",
+        "[certificates]\nsource = \"connection\"",
+        "Accepts tokens that are bound to a client certificate (RFC 8705). All headers that speak of certificates are then taken out of each request.",
     ),
     Key::new(
         "cache",

@@ -66,6 +66,7 @@
 
 mod introspection;
 mod keys;
+mod possession;
 mod rules;
 
 use std::time::Duration;
@@ -208,6 +209,7 @@ fn builder(table: Table<'_>, problems: &mut Vec<Problem>) -> GuardBuilder {
     if let Some(bytes) = table.table("cache").and_then(|cache| cache.number("max_bytes")) {
         builder = builder.cache_bytes(bytes);
     }
+    builder = possession::apply(builder, table, problems);
     match table.table("keys") {
         Some(keys) => builder.keys(key_policy(keys)),
         None => builder,

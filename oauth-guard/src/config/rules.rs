@@ -90,6 +90,13 @@ pub(super) const TERM: &[Key] = &[
         "The maximum age of the login (auth_time, RFC 9470).",
     ),
     Key::new(
+        "bound",
+        Kind::Expression("true", check_bound),
+        "-",
+        "bound = true",
+        "The token is bound to a key, and the caller has proven its possession (see dpop and certificates).",
+    ),
+    Key::new(
         "all",
         Kind::Expression("a list of requirements", check_list),
         "-",
@@ -177,6 +184,7 @@ fn requirement(value: &Value) -> Option<Requirement> {
         .or_else(|| text("client").map(Requirement::client))
         .or_else(|| table.has("acr").then(|| Requirement::acr(table.texts("acr"))))
         .or_else(|| login_age().map(Requirement::max_login_age))
+        .or_else(|| table.flag("bound").then(Requirement::bound))
         .or_else(|| list("all").map(Requirement::all))
         .or_else(|| list("any").map(Requirement::any))
         .or_else(|| table.value("not").and_then(requirement).map(|it| !it))
@@ -216,6 +224,13 @@ fn check_requirement(value: &Value, field: &str, problems: &mut Vec<Problem>) {
         )),
     }
     schema::check(table, TERM, field, problems);
+}
+
+fn check_bound(value: &Value, field: &str, problems: &mut Vec<Problem>) {
+    if *value != Value::Bool(true) {
+        let message = "expected true; for the opposite write { not = { bound = true } }".to_owned();
+        problems.push(Problem { field: field.to_owned(), message });
+    }
 }
 
 fn check_list(value: &Value, field: &str, problems: &mut Vec<Problem>) {

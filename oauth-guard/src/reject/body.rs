@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body_util::Full;
 
 use super::rejection::Rejection;
+use crate::possession::dpop::DPOP_NONCE;
 
 /// The body of a rejection and additional headers, see
 /// [`GuardBuilder::on_rejection`](crate::GuardBuilder::on_rejection).
@@ -57,7 +58,7 @@ impl RejectionBody {
     }
 
     /// Adds a header. Headers that the guard sets, and those that frame the message, are ignored: `www-authenticate`,
-    /// `retry-after`, `cache-control`, `content-type`, all of `grpc-`, `content-length` and other connection headers.
+    /// `retry-after`, `cache-control`, `content-type`, `dpop-nonce`, all of `grpc-`, `content-length` and other connection headers.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.append(name, value);
         self
@@ -100,7 +101,10 @@ fn is_reserved(name: &HeaderName) -> bool {
         UPGRADE,
         TE,
     ];
-    RESERVED.contains(name) || name.as_str().starts_with("grpc-") || name.as_str() == "keep-alive"
+    RESERVED.contains(name)
+        || *name == DPOP_NONCE
+        || name.as_str().starts_with("grpc-")
+        || name.as_str() == "keep-alive"
 }
 
 impl fmt::Debug for Hook {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::token_error::{InvalidToken, TokenError};
+use crate::possession::ProofError;
 
 /// Why a request is rejected, ordered by whose fault it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,14 @@ pub enum Rejection {
     MalformedRequest(&'static str),
     /// The caller's fault: the token is invalid.
     InvalidToken(InvalidToken),
+    /// The caller's fault: the token is valid, and the request does not prove that it is the caller's (RFC 9449 section
+    /// 7.1).
+    InvalidProof(InvalidProof),
+    /// The proof has no nonce of this guard's, or an old one (RFC 9449 section 9). Clients send it again with the nonce of
+    /// the response.
+    UseDpopNonce,
+    /// The caller's fault: the token is valid, but bound to no key where only bound tokens are accepted.
+    TokenNotBound,
     /// The caller's fault: the token is valid and grants too little.
     InsufficientScope {
         /// The scopes that this request needs, as a space-separated list. Empty when it is not about scopes.
@@ -41,6 +50,11 @@ pub enum Rejection {
         /// When to retry.
         retry_after: Duration,
     },
+    /// This service's or the network's fault: the store of used proofs is full or away, so that a replay would not show.
+    ReplayUnavailable {
+        /// When to retry.
+        retry_after: Duration,
+    },
     /// This service's fault: a handler asks for claims on a route without a guard.
     NotGuarded,
 }
@@ -52,7 +66,10 @@ impl Rejection {
         match self {
             Self::MissingToken => "missing_token",
             Self::MalformedRequest(_) => "invalid_request",
-            Self::InvalidToken(_) => "invalid_token",
+            Self::InvalidToken(_) | Self::TokenNotBound => "invalid_token",
+            Self::InvalidProof(_) => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
+            Self::ReplayUnavailable { .. } => "replay_store_unavailable",
             Self::InsufficientScope { .. } | Self::NoRule => "insufficient_scope",
             Self::InsufficientAuthentication { .. } => "insufficient_user_authentication",
             Self::KeysUnavailable { .. } => "keys_unavailable",
@@ -66,6 +83,9 @@ impl Rejection {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::InvalidToken(invalid) => invalid.code(),
+            Self::InvalidProof(invalid) => invalid.code(),
+            Self::UseDpopNonce => ProofError::Nonce.code(),
+            Self::TokenNotBound => "token_not_bound",
             Self::NoRule => "no_rule",
             other => other.code(),
         }
@@ -78,6 +98,12 @@ impl fmt::Display for Rejection {
             Self::MissingToken => f.write_str("the request has no bearer token"),
             Self::MalformedRequest(how) => f.write_str(how),
             Self::InvalidToken(invalid) => invalid.fmt(f),
+            Self::InvalidProof(invalid) => invalid.fmt(f),
+            Self::UseDpopNonce => ProofError::Nonce.fmt(f),
+            Self::TokenNotBound => {
+                f.write_str("the token is bound to no key, and only bound ones are accepted here")
+            }
+            Self::ReplayUnavailable { .. } => f.write_str("the store of used proofs is full or unavailable"),
             Self::InsufficientScope { .. } => f.write_str("the token does not grant what this request needs"),
             Self::InsufficientAuthentication { .. } => {
                 f.write_str("the user's login is too weak or too old for this request")
@@ -95,6 +121,34 @@ impl fmt::Display for Rejection {
 }
 
 impl std::error::Error for Rejection {}
+
+/// Why a proof of possession is invalid. Its `Display` is for the operator, never for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidProof(ProofError);
+
+impl InvalidProof {
+    /// A stable name for the reason, see [`Rejection::reason`].
+    fn code(self) -> &'static str {
+        self.0.code()
+    }
+}
+
+impl fmt::Display for InvalidProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<ProofError> for Rejection {
+    fn from(error: ProofError) -> Self {
+        match error {
+            // RFC 9449 section 7.1: that is about the token.
+            ProofError::OtherKey => TokenError::OtherProofKey.into(),
+            ProofError::Nonce => Self::UseDpopNonce,
+            other => Self::InvalidProof(InvalidProof(other)),
+        }
+    }
+}
 
 impl From<TokenError> for Rejection {
     fn from(error: TokenError) -> Self {

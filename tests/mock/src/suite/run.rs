@@ -101,11 +101,8 @@ impl<'a> Run<'a> {
         }
         let left = |attack: &&'static Attack| self.chosen(attack) && !self.begun.contains(attack.id);
         let cut_short = self.cut_short.is_some();
-        let not_run: Vec<_> = super::cases_of(self.suite.bound.part)
-            .filter(|_| cut_short)
-            .filter(left)
-            .map(|attack| attack.id)
-            .collect();
+        let not_run: Vec<_> =
+            self.suite.cases().filter(|_| cut_short).filter(left).map(|attack| attack.id).collect();
         let order = |case: &Case| super::cases().position(|known| known.id == case.id);
         self.cases.sort_by_key(order);
         Ok(Report {
@@ -200,8 +197,7 @@ impl<'a> Run<'a> {
     }
 
     fn chosen(&self, attack: &Attack) -> bool {
-        self.suite.is_about(attack)
-            && !self.suite.skip.iter().any(|skip| names(skip, attack))
+        !self.suite.skip.iter().any(|skip| names(skip, attack))
             && (self.suite.only.is_empty() || self.suite.only.iter().any(|only| names(only, attack)))
     }
 
@@ -332,7 +328,7 @@ impl<'a> Run<'a> {
     }
 
     /// A good request, to see that what an attack changed corrupted nothing else.
-    fn control(&self) -> AttackRequest {
+    pub(super) fn control(&self) -> AttackRequest {
         if self.suite.opaque { self.good_opaque_token() } else { self.context.control() }
     }
 
