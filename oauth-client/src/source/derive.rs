@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::engine::{Engine, Progress, RefreshSlot, Settings};
 use super::ledger::Held;
-use super::lease::renewing;
+use super::lease::{give_back, renewing};
 use super::persist::{Over, Write, persist};
 use super::refresh::{Refresh, RefreshOutcome};
 use crate::error::{Error, Kind};
@@ -135,23 +135,35 @@ impl Refresh<'_> {
         store: &dyn dynamic::TokenStore,
     ) -> Result<RefreshOutcome, Error> {
         self.lease = self.take_lease(store).await?;
-        let lease = self.lease.clone();
-        let work = async {
-            self.catch_up(store).await?;
-            let stored = own.load(store).await?;
-            let revision = stored.as_ref().map(|stored| stored.revision);
-            let family = self.family();
-            let of_this_login = |stored: &Stored| stored.tokens.family().is_some() && stored.tokens.family() == family;
-            if let Some(found) = own.adopt(stored.filter(of_this_login))? {
-                return Ok(found);
-            }
-            let mut tokens = self.derive(Some(store)).await?;
-            tokens.family = family;
-            let write = Write { tokens: &tokens, expected: revision, over: Over::Anything, lease: None };
-            let revision = persist(own.engine, store, write).await;
-            Ok(RefreshOutcome { tokens, revision, from_store: false })
-        };
-        renewing(lease.as_deref(), work).await
+        let (lease, root) = (self.lease.clone(), self.engine);
+        let derived = renewing(lease.as_deref(), self.derive_under_lease(own, store)).await;
+        give_back(root, lease);
+        derived
+    }
+
+    async fn derive_under_lease(
+        mut self,
+        own: &Refresh<'_>,
+        store: &dyn dynamic::TokenStore,
+    ) -> Result<RefreshOutcome, Error> {
+        self.catch_up(store).await?;
+        let stored = own.load(store).await?;
+        let revision = stored.as_ref().map(|stored| stored.revision);
+        let family = self.family();
+        let of_this_login =
+            |stored: &Stored| stored.tokens.family().is_some() && stored.tokens.family() == family;
+        if let Some(found) = own.adopt(stored.filter(of_this_login))? {
+            return Ok(found);
+        }
+        let mut tokens = self.derive(Some(store)).await?;
+        tokens.family = family;
+        // Every writer of this entry holds the root's lease, so that its numbers order the sets here too.
+        tokens.fence = self.fence();
+        let write = Write { tokens: &tokens, expected: revision, over: Over::Anything, lease: None };
+        let place = persist(own.engine, store, write).await;
+        let from_store = place.newer.is_some();
+        let tokens = place.newer.unwrap_or(tokens);
+        Ok(RefreshOutcome { tokens, revision: place.revision, from_store })
     }
 
     /// Takes in what another process has made of the root's entry.

@@ -145,7 +145,7 @@ impl<'a> Refresh<'a> {
     }
 
     /// The number of the lease.
-    fn fence(&self) -> Option<u64> {
+    pub(super) fn fence(&self) -> Option<u64> {
         self.lease.as_deref().and_then(Lease::fence)
     }
 

@@ -182,7 +182,7 @@ impl Engine {
         if Handle::try_current().is_ok() && !self.writes.settle().await {
             let what = "it does not take the last tokens; they are lost when the program ends now";
             tracing::warn!(target: "oauth_client", "{what}");
-            return Err(Error::new(Kind::Store { what: what.to_owned(), source: None }));
+            return Err(Error::new(Kind::Store { what: what.to_owned(), source: None, permanent: false }));
         }
         Ok(())
     }

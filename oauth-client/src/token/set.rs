@@ -138,6 +138,8 @@ impl TokenSet {
             lifetime_ms: None,
             jkt: None,
             sub: None,
+            server_date: None,
+            fence: None,
             family: None,
             extra: Map::new(),
         }
