@@ -9,7 +9,7 @@ use tower_layer::Layer;
 use crate::authorize::{Authorization, OfLayer, Requirement};
 use crate::claims::Untyped;
 use crate::guard::Guard;
-use crate::reject::{Rejection, log};
+use crate::reject::Rejection;
 use crate::request::RequestHead;
 use crate::service::GuardService;
 use crate::snapshot::Snapshot;
@@ -97,11 +97,11 @@ impl<T> LayerConfig<T> {
     pub(crate) fn authorization<'a>(
         &'a self,
         snapshot: &'a Snapshot<T>,
-        head: RequestHead<'_>,
+        head: RequestHead<'a>,
     ) -> Result<Authorization<'a>, Rejection> {
         snapshot
             .authorization(head, OfLayer { required: self.requirement.as_ref(), optional: self.optional })
-            .inspect_err(|rejection| log::rejected(rejection, &log::Origin::default()))
+            .map_err(|rejection| snapshot.logged(rejection))
     }
 }
 

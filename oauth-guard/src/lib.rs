@@ -207,6 +207,7 @@ mod service;
 
 // The parts of a request that the guard reads.
 mod request;
+mod request_body;
 
 // The configuration in force: puts the steps below together.
 mod snapshot;
@@ -245,12 +246,16 @@ mod reject;
 
 // Beside the path.
 
+// Counters, for those who want them.
+mod telemetry;
+
 // Extractors and a router for axum.
 #[cfg(feature = "axum")]
 mod axum;
 
 // The checks of one token, reported to the operator.
 mod explain;
+mod misfit;
 
 // Keys, fetches and cache, for a probe.
 mod health;
@@ -292,6 +297,7 @@ pub use self::layer::GuardLayer;
 pub use self::metadata::ResourceMetadata;
 pub use self::reject::{InvalidToken, Rejection, RejectionBody};
 pub use self::request::RequestHead;
+pub use self::request_body::RequestBody;
 pub use self::service::GuardService;
 // Strict JSON is read all over the crate.
 use self::jose::json;

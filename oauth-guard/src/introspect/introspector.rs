@@ -22,6 +22,7 @@ use crate::defaults::{
     INTROSPECTION_BYTES, INTROSPECTION_FIRST_PAUSE, INTROSPECTION_NEGATIVES, INTROSPECTION_WAITING,
 };
 use crate::error::Problems;
+use crate::telemetry;
 
 /// What a question has come to.
 #[derive(Clone, Debug)]
@@ -259,11 +260,13 @@ impl Introspector {
         let asked = self.client.introspection_response(token, left);
         let response = tokio::time::timeout_at(deadline, asked).await;
         admitted.reported = true;
-        match response {
+        let settled = match response {
             Ok(Ok(body)) => self.read(&body, digest, round),
             Ok(Err(error)) => self.failed(&error, round),
             Err(_) => self.trouble("network", "no response in time", Some(None), round),
-        }
+        };
+        telemetry::introspected(&self.issuer, &settled);
+        settled
     }
 
     fn read(&self, body: &[u8], digest: Digest, round: u64) -> Settled {

@@ -51,8 +51,8 @@ fn status(rejection: &Rejection) -> &'static str {
     match rejection {
         Rejection::KeysUnavailable { .. } | Rejection::IntrospectionUnavailable { .. } => "14", // UNAVAILABLE
         Rejection::MalformedRequest(_) => "3", // INVALID_ARGUMENT
-        Rejection::InsufficientScope { .. } | Rejection::NoRule => "7", // PERMISSION_DENIED
-        Rejection::NotGuarded => "13",         // INTERNAL
+        Rejection::InsufficientScope { .. } | Rejection::NoRule | Rejection::OriginNotAllowed => "7", // PERMISSION_DENIED
+        Rejection::NotGuarded | Rejection::UncheckedBody => "13", // INTERNAL
         Rejection::MissingToken
         | Rejection::InvalidToken(_)
         | Rejection::InsufficientAuthentication { .. } => "16", // UNAUTHENTICATED
