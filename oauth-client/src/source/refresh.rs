@@ -508,7 +508,7 @@ impl BeforeSend for Sending<'_> {
         self.refresh.check_lease().await?;
         self.was_sent = true;
         self.refresh.engine.requests.fetch_add(1, Ordering::Relaxed);
-        metrics::token_request();
+        metrics::token_request(&self.refresh.engine.client);
         Ok(())
     }
 }
