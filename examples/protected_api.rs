@@ -68,6 +68,8 @@ fn app(guard: Guard) -> Router {
         .route("/read", read)
         .route("/write", write)
         .route("/public", public)
+        // For rules with `mcp`: the guard has compared headers and body, and the response says who was let through.
+        .route("/mcp", axum::routing::any(maybe).layer(guard.layer()))
         .route("/healthz", get(health));
     // RFC 9728: the path of the resource comes behind the well-known part, and both are served.
     if let Some(path) = guard.resource_metadata().map(|metadata| metadata.path().to_owned()) {

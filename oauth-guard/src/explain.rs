@@ -17,6 +17,7 @@ use crate::issuer::IssuerState;
 use crate::jose::{self, CompactJws, Header, Issued};
 use crate::json::{self, Text};
 use crate::keys::Freshness;
+use crate::reject::log::advice;
 use crate::reject::{Rejection, TokenError};
 use crate::snapshot::Snapshot;
 use crate::validate::{Buffers, ClaimSet, IssuerLookup, ParsedToken, Validation, Visitor, check_size};
@@ -38,6 +39,8 @@ pub struct Explanation {
     pub reason: Option<&'static str>,
     /// Whether the signature is by a key of the issuer. If not, header and claims may be forged.
     pub verified: bool,
+    /// What to look at or to change, with the names of settings as in a [configuration](crate::config).
+    pub change: Option<&'static str>,
     /// The checks, in their order. A request is rejected at the first that fails.
     pub checks: Vec<ExplainedCheck>,
     /// The members of the header.
@@ -219,6 +222,9 @@ fn explain_parts<T: Send + Sync + 'static>(
     explain_signature(&issuer, &header, &compact, issued, now, allowed, report);
     let fits = (snapshot.custom)(payload).map(|_| ()).ok_or(TokenError::CustomClaims);
     report.record("claims' type", fits);
+    if let Some(misfit) = (snapshot.misfit)(payload) {
+        report.detail_if_failed(misfit);
+    }
     // A JWT that is not valid by itself is not asked about.
     if asks_about_jwts(&issuer) && report.0.code.is_none() {
         let outcome = outcome.or_else(|| learnt(snapshot, &issuer, text, now));
@@ -374,7 +380,7 @@ struct Report(Explanation);
 impl Default for Explanation {
     fn default() -> Self {
         let (checks, header, claims) = Default::default();
-        Self { code: None, reason: None, verified: false, checks, header, claims }
+        Self { code: None, reason: None, verified: false, change: None, checks, header, claims }
     }
 }
 
@@ -422,6 +428,7 @@ impl Report {
     fn fail(&mut self, code: &'static str, reason: &'static str) {
         if self.0.code.is_none() {
             (self.0.code, self.0.reason) = (Some(code), Some(reason));
+            self.0.change = advice(reason);
         }
     }
 
@@ -490,6 +497,9 @@ impl fmt::Display for Explanation {
         match (self.code, self.reason) {
             (Some(code), Some(reason)) => writeln!(f, "rejected: {code} ({reason})")?,
             _ => writeln!(f, "accepted, if it grants what the route requires")?,
+        }
+        if let Some(change) = self.change {
+            writeln!(f, "to change: {change}")?;
         }
         for ExplainedCheck { check, outcome, detail } in &self.checks {
             let outcome = match outcome {

@@ -545,7 +545,7 @@ impl BeforeSend for Sending<'_> {
         self.was_sent = true;
         let engine = self.refresh.waiting.map_or(self.refresh.engine, |(engine, _)| engine);
         engine.requests.fetch_add(1, Ordering::Relaxed);
-        metrics::token_request();
+        metrics::token_request(&engine.client);
         Ok(())
     }
 }

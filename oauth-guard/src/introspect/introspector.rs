@@ -24,6 +24,7 @@ use crate::defaults::{
 };
 use crate::error::Problems;
 use crate::issuer::IssuerState;
+use crate::telemetry;
 
 /// What a question has come to.
 #[derive(Clone, Debug)]
@@ -289,7 +290,7 @@ impl Introspector {
             _ => None,
         };
         admitted.reported = true;
-        match (response, opened) {
+        let settled = match (response, opened) {
             (_, Some(Ok(said))) => self.read(said.as_bytes(), digest, round),
             // The server works, and others may get better responses: it is not left alone.
             (_, Some(Err(Unread::Malformed(what)))) => self.trouble(TROUBLE, what, None, round),
@@ -300,7 +301,9 @@ impl Introspector {
             (Ok(Ok(body)), None) => self.read(&body, digest, round),
             (Ok(Err(error)), None) => self.failed(&error, round),
             (Err(_), None) => self.trouble("network", "no response in time", Some(None), round),
-        }
+        };
+        telemetry::introspected(&self.issuer, &settled);
+        settled
     }
 
     async fn open(&self, body: &[u8], issuer: &IssuerState) -> Result<String, Unread> {

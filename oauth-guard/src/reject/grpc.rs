@@ -54,8 +54,8 @@ fn status(rejection: &Rejection) -> &'static str {
         | Rejection::RevocationsUnavailable { .. }
         | Rejection::ReplayUnavailable { .. } => "14", // UNAVAILABLE
         Rejection::MalformedRequest(_) => "3", // INVALID_ARGUMENT
-        Rejection::InsufficientScope { .. } | Rejection::NoRule => "7", // PERMISSION_DENIED
-        Rejection::NotGuarded => "13",         // INTERNAL
+        Rejection::InsufficientScope { .. } | Rejection::NoRule | Rejection::OriginNotAllowed => "7", // PERMISSION_DENIED
+        Rejection::NotGuarded | Rejection::UncheckedBody => "13", // INTERNAL
         Rejection::MissingToken
         | Rejection::InvalidToken(_)
         | Rejection::InvalidProof(_)

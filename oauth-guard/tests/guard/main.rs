@@ -22,7 +22,11 @@ mod key_rules;
 mod keys;
 mod log;
 mod logs;
+mod mcp;
+mod mcp_fuzz;
 mod metadata_places;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod null_members;
 mod openapi;
 mod pem;
