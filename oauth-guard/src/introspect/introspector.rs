@@ -272,9 +272,13 @@ impl Introspector {
                 Err(pause) => return Settled::Unavailable(pause),
             }
         }
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        if left.is_zero() {
+            // Its turn came with the end of its time: nothing that is sent now would be waited for.
+            return Settled::Unavailable(INTROSPECTION_FIRST_PAUSE);
+        }
         let round = admitted.round;
         self.counts.questions.fetch_add(1, Ordering::Relaxed);
-        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         let asked = async {
             match self.signed {
                 true => self.client.signed_introspection_response(token, left).await,
