@@ -34,7 +34,10 @@ impl PossessionSettings {
             for name in bad {
                 problems.add(
                     "trusted_proxies",
-                    format!("{} is no network; expected addresses such as 10.0.0.0/8", crate::escape::escaped(name)),
+                    format!(
+                        "{} is no network; expected addresses such as 10.0.0.0/8",
+                        crate::escape::escaped(name)
+                    ),
                 );
             }
             TrustedProxies::default()
