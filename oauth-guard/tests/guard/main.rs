@@ -30,6 +30,7 @@ mod metrics;
 mod null_members;
 mod openapi;
 mod pem;
+mod possession;
 #[cfg(all(feature = "toml", feature = "reqwest"))]
 mod recipes;
 mod rejections;
