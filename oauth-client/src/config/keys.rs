@@ -104,6 +104,13 @@ pub const KEYS: &[Key] = &[
         "The certificate that the server knows the client's key by, as PEM: its SHA-256 thumbprint (x5t#S256, RFC 7515 section 4.1.8) goes into the client's assertions. Of a chain, the first counts.",
     ),
     Key::new(
+        "x5t",
+        Kind::Flag,
+        "false",
+        "x5t = true",
+        "Whether the certificate's SHA-1 thumbprint (x5t, RFC 7515 section 4.1.7) goes there, too, for servers that look for that one.",
+    ),
+    Key::new(
         "client_assertion",
         Kind::Secret,
         "none; needed by client_auth \"assertion\"",
@@ -439,6 +446,13 @@ const IDENTITY_PROVIDER: &[Key] = &[
         "none",
         "certificate = { file = \"client.crt\" }",
         "The certificate that the identity provider knows that key by, as PEM.",
+    ),
+    Key::new(
+        "x5t",
+        Kind::Flag,
+        "false",
+        "x5t = true",
+        "Whether the certificate's SHA-1 thumbprint (x5t, RFC 7515 section 4.1.7) goes there, too, for servers that look for that one.",
     ),
     Key::new(
         "client_assertion",

@@ -24,7 +24,7 @@ mod source;
 
 pub(crate) use self::jws::{base64url, sign_with_secret, unique_id};
 pub use self::key::SigningKey;
-pub(crate) use self::pem::certificate_thumbprint;
+pub(crate) use self::pem::{certificate_thumbprint, certificate_thumbprint_sha1};
 #[cfg(feature = "reqwest")]
 pub(crate) use self::pem::unmangled;
 pub use self::source::KeySource;

@@ -22,6 +22,7 @@ mod log;
 mod logs;
 mod metadata_places;
 mod null_members;
+mod on_behalf;
 mod pem;
 #[cfg(all(feature = "toml", feature = "reqwest"))]
 mod recipes;
