@@ -52,7 +52,12 @@ async fn start_orders(server: &MockServer, billing: &str) -> Result<String, Fail
         client.exchanger(|subject| grant::token_exchange(subject).audience("billing").scope(["read"]));
     let billing = Billing { url: billing.to_owned(), http: reqwest::Client::new(), exchanger };
     let guard = Guard::builder().issuer(Issuer::new(server.issuer()).audience("orders")).build()?;
-    serve(Router::new().route("/orders", get(orders).with_state(billing)).layer(guard.layer().with_subject_token())).await
+    serve(
+        Router::new()
+            .route("/orders", get(orders).with_state(billing))
+            .layer(guard.layer().with_subject_token()),
+    )
+    .await
 }
 
 /// Calls billing as our own caller.

@@ -36,6 +36,7 @@ const GRANTS: &[&str] = &[
     "jwt_bearer",
     "token_exchange",
     "id_jag",
+    "ciba",
 ];
 
 /// Every key that a client's configuration may have.
@@ -271,6 +272,20 @@ pub const KEYS: &[Key] = &[
         "false",
         "par = false",
         "Whether authorization requests are pushed (RFC 9126), even where the server does not demand it.",
+    ),
+    Key::new(
+        "login_hint",
+        Kind::Text,
+        "none; needed by grant \"ciba\"",
+        "login_hint = \"alice@example.com\"",
+        "Whom the server asks on a device of theirs (OpenID CIBA 1.0 section 7.1).",
+    ),
+    Key::new(
+        "binding_message",
+        Kind::Text,
+        "none",
+        "binding_message = \"W4SCT\"",
+        "A short text that the person sees there, with grant \"ciba\".",
     ),
     Key::new(
         "redirect_uri",

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::watch;
 
 use super::engine::{Engine, Progress, RefreshSlot, Settings};
-use super::ledger::Held;
 use super::lease::renewing;
+use super::ledger::Held;
 use super::persist::{Over, Write, persist};
 use super::refresh::{Refresh, RefreshOutcome};
 use crate::error::{Error, Kind};
@@ -41,7 +41,8 @@ impl Family {
     pub(super) fn end(&self) {
         self.logins.fetch_add(1, Ordering::AcqRel);
         let derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let sharing = derived.iter().filter_map(|(_, engine)| engine.upgrade()).filter(|one| one.root.is_some());
+        let sharing =
+            derived.iter().filter_map(|(_, engine)| engine.upgrade()).filter(|one| one.root.is_some());
         sharing.for_each(|engine| engine.drop_tokens());
     }
 }
@@ -141,7 +142,8 @@ impl Refresh<'_> {
             let stored = own.load(store).await?;
             let revision = stored.as_ref().map(|stored| stored.revision);
             let family = self.family();
-            let of_this_login = |stored: &Stored| stored.tokens.family().is_some() && stored.tokens.family() == family;
+            let of_this_login =
+                |stored: &Stored| stored.tokens.family().is_some() && stored.tokens.family() == family;
             if let Some(found) = own.adopt(stored.filter(of_this_login))? {
                 return Ok(found);
             }

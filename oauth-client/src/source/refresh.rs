@@ -172,7 +172,10 @@ impl<'a> Refresh<'a> {
     }
 
     /// Gets a token set from the server: by a refresh token first, by the grant where all are refused or there is none.
-    pub(super) async fn request_tokens(&mut self, store: Option<&dyn dynamic::TokenStore>) -> Result<TokenSet, Error> {
+    pub(super) async fn request_tokens(
+        &mut self,
+        store: Option<&dyn dynamic::TokenStore>,
+    ) -> Result<TokenSet, Error> {
         let client = &self.engine.client;
         let end = self.engine.request.grant().good_until();
         if end.is_some_and(|end| end <= client.clock().now().wall) {

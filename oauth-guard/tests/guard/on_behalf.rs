@@ -62,7 +62,8 @@ async fn a_handler_gets_the_callers_token_only_where_the_guard_was_told() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_stripped_is_handed_on_all_the_same() {
     let fixture = Fixture::new();
-    let guard = fixture.builder().issuer(fixture.issuer()).token_cookie("session").strip_token().build().unwrap();
+    let guard =
+        fixture.builder().issuer(fixture.issuer()).token_cookie("session").strip_token().build().unwrap();
     let token = fixture.server.mint().subject("ada").build();
     let request = Request::get("/").header(header::COOKIE, format!("a=b; session={token}"));
     let request = request.body(Full::default()).unwrap();
@@ -75,7 +76,10 @@ async fn a_token_that_is_stripped_is_handed_on_all_the_same() {
 async fn a_thousand_callers_on_behalf_of_ten_users_cost_ten_exchanges() {
     let orders = MockClient::new("orders-api").secret("s3cr3t").grants([GrantType::TokenExchange]);
     let server = MockServer::builder().client(orders.exchange_audiences(["billing"])).audience("orders-api");
-    let fixture = Fixture { server: server.audience("billing").in_process(), clock: oauth_guard::clock::TestClock::new() };
+    let fixture = Fixture {
+        server: server.audience("billing").in_process(),
+        clock: oauth_guard::clock::TestClock::new(),
+    };
     let client = Client::builder()
         .issuer(fixture.server.issuer())
         .auth(ClientAuth::basic("orders-api", "s3cr3t"))
@@ -91,7 +95,8 @@ async fn a_thousand_callers_on_behalf_of_ten_users_cost_ten_exchanges() {
     for n in 0..1000 {
         let (layer, exchanger, token) = (layer.clone(), exchanger.clone(), tokens[n % 10].clone());
         let handler = service_fn(move |request: Request<Full<Bytes>>| {
-            let (exchanger, subject) = (exchanger.clone(), request.extensions().get::<SubjectToken>().cloned());
+            let (exchanger, subject) =
+                (exchanger.clone(), request.extensions().get::<SubjectToken>().cloned());
             async move {
                 let token = exchanger.token(&subject.unwrap()).await.unwrap();
                 Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(token.secret().expose().to_owned())))
@@ -120,7 +125,8 @@ fn chain() -> Value {
 async fn a_chain_of_actors_is_readable() {
     let fixture = Fixture::new();
     let claims_of = async |token: String| -> Claims {
-        let request = Request::get("/").header(header::AUTHORIZATION, format!("Bearer {token}")).body(()).unwrap();
+        let request =
+            Request::get("/").header(header::AUTHORIZATION, format!("Bearer {token}")).body(()).unwrap();
         fixture.guard().check(&request).resolve().await.unwrap().unwrap()
     };
     let claims = claims_of(fixture.server.mint().subject("ada").claim("act", chain()).build()).await;
@@ -157,7 +163,11 @@ async fn only_the_current_actor_counts() {
     let elsewhere = requires(Requirement::actor_of("https://elsewhere.test", "gateway"));
     let foreign = act(json!({"sub": "gateway", "iss": "https://elsewhere.test"}));
     assert_eq!(get(&elsewhere, "/a", Some(&foreign)).await.0, 200);
-    assert_eq!(get(&elsewhere, "/a", Some(&act(json!({"sub": "gateway"})))).await.0, 403, "the issuer's own gateway");
+    assert_eq!(
+        get(&elsewhere, "/a", Some(&act(json!({"sub": "gateway"})))).await.0,
+        403,
+        "the issuer's own gateway"
+    );
     // Nobody but the user.
     let direct = requires(!Requirement::actor("orders-api"));
     assert_eq!(get(&direct, "/a", Some(&act(chain()))).await.0, 403);
