@@ -102,11 +102,13 @@ pub(super) async fn run(
     let own = Refresh::new(engine, held);
     for _ in 0..MAX_LOGINS {
         let slot = root.place().await?;
+        engine.refreshes_in_place_of(root);
         let logins = root.family.logins();
         engine.derived_at.store(logins, Ordering::Release);
         let mut refresh = Refresh {
             request: engine.request.clone(),
             waiting: Some((engine, progress)),
+            place: Some(&slot.place),
             ..Refresh::new(root, slot.held)
         };
         let outcome = match root.settings.store.clone() {

@@ -319,6 +319,12 @@ impl Engine {
         let mut state = self.state();
         let access_token = tokens.access_token().clone();
         let make = |generation| self.usable(tokens, generation);
+        if state.ledger.holds(&access_token) {
+            // Its refresh token is news, and nothing else: one that an API has rejected stays rejected.
+            state.ledger.rotate(make);
+            state.ledger.persisted(&access_token, revision);
+            return Ok(());
+        }
         let token = state.ledger.renew(&access_token, (Some(revision), true), make)?;
         if state.ledger.has_changed_hands() {
             self.family.end();
@@ -330,6 +336,12 @@ impl Engine {
         drop(state);
         self.emit(Event::Adopted { generation });
         Ok(())
+    }
+
+    /// Has the task of this source's refresh end with that of another one, whose place it has taken.
+    pub(super) fn refreshes_in_place_of(&self, other: &Self) {
+        let task = self.state().task.clone();
+        other.state().task = task;
     }
 
     /// Drops all tokens, since they are of a login that is over. Another one may bring others.

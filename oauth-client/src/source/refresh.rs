@@ -92,6 +92,8 @@ pub(super) struct Refresh<'a> {
     pub(super) lease: Option<Arc<Lease>>,
     /// Those who wait for it, and at which source.
     pub(super) waiting: Option<(&'a Arc<Engine>, &'a watch::Sender<Progress>)>,
+    /// The place it has taken at another source, whose callers wait, too.
+    pub(super) place: Option<&'a watch::Sender<Progress>>,
 }
 
 impl<'a> Refresh<'a> {
@@ -105,6 +107,7 @@ impl<'a> Refresh<'a> {
             sent: None,
             lease: None,
             waiting: None,
+            place: None,
         }
     }
 
@@ -430,6 +433,9 @@ impl<'a> Refresh<'a> {
         }
         if let Some((engine, progress)) = self.waiting {
             engine.overdue(progress);
+        }
+        if let Some(place) = self.place {
+            self.engine.overdue(place);
         }
         request.await
     }

@@ -240,6 +240,49 @@ async fn a_login_during_a_derived_refresh_wins() {
     assert_eq!(claims(&orders.token().await.unwrap())["sub"], bob);
 }
 
+/// The response to a derived source's request is read beyond its callers' limit, and nobody else waits that long.
+#[tokio::test(start_paused = true)]
+async fn a_derived_refresh_that_hangs_keeps_no_caller_beyond_the_limit() {
+    let fixture = two_apis();
+    let login = log_in(&fixture, "alice").await;
+    let both = fixture.client.source(request()).starting_with(login).build().unwrap();
+    let orders = both.for_resource(ORDERS).unwrap();
+    both.token().await.unwrap();
+    advance(LIFETIME + 1).await;
+    let next = log_in(&fixture, "bob").await;
+    fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(30))).times(1);
+    let began = tokio::time::Instant::now();
+    let slow = tokio::spawn({
+        let orders = orders.clone();
+        async move { orders.token().await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(both.token().await.unwrap_err().code(), "timeout");
+    assert_eq!(slow.await.unwrap().unwrap_err().code(), "timeout");
+    assert!(began.elapsed().as_secs() <= 11, "{:?}", began.elapsed());
+    // A login does not wait for it either: what it may bring is worthless by then.
+    let bob = claims(&both.log_in(next).await.unwrap())["sub"].clone();
+    assert!(began.elapsed().as_secs() <= 12, "{:?}", began.elapsed());
+    assert_eq!(claims(&orders.token().await.unwrap())["sub"], bob);
+    assert!(!fixture.refresh_token_reused());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_token_stays_rejected_when_its_refresh_token_rotates_elsewhere() {
+    let fixture = two_apis();
+    let store = MemoryStore::new();
+    let login = log_in(&fixture, "alice").await;
+    let source = || fixture.client.source(request()).store(store.clone());
+    let here = source().starting_with(login).build().unwrap();
+    let token = here.token().await.unwrap();
+    source().build().unwrap().for_resource(BILLING).unwrap().token().await.unwrap();
+    assert!(here.reject(token.generation()));
+    here.for_resource(ORDERS).unwrap().token().await.unwrap();
+    assert!(here.current().is_none(), "the entry is new, and the access token in it is not");
+    assert_ne!(here.token().await.unwrap().secret(), token.secret());
+    assert!(!fixture.refresh_token_reused());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refresh_token_from_elsewhere_is_shared_too_whether_it_rotates_or_not() {
     for rotates in [true, false] {

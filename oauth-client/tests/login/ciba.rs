@@ -5,9 +5,10 @@ use std::time::Duration;
 use oauth_client::config::ClientConfig;
 use oauth_client::login::{BackchannelRequest, Prompt};
 use oauth_client::transport::HttpClient;
+use oauth_client::{Client, ClientAuth};
 use oauth_mock::{Endpoint, Fault, GrantType, MockClient, MockServer, User};
 
-use crate::support::{Fixture, client_builder};
+use crate::support::Fixture;
 use crate::time::advance;
 
 fn fixture() -> Fixture {
@@ -15,7 +16,8 @@ fn fixture() -> Fixture {
         MockClient::default().grants([GrantType::Ciba, GrantType::RefreshToken]).scopes(["openid", "read"]);
     let server = MockServer::builder().client(app).user(User::new("alice", "wonderland"));
     let server = server.device_times(Duration::from_secs(120), Duration::from_secs(5)).in_process();
-    let (http, client) = (HttpClient::from_service(server.transport()), client_builder(&server));
+    let client = Client::builder().issuer(server.issuer()).auth(ClientAuth::basic("svc", "s3cr3t"));
+    let http = HttpClient::from_service(server.transport());
     Fixture::wire(server, http, client)
 }
 
