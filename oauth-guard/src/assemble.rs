@@ -211,9 +211,9 @@ impl Assembler {
         field: &dyn Fn(&str) -> String,
         problems: &mut Problems,
     ) -> Option<IssuerKeys> {
-        let asks_about_all =
-            issuer.introspection.as_ref().is_some_and(|given| given.tokens == IntrospectedTokens::Any);
-        if asks_about_all {
+        let introspection = issuer.introspection.as_ref();
+        let asks_about_all = introspection.filter(|given| given.tokens == IntrospectedTokens::Any);
+        if let Some(introspection) = asks_about_all {
             if probation.is_some() {
                 // Callers invent names: each would cause questions, which carry our credentials.
                 problems.add(
@@ -221,13 +221,16 @@ impl Assembler {
                     "a resolved issuer is not asked about every token that names it; use \"both\"",
                 );
             }
-            if let Some(source) = issuer.sources.first() {
-                problems.add(
-                    field(source.field(&issuer.static_keys)),
-                    "is given, but introspection.tokens = \"any\" uses no keys; remove one of them",
-                );
+            // The keys are those of signed responses.
+            if !introspection.signed {
+                if let Some(source) = issuer.sources.first() {
+                    problems.add(
+                        field(source.field(&issuer.static_keys)),
+                        "is given, but introspection.tokens = \"any\" uses no keys; remove one of them",
+                    );
+                }
+                return Some(IssuerKeys::fixed(KeySet::default()));
             }
-            return Some(IssuerKeys::fixed(KeySet::default()));
         }
         if let [first, others @ ..] = &*issuer.sources {
             for other in others {

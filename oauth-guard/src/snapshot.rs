@@ -22,7 +22,7 @@ use crate::escape::escaped;
 use crate::extensions;
 use crate::introspect::{IntrospectedTokens, Question, Settled, contradicts};
 use crate::issuer::IssuerState;
-use crate::jose::{self, Issued, TENANT};
+use crate::jose::{self, Issued, TENANT, Typ};
 use crate::keys::{Flight, Freshness};
 use crate::metadata::ResourceMetadata;
 use crate::reject::log::{self, Origin};
@@ -149,14 +149,14 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         now: Now,
         refresh: bool,
     ) -> Result<Validation<T>, TokenError> {
+        let mut buffers = Buffers::new();
+        let parsed = ParsedToken::parse(text, self.max_token_bytes, &mut buffers);
         if !self.introspecting.is_empty()
-            && let Some(issuer) = self.asked_without_keys(text, now)?
+            && let Some(issuer) = self.asked_about(text, parsed.as_ref(), now)?
         {
             return Ok(Validation::Introspect { issuer, jwt: None });
         }
-        let mut buffers = Buffers::new();
-        let ParsedToken { compact, header, payload, claims } =
-            ParsedToken::parse(text, self.max_token_bytes, &mut buffers)?;
+        let ParsedToken { compact, header, payload, claims } = parsed?;
         let (header, payload, claims) = (header?, payload?, claims?);
         // Keys belong to their issuer: the one that the token names decides which keys may have signed it.
         let (name, tenant) = (claims.issuer()?, claims.tenant());
@@ -331,14 +331,28 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         text: &str,
         now: Now,
     ) -> Result<Option<Arc<IssuerState>>, TokenError> {
+        let mut buffers = Buffers::new();
+        let parsed = ParsedToken::parse(text, self.max_token_bytes, &mut buffers);
+        self.asked_about(text, parsed.as_ref(), now)
+    }
+
+    fn asked_about(
+        &self,
+        text: &str,
+        parsed: Result<&ParsedToken<'_>, &TokenError>,
+        now: Now,
+    ) -> Result<Option<Arc<IssuerState>>, TokenError> {
         let takes = |issuer: &Arc<IssuerState>| text.starts_with(&*issuer.rules.token_prefix);
         let asks_about_all = |issuer: &Arc<IssuerState>| {
             issuer.introspector.as_ref().is_some_and(|one| one.tokens == IntrospectedTokens::Any)
         };
         let mut asking = self.introspecting.iter();
-        let issuer = if is_jws(text) {
-            let mut buffers = Buffers::new();
-            let parsed = ParsedToken::parse(text, self.max_token_bytes, &mut buffers)?;
+        let issuer = if parsed.is_ok_and(ParsedToken::is_jws) || is_jws(text) {
+            let parsed = parsed.map_err(|error| *error)?;
+            // RFC 9701 section 8.1: what a server says of a token is no token.
+            if parsed.header.as_ref().is_ok_and(|header| header.typ == Typ::Introspection) {
+                return Err(TokenError::WrongType);
+            }
             let named = parsed.claims.as_ref().ok().and_then(|claims| {
                 let (name, tenant) = (claims.issuer().ok()?, claims.tenant());
                 self.issuer(Issued { issuer: &name, tenant: tenant.as_deref() }, now).ok()
@@ -399,7 +413,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
                         let _ = snapshot.active(&issuer, jwt, &token, digest, body);
                     }
                 };
-                introspector.ask(Question { token, digest }, on_active).await
+                introspector.ask(Question { token, digest }, &issuer, on_active).await
             }
         };
         self.settle(&issuer, jwt, token, digest, settled)

@@ -445,6 +445,13 @@ const INTROSPECTION: &[Key] = &[
         "max_concurrent = 64",
         "How many questions are under way at a time.",
     ),
+    Key::new(
+        "jwt_response",
+        Kind::Flag,
+        "false",
+        "jwt_response = true",
+        "Asks for signed responses (RFC 9701), which are verified with the issuer's keys, and accepts no others.",
+    ),
 ];
 
 const INTROSPECTION_TLS: &[Key] = &[

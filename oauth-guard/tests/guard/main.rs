@@ -14,6 +14,8 @@ mod explain;
 mod health;
 mod introspection;
 mod introspection_issuers;
+mod introspection_limits;
+mod introspection_signed;
 mod jwks_moves;
 mod key_requests;
 mod key_rules;

@@ -116,6 +116,9 @@ pub enum Area {
     Http,
     /// The published key set. These change the server's keys when their requests are made.
     Keys,
+    /// What an introspection endpoint says of a token (RFC 7662). These are no requests that could be made beforehand: a
+    /// [suite](crate::suite::Suite::opaque) is the endpoint.
+    Introspection,
 }
 
 /// What must differ from the usual target: one issuer, one audience, every asymmetric algorithm, a token required.
@@ -202,7 +205,7 @@ impl Attack {
         self
     }
 
-    const fn strict(mut self) -> Self {
+    pub(crate) const fn strict(mut self) -> Self {
         self.level = RequirementLevel::Strict;
         self
     }

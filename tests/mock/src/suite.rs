@@ -23,6 +23,7 @@
 
 mod endpoint;
 mod junit;
+mod opaque;
 mod options;
 mod pace;
 mod print;
@@ -46,7 +47,7 @@ use self::options::Sending;
 pub use self::report::{Case, FailOn, Report, Response, Summary, Traits, Verdict};
 use self::run::Run;
 use self::target::Target;
-use crate::attack::{self, ALGORITHMS, Attack, AttackContext};
+use crate::attack::{self, ALGORITHMS, Area, Attack, AttackContext};
 use crate::builder::StartError;
 use crate::endpoint::Endpoint;
 use crate::keys::{Alg, TestKey};
@@ -75,6 +76,7 @@ pub struct Suite {
     allowed: Vec<Alg>,
     max_token_age: Option<Duration>,
     second_issuer: bool,
+    opaque: bool,
 }
 
 /// The path of the second issuer, where there is one.
@@ -148,6 +150,7 @@ impl Suite {
             allowed: Vec::new(),
             max_token_age: None,
             second_issuer: false,
+            opaque: false,
         }
     }
 
@@ -246,7 +249,7 @@ impl Suite {
         }
         let target = Target::find(&self.target, self.remote, &self.sending).await?;
         if let Some(unknown) =
-            self.only.iter().chain(&self.skip).find(|only| !cases().any(|case| names(only, case)))
+            self.only.iter().chain(&self.skip).find(|only| !self.cases().any(|case| names(only, case)))
         {
             return Err(SuiteError::NoSuchCase(unknown.clone()));
         }
@@ -278,11 +281,15 @@ impl Attacker {
     pub fn instructions(&self) -> String {
         let issuer = self.handle();
         let scope = self.suite.scope.as_deref().unwrap_or("(none is asked for)");
+        let asked = match self.suite.opaque {
+            true => format!("  introspection  {} (any credentials)\n", issuer.endpoint(Endpoint::Introspect)),
+            false => String::new(),
+        };
         let second =
             self.second_issuer().map(|issuer| format!("  and also   {issuer}\n")).unwrap_or_default();
         format!(
             "The target {} must trust this issuer:\n  issuer     {}\n  audience   {}\n  scope      {scope}\n  \
-             algorithm  {}\n  metadata   {}\n  keys       {}\n{second}",
+             algorithm  {}\n  metadata   {}\n  keys       {}\n{asked}{second}",
             self.target.url(),
             issuer.issuer(),
             self.suite.audience,
@@ -337,7 +344,19 @@ impl Attacker {
 
 /// Every case that a run may send: those of [`attack::all`], and what only a running issuer can do to a target.
 pub fn cases() -> impl Iterator<Item = &'static Attack> {
-    attack::all().chain(endpoint::CASES)
+    attack::all().chain(endpoint::CASES).chain(opaque::CASES)
+}
+
+impl Suite {
+    /// Those that this run may send.
+    fn cases(&self) -> impl Iterator<Item = &'static Attack> {
+        cases().filter(|case| self.is_about(case))
+    }
+
+    /// Whether a target of this kind is attacked with it.
+    fn is_about(&self, case: &Attack) -> bool {
+        (case.area == Area::Introspection) == self.opaque
+    }
 }
 
 fn handle<'a>(suite: &Suite, server: &'a MockServer) -> IssuerHandle<'a> {

@@ -146,7 +146,7 @@ impl AttackContext {
         &self.issuer
     }
 
-    pub(super) fn the_audience(&self) -> &str {
+    pub(crate) fn the_audience(&self) -> &str {
         &self.audience
     }
 

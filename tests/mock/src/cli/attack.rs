@@ -76,6 +76,9 @@ pub(crate) struct Args {
     /// The API refuses tokens that were issued longer ago than this
     #[arg(long, value_name = "SECONDS", value_parser = positive)]
     max_token_age: Option<u64>,
+    /// The API introspects its tokens: become the introspection endpoint, and send the cases about that
+    #[arg(long)]
+    opaque: bool,
     /// Become a second issuer as well, which the API trusts beside the first
     #[arg(long)]
     second_issuer: bool,
@@ -125,6 +128,8 @@ Examples:
       Everything. The API has to trust the issuer http://127.0.0.1:9000.
   oauth-mock attack --target http://127.0.0.1:3000/read --audience orders-api --scope read
       The same at an address that asks for a scope, and whether it does.
+  oauth-mock attack --target http://127.0.0.1:3000/read --scope read --opaque
+      An API that introspects its tokens at http://127.0.0.1:9000/introspect.
   oauth-mock attack --target http://127.0.0.1:3000/ --only alg- --only G115
       A few cases again, after a repair.";
 
@@ -154,6 +159,9 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode, Failure> {
         let pem = std::fs::read(path)
             .map_err(|error| Failure::new(format!("ca: {} cannot be read: {error}", path.display())))?;
         suite = suite.ca(pem);
+    }
+    if args.opaque {
+        suite = suite.opaque();
     }
     if args.second_issuer {
         suite = suite.second_issuer();

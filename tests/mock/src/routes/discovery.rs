@@ -46,6 +46,8 @@ pub(crate) fn serve(call: Call<'_>) -> MockResponse {
         "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
         "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": assertion_algs,
+        // RFC 9701 section 7.
+        "introspection_signing_alg_values_supported": algorithms,
         "introspection_endpoint_auth_methods_supported": proving,
         "introspection_endpoint_auth_signing_alg_values_supported": assertion_algs,
         "revocation_endpoint_auth_methods_supported": methods,

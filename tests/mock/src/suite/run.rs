@@ -1,11 +1,12 @@
 //! One run: the table first, then what changes keys, then what tampers with the key endpoint.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::opaque::Answers;
 use super::report::{Case, Report, Summary, Traits, Verdict};
 use super::target::{NoResponse, Outcome, Target, TargetResponse};
 use super::verdict;
@@ -37,6 +38,8 @@ pub(super) struct Run<'a> {
     /// The responses to a good token, and to a path that no API knows.
     sample: Option<TargetResponse>,
     beside: Option<TargetResponse>,
+    /// What the endpoint says, where the target introspects its tokens.
+    answers: Mutex<Answers>,
     /// Never contended: the lock makes a run `Sync`, so that its future can be spawned.
     progress: Mutex<&'a mut (dyn FnMut(&str) + Send)>,
 }
@@ -70,6 +73,7 @@ impl<'a> Run<'a> {
             fetches: true,
             sample: None,
             beside: None,
+            answers: Mutex::default(),
             progress: Mutex::new(progress),
         }
     }
@@ -78,8 +82,12 @@ impl<'a> Run<'a> {
         let deadline = self.suite.time_limit.map(|limit| Instant::now() + limit);
         self.say("waiting until a good token is accepted");
         let context = self.context.clone();
-        let mut tell = |step: &str| say(&self.progress, step);
-        self.context = probe::wait(self.suite, &mut self.target, self.server, context, &mut tell).await?;
+        if self.suite.opaque {
+            self.opaque_ready().await?;
+        } else {
+            let mut tell = |step: &str| say(&self.progress, step);
+            self.context = probe::wait(self.suite, &mut self.target, self.server, context, &mut tell).await?;
+        }
         match deadline {
             None => self.stages().await,
             Some(deadline) => {
@@ -111,6 +119,9 @@ impl<'a> Run<'a> {
     }
 
     async fn stages(&mut self) {
+        if self.suite.opaque {
+            return self.opaque_stages().await;
+        }
         self.say("asking how the target is set up");
         self.running = Some("asking how the target is set up".to_owned());
         match probe::traits(&self.target, &self.context, &self.suite.allowed).await {
@@ -179,7 +190,8 @@ impl<'a> Run<'a> {
     }
 
     fn chosen(&self, attack: &Attack) -> bool {
-        !self.suite.skip.iter().any(|skip| names(skip, attack))
+        self.suite.is_about(attack)
+            && !self.suite.skip.iter().any(|skip| names(skip, attack))
             && (self.suite.only.is_empty() || self.suite.only.iter().any(|only| names(only, attack)))
     }
 
@@ -272,7 +284,7 @@ impl<'a> Run<'a> {
         if self.cut_short.is_some() {
             return;
         }
-        let request = self.context.control();
+        let request = self.control();
         let first = self.target.send(&request, self.target.patience()).await;
         // A pause that never ends is no sign of weakness.
         if matches!(&first, Err(NoResponse::Throttled)) || first.as_ref().is_ok_and(TargetResponse::accepted)
@@ -298,7 +310,7 @@ impl<'a> Run<'a> {
 
     /// Waits until a good token is accepted again; how long that took, and the last response.
     pub(super) async fn recovery(&self, first: &Outcome) -> (u64, Outcome) {
-        let (fell, request) = (Instant::now(), self.context.control());
+        let (fell, request) = (Instant::now(), self.control());
         let mut last = first.clone();
         while fell.elapsed() < RECOVERY.min(self.target.patience() * 4) {
             tokio::time::sleep(PAUSE).await;
@@ -308,6 +320,15 @@ impl<'a> Run<'a> {
             }
         }
         (fell.elapsed().as_secs(), last)
+    }
+
+    /// A good request, to see that what an attack changed corrupted nothing else.
+    fn control(&self) -> AttackRequest {
+        if self.suite.opaque { self.good_opaque_token() } else { self.context.control() }
+    }
+
+    pub(super) fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The run ends here, since nothing comes back any more.

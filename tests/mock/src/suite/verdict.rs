@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use crate::attack::{ALGORITHMS, Area, Attack, AttackRequest, RequirementLevel};
+use crate::attack::{ALGORITHMS, Area, Attack, AttackRequest, Expected, RequirementLevel};
 
 use super::report::{Traits, Verdict};
 use super::target::{NoResponse, Outcome, TargetResponse};
@@ -145,6 +145,9 @@ fn on_bad(
     if response.accepted() {
         return on_accepted(request, traits);
     }
+    if attack.area == Area::Introspection && expected.status == 503 {
+        return on_unknown(expected, response);
+    }
     // Where a target may trust a token, it may also find that its scope is too small.
     let trusted = request.level() == RequirementLevel::Profile && !traits.only_access_tokens;
     match response.status {
@@ -167,6 +170,17 @@ fn on_bad(
             differs("taken for a malformed request, which is a matter of choice")
         }
         _ => incorrect("another status than RFC 6750 section 3.1 has for it"),
+    }
+}
+
+/// A request whose token the API could learn nothing of: its server failed, or said what means nothing.
+fn on_unknown(expected: Expected, response: &TargetResponse) -> (Verdict, String) {
+    match response.status {
+        503 => pass(),
+        status if expected.tolerated.contains(&status) => differs("the status is a matter of choice"),
+        500 | 502 | 504 => differs("503 says that another try may help (RFC 9110 section 15.6.4)"),
+        401 => differs("the token is called invalid, so that a client throws it away"),
+        _ => incorrect("neither a refusal of the token nor an error of the server"),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
+use crate::introspects::Introspects;
 use crate::keys::Keys;
 use crate::server::{Request, Response};
 use crate::trouble::Trouble;
@@ -32,6 +33,7 @@ pub(crate) struct Api {
     pub(crate) known: Mutex<HashMap<String, Map<String, Value>>>,
     pub(crate) fallen: Notify,
     pub(crate) trouble: Trouble,
+    pub(crate) introspects: Option<Introspects>,
 }
 
 pub(crate) const AUDIENCE: &str = "orders-api";
@@ -69,6 +71,7 @@ impl Api {
             known: Mutex::default(),
             fallen: Notify::new(),
             trouble: Trouble::default(),
+            introspects: None,
         }
     }
 
@@ -132,7 +135,11 @@ impl Api {
             self.fallen.notify_one();
             return None;
         }
-        let verified = match self.verify(&token).await {
+        let verified = match &self.introspects {
+            Some(introspects) => introspects.verify(&token).await,
+            None => self.verify(&token).await,
+        };
+        let verified = match verified {
             Ok(claims) => self.scoped(&claims).map(|()| claims),
             Err(refusal) => Err(refusal),
         };
