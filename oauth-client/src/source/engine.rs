@@ -326,6 +326,12 @@ impl Engine {
         let mut state = self.state();
         let access_token = tokens.access_token().clone();
         let make = |generation| self.usable(tokens, generation);
+        if state.ledger.holds(&access_token) {
+            // Its refresh token is news, and nothing else: one that an API has rejected stays rejected.
+            state.ledger.rotate(make);
+            state.ledger.persisted(&access_token, revision);
+            return Ok(());
+        }
         let token = state.ledger.renew(&access_token, (Some(revision), true), make)?;
         if state.ledger.has_changed_hands() {
             self.family.end();
@@ -337,6 +343,12 @@ impl Engine {
         drop(state);
         self.emit(Event::Adopted { generation });
         Ok(())
+    }
+
+    /// Has the task of this source's refresh end with that of another one, whose place it has taken.
+    pub(super) fn refreshes_in_place_of(&self, other: &Self) {
+        let task = self.state().task.clone();
+        other.state().task = task;
     }
 
     /// Drops all tokens, since they are of a login that is over. Another one may bring others.
@@ -437,7 +449,9 @@ impl Engine {
 
     /// What it takes in memory, in bytes, roughly.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.settings.key.as_str().len() + self.hot.load().as_deref().map_or(0, AccessToken::bytes)
+        size_of::<Self>()
+            + self.settings.key.as_str().len()
+            + self.hot.load().as_deref().map_or(0, AccessToken::bytes)
     }
 
     pub(super) fn expired_response(&self) -> &ExpiredResponse {
@@ -459,8 +473,9 @@ impl Engine {
 
     /// How long a token is taken to live when its server does not say.
     pub(super) fn unknown_lifetime(&self, tokens: &TokenSet) -> Duration {
-        let ends_in_a_login =
-            self.request.grant().renewal().needs_a_person() && tokens.refresh_token().is_none() && self.root.is_none();
+        let ends_in_a_login = self.request.grant().renewal().needs_a_person()
+            && tokens.refresh_token().is_none()
+            && self.root.is_none();
         self.settings.default_lifetime.unwrap_or(match ends_in_a_login {
             true => UNTIL_REFUSED,
             false => DEFAULT_LIFETIME,

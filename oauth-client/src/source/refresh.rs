@@ -92,6 +92,8 @@ pub(super) struct Refresh<'a> {
     pub(super) lease: Option<Arc<Lease>>,
     /// Those who wait for it, and at which source.
     pub(super) waiting: Option<(&'a Arc<Engine>, &'a watch::Sender<Progress>)>,
+    /// The place it has taken at another source, whose callers wait, too.
+    pub(super) place: Option<&'a watch::Sender<Progress>>,
 }
 
 impl<'a> Refresh<'a> {
@@ -105,6 +107,7 @@ impl<'a> Refresh<'a> {
             sent: None,
             lease: None,
             waiting: None,
+            place: None,
         }
     }
 
@@ -185,7 +188,10 @@ impl<'a> Refresh<'a> {
     }
 
     /// Gets a token set from the server: by a refresh token first, by the grant where all are refused or there is none.
-    pub(super) async fn request_tokens(&mut self, store: Option<&dyn dynamic::TokenStore>) -> Result<TokenSet, Error> {
+    pub(super) async fn request_tokens(
+        &mut self,
+        store: Option<&dyn dynamic::TokenStore>,
+    ) -> Result<TokenSet, Error> {
         let client = &self.engine.client;
         let end = self.engine.request.grant().good_until();
         if end.is_some_and(|end| end <= client.clock().now().wall) {
@@ -440,6 +446,9 @@ impl<'a> Refresh<'a> {
         }
         if let Some((engine, progress)) = self.waiting {
             engine.overdue(progress);
+        }
+        if let Some(place) = self.place {
+            self.engine.overdue(place);
         }
         request.await
     }

@@ -28,6 +28,7 @@ mod metadata_places;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod null_members;
+mod on_behalf;
 mod openapi;
 mod pem;
 mod possession;
