@@ -47,6 +47,7 @@
 //! # Ok(()) }
 //! ```
 
+mod backchannel;
 mod callback;
 mod device;
 mod flow;
@@ -62,6 +63,7 @@ mod request;
 
 use std::fmt;
 
+pub use self::backchannel::{BackchannelLogout, LogoutFuture, Registration};
 pub use self::device::{DeviceLogin, DeviceRequest};
 pub use self::logout::LogoutRequest;
 #[cfg(feature = "loopback")]

@@ -28,6 +28,7 @@ pub(super) fn event(event: &Event) {
             Event::Rejected { .. } => ("rejected", ""),
             Event::Persisted => ("persisted", ""),
             Event::Revoked => ("revoked", ""),
+            Event::LoggedOut => ("log_out", ""),
             Event::StoreFailed { error } => ("store_failed", known(error.code())),
         };
         metrics::counter!("oauth_client_events_total", "event" => name, "code" => code).increment(1);
