@@ -80,7 +80,8 @@ fn app(guard: Guard) -> Router {
             app = app.route(BARE, get(metadata));
         }
     }
-    app.with_state(guard)
+    // Where the authorization server says what is revoked, if that is configured.
+    app.merge(guard.revocation_routes()).with_state(guard)
 }
 
 async fn whoami(claims: Claims) -> Json<Value> {

@@ -36,6 +36,9 @@ pub enum Event {
     Persisted,
     /// All that the source held was revoked and forgotten.
     Revoked,
+    /// The server said that the user logged out, and all that the source held was forgotten
+    /// ([`BackchannelLogout`](crate::login::BackchannelLogout)).
+    LoggedOut,
     /// The store failed; the token is used all the same, and the write is tried again in the background.
     StoreFailed {
         /// What failed; its code is `store`.
@@ -72,6 +75,9 @@ impl Event {
             }
             Self::Persisted => tracing::debug!(target: "oauth_client", issuer, client_id, "token stored"),
             Self::Revoked => tracing::info!(target: "oauth_client", issuer, client_id, "tokens revoked"),
+            Self::LoggedOut => {
+                tracing::info!(target: "oauth_client", issuer, client_id, event = "log_out", "the user logged out at the server");
+            }
             Self::StoreFailed { error } => {
                 tracing::warn!(target: "oauth_client", issuer, client_id, code = error.code(), %error, "the token store failed");
             }

@@ -34,6 +34,7 @@ pub(super) fn event(client: &Client, event: &Event) {
             Event::Rejected { .. } => ("rejected", ""),
             Event::Persisted => ("persisted", ""),
             Event::Revoked => ("revoked", ""),
+            Event::LoggedOut => ("log_out", ""),
             Event::StoreFailed { error } => ("store_failed", known(error.code())),
         };
         metrics::counter!(
