@@ -8,6 +8,7 @@ mod example;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -250,7 +251,9 @@ fn judge(rows: &[Row]) {
         writeln!(table, "{verdict}  {:<45} {}", row.scenario, counts.join(", ")).unwrap();
     }
     let passed = rows.iter().filter(|row| row.succeeded).count();
-    println!("{table}{passed} of {} scenarios", rows.len());
+    writeln!(table, "{passed} of {} scenarios", rows.len()).unwrap();
+    // Past the capture of the test harness, so that the table is seen when all is well, too.
+    std::io::stdout().lock().write_all(table.as_bytes()).unwrap();
     let failed: Vec<_> = rows.iter().filter(|row| !row.succeeded).map(|row| row.said.as_str()).collect();
     assert!(failed.is_empty(), "{table}\n{}", failed.join("\n\n"));
 }
