@@ -33,6 +33,9 @@ impl Report {
     fn traits_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let traits = &self.traits;
         writeln!(f, "Target {}, which trusts {}", self.target, self.issuer)?;
+        if traits.typ == super::opaque::TYP {
+            return writeln!(f, "It introspects its tokens (RFC 7662)");
+        }
         let about = if traits.leeway_is_exact { "" } else { "up to " };
         let only = if traits.only_access_tokens { "only at+jwt (RFC 9068)" } else { "any type of JWT" };
         writeln!(
