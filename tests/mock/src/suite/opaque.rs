@@ -24,6 +24,8 @@ use crate::endpoint::Endpoint;
 use crate::faults::Fault;
 use crate::matching::Match;
 
+/// The type of the tokens, in the report.
+pub(super) const TYP: &str = "opaque";
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long an API may take to give up on an endpoint that does not respond.
 const GIVE_UP: Duration = Duration::from_secs(35);
@@ -87,20 +89,12 @@ impl Run<'_> {
 
     /// Shows good tokens until one is accepted; finds out whether signed responses are asked for.
     pub(super) async fn opaque_ready(&mut self) -> Result<(), SuiteError> {
-        self.traits.typ = "opaque".to_owned();
+        self.traits.typ = TYP.to_owned();
         let deadline = Instant::now() + self.suite.wait;
         loop {
             let token = self.good_token();
             let outcome = self.target.show(&token).await;
-            if let Ok(response) = &outcome {
-                if response.accepted() {
-                    return Ok(());
-                }
-                if let Some(moved) = self.target.moved_to_https(response, self.suite.remote).await {
-                    self.target = moved?;
-                    continue;
-                }
-            }
+            // Also of a target that takes plain ones: that is what a row is about.
             let asked = self.server.journal().of(Endpoint::Introspect).pop();
             let wants_signed = asked.as_ref().filter(|asked| {
                 asked.header("accept").is_some_and(|accept| accept.contains("token-introspection+jwt"))
@@ -110,6 +104,15 @@ impl Run<'_> {
                 let client = asked.client.clone().unwrap_or_else(|| self.suite.audience.clone());
                 self.answers().signed_for = Some(client);
                 continue;
+            }
+            if let Ok(response) = &outcome {
+                if response.accepted() {
+                    return Ok(());
+                }
+                if let Some(moved) = self.target.moved_to_https(response, self.suite.remote).await {
+                    self.target = moved?;
+                    continue;
+                }
             }
             if Instant::now() >= deadline {
                 let said = match &outcome {

@@ -36,6 +36,9 @@ impl Report {
         if let Some(binding) = &self.binding {
             return writeln!(f, "Good tokens are bound: {binding}");
         }
+        if traits.typ == super::opaque::TYP {
+            return writeln!(f, "It introspects its tokens (RFC 7662)");
+        }
         let about = if traits.leeway_is_exact { "" } else { "up to " };
         let only = if traits.only_access_tokens { "only at+jwt (RFC 9068)" } else { "any type of JWT" };
         writeln!(

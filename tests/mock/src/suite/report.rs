@@ -69,7 +69,7 @@ pub enum FailOn {
 pub struct Traits {
     /// The algorithms it takes, of those that the suite signs with.
     pub algorithms: Vec<&'static str>,
-    /// The `typ` of the tokens it takes: `at+jwt`, or `JWT` where it wants that.
+    /// The `typ` of the tokens it takes: `at+jwt`, or `JWT` where it wants that; `opaque` where it introspects them.
     pub typ: String,
     /// Whether it refuses other types, as RFC 9068 section 4 has it.
     pub only_access_tokens: bool,
