@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::header::Entry;
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use pin_project_lite::pin_project;
@@ -18,6 +19,7 @@ use crate::body::GuardBody;
 use crate::check::CheckFuture;
 use crate::claims::Claims;
 use crate::layer::LayerConfig;
+use crate::possession::Proven;
 use crate::possession::dpop::DPOP_NONCE;
 use crate::request::RequestHead;
 use crate::snapshot::Snapshot;
@@ -41,7 +43,7 @@ pin_project! {
     {
         Calling { #[pin] call: S::Future },
         // The caller's nonce ages: the response brings the next one.
-        Renewing { #[pin] call: S::Future, nonce: Arc<HeaderValue> },
+        Renewing { #[pin] call: S::Future, proven: Arc<Proven> },
         Rejected { response: Option<Response<Full<Bytes>>> },
         Checking { check: CheckFuture<T>, pending: Option<Pending<S, T, ReqBody>> },
     }
@@ -64,8 +66,8 @@ where
         Self { state: State::Calling { call } }
     }
 
-    pub(crate) fn calling_with(call: S::Future, nonce: Arc<HeaderValue>) -> Self {
-        Self { state: State::Renewing { call, nonce } }
+    pub(crate) fn renewing(call: S::Future, proven: Arc<Proven>) -> Self {
+        Self { state: State::Renewing { call, proven } }
     }
 
     pub(crate) fn rejected(response: Response<Full<Bytes>>) -> Self {
@@ -94,10 +96,14 @@ where
                         ready!(call.poll(context)).map(|response| response.map(GuardBody::inner)),
                     );
                 }
-                StateProj::Renewing { call, nonce } => {
+                StateProj::Renewing { call, proven } => {
                     let mut response = ready!(call.poll(context))?;
-                    // One of the service's own is about its own proofs.
-                    response.headers_mut().entry(DPOP_NONCE).or_insert_with(|| HeaderValue::clone(nonce));
+                    // One that is there is of a guard further in, or of the service's own.
+                    if let (Entry::Vacant(place), Some(nonce)) =
+                        (response.headers_mut().entry(DPOP_NONCE), &proven.renewal)
+                    {
+                        place.insert(nonce.clone());
+                    }
                     return Poll::Ready(Ok(response.map(GuardBody::inner)));
                 }
                 StateProj::Rejected { response } => match response.take() {
@@ -115,12 +121,12 @@ where
                     });
                     match authorized {
                         Ok(claims) => {
-                            let nonce = claims.as_ref().and_then(Claims::renewal);
+                            let renewal = claims.as_ref().and_then(Claims::renewal);
                             snapshot.forward(&mut request, claims);
                             let call = ready.call(request);
-                            match nonce {
+                            match renewal {
                                 None => State::Calling { call },
-                                Some(nonce) => State::Renewing { call, nonce },
+                                Some(proven) => State::Renewing { call, proven },
                             }
                         }
                         // The service that was polled ready is dropped here, and its permit with it.

@@ -60,12 +60,12 @@ where
         match snapshot.check(head) {
             Check::Ready(checked) => match checked.and_then(|claims| authorization.forward(claims)) {
                 Ok(claims) => {
-                    let nonce = claims.as_ref().and_then(Claims::renewal);
+                    let renewal = claims.as_ref().and_then(Claims::renewal);
                     snapshot.forward(&mut request, claims);
                     let call = self.inner.call(request);
-                    match nonce {
+                    match renewal {
                         None => ResponseFuture::calling(call),
-                        Some(nonce) => ResponseFuture::calling_with(call, nonce),
+                        Some(proven) => ResponseFuture::renewing(call, proven),
                     }
                 }
                 Err(rejection) => self.reject(&snapshot, &rejection, &request),
