@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use crate::issuer::IssuerState;
 use crate::json;
 use crate::keys::VerifyingKey;
-use crate::possession::Binding;
+use crate::possession::{Binding, Proven};
 use crate::reject::Challenge;
 use crate::reject::log::Origin;
 use crate::revocation::Marks;
@@ -39,24 +39,30 @@ pub struct Claims<T = Untyped> {
     verified: Arc<Verified<T>>,
     /// The challenge of the guard that validated it, for extractors that reject later.
     challenge: Arc<Challenge>,
-    /// The nonce for the caller's next proof, where it needs another one.
-    nonce: Option<Arc<HeaderValue>>,
+    /// The proof that came with it.
+    proven: Option<Arc<Proven>>,
 }
 
 impl<T> Claims<T> {
     pub(crate) fn new(verified: Arc<Verified<T>>, challenge: &Arc<Challenge>) -> Self {
-        Self { verified, challenge: Arc::clone(challenge), nonce: None }
+        Self { verified, challenge: Arc::clone(challenge), proven: None }
     }
 
-    /// With what the response is to say about the next proof.
-    pub(crate) fn with_nonce(mut self, nonce: Option<HeaderValue>) -> Self {
-        self.nonce = nonce.map(Arc::new);
+    /// With the proof that came with it.
+    pub(crate) fn proven(mut self, proven: Option<Arc<Proven>>) -> Self {
+        self.proven = proven;
         self
     }
 
     #[inline]
-    pub(crate) fn renewal(&self) -> Option<Arc<HeaderValue>> {
-        self.nonce.clone()
+    pub(crate) fn proof(&self) -> Option<&Arc<Proven>> {
+        self.proven.as_ref()
+    }
+
+    /// The proof, if the response is to bring a nonce for the next one.
+    #[inline]
+    pub(crate) fn renewal(&self) -> Option<Arc<Proven>> {
+        self.proven.as_ref().filter(|proven| proven.renewal.is_some()).cloned()
     }
 
     /// The keys that the token is bound to.
@@ -81,7 +87,7 @@ impl<T> Claims<T> {
     /// [layer](crate::GuardLayer) sets it; code that calls [`Guard::check`](crate::Guard::check) itself has to.
     #[must_use]
     pub fn dpop_nonce(&self) -> Option<&HeaderValue> {
-        self.nonce.as_deref()
+        self.proven.as_ref()?.renewal.as_ref()
     }
 
     /// What the log says of it.
@@ -239,7 +245,7 @@ impl<T> Clone for Claims<T> {
         Self {
             verified: Arc::clone(&self.verified),
             challenge: Arc::clone(&self.challenge),
-            nonce: self.nonce.clone(),
+            proven: self.proven.clone(),
         }
     }
 }

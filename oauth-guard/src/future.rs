@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::header::Entry;
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use pin_project_lite::pin_project;
@@ -19,6 +20,7 @@ use crate::body::GuardBody;
 use crate::check::CheckFuture;
 use crate::claims::Claims;
 use crate::layer::LayerConfig;
+use crate::possession::Proven;
 use crate::possession::dpop::DPOP_NONCE;
 use crate::reject::Rejection;
 use crate::request::RequestHead;
@@ -45,7 +47,7 @@ pin_project! {
     {
         Calling { #[pin] call: S::Future },
         // The caller's nonce ages: the response brings the next one.
-        Renewing { #[pin] call: S::Future, nonce: Arc<HeaderValue> },
+        Renewing { #[pin] call: S::Future, proven: Arc<Proven> },
         Rejected { response: Option<Response<Full<Bytes>>> },
         Checking { check: CheckFuture<T>, pending: Option<Pending<S, T, ReqBody>> },
         Reading { reader: Reader, pending: Option<Pending<S, T, ReqBody>> },
@@ -57,11 +59,11 @@ where
     S: Service<Request<ReqBody>>,
 {
     /// The one way to the inner service.
-    fn forwarded(call: S::Future, nonce: Option<Arc<HeaderValue>>) -> Self {
+    fn forwarded(call: S::Future, renewal: Option<Arc<Proven>>) -> Self {
         telemetry::accepted();
-        match nonce {
+        match renewal {
             None => Self::Calling { call },
-            Some(nonce) => Self::Renewing { call, nonce },
+            Some(proven) => Self::Renewing { call, proven },
         }
     }
 }
@@ -73,8 +75,8 @@ pub(crate) struct Pending<S, T, ReqBody> {
     pub(crate) ready: S,
     pub(crate) config: Arc<LayerConfig<T>>,
     pub(crate) snapshot: Arc<Snapshot<T>>,
-    /// The next nonce for the caller's proofs, where the one in use ages.
-    pub(crate) nonce: Option<Arc<HeaderValue>>,
+    /// The proof whose nonce ages: the response brings the next one.
+    pub(crate) renewal: Option<Arc<Proven>>,
 }
 
 /// Reads the body of a request, and compares it with the headers.
@@ -131,8 +133,8 @@ where
     S: Service<Request<ReqBody>>,
 {
     /// The inner service's response, with the next nonce for the caller's proofs if there is one.
-    pub(crate) fn calling(call: S::Future, nonce: Option<Arc<HeaderValue>>) -> Self {
-        Self { state: State::forwarded(call, nonce) }
+    pub(crate) fn calling(call: S::Future, renewal: Option<Arc<Proven>>) -> Self {
+        Self { state: State::forwarded(call, renewal) }
     }
 
     pub(crate) fn rejected(response: Response<Full<Bytes>>) -> Self {
@@ -166,10 +168,14 @@ where
                         ready!(call.poll(context)).map(|response| response.map(GuardBody::inner)),
                     );
                 }
-                StateProj::Renewing { call, nonce } => {
+                StateProj::Renewing { call, proven } => {
                     let mut response = ready!(call.poll(context))?;
-                    // One of the service's own is about its own proofs.
-                    response.headers_mut().entry(DPOP_NONCE).or_insert_with(|| HeaderValue::clone(nonce));
+                    // One that is there is of a guard further in, or of the service's own.
+                    if let (Entry::Vacant(place), Some(nonce)) =
+                        (response.headers_mut().entry(DPOP_NONCE), &proven.renewal)
+                    {
+                        place.insert(nonce.clone());
+                    }
                     return Poll::Ready(Ok(response.map(GuardBody::inner)));
                 }
                 StateProj::Rejected { response } => match response.take() {
@@ -189,12 +195,12 @@ where
                     });
                     match authorized {
                         Ok((claims, body)) => {
-                            let nonce = claims.as_ref().and_then(Claims::renewal);
+                            let renewal = claims.as_ref().and_then(Claims::renewal);
                             config.forward(&snapshot, &mut request, claims);
                             match body.map(|check| Reader::new(&mut request, check)) {
-                                None => State::forwarded(ready.call(request), nonce),
+                                None => State::forwarded(ready.call(request), renewal),
                                 Some(Ok(reader)) => {
-                                    let pending = Pending { request, ready, config, snapshot, nonce };
+                                    let pending = Pending { request, ready, config, snapshot, renewal };
                                     State::Reading { reader, pending: Some(pending) }
                                 }
                                 Some(Err(rejection)) => {
@@ -212,11 +218,11 @@ where
                 StateProj::Reading { reader, pending } => {
                     let mut request = pending.as_mut().map(|pending| &mut pending.request);
                     let read = ready!(reader.poll(&mut request, context));
-                    let Some(Pending { request, mut ready, snapshot, nonce, .. }) = pending.take() else {
+                    let Some(Pending { request, mut ready, snapshot, renewal, .. }) = pending.take() else {
                         return Poll::Pending;
                     };
                     match read {
-                        Ok(()) => State::forwarded(ready.call(request), nonce),
+                        Ok(()) => State::forwarded(ready.call(request), renewal),
                         Err(rejection) => {
                             let rejection = snapshot.logged(rejection);
                             State::Rejected { response: Some(snapshot.reject(&rejection, (&request).into())) }

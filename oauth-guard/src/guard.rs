@@ -44,7 +44,8 @@ struct Shared<T> {
 }
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
-    /// Validates the token of a request.
+    /// Validates the token of a request and, if it is bound to a key, what proves that the caller has the key: the DPoP proof
+    /// or the certificate. A proof is used up by that, so a second check of the same request finds a replay.
     ///
     /// `Ok(None)` means that the request has no token; the caller decides whether to accept that. The result is
     /// [`Check::Ready`] unless keys or the issuer must be fetched; [`Check::Pending`] is a future that borrows nothing.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use serde::de::DeserializeOwned;
 use tower_service::Service;
@@ -16,6 +16,7 @@ use crate::check::Check;
 use crate::claims::{Claims, Untyped};
 use crate::future::{Pending, Reader, ResponseFuture};
 use crate::layer::LayerConfig;
+use crate::possession::Proven;
 use crate::reject::Rejection;
 use crate::request::RequestHead;
 use crate::snapshot::Snapshot;
@@ -64,9 +65,9 @@ where
         match snapshot.check(head) {
             Check::Ready(checked) => match checked.and_then(|claims| authorization.forward(claims)) {
                 Ok(claims) => {
-                    let nonce = claims.as_ref().and_then(Claims::renewal);
+                    let renewal = claims.as_ref().and_then(Claims::renewal);
                     self.config.forward(&snapshot, &mut request, claims);
-                    self.forward(&snapshot, request, body, nonce)
+                    self.forward(&snapshot, request, body, renewal)
                 }
                 Err(rejection) => self.reject(&snapshot, &rejection, &request),
             },
@@ -85,14 +86,14 @@ impl<S: Clone, T> GuardService<S, T> {
         snapshot: &Arc<Snapshot<T>>,
         request: Request<B>,
         body: Option<BodyCheck>,
-        nonce: Option<Arc<HeaderValue>>,
+        renewal: Option<Arc<Proven>>,
     ) -> ResponseFuture<S, T, B>
     where
         S: Service<Request<B>>,
     {
         match body {
-            None => ResponseFuture::calling(self.inner.call(request), nonce),
-            Some(check) => self.read(snapshot, request, check, nonce),
+            None => ResponseFuture::calling(self.inner.call(request), renewal),
+            Some(check) => self.read(snapshot, request, check, renewal),
         }
     }
 
@@ -102,12 +103,12 @@ impl<S: Clone, T> GuardService<S, T> {
         snapshot: &Arc<Snapshot<T>>,
         request: Request<B>,
         check: BodyCheck,
-        nonce: Option<Arc<HeaderValue>>,
+        renewal: Option<Arc<Proven>>,
     ) -> ResponseFuture<S, T, B>
     where
         S: Service<Request<B>>,
     {
-        let mut pending = Pending { nonce, ..self.pending(snapshot, request) };
+        let mut pending = Pending { renewal, ..self.pending(snapshot, request) };
         match Reader::new(&mut pending.request, check) {
             Ok(reader) => ResponseFuture::reading(reader, pending),
             Err(rejection) => {
@@ -120,7 +121,7 @@ impl<S: Clone, T> GuardService<S, T> {
     fn pending<B>(&mut self, snapshot: &Arc<Snapshot<T>>, request: Request<B>) -> Pending<S, T, B> {
         let fresh = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, fresh);
-        Pending { request, ready, config: Arc::clone(&self.config), snapshot: Arc::clone(snapshot), nonce: None }
+        Pending { request, ready, config: Arc::clone(&self.config), snapshot: Arc::clone(snapshot), renewal: None }
     }
 
     #[cold]

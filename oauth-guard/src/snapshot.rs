@@ -592,6 +592,9 @@ impl<T> Snapshot<T> {
         match claims {
             Some(claims) => {
                 self.token_locations.redact(request);
+                if let Some(proof) = claims.proof() {
+                    request.extensions_mut().insert(Arc::clone(proof));
+                }
                 extensions::insert(request.extensions_mut(), claims);
             }
             None => extensions::clear(request.extensions_mut()),

@@ -3,30 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
-
 use super::dpop::Used;
 use super::evidence::{Evidence, Scheme};
-use super::{Binding, Possession};
+use super::{Binding, Possession, Proven};
 use crate::bearer::Presented;
 use crate::check::{Check, CheckFuture};
 use crate::claims::Claims;
 use crate::reject::{Rejection, TokenError};
-use crate::replay::{Insertion, ProofId, Replay, ReplayError, dynamic};
+use crate::replay::{Insertion, Replay, ReplayError, dynamic};
 use crate::request::RequestHead;
 use crate::snapshot::Snapshot;
 
 /// What is left to do once every check but the last has passed.
 enum Checked {
-    Done {
-        renewal: Option<HeaderValue>,
-    },
+    Done(Option<Arc<Proven>>),
     /// A store of the user's own has to be asked.
-    Insert {
-        renewal: Option<HeaderValue>,
-        used: Used,
-        store: Arc<dyn dynamic::ReplayStore>,
-    },
+    Insert(Used, Arc<dyn dynamic::ReplayStore>),
 }
 
 impl<T: Send + Sync + 'static> Snapshot<T> {
@@ -52,12 +44,12 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             self,
         );
         match checked {
-            Ok(Checked::Done { renewal }) => Check::Ready(Ok(Some(claims.with_nonce(renewal)))),
-            Ok(Checked::Insert { renewal, used, store }) => {
+            Ok(Checked::Done(proven)) => Check::Ready(Ok(Some(claims.proven(proven)))),
+            Ok(Checked::Insert(used, store)) => {
                 let (snapshot, token) = (Arc::clone(self), presented.token.clone().into_owned());
                 Check::Pending(CheckFuture::new(async move {
-                    match inserted(store.insert(used.id(), used.keep).await) {
-                        Ok(()) => Ok(Some(claims.with_nonce(renewal))),
+                    match insert(used, store).await {
+                        Ok(proven) => Ok(Some(claims.proven(Some(proven)))),
                         Err(rejection) => Err(snapshot.rejected_bytes(&token, rejection)),
                     }
                 }))
@@ -84,14 +76,12 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             let Some(claims) = check.await? else { return Ok(None) };
             let checked = snapshot.possession.check(claims.binding(), scheme, || evidence, &snapshot);
             let outcome = match checked {
-                Ok(Checked::Done { renewal }) => Ok(renewal),
-                Ok(Checked::Insert { renewal, used, store }) => {
-                    inserted(store.insert(used.id(), used.keep).await).map(|()| renewal)
-                }
+                Ok(Checked::Done(proven)) => Ok(proven),
+                Ok(Checked::Insert(used, store)) => insert(used, store).await.map(Some),
                 Err(rejection) => Err(rejection),
             };
             match outcome {
-                Ok(renewal) => Ok(Some(claims.with_nonce(renewal))),
+                Ok(proven) => Ok(Some(claims.proven(proven))),
                 Err(rejection) => Err(snapshot.rejected_bytes(&token, rejection)),
             }
         })
@@ -113,7 +103,7 @@ impl Possession {
     ) -> Result<Checked, Rejection> {
         Self::check_scheme(binding, scheme)?;
         self.check_required(binding)?;
-        let Some(binding) = binding else { return Ok(Checked::Done { renewal: None }) };
+        let Some(binding) = binding else { return Ok(Checked::Done(None)) };
         // What a reload no longer checks is not accepted unchecked, though it may be cached.
         if !binding.is_provable(self.provable()) {
             return Err(TokenError::BoundToKey.into());
@@ -121,22 +111,26 @@ impl Possession {
         let evidence = evidence()?;
         Self::check_certificate(binding, &evidence)?;
         let (Some(dpop), Some(jkt), Some(given)) = (&self.dpop, binding.jkt, &evidence.dpop) else {
-            return Ok(Checked::Done { renewal: None });
+            return Ok(Checked::Done(None));
         };
         let now = snapshot.clock.now();
-        let proven = dpop.check(given, &evidence.token, binding, &jkt, now)?;
-        let renewal = proven.renewal;
-        match &self.replay {
-            Some(Replay::Memory(store)) => {
-                inserted(store.insert_now(ProofId::new(&jkt, proven.jti.as_str()), proven.keep))?;
-                Ok(Checked::Done { renewal })
+        let used = dpop.check(given, &evidence.token, binding, &jkt, now)?;
+        // There is a store wherever proofs are checked.
+        let Some(store) = &self.replay else {
+            return Err(Rejection::ReplayUnavailable { retry_after: RETRY_AFTER });
+        };
+        // A layer on a route inside of a layer on the router: the same request, and the same guard.
+        if let Some(proven) = &given.proven
+            && proven.is(store, &jkt, used.jti.as_str())
+        {
+            return Ok(Checked::Done(Some(Arc::clone(proven))));
+        }
+        match store {
+            Replay::Memory(memory) => {
+                inserted(memory.insert_now(used.id(), used.keep))?;
+                Ok(Checked::Done(Some(used.into_proven(store.clone()))))
             }
-            Some(Replay::Foreign(store)) => {
-                let used = Used { thumbprint: jkt, jti: proven.jti, keep: proven.keep };
-                Ok(Checked::Insert { renewal, used, store: Arc::clone(store) })
-            }
-            // There is one wherever proofs are checked.
-            None => Err(Rejection::ReplayUnavailable { retry_after: RETRY_AFTER }),
+            Replay::Foreign(foreign) => Ok(Checked::Insert(used, Arc::clone(foreign))),
         }
     }
 
@@ -172,6 +166,11 @@ impl Possession {
 
 /// When to retry while the store cannot decide: room comes back with every second.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+async fn insert(used: Used, store: Arc<dyn dynamic::ReplayStore>) -> Result<Arc<Proven>, Rejection> {
+    inserted(store.insert(used.id(), used.keep).await)?;
+    Ok(used.into_proven(Replay::Foreign(store)))
+}
 
 fn inserted(outcome: Result<Insertion, ReplayError>) -> Result<(), Rejection> {
     match outcome {

@@ -4,6 +4,7 @@
 //! A token that is bound names its key in `cnf`. The identity of such a token is cached like any other; what proves the
 //! possession of its key is checked with every request.
 
+mod before;
 mod binding;
 pub(crate) mod certificates;
 mod check;
@@ -15,9 +16,7 @@ mod peer;
 mod public_url;
 mod settings;
 
-use http::HeaderMap;
-use http::Request;
-
+pub(crate) use self::before::Proven;
 pub(crate) use self::binding::{Binding, Provable};
 pub use self::certificates::{CertificateSource, Certificates};
 pub use self::dpop::Dpop;
@@ -61,20 +60,5 @@ impl Possession {
             Some(certificates) => certificates.screen(request, &self.proxies),
             None => Ok(()),
         }
-    }
-
-    /// Takes out of a request what only a trusted proxy may say.
-    #[inline]
-    pub(crate) fn strip<B>(&self, request: &mut Request<B>) {
-        if self.certificates.is_some() {
-            strip_certificates(request.headers_mut());
-        }
-    }
-}
-
-#[cold]
-fn strip_certificates(headers: &mut HeaderMap) {
-    for name in certificates::HEADERS {
-        headers.remove(name);
     }
 }

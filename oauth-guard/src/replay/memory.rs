@@ -157,11 +157,7 @@ impl MemoryReplayStore {
     }
 
     /// The part that the highest bits choose; the tables inside go by the others.
-    #[expect(
-        clippy::indexing_slicing,
-        clippy::cast_possible_truncation,
-        reason = "below the number of parts, which is at least one"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "below the number of parts, which is at least one")]
     fn part<'a, T>(&self, parts: &'a [Line<T>], word: u64) -> &'a Line<T> {
         &parts[(word >> 32) as usize % parts.len()]
     }

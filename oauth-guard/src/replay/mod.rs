@@ -197,6 +197,14 @@ impl Replay {
         Self::Foreign(Arc::new(store))
     }
 
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Memory(one), Self::Memory(other)) => Arc::ptr_eq(one, other),
+            (Self::Foreign(one), Self::Foreign(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     pub(crate) fn health(&self) -> ReplayHealth {
         match self {
             Self::Memory(store) => store.health(),

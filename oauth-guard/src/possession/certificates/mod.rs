@@ -5,6 +5,7 @@ mod xfcc;
 
 use http::{HeaderMap, HeaderName};
 
+use super::before;
 use super::peer::{TlsPeer, TrustedProxies};
 use crate::reject::Rejection;
 use crate::request::RequestHead;
@@ -81,7 +82,13 @@ impl Certificates {
             CertificateSource::Nginx => header::nginx,
         };
         self.screen(request, proxies)?;
-        let Some(value) = self.header().and_then(|name| request.headers.get(name)) else { return Ok(None) };
+        let Some(value) = self.header().and_then(|name| before::certificate(request, &name)) else {
+            return Ok(None);
+        };
+        // Left by a guard further out, which may trust others.
+        if !proxies.has_sent(request.extensions) {
+            return Ok(None);
+        }
         let text = value.to_str().map_err(|_| header::MALFORMED)?;
         read(text)
     }
@@ -100,7 +107,7 @@ impl Certificates {
         }
     }
 
-    fn header(&self) -> Option<HeaderName> {
+    pub(super) fn header(&self) -> Option<HeaderName> {
         match self.source {
             CertificateSource::Connection => None,
             CertificateSource::ClientCert => Some(CLIENT_CERT),

@@ -6,6 +6,7 @@ mod nonce;
 mod proof;
 mod settings;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -17,8 +18,9 @@ pub(super) use self::htu::{UrlMatch, compare};
 pub(crate) use self::nonce::Nonces;
 pub(crate) use self::proof::Visitor;
 pub use self::settings::Dpop;
+use super::Proven;
 use crate::algorithm::Algorithm;
-use crate::replay::ProofId;
+use crate::replay::{ProofId, Replay};
 
 /// The header with the proof.
 pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");
@@ -46,16 +48,6 @@ pub(crate) struct DpopRules {
     hinted: AtomicBool,
 }
 
-/// A proof that passed every check but the last: it may have been used before.
-#[derive(Debug)]
-pub(super) struct Proven {
-    pub(super) jti: Jti,
-    /// How long it has to be remembered.
-    pub(super) keep: Duration,
-    /// A nonce for the next proof, where the one in use ages.
-    pub(super) renewal: Option<HeaderValue>,
-}
-
 /// A copy of an identifier, which needs no allocation where it is of a usual length.
 #[derive(Clone, Debug)]
 pub(super) struct Jti(SmallVec<[u8; 64]>);
@@ -70,16 +62,24 @@ impl Jti {
     }
 }
 
-/// A proof to be noted as used.
+/// A proof that passed every check but the last: it may have been used before.
 #[derive(Debug)]
 pub(super) struct Used {
-    pub(super) thumbprint: [u8; 32],
+    thumbprint: [u8; 32],
     pub(super) jti: Jti,
+    /// How long it has to be remembered.
     pub(super) keep: Duration,
+    /// A nonce for the next proof, where the one in use ages.
+    renewal: Option<HeaderValue>,
 }
 
 impl Used {
     pub(super) fn id(&self) -> ProofId<'_> {
         ProofId::new(&self.thumbprint, self.jti.as_str())
+    }
+
+    /// It is noted now.
+    pub(super) fn into_proven(self, store: Replay) -> Arc<Proven> {
+        Arc::new(Proven::new(store, self.thumbprint, self.jti, self.renewal))
     }
 }

@@ -10,7 +10,7 @@ use oauth_client::clock::Now;
 use oauth_client::jose::{ProofKey, VerifyingKey, sha256};
 
 use super::nonce::NonceState;
-use super::{AHEAD, DpopRules, Jti, MAX_BYTES, MAX_JTI, ProofError, Proven, UrlMatch};
+use super::{AHEAD, DpopRules, Jti, MAX_BYTES, MAX_JTI, ProofError, UrlMatch, Used};
 use crate::jose::{CompactJws, Header, Scratch, Typ, decode_base64url};
 use crate::json::{self, Text, Value};
 use crate::possession::binding::{Binding, Known};
@@ -58,7 +58,7 @@ impl DpopRules {
         binding: &Binding,
         jkt: &[u8; 32],
         now: Now,
-    ) -> Result<Proven, ProofError> {
+    ) -> Result<Used, ProofError> {
         self.visit(given, token, binding, jkt, now, &mut FailFast)?.ok_or(ProofError::Claim("jti"))
     }
 
@@ -70,7 +70,7 @@ impl DpopRules {
         jkt: &[u8; 32],
         now: Now,
         visitor: &mut V,
-    ) -> Result<Option<Proven>, ProofError> {
+    ) -> Result<Option<Used>, ProofError> {
         let Some(text) = visitor.check("dpop proof", text(given.proof.as_deref()))? else { return Ok(None) };
         let jws = CompactJws::split(text, MAX_BYTES).map_err(ProofError::from);
         let Some(jws) = visitor.check("dpop form", jws)? else { return Ok(None) };
@@ -99,7 +99,7 @@ impl DpopRules {
         // As long as it could be accepted, and a little longer: clocks are stepped back, and those of a fleet differ.
         let until = iat.unwrap_or(0).saturating_add(self.max_age).saturating_add(AHEAD + 1);
         let keep = Duration::from_secs(until).saturating_sub(now.wall);
-        Ok(Some(Proven { jti: Jti::new(&jti), keep, renewal: renewal.flatten() }))
+        Ok(Some(Used { thumbprint: *jkt, jti: Jti::new(&jti), keep, renewal: renewal.flatten() }))
     }
 
     /// The key in the header, if it is the one that the token is bound to.

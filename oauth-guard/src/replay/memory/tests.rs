@@ -112,7 +112,7 @@ async fn entries_end_one_by_one_and_not_before_their_time() {
     for second in 1..=601 {
         advance(Duration::from_secs(1)).await;
         // Of whole seconds, the one that ends now is gone, and the next one is there.
-        assert_eq!(insert(&store, second + 1, "a", WINDOW).is_some(), true);
+        assert!(insert(&store, second + 1, "a", WINDOW).is_some());
         let expected = 600_u64.saturating_sub(second);
         let live = (second + 1..=600)
             .filter(|n| insert(&store, *n, "a", WINDOW) == Some(Insertion::Present))

@@ -5,6 +5,7 @@ mod checks;
 mod config;
 mod explained;
 mod grpc;
+mod nested;
 mod nonces;
 mod opaque;
 mod replays;
