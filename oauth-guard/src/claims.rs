@@ -231,8 +231,8 @@ pub(crate) struct Verified<T> {
     /// Until when, on the monotonic clock, the server need not be asked about it.
     pub(crate) introspected_until: Duration,
     pub(crate) parts: Parts,
-    /// What revocations know it by; made when there are any.
-    pub(crate) marks: OnceLock<Marks>,
+    /// What revocations know it by. Made once there are any, and apart, since most guards have none.
+    pub(crate) marks: OnceLock<Box<Marks>>,
     pub(crate) custom: T,
 }
 

@@ -211,13 +211,18 @@ fn explain_parts<T: Send + Sync + 'static>(
     let names: Vec<_> = issuer.rules.algorithms.iter().copied().map(Algorithm::name).collect();
     report.detail_if_failed(format!("allowed: {}", names.join(", ")));
     // The report goes on after each error; the outcomes are in it.
-    let _ = claims.validate(&issuer, header.typ, now, report);
+    let lifetime = claims.validate(&issuer, header.typ, now, report).ok().flatten();
     explain_claims(&claims, &issuer, now, report);
     let (name, tenant) = (claims.issuer().unwrap_or_default(), claims.tenant());
     let issued = Issued { issuer: &name, tenant: tenant.as_deref() };
     explain_signature(&issuer, &header, &compact, issued, now, allowed, report);
     let fits = (snapshot.custom)(payload).map(|_| ()).ok_or(TokenError::CustomClaims);
     report.record("claims' type", fits);
+    if report.0.code.is_none()
+        && let Some(is_revoked) = lifetime.and_then(|lifetime| claims.is_revoked(&issuer, &lifetime))
+    {
+        report.record("revocation", if is_revoked { Err(TokenError::Revoked) } else { Ok(()) });
+    }
     // A JWT that is not valid by itself is not asked about.
     if asks_about_jwts(&issuer) && report.0.code.is_none() {
         let outcome = outcome.or_else(|| learnt(snapshot, &issuer, text, now));
