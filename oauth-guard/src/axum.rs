@@ -24,8 +24,9 @@ use crate::authorize::log_dry_run;
 use crate::claims::{Claims, Untyped};
 use crate::extensions::{self, Missing};
 use crate::guard::Guard;
-use crate::reject::{Challenge, Rejection, grpc, http as over_http, log, respond};
+use crate::reject::{Challenge, Rejection, grpc, http as over_http, respond};
 use crate::request::RequestHead;
+use crate::subject::SubjectToken;
 
 impl<T, S> FromRequestParts<S> for Claims<T>
 where
@@ -80,10 +81,32 @@ where
     }
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for SubjectToken {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+            tracing::error!(
+                target: "oauth_guard", code = Rejection::NotGuarded.code(), path = parts.uri.path(),
+                "a handler asks for the caller's token: add GuardLayer::with_subject_token, and require a token"
+            );
+            Rejection::NotGuarded
+        })
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for SubjectToken {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
+        Ok(parts.extensions.get::<Self>().cloned())
+    }
+}
+
 impl IntoResponse for Rejection {
     /// The layer's HTTP response, without realm and resource metadata.
     fn into_response(self) -> Response {
-        over_http::response(&self, &Challenge::default()).map(Body::new)
+        over_http::response(&self, &Challenge::default(), false).map(Body::from)
     }
 }
 
@@ -183,19 +206,22 @@ where
 
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, ScopedRejection> {
         let grpc = grpc::is_grpc(RequestHead::from(&*parts));
+        let rejected = |rejection, challenge, dpop| ScopedRejection { rejection, challenge, grpc, dpop };
         let claims: Claims<T> = match extensions::claims(&parts.extensions) {
             Ok(claims) => claims,
             Err(missing) => {
                 let rejection = not_guarded::<Self>(parts, missing);
-                return Err(ScopedRejection { rejection, challenge: Arc::default(), grpc });
+                return Err(rejected(rejection, Arc::default(), false));
             }
         };
-        if !S::SCOPES.iter().all(|scope| claims.has_scope(scope)) {
+        let implied = &claims.challenge().implied;
+        let has = |scope: &str| claims.has_scope(scope);
+        if !S::SCOPES.iter().all(|scope| has(scope) || implied.grants(scope, has)) {
             let rejection = Rejection::InsufficientScope { needed: S::SCOPES.join(" ").into() };
             let challenge = Arc::clone(claims.challenge());
             if !challenge.dry_run {
-                log::rejected(&rejection, &claims.origin());
-                return Err(ScopedRejection { rejection, challenge, grpc });
+                challenge.log.rejected(&rejection, || claims.origin());
+                return Err(rejected(rejection, challenge, claims.is_dpop_bound()));
             }
             log_dry_run(&rejection, None, Some(claims.issuer()));
         }
@@ -209,6 +235,7 @@ pub struct ScopedRejection {
     rejection: Rejection,
     challenge: Arc<Challenge>,
     grpc: bool,
+    dpop: bool,
 }
 
 impl ScopedRejection {
@@ -229,7 +256,7 @@ impl std::error::Error for ScopedRejection {}
 
 impl IntoResponse for ScopedRejection {
     fn into_response(self) -> Response {
-        respond(&self.rejection, &self.challenge, self.grpc).map(Body::new)
+        respond(&self.rejection, &self.challenge, self.grpc, self.dpop).map(Body::from)
     }
 }
 

@@ -6,10 +6,19 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
+use crate::possession::{Scheme, dpop};
 use crate::reject::Rejection;
 use crate::request::RequestHead;
 
-const SCHEME: &[u8] = b"bearer";
+const BEARER: &[u8] = b"bearer";
+const DPOP: &[u8] = b"dpop";
+
+/// A token as a request presents it.
+#[derive(Debug)]
+pub(crate) struct Presented<'r> {
+    pub(crate) token: Cow<'r, [u8]>,
+    pub(crate) scheme: Scheme,
+}
 
 /// Where a request may carry its token besides the `Authorization` header, and whether it is stripped there.
 #[derive(Clone, Debug, Default)]
@@ -20,20 +29,22 @@ pub(crate) struct TokenLocations {
     pub(crate) query: Option<Box<str>>,
     /// Whether the token is removed before the request is forwarded.
     pub(crate) strip: bool,
+    /// Whether `Authorization: DPoP` is read too (RFC 9449 section 7.1). Without it that is another scheme.
+    pub(crate) dpop: bool,
 }
 
 impl TokenLocations {
-    /// The bearer token, if the request has one. Its characters are not checked yet: a cached token has valid ones.
-    pub(crate) fn token<'r>(&self, request: RequestHead<'r>) -> Result<Option<Cow<'r, [u8]>>, Rejection> {
-        let standard = in_authorization(request.headers)?;
+    /// The token, if the request has one. Its characters are not checked yet: a cached token has valid ones.
+    pub(crate) fn token<'r>(&self, request: RequestHead<'r>) -> Result<Option<Presented<'r>>, Rejection> {
+        let standard = in_authorization(request.headers, self.dpop)?;
+        let mut found = standard.map(|(token, scheme)| Presented { token: Cow::Borrowed(token), scheme });
         if self.header.is_none() && self.cookie.is_none() && self.query.is_none() {
-            return Ok(standard.map(Cow::Borrowed));
+            return Ok(found);
         }
-        let mut found = standard.map(Cow::Borrowed);
         let mut add = |other: Option<Cow<'r, [u8]>>| match (&found, other) {
             (Some(_), Some(_)) => Err(Rejection::MalformedRequest("the request has more than one token")),
-            (None, Some(other)) => {
-                found = Some(other);
+            (None, Some(token)) => {
+                found = Some(Presented { token, scheme: Scheme::Unnamed });
                 Ok(())
             }
             (_, None) => Ok(()),
@@ -48,7 +59,7 @@ impl TokenLocations {
             in_query(request.uri, name).try_for_each(|token| add(Some(token)))?;
         }
         match found {
-            Some(token) if token.is_empty() => Err(Rejection::MalformedRequest("the token is empty")),
+            Some(found) if found.token.is_empty() => Err(Rejection::MalformedRequest("the token is empty")),
             found => Ok(found),
         }
     }
@@ -87,7 +98,13 @@ impl TokenLocations {
     #[cold]
     fn strip<B>(&self, request: &mut Request<B>) {
         let headers = request.headers_mut();
-        retain(headers, AUTHORIZATION, |value| (!has_bearer(value)).then(|| value.clone()));
+        retain(headers, AUTHORIZATION, |value| {
+            let has_token = has_token(value, BEARER) || (self.dpop && has_token(value, DPOP));
+            (!has_token).then(|| value.clone())
+        });
+        if self.dpop {
+            headers.remove(dpop::DPOP);
+        }
         if let Some(name) = &self.header {
             headers.remove(name);
         }
@@ -118,14 +135,15 @@ fn retain(headers: &mut HeaderMap, name: HeaderName, keep: impl Fn(&HeaderValue)
     }
 }
 
-/// Whether there is a bearer token in an `Authorization` header, well-formed or not, also behind other credentials: a
-/// proxy may have joined two headers.
-fn has_bearer(value: &HeaderValue) -> bool {
+/// Whether there is a token of this scheme in an `Authorization` header, well-formed or not, also behind other
+/// credentials: a proxy may have joined two headers.
+fn has_token(value: &HeaderValue, scheme: &[u8]) -> bool {
     let mut parts = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    parts.any(|part| {
-        let is_bearer = part.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
-        is_bearer && !is_longer_scheme(part.get(SCHEME.len()..).unwrap_or_default())
-    })
+    parts.any(|part| is_of(part, scheme) && !is_longer_scheme(part.get(scheme.len()..).unwrap_or_default()))
+}
+
+fn is_of(credentials: &[u8], scheme: &[u8]) -> bool {
+    credentials.get(..scheme.len()).is_some_and(|one| one.eq_ignore_ascii_case(scheme))
 }
 
 /// Whether what follows `Bearer` makes it another scheme: `Bearers abc`. `Bearerabc` is this one without a space.
@@ -135,15 +153,15 @@ fn is_longer_scheme(rest: &[u8]) -> bool {
     longer > 0 && rest.get(longer) == Some(&b' ')
 }
 
-/// RFC 6750 section 2.1.
-fn in_authorization(headers: &HeaderMap) -> Result<Option<&[u8]>, Rejection> {
+/// RFC 6750 section 2.1, and RFC 9449 section 7.1.
+fn in_authorization(headers: &HeaderMap, dpop: bool) -> Result<Option<(&[u8], Scheme)>, Rejection> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         // RFC 9110 section 5.3: with two credentials, two readers could each use another one.
         return Err(Rejection::MalformedRequest("the request has more than one Authorization header"));
     }
-    credentials(value)
+    credentials(value, dpop)
 }
 
 /// The whole value of such a header is the token.
@@ -197,27 +215,34 @@ fn without_parameter(uri: &Uri, name: &str) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-fn credentials(value: &HeaderValue) -> Result<Option<&[u8]>, Rejection> {
+fn credentials(value: &HeaderValue, dpop: bool) -> Result<Option<(&[u8], Scheme)>, Rejection> {
     let bytes = value.as_bytes();
-    let is_bearer = bytes.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
-    if !is_bearer {
-        return if !bytes.is_empty() && bytes.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) {
-            Ok(None)
-        } else {
-            Err(Rejection::MalformedRequest(
+    let (name, scheme) = match bytes {
+        _ if is_of(bytes, BEARER) => (BEARER, Scheme::Bearer),
+        _ if dpop && is_of(bytes, DPOP) => (DPOP, Scheme::Dpop),
+        _ if !bytes.is_empty() && bytes.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) => {
+            return Ok(None);
+        }
+        _ => {
+            return Err(Rejection::MalformedRequest(
                 "the Authorization header has characters other than visible ASCII",
-            ))
-        };
-    }
-    let rest = bytes.get(SCHEME.len()..).unwrap_or_default();
+            ));
+        }
+    };
+    let rest = bytes.get(name.len()..).unwrap_or_default();
     if is_longer_scheme(rest) {
         return Ok(None);
     }
     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
     match rest.get(spaces..) {
-        Some(token) if spaces > 0 && !token.is_empty() => Ok(Some(token)),
-        _ => Err(Rejection::MalformedRequest("expected `Bearer`, a space and a token")),
+        Some(token) if spaces > 0 && !token.is_empty() => Ok(Some((token, scheme))),
+        _ => Err(Rejection::MalformedRequest("expected `Bearer` or `DPoP`, a space and a token")),
     }
+}
+
+/// Whether the request presents its token with the scheme `DPoP`.
+pub(crate) fn is_dpop(headers: &HeaderMap) -> bool {
+    headers.get(AUTHORIZATION).is_some_and(|value| has_token(value, DPOP))
 }
 
 /// The token as text.
@@ -265,7 +290,11 @@ mod tests {
         *request.headers_mut() = headers;
         let token =
             TokenLocations::default().token((&request).into()).map_err(|rejection| rejection.code())?;
-        let Some(text) = token.as_deref().map(as_text).transpose().map_err(|rejection| rejection.code())?
+        let Some(text) = token
+            .as_ref()
+            .map(|found| as_text(&found.token))
+            .transpose()
+            .map_err(|rejection| rejection.code())?
         else {
             return Ok(None);
         };

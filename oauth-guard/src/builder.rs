@@ -14,6 +14,7 @@ use crate::error::BuildError;
 use crate::guard::Guard;
 use crate::issuer::Issuer;
 use crate::keys::KeyPolicy;
+use crate::possession::{Certificates, Dpop};
 use crate::reject::{Hook, Rejection, RejectionBody};
 use crate::revocation::RevocationSettings;
 use crate::settings::Settings;
@@ -194,6 +195,60 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
+    /// Scopes that include others: a token with `scope` also meets [requirements](crate::Requirement::scope) of the
+    /// `included` ones, and of those that these include. Call again for more.
+    ///
+    /// Challenges name the scopes that are required, and [`Claims::has_scope`](crate::Claims::has_scope) answers for
+    /// what the token says.
+    ///
+    /// ```
+    /// use oauth_guard::{Guard, Issuer, Requirement, Rule};
+    ///
+    /// let guard = Guard::builder()
+    ///     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+    ///     .rule(Rule::new("/orders").require(Requirement::scope("read")))
+    ///     .implies("admin", ["read", "write"])
+    ///     .build()?;
+    /// # Ok::<(), oauth_guard::BuildError>(())
+    /// ```
+    pub fn implies<S: Into<String>>(
+        mut self,
+        scope: impl Into<String>,
+        included: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let included = included.into_iter().map(Into::into).collect();
+        self.settings.extras.implies.push((scope.into(), included));
+        self
+    }
+
+    /// The only origins whose pages may send requests, such as `https://app.example.com`: a request with another `Origin`
+    /// is 403, whatever its token. Requests that no page sent have no origin. By default it is not looked at.
+    ///
+    /// It protects servers in a user's network, MCP servers above all, from pages that reach them by DNS rebinding. A page
+    /// of this service's own origin sends `Origin` too: name that as well.
+    pub fn allowed_origins<S: Into<String>>(mut self, origins: impl IntoIterator<Item = S>) -> Self {
+        self.settings
+            .extras
+            .allowed_origins
+            .get_or_insert_default()
+            .extend(origins.into_iter().map(Into::into));
+        self
+    }
+
+    /// The longest body that is read for an [MCP rule](crate::Rule::mcp), in bytes; a longer one is 400. It is held in
+    /// memory while it is compared with the headers. By default 1 MiB.
+    pub fn mcp_body_bytes(mut self, bytes: usize) -> Self {
+        self.settings.extras.mcp_body_bytes = Some(bytes);
+        self
+    }
+
+    /// Believes the headers of MCP requests, and reads no body. The caller writes both: only right where something in
+    /// front of this service compares them.
+    pub fn danger_trust_mcp_headers(mut self) -> Self {
+        self.settings.extras.trust_mcp_headers = true;
+        self
+    }
+
     /// Logs requests that lack what a requirement needs, instead of rejecting them: on target `oauth_guard`, with the
     /// rejection's `code` and `needed`, the `rule`, the `issuer` and `dry_run = true`. For testing rules on a service
     /// in production.
@@ -270,6 +325,35 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// token.
     pub fn strip_token(mut self) -> Self {
         self.settings.strip_token = true;
+        self
+    }
+
+    /// Accepts tokens that are bound to a key of the client's, with a proof in each request (RFC 9449). By default they are
+    /// refused. See [`Dpop`].
+    pub fn dpop(mut self, dpop: Dpop) -> Self {
+        self.settings.possession.dpop = Some(dpop);
+        self
+    }
+
+    /// Accepts tokens that are bound to a client certificate (RFC 8705). By default they are refused. See [`Certificates`].
+    pub fn certificates(mut self, certificates: Certificates) -> Self {
+        self.settings.possession.certificates = Some(certificates);
+        self
+    }
+
+    /// The URL that callers see, with the path prefix that a proxy strips: what DPoP proofs name. By default the origin of
+    /// [`resource`](Self::resource); without that what a [trusted proxy](Self::trusted_proxies) forwards; without that
+    /// the request's own scheme and `Host`, which the caller writes.
+    pub fn public_url(mut self, url: impl Into<String>) -> Self {
+        self.settings.possession.public_url = Some(url.into());
+        self
+    }
+
+    /// The proxies, as networks such as `10.0.0.0/8`, whose `Forwarded`, `X-Forwarded-Proto`, `-Host` and `-Prefix`, and
+    /// whose certificate headers count. Their address comes from axum's `ConnectInfo<SocketAddr>` (feature `axum`) or from
+    /// [`PeerAddr`](crate::PeerAddr); without an address no one is trusted. By default none.
+    pub fn trusted_proxies<N: Into<String>>(mut self, networks: impl IntoIterator<Item = N>) -> Self {
+        self.settings.possession.trusted_proxies = networks.into_iter().map(Into::into).collect();
         self
     }
 

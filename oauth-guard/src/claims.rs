@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use http::HeaderValue;
 use oauth_client::clock::Now;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 use crate::issuer::IssuerState;
 use crate::json;
 use crate::keys::VerifyingKey;
+use crate::possession::Binding;
 use crate::reject::Challenge;
 use crate::reject::log::Origin;
 use crate::revocation::Marks;
@@ -37,11 +39,49 @@ pub struct Claims<T = Untyped> {
     verified: Arc<Verified<T>>,
     /// The challenge of the guard that validated it, for extractors that reject later.
     challenge: Arc<Challenge>,
+    /// The nonce for the caller's next proof, where it needs another one.
+    nonce: Option<Arc<HeaderValue>>,
 }
 
 impl<T> Claims<T> {
     pub(crate) fn new(verified: Arc<Verified<T>>, challenge: &Arc<Challenge>) -> Self {
-        Self { verified, challenge: Arc::clone(challenge) }
+        Self { verified, challenge: Arc::clone(challenge), nonce: None }
+    }
+
+    /// With what the response is to say about the next proof.
+    pub(crate) fn with_nonce(mut self, nonce: Option<HeaderValue>) -> Self {
+        self.nonce = nonce.map(Arc::new);
+        self
+    }
+
+    #[inline]
+    pub(crate) fn renewal(&self) -> Option<Arc<HeaderValue>> {
+        self.nonce.clone()
+    }
+
+    /// The keys that the token is bound to.
+    #[inline]
+    pub(crate) fn binding(&self) -> Option<&Binding> {
+        self.verified.binding.as_deref()
+    }
+
+    #[cfg(feature = "axum")]
+    pub(crate) fn is_dpop_bound(&self) -> bool {
+        self.binding().is_some_and(|binding| binding.jkt.is_some())
+    }
+
+    /// Whether the token is bound to a key, whose possession the caller has proven: by a DPoP proof (RFC 9449) or by its
+    /// certificate (RFC 8705).
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.verified.binding.is_some()
+    }
+
+    /// The value for `DPoP-Nonce` in the response, where the nonce of the caller's proof ages (RFC 9449 section 8.2). A
+    /// [layer](crate::GuardLayer) sets it; code that calls [`Guard::check`](crate::Guard::check) itself has to.
+    #[must_use]
+    pub fn dpop_nonce(&self) -> Option<&HeaderValue> {
+        self.nonce.as_deref()
     }
 
     /// What the log says of it.
@@ -196,7 +236,11 @@ impl<T> Claims<T> {
 
 impl<T> Clone for Claims<T> {
     fn clone(&self) -> Self {
-        Self { verified: Arc::clone(&self.verified), challenge: Arc::clone(&self.challenge) }
+        Self {
+            verified: Arc::clone(&self.verified),
+            challenge: Arc::clone(&self.challenge),
+            nonce: self.nonce.clone(),
+        }
     }
 }
 
@@ -230,6 +274,8 @@ pub(crate) struct Verified<T> {
     pub(crate) key: Option<Arc<VerifyingKey>>,
     /// Until when, on the monotonic clock, the server need not be asked about it.
     pub(crate) introspected_until: Duration,
+    /// The keys that it is bound to. Their possession is proven with each request.
+    pub(crate) binding: Option<Box<Binding>>,
     pub(crate) parts: Parts,
     /// What revocations know it by. Made once there are any, and apart, since most guards have none.
     pub(crate) marks: OnceLock<Box<Marks>>,
@@ -312,7 +358,8 @@ impl<T> Verified<T> {
             + parts.text.len()
             + size_of_val(&*parts.items)
             // A custom type keeps copies of some claims; their size is unknown.
-            + if size_of::<T>() == 0 { 0 } else { parts.text.len() };
+            + if size_of::<T>() == 0 { 0 } else { parts.text.len() }
+            + if self.binding.is_some() { Binding::BYTES } else { 0 };
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 

@@ -29,6 +29,22 @@
 //! A token with another's digest would be taken for it. With 256 bits under a secret key, finding two that collide takes
 //! 2^128 tries; with 64 bits, two of four billion tokens collide by chance.
 //!
+//! # Proofs of possession
+//!
+//! ### Why is a proof good for 60 seconds?
+//! [`PROOF_MAX_AGE`]. A client makes it for one request and sends it at once, so what it has to cover is the network and
+//! the difference of two clocks. RFC 9449 section 11.1 speaks of seconds to minutes, and each proof is remembered for that
+//! long. Change it with [`Dpop::max_age`](crate::Dpop::max_age).
+//!
+//! ### Why is a nonce good for five minutes?
+//! [`NONCE_LIFETIME`]. It bounds how far ahead a proof can be made by someone who has the key for a moment. A client that
+//! pauses for longer pays one more round trip. Change it with [`Dpop::nonce_lifetime`](crate::Dpop::nonce_lifetime).
+//!
+//! ### Why room for 4,194,304 proofs?
+//! [`REPLAY_CAPACITY`]. One key may hold a 64th of it, which is a thousand requests per second of one client. Memory is
+//! used only for proofs that were sent, up to 90 bytes each: all room takes 64 clients at that rate, and many cores to
+//! check their signatures. Change it with [`Dpop::replay_capacity`](crate::Dpop::replay_capacity).
+//!
 //! # Keys
 //!
 //! Change all of these with [`KeyPolicy`](crate::KeyPolicy), unless it says otherwise.
@@ -110,6 +126,12 @@
 //! [`REALM`]. RFC 6750 section 3 requires at least one parameter after `Bearer`, and some clients cannot read a challenge
 //! without one. It says nothing about the service. Change it with [`GuardBuilder::realm`](crate::GuardBuilder::realm).
 //!
+//! # The log
+//!
+//! ### Why one warning a minute for each reason?
+//! [`WARNING_INTERVAL`]. Whoever tries out a new issuer sees at once why its tokens are rejected; a flood of forged tokens
+//! writes a line a minute.
+//!
 //! # What no valid token comes near
 //!
 //! ### Why 2 KiB of header and 256 bytes of key id?
@@ -124,6 +146,14 @@
 //!
 //! ### Why 64 characters of a caller's text in a log line?
 //! [`LOGGED_CHARS`]. Key ids fit, and so do most issuers; the line stays a line, whatever the text.
+//!
+//! # MCP
+//!
+//! ### Why 1 MiB of body, within 30 seconds?
+//! [`MCP_BODY_BYTES`], [`MCP_BODY_TIMEOUT`]. A body that is compared with its headers is held in memory. Messages with a
+//! picture in them take some hundred KiB; a server that takes larger files raises the limit with
+//! [`GuardBuilder::mcp_body_bytes`](crate::GuardBuilder::mcp_body_bytes). At 30 seconds, 1 MiB is 300 kbit/s; a caller
+//! that sends slower holds memory for nothing. The time cannot be changed.
 //!
 //! # Introspection
 //!
@@ -255,6 +285,18 @@ pub const STATEMENTS_REMEMBERED: u64 = 100_000;
 pub const STATEMENT_BODY_BYTES: usize = 32 * 1024;
 /// How long such a body may take.
 pub const STATEMENT_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How old a DPoP proof may be.
+pub const PROOF_MAX_AGE: Duration = Duration::from_secs(60);
+/// How long a nonce for DPoP proofs is good.
+pub const NONCE_LIFETIME: Duration = Duration::from_secs(300);
+/// How many used proofs are remembered.
+pub const REPLAY_CAPACITY: usize = 4 * 1024 * 1024;
+/// The longest body that is compared with the headers of an MCP request, in bytes.
+pub const MCP_BODY_BYTES: usize = 1024 * 1024;
+/// How long such a body may take to arrive.
+pub const MCP_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often the rejections of one reason are warned of.
+pub const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 /// The realm of challenges.
 pub const REALM: &str = "api";
 /// The longest header of a token, in encoded bytes.

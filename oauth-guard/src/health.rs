@@ -7,13 +7,14 @@ use crate::defaults::TENANTS_LISTED;
 use crate::guard::Guard;
 use crate::introspect::IntrospectionHealth;
 use crate::issuer::IssuerState;
+use crate::replay::{Replay, ReplayHealth};
 use crate::revocation::{OnOutage, RevocationHealth};
 
 /// A guard's state at one moment, from [`Guard::health`]. Serialize it as it is.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Health {
-    /// Whether the tokens of every configured issuer can be validated now. Issuers resolved at run time do not count: one
+    /// Whether the tokens of every configured issuer can be validated now, and used proofs be noted. Issuers resolved at run time do not count: one
     /// tenant's outage must not take the service out of rotation.
     pub ok: bool,
     /// One for each configured issuer, by name; then at most [ten](crate::defaults::TENANTS_LISTED) of those resolved at
@@ -26,6 +27,9 @@ pub struct Health {
     pub cache: CacheHealth,
     /// What is revoked, and where that comes from.
     pub revocations: RevocationHealth,
+    /// The store of used proofs. `None` without [`Dpop`](crate::Dpop).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<ReplayHealth>,
 }
 
 /// The keys of one issuer.
@@ -127,8 +131,11 @@ impl<T: Send + Sync + 'static> Guard<T> {
         let (entries, bytes, hits, misses) = snapshot.cache.stats();
         #[expect(clippy::cast_precision_loss, reason = "a ratio for people to read")]
         let hit_ratio = (hits + misses > 0).then(|| hits as f64 / (hits + misses) as f64);
+        let possession = &snapshot.possession;
+        let replay = possession.dpop.as_ref().and(possession.replay.as_ref()).map(Replay::health);
+        let ok = ok && replay.as_ref().is_none_or(|replay| replay.ok);
         let cache = CacheHealth { entries, bytes, hits, misses, hit_ratio };
-        Health { ok, issuers, tenants, cache, revocations }
+        Health { ok, issuers, tenants, cache, revocations, replay }
     }
 }
 

@@ -45,6 +45,7 @@
 //! | 2 | `cache` | a token seen before: check its lifetime, key and issuer again, and skip to step 5 |
 //! | 3 | `keys` | the issuer's keys: static, or fetched and refreshed in the background |
 //! | 4 | `validate` | form, claims, signature |
+//! | | `possession` | the caller proves that a bound token is its own: DPoP, certificates, used proofs in `replay` |
 //! | | [`revocation`] | the last check of a valid token, cached or not: was it revoked? |
 //! | 5 | `authorize` | the rule of the route and the requirement of the layer |
 //! | 6 | `reject` | 400, 401, 403 or 503 with its challenge, or the gRPC status |
@@ -66,6 +67,26 @@
 //!     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
 //!     .rule(Rule::new("/orders/{*rest}").require(Requirement::scope("orders:read")))
 //!     .rule(Rule::new("/health").public())
+//!     .build()?;
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
+//! **On behalf of the caller**: [`GuardLayer::with_subject_token`] hands the caller's token on to handlers, as a
+//! [`SubjectToken`] for `oauth_client`'s exchanger; [`Claims::actor`] reads delegation chains, and
+//! [`Requirement::actor`] requires who acts.
+//!
+//! **MCP servers**: [`Rule::mcp`] gives each tool, prompt or resource its own requirement,
+//! [`GuardBuilder::allowed_origins`] keeps foreign pages out, and [`GuardBuilder::implies`] lets scopes include others.
+//!
+//! ```
+//! use oauth_guard::{Guard, Issuer, Requirement, Rule};
+//!
+//! let guard = Guard::builder()
+//!     .issuer(Issuer::new("https://auth.example.com").audience("https://api.example.com/mcp"))
+//!     .resource("https://api.example.com/mcp")
+//!     .rule(Rule::new("/mcp").require(Requirement::scope("notes")))
+//!     .rule(Rule::new("/mcp").mcp("tools/call").name("delete_*").require(Requirement::scope("notes:delete")))
+//!     .allowed_origins(["https://app.example.com"])
 //!     .build()?;
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
@@ -104,6 +125,52 @@
 //! let guard = Guard::builder().issuer(Issuer::new("https://auth.example.com").audience("orders-api")).build()?;
 //! assert!(!guard.health().ok); // no keys yet
 //! assert_eq!(guard.explain("not-a-jwt").reason, Some("token_malformed"));
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
+//! **Tokens rejected?** The log says why: the first rejection of each reason within a minute is a warning on target
+//! `oauth_guard`, with `code`, `reason` and what to `change`; the others are at debug level. The caller never learns the
+//! reason. [`Guard::explain`] shows every check of one token:
+//!
+//! | `reason` | mostly | what to change |
+//! |---|---|---|
+//! | `type_mismatch`, `claim_missing_or_malformed` | the issuer's access tokens are plain JWTs | `profile = "jwt"` |
+//! | `audience_mismatch` | the token is for another API, or `aud` has another name of this one | `audience` |
+//! | `issuer_unknown` | `issuer` differs from `iss`, often in a slash at the end | `issuer` |
+//! | `token_malformed` | the tokens are opaque | `[issuer.introspection]` |
+//! | `key_unknown` | the token is from another environment | `issuer`, `jwks_uri` |
+//! | `expired`, `not_yet_valid` | the clocks differ | `leeway_seconds` |
+//! | `insufficient_scope` | scopes or roles are in another claim | `scope_claim`, `roles_claim` |
+//! | `claims_do_not_fit` | a field of the type of [`GuardBuilder::claims`] | `explain` names it |
+//!
+//! **Metrics**: with the feature `metrics`, through the facade of that name. The names are stable:
+//!
+//! | metric | kind | labels | counts |
+//! |---|---|---|---|
+//! | `oauth_guard_requests_total` | counter | `result` (`accepted`, `rejected`), `code`, `reason` | requests through layers; `code` and `reason` as of [`Rejection`] |
+//! | `oauth_guard_cache_lookups_total` | counter | `result` (`hit`, `miss`) | tokens looked for in the cache |
+//! | `oauth_guard_key_fetches_total` | counter | `issuer`, `result` (`fetched`, `failed`), `code` | fetches of key sets, those of issuers resolved at run time as `resolved` |
+//! | `oauth_guard_keys_fetched_timestamp_seconds` | gauge | `issuer` | when the keys in use were fetched, in Unix time: their age is the time since |
+//! | `oauth_guard_introspections_total` | counter | `issuer`, `result` (`active`, `inactive`, `failed`) | questions about tokens (RFC 7662); tokens that are cached cause none |
+//! | `oauth_guard_replay_checks_total` | counter | `result` (`first`, `replayed`, `failed`) | proofs of possession that were looked for in the replay store |
+//! | `oauth_guard_revocations_total` | counter | `result` (`received`, `refused`) | revocations and logout tokens |
+//!
+//! Without the feature nothing is called. With it, a request with a known token costs two counters more: METRICS_COST.
+//!
+//! **Proof of possession**: a bearer token serves whoever has it. With [`GuardBuilder::dpop`] (RFC 9449) and
+//! [`GuardBuilder::certificates`] (RFC 8705) a guard accepts tokens that are bound to a key, and checks with each request
+//! that its sender has the key; without them such tokens are refused. [`Requirement::bound`] asks for them on single routes,
+//! [`replay`] is about proofs that were used.
+//!
+//! ```
+//! use oauth_guard::{Dpop, Guard, Issuer, Requirement, Rule};
+//!
+//! let guard = Guard::builder()
+//!     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+//!     .public_url("https://api.example.com") // what callers see, and proofs name
+//!     .dpop(Dpop::new())
+//!     .rule(Rule::new("/transfers").require(Requirement::bound()))
+//!     .build()?;
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
@@ -198,7 +265,8 @@
 //! | `reqwest` | yes | the bundled HTTP client for key fetches; without it, pass an [`HttpClient`] |
 //! | `axum` | no | extractors for axum handlers (`Claims`, `Scoped`), and a router for the RFC 9728 document |
 //! | `toml` | no | configuration from TOML text and files |
-//! | `testing` | no | `revocation::conformance`, the contract of a revocation feed as a suite |
+//! | `testing` | no | conformance suites for stores and feeds of your own |
+//! | `metrics` | no | counters and a gauge through the `metrics` facade |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -223,6 +291,7 @@ mod service;
 
 // The parts of a request that the guard reads.
 mod request;
+mod request_body;
 
 // The configuration in force: puts the steps below together.
 mod snapshot;
@@ -249,11 +318,15 @@ mod introspect;
 
 // Revoked since?
 pub mod revocation;
+// And is the caller the one it was issued to?
+mod possession;
 
 // What a valid token says, and how handlers get it.
+mod actor;
 mod claim_path;
 mod claims;
 mod extensions;
+mod subject;
 
 // 5: is it enough? Rules by route, requirements.
 mod authorize;
@@ -264,18 +337,31 @@ mod reject;
 
 // Beside the path.
 
+// From other crates to this one: before and after.
+#[cfg(all(feature = "axum", feature = "reqwest"))]
+#[doc = include_str!("../MIGRATING.md")]
+pub mod migrating {}
+// Counters, for those who want them.
+mod telemetry;
+
 // Extractors and a router for axum.
 #[cfg(feature = "axum")]
 mod axum;
 
 // The checks of one token, reported to the operator.
 mod explain;
+mod misfit;
 
 // Keys, fetches and cache, for a probe.
 mod health;
 
 // The RFC 9728 document.
 mod metadata;
+
+// What the rules mean for the operations of an OpenAPI document.
+mod openapi;
+// Which proofs of possession were used.
+pub mod replay;
 
 // Another configuration in force.
 mod reload;
@@ -293,6 +379,7 @@ pub use oauth_client::clock::{self, Clock};
 pub use oauth_client::transport::HttpClient;
 
 #[doc(inline)]
+pub use self::actor::Actor;
 pub use self::algorithm::Algorithm;
 pub use self::authorize::{ClaimValue, Requirement, Rule};
 pub use self::body::GuardBody;
@@ -309,9 +396,12 @@ pub use self::issuer::{Issuer, Profile};
 pub use self::keys::{KeyExport, KeyPolicy};
 pub use self::layer::GuardLayer;
 pub use self::metadata::ResourceMetadata;
-pub use self::reject::{InvalidToken, Rejection, RejectionBody};
+pub use self::possession::{CertificateSource, Certificates, Dpop, PeerAddr, TlsPeer};
+pub use self::reject::{InvalidProof, InvalidToken, Rejection, RejectionBody};
 pub use self::request::RequestHead;
+pub use self::request_body::RequestBody;
 pub use self::service::GuardService;
+pub use self::subject::SubjectToken;
 // Strict JSON is read all over the crate.
 use self::jose::json;
 

@@ -43,8 +43,22 @@ pub struct ResourceMetadata {
     /// How a token may be sent (RFC 6750 section 2): in the `Authorization` header, and in the query if
     /// [`danger_accept_query_parameter`](crate::GuardBuilder::danger_accept_query_parameter) is set.
     pub bearer_methods_supported: Vec<String>,
+    /// The algorithms that DPoP proofs may be signed with. Empty without [`Dpop`](crate::Dpop).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dpop_signing_alg_values_supported: Vec<String>,
+    /// Whether tokens must be bound to a DPoP key.
+    #[serde(skip_serializing_if = "is_false")]
+    pub dpop_bound_access_tokens_required: bool,
+    /// Whether tokens may be bound to a client certificate.
+    #[serde(skip_serializing_if = "is_false")]
+    pub tls_client_certificate_bound_access_tokens: bool,
     #[serde(skip)]
     url: Url,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl ResourceMetadata {
@@ -73,6 +87,9 @@ impl ResourceMetadata {
             authorization_servers: issuers,
             scopes_supported: scopes,
             bearer_methods_supported: vec!["header".to_owned()],
+            dpop_signing_alg_values_supported: Vec::new(),
+            dpop_bound_access_tokens_required: false,
+            tls_client_certificate_bound_access_tokens: false,
             url,
         })
     }

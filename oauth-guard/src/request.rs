@@ -5,8 +5,9 @@ use std::fmt;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
 
-/// The parts of a request that the guard reads: method, version, URI, headers and, with the feature `axum`, the original
-/// URI that axum's router keeps in the extensions.
+/// The parts of a request that the guard reads: method, version, URI, headers and, of the extensions, what is known of
+/// the connection ([`PeerAddr`](crate::PeerAddr), [`TlsPeer`](crate::TlsPeer)) and, with the feature `axum`, the original
+/// URI that axum's router keeps there.
 ///
 /// Made from a reference to an [`http::Request`] with any body, or to its [`Parts`]. Its `Debug` shows method, version
 /// and path: headers and query may hold the token.
@@ -16,21 +17,22 @@ pub struct RequestHead<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) uri: &'a Uri,
     pub(crate) version: Version,
-    #[cfg_attr(
-        not(feature = "axum"),
-        expect(dead_code, reason = "only axum's routers store something there")
-    )]
-    extensions: &'a Extensions,
+    pub(crate) extensions: &'a Extensions,
 }
 
 impl<'a> RequestHead<'a> {
-    /// The path as received. A nested axum router strips its prefix and keeps the original URI in an extension.
+    /// The path as received.
     pub(crate) fn path(self) -> &'a str {
+        self.original_uri().path()
+    }
+
+    /// The URI as received. A nested axum router strips its prefix and keeps the original URI in an extension.
+    pub(crate) fn original_uri(self) -> &'a Uri {
         #[cfg(feature = "axum")]
         if let Some(original) = self.extensions.get::<::axum::extract::OriginalUri>() {
-            return original.0.path();
+            return &original.0;
         }
-        self.uri.path()
+        self.uri
     }
 
     /// Whether frameworks route it to the handler for `GET`: `HEAD` (RFC 9110 section 9.3.2), and `CONNECT` with

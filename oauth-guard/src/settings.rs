@@ -13,7 +13,7 @@ use serde::de::value::UnitDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
 use crate::assemble::Assembler;
-use crate::authorize::{Defaults, DryRun, RouteRules, Rule};
+use crate::authorize::{Defaults, DryRun, Extras, RouteRules, Rule};
 use crate::bearer::TokenLocations;
 use crate::cache::TokenCache;
 use crate::claims::Untyped;
@@ -23,6 +23,9 @@ use crate::issuer::{Issuer, IssuerState};
 use crate::jose::TENANT;
 use crate::keys::KeyPolicy;
 use crate::metadata::ResourceMetadata;
+use crate::misfit;
+use crate::possession::PossessionSettings;
+use crate::reject::log::RejectionLog;
 use crate::reject::{Challenge, Hook};
 use crate::revocation::{Feeds, List, RevocationSettings};
 use crate::snapshot::Snapshot;
@@ -41,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) resource: Option<String>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) defaults: Defaults,
+    pub(crate) extras: Extras,
     pub(crate) never_grpc: bool,
     pub(crate) resolver: Option<Resolver>,
     pub(crate) token_header: Option<String>,
@@ -51,6 +55,7 @@ pub(crate) struct Settings {
     pub(crate) tenant_token_bytes: Option<usize>,
     pub(crate) allow_private_jwks: bool,
     pub(crate) revocation: RevocationSettings,
+    pub(crate) possession: PossessionSettings,
 }
 
 impl Settings {
@@ -61,7 +66,7 @@ impl Settings {
         old: Option<&Snapshot<T>>,
     ) -> Result<Snapshot<T>, BuildError> {
         let mut problems = Problems::default();
-        let rules = RouteRules::new(&self.rules, self.defaults, &mut problems);
+        let rules = RouteRules::new(&self.rules, self.defaults, &self.extras, &mut problems);
         let resource = self.resource_document(rules.scopes(), &mut problems);
         let challenge = self.challenge(resource.as_ref(), &mut problems);
         self.check_numbers(&mut problems);
@@ -87,6 +92,12 @@ impl Settings {
             problems.add("issuer", "a guard needs at least one issuer whose tokens to accept");
         }
         self.check_prefixes(&mut problems);
+        let possession = self.possession.possession(
+            self.resource.as_deref(),
+            old.map(|old| &old.possession),
+            &assembler.clock,
+            &mut problems,
+        );
         let cache_bytes = self.cache_bytes.unwrap_or(defaults::CACHE_BYTES);
         let kept = old.map(|old| &old.cache).filter(|cache| cache.max_bytes() == cache_bytes);
         let cache = kept.cloned().or_else(|| TokenCache::new(cache_bytes).map(Arc::new));
@@ -126,15 +137,25 @@ impl Settings {
             },
             revocation: self.revocation.after(old.map(|old| &old.revocation)),
             clock: Arc::clone(&assembler.clock),
-            assembler,
             challenge: Arc::new(Challenge {
                 hook: self.hook.or_else(|| old?.challenge.hook.clone()),
+                implied: rules.implied().clone(),
+                // A reload is no reason to warn again.
+                log: match old {
+                    Some(old) => Arc::clone(&old.challenge.log),
+                    None => Arc::new(RejectionLog::new(Arc::clone(&assembler.clock))),
+                },
                 ..challenge
             }),
+            assembler,
             rules,
             resource,
             token_locations,
+            possession,
             custom: custom::<T>(),
+            misfit: |payload| {
+                serde_json::from_str::<T>(payload).err().map(|error| misfit::describe(payload, &error))
+            },
         })
     }
 
@@ -208,6 +229,7 @@ impl Settings {
         if self.token_query.is_some() {
             document.bearer_methods_supported.push("query".to_owned());
         }
+        self.possession.describe(&mut document);
         Some(document)
     }
 
@@ -238,6 +260,7 @@ impl Settings {
             cookie: self.token_cookie.as_deref().map(Into::into),
             query: self.token_query.as_deref().map(Into::into),
             strip: self.strip_token,
+            dpop: self.possession.dpop.is_some(),
         }
     }
 
@@ -260,6 +283,7 @@ impl Settings {
                 .map(Into::into),
             dry_run: self.defaults.dry_run == DryRun::All,
             never_grpc: self.never_grpc,
+            dpop: self.possession.challenge(),
             ..Challenge::default()
         }
     }

@@ -6,13 +6,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use oauth_client::clock::{Clock, Now};
 use serde::de::DeserializeOwned;
 
 use crate::assemble::Assembler;
-use crate::authorize::{Authorization, OfLayer, Requirement, RouteRules};
+use crate::authorize::{Authorization, Need, OfLayer, Requirement, RouteRules, Surroundings};
 use crate::bearer::{self, TokenLocations};
 use crate::cache::{Digest, TokenCache};
 use crate::check::{Check, CheckFuture};
@@ -25,10 +25,14 @@ use crate::issuer::IssuerState;
 use crate::jose::{self, Issued, TENANT, Typ};
 use crate::keys::{Flight, Freshness};
 use crate::metadata::ResourceMetadata;
-use crate::reject::log::{self, Origin};
+use crate::possession::Possession;
+use crate::possession::dpop::DPOP_NONCE;
+use crate::reject::log::Origin;
 use crate::reject::{Challenge, Rejection, TokenError, grpc, respond};
 use crate::request::RequestHead;
 use crate::revocation::{Feeds, RevocationSettings, Verdict};
+use crate::subject::SubjectToken;
+use crate::telemetry;
 use crate::tenants::{TenantLookup, Tenants};
 use crate::validate::{
     Buffers, ClaimSet, FailFast, IssuerLookup, ParsedToken, PendingFetch, Validation, check_size, is_jws,
@@ -59,8 +63,12 @@ pub(crate) struct Snapshot<T> {
     pub(crate) rules: RouteRules,
     pub(crate) resource: Option<ResourceMetadata>,
     pub(crate) token_locations: TokenLocations,
+    /// What is checked of tokens that are bound to a key.
+    pub(crate) possession: Possession,
     /// Deserializes the user's type from claims that are known to be an object.
     pub(crate) custom: fn(&str) -> Option<T>,
+    /// Says why it cannot, for the operator.
+    pub(crate) misfit: fn(&str) -> Option<String>,
 }
 
 /// What a token needs next.
@@ -73,28 +81,40 @@ enum Step<T> {
 /// Steps 1 to 4: the token of a request, validated.
 impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
     pub(crate) fn check(self: &Arc<Self>, request: RequestHead<'_>) -> Check<T> {
-        let token = match self.token_locations.token(request) {
-            Ok(Some(token)) => token,
+        let found = self.possession.screen(request).and_then(|()| self.token_locations.token(request));
+        let presented = match found {
+            Ok(Some(presented)) => presented,
             Ok(None) => return Check::Ready(Ok(None)),
-            Err(rejection) => return Check::Ready(Err(logged(rejection))),
+            Err(rejection) => return Check::Ready(Err(self.logged(rejection))),
         };
-        if self.feeds.list.is_starting() {
-            return self.check_when_started(token.into_owned());
+        match self.identify(&presented.token) {
+            Check::Ready(Ok(Some(claims))) => self.possessed(claims, &presented, request),
+            Check::Pending(check) => Check::Pending(self.possessed_later(check, &presented, request)),
+            rejected @ Check::Ready(_) => rejected,
         }
-        self.check_token(&token)
+    }
+
+    /// Whose token it is, whoever brings it.
+    #[inline]
+    fn identify(self: &Arc<Self>, token: &[u8]) -> Check<T> {
+        if self.feeds.list.is_starting() {
+            return self.identify_when_started(token.to_vec());
+        }
+        self.identify_now(token)
     }
 
     /// The sources of revocations have not been read yet: the first requests wait a moment for them.
     #[cold]
-    fn check_when_started(self: &Arc<Self>, token: Vec<u8>) -> Check<T> {
+    fn identify_when_started(self: &Arc<Self>, token: Vec<u8>) -> Check<T> {
         let snapshot = Arc::clone(self);
         Check::Pending(CheckFuture::new(async move {
             snapshot.feeds.started().await;
-            snapshot.check_token(&token).resolve().await
+            snapshot.identify_now(&token).resolve().await
         }))
     }
 
-    fn check_token(self: &Arc<Self>, token: &[u8]) -> Check<T> {
+    #[inline]
+    fn identify_now(self: &Arc<Self>, token: &[u8]) -> Check<T> {
         let now = self.clock.now();
         let (digest, found) = self.cache.get(token).unzip();
         if let (Some(digest), Some(Some(verified))) = (digest, found) {
@@ -114,12 +134,15 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
                     if let Some(tenants) = &self.tenants {
                         tenants.touch(&verified.issuer, now);
                     }
-                    return Check::Ready(self.accept(verified, now).map(Some).map_err(logged));
+                    telemetry::cache(true);
+                    let accepted = self.accept(verified, now).map(Some);
+                    return Check::Ready(accepted.map_err(|rejection| self.logged(rejection)));
                 }
                 Freshness::Fresh => self.cache.remove(digest),
                 Freshness::Overdue | Freshness::Missing => {}
             }
         }
+        telemetry::cache(false);
         self.check_uncached(token, digest, now)
     }
 
@@ -128,7 +151,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
     fn check_uncached(self: &Arc<Self>, token: &[u8], digest: Option<Digest>, now: Now) -> Check<T> {
         let text = match bearer::as_text(token) {
             Ok(text) => text,
-            Err(rejection) => return Check::Ready(Err(logged(rejection))),
+            Err(rejection) => return Check::Ready(Err(self.logged(rejection))),
         };
         match self.next_step(text, self.validate(text, digest, now, true), now) {
             // Decided, and no fetch would help or may start now: there is nothing to wait for.
@@ -195,6 +218,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         }
         let lifetime =
             claims.validate(issuer, header.typ, now, &mut FailFast)?.ok_or(TokenError::Claim("exp"))?;
+        let binding = claims.binding(self.possession.provable())?;
         if let Some(remote) = issuer.keys.remote() {
             match issuer.keys.freshness(now) {
                 Freshness::Fresh => {}
@@ -237,6 +261,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             issuer: Arc::clone(issuer),
             key: Some(key),
             introspected_until,
+            binding,
             parts,
             marks: OnceLock::new(),
             custom,
@@ -381,7 +406,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         };
         let mut asking = self.introspecting.iter();
         let issuer = if parsed.is_ok_and(ParsedToken::is_jws) || is_jws(text) {
-            let parsed = parsed.map_err(TokenError::clone)?;
+            let parsed = parsed.map_err(|error| *error)?;
             // RFC 9701 section 8.1: what a server says of a token is no token.
             if parsed.header.as_ref().is_ok_and(|header| header.typ == Typ::Introspection) {
                 return Err(TokenError::WrongType);
@@ -513,12 +538,14 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
                 let lifetime = claims
                     .validate_introspected(issuer, now, cache, &mut FailFast)?
                     .ok_or(TokenError::Claim("exp"))?;
+                let binding = claims.binding(self.possession.provable())?;
                 let custom = (self.custom)(body).ok_or(TokenError::CustomClaims)?;
                 let parts = claims.to_parts(issuer, &lifetime).ok_or(TokenError::TooLong)?;
                 let introspected_until = now.monotonic.saturating_add(cache);
                 let issuer = Arc::clone(issuer);
                 let marks = OnceLock::new();
-                let verified = Verified { issuer, key: None, introspected_until, parts, marks, custom };
+                let verified =
+                    Verified { issuer, key: None, introspected_until, binding, parts, marks, custom };
                 self.feeds.list.saw(&verified, now);
                 Arc::new(verified)
             }
@@ -535,15 +562,25 @@ impl<T> Snapshot<T> {
     /// What a request needs: from the rules of its route, and from the layer in front of it.
     pub(crate) fn authorization<'a>(
         &'a self,
-        request: RequestHead<'_>,
+        request: RequestHead<'a>,
         layer: OfLayer<'a>,
     ) -> Result<Authorization<'a>, Rejection> {
-        Authorization::for_route(&self.rules, request, layer, &*self.clock)
+        Authorization::for_route(&self.rules, request, layer, self.surroundings())
+    }
+
+    /// What authorization needs beside rules and claims.
+    fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings { clock: &*self.clock, implied: self.rules.implied(), log: &self.challenge.log }
+    }
+
+    /// What the requests of a route need by the rules, for a description of the API.
+    pub(crate) fn need(&self, request: RequestHead<'_>) -> Need<'_> {
+        self.rules.need(request)
     }
 
     /// A valid token that meets this requirement, whatever the route.
     pub(crate) fn requirement_only<'a>(&'a self, requirement: &'a Requirement) -> Authorization<'a> {
-        Authorization::new(Some(requirement), self.rules.dry_run(), &*self.clock)
+        Authorization::new(Some(requirement), self.rules.dry_run(), self.surroundings())
     }
 
     /// Inserts the claims into the request, and redacts or strips the token they are from.
@@ -551,6 +588,7 @@ impl<T> Snapshot<T> {
     where
         T: Send + Sync + 'static,
     {
+        self.possession.strip(request);
         match claims {
             Some(claims) => {
                 self.token_locations.redact(request);
@@ -560,8 +598,15 @@ impl<T> Snapshot<T> {
         }
     }
 
+    /// The token that these claims are from.
+    pub(crate) fn subject_token<B>(&self, request: &Request<B>, claims: &Claims<T>) -> Option<SubjectToken> {
+        let presented = self.token_locations.token(RequestHead::from(request)).ok()??;
+        Some(SubjectToken::new(bearer::as_text(&presented.token).ok()?, claims.expires_at()))
+    }
+
     /// A request whose token is not validated: whatever could be one is redacted or stripped all the same.
     pub(crate) fn forward_unchecked<B>(&self, request: &mut Request<B>) {
+        self.possession.strip(request);
         self.token_locations.redact_all(request);
         extensions::clear(request.extensions_mut());
     }
@@ -572,23 +617,56 @@ impl<T> Snapshot<T> {
     /// The whole response, in the caller's protocol.
     #[cold]
     pub(crate) fn reject(&self, rejection: &Rejection, request: RequestHead<'_>) -> Response<Full<Bytes>> {
-        respond(rejection, &self.challenge, grpc::is_grpc(request))
+        self.reject_with_bytes(rejection, request).map(Full::new)
     }
 
-    /// Classifies and logs the rejection of a token. The token is parsed again, but only if the log is enabled.
-    fn rejected(&self, token: &str, rejection: Rejection) -> Rejection {
-        let rejection = bearer::classify(token, rejection);
-        let mut origin = Origin::default();
-        if tracing::enabled!(target: "oauth_guard", tracing::Level::DEBUG) {
-            let mut buffers = Buffers::new();
-            if let Ok(token) = ParsedToken::parse(token, self.max_token_bytes, &mut buffers) {
-                origin = token.origin(|name| {
-                    let has_form = |issuer: &Arc<IssuerState>| jose::is_for_some_tenant(name, issuer.name());
-                    self.issuers.contains_key(name) || self.with_tenants.iter().any(has_form)
-                });
-            }
+    pub(crate) fn reject_with_bytes(
+        &self,
+        rejection: &Rejection,
+        request: RequestHead<'_>,
+    ) -> Response<Bytes> {
+        telemetry::rejected(rejection);
+        let dpop = self.token_locations.dpop && bearer::is_dpop(request.headers);
+        let mut response = respond(rejection, &self.challenge, grpc::is_grpc(request), dpop);
+        if let Some(nonce) = self.nonce_after(rejection) {
+            response.headers_mut().insert(DPOP_NONCE, nonce);
         }
-        log::rejected(&rejection, &origin);
+        response
+    }
+
+    /// The nonce for the caller's next proof.
+    pub(crate) fn nonce_after(&self, rejection: &Rejection) -> Option<HeaderValue> {
+        let nonces = self.possession.dpop.as_ref()?.nonces.as_ref()?;
+        match rejection {
+            // RFC 9449 section 8.2: a caller that learns it with the challenge need not be rejected once more.
+            Rejection::MissingToken
+            | Rejection::InvalidToken(_)
+            | Rejection::TokenNotBound
+            | Rejection::InvalidProof(_)
+            | Rejection::UseDpopNonce => Some(nonces.current(self.clock.now())),
+            _ => None,
+        }
+    }
+
+    /// Classifies and logs the rejection of a token. The token is parsed again, but only if it is logged.
+    pub(crate) fn rejected(&self, token: &str, rejection: Rejection) -> Rejection {
+        let rejection = bearer::classify(token, rejection);
+        self.challenge.log.rejected(&rejection, || {
+            let mut buffers = Buffers::new();
+            let Ok(token) = ParsedToken::parse(token, self.max_token_bytes, &mut buffers) else {
+                return Origin::default();
+            };
+            token.origin(|name| {
+                let has_form = |issuer: &Arc<IssuerState>| jose::is_for_some_tenant(name, issuer.name());
+                self.issuers.contains_key(name) || self.with_tenants.iter().any(has_form)
+            })
+        });
+        rejection
+    }
+
+    /// Logs the rejection of a request without a readable token.
+    pub(crate) fn logged(&self, rejection: Rejection) -> Rejection {
+        self.challenge.log.rejected(&rejection, Origin::default);
         rejection
     }
 }
@@ -608,9 +686,4 @@ impl<T> Snapshot<T> {
             tenants.end(next.generation);
         }
     }
-}
-
-fn logged(rejection: Rejection) -> Rejection {
-    log::rejected(&rejection, &Origin::default());
-    rejection
 }

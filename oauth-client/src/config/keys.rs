@@ -35,6 +35,8 @@ const GRANTS: &[&str] = &[
     "device_code",
     "jwt_bearer",
     "token_exchange",
+    "id_jag",
+    "ciba",
 ];
 
 /// Every key that a client's configuration may have.
@@ -101,6 +103,13 @@ pub const KEYS: &[Key] = &[
         "none",
         "certificate = { file = \"client.crt\" }",
         "The certificate that the server knows the client's key by, as PEM: its SHA-256 thumbprint (x5t#S256, RFC 7515 section 4.1.8) goes into the client's assertions. Of a chain, the first counts.",
+    ),
+    Key::new(
+        "x5t",
+        Kind::Flag,
+        "false",
+        "x5t = true",
+        "Whether the certificate's SHA-1 thumbprint (x5t, RFC 7515 section 4.1.7) goes there, too, for servers that look for that one.",
     ),
     Key::new(
         "client_assertion",
@@ -182,14 +191,14 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "subject_token",
         Kind::Secret,
-        "none; needed by grant \"token_exchange\"",
+        "none; needed by grants \"token_exchange\" and \"id_jag\"",
         "subject_token = { file = \"subject.jwt\" }",
         "The token that is exchanged (RFC 8693); a file is read for every request.",
     ),
     Key::new(
         "subject_token_type",
         Kind::Text,
-        "\"access_token\"",
+        "\"access_token\"; \"id_token\" for grant \"id_jag\"",
         "subject_token_type = \"jwt\"",
         "What kind of token it is: access_token, refresh_token, id_token, jwt, saml1, saml2, or a URI.",
     ),
@@ -213,6 +222,13 @@ pub const KEYS: &[Key] = &[
         "the server's choice",
         "requested_token_type = \"access_token\"",
         "The kind of token that is wanted in exchange.",
+    ),
+    Key::new(
+        "identity_provider",
+        Kind::Table(IDENTITY_PROVIDER),
+        "none; needed by grant \"id_jag\"",
+        "identity_provider = { issuer = \"https://idp.example.com\", client_id = \"wiki\" }",
+        "Where the user's subject_token is exchanged for an assertion that the server takes (ID-JAG).",
     ),
     Key::new(
         "scope",
@@ -256,6 +272,20 @@ pub const KEYS: &[Key] = &[
         "false",
         "par = false",
         "Whether authorization requests are pushed (RFC 9126), even where the server does not demand it.",
+    ),
+    Key::new(
+        "login_hint",
+        Kind::Text,
+        "none; needed by grant \"ciba\"",
+        "login_hint = \"alice@example.com\"",
+        "Whom the server asks on a device of theirs (OpenID CIBA 1.0 section 7.1).",
+    ),
+    Key::new(
+        "binding_message",
+        Kind::Text,
+        "none",
+        "binding_message = \"W4SCT\"",
+        "A short text that the person sees there, with grant \"ciba\".",
     ),
     Key::new(
         "redirect_uri",
@@ -382,6 +412,87 @@ const SIGNED_ASSERTION: &[Key] = &[
     ),
 ];
 
+const IDENTITY_PROVIDER: &[Key] = &[
+    Key::new(
+        "issuer",
+        Kind::Text,
+        "none; this or token_endpoint is needed",
+        "issuer = \"https://idp.example.com\"",
+        "The identity provider's issuer; its endpoints are discovered there (RFC 8414).",
+    ),
+    Key::new(
+        "token_endpoint",
+        Kind::Text,
+        "discovered",
+        "token_endpoint = \"https://idp.example.com/token\"",
+        "Its token endpoint, for providers without metadata.",
+    ),
+    Key::new(
+        "client_id",
+        Kind::Text,
+        "none; needed",
+        "client_id = \"wiki\"",
+        "The identifier that the identity provider gave this client.",
+    ),
+    Key::new(
+        "client_secret",
+        Kind::Secret,
+        "none; needed by client_auth client_secret_*",
+        "client_secret = { env = \"IDP_SECRET\" }",
+        "The client's secret there; a file is read again when it is replaced.",
+    ),
+    Key::new(
+        "client_auth",
+        Kind::OneOf(CLIENT_AUTH),
+        "\"client_secret_basic\"",
+        "client_auth = \"client_secret_post\"",
+        "How the client proves who it is there.",
+    ),
+    Key::new(
+        "private_key",
+        Kind::Secret,
+        "none; needed by client_auth \"private_key_jwt\"",
+        "private_key = { file = \"client.pem\" }",
+        "The key that signs the client's assertions there, as PEM or JWK.",
+    ),
+    Key::new(
+        "certificate",
+        Kind::Secret,
+        "none",
+        "certificate = { file = \"client.crt\" }",
+        "The certificate that the identity provider knows that key by, as PEM.",
+    ),
+    Key::new(
+        "x5t",
+        Kind::Flag,
+        "false",
+        "x5t = true",
+        "Whether the certificate's SHA-1 thumbprint (x5t, RFC 7515 section 4.1.7) goes there, too, for servers that look for that one.",
+    ),
+    Key::new(
+        "client_assertion",
+        Kind::Secret,
+        "none; needed by client_auth \"assertion\"",
+        "client_assertion = { file = \"/var/run/secrets/token\" }",
+        "An assertion that the platform makes; a file is read for every request.",
+    ),
+    Key::new("key_id", Kind::Text, "the JWK's own", "key_id = \"2030-01\"", "The name (kid) of private_key."),
+    Key::new(
+        "signing_alg",
+        Kind::Text,
+        "by the key, RS256 for RSA; HS256 for client_secret_jwt",
+        "signing_alg = \"ES256\"",
+        "The algorithm that the client's assertions are signed with.",
+    ),
+    Key::new(
+        "client_assertion_audience",
+        Kind::Texts,
+        "the issuer, else the token endpoint",
+        "client_assertion_audience = [\"https://idp.example.com\"]",
+        "To whom the client's assertions are addressed.",
+    ),
+];
+
 const TLS: &[Key] = &[
     Key::new(
         "ca",
@@ -403,10 +514,38 @@ const TLS: &[Key] = &[
 const STORE: &[Key] = &[
     Key::new(
         "kind",
-        Kind::OneOf(&["memory", "file"]),
+        Kind::OneOf(&["memory", "file", "redis"]),
         "none; needed",
         "kind = \"file\"",
-        "What kind of store.",
+        "What kind of store. A store of kind \"redis\" is in the package tower-oauth-client-redis, which builds the source.",
     ),
     Key::new("path", Kind::Text, "none; needed by kind \"file\"", "path = \"tokens.json\"", "The file."),
+    Key::new(
+        "url",
+        Kind::Text,
+        "none; needed by kind \"redis\"",
+        "url = \"redis://127.0.0.1:6379\"",
+        "The Redis or Valkey server; rediss:// with TLS. A path is the number of the database.",
+    ),
+    Key::new(
+        "password",
+        Kind::Secret,
+        "none",
+        "password = { file = \"redis.password\" }",
+        "Its password; a file is read again for each connection. A user name stands in the URL.",
+    ),
+    Key::new(
+        "prefix",
+        Kind::Text,
+        "\"oauth:\"",
+        "prefix = \"orders:\"",
+        "What the names of all keys there begin with.",
+    ),
+    Key::new(
+        "seal_key",
+        Kind::SecretOrSecrets,
+        "none; needed by kind \"redis\"",
+        "seal_key = { file = \"seal.key\" }",
+        "At least 32 random bytes in base64, which values are sealed under (AES-256-GCM). Of a list, the first seals and all read, so that keys can be replaced.",
+    ),
 ];

@@ -34,15 +34,19 @@ mod custom;
 mod dpop;
 mod keys;
 mod login;
+mod redis;
 pub mod schema;
 pub mod tree;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use self::assertion_grants::IdentityProvider;
 pub use self::keys::KEYS;
+pub use self::redis::RedisConfig;
 use self::tree::Table;
 use crate::authenticate::ClientAuth;
 use crate::client::{Client, ClientBuilder};
@@ -52,7 +56,7 @@ use crate::error::{Error, Kind, Problem};
 use crate::grant::{self, TokenRequest};
 use crate::login::{InteractiveLogin, LoginMethod};
 use crate::source::{SourceBuilder, TokenSource};
-use crate::store::{FileStore, MemoryStore};
+use crate::store::{FileStore, MemoryStore, TokenStore};
 use crate::transport::HttpClient;
 #[cfg(feature = "reqwest")]
 use crate::transport::Tls;
@@ -67,6 +71,8 @@ pub struct ClientConfig {
     store: Store,
     /// The login that grants it, where a person has to.
     login: Option<LoginMethod>,
+    /// Where the grant begins, where that is another server.
+    identity_provider: Option<Box<IdentityProvider>>,
     /// The certificates of the bundled transport.
     #[cfg(feature = "reqwest")]
     tls: Option<Tls>,
@@ -76,6 +82,7 @@ pub struct ClientConfig {
 enum Store {
     Memory,
     File(String),
+    Redis(Box<RedisConfig>),
 }
 
 impl ClientConfig {
@@ -121,17 +128,45 @@ impl ClientConfig {
     /// # Errors
     /// `config` when this machine cannot do what it says.
     pub fn into_builder(self) -> Result<SourceBuilder, Error> {
-        let mut source = self.client()?.source(self.request);
+        match self.store.clone() {
+            Store::Memory => self.into_builder_with(MemoryStore::new()),
+            Store::File(path) => self.into_builder_with(FileStore::new(path)),
+            Store::Redis(_) => Err(Error::config(
+                "store.kind",
+                "is \"redis\", which this build cannot connect to; add the package tower-oauth-client-redis and build \
+                 the source with oauth_client_redis::build(&config)",
+            )),
+        }
+    }
+
+    /// The same over a store that is opened elsewhere, whatever the table `store` says.
+    ///
+    /// # Errors
+    /// `config` when this machine cannot do what it says.
+    pub fn into_builder_with(self, store: impl TokenStore) -> Result<SourceBuilder, Error> {
+        let request = match &self.identity_provider {
+            Some(provider) => self.request.with_grant_of(&grant::id_jag(
+                provider.grant(&self.with_transport(provider.client.clone())?.build()?),
+            )),
+            None => self.request.clone(),
+        };
+        let mut source = self.client()?.source(request);
         if let Some(margin) = self.refresh_margin {
             source = source.refresh_margin(margin);
         }
-        Ok(match self.store {
-            Store::Memory => source.store(MemoryStore::new()),
-            Store::File(path) => source.store(FileStore::new(path)),
-        })
+        Ok(source.store(store))
     }
 
-    /// The login it describes, where its grant is one that a person gives (`authorization_code`, `device_code`). A
+    /// Where the Redis of its store is, with `kind = "redis"`.
+    #[must_use]
+    pub fn redis(&self) -> Option<&RedisConfig> {
+        match &self.store {
+            Store::Redis(redis) => Some(redis),
+            Store::Memory | Store::File(_) => None,
+        }
+    }
+
+    /// The login it describes, where its grant is one that a person gives (`authorization_code`, `device_code`, `ciba`). A
     /// source of such a grant has tokens once a user has logged in:
     ///
     #[cfg_attr(feature = "toml", doc = "```no_run")]
@@ -159,17 +194,29 @@ impl ClientConfig {
     /// # Errors
     /// `config` when this machine cannot do what it says.
     pub fn client(&self) -> Result<Client, Error> {
+        self.with_transport(self.client.clone())?.build()
+    }
+
+    fn with_transport(&self, client: ClientBuilder) -> Result<ClientBuilder, Error> {
         #[cfg(feature = "reqwest")]
         if let Some(tls) = &self.tls {
-            return self.client.clone().http(HttpClient::with_tls(tls.clone())?).build();
+            return Ok(client.http(HttpClient::with_tls(tls.clone())?));
         }
-        self.client.clone().build()
+        Ok(client)
+    }
+
+    /// The builders of all clients that it describes.
+    fn each_client(&mut self, change: impl Fn(ClientBuilder) -> ClientBuilder) {
+        self.client = change(self.client.clone());
+        if let Some(provider) = &mut self.identity_provider {
+            provider.client = change(provider.client.clone());
+        }
     }
 
     /// Another transport than the bundled one; the table `tls` is for that one only.
     #[must_use]
     pub fn http(mut self, http: HttpClient) -> Self {
-        self.client = self.client.http(http);
+        self.each_client(|client| client.http(http.clone()));
         #[cfg(feature = "reqwest")]
         {
             self.tls = None;
@@ -180,7 +227,8 @@ impl ClientConfig {
     /// Another clock than the machine's.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.client = self.client.clock(clock);
+        let clock: Arc<dyn Clock> = Arc::new(clock);
+        self.each_client(|client| client.shared_clock(Arc::clone(&clock)));
         self
     }
 
@@ -192,6 +240,11 @@ impl ClientConfig {
         let usual = dialect.grants.first().map(String::as_str).unwrap_or_default();
         let login = login::way(table, table.text("grant").unwrap_or(usual), &mut problems);
         let request = request(table, &dialect, login.as_ref(), &mut problems);
+        let by_jag = table.text("grant").unwrap_or(usual) == "id_jag";
+        let identity_provider = match by_jag {
+            true => assertion_grants::identity_provider(table, &mut problems).map(Box::new),
+            false => None,
+        };
         let client = client(table, dialect, &mut problems);
         #[cfg(feature = "reqwest")]
         let tls = auth::tls(table, &mut problems);
@@ -206,6 +259,7 @@ impl ClientConfig {
                 refresh_margin,
                 store,
                 login,
+                identity_provider,
                 #[cfg(feature = "reqwest")]
                 tls,
             }),
@@ -292,14 +346,18 @@ fn request(
             needed(table, "refresh_token", "grant = \"refresh_token\"", problems)?;
             grant::refresh_token(table.secret("refresh_token", problems)?)
         }
-        "authorization_code" | "device_code" => return login.map(TokenRequest::from),
+        "authorization_code" | "device_code" | "ciba" => return login.map(TokenRequest::from),
         "jwt_bearer" => assertion_grants::assertion(table, problems)?,
         "token_exchange" => assertion_grants::exchange(table, problems)?,
+        // The grant comes when it is built, with a client of the identity provider.
+        "id_jag" => grant::client_credentials(),
         // The check has reported it.
         _ => return None,
     };
     let request = request.scope(table.texts("scope")).resource(table.texts("resource"));
-    let request = table.text("audience").into_iter().fold(request, TokenRequest::audience);
+    // Of the two legs of id_jag, the first names it.
+    let audience = table.text("audience").filter(|_| table.text("grant") != Some("id_jag"));
+    let request = audience.into_iter().fold(request, TokenRequest::audience);
     let request = table.text("subject").into_iter().fold(request, TokenRequest::subject);
     let request =
         match login::details(table, problems).map(|details| request.clone().authorization_details(details)) {
@@ -320,23 +378,38 @@ fn request(
 
 fn store(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Store> {
     let Some(store) = table.table("store") else { return Some(Store::Memory) };
-    match (store.text("kind"), store.text("path")) {
+    let kind = store.text("kind");
+    let before = problems.len();
+    for (name, of) in [
+        ("path", "file"),
+        ("url", "redis"),
+        ("password", "redis"),
+        ("prefix", "redis"),
+        ("seal_key", "redis"),
+    ] {
+        if store.has(name) && kind.is_some_and(|kind| kind != of) {
+            let message =
+                format!("is for kind = {of:?}; a store of kind {:?} has none", kind.unwrap_or_default());
+            problems.push(problem(&format!("store.{name}"), &message));
+        }
+    }
+    let found = match (kind, store.text("path")) {
         (Some("file"), Some(path)) => Some(Store::File(path.to_owned())),
         (Some("file"), None) => {
             problems
                 .push(problem("store.path", "is missing; a store of kind \"file\" needs the file's path"));
             None
         }
-        (Some("memory"), None) => Some(Store::Memory),
-        (Some("memory"), Some(_)) => {
-            problems.push(problem("store.path", "is for kind = \"file\"; a store in memory has no path"));
-            None
+        (Some("memory"), _) => Some(Store::Memory),
+        (Some("redis"), _) => {
+            RedisConfig::of_store(store, problems).map(|redis| Store::Redis(Box::new(redis)))
         }
         _ => {
-            problems.push(problem("store.kind", "is missing; expected \"memory\" or \"file\""));
+            problems.push(problem("store.kind", "is missing; expected \"memory\", \"file\" or \"redis\""));
             None
         }
-    }
+    };
+    found.filter(|_| problems.len() == before)
 }
 
 /// The client authentication of a table with the keys of client.toml, for a resource server that is a client of its

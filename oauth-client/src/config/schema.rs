@@ -50,6 +50,8 @@ pub enum Kind {
     Flag,
     /// A string, `{ env = "NAME" }` or `{ file = "path" }`.
     Secret,
+    /// What [`Secret`](Self::Secret) takes, or a list of it.
+    SecretOrSecrets,
     /// One of these strings.
     OneOf(&'static [&'static str]),
     /// A list of these strings.
@@ -79,6 +81,9 @@ impl Kind {
             Self::Number(least) => format!("a whole number from {least} up"),
             Self::Flag => "true or false".to_owned(),
             Self::Secret => "a string, { env = \"NAME\" } or { file = \"path\" }".to_owned(),
+            Self::SecretOrSecrets => {
+                "a string, { env = \"NAME\" } or { file = \"path\" }, or a list of these".to_owned()
+            }
             Self::OneOf(values) => format!("one of {}", quoted(values)),
             Self::SomeOf(values) => format!("a list of some of {}", quoted(values)),
             Self::Pairs => "a table of names with strings".to_owned(),
@@ -108,6 +113,12 @@ impl Kind {
                 }
                 _ => false,
             },
+            Self::SecretOrSecrets => {
+                Self::Secret.takes(value)
+                    || value
+                        .as_array()
+                        .is_some_and(|all| !all.is_empty() && all.iter().all(|one| Self::Secret.takes(one)))
+            }
             Self::OneOf(values) => value.as_str().is_some_and(|text| values.contains(&text)),
             Self::SomeOf(values) => value.as_array().is_some_and(|items| {
                 items.iter().all(|item| item.as_str().is_some_and(|text| values.contains(&text)))

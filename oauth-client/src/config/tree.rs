@@ -116,6 +116,17 @@ impl<'a> Table<'a> {
 }
 
 impl Table<'_> {
+    /// One secret, or a list of them; empty when absent.
+    pub fn secrets(&self, name: &str, problems: &mut Vec<Problem>) -> Vec<Secret> {
+        let Some(Value::Array(items)) = self.values.get(name) else {
+            return self.secret(name, problems).into_iter().collect();
+        };
+        let named = items.iter().enumerate().map(|(n, value)| (format!("{name}[{n}]"), value.clone()));
+        let list: Map<_, _> = named.collect();
+        let table = Table::new(&list);
+        (0..items.len()).filter_map(|n| table.secret(&format!("{name}[{n}]"), problems)).collect()
+    }
+
     /// The same secret as what it will be when it is needed: a file is read again when it is replaced.
     pub fn secret_source(&self, name: &str, problems: &mut Vec<Problem>) -> Option<SecretSource> {
         let secret = self.secret(name, problems)?;
@@ -300,9 +311,15 @@ fn take_table(prefix: &str, keys: &[Key], left: &mut BTreeMap<String, String>) -
             Kind::Secrets => Some(take_secrets(&format!("{name}_"), left))
                 .filter(|secrets| !secrets.is_empty())
                 .map(Value::Object),
-            Kind::Secret => match left.remove(&format!("{name}_FILE")) {
+            Kind::Secret | Kind::SecretOrSecrets => match left.remove(&format!("{name}_FILE")) {
                 Some(path) => Some(serde_json::json!({ "file": path })),
-                None => left.remove(&name).map(Value::String),
+                None => left.remove(&name).map(|text| match key.kind {
+                    // A list is written as JSON.
+                    Kind::SecretOrSecrets if text.starts_with('[') => {
+                        serde_json::from_str(&text).unwrap_or(Value::String(text))
+                    }
+                    _ => Value::String(text),
+                }),
             },
             kind => left.remove(&name).map(|text| to_value(kind, text)),
         };

@@ -4,7 +4,6 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaPublicKeyComponents};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -285,11 +284,26 @@ fn identity(kind: &[u8], parts: &[&[u8]]) -> Box<[u8]> {
 /// The SHA-256 thumbprint (RFC 7638 section 3) of the members that identify a key, and no others: in the order of their
 /// names, without white space.
 pub(crate) fn thumbprint(required: &Map<String, Value>) -> String {
-    let mut names: Vec<_> = required.keys().collect();
-    names.sort_unstable();
-    let members: Vec<_> = names.into_iter().map(|name| format!("\"{name}\":{}", required[name])).collect();
-    let text = format!("{{{}}}", members.join(","));
-    BASE64_URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
+    let members = required.iter().map(|(name, value)| (name.as_str(), value));
+    BASE64_URL_SAFE_NO_PAD.encode(sha256_of(members.collect()))
+}
+
+/// The same of a whole JWK, whose other members do not count.
+pub(super) fn thumbprint_bytes(jwk: &Value) -> Option<[u8; 32]> {
+    let required: &[&str] = match jwk.get("kty")?.as_str()? {
+        "RSA" => &["e", "kty", "n"],
+        "EC" => &["crv", "kty", "x", "y"],
+        "OKP" => &["crv", "kty", "x"],
+        _ => return None,
+    };
+    let members = required.iter().map(|name| Some((*name, jwk.get(name)?)));
+    Some(sha256_of(members.collect::<Option<_>>()?))
+}
+
+fn sha256_of(mut members: Vec<(&str, &Value)>) -> [u8; 32] {
+    members.sort_unstable_by_key(|(name, _)| *name);
+    let members: Vec<_> = members.into_iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    super::proof_key::sha256(format!("{{{}}}", members.join(",")).as_bytes())
 }
 
 #[cfg(test)]

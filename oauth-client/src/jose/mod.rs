@@ -28,6 +28,8 @@ mod tenant;
 // 4 one key: from a JWK, a PEM file or a secret
 pub(crate) mod jwk;
 mod key;
+// and from the header of a proof
+mod proof_key;
 // 5 the keys of one issuer, and the one that signed
 mod key_set;
 
@@ -39,6 +41,7 @@ pub use self::jwk::UnusableKey;
 pub use self::jws::{CompactJws, Header, Scratch, Typ, decode_base64url};
 pub use self::key::VerifyingKey;
 pub use self::key_set::{KeySet, NotAKeySet, SkippedKey};
+pub use self::proof_key::{ProofKey, sha256};
 pub use self::tenant::{Issued, TENANT, is_for_some_tenant, is_tenant};
 
 /// The longest key id, in bytes. Thumbprints have 43.

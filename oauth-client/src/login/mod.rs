@@ -49,6 +49,7 @@
 
 mod backchannel;
 mod callback;
+mod ciba;
 mod device;
 mod flow;
 mod logout;
@@ -58,12 +59,14 @@ mod loopback;
 mod page;
 mod pending;
 mod pkce;
+mod poll;
 mod prompt;
 mod request;
 
 use std::fmt;
 
 pub use self::backchannel::{BackchannelLogout, LogoutFuture, Registration};
+pub use self::ciba::{BackchannelLogin, BackchannelRequest};
 pub use self::device::{DeviceLogin, DeviceRequest};
 pub use self::logout::LogoutRequest;
 #[cfg(feature = "loopback")]

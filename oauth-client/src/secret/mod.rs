@@ -109,6 +109,15 @@ impl SecretSource {
         }
     }
 
+    /// The current secret, for what uses one beside this library; `field` is its name in errors.
+    ///
+    /// # Errors
+    /// `secret` or `config` when it cannot be obtained.
+    pub async fn current(&self, field: &str) -> Result<Secret, Error> {
+        use crate::clock::Clock as _;
+        self.get(field, crate::clock::SystemClock.now()).await
+    }
+
     /// A file whose content is known already.
     pub(crate) fn file(path: &str, content: Secret) -> Self {
         Self(Kind::File(Arc::new(SecretFile::known(path.as_ref(), content))))

@@ -4,9 +4,9 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use super::Event;
 use super::engine::Engine;
 use super::persist::{STORE_TIMEOUT, store_error, tried, within};
 use super::refresh::Refresh;
@@ -21,8 +21,11 @@ const RENEWAL: Duration = Duration::from_secs(5);
 /// How soon after one that failed.
 const RENEWAL_AGAIN: Duration = Duration::from_secs(1);
 
-/// How often a lease that another process holds is tried for.
+/// How often a lease that another process holds is tried for: most refreshes take less than half a second.
 const LEASE_POLL: Duration = Duration::from_millis(50);
+/// After so many times, less often: a fleet that waits must not keep the store busy.
+const QUICK_POLLS: u32 = 10;
+const SLOW_LEASE_POLL: Duration = Duration::from_millis(250);
 
 /// How long a lease that another process holds is waited for: longer than a dead holder has it.
 pub(super) fn lease_wait(engine: &Engine) -> Duration {
@@ -36,6 +39,22 @@ pub(super) async fn renewing<T>(lease: Option<&Lease>, work: impl Future<Output 
         biased;
         done = work => done,
         never = renew_for_ever(lease) => match never {},
+    }
+}
+
+/// Gives a lease back, unless a write in the background still needs it. Where that takes a round trip, nobody waits for
+/// it but a program that ends.
+pub(super) fn give_back(engine: &Engine, lease: Option<Arc<Lease>>) {
+    let Some(lease) = lease.and_then(Arc::into_inner) else { return };
+    let mut giving = Box::pin(async move {
+        let _ = tokio::time::timeout(STORE_TIMEOUT, lease.give_back()).await;
+    });
+    if giving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+        let underway = engine.writes.begin();
+        tokio::spawn(async move {
+            giving.await;
+            drop(underway);
+        });
     }
 }
 
@@ -72,23 +91,28 @@ impl Refresh<'_> {
             )),
         };
         let error = store_error(error);
-        self.engine.emit(Event::StoreFailed { error: error.clone() });
+        self.engine.emit_store_failure(&error);
         if self.is_of_a_person() { Err(error) } else { Ok(None) }
     }
 
     async fn poll_for_lease(&self, store: &dyn dynamic::TokenStore) -> Result<Lease, StoreError> {
         let now = || self.engine.client.clock().now().monotonic;
-        let (mut failures, mut failing_since) = (0, None);
+        let (mut failures, mut failing_since, mut polls) = (0, None, 0_u32);
         loop {
             match within(store.lease(&self.engine.settings.key, LEASE)).await {
                 Ok(Some(lease)) => return Ok(lease),
                 Ok(None) => {
                     (failures, failing_since) = (0, None);
-                    tokio::time::sleep(jittered(LEASE_POLL)).await;
+                    polls = polls.saturating_add(1);
+                    let wait = if polls <= QUICK_POLLS { LEASE_POLL } else { SLOW_LEASE_POLL };
+                    tokio::time::sleep(jittered(wait)).await;
                 }
                 Err(error) => {
                     let since = *failing_since.get_or_insert_with(now);
-                    if !self.is_of_a_person() || now().saturating_sub(since) >= STORE_TIMEOUT {
+                    if error.is_permanent()
+                        || !self.is_of_a_person()
+                        || now().saturating_sub(since) >= STORE_TIMEOUT
+                    {
                         return Err(error);
                     }
                     tokio::time::sleep(between_attempts(failures)).await;

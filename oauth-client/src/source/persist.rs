@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::Event;
 use super::engine::Engine;
 use super::lease::renewing;
 use super::writes::Underway;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::retry::{after_failures, between_attempts};
-use crate::store::{Lease, Revision, StoreError, Swap, dynamic};
+use crate::store::{Lease, Revision, StoreError, Stored, Swap, dynamic};
 use crate::token::{Secret, TokenSet};
 
 /// How long a token is kept from its callers because its store will not take it, and how long one call to a store may
@@ -41,7 +40,7 @@ pub(super) struct Write<'a> {
 /// What a set may be written over.
 #[derive(Clone)]
 pub(super) enum Over {
-    /// Whatever is there: the grant can be asked for anew.
+    /// Whatever is there and not newer: the grant can be asked for anew.
     Anything,
     /// Whatever is there, too: it is a new login. `seen` says whether it is known what was there before it.
     Login { seen: bool },
@@ -50,13 +49,16 @@ pub(super) enum Over {
     Predecessor(Secret),
 }
 
+/// Where a set is after it was to be written.
+pub(super) struct Place {
+    pub(super) revision: Option<Revision>,
+    /// A set that was obtained later, under another lease, is there instead.
+    pub(super) newer: Option<TokenSet>,
+}
+
 /// Writes a new token set. When the store does not take it in time, it is released all the same: reported, and
-/// tried again in the background.
-pub(super) async fn persist(
-    engine: &Arc<Engine>,
-    store: &dyn dynamic::TokenStore,
-    what: Write<'_>,
-) -> Option<Revision> {
+/// tried again in the background. What another try does not mend is not waited for.
+pub(super) async fn persist(engine: &Arc<Engine>, store: &dyn dynamic::TokenStore, what: Write<'_>) -> Place {
     let Write { tokens, expected, over, lease } = what;
     let mut last = None;
     let trying = async {
@@ -64,6 +66,10 @@ pub(super) async fn persist(
         for attempt in 0.. {
             match write(engine, store, tokens, &over, &mut expected).await {
                 Ok(written) => return Some(written),
+                Err(error) if error.is_permanent() => {
+                    last = Some(error);
+                    return None;
+                }
                 Err(error) => last = Some(error),
             }
             tokio::time::sleep(between_attempts(attempt)).await;
@@ -72,22 +78,27 @@ pub(super) async fn persist(
     };
     match tokio::time::timeout(STORE_TIMEOUT, trying).await {
         Ok(Some(Written::Ours(revision))) => {
-            engine.emit(Event::Persisted);
-            return Some(revision);
+            engine.emit_persisted();
+            return Place { revision: Some(revision), newer: None };
         }
-        Ok(Some(_)) => {
-            tracing::warn!(target: "oauth_client", "another login has taken the entry meanwhile, and stays there");
-            return expected;
+        Ok(Some(Written::Theirs(theirs))) => {
+            tracing::warn!(
+                target: "oauth_client",
+                "another login, or a later refresh, has taken the entry meanwhile, and stays there"
+            );
+            return match theirs.filter(|theirs| theirs.tokens.is_fenced_after(tokens)) {
+                Some(theirs) => Place { revision: Some(theirs.revision), newer: Some(theirs.tokens) },
+                None => Place { revision: expected, newer: None },
+            };
         }
         _ => {}
     }
-    let error = store_error(last.unwrap_or_else(too_slow));
-    engine.emit(Event::StoreFailed { error });
+    engine.emit_store_failure(&store_error(last.unwrap_or_else(too_slow)));
     let lease = lease.filter(|_| engine.request.grant().renewal().needs_a_person());
     engine.keep_lease(lease.as_ref());
     let writing = keep_trying(Arc::clone(engine), engine.writes.begin(), tokens.clone(), over, expected);
     tokio::spawn(async move { renewing(lease.as_deref(), writing).await });
-    expected
+    Place { revision: expected, newer: None }
 }
 
 /// Removes an entry whose grant is gone. A newer one by another process stays. A failure has been reported
@@ -100,7 +111,7 @@ pub(super) async fn remove(
     let removed = within(store.compare_and_swap(&engine.settings.key, expected, None)).await;
     removed.map(drop).map_err(|error| {
         let error = store_error(error);
-        engine.emit(Event::StoreFailed { error: error.clone() });
+        engine.emit_store_failure(&error);
         error
     })
 }
@@ -110,7 +121,7 @@ pub(super) async fn within<T>(call: impl Future<Output = Result<T, StoreError>>)
     tokio::time::timeout(STORE_TIMEOUT, caught(call)).await.unwrap_or_else(|_| Err(too_slow()))
 }
 
-/// Calls a store, and again after failures, as long as one call may take.
+/// Calls a store, and again after failures that this may mend, as long as one call may take.
 pub(super) async fn tried<T, F>(mut call: impl FnMut() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
@@ -120,6 +131,10 @@ where
         for attempt in 0.. {
             match caught(call()).await {
                 Ok(done) => return Some(done),
+                Err(error) if error.is_permanent() => {
+                    last = Some(error);
+                    return None;
+                }
                 Err(error) => last = Some(error),
             }
             tokio::time::sleep(between_attempts(attempt)).await;
@@ -133,8 +148,7 @@ where
 }
 
 pub(super) fn store_error(error: StoreError) -> Error {
-    let (what, source) = error.into_parts();
-    Error::new(Kind::Store { what, source })
+    Error::new(error.into_kind())
 }
 
 /// A store is foreign code. When it panics, that must not throw away the tokens that the server has just given out.
@@ -154,8 +168,8 @@ fn too_slow() -> StoreError {
 
 enum Written {
     Ours(Revision),
-    /// Another set that counts more is there.
-    Theirs,
+    /// Another set that counts more is there, or the entry was removed.
+    Theirs(Option<Stored>),
     NotYet,
 }
 
@@ -174,7 +188,9 @@ async fn write(
             Swap::Done(revision) => return Ok(Written::Ours(revision)),
             Swap::Conflict => match within(store.load(key)).await? {
                 Some(stored) if stored.tokens == *tokens => return Ok(Written::Ours(stored.revision)),
-                Some(stored) if !over.includes(&stored.tokens) => return Ok(Written::Theirs),
+                Some(stored) if !over.includes(&stored.tokens, tokens) => {
+                    return Ok(Written::Theirs(Some(stored)));
+                }
                 stored => *expected = stored.map(|stored| stored.revision),
             },
         }
@@ -185,10 +201,15 @@ async fn write(
 }
 
 impl Over {
-    fn includes(&self, stored: &TokenSet) -> bool {
+    fn includes(&self, stored: &TokenSet, ours: &TokenSet) -> bool {
         match self {
-            Self::Anything | Self::Login { .. } => true,
-            Self::Predecessor(used) => stored.refresh_token() == Some(used),
+            Self::Login { .. } => true,
+            Self::Anything => !stored.is_newer_than(ours),
+            // Or what a holder of an earlier lease, who was paused, has written late.
+            Self::Predecessor(used) => {
+                stored.refresh_token() == Some(used)
+                    || ours.is_fenced_after(stored) && !ours.is_of_another_user(stored)
+            }
         }
     }
 
@@ -201,10 +222,10 @@ impl Over {
                 false
             }
             Self::Anything | Self::Login { .. } => {
-                stored.is_of_another_user(ours) || stored.issued_at() > ours.issued_at()
+                stored.is_of_another_user(ours) || stored.is_newer_than(ours)
             }
             // Not by the dates: the wall clock may have been stepped back in between.
-            Self::Predecessor(_) => !self.includes(stored),
+            Self::Predecessor(_) => !self.includes(stored, ours),
         }
     }
 }
@@ -232,12 +253,12 @@ async fn keep_trying(
         match write_if_newer(&engine, &*store, &tokens, &mut over, &mut expected).await {
             Ok(Written::Ours(revision)) => {
                 engine.ledger(|ledger| ledger.persisted(tokens.access_token(), revision));
-                engine.emit(Event::Persisted);
+                engine.emit_persisted();
                 return;
             }
-            Ok(Written::Theirs) => return,
+            Ok(Written::Theirs(_)) => return,
             Ok(Written::NotYet) => {}
-            Err(error) => engine.emit(Event::StoreFailed { error: store_error(error) }),
+            Err(error) => engine.emit_store_failure(&store_error(error)),
         }
     }
 }
@@ -258,8 +279,8 @@ async fn write_if_newer(
     Ok(match within(store.load(key)).await? {
         // Written by an earlier try that was thought to have failed.
         Some(stored) if stored.tokens == *tokens => Written::Ours(stored.revision),
-        Some(stored) if over.loses_to(&stored.tokens, tokens) => Written::Theirs,
-        None if expected.is_some() => Written::Theirs,
+        Some(stored) if over.loses_to(&stored.tokens, tokens) => Written::Theirs(Some(stored)),
+        None if expected.is_some() => Written::Theirs(None),
         stored => {
             *expected = stored.map(|stored| stored.revision);
             Written::NotYet

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::Event;
 use super::engine::{Engine, RefreshSlot};
-use super::lease::renewing;
+use super::lease::{give_back, renewing};
 use super::ledger::Held;
 use super::persist::{remove, store_error, within};
 use super::refresh::Refresh;
@@ -81,7 +81,7 @@ async fn run(
         // What it holds is the newest there is. Unlike a refresh, a log-out that goes on without it is none.
         let stored = within(store.load(&engine.settings.key)).await.map_err(|error| {
             let error = store_error(error);
-            engine.emit(Event::StoreFailed { error: error.clone() });
+            engine.emit_store_failure(&error);
             error
         })?;
         // Another user's login, which has taken the entry, is none of this one's.
@@ -94,7 +94,9 @@ async fn run(
             None => Ok(()),
         }
     };
-    renewing(lease.as_deref(), revoking).await
+    let revoked = renewing(lease.as_deref(), revoking).await;
+    give_back(engine, lease);
+    revoked
 }
 
 impl Refresh<'_> {
@@ -105,7 +107,10 @@ impl Refresh<'_> {
     ) -> Result<(), Error> {
         let held = self.held.token.as_ref().map(AccessToken::tokens);
         let given = self.engine.request.grant().refresh_token();
-        let given = given.filter(|_| !self.engine.ledger(|ledger| ledger.initial_is_spent()));
+        // That of a derived source is its root's.
+        let given = given.filter(|_| {
+            self.engine.root.is_none() && !self.engine.ledger(|ledger| ledger.initial_is_spent())
+        });
         let sets = || held.into_iter().chain(elsewhere.clone());
         let refresh_tokens = each_once(sets().filter_map(TokenSet::refresh_token).chain(given));
         let access_tokens = each_once(sets().map(TokenSet::access_token));

@@ -8,7 +8,10 @@ use std::time::Duration;
 use super::StoreError;
 
 /// The right to refresh an entry. It is given back when dropped, by dropping what is inside.
-pub struct Lease(Box<dyn Renewable>);
+pub struct Lease {
+    guard: Box<dyn Renewable>,
+    fence: Option<u64>,
+}
 
 /// What is inside a lease that ends by itself unless it is renewed.
 ///
@@ -36,6 +39,12 @@ pub trait LeaseGuard: Send + Sync + 'static {
     /// # Errors
     /// When the store cannot decide. It is then asked again.
     fn renew(&self, longest: Duration) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Gives the right back, before it is dropped: for stores whose `Drop` cannot, because that takes a round trip. A
+    /// source waits for it in [`settle`](crate::TokenSource::settle), so that a program which ends leaves no lease behind.
+    fn give_back(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
 }
 
 impl Lease {
@@ -43,13 +52,27 @@ impl Lease {
     /// [`renewable`](Self::renewable).
     #[must_use]
     pub fn new(guard: impl Send + Sync + 'static) -> Self {
-        Self(Box::new(UntilDropped(guard)))
+        Self { guard: Box::new(UntilDropped(guard)), fence: None }
     }
 
     /// A right that ends by itself unless it is renewed.
     #[must_use]
     pub fn renewable(guard: impl LeaseGuard) -> Self {
-        Self(Box::new(guard))
+        Self { guard: Box::new(guard), fence: None }
+    }
+
+    /// The same with a fencing number, greater than that of every lease on this entry before. The set that is obtained
+    /// under the lease carries it ([`TokenSet::fence`](crate::TokenSet::fence)), so that a holder who was paused beyond
+    /// its lease cannot write over what its successor wrote.
+    #[must_use]
+    pub fn fenced(self, number: u64) -> Self {
+        Self { fence: Some(number), ..self }
+    }
+
+    /// Its fencing number, where the store gives out any.
+    #[must_use]
+    pub fn fence(&self) -> Option<u64> {
+        self.fence
     }
 
     /// Makes it last this long from now; `false` when another holder has taken it meanwhile.
@@ -57,13 +80,18 @@ impl Lease {
     /// # Errors
     /// When the store cannot decide.
     pub async fn renew(&self, longest: Duration) -> Result<bool, StoreError> {
-        self.0.renew_boxed(longest).await
+        self.guard.renew_boxed(longest).await
+    }
+
+    /// Gives it back.
+    pub async fn give_back(self) {
+        self.guard.give_back_boxed().await;
     }
 }
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Lease").field(&std::ptr::from_ref(&*self.0).cast::<()>()).finish()
+        f.debug_struct("Lease").field("fence", &self.fence).finish_non_exhaustive()
     }
 }
 
@@ -73,6 +101,7 @@ trait Renewable: Send + Sync {
         &self,
         longest: Duration,
     ) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>>;
+    fn give_back_boxed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
 impl<G: LeaseGuard> Renewable for G {
@@ -81,6 +110,10 @@ impl<G: LeaseGuard> Renewable for G {
         longest: Duration,
     ) -> Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>> {
         Box::pin(self.renew(longest))
+    }
+
+    fn give_back_boxed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.give_back())
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A [`TokenStore`] knows three things: load an entry, replace it unless another process did in the meantime
 //! (compare-and-swap), and lend out the right to refresh it (lease). With those a source keeps the promise that a
-//! rotated refresh token is neither lost nor used twice, however many processes share the store.
+//! rotated refresh token is neither lost nor used twice, however many processes share the store. A store of your own is
+//! judged by [`conformance`]; the package `tower-oauth-client-redis` has one for a fleet of machines.
 //!
 //! ```
 //! # use oauth_client::{Client, ClientAuth, grant};
@@ -15,6 +16,7 @@
 //! # Ok(()) }
 //! ```
 
+pub mod conformance;
 mod file;
 mod key;
 mod lease;
@@ -29,7 +31,7 @@ pub use self::file::FileStore;
 pub use self::key::StoreKey;
 pub use self::lease::{Lease, LeaseGuard};
 pub use self::memory::MemoryStore;
-use crate::error::BoxError;
+use crate::error::{BoxError, Kind};
 use crate::token::TokenSet;
 
 /// A place for token sets, shared by all who are given it.
@@ -42,6 +44,9 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
 
     /// Writes an entry if its revision is still the expected one; `None` expects that there is none yet, and
     /// `tokens: None` removes it. What it returned `Ok(Swap::Done)` for must survive a crash.
+    ///
+    /// Where the leases of this store are [numbered](Lease::fenced), a set says by [`TokenSet::fence`] under which of
+    /// them it was obtained; one of a smaller number than that of the entry is a conflict.
     ///
     /// # Errors
     /// When it cannot be written. The entry is then as it was.
@@ -99,13 +104,35 @@ pub enum Swap {
 pub struct StoreError {
     what: String,
     source: Option<BoxError>,
+    permanent: bool,
 }
 
 impl StoreError {
     /// An error that says what happened and what to do.
     #[must_use]
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), source: None }
+        Self { what: what.into(), source: None, permanent: false }
+    }
+
+    /// The same, of a failure that another try does not mend: a damaged file, a foreign value, a wrong key. Callers do
+    /// not wait for further tries then, which go on in the background: a token that needs no person is given to them
+    /// at once, and a person's grant fails at once.
+    ///
+    /// ```
+    /// use oauth_client::store::StoreError;
+    ///
+    /// let error = StoreError::permanent("row 7 of the table tokens is damaged; restore it, or delete it");
+    /// assert!(error.is_permanent());
+    /// ```
+    #[must_use]
+    pub fn permanent(what: impl Into<String>) -> Self {
+        Self { permanent: true, ..Self::new(what) }
+    }
+
+    /// Whether another try does not mend it.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        self.permanent
     }
 
     /// The same, with its cause. A cause that quotes the stored bytes must stay out.
@@ -115,8 +142,8 @@ impl StoreError {
         self
     }
 
-    pub(crate) fn into_parts(self) -> (String, Option<BoxError>) {
-        (self.what, self.source)
+    pub(crate) fn into_kind(self) -> Kind {
+        Kind::Store { what: self.what, source: self.source, permanent: self.permanent }
     }
 }
 

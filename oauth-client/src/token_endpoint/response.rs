@@ -64,9 +64,18 @@ pub(crate) fn decode<'a>(
         Ok(object) => {
             // Whatever is wrong with the rest, the refresh token before it is spent.
             let rotated = object.get("refresh_token").and_then(Value::as_str).map(Secret::from);
-            token_set(object, sent, dialect, prover).map_err(|error| TokenRequestError { error, rotated })
+            let mut tokens = token_set(object, sent, dialect, prover)
+                .map_err(|error| TokenRequestError { error, rotated })?;
+            tokens.server_date = server_date(&head);
+            Ok(tokens)
         }
     }
+}
+
+/// What the server's clock said when it responded.
+fn server_date(head: &Parts) -> Option<u64> {
+    let date = httpdate::parse_http_date(head.headers.get(http::header::DATE)?.to_str().ok()?).ok()?;
+    date.duration_since(std::time::UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
 /// Whether the member `error` says anything (RFC 6749 section 5.2). Some servers have an empty one in each response.
@@ -196,7 +205,20 @@ fn token_set(
     let refresh_token = optional_secret(&mut body, "refresh_token");
     let id_token = optional_secret(&mut body, "id_token");
     let (sub, extra) = (None, body);
-    Ok(TokenSet { access_token, refresh_token, id_token, scope, issued_at_ms, lifetime_ms, jkt, sub, extra })
+    Ok(TokenSet {
+        access_token,
+        refresh_token,
+        id_token,
+        scope,
+        issued_at_ms,
+        lifetime_ms,
+        jkt,
+        sub,
+        server_date: None,
+        fence: None,
+        family: None,
+        extra,
+    })
 }
 
 /// When the token expires, in milliseconds of Unix time, where the dialect has such a member.

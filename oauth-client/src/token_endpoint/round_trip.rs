@@ -56,6 +56,11 @@ impl TimeLimit {
         Self { whole, response: None }
     }
 
+    /// How long the response may take, of a request that is about to be sent.
+    pub(crate) fn of_response(self) -> Duration {
+        self.response.unwrap_or(self.whole)
+    }
+
     /// So much time until it is sent, and then so much for the response.
     pub(crate) fn apart(until_sent: Duration, response: Duration) -> Self {
         Self { whole: until_sent, response: Some(response) }
@@ -97,6 +102,9 @@ impl Client {
         time: TimeLimit,
         before: &mut impl BeforeSend,
     ) -> Result<TokenSet, TokenRequestError> {
+        if let Some(fetcher) = self.fetcher() {
+            return Ok(self.fetch(fetcher, &parameters, time, before).await?);
+        }
         let reply = self.post(Endpoint::Token, parameters, time, before).await?;
         let EndpointResponse { response, sent, received, secrets, algorithm, .. } = reply;
         let prover = self.prover().map(|prover| &**prover);

@@ -21,7 +21,7 @@ async fn settling_waits_for_the_refresh_that_is_under_way() {
     let fixture = fixture();
     let store = Scripted::default();
     let source = fixture.client.source(fixture.person()).store(store.clone()).build().unwrap();
-    source.settle().await;
+    source.settle().await.unwrap();
     source.token().await.unwrap();
     advance(LIFETIME - 30).await;
     // One that takes longer than callers would wait.
@@ -29,11 +29,11 @@ async fn settling_waits_for_the_refresh_that_is_under_way() {
     source.token().await.unwrap();
     settle().await;
     assert!(source.status().refreshing);
-    source.settle().await;
+    source.settle().await.unwrap();
     assert!(!source.status().refreshing);
     assert_eq!(fixture.count(Endpoint::Token), 2);
     assert_eq!(&store.last_written().unwrap(), source.current().unwrap().tokens());
-    TokenSource::fixed("t").unwrap().settle().await;
+    TokenSource::fixed("t").unwrap().settle().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,7 +47,7 @@ async fn settling_hurries_the_writes_and_has_an_end() {
     advance(200).await;
     store.script().writes.failures = 2;
     let began = tokio::time::Instant::now();
-    source.settle().await;
+    source.settle().await.unwrap();
     assert!(began.elapsed() <= Duration::from_secs(3), "{:?}", began.elapsed());
     assert_eq!(&store.last_written().unwrap(), token.tokens());
 
@@ -55,7 +55,7 @@ async fn settling_hurries_the_writes_and_has_an_end() {
     advance(LIFETIME + 1).await;
     source.token().await.unwrap();
     let began = tokio::time::Instant::now();
-    source.settle().await;
+    source.settle().await.unwrap();
     assert!(began.elapsed() <= Duration::from_secs(11), "{:?}", began.elapsed());
 }
 

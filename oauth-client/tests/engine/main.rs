@@ -9,9 +9,11 @@ mod support;
 mod time;
 
 mod clock;
+mod derive;
 mod doubt;
 mod ending;
 mod failure;
+mod fetch;
 mod flight;
 mod grants;
 mod manners;
@@ -22,3 +24,4 @@ mod rotation;
 mod schedule;
 mod store;
 mod table;
+mod warm;

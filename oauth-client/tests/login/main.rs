@@ -9,6 +9,7 @@ mod support;
 mod time;
 
 mod backchannel;
+mod ciba;
 mod device;
 mod flaws;
 mod id_token;

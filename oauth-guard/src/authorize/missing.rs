@@ -12,6 +12,7 @@ pub(super) struct Missing<'a> {
     max_login_age: Option<u64>,
     pub(super) scope_lacks: bool,
     pub(super) login_lacks: bool,
+    pub(super) binding_lacks: bool,
     /// The token lacks something that no challenge can name: a role, a claim, another client.
     pub(super) out_of_reach: bool,
 }
@@ -48,11 +49,16 @@ impl<'a> Missing<'a> {
         other.max_login_age.into_iter().for_each(|age| self.needs_login_within(age));
         self.scope_lacks |= other.scope_lacks;
         self.login_lacks |= other.login_lacks;
+        self.binding_lacks |= other.binding_lacks;
         self.out_of_reach |= other.out_of_reach;
     }
 
     /// A new login is requested only when it would be enough: RFC 9470 is for tokens that lack nothing else.
     pub(super) fn into_rejection(self) -> Rejection {
+        // Another token is needed whatever this one grants.
+        if self.binding_lacks {
+            return Rejection::TokenNotBound;
+        }
         if self.login_lacks && !self.scope_lacks && !self.out_of_reach {
             return Rejection::InsufficientAuthentication {
                 acr_values: self.acr.unwrap_or_default().join(" ").into(),

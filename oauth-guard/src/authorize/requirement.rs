@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use oauth_client::clock::Clock;
 
+use super::implied::Implied;
 use super::missing::Missing;
 use crate::claims::Claims;
 use crate::json::{self, Value};
@@ -32,22 +33,35 @@ use crate::reject::Rejection;
 #[must_use]
 pub struct Requirement(Arc<Term>);
 
-enum Term {
+/// What a requirement is checked by, beside the claims.
+#[derive(Clone, Copy)]
+pub(super) struct Facts<'a> {
+    /// Read only for the age of a login.
+    pub(super) clock: &'a dyn Clock,
+    /// The scopes that other scopes include.
+    pub(super) implied: &'a Implied,
+}
+
+pub(super) enum Term {
     Scope(Box<str>),
     Role(Box<str>),
     Client(Box<str>),
+    /// The current actor, and its issuer where that is not the token's.
+    Actor(Box<str>, Option<Box<str>>),
     ClaimIs(Box<str>, ClaimValue),
     ClaimHas(Box<str>, ClaimValue),
     Acr(Box<[Box<str>]>),
     /// In seconds.
     MaxLoginAge(u64),
+    Bound,
     All(Box<[Requirement]>),
     Any(Box<[Requirement]>),
     Not(Requirement),
 }
 
 impl Requirement {
-    /// The token grants exactly this scope. The challenge of a rejection names it.
+    /// The token grants exactly this scope, or one that [includes it](crate::GuardBuilder::implies). The challenge of a
+    /// rejection names it.
     pub fn scope(scope: impl Into<String>) -> Self {
         Self::of(Term::Scope(scope.into().into()))
     }
@@ -60,6 +74,17 @@ impl Requirement {
     /// The token was issued to this client (`client_id`, else `azp`).
     pub fn client(client_id: impl Into<String>) -> Self {
         Self::of(Term::Client(client_id.into().into()))
+    }
+
+    /// This party acts on the subject's behalf: the current actor (`act`, RFC 8693 section 4.1) has this `sub`, by the token's
+    /// own issuer. Those before it in the chain do not count, and a token without an actor does not meet it.
+    pub fn actor(subject: impl Into<String>) -> Self {
+        Self::of(Term::Actor(subject.into().into(), None))
+    }
+
+    /// The same, for an actor of another issuer (`act.iss`) than the token's.
+    pub fn actor_of(issuer: impl Into<String>, subject: impl Into<String>) -> Self {
+        Self::of(Term::Actor(subject.into().into(), Some(issuer.into().into())))
     }
 
     /// The claim has exactly this value: a string, a whole number or a boolean. A name with dots is looked up as it
@@ -85,6 +110,13 @@ impl Requirement {
         Self::of(Term::MaxLoginAge(age.as_secs()))
     }
 
+    /// The token is bound to a key, whose possession the caller has proven (RFC 9449, RFC 8705). For routes where a stolen
+    /// token must be worth nothing, while others accept bearer tokens. A token that is not bound gets 401, with a challenge
+    /// for DPoP where the guard [accepts that](crate::GuardBuilder::dpop).
+    pub fn bound() -> Self {
+        Self::of(Term::Bound)
+    }
+
     /// All of them. An empty list is a mistake: it is rejected when the guard is built, and a layer that requires it
     /// rejects every request.
     pub fn all(requirements: impl IntoIterator<Item = Self>) -> Self {
@@ -96,12 +128,15 @@ impl Requirement {
         Self::of(Term::Any(requirements.into_iter().collect()))
     }
 
-    /// Allocates nothing. The clock is read only for the age of a login.
-    pub(crate) fn is_met_by<T>(&self, claims: &Claims<T>, clock: &dyn Clock) -> bool {
+    /// Allocates nothing.
+    pub(super) fn is_met_by<T>(&self, claims: &Claims<T>, facts: Facts<'_>) -> bool {
         match &*self.0 {
-            Term::Scope(scope) => claims.has_scope(scope),
+            Term::Scope(scope) => {
+                claims.has_scope(scope) || facts.implied.grants(scope, |other| claims.has_scope(other))
+            }
             Term::Role(role) => claims.has_role(role),
             Term::Client(client) => claims.client_id() == Some(client),
+            Term::Actor(subject, issuer) => claims.is_acted_by(subject, issuer.as_deref()),
             Term::ClaimIs(name, wanted) => match claims.raw(name) {
                 Some(raw) => wanted.is_raw(raw),
                 None => claims.value(name).is_some_and(|value| wanted.is(value)),
@@ -111,37 +146,38 @@ impl Requirement {
                 _ => false,
             },
             Term::Acr(values) => claims.acr().is_some_and(|acr| values.iter().any(|one| **one == *acr)),
-            Term::MaxLoginAge(age) => claims.logged_in_within(*age, clock.now().wall.as_secs()),
-            Term::All(terms) => terms.iter().all(|term| term.is_met_by(claims, clock)),
-            Term::Any(terms) => terms.iter().any(|term| term.is_met_by(claims, clock)),
-            Term::Not(term) => !term.is_met_by(claims, clock),
+            Term::MaxLoginAge(age) => claims.logged_in_within(*age, facts.clock.now().wall.as_secs()),
+            Term::Bound => claims.is_bound(),
+            Term::All(terms) => terms.iter().all(|term| term.is_met_by(claims, facts)),
+            Term::Any(terms) => terms.iter().any(|term| term.is_met_by(claims, facts)),
+            Term::Not(term) => !term.is_met_by(claims, facts),
         }
     }
 
     /// Checks several together, so that a rejection names all that they need.
-    pub(crate) fn check<'a, T>(
+    pub(super) fn check<'a, T>(
         requirements: impl Iterator<Item = &'a Self> + Clone,
         claims: &Claims<T>,
-        clock: &dyn Clock,
+        facts: Facts<'_>,
     ) -> Result<(), Rejection> {
-        if requirements.clone().all(|requirement| requirement.is_met_by(claims, clock)) {
+        if requirements.clone().all(|requirement| requirement.is_met_by(claims, facts)) {
             return Ok(());
         }
         let mut missing = Missing::default();
-        requirements.for_each(|requirement| requirement.gather(claims, clock, &mut missing));
+        requirements.for_each(|requirement| requirement.gather(claims, facts, &mut missing));
         Err(missing.into_rejection())
     }
 
     /// What it needs, met or not, and what of it is not met.
-    fn gather<'a, T>(&'a self, claims: &Claims<T>, clock: &dyn Clock, missing: &mut Missing<'a>) {
+    fn gather<'a, T>(&'a self, claims: &Claims<T>, facts: Facts<'_>, missing: &mut Missing<'a>) {
         match &*self.0 {
-            Term::All(terms) => return terms.iter().for_each(|term| term.gather(claims, clock, missing)),
+            Term::All(terms) => return terms.iter().for_each(|term| term.gather(claims, facts, missing)),
             Term::Any(terms) => {
                 // The alternative that is met already, else one that the caller can meet with another token.
                 let alternatives = terms.iter().map(|term| {
                     let mut needs = Missing::default();
-                    term.gather(claims, clock, &mut needs);
-                    (!term.is_met_by(claims, clock), needs)
+                    term.gather(claims, facts, &mut needs);
+                    (!term.is_met_by(claims, facts), needs)
                 });
                 return match alternatives.min_by_key(|(unmet, needs)| (*unmet, needs.out_of_reach)) {
                     Some((_, needs)) => missing.merge(needs),
@@ -153,10 +189,11 @@ impl Requirement {
             Term::MaxLoginAge(age) => missing.needs_login_within(*age),
             _ => {}
         }
-        if !self.is_met_by(claims, clock) {
+        if !self.is_met_by(claims, facts) {
             match &*self.0 {
                 Term::Scope(_) => missing.scope_lacks = true,
                 Term::Acr(_) | Term::MaxLoginAge(_) => missing.login_lacks = true,
+                Term::Bound => missing.binding_lacks = true,
                 _ => missing.out_of_reach = true,
             }
         }
@@ -176,10 +213,6 @@ impl Requirement {
 
     /// Finds what cannot be written into a challenge, or can never be met.
     pub(crate) fn validate(&self) -> Result<(), &'static str> {
-        // RFC 6749 section 3.3 for scopes; OpenID Connect separates acr values in the same way.
-        let is_word = |text: &str| {
-            !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
-        };
         match &*self.0 {
             Term::Scope(scope) if !is_word(scope) => Err(
                 "a scope is one word of visible ASCII characters without quotes and backslashes; to require several, combine them with all",
@@ -188,10 +221,14 @@ impl Requirement {
             Term::Acr(values) if !values.iter().all(|value| is_word(value)) => {
                 Err("an acr value is one word of visible ASCII characters without quotes and backslashes")
             }
-            Term::Role(name) | Term::Client(name) | Term::ClaimIs(name, _) | Term::ClaimHas(name, _)
+            Term::Role(name)
+            | Term::Client(name)
+            | Term::Actor(name, _)
+            | Term::ClaimIs(name, _)
+            | Term::ClaimHas(name, _)
                 if name.is_empty() =>
             {
-                Err("a role, a client or a claim needs a name")
+                Err("a role, a client, an actor or a claim needs a name")
             }
             Term::Any(terms) if terms.is_empty() => {
                 Err("an empty any is never met; name at least one requirement")
@@ -203,6 +240,10 @@ impl Requirement {
             Term::Not(term) => term.validate(),
             _ => Ok(()),
         }
+    }
+
+    pub(super) fn term(&self) -> &Term {
+        &self.0
     }
 
     fn of(term: Term) -> Self {
@@ -247,15 +288,23 @@ impl fmt::Debug for Requirement {
             Term::Scope(scope) => write!(f, "scope({scope:?})"),
             Term::Role(role) => write!(f, "role({role:?})"),
             Term::Client(client) => write!(f, "client({client:?})"),
+            Term::Actor(subject, None) => write!(f, "actor({subject:?})"),
+            Term::Actor(subject, Some(issuer)) => write!(f, "actor({subject:?} of {issuer:?})"),
             Term::ClaimIs(name, value) => write!(f, "claim({name:?} = {value:?})"),
             Term::ClaimHas(name, value) => write!(f, "claim({name:?} contains {value:?})"),
             Term::Acr(values) => f.debug_tuple("acr").field(values).finish(),
+            Term::Bound => f.write_str("bound"),
             Term::MaxLoginAge(age) => write!(f, "max_login_age({age} s)"),
             Term::All(terms) => f.debug_tuple("all").field(terms).finish(),
             Term::Any(terms) => f.debug_tuple("any").field(terms).finish(),
             Term::Not(term) => write!(f, "!{term:?}"),
         }
     }
+}
+
+/// RFC 6749 section 3.3 for scopes; OpenID Connect separates acr values in the same way.
+pub(super) fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
 }
 
 /// What a claim is compared with: a string, a whole number or a boolean.

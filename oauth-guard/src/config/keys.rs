@@ -3,11 +3,12 @@
 use oauth_client::config::schema::{Key, Kind, join};
 use serde_json::Value;
 
+use super::possession::{CERTIFICATES, DPOP};
 use super::revocation::REVOCATION;
 use super::rules::{RULE, check_scalar};
 use crate::error::Problem;
 
-const ALGORITHMS: &[&str] =
+pub(super) const ALGORITHMS: &[&str] =
     &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "Ed25519"];
 
 /// Every key that a guard's configuration may have.
@@ -84,6 +85,34 @@ pub const KEYS: &[Key] = &[
         "Logs requests that rules would reject, and forwards them; invalid tokens are still rejected, and so is what lacks a requirement in code.",
     ),
     Key::new(
+        "implies",
+        Kind::Expression("a table of scopes with lists of scopes", super::rules::check_implies),
+        "none",
+        "implies = { admin = [\"read\", \"write\"] }",
+        "Scopes that include others, and those that these include; a token with the first meets rules that ask for the others.",
+    ),
+    Key::new(
+        "allowed_origins",
+        Kind::Texts,
+        "all",
+        "allowed_origins = [\"https://app.example.com\"]",
+        "The only origins whose pages may send requests; another Origin is 403. Name this service's own too if it has pages.",
+    ),
+    Key::new(
+        "mcp_body_bytes",
+        Kind::Number(1),
+        "1048576",
+        "mcp_body_bytes = 1048576",
+        "The longest body that is read for a rule with mcp; a longer one is 400.",
+    ),
+    Key::new(
+        "danger_trust_mcp_headers",
+        Kind::Flag,
+        "false",
+        "danger_trust_mcp_headers = false",
+        "Believes Mcp-Method and Mcp-Name without a look at the body. Only where something in front of this service compares them.",
+    ),
+    Key::new(
         "allow_preflight",
         Kind::Flag,
         "false",
@@ -96,6 +125,34 @@ pub const KEYS: &[Key] = &[
         "true",
         "grpc = false",
         "Whether gRPC calls get rejections in gRPC, with HTTP status 200; false where no gRPC is served.",
+    ),
+    Key::new(
+        "public_url",
+        Kind::Text,
+        "the origin of resource, else what trusted_proxies forward, else the request's Host",
+        "public_url = \"https://api.example.com/base\"",
+        "The URL that callers see, with the path prefix that a proxy strips: what DPoP proofs name.",
+    ),
+    Key::new(
+        "trusted_proxies",
+        Kind::Texts,
+        "none",
+        "trusted_proxies = [\"10.0.0.0/8\", \"127.0.0.1/32\"]",
+        "Whose Forwarded, X-Forwarded-Proto, -Host and -Prefix, and certificate headers count.",
+    ),
+    Key::new(
+        "dpop",
+        Kind::Table(DPOP),
+        "bound tokens are refused",
+        "[dpop]\nmode = \"require\"",
+        "Accepts tokens that are bound to a key of the client's, with a proof in each request (RFC 9449).",
+    ),
+    Key::new(
+        "certificates",
+        Kind::Table(CERTIFICATES),
+        "bound tokens are refused",
+        "[certificates]\nsource = \"connection\"",
+        "Accepts tokens that are bound to a client certificate (RFC 8705). All headers that speak of certificates are then taken out of each request.",
     ),
     Key::new(
         "cache",

@@ -24,6 +24,20 @@ pub(super) const RULE: &[Key] = &[
         "A gRPC method instead of a path, or a service for all its methods.",
     ),
     Key::new(
+        "mcp",
+        Kind::Text,
+        "none",
+        "mcp = \"tools/call\"",
+        "The operation of an MCP server at the path, from Mcp-Method; * stands for any text. Such a rule adds to that of the route, and the body is compared with the headers. A request that does not say its operation has to satisfy all such rules of its path.",
+    ),
+    Key::new(
+        "name",
+        Kind::Text,
+        "all",
+        "name = \"delete_*\"",
+        "The tools, prompts, resources or tasks that an mcp rule is for, from Mcp-Name; * stands for any text.",
+    ),
+    Key::new(
         "methods",
         Kind::Texts,
         "all",
@@ -60,6 +74,20 @@ pub(super) const TERM: &[Key] = &[
     Key::new("scope", Kind::Text, "-", "scope = \"orders:read\"", "The token grants this scope."),
     Key::new("role", Kind::Text, "-", "role = \"editor\"", "The token carries this role, see roles_claim."),
     Key::new("client", Kind::Text, "-", "client = \"nightly-job\"", "The token was issued to this client."),
+    Key::new(
+        "actor",
+        Kind::Text,
+        "-",
+        "actor = \"orders-api\"",
+        "This party acts on the subject's behalf: act.sub of the token, not those nested in it (RFC 8693 section 4.1).",
+    ),
+    Key::new(
+        "actor_issuer",
+        Kind::Text,
+        "-",
+        "actor_issuer = \"https://idp.example.com\"",
+        "Beside actor: whose identifier that is (act.iss); the token's own issuer's when absent.",
+    ),
     Key::new("claim", Kind::Text, "-", "claim = \"tenant\"", "The claim to compare; a path may have dots."),
     Key::new(
         "equals",
@@ -90,6 +118,13 @@ pub(super) const TERM: &[Key] = &[
         "The maximum age of the login (auth_time, RFC 9470).",
     ),
     Key::new(
+        "bound",
+        Kind::Expression("true", check_bound),
+        "-",
+        "bound = true",
+        "The token is bound to a key, and the caller has proven its possession (see dpop and certificates).",
+    ),
+    Key::new(
         "all",
         Kind::Expression("a list of requirements", check_list),
         "-",
@@ -115,6 +150,9 @@ pub(super) const TERM: &[Key] = &[
 /// The keys that only go with `claim`.
 const BESIDE_CLAIM: [&str; 2] = ["equals", "contains"];
 
+/// The key that only goes with `actor`.
+const BESIDE_ACTOR: &str = "actor_issuer";
+
 /// The forms of a requirement, for the docs.
 #[cfg(all(test, feature = "reqwest"))]
 pub(super) fn reference() -> String {
@@ -134,6 +172,9 @@ pub(super) fn check(table: Table<'_>, problems: &mut Vec<Problem>) {
         if rule.has("path") && rule.has("grpc") {
             add("grpc", "a rule is for a path or for a gRPC method; split it into two rules");
         }
+        if rule.has("mcp") && !rule.has("path") && !rule.has("grpc") {
+            add("path", "an mcp rule needs a path, such as path = \"/mcp\"");
+        }
         if rule.texts("methods").into_iter().any(|name| Method::from_bytes(name.as_bytes()).is_err()) {
             add("methods", "expected HTTP method names, for instance methods = [\"GET\"]");
         }
@@ -145,6 +186,12 @@ pub(super) fn rule(table: Table<'_>) -> Rule {
         (None, Some(method)) => Rule::grpc(method),
         (path, _) => Rule::new(path.unwrap_or_default()),
     };
+    if let Some(method) = table.text("mcp") {
+        rule = rule.mcp(method);
+    }
+    if let Some(name) = table.text("name") {
+        rule = rule.name(name);
+    }
     if table.has("methods") {
         let names = table.texts("methods").into_iter();
         rule = rule.methods(names.filter_map(|name| Method::from_bytes(name.as_bytes()).ok()));
@@ -179,8 +226,13 @@ fn requirement(value: &Value) -> Option<Requirement> {
     (text("scope").map(Requirement::scope))
         .or_else(|| text("role").map(Requirement::role))
         .or_else(|| text("client").map(Requirement::client))
+        .or_else(|| match (text("actor")?, text(BESIDE_ACTOR)) {
+            (actor, None) => Some(Requirement::actor(actor)),
+            (actor, Some(issuer)) => Some(Requirement::actor_of(issuer, actor)),
+        })
         .or_else(|| table.has("acr").then(|| Requirement::acr(table.texts("acr"))))
         .or_else(|| login_age().map(Requirement::max_login_age))
+        .or_else(|| table.flag("bound").then(Requirement::bound))
         .or_else(|| list("all").map(Requirement::all))
         .or_else(|| list("any").map(Requirement::any))
         .or_else(|| table.value("not").and_then(requirement).map(|it| !it))
@@ -196,12 +248,16 @@ pub(super) fn scalar(value: &Value) -> Option<ClaimValue> {
 
 fn check_requirement(value: &Value, field: &str, problems: &mut Vec<Problem>) {
     let mut add = |message: String| problems.push(Problem { field: field.to_owned(), message });
-    let forms = || TERM.iter().map(|key| key.name).filter(|name| !BESIDE_CLAIM.contains(name));
+    let is_form = |name: &&str| !BESIDE_CLAIM.contains(name) && *name != BESIDE_ACTOR;
+    let forms = || TERM.iter().map(|key| key.name).filter(is_form);
     let Value::Object(table) = value else {
         return add(format!("expected {REQUIREMENT}"));
     };
     let there: Vec<_> = forms().filter(|form| table.contains_key(*form)).collect();
     let beside = BESIDE_CLAIM.iter().filter(|name| table.contains_key(**name)).count();
+    if table.contains_key(BESIDE_ACTOR) && there != ["actor"] {
+        return add("actor_issuer goes with actor, for instance { actor = \"orders-api\", actor_issuer = \"https://idp.example.com\" }".to_owned());
+    }
     match there[..] {
         // A misspelt key is reported on its own.
         [] if table.keys().all(|name| BESIDE_CLAIM.contains(&&**name)) => {
@@ -220,6 +276,24 @@ fn check_requirement(value: &Value, field: &str, problems: &mut Vec<Problem>) {
         )),
     }
     schema::check(table, TERM, field, problems);
+}
+
+fn check_bound(value: &Value, field: &str, problems: &mut Vec<Problem>) {
+    if *value != Value::Bool(true) {
+        let message = "expected true; for the opposite write { not = { bound = true } }".to_owned();
+        problems.push(Problem { field: field.to_owned(), message });
+    }
+}
+
+pub(super) fn check_implies(value: &Value, field: &str, problems: &mut Vec<Problem>) {
+    let is_list = |value: &Value| value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
+    if !value.as_object().is_some_and(|scopes| scopes.values().all(is_list)) {
+        problems.push(Problem {
+            field: field.to_owned(),
+            message: "expected a table of scopes with lists of scopes, for instance { admin = [\"read\"] }"
+                .to_owned(),
+        });
+    }
 }
 
 fn check_list(value: &Value, field: &str, problems: &mut Vec<Problem>) {

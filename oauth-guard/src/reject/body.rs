@@ -9,9 +9,9 @@ use http::header::{
     UPGRADE, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
-use http_body_util::Full;
 
 use super::rejection::Rejection;
+use crate::possession::dpop::DPOP_NONCE;
 
 /// The body of a rejection and additional headers, see
 /// [`GuardBuilder::on_rejection`](crate::GuardBuilder::on_rejection).
@@ -57,7 +57,7 @@ impl RejectionBody {
     }
 
     /// Adds a header. Headers that the guard sets, and those that frame the message, are ignored: `www-authenticate`,
-    /// `retry-after`, `cache-control`, `content-type`, all of `grpc-`, `content-length` and other connection headers.
+    /// `retry-after`, `cache-control`, `content-type`, `dpop-nonce`, all of `grpc-`, `content-length` and other connection headers.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.append(name, value);
         self
@@ -74,10 +74,10 @@ impl Hook {
     }
 
     /// Over HTTP, sets body and headers; over gRPC, where a rejection has no body, headers only.
-    pub(crate) fn apply(&self, rejection: &Rejection, response: &mut Response<Full<Bytes>>, is_grpc: bool) {
+    pub(crate) fn apply(&self, rejection: &Rejection, response: &mut Response<Bytes>, is_grpc: bool) {
         let RejectionBody { content_type, body, headers } = (self.0)(rejection);
         if !is_grpc {
-            *response.body_mut() = Full::new(body);
+            *response.body_mut() = body;
             response.headers_mut().insert(CONTENT_TYPE, content_type);
         }
         let target = response.headers_mut();
@@ -100,7 +100,10 @@ fn is_reserved(name: &HeaderName) -> bool {
         UPGRADE,
         TE,
     ];
-    RESERVED.contains(name) || name.as_str().starts_with("grpc-") || name.as_str() == "keep-alive"
+    RESERVED.contains(name)
+        || *name == DPOP_NONCE
+        || name.as_str().starts_with("grpc-")
+        || name.as_str() == "keep-alive"
 }
 
 impl fmt::Debug for Hook {

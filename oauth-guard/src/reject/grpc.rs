@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Response, Version};
-use http_body_util::Full;
 
 use super::challenge::Challenge;
 use super::rejection::Rejection;
@@ -29,16 +28,16 @@ pub(crate) fn is_grpc(request: RequestHead<'_>) -> bool {
 }
 
 /// The whole response; the challenge is sent as metadata.
-pub(crate) fn response(rejection: &Rejection, challenge: &Challenge) -> Response<Full<Bytes>> {
-    let decision = challenge.decide(rejection);
-    let mut response = Response::new(Full::default());
+pub(crate) fn response(rejection: &Rejection, challenge: &Challenge, dpop: bool) -> Response<Bytes> {
+    let decision = challenge.decide(rejection, dpop);
+    let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert("grpc-status", HeaderValue::from_static(status(rejection)));
     headers.insert("grpc-message", HeaderValue::from_static(rejection.code()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(value) = decision.challenge {
-        headers.insert(WWW_AUTHENTICATE, value);
+    for value in decision.challenges.into_iter().flatten() {
+        headers.append(WWW_AUTHENTICATE, value);
     }
     if let Some(value) = decision.retry_after {
         headers.insert(RETRY_AFTER, value);
@@ -51,12 +50,16 @@ fn status(rejection: &Rejection) -> &'static str {
     match rejection {
         Rejection::KeysUnavailable { .. }
         | Rejection::IntrospectionUnavailable { .. }
-        | Rejection::RevocationsUnavailable { .. } => "14", // UNAVAILABLE
+        | Rejection::RevocationsUnavailable { .. }
+        | Rejection::ReplayUnavailable { .. } => "14", // UNAVAILABLE
         Rejection::MalformedRequest(_) => "3", // INVALID_ARGUMENT
-        Rejection::InsufficientScope { .. } | Rejection::NoRule => "7", // PERMISSION_DENIED
-        Rejection::NotGuarded => "13",         // INTERNAL
+        Rejection::InsufficientScope { .. } | Rejection::NoRule | Rejection::OriginNotAllowed => "7", // PERMISSION_DENIED
+        Rejection::NotGuarded | Rejection::UncheckedBody => "13", // INTERNAL
         Rejection::MissingToken
         | Rejection::InvalidToken(_)
+        | Rejection::InvalidProof(_)
+        | Rejection::UseDpopNonce
+        | Rejection::TokenNotBound
         | Rejection::InsufficientAuthentication { .. } => "16", // UNAUTHENTICATED
     }
 }
@@ -86,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_rejection_is_trailers_only_with_the_challenge_as_metadata() {
-        let response = response(&Rejection::MissingToken, &Challenge::default());
+        let response = response(&Rejection::MissingToken, &Challenge::default(), false);
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["grpc-status"], "16");
         assert_eq!(response.headers()[WWW_AUTHENTICATE], r#"Bearer realm="api""#);

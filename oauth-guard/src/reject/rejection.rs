@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::token_error::{InvalidToken, TokenError};
+use crate::possession::ProofError;
 
 /// Why a request is rejected, ordered by whose fault it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,14 @@ pub enum Rejection {
     MalformedRequest(&'static str),
     /// The caller's fault: the token is invalid.
     InvalidToken(InvalidToken),
+    /// The caller's fault: the token is valid, and the request does not prove that it is the caller's (RFC 9449 section
+    /// 7.1).
+    InvalidProof(InvalidProof),
+    /// The proof has no nonce of this guard's, or an old one (RFC 9449 section 9). Clients send it again with the nonce of
+    /// the response.
+    UseDpopNonce,
+    /// The caller's fault: the token is valid, but bound to no key where only bound tokens are accepted.
+    TokenNotBound,
     /// The caller's fault: the token is valid and grants too little.
     InsufficientScope {
         /// The scopes that this request needs, as a space-separated list. Empty when it is not about scopes.
@@ -30,6 +39,9 @@ pub enum Rejection {
     },
     /// The route has no [rule](crate::Rule), and [`deny_by_default`](crate::GuardBuilder::deny_by_default) is set.
     NoRule,
+    /// The caller's fault: a page of an origin that is not one of the
+    /// [`allowed_origins`](crate::GuardBuilder::allowed_origins) sent the request.
+    OriginNotAllowed,
     /// The authorization server's or the network's fault: there are no keys to validate the token with.
     KeysUnavailable {
         /// When to retry.
@@ -47,8 +59,16 @@ pub enum Rejection {
         /// When to retry.
         retry_after: Duration,
     },
+    /// This service's or the network's fault: the store of used proofs is full or away, so that a replay would not show.
+    ReplayUnavailable {
+        /// When to retry.
+        retry_after: Duration,
+    },
     /// This service's fault: a handler asks for claims on a route without a guard.
     NotGuarded,
+    /// This service's fault: an [MCP rule](crate::Rule::mcp) needs the body, and the guard cannot read it. See
+    /// [`RequestBody`](crate::RequestBody).
+    UncheckedBody,
 }
 
 impl Rejection {
@@ -58,13 +78,18 @@ impl Rejection {
         match self {
             Self::MissingToken => "missing_token",
             Self::MalformedRequest(_) => "invalid_request",
-            Self::InvalidToken(_) => "invalid_token",
+            Self::InvalidToken(_) | Self::TokenNotBound => "invalid_token",
+            Self::InvalidProof(_) => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
+            Self::ReplayUnavailable { .. } => "replay_store_unavailable",
             Self::InsufficientScope { .. } | Self::NoRule => "insufficient_scope",
             Self::InsufficientAuthentication { .. } => "insufficient_user_authentication",
             Self::KeysUnavailable { .. } => "keys_unavailable",
             Self::IntrospectionUnavailable { .. } => "introspection_unavailable",
             Self::RevocationsUnavailable { .. } => "revocations_unavailable",
             Self::NotGuarded => "not_guarded",
+            Self::OriginNotAllowed => "origin_not_allowed",
+            Self::UncheckedBody => "unchecked_body",
         }
     }
 
@@ -73,6 +98,9 @@ impl Rejection {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::InvalidToken(invalid) => invalid.code(),
+            Self::InvalidProof(invalid) => invalid.code(),
+            Self::UseDpopNonce => ProofError::Nonce.code(),
+            Self::TokenNotBound => "token_not_bound",
             Self::NoRule => "no_rule",
             other => other.code(),
         }
@@ -85,6 +113,12 @@ impl fmt::Display for Rejection {
             Self::MissingToken => f.write_str("the request has no bearer token"),
             Self::MalformedRequest(how) => f.write_str(how),
             Self::InvalidToken(invalid) => invalid.fmt(f),
+            Self::InvalidProof(invalid) => invalid.fmt(f),
+            Self::UseDpopNonce => ProofError::Nonce.fmt(f),
+            Self::TokenNotBound => {
+                f.write_str("the token is bound to no key, and only bound ones are accepted here")
+            }
+            Self::ReplayUnavailable { .. } => f.write_str("the store of used proofs is full or unavailable"),
             Self::InsufficientScope { .. } => f.write_str("the token does not grant what this request needs"),
             Self::InsufficientAuthentication { .. } => {
                 f.write_str("the user's login is too weak or too old for this request")
@@ -100,11 +134,41 @@ impl fmt::Display for Rejection {
                 f.write_str("a source of revocations is away, so the token may have been revoked")
             }
             Self::NotGuarded => f.write_str("a handler asks for claims that no GuardLayer inserted"),
+            Self::OriginNotAllowed => f.write_str("the request's Origin is not one of allowed_origins"),
+            Self::UncheckedBody => f.write_str("an MCP rule needs the body, and the guard cannot read it"),
         }
     }
 }
 
 impl std::error::Error for Rejection {}
+
+/// Why a proof of possession is invalid. Its `Display` is for the operator, never for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidProof(ProofError);
+
+impl InvalidProof {
+    /// A stable name for the reason, see [`Rejection::reason`].
+    fn code(self) -> &'static str {
+        self.0.code()
+    }
+}
+
+impl fmt::Display for InvalidProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<ProofError> for Rejection {
+    fn from(error: ProofError) -> Self {
+        match error {
+            // RFC 9449 section 7.1: that is about the token.
+            ProofError::OtherKey => TokenError::OtherProofKey.into(),
+            ProofError::Nonce => Self::UseDpopNonce,
+            other => Self::InvalidProof(InvalidProof(other)),
+        }
+    }
+}
 
 impl From<TokenError> for Rejection {
     fn from(error: TokenError) -> Self {

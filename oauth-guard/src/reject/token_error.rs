@@ -50,8 +50,17 @@ impl fmt::Display for InvalidToken {
                 f.write_str("a claim that the issuer's `require` names is missing or has another value")
             }
             TokenError::BoundToKey => {
-                f.write_str("the token is bound to a key (cnf), and this guard checks no proof of possession")
+                f.write_str("the token is bound to a key (cnf) in a way that this guard does not check")
             }
+            TokenError::OtherScheme => {
+                f.write_str("a token that is bound to a DPoP key came as Bearer, or one that is not as DPoP")
+            }
+            TokenError::OtherProofKey => {
+                f.write_str("the proof is by another key than the one that the token is bound to (cnf.jkt)")
+            }
+            TokenError::OtherCertificate => f.write_str(
+                "the token is bound to a certificate (cnf.x5t#S256), and the connection shows none or another",
+            ),
             TokenError::UnknownKey => f.write_str("the issuer has no key that fits the token's kid and alg"),
             TokenError::OtherIssuersKey => {
                 f.write_str("the token's key belongs to another issuer of the set")
@@ -90,6 +99,9 @@ pub(crate) enum TokenError {
     WrongClient,
     RequiredClaim,
     BoundToKey,
+    OtherScheme,
+    OtherProofKey,
+    OtherCertificate,
     UnknownKey,
     OtherIssuersKey,
     BadSignature,
@@ -118,6 +130,9 @@ impl TokenError {
             Self::WrongClient => "client_not_allowed",
             Self::RequiredClaim => "required_claim_mismatch",
             Self::BoundToKey => "bound_to_key",
+            Self::OtherScheme => "scheme_mismatch",
+            Self::OtherProofKey => "proof_key_mismatch",
+            Self::OtherCertificate => "certificate_mismatch",
             Self::UnknownKey => "key_unknown",
             Self::OtherIssuersKey => "key_of_another_issuer",
             Self::BadSignature => "signature_invalid",

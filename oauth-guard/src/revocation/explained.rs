@@ -16,7 +16,7 @@ impl ClaimSet<'_> {
         }
         let (key, introspected_until, marks) = (None, Duration::ZERO, OnceLock::new());
         let (issuer, parts) = (Arc::clone(issuer), self.to_parts(issuer, lifetime)?);
-        let verified = Verified { issuer, key, introspected_until, parts, marks, custom: () };
+        let verified = Verified { issuer, key, introspected_until, binding: None, parts, marks, custom: () };
         Some(list.is_revoked(&verified))
     }
 }

@@ -10,6 +10,7 @@ use crate::claims::{Parts, Span};
 use crate::issuer::{IssuerRules, IssuerState, Profile};
 use crate::jose::Typ;
 use crate::json::{self, Text, Value};
+use crate::possession::{Binding, Provable};
 use crate::reject::TokenError;
 
 /// The claims as they stand in the payload, not validated yet.
@@ -77,15 +78,18 @@ impl<'a> ClaimSet<'a> {
         if !rules.required.is_empty() {
             visitor.check("require", self.check_required(rules))?;
         }
-        // RFC 7800: a caller that cannot prove possession of the key may have stolen the token. Proofs are not checked
-        // here, so a bound token is never accepted as a plain bearer token.
-        let is_bound = self.get("cnf").is_some_and(|cnf| !matches!(cnf, Value::Null));
-        visitor.check("cnf", if is_bound { Err(TokenError::BoundToKey) } else { Ok(()) })?;
         let (Some((expires_at, valid_until)), Some(until_too_old)) = (until, until_too_old) else {
             return Ok(None);
         };
         let valid_from = from.flatten().max(issued_at).unwrap_or(0).saturating_sub(rules.leeway.as_secs());
         Ok(Some(Lifetime { expires_at, issued_at, valid_from, valid_until: valid_until.min(until_too_old) }))
+    }
+
+    /// The keys that the token is bound to (RFC 7800). A binding that no one can check here makes it unusable: a caller that
+    /// cannot prove possession of the key may have stolen the token.
+    pub(crate) fn binding(&self, provable: Provable) -> Result<Option<Box<Binding>>, TokenError> {
+        let cnf = self.present("cnf");
+        cnf.map(|cnf| Binding::read(cnf, provable).map(Box::new)).transpose()
     }
 
     pub(crate) fn check_audience(&self, ours: &[Box<str>]) -> Result<(), TokenError> {

@@ -61,16 +61,17 @@ impl ClaimSet<'_> {
         }
         let token_type = match self.present("token_type") {
             Some(Value::String(name)) if name.decode().eq_ignore_ascii_case("bearer") => Ok(()),
+            // RFC 9449 section 6.2: `cnf` says to which key.
             Some(Value::String(name)) if name.decode().eq_ignore_ascii_case("dpop") => {
-                Err(TokenError::BoundToKey)
+                match self.present("cnf") {
+                    Some(Value::Object(cnf)) if cnf.get("jkt").is_some() => Ok(()),
+                    _ => Err(TokenError::BoundToKey),
+                }
             }
             Some(_) => Err(TokenError::WrongType),
             None => Ok(()),
         };
         visitor.check("token_type", token_type)?;
-        // As for a JWT: proofs of possession are not checked here.
-        let cnf = if self.present("cnf").is_some() { Err(TokenError::BoundToKey) } else { Ok(()) };
-        visitor.check("cnf", cnf)?;
         let ask_again = wall.saturating_add(cache.as_secs());
         let valid_until = expires_at.unwrap_or(u64::MAX).min(ask_again).min(until_too_old.unwrap_or(0));
         Ok(Some(Lifetime {

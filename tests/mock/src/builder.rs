@@ -165,6 +165,22 @@ impl MockServerBuilder {
         self
     }
 
+    /// Says what there is at this URL, for clients that are named by the URL of their metadata (OAuth Client ID Metadata
+    /// Document); the server itself fetches nothing. With one, its metadata say
+    /// `client_id_metadata_document_supported`. What is wrong with the document is said to the client that uses it.
+    ///
+    /// ```
+    /// use serde_json::json;
+    /// let url = "https://editor.example/client.json";
+    /// let document = json!({ "client_id": url, "redirect_uris": ["http://127.0.0.1/callback"] });
+    /// let server = oauth_mock::MockServer::builder().client_document(url, document).in_process();
+    /// # let _ = server;
+    /// ```
+    pub fn client_document(mut self, url: impl Into<String>, document: serde_json::Value) -> Self {
+        self.policy.client_documents.put(url.into(), document);
+        self
+    }
+
     /// Trusts this issuer's assertions (RFC 7523 section 2.1), its tokens, when they are to be exchanged (RFC 8693),
     /// and its software statements (RFC 7591 section 2.3).
     pub fn trusted_issuer(mut self, issuer: TrustedIssuer) -> Self {
@@ -465,6 +481,7 @@ impl MockServerBuilder {
             transmitter: Transmitter::default(),
             sessions: Sessions::default(),
             devices: Devices::default(),
+            backchannel: Devices::default(),
             replays: Replays::default(),
             registrations: Registrations::default(),
         };

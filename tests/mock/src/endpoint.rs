@@ -21,6 +21,8 @@ pub enum Endpoint {
     Par,
     /// Where a device begins (RFC 8628 section 3.1).
     DeviceAuthorization,
+    /// Where a client has a user asked on a device of theirs (OpenID CIBA 1.0 section 7).
+    BackchannelAuthentication,
     /// The page where a user approves a device (RFC 8628 section 3.3).
     Device,
     /// Where a client sends a user to log out (OpenID Connect RP-Initiated Logout).
@@ -53,13 +55,14 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    const PATHS: [(Self, &'static str); 15] = [
+    const PATHS: [(Self, &'static str); 16] = [
         (Self::Jwks, "jwks"),
         (Self::Token, "token"),
         (Self::Authorize, "authorize"),
         (Self::Par, "par"),
         (Self::EndSession, "logout"),
         (Self::DeviceAuthorization, "device_authorization"),
+        (Self::BackchannelAuthentication, "backchannel_authentication"),
         (Self::Device, "device"),
         (Self::Introspect, "introspect"),
         (Self::Revoke, "revoke"),
@@ -116,6 +119,7 @@ impl Endpoint {
             Self::Par => "par",
             Self::EndSession => "end_session",
             Self::DeviceAuthorization => "device_authorization",
+            Self::BackchannelAuthentication => "backchannel_authentication",
             Self::Device => "device",
             Self::Trap => "trap",
             Self::Health => "health",

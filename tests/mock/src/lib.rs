@@ -211,6 +211,7 @@ pub mod attack;
 mod body;
 mod builder;
 mod callers;
+mod client_documents;
 mod clients;
 mod clock;
 mod codes;

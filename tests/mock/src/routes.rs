@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod authorize;
+pub(crate) mod backchannel;
 mod browser;
 mod client_auth;
 pub(crate) mod device;
@@ -79,6 +80,7 @@ fn dispatch(call: Call<'_>, endpoint: Endpoint) -> MockResponse {
         Endpoint::Revoke => call.only(&[Method::POST], revoke::serve),
         Endpoint::Userinfo => call.only(&[Method::GET, Method::HEAD, Method::POST], userinfo::serve),
         Endpoint::DeviceAuthorization => call.only(&[Method::POST], device::authorization),
+        Endpoint::BackchannelAuthentication => call.only(&[Method::POST], backchannel::authentication),
         Endpoint::Device => call.only(&[Method::GET, Method::POST], device::verification),
         Endpoint::Par => call.only(&[Method::POST], par::serve),
         Endpoint::EndSession => call.only(&[Method::GET, Method::POST], logout::serve),

@@ -155,6 +155,22 @@ impl MockServer {
         self.shared.decide_device(user_code, None)
     }
 
+    /// Confirms the request that waits for this user on a device of theirs (OpenID CIBA 1.0 section 7).
+    ///
+    /// # Errors
+    /// When no request waits for the user, or there is no such user.
+    pub fn approve_backchannel(&self, user: &str) -> Result<(), String> {
+        self.shared.decide_backchannel(user, true)
+    }
+
+    /// Declines the request that waits for this user.
+    ///
+    /// # Errors
+    /// When no request waits for the user.
+    pub fn deny_backchannel(&self, user: &str) -> Result<(), String> {
+        self.shared.decide_backchannel(user, false)
+    }
+
     /// Revokes an access token, or a refresh token with all tokens of its grant.
     pub fn revoke_token(&self, token: &str) {
         self.shared.issuers.iter().for_each(|issuer| issuer.records.revoke(token));

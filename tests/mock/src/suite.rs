@@ -26,6 +26,7 @@ mod junit;
 mod opaque;
 mod options;
 mod pace;
+mod possession;
 mod print;
 mod probe;
 mod report;
@@ -44,10 +45,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use self::options::Sending;
+use self::possession::Bound;
 pub use self::report::{Case, FailOn, Report, Response, Summary, Traits, Verdict};
 use self::run::Run;
 use self::target::Target;
-use crate::attack::{self, ALGORITHMS, Area, Attack, AttackContext};
+use crate::attack::{self, ALGORITHMS, Attack, AttackContext, Part};
 use crate::builder::StartError;
 use crate::endpoint::Endpoint;
 use crate::keys::{Alg, TestKey};
@@ -76,6 +78,7 @@ pub struct Suite {
     allowed: Vec<Alg>,
     max_token_age: Option<Duration>,
     second_issuer: bool,
+    bound: Bound,
     opaque: bool,
 }
 
@@ -150,6 +153,7 @@ impl Suite {
             allowed: Vec::new(),
             max_token_age: None,
             second_issuer: false,
+            bound: Bound::default(),
             opaque: false,
         }
     }
@@ -287,9 +291,11 @@ impl Attacker {
         };
         let second =
             self.second_issuer().map(|issuer| format!("  and also   {issuer}\n")).unwrap_or_default();
+        let binding = self.suite.bound.describe(self.target.url());
+        let binding = binding.map(|how| format!("  binding    {how}\n")).unwrap_or_default();
         format!(
             "The target {} must trust this issuer:\n  issuer     {}\n  audience   {}\n  scope      {scope}\n  \
-             algorithm  {}\n  metadata   {}\n  keys       {}\n{asked}{second}",
+             algorithm  {}\n  metadata   {}\n  keys       {}\n{asked}{binding}{second}",
             self.target.url(),
             issuer.issuer(),
             self.suite.audience,
@@ -327,6 +333,7 @@ impl Attacker {
         if let Some(scope) = &suite.scope {
             context = context.scope(scope);
         }
+        context = suite.bound.bind(context, target.url(), &suite.sending.method);
         Run::new(&suite, target, &server, context, progress).all().await
     }
 
@@ -342,20 +349,23 @@ impl Attacker {
     }
 }
 
-/// Every case that a run may send: those of [`attack::all`], and what only a running issuer can do to a target.
+/// Every case of every [part](Suite::part): those of [`attack::of`], and what only a running issuer can do to a target.
 pub fn cases() -> impl Iterator<Item = &'static Attack> {
-    attack::all().chain(endpoint::CASES).chain(opaque::CASES)
+    Part::ALL.into_iter().flat_map(cases_of).chain(opaque::CASES)
+}
+
+/// Those that a run of this part may send.
+pub fn cases_of(part: Part) -> impl Iterator<Item = &'static Attack> {
+    let by_hand = if part == Part::Tokens { endpoint::CASES } else { &[] };
+    attack::of(part).chain(by_hand)
 }
 
 impl Suite {
     /// Those that this run may send.
     fn cases(&self) -> impl Iterator<Item = &'static Attack> {
-        cases().filter(|case| self.is_about(case))
-    }
-
-    /// Whether a target of this kind is attacked with it.
-    fn is_about(&self, case: &Attack) -> bool {
-        (case.area == Area::Introspection) == self.opaque
+        let opaque = self.opaque.then_some(opaque::CASES);
+        let of_part = (!self.opaque).then(|| cases_of(self.bound.part));
+        of_part.into_iter().flatten().chain(opaque.into_iter().flatten())
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError
 /// Puts these bytes in the place of the file: all of them or none, and on the disk when this returns.
 pub(super) fn replace(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
-        return Err(StoreError::new(format!(
+        return Err(StoreError::permanent(format!(
             "{} would be larger than the {MAX_BYTES} bytes that are read back; remove entries, or use several files",
             path.display()
         )));
@@ -116,7 +116,7 @@ fn is_link(path: &Path) -> bool {
 }
 
 fn is_a_link(path: &Path) -> StoreError {
-    StoreError::new(format!(
+    StoreError::permanent(format!(
         "{} is a symbolic link, which is not followed; give the path of the file itself",
         path.display()
     ))
@@ -125,7 +125,7 @@ fn is_a_link(path: &Path) -> StoreError {
 /// Looks at what was opened, not at what the path names by now. Returns its length.
 fn check(file: &File, path: &Path) -> Result<u64, StoreError> {
     let metadata = file.metadata().map_err(|error| failed(path, "looked at", error))?;
-    let refuse = |why: &str| Err(StoreError::new(format!("{} {why}", path.display())));
+    let refuse = |why: &str| Err(StoreError::permanent(format!("{} {why}", path.display())));
     if !metadata.is_file() {
         return refuse("is not a regular file; give another path");
     }

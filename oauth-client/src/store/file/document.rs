@@ -86,14 +86,14 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Document, StoreError> 
     match serde_json::from_slice::<Head>(bytes) {
         Ok(head) if head.format == FORMAT && head.version == VERSION => {}
         Ok(head) if head.format == FORMAT => {
-            return Err(StoreError::new(format!(
+            return Err(StoreError::permanent(format!(
                 "{path} is of version {}, and only version {VERSION} is understood; update this program, or give \
                  another path",
                 head.version
             )));
         }
         _ if !looks_like_ours(bytes) => {
-            return Err(StoreError::new(format!(
+            return Err(StoreError::permanent(format!(
                 "{path} is not a file of this token store, and is left as it is; give another path"
             )));
         }
@@ -101,7 +101,7 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Document, StoreError> 
     }
     // serde_json's own message may quote the value it stumbled over, which may be a token.
     serde_json::from_slice(bytes).map_err(|error| {
-        StoreError::new(format!(
+        StoreError::permanent(format!(
             "{path} is damaged (line {}, column {}), and is left as it is; restore it, or move it away to start anew",
             error.line(),
             error.column()

@@ -248,5 +248,11 @@ fn failed(path: &Path, doing: &str, error: io::Error) -> StoreError {
         io::ErrorKind::NotADirectory => "a part of the path is not a directory; give another path",
         _ => "the operating system refused; see the cause",
     };
-    StoreError::new(format!("{} cannot be {doing}: {advice}", path.display())).with_source(error)
+    let what = format!("{} cannot be {doing}: {advice}", path.display());
+    let lasting = matches!(
+        error.kind(),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory
+    );
+    let failure = if lasting { StoreError::permanent(what) } else { StoreError::new(what) };
+    failure.with_source(error)
 }

@@ -410,7 +410,7 @@ impl Run<'_> {
     }
 
     /// Waits until good tokens are accepted, if the target pauses after a failure.
-    async fn good_again(&self) {
+    async fn good_again(&mut self) {
         let control = self.good_opaque_token();
         let first = self.target.send(&control, self.target.patience()).await;
         if !first.as_ref().is_ok_and(TargetResponse::accepted) {

@@ -227,8 +227,14 @@ pub(in crate::suite) const CASES: &[Attack] = &[
         LESSER,
     )
     .expecting(Expected::INSUFFICIENT_SCOPE),
-    refused("opaque-scope-of-wrong-type", "I21", R2_2, "a scope that is no text grants nothing", LESSER)
-        .expecting(Expected::INSUFFICIENT_SCOPE.or(&[401, 503])),
+    unknown(
+        "opaque-scope-of-wrong-type",
+        "I21",
+        R2_2,
+        "a scope that is neither text nor a list grants nothing",
+        LESSER,
+    )
+    .expecting(UNKNOWN.or(&[403])),
     accepted(
         "opaque-scope-list",
         "I22",

@@ -1,0 +1,69 @@
+//! How many commands it takes.
+
+use std::time::Duration;
+
+use oauth_client::grant;
+use oauth_client::store::TokenStore as _;
+use tokio::time::Instant;
+
+use crate::server::RedisServer;
+use crate::support::{World, store};
+
+#[tokio::test]
+async fn a_refresh_takes_a_dozen_commands_and_a_token_in_hand_none() {
+    let Some(redis) = RedisServer::start().await else { return };
+    let (world, store) = (World::new(), store(&redis.url()));
+    // Read, lease (3 with those inside its script), read, look, write (3), give back (3); who needs no person does not look.
+    for (request, most) in [(world.person(), 12), (grant::client_credentials(), 11)] {
+        let source = world.source(&request, &store).build().unwrap();
+        source.token().await.unwrap();
+        for _ in 0..3 {
+            source.settle().await;
+            let before = redis.commands().await;
+            world.expire();
+            source.token().await.unwrap();
+            source.settle().await;
+            // The question before is one of them.
+            assert_eq!(redis.commands().await - before - 1, most);
+        }
+        let before = redis.commands().await;
+        for _ in 0..500 {
+            source.token().await.unwrap();
+        }
+        assert_eq!(redis.commands().await - before - 1, 0);
+    }
+    assert!(!world.reused());
+}
+
+#[tokio::test]
+async fn a_process_that_waits_for_a_lease_asks_less_than_forty_times_a_second() {
+    let Some(redis) = RedisServer::start().await else { return };
+    let world = World::new();
+    let (here, elsewhere) = (store(&redis.url()), store(&redis.url()));
+    let requests: Vec<_> = (0..5).map(|n| world.person().subject(format!("user {n}"))).collect();
+    let mut leases = Vec::new();
+    for request in &requests {
+        leases.push(elsewhere.lease(&world.key(request), Duration::from_secs(3)).await.unwrap().unwrap());
+    }
+    let waiting: Vec<_> = requests
+        .iter()
+        .map(|request| {
+            let source = world.source(request, &here).build().unwrap();
+            tokio::spawn(async move { source.token().await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (before, began) = (redis.commands().await, Instant::now());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let sent = redis.commands().await - before - 1;
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{sent} commands in {seconds:.2} s while five sources of one process wait");
+    #[expect(clippy::cast_precision_loss, reason = "a small count")]
+    let rate = sent as f64 / seconds;
+    assert!((1.0..40.0).contains(&rate), "{rate} a second");
+    for task in waiting {
+        task.await.unwrap().unwrap();
+    }
+    drop(leases);
+    assert!(!world.reused());
+}

@@ -1,0 +1,14 @@
+//! The store over a real redis-server, on good days and on bad ones. Where redis-server is not installed, each test says
+//! so and is skipped.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod contract;
+mod counts;
+mod outages;
+mod processes;
+mod proxy;
+mod rotations;
+mod sealed;
+mod server;
+mod support;

@@ -1,0 +1,191 @@
+//! From a valid token to a caller who may use it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::dpop::Used;
+use super::evidence::{Evidence, Scheme};
+use super::{Binding, Possession};
+use crate::bearer::Presented;
+use crate::check::{Check, CheckFuture};
+use crate::claims::Claims;
+use crate::reject::{Rejection, TokenError};
+use crate::replay::{Insertion, ProofId, Replay, ReplayError, dynamic};
+use crate::request::RequestHead;
+use crate::snapshot::Snapshot;
+
+/// What is left to do once every check but the last has passed.
+enum Checked {
+    Done {
+        renewal: Option<HeaderValue>,
+    },
+    /// A store of the user's own has to be asked.
+    Insert {
+        renewal: Option<HeaderValue>,
+        used: Used,
+        store: Arc<dyn dynamic::ReplayStore>,
+    },
+}
+
+impl<T: Send + Sync + 'static> Snapshot<T> {
+    /// The claims of a valid token, if the request proves what the token asks for.
+    #[inline]
+    pub(crate) fn possessed(
+        self: &Arc<Self>,
+        claims: Claims<T>,
+        presented: &Presented<'_>,
+        request: RequestHead<'_>,
+    ) -> Check<T> {
+        // Nearly every token is a bearer token.
+        if claims.binding().is_none()
+            && presented.scheme != Scheme::Dpop
+            && !self.possession.requires_binding()
+        {
+            return Check::Ready(Ok(Some(claims)));
+        }
+        let checked = self.possession.check(
+            claims.binding(),
+            presented.scheme,
+            || Evidence::of(request, presented, &self.possession),
+            self,
+        );
+        match checked {
+            Ok(Checked::Done { renewal }) => Check::Ready(Ok(Some(claims.with_nonce(renewal)))),
+            Ok(Checked::Insert { renewal, used, store }) => {
+                let (snapshot, token) = (Arc::clone(self), presented.token.clone().into_owned());
+                Check::Pending(CheckFuture::new(async move {
+                    match inserted(store.insert(used.id(), used.keep).await) {
+                        Ok(()) => Ok(Some(claims.with_nonce(renewal))),
+                        Err(rejection) => Err(snapshot.rejected_bytes(&token, rejection)),
+                    }
+                }))
+            }
+            Err(rejection) => Check::Ready(Err(self.rejected_bytes(&presented.token, rejection))),
+        }
+    }
+
+    /// The same for a token that waits for its validation: what proves possession is taken along.
+    #[cold]
+    pub(crate) fn possessed_later(
+        self: &Arc<Self>,
+        check: CheckFuture<T>,
+        presented: &Presented<'_>,
+        request: RequestHead<'_>,
+    ) -> CheckFuture<T> {
+        if self.possession.provable() == super::Provable::default() && presented.scheme != Scheme::Dpop {
+            return check;
+        }
+        let snapshot = Arc::clone(self);
+        let (scheme, token) = (presented.scheme, presented.token.clone().into_owned());
+        let evidence = Evidence::of(request, presented, &self.possession).map(Evidence::into_owned);
+        CheckFuture::new(async move {
+            let Some(claims) = check.await? else { return Ok(None) };
+            let checked = snapshot.possession.check(claims.binding(), scheme, || evidence, &snapshot);
+            let outcome = match checked {
+                Ok(Checked::Done { renewal }) => Ok(renewal),
+                Ok(Checked::Insert { renewal, used, store }) => {
+                    inserted(store.insert(used.id(), used.keep).await).map(|()| renewal)
+                }
+                Err(rejection) => Err(rejection),
+            };
+            match outcome {
+                Ok(renewal) => Ok(Some(claims.with_nonce(renewal))),
+                Err(rejection) => Err(snapshot.rejected_bytes(&token, rejection)),
+            }
+        })
+    }
+
+    fn rejected_bytes(&self, token: &[u8], rejection: Rejection) -> Rejection {
+        self.rejected(std::str::from_utf8(token).unwrap_or_default(), rejection)
+    }
+}
+
+impl Possession {
+    /// Scheme, certificate, and then the proof, whose last step uses it up.
+    fn check<'e, T>(
+        &self,
+        binding: Option<&Binding>,
+        scheme: Scheme,
+        evidence: impl FnOnce() -> Result<Evidence<'e>, Rejection>,
+        snapshot: &Snapshot<T>,
+    ) -> Result<Checked, Rejection> {
+        Self::check_scheme(binding, scheme)?;
+        self.check_required(binding)?;
+        let Some(binding) = binding else { return Ok(Checked::Done { renewal: None }) };
+        // What a reload no longer checks is not accepted unchecked, though it may be cached.
+        if !binding.is_provable(self.provable()) {
+            return Err(TokenError::BoundToKey.into());
+        }
+        let evidence = evidence()?;
+        Self::check_certificate(binding, &evidence)?;
+        let (Some(dpop), Some(jkt), Some(given)) = (&self.dpop, binding.jkt, &evidence.dpop) else {
+            return Ok(Checked::Done { renewal: None });
+        };
+        let now = snapshot.clock.now();
+        let proven = dpop.check(given, &evidence.token, binding, &jkt, now)?;
+        let renewal = proven.renewal;
+        match &self.replay {
+            Some(Replay::Memory(store)) => {
+                inserted(store.insert_now(ProofId::new(&jkt, proven.jti.as_str()), proven.keep))?;
+                Ok(Checked::Done { renewal })
+            }
+            Some(Replay::Foreign(store)) => {
+                let used = Used { thumbprint: jkt, jti: proven.jti, keep: proven.keep };
+                Ok(Checked::Insert { renewal, used, store: Arc::clone(store) })
+            }
+            // There is one wherever proofs are checked.
+            None => Err(Rejection::ReplayUnavailable { retry_after: RETRY_AFTER }),
+        }
+    }
+
+    /// RFC 9449 section 7.2: a token that was bound may not be used as if it were not; and one that is not bound is none for
+    /// the scheme `DPoP`.
+    pub(super) fn check_scheme(binding: Option<&Binding>, scheme: Scheme) -> Result<(), Rejection> {
+        let is_bound = binding.is_some_and(|binding| binding.jkt.is_some());
+        match scheme {
+            Scheme::Bearer if is_bound => Err(TokenError::OtherScheme.into()),
+            Scheme::Dpop if !is_bound => Err(TokenError::OtherScheme.into()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn check_required(&self, binding: Option<&Binding>) -> Result<(), Rejection> {
+        let (jkt, x5t) = binding.map_or((None, None), |binding| (binding.jkt, binding.x5t));
+        let wants_jkt = self.dpop.as_ref().is_some_and(|dpop| dpop.required);
+        let wants_x5t = self.certificates.as_ref().is_some_and(|certificates| certificates.required);
+        if (wants_jkt && jkt.is_none()) || (wants_x5t && x5t.is_none()) {
+            return Err(Rejection::TokenNotBound);
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_certificate(binding: &Binding, evidence: &Evidence<'_>) -> Result<(), Rejection> {
+        match (&binding.x5t, &evidence.certificate) {
+            (None, _) => Ok(()),
+            (Some(expected), Some(shown)) if is_equal(expected, shown) => Ok(()),
+            _ => Err(TokenError::OtherCertificate.into()),
+        }
+    }
+}
+
+/// When to retry while the store cannot decide: room comes back with every second.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+fn inserted(outcome: Result<Insertion, ReplayError>) -> Result<(), Rejection> {
+    match outcome {
+        Ok(Insertion::Inserted) => Ok(()),
+        Ok(Insertion::Present) => Err(super::ProofError::Replayed.into()),
+        Err(error) => {
+            if let ReplayError::Away(cause) = &error {
+                tracing::debug!(target: "oauth_guard", error = %cause, "the store of used proofs is unavailable");
+            }
+            Err(Rejection::ReplayUnavailable { retry_after: RETRY_AFTER })
+        }
+    }
+}
+
+fn is_equal(one: &[u8; 32], other: &[u8; 32]) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(one, other).is_ok()
+}

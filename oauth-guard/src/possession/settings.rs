@@ -1,0 +1,105 @@
+//! What is configured about proofs of possession, and the checks in force that follow.
+
+use std::sync::Arc;
+
+use oauth_client::clock::Clock;
+
+use super::{CertificateSource, Certificates, Dpop, Possession, PublicUrl, TrustedProxies};
+use crate::defaults;
+use crate::error::Problems;
+use crate::metadata::ResourceMetadata;
+use crate::reject::DpopChallenge;
+use crate::replay::{MemoryReplayStore, Replay};
+
+/// What a builder collects.
+#[derive(Debug, Default)]
+pub(crate) struct PossessionSettings {
+    pub(crate) dpop: Option<Dpop>,
+    pub(crate) certificates: Option<Certificates>,
+    pub(crate) public_url: Option<String>,
+    pub(crate) trusted_proxies: Vec<String>,
+}
+
+impl PossessionSettings {
+    /// The checks in force, after those before.
+    pub(crate) fn possession(
+        &self,
+        resource: Option<&str>,
+        before: Option<&Possession>,
+        clock: &Arc<dyn Clock>,
+        problems: &mut Problems,
+    ) -> Possession {
+        let proxies = TrustedProxies::parse(self.trusted_proxies.iter().map(String::as_str));
+        let proxies = proxies.unwrap_or_else(|bad| {
+            for name in bad {
+                problems.add(
+                    "trusted_proxies",
+                    format!(
+                        "{} is no network; expected addresses such as 10.0.0.0/8",
+                        crate::escape::escaped(name)
+                    ),
+                );
+            }
+            TrustedProxies::default()
+        });
+        if self.trusted_proxies.is_empty()
+            && self.certificates.as_ref().is_some_and(|one| one.source != CertificateSource::Connection)
+        {
+            problems.add(
+                "trusted_proxies",
+                "is missing: the certificate comes in a header, which counts only from the proxies named here",
+            );
+        }
+        let public_url = match &self.public_url {
+            Some(url) => PublicUrl::new(url).unwrap_or_else(|why| {
+                problems.add("public_url", why);
+                PublicUrl::default()
+            }),
+            None => resource.map(PublicUrl::of_resource).unwrap_or_default(),
+        };
+        let rules_before = before.and_then(|before| before.dpop.as_ref());
+        let dpop = self.dpop.as_ref().and_then(|dpop| dpop.rules(rules_before, problems));
+        let replay = self.replay(before, clock, problems);
+        Possession { dpop, certificates: self.certificates.clone(), public_url, proxies, replay }
+    }
+
+    /// A store that is named, the one in use, or a new one.
+    fn replay(
+        &self,
+        before: Option<&Possession>,
+        clock: &Arc<dyn Clock>,
+        problems: &mut Problems,
+    ) -> Option<Replay> {
+        let kept = before.and_then(|before| before.replay.clone());
+        let Some(dpop) = &self.dpop else { return kept };
+        let (named, capacity) = dpop.replay_settings();
+        if let Some(store) = named.or(kept) {
+            return Some(store);
+        }
+        let capacity = capacity.unwrap_or(defaults::REPLAY_CAPACITY);
+        match MemoryReplayStore::with_clock(capacity, Arc::clone(clock)) {
+            Ok(store) => Some(Replay::Memory(Arc::new(store))),
+            Err(why) => {
+                problems.add("dpop.replay_capacity", why);
+                None
+            }
+        }
+    }
+
+    /// What challenges say of DPoP.
+    pub(crate) fn challenge(&self) -> Option<DpopChallenge> {
+        let dpop = self.dpop.as_ref()?;
+        let names: Vec<_> = dpop.supported().iter().map(|one| one.name()).collect();
+        Some(DpopChallenge::new(names.join(" "), dpop.is_required()))
+    }
+
+    /// The members of the RFC 9728 document.
+    pub(crate) fn describe(&self, document: &mut ResourceMetadata) {
+        if let Some(dpop) = &self.dpop {
+            document.dpop_signing_alg_values_supported =
+                dpop.supported().iter().map(|one| one.name().to_owned()).collect();
+            document.dpop_bound_access_tokens_required = dpop.is_required();
+        }
+        document.tls_client_certificate_bound_access_tokens = self.certificates.is_some();
+    }
+}

@@ -1,0 +1,238 @@
+//! The store in memory: bounded, in parts that are locked on their own, and without an eviction.
+
+use std::fmt;
+use std::future::{Future, ready};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hashbrown::HashTable;
+use highway::{HighwayHash, HighwayHasher, Key};
+use oauth_client::clock::Clock;
+
+use super::shard::{Found, Shard, Tick};
+use super::{Insertion, ProofId, ReplayError, ReplayHealth, ReplayStore};
+use crate::error::{BuildError, Problem};
+
+/// As many entries as a part has at least: below that the parts would fill up unevenly.
+const ENTRIES_PER_SHARD: usize = 4096;
+const MOST_SHARDS: usize = 64;
+/// How much of the store the proofs of one key may hold.
+const SHARE: usize = 64;
+/// How long a full store stays silent after it was reported.
+const REPORTED_EVERY: u64 = 60;
+
+/// Used proofs in the memory of this process.
+///
+/// It has a capacity and never gives up an entry that still counts: when it is full, and when one key's proofs hold a
+/// 64th of it, further ones fail with [`ReplayError::Full`]. So a client that sends very many proofs locks out only
+/// itself. Memory grows with the entries, by 50 to 90 bytes each, and is given back after a rest.
+///
+/// Ends are counted on the [monotonic clock](oauth_client::clock), rounded up to whole seconds.
+pub struct MemoryReplayStore {
+    /// Random for each store, so that no caller can choose which entries fall together.
+    key: Key,
+    clock: Arc<dyn Clock>,
+    started: Duration,
+    capacity: usize,
+    share: u32,
+    shards: Box<[Line<Shard>]>,
+    /// How many entries each key has.
+    counts: Box<[Line<Counts>]>,
+    full: AtomicU64,
+    reported: AtomicU64,
+    /// The second in which all parts were cleared of what has ended.
+    cleared: AtomicU64,
+}
+
+/// On cache lines of its own, so that two cores at work on neighbours do not wait for each other.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Line<T>(Mutex<T>);
+
+impl<T> Line<T> {
+    fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counts(HashTable<(u64, u32)>);
+
+impl MemoryReplayStore {
+    /// A store for so many proofs, at least 64. With several thousand and more, they are spread over parts, one of which
+    /// may be full when the whole has a few percent of room left.
+    ///
+    /// # Errors
+    /// `dpop.replay_capacity` when it is below 64 or above 1,000,000,000, or when the system has no random bytes.
+    pub fn new(capacity: usize, clock: impl Clock) -> Result<Self, BuildError> {
+        Self::with_clock(capacity, Arc::new(clock)).map_err(|message| {
+            let field = "dpop.replay_capacity".to_owned();
+            BuildError::new(vec![Problem { field, message: message.to_owned() }])
+        })
+    }
+
+    pub(crate) fn with_clock(capacity: usize, clock: Arc<dyn Clock>) -> Result<Self, &'static str> {
+        if !(SHARE..=1_000_000_000).contains(&capacity) {
+            return Err("expected 64 to 1,000,000,000 proofs");
+        }
+        let mut key = [0; 4];
+        for word in &mut key {
+            *word = getrandom::u64().map_err(|_| "the system has no random bytes for the store of proofs")?;
+        }
+        let parts = (capacity / ENTRIES_PER_SHARD).clamp(1, MOST_SHARDS);
+        // A power of two at most, so that a few bits of the digest choose one.
+        let parts = 1 << parts.ilog2();
+        let started = clock.now().monotonic;
+        Ok(Self {
+            key: Key(key),
+            clock,
+            started,
+            capacity,
+            share: u32::try_from(capacity / SHARE).unwrap_or(u32::MAX),
+            shards: (0..parts).map(|_| Line(Mutex::new(Shard::new(capacity.div_ceil(parts))))).collect(),
+            counts: (0..parts).map(|_| Line(Mutex::default())).collect(),
+            full: AtomicU64::new(0),
+            reported: AtomicU64::new(0),
+            cleared: AtomicU64::new(0),
+        })
+    }
+
+    /// Notes a proof at once.
+    pub(crate) fn insert_now(&self, proof: ProofId<'_>, keep: Duration) -> Result<Insertion, ReplayError> {
+        let elapsed = self.clock.now().monotonic.saturating_sub(self.started);
+        let now = Tick::try_from(elapsed.as_secs()).unwrap_or(Tick::MAX);
+        let end = elapsed.saturating_add(keep);
+        let end = end.as_secs() + u64::from(end.subsec_nanos() > 0);
+        let end = Tick::try_from(end).unwrap_or(Tick::MAX).max(now.saturating_add(1));
+        let (digest, key) = self.digest(proof);
+        match self.try_insert(digest, key, now, end) {
+            // Other parts may still count what has ended of this key. Once a second is often enough to look.
+            Err(ReplayError::Full) if self.cleared.swap(now.into(), Ordering::Relaxed) != u64::from(now) => {
+                let _ = self.state();
+                self.try_insert(digest, key, now, end)
+            }
+            found => found,
+        }
+        .inspect_err(|_| self.report(now))
+    }
+
+    fn try_insert(&self, digest: [u64; 2], key: u64, now: Tick, end: Tick) -> Result<Insertion, ReplayError> {
+        let whole = (u128::from(digest[1]) << 64) | u128::from(digest[0]);
+        let mut shard = self.part(&self.shards, digest[1]).lock();
+        match shard.look(whole, now, &mut |key| self.counts_of(key).less(key)) {
+            Found::Present => Ok(Insertion::Present),
+            Found::Vacant if self.counts_of(key).more(key, self.share) => {
+                shard.insert(whole, key, end);
+                Ok(Insertion::Inserted)
+            }
+            // No room at all, or none for this key.
+            Found::Vacant | Found::Full => Err(ReplayError::Full),
+        }
+    }
+
+    /// Proofs noted, and whether there is room for more.
+    fn state(&self) -> (usize, bool) {
+        let elapsed = self.clock.now().monotonic.saturating_sub(self.started);
+        let now = Tick::try_from(elapsed.as_secs()).unwrap_or(Tick::MAX);
+        let (mut entries, mut has_room) = (0, true);
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.clear(now, usize::MAX, &mut |key| self.counts_of(key).less(key));
+            entries += shard.len();
+            has_room &= shard.has_room();
+        }
+        (entries, has_room)
+    }
+
+    fn digest(&self, proof: ProofId<'_>) -> ([u64; 2], u64) {
+        let mut both = HighwayHasher::new(self.key);
+        both.append(proof.thumbprint());
+        both.append(proof.jti().as_bytes());
+        (both.finalize128(), HighwayHasher::new(self.key).hash64(proof.thumbprint()))
+    }
+
+    fn counts_of(&self, key: u64) -> MutexGuard<'_, Counts> {
+        self.part(&self.counts, key).lock()
+    }
+
+    /// The part that the highest bits choose; the tables inside go by the others.
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        reason = "below the number of parts, which is at least one"
+    )]
+    fn part<'a, T>(&self, parts: &'a [Line<T>], word: u64) -> &'a Line<T> {
+        &parts[(word >> 32) as usize % parts.len()]
+    }
+
+    #[cold]
+    fn report(&self, now: Tick) {
+        self.full.fetch_add(1, Ordering::Relaxed);
+        let (now, last) = (u64::from(now) + 1, self.reported.load(Ordering::Relaxed));
+        if (last == 0 || now >= last + REPORTED_EVERY)
+            && self.reported.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            let capacity = self.capacity;
+            tracing::warn!(
+                target: "oauth_guard", capacity,
+                "the store of used proofs is full, or one key's proofs hold a 64th of it: requests with bound tokens are rejected"
+            );
+        }
+    }
+}
+
+impl ReplayStore for MemoryReplayStore {
+    fn insert(
+        &self,
+        proof: ProofId<'_>,
+        keep: Duration,
+    ) -> impl Future<Output = Result<Insertion, ReplayError>> + Send {
+        ready(self.insert_now(proof, keep))
+    }
+
+    fn health(&self) -> ReplayHealth {
+        let (entries, ok) = self.state();
+        ReplayHealth {
+            ok,
+            entries: u64::try_from(entries).ok(),
+            capacity: u64::try_from(self.capacity).ok(),
+            full: self.full.load(Ordering::Relaxed),
+            last_error: (!ok).then(|| ReplayError::Full.to_string()),
+        }
+    }
+}
+
+impl Counts {
+    /// One more for this key, unless it has its share.
+    fn more(&mut self, key: u64, share: u32) -> bool {
+        let entry = self.0.entry(key, |(one, _)| *one == key, |(one, _)| *one);
+        let mut entry = entry.or_insert((key, 0));
+        let (_, count) = entry.get_mut();
+        let fits = *count < share;
+        *count += u32::from(fits);
+        fits
+    }
+
+    fn less(&mut self, key: u64) {
+        let Ok(mut entry) = self.0.find_entry(key, |(one, _)| *one == key) else { return };
+        let (_, count) = entry.get_mut();
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            let _ = entry.remove();
+            if self.0.is_empty() {
+                self.0 = HashTable::new();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for MemoryReplayStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the key: it would allow a search for proofs that fall together.
+        f.debug_struct("MemoryReplayStore").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
