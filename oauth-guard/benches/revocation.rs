@@ -6,7 +6,6 @@
 #[expect(dead_code, reason = "this bench needs a part of it")]
 #[path = "../../oauth-client/benches/measure/paired.rs"]
 mod paired;
-#[expect(dead_code, reason = "this bench needs a part of it")]
 mod setting;
 #[expect(dead_code, reason = "this bench needs a part of it")]
 #[path = "../../oauth-client/benches/measure/summary.rs"]

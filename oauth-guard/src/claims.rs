@@ -283,8 +283,8 @@ pub(crate) struct Verified<T> {
     /// The keys that it is bound to. Their possession is proven with each request.
     pub(crate) binding: Option<Box<Binding>>,
     pub(crate) parts: Parts,
-    /// What revocations know it by; made when there are any.
-    pub(crate) marks: OnceLock<Marks>,
+    /// What revocations know it by. Made once there are any, and apart, since most guards have none.
+    pub(crate) marks: OnceLock<Box<Marks>>,
     pub(crate) custom: T,
 }
 

@@ -216,7 +216,7 @@ fn explain_parts<T: Send + Sync + 'static>(
     let names: Vec<_> = issuer.rules.algorithms.iter().copied().map(Algorithm::name).collect();
     report.detail_if_failed(format!("allowed: {}", names.join(", ")));
     // The report goes on after each error; the outcomes are in it.
-    let _ = claims.validate(&issuer, header.typ, now, report);
+    let lifetime = claims.validate(&issuer, header.typ, now, report).ok().flatten();
     report.record("cnf", claims.binding(snapshot.possession.provable()));
     explain_claims(&claims, &issuer, now, report);
     let (name, tenant) = (claims.issuer().unwrap_or_default(), claims.tenant());
@@ -226,6 +226,11 @@ fn explain_parts<T: Send + Sync + 'static>(
     report.record("claims' type", fits);
     if let Some(misfit) = (snapshot.misfit)(payload) {
         report.detail_if_failed(misfit);
+    }
+    if report.0.code.is_none()
+        && let Some(is_revoked) = lifetime.and_then(|lifetime| claims.is_revoked(&issuer, &lifetime))
+    {
+        report.record("revocation", if is_revoked { Err(TokenError::Revoked) } else { Ok(()) });
     }
     // A JWT that is not valid by itself is not asked about.
     if asks_about_jwts(&issuer) && report.0.code.is_none() {

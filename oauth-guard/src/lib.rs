@@ -46,6 +46,7 @@
 //! | 3 | `keys` | the issuer's keys: static, or fetched and refreshed in the background |
 //! | 4 | `validate` | form, claims, signature |
 //! | | `possession` | the caller proves that a bound token is its own: DPoP, certificates, used proofs in `replay` |
+//! | | [`revocation`] | the last check of a valid token, cached or not: was it revoked? |
 //! | 5 | `authorize` | the rule of the route and the requirement of the layer |
 //! | 6 | `reject` | 400, 401, 403 or 503 with its challenge, or the gRPC status |
 //!
@@ -181,6 +182,20 @@
 //! let config = |audience: &str| Guard::builder().issuer(Issuer::new("https://auth.example.com").audience(audience));
 //! let guard = config("orders-api").build()?;
 //! guard.reload(config("orders-api-v2"))?;
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
+//! **Revocation**: [`Guard::revocations`] ends tokens before their time; [`revocation`] takes logout tokens and security events,
+//! and [`Guard::watch`] ends a long connection with its token.
+//!
+//! ```
+//! use oauth_guard::revocation::RevocationSettings;
+//! use oauth_guard::{Guard, Issuer};
+//!
+//! let guard = Guard::builder()
+//!     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+//!     .revocation(RevocationSettings::new().backchannel_logout("/backchannel-logout").client_id("shop"))
+//!     .build()?;
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!

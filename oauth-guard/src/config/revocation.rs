@@ -143,3 +143,73 @@ pub(super) fn read(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Revo
     }
     Some(settings)
 }
+
+#[cfg(test)]
+#[cfg(feature = "reqwest")]
+mod tests {
+    use oauth_client::config::tree::from_variables;
+    use serde_json::{Map, Value, json};
+
+    use super::super::{GuardConfig, KEYS};
+
+    fn with(revocation: Value) -> Map<String, Value> {
+        let issuer = json!({ "issuer": "https://as.example", "audience": ["a"] });
+        json!({ "issuer": [issuer], "revocation": revocation }).as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn the_table_of_the_contract_is_read() {
+        let config = with(json!({
+            "backchannel_logout": "/backchannel-logout",
+            "client_ids": ["shop"],
+            "security_events": "/security-events",
+            "poll": { "endpoint": "https://as.example/poll", "token": "t", "every_seconds": 30 },
+            "max_stale_seconds": 30,
+            "on_outage": "serve",
+        }));
+        let guard = GuardConfig::from_tree(&config).unwrap().build().unwrap();
+        assert_eq!(guard.backchannel_logout_path().as_deref(), Some("/backchannel-logout"));
+        assert_eq!(guard.security_events_path().as_deref(), Some("/security-events"));
+        let health = guard.health().revocations;
+        assert_eq!(health.feeds[0].name, "poll of https://as.example/poll");
+    }
+
+    #[test]
+    fn it_is_read_from_the_environment_too() {
+        let variables = [
+            ("G_ISSUER_0_ISSUER", "https://as.example"),
+            ("G_ISSUER_0_AUDIENCE", "a"),
+            ("G_REVOCATION_BACKCHANNEL_LOGOUT", "/logout"),
+            ("G_REVOCATION_CLIENT_IDS", "shop web"),
+            ("G_REVOCATION_POLL_ENDPOINT", "https://as.example/poll"),
+            ("G_REVOCATION_ON_OUTAGE", "serve"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let tree = from_variables("G_", KEYS, variables.into_iter()).unwrap();
+        let guard = GuardConfig::from_tree(&tree).unwrap().build().unwrap();
+        assert_eq!(guard.backchannel_logout_path().as_deref(), Some("/logout"));
+        assert_eq!(guard.health().revocations.feeds.len(), 1);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_key() {
+        let config = with(json!({
+            "backchannel_logout": "logout",
+            "poll": { "endpoint": "ftp://x", "every_seconds": 0 },
+            "on_outage": "perhaps",
+            "max_entries": 0,
+        }));
+        let error = GuardConfig::from_tree(&config).unwrap_err();
+        let mut fields: Vec<_> = error.problems().iter().map(|problem| problem.field.as_str()).collect();
+        fields.sort_unstable();
+        let expected = [
+            "backchannel_logout",
+            "client_ids",
+            "max_entries",
+            "on_outage",
+            "poll.endpoint",
+            "poll.every_seconds",
+        ];
+        assert_eq!(fields, expected.map(|name| format!("revocation.{name}")));
+    }
+}

@@ -161,14 +161,14 @@ impl Revocation {
             return None;
         }
         let mut merged = self.clone();
-        match (&mut merged.target, other.target.issued_before()) {
-            (
-                Target::Subject { issued_before, .. }
-                | Target::Client { issued_before, .. }
-                | Target::Issuer { issued_before },
-                Some(others),
-            ) => *issued_before = others.max(*issued_before),
-            _ => {}
+        if let (
+            Target::Subject { issued_before, .. }
+            | Target::Client { issued_before, .. }
+            | Target::Issuer { issued_before },
+            Some(others),
+        ) = (&mut merged.target, other.target.issued_before())
+        {
+            *issued_before = others.max(*issued_before);
         }
         // Without an end, the guard decides; that is never earlier than needed.
         merged.until = self.until.zip(other.until).map(|(one, other)| one.max(other));

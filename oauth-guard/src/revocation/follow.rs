@@ -119,7 +119,6 @@ impl Feeds {
             let kept = take(&|source| matches!(source, Source::Poll(known) if *known == poll.endpoint));
             followed.extend(self.polling(poll, http, kept));
         }
-        drop(take);
         before.into_iter().for_each(Followed::stop);
         inner.followed = followed;
         self.list.set_feeds_to_start(inner.followed.iter().any(|one| one.task.is_none()));
@@ -242,8 +241,8 @@ impl Feeds {
         if let Some(followed) = inner.followed.iter_mut().find(|one| one.feed.is_same(feed)) {
             change(&mut followed.status);
             let is_late = followed.deadline(max_stale).is_some_and(|deadline| now >= deadline);
-            if is_late != followed.status.is_reported && followed.status.failures > 0 {
-                followed.status.is_reported = is_late;
+            if is_late && !followed.status.is_reported && followed.status.failures > 0 {
+                followed.status.is_reported = true;
                 let error = followed.status.last_error.as_deref();
                 tracing::error!(
                     target: "oauth_guard", feed = followed.feed.name(), error,
@@ -330,7 +329,9 @@ async fn follow(feed: SharedFeed, feeds: Weak<Feeds>, _ended: Ended) {
     loop {
         let started = tokio::time::Instant::now();
         let read = read(&feed, position.as_ref()).await;
-        let is_news = read.as_ref().is_ok_and(|batch| !batch.complete || !batch.revocations.is_empty());
+        // The first read has nothing to wait for.
+        let is_idle = position.is_some()
+            && read.as_ref().is_ok_and(|batch| batch.complete && batch.revocations.is_empty());
         let Some(feeds) = feeds.upgrade() else { return };
         let outcome = match read {
             Ok(batch) => take_over(&feeds, &feed, batch).await,
@@ -348,7 +349,7 @@ async fn follow(feed: SharedFeed, feeds: Weak<Feeds>, _ended: Ended) {
                 position = Some(next);
                 drop(feeds);
                 // One that does not wait for news must not keep a core busy.
-                if !is_news && started.elapsed() < Duration::from_millis(1) {
+                if is_idle && started.elapsed() < Duration::from_millis(1) {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }

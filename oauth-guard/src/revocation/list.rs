@@ -128,7 +128,7 @@ impl List {
 
     /// The token's marks. They are made once for each cached token.
     pub(crate) fn marks<'a, T>(&self, verified: &'a Verified<T>) -> &'a Marks {
-        verified.marks.get_or_init(|| self.marker.of_token(verified))
+        verified.marks.get_or_init(|| Box::new(self.marker.of_token(verified)))
     }
 
     /// Waits for revocations that may meet the token.

@@ -51,6 +51,7 @@ mod receive;
 mod statement;
 mod subject;
 
+mod explained;
 mod health;
 mod settings;
 

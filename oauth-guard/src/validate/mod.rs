@@ -6,6 +6,6 @@ mod introspected;
 mod outcome;
 mod token;
 
-pub(crate) use self::claims::{ClaimSet, FailFast, Visitor};
+pub(crate) use self::claims::{ClaimSet, FailFast, Lifetime, Visitor};
 pub(crate) use self::outcome::{IssuerLookup, PendingFetch, Validation, unavailable};
 pub(crate) use self::token::{Buffers, ParsedToken, check_size, is_jws};

@@ -483,3 +483,14 @@ fn no_request_that_begins_after_a_revocation_is_accepted() {
     });
     assert!((0..TOKENS).step_by(100).all(|number| !is_accepted(number)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_explanation_says_that_a_token_is_revoked() {
+    let fixture = Fixture::new();
+    let (guard, token) = (fixture.guard(), token(&fixture));
+    assert_eq!(guard.explain_fetching(&token).await.reason, None);
+    guard.revocations().revoke(Revocation::token(fixture.server.issuer(), "t1")).await.unwrap();
+    assert_eq!(guard.explain(&token).reason, Some("revoked"));
+    let other = fixture.server.mint().claim("jti", "t2").build();
+    assert_eq!(guard.explain(&other).reason, None);
+}

@@ -89,7 +89,7 @@ impl StatementContext {
             issuer: server.issuer().to_owned(),
             audience: client_id.to_owned(),
             subject: subject.to_owned(),
-            now: server.clock().now_unix().try_into().unwrap_or(i64::MAX),
+            now: server.clock().now_unix(),
             public_jwk: key.public_jwk(),
             key,
         }
