@@ -384,7 +384,7 @@ fn errors_of_the_keys_for_odd_issuers_are_reported_by_key() {
 fn an_issuer_in_the_environment_gets_a_suggestion_with_its_number() {
     let variables = [("API_ISSUER_0_ISSUER", "https://a"), ("API_ISSUER_12_AUDIENCES", "orders")];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let error = oauth_client::config::tree::from_variables("API_", KEYS, variables).unwrap_err();
+    let error = tree::from_variables("API_", KEYS, variables).unwrap_err();
     let said = error.problems()[0].to_string();
     assert!(said.ends_with("did you mean API_ISSUER_12_AUDIENCE?"), "{said}");
 }
