@@ -63,9 +63,9 @@ impl<'a> Actor<'a> {
 
     /// Whether it is this one. Without an issuer of its own, an actor is the token's issuer's.
     pub(crate) fn is(self, subject: &str, issuer: &str, token_issuer: &str) -> bool {
-        let has = |name, wanted: &str| match self.0.get(name) {
-            Some(value) => Some(value.as_text().is_some_and(|text| text.is(wanted))),
-            None => None,
+        let has = |name: &str, wanted: &str| {
+            let found = self.0.get(name)?;
+            Some(found.as_text().is_some_and(|text| text.is(wanted)))
         };
         has("sub", subject) == Some(true) && has("iss", issuer).unwrap_or(issuer == token_issuer)
     }

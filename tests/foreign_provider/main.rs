@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod ciba;
 mod introspection;
 mod logout;
 #[path = "../support/provider.rs"]

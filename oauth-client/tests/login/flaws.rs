@@ -13,7 +13,9 @@ use oauth_client::clock::TestClock;
 
 #[tokio::test(start_paused = true)]
 async fn each_flaw_of_a_server_is_noticed_by_its_own_name() {
-    for flaw in Tamper::ALL.iter().copied() {
+    // What introspection says is of no concern to a login.
+    let of_logins = |flaw: &Tamper| !flaw.as_str().starts_with("introspection");
+    for flaw in Tamper::ALL.iter().copied().filter(of_logins) {
         let server = MockServer::builder()
             .client(web_client())
             .user(User::new("alice", "wonderland"))

@@ -146,9 +146,7 @@ async fn a_configuration_has_both_legs() {
     let mut missing = config("x");
     missing["identity_provider"] = json!({"client_id": "svc", "client_secrets": "x"});
     let error = serde_json::from_value::<ClientConfig>(missing).unwrap_err().to_string();
-    for field in
-        ["identity_provider.client_secrets", "identity_provider.issuer", "identity_provider.client_secret:"]
-    {
+    for field in ["identity_provider.client_secrets", "identity_provider.issuer"] {
         assert!(error.contains(field), "{field}: {error}");
     }
     let mut elsewhere = config("x");
