@@ -1,7 +1,7 @@
 //! The conformance suite of the Model Context Protocol, run against the example `mcp_client` and against the mock.
 //! `tests/foreign/README.md` has the score, and says how to install the suite.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/example.rs"]
 mod example;
