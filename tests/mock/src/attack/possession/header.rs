@@ -66,7 +66,7 @@ fn twice(context: &AttackContext) -> Vec<AttackRequest> {
         let bad = || shots.proof().claim("htm", "DELETE").build();
         let (good, again) = (proof(), proof());
         let pairs = [
-            ("two good ones", good.clone(), again.clone()),
+            ("two good ones", good, again),
             ("the same twice", proof(), String::new()),
             ("a bad one behind", proof(), bad()),
             ("a good one behind", bad(), proof()),

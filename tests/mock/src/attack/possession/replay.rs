@@ -104,7 +104,7 @@ fn of_a_refused_proof(context: &AttackContext) -> Vec<AttackRequest> {
     shots(context, |shots| {
         let refused = |request: AttackRequest| request.expecting(REFUSED).with_level(RequirementLevel::Must);
         let (first, second) = (random_text::<16>(), random_text::<16>());
-        let good = shots.proof().claim("jti", first.clone()).build();
+        let good = shots.proof().claim("jti", first).build();
         let [header, claims, _] = parts(&good);
         let forged = format!("{header}.{claims}.{}", b64url([1; 64]));
         shots
