@@ -55,7 +55,7 @@ fn guard(options: &Options) -> Result<Guard, BuildError> {
 async fn serve(guard: Guard, listen: SocketAddr) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("READY http://{}", listener.local_addr()?);
-    // With the address of each peer, by which the guard knows a trusted proxy.
+    // Whose Forwarded and certificate headers count is decided by the caller's address.
     axum::serve(listener, app(guard).into_make_service_with_connect_info::<SocketAddr>()).await
 }
 

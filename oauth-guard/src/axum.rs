@@ -83,7 +83,7 @@ where
 impl IntoResponse for Rejection {
     /// The layer's HTTP response, without realm and resource metadata.
     fn into_response(self) -> Response {
-        over_http::response(&self, &Challenge::default(), false).map(Body::new)
+        over_http::response(&self, &Challenge::default(), false).map(Body::from)
     }
 }
 
@@ -201,7 +201,7 @@ impl std::error::Error for ScopedRejection {}
 
 impl IntoResponse for ScopedRejection {
     fn into_response(self) -> Response {
-        respond(&self.rejection, &self.challenge, self.grpc, self.dpop).map(Body::new)
+        respond(&self.rejection, &self.challenge, self.grpc, self.dpop).map(Body::from)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Why a token is accepted or rejected: every check of one token, for the operator.
 
+mod request;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -369,7 +371,7 @@ fn explain_signature(
 
 /// Records every check, and goes on after errors.
 #[derive(Default)]
-struct Report(Explanation);
+pub(crate) struct Report(Explanation);
 
 impl Default for Explanation {
     fn default() -> Self {
@@ -402,13 +404,21 @@ impl Report {
         }
     }
 
-    fn reject(&mut self, check: &'static str, rejection: &Rejection) {
+    /// Records a check of the request, beside the token.
+    pub(crate) fn outcome(&mut self, check: &'static str, outcome: Result<(), Rejection>) {
+        match outcome {
+            Ok(()) => drop(self.record(check, Ok(()))),
+            Err(rejection) => self.reject(check, &rejection),
+        }
+    }
+
+    pub(crate) fn reject(&mut self, check: &'static str, rejection: &Rejection) {
         let detail = Some(rejection.to_string());
         self.0.checks.push(ExplainedCheck { check, outcome: Outcome::Failed, detail });
         self.fail(rejection.code(), rejection.reason());
     }
 
-    fn skip(&mut self, check: &'static str, why: &str) {
+    pub(crate) fn skip(&mut self, check: &'static str, why: &str) {
         let detail = Some(why.to_owned());
         self.0.checks.push(ExplainedCheck { check, outcome: Outcome::Skipped, detail });
     }
@@ -437,7 +447,7 @@ impl Report {
         }
     }
 
-    fn detail_of(&mut self, check: &str, only_failed: bool, detail: impl FnOnce() -> String) {
+    pub(crate) fn detail_of(&mut self, check: &str, only_failed: bool, detail: impl FnOnce() -> String) {
         let found = self.0.checks.iter_mut().find(|one| one.check == check);
         if let Some(found) = found.filter(|one| !only_failed || one.outcome == Outcome::Failed) {
             found.add(detail());

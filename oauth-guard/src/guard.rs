@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::Response;
 use serde::de::DeserializeOwned;
 
 use crate::authorize::{OfLayer, Requirement};
@@ -73,6 +75,29 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     ) -> Result<(), Rejection> {
         let snapshot = self.snapshot();
         snapshot.authorization(request.into(), OfLayer::default())?.authorize(claims)
+    }
+
+    /// The response of a rejection, as a [layer](Self::layer) sends it: status, challenge, `DPoP-Nonce`, in the caller's
+    /// protocol. For code without a tower stack.
+    ///
+    /// ```
+    /// use oauth_guard::{Guard, Issuer};
+    ///
+    /// let guard = Guard::builder()
+    ///     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+    ///     .build()?;
+    /// let request = http::Request::get("/orders").body(())?;
+    /// let rejection = guard.authorize(&request, None).unwrap_err();
+    /// assert_eq!(guard.rejection_response(&rejection, &request).status(), 401);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn rejection_response<'a>(
+        &self,
+        rejection: &Rejection,
+        request: impl Into<RequestHead<'a>>,
+    ) -> Response<Bytes> {
+        self.snapshot().reject_with_bytes(rejection, request.into())
     }
 
     /// Checks one more requirement, in a handler that knows it only at run time.

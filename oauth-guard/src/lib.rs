@@ -107,6 +107,23 @@
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
+//! **Proof of possession**: a bearer token serves whoever has it. With [`GuardBuilder::dpop`] (RFC 9449) and
+//! [`GuardBuilder::certificates`] (RFC 8705) a guard accepts tokens that are bound to a key, and checks with each request
+//! that its sender has the key; without them such tokens are refused. [`Requirement::bound`] asks for them on single routes,
+//! [`replay`] is about proofs that were used.
+//!
+//! ```
+//! use oauth_guard::{Dpop, Guard, Issuer, Requirement, Rule};
+//!
+//! let guard = Guard::builder()
+//!     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+//!     .public_url("https://api.example.com") // what callers see, and proofs name
+//!     .dpop(Dpop::new())
+//!     .rule(Rule::new("/transfers").require(Requirement::bound()))
+//!     .build()?;
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
 //! **Reload**: [`Guard::reload`] replaces the whole configuration without a restart.
 //!
 //! ```

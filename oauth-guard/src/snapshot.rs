@@ -555,6 +555,14 @@ impl<T> Snapshot<T> {
     /// The whole response, in the caller's protocol.
     #[cold]
     pub(crate) fn reject(&self, rejection: &Rejection, request: RequestHead<'_>) -> Response<Full<Bytes>> {
+        self.reject_with_bytes(rejection, request).map(Full::new)
+    }
+
+    pub(crate) fn reject_with_bytes(
+        &self,
+        rejection: &Rejection,
+        request: RequestHead<'_>,
+    ) -> Response<Bytes> {
         let dpop = self.token_locations.dpop && bearer::is_dpop(request.headers);
         let mut response = respond(rejection, &self.challenge, grpc::is_grpc(request), dpop);
         if let Some(nonce) = self.nonce_after(rejection) {

@@ -125,7 +125,11 @@ const BESIDE_CLAIM: [&str; 2] = ["equals", "contains"];
 /// The forms of a requirement, for the docs.
 #[cfg(all(test, feature = "reqwest"))]
 pub(super) fn reference() -> String {
-    ["\nThe forms of `rule[].require`, each one by itself:\n\n", &schema::reference(TERM)].concat()
+    [
+        "\n## What a rule can require\n\nThe forms of `require` in `[[rule]]`, each one by itself:\n\n",
+        &schema::table(TERM),
+    ]
+    .concat()
 }
 
 /// The checks that go beyond the kind of a single key.

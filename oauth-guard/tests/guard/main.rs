@@ -24,6 +24,7 @@ mod logs;
 mod metadata_places;
 mod null_members;
 mod pem;
+mod possession;
 #[cfg(all(feature = "toml", feature = "reqwest"))]
 mod recipes;
 mod rejections;
