@@ -29,7 +29,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "Who sees a proof has what the next token of the same key needs.",
         for_another_token,
     )
-    .expecting(BAD_PROOF),
+    .expecting(REFUSED),
     Attack::accepted(
         AREA,
         "dpop-jti-of-another-key",
