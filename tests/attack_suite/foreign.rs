@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use oauth_mock::attack::Part;
 use oauth_mock::suite::{Suite, Verdict};
 use tokio::process::Command;
 
@@ -77,6 +78,31 @@ async fn express_oauth2_jwt_bearer_does_not_outlive_the_suite() {
     let script = "express_oauth2_jwt_bearer.js";
     let let_in = &["http-two-headers", "http-token-in-the-query"];
     attacked(Server { program, script, let_in, broke: &["alg-malformed"] }).await;
+}
+
+/// What its checks of proofs let pass, and that a proof is not remembered, which RFC 9449 leaves to the server.
+#[tokio::test]
+async fn express_oauth2_jwt_bearer_checks_proofs() {
+    let Some(program) = node("express_oauth2_jwt_bearer.js") else { return };
+    let address = super::free_port();
+    let suite = Suite::new(format!("http://{address}/whoami")).scope("read").part(Part::Dpop);
+    let attacker = suite.start().await.unwrap();
+    let mut command = Command::new(&program);
+    command.arg(servers().join("express_oauth2_jwt_bearer.js")).args([attacker.issuer(), "orders-api"]);
+    command.arg(address.port().to_string()).current_dir(servers());
+    let _child = super::ready(command).await;
+    let report = super::run(attacker).await;
+    let ids = |verdict| {
+        let mut ids: Vec<_> = report.with(verdict).map(|case| case.id).collect();
+        ids.dedup();
+        ids
+    };
+    assert_eq!((report.exit_code(), &report.cut_short), (0, &None), "{report}");
+    let incorrect = ["dpop-scheme-twice", "dpop-proof-malformed", "dpop-htm", "dpop-jti"];
+    let in_table_order = ids(Verdict::Incorrect);
+    assert_eq!(in_table_order, incorrect, "{report}");
+    assert!(ids(Verdict::Differs).contains(&"dpop-replay"), "{report}");
+    assert!(report.summary.judged > 250, "{report}");
 }
 
 #[tokio::test]

@@ -61,6 +61,27 @@ async fn an_open_door_is_told_of_and_is_exit_code_1() {
 }
 
 #[tokio::test]
+async fn the_parts_about_bound_tokens_are_chosen_by_name() {
+    let url = always("200 OK").await;
+    let args = ["--target", &url, "--listen", "127.0.0.1:0"];
+    let dpop = ["--part", "dpop", "--only", "dpop-ath", "--public-url", "https://api.test/"];
+    let certificates = ["--part", "certificates", "--certificate-header", "xfcc", "--only", "cert-missing"];
+    for (part, row, how) in [
+        (&dpop[..], "dpop-ath: of another token", "DPoP, proofs for https://api.test/"),
+        (&certificates[..], "cert-missing: no header", "named in X-Forwarded-Client-Cert"),
+    ] {
+        let output = attack(&[&args[..], part].concat()).await;
+        let table = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{table}");
+        assert!(table.contains(how) && table.contains(row) && table.contains("ACCEPTED"), "{table}");
+        assert!(text(&output.stderr).contains(how));
+    }
+    let output = attack(&[&args[..], &["--part", "dpop", "--only", "alg-none"]].concat()).await;
+    assert!(text(&output.stderr).contains("no case is called \"alg-none\""), "it belongs to another part");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[tokio::test]
 async fn who_names_a_scope_that_is_not_asked_for_is_told_so() {
     let url = always("200 OK").await;
     let args = ["--listen", "127.0.0.1:0", "--only", "scope-missing", "--scope", "read"];

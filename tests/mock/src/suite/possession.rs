@@ -228,6 +228,7 @@ impl Run<'_> {
             "dpop-alg-not-listed" | "dpop-algorithms" if self.context.challenge_algorithms().is_empty() => {
                 "the challenge names no algorithms"
             }
+            "dpop-alg-not-listed" => "every algorithm is listed",
             "cert-past-the-proxy" => "no address is known that is not trusted",
             "cert-xfcc-quoted" | "cert-xfcc-contradiction" => "the proxy writes another header",
             _ => "there is nothing to send",

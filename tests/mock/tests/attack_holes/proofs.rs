@@ -213,7 +213,7 @@ impl Proofs {
         if !same {
             return Err(bad("htu"));
         }
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
         let window = if hole.is("dpop-iat-small-skew") { 3 } else { WINDOW };
         let iat = claims.get("iat").and_then(Value::as_f64);
         if iat.is_none_or(|iat| (iat - now).abs() > window as f64) && !hole.is("dpop-iat") {

@@ -66,7 +66,7 @@ fn twice(context: &AttackContext) -> Vec<AttackRequest> {
         let bad = || shots.proof().claim("htm", "DELETE").build();
         let (good, again) = (proof(), proof());
         let pairs = [
-            ("two good ones", good.clone(), again.clone()),
+            ("two good ones", good, again),
             ("the same twice", proof(), String::new()),
             ("a bad one behind", proof(), bad()),
             ("a good one behind", bad(), proof()),
@@ -114,7 +114,20 @@ fn malformed(context: &AttackContext) -> Vec<AttackRequest> {
                 shots.proof().raw_payload(format!("{claims}x")).build()
             }),
         ];
-        shots.each(texts, |shots, (variant, text)| shots.text(variant, text))
+        // Signed whole by the key's holder, and spelled as no standard has it.
+        let spelled = [
+            "four parts",
+            "five parts",
+            "padding",
+            "in quotes",
+            "with a scheme",
+            "a header with something behind",
+        ];
+        let spelled = |variant| spelled.contains(&variant) || variant == "claims with something behind";
+        shots.each(texts, |shots, (variant, text)| {
+            let level = if spelled(variant) { RequirementLevel::Strict } else { RequirementLevel::Must };
+            shots.text(variant, text).last(|request| request.with_level(level))
+        })
     })
 }
 

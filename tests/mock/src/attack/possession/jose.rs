@@ -215,13 +215,19 @@ fn jwk_missing(context: &AttackContext) -> Vec<AttackRequest> {
 
 fn jwk_private(context: &AttackContext) -> Vec<AttackRequest> {
     shots(context, |shots| {
+        let is_rsa = shots.dpop.key.alg().is_rsa();
         let members = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
         shots.each(members, |shots, member| {
-            shots.with(member, |proof| {
+            let shots = shots.with(member, |proof| {
                 let mut jwk = proof.header_members()["jwk"].clone();
                 jwk[member] = json!(b64url([7; 32]));
                 proof.header("jwk", jwk)
-            })
+            });
+            // Members of keys of another kind say nothing (RFC 7517 section 4), though they are odd.
+            let of_this_kind = member == "d" || is_rsa && member != "k";
+            shots.last(
+                |request| if of_this_kind { request } else { request.with_level(RequirementLevel::Choice) },
+            )
         })
     })
 }

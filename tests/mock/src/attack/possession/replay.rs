@@ -6,6 +6,7 @@ use crate::attack::{Area, Attack, AttackContext, AttackRequest, Expected, Requir
 use crate::encode::{b64url, random_text};
 
 const AREA: Area = Area::Dpop;
+const REFUSED: Expected = BAD_PROOF.or(&[400]);
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::refused(
@@ -17,7 +18,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "Who sees a request whole could send it again, for as long as its proof counts as fresh.",
         replay,
     )
-    .expecting(BAD_PROOF)
+    .expecting(REFUSED)
     .by_choice(),
     Attack::refused(
         AREA,
@@ -28,7 +29,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "Who sees a proof has what the next token of the same key needs.",
         for_another_token,
     )
-    .expecting(BAD_PROOF),
+    .expecting(REFUSED),
     Attack::accepted(
         AREA,
         "dpop-jti-of-another-key",
@@ -101,10 +102,9 @@ fn of_another_key(context: &AttackContext) -> Vec<AttackRequest> {
 
 fn of_a_refused_proof(context: &AttackContext) -> Vec<AttackRequest> {
     shots(context, |shots| {
-        let refused =
-            |request: AttackRequest| request.expecting(BAD_PROOF).with_level(RequirementLevel::Must);
+        let refused = |request: AttackRequest| request.expecting(REFUSED).with_level(RequirementLevel::Must);
         let (first, second) = (random_text::<16>(), random_text::<16>());
-        let good = shots.proof().claim("jti", first.clone()).build();
+        let good = shots.proof().claim("jti", first).build();
         let [header, claims, _] = parts(&good);
         let forged = format!("{header}.{claims}.{}", b64url([1; 64]));
         shots

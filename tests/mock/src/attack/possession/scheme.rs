@@ -50,7 +50,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         "a token that is bound to nothing is none for the scheme DPoP",
         "The proof of any key would do: the API believes that the token cannot be stolen, and it can.",
         unbound,
-    ),
+    )
+    .expecting(Expected::INVALID_TOKEN.or(&[400])),
     Attack::refused(
         AREA,
         "dpop-scheme-twice",

@@ -221,3 +221,34 @@ fn a_target_that_asks_for_pauses_until_the_end_says_nothing() {
     let traits = traits(true, &["RS256"]);
     assert_eq!(on("alg-none", "", &Err(NoResponse::Throttled), &traits), Verdict::NotApplicable);
 }
+
+/// The verdict on the first request of a row about proofs.
+fn on_proof(id: &str, outcome: &Outcome) -> Verdict {
+    let server = MockServer::builder().in_process();
+    let context = AttackContext::new(&server).dpop("http://api.test/").dpop_nonce("n0nce");
+    let attack = attack::find(id).unwrap();
+    of(attack, &attack.requests(&context)[0], outcome, &traits(true, &["RS256"])).0
+}
+
+#[test]
+fn refusals_of_proofs_have_the_challenge_of_their_scheme() {
+    let with = |challenge: &str| response(401, Some(challenge));
+    let bad = "DPoP algs=\"ES256\", error=\"invalid_dpop_proof\"";
+    assert_eq!(on_proof("dpop-htm", &with(bad)), Verdict::Pass);
+    assert_eq!(on_proof("dpop-htm", &with("DPoP error=\"invalid_token\"")), Verdict::Differs);
+    assert_eq!(on_proof("dpop-htm", &response(401, None)), Verdict::Incorrect);
+    assert_eq!(on_proof("dpop-htm", &response(200, None)), Verdict::LetIn);
+    assert_eq!(on_proof("dpop-replay", &response(200, None)), Verdict::Pass, "the first time");
+    // A bearer token is refused with the challenge of bearer tokens.
+    let traits = traits(true, &["RS256"]);
+    assert_eq!(on("alg-none", "", &with("DPoP error=\"invalid_token\""), &traits), Verdict::Incorrect);
+}
+
+#[test]
+fn a_nonce_that_is_wanted_comes_with_the_refusal() {
+    let challenge = ("www-authenticate".to_owned(), "DPoP error=\"use_dpop_nonce\"".to_owned());
+    let nonce = ("dpop-nonce".to_owned(), "next".to_owned());
+    let refused = |headers: Vec<_>| Ok(TargetResponse { status: 401, headers, ..TargetResponse::default() });
+    assert_eq!(on_proof("dpop-nonce", &refused(vec![challenge.clone(), nonce])), Verdict::Pass);
+    assert_eq!(on_proof("dpop-nonce", &refused(vec![challenge])), Verdict::Incorrect);
+}
