@@ -37,8 +37,7 @@ impl TokenLocations {
     /// The token, if the request has one. Its characters are not checked yet: a cached token has valid ones.
     pub(crate) fn token<'r>(&self, request: RequestHead<'r>) -> Result<Option<Presented<'r>>, Rejection> {
         let standard = in_authorization(request.headers, self.dpop)?;
-        let mut found =
-            standard.map(|(token, scheme)| Presented { token: Cow::Borrowed(token), scheme });
+        let mut found = standard.map(|(token, scheme)| Presented { token: Cow::Borrowed(token), scheme });
         if self.header.is_none() && self.cookie.is_none() && self.query.is_none() {
             return Ok(found);
         }
@@ -140,9 +139,7 @@ fn retain(headers: &mut HeaderMap, name: HeaderName, keep: impl Fn(&HeaderValue)
 /// credentials: a proxy may have joined two headers.
 fn has_token(value: &HeaderValue, scheme: &[u8]) -> bool {
     let mut parts = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    parts.any(|part| {
-        is_of(part, scheme) && !is_longer_scheme(part.get(scheme.len()..).unwrap_or_default())
-    })
+    parts.any(|part| is_of(part, scheme) && !is_longer_scheme(part.get(scheme.len()..).unwrap_or_default()))
 }
 
 fn is_of(credentials: &[u8], scheme: &[u8]) -> bool {
@@ -293,7 +290,11 @@ mod tests {
         *request.headers_mut() = headers;
         let token =
             TokenLocations::default().token((&request).into()).map_err(|rejection| rejection.code())?;
-        let Some(text) = token.as_ref().map(|found| as_text(&found.token)).transpose().map_err(|rejection| rejection.code())?
+        let Some(text) = token
+            .as_ref()
+            .map(|found| as_text(&found.token))
+            .transpose()
+            .map_err(|rejection| rejection.code())?
         else {
             return Ok(None);
         };

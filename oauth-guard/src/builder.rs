@@ -16,6 +16,7 @@ use crate::issuer::Issuer;
 use crate::keys::KeyPolicy;
 use crate::possession::{Certificates, Dpop};
 use crate::reject::{Hook, Rejection, RejectionBody};
+use crate::replay::ReplayStore;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::tenants::Resolver;
@@ -26,6 +27,12 @@ use crate::tenants::Resolver;
 pub struct GuardBuilder<T = Untyped> {
     settings: Settings,
     claims: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for GuardBuilder<T> {
+    fn clone(&self) -> Self {
+        Self { settings: self.settings.clone(), claims: PhantomData }
+    }
 }
 
 impl Guard {
@@ -277,6 +284,21 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// refused. See [`Dpop`].
     pub fn dpop(mut self, dpop: Dpop) -> Self {
         self.settings.possession.dpop = Some(dpop);
+        self
+    }
+
+    /// Where used proofs are noted, with [`dpop`](Self::dpop): the same as [`Dpop::replay_store`], for settings that come from
+    /// a configuration.
+    pub fn replay_store(mut self, store: impl ReplayStore) -> Self {
+        let dpop = self.settings.possession.dpop.take();
+        self.settings.possession.dpop = dpop.map(|dpop| dpop.replay_store(store));
+        self
+    }
+
+    /// Notes that the Redis which the configuration names is connected to, or is not.
+    #[doc(hidden)]
+    pub fn redis_connected(mut self, connected: bool) -> Self {
+        self.settings.unconnected_redis = !connected;
         self
     }
 

@@ -97,10 +97,7 @@ where
                 StateProj::Renewing { call, nonce } => {
                     let mut response = ready!(call.poll(context))?;
                     // One of the service's own is about its own proofs.
-                    response
-                        .headers_mut()
-                        .entry(DPOP_NONCE)
-                        .or_insert_with(|| HeaderValue::clone(nonce));
+                    response.headers_mut().entry(DPOP_NONCE).or_insert_with(|| HeaderValue::clone(nonce));
                     return Poll::Ready(Ok(response.map(GuardBody::inner)));
                 }
                 StateProj::Rejected { response } => match response.take() {

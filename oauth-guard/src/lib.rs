@@ -233,6 +233,9 @@ mod validate;
 // Or ask its server.
 mod introspect;
 
+// Revoked since?
+pub mod revocation;
+
 // And is the caller the one it was issued to?
 mod possession;
 

@@ -25,7 +25,8 @@ impl ProofKey {
         let jwk: Value = serde_json::from_str(json).map_err(|_| UnusableKey::Invalid("not an object"))?;
         let mut keys = verifying_keys(&jwk, &[algorithm])?;
         let key = keys.pop().ok_or(UnusableKey::OtherPurpose("no allowed algorithm fits it"))?;
-        let thumbprint = thumbprint_bytes(&jwk).ok_or(UnusableKey::Invalid("a member that identifies it is missing"))?;
+        let thumbprint =
+            thumbprint_bytes(&jwk).ok_or(UnusableKey::Invalid("a member that identifies it is missing"))?;
         Ok(Self { key, thumbprint })
     }
 }

@@ -12,8 +12,10 @@ mod clock;
 mod doubt;
 mod ending;
 mod failure;
+mod fence;
 mod flight;
 mod grants;
+mod lasting;
 mod manners;
 #[cfg(feature = "metrics")]
 mod metrics;

@@ -18,9 +18,15 @@ use crate::snapshot::Snapshot;
 
 /// What is left to do once every check but the last has passed.
 enum Checked {
-    Done { renewal: Option<HeaderValue> },
+    Done {
+        renewal: Option<HeaderValue>,
+    },
     /// A store of the user's own has to be asked.
-    Insert { renewal: Option<HeaderValue>, used: Used, store: Arc<dyn dynamic::ReplayStore> },
+    Insert {
+        renewal: Option<HeaderValue>,
+        used: Used,
+        store: Arc<dyn dynamic::ReplayStore>,
+    },
 }
 
 impl<T: Send + Sync + 'static> Snapshot<T> {
@@ -39,9 +45,12 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         {
             return Check::Ready(Ok(Some(claims)));
         }
-        let checked = self.possession.check(claims.binding(), presented.scheme, || {
-            Evidence::of(request, presented, &self.possession)
-        }, self);
+        let checked = self.possession.check(
+            claims.binding(),
+            presented.scheme,
+            || Evidence::of(request, presented, &self.possession),
+            self,
+        );
         match checked {
             Ok(Checked::Done { renewal }) => Check::Ready(Ok(Some(claims.with_nonce(renewal)))),
             Ok(Checked::Insert { renewal, used, store }) => {

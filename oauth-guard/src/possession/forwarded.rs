@@ -46,12 +46,17 @@ impl<'a> Forwarded<'a> {
                 }
             }
         }
-        let scheme = either(standard.scheme, last(headers, "x-forwarded-proto")?, |one, two| one.eq_ignore_ascii_case(two))?;
-        let host = either(standard.host, last(headers, "x-forwarded-host")?, |one, two| one.eq_ignore_ascii_case(two))?;
+        let scheme = either(standard.scheme, last(headers, "x-forwarded-proto")?, |one, two| {
+            one.eq_ignore_ascii_case(two)
+        })?;
+        let host = either(standard.host, last(headers, "x-forwarded-host")?, |one, two| {
+            one.eq_ignore_ascii_case(two)
+        })?;
         let prefix = last(headers, "x-forwarded-prefix")?.map(|prefix| prefix.trim_end_matches('/'));
         let is_scheme = |text: &str| ["http", "https"].iter().any(|one| text.eq_ignore_ascii_case(one));
         let is_host = |text: &str| !text.is_empty() && !text.contains(['/', '?', '#', '@', ' ', ',', '"']);
-        let is_path = |text: &str| text.is_empty() || (text.starts_with('/') && !text.contains(['?', '#', ' ']));
+        let is_path =
+            |text: &str| text.is_empty() || (text.starts_with('/') && !text.contains(['?', '#', ' ']));
         if !scheme.is_none_or(is_scheme) || !host.is_none_or(is_host) || !prefix.is_none_or(is_path) {
             return Err(MALFORMED);
         }

@@ -98,7 +98,9 @@ impl Network {
     /// `10.0.0.0/8`, or one address.
     fn parse(name: &str) -> Option<Self> {
         let (address, length) = match name.split_once('/') {
-            Some((address, length)) if length.bytes().all(|byte| byte.is_ascii_digit()) => (address, Some(length)),
+            Some((address, length)) if length.bytes().all(|byte| byte.is_ascii_digit()) => {
+                (address, Some(length))
+            }
             Some(_) => return None,
             None => (name, None),
         };
@@ -128,7 +130,9 @@ fn address(extensions: &Extensions) -> Option<IpAddr> {
         return Some(address.ip());
     }
     #[cfg(feature = "axum")]
-    if let Some(::axum::extract::ConnectInfo(address)) = extensions.get::<::axum::extract::ConnectInfo<SocketAddr>>() {
+    if let Some(::axum::extract::ConnectInfo(address)) =
+        extensions.get::<::axum::extract::ConnectInfo<SocketAddr>>()
+    {
         return Some(address.ip());
     }
     None
@@ -162,7 +166,18 @@ mod tests {
             let proxies = TrustedProxies::parse([network].into_iter()).unwrap();
             assert_eq!(proxies.contain(address.parse().unwrap()), expected, "{address} in {network}");
         }
-        for bad in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "proxy.internal", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/8/8", "::ffff:10.0.0.0/8"] {
+        for bad in [
+            "",
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0/8",
+            "proxy.internal",
+            "10.0.0.0/",
+            "10.0.0.0/-1",
+            "10.0.0.0/+8",
+            "10.0.0.0/8/8",
+            "::ffff:10.0.0.0/8",
+        ] {
             assert_eq!(TrustedProxies::parse([bad].into_iter()).unwrap_err(), [bad]);
         }
     }

@@ -12,7 +12,7 @@ use crate::reject::DpopChallenge;
 use crate::replay::{MemoryReplayStore, Replay};
 
 /// What a builder collects.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct PossessionSettings {
     pub(crate) dpop: Option<Dpop>,
     pub(crate) certificates: Option<Certificates>,
@@ -34,7 +34,10 @@ impl PossessionSettings {
             for name in bad {
                 problems.add(
                     "trusted_proxies",
-                    format!("{} is no network; expected addresses such as 10.0.0.0/8", crate::escape::escaped(name)),
+                    format!(
+                        "{} is no network; expected addresses such as 10.0.0.0/8",
+                        crate::escape::escaped(name)
+                    ),
                 );
             }
             TrustedProxies::default()

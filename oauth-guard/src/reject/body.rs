@@ -101,7 +101,10 @@ fn is_reserved(name: &HeaderName) -> bool {
         UPGRADE,
         TE,
     ];
-    RESERVED.contains(name) || *name == DPOP_NONCE || name.as_str().starts_with("grpc-") || name.as_str() == "keep-alive"
+    RESERVED.contains(name)
+        || *name == DPOP_NONCE
+        || name.as_str().starts_with("grpc-")
+        || name.as_str() == "keep-alive"
 }
 
 impl fmt::Debug for Hook {

@@ -178,9 +178,7 @@ impl Challenge {
         let ours = self.dpop.as_ref().filter(|_| scheme == Scheme::Dpop);
         let algorithms = ours.map(|ours| ("algs", &*ours.algorithms));
         let mut text = String::from(if scheme == Scheme::Dpop { "DPoP" } else { "Bearer" });
-        for (index, (name, value)) in
-            common.chain(attributes.iter().copied()).chain(algorithms).enumerate()
-        {
+        for (index, (name, value)) in common.chain(attributes.iter().copied()).chain(algorithms).enumerate() {
             text.push_str(if index == 0 { " " } else { ", " });
             text.push_str(name);
             text.push_str("=\"");

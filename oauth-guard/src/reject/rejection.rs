@@ -100,7 +100,9 @@ impl fmt::Display for Rejection {
             Self::InvalidToken(invalid) => invalid.fmt(f),
             Self::InvalidProof(invalid) => invalid.fmt(f),
             Self::UseDpopNonce => ProofError::Nonce.fmt(f),
-            Self::TokenNotBound => f.write_str("the token is bound to no key, and only bound ones are accepted here"),
+            Self::TokenNotBound => {
+                f.write_str("the token is bound to no key, and only bound ones are accepted here")
+            }
             Self::ReplayUnavailable { .. } => f.write_str("the store of used proofs is full or unavailable"),
             Self::InsufficientScope { .. } => f.write_str("the token does not grant what this request needs"),
             Self::InsufficientAuthentication { .. } => {

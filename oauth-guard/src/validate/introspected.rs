@@ -62,10 +62,12 @@ impl ClaimSet<'_> {
         let token_type = match self.present("token_type") {
             Some(Value::String(name)) if name.decode().eq_ignore_ascii_case("bearer") => Ok(()),
             // RFC 9449 section 6.2: `cnf` says to which key.
-            Some(Value::String(name)) if name.decode().eq_ignore_ascii_case("dpop") => match self.present("cnf") {
-                Some(Value::Object(cnf)) if cnf.get("jkt").is_some() => Ok(()),
-                _ => Err(TokenError::BoundToKey),
-            },
+            Some(Value::String(name)) if name.decode().eq_ignore_ascii_case("dpop") => {
+                match self.present("cnf") {
+                    Some(Value::Object(cnf)) if cnf.get("jkt").is_some() => Ok(()),
+                    _ => Err(TokenError::BoundToKey),
+                }
+            }
             Some(_) => Err(TokenError::WrongType),
             None => Ok(()),
         };

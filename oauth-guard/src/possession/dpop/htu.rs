@@ -23,7 +23,11 @@ pub(crate) fn compare(htu: &str, base: &str, path: &str) -> UrlMatch {
     let called = [base, path].concat();
     match (Url::read(htu), Url::read(&called)) {
         (Some(one), Some(other)) if one.same_place(&other) => {
-            if one.scheme == other.scheme { UrlMatch::Same } else { UrlMatch::OtherScheme }
+            if one.scheme == other.scheme {
+                UrlMatch::Same
+            } else {
+                UrlMatch::OtherScheme
+            }
         }
         _ => UrlMatch::Other,
     }

@@ -10,7 +10,7 @@ use oauth_client::clock::Now;
 use oauth_client::jose::{ProofKey, VerifyingKey, sha256};
 
 use super::nonce::NonceState;
-use super::{AHEAD, DpopRules, MAX_BYTES, Jti, MAX_JTI, ProofError, Proven, UrlMatch};
+use super::{AHEAD, DpopRules, Jti, MAX_BYTES, MAX_JTI, ProofError, Proven, UrlMatch};
 use crate::jose::{CompactJws, Header, Scratch, Typ, decode_base64url};
 use crate::json::{self, Text, Value};
 use crate::possession::binding::{Binding, Known};
@@ -74,9 +74,10 @@ impl DpopRules {
         let Some(text) = visitor.check("proof", text(given.proof.as_deref()))? else { return Ok(None) };
         let jws = CompactJws::split(text, MAX_BYTES).map_err(ProofError::from);
         let Some(jws) = visitor.check("form", jws)? else { return Ok(None) };
-        let known = binding.known.get().filter(|known| {
-            *known.header == *jws.header && self.algorithms.contains(&known.key.algorithm)
-        });
+        let known = binding
+            .known
+            .get()
+            .filter(|known| *known.header == *jws.header && self.algorithms.contains(&known.key.algorithm));
         let parsed = if known.is_none() { self.key(&jws, jkt, visitor)? } else { None };
         let key = known.map(|known| &known.key).or(parsed.as_ref());
         let mut scratch = Scratch::new();
@@ -222,10 +223,7 @@ fn text(proof: Option<&[u8]>) -> Result<&str, ProofError> {
 }
 
 /// The key in the header of a proof.
-fn embedded(
-    jws: &CompactJws<'_>,
-    algorithm: crate::algorithm::Algorithm,
-) -> Result<ProofKey, ProofError> {
+fn embedded(jws: &CompactJws<'_>, algorithm: crate::algorithm::Algorithm) -> Result<ProofKey, ProofError> {
     let header = decode_base64url(jws.header)?;
     let text = std::str::from_utf8(&header).map_err(|_| oauth_client::jose::Error::NotUtf8)?;
     let mut jwk = None;

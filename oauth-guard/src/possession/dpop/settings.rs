@@ -147,7 +147,9 @@ impl Dpop {
         for other in algorithms.iter().filter(|one| one.is_symmetric() || !algorithm::is_supported(**one)) {
             problems.add(
                 "dpop.algorithms",
-                format!("{other} is not supported for proofs: expected ES256, ES384, EdDSA, or one of RS… and PS…"),
+                format!(
+                    "{other} is not supported for proofs: expected ES256, ES384, EdDSA, or one of RS… and PS…"
+                ),
             );
         }
         for (field, time) in
@@ -195,8 +197,7 @@ impl Dpop {
 
 /// Base64 in either alphabet, padded or not, with a line end or not.
 fn key_bytes(text: &str) -> Option<Vec<u8>> {
-    let config =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let text = text.trim();
     [STANDARD, URL_SAFE]
         .iter()
@@ -230,10 +231,18 @@ mod tests {
     fn a_nonce_key_is_base64_of_32_bytes_at_least() {
         let thirty_two = "++//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         let url_safe = thirty_two.replace('+', "-").replace('/', "_");
-        for good in [thirty_two.to_owned(), format!("{thirty_two}=\n"), url_safe.clone(), format!(" {url_safe}=")] {
+        for good in
+            [thirty_two.to_owned(), format!("{thirty_two}=\n"), url_safe.clone(), format!(" {url_safe}=")]
+        {
             assert_eq!(key_bytes(&good).map(|key| key.len()), Some(32), "{good}");
         }
-        for bad in ["", "AAAA", &thirty_two[..42], "not base64 at all, although it is long enough for a key", &format!("{thirty_two}\n{thirty_two}")] {
+        for bad in [
+            "",
+            "AAAA",
+            &thirty_two[..42],
+            "not base64 at all, although it is long enough for a key",
+            &format!("{thirty_two}\n{thirty_two}"),
+        ] {
             assert_eq!(key_bytes(bad), None, "{bad}");
         }
     }
