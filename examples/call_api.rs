@@ -62,7 +62,9 @@ async fn main() -> ExitCode {
     let count = |which: fn(&Call) -> bool| calls.iter().filter(|call| which(call)).count();
     let (ok, replays) = (count(|call| call.ok), count(|call| call.replayed));
     // A refresh that is under way may have spent the refresh token in the store.
-    source.settle().await;
+    if let Err(error) = source.settle().await {
+        eprintln!("warning: {error}");
+    }
     let token_requests = source.status().token_requests;
     println!(
         "{}",
@@ -87,7 +89,7 @@ async fn source(options: &Options) -> Result<TokenSource, Error> {
         // `{"open": …}`, or `{"verification_uri": …, "user_code": …}`: for the calling program to show to a user.
         let ensured = login.ensure(&source, |prompt| println!("{}", json!(prompt))).await;
         if ensured.is_err() {
-            source.settle().await;
+            let _ = source.settle().await;
         }
         ensured?;
     }

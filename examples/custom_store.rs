@@ -133,7 +133,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let token = source.token().await?;
         println!("{start} start: {:?}", token.tokens());
         // Before a program ends: a refresh that is under way may have spent the refresh token in the table.
-        source.settle().await;
+        source.settle().await?;
     }
     println!("token requests in all: {}", server.journal().count(Endpoint::Token));
     Ok(())

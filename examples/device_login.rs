@@ -42,6 +42,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let source = client.source(&request).starting_with(login).build()?;
     let token = source.token().await?;
     println!("a token with scope {:?}", token.tokens().scope().unwrap_or_default());
-    source.settle().await;
+    source.settle().await?;
     Ok(())
 }

@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let token = source.token().await?;
         println!("{start} start: a token with scope {:?}", token.tokens().scope().unwrap_or_default());
         // Before a program ends: a refresh that is under way may have spent the refresh token in the file.
-        source.settle().await;
+        source.settle().await?;
     }
     std::fs::remove_file(path)?;
     Ok(())

@@ -40,3 +40,18 @@ fn each_dependency_line_names_our_package_and_version() {
     }
     assert!(env!("CARGO_PKG_VERSION").starts_with("0.1."), "the READMEs show version 0.1");
 }
+
+#[test]
+fn each_program_to_move_from_is_compiled_as_the_page_shows_it() {
+    let pages = ["oauth-client/MIGRATING.md", "oauth-guard/MIGRATING.md"].map(read).concat();
+    let shown: Vec<_> =
+        pages.split("```rust,ignore\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let library = read("tests/migration/src/lib.rs");
+    let modules = library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let mut compiled: Vec<_> = modules
+        .map(|name| read(&format!("tests/migration/src/{name}.rs")).trim_end().to_owned() + "\n")
+        .collect();
+    assert_eq!(compiled.len(), shown.len());
+    compiled.retain(|program| !shown.contains(&&**program));
+    assert!(compiled.is_empty(), "no page shows {compiled:#?}");
+}

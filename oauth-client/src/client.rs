@@ -12,6 +12,7 @@ use arc_swap::ArcSwapOption;
 use url::Url;
 
 pub use self::builder::ClientBuilder;
+pub(crate) use self::builder::default_http;
 use self::endpoints::{Discovered, Discovery};
 use crate::authenticate::ClientAuth;
 use crate::clock::Clock;
@@ -20,6 +21,7 @@ use crate::discover::{Endpoint, Found, Metadata};
 use crate::dpop::Prover;
 use crate::error::{Error, Kind};
 use crate::id_token::KeyCache;
+use crate::source::Fetcher;
 use crate::token::TokenSet;
 use crate::transport::HttpClient;
 
@@ -67,6 +69,8 @@ struct Inner {
     keys: KeyCache,
     /// Whom ID tokens may be for beside this client.
     id_token_audiences: Vec<String>,
+    /// What brings tokens in place of a token endpoint.
+    fetcher: Option<Fetcher>,
 }
 
 enum Server {
@@ -104,6 +108,10 @@ impl Client {
 
     pub(crate) fn http(&self) -> &HttpClient {
         &self.0.http
+    }
+
+    pub(crate) fn fetcher(&self) -> Option<&Fetcher> {
+        self.0.fetcher.as_ref()
     }
 
     pub(crate) fn id_token_audiences(&self) -> &[String] {
@@ -188,6 +196,15 @@ impl Found {
     /// [`resource`](Self::resource).
     #[must_use]
     pub fn client(&self) -> ClientBuilder {
+        if self.by_default {
+            // There is no document to fetch anew.
+            let endpoints =
+                Endpoint::ALL.iter().filter_map(|one| Some((*one, self.server.endpoint(*one)?.as_str())));
+            return endpoints.fold(Client::builder(), |builder, (one, url)| match one {
+                Endpoint::Token => builder.token_endpoint(url),
+                one => builder.endpoint(one, url),
+            });
+        }
         Client::builder().metadata(self.server.clone())
     }
 }

@@ -37,8 +37,10 @@ use self::lenient::{fitting, fitting_entries};
 pub(crate) use self::places::Failed;
 use self::places::first_usable;
 
+pub(crate) use self::follow::follow_or_default;
 pub use self::follow::{Found, follow};
 pub use self::member::discover_url;
+pub(crate) use self::resource::called;
 pub use self::resource::{ProtectedResource, resource};
 pub(crate) use self::ssrf::{limits_beyond, may_lead_to};
 use crate::error::{Error, printable};
@@ -74,6 +76,9 @@ pub struct Metadata {
     /// Where claims about the user are fetched (OpenID Connect).
     #[serde(default, deserialize_with = "fitting")]
     pub userinfo_endpoint: Option<Url>,
+    /// Where a person is asked on a device of theirs (OpenID CIBA 1.0 section 4).
+    #[serde(default, deserialize_with = "fitting")]
+    pub backchannel_authentication_endpoint: Option<Url>,
     /// Where devices without a browser begin (RFC 8628).
     #[serde(default, deserialize_with = "fitting")]
     pub device_authorization_endpoint: Option<Url>,
@@ -114,11 +119,26 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    /// What is assumed of a server at this URL's origin that describes itself nowhere.
+    fn by_default(url: &Url) -> Result<Self, Error> {
+        let origin = url.origin().ascii_serialization();
+        let document = serde_json::json!({
+            "issuer": origin,
+            "authorization_endpoint": format!("{origin}/authorize"),
+            "token_endpoint": format!("{origin}/token"),
+            "registration_endpoint": format!("{origin}/register"),
+            // A client that no document describes to the server is one without a secret as a rule.
+            "token_endpoint_auth_methods_supported": ["none", "client_secret_post", "client_secret_basic"],
+        });
+        serde_json::from_value(document).map_err(|_| Error::config("resource", "has no usable origin"))
+    }
+
     /// The URL of an endpoint, where the document names one.
     #[must_use]
     pub fn endpoint(&self, endpoint: Endpoint) -> Option<&Url> {
         let url = match endpoint {
             Endpoint::Authorization => &self.authorization_endpoint,
+            Endpoint::BackchannelAuthentication => &self.backchannel_authentication_endpoint,
             Endpoint::DeviceAuthorization => &self.device_authorization_endpoint,
             Endpoint::EndSession => &self.end_session_endpoint,
             Endpoint::Introspection => &self.introspection_endpoint,
@@ -165,6 +185,7 @@ impl Metadata {
             &mut self.revocation_endpoint,
             &mut self.introspection_endpoint,
             &mut self.userinfo_endpoint,
+            &mut self.backchannel_authentication_endpoint,
             &mut self.device_authorization_endpoint,
             &mut self.pushed_authorization_request_endpoint,
             &mut self.registration_endpoint,
@@ -222,6 +243,8 @@ impl Metadata {
 pub enum Endpoint {
     /// Where a browser is sent to authorize (RFC 6749 section 3.1).
     Authorization,
+    /// Where a person is asked on a device of theirs (OpenID CIBA 1.0 section 7).
+    BackchannelAuthentication,
     /// Where devices without a browser begin (RFC 8628 section 3.1).
     DeviceAuthorization,
     /// Where a browser is sent to log out (OpenID Connect RP-Initiated Logout).
@@ -241,8 +264,9 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Authorization,
+        Self::BackchannelAuthentication,
         Self::DeviceAuthorization,
         Self::EndSession,
         Self::Introspection,
@@ -258,6 +282,7 @@ impl Endpoint {
     pub fn name(self) -> &'static str {
         match self {
             Self::Authorization => "authorization_endpoint",
+            Self::BackchannelAuthentication => "backchannel_authentication_endpoint",
             Self::DeviceAuthorization => "device_authorization_endpoint",
             Self::EndSession => "end_session_endpoint",
             Self::Introspection => "introspection_endpoint",

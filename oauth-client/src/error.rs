@@ -142,6 +142,8 @@ pub(crate) enum Kind {
     GrantRefused(ErrorResponse),
     /// A secret that is computed or read for each request is unavailable; nothing was sent.
     Secret { name: String, source: BoxError },
+    /// What brings tokens in place of a token endpoint has brought none.
+    Fetch { source: BoxError },
     /// The authorization endpoint sent the person back with an error (RFC 6749 section 4.1.2.1).
     Denied(Denied),
     /// A login that came back in a way that cannot be trusted, or not in time.
@@ -158,7 +160,7 @@ impl Error {
     /// A stable machine code: the server's own OAuth error code where it sent one (`invalid_grant`,
     /// `invalid_client` …), else one of `config`, `unsupported`, `discovery`, `transport`, `timeout`, `too_large`,
     /// `redirect`, `malformed_response`, `unsupported_token_type`, `rate_limited`, `server_error`, `secret`,
-    /// `store`, `reauthorization_required` and `interrupted`; from a [login](crate::login) also `state_mismatch`,
+    /// `fetch`, `store`, `reauthorization_required` and `interrupted`; from a [login](crate::login) also `state_mismatch`,
     /// `issuer_mismatch`, `invalid_callback`, `login_expired`, `login_timeout` and `invalid_id_token`. An error response without
     /// an OAuth code gets one from its status:
     /// 400 `invalid_request`, 401 `invalid_client` (`invalid_token` from an API), 403 `access_denied`,
@@ -178,6 +180,7 @@ impl Error {
             Kind::ErrorResponse(refused) | Kind::GrantRefused(refused) => &refused.code,
             Kind::Reauthorization(_) => "reauthorization_required",
             Kind::Secret { .. } => "secret",
+            Kind::Fetch { .. } => "fetch",
             Kind::Denied(denied) => &denied.code,
             Kind::Login { code, .. } => code,
             Kind::IdToken(_) => "invalid_id_token",
@@ -191,7 +194,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match &*self.kind {
             Kind::Transport { .. } | Kind::Timeout(_) | Kind::Interrupted => true,
-            Kind::Secret { .. } => true,
+            Kind::Secret { .. } | Kind::Fetch { .. } => true,
             Kind::Store { permanent, .. } => !permanent,
             Kind::ErrorResponse(refused) => match refused.code.as_str() {
                 _ if refused.transient || refused.status == StatusCode::TOO_MANY_REQUESTS => true,
@@ -306,6 +309,20 @@ impl Error {
 
     pub(crate) fn malformed(what: impl Into<String>) -> Self {
         Self::new(Kind::Malformed(what.into()))
+    }
+
+    /// The same error, of a request that exchanges a user's token: once that is refused, only the user can give another
+    /// (RFC 8693 section 2.2.2 has `invalid_request` for it).
+    pub(crate) fn of_subject_token(self) -> Self {
+        match &*self.kind {
+            Kind::ErrorResponse(refused)
+                if matches!(&*refused.code, "invalid_grant" | "invalid_token" | "invalid_request")
+                    && refused.provider_code.is_some() =>
+            {
+                Self { kind: Arc::new(Kind::GrantRefused(refused.clone())), retry_after: self.retry_after }
+            }
+            _ => self,
+        }
     }
 
     pub(crate) fn secret(name: &str, source: BoxError) -> Self {
@@ -428,6 +445,7 @@ impl fmt::Display for Error {
                     "the {name} of the request is unavailable, so nothing was sent; its cause says why"
                 )
             }
+            Kind::Fetch { source } => write!(f, "no token could be fetched: {source}"),
             Kind::Denied(denied) => {
                 write!(f, "the authorization was refused: {}", denied.code)?;
                 denied.description.iter().try_for_each(|text| write!(f, ": {text}"))
@@ -453,6 +471,8 @@ impl StdError for Error {
         match &*self.kind {
             Kind::Transport { source, .. } | Kind::Secret { source, .. } => Some(&**source),
             Kind::Store { source: Some(source), .. } => Some(&**source),
+            // Displayed with it, so the chain goes on behind it.
+            Kind::Fetch { source } => source.source(),
             _ => None,
         }
     }

@@ -31,15 +31,17 @@
 //! | [tokens on requests](#tokens-on-requests): a tower layer, a front for reqwest | [`attach`] |
 //! | [grants](#grants): how a token is obtained | [`grant`] |
 //! | [logging users in](#logging-users-in): browser, loopback, device; ID tokens | [`login`], [`id_token`] |
-//! | [client authentication](#client-authentication): secrets, keys, certificates | [`ClientAuth`], [`secret`], [`sign`] |
+//! | [client authentication](#client-authentication): secrets, keys, certificates, platforms | [`ClientAuth`], [`secret`], [`sign`], [`workload`] |
 //! | [tokens bound to a key](#tokens-bound-to-a-key): DPoP | [`dpop`] |
 //! | [storage](#storage): tokens that outlive the process | [`store`] |
 //! | [discovery](#discovery): server and API metadata | [`discover`] |
+//! | APIs of which only the URL is known: MCP servers | [`mcp`] |
 //! | [providers](#providers): deviations from RFC 6749 as data | [`dialect`] |
 //! | [management](#management): introspect, revoke, register, userinfo | [`manage`] |
 //! | [configuration](#configuration): TOML, environment, serde | [`config`] |
 //! | [errors](#errors): stable codes, and whether a retry helps | [`Error`] |
 //! | [testing](#testing): an injected clock and transport | [`clock`], [`transport`] |
+//! | moving here from `oauth2`, `openidconnect`, `yup-oauth2` or code of your own | `migrating` |
 //!
 //! ## Fresh tokens
 //!
@@ -82,12 +84,15 @@
 //! | a client's own credentials | [`grant::client_credentials`] |
 //! | a user and a web app | [`Client::authorize`], a redirect, [`Client::finish`]: see [`login`] |
 //! | a user at this machine's browser | `Client::login(..).open(..)`, with the feature `loopback` |
+//! | a user who confirms on a device of theirs | [`Client::backchannel`], then [`wait`](login::BackchannelLogin::wait) |
 //! | a user, and a device without a browser | [`Client::device`], then [`wait`](login::DeviceLogin::wait) |
 //! | the token of your API's caller | [`Client::exchanger`] with [`grant::token_exchange`] |
 //! | a key that the server trusts, or a JWT by an issuer it trusts | [`grant::jwt_bearer`] |
+//! | a user of an identity provider that the API's server trusts | [`grant::id_jag`] |
+//! | something that is no token endpoint: a cloud's metadata, a vault, a CLI | [`TokenSource::from_fn`] |
 //! | a refresh token from elsewhere | [`grant::refresh_token`] |
 //! | a user's name and password, and no other way | [`grant::password`] |
-//! | nothing but an API's URL | [`discover::follow`], then [`manage::register`] |
+//! | nothing but an API's URL | [`mcp::Authorizer`]; or by hand [`discover::follow`], then [`manage::register`] |
 //! | another grant | a type of your own: see [`grant`] |
 //! | a file or the environment | [`config::ClientConfig`] |
 //!
@@ -159,7 +164,7 @@
 //! let request = grant::refresh_token("r3fresh").subject("alice");
 //! let source = client.source(request).store(FileStore::new("/var/lib/cli/tokens.json")).build()?;
 //! assert_eq!(source.status().token_requests, 0); // nothing is sent before the first token is requested
-//! // … and before the program ends: source.settle().await, so that no refresh dies half done
+//! // … and before the program ends: source.settle().await?, so that no refresh dies half done
 //! # Ok(()) }
 //! ```
 //!
@@ -240,6 +245,7 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `reqwest` | yes | the bundled transport, `transport::Tls`, and the front `attach::reqwest` |
+//! | `reqwest-middleware` | no | the front `attach::reqwest_middleware` |
 //! | `loopback` | yes | logins by this machine's browser: `Client::login` |
 //! | `toml` | no | configuration from TOML text and files |
 //! | `metrics` | no | counters and a histogram through the `metrics` facade |
@@ -257,6 +263,8 @@ mod www_authenticate;
 mod authenticate;
 // secrets from files, the environment and callbacks
 pub mod secret;
+// identities that platforms give
+pub mod workload;
 // private keys, and what they sign
 pub mod sign;
 // proofs of possession, for tokens bound to a key
@@ -282,10 +290,17 @@ pub mod attach;
 
 // Beside the flow:
 
+// all of it for an API of which only the URL is known
+pub mod mcp;
 // APIs of authorization servers: introspect, revoke, register, userinfo
 pub mod manage;
 // all of it as data
 pub mod config;
+
+// from other libraries to this one: before and after
+#[cfg(all(feature = "reqwest", feature = "loopback"))]
+#[doc = include_str!("../MIGRATING.md")]
+pub mod migrating {}
 
 // What all of them stand on:
 

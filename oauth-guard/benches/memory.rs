@@ -1,6 +1,8 @@
 //! What the guard allocates, and what it keeps: `cargo bench -p tower-oauth-guard --bench memory`.
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up should say so and stop")]
 
+#[path = "setting/opaque.rs"]
+mod opaque;
 mod setting;
 #[path = "setting/shared_secret.rs"]
 mod shared_secret;
@@ -15,6 +17,7 @@ use moka::sync::Cache;
 use oauth_mock::Alg;
 use tower::Layer;
 
+use self::opaque::Opaque;
 use self::setting::{Bare, Setting, request, run};
 use self::shared_secret::Many;
 use self::summary::{Summary, is_measuring, is_wanted};
@@ -23,6 +26,9 @@ fn main() {
     let mut summary = Summary::new();
     if is_wanted("request") {
         requests(&mut summary);
+    }
+    if is_wanted("opaque") {
+        opaque_tokens(&mut summary);
     }
     if is_wanted("million") {
         million(&mut summary);
@@ -52,6 +58,41 @@ fn requests(summary: &mut Summary) {
     println!("allocations for a known token: {} to {}", known[0], known[known.len() - 1]);
     summary.tell("guard_new_allocs", new[new.len() / 2] as f64);
     summary.tell("guard_cached_allocs_added", known[known.len() / 2] as f64);
+}
+
+/// A known opaque token, and what a million invented ones leave behind.
+fn opaque_tokens(summary: &mut Summary) {
+    let count = if is_measuring() { 1_000_000 } else { 1_000 };
+    let setting = Opaque::new();
+    let good: Vec<String> = (0..100).map(opaque::known).collect();
+    for token in &good {
+        assert_eq!(setting.status(request(token)), 200);
+    }
+    let service = setting.guard.layer().layer(Bare);
+    let bare = request(&good[0]);
+    let bare = measure(|| assert_eq!(run(Bare, bare), 200)).count_total;
+    let mut known: Vec<u64> = (good.iter().chain(&good))
+        .map(|token| {
+            let (service, request) = (service.clone(), request(token));
+            measure(|| assert_eq!(run(service, request), 200)).count_total.saturating_sub(bare)
+        })
+        .collect();
+    known.sort_unstable();
+    println!("allocations for a known opaque token: {} to {}", known[0], known[known.len() - 1]);
+    summary.tell("guard_opaque_known_allocs", known[known.len() / 2] as f64);
+
+    let held = measure(|| {
+        for number in 0..count {
+            assert_eq!(setting.status(request(&format!("invented_{number}"))), 401);
+        }
+    });
+    let questions = setting.questions();
+    for token in &good {
+        assert_eq!(run(service.clone(), request(token)), 200, "known without a question");
+    }
+    assert_eq!(setting.questions(), questions);
+    println!("{count} invented tokens left {} bytes behind, and pushed none of 100 out", held.bytes_current);
+    summary.tell("guard_opaque_invented_bytes", held.bytes_current as f64);
 }
 
 /// The heap that a guard holds for a million tokens of 9 claims each, divided by a million. The bytes asked of the

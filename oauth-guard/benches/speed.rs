@@ -4,6 +4,8 @@
 //! Each is the median of many rounds, in which the guarded request and what it is compared with take turns.
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up should say so and stop")]
 
+#[path = "setting/opaque.rs"]
+mod opaque;
 #[path = "../../oauth-client/benches/measure/paired.rs"]
 mod paired;
 mod setting;
@@ -34,6 +36,7 @@ use oauth_guard::{Guard, HttpClient, Issuer, KeyPolicy, Requirement};
 use oauth_mock::Alg;
 use tower::Layer;
 
+use self::opaque::Opaque;
 use self::paired::{each, median, now, paired};
 use self::setting::{AUDIENCE, Bare, Setting, TENANT, request, run};
 use self::shared_secret::Many;
@@ -43,8 +46,9 @@ use self::yardstick::Yardstick;
 fn main() {
     let rounds = if is_measuring() { 600 } else { 2 };
     let (mut summary, mut yardstick) = (Summary::new(), Yardstick::new());
-    let parts: [(&str, Part); 9] = [
+    let parts: [(&str, Part); 10] = [
         ("known", known_token),
+        ("opaque", opaque_token),
         ("pieces", |_, rounds| pieces(rounds)),
         ("rs256", |summary, rounds| new_token(summary, "guard_new_rs256_over_raw", Alg::Rs256, rounds)),
         ("es256", |summary, rounds| new_token(summary, "guard_new_es256_over_raw", Alg::Es256, rounds)),
@@ -84,6 +88,47 @@ fn known_token(summary: &mut Summary, rounds: usize) {
     );
     println!("known token: {:.0} ns guarded, {:.0} ns bare", found.ours, found.theirs);
     summary.tell("guard_cached_added_ns", found.added);
+}
+
+/// A token that its server is asked about: known by now, and new, beside the question itself.
+fn opaque_token(summary: &mut Summary, rounds: usize) {
+    let setting = Opaque::new();
+    let token = opaque::known(0);
+    assert_eq!(setting.status(request(&token)), 200);
+    let service = setting.guard.layer().layer(Bare);
+    let make = || request(&token);
+    let found = paired(
+        rounds,
+        || each(32, make, |request| run(service.clone(), request)),
+        || each(32, make, |request| run(Bare, request)),
+    );
+    assert_eq!(setting.questions(), 1);
+    println!("known opaque token: {:.0} ns guarded, {:.0} ns bare", found.ours, found.theirs);
+    summary.tell("guard_opaque_known_added_ns", found.added);
+
+    let (next, time) = (Cell::new(1), Duration::from_secs(5));
+    let new = || {
+        next.set(next.get() + 1);
+        opaque::known(next.get())
+    };
+    let found = paired(
+        rounds,
+        || each(8, || request(&new()), |request| assert_eq!(setting.status(request), 200)),
+        || {
+            let ask = |token: String| {
+                let token = oauth_client::Secret::from(token.as_str());
+                let asked = setting.client.introspection_response(&token, time);
+                setting.runtime.block_on(asked).expect("a response").len()
+            };
+            each(8, new, ask)
+        },
+    );
+    println!(
+        "new opaque token: {:.2} us guarded, {:.2} us the question alone",
+        found.ours / 1e3,
+        found.theirs / 1e3
+    );
+    summary.tell("guard_opaque_new_own_ns", found.added);
 }
 
 /// Beside the signature check alone: parsing, validating, caching, and the call through the layer.

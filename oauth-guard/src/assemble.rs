@@ -18,6 +18,7 @@ use crate::keys::{
     IssuerKeys, JwksLocation, KeyPolicy, KeySet, Probation, Remote, StaticKey, VerifyingKey, log_skipped,
     must_be_public,
 };
+use crate::revocation::List;
 
 /// What all issuers of a guard have in common.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub(crate) struct Assembler {
     pub(crate) names: Vec<String>,
     /// The longest token to accept before its issuer is known, and the highest limit that a resolved issuer may set.
     pub(crate) tenant_token_bytes: usize,
+    /// What is revoked at the guard.
+    pub(crate) revocations: Arc<List>,
     /// The first generation of its issuers.
     pub(crate) generation: u64,
 }
@@ -127,7 +130,8 @@ impl Assembler {
             roles_claims,
             token_prefix: issuer.token_prefix.as_deref().unwrap_or_default().into(),
         };
-        let state = IssuerState::new(rules, keys, introspector, probation, self.generation);
+        let revocations = Arc::clone(&self.revocations);
+        let state = IssuerState::new(rules, keys, introspector, probation, revocations, self.generation);
         match before.filter(|before| before.is_same(&state) && before.is_in_force(self.generation)) {
             Some(before) => Some(Arc::clone(before)),
             None => Some(Arc::new(state)),
@@ -211,9 +215,9 @@ impl Assembler {
         field: &dyn Fn(&str) -> String,
         problems: &mut Problems,
     ) -> Option<IssuerKeys> {
-        let asks_about_all =
-            issuer.introspection.as_ref().is_some_and(|given| given.tokens == IntrospectedTokens::Any);
-        if asks_about_all {
+        let introspection = issuer.introspection.as_ref();
+        let asks_about_all = introspection.filter(|given| given.tokens == IntrospectedTokens::Any);
+        if let Some(introspection) = asks_about_all {
             if probation.is_some() {
                 // Callers invent names: each would cause questions, which carry our credentials.
                 problems.add(
@@ -221,13 +225,16 @@ impl Assembler {
                     "a resolved issuer is not asked about every token that names it; use \"both\"",
                 );
             }
-            if let Some(source) = issuer.sources.first() {
-                problems.add(
-                    field(source.field(&issuer.static_keys)),
-                    "is given, but introspection.tokens = \"any\" uses no keys; remove one of them",
-                );
+            // The keys are those of signed responses.
+            if !introspection.signed {
+                if let Some(source) = issuer.sources.first() {
+                    problems.add(
+                        field(source.field(&issuer.static_keys)),
+                        "is given, but introspection.tokens = \"any\" uses no keys; remove one of them",
+                    );
+                }
+                return Some(IssuerKeys::fixed(KeySet::default()));
             }
-            return Some(IssuerKeys::fixed(KeySet::default()));
         }
         if let [first, others @ ..] = &*issuer.sources {
             for other in others {

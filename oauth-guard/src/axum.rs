@@ -26,6 +26,7 @@ use crate::extensions::{self, Missing};
 use crate::guard::Guard;
 use crate::reject::{Challenge, Rejection, grpc, http as over_http, log, respond};
 use crate::request::RequestHead;
+use crate::subject::SubjectToken;
 
 impl<T, S> FromRequestParts<S> for Claims<T>
 where
@@ -80,10 +81,62 @@ where
     }
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for SubjectToken {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+            tracing::error!(
+                target: "oauth_guard", code = Rejection::NotGuarded.code(), path = parts.uri.path(),
+                "a handler asks for the caller's token: add GuardLayer::with_subject_token, and require a token"
+            );
+            Rejection::NotGuarded
+        })
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for SubjectToken {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
+        Ok(parts.extensions.get::<Self>().cloned())
+    }
+}
+
 impl IntoResponse for Rejection {
     /// The layer's HTTP response, without realm and resource metadata.
     fn into_response(self) -> Response {
         over_http::response(&self, &Challenge::default(), false).map(Body::new)
+    }
+}
+
+impl<T: Send + Sync + 'static> Guard<T> {
+    /// A router for the configured endpoints that authorization servers call: logout tokens and security events, each at its
+    /// path in [`RevocationSettings`](crate::revocation::RevocationSettings). Without any it is empty. Merge it with the routes
+    /// that this guard's layer does not cover. Paths are those that are configured now: a reload does not move them.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use oauth_guard::revocation::RevocationSettings;
+    /// use oauth_guard::{Guard, Issuer};
+    ///
+    /// let guard = Guard::builder()
+    ///     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+    ///     .revocation(RevocationSettings::new().backchannel_logout("/backchannel-logout").client_id("shop"))
+    ///     .build()?;
+    /// let orders = Router::new().route("/orders", get(|| async { "orders" })).layer(guard.layer());
+    /// let app: Router = orders.merge(guard.revocation_routes());
+    /// # Ok::<(), oauth_guard::BuildError>(())
+    /// ```
+    pub fn revocation_routes<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let mut router = Router::new();
+        if let Some(path) = self.backchannel_logout_path() {
+            router = router.route_service(&path, self.backchannel_logout());
+        }
+        if let Some(path) = self.security_events_path() {
+            router = router.route_service(&path, self.security_events());
+        }
+        router
     }
 }
 

@@ -17,6 +17,7 @@ use crate::keys::KeyPolicy;
 use crate::possession::{Certificates, Dpop};
 use crate::reject::{Hook, Rejection, RejectionBody};
 use crate::replay::ReplayStore;
+use crate::revocation::{RevocationFeed, RevocationSettings};
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::tenants::Resolver;
@@ -351,13 +352,28 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
+    /// One more source of revocations, besides those of the [settings](Self::revocation): for settings that come from a
+    /// configuration.
+    pub fn revocation_feed(mut self, feed: impl RevocationFeed) -> Self {
+        self.settings.revocation = self.settings.revocation.feed(feed);
+        self
+    }
+
+    /// Where revocations come from, besides [code](Guard::revocations). By default from nowhere.
+    pub fn revocation(mut self, settings: RevocationSettings) -> Self {
+        self.settings.revocation = settings;
+        self
+    }
+
     /// Builds the guard. Nothing is fetched and no runtime is needed; keys are fetched by the first request that needs
     /// them.
     ///
     /// # Errors
     /// All configuration errors together, each with its field.
     pub fn build(self) -> Result<Guard<T>, BuildError> {
-        self.settings.snapshot(None).map(Guard::new)
+        let guard = self.settings.snapshot(None).map(Guard::new)?;
+        guard.follow_revocations();
+        Ok(guard)
     }
 
     /// The snapshot to be in force after `old`.

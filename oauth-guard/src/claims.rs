@@ -1,7 +1,7 @@
 //! The claims of a validated token, as handlers and requirements read them.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -15,6 +15,7 @@ use crate::keys::VerifyingKey;
 use crate::possession::Binding;
 use crate::reject::Challenge;
 use crate::reject::log::Origin;
+use crate::revocation::Marks;
 
 /// The claims of a verified token. Cheap to clone: a pointer.
 ///
@@ -182,6 +183,15 @@ impl<T> Claims<T> {
         self.verified.text(self.verified.parts.payload).unwrap_or("{}")
     }
 
+    pub(crate) fn verified(&self) -> &Arc<Verified<T>> {
+        &self.verified
+    }
+
+    /// When the token ends, leeway included, in seconds since the Unix epoch.
+    pub(crate) fn ends_at(&self) -> u64 {
+        self.verified.ends_at()
+    }
+
     pub(crate) fn introspected_until(&self) -> Duration {
         self.verified.introspected_until
     }
@@ -267,6 +277,8 @@ pub(crate) struct Verified<T> {
     /// The keys that it is bound to. Their possession is proven with each request.
     pub(crate) binding: Option<Box<Binding>>,
     pub(crate) parts: Parts,
+    /// What revocations know it by; made when there are any.
+    pub(crate) marks: OnceLock<Marks>,
     pub(crate) custom: T,
 }
 
@@ -328,6 +340,14 @@ impl<T> Verified<T> {
     /// Whether the token is within its lifetime, to the second and by the current wall clock.
     pub(crate) fn is_within_lifetime(&self, now: Now) -> bool {
         (self.parts.valid_from..self.parts.valid_until).contains(&now.wall.as_secs())
+    }
+
+    /// When it ends, in seconds since the Unix epoch. The server may say that an introspected token ends earlier.
+    pub(crate) fn ends_at(&self) -> u64 {
+        match self.key {
+            Some(_) => self.parts.valid_until,
+            None => self.parts.expires_at,
+        }
     }
 
     /// What the entry takes in memory, in bytes, roughly: the cache's own bookkeeping is about 250 bytes.

@@ -169,6 +169,19 @@
 //! [`INTROSPECTION_TRIES`], [`INTROSPECTION_FIRST_PAUSE`], [`INTROSPECTION_LONGEST_PAUSE`]. One failure may be one connection's;
 //! three in a row are the server's. The pause doubles with each failure, and one question ends it. A `Retry-After` counts
 //! at once, up to the longest pause.
+//!
+//! # Revocation
+//!
+//! - [`REVOCATIONS`]: about 55 MB when it is full; a fleet of a million sessions that are all revoked fits.
+//! - [`REVOKED_TOKEN_LIFETIME`]: access tokens live for minutes or hours. Where neither `max_token_age` nor `longest_token`
+//!   says so, an entry outlives even those of servers that issue them for weeks.
+//! - [`REVOCATION_MAX_STALE`]: a store that restarts is back by then, and a stolen token is not used for much longer.
+//! - [`REVOCATION_POLL`]: what a transmitter can bear from each guard.
+//! - [`REVOCATION_FIRST_READ`]: how long the first requests wait for a source that was not read yet, before they get 503.
+//! - [`REVOCATION_LONGEST_PAUSE`]: a guard catches up within 3 seconds after its store is back.
+//! - [`STATEMENTS_REMEMBERED`]: a logout token that comes again is rare, and its effect would be the same.
+//! - [`STATEMENT_BODY_BYTES`]: a token has 8 KiB, and a form writes some characters as three.
+//! - [`STATEMENT_BODY_TIMEOUT`]: a request that trickles in holds nothing for longer.
 
 use std::time::Duration;
 
@@ -240,6 +253,24 @@ pub const INTROSPECTION_TRIES: u32 = 3;
 pub const INTROSPECTION_FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 pub const INTROSPECTION_LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How many revocations are kept.
+pub const REVOCATIONS: usize = 1 << 20;
+/// How long a revocation is kept that does not say when it ends, where tokens have no maximum age.
+pub const REVOKED_TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long a source of revocations may be away.
+pub const REVOCATION_MAX_STALE: Duration = Duration::from_secs(30);
+/// How often a transmitter of security events is polled.
+pub const REVOCATION_POLL: Duration = Duration::from_secs(30);
+/// How long requests wait for sources that were not read yet.
+pub const REVOCATION_FIRST_READ: Duration = Duration::from_secs(3);
+/// The longest pause after failed reads of a source.
+pub const REVOCATION_LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How many logout tokens and security events are remembered, so that each has its effect once.
+pub const STATEMENTS_REMEMBERED: u64 = 100_000;
+/// The largest body with a logout token or a security event, in bytes.
+pub const STATEMENT_BODY_BYTES: usize = 32 * 1024;
+/// How long such a body may take.
+pub const STATEMENT_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How old a DPoP proof may be.
 pub const PROOF_MAX_AGE: Duration = Duration::from_secs(60);
 /// How long a nonce for DPoP proofs is good.

@@ -251,7 +251,7 @@ fn learnt<T: Send + Sync + 'static>(
 ) -> Option<Result<Claims<T>, Rejection>> {
     let digest = snapshot.cache.digest(text.as_bytes());
     if let Some(verified) = snapshot.learnt(issuer, digest, now) {
-        return Some(Ok(Claims::new(verified, &snapshot.challenge)));
+        return Some(snapshot.accept(verified, now));
     }
     issuer.introspector.as_ref()?.known(digest, now).map(|_| Err(TokenError::Inactive.into()))
 }

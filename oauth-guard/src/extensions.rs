@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::Extensions;
 
 use crate::claims::{Claims, Untyped};
+use crate::subject::SubjectToken;
 
 /// There are claims of a type of the user's own. Claims without one need no note: their type is known.
 #[derive(Clone)]
@@ -37,6 +38,7 @@ pub(crate) fn clear(extensions: &mut Extensions) {
         (one.remove)(extensions);
         custom = one.outer.clone();
     }
+    extensions.remove::<SubjectToken>();
     extensions.insert(WithoutClaims);
 }
 

@@ -116,7 +116,7 @@ where
                     match authorized {
                         Ok(claims) => {
                             let nonce = claims.as_ref().and_then(Claims::renewal);
-                            snapshot.forward(&mut request, claims);
+                            config.forward(&snapshot, &mut request, claims);
                             let call = ready.call(request);
                             match nonce {
                                 None => State::Calling { call },

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use serde::de::DeserializeOwned;
@@ -90,7 +90,20 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     }
 }
 
+/// A guard that does not keep itself alive.
+pub(crate) struct WeakGuard<T>(Weak<Shared<T>>);
+
+impl<T> WeakGuard<T> {
+    pub(crate) fn upgrade(&self) -> Option<Guard<T>> {
+        self.0.upgrade().map(Guard)
+    }
+}
+
 impl<T> Guard<T> {
+    pub(crate) fn downgrade(&self) -> WeakGuard<T> {
+        WeakGuard(Arc::downgrade(&self.0))
+    }
+
     pub(crate) fn new(snapshot: Snapshot<T>) -> Self {
         Self(Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot),

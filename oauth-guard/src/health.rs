@@ -8,6 +8,7 @@ use crate::guard::Guard;
 use crate::introspect::IntrospectionHealth;
 use crate::issuer::IssuerState;
 use crate::replay::{Replay, ReplayHealth};
+use crate::revocation::{OnOutage, RevocationHealth};
 
 /// A guard's state at one moment, from [`Guard::health`]. Serialize it as it is.
 #[derive(Clone, Debug, Serialize)]
@@ -24,6 +25,8 @@ pub struct Health {
     pub tenants: Option<TenantsHealth>,
     /// The cache of verified tokens.
     pub cache: CacheHealth,
+    /// What is revoked, and where that comes from.
+    pub revocations: RevocationHealth,
     /// The store of used proofs. `None` without [`Dpop`](crate::Dpop).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replay: Option<ReplayHealth>,
@@ -114,7 +117,14 @@ impl<T: Send + Sync + 'static> Guard<T> {
             issuers.extend(each.into_iter().take(TENANTS_LISTED));
             TenantsHealth { known, on_probation, without_keys }
         });
-        let ok = snapshot.issuers.values().all(|issuer| issuer.is_usable(now));
+        if snapshot.feeds.list.has_feeds_to_start() {
+            snapshot.feeds.start();
+        }
+        let revocations = RevocationHealth::new(&snapshot.feeds);
+        // Where nothing is served during an outage, this service is out of order with it.
+        let is_refusing = snapshot.revocation.on_outage == OnOutage::Refuse
+            && revocations.feeds.iter().any(|feed| !feed.ok);
+        let ok = !is_refusing && snapshot.issuers.values().all(|issuer| issuer.is_usable(now));
         for remote in snapshot.issuers.values().filter_map(|issuer| issuer.keys.remote()) {
             remote.fetch_if_due(now);
         }
@@ -125,7 +135,7 @@ impl<T: Send + Sync + 'static> Guard<T> {
         let replay = possession.dpop.as_ref().and(possession.replay.as_ref()).map(Replay::health);
         let ok = ok && replay.as_ref().is_none_or(|replay| replay.ok);
         let cache = CacheHealth { entries, bytes, hits, misses, hit_ratio };
-        Health { ok, issuers, tenants, cache, replay }
+        Health { ok, issuers, tenants, cache, revocations, replay }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::defaults;
 use crate::introspect::{IntrospectedTokens, Introspection, Introspector};
 use crate::jose::TENANT;
 use crate::keys::{Fetching, IssuerKeys, Probation, StaticKey};
+use crate::revocation::List;
 
 /// An authorization server whose tokens a guard accepts, and the conditions for them.
 ///
@@ -403,6 +404,8 @@ pub(crate) struct IssuerState {
     pub(crate) introspector: Option<Arc<Introspector>>,
     /// Of a tenant: what it may cost until a token of it is verified.
     pub(crate) probation: Option<Arc<Probation>>,
+    /// What is revoked at the guard.
+    pub(crate) revocations: Arc<List>,
     /// Of a tenant: when it was used last, as [`Tenants`](crate::tenants::Tenants) counts it.
     used: AtomicU64,
     /// The first generation that has it.
@@ -459,10 +462,12 @@ impl IssuerState {
         keys: IssuerKeys,
         introspector: Option<Introspector>,
         probation: Option<Arc<Probation>>,
+        revocations: Arc<List>,
         since: u64,
     ) -> Self {
         let (used, ended) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
-        Self { rules, keys, introspector: introspector.map(Arc::new), probation, used, since, ended }
+        let introspector = introspector.map(Arc::new);
+        Self { rules, keys, introspector, probation, revocations, used, since, ended }
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -3,16 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::Request;
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
 use crate::authorize::{Authorization, OfLayer, Requirement};
-use crate::claims::Untyped;
+use crate::claims::{Claims, Untyped};
 use crate::guard::Guard;
 use crate::reject::{Rejection, log};
 use crate::request::RequestHead;
 use crate::service::GuardService;
 use crate::snapshot::Snapshot;
+use crate::subject;
 
 /// Puts a [`Guard`] in front of a service. Made by [`Guard::layer`].
 ///
@@ -36,6 +38,8 @@ pub(crate) struct LayerConfig<T> {
     pub(crate) guard: Guard<T>,
     requirement: Option<Requirement>,
     optional: bool,
+    /// Whether handlers get the caller's token.
+    subject_token: bool,
 }
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
@@ -44,7 +48,12 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     #[must_use]
     pub fn layer(&self) -> GuardLayer<T> {
         GuardLayer {
-            config: Arc::new(LayerConfig { guard: self.clone(), requirement: None, optional: false }),
+            config: Arc::new(LayerConfig {
+                guard: self.clone(),
+                requirement: None,
+                optional: false,
+                subject_token: false,
+            }),
         }
     }
 }
@@ -81,14 +90,40 @@ impl<T> GuardLayer<T> {
         self.change(|config| config.optional = true)
     }
 
+    /// Hands the caller's token on to the handlers behind this layer, as a [`SubjectToken`](crate::SubjectToken) in the
+    /// request's extensions: for those that call other APIs on the caller's behalf. It is handed on also where the guard
+    /// strips the token from the request itself. Nothing else hands it on.
+    #[must_use]
+    pub fn with_subject_token(self) -> Self {
+        self.change(|config| config.subject_token = true)
+    }
+
     fn change(self, change: impl FnOnce(&mut LayerConfig<T>)) -> Self {
         let mut config = LayerConfig {
             guard: self.config.guard.clone(),
             requirement: self.config.requirement.clone(),
             optional: self.config.optional,
+            subject_token: self.config.subject_token,
         };
         change(&mut config);
         Self { config: Arc::new(config) }
+    }
+}
+
+impl<T: Send + Sync + 'static> LayerConfig<T> {
+    /// Forwards a request with its claims and, where that was asked for, its token.
+    pub(crate) fn forward<B>(
+        &self,
+        snapshot: &Snapshot<T>,
+        request: &mut Request<B>,
+        claims: Option<Claims<T>>,
+    ) {
+        if self.subject_token {
+            // Before it is stripped.
+            let subject = claims.as_ref().and_then(|claims| snapshot.subject_token(request, claims));
+            subject::hand_on(request.extensions_mut(), subject);
+        }
+        snapshot.forward(request, claims);
     }
 }
 

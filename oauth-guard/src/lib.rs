@@ -70,6 +70,10 @@
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
+//! **On behalf of the caller**: [`GuardLayer::with_subject_token`] hands the caller's token on to handlers, as a
+//! [`SubjectToken`] for `oauth_client`'s exchanger; [`Claims::actor`] reads delegation chains, and
+//! [`Requirement::actor`] requires who acts.
+//!
 //! **Configuration**: [`config`] reads a guard from TOML, from the environment or through serde; [`defaults`] explains
 //! every number.
 //!
@@ -184,7 +188,7 @@
 //! | `reqwest` | yes | the bundled HTTP client for key fetches; without it, pass an [`HttpClient`] |
 //! | `axum` | no | extractors for axum handlers (`Claims`, `Scoped`), and a router for the RFC 9728 document |
 //! | `toml` | no | configuration from TOML text and files |
-//! | `testing` | no | conformance suites for stores of your own |
+//! | `testing` | no | conformance suites for stores and feeds of your own |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -240,9 +244,11 @@ pub mod revocation;
 mod possession;
 
 // What a valid token says, and how handlers get it.
+mod actor;
 mod claim_path;
 mod claims;
 mod extensions;
+mod subject;
 
 // 5: is it enough? Rules by route, requirements.
 mod authorize;
@@ -252,6 +258,11 @@ mod escape;
 mod reject;
 
 // Beside the path.
+
+// From other crates to this one: before and after.
+#[cfg(all(feature = "axum", feature = "reqwest"))]
+#[doc = include_str!("../MIGRATING.md")]
+pub mod migrating {}
 
 // Extractors and a router for axum.
 #[cfg(feature = "axum")]
@@ -266,6 +277,8 @@ mod health;
 // The RFC 9728 document.
 mod metadata;
 
+// What the rules mean for the operations of an OpenAPI document.
+mod openapi;
 // Which proofs of possession were used.
 pub mod replay;
 
@@ -285,6 +298,7 @@ pub use oauth_client::clock::{self, Clock};
 pub use oauth_client::transport::HttpClient;
 
 #[doc(inline)]
+pub use self::actor::Actor;
 pub use self::algorithm::Algorithm;
 pub use self::authorize::{ClaimValue, Requirement, Rule};
 pub use self::body::GuardBody;
@@ -305,6 +319,7 @@ pub use self::possession::{CertificateSource, Certificates, Dpop, PeerAddr, TlsP
 pub use self::reject::{InvalidProof, InvalidToken, Rejection, RejectionBody};
 pub use self::request::RequestHead;
 pub use self::service::GuardService;
+pub use self::subject::SubjectToken;
 // Strict JSON is read all over the crate.
 use self::jose::json;
 

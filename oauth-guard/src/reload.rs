@@ -47,6 +47,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
             "another configuration is in force"
         );
         self.store(new);
+        self.follow_revocations();
         Ok(())
     }
 }

@@ -61,7 +61,7 @@ where
             Check::Ready(checked) => match checked.and_then(|claims| authorization.forward(claims)) {
                 Ok(claims) => {
                     let nonce = claims.as_ref().and_then(Claims::renewal);
-                    snapshot.forward(&mut request, claims);
+                    self.config.forward(&snapshot, &mut request, claims);
                     let call = self.inner.call(request);
                     match nonce {
                         None => ResponseFuture::calling(call),

@@ -25,6 +25,7 @@ use crate::keys::KeyPolicy;
 use crate::metadata::ResourceMetadata;
 use crate::possession::PossessionSettings;
 use crate::reject::{Challenge, Hook};
+use crate::revocation::{Feeds, List, RevocationSettings};
 use crate::snapshot::Snapshot;
 use crate::tenants::{Resolver, Tenants};
 
@@ -50,6 +51,7 @@ pub(crate) struct Settings {
     pub(crate) hook: Option<Hook>,
     pub(crate) tenant_token_bytes: Option<usize>,
     pub(crate) allow_private_jwks: bool,
+    pub(crate) revocation: RevocationSettings,
     pub(crate) possession: PossessionSettings,
     /// The configuration names a Redis that nobody has connected to.
     pub(crate) unconnected_redis: bool,
@@ -74,8 +76,14 @@ impl Settings {
         let resource = self.resource_document(rules.scopes(), &mut problems);
         let challenge = self.challenge(resource.as_ref(), &mut problems);
         self.check_numbers(&mut problems);
+        self.revocation.check(self.resource.is_some(), &mut problems);
         let token_locations = self.token_locations(&mut problems);
-        let assembler = self.assembler(old, &mut problems);
+        let Some(revoked) = old.map(|old| Arc::clone(&old.feeds.list)).or_else(|| List::new().map(Arc::new))
+        else {
+            problems.add("revocation", "the system has no random bytes for the key of the list");
+            return Err(problems.into_error());
+        };
+        let assembler = self.assembler(old, Arc::clone(&revoked), &mut problems);
         let mut issuers = HashMap::new();
         for (index, issuer) in self.issuers.iter().enumerate() {
             let field = |name: &str| format!("issuer[{index}].{name}");
@@ -129,6 +137,11 @@ impl Settings {
             introspecting,
             tenants,
             cache,
+            feeds: match old {
+                Some(old) => Arc::clone(&old.feeds),
+                None => Feeds::new(revoked, Arc::clone(&assembler.clock)),
+            },
+            revocation: self.revocation.after(old.map(|old| &old.revocation)),
             clock: Arc::clone(&assembler.clock),
             assembler,
             challenge: Arc::new(Challenge {
@@ -161,7 +174,12 @@ impl Settings {
         }
     }
 
-    fn assembler<T>(&self, old: Option<&Snapshot<T>>, problems: &mut Problems) -> Assembler {
+    fn assembler<T>(
+        &self,
+        old: Option<&Snapshot<T>>,
+        revocations: Arc<List>,
+        problems: &mut Problems,
+    ) -> Assembler {
         // An issuer with authorities of its own has a client of its own.
         let fetching: Vec<_> = self.issuers.iter().filter(|one| one.fetching.authorities.is_none()).collect();
         let mut urls: Vec<_> = fetching.iter().filter_map(|issuer| issuer.fetched_from()).collect();
@@ -169,6 +187,7 @@ impl Settings {
             let endpoint = issuer.introspection.as_ref().and_then(|given| given.endpoint.as_deref());
             urls.push(endpoint.unwrap_or(&issuer.name));
         }
+        urls.extend(self.revocation.poll.as_ref().map(|poll| poll.endpoint.as_str()));
         let needs_http = self.resolver.is_some() || !urls.is_empty();
         let is_plain = |url: &&str| url.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("http:"));
         let needs_tls = self.resolver.is_some() || !urls.iter().all(is_plain);
@@ -184,6 +203,7 @@ impl Settings {
             },
             keys: self.keys.clone(),
             allow_private_jwks: self.allow_private_jwks,
+            revocations,
             names: {
                 let mut names: Vec<_> = self.issuers.iter().map(|issuer| issuer.name.clone()).collect();
                 names.sort_unstable();

@@ -2,7 +2,7 @@
 //! rejection.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use oauth_client::clock::{Clock, Now};
 use serde::de::DeserializeOwned;
 
 use crate::assemble::Assembler;
-use crate::authorize::{Authorization, OfLayer, Requirement, RouteRules};
+use crate::authorize::{Authorization, Need, OfLayer, Requirement, RouteRules};
 use crate::bearer::{self, TokenLocations};
 use crate::cache::{Digest, TokenCache};
 use crate::check::{Check, CheckFuture};
@@ -22,7 +22,7 @@ use crate::escape::escaped;
 use crate::extensions;
 use crate::introspect::{IntrospectedTokens, Question, Settled, contradicts};
 use crate::issuer::IssuerState;
-use crate::jose::{self, Issued, TENANT};
+use crate::jose::{self, Issued, TENANT, Typ};
 use crate::keys::{Flight, Freshness};
 use crate::metadata::ResourceMetadata;
 use crate::possession::Possession;
@@ -30,6 +30,8 @@ use crate::possession::dpop::DPOP_NONCE;
 use crate::reject::log::{self, Origin};
 use crate::reject::{Challenge, Rejection, TokenError, grpc, respond};
 use crate::request::RequestHead;
+use crate::revocation::{Feeds, RevocationSettings, Verdict};
+use crate::subject::SubjectToken;
 use crate::tenants::{TenantLookup, Tenants};
 use crate::validate::{
     Buffers, ClaimSet, FailFast, IssuerLookup, ParsedToken, PendingFetch, Validation, check_size, is_jws,
@@ -51,6 +53,9 @@ pub(crate) struct Snapshot<T> {
     pub(crate) max_token_bytes: usize,
     pub(crate) cache: Arc<TokenCache<T>>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// What is revoked, and what fills that list: the same for all snapshots of a guard.
+    pub(crate) feeds: Arc<Feeds>,
+    pub(crate) revocation: RevocationSettings,
     /// What its issuers were built with, for the next snapshot.
     pub(crate) assembler: Assembler,
     pub(crate) challenge: Arc<Challenge>,
@@ -89,6 +94,24 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
     /// Whose token it is, whoever brings it.
     #[inline]
     fn identify(self: &Arc<Self>, token: &[u8]) -> Check<T> {
+        if self.feeds.list.is_starting() {
+            return self.identify_when_started(token.to_vec());
+        }
+        self.identify_now(token)
+    }
+
+    /// The sources of revocations have not been read yet: the first requests wait a moment for them.
+    #[cold]
+    fn identify_when_started(self: &Arc<Self>, token: Vec<u8>) -> Check<T> {
+        let snapshot = Arc::clone(self);
+        Check::Pending(CheckFuture::new(async move {
+            snapshot.feeds.started().await;
+            snapshot.identify_now(&token).resolve().await
+        }))
+    }
+
+    #[inline]
+    fn identify_now(self: &Arc<Self>, token: &[u8]) -> Check<T> {
         let now = self.clock.now();
         let (digest, found) = self.cache.get(token).unzip();
         if let (Some(digest), Some(Some(verified))) = (digest, found) {
@@ -108,7 +131,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
                     if let Some(tenants) = &self.tenants {
                         tenants.touch(&verified.issuer, now);
                     }
-                    return Check::Ready(Ok(Some(Claims::new(verified, &self.challenge))));
+                    return Check::Ready(self.accept(verified, now).map(Some).map_err(logged));
                 }
                 Freshness::Fresh => self.cache.remove(digest),
                 Freshness::Overdue | Freshness::Missing => {}
@@ -163,14 +186,14 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         now: Now,
         refresh: bool,
     ) -> Result<Validation<T>, TokenError> {
+        let mut buffers = Buffers::new();
+        let parsed = ParsedToken::parse(text, self.max_token_bytes, &mut buffers);
         if !self.introspecting.is_empty()
-            && let Some(issuer) = self.asked_without_keys(text, now)?
+            && let Some(issuer) = self.asked_about(text, parsed.as_ref(), now)?
         {
             return Ok(Validation::Introspect { issuer, jwt: None });
         }
-        let mut buffers = Buffers::new();
-        let ParsedToken { compact, header, payload, claims } =
-            ParsedToken::parse(text, self.max_token_bytes, &mut buffers)?;
+        let ParsedToken { compact, header, payload, claims } = parsed?;
         let (header, payload, claims) = (header?, payload?, claims?);
         // Keys belong to their issuer: the one that the token names decides which keys may have signed it.
         let (name, tenant) = (claims.issuer()?, claims.tenant());
@@ -234,13 +257,26 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             introspected_until,
             binding,
             parts,
+            marks: OnceLock::new(),
             custom,
         });
+        self.feeds.list.saw(&verified, now);
         if introspector.is_some() {
             return Ok(Validation::Introspect { issuer: Arc::clone(issuer), jwt: Some(verified) });
         }
         self.cache.insert(text.as_bytes(), digest, &verified);
-        Ok(Validation::Done(Ok(Claims::new(verified, &self.challenge))))
+        Ok(Validation::Done(self.accept(verified, now)))
+    }
+
+    /// The last check of a valid token, on each request: is it revoked?
+    pub(crate) fn accept(&self, verified: Arc<Verified<T>>, now: Now) -> Result<Claims<T>, Rejection> {
+        match verified.issuer.revocations.check(&verified, now) {
+            Verdict::Accepted => Ok(Claims::new(verified, &self.challenge)),
+            Verdict::Revoked => Err(TokenError::Revoked.into()),
+            Verdict::Unavailable => {
+                Err(Rejection::RevocationsUnavailable { retry_after: Duration::from_secs(1) })
+            }
+        }
     }
 
     /// What follows from a validation. A fetch that is optional and may not start now is done without.
@@ -347,14 +383,28 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         text: &str,
         now: Now,
     ) -> Result<Option<Arc<IssuerState>>, TokenError> {
+        let mut buffers = Buffers::new();
+        let parsed = ParsedToken::parse(text, self.max_token_bytes, &mut buffers);
+        self.asked_about(text, parsed.as_ref(), now)
+    }
+
+    fn asked_about(
+        &self,
+        text: &str,
+        parsed: Result<&ParsedToken<'_>, &TokenError>,
+        now: Now,
+    ) -> Result<Option<Arc<IssuerState>>, TokenError> {
         let takes = |issuer: &Arc<IssuerState>| text.starts_with(&*issuer.rules.token_prefix);
         let asks_about_all = |issuer: &Arc<IssuerState>| {
             issuer.introspector.as_ref().is_some_and(|one| one.tokens == IntrospectedTokens::Any)
         };
         let mut asking = self.introspecting.iter();
-        let issuer = if is_jws(text) {
-            let mut buffers = Buffers::new();
-            let parsed = ParsedToken::parse(text, self.max_token_bytes, &mut buffers)?;
+        let issuer = if parsed.is_ok_and(ParsedToken::is_jws) || is_jws(text) {
+            let parsed = parsed.map_err(|error| *error)?;
+            // RFC 9701 section 8.1: what a server says of a token is no token.
+            if parsed.header.as_ref().is_ok_and(|header| header.typ == Typ::Introspection) {
+                return Err(TokenError::WrongType);
+            }
             let named = parsed.claims.as_ref().ok().and_then(|claims| {
                 let (name, tenant) = (claims.issuer().ok()?, claims.tenant());
                 self.issuer(Issued { issuer: &name, tenant: tenant.as_deref() }, now).ok()
@@ -415,7 +465,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
                         let _ = snapshot.active(&issuer, jwt, &token, digest, body);
                     }
                 };
-                introspector.ask(Question { token, digest }, on_active).await
+                introspector.ask(Question { token, digest }, &issuer, on_active).await
             }
         };
         self.settle(&issuer, jwt, token, digest, settled)
@@ -438,7 +488,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
                     Some(verified) => verified,
                     None => self.active(issuer, jwt, token, digest, &body)?,
                 };
-                Ok(Claims::new(verified, &self.challenge))
+                self.accept(verified, self.clock.now())
             }
         }
     }
@@ -487,7 +537,11 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
                 let parts = claims.to_parts(issuer, &lifetime).ok_or(TokenError::TooLong)?;
                 let introspected_until = now.monotonic.saturating_add(cache);
                 let issuer = Arc::clone(issuer);
-                Arc::new(Verified { issuer, key: None, introspected_until, binding, parts, custom })
+                let marks = OnceLock::new();
+                let verified =
+                    Verified { issuer, key: None, introspected_until, binding, parts, marks, custom };
+                self.feeds.list.saw(&verified, now);
+                Arc::new(verified)
             }
         };
         if !cache.is_zero() {
@@ -508,6 +562,11 @@ impl<T> Snapshot<T> {
         Authorization::for_route(&self.rules, request, layer, &*self.clock)
     }
 
+    /// What the requests of a route need by the rules, for a description of the API.
+    pub(crate) fn need(&self, request: RequestHead<'_>) -> Need<'_> {
+        self.rules.need(request)
+    }
+
     /// A valid token that meets this requirement, whatever the route.
     pub(crate) fn requirement_only<'a>(&'a self, requirement: &'a Requirement) -> Authorization<'a> {
         Authorization::new(Some(requirement), self.rules.dry_run(), &*self.clock)
@@ -526,6 +585,12 @@ impl<T> Snapshot<T> {
             }
             None => extensions::clear(request.extensions_mut()),
         }
+    }
+
+    /// The token that these claims are from.
+    pub(crate) fn subject_token<B>(&self, request: &Request<B>, claims: &Claims<T>) -> Option<SubjectToken> {
+        let presented = self.token_locations.token(RequestHead::from(request)).ok()??;
+        Some(SubjectToken::new(bearer::as_text(&presented.token).ok()?, claims.expires_at()))
     }
 
     /// A request whose token is not validated: whatever could be one is redacted or stripped all the same.

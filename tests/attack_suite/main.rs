@@ -9,6 +9,7 @@ mod example;
 #[path = "../support/file.rs"]
 mod file;
 mod foreign;
+mod opaque;
 
 use std::process::Stdio;
 use std::time::Duration;

@@ -50,7 +50,7 @@ impl AttachError<::reqwest::Error> {
 impl<E: fmt::Display> fmt::Display for AttachError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Token(_) => f.write_str("the request was not sent, because no token could be put on it"),
+            Self::Token(error) => write!(f, "the request was not sent, because no token could be put on it: {error}"),
             Self::Inner(error) => error.fmt(f),
         }
     }
@@ -59,8 +59,8 @@ impl<E: fmt::Display> fmt::Display for AttachError<E> {
 impl<E: StdError + 'static> StdError for AttachError<E> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Token(error) => Some(error),
-            // Displayed as itself, so the chain goes on behind it: no message comes twice.
+            // Both are displayed with it, so the chain goes on behind them: no message comes twice.
+            Self::Token(error) => error.source(),
             Self::Inner(error) => error.source(),
         }
     }

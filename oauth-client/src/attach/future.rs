@@ -46,6 +46,7 @@ pin_project! {
         Refused { error: Option<Error> },
         Waiting { wait: Wait<Result<AccessToken, Error>>, held: Option<Box<(S, Request<B>)>> },
         Calling { #[pin] call: F, sent: Sent, replay: Option<Replay<S>> },
+        WithoutToken { #[pin] call: F },
         Peeking { held: Option<Box<Peeking<S, R>>> },
         Renewing { wait: Wait<Option<AccessToken>>, held: Option<Box<Renewing<S, R>>> },
         Readying { held: Option<Box<Readying<S, B>>> },
@@ -93,9 +94,14 @@ where
 
     /// No token yet: `ready` was polled ready and waits with the request.
     pub(super) fn waiting(ready: S, request: Request<B>, settings: Arc<Settings>) -> Self {
-        let source = settings.source.clone();
+        let source = Arc::clone(&settings);
         let wait = Box::pin(async move { source.token().await });
         Self { state: State::Waiting { wait, held: Some(Box::new((ready, request))) }, settings }
+    }
+
+    /// Sent as it is.
+    pub(super) fn without_token(call: S::Future, settings: Arc<Settings>) -> Self {
+        Self { state: State::WithoutToken { call }, settings }
     }
 
     /// Sent with a token.
@@ -179,6 +185,10 @@ where
                             }
                         }
                     }
+                }
+                StateProj::WithoutToken { call } => {
+                    let response = ready!(call.poll(cx)).map_err(AttachError::Inner)?;
+                    return Poll::Ready(Ok(response.map(Body::plain)));
                 }
                 StateProj::Peeking { held } => {
                     let Some(peeking) = held.as_deref_mut() else { return Poll::Pending };
@@ -275,7 +285,7 @@ where
         let state = match self.state {
             State::Refused { .. } => "refused",
             State::Waiting { .. } => "waiting for a token",
-            State::Calling { .. } => "calling",
+            State::Calling { .. } | State::WithoutToken { .. } => "calling",
             State::Peeking { .. } => "reading how the API refuses the token, if it does",
             State::Renewing { .. } => "waiting for another token",
             State::Readying { .. } => "about to be sent once more",

@@ -62,6 +62,15 @@
 //! `invalid_dpop_proof`, does not count against the token. So a call makes three requests at most: for the nonce, for
 //! another token, and the first.
 //!
+//! # More than one source
+//!
+//! [`TokenLayer::source_for`] takes the tokens for another origin from another source, and a [`TokenChoice`] on a request says
+//! what that one carries: a token of another source, or none.
+//!
+//! # A token endpoint that hangs
+//!
+//! [`TokenLayer::max_wait`] bounds how long a request waits for a token.
+//!
 //! # Redirects
 //!
 //! The layer follows no redirects. An inner client that does decides itself where the header goes: reqwest drops
@@ -74,6 +83,7 @@
 //! so counts like a 401. The caller gets the body whole in any case. Responses to other sources' requests are not inspected.
 
 mod body;
+mod choice;
 mod copy;
 mod error;
 mod future;
@@ -83,11 +93,16 @@ mod peek;
 mod policy;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
+#[cfg(feature = "reqwest-middleware")]
+pub mod reqwest_middleware;
+#[cfg(feature = "reqwest")]
+mod round_trip;
 mod sent;
 mod service;
 mod settings;
 
 pub use self::body::Body;
+pub use self::choice::TokenChoice;
 pub use self::error::AttachError;
 pub use self::future::ResponseFuture;
 pub use self::layer::TokenLayer;

@@ -6,6 +6,7 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::body::Body;
+use super::choice::Chosen;
 use super::error::AttachError;
 use super::future::ResponseFuture;
 use super::sent::Sent;
@@ -49,26 +50,38 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if let Err(error) = self.settings.check_origin(request.uri()) {
-            return ResponseFuture::refused(error, Arc::clone(&self.settings));
+        let other;
+        let settings = match self.settings.choose(request.extensions(), request.uri()) {
+            Chosen::Own => &self.settings,
+            Chosen::Other(chosen) => {
+                other = chosen;
+                &other
+            }
+            Chosen::NoToken => {
+                let call = self.inner.call(request.map(Body::plain));
+                return ResponseFuture::without_token(call, Arc::clone(&self.settings));
+            }
+        };
+        if let Err(error) = settings.check_origin(request.uri()) {
+            return ResponseFuture::refused(error, Arc::clone(settings));
         }
-        let authorized = self.settings.source.lend(|token| {
+        let authorized = settings.source.lend(|token| {
             let token = token?;
-            let replay = self.settings.prepare_replay(&request, &self.inner);
+            let replay = settings.prepare_replay(&request, &self.inner);
             Some(Sent::on(&mut request, token).map(|sent| (sent, replay)))
         });
         match authorized {
             Some(Ok((sent, replay))) => {
                 let request = recorded(request, replay.as_ref());
                 let call = self.inner.call(request);
-                ResponseFuture::calling(call, sent, replay, Arc::clone(&self.settings))
+                ResponseFuture::calling(call, sent, replay, Arc::clone(settings))
             }
-            Some(Err(error)) => ResponseFuture::refused(error, Arc::clone(&self.settings)),
+            Some(Err(error)) => ResponseFuture::refused(error, Arc::clone(settings)),
             None => {
                 // `poll_ready` readied *this* service: it goes with the request, and a fresh clone stays behind.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
-                ResponseFuture::waiting(ready, request, Arc::clone(&self.settings))
+                ResponseFuture::waiting(ready, request, Arc::clone(settings))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The settings of a layer, and the decisions that follow from them. Every front uses them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -28,6 +29,12 @@ pub(super) struct Settings {
     pub(super) report: bool,
     /// Whether tokens may go out over plain http to other machines.
     pub(super) allow_http: bool,
+    /// The same, because the source's client says so.
+    source_allows_http: bool,
+    /// How long a request waits for a token.
+    pub(super) max_wait: Option<Duration>,
+    /// Other sources, by where a request goes.
+    pub(super) by_origin: Vec<(Origin, Arc<Self>)>,
     /// `None`: anywhere.
     origins: Option<Vec<Origin>>,
     /// Whether the API has a way of its own to say that a token has expired.
@@ -45,14 +52,48 @@ pub(super) enum Verdict {
 impl Settings {
     pub(super) fn new(source: TokenSource) -> Self {
         let inspects_bodies = source.expired_response().is_some();
-        let allow_http = source.allows_http();
+        let source_allows_http = source.allows_http();
         Self {
             source,
             replay: ReplayPolicy::default(),
             report: false,
-            allow_http,
+            allow_http: false,
+            source_allows_http,
+            max_wait: None,
+            by_origin: Vec::new(),
             origins: None,
             inspects_bodies,
+        }
+    }
+
+    /// The same settings, with another source.
+    pub(super) fn with_source(&self, source: TokenSource) -> Self {
+        let Self { inspects_bodies, source_allows_http, source, .. } = Self::new(source);
+        Self { source, inspects_bodies, source_allows_http, by_origin: Vec::new(), ..self.clone() }
+    }
+
+    /// Changes a setting, for the sources of other origins as well.
+    pub(super) fn change(this: &mut Arc<Self>, change: impl Fn(&mut Self)) {
+        let own = Arc::make_mut(this);
+        change(own);
+        own.by_origin.iter_mut().for_each(|(_, settings)| change(Arc::make_mut(settings)));
+    }
+
+    /// Takes the tokens for requests to this origin from another source.
+    pub(super) fn source_for(&mut self, origin: &str, source: TokenSource) -> Result<(), Error> {
+        let origin = Origin::parse(origin)?;
+        let mut settings = self.with_source(source);
+        settings.origins = Some(vec![origin.clone()]);
+        self.by_origin.retain(|(known, _)| *known != origin);
+        self.by_origin.push((origin, Arc::new(settings)));
+        Ok(())
+    }
+
+    /// A token that is good now, in time.
+    pub(super) async fn token(&self) -> Result<AccessToken, Error> {
+        match self.max_wait {
+            None => self.source.token().await,
+            Some(limit) => self.source.token_within(limit).await,
         }
     }
 
@@ -69,7 +110,7 @@ impl Settings {
     pub(super) fn check_origin(&self, uri: &Uri) -> Result<(), Error> {
         match &self.origins {
             Some(allowed) if !allowed.iter().any(|origin| origin.is_of(uri)) => Err(astray(uri)),
-            None if is_exposed(uri) && !self.allow_http => Err(exposed(uri)),
+            None if is_exposed(uri) && !(self.allow_http || self.source_allows_http) => Err(exposed(uri)),
             _ => Ok(()),
         }
     }
@@ -134,7 +175,7 @@ impl Settings {
 
     /// Waits for the token that replaces the one refused. `None` leaves the API's own response to stand.
     pub(super) async fn another_token(&self, refused: u64) -> Option<AccessToken> {
-        match self.source.token().await {
+        match self.token().await {
             Ok(token) if token.generation() != refused => {
                 tracing::debug!(
                     refused,
@@ -273,7 +314,9 @@ macro_rules! setters {
             /// a nonce's.
             #[must_use]
             pub fn replay(mut self, policy: $crate::attach::ReplayPolicy) -> Self {
-                std::sync::Arc::make_mut(&mut self.settings).replay = policy;
+                $crate::attach::settings::Settings::change(&mut self.settings, |settings| {
+                    settings.replay = policy.clone();
+                });
                 self
             }
 
@@ -281,7 +324,9 @@ macro_rules! setters {
             /// or to log generations. It costs an allocation or two for each response, so it is off by default.
             #[must_use]
             pub fn report(mut self) -> Self {
-                std::sync::Arc::make_mut(&mut self.settings).report = true;
+                $crate::attach::settings::Settings::change(&mut self.settings, |settings| {
+                    settings.report = true;
+                });
                 self
             }
 
@@ -291,8 +336,57 @@ macro_rules! setters {
             /// [`danger_allow_http`]($crate::ClientBuilder::danger_allow_http).
             #[must_use]
             pub fn danger_allow_http(mut self) -> Self {
-                std::sync::Arc::make_mut(&mut self.settings).allow_http = true;
+                $crate::attach::settings::Settings::change(&mut self.settings, |settings| {
+                    settings.allow_http = true;
+                });
                 self
+            }
+
+            /// How long a request waits for a token, at most: without a limit, for as long as getting one may take
+            /// ([`ClientBuilder::timeout`]($crate::ClientBuilder::timeout)), which can be longer than its caller has. When
+            /// it is over, the request fails with [`AttachError::Token`]($crate::attach::AttachError::Token), code
+            /// `timeout`, and was not sent; what is under way goes on, for the requests to come. Of a request that is
+            /// sent once more, the API's own response is returned instead.
+            #[must_use]
+            pub fn max_wait(mut self, limit: std::time::Duration) -> Self {
+                $crate::attach::settings::Settings::change(&mut self.settings, |settings| {
+                    settings.max_wait = Some(limit);
+                });
+                self
+            }
+
+            /// Takes the tokens of requests to this origin, written `https://api.example.com` or with a port, from another
+            /// source. They go there whatever [`allowed_origins`](Self::allowed_origins) says, and those of the front's
+            /// own source do not. A [`TokenChoice`]($crate::attach::TokenChoice) on a request counts before it.
+            ///
+            /// # Errors
+            /// `config` for a text that is not an http or https origin.
+            pub fn source_for(
+                mut self,
+                origin: impl AsRef<str>,
+                source: $crate::TokenSource,
+            ) -> Result<Self, $crate::Error> {
+                std::sync::Arc::make_mut(&mut self.settings).source_for(origin.as_ref(), source)?;
+                Ok(self)
+            }
+
+            /// The source that tokens are taken from.
+            #[must_use]
+            pub fn source(&self) -> &$crate::TokenSource {
+                &self.settings.source
+            }
+
+            /// Waits for what is under way at its sources; see [`TokenSource::settle`]($crate::TokenSource::settle).
+            ///
+            /// # Errors
+            /// As there, of the first that fails.
+            pub async fn settle(&self) -> Result<(), $crate::Error> {
+                let others = self.settings.by_origin.iter().map(|(_, settings)| &settings.source);
+                let mut outcome = Ok(());
+                for source in std::iter::once(&self.settings.source).chain(others) {
+                    outcome = outcome.and(source.settle().await);
+                }
+                outcome
             }
 
             /// Sends the token to these origins only, each written `https://api.example.com` or with a port. A request

@@ -1,9 +1,13 @@
 //! The settings of a client, and the checks before it is built.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
 use url::Url;
 
 use super::endpoints::{Discovered, Discovery};
@@ -16,7 +20,8 @@ use crate::dpop::{Dpop, Prover};
 use crate::error::{Error, Kind, Problem};
 use crate::id_token::KeyCache;
 use crate::secret::SecretSource;
-use crate::transport::{HttpClient, Limits, header_problem, require_https, to_uri, user_agent_problem};
+use crate::source::Fetcher;
+use crate::transport::{HttpClient, Limits, RequestBody, header_problem, require_https, to_uri, user_agent_problem};
 
 /// Builds a [`Client`].
 #[derive(Clone, Debug, Default)]
@@ -37,6 +42,7 @@ pub struct ClientBuilder {
     allow_http: bool,
     mutual_tls: bool,
     id_token_audiences: Vec<String>,
+    fetcher: Option<Fetcher>,
 }
 
 impl ClientBuilder {
@@ -140,8 +146,13 @@ impl ClientBuilder {
 
     /// The clock; without one, the machine's.
     #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Some(Arc::new(clock));
+    pub fn clock(self, clock: impl Clock) -> Self {
+        self.shared_clock(Arc::new(clock))
+    }
+
+    /// A clock that others use, too.
+    pub(crate) fn shared_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
         self
     }
 
@@ -174,6 +185,12 @@ impl ClientBuilder {
     #[must_use]
     pub fn danger_allow_http(mut self) -> Self {
         self.allow_http = true;
+        self
+    }
+
+    pub(crate) fn fetcher(mut self, fetcher: Fetcher) -> Self {
+        self.http = Some(HttpClient::from_service(tower::service_fn(no_server)));
+        self.fetcher = Some(fetcher);
         self
     }
 
@@ -215,6 +232,7 @@ impl ClientBuilder {
                 discovery: Discovery::default(),
                 keys: KeyCache::default(),
                 id_token_audiences: self.id_token_audiences,
+                fetcher: self.fetcher,
             }))),
             _ => Err(Error::new(Kind::Config(problems))),
         }
@@ -390,12 +408,17 @@ fn missing(field: &str, message: &str) -> Problem {
     Problem { field: field.to_owned(), message: message.to_owned() }
 }
 
+/// The transport of a client that has no server.
+async fn no_server(_: Request<RequestBody>) -> Result<Response<Full<Bytes>>, io::Error> {
+    Err(io::Error::new(io::ErrorKind::NotConnected, "tokens are fetched by other means, and there is no server"))
+}
+
 #[cfg(feature = "reqwest")]
-fn default_http() -> Result<HttpClient, Error> {
+pub(crate) fn default_http() -> Result<HttpClient, Error> {
     HttpClient::new()
 }
 
 #[cfg(not(feature = "reqwest"))]
-fn default_http() -> Result<HttpClient, Error> {
+pub(crate) fn default_http() -> Result<HttpClient, Error> {
     Err(Error::config("http", "is missing; give a transport, or switch on the feature \"reqwest\""))
 }

@@ -5,29 +5,35 @@ use std::time::Duration;
 
 use super::schema::join;
 use super::tree::Table;
-use super::{needed, problem};
+use super::{auth, needed, problem};
+use crate::client::{Client, ClientBuilder};
+use crate::dialect;
 use crate::error::{Error, Problem};
-use crate::grant::{self, Assertion, SignedAssertion, TokenExchange, TokenRequest};
+use crate::grant::{self, Assertion, IdJag, SignedAssertion, TokenExchange, TokenRequest};
 use crate::sign::{Algorithm, KeySource, SigningKey};
 use crate::token::TokenType;
 
 const SIGNED: &str = "signed_assertion";
 
-/// Which grant each of these keys is for.
-const FOR: &[(&str, &str)] = &[
-    ("assertion", "jwt_bearer"),
-    (SIGNED, "jwt_bearer"),
-    ("subject_token", "token_exchange"),
-    ("subject_token_type", "token_exchange"),
-    ("actor_token", "token_exchange"),
-    ("actor_token_type", "token_exchange"),
-    ("requested_token_type", "token_exchange"),
+/// Which grants each of these keys is for.
+const FOR: &[(&str, &[&str])] = &[
+    ("assertion", &["jwt_bearer"]),
+    (SIGNED, &["jwt_bearer"]),
+    ("subject_token", &["token_exchange", "id_jag"]),
+    ("subject_token_type", &["token_exchange", "id_jag"]),
+    ("actor_token", &["token_exchange"]),
+    ("actor_token_type", &["token_exchange"]),
+    ("requested_token_type", &["token_exchange"]),
+    (PROVIDER, &["id_jag"]),
 ];
+
+const PROVIDER: &str = "identity_provider";
 
 /// Reports keys that belong to another grant.
 pub(super) fn misplaced(table: Table<'_>, grant: &str, problems: &mut Vec<Problem>) {
     for (field, belongs_to) in FOR {
-        if table.has(field) && *belongs_to != grant {
+        if table.has(field) && !belongs_to.contains(&grant) {
+            let belongs_to = belongs_to.join("\" or \"");
             problems.push(problem(field, &format!("is for grant = \"{belongs_to}\"; remove it")));
         }
     }
@@ -105,4 +111,49 @@ pub(super) fn exchange(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<
         exchange = exchange.requested_token_type(token_type("requested_token_type"));
     }
     Some(grant::token_exchange(exchange))
+}
+
+/// What an `id_jag` grant rests on. The client of the identity provider is built with the other one, since both use the same
+/// transport and clock.
+#[derive(Clone, Debug)]
+pub(super) struct IdentityProvider {
+    pub(super) client: ClientBuilder,
+    exchange: TokenExchange,
+    audience: Option<String>,
+}
+
+impl IdentityProvider {
+    pub(super) fn grant(&self, client: &Client) -> IdJag {
+        let grant = IdJag::new(client, self.exchange.clone());
+        self.audience.iter().fold(grant, |grant, audience| grant.audience(audience))
+    }
+}
+
+/// `id_jag` (draft-ietf-oauth-identity-assertion-authz-grant).
+pub(super) fn identity_provider(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<IdentityProvider> {
+    let by = "grant = \"id_jag\"";
+    let (subject, own) =
+        (needed(table, "subject_token", by, problems), needed(table, PROVIDER, by, problems));
+    let subject = subject.and_then(|()| table.secret_source("subject_token", problems));
+    own?;
+    let own = table.table(PROVIDER)?;
+    let mut found = Vec::new();
+    let auth = auth::auth(own, &dialect::standard(), &mut found);
+    let mut client = Client::builder();
+    client = own.text("issuer").into_iter().fold(client, ClientBuilder::issuer);
+    client = own.text("token_endpoint").into_iter().fold(client, ClientBuilder::token_endpoint);
+    if table.flag("danger_allow_http") {
+        client = client.danger_allow_http();
+    }
+    if let Some(seconds) = table.number("timeout_seconds").filter(|seconds| *seconds > 0) {
+        client = client.timeout(Duration::from_secs(seconds));
+    }
+    client = auth.into_iter().fold(client, ClientBuilder::auth);
+    let known = |problem: &Problem| matches!(&*problem.field, "auth" | "http");
+    found.extend(client.problems().into_iter().filter(|problem| !known(problem)));
+    problems.extend(found.iter().map(|found| problem(&join(PROVIDER, &found.field), &found.message)));
+    let exchange =
+        TokenExchange::new(subject?, TokenType::from(table.text("subject_token_type").unwrap_or("id_token")));
+    let audience = table.text("audience").map(str::to_owned);
+    found.is_empty().then_some(IdentityProvider { client, exchange, audience })
 }

@@ -35,6 +35,7 @@ const GRANTS: &[&str] = &[
     "device_code",
     "jwt_bearer",
     "token_exchange",
+    "id_jag",
 ];
 
 /// Every key that a client's configuration may have.
@@ -182,14 +183,14 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "subject_token",
         Kind::Secret,
-        "none; needed by grant \"token_exchange\"",
+        "none; needed by grants \"token_exchange\" and \"id_jag\"",
         "subject_token = { file = \"subject.jwt\" }",
         "The token that is exchanged (RFC 8693); a file is read for every request.",
     ),
     Key::new(
         "subject_token_type",
         Kind::Text,
-        "\"access_token\"",
+        "\"access_token\"; \"id_token\" for grant \"id_jag\"",
         "subject_token_type = \"jwt\"",
         "What kind of token it is: access_token, refresh_token, id_token, jwt, saml1, saml2, or a URI.",
     ),
@@ -213,6 +214,13 @@ pub const KEYS: &[Key] = &[
         "the server's choice",
         "requested_token_type = \"access_token\"",
         "The kind of token that is wanted in exchange.",
+    ),
+    Key::new(
+        "identity_provider",
+        Kind::Table(IDENTITY_PROVIDER),
+        "none; needed by grant \"id_jag\"",
+        "identity_provider = { issuer = \"https://idp.example.com\", client_id = \"wiki\" }",
+        "Where the user's subject_token is exchanged for an assertion that the server takes (ID-JAG).",
     ),
     Key::new(
         "scope",
@@ -379,6 +387,80 @@ const SIGNED_ASSERTION: &[Key] = &[
         "none",
         "claims = { scope = \"read\" }",
         "Further claims, for servers that read them there.",
+    ),
+];
+
+const IDENTITY_PROVIDER: &[Key] = &[
+    Key::new(
+        "issuer",
+        Kind::Text,
+        "none; this or token_endpoint is needed",
+        "issuer = \"https://idp.example.com\"",
+        "The identity provider's issuer; its endpoints are discovered there (RFC 8414).",
+    ),
+    Key::new(
+        "token_endpoint",
+        Kind::Text,
+        "discovered",
+        "token_endpoint = \"https://idp.example.com/token\"",
+        "Its token endpoint, for providers without metadata.",
+    ),
+    Key::new(
+        "client_id",
+        Kind::Text,
+        "none; needed",
+        "client_id = \"wiki\"",
+        "The identifier that the identity provider gave this client.",
+    ),
+    Key::new(
+        "client_secret",
+        Kind::Secret,
+        "none; needed by client_auth client_secret_*",
+        "client_secret = { env = \"IDP_SECRET\" }",
+        "The client's secret there; a file is read again when it is replaced.",
+    ),
+    Key::new(
+        "client_auth",
+        Kind::OneOf(CLIENT_AUTH),
+        "\"client_secret_basic\"",
+        "client_auth = \"client_secret_post\"",
+        "How the client proves who it is there.",
+    ),
+    Key::new(
+        "private_key",
+        Kind::Secret,
+        "none; needed by client_auth \"private_key_jwt\"",
+        "private_key = { file = \"client.pem\" }",
+        "The key that signs the client's assertions there, as PEM or JWK.",
+    ),
+    Key::new(
+        "certificate",
+        Kind::Secret,
+        "none",
+        "certificate = { file = \"client.crt\" }",
+        "The certificate that the identity provider knows that key by, as PEM.",
+    ),
+    Key::new(
+        "client_assertion",
+        Kind::Secret,
+        "none; needed by client_auth \"assertion\"",
+        "client_assertion = { file = \"/var/run/secrets/token\" }",
+        "An assertion that the platform makes; a file is read for every request.",
+    ),
+    Key::new("key_id", Kind::Text, "the JWK's own", "key_id = \"2030-01\"", "The name (kid) of private_key."),
+    Key::new(
+        "signing_alg",
+        Kind::Text,
+        "by the key, RS256 for RSA; HS256 for client_secret_jwt",
+        "signing_alg = \"ES256\"",
+        "The algorithm that the client's assertions are signed with.",
+    ),
+    Key::new(
+        "client_assertion_audience",
+        Kind::Texts,
+        "the issuer, else the token endpoint",
+        "client_assertion_audience = [\"https://idp.example.com\"]",
+        "To whom the client's assertions are addressed.",
     ),
 ];
 

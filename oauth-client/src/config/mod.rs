@@ -38,11 +38,13 @@ mod redis;
 pub mod schema;
 pub mod tree;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use self::assertion_grants::IdentityProvider;
 pub use self::keys::KEYS;
 pub use self::redis::RedisConfig;
 use self::tree::Table;
@@ -69,6 +71,8 @@ pub struct ClientConfig {
     store: Store,
     /// The login that grants it, where a person has to.
     login: Option<LoginMethod>,
+    /// Where the grant begins, where that is another server.
+    identity_provider: Option<Box<IdentityProvider>>,
     /// The certificates of the bundled transport.
     #[cfg(feature = "reqwest")]
     tls: Option<Tls>,
@@ -140,7 +144,13 @@ impl ClientConfig {
     /// # Errors
     /// `config` when this machine cannot do what it says.
     pub fn into_builder_with(self, store: impl TokenStore) -> Result<SourceBuilder, Error> {
-        let mut source = self.client()?.source(self.request);
+        let request = match &self.identity_provider {
+            Some(provider) => self.request.with_grant_of(&grant::id_jag(
+                provider.grant(&self.with_transport(provider.client.clone())?.build()?),
+            )),
+            None => self.request.clone(),
+        };
+        let mut source = self.client()?.source(request);
         if let Some(margin) = self.refresh_margin {
             source = source.refresh_margin(margin);
         }
@@ -184,17 +194,29 @@ impl ClientConfig {
     /// # Errors
     /// `config` when this machine cannot do what it says.
     pub fn client(&self) -> Result<Client, Error> {
+        self.with_transport(self.client.clone())?.build()
+    }
+
+    fn with_transport(&self, client: ClientBuilder) -> Result<ClientBuilder, Error> {
         #[cfg(feature = "reqwest")]
         if let Some(tls) = &self.tls {
-            return self.client.clone().http(HttpClient::with_tls(tls.clone())?).build();
+            return Ok(client.http(HttpClient::with_tls(tls.clone())?));
         }
-        self.client.clone().build()
+        Ok(client)
+    }
+
+    /// The builders of all clients that it describes.
+    fn each_client(&mut self, change: impl Fn(ClientBuilder) -> ClientBuilder) {
+        self.client = change(self.client.clone());
+        if let Some(provider) = &mut self.identity_provider {
+            provider.client = change(provider.client.clone());
+        }
     }
 
     /// Another transport than the bundled one; the table `tls` is for that one only.
     #[must_use]
     pub fn http(mut self, http: HttpClient) -> Self {
-        self.client = self.client.http(http);
+        self.each_client(|client| client.http(http.clone()));
         #[cfg(feature = "reqwest")]
         {
             self.tls = None;
@@ -205,7 +227,8 @@ impl ClientConfig {
     /// Another clock than the machine's.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.client = self.client.clock(clock);
+        let clock: Arc<dyn Clock> = Arc::new(clock);
+        self.each_client(|client| client.shared_clock(Arc::clone(&clock)));
         self
     }
 
@@ -217,6 +240,11 @@ impl ClientConfig {
         let usual = dialect.grants.first().map(String::as_str).unwrap_or_default();
         let login = login::way(table, table.text("grant").unwrap_or(usual), &mut problems);
         let request = request(table, &dialect, login.as_ref(), &mut problems);
+        let by_jag = table.text("grant").unwrap_or(usual) == "id_jag";
+        let identity_provider = match by_jag {
+            true => assertion_grants::identity_provider(table, &mut problems).map(Box::new),
+            false => None,
+        };
         let client = client(table, dialect, &mut problems);
         #[cfg(feature = "reqwest")]
         let tls = auth::tls(table, &mut problems);
@@ -231,6 +259,7 @@ impl ClientConfig {
                 refresh_margin,
                 store,
                 login,
+                identity_provider,
                 #[cfg(feature = "reqwest")]
                 tls,
             }),
@@ -320,11 +349,15 @@ fn request(
         "authorization_code" | "device_code" => return login.map(TokenRequest::from),
         "jwt_bearer" => assertion_grants::assertion(table, problems)?,
         "token_exchange" => assertion_grants::exchange(table, problems)?,
+        // The grant comes when it is built, with a client of the identity provider.
+        "id_jag" => grant::client_credentials(),
         // The check has reported it.
         _ => return None,
     };
     let request = request.scope(table.texts("scope")).resource(table.texts("resource"));
-    let request = table.text("audience").into_iter().fold(request, TokenRequest::audience);
+    // Of the two legs of id_jag, the first names it.
+    let audience = table.text("audience").filter(|_| table.text("grant") != Some("id_jag"));
+    let request = audience.into_iter().fold(request, TokenRequest::audience);
     let request = table.text("subject").into_iter().fold(request, TokenRequest::subject);
     let request =
         match login::details(table, problems).map(|details| request.clone().authorization_details(details)) {

@@ -1,8 +1,11 @@
 //! How a configuration is described: its keys as data, from which it is checked, read from the environment and
 //! documented, so that the three cannot disagree. `oauth-guard` describes its own configuration with it.
 
+mod reference;
+
 use serde_json::{Map, Value};
 
+pub use self::reference::{reference, table};
 use crate::error::Problem;
 
 /// One key of a configuration.
@@ -132,34 +135,82 @@ impl Kind {
     }
 }
 
-/// Checks a tree against its keys: every unknown key and every value of the wrong kind is one [`Problem`]. No value is
-/// quoted, since a secret may stand in the wrong place.
+/// Checks a tree against its keys: every unknown key and every value of the wrong kind is one [`Problem`]. A value is
+/// quoted only where it is a number or a flag, or looks like one, since a secret may stand in the wrong place.
 pub fn check(tree: &Map<String, Value>, keys: &[Key], path: &str, problems: &mut Vec<Problem>) {
+    check_table(tree, keys, path, keys, problems);
+}
+
+/// The same for a table inside the configuration whose keys are `all`.
+fn check_table(
+    tree: &Map<String, Value>,
+    keys: &[Key],
+    path: &str,
+    all: &[Key],
+    problems: &mut Vec<Problem>,
+) {
     for (name, value) in tree {
         let field = join(path, name);
         let Some(key) = keys.iter().find(|key| key.name == name) else {
-            problems.push(Problem { field, message: unknown(name, keys) });
+            problems.push(Problem { field, message: unknown(name, keys, all) });
             continue;
         };
         if !key.kind.takes(value) {
-            let message =
-                format!("expected {}, for instance {}", key.kind.expected(), key.example.replace('\n', " "));
-            problems.push(Problem { field, message });
+            problems.push(Problem { field, message: misfit(key, value) });
             continue;
         }
         match (key.kind, value) {
-            (Kind::Table(keys), Value::Object(table)) => check(table, keys, &field, problems),
+            (Kind::Table(keys), Value::Object(table)) => check_table(table, keys, &field, all, problems),
             (Kind::Expression(_, check), value) => check(value, &field, problems),
             (Kind::Tables(keys), Value::Array(tables)) => {
                 for (n, table) in tables.iter().enumerate() {
                     if let Value::Object(table) = table {
-                        check(table, keys, &format!("{field}[{n}]"), problems);
+                        check_table(table, keys, &format!("{field}[{n}]"), all, problems);
                     }
                 }
             }
             _ => {}
         }
     }
+}
+
+/// What is wrong with a value that its key does not take.
+fn misfit(key: &Key, value: &Value) -> String {
+    let example = key.example.replace('\n', " ");
+    let expected = key.kind.expected();
+    if let (Kind::OneOf(values), Some(text)) = (key.kind, value.as_str())
+        && let Some(near) = values.iter().find(|near| distance(text, near) <= 2)
+    {
+        return format!("expected {expected}; did you mean {near:?}?");
+    }
+    match harmless(key.kind, value) {
+        Some(found) => format!("expected {expected}, not {found}; for instance {example}"),
+        None => format!("expected {expected}, for instance {example}"),
+    }
+}
+
+/// A value that can be shown: no secret has its form, and none belongs there.
+fn harmless(kind: Kind, value: &Value) -> Option<String> {
+    const LONGEST: usize = 16;
+    if !matches!(kind, Kind::Number(_) | Kind::Flag) {
+        return None;
+    }
+    let shown = match value {
+        Value::Number(_) | Value::Bool(_) => value.to_string(),
+        Value::String(text) => {
+            let unit =
+                text.trim_start_matches(|letter: char| letter.is_ascii_digit() || "-+._ ".contains(letter));
+            let is_amount =
+                unit.len() < text.len() && unit.len() <= 8 && unit.chars().all(char::is_alphabetic);
+            let is_flag = ["true", "false", "yes", "no", "on", "off"].contains(&&*text.to_ascii_lowercase());
+            if !is_amount && !is_flag {
+                return None;
+            }
+            format!("{text:?}")
+        }
+        _ => return None,
+    };
+    (shown.len() <= LONGEST).then_some(shown)
 }
 
 /// Keeps the first problem of each field, because the others follow from it, and leaves out what is missing only
@@ -186,47 +237,41 @@ pub fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// The keys as a Markdown table, for the docs.
-#[must_use]
-pub fn reference(keys: &[Key]) -> String {
-    let mut out = String::from("| key | takes | default | example | meaning |\n|---|---|---|---|---|\n");
-    rows(keys, "", &mut out);
-    out
-}
-
-fn rows(keys: &[Key], path: &str, out: &mut String) {
-    for key in keys {
-        let name = join(path, key.name);
-        let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
-        out.push_str(&format!(
-            "| `{name}` | {} | {} | `{}` | {} |\n",
-            cell(&key.kind.expected()),
-            cell(key.default),
-            cell(key.example),
-            cell(key.help)
-        ));
-        match key.kind {
-            Kind::Table(keys) => rows(keys, &name, out),
-            Kind::Tables(keys) => rows(keys, &format!("{name}[]"), out),
-            _ => {}
-        }
-    }
-}
-
 const DID_YOU_MEAN: &str = "is not a known key; did you mean ";
 
-fn unknown(name: &str, keys: &[Key]) -> String {
-    match keys.iter().find(|key| distance(name, key.name) <= 2) {
-        Some(near) => format!("{DID_YOU_MEAN}{}?", near.name),
-        None => {
-            let known: Vec<_> = keys.iter().map(|key| key.name).collect();
-            format!("is not a known key; known are {}", known.join(", "))
-        }
+fn unknown(name: &str, keys: &[Key], all: &[Key]) -> String {
+    if let Some(near) = keys.iter().find(|key| distance(name, key.name) <= 2) {
+        return format!("{DID_YOU_MEAN}{}?", near.name);
     }
+    if let Some(place) = place_of(name, all, "") {
+        return format!("is not a key here; {place}");
+    }
+    let known: Vec<_> = keys.iter().map(|key| key.name).collect();
+    format!("is not a known key; known are {}", known.join(", "))
+}
+
+/// Where in the configuration a key belongs, in words.
+fn place_of(name: &str, keys: &[Key], path: &str) -> Option<String> {
+    if keys.iter().any(|key| key.name == name) {
+        return Some(match path {
+            "" => "it belongs above the first [table] of the file".to_owned(),
+            path => format!("it belongs into {path}"),
+        });
+    }
+    keys.iter().find_map(|key| match key.kind {
+        Kind::Table(keys) => place_of(name, keys, &format!("[{}]", join(bare(path), key.name))),
+        Kind::Tables(keys) => place_of(name, keys, &format!("[[{}]]", join(bare(path), key.name))),
+        _ => None,
+    })
+}
+
+/// The name of a table, without its brackets.
+fn bare(path: &str) -> &str {
+    path.trim_matches(['[', ']'])
 }
 
 /// How many letters must change to make one name of the other.
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {
@@ -242,61 +287,4 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEYS: &[Key] = &[
-        Key { name: "issuer", kind: Kind::Text, default: "", example: "issuer = \"https://a\"", help: "" },
-        Key {
-            name: "secret",
-            kind: Kind::Secret,
-            default: "",
-            example: "secret = { env = \"S\" }",
-            help: "",
-        },
-        Key {
-            name: "cache",
-            kind: Kind::Table(&[Key {
-                name: "max_bytes",
-                kind: Kind::Number(1),
-                default: "",
-                example: "max_bytes = 1024",
-                help: "",
-            }]),
-            default: "",
-            example: "[cache]",
-            help: "",
-        },
-    ];
-
-    fn problems(tree: &Value) -> Vec<String> {
-        let mut problems = Vec::new();
-        check(tree.as_object().unwrap(), KEYS, "", &mut problems);
-        problems.iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn all_problems_are_reported_together_and_no_value_is_quoted() {
-        let found = problems(&serde_json::json!({
-            "isuer": "https://a", "secret": {"env": "A", "file": "s3cr3t"}, "cache": {"max_bytes": 0}, "issuer": 5
-        }));
-        assert_eq!(found.len(), 4, "{found:?}");
-        assert!(
-            found.iter().any(|line| line == "isuer: is not a known key; did you mean issuer?"),
-            "{found:?}"
-        );
-        assert!(
-            found.iter().any(|line| line.starts_with("cache.max_bytes: expected a whole number from 1 up"))
-        );
-        assert!(!found.concat().contains("s3cr3t"));
-    }
-
-    #[test]
-    fn what_fits_has_no_problems() {
-        for secret in
-            [serde_json::json!("s"), serde_json::json!({"env": "S"}), serde_json::json!({"file": "/run/s"})]
-        {
-            assert!(problems(&serde_json::json!({"issuer": "a", "secret": secret})).is_empty());
-        }
-    }
-}
+mod tests;

@@ -27,14 +27,19 @@ fn fields(error: &Error) -> Vec<&str> {
     error.problems().iter().map(|problem| problem.field.as_str()).collect()
 }
 
+const EXAMPLE: &str = include_str!("../../client.example.toml");
+
 #[test]
 fn the_reference_in_the_docs_is_the_one_the_keys_give() {
     let written = include_str!("../../CONFIG.md");
-    let generated = schema::reference(KEYS);
+    let generated = schema::reference(EXAMPLE, KEYS);
     if std::env::var_os("WRITE_CONFIG_REFERENCE").is_some() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/CONFIG.md"), &generated).unwrap();
     }
-    assert_eq!(written, generated, "run this test once with WRITE_CONFIG_REFERENCE=1");
+    assert!(
+        written == generated,
+        "CONFIG.md is not what the keys give; run this test once with WRITE_CONFIG_REFERENCE=1"
+    );
 }
 
 #[cfg(feature = "toml")]
@@ -463,4 +468,43 @@ fn a_key_that_is_given_twice_is_named() {
     let error = tree::from_toml("client_id = \n").unwrap_err();
     assert!(error.problems()[0].field.starts_with("line 1"), "{error}");
     assert!(!error.to_string().contains("twice"), "{error}");
+}
+
+#[cfg(feature = "toml")]
+#[test]
+fn the_whole_file_in_the_reference_has_known_keys_and_right_values() {
+    let mut problems = Vec::new();
+    schema::check(&tree::from_toml(EXAMPLE).unwrap(), KEYS, "", &mut problems);
+    assert!(problems.is_empty(), "{problems:?}");
+}
+
+#[test]
+fn a_misspelt_variable_gets_a_suggestion() {
+    let variables = [
+        ("APP_CLIENT_IDD", "svc"),
+        ("APP_TLS_CERTT", "x"),
+        ("APP_CUSTOM_TOKENPATH", "/t"),
+        ("APP_SOMETHING_ELSE", "x"),
+        ("APP_CLIENT_SECRET_FIL", "/run/s3cr3t"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let error = tree::from_variables("APP_", KEYS, variables).unwrap_err();
+    let said: Vec<_> = error.problems().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "APP_CLIENT_IDD: is not a known variable; did you mean APP_CLIENT_ID?",
+            "APP_CLIENT_SECRET_FIL: is not a known variable; did you mean APP_CLIENT_SECRET_FILE?",
+            "APP_CUSTOM_TOKENPATH: is not a known variable; did you mean APP_CUSTOM_TOKEN_PATH?",
+            "APP_SOMETHING_ELSE: is not a known variable; the prefix is APP_, the rest a key in capitals",
+            "APP_TLS_CERTT: is not a known variable; did you mean APP_TLS_CERT?",
+        ]
+    );
+}
+
+#[cfg(feature = "toml")]
+#[test]
+fn a_list_header_with_a_bracket_missing_is_explained() {
+    let error = tree::from_toml("[[issuer]\nissuer = \"https://a\"\n").unwrap_err();
+    assert!(error.to_string().contains("each table of a list by [[name]]"), "{error}");
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::schema::{Key, Kind, join};
+use super::schema::{Key, Kind, distance, join};
 #[cfg(feature = "toml")]
 use crate::error::printable;
 use crate::error::{Error, Kind as ErrorKind, Problem};
@@ -177,10 +177,14 @@ pub fn from_toml(text: &str) -> Result<Map<String, Value>, Error> {
         let message = format!("is given twice, again in line {line}, column {column}; keep one of them");
         return Err(Error::config(&printable(&name, 256), message));
     }
-    Err(Error::config(
-        &format!("line {line}, column {column}"),
-        "is not TOML; strings stand in quotes, tables in [brackets]",
-    ))
+    let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let hint = match text.get(start..).and_then(|rest| rest.lines().next()).map(str::trim_start) {
+        Some(written) if written.starts_with('[') => {
+            "is not TOML; a table is headed by [name], each table of a list by [[name]]"
+        }
+        _ => "is not TOML; strings stand in quotes, tables in [brackets]",
+    };
+    Err(Error::config(&format!("line {line}, column {column}"), hint))
 }
 
 /// The full name of a key that stands at `at` for the second time, by the table that it is in.
@@ -245,11 +249,49 @@ pub fn from_variables(
     if left.is_empty() {
         return Ok(tree);
     }
-    let stray = left.into_keys().map(|field| Problem {
-        field,
-        message: format!("is not a known variable; the prefix is {prefix}, the rest a key in capitals"),
+    let stray = left.into_keys().map(|field| {
+        let message = match suggestion(prefix, keys, &field) {
+            Some(name) => format!("is not a known variable; did you mean {name}?"),
+            None => format!("is not a known variable; the prefix is {prefix}, the rest a key in capitals"),
+        };
+        Problem { field, message }
     });
     Err(Error::new(ErrorKind::Config(stray.collect())))
+}
+
+/// The known variable that differs from this one in two letters at most. Indices stay as they are.
+fn suggestion(prefix: &str, keys: &[Key], variable: &str) -> Option<String> {
+    let is_index = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let rest = variable.strip_prefix(prefix)?;
+    let indices: Vec<&str> = rest.split('_').filter(|part| is_index(part)).collect();
+    let form: Vec<&str> = rest.split('_').map(|part| if is_index(part) { "0" } else { part }).collect();
+    let form = form.join("_");
+    let mut known = Vec::new();
+    names("", keys, &mut known);
+    let (near, _) = known
+        .into_iter()
+        .map(|name| (distance(&form, &name), name))
+        .filter(|(distance, _)| *distance <= 2)
+        .min()
+        .map(|(distance, name)| (name, distance))?;
+    let mut indices = indices.into_iter();
+    let parts =
+        near.split('_').map(|part| if is_index(part) { indices.next().unwrap_or(part) } else { part });
+    Some(format!("{prefix}{}", parts.collect::<Vec<_>>().join("_")))
+}
+
+/// Every variable that these keys know, with 0 for each index.
+fn names(prefix: &str, keys: &[Key], out: &mut Vec<String>) {
+    for key in keys {
+        let name = format!("{prefix}{}", key.name.to_uppercase());
+        match key.kind {
+            Kind::Table(keys) => names(&format!("{name}_"), keys, out),
+            Kind::Tables(keys) => names(&format!("{name}_0_"), keys, out),
+            Kind::Secret => out.extend([format!("{name}_FILE"), name]),
+            Kind::Secrets => {}
+            _ => out.push(name),
+        }
+    }
 }
 
 fn take_table(prefix: &str, keys: &[Key], left: &mut BTreeMap<String, String>) -> Map<String, Value> {

@@ -6,7 +6,7 @@ use url::Url;
 use super::places::first_usable;
 use super::resource::{Lookup, called, of_call};
 use super::ssrf::{limits_beyond, may_lead_to};
-use super::{Metadata, ProtectedResource, check, discover, locations, parse};
+use super::{Metadata, ProtectedResource, check, locations, parse};
 use crate::error::{Error, printable};
 use crate::transport::{HttpClient, Limits, is_private};
 use crate::www_authenticate::Challenge;
@@ -25,13 +25,16 @@ pub struct Found {
     /// The scopes that the challenge asked for; where it asked for none, the API may name some in
     /// [`scopes_supported`](ProtectedResource::scopes_supported).
     pub scope: Vec<String>,
+    /// Whether no document was found, and the endpoints are those that a server without one has.
+    pub(crate) by_default: bool,
 }
 
 /// Follows an API's challenge to the server whose tokens it accepts (RFC 9728 section 5): by the `resource_metadata` of a
 /// `WWW-Authenticate` header, or by the well-known place where there is none, to the API's metadata, and on to that of
 /// the first of its authorization servers that is available. An API without a document of its own may be its own
 /// authorization server: the server's metadata at the API's origin are used then. It is for clients that know nothing but
-/// an API's URL, as MCP clients are.
+/// an API's URL, as MCP clients are: [`mcp`](crate::mcp) does the rest of their work, too. Of an issuer with a path, the
+/// places of its metadata are asked in the order of that protocol: those of RFC 8414 first, then OpenID Connect's own.
 ///
 /// ```no_run
 /// use http::Request;
@@ -70,23 +73,43 @@ pub async fn follow(
     headers: &HeaderMap,
     limits: &Limits,
 ) -> Result<Found, Error> {
+    follow_or_default(http, url, headers, limits, false).await
+}
+
+/// The same; where nothing is to be found and `default` says so, the endpoints are those at the API's origin that the
+/// Model Context Protocol of 2025-03-26 names.
+pub(crate) async fn follow_or_default(
+    http: &HttpClient,
+    url: &str,
+    headers: &HeaderMap,
+    limits: &Limits,
+    default: bool,
+) -> Result<Found, Error> {
     let url = called(url)?;
     let challenges = Challenge::from_headers(headers);
     // Any scheme may carry it (RFC 9728 section 5.1).
     let named = challenges.iter().find_map(|challenge| challenge.parameter("resource_metadata"));
     let scope = challenges.iter().find_map(|challenge| challenge.parameter("scope")).unwrap_or_default();
     let scope = scope.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    let mut by_default = false;
     let (resource, server) = match of_call(http, &url, named, limits).await? {
         Lookup::Found(resource) => {
             let server = server_of(http, &url, &resource, limits).await?;
             (*resource, server)
         }
         Lookup::Absent(error) => {
-            let server = server_at_origin(http, &url, limits).await?.ok_or(error)?;
+            let server = match server_at_origin(http, &url, limits).await? {
+                Some(server) => server,
+                None if default => {
+                    by_default = true;
+                    leads_well(Metadata::by_default(&url)?, &url, limits)?
+                }
+                None => return Err(error),
+            };
             (ProtectedResource::implied(&url, &server.issuer), server)
         }
     };
-    Ok(Found { resource, server, scope })
+    Ok(Found { resource, server, scope, by_default })
 }
 
 /// The first authorization server that is available.
@@ -133,7 +156,22 @@ async fn server(http: &HttpClient, from: &Url, issuer: &str, limits: &Limits) ->
         Error::discovery(format!("authorization server {:?} is not a URL", printable(issuer, 256)))
     })?;
     may_lead_to(from, "authorization server", &url, limits.allow_http)?;
-    leads_well(discover(http, issuer, &limits_beyond(from, &url, limits)).await?, from, limits)
+    let beyond = limits_beyond(from, &url, limits);
+    let read = |body: &[u8]| check(parse(body)?, issuer, limits.allow_http);
+    let hint = "check the issuer, or configure token_endpoint";
+    let found = first_usable(http, &ordered(locations(issuer)?), &beyond, read, |_| true, hint).await;
+    let mut metadata = found.map_err(|failure| failure.error)?;
+    metadata.public_beyond = beyond.public_only.then(String::new);
+    leads_well(metadata, from, limits)
+}
+
+/// The places in the order of the Model Context Protocol: OpenID's document where RFC 8414 section 5 puts it comes
+/// before the one behind the path.
+fn ordered(mut places: Vec<Url>) -> Vec<Url> {
+    if let [_, behind, between] = places.as_mut_slice() {
+        std::mem::swap(behind, between);
+    }
+    places
 }
 
 fn leads_well(mut metadata: Metadata, from: &Url, limits: &Limits) -> Result<Metadata, Error> {

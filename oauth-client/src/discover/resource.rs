@@ -184,7 +184,7 @@ pub(super) async fn of_call(
 }
 
 /// A URL as an API's identifier.
-pub(super) fn called(url: &str) -> Result<Url, Error> {
+pub(crate) fn called(url: &str) -> Result<Url, Error> {
     let parsed = Url::parse(url).ok().filter(|url| url.has_host() && url.fragment().is_none());
     parsed.filter(|url| matches!(url.scheme(), "https" | "http")).ok_or_else(|| {
         let message = format!(

@@ -124,6 +124,11 @@ impl Dpop {
     pub fn thumbprint(&self) -> &str {
         self.key.thumbprint()
     }
+
+    /// The algorithm of its proofs, by its name in a JWT.
+    pub(crate) fn algorithm_name(&self) -> &'static str {
+        self.key.algorithm().name()
+    }
 }
 
 impl fmt::Debug for Dpop {

@@ -34,9 +34,11 @@
 //! assert!(!format!("{request:?}").contains("k3y"));
 //! ```
 
+mod ciba;
 mod client_credentials;
 mod details;
 mod device_code;
+mod id_jag;
 mod jwt_bearer;
 mod login;
 mod password;
@@ -47,9 +49,11 @@ mod token_exchange;
 use std::fmt;
 use std::time::Duration;
 
+pub(crate) use self::ciba::CibaRequestId;
 pub use self::client_credentials::client_credentials;
 pub(crate) use self::details::authorization_details;
 pub(crate) use self::device_code::DeviceCode;
+pub use self::id_jag::{IdJag, IdentityAssertion, id_jag};
 pub use self::jwt_bearer::{Assertion, SignedAssertion, jwt_bearer};
 pub(crate) use self::login::AuthorizationCode;
 pub use self::login::login;
@@ -87,6 +91,12 @@ pub trait Grant: fmt::Debug + Send + Sync + 'static {
     /// used any longer either, and nothing is asked for after it.
     fn good_until(&self) -> Option<Duration> {
         None
+    }
+
+    /// The server has refused what the grant sent last (`invalid_grant`). Returns whether the next request would send
+    /// something else, so that it is worth sending at once.
+    fn refused(&self) -> bool {
+        false
     }
 }
 

@@ -24,6 +24,10 @@ struct Wanted {
     resource: Vec<String>,
     details: Option<String>,
     parameters: Vec<(String, String)>,
+    /// The identity of the source whose refresh token it uses, where that is another one.
+    shares: Option<Arc<str>>,
+    /// Whether the scopes are a part of what was granted, which a refresh has to name (RFC 6749 section 6).
+    narrowed: bool,
 }
 
 impl TokenRequest {
@@ -85,10 +89,25 @@ impl TokenRequest {
         self.with(|wanted| wanted.parameters.push((name.into(), value.into())))
     }
 
+    /// The same access, by the grant of another request.
+    pub(crate) fn with_grant_of(&self, other: &Self) -> Self {
+        Self { grant: Arc::clone(&other.grant), wanted: Arc::clone(&self.wanted) }
+    }
+
     /// The grant.
     #[must_use]
     pub fn grant(&self) -> &dyn Grant {
         &*self.grant
+    }
+
+    /// The same grant for another part of what it grants, by the refresh token of the source with this identity.
+    pub(crate) fn sharing(self, with: &str) -> Self {
+        self.with(|wanted| wanted.shares = Some(with.into()))
+    }
+
+    /// The same for these scopes, which a refresh names, too.
+    pub(crate) fn narrowed_to(self, scope: Vec<String>) -> Self {
+        self.with(|wanted| (wanted.scope, wanted.narrowed) = (scope, true))
     }
 
     /// All parameters of the request, but for the client's own.
@@ -118,6 +137,9 @@ impl TokenRequest {
         } else {
             let mut parameters = Parameters::default();
             parameters.set("grant_type", grant.grant_type().to_owned());
+            if self.wanted.narrowed {
+                parameters.set("scope", self.wanted.scope.join(" "));
+            }
             self.shared_parameters(&mut parameters);
             parameters
         };
@@ -149,6 +171,7 @@ impl TokenRequest {
         let mut identity = vec![json!(kind), json!(subject), json!(scope), json!(self.wanted.audience)];
         identity.extend([json!(resource), json!(parameters)]);
         identity.extend(self.wanted.details.as_ref().map(|details| json!(details)));
+        identity.extend(self.wanted.shares.as_ref().map(|shares| json!({"shares": **shares})));
         identity.into()
     }
 

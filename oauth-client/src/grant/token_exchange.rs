@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Grant, Renewal, TokenRequest};
 use crate::jose;
 use crate::secret::SecretSource;
+use crate::source::TokenSource;
 use crate::token::{TokenType, digest};
 use crate::token_endpoint::Parameters;
 
@@ -57,6 +58,19 @@ impl TokenExchange {
         Self { subject: source, subject_type: token_type, actor: None, requested: None, good_until }
     }
 
+    /// Exchanges the ID token of a login, the one that its source has when the request is sent. Once it has expired the
+    /// source is refreshed, for servers that give another one then (OpenID Connect Core section 12.2).
+    ///
+    /// ```
+    /// # use oauth_client::{Client, TokenSource, grant::{self, IdJag, TokenExchange}};
+    /// # fn run(provider: Client, login: TokenSource) {
+    /// let request = grant::id_jag(IdJag::new(&provider, TokenExchange::id_token_of(&login)));
+    /// # }
+    /// ```
+    pub fn id_token_of(login: &TokenSource) -> Self {
+        Self::new(login.id_tokens(), TokenType::IdToken)
+    }
+
     /// The party that acts on the subject's behalf (`actor_token`): the new token then names both (RFC 8693 section 1.1).
     pub fn actor(mut self, actor_token: impl Into<SecretSource>, token_type: TokenType) -> Self {
         self.actor = Some((actor_token.into(), token_type));
@@ -75,6 +89,12 @@ impl TokenExchange {
         self
     }
 
+    /// How many bytes the tokens take that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        let tokens = self.actor.iter().map(|(token, _)| token).chain([&self.subject]);
+        tokens.filter_map(SecretSource::fixed).map(|token| token.expose().len()).sum()
+    }
+
     pub(crate) fn good_until(&self) -> Option<Duration> {
         self.good_until
     }
@@ -90,6 +110,12 @@ impl TokenExchange {
         });
         let requested = self.requested.as_ref().map_or("", TokenType::uri);
         Some(digest(&[&subject, actor.as_deref().unwrap_or(""), requested]))
+    }
+
+    /// An identity of the subject that holds no secret, also where its token comes from a login.
+    pub(crate) fn identity_of_subject(&self) -> Option<String> {
+        let of_login = || Some(digest(&["of a source", self.subject.token_source_identity()?]));
+        identity(&self.subject, &self.subject_type).or_else(of_login)
     }
 }
 

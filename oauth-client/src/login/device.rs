@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::Login;
+use super::poll::Poll;
 use crate::client::Client;
 use crate::clock::Now;
 use crate::discover::Endpoint;
@@ -17,13 +18,6 @@ use crate::id_token::Expect;
 use crate::token::Secret;
 use crate::token_endpoint::Parameters;
 use crate::transport::{require_https, to_uri};
-
-/// How often is polled when the server does not say (RFC 8628 section 3.2), and what each `slow_down` adds (section
-/// 3.5).
-const INTERVAL: Duration = Duration::from_secs(5);
-
-/// The most that a connection that fails may slow polling down to.
-const MAX_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A device authorization request (RFC 8628 section 3.1).
 ///
@@ -132,9 +126,7 @@ pub struct DeviceLogin {
     user_code: String,
     verification_uri: Url,
     verification_uri_complete: Option<Url>,
-    expires_in: Duration,
-    interval: Duration,
-    asked: Now,
+    poll: Poll,
     openid: bool,
     resource: Vec<String>,
 }
@@ -162,13 +154,13 @@ impl DeviceLogin {
     /// How long the code is good, counted from the request.
     #[must_use]
     pub fn expires_in(&self) -> Duration {
-        self.expires_in
+        self.poll.expires_in()
     }
 
     /// How long to wait between two polls, as it stands.
     #[must_use]
     pub fn interval(&self) -> Duration {
-        self.interval
+        self.poll.interval()
     }
 
     /// Polls until the person has decided, no faster than the server says (sections 3.4 and 3.5). Drop the future to
@@ -177,39 +169,13 @@ impl DeviceLogin {
     /// # Errors
     /// `access_denied` when the person declined, `expired_token` when the code's time is over; any other error response of the
     /// server, and `invalid_id_token`. While the server cannot be reached, polling goes on, slower each time.
-    pub async fn wait(mut self) -> Result<Login, Error> {
-        loop {
-            let left = self.left();
-            if left <= self.interval {
-                tokio::time::sleep(left).await;
-                return Err(expired());
-            }
-            tokio::time::sleep(self.interval).await;
-            let grant = DeviceCode(self.device_code.clone());
-            let request = TokenRequest::new(grant).resource(self.resource.clone());
-            let error = match self.client.request(&request).await {
-                Ok(tokens) if self.openid => return self.client.logged_in(tokens, Expect::new()).await,
-                Ok(tokens) => return Ok(Login { tokens, id_token: None }),
-                Err(error) => error,
-            };
-            match error.code() {
-                "authorization_pending" => {}
-                "slow_down" => self.interval = self.interval.saturating_add(INTERVAL),
-                _ if error.is_transient() => {
-                    // RFC 8628 section 3.5: back off on one's own account, by doubling.
-                    let slower = self.interval.saturating_mul(2).min(MAX_INTERVAL.max(self.interval));
-                    self.interval = error.retry_after().unwrap_or_default().max(slower);
-                }
-                _ => return Err(error),
-            }
+    pub async fn wait(self) -> Result<Login, Error> {
+        let request = TokenRequest::new(DeviceCode(self.device_code)).resource(self.resource);
+        let tokens = self.poll.wait(&request, "the code was not entered in time; begin again").await?;
+        match self.openid {
+            true => self.client.logged_in(tokens, Expect::new()).await,
+            false => Ok(Login { tokens, id_token: None }),
         }
-    }
-
-    /// What is left of the code's life, by the clock that says less.
-    fn left(&self) -> Duration {
-        let now = self.client.clock().now();
-        let gone = |now: Duration, asked: Duration| self.expires_in.saturating_sub(now.saturating_sub(asked));
-        gone(now.wall, self.asked.wall).min(gone(now.monotonic, self.asked.monotonic))
     }
 
     fn read(
@@ -235,18 +201,15 @@ impl DeviceLogin {
         };
         let expires_in = seconds(response.remove("expires_in"), "expires_in")?
             .ok_or_else(|| Error::malformed("expires_in: is missing (RFC 8628 section 3.2)"))?;
-        // A second at least, or a server that says zero would be polled without a pause.
-        let interval = seconds(response.remove("interval"), "interval")?
-            .map_or(INTERVAL, |interval| interval.max(Duration::from_secs(1)));
+        let interval = seconds(response.remove("interval"), "interval")?;
+        let poll = Poll::new(&client, expires_in, interval, asked);
         Ok(Self {
             client,
             device_code: Secret::new(device_code),
             user_code,
             verification_uri,
             verification_uri_complete: complete,
-            expires_in,
-            interval,
-            asked,
+            poll,
             openid,
             resource,
         })
@@ -259,14 +222,9 @@ impl fmt::Debug for DeviceLogin {
             .field("client", &self.client)
             .field("device_code", &self.device_code)
             .field("verification_uri", &self.verification_uri.as_str())
-            .field("expires_in", &self.expires_in)
-            .field("interval", &self.interval)
+            .field("poll", &self.poll)
             .finish_non_exhaustive()
     }
-}
-
-fn expired() -> Error {
-    Error::login("expired_token", "the code was not entered in time; begin again")
 }
 
 fn text(response: &mut Map<String, Value>, name: &str) -> Result<String, Error> {
@@ -284,7 +242,8 @@ fn page(client: &Client, text: &str, name: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-fn seconds(found: Option<Value>, name: &str) -> Result<Option<Duration>, Error> {
+/// A number of seconds, however it is written.
+pub(super) fn seconds(found: Option<Value>, name: &str) -> Result<Option<Duration>, Error> {
     let seconds = match &found {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Number(number)) => number.as_f64(),

@@ -48,6 +48,7 @@
 //! ```
 
 mod callback;
+mod ciba;
 mod device;
 mod flow;
 mod logout;
@@ -57,11 +58,13 @@ mod loopback;
 mod page;
 mod pending;
 mod pkce;
+mod poll;
 mod prompt;
 mod request;
 
 use std::fmt;
 
+pub use self::ciba::{BackchannelLogin, BackchannelRequest};
 pub use self::device::{DeviceLogin, DeviceRequest};
 pub use self::logout::LogoutRequest;
 #[cfg(feature = "loopback")]

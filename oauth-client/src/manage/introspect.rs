@@ -4,13 +4,18 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, Value};
 
 use crate::client::Client;
 use crate::discover::Endpoint;
 use crate::error::Error;
 use crate::token::{Secret, TokenType};
-use crate::token_endpoint::Parameters;
+use crate::token_endpoint::{BeforeSend, Parameters};
+
+/// The media type of a signed response (RFC 9701 section 4).
+const SIGNED: &str = "application/token-introspection+jwt";
 
 impl Client {
     /// Asks the server about a token (RFC 7662). `None` when it is not active: expired, revoked or never
@@ -53,11 +58,57 @@ impl Client {
     /// As [`introspect`](Self::introspect), but for the body, which is not looked at.
     #[doc(hidden)]
     pub async fn introspection_response(&self, token: &Secret, time: Duration) -> Result<Bytes, Error> {
-        let mut parameters = Parameters::default();
-        parameters.set_secret("token", token.clone());
-        parameters.set("token_type_hint", TokenType::AccessToken.name());
-        self.post_for_body(Endpoint::Introspection, parameters, time).await
+        let response = self.post_for_ok(Endpoint::Introspection, asking(token), time, &mut ()).await?;
+        Ok(response.into_body())
     }
+
+    /// As [`introspection_response`](Self::introspection_response), for a signed response (RFC 9701): a JWT, which is not
+    /// verified here.
+    ///
+    /// # Errors
+    /// `malformed_response` as well, when the response is of another media type.
+    #[doc(hidden)]
+    pub async fn signed_introspection_response(
+        &self,
+        token: &Secret,
+        time: Duration,
+    ) -> Result<Bytes, Error> {
+        let response = self.post_for_ok(Endpoint::Introspection, asking(token), time, &mut Signed).await?;
+        if is_signed(response.headers()) {
+            Ok(response.into_body())
+        } else {
+            Err(Error::malformed(format!("expected a signed response, of the type {SIGNED}")))
+        }
+    }
+}
+
+/// The question of a resource server.
+fn asking(token: &Secret) -> Parameters {
+    let mut parameters = Parameters::default();
+    parameters.set_secret("token", token.clone());
+    parameters.set("token_type_hint", TokenType::AccessToken.name());
+    parameters
+}
+
+/// A request that accepts a signed response alone.
+struct Signed;
+
+impl BeforeSend for Signed {
+    async fn before_send(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn adapt(&self, headers: &mut HeaderMap) {
+        headers.insert(ACCEPT, HeaderValue::from_static(SIGNED));
+    }
+}
+
+/// Parameters of the media type mean nothing.
+fn is_signed(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let essence = value.to_str().ok().and_then(|text| text.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(SIGNED))
 }
 
 /// What the server knows of an active token (RFC 7662 section 2.2).

@@ -76,6 +76,12 @@ impl SourceBuilder {
         self
     }
 
+    /// The same, for a store that several sources share already.
+    pub(crate) fn shared_store(mut self, store: Arc<dyn dynamic::TokenStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
     /// Starts with these tokens, such as a [login](crate::login) has just brought: the first token costs no request, and
     /// a store gets them before any caller does, in place of what it held.
     pub fn starting_with(mut self, tokens: impl Into<TokenSet>) -> Self {
@@ -101,14 +107,15 @@ impl SourceBuilder {
     /// # Errors
     /// `config` when a setting cannot work, or the tokens it starts with are bound to a key that the client has not
     /// got; `malformed_response` when a header cannot carry them.
-    pub fn build(self) -> Result<TokenSource, Error> {
+    pub fn build(mut self) -> Result<TokenSource, Error> {
         if self.default_lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
             return Err(Error::config(
                 "default_lifetime",
                 "is zero; expected how long a token is taken to live",
             ));
         }
-        if let Some(login) = &self.login {
+        let login = self.login.take().map(|login| login.taken_over(self.client.clock().now().wall));
+        if let Some(login) = &login {
             let (client, none) = (&self.client, Duration::ZERO);
             AccessToken::new(login.clone(), 0, client.clock().now(), none, none, client.prover())?;
             client.check_key(login)?;
@@ -120,7 +127,7 @@ impl SourceBuilder {
             store: self.store,
             hook: self.hook,
         };
-        Ok(TokenSource::live(Arc::new(Engine::new(self.client, self.request, settings, self.login))))
+        Ok(TokenSource::live(Arc::new(Engine::new(self.client, self.request, settings, login))))
     }
 }
 

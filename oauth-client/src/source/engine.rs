@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -12,10 +12,12 @@ use tokio::task::AbortHandle;
 use tracing::Instrument;
 
 use super::builder::DEFAULT_LIFETIME;
+use super::derive::Family;
 use super::event::Hook;
 use super::ledger::{Held, Ledger};
 use super::refresh::{self, RefreshOutcome};
 use super::throttle::Throttle;
+use super::warm::Warm;
 use super::writes::Writes;
 use super::{Event, Status, metrics};
 use crate::client::Client;
@@ -23,7 +25,7 @@ use crate::dialect::ExpiredResponse;
 use crate::error::{Error, Kind};
 use crate::grant::{Renewal, TokenRequest};
 use crate::retry::after_failures;
-use crate::store::{Lease, StoreKey, dynamic};
+use crate::store::{Lease, Revision, StoreKey, dynamic};
 use crate::token::{AccessToken, Freshness, Secret, TokenSet};
 
 /// How long a password is held back once it was refused, at first: most servers lock an account after a handful of
@@ -60,6 +62,14 @@ pub(crate) struct Engine {
     state: Mutex<State>,
     /// The failures of the store that were reported since it last worked, and that another try does not mend.
     broken_store: Mutex<Vec<String>>,
+    /// The source whose refresh token this one uses.
+    pub(super) root: Option<Arc<Self>>,
+    /// Which of the root's logins the last refresh was for.
+    pub(super) derived_at: AtomicU64,
+    /// Those that use this one's.
+    pub(super) family: Family,
+    /// The task that refreshes ahead of use ends with it.
+    pub(super) warm: OnceLock<Warm>,
 }
 
 pub(crate) struct Settings {
@@ -98,6 +108,8 @@ pub(super) enum Progress {
     /// Its callers' time is over. It goes on reading the response to what must not be sent again.
     Overdue(Error),
     Done(Result<AccessToken, Error>),
+    /// The place was taken for something else, and is free again.
+    Free,
 }
 
 pub(super) type Flight = watch::Receiver<Progress>;
@@ -145,6 +157,10 @@ impl Engine {
             hot: ArcSwapOption::empty(),
             state: Mutex::new(state),
             broken_store: Mutex::new(Vec::new()),
+            root: None,
+            derived_at: AtomicU64::new(0),
+            family: Family::default(),
+            warm: OnceLock::new(),
         }
     }
 
@@ -191,7 +207,8 @@ impl Engine {
     /// user's refresh token.
     fn is_just_read(&self, state: &State) -> bool {
         let held = &state.ledger.held;
-        let may_rotate = || held.token.as_ref().is_some_and(|token| token.tokens().refresh_token().is_some());
+        let has_refresh_token = |token: &AccessToken| token.tokens().refresh_token().is_some();
+        let may_rotate = || self.root.is_some() || held.token.as_ref().is_some_and(has_refresh_token);
         held.from_store
             && self.request.grant().renewal().needs_a_person()
             && self.client.age() < SETTLED_IN
@@ -230,6 +247,12 @@ impl Engine {
     ) -> Result<AccessToken, Error> {
         let mut state = self.state();
         state.flight.take_if(|current| current.same_channel(flight));
+        let is_of_an_earlier_login =
+            |root: &Arc<Self>| root.family.logins() != self.derived_at.load(Ordering::Acquire);
+        let result = match &self.root {
+            Some(root) if is_of_an_earlier_login(root) => result.and(Err(Error::new(Kind::Interrupted))),
+            _ => result,
+        };
         let was_login = login.is_some();
         if let Some(login) = login {
             // It is kept until here: should the task have died, the next one takes it.
@@ -247,6 +270,9 @@ impl Engine {
                 .renew(&access_token, (revision, from_store), |generation| self.usable(tokens, generation))?;
             if was_login {
                 state.ledger.spend_initial();
+            }
+            if state.ledger.has_changed_hands() {
+                self.family.end();
             }
             // Not after a login in the meantime: from then on no caller gets the previous token.
             if state.login.is_none() {
@@ -294,6 +320,44 @@ impl Engine {
         self.emit(Event::RefreshFailed { error });
     }
 
+    /// Takes over what another process has left in the store.
+    pub(super) fn adopt(&self, tokens: TokenSet, revision: Revision) -> Result<(), Error> {
+        let mut state = self.state();
+        let access_token = tokens.access_token().clone();
+        let make = |generation| self.usable(tokens, generation);
+        let token = state.ledger.renew(&access_token, (Some(revision), true), make)?;
+        if state.ledger.has_changed_hands() {
+            self.family.end();
+        }
+        let generation = token.generation();
+        if state.login.is_none() {
+            self.hot.store(Some(Arc::new(token)));
+        }
+        drop(state);
+        self.emit(Event::Adopted { generation });
+        Ok(())
+    }
+
+    /// Drops all tokens, since they are of a login that is over. Another one may bring others.
+    pub(super) fn drop_tokens(&self) {
+        let mut state = self.state();
+        state.ledger.forget(None);
+        (state.failure, state.failures) = (None, 0);
+        self.hot.store(None);
+    }
+
+    /// How long until the token in hand is due for replacement, or the next attempt is allowed.
+    pub(super) fn until_refresh(&self) -> Duration {
+        let state = self.state();
+        let now = self.client.clock().now();
+        let failing = state.failure.as_ref().map(|failure| failure.not_before.saturating_sub(now.monotonic));
+        match self.current_of(&state) {
+            _ if failing.is_some_and(|wait| !wait.is_zero()) => failing.unwrap_or_default(),
+            Some(token) => token.fresh_for(now),
+            None => Duration::ZERO,
+        }
+    }
+
     /// Keeps a lease for the refreshes to come, as long as another holder keeps it alive.
     pub(super) fn keep_lease(&self, lease: Option<&Arc<Lease>>) {
         self.state().lease = lease.map_or_else(Weak::new, Arc::downgrade);
@@ -329,6 +393,7 @@ impl Engine {
         state.for_one_use = None;
         (state.failure, state.failures) = (None, 0);
         self.hot.store(None);
+        self.family.end();
     }
 
     pub(super) fn reject(&self, generation: u64) -> bool {
@@ -369,6 +434,11 @@ impl Engine {
         }
     }
 
+    /// What it takes in memory, in bytes, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.settings.key.as_str().len() + self.hot.load().as_deref().map_or(0, AccessToken::bytes)
+    }
+
     pub(super) fn expired_response(&self) -> &ExpiredResponse {
         &self.client.dialect().expired
     }
@@ -389,7 +459,7 @@ impl Engine {
     /// How long a token is taken to live when its server does not say.
     pub(super) fn unknown_lifetime(&self, tokens: &TokenSet) -> Duration {
         let ends_in_a_login =
-            self.request.grant().renewal().needs_a_person() && tokens.refresh_token().is_none();
+            self.request.grant().renewal().needs_a_person() && tokens.refresh_token().is_none() && self.root.is_none();
         self.settings.default_lifetime.unwrap_or(match ends_in_a_login {
             true => UNTIL_REFUSED,
             false => DEFAULT_LIFETIME,

@@ -71,6 +71,14 @@ impl Exchanger {
         self
     }
 
+    /// How many bytes all subjects may take, with what they are exchanged for, roughly: 64 MiB when not set. Beyond it,
+    /// those that were used longest ago go.
+    #[must_use]
+    pub fn max_bytes(mut self, most: usize) -> Self {
+        self.pool = self.pool.max_bytes(most);
+        self
+    }
+
     /// How long a subject is kept that sends no requests: an hour when not set.
     #[must_use]
     pub fn idle_after(mut self, idle: Duration) -> Self {
@@ -94,7 +102,8 @@ impl Exchanger {
             self.pool.remove(&key);
             return Err(Error::new(Kind::Reauthorization(None)));
         }
-        self.pool.get_or_make(&key, || self.client.source((self.request)(subject)).build())
+        let bytes = subject.bytes();
+        self.pool.get_or_make(&key, bytes, || self.client.source((self.request)(subject)).build())
     }
 
     /// A token that this one is exchanged for, good now.

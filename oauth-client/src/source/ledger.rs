@@ -25,6 +25,8 @@ pub(super) struct Ledger {
     initial_is_spent: bool,
     /// Why the grant was lost. Only a newer entry in the store, or a login, helps then.
     lost: Option<Error>,
+    /// What the sets of the last login share.
+    family: Option<String>,
 }
 
 /// The token a refresh starts from.
@@ -103,6 +105,13 @@ impl Ledger {
     /// Records that the grant is lost, so that it is not requested again.
     pub(super) fn lose(&mut self, error: &Error) {
         self.lost = Some(error.clone());
+    }
+
+    /// Whether the token held is of another login than the one before, since this was last asked.
+    pub(super) fn has_changed_hands(&mut self) -> bool {
+        let family = self.held.token.as_ref().and_then(|token| token.tokens().family());
+        let before = std::mem::replace(&mut self.family, family);
+        before.is_some() && before != self.family
     }
 
     /// Takes over a new access token, made for its generation.

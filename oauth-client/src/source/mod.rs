@@ -33,9 +33,11 @@
 
 mod alarm;
 mod builder;
+mod derive;
 mod engine;
 mod event;
 mod exchanger;
+mod fetch;
 mod lease;
 mod ledger;
 mod lost;
@@ -47,19 +49,25 @@ mod revoke;
 mod status;
 mod throttle;
 mod wait;
+mod warm;
 mod writes;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::builder::SourceBuilder;
 use self::engine::Engine;
 pub use self::event::Event;
 pub use self::exchanger::Exchanger;
+pub(crate) use self::fetch::Fetcher;
+pub use self::fetch::{FetchRequest, TokenFetcher};
 pub use self::pool::Pool;
 pub use self::status::Status;
 use crate::dialect::ExpiredResponse;
 use crate::error::{Error, Kind as ErrorKind};
+use crate::grant::TokenRequest;
+use crate::jose;
 use crate::secret::SecretSource;
 use crate::token::{AccessToken, Secret, TokenSet, digest};
 
@@ -153,12 +161,48 @@ impl TokenSource {
     /// # let source = TokenSource::fixed("a-token-for-tests")?;
     /// let token = source.token().await?;
     /// // … calls …
-    /// source.settle().await;
+    /// source.settle().await?;
     /// # Ok(()) }
     /// ```
-    pub async fn settle(&self) {
-        if let Kind::Live(engine) = &self.0 {
-            engine.settle().await;
+    ///
+    /// # Errors
+    /// `store` when the store has not taken the last tokens: they are lost when the program ends now.
+    pub async fn settle(&self) -> Result<(), Error> {
+        match &self.0 {
+            Kind::Live(engine) => engine.settle().await,
+            Kind::Fixed(_) => Ok(()),
+        }
+    }
+
+    /// As [`token`](Self::token), but it waits no longer than this: then the error has the code `timeout`. What is under way
+    /// goes on.
+    ///
+    /// # Errors
+    /// As [`token`](Self::token).
+    pub async fn token_within(&self, limit: Duration) -> Result<AccessToken, Error> {
+        match &self.0 {
+            Kind::Fixed(token) => Ok(token.clone()),
+            Kind::Live(engine) => match engine.current() {
+                Some(token) => Ok(token),
+                None => engine.wait_within(limit).await,
+            },
+        }
+    }
+
+    /// What it takes in memory by now, in bytes, roughly.
+    fn bytes(&self) -> usize {
+        match &self.0 {
+            Kind::Live(engine) => engine.bytes(),
+            Kind::Fixed(token) => token.bytes(),
+        }
+    }
+
+    /// Whether both are the same source.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Kind::Live(one), Kind::Live(other)) => Arc::ptr_eq(one, other),
+            _ => false,
         }
     }
 
@@ -176,6 +220,110 @@ impl TokenSource {
         match &self.0 {
             Kind::Fixed(token) => to(Some(token)),
             Kind::Live(engine) => engine.lend(to),
+        }
+    }
+
+    /// A source of tokens of the same login for another API (RFC 8707 section 2.2). It shares the refresh token of this one:
+    /// that is rotated once for each token request, whichever source asks, and stays in this one's place in the
+    /// [store](crate::store). Callers, sources and processes wait for each other where a request would use it.
+    ///
+    /// The login must have been for that API, too ([`AuthorizationRequest::resource`](crate::login::AuthorizationRequest::resource)).
+    /// Another [login](Self::log_in) here, or a [log-out](Self::revoke), takes the tokens of all derived sources away. A grant that
+    /// can be asked for without a person, such as `client_credentials`, is asked for again, for that API. The same API
+    /// gives the same source, as long as it has a holder.
+    ///
+    /// ```
+    /// # use oauth_client::{Error, TokenSource};
+    /// # fn run(login: TokenSource) -> Result<(), Error> {
+    /// let orders = login.for_resource("https://orders.example.com")?;
+    /// let read_only = login.for_resource("https://billing.example.com")?.for_scope(["read"])?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `unsupported` for a [fixed](Self::fixed) source.
+    pub fn for_resource(&self, resource: impl Into<String>) -> Result<Self, Error> {
+        let resource = resource.into();
+        self.derive(|request| request.resource([resource]))
+    }
+
+    /// A source of tokens of the same login with a part of its scopes (RFC 6749 section 6). All else is as
+    /// [`for_resource`](Self::for_resource) says.
+    ///
+    /// # Errors
+    /// `unsupported` for a [fixed](Self::fixed) source.
+    pub fn for_scope<I: IntoIterator<Item: Into<String>>>(&self, scope: I) -> Result<Self, Error> {
+        let scope = scope.into_iter().map(Into::into).collect();
+        self.derive(|request| request.narrowed_to(scope))
+    }
+
+    fn derive(&self, change: impl FnOnce(TokenRequest) -> TokenRequest) -> Result<Self, Error> {
+        match &self.0 {
+            Kind::Fixed(_) => Err(Error::new(ErrorKind::Unsupported(
+                "a fixed source has one token, for whatever it is good; make another one".to_owned(),
+            ))),
+            Kind::Live(engine) => Ok(Self::live(engine.derive(change))),
+        }
+    }
+
+    /// Refreshes in the background, ahead of use, so that no request waits for a token, however rarely one is sent. It ends with
+    /// the source's last handle. Without it a token is replaced when one is asked for.
+    ///
+    /// Called again, it does nothing. A fixed source needs none.
+    ///
+    /// # Errors
+    /// `config` outside a tokio runtime.
+    pub fn keep_warm(&self) -> Result<(), Error> {
+        match &self.0 {
+            Kind::Fixed(_) => Ok(()),
+            Kind::Live(engine) => engine.keep_warm(),
+        }
+    }
+
+    /// Another token, now: say because what it may do has changed at the server. Callers who ask at the same time share one
+    /// request, and one that is under way already counts. The token in hand stays in use when it fails.
+    ///
+    /// Dropping the returned future does not stop it.
+    ///
+    /// # Errors
+    /// As [`token`](Self::token), and `unsupported` for a [fixed](Self::fixed) source. While a failure counts
+    /// ([`retry_after`](Error::retry_after)) nothing is sent.
+    pub async fn refresh_now(&self) -> Result<AccessToken, Error> {
+        match &self.0 {
+            Kind::Fixed(_) => Err(Error::new(ErrorKind::Unsupported(
+                "a fixed source keeps the token it was made with; make another one".to_owned(),
+            ))),
+            Kind::Live(engine) => engine.refresh_now().await,
+        }
+    }
+
+    /// The ID tokens of a login. One that has expired is replaced first.
+    pub(crate) fn id_tokens(&self) -> SecretSource {
+        let source = self.clone();
+        let identity = digest(&["the ID token of", &self.identity()]);
+        SecretSource::tokens(identity, move || {
+            let source = source.clone();
+            Box::pin(async move { source.id_token().await })
+        })
+    }
+
+    async fn id_token(&self) -> Result<Secret, Error> {
+        let missing = || {
+            let message = "has no ID token; log in with the scope openid, at a server that issues another one with each refresh";
+            Error::config("subject_token", message)
+        };
+        let Kind::Live(engine) = &self.0 else { return Err(missing()) };
+        let token = self.token().await?;
+        let id_token = token.tokens().id_token().ok_or_else(missing)?;
+        if !has_expired(id_token, engine.client.clock().now().wall) {
+            return Ok(id_token.clone());
+        }
+        let token = self.refresh_now().await?;
+        let id_token = token.tokens().id_token().ok_or_else(missing)?;
+        match has_expired(id_token, engine.client.clock().now().wall) {
+            false => Ok(id_token.clone()),
+            // The server does not issue another one with a refresh, so that the login has to be repeated.
+            true => Err(Error::new(ErrorKind::Reauthorization(None))),
         }
     }
 
@@ -238,6 +386,12 @@ impl TokenSource {
             Kind::Live(engine) => engine.status(),
         }
     }
+}
+
+/// Whether a JWT says that it has expired.
+fn has_expired(jwt: &Secret, now: Duration) -> bool {
+    let claims = jose::unverified_claims(jwt.expose());
+    claims.and_then(|claims| claims.get("exp")?.as_u64()).is_some_and(|end| end <= now.as_secs())
 }
 
 /// The source's access token, fresh for each request that sends it as a parameter.

@@ -16,6 +16,8 @@ use crate::error::Error;
 const MAX_SOURCES: usize = 10_000;
 /// Longer than most access tokens live, so that a source that is dropped rarely has one left that is good.
 const MAX_IDLE: Duration = Duration::from_secs(3600);
+/// The most bytes that they and what they hold take, roughly.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// How long a source whose grant has ended may stay, in milliseconds, while others are asked for.
 const MAX_SWEEP_INTERVAL: u64 = 60_000;
 
@@ -52,6 +54,7 @@ pub struct Pool<K>(Arc<Inner<K>>);
 struct Inner<K> {
     make: Make<K>,
     most: usize,
+    most_bytes: usize,
     idle: Duration,
     clock: Arc<dyn Clock>,
     sources: RwLock<Sources<K>>,
@@ -66,6 +69,10 @@ struct Sources<K> {
     /// Those that were dropped and that a caller still holds. A second source beside one of them could use its
     /// refresh token twice.
     dropped: HashMap<K, Weak<Engine>>,
+    /// What the sources take, as last counted, and what came since.
+    bytes: usize,
+    /// How many came since.
+    uncounted: usize,
 }
 
 struct Entry {
@@ -74,9 +81,16 @@ struct Entry {
     used: AtomicU64,
     /// When its grant ends, as Unix time.
     good_until: Option<Duration>,
+    /// What its request holds, in bytes.
+    bytes: usize,
 }
 
 impl Entry {
+    /// What it takes in memory by now, in bytes, roughly.
+    fn weight(&self) -> usize {
+        self.bytes.saturating_add(self.source.bytes())
+    }
+
     fn has_ended(&self, now: Moment) -> bool {
         self.good_until.is_some_and(|end| end <= now.wall)
     }
@@ -93,27 +107,38 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
     /// A pool that makes its sources with this function. It is called when a key is asked for that has no source, and
     /// should send nothing: two callers at once may both call it, and then one of the two sources is used.
     pub fn new(make: impl Fn(&K) -> Result<TokenSource, Error> + Send + Sync + 'static) -> Self {
-        Self::with(Arc::new(make), MAX_SOURCES, MAX_IDLE, Arc::new(SystemClock))
+        Self::with(Arc::new(make), (MAX_SOURCES, MAX_BYTES), MAX_IDLE, Arc::new(SystemClock))
     }
 
     /// How many sources are kept at most: 10,000 when not set, and at least one. Beyond it, those that were used
     /// longest ago go, one in sixteen at a time.
     #[must_use]
     pub fn max_sources(self, most: usize) -> Self {
-        Self::with(Arc::clone(&self.0.make), most.max(1), self.0.idle, Arc::clone(&self.0.clock))
+        let most = (most.max(1), self.0.most_bytes);
+        Self::with(Arc::clone(&self.0.make), most, self.0.idle, Arc::clone(&self.0.clock))
+    }
+
+    /// How many bytes the sources may take, with the tokens they hold, roughly: 64 MiB when not set. Beyond it, those that
+    /// were used longest ago go; one source always stays.
+    #[must_use]
+    pub fn max_bytes(self, most: usize) -> Self {
+        let most = (self.0.most, most);
+        Self::with(Arc::clone(&self.0.make), most, self.0.idle, Arc::clone(&self.0.clock))
     }
 
     /// How long an unused source is kept: an hour when not set. Idle ones are removed when others are asked
     /// for.
     #[must_use]
     pub fn idle_after(self, idle: Duration) -> Self {
-        Self::with(Arc::clone(&self.0.make), self.0.most, idle, Arc::clone(&self.0.clock))
+        let most = (self.0.most, self.0.most_bytes);
+        Self::with(Arc::clone(&self.0.make), most, idle, Arc::clone(&self.0.clock))
     }
 
     /// Another clock than the machine's.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
-        Self::with(Arc::clone(&self.0.make), self.0.most, self.0.idle, Arc::new(clock))
+        let most = (self.0.most, self.0.most_bytes);
+        Self::with(Arc::clone(&self.0.make), most, self.0.idle, Arc::new(clock))
     }
 
     /// The source for this key.
@@ -121,13 +146,14 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
     /// # Errors
     /// Whatever the function that makes sources returns. Nothing is kept then.
     pub fn get(&self, key: &K) -> Result<TokenSource, Error> {
-        self.get_or_make(key, || (self.0.make)(key))
+        self.get_or_make(key, 0, || (self.0.make)(key))
     }
 
-    /// The same, with another function for a source that is not there.
+    /// The same, with another function for a source that is not there, whose request holds so many bytes.
     pub(super) fn get_or_make(
         &self,
         key: &K,
+        bytes: usize,
         make: impl FnOnce() -> Result<TokenSource, Error>,
     ) -> Result<TokenSource, Error> {
         let pool = &*self.0;
@@ -141,7 +167,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
         let elsewhere = pool.read().held_elsewhere(key);
         // Without the lock: it is foreign code, which may take its time or ask for another key.
         let source = elsewhere.map_or_else(make, Ok)?;
-        Ok(pool.keep(key, source, now))
+        Ok(pool.keep(key, source, bytes, now))
     }
 
     /// Drops the source for this key, say because its grant was revoked. Those who hold it keep it; the next one who
@@ -154,12 +180,17 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
 
     /// Waits for what is under way in any of its sources, as [`TokenSource::settle`] does: call it before the program
     /// ends.
-    pub async fn settle(&self) {
+    ///
+    /// # Errors
+    /// As there, of the first source that fails; the others are waited for all the same.
+    pub async fn settle(&self) -> Result<(), Error> {
         let kept: Vec<_> = self.0.read().sources.values().map(|entry| entry.source.clone()).collect();
         let dropped: Vec<_> = self.0.read().dropped.values().filter_map(Weak::upgrade).collect();
+        let mut outcome = Ok(());
         for source in kept.into_iter().chain(dropped.into_iter().map(TokenSource::live)) {
-            source.settle().await;
+            outcome = outcome.and(source.settle().await);
         }
+        outcome
     }
 
     /// How many sources there are.
@@ -174,23 +205,29 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
         self.len() == 0
     }
 
-    fn with(make: Make<K>, most: usize, idle: Duration, clock: Arc<dyn Clock>) -> Self {
-        let sources = RwLock::new(Sources { sources: HashMap::new(), dropped: HashMap::new() });
-        Self(Arc::new(Inner { make, most, idle, clock, sources, next_sweep: AtomicU64::new(0) }))
+    fn with(
+        make: Make<K>,
+        (most, most_bytes): (usize, usize),
+        idle: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let sources = Sources { sources: HashMap::new(), dropped: HashMap::new(), bytes: 0, uncounted: 0 };
+        let (sources, next_sweep) = (RwLock::new(sources), AtomicU64::new(0));
+        Self(Arc::new(Inner { make, most, most_bytes, idle, clock, sources, next_sweep }))
     }
 }
 
 impl<K: Eq + Hash + Clone> Inner<K> {
     /// Keeps a source, unless another caller was faster: then theirs counts.
-    fn keep(&self, key: &K, source: TokenSource, now: Moment) -> TokenSource {
+    fn keep(&self, key: &K, source: TokenSource, bytes: usize, now: Moment) -> TokenSource {
         let mut sources = self.write();
         if let Some(source) = sources.find(key, now).or_else(|| sources.held_elsewhere(key)) {
             if !sources.sources.contains_key(key) {
-                sources.insert(key, source.clone(), now, self.most);
+                sources.insert(key, (source.clone(), bytes), now, (self.most, self.most_bytes));
             }
             return source;
         }
-        sources.insert(key, source.clone(), now, self.most);
+        sources.insert(key, (source.clone(), bytes), now, (self.most, self.most_bytes));
         source
     }
 
@@ -234,20 +271,15 @@ impl<K: Eq + Hash + Clone> Sources<K> {
         self.dropped.get(key)?.upgrade().map(TokenSource::live)
     }
 
-    fn insert(&mut self, key: &K, source: TokenSource, now: Moment, most: usize) {
+    fn insert(
+        &mut self,
+        key: &K,
+        (source, bytes): (TokenSource, usize),
+        now: Moment,
+        (most, most_bytes): (usize, usize),
+    ) {
         if self.sources.len() >= most {
-            // Some more than need be, so that a pool that is always full does not search all of it each time.
-            let surplus = (self.sources.len() + 1 - most).max(most / 16);
-            let mut used: Vec<_> =
-                self.sources.values().map(|entry| entry.used.load(Ordering::Relaxed)).collect();
-            let (.., last, _) = used.select_nth_unstable(surplus - 1);
-            let last = *last;
-            let mut left = surplus;
-            self.drop_those(|entry| {
-                let goes = left > 0 && entry.used.load(Ordering::Relaxed) <= last;
-                left -= usize::from(goes);
-                goes
-            });
+            self.drop_oldest(self.sources.len() + 1 - most, most);
         }
         self.dropped.remove(key);
         let good_until = match &source.0 {
@@ -255,7 +287,41 @@ impl<K: Eq + Hash + Clone> Sources<K> {
             Kind::Fixed(_) => None,
         };
         let used = AtomicU64::new(now.monotonic);
-        self.sources.insert(key.clone(), Entry { source, used, good_until });
+        let entry = Entry { source, used, good_until, bytes };
+        (self.bytes, self.uncounted) = (self.bytes.saturating_add(entry.weight()), self.uncounted + 1);
+        self.sources.insert(key.clone(), entry);
+        // What they hold has grown since: it is counted again after some more.
+        if self.uncounted > self.sources.len() / 16 || self.bytes > most_bytes {
+            self.count();
+        }
+        while self.bytes > most_bytes && self.sources.len() > 1 {
+            self.drop_oldest(1, self.sources.len() - 1);
+            self.count();
+        }
+    }
+
+    fn count(&mut self) {
+        let weights = self.sources.values().map(Entry::weight);
+        (self.bytes, self.uncounted) = (weights.fold(0, usize::saturating_add), 0);
+    }
+
+    /// Drops so many at least of those that were used longest ago. Some more than need be, so that a pool that is always full
+    /// does not search all of it each time.
+    fn drop_oldest(&mut self, least: usize, most: usize) {
+        let surplus = least.max(most / 16).min(self.sources.len());
+        if surplus == 0 {
+            return;
+        }
+        let mut used: Vec<_> =
+            self.sources.values().map(|entry| entry.used.load(Ordering::Relaxed)).collect();
+        let (.., last, _) = used.select_nth_unstable(surplus - 1);
+        let last = *last;
+        let mut left = surplus;
+        self.drop_those(|entry| {
+            let goes = left > 0 && entry.used.load(Ordering::Relaxed) <= last;
+            left -= usize::from(goes);
+            goes
+        });
     }
 
     fn drop_those(&mut self, mut goes: impl FnMut(&Entry) -> bool) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::derive;
 use super::engine::{Engine, Progress, is_stillborn};
 use super::lease::{give_back, lease_wait, renewing};
 use super::ledger::{Held, Ledger};
@@ -15,11 +16,11 @@ use super::lost::says_refresh_token_is_lost;
 use super::metrics;
 use super::persist::{Over, STORE_TIMEOUT, Write, persist, remove, store_error, tried, within};
 use crate::error::{Error, Kind};
-use crate::grant::{RefreshToken, Renewal};
+use crate::grant::{RefreshToken, Renewal, TokenRequest};
 use crate::id_token;
 use crate::retry::{MAX_ATTEMPTS, between_attempts, jittered};
 use crate::store::{Lease, Revision, Stored, dynamic};
-use crate::token::{AccessToken, Freshness, Secret, TokenSet};
+use crate::token::{AccessToken, Freshness, Secret, TokenSet, family_of};
 use crate::token_endpoint::{BeforeSend, Parameters, TimeLimit, TokenRequestError};
 
 /// How long the response to a user's refresh token is read, counted from sending it, whatever the callers' limit: the
@@ -39,7 +40,10 @@ pub(super) async fn run(
     login: Option<TokenSet>,
     progress: &watch::Sender<Progress>,
 ) -> Result<RefreshOutcome, Error> {
-    let mut refresh = Refresh { progress: Some(progress), ..Refresh::new(engine, held) };
+    if let Some(root) = &engine.root {
+        return derive::run(engine, root, held, progress).await;
+    }
+    let mut refresh = Refresh { waiting: Some((engine, progress)), ..Refresh::new(engine, held) };
     if let Some(tokens) = login {
         let taken = refresh.take_over(tokens).await;
         // One that was born expired is used once; that is as often as a login can be asked for.
@@ -76,16 +80,18 @@ pub(super) struct Refresh<'a> {
     pub(super) engine: &'a Arc<Engine>,
     /// What it starts from: the source's token, or a newer one that the store holds.
     pub(super) held: Held,
+    /// What is asked for; the source's own request, but for a derived source.
+    pub(super) request: TokenRequest,
     /// Whether `held` is newer than the grant that was lost.
-    superseded: bool,
+    pub(super) superseded: bool,
     /// When the callers' time limit for asking the server ends, on the monotonic clock; it begins once we may ask.
-    until: Duration,
+    pub(super) until: Duration,
     /// The refresh token that was sent last.
-    sent: Option<Secret>,
+    pub(super) sent: Option<Secret>,
     /// The right to refresh, where there is a store.
     pub(super) lease: Option<Arc<Lease>>,
-    /// Those who wait for it.
-    progress: Option<&'a watch::Sender<Progress>>,
+    /// Those who wait for it, and at which source.
+    pub(super) waiting: Option<(&'a Arc<Engine>, &'a watch::Sender<Progress>)>,
 }
 
 impl<'a> Refresh<'a> {
@@ -93,11 +99,12 @@ impl<'a> Refresh<'a> {
         Self {
             engine,
             held,
+            request: engine.request.clone(),
             superseded: false,
             until: Duration::ZERO,
             sent: None,
             lease: None,
-            progress: None,
+            waiting: None,
         }
     }
 
@@ -138,7 +145,7 @@ impl<'a> Refresh<'a> {
     }
 
     /// The number of the lease.
-    fn fence(&self) -> Option<u64> {
+    pub(super) fn fence(&self) -> Option<u64> {
         self.lease.as_deref().and_then(Lease::fence)
     }
 
@@ -178,7 +185,7 @@ impl<'a> Refresh<'a> {
     }
 
     /// Gets a token set from the server: by a refresh token first, by the grant where all are refused or there is none.
-    async fn request_tokens(&mut self, store: Option<&dyn dynamic::TokenStore>) -> Result<TokenSet, Error> {
+    pub(super) async fn request_tokens(&mut self, store: Option<&dyn dynamic::TokenStore>) -> Result<TokenSet, Error> {
         let client = &self.engine.client;
         let end = self.engine.request.grant().good_until();
         if end.is_some_and(|end| end <= client.clock().now().wall) {
@@ -276,9 +283,14 @@ impl<'a> Refresh<'a> {
         if never_asked || person && (refused.is_some() || self.held.token.is_some()) {
             return Err(self.lost(refused));
         }
-        let parameters = self.engine.request.to_parameters();
+        let parameters = self.request.to_parameters();
         self.sent = None;
-        match self.attempt(&parameters, !person).await {
+        let mut result = self.attempt(&parameters, !person).await;
+        let refused = result.as_ref().is_err_and(|failed| failed.error.code() == "invalid_grant");
+        if refused && self.engine.request.grant().refused() {
+            result = self.attempt(&parameters, !person).await;
+        }
+        match result {
             Err(failed) if self.is_the_end(&failed.error) => Err(self.lost(Some(failed.error))),
             other => other.map_err(|failed| failed.error),
         }
@@ -317,7 +329,7 @@ impl<'a> Refresh<'a> {
     }
 
     async fn refresh(&self, used: &Secret) -> Result<TokenSet, Error> {
-        let parameters = self.engine.request.to_refresh_parameters(&RefreshToken(used.clone()));
+        let parameters = self.request.to_refresh_parameters(&RefreshToken(used.clone()));
         let mut tokens = match self.attempt(&parameters, false).await {
             Ok(tokens) => tokens,
             Err(TokenRequestError { error, rotated }) => {
@@ -329,8 +341,13 @@ impl<'a> Refresh<'a> {
         };
         // RFC 6749 section 6: a server may keep the refresh token, and the scope, as they were, and say nothing.
         tokens.refresh_token.get_or_insert_with(|| used.clone());
-        if let Some(before) = self.held.token.as_ref().map(AccessToken::tokens) {
-            tokens.scope = tokens.scope.or_else(|| before.scope.clone());
+        let before = self.held.token.as_ref().map(AccessToken::tokens);
+        if self.is_of_a_person() {
+            tokens.family = before.and_then(TokenSet::family).or_else(|| Some(family_of(used)));
+        }
+        if let Some(before) = before {
+            let is_narrower = self.waiting.is_some_and(|(engine, _)| engine.root.is_some());
+            tokens.scope = tokens.scope.or_else(|| before.scope.clone().filter(|_| !is_narrower));
             tokens.sub.clone_from(&before.sub);
             if let (Some(before), Some(after)) = (&before.id_token, &tokens.id_token)
                 && let Err(error) = id_token::same_person(before, after)
@@ -347,16 +364,19 @@ impl<'a> Refresh<'a> {
 
     /// The server has given another refresh token in a response that is of no other use: the one before is spent, and
     /// to send it again would look like theft. All else stays as it is.
-    async fn keep(&self, used: &Secret, rotated: Secret) {
+    pub(super) async fn keep(&self, used: &Secret, rotated: Secret) {
         let client = &self.engine.client;
         if self.engine.request.grant().refresh_token() == Some(used) {
             self.engine.ledger(Ledger::spend_initial);
         }
-        let tokens = match self.held.token.as_ref().map(AccessToken::tokens) {
-            Some(before) => TokenSet { refresh_token: Some(rotated), fence: self.fence(), ..before.clone() },
+        let before = self.held.token.as_ref().map(AccessToken::tokens);
+        let family = before.and_then(TokenSet::family).or_else(|| Some(family_of(used)));
+        let family = family.filter(|_| self.is_of_a_person());
+        let tokens = match before {
+            Some(before) => TokenSet { refresh_token: Some(rotated), family, fence: self.fence(), ..before.clone() },
             None => {
                 let now = u64::try_from(client.clock().now().wall.as_millis()).unwrap_or(u64::MAX);
-                TokenSet::expired(rotated, now, client.dpop_jkt())
+                TokenSet { family, ..TokenSet::expired(rotated, now, client.dpop_jkt()) }
             }
         };
         self.engine
@@ -418,8 +438,8 @@ impl<'a> Refresh<'a> {
         if let Ok(done) = tokio::time::timeout(self.left(), &mut request).await {
             return done;
         }
-        if let Some(progress) = self.progress {
-            self.engine.overdue(progress);
+        if let Some((engine, progress)) = self.waiting {
+            engine.overdue(progress);
         }
         request.await
     }
@@ -427,7 +447,7 @@ impl<'a> Refresh<'a> {
     /// What the store holds. A store that cannot be read is reported. A person's refresh token may have been rotated by
     /// another process meanwhile, and to send the old one would end the login for both: so the store is tried again,
     /// and then the refresh fails. Other grants go on.
-    async fn load(&self, store: &dyn dynamic::TokenStore) -> Result<Option<Stored>, Error> {
+    pub(super) async fn load(&self, store: &dyn dynamic::TokenStore) -> Result<Option<Stored>, Error> {
         let key = &self.engine.settings.key;
         let first = match within(store.load(key)).await {
             Ok(stored) => return Ok(stored),
@@ -447,7 +467,7 @@ impl<'a> Refresh<'a> {
     ///
     /// # Errors
     /// When it is another user's.
-    fn adopt(&self, stored: Option<Stored>) -> Result<Option<RefreshOutcome>, Error> {
+    pub(super) fn adopt(&self, stored: Option<Stored>) -> Result<Option<RefreshOutcome>, Error> {
         let Some(Stored { tokens, revision }) = stored else { return Ok(None) };
         self.check_user(&tokens)?;
         let now = self.engine.client.clock().now();
@@ -471,7 +491,7 @@ impl<'a> Refresh<'a> {
     }
 
     /// Whether the refresh token of a stored set was replaced by one that we have.
-    fn is_spent(&self, stored: &TokenSet) -> bool {
+    pub(super) fn is_spent(&self, stored: &TokenSet) -> bool {
         self.engine.ledger(|ledger| ledger.is_spent(stored))
     }
 
@@ -498,7 +518,7 @@ impl<'a> Refresh<'a> {
 
     /// A stored token set to start from. A person's that is bound to another key stays in the store, for the holder of
     /// that key.
-    fn known(&self, tokens: TokenSet) -> Result<Option<AccessToken>, Error> {
+    pub(super) fn known(&self, tokens: TokenSet) -> Result<Option<AccessToken>, Error> {
         self.check_user(&tokens)?;
         match self.engine.client.check_key(&tokens) {
             Ok(()) => Ok(self.usable(tokens)),
@@ -523,7 +543,8 @@ impl BeforeSend for Sending<'_> {
     async fn before_send(&mut self) -> Result<(), Error> {
         self.refresh.check_lease().await?;
         self.was_sent = true;
-        self.refresh.engine.requests.fetch_add(1, Ordering::Relaxed);
+        let engine = self.refresh.waiting.map_or(self.refresh.engine, |(engine, _)| engine);
+        engine.requests.fetch_add(1, Ordering::Relaxed);
         metrics::token_request();
         Ok(())
     }

@@ -30,10 +30,17 @@ impl Engine {
     pub(super) async fn wait(self: &Arc<Self>) -> Result<AccessToken, Error> {
         // A refresh that dies without a result (a panic in a store or hook, a runtime shut down) is started anew by
         // the next waiting caller; if it dies every time, that is reported.
-        for _ in 0..MAX_ROUNDS {
+        let mut rounds = 0;
+        while rounds < MAX_ROUNDS {
+            rounds += 1;
             let outcome = match self.join() {
                 Next::Return(result) => return result,
-                Next::Wait(mut flight) => self.outcome(&mut flight).await,
+                Next::Wait(mut flight) => {
+                    let outcome = self.outcome(&mut flight).await;
+                    // A derived source had its turn: that is no refresh that died.
+                    rounds -= u32::from(matches!(*flight.borrow(), Progress::Free));
+                    outcome
+                }
                 Next::WaitForEnd(mut flight) => {
                     self.ended(&mut flight).await;
                     None
@@ -47,8 +54,46 @@ impl Engine {
         Err(Error::new(Kind::Interrupted))
     }
 
+    /// As [`wait`](Self::wait), but no longer than this. What is under way goes on.
+    pub(super) async fn wait_within(self: &Arc<Self>, limit: Duration) -> Result<AccessToken, Error> {
+        let outcome = self.within(limit, self.wait()).await;
+        outcome.unwrap_or_else(|| Err(Error::new(Kind::Timeout(limit))))
+    }
+
+    /// Replaces the token in hand, however good it is.
+    pub(super) async fn refresh_now(self: &Arc<Self>) -> Result<AccessToken, Error> {
+        for _ in 0..MAX_ROUNDS {
+            let mut flight = match self.join_or_start() {
+                Next::Return(result) => return result,
+                Next::Wait(flight) | Next::WaitForEnd(flight) => flight,
+            };
+            if let Some(result) = self.outcome(&mut flight).await.filter(|_| self.state().login.is_none()) {
+                return result;
+            }
+        }
+        Err(Error::new(Kind::Interrupted))
+    }
+
+    fn join_or_start(self: &Arc<Self>) -> Next {
+        let mut state = self.state();
+        let now = self.client.clock().now().monotonic;
+        match (state.live_flight(), state.backed_off(now).filter(|_| state.login.is_none())) {
+            (Some(flight), _) => Next::Wait(flight),
+            (None, Some(error)) => Next::Return(Err(error)),
+            (None, None) => match Handle::try_current() {
+                Ok(runtime) => Next::Wait(self.start(&mut state, &runtime)),
+                Err(_) => Next::Return(Err(no_runtime())),
+            },
+        }
+    }
+
     /// Goes on with the tokens of a login.
     pub(super) async fn log_in(self: &Arc<Self>, tokens: TokenSet) -> Result<AccessToken, Error> {
+        if self.root.is_some() {
+            let message = "it shares the login of the source that it was derived from; log in there".to_owned();
+            return Err(Error::new(Kind::Unsupported(message)));
+        }
+        let tokens = tokens.taken_over(self.client.clock().now().wall);
         // Before it takes anything's place.
         let now = self.client.clock().now();
         AccessToken::new(tokens.clone(), 0, now, Duration::ZERO, Duration::ZERO, self.client.prover())?;
@@ -60,6 +105,7 @@ impl Engine {
             state.for_one_use = None;
             // From here on no caller gets the previous token.
             self.hand_out_nothing();
+            self.family.end();
         }
         let engine = Arc::clone(self);
         // A refresh that was under way when the login came ends first.
@@ -86,7 +132,7 @@ impl Engine {
         let until_known = async {
             let progress = flight.wait_for(|progress| !matches!(progress, Progress::Pending)).await.ok()?;
             match progress.clone() {
-                Progress::Pending => None,
+                Progress::Pending | Progress::Free => None,
                 Progress::Overdue(error) => Some(Err(error)),
                 Progress::Done(result) => Some(result),
             }
@@ -101,7 +147,7 @@ impl Engine {
     /// Waits until a refresh has ended, however.
     pub(super) async fn ended(&self, flight: &mut Flight) {
         let until_ended = async {
-            drop(flight.wait_for(|progress| matches!(progress, Progress::Done(_))).await);
+            drop(flight.wait_for(|progress| matches!(progress, Progress::Done(_) | Progress::Free)).await);
         };
         if self.in_time(until_ended).await.is_none() {
             self.free_slot(flight);
@@ -110,7 +156,11 @@ impl Engine {
 
     /// Waits no longer than a refresh can last: its runtime may stand still.
     async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let longest = refresh::longest(self);
+        self.within(refresh::longest(self), work).await
+    }
+
+    /// Waits no longer than this, in whatever runtime.
+    async fn within<T>(&self, longest: Duration, work: impl Future<Output = T>) -> Option<T> {
         if Handle::try_current().is_ok() {
             return tokio::time::timeout(longest, work).await.ok();
         }
@@ -122,7 +172,7 @@ impl Engine {
     }
 
     /// Waits for what is under way: a refresh, and writes to the store.
-    pub(super) async fn settle(&self) {
+    pub(super) async fn settle(&self) -> Result<(), Error> {
         for _ in 0..MAX_SETTLED {
             let flight = self.state().live_flight();
             let Some(mut flight) = flight else { break };
@@ -130,11 +180,11 @@ impl Engine {
         }
         // Writes are tasks of a runtime, and of this one, where a program ends.
         if Handle::try_current().is_ok() && !self.writes.settle().await {
-            tracing::warn!(
-                target: "oauth_client",
-                "the store does not take the last tokens; they are lost when the program ends now"
-            );
+            let what = "it does not take the last tokens; they are lost when the program ends now";
+            tracing::warn!(target: "oauth_client", "{what}");
+            return Err(Error::new(Kind::Store { what: what.to_owned(), source: None, permanent: false }));
         }
+        Ok(())
     }
 
     fn join(self: &Arc<Self>) -> Next {
@@ -163,10 +213,12 @@ impl Engine {
         }
         match Handle::try_current() {
             Ok(runtime) => Next::Wait(self.start(&mut state, &runtime)),
-            Err(_) => Next::Return(Err(Error::config(
-                "runtime",
-                "a token must be fetched, and there is no tokio runtime here; call token() inside one",
-            ))),
+            Err(_) => Next::Return(Err(no_runtime())),
         }
     }
+}
+
+pub(super) fn no_runtime() -> Error {
+    let message = "a token must be fetched, and there is no tokio runtime here; call token() inside one";
+    Error::config("runtime", message)
 }

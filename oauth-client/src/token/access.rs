@@ -101,6 +101,19 @@ impl AccessToken {
         news && proof_error(headers) == Some(ProofError::UseNonce)
     }
 
+    /// What it takes in memory, in bytes, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        let tokens = &self.0.tokens;
+        let others = tokens.refresh_token.iter().chain(&tokens.id_token).map(|token| token.expose().len());
+        size_of::<Held>() + 2 * tokens.access_token.expose().len() + others.sum::<usize>()
+    }
+
+    /// How long until it is due for replacement, by the clock that says less.
+    pub(crate) fn fresh_for(&self, now: Now) -> Duration {
+        let until = self.0.fresh_until;
+        until.wall.saturating_sub(now.wall).min(until.monotonic.saturating_sub(now.monotonic))
+    }
+
     pub(crate) fn binding(&self) -> Option<&Binding> {
         self.0.binding.as_deref()
     }
@@ -155,6 +168,7 @@ impl AccessToken {
             sub: None,
             server_date: None,
             fence: None,
+            family: None,
             extra: serde_json::Map::new(),
         };
         let authorization = authorization(&tokens)?;

@@ -15,6 +15,7 @@ mod token_type;
 pub use self::access::AccessToken;
 pub(crate) use self::access::Freshness;
 pub use self::secret::Secret;
+pub(crate) use self::set::family_of;
 pub use self::set::{Scheme, TokenSet};
 pub(crate) use self::token_type::NOT_APPLICABLE;
 pub use self::token_type::TokenType;

@@ -7,12 +7,52 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::plaintext_serde::{conceal, conceal_some, expose, expose_some};
-use super::{Secret, TokenType};
+use super::{Secret, TokenType, digest};
 
 /// A token endpoint's response (RFC 6749 section 5.1), with the expiry worked out.
 ///
 /// It serializes with its secrets in the clear, because a [`TokenStore`](crate::store::TokenStore) has to write them
 /// somewhere; `Debug` shows none.
+///
+/// # Tokens from elsewhere
+///
+/// Tokens that another library has obtained, or that stand in a file, are taken over with [`new`](Self::new), or read as
+/// JSON. Give them to [`SourceBuilder::starting_with`](crate::source::SourceBuilder::starting_with) or
+/// [`TokenSource::log_in`](crate::TokenSource::log_in).
+///
+/// ```
+/// use std::time::Duration;
+/// use oauth_client::TokenSet;
+///
+/// let issued_at = Duration::from_secs(1_900_000_000); // Unix time
+/// let by_hand = TokenSet::new("2YotnFZFEjr1zCsicMWpAA")
+///     .with_refresh_token("tGzv3JOkF0XG5Qx2TlKWIA")
+///     .with_scope(["read", "write"])
+///     .with_lifetime(Duration::from_secs(3600))
+///     .with_issued_at(issued_at);
+///
+/// let json = r#"{
+///     "access_token": "2YotnFZFEjr1zCsicMWpAA",
+///     "refresh_token": "tGzv3JOkF0XG5Qx2TlKWIA",
+///     "scope": ["read", "write"],
+///     "issued_at_ms": 1900000000000,
+///     "lifetime_ms": 3600000
+/// }"#;
+/// assert_eq!(serde_json::from_str::<TokenSet>(json)?, by_hand);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+///
+/// | member | type | meaning |
+/// |---|---|---|
+/// | `access_token` | string, required | the access token |
+/// | `refresh_token`, `id_token` | string | what came beside it |
+/// | `scope` | list of strings | what was granted, when the server said |
+/// | `issued_at_ms` | number | when it was requested, in milliseconds since 1970; absent or 0: when a source takes it over |
+/// | `lifetime_ms` | number | how long it lives from then on, in milliseconds; absent: unknown |
+/// | `jkt` | string | the thumbprint of the key that it is bound to (RFC 9449 section 6.1); absent: a bearer token |
+/// | `sub` | string | who logged in, as the validated ID token said |
+/// | `family` | string | what all sets of one login have in common; written by sources, holds no secret |
+/// | `extra` | object | the response's other members |
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenSet {
     #[serde(serialize_with = "expose", deserialize_with = "conceal")]
@@ -34,6 +74,7 @@ pub struct TokenSet {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) scope: Option<Vec<String>>,
     /// Milliseconds since 1970, on the wall clock, when the request was sent.
+    #[serde(default)]
     pub(crate) issued_at_ms: u64,
     /// How long it was said to live from then on; `None` when nothing was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,6 +91,9 @@ pub struct TokenSet {
     /// The fencing number of the lease that it was obtained under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) fence: Option<u64>,
+    /// A digest that all sets of one login share, through every refresh; `None` until the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) family: Option<String>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) extra: Map<String, Value>,
 }
@@ -82,6 +126,73 @@ impl fmt::Display for Scheme {
 }
 
 impl TokenSet {
+    /// A set with this access token alone: a bearer token of unknown lifetime, issued when a source takes it over.
+    #[must_use]
+    pub fn new(access_token: impl Into<Secret>) -> Self {
+        Self {
+            access_token: access_token.into(),
+            refresh_token: None,
+            id_token: None,
+            scope: None,
+            issued_at_ms: 0,
+            lifetime_ms: None,
+            jkt: None,
+            sub: None,
+            server_date: None,
+            fence: None,
+            family: None,
+            extra: Map::new(),
+        }
+    }
+
+    /// The same with this refresh token.
+    #[must_use]
+    pub fn with_refresh_token(mut self, refresh_token: impl Into<Secret>) -> Self {
+        self.refresh_token = Some(refresh_token.into());
+        self
+    }
+
+    /// The same with this ID token. It is not validated.
+    #[must_use]
+    pub fn with_id_token(mut self, id_token: impl Into<Secret>) -> Self {
+        self.id_token = Some(id_token.into());
+        self
+    }
+
+    /// The same with these scopes.
+    #[must_use]
+    pub fn with_scope<I: IntoIterator<Item: Into<String>>>(mut self, scope: I) -> Self {
+        self.scope = Some(scope.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The same, living so long from [`issued_at`](Self::issued_at) on.
+    #[must_use]
+    pub fn with_lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime_ms = Some(milliseconds(lifetime));
+        self
+    }
+
+    /// The same, requested at this Unix time. When not set, the moment when a source takes it over.
+    #[must_use]
+    pub fn with_issued_at(mut self, unix_time: Duration) -> Self {
+        self.issued_at_ms = milliseconds(unix_time);
+        self
+    }
+
+    /// The same, taken over now if nothing is known about when it was issued.
+    pub(crate) fn taken_over(mut self, now: Duration) -> Self {
+        if self.issued_at_ms == 0 {
+            self.issued_at_ms = milliseconds(now);
+        }
+        self
+    }
+
+    /// What all sets of this login share: a digest of the refresh token that it began with.
+    pub(crate) fn family(&self) -> Option<String> {
+        self.family.clone().or_else(|| self.refresh_token.as_ref().map(family_of))
+    }
+
     /// A set with a refresh token alone: its access token has expired from the start.
     pub(crate) fn expired(refresh_token: Secret, now_ms: u64, jkt: Option<&str>) -> Self {
         Self {
@@ -95,6 +206,7 @@ impl TokenSet {
             sub: None,
             server_date: None,
             fence: None,
+            family: None,
             extra: Map::new(),
         }
     }
@@ -201,6 +313,15 @@ impl TokenSet {
     pub fn extra(&self) -> &Map<String, Value> {
         &self.extra
     }
+}
+
+/// What the sets of a login share that begins with this refresh token.
+pub(crate) fn family_of(refresh_token: &Secret) -> String {
+    digest(&["family", refresh_token.expose()])
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for TokenSet {

@@ -111,6 +111,22 @@ impl Parameters {
         })
     }
 
+    /// The secret that is set under a name.
+    pub(crate) fn secret(&self, name: &str) -> Option<&Secret> {
+        self.0.iter().find_map(|(set, value)| match value {
+            Value::Secret(secret) if set == name => Some(secret),
+            _ => None,
+        })
+    }
+
+    /// All that is set under a name that may repeat, but for secrets.
+    pub(crate) fn all_plain(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(move |(set, value)| match value {
+            Value::Plain(text) if set == name => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
     fn replace(&mut self, name: Cow<'static, str>, value: Value) {
         self.0.retain(|(set, _)| *set != name);
         self.0.push((name, value));

@@ -216,6 +216,7 @@ fn token_set(
         sub,
         server_date: None,
         fence: None,
+        family: None,
         extra,
     })
 }

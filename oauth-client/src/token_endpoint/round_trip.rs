@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -56,6 +56,11 @@ impl TimeLimit {
         Self { whole, response: None }
     }
 
+    /// How long the response may take, of a request that is about to be sent.
+    pub(crate) fn of_response(self) -> Duration {
+        self.response.unwrap_or(self.whole)
+    }
+
     /// So much time until it is sent, and then so much for the response.
     pub(crate) fn apart(until_sent: Duration, response: Duration) -> Self {
         Self { whole: until_sent, response: Some(response) }
@@ -67,6 +72,9 @@ pub(crate) trait BeforeSend: Send {
     /// # Errors
     /// Why it must not go out.
     fn before_send(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Changes the headers of the request, such as what it accepts.
+    fn adapt(&self, _headers: &mut HeaderMap) {}
 }
 
 impl BeforeSend for () {
@@ -94,6 +102,9 @@ impl Client {
         time: TimeLimit,
         before: &mut impl BeforeSend,
     ) -> Result<TokenSet, TokenRequestError> {
+        if let Some(fetcher) = self.fetcher() {
+            return Ok(self.fetch(fetcher, &parameters, time, before).await?);
+        }
         let reply = self.post(Endpoint::Token, parameters, time, before).await?;
         let EndpointResponse { response, sent, received, secrets, algorithm, .. } = reply;
         let prover = self.prover().map(|prover| &**prover);
@@ -120,16 +131,17 @@ impl Client {
         reply.into_object().map_err(|error| self.with_explanation(error, endpoint, algorithm))
     }
 
-    /// As [`post_for_object`](Self::post_for_object), for the body of a 200 as it came.
-    pub(crate) async fn post_for_body(
+    /// As [`post_for_object`](Self::post_for_object), for a 200 as it came.
+    pub(crate) async fn post_for_ok(
         &self,
         endpoint: Endpoint,
         parameters: Parameters,
         time: Duration,
-    ) -> Result<Bytes, Error> {
-        let reply = self.post(endpoint, parameters, TimeLimit::whole(time), &mut ()).await?;
+        before: &mut impl BeforeSend,
+    ) -> Result<Response<Bytes>, Error> {
+        let reply = self.post(endpoint, parameters, TimeLimit::whole(time), before).await?;
         if reply.response.status() == StatusCode::OK {
-            return Ok(reply.response.into_body());
+            return Ok(reply.response);
         }
         let algorithm = reply.algorithm;
         Err(self.with_explanation(reply.into_error(), endpoint, algorithm))
@@ -204,6 +216,7 @@ impl Client {
         if let Some(possession) = &mut possession {
             request.headers_mut().insert(DPOP, possession.prove()?);
         }
+        before.adapt(request.headers_mut());
 
         before.before_send().await?;
         let sent = self.clock().now();

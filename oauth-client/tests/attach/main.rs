@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod choice;
 mod contract;
+#[cfg(feature = "reqwest-middleware")]
+mod middleware;
 mod replay;
 #[cfg(feature = "reqwest")]
 mod reqwest_front;

@@ -24,13 +24,13 @@ use crate::support::{server, source, token_requests, unauthorized};
 type Response = http::Response<Full<Bytes>>;
 
 /// An API on a port of its own, until the test's runtime ends.
-struct Site {
+pub(crate) struct Site {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Request<Bytes>>>>,
 }
 
 impl Site {
-    async fn start(rule: impl Fn(&Request<Bytes>) -> Response + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(rule: impl Fn(&Request<Bytes>) -> Response + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let site = Self { address: listener.local_addr().unwrap(), seen: Arc::default() };
         let (seen, rule) = (Arc::clone(&site.seen), Arc::new(rule));
@@ -54,11 +54,11 @@ impl Site {
         site
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    fn seen(&self) -> Vec<Request<Bytes>> {
+    pub(crate) fn seen(&self) -> Vec<Request<Bytes>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -256,4 +256,19 @@ async fn an_invalid_request_is_reported_and_not_sent() {
     let client = AuthorizedClient::new(reqwest::Client::new(), crate::support::impatient(&server));
     let error = client.get(site.url("/")).send().await.unwrap_err();
     assert_eq!((error.token_error().unwrap().code(), site.count()), ("transport", 0));
+}
+
+#[tokio::test]
+async fn a_request_may_choose_its_token() {
+    let site = Site::start(|_| Response::new(Full::default())).await;
+    let client = client(TokenSource::fixed("own").unwrap());
+    client.get(site.url("/")).without_token().send().await.unwrap();
+    client.get(site.url("/")).token_from(&TokenSource::fixed("theirs").unwrap()).send().await.unwrap();
+    let other = client.clone().source_for(site.url(""), TokenSource::fixed("of this place").unwrap()).unwrap();
+    other.get(site.url("/")).send().await.unwrap();
+    let carried: Vec<_> = site.seen().iter().map(|seen| seen.headers().get(AUTHORIZATION).cloned()).collect();
+    let expected = [None, Some("Bearer theirs".parse().unwrap()), Some("Bearer of this place".parse().unwrap())];
+    assert_eq!(carried, expected);
+    assert!(client.source().current().is_some());
+    client.settle().await.unwrap();
 }

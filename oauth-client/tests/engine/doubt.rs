@@ -218,7 +218,7 @@ async fn as_long_as_a_rotated_token_is_not_stored_no_other_process_refreshes() {
     let third = here.token().await.unwrap();
     assert_ne!(third.secret(), second.secret());
     store.script().writes.failures = 0;
-    here.settle().await;
+    here.settle().await.unwrap();
     assert_eq!(&store.last_written().unwrap(), third.tokens());
     advance(70).await;
     assert_eq!(elsewhere.token().await.unwrap().secret(), third.secret());
@@ -243,7 +243,7 @@ async fn a_background_write_leaves_a_newer_set_alone_and_puts_nothing_back_after
         store.inner.compare_and_swap(&key, Some(entry.revision), newer.as_ref()).await.unwrap();
         store.script().writes.failures = 0;
         advance(120).await;
-        source.settle().await;
+        source.settle().await.unwrap();
         let found = store.inner.load(&key).await.unwrap().map(|stored| stored.tokens);
         assert_eq!(found, newer, "log-out: {log_out}");
         assert!(found.is_none_or(|found| found != *late.tokens()));

@@ -21,19 +21,19 @@ async fn settling_waits_for_the_refresh_that_is_under_way() {
     let fixture = fixture();
     let store = Scripted::default();
     let source = fixture.client.source(fixture.person()).store(store.clone()).build().unwrap();
-    source.settle().await;
+    source.settle().await.unwrap();
     source.token().await.unwrap();
     advance(LIFETIME - 30).await;
     // One that takes longer than callers would wait.
     fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(40))).times(1);
     source.token().await.unwrap();
-    settle().await;
+    settle().await.unwrap();
     assert!(source.status().refreshing);
-    source.settle().await;
+    source.settle().await.unwrap();
     assert!(!source.status().refreshing);
     assert_eq!(fixture.count(Endpoint::Token), 2);
     assert_eq!(&store.last_written().unwrap(), source.current().unwrap().tokens());
-    TokenSource::fixed("t").unwrap().settle().await;
+    TokenSource::fixed("t").unwrap().settle().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,7 +47,7 @@ async fn settling_hurries_the_writes_and_has_an_end() {
     advance(200).await;
     store.script().writes.failures = 2;
     let began = tokio::time::Instant::now();
-    source.settle().await;
+    source.settle().await.unwrap();
     assert!(began.elapsed() <= Duration::from_secs(3), "{:?}", began.elapsed());
     assert_eq!(&store.last_written().unwrap(), token.tokens());
 
@@ -55,7 +55,7 @@ async fn settling_hurries_the_writes_and_has_an_end() {
     advance(LIFETIME + 1).await;
     source.token().await.unwrap();
     let began = tokio::time::Instant::now();
-    source.settle().await;
+    source.settle().await.unwrap();
     assert!(began.elapsed() <= Duration::from_secs(11), "{:?}", began.elapsed());
 }
 
@@ -94,7 +94,7 @@ async fn what_can_be_asked_for_anew_is_refreshed_ahead_of_time_from_the_start() 
     let next = source();
     next.token().await.unwrap();
     next.token().await.unwrap();
-    settle().await;
+    settle().await.unwrap();
     assert_eq!(fixture.count(Endpoint::Token), 2);
 }
 

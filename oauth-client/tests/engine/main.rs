@@ -9,10 +9,12 @@ mod support;
 mod time;
 
 mod clock;
+mod derive;
 mod doubt;
 mod ending;
 mod failure;
 mod fence;
+mod fetch;
 mod flight;
 mod grants;
 mod lasting;
@@ -24,3 +26,4 @@ mod rotation;
 mod schedule;
 mod store;
 mod table;
+mod warm;

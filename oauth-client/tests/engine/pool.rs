@@ -42,7 +42,7 @@ async fn a_pool_settles_with_all_its_sources() {
         tokio::spawn(async move { source.token().await });
     }
     settle().await;
-    pool.settle().await;
+    pool.settle().await.unwrap();
     assert_eq!(fixture.count(Endpoint::Token), 2);
     assert!(!pool.get(&"write").unwrap().status().refreshing);
 }

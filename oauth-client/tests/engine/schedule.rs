@@ -387,7 +387,7 @@ impl World {
             11 => {
                 // The program ends in good order, and starts again.
                 self.note(format!("{step}: {index} ends and starts again"));
-                process.source.settle().await;
+                process.source.settle().await.unwrap();
                 if !self.store.state.lock().unwrap().takes_no_writes() {
                     processes[index] = self.process(process.user, &requests[process.user]);
                 }

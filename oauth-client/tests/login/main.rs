@@ -8,6 +8,7 @@ mod support;
 #[path = "../common/time.rs"]
 mod time;
 
+mod ciba;
 mod device;
 mod flaws;
 mod id_token;

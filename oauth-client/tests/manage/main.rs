@@ -11,6 +11,7 @@ mod time;
 
 mod assertion;
 mod exchange;
+mod id_jag;
 mod introspect;
 mod places;
 mod presets;

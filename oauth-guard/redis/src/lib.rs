@@ -69,7 +69,7 @@ pub fn build(config: &GuardConfig) -> Result<GuardBuilder, BuildError> {
         };
         BuildError::of(error.problems().iter().map(field))
     })?;
-    Ok(builder.replay_store(redis.replay_store()).redis_connected(true))
+    Ok(builder.replay_store(redis.replay_store()).revocation_feed(redis.feed()).redis_connected(true))
 }
 
 /// Where the guards of a fleet share what they know.

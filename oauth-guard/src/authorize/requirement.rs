@@ -32,10 +32,12 @@ use crate::reject::Rejection;
 #[must_use]
 pub struct Requirement(Arc<Term>);
 
-enum Term {
+pub(super) enum Term {
     Scope(Box<str>),
     Role(Box<str>),
     Client(Box<str>),
+    /// The current actor, and its issuer where that is not the token's.
+    Actor(Box<str>, Option<Box<str>>),
     ClaimIs(Box<str>, ClaimValue),
     ClaimHas(Box<str>, ClaimValue),
     Acr(Box<[Box<str>]>),
@@ -61,6 +63,17 @@ impl Requirement {
     /// The token was issued to this client (`client_id`, else `azp`).
     pub fn client(client_id: impl Into<String>) -> Self {
         Self::of(Term::Client(client_id.into().into()))
+    }
+
+    /// This party acts on the subject's behalf: the current actor (`act`, RFC 8693 section 4.1) has this `sub`, by the token's
+    /// own issuer. Those before it in the chain do not count, and a token without an actor does not meet it.
+    pub fn actor(subject: impl Into<String>) -> Self {
+        Self::of(Term::Actor(subject.into().into(), None))
+    }
+
+    /// The same, for an actor of another issuer (`act.iss`) than the token's.
+    pub fn actor_of(issuer: impl Into<String>, subject: impl Into<String>) -> Self {
+        Self::of(Term::Actor(subject.into().into(), Some(issuer.into().into())))
     }
 
     /// The claim has exactly this value: a string, a whole number or a boolean. A name with dots is looked up as it
@@ -110,6 +123,7 @@ impl Requirement {
             Term::Scope(scope) => claims.has_scope(scope),
             Term::Role(role) => claims.has_role(role),
             Term::Client(client) => claims.client_id() == Some(client),
+            Term::Actor(subject, issuer) => claims.is_acted_by(subject, issuer.as_deref()),
             Term::ClaimIs(name, wanted) => match claims.raw(name) {
                 Some(raw) => wanted.is_raw(raw),
                 None => claims.value(name).is_some_and(|value| wanted.is(value)),
@@ -198,10 +212,14 @@ impl Requirement {
             Term::Acr(values) if !values.iter().all(|value| is_word(value)) => {
                 Err("an acr value is one word of visible ASCII characters without quotes and backslashes")
             }
-            Term::Role(name) | Term::Client(name) | Term::ClaimIs(name, _) | Term::ClaimHas(name, _)
+            Term::Role(name)
+            | Term::Client(name)
+            | Term::Actor(name, _)
+            | Term::ClaimIs(name, _)
+            | Term::ClaimHas(name, _)
                 if name.is_empty() =>
             {
-                Err("a role, a client or a claim needs a name")
+                Err("a role, a client, an actor or a claim needs a name")
             }
             Term::Any(terms) if terms.is_empty() => {
                 Err("an empty any is never met; name at least one requirement")
@@ -213,6 +231,10 @@ impl Requirement {
             Term::Not(term) => term.validate(),
             _ => Ok(()),
         }
+    }
+
+    pub(super) fn term(&self) -> &Term {
+        &self.0
     }
 
     fn of(term: Term) -> Self {
@@ -257,6 +279,8 @@ impl fmt::Debug for Requirement {
             Term::Scope(scope) => write!(f, "scope({scope:?})"),
             Term::Role(role) => write!(f, "role({role:?})"),
             Term::Client(client) => write!(f, "client({client:?})"),
+            Term::Actor(subject, None) => write!(f, "actor({subject:?})"),
+            Term::Actor(subject, Some(issuer)) => write!(f, "actor({subject:?} of {issuer:?})"),
             Term::ClaimIs(name, value) => write!(f, "claim({name:?} = {value:?})"),
             Term::ClaimHas(name, value) => write!(f, "claim({name:?} contains {value:?})"),
             Term::Acr(values) => f.debug_tuple("acr").field(values).finish(),

@@ -146,6 +146,19 @@ pub(crate) struct RouteRules {
     pub(super) deny_by_default: bool,
 }
 
+/// What the requests of a route need, with the requirements that all have to be met.
+#[derive(Debug)]
+pub(crate) enum Need<'a> {
+    /// Not even a token.
+    Nothing,
+    /// A valid token, if there is one.
+    Optional(Vec<&'a Requirement>),
+    /// A valid token.
+    Token(Vec<&'a Requirement>),
+    /// No request is forwarded.
+    Denied,
+}
+
 /// What holds beside the rules.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Defaults {
@@ -236,6 +249,28 @@ impl RouteRules {
         let mut request = request;
         request.method = &wanted;
         self.find(request).unwrap_or(found)
+    }
+
+    /// What a request needs by its rules alone, for a description of the API. A path that is read in two ways needs a
+    /// token.
+    pub(crate) fn need(&self, request: RequestHead<'_>) -> Need<'_> {
+        let found = match self.find(request) {
+            Ok(found) => found,
+            Err(Ambiguous(_)) => return Need::Token(Vec::new()),
+        };
+        if self.deny_by_default && found.iter().any(Option::is_none) {
+            return Need::Denied;
+        }
+        let access = found.iter().map(|rule| rule.map_or(Access::Token, |rule| rule.access)).max();
+        // The same rule twice, but for a slash at the end.
+        let twice = matches!(found, [Some(one), Some(two)] if std::ptr::eq(one, two));
+        let rules = found.into_iter().take(if twice { 1 } else { 2 }).flatten();
+        let requirements = rules.filter_map(|rule| rule.requirement.as_ref()).collect();
+        match access {
+            Some(Access::Public) => Need::Nothing,
+            Some(Access::Optional) => Need::Optional(requirements),
+            _ => Need::Token(requirements),
+        }
     }
 
     /// Every scope that a route requires, in alphabetical order.

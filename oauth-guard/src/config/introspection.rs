@@ -40,6 +40,9 @@ pub(super) fn read(issuer: Table<'_>, problems: &mut Vec<Problem>) -> Option<Int
     if let Some(questions) = table.number("max_concurrent") {
         introspection = introspection.max_concurrent(usize::try_from(questions).unwrap_or(usize::MAX));
     }
+    if table.flag("jwt_response") {
+        introspection = introspection.jwt_response();
+    }
     Some(match http {
         Some(http) => introspection.http(http),
         None => introspection,

@@ -3,6 +3,7 @@
 use oauth_client::config::schema::{Key, Kind, join};
 use serde_json::Value;
 
+use super::revocation::REVOCATION;
 use super::possession::{CERTIFICATES, DPOP};
 use super::rules::{RULE, check_scalar};
 use crate::error::Problem;
@@ -61,6 +62,13 @@ pub const KEYS: &[Key] = &[
         "none",
         "[[rule]]\npath = \"/orders/{*rest}\"\nrequire = { scope = \"orders:read\" }",
         "What the requests of a route need; the most specific rule applies.",
+    ),
+    Key::new(
+        "revocation",
+        Kind::Table(REVOCATION),
+        "revocations from code only",
+        "revocation = { backchannel_logout = \"/backchannel-logout\", client_ids = [\"shop\"] }",
+        "Where revocations come from, as below.",
     ),
     Key::new(
         "default_access",
@@ -480,6 +488,13 @@ const INTROSPECTION: &[Key] = &[
         "64",
         "max_concurrent = 64",
         "How many questions are under way at a time.",
+    ),
+    Key::new(
+        "jwt_response",
+        Kind::Flag,
+        "false",
+        "jwt_response = true",
+        "Asks for signed responses (RFC 9701), which are verified with the issuer's keys, and accepts no others.",
     ),
 ];
 

@@ -67,6 +67,7 @@
 mod introspection;
 mod keys;
 mod possession;
+mod revocation;
 mod rules;
 
 use std::time::Duration;
@@ -218,6 +219,9 @@ fn builder(table: Table<'_>, problems: &mut Vec<Problem>) -> GuardBuilder {
     }
     if let Some(bytes) = table.table("cache").and_then(|cache| cache.number("max_bytes")) {
         builder = builder.cache_bytes(bytes);
+    }
+    if let Some(settings) = revocation::read(table, problems) {
+        builder = builder.revocation(settings);
     }
     builder = possession::apply(builder, table, problems);
     match table.table("keys") {

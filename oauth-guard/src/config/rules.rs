@@ -60,6 +60,20 @@ pub(super) const TERM: &[Key] = &[
     Key::new("scope", Kind::Text, "-", "scope = \"orders:read\"", "The token grants this scope."),
     Key::new("role", Kind::Text, "-", "role = \"editor\"", "The token carries this role, see roles_claim."),
     Key::new("client", Kind::Text, "-", "client = \"nightly-job\"", "The token was issued to this client."),
+    Key::new(
+        "actor",
+        Kind::Text,
+        "-",
+        "actor = \"orders-api\"",
+        "This party acts on the subject's behalf: act.sub of the token, not those nested in it (RFC 8693 section 4.1).",
+    ),
+    Key::new(
+        "actor_issuer",
+        Kind::Text,
+        "-",
+        "actor_issuer = \"https://idp.example.com\"",
+        "Beside actor: whose identifier that is (act.iss); the token's own issuer's when absent.",
+    ),
     Key::new("claim", Kind::Text, "-", "claim = \"tenant\"", "The claim to compare; a path may have dots."),
     Key::new(
         "equals",
@@ -122,10 +136,17 @@ pub(super) const TERM: &[Key] = &[
 /// The keys that only go with `claim`.
 const BESIDE_CLAIM: [&str; 2] = ["equals", "contains"];
 
+/// The key that only goes with `actor`.
+const BESIDE_ACTOR: &str = "actor_issuer";
+
 /// The forms of a requirement, for the docs.
 #[cfg(all(test, feature = "reqwest"))]
 pub(super) fn reference() -> String {
-    ["\nThe forms of `rule[].require`, each one by itself:\n\n", &schema::reference(TERM)].concat()
+    [
+        "\n## What a rule can require\n\nThe forms of `require` in `[[rule]]`, each one by itself:\n\n",
+        &schema::table(TERM),
+    ]
+    .concat()
 }
 
 /// The checks that go beyond the kind of a single key.
@@ -182,6 +203,10 @@ fn requirement(value: &Value) -> Option<Requirement> {
     (text("scope").map(Requirement::scope))
         .or_else(|| text("role").map(Requirement::role))
         .or_else(|| text("client").map(Requirement::client))
+        .or_else(|| match (text("actor")?, text(BESIDE_ACTOR)) {
+            (actor, None) => Some(Requirement::actor(actor)),
+            (actor, Some(issuer)) => Some(Requirement::actor_of(issuer, actor)),
+        })
         .or_else(|| table.has("acr").then(|| Requirement::acr(table.texts("acr"))))
         .or_else(|| login_age().map(Requirement::max_login_age))
         .or_else(|| table.flag("bound").then(Requirement::bound))
@@ -200,12 +225,16 @@ pub(super) fn scalar(value: &Value) -> Option<ClaimValue> {
 
 fn check_requirement(value: &Value, field: &str, problems: &mut Vec<Problem>) {
     let mut add = |message: String| problems.push(Problem { field: field.to_owned(), message });
-    let forms = || TERM.iter().map(|key| key.name).filter(|name| !BESIDE_CLAIM.contains(name));
+    let is_form = |name: &&str| !BESIDE_CLAIM.contains(name) && *name != BESIDE_ACTOR;
+    let forms = || TERM.iter().map(|key| key.name).filter(is_form);
     let Value::Object(table) = value else {
         return add(format!("expected {REQUIREMENT}"));
     };
     let there: Vec<_> = forms().filter(|form| table.contains_key(*form)).collect();
     let beside = BESIDE_CLAIM.iter().filter(|name| table.contains_key(**name)).count();
+    if table.contains_key(BESIDE_ACTOR) && there != ["actor"] {
+        return add("actor_issuer goes with actor, for instance { actor = \"orders-api\", actor_issuer = \"https://idp.example.com\" }".to_owned());
+    }
     match there[..] {
         // A misspelt key is reported on its own.
         [] if table.keys().all(|name| BESIDE_CLAIM.contains(&&**name)) => {

@@ -10,14 +10,25 @@ fn fields(error: &BuildError) -> Vec<&str> {
     error.problems().iter().map(|problem| problem.field.as_str()).collect()
 }
 
+const EXAMPLE: &str = include_str!("../../guard.example.toml");
+
+#[cfg(feature = "toml")]
+#[test]
+fn the_whole_file_in_the_reference_builds() {
+    GuardConfig::from_toml(EXAMPLE).unwrap().build().unwrap();
+}
+
 #[test]
 fn the_reference_in_the_docs_is_generated_from_the_keys() {
     let written = include_str!("../../CONFIG.md");
-    let generated = [schema::reference(KEYS), rules::reference()].concat();
+    let generated = [schema::reference(EXAMPLE, KEYS), rules::reference()].concat();
     if std::env::var_os("WRITE_CONFIG_REFERENCE").is_some() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/CONFIG.md"), &generated).unwrap();
     }
-    assert_eq!(written, generated, "run this test once with WRITE_CONFIG_REFERENCE=1");
+    assert!(
+        written == generated,
+        "CONFIG.md is not what the keys give; run this test once with WRITE_CONFIG_REFERENCE=1"
+    );
 }
 
 #[cfg(feature = "toml")]
@@ -367,4 +378,13 @@ fn errors_of_the_keys_for_odd_issuers_are_reported_by_key() {
         ],
         "{error}"
     );
+}
+
+#[test]
+fn an_issuer_in_the_environment_gets_a_suggestion_with_its_number() {
+    let variables = [("API_ISSUER_0_ISSUER", "https://a"), ("API_ISSUER_12_AUDIENCES", "orders")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let error = oauth_client::config::tree::from_variables("API_", KEYS, variables).unwrap_err();
+    let said = error.problems()[0].to_string();
+    assert!(said.ends_with("did you mean API_ISSUER_12_AUDIENCE?"), "{said}");
 }

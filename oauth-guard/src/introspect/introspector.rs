@@ -16,12 +16,14 @@ use tokio::sync::{Semaphore, watch};
 
 use super::breaker::Breaker;
 use super::response::{TROUBLE, is_active};
+use super::signed::{Signer, Unread};
 use super::{IntrospectedTokens, Introspection};
 use crate::cache::Digest;
 use crate::defaults::{
     INTROSPECTION_BYTES, INTROSPECTION_FIRST_PAUSE, INTROSPECTION_NEGATIVES, INTROSPECTION_WAITING,
 };
 use crate::error::Problems;
+use crate::issuer::IssuerState;
 
 /// What a question has come to.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub(crate) struct Introspector {
     /// How long a response about an active token is used.
     pub(crate) cache: Duration,
     timeout: Duration,
+    /// Whether responses have to be signed.
+    signed: bool,
     permits: Semaphore,
     /// Questions under way, those that wait for their turn among them.
     flights: Mutex<HashMap<Digest, Flight>>,
@@ -90,7 +94,8 @@ pub struct IntrospectionHealth {
     /// Questions without a usable response.
     pub failures: u64,
     /// Why the last question failed, until one succeeds: `credentials` (the server rejects this guard as a client),
-    /// `network`, `server`, `malformed_response`, or `configuration` (such as metadata without an endpoint).
+    /// `network`, `server`, `malformed_response`, `keys` (those of a signed response could not be fetched), or
+    /// `configuration` (such as metadata without an endpoint).
     pub last_error: Option<String>,
 }
 
@@ -136,6 +141,7 @@ impl Introspector {
                 tokens: given.tokens,
                 cache: given.cache,
                 timeout: given.timeout,
+                signed: given.signed,
                 permits: Semaphore::new(given.max_concurrent.min(Semaphore::MAX_PERMITS)),
                 flights: Mutex::default(),
                 most_flights: given.max_concurrent.saturating_mul(INTROSPECTION_WAITING),
@@ -171,13 +177,18 @@ impl Introspector {
     /// Asks, or joins the question about the same token that is under way. It goes on when a caller is dropped. `on_active`
     /// gets the response about an active token before any caller does, so that the cache knows it when the question is
     /// no longer under way.
-    pub(crate) async fn ask<F>(self: &Arc<Self>, question: Question<'_>, on_active: impl Fn() -> F) -> Settled
+    pub(crate) async fn ask<F>(
+        self: &Arc<Self>,
+        question: Question<'_>,
+        issuer: &Arc<IssuerState>,
+        on_active: impl Fn() -> F,
+    ) -> Settled
     where
         F: FnOnce(&str) + Send + 'static,
     {
         // A question that ends with its runtime is asked once more.
         for _ in 0..2 {
-            let mut flight = match self.flight(question, &on_active) {
+            let mut flight = match self.flight(question, issuer, &on_active) {
                 Ok(flight) => flight,
                 Err(retry_after) => return Settled::Unavailable(retry_after),
             };
@@ -198,6 +209,7 @@ impl Introspector {
     fn flight<F>(
         self: &Arc<Self>,
         question: Question<'_>,
+        issuer: &Arc<IssuerState>,
         on_active: impl Fn() -> F,
     ) -> Result<Flight, Duration>
     where
@@ -220,10 +232,10 @@ impl Introspector {
             flight: flight.clone(),
             admitted: Admitted { round, reported: false },
         };
-        let (token, on_active) = (Secret::from(question.token), on_active());
+        let (token, issuer, on_active) = (Secret::from(question.token), Arc::clone(issuer), on_active());
         runtime.spawn(async move {
             let introspector = Arc::clone(&landing.introspector);
-            let settled = introspector.question(&token, landing.digest, &mut landing.admitted).await;
+            let settled = introspector.question(&token, &issuer, landing.digest, &mut landing.admitted).await;
             if let Settled::Active(body) = &settled {
                 on_active(body);
             }
@@ -241,7 +253,13 @@ impl Introspector {
     }
 
     /// One question, waiting for its turn included.
-    async fn question(&self, token: &Secret, digest: Digest, admitted: &mut Admitted) -> Settled {
+    async fn question(
+        &self,
+        token: &Secret,
+        issuer: &IssuerState,
+        digest: Digest,
+        admitted: &mut Admitted,
+    ) -> Settled {
         let deadline = tokio::time::Instant::now() + self.timeout;
         let Ok(Ok(_permit)) = tokio::time::timeout_at(deadline, self.permits.acquire()).await else {
             return Settled::Unavailable(INTROSPECTION_FIRST_PAUSE);
@@ -256,14 +274,38 @@ impl Introspector {
         let round = admitted.round;
         self.counts.questions.fetch_add(1, Ordering::Relaxed);
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-        let asked = self.client.introspection_response(token, left);
+        let asked = async {
+            match self.signed {
+                true => self.client.signed_introspection_response(token, left).await,
+                false => self.client.introspection_response(token, left).await,
+            }
+        };
         let response = tokio::time::timeout_at(deadline, asked).await;
+        let opened = match &response {
+            Ok(Ok(body)) if self.signed => {
+                let opened = tokio::time::timeout_at(deadline, self.open(body, issuer)).await;
+                Some(opened.unwrap_or(Err(Unread::NoKeys(INTROSPECTION_FIRST_PAUSE))))
+            }
+            _ => None,
+        };
         admitted.reported = true;
-        match response {
-            Ok(Ok(body)) => self.read(&body, digest, round),
-            Ok(Err(error)) => self.failed(&error, round),
-            Err(_) => self.trouble("network", "no response in time", Some(None), round),
+        match (response, opened) {
+            (_, Some(Ok(said))) => self.read(said.as_bytes(), digest, round),
+            // The server works, and others may get better responses: it is not left alone.
+            (_, Some(Err(Unread::Malformed(what)))) => self.trouble(TROUBLE, what, None, round),
+            (_, Some(Err(Unread::NoKeys(pause)))) => {
+                self.trouble("keys", "the keys of a signed response are unavailable", None, round);
+                Settled::Unavailable(pause)
+            }
+            (Ok(Ok(body)), None) => self.read(&body, digest, round),
+            (Ok(Err(error)), None) => self.failed(&error, round),
+            (Err(_), None) => self.trouble("network", "no response in time", Some(None), round),
         }
+    }
+
+    async fn open(&self, body: &[u8], issuer: &IssuerState) -> Result<String, Unread> {
+        let jwt = std::str::from_utf8(body).map_err(|_| Unread::Malformed("not a signed JWT"))?;
+        Signer { issuer, client_id: &self.client_id }.open(jwt.trim(), &*self.clock).await
     }
 
     fn read(&self, body: &[u8], digest: Digest, round: u64) -> Settled {
@@ -304,7 +346,7 @@ impl Introspector {
             ("access_denied", _) | (_, Some(403)) => ("credentials", error.retry_after().is_some()),
             ("config" | "discovery" | "unsupported", _) => ("configuration", true),
             ("transport" | "timeout" | "interrupted", _) => ("network", true),
-            ("too_large", _) => (TROUBLE, false),
+            ("too_large" | "malformed_response", _) => (TROUBLE, false),
             // About this token, perhaps: a caller must not be able to close the way for all others.
             (_, Some(400..=499)) if error.retry_after().is_none() && status != Some(429) => ("server", false),
             _ => ("server", true),

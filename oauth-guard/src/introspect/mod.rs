@@ -6,6 +6,7 @@
 mod breaker;
 mod introspector;
 mod response;
+mod signed;
 
 use std::time::Duration;
 
@@ -46,6 +47,7 @@ pub struct Introspection {
     pub(crate) timeout: Duration,
     pub(crate) max_concurrent: usize,
     pub(crate) http: Option<HttpClient>,
+    pub(crate) signed: bool,
 }
 
 /// Which tokens the authorization server is asked about.
@@ -75,6 +77,7 @@ impl Introspection {
             timeout: defaults::INTROSPECTION_TIMEOUT,
             max_concurrent: defaults::INTROSPECTION_CONCURRENCY,
             http: None,
+            signed: false,
         }
     }
 
@@ -114,6 +117,15 @@ impl Introspection {
     /// How many questions are under way at a time. Further ones wait within the time limit. By default 64.
     pub fn max_concurrent(mut self, questions: usize) -> Self {
         self.max_concurrent = questions;
+        self
+    }
+
+    /// Asks for signed responses (RFC 9701) and accepts no others. Such a response is a JWT of the type
+    /// `token-introspection+jwt`, by a key of the issuer, with its `iss` and this client as `aud`; what it says of the
+    /// token is validated as ever. Any other response is as if there were none: 503. The keys are the issuer's, so
+    /// that they are fetched even where [all tokens](IntrospectedTokens::Any) are asked about.
+    pub fn jwt_response(mut self) -> Self {
+        self.signed = true;
         self
     }
 

@@ -118,6 +118,7 @@ impl Challenge {
             }
             Rejection::KeysUnavailable { .. }
             | Rejection::IntrospectionUnavailable { .. }
+            | Rejection::RevocationsUnavailable { .. }
             | Rejection::ReplayUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
             Rejection::NoRule => (StatusCode::FORBIDDEN, Some(vec![("error", "insufficient_scope")])),
             Rejection::NotGuarded => (StatusCode::INTERNAL_SERVER_ERROR, None),
@@ -125,6 +126,7 @@ impl Challenge {
         let retry_after = match rejection {
             Rejection::KeysUnavailable { retry_after }
             | Rejection::IntrospectionUnavailable { retry_after }
+            | Rejection::RevocationsUnavailable { retry_after }
             | Rejection::ReplayUnavailable { retry_after } => {
                 // Whole seconds, rounded up: RFC 9110 section 10.2.3.
                 let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);

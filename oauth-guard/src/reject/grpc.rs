@@ -51,6 +51,7 @@ fn status(rejection: &Rejection) -> &'static str {
     match rejection {
         Rejection::KeysUnavailable { .. }
         | Rejection::IntrospectionUnavailable { .. }
+        | Rejection::RevocationsUnavailable { .. }
         | Rejection::ReplayUnavailable { .. } => "14", // UNAVAILABLE
         Rejection::MalformedRequest(_) => "3", // INVALID_ARGUMENT
         Rejection::InsufficientScope { .. } | Rejection::NoRule => "7", // PERMISSION_DENIED

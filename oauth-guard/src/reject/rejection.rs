@@ -50,6 +50,12 @@ pub enum Rejection {
         /// When to retry.
         retry_after: Duration,
     },
+    /// A source of revocations has been away for too long, and nothing is served without it
+    /// ([`OnOutage::Refuse`](crate::revocation::OnOutage::Refuse)).
+    RevocationsUnavailable {
+        /// When to retry.
+        retry_after: Duration,
+    },
     /// This service's or the network's fault: the store of used proofs is full or away, so that a replay would not show.
     ReplayUnavailable {
         /// When to retry.
@@ -74,6 +80,7 @@ impl Rejection {
             Self::InsufficientAuthentication { .. } => "insufficient_user_authentication",
             Self::KeysUnavailable { .. } => "keys_unavailable",
             Self::IntrospectionUnavailable { .. } => "introspection_unavailable",
+            Self::RevocationsUnavailable { .. } => "revocations_unavailable",
             Self::NotGuarded => "not_guarded",
         }
     }
@@ -114,6 +121,9 @@ impl fmt::Display for Rejection {
             }
             Self::IntrospectionUnavailable { .. } => {
                 f.write_str("the authorization server could not be asked about the token")
+            }
+            Self::RevocationsUnavailable { .. } => {
+                f.write_str("a source of revocations is away, so the token may have been revoked")
             }
             Self::NotGuarded => f.write_str("a handler asks for claims that no GuardLayer inserted"),
         }

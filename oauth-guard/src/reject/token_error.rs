@@ -70,6 +70,7 @@ impl fmt::Display for InvalidToken {
             TokenError::Contradicted => {
                 f.write_str("the introspection response is of another iss or sub than the token")
             }
+            TokenError::Revoked => f.write_str("the token was revoked"),
             TokenError::CustomClaims => f.write_str("the claims do not deserialize into the configured type"),
         }
     }
@@ -107,6 +108,7 @@ pub(crate) enum TokenError {
     CustomClaims,
     Inactive,
     Contradicted,
+    Revoked,
 }
 
 impl TokenError {
@@ -137,6 +139,7 @@ impl TokenError {
             Self::CustomClaims => "claims_do_not_fit",
             Self::Inactive => "token_inactive",
             Self::Contradicted => "introspection_contradicts",
+            Self::Revoked => "revoked",
         }
     }
 }

@@ -92,7 +92,7 @@ impl<'a> ClaimSet<'a> {
         cnf.map(|cnf| Binding::read(cnf, provable).map(Box::new)).transpose()
     }
 
-    pub(super) fn check_audience(&self, ours: &[Box<str>]) -> Result<(), TokenError> {
+    pub(crate) fn check_audience(&self, ours: &[Box<str>]) -> Result<(), TokenError> {
         let is_ours = |text: Text<'_>| ours.iter().any(|one| text.is(one));
         let named = match self.get("aud") {
             Some(Value::String(one)) => is_ours(one),
@@ -151,6 +151,11 @@ impl<'a> ClaimSet<'a> {
     /// Names and values as written.
     pub(crate) fn members(&self) -> impl Iterator<Item = (Text<'a>, &'a str)> {
         self.members.iter().map(|(name, _, raw)| (*name, *raw))
+    }
+
+    /// The value of a claim as written.
+    pub(crate) fn raw(&self, name: &str) -> Option<&'a str> {
+        self.members().find(|(one, _)| one.is(name)).map(|(_, raw)| raw)
     }
 
     /// The payload, and the spans of the claims that handlers and rules read. `None` if it is longer than a span can

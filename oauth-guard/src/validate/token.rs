@@ -44,6 +44,11 @@ impl<'a> ParsedToken<'a> {
         Ok(Self { compact, header, payload, claims })
     }
 
+    /// Whether it is surely a JWS, as [`is_jws`] says: both parts are read already.
+    pub(crate) fn is_jws(&self) -> bool {
+        self.header.is_ok() && self.payload.is_ok() && jose::decode_base64url(self.compact.signature).is_ok()
+    }
+
     /// What the log says of it. A configured issuer is named in full, any other name is escaped and cut.
     pub(crate) fn origin(&self, is_configured: impl FnOnce(&str) -> bool) -> Origin {
         let name = self.claims.as_ref().ok().and_then(|claims| claims.issuer().ok());

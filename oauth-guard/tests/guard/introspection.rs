@@ -72,6 +72,7 @@ async fn an_opaque_token_of_the_server_is_asked_about_once_and_a_revoked_one_is_
     assert_eq!(questions(&fixture), 3);
 }
 
+/// Every violation singly: what the response says, and what comes of it. Printed with `--nocapture`.
 #[tokio::test(start_paused = true)]
 async fn each_member_of_a_response_is_validated() {
     let fixture = fixture();
@@ -118,6 +119,8 @@ async fn each_member_of_a_response_is_validated() {
         respond(&fixture, &body);
         let guard = asking(&fixture, introspection());
         let reply = call(&guard, TOKEN).await;
+        let (status, error) = reply.summary();
+        println!("{:52} {status} {}", format!("{member}: {}", body[member]), error.unwrap_or_default());
         assert_eq!(reply.summary(), expected, "{member}: {body}");
         assert_eq!(reply.retry_after.is_some(), expected.0 == 503, "{body}");
         assert!(reply.leaks_nothing(Some(TOKEN)));
@@ -132,6 +135,7 @@ async fn each_member_of_a_response_is_validated() {
     ] {
         fixture.server.clear_faults();
         fixture.server.fault(Endpoint::Introspect, Fault::body(200, "application/json", body)).always();
+        println!("{:52} {status}", format!("{body:?}"));
         assert_eq!(call(&asking(&fixture, introspection()), TOKEN).await.status, status, "{body}");
     }
     for status in [201, 204, 302, 400, 401, 403, 404, 429, 500, 503] {

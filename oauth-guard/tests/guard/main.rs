@@ -14,6 +14,8 @@ mod explain;
 mod health;
 mod introspection;
 mod introspection_issuers;
+mod introspection_limits;
+mod introspection_signed;
 mod jwks_moves;
 mod key_requests;
 mod key_rules;
@@ -22,11 +24,14 @@ mod log;
 mod logs;
 mod metadata_places;
 mod null_members;
+mod openapi;
 mod pem;
 #[cfg(all(feature = "toml", feature = "reqwest"))]
 mod recipes;
 mod rejections;
 mod reload;
+mod revocation_endpoints;
+mod revocations;
 mod roles;
 #[cfg(feature = "axum")]
 mod routing_fuzz;

@@ -33,6 +33,7 @@ mod header;
 mod http;
 mod json;
 mod keys;
+pub(crate) mod possession;
 mod reach;
 mod request;
 mod scope;
@@ -44,6 +45,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use self::context::AttackContext;
+pub use self::possession::{CertificateHeader, Part};
 pub use self::request::{AttackRequest, Expected};
 use crate::keys::Alg;
 
@@ -116,6 +118,13 @@ pub enum Area {
     Http,
     /// The published key set. These change the server's keys when their requests are made.
     Keys,
+    /// Proofs of a key, and the tokens that are bound to it: [`Part::Dpop`].
+    Dpop,
+    /// Certificates in headers, and the tokens that are bound to them: [`Part::Certificates`].
+    Certificates,
+    /// What an introspection endpoint says of a token (RFC 7662). These are no requests that could be made beforehand: a
+    /// [suite](crate::suite::Suite::opaque) is the endpoint.
+    Introspection,
 }
 
 /// What must differ from the usual target: one issuer, one audience, every asymmetric algorithm, a token required.
@@ -132,7 +141,7 @@ pub struct Setup {
     pub two_issuers: bool,
 }
 
-/// The whole table, in the order a request is checked.
+/// The table of tokens that are shown as bearer tokens, in the order a request is checked: [`Part::Tokens`].
 pub fn all() -> impl Iterator<Item = &'static Attack> {
     [
         http::ATTACKS,
@@ -151,10 +160,19 @@ pub fn all() -> impl Iterator<Item = &'static Attack> {
     .flatten()
 }
 
-/// The attack of this name.
+/// The rows of one part.
+///
+/// Those of [`Part::Dpop`] and [`Part::Certificates`] make no requests before the context knows what they need
+/// ([`AttackContext::dpop`], [`AttackContext::certificates`]).
+pub fn of(part: Part) -> impl Iterator<Item = &'static Attack> {
+    let tokens = (part == Part::Tokens).then(all).into_iter().flatten();
+    tokens.chain(possession::attacks(part).iter().copied().flatten())
+}
+
+/// The attack of this name, in any part.
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Attack> {
-    all().find(|attack| attack.id == id)
+    Part::ALL.into_iter().flat_map(of).find(|attack| attack.id == id)
 }
 
 impl Attack {
@@ -202,7 +220,7 @@ impl Attack {
         self
     }
 
-    const fn strict(mut self) -> Self {
+    pub(crate) const fn strict(mut self) -> Self {
         self.level = RequirementLevel::Strict;
         self
     }

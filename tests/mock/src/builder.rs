@@ -33,6 +33,7 @@ use crate::server::MockServer;
 use crate::sessions::Sessions;
 use crate::settings::Gates;
 use crate::shared::{Initial, Issuer, Policy, Shared, seconds};
+use crate::statements::Transmitter;
 use crate::tampers::{Tamper, Tampers};
 use crate::tls::{Acceptor, Authority};
 use crate::token_rules::{TokenRule, TokenRules};
@@ -161,6 +162,22 @@ impl MockServerBuilder {
     /// Who may register clients (RFC 7591); every client by default.
     pub fn registration(mut self, registration: Registration) -> Self {
         self.registration = registration;
+        self
+    }
+
+    /// Says what there is at this URL, for clients that are named by the URL of their metadata (OAuth Client ID Metadata
+    /// Document); the server itself fetches nothing. With one, its metadata say
+    /// `client_id_metadata_document_supported`. What is wrong with the document is said to the client that uses it.
+    ///
+    /// ```
+    /// use serde_json::json;
+    /// let url = "https://editor.example/client.json";
+    /// let document = json!({ "client_id": url, "redirect_uris": ["http://127.0.0.1/callback"] });
+    /// let server = oauth_mock::MockServer::builder().client_document(url, document).in_process();
+    /// # let _ = server;
+    /// ```
+    pub fn client_document(mut self, url: impl Into<String>, document: serde_json::Value) -> Self {
+        self.policy.client_documents.put(url.into(), document);
         self
     }
 
@@ -461,8 +478,10 @@ impl MockServerBuilder {
             codes: Codes::default(),
             consents: Consents::default(),
             pushed: PushedRequests::default(),
+            transmitter: Transmitter::default(),
             sessions: Sessions::default(),
             devices: Devices::default(),
+            backchannel: Devices::default(),
             replays: Replays::default(),
             registrations: Registrations::default(),
         };

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod attack;
+mod attack_endpoints;
 mod serve;
 
 use std::fmt;
@@ -20,6 +21,7 @@ struct Cli {
 enum Command {
     Serve(serve::Args),
     Attack(Box<attack::Args>),
+    AttackEndpoints(attack_endpoints::Args),
 }
 
 /// The exit code of a program that could not do what it was asked, as clap has it for bad arguments.
@@ -29,6 +31,7 @@ pub(crate) async fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::run(args).await,
         Command::Attack(args) => attack::run(&args).await,
+        Command::AttackEndpoints(args) => attack_endpoints::run(&args).await,
     };
     result.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");

@@ -54,6 +54,8 @@ pub struct MockClient {
     /// The types of authorization details it may use; `None`: all of the server's.
     pub(crate) details_types: Option<Vec<String>>,
     pub(crate) post_logout_redirect_uris: Vec<String>,
+    /// Where it is told of logouts.
+    pub(crate) backchannel_logout_uri: Option<String>,
     /// The audiences for which it may exchange tokens that are for other APIs.
     pub(crate) exchange_audiences: Vec<String>,
 }
@@ -93,6 +95,7 @@ impl MockClient {
             needs_par: false,
             details_types: None,
             post_logout_redirect_uris: Vec::new(),
+            backchannel_logout_uri: None,
             exchange_audiences: Vec::new(),
         }
     }
@@ -258,6 +261,14 @@ impl MockClient {
     #[must_use]
     pub fn authorization_details_types(mut self, types: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.details_types = Some(types.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// An address on this machine to which a logout token is posted when a session ends in which the client got tokens
+    /// (OpenID Connect Back-Channel Logout 1.0 section 2.2).
+    #[must_use]
+    pub fn backchannel_logout_uri(mut self, uri: impl Into<String>) -> Self {
+        self.backchannel_logout_uri = Some(uri.into());
         self
     }
 

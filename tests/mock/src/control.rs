@@ -13,6 +13,7 @@ mod page;
 mod routes;
 mod rules;
 mod server;
+mod statements;
 mod tls;
 mod tokens;
 mod wire;

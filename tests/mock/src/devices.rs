@@ -61,6 +61,14 @@ impl Devices {
         self.devices().values().find(|device| device.waits_with(user_code, now)).cloned()
     }
 
+    /// The one that waits for this user.
+    pub(crate) fn waiting_for(&self, user: &str, now: i64) -> Option<Device> {
+        let is_theirs = |device: &&Device| {
+            device.state == State::Pending && now < device.expires_at && device.grant.user.as_deref() == Some(user)
+        };
+        self.devices().values().find(is_theirs).cloned()
+    }
+
     /// What the user said of the device with this code: the grant with the user in it, or no. `false` when no such
     /// device waits.
     pub(crate) fn decide(&self, user_code: &str, now: i64, allowed: Option<Grant>) -> bool {

@@ -21,6 +21,8 @@ pub enum Endpoint {
     Par,
     /// Where a device begins (RFC 8628 section 3.1).
     DeviceAuthorization,
+    /// Where a client has a user asked on a device of theirs (OpenID CIBA 1.0 section 7).
+    BackchannelAuthentication,
     /// The page where a user approves a device (RFC 8628 section 3.3).
     Device,
     /// Where a client sends a user to log out (OpenID Connect RP-Initiated Logout).
@@ -35,6 +37,8 @@ pub enum Endpoint {
     Register,
     /// The client configuration endpoint (RFC 7592), one per client: this path, and the client's id.
     ClientConfiguration,
+    /// Where security events are polled (RFC 8936).
+    PollEvents,
     /// An API behind an access token, at `/api` and below; a [provider's personality](crate::Provider) may have its
     /// own.
     Api,
@@ -51,18 +55,20 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    const PATHS: [(Self, &'static str); 14] = [
+    const PATHS: [(Self, &'static str); 16] = [
         (Self::Jwks, "jwks"),
         (Self::Token, "token"),
         (Self::Authorize, "authorize"),
         (Self::Par, "par"),
         (Self::EndSession, "logout"),
         (Self::DeviceAuthorization, "device_authorization"),
+        (Self::BackchannelAuthentication, "backchannel_authentication"),
         (Self::Device, "device"),
         (Self::Introspect, "introspect"),
         (Self::Revoke, "revoke"),
         (Self::Userinfo, "userinfo"),
         (Self::Register, "register"),
+        (Self::PollEvents, "poll_events"),
         (Self::Api, "api"),
         (Self::Trap, "trap"),
         (Self::Health, "health"),
@@ -106,12 +112,14 @@ impl Endpoint {
             Self::Revoke => "revoke",
             Self::Userinfo => "userinfo",
             Self::Register => "register",
+            Self::PollEvents => "poll_events",
             Self::ClientConfiguration => "client_configuration",
             Self::Api => "api",
             Self::ResourceMetadata => "resource_metadata",
             Self::Par => "par",
             Self::EndSession => "end_session",
             Self::DeviceAuthorization => "device_authorization",
+            Self::BackchannelAuthentication => "backchannel_authentication",
             Self::Device => "device",
             Self::Trap => "trap",
             Self::Health => "health",

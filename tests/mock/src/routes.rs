@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod authorize;
+pub(crate) mod backchannel;
 mod browser;
 mod client_auth;
 pub(crate) mod device;
@@ -31,6 +32,7 @@ use crate::providers;
 use crate::response::MockResponse;
 use crate::sessions::Cookie;
 use crate::shared::{Issuer, Shared};
+use crate::statements;
 use crate::token_rules::Rulings;
 
 /// What one endpoint needs to know.
@@ -78,11 +80,13 @@ fn dispatch(call: Call<'_>, endpoint: Endpoint) -> MockResponse {
         Endpoint::Revoke => call.only(&[Method::POST], revoke::serve),
         Endpoint::Userinfo => call.only(&[Method::GET, Method::HEAD, Method::POST], userinfo::serve),
         Endpoint::DeviceAuthorization => call.only(&[Method::POST], device::authorization),
+        Endpoint::BackchannelAuthentication => call.only(&[Method::POST], backchannel::authentication),
         Endpoint::Device => call.only(&[Method::GET, Method::POST], device::verification),
         Endpoint::Par => call.only(&[Method::POST], par::serve),
         Endpoint::EndSession => call.only(&[Method::GET, Method::POST], logout::serve),
         Endpoint::Register => call.only(&[Method::POST], register::register),
         Endpoint::ClientConfiguration => register::manage(call),
+        Endpoint::PollEvents => statements::poll(call),
         Endpoint::Api => api::serve(call),
         Endpoint::ResourceMetadata => api::metadata(call),
         Endpoint::Other if request.uri().path() == "/" && request.method() == Method::GET => {

@@ -21,6 +21,7 @@ use crate::mint::TokenBuilder;
 use crate::providers::ProviderFailure;
 use crate::routes::{Call, authorize};
 use crate::shared::{Issuer, Shared};
+use crate::statements::Transmitter;
 use crate::tampers::{Tamper, TamperScript, Tampers};
 use crate::token_rules::TokenRule;
 use crate::tokens::{Grant, IssuedTokens};
@@ -152,6 +153,22 @@ impl MockServer {
     /// When no device waits with this code.
     pub fn deny_device(&self, user_code: &str) -> Result<(), String> {
         self.shared.decide_device(user_code, None)
+    }
+
+    /// Confirms the request that waits for this user on a device of theirs (OpenID CIBA 1.0 section 7).
+    ///
+    /// # Errors
+    /// When no request waits for the user, or there is no such user.
+    pub fn approve_backchannel(&self, user: &str) -> Result<(), String> {
+        self.shared.decide_backchannel(user, true)
+    }
+
+    /// Declines the request that waits for this user.
+    ///
+    /// # Errors
+    /// When no request waits for the user.
+    pub fn deny_backchannel(&self, user: &str) -> Result<(), String> {
+        self.shared.decide_backchannel(user, false)
     }
 
     /// Revokes an access token, or a refresh token with all tokens of its grant.
@@ -375,6 +392,18 @@ impl<'a> IssuerHandle<'a> {
     #[must_use]
     pub fn keys(self) -> &'a Keys {
         &self.issuer.keys
+    }
+
+    pub(crate) fn now(self) -> i64 {
+        self.shared.clock.now_unix()
+    }
+
+    pub(crate) fn transmitter(self) -> &'a Transmitter {
+        &self.issuer.transmitter
+    }
+
+    pub(crate) fn parts(self) -> (&'a Shared, &'a Issuer) {
+        (self.shared, self.issuer)
     }
 
     /// Mints a token of this issuer; see [`MockServer::mint`].

@@ -62,6 +62,11 @@ impl Sessions {
         own.map(|session| session.login.session).into_iter().chain(name.map(str::to_owned)).collect()
     }
 
+    /// Ends the session of this name.
+    pub(crate) fn end_named(&self, name: &str) {
+        self.sessions().retain(|_, session| session.login.session != name);
+    }
+
     pub(crate) fn clear(&self) {
         self.sessions().clear();
     }

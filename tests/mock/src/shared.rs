@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::body::MockBody;
 use crate::callers;
+use crate::client_documents::ClientDocuments;
 use crate::clients::MockClient;
 use crate::clock::MockClock;
 use crate::codes::Codes;
@@ -32,10 +33,11 @@ use crate::pushed::PushedRequests;
 use crate::registration::{Registration, Registrations};
 use crate::replays::Replays;
 use crate::request_log::{self, RequestLog};
-use crate::response::MockResponse;
+use crate::response::{MockResponse, OAuthError};
 use crate::routes::{self, api::is_within};
 use crate::sessions::Sessions;
 use crate::settings::Gates;
+use crate::statements::Transmitter;
 use crate::tampers::{Tamper, Tampers};
 use crate::tls::Authority;
 use crate::token_rules::{TokenRule, TokenRules};
@@ -117,6 +119,10 @@ pub(crate) struct Issuer {
     pub(crate) sessions: Sessions,
     pub(crate) registrations: Registrations,
     pub(crate) devices: Devices,
+    /// Security events that wait to be polled.
+    pub(crate) transmitter: Transmitter,
+    /// Those who wait for a user to confirm elsewhere.
+    pub(crate) backchannel: Devices,
 }
 
 /// What the server asks and offers beyond the defaults.
@@ -133,6 +139,8 @@ pub(crate) struct Policy {
     pub(crate) device_interval: i64,
     /// The pages that may read the responses to clients; `None`: all (CORS).
     pub(crate) cors_origins: Option<Vec<String>>,
+    /// What there is at the URLs of clients that are named by one.
+    pub(crate) client_documents: ClientDocuments,
 }
 
 impl Default for Policy {
@@ -148,6 +156,7 @@ impl Default for Policy {
             device_lifetime,
             device_interval,
             cors_origins: None,
+            client_documents: ClientDocuments::default(),
         }
     }
 }
@@ -233,7 +242,14 @@ impl Shared {
     }
 
     pub(crate) fn client(&self, id: &str) -> Option<Arc<MockClient>> {
-        self.clients().into_iter().find(|client| client.id == id)
+        let known = self.clients().into_iter().find(|client| client.id == id);
+        known.or_else(|| self.documented_client(id)?.ok())
+    }
+
+    /// The client that the document at its identifier makes, or what is wrong with the document.
+    pub(crate) fn documented_client(&self, id: &str) -> Option<Result<Arc<MockClient>, OAuthError>> {
+        let found = self.policy.client_documents.client(id, self.mtls_origin.is_some())?;
+        Some(found.map(Arc::new))
     }
 
     pub(crate) fn clients(&self) -> Vec<Arc<MockClient>> {
@@ -297,6 +313,8 @@ impl Shared {
             issuer.sessions.clear();
             issuer.registrations.clear();
             issuer.devices.clear();
+            issuer.transmitter.clear();
+            issuer.backchannel.clear();
         }
         self.clock.reset();
         self.dpop.reset();
@@ -316,6 +334,15 @@ impl Shared {
         let issuer = issuers.find(|issuer| issuer.devices.waiting(user_code, now).is_some());
         let issuer = issuer.unwrap_or_else(|| self.issuer(""));
         routes::device::decide(routes::Call::new(self, issuer, &request), user_code, user)
+    }
+
+    /// Says yes or no for a user who is asked on a device of theirs.
+    pub(crate) fn decide_backchannel(&self, user: &str, allowed: bool) -> Result<(), String> {
+        let (now, request) = (self.clock.now_unix(), Request::new(Bytes::new()));
+        let mut issuers = self.issuers.iter();
+        let issuer = issuers.find(|issuer| issuer.backchannel.waiting_for(user, now).is_some());
+        let issuer = issuer.unwrap_or_else(|| self.issuer(""));
+        routes::backchannel::decide(routes::Call::new(self, issuer, &request), user, allowed)
     }
 
     /// The user with this `sub`.

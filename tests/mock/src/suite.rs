@@ -23,8 +23,10 @@
 
 mod endpoint;
 mod junit;
+mod opaque;
 mod options;
 mod pace;
+mod possession;
 mod print;
 mod probe;
 mod report;
@@ -43,10 +45,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use self::options::Sending;
+use self::possession::Bound;
 pub use self::report::{Case, FailOn, Report, Response, Summary, Traits, Verdict};
 use self::run::Run;
 use self::target::Target;
-use crate::attack::{self, ALGORITHMS, Attack, AttackContext};
+use crate::attack::{self, ALGORITHMS, Attack, AttackContext, Part};
 use crate::builder::StartError;
 use crate::endpoint::Endpoint;
 use crate::keys::{Alg, TestKey};
@@ -75,6 +78,8 @@ pub struct Suite {
     allowed: Vec<Alg>,
     max_token_age: Option<Duration>,
     second_issuer: bool,
+    bound: Bound,
+    opaque: bool,
 }
 
 /// The path of the second issuer, where there is one.
@@ -148,6 +153,8 @@ impl Suite {
             allowed: Vec::new(),
             max_token_age: None,
             second_issuer: false,
+            bound: Bound::default(),
+            opaque: false,
         }
     }
 
@@ -246,7 +253,7 @@ impl Suite {
         }
         let target = Target::find(&self.target, self.remote, &self.sending).await?;
         if let Some(unknown) =
-            self.only.iter().chain(&self.skip).find(|only| !cases().any(|case| names(only, case)))
+            self.only.iter().chain(&self.skip).find(|only| !self.cases().any(|case| names(only, case)))
         {
             return Err(SuiteError::NoSuchCase(unknown.clone()));
         }
@@ -278,11 +285,17 @@ impl Attacker {
     pub fn instructions(&self) -> String {
         let issuer = self.handle();
         let scope = self.suite.scope.as_deref().unwrap_or("(none is asked for)");
+        let asked = match self.suite.opaque {
+            true => format!("  introspection  {} (any credentials)\n", issuer.endpoint(Endpoint::Introspect)),
+            false => String::new(),
+        };
         let second =
             self.second_issuer().map(|issuer| format!("  and also   {issuer}\n")).unwrap_or_default();
+        let binding = self.suite.bound.describe(self.target.url());
+        let binding = binding.map(|how| format!("  binding    {how}\n")).unwrap_or_default();
         format!(
             "The target {} must trust this issuer:\n  issuer     {}\n  audience   {}\n  scope      {scope}\n  \
-             algorithm  {}\n  metadata   {}\n  keys       {}\n{second}",
+             algorithm  {}\n  metadata   {}\n  keys       {}\n{asked}{binding}{second}",
             self.target.url(),
             issuer.issuer(),
             self.suite.audience,
@@ -320,6 +333,7 @@ impl Attacker {
         if let Some(scope) = &suite.scope {
             context = context.scope(scope);
         }
+        context = suite.bound.bind(context, target.url(), &suite.sending.method);
         Run::new(&suite, target, &server, context, progress).all().await
     }
 
@@ -335,9 +349,24 @@ impl Attacker {
     }
 }
 
-/// Every case that a run may send: those of [`attack::all`], and what only a running issuer can do to a target.
+/// Every case of every [part](Suite::part): those of [`attack::of`], and what only a running issuer can do to a target.
 pub fn cases() -> impl Iterator<Item = &'static Attack> {
-    attack::all().chain(endpoint::CASES)
+    Part::ALL.into_iter().flat_map(cases_of).chain(opaque::CASES)
+}
+
+/// Those that a run of this part may send.
+pub fn cases_of(part: Part) -> impl Iterator<Item = &'static Attack> {
+    let by_hand = if part == Part::Tokens { endpoint::CASES } else { &[] };
+    attack::of(part).chain(by_hand)
+}
+
+impl Suite {
+    /// Those that this run may send.
+    fn cases(&self) -> impl Iterator<Item = &'static Attack> {
+        let opaque = self.opaque.then_some(opaque::CASES);
+        let of_part = (!self.opaque).then(|| cases_of(self.bound.part));
+        of_part.into_iter().flatten().chain(opaque.into_iter().flatten())
+    }
 }
 
 fn handle<'a>(suite: &Suite, server: &'a MockServer) -> IssuerHandle<'a> {

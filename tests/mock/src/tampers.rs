@@ -1,10 +1,11 @@
-//! Responses that are tampered with in one point, which a client must notice.
+//! Responses that are tampered with in one point, which a client or a resource server must notice.
 
 use std::sync::{Mutex, PoisonError};
 
 use crate::server::MockServer;
 
-/// One thing wrong with what a user brings back, with an ID token or with userinfo.
+/// One thing wrong with what a user brings back, with an ID token, with userinfo or with what introspection says of an
+/// active token.
 ///
 /// ```
 /// use oauth_mock::{Tamper, MockServer};
@@ -65,6 +66,40 @@ pub enum Tamper {
     IdTokenSubjectMissing,
     /// Userinfo is about another user (section 5.3.2).
     UserinfoSubject,
+    /// The introspection response has `active` as a string (RFC 7662 section 2.2).
+    IntrospectionActiveText,
+    /// The introspection response has no `active`.
+    IntrospectionActiveMissing,
+    /// The introspection response is about a token that expired an hour ago.
+    IntrospectionExpired,
+    /// The introspection response is about a token that is valid in an hour (`nbf`).
+    IntrospectionFuture,
+    /// The introspection response has another `iss`.
+    IntrospectionIssuer,
+    /// The introspection response has another `aud`.
+    IntrospectionAudience,
+    /// The introspection response has a `cnf`: the token is bound to a key (RFC 9449 section 6.2).
+    IntrospectionBound,
+    /// The introspection response has `scope` as a list, as some servers do.
+    IntrospectionScopeList,
+    /// The introspection response has another `token_type`.
+    IntrospectionTokenType,
+    /// The introspection response has `active` twice, first `false` and then `true`.
+    IntrospectionDuplicate,
+    /// The introspection response is plain JSON, although a signed one was asked for (RFC 9701 section 4).
+    IntrospectionUnsigned,
+    /// The signed introspection response has the type `JWT` (RFC 9701 section 5).
+    IntrospectionJwtType,
+    /// The signed introspection response has another `iss`.
+    IntrospectionJwtIssuer,
+    /// The signed introspection response is for another client.
+    IntrospectionJwtAudience,
+    /// The signed introspection response's signature is by a key that is not published.
+    IntrospectionJwtKey,
+    /// The signed introspection response was changed after it was signed.
+    IntrospectionJwtSignature,
+    /// The signed introspection response says at the top what belongs into `token_introspection`.
+    IntrospectionJwtMember,
 }
 
 impl Tamper {
@@ -94,6 +129,23 @@ impl Tamper {
         Self::IdTokenHash,
         Self::IdTokenSubjectMissing,
         Self::UserinfoSubject,
+        Self::IntrospectionActiveText,
+        Self::IntrospectionActiveMissing,
+        Self::IntrospectionExpired,
+        Self::IntrospectionFuture,
+        Self::IntrospectionIssuer,
+        Self::IntrospectionAudience,
+        Self::IntrospectionBound,
+        Self::IntrospectionScopeList,
+        Self::IntrospectionTokenType,
+        Self::IntrospectionDuplicate,
+        Self::IntrospectionUnsigned,
+        Self::IntrospectionJwtType,
+        Self::IntrospectionJwtIssuer,
+        Self::IntrospectionJwtAudience,
+        Self::IntrospectionJwtKey,
+        Self::IntrospectionJwtSignature,
+        Self::IntrospectionJwtMember,
     ];
 
     /// Its name in configurations and on the control port.
@@ -124,6 +176,23 @@ impl Tamper {
             Self::IdTokenHash => "id_token_hash",
             Self::IdTokenSubjectMissing => "id_token_subject_missing",
             Self::UserinfoSubject => "userinfo_subject",
+            Self::IntrospectionActiveText => "introspection_active_text",
+            Self::IntrospectionActiveMissing => "introspection_active_missing",
+            Self::IntrospectionExpired => "introspection_expired",
+            Self::IntrospectionFuture => "introspection_future",
+            Self::IntrospectionIssuer => "introspection_issuer",
+            Self::IntrospectionAudience => "introspection_audience",
+            Self::IntrospectionBound => "introspection_bound",
+            Self::IntrospectionScopeList => "introspection_scope_list",
+            Self::IntrospectionTokenType => "introspection_token_type",
+            Self::IntrospectionDuplicate => "introspection_duplicate",
+            Self::IntrospectionUnsigned => "introspection_unsigned",
+            Self::IntrospectionJwtType => "introspection_jwt_type",
+            Self::IntrospectionJwtIssuer => "introspection_jwt_issuer",
+            Self::IntrospectionJwtAudience => "introspection_jwt_audience",
+            Self::IntrospectionJwtKey => "introspection_jwt_key",
+            Self::IntrospectionJwtSignature => "introspection_jwt_signature",
+            Self::IntrospectionJwtMember => "introspection_jwt_member",
         }
     }
 

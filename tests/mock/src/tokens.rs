@@ -242,6 +242,20 @@ impl Records {
 
     /// Revokes what was granted in a session, but for what was meant to outlast it (`offline_access`, OpenID Connect
     /// Core section 11).
+    /// The clients that got tokens in a session, each with the user's subject there.
+    pub(crate) fn parties(&self, session: &str) -> Vec<(String, String)> {
+        let store = self.store();
+        let grants =
+            store.access.values().map(|one| &one.grant).chain(store.refresh.values().map(|one| &one.grant));
+        let of_session = grants
+            .filter(|grant| grant.login.as_ref().is_some_and(|login| login.session == session))
+            .map(|grant| (grant.client.clone(), grant.subject.clone()));
+        let mut parties: Vec<_> = of_session.collect();
+        parties.sort();
+        parties.dedup();
+        parties
+    }
+
     pub(crate) fn revoke_session(&self, session: &str) {
         let mut store = self.store();
         let ends = |grant: &Grant| {

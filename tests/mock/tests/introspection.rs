@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{Request, StatusCode};
 use http_body_util::Full;
-use oauth_mock::{Alg, Endpoint, GrantType, MockClient, MockServer, User};
+use oauth_mock::{Alg, Endpoint, GrantType, MockClient, MockServer, Tamper, User};
 use serde_json::{Value, json};
 use support::*;
 
@@ -139,4 +139,89 @@ async fn the_password_grant_checks_the_password() {
     assert!(good["refresh_token"].is_string());
     let bad = ask("x").await;
     assert_eq!((bad.status.as_u16(), bad.error().as_str()), (400, "invalid_grant"));
+}
+
+/// A response as it came.
+async fn signed(server: &MockServer, token: &str) -> (String, String) {
+    let request = Request::post(server.endpoint(Endpoint::Introspect))
+        .header("authorization", svc())
+        .header("accept", "application/token-introspection+jwt")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Full::from(format!("token={token}")))
+        .unwrap();
+    let reply = send(server, request).await.unwrap();
+    assert_eq!(reply.status, StatusCode::OK);
+    (reply.header("content-type").to_owned(), reply.text().to_owned())
+}
+
+#[tokio::test]
+async fn a_response_is_signed_for_who_asks_for_that() {
+    let server = server();
+    let issued = server.issue("svc", "alice", "read").unwrap();
+    let (content_type, jwt) = signed(&server, &issued.access_token).await;
+    assert_eq!(content_type, "application/token-introspection+jwt");
+    let (header, claims) = (jwt_part(&jwt, 0), jwt_part(&jwt, 1));
+    assert_eq!(
+        (&header["typ"], &header["kid"]),
+        (&json!("token-introspection+jwt"), &json!(server.keys().current_kid()))
+    );
+    let plain = introspect(&server, &issued.access_token).await;
+    let now = server.clock().now_unix();
+    assert_eq!(
+        claims,
+        json!({"iss": server.issuer(), "aud": "svc", "iat": now, "token_introspection": plain})
+    );
+    let (_, jwt) = signed(&server, "unknown").await;
+    assert_eq!(jwt_part(&jwt, 1)["token_introspection"], json!({"active": false}));
+}
+
+#[tokio::test]
+async fn each_tamper_changes_one_point_of_an_active_response() {
+    let server = server();
+    let now = server.clock().now_unix();
+    for (tamper, member, expected) in [
+        (Tamper::IntrospectionActiveText, "active", json!("true")),
+        (Tamper::IntrospectionActiveMissing, "active", Value::Null),
+        (Tamper::IntrospectionExpired, "exp", json!(now - 3600)),
+        (Tamper::IntrospectionFuture, "nbf", json!(now + 3600)),
+        (Tamper::IntrospectionIssuer, "iss", json!("https://attacker.example")),
+        (Tamper::IntrospectionAudience, "aud", json!("another-api")),
+        (Tamper::IntrospectionScopeList, "scope", json!(["read"])),
+        (Tamper::IntrospectionTokenType, "token_type", json!("mac")),
+    ] {
+        let issued = server.issue("svc", "alice", "read").unwrap();
+        server.tamper(tamper).times(1);
+        assert_eq!(introspect(&server, "unknown").await, json!({"active": false}), "not used up by that");
+        let tampered = introspect(&server, &issued.access_token).await;
+        assert_eq!(tampered[member], expected, "{tamper:?}");
+        assert_eq!(introspect(&server, &issued.access_token).await["active"], true, "{tamper:?}, once");
+    }
+    let issued = server.issue("svc", "alice", "read").unwrap();
+    server.tamper(Tamper::IntrospectionBound).times(1);
+    assert!(introspect(&server, &issued.access_token).await["cnf"]["jkt"].is_string());
+    server.tamper(Tamper::IntrospectionDuplicate).times(1);
+    let reply =
+        post(&server, Endpoint::Introspect, Some(&svc()), &format!("token={}", issued.access_token)).await;
+    assert!(reply.text().starts_with("{\"active\":false,") && reply.text().contains("\"active\":true"));
+}
+
+#[tokio::test]
+async fn each_tamper_of_a_signed_response_changes_one_point() {
+    let server = server();
+    let issued = server.issue("svc", "alice", "read").unwrap();
+    for (tamper, part, member, expected) in [
+        (Tamper::IntrospectionJwtType, 0, "typ", json!("JWT")),
+        (Tamper::IntrospectionJwtIssuer, 1, "iss", json!("https://attacker.example")),
+        (Tamper::IntrospectionJwtAudience, 1, "aud", json!("another-client")),
+        (Tamper::IntrospectionJwtMember, 1, "active", json!(true)),
+        (Tamper::IntrospectionJwtKey, 0, "kid", json!(server.keys().current_kid())),
+        (Tamper::IntrospectionJwtSignature, 0, "kid", json!(server.keys().current_kid())),
+    ] {
+        server.tamper(tamper).times(1);
+        let (_, jwt) = signed(&server, &issued.access_token).await;
+        assert_eq!(jwt_part(&jwt, part)[member], expected, "{tamper:?}");
+    }
+    server.tamper(Tamper::IntrospectionUnsigned).times(1);
+    let (content_type, body) = signed(&server, &issued.access_token).await;
+    assert_eq!((&*content_type, body.starts_with("{")), ("application/json", true));
 }

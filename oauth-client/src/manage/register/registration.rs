@@ -104,8 +104,13 @@ impl Registration {
     /// `config` when it authenticates with a key, which only the client has
     /// ([`ClientAuth::private_key_jwt`]), or in a way that is not known here.
     pub fn auth(&self) -> Result<ClientAuth, Error> {
+        self.auth_by(None)
+    }
+
+    /// The same, by this method where the server did not say which.
+    pub(crate) fn auth_by(&self, asked: Option<&str>) -> Result<ClientAuth, Error> {
         let id = self.client_id.as_str();
-        let method = self.metadata.token_endpoint_auth_method.as_deref();
+        let method = self.metadata.token_endpoint_auth_method.as_deref().or(asked);
         match (method, &self.client_secret) {
             (Some("none"), _) | (None, None) => Ok(ClientAuth::none(id)),
             (Some("client_secret_basic") | None, Some(secret)) => Ok(ClientAuth::basic(id, secret.clone())),

@@ -3,6 +3,7 @@
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 mod dynamic;
+mod file;
 mod memory;
 
 use std::fmt;
@@ -11,8 +12,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-#[expect(unused_imports, reason = "the guard follows feeds with it")]
 pub(crate) use self::dynamic::SharedFeed;
+pub use self::file::FileFeed;
 pub use self::memory::MemoryFeed;
 use super::Revocation;
 

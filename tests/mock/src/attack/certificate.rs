@@ -24,6 +24,12 @@ pub(super) fn chain(key: &TestKey) -> Option<[Vec<u8>; 2]> {
     Some([leaf, root])
 }
 
+/// The certificate of a client with a key of its own, which an unknown authority vouches for.
+pub(super) fn client(common_name: &str) -> Option<Vec<u8>> {
+    let [authority, key] = [(); 2].map(|()| TestKey::generate(Alg::Es256));
+    signed(&authority, common_name, &ec_spki(&key.public_point()?), &[])
+}
+
 fn signed(authority: &TestKey, subject: &str, spki: &[u8], extensions: &[u8]) -> Option<Vec<u8>> {
     let to_be_signed = sequence(&[
         &[0xa0, 3, 2, 1, 2],

@@ -10,6 +10,7 @@ use crate::mint::TokenBuilder;
 use crate::server::MockServer;
 
 use super::RequirementLevel;
+use super::possession::Possession;
 use super::request::{AttackRequest, Expected};
 
 /// What an attacker knows and has: the issuer's good tokens and (to sign what no honest issuer would) its keys, a key
@@ -28,6 +29,8 @@ pub struct AttackContext {
     typ: Option<String>,
     claims: Vec<(String, Value)>,
     max_token_age: i64,
+    /// What binds its good tokens; `None` for bearer tokens.
+    pub(super) possession: Option<Possession>,
 }
 
 impl AttackContext {
@@ -55,6 +58,7 @@ impl AttackContext {
             typ: None,
             claims: Vec::new(),
             max_token_age: 86_400,
+            possession: None,
         }
     }
 
@@ -146,7 +150,7 @@ impl AttackContext {
         &self.issuer
     }
 
-    pub(super) fn the_audience(&self) -> &str {
+    pub(crate) fn the_audience(&self) -> &str {
         &self.audience
     }
 
@@ -194,6 +198,9 @@ impl AttackContext {
 
     /// A good request, to see that what an attack changed corrupted nothing else.
     pub(crate) fn control(&self) -> AttackRequest {
+        if let Some(bound) = self.possession_control() {
+            return bound.expecting(Expected::ACCEPTED).with_level(RequirementLevel::Must);
+        }
         AttackRequest::bearer("control: a good token", &self.good().build())
             .expecting(Expected::ACCEPTED)
             .with_level(RequirementLevel::Must)

@@ -1,6 +1,7 @@
 //! One request of an attack, and the response it must get.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -63,6 +64,7 @@ pub struct AttackRequest {
     wait: Duration,
     unmentionable: Vec<String>,
     any_refusal: bool,
+    from: Option<IpAddr>,
     expected: Option<Expected>,
     level: Option<RequirementLevel>,
 }
@@ -81,6 +83,7 @@ impl AttackRequest {
             wait: Duration::ZERO,
             unmentionable: Vec::new(),
             any_refusal: false,
+            from: None,
             expected: None,
             level: None,
         }
@@ -142,6 +145,12 @@ impl AttackRequest {
         self
     }
 
+    /// To be sent from this address of the attacker's machine.
+    pub(crate) fn from(mut self, address: IpAddr) -> Self {
+        self.from = Some(address);
+        self
+    }
+
     pub(crate) fn expecting(mut self, expected: Expected) -> Self {
         self.expected = Some(expected);
         self
@@ -177,13 +186,22 @@ impl AttackRequest {
         self.level.unwrap_or(RequirementLevel::Must)
     }
 
-    /// The bearer token, if the request carries exactly one `Authorization: Bearer` header.
+    /// The token, if the request carries exactly one `Authorization` header, whose scheme is `Bearer` or `DPoP`.
     #[must_use]
     pub fn token(&self) -> Option<&str> {
         match self.authorization.as_slice() {
-            [one] => std::str::from_utf8(one).ok()?.strip_prefix("Bearer "),
+            [one] => {
+                let text = std::str::from_utf8(one).ok()?;
+                text.strip_prefix("Bearer ").or_else(|| text.strip_prefix("DPoP "))
+            }
             _ => None,
         }
+    }
+
+    /// The address of the attacker's machine that it has to come from, where that matters.
+    #[must_use]
+    pub fn source(&self) -> Option<IpAddr> {
+        self.from
     }
 
     /// How long after the request before it this one is to be sent; usually at once.
@@ -227,7 +245,8 @@ impl AttackRequest {
     /// How many bytes its credentials have, wherever they stand.
     pub(crate) fn size(&self) -> usize {
         let texts = [&self.query, &self.form].into_iter().flatten().map(String::len);
-        self.authorization.iter().map(Vec::len).chain(texts).sum()
+        let headers = self.headers.iter().map(|(_, value)| value.len());
+        self.authorization.iter().map(Vec::len).chain(texts).chain(headers).sum()
     }
 
     /// Whether only a raw socket can send it: its bytes are no header value that the `http` crate would hold.

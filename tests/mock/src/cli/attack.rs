@@ -1,11 +1,12 @@
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use http::Method;
 use oauth_mock::Alg;
+use oauth_mock::attack::{CertificateHeader, Part};
 use oauth_mock::suite::{self, FailOn, Suite};
 use serde_json::Value;
 
@@ -43,6 +44,21 @@ pub(crate) struct Args {
     /// The API accepts requests without a token, as anonymous
     #[arg(long)]
     optional: bool,
+    /// Which defences to attack: those against bad tokens, or what bound tokens need beside them
+    #[arg(long, value_enum, default_value = "tokens")]
+    part: PartName,
+    /// What callers know the API by, if not as --target: DPoP proofs are made for it
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// How long a DPoP nonce of the API lives: a stale one is tried as well
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    nonce_lifetime: Option<u64>,
+    /// The header in which the API's proxy names certificates
+    #[arg(long, value_enum, default_value = "client-cert")]
+    certificate_header: HeaderName,
+    /// An address of this machine that the API does not trust as a proxy, such as 127.0.0.2
+    #[arg(long, value_name = "ADDRESS")]
+    untrusted_from: Option<IpAddr>,
     /// Only these cases, by number or by the beginning of their name; may come more than once
     #[arg(long, value_name = "CASE")]
     only: Vec<String>,
@@ -76,6 +92,9 @@ pub(crate) struct Args {
     /// The API refuses tokens that were issued longer ago than this
     #[arg(long, value_name = "SECONDS", value_parser = positive)]
     max_token_age: Option<u64>,
+    /// The API introspects its tokens: become the introspection endpoint, and send the cases about that
+    #[arg(long)]
+    opaque: bool,
     /// Become a second issuer as well, which the API trusts beside the first
     #[arg(long)]
     second_issuer: bool,
@@ -119,14 +138,43 @@ enum Level {
     Differs,
 }
 
+/// The parts of the table.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum PartName {
+    /// Forged, malformed and misplaced bearer tokens, bad keys
+    Tokens,
+    /// DPoP proofs (RFC 9449)
+    Dpop,
+    /// Certificates that a proxy names in a header (RFC 8705)
+    Certificates,
+}
+
+/// The headers that proxies write.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum HeaderName {
+    /// RFC 9440
+    ClientCert,
+    /// Envoy's x-forwarded-client-cert
+    Xfcc,
+    /// Escaped PEM in ssl-client-cert
+    Nginx,
+}
+
 const EXAMPLES: &str = "\
 Examples:
   oauth-mock attack --target http://127.0.0.1:3000/whoami --audience orders-api
       Everything. The API has to trust the issuer http://127.0.0.1:9000.
   oauth-mock attack --target http://127.0.0.1:3000/read --audience orders-api --scope read
       The same at an address that asks for a scope, and whether it does.
+  oauth-mock attack --target http://127.0.0.1:3000/read --scope read --opaque
+      An API that introspects its tokens at http://127.0.0.1:9000/introspect.
   oauth-mock attack --target http://127.0.0.1:3000/ --only alg- --only G115
-      A few cases again, after a repair.";
+      A few cases again, after a repair.
+  oauth-mock attack --target http://127.0.0.1:3000/read --scope read --part dpop --nonce-lifetime 5
+      What an API that takes DPoP asks of proofs.
+  oauth-mock attack --target http://127.0.0.1:3000/read --scope read --part certificates \\
+      --certificate-header xfcc --untrusted-from 127.0.0.2
+      What it makes of certificates: 127.0.0.1 has to be among its trusted proxies, and 127.0.0.2 not.";
 
 pub(crate) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     let Some(target) = &args.target else { return list() };
@@ -155,9 +203,26 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode, Failure> {
             .map_err(|error| Failure::new(format!("ca: {} cannot be read: {error}", path.display())))?;
         suite = suite.ca(pem);
     }
+    if args.opaque {
+        suite = suite.opaque();
+    }
     if args.second_issuer {
         suite = suite.second_issuer();
     }
+    suite = suite
+        .part(match args.part {
+            PartName::Tokens => Part::Tokens,
+            PartName::Dpop => Part::Dpop,
+            PartName::Certificates => Part::Certificates,
+        })
+        .certificate_header(match args.certificate_header {
+            HeaderName::ClientCert => CertificateHeader::ClientCert,
+            HeaderName::Xfcc => CertificateHeader::Xfcc,
+            HeaderName::Nginx => CertificateHeader::Nginx,
+        });
+    suite = args.public_url.iter().fold(suite, |suite, url| suite.public_url(url));
+    suite = args.nonce_lifetime.map(Duration::from_secs).into_iter().fold(suite, Suite::nonce_lifetime);
+    suite = args.untrusted_from.into_iter().fold(suite, |suite, address| suite.untrusted_from(address));
     if args.optional {
         suite = suite.optional();
     }

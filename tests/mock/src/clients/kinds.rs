@@ -18,10 +18,12 @@ pub enum GrantType {
     TokenExchange,
     /// RFC 8628 section 3.4.
     DeviceCode,
+    /// OpenID CIBA 1.0 section 10.1, poll mode.
+    Ciba,
 }
 
 impl GrantType {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::ClientCredentials,
         Self::Password,
         Self::RefreshToken,
@@ -29,6 +31,7 @@ impl GrantType {
         Self::JwtBearer,
         Self::TokenExchange,
         Self::DeviceCode,
+        Self::Ciba,
     ];
 
     /// The value of `grant_type`.
@@ -42,6 +45,7 @@ impl GrantType {
             Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
             Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
             Self::DeviceCode => "urn:ietf:params:oauth:grant-type:device_code",
+            Self::Ciba => "urn:openid:params:grant-type:ciba",
         }
     }
 

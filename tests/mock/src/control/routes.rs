@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::journal::Pieces;
 use super::wire::refuse;
-use super::{accounts, journal, keys, logins, page, rules, server, tls, tokens};
+use super::{accounts, journal, keys, logins, page, rules, server, statements, tls, tokens};
 use crate::encode::form_pairs;
 use crate::json;
 use crate::response::MockResponse;
@@ -64,6 +64,10 @@ pub(super) static ROUTES: &[Route] = &routes! {
     POST "/v1/decode" "what a token says, and whether a key of this server signed it" tokens::decode;
     POST "/v1/issue" "tokens that the server's records know" tokens::issue;
     POST "/v1/revoke" "revoke a token" tokens::revoke;
+    POST "/v1/logout_token" "a logout token, sent if asked" statements::logout_token;
+    POST "/v1/security_event" "a security event token, pushed, or waiting to be polled" statements::security_event;
+    POST "/v1/end_session" "end a session, and send its clients logout tokens" statements::end_session;
+    GET "/v1/polled_events" "the security events that pollers acknowledged or refused" statements::polled;
     POST "/v1/login" "play the browser: log a user in at an authorization URL" tokens::login;
     GET "/v1/ca" "the authority's certificate, for HTTPS" tls::ca;
     POST "/v1/client_certificates" "a certificate for a client" tls::client_certificate;

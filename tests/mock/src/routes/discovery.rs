@@ -31,7 +31,12 @@ pub(crate) fn serve(call: Call<'_>) -> MockResponse {
         "pushed_authorization_request_endpoint": call.url(Endpoint::Par),
         "require_pushed_authorization_requests": call.shared.policy.needs_par,
         "device_authorization_endpoint": call.url(Endpoint::DeviceAuthorization),
+        "backchannel_authentication_endpoint": call.url(Endpoint::BackchannelAuthentication),
+        "backchannel_token_delivery_modes_supported": ["poll"],
+        "backchannel_user_code_parameter_supported": false,
         "end_session_endpoint": call.url(Endpoint::EndSession),
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
         "token_endpoint": call.url(Endpoint::Token),
         "introspection_endpoint": call.url(Endpoint::Introspect),
         "revocation_endpoint": call.url(Endpoint::Revoke),
@@ -43,6 +48,8 @@ pub(crate) fn serve(call: Call<'_>) -> MockResponse {
         "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
         "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": assertion_algs,
+        // RFC 9701 section 7.
+        "introspection_signing_alg_values_supported": algorithms,
         "introspection_endpoint_auth_methods_supported": proving,
         "introspection_endpoint_auth_signing_alg_values_supported": assertion_algs,
         "revocation_endpoint_auth_methods_supported": methods,
@@ -56,6 +63,9 @@ pub(crate) fn serve(call: Call<'_>) -> MockResponse {
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms,
     });
+    if !call.shared.policy.client_documents.is_empty() {
+        document["client_id_metadata_document_supported"] = json!(true);
+    }
     if !call.shared.registration.closed {
         document["registration_endpoint"] = json!(call.url(Endpoint::Register));
     }

@@ -1,6 +1,10 @@
-//! Introspection (RFC 7662).
+//! Introspection (RFC 7662), its response plain or signed (RFC 9701).
 
-use http::StatusCode;
+mod tampered;
+
+use bytes::Bytes;
+use http::header::ACCEPT;
+use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
 use super::Call;
@@ -24,7 +28,24 @@ fn introspect(call: Call<'_>) -> Result<MockResponse, OAuthError> {
     }
     let token = form.required("token")?;
     let described = describe(call, token).unwrap_or_else(|| json!({"active": false}));
-    Ok(MockResponse::json(StatusCode::OK, &described).never_stored())
+    let active = described["active"] == json!(true);
+    let mut text = described.to_string();
+    if active {
+        text = tampered::text(call, described);
+    }
+    let response = match is_to_be_signed(call.request) && !tampered::is_left_unsigned(call, active) {
+        true => MockResponse::new(StatusCode::OK, SIGNED, tampered::signed(call, &client.id, &text, active)),
+        false => MockResponse::new(StatusCode::OK, "application/json", text),
+    };
+    Ok(response.never_stored())
+}
+
+/// The media type of a signed response (RFC 9701 section 4).
+const SIGNED: &str = "application/token-introspection+jwt";
+
+fn is_to_be_signed(request: &Request<Bytes>) -> bool {
+    let mut accepted = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.any(|value| value.to_ascii_lowercase().contains(SIGNED))
 }
 
 /// RFC 7662 section 2.2. Unknown, expired and revoked look the same.

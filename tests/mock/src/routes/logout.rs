@@ -9,7 +9,9 @@ use super::{Call, browser};
 use crate::encode::percent_encode;
 use crate::page;
 use crate::response::{MockResponse, OAuthError};
+use crate::server::IssuerHandle;
 use crate::sessions::Session;
+use crate::statements;
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let posted = call.request.method() == Method::POST;
@@ -53,9 +55,8 @@ fn log_out(call: Call<'_>, form: &Form, posted: bool) -> Result<MockResponse, OA
     let named = hint.filter(|hint| own.as_ref().is_none_or(|own| is_about(call, Some(hint), own)));
     let session = named.and_then(|hint| hint.session);
     for ended in call.issuer.sessions.end(session.as_deref(), call.request, &cookie.name) {
-        call.issuer.records.revoke_session(&ended);
-        call.issuer.codes.end_session(&ended);
-        call.issuer.devices.end_session(&ended);
+        // The clients of the session learn of it (OpenID Connect Back-Channel Logout section 2.3).
+        statements::send_later(IssuerHandle::new(call.shared, call.issuer).end_session(&ended));
     }
     let response = match to {
         Some(to) => MockResponse::redirect(&with_state(to, form.get("state"))),

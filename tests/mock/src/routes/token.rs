@@ -2,6 +2,7 @@
 //! share.
 
 mod authorization_code;
+mod ciba;
 mod client_credentials;
 mod device;
 mod id_token;
@@ -66,6 +67,7 @@ fn exchange(call: Call<'_>) -> Result<MockResponse, OAuthError> {
         GrantType::Password => password::serve(call, &client, &form),
         GrantType::JwtBearer => jwt_bearer::serve(call, &client, &form),
         GrantType::DeviceCode => device::serve(call, &client, &form),
+        GrantType::Ciba => ciba::serve(call, &client, &form),
         GrantType::TokenExchange => token_exchange::serve(call, &client, &form),
         GrantType::AuthorizationCode => authorization_code::serve(call, &client, &form),
     }

@@ -71,6 +71,7 @@ pub(crate) fn read_client(fields: &Fields<'_>) -> MockClient {
     set(&mut client.needs_par, "require_pushed_authorization_requests");
     client.details_types = fields.texts("authorization_details_types");
     client.post_logout_redirect_uris = read_uris(fields, "post_logout_redirect_uris");
+    client.backchannel_logout_uri = fields.text("backchannel_logout_uri");
     client.exchange_audiences = fields.texts("exchange_audiences").unwrap_or_default();
     client
 }
@@ -176,6 +177,9 @@ pub(crate) fn show_client(client: &MockClient) -> Value {
     }
     if let Some(types) = &client.details_types {
         shown["authorization_details_types"] = json!(types);
+    }
+    if let Some(uri) = &client.backchannel_logout_uri {
+        shown["backchannel_logout_uri"] = json!(uri);
     }
     if !client.post_logout_redirect_uris.is_empty() {
         shown["post_logout_redirect_uris"] = json!(client.post_logout_redirect_uris);

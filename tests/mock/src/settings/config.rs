@@ -222,6 +222,16 @@ fn read_extras(fields: &Fields<'_>, mut builder: MockServerBuilder) -> MockServe
         let by_default = |minutes| Duration::from_secs(minutes);
         builder = builder.device_times(times.0.unwrap_or(by_default(600)), times.1.unwrap_or(by_default(5)));
     }
+    let document = |one: &Fields<'_>| {
+        let document = one.object("document");
+        if document.is_none() {
+            one.mistake("document", "needed: the metadata that are at the URL, an object");
+        }
+        (one.required("url"), Value::Object(document.unwrap_or_default()))
+    };
+    for (url, document) in fields.each("client_documents", document).unwrap_or_default() {
+        builder = builder.client_document(url, document);
+    }
     if let Some(registration) = fields.nested("registration", read_registration) {
         builder = builder.registration(registration);
     }

@@ -71,6 +71,19 @@ impl Suite {
         self
     }
 
+    /// The target introspects its tokens (RFC 7662): only the cases about that are sent, and this is the endpoint. It takes
+    /// any credentials, and says of each token what the case is about. A target that asks for signed responses (RFC
+    /// 9701) gets them, and the cases about these as well.
+    ///
+    /// ```
+    /// # use oauth_mock::suite::Suite;
+    /// let suite = Suite::new("http://127.0.0.1:3000/").opaque();
+    /// ```
+    pub fn opaque(mut self) -> Self {
+        self.opaque = true;
+        self
+    }
+
     /// Becomes a second issuer as well, which the target is to trust beside the first.
     pub fn second_issuer(mut self) -> Self {
         self.second_issuer = true;

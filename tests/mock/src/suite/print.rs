@@ -33,6 +33,9 @@ impl Report {
     fn traits_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let traits = &self.traits;
         writeln!(f, "Target {}, which trusts {}", self.target, self.issuer)?;
+        if let Some(binding) = &self.binding {
+            return writeln!(f, "Good tokens are bound: {binding}");
+        }
         let about = if traits.leeway_is_exact { "" } else { "up to " };
         let only = if traits.only_access_tokens { "only at+jwt (RFC 9068)" } else { "any type of JWT" };
         writeln!(
@@ -232,6 +235,8 @@ pub(super) mod tests {
         };
         Report {
             version: 1,
+            part: "tokens",
+            binding: None,
             target: "http://127.0.0.1:3000/".to_owned(),
             issuer: "http://127.0.0.1:9000".to_owned(),
             audience: "orders-api".to_owned(),

@@ -121,7 +121,7 @@ pub(super) async fn beside(target: &Target) -> Option<TargetResponse> {
 }
 
 /// What the user who set the target up can do about it.
-fn why_never(last: &Outcome, server: &MockServer, wait: Duration) -> String {
+pub(super) fn why_never(last: &Outcome, server: &MockServer, wait: Duration) -> String {
     let journal = server.journal();
     let keys = journal.count(Endpoint::Jwks);
     let metadata = journal.count(Endpoint::OpenidMetadata) + journal.count(Endpoint::OauthMetadata);

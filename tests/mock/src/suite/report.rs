@@ -14,6 +14,11 @@ use super::target::Outcome;
 pub struct Report {
     /// The version of this shape: 1. A field may be added within a version, and none changes its meaning.
     pub version: u32,
+    /// Which part was attacked: `tokens`, `dpop` or `certificates`.
+    pub part: &'static str,
+    /// How good tokens are bound, in words; absent for bearer tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binding: Option<String>,
     /// The address that was attacked.
     pub target: String,
     /// The issuer of the tokens.
@@ -128,7 +133,7 @@ pub struct Case {
 pub struct Response {
     /// The HTTP status; 0 when none came, and the note says how that was.
     pub status: u16,
-    /// The `error` of the `Bearer` challenge.
+    /// The `error` of the challenge.
     pub error: Option<String>,
     /// In milliseconds; 0 in what is expected.
     pub took_ms: u64,

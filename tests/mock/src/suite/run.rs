@@ -1,16 +1,17 @@
 //! One run: the table first, then what changes keys, then what tampers with the key endpoint.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::opaque::Answers;
 use super::report::{Case, Report, Summary, Traits, Verdict};
 use super::target::{NoResponse, Outcome, Target, TargetResponse};
 use super::verdict;
 use super::{Suite, SuiteError, names, probe};
-use crate::attack::{Area, Attack, AttackContext, AttackRequest, Expected};
+use crate::attack::{Area, Attack, AttackContext, AttackRequest, Expected, Part};
 use crate::endpoint::Endpoint;
 use crate::server::MockServer;
 
@@ -37,6 +38,8 @@ pub(super) struct Run<'a> {
     /// The responses to a good token, and to a path that no API knows.
     sample: Option<TargetResponse>,
     beside: Option<TargetResponse>,
+    /// What the endpoint says, where the target introspects its tokens.
+    answers: Mutex<Answers>,
     /// Never contended: the lock makes a run `Sync`, so that its future can be spawned.
     progress: Mutex<&'a mut (dyn FnMut(&str) + Send)>,
 }
@@ -50,8 +53,8 @@ impl<'a> Run<'a> {
         progress: &'a mut (dyn FnMut(&str) + Send),
     ) -> Self {
         let traits = Traits {
-            algorithms: Vec::new(),
-            typ: String::new(),
+            algorithms: vec![context.keys().current().alg().as_str()],
+            typ: context.good().header_members()["typ"].as_str().unwrap_or_default().to_owned(),
             only_access_tokens: true,
             leeway_seconds: 0,
             leeway_is_exact: false,
@@ -70,6 +73,7 @@ impl<'a> Run<'a> {
             fetches: true,
             sample: None,
             beside: None,
+            answers: Mutex::default(),
             progress: Mutex::new(progress),
         }
     }
@@ -78,8 +82,14 @@ impl<'a> Run<'a> {
         let deadline = self.suite.time_limit.map(|limit| Instant::now() + limit);
         self.say("waiting until a good token is accepted");
         let context = self.context.clone();
-        let mut tell = |step: &str| say(&self.progress, step);
-        self.context = probe::wait(self.suite, &mut self.target, self.server, context, &mut tell).await?;
+        if self.suite.opaque {
+            self.opaque_ready().await?;
+        } else if self.suite.bound.part != Part::Tokens {
+            self.wait_for_a_bound_token().await?;
+        } else {
+            let mut tell = |step: &str| say(&self.progress, step);
+            self.context = probe::wait(self.suite, &mut self.target, self.server, context, &mut tell).await?;
+        }
         match deadline {
             None => self.stages().await,
             Some(deadline) => {
@@ -92,11 +102,13 @@ impl<'a> Run<'a> {
         let left = |attack: &&'static Attack| self.chosen(attack) && !self.begun.contains(attack.id);
         let cut_short = self.cut_short.is_some();
         let not_run: Vec<_> =
-            super::cases().filter(|_| cut_short).filter(left).map(|attack| attack.id).collect();
+            self.suite.cases().filter(|_| cut_short).filter(left).map(|attack| attack.id).collect();
         let order = |case: &Case| super::cases().position(|known| known.id == case.id);
         self.cases.sort_by_key(order);
         Ok(Report {
             version: 1,
+            part: self.suite.bound.part.as_str(),
+            binding: self.suite.bound.describe(self.target.url()),
             target: self.target.url().to_owned(),
             issuer: self.context.issuer().to_owned(),
             audience: self.suite.audience.clone(),
@@ -111,6 +123,12 @@ impl<'a> Run<'a> {
     }
 
     async fn stages(&mut self) {
+        if self.suite.opaque {
+            return self.opaque_stages().await;
+        }
+        if self.suite.bound.part != Part::Tokens {
+            return self.bound_rows().await;
+        }
         self.say("asking how the target is set up");
         self.running = Some("asking how the target is set up".to_owned());
         match probe::traits(&self.target, &self.context, &self.suite.allowed).await {
@@ -272,8 +290,7 @@ impl<'a> Run<'a> {
         if self.cut_short.is_some() {
             return;
         }
-        let request = self.context.control();
-        let first = self.target.send(&request, self.target.patience()).await;
+        let (request, first) = (self.control(), self.good_one().await);
         // A pause that never ends is no sign of weakness.
         if matches!(&first, Err(NoResponse::Throttled)) || first.as_ref().is_ok_and(TargetResponse::accepted)
         {
@@ -297,17 +314,26 @@ impl<'a> Run<'a> {
     }
 
     /// Waits until a good token is accepted again; how long that took, and the last response.
-    pub(super) async fn recovery(&self, first: &Outcome) -> (u64, Outcome) {
-        let (fell, request) = (Instant::now(), self.context.control());
+    pub(super) async fn recovery(&mut self, first: &Outcome) -> (u64, Outcome) {
+        let fell = Instant::now();
         let mut last = first.clone();
         while fell.elapsed() < RECOVERY.min(self.target.patience() * 4) {
             tokio::time::sleep(PAUSE).await;
-            last = self.target.send(&request, self.target.patience()).await;
+            last = self.good_one().await;
             if last.as_ref().is_ok_and(TargetResponse::accepted) {
                 break;
             }
         }
         (fell.elapsed().as_secs(), last)
+    }
+
+    /// A good request, to see that what an attack changed corrupted nothing else.
+    pub(super) fn control(&self) -> AttackRequest {
+        if self.suite.opaque { self.good_opaque_token() } else { self.context.control() }
+    }
+
+    pub(super) fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The run ends here, since nothing comes back any more.

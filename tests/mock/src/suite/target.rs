@@ -2,12 +2,13 @@
 //!
 //! Written on the bare socket, because much of what has to be sent is no HTTP that a client would send.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::{Method, Uri};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 
 use super::SuiteError;
@@ -136,9 +137,9 @@ impl Target {
         for attempt in 0.. {
             self.pace.turn().await;
             let started = Instant::now();
-            let mut outcome = tokio::time::timeout(patience, self.exchange(&wire, headless))
-                .await
-                .unwrap_or(Err(NoResponse::TimedOut))?;
+            let exchange = self.exchange(&wire, headless, request.source());
+            let mut outcome =
+                tokio::time::timeout(patience, exchange).await.unwrap_or(Err(NoResponse::TimedOut))?;
             if outcome.status != 429 {
                 outcome.took = started.elapsed();
                 return Ok(outcome);
@@ -155,8 +156,11 @@ impl Target {
         self.send(&AttackRequest::bearer("", token), self.patience()).await
     }
 
-    async fn exchange(&self, wire: &[u8], headless: bool) -> Outcome {
-        let stream = TcpStream::connect(self.addresses.as_slice()).await;
+    async fn exchange(&self, wire: &[u8], headless: bool, source: Option<IpAddr>) -> Outcome {
+        let stream = match source {
+            None => TcpStream::connect(self.addresses.as_slice()).await,
+            Some(source) => self.connect_from(source).await,
+        };
         let stream = stream.map_err(|_| NoResponse::Unreachable)?;
         let stream: Box<dyn Stream> = match &self.secure {
             None => Box::new(stream),
@@ -188,6 +192,17 @@ impl Target {
     }
 }
 
+impl Target {
+    /// A connection from this address of this machine.
+    async fn connect_from(&self, source: IpAddr) -> io::Result<TcpStream> {
+        let to = self.addresses.iter().find(|to| to.is_ipv4() == source.is_ipv4());
+        let to = *to.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.bind(SocketAddr::new(source, 0))?;
+        socket.connect(to).await
+    }
+}
+
 impl TargetResponse {
     /// Whether the request was accepted.
     pub(super) fn accepted(&self) -> bool {
@@ -211,13 +226,29 @@ impl TargetResponse {
 
     /// The parameters of the `Bearer` challenge; `None` when there is none (RFC 9110 section 11.6.1).
     pub(super) fn challenge(&self) -> Option<&str> {
-        let values = self.headers.iter().filter(|(name, _)| name == "www-authenticate");
-        values.map(|(_, value)| value.as_str()).find_map(bearer_challenge)
+        self.challenge_of("bearer")
     }
 
-    /// The `error` of the challenge (RFC 6750 section 3).
+    /// The parameters of the `DPoP` challenge (RFC 9449 section 7.1).
+    pub(super) fn dpop_challenge(&self) -> Option<&str> {
+        self.challenge_of("dpop")
+    }
+
+    fn challenge_of(&self, scheme: &str) -> Option<&str> {
+        let values = self.headers.iter().filter(|(name, _)| name == "www-authenticate");
+        values.map(|(_, value)| value.as_str()).find_map(|value| challenge(value, scheme))
+    }
+
+    /// The `error` of the challenge (RFC 6750 section 3), whichever of the two schemes has one.
     pub(super) fn error(&self) -> Option<&str> {
-        parameter(self.challenge()?, "error")
+        let of_bearer = self.challenge().and_then(|challenge| parameter(challenge, "error"));
+        of_bearer.or_else(|| parameter(self.dpop_challenge()?, "error"))
+    }
+
+    /// The `algs` of the `DPoP` challenge (RFC 9449 section 7.1).
+    pub(super) fn dpop_algorithms(&self) -> Vec<String> {
+        let named = self.dpop_challenge().and_then(|challenge| parameter(challenge, "algs"));
+        named.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
     }
 
     /// Whether a part of the token is in what any caller may see of a rejection.
@@ -238,13 +269,12 @@ impl NoResponse {
     }
 }
 
-/// What follows the scheme, where a challenge of it begins.
-fn bearer_challenge(value: &str) -> Option<&str> {
-    const SCHEME: &str = "bearer";
+/// What follows the scheme (in lower case), where a challenge of it begins.
+fn challenge<'a>(value: &'a str, scheme: &str) -> Option<&'a str> {
     let lower = value.to_ascii_lowercase();
-    lower.match_indices(SCHEME).find_map(|(at, _)| {
+    lower.match_indices(scheme).find_map(|(at, _)| {
         let before = value[..at].trim_end();
-        let rest = &value[at + SCHEME.len()..];
+        let rest = &value[at + scheme.len()..];
         let begins = before.is_empty() || before.ends_with(',');
         (begins && (rest.is_empty() || rest.starts_with([' ', ',']))).then_some(rest)
     })
@@ -311,6 +341,16 @@ mod tests {
         for none in ["WWW-Authenticate: Basic", "WWW-Authenticate: Bearers error=\"e\"", "X: Bearer"] {
             assert_eq!(response(none).challenge(), None, "{none}");
         }
+    }
+
+    #[test]
+    fn the_dpop_challenge_says_what_proofs_may_be() {
+        let of = |value: &str| response(&format!("WWW-Authenticate: {value}"));
+        let both = of("Bearer realm=\"x\", DPoP algs=\"ES256 EdDSA\", error=\"invalid_dpop_proof\"");
+        assert_eq!(both.dpop_algorithms(), ["ES256", "EdDSA"]);
+        assert_eq!(both.error(), Some("invalid_dpop_proof"));
+        assert_eq!(of("DPoP error=\"use_dpop_nonce\"").error(), Some("use_dpop_nonce"));
+        assert!(of("Bearer").dpop_challenge().is_none() && of("Bearer").dpop_algorithms().is_empty());
     }
 
     #[test]

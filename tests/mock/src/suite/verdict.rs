@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use crate::attack::{ALGORITHMS, Area, Attack, AttackRequest, RequirementLevel};
+use crate::attack::{ALGORITHMS, Area, Attack, AttackRequest, Expected, RequirementLevel};
 
 use super::report::{Traits, Verdict};
 use super::target::{NoResponse, Outcome, TargetResponse};
@@ -145,18 +145,21 @@ fn on_bad(
     if response.accepted() {
         return on_accepted(request, traits);
     }
+    if attack.area == Area::Introspection && expected.status == 503 {
+        return on_unknown(expected, response);
+    }
     // Where a target may trust a token, it may also find that its scope is too small.
     let trusted = request.level() == RequirementLevel::Profile && !traits.only_access_tokens;
     match response.status {
         503 if matches!(attack.area, Area::Header | Area::Keys) => differs("taken for unavailable keys"),
         500.. => incorrect("an error of the server, not a refusal"),
         300..400 => differs("sent elsewhere instead of refused"),
-        status if status == expected.status => on_challenge(request, response),
+        status if status == expected.status => on_challenge(attack, request, response),
         403 if trusted => {
             differs("trusted, and its scope found too small, which is the target's choice here")
         }
         status if expected.tolerated.contains(&status) || request.level() == RequirementLevel::Choice => {
-            if status == 401 && response.challenge().is_none() {
+            if status == 401 && !challenged(attack, response) {
                 no_challenge()
             } else {
                 differs("the status is a matter of choice")
@@ -167,6 +170,17 @@ fn on_bad(
             differs("taken for a malformed request, which is a matter of choice")
         }
         _ => incorrect("another status than RFC 6750 section 3.1 has for it"),
+    }
+}
+
+/// A request whose token the API could learn nothing of: its server failed, or said what means nothing.
+fn on_unknown(expected: Expected, response: &TargetResponse) -> (Verdict, String) {
+    match response.status {
+        503 => pass(),
+        status if expected.tolerated.contains(&status) => differs("the status is a matter of choice"),
+        500 | 502 | 504 => differs("503 says that another try may help (RFC 9110 section 15.6.4)"),
+        401 => differs("the token is called invalid, so that a client throws it away"),
+        _ => incorrect("neither a refusal of the token nor an error of the server"),
     }
 }
 
@@ -184,8 +198,8 @@ fn on_accepted(request: &AttackRequest, traits: &Traits) -> (Verdict, String) {
 }
 
 /// The status is right: what does the challenge say (RFC 6750 section 3)?
-fn on_challenge(request: &AttackRequest, response: &TargetResponse) -> (Verdict, String) {
-    if response.challenge().is_none() {
+fn on_challenge(attack: &Attack, request: &AttackRequest, response: &TargetResponse) -> (Verdict, String) {
+    if !challenged(attack, response) {
         return if response.status == 400 {
             differs("no challenge with an error code")
         } else {
@@ -194,10 +208,16 @@ fn on_challenge(request: &AttackRequest, response: &TargetResponse) -> (Verdict,
     }
     match (request.expected().error, response.error()) {
         (None, None) => pass(),
+        (Some("use_dpop_nonce"), Some("use_dpop_nonce")) if response.header("dpop-nonce").is_none() => {
+            incorrect("no `DPoP-Nonce`, so that no client can go on (RFC 9449 section 9)")
+        }
         (Some(expected), Some(got)) if expected == got => pass(),
         (Some(_), None) => differs("the challenge has no error code (RFC 6750 section 3: should)"),
         (None, Some(_)) => {
             differs("an error code, though there was no token (RFC 6750 section 3.1: should not)")
+        }
+        (Some(_), Some(_)) if matches!(attack.area, Area::Dpop | Area::Certificates) => {
+            differs("another error code (RFC 9449 section 7.1 leaves the choice)")
         }
         (Some(expected), Some(_)) => {
             incorrect(&format!("the error code is not {expected} (RFC 6750 section 3.1)"))
@@ -212,6 +232,11 @@ fn foreign_algorithm(request: &AttackRequest, traits: &Traits) -> Option<String>
     let alg = header.get("alg")?.as_str()?;
     let ours = ALGORITHMS.iter().any(|known| known.as_str() == alg);
     (ours && !traits.algorithms.contains(&alg)).then(|| alg.to_owned())
+}
+
+/// Whether the refusal has a challenge by which the caller could do better.
+fn challenged(attack: &Attack, response: &TargetResponse) -> bool {
+    response.challenge().is_some() || (attack.area == Area::Dpop && response.dpop_challenge().is_some())
 }
 
 fn no_challenge() -> (Verdict, String) {

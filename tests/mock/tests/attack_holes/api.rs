@@ -7,7 +7,10 @@ use std::sync::Mutex;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
+use crate::certificates::Certificates;
+use crate::introspects::Introspects;
 use crate::keys::Keys;
+use crate::proofs::Proofs;
 use crate::server::{Request, Response};
 use crate::trouble::Trouble;
 
@@ -32,6 +35,15 @@ pub(crate) struct Api {
     pub(crate) known: Mutex<HashMap<String, Map<String, Value>>>,
     pub(crate) fallen: Notify,
     pub(crate) trouble: Trouble,
+    pub(crate) introspects: Option<Introspects>,
+    /// What its tokens are bound to; `None` for bearer tokens.
+    pub(crate) binding: Option<Binding>,
+}
+
+/// What tokens are bound to.
+pub(crate) enum Binding {
+    Key(Proofs),
+    Certificate(Certificates),
 }
 
 pub(crate) const AUDIENCE: &str = "orders-api";
@@ -48,7 +60,7 @@ pub(crate) fn invalid(because: impl Into<String>) -> Refusal {
     Refusal { status: 401, error: "invalid_token", because: because.into() }
 }
 
-fn malformed() -> Refusal {
+pub(crate) fn malformed() -> Refusal {
     Refusal { status: 400, error: "invalid_request", because: String::new() }
 }
 
@@ -69,6 +81,8 @@ impl Api {
             known: Mutex::default(),
             fallen: Notify::new(),
             trouble: Trouble::default(),
+            binding: None,
+            introspects: None,
         }
     }
 
@@ -109,7 +123,29 @@ impl Api {
         }
     }
 
+    /// An API whose tokens are bound.
+    async fn bound(&self, binding: &Binding, request: &Request) -> Response {
+        let checked = match binding {
+            Binding::Key(proofs) => proofs.check(self, request).await,
+            Binding::Certificate(certificates) => certificates.check(self, request).await,
+        };
+        let refusal = match checked.and_then(|claims| self.scoped(&claims).map(|()| claims)) {
+            Ok(claims) => return self.welcome(&claims),
+            Err(refusal) => refusal,
+        };
+        let mut response = self.refused(&refusal, "");
+        if let Binding::Key(proofs) = binding {
+            let (challenge, nonce) = proofs.challenge(&refusal);
+            response.headers.push(("WWW-Authenticate", challenge));
+            response.headers.extend(nonce.map(|nonce| ("DPoP-Nonce", nonce)));
+        }
+        response
+    }
+
     async fn guarded(&self, request: &Request) -> Option<Response> {
+        if let Some(binding) = &self.binding {
+            return Some(self.bound(binding, request).await);
+        }
         if self.has("http-identity-headers")
             && let Some(user) = request.values("x-forwarded-user").first()
         {
@@ -132,7 +168,11 @@ impl Api {
             self.fallen.notify_one();
             return None;
         }
-        let verified = match self.verify(&token).await {
+        let verified = match &self.introspects {
+            Some(introspects) => introspects.verify(&token).await,
+            None => self.verify(&token).await,
+        };
+        let verified = match verified {
             Ok(claims) => self.scoped(&claims).map(|()| claims),
             Err(refusal) => Err(refusal),
         };

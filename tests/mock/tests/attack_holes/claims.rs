@@ -31,7 +31,8 @@ impl Api {
         if !subject && !self.has("sub-missing") {
             return Err(invalid("sub"));
         }
-        if claims.get("cnf").is_some_and(|cnf| !cnf.is_null()) && !self.has("cnf-as-bearer") {
+        let bound = self.binding.is_none() && claims.get("cnf").is_some_and(|cnf| !cnf.is_null());
+        if bound && !self.has("cnf-as-bearer") {
             return Err(invalid("cnf"));
         }
         Ok(())

@@ -5,10 +5,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod api;
+mod certificates;
 mod claims;
 mod foreign;
+mod introspects;
 mod json;
 mod keys;
+mod possession;
+mod proofs;
 mod server;
 mod signature;
 mod trouble;
@@ -20,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oauth_mock::Alg;
-use oauth_mock::attack::{self, Area, Attack};
+use oauth_mock::attack::{self, Area, Attack, Part};
 use oauth_mock::suite::{self, FailOn, Report, Suite, Verdict};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -79,6 +83,24 @@ async fn attacked(hole: &'static str, rows: &[&str]) -> Report {
     report
 }
 
+/// The same of an API that introspects its tokens.
+async fn attacked_by_introspection(hole: &'static str, rows: &[&str], signed: bool) -> Report {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let suite = Suite::new(format!("http://{}/whoami", listener.local_addr().unwrap()))
+        .scope("read")
+        .algorithm(Alg::Es256)
+        .key_wait(Duration::from_secs(4))
+        .timeout(Duration::from_secs(5))
+        .opaque();
+    let suite = rows.iter().fold(suite, |suite, row| suite.only(*row));
+    let attacker = suite.start().await.unwrap();
+    let api = Api::introspecting(hole, attacker.issuer(), signed);
+    let serving = tokio::spawn(server::serve(Arc::new(api), listener));
+    let report = attacker.run(&mut |_| {}).await.unwrap_or_else(|error| panic!("{hole}: {error}"));
+    serving.abort();
+    report
+}
+
 /// The rows that have to be sent for this one to show.
 fn with_what_leads_there(row: &Attack) -> Vec<&'static str> {
     match row.id {
@@ -115,15 +137,45 @@ fn level(verdict: Verdict) -> FailOn {
 async fn every_row_finds_the_api_with_its_hole() {
     let whole = tokio::spawn(async { attacked("", &[]).await });
     let (turns, mut running) = (Arc::new(Semaphore::new(AT_A_TIME)), JoinSet::new());
-    for (place, row) in suite::cases().enumerate() {
+    for (place, row) in suite::cases_of(Part::Tokens).enumerate() {
         let turns = Arc::clone(&turns);
         running.spawn(async move {
             let _turn = turns.acquire().await;
             (place, row, attacked(row.id, &with_what_leads_there(row)).await)
         });
     }
-    let mut results = running.join_all().await;
-    let whole = whole.await.unwrap();
+    let results = running.join_all().await;
+    let counts = found(whole.await.unwrap(), results);
+    // What lets an attacker in is said so, whatever `--fail-on` is.
+    assert!(counts["ACCEPTED"] > 50, "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_row_about_introspection_finds_the_api_with_its_hole() {
+    // Signed responses are asked for, so that nothing is left out.
+    let whole = tokio::spawn(async { attacked_by_introspection("", &[], true).await });
+    let plain = tokio::spawn(async { attacked_by_introspection("", &[], false).await });
+    let (turns, mut running) = (Arc::new(Semaphore::new(AT_A_TIME)), JoinSet::new());
+    let rows = suite::cases().filter(|row| row.area == Area::Introspection);
+    for (place, row) in rows.enumerate() {
+        let turns = Arc::clone(&turns);
+        running.spawn(async move {
+            let _turn = turns.acquire().await;
+            let signed = row.id.starts_with("opaque-signed");
+            (place, row, attacked_by_introspection(row.id, &[row.id], signed).await)
+        });
+    }
+    let results = running.join_all().await;
+    let plain = plain.await.unwrap();
+    assert_eq!((plain.exit_code_from(FailOn::Incorrect), &plain.cut_short), (0, &None), "{plain}");
+    assert!(results.len() >= 40, "{}", results.len());
+    let counts = found(whole.await.unwrap(), results);
+    assert!(counts["ACCEPTED"] > 25, "{counts:?}");
+}
+
+/// Prints what was found in each API with a hole, by its row, beyond what is found in the one without. How many rows have
+/// which finding.
+fn found(whole: Report, mut results: Vec<(usize, &'static Attack, Report)>) -> HashMap<&'static str, usize> {
     println!("without a hole:\n{whole}");
     assert_eq!((whole.exit_code_from(FailOn::Incorrect), &whole.cut_short), (0, &None), "{whole}");
     let usual = findings(&whole);
@@ -160,6 +212,5 @@ async fn every_row_finds_the_api_with_its_hole() {
     }
     println!("{table}{} rows: {counts:?}", results.len());
     assert!(missed.is_empty(), "not found: {missed:?}");
-    // What lets an attacker in is said so, whatever `--fail-on` is.
-    assert!(counts["ACCEPTED"] > 50, "{counts:?}");
+    counts
 }

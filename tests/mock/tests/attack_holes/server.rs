@@ -1,5 +1,6 @@
 //! HTTP/1.1 on the bare socket: a hole may lie below what an HTTP library hands on.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -14,6 +15,8 @@ pub(crate) struct Request {
     /// Names in lower case.
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) body: String,
+    /// Where it comes from.
+    pub(crate) peer: Option<IpAddr>,
 }
 
 pub(crate) struct Response {
@@ -39,11 +42,11 @@ impl Response {
 /// Serves until the API falls over.
 pub(crate) async fn serve(api: Arc<Api>, listener: TcpListener) {
     loop {
-        let (stream, _) = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => accepted.unwrap(),
             () = api.fallen.notified() => return,
         };
-        tokio::spawn(one(Arc::clone(&api), stream));
+        tokio::spawn(one(Arc::clone(&api), stream, Some(peer.ip())));
     }
 }
 
@@ -54,13 +57,13 @@ pub(crate) async fn serve_tls(api: Arc<Api>, listener: TcpListener, acceptor: to
         let (api, acceptor) = (Arc::clone(&api), acceptor.clone());
         tokio::spawn(async move {
             if let Ok(stream) = acceptor.accept(stream).await {
-                one(api, stream).await;
+                one(api, stream, None).await;
             }
         });
     }
 }
 
-async fn one(api: Arc<Api>, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+async fn one(api: Arc<Api>, mut stream: impl AsyncRead + AsyncWrite + Unpin, peer: Option<IpAddr>) {
     let (mut bytes, mut chunk) = (Vec::new(), vec![0; 16 * 1024]);
     let end = loop {
         if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -87,6 +90,7 @@ async fn one(api: Arc<Api>, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
                 }
             }
             request.body = String::from_utf8_lossy(&body).into_owned();
+            request.peer = peer;
             let headless = request.method == "HEAD";
             let response = api.respond(&request).await;
             response.map(
@@ -135,5 +139,6 @@ fn head(bytes: &[u8], joins_folded_lines: bool) -> Option<Request> {
         query: query.to_owned(),
         headers: lines[1..].iter().map(header).collect::<Option<_>>()?,
         body: String::new(),
+        peer: None,
     })
 }

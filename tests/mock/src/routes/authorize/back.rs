@@ -29,8 +29,14 @@ pub(super) struct Going<'a> {
 
 impl Back {
     pub(super) fn of(call: Call<'_>, form: &Form) -> Result<Self, OAuthError> {
-        let client = call.shared.client(form.required("client_id")?);
-        let client = client.ok_or_else(|| OAuthError::invalid_request("client_id: unknown"))?;
+        let id = form.required("client_id")?;
+        let client = match call.shared.client(id) {
+            Some(client) => client,
+            None => match call.shared.documented_client(id) {
+                Some(documented) => documented?,
+                None => return Err(OAuthError::invalid_request("client_id: unknown")),
+            },
+        };
         let state = form.get("state").map(str::to_owned);
         let (uri, named) = match (form.get("redirect_uri"), client.redirect_uris.as_slice()) {
             (Some(asked), registered) if registered.iter().any(|known| same_uri(known, asked)) => {

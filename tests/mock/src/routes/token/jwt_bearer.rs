@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::header::AUTHORIZATION;
 use serde_json::Map;
 
+use super::token_exchange::id_jag::TYP;
 use super::{audience, issue, scope};
 use crate::clients::{GrantType, MockClient};
 use crate::jws::Jws;
@@ -19,14 +20,21 @@ const MAX_LIFETIME: i64 = 3600;
 
 pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<MockResponse, OAuthError> {
     let text = form.required("assertion")?;
-    let subject = check(call, client, text)
+    let Asserted { subject, scope: most } = check(call, client, text)
         .map_err(|why| OAuthError::invalid_grant(format!("assertion: {why} (RFC 7523 section 3)")))?;
+    let scope = match (scope(client, form)?, most) {
+        (asked, None) => asked,
+        (asked, Some(most)) if form.get("scope").is_none() || asked.iter().all(|one| most.contains(one)) => {
+            asked.into_iter().filter(|one| most.contains(one)).collect()
+        }
+        _ => return Err(OAuthError::bad_request("invalid_scope", "scope: wider than that of the assertion")),
+    };
     let user = call.shared.user_about(&subject);
     let grant = Grant {
         client: client.id.clone(),
         subject,
         user: user.as_ref().map(|user| user.name.clone()),
-        scope: scope(client, form)?,
+        scope,
         audience: audience(call, form)?,
         claims: user.map_or_else(Map::new, |user| user.claims.clone()),
         ..Grant::default()
@@ -57,8 +65,15 @@ pub(super) fn client(call: Call<'_>, form: &Form) -> Result<Arc<MockClient>, OAu
     })
 }
 
-/// Whom the assertion is about, if it is good.
-fn check(call: Call<'_>, client: &MockClient, text: &str) -> Result<String, String> {
+/// What an assertion says.
+struct Asserted {
+    subject: String,
+    /// The most that it grants, where it says so.
+    scope: Option<Vec<String>>,
+}
+
+/// What the assertion says, if it is good.
+fn check(call: Call<'_>, client: &MockClient, text: &str) -> Result<Asserted, String> {
     let jws = Jws::read(text)?;
     let issuer = jws.text("iss").ok_or("iss: missing")?;
     let trusted = call.shared.trusted_issuers.iter().find(|trusted| trusted.issuer == issuer);
@@ -79,7 +94,15 @@ fn check(call: Call<'_>, client: &MockClient, text: &str) -> Result<String, Stri
     check_audience(call, &jws)?;
     let now = call.shared.clock.now_unix();
     let until = check_times(&jws, now, MAX_LIFETIME)?;
+    if jws.typ().as_deref() == Some(TYP) {
+        if jws.text("client_id") != Some(&client.id) {
+            return Err("client_id: it was given to another client".to_owned());
+        }
+        // A client presents it again, as long as it is good, where others have a refresh token.
+        let scope = jws.text("scope").map(|scope| scope.split(' ').map(str::to_owned).collect());
+        return Ok(Asserted { subject, scope });
+    }
     // `jti` is optional; used twice it is a replay.
     let replayed = jws.text("jti").is_some_and(|jti| !is_first_use(call, issuer, jti, until));
-    if replayed { Err("jti: used before".to_owned()) } else { Ok(subject) }
+    if replayed { Err("jti: used before".to_owned()) } else { Ok(Asserted { subject, scope: None }) }
 }

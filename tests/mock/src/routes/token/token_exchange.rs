@@ -1,5 +1,6 @@
 //! Token exchange (RFC 8693): a token of one kind for one of another, for the caller or on behalf of a user.
 
+pub(super) mod id_jag;
 mod party;
 
 use http::StatusCode;
@@ -24,6 +25,9 @@ pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<
         check_possession(call, "actor_token", actor)?;
     }
     check_may_act(client, &subject, actor.as_ref())?;
+    if form.get("requested_token_type") == Some(id_jag::TOKEN_TYPE) {
+        return id_jag::serve(call, client, form, &subject);
+    }
     let requested = requested(client, form)?;
 
     let mut claims = subject.claims.clone();

@@ -1,0 +1,74 @@
+use super::*;
+
+const KEYS: &[Key] = &[
+    Key { name: "issuer", kind: Kind::Text, default: "", example: "issuer = \"https://a\"", help: "" },
+    Key { name: "secret", kind: Kind::Secret, default: "", example: "secret = { env = \"S\" }", help: "" },
+    Key {
+        name: "cache",
+        kind: Kind::Table(&[Key {
+            name: "max_bytes",
+            kind: Kind::Number(1),
+            default: "",
+            example: "max_bytes = 1024",
+            help: "",
+        }]),
+        default: "",
+        example: "[cache]",
+        help: "",
+    },
+];
+
+fn problems(tree: &Value) -> Vec<String> {
+    let mut problems = Vec::new();
+    check(tree.as_object().unwrap(), KEYS, "", &mut problems);
+    problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn all_problems_are_reported_together_and_no_value_is_quoted() {
+    let found = problems(&serde_json::json!({
+        "isuer": "https://a", "secret": {"env": "A", "file": "s3cr3t"}, "cache": {"max_bytes": 0}, "issuer": 5
+    }));
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert!(found.iter().any(|line| line == "isuer: is not a known key; did you mean issuer?"), "{found:?}");
+    assert!(found.iter().any(|line| line.starts_with("cache.max_bytes: expected a whole number from 1 up")));
+    assert!(!found.concat().contains("s3cr3t"));
+}
+
+#[test]
+fn what_fits_has_no_problems() {
+    for secret in
+        [serde_json::json!("s"), serde_json::json!({"env": "S"}), serde_json::json!({"file": "/run/s"})]
+    {
+        assert!(problems(&serde_json::json!({"issuer": "a", "secret": secret})).is_empty());
+    }
+}
+
+#[test]
+fn a_key_in_the_wrong_table_is_told_where_it_belongs() {
+    let found = problems(&serde_json::json!({"max_bytes": 5, "cache": {"issuer": "https://a"}}));
+    assert_eq!(
+        found,
+        [
+            "cache.issuer: is not a key here; it belongs above the first [table] of the file",
+            "max_bytes: is not a key here; it belongs into [cache]"
+        ]
+    );
+}
+
+#[test]
+fn amounts_are_quoted_and_what_may_be_a_secret_is_not() {
+    let of = |value: Value| problems(&serde_json::json!({"cache": {"max_bytes": value}})).concat();
+    for (value, shown) in [
+        (serde_json::json!("64MB"), "not \"64MB\";"),
+        (serde_json::json!("30 s"), "not \"30 s\";"),
+        (serde_json::json!(-1), "not -1;"),
+        (serde_json::json!(1.5), "not 1.5;"),
+        (serde_json::json!(true), "not true;"),
+    ] {
+        assert!(of(value).contains(shown), "{shown}");
+    }
+    for secret in ["s3cr3t", "12345678901234567890", "4f3c2a1b99", "correct horse"] {
+        assert!(!of(serde_json::json!(secret)).contains(secret), "{secret}");
+    }
+}

@@ -1,0 +1,24 @@
+//! OpenID CIBA 1.0 section 10.1.
+
+use super::{Grant, Renewal};
+use crate::token::Secret;
+use crate::token_endpoint::Parameters;
+
+/// The identifier of an authentication request that waits for its person. Asked for by
+/// [`Client::backchannel`](crate::Client::backchannel).
+#[derive(Debug)]
+pub(crate) struct CibaRequestId(pub(crate) Secret);
+
+impl Grant for CibaRequestId {
+    fn grant_type(&self) -> &str {
+        "urn:openid:params:grant-type:ciba"
+    }
+
+    fn parameters(&self, parameters: &mut Parameters) {
+        parameters.set_secret("auth_req_id", self.0.clone());
+    }
+
+    fn renewal(&self) -> Renewal {
+        Renewal::Person
+    }
+}

@@ -1,0 +1,472 @@
+//! From a rejected request to a token that the API takes.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwapOption;
+use http::{HeaderMap, StatusCode};
+use tokio::sync::Mutex;
+use url::Url;
+
+use super::builder::{ClientSettings, Target, Way};
+use super::identity::{Identities, Identity, Purpose, Registrations};
+use super::scope::{covers, offline, union, wanted};
+use crate::client::Client;
+use crate::clock::Clock;
+use crate::discover::{Challenge, Found, follow_or_default};
+use crate::dpop::{Dpop, proof_error};
+use crate::error::{Error, printable};
+use crate::grant::TokenRequest;
+use crate::login::AuthorizationRequest;
+use crate::source::TokenSource;
+use crate::store::dynamic::TokenStore;
+use crate::token::TokenSet;
+use crate::transport::{HttpClient, Limits};
+
+/// Gets tokens for one API, of which nothing but the URL is known. See the [module docs](super). Cheap to clone; clones
+/// share everything.
+///
+/// It acts on what the API says: [`attempt`](Self::attempt) a request without a token, and hand over the response.
+///
+/// ```
+/// # use bytes::Bytes;
+/// use http::{Request, header::AUTHORIZATION};
+/// use oauth_client::manage::register::ClientMetadata;
+/// use oauth_client::mcp::Authorizer;
+/// # use oauth_client::{clock::TestClock, transport::{HttpClient, Limits}};
+/// # use oauth_mock::{Endpoint, MockServer, User};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = std::sync::Arc::new(MockServer::builder().user(User::new("alice", "wonderland")).in_process());
+/// # let (http, browser) = (HttpClient::from_service(server.transport()), std::sync::Arc::clone(&server));
+/// # let url = server.endpoint(Endpoint::Api);
+/// let authorizer = Authorizer::builder(&url)
+///     .client(ClientMetadata::new().redirect_uris(["https://app.test/callback"]))
+///     .browser(move |page| {
+///         let callback = browser.log_in(page.as_str(), "alice"); // stands for a user and their browser
+///         async move { callback }
+///     })
+/// #   .http(http.clone()).clock(TestClock::new())
+///     .build()?;
+///
+/// let mut attempt = authorizer.attempt();
+/// let response = loop {
+///     let mut request = Request::get(&url).body(Bytes::new())?;
+///     if let Some(source) = attempt.source() {
+///         let token = source.token().await?;
+///         request.headers_mut().insert(AUTHORIZATION, token.authorization().clone());
+///     }
+///     let response = http.send(request, &Limits::token()).await?;
+///     if !attempt.again(response.status(), response.headers()).await? {
+///         break response;
+///     }
+/// };
+/// assert_eq!(response.status(), 200); // after one login; from now on there is a token
+/// assert_eq!(authorizer.issuer().as_deref(), Some(server.issuer()));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Authorizer(Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) url: Url,
+    pub(super) identities: Identities,
+    pub(super) way: Way,
+    pub(super) redirect_uri: String,
+    pub(super) http: HttpClient,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) settings: ClientSettings,
+    pub(super) store: Option<Arc<dyn TokenStore>>,
+    pub(super) default_endpoints: bool,
+    pub(super) max_authorizations: u32,
+    /// The latest authorization. Read without waiting for one that is under way.
+    pub(super) current: ArcSwapOption<Current>,
+    /// Held while authorizing, so that all requests that were rejected at once lead to one login.
+    pub(super) authorizing: Mutex<Authorizing>,
+    /// How many authorizations have failed.
+    pub(super) failures: AtomicU64,
+}
+
+/// What only one request at a time has.
+#[derive(Default)]
+pub(super) struct Authorizing {
+    /// The key for an API that takes bound tokens only.
+    dpop: Option<Dpop>,
+    /// Why the last authorization failed.
+    failure: Option<Error>,
+}
+
+/// An authorization that was given.
+pub(super) struct Current {
+    pub(super) source: TokenSource,
+    issuer: String,
+    /// What was asked for, which may be more than what was granted.
+    scope: Vec<String>,
+}
+
+/// What a response asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Need {
+    /// A token, or another one.
+    Token,
+    /// A token that may do more.
+    MoreScope,
+}
+
+impl Authorizer {
+    pub(super) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// Begins a request, with the token that there is by now.
+    pub fn attempt(&self) -> Attempt {
+        let current = self.0.current.load_full();
+        Attempt { authorizer: self.clone(), current, without: false, authorizations: 0 }
+    }
+
+    /// The tokens of the latest authorization. An API that wants other scopes, or moves to another server, leads to
+    /// another source: ask for it anew with each request.
+    #[must_use]
+    pub fn source(&self) -> Option<TokenSource> {
+        Some(self.0.current.load().as_ref()?.source.clone())
+    }
+
+    /// The issuer of the latest authorization.
+    #[must_use]
+    pub fn issuer(&self) -> Option<String> {
+        Some(self.0.current.load().as_ref()?.issuer.clone())
+    }
+
+    /// The clients that registered themselves, by issuer.
+    #[must_use]
+    pub fn registrations(&self) -> Registrations {
+        self.0.identities.kept().clone()
+    }
+
+    /// The URL of the API.
+    #[cfg(feature = "reqwest")]
+    pub(super) fn url(&self) -> &Url {
+        &self.0.url
+    }
+}
+
+/// One request and what it leads to; made by [`Authorizer::attempt`].
+#[derive(Debug)]
+#[must_use = "it is for one request"]
+pub struct Attempt {
+    authorizer: Authorizer,
+    current: Option<Arc<Current>>,
+    /// Whether the current token turned out to be gone, so that the request goes without one.
+    without: bool,
+    authorizations: u32,
+}
+
+impl Attempt {
+    /// Where the token of this request comes from. Without a source the request goes without a token: the API then says
+    /// which server to ask.
+    #[must_use]
+    pub fn source(&self) -> Option<&TokenSource> {
+        self.current.as_ref().filter(|_| !self.without).map(|current| &current.source)
+    }
+
+    /// Reports that the source has no token any more ([`Error::is_reauthorization_required`]): the request goes without
+    /// one, and the API's response leads to another.
+    pub fn token_is_lost(&mut self) {
+        self.without = true;
+    }
+
+    /// Acts on the response to the request. `true` says that there is another token, so that the request is worth sending
+    /// once more; `false` that the response stands.
+    ///
+    /// A 401 leads to an authorization, and so does a 403 with `insufficient_scope`. Requests that are rejected at the
+    /// same time share one. It is not repeated without end: one request leads to so many authorizations at most
+    /// ([`max_authorizations`](super::AuthorizerBuilder::max_authorizations)); a token that was just obtained and is
+    /// refused leads to another one only if the API has moved to another server; and no scope is asked for again that the
+    /// server says it has granted.
+    ///
+    /// Dropping the future gives the login up. What registered itself meanwhile is kept.
+    ///
+    /// # Errors
+    /// `discovery` for metadata that are missing or not to be trusted, `unsupported` where there is no client for the
+    /// server; and the errors of registration, of a [login](crate::Client::finish) and of token requests.
+    pub async fn again(&mut self, status: StatusCode, headers: &HeaderMap) -> Result<bool, Error> {
+        let Some(need) = self.need(status, headers) else { return Ok(false) };
+        let authorizer = self.authorizer.clone();
+        let inner = &authorizer.0;
+        if self.authorizations >= inner.max_authorizations {
+            return Ok(false);
+        }
+        let failures = inner.failures.load(Ordering::Acquire);
+        let mut authorizing = inner.authorizing.lock().await;
+        let latest = inner.current.load_full();
+        let is_latest = match (&latest, &self.current) {
+            (Some(latest), Some(ours)) => Arc::ptr_eq(latest, ours),
+            (latest, ours) => latest.is_none() && ours.is_none(),
+        };
+        if !is_latest {
+            // Another request has led to it while this one was under way.
+            self.adopt(latest);
+            return Ok(true);
+        }
+        // Those who waited for one that failed share its failure: no person is asked as often as there are requests.
+        if let Some(failure) = &authorizing.failure
+            && inner.failures.load(Ordering::Acquire) != failures
+        {
+            return Err(failure.clone());
+        }
+        match self.authorize(&need, headers, &mut authorizing.dpop).await {
+            Ok(None) => Ok(false),
+            Ok(Some(current)) => {
+                let current = Arc::new(current);
+                inner.current.store(Some(Arc::clone(&current)));
+                authorizing.failure = None;
+                self.adopt(Some(current));
+                Ok(true)
+            }
+            Err(error) => {
+                authorizing.failure = Some(error.clone());
+                inner.failures.fetch_add(1, Ordering::AcqRel);
+                Err(error)
+            }
+        }
+    }
+
+    /// A new authorization; `None` where one is of no use.
+    async fn authorize(
+        &self,
+        need: &Need,
+        headers: &HeaderMap,
+        made: &mut Option<Dpop>,
+    ) -> Result<Option<Current>, Error> {
+        let inner = &self.authorizer.0;
+        let limits = Limits { allow_http: inner.settings.allow_http, ..Limits::metadata() };
+        let (http, url) = (&inner.http, inner.url.as_str());
+        let found = follow_or_default(http, url, headers, &limits, inner.default_endpoints).await?;
+        let Some(scope) = self.scope(need, &found) else { return Ok(None) };
+        let dpop = inner.dpop(&found, headers, made)?;
+        inner.authorize(&found, scope, dpop, self.current.as_deref()).await.map(Some)
+    }
+
+    fn adopt(&mut self, current: Option<Arc<Current>>) {
+        self.current = current;
+        self.without = false;
+        self.authorizations += 1;
+    }
+
+    fn need(&self, status: StatusCode, headers: &HeaderMap) -> Option<Need> {
+        let challenges = Challenge::from_headers(headers);
+        let says = |error: &str| challenges.iter().any(|one| one.parameter("error") == Some(error));
+        match status {
+            // Nothing is wrong with the token: the proof beside it is not what the API wants, or the login.
+            StatusCode::UNAUTHORIZED if self.source().is_some() && proof_error(headers).is_some() => None,
+            StatusCode::UNAUTHORIZED if says("insufficient_user_authentication") => None,
+            StatusCode::UNAUTHORIZED => Some(Need::Token),
+            StatusCode::FORBIDDEN if self.source().is_some() && says("insufficient_scope") => {
+                Some(Need::MoreScope)
+            }
+            _ => None,
+        }
+    }
+
+    /// The scopes to ask for; `None` where asking is of no use.
+    fn scope(&self, need: &Need, found: &Found) -> Option<Vec<String>> {
+        let more = wanted(&found.scope, &found.resource, &found.server);
+        let ours = self.current.as_ref().filter(|current| current.issuer == found.server.issuer);
+        let Some(current) = ours else { return Some(more) };
+        let scope = union(&current.scope, &more);
+        match need {
+            Need::Token if self.authorizations > 0 => None,
+            Need::Token => Some(scope),
+            Need::MoreScope => {
+                let token = current.source.current();
+                let granted = token.as_ref().and_then(|token| token.tokens().scope());
+                // Without a word on it, what was asked for was granted (RFC 6749 section 5.1).
+                let granted = granted.unwrap_or(&current.scope);
+                let is_new = !covers(&current.scope, &scope) || !covers(granted, &scope);
+                is_new.then_some(scope)
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// The key to bind tokens to, where that is wanted.
+    fn dpop(
+        &self,
+        found: &Found,
+        headers: &HeaderMap,
+        made: &mut Option<Dpop>,
+    ) -> Result<Option<Dpop>, Error> {
+        let challenges = Challenge::from_headers(headers);
+        let names = |scheme: &str| challenges.iter().any(|challenge| challenge.is(scheme));
+        let needed = found.resource.dpop_bound_access_tokens_required || (names("DPoP") && !names("Bearer"));
+        if let Some(dpop) = &self.settings.dpop {
+            let known = found.server.dpop_algorithms().unwrap_or_default();
+            let is_known = known.iter().any(|name| name == dpop.algorithm_name());
+            return Ok((needed || is_known).then(|| dpop.clone()));
+        }
+        if needed && made.is_none() {
+            *made = Some(Dpop::generate()?);
+        }
+        Ok(made.clone().filter(|_| needed))
+    }
+
+    /// Obtains a token; as another client once more where the one that registered itself is unknown by now.
+    async fn authorize(
+        &self,
+        found: &Found,
+        scope: Vec<String>,
+        dpop: Option<Dpop>,
+        before: Option<&Current>,
+    ) -> Result<Current, Error> {
+        let target = Target {
+            issuer: found.server.issuer.clone(),
+            resource: found.resource.resource.clone(),
+            scope: scope.clone(),
+        };
+        let request = self.request(&target, found);
+        let grant_type = match &self.way {
+            Way::Grant(_) => request.token.grant().grant_type(),
+            _ => "authorization_code",
+        };
+        let purpose = Purpose { grant_type, has_person: request.login.is_some() };
+        let mut may_be_forgotten = true;
+        loop {
+            let identity = self.identity(found, purpose).await?;
+            let client = self.client(found, &identity, dpop.clone())?;
+            let refused_there =
+                before.is_some_and(|before| before.issuer == target.issuer && before.scope == scope);
+            match self.obtain(&client, &request, !refused_there).await {
+                Err(error) if may_be_forgotten && identity.is_old_registration && is_unknown(&error) => {
+                    may_be_forgotten = false;
+                    self.identities.forget(&target.issuer, identity.auth.client_id());
+                }
+                Err(error) => return Err(error),
+                Ok(source) => {
+                    tracing::info!(
+                        target: "oauth_client",
+                        issuer = %printable(&target.issuer, 256),
+                        resource = %printable(&target.resource, 256),
+                        client_id = %printable(identity.auth.client_id(), 256),
+                        scope = %printable(&scope.join(" "), 256),
+                        "authorized for an API"
+                    );
+                    return Ok(Current { source, issuer: target.issuer, scope });
+                }
+            }
+        }
+    }
+
+    async fn identity(&self, found: &Found, purpose: Purpose<'_>) -> Result<Identity, Error> {
+        let limits = Limits { allow_http: self.settings.allow_http, ..Limits::token() };
+        let now = self.clock.now().wall;
+        self.identities.at(found, purpose, &self.http, &limits, now).await
+    }
+
+    fn client(&self, found: &Found, identity: &Identity, dpop: Option<Dpop>) -> Result<Client, Error> {
+        let mut builder = found.client();
+        if let Some(configure) = &self.settings.configure {
+            builder = configure(builder);
+        }
+        builder = builder.auth(identity.auth.clone()).http(self.http.clone()).clock(Arc::clone(&self.clock));
+        if let Some(dpop) = dpop {
+            builder = builder.dpop(dpop);
+        }
+        if self.settings.allow_http {
+            builder = builder.danger_allow_http();
+        }
+        builder.build()
+    }
+
+    fn request(&self, target: &Target, found: &Found) -> Request {
+        let resource = [target.resource.as_str()];
+        if let Way::Grant(grant) = &self.way {
+            let token = grant(target).resource(resource);
+            let token = if target.scope.is_empty() { token } else { token.scope(&target.scope) };
+            return Request { token, login: None };
+        }
+        let scope = offline(target.scope.clone(), &found.server);
+        let login = AuthorizationRequest::new(&self.redirect_uri).scope(scope).resource(resource);
+        Request { token: (&login).into(), login: Some(login) }
+    }
+
+    /// `may_be_kept`: whether a token that the store has may be good.
+    async fn obtain(
+        &self,
+        client: &Client,
+        request: &Request,
+        may_be_kept: bool,
+    ) -> Result<TokenSource, Error> {
+        let mut builder = client.source(request.token.clone());
+        if let Some(store) = &self.store {
+            builder = builder.shared_store(Arc::clone(store));
+        }
+        let Some(login) = &request.login else {
+            let source = builder.build()?;
+            source.token().await?;
+            return Ok(source);
+        };
+        if self.store.is_none() || !may_be_kept {
+            return builder.starting_with(self.log_in(client, login).await?).build();
+        }
+        let source = builder.build()?;
+        match source.token().await {
+            Ok(_) => {}
+            Err(error) if error.is_reauthorization_required() => {
+                source.log_in(self.log_in(client, login).await?).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(source)
+    }
+
+    async fn log_in(&self, client: &Client, request: &AuthorizationRequest) -> Result<TokenSet, Error> {
+        let login = match &self.way {
+            #[cfg(feature = "loopback")]
+            Way::Open(open) => client.login(request).open(|page| open(page)).await?,
+            Way::Browser(browse) => {
+                let pending = client.authorize(request).await?;
+                let callback = browse(pending.url().clone()).await.map_err(|error| {
+                    let why = printable(&error.to_string(), 512);
+                    Error::login("login_timeout", format!("the browser brought nothing back: {why}"))
+                })?;
+                client.finish(pending, callback).await?
+            }
+            // It needs no login.
+            Way::Grant(_) => return Err(Error::config("grant", "is none that a person gives")),
+        };
+        Ok(login.into())
+    }
+}
+
+/// What is asked for.
+struct Request {
+    token: TokenRequest,
+    /// Where a person has to log in for it.
+    login: Option<AuthorizationRequest>,
+}
+
+/// Whether the server does not know the client, as one that has forgotten it.
+fn is_unknown(error: &Error) -> bool {
+    matches!(error.code(), "invalid_client" | "unauthorized_client")
+}
+
+impl fmt::Debug for Authorizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let current = self.0.current.load();
+        f.debug_struct("Authorizer")
+            .field("url", &self.0.url.as_str())
+            .field("current", &current.as_deref())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Current {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Current")
+            .field("issuer", &self.issuer)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,375 @@
+//! Which client to be at an issuer, in the protocol's order.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+use crate::authenticate::ClientAuth;
+use crate::discover::{Endpoint, Found, Metadata};
+use crate::error::{Error, Kind, Problem, printable};
+use crate::manage::register::{ClientMetadata, Registrar, Registration};
+use crate::transport::{HttpClient, Limits, is_loopback};
+
+/// Clients that registered themselves, by the issuer that they registered at.
+///
+/// It serializes with their secrets in the clear, because it has to be kept somewhere: a client registers once and not
+/// with every start. `Debug` shows none of them.
+///
+/// ```
+/// use oauth_client::mcp::Registrations;
+///
+/// let kept = r#"{"https://auth.example.com": {"client_id": "s6BhdRkqt3", "client_secret": "cf136dc3"}}"#;
+/// let registrations: Registrations = serde_json::from_str(kept)?;
+/// assert_eq!(registrations.get("https://auth.example.com").unwrap().client_id(), "s6BhdRkqt3");
+/// assert!(registrations.get("https://auth.example.com/").is_none()); // another issuer (RFC 8414 section 3.3)
+/// assert!(!format!("{registrations:?}").contains("cf136dc3"));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Registrations(BTreeMap<String, Registration>);
+
+impl Registrations {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The client at this issuer, whose name is compared to the letter.
+    #[must_use]
+    pub fn get(&self, issuer: &str) -> Option<&Registration> {
+        self.0.get(issuer)
+    }
+
+    /// Keeps a client of this issuer, in place of the one that was kept before.
+    pub fn insert(&mut self, issuer: impl Into<String>, registration: Registration) {
+        self.0.insert(issuer.into(), registration);
+    }
+
+    /// Forgets the client at this issuer.
+    pub fn remove(&mut self, issuer: &str) -> Option<Registration> {
+        self.0.remove(issuer)
+    }
+
+    /// All of them, with their issuers.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Registration)> {
+        self.0.iter().map(|(issuer, registration)| (issuer.as_str(), registration))
+    }
+}
+
+impl fmt::Debug for Registrations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(&self.0).finish()
+    }
+}
+
+type OnRegistration = Box<dyn Fn(&str, &Registration) + Send + Sync>;
+
+/// Who this client may be, at which issuer.
+#[derive(Default)]
+pub(super) struct Identities {
+    /// By hand, each with the issuer that it is known to.
+    pub(super) registered: Vec<(String, ClientAuth)>,
+    /// A URL that servers read the client's metadata at.
+    pub(super) document: Option<ClientAuth>,
+    /// What it says of itself where it registers.
+    pub(super) metadata: Option<ClientMetadata>,
+    pub(super) kept: Mutex<Registrations>,
+    pub(super) on_registration: Option<OnRegistration>,
+}
+
+/// The client to be at one issuer.
+pub(super) struct Identity {
+    pub(super) auth: ClientAuth,
+    /// Whether it registered itself earlier, so that the server may have forgotten it by now.
+    pub(super) is_old_registration: bool,
+}
+
+/// What a registration is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Purpose<'a> {
+    pub(super) grant_type: &'a str,
+    /// Whether a person logs in, with a browser.
+    pub(super) has_person: bool,
+}
+
+impl Identities {
+    pub(super) fn kept(&self) -> MutexGuard<'_, Registrations> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The client at the server that was found, registered now if need be.
+    pub(super) async fn at(
+        &self,
+        found: &Found,
+        purpose: Purpose<'_>,
+        http: &HttpClient,
+        limits: &Limits,
+        now: Duration,
+    ) -> Result<Identity, Error> {
+        let (server, issuer) = (&found.server, found.server.issuer.as_str());
+        let fixed = |auth: &ClientAuth| Identity { auth: auth.clone(), is_old_registration: false };
+        if let Some((_, auth)) = self.registered.iter().find(|(known, _)| known == issuer) {
+            return Ok(fixed(auth));
+        }
+        if let Some(auth) = self.document.as_ref().filter(|auth| reads_documents(server, auth)) {
+            return Ok(fixed(auth));
+        }
+        let Some(metadata) = &self.metadata else { return Err(unknown_at(issuer)) };
+        let wanted = completed(metadata, server, purpose)?;
+        let by =
+            |registration: &Registration| registration.auth_by(wanted.token_endpoint_auth_method.as_deref());
+        let kept = self.kept().get(issuer).cloned();
+        if let Some(kept) = kept.filter(|kept| kept.client_secret_expires_at().is_none_or(|end| now < end)) {
+            return Ok(Identity { auth: by(&kept)?, is_old_registration: true });
+        }
+        if server.endpoint(Endpoint::Registration).is_none() {
+            return Err(unknown_at(issuer));
+        }
+        let registrar = Registrar::from_metadata(http.clone(), server)?.limits(limits.clone());
+        let registration = registrar.register(&wanted).await?;
+        // Kept before anything else can fail: the client exists at the server from now on.
+        self.kept().insert(issuer, registration.clone());
+        if let Some(hook) = &self.on_registration {
+            hook(issuer, &registration);
+        }
+        Ok(Identity { auth: by(&registration)?, is_old_registration: false })
+    }
+
+    /// Forgets the client that registered itself at this issuer, and is unknown there by now.
+    pub(super) fn forget(&self, issuer: &str, client_id: &str) {
+        let mut kept = self.kept();
+        if kept.get(issuer).is_some_and(|registration| registration.client_id() == client_id) {
+            kept.remove(issuer);
+        }
+    }
+}
+
+/// Whether the server reads the metadata of clients at their `client_id`, and lets them authenticate like this one.
+fn reads_documents(server: &Metadata, auth: &ClientAuth) -> bool {
+    let reads =
+        server.extra.get("client_id_metadata_document_supported").and_then(serde_json::Value::as_bool);
+    let method = auth.method_name();
+    let takes = |methods: &Vec<String>| methods.iter().any(|known| known == method);
+    // A server that does not list `none` reads documents of public clients all the same: it is what they are for.
+    let fits = method == "none" || server.token_endpoint_auth_methods_supported.as_ref().is_some_and(takes);
+    reads == Some(true) && fits
+}
+
+fn unknown_at(issuer: &str) -> Error {
+    let issuer = printable(issuer, 256);
+    Error::new(Kind::Unsupported(format!(
+        "there is no client for the authorization server {issuer:?}: none was registered there by hand, and neither a client ID metadata document nor registration (RFC 7591) is offered by both sides; register a client there, and give it with registered({issuer:?}, ..)"
+    )))
+}
+
+/// What the client says of itself, with what it left to us and the server can do.
+fn completed(
+    client: &ClientMetadata,
+    server: &Metadata,
+    purpose: Purpose<'_>,
+) -> Result<ClientMetadata, Error> {
+    let mut client = client.clone();
+    if client.token_endpoint_auth_method.is_none() {
+        client.token_endpoint_auth_method = Some(auth_method(server, purpose)?.to_owned());
+    }
+    if client.grant_types.is_empty() {
+        client.grant_types.push(purpose.grant_type.to_owned());
+        let refreshes = |grants: &Vec<String>| grants.iter().any(|grant| grant == "refresh_token");
+        if purpose.has_person && server.grant_types_supported.as_ref().is_none_or(refreshes) {
+            client.grant_types.push("refresh_token".to_owned());
+        }
+    }
+    if purpose.has_person {
+        if client.response_types.is_empty() {
+            client.response_types.push("code".to_owned());
+        }
+        // OpenID Connect Registration section 2: without it a server takes the client for a web application, which
+        // may not come back to loopback.
+        let kind = if is_native(&client) { "native" } else { "web" };
+        client.extra.entry("application_type").or_insert_with(|| kind.into());
+    }
+    Ok(client)
+}
+
+/// How to authenticate where the client does not care: without a secret where a person logs in, since a program in
+/// that person's hands keeps none; with one otherwise, since a client that acts for itself has to prove itself.
+fn auth_method(server: &Metadata, purpose: Purpose<'_>) -> Result<&'static str, Error> {
+    const WITH_SECRET: [&str; 2] = ["client_secret_basic", "client_secret_post"];
+    // RFC 8414 section 2: when absent.
+    let Some(supported) = &server.token_endpoint_auth_methods_supported else { return Ok(WITH_SECRET[0]) };
+    let order = if purpose.has_person {
+        ["none", WITH_SECRET[0], WITH_SECRET[1]]
+    } else {
+        [WITH_SECRET[0], WITH_SECRET[1], "none"]
+    };
+    order.into_iter().find(|method| supported.iter().any(|known| known == method)).ok_or_else(|| {
+        let message = format!(
+            "is not set, and of what the server takes ({}) nothing works without a key or certificate; set it, and jwks, in the client's metadata",
+            printable(&supported.join(", "), 256)
+        );
+        Error::config("token_endpoint_auth_method", message)
+    })
+}
+
+/// Whether it comes back to the user's own machine.
+fn is_native(client: &ClientMetadata) -> bool {
+    client.redirect_uris.iter().any(|uri| {
+        Url::parse(uri).is_ok_and(|uri| {
+            let is_local = uri.host_str().is_some_and(is_loopback);
+            is_local || !matches!(uri.scheme(), "https" | "http")
+        })
+    })
+}
+
+/// What is wrong with the URL of a client ID metadata document.
+pub(super) fn document_problem(url: &str) -> Option<Problem> {
+    let problem = |why: &str| {
+        Some(Problem {
+            field: "client_id_document".to_owned(),
+            message: format!(
+                "{:?} {why}; expected an https URL with a path, such as https://app.example.com/client.json",
+                printable(url, 256)
+            ),
+        })
+    };
+    let Ok(parsed) = Url::parse(url) else { return problem("is not a URL") };
+    if parsed.scheme() != "https"
+        || !matches!(parsed.host(), Some(Host::Domain(_) | Host::Ipv4(_) | Host::Ipv6(_)))
+    {
+        return problem("is not https");
+    }
+    if parsed.path() == "/" || parsed.path().is_empty() {
+        return problem("has no path");
+    }
+    if parsed.fragment().is_some() || !parsed.username().is_empty() || parsed.password().is_some() {
+        return problem("has a fragment or a user name");
+    }
+    // The identifier is compared to the letter, so it has to be what every parser makes of it.
+    if parsed.as_str() != url {
+        return problem("is not in its normal form (letter case, dot segments)");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn server(members: serde_json::Value) -> Metadata {
+        let mut document = json!({ "issuer": "https://as" });
+        document.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        serde_json::from_value(document).unwrap()
+    }
+
+    const LOGIN: Purpose<'_> = Purpose { grant_type: "authorization_code", has_person: true };
+    const MACHINE: Purpose<'_> = Purpose { grant_type: "client_credentials", has_person: false };
+
+    #[test]
+    fn the_method_is_the_first_that_both_know() {
+        for (supported, person, machine) in [
+            (json!({}), "client_secret_basic", "client_secret_basic"),
+            (
+                json!({ "token_endpoint_auth_methods_supported": ["client_secret_post", "none"] }),
+                "none",
+                "client_secret_post",
+            ),
+            (
+                json!({ "token_endpoint_auth_methods_supported": ["client_secret_post"] }),
+                "client_secret_post",
+                "client_secret_post",
+            ),
+            (json!({ "token_endpoint_auth_methods_supported": ["none"] }), "none", "none"),
+        ] {
+            let server = server(supported);
+            assert_eq!(auth_method(&server, LOGIN).unwrap(), person);
+            assert_eq!(auth_method(&server, MACHINE).unwrap(), machine);
+        }
+        let keys = server(json!({ "token_endpoint_auth_methods_supported": ["private_key_jwt"] }));
+        let error = auth_method(&keys, LOGIN).unwrap_err();
+        assert!(error.to_string().contains("private_key_jwt"), "{error}");
+    }
+
+    #[test]
+    fn a_client_says_what_it_is_and_what_the_server_can_do() {
+        let written = |client: &ClientMetadata| serde_json::to_value(client).unwrap();
+        let local = ClientMetadata::new().redirect_uris(["http://127.0.0.1/callback"]);
+        let all = completed(&local, &server(json!({})), LOGIN).unwrap();
+        assert_eq!(
+            written(&all),
+            json!({
+                "redirect_uris": ["http://127.0.0.1/callback"], "token_endpoint_auth_method": "client_secret_basic",
+                "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
+                "application_type": "native",
+            })
+        );
+        let no_refresh = server(json!({ "grant_types_supported": ["authorization_code"] }));
+        assert_eq!(completed(&local, &no_refresh, LOGIN).unwrap().grant_types, ["authorization_code"]);
+        for (uri, kind) in [
+            ("https://app.example/callback", "web"),
+            ("com.example.app:/callback", "native"),
+            ("http://localhost:3000/callback", "native"),
+        ] {
+            let client = ClientMetadata::new().redirect_uris([uri]);
+            assert_eq!(
+                completed(&client, &server(json!({})), LOGIN).unwrap().extra["application_type"],
+                kind
+            );
+        }
+        let own = local.member("application_type", "web").grant_types(["urn:example"]);
+        let own = completed(&own, &server(json!({})), LOGIN).unwrap();
+        assert_eq!((own.extra["application_type"].as_str(), own.grant_types.len()), (Some("web"), 1));
+        let machine = completed(&ClientMetadata::new(), &server(json!({})), MACHINE).unwrap();
+        assert_eq!(
+            written(&machine),
+            json!({ "token_endpoint_auth_method": "client_secret_basic", "grant_types": ["client_credentials"] })
+        );
+    }
+
+    #[test]
+    fn a_document_is_at_an_https_url_with_a_path() {
+        assert_eq!(document_problem("https://app.example.com/client.json"), None);
+        for bad in [
+            "app.example.com/client.json",
+            "http://app.example.com/client.json",
+            "https://app.example.com",
+            "https://app.example.com/",
+            "https://app.example.com/client.json#a",
+            "https://user@app.example.com/client.json",
+            "https://app.example.com/a/../client.json",
+            "https://APP.example.com/client.json",
+        ] {
+            let problem = document_problem(bad).unwrap_or_else(|| panic!("{bad}"));
+            assert!(problem.field == "client_id_document" && problem.message.contains("https"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_document_is_used_where_the_server_reads_it() {
+        let public = ClientAuth::none("https://app.example/client.json");
+        let keyed = ClientAuth::tls("https://app.example/client.json");
+        let reads = |members, auth: &ClientAuth| reads_documents(&server(members), auth);
+        let supported = json!({ "client_id_metadata_document_supported": true });
+        assert!(reads(supported.clone(), &public));
+        assert!(!reads(supported, &keyed), "and takes the way it authenticates");
+        let with_certificates = json!({
+            "client_id_metadata_document_supported": true,
+            "token_endpoint_auth_methods_supported": ["tls_client_auth"],
+        });
+        assert!(reads(with_certificates, &keyed));
+        for no in [
+            json!({}),
+            json!({ "client_id_metadata_document_supported": false }),
+            json!({ "client_id_metadata_document_supported": "yes" }),
+        ] {
+            assert!(!reads(no, &public));
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! One login, many audiences: sources that share a refresh token, over a server that revokes everything when one comes
+//! twice.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use oauth_client::clock::TestClock;
+use oauth_client::login::AuthorizationRequest;
+use oauth_client::store::{FileStore, MemoryStore, TokenStore};
+use oauth_client::transport::HttpClient;
+use oauth_client::{AccessToken, Client, ClientAuth, TokenSource, grant};
+use oauth_mock::{Endpoint, Fault, GrantType, MockClient, MockServer, User};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::support::{Fixture, LIFETIME, advance, callers, fixture};
+
+const ORDERS: &str = "https://orders.test";
+const BILLING: &str = "https://billing.test";
+
+/// A server with two APIs, and an app that users log in to.
+fn two_apis() -> Fixture {
+    let app = MockClient::default()
+        .grants([GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::ClientCredentials])
+        .scopes(["read", "write"])
+        .redirect_uri("https://app.test/callback");
+    let server = MockServer::builder().client(app).audience(ORDERS).audience(BILLING);
+    let server = server.user(User::new("alice", "a")).user(User::new("bob", "b")).in_process();
+    let http = HttpClient::from_service(server.transport());
+    let client = Client::builder().issuer(server.issuer()).auth(ClientAuth::basic("svc", "s3cr3t"));
+    Fixture::wire(server, http, client)
+}
+
+fn request() -> AuthorizationRequest {
+    AuthorizationRequest::new("https://app.test/callback").scope(["read", "write"]).resource([ORDERS, BILLING])
+}
+
+async fn log_in(fixture: &Fixture, user: &str) -> oauth_client::login::Login {
+    let pending = fixture.client.authorize(&request()).await.unwrap();
+    let callback = fixture.server.log_in(pending.url().as_str(), user).unwrap();
+    fixture.client.finish(pending, callback).await.unwrap()
+}
+
+fn claims(token: &AccessToken) -> Value {
+    let payload = token.secret().expose().split('.').nth(1).unwrap();
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
+/// How many requests have sent a refresh token.
+fn refreshes(fixture: &Fixture) -> usize {
+    let sent = fixture.server.journal().of(Endpoint::Token);
+    sent.iter().filter(|request| request.param("refresh_token").is_some()).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_audiences_from_one_login() {
+    let fixture = two_apis();
+    let store = MemoryStore::new();
+    let login = log_in(&fixture, "alice").await;
+    let both = fixture.client.source(request()).store(store.clone()).starting_with(login).build().unwrap();
+    let (orders, billing) = (both.for_resource(ORDERS).unwrap(), both.for_resource(BILLING).unwrap());
+    let read_only = billing.for_scope(["read"]).unwrap();
+    for _ in 0..3 {
+        let tokens = [&orders, &billing, &read_only].map(TokenSource::clone);
+        let mut got = Vec::new();
+        for source in tokens {
+            got.push(source.token().await.unwrap());
+        }
+        let seen: Vec<_> = got.iter().map(|token| (claims(token)["aud"].clone(), claims(token)["scope"].clone())).collect();
+        assert_eq!(seen[0], (ORDERS.into(), "read write".into()));
+        assert_eq!(seen[1], (BILLING.into(), "read write".into()));
+        assert_eq!(seen[2], (BILLING.into(), "read".into()));
+        assert!(got.iter().all(|token| token.tokens().refresh_token().is_none()), "it stays with the login");
+        advance(LIFETIME + 1).await;
+    }
+    assert_eq!(refreshes(&fixture), 9, "one for each token");
+    assert!(!fixture.refresh_token_reused());
+    // The login goes on with what has become of its refresh token.
+    both.token().await.unwrap();
+    assert!(!fixture.refresh_token_reused());
+    assert!(both.for_resource(ORDERS).unwrap().current().is_some() || both.for_resource(ORDERS).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_part_is_the_same_source() {
+    let fixture = two_apis();
+    let login = log_in(&fixture, "alice").await;
+    let both = fixture.client.source(request()).starting_with(login).build().unwrap();
+    let one = both.for_resource(ORDERS).unwrap();
+    let token = one.token().await.unwrap();
+    let same = both.for_resource(ORDERS).unwrap();
+    assert_eq!(same.current().unwrap().secret(), token.secret());
+    assert_eq!(refreshes(&fixture), 1);
+    assert!(TokenSource::fixed("t").unwrap().for_resource(ORDERS).is_err());
+    assert_eq!(one.log_in(log_in(&fixture, "bob").await).await.unwrap_err().code(), "unsupported");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_of_callers_that_come_and_go_spends_each_refresh_token_once() {
+    let fixture = two_apis();
+    let store = MemoryStore::new();
+    let login = log_in(&fixture, "alice").await;
+    let both = fixture.client.source(request()).store(store).starting_with(login).build().unwrap();
+    let derived: Vec<_> = [ORDERS, BILLING]
+        .into_iter()
+        .flat_map(|api| ["read", "write"].map(|scope| both.for_resource(api).unwrap().for_scope([scope]).unwrap()))
+        .chain([both.clone()])
+        .collect();
+    fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(1))).always();
+    for round in 1..=4 {
+        let mut staying = JoinSet::new();
+        for source in derived.iter().cycle().take(200) {
+            let source = source.clone();
+            staying.spawn(async move { source.token().await });
+        }
+        let mut leaving = JoinSet::new();
+        for source in derived.iter().cycle().take(200) {
+            let source = source.clone();
+            leaving.spawn(async move { source.token().await });
+        }
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        leaving.shutdown().await;
+        for got in staying.join_all().await {
+            got.unwrap();
+        }
+        // The login's first token is the one that it came with.
+        assert_eq!(refreshes(&fixture), derived.len() * round - 1, "one for each source and expiry");
+        assert!(!fixture.refresh_token_reused());
+        advance(LIFETIME + 1).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_that_all_leave_lose_nothing() {
+    let fixture = two_apis();
+    let login = log_in(&fixture, "alice").await;
+    let both = fixture.client.source(request()).starting_with(login).build().unwrap();
+    let orders = both.for_resource(ORDERS).unwrap();
+    fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(2))).always();
+    for _ in 0..3 {
+        let asking = tokio::time::timeout(Duration::from_secs(1), orders.token());
+        assert!(asking.await.is_err(), "it left before the response was there");
+        drop(orders.clone());
+        advance(5).await;
+        assert!(orders.current().is_some(), "and the response was kept");
+        advance(LIFETIME + 1).await;
+    }
+    both.token().await.unwrap();
+    assert!(!fixture.refresh_token_reused());
+}
+
+#[tokio::test(start_paused = true)]
+async fn processes_that_share_a_file_spend_each_refresh_token_once() {
+    let fixture = two_apis();
+    let path = std::env::temp_dir().join(format!("derived-{}/tokens.json", std::process::id()));
+    let login = log_in(&fixture, "alice").await;
+    let process = || {
+        let http = HttpClient::from_service(fixture.server.transport());
+        let auth = ClientAuth::basic("svc", "s3cr3t");
+        let client = Client::builder().issuer(fixture.server.issuer()).auth(auth).http(http);
+        let client = client.clock(TestClock::new()).build().unwrap();
+        client.source(request()).store(FileStore::new(&path))
+    };
+    process().starting_with(login).build().unwrap().token().await.unwrap();
+    let processes: Vec<_> = (0..3).map(|_| process().build().unwrap()).collect();
+    let sources: Vec<_> = processes
+        .iter()
+        .flat_map(|process| [process.clone(), process.for_resource(ORDERS).unwrap(), process.for_resource(BILLING).unwrap()])
+        .collect();
+    for round in 1..=3 {
+        let mut all = JoinSet::new();
+        for source in sources.iter().cycle().take(90) {
+            let source = source.clone();
+            all.spawn(async move { source.token().await });
+        }
+        for got in all.join_all().await {
+            got.unwrap();
+        }
+        assert_eq!(refreshes(&fixture), 3 * round - 1, "one for each audience, whichever process asks");
+        assert!(!fixture.refresh_token_reused());
+        advance(LIFETIME + 1).await;
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    assert_eq!(text.matches("\"refresh_token\"").count(), 1, "one entry has it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_login_takes_the_tokens_of_the_previous_user_away() {
+    let fixture = two_apis();
+    let store = MemoryStore::new();
+    let login = log_in(&fixture, "alice").await;
+    let source = || fixture.client.source(request()).store(store.clone());
+    let both = source().starting_with(login).build().unwrap();
+    let orders = both.for_resource(ORDERS).unwrap();
+    let subject = |token: &AccessToken| claims(token)["sub"].as_str().unwrap().to_owned();
+    let alice = subject(&orders.token().await.unwrap());
+
+    both.log_in(log_in(&fixture, "bob").await).await.unwrap();
+    assert!(orders.current().is_none());
+    let bob = subject(&orders.token().await.unwrap());
+    assert_ne!(alice, bob, "nor is alice's token taken from the store");
+
+    // Another process has logged alice in again.
+    let elsewhere = source().starting_with(log_in(&fixture, "alice").await).build().unwrap();
+    elsewhere.token().await.unwrap();
+    advance(LIFETIME + 1).await;
+    assert_eq!(subject(&orders.token().await.unwrap()), alice);
+    assert_eq!(subject(&elsewhere.for_resource(ORDERS).unwrap().token().await.unwrap()), alice);
+
+    elsewhere.revoke().await.unwrap();
+    let derived = elsewhere.for_resource(ORDERS).unwrap();
+    assert!(derived.token().await.unwrap_err().is_reauthorization_required());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_during_a_derived_refresh_wins() {
+    let fixture = two_apis();
+    let login = log_in(&fixture, "alice").await;
+    let both = fixture.client.source(request()).starting_with(login).build().unwrap();
+    let orders = both.for_resource(ORDERS).unwrap();
+    let next = log_in(&fixture, "bob").await;
+    fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(1))).always();
+    let waiting = tokio::spawn({
+        let orders = orders.clone();
+        async move { orders.token().await }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (new, _) = tokio::join!(both.log_in(next), tokio::time::sleep(Duration::from_millis(1)));
+    let bob = claims(&new.unwrap())["sub"].clone();
+    assert_eq!(claims(&waiting.await.unwrap().unwrap())["sub"], bob);
+    assert_eq!(claims(&orders.token().await.unwrap())["sub"], bob);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_token_from_elsewhere_is_shared_too_whether_it_rotates_or_not() {
+    for rotates in [true, false] {
+        let mock = MockClient::default().opaque_tokens();
+        let mock = if rotates { mock } else { mock.without_rotation() };
+        let fixture = crate::support::fixture_with(mock);
+        let issued = fixture.server.issue("svc", "alice", "read write").unwrap();
+        let request = grant::refresh_token(issued.refresh_token.unwrap());
+        let root = fixture.client.source(request).store(MemoryStore::new()).build().unwrap();
+        let reader = root.for_scope(["read"]).unwrap();
+        assert_eq!(reader.token().await.unwrap().tokens().scope().unwrap(), ["read"]);
+        let whole = root.token().await.unwrap();
+        assert_eq!(whole.tokens().scope().unwrap(), ["read", "write"], "the root has all of it");
+        advance(LIFETIME + 1).await;
+        for got in callers(&reader, 50).await.into_iter().chain(callers(&root, 50).await) {
+            got.unwrap();
+        }
+        assert_eq!(fixture.count(Endpoint::Token), 4);
+        assert_eq!(fixture.refresh_token_reused(), !rotates);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_needs_no_person_is_asked_for_again() {
+    let fixture = two_apis();
+    let root = fixture.client.source(grant::client_credentials()).build().unwrap();
+    let orders = root.for_resource(ORDERS).unwrap();
+    assert_eq!(claims(&orders.token().await.unwrap())["aud"], ORDERS);
+    assert_eq!((fixture.count(Endpoint::Token), root.status().token_requests), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_login_is_lost_for_all() {
+    let fixture = fixture();
+    let root = fixture.client.source(fixture.person()).build().unwrap();
+    let reader = root.for_scope(["read"]).unwrap();
+    let token = reader.token().await.unwrap();
+    assert_eq!(reader.status().token_requests, 1);
+    fixture.server.fault(Endpoint::Token, Fault::body(400, "application/json", r#"{"error":"invalid_grant"}"#)).always();
+    reader.reject(token.generation());
+    assert!(reader.token().await.unwrap_err().is_reauthorization_required());
+    assert!(root.token().await.unwrap_err().is_reauthorization_required());
+    assert_eq!(fixture.count(Endpoint::Token), 2, "it is not sent again");
+}
+
+#[tokio::test]
+async fn its_entry_is_its_own() {
+    let fixture = two_apis();
+    let store = MemoryStore::new();
+    let login = log_in(&fixture, "alice").await;
+    let builder = fixture.client.source(request()).store(store.clone()).starting_with(login);
+    let key = builder.store_key();
+    let both = builder.build().unwrap();
+    both.for_resource(ORDERS).unwrap().token().await.unwrap();
+    // Another login for that one API keeps its refresh token under another key.
+    let alone = fixture.client.source(request().resource([ORDERS])).store_key();
+    assert!(store.load(&alone).await.unwrap().is_none());
+    assert!(store.load(&key).await.unwrap().unwrap().tokens.refresh_token().is_some());
+}

@@ -1,0 +1,166 @@
+//! Which client to be, and where.
+
+use std::sync::{Arc, Mutex};
+
+use http::StatusCode;
+use oauth_client::ClientAuth;
+use oauth_client::manage::register::Registration;
+use oauth_client::mcp::{Authorizer, Registrations};
+use oauth_mock::{Endpoint, GrantType, MockClient, Registration as Registering};
+use serde_json::json;
+
+use crate::support::{World, server};
+
+const DOCUMENT: &str = "https://app.test/client.json";
+
+fn by_hand() -> MockClient {
+    MockClient::new("by-hand")
+        .secret("s3cr3t")
+        .grants([GrantType::AuthorizationCode])
+        .redirect_uri("https://app.test/callback")
+}
+
+fn document() -> serde_json::Value {
+    json!({ "client_id": DOCUMENT, "redirect_uris": ["https://app.test/callback"] })
+}
+
+fn credentials() -> ClientAuth {
+    ClientAuth::basic("by-hand", "s3cr3t")
+}
+
+#[tokio::test]
+async fn registered_by_hand_comes_before_a_document_and_that_before_registration() {
+    let world = World::new(server().client(by_hand()).client_document(DOCUMENT, document()));
+    let issuer = world.server().issuer().to_owned();
+    let all =
+        world.authorizer().registered(&issuer, credentials()).client_id_document(DOCUMENT).build().unwrap();
+    assert_eq!(world.call(&all).await.unwrap(), StatusCode::OK);
+    assert_eq!(world.asked("client_id").as_deref(), Some("by-hand"));
+
+    let documented =
+        world.authorizer().registered("https://other.test", credentials()).client_id_document(DOCUMENT);
+    assert_eq!(world.call(&documented.build().unwrap()).await.unwrap(), StatusCode::OK);
+    assert_eq!(world.asked("client_id").as_deref(), Some(DOCUMENT));
+    assert_eq!(world.server().journal().count(Endpoint::Register), 0);
+
+    assert_eq!(world.call(&world.authorizer().build().unwrap()).await.unwrap(), StatusCode::OK);
+    let registered = world.server().journal().of(Endpoint::Register).len();
+    assert!(registered == 1 && world.asked("client_id").unwrap().starts_with("client-"));
+
+    // A server that does not say so reads no documents.
+    let world = World::new(server().client(by_hand()));
+    let authorizer = world.authorizer().client_id_document(DOCUMENT).build().unwrap();
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    assert_eq!(world.server().journal().count(Endpoint::Register), 1);
+}
+
+#[tokio::test]
+async fn without_any_client_for_the_server_it_is_said_what_to_do() {
+    let world = World::new(server().client(by_hand()).registration(Registering::closed()));
+    let authorizer = world.authorizer().registered("https://other.test", credentials()).build().unwrap();
+    let error = world.call(&authorizer).await.unwrap_err();
+    assert_eq!(error.code(), "unsupported");
+    assert!(
+        error.to_string().contains(world.server().issuer()) && error.to_string().contains("registered("),
+        "{error}"
+    );
+    assert_eq!((world.logins(), world.server().journal().count(Endpoint::Token)), (0, 0));
+}
+
+#[tokio::test]
+async fn an_api_that_moves_to_another_server_gets_another_client_there() {
+    let world = World::of([server(), server()]);
+    let authorizer = world.authorizer().build().unwrap();
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    let first = world.asked("client_id").unwrap();
+
+    let second_issuer = world.servers[1].issuer().to_owned();
+    world.says().servers = vec![second_issuer.clone()];
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    assert_eq!((world.logins(), authorizer.issuer()), (2, Some(second_issuer.clone())));
+    let second = world.asked("client_id").unwrap();
+    assert_ne!(first, second);
+    let new = &world.servers[1];
+    assert_eq!(new.journal().count(Endpoint::Register), 1);
+    assert!(
+        new.journal().requests().iter().all(|request| request.param("client_id") != Some(first.as_str()))
+    );
+
+    // Both are known from now on, each where it belongs.
+    let kept = authorizer.registrations();
+    let at = |issuer: &str| kept.get(issuer).unwrap().client_id().to_owned();
+    assert_eq!((at(world.server().issuer()), at(&second_issuer)), (first, second));
+    world.says().servers = vec![world.server().issuer().to_owned()];
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    assert_eq!(world.server().journal().count(Endpoint::Register), 1);
+}
+
+#[tokio::test]
+async fn credentials_given_for_one_issuer_are_not_shown_to_another() {
+    let world = World::of([server().client(by_hand()), server().registration(Registering::closed())]);
+    let authorizer = world.authorizer().registered(world.server().issuer(), credentials()).build().unwrap();
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    world.says().servers = vec![world.servers[1].issuer().to_owned()];
+    assert_eq!(world.call(&authorizer).await.unwrap_err().code(), "unsupported");
+    let there = world.servers[1].journal().requests();
+    assert!(there.iter().all(|request| request.header("authorization").is_none()), "{there:?}");
+    assert_eq!(world.servers[1].journal().count(Endpoint::Token), 0);
+}
+
+type Kept = Arc<Mutex<Registrations>>;
+
+fn keeping(world: &World, kept: &Kept) -> Authorizer {
+    let (known, sink) = (kept.lock().unwrap().clone(), Arc::clone(kept));
+    let hook = move |issuer: &str, registration: &Registration| {
+        sink.lock().unwrap().insert(issuer, registration.clone());
+    };
+    world.authorizer().registrations(known).on_registration(hook).build().unwrap()
+}
+
+#[tokio::test]
+async fn a_client_registers_once_and_again_when_the_server_has_forgotten_it() {
+    let (world, kept) = (World::new(server()), Kept::default());
+    assert_eq!(world.call(&keeping(&world, &kept)).await.unwrap(), StatusCode::OK);
+    let first = world.asked("client_id").unwrap();
+    let sent: serde_json::Value =
+        serde_json::to_value(kept.lock().unwrap().get(world.server().issuer()).unwrap()).unwrap();
+    assert_eq!((&sent["client_id"], &sent["token_endpoint_auth_method"]), (&json!(first), &json!("none")));
+
+    assert_eq!(world.call(&keeping(&world, &kept)).await.unwrap(), StatusCode::OK);
+    assert_eq!(
+        (world.asked("client_id"), world.server().journal().count(Endpoint::Register)),
+        (Some(first.clone()), 1)
+    );
+
+    // The page of a client that is unknown leads nowhere, so the server forgets it while the person is there.
+    let (browser, server) = (world.clone(), Arc::clone(&world.servers[0]));
+    let known = kept.lock().unwrap().clone();
+    let authorizer = world.plain().registrations(known).browser(move |page| {
+        let callback = browser.log_in(page);
+        let client = browser.asked("client_id").unwrap();
+        if browser.logins() == 3 {
+            server.remove_client(&client);
+        }
+        async move { callback }
+    });
+    assert_eq!(world.call(&authorizer.build().unwrap()).await.unwrap(), StatusCode::OK);
+    assert_eq!((world.logins(), world.server().journal().count(Endpoint::Register)), (4, 2));
+    assert_ne!(world.asked("client_id"), Some(first));
+}
+
+#[tokio::test]
+async fn a_client_whose_secret_has_expired_registers_anew() {
+    let world = World::new(server());
+    let issuer = world.server().issuer();
+    let kept = |end: u64| {
+        let text =
+            json!({ issuer: { "client_id": "old", "client_secret": "x", "client_secret_expires_at": end } });
+        serde_json::from_value::<Registrations>(text).unwrap()
+    };
+    // The clock stands in 2030.
+    let authorizer = world.authorizer().registrations(kept(1_800_000_000)).build().unwrap();
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    assert_ne!(world.asked("client_id").as_deref(), Some("old"));
+    let shown = format!("{:?}", kept(0));
+    assert!(shown.contains("old") && !shown.contains("\"x\""), "{shown}");
+}

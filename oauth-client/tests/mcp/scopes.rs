@@ -1,0 +1,101 @@
+//! Which scopes are asked for, and when more are.
+
+use http::StatusCode;
+use oauth_mock::{GrantType, MockClient};
+
+use crate::support::{World, server};
+
+const ALL: [&str; 4] = ["read", "write", "admin", "offline_access"];
+
+/// A world in which one client may ask for anything, and a client for it.
+fn world() -> (World, oauth_client::mcp::Authorizer) {
+    let client = MockClient::new("app")
+        .grants([GrantType::AuthorizationCode, GrantType::RefreshToken])
+        .redirect_uri("https://app.test/callback")
+        .scopes(ALL);
+    let world = World::new(server().client(client));
+    let auth = oauth_client::ClientAuth::none("app");
+    let authorizer = world.authorizer().registered(world.server().issuer(), auth).build().unwrap();
+    (world, authorizer)
+}
+
+#[tokio::test]
+async fn the_scope_is_that_of_the_challenge_else_all_that_the_api_names_else_none() {
+    for (scope, supported, asked) in [
+        (Some("read"), Some(vec!["read", "write"]), "read offline_access"),
+        (None, Some(vec!["read", "write"]), "read write offline_access"),
+        (None, None, "offline_access"),
+    ] {
+        let (world, authorizer) = world();
+        (world.says().scope, world.says().scopes_supported) = (scope, supported);
+        assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+        assert_eq!(world.asked("scope").as_deref(), Some(asked), "the server lists offline_access");
+    }
+    // One that does not is not asked for it, whatever the API says.
+    let world = World::new(server());
+    world.says().scopes_supported = Some(vec!["read", "offline_access"]);
+    assert_eq!(world.call(&world.authorizer().build().unwrap()).await.unwrap(), StatusCode::OK);
+    assert_eq!(world.asked("scope").as_deref(), Some("read"));
+
+    let world = World::new(server());
+    assert_eq!(world.call(&world.authorizer().build().unwrap()).await.unwrap(), StatusCode::OK);
+    assert_eq!(world.asked("scope"), None);
+}
+
+#[tokio::test]
+async fn a_step_up_asks_for_what_there_was_and_what_is_missing() {
+    let (world, authorizer) = world();
+    world.says().scope = Some("read");
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    world.says().needs = vec!["write"];
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    assert_eq!(world.asked("scope").as_deref(), Some("read write offline_access"));
+    assert_eq!(world.logins(), 2);
+    // Both operations go by the one token now.
+    world.says().needs = vec!["read"];
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    assert_eq!(world.logins(), 2);
+}
+
+#[tokio::test]
+async fn a_scope_that_was_granted_is_not_asked_for_again() {
+    let (world, authorizer) = world();
+    (world.says().scope, world.says().needs) = (Some("read"), vec!["read", "write"]);
+    // The API never sees what the server says it granted.
+    world.server().token_rule(oauth_mock::TokenRule::new(oauth_mock::Match::any()).claim("scope", "nothing"));
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::FORBIDDEN);
+    assert_eq!(world.logins(), 2, "the login, and one step up");
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::FORBIDDEN);
+    assert_eq!(world.logins(), 2, "nor by the next request");
+}
+
+#[tokio::test]
+async fn an_api_that_always_wants_something_else_leads_to_three_authorizations_at_most() {
+    for most in [1, 2, 3] {
+        let (world, _) = world();
+        let auth = oauth_client::ClientAuth::none("app");
+        let builder = world.plain().registered(world.server().issuer(), auth).max_authorizations(most);
+        let browser = world.clone();
+        let authorizer = builder.browser(move |page| {
+            let callback = browser.log_in(page);
+            // Whatever was granted, it is not enough.
+            browser.says().needs = vec!["unknown", ALL[browser.logins() % 3]];
+            async move { callback }
+        });
+        let authorizer = authorizer.build().unwrap();
+        world.says().scope = Some("read");
+        let scopes_of_app = MockClient::new("app")
+            .grants([GrantType::AuthorizationCode])
+            .redirect_uri("https://app.test/callback")
+            .scopes(["read", "write", "admin", "unknown"]);
+        world.server().set_client(scopes_of_app);
+        world
+            .server()
+            .token_rule(oauth_mock::TokenRule::new(oauth_mock::Match::any()).claim("scope", "nothing"));
+        let status = if most == 1 { StatusCode::FORBIDDEN } else { world.call(&authorizer).await.unwrap() };
+        assert_eq!(status, StatusCode::FORBIDDEN);
+        if most > 1 {
+            assert_eq!(world.logins(), usize::try_from(most).unwrap());
+        }
+    }
+}

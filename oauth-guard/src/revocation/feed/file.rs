@@ -1,0 +1,198 @@
+//! Revocations in a file.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Batch, FeedError, Position, Revocation, RevocationFeed};
+
+/// Revocations in a file: one in its [serialized form](Revocation) on each line. Lines are appended, by this feed and by other
+/// programs; a line counts once its line feed is written. Blank lines and those that begin with `#` are skipped.
+///
+/// The file is looked at twice a second. One that was replaced or cut is read from the beginning; what it revoked before stays
+/// revoked. A file that is missing, or has a line that cannot be read, counts as an outage: what stands behind that line is not
+/// read until it is mended.
+#[derive(Clone, Debug)]
+pub struct FileFeed {
+    path: PathBuf,
+}
+
+/// How often the file is looked at.
+const LOOKS: Duration = Duration::from_millis(500);
+/// How much of it one read takes, in bytes.
+const PAGE: usize = 512 * 1024;
+
+impl FileFeed {
+    /// Follows this file.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    async fn look(&self, from: Option<(u64, u64)>) -> Result<Batch, FeedError> {
+        let path = self.path.clone();
+        match tokio::task::spawn_blocking(move || look(&path, from)).await {
+            Ok(looked) => looked,
+            Err(error) => Err(FeedError::unavailable("reading was interrupted").with_source(error)),
+        }
+    }
+}
+
+impl RevocationFeed for FileFeed {
+    async fn read(&self, after: Option<&Position>) -> Result<Batch, FeedError> {
+        let Some(position) = after else { return self.look(None).await };
+        let from = parse(position).ok_or_else(FeedError::position_lost)?;
+        let batch = self.look(Some(from)).await?;
+        if !batch.revocations.is_empty() || !batch.complete || batch.position != *position {
+            return Ok(batch);
+        }
+        tokio::time::sleep(LOOKS).await;
+        self.look(Some(from)).await
+    }
+
+    async fn publish(&self, revocations: &[Revocation]) -> Result<(), FeedError> {
+        let mut lines = Vec::new();
+        for revocation in revocations {
+            serde_json::to_writer(&mut lines, revocation).map_err(|error| {
+                FeedError::unavailable("a revocation cannot be written").with_source(error)
+            })?;
+            lines.push(b'\n');
+        }
+        let path = self.path.clone();
+        match tokio::task::spawn_blocking(move || append(&path, &lines)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(cannot("be written", &self.path, &error)),
+            Err(error) => Err(FeedError::unavailable("writing was interrupted").with_source(error)),
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("file {}", self.path.display())
+    }
+}
+
+/// The file's identity and an offset.
+fn parse(position: &Position) -> Option<(u64, u64)> {
+    let (file, offset) = position.as_str().split_once(':')?;
+    Some((file.parse().ok()?, offset.parse().ok()?))
+}
+
+fn look(path: &Path, from: Option<(u64, u64)>) -> Result<Batch, FeedError> {
+    let failed = |error: io::Error| cannot("be read", path, &error);
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    let identity = identity(&metadata);
+    let offset = match from {
+        None => 0,
+        Some((known, offset)) if known == identity && offset <= metadata.len() => offset,
+        Some(_) => return Err(FeedError::position_lost()),
+    };
+    file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+    let mut page = Vec::new();
+    file.take(PAGE as u64).read_to_end(&mut page).map_err(failed)?;
+    let whole = page.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if whole == 0 && page.len() == PAGE {
+        return Err(FeedError::unavailable(format!("{}: a line is longer than 512 KiB", path.display())));
+    }
+    let (mut revocations, mut at) = (Vec::new(), offset);
+    for line in page.get(..whole).unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {
+        let text = line.trim_ascii();
+        if !text.is_empty() && !text.starts_with(b"#") {
+            match serde_json::from_slice(text) {
+                Ok(revocation) => revocations.push(revocation),
+                // What stands in front of it is taken first; the next read ends here.
+                Err(_) if at > offset => break,
+                Err(error) => {
+                    let message = format!("{}: the line at byte {at} is no revocation", path.display());
+                    return Err(FeedError::unavailable(message).with_source(error));
+                }
+            }
+        }
+        at += line.len() as u64;
+    }
+    let is_complete = page.len() < PAGE && at == offset + whole as u64;
+    let position = Position::new(format!("{identity}:{at}"));
+    Ok(if is_complete { Batch::new(revocations, position) } else { Batch::partial(revocations, position) })
+}
+
+/// One write, so that lines of several writers do not mix, and on the disk before it counts.
+fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+    file.write_all(lines)?;
+    file.sync_data()
+}
+
+#[cfg(unix)]
+fn identity(metadata: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn identity(_: &std::fs::Metadata) -> u64 {
+    0
+}
+
+fn cannot(what: &str, path: &Path, error: &io::Error) -> FeedError {
+    FeedError::unavailable(format!("{} cannot {what}: {}", path.display(), error.kind()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conformance;
+    use super::*;
+
+    struct Temporary(PathBuf);
+
+    impl Temporary {
+        fn new(name: &str, text: &str) -> Self {
+            let path =
+                std::env::temp_dir().join(format!("oauth-guard-revoked-{}-{name}", std::process::id()));
+            std::fs::write(&path, text).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Temporary {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    #[tokio::test]
+    async fn it_keeps_the_contract_of_feeds() {
+        let file = Temporary::new("conformance", "");
+        conformance::check(async || FileFeed::new(&file.0)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_bad_line_is_named_and_what_stands_in_front_of_it_counts() {
+        let good = r#"{"issuer":"https://as.example","session":"s"}"#;
+        let file = Temporary::new("bad", &format!("# revoked by hand\n{good}\n\n{{\"issuer\":1}}\n{good}\n"));
+        let feed = FileFeed::new(&file.0);
+        let batch = feed.read(None).await.unwrap();
+        assert_eq!((batch.revocations.len(), batch.complete), (1, false));
+        let error = feed.read(Some(&batch.position)).await.unwrap_err();
+        assert!(error.to_string().contains("byte"), "{error}");
+        assert!(!error.is_position_lost());
+    }
+
+    #[tokio::test]
+    async fn a_line_counts_once_it_is_whole_and_a_file_that_is_cut_is_read_anew() {
+        let good = r#"{"issuer":"https://as.example","session":"s"}"#;
+        let file = Temporary::new("whole", good);
+        let feed = FileFeed::new(&file.0);
+        let batch = feed.read(None).await.unwrap();
+        assert_eq!((batch.revocations.len(), batch.complete), (0, true));
+        append(&file.0, b"\n").unwrap();
+        let batch = feed.read(Some(&batch.position)).await.unwrap();
+        assert_eq!(batch.revocations.len(), 1);
+        std::fs::write(&file.0, "").unwrap();
+        assert!(feed.read(Some(&batch.position)).await.unwrap_err().is_position_lost());
+        std::fs::remove_file(&file.0).unwrap();
+        let error = feed.read(None).await.unwrap_err();
+        assert!(error.to_string().contains("cannot be read"), "{error}");
+    }
+}

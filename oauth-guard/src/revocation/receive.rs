@@ -1,0 +1,76 @@
+//! Validates logout tokens and security events with the configuration in force, whoever brings them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::statement::{Statement, StatementError, StatementKind};
+use crate::defaults::REVOKED_TOKEN_LIFETIME;
+use crate::guard::{Guard, WeakGuard};
+use crate::snapshot::Snapshot;
+
+/// Validates statements. The guard does, without its type of claims.
+pub(crate) trait Judge: Send + Sync {
+    fn judge<'a>(
+        &'a self,
+        text: &'a str,
+        kind: StatementKind,
+    ) -> Pin<Box<dyn Future<Output = Result<Statement, StatementError>> + Send + 'a>>;
+}
+
+impl<T: Send + Sync + 'static> Judge for WeakGuard<T> {
+    fn judge<'a>(
+        &'a self,
+        text: &'a str,
+        kind: StatementKind,
+    ) -> Pin<Box<dyn Future<Output = Result<Statement, StatementError>> + Send + 'a>> {
+        Box::pin(async move {
+            let Some(guard) = self.upgrade() else {
+                return Err(StatementError::Unavailable(Duration::from_secs(1)));
+            };
+            validate(&guard, text, kind).await
+        })
+    }
+}
+
+/// Validates one with the configuration that is in force now.
+pub(super) async fn validate<T: Send + Sync + 'static>(
+    guard: &Guard<T>,
+    text: &str,
+    kind: StatementKind,
+) -> Result<Statement, StatementError> {
+    let snapshot = Arc::clone(&*guard.snapshot());
+    snapshot.statement(text, kind).await
+}
+
+impl<T: Send + Sync + 'static> Guard<T> {
+    /// Follows the sources of the configuration that is in force.
+    pub(crate) fn follow_revocations(&self) {
+        let snapshot = self.snapshot();
+        let _ = snapshot.feeds.judge.set(Box::new(self.downgrade()));
+        snapshot.feeds.configure(
+            &snapshot.revocation,
+            snapshot.assembler.http.as_ref(),
+            snapshot.longest_token(),
+        );
+    }
+}
+
+impl<T> Snapshot<T> {
+    /// How long a token can live, as far as the configuration says it.
+    fn longest_token(&self) -> Duration {
+        if let Some(longest) = self.revocation.longest_token {
+            return longest;
+        }
+        let mut longest = Duration::ZERO;
+        for issuer in self.issuers.values() {
+            let Some(age) = issuer.rules.max_token_age else { return REVOKED_TOKEN_LIFETIME };
+            // Its clock may be ahead by the leeway, and the token is accepted for the leeway longer.
+            longest = longest
+                .max(age.saturating_add(issuer.rules.leeway.saturating_mul(2)) + Duration::from_secs(1));
+        }
+        // Those that are resolved may have any.
+        if self.tenants.is_some() { longest.max(REVOKED_TOKEN_LIFETIME) } else { longest }
+    }
+}

@@ -1,0 +1,100 @@
+//! What bounds the questions, and that what is granted is looked at for each request.
+
+use std::time::Duration;
+
+use oauth_guard::{ClientAuth, Guard, Introspection, Requirement};
+use oauth_mock::{Endpoint, Fault, Gate, MockClient, MockServer};
+use tokio::time::advance;
+
+use crate::support::{Fixture, call, settle};
+
+fn fixture() -> Fixture {
+    let server = MockServer::builder()
+        .audience("orders-api")
+        .client(MockClient::new("svc").secret("s3cr3t"))
+        .client(MockClient::new("app").secret("s3cr3t").scopes(["read", "write"]).opaque_tokens())
+        .in_process();
+    Fixture { server, clock: oauth_guard::clock::TestClock::new() }
+}
+
+fn asking(fixture: &Fixture, max_concurrent: usize) -> Guard {
+    let introspection = Introspection::new(ClientAuth::basic("svc", "s3cr3t")).max_concurrent(max_concurrent);
+    fixture.guard_of(fixture.issuer().introspection(introspection))
+}
+
+fn questions(fixture: &Fixture) -> usize {
+    fixture.server.journal().count(Endpoint::Introspect)
+}
+
+fn callers(fixture: &Fixture, guard: &Guard, count: usize) -> Vec<tokio::task::JoinHandle<u16>> {
+    (0..count)
+        .map(|_| {
+            let token = fixture.server.issue("app", "ada", "read").unwrap().access_token;
+            let guard = guard.clone();
+            tokio::spawn(async move { call(&guard, &token).await.status })
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn further_questions_wait_for_their_turn() {
+    let fixture = fixture();
+    let gate = Gate::new();
+    fixture.server.fault(Endpoint::Introspect, Fault::hold(&gate)).always();
+    let guard = asking(&fixture, 2);
+    let waiting = callers(&fixture, &guard, 5);
+    settle().await;
+    assert_eq!(questions(&fixture), 2);
+    gate.open();
+    for caller in waiting {
+        assert_eq!(caller.await.unwrap(), 200);
+    }
+    assert_eq!(questions(&fixture), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_beyond_the_time_limit_is_told_to_come_back() {
+    let fixture = fixture();
+    fixture.server.fault(Endpoint::Introspect, Fault::hang()).always();
+    let guard = asking(&fixture, 2);
+    let waiting = callers(&fixture, &guard, 5);
+    settle().await;
+    advance(Duration::from_millis(5_100)).await;
+    for caller in waiting {
+        assert_eq!(caller.await.unwrap(), 503);
+    }
+    assert_eq!(questions(&fixture), 2, "those that waited were never sent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_new_tokens_takes_bounded_room() {
+    let fixture = fixture();
+    let gate = Gate::new();
+    fixture.server.fault(Endpoint::Introspect, Fault::hold(&gate)).always();
+    let guard = asking(&fixture, 1);
+    let waiting = callers(&fixture, &guard, 256);
+    settle().await;
+    let reply = call(&guard, "one-too-many").await;
+    assert_eq!((reply.status, reply.retry_after.as_deref()), (503, Some("1")), "at once");
+    gate.open();
+    for caller in waiting {
+        assert_eq!(caller.await.unwrap(), 200);
+    }
+    assert_eq!(call(&guard, "one-too-many").await.status, 401, "there is room again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_cached_token_grants_is_asked_for_each_request() {
+    let fixture = fixture();
+    let guard = asking(&fixture, 64);
+    let token = fixture.server.issue("app", "ada", "read").unwrap().access_token;
+    let request =
+        http::Request::get("/").header("authorization", format!("Bearer {token}")).body(()).unwrap();
+    for _ in 0..2 {
+        let claims = guard.check(&request).resolve().await.unwrap().unwrap();
+        assert!(guard.require(&Requirement::scope("read"), &claims).is_ok());
+        let refused = guard.require(&Requirement::scope("write"), &claims);
+        assert_eq!(refused.unwrap_err().code(), "insufficient_scope");
+    }
+    assert_eq!(questions(&fixture), 1);
+}

@@ -1,0 +1,7 @@
+//! oidc-provider as the authorization server: what it issues and sends is judged by the guard and the client.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod introspection;
+#[path = "../support/provider.rs"]
+mod provider;

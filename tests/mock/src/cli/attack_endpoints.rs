@@ -1,0 +1,58 @@
+//! `oauth-mock attack-endpoints`: logout tokens and security events, good and bad.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use oauth_mock::statements::EndpointSuite;
+
+use super::Failure;
+
+/// Attack the endpoints of an API for logout tokens and security events, and report what they wrongly take.
+///
+/// This becomes the issuer that the API trusts: set the API up for the issuer that is printed. Then it sends logout tokens and
+/// security event tokens, good and bad, and looks with an access token whether they ended something. It ends by itself, with 0
+/// when nothing was found that helps an attacker, 1 when something was, and 2 when it could not run to its end.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// An address of the API that takes access tokens, http and on this machine
+    #[arg(long, value_name = "URL")]
+    target: String,
+    /// The endpoint for logout tokens (OpenID Connect Back-Channel Logout 1.0)
+    #[arg(long, value_name = "URL", required_unless_present = "security_events")]
+    backchannel_logout: Option<String>,
+    /// The endpoint for security events (RFC 8935)
+    #[arg(long, value_name = "URL")]
+    security_events: Option<String>,
+    /// Whom they are for: their aud
+    #[arg(long, value_name = "ID", default_value = "shop")]
+    client_id: String,
+    /// The audience that the API is
+    #[arg(long, default_value = "orders-api")]
+    audience: String,
+    /// Where the issuer listens; port 0 takes a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9000")]
+    listen: SocketAddr,
+    /// How long the API may take until it lets the first good token in
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    wait: u64,
+}
+
+pub(crate) async fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let mut suite = EndpointSuite::new(&args.target)
+        .client_id(&args.client_id)
+        .audience(&args.audience)
+        .listen(args.listen)
+        .wait(Duration::from_secs(args.wait));
+    if let Some(url) = &args.backchannel_logout {
+        suite = suite.backchannel_logout(url);
+    }
+    if let Some(url) = &args.security_events {
+        suite = suite.security_events(url);
+    }
+    let server = suite.start().await?;
+    eprintln!("ISSUER {}", server.issuer());
+    let report = suite.run(&server).await?;
+    println!("{report}");
+    Ok(if report.holes() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,14 @@
+//! Polling for a backchannel authentication (OpenID CIBA 1.0 section 10.1).
+
+use super::issue;
+use crate::clients::{GrantType, MockClient};
+use crate::response::{MockResponse, OAuthError};
+use crate::routes::Call;
+use crate::routes::form::Form;
+
+pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<MockResponse, OAuthError> {
+    let now = call.shared.clock.now_unix();
+    let grant = call.issuer.backchannel.ask(form.required("auth_req_id")?, &client.id, now)?;
+    let with_refresh = client.grants.contains(&GrantType::RefreshToken);
+    Ok(issue(call, client, grant, call.issuer.records.new_family(), with_refresh, None))
+}

@@ -1,0 +1,260 @@
+//! Attacks endpoints for logout tokens and security events over their address, whatever they are written in.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use http::Method;
+
+use super::deliver::{Answer, DeliveryError, send};
+use super::{AttackedEndpoint, ExpectedAnswer, Parcel, StatementAttack, StatementContext, all};
+use crate::builder::StartError;
+use crate::server::MockServer;
+
+/// What is to be attacked: an endpoint for logout tokens, one for security events, or both; and an API whose tokens they end.
+///
+/// ```no_run
+/// use oauth_mock::statements::EndpointSuite;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let suite = EndpointSuite::new("http://127.0.0.1:3000/whoami")
+///     .backchannel_logout("http://127.0.0.1:3000/backchannel-logout")
+///     .client_id("shop")
+///     .listen(([127, 0, 0, 1], 9000));
+/// let server = suite.start().await?; // the API is to trust `server.issuer()`
+/// let report = suite.run(&server).await?;
+/// println!("{report}");
+/// assert_eq!(report.holes(), 0);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing is attacked before `start` and `run`"]
+pub struct EndpointSuite {
+    api: String,
+    logout: Option<String>,
+    events: Option<String>,
+    client_id: String,
+    audience: String,
+    listen: SocketAddr,
+    wait: Duration,
+}
+
+/// One row of the table, and what came of it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EndpointCase {
+    /// The row.
+    pub attack: &'static StatementAttack,
+    /// What the endpoint responded.
+    pub answer: Answer,
+    /// Whether the API takes the user's token afterwards.
+    pub is_token_good: bool,
+    /// What is wrong with the response, if something is.
+    pub mistake: Option<String>,
+}
+
+impl EndpointCase {
+    /// Judges a response. `is_token_good`: whether an access token of the user, from before, is still accepted.
+    #[must_use]
+    pub fn judge(attack: &'static StatementAttack, answer: Answer, is_token_good: bool) -> Self {
+        let mut case = Self { attack, answer, is_token_good, mistake: None };
+        case.mistake = case.mistake();
+        case
+    }
+
+    /// Whether somebody's tokens ended who was not to be logged out, or a logout was taken and had no effect.
+    #[must_use]
+    pub fn is_hole(&self) -> bool {
+        self.is_token_good == (self.attack.expected == ExpectedAnswer::Effect)
+    }
+
+    fn mistake(&self) -> Option<String> {
+        let status = self.answer.status;
+        let body = || serde_json::from_str::<serde_json::Value>(&self.answer.body).unwrap_or_default();
+        let is_logout = self.attack.endpoint == AttackedEndpoint::BackchannelLogout;
+        // Back-Channel Logout section 2.8, RFC 8935 section 2.2.
+        let taken: &[u16] = if is_logout { &[200, 204] } else { &[202] };
+        match self.attack.expected {
+            ExpectedAnswer::Effect if self.is_token_good => {
+                Some("taken, and the token is still good".to_owned())
+            }
+            ExpectedAnswer::Effect | ExpectedAnswer::NoEffect if !taken.contains(&status) => {
+                Some(format!("expected {}", taken[0]))
+            }
+            ExpectedAnswer::Effect => self.no_store(),
+            _ if !self.is_token_good => Some("a token ended".to_owned()),
+            ExpectedAnswer::NoEffect => self.no_store(),
+            ExpectedAnswer::MethodNotAllowed if status != 405 => Some("expected 405".to_owned()),
+            ExpectedAnswer::MethodNotAllowed => None,
+            ExpectedAnswer::Refused(_) if status != 400 => Some("expected 400".to_owned()),
+            ExpectedAnswer::Refused(_) if is_logout && !body()["error"].is_string() => {
+                Some("the body has no error".to_owned())
+            }
+            ExpectedAnswer::Refused(err) if !is_logout && body()["err"] != err => {
+                Some(format!("expected err {err}, got {}", body()["err"]))
+            }
+            ExpectedAnswer::Refused(_) => self.no_store(),
+        }
+    }
+
+    fn no_store(&self) -> Option<String> {
+        let is_there = self.answer.header("cache-control").is_some_and(|value| value.contains("no-store"));
+        (!is_there).then(|| "Cache-Control: no-store is missing".to_owned())
+    }
+}
+
+/// What came of all of it. Its `Display` is a table.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EndpointReport {
+    /// Each row.
+    pub cases: Vec<EndpointCase>,
+}
+
+impl EndpointReport {
+    /// A report of cases that were judged elsewhere.
+    #[must_use]
+    pub fn new(cases: Vec<EndpointCase>) -> Self {
+        Self { cases }
+    }
+
+    /// How many help an attacker.
+    #[must_use]
+    pub fn holes(&self) -> usize {
+        self.cases.iter().filter(|case| case.is_hole()).count()
+    }
+
+    /// How many are not what the standards say, holes included.
+    #[must_use]
+    pub fn mistakes(&self) -> usize {
+        self.cases.iter().filter(|case| case.mistake.is_some()).count()
+    }
+}
+
+impl fmt::Display for EndpointReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (endpoint, name) in [
+            (AttackedEndpoint::BackchannelLogout, "logout token"),
+            (AttackedEndpoint::SecurityEvents, "security event token"),
+        ] {
+            let cases: Vec<_> = self.cases.iter().filter(|case| case.attack.endpoint == endpoint).collect();
+            if cases.is_empty() {
+                continue;
+            }
+            writeln!(f, "{name:<26} {:<8} {:<18} {:<9} rule", "response", "code", "token")?;
+            for case in cases {
+                let body = serde_json::from_str::<serde_json::Value>(&case.answer.body).unwrap_or_default();
+                let code = body["err"].as_str().or_else(|| body["error"].as_str()).unwrap_or("-");
+                let token = if case.is_token_good { "good" } else { "ended" };
+                let (id, status, rule) = (case.attack.id, case.answer.status, case.attack.rule);
+                write!(f, "{id:<26} {status:<8} {code:<18} {token:<9} {rule} ({})", case.attack.clause)?;
+                match &case.mistake {
+                    Some(mistake) if case.is_hole() => writeln!(f, "  HOLE: {mistake}")?,
+                    Some(mistake) => writeln!(f, "  MISTAKE: {mistake}")?,
+                    None => writeln!(f)?,
+                }
+            }
+            writeln!(f)?;
+        }
+        write!(f, "{} cases, {} holes, {} mistakes", self.cases.len(), self.holes(), self.mistakes())
+    }
+}
+
+impl EndpointSuite {
+    /// GET requests to this address with an access token say whether tokens are still good.
+    pub fn new(api: impl Into<String>) -> Self {
+        Self {
+            api: api.into(),
+            logout: None,
+            events: None,
+            client_id: "shop".to_owned(),
+            audience: "orders-api".to_owned(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            wait: Duration::from_secs(30),
+        }
+    }
+
+    /// The endpoint for logout tokens.
+    pub fn backchannel_logout(mut self, url: impl Into<String>) -> Self {
+        self.logout = Some(url.into());
+        self
+    }
+
+    /// The endpoint for security events.
+    pub fn security_events(mut self, url: impl Into<String>) -> Self {
+        self.events = Some(url.into());
+        self
+    }
+
+    /// Whom the tokens are for: their `aud`. By default `shop`.
+    pub fn client_id(mut self, id: impl Into<String>) -> Self {
+        self.client_id = id.into();
+        self
+    }
+
+    /// The audience that the API is. By default `orders-api`.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience = audience.into();
+        self
+    }
+
+    /// Where the issuer listens. By default on a free port.
+    pub fn listen(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.listen = address.into();
+        self
+    }
+
+    /// How long the API may take until it takes the first good token. By default 30 seconds.
+    pub fn wait(mut self, time: Duration) -> Self {
+        self.wait = time;
+        self
+    }
+
+    /// Becomes the issuer that the API has to trust.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub async fn start(&self) -> Result<MockServer, StartError> {
+        MockServer::builder().audience(&self.audience).listen(self.listen).try_start().await
+    }
+
+    /// Sends everything, in order.
+    ///
+    /// # Errors
+    /// When something does not respond, or the API takes no good token to begin with.
+    pub async fn run(&self, server: &MockServer) -> Result<EndpointReport, DeliveryError> {
+        self.ready(server).await?;
+        let mut cases = Vec::new();
+        for (number, attack) in all().enumerate() {
+            let url = match attack.endpoint {
+                AttackedEndpoint::BackchannelLogout => &self.logout,
+                AttackedEndpoint::SecurityEvents => &self.events,
+            };
+            let Some(url) = url else { continue };
+            let subject = format!("user-{number}");
+            let token = server.mint().subject(&subject).build();
+            self.is_good(&token).await?;
+            let parcel = attack.parcel(&StatementContext::new(server, &self.client_id, &subject));
+            let answer = send(url, &parcel, None).await?;
+            let is_token_good = self.is_good(&token).await?;
+            cases.push(EndpointCase::judge(attack, answer, is_token_good));
+        }
+        Ok(EndpointReport { cases })
+    }
+
+    async fn ready(&self, server: &MockServer) -> Result<(), DeliveryError> {
+        let deadline = tokio::time::Instant::now() + self.wait;
+        loop {
+            let good = self.is_good(&server.mint().subject("first").build()).await;
+            if matches!(good, Ok(true)) || tokio::time::Instant::now() >= deadline {
+                return good.map(drop);
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    async fn is_good(&self, token: &str) -> Result<bool, DeliveryError> {
+        let get = Parcel { method: Method::GET, content_type: None, body: bytes::Bytes::new() };
+        Ok((200..300).contains(&send(&self.api, &get, Some(token)).await?.status))
+    }
+}
