@@ -436,7 +436,9 @@ impl Engine {
 
     /// What it takes in memory, in bytes, roughly.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.settings.key.as_str().len() + self.hot.load().as_deref().map_or(0, AccessToken::bytes)
+        size_of::<Self>()
+            + self.settings.key.as_str().len()
+            + self.hot.load().as_deref().map_or(0, AccessToken::bytes)
     }
 
     pub(super) fn expired_response(&self) -> &ExpiredResponse {
@@ -458,8 +460,9 @@ impl Engine {
 
     /// How long a token is taken to live when its server does not say.
     pub(super) fn unknown_lifetime(&self, tokens: &TokenSet) -> Duration {
-        let ends_in_a_login =
-            self.request.grant().renewal().needs_a_person() && tokens.refresh_token().is_none() && self.root.is_none();
+        let ends_in_a_login = self.request.grant().renewal().needs_a_person()
+            && tokens.refresh_token().is_none()
+            && self.root.is_none();
         self.settings.default_lifetime.unwrap_or(match ends_in_a_login {
             true => UNTIL_REFUSED,
             false => DEFAULT_LIFETIME,

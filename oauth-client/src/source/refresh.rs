@@ -185,7 +185,10 @@ impl<'a> Refresh<'a> {
     }
 
     /// Gets a token set from the server: by a refresh token first, by the grant where all are refused or there is none.
-    pub(super) async fn request_tokens(&mut self, store: Option<&dyn dynamic::TokenStore>) -> Result<TokenSet, Error> {
+    pub(super) async fn request_tokens(
+        &mut self,
+        store: Option<&dyn dynamic::TokenStore>,
+    ) -> Result<TokenSet, Error> {
         let client = &self.engine.client;
         let end = self.engine.request.grant().good_until();
         if end.is_some_and(|end| end <= client.clock().now().wall) {
@@ -373,7 +376,9 @@ impl<'a> Refresh<'a> {
         let family = before.and_then(TokenSet::family).or_else(|| Some(family_of(used)));
         let family = family.filter(|_| self.is_of_a_person());
         let tokens = match before {
-            Some(before) => TokenSet { refresh_token: Some(rotated), family, fence: self.fence(), ..before.clone() },
+            Some(before) => {
+                TokenSet { refresh_token: Some(rotated), family, fence: self.fence(), ..before.clone() }
+            }
             None => {
                 let now = u64::try_from(client.clock().now().wall.as_millis()).unwrap_or(u64::MAX);
                 TokenSet { family, ..TokenSet::expired(rotated, now, client.dpop_jkt()) }

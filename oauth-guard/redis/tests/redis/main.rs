@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod feed;
+mod processes;
 #[path = "../../../../oauth-client/redis/tests/redis/proxy.rs"]
 #[expect(dead_code, reason = "each of its users needs a part of it")]
 mod proxy;
