@@ -125,10 +125,7 @@ impl From<&BackchannelRequest> for TokenRequest {
 
 impl fmt::Debug for BackchannelRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BackchannelRequest")
-            .field("request", &self.request)
-            .field("hint", &self.hint.0)
-            .finish_non_exhaustive()
+        f.debug_struct("BackchannelRequest").field("request", &self.request).field("hint", &self.hint.0).finish_non_exhaustive()
     }
 }
 
@@ -150,8 +147,7 @@ impl Client {
     /// `unknown_user_id`; no response, or a malformed one.
     pub async fn backchannel(&self, request: &BackchannelRequest) -> Result<BackchannelLogin, Error> {
         if self.issuer().is_none() {
-            let message =
-                "is missing; such a login brings an ID token, which only an issuer's metadata helps to check";
+            let message = "is missing; such a login brings an ID token, which only an issuer's metadata helps to check";
             return Err(Error::config("issuer", message));
         }
         if !request.request.has_scope("openid") {
@@ -163,9 +159,7 @@ impl Client {
         let mut response = self.post_for_object(endpoint, request.parameters()).await?;
         let id = match response.remove("auth_req_id") {
             Some(Value::String(id)) if !id.is_empty() => id,
-            _ => {
-                return Err(Error::malformed("auth_req_id: expected a string (OpenID CIBA 1.0 section 7.3)"));
-            }
+            _ => return Err(Error::malformed("auth_req_id: expected a string (OpenID CIBA 1.0 section 7.3)")),
         };
         let request = TokenRequest::new(CibaRequestId(Secret::new(id)));
         let poll = read_poll(self, &mut response, asked)?;
@@ -173,11 +167,7 @@ impl Client {
     }
 }
 
-fn read_poll(
-    client: &Client,
-    response: &mut Map<String, Value>,
-    asked: crate::clock::Now,
-) -> Result<Poll, Error> {
+fn read_poll(client: &Client, response: &mut Map<String, Value>, asked: crate::clock::Now) -> Result<Poll, Error> {
     let expires_in = seconds(response.remove("expires_in"), "expires_in")?
         .ok_or_else(|| Error::malformed("expires_in: is missing (OpenID CIBA 1.0 section 7.3)"))?;
     let interval = seconds(response.remove("interval"), "interval")?;
@@ -210,17 +200,13 @@ impl BackchannelLogin {
     /// `access_denied` when the person declined, `expired_token` when the time is over; any other error response of the
     /// server, and `invalid_id_token`. While the server cannot be reached, polling goes on, slower each time.
     pub async fn wait(self) -> Result<Login, Error> {
-        let tokens =
-            self.poll.wait(&self.request, "the request was not confirmed in time; begin again").await?;
+        let tokens = self.poll.wait(&self.request, "the request was not confirmed in time; begin again").await?;
         self.client.logged_in(tokens, crate::id_token::Expect::new()).await
     }
 }
 
 impl fmt::Debug for BackchannelLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BackchannelLogin")
-            .field("client", &self.client)
-            .field("poll", &self.poll)
-            .finish_non_exhaustive()
+        f.debug_struct("BackchannelLogin").field("client", &self.client).field("poll", &self.poll).finish_non_exhaustive()
     }
 }

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::watch;
 
 use super::engine::{Engine, Progress, RefreshSlot, Settings};
-use super::lease::{give_back, renewing};
 use super::ledger::Held;
+use super::lease::{give_back, renewing};
 use super::persist::{Over, Write, persist};
 use super::refresh::{Refresh, RefreshOutcome};
 use crate::error::{Error, Kind};
@@ -41,8 +41,7 @@ impl Family {
     pub(super) fn end(&self) {
         self.logins.fetch_add(1, Ordering::AcqRel);
         let derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let sharing =
-            derived.iter().filter_map(|(_, engine)| engine.upgrade()).filter(|one| one.root.is_some());
+        let sharing = derived.iter().filter_map(|(_, engine)| engine.upgrade()).filter(|one| one.root.is_some());
         sharing.for_each(|engine| engine.drop_tokens());
     }
 }

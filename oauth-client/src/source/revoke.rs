@@ -86,9 +86,7 @@ impl Refresh<'_> {
         let held = self.held.token.as_ref().map(AccessToken::tokens);
         let given = self.engine.request.grant().refresh_token();
         // That of a derived source is its root's.
-        let given = given.filter(|_| {
-            self.engine.root.is_none() && !self.engine.ledger(|ledger| ledger.initial_is_spent())
-        });
+        let given = given.filter(|_| self.engine.root.is_none() && !self.engine.ledger(|ledger| ledger.initial_is_spent()));
         let sets = || held.into_iter().chain(elsewhere.clone());
         let refresh_tokens = each_once(sets().filter_map(TokenSet::refresh_token).chain(given));
         let access_tokens = each_once(sets().map(TokenSet::access_token));

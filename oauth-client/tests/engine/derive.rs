@@ -33,9 +33,7 @@ fn two_apis() -> Fixture {
 }
 
 fn request() -> AuthorizationRequest {
-    AuthorizationRequest::new("https://app.test/callback")
-        .scope(["read", "write"])
-        .resource([ORDERS, BILLING])
+    AuthorizationRequest::new("https://app.test/callback").scope(["read", "write"]).resource([ORDERS, BILLING])
 }
 
 async fn log_in(fixture: &Fixture, user: &str) -> oauth_client::login::Login {
@@ -69,8 +67,7 @@ async fn two_audiences_from_one_login() {
         for source in tokens {
             got.push(source.token().await.unwrap());
         }
-        let seen: Vec<_> =
-            got.iter().map(|token| (claims(token)["aud"].clone(), claims(token)["scope"].clone())).collect();
+        let seen: Vec<_> = got.iter().map(|token| (claims(token)["aud"].clone(), claims(token)["scope"].clone())).collect();
         assert_eq!(seen[0], (ORDERS.into(), "read write".into()));
         assert_eq!(seen[1], (BILLING.into(), "read write".into()));
         assert_eq!(seen[2], (BILLING.into(), "read".into()));
@@ -107,9 +104,7 @@ async fn a_crowd_of_callers_that_come_and_go_spends_each_refresh_token_once() {
     let both = fixture.client.source(request()).store(store).starting_with(login).build().unwrap();
     let derived: Vec<_> = [ORDERS, BILLING]
         .into_iter()
-        .flat_map(|api| {
-            ["read", "write"].map(|scope| both.for_resource(api).unwrap().for_scope([scope]).unwrap())
-        })
+        .flat_map(|api| ["read", "write"].map(|scope| both.for_resource(api).unwrap().for_scope([scope]).unwrap()))
         .chain([both.clone()])
         .collect();
     fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(1))).always();
@@ -171,9 +166,7 @@ async fn processes_that_share_a_file_spend_each_refresh_token_once() {
     let processes: Vec<_> = (0..3).map(|_| process().build().unwrap()).collect();
     let sources: Vec<_> = processes
         .iter()
-        .flat_map(|process| {
-            [process.clone(), process.for_resource(ORDERS).unwrap(), process.for_resource(BILLING).unwrap()]
-        })
+        .flat_map(|process| [process.clone(), process.for_resource(ORDERS).unwrap(), process.for_resource(BILLING).unwrap()])
         .collect();
     for round in 1..=3 {
         let mut all = JoinSet::new();
@@ -278,10 +271,7 @@ async fn a_lost_login_is_lost_for_all() {
     let reader = root.for_scope(["read"]).unwrap();
     let token = reader.token().await.unwrap();
     assert_eq!(reader.status().token_requests, 1);
-    fixture
-        .server
-        .fault(Endpoint::Token, Fault::body(400, "application/json", r#"{"error":"invalid_grant"}"#))
-        .always();
+    fixture.server.fault(Endpoint::Token, Fault::body(400, "application/json", r#"{"error":"invalid_grant"}"#)).always();
     reader.reject(token.generation());
     assert!(reader.token().await.unwrap_err().is_reauthorization_required());
     assert!(root.token().await.unwrap_err().is_reauthorization_required());

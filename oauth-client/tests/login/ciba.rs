@@ -10,8 +10,7 @@ use crate::support::{Fixture, client_builder};
 use crate::time::advance;
 
 fn fixture() -> Fixture {
-    let app =
-        MockClient::default().grants([GrantType::Ciba, GrantType::RefreshToken]).scopes(["openid", "read"]);
+    let app = MockClient::default().grants([GrantType::Ciba, GrantType::RefreshToken]).scopes(["openid", "read"]);
     let server = MockServer::builder().client(app).user(User::new("alice", "wonderland"));
     let server = server.device_times(Duration::from_secs(120), Duration::from_secs(5)).in_process();
     let (http, client) = (HttpClient::from_service(server.transport()), client_builder(&server));
@@ -78,14 +77,8 @@ async fn what_the_server_refuses_is_named() {
     assert_eq!(unknown.code(), "unknown_user_id");
     let without = request().scope(["read"]);
     assert_eq!(fixture.client.backchannel(&without).await.unwrap_err().problems()[0].field, "scope");
-    assert_eq!(
-        fixture.server.journal().count(Endpoint::BackchannelAuthentication),
-        1,
-        "the second was not sent"
-    );
-    assert!(
-        !format!("{:?}", BackchannelRequest::login_hint("+44 20 7946").user_code("1234")).contains("1234")
-    );
+    assert_eq!(fixture.server.journal().count(Endpoint::BackchannelAuthentication), 1, "the second was not sent");
+    assert!(!format!("{:?}", BackchannelRequest::login_hint("+44 20 7946").user_code("1234")).contains("1234"));
 }
 
 #[tokio::test(start_paused = true)]
