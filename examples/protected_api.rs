@@ -57,7 +57,8 @@ fn guard(options: &Options) -> Result<Guard, BuildError> {
 async fn serve(guard: Guard, listen: SocketAddr) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("READY http://{}", listener.local_addr()?);
-    axum::serve(listener, app(guard)).await
+    // Whose Forwarded and certificate headers count is decided by the caller's address.
+    axum::serve(listener, app(guard).into_make_service_with_connect_info::<SocketAddr>()).await
 }
 
 fn app(guard: Guard) -> Router {
@@ -70,6 +71,8 @@ fn app(guard: Guard) -> Router {
         .route("/read", read)
         .route("/write", write)
         .route("/public", public)
+        // For rules with `mcp`: the guard has compared headers and body, and the response says who was let through.
+        .route("/mcp", axum::routing::any(maybe).layer(guard.layer()))
         .route("/healthz", get(health));
     // RFC 9728: the path of the resource comes behind the well-known part, and both are served.
     if let Some(path) = guard.resource_metadata().map(|metadata| metadata.path().to_owned()) {
@@ -79,7 +82,8 @@ fn app(guard: Guard) -> Router {
             app = app.route(BARE, get(metadata));
         }
     }
-    app.with_state(guard)
+    // Where the authorization server says what is revoked, if that is configured.
+    app.merge(guard.revocation_routes()).with_state(guard)
 }
 
 async fn whoami(claims: Claims) -> Json<Value> {

@@ -3,13 +3,11 @@
 //! like. Both APIs are guarded; the authorization server is a mock in this same process.
 
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
 use axum::{Router, routing::get};
 use oauth_client::attach::reqwest::AuthorizedClient;
 use oauth_client::source::Exchanger;
 use oauth_client::{Client, ClientAuth, grant};
-use oauth_guard::{Claims, Guard, Issuer};
+use oauth_guard::{Claims, Guard, Issuer, SubjectToken};
 use oauth_mock::{Endpoint, GrantType, MockClient, MockServer};
 use tokio::net::TcpListener;
 
@@ -54,17 +52,19 @@ async fn start_orders(server: &MockServer, billing: &str) -> Result<String, Fail
         client.exchanger(|subject| grant::token_exchange(subject).audience("billing").scope(["read"]));
     let billing = Billing { url: billing.to_owned(), http: reqwest::Client::new(), exchanger };
     let guard = Guard::builder().issuer(Issuer::new(server.issuer()).audience("orders")).build()?;
-    serve(Router::new().route("/orders", get(orders).with_state(billing)).layer(guard.layer())).await
+    serve(
+        Router::new()
+            .route("/orders", get(orders).with_state(billing))
+            .layer(guard.layer().with_subject_token()),
+    )
+    .await
 }
 
 /// Calls billing as our own caller.
-async fn orders(State(billing): State<Billing>, headers: HeaderMap) -> Result<String, String> {
-    // The guard accepted it, so it is there and valid.
-    let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let (_, token) = header.split_once(' ').unwrap_or_default();
+async fn orders(State(billing): State<Billing>, caller: SubjectToken) -> Result<String, String> {
     let failed = |error: &dyn std::error::Error| error.to_string();
-
-    let source = billing.exchanger.source(token).map_err(|error| failed(&error))?;
+    // The guard accepted the caller's token, and was told to hand it on.
+    let source = billing.exchanger.source(&caller).map_err(|error| failed(&error))?;
     let client = AuthorizedClient::new(billing.http, source)
         .allowed_origins([&billing.url])
         .map_err(|error| failed(&error))?;

@@ -8,6 +8,7 @@ mod example;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -58,6 +59,11 @@ const CLIENT: [&str; 33] = [
     "wif-jwt-bearer",
 ];
 
+/// How many of them exist in an earlier revision and in this one, and run at the earlier one unless told.
+const IN_BOTH: usize = 14;
+
+const LATER: &str = "2026-07-28";
+
 const SERVER: [&str; 2] = ["authorization-server-metadata-endpoint", "authorization-code-grant"];
 
 /// Where the suite expects that the client's metadata are.
@@ -74,16 +80,21 @@ async fn the_client_passes_every_scenario() {
     let Some(suite) = Suite::installed("client") else { return };
     let program = example("mcp_client").as_std().get_program().to_str().unwrap().to_owned();
     assert!(Path::new(&program).exists(), "{program} is missing; cargo build --example mcp_client");
-    assert_eq!(suite.listed().await, CLIENT, "the suite has other scenarios by now");
+    let listed = suite.listed().await;
+    let names: Vec<_> = listed.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, CLIENT, "the suite has other scenarios by now");
+    let in_both = listed.iter().filter(|(_, in_both)| *in_both).map(|(name, _)| (name.as_str(), Some(LATER)));
+    let runs: Vec<_> = CLIENT.map(|name| (name, None)).into_iter().chain(in_both).collect();
+    assert_eq!(runs.len(), CLIENT.len() + IN_BOTH);
 
     let command = format!("{program} --client-document {CLIENT_DOCUMENT}");
-    let mut rows: Vec<_> = stream::iter(CLIENT)
-        .map(|name| {
+    let mut rows: Vec<_> = stream::iter(runs)
+        .map(|(name, revision)| {
             let (suite, command) = (&suite, &command);
             async move {
                 let scenario = format!("auth/{name}");
-                let results = suite.results.join(name);
-                let run = suite.run([
+                let results = suite.results.join(format!("{name}-{}", revision.unwrap_or("default")));
+                let mut run = suite.run([
                     "client",
                     "--command",
                     command,
@@ -92,8 +103,12 @@ async fn the_client_passes_every_scenario() {
                     "--timeout",
                     "60000",
                 ]);
+                run.args(revision.iter().flat_map(|revision| ["--spec-version", *revision]));
                 let output = timeout(PATIENCE, suite.to(run, &results).output()).await;
-                Row::of(scenario, &results, output.expect("a scenario ends").unwrap())
+                let output = output.expect("a scenario ends").unwrap();
+                let checks = checks(&scenario, &results);
+                let at = revision.map(|revision| format!(" at {revision}")).unwrap_or_default();
+                Row::of(format!("{scenario}{at}"), &checks, output)
             }
         })
         .buffer_unordered(AT_ONCE)
@@ -139,7 +154,7 @@ async fn the_mock_passes_every_scenario_for_authorization_servers() {
     };
     let mut output = timeout(PATIENCE, browsing).await.expect("the suite ends");
     output.stdout = said;
-    judge(&SERVER.map(|name| Row::of(name.to_owned(), &suite.results, output.clone())));
+    judge(&SERVER.map(|name| Row::of(name.to_owned(), &checks(name, &suite.results), output.clone())));
 }
 
 /// The suite where it is installed, and where one run of it leaves its results.
@@ -177,12 +192,15 @@ impl Suite {
         command
     }
 
-    /// The scenarios that it has for the authorization of clients, sorted.
-    async fn listed(&self) -> Vec<String> {
+    /// The scenarios that it has for the authorization of clients, sorted; and whether each exists at [`LATER`] and before.
+    async fn listed(&self) -> Vec<(String, bool)> {
         let output = self.run(["list", "--client"]).output().await.unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
-        let names = text.lines().filter_map(|line| line.trim().strip_prefix("- auth/")?.split(' ').next());
-        let mut names: Vec<_> = names.map(str::to_owned).collect();
+        let read = |line: &str| {
+            let (name, revisions) = line.trim().strip_prefix("- auth/")?.split_once(' ')?;
+            Some((name.to_owned(), revisions.contains(LATER) && revisions.contains(',')))
+        };
+        let mut names: Vec<_> = text.lines().filter_map(read).collect();
         names.sort_unstable();
         names
     }
@@ -204,10 +222,9 @@ struct Row {
 }
 
 impl Row {
-    fn of(scenario: String, results: &Path, output: Output) -> Self {
-        let checks = checks(&scenario, results);
+    fn of(scenario: String, checks: &[Value], output: Output) -> Self {
         let mut counts = BTreeMap::new();
-        for check in &checks {
+        for check in checks {
             *counts.entry(check["status"].as_str().unwrap_or("?").to_owned()).or_default() += 1;
         }
         let said = format!(
@@ -250,7 +267,9 @@ fn judge(rows: &[Row]) {
         writeln!(table, "{verdict}  {:<45} {}", row.scenario, counts.join(", ")).unwrap();
     }
     let passed = rows.iter().filter(|row| row.succeeded).count();
-    println!("{table}{passed} of {} scenarios", rows.len());
+    writeln!(table, "{passed} of {} scenarios", rows.len()).unwrap();
+    // Past the capture of the test harness, so that the table is seen when all is well, too.
+    std::io::stdout().lock().write_all(table.as_bytes()).unwrap();
     let failed: Vec<_> = rows.iter().filter(|row| !row.succeeded).map(|row| row.said.as_str()).collect();
     assert!(failed.is_empty(), "{table}\n{}", failed.join("\n\n"));
 }

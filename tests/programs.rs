@@ -126,6 +126,41 @@ async fn the_routes_of_protected_api_respond_as_documented() {
 }
 
 #[tokio::test]
+async fn rules_for_mcp_come_from_the_file() {
+    let server = server(Duration::from_secs(300)).await;
+    let rules = "allowed_origins = [\"https://app.example.com\"]\n\
+        implies = { admin = [\"tools\", \"delete\"] }\n\
+        mcp_body_bytes = 200\n\
+        [[rule]]\npath = \"/mcp\"\nmcp = \"tools/call\"\nrequire = { scope = \"tools\" }\n\
+        [[rule]]\npath = \"/mcp\"\nmcp = \"tools/call\"\nname = \"delete_*\"\nrequire = { scope = \"delete\" }";
+    let (_api, api, _config) = protected_api(&server, "mcp-guard.toml", rules).await;
+    let call = |tool: &str| {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}"}}}}"#)
+    };
+    let ask = async |scope: &str, name: Option<&str>, body: String, origin: Option<&str>| {
+        let token = server.mint().client_id("svc").scope(scope).build();
+        let mut request = reqwest::Client::new().post(format!("{api}/mcp")).bearer_auth(token).body(body);
+        if let Some(name) = name {
+            request = request.header("mcp-method", "tools/call").header("mcp-name", name);
+        }
+        request = origin.iter().fold(request, |request, origin| request.header("origin", *origin));
+        let response = request.send().await.unwrap();
+        let challenge =
+            response.headers().get("www-authenticate").map(|value| value.to_str().unwrap().to_owned());
+        (response.status().as_u16(), challenge.unwrap_or_default())
+    };
+    assert_eq!(ask("tools", Some("get"), call("get"), None).await.0, 200);
+    let (status, challenge) = ask("tools", Some("delete_all"), call("delete_all"), None).await;
+    assert!(status == 403 && challenge.contains(r#"scope="tools delete""#), "{challenge}");
+    assert_eq!(ask("admin", Some("delete_all"), call("delete_all"), None).await.0, 200);
+    assert_eq!(ask("tools", Some("get"), call("delete_all"), None).await.0, 400);
+    assert_eq!(ask("tools", None, call("get"), None).await.0, 403);
+    assert_eq!(ask("tools", Some("get"), call(&"x".repeat(200)), None).await.0, 400);
+    assert_eq!(ask("tools", Some("get"), call("get"), Some("https://app.example.com")).await.0, 200);
+    assert_eq!(ask("tools", Some("get"), call("get"), Some("https://evil.example")).await.0, 403);
+}
+
+#[tokio::test]
 async fn keys_from_a_file_judge_without_any_server() {
     let server = server(Duration::from_secs(300)).await;
     let token = server.mint().scope("read").build();

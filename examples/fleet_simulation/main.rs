@@ -149,6 +149,7 @@ impl Replica {
         if killed {
             store::leave_leases_behind(&self.key);
         }
-        tokio::task::spawn_local(async move { self.source.settle().await });
+        // What it cannot do in time is lost with it, and counted at the server.
+        tokio::task::spawn_local(async move { drop(self.source.settle().await) });
     }
 }

@@ -89,7 +89,8 @@ fn github_actions_by(
 ) -> Result<SecretSource, Error> {
     const URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
     let (url, token) = (set(variable, URL)?, Secret::new(set(variable, "ACTIONS_ID_TOKEN_REQUEST_TOKEN")?));
-    let mut url = Url::parse(&url).map_err(|_| Error::config(URL, "is no URL; leave it as the runner sets it"))?;
+    let mut url =
+        Url::parse(&url).map_err(|_| Error::config(URL, "is no URL; leave it as the runner sets it"))?;
     url.query_pairs_mut().append_pair("audience", audience);
     let http = http.clone();
     Ok(secret::from_fn(move || {
@@ -101,8 +102,9 @@ fn github_actions_by(
 async fn identity_token(http: &HttpClient, url: &Url, token: &Secret) -> Result<Secret, Error> {
     let mut request = Request::new(Bytes::new());
     *request.uri_mut() = to_uri(url)?;
-    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-        .map_err(|_| Error::config("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "has characters that a header cannot carry"))?;
+    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
+        Error::config("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "has characters that a header cannot carry")
+    })?;
     bearer.set_sensitive(true);
     request.headers_mut().insert(AUTHORIZATION, bearer);
     request.headers_mut().insert(ACCEPT, ACCEPT_JSON);
@@ -134,7 +136,9 @@ fn process(variable: &str) -> Option<String> {
 
 fn set(variable: &dyn Fn(&str) -> Option<String>, name: &str) -> Result<String, Error> {
     let found = variable(name).filter(|value| !value.is_empty());
-    found.ok_or_else(|| Error::config(name, "is not set; the platform sets it where this workload has an identity"))
+    found.ok_or_else(|| {
+        Error::config(name, "is not set; the platform sets it where this workload has an identity")
+    })
 }
 
 #[cfg(test)]
@@ -154,7 +158,10 @@ mod tests {
     #[tokio::test]
     async fn the_runner_is_asked_for_each_token() {
         let http = HttpClient::from_service(tower::service_fn(|request: Request<RequestBody>| async move {
-            assert_eq!(request.uri(), "https://runner.test/token?api-version=2&audience=https%3A%2F%2Fauth.test");
+            assert_eq!(
+                request.uri(),
+                "https://runner.test/token?api-version=2&audience=https%3A%2F%2Fauth.test"
+            );
             assert_eq!(request.headers()[AUTHORIZATION], "Bearer rt");
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(r#"{"value":"a.b.c","count":1}"#))))
         }));
@@ -182,7 +189,10 @@ mod tests {
         };
         let shown = |host| format!("{:?}", entra_by(&variables(host)).unwrap());
         assert!(shown(None).contains("https://login.microsoftonline.com/t1/v2.0"));
-        assert!(shown(Some("https://login.microsoftonline.us/")).contains("https://login.microsoftonline.us/t1/v2.0"));
+        assert!(
+            shown(Some("https://login.microsoftonline.us/"))
+                .contains("https://login.microsoftonline.us/t1/v2.0")
+        );
         let error = entra_by(&|_| None).unwrap_err();
         assert_eq!(error.problems()[0].field, "AZURE_CLIENT_ID");
     }

@@ -32,7 +32,7 @@ use http::{Extensions, HeaderValue, Request, Response, header};
 use http_body_util::Empty;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use oauth_guard::{Guard, HttpClient, Issuer, KeyPolicy, Requirement};
+use oauth_guard::{ClientAuth, Guard, HttpClient, Issuer, KeyPolicy, Requirement};
 use oauth_mock::Alg;
 use tower::Layer;
 
@@ -106,6 +106,14 @@ fn opaque_token(summary: &mut Summary, rounds: usize) {
     println!("known opaque token: {:.0} ns guarded, {:.0} ns bare", found.ours, found.theirs);
     summary.tell("guard_opaque_known_added_ns", found.added);
 
+    // The same questions without a guard.
+    let client = oauth_client::Client::builder()
+        .auth(ClientAuth::basic("orders-api", "s3cr3t"))
+        .http(opaque::endpoint(Arc::default()))
+        .token_endpoint(opaque::ENDPOINT)
+        .endpoint(oauth_client::discover::Endpoint::Introspection, opaque::ENDPOINT)
+        .build()
+        .expect("a client");
     let (next, time) = (Cell::new(1), Duration::from_secs(5));
     let new = || {
         next.set(next.get() + 1);
@@ -117,7 +125,7 @@ fn opaque_token(summary: &mut Summary, rounds: usize) {
         || {
             let ask = |token: String| {
                 let token = oauth_client::Secret::from(token.as_str());
-                let asked = setting.client.introspection_response(&token, time);
+                let asked = client.introspection_response(&token, time);
                 setting.runtime.block_on(asked).expect("a response").len()
             };
             each(8, new, ask)

@@ -24,7 +24,7 @@ use crate::authorize::log_dry_run;
 use crate::claims::{Claims, Untyped};
 use crate::extensions::{self, Missing};
 use crate::guard::Guard;
-use crate::reject::{Challenge, Rejection, grpc, http as over_http, log, respond};
+use crate::reject::{Challenge, Rejection, grpc, http as over_http, respond};
 use crate::request::RequestHead;
 use crate::subject::SubjectToken;
 
@@ -106,7 +106,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for SubjectToken {
 impl IntoResponse for Rejection {
     /// The layer's HTTP response, without realm and resource metadata.
     fn into_response(self) -> Response {
-        over_http::response(&self, &Challenge::default(), false).map(Body::new)
+        over_http::response(&self, &Challenge::default(), false).map(Body::from)
     }
 }
 
@@ -214,11 +214,13 @@ where
                 return Err(rejected(rejection, Arc::default(), false));
             }
         };
-        if !S::SCOPES.iter().all(|scope| claims.has_scope(scope)) {
+        let implied = &claims.challenge().implied;
+        let has = |scope: &str| claims.has_scope(scope);
+        if !S::SCOPES.iter().all(|scope| has(scope) || implied.grants(scope, has)) {
             let rejection = Rejection::InsufficientScope { needed: S::SCOPES.join(" ").into() };
             let challenge = Arc::clone(claims.challenge());
             if !challenge.dry_run {
-                log::rejected(&rejection, &claims.origin());
+                challenge.log.rejected(&rejection, || claims.origin());
                 return Err(rejected(rejection, challenge, claims.is_dpop_bound()));
             }
             log_dry_run(&rejection, None, Some(claims.issuer()));
@@ -254,7 +256,7 @@ impl std::error::Error for ScopedRejection {}
 
 impl IntoResponse for ScopedRejection {
     fn into_response(self) -> Response {
-        respond(&self.rejection, &self.challenge, self.grpc, self.dpop).map(Body::new)
+        respond(&self.rejection, &self.challenge, self.grpc, self.dpop).map(Body::from)
     }
 }
 

@@ -202,6 +202,60 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
+    /// Scopes that include others: a token with `scope` also meets [requirements](crate::Requirement::scope) of the
+    /// `included` ones, and of those that these include. Call again for more.
+    ///
+    /// Challenges name the scopes that are required, and [`Claims::has_scope`](crate::Claims::has_scope) answers for
+    /// what the token says.
+    ///
+    /// ```
+    /// use oauth_guard::{Guard, Issuer, Requirement, Rule};
+    ///
+    /// let guard = Guard::builder()
+    ///     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+    ///     .rule(Rule::new("/orders").require(Requirement::scope("read")))
+    ///     .implies("admin", ["read", "write"])
+    ///     .build()?;
+    /// # Ok::<(), oauth_guard::BuildError>(())
+    /// ```
+    pub fn implies<S: Into<String>>(
+        mut self,
+        scope: impl Into<String>,
+        included: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let included = included.into_iter().map(Into::into).collect();
+        self.settings.extras.implies.push((scope.into(), included));
+        self
+    }
+
+    /// The only origins whose pages may send requests, such as `https://app.example.com`: a request with another `Origin`
+    /// is 403, whatever its token. Requests that no page sent have no origin. By default it is not looked at.
+    ///
+    /// It protects servers in a user's network, MCP servers above all, from pages that reach them by DNS rebinding. A page
+    /// of this service's own origin sends `Origin` too: name that as well.
+    pub fn allowed_origins<S: Into<String>>(mut self, origins: impl IntoIterator<Item = S>) -> Self {
+        self.settings
+            .extras
+            .allowed_origins
+            .get_or_insert_default()
+            .extend(origins.into_iter().map(Into::into));
+        self
+    }
+
+    /// The longest body that is read for an [MCP rule](crate::Rule::mcp), in bytes; a longer one is 400. It is held in
+    /// memory while it is compared with the headers. By default 1 MiB.
+    pub fn mcp_body_bytes(mut self, bytes: usize) -> Self {
+        self.settings.extras.mcp_body_bytes = Some(bytes);
+        self
+    }
+
+    /// Believes the headers of MCP requests, and reads no body. The caller writes both: only right where something in
+    /// front of this service compares them.
+    pub fn danger_trust_mcp_headers(mut self) -> Self {
+        self.settings.extras.trust_mcp_headers = true;
+        self
+    }
+
     /// Logs requests that lack what a requirement needs, instead of rejecting them: on target `oauth_guard`, with the
     /// rejection's `code` and `needed`, the `rule`, the `issuer` and `dry_run = true`. For testing rules on a service
     /// in production.

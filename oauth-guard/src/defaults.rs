@@ -126,6 +126,12 @@
 //! [`REALM`]. RFC 6750 section 3 requires at least one parameter after `Bearer`, and some clients cannot read a challenge
 //! without one. It says nothing about the service. Change it with [`GuardBuilder::realm`](crate::GuardBuilder::realm).
 //!
+//! # The log
+//!
+//! ### Why one warning a minute for each reason?
+//! [`WARNING_INTERVAL`]. Whoever tries out a new issuer sees at once why its tokens are rejected; a flood of forged tokens
+//! writes a line a minute.
+//!
 //! # What no valid token comes near
 //!
 //! ### Why 2 KiB of header and 256 bytes of key id?
@@ -140,6 +146,14 @@
 //!
 //! ### Why 64 characters of a caller's text in a log line?
 //! [`LOGGED_CHARS`]. Key ids fit, and so do most issuers; the line stays a line, whatever the text.
+//!
+//! # MCP
+//!
+//! ### Why 1 MiB of body, within 30 seconds?
+//! [`MCP_BODY_BYTES`], [`MCP_BODY_TIMEOUT`]. A body that is compared with its headers is held in memory. Messages with a
+//! picture in them take some hundred KiB; a server that takes larger files raises the limit with
+//! [`GuardBuilder::mcp_body_bytes`](crate::GuardBuilder::mcp_body_bytes). At 30 seconds, 1 MiB is 300 kbit/s; a caller
+//! that sends slower holds memory for nothing. The time cannot be changed.
 //!
 //! # Introspection
 //!
@@ -277,6 +291,12 @@ pub const PROOF_MAX_AGE: Duration = Duration::from_secs(60);
 pub const NONCE_LIFETIME: Duration = Duration::from_secs(300);
 /// How many used proofs are remembered.
 pub const REPLAY_CAPACITY: usize = 4 * 1024 * 1024;
+/// The longest body that is compared with the headers of an MCP request, in bytes.
+pub const MCP_BODY_BYTES: usize = 1024 * 1024;
+/// How long such a body may take to arrive.
+pub const MCP_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often the rejections of one reason are warned of.
+pub const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 /// The realm of challenges.
 pub const REALM: &str = "api";
 /// The longest header of a token, in encoded bytes.

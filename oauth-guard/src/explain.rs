@@ -1,5 +1,7 @@
 //! Why a token is accepted or rejected: every check of one token, for the operator.
 
+mod request;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use crate::issuer::IssuerState;
 use crate::jose::{self, CompactJws, Header, Issued};
 use crate::json::{self, Text};
 use crate::keys::Freshness;
+use crate::reject::log::advice;
 use crate::reject::{Rejection, TokenError};
 use crate::snapshot::Snapshot;
 use crate::validate::{Buffers, ClaimSet, IssuerLookup, ParsedToken, Validation, Visitor, check_size};
@@ -38,6 +41,8 @@ pub struct Explanation {
     pub reason: Option<&'static str>,
     /// Whether the signature is by a key of the issuer. If not, header and claims may be forged.
     pub verified: bool,
+    /// What to look at or to change, with the names of settings as in a [configuration](crate::config).
+    pub change: Option<&'static str>,
     /// The checks, in their order. A request is rejected at the first that fails.
     pub checks: Vec<ExplainedCheck>,
     /// The members of the header.
@@ -219,6 +224,9 @@ fn explain_parts<T: Send + Sync + 'static>(
     explain_signature(&issuer, &header, &compact, issued, now, allowed, report);
     let fits = (snapshot.custom)(payload).map(|_| ()).ok_or(TokenError::CustomClaims);
     report.record("claims' type", fits);
+    if let Some(misfit) = (snapshot.misfit)(payload) {
+        report.detail_if_failed(misfit);
+    }
     // A JWT that is not valid by itself is not asked about.
     if asks_about_jwts(&issuer) && report.0.code.is_none() {
         let outcome = outcome.or_else(|| learnt(snapshot, &issuer, text, now));
@@ -369,12 +377,12 @@ fn explain_signature(
 
 /// Records every check, and goes on after errors.
 #[derive(Default)]
-struct Report(Explanation);
+pub(crate) struct Report(Explanation);
 
 impl Default for Explanation {
     fn default() -> Self {
         let (checks, header, claims) = Default::default();
-        Self { code: None, reason: None, verified: false, checks, header, claims }
+        Self { code: None, reason: None, verified: false, change: None, checks, header, claims }
     }
 }
 
@@ -402,13 +410,21 @@ impl Report {
         }
     }
 
-    fn reject(&mut self, check: &'static str, rejection: &Rejection) {
+    /// Records a check of the request, beside the token.
+    pub(crate) fn outcome(&mut self, check: &'static str, outcome: Result<(), Rejection>) {
+        match outcome {
+            Ok(()) => drop(self.record(check, Ok(()))),
+            Err(rejection) => self.reject(check, &rejection),
+        }
+    }
+
+    pub(crate) fn reject(&mut self, check: &'static str, rejection: &Rejection) {
         let detail = Some(rejection.to_string());
         self.0.checks.push(ExplainedCheck { check, outcome: Outcome::Failed, detail });
         self.fail(rejection.code(), rejection.reason());
     }
 
-    fn skip(&mut self, check: &'static str, why: &str) {
+    pub(crate) fn skip(&mut self, check: &'static str, why: &str) {
         let detail = Some(why.to_owned());
         self.0.checks.push(ExplainedCheck { check, outcome: Outcome::Skipped, detail });
     }
@@ -422,6 +438,7 @@ impl Report {
     fn fail(&mut self, code: &'static str, reason: &'static str) {
         if self.0.code.is_none() {
             (self.0.code, self.0.reason) = (Some(code), Some(reason));
+            self.0.change = advice(reason);
         }
     }
 
@@ -437,7 +454,7 @@ impl Report {
         }
     }
 
-    fn detail_of(&mut self, check: &str, only_failed: bool, detail: impl FnOnce() -> String) {
+    pub(crate) fn detail_of(&mut self, check: &str, only_failed: bool, detail: impl FnOnce() -> String) {
         let found = self.0.checks.iter_mut().find(|one| one.check == check);
         if let Some(found) = found.filter(|one| !only_failed || one.outcome == Outcome::Failed) {
             found.add(detail());
@@ -490,6 +507,9 @@ impl fmt::Display for Explanation {
         match (self.code, self.reason) {
             (Some(code), Some(reason)) => writeln!(f, "rejected: {code} ({reason})")?,
             _ => writeln!(f, "accepted, if it grants what the route requires")?,
+        }
+        if let Some(change) = self.change {
+            writeln!(f, "to change: {change}")?;
         }
         for ExplainedCheck { check, outcome, detail } in &self.checks {
             let outcome = match outcome {

@@ -14,13 +14,17 @@ use pin_project_lite::pin_project;
 use serde::de::DeserializeOwned;
 use tower_service::Service;
 
+use crate::authorize::{BodyCheck, compare, log_dry_run};
 use crate::body::GuardBody;
 use crate::check::CheckFuture;
 use crate::claims::Claims;
 use crate::layer::LayerConfig;
 use crate::possession::dpop::DPOP_NONCE;
+use crate::reject::Rejection;
 use crate::request::RequestHead;
+use crate::request_body::{self, Reading, Unread};
 use crate::snapshot::Snapshot;
+use crate::telemetry;
 
 pin_project! {
     /// The response of a [`GuardService`](crate::GuardService): the inner service's, or a rejection.
@@ -44,6 +48,21 @@ pin_project! {
         Renewing { #[pin] call: S::Future, nonce: Arc<HeaderValue> },
         Rejected { response: Option<Response<Full<Bytes>>> },
         Checking { check: CheckFuture<T>, pending: Option<Pending<S, T, ReqBody>> },
+        Reading { reader: Reader, pending: Option<Pending<S, T, ReqBody>> },
+    }
+}
+
+impl<S, T, ReqBody> State<S, T, ReqBody>
+where
+    S: Service<Request<ReqBody>>,
+{
+    /// The one way to the inner service.
+    fn forwarded(call: S::Future, nonce: Option<Arc<HeaderValue>>) -> Self {
+        telemetry::accepted();
+        match nonce {
+            None => Self::Calling { call },
+            Some(nonce) => Self::Renewing { call, nonce },
+        }
     }
 }
 
@@ -54,18 +73,66 @@ pub(crate) struct Pending<S, T, ReqBody> {
     pub(crate) ready: S,
     pub(crate) config: Arc<LayerConfig<T>>,
     pub(crate) snapshot: Arc<Snapshot<T>>,
+    /// The next nonce for the caller's proofs, where the one in use ages.
+    pub(crate) nonce: Option<Arc<HeaderValue>>,
+}
+
+/// Reads the body of a request, and compares it with the headers.
+pub(crate) struct Reader {
+    reading: Reading,
+    check: BodyCheck,
+}
+
+impl Reader {
+    /// Takes the body out of the request.
+    ///
+    /// # Errors
+    /// Its type is none that could be put back.
+    pub(crate) fn new<B: 'static>(request: &mut Request<B>, check: BodyCheck) -> Result<Self, Rejection> {
+        match request_body::read(request.body_mut(), check.limit) {
+            Some(reading) => Ok(Self { reading, check }),
+            None => {
+                let body = std::any::type_name::<B>();
+                tracing::error!(
+                    target: "oauth_guard", body,
+                    "an MCP rule needs the body, and a body of this type cannot be read and handed on: map it to oauth_guard::RequestBody in front of the guard"
+                );
+                Err(Rejection::UncheckedBody)
+            }
+        }
+    }
+
+    /// Puts the body back, once it is read.
+    fn poll<B: 'static>(
+        &mut self,
+        request: &mut Option<&mut Request<B>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Rejection>> {
+        let read = ready!(self.reading.as_mut().poll(context));
+        let Some(request) = request else { return Poll::Pending };
+        let is_broken = read.outcome == Err(Unread::Broken);
+        let outcome = match &read.outcome {
+            Ok(whole) => compare(request.headers(), whole),
+            Err(unread) => Err(unread.describe()),
+        };
+        request_body::put_back(request.body_mut(), read.body);
+        Poll::Ready(match outcome.map_err(Rejection::MalformedRequest) {
+            Err(rejection) if self.check.dry_run && !is_broken => {
+                log_dry_run(&rejection, None, None);
+                Ok(())
+            }
+            other => other,
+        })
+    }
 }
 
 impl<S, T, ReqBody> ResponseFuture<S, T, ReqBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    pub(crate) fn calling(call: S::Future) -> Self {
-        Self { state: State::Calling { call } }
-    }
-
-    pub(crate) fn calling_with(call: S::Future, nonce: Arc<HeaderValue>) -> Self {
-        Self { state: State::Renewing { call, nonce } }
+    /// The inner service's response, with the next nonce for the caller's proofs if there is one.
+    pub(crate) fn calling(call: S::Future, nonce: Option<Arc<HeaderValue>>) -> Self {
+        Self { state: State::forwarded(call, nonce) }
     }
 
     pub(crate) fn rejected(response: Response<Full<Bytes>>) -> Self {
@@ -75,12 +142,17 @@ where
     pub(crate) fn checking(check: CheckFuture<T>, pending: Pending<S, T, ReqBody>) -> Self {
         Self { state: State::Checking { check, pending: Some(pending) } }
     }
+
+    pub(crate) fn reading(reader: Reader, pending: Pending<S, T, ReqBody>) -> Self {
+        Self { state: State::Reading { reader, pending: Some(pending) } }
+    }
 }
 
 impl<S, T, ReqBody, ResBody> Future for ResponseFuture<S, T, ReqBody>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     T: DeserializeOwned + Send + Sync + 'static,
+    ReqBody: 'static,
     ResBody: Body<Data = Bytes>,
 {
     type Output = Result<Response<GuardBody<ResBody>>, S::Error>;
@@ -107,24 +179,46 @@ where
                 },
                 StateProj::Checking { check, pending } => {
                     let checked = ready!(Pin::new(check).poll(context));
-                    let Some(Pending { mut request, mut ready, config, snapshot }) = pending.take() else {
+                    let Some(Pending { mut request, mut ready, config, snapshot, .. }) = pending.take() else {
                         return Poll::Pending;
                     };
                     let authorized = checked.and_then(|claims| {
-                        config.authorization(&snapshot, RequestHead::from(&request))?.forward(claims)
+                        let authorization = config.authorization(&snapshot, RequestHead::from(&request))?;
+                        let body = authorization.body_check();
+                        Ok((authorization.forward(claims)?, body))
                     });
                     match authorized {
-                        Ok(claims) => {
+                        Ok((claims, body)) => {
                             let nonce = claims.as_ref().and_then(Claims::renewal);
                             config.forward(&snapshot, &mut request, claims);
-                            let call = ready.call(request);
-                            match nonce {
-                                None => State::Calling { call },
-                                Some(nonce) => State::Renewing { call, nonce },
+                            match body.map(|check| Reader::new(&mut request, check)) {
+                                None => State::forwarded(ready.call(request), nonce),
+                                Some(Ok(reader)) => {
+                                    let pending = Pending { request, ready, config, snapshot, nonce };
+                                    State::Reading { reader, pending: Some(pending) }
+                                }
+                                Some(Err(rejection)) => {
+                                    let response = snapshot.reject(&rejection, (&request).into());
+                                    State::Rejected { response: Some(response) }
+                                }
                             }
                         }
                         // The service that was polled ready is dropped here, and its permit with it.
                         Err(rejection) => {
+                            State::Rejected { response: Some(snapshot.reject(&rejection, (&request).into())) }
+                        }
+                    }
+                }
+                StateProj::Reading { reader, pending } => {
+                    let mut request = pending.as_mut().map(|pending| &mut pending.request);
+                    let read = ready!(reader.poll(&mut request, context));
+                    let Some(Pending { request, mut ready, snapshot, nonce, .. }) = pending.take() else {
+                        return Poll::Pending;
+                    };
+                    match read {
+                        Ok(()) => State::forwarded(ready.call(request), nonce),
+                        Err(rejection) => {
+                            let rejection = snapshot.logged(rejection);
                             State::Rejected { response: Some(snapshot.reject(&rejection, (&request).into())) }
                         }
                     }
@@ -144,6 +238,7 @@ where
             State::Calling { .. } | State::Renewing { .. } => "Calling",
             State::Rejected { .. } => "Rejected",
             State::Checking { .. } => "Checking",
+            State::Reading { .. } => "Reading",
         };
         f.debug_tuple("ResponseFuture").field(&state).finish()
     }

@@ -5,14 +5,17 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::Response;
 use serde::de::DeserializeOwned;
 
-use crate::authorize::{OfLayer, Requirement};
+use crate::authorize::{OfLayer, Requirement, compare, log_dry_run};
 use crate::check::Check;
 use crate::claims::{Claims, Untyped};
 use crate::metadata::ResourceMetadata;
 use crate::reject::Rejection;
 use crate::request::RequestHead;
+use crate::request_body::Unread;
 use crate::snapshot::Snapshot;
 
 /// Validates bearer tokens and authorizes requests. Cheap to clone; clones share keys, cache and configuration.
@@ -71,8 +74,85 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
         request: impl Into<RequestHead<'a>>,
         claims: Option<&Claims<T>>,
     ) -> Result<(), Rejection> {
+        self.authorize_with(request.into(), claims, None)
+    }
+
+    /// The same where [MCP rules](crate::Rule::mcp) need the body: `body` is the whole of it. Without it, the requests
+    /// that such rules are for are rejected.
+    ///
+    /// # Errors
+    /// As [`authorize`](Self::authorize), and when the body contradicts the headers.
+    ///
+    /// ```
+    /// use oauth_guard::{Guard, Issuer, Rule};
+    ///
+    /// let guard = Guard::builder()
+    ///     .issuer(Issuer::new("https://auth.example.com").audience("https://api.example.com/mcp"))
+    ///     .rule(Rule::new("/mcp").mcp("tools/list").public())
+    ///     .build()?;
+    /// let request = http::Request::post("/mcp").header("mcp-method", "tools/list").body(())?;
+    /// let listing = br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+    /// let calling = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete_all"}}"#;
+    /// assert!(guard.authorize_with_body(&request, listing, None).is_ok());
+    /// assert_eq!(guard.authorize_with_body(&request, calling, None).unwrap_err().code(), "invalid_request");
+    /// assert_eq!(guard.authorize(&request, None).unwrap_err().code(), "unchecked_body");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn authorize_with_body<'a>(
+        &self,
+        request: impl Into<RequestHead<'a>>,
+        body: &[u8],
+        claims: Option<&Claims<T>>,
+    ) -> Result<(), Rejection> {
+        self.authorize_with(request.into(), claims, Some(body))
+    }
+
+    fn authorize_with(
+        &self,
+        request: RequestHead<'_>,
+        claims: Option<&Claims<T>>,
+        body: Option<&[u8]>,
+    ) -> Result<(), Rejection> {
         let snapshot = self.snapshot();
-        snapshot.authorization(request.into(), OfLayer::default())?.authorize(claims)
+        let authorization = snapshot.authorization(request, OfLayer::default())?;
+        authorization.authorize(claims)?;
+        let Some(check) = authorization.body_check() else { return Ok(()) };
+        let body = body.ok_or(Rejection::UncheckedBody)?;
+        let compared = if body.len() > check.limit {
+            Err(Unread::TooLong.describe())
+        } else {
+            compare(request.headers, body)
+        };
+        match compared.map_err(Rejection::MalformedRequest) {
+            Err(rejection) if check.dry_run => {
+                log_dry_run(&rejection, None, None);
+                Ok(())
+            }
+            compared => compared,
+        }
+    }
+
+    /// The response of a rejection, as a [layer](Self::layer) sends it: status, challenge, `DPoP-Nonce`, in the caller's
+    /// protocol. For code without a tower stack.
+    ///
+    /// ```
+    /// use oauth_guard::{Guard, Issuer};
+    ///
+    /// let guard = Guard::builder()
+    ///     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+    ///     .build()?;
+    /// let request = http::Request::get("/orders").body(())?;
+    /// let rejection = guard.authorize(&request, None).unwrap_err();
+    /// assert_eq!(guard.rejection_response(&rejection, &request).status(), 401);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn rejection_response<'a>(
+        &self,
+        rejection: &Rejection,
+        request: impl Into<RequestHead<'a>>,
+    ) -> Response<Bytes> {
+        self.snapshot().reject_with_bytes(rejection, request.into())
     }
 
     /// Checks one more requirement, in a handler that knows it only at run time.

@@ -10,7 +10,7 @@ use tower_layer::Layer;
 use crate::authorize::{Authorization, OfLayer, Requirement};
 use crate::claims::{Claims, Untyped};
 use crate::guard::Guard;
-use crate::reject::{Rejection, log};
+use crate::reject::Rejection;
 use crate::request::RequestHead;
 use crate::service::GuardService;
 use crate::snapshot::Snapshot;
@@ -132,13 +132,13 @@ impl<T> LayerConfig<T> {
     pub(crate) fn authorization<'a>(
         &'a self,
         snapshot: &'a Snapshot<T>,
-        head: RequestHead<'_>,
+        head: RequestHead<'a>,
     ) -> Result<Authorization<'a>, Rejection> {
         let of_layer = OfLayer { required: self.requirement.as_ref(), optional: self.optional };
         let screened = snapshot.possession.screen(head);
         screened
             .and_then(|()| snapshot.authorization(head, of_layer))
-            .inspect_err(|rejection| log::rejected(rejection, &log::Origin::default()))
+            .map_err(|rejection| snapshot.logged(rejection))
     }
 }
 

@@ -74,6 +74,22 @@
 //! [`SubjectToken`] for `oauth_client`'s exchanger; [`Claims::actor`] reads delegation chains, and
 //! [`Requirement::actor`] requires who acts.
 //!
+//! **MCP servers**: [`Rule::mcp`] gives each tool, prompt or resource its own requirement,
+//! [`GuardBuilder::allowed_origins`] keeps foreign pages out, and [`GuardBuilder::implies`] lets scopes include others.
+//!
+//! ```
+//! use oauth_guard::{Guard, Issuer, Requirement, Rule};
+//!
+//! let guard = Guard::builder()
+//!     .issuer(Issuer::new("https://auth.example.com").audience("https://api.example.com/mcp"))
+//!     .resource("https://api.example.com/mcp")
+//!     .rule(Rule::new("/mcp").require(Requirement::scope("notes")))
+//!     .rule(Rule::new("/mcp").mcp("tools/call").name("delete_*").require(Requirement::scope("notes:delete")))
+//!     .allowed_origins(["https://app.example.com"])
+//!     .build()?;
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
 //! **Configuration**: [`config`] reads a guard from TOML, from the environment or through serde; [`defaults`] explains
 //! every number.
 //!
@@ -108,6 +124,52 @@
 //! let guard = Guard::builder().issuer(Issuer::new("https://auth.example.com").audience("orders-api")).build()?;
 //! assert!(!guard.health().ok); // no keys yet
 //! assert_eq!(guard.explain("not-a-jwt").reason, Some("token_malformed"));
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
+//! **Tokens rejected?** The log says why: the first rejection of each reason within a minute is a warning on target
+//! `oauth_guard`, with `code`, `reason` and what to `change`; the others are at debug level. The caller never learns the
+//! reason. [`Guard::explain`] shows every check of one token:
+//!
+//! | `reason` | mostly | what to change |
+//! |---|---|---|
+//! | `type_mismatch`, `claim_missing_or_malformed` | the issuer's access tokens are plain JWTs | `profile = "jwt"` |
+//! | `audience_mismatch` | the token is for another API, or `aud` has another name of this one | `audience` |
+//! | `issuer_unknown` | `issuer` differs from `iss`, often in a slash at the end | `issuer` |
+//! | `token_malformed` | the tokens are opaque | `[issuer.introspection]` |
+//! | `key_unknown` | the token is from another environment | `issuer`, `jwks_uri` |
+//! | `expired`, `not_yet_valid` | the clocks differ | `leeway_seconds` |
+//! | `insufficient_scope` | scopes or roles are in another claim | `scope_claim`, `roles_claim` |
+//! | `claims_do_not_fit` | a field of the type of [`GuardBuilder::claims`] | `explain` names it |
+//!
+//! **Metrics**: with the feature `metrics`, through the facade of that name. The names are stable:
+//!
+//! | metric | kind | labels | counts |
+//! |---|---|---|---|
+//! | `oauth_guard_requests_total` | counter | `result` (`accepted`, `rejected`), `code`, `reason` | requests through layers; `code` and `reason` as of [`Rejection`] |
+//! | `oauth_guard_cache_lookups_total` | counter | `result` (`hit`, `miss`) | tokens looked for in the cache |
+//! | `oauth_guard_key_fetches_total` | counter | `issuer`, `result` (`fetched`, `failed`), `code` | fetches of key sets, those of issuers resolved at run time as `resolved` |
+//! | `oauth_guard_keys_fetched_timestamp_seconds` | gauge | `issuer` | when the keys in use were fetched, in Unix time: their age is the time since |
+//! | `oauth_guard_introspections_total` | counter | `issuer`, `result` (`active`, `inactive`, `failed`) | questions about tokens (RFC 7662); tokens that are cached cause none |
+//! | `oauth_guard_replay_checks_total` | counter | `result` (`first`, `replayed`, `failed`) | proofs of possession that were looked for in the replay store |
+//! | `oauth_guard_revocations_total` | counter | `result` (`received`, `refused`) | revocations and logout tokens |
+//!
+//! Without the feature nothing is called. With it, a request with a known token costs two counters more: METRICS_COST.
+//!
+//! **Proof of possession**: a bearer token serves whoever has it. With [`GuardBuilder::dpop`] (RFC 9449) and
+//! [`GuardBuilder::certificates`] (RFC 8705) a guard accepts tokens that are bound to a key, and checks with each request
+//! that its sender has the key; without them such tokens are refused. [`Requirement::bound`] asks for them on single routes,
+//! [`replay`] is about proofs that were used.
+//!
+//! ```
+//! use oauth_guard::{Dpop, Guard, Issuer, Requirement, Rule};
+//!
+//! let guard = Guard::builder()
+//!     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+//!     .public_url("https://api.example.com") // what callers see, and proofs name
+//!     .dpop(Dpop::new())
+//!     .rule(Rule::new("/transfers").require(Requirement::bound()))
+//!     .build()?;
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
@@ -189,6 +251,7 @@
 //! | `axum` | no | extractors for axum handlers (`Claims`, `Scoped`), and a router for the RFC 9728 document |
 //! | `toml` | no | configuration from TOML text and files |
 //! | `testing` | no | conformance suites for stores and feeds of your own |
+//! | `metrics` | no | counters and a gauge through the `metrics` facade |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -213,6 +276,7 @@ mod service;
 
 // The parts of a request that the guard reads.
 mod request;
+mod request_body;
 
 // The configuration in force: puts the steps below together.
 mod snapshot;
@@ -263,6 +327,8 @@ mod reject;
 #[cfg(all(feature = "axum", feature = "reqwest"))]
 #[doc = include_str!("../MIGRATING.md")]
 pub mod migrating {}
+// Counters, for those who want them.
+mod telemetry;
 
 // Extractors and a router for axum.
 #[cfg(feature = "axum")]
@@ -270,6 +336,7 @@ mod axum;
 
 // The checks of one token, reported to the operator.
 mod explain;
+mod misfit;
 
 // Keys, fetches and cache, for a probe.
 mod health;
@@ -318,6 +385,7 @@ pub use self::metadata::ResourceMetadata;
 pub use self::possession::{CertificateSource, Certificates, Dpop, PeerAddr, TlsPeer};
 pub use self::reject::{InvalidProof, InvalidToken, Rejection, RejectionBody};
 pub use self::request::RequestHead;
+pub use self::request_body::RequestBody;
 pub use self::service::GuardService;
 pub use self::subject::SubjectToken;
 // Strict JSON is read all over the crate.

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use serde::de::DeserializeOwned;
 use tower_service::Service;
 
+use crate::authorize::BodyCheck;
 use crate::body::GuardBody;
 use crate::check::Check;
 use crate::claims::{Claims, Untyped};
-use crate::future::{Pending, ResponseFuture};
+use crate::future::{Pending, Reader, ResponseFuture};
 use crate::layer::LayerConfig;
 use crate::reject::Rejection;
 use crate::request::RequestHead;
@@ -35,6 +36,7 @@ impl<S, T, ReqBody, ResBody> Service<Request<ReqBody>> for GuardService<S, T>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
     T: DeserializeOwned + Send + Sync + 'static,
+    ReqBody: 'static,
     ResBody: Body<Data = Bytes>,
 {
     type Response = Response<GuardBody<ResBody>>;
@@ -51,37 +53,76 @@ where
         let head = RequestHead::from(&request);
         let authorization = match self.config.authorization(&snapshot, head) {
             Ok(authorization) if authorization.is_public() => {
+                let body = authorization.body_check();
                 snapshot.forward_unchecked(&mut request);
-                return ResponseFuture::calling(self.inner.call(request));
+                return self.forward(&snapshot, request, body, None);
             }
             Ok(authorization) => authorization,
             Err(rejection) => return self.reject(&snapshot, &rejection, &request),
         };
+        let body = authorization.body_check();
         match snapshot.check(head) {
             Check::Ready(checked) => match checked.and_then(|claims| authorization.forward(claims)) {
                 Ok(claims) => {
                     let nonce = claims.as_ref().and_then(Claims::renewal);
                     self.config.forward(&snapshot, &mut request, claims);
-                    let call = self.inner.call(request);
-                    match nonce {
-                        None => ResponseFuture::calling(call),
-                        Some(nonce) => ResponseFuture::calling_with(call, nonce),
-                    }
+                    self.forward(&snapshot, request, body, nonce)
                 }
                 Err(rejection) => self.reject(&snapshot, &rejection, &request),
             },
             Check::Pending(check) => {
-                // Call the service that was polled ready, and leave a fresh clone behind.
-                let fresh = self.inner.clone();
-                let ready = std::mem::replace(&mut self.inner, fresh);
-                let (config, snapshot) = (Arc::clone(&self.config), Arc::clone(&snapshot));
-                ResponseFuture::checking(check, Pending { request, ready, config, snapshot })
+                let pending = self.pending(&snapshot, request);
+                ResponseFuture::checking(check, pending)
             }
         }
     }
 }
 
 impl<S: Clone, T> GuardService<S, T> {
+    /// Calls the inner service; first the body is compared with the headers, where a rule asks for it.
+    fn forward<B: 'static>(
+        &mut self,
+        snapshot: &Arc<Snapshot<T>>,
+        request: Request<B>,
+        body: Option<BodyCheck>,
+        nonce: Option<Arc<HeaderValue>>,
+    ) -> ResponseFuture<S, T, B>
+    where
+        S: Service<Request<B>>,
+    {
+        match body {
+            None => ResponseFuture::calling(self.inner.call(request), nonce),
+            Some(check) => self.read(snapshot, request, check, nonce),
+        }
+    }
+
+    #[cold]
+    fn read<B: 'static>(
+        &mut self,
+        snapshot: &Arc<Snapshot<T>>,
+        request: Request<B>,
+        check: BodyCheck,
+        nonce: Option<Arc<HeaderValue>>,
+    ) -> ResponseFuture<S, T, B>
+    where
+        S: Service<Request<B>>,
+    {
+        let mut pending = Pending { nonce, ..self.pending(snapshot, request) };
+        match Reader::new(&mut pending.request, check) {
+            Ok(reader) => ResponseFuture::reading(reader, pending),
+            Err(rejection) => {
+                ResponseFuture::rejected(snapshot.reject(&rejection, (&pending.request).into()))
+            }
+        }
+    }
+
+    /// Takes the service that was polled ready, and leaves a fresh clone behind.
+    fn pending<B>(&mut self, snapshot: &Arc<Snapshot<T>>, request: Request<B>) -> Pending<S, T, B> {
+        let fresh = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, fresh);
+        Pending { request, ready, config: Arc::clone(&self.config), snapshot: Arc::clone(snapshot), nonce: None }
+    }
+
     #[cold]
     fn reject<B>(
         &mut self,

@@ -13,7 +13,7 @@ use serde::de::value::UnitDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
 use crate::assemble::Assembler;
-use crate::authorize::{Defaults, DryRun, RouteRules, Rule};
+use crate::authorize::{Defaults, DryRun, Extras, RouteRules, Rule};
 use crate::bearer::TokenLocations;
 use crate::cache::TokenCache;
 use crate::claims::Untyped;
@@ -23,6 +23,8 @@ use crate::issuer::{Issuer, IssuerState};
 use crate::jose::TENANT;
 use crate::keys::KeyPolicy;
 use crate::metadata::ResourceMetadata;
+use crate::misfit;
+use crate::reject::log::RejectionLog;
 use crate::possession::PossessionSettings;
 use crate::reject::{Challenge, Hook};
 use crate::revocation::{Feeds, List, RevocationSettings};
@@ -42,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) resource: Option<String>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) defaults: Defaults,
+    pub(crate) extras: Extras,
     pub(crate) never_grpc: bool,
     pub(crate) resolver: Option<Resolver>,
     pub(crate) token_header: Option<String>,
@@ -72,7 +75,7 @@ impl Settings {
                  guard with oauth_guard_redis::build(&config)",
             );
         }
-        let rules = RouteRules::new(&self.rules, self.defaults, &mut problems);
+        let rules = RouteRules::new(&self.rules, self.defaults, &self.extras, &mut problems);
         let resource = self.resource_document(rules.scopes(), &mut problems);
         let challenge = self.challenge(resource.as_ref(), &mut problems);
         self.check_numbers(&mut problems);
@@ -143,16 +146,25 @@ impl Settings {
             },
             revocation: self.revocation.after(old.map(|old| &old.revocation)),
             clock: Arc::clone(&assembler.clock),
-            assembler,
             challenge: Arc::new(Challenge {
                 hook: self.hook.or_else(|| old?.challenge.hook.clone()),
+                implied: rules.implied().clone(),
+                // A reload is no reason to warn again.
+                log: match old {
+                    Some(old) => Arc::clone(&old.challenge.log),
+                    None => Arc::new(RejectionLog::new(Arc::clone(&assembler.clock))),
+                },
                 ..challenge
             }),
+            assembler,
             rules,
             resource,
             token_locations,
             possession,
             custom: custom::<T>(),
+            misfit: |payload| {
+                serde_json::from_str::<T>(payload).err().map(|error| misfit::describe(payload, &error))
+            },
         })
     }
 

@@ -12,7 +12,7 @@ use oauth_client::clock::{Clock, Now};
 use serde::de::DeserializeOwned;
 
 use crate::assemble::Assembler;
-use crate::authorize::{Authorization, Need, OfLayer, Requirement, RouteRules};
+use crate::authorize::{Authorization, Need, OfLayer, Requirement, RouteRules, Surroundings};
 use crate::bearer::{self, TokenLocations};
 use crate::cache::{Digest, TokenCache};
 use crate::check::{Check, CheckFuture};
@@ -27,11 +27,12 @@ use crate::keys::{Flight, Freshness};
 use crate::metadata::ResourceMetadata;
 use crate::possession::Possession;
 use crate::possession::dpop::DPOP_NONCE;
-use crate::reject::log::{self, Origin};
+use crate::reject::log::Origin;
 use crate::reject::{Challenge, Rejection, TokenError, grpc, respond};
 use crate::request::RequestHead;
 use crate::revocation::{Feeds, RevocationSettings, Verdict};
 use crate::subject::SubjectToken;
+use crate::telemetry;
 use crate::tenants::{TenantLookup, Tenants};
 use crate::validate::{
     Buffers, ClaimSet, FailFast, IssuerLookup, ParsedToken, PendingFetch, Validation, check_size, is_jws,
@@ -66,6 +67,8 @@ pub(crate) struct Snapshot<T> {
     pub(crate) possession: Possession,
     /// Deserializes the user's type from claims that are known to be an object.
     pub(crate) custom: fn(&str) -> Option<T>,
+    /// Says why it cannot, for the operator.
+    pub(crate) misfit: fn(&str) -> Option<String>,
 }
 
 /// What a token needs next.
@@ -82,7 +85,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
         let presented = match found {
             Ok(Some(presented)) => presented,
             Ok(None) => return Check::Ready(Ok(None)),
-            Err(rejection) => return Check::Ready(Err(logged(rejection))),
+            Err(rejection) => return Check::Ready(Err(self.logged(rejection))),
         };
         match self.identify(&presented.token) {
             Check::Ready(Ok(Some(claims))) => self.possessed(claims, &presented, request),
@@ -131,12 +134,15 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
                     if let Some(tenants) = &self.tenants {
                         tenants.touch(&verified.issuer, now);
                     }
-                    return Check::Ready(self.accept(verified, now).map(Some).map_err(logged));
+                    telemetry::cache(true);
+                    let accepted = self.accept(verified, now).map(Some);
+                    return Check::Ready(accepted.map_err(|rejection| self.logged(rejection)));
                 }
                 Freshness::Fresh => self.cache.remove(digest),
                 Freshness::Overdue | Freshness::Missing => {}
             }
         }
+        telemetry::cache(false);
         self.check_uncached(token, digest, now)
     }
 
@@ -145,7 +151,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
     fn check_uncached(self: &Arc<Self>, token: &[u8], digest: Option<Digest>, now: Now) -> Check<T> {
         let text = match bearer::as_text(token) {
             Ok(text) => text,
-            Err(rejection) => return Check::Ready(Err(logged(rejection))),
+            Err(rejection) => return Check::Ready(Err(self.logged(rejection))),
         };
         match self.next_step(text, self.validate(text, digest, now, true), now) {
             // Decided, and no fetch would help or may start now: there is nothing to wait for.
@@ -556,10 +562,15 @@ impl<T> Snapshot<T> {
     /// What a request needs: from the rules of its route, and from the layer in front of it.
     pub(crate) fn authorization<'a>(
         &'a self,
-        request: RequestHead<'_>,
+        request: RequestHead<'a>,
         layer: OfLayer<'a>,
     ) -> Result<Authorization<'a>, Rejection> {
-        Authorization::for_route(&self.rules, request, layer, &*self.clock)
+        Authorization::for_route(&self.rules, request, layer, self.surroundings())
+    }
+
+    /// What authorization needs beside rules and claims.
+    fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings { clock: &*self.clock, implied: self.rules.implied(), log: &self.challenge.log }
     }
 
     /// What the requests of a route need by the rules, for a description of the API.
@@ -569,7 +580,7 @@ impl<T> Snapshot<T> {
 
     /// A valid token that meets this requirement, whatever the route.
     pub(crate) fn requirement_only<'a>(&'a self, requirement: &'a Requirement) -> Authorization<'a> {
-        Authorization::new(Some(requirement), self.rules.dry_run(), &*self.clock)
+        Authorization::new(Some(requirement), self.rules.dry_run(), self.surroundings())
     }
 
     /// Inserts the claims into the request, and redacts or strips the token they are from.
@@ -606,6 +617,15 @@ impl<T> Snapshot<T> {
     /// The whole response, in the caller's protocol.
     #[cold]
     pub(crate) fn reject(&self, rejection: &Rejection, request: RequestHead<'_>) -> Response<Full<Bytes>> {
+        self.reject_with_bytes(rejection, request).map(Full::new)
+    }
+
+    pub(crate) fn reject_with_bytes(
+        &self,
+        rejection: &Rejection,
+        request: RequestHead<'_>,
+    ) -> Response<Bytes> {
+        telemetry::rejected(rejection);
         let dpop = self.token_locations.dpop && bearer::is_dpop(request.headers);
         let mut response = respond(rejection, &self.challenge, grpc::is_grpc(request), dpop);
         if let Some(nonce) = self.nonce_after(rejection) {
@@ -628,20 +648,25 @@ impl<T> Snapshot<T> {
         }
     }
 
-    /// Classifies and logs the rejection of a token. The token is parsed again, but only if the log is enabled.
+    /// Classifies and logs the rejection of a token. The token is parsed again, but only if it is logged.
     pub(crate) fn rejected(&self, token: &str, rejection: Rejection) -> Rejection {
         let rejection = bearer::classify(token, rejection);
-        let mut origin = Origin::default();
-        if tracing::enabled!(target: "oauth_guard", tracing::Level::DEBUG) {
+        self.challenge.log.rejected(&rejection, || {
             let mut buffers = Buffers::new();
-            if let Ok(token) = ParsedToken::parse(token, self.max_token_bytes, &mut buffers) {
-                origin = token.origin(|name| {
-                    let has_form = |issuer: &Arc<IssuerState>| jose::is_for_some_tenant(name, issuer.name());
-                    self.issuers.contains_key(name) || self.with_tenants.iter().any(has_form)
-                });
-            }
-        }
-        log::rejected(&rejection, &origin);
+            let Ok(token) = ParsedToken::parse(token, self.max_token_bytes, &mut buffers) else {
+                return Origin::default();
+            };
+            token.origin(|name| {
+                let has_form = |issuer: &Arc<IssuerState>| jose::is_for_some_tenant(name, issuer.name());
+                self.issuers.contains_key(name) || self.with_tenants.iter().any(has_form)
+            })
+        });
+        rejection
+    }
+
+    /// Logs the rejection of a request without a readable token.
+    pub(crate) fn logged(&self, rejection: Rejection) -> Rejection {
+        self.challenge.log.rejected(&rejection, Origin::default);
         rejection
     }
 }
@@ -661,9 +686,4 @@ impl<T> Snapshot<T> {
             tenants.end(next.generation);
         }
     }
-}
-
-fn logged(rejection: Rejection) -> Rejection {
-    log::rejected(&rejection, &Origin::default());
-    rejection
 }

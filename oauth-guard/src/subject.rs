@@ -62,7 +62,10 @@ impl From<SubjectToken> for TokenExchange {
 
 impl fmt::Debug for SubjectToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SubjectToken").field("token", &self.token).field("expires_at", &self.expires_at).finish()
+        f.debug_struct("SubjectToken")
+            .field("token", &self.token)
+            .field("expires_at", &self.expires_at)
+            .finish()
     }
 }
 

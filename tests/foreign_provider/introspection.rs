@@ -110,11 +110,15 @@ async fn its_signed_responses_are_verified_and_plain_ones_are_no_response() {
     let Some(server) = Provider::start(&json!({})).await else { return };
     let token = server.token(&[READ]).await;
     let signed = |id: &str| every_time(ClientAuth::basic(id, "ap1-s3cr3t")).jwt_response();
-    let good = guard(&server, signed("orders-api-signed"));
-    let claims = check(&good, &token).await.unwrap();
-    assert_eq!(claims.client_id(), Some("service"));
-    assert_eq!(check(&good, "never-issued").await.err(), Some("token_inactive"));
-    // To a client that is not registered for signed responses the server sends plain ones.
+    // The first is signed with ES256, as its client is registered, the other with RS256, the server's default.
+    for client in ["orders-api-signed", "orders-api"] {
+        let good = guard(&server, signed(client));
+        let claims = check(&good, &token).await.unwrap();
+        assert_eq!(claims.client_id(), Some("service"), "{client}");
+        assert_eq!(check(&good, "never-issued").await.err(), Some("token_inactive"), "{client}");
+    }
+    let Some(server) = Provider::start(&json!({"signed_introspection": false})).await else { return };
+    let token = server.token(&[READ]).await;
     let plain = guard(&server, signed("orders-api"));
     assert_eq!(check(&plain, &token).await.err(), Some("introspection_unavailable"));
     assert_eq!(asked(&plain)["last_error"], "malformed_response");

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod introspection;
+mod logout;
 #[path = "../support/provider.rs"]
 mod provider;

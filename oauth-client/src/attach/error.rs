@@ -50,7 +50,9 @@ impl AttachError<::reqwest::Error> {
 impl<E: fmt::Display> fmt::Display for AttachError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Token(error) => write!(f, "the request was not sent, because no token could be put on it: {error}"),
+            Self::Token(error) => {
+                write!(f, "the request was not sent, because no token could be put on it: {error}")
+            }
             Self::Inner(error) => error.fmt(f),
         }
     }

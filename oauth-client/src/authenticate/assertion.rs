@@ -26,6 +26,8 @@ pub(super) struct Settings {
     pub(super) algorithm: Option<Algorithm>,
     pub(super) key_id: Option<String>,
     pub(super) not_before: bool,
+    /// Whether the certificate is named by its SHA-1 thumbprint as well.
+    pub(super) sha1: bool,
 }
 
 #[derive(Serialize)]
@@ -53,12 +55,12 @@ impl Settings {
         &self,
         client_id: &str,
         key: &SigningKey,
-        thumbprint: Option<String>,
+        thumbprints: impl IntoIterator<Item = (&'static str, String)>,
         recipient: Recipient<'_>,
         now: Now,
     ) -> Result<Secret, Error> {
         let mut header = header();
-        header.extend(thumbprint.map(|thumbprint| ("x5t#S256".to_owned(), thumbprint.into())));
+        header.extend(thumbprints.into_iter().map(|(name, thumbprint)| (name.to_owned(), thumbprint.into())));
         key.sign(header, &self.claims(client_id, recipient, now)?)
     }
 

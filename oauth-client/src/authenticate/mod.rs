@@ -168,6 +168,14 @@ impl ClientAuth {
         self
     }
 
+    /// Names the [certificate](Self::certificate) by its SHA-1 thumbprint as well (`x5t`, RFC 7515 section 4.1.7), for servers
+    /// that look for that one.
+    #[must_use]
+    pub fn with_sha1_thumbprint(mut self) -> Self {
+        self.assertion.sha1 = true;
+        self
+    }
+
     /// Writes `nbf` into assertions, for servers that insist on it.
     #[must_use]
     pub fn with_not_before(mut self) -> Self {
@@ -230,6 +238,9 @@ impl ClientAuth {
     fn assertion_problems(&self) -> Vec<Problem> {
         let settings = &self.assertion;
         let mut problems = Vec::new();
+        if settings.sha1 && self.certificate.is_none() {
+            problems.push(problem(CERTIFICATE, "is missing; x5t is its thumbprint"));
+        }
         match &self.method {
             Method::KeyJwt(key) => {
                 if let Some(key) = key.fixed()
@@ -312,14 +323,15 @@ impl ClientAuth {
             Method::KeyJwt(source) => {
                 let (key, credential) = source.get(now).await?;
                 let key = self.adjusted(key)?;
-                let thumbprint = match &self.certificate {
-                    Some(source) => {
-                        let pem = source.get(CERTIFICATE, now).await?;
-                        Some(sign::certificate_thumbprint(pem.expose())?)
+                let mut thumbprints = Vec::new();
+                if let Some(source) = &self.certificate {
+                    let pem = source.get(CERTIFICATE, now).await?;
+                    thumbprints.push(("x5t#S256", sign::certificate_thumbprint(pem.expose())?));
+                    if self.assertion.sha1 {
+                        thumbprints.push(("x5t", sign::certificate_thumbprint_sha1(pem.expose())?));
                     }
-                    None => None,
-                };
-                let assertion = self.assertion.with_key(id, &key, thumbprint, recipient, now)?;
+                }
+                let assertion = self.assertion.with_key(id, &key, thumbprints, recipient, now)?;
                 assertion::put(parameters, id, assertion);
                 Ok(Proof { credential, algorithm: Some(key.algorithm()), ..Proof::default() })
             }

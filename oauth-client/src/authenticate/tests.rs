@@ -262,7 +262,13 @@ async fn a_certificate_is_named_by_its_thumbprint_and_of_a_chain_the_first() {
         assert_eq!(header["kid"], "k1", "and the key keeps its own name");
     }
     let (header, _) = assertion(&ClientAuth::private_key_jwt("svc", key()), None).await;
-    assert!(header.get("x5t#S256").is_none());
+    assert!(header.get("x5t#S256").is_none() && header.get("x5t").is_none());
+    let both = ClientAuth::private_key_jwt("svc", key()).certificate(own.cert_pem()).with_sha1_thumbprint();
+    let (header, _) = assertion(&both, None).await;
+    assert_eq!(header["x5t#S256"], own.thumbprint());
+    // SHA-1 has 20 bytes, which are 27 characters.
+    assert_eq!(header["x5t"].as_str().unwrap().len(), 27);
+    assert_eq!(fields(&ClientAuth::private_key_jwt("svc", key()).with_sha1_thumbprint()), ["certificate"]);
 
     // A file that is replaced by a new certificate counts from then on.
     let path = std::env::temp_dir().join(format!("oauth-client-certificate-{}", std::process::id()));

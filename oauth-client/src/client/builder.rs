@@ -21,7 +21,9 @@ use crate::error::{Error, Kind, Problem};
 use crate::id_token::KeyCache;
 use crate::secret::SecretSource;
 use crate::source::Fetcher;
-use crate::transport::{HttpClient, Limits, RequestBody, header_problem, require_https, to_uri, user_agent_problem};
+use crate::transport::{
+    HttpClient, Limits, RequestBody, header_problem, require_https, to_uri, user_agent_problem,
+};
 
 /// Builds a [`Client`].
 #[derive(Clone, Debug, Default)]
@@ -410,7 +412,10 @@ fn missing(field: &str, message: &str) -> Problem {
 
 /// The transport of a client that has no server.
 async fn no_server(_: Request<RequestBody>) -> Result<Response<Full<Bytes>>, io::Error> {
-    Err(io::Error::new(io::ErrorKind::NotConnected, "tokens are fetched by other means, and there is no server"))
+    Err(io::Error::new(
+        io::ErrorKind::NotConnected,
+        "tokens are fetched by other means, and there is no server",
+    ))
 }
 
 #[cfg(feature = "reqwest")]

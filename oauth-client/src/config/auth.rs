@@ -42,6 +42,9 @@ pub(super) fn auth(table: Table<'_>, dialect: &Dialect, problems: &mut Vec<Probl
     }
     if method != "private_key_jwt" {
         superfluous(table, "certificate", "client_auth = \"private_key_jwt\"", problems);
+        if table.flag("x5t") {
+            superfluous(table, "x5t", "client_auth = \"private_key_jwt\"", problems);
+        }
     }
     if method != ASSERTION {
         superfluous(table, "client_assertion", "client_auth = \"assertion\"", problems);
@@ -55,6 +58,7 @@ pub(super) fn auth(table: Table<'_>, dialect: &Dialect, problems: &mut Vec<Probl
         "private_key_jwt" => {
             let (key, certificate) = (private_key(table, problems), certificate_of_key(table, problems));
             let auth = ClientAuth::private_key_jwt(id?, key?);
+            let auth = if table.flag("x5t") { auth.with_sha1_thumbprint() } else { auth };
             Some(certificate.into_iter().fold(auth, ClientAuth::certificate))
         }
         ASSERTION => {

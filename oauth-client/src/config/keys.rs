@@ -36,6 +36,7 @@ const GRANTS: &[&str] = &[
     "jwt_bearer",
     "token_exchange",
     "id_jag",
+    "ciba",
 ];
 
 /// Every key that a client's configuration may have.
@@ -102,6 +103,13 @@ pub const KEYS: &[Key] = &[
         "none",
         "certificate = { file = \"client.crt\" }",
         "The certificate that the server knows the client's key by, as PEM: its SHA-256 thumbprint (x5t#S256, RFC 7515 section 4.1.8) goes into the client's assertions. Of a chain, the first counts.",
+    ),
+    Key::new(
+        "x5t",
+        Kind::Flag,
+        "false",
+        "x5t = true",
+        "Whether the certificate's SHA-1 thumbprint (x5t, RFC 7515 section 4.1.7) goes there, too, for servers that look for that one.",
     ),
     Key::new(
         "client_assertion",
@@ -264,6 +272,20 @@ pub const KEYS: &[Key] = &[
         "false",
         "par = false",
         "Whether authorization requests are pushed (RFC 9126), even where the server does not demand it.",
+    ),
+    Key::new(
+        "login_hint",
+        Kind::Text,
+        "none; needed by grant \"ciba\"",
+        "login_hint = \"alice@example.com\"",
+        "Whom the server asks on a device of theirs (OpenID CIBA 1.0 section 7.1).",
+    ),
+    Key::new(
+        "binding_message",
+        Kind::Text,
+        "none",
+        "binding_message = \"W4SCT\"",
+        "A short text that the person sees there, with grant \"ciba\".",
     ),
     Key::new(
         "redirect_uri",
@@ -439,6 +461,13 @@ const IDENTITY_PROVIDER: &[Key] = &[
         "none",
         "certificate = { file = \"client.crt\" }",
         "The certificate that the identity provider knows that key by, as PEM.",
+    ),
+    Key::new(
+        "x5t",
+        Kind::Flag,
+        "false",
+        "x5t = true",
+        "Whether the certificate's SHA-1 thumbprint (x5t, RFC 7515 section 4.1.7) goes there, too, for servers that look for that one.",
     ),
     Key::new(
         "client_assertion",

@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::problem;
 use super::tree::Table;
+use super::{needed, problem};
 use crate::error::Problem;
 #[cfg(feature = "loopback")]
 use crate::login::AuthorizationRequest;
-use crate::login::{DeviceRequest, LoginMethod};
+use crate::login::{BackchannelRequest, DeviceRequest, LoginMethod};
 
 /// Where the browser comes back to when nothing else is said: any free port.
 #[cfg(feature = "loopback")]
@@ -22,7 +22,12 @@ pub(super) fn way(table: Table<'_>, grant: &str, problems: &mut Vec<Problem>) ->
             problems.push(problem(field, "is for grant = \"authorization_code\"; remove it"));
         }
     }
-    let is_login = by_browser || grant == "device_code";
+    for field in ["login_hint", "binding_message"] {
+        if table.has(field) && grant != "ciba" {
+            problems.push(problem(field, "is for grant = \"ciba\"; remove it"));
+        }
+    }
+    let is_login = by_browser || matches!(grant, "device_code" | "ciba");
     if is_login && table.has("token_endpoint") {
         let message =
             "is not enough, since users are sent to other endpoints; give issuer, whose metadata names them";
@@ -32,6 +37,7 @@ pub(super) fn way(table: Table<'_>, grant: &str, problems: &mut Vec<Problem>) ->
     match grant {
         "authorization_code" => browser(table, problems),
         "device_code" => device(table, problems),
+        "ciba" => backchannel(table, problems),
         _ => None,
     }
 }
@@ -97,4 +103,29 @@ fn device(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMethod> 
         }
     }
     Some(LoginMethod::Device(request))
+}
+
+fn backchannel(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMethod> {
+    needed(table, "login_hint", "grant = \"ciba\"", problems)?;
+    for field in ["audience", "authorization_details"] {
+        if table.has(field) {
+            problems.push(problem(field, "is not for grant = \"ciba\"; remove it"));
+        }
+    }
+    let mut request =
+        BackchannelRequest::login_hint(table.text("login_hint")?).resource(table.texts("resource"));
+    let scope = table.texts("scope");
+    if !scope.is_empty() {
+        if !scope.contains(&"openid") {
+            problems.push(problem("scope", "has no openid, which grant = \"ciba\" needs; add it"));
+            return None;
+        }
+        request = request.scope(scope);
+    }
+    request = table.text("subject").into_iter().fold(request, BackchannelRequest::subject);
+    request = table.text("binding_message").into_iter().fold(request, BackchannelRequest::binding_message);
+    for (name, value) in table.pairs("params") {
+        request = request.parameter(name, value);
+    }
+    Some(LoginMethod::Backchannel(request))
 }

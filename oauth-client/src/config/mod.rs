@@ -166,7 +166,7 @@ impl ClientConfig {
         }
     }
 
-    /// The login it describes, where its grant is one that a person gives (`authorization_code`, `device_code`). A
+    /// The login it describes, where its grant is one that a person gives (`authorization_code`, `device_code`, `ciba`). A
     /// source of such a grant has tokens once a user has logged in:
     ///
     #[cfg_attr(feature = "toml", doc = "```no_run")]
@@ -346,7 +346,7 @@ fn request(
             needed(table, "refresh_token", "grant = \"refresh_token\"", problems)?;
             grant::refresh_token(table.secret("refresh_token", problems)?)
         }
-        "authorization_code" | "device_code" => return login.map(TokenRequest::from),
+        "authorization_code" | "device_code" | "ciba" => return login.map(TokenRequest::from),
         "jwt_bearer" => assertion_grants::assertion(table, problems)?,
         "token_exchange" => assertion_grants::exchange(table, problems)?,
         // The grant comes when it is built, with a client of the identity provider.

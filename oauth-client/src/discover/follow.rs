@@ -100,7 +100,8 @@ pub(crate) async fn follow_or_default(
         Lookup::Absent(error) => {
             let server = match server_at_origin(http, &url, limits).await? {
                 Some(server) => server,
-                None if default => {
+                // A document that is there and makes no sense is another matter.
+                None if default && error.code() == "discovery" => {
                     by_default = true;
                     leads_well(Metadata::by_default(&url)?, &url, limits)?
                 }

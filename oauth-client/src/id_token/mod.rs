@@ -21,6 +21,7 @@
 mod claims;
 mod expect;
 mod jwks;
+mod logout;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -29,6 +30,7 @@ pub use self::claims::IdToken;
 use self::claims::Parties;
 pub use self::expect::Expect;
 pub(crate) use self::jwks::KeyCache;
+pub use self::logout::LogoutToken;
 use crate::client::Client;
 use crate::error::Error;
 use crate::jose::{self, CompactJws, Header, Issued, Scratch, Typ, VerifyingKey, decode_base64url, json};

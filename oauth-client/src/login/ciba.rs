@@ -30,6 +30,7 @@ use crate::token_endpoint::Parameters;
 pub struct BackchannelRequest {
     request: TokenRequest,
     hint: (&'static str, SecretSource),
+    message: Option<String>,
     user_code: Option<Secret>,
     requested_expiry: Option<Duration>,
 }
@@ -52,7 +53,7 @@ impl BackchannelRequest {
 
     fn new(name: &'static str, hint: SecretSource) -> Self {
         let request = grant::login().scope(["openid"]);
-        Self { request, hint: (name, hint), user_code: None, requested_expiry: None }
+        Self { request, hint: (name, hint), message: None, user_code: None, requested_expiry: None }
     }
 
     /// The scopes to ask for: `openid` when not set, which has to be among them.
@@ -74,8 +75,13 @@ impl BackchannelRequest {
     }
 
     /// A short text that both devices show, so that the person sees what they confirm (`binding_message`).
-    pub fn binding_message(self, message: impl Into<String>) -> Self {
-        self.parameter("binding_message", message)
+    pub fn binding_message(mut self, message: impl Into<String>) -> Self {
+        self.message = Some(message.into());
+        self
+    }
+
+    pub(crate) fn message(&self) -> Option<&str> {
+        self.message.as_deref()
     }
 
     /// How the person is to log in, in order of preference (`acr_values`).
@@ -106,6 +112,9 @@ impl BackchannelRequest {
         let mut parameters = self.request.to_parameters();
         parameters.remove("grant_type");
         parameters.set_from(self.hint.0, &self.hint.1);
+        if let Some(message) = &self.message {
+            parameters.set("binding_message", message.clone());
+        }
         if let Some(code) = &self.user_code {
             parameters.set_secret("user_code", code.clone());
         }
@@ -125,7 +134,10 @@ impl From<&BackchannelRequest> for TokenRequest {
 
 impl fmt::Debug for BackchannelRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BackchannelRequest").field("request", &self.request).field("hint", &self.hint.0).finish_non_exhaustive()
+        f.debug_struct("BackchannelRequest")
+            .field("request", &self.request)
+            .field("hint", &self.hint.0)
+            .finish_non_exhaustive()
     }
 }
 
@@ -147,7 +159,8 @@ impl Client {
     /// `unknown_user_id`; no response, or a malformed one.
     pub async fn backchannel(&self, request: &BackchannelRequest) -> Result<BackchannelLogin, Error> {
         if self.issuer().is_none() {
-            let message = "is missing; such a login brings an ID token, which only an issuer's metadata helps to check";
+            let message =
+                "is missing; such a login brings an ID token, which only an issuer's metadata helps to check";
             return Err(Error::config("issuer", message));
         }
         if !request.request.has_scope("openid") {
@@ -159,7 +172,9 @@ impl Client {
         let mut response = self.post_for_object(endpoint, request.parameters()).await?;
         let id = match response.remove("auth_req_id") {
             Some(Value::String(id)) if !id.is_empty() => id,
-            _ => return Err(Error::malformed("auth_req_id: expected a string (OpenID CIBA 1.0 section 7.3)")),
+            _ => {
+                return Err(Error::malformed("auth_req_id: expected a string (OpenID CIBA 1.0 section 7.3)"));
+            }
         };
         let request = TokenRequest::new(CibaRequestId(Secret::new(id)));
         let poll = read_poll(self, &mut response, asked)?;
@@ -167,7 +182,11 @@ impl Client {
     }
 }
 
-fn read_poll(client: &Client, response: &mut Map<String, Value>, asked: crate::clock::Now) -> Result<Poll, Error> {
+fn read_poll(
+    client: &Client,
+    response: &mut Map<String, Value>,
+    asked: crate::clock::Now,
+) -> Result<Poll, Error> {
     let expires_in = seconds(response.remove("expires_in"), "expires_in")?
         .ok_or_else(|| Error::malformed("expires_in: is missing (OpenID CIBA 1.0 section 7.3)"))?;
     let interval = seconds(response.remove("interval"), "interval")?;
@@ -200,13 +219,17 @@ impl BackchannelLogin {
     /// `access_denied` when the person declined, `expired_token` when the time is over; any other error response of the
     /// server, and `invalid_id_token`. While the server cannot be reached, polling goes on, slower each time.
     pub async fn wait(self) -> Result<Login, Error> {
-        let tokens = self.poll.wait(&self.request, "the request was not confirmed in time; begin again").await?;
+        let tokens =
+            self.poll.wait(&self.request, "the request was not confirmed in time; begin again").await?;
         self.client.logged_in(tokens, crate::id_token::Expect::new()).await
     }
 }
 
 impl fmt::Debug for BackchannelLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BackchannelLogin").field("client", &self.client).field("poll", &self.poll).finish_non_exhaustive()
+        f.debug_struct("BackchannelLogin")
+            .field("client", &self.client)
+            .field("poll", &self.poll)
+            .finish_non_exhaustive()
     }
 }

@@ -47,6 +47,7 @@
 //! # Ok(()) }
 //! ```
 
+mod backchannel;
 mod callback;
 mod ciba;
 mod device;
@@ -64,6 +65,7 @@ mod request;
 
 use std::fmt;
 
+pub use self::backchannel::{BackchannelLogout, LogoutFuture, Registration};
 pub use self::ciba::{BackchannelLogin, BackchannelRequest};
 pub use self::device::{DeviceLogin, DeviceRequest};
 pub use self::logout::LogoutRequest;

@@ -5,7 +5,7 @@ use url::Url;
 
 #[cfg(feature = "loopback")]
 use super::AuthorizationRequest;
-use super::{DeviceRequest, Login};
+use super::{BackchannelRequest, DeviceRequest, Login};
 use crate::client::Client;
 use crate::error::Error;
 use crate::grant::TokenRequest;
@@ -36,6 +36,13 @@ pub enum Prompt {
         /// The code.
         user_code: String,
     },
+    /// To confirm on a device of theirs, which the server asks them on.
+    Confirm {
+        /// How long they have, in seconds.
+        confirm_within_seconds: u64,
+        /// The text that their device shows, where there is one.
+        binding_message: Option<String>,
+    },
 }
 
 /// A login that is ready to happen when it is needed, such as a [configuration](crate::config::ClientConfig::login)
@@ -51,6 +58,7 @@ pub(crate) enum LoginMethod {
     #[cfg(feature = "loopback")]
     Browser(AuthorizationRequest),
     Device(DeviceRequest),
+    Backchannel(BackchannelRequest),
 }
 
 impl InteractiveLogin {
@@ -95,6 +103,14 @@ impl InteractiveLogin {
                 });
                 device.wait().await
             }
+            LoginMethod::Backchannel(request) => {
+                let waiting = self.client.backchannel(request).await?;
+                prompt(&Prompt::Confirm {
+                    confirm_within_seconds: waiting.expires_in().as_secs(),
+                    binding_message: request.message().map(str::to_owned),
+                });
+                waiting.wait().await
+            }
         }
     }
 }
@@ -105,6 +121,7 @@ impl From<&LoginMethod> for TokenRequest {
             #[cfg(feature = "loopback")]
             LoginMethod::Browser(request) => request.into(),
             LoginMethod::Device(request) => request.into(),
+            LoginMethod::Backchannel(request) => request.into(),
         }
     }
 }

@@ -103,6 +103,8 @@ pub(super) struct Current {
     issuer: String,
     /// What was asked for, which may be more than what was granted.
     scope: Vec<String>,
+    /// Whether its tokens are bound to a key.
+    is_bound: bool,
 }
 
 /// What a response asks for.
@@ -244,7 +246,8 @@ impl Attempt {
         let (http, url) = (&inner.http, inner.url.as_str());
         let found = follow_or_default(http, url, headers, &limits, inner.default_endpoints).await?;
         let Some(scope) = self.scope(need, &found) else { return Ok(None) };
-        let dpop = inner.dpop(&found, headers, made)?;
+        let was_bound = self.current.as_ref().is_some_and(|current| current.is_bound);
+        let dpop = inner.dpop(&found, headers, was_bound, made)?;
         inner.authorize(&found, scope, dpop, self.current.as_deref()).await.map(Some)
     }
 
@@ -296,11 +299,14 @@ impl Inner {
         &self,
         found: &Found,
         headers: &HeaderMap,
+        was_bound: bool,
         made: &mut Option<Dpop>,
     ) -> Result<Option<Dpop>, Error> {
         let challenges = Challenge::from_headers(headers);
         let names = |scheme: &str| challenges.iter().any(|challenge| challenge.is(scheme));
-        let needed = found.resource.dpop_bound_access_tokens_required || (names("DPoP") && !names("Bearer"));
+        let takes_bound_only = names("DPoP") && !names("Bearer");
+        // Whatever a later challenge says, an API that has taken bound tokens is not given others.
+        let needed = was_bound || takes_bound_only || found.resource.dpop_bound_access_tokens_required;
         if let Some(dpop) = &self.settings.dpop {
             let known = found.server.dpop_algorithms().unwrap_or_default();
             let is_known = known.iter().any(|name| name == dpop.algorithm_name());
@@ -332,6 +338,7 @@ impl Inner {
         };
         let purpose = Purpose { grant_type, has_person: request.login.is_some() };
         let mut may_be_forgotten = true;
+        let is_bound = dpop.is_some();
         loop {
             let identity = self.identity(found, purpose).await?;
             let client = self.client(found, &identity, dpop.clone())?;
@@ -352,7 +359,7 @@ impl Inner {
                         scope = %printable(&scope.join(" "), 256),
                         "authorized for an API"
                     );
-                    return Ok(Current { source, issuer: target.issuer, scope });
+                    return Ok(Current { source, issuer: target.issuer, scope, is_bound });
                 }
             }
         }

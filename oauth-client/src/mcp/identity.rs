@@ -334,6 +334,20 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_does_not_say_how_the_client_authenticates_has_taken_what_was_asked_for() {
+        let by = |response: serde_json::Value, asked| {
+            let registration: Registration = serde_json::from_value(response).unwrap();
+            registration.auth_by(Some(asked)).unwrap().method_name()
+        };
+        let with_secret = || json!({ "client_id": "a", "client_secret": "x" });
+        assert_eq!(by(with_secret(), "none"), "none");
+        assert_eq!(by(with_secret(), "client_secret_post"), "client_secret_post");
+        assert_eq!(by(json!({ "client_id": "a" }), "client_secret_basic"), "none", "it gave no secret");
+        let said = json!({ "client_id": "a", "client_secret": "x", "token_endpoint_auth_method": "client_secret_basic" });
+        assert_eq!(by(said, "none"), "client_secret_basic");
+    }
+
+    #[test]
     fn a_document_is_at_an_https_url_with_a_path() {
         assert_eq!(document_problem("https://app.example.com/client.json"), None);
         for bad in [

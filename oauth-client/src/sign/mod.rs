@@ -24,9 +24,9 @@ mod source;
 
 pub(crate) use self::jws::{base64url, sign_with_secret, unique_id};
 pub use self::key::SigningKey;
-pub(crate) use self::pem::certificate_thumbprint;
 #[cfg(feature = "reqwest")]
 pub(crate) use self::pem::unmangled;
+pub(crate) use self::pem::{certificate_thumbprint, certificate_thumbprint_sha1};
 pub use self::source::KeySource;
 pub use crate::jose::Algorithm;
 

@@ -15,11 +15,23 @@ use crate::error::Error;
 /// # Errors
 /// `config` for field `certificate`.
 pub(crate) fn certificate_thumbprint(pem: &str) -> Result<String, Error> {
+    thumbprint(pem, &digest::SHA256)
+}
+
+/// The SHA-1 thumbprint of it (RFC 7515 section 4.1.7), which names a key and proves nothing.
+///
+/// # Errors
+/// `config` for field `certificate`.
+pub(crate) fn certificate_thumbprint_sha1(pem: &str) -> Result<String, Error> {
+    thumbprint(pem, &digest::SHA1_FOR_LEGACY_USE_ONLY)
+}
+
+fn thumbprint(pem: &str, algorithm: &'static digest::Algorithm) -> Result<String, Error> {
     let text = unmangled(pem);
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes()) {
         match section {
             Ok((SectionKind::Certificate, der)) => {
-                return Ok(super::base64url(digest::digest(&digest::SHA256, &der).as_ref()));
+                return Ok(super::base64url(digest::digest(algorithm, &der).as_ref()));
             }
             Ok(_) => {}
             Err(_) => {

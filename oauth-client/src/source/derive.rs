@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::watch;
 
 use super::engine::{Engine, Progress, RefreshSlot, Settings};
-use super::ledger::Held;
 use super::lease::{give_back, renewing};
+use super::ledger::Held;
 use super::persist::{Over, Write, persist};
 use super::refresh::{Refresh, RefreshOutcome};
 use crate::error::{Error, Kind};
@@ -41,7 +41,8 @@ impl Family {
     pub(super) fn end(&self) {
         self.logins.fetch_add(1, Ordering::AcqRel);
         let derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let sharing = derived.iter().filter_map(|(_, engine)| engine.upgrade()).filter(|one| one.root.is_some());
+        let sharing =
+            derived.iter().filter_map(|(_, engine)| engine.upgrade()).filter(|one| one.root.is_some());
         sharing.for_each(|engine| engine.drop_tokens());
     }
 }
@@ -101,11 +102,13 @@ pub(super) async fn run(
     let own = Refresh::new(engine, held);
     for _ in 0..MAX_LOGINS {
         let slot = root.place().await?;
+        engine.refreshes_in_place_of(root);
         let logins = root.family.logins();
         engine.derived_at.store(logins, Ordering::Release);
         let mut refresh = Refresh {
             request: engine.request.clone(),
             waiting: Some((engine, progress)),
+            place: Some(&slot.place),
             ..Refresh::new(root, slot.held)
         };
         let outcome = match root.settings.store.clone() {

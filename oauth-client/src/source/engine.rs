@@ -224,12 +224,13 @@ impl Engine {
         let held = state.ledger.held.clone();
         let login = state.login.clone();
         // Not a child of the caller's span: it outlives the caller, and others wait for it too.
-        let span = tracing::debug_span!(target: "oauth_client", parent: None, "oauth_client.refresh");
+        let (issuer, client_id) = (self.client.server_id(), self.client.auth().client_id());
+        let span = tracing::debug_span!(target: "oauth_client", parent: None, "oauth_client.refresh", issuer, client_id);
         span.follows_from(tracing::Span::current());
         let refreshing = async move {
             let began = engine.client.clock().now().monotonic;
             let result = refresh::run(&engine, held, login.clone(), &sender).await;
-            metrics::refresh(engine.client.clock().now().monotonic.saturating_sub(began));
+            metrics::refresh(&engine.client, engine.client.clock().now().monotonic.saturating_sub(began));
             let outcome = engine.finish(result, login, &own);
             // There may be no waiting caller; the token is kept all the same.
             let _ = sender.send(Progress::Done(outcome));
@@ -325,6 +326,12 @@ impl Engine {
         let mut state = self.state();
         let access_token = tokens.access_token().clone();
         let make = |generation| self.usable(tokens, generation);
+        if state.ledger.holds(&access_token) {
+            // Its refresh token is news, and nothing else: one that an API has rejected stays rejected.
+            state.ledger.rotate(make);
+            state.ledger.persisted(&access_token, revision);
+            return Ok(());
+        }
         let token = state.ledger.renew(&access_token, (Some(revision), true), make)?;
         if state.ledger.has_changed_hands() {
             self.family.end();
@@ -336,6 +343,12 @@ impl Engine {
         drop(state);
         self.emit(Event::Adopted { generation });
         Ok(())
+    }
+
+    /// Has the task of this source's refresh end with that of another one, whose place it has taken.
+    pub(super) fn refreshes_in_place_of(&self, other: &Self) {
+        let task = self.state().task.clone();
+        other.state().task = task;
     }
 
     /// Drops all tokens, since they are of a login that is over. Another one may bring others.
@@ -491,8 +504,8 @@ impl Engine {
 
     /// Reports an event to the log, the metrics and the hook. Never called with the state locked: the hook may call back.
     pub(super) fn emit(&self, event: Event) {
-        event.log();
-        metrics::event(&event);
+        event.log(&self.client);
+        metrics::event(&self.client, &event);
         let Some(hook) = &self.settings.hook else { return };
         // A hook is foreign code; the refresh that it watches must not die of it, nor the caller of `reject`.
         if catch_unwind(AssertUnwindSafe(|| hook(&event))).is_err() {

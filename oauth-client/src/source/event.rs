@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::client::Client;
 use crate::error::Error;
 
 /// What a caller wants called with each event.
@@ -35,6 +36,9 @@ pub enum Event {
     Persisted,
     /// All that the source held was revoked and forgotten.
     Revoked,
+    /// The server said that the user logged out, and all that the source held was forgotten
+    /// ([`BackchannelLogout`](crate::login::BackchannelLogout)).
+    LoggedOut,
     /// The store failed; the token is used all the same, and the write is tried again in the background.
     StoreFailed {
         /// What failed; its code is `store`.
@@ -44,34 +48,38 @@ pub enum Event {
 
 impl Event {
     /// Logs the event; the names of the fields are stable.
-    pub(super) fn log(&self) {
+    pub(super) fn log(&self, client: &Client) {
+        let (issuer, client_id) = (client.server_id(), client.auth().client_id());
         match self {
             Self::Refreshed { generation } => {
-                tracing::debug!(target: "oauth_client", generation, "token refreshed");
+                tracing::debug!(target: "oauth_client", issuer, client_id, generation, "token refreshed");
             }
             Self::Adopted { generation } => {
-                tracing::debug!(target: "oauth_client", generation, "token adopted from the store");
+                tracing::debug!(target: "oauth_client", issuer, client_id, generation, "token adopted from the store");
             }
             // Nothing has gone wrong before the first login.
             Self::RefreshFailed { error }
                 if error.is_reauthorization_required() && error.error_response().is_none() =>
             {
-                tracing::info!(target: "oauth_client", code = error.code(), "a user has to log in");
+                tracing::info!(target: "oauth_client", issuer, client_id, code = error.code(), "a user has to log in");
             }
             Self::RefreshFailed { error } => tracing::warn!(
-                target: "oauth_client",
+                target: "oauth_client", issuer, client_id,
                 code = error.code(),
                 retry_after_ms = error.retry_after().map(|wait| wait.as_millis()),
                 %error,
                 "token refresh failed"
             ),
             Self::Rejected { generation } => {
-                tracing::info!(target: "oauth_client", generation, "the API rejected the token");
+                tracing::info!(target: "oauth_client", issuer, client_id, generation, "the API rejected the token");
             }
-            Self::Persisted => tracing::debug!(target: "oauth_client", "token stored"),
-            Self::Revoked => tracing::info!(target: "oauth_client", "tokens revoked"),
+            Self::Persisted => tracing::debug!(target: "oauth_client", issuer, client_id, "token stored"),
+            Self::Revoked => tracing::info!(target: "oauth_client", issuer, client_id, "tokens revoked"),
+            Self::LoggedOut => {
+                tracing::info!(target: "oauth_client", issuer, client_id, event = "log_out", "the user logged out at the server");
+            }
             Self::StoreFailed { error } => {
-                tracing::warn!(target: "oauth_client", code = error.code(), %error, "the token store failed");
+                tracing::warn!(target: "oauth_client", issuer, client_id, code = error.code(), %error, "the token store failed");
             }
         }
     }

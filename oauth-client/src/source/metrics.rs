@@ -1,24 +1,30 @@
-//! Counters through the `metrics` facade; without the feature nothing is counted.
+//! Counters through the `metrics` facade; without the feature nothing is counted. Every one names the server and the
+//! client, so that two sources of one program can be told apart.
 
 use std::time::Duration;
 
 use super::Event;
+use crate::client::Client;
 
 /// One token request was sent.
-pub(super) fn token_request() {
+pub(super) fn token_request(client: &Client) {
     #[cfg(feature = "metrics")]
-    metrics::counter!("oauth_client_token_requests_total").increment(1);
+    metrics::counter!("oauth_client_token_requests_total", "issuer" => issuer(client), "client_id" => client_id(client))
+        .increment(1);
+    #[cfg(not(feature = "metrics"))]
+    let _ = client;
 }
 
 /// One refresh is over, this long after it began.
-pub(super) fn refresh(took: Duration) {
+pub(super) fn refresh(client: &Client, took: Duration) {
     #[cfg(feature = "metrics")]
-    metrics::histogram!("oauth_client_refresh_seconds").record(took);
+    metrics::histogram!("oauth_client_refresh_seconds", "issuer" => issuer(client), "client_id" => client_id(client))
+        .record(took);
     #[cfg(not(feature = "metrics"))]
-    let _ = took;
+    let _ = (client, took);
 }
 
-pub(super) fn event(event: &Event) {
+pub(super) fn event(client: &Client, event: &Event) {
     #[cfg(feature = "metrics")]
     {
         let (name, code) = match event {
@@ -28,12 +34,28 @@ pub(super) fn event(event: &Event) {
             Event::Rejected { .. } => ("rejected", ""),
             Event::Persisted => ("persisted", ""),
             Event::Revoked => ("revoked", ""),
+            Event::LoggedOut => ("log_out", ""),
             Event::StoreFailed { error } => ("store_failed", known(error.code())),
         };
-        metrics::counter!("oauth_client_events_total", "event" => name, "code" => code).increment(1);
+        metrics::counter!(
+            "oauth_client_events_total",
+            "event" => name, "code" => code, "issuer" => issuer(client), "client_id" => client_id(client)
+        )
+        .increment(1);
     }
     #[cfg(not(feature = "metrics"))]
-    let _ = event;
+    let _ = (client, event);
+}
+
+/// The issuer, or the token endpoint where none is configured.
+#[cfg(feature = "metrics")]
+fn issuer(client: &Client) -> String {
+    client.server_id().to_owned()
+}
+
+#[cfg(feature = "metrics")]
+fn client_id(client: &Client) -> String {
+    client.auth().client_id().to_owned()
 }
 
 /// A code that may be a label: a server chooses its own codes, and each new one would be a new time series.

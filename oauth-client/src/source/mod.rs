@@ -63,6 +63,7 @@ pub use self::exchanger::Exchanger;
 pub(crate) use self::fetch::Fetcher;
 pub use self::fetch::{FetchRequest, TokenFetcher};
 pub use self::pool::Pool;
+use self::revoke::AtServer;
 pub use self::status::Status;
 use crate::dialect::ExpiredResponse;
 use crate::error::{Error, Kind as ErrorKind};
@@ -354,11 +355,26 @@ impl TokenSource {
     /// then, so that it can be called again.
     pub async fn revoke(&self) -> Result<(), Error> {
         match &self.0 {
-            Kind::Live(engine) => engine.revoke().await,
+            Kind::Live(engine) => engine.revoke(AtServer::Revoke).await,
             Kind::Fixed(_) => Err(Error::config(
                 "source",
                 "has a fixed token and knows no server; revoke the token with Client::revoke",
             )),
+        }
+    }
+
+    /// Forgets what the source holds, in its [store](crate::store), too, and says [`Event::LoggedOut`]: the server ended the
+    /// login by itself, as it says with a [logout token](crate::login::BackchannelLogout). Nothing is sent to the server.
+    ///
+    /// Afterwards it is as after [`revoke`](Self::revoke). Dropping the returned future does not stop it.
+    ///
+    /// # Errors
+    /// `store` when the store cannot be emptied, `config` for a [fixed](Self::fixed) source. Nothing is forgotten then, so that
+    /// it can be called again.
+    pub async fn log_out(&self) -> Result<(), Error> {
+        match &self.0 {
+            Kind::Live(engine) => engine.revoke(AtServer::Ended).await,
+            Kind::Fixed(_) => Err(Error::config("source", "has a fixed token, which no logout ends")),
         }
     }
 

@@ -92,6 +92,8 @@ pub(super) struct Refresh<'a> {
     pub(super) lease: Option<Arc<Lease>>,
     /// Those who wait for it, and at which source.
     pub(super) waiting: Option<(&'a Arc<Engine>, &'a watch::Sender<Progress>)>,
+    /// The place it has taken at another source, whose callers wait, too.
+    pub(super) place: Option<&'a watch::Sender<Progress>>,
 }
 
 impl<'a> Refresh<'a> {
@@ -105,6 +107,7 @@ impl<'a> Refresh<'a> {
             sent: None,
             lease: None,
             waiting: None,
+            place: None,
         }
     }
 
@@ -446,6 +449,9 @@ impl<'a> Refresh<'a> {
         if let Some((engine, progress)) = self.waiting {
             engine.overdue(progress);
         }
+        if let Some(place) = self.place {
+            self.engine.overdue(place);
+        }
         request.await
     }
 
@@ -550,7 +556,7 @@ impl BeforeSend for Sending<'_> {
         self.was_sent = true;
         let engine = self.refresh.waiting.map_or(self.refresh.engine, |(engine, _)| engine);
         engine.requests.fetch_add(1, Ordering::Relaxed);
-        metrics::token_request();
+        metrics::token_request(&engine.client);
         Ok(())
     }
 }

@@ -16,9 +16,18 @@ use crate::error::{Error, Kind};
 use crate::retry::{MAX_ATTEMPTS, between_attempts};
 use crate::token::{AccessToken, Secret, TokenSet, TokenType};
 
+/// What the server knows of a log-out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum AtServer {
+    /// It is told.
+    Revoke,
+    /// It ended the login by itself.
+    Ended,
+}
+
 impl Engine {
     /// Revokes in a task of its own, which no caller can cancel, after the refresh that is under way.
-    pub(super) async fn revoke(self: &Arc<Self>) -> Result<(), Error> {
+    pub(super) async fn revoke(self: &Arc<Self>, at_server: AtServer) -> Result<(), Error> {
         let runtime = Handle::try_current().map_err(|_| {
             Error::config(
                 "runtime",
@@ -35,7 +44,7 @@ impl Engine {
                     Err(mut flight) => engine.ended(&mut flight).await,
                 }
             };
-            let outcome = run(&engine, held, login.clone()).await;
+            let outcome = run(&engine, held, login.clone(), at_server).await;
             if outcome.is_ok() {
                 engine.forget(login.as_ref());
             }
@@ -43,7 +52,10 @@ impl Engine {
             engine.free_slot(&flight);
             drop(place);
             if outcome.is_ok() {
-                engine.emit(Event::Revoked);
+                engine.emit(match at_server {
+                    AtServer::Revoke => Event::Revoked,
+                    AtServer::Ended => Event::LoggedOut,
+                });
             }
             // There may be no waiting caller.
             let _ = sender.send(outcome);
@@ -52,9 +64,17 @@ impl Engine {
     }
 }
 
-async fn run(engine: &Arc<Engine>, held: Held, login: Option<TokenSet>) -> Result<(), Error> {
+async fn run(
+    engine: &Arc<Engine>,
+    held: Held,
+    login: Option<TokenSet>,
+    at_server: AtServer,
+) -> Result<(), Error> {
     let refresh = Refresh::new(engine, held);
-    let Some(store) = engine.settings.store.clone() else { return refresh.revoke(login.iter()).await };
+    let tells = at_server == AtServer::Revoke;
+    let Some(store) = engine.settings.store.clone() else {
+        return if tells { refresh.revoke(login.iter()).await } else { Ok(()) };
+    };
     // Another process may be in the middle of a refresh, which must not bring back what is gone.
     let lease = refresh.take_lease(&*store).await?;
     let revoking = async {
@@ -66,7 +86,9 @@ async fn run(engine: &Arc<Engine>, held: Held, login: Option<TokenSet>) -> Resul
         })?;
         // Another user's login, which has taken the entry, is none of this one's.
         let stored = stored.filter(|stored| refresh.check_user(&stored.tokens).is_ok());
-        refresh.revoke(login.iter().chain(stored.as_ref().map(|stored| &stored.tokens))).await?;
+        if tells {
+            refresh.revoke(login.iter().chain(stored.as_ref().map(|stored| &stored.tokens))).await?;
+        }
         match stored {
             Some(stored) => remove(engine, &*store, Some(stored.revision)).await,
             None => Ok(()),
@@ -86,7 +108,9 @@ impl Refresh<'_> {
         let held = self.held.token.as_ref().map(AccessToken::tokens);
         let given = self.engine.request.grant().refresh_token();
         // That of a derived source is its root's.
-        let given = given.filter(|_| self.engine.root.is_none() && !self.engine.ledger(|ledger| ledger.initial_is_spent()));
+        let given = given.filter(|_| {
+            self.engine.root.is_none() && !self.engine.ledger(|ledger| ledger.initial_is_spent())
+        });
         let sets = || held.into_iter().chain(elsewhere.clone());
         let refresh_tokens = each_once(sets().filter_map(TokenSet::refresh_token).chain(given));
         let access_tokens = each_once(sets().map(TokenSet::access_token));

@@ -90,7 +90,8 @@ impl Engine {
     /// Goes on with the tokens of a login.
     pub(super) async fn log_in(self: &Arc<Self>, tokens: TokenSet) -> Result<AccessToken, Error> {
         if self.root.is_some() {
-            let message = "it shares the login of the source that it was derived from; log in there".to_owned();
+            let message =
+                "it shares the login of the source that it was derived from; log in there".to_owned();
             return Err(Error::new(Kind::Unsupported(message)));
         }
         let tokens = tokens.taken_over(self.client.clock().now().wall);

@@ -264,10 +264,12 @@ async fn a_request_may_choose_its_token() {
     let client = client(TokenSource::fixed("own").unwrap());
     client.get(site.url("/")).without_token().send().await.unwrap();
     client.get(site.url("/")).token_from(&TokenSource::fixed("theirs").unwrap()).send().await.unwrap();
-    let other = client.clone().source_for(site.url(""), TokenSource::fixed("of this place").unwrap()).unwrap();
+    let other =
+        client.clone().source_for(site.url(""), TokenSource::fixed("of this place").unwrap()).unwrap();
     other.get(site.url("/")).send().await.unwrap();
     let carried: Vec<_> = site.seen().iter().map(|seen| seen.headers().get(AUTHORIZATION).cloned()).collect();
-    let expected = [None, Some("Bearer theirs".parse().unwrap()), Some("Bearer of this place".parse().unwrap())];
+    let expected =
+        [None, Some("Bearer theirs".parse().unwrap()), Some("Bearer of this place".parse().unwrap())];
     assert_eq!(carried, expected);
     assert!(client.source().current().is_some());
     client.settle().await.unwrap();

@@ -33,7 +33,9 @@ fn two_apis() -> Fixture {
 }
 
 fn request() -> AuthorizationRequest {
-    AuthorizationRequest::new("https://app.test/callback").scope(["read", "write"]).resource([ORDERS, BILLING])
+    AuthorizationRequest::new("https://app.test/callback")
+        .scope(["read", "write"])
+        .resource([ORDERS, BILLING])
 }
 
 async fn log_in(fixture: &Fixture, user: &str) -> oauth_client::login::Login {
@@ -67,7 +69,8 @@ async fn two_audiences_from_one_login() {
         for source in tokens {
             got.push(source.token().await.unwrap());
         }
-        let seen: Vec<_> = got.iter().map(|token| (claims(token)["aud"].clone(), claims(token)["scope"].clone())).collect();
+        let seen: Vec<_> =
+            got.iter().map(|token| (claims(token)["aud"].clone(), claims(token)["scope"].clone())).collect();
         assert_eq!(seen[0], (ORDERS.into(), "read write".into()));
         assert_eq!(seen[1], (BILLING.into(), "read write".into()));
         assert_eq!(seen[2], (BILLING.into(), "read".into()));
@@ -104,7 +107,9 @@ async fn a_crowd_of_callers_that_come_and_go_spends_each_refresh_token_once() {
     let both = fixture.client.source(request()).store(store).starting_with(login).build().unwrap();
     let derived: Vec<_> = [ORDERS, BILLING]
         .into_iter()
-        .flat_map(|api| ["read", "write"].map(|scope| both.for_resource(api).unwrap().for_scope([scope]).unwrap()))
+        .flat_map(|api| {
+            ["read", "write"].map(|scope| both.for_resource(api).unwrap().for_scope([scope]).unwrap())
+        })
         .chain([both.clone()])
         .collect();
     fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(1))).always();
@@ -166,7 +171,9 @@ async fn processes_that_share_a_file_spend_each_refresh_token_once() {
     let processes: Vec<_> = (0..3).map(|_| process().build().unwrap()).collect();
     let sources: Vec<_> = processes
         .iter()
-        .flat_map(|process| [process.clone(), process.for_resource(ORDERS).unwrap(), process.for_resource(BILLING).unwrap()])
+        .flat_map(|process| {
+            [process.clone(), process.for_resource(ORDERS).unwrap(), process.for_resource(BILLING).unwrap()]
+        })
         .collect();
     for round in 1..=3 {
         let mut all = JoinSet::new();
@@ -233,6 +240,49 @@ async fn a_login_during_a_derived_refresh_wins() {
     assert_eq!(claims(&orders.token().await.unwrap())["sub"], bob);
 }
 
+/// The response to a derived source's request is read beyond its callers' limit, and nobody else waits that long.
+#[tokio::test(start_paused = true)]
+async fn a_derived_refresh_that_hangs_keeps_no_caller_beyond_the_limit() {
+    let fixture = two_apis();
+    let login = log_in(&fixture, "alice").await;
+    let both = fixture.client.source(request()).starting_with(login).build().unwrap();
+    let orders = both.for_resource(ORDERS).unwrap();
+    both.token().await.unwrap();
+    advance(LIFETIME + 1).await;
+    let next = log_in(&fixture, "bob").await;
+    fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(30))).times(1);
+    let began = tokio::time::Instant::now();
+    let slow = tokio::spawn({
+        let orders = orders.clone();
+        async move { orders.token().await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(both.token().await.unwrap_err().code(), "timeout");
+    assert_eq!(slow.await.unwrap().unwrap_err().code(), "timeout");
+    assert!(began.elapsed().as_secs() <= 11, "{:?}", began.elapsed());
+    // A login does not wait for it either: what it may bring is worthless by then.
+    let bob = claims(&both.log_in(next).await.unwrap())["sub"].clone();
+    assert!(began.elapsed().as_secs() <= 12, "{:?}", began.elapsed());
+    assert_eq!(claims(&orders.token().await.unwrap())["sub"], bob);
+    assert!(!fixture.refresh_token_reused());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_token_stays_rejected_when_its_refresh_token_rotates_elsewhere() {
+    let fixture = two_apis();
+    let store = MemoryStore::new();
+    let login = log_in(&fixture, "alice").await;
+    let source = || fixture.client.source(request()).store(store.clone());
+    let here = source().starting_with(login).build().unwrap();
+    let token = here.token().await.unwrap();
+    source().build().unwrap().for_resource(BILLING).unwrap().token().await.unwrap();
+    assert!(here.reject(token.generation()));
+    here.for_resource(ORDERS).unwrap().token().await.unwrap();
+    assert!(here.current().is_none(), "the entry is new, and the access token in it is not");
+    assert_ne!(here.token().await.unwrap().secret(), token.secret());
+    assert!(!fixture.refresh_token_reused());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refresh_token_from_elsewhere_is_shared_too_whether_it_rotates_or_not() {
     for rotates in [true, false] {
@@ -271,7 +321,10 @@ async fn a_lost_login_is_lost_for_all() {
     let reader = root.for_scope(["read"]).unwrap();
     let token = reader.token().await.unwrap();
     assert_eq!(reader.status().token_requests, 1);
-    fixture.server.fault(Endpoint::Token, Fault::body(400, "application/json", r#"{"error":"invalid_grant"}"#)).always();
+    fixture
+        .server
+        .fault(Endpoint::Token, Fault::body(400, "application/json", r#"{"error":"invalid_grant"}"#))
+        .always();
     reader.reject(token.generation());
     assert!(reader.token().await.unwrap_err().is_reauthorization_required());
     assert!(root.token().await.unwrap_err().is_reauthorization_required());

@@ -75,7 +75,7 @@ async fn a_set_carries_the_number_of_its_lease_and_the_lease_is_given_back() {
         assert_eq!(store.inner.last_written().unwrap().fence(), Some(number));
         // Nobody waits for the lease on its way back but a program that ends.
         assert_eq!(store.back.load(Ordering::Relaxed), number - 1);
-        source.settle().await;
+        source.settle().await.unwrap();
         assert_eq!(store.back.load(Ordering::Relaxed), number);
         advance(LIFETIME + 1).await;
     }

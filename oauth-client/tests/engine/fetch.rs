@@ -70,9 +70,8 @@ async fn what_fails_is_tried_again_and_its_cause_is_shown() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_of_ours_is_passed_on() {
-    let source = TokenSource::from_fn("x", |_| async {
-        Err::<TokenSet, _>(TokenSource::fixed("a\nb").unwrap_err())
-    });
+    let source =
+        TokenSource::from_fn("x", |_| async { Err::<TokenSet, _>(TokenSource::fixed("a\nb").unwrap_err()) });
     assert_eq!(source.unwrap().token().await.unwrap_err().code(), "malformed_response");
     assert!(TokenSource::from_fn("", |_| async { Ok::<_, Error>(TokenSet::new("t")) }).is_err());
 }
@@ -97,7 +96,9 @@ impl TokenFetcher for Hanging {
 #[tokio::test(start_paused = true)]
 async fn a_store_keeps_what_was_fetched_for_the_next_process() {
     let (fetcher, store) = (Counting::default(), MemoryStore::new());
-    let source = |fetcher: &Counting| client(fetcher.clone()).source(grant::client_credentials()).store(store.clone()).build();
+    let source = |fetcher: &Counting| {
+        client(fetcher.clone()).source(grant::client_credentials()).store(store.clone()).build()
+    };
     let first = source(&fetcher).unwrap().token().await.unwrap();
     let second = source(&fetcher).unwrap().token().await.unwrap();
     assert_eq!(first.secret(), second.secret());
@@ -120,10 +121,12 @@ async fn derived_sources_fetch_for_themselves() {
 async fn tokens_from_elsewhere_are_taken_over() {
     let fixture = crate::support::fixture();
     let issued = fixture.server.issue("svc", "alice", "read").unwrap();
-    let json = serde_json::json!({"access_token": issued.access_token, "refresh_token": issued.refresh_token});
+    let json =
+        serde_json::json!({"access_token": issued.access_token, "refresh_token": issued.refresh_token});
     let tokens: TokenSet = serde_json::from_value(json).unwrap();
     let tokens = tokens.with_lifetime(Duration::from_secs(120));
-    let source = fixture.client.source(grant::login().subject("alice")).starting_with(tokens).build().unwrap();
+    let source =
+        fixture.client.source(grant::login().subject("alice")).starting_with(tokens).build().unwrap();
     assert_eq!(source.token().await.unwrap().secret().expose(), issued.access_token);
     advance(121).await;
     assert_ne!(source.token().await.unwrap().secret().expose(), issued.access_token);

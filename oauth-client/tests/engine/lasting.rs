@@ -132,7 +132,7 @@ async fn a_damaged_file_costs_no_time() {
     assert_eq!(std::fs::read(&path).unwrap().last(), Some(&b'r'), "it is left as it is");
     // Moved away, it is made anew by what goes on in the background.
     std::fs::remove_file(&path).unwrap();
-    source.settle().await;
+    source.settle().await.unwrap();
     assert!(store.load(&key).await.unwrap().is_some());
     let name = path.file_name().unwrap().to_str().unwrap().to_owned();
     for entry in std::fs::read_dir(path.parent().unwrap()).unwrap().flatten() {

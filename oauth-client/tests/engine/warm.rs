@@ -20,7 +20,10 @@ async fn a_warm_source_always_has_a_token_until_its_last_handle_is_gone() {
     }
     let requests = fixture.count(Endpoint::Token);
     let expected = 18_000 / LIFETIME;
-    assert!((expected as usize..=expected as usize * 3 / 2).contains(&requests), "{requests} requests in five hours");
+    assert!(
+        (expected as usize..=expected as usize * 3 / 2).contains(&requests),
+        "{requests} requests in five hours"
+    );
 
     let clone = source.clone();
     drop(source);
@@ -49,10 +52,12 @@ async fn a_warm_source_heeds_the_server_that_wants_to_be_left_alone() {
 
 #[test]
 fn it_needs_a_runtime() {
-    let error = oauth_client::TokenSource::from_fn("x", |_| async { Ok::<_, oauth_client::Error>(oauth_client::TokenSet::new("t")) })
-        .unwrap()
-        .keep_warm()
-        .unwrap_err();
+    let error = oauth_client::TokenSource::from_fn("x", |_| async {
+        Ok::<_, oauth_client::Error>(oauth_client::TokenSet::new("t"))
+    })
+    .unwrap()
+    .keep_warm()
+    .unwrap_err();
     assert_eq!(error.problems()[0].field, "runtime");
 }
 

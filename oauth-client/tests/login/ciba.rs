@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
-use oauth_client::login::BackchannelRequest;
+use oauth_client::config::ClientConfig;
+use oauth_client::login::{BackchannelRequest, Prompt};
 use oauth_client::transport::HttpClient;
+use oauth_client::{Client, ClientAuth};
 use oauth_mock::{Endpoint, Fault, GrantType, MockClient, MockServer, User};
 
-use crate::support::{Fixture, client_builder};
+use crate::support::Fixture;
 use crate::time::advance;
 
 fn fixture() -> Fixture {
-    let app = MockClient::default().grants([GrantType::Ciba, GrantType::RefreshToken]).scopes(["openid", "read"]);
+    let app =
+        MockClient::default().grants([GrantType::Ciba, GrantType::RefreshToken]).scopes(["openid", "read"]);
     let server = MockServer::builder().client(app).user(User::new("alice", "wonderland"));
     let server = server.device_times(Duration::from_secs(120), Duration::from_secs(5)).in_process();
-    let (http, client) = (HttpClient::from_service(server.transport()), client_builder(&server));
+    let client = Client::builder().issuer(server.issuer()).auth(ClientAuth::basic("svc", "s3cr3t"));
+    let http = HttpClient::from_service(server.transport());
     Fixture::wire(server, http, client)
 }
 
@@ -77,8 +81,14 @@ async fn what_the_server_refuses_is_named() {
     assert_eq!(unknown.code(), "unknown_user_id");
     let without = request().scope(["read"]);
     assert_eq!(fixture.client.backchannel(&without).await.unwrap_err().problems()[0].field, "scope");
-    assert_eq!(fixture.server.journal().count(Endpoint::BackchannelAuthentication), 1, "the second was not sent");
-    assert!(!format!("{:?}", BackchannelRequest::login_hint("+44 20 7946").user_code("1234")).contains("1234"));
+    assert_eq!(
+        fixture.server.journal().count(Endpoint::BackchannelAuthentication),
+        1,
+        "the second was not sent"
+    );
+    assert!(
+        !format!("{:?}", BackchannelRequest::login_hint("+44 20 7946").user_code("1234")).contains("1234")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,4 +101,38 @@ async fn an_id_token_is_a_hint() {
     let waiting = fixture.client.backchannel(&BackchannelRequest::id_token_hint(id_token)).await.unwrap();
     fixture.server.approve_backchannel("alice").unwrap();
     assert_eq!(waiting.wait().await.unwrap().id_token().unwrap().subject(), "alice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_asks_its_person() {
+    let fixture = fixture();
+    let config = |more: serde_json::Value| {
+        let mut config = serde_json::json!({"issuer": fixture.server.issuer(), "client_id": "svc", "client_secret": "s3cr3t",
+            "grant": "ciba"});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value::<ClientConfig>(config)
+    };
+    let read = config(serde_json::json!({"login_hint": "alice", "binding_message": "W4SCT"})).unwrap();
+    let read = read.http(HttpClient::from_service(fixture.server.transport())).clock(fixture.clock.clone());
+    let login = read.login().unwrap().unwrap();
+    let source = read.build().unwrap();
+    let approving = async {
+        advance(3).await;
+        fixture.server.approve_backchannel("alice").unwrap();
+    };
+    let shown = |prompt: &Prompt| {
+        let shown = serde_json::to_value(prompt).unwrap();
+        assert_eq!(shown, serde_json::json!({"confirm_within_seconds": 120, "binding_message": "W4SCT"}));
+    };
+    let (ensured, ()) = tokio::join!(login.ensure(&source, shown), approving);
+    ensured.unwrap();
+    source.token().await.unwrap();
+    for (more, field) in [
+        (serde_json::json!({}), "login_hint: is missing"),
+        (serde_json::json!({"login_hint": "alice", "scope": ["read"]}), "scope: has no openid"),
+        (serde_json::json!({"login_hint": "alice", "grant": "device_code"}), "login_hint: is for grant"),
+    ] {
+        let error = config(more).unwrap_err().to_string();
+        assert!(error.contains(field), "{error}");
+    }
 }

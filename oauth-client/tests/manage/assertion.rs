@@ -8,7 +8,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use oauth_client::config::ClientConfig;
 use oauth_client::grant::{self, Assertion};
 use oauth_client::sign::{Algorithm, SigningKey};
-use oauth_client::{Error, Secret};
+use oauth_client::{Client, ClientAuth, Error, Secret, workload};
 use oauth_mock::{Alg, Endpoint, Fault, GrantType, MockClient, MockServer, TestKey, TrustedIssuer};
 use serde_json::{Value, json};
 
@@ -154,4 +154,43 @@ async fn a_configuration_signs_its_own() {
     assert_eq!(claims(token.secret())["sub"], "alice");
     advance(400).await;
     assert_eq!(source.token().await.unwrap().generation(), 2, "it needs no person");
+}
+
+/// What the kubelet does with a projected token: the file is a link into a link to a directory, and that one is swapped.
+#[cfg(unix)]
+#[tokio::test(start_paused = true)]
+async fn a_projected_token_counts_from_its_swap_on_without_a_restart() {
+    use std::os::unix::fs::symlink;
+
+    let key = TestKey::generate(Alg::Es256);
+    let fixture = fixture_of(
+        MockServer::builder()
+            .client(MockClient::new("svc").key(&key).grants([GrantType::ClientCredentials]))
+            .in_process(),
+    );
+    let root = std::env::temp_dir().join(format!("projected-{}", std::process::id()));
+    let mint = fixture.server.mint().typ("JWT").signed_with(&key).issuer("svc").subject("svc");
+    let mint = mint.audience(fixture.server.issuer());
+    let version = |name: &str| {
+        std::fs::create_dir_all(root.join(name)).unwrap();
+        // The mock takes each of them once, so that the one before is of no use.
+        let token = mint.clone().claim("jti", name).build();
+        std::fs::write(root.join(name).join("token"), format!("{token}\n")).unwrap();
+        symlink(name, root.join("..data_tmp")).unwrap();
+        std::fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
+    };
+    version("v1");
+    symlink("..data/token", root.join("token")).unwrap();
+    let auth = ClientAuth::assertion("svc", workload::projected_token(root.join("token")));
+    let client = Client::builder().issuer(fixture.server.issuer()).auth(auth);
+    let client = client.http(http(&fixture.server)).clock(fixture.clock.clone()).build().unwrap();
+    let source = client.source(grant::client_credentials()).build().unwrap();
+    for n in 2..=4 {
+        source.token().await.unwrap();
+        version(&format!("v{n}"));
+        source.refresh_now().await.unwrap();
+        version(&format!("w{n}"));
+    }
+    std::fs::remove_dir_all(&root).unwrap();
+    assert_eq!(fixture.count(Endpoint::Token), 4, "each was accepted at once");
 }

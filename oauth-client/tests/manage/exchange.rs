@@ -101,6 +101,28 @@ async fn what_was_exchanged_lives_no_longer_than_the_subject_token() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_bytes_that_people_take_are_bounded() {
+    let fixture = fixture();
+    let exchanger = exchanger(&fixture).max_bytes(100_000);
+    for n in 0..200 {
+        exchanger.token(users_token(&fixture, &format!("user-{n}"))).await.unwrap();
+    }
+    let small = exchanger.len();
+    assert!((10..=60).contains(&small), "{small} of them fit into 100,000 bytes");
+    // What was used last stays.
+    let latest = users_token(&fixture, "latest");
+    exchanger.token(&*latest).await.unwrap();
+    let before = fixture.count(Endpoint::Token);
+    exchanger.token(&*latest).await.unwrap();
+    assert_eq!(fixture.count(Endpoint::Token), before);
+    // Large subject tokens leave room for fewer.
+    for n in 0..20 {
+        exchanger.source(format!("{n}{}", "x".repeat(20_000))).unwrap();
+    }
+    assert!(exchanger.len() <= 5, "{}", exchanger.len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn people_whose_tokens_have_expired_make_room() {
     let fixture = fixture();
     let exchanger = exchanger(&fixture);

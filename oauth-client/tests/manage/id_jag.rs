@@ -20,7 +20,8 @@ fn servers() -> (Fixture, Fixture) {
         .grants([GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::TokenExchange])
         .scopes(["openid"])
         .redirect_uri("https://app.test/callback");
-    let idp = MockServer::builder().public_url(IDP).client(app).user(User::new("alice", "wonderland")).in_process();
+    let idp =
+        MockServer::builder().public_url(IDP).client(app).user(User::new("alice", "wonderland")).in_process();
     let trusted = TrustedIssuer::new(IDP).key(&idp.keys().current());
     let api = MockServer::builder()
         .client(MockClient::default().grants([GrantType::JwtBearer]).scopes(["chat.read", "chat.write"]))
@@ -145,7 +146,9 @@ async fn a_configuration_has_both_legs() {
     let mut missing = config("x");
     missing["identity_provider"] = json!({"client_id": "svc", "client_secrets": "x"});
     let error = serde_json::from_value::<ClientConfig>(missing).unwrap_err().to_string();
-    for field in ["identity_provider.client_secrets", "identity_provider.issuer", "identity_provider.client_secret:"] {
+    for field in
+        ["identity_provider.client_secrets", "identity_provider.issuer", "identity_provider.client_secret:"]
+    {
         assert!(error.contains(field), "{field}: {error}");
     }
     let mut elsewhere = config("x");
@@ -168,7 +171,13 @@ fn both(idp: &Fixture, api: &Fixture) -> oauth_client::transport::HttpClient {
 fn the_two_clients_are_two() {
     let client = |issuer: &str, id: &str| {
         let http = http(&MockServer::builder().in_process());
-        Client::builder().issuer(issuer).auth(ClientAuth::basic(id, "s")).http(http).timeout(Duration::from_secs(1)).build().unwrap()
+        Client::builder()
+            .issuer(issuer)
+            .auth(ClientAuth::basic(id, "s"))
+            .http(http)
+            .timeout(Duration::from_secs(1))
+            .build()
+            .unwrap()
     };
     let key = |idp: &str, token: &str| {
         let api = client("https://api.test", "svc");

@@ -89,6 +89,12 @@ const OLD_SERVER: [(&str, &str); 2] = [
     ("POST https://api.test/token", r#"{"access_token":"t0ken","token_type":"Bearer"}"#),
 ];
 
+const OLD_SERVER_WITH_A_PAGE: [(&str, &str); 3] = [
+    ("GET https://api.test/.well-known/oauth-protected-resource/mcp", "<html>"),
+    OLD_SERVER[0],
+    OLD_SERVER[1],
+];
+
 #[tokio::test]
 async fn a_server_of_an_old_revision_has_its_endpoints_where_that_says() {
     let (http, requests) = host(&OLD_SERVER);
@@ -117,6 +123,13 @@ async fn unasked_nothing_is_assumed() {
     let authorizer = old(http).build().unwrap();
     let error = authorizer.attempt().again(StatusCode::UNAUTHORIZED, &HeaderMap::new()).await.unwrap_err();
     assert_eq!(error.code(), "discovery");
+    assert!(lines(&requests).iter().all(|line| line.starts_with("GET ")));
+
+    // Nor where a document makes no sense.
+    let (http, requests) = host(&OLD_SERVER_WITH_A_PAGE);
+    let authorizer = old(http).default_endpoints().build().unwrap();
+    let error = authorizer.attempt().again(StatusCode::UNAUTHORIZED, &HeaderMap::new()).await.unwrap_err();
+    assert_eq!(error.code(), "malformed_response");
     assert!(lines(&requests).iter().all(|line| line.starts_with("GET ")));
 
     // Nor where the API names a document that is not there.

@@ -95,6 +95,21 @@ async fn tokens_are_bound_where_the_api_wants_it_or_the_client_can() {
 }
 
 #[tokio::test]
+async fn no_challenge_takes_the_binding_away_again() {
+    let world = World::new(server());
+    (world.says().scheme, world.says().scope) = ("DPoP", Some("read"));
+    let builder = world.plain().registered(world.server().issuer(), ClientAuth::basic("svc", "s3cr3t"));
+    let authorizer = builder.grant(|_| grant::client_credentials()).build().unwrap();
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    let key = |token: &oauth_client::AccessToken| token.tokens().key_thumbprint().map(str::to_owned);
+    let first = key(&authorizer.source().unwrap().token().await.unwrap());
+    (world.says().scheme, world.says().needs) = ("Bearer", vec!["write"]);
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    let second = key(&authorizer.source().unwrap().token().await.unwrap());
+    assert!(first.is_some() && first == second, "the key stays the same, too");
+}
+
+#[tokio::test]
 async fn a_server_that_is_away_is_an_error_that_may_pass() {
     let world = World::new(server());
     world.server().fault(Endpoint::Token, Fault::status(503)).always();

@@ -114,7 +114,7 @@ impl World {
         if request.uri().path().contains(".well-known") {
             self.seen().documents.push(request.uri().to_string());
         }
-        let server = self.servers.iter().find(|server| server.issuer().contains(&host)).unwrap();
+        let server = self.servers.iter().find(|server| server.url().contains(&host)).unwrap();
         let response = server.transport().oneshot(request).await.map_err(std::io::Error::other)?;
         let (head, body) = response.into_parts();
         Ok(Response::from_parts(
@@ -173,7 +173,7 @@ impl World {
     pub(crate) fn log_in(&self, page: Url) -> Result<String, String> {
         self.seen().pages.push(page.clone());
         let host = page.host_str().unwrap();
-        let server = self.servers.iter().find(|server| server.issuer().contains(host)).unwrap();
+        let server = self.servers.iter().find(|server| server.url().contains(host)).unwrap();
         server.log_in(page.as_str(), "alice")
     }
 

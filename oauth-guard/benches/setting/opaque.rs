@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body_util::{BodyExt, Full};
-use oauth_client::Client;
+use oauth_client::transport::RequestBody;
 use oauth_guard::{ClientAuth, Guard, HttpClient, Introspection, Issuer};
 use tokio::runtime::Runtime;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use super::setting::{AUDIENCE, Bare, Body, ISSUER, TENANT};
 
-const ENDPOINT: &str = "https://auth.example.com/introspect";
+pub(crate) const ENDPOINT: &str = "https://auth.example.com/introspect";
 
 /// The endpoint knows tokens that begin so.
 const KNOWN: &str = "token=known";
@@ -22,8 +22,6 @@ const KNOWN: &str = "token=known";
 pub(crate) struct Opaque {
     pub(crate) runtime: Runtime,
     pub(crate) guard: Guard,
-    /// The same questions without a guard.
-    pub(crate) client: Client,
     asked: Arc<AtomicUsize>,
 }
 
@@ -32,20 +30,12 @@ impl Opaque {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let asked = Arc::new(AtomicUsize::new(0));
         let http = endpoint(Arc::clone(&asked));
-        let auth = || ClientAuth::basic("orders-api", "s3cr3t");
-        let introspection = Introspection::new(auth()).endpoint(ENDPOINT);
+        let introspection = Introspection::new(ClientAuth::basic("orders-api", "s3cr3t")).endpoint(ENDPOINT);
         let issuer = Issuer::new(ISSUER).audience(AUDIENCE).introspection(introspection);
         let inside = runtime.enter();
-        let guard = Guard::builder().http(http.clone()).issuer(issuer).build().expect("a guard");
-        let client = Client::builder()
-            .auth(auth())
-            .http(http)
-            .token_endpoint(ENDPOINT)
-            .endpoint(oauth_client::discover::Endpoint::Introspection, ENDPOINT)
-            .build()
-            .expect("a client");
+        let guard = Guard::builder().http(http).issuer(issuer).build().expect("a guard");
         drop(inside);
-        Self { runtime, guard, client, asked }
+        Self { runtime, guard, asked }
     }
 
     pub(crate) fn questions(&self) -> usize {
@@ -67,12 +57,13 @@ pub(crate) fn known(number: usize) -> String {
     format!("known_at_{number:034}")
 }
 
-fn endpoint(asked: Arc<AtomicUsize>) -> HttpClient {
+/// Counts the questions.
+pub(crate) fn endpoint(asked: Arc<AtomicUsize>) -> HttpClient {
     let active = format!(
         r#"{{"active":true,"iss":"{ISSUER}","aud":"{AUDIENCE}","sub":"7f3b2c1e-5b0f-4c2a-9a3e-2f1d0c9b8a77","client_id":"orders-frontend-production","scope":"orders:read orders:write customers:read profile email","exp":9000000000,"iat":1700000000,"tenant":"{TENANT}","token_type":"Bearer"}}"#
     );
     let active = Bytes::from(active);
-    HttpClient::from_service(service_fn(move |request: Request<_>| {
+    HttpClient::from_service(service_fn(move |request: Request<RequestBody>| {
         asked.fetch_add(1, Ordering::Relaxed);
         let active = active.clone();
         async move {

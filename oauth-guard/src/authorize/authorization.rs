@@ -4,11 +4,14 @@ use http::Method;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN};
 use oauth_client::clock::Clock;
 
+use super::implied::Implied;
+use super::mcp::OfPath;
 use super::path::Ambiguous;
-use super::requirement::Requirement;
+use super::requirement::{Facts, Requirement};
 use super::rule::{Access, RouteRules, Rule};
 use crate::claims::Claims;
-use crate::reject::{Rejection, log};
+use crate::reject::Rejection;
+use crate::reject::log::{Origin, RejectionLog};
 use crate::request::RequestHead;
 
 /// What a layer asks for in code.
@@ -39,50 +42,80 @@ pub(crate) enum Preflight {
     Always,
 }
 
+/// The body of the request has to be compared with its headers before it is forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BodyCheck {
+    /// What is longer is rejected.
+    pub(crate) limit: usize,
+    /// What is wrong is only logged.
+    pub(crate) dry_run: bool,
+}
+
+/// What authorization needs beside rules and claims.
+#[derive(Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) implied: &'a Implied,
+    pub(crate) log: &'a RejectionLog,
+}
+
 /// What one request needs. Built without an allocation.
 pub(crate) struct Authorization<'a> {
     access: Access,
     /// Two where a slash at the end could select either; the request has to meet both.
     rules: [Option<&'a Rule>; 2],
+    /// Those for its MCP operation, in addition.
+    mcp: Option<OfPath<'a>>,
     /// The requirement of the layer or the handler, in addition to the rules'.
     required: Option<&'a Requirement>,
     dry_run: DryRun,
-    clock: &'a dyn Clock,
+    facts: Facts<'a>,
+    log: &'a RejectionLog,
 }
 
 impl<'a> Authorization<'a> {
     /// Needs a valid token that meets `required`.
-    pub(crate) fn new(required: Option<&'a Requirement>, dry_run: DryRun, clock: &'a dyn Clock) -> Self {
-        Self { access: Access::Token, rules: [None; 2], required, dry_run, clock }
+    pub(crate) fn new(
+        required: Option<&'a Requirement>,
+        dry_run: DryRun,
+        Surroundings { clock, implied, log }: Surroundings<'a>,
+    ) -> Self {
+        let facts = Facts { clock, implied };
+        Self { access: Access::Token, rules: [None; 2], mcp: None, required, dry_run, facts, log }
     }
 
     /// The rules decide whether a token is needed; without one, the layer does. No rule undoes what a layer requires, and
     /// all requirements add up.
     pub(crate) fn for_route(
         rules: &'a RouteRules,
-        request: RequestHead<'_>,
+        request: RequestHead<'a>,
         layer: OfLayer<'a>,
-        clock: &'a dyn Clock,
+        surroundings: Surroundings<'a>,
     ) -> Result<Self, Rejection> {
-        let mut this = Self::new(layer.required, rules.dry_run, clock);
-        let found = match rules.find(request) {
-            Ok(found) => found,
-            Err(Ambiguous(why)) if this.dry_run != DryRun::Off => {
-                log_dry_run(&Rejection::MalformedRequest(why), None, None);
-                [None; 2]
-            }
-            Err(Ambiguous(why)) => return Err(Rejection::MalformedRequest(why)),
-        };
+        if let Some(origins) = &rules.origins {
+            origins.check(request.headers)?;
+        }
+        let mut this = Self::new(layer.required, rules.dry_run, surroundings);
+        let found = this.unless_ambiguous(rules.find(request))?;
         let preflight = match rules.preflight {
             Preflight::Never => false,
             Preflight::WithoutRequirement => layer.required.is_none(),
             Preflight::Always => true,
         };
         let is_preflight = preflight && is_preflight(request);
-        let of_access = if is_preflight { rules.find_for_preflight(request, found) } else { found };
-        this.access = this.access_of(&of_access, rules.deny_by_default, layer)?;
         if is_preflight {
+            // It has a route if the request has that the browser wants to send.
+            let found = rules.find_for_preflight(request, found);
+            let deny_by_default = rules.deny_by_default && !rules.has_mcp_for_preflight(request);
+            this.access_of(&found, deny_by_default, layer)?;
             this.access = Access::Public;
+        } else {
+            this.mcp = this.unless_ambiguous(rules.find_mcp(request))?;
+            if let Some(mut mcp) = this.mcp.take() {
+                this.unless_ambiguous(mcp.read_operation(request))?;
+                this.mcp = Some(mcp);
+            }
+            this.access = this.access_of(&found, rules.deny_by_default, layer)?;
         }
         this.rules = match found {
             [Some(one), Some(other)] if std::ptr::eq(one, other) => [Some(one), None],
@@ -99,15 +132,45 @@ impl<'a> Authorization<'a> {
         layer: OfLayer<'_>,
     ) -> Result<Access, Rejection> {
         let by_layer = if layer.optional { Access::Optional } else { Access::Token };
-        if deny_by_default && found.iter().any(Option::is_none) {
+        let by_mcp = self.mcp.as_ref().map(OfPath::access).unwrap_or_default();
+        let is_known = self.mcp.as_ref().is_some_and(OfPath::is_known);
+        // MCP rules that match a known operation stand in for a rule of the route, and add to one that is there.
+        let without_rule =
+            |rule: &Option<&Rule>, mcp: Option<Access>| rule.is_none() && (mcp.is_none() || !is_known);
+        let closed = || found.iter().zip(by_mcp).any(|(rule, mcp)| without_rule(rule, mcp));
+        if deny_by_default && closed() {
             if self.dry_run == DryRun::Off {
                 return Err(Rejection::NoRule);
             }
             log_dry_run(&Rejection::NoRule, found.iter().flatten().next().copied(), None);
         }
-        let by_rules = found.iter().map(|rule| rule.map_or(by_layer, |rule| rule.access)).max();
+        let by_rules = found.iter().zip(by_mcp).map(|(rule, mcp)| {
+            let by_route = match rule {
+                Some(rule) => Some(rule.access),
+                None => without_rule(rule, mcp).then_some(by_layer),
+            };
+            by_route.max(mcp)
+        });
         let least = if layer.required.is_some() { by_layer } else { Access::Public };
-        Ok(by_rules.unwrap_or(by_layer).max(least))
+        Ok(by_rules.flatten().max().unwrap_or(by_layer).max(least))
+    }
+
+    /// In a dry run, what is ambiguous is logged and taken for nothing that a rule is about.
+    fn unless_ambiguous<V: Default>(&self, found: Result<V, Ambiguous>) -> Result<V, Rejection> {
+        match found {
+            Ok(found) => Ok(found),
+            Err(Ambiguous(why)) if self.dry_run != DryRun::Off => {
+                log_dry_run(&Rejection::MalformedRequest(why), None, None);
+                Ok(V::default())
+            }
+            Err(Ambiguous(why)) => Err(Rejection::MalformedRequest(why)),
+        }
+    }
+
+    /// What has to be done about the body before the request is forwarded.
+    pub(crate) fn body_check(&self) -> Option<BodyCheck> {
+        let limit = self.mcp.as_ref()?.body_bytes?;
+        Some(BodyCheck { limit, dry_run: self.dry_run != DryRun::Off })
     }
 
     /// Whether the token is not looked at.
@@ -124,7 +187,7 @@ impl<'a> Authorization<'a> {
     pub(crate) fn authorize<T>(&self, claims: Option<&Claims<T>>) -> Result<(), Rejection> {
         // An invalid token was logged by the validation.
         self.decide(claims).inspect_err(|rejection| {
-            log::rejected(rejection, &claims.map(Claims::origin).unwrap_or_default());
+            self.log.rejected(rejection, || claims.map_or_else(Origin::default, Claims::origin));
         })
     }
 
@@ -132,16 +195,19 @@ impl<'a> Authorization<'a> {
         let Some(claims) = claims else {
             return if self.access == Access::Token { Err(Rejection::MissingToken) } else { Ok(()) };
         };
-        if let Err(rejection) = Requirement::check(self.requirements(true), claims, self.clock) {
-            log_dry_run(&rejection, self.rules.iter().flatten().next().copied(), Some(claims.issuer()));
+        if let Err(rejection) = Requirement::check(self.requirements(true), claims, self.facts) {
+            let rule = self.rules.iter().flatten().next().copied();
+            let rule = rule.or_else(|| self.mcp.as_ref()?.rules().next());
+            log_dry_run(&rejection, rule, Some(claims.issuer()));
         }
-        Requirement::check(self.requirements(false), claims, self.clock)
+        Requirement::check(self.requirements(false), claims, self.facts)
     }
 
     /// Those that are only logged, or those that are enforced.
-    fn requirements(&self, logged: bool) -> impl Iterator<Item = &'a Requirement> + Clone {
+    fn requirements(&self, logged: bool) -> impl Iterator<Item = &'a Requirement> + Clone + use<'_, 'a> {
         let rules_are_logged = self.dry_run != DryRun::Off;
-        let of_rules = self.rules.into_iter().flatten();
+        let of_mcp = self.mcp.iter().flat_map(OfPath::rules);
+        let of_rules = self.rules.into_iter().flatten().chain(of_mcp);
         let of_rules = of_rules.filter(move |rule| (rule.dry_run || rules_are_logged) == logged);
         let of_layer = self.required.filter(|_| (self.dry_run == DryRun::All) == logged);
         of_rules.filter_map(|rule| rule.requirement.as_ref()).chain(of_layer)

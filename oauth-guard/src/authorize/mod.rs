@@ -2,16 +2,20 @@
 
 mod alternatives;
 mod authorization;
+mod implied;
+mod mcp;
 mod missing;
+mod origin;
 mod path;
 mod requirement;
 mod routes;
 mod rule;
 
 pub(crate) use self::alternatives::Alternatives;
-#[cfg(feature = "axum")]
 pub(crate) use self::authorization::log_dry_run;
-pub(crate) use self::authorization::{Authorization, DryRun, OfLayer, Preflight};
+pub(crate) use self::authorization::{Authorization, BodyCheck, DryRun, OfLayer, Preflight, Surroundings};
+pub(crate) use self::implied::Implied;
+pub(crate) use self::mcp::compare;
 pub use self::requirement::{ClaimValue, Requirement};
 pub use self::rule::Rule;
-pub(crate) use self::rule::{Defaults, Need, RouteRules};
+pub(crate) use self::rule::{Defaults, Extras, Need, RouteRules};

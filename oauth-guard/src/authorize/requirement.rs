@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use oauth_client::clock::Clock;
 
+use super::implied::Implied;
 use super::missing::Missing;
 use crate::claims::Claims;
 use crate::json::{self, Value};
@@ -32,6 +33,15 @@ use crate::reject::Rejection;
 #[must_use]
 pub struct Requirement(Arc<Term>);
 
+/// What a requirement is checked by, beside the claims.
+#[derive(Clone, Copy)]
+pub(super) struct Facts<'a> {
+    /// Read only for the age of a login.
+    pub(super) clock: &'a dyn Clock,
+    /// The scopes that other scopes include.
+    pub(super) implied: &'a Implied,
+}
+
 pub(super) enum Term {
     Scope(Box<str>),
     Role(Box<str>),
@@ -50,7 +60,8 @@ pub(super) enum Term {
 }
 
 impl Requirement {
-    /// The token grants exactly this scope. The challenge of a rejection names it.
+    /// The token grants exactly this scope, or one that [includes it](crate::GuardBuilder::implies). The challenge of a
+    /// rejection names it.
     pub fn scope(scope: impl Into<String>) -> Self {
         Self::of(Term::Scope(scope.into().into()))
     }
@@ -117,10 +128,12 @@ impl Requirement {
         Self::of(Term::Any(requirements.into_iter().collect()))
     }
 
-    /// Allocates nothing. The clock is read only for the age of a login.
-    pub(crate) fn is_met_by<T>(&self, claims: &Claims<T>, clock: &dyn Clock) -> bool {
+    /// Allocates nothing.
+    pub(super) fn is_met_by<T>(&self, claims: &Claims<T>, facts: Facts<'_>) -> bool {
         match &*self.0 {
-            Term::Scope(scope) => claims.has_scope(scope),
+            Term::Scope(scope) => {
+                claims.has_scope(scope) || facts.implied.grants(scope, |other| claims.has_scope(other))
+            }
             Term::Role(role) => claims.has_role(role),
             Term::Client(client) => claims.client_id() == Some(client),
             Term::Actor(subject, issuer) => claims.is_acted_by(subject, issuer.as_deref()),
@@ -133,38 +146,38 @@ impl Requirement {
                 _ => false,
             },
             Term::Acr(values) => claims.acr().is_some_and(|acr| values.iter().any(|one| **one == *acr)),
-            Term::MaxLoginAge(age) => claims.logged_in_within(*age, clock.now().wall.as_secs()),
+            Term::MaxLoginAge(age) => claims.logged_in_within(*age, facts.clock.now().wall.as_secs()),
             Term::Bound => claims.is_bound(),
-            Term::All(terms) => terms.iter().all(|term| term.is_met_by(claims, clock)),
-            Term::Any(terms) => terms.iter().any(|term| term.is_met_by(claims, clock)),
-            Term::Not(term) => !term.is_met_by(claims, clock),
+            Term::All(terms) => terms.iter().all(|term| term.is_met_by(claims, facts)),
+            Term::Any(terms) => terms.iter().any(|term| term.is_met_by(claims, facts)),
+            Term::Not(term) => !term.is_met_by(claims, facts),
         }
     }
 
     /// Checks several together, so that a rejection names all that they need.
-    pub(crate) fn check<'a, T>(
+    pub(super) fn check<'a, T>(
         requirements: impl Iterator<Item = &'a Self> + Clone,
         claims: &Claims<T>,
-        clock: &dyn Clock,
+        facts: Facts<'_>,
     ) -> Result<(), Rejection> {
-        if requirements.clone().all(|requirement| requirement.is_met_by(claims, clock)) {
+        if requirements.clone().all(|requirement| requirement.is_met_by(claims, facts)) {
             return Ok(());
         }
         let mut missing = Missing::default();
-        requirements.for_each(|requirement| requirement.gather(claims, clock, &mut missing));
+        requirements.for_each(|requirement| requirement.gather(claims, facts, &mut missing));
         Err(missing.into_rejection())
     }
 
     /// What it needs, met or not, and what of it is not met.
-    fn gather<'a, T>(&'a self, claims: &Claims<T>, clock: &dyn Clock, missing: &mut Missing<'a>) {
+    fn gather<'a, T>(&'a self, claims: &Claims<T>, facts: Facts<'_>, missing: &mut Missing<'a>) {
         match &*self.0 {
-            Term::All(terms) => return terms.iter().for_each(|term| term.gather(claims, clock, missing)),
+            Term::All(terms) => return terms.iter().for_each(|term| term.gather(claims, facts, missing)),
             Term::Any(terms) => {
                 // The alternative that is met already, else one that the caller can meet with another token.
                 let alternatives = terms.iter().map(|term| {
                     let mut needs = Missing::default();
-                    term.gather(claims, clock, &mut needs);
-                    (!term.is_met_by(claims, clock), needs)
+                    term.gather(claims, facts, &mut needs);
+                    (!term.is_met_by(claims, facts), needs)
                 });
                 return match alternatives.min_by_key(|(unmet, needs)| (*unmet, needs.out_of_reach)) {
                     Some((_, needs)) => missing.merge(needs),
@@ -176,7 +189,7 @@ impl Requirement {
             Term::MaxLoginAge(age) => missing.needs_login_within(*age),
             _ => {}
         }
-        if !self.is_met_by(claims, clock) {
+        if !self.is_met_by(claims, facts) {
             match &*self.0 {
                 Term::Scope(_) => missing.scope_lacks = true,
                 Term::Acr(_) | Term::MaxLoginAge(_) => missing.login_lacks = true,
@@ -200,10 +213,6 @@ impl Requirement {
 
     /// Finds what cannot be written into a challenge, or can never be met.
     pub(crate) fn validate(&self) -> Result<(), &'static str> {
-        // RFC 6749 section 3.3 for scopes; OpenID Connect separates acr values in the same way.
-        let is_word = |text: &str| {
-            !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
-        };
         match &*self.0 {
             Term::Scope(scope) if !is_word(scope) => Err(
                 "a scope is one word of visible ASCII characters without quotes and backslashes; to require several, combine them with all",
@@ -291,6 +300,11 @@ impl fmt::Debug for Requirement {
             Term::Not(term) => write!(f, "!{term:?}"),
         }
     }
+}
+
+/// RFC 6749 section 3.3 for scopes; OpenID Connect separates acr values in the same way.
+pub(super) fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
 }
 
 /// What a claim is compared with: a string, a whole number or a boolean.

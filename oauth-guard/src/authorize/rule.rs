@@ -4,9 +4,13 @@ use http::Method;
 use http::header::ACCESS_CONTROL_REQUEST_METHOD;
 
 use super::authorization::{DryRun, Preflight};
+use super::implied::Implied;
+use super::mcp::{self, McpRules, Operations};
+use super::origin::Origins;
 use super::path::Ambiguous;
 use super::requirement::Requirement;
 use super::routes::{Lookup, PatternError, Routes};
+use crate::defaults::MCP_BODY_BYTES;
 use crate::error::Problems;
 use crate::request::RequestHead;
 
@@ -58,8 +62,12 @@ pub struct Rule {
     pub(crate) access: Access,
     pub(crate) requirement: Option<Requirement>,
     pub(crate) dry_run: bool,
+    /// The MCP operations that it is for; then it adds to the rule of the route.
+    pub(crate) mcp: Option<Operations>,
+    /// A name was set, and no operation.
+    pub(super) unnamed_mcp: bool,
     /// Made by [`Rule::grpc`]; errors then name that key.
-    is_grpc: bool,
+    pub(super) is_grpc: bool,
 }
 
 /// Which requests are forwarded at all, the strictest last.
@@ -82,6 +90,8 @@ impl Rule {
             access: Access::Token,
             requirement: None,
             dry_run: false,
+            mcp: None,
+            unnamed_mcp: false,
             is_grpc: false,
         }
     }
@@ -98,6 +108,49 @@ impl Rule {
         let method = method.as_ref().strip_prefix('/').unwrap_or(method.as_ref());
         let path = if method.contains('/') { format!("/{method}") } else { format!("/{method}/{{*method}}") };
         Self { is_grpc: true, ..Self::new(path) }
+    }
+
+    /// Makes it a rule for an operation of an MCP server (Model Context Protocol), such as `tools/call`; `*` stands for
+    /// any text. With [`name`](Self::name), only for some tools, prompts, resources or tasks.
+    ///
+    /// It adds to the other rules: a request has to satisfy the rule of its route, if there is one, and every MCP rule
+    /// of its path that matches its operation, and one challenge names all scopes that it needs. What no MCP rule
+    /// matches needs what the route needs.
+    ///
+    /// The operation is read from the headers `Mcp-Method` and `Mcp-Name`, which clients send since version 2026-07-28 of
+    /// the protocol. A request without them, or of an older version, could be anything: it has to satisfy every MCP
+    /// rule of its path, and what the path needs without them. A malformed or doubled header is 400.
+    ///
+    /// The caller writes both headers and body, so the body is read after the token was found to be enough, compared
+    /// with the headers, and handed on as it came. A contradiction, a batch, what is no JSON object that all readers
+    /// read alike, and more than [`mcp_body_bytes`](crate::GuardBuilder::mcp_body_bytes) are 400. In stacks other than
+    /// axum the body's type has to be [`RequestBody`](crate::RequestBody).
+    ///
+    /// ```
+    /// use oauth_guard::{Guard, Issuer, Requirement, Rule};
+    ///
+    /// let guard = Guard::builder()
+    ///     .issuer(Issuer::new("https://auth.example.com").audience("https://api.example.com/mcp"))
+    ///     .rule(Rule::new("/mcp").require(Requirement::scope("mcp")))
+    ///     .rule(Rule::new("/mcp").mcp("tools/call").name("delete_*").require(Requirement::scope("delete")))
+    ///     .build()?;
+    /// # Ok::<(), oauth_guard::BuildError>(())
+    /// ```
+    pub fn mcp(mut self, method: impl Into<String>) -> Self {
+        let name = self.mcp.take().and_then(|mcp| mcp.name);
+        self.mcp = Some(Operations { method: method.into(), name });
+        self.unnamed_mcp = false;
+        self
+    }
+
+    /// The names that an [MCP rule](Self::mcp) is for: of a tool or a prompt, the URI of a resource, the id of a task.
+    /// `*` stands for any text: `delete_*`. By default all.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        match &mut self.mcp {
+            Some(mcp) => mcp.name = Some(name.into()),
+            None => self.unnamed_mcp = true,
+        }
+        self
     }
 
     /// The only HTTP methods it applies to. By default all.
@@ -141,6 +194,9 @@ impl Rule {
 pub(crate) struct RouteRules {
     routes: Routes,
     all: Box<[Rule]>,
+    mcp: McpRules,
+    pub(super) origins: Option<Origins>,
+    pub(super) implied: Implied,
     pub(super) preflight: Preflight,
     pub(super) dry_run: DryRun,
     pub(super) deny_by_default: bool,
@@ -168,8 +224,20 @@ pub(crate) struct Defaults {
     pub(crate) deny_by_default: bool,
 }
 
+/// What holds beside them, and takes memory.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    pub(crate) allowed_origins: Option<Vec<String>>,
+    /// A scope, and those that it includes.
+    pub(crate) implies: Vec<(String, Vec<String>)>,
+    /// The longest body that is compared with the headers of an MCP request.
+    pub(crate) mcp_body_bytes: Option<usize>,
+    /// The headers of MCP requests are believed.
+    pub(crate) trust_mcp_headers: bool,
+}
+
 impl RouteRules {
-    pub(crate) fn new(rules: &[Rule], defaults: Defaults, problems: &mut Problems) -> Self {
+    pub(crate) fn new(rules: &[Rule], defaults: Defaults, extras: &Extras, problems: &mut Problems) -> Self {
         let mut routes = Routes::default();
         for (index, rule) in rules.iter().enumerate() {
             let field = |name: &str| format!("rule[{index}].{name}");
@@ -202,6 +270,9 @@ impl RouteRules {
             if let Some(Err(why)) = rule.requirement.as_ref().map(Requirement::validate) {
                 problems.add(field("require"), why);
             }
+            if rule.mcp.is_some() {
+                continue;
+            }
             match routes.insert(&rule.path, rule.methods.as_deref().unwrap_or_default(), index) {
                 Ok(()) => {}
                 Err(PatternError::Invalid(why)) => problems.add(path(), why),
@@ -214,7 +285,14 @@ impl RouteRules {
             }
         }
         let Defaults { preflight, dry_run, deny_by_default } = defaults;
-        Self { routes, all: rules.into(), preflight, dry_run, deny_by_default }
+        if extras.mcp_body_bytes == Some(0) {
+            problems.add("mcp_body_bytes", "expected a length above zero");
+        }
+        let body_bytes = extras.mcp_body_bytes.unwrap_or(MCP_BODY_BYTES);
+        let mcp = McpRules::new(rules, (!extras.trust_mcp_headers).then_some(body_bytes), problems);
+        let origins = extras.allowed_origins.as_deref().map(|origins| Origins::new(origins, problems));
+        let implied = Implied::new(&extras.implies, problems);
+        Self { routes, all: rules.into(), mcp, origins, implied, preflight, dry_run, deny_by_default }
     }
 
     pub(crate) fn dry_run(&self) -> DryRun {
@@ -232,6 +310,18 @@ impl RouteRules {
         Ok(found.map(|rule| rule.and_then(|rule| self.all.get(rule))))
     }
 
+    /// The MCP rules of the request's path, if it has any.
+    pub(super) fn find_mcp<'a>(
+        &'a self,
+        request: RequestHead<'a>,
+    ) -> Result<Option<mcp::OfPath<'a>>, Ambiguous> {
+        self.mcp.find(&self.all, request)
+    }
+
+    pub(crate) fn implied(&self) -> &Implied {
+        &self.implied
+    }
+
     /// The rules that say whether a preflight request has a route: where none names `OPTIONS`, those for the method that the
     /// browser wants to use.
     #[cold]
@@ -243,9 +333,7 @@ impl RouteRules {
         if found.iter().all(Option::is_some) {
             return found;
         }
-        let wanted = request.headers.get(ACCESS_CONTROL_REQUEST_METHOD);
-        let wanted = wanted.and_then(|wanted| Method::from_bytes(wanted.as_bytes()).ok());
-        let Some(wanted) = wanted else { return found };
+        let Some(wanted) = wanted(request) else { return found };
         let mut request = request;
         request.method = &wanted;
         self.find(request).unwrap_or(found)
@@ -273,12 +361,26 @@ impl RouteRules {
         }
     }
 
+    /// Whether MCP rules are for what the browser wants to send.
+    #[cold]
+    pub(super) fn has_mcp_for_preflight(&self, request: RequestHead<'_>) -> bool {
+        let Some(wanted) = wanted(request) else { return false };
+        let mut request = request;
+        request.method = &wanted;
+        matches!(self.find_mcp(request), Ok(Some(_)))
+    }
+
     /// Every scope that a route requires, in alphabetical order.
     pub(crate) fn scopes(&self) -> Vec<String> {
         let mut scopes = std::collections::BTreeSet::new();
         self.all.iter().filter_map(|rule| rule.requirement.as_ref()).for_each(|it| it.scopes(&mut scopes));
         scopes.into_iter().map(str::to_owned).collect()
     }
+}
+
+/// The method that a preflight request asks about.
+fn wanted(request: RequestHead<'_>) -> Option<Method> {
+    Method::from_bytes(request.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
 }
 
 /// Whether it is the path of a gRPC method, or of all methods of a service: two segments without a `*` of another router.

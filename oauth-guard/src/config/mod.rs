@@ -196,6 +196,19 @@ fn builder(table: Table<'_>, problems: &mut Vec<Problem>) -> GuardBuilder {
     if table.flag("allow_preflight") {
         builder = builder.allow_preflight_without_requirement();
     }
+    for (scope, included) in table.value("implies").and_then(Value::as_object).into_iter().flatten() {
+        let included = included.as_array().into_iter().flatten().filter_map(Value::as_str);
+        builder = builder.implies(scope, included);
+    }
+    if table.has("allowed_origins") {
+        builder = builder.allowed_origins(table.texts("allowed_origins"));
+    }
+    if let Some(bytes) = table.number("mcp_body_bytes") {
+        builder = builder.mcp_body_bytes(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+    if table.flag("danger_trust_mcp_headers") {
+        builder = builder.danger_trust_mcp_headers();
+    }
     if table.has("grpc") {
         builder = builder.grpc(table.flag("grpc"));
     }

@@ -24,6 +24,20 @@ pub(super) const RULE: &[Key] = &[
         "A gRPC method instead of a path, or a service for all its methods.",
     ),
     Key::new(
+        "mcp",
+        Kind::Text,
+        "none",
+        "mcp = \"tools/call\"",
+        "The operation of an MCP server at the path, from Mcp-Method; * stands for any text. Such a rule adds to that of the route, and the body is compared with the headers. A request that does not say its operation has to satisfy all such rules of its path.",
+    ),
+    Key::new(
+        "name",
+        Kind::Text,
+        "all",
+        "name = \"delete_*\"",
+        "The tools, prompts, resources or tasks that an mcp rule is for, from Mcp-Name; * stands for any text.",
+    ),
+    Key::new(
         "methods",
         Kind::Texts,
         "all",
@@ -158,6 +172,9 @@ pub(super) fn check(table: Table<'_>, problems: &mut Vec<Problem>) {
         if rule.has("path") && rule.has("grpc") {
             add("grpc", "a rule is for a path or for a gRPC method; split it into two rules");
         }
+        if rule.has("mcp") && !rule.has("path") && !rule.has("grpc") {
+            add("path", "an mcp rule needs a path, such as path = \"/mcp\"");
+        }
         if rule.texts("methods").into_iter().any(|name| Method::from_bytes(name.as_bytes()).is_err()) {
             add("methods", "expected HTTP method names, for instance methods = [\"GET\"]");
         }
@@ -169,6 +186,12 @@ pub(super) fn rule(table: Table<'_>) -> Rule {
         (None, Some(method)) => Rule::grpc(method),
         (path, _) => Rule::new(path.unwrap_or_default()),
     };
+    if let Some(method) = table.text("mcp") {
+        rule = rule.mcp(method);
+    }
+    if let Some(name) = table.text("name") {
+        rule = rule.name(name);
+    }
     if table.has("methods") {
         let names = table.texts("methods").into_iter();
         rule = rule.methods(names.filter_map(|name| Method::from_bytes(name.as_bytes()).ok()));
@@ -259,6 +282,17 @@ fn check_bound(value: &Value, field: &str, problems: &mut Vec<Problem>) {
     if *value != Value::Bool(true) {
         let message = "expected true; for the opposite write { not = { bound = true } }".to_owned();
         problems.push(Problem { field: field.to_owned(), message });
+    }
+}
+
+pub(super) fn check_implies(value: &Value, field: &str, problems: &mut Vec<Problem>) {
+    let is_list = |value: &Value| value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
+    if !value.as_object().is_some_and(|scopes| scopes.values().all(is_list)) {
+        problems.push(Problem {
+            field: field.to_owned(),
+            message: "expected a table of scopes with lists of scopes, for instance { admin = [\"read\"] }"
+                .to_owned(),
+        });
     }
 }
 

@@ -126,6 +126,60 @@ fn the_environment_has_the_same_keys() {
 }
 
 #[test]
+fn rules_for_mcp_come_from_the_file_and_the_environment_alike() {
+    let variables = [
+        ("GUARD_ISSUER_0_ISSUER", "https://a"),
+        ("GUARD_ISSUER_0_AUDIENCE", "x"),
+        ("GUARD_RULE_0_PATH", "/mcp"),
+        ("GUARD_RULE_0_MCP", "tools/call"),
+        ("GUARD_RULE_0_NAME", "delete_*"),
+        ("GUARD_RULE_0_REQUIRE", "{\"scope\":\"delete\"}"),
+        ("GUARD_IMPLIES", "{\"admin\":[\"delete\"]}"),
+        ("GUARD_ALLOWED_ORIGINS", "https://a.example https://b.example"),
+        ("GUARD_MCP_BODY_BYTES", "4096"),
+        ("GUARD_DANGER_TRUST_MCP_HEADERS", "true"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let tree = tree::from_variables("GUARD_", KEYS, variables).unwrap();
+    assert_eq!(
+        Value::Object(tree.clone()),
+        json!({
+            "issuer": [{"issuer": "https://a", "audience": ["x"]}],
+            "rule": [{"path": "/mcp", "mcp": "tools/call", "name": "delete_*", "require": {"scope": "delete"}}],
+            "implies": {"admin": ["delete"]},
+            "allowed_origins": ["https://a.example", "https://b.example"],
+            "mcp_body_bytes": 4096,
+            "danger_trust_mcp_headers": true,
+        })
+    );
+    let guard = GuardConfig::from_tree(&tree).unwrap().build().unwrap();
+    let ask = |name: &str| {
+        let request = http::Request::post("/mcp").header("mcp-method", "tools/call").header("mcp-name", name);
+        let request = request.header("origin", "https://b.example").body(()).unwrap();
+        guard.authorize(&request, None).unwrap_err()
+    };
+    // The rule is there, and the body is not asked for.
+    assert_eq!(ask("delete_all").code(), "missing_token");
+    let request = http::Request::get("/").header("origin", "https://c.example").body(()).unwrap();
+    assert_eq!(guard.authorize(&request, None).unwrap_err().code(), "origin_not_allowed");
+
+    let issuer = json!([{"issuer": "https://a", "audience": ["x"]}]);
+    let wrong = json!({
+        "issuer": issuer,
+        "rule": [{"mcp": "tools/call"}, {"path": "/a", "name": "x"}, {"grpc": "a.B/C", "mcp": "tools/call"}],
+        "implies": ["admin"],
+        "allowed_origins": ["https://a/"],
+        "mcp_body_bytes": 0,
+    });
+    let error = read(&wrong).unwrap_err();
+    let mut found = fields(&error);
+    found.sort_unstable();
+    let expected =
+        ["allowed_origins[0]", "implies", "mcp_body_bytes", "rule[0].path", "rule[1].name", "rule[2].mcp"];
+    assert_eq!(found, expected, "{error}");
+}
+
+#[test]
 fn any_serde_format_is_read() {
     let config: GuardConfig =
         serde_json::from_str(r#"{"issuer":[{"issuer":"https://a","audience":["x"]}]}"#).unwrap();

@@ -24,6 +24,7 @@ use crate::defaults::{
 };
 use crate::error::Problems;
 use crate::issuer::IssuerState;
+use crate::telemetry;
 
 /// What a question has come to.
 #[derive(Clone, Debug)]
@@ -271,9 +272,13 @@ impl Introspector {
                 Err(pause) => return Settled::Unavailable(pause),
             }
         }
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        if left.is_zero() {
+            // Its turn came with the end of its time: nothing that is sent now would be waited for.
+            return Settled::Unavailable(INTROSPECTION_FIRST_PAUSE);
+        }
         let round = admitted.round;
         self.counts.questions.fetch_add(1, Ordering::Relaxed);
-        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         let asked = async {
             match self.signed {
                 true => self.client.signed_introspection_response(token, left).await,
@@ -289,7 +294,7 @@ impl Introspector {
             _ => None,
         };
         admitted.reported = true;
-        match (response, opened) {
+        let settled = match (response, opened) {
             (_, Some(Ok(said))) => self.read(said.as_bytes(), digest, round),
             // The server works, and others may get better responses: it is not left alone.
             (_, Some(Err(Unread::Malformed(what)))) => self.trouble(TROUBLE, what, None, round),
@@ -300,7 +305,9 @@ impl Introspector {
             (Ok(Ok(body)), None) => self.read(&body, digest, round),
             (Ok(Err(error)), None) => self.failed(&error, round),
             (Err(_), None) => self.trouble("network", "no response in time", Some(None), round),
-        }
+        };
+        telemetry::introspected(&self.issuer, &settled);
+        settled
     }
 
     async fn open(&self, body: &[u8], issuer: &IssuerState) -> Result<String, Unread> {

@@ -30,6 +30,7 @@ use super::unknown::UnknownKeyBudget;
 use super::{Fetching, Freshness, KeyPolicy, KeySet, Probation, log_skipped};
 use crate::algorithm::Algorithm;
 use crate::defaults::{KEY_FIRST_BACKOFF, KEY_PATIENCE};
+use crate::telemetry::{self, Owner};
 
 /// One issuer's fetched keys.
 pub(crate) struct Remote {
@@ -276,6 +277,8 @@ impl Remote {
         if state.sequence != sequence {
             return;
         }
+        let owner = Owner { issuer: &self.issuer, is_resolved: self.probation.is_some() };
+        telemetry::keys_fetched(owner, outcome.as_ref().err().map(|failure| &*failure.code), now.wall);
         match outcome {
             Ok(Download { set, max_age, document }) => {
                 self.install(&mut state, set, document, now);

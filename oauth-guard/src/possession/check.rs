@@ -111,31 +111,16 @@ impl Possession {
         evidence: impl FnOnce() -> Result<Evidence<'e>, Rejection>,
         snapshot: &Snapshot<T>,
     ) -> Result<Checked, Rejection> {
-        let (jkt, x5t) = binding.map_or((None, None), |binding| (binding.jkt, binding.x5t));
-        match (scheme, jkt) {
-            // RFC 9449 section 7.2: a token that was bound may not be used as if it were not; and an unbound one is none
-            // for this scheme.
-            (Scheme::Bearer, Some(_)) | (Scheme::Dpop, None) => return Err(TokenError::OtherScheme.into()),
-            _ => {}
-        }
-        let lacks = |required: bool, bound: bool| required && !bound;
-        if lacks(self.dpop.as_ref().is_some_and(|dpop| dpop.required), jkt.is_some())
-            || lacks(self.certificates.as_ref().is_some_and(|one| one.required), x5t.is_some())
-        {
-            return Err(Rejection::TokenNotBound);
-        }
+        Self::check_scheme(binding, scheme)?;
+        self.check_required(binding)?;
         let Some(binding) = binding else { return Ok(Checked::Done { renewal: None }) };
         // What a reload no longer checks is not accepted unchecked, though it may be cached.
         if !binding.is_provable(self.provable()) {
             return Err(TokenError::BoundToKey.into());
         }
         let evidence = evidence()?;
-        if let Some(expected) = &x5t
-            && !evidence.certificate.is_some_and(|shown| is_equal(expected, &shown))
-        {
-            return Err(TokenError::OtherCertificate.into());
-        }
-        let (Some(dpop), Some(jkt), Some(given)) = (&self.dpop, jkt, &evidence.dpop) else {
+        Self::check_certificate(binding, &evidence)?;
+        let (Some(dpop), Some(jkt), Some(given)) = (&self.dpop, binding.jkt, &evidence.dpop) else {
             return Ok(Checked::Done { renewal: None });
         };
         let now = snapshot.clock.now();
@@ -152,6 +137,35 @@ impl Possession {
             }
             // There is one wherever proofs are checked.
             None => Err(Rejection::ReplayUnavailable { retry_after: RETRY_AFTER }),
+        }
+    }
+
+    /// RFC 9449 section 7.2: a token that was bound may not be used as if it were not; and one that is not bound is none for
+    /// the scheme `DPoP`.
+    pub(super) fn check_scheme(binding: Option<&Binding>, scheme: Scheme) -> Result<(), Rejection> {
+        let is_bound = binding.is_some_and(|binding| binding.jkt.is_some());
+        match scheme {
+            Scheme::Bearer if is_bound => Err(TokenError::OtherScheme.into()),
+            Scheme::Dpop if !is_bound => Err(TokenError::OtherScheme.into()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn check_required(&self, binding: Option<&Binding>) -> Result<(), Rejection> {
+        let (jkt, x5t) = binding.map_or((None, None), |binding| (binding.jkt, binding.x5t));
+        let wants_jkt = self.dpop.as_ref().is_some_and(|dpop| dpop.required);
+        let wants_x5t = self.certificates.as_ref().is_some_and(|certificates| certificates.required);
+        if (wants_jkt && jkt.is_none()) || (wants_x5t && x5t.is_none()) {
+            return Err(Rejection::TokenNotBound);
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_certificate(binding: &Binding, evidence: &Evidence<'_>) -> Result<(), Rejection> {
+        match (&binding.x5t, &evidence.certificate) {
+            (None, _) => Ok(()),
+            (Some(expected), Some(shown)) if is_equal(expected, shown) => Ok(()),
+            _ => Err(TokenError::OtherCertificate.into()),
         }
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod certificates;
 mod check;
 pub(crate) mod dpop;
 mod evidence;
+mod explain;
 mod forwarded;
 mod peer;
 mod public_url;

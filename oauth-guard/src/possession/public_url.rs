@@ -76,6 +76,11 @@ impl PublicUrl {
 }
 
 impl ExpectedUrl<'_> {
+    #[cfg(test)]
+    pub(super) fn for_tests(base: &'static str, path: &'static str) -> Self {
+        Self { base: Some(Cow::Borrowed(base)), path: Cow::Borrowed(path) }
+    }
+
     pub(super) fn compare(&self, htu: &str) -> UrlMatch {
         self.base.as_deref().map_or(UrlMatch::Other, |base| compare(htu, base, &self.path))
     }

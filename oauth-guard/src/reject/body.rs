@@ -9,7 +9,6 @@ use http::header::{
     UPGRADE, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
-use http_body_util::Full;
 
 use super::rejection::Rejection;
 use crate::possession::dpop::DPOP_NONCE;
@@ -75,10 +74,10 @@ impl Hook {
     }
 
     /// Over HTTP, sets body and headers; over gRPC, where a rejection has no body, headers only.
-    pub(crate) fn apply(&self, rejection: &Rejection, response: &mut Response<Full<Bytes>>, is_grpc: bool) {
+    pub(crate) fn apply(&self, rejection: &Rejection, response: &mut Response<Bytes>, is_grpc: bool) {
         let RejectionBody { content_type, body, headers } = (self.0)(rejection);
         if !is_grpc {
-            *response.body_mut() = Full::new(body);
+            *response.body_mut() = body;
             response.headers_mut().insert(CONTENT_TYPE, content_type);
         }
         let target = response.headers_mut();

@@ -1,12 +1,14 @@
 //! Status, `WWW-Authenticate` and `Retry-After` of each rejection (RFC 6750 section 3, RFC 9110 section 11.6.1): the one
 //! place that decides them, for HTTP and gRPC alike.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use http::{HeaderValue, StatusCode};
 
 use super::body::Hook;
+use super::log::RejectionLog;
 use super::rejection::Rejection;
+use crate::authorize::Implied;
 use crate::defaults::REALM;
 
 /// What every challenge of a guard names.
@@ -17,8 +19,13 @@ pub(crate) struct Challenge {
     /// A token that grants too little for an extractor is logged, not rejected.
     #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only extractors reject behind a guard"))]
     pub(crate) dry_run: bool,
+    /// The scopes that other scopes include.
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only extractors reject behind a guard"))]
+    pub(crate) implied: Implied,
     /// gRPC requests get HTTP responses too.
     pub(crate) never_grpc: bool,
+    /// Where rejections are logged.
+    pub(crate) log: Arc<RejectionLog>,
     /// The user's body and headers.
     pub(crate) hook: Option<Hook>,
     /// Where tokens may be bound to a key.
@@ -121,7 +128,8 @@ impl Challenge {
             | Rejection::RevocationsUnavailable { .. }
             | Rejection::ReplayUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
             Rejection::NoRule => (StatusCode::FORBIDDEN, Some(vec![("error", "insufficient_scope")])),
-            Rejection::NotGuarded => (StatusCode::INTERNAL_SERVER_ERROR, None),
+            Rejection::OriginNotAllowed => (StatusCode::FORBIDDEN, None),
+            Rejection::NotGuarded | Rejection::UncheckedBody => (StatusCode::INTERNAL_SERVER_ERROR, None),
         };
         let retry_after = match rejection {
             Rejection::KeysUnavailable { retry_after }

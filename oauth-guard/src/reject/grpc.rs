@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Response, Version};
-use http_body_util::Full;
 
 use super::challenge::Challenge;
 use super::rejection::Rejection;
@@ -29,9 +28,9 @@ pub(crate) fn is_grpc(request: RequestHead<'_>) -> bool {
 }
 
 /// The whole response; the challenge is sent as metadata.
-pub(crate) fn response(rejection: &Rejection, challenge: &Challenge, dpop: bool) -> Response<Full<Bytes>> {
+pub(crate) fn response(rejection: &Rejection, challenge: &Challenge, dpop: bool) -> Response<Bytes> {
     let decision = challenge.decide(rejection, dpop);
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert("grpc-status", HeaderValue::from_static(status(rejection)));
@@ -54,8 +53,8 @@ fn status(rejection: &Rejection) -> &'static str {
         | Rejection::RevocationsUnavailable { .. }
         | Rejection::ReplayUnavailable { .. } => "14", // UNAVAILABLE
         Rejection::MalformedRequest(_) => "3", // INVALID_ARGUMENT
-        Rejection::InsufficientScope { .. } | Rejection::NoRule => "7", // PERMISSION_DENIED
-        Rejection::NotGuarded => "13",         // INTERNAL
+        Rejection::InsufficientScope { .. } | Rejection::NoRule | Rejection::OriginNotAllowed => "7", // PERMISSION_DENIED
+        Rejection::NotGuarded | Rejection::UncheckedBody => "13", // INTERNAL
         Rejection::MissingToken
         | Rejection::InvalidToken(_)
         | Rejection::InvalidProof(_)

@@ -3,19 +3,18 @@
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response};
-use http_body_util::Full;
 
 use super::challenge::Challenge;
 use super::rejection::Rejection;
 
 /// The whole response.
-pub(crate) fn response(rejection: &Rejection, challenge: &Challenge, dpop: bool) -> Response<Full<Bytes>> {
+pub(crate) fn response(rejection: &Rejection, challenge: &Challenge, dpop: bool) -> Response<Bytes> {
     let decision = challenge.decide(rejection, dpop);
     let body = match rejection {
         Rejection::InvalidToken(_) => Bytes::from_static(b"{\"error\":\"invalid_token\"}"),
         _ => Bytes::from(format!("{{\"error\":\"{}\"}}", rejection.code())),
     };
-    let mut response = Response::new(Full::new(body));
+    let mut response = Response::new(body);
     *response.status_mut() = decision.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -39,6 +39,9 @@ pub enum Rejection {
     },
     /// The route has no [rule](crate::Rule), and [`deny_by_default`](crate::GuardBuilder::deny_by_default) is set.
     NoRule,
+    /// The caller's fault: a page of an origin that is not one of the
+    /// [`allowed_origins`](crate::GuardBuilder::allowed_origins) sent the request.
+    OriginNotAllowed,
     /// The authorization server's or the network's fault: there are no keys to validate the token with.
     KeysUnavailable {
         /// When to retry.
@@ -63,6 +66,9 @@ pub enum Rejection {
     },
     /// This service's fault: a handler asks for claims on a route without a guard.
     NotGuarded,
+    /// This service's fault: an [MCP rule](crate::Rule::mcp) needs the body, and the guard cannot read it. See
+    /// [`RequestBody`](crate::RequestBody).
+    UncheckedBody,
 }
 
 impl Rejection {
@@ -82,6 +88,8 @@ impl Rejection {
             Self::IntrospectionUnavailable { .. } => "introspection_unavailable",
             Self::RevocationsUnavailable { .. } => "revocations_unavailable",
             Self::NotGuarded => "not_guarded",
+            Self::OriginNotAllowed => "origin_not_allowed",
+            Self::UncheckedBody => "unchecked_body",
         }
     }
 
@@ -126,6 +134,8 @@ impl fmt::Display for Rejection {
                 f.write_str("a source of revocations is away, so the token may have been revoked")
             }
             Self::NotGuarded => f.write_str("a handler asks for claims that no GuardLayer inserted"),
+            Self::OriginNotAllowed => f.write_str("the request's Origin is not one of allowed_origins"),
+            Self::UncheckedBody => f.write_str("an MCP rule needs the body, and the guard cannot read it"),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use http::Response;
-use http_body_util::Full;
 
 use super::challenge::Challenge;
 use super::rejection::Rejection;
@@ -15,7 +14,7 @@ pub(crate) fn respond(
     challenge: &Challenge,
     is_grpc: bool,
     dpop: bool,
-) -> Response<Full<Bytes>> {
+) -> Response<Bytes> {
     let is_grpc = is_grpc && !challenge.never_grpc;
     let mut response = if is_grpc {
         grpc::response(rejection, challenge, dpop)

@@ -2,7 +2,7 @@
 
 use super::claims::ClaimSet;
 use crate::escape::escaped;
-use crate::jose::{self, CompactJws, Header, Scratch};
+use crate::jose::{self, CompactJws, Header, Scratch, Typ};
 use crate::json;
 use crate::reject::TokenError;
 use crate::reject::log::Origin;
@@ -56,8 +56,19 @@ impl<'a> ParsedToken<'a> {
         Origin {
             issuer: name.map(|name| if is_configured(&name) { name.into_owned() } else { escaped(&name) }),
             key_id: key_id.map(escaped),
+            typ: self.header.as_ref().ok().and_then(|header| typ(header.typ)),
         }
     }
+}
+
+/// A `typ` in words, for the log.
+fn typ(typ: Typ) -> Option<&'static str> {
+    Some(match typ {
+        Typ::Absent => "none",
+        Typ::Jwt => "JWT",
+        Typ::AccessToken => return None,
+        _ => "another",
+    })
 }
 
 /// Whether a token is a JWS by its form: three base64url parts, the first one a JSON object with `alg`. Everything else

@@ -5,7 +5,7 @@ use ::axum::body::Body;
 use ::axum::routing::get;
 use http::{Request, header};
 use http_body_util::BodyExt;
-use oauth_guard::{Claims, RejectionBody, Requirement, Rule, Scoped, Scopes, Untyped};
+use oauth_guard::{Claims, RejectionBody, Requirement, Rule, Scoped, Scopes, SubjectToken, Untyped};
 use serde::Deserialize;
 use tower::ServiceExt;
 
@@ -346,4 +346,21 @@ async fn a_stripped_query_token_is_gone_from_the_original_uri_too() {
         let reply = ask(&router, &format!("/api{path}?a=b&access_token={token}&c=d"), None).await;
         assert_eq!(reply, (200, format!("/api{path}?a=b&c=d {path}?a=b&c=d")));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_takes_the_callers_token() {
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
+    let secret = |caller: SubjectToken| async move { caller.secret().expose().to_owned() };
+    let perhaps = |caller: Option<SubjectToken>| async move { caller.is_some().to_string() };
+    let router = Router::new()
+        .route("/told", get(secret).layer(guard.layer().with_subject_token()))
+        .route("/perhaps", get(perhaps).layer(guard.layer().optional().with_subject_token()))
+        .route("/untold", get(secret).layer(guard.layer()));
+    let token = fixture.server.mint().subject("ada").build();
+    assert_eq!(ask(&router, "/told", Some(&token)).await, (200, token.clone()));
+    assert_eq!(ask(&router, "/perhaps", Some(&token)).await, (200, "true".to_owned()));
+    assert_eq!(ask(&router, "/perhaps", None).await, (200, "false".to_owned()));
+    assert_eq!(ask(&router, "/untold", Some(&token)).await.0, 500, "and the log says what to do");
 }

@@ -134,3 +134,29 @@ async fn explanations_and_rejections_agree_on_every_attack() {
     }
     assert!(compared > 250, "{compared} compared only");
 }
+
+#[tokio::test(start_paused = true)]
+async fn it_says_what_to_change_and_which_claim_does_not_fit() {
+    #[derive(Debug, serde::Deserialize)]
+    #[expect(dead_code, reason = "only read by serde")]
+    struct Mine {
+        level: u8,
+    }
+    let fixture = Fixture::new();
+    let guard = fixture.builder().claims::<Mine>().issuer(fixture.issuer()).build().unwrap();
+    let good = guard.explain_fetching(&fixture.server.mint().claim("level", 7).build()).await;
+    assert_eq!((good.code, good.change), (None, None), "{good}");
+    let id_token = guard.explain_fetching(&fixture.server.mint().claim("level", 7).typ("JWT").build()).await;
+    assert!(id_token.change.unwrap().contains("profile = \"jwt\""), "{id_token}");
+    assert!(id_token.to_string().contains("to change: RFC 9068"), "{id_token}");
+    for (token, named) in [
+        (fixture.server.mint().claim("level", "a secret").build(), "the claim `level`: the type expects u8"),
+        (fixture.server.mint().build(), "the field `level` has no claim"),
+    ] {
+        let misfit = guard.explain_fetching(&token).await;
+        assert_eq!(misfit.reason, Some("claims_do_not_fit"));
+        let detail = misfit.checks.iter().find(|check| check.check == "claims' type").unwrap();
+        let detail = detail.detail.as_deref().unwrap();
+        assert!(detail.contains(named) && !detail.contains("a secret"), "{detail}");
+    }
+}

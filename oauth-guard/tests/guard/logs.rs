@@ -54,6 +54,46 @@ async fn rejections_are_logged_with_code_reason_issuer_and_key_id_and_nothing_of
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_rejection_of_each_reason_is_a_warning_that_says_what_to_change() {
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
+    let lines = Log::listen();
+    let id_token = || fixture.server.mint().typ("JWT").build();
+    let foreign = || fixture.server.mint().audience("another-api").build();
+    for minute in 0..3 {
+        for (token, reason, change) in [
+            (id_token(), "type_mismatch", "profile = \"jwt\""),
+            (foreign(), "audience_mismatch", "set audience of the issuer"),
+            ("a.b.c".to_owned(), "token_malformed", "[issuer.introspection]"),
+        ] {
+            assert_eq!(call(&guard, &token).await.status, 401);
+            let said = lines.take().replace('\\', "");
+            let warned = warnings(&said);
+            assert!(
+                warned.len() == 1 && warned[0].contains(&format!("reason=\"{reason}\"")),
+                "{minute} {said}"
+            );
+            assert!(
+                warned[0].contains(change) && warned[0].contains("code=\"invalid_token\""),
+                "{}",
+                warned[0]
+            );
+            assert_eq!(warned[0].contains("typ=\"JWT\""), reason == "type_mismatch", "{}", warned[0]);
+        }
+        // The rest of the minute, however many, and over a reload.
+        guard.reload(fixture.builder().issuer(fixture.issuer())).unwrap();
+        lines.take();
+        for _ in 0..100 {
+            assert_eq!(call(&guard, &id_token()).await.status, 401);
+        }
+        let said = lines.take();
+        assert!(warnings(&said).is_empty(), "{said}");
+        assert!(said.matches("type_mismatch").count() >= 100, "at debug level");
+        advance(Duration::from_secs(60)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn text_of_the_caller_is_cut() {
     let fixture = Fixture::new();
     let guard = fixture.guard();

@@ -22,10 +22,16 @@ mod key_rules;
 mod keys;
 mod log;
 mod logs;
+mod mcp;
+mod mcp_fuzz;
 mod metadata_places;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod null_members;
+mod on_behalf;
 mod openapi;
 mod pem;
+mod possession;
 #[cfg(all(feature = "toml", feature = "reqwest"))]
 mod recipes;
 mod rejections;

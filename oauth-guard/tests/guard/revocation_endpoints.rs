@@ -170,7 +170,7 @@ async fn invented_keys_cause_no_more_fetches_than_invented_tokens_do() {
     assert_eq!(log_out(&guard, &fixture.server.logout_token("shop", "ada").build()).await.status, 200);
     let before = fixture.server.journal().count(Endpoint::Jwks);
     for number in 0..100 {
-        let forged = key.clone().with_kid(format!("k{number}"));
+        let forged = key.clone().with_kid(&format!("k{number}"));
         let logout = fixture.server.logout_token("shop", "ada").signed_with(&forged).build();
         assert_eq!(log_out(&guard, &logout).await.status, 400);
         let event = fixture.server.security_event("shop", SecurityEvent::SessionRevoked, "ada");

@@ -5,6 +5,7 @@
 //   clients             further clients, as their metadata (RFC 7591 names); one with a known client_id replaces it
 //   resources           further resources by their URL: {"audience", "format": "opaque" or "jwt", "scope", "seconds"}
 //   dpop_nonce          true: proofs need a nonce of the server (RFC 9449 section 8)
+//   signed_introspection  false: introspection responses are plain, whatever a request accepts
 //   certificate_header  a header with the URL-encoded PEM of the client's certificate (RFC 8705), as a proxy sets it
 //
 // Who logs in is never asked: the authorization endpoint logs in the `login_hint`, else `ada`, and consents. With the
@@ -110,7 +111,7 @@ const provider = new Provider(issuer, {
     clientCredentials: { enabled: true },
     revocation: { enabled: true },
     introspection: { enabled: true, allowedPolicy: (_, client) => client.clientAuthMethod !== 'none' },
-    jwtIntrospection: { enabled: true },
+    jwtIntrospection: { enabled: given.signed_introspection !== false },
     backchannelLogout: { enabled: true },
     rpInitiatedLogout: { enabled: true },
     dPoP: {

@@ -64,7 +64,9 @@ impl Devices {
     /// The one that waits for this user.
     pub(crate) fn waiting_for(&self, user: &str, now: i64) -> Option<Device> {
         let is_theirs = |device: &&Device| {
-            device.state == State::Pending && now < device.expires_at && device.grant.user.as_deref() == Some(user)
+            device.state == State::Pending
+                && now < device.expires_at
+                && device.grant.user.as_deref() == Some(user)
         };
         self.devices().values().find(is_theirs).cloned()
     }

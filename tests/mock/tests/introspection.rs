@@ -142,6 +142,7 @@ async fn the_password_grant_checks_the_password() {
 }
 
 /// A response as it came.
+#[expect(clippy::unwrap_used, reason = "a helper that fails must fail its test")]
 async fn signed(server: &MockServer, token: &str) -> (String, String) {
     let request = Request::post(server.endpoint(Endpoint::Introspect))
         .header("authorization", svc())

@@ -162,7 +162,7 @@ async fn worker() {
                 let text = token.tokens().access_token().expose().to_owned();
                 print_line(&format!("token {text}"));
                 if role == "once" {
-                    source.settle().await;
+                    source.settle().await.unwrap();
                 }
             }
             Err(error) => {

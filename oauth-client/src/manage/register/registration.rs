@@ -107,9 +107,12 @@ impl Registration {
         self.auth_by(None)
     }
 
-    /// The same, by this method where the server did not say which.
+    /// The same, by the method that was asked for where the server did not say which it gave; without a secret it did not
+    /// give one that needs it.
     pub(crate) fn auth_by(&self, asked: Option<&str>) -> Result<ClientAuth, Error> {
         let id = self.client_id.as_str();
+        let can = |asked: &&str| self.client_secret.is_some() || !asked.starts_with("client_secret");
+        let asked = asked.filter(can);
         let method = self.metadata.token_endpoint_auth_method.as_deref().or(asked);
         match (method, &self.client_secret) {
             (Some("none"), _) | (None, None) => Ok(ClientAuth::none(id)),

@@ -35,11 +35,15 @@ fn claims_with(more: &str) -> Claims {
 }
 
 fn met(requirement: &Requirement, claims: &Claims) -> bool {
-    requirement.is_met_by(claims, &TestClock::at(NOW))
+    requirement.is_met_by(claims, Facts { clock: &TestClock::at(NOW), implied: &Implied::default() })
 }
 
 fn check(requirement: &Requirement, claims: &Claims) -> Result<(), Rejection> {
-    Requirement::check([requirement].into_iter(), claims, &TestClock::at(NOW))
+    Requirement::check(
+        [requirement].into_iter(),
+        claims,
+        Facts { clock: &TestClock::at(NOW), implied: &Implied::default() },
+    )
 }
 
 fn needed(requirement: &Requirement) -> String {

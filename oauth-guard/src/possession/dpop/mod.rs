@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 pub(crate) use self::error::ProofError;
 pub(super) use self::htu::{UrlMatch, compare};
 pub(crate) use self::nonce::Nonces;
+pub(crate) use self::proof::Visitor;
 pub use self::settings::Dpop;
 use crate::algorithm::Algorithm;
 use crate::replay::ProofId;

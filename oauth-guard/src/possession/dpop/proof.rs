@@ -71,9 +71,9 @@ impl DpopRules {
         now: Now,
         visitor: &mut V,
     ) -> Result<Option<Proven>, ProofError> {
-        let Some(text) = visitor.check("proof", text(given.proof.as_deref()))? else { return Ok(None) };
+        let Some(text) = visitor.check("dpop proof", text(given.proof.as_deref()))? else { return Ok(None) };
         let jws = CompactJws::split(text, MAX_BYTES).map_err(ProofError::from);
-        let Some(jws) = visitor.check("form", jws)? else { return Ok(None) };
+        let Some(jws) = visitor.check("dpop form", jws)? else { return Ok(None) };
         let known = binding
             .known
             .get()
@@ -83,19 +83,19 @@ impl DpopRules {
         let mut scratch = Scratch::new();
         let payload = jws.payload(&mut scratch).map_err(ProofError::from);
         let claims = payload.and_then(ProofClaims::read);
-        let Some(claims) = visitor.check("payload", claims)? else { return Ok(None) };
-        visitor.check("ath", claims.check_token(token))?;
-        visitor.check("htm", claims.check_method(&given.method))?;
-        visitor.check("htu", self.check_url(&claims, &given.url))?;
-        let iat = visitor.check("iat", claims.check_age(self.max_age, now))?;
-        let renewal = visitor.check("nonce", self.check_nonce(&claims, now))?;
+        let Some(claims) = visitor.check("dpop payload", claims)? else { return Ok(None) };
+        visitor.check("dpop ath", claims.check_token(token))?;
+        visitor.check("dpop htm", claims.check_method(&given.method))?;
+        visitor.check("dpop htu", self.check_url(&claims, &given.url))?;
+        let iat = visitor.check("dpop iat", claims.check_age(self.max_age, now))?;
+        let renewal = visitor.check("dpop nonce", self.check_nonce(&claims, now))?;
         let Some(key) = key else { return Ok(None) };
-        visitor.check("signature", check_signature(&jws, key))?;
+        visitor.check("dpop signature", check_signature(&jws, key))?;
         if let Some(key) = parsed.filter(|_| jws.header.len() <= KNOWN_HEADER) {
             // The next proof with this header needs no look at it.
             let _ = binding.known.set(Known { header: jws.header.into(), key });
         }
-        let Some(jti) = visitor.check("jti", claims.identifier())? else { return Ok(None) };
+        let Some(jti) = visitor.check("dpop jti", claims.identifier())? else { return Ok(None) };
         // As long as it could be accepted, and a little longer: clocks are stepped back, and those of a fleet differ.
         let until = iat.unwrap_or(0).saturating_add(self.max_age).saturating_add(AHEAD + 1);
         let keep = Duration::from_secs(until).saturating_sub(now.wall);
@@ -112,15 +112,15 @@ impl DpopRules {
     ) -> Result<Option<VerifyingKey>, ProofError> {
         let mut scratch = Scratch::new();
         let header = Header::read(jws.header, &mut scratch).map_err(ProofError::from);
-        let Some(header) = visitor.check("header", header)? else { return Ok(None) };
+        let Some(header) = visitor.check("dpop header", header)? else { return Ok(None) };
         let is_proof = header.typ == Typ::DpopProof;
-        visitor.check("typ", if is_proof { Ok(()) } else { Err(ProofError::WrongType) })?;
+        visitor.check("dpop typ", if is_proof { Ok(()) } else { Err(ProofError::WrongType) })?;
         let allowed = !header.algorithm.is_symmetric() && self.algorithms.contains(&header.algorithm);
         let allowed = if allowed { Ok(()) } else { Err(ProofError::AlgorithmNotAllowed) };
-        visitor.check("alg", allowed)?;
-        let Some(key) = visitor.check("jwk", embedded(jws, header.algorithm))? else { return Ok(None) };
+        visitor.check("dpop alg", allowed)?;
+        let Some(key) = visitor.check("dpop jwk", embedded(jws, header.algorithm))? else { return Ok(None) };
         let same = if key.thumbprint == *jkt { Ok(()) } else { Err(ProofError::OtherKey) };
-        visitor.check("jkt", same)?;
+        visitor.check("dpop jkt", same)?;
         Ok(Some(key.key))
     }
 
@@ -241,3 +241,6 @@ fn check_signature(jws: &CompactJws<'_>, key: &VerifyingKey) -> Result<(), Proof
     let signature = jws.signature(&mut scratch)?;
     if key.verifies(jws.signed.as_bytes(), signature) { Ok(()) } else { Err(ProofError::BadSignature) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,10 @@
 mod certificates;
 mod checks;
 mod config;
+mod explained;
+mod grpc;
 mod nonces;
+mod opaque;
 mod replays;
 mod schemes;
 mod urls;

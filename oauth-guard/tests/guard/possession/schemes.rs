@@ -35,7 +35,11 @@ async fn a_token_goes_with_its_scheme() {
             let (one, two) = (made(token), made(token));
             let (first, second) =
                 if with_proof { (send(&[&one]), send(&[&two])) } else { (send(&[]), send(&[])) };
-            assert_eq!(ask(&guard.layer(), first).await.summary(), (expected.0, expected.1.to_owned()), "{scheme}: {why}");
+            assert_eq!(
+                ask(&guard.layer(), first).await.summary(),
+                (expected.0, expected.1.to_owned()),
+                "{scheme}: {why}"
+            );
             assert_eq!(reason(&guard, &second).await, why, "{scheme}");
         }
     }
@@ -93,12 +97,16 @@ async fn challenges_name_every_scheme_that_is_taken() {
     let answer = ask(&guard.layer(), request("DPoP", "a.b.c", &[])).await;
     assert_eq!(
         answer.challenges(),
-        [r#"DPoP realm="api", error="invalid_token", error_description="the access token is not valid", algs="ES256 EdDSA""#]
+        [
+            r#"DPoP realm="api", error="invalid_token", error_description="the access token is not valid", algs="ES256 EdDSA""#
+        ]
     );
     let answer = ask(&guard.layer(), request("DPoP", &bound.token, &["a.b.c"])).await;
     assert_eq!(
         answer.challenges(),
-        [r#"DPoP realm="api", error="invalid_dpop_proof", error_description="the DPoP proof is missing or not valid", algs="ES256 EdDSA""#]
+        [
+            r#"DPoP realm="api", error="invalid_dpop_proof", error_description="the DPoP proof is missing or not valid", algs="ES256 EdDSA""#
+        ]
     );
     let layer = guard.layer().require(Requirement::scope("write"));
     let answer = ask(&layer, request("DPoP", &bound.token, &[&bound.proof().build()])).await;
@@ -130,7 +138,9 @@ async fn bound_tokens_may_be_required_by_a_rule() {
     let bound = Bound::new();
     let plain = bound.fixture.server.mint().scope("read").build();
     let build = |dpop: bool| {
-        let builder = bound.builder().rule(Rule::new("/orders").require(Requirement::bound() & Requirement::scope("read")));
+        let builder = bound
+            .builder()
+            .rule(Rule::new("/orders").require(Requirement::bound() & Requirement::scope("read")));
         let builder = if dpop { builder.dpop(Dpop::new()) } else { builder };
         builder.build().unwrap()
     };
@@ -161,7 +171,11 @@ async fn optional_and_public_routes_treat_a_bound_token_like_any_other() {
     none.headers_mut().clear();
     assert_eq!(ask(&optional, none).await.body, "no claims: ");
     let answer = ask(&optional, request("DPoP", &bound.token, &[])).await;
-    assert_eq!(answer.summary(), (401, "DPoP invalid_dpop_proof".to_owned()), "never as if there were no token");
+    assert_eq!(
+        answer.summary(),
+        (401, "DPoP invalid_dpop_proof".to_owned()),
+        "never as if there were no token"
+    );
     let answer = ask(&optional, request("DPoP", &bound.token, &[&bound.proof().build()])).await;
     assert_eq!((answer.status, &*answer.body), (200, "ada: authorization dpop"));
     let mut public = request("DPoP", &bound.token, &["nonsense"]);
@@ -173,7 +187,8 @@ async fn optional_and_public_routes_treat_a_bound_token_like_any_other() {
 #[tokio::test(start_paused = true)]
 async fn elsewhere_than_in_authorization_the_binding_decides() {
     let bound = Bound::new();
-    let guard = bound.builder().dpop(Dpop::new()).token_header("x-access-token").strip_token().build().unwrap();
+    let guard =
+        bound.builder().dpop(Dpop::new()).token_header("x-access-token").strip_token().build().unwrap();
     let send = |token: &str, proofs: &[&str]| {
         let mut sent = request("DPoP", "a", proofs);
         sent.headers_mut().remove(header::AUTHORIZATION);
@@ -233,7 +248,10 @@ async fn what_nobody_can_check_is_refused() {
         let proof = bound.proof_for(&token).build();
         for _ in 0..2 {
             let found = reason(&guard, &request("DPoP", &token, &[&proof])).await;
-            assert!(found == expected || found == "proof_replayed" && expected == "accepted", "{cnf}: {found}");
+            assert!(
+                found == expected || found == "proof_replayed" && expected == "accepted",
+                "{cnf}: {found}"
+            );
         }
     }
 }

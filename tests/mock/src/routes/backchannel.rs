@@ -4,11 +4,11 @@
 use http::StatusCode;
 use serde_json::json;
 
+use super::Call;
 use super::client_auth::authenticate;
 use super::form::Form;
 use super::hint;
 use super::token::{audience, scope};
-use super::Call;
 use crate::clients::GrantType;
 use crate::response::{MockResponse, OAuthError};
 use crate::sessions::{Login, Session};
@@ -33,17 +33,25 @@ fn begin(call: Call<'_>) -> Result<MockResponse, OAuthError> {
     }
     let scope = scope(&client, &form)?;
     if form.get("scope").is_none() || !scope.iter().any(|one| one == "openid") {
-        return Err(OAuthError::bad_request("invalid_scope", "scope: openid is missing (OpenID CIBA 1.0 section 7.1)"));
+        return Err(OAuthError::bad_request(
+            "invalid_scope",
+            "scope: openid is missing (OpenID CIBA 1.0 section 7.1)",
+        ));
     }
     if form.get("binding_message").is_some_and(|text| text.chars().count() > MAX_MESSAGE) {
-        return Err(OAuthError::bad_request("invalid_binding_message", "binding_message: too long to be shown"));
+        return Err(OAuthError::bad_request(
+            "invalid_binding_message",
+            "binding_message: too long to be shown",
+        ));
     }
     let policy = &call.shared.policy;
     let lifetime = match form.get("requested_expiry") {
         None => policy.device_lifetime,
         Some(text) => {
             let seconds = text.parse().ok().filter(|seconds| (1..=MAX_EXPIRY).contains(seconds));
-            seconds.ok_or_else(|| OAuthError::invalid_request("requested_expiry: no number of seconds up to 3600"))?
+            seconds.ok_or_else(|| {
+                OAuthError::invalid_request("requested_expiry: no number of seconds up to 3600")
+            })?
         }
     };
     let user = hinted(call, &client.id, &form)?;
@@ -76,8 +84,17 @@ fn hinted(call: Call<'_>, client: &str, form: &Form) -> Result<String, OAuthErro
             }
             call.shared.user_about(&hint.subject)
         }
-        [_] => return Err(OAuthError::bad_request("expired_login_hint_token", "login_hint_token: none is issued here")),
-        _ => return Err(OAuthError::invalid_request("login_hint, id_token_hint or login_hint_token: exactly one is needed")),
+        [_] => {
+            return Err(OAuthError::bad_request(
+                "expired_login_hint_token",
+                "login_hint_token: none is issued here",
+            ));
+        }
+        _ => {
+            return Err(OAuthError::invalid_request(
+                "login_hint, id_token_hint or login_hint_token: exactly one is needed",
+            ));
+        }
     };
     user.map(|user| user.name.clone()).ok_or_else(unknown)
 }
