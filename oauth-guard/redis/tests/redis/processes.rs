@@ -146,7 +146,12 @@ async fn check(guard: &Guard, token: &str) -> String {
         http::Request::get("/").header("authorization", format!("Bearer {token}")).body(()).unwrap();
     match guard.check(&request).resolve().await {
         Ok(claims) => if claims.is_some() { "200" } else { "no token" }.to_owned(),
-        Err(rejection) => rejection.status().as_u16().to_string(),
+        Err(rejection) => match rejection.code() {
+            "invalid_token" => "401",
+            "revocations_unavailable" => "503",
+            other => other,
+        }
+        .to_owned(),
     }
 }
 
