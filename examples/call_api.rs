@@ -84,7 +84,7 @@ async fn source(options: &Options) -> Result<TokenSource, Error> {
         }
     };
     let login = config.login()?;
-    let source = config.into_builder()?.on_event(warn).build()?;
+    let source = oauth_client_redis::build(&config)?.on_event(warn).build()?;
     if let Some(login) = login {
         // `{"open": …}`, or `{"verification_uri": …, "user_code": …}`: for the calling program to show to a user.
         let ensured = login.ensure(&source, |prompt| println!("{}", json!(prompt))).await;

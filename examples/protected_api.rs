@@ -46,10 +46,12 @@ async fn main() -> ExitCode {
 }
 
 fn guard(options: &Options) -> Result<Guard, BuildError> {
-    match &options.config {
-        Some(path) => GuardConfig::from_file(path)?.build(),
-        None => GuardConfig::from_env("GUARD_")?.build(),
-    }
+    let config = match &options.config {
+        Some(path) => GuardConfig::from_file(path)?,
+        None => GuardConfig::from_env("GUARD_")?,
+    };
+    // With the table `redis`, what the guards of a fleet share is there; without it this is `config.build()`.
+    oauth_guard_redis::build(&config)?.build()
 }
 
 async fn serve(guard: Guard, listen: SocketAddr) -> std::io::Result<()> {

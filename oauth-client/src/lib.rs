@@ -324,6 +324,8 @@ pub use self::authenticate::ClientAuth;
 pub use self::client::{Client, ClientBuilder};
 pub use self::dialect::Dialect;
 pub use self::error::{Error, Problem};
+#[doc(hidden)]
+pub use self::retry::seed_jitter;
 // Strict JSON is read all over the crate.
 use self::jose::json;
 pub use self::source::TokenSource;

@@ -1,5 +1,6 @@
 //! Backoff: how long to wait before the next attempt.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 /// Tries within one refresh, the first included.
@@ -25,7 +26,25 @@ pub(crate) fn jittered(whole: Duration) -> Duration {
     whole - whole / 4 / 255 * u32::from(random_byte())
 }
 
+thread_local! {
+    /// The state of a sequence that takes the place of randomness on this thread.
+    static SEED: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Makes all jitter on this thread follow from this number, so that a simulation is the same every time.
+#[doc(hidden)]
+pub fn seed_jitter(seed: u64) {
+    SEED.set(Some(seed));
+}
+
 fn random_byte() -> u8 {
+    if let Some(seed) = SEED.get() {
+        // SplitMix64.
+        let next = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        SEED.set(Some(next));
+        let mixed = (next ^ (next >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        return mixed.to_be_bytes()[0];
+    }
     let mut byte = [0];
     // Jitter spreads load and guards nothing: without randomness it is merely not spread.
     let _ = getrandom::fill(&mut byte);

@@ -16,7 +16,8 @@ use crate::issuer::Issuer;
 use crate::keys::KeyPolicy;
 use crate::possession::{Certificates, Dpop};
 use crate::reject::{Hook, Rejection, RejectionBody};
-use crate::revocation::RevocationSettings;
+use crate::replay::ReplayStore;
+use crate::revocation::{RevocationFeed, RevocationSettings};
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::tenants::Resolver;
@@ -27,6 +28,12 @@ use crate::tenants::Resolver;
 pub struct GuardBuilder<T = Untyped> {
     settings: Settings,
     claims: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for GuardBuilder<T> {
+    fn clone(&self) -> Self {
+        Self { settings: self.settings.clone(), claims: PhantomData }
+    }
 }
 
 impl Guard {
@@ -335,6 +342,21 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
+    /// Where used proofs are noted, with [`dpop`](Self::dpop): the same as [`Dpop::replay_store`], for settings that come from
+    /// a configuration.
+    pub fn replay_store(mut self, store: impl ReplayStore) -> Self {
+        let dpop = self.settings.possession.dpop.take();
+        self.settings.possession.dpop = dpop.map(|dpop| dpop.replay_store(store));
+        self
+    }
+
+    /// Notes that the Redis which the configuration names is connected to, or is not.
+    #[doc(hidden)]
+    pub fn redis_connected(mut self, connected: bool) -> Self {
+        self.settings.unconnected_redis = !connected;
+        self
+    }
+
     /// Accepts tokens that are bound to a client certificate (RFC 8705). By default they are refused. See [`Certificates`].
     pub fn certificates(mut self, certificates: Certificates) -> Self {
         self.settings.possession.certificates = Some(certificates);
@@ -381,6 +403,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         hook: impl Fn(&Rejection) -> RejectionBody + Send + Sync + 'static,
     ) -> Self {
         self.settings.hook = Some(Hook::new(hook));
+        self
+    }
+
+    /// One more source of revocations, besides those of the [settings](Self::revocation): for settings that come from a
+    /// configuration.
+    pub fn revocation_feed(mut self, feed: impl RevocationFeed) -> Self {
+        self.settings.revocation = self.settings.revocation.feed(feed);
         self
     }
 

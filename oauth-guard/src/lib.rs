@@ -318,6 +318,7 @@ mod introspect;
 
 // Revoked since?
 pub mod revocation;
+
 // And is the caller the one it was issued to?
 mod possession;
 

@@ -32,7 +32,7 @@ use crate::snapshot::Snapshot;
 use crate::tenants::{Resolver, Tenants};
 
 /// What a [`GuardBuilder`](crate::GuardBuilder) collects.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) http: Option<HttpClient>,
@@ -56,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) allow_private_jwks: bool,
     pub(crate) revocation: RevocationSettings,
     pub(crate) possession: PossessionSettings,
+    /// The configuration names a Redis that nobody has connected to.
+    pub(crate) unconnected_redis: bool,
 }
 
 impl Settings {
@@ -66,6 +68,13 @@ impl Settings {
         old: Option<&Snapshot<T>>,
     ) -> Result<Snapshot<T>, BuildError> {
         let mut problems = Problems::default();
+        if self.unconnected_redis {
+            problems.add(
+                "redis",
+                "is given, and this build cannot connect to it; add the package tower-oauth-guard-redis and build the \
+                 guard with oauth_guard_redis::build(&config)",
+            );
+        }
         let rules = RouteRules::new(&self.rules, self.defaults, &self.extras, &mut problems);
         let resource = self.resource_document(rules.scopes(), &mut problems);
         let challenge = self.challenge(resource.as_ref(), &mut problems);

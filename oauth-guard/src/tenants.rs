@@ -26,7 +26,8 @@ type Resolved = Result<Option<Issuer>, String>;
 type Resolving = Pin<Box<dyn Future<Output = Resolved> + Send>>;
 
 /// The user's function from a name to an issuer.
-pub(crate) struct Resolver(Box<dyn Fn(String) -> Resolving + Send + Sync>);
+#[derive(Clone)]
+pub(crate) struct Resolver(Arc<dyn Fn(String) -> Resolving + Send + Sync>);
 
 impl Resolver {
     pub(crate) fn new<F, Fut, E>(resolve: F) -> Self
@@ -35,7 +36,7 @@ impl Resolver {
         Fut: Future<Output = Result<Option<Issuer>, E>> + Send + 'static,
         E: fmt::Display,
     {
-        Self(Box::new(move |name| {
+        Self(Arc::new(move |name| {
             let found = resolve(name);
             Box::pin(async move { found.await.map_err(|error| error.to_string()) })
         }))

@@ -21,6 +21,8 @@ use crate::problem;
 
 /// How long a connection may take, with TLS and password.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many connections may turn out to be broken in one call.
+const MAX_BROKEN: u32 = 2;
 /// How long a response may take. A connection without one is given up: it may be half open.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// For how long a connection that failed is not tried again: those who wait meanwhile share the failure.
@@ -67,6 +69,8 @@ pub struct Fault {
     pub permanent: bool,
     /// Whether the key of the command holds something else than we wrote.
     pub foreign: bool,
+    /// Whether there is no memory for another key.
+    pub full: bool,
 }
 
 impl fmt::Display for Fault {
@@ -142,6 +146,7 @@ impl Link {
     /// # Errors
     /// As [`ask`](Self::ask).
     pub async fn ask_within<T: FromRedisValue>(&self, command: &Cmd, limit: Duration) -> Result<T, Fault> {
+        let mut broken = 0;
         loop {
             let (mut connection, generation, is_new) = self.connection().await?;
             let asked = tokio::time::timeout(limit, connection.send_packed_command(command)).await;
@@ -160,7 +165,8 @@ impl Link {
             // What has no code is not by the server: the connection has broken, however that is called.
             if error.code().is_none() && error.kind() != ErrorKind::AuthenticationFailed {
                 self.give_up(generation).await;
-                if !is_new {
+                broken += 1;
+                if !is_new && broken <= MAX_BROKEN {
                     continue;
                 }
             } else if matches!(error.code(), Some("READONLY" | "MASTERDOWN" | "NOAUTH" | "LOADING")) {
@@ -183,6 +189,7 @@ impl Link {
             ),
             permanent: false,
             foreign: true,
+            full: false,
         })
     }
 
@@ -217,8 +224,12 @@ impl Link {
         let mut info = self.0.info.clone();
         let mut settings = info.redis_settings().clone().set_skip_set_lib_name();
         if let Some(password) = &self.0.password {
-            let unavailable =
-                |error: Error| Fault { text: error.to_string(), permanent: false, foreign: false };
+            let unavailable = |error: Error| Fault {
+                text: error.to_string(),
+                permanent: false,
+                foreign: false,
+                full: false,
+            };
             let password = password.current("password").await.map_err(unavailable)?;
             settings = settings.set_password(password.expose());
         }
@@ -254,13 +265,14 @@ impl Link {
             ),
             permanent: false,
             foreign: false,
+            full: false,
         }
     }
 
     fn fault(&self, error: &RedisError) -> Fault {
         let place = &self.0.place;
-        let passing = |text: String| Fault { text, permanent: false, foreign: false };
-        let lasting = |text: String| Fault { text, permanent: true, foreign: false };
+        let passing = |text: String| Fault { text, permanent: false, foreign: false, full: false };
+        let lasting = |text: String| Fault { text, permanent: true, foreign: false, full: false };
         let code = error.code().unwrap_or_default();
         let refused = error.detail().is_some_and(|detail| {
             ["WRONGPASS", "NOAUTH", "invalid password", "invalid username"]
@@ -283,7 +295,10 @@ impl Link {
             "READONLY" => passing(format!(
                 "Redis at {place} is a replica that takes no writes; a failover may be under way, else give the address of the primary"
             )),
-            "OOM" => passing(format!("Redis at {place} is out of memory; raise maxmemory, or remove keys")),
+            "OOM" => Fault {
+                full: true,
+                ..passing(format!("Redis at {place} is out of memory; raise maxmemory, or remove keys"))
+            },
             "MISCONF" => {
                 passing(format!("Redis at {place} takes no writes since it cannot save them; see its log"))
             }

@@ -340,3 +340,33 @@ impl fmt::Debug for TokenSet {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(fence: Option<u64>, server_date: Option<u64>, issued_at_ms: u64) -> TokenSet {
+        TokenSet { fence, server_date, issued_at_ms, ..TokenSet::expired(Secret::from("r"), 0, None) }
+    }
+
+    #[test]
+    fn the_newer_set_is_told_by_the_lease_then_by_the_servers_clock_then_by_ours() {
+        let newer_first = [
+            (set(Some(2), Some(1), 1), set(Some(1), Some(9), 9)),
+            (set(Some(2), None, 1), set(Some(1), None, 9)),
+            // Without a number on both sides it says nothing.
+            (set(None, Some(2), 1), set(Some(9), Some(1), 9)),
+            (set(Some(1), Some(2), 1), set(Some(1), Some(1), 9)),
+            (set(None, None, 2), set(Some(9), Some(9), 1)),
+            (set(Some(1), Some(1), 2), set(Some(1), Some(1), 1)),
+        ];
+        for (newer, older) in newer_first {
+            assert!(newer.is_newer_than(&older) && !older.is_newer_than(&newer), "{newer:?} {older:?}");
+            assert!(!newer.is_newer_than(&newer));
+        }
+        assert!(set(Some(2), None, 0).is_fenced_after(&set(Some(1), None, 9)));
+        for other in [set(Some(2), None, 9), set(None, None, 0)] {
+            assert!(!set(Some(2), None, 0).is_fenced_after(&other));
+        }
+    }
+}

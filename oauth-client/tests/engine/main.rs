@@ -13,9 +13,11 @@ mod derive;
 mod doubt;
 mod ending;
 mod failure;
+mod fence;
 mod fetch;
 mod flight;
 mod grants;
+mod lasting;
 mod manners;
 #[cfg(feature = "metrics")]
 mod metrics;

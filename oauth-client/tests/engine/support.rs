@@ -139,6 +139,8 @@ pub(crate) struct Script {
 pub(crate) struct Trouble {
     pub(crate) panics: usize,
     pub(crate) failures: usize,
+    /// Whether those failures are said to be permanent.
+    pub(crate) lasting: bool,
     pub(crate) hangs: bool,
 }
 
@@ -167,6 +169,9 @@ impl Scripted {
             }
             if trouble.failures > 0 {
                 trouble.failures -= 1;
+                if trouble.lasting {
+                    return Err(StoreError::permanent("row 7 is damaged; restore it"));
+                }
                 return Err(StoreError::new("the disk is full; make room"));
             }
             trouble.hangs

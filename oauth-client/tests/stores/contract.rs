@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use oauth_client::store::{FileStore, MemoryStore, Revision, StoreKey, Swap, TokenStore};
+use oauth_client::store::conformance;
+use oauth_client::store::{
+    FileStore, Lease, LeaseGuard, MemoryStore, Revision, StoreError, StoreKey, Stored, Swap, TokenStore,
+};
 use oauth_client::{Client, ClientAuth, TokenSet, grant};
 use serde_json::json;
 
@@ -11,6 +14,8 @@ use crate::directory::Directory;
 
 #[tokio::test]
 async fn the_store_in_memory_keeps_the_contract() {
+    let store = MemoryStore::new();
+    conformance::check(async || store.clone()).await.unwrap();
     keeps_the_contract(MemoryStore::new()).await;
     lends_to_one_at_a_time(MemoryStore::new()).await;
     lets_one_of_many_writers_win(MemoryStore::new()).await;
@@ -18,6 +23,8 @@ async fn the_store_in_memory_keeps_the_contract() {
 
 #[tokio::test]
 async fn the_store_in_a_file_keeps_the_contract() {
+    let shared = Directory::new();
+    conformance::check(async || FileStore::new(shared.file())).await.unwrap();
     let [first, second, third] = [(); 3].map(|()| Directory::new());
     keeps_the_contract(FileStore::new(first.file())).await;
     lends_to_one_at_a_time(FileStore::new(second.file())).await;
@@ -26,7 +33,11 @@ async fn the_store_in_a_file_keeps_the_contract() {
 
 #[tokio::test]
 async fn the_users_own_store_keeps_the_contract() {
+    let table = Table::default();
+    let report = conformance::check(async || table.clone()).await.unwrap();
+    assert!(report.skipped().is_empty(), "its leases are numbered: {report:?}");
     keeps_the_contract(Table::default()).await;
+    lends_to_one_at_a_time(Table::default()).await;
     lets_one_of_many_writers_win(Table::default()).await;
 }
 
@@ -130,5 +141,85 @@ fn done(swap: Swap) -> Revision {
     match swap {
         Swap::Done(revision) => revision,
         Swap::Conflict => unreachable!("there is no other writer"),
+    }
+}
+
+/// The suite finds what is wrong: each of these stores breaks one rule.
+#[tokio::test]
+async fn a_store_that_breaks_a_rule_fails_the_suite() {
+    for (flaw, rule) in [
+        (Flaw::WritesBlindly, "an entry is replaced only by who knows its revision"),
+        (Flaw::ForgetsTheFence, "a set of an earlier lease never takes the place of one of a later lease"),
+        (Flaw::RenewsForEver, "a lease that has passed to another holder cannot be renewed"),
+        (Flaw::RepeatsNumbers, "each lease has a greater number than all before it"),
+    ] {
+        let table = Table::default();
+        let violation = conformance::check(async || Flawed(table.clone(), flaw)).await.unwrap_err();
+        assert_eq!(violation.rule(), rule, "{violation}");
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Flaw {
+    WritesBlindly,
+    ForgetsTheFence,
+    RenewsForEver,
+    RepeatsNumbers,
+}
+
+#[derive(Debug)]
+struct Flawed(Table, Flaw);
+
+impl TokenStore for Flawed {
+    async fn load(&self, key: &StoreKey) -> Result<Option<Stored>, StoreError> {
+        self.0.load(key).await
+    }
+
+    async fn compare_and_swap(
+        &self,
+        key: &StoreKey,
+        expected: Option<Revision>,
+        tokens: Option<&TokenSet>,
+    ) -> Result<Swap, StoreError> {
+        let revision = self.0.load(key).await?.map(|stored| stored.revision);
+        match self.1 {
+            Flaw::WritesBlindly => self.0.compare_and_swap(key, revision, tokens).await,
+            // As a store does that knows nothing of numbers.
+            Flaw::ForgetsTheFence if revision == expected && tokens.is_some() => {
+                if let Some(revision) = revision {
+                    self.0.compare_and_swap(key, Some(revision), None).await?;
+                }
+                self.0.compare_and_swap(key, None, tokens).await
+            }
+            _ => self.0.compare_and_swap(key, expected, tokens).await,
+        }
+    }
+
+    async fn lease(&self, key: &StoreKey, longest: Duration) -> Result<Option<Lease>, StoreError> {
+        let Some(lease) = self.0.lease(key, longest).await? else { return Ok(None) };
+        let number = lease.fence().unwrap();
+        Ok(Some(match self.1 {
+            Flaw::RenewsForEver => Lease::renewable(Short(lease)).fenced(number),
+            Flaw::RepeatsNumbers => Lease::renewable(Plain(lease)).fenced(1),
+            _ => lease,
+        }))
+    }
+}
+
+/// It says that it is renewed when it is not.
+struct Short(Lease);
+
+impl LeaseGuard for Short {
+    async fn renew(&self, longest: Duration) -> Result<bool, StoreError> {
+        self.0.renew(longest).await?;
+        Ok(true)
+    }
+}
+
+struct Plain(Lease);
+
+impl LeaseGuard for Plain {
+    async fn renew(&self, longest: Duration) -> Result<bool, StoreError> {
+        self.0.renew(longest).await
     }
 }

@@ -225,7 +225,7 @@ pub(crate) struct Defaults {
 }
 
 /// What holds beside them, and takes memory.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Extras {
     pub(crate) allowed_origins: Option<Vec<String>>,
     /// A scope, and those that it includes.

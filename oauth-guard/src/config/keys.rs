@@ -168,6 +168,13 @@ pub const KEYS: &[Key] = &[
         "[keys]\ncooldown_seconds = 30",
         "When key sets are fetched.",
     ),
+    Key::new(
+        "redis",
+        Kind::Table(REDIS),
+        "none: each guard is on its own",
+        "redis = { url = \"redis://127.0.0.1:6379\" }",
+        "The Redis or Valkey that the guards of a fleet share: used proofs and revocations. The package tower-oauth-guard-redis connects to it.",
+    ),
 ];
 
 const ISSUER: &[Key] = &[
@@ -523,4 +530,28 @@ const INTROSPECTION_TLS: &[Key] = &[
     Key::new("ca", Kind::Text, "the system's", "ca = \"ca.crt\"", "The only authorities to trust."),
     Key::new("cert", Kind::Text, "none", "cert = \"client.crt\"", "This client's certificate."),
     Key::new("key", Kind::Text, "none", "key = \"client.key\"", "The certificate's private key."),
+];
+
+const REDIS: &[Key] = &[
+    Key::new(
+        "url",
+        Kind::Text,
+        "none; needed",
+        "url = \"redis://127.0.0.1:6379\"",
+        "The server; rediss:// with TLS. A path is the number of the database.",
+    ),
+    Key::new(
+        "password",
+        Kind::Secret,
+        "none",
+        "password = { file = \"redis.password\" }",
+        "Its password; a file is read again for each connection. A user name stands in the URL.",
+    ),
+    Key::new(
+        "prefix",
+        Kind::Text,
+        "\"oauth:\"",
+        "prefix = \"orders:\"",
+        "What the names of all keys there begin with.",
+    ),
 ];

@@ -72,8 +72,8 @@ mod rules;
 
 use std::time::Duration;
 
-use oauth_client::config::schema;
 use oauth_client::config::tree::{self, Table};
+use oauth_client::config::{RedisConfig, schema};
 use oauth_client::secret::from_file;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
@@ -89,9 +89,10 @@ use crate::keys::KeyPolicy;
 
 /// A checked configuration of one guard. Errors that only building can find, such as an unreadable key file, are reported
 /// by [`build`](Self::build).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct GuardConfig {
     builder: GuardBuilder,
+    redis: Option<RedisConfig>,
 }
 
 impl GuardConfig {
@@ -132,6 +133,13 @@ impl GuardConfig {
         self.builder.build()
     }
 
+    /// The Redis that the guards of a fleet share, with the table `redis`. The package `tower-oauth-guard-redis` connects
+    /// to it.
+    #[must_use]
+    pub fn redis(&self) -> Option<&RedisConfig> {
+        self.redis.as_ref()
+    }
+
     /// The builder, to set a claims type, an HTTP client or a clock of your own in code.
     pub fn into_builder(self) -> GuardBuilder {
         self.builder
@@ -150,8 +158,10 @@ impl GuardConfig {
         schema::check(values, KEYS, "", &mut problems);
         rules::check(Table::new(values), &mut problems);
         let builder = builder(Table::new(values), &mut problems);
+        let redis = Table::new(values).table("redis");
+        let redis = redis.and_then(|table| RedisConfig::of_table(table, "redis", &mut problems));
         if problems.is_empty() {
-            return Ok(Self { builder });
+            return Ok(Self { builder: builder.redis_connected(redis.is_none()), redis });
         }
         // The errors that building finds are reported together with these, one for each field.
         let more = builder.build().err().map(|error| error.problems().to_vec()).unwrap_or_default();

@@ -12,7 +12,7 @@ use crate::reject::DpopChallenge;
 use crate::replay::{MemoryReplayStore, Replay};
 
 /// What a builder collects.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct PossessionSettings {
     pub(crate) dpop: Option<Dpop>,
     pub(crate) certificates: Option<Certificates>,

@@ -25,8 +25,8 @@ async fn the_store_keeps_the_contract_through_outages() {
     for mode in [Mode::Cut, Mode::BlackHole, Mode::Delay(Duration::from_secs(5))] {
         let open = async || store(&proxy.url());
         let report = check_outage(open, async || proxy.set(mode), async || proxy.set(Mode::Pass)).await;
-        let report = report.unwrap_or_else(|violation| panic!("{mode:?}: {violation}"));
-        assert!(report.passed().len() >= 7, "{report:?}");
+        let kept = report.as_ref().map_or(0, |report| report.passed().len());
+        assert!(kept >= 7, "{mode:?}: {report:?}");
     }
 }
 

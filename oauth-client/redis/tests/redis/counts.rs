@@ -18,11 +18,11 @@ async fn a_refresh_takes_a_dozen_commands_and_a_token_in_hand_none() {
         let source = world.source(&request, &store).build().unwrap();
         source.token().await.unwrap();
         for _ in 0..3 {
-            source.settle().await;
+            source.settle().await.unwrap();
             let before = redis.commands().await;
             world.expire();
             source.token().await.unwrap();
-            source.settle().await;
+            source.settle().await.unwrap();
             // The question before is one of them.
             assert_eq!(redis.commands().await - before - 1, most);
         }

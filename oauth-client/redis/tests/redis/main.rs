@@ -1,7 +1,7 @@
 //! The store over a real redis-server, on good days and on bad ones. Where redis-server is not installed, each test says
 //! so and is skipped.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod contract;
 mod counts;

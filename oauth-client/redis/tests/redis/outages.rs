@@ -29,7 +29,7 @@ async fn a_redis_that_is_away_at_start_stops_only_whom_it_must() {
     redis.run().await;
     world.clock.jump(120);
     person.token().await.unwrap();
-    service.settle().await;
+    service.settle().await.unwrap();
     assert_eq!(redis.contents().await.iter().filter(|(key, _)| key.ends_with("tokens")).count(), 2);
 }
 
@@ -211,7 +211,7 @@ async fn a_write_that_fails_keeps_the_lease_and_is_made_up_for() {
         "no memory for another's lease either"
     );
     let _: String = redis.ask(&["CONFIG", "SET", "maxmemory", "0"]).await;
-    source.settle().await;
+    source.settle().await.unwrap();
     assert_eq!(store.load(&key).await.unwrap().unwrap().tokens, *token.tokens());
     assert!(store.lease(&key, Duration::from_secs(15)).await.unwrap().is_some(), "given back");
     assert!(!world.reused());

@@ -19,7 +19,7 @@ use crate::support::{World, store};
 
 /// Rotations in all; `OAUTH_TEST_ROTATIONS` says another number.
 const ROTATIONS: usize = 10_000;
-const PERSONS: usize = 8;
+const PERSONS: usize = 40;
 /// Processes that share a person's login.
 const PROCESSES: usize = 2;
 /// Of so many rounds of a person, in one a process is killed.
