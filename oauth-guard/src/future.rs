@@ -179,7 +179,8 @@ where
                 },
                 StateProj::Checking { check, pending } => {
                     let checked = ready!(Pin::new(check).poll(context));
-                    let Some(Pending { mut request, mut ready, config, snapshot, .. }) = pending.take() else {
+                    let Some(Pending { mut request, mut ready, config, snapshot, .. }) = pending.take()
+                    else {
                         return Poll::Pending;
                     };
                     let authorized = checked.and_then(|claims| {

@@ -120,7 +120,13 @@ impl<S: Clone, T> GuardService<S, T> {
     fn pending<B>(&mut self, snapshot: &Arc<Snapshot<T>>, request: Request<B>) -> Pending<S, T, B> {
         let fresh = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, fresh);
-        Pending { request, ready, config: Arc::clone(&self.config), snapshot: Arc::clone(snapshot), nonce: None }
+        Pending {
+            request,
+            ready,
+            config: Arc::clone(&self.config),
+            snapshot: Arc::clone(snapshot),
+            nonce: None,
+        }
     }
 
     #[cold]

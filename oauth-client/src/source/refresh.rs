@@ -379,7 +379,9 @@ impl<'a> Refresh<'a> {
         let family = before.and_then(TokenSet::family).or_else(|| Some(family_of(used)));
         let family = family.filter(|_| self.is_of_a_person());
         let tokens = match before {
-            Some(before) => TokenSet { refresh_token: Some(rotated), family, fence: self.fence(), ..before.clone() },
+            Some(before) => {
+                TokenSet { refresh_token: Some(rotated), family, fence: self.fence(), ..before.clone() }
+            }
             None => {
                 let now = u64::try_from(client.clock().now().wall.as_millis()).unwrap_or(u64::MAX);
                 TokenSet { family, ..TokenSet::expired(rotated, now, client.dpop_jkt()) }

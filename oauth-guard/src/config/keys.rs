@@ -3,8 +3,8 @@
 use oauth_client::config::schema::{Key, Kind, join};
 use serde_json::Value;
 
-use super::revocation::REVOCATION;
 use super::possession::{CERTIFICATES, DPOP};
+use super::revocation::REVOCATION;
 use super::rules::{RULE, check_scalar};
 use crate::error::Problem;
 

@@ -15,6 +15,7 @@ use crate::reject::{Rejection, TokenError};
 use crate::replay::{Insertion, ProofId, Replay, ReplayError, dynamic};
 use crate::request::RequestHead;
 use crate::snapshot::Snapshot;
+use crate::telemetry;
 
 /// What is left to do once every check but the last has passed.
 enum Checked {
@@ -174,6 +175,12 @@ impl Possession {
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 fn inserted(outcome: Result<Insertion, ReplayError>) -> Result<(), Rejection> {
+    let result = match &outcome {
+        Ok(Insertion::Inserted) => "first",
+        Ok(Insertion::Present) => "replayed",
+        Err(_) => "failed",
+    };
+    telemetry::count("oauth_guard_replay_checks_total", result);
     match outcome {
         Ok(Insertion::Inserted) => Ok(()),
         Ok(Insertion::Present) => Err(super::ProofError::Replayed.into()),
