@@ -153,9 +153,9 @@
 //! | `oauth_guard_keys_fetched_timestamp_seconds` | gauge | `issuer` | when the keys in use were fetched, in Unix time: their age is the time since |
 //! | `oauth_guard_introspections_total` | counter | `issuer`, `result` (`active`, `inactive`, `failed`) | questions about tokens (RFC 7662); tokens that are cached cause none |
 //! | `oauth_guard_replay_checks_total` | counter | `result` (`first`, `replayed`, `failed`) | proofs of possession that were looked for in the replay store |
-//! | `oauth_guard_revocations_total` | counter | `result` (`received`, `refused`) | revocations and logout tokens |
+//! | `oauth_guard_revocations_total` | counter | `result` (`received`, `refused`) | logout tokens and security events that were pushed here |
 //!
-//! Without the feature nothing is called. With it, a request with a known token costs two counters more: METRICS_COST.
+//! Without the feature nothing is called. With it, a request with a known token costs two counters more; what a counter costs is up to the recorder.
 //!
 //! **Proof of possession**: a bearer token serves whoever has it. With [`GuardBuilder::dpop`] (RFC 9449) and
 //! [`GuardBuilder::certificates`] (RFC 8705) a guard accepts tokens that are bound to a key, and checks with each request

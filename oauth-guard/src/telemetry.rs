@@ -88,10 +88,7 @@ pub(crate) fn introspected(issuer: &str, settled: &Settled) {
     let _ = (issuer, settled);
 }
 
-/// What the rest of the guard counts by name and result, one line for each: replay checks
-/// (`oauth_guard_replay_checks_total`: `first`, `replayed`, `failed`) and revocations
-/// (`oauth_guard_revocations_total`: `received`, `refused`).
-#[allow(dead_code, clippy::allow_attributes, reason = "called where proofs and revocations are compiled in")]
+/// What has a name and a result: proofs of possession, and statements about revocations.
 pub(crate) fn count(name: &'static str, result: &'static str) {
     #[cfg(feature = "metrics")]
     counter!(name, "result" => result).increment(1);

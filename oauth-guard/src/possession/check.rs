@@ -13,6 +13,7 @@ use crate::reject::{Rejection, TokenError};
 use crate::replay::{Insertion, Replay, ReplayError, dynamic};
 use crate::request::RequestHead;
 use crate::snapshot::Snapshot;
+use crate::telemetry;
 
 /// What is left to do once every check but the last has passed.
 enum Checked {
@@ -173,6 +174,12 @@ async fn insert(used: Used, store: Arc<dyn dynamic::ReplayStore>) -> Result<Arc<
 }
 
 fn inserted(outcome: Result<Insertion, ReplayError>) -> Result<(), Rejection> {
+    let result = match &outcome {
+        Ok(Insertion::Inserted) => "first",
+        Ok(Insertion::Present) => "replayed",
+        Err(_) => "failed",
+    };
+    telemetry::count("oauth_guard_replay_checks_total", result);
     match outcome {
         Ok(Insertion::Inserted) => Ok(()),
         Ok(Insertion::Present) => Err(super::ProofError::Replayed.into()),

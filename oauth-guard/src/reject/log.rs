@@ -27,8 +27,8 @@ impl Origin {
     }
 }
 
-/// How many reasons are told apart. There are about forty; further ones would share the last place.
-const PLACES: usize = 64;
+/// How many reasons are told apart. There are about sixty; further ones would share the last place.
+const PLACES: usize = 128;
 
 /// The log of a guard's rejections.
 ///
@@ -77,7 +77,7 @@ impl RejectionLog {
 
     /// Whether this is the first of its reason in a while. One of several at a time gets a yes.
     fn is_due(&self, rejection: &Rejection) -> bool {
-        if is_warned_of_elsewhere(rejection) {
+        if is_no_news(rejection) {
             return false;
         }
         let Some(place) = self.place(rejection.reason()) else { return false };
@@ -97,14 +97,15 @@ impl RejectionLog {
     }
 }
 
-/// Whether the cause is logged as a warning or an error where it happens.
-fn is_warned_of_elsewhere(rejection: &Rejection) -> bool {
+/// Whether the cause is logged as a warning or an error where it happens, or is a step of the protocol.
+fn is_no_news(rejection: &Rejection) -> bool {
     matches!(
         rejection,
         Rejection::KeysUnavailable { .. }
             | Rejection::IntrospectionUnavailable { .. }
             | Rejection::NotGuarded
             | Rejection::UncheckedBody
+            | Rejection::UseDpopNonce
     )
 }
 
@@ -170,6 +171,30 @@ pub(crate) fn advice(reason: &str) -> Option<&'static str> {
         "bound_to_key" => {
             "the token is bound to a key of the client (cnf): accept proofs with [dpop] or [certificates]"
         }
+        "scheme_mismatch" => {
+            "the client has to send a bound token with the scheme DPoP and a proof, and any other as Bearer"
+        }
+        "token_not_bound" => {
+            "the client has to ask for a bound token (RFC 9449), or leave out mode = \"require\""
+        }
+        "proof_key_mismatch" => "the client has to sign its proof with the key that the token was issued for",
+        "certificate_mismatch" => {
+            "the client has to connect with the certificate that the token was issued for; behind a proxy, check source of [certificates] and trusted_proxies"
+        }
+        "proof_missing" => "the client has to send a DPoP proof with each request (RFC 9449)",
+        "proof_htu_mismatch" => {
+            "the proof is for another URL: set public_url to what clients see, or trusted_proxies to the proxies in front"
+        }
+        "proof_too_old" | "proof_from_the_future" => {
+            "the client has to make a proof for each request; if it does, compare the clocks (max_age_seconds of [dpop])"
+        }
+        "proof_algorithm_not_allowed" => {
+            "add the proof's alg to algorithms of [dpop], if it is meant to be accepted"
+        }
+        "proof_replayed" => {
+            "the client has to make a new proof for each request, also when it tries one again"
+        }
+        "revoked" => "the token, its session or its user was revoked: the user has to log in again",
         "key_unknown" => {
             "the issuer's key set has no such key: check jwks_uri or jwks_file, and whether the token is from another environment"
         }
@@ -226,7 +251,7 @@ mod tests {
     #[test]
     fn each_reason_has_its_place_and_too_many_share_one() {
         let log = RejectionLog::default();
-        let names: Vec<&'static str> = (0..100).map(|n| &*format!("reason {n}").leak()).collect();
+        let names: Vec<&'static str> = (0..200).map(|n| &*format!("reason {n}").leak()).collect();
         let places: Vec<_> = names.iter().map(|name| std::ptr::from_ref(log.place(name).unwrap())).collect();
         let again: Vec<_> = names.iter().map(|name| std::ptr::from_ref(log.place(name).unwrap())).collect();
         assert_eq!(places, again);

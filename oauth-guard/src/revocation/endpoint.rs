@@ -20,6 +20,7 @@ use super::statement::{Flaw, StatementError, StatementKind};
 use crate::claims::Untyped;
 use crate::defaults::{STATEMENT_BODY_BYTES, STATEMENT_BODY_TIMEOUT};
 use crate::guard::Guard;
+use crate::telemetry;
 
 /// A tower service for one endpoint that authorization servers call, from [`Guard::backchannel_logout`] or
 /// [`Guard::security_events`]. It needs no token: what it receives is signed.
@@ -129,6 +130,10 @@ impl<T: Send + Sync + 'static> RevocationEndpoint<T> {
             Ok(text) => self.receive(&text).await,
             Err(flaw) => Err(StatementError::Invalid(flaw)),
         };
+        telemetry::count(
+            "oauth_guard_revocations_total",
+            if outcome.is_ok() { "received" } else { "refused" },
+        );
         match outcome {
             Ok(()) if self.kind == StatementKind::LogoutToken => empty(StatusCode::OK),
             Ok(()) => empty(StatusCode::ACCEPTED),
