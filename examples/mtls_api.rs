@@ -29,7 +29,7 @@ async fn main() -> Result<(), Failure> {
     let own = auth.client_certificate("svc");
 
     let guard = Guard::builder()
-        .issuer(Issuer::new(auth.issuer()).audience("api"))
+        .issuer(Issuer::new(auth.issuer()).audience("api").tls_ca(auth.ca_pem()))
         .certificates(Certificates::from(CertificateSource::Connection))
         .build()?;
     let hello = async |claims: Claims| format!("hello {}", claims.client_id().unwrap_or("anonymous"));
