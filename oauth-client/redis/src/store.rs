@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::lease::{Held, milliseconds};
 use crate::link::{Address, Fault, Link, RESPONSE_TIMEOUT};
 use crate::pace::{Pace, Question};
+use crate::problem;
 use crate::seal::{SealKeys, Unopened};
 
 /// What a value of ours begins with: then 16 digits of the revision, 16 of the fencing number, each with a space, and
@@ -84,7 +85,10 @@ impl RedisStore {
         let mut builder = Self::builder(config.url().clone()).prefix(config.prefix());
         builder.address.password = config.password().cloned();
         builder.seal_keys = config.seal_keys().to_vec();
-        builder.build()
+        builder.build().map_err(|error| match error.problems() {
+            [found, ..] => problem(&format!("store.{}", found.field), found.message.clone()),
+            [] => error,
+        })
     }
 
     fn names(&self, key: &StoreKey) -> Names {

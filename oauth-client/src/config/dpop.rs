@@ -31,9 +31,9 @@ pub(super) fn dpop(table: Table<'_>, auth: Option<&ClientAuth>, problems: &mut V
     .ok()
 }
 
-/// Tokens in a file outlive a key that is made at each start.
+/// Tokens in a store outlive a key that is made at each start.
 fn outlives(table: Table<'_>, auth: Option<&ClientAuth>, problems: &mut Vec<Problem>) {
-    if table.table("store").and_then(|store| store.text("kind")) != Some("file") {
+    if !matches!(table.table("store").and_then(|store| store.text("kind")), Some("file" | "redis")) {
         return;
     }
     if auth.is_some_and(|auth| auth.method_name() == "none") {
@@ -44,7 +44,7 @@ fn outlives(table: Table<'_>, auth: Option<&ClientAuth>, problems: &mut Vec<Prob
     } else {
         tracing::warn!(
             target: "oauth_client",
-            "tokens are kept in a file and bound to a key that is made at each start, so that each start gets new ones; give dpop_key to keep both"
+            "tokens are kept and bound to a key that is made at each start, so that each start gets new ones; give dpop_key to keep both"
         );
     }
 }

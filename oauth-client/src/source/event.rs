@@ -39,7 +39,9 @@ pub enum Event {
     /// The server said that the user logged out, and all that the source held was forgotten
     /// ([`BackchannelLogout`](crate::login::BackchannelLogout)).
     LoggedOut,
-    /// The store failed; the token is used all the same, and the write is tried again in the background.
+    /// The store failed; the token is used all the same, and the write is tried again in the background. A failure that
+    /// another try does not mend ([`StoreError::permanent`](crate::store::StoreError::permanent)) is reported once, until
+    /// the store works again.
     StoreFailed {
         /// What failed; its code is `store`.
         error: Error,

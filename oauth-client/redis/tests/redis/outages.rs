@@ -271,6 +271,15 @@ async fn a_configuration_is_all_it_takes() {
     let one = tokens[0].token().await.unwrap();
     assert_eq!(tokens[1].token().await.unwrap().secret(), one.secret());
     assert!(redis.contents().await.iter().all(|(key, _)| key.starts_with("orders:{")));
+    // A key that is too short is found when the store is made, and named.
+    let short = text.replace(&seal_key(2), "c2hvcnQ=");
+    let error = oauth_client_redis::build(&ClientConfig::from_toml(&short).unwrap()).unwrap_err();
+    assert_eq!(error.problems()[0].field, "store.seal_key", "{error}");
+    for (line, field) in [("seal_key", "store.seal_key"), ("url", "store.url")] {
+        let lines = text.lines().filter(|one| !one.starts_with(line)).collect::<Vec<_>>().join("\n");
+        let error = ClientConfig::from_toml(&lines).unwrap_err();
+        assert_eq!(error.problems()[0].field, field, "{error}");
+    }
     // Without this package the error names it.
     let error = config.build().unwrap_err();
     assert_eq!(error.problems()[0].field, "store.kind");
