@@ -221,7 +221,10 @@ fn filled(count: u64) -> MemoryReplayStore {
 
 fn insert(store: &MemoryReplayStore, key: &[u8; 32], jti: &str) {
     let inserted = store.insert(ProofId::new(key, jti), KEEP).now_or_never();
-    assert!(matches!(black_box(inserted), Some(Ok(Insertion::Inserted))), "{inserted:?}");
+    assert!(
+        matches!(black_box(inserted), Some(Ok(Insertion::Inserted))),
+        "the proof is new, and there is room"
+    );
 }
 
 fn proof(number: u64) -> ([u8; 32], String) {

@@ -458,7 +458,7 @@ async fn a_preflight_request_of_an_mcp_path_is_one() {
 fn problems(rules: impl IntoIterator<Item = Rule>, change: fn(GuardBuilder) -> GuardBuilder) -> Vec<String> {
     let issuer = oauth_guard::Issuer::new("https://auth.example.com").audience("orders-api");
     let builder = rules.into_iter().fold(Guard::builder().issuer(issuer), GuardBuilder::rule);
-    let error = change(builder).build().map(drop).expect_err("a mistake");
+    let error = change(builder).build().map(drop).unwrap_err();
     error.problems().iter().map(ToString::to_string).collect()
 }
 
