@@ -119,9 +119,8 @@ impl Possession {
             return Err(Rejection::ReplayUnavailable { retry_after: RETRY_AFTER });
         };
         // A layer on a route inside of a layer on the router: the same request, and the same guard.
-        if let Some(proven) = &given.proven
-            && proven.is(store, &jkt, used.jti.as_str())
-        {
+        let noted = given.noted.as_ref().and_then(|noted| noted.find(store, &jkt, used.jti.as_str()));
+        if let Some(proven) = noted {
             return Ok(Checked::Done(Some(Arc::clone(proven))));
         }
         match store {

@@ -16,7 +16,7 @@ mod peer;
 mod public_url;
 mod settings;
 
-pub(crate) use self::before::Proven;
+pub(crate) use self::before::{Proven, leave};
 pub(crate) use self::binding::{Binding, Provable};
 pub use self::certificates::{CertificateSource, Certificates};
 pub use self::dpop::Dpop;

@@ -48,7 +48,7 @@ fn checks(proof: &str, jkt: [u8; 32]) -> (Vec<&'static str>, Option<ProofError>)
         proof: Some(proof.as_bytes().into()),
         method: Cow::Owned(Method::GET),
         url: ExpectedUrl::for_tests("https://api.example.com", "/"),
-        proven: None,
+        noted: None,
     };
     let binding = Binding { jkt: Some(jkt), x5t: None, known: OnceLock::new() };
     let now = Now { wall: Duration::from_secs(1_000), monotonic: Duration::ZERO };
