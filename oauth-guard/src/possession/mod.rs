@@ -39,6 +39,8 @@ pub(crate) struct Possession {
     pub(crate) proxies: TrustedProxies,
     /// Outlives a reload, so that no reload lets a used proof pass again.
     pub(crate) replay: Option<Replay>,
+    /// What holds for proofs that were made before the last reload.
+    past: Option<dpop::Past>,
 }
 
 impl Possession {

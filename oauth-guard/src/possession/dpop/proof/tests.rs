@@ -43,7 +43,7 @@ fn unsigned(key: &TestKey) -> String {
 }
 
 fn checks(proof: &str, jkt: [u8; 32]) -> (Vec<&'static str>, Option<ProofError>) {
-    let rules = Dpop::new().rules(None, &mut crate::error::Problems::default()).unwrap();
+    let rules = Dpop::new().rules(None, None, &mut crate::error::Problems::default()).unwrap();
     let given = DpopEvidence {
         proof: Some(proof.as_bytes().into()),
         method: Cow::Owned(Method::GET),
