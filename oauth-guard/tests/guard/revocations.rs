@@ -339,6 +339,46 @@ impl RevocationFeed for Flaky {
     }
 }
 
+/// A feed whose connection is another one with each read.
+#[derive(Clone, Debug, Default)]
+struct Unsteady(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl RevocationFeed for Unsteady {
+    async fn read(
+        &self,
+        after: Option<&oauth_guard::revocation::Position>,
+    ) -> Result<oauth_guard::revocation::Batch, FeedError> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        match after {
+            None => {
+                let position = oauth_guard::revocation::Position::new("page 1");
+                Ok(oauth_guard::revocation::Batch::partial(Vec::new(), position))
+            }
+            Some(_) => Err(FeedError::position_lost()),
+        }
+    }
+
+    async fn publish(&self, _: &[Revocation]) -> Result<(), FeedError> {
+        Err(FeedError::read_only())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_loses_each_position_is_read_with_pauses() {
+    let fixture = Fixture::new();
+    let feed = Unsteady::default();
+    let settings = RevocationSettings::new().feed(feed.clone());
+    let guard = fixture.builder().issuer(fixture.issuer()).revocation(settings).build().unwrap();
+    assert_eq!(call(&guard, &token(&fixture)).await.status, 503);
+    for _ in 0..60 {
+        advance(Duration::from_secs(1)).await;
+        settle().await;
+    }
+    let reads = feed.0.load(std::sync::atomic::Ordering::SeqCst);
+    assert!((10..200).contains(&reads), "{reads}");
+    assert!(!guard.health().revocations.ok);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_outage_of_a_feed_means_what_is_configured_and_is_never_silent() {
     for (what, served, ok) in [(OnOutage::Refuse, 503, false), (OnOutage::Serve, 200, true)] {
