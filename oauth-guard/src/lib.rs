@@ -213,7 +213,8 @@
 //! ```
 //!
 //! **Testing**: [`clock::TestClock`] sets the time, [`HttpClient::from_service`] takes any tower service as the
-//! transport, such as a mock authorization server in process, and [`Guard::check`] needs no server at all.
+//! transport, such as a mock authorization server in process, and [`Guard::check`] needs no server at all. With the feature
+//! `testing`, `Claims::for_tests` makes the claims of a unit test and `Guard::for_tests` accepts tokens that a test makes.
 //!
 //! ```
 //! use oauth_guard::clock::TestClock;
@@ -265,7 +266,7 @@
 //! | `reqwest` | yes | the bundled HTTP client for key fetches; without it, pass an [`HttpClient`] |
 //! | `axum` | no | extractors for axum handlers (`Claims`, `Scoped`), and a router for the RFC 9728 document |
 //! | `toml` | no | configuration from TOML text and files |
-//! | `testing` | no | conformance suites for stores and feeds of your own |
+//! | `testing` | no | for tests only: claims and tokens made up by a test, conformance suites for stores and feeds of your own |
 //! | `metrics` | no | counters and a gauge through the `metrics` facade |
 
 #![forbid(unsafe_code)]
@@ -369,6 +370,10 @@ mod reload;
 
 // Issuers resolved at run time.
 mod tenants;
+
+// Claims and tokens made up by a test.
+#[cfg(feature = "testing")]
+pub mod testing;
 
 // Keys at hand before the first request.
 mod warm_start;

@@ -50,5 +50,7 @@ mod tenant_life;
 mod tenant_model;
 mod tenant_probation;
 mod tenants;
+#[cfg(feature = "testing")]
+mod testing;
 mod token_locations;
 mod unknown_keys;
