@@ -122,8 +122,9 @@ impl Rule {
     /// rule of its path, and what the path needs without them. A malformed or doubled header is 400.
     ///
     /// The caller writes both headers and body, so the body is read after the token was found to be enough, compared
-    /// with the headers, and handed on as it came. A contradiction, a batch, what is no JSON object that all readers
-    /// read alike, and more than [`mcp_body_bytes`](crate::GuardBuilder::mcp_body_bytes) are 400. In stacks other than
+    /// with the headers, and handed on as it came. A contradiction, a batch, a body with a `Content-Encoding`, what is no
+    /// JSON object that all readers read alike, and more than
+    /// [`mcp_body_bytes`](crate::GuardBuilder::mcp_body_bytes) are 400. In stacks other than
     /// axum the body's type has to be [`RequestBody`](crate::RequestBody).
     ///
     /// ```

@@ -26,6 +26,9 @@ use crate::error::Problems;
 use crate::issuer::IssuerState;
 use crate::telemetry;
 
+/// A year.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 86_400);
+
 /// What a question has come to.
 #[derive(Clone, Debug)]
 pub(crate) enum Settled {
@@ -261,7 +264,9 @@ impl Introspector {
         digest: Digest,
         admitted: &mut Admitted,
     ) -> Settled {
-        let deadline = tokio::time::Instant::now() + self.timeout;
+        let now = tokio::time::Instant::now();
+        // A time limit that no clock reaches is the longest wait that is any use.
+        let deadline = now.checked_add(self.timeout).unwrap_or(now + LONGEST_WAIT);
         let Ok(Ok(_permit)) = tokio::time::timeout_at(deadline, self.permits.acquire()).await else {
             return Settled::Unavailable(INTROSPECTION_FIRST_PAUSE);
         };

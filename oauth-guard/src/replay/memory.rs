@@ -103,7 +103,7 @@ impl MemoryReplayStore {
         let elapsed = self.clock.now().monotonic.saturating_sub(self.started);
         let now = Tick::try_from(elapsed.as_secs()).unwrap_or(Tick::MAX);
         let end = elapsed.saturating_add(keep);
-        let end = end.as_secs() + u64::from(end.subsec_nanos() > 0);
+        let end = end.as_secs().saturating_add(u64::from(end.subsec_nanos() > 0));
         let end = Tick::try_from(end).unwrap_or(Tick::MAX).max(now.saturating_add(1));
         let (digest, key) = self.digest(proof);
         match self.try_insert(digest, key, now, end) {

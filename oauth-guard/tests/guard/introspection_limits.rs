@@ -98,3 +98,17 @@ async fn what_a_cached_token_grants_is_asked_for_each_request() {
     }
     assert_eq!(questions(&fixture), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_time_limit_never_panics() {
+    let fixture = fixture();
+    let introspection = Introspection::new(ClientAuth::basic("svc", "s3cr3t"));
+    let introspection =
+        introspection.timeout(Duration::MAX).cache(Duration::MAX).negative_cache(Duration::MAX);
+    let guard = fixture.guard_of(fixture.issuer().introspection(introspection));
+    let token = fixture.server.issue("app", "ada", "read").unwrap().access_token;
+    for _ in 0..2 {
+        assert_eq!(call(&guard, &token).await.status, 200);
+        assert_eq!(call(&guard, "unknown").await.status, 401);
+    }
+}

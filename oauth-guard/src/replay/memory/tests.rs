@@ -36,6 +36,14 @@ fn a_capacity_has_its_limits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_longest_time_neither_panics_nor_ends_at_once() {
+    let store = store(64 * 64);
+    assert_eq!(insert(&store, 1, "a", Duration::MAX), Some(Insertion::Inserted));
+    advance(Duration::from_secs(86_400)).await;
+    assert_eq!(insert(&store, 1, "a", Duration::MAX), Some(Insertion::Present));
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_live_entry_leaves_for_another() {
     let store = store(20_000);
     let mut noted = HashSet::new();

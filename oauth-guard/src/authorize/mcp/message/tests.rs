@@ -4,7 +4,7 @@ fn headers(pairs: &[(&str, &[u8])]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
         let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
-        headers.append(name, http::HeaderValue::from_bytes(value).unwrap());
+        headers.append(name, HeaderValue::from_bytes(value).unwrap());
     }
     headers
 }
