@@ -27,7 +27,7 @@
 //!
 //! | topic | where |
 //! |---|---|
-//! | [fresh tokens](#fresh-tokens): single flight, refresh ahead of expiry, events | [`source`], [`TokenSource`] |
+//! | [fresh tokens](#fresh-tokens): single flight, refresh ahead of expiry or of use ([`keep_warm`](TokenSource::keep_warm)), events | [`source`], [`TokenSource`] |
 //! | [tokens on requests](#tokens-on-requests): a tower layer, a front for reqwest | [`attach`] |
 //! | [grants](#grants): how a token is obtained | [`grant`] |
 //! | [logging users in](#logging-users-in): browser, loopback, device; ID tokens | [`login`], [`id_token`] |

@@ -185,7 +185,7 @@
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
-//! **Revocation**: [`Guard::revocations`] ends tokens before their time; [`revocation`] takes logout tokens and security events,
+//! **Revocation**: [`Guard::revocations`] ends tokens before their time, and needs no settings; [`revocation`] takes logout tokens and security events,
 //! and [`Guard::watch`] ends a long connection with its token.
 //!
 //! ```

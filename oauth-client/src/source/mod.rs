@@ -8,7 +8,8 @@
 //!
 //! A token is *aging* inside the refresh margin, which is a minute and never more than half its lifetime. A refresh
 //! runs in a task of its own: a caller that goes away never cancels it, so a rotated refresh token is never lost.
-//! A program that ends waits for it with [`TokenSource::settle`].
+//! A program that ends waits for it with [`TokenSource::settle`]. Nothing happens without a caller, unless
+//! [`TokenSource::keep_warm`] asks for it.
 //! When it fails, a token that is still good stays in use; when none is left, callers share the failure, and until
 //! its [`retry_after`](crate::Error::retry_after) no request is sent.
 //!
