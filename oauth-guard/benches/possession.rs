@@ -40,7 +40,8 @@ const KEEP: Duration = Duration::from_secs(65);
 fn main() {
     let rounds = if is_measuring() { 600 } else { 2 };
     let (mut summary, mut yardstick) = (Summary::new(), Yardstick::new());
-    let parts: [(&str, fn(&mut Summary, usize)); 3] =
+    type Part = fn(&mut Summary, usize);
+    let parts: [(&str, Part); 3] =
         [("dpop", dpop), ("certificate", certificate), ("replay", |summary, _| replay(summary))];
     for (name, part) in parts {
         if is_wanted(name) {
@@ -221,7 +222,10 @@ fn filled(count: u64) -> MemoryReplayStore {
 
 fn insert(store: &MemoryReplayStore, key: &[u8; 32], jti: &str) {
     let inserted = store.insert(ProofId::new(key, jti), KEEP).now_or_never();
-    assert!(matches!(black_box(inserted), Some(Ok(Insertion::Inserted))), "{inserted:?}");
+    assert!(
+        matches!(black_box(inserted), Some(Ok(Insertion::Inserted))),
+        "the proof is new, and there is room"
+    );
 }
 
 fn proof(number: u64) -> ([u8; 32], String) {

@@ -25,8 +25,8 @@ use crate::issuer::IssuerState;
 use crate::jose::{self, Issued, TENANT, Typ};
 use crate::keys::{Flight, Freshness};
 use crate::metadata::ResourceMetadata;
-use crate::possession::Possession;
 use crate::possession::dpop::DPOP_NONCE;
+use crate::possession::{self, Possession};
 use crate::reject::log::Origin;
 use crate::reject::{Challenge, Rejection, TokenError, grpc, respond};
 use crate::request::RequestHead;
@@ -593,7 +593,7 @@ impl<T> Snapshot<T> {
             Some(claims) => {
                 self.token_locations.redact(request);
                 if let Some(proof) = claims.proof() {
-                    request.extensions_mut().insert(Arc::clone(proof));
+                    possession::leave(request.extensions_mut(), proof);
                 }
                 extensions::insert(request.extensions_mut(), claims);
             }

@@ -110,8 +110,6 @@ impl fmt::Debug for SealKeys {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
-
     use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 
     use super::*;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -54,7 +53,7 @@ const MAX_KEPT: usize = 64;
 #[must_use]
 pub fn id_jag(grant: IdJag) -> TokenRequest {
     let identity = grant.identity();
-    let legs = Legs { settings: grant, held: Mutex::default(), is_reused: AtomicBool::new(false) };
+    let legs = Legs { settings: grant, held: Mutex::default() };
     TokenRequest::new(Bearer { legs: Arc::new(legs), identity })
 }
 
@@ -140,16 +139,14 @@ struct Kept {
     assertion: Secret,
     /// On the wall clock and on the monotonic one.
     until: [Duration; 2],
-    /// Whether the API's server has been sent it.
-    was_sent: bool,
+    /// Whether the API's server has been sent it more than once.
+    is_reused: bool,
 }
 
 /// The first leg, and what came of it.
 struct Legs {
     settings: IdJag,
     held: Mutex<HashMap<Wanted, Kept>>,
-    /// Whether the assertion sent last had been sent before.
-    is_reused: AtomicBool,
 }
 
 impl Legs {
@@ -160,17 +157,15 @@ impl Legs {
         let is_good = |kept: &Kept| now.wall < kept.until[0] && now.monotonic < kept.until[1];
         held.retain(|_, kept| is_good(kept));
         if let Some(kept) = held.get_mut(&wanted) {
-            self.is_reused.store(kept.was_sent, Ordering::Relaxed);
-            kept.was_sent = true;
+            kept.is_reused = true;
             return Ok(kept.assertion.clone());
         }
-        self.is_reused.store(false, Ordering::Relaxed);
         let tokens = self.exchange(&wanted).await?;
         let assertion = tokens.access_token().clone();
         if let Some(lifetime) = lifetime(&tokens).filter(|_| held.len() < MAX_KEPT) {
             let left = lifetime.saturating_sub(MARGIN);
             let until = [tokens.issued_at().saturating_add(left), now.monotonic.saturating_add(left)];
-            held.insert(wanted, Kept { assertion: assertion.clone(), until, was_sent: true });
+            held.insert(wanted, Kept { assertion: assertion.clone(), until, is_reused: false });
         }
         Ok(assertion)
     }
@@ -250,16 +245,11 @@ impl Grant for Bearer {
     }
 
     fn refused(&self) -> bool {
-        if !self.legs.is_reused.swap(false, Ordering::Relaxed) {
-            return false;
-        }
-        // Whichever it was: another costs one request.
-        match self.legs.held.try_lock() {
-            Ok(mut held) => {
-                held.clear();
-                true
-            }
-            Err(_) => false,
-        }
+        // Several sources may share the grant. Whichever was refused, another one costs one request; one that was sent
+        // for the first time is refused for another reason.
+        let Ok(mut held) = self.legs.held.try_lock() else { return false };
+        let before = held.len();
+        held.retain(|_, kept| !kept.is_reused);
+        held.len() < before
     }
 }

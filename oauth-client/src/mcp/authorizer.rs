@@ -184,8 +184,8 @@ impl Attempt {
     /// A 401 leads to an authorization, and so does a 403 with `insufficient_scope`. Requests that are rejected at the
     /// same time share one. It is not repeated without end: one request leads to so many authorizations at most
     /// ([`max_authorizations`](super::AuthorizerBuilder::max_authorizations)); a token that was just obtained and is
-    /// refused leads to another one only if the API has moved to another server; and no scope is asked for again that the
-    /// server says it has granted.
+    /// refused leads to another one only if the API has moved to another server; no scope is asked for again that the server
+    /// says it has granted, nor twice for one request. A challenge without scopes asks for no more than was needed so far.
     ///
     /// Dropping the future gives the login up. What registered itself meanwhile is kept.
     ///
@@ -280,14 +280,18 @@ impl Attempt {
         let scope = union(&current.scope, &more);
         match need {
             Need::Token if self.authorizations > 0 => None,
+            // A challenge without scopes asks for a token, and not for more than was needed so far.
+            Need::Token if found.scope.is_empty() && !current.scope.is_empty() => Some(current.scope.clone()),
             Need::Token => Some(scope),
             Need::MoreScope => {
                 let token = current.source.current();
                 let granted = token.as_ref().and_then(|token| token.tokens().scope());
                 // Without a word on it, what was asked for was granted (RFC 6749 section 5.1).
                 let granted = granted.unwrap_or(&current.scope);
-                let is_new = !covers(&current.scope, &scope) || !covers(granted, &scope);
-                is_new.then_some(scope)
+                let is_new = !covers(&current.scope, &scope);
+                // What was declined may be granted another time; the same request does not ask for it twice.
+                let is_open = self.authorizations == 0 && !covers(granted, &scope);
+                (is_new || is_open).then_some(scope)
             }
         }
     }

@@ -106,7 +106,8 @@ impl AuthorizerBuilder {
         self.client_id_document_with(ClientAuth::none(url))
     }
 
-    /// The same, of a client that proves itself: its `client_id` is the document's URL, and the document has its keys.
+    /// The same, of a client that proves itself: its `client_id` is the document's URL, and the document has its keys. A
+    /// secret is refused: it would be shown to every server that an API names.
     pub fn client_id_document_with(mut self, auth: ClientAuth) -> Self {
         self.identities.document = Some(auth);
         self
@@ -154,7 +155,9 @@ impl AuthorizerBuilder {
         self
     }
 
-    /// No person is needed: this grant is asked for. Resource and scopes are set on it here.
+    /// No person is needed: this grant is asked for. Resource and scopes are set on it here. What the grant holds goes to the
+    /// server that the API names, if there is a client for it: with [`client`](Self::client) or a document that may be any
+    /// server, so give an assertion or a password to an [issuer](Target::issuer) you know only.
     ///
     /// ```
     /// use oauth_client::mcp::Authorizer;
@@ -282,7 +285,7 @@ impl AuthorizerBuilder {
             });
         }
         if let Some(auth) = &self.identities.document {
-            problems.extend(document_problem(auth.client_id()));
+            problems.extend(document_problem(auth));
         }
         let auths = self.identities.registered.iter().map(|(_, auth)| auth).chain(&self.identities.document);
         problems.extend(auths.flat_map(ClientAuth::problems));

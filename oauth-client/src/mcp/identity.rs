@@ -227,8 +227,23 @@ fn is_native(client: &ClientMetadata) -> bool {
     })
 }
 
-/// What is wrong with the URL of a client ID metadata document.
-pub(super) fn document_problem(url: &str) -> Option<Problem> {
+/// What is wrong with the client of a client ID metadata document.
+pub(super) fn document_problem(auth: &ClientAuth) -> Option<Problem> {
+    let method = auth.method_name();
+    // Whoever is named by an API and says that it reads documents is shown the proof: it must be worth nothing to them.
+    if !matches!(method, "none" | "private_key_jwt" | "tls_client_auth" | "self_signed_tls_client_auth") {
+        return Some(Problem {
+            field: "client_id_document".to_owned(),
+            message: format!(
+                "proves itself by {method}, which any server that an API names would be given; use a key \
+                 (private_key_jwt) or none, and registered(..) for a client with a secret"
+            ),
+        });
+    }
+    url_problem(auth.client_id())
+}
+
+fn url_problem(url: &str) -> Option<Problem> {
     let problem = |why: &str| {
         Some(Problem {
             field: "client_id_document".to_owned(),
@@ -349,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_document_is_at_an_https_url_with_a_path() {
-        assert_eq!(document_problem("https://app.example.com/client.json"), None);
+        assert_eq!(url_problem("https://app.example.com/client.json"), None);
         for bad in [
             "app.example.com/client.json",
             "http://app.example.com/client.json",
@@ -360,7 +375,7 @@ mod tests {
             "https://app.example.com/a/../client.json",
             "https://APP.example.com/client.json",
         ] {
-            let problem = document_problem(bad).unwrap_or_else(|| panic!("{bad}"));
+            let problem = url_problem(bad).unwrap_or_else(|| panic!("{bad}"));
             assert!(problem.field == "client_id_document" && problem.message.contains("https"), "{problem}");
         }
     }

@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -29,12 +30,31 @@ pub(super) struct Family {
     /// Counts the logins: what was derived from an earlier one is not handed out any more.
     logins: AtomicU64,
     derived: Mutex<Vec<(StoreKey, Weak<Engine>)>>,
+    /// What the server has said when it asked for time, and until when, on the monotonic clock. It counts for all who
+    /// would send the refresh token, whichever of them it has told.
+    asked_for_time: Mutex<Option<(Error, Duration)>>,
 }
 
 impl Family {
     /// How many logins there have been.
     pub(super) fn logins(&self) -> u64 {
         self.logins.load(Ordering::Acquire)
+    }
+
+    /// The server's request for time, while that lasts.
+    pub(super) fn held_back(&self, now: Duration) -> Option<Error> {
+        let asked = self.asked_for_time.lock().unwrap_or_else(PoisonError::into_inner);
+        let (error, until) = asked.as_ref()?;
+        let left = until.checked_sub(now).filter(|left| !left.is_zero())?;
+        Some(error.clone().with_retry_after(Some(left)))
+    }
+
+    /// Notes what the server has said, if it has asked for time.
+    pub(super) fn note(&self, error: &Error, now: Duration) {
+        if let Some(wait) = error.retry_after().filter(|wait| error.is_transient() && !wait.is_zero()) {
+            let mut asked = self.asked_for_time.lock().unwrap_or_else(PoisonError::into_inner);
+            *asked = Some((error.clone(), now.saturating_add(wait)));
+        }
     }
 
     /// Another login, or none any more: all derived sources drop their tokens.

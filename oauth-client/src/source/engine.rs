@@ -371,6 +371,11 @@ impl Engine {
         }
     }
 
+    /// Whether a token is good for longer than this.
+    pub(super) fn lives_on(&self, token: &AccessToken, time: Duration) -> bool {
+        token.left(self.client.clock().now()) > time
+    }
+
     /// Keeps a lease for the refreshes to come, as long as another holder keeps it alive.
     pub(super) fn keep_lease(&self, lease: Option<&Arc<Lease>>) {
         self.state().lease = lease.map_or_else(Weak::new, Arc::downgrade);

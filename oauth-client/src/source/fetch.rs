@@ -1,9 +1,11 @@
 //! Tokens from something that is no token endpoint: a cloud's metadata service, another program, a vault, another SDK.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::TokenSource;
@@ -46,7 +48,7 @@ pub trait TokenFetcher: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why there is none. An [`Error`] of this crate is passed on as it is; all else becomes the cause of one with the code
-    /// `fetch`, which is transient. It has to be free of secrets.
+    /// `fetch`, which is transient. It has to be free of secrets. A panic counts as such a failure.
     fn fetch(&self, request: FetchRequest) -> impl Future<Output = Result<TokenSet, BoxError>> + Send;
 }
 
@@ -125,7 +127,7 @@ impl Client {
             now,
         };
         let limit = time.of_response();
-        let fetched = tokio::time::timeout(limit, (fetcher.0)(request)).await;
+        let fetched = tokio::time::timeout(limit, caught((fetcher.0)(request))).await;
         match fetched.map_err(|_| Error::new(Kind::Timeout(limit)))? {
             Ok(tokens) => Ok(tokens.taken_over(now)),
             Err(source) => Err(match source.downcast::<Error>() {
@@ -134,6 +136,15 @@ impl Client {
             }),
         }
     }
+}
+
+/// A fetcher is foreign code. One that panics has failed: it is tried again no more often than one that says so.
+async fn caught(mut fetching: Fetching) -> Result<TokenSet, BoxError> {
+    poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| fetching.as_mut().poll(cx)))
+            .unwrap_or_else(|_| Poll::Ready(Err("it panicked; the panic's message says where".into())))
+    })
+    .await
 }
 
 impl TokenSource {

@@ -197,7 +197,7 @@ impl<'a> Refresh<'a> {
         if end.is_some_and(|end| end <= client.clock().now().wall) {
             return Err(self.lost(None));
         }
-        let mut tokens = self.request_until_refused(store).await?;
+        let mut tokens = self.request_in_turn(store).await?;
         if let Some(end) = end {
             let most = end.saturating_sub(tokens.issued_at());
             let lifetime =
@@ -205,6 +205,22 @@ impl<'a> Refresh<'a> {
             tokens.lifetime_ms = Some(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
         }
         Ok(tokens)
+    }
+
+    /// Where several sources share a refresh token, a server that has asked one of them for time is left alone by all.
+    async fn request_in_turn(&mut self, store: Option<&dyn dynamic::TokenStore>) -> Result<TokenSet, Error> {
+        let (family, clock) = (&self.engine.family, self.engine.client.clock());
+        if !self.is_of_a_person() {
+            return self.request_until_refused(store).await;
+        }
+        if let Some(error) = family.held_back(clock.now().monotonic) {
+            return Err(error);
+        }
+        let result = self.request_until_refused(store).await;
+        if let Err(error) = &result {
+            family.note(error, clock.now().monotonic);
+        }
+        result
     }
 
     async fn request_until_refused(

@@ -17,6 +17,10 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// How soon is looked again after a refresh that brought nothing to wait for.
 const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
 
+/// How soon, of tokens that hardly live: some servers say `expires_in` 0 of those that never expire, and nobody may want
+/// one.
+const SHORT_LIVED_SLEEP: Duration = Duration::from_secs(30);
+
 /// Held by the engine: it goes with the last handle.
 pub(super) type Warm = oneshot::Sender<Infallible>;
 
@@ -38,8 +42,10 @@ async fn run(engine: Weak<Engine>, mut ended: oneshot::Receiver<Infallible>) {
         let mut wait = strong.until_refresh();
         if wait.is_zero() {
             // What goes wrong is reported by the refresh itself, and says when to try again.
-            let _ = strong.refresh_now().await;
-            wait = strong.until_refresh().max(SHORTEST_SLEEP);
+            let refreshed = strong.refresh_now().await;
+            let is_good = refreshed.as_ref().is_ok_and(|token| strong.lives_on(token, SHORTEST_SLEEP));
+            let shortest = if refreshed.is_err() || is_good { SHORTEST_SLEEP } else { SHORT_LIVED_SLEEP };
+            wait = strong.until_refresh().max(shortest);
         }
         drop(strong);
         tokio::select! {

@@ -345,3 +345,30 @@ async fn its_entry_is_its_own() {
     assert!(store.load(&alone).await.unwrap().is_none());
     assert!(store.load(&key).await.unwrap().unwrap().tokens.refresh_token().is_some());
 }
+
+/// The server wants to be left alone, whichever source it has told so.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_asks_for_time_is_left_alone_by_all_sources_of_the_login() {
+    let fixture = two_apis();
+    let login = log_in(&fixture, "alice").await;
+    let both = fixture.client.source(request()).starting_with(login).build().unwrap();
+    both.token().await.unwrap();
+    let derived = [ORDERS, BILLING].map(|api| both.for_resource(api).unwrap());
+    let derived =
+        [&derived[0], &derived[1], &derived[0].for_scope(["read"]).unwrap()].map(TokenSource::clone);
+    let before = fixture.count(Endpoint::Token);
+    fixture.server.fault(Endpoint::Token, Fault::status(429).retry_after_secs(120)).always();
+    for source in &derived {
+        let error = source.token().await.unwrap_err();
+        assert!(error.retry_after().is_some_and(|wait| wait > Duration::from_secs(100)), "{error:?}");
+    }
+    assert!(both.refresh_now().await.unwrap_err().retry_after().is_some());
+    assert_eq!(fixture.count(Endpoint::Token) - before, 1);
+
+    fixture.server.clear_faults();
+    advance(125).await;
+    for source in &derived {
+        source.token().await.unwrap();
+    }
+    both.refresh_now().await.unwrap();
+}

@@ -85,6 +85,31 @@ async fn one_that_hangs_is_given_up() {
     assert_eq!(began.elapsed().as_secs(), 3);
 }
 
+/// A fetcher is foreign code: what panics has failed, as if it had said so.
+#[tokio::test(start_paused = true)]
+async fn one_that_panics_has_failed_and_is_left_alone_for_a_while() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let source = TokenSource::from_fn("agent", {
+        let calls = Arc::clone(&calls);
+        move |_| {
+            calls.fetch_add(1, Ordering::SeqCst);
+            panic!("the fetcher panics, as the test wants it to");
+            #[expect(unreachable_code, reason = "it says what the function would return")]
+            async {
+                Ok::<_, Error>(TokenSet::new("t"))
+            }
+        }
+    })
+    .unwrap();
+    for got in callers(&source, 10).await {
+        let error = got.unwrap_err();
+        assert_eq!((error.code(), error.is_transient()), ("fetch", true), "{error}");
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 3, "as often as any other failure");
+    assert!(source.token().await.is_err());
+    assert_eq!(calls.load(Ordering::SeqCst), 3, "the failure counts for a while");
+}
+
 struct Hanging;
 
 impl TokenFetcher for Hanging {

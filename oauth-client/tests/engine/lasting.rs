@@ -17,12 +17,13 @@ async fn a_grant_that_needs_no_person_does_not_wait_for_a_store_that_is_broken_a
     let fixture = fixture();
     let (store, events) = (Scripted::default(), Events::default());
     for trouble in [true, false] {
-        let mut script = store.script();
-        for part in if trouble { ["loads", "writes"] } else { ["writes", "writes"] } {
-            let part = if part == "loads" { &mut script.loads } else { &mut script.writes };
-            (part.failures, part.lasting) = (usize::MAX, true);
+        {
+            let mut script = store.script();
+            for part in if trouble { ["loads", "writes"] } else { ["writes", "writes"] } {
+                let part = if part == "loads" { &mut script.loads } else { &mut script.writes };
+                (part.failures, part.lasting) = (usize::MAX, true);
+            }
         }
-        drop(script);
         let source = fixture.source_builder().store(store.clone()).on_event(events.hook()).build().unwrap();
         for round in 1..=5 {
             let began = Instant::now();

@@ -50,6 +50,23 @@ async fn a_warm_source_heeds_the_server_that_wants_to_be_left_alone() {
     assert!(source.current().is_some(), "and comes back");
 }
 
+/// Some servers say `"expires_in": 0` of tokens that never expire.
+#[tokio::test(start_paused = true)]
+async fn tokens_that_are_born_expired_are_not_replaced_every_second() {
+    for lifetime in [0, 1] {
+        let fixture = fixture();
+        let body = format!(r#"{{"access_token":"t","token_type":"Bearer","expires_in":{lifetime}}}"#);
+        fixture.server.fault(Endpoint::Token, Fault::body(200, "application/json", body)).always();
+        let source = fixture.source();
+        source.keep_warm().unwrap();
+        for _ in 0..600 {
+            advance(1).await;
+        }
+        let requests = fixture.count(Endpoint::Token);
+        assert!((5..=25).contains(&requests), "{requests} requests in ten minutes, and nobody has asked");
+    }
+}
+
 #[test]
 fn it_needs_a_runtime() {
     let error = oauth_client::TokenSource::from_fn("x", |_| async {

@@ -162,7 +162,7 @@ async fn a_logout_empties_the_store_asks_nothing_of_the_server_and_is_an_event()
         .build()
         .unwrap();
     source.token().await.unwrap();
-    source.settle().await;
+    source.settle().await.unwrap();
     assert!(store.load(&key).await.unwrap().is_some());
     let logout = BackchannelLogout::new(client.clone());
     let _registered = logout.register(&login, &source).unwrap();

@@ -98,6 +98,29 @@ async fn a_server_that_takes_an_assertion_once_costs_one_more_exchange() {
     assert_eq!((exchanges(&idp), api.count(Endpoint::Token)), (3, 4));
 }
 
+/// Two sources of one grant: that one of them has just got its assertion says nothing of the other one's.
+#[tokio::test(start_paused = true)]
+async fn a_used_assertion_that_is_refused_is_replaced_whatever_other_sources_send_meanwhile() {
+    let (idp, api) = servers();
+    let login = log_in(&idp).await;
+    let id_token = login.token().await.unwrap().tokens().id_token().unwrap().clone();
+    let reader = api.client.source(grant::id_jag(IdJag::new(&idp.client, &id_token)).scope(["chat.read"]));
+    let reader = reader.build().unwrap();
+    let writer = reader.for_scope(["chat.write"]).unwrap();
+    let token = reader.token().await.unwrap();
+    reader.reject(token.generation());
+
+    let body = || r#"{"error":"invalid_grant"}"#;
+    let slow_refusal = Fault::body(400, "application/json", body()).after(Duration::from_secs(2));
+    api.server.fault(Endpoint::Token, slow_refusal).times(1);
+    let (read, write) = tokio::join!(reader.token(), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        writer.token().await
+    });
+    write.unwrap();
+    read.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_no_such_assertion_is_not_sent_on() {
     let (idp, api) = servers();

@@ -168,6 +168,25 @@ async fn a_login_that_the_store_keeps_needs_no_person() {
     assert_eq!(world.logins(), 2, "a person is asked");
 }
 
+/// Any API names any server, and any server says that it reads documents: a secret would go to all of them.
+#[test]
+fn a_client_that_a_document_describes_has_no_secret_to_give_away() {
+    use oauth_client::ClientAuth;
+    const DOCUMENT: &str = "https://app.test/client.json";
+    let world = World::new(server());
+    let with = |auth: ClientAuth| world.authorizer().client_id_document_with(auth).build();
+    for auth in [
+        ClientAuth::basic(DOCUMENT, "s3cr3t"),
+        ClientAuth::post(DOCUMENT, "s3cr3t"),
+        ClientAuth::assertion(DOCUMENT, "a.b.c"),
+    ] {
+        let error = with(auth).unwrap_err();
+        assert_eq!(error.problems()[0].field, "client_id_document");
+        assert!(!error.to_string().contains("s3cr3t"), "{error}");
+    }
+    with(ClientAuth::none(DOCUMENT)).unwrap();
+}
+
 #[test]
 fn what_cannot_work_is_said_before_anything_is_sent() {
     let world = World::new(server());

@@ -1,7 +1,7 @@
 //! Which scopes are asked for, and when more are.
 
 use http::StatusCode;
-use oauth_mock::{GrantType, MockClient};
+use oauth_mock::{Endpoint, Fault, GrantType, MockClient};
 
 use crate::support::{World, server};
 
@@ -90,4 +90,28 @@ async fn an_api_that_always_wants_something_else_leads_to_so_many_authorizations
         assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::FORBIDDEN);
         assert_eq!(world.logins(), usize::try_from(most).unwrap());
     }
+}
+
+#[tokio::test]
+async fn a_scope_that_a_person_declines_is_asked_for_once_in_a_request() {
+    let (world, authorizer) = world();
+    (world.says().scope, world.says().needs) = (Some("read"), vec!["write"]);
+    let token = world.server().mint().subject("alice").claim("scope", "read").build();
+    let granted = serde_json::json!({"access_token": token, "token_type": "Bearer", "scope": "read"});
+    world.server().fault(Endpoint::Token, Fault::body(200, "application/json", granted.to_string())).always();
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::FORBIDDEN);
+    assert_eq!(world.logins(), 2, "the login, and one step up");
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::FORBIDDEN);
+    assert_eq!(world.logins(), 3, "another request may ask again, once");
+}
+
+#[tokio::test]
+async fn another_token_may_do_no_more_than_the_one_before_it() {
+    let (world, authorizer) = world();
+    world.says().scope = Some("read");
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    (world.says().scope, world.says().scopes_supported) = (None, Some(vec!["read", "write", "admin"]));
+    world.says().refuses_all = true;
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::UNAUTHORIZED);
+    assert_eq!((world.logins(), world.asked("scope").as_deref()), (2, Some("read offline_access")));
 }

@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn all_and_any_become_sets_of_scopes() {
         let (a, b, c) = (Requirement::scope("a"), Requirement::scope("b"), Requirement::scope("c"));
-        assert_eq!(sets(&(a.clone() & (b.clone() | c.clone()))), (vec!["a b".into(), "a c".into()], true));
+        assert_eq!(sets(&(a.clone() & (b.clone() | c))), (vec!["a b".into(), "a c".into()], true));
         assert_eq!(sets(&(a.clone() | (a.clone() & b.clone()))), (vec!["a".into()], true));
         assert_eq!(sets(&(a.clone() & Requirement::role("admin"))), (vec!["a".into()], false));
         assert_eq!(sets(&(a | Requirement::role("admin"))), (vec![String::new()], false));

@@ -185,7 +185,7 @@ mod tests {
             ("G_REVOCATION_ON_OUTAGE", "serve"),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let tree = from_variables("G_", KEYS, variables.into_iter()).unwrap();
+        let tree = from_variables("G_", KEYS, variables).unwrap();
         let guard = GuardConfig::from_tree(&tree).unwrap().build().unwrap();
         assert_eq!(guard.backchannel_logout_path().as_deref(), Some("/logout"));
         assert_eq!(guard.health().revocations.feeds.len(), 1);

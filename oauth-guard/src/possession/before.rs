@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request};
 
 use super::Possession;
 use super::dpop::Jti;
@@ -26,9 +26,36 @@ impl Proven {
     }
 
     /// Whether the same store has noted the same proof. A store of another guard has not seen it.
-    pub(super) fn is(&self, store: &Replay, thumbprint: &[u8; 32], jti: &str) -> bool {
+    fn is(&self, store: &Replay, thumbprint: &[u8; 32], jti: &str) -> bool {
         self.store.is_same(store) && self.thumbprint == *thumbprint && self.jti.as_str() == jti
     }
+}
+
+/// The proofs that guards further out have used up for this very request, the nearest guard's first: each in its own store.
+#[derive(Clone, Debug)]
+pub(super) struct Noted {
+    proven: Arc<Proven>,
+    further_out: Option<Arc<Self>>,
+}
+
+impl Noted {
+    /// The one that is in this store.
+    pub(super) fn find(&self, store: &Replay, thumbprint: &[u8; 32], jti: &str) -> Option<&Arc<Proven>> {
+        let all = std::iter::successors(Some(self), |one| one.further_out.as_deref());
+        all.map(|one| &one.proven).find(|proven| proven.is(store, thumbprint, jti))
+    }
+}
+
+/// Leaves a proof for guards further in, beside those that are there.
+pub(crate) fn leave(extensions: &mut Extensions, proven: &Arc<Proven>) {
+    let further_out = extensions.remove::<Noted>();
+    let is_there =
+        |noted: &Noted| noted.find(&proven.store, &proven.thumbprint, proven.jti.as_str()).is_some();
+    let noted = match further_out {
+        Some(noted) if is_there(&noted) => noted,
+        further_out => Noted { proven: Arc::clone(proven), further_out: further_out.map(Arc::new) },
+    };
+    extensions.insert(noted);
 }
 
 /// A certificate header that was taken out.
@@ -72,7 +99,7 @@ pub(super) fn certificate<'a>(request: RequestHead<'a>, name: &HeaderName) -> Op
     })
 }
 
-/// The proof that a guard further out has used up.
-pub(super) fn proven(request: RequestHead<'_>) -> Option<&Arc<Proven>> {
+/// The proofs that guards further out have used up.
+pub(super) fn noted(request: RequestHead<'_>) -> Option<&Noted> {
     request.extensions.get()
 }

@@ -59,7 +59,8 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         }
     }
 
-    /// The same for a token that waits for its validation: what proves possession is taken along.
+    /// The same for a token that waits: what proves possession is taken along. Also where nothing can be proven here: a token
+    /// that the cache has from the configuration before may be bound.
     #[cold]
     pub(crate) fn possessed_later(
         self: &Arc<Self>,
@@ -67,9 +68,6 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         presented: &Presented<'_>,
         request: RequestHead<'_>,
     ) -> CheckFuture<T> {
-        if self.possession.provable() == super::Provable::default() && presented.scheme != Scheme::Dpop {
-            return check;
-        }
         let snapshot = Arc::clone(self);
         let (scheme, token) = (presented.scheme, presented.token.clone().into_owned());
         let evidence = Evidence::of(request, presented, &self.possession).map(Evidence::into_owned);
@@ -121,9 +119,8 @@ impl Possession {
             return Err(Rejection::ReplayUnavailable { retry_after: RETRY_AFTER });
         };
         // A layer on a route inside of a layer on the router: the same request, and the same guard.
-        if let Some(proven) = &given.proven
-            && proven.is(store, &jkt, used.jti.as_str())
-        {
+        let noted = given.noted.as_ref().and_then(|noted| noted.find(store, &jkt, used.jti.as_str()));
+        if let Some(proven) = noted {
             return Ok(Checked::Done(Some(Arc::clone(proven))));
         }
         match store {

@@ -1,12 +1,11 @@
 //! What of a request can prove possession, gathered while its head is at hand.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 
 use super::Possession;
-use super::before::{self, Proven};
+use super::before::{self, Noted};
 use super::dpop::DPOP;
 use super::public_url::ExpectedUrl;
 use crate::bearer::Presented;
@@ -37,8 +36,8 @@ pub(super) struct DpopEvidence<'a> {
     pub(super) proof: Option<Cow<'a, [u8]>>,
     pub(super) method: Cow<'a, Method>,
     pub(super) url: ExpectedUrl<'a>,
-    /// What a guard further out has accepted already.
-    pub(super) proven: Option<Arc<Proven>>,
+    /// What guards further out have accepted already.
+    pub(super) noted: Option<Noted>,
 }
 
 impl<'a> Evidence<'a> {
@@ -54,7 +53,7 @@ impl<'a> Evidence<'a> {
                 proof: one_proof(request.headers)?.map(Cow::Borrowed),
                 method: Cow::Borrowed(request.method),
                 url: possession.public_url.of(request, &possession.proxies)?,
-                proven: before::proven(request).cloned(),
+                noted: before::noted(request).cloned(),
             }),
             None => None,
         };
@@ -71,7 +70,7 @@ impl<'a> Evidence<'a> {
             proof: dpop.proof.map(|proof| Cow::Owned(proof.into_owned())),
             method: Cow::Owned(dpop.method.into_owned()),
             url: dpop.url.into_owned(),
-            proven: dpop.proven,
+            noted: dpop.noted,
         });
         Evidence { token: Cow::Owned(token.into_owned()), dpop, certificate }
     }

@@ -16,7 +16,7 @@ mod peer;
 mod public_url;
 mod settings;
 
-pub(crate) use self::before::Proven;
+pub(crate) use self::before::{Proven, leave};
 pub(crate) use self::binding::{Binding, Provable};
 pub use self::certificates::{CertificateSource, Certificates};
 pub use self::dpop::Dpop;
@@ -39,6 +39,8 @@ pub(crate) struct Possession {
     pub(crate) proxies: TrustedProxies,
     /// Outlives a reload, so that no reload lets a used proof pass again.
     pub(crate) replay: Option<Replay>,
+    /// What holds for proofs that were made before the last reload.
+    past: Option<dpop::Past>,
 }
 
 impl Possession {

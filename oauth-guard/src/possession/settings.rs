@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use oauth_client::clock::Clock;
 
+use super::dpop::Past;
 use super::{CertificateSource, Certificates, Dpop, Possession, PublicUrl, TrustedProxies};
 use crate::defaults;
 use crate::error::Problems;
@@ -58,9 +59,11 @@ impl PossessionSettings {
             None => resource.map(PublicUrl::of_resource).unwrap_or_default(),
         };
         let rules_before = before.and_then(|before| before.dpop.as_ref());
-        let dpop = self.dpop.as_ref().and_then(|dpop| dpop.rules(rules_before, problems));
+        let past =
+            before.and_then(|before| Past::of(before.dpop.as_ref(), before.past, clock.now().wall.as_secs()));
+        let dpop = self.dpop.as_ref().and_then(|dpop| dpop.rules(rules_before, past, problems));
         let replay = self.replay(before, clock, problems);
-        Possession { dpop, certificates: self.certificates.clone(), public_url, proxies, replay }
+        Possession { dpop, certificates: self.certificates.clone(), public_url, proxies, replay, past }
     }
 
     /// A store that is named, the one in use, or a new one.

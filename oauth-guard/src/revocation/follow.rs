@@ -325,7 +325,7 @@ impl Drop for Ended {
 /// Reads a source until the guard is gone.
 async fn follow(feed: SharedFeed, feeds: Weak<Feeds>, _ended: Ended) {
     let mut position: Option<Position> = None;
-    let mut failures = 0_u32;
+    let (mut failures, mut lost) = (0_u32, 0_u32);
     loop {
         let started = tokio::time::Instant::now();
         let read = read(&feed, position.as_ref()).await;
@@ -333,12 +333,21 @@ async fn follow(feed: SharedFeed, feeds: Weak<Feeds>, _ended: Ended) {
         let is_idle = position.is_some()
             && read.as_ref().is_ok_and(|batch| batch.complete && batch.revocations.is_empty());
         let Some(feeds) = feeds.upgrade() else { return };
+        if read.as_ref().is_ok_and(|batch| batch.complete) {
+            lost = 0;
+        }
         let outcome = match read {
             Ok(batch) => take_over(&feeds, &feed, batch).await,
             // What is known stays; the source is read from the beginning.
             Err(error) if error.is_position_lost() && position.is_some() => {
                 tracing::warn!(target: "oauth_guard", feed = feed.name(), "a source of revocations is read anew: its position is lost");
                 position = None;
+                // One that loses each position must not keep a core busy, nor its source.
+                lost = lost.saturating_add(1);
+                if lost > 1 {
+                    drop(feeds);
+                    tokio::time::sleep(pause(lost - 1)).await;
+                }
                 continue;
             }
             Err(error) => Err(error),

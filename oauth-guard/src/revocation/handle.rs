@@ -67,7 +67,10 @@ impl Revocations {
     /// [`RevocationError::Invalid`] for a token without `jti`, and as [`revoke`](Self::revoke).
     pub async fn revoke_token<T>(&self, claims: &Claims<T>) -> Result<(), RevocationError> {
         let jti = claims.token_id().ok_or(RevocationError::Invalid("token: it has no jti"))?;
-        self.revoke(Revocation::token(claims.issuer(), jti).until(claims.ends_at())).await
+        let revocation = Revocation::token(claims.issuer(), jti);
+        // What is known of an opaque token is when to ask again, and not until when it is accepted.
+        let is_signed = claims.verified().key.is_some();
+        self.revoke(if is_signed { revocation.until(claims.ends_at()) } else { revocation }).await
     }
 }
 

@@ -81,7 +81,9 @@ impl PollFeed {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ask(&self) -> Result<Answer, FeedError> {
+    /// The answer, and whether it brings an event that the request did not report on: a transmitter may go on sending those
+    /// that it was told about.
+    async fn ask(&self) -> Result<(Answer, bool), FeedError> {
         let (ack, set_errs) = {
             let state = self.state();
             (state.acknowledged.clone(), state.refused.clone())
@@ -113,15 +115,16 @@ impl PollFeed {
         let mut state = self.state();
         state.acknowledged.retain(|jti| !ack.contains(jti));
         state.refused.retain(|jti, _| !set_errs.contains_key(jti));
-        Ok(answer)
+        let brings_news = answer.sets.keys().any(|jti| !ack.contains(jti) && !set_errs.contains_key(jti));
+        Ok((answer, brings_news))
     }
 
     /// The effect of each event.
-    async fn take(&self, answer: Answer) -> Result<(), FeedError> {
+    async fn take(&self, answer: Answer, brings_news: bool) -> Result<(), FeedError> {
         let gone = || FeedError::unavailable("the guard is gone");
         let feeds = self.feeds.upgrade().ok_or_else(gone)?;
         let judge = feeds.judge.get().ok_or_else(gone)?;
-        let (mut outcome, any) = (Ok(()), !answer.sets.is_empty());
+        let mut outcome = Ok(());
         for (jti, text) in answer.sets {
             match judge.judge(&text, StatementKind::SecurityEvent).await {
                 Ok(statement) => match feeds.receive(&statement).await {
@@ -146,9 +149,8 @@ impl PollFeed {
             }
         }
         if outcome.is_ok() {
-            // What was received is acknowledged soon, and what is left is fetched.
-            let soon = any || answer.more_available;
-            self.state().next = (!soon).then(|| Instant::now() + self.every);
+            // What was received is acknowledged soon, and what is left is fetched with it.
+            self.state().next = (!brings_news).then(|| Instant::now() + self.every);
         }
         outcome
     }
@@ -160,9 +162,9 @@ impl RevocationFeed for PollFeed {
         if let (Some(at), Some(_)) = (next, after) {
             tokio::time::sleep_until(at).await;
         }
-        let answer = self.ask().await?;
+        let (answer, brings_news) = self.ask().await?;
         let is_complete = !answer.more_available;
-        self.take(answer).await?;
+        self.take(answer, brings_news).await?;
         let position = Position::new("asked");
         // Its events are in the list already.
         Ok(if is_complete { Batch::new(Vec::new(), position) } else { Batch::partial(Vec::new(), position) })

@@ -67,8 +67,10 @@ impl<T> Snapshot<T> {
         for issuer in self.issuers.values() {
             let Some(age) = issuer.rules.max_token_age else { return REVOKED_TOKEN_LIFETIME };
             // Its clock may be ahead by the leeway, and the token is accepted for the leeway longer.
-            longest = longest
-                .max(age.saturating_add(issuer.rules.leeway.saturating_mul(2)) + Duration::from_secs(1));
+            longest = longest.max(
+                age.saturating_add(issuer.rules.leeway.saturating_mul(2))
+                    .saturating_add(Duration::from_secs(1)),
+            );
         }
         // Those that are resolved may have any.
         if self.tenants.is_some() { longest.max(REVOKED_TOKEN_LIFETIME) } else { longest }

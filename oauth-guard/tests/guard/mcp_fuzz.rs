@@ -209,7 +209,7 @@ async fn whatever_the_headers_say_a_request_had_what_its_body_needs() {
     let tokens: Vec<String> = subsets
         .iter()
         .map(|scopes| {
-            fixture.server.mint().scope(&scopes.iter().copied().collect::<Vec<_>>().join(" ")).build()
+            fixture.server.mint().scope(scopes.iter().copied().collect::<Vec<_>>().join(" ")).build()
         })
         .collect();
     let mut random = Random::new(23);

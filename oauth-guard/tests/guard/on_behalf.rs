@@ -27,8 +27,7 @@ async fn handed_on(layer: &GuardLayer, request: Request<Full<Bytes>>) -> Option<
         async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) }
     });
     layer.layer(handler).oneshot(request).await.unwrap();
-    let found = found.lock().unwrap().take();
-    found
+    found.lock().unwrap().take()
 }
 
 fn with_token(token: &str) -> Request<Full<Bytes>> {

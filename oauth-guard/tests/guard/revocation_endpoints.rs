@@ -248,6 +248,31 @@ async fn polled_events_take_effect_are_acknowledged_and_bad_ones_are_reported() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_transmitter_that_repeats_itself_is_not_asked_without_a_pause() {
+    let fixture = Fixture::new();
+    let good = fixture.server.security_event("shop", SecurityEvent::AccountDisabled, "ada");
+    let sets = json!({ "sets": { "good": good.build(), "bad": "no-event" }, "moreAvailable": true });
+    fixture
+        .server
+        .fault(Endpoint::PollEvents, Fault::body(200, "application/json", sets.to_string()))
+        .always();
+    let token = fixture.server.mint().subject("ada").expires_in(3600).build();
+    let guard = polling(&fixture, poll(&fixture));
+    assert_eq!(call(&guard, &token).await.summary(), REVOKED);
+    for _ in 0..5 {
+        settle().await;
+    }
+    assert_eq!(
+        fixture.server.journal().count(Endpoint::PollEvents),
+        2,
+        "its events, then the report on them"
+    );
+    advance(Duration::from_secs(11)).await;
+    settle().await;
+    assert_eq!(fixture.server.journal().count(Endpoint::PollEvents), 3, "then at its pace");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_transmitter_that_is_away_is_an_outage() {
     for (what, status) in [(OnOutage::Refuse, 503), (OnOutage::Serve, 200)] {
         let fixture = Fixture::new();

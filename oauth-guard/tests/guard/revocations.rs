@@ -8,7 +8,7 @@ use oauth_guard::revocation::{
     TokenEnd,
 };
 use oauth_guard::{Claims, ClientAuth, Guard, Introspection};
-use oauth_mock::{MockClient, MockServer};
+use oauth_mock::{Endpoint, Fault, MockClient, MockServer};
 use tokio::time::advance;
 
 use crate::support::{Fixture, call, claims, settle};
@@ -143,6 +143,35 @@ async fn a_cached_opaque_token_is_revoked_on_the_next_request() {
     advance(Duration::from_secs(1)).await;
     let again = fixture.server.issue("app", "ada", "read").unwrap();
     assert_eq!(call(&guard, &again.access_token).await.status, 200);
+}
+
+/// Its authorization server goes on calling it active: a response without `exp` counts for a while and is then asked for
+/// again, and with one the leeway counts too.
+#[tokio::test(start_paused = true)]
+async fn an_opaque_token_that_was_revoked_by_its_claims_stays_revoked() {
+    for exp in [None, Some(60)] {
+        let server = MockServer::builder()
+            .audience("orders-api")
+            .client(MockClient::new("svc").secret("s3cr3t"))
+            .in_process();
+        let fixture = Fixture { server, clock: oauth_guard::clock::TestClock::new() };
+        let mut response = serde_json::json!({
+            "active": true, "sub": "ada", "client_id": "app", "aud": "orders-api", "jti": "o1",
+        });
+        if let Some(seconds) = exp {
+            response["exp"] = (now(&fixture) + seconds).into();
+        }
+        let response = Fault::body(200, "application/json", response.to_string());
+        fixture.server.fault(Endpoint::Introspect, response).always();
+        let asked = Introspection::new(ClientAuth::basic("svc", "s3cr3t"));
+        let guard = fixture.guard_of(fixture.issuer().introspection(asked));
+        let claims = claims(&guard, "opaque-token").await.unwrap();
+        guard.revocations().revoke_token(&claims).await.unwrap();
+        for _ in 0..8 {
+            assert_ne!(call(&guard, "opaque-token").await.status, 200, "{exp:?}");
+            advance(Duration::from_secs(10)).await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -308,6 +337,46 @@ impl RevocationFeed for Flaky {
         self.reach()?;
         self.0.publish(revocations).await
     }
+}
+
+/// A feed whose connection is another one with each read.
+#[derive(Clone, Debug, Default)]
+struct Unsteady(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl RevocationFeed for Unsteady {
+    async fn read(
+        &self,
+        after: Option<&oauth_guard::revocation::Position>,
+    ) -> Result<oauth_guard::revocation::Batch, FeedError> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        match after {
+            None => {
+                let position = oauth_guard::revocation::Position::new("page 1");
+                Ok(oauth_guard::revocation::Batch::partial(Vec::new(), position))
+            }
+            Some(_) => Err(FeedError::position_lost()),
+        }
+    }
+
+    async fn publish(&self, _: &[Revocation]) -> Result<(), FeedError> {
+        Err(FeedError::read_only())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_loses_each_position_is_read_with_pauses() {
+    let fixture = Fixture::new();
+    let feed = Unsteady::default();
+    let settings = RevocationSettings::new().feed(feed.clone());
+    let guard = fixture.builder().issuer(fixture.issuer()).revocation(settings).build().unwrap();
+    assert_eq!(call(&guard, &token(&fixture)).await.status, 503);
+    for _ in 0..60 {
+        advance(Duration::from_secs(1)).await;
+        settle().await;
+    }
+    let reads = feed.0.load(std::sync::atomic::Ordering::SeqCst);
+    assert!((10..200).contains(&reads), "{reads}");
+    assert!(!guard.health().revocations.ok);
 }
 
 #[tokio::test(start_paused = true)]

@@ -70,10 +70,10 @@ impl Receiver {
             std::str::from_utf8(&bytes).unwrap().matches("\"iss\":").count() > 1 + usize::from(!is_logout);
         self.ensure(!twice, BAD, &["duplicate-member"])?;
         let typ = header.get("typ").and_then(Value::as_str);
-        let fits = match (is_logout, typ) {
-            (true, None | Some("JWT" | "logout+jwt")) | (false, Some("secevent+jwt")) => true,
-            _ => false,
-        };
+        let fits = matches!(
+            (is_logout, typ),
+            (true, None | Some("JWT" | "logout+jwt")) | (false, Some("secevent+jwt"))
+        );
         self.ensure(
             fits,
             BAD,

@@ -6,7 +6,8 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+use http::{HeaderMap, HeaderValue};
 
 use crate::jose::{decode_base64url, json};
 
@@ -146,6 +147,10 @@ pub(crate) fn compare(headers: &HeaderMap, body: &[u8]) -> Result<(), &'static s
             _ => Ok(()),
         };
     }
+    // The service would read what it decodes, and a text can be a JSON object before and another one afterwards.
+    if !headers.get_all(CONTENT_ENCODING).iter().all(is_identity) {
+        return Err("the body has a Content-Encoding");
+    }
     let body = std::str::from_utf8(body).map_err(|_| "the body is not UTF-8")?;
     if body.trim_start().starts_with('[') {
         return Err("the body is a batch of messages");
@@ -163,6 +168,12 @@ pub(crate) fn compare(headers: &HeaderMap, body: &[u8]) -> Result<(), &'static s
         Some(claimed) if !names.has(claimed) => Err(OTHER_NAME),
         _ => Ok(()),
     }
+}
+
+/// Whether it names no coding, or the one that changes nothing (RFC 9110 section 8.4.1).
+fn is_identity(codings: &HeaderValue) -> bool {
+    let mut codings = codings.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// The parts of a JSON-RPC message that decide what it asks for.

@@ -15,8 +15,12 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A byte sequence (RFC 8941 section 3.3.5) with the certificate in DER form.
+/// A byte sequence (RFC 8941 section 3.3.5) with the certificate in DER form. A proxy sends no header, or an empty one, for
+/// a caller without a certificate.
 pub(super) fn client_cert(text: &str) -> Result<Option<[u8; 32]>, Rejection> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
     let inside = text.trim().strip_prefix(':').and_then(|rest| rest.strip_suffix(':')).ok_or(MALFORMED)?;
     let der = BASE64.decode(inside).map_err(|_| MALFORMED)?;
     Ok(Some(thumbprint(&der)?))

@@ -42,10 +42,43 @@ pub(crate) struct DpopRules {
     pub(crate) algorithms: Box<[Algorithm]>,
     /// In seconds.
     pub(crate) max_age: u64,
+    /// What holds for proofs that were made before the last reload.
+    past: Option<Past>,
     /// `None`: no nonce is asked for.
     pub(crate) nonces: Option<Nonces>,
     /// Set when the hint about `public_url` was logged.
     hinted: AtomicBool,
+}
+
+/// Proofs of the configuration before. They were noted for as long as that one would have accepted them, so a longer
+/// `max_age` is not theirs: it would let them pass a second time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Past {
+    /// Those with this `iat`, or an earlier one.
+    until: u64,
+    /// In seconds.
+    max_age: u64,
+}
+
+impl Past {
+    /// Under `rules`, which a reload replaces at `now`; `before` is what held in them of yet older ones.
+    pub(super) fn of(rules: Option<&DpopRules>, before: Option<Self>, now: u64) -> Option<Self> {
+        let Some(rules) = rules else { return before };
+        // Of those that are too old already nothing is left to say.
+        let older = before.filter(|past| now <= past.until.saturating_add(rules.max_age));
+        let max_age = older.map_or(rules.max_age, |past| past.max_age.min(rules.max_age));
+        Some(Self { until: now.saturating_add(AHEAD), max_age })
+    }
+}
+
+impl DpopRules {
+    /// How old a proof of this `iat` may be.
+    fn max_age_of(&self, iat: u64) -> u64 {
+        match self.past {
+            Some(past) if iat <= past.until => past.max_age.min(self.max_age),
+            _ => self.max_age,
+        }
+    }
 }
 
 /// A copy of an identifier, which needs no allocation where it is of a usual length.

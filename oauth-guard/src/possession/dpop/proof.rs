@@ -87,7 +87,7 @@ impl DpopRules {
         visitor.check("dpop ath", claims.check_token(token))?;
         visitor.check("dpop htm", claims.check_method(&given.method))?;
         visitor.check("dpop htu", self.check_url(&claims, &given.url))?;
-        let iat = visitor.check("dpop iat", claims.check_age(self.max_age, now))?;
+        let iat = visitor.check("dpop iat", claims.check_age(|iat| self.max_age_of(iat), now))?;
         let renewal = visitor.check("dpop nonce", self.check_nonce(&claims, now))?;
         let Some(key) = key else { return Ok(None) };
         visitor.check("dpop signature", check_signature(&jws, key))?;
@@ -194,13 +194,13 @@ impl<'a> ProofClaims<'a> {
         if text_of(self.htm, "htm")?.is(method.as_str()) { Ok(()) } else { Err(ProofError::OtherMethod) }
     }
 
-    fn check_age(&self, max_age: u64, now: Now) -> Result<u64, ProofError> {
+    fn check_age(&self, max_age: impl Fn(u64) -> u64, now: Now) -> Result<u64, ProofError> {
         let iat = self.iat.and_then(Value::as_seconds).ok_or(ProofError::Claim("iat"))?;
         let now = now.wall.as_secs();
         if iat > now.saturating_add(AHEAD) {
             return Err(ProofError::FromTheFuture);
         }
-        if now > iat.saturating_add(max_age) { Err(ProofError::TooOld) } else { Ok(iat) }
+        if now > iat.saturating_add(max_age(iat)) { Err(ProofError::TooOld) } else { Ok(iat) }
     }
 
     fn identifier(&self) -> Result<Cow<'a, str>, ProofError> {

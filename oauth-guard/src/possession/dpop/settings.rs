@@ -9,8 +9,8 @@ use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use oauth_client::token::Secret;
 
-use super::DpopRules;
 use super::nonce::Nonces;
+use super::{DpopRules, Past};
 use crate::algorithm::{self, Algorithm};
 use crate::defaults;
 use crate::error::Problems;
@@ -78,7 +78,8 @@ impl Dpop {
         self
     }
 
-    /// How old a proof may be, by its `iat`; in whole seconds. By default 60. It may be five seconds ahead.
+    /// How old a proof may be, by its `iat`; in whole seconds. By default 60. It may be five seconds ahead. A reload with a
+    /// longer time gives it to the proofs that are made from then on.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = age;
         self
@@ -138,6 +139,7 @@ impl Dpop {
     pub(in crate::possession) fn rules(
         &self,
         before: Option<&DpopRules>,
+        past: Option<Past>,
         problems: &mut Problems,
     ) -> Option<DpopRules> {
         let algorithms = self.supported();
@@ -189,6 +191,7 @@ impl Dpop {
             required: self.required,
             algorithms: algorithms.into(),
             max_age: self.max_age.as_secs(),
+            past,
             nonces,
             hinted: AtomicBool::new(false),
         })

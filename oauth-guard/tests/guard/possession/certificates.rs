@@ -131,7 +131,7 @@ async fn each_header_has_its_form() {
         (CertificateSource::ClientCert, "another", one(format!(":{}:", b64(&other))), "certificate_mismatch"),
         (CertificateSource::ClientCert, "none", vec![], "certificate_mismatch"),
         (CertificateSource::ClientCert, "no colons", one(b64(&own)), "invalid_request"),
-        (CertificateSource::ClientCert, "empty", one(String::new()), "invalid_request"),
+        (CertificateSource::ClientCert, "empty", one(String::new()), "certificate_mismatch"),
         (CertificateSource::ClientCert, "no bytes", one("::".into()), "invalid_request"),
         (CertificateSource::ClientCert, "not base64", one(":*:".into()), "invalid_request"),
         (CertificateSource::ClientCert, "cut", one(format!(":{}:", b64(cut))), "invalid_request"),

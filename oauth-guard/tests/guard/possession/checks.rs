@@ -202,7 +202,8 @@ async fn the_checks_have_an_order() {
     let other = TestKey::generate(Alg::Es256);
     // From the last check to the first, each adds its violation to those before.
     let mut proof = bound.proof().claim("jti", "");
-    let steps: Vec<(&str, Box<dyn Fn(oauth_mock::TokenBuilder) -> oauth_mock::TokenBuilder>)> = vec![
+    type Violate<'a> = Box<dyn Fn(oauth_mock::TokenBuilder) -> oauth_mock::TokenBuilder + 'a>;
+    let steps: Vec<(&str, Violate<'_>)> = vec![
         ("proof_signature_invalid", Box::new(|proof| proof.signature([7; 64]))),
         ("proof_nonce_missing_or_stale", Box::new(|proof| proof.nonce("abc"))),
         ("proof_too_old", Box::new(|proof| proof.claim("iat", 0))),

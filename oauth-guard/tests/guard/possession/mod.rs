@@ -8,6 +8,7 @@ mod grpc;
 mod nested;
 mod nonces;
 mod opaque;
+mod reloads;
 mod replays;
 mod schemes;
 mod urls;

@@ -66,6 +66,22 @@ async fn one_proof_serves_all_layers_of_a_request_and_no_second_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_guard_further_in_knows_its_proof_past_a_guard_with_another_store() {
+    let bound = Bound::new();
+    let (one, other) = (bound.guard(Dpop::new()), bound.guard(Dpop::new()));
+    let proof = bound.proof().build();
+    for expected in [200, 401] {
+        let handler = service_fn(|_: Request<Full<Bytes>>| async {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        });
+        let inner = other.layer().layer(one.layer().layer(other.layer().layer(handler)));
+        let response =
+            one.layer().layer(inner).oneshot(request("DPoP", &bound.token, &[&proof])).await.unwrap();
+        assert_eq!(response.status(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_nonce_that_ages_is_renewed_once() {
     let bound = Bound::new();
     let guard = bound.guard(Dpop::new().require_nonce());

@@ -66,6 +66,40 @@ async fn a_reload_forgets_no_proof() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reload_with_a_longer_window_lets_no_used_proof_pass_again() {
+    let of = |seconds| Dpop::new().max_age(Duration::from_secs(seconds));
+    for between in [None, Some(of(300)), Some(of(30))] {
+        let bound = Bound::new();
+        let guard = bound.guard(of(60));
+        let proof = bound.proof().build();
+        assert_eq!(bound.send(&guard, &proof).await.status, 200);
+        let turned_off = between.is_none();
+        guard.reload(between.map_or_else(|| bound.builder(), |dpop| bound.builder().dpop(dpop))).unwrap();
+        tokio::time::advance(Duration::from_secs(20)).await;
+        guard.reload(bound.builder().dpop(of(600))).unwrap();
+        for _ in 0..30 {
+            let why = reason(&guard, &request("DPoP", &bound.token, &[&proof])).await;
+            assert!(matches!(&*why, "proof_replayed" | "proof_too_old"), "{why}, {turned_off}");
+            tokio::time::advance(Duration::from_secs(20)).await;
+        }
+    }
+    // What is made afterwards has the longer window, and a reload does not take it away.
+    let mut bound = Bound::new();
+    let end = bound.fixture.server.clock().now_unix() + 7_200;
+    bound.token = bound.fixture.server.mint().bound_to(&bound.key).claim("exp", end).build();
+    let guard = bound.guard(of(60));
+    guard.reload(bound.builder().dpop(of(600))).unwrap();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    let proof = bound.proof().build();
+    tokio::time::advance(Duration::from_secs(200)).await;
+    assert_eq!(bound.send(&guard, &proof).await.status, 200);
+    let proof = bound.proof().build();
+    tokio::time::advance(Duration::from_secs(500)).await;
+    guard.reload(bound.builder().dpop(of(600))).unwrap();
+    assert_eq!(bound.send(&guard, &proof).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_a_thousand_requests_with_one_proof_one_is_served() {
     let bound = Bound::new();
     let guard = bound.guard(Dpop::new());

@@ -43,12 +43,12 @@ fn unsigned(key: &TestKey) -> String {
 }
 
 fn checks(proof: &str, jkt: [u8; 32]) -> (Vec<&'static str>, Option<ProofError>) {
-    let rules = Dpop::new().rules(None, &mut crate::error::Problems::default()).unwrap();
+    let rules = Dpop::new().rules(None, None, &mut crate::error::Problems::default()).unwrap();
     let given = DpopEvidence {
         proof: Some(proof.as_bytes().into()),
         method: Cow::Owned(Method::GET),
         url: ExpectedUrl::for_tests("https://api.example.com", "/"),
-        proven: None,
+        noted: None,
     };
     let binding = Binding { jkt: Some(jkt), x5t: None, known: OnceLock::new() };
     let now = Now { wall: Duration::from_secs(1_000), monotonic: Duration::ZERO };
