@@ -1,7 +1,5 @@
 //! The Grafana dashboard shows the metrics that the docs of both crates name: no other, and every one of them.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
 use std::collections::BTreeSet;
 
 use serde_json::Value;
