@@ -74,16 +74,13 @@ fn app(guard: Guard) -> Router {
         // For rules with `mcp`: the guard has compared headers and body, and the response says who was let through.
         .route("/mcp", axum::routing::any(maybe).layer(guard.layer()))
         .route("/healthz", get(health));
-    // RFC 9728: the path of the resource comes behind the well-known part, and both are served.
-    if let Some(path) = guard.resource_metadata().map(|metadata| metadata.path().to_owned()) {
-        const BARE: &str = "/.well-known/oauth-protected-resource";
-        app = app.route(&path, get(metadata));
-        if path != BARE {
-            app = app.route(BARE, get(metadata));
-        }
+    // RFC 9728: the path of the resource comes behind the well-known part. Some clients look without it, so that is served too.
+    const BARE: &str = "/.well-known/oauth-protected-resource";
+    if guard.resource_metadata().is_some_and(|metadata| metadata.path() != BARE) {
+        app = app.route(BARE, get(metadata));
     }
     // Where the authorization server says what is revoked, if that is configured.
-    app.merge(guard.revocation_routes()).with_state(guard)
+    app.merge(guard.metadata_router()).merge(guard.revocation_routes()).with_state(guard)
 }
 
 async fn whoami(claims: Claims) -> Json<Value> {

@@ -9,13 +9,13 @@ use http::uri::PathAndQuery;
 use http::{Request, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
-use oauth_client::attach::{Body, TokenLayer};
-use oauth_client::{Client, ClientAuth, TokenSource, grant};
+use oauth_client::attach::TokenLayer;
+use oauth_client::{Client, ClientAuth, grant};
 use oauth_guard::{Guard, Issuer};
 use oauth_mock::MockServer;
 use tonic::transport::Channel;
 use tonic::{Response, Status, client, server};
-use tower::{Layer, Service, ServiceBuilder, service_fn};
+use tower::{Layer, service_fn};
 
 use self::text_codec::Text;
 
@@ -35,9 +35,10 @@ async fn main() -> Result<(), Failure> {
         .source(grant::client_credentials().audience("api"))
         .build()?;
 
-    // A generated client takes this stack just as well: `GreeterClient::with_origin(stack, api)`.
+    // A generated client takes this stack just as well: `GreeterClient::new(stack)`.
     let channel = Channel::builder(api.clone()).connect_lazy();
-    let mut greeter = client::Grpc::with_origin(with_token(channel.clone(), source), api.clone());
+    let stack = TokenLayer::new(source).grpc(tonic::body::Body::new).layer(channel.clone());
+    let mut greeter = client::Grpc::new(stack);
 
     greeter.ready().await?;
     let path = PathAndQuery::from_static(GREET);
@@ -58,21 +59,6 @@ async fn main() -> Result<(), Failure> {
     let refused = without_token.unary(tonic::Request::new("world".to_owned()), path, Text).await;
     println!("without a token: {:?}", refused.err().ok_or("it was accepted")?.code());
     Ok(())
-}
-
-/// tonic wants its own body type back at the bottom of the stack; `Body::new` there is what a channel does anyway.
-fn with_token(
-    channel: Channel,
-    source: TokenSource,
-) -> impl Service<
-    Request<tonic::body::Body>,
-    Response = http::Response<Body<tonic::body::Body>>,
-    Error = impl std::error::Error + Send + Sync + 'static,
-> {
-    ServiceBuilder::new()
-        .layer(TokenLayer::new(source))
-        .map_request(|request: Request<Body<tonic::body::Body>>| request.map(tonic::body::Body::new))
-        .service(channel)
 }
 
 async fn start_server(auth: &MockServer) -> Result<String, Failure> {

@@ -34,6 +34,8 @@ pub(crate) struct Assembler {
     pub(crate) names: Vec<String>,
     /// The longest token to accept before its issuer is known, and the highest limit that a resolved issuer may set.
     pub(crate) tenant_token_bytes: usize,
+    /// How many issuers resolved at run time are kept.
+    pub(crate) max_tenants: usize,
     /// What is revoked at the guard.
     pub(crate) revocations: Arc<List>,
     /// The first generation of its issuers.
@@ -129,6 +131,7 @@ impl Assembler {
             scope_separator: issuer.scope_separator,
             roles_claims,
             token_prefix: issuer.token_prefix.as_deref().unwrap_or_default().into(),
+            data: issuer.data.clone(),
         };
         let revocations = Arc::clone(&self.revocations);
         let state = IssuerState::new(rules, keys, introspector, probation, revocations, self.generation);
@@ -204,6 +207,7 @@ impl Assembler {
             && self.keys == old.keys
             && self.allow_private_jwks == old.allow_private_jwks
             && self.tenant_token_bytes == old.tenant_token_bytes
+            && self.max_tenants == old.max_tenants
     }
 
     fn keys_of(

@@ -89,7 +89,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// second (503 beyond that). A `jwks_uri` that they or their metadata name must be public, see
     /// [`Issuer::allow_private_jwks`].
     ///
-    /// The 1,000 verified issuers used last are kept and do not expire: call [`Guard::forget_issuer`] when a tenant is
+    /// The 1,000 verified issuers used last ([`max_tenants`](Self::max_tenants)) are kept and do not expire: call [`Guard::forget_issuer`] when a tenant is
     /// deleted or its conditions change.
     ///
     /// ```
@@ -118,6 +118,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// [`max_token_bytes`](Issuer::max_token_bytes). By default 8,192.
     pub fn tenant_token_bytes(mut self, bytes: usize) -> Self {
         self.settings.tenant_token_bytes = Some(bytes);
+        self
+    }
+
+    /// How many [resolved](Self::resolve_issuers) issuers are kept, 1 to 100,000: those used last, each with its keys. If
+    /// more than that are in use, they are resolved again and again. By default 1,000.
+    pub fn max_tenants(mut self, issuers: usize) -> Self {
+        self.settings.max_tenants = Some(issuers);
         self
     }
 

@@ -109,6 +109,13 @@ impl<T> Claims<T> {
         self.verified.text(self.verified.parts.subject)
     }
 
+    /// Your data about the issuer, from [`Issuer::data`](crate::Issuer::data). `None` when there is none, or it is of another
+    /// type.
+    #[must_use]
+    pub fn issuer_data<D: 'static>(&self) -> Option<&D> {
+        self.verified.issuer.rules.data.as_ref()?.get()
+    }
+
     /// `client_id`, or `azp` where the issuer uses that: the client that the token was issued to.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {

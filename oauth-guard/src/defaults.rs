@@ -100,7 +100,8 @@
 //! ### Why 1,000 tenants, and 4 MiB of unknown names?
 //! [`TENANTS`], [`UNKNOWN_ISSUER_BYTES`]. A tenant that is evicted is resolved again with its next new token, which costs
 //! a call of the resolver and a key fetch. An unknown name is kept for the keys' cool-down only; 4 MiB are about 15,000
-//! names of the usual length, and however many a caller invents, they evict no tenant.
+//! names of the usual length, and however many a caller invents, they evict no tenant. `max_tenants` keeps up to 100,000
+//! ([`MOST_TENANTS`]): beyond its number each new tenant looks for the one used longest ago, which reads one number of each.
 //!
 //! ### Why ten tenants in the health report?
 //! [`TENANTS_LISTED`]. Enough to see which ones have a problem. A probe reads the report every second, and its
@@ -231,6 +232,8 @@ pub const KEYS_PER_SET: usize = jose::KEYS_PER_SET;
 pub const KEYS_TRIED: usize = jose::KEYS_TRIED;
 /// How many issuers resolved at run time are kept.
 pub const TENANTS: usize = 1_000;
+/// The most that [`max_tenants`](crate::GuardBuilder::max_tenants) may be.
+pub const MOST_TENANTS: usize = 100_000;
 /// How many tenants [`Health`](crate::Health) lists by name.
 pub const TENANTS_LISTED: usize = 10;
 /// How many tenants without one verified token are kept.

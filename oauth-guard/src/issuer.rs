@@ -1,5 +1,7 @@
 //! An issuer whose tokens are accepted: its configuration, and its state in force.
 
+use std::any::Any;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,6 +58,31 @@ pub struct Issuer {
     pub(crate) introspection: Option<Introspection>,
     pub(crate) token_prefix: Option<String>,
     pub(crate) allow_private_jwks: bool,
+    pub(crate) data: Option<IssuerData>,
+}
+
+/// The user's data about an issuer. Two are equal if they are the same.
+#[derive(Clone)]
+pub(crate) struct IssuerData(Arc<dyn Any + Send + Sync>);
+
+impl IssuerData {
+    pub(crate) fn get<D: 'static>(&self) -> Option<&D> {
+        self.0.downcast_ref()
+    }
+}
+
+impl PartialEq for IssuerData {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for IssuerData {}
+
+impl fmt::Debug for IssuerData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IssuerData")
+    }
 }
 
 /// Why no audience is checked.
@@ -119,7 +146,39 @@ impl Issuer {
             introspection: None,
             token_prefix: None,
             allow_private_jwks: false,
+            data: None,
         }
+    }
+
+    /// Data of your own about this issuer, such as the tenant's row that the
+    /// [resolver](crate::GuardBuilder::resolve_issuers) has just read: handlers get it from
+    /// [`Claims::issuer_data`](crate::Claims::issuer_data), without another query.
+    ///
+    /// It stays as long as the issuer does: [`Guard::forget_issuer`](crate::Guard::forget_issuer) a tenant whose data
+    /// changed. An issuer that is given anew, by a [reload](crate::Guard::reload), is validated anew.
+    ///
+    /// ```
+    /// use oauth_guard::{Claims, Guard, Issuer};
+    ///
+    /// struct Tenant {
+    ///     database: String,
+    /// }
+    ///
+    /// let guard = Guard::builder()
+    ///     .resolve_issuers(|name: String| async move {
+    ///         let tenant = Tenant { database: "acme".to_owned() }; // by a query
+    ///         Ok::<_, std::io::Error>(Some(Issuer::new(name).audience("orders-api").data(tenant)))
+    ///     })
+    ///     .build()?;
+    ///
+    /// fn database(claims: &Claims) -> Option<&str> {
+    ///     Some(&claims.issuer_data::<Tenant>()?.database)
+    /// }
+    /// # Ok::<(), oauth_guard::BuildError>(())
+    /// ```
+    pub fn data<D: Send + Sync + 'static>(mut self, data: D) -> Self {
+        self.data = Some(IssuerData(Arc::new(data)));
+        self
     }
 
     /// A name of this API; `aud` must contain one of them (RFC 9068 section 4). Call again for more.
@@ -434,6 +493,7 @@ pub(crate) struct IssuerRules {
     pub(crate) roles_claims: Box<[ClaimPath]>,
     /// How its opaque tokens begin.
     pub(crate) token_prefix: Box<str>,
+    pub(crate) data: Option<IssuerData>,
 }
 
 impl Source {

@@ -155,7 +155,7 @@
 //! | `oauth_guard_replay_checks_total` | counter | `result` (`first`, `replayed`, `failed`) | proofs of possession that were looked for in the replay store |
 //! | `oauth_guard_revocations_total` | counter | `result` (`received`, `refused`) | logout tokens and security events that were pushed here |
 //!
-//! Without the feature nothing is called. With it, a request with a known token costs two counters more; what a counter costs is up to the recorder.
+//! `examples/grafana/dashboard.json` in the repository shows them all, and the client's. Without the feature nothing is called. With it, a request with a known token costs two counters more; what a counter costs is up to the recorder.
 //!
 //! **Proof of possession**: a bearer token serves whoever has it. With [`GuardBuilder::dpop`] (RFC 9449) and
 //! [`GuardBuilder::certificates`] (RFC 8705) a guard accepts tokens that are bound to a key, and checks with each request
@@ -200,14 +200,14 @@
 //! ```
 //!
 //! **Rejections**: [`Rejection`] has a stable [`code`](Rejection::code) for metrics; [`GuardBuilder::on_rejection`] sets
-//! the body.
+//! the body. Callers may read [`public_message`](Rejection::public_message); the rest is for the operator.
 //!
 //! ```
 //! use oauth_guard::{Guard, Issuer, RejectionBody};
 //!
 //! let guard = Guard::builder()
 //!     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
-//!     .on_rejection(|rejection| RejectionBody::text(rejection.code()))
+//!     .on_rejection(|rejection| RejectionBody::text(rejection.public_message()))
 //!     .build()?;
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```

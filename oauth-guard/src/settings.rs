@@ -53,6 +53,7 @@ pub(crate) struct Settings {
     pub(crate) strip_token: bool,
     pub(crate) hook: Option<Hook>,
     pub(crate) tenant_token_bytes: Option<usize>,
+    pub(crate) max_tenants: Option<usize>,
     pub(crate) allow_private_jwks: bool,
     pub(crate) revocation: RevocationSettings,
     pub(crate) possession: PossessionSettings,
@@ -225,6 +226,10 @@ impl Settings {
                 .tenant_token_bytes
                 .or_else(|| Some(old?.assembler.tenant_token_bytes))
                 .unwrap_or(defaults::MAX_TOKEN_BYTES),
+            max_tenants: self
+                .max_tenants
+                .or_else(|| Some(old?.assembler.max_tenants))
+                .unwrap_or(defaults::TENANTS),
             generation: old.map_or(0, |old| old.generation + 1),
         }
     }
@@ -311,6 +316,9 @@ impl Settings {
         }
         if self.tenant_token_bytes.is_some_and(|bytes| !(1..=defaults::MOST_TOKEN_BYTES).contains(&bytes)) {
             problems.add("tenant_token_bytes", "expected 1 to 1,048,576 bytes");
+        }
+        if self.max_tenants.is_some_and(|most| !(1..=defaults::MOST_TENANTS).contains(&most)) {
+            problems.add("max_tenants", "expected 1 to 100,000 issuers");
         }
         if self.keys.max_keys == 0 || self.keys.max_bytes == 0 {
             problems.add("keys", "max_keys and max_bytes must be above zero");

@@ -96,12 +96,12 @@ impl Tenants {
         if let Some(old) = old {
             preloaded.take_over(&old.preloaded);
         }
-        let before = old.map(|old| old.members().hand_over(defaults::TENANTS)).unwrap_or_default();
+        let before = old.map(|old| old.members().hand_over(assembler.max_tenants)).unwrap_or_default();
         Arc::new(Self {
             resolver,
             budget: old.map(|old| Arc::clone(&old.budget)).unwrap_or_default(),
             preloaded,
-            members: Mutex::new(Members::new(defaults::TENANTS, before)),
+            members: Mutex::new(Members::new(assembler.max_tenants, before)),
             inserted: AtomicU64::new(0),
             unknown: unknown(assembler.keys.cooldown),
             assembler,

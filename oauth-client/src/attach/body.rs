@@ -50,6 +50,11 @@ impl<B: http_body::Body> Body<B> {
         Self { inner: Inner::Whole { body: inner }, extra, watch: None }
     }
 
+    /// The body of a response that no server sent.
+    pub(super) fn nothing() -> Self {
+        Self { inner: Inner::Nothing, extra: None, watch: None }
+    }
+
     /// The body of a response whose trailers are yet to come.
     pub(super) fn watched(inner: B, watch: Option<TrailersWatch>) -> Self {
         Self { watch, ..Self::plain(inner) }

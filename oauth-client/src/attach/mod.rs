@@ -62,6 +62,10 @@
 //! `invalid_dpop_proof`, does not count against the token. So a call makes three requests at most: for the nonce, for
 //! another token, and the first.
 //!
+//! # gRPC
+//!
+//! [`TokenLayer::grpc`] is for the channel of a generated client, and ends a call without a token with a gRPC status.
+//!
 //! # More than one source
 //!
 //! [`TokenLayer::source_for`] takes the tokens for another origin from another source, and a [`TokenChoice`] on a request says
@@ -87,6 +91,7 @@ mod choice;
 mod copy;
 mod error;
 mod future;
+mod grpc;
 mod layer;
 mod origin;
 mod peek;
@@ -105,6 +110,7 @@ pub use self::body::Body;
 pub use self::choice::TokenChoice;
 pub use self::error::AttachError;
 pub use self::future::ResponseFuture;
+pub use self::grpc::{GrpcBodies, GrpcResponseFuture, GrpcTokenLayer, GrpcTokenService};
 pub use self::layer::TokenLayer;
 pub use self::policy::{ReplayPolicy, ReplayView};
 pub use self::service::TokenService;

@@ -20,6 +20,7 @@
 //! `oauth_client.refresh`, which follows from the caller that set it off. With the feature `metrics` they are
 //! counted: `oauth_client_events_total` (labels `event` and `code`), `oauth_client_token_requests_total`, and the
 //! histogram `oauth_client_refresh_seconds`. None of them holds a secret.
+//! `examples/grafana/dashboard.json` in the repository shows them.
 //!
 //! # Example
 //!

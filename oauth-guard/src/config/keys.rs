@@ -40,14 +40,14 @@ pub const KEYS: &[Key] = &[
         Kind::Text,
         "none",
         "token_header = \"x-access-token\"",
-        "A header that may carry the token, without a scheme, instead of Authorization.",
+        "A header that may carry the token too, without a scheme; Authorization is always read. A request with two tokens is rejected with 400.",
     ),
     Key::new(
         "token_cookie",
         Kind::Text,
         "none",
         "token_cookie = \"access_token\"",
-        "A cookie that may carry the token. State-changing routes then need protection against cross-site request forgery.",
+        "A cookie that may carry the token too. State-changing routes then need protection against cross-site request forgery.",
     ),
     Key::new(
         "strip_token",

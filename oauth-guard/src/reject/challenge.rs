@@ -72,39 +72,28 @@ impl Challenge {
             }
             _ => None,
         };
+        let described = rejection.public_message();
         let (status, attributes): (_, Option<Vec<(&str, &str)>>) = match rejection {
             Rejection::MissingToken => (StatusCode::UNAUTHORIZED, Some(vec![])),
-            Rejection::MalformedRequest(how) => (
+            Rejection::MalformedRequest(_) => (
                 StatusCode::BAD_REQUEST,
-                Some(vec![("error", "invalid_request"), ("error_description", how)]),
+                Some(vec![("error", "invalid_request"), ("error_description", described)]),
             ),
             Rejection::InvalidProof(_) => (
                 StatusCode::UNAUTHORIZED,
-                Some(vec![
-                    ("error", "invalid_dpop_proof"),
-                    ("error_description", "the DPoP proof is missing or not valid"),
-                ]),
+                Some(vec![("error", "invalid_dpop_proof"), ("error_description", described)]),
             ),
             Rejection::UseDpopNonce => (
                 StatusCode::UNAUTHORIZED,
-                Some(vec![
-                    ("error", "use_dpop_nonce"),
-                    ("error_description", "the DPoP proof needs the nonce in DPoP-Nonce"),
-                ]),
+                Some(vec![("error", "use_dpop_nonce"), ("error_description", described)]),
             ),
             Rejection::TokenNotBound => (
                 StatusCode::UNAUTHORIZED,
-                Some(vec![
-                    ("error", "invalid_token"),
-                    ("error_description", "the access token has to be bound to a key"),
-                ]),
+                Some(vec![("error", "invalid_token"), ("error_description", described)]),
             ),
             Rejection::InvalidToken(_) => (
                 StatusCode::UNAUTHORIZED,
-                Some(vec![
-                    ("error", "invalid_token"),
-                    ("error_description", "the access token is not valid"),
-                ]),
+                Some(vec![("error", "invalid_token"), ("error_description", described)]),
             ),
             Rejection::InsufficientScope { needed } => {
                 let mut attributes = vec![("error", "insufficient_scope")];

@@ -8,6 +8,7 @@ mod challenge;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod log;
+mod public;
 mod rejection;
 mod respond;
 mod token_error;

@@ -111,7 +111,7 @@ impl Area {
 
     fn insert(&mut self, issuer: &Arc<IssuerState>) {
         if self.states.len() >= self.capacity {
-            // Reads a thousand numbers at most, once for each tenant beyond the capacity.
+            // Reads a number of each, once for each tenant beyond the capacity.
             let oldest = self.states.values().min_by_key(|state| state.last_used()).cloned();
             if let Some(oldest) = oldest {
                 self.remove(oldest.name());

@@ -12,6 +12,7 @@ fn tenants(resolver: Resolver) -> Arc<Tenants> {
         allow_private_jwks: false,
         names: Vec::new(),
         tenant_token_bytes: defaults::MAX_TOKEN_BYTES,
+        max_tenants: defaults::TENANTS,
         revocations: Arc::new(crate::revocation::List::new().unwrap()),
         generation: 0,
     };

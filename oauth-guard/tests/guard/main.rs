@@ -45,6 +45,7 @@ mod rule_edges;
 mod rules;
 mod site;
 mod support;
+mod tenant_data;
 mod tenant_issuers;
 mod tenant_life;
 mod tenant_model;
