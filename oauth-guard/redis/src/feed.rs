@@ -137,13 +137,19 @@ impl RedisFeed {
         }
         command.arg("STREAMS").arg(&self.0.names[2]).arg(&after.id);
         let limit = RESPONSE_TIMEOUT + wait.unwrap_or_default();
-        let read: Option<StreamReadReply> = link.ask_within(&command, limit).await.map_err(away)?;
+        let read: Result<Option<StreamReadReply>, _> = link.ask_within(&command, limit).await;
+        let read = read.map_err(|fault| {
+            // Such as that this server follows another one from now on, over the same connection.
+            *self.checked() = (0, String::new());
+            away(fault)
+        })?;
         let connection = link.generation();
+        let entries = read.into_iter().flat_map(|read| read.keys).flat_map(|key| key.ids).collect::<Vec<_>>();
         let known = *self.checked() == (connection, after.id.clone());
-        if wait.is_none() || !known {
+        // With news over the same connection too: so many may have come since that the stream was trimmed in between.
+        if wait.is_none() || !known || !entries.is_empty() {
             self.check(&after).await?;
         }
-        let entries = read.into_iter().flat_map(|read| read.keys).flat_map(|key| key.ids).collect::<Vec<_>>();
         let (mut last, is_all) = (after, entries.len() < PAGE);
         let mut revocations = Vec::with_capacity(entries.len());
         for entry in entries {

@@ -113,6 +113,29 @@ async fn the_later_time_and_the_later_end_stay() {
     }
 }
 
+/// A guard that stands still keeps its connection, while more revocations come than the stream keeps.
+#[tokio::test]
+async fn a_reader_that_is_overtaken_on_its_connection_reads_the_snapshot() {
+    let Some(server) = RedisServer::start().await else { return };
+    let writer = feed(&server.url());
+    let mut reader = Reader::new(feed(&server.url()));
+    writer.publish(&[one(0)]).await.unwrap();
+    reader.until(&one(0), Duration::from_secs(2)).await;
+    // Its position is known by now.
+    assert!(reader.read().await);
+    assert!(reader.read().await);
+    let all: Vec<_> = (1..=12_000).map(one).collect();
+    writer.publish(&all).await.unwrap();
+    reader.until(&one(12_000), Duration::from_secs(10)).await;
+    for _ in 0..40 {
+        if reader.seen.len() >= 12_001 {
+            break;
+        }
+        reader.read().await;
+    }
+    assert_eq!((reader.seen.len(), reader.restarts), (12_001, 1));
+}
+
 #[tokio::test]
 async fn news_come_within_a_second_and_after_a_cut_of_three_seconds_within_three() {
     let Some(server) = RedisServer::start().await else { return };
