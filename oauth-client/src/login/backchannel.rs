@@ -1,6 +1,6 @@
 //! The relying party's side of OpenID Connect Back-Channel Logout 1.0: a route that the server calls when a user logs out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
@@ -122,23 +122,21 @@ impl BackchannelLogout {
     /// As [`Client::validate_logout_token`], and `store` when a store cannot be emptied.
     pub async fn log_out(&self, token: impl Into<Secret>) -> Result<LogoutToken, Error> {
         let token = self.0.client.validate_logout_token(&token.into()).await?;
-        let meant: Vec<_> = {
-            let state = self.0.state();
-            if state.seen.iter().any(|id| id == token.id()) {
-                return Ok(token);
+        if self.0.state().seen.iter().any(|id| id == token.id()) {
+            return Ok(token);
+        }
+        let (mut tried, mut failed) = (HashSet::new(), None);
+        // Those that are registered meanwhile too; and one store that is away keeps no other login alive.
+        while let Some((number, source)) = self.0.next_meant(&token, &tried, failed.is_none()) {
+            tried.insert(number);
+            match source.log_out().await {
+                Ok(()) => self.0.forget(number),
+                Err(error) => failed = Some(error),
             }
-            state.logins.values().filter(|one| one.is_meant(&token)).map(|one| one.source.clone()).collect()
-        };
-        for source in meant {
-            source.log_out().await?;
         }
-        let mut state = self.0.state();
-        state.logins.retain(|_, one| !one.is_meant(&token));
-        state.seen.push_back(token.id().to_owned());
-        if state.seen.len() > REMEMBERED {
-            state.seen.pop_front();
+        if let Some(error) = failed {
+            return Err(error);
         }
-        drop(state);
         if let Some(hook) = &self.0.hook {
             hook(&token);
         }
@@ -186,6 +184,36 @@ impl Registered {
 }
 
 impl Shared {
+    /// A login that the token means and that was not tried yet. When there is none, the token has had its effect, unless
+    /// something failed.
+    fn next_meant(
+        &self,
+        token: &LogoutToken,
+        tried: &HashSet<u64>,
+        is_good: bool,
+    ) -> Option<(u64, TokenSource)> {
+        let mut state = self.state();
+        let mut logins = state.logins.iter();
+        if let Some((number, one)) =
+            logins.find(|(number, one)| !tried.contains(number) && one.is_meant(token))
+        {
+            return Some((*number, one.source.clone()));
+        }
+        if is_good {
+            state.seen.push_back(token.id().to_owned());
+            if state.seen.len() > REMEMBERED {
+                state.seen.pop_front();
+            }
+        }
+        None
+    }
+
+    fn forget(&self, number: u64) {
+        let forgotten = self.state().logins.remove(&number);
+        // Without the lock: a source drops what its app has given to it, another registration perhaps.
+        drop(forgotten);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -200,7 +228,7 @@ pub struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.shared.state().logins.remove(&self.number);
+        self.shared.forget(self.number);
     }
 }
 

@@ -272,7 +272,8 @@ impl<'a> Refresh<'a> {
         self.held.revision = Some(stored.revision);
         self.held.token = self.known(stored.tokens.clone())?;
         let good = self.freshness(&stored.tokens).is_some_and(|freshness| freshness != Freshness::Expired);
-        Ok(Some(stored.tokens).filter(|_| news && good))
+        // A derived source asks with its refresh token: the access token is for all that the login has.
+        Ok(Some(stored.tokens).filter(|_| news && good && !self.is_derived()))
     }
 
     /// The refresh token to try next: of the last token, else the one that the grant starts from. A person who has
@@ -333,6 +334,11 @@ impl<'a> Refresh<'a> {
         }
     }
 
+    /// Whether it is for a source that shares the refresh token of this one.
+    fn is_derived(&self) -> bool {
+        self.waiting.is_some_and(|(engine, _)| engine.root.is_some())
+    }
+
     pub(super) fn is_of_a_person(&self) -> bool {
         self.engine.request.grant().renewal().needs_a_person()
     }
@@ -368,8 +374,9 @@ impl<'a> Refresh<'a> {
             tokens.family = before.and_then(TokenSet::family).or_else(|| Some(family_of(used)));
         }
         if let Some(before) = before {
-            let is_narrower = self.waiting.is_some_and(|(engine, _)| engine.root.is_some());
-            tokens.scope = tokens.scope.or_else(|| before.scope.clone().filter(|_| !is_narrower));
+            // What was asked for is narrower than what the login has.
+            let scope = before.scope.clone().filter(|_| !self.is_derived());
+            tokens.scope = tokens.scope.or(scope);
             tokens.sub.clone_from(&before.sub);
             if let (Some(before), Some(after)) = (&before.id_token, &tokens.id_token)
                 && let Err(error) = id_token::same_person(before, after)

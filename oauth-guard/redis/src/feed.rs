@@ -1,5 +1,6 @@
 //! Revocations: a snapshot of those in force, and a stream of the last ones.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use oauth_client_redis::link::{Fault, Link, RESPONSE_TIMEOUT};
-use oauth_guard::revocation::{Batch, FeedError, Position, Revocation, RevocationFeed};
+use oauth_guard::revocation::{Batch, FeedError, Position, Revocation, RevocationFeed, Target};
 use redis::Value;
 use redis::streams::{StreamRangeReply, StreamReadReply};
 
@@ -22,6 +23,9 @@ const KEPT: usize = 10_000;
 const CHUNK: usize = 100;
 /// How long a revocation is kept that does not say when it ends.
 const UNKNOWN_END: u64 = 30 * 24 * 3600;
+/// The latest time that is written, in seconds. Redis merges entries with numbers of 14 digits, and writes longer ones in
+/// another form; no token is of a later time.
+const LATEST: u64 = 99_999_999_999_999;
 
 /// Puts revocations into snapshot and stream. For each: its name in the snapshot, its text, when it ends (0: not said). Of
 /// two with one name, the one that meets every token of either stays. Ended ones are taken out on the way.
@@ -137,13 +141,19 @@ impl RedisFeed {
         }
         command.arg("STREAMS").arg(&self.0.names[2]).arg(&after.id);
         let limit = RESPONSE_TIMEOUT + wait.unwrap_or_default();
-        let read: Option<StreamReadReply> = link.ask_within(&command, limit).await.map_err(away)?;
+        let read: Result<Option<StreamReadReply>, _> = link.ask_within(&command, limit).await;
+        let read = read.map_err(|fault| {
+            // Such as that this server follows another one from now on, over the same connection.
+            *self.checked() = (0, String::new());
+            away(fault)
+        })?;
         let connection = link.generation();
+        let entries = read.into_iter().flat_map(|read| read.keys).flat_map(|key| key.ids).collect::<Vec<_>>();
         let known = *self.checked() == (connection, after.id.clone());
-        if wait.is_none() || !known {
+        // With news over the same connection too: so many may have come since that the stream was trimmed in between.
+        if wait.is_none() || !known || !entries.is_empty() {
             self.check(&after).await?;
         }
-        let entries = read.into_iter().flat_map(|read| read.keys).flat_map(|key| key.ids).collect::<Vec<_>>();
         let (mut last, is_all) = (after, entries.len() < PAGE);
         let mut revocations = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -246,6 +256,7 @@ impl RevocationFeed for RedisFeed {
             let mut command = redis::cmd("EVAL");
             command.arg(PUBLISH).arg(3).arg(&self.0.names).arg(UNKNOWN_END).arg(new_mark()).arg(KEPT);
             for revocation in chunk {
+                let revocation = &*within_latest(revocation);
                 let text = serde_json::to_string(revocation)
                     .map_err(|_| FeedError::unavailable("the revocation cannot be written as JSON"))?;
                 command.arg(name(revocation)).arg(text).arg(revocation.ends_at().unwrap_or(0));
@@ -262,6 +273,32 @@ impl RevocationFeed for RedisFeed {
     fn name(&self) -> String {
         format!("Redis at {}", self.0.link.place())
     }
+}
+
+/// The same revocation with times that Redis can merge.
+fn within_latest(one: &Revocation) -> Cow<'_, Revocation> {
+    let late = |time: Option<u64>| time.is_some_and(|time| time > LATEST);
+    if !late(one.ends_at()) && !late(one.target().issued_before()) {
+        return Cow::Borrowed(one);
+    }
+    let issuer = one.issuer_name();
+    let same = match one.target() {
+        Target::Subject { subject, issued_before, without_session: false } => {
+            Revocation::subject(issuer, &**subject, LATEST.min(*issued_before))
+        }
+        Target::Subject { subject, issued_before, without_session: true } => {
+            Revocation::subject_without_session(issuer, &**subject, LATEST.min(*issued_before))
+        }
+        Target::Client { client, issued_before } => {
+            Revocation::client(issuer, &**client, LATEST.min(*issued_before))
+        }
+        Target::Issuer { issued_before } => Revocation::issuer(issuer, LATEST.min(*issued_before)),
+        _ => one.clone(),
+    };
+    Cow::Owned(match one.ends_at() {
+        Some(until) => same.until(LATEST.min(until)),
+        None => same,
+    })
 }
 
 /// The name of a revocation in the snapshot.

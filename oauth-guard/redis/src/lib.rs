@@ -23,11 +23,11 @@
 //! A revocation names an issuer and a subject, session, client or token id in the clear; no token is there.
 //!
 //! # Nothing is missed
-//! A revocation is put into snapshot and stream by one script. A guard notes the end of the stream, reads the snapshot, and
-//! then the stream from there on. Each entry of the stream has a random mark: after every reconnection the guard looks
-//! whether the entry it has read last is there with its mark. Where it is not, after a restart from older data, a
-//! failover that lost entries, or when the stream was trimmed meanwhile, the snapshot is read again, and what the guard has
-//! stays.
+//! A revocation is put into snapshot and stream by one script. A guard notes the end of the stream, reads the snapshot,
+//! and then the stream from there on. Each entry of the stream has a random mark: after every reconnection, and with
+//! all news, the guard looks whether the entry it has read last is there with its mark. Where it is not, after a
+//! restart from older data, a failover that lost entries, or when the stream was trimmed meanwhile, the snapshot is
+//! read again, and what the guard has stays.
 //!
 //! # Costs
 //! A proof costs one command; a token that needs none costs none, valid or not. Each guard waits for news with one command a

@@ -56,6 +56,7 @@ pub(super) struct Inserted {
 pub(super) struct Table {
     /// One is read; the other is being rebuilt, or out of use.
     filters: [Filter; 2],
+    /// Counts the filters that were read; the lowest bit says which one is.
     active: AtomicUsize,
     shards: Box<[ArcSwap<Vec<Entry>>]>,
 }
@@ -73,9 +74,25 @@ impl Table {
 
     /// Whether an entry meets a token with these marks.
     pub(super) fn meets(&self, marks: &Marks, issued_at: Option<u64>) -> bool {
-        let Some(filter) = self.filters.get(self.active.load(Ordering::Acquire)) else { return false };
-        let Some(words) = filter.words.get() else { return false };
-        marks.0.iter().any(|mark| filter.may_have(words, *mark) && self.finds(*mark, issued_at))
+        self.meets_as_of(self.active.load(Ordering::Acquire), marks, issued_at)
+    }
+
+    /// With the filter that was read when it began. One that was taken out of use meanwhile may be empty by now: then it looks
+    /// again.
+    #[inline]
+    fn meets_as_of(&self, mut active: usize, marks: &Marks, issued_at: Option<u64>) -> bool {
+        loop {
+            let filter = self.filters.get(active & 1);
+            let words = filter.and_then(|filter| Some((filter, filter.words.get()?)));
+            let is_met = words.is_some_and(|(filter, words)| {
+                marks.0.iter().any(|mark| filter.may_have(words, *mark) && self.finds(*mark, issued_at))
+            });
+            let now = self.active.load(Ordering::Acquire);
+            if is_met || now == active {
+                return is_met;
+            }
+            active = now;
+        }
     }
 
     /// Whether the target is in the list.
@@ -133,7 +150,7 @@ impl Table {
         new.shrink_to_fit();
         shard.store(Arc::new(new));
         // Last: a reader that finds the mark in the filter finds the entry.
-        if let Some(filter) = self.filters.get(self.active.load(Ordering::Acquire)) {
+        if let Some(filter) = self.filters.get(self.active.load(Ordering::Acquire) & 1) {
             filter.add(mark);
         }
         if rebuilding && let Some(filter) = self.spare() {
@@ -172,7 +189,7 @@ impl Table {
         }
         let is_done = from + shards >= SHARDS;
         if is_done {
-            self.active.fetch_xor(1, Ordering::AcqRel);
+            self.active.fetch_add(1, Ordering::AcqRel);
         }
         is_done
     }
@@ -187,7 +204,7 @@ impl Table {
     }
 
     fn spare(&self) -> Option<&Filter> {
-        self.filters.get(self.active.load(Ordering::Acquire) ^ 1)
+        self.filters.get((self.active.load(Ordering::Acquire) & 1) ^ 1)
     }
 
     fn shard(&self, mark: Mark) -> &ArcSwap<Vec<Entry>> {
@@ -229,7 +246,8 @@ impl Filter {
 
     fn clear(&self) {
         if let Some(words) = self.words.get() {
-            words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            // A reader that sees it sees that another filter is in use, too.
+            words.iter().for_each(|word| word.store(0, Ordering::Release));
         }
     }
 
@@ -250,5 +268,25 @@ fn bits(mark: Mark) -> u64 {
 impl std::fmt::Debug for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Table")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_two_filters_overtake_finds_the_entry() {
+        let table = Table::new(1);
+        let mark = [(1 << 52) | 1, 7];
+        table.insert(mark, u64::MAX, End::at(100), 1, 0, false);
+        let marks = Marks([NONE, mark, NONE, NONE, NONE]);
+        let seen = table.active.load(Ordering::Acquire);
+        // It stands still here, while one filter is rebuilt, and its own is about to be.
+        table.begin_rebuild();
+        assert!(table.rebuild(0, SHARDS));
+        table.begin_rebuild();
+        assert!(table.meets_as_of(seen, &marks, None));
+        assert!(table.meets(&marks, None));
     }
 }

@@ -113,6 +113,49 @@ async fn the_later_time_and_the_later_end_stay() {
     }
 }
 
+/// "Whatever their time", said twice: a merged entry that guards cannot read would stop all of them.
+#[tokio::test]
+async fn times_at_the_end_of_the_numbers_are_merged_like_others() {
+    let Some(server) = RedisServer::start().await else { return };
+    let feed = feed(&server.url());
+    let subject = |time| Revocation::subject(ISSUER, "ada", time);
+    for pair in [
+        [subject(u64::MAX), subject(1_900_000_000)],
+        [subject(u64::MAX).until(u64::MAX), subject(1_900_000_000).until(4_102_444_800)],
+        [one(1).until(u64::MAX), one(1)],
+    ] {
+        feed.publish(&pair[..1]).await.unwrap();
+        feed.publish(&pair[1..]).await.unwrap();
+        let snapshot = feed.read(None).await.unwrap().revocations;
+        let found = snapshot.iter().find(|found| found.key() == pair[0].key()).unwrap();
+        assert!(found.target().issued_before().is_none_or(|time| time > 10_000_000_000), "{found:?}");
+        assert!(found.ends_at().is_none_or(|time| time > 10_000_000_000), "{found:?}");
+    }
+}
+
+/// A guard that stands still keeps its connection, while more revocations come than the stream keeps.
+#[tokio::test]
+async fn a_reader_that_is_overtaken_on_its_connection_reads_the_snapshot() {
+    let Some(server) = RedisServer::start().await else { return };
+    let writer = feed(&server.url());
+    let mut reader = Reader::new(feed(&server.url()));
+    writer.publish(&[one(0)]).await.unwrap();
+    reader.until(&one(0), Duration::from_secs(2)).await;
+    // Its position is known by now.
+    assert!(reader.read().await);
+    assert!(reader.read().await);
+    let all: Vec<_> = (1..=12_000).map(one).collect();
+    writer.publish(&all).await.unwrap();
+    reader.until(&one(12_000), Duration::from_secs(10)).await;
+    for _ in 0..40 {
+        if reader.seen.len() >= 12_001 {
+            break;
+        }
+        reader.read().await;
+    }
+    assert_eq!((reader.seen.len(), reader.restarts), (12_001, 1));
+}
+
 #[tokio::test]
 async fn news_come_within_a_second_and_after_a_cut_of_three_seconds_within_three() {
     let Some(server) = RedisServer::start().await else { return };

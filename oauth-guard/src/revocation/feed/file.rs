@@ -1,5 +1,6 @@
 //! Revocations in a file.
 
+use std::hash::{DefaultHasher, Hasher as _};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,9 +10,9 @@ use super::{Batch, FeedError, Position, Revocation, RevocationFeed};
 /// Revocations in a file: one in its [serialized form](Revocation) on each line. Lines are appended, by this feed and by other
 /// programs; a line counts once its line feed is written. Blank lines and those that begin with `#` are skipped.
 ///
-/// The file is looked at twice a second. One that was replaced or cut is read from the beginning; what it revoked before stays
-/// revoked. A file that is missing, or has a line that cannot be read, counts as an outage: what stands behind that line is not
-/// read until it is mended.
+/// The file is looked at twice a second. One that was replaced, cut or written anew is read from the beginning; what it revoked
+/// before stays revoked. A file that is missing, or has a line that cannot be read, counts as an outage: what stands behind
+/// that line is not read until it is mended.
 #[derive(Clone, Debug)]
 pub struct FileFeed {
     path: PathBuf,
@@ -21,6 +22,8 @@ pub struct FileFeed {
 const LOOKS: Duration = Duration::from_millis(500);
 /// How much of it one read takes, in bytes.
 const PAGE: usize = 512 * 1024;
+/// How much of what was read is looked at again, in bytes.
+const BEFORE: u64 = 4096;
 
 impl FileFeed {
     /// Follows this file.
@@ -29,7 +32,7 @@ impl FileFeed {
         Self { path: path.into() }
     }
 
-    async fn look(&self, from: Option<(u64, u64)>) -> Result<Batch, FeedError> {
+    async fn look(&self, from: Option<Place>) -> Result<Batch, FeedError> {
         let path = self.path.clone();
         match tokio::task::spawn_blocking(move || look(&path, from)).await {
             Ok(looked) => looked,
@@ -71,25 +74,52 @@ impl RevocationFeed for FileFeed {
     }
 }
 
-/// The file's identity and an offset.
-fn parse(position: &Position) -> Option<(u64, u64)> {
-    let (file, offset) = position.as_str().split_once(':')?;
-    Some((file.parse().ok()?, offset.parse().ok()?))
+/// A position: the file, an offset, and what stands in front of it, by which a file is recognized that was written anew
+/// under the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    file: u64,
+    offset: u64,
+    before: u64,
 }
 
-fn look(path: &Path, from: Option<(u64, u64)>) -> Result<Batch, FeedError> {
+fn parse(position: &Position) -> Option<Place> {
+    let mut parts = position.as_str().split(':').map(str::parse);
+    let mut next = || parts.next()?.ok();
+    let place = Place { file: next()?, offset: next()?, before: next()? };
+    parts.next().is_none().then_some(place)
+}
+
+/// What stands in front of an offset, so far back at most, as a hash.
+fn hash_before(file: &mut std::fs::File, offset: u64) -> io::Result<u64> {
+    let length = offset.min(BEFORE);
+    file.seek(SeekFrom::Start(offset - length))?;
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes)?;
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&bytes);
+    Ok(hasher.finish())
+}
+
+fn look(path: &Path, from: Option<Place>) -> Result<Batch, FeedError> {
     let failed = |error: io::Error| cannot("be read", path, &error);
     let mut file = std::fs::File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     let identity = identity(&metadata);
     let offset = match from {
         None => 0,
-        Some((known, offset)) if known == identity && offset <= metadata.len() => offset,
+        Some(Place { file: known, offset, before })
+            if known == identity
+                && offset <= metadata.len()
+                && hash_before(&mut file, offset).map_err(failed)? == before =>
+        {
+            offset
+        }
         Some(_) => return Err(FeedError::position_lost()),
     };
     file.seek(SeekFrom::Start(offset)).map_err(failed)?;
     let mut page = Vec::new();
-    file.take(PAGE as u64).read_to_end(&mut page).map_err(failed)?;
+    (&mut file).take(PAGE as u64).read_to_end(&mut page).map_err(failed)?;
     let whole = page.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     if whole == 0 && page.len() == PAGE {
         return Err(FeedError::unavailable(format!("{}: a line is longer than 512 KiB", path.display())));
@@ -111,7 +141,8 @@ fn look(path: &Path, from: Option<(u64, u64)>) -> Result<Batch, FeedError> {
         at += line.len() as u64;
     }
     let is_complete = page.len() < PAGE && at == offset + whole as u64;
-    let position = Position::new(format!("{identity}:{at}"));
+    let before = hash_before(&mut file, at).map_err(failed)?;
+    let position = Position::new(format!("{identity}:{at}:{before}"));
     Ok(if is_complete { Batch::new(revocations, position) } else { Batch::partial(revocations, position) })
 }
 
@@ -190,6 +221,12 @@ mod tests {
         let batch = feed.read(Some(&batch.position)).await.unwrap();
         assert_eq!(batch.revocations.len(), 1);
         std::fs::write(&file.0, "").unwrap();
+        assert!(feed.read(Some(&batch.position)).await.unwrap_err().is_position_lost());
+        // Written anew in place, and no shorter than before.
+        let of = |sid: &str| format!("{{\"issuer\":\"https://as.example\",\"session\":\"{sid}\"}}\n");
+        std::fs::write(&file.0, of("s1")).unwrap();
+        let batch = feed.read(None).await.unwrap();
+        std::fs::write(&file.0, of("s2") + &of("s3")).unwrap();
         assert!(feed.read(Some(&batch.position)).await.unwrap_err().is_position_lost());
         std::fs::remove_file(&file.0).unwrap();
         let error = feed.read(None).await.unwrap_err();
