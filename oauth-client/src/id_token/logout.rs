@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{LONGEST, payload};
+use super::payload;
 use crate::client::Client;
 use crate::error::Error;
 use crate::jose::{CompactJws, Header, Issued, Scratch, Typ};
 use crate::token::Secret;
 
+/// The longest logout token, in bytes. It says little, and its like are received by the guard up to this.
+const LONGEST: usize = 8192;
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 /// How far clocks may be apart.
 const LEEWAY: Duration = Duration::from_secs(60);

@@ -240,6 +240,35 @@ async fn a_login_during_a_derived_refresh_wins() {
     assert_eq!(claims(&orders.token().await.unwrap())["sub"], bob);
 }
 
+/// What the store holds by then is a token for all that the login has, and the refresh token to ask with.
+#[tokio::test(start_paused = true)]
+async fn a_login_that_another_process_stores_meanwhile_gives_the_part_that_was_asked_for() {
+    let fixture = two_apis();
+    let (store, other) = (MemoryStore::new(), MemoryStore::new());
+    let builder = fixture.client.source(request()).store(store.clone());
+    let key = builder.store_key();
+    let both = builder.starting_with(log_in(&fixture, "alice").await).build().unwrap();
+    let orders = both.for_resource(ORDERS).unwrap();
+    both.token().await.unwrap();
+    let again = fixture.client.source(request()).store(other.clone());
+    let again = again.starting_with(log_in(&fixture, "alice").await).build().unwrap();
+    again.token().await.unwrap();
+    let newer = other.load(&key).await.unwrap().unwrap().tokens;
+    let refused = Fault::body(400, "application/json", r#"{"error":"invalid_grant"}"#);
+    fixture.server.fault(Endpoint::Token, refused.after(Duration::from_secs(1)));
+    let waiting = tokio::spawn({
+        let orders = orders.clone();
+        async move { orders.token().await }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = store.load(&key).await.unwrap().unwrap().revision;
+    store.compare_and_swap(&key, Some(before), Some(&newer)).await.unwrap();
+    let token = waiting.await.unwrap().unwrap();
+    assert_eq!(claims(&token)["aud"], ORDERS);
+    assert!(token.tokens().refresh_token().is_none());
+    assert!(!fixture.refresh_token_reused());
+}
+
 /// The response to a derived source's request is read beyond its callers' limit, and nobody else waits that long.
 #[tokio::test(start_paused = true)]
 async fn a_derived_refresh_that_hangs_keeps_no_caller_beyond_the_limit() {

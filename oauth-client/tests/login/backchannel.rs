@@ -10,9 +10,9 @@ use http_body_util::{BodyExt, Full};
 use oauth_client::clock::TestClock;
 use oauth_client::login::{AuthorizationRequest, BackchannelLogout, Login};
 use oauth_client::source::{Event, TokenSource};
-use oauth_client::store::{MemoryStore, TokenStore};
+use oauth_client::store::{Lease, MemoryStore, Revision, StoreError, StoreKey, Stored, Swap, TokenStore};
 use oauth_client::transport::HttpClient;
-use oauth_client::{Client, ClientAuth, grant};
+use oauth_client::{Client, ClientAuth, TokenSet, grant};
 use oauth_mock::statements::{
     self, Answer, AttackedEndpoint, EndpointCase, EndpointReport, Parcel, StatementContext,
 };
@@ -171,6 +171,75 @@ async fn a_logout_empties_the_store_asks_nothing_of_the_server_and_is_an_event()
     assert!(store.load(&key).await.unwrap().is_none());
     assert_eq!(events.load(Ordering::SeqCst), 1);
     assert_eq!(server.journal().count(Endpoint::Revoke), 0);
+}
+
+/// A store that is slow to give a lease, or never does.
+#[derive(Clone, Debug)]
+struct Slow(MemoryStore, Duration, bool);
+
+impl TokenStore for Slow {
+    async fn load(&self, key: &StoreKey) -> Result<Option<Stored>, StoreError> {
+        self.0.load(key).await
+    }
+
+    async fn compare_and_swap(
+        &self,
+        key: &StoreKey,
+        expected: Option<Revision>,
+        tokens: Option<&TokenSet>,
+    ) -> Result<Swap, StoreError> {
+        self.0.compare_and_swap(key, expected, tokens).await
+    }
+
+    async fn lease(&self, key: &StoreKey, longest: Duration) -> Result<Option<Lease>, StoreError> {
+        tokio::time::sleep(self.1).await;
+        if self.2 { self.0.lease(key, longest).await } else { Err(StoreError::new("it is away")) }
+    }
+}
+
+fn over(client: &Client, login: &Login, store: Slow) -> TokenSource {
+    let source = client.source(grant::login().scope(["openid", "read"])).store(store);
+    source.starting_with(login.clone()).build().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_keeps_no_other_login_alive() {
+    let server = server();
+    let client = client(&server);
+    let logout = BackchannelLogout::new(client.clone());
+    let login = log_in(&server, &client, "alice").await;
+    let away = over(&client, &login, Slow(MemoryStore::new(), Duration::ZERO, false));
+    let others: Vec<_> = (0..8).map(|_| source(&client, &login)).collect();
+    let registered: Vec<_> =
+        [&away].into_iter().chain(&others).map(|source| logout.register(&login, source).unwrap()).collect();
+    let token = server.logout_token("web", subject(&login)).build();
+    assert_eq!(send(&logout, &Parcel::logout(&token)).await.status, 503);
+    for source in &others {
+        assert!(source.token().await.is_err());
+    }
+    assert!(format!("{logout:?}").contains("logins: 1"), "{logout:?}: it comes again");
+    drop(registered);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_is_registered_during_a_logout_ends_with_the_others() {
+    let server = server();
+    let client = client(&server);
+    let logout = BackchannelLogout::new(client.clone());
+    let logins = [log_in(&server, &client, "alice").await, log_in(&server, &client, "alice").await];
+    let first = over(&client, &logins[0], Slow(MemoryStore::new(), Duration::from_secs(1), true));
+    let second = source(&client, &logins[1]);
+    let _first = logout.register(&logins[0], &first).unwrap();
+    let token = server.logout_token("web", subject(&logins[0])).build();
+    let ending = tokio::spawn({
+        let logout = logout.clone();
+        async move { send(&logout, &Parcel::logout(&token)).await.status }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let _second = logout.register(&logins[1], &second).unwrap();
+    assert_eq!(ending.await.unwrap(), 200);
+    assert!(first.token().await.is_err());
+    assert!(second.token().await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
