@@ -19,6 +19,9 @@ use super::follow::Feeds;
 use super::settings::Poll;
 use super::statement::{StatementError, StatementKind};
 
+/// Longer pauses than a day are of no use, and the longest durations would overflow.
+const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How many events one response may bring.
 const EVENTS: usize = 100;
 
@@ -74,7 +77,7 @@ impl PollFeed {
             Some(token) => http.clone().bearer_for([endpoint.as_str()], token.clone()).ok()?,
             None => http.clone(),
         };
-        Some(Self { endpoint, http, every: poll.every, feeds, state: Mutex::default() })
+        Some(Self { endpoint, http, every: poll.every.min(LONGEST_PAUSE), feeds, state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

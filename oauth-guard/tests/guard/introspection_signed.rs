@@ -261,6 +261,7 @@ async fn where_all_tokens_are_asked_about_the_keys_are_those_of_the_responses() 
     }
 }
 
+#[cfg(feature = "toml")]
 #[test]
 fn the_configuration_has_a_key_for_it() {
     let read = |table: &str| {
