@@ -255,7 +255,7 @@ async fn a_login_that_another_process_stores_meanwhile_gives_the_part_that_was_a
     again.token().await.unwrap();
     let newer = other.load(&key).await.unwrap().unwrap().tokens;
     let refused = Fault::body(400, "application/json", r#"{"error":"invalid_grant"}"#);
-    fixture.server.fault(Endpoint::Token, refused.after(Duration::from_secs(1)));
+    fixture.server.fault(Endpoint::Token, refused.after(Duration::from_secs(1))).times(1);
     let waiting = tokio::spawn({
         let orders = orders.clone();
         async move { orders.token().await }
