@@ -9,7 +9,7 @@
 //! |---|---|
 //! | a handler | [`Claims::for_tests`], as an argument or put into a request by [`TestClaimsLayer`] |
 //! | routes and their requirements | [`Guard::for_tests`] and [`token`] |
-//! | rules, a claims type, a configuration of your own | [`issuer`] in your own [`GuardBuilder`](crate::GuardBuilder), and [`token`] |
+//! | rules, a claims type, a configuration of your own | [`issuer`] in your own [`GuardBuilder`], and [`token`] |
 //! | discovery, keys, outages | the mock authorization server, `tower-oauth-mock` |
 //!
 //! # A handler of axum

@@ -1,4 +1,4 @@
-//! Tokens for stacks of [`reqwest_middleware`](::reqwest_middleware), as generated clients and retry policies take them.
+//! Tokens for stacks of [`reqwest_middleware`], as generated clients and retry policies take them.
 //!
 //! The rules are those of the [front for reqwest](super::reqwest). Let middleware that sends a request again, a retry policy
 //! say, stand before this one: each attempt then carries the token of its moment. An extension
