@@ -10,6 +10,15 @@ pub(crate) fn describe(payload: &str, error: &serde_json::Error) -> String {
     if let Some(name) = text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
         return format!("the field `{name}` has no claim; make it optional, or have the issuer add it");
     }
+    // The error stands at the value before it. The name of a claim is no secret, but the token's.
+    if let Some((name, rest)) = text.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')) {
+        let expected = rest.strip_prefix(", expected ").and_then(|rest| rest.split(" at line ").next());
+        let name = escaped(name);
+        return match expected {
+            Some(expected) => format!("the claim `{name}`: the type expects {expected}"),
+            None => format!("the claim `{name}` is none that the type has"),
+        };
+    }
     let Some(claim) = claim_at(payload, error.line(), error.column()) else {
         return "the claims do not fit as a whole".to_owned();
     };

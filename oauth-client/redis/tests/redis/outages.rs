@@ -140,6 +140,8 @@ async fn a_redis_that_was_restarted_with_its_data_is_not_noticed() {
     let failures = Failures::default();
     let source = world.source(&person, &store).on_event(failures.hook()).build().unwrap();
     source.token().await.unwrap();
+    // Nothing is under way, not even the lease that is given back.
+    source.settle().await.unwrap();
     redis.stop();
     redis.run().await;
     world.expire();

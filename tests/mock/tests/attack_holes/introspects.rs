@@ -148,7 +148,9 @@ impl Introspects {
             true => (format!("{url}?{form}"), String::new()),
             false => (url, form),
         };
-        let said = tokio::time::timeout(Duration::from_secs(2), self.post(&url, &form)).await;
+        // Megabytes take their time in a debug build.
+        let limit = Duration::from_secs(if self.has("opaque-huge") { 20 } else { 2 });
+        let said = tokio::time::timeout(limit, self.post(&url, &form)).await;
         let mut said = match said {
             Ok(Some(said)) => said,
             Ok(None) if self.has("opaque-reset") => return Ok(read_scope()),
