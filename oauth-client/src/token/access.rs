@@ -157,20 +157,7 @@ impl AccessToken {
     /// A token that never expires.
     pub(crate) fn fixed(secret: Secret) -> Result<Self, Error> {
         let never = Moment { wall: Duration::MAX, monotonic: Duration::MAX };
-        let tokens = TokenSet {
-            access_token: secret,
-            refresh_token: None,
-            id_token: None,
-            scope: None,
-            issued_at_ms: 0,
-            lifetime_ms: None,
-            jkt: None,
-            sub: None,
-            server_date: None,
-            fence: None,
-            family: None,
-            extra: serde_json::Map::new(),
-        };
+        let tokens = TokenSet::new(secret);
         let authorization = authorization(&tokens)?;
         Ok(Self(Arc::new(Held {
             tokens,

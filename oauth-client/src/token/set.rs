@@ -196,18 +196,11 @@ impl TokenSet {
     /// A set with a refresh token alone: its access token has expired from the start.
     pub(crate) fn expired(refresh_token: Secret, now_ms: u64, jkt: Option<&str>) -> Self {
         Self {
-            access_token: Secret::from("none"),
             refresh_token: Some(refresh_token),
-            id_token: None,
-            scope: None,
             issued_at_ms: now_ms,
             lifetime_ms: Some(0),
             jkt: jkt.map(str::to_owned),
-            sub: None,
-            server_date: None,
-            fence: None,
-            family: None,
-            extra: Map::new(),
+            ..Self::new("none")
         }
     }
 
