@@ -151,7 +151,7 @@ fn signature_empty(context: &AttackContext) -> Vec<AttackRequest> {
 
 fn signature_by_a_foreign_key(context: &AttackContext) -> Vec<AttackRequest> {
     let foreign = |alg: Alg| {
-        let key = if alg == Alg::Rs256 { context.foreign().clone() } else { TestKey::generate(alg) };
+        let key = if alg == Alg::Rs256 { context.foreign().clone() } else { context.keys().foreign(alg) };
         (alg.as_str(), context.good().signed_with(&key).kid(context.key(alg).kid()).build())
     };
     bearers([Alg::Rs256, Alg::Es256, Alg::EdDsa].map(foreign))
