@@ -6,7 +6,7 @@ use num_bigint::BigUint;
 use super::request::{bearer, bearers};
 use super::{Area, Attack, AttackContext, AttackRequest, Expected, der};
 use crate::keys::weak::emsa_pkcs1_sha256;
-use crate::keys::{Alg, TestKey};
+use crate::keys::Alg;
 
 const AREA: Area = Area::Signature;
 
@@ -341,6 +341,7 @@ mod tests {
     use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256};
 
     use super::*;
+    use crate::keys::TestKey;
 
     #[test]
     fn the_forgeries_are_wrong_in_one_thing_only() {
