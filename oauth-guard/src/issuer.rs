@@ -472,6 +472,9 @@ impl Issuer {
 }
 
 /// An issuer in force, shared by all consecutive snapshots that configure it the same.
+///
+/// Every request reads it, and every new token counts itself, on another line of the processor's cache.
+#[repr(align(64))]
 pub(crate) struct IssuerState {
     pub(crate) rules: IssuerRules,
     pub(crate) keys: IssuerKeys,
