@@ -1,9 +1,9 @@
 //! Run with `cargo run --example axum_server`, then call it as it says. An axum API with typed claims and a scope for
 //! one of its routes. The authorization server is a mock in this same process.
 
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
-use oauth_guard::{Claims, Guard, Issuer, Requirement};
+use oauth_guard::{Claims, Guard, Issuer, Scoped, Scopes};
 use oauth_mock::MockServer;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,13 @@ use serde::{Deserialize, Serialize};
 struct Mine {
     #[serde(default)]
     tenant: Option<String>,
+}
+
+/// The scopes of the handler that writes.
+struct Write;
+
+impl Scopes for Write {
+    const SCOPES: &[&str] = &["write"];
 }
 
 #[tokio::main]
@@ -24,8 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build()?;
 
     let app = Router::new()
-        .route("/orders", get(list))
-        .route("/orders", post(create).layer(guard.layer().require(Requirement::scope("write"))))
+        .route("/orders", get(list).post(create))
         .layer(guard.layer())
         // Behind an optional layer a request without a token comes through, without claims; a bad token never does.
         .route("/", get(greet).layer(guard.layer().optional()));
@@ -53,6 +59,7 @@ async fn greet(claims: Option<Claims<Mine>>) -> String {
     }
 }
 
-async fn create(claims: Claims<Mine>) -> String {
+/// A token without the scope gets 403 with a challenge that names it.
+async fn create(claims: Scoped<Write, Mine>) -> String {
     format!("created by {:?}\n", claims.subject())
 }

@@ -40,7 +40,10 @@
 //! | [management](#management): introspect, revoke, register, userinfo | [`manage`] |
 //! | [configuration](#configuration): TOML, environment, serde | [`config`] |
 //! | [errors](#errors): stable codes, and whether a retry helps | [`Error`] |
+//! | [watching it](#watching-it): status, events, spans, metrics | [`source`], [`source::Event`] |
+//! | [logging out](#logging-out): revocation, logouts by the server | [`TokenSource::revoke`], [`login::BackchannelLogout`] |
 //! | [testing](#testing): an injected clock and transport | [`clock`], [`transport`] |
+//! | [limits](#limits): what it does not do | |
 //! | moving here from `oauth2`, `openidconnect`, `yup-oauth2` or code of your own | `migrating` |
 //!
 //! ## Fresh tokens
@@ -225,6 +228,39 @@
 //! assert!(!error.is_transient() && !error.is_reauthorization_required());
 //! ```
 //!
+//! ## Watching it
+//!
+//! The feature `metrics` counts the same events, and times refreshes: the names are in [`source`]. Each refresh runs in a
+//! span of its own, `oauth_client.refresh`, with issuer and client.
+//!
+//! ```
+//! # use oauth_client::{Client, ClientAuth, clock::TestClock, grant, transport::HttpClient};
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oauth_client::Error> {
+//! # let server = oauth_mock::MockServer::builder().in_process();
+//! # let (http, clock) = (HttpClient::from_service(server.transport()), TestClock::new());
+//! # let client = Client::builder().issuer(server.issuer()).auth(ClientAuth::basic("svc", "s3cr3t")).http(http).clock(clock).build()?;
+//! let source = client.source(grant::client_credentials()).on_event(|event| println!("{event:?}")).build()?;
+//! source.token().await?;
+//! let status = source.status(); // for a health endpoint
+//! assert_eq!(status.token_requests, 1);
+//! # Ok(()) }
+//! ```
+//!
+//! ## Logging out
+//!
+//! ```
+//! # use oauth_client::{Client, ClientAuth, clock::TestClock, grant, transport::HttpClient};
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oauth_client::Error> {
+//! # let server = oauth_mock::MockServer::builder().in_process();
+//! # let (http, clock) = (HttpClient::from_service(server.transport()), TestClock::new());
+//! # let client = Client::builder().issuer(server.issuer()).auth(ClientAuth::basic("svc", "s3cr3t")).http(http).clock(clock).build()?;
+//! let source = client.source(grant::client_credentials()).build()?;
+//! source.token().await?;
+//! source.revoke().await?; // at the server, and in the store
+//! assert!(source.current().is_none());
+//! # Ok(()) }
+//! ```
+//!
 //! ## Testing
 //!
 //! ```
@@ -239,6 +275,19 @@
 //! assert_eq!(clock.now().wall - before, Duration::from_secs(3600));
 //! # }
 //! ```
+//!
+//! # Limits
+//!
+//! - **Tokens are in memory**, and gone with the process, unless there is a [store](#storage). A [`FileStore`](store::FileStore)
+//!   is for the processes of one machine and needs a file system with working locks; `tower-oauth-client-redis` is for many.
+//! - **A tokio runtime is needed**, and there is no blocking API.
+//! - **A token is opaque here.** What it grants is the API's to judge; only ID tokens are read, and not encrypted ones.
+//! - **Logins are authorization code with PKCE, device code and CIBA (poll).** The implicit and hybrid flows are left out on
+//!   purpose (RFC 9700); signed request objects (RFC 9101) are not there: pushed requests are.
+//! - **Bodies are sent twice only if they are small**, 64 KiB by default, and can be read whole: a stream that the API rejects
+//!   with 401 is not repeated ([`attach::ReplayPolicy`]).
+//! - **Secrets are zeroized where this crate owns the memory**; copies that the HTTP stack makes are not.
+//! - No one outside of the project has audited it yet.
 //!
 //! # Features
 //!

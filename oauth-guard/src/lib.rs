@@ -54,9 +54,27 @@
 //!
 //! # Topics
 //!
-//! Each links to the item that explains it, with a runnable example there or here.
+//! | you want to | read |
+//! |---|---|
+//! | say which route needs what | [rules](#rules), [`Rule`], [`Requirement`]; [scopes in a handler](#scopes-of-a-handler) |
+//! | keep that in a file, or in the environment | [configuration](#configuration), every key in [`config`], every number in [`defaults`] |
+//! | change it while the service runs | [reload](#reload) |
+//! | know whether the service can take requests, and start fast | [health](#health) |
+//! | know why a token is rejected | [tokens rejected?](#tokens-rejected), and [what callers read](#rejections) |
+//! | serve many issuers | [tenants](#tenants) |
+//! | test handlers and rules without a server | [testing](#testing) |
+//! | watch it | [metrics](#metrics) |
+//! | end tokens before their time | [revocation](#revocation), logouts and security events in [`mod@revocation`] |
+//! | make stolen tokens worthless | [proof of possession](#proof-of-possession): DPoP, client certificates |
+//! | call other APIs for the caller | [on behalf of the caller](#on-behalf-of-the-caller) |
+//! | protect an MCP server | [MCP servers](#mcp-servers) |
+//! | accept a provider's tokens | the recipes in [`config`] |
+//! | leave another crate | `migrating` |
+//! | know what it does not do | [limits](#limits) |
 //!
-//! **Rules**: [`Rule`] says what the requests of a route need, [`Requirement`] what a token must grant;
+//! ## Rules
+//!
+//! [`Rule`] says what the requests of a route need, [`Requirement`] what a token must grant;
 //! [`GuardLayer::require`] adds a requirement in code, [`GuardBuilder::dry_run`] tests rules in production, and
 //! [`GuardBuilder::deny_by_default`] rejects routes without a rule.
 //!
@@ -71,27 +89,30 @@
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
-//! **On behalf of the caller**: [`GuardLayer::with_subject_token`] hands the caller's token on to handlers, as a
-//! [`SubjectToken`] for `oauth_client`'s exchanger; [`Claims::actor`] reads delegation chains, and
-//! [`Requirement::actor`] requires who acts.
+//! ## Scopes of a handler
 //!
-//! **MCP servers**: [`Rule::mcp`] gives each tool, prompt or resource its own requirement,
-//! [`GuardBuilder::allowed_origins`] keeps foreign pages out, and [`GuardBuilder::implies`] lets scopes include others.
+//! Where a handler should say itself which scopes it needs, it takes `Scoped` claims (feature `axum`). What a token lacks is
+//! in the challenge, as it is for a rule.
 //!
+#![cfg_attr(feature = "axum", doc = "```")]
+#![cfg_attr(not(feature = "axum"), doc = "```ignore (needs the feature axum)")]
+//! use oauth_guard::{Scoped, Scopes};
+//!
+//! struct WriteOrders;
+//!
+//! impl Scopes for WriteOrders {
+//!     const SCOPES: &[&str] = &["orders:write"];
+//! }
+//!
+//! async fn create(claims: Scoped<WriteOrders>) -> String {
+//!     format!("created for {}", claims.subject().unwrap_or("a client"))
+//! }
+//! # let _: axum::Router = axum::Router::new().route("/orders", axum::routing::post(create));
 //! ```
-//! use oauth_guard::{Guard, Issuer, Requirement, Rule};
 //!
-//! let guard = Guard::builder()
-//!     .issuer(Issuer::new("https://auth.example.com").audience("https://api.example.com/mcp"))
-//!     .resource("https://api.example.com/mcp")
-//!     .rule(Rule::new("/mcp").require(Requirement::scope("notes")))
-//!     .rule(Rule::new("/mcp").mcp("tools/call").name("delete_*").require(Requirement::scope("notes:delete")))
-//!     .allowed_origins(["https://app.example.com"])
-//!     .build()?;
-//! # Ok::<(), oauth_guard::BuildError>(())
-//! ```
+//! ## Configuration
 //!
-//! **Configuration**: [`config`] reads a guard from TOML, from the environment or through serde; [`defaults`] explains
+//! [`config`] reads a guard from TOML, from the environment or through serde; [`defaults`] explains
 //! every number.
 //!
 #![cfg_attr(feature = "toml", doc = "```")]
@@ -101,22 +122,22 @@
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
-//! **Tenants**: [`GuardBuilder::resolve_issuers`] finds issuers at run time, [`Guard::forget_issuer`] removes one.
+//! ## Reload
+//!
+//! [`Guard::reload`] replaces the whole configuration without a restart.
 //!
 //! ```
 //! use oauth_guard::{Guard, Issuer};
 //!
-//! let guard = Guard::builder()
-//!     .resolve_issuers(|name: String| async move {
-//!         let is_tenant = name.starts_with("https://auth.example.com/tenants/");
-//!         Ok::<_, std::io::Error>(is_tenant.then(|| Issuer::new(name).audience("orders-api")))
-//!     })
-//!     .build()?;
-//! assert!(!guard.forget_issuer("https://auth.example.com/tenants/acme")); // not resolved yet
+//! let config = |audience: &str| Guard::builder().issuer(Issuer::new("https://auth.example.com").audience(audience));
+//! let guard = config("orders-api").build()?;
+//! guard.reload(config("orders-api-v2"))?;
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
-//! **Health**: [`Guard::health`] for a probe, [`Guard::warm_up`] and [`Guard::preload_keys`] for a fast start,
+//! ## Health
+//!
+//! [`Guard::health`] for a probe, [`Guard::warm_up`] and [`Guard::preload_keys`] for a fast start,
 //! [`Guard::explain`] for the operator who wants to know why a token is rejected.
 //!
 //! ```
@@ -128,7 +149,9 @@
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
-//! **Tokens rejected?** The log says why: the first rejection of each reason within a minute is a warning on target
+//! ## Tokens rejected?
+//!
+//! The log says why: the first rejection of each reason within a minute is a warning on target
 //! `oauth_guard`, with `code`, `reason` and what to `change`; the others are at debug level. The caller never learns the
 //! reason. [`Guard::explain`] shows every check of one token:
 //!
@@ -143,63 +166,9 @@
 //! | `insufficient_scope` | scopes or roles are in another claim | `scope_claim`, `roles_claim` |
 //! | `claims_do_not_fit` | a field of the type of [`GuardBuilder::claims`] | `explain` names it |
 //!
-//! **Metrics**: with the feature `metrics`, through the facade of that name. The names are stable:
+//! ## Rejections
 //!
-//! | metric | kind | labels | counts |
-//! |---|---|---|---|
-//! | `oauth_guard_requests_total` | counter | `result` (`accepted`, `rejected`), `code`, `reason` | requests through layers; `code` and `reason` as of [`Rejection`] |
-//! | `oauth_guard_cache_lookups_total` | counter | `result` (`hit`, `miss`) | tokens looked for in the cache |
-//! | `oauth_guard_key_fetches_total` | counter | `issuer`, `result` (`fetched`, `failed`), `code` | fetches of key sets, those of issuers resolved at run time as `resolved` |
-//! | `oauth_guard_keys_fetched_timestamp_seconds` | gauge | `issuer` | when the keys in use were fetched, in Unix time: their age is the time since |
-//! | `oauth_guard_introspections_total` | counter | `issuer`, `result` (`active`, `inactive`, `failed`) | questions about tokens (RFC 7662); tokens that are cached cause none |
-//! | `oauth_guard_replay_checks_total` | counter | `result` (`first`, `replayed`, `failed`) | proofs of possession that were looked for in the replay store |
-//! | `oauth_guard_revocations_total` | counter | `result` (`received`, `refused`) | logout tokens and security events that were pushed here |
-//!
-//! `examples/grafana/dashboard.json` in the repository shows them all, and the client's. Without the feature nothing is called. With it, a request with a known token costs two counters more; what a counter costs is up to the recorder.
-//!
-//! **Proof of possession**: a bearer token serves whoever has it. With [`GuardBuilder::dpop`] (RFC 9449) and
-//! [`GuardBuilder::certificates`] (RFC 8705) a guard accepts tokens that are bound to a key, and checks with each request
-//! that its sender has the key; without them such tokens are refused. [`Requirement::bound`] asks for them on single routes,
-//! [`replay`] is about proofs that were used.
-//!
-//! ```
-//! use oauth_guard::{Dpop, Guard, Issuer, Requirement, Rule};
-//!
-//! let guard = Guard::builder()
-//!     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
-//!     .public_url("https://api.example.com") // what callers see, and proofs name
-//!     .dpop(Dpop::new())
-//!     .rule(Rule::new("/transfers").require(Requirement::bound()))
-//!     .build()?;
-//! # Ok::<(), oauth_guard::BuildError>(())
-//! ```
-//!
-//! **Reload**: [`Guard::reload`] replaces the whole configuration without a restart.
-//!
-//! ```
-//! use oauth_guard::{Guard, Issuer};
-//!
-//! let config = |audience: &str| Guard::builder().issuer(Issuer::new("https://auth.example.com").audience(audience));
-//! let guard = config("orders-api").build()?;
-//! guard.reload(config("orders-api-v2"))?;
-//! # Ok::<(), oauth_guard::BuildError>(())
-//! ```
-//!
-//! **Revocation**: [`Guard::revocations`] ends tokens before their time, and needs no settings; [`revocation`] takes logout tokens and security events,
-//! and [`Guard::watch`] ends a long connection with its token.
-//!
-//! ```
-//! use oauth_guard::revocation::RevocationSettings;
-//! use oauth_guard::{Guard, Issuer};
-//!
-//! let guard = Guard::builder()
-//!     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
-//!     .revocation(RevocationSettings::new().backchannel_logout("/backchannel-logout").client_id("shop"))
-//!     .build()?;
-//! # Ok::<(), oauth_guard::BuildError>(())
-//! ```
-//!
-//! **Rejections**: [`Rejection`] has a stable [`code`](Rejection::code) for metrics; [`GuardBuilder::on_rejection`] sets
+//! [`Rejection`] has a stable [`code`](Rejection::code) for metrics; [`GuardBuilder::on_rejection`] sets
 //! the body. Callers may read [`public_message`](Rejection::public_message); the rest is for the operator.
 //!
 //! ```
@@ -212,7 +181,26 @@
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
-//! **Testing**: [`clock::TestClock`] sets the time, [`HttpClient::from_service`] takes any tower service as the
+//! ## Tenants
+//!
+//! [`GuardBuilder::resolve_issuers`] finds issuers at run time, [`Guard::forget_issuer`] removes one.
+//!
+//! ```
+//! use oauth_guard::{Guard, Issuer};
+//!
+//! let guard = Guard::builder()
+//!     .resolve_issuers(|name: String| async move {
+//!         let is_tenant = name.starts_with("https://auth.example.com/tenants/");
+//!         Ok::<_, std::io::Error>(is_tenant.then(|| Issuer::new(name).audience("orders-api")))
+//!     })
+//!     .build()?;
+//! assert!(!guard.forget_issuer("https://auth.example.com/tenants/acme")); // not resolved yet
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
+//! ## Testing
+//!
+//! [`clock::TestClock`] sets the time, [`HttpClient::from_service`] takes any tower service as the
 //! transport, such as a mock authorization server in process, and [`Guard::check`] needs no server at all. With the feature
 //! `testing`, `Claims::for_tests` makes the claims of a unit test and `Guard::for_tests` accepts tokens that a test makes.
 //!
@@ -239,6 +227,99 @@
 //! assert_eq!(guard.authorize(&request, None).unwrap_err().code(), "missing_token");
 //! # Ok(()) }
 //! ```
+//!
+//! ## Metrics
+//!
+//! With the feature `metrics`, through the facade of that name. The names are stable:
+//!
+//! | metric | kind | labels | counts |
+//! |---|---|---|---|
+//! | `oauth_guard_requests_total` | counter | `result` (`accepted`, `rejected`), `code`, `reason` | requests through layers; `code` and `reason` as of [`Rejection`] |
+//! | `oauth_guard_cache_lookups_total` | counter | `result` (`hit`, `miss`) | tokens looked for in the cache |
+//! | `oauth_guard_key_fetches_total` | counter | `issuer`, `result` (`fetched`, `failed`), `code` | fetches of key sets, those of issuers resolved at run time as `resolved` |
+//! | `oauth_guard_keys_fetched_timestamp_seconds` | gauge | `issuer` | when the keys in use were fetched, in Unix time: their age is the time since |
+//! | `oauth_guard_introspections_total` | counter | `issuer`, `result` (`active`, `inactive`, `failed`) | questions about tokens (RFC 7662); tokens that are cached cause none |
+//! | `oauth_guard_replay_checks_total` | counter | `result` (`first`, `replayed`, `failed`) | proofs of possession that were looked for in the replay store |
+//! | `oauth_guard_revocations_total` | counter | `result` (`received`, `refused`) | logout tokens and security events that were pushed here |
+//!
+//! `examples/grafana/dashboard.json` in the repository shows them all, and the client's. Without the feature nothing is called.
+//! With it, a request with a known token costs two counters more; what a counter costs is up to the recorder.
+//!
+//! ## Revocation
+//!
+//! [`Guard::revocations`] ends tokens before their time, and needs no settings; [`revocation`] takes logout tokens and security events,
+//! and [`Guard::watch`] ends a long connection with its token.
+//!
+//! ```
+//! use oauth_guard::revocation::RevocationSettings;
+//! use oauth_guard::{Guard, Issuer};
+//!
+//! let guard = Guard::builder()
+//!     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+//!     .revocation(RevocationSettings::new().backchannel_logout("/backchannel-logout").client_id("shop"))
+//!     .build()?;
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
+//! ## Proof of possession
+//!
+//! A bearer token serves whoever has it. With [`GuardBuilder::dpop`] (RFC 9449) and
+//! [`GuardBuilder::certificates`] (RFC 8705) a guard accepts tokens that are bound to a key, and checks with each request
+//! that its sender has the key; without them such tokens are refused. [`Requirement::bound`] asks for them on single routes,
+//! [`replay`] is about proofs that were used.
+//!
+//! ```
+//! use oauth_guard::{Dpop, Guard, Issuer, Requirement, Rule};
+//!
+//! let guard = Guard::builder()
+//!     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+//!     .public_url("https://api.example.com") // what callers see, and proofs name
+//!     .dpop(Dpop::new())
+//!     .rule(Rule::new("/transfers").require(Requirement::bound()))
+//!     .build()?;
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
+//! ## On behalf of the caller
+//!
+//! [`GuardLayer::with_subject_token`] hands the caller's token on to handlers, as a
+//! [`SubjectToken`] for `oauth_client`'s exchanger; [`Claims::actor`] reads delegation chains, and
+//! [`Requirement::actor`] requires who acts.
+//!
+//! ## MCP servers
+//!
+//! [`Rule::mcp`] gives each tool, prompt or resource its own requirement,
+//! [`GuardBuilder::allowed_origins`] keeps foreign pages out, and [`GuardBuilder::implies`] lets scopes include others.
+//!
+//! ```
+//! use oauth_guard::{Guard, Issuer, Requirement, Rule};
+//!
+//! let guard = Guard::builder()
+//!     .issuer(Issuer::new("https://auth.example.com").audience("https://api.example.com/mcp"))
+//!     .resource("https://api.example.com/mcp")
+//!     .rule(Rule::new("/mcp").require(Requirement::scope("notes")))
+//!     .rule(Rule::new("/mcp").mcp("tools/call").name("delete_*").require(Requirement::scope("notes:delete")))
+//!     .allowed_origins(["https://app.example.com"])
+//!     .build()?;
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
+//! # Limits
+//!
+//! - **A JWT is valid until it ends.** Somebody who is logged out at the issuer still has it, unless [`revocation`] or
+//!   [`Introspection`] is set up. Revocations in code last as long as the process; `tower-oauth-guard-redis`, a file or a feed
+//!   make them last longer and reach other machines.
+//! - **Clocks may differ by [60 seconds](defaults::LEEWAY).** So long is a token still accepted after its end.
+//! - **It checks access tokens.** There are no sessions, no logins and no cookies that it sets: that is the client's side,
+//!   `tower-oauth-client`. ID tokens are no access tokens, and with the default profile (RFC 9068) they are rejected as such.
+//! - **Encrypted tokens** (JWE), `ES512` and symmetric keys that come from a URL are not supported.
+//! - **It does not limit rates**, and a flood of forged tokens costs a signature check each: put a limit in front of it.
+//! - **Rules see method, path and claims**, the operations of [MCP servers](#mcp-servers) and of gRPC, and no other part of a
+//!   body. Whose order it is that a caller asks for is the handler's to decide.
+//! - **Paths have to mean the same to the router.** Ambiguous ones are rejected; a proxy that rewrites paths in between is not
+//!   known to it.
+//! - **A tokio runtime is needed** wherever something is fetched.
+//! - No one outside of the project has audited it yet.
 //!
 //! # What jsonwebtoken does here
 //!
@@ -345,6 +426,10 @@ mod reject;
 pub mod migrating {}
 // Counters, for those who want them.
 mod telemetry;
+
+// What each thread has for itself, so that requests of one do not wait for another's.
+mod spread;
+mod thread;
 
 // Extractors and a router for axum.
 #[cfg(feature = "axum")]

@@ -7,7 +7,7 @@
 //! What no client can guard against does not happen either: a rotated token whose response never comes, and a
 //! store that is away from the one process that has the new set while the others can use it.
 //!
-//! `OAUTH_CLIENT_SCHEDULES=100000 OAUTH_CLIENT_SCHEDULE_SEED=7 cargo test -p oauth-client --test engine schedule`. A seed
+//! `OAUTH_CLIENT_SCHEDULES=100000 OAUTH_CLIENT_SCHEDULE_SEED=7 cargo test -p tower-oauth-client --test engine schedule`. A seed
 //! fixes the schedule; the library's own jitter stays random.
 
 use std::collections::HashMap;

@@ -6,15 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hashbrown::HashTable;
 use highway::{HighwayHash, HighwayHasher, Key};
 use oauth_client::clock::Clock;
 
-use super::shard::{Found, Shard, Tick};
+use super::shard::{Full, Proof, Reserve, Shard, Tick};
 use super::{Insertion, ProofId, ReplayError, ReplayHealth, ReplayStore};
 use crate::error::{BuildError, Problem};
 
-/// As many entries as a part has at least: below that the parts would fill up unevenly.
+/// As many entries as there are to a part at least: below that, more parts are no use.
 const ENTRIES_PER_SHARD: usize = 4096;
 const MOST_SHARDS: usize = 64;
 /// How much of the store the proofs of one key may hold.
@@ -36,9 +35,9 @@ pub struct MemoryReplayStore {
     started: Duration,
     capacity: usize,
     share: u32,
+    /// Each has all proofs of its keys.
     shards: Box<[Line<Shard>]>,
-    /// How many entries each key has.
-    counts: Box<[Line<Counts>]>,
+    reserve: Reserve,
     full: AtomicU64,
     reported: AtomicU64,
     /// The second in which all parts were cleared of what has ended.
@@ -56,12 +55,9 @@ impl<T> Line<T> {
     }
 }
 
-#[derive(Debug, Default)]
-struct Counts(HashTable<(u64, u32)>);
-
 impl MemoryReplayStore {
     /// A store for so many proofs, at least 64. With several thousand and more, they are spread over parts, one of which
-    /// may be full when the whole has a few percent of room left.
+    /// may be full when the whole has two percent of room left.
     ///
     /// # Errors
     /// `dpop.replay_capacity` when it is below 64 or above 1,000,000,000, or when the system has no random bytes.
@@ -90,8 +86,8 @@ impl MemoryReplayStore {
             started,
             capacity,
             share: u32::try_from(capacity / SHARE).unwrap_or(u32::MAX),
-            shards: (0..parts).map(|_| Line(Mutex::new(Shard::new(capacity.div_ceil(parts))))).collect(),
-            counts: (0..parts).map(|_| Line(Mutex::default())).collect(),
+            shards: (0..parts).map(|_| Line(Mutex::new(Shard::new()))).collect(),
+            reserve: Reserve::new(capacity, parts),
             full: AtomicU64::new(0),
             reported: AtomicU64::new(0),
             cleared: AtomicU64::new(0),
@@ -106,29 +102,23 @@ impl MemoryReplayStore {
         let end = end.as_secs().saturating_add(u64::from(end.subsec_nanos() > 0));
         let end = Tick::try_from(end).unwrap_or(Tick::MAX).max(now.saturating_add(1));
         let (digest, key) = self.digest(proof);
-        match self.try_insert(digest, key, now, end) {
-            // Other parts may still count what has ended of this key. Once a second is often enough to look.
-            Err(ReplayError::Full) if self.cleared.swap(now.into(), Ordering::Relaxed) != u64::from(now) => {
+        let proof = Proof { digest, key, end };
+        match self.try_insert(proof, now) {
+            // Other parts may still hold room for what has ended. Once a second is often enough to look.
+            Err(Full) if self.cleared.swap(now.into(), Ordering::Relaxed) != u64::from(now) => {
                 let _ = self.state();
-                self.try_insert(digest, key, now, end)
+                self.try_insert(proof, now)
             }
             found => found,
         }
-        .inspect_err(|_| self.report(now))
+        .map_err(|Full| {
+            self.report(now);
+            ReplayError::Full
+        })
     }
 
-    fn try_insert(&self, digest: [u64; 2], key: u64, now: Tick, end: Tick) -> Result<Insertion, ReplayError> {
-        let whole = (u128::from(digest[1]) << 64) | u128::from(digest[0]);
-        let mut shard = self.part(&self.shards, digest[1]).lock();
-        match shard.look(whole, now, &mut |key| self.counts_of(key).less(key)) {
-            Found::Present => Ok(Insertion::Present),
-            Found::Vacant if self.counts_of(key).more(key, self.share) => {
-                shard.insert(whole, key, end);
-                Ok(Insertion::Inserted)
-            }
-            // No room at all, or none for this key.
-            Found::Vacant | Found::Full => Err(ReplayError::Full),
-        }
+    fn try_insert(&self, proof: Proof, now: Tick) -> Result<Insertion, Full> {
+        self.shard(proof.key).lock().insert(proof, now, self.share, &self.reserve)
     }
 
     /// Proofs noted, and whether there is room for more.
@@ -138,28 +128,26 @@ impl MemoryReplayStore {
         let (mut entries, mut has_room) = (0, true);
         for shard in &self.shards {
             let mut shard = shard.lock();
-            shard.clear(now, usize::MAX, &mut |key| self.counts_of(key).less(key));
+            shard.clear(now, usize::MAX, &self.reserve);
             entries += shard.len();
             has_room &= shard.has_room();
         }
-        (entries, has_room)
+        (entries, has_room || !self.reserve.is_empty())
     }
 
-    fn digest(&self, proof: ProofId<'_>) -> ([u64; 2], u64) {
+    fn digest(&self, proof: ProofId<'_>) -> (u128, u64) {
         let mut both = HighwayHasher::new(self.key);
         both.append(proof.thumbprint());
         both.append(proof.jti().as_bytes());
-        (both.finalize128(), HighwayHasher::new(self.key).hash64(proof.thumbprint()))
+        let [low, high] = both.finalize128();
+        let key = HighwayHasher::new(self.key).hash64(proof.thumbprint());
+        ((u128::from(high) << 64) | u128::from(low), key)
     }
 
-    fn counts_of(&self, key: u64) -> MutexGuard<'_, Counts> {
-        self.part(&self.counts, key).lock()
-    }
-
-    /// The part that the highest bits choose; the tables inside go by the others.
+    /// The part that the upper bits choose; the tables inside go by the others.
     #[expect(clippy::indexing_slicing, reason = "below the number of parts, which is at least one")]
-    fn part<'a, T>(&self, parts: &'a [Line<T>], word: u64) -> &'a Line<T> {
-        &parts[(word >> 32) as usize % parts.len()]
+    fn shard(&self, key: u64) -> &Line<Shard> {
+        &self.shards[(key >> 32) as usize % self.shards.len()]
     }
 
     #[cold]
@@ -195,30 +183,6 @@ impl ReplayStore for MemoryReplayStore {
             capacity: u64::try_from(self.capacity).ok(),
             full: self.full.load(Ordering::Relaxed),
             last_error: (!ok).then(|| ReplayError::Full.to_string()),
-        }
-    }
-}
-
-impl Counts {
-    /// One more for this key, unless it has its share.
-    fn more(&mut self, key: u64, share: u32) -> bool {
-        let entry = self.0.entry(key, |(one, _)| *one == key, |(one, _)| *one);
-        let mut entry = entry.or_insert((key, 0));
-        let (_, count) = entry.get_mut();
-        let fits = *count < share;
-        *count += u32::from(fits);
-        fits
-    }
-
-    fn less(&mut self, key: u64) {
-        let Ok(mut entry) = self.0.find_entry(key, |(one, _)| *one == key) else { return };
-        let (_, count) = entry.get_mut();
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            let _ = entry.remove();
-            if self.0.is_empty() {
-                self.0 = HashTable::new();
-            }
         }
     }
 }

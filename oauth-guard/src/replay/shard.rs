@@ -1,8 +1,12 @@
-//! One part of the store in memory: entries in one block, found by digest, and queued by the second at which they end.
+//! One part of the store in memory: the proofs of some keys, in one block, found by digest, and queued by the second at which
+//! they end.
 
 use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
+
+use super::Insertion;
 
 /// The queues. An entry that ends later than so many seconds from now is looked at once a round and stays.
 const SLOTS: usize = 256;
@@ -27,11 +31,41 @@ struct Entry {
     next: u32,
 }
 
+/// Room for entries that all parts draw from, a block at a time, so that they rarely meet here.
+#[derive(Debug)]
+pub(super) struct Reserve {
+    free: AtomicUsize,
+    block: usize,
+}
+
+impl Reserve {
+    pub(super) fn new(capacity: usize, parts: usize) -> Self {
+        Self { free: AtomicUsize::new(capacity), block: (capacity / parts / 64).max(1) }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.free.load(Ordering::Relaxed) == 0
+    }
+
+    fn take(&self) -> usize {
+        let less = |free: usize| (free > 0).then(|| free - free.min(self.block));
+        self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).map_or(0, |free| free.min(self.block))
+    }
+
+    fn give(&self, room: usize) {
+        self.free.fetch_add(room, Ordering::Relaxed);
+    }
+}
+
+/// The proofs of some keys.
 #[derive(Debug)]
 pub(super) struct Shard {
-    most: usize,
+    /// How many entries it may have, of what the [`Reserve`] gave it.
+    room: usize,
     /// Indices of entries, by digest.
     found: HashTable<u32>,
+    /// How many entries each key has. Beside them under one lock, so that both are looked up at a time.
+    counts: HashTable<(u64, u32)>,
     entries: Vec<Entry>,
     free: u32,
     /// Entries by the second of their end, modulo the number of queues.
@@ -42,20 +76,26 @@ pub(super) struct Shard {
     next_tick: Tick,
 }
 
-/// What an insertion found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    Present,
-    Full,
-    /// Not there, and there is room.
-    Vacant,
+/// A proof to note.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Proof {
+    pub(super) digest: u128,
+    /// Of its key.
+    pub(super) key: u64,
+    /// The first second at which it no longer counts.
+    pub(super) end: Tick,
 }
 
+/// There is no room at all, or none for this key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
 impl Shard {
-    pub(super) fn new(most: usize) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            most,
+            room: 0,
             found: HashTable::new(),
+            counts: HashTable::new(),
             entries: Vec::new(),
             free: NONE,
             slots: vec![NONE; SLOTS].into(),
@@ -70,35 +110,49 @@ impl Shard {
 
     /// How many entries its memory holds.
     #[cfg(test)]
-    pub(super) fn room(&self) -> usize {
-        self.entries.capacity()
+    pub(super) fn capacity(&self) -> usize {
+        self.entries.capacity() + self.counts.capacity()
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.found.len() < self.most
+        self.found.len() < self.room
     }
 
-    /// Clears away some of what has ended, and looks for the proof. `cleared` gets the key of each entry that left.
-    pub(super) fn look(&mut self, digest: u128, now: Tick, cleared: &mut dyn FnMut(u64)) -> Found {
-        self.clear(now, CLEARED_PER_INSERT, cleared);
-        if let Some(entry) = self.find(digest) {
+    /// Clears away some of what has ended, and notes the proof unless it is there. `share` is the most that one key may
+    /// have.
+    pub(super) fn insert(
+        &mut self,
+        proof: Proof,
+        now: Tick,
+        share: u32,
+        reserve: &Reserve,
+    ) -> Result<Insertion, Full> {
+        self.clear(now, CLEARED_PER_INSERT, reserve);
+        let count = self.count(proof.key);
+        if let Some(entry) = self.find(proof.digest) {
             if now < entry.end {
-                return Found::Present;
+                return Ok(Insertion::Present);
             }
             // It has ended and was not cleared away yet. Its place in the queue stays; only the digest is let go.
-            self.forget(digest, cleared);
+            self.forget(proof.digest);
+        } else if count >= share {
+            self.clear(now, usize::MAX, reserve);
         }
         if !self.has_room() {
-            self.clear(now, usize::MAX, cleared);
-            if !self.has_room() {
-                return Found::Full;
-            }
+            self.room += reserve.take();
         }
-        Found::Vacant
+        if !self.has_room() {
+            self.clear(now, usize::MAX, reserve);
+            self.room += if self.has_room() { 0 } else { reserve.take() };
+        }
+        if !self.has_room() || self.count(proof.key) >= share {
+            return Err(Full);
+        }
+        self.push(proof);
+        Ok(Insertion::Inserted)
     }
 
-    /// Notes a proof that [`look`](Self::look) found vacant.
-    pub(super) fn insert(&mut self, digest: u128, key: u64, end: Tick) {
+    fn push(&mut self, Proof { digest, key, end }: Proof) {
         let entry = Entry { digest, key, end, next: NONE };
         let index = match self.entries.get_mut(self.free as usize) {
             Some(free) => {
@@ -113,12 +167,18 @@ impl Shard {
             }
         };
         self.queue(index);
-        let Self { found, entries, .. } = self;
+        let Self { found, entries, counts, .. } = self;
         found.insert_unique(word(digest), index, |index| hash_of(entries, *index));
+        let count = counts.entry(key, |(one, _)| *one == key, |(one, _)| *one).or_insert((key, 0));
+        count.into_mut().1 += 1;
+    }
+
+    fn count(&self, key: u64) -> u32 {
+        self.counts.find(key, |(one, _)| *one == key).map_or(0, |(_, count)| *count)
     }
 
     /// Clears away at most so many entries that have ended.
-    pub(super) fn clear(&mut self, now: Tick, most: usize, cleared: &mut dyn FnMut(u64)) {
+    pub(super) fn clear(&mut self, now: Tick, most: usize, reserve: &Reserve) {
         let mut left = most;
         while left > 0 {
             let index = self.ending;
@@ -143,11 +203,17 @@ impl Shard {
                 continue;
             }
             if self.is_found_at(digest, index) {
-                self.forget(digest, cleared);
+                self.forget(digest);
             }
             if let Some(entry) = self.entries.get_mut(index as usize) {
                 entry.next = mem::replace(&mut self.free, index);
             }
+        }
+        // Room for a block more than there is stays, so that a part in balance does not go back and forth.
+        let spare = self.room.saturating_sub(self.found.len());
+        if spare >= 2 * reserve.block {
+            self.room -= spare - reserve.block;
+            reserve.give(spare - reserve.block);
         }
         if self.found.is_empty() && self.entries.len() > SLOTS && self.ending == NONE {
             self.release();
@@ -156,8 +222,8 @@ impl Shard {
 
     /// Nothing is noted any more: the memory of a busy hour is given back.
     fn release(&mut self) {
-        let next_tick = self.next_tick;
-        *self = Self { next_tick, ..Self::new(self.most) };
+        let Self { next_tick, room, .. } = *self;
+        *self = Self { next_tick, room, ..Self::new() };
     }
 
     fn queue(&mut self, index: u32) {
@@ -177,14 +243,17 @@ impl Shard {
         self.found.find(word(digest), |one| *one == index).is_some()
     }
 
-    fn forget(&mut self, digest: u128, cleared: &mut dyn FnMut(u64)) {
-        let Self { found, entries, .. } = self;
+    fn forget(&mut self, digest: u128) {
+        let Self { found, entries, counts, .. } = self;
         let is_it = |index: &u32| entries.get(*index as usize).is_some_and(|entry| entry.digest == digest);
-        if let Ok(place) = found.find_entry(word(digest), is_it) {
-            let (index, _) = place.remove();
-            if let Some(entry) = entries.get(index as usize) {
-                cleared(entry.key);
-            }
+        let Ok(place) = found.find_entry(word(digest), is_it) else { return };
+        let (index, _) = place.remove();
+        let Some(key) = entries.get(index as usize).map(|entry| entry.key) else { return };
+        let Ok(mut place) = counts.find_entry(key, |(one, _)| *one == key) else { return };
+        let (_, count) = place.get_mut();
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            let _ = place.remove();
         }
     }
 }

@@ -54,5 +54,6 @@ mod tenant_probation;
 mod tenants;
 #[cfg(feature = "testing")]
 mod testing;
+mod threads;
 mod token_locations;
 mod unknown_keys;

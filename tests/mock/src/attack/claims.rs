@@ -192,7 +192,7 @@ fn iss_lookalike(context: &AttackContext) -> Vec<AttackRequest> {
 fn iss_with_the_key_of_another(context: &AttackContext) -> Vec<AttackRequest> {
     let Some(second) = context.second() else { return Vec::new() };
     let own = second.current();
-    let namesake = TestKey::generate(own.alg()).with_kid(&context.keys().current_kid());
+    let namesake = context.keys().foreign(own.alg()).with_kid(&context.keys().current_kid());
     second.add(&namesake);
     bearers([
         ("the same kid", context.good().signed_with(&namesake).build()),

@@ -49,7 +49,7 @@ impl AttackContext {
             scope: None,
             leeway: 60,
             clock: server.clock().clone(),
-            foreign: TestKey::generate(Alg::Rs256),
+            foreign: keys.foreign(Alg::Rs256),
             trap: server.endpoint(Endpoint::Trap),
             second: server
                 .other_issuers()

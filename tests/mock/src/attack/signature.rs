@@ -6,7 +6,7 @@ use num_bigint::BigUint;
 use super::request::{bearer, bearers};
 use super::{Area, Attack, AttackContext, AttackRequest, Expected, der};
 use crate::keys::weak::emsa_pkcs1_sha256;
-use crate::keys::{Alg, TestKey};
+use crate::keys::Alg;
 
 const AREA: Area = Area::Signature;
 
@@ -151,7 +151,7 @@ fn signature_empty(context: &AttackContext) -> Vec<AttackRequest> {
 
 fn signature_by_a_foreign_key(context: &AttackContext) -> Vec<AttackRequest> {
     let foreign = |alg: Alg| {
-        let key = if alg == Alg::Rs256 { context.foreign().clone() } else { TestKey::generate(alg) };
+        let key = if alg == Alg::Rs256 { context.foreign().clone() } else { context.keys().foreign(alg) };
         (alg.as_str(), context.good().signed_with(&key).kid(context.key(alg).kid()).build())
     };
     bearers([Alg::Rs256, Alg::Es256, Alg::EdDsa].map(foreign))
@@ -341,6 +341,7 @@ mod tests {
     use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256};
 
     use super::*;
+    use crate::keys::TestKey;
 
     #[test]
     fn the_forgeries_are_wrong_in_one_thing_only() {

@@ -1,4 +1,7 @@
 //! RSA keys made beforehand: making one takes up to a second, and a test suite starts hundreds of servers.
+//!
+//! The keys of issuers and the keys that tests make come from two halves, so that a test's forgery is never signed
+//! with the key of a server, however many servers the process has started.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -21,13 +24,26 @@ pub(crate) const RSA_3072: &[u8] = include_bytes!("../../keys/rsa-3072.der");
 /// A key that is too short for RFC 7518 section 3.3 (2048 bits at least).
 pub(crate) const RSA_1024: &[u8] = include_bytes!("../../keys/rsa-1024.der");
 
-/// The next 2048-bit key of the pool, parsed once per process, with its PKCS#1 form.
+/// Whom a key of the pool is for.
+#[derive(Clone, Copy)]
+pub(crate) enum Half {
+    /// The key ring of a mock issuer.
+    Issuers,
+    /// What a test makes itself: clients, attackers.
+    Tests,
+}
+
+/// How many keys each half has.
+pub(crate) const HALF: usize = POOL.len() / 2;
+
+/// The next 2048-bit key of one half of the pool, parsed once per process, with its PKCS#1 form.
 #[expect(clippy::expect_used, reason = "the keys are part of this crate, and a test parses every one")]
-pub(crate) fn next_rsa() -> (Arc<KeyPair>, &'static [u8]) {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
+pub(crate) fn next_rsa(half: Half) -> (Arc<KeyPair>, &'static [u8]) {
+    static NEXT: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
     static PARSED: [OnceLock<Arc<KeyPair>>; POOL.len()] = [const { OnceLock::new() }; POOL.len()];
 
-    let slot = NEXT.fetch_add(1, Ordering::Relaxed) % POOL.len();
+    let half = half as usize;
+    let slot = half * HALF + NEXT[half].fetch_add(1, Ordering::Relaxed) % HALF;
     let der = POOL[slot];
     let pair =
         PARSED[slot].get_or_init(|| Arc::new(KeyPair::from_der(der).expect("a key of the pool is valid")));
@@ -57,5 +73,12 @@ mod tests {
         for der in POOL.into_iter().chain([RSA_3072]) {
             assert!(KeyPair::from_der(der).is_ok());
         }
+    }
+
+    #[test]
+    fn the_keys_of_issuers_and_of_tests_are_never_the_same() {
+        let keys = |half| (0..POOL.len()).map(move |_| next_rsa(half).1).collect::<Vec<_>>();
+        let issuers = keys(Half::Issuers);
+        assert!(keys(Half::Tests).iter().all(|key| !issuers.contains(key)));
     }
 }

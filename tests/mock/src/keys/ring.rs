@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::pool::Half;
 use super::{Alg, TestKey};
 use crate::jws::Jws;
 
@@ -41,8 +42,11 @@ pub(crate) struct Published {
 
 impl Keys {
     pub(crate) fn new(algorithms: &[Alg]) -> Self {
-        let keys: Vec<_> = algorithms.iter().map(|alg| TestKey::generate(*alg)).collect();
-        let signer = keys.first().cloned().unwrap_or_else(|| TestKey::generate(Alg::Rs256));
+        let mut keys = Vec::new();
+        for alg in algorithms {
+            keys.push(TestKey::none_of(&keys, *alg, Half::Issuers));
+        }
+        let signer = keys.first().cloned().unwrap_or_else(|| TestKey::none_of(&[], Alg::Rs256, Half::Issuers));
         let published = if keys.is_empty() { vec![signer.clone()] } else { keys };
         let published: Vec<_> = published.into_iter().map(Published::from).collect();
         let initial = Initial { signer: signer.clone(), published: published.clone() };
@@ -84,10 +88,28 @@ impl Keys {
         published.chain([&ring.signer]).find(|key| key.kid() == kid).cloned()
     }
 
+    /// A new key for `alg` that this server does not publish, under a key id of its own: what a forger has.
+    ///
+    /// ```
+    /// use oauth_mock::MockServer;
+    ///
+    /// let server = MockServer::builder().in_process();
+    /// let (own, foreign) = (server.keys().current(), server.keys().foreign(oauth_mock::Alg::Rs256));
+    /// let forged = server.mint().signed_with(&foreign.with_kid(own.kid())).build();
+    /// assert_eq!(forged.split('.').count(), 3);
+    /// ```
+    ///
+    /// # Panics
+    /// For `none` and the HMAC algorithms, which have no key pair.
+    #[must_use]
+    pub fn foreign(&self, alg: Alg) -> TestKey {
+        self.ring().unpublished(alg, Half::Tests)
+    }
+
     /// A graceful rotation: a new key of the same algorithm signs, the old one stays published.
     pub fn rotate(&self) {
         let mut ring = self.ring();
-        let key = TestKey::generate(ring.signer.alg());
+        let key = ring.unpublished(ring.signer.alg(), Half::Issuers);
         ring.published.push(key.clone().into());
         ring.signer = key;
     }
@@ -174,13 +196,23 @@ impl Keys {
         if let Some(key) = known.into_iter().find(|key| key.alg() == alg) {
             return key;
         }
-        let key = TestKey::generate(alg);
+        let key = ring.unpublished(alg, Half::Issuers);
         ring.published.push(key.clone().into());
         key
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ring {
+    /// A new key whose material is none of what is, or at the start was, published.
+    fn unpublished(&self, alg: Alg, half: Half) -> TestKey {
+        let all = self.published.iter().chain(&self.initial.published);
+        let mut taken: Vec<_> = all.filter_map(|published| published.key.clone()).collect();
+        taken.push(self.signer.clone());
+        TestKey::none_of(&taken, alg, half)
     }
 }
 

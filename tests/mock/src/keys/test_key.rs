@@ -7,7 +7,8 @@ use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
-use super::{Alg, pool};
+use super::pool::{self, Half};
+use super::Alg;
 use crate::encode::{b64url, hex, random};
 
 /// A private signing key for one algorithm, with a key id of its own.
@@ -51,17 +52,25 @@ pub(crate) enum Material {
 }
 
 impl TestKey {
-    /// A new key for `alg`: EC and Ed25519 keys are generated, RSA keys (2048 bits) come from a pool of twelve.
+    /// A new key for `alg`: EC and Ed25519 keys are generated, RSA keys (2048 bits) come from a pool of six, which
+    /// is not the pool of the mock servers' own keys.
+    ///
+    /// For a key that a server certainly does not publish, see [`Keys::foreign`](crate::Keys::foreign).
     ///
     /// # Panics
     /// For `none` and the HMAC algorithms, which have no key pair.
     #[must_use]
+    pub fn generate(alg: Alg) -> Self {
+        Self::of_half(alg, Half::Tests)
+    }
+
+    /// As [`TestKey::generate`]; an RSA key comes from that half of the pool.
     #[expect(
         clippy::expect_used,
         clippy::panic,
         reason = "asking for a key pair of `none` is an error in the test itself"
     )]
-    pub fn generate(alg: Alg) -> Self {
+    fn of_half(alg: Alg, half: Half) -> Self {
         let ec =
             |signing, crv| Material::Ec { pair: EcdsaKeyPair::generate(signing).expect("a new EC key"), crv };
         let material = match alg {
@@ -73,12 +82,21 @@ impl TestKey {
                 Material::Ed25519(Ed25519KeyPair::generate().expect("a new Ed25519 key"))
             }
             rsa if rsa.is_rsa() => {
-                let (pair, der) = pool::next_rsa();
+                let (pair, der) = pool::next_rsa(half);
                 Material::Rsa { pair, der: der.into() }
             }
             other => panic!("{other} has no key pair: use TokenBuilder::signed_with_secret or ::unsigned"),
         };
         Self::with_new_kid(alg, material)
+    }
+
+    /// A key of one half of the pool that is none of `taken`, whatever their key ids.
+    pub(crate) fn none_of(taken: &[Self], alg: Alg, half: Half) -> Self {
+        let thumbprints: Vec<_> = taken.iter().map(Self::thumbprint).collect();
+        let is_free = |key: &Self| !thumbprints.contains(&key.thumbprint());
+        // Others draw from the pool meanwhile, so that a whole round may miss a free key: the second finds it.
+        let mut drawn = (0..2 * pool::HALF).map(|_| Self::of_half(alg, half));
+        drawn.find(is_free).or_else(|| Self::fresh(alg)).unwrap_or_else(|| Self::of_half(alg, half))
     }
 
     /// A newly generated key for `alg`, RSA included; that takes up to a second. `None` for `none` and the

@@ -34,6 +34,23 @@ fn two_keys_never_share_a_kid() {
 }
 
 #[test]
+fn a_foreign_key_is_never_published_and_no_rotation_repeats_a_key() {
+    let keys = Keys::new(&[Alg::Rs256, Alg::Ps256]);
+    // Every key that tests draw is published too, so that the pool has nothing left.
+    (0..pool::HALF).for_each(|_| keys.add(&TestKey::generate(Alg::Rs256)));
+    (0..=pool::HALF).for_each(|_| keys.rotate());
+    let moduli = |keys: &Keys| {
+        let set: serde_json::Value = serde_json::from_str(&keys.jwks_json()).unwrap();
+        let all = set["keys"].as_array().unwrap().iter().map(|key| key["n"].to_string());
+        all.collect::<Vec<_>>()
+    };
+    let published = moduli(&keys);
+    let distinct: std::collections::HashSet<_> = published.iter().collect();
+    assert_eq!(distinct.len(), published.len());
+    assert!(!published.contains(&keys.foreign(Alg::Rs256).public_jwk()["n"].to_string()));
+}
+
+#[test]
 fn a_key_is_not_declared_for_an_algorithm_it_cannot_sign() {
     let key = TestKey::generate(Alg::Rs256);
     assert_eq!(key.clone().with_alg(Alg::Ps256).unwrap().public_jwk()["alg"], "PS256");

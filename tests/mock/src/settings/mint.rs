@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::client::{algorithms, signing_algorithms};
 use super::reader::Fields;
 use crate::encode::from_b64url;
-use crate::keys::{Keys, TestKey};
+use crate::keys::Keys;
 use crate::mint::TokenBuilder;
 
 /// Reads how a token differs from the good one in `token`, whose issuer has `keys`.
@@ -102,7 +102,7 @@ fn signer(fields: &Fields<'_>, keys: &Keys, token: TokenBuilder) -> TokenBuilder
         };
     }
     if let Some(alg) = foreign {
-        return token.signed_with(&TestKey::generate(alg));
+        return token.signed_with(&keys.foreign(alg));
     }
     if let Some(hmac) = hmac {
         let alg = hmac.get("alg").map_or(Some("HS256"), Value::as_str);

@@ -86,7 +86,7 @@ pub(super) fn signed(call: Call<'_>, client: &str, text: &str, active: bool) -> 
     if shows(Tamper::IntrospectionJwtKey) {
         let current = call.issuer.keys.current();
         // Under the key id that is published, so that nothing but the signature is wrong.
-        token = token.signed_with(&TestKey::generate(current.alg()).with_kid(current.kid()));
+        token = token.signed_with(&call.issuer.keys.foreign(current.alg()).with_kid(current.kid()));
     }
     if shows(Tamper::IntrospectionJwtSignature) {
         let signature = token.sign(token.signing_input().as_bytes());

@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
 
 use crate::encode::{b64url, random_text};
-use crate::keys::{Alg, TestKey};
+use crate::keys::Alg;
 use crate::mint::TokenBuilder;
 use crate::routes::Call;
 use crate::tampers::Tamper;
@@ -74,7 +74,7 @@ fn tamper(call: Call<'_>, mut token: TokenBuilder, grant: &Grant, now: i64) -> S
             Tamper::IdTokenKey => {
                 let current = call.issuer.keys.current();
                 // Under the key id that is published, so that nothing but the signature is wrong.
-                token.signed_with(&TestKey::generate(current.alg()).with_kid(current.kid()))
+                token.signed_with(&call.issuer.keys.foreign(current.alg()).with_kid(current.kid()))
             }
             Tamper::IdTokenUnsigned => token.unsigned(),
             Tamper::IdTokenExpired => token.issued_at(later(-7200)).expires_at(later(-3600)),

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use crate::attack::AttackContext;
 use crate::encode::{hex, random};
 use crate::faults::Fault;
-use crate::keys::TestKey;
 use crate::mint::TokenBuilder;
 
 const JSON: &str = "application/json";
@@ -246,7 +245,7 @@ impl Speaker {
             ]),
             "opaque-signed-by-another" => {
                 let current = self.context.keys().current();
-                let foreign = TestKey::generate(current.alg()).with_kid(current.kid());
+                let foreign = self.context.keys().foreign(current.alg()).with_kid(current.kid());
                 jwt(good.signed_with(&foreign))
             }
             "opaque-signed-not" => jwt(good.unsigned()),

@@ -1,0 +1,67 @@
+//! Server spans: put the layer around the guard, so that requests it rejects have one, too. What the guard logs about them
+//! becomes an event of the span.
+
+use std::time::Duration;
+
+use axum::extract::{MatchedPath, Request};
+use axum::response::Response;
+use tower_http::classify::{ServerErrorsAsFailures, SharedClassifier};
+use tower_http::trace::{DefaultOnBodyChunk, DefaultOnEos, DefaultOnFailure, DefaultOnRequest, TraceLayer};
+use tracing::Span;
+use tracing::field::Empty;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use crate::propagation;
+
+/// tower-http's layer with spans as the conventions want them.
+pub type ServerSpanLayer = TraceLayer<
+    SharedClassifier<ServerErrorsAsFailures>,
+    fn(&Request) -> Span,
+    DefaultOnRequest,
+    fn(&Response, Duration, &Span),
+    DefaultOnBodyChunk,
+    DefaultOnEos,
+    DefaultOnFailure,
+>;
+
+/// A span for each request, a child of the caller's span.
+#[must_use]
+pub fn server_spans() -> ServerSpanLayer {
+    TraceLayer::new_for_http().make_span_with(span as _).on_response(record as _)
+}
+
+fn span(request: &Request) -> Span {
+    let method = request.method().as_str();
+    // The pattern, not the path: names of spans have to be few.
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let host =
+        request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let (address, port) = host.rsplit_once(':').unwrap_or((host, "80"));
+    let span = tracing::info_span!(
+        "request",
+        otel.name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}")),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        "http.request.method" = method,
+        "http.route" = route,
+        "http.response.status_code" = Empty,
+        "server.address" = address,
+        "server.port" = port.parse::<u16>().ok(),
+        "url.path" = request.uri().path(),
+        "url.scheme" = "http",
+        "error.type" = Empty,
+    );
+    // An error means that the span is sampled by no one.
+    let _ = span.set_parent(propagation::extract(request.headers()));
+    span
+}
+
+/// For a server, 4xx is the caller's error and none of its own.
+fn record(response: &Response, _: Duration, span: &Span) {
+    let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("error.type", status.as_str());
+        span.record("otel.status_code", "ERROR");
+    }
+}
