@@ -46,6 +46,10 @@
 //! used only for proofs that were sent, up to 90 bytes each: all room takes 64 clients at that rate, and many cores to
 //! check their signatures. Change it with [`Dpop::replay_capacity`](crate::Dpop::replay_capacity).
 //!
+//! ### Why 3 seconds for a store of used proofs?
+//! [`REPLAY_STORE_TIMEOUT`]. A store over a network answers in a millisecond, and one that reconnects first in a second or two.
+//! The request waits for it, and gets 503 when the time is over. It cannot be changed; a store may have a shorter one.
+//!
 //! # Keys
 //!
 //! Change all of these with [`KeyPolicy`](crate::KeyPolicy), unless it says otherwise.
@@ -194,7 +198,11 @@
 //! - [`REVOCATION_MAX_STALE`]: a store that restarts is back by then, and a stolen token is not used for much longer.
 //! - [`REVOCATION_POLL`]: what a transmitter can bear from each guard.
 //! - [`REVOCATION_FIRST_READ`]: how long the first requests wait for a source that was not read yet, before they get 503.
-//! - [`REVOCATION_LONGEST_PAUSE`]: a guard catches up within 3 seconds after its store is back.
+//! - [`REVOCATION_LONGEST_PAUSE`], [`REVOCATION_SHORT_OUTAGE`]: a fleet of thousands that retries every second or two leaves
+//!   a store that is down in peace. In the first 15 seconds of an outage, as long as a cut or a restart takes, the pause is
+//!   at most half the interval of the source: a guard over Redis has caught up a second after it is back, and 3 seconds
+//!   after a longer outage.
+//! - [`REVOCATION_PUBLISH_TIMEOUT`]: what a logout waits for. All feeds are given the revocation at the same time.
 //! - [`STATEMENTS_REMEMBERED`]: a logout token that comes again is rare, and its effect would be the same.
 //! - [`STATEMENT_BODY_BYTES`]: a token has 8 KiB, and a form writes some characters as three.
 //! - [`STATEMENT_BODY_TIMEOUT`]: a request that trickles in holds nothing for longer.
@@ -283,6 +291,10 @@ pub const REVOCATION_POLL: Duration = Duration::from_secs(30);
 pub const REVOCATION_FIRST_READ: Duration = Duration::from_secs(3);
 /// The longest pause after failed reads of a source.
 pub const REVOCATION_LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// For how long failed reads are repeated within half the interval of their source.
+pub const REVOCATION_SHORT_OUTAGE: Duration = Duration::from_secs(15);
+/// How long a feed may take to store a revocation that is published.
+pub const REVOCATION_PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many logout tokens and security events are remembered, so that each has its effect once.
 pub const STATEMENTS_REMEMBERED: u64 = 100_000;
 /// The largest body with a logout token or a security event, in bytes.
@@ -295,6 +307,8 @@ pub const PROOF_MAX_AGE: Duration = Duration::from_secs(60);
 pub const NONCE_LIFETIME: Duration = Duration::from_secs(300);
 /// How many used proofs are remembered.
 pub const REPLAY_CAPACITY: usize = 4 * 1024 * 1024;
+/// How long a store of used proofs may take to decide.
+pub const REPLAY_STORE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest body that is compared with the headers of an MCP request, in bytes.
 pub const MCP_BODY_BYTES: usize = 1024 * 1024;
 /// How long such a body may take to arrive.

@@ -164,7 +164,7 @@ async fn give_back(link: &Link, lease: &str, id: &str) {
 
 fn new_id() -> Result<String, Fault> {
     let text = "this machine gives no random numbers; see the cause in the log of the system";
-    let unable = |_| Fault { text: text.to_owned(), permanent: false, foreign: false, full: false };
+    let unable = |_| Fault { text: text.to_owned(), ..Fault::default() };
     Ok(format!("{:016x}{:016x}", getrandom::u64().map_err(unable)?, getrandom::u64().map_err(unable)?))
 }
 

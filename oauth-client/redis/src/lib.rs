@@ -26,6 +26,10 @@
 //! # let _ = source; Ok(()) }
 //! ```
 //!
+//! A URL with `rediss://` connects with TLS. `tls = { ca = "redis-ca.crt" }` in `[store]` trusts a private authority, and
+//! `cert` and `key` beside it are this client's own certificate, where the server wants one. Files are read for each
+//! connection, so they can be replaced.
+//!
 //! # What is in Redis
 //! For each entry of the store three keys, which share a hash tag, so that a cluster keeps them together:
 //!
@@ -42,7 +46,8 @@
 //! of the list, wait until all entries were refreshed (or expired), and take the old one out.
 //!
 //! # A refresh
-//! costs six commands of ours: read, lease, read again, look at the lease, write, give the lease back. A process that
+//! costs six commands of ours: read, lease, read again, look at the lease, write, give the lease back; with those inside their
+//! scripts a dozen, the first one included. A fencing number that has ended is made anew with two more. A process that
 //! waits for another's lease sends at most 30 commands a second, however many sources wait. A token in hand costs none.
 //!
 //! # Bad days
@@ -72,6 +77,7 @@ pub mod link;
 mod pace;
 mod seal;
 mod store;
+mod tls;
 
 use oauth_client::Error;
 use oauth_client::Problem;

@@ -12,12 +12,14 @@ use oauth_client::{Error, Secret};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
-    IntoConnectionInfo, RedisError, TlsCertificates, Value,
+    IntoConnectionInfo, RedisError, Value,
 };
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::problem;
+use crate::tls;
+pub use crate::tls::Tls;
 
 /// How long a connection may take, with TLS and password.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -35,8 +37,8 @@ pub struct Address {
     pub url: Secret,
     /// The password, where it does not stand in the URL.
     pub password: Option<SecretSource>,
-    /// Certificate authorities for `rediss://` other than the platform's, as PEM.
-    pub root_certificates: Option<Vec<u8>>,
+    /// For `rediss://`.
+    pub tls: Tls,
 }
 
 /// A connection to one Redis; clones share it.
@@ -46,7 +48,7 @@ pub struct Link(Arc<Inner>);
 struct Inner {
     info: ConnectionInfo,
     password: Option<SecretSource>,
-    root_certificates: Option<Vec<u8>>,
+    tls: Tls,
     /// Host and port, for messages.
     place: String,
     state: Mutex<State>,
@@ -61,7 +63,7 @@ struct State {
 }
 
 /// Why a command failed. It holds no secret.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Fault {
     /// What happened and what to do.
     pub text: String,
@@ -71,6 +73,8 @@ pub struct Fault {
     pub foreign: bool,
     /// Whether there is no memory for another key.
     pub full: bool,
+    /// Whether the server is well, as far as is known, and refuses this command alone.
+    pub only_this: bool,
 }
 
 impl fmt::Display for Fault {
@@ -110,11 +114,11 @@ impl Link {
             // Where a program has two providers of cryptography, one has to be chosen; an earlier choice stays.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         }
-        let Address { password, root_certificates, .. } = address;
+        let Address { password, tls, .. } = address;
         Ok(Self(Arc::new(Inner {
             info,
             password,
-            root_certificates,
+            tls,
             place,
             state: Mutex::default(),
             generation: AtomicU64::new(0),
@@ -125,6 +129,16 @@ impl Link {
     #[must_use]
     pub fn place(&self) -> &str {
         &self.0.place
+    }
+
+    /// Names the database: host, port and its number.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        let place = match self.0.info.addr() {
+            ConnectionAddr::Unix(path) => path.display().to_string(),
+            _ => self.0.place.clone(),
+        };
+        format!("Redis at {place}/{}", self.0.info.redis_settings().db())
     }
 
     /// Which connection it is: it changes with each new one, and nothing is known about what happened in between.
@@ -150,7 +164,8 @@ impl Link {
         loop {
             let (mut connection, generation, is_new) = self.connection().await?;
             let asked = tokio::time::timeout(limit, connection.send_packed_command(command)).await;
-            let error = match asked {
+            let error: RedisError = match asked {
+                Ok(Ok(Value::ServerError(error))) => error.into(),
                 Ok(Ok(value)) => return self.understood(value),
                 Ok(Err(error)) => error,
                 Err(_) => {
@@ -169,7 +184,10 @@ impl Link {
                 if !is_new && broken <= MAX_BROKEN {
                     continue;
                 }
-            } else if matches!(error.code(), Some("READONLY" | "MASTERDOWN" | "NOAUTH" | "LOADING")) {
+            } else if matches!(
+                error.code(),
+                Some("READONLY" | "MASTERDOWN" | "NOAUTH" | "LOADING" | "UNBLOCKED")
+            ) {
                 // The name may stand for another server by now.
                 self.give_up(generation).await;
             }
@@ -178,18 +196,13 @@ impl Link {
     }
 
     fn understood<T: FromRedisValue>(&self, value: Value) -> Result<T, Fault> {
-        let value = match value {
-            Value::ServerError(error) => return Err(self.fault(&error.into())),
-            value => value,
-        };
         T::from_redis_value(value).map_err(|_| Fault {
             text: format!(
                 "Redis at {} responds in a way that is not understood; is it another server?",
                 self.0.place
             ),
-            permanent: false,
             foreign: true,
-            full: false,
+            ..Fault::default()
         })
     }
 
@@ -223,22 +236,14 @@ impl Link {
     async fn connect(&self) -> Result<MultiplexedConnection, Fault> {
         let mut info = self.0.info.clone();
         let mut settings = info.redis_settings().clone().set_skip_set_lib_name();
+        let unavailable = |error: Error| Fault { text: error.to_string(), ..Fault::default() };
         if let Some(password) = &self.0.password {
-            let unavailable = |error: Error| Fault {
-                text: error.to_string(),
-                permanent: false,
-                foreign: false,
-                full: false,
-            };
             let password = password.current("password").await.map_err(unavailable)?;
             settings = settings.set_password(password.expose());
         }
         info = info.set_redis_settings(settings);
-        let client = match &self.0.root_certificates {
-            Some(pem) => {
-                let trust = TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
-                Client::build_with_tls(info, trust)
-            }
+        let client = match self.0.tls.load().await.map_err(unavailable)? {
+            Some(certificates) => Client::build_with_tls(info, certificates),
             None => Client::open(info),
         };
         let config = AsyncConnectionConfig::new()
@@ -258,21 +263,22 @@ impl Link {
     }
 
     fn silent(&self) -> Fault {
+        let is_tls = matches!(self.0.info.addr(), ConnectionAddr::TcpTls { .. });
         Fault {
             text: format!(
-                "no response from Redis at {} in time; check that it is up and reachable",
-                self.0.place
+                "no response from Redis at {} in time; check that it is up and reachable{}",
+                self.0.place,
+                // One without TLS waits for the rest of a handshake that it takes for a command.
+                if is_tls && self.generation() == 0 { ", and that this port speaks TLS" } else { "" }
             ),
-            permanent: false,
-            foreign: false,
-            full: false,
+            ..Fault::default()
         }
     }
 
     fn fault(&self, error: &RedisError) -> Fault {
         let place = &self.0.place;
-        let passing = |text: String| Fault { text, permanent: false, foreign: false, full: false };
-        let lasting = |text: String| Fault { text, permanent: true, foreign: false, full: false };
+        let passing = |text: String| Fault { text, ..Fault::default() };
+        let lasting = |text: String| Fault { text, permanent: true, ..Fault::default() };
         let code = error.code().unwrap_or_default();
         let refused = error.detail().is_some_and(|detail| {
             ["WRONGPASS", "NOAUTH", "invalid password", "invalid username"]
@@ -283,9 +289,12 @@ impl Link {
             "NOAUTH" | "WRONGPASS" => {
                 lasting(format!("Redis at {place} refuses the password; check user and password"))
             }
-            "NOPERM" => lasting(format!(
-                "Redis at {place} does not permit this user what the store needs; see the ACL in the documentation"
-            )),
+            "NOPERM" => Fault {
+                only_this: true,
+                ..lasting(format!(
+                    "Redis at {place} does not permit this user what the store needs; see the ACL in the documentation"
+                ))
+            },
             "MOVED" | "ASK" | "CROSSSLOT" => lasting(format!(
                 "Redis at {place} is a node of a cluster that keeps this key elsewhere; give the address of a proxy, or of one server"
             )),
@@ -295,16 +304,27 @@ impl Link {
             "READONLY" => passing(format!(
                 "Redis at {place} is a replica that takes no writes; a failover may be under way, else give the address of the primary"
             )),
+            "UNBLOCKED" => passing(format!(
+                "Redis at {place} is no longer the primary that it was; a failover is under way"
+            )),
             "OOM" => Fault {
                 full: true,
+                only_this: true,
                 ..passing(format!("Redis at {place} is out of memory; raise maxmemory, or remove keys"))
             },
-            "MISCONF" => {
-                passing(format!("Redis at {place} takes no writes since it cannot save them; see its log"))
-            }
+            "MISCONF" => Fault {
+                only_this: true,
+                ..passing(format!("Redis at {place} takes no writes since it cannot save them; see its log"))
+            },
+            "NOREPLICAS" => passing(format!(
+                "Redis at {place} takes no writes since too few replicas follow it; a failover may be under way"
+            )),
             "LOADING" => passing(format!("Redis at {place} is still loading its data; wait")),
             _ if refused || error.kind() == ErrorKind::AuthenticationFailed => {
                 lasting(format!("Redis at {place} refuses the password; check user and password"))
+            }
+            _ if let Some((text, permanent)) = tls::failure(error, place) => {
+                Fault { permanent, ..passing(text) }
             }
             _ if error.kind() == ErrorKind::InvalidClientConfig => lasting(format!(
                 "Redis at {place} cannot be connected to as configured; check URL and certificates"

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::lease::{Held, milliseconds};
-use crate::link::{Address, Fault, Link, RESPONSE_TIMEOUT};
+use crate::link::{Address, Fault, Link, RESPONSE_TIMEOUT, Tls};
 use crate::pace::{Pace, Question};
 use crate::problem;
 use crate::seal::{SealKeys, Unopened};
@@ -73,7 +73,7 @@ impl RedisStore {
     /// A store at this URL: `redis://host:6379`, with TLS `rediss://host:6379`, with a user `redis://user@host`, with the
     /// number of a database `redis://host/2`.
     pub fn builder(url: impl Into<Secret>) -> RedisStoreBuilder {
-        let address = Address { url: url.into(), password: None, root_certificates: None };
+        let address = Address { url: url.into(), password: None, tls: Tls::default() };
         RedisStoreBuilder { address, prefix: "oauth:".to_owned(), seal_keys: Vec::new(), kept: KEPT }
     }
 
@@ -84,6 +84,7 @@ impl RedisStore {
     pub fn from_config(config: &RedisConfig) -> Result<Self, Error> {
         let mut builder = Self::builder(config.url().clone()).prefix(config.prefix());
         builder.address.password = config.password().cloned();
+        builder.address.tls = Tls::of(config);
         builder.seal_keys = config.seal_keys().to_vec();
         builder.build().map_err(|error| match error.problems() {
             [found, ..] => problem(&format!("store.{}", found.field), found.message.clone()),
@@ -151,9 +152,21 @@ impl RedisStoreBuilder {
         Self { kept, ..self }
     }
 
-    /// The certificate authorities that a server with `rediss://` is trusted by, as PEM, instead of the platform's.
-    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.address.root_certificates = Some(pem.into());
+    /// The certificate authorities that a server with `rediss://` is trusted by, as PEM, instead of the platform's. A file
+    /// is read again for each connection.
+    pub fn tls_ca(mut self, pem: impl Into<SecretSource>) -> Self {
+        self.address.tls.ca = Some(pem.into());
+        self
+    }
+
+    /// The certificate that is shown to a server with `rediss://`, with those in between, and its key, as PEM. Files are
+    /// read again for each connection.
+    pub fn tls_identity(
+        mut self,
+        certificate: impl Into<SecretSource>,
+        key: impl Into<SecretSource>,
+    ) -> Self {
+        self.address.tls.identity = Some((certificate.into(), key.into()));
         self
     }
 
@@ -206,11 +219,22 @@ impl TokenStore for RedisStore {
             getrandom::u64().map_err(|_| StoreError::new("this machine gives no random numbers"))?;
         let value = tokens.map(|tokens| self.encode(key, tokens, revision)).transpose()?.unwrap_or_default();
         let fence = tokens.and_then(TokenSet::fence).map(|fence| format!("{fence:016x}"));
+        let lives = tokens.map_or(0, |tokens| milliseconds(self.time_to_live(tokens)).max(1));
+        if expected.is_none() && tokens.is_some() {
+            // Where nothing is there, one command does it; where something is, the script says whose.
+            let mut command = redis::cmd("SET");
+            command.arg(&names.tokens).arg(value.as_slice()).arg("NX").arg("PX").arg(lives);
+            let set: Option<String> =
+                self.0.link.ask(&command).await.map_err(|fault| names.failed(&self.0.link, fault))?;
+            if set.is_some() {
+                return Ok(Swap::Done(Revision(revision)));
+            }
+        }
         let mut command = redis::cmd("EVAL");
         command.arg(SWAP).arg(1).arg(&names.tokens);
         command.arg(expected.map(|Revision(revision)| format!("{revision:016x}")).unwrap_or_default());
         command.arg(value.as_slice());
-        command.arg(tokens.map_or(0, |tokens| milliseconds(self.time_to_live(tokens)).max(1)));
+        command.arg(lives);
         command.arg(fence.unwrap_or_default());
         let swapped: i64 =
             self.0.link.ask(&command).await.map_err(|fault| names.failed(&self.0.link, fault))?;

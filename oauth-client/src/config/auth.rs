@@ -74,30 +74,46 @@ pub(super) fn auth(table: Table<'_>, dialect: &Dialect, problems: &mut Vec<Probl
     auth.and_then(|auth| assertion(table, auth, method, problems))
 }
 
+/// The files of a table `tls`.
+#[derive(Clone, Default)]
+pub(super) struct TlsFiles {
+    pub(super) ca: Option<SecretSource>,
+    /// The certificate and its key.
+    pub(super) identity: Option<(SecretSource, SecretSource)>,
+}
+
+impl TlsFiles {
+    pub(super) fn of(table: Table<'_>, problems: &mut Vec<Problem>) -> Self {
+        let Some(table) = table.table("tls") else { return Self::default() };
+        let mut file = |name: &str| {
+            let path = table.text(name)?;
+            if let Err(error) = std::fs::File::open(path) {
+                let message = format!("{path} cannot be read ({}); check path and permissions", error.kind());
+                problems.push(problem(&join("tls", name), &message));
+            }
+            Some(crate::secret::from_file(path))
+        };
+        let (ca, certificate, key) = (file("ca"), file("cert"), file("key"));
+        match (&certificate, &key) {
+            (Some(_), None) => {
+                problems.push(problem("tls.key", "is missing; tls.cert needs its private key"));
+            }
+            (None, Some(_)) => {
+                problems.push(problem("tls.cert", "is missing; tls.key belongs to a certificate"));
+            }
+            _ => {}
+        }
+        Self { ca, identity: certificate.zip(key) }
+    }
+}
+
 /// What the connections trust and show.
 #[cfg(feature = "reqwest")]
 pub(super) fn tls(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Tls> {
-    let table = table.table("tls")?;
-    let mut file = |name: &str| {
-        let path = table.text(name)?;
-        if let Err(error) = std::fs::File::open(path) {
-            let message = format!("{path} cannot be read ({}); check path and permissions", error.kind());
-            problems.push(problem(&join("tls", name), &message));
-        }
-        Some(crate::secret::from_file(path))
-    };
-    let (authorities, certificate, key) = (file("ca"), file("cert"), file("key"));
-    let mut tls = Tls::new();
-    if let Some(authorities) = authorities {
-        tls = tls.authorities(authorities);
-    }
-    match (certificate, key) {
-        (Some(certificate), Some(key)) => tls = tls.identity(certificate, key),
-        (Some(_), None) => problems.push(problem("tls.key", "is missing; tls.cert needs its private key")),
-        (None, Some(_)) => problems.push(problem("tls.cert", "is missing; tls.key belongs to a certificate")),
-        (None, None) => {}
-    }
-    Some(tls)
+    table.table("tls")?;
+    let TlsFiles { ca, identity } = TlsFiles::of(table, problems);
+    let tls = ca.into_iter().fold(Tls::new(), Tls::authorities);
+    Some(identity.into_iter().fold(tls, |tls, (certificate, key)| tls.identity(certificate, key)))
 }
 
 #[cfg(not(feature = "reqwest"))]

@@ -548,4 +548,11 @@ const STORE: &[Key] = &[
         "seal_key = { file = \"seal.key\" }",
         "At least 32 random bytes in base64, which values are sealed under (AES-256-GCM). Of a list, the first seals and all read, so that keys can be replaced.",
     ),
+    Key::new(
+        "tls",
+        Kind::Table(TLS),
+        "the platform's authorities, no certificate",
+        "tls = { ca = \"redis-ca.crt\" }",
+        "What a connection with rediss:// trusts and shows; files are read again for each connection.",
+    ),
 ];

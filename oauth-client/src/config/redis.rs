@@ -4,6 +4,7 @@ use std::fmt;
 
 use url::Url;
 
+use super::auth::TlsFiles;
 use super::problem;
 use super::tree::Table;
 use crate::error::Problem;
@@ -23,6 +24,7 @@ pub struct RedisConfig {
     password: Option<SecretSource>,
     prefix: String,
     seal_keys: Vec<Secret>,
+    tls: TlsFiles,
 }
 
 impl RedisConfig {
@@ -43,7 +45,7 @@ impl RedisConfig {
         config.filter(|_| problems.len() == before).map(|config| Self { seal_keys, ..config })
     }
 
-    /// A table with `url`, `password` and `prefix`; `path` is its full name.
+    /// A table with `url`, `password`, `prefix` and `tls`; `path` is its full name.
     #[doc(hidden)]
     pub fn of_table(table: Table<'_>, path: &str, problems: &mut Vec<Problem>) -> Option<Self> {
         let before = problems.len();
@@ -62,6 +64,11 @@ impl RedisConfig {
         if table.has("password") && url.as_ref().is_some_and(|url| url.password().is_some()) {
             own.push(problem("password", "is given in the URL as well; take it out of there"));
         }
+        let tls = TlsFiles::of(table, &mut own);
+        let is_plain = |url: &Url| matches!(url.scheme(), "redis" | "valkey");
+        if table.has("tls") && url.as_ref().is_some_and(is_plain) {
+            own.push(problem("tls", "is for a connection with TLS; give the URL as rediss://"));
+        }
         problems.extend(under(path, own));
         let url = url.filter(|_| problems.len() == before)?;
         Some(Self {
@@ -69,6 +76,7 @@ impl RedisConfig {
             password,
             prefix: table.text("prefix").unwrap_or(PREFIX).to_owned(),
             seal_keys: Vec::new(),
+            tls,
         })
     }
 
@@ -82,6 +90,18 @@ impl RedisConfig {
     #[must_use]
     pub fn password(&self) -> Option<&SecretSource> {
         self.password.as_ref()
+    }
+
+    /// The certificate authorities to trust instead of the platform's, as PEM.
+    #[must_use]
+    pub fn tls_ca(&self) -> Option<&SecretSource> {
+        self.tls.ca.as_ref()
+    }
+
+    /// The certificate to show and its key, as PEM.
+    #[must_use]
+    pub fn tls_identity(&self) -> Option<&(SecretSource, SecretSource)> {
+        self.tls.identity.as_ref()
     }
 
     /// What the names of all keys begin with.

@@ -1,5 +1,7 @@
 //! The state that all clones of a source share, and the single-flight refresh.
 
+mod state;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -24,20 +26,12 @@ use crate::client::Client;
 use crate::dialect::ExpiredResponse;
 use crate::error::{Error, Kind};
 use crate::grant::{Renewal, TokenRequest};
-use crate::retry::after_failures;
 use crate::store::{Lease, Revision, StoreKey, dynamic};
-use crate::token::{AccessToken, Freshness, Secret, TokenSet};
-
-/// How long a password is held back once it was refused, at first: most servers lock an account after a handful of
-/// wrong ones within some minutes.
-const LOCKOUT_WAIT: Duration = Duration::from_secs(15 * 60);
+use crate::token::{AccessToken, Freshness, TokenSet};
 
 /// For how long after the start a user's token that was read from a store is not replaced ahead of time: a program that
 /// runs for a moment would take the new refresh token with it when it ends.
 const SETTLED_IN: Duration = Duration::from_secs(60);
-
-/// When a refresh that goes on beyond its callers' limit is asked about again.
-const OVERDUE_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a token of unknown lifetime is used that only a login can replace: to throw it away early costs a person's
 /// time, and one that is dead is found out by the first request.
@@ -45,9 +39,6 @@ const UNTIL_REFUSED: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How many different failures of a broken store are told apart.
 const MAX_REPORTED: usize = 8;
-
-/// So many times that at most, after as many rejections in a row: an hour.
-const MAX_LOCKOUT_WAITS: u32 = 4;
 
 pub(crate) struct Engine {
     pub(super) client: Client,
@@ -552,61 +543,4 @@ impl Engine {
 /// Whether a token had expired when it was issued, by its server's own words, and nothing but a login brings another.
 pub(super) fn is_stillborn(tokens: &TokenSet) -> bool {
     tokens.lifetime().is_some_and(|lifetime| lifetime.is_zero()) && tokens.refresh_token().is_none()
-}
-
-impl State {
-    pub(super) fn live_flight(&mut self) -> Option<Flight> {
-        // A flight that died without a result has lost its sender.
-        self.flight.take_if(|flight| flight.has_changed().is_err());
-        self.flight.clone()
-    }
-
-    /// The shared failure, while its time has not come yet.
-    pub(super) fn backed_off(&self, now: Duration) -> Option<Error> {
-        let failure = self.failure.as_ref()?;
-        let left = failure.not_before.checked_sub(now).filter(|left| !left.is_zero())?;
-        Some(failure.error.clone().with_retry_after(Some(left)))
-    }
-
-    /// What a caller gets who comes while the refresh goes on beyond the callers' limit.
-    pub(super) fn overdue(&self, error: Error, now: Duration) -> Error {
-        self.backed_off(now).unwrap_or_else(|| error.with_retry_after(Some(OVERDUE_AGAIN)))
-    }
-
-    /// Ends a refresh that goes on beyond its callers' limit: a login makes what it may bring worthless.
-    pub(super) fn abandon(&self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
-    }
-
-    /// Notes a login, which the next refresh takes, and forgets past failures.
-    pub(super) fn start_login(&mut self, tokens: TokenSet) {
-        self.login = Some(tokens);
-        (self.failure, self.failures, self.rejections) = (None, 0, 0);
-    }
-
-    /// Lets the token of a login be used once, if it still is that login's (`own`) and the one in hand: another login, a
-    /// log-out or a rejection may have come meanwhile.
-    pub(super) fn grant_one_use(&mut self, token: &AccessToken, own: &Secret) {
-        let is_held = self.ledger.held.usable().is_some_and(|held| held.generation() == token.generation());
-        if self.login.is_none() && is_held && token.secret() == own {
-            self.for_one_use = Some(token.clone());
-        }
-    }
-
-    /// Notes a failure, and until when no request is sent.
-    fn back_off(&mut self, error: Error, renewal: Renewal, now: Duration) -> Error {
-        self.failures = self.failures.saturating_add(1);
-        let careful = renewal == Renewal::AnewWithCare && error.code() == "invalid_grant";
-        self.rejections = if careful { self.rejections.saturating_add(1) } else { self.rejections };
-        let wait = match error.retry_after().filter(|wait| !wait.is_zero()) {
-            _ if careful => LOCKOUT_WAIT.saturating_mul(self.rejections.min(MAX_LOCKOUT_WAITS)),
-            Some(wait) => wait,
-            None => after_failures(self.failures),
-        };
-        let error = error.with_retry_after(Some(wait));
-        self.failure = Some(Failure { error: error.clone(), not_before: now.saturating_add(wait) });
-        error
-    }
 }

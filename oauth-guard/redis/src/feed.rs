@@ -143,7 +143,7 @@ impl RedisFeed {
         let limit = RESPONSE_TIMEOUT + wait.unwrap_or_default();
         let read: Result<Option<StreamReadReply>, _> = link.ask_within(&command, limit).await;
         let read = read.map_err(|fault| {
-            // Such as that this server follows another one from now on, over the same connection.
+            // Such as that this server follows another one from now on.
             *self.checked() = (0, String::new());
             away(fault)
         })?;
@@ -152,9 +152,16 @@ impl RedisFeed {
         let known = *self.checked() == (connection, after.id.clone());
         // With news over the same connection too: so many may have come since that the stream was trimmed in between.
         if wait.is_none() || !known || !entries.is_empty() {
-            self.check(&after).await?;
+            self.check(link, &after).await?;
         }
-        let (mut last, is_all) = (after, entries.len() < PAGE);
+        let (mut last, mut is_all) = (after, entries.len() < PAGE);
+        if is_all && let Err(error) = self.check_primary(link).await {
+            if entries.is_empty() && wait.is_some() {
+                return Err(error);
+            }
+            // What a replica says holds; that it is all, it cannot know.
+            is_all = false;
+        }
         let mut revocations = Vec::with_capacity(entries.len());
         for entry in entries {
             if let Some(text) = entry.map.get("r") {
@@ -173,13 +180,30 @@ impl RedisFeed {
         self.0.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether this entry still is in the stream, and still the same: then none after it is missing.
-    async fn check(&self, at: &Mark) -> Result<(), FeedError> {
+    /// Whether this entry still is in the stream, and still the same: then none after it is missing. Over the connection that
+    /// is read: another may lead to a server that was the primary.
+    async fn check(&self, link: &Link, at: &Mark) -> Result<(), FeedError> {
         let mut command = redis::cmd("XRANGE");
         command.arg(&self.0.names[2]).arg(&at.id).arg(&at.id);
-        let found: StreamRangeReply = self.0.link.ask(&command).await.map_err(away)?;
+        let found: StreamRangeReply = link.ask(&command).await.map_err(away)?;
         let mark = found.ids.first().map(|entry| entry.map.get("m").map(bytes).unwrap_or_default());
         if mark == Some(at.mark.as_bytes()) { Ok(()) } else { Err(FeedError::position_lost()) }
+    }
+
+    /// Whether the server that is read over this connection takes writes. One that has become a replica reads well, and
+    /// may be behind for as long as it likes: a write that changes nothing finds it out.
+    async fn check_primary(&self, link: &Link) -> Result<(), FeedError> {
+        let mut command = redis::cmd("XTRIM");
+        command.arg(&self.0.names[2]).arg("MAXLEN").arg("~").arg(KEPT);
+        match link.ask::<u64>(&command).await {
+            Ok(_) => Ok(()),
+            // It may not be permitted, or the disk is full: the server is the one it was.
+            Err(fault) if fault.only_this => Ok(()),
+            Err(fault) => {
+                *self.checked() = (0, String::new());
+                Err(away(fault))
+            }
+        }
     }
 
     async fn end(&self) -> Result<Mark, FeedError> {
@@ -268,6 +292,10 @@ impl RevocationFeed for RedisFeed {
 
     fn interval(&self) -> Option<Duration> {
         Some(WAIT)
+    }
+
+    fn identity(&self) -> Option<String> {
+        Some(format!("{} {}", self.0.link.identity(), self.0.names[0]))
     }
 
     fn name(&self) -> String {

@@ -11,6 +11,9 @@
 //!
 //! or in code, each alone: [`RedisReplayStore`] and [`RedisFeed`] of one [`Redis`].
 //!
+//! A URL with `rediss://` connects with TLS. `tls = { ca = "redis-ca.crt" }` in `[redis]` trusts a private authority, and
+//! `cert` and `key` beside it are this guard's own certificate, where the server wants one.
+//!
 //! # What is in Redis
 //!
 //! | key | holds | ends |
@@ -30,12 +33,16 @@
 //! read again, and what the guard has stays.
 //!
 //! # Costs
-//! A proof costs one command; a token that needs none costs none, valid or not. Each guard waits for news with one command a
-//! second, on a connection of its own.
+//! A proof costs one command; a token that needs none costs none, valid or not. Each guard waits for news with two commands a
+//! second, on a connection of its own: a read that waits, and a write that changes nothing, which finds out whether the
+//! server still is the primary.
 //!
 //! # Bad days
 //! Without an answer about a proof, the request is rejected with 503. Without news for longer than `max_stale_seconds`,
-//! `on_outage` decides. A write that a failover loses is lost: a revocation that Redis confirmed and then lost
+//! `on_outage` decides. A guard whose connection breaks tries anew after a tenth of a second, then after growing pauses of
+//! half a second at most, so that it has caught up within a second after a short cut; from 15 s on the pauses grow to 2 s,
+//! and all are jittered. A primary that becomes a replica counts as away, although it can be read: it may be behind. The
+//! connection is then given up and the name looked up anew. A write that a failover loses is lost: a revocation that Redis confirmed and then lost
 //! holds at the guards that had read it, and not at those that start later; a proof that was noted so could be used once
 //! more within its window, which a nonce bounds further.
 
@@ -47,7 +54,7 @@ use std::fmt;
 use oauth_client::config::RedisConfig;
 use oauth_client::secret::SecretSource;
 use oauth_client::{Error, Secret};
-use oauth_client_redis::link::{Address, Link};
+use oauth_client_redis::link::{Address, Link, Tls};
 use oauth_guard::config::GuardConfig;
 use oauth_guard::{BuildError, GuardBuilder, Problem};
 
@@ -80,6 +87,7 @@ pub struct Redis {
     /// For waiting, which would hold up the others.
     waiting: Link,
     prefix: String,
+    address: Address,
 }
 
 impl Redis {
@@ -93,8 +101,36 @@ impl Redis {
         password: Option<SecretSource>,
         prefix: impl Into<String>,
     ) -> Result<Self, Error> {
-        let address = Address { url: url.into(), password, root_certificates: None };
-        Ok(Self { link: Link::new(address.clone())?, waiting: Link::new(address)?, prefix: prefix.into() })
+        Self::at(Address { url: url.into(), password, tls: Tls::default() }, prefix.into())
+    }
+
+    fn at(address: Address, prefix: String) -> Result<Self, Error> {
+        let link = Link::new(address.clone())?;
+        Ok(Self { link, waiting: Link::new(address.clone())?, prefix, address })
+    }
+
+    /// Trusts these certificate authorities, as PEM, with `rediss://`, instead of the platform's. A file is read again for
+    /// each connection. Call it before [`replay_store`](Self::replay_store) and [`feed`](Self::feed).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn tls_ca(mut self, pem: impl Into<SecretSource>) -> Result<Self, Error> {
+        self.address.tls.ca = Some(pem.into());
+        Self::at(self.address, self.prefix)
+    }
+
+    /// Shows this certificate, with those in between, and proves it with its key, both as PEM, with `rediss://`. Files are
+    /// read again for each connection. Call it before [`replay_store`](Self::replay_store) and [`feed`](Self::feed).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn tls_identity(
+        mut self,
+        certificate: impl Into<SecretSource>,
+        key: impl Into<SecretSource>,
+    ) -> Result<Self, Error> {
+        self.address.tls.identity = Some((certificate.into(), key.into()));
+        Self::at(self.address, self.prefix)
     }
 
     /// What a configuration describes. Nothing is connected yet.
@@ -102,7 +138,8 @@ impl Redis {
     /// # Errors
     /// `config` when the URL cannot be used.
     pub fn from_config(config: &RedisConfig) -> Result<Self, Error> {
-        Self::new(config.url().clone(), config.password().cloned(), config.prefix())
+        let (url, password) = (config.url().clone(), config.password().cloned());
+        Self::at(Address { url, password, tls: Tls::of(config) }, config.prefix().to_owned())
     }
 
     /// The store of used proofs.

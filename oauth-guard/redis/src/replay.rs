@@ -75,6 +75,10 @@ impl ReplayStore for RedisReplayStore {
     fn health(&self) -> ReplayHealth {
         self.0.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    fn identity(&self) -> Option<String> {
+        Some(format!("{} {}", self.0.link.identity(), self.0.prefix))
+    }
 }
 
 impl fmt::Debug for RedisReplayStore {

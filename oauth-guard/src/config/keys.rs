@@ -494,7 +494,7 @@ const INTROSPECTION: &[Key] = &[
     ),
     Key::new(
         "tls",
-        Kind::Table(INTROSPECTION_TLS),
+        Kind::Table(TLS_IDENTITY),
         "the system's authorities, no certificate",
         "tls = { ca = \"ca.crt\", cert = \"client.crt\", key = \"client.key\" }",
         "The certificates of connections to the endpoint, as PEM files.",
@@ -536,7 +536,7 @@ const INTROSPECTION: &[Key] = &[
     ),
 ];
 
-const INTROSPECTION_TLS: &[Key] = &[
+const TLS_IDENTITY: &[Key] = &[
     Key::new("ca", Kind::Text, "the system's", "ca = \"ca.crt\"", "The only authorities to trust."),
     Key::new("cert", Kind::Text, "none", "cert = \"client.crt\"", "This client's certificate."),
     Key::new("key", Kind::Text, "none", "key = \"client.key\"", "The certificate's private key."),
@@ -563,5 +563,12 @@ const REDIS: &[Key] = &[
         "\"oauth:\"",
         "prefix = \"orders:\"",
         "What the names of all keys there begin with.",
+    ),
+    Key::new(
+        "tls",
+        Kind::Table(TLS_IDENTITY),
+        "the platform's authorities, no certificate",
+        "tls = { ca = \"redis-ca.crt\" }",
+        "What a connection with rediss:// trusts and shows, as PEM files, which are read again for each connection.",
     ),
 ];

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::dpop::Used;
 use super::evidence::{Evidence, Scheme};
 use super::{Binding, Possession, Proven};
@@ -10,7 +12,7 @@ use crate::bearer::Presented;
 use crate::check::{Check, CheckFuture};
 use crate::claims::Claims;
 use crate::reject::{Rejection, TokenError};
-use crate::replay::{Insertion, Replay, ReplayError, dynamic};
+use crate::replay::{Insertion, Replay, ReplayError};
 use crate::request::RequestHead;
 use crate::snapshot::Snapshot;
 use crate::telemetry;
@@ -18,8 +20,8 @@ use crate::telemetry;
 /// What is left to do once every check but the last has passed.
 enum Checked {
     Done(Option<Arc<Proven>>),
-    /// A store of the user's own has to be asked.
-    Insert(Used, Arc<dyn dynamic::ReplayStore>),
+    /// Stores have to be asked: one of the user's own, or those before a reload as well.
+    Insert(Used, Stores),
 }
 
 impl<T: Send + Sync + 'static> Snapshot<T> {
@@ -46,10 +48,10 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         );
         match checked {
             Ok(Checked::Done(proven)) => Check::Ready(Ok(Some(claims.proven(proven)))),
-            Ok(Checked::Insert(used, store)) => {
+            Ok(Checked::Insert(used, stores)) => {
                 let (snapshot, token) = (Arc::clone(self), presented.token.clone().into_owned());
                 Check::Pending(CheckFuture::new(async move {
-                    match insert(used, store).await {
+                    match insert(used, stores).await {
                         Ok(proven) => Ok(Some(claims.proven(Some(proven)))),
                         Err(rejection) => Err(snapshot.rejected_bytes(&token, rejection)),
                     }
@@ -76,7 +78,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             let checked = snapshot.possession.check(claims.binding(), scheme, || evidence, &snapshot);
             let outcome = match checked {
                 Ok(Checked::Done(proven)) => Ok(proven),
-                Ok(Checked::Insert(used, store)) => insert(used, store).await.map(Some),
+                Ok(Checked::Insert(used, stores)) => insert(used, stores).await.map(Some),
                 Err(rejection) => Err(rejection),
             };
             match outcome {
@@ -118,17 +120,24 @@ impl Possession {
         let Some(store) = &self.replay else {
             return Err(Rejection::ReplayUnavailable { retry_after: RETRY_AFTER });
         };
-        // A layer on a route inside of a layer on the router: the same request, and the same guard.
-        let noted = given.noted.as_ref().and_then(|noted| noted.find(store, &jkt, used.jti.as_str()));
-        if let Some(proven) = noted {
+        // A layer on a route inside of a layer on the router: the same request, noted in the same place.
+        let noted = |store: &Replay| {
+            given.noted.as_ref().and_then(|noted| noted.find(store, &jkt, used.jti.as_str()))
+        };
+        if let Some(proven) = noted(store) {
             return Ok(Checked::Done(Some(Arc::clone(proven))));
         }
+        let mut before = self.replaced.iter().filter(|one| one.may_have(used.iat)).peekable();
         match store {
-            Replay::Memory(memory) => {
+            Replay::Memory(memory) if before.peek().is_none() => {
                 inserted(memory.insert_now(used.id(), used.keep))?;
                 Ok(Checked::Done(Some(used.into_proven(store.clone()))))
             }
-            Replay::Foreign(foreign) => Ok(Checked::Insert(used, Arc::clone(foreign))),
+            _ => {
+                let before = before.map(|one| &one.store).filter(|store| noted(store).is_none());
+                let before = before.cloned().collect();
+                Ok(Checked::Insert(used, Stores { before, store: store.clone() }))
+            }
         }
     }
 
@@ -165,9 +174,19 @@ impl Possession {
 /// When to retry while the store cannot decide: room comes back with every second.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-async fn insert(used: Used, store: Arc<dyn dynamic::ReplayStore>) -> Result<Arc<Proven>, Rejection> {
-    inserted(store.insert(used.id(), used.keep).await)?;
-    Ok(used.into_proven(Replay::Foreign(store)))
+/// Where a proof has to be new.
+struct Stores {
+    /// Those that a reload has replaced.
+    before: SmallVec<[Replay; 1]>,
+    store: Replay,
+}
+
+async fn insert(used: Used, stores: Stores) -> Result<Arc<Proven>, Rejection> {
+    let Stores { before, store } = stores;
+    for store in before.iter().chain([&store]) {
+        inserted(store.insert(used.id(), used.keep).await)?;
+    }
+    Ok(used.into_proven(store))
 }
 
 fn inserted(outcome: Result<Insertion, ReplayError>) -> Result<(), Rejection> {

@@ -39,8 +39,24 @@ pub(crate) struct Possession {
     pub(crate) proxies: TrustedProxies,
     /// Outlives a reload, so that no reload lets a used proof pass again.
     pub(crate) replay: Option<Replay>,
+    /// The stores that reloads have replaced, while they may know of proofs that are still good.
+    replaced: Vec<Replaced>,
     /// What holds for proofs that were made before the last reload.
     past: Option<dpop::Past>,
+}
+
+/// A store that a reload has replaced.
+#[derive(Clone, Debug)]
+struct Replaced {
+    store: Replay,
+    /// It may have noted proofs with this `iat`, or an earlier one.
+    until: u64,
+}
+
+impl Replaced {
+    fn may_have(&self, iat: u64) -> bool {
+        iat <= self.until
+    }
 }
 
 impl Possession {

@@ -4,13 +4,18 @@ use std::sync::Arc;
 
 use oauth_client::clock::Clock;
 
-use super::dpop::Past;
-use super::{CertificateSource, Certificates, Dpop, Possession, PublicUrl, TrustedProxies};
+use super::dpop::{AHEAD, Past};
+use super::{CertificateSource, Certificates, Dpop, Possession, PublicUrl, Replaced, TrustedProxies};
 use crate::defaults;
 use crate::error::Problems;
 use crate::metadata::ResourceMetadata;
 use crate::reject::DpopChallenge;
 use crate::replay::{MemoryReplayStore, Replay};
+
+/// How many replaced stores are asked.
+const MOST_REPLACED: usize = 8;
+/// For how many seconds one is kept while DPoP is off.
+const MOST_KEPT: u64 = 24 * 3600;
 
 /// What a builder collects.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +68,16 @@ impl PossessionSettings {
             before.and_then(|before| Past::of(before.dpop.as_ref(), before.past, clock.now().wall.as_secs()));
         let dpop = self.dpop.as_ref().and_then(|dpop| dpop.rules(rules_before, past, problems));
         let replay = self.replay(before, clock, problems);
-        Possession { dpop, certificates: self.certificates.clone(), public_url, proxies, replay, past }
+        let replaced = replaced(before, replay.as_ref(), clock.now().wall.as_secs());
+        Possession {
+            dpop,
+            certificates: self.certificates.clone(),
+            public_url,
+            proxies,
+            replay,
+            replaced,
+            past,
+        }
     }
 
     /// A store that is named, the one in use, or a new one.
@@ -105,4 +119,23 @@ impl PossessionSettings {
         }
         document.tls_client_certificate_bound_access_tokens = self.certificates.is_some();
     }
+}
+
+/// The stores that have to be asked besides the one in force: what they have noted is not noted there. One that may be the
+/// same is none of them, since it would take every proof for a replay.
+fn replaced(before: Option<&Possession>, replay: Option<&Replay>, now: u64) -> Vec<Replaced> {
+    let (Some(before), Some(replay)) = (before, replay) else { return Vec::new() };
+    let last = before.replay.iter().map(|store| Replaced { store: store.clone(), until: now + AHEAD });
+    // Of proofs that are too old by now nothing is left to ask.
+    let longest = before.dpop.as_ref().map_or(MOST_KEPT, |dpop| dpop.max_age);
+    let older = before.replaced.iter().filter(|one| now <= one.until.saturating_add(longest)).cloned();
+    let mut replaced: Vec<_> = older.chain(last).filter(|one| one.store.is_another_than(replay)).collect();
+    if let Some(too_many) = replaced.len().checked_sub(MOST_REPLACED).filter(|count| *count > 0) {
+        tracing::warn!(
+            target: "oauth_guard",
+            "reloads replace the store of used proofs all the time: a proof noted before the last {MOST_REPLACED} may be used again"
+        );
+        replaced.drain(..too_many);
+    }
+    replaced
 }

@@ -33,8 +33,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use tokio::runtime::Handle;
 
 pub use self::memory::MemoryReplayStore;
+use crate::defaults::REPLAY_STORE_TIMEOUT;
 
 /// A place for used proofs, shared by all guards that are given it.
 pub trait ReplayStore: fmt::Debug + Send + Sync + 'static {
@@ -45,7 +47,8 @@ pub trait ReplayStore: fmt::Debug + Send + Sync + 'static {
     /// without room fails with [`ReplayError::Full`]. An entry that is [`Insertion::Present`] keeps its own end.
     ///
     /// # Errors
-    /// When the store cannot decide. The request is then rejected with 503, never accepted.
+    /// When the store cannot decide. The request is then rejected with 503, never accepted. So it is when there is no
+    /// decision within [3 seconds](crate::defaults::REPLAY_STORE_TIMEOUT).
     fn insert(
         &self,
         proof: ProofId<'_>,
@@ -55,6 +58,17 @@ pub trait ReplayStore: fmt::Debug + Send + Sync + 'static {
     /// The state of the store, for [`Guard::health`](crate::Guard::health). By default: it works.
     fn health(&self) -> ReplayHealth {
         ReplayHealth::default()
+    }
+
+    /// Names the place where the proofs are: equal for all handles that lead to the same place, and for no others. By
+    /// default `None`, which says nothing; an `Arc` of a store is equal to its clones.
+    ///
+    /// Two guards behind one another, such as a layer on a route inside of a layer on the router, may have a handle each.
+    /// By its name the inner one sees that the proof was noted there by the outer one, for this very request, and is no
+    /// replay; without it the request is rejected. And a reload
+    /// knows by it whether the store is another one, which has not seen the proofs of the last minute: both are asked then.
+    fn identity(&self) -> Option<String> {
+        None
     }
 }
 
@@ -189,31 +203,70 @@ impl ReplayHealth {
 #[derive(Clone, Debug)]
 pub(crate) enum Replay {
     Memory(Arc<MemoryReplayStore>),
-    Foreign(Arc<dyn dynamic::ReplayStore>),
+    Foreign(Foreign),
+}
+
+/// A store of the user's own.
+#[derive(Clone, Debug)]
+pub(crate) struct Foreign {
+    store: Arc<dyn dynamic::ReplayStore>,
+    identity: Option<Arc<str>>,
 }
 
 impl Replay {
     pub(crate) fn foreign(store: impl ReplayStore) -> Self {
-        Self::Foreign(Arc::new(store))
+        let identity = store.identity().map(Into::into);
+        Self::Foreign(Foreign { store: Arc::new(store), identity })
     }
 
+    /// Whether both lead to the same place.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Memory(one), Self::Memory(other)) => Arc::ptr_eq(one, other),
-            (Self::Foreign(one), Self::Foreign(other)) => Arc::ptr_eq(one, other),
+            (Self::Foreign(one), Self::Foreign(other)) => {
+                Arc::ptr_eq(&one.store, &other.store)
+                    || one.identity.is_some() && one.identity == other.identity
+            }
             _ => false,
+        }
+    }
+
+    /// Whether they are known to lead to two places. A handle without a name may lead to any.
+    pub(crate) fn is_another_than(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Foreign(one), Self::Foreign(other)) => {
+                one.identity.is_some() && other.identity.is_some() && one.identity != other.identity
+            }
+            _ => !self.is_same(other),
+        }
+    }
+
+    /// Notes a proof, within the time that a request waits for it.
+    pub(crate) async fn insert(&self, proof: ProofId<'_>, keep: Duration) -> Result<Insertion, ReplayError> {
+        let store = match self {
+            Self::Memory(store) => return store.insert_now(proof, keep),
+            Self::Foreign(Foreign { store, .. }) => store,
+        };
+        let inserting = store.insert(proof, keep);
+        // Where no runtime of tokio is, there is no time limit either.
+        if Handle::try_current().is_err() {
+            return inserting.await;
+        }
+        match tokio::time::timeout(REPLAY_STORE_TIMEOUT, inserting).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(ReplayError::away("no response in time")),
         }
     }
 
     pub(crate) fn health(&self) -> ReplayHealth {
         match self {
             Self::Memory(store) => store.health(),
-            Self::Foreign(store) => store.health(),
+            Self::Foreign(Foreign { store, .. }) => store.health(),
         }
     }
 }
 
-pub(crate) mod dynamic {
+mod dynamic {
     //! The same contract as an object, so that a guard needs no type parameter.
 
     use std::fmt;
@@ -252,5 +305,10 @@ impl<S: ReplayStore> ReplayStore for Arc<S> {
 
     fn health(&self) -> ReplayHealth {
         (**self).health()
+    }
+
+    fn identity(&self) -> Option<String> {
+        // The address is this store's for as long as a guard holds it.
+        (**self).identity().or_else(|| Some(format!("Arc at {:p}", Arc::as_ptr(self))))
     }
 }

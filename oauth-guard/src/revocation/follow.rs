@@ -17,10 +17,13 @@ use super::handle::RevocationError;
 use super::list::{Full, List};
 use super::marks::Mark;
 use super::poll::PollFeed;
+use super::publish::publish;
 use super::receive::Judge;
 use super::settings::{OnOutage, Poll, RevocationSettings};
 use super::statement::Statement;
-use crate::defaults::{REVOCATION_FIRST_READ, REVOCATION_LONGEST_PAUSE, STATEMENTS_REMEMBERED};
+use crate::defaults::{
+    REVOCATION_FIRST_READ, REVOCATION_LONGEST_PAUSE, REVOCATION_SHORT_OUTAGE, STATEMENTS_REMEMBERED,
+};
 
 /// How many revocations are taken over at a time: requests are served in between.
 const CHUNK: usize = 512;
@@ -106,7 +109,11 @@ impl Feeds {
         };
         for feed in &settings.feeds {
             let kept = take(&|source| matches!(source, Source::Code(known) if known.is_same(feed)));
-            followed.push(kept.unwrap_or_else(|| Followed::new(Source::Code(feed.clone()), feed.clone())));
+            followed.push(kept.unwrap_or_else(|| {
+                let place =
+                    take(&|source| matches!(source, Source::Code(known) if known.reads_the_same(feed)));
+                Followed::new(Source::Code(feed.clone()), feed.clone()).in_place_of(place)
+            }));
         }
         if let Some(path) = &settings.file {
             let kept = take(&|source| matches!(source, Source::File(known) if known == path));
@@ -123,17 +130,19 @@ impl Feeds {
         inner.followed = followed;
         self.list.set_feeds_to_start(inner.followed.iter().any(|one| one.task.is_none()));
         self.update_deadline(&inner);
+        // Requests do not wait for what was known before, so it is read on at once.
+        let is_known = |one: &Followed| one.task.is_none() && one.status.contact.is_some();
+        let has_to_go_on = inner.followed.iter().any(is_known);
+        drop(inner);
+        if has_to_go_on {
+            self.start();
+        }
     }
 
-    /// A poll begins anew, since its token or its pace may be another; what is known of its endpoint stays.
+    /// A poll begins anew, since its token or its pace may be another.
     fn polling(self: &Arc<Self>, poll: &Poll, http: &HttpClient, kept: Option<Followed>) -> Option<Followed> {
         let feed = SharedFeed::new(PollFeed::new(poll, http, Arc::downgrade(self))?);
-        let mut followed = Followed::new(Source::Poll(poll.endpoint.clone()), feed);
-        if let Some(before) = kept {
-            followed.status = before.status.clone();
-            before.stop();
-        }
-        Some(followed)
+        Some(Followed::new(Source::Poll(poll.endpoint.clone()), feed).in_place_of(kept))
     }
 
     /// Starts what is not followed yet. Needs a tokio runtime; without one, a later call does it.
@@ -172,14 +181,7 @@ impl Feeds {
     pub(crate) async fn revoke(&self, revocations: &[Revocation]) -> Result<(), RevocationError> {
         let with_end = self.revoke_here(revocations)?;
         let feeds: Vec<_> = self.inner().followed.iter().map(|one| one.feed.clone()).collect();
-        for feed in feeds {
-            match feed.publish(&with_end).await {
-                Ok(()) => {}
-                Err(error) if error.is_read_only() => {}
-                Err(error) => return Err(RevocationError::NotPublished { feed: feed.name(), source: error }),
-            }
-        }
-        Ok(())
+        publish(feeds, with_end).await
     }
 
     /// Revokes at this guard alone. Returns them with their ends.
@@ -199,7 +201,7 @@ impl Feeds {
 
     /// The effect of a valid logout token or security event; of one that came before, none.
     pub(super) async fn receive(&self, statement: &Statement) -> Result<(), RevocationError> {
-        let mark = self.list.statement_mark(&statement.issuer, &statement.jti);
+        let mark = self.list.statement_mark(statement.kind, &statement.issuer, &statement.jti);
         if self.seen.contains_key(&mark) {
             return Ok(());
         }
@@ -268,6 +270,18 @@ impl Followed {
         Self { source, feed, status: Status::default(), task: None }
     }
 
+    /// What is known of the place stays, and it is read anew.
+    fn in_place_of(mut self, before: Option<Self>) -> Self {
+        if let Some(before) = before {
+            // Without a runtime it is read by a later request only, which then has to wait for it.
+            if tokio::runtime::Handle::try_current().is_ok() {
+                self.status = before.status.clone();
+            }
+            before.stop();
+        }
+        self
+    }
+
     /// When it counts as away. `None`: never.
     fn deadline(&self, max_stale: Duration) -> Option<Duration> {
         match (self.status.contact, self.feed.interval()) {
@@ -326,6 +340,7 @@ impl Drop for Ended {
 async fn follow(feed: SharedFeed, feeds: Weak<Feeds>, _ended: Ended) {
     let mut position: Option<Position> = None;
     let (mut failures, mut lost) = (0_u32, 0_u32);
+    let mut failing_since = None;
     loop {
         let started = tokio::time::Instant::now();
         let read = read(&feed, position.as_ref()).await;
@@ -346,7 +361,7 @@ async fn follow(feed: SharedFeed, feeds: Weak<Feeds>, _ended: Ended) {
                 lost = lost.saturating_add(1);
                 if lost > 1 {
                     drop(feeds);
-                    tokio::time::sleep(pause(lost - 1)).await;
+                    tokio::time::sleep(pause(lost - 1, REVOCATION_LONGEST_PAUSE)).await;
                 }
                 continue;
             }
@@ -354,7 +369,7 @@ async fn follow(feed: SharedFeed, feeds: Weak<Feeds>, _ended: Ended) {
         };
         match outcome {
             Ok(next) => {
-                failures = 0;
+                (failures, failing_since) = (0, None);
                 position = Some(next);
                 drop(feeds);
                 // One that does not wait for news must not keep a core busy.
@@ -373,7 +388,10 @@ async fn follow(feed: SharedFeed, feeds: Weak<Feeds>, _ended: Ended) {
                     status.last_error = Some(message);
                 });
                 drop(feeds);
-                tokio::time::sleep(pause(failures)).await;
+                let outage = failing_since.get_or_insert(started).elapsed();
+                let pause = pause(failures, longest_pause(feed.interval(), outage));
+                // A read that took long before it failed is part of the pause.
+                tokio::time::sleep(pause.saturating_sub(started.elapsed()).max(FIRST_PAUSE / 2)).await;
             }
         }
     }
@@ -417,9 +435,20 @@ pub(super) fn described(error: &FeedError) -> String {
     text
 }
 
-/// Grows to its longest, less up to a quarter, so that a fleet does not come back at once.
-fn pause(failures: u32) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(10)).min(REVOCATION_LONGEST_PAUSE);
+/// A short outage ends for the guard well within the interval of its source; in a long one the source is left in peace, and
+/// one that is asked rarely anyway is from the start.
+fn longest_pause(interval: Option<Duration>, outage: Duration) -> Duration {
+    match interval {
+        Some(interval) if outage < REVOCATION_SHORT_OUTAGE => {
+            (interval / 2).clamp(FIRST_PAUSE, REVOCATION_LONGEST_PAUSE)
+        }
+        _ => REVOCATION_LONGEST_PAUSE,
+    }
+}
+
+/// Grows to its longest, less up to a half, so that a fleet does not come back at once.
+fn pause(failures: u32, longest: Duration) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(10)).min(longest);
     let random = getrandom::u32().unwrap_or_default() % 256;
-    doubled - doubled * random / 1024
+    doubled - doubled * random / 512
 }

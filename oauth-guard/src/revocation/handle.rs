@@ -40,7 +40,8 @@ impl Revocations {
     ///
     /// # Errors
     /// [`RevocationError::Full`] and [`RevocationError::Invalid`]: nothing changed. [`RevocationError::NotPublished`]: it is in
-    /// force at this guard, and others may not know of it; try again.
+    /// force at this guard, every feed was given it, and those that the error names did not confirm it within
+    /// [5 seconds](crate::defaults::REVOCATION_PUBLISH_TIMEOUT); try again.
     pub async fn revoke(&self, revocation: Revocation) -> Result<(), RevocationError> {
         self.0.revoke(&[revocation]).await
     }
@@ -89,13 +90,18 @@ pub enum RevocationError {
     /// The list is full, see [`max_entries`](super::RevocationSettings::max_entries). Nothing is dropped for a new entry; one
     /// that revokes a whole issuer, client or subject takes the room of one.
     Full,
-    /// It is in force at this guard only.
-    NotPublished {
-        /// The feed that did not take it.
-        feed: String,
-        /// Why not.
-        source: FeedError,
-    },
+    /// It is in force at this guard, and the guards that share these feeds may not know of it. All others took it.
+    NotPublished(Vec<NotPublished>),
+}
+
+/// A feed that did not take a revocation, or did not say so in time.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct NotPublished {
+    /// The feed, as log and health call it.
+    pub feed: String,
+    /// Why not.
+    pub error: FeedError,
 }
 
 impl fmt::Display for RevocationError {
@@ -103,8 +109,10 @@ impl fmt::Display for RevocationError {
         match self {
             Self::Invalid(problem) => f.write_str(problem),
             Self::Full => f.write_str("the list of revocations is full"),
-            Self::NotPublished { feed, .. } => {
-                write!(f, "{feed} did not take the revocation; it is in force at this guard only")
+            Self::NotPublished(failed) => {
+                let names: Vec<_> = failed.iter().map(|one| one.feed.as_str()).collect();
+                let names = names.join(" and ");
+                write!(f, "{names} did not take the revocation; it is in force at this guard, try again")
             }
         }
     }
@@ -113,7 +121,7 @@ impl fmt::Display for RevocationError {
 impl std::error::Error for RevocationError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::NotPublished { source, .. } => Some(source),
+            Self::NotPublished(failed) => failed.first().map(|one| &one.error as _),
             Self::Invalid(_) | Self::Full => None,
         }
     }

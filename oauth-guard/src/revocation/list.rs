@@ -9,6 +9,7 @@ use oauth_client::clock::Now;
 
 use super::entry::Revocation;
 use super::marks::{Mark, Marker, Marks};
+use super::statement::StatementKind;
 use super::table::{End, Table};
 use super::watchers::{Watcher, Watchers};
 use crate::claims::Verified;
@@ -136,8 +137,8 @@ impl List {
         self.watchers.add(*self.marks(verified))
     }
 
-    pub(super) fn statement_mark(&self, issuer: &str, jti: &str) -> Mark {
-        self.marker.of_statement(issuer, jti)
+    pub(super) fn statement_mark(&self, kind: StatementKind, issuer: &str, jti: &str) -> Mark {
+        self.marker.of_statement(kind, issuer, jti)
     }
 
     /// Adds entries, in order; those in front of the first that finds no room are in the list. When it returns, every request

@@ -3,6 +3,7 @@
 use highway::{HighwayHash, HighwayHasher, Key};
 
 use super::entry::{Kind, Revocation};
+use super::statement::StatementKind;
 use crate::claims::Verified;
 
 /// A target, as HighwayHash with 128 bits under a key that is random for each guard: two targets with the same mark take
@@ -52,9 +53,14 @@ impl Marker {
         ])
     }
 
-    /// Of a statement that was received: once is enough.
-    pub(super) fn of_statement(&self, issuer: &str, jti: &str) -> Mark {
-        self.hash(b's', issuer, jti)
+    /// Of a statement that was received: once is enough. A server may number its logout tokens and its security events each
+    /// for themselves.
+    pub(super) fn of_statement(&self, kind: StatementKind, issuer: &str, jti: &str) -> Mark {
+        let kind = match kind {
+            StatementKind::LogoutToken => b'l',
+            StatementKind::SecurityEvent => b's',
+        };
+        self.hash(kind, issuer, jti)
     }
 
     fn mark(&self, kind: Kind, issuer: &str, name: &str) -> Mark {

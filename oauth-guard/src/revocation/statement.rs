@@ -28,6 +28,7 @@ pub(crate) enum StatementKind {
 /// A valid one.
 #[derive(Debug)]
 pub(crate) struct Statement {
+    pub(crate) kind: StatementKind,
     pub(crate) issuer: String,
     pub(crate) jti: String,
     pub(crate) revocations: Vec<Revocation>,
@@ -194,7 +195,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             }
             StatementKind::SecurityEvent => of_events(&events, claims, &of_claims, issuer, issued_at)?,
         };
-        Ok(Statement { issuer: issuer.to_owned(), jti, revocations })
+        Ok(Statement { kind, issuer: issuer.to_owned(), jti, revocations })
     }
 
     fn check_audience(&self, claims: &ClaimSet<'_>, kind: StatementKind) -> Result<(), StatementError> {

@@ -37,6 +37,7 @@ mod recipes;
 mod rejections;
 mod reload;
 mod revocation_endpoints;
+mod revocation_feeds;
 mod revocations;
 mod roles;
 #[cfg(feature = "axum")]

@@ -113,6 +113,21 @@ async fn what_comes_again_is_answered_like_the_first_time_and_has_no_further_eff
     }
 }
 
+/// A server may number its logout tokens and its security events each for themselves.
+#[tokio::test(start_paused = true)]
+async fn a_logout_token_and_an_event_of_one_identifier_are_two() {
+    let fixture = Fixture::new();
+    let guard = guard(&fixture);
+    let [ada, bob] = ["ada", "bob"].map(|name| fixture.server.mint().subject(name).build());
+    let logout = fixture.server.logout_token("shop", "ada").claim("jti", "1").build();
+    let event = fixture.server.security_event("shop", SecurityEvent::AccountDisabled, "bob");
+    let event = event.claim("jti", "1").build();
+    assert_eq!((log_out(&guard, &logout).await.status, push(&guard, &event).await.status), (200, 202));
+    for token in [&ada, &bob] {
+        assert_eq!(call(&guard, token).await.summary(), REVOKED);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_event_ends_what_it_is_about() {
     let fixture = Fixture::new();

@@ -3,12 +3,15 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+mod certificates;
 mod contract;
 mod counts;
 mod outages;
 mod processes;
+#[expect(dead_code, reason = "each of its users needs a part of it")]
 mod proxy;
 mod rotations;
 mod sealed;
 mod server;
 mod support;
+mod tls;

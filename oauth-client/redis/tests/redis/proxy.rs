@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -27,6 +28,7 @@ pub(crate) enum Mode {
 pub(crate) struct Proxy {
     port: u16,
     mode: Arc<watch::Sender<Mode>>,
+    server: Arc<AtomicU16>,
 }
 
 impl Proxy {
@@ -35,19 +37,26 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let mode = Arc::new(watch::Sender::new(Mode::Pass));
         let modes = Arc::clone(&mode);
+        let server = Arc::new(AtomicU16::new(server));
+        let leads_to = Arc::clone(&server);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if *modes.borrow() == Mode::Cut {
                     continue;
                 }
-                tokio::spawn(relay(client, server, Arc::clone(&modes)));
+                tokio::spawn(relay(client, leads_to.load(Ordering::Relaxed), Arc::clone(&modes)));
             }
         });
-        Self { port, mode }
+        Self { port, mode, server }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// From now on new connections go to another server, as after a failover. Those that are open stay.
+    pub(crate) fn lead_to(&self, server: u16) {
+        self.server.store(server, Ordering::Relaxed);
     }
 
     pub(crate) fn set(&self, mode: Mode) {

@@ -3,6 +3,10 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+#[path = "../../../../oauth-client/redis/tests/redis/certificates.rs"]
+#[expect(dead_code, reason = "each of its users needs a part of it")]
+mod certificates;
+mod failover;
 mod feed;
 mod processes;
 #[path = "../../../../oauth-client/redis/tests/redis/proxy.rs"]
@@ -12,3 +16,4 @@ mod replay;
 #[path = "../../../../oauth-client/redis/tests/redis/server.rs"]
 #[expect(dead_code, reason = "each of its users needs a part of it")]
 mod server;
+mod tls;

@@ -29,7 +29,7 @@ pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// How far ahead a proof's clock may be. RFC 9449 section 11.1 wants proofs to be short-lived; a caller that is further
 /// ahead than this made the proof for later.
-const AHEAD: u64 = 5;
+pub(super) const AHEAD: u64 = 5;
 /// The longest proof, in bytes.
 const MAX_BYTES: usize = 8 * 1024;
 /// The longest `jti`, in bytes.
@@ -100,6 +100,8 @@ impl Jti {
 pub(super) struct Used {
     thumbprint: [u8; 32],
     pub(super) jti: Jti,
+    /// When it was made.
+    pub(super) iat: u64,
     /// How long it has to be remembered.
     pub(super) keep: Duration,
     /// A nonce for the next proof, where the one in use ages.

@@ -97,9 +97,10 @@ impl DpopRules {
         }
         let Some(jti) = visitor.check("dpop jti", claims.identifier())? else { return Ok(None) };
         // As long as it could be accepted, and a little longer: clocks are stepped back, and those of a fleet differ.
-        let until = iat.unwrap_or(0).saturating_add(self.max_age).saturating_add(AHEAD + 1);
+        let iat = iat.unwrap_or(0);
+        let until = iat.saturating_add(self.max_age).saturating_add(AHEAD + 1);
         let keep = Duration::from_secs(until).saturating_sub(now.wall);
-        Ok(Some(Used { thumbprint: *jkt, jti: Jti::new(&jti), keep, renewal: renewal.flatten() }))
+        Ok(Some(Used { thumbprint: *jkt, jti: Jti::new(&jti), iat, keep, renewal: renewal.flatten() }))
     }
 
     /// The key in the header, if it is the one that the token is bound to.

@@ -108,7 +108,10 @@ impl Dpop {
     }
 
     /// Where used proofs are noted. By default in memory, which is right for a single process. A reload without one keeps
-    /// the store.
+    /// the store. A reload with one that is [elsewhere](ReplayStore::identity), as far as its name says, asks both about proofs that were made before
+    /// it, so that none is good a second time; while the one before is away, such a proof gets 503, and the client's next
+    /// one is made later. Guards of a fleet that are reloaded one after another do not see each other's proofs meanwhile: the
+    /// window in which one could be used once more is then as long as that takes.
     pub fn replay_store(mut self, store: impl ReplayStore) -> Self {
         self.replay = Some(Replay::foreign(store));
         self

@@ -14,6 +14,7 @@ trait Dynamic: fmt::Debug + Send + Sync {
     fn read<'a>(&'a self, after: Option<&'a Position>) -> Boxed<'a, Batch>;
     fn publish<'a>(&'a self, revocations: &'a [Revocation]) -> Boxed<'a, ()>;
     fn interval(&self) -> Option<Duration>;
+    fn identity(&self) -> Option<String>;
     fn name(&self) -> String;
 }
 
@@ -28,6 +29,10 @@ impl<F: RevocationFeed> Dynamic for F {
 
     fn interval(&self) -> Option<Duration> {
         RevocationFeed::interval(self)
+    }
+
+    fn identity(&self) -> Option<String> {
+        RevocationFeed::identity(self)
     }
 
     fn name(&self) -> String {
@@ -58,6 +63,11 @@ impl SharedFeed {
 
     pub(crate) fn name(&self) -> String {
         self.0.name()
+    }
+
+    /// Whether both read the same place.
+    pub(crate) fn reads_the_same(&self, other: &Self) -> bool {
+        self.is_same(other) || self.0.identity().is_some_and(|place| other.0.identity() == Some(place))
     }
 
     pub(crate) fn is_same(&self, other: &Self) -> bool {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Batch, FeedError, Position, Revocation, RevocationFeed};
 
 /// Revocations in a file: one in its [serialized form](Revocation) on each line. Lines are appended, by this feed and by other
-/// programs; a line counts once its line feed is written. Blank lines and those that begin with `#` are skipped.
+/// programs; a line counts once its line feed is written, which [`publish`](RevocationFeed::publish) adds where it is missing. Blank lines and those that begin with `#` are skipped.
 ///
 /// The file is looked at twice a second. One that was replaced, cut or written anew is read from the beginning; what it revoked
 /// before stays revoked. A file that is missing, or has a line that cannot be read, counts as an outage: what stands behind
@@ -67,6 +67,10 @@ impl RevocationFeed for FileFeed {
             Ok(Err(error)) => Err(cannot("be written", &self.path, &error)),
             Err(error) => Err(FeedError::unavailable("writing was interrupted").with_source(error)),
         }
+    }
+
+    fn identity(&self) -> Option<String> {
+        Some(self.name())
     }
 
     fn name(&self) -> String {
@@ -151,8 +155,18 @@ fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
     if lines.is_empty() {
         return Ok(());
     }
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
-    file.write_all(lines)?;
+    let mut file = std::fs::OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    // A line that was edited by hand may have no end. Two that are glued together would be none.
+    let mut last = [b'\n'];
+    if file.seek(SeekFrom::End(0))? > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    if last == [b'\n'] {
+        file.write_all(lines)?;
+    } else {
+        file.write_all(&[b"\n", lines].concat())?;
+    }
     file.sync_data()
 }
 
@@ -196,6 +210,27 @@ mod tests {
     async fn it_keeps_the_contract_of_feeds() {
         let file = Temporary::new("conformance", "");
         conformance::check(async || FileFeed::new(&file.0)).await.unwrap();
+    }
+
+    /// Somebody edits the file by hand, and leaves the last line without an end.
+    #[tokio::test]
+    async fn what_is_published_behind_a_line_without_an_end_stands_on_a_line_of_its_own() {
+        let by_hand = r#"{"issuer":"https://as.example","session":"by hand"}"#;
+        let file = Temporary::new("unterminated", by_hand);
+        let feed = FileFeed::new(&file.0);
+        let before = feed.read(None).await.unwrap();
+        assert!(before.revocations.is_empty());
+        for _ in 0..2 {
+            feed.publish(&[Revocation::session("https://as.example", "published")]).await.unwrap();
+        }
+        let batch = feed.read(Some(&before.position)).await.unwrap();
+        let sessions = [
+            Revocation::session("https://as.example", "by hand"),
+            Revocation::session("https://as.example", "published"),
+            Revocation::session("https://as.example", "published"),
+        ];
+        assert_eq!((batch.revocations.as_slice(), batch.complete), (sessions.as_slice(), true));
+        assert_eq!(std::fs::read_to_string(&file.0).unwrap().lines().count(), 3, "no empty lines");
     }
 
     #[tokio::test]

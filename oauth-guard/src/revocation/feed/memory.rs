@@ -75,6 +75,10 @@ impl RevocationFeed for MemoryFeed {
         }
     }
 
+    fn identity(&self) -> Option<String> {
+        Some(format!("memory at {:p}", Arc::as_ptr(&self.0)))
+    }
+
     async fn publish(&self, revocations: &[Revocation]) -> Result<(), FeedError> {
         let mut log = self.log();
         revocations.iter().for_each(|revocation| log.put(revocation));

@@ -22,7 +22,7 @@ use super::Revocation;
 /// A reader begins without a position, reads batches until one is [complete](Batch::complete), and goes on reading from the
 /// position of the last batch for as long as it lives. What is published between two reads comes with a later one, so nothing
 /// is missed between the snapshot and the changes, nor over a reconnect. The guard drives this: it retries failed reads with
-/// growing waits of at most 2 seconds, and reads from the beginning when a position is lost. Entries that come twice are
+/// growing waits of at most 2 seconds, in the first 15 seconds of at most half the [interval](Self::interval), and reads from the beginning when a position is lost. Entries that come twice are
 /// harmless, in any order.
 ///
 /// `oauth_guard::revocation::conformance` (feature `testing`) checks an implementation.
@@ -77,6 +77,15 @@ pub trait RevocationFeed: fmt::Debug + Send + Sync + 'static {
     /// default 1 second.
     fn interval(&self) -> Option<Duration> {
         Some(Duration::from_secs(1))
+    }
+
+    /// Names the place that is read: equal for all feeds that read the same place, and for no others. By default `None`,
+    /// which says nothing.
+    ///
+    /// By it a [reload](crate::Guard::reload) with another feed of the same place knows that nothing was missed, and serves
+    /// on while the place is read anew; other new feeds are read to their end first.
+    fn identity(&self) -> Option<String> {
+        None
     }
 
     /// What log and health call it. By default the name of its type.

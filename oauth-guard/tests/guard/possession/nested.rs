@@ -2,12 +2,13 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
 use oauth_guard::clock::TestClock;
-use oauth_guard::replay::MemoryReplayStore;
+use oauth_guard::replay::{Insertion, MemoryReplayStore, ProofId, ReplayError, ReplayStore};
 use oauth_guard::{CertificateSource, Certificates, Dpop, Guard, PeerAddr, Requirement};
 use serde_json::json;
 use tower::{Layer, ServiceExt, service_fn};
@@ -65,6 +66,49 @@ async fn one_proof_serves_all_layers_of_a_request_and_no_second_request() {
     assert_eq!(response.status(), 401);
 }
 
+/// One handle of several to a store, as each guard has one that reads the same configuration.
+#[derive(Clone, Debug)]
+struct Handle(Arc<MemoryReplayStore>, &'static str);
+
+impl ReplayStore for Handle {
+    async fn insert(&self, proof: ProofId<'_>, keep: Duration) -> Result<Insertion, ReplayError> {
+        self.0.insert(proof, keep).await
+    }
+
+    fn identity(&self) -> Option<String> {
+        Some(self.1.to_owned())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn guards_with_handles_of_their_own_to_one_store_refuse_no_request_of_each_other() {
+    let bound = Bound::new();
+    let store = Arc::new(MemoryReplayStore::new(1_000, TestClock::new()).unwrap());
+    let named = |name| bound.guard(Dpop::new().replay_store(Handle(Arc::clone(&store), name)));
+    let plain = || bound.guard(Dpop::new().replay_store(Arc::clone(&store)));
+    for (outer, inner) in [(named("here"), named("here")), (plain(), plain())] {
+        let proof = bound.proof().build();
+        let sent = || request("DPoP", &bound.token, &[&proof]);
+        assert_eq!(through(&outer, &inner, sent()).await.0, 200);
+        // In any other request it is used.
+        assert_eq!(through(&outer, &inner, sent()).await.0, 401);
+        for guard in [&outer, &inner] {
+            assert_eq!(bound.send(guard, &proof).await.status, 401);
+        }
+        let proof = bound.proof().build();
+        assert_eq!(bound.send(&inner, &proof).await.status, 200);
+        assert_eq!(
+            through(&outer, &inner, request("DPoP", &bound.token, &[&proof])).await.0,
+            401,
+            "a replay of the request that reached the inner one alone"
+        );
+    }
+    // Places of different names are different places, whatever is behind them.
+    let proof = bound.proof().build();
+    let sent = request("DPoP", &bound.token, &[&proof]);
+    assert_eq!(through(&named("here"), &named("there"), sent).await.0, 401);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_guard_further_in_knows_its_proof_past_a_guard_with_another_store() {
     let bound = Bound::new();
@@ -87,7 +131,7 @@ async fn a_nonce_that_ages_is_renewed_once() {
     let guard = bound.guard(Dpop::new().require_nonce());
     let asked = through(&guard, &guard, request("DPoP", &bound.token, &[])).await;
     let nonce = asked.1.unwrap();
-    tokio::time::advance(std::time::Duration::from_secs(200)).await;
+    tokio::time::advance(Duration::from_secs(200)).await;
     let proof = bound.proof().nonce(nonce.to_str().unwrap()).build();
     let (status, next) = through(&guard, &guard, request("DPoP", &bound.token, &[&proof])).await;
     assert_eq!(status, 200);

@@ -1,11 +1,12 @@
 //! A proof is good once: across connections, reloads and the end of its window.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use oauth_guard::Dpop;
 use oauth_guard::clock::TestClock;
+use oauth_guard::defaults::REPLAY_STORE_TIMEOUT;
 use oauth_guard::replay::{Insertion, MemoryReplayStore, ProofId, ReplayError, ReplayHealth, ReplayStore};
 use oauth_mock::{Alg, TestKey};
 
@@ -213,5 +214,134 @@ async fn a_store_that_is_away_is_503() {
         drop(guard.check(&request("DPoP", &bound.token, &[&bound.proof().build()])));
         settle().await;
         assert_eq!(far.asked.load(Ordering::Relaxed), 2);
+    }
+}
+
+/// A store whose answer never comes, not even that it is away.
+#[derive(Clone, Debug)]
+struct Silent;
+
+impl ReplayStore for Silent {
+    async fn insert(&self, _: ProofId<'_>, _: Duration) -> Result<Insertion, ReplayError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_never_answers_is_503_after_three_seconds() {
+    let bound = Bound::new();
+    let guard = bound.guard(Dpop::new().replay_store(Silent));
+    // A new token and a known one.
+    for _ in 0..2 {
+        let began = tokio::time::Instant::now();
+        let answer = bound.call(&guard, &bound.proof()).await;
+        assert_eq!((answer.status, answer.challenges().len()), (503, 0));
+        assert_eq!(answer.body, r#"{"error":"replay_store_unavailable"}"#);
+        let waited = began.elapsed();
+        assert!(waited >= REPLAY_STORE_TIMEOUT, "{waited:?}");
+        assert!(waited < REPLAY_STORE_TIMEOUT + Duration::from_millis(10), "{waited:?}");
+    }
+}
+
+/// A store that counts its questions, may be away, and may have other handles.
+#[derive(Clone, Debug)]
+struct Counting {
+    store: Arc<MemoryReplayStore>,
+    asked: Arc<AtomicUsize>,
+    is_away: Arc<AtomicBool>,
+    place: Option<&'static str>,
+}
+
+impl Counting {
+    fn new(place: Option<&'static str>) -> Self {
+        let store = Arc::new(MemoryReplayStore::new(1_000, TestClock::new()).unwrap());
+        Self { store, asked: Arc::default(), is_away: Arc::default(), place }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl ReplayStore for Counting {
+    async fn insert(&self, proof: ProofId<'_>, keep: Duration) -> Result<Insertion, ReplayError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        if self.is_away.load(Ordering::Relaxed) {
+            return Err(ReplayError::away("no connection"));
+        }
+        self.store.insert(proof, keep).await
+    }
+
+    fn identity(&self) -> Option<String> {
+        self.place.map(str::to_owned)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_with_another_store_forgets_no_proof_of_the_one_before() {
+    let bound = Bound::new();
+    let guard = bound.guard(Dpop::new());
+    let swap = |store: &Counting| {
+        guard.reload(bound.builder().dpop(Dpop::new().replay_store(store.clone()))).unwrap();
+    };
+    let mut used = vec![bound.proof().build()];
+    let now = bound.fixture.server.clock().now_unix();
+    used.push(bound.proof().claim("iat", now + 5).build());
+    for proof in &used {
+        assert_eq!(bound.send(&guard, proof).await.status, 200);
+    }
+    let (one, two) = (Counting::new(Some("one")), Counting::new(Some("two")));
+    // Each is used at the store in force, and none is good again at any later one.
+    for store in [&one, &two, &one] {
+        swap(store);
+        for proof in &used {
+            assert_eq!(reason(&guard, &request("DPoP", &bound.token, &[proof])).await, "proof_replayed");
+        }
+        let proof = bound.proof().build();
+        assert_eq!(bound.send(&guard, &proof).await.status, 200);
+        used.push(proof);
+    }
+    for _ in 0..70 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        for proof in &used {
+            assert_eq!(bound.send(&guard, proof).await.status, 401);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replaced_store_is_asked_about_the_proofs_of_its_time_alone() {
+    let bound = Bound::new();
+    let (old, new) = (Counting::new(Some("old")), Counting::new(Some("new")));
+    let guard = bound.guard(Dpop::new().replay_store(old.clone()));
+    let early = bound.proof().build();
+    guard.reload(bound.builder().dpop(Dpop::new().replay_store(new.clone()))).unwrap();
+    // It is away, which is why it was replaced: what it may have seen is not accepted blindly.
+    old.is_away.store(true, Ordering::Relaxed);
+    assert_eq!(bound.send(&guard, &early).await.status, 503);
+    tokio::time::advance(Duration::from_secs(6)).await;
+    old.asked();
+    assert_eq!(bound.call(&guard, &bound.proof()).await.status, 200);
+    assert_eq!(old.asked(), 0);
+    assert_eq!(bound.send(&guard, &early).await.status, 503);
+    old.is_away.store(false, Ordering::Relaxed);
+    assert_eq!(bound.send(&guard, &early).await.status, 200, "it was used nowhere");
+    assert_eq!(bound.send(&guard, &early).await.status, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_with_another_handle_to_the_same_store_asks_it_once() {
+    let bound = Bound::new();
+    // Also where the handles have no name, and might lead to two places.
+    for place in [Some("redis"), None] {
+        let store = Counting::new(place);
+        let guard = bound.guard(Dpop::new().replay_store(store.clone()));
+        let proof = bound.proof().build();
+        assert_eq!(bound.send(&guard, &proof).await.status, 200);
+        guard.reload(bound.builder().dpop(Dpop::new().replay_store(store.clone()))).unwrap();
+        store.asked();
+        assert_eq!(bound.send(&guard, &proof).await.status, 401);
+        assert_eq!(bound.call(&guard, &bound.proof()).await.status, 200);
+        assert_eq!(store.asked(), 2);
     }
 }

@@ -13,6 +13,10 @@ use super::Failure;
 /// This becomes the issuer that the API trusts: set the API up for the issuer that is printed. Then it sends logout tokens and
 /// security event tokens, good and bad, and looks with an access token whether they ended something. It ends by itself, with 0
 /// when nothing was found that helps an attacker, 1 when something was, and 2 when it could not run to its end.
+///
+/// It is no part of `attack`: that one sends access tokens to one route, and needs no more of an API than that route. Here other
+/// tokens go to other URLs, whether one was taken is seen only by what it ended, and an API without such endpoints has nothing
+/// to be attacked.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// An address of the API that takes access tokens, http and on this machine

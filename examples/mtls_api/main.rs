@@ -1,6 +1,8 @@
 //! Run with `cargo run --example mtls_api`. An API whose tokens are bound to their client's certificate (RFC 8705): axum
-//! behind tokio-rustls, which verifies the certificate and puts it into each request of the connection. The authorization
-//! server is a mock in this same process.
+//! behind tokio-rustls, which verifies the certificate and puts it into each request of the connection; and tonic with its
+//! own TLS (`grpc`). The authorization server is a mock in this same process.
+
+mod grpc;
 
 use std::sync::Arc;
 
@@ -18,9 +20,11 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs};
+use tonic::Code;
 use tower::Layer;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
+type ServerKey = rcgen::CertifiedKey<rcgen::KeyPair>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
@@ -43,7 +47,8 @@ async fn main() -> Result<(), Failure> {
     let tls = Tls::new().authorities(auth.ca_pem()).identity(own.cert_pem(), own.key_pem());
     let client =
         Client::builder().issuer(auth.issuer()).auth(ClientAuth::tls("svc")).http(HttpClient::with_tls(tls)?);
-    let tokens = client.build()?.request(&grant::client_credentials().audience("api")).await?;
+    let client = client.build()?;
+    let tokens = client.request(&grant::client_credentials().audience("api")).await?;
     let token = tokens.access_token().expose();
     // … and to the API, which compares the two.
     let (with, status) = call(&api, &server, Some(&own), token).await?;
@@ -53,11 +58,26 @@ async fn main() -> Result<(), Failure> {
     println!("with another certificate: {stolen}");
     let (_, bare) = call(&api, &server, None, token).await?;
     println!("without a certificate:    {bare}");
-    if [status, stolen, bare] == [200, 401, 401] { Ok(()) } else { Err("expected 200, 401 and 401".into()) }
+    if [status, stolen, bare] != [200, 401, 401] {
+        return Err("expected 200, 401 and 401".into());
+    }
+
+    let api = grpc::serve(&guard, &server, &auth.ca_pem()).await?;
+    let with = grpc::call(&api, &server, Some(&own), &client).await?;
+    println!("over gRPC with its certificate:     {with:?}");
+    let stolen = grpc::call(&api, &server, Some(&other), &client).await?;
+    println!("over gRPC with another certificate: {stolen:?}");
+    let bare = grpc::call(&api, &server, None, &client).await?;
+    println!("over gRPC without a certificate:    {bare:?}");
+    if with.is_ok() && [stolen, bare] == [const { Err(Code::Unauthenticated) }; 2] {
+        Ok(())
+    } else {
+        Err("expected a greeting, and 16 twice".into())
+    }
 }
 
 /// TLS that asks for certificates of this authority and takes connections without one as well.
-fn acceptor(server: &rcgen::CertifiedKey<rcgen::KeyPair>, authority: &str) -> Result<TlsAcceptor, Failure> {
+fn acceptor(server: &ServerKey, authority: &str) -> Result<TlsAcceptor, Failure> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.as_bytes())?)?;
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -95,7 +115,7 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, app: Router) -> Re
 /// One request, with this certificate of the client's.
 async fn call(
     api: &str,
-    server: &rcgen::CertifiedKey<rcgen::KeyPair>,
+    server: &ServerKey,
     shown: Option<&ClientCertificate>,
     token: &str,
 ) -> Result<(String, u16), Failure> {

@@ -1,0 +1,76 @@
+//! What is noted between the refreshes: the one under way, logins, failures.
+
+use std::time::Duration;
+
+use super::{Failure, Flight, State};
+use crate::error::Error;
+use crate::grant::Renewal;
+use crate::retry::after_failures;
+use crate::token::{AccessToken, Secret, TokenSet};
+
+/// How long a password is held back once it was refused, at first: most servers lock an account after a handful of
+/// wrong ones within some minutes.
+const LOCKOUT_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// So many times that at most, after as many rejections in a row: an hour.
+const MAX_LOCKOUT_WAITS: u32 = 4;
+
+/// When a refresh that goes on beyond its callers' limit is asked about again.
+const OVERDUE_AGAIN: Duration = Duration::from_secs(1);
+
+impl State {
+    pub(in crate::source) fn live_flight(&mut self) -> Option<Flight> {
+        // A flight that died without a result has lost its sender.
+        self.flight.take_if(|flight| flight.has_changed().is_err());
+        self.flight.clone()
+    }
+
+    /// The shared failure, while its time has not come yet.
+    pub(in crate::source) fn backed_off(&self, now: Duration) -> Option<Error> {
+        let failure = self.failure.as_ref()?;
+        let left = failure.not_before.checked_sub(now).filter(|left| !left.is_zero())?;
+        Some(failure.error.clone().with_retry_after(Some(left)))
+    }
+
+    /// What a caller gets who comes while the refresh goes on beyond the callers' limit.
+    pub(in crate::source) fn overdue(&self, error: Error, now: Duration) -> Error {
+        self.backed_off(now).unwrap_or_else(|| error.with_retry_after(Some(OVERDUE_AGAIN)))
+    }
+
+    /// Ends a refresh that goes on beyond its callers' limit: a login makes what it may bring worthless.
+    pub(in crate::source) fn abandon(&self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+
+    /// Notes a login, which the next refresh takes, and forgets past failures.
+    pub(in crate::source) fn start_login(&mut self, tokens: TokenSet) {
+        self.login = Some(tokens);
+        (self.failure, self.failures, self.rejections) = (None, 0, 0);
+    }
+
+    /// Lets the token of a login be used once, if it still is that login's (`own`) and the one in hand: another login, a
+    /// log-out or a rejection may have come meanwhile.
+    pub(in crate::source) fn grant_one_use(&mut self, token: &AccessToken, own: &Secret) {
+        let is_held = self.ledger.held.usable().is_some_and(|held| held.generation() == token.generation());
+        if self.login.is_none() && is_held && token.secret() == own {
+            self.for_one_use = Some(token.clone());
+        }
+    }
+
+    /// Notes a failure, and until when no request is sent.
+    pub(super) fn back_off(&mut self, error: Error, renewal: Renewal, now: Duration) -> Error {
+        self.failures = self.failures.saturating_add(1);
+        let careful = renewal == Renewal::AnewWithCare && error.code() == "invalid_grant";
+        self.rejections = if careful { self.rejections.saturating_add(1) } else { self.rejections };
+        let wait = match error.retry_after().filter(|wait| !wait.is_zero()) {
+            _ if careful => LOCKOUT_WAIT.saturating_mul(self.rejections.min(MAX_LOCKOUT_WAITS)),
+            Some(wait) => wait,
+            None => after_failures(self.failures),
+        };
+        let error = error.with_retry_after(Some(wait));
+        self.failure = Some(Failure { error: error.clone(), not_before: now.saturating_add(wait) });
+        error
+    }
+}

@@ -1,0 +1,185 @@
+//! Several sources of revocations: one that fails keeps nothing from the others, and reloads.
+
+use std::time::Duration;
+
+use oauth_guard::Guard;
+use oauth_guard::defaults::REVOCATION_PUBLISH_TIMEOUT;
+use oauth_guard::revocation::{
+    Batch, FeedError, MemoryFeed, Position, Revocation, RevocationError, RevocationFeed, RevocationSettings,
+};
+use tokio::time::{Instant, advance};
+
+use crate::support::{Fixture, call, settle};
+
+/// What a feed does besides what it is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    Good,
+    RefusesToPublish,
+    NeverPublishes,
+    NeverReads,
+}
+
+/// A feed over one in memory.
+#[derive(Clone, Debug)]
+struct Feed {
+    name: &'static str,
+    place: Option<&'static str>,
+    manner: Manner,
+    inner: MemoryFeed,
+}
+
+impl Feed {
+    fn new(name: &'static str, manner: Manner) -> Self {
+        Self { name, place: None, manner, inner: MemoryFeed::new() }
+    }
+}
+
+impl RevocationFeed for Feed {
+    async fn read(&self, after: Option<&Position>) -> Result<Batch, FeedError> {
+        match self.manner {
+            Manner::NeverReads => std::future::pending().await,
+            _ => self.inner.read(after).await,
+        }
+    }
+
+    async fn publish(&self, revocations: &[Revocation]) -> Result<(), FeedError> {
+        match self.manner {
+            Manner::RefusesToPublish => Err(FeedError::unavailable("out of memory")),
+            Manner::NeverPublishes => std::future::pending().await,
+            _ => self.inner.publish(revocations).await,
+        }
+    }
+
+    fn identity(&self) -> Option<String> {
+        self.place.map(str::to_owned)
+    }
+
+    fn name(&self) -> String {
+        self.name.to_owned()
+    }
+}
+
+fn guard(fixture: &Fixture, feeds: &[&Feed]) -> Guard {
+    fixture.builder().issuer(fixture.issuer()).revocation(settings(feeds)).build().unwrap()
+}
+
+fn settings(feeds: &[&Feed]) -> RevocationSettings {
+    feeds.iter().fold(RevocationSettings::new(), |settings, feed| settings.feed((*feed).clone()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_feed_gets_a_revocation_and_the_error_names_those_that_did_not_take_it() {
+    let fixture = Fixture::new();
+    let silent = Feed::new("the silent one", Manner::NeverPublishes);
+    let refusing = Feed::new("the full one", Manner::RefusesToPublish);
+    let good = Feed::new("the good one", Manner::Good);
+    let guard = guard(&fixture, &[&silent, &refusing, &good]);
+    let token = fixture.server.mint().claim("sid", "s1").build();
+    assert_eq!(call(&guard, &token).await.status, 200);
+    let began = Instant::now();
+    let revocation = Revocation::session(fixture.server.issuer(), "s1");
+    let error = guard.revocations().revoke(revocation).await.unwrap_err();
+    assert!(began.elapsed() >= REVOCATION_PUBLISH_TIMEOUT, "{:?}", began.elapsed());
+    assert!(began.elapsed() < REVOCATION_PUBLISH_TIMEOUT + Duration::from_millis(10), "all at the same time");
+    let text = error.to_string();
+    assert!(text.contains("the silent one and the full one"), "{text}");
+    let RevocationError::NotPublished(failed) = error else { unreachable!("{error:?}") };
+    let failed: Vec<_> = failed.iter().map(|one| (one.feed.as_str(), one.error.to_string())).collect();
+    assert_eq!(failed[0].0, "the silent one");
+    assert!(failed[0].1.contains("5 seconds"), "{failed:?}");
+    assert_eq!(failed[1..], [("the full one", "out of memory".to_owned())]);
+    assert_eq!(good.inner.read(None).await.unwrap().revocations.len(), 1);
+    assert_eq!(call(&guard, &token).await.status, 401, "in force here");
+}
+
+/// A browser closes its connection in the middle of a logout.
+#[tokio::test(start_paused = true)]
+async fn every_feed_gets_a_revocation_whose_caller_goes_away() {
+    let fixture = Fixture::new();
+    let silent = Feed::new("the silent one", Manner::NeverPublishes);
+    let good = Feed::new("the good one", Manner::Good);
+    let guard = guard(&fixture, &[&silent, &good]);
+    let revocation = Revocation::session(fixture.server.issuer(), "s1");
+    let revocations = guard.revocations();
+    let revoking = revocations.revoke(revocation);
+    assert!(tokio::time::timeout(Duration::from_millis(1), revoking).await.is_err());
+    settle().await;
+    assert_eq!(good.inner.read(None).await.unwrap().revocations.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_with_another_handle_to_the_same_feed_serves_on_and_reads_it_anew() {
+    let fixture = Fixture::new();
+    let first = Feed { place: Some("redis"), ..Feed::new("first", Manner::Good) };
+    let guard = guard(&fixture, &[&first]);
+    let token = fixture.server.mint().claim("sid", "s1").build();
+    assert_eq!(call(&guard, &token).await.status, 200);
+    let reload = |feed: &Feed| {
+        guard.reload(Guard::builder().issuer(fixture.issuer()).revocation(settings(&[feed]))).unwrap();
+    };
+    let slow = Feed { manner: Manner::NeverReads, ..first.clone() };
+    reload(&slow);
+    let began = Instant::now();
+    assert_eq!(call(&guard, &token).await.status, 200);
+    assert_eq!(began.elapsed(), Duration::ZERO, "nothing was missed, so nothing is waited for");
+    // What comes after the reload comes by the new handle, and it is an outage when it does not read.
+    reload(&first);
+    first.inner.publish(&[Revocation::session(fixture.server.issuer(), "s1")]).await.unwrap();
+    settle().await;
+    assert_eq!(call(&guard, &token).await.status, 401);
+    reload(&slow);
+    for _ in 0..40 {
+        advance(Duration::from_secs(1)).await;
+        settle().await;
+    }
+    assert!(!guard.health().revocations.ok);
+    // Another place is read to its end first.
+    reload(&first);
+    settle().await;
+    reload(&Feed::new("elsewhere", Manner::NeverReads));
+    let other = fixture.server.mint().build();
+    assert_eq!(call(&guard, &other).await.status, 503);
+}
+
+/// A source that is asked each second is asked again soon after a short outage, and one of thousands that is away for long
+/// is left in peace.
+#[tokio::test(start_paused = true)]
+async fn a_short_outage_ends_within_half_a_second_and_a_long_one_is_not_hurried() {
+    #[derive(Clone, Debug, Default)]
+    struct Down(std::sync::Arc<std::sync::Mutex<Vec<Instant>>>);
+    impl RevocationFeed for Down {
+        async fn read(&self, _: Option<&Position>) -> Result<Batch, FeedError> {
+            self.0.lock().unwrap().push(Instant::now());
+            Err(FeedError::unavailable("connection refused"))
+        }
+        async fn publish(&self, _: &[Revocation]) -> Result<(), FeedError> {
+            Err(FeedError::read_only())
+        }
+    }
+    let fixture = Fixture::new();
+    let down = Down::default();
+    let settings = RevocationSettings::new().feed(down.clone());
+    let guard = fixture.builder().issuer(fixture.issuer()).revocation(settings).build().unwrap();
+    assert_eq!(call(&guard, &fixture.server.mint().build()).await.status, 503);
+    for _ in 0..600 {
+        advance(Duration::from_millis(100)).await;
+        settle().await;
+    }
+    let reads = down.0.lock().unwrap().clone();
+    let mut gaps = reads.windows(2).map(|two| (two[0] - reads[0], two[1] - two[0])).peekable();
+    let tick = Duration::from_millis(100);
+    let mut longest = Duration::ZERO;
+    while let Some((since, gap)) = gaps.next_if(|(since, _)| *since < Duration::from_secs(15)) {
+        assert!(gap <= Duration::from_millis(500) + tick, "{gap:?} after {since:?}");
+        assert!(gap >= Duration::from_millis(50), "{gap:?} after {since:?}");
+        longest = longest.max(gap);
+    }
+    assert!(longest >= Duration::from_millis(250), "it grows: {longest:?}");
+    let late: Vec<_> = gaps.map(|(_, gap)| gap).collect();
+    assert!(late.iter().all(|gap| *gap >= Duration::from_secs(1) - tick), "{late:?}");
+    assert!(late.iter().all(|gap| *gap <= Duration::from_secs(2) + tick), "{late:?}");
+    // Jitter: guards that lost the same store do not come back in step.
+    let distinct: std::collections::BTreeSet<_> = late.iter().collect();
+    assert!(distinct.len() > 3, "{late:?}");
+}
