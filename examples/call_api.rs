@@ -80,7 +80,7 @@ async fn source(options: &Options) -> Result<TokenSource, Error> {
     };
     let warn = |event: &Event| {
         if let Event::StoreFailed { error } = event {
-            eprintln!("warning: store: {error}");
+            eprintln!("warning: store: {}", error.with_causes());
         }
     };
     let login = config.login()?;
@@ -118,7 +118,10 @@ async fn call(client: &AuthorizedClient, options: &Options, n: u64) -> Call {
         Err(failure) => {
             let code = failure.code();
             let silent = || "the API sent no complete response; check --url and that it is up".to_owned();
-            eprintln!("error: {code}: {}", failure.token_error().map_or_else(silent, ToString::to_string));
+            eprintln!(
+                "error: {code}: {}",
+                failure.token_error().map_or_else(silent, |error| error.with_causes().to_string())
+            );
             (json!({ "n": n, "error": code, "ms": ms }), Call { ok: false, replayed: false, lost: true })
         }
     };

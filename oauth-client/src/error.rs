@@ -8,6 +8,8 @@
 //! assert!(error.to_string().contains("issuer"), "it names the field: {error}");
 //! ```
 
+mod response;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::dialect::Details;
+pub(crate) use self::response::{Denied, ErrorResponse, Said};
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -23,6 +25,10 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 ///
 /// Ask [`code`](Self::code) for logs and metrics, [`is_transient`](Self::is_transient) before trying again, and
 /// [`is_reauthorization_required`](Self::is_reauthorization_required) before sending a person to log in.
+///
+/// Its `Display` is one sentence. What the server said about it, and what lies underneath, are its
+/// [sources](StdError::source), for the reporters of `anyhow` and its like; [`with_causes`](Self::with_causes) is all of it
+/// in one line, for a log.
 #[derive(Clone)]
 pub struct Error {
     kind: Arc<Kind>,
@@ -41,74 +47,6 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.field, self.message)
-    }
-}
-
-/// An error response, in the terms of RFC 6749 section 5.2, and in the provider's own.
-#[derive(Clone)]
-pub(crate) struct ErrorResponse {
-    pub(crate) status: StatusCode,
-    pub(crate) code: String,
-    pub(crate) description: Option<String>,
-    pub(crate) uri: Option<String>,
-    /// The code as the provider wrote it.
-    pub(crate) provider_code: Option<String>,
-    /// The provider's code means "later", whatever the status.
-    pub(crate) transient: bool,
-    pub(crate) details: Option<Arc<dyn Details>>,
-    /// The start of a body that has no shape we know.
-    pub(crate) unrecognized: Option<String>,
-    /// What we know about the reason.
-    pub(crate) hint: Option<String>,
-}
-
-impl ErrorResponse {
-    /// An error response of which only the status is known.
-    pub(crate) fn new(status: StatusCode) -> Self {
-        Self {
-            status,
-            code: code_for_status(status),
-            description: None,
-            uri: None,
-            provider_code: None,
-            transient: false,
-            details: None,
-            unrecognized: None,
-            hint: None,
-        }
-    }
-}
-
-impl fmt::Display for ErrorResponse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (HTTP {}", self.code, self.status.as_u16())?;
-        let own = self.provider_code.as_ref().filter(|own| **own != self.code);
-        own.iter().try_for_each(|own| write!(f, ", {own:?}"))?;
-        f.write_str(")")?;
-        self.description.iter().try_for_each(|text| write!(f, ": {text}"))?;
-        self.hint.iter().try_for_each(|text| write!(f, "; {text}"))
-    }
-}
-
-/// An error that came through the browser, so that there is no status.
-#[derive(Clone, Debug)]
-pub(crate) struct Denied {
-    pub(crate) code: String,
-    pub(crate) description: Option<String>,
-    pub(crate) uri: Option<String>,
-}
-
-impl fmt::Debug for ErrorResponse {
-    /// Without the text of what was not recognized: who wants it asks for it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ErrorResponse")
-            .field("status", &self.status)
-            .field("code", &self.code)
-            .field("provider_code", &self.provider_code)
-            .field("description", &self.description)
-            .field("uri", &self.uri)
-            .field("details", &self.details)
-            .finish_non_exhaustive()
     }
 }
 
@@ -238,8 +176,8 @@ impl Error {
     #[must_use]
     pub fn description(&self) -> Option<&str> {
         match &*self.kind {
-            Kind::Denied(denied) => denied.description.as_deref(),
-            _ => self.error_response()?.description.as_deref(),
+            Kind::Denied(denied) => denied.said.description.as_deref(),
+            _ => self.error_response()?.said.description.as_deref(),
         }
     }
 
@@ -284,8 +222,27 @@ impl Error {
         }
     }
 
-    /// The error as a program prints it for its operator: `CODE: what happened and what to do`, a line for each
-    /// problem where there are several.
+    /// The error and everything underneath, in one line: the sentence of `Display`, then what the server said and the other
+    /// [sources](StdError::source), separated by colons.
+    ///
+    /// ```
+    /// # use oauth_client::{Client, ClientAuth, grant};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oauth_client::Error> {
+    /// # let server = oauth_mock::MockServer::start().await;
+    /// let client = Client::builder().issuer(server.issuer()).auth(ClientAuth::basic("svc", "wrong")).build()?;
+    /// let error = client.request(&grant::client_credentials()).await.unwrap_err();
+    /// let sentence = "the server refused: invalid_client (HTTP 401)";
+    /// assert_eq!(error.to_string(), sentence);
+    /// assert!(error.with_causes().to_string().starts_with(&format!("{sentence}: ")), "and what the server said");
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn with_causes(&self) -> impl fmt::Display + use<'_> {
+        WithCauses(self)
+    }
+
+    /// The error as a program prints it for its operator: `CODE: what happened and what to do`, with its causes, a line for
+    /// each problem where there are several.
     ///
     /// ```
     /// # use oauth_client::Client;
@@ -294,7 +251,7 @@ impl Error {
     /// assert_eq!(error.lines().count(), 2); // the issuer is no URL, and auth is missing
     /// ```
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        let whole = self.problems().is_empty().then(|| self.to_string());
+        let whole = self.problems().is_empty().then(|| self.with_causes().to_string());
         let each = self.problems().iter().map(ToString::to_string);
         whole.into_iter().chain(each).map(|text| format!("{}: {}", self.code(), printable(&text, usize::MAX)))
     }
@@ -353,7 +310,8 @@ impl Error {
         match hint() {
             None => self,
             hint => {
-                let kind = Kind::ErrorResponse(ErrorResponse { hint, ..refused.clone() });
+                let said = Said { hint, ..refused.said.clone() };
+                let kind = Kind::ErrorResponse(ErrorResponse { said, ..refused.clone() });
                 Self::new(kind).with_retry_after(self.retry_after)
             }
         }
@@ -427,29 +385,24 @@ impl fmt::Display for Error {
             Kind::NotBound => f.write_str(
                 "the server gave a bearer token although the request asked for one that is bound to a key (RFC 9449 section 5); have it bind this client's tokens, or allow bearer tokens explicitly",
             ),
-            Kind::ErrorResponse(refused) => write!(f, "the server refused: {refused}"),
-            Kind::GrantRefused(refused) => write!(
-                f,
-                "the server refused: {refused}; what the grant rests on is good no longer, so give another one"
-            ),
+            Kind::ErrorResponse(refused) => write!(f, "{refused}"),
+            Kind::GrantRefused(_) => {
+                f.write_str("what the grant rests on is good no longer; give another one")
+            }
             Kind::Reauthorization(None) => {
                 f.write_str("there is no grant that is still valid; a person has to authorize")
             }
-            Kind::Reauthorization(Some(refused)) => write!(
-                f,
-                "the grant is no longer valid; a person has to authorize again (the server refused: {refused})"
-            ),
+            Kind::Reauthorization(Some(_)) => {
+                f.write_str("the grant is no longer valid; a person has to authorize again")
+            }
             Kind::Secret { name, .. } => {
                 write!(
                     f,
                     "the {name} of the request is unavailable, so nothing was sent; its cause says why"
                 )
             }
-            Kind::Fetch { source } => write!(f, "no token could be fetched: {source}"),
-            Kind::Denied(denied) => {
-                write!(f, "the authorization was refused: {}", denied.code)?;
-                denied.description.iter().try_for_each(|text| write!(f, ": {text}"))
-            }
+            Kind::Fetch { .. } => f.write_str("no token could be fetched"),
+            Kind::Denied(denied) => write!(f, "the authorization was refused: {}", denied.code),
             Kind::Login { what, .. } => write!(f, "the login cannot be used: {what}"),
             Kind::IdToken(what) => write!(f, "the ID token is not valid: {what}"),
             Kind::Store { what, .. } => write!(f, "the token store failed: {what}"),
@@ -469,12 +422,35 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &*self.kind {
-            Kind::Transport { source, .. } | Kind::Secret { source, .. } => Some(&**source),
+            Kind::Transport { source, .. } | Kind::Secret { source, .. } | Kind::Fetch { source } => {
+                Some(&**source)
+            }
             Kind::Store { source: Some(source), .. } => Some(&**source),
-            // Displayed with it, so the chain goes on behind it.
-            Kind::Fetch { source } => source.source(),
+            Kind::ErrorResponse(refused) => refused.source(),
+            Kind::GrantRefused(refused) | Kind::Reauthorization(Some(refused)) => Some(refused),
+            Kind::Denied(denied) => denied.said.as_source(),
             _ => None,
         }
+    }
+}
+
+struct WithCauses<'a>(&'a Error);
+
+impl fmt::Display for WithCauses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut last = self.0.to_string();
+        f.write_str(&last)?;
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            // Some libraries' errors show their cause and have it as a source, too.
+            if !last.ends_with(&text) {
+                write!(f, ": {text}")?;
+                last = text;
+            }
+            next = cause.source();
+        }
+        Ok(())
     }
 }
 

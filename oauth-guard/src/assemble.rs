@@ -42,6 +42,19 @@ pub(crate) struct Assembler {
     pub(crate) generation: u64,
 }
 
+/// Whether this is the name of an endpoint that Microsoft Entra has for all tenants, which is the `iss` of no token.
+fn names_no_tenant(issuer: &str) -> bool {
+    let Some((host, path)) = issuer.strip_prefix("https://").and_then(|rest| rest.split_once('/')) else {
+        return false;
+    };
+    let shared = |segment| matches!(segment, "common" | "organizations" | "consumers");
+    match path.trim_end_matches('/').split_once('/') {
+        Some((tenant, "v2.0")) => shared(tenant),
+        None => host == "sts.windows.net" && shared(path.trim_end_matches('/')),
+        _ => false,
+    }
+}
+
 impl Assembler {
     /// The issuer in force; `before` itself if nothing changed. `probation` is that of a tenant.
     pub(crate) fn issuer(
@@ -59,6 +72,13 @@ impl Assembler {
             problems.add(
                 field("issuer"),
                 "has {tenantid} more than once; one part of an issuer may stand for the tenant",
+            );
+        }
+        if probation.is_none() && names_no_tenant(&issuer.name) {
+            tracing::warn!(
+                target: "oauth_guard",
+                issuer = issuer.name,
+                "no token has this iss: Microsoft Entra puts the tenant's id in it. Name the tenant, or write {{tenantid}} in its place, with jwks_uri and a rule that names the tenants to accept"
             );
         }
         match (issuer.audience.is_empty(), issuer.any_audience) {
@@ -92,6 +112,12 @@ impl Assembler {
         if issuer.required.iter().any(|(name, _)| name.is_empty()) {
             problems.add(field("require"), "expected the names of claims, such as token_use");
         }
+        if let Some((name, _)) = issuer.required.iter().find(|(_, values)| values.is_empty()) {
+            problems.add(
+                field(&format!("require.{name}")),
+                "an empty list rejects every token; list the values of which the claim must have one",
+            );
+        }
         if !(1..=MOST_TOKEN_BYTES).contains(&issuer.max_token_bytes) {
             problems.add(field("max_token_bytes"), "expected 1 to 1,048,576 bytes");
         }
@@ -118,7 +144,7 @@ impl Assembler {
             required: issuer
                 .required
                 .iter()
-                .map(|(name, value)| (name.as_str().into(), value.clone()))
+                .map(|(name, values)| (name.as_str().into(), values.as_slice().into()))
                 .collect(),
             audience: boxed(&issuer.audience),
             algorithms: algorithms.into(),

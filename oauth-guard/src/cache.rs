@@ -2,6 +2,10 @@
 //!
 //! The cache holds identity, never a decision: lifetime, key, issuer and rules are checked again on every hit.
 //! Rejections are not cached.
+//!
+//! It has two levels: the main one, which all threads share, and [`near`], where each thread holds what it sees most.
+
+mod near;
 
 use std::cell::Cell;
 use std::fmt;
@@ -9,12 +13,13 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwapOption;
 use highway::{HighwayHash, HighwayHasher, Key};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use crate::claims::Verified;
+use self::near::Near;
+use crate::claims::{Held, Verified};
+use crate::thread;
 
 /// A token's digest: HighwayHash with 256 bits of output, under a key that is random for each guard and never
 /// leaves it.
@@ -36,7 +41,7 @@ impl std::hash::Hash for Digest {
 pub(crate) struct TokenCache<T> {
     key: Key,
     max_bytes: u64,
-    recent: Recent<T>,
+    near: Near<Held<T>>,
     entries: Option<Cache<Digest, Arc<Verified<T>>, AlreadyRandom>>,
     hits: Counter,
     misses: Counter,
@@ -49,45 +54,76 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
         for word in &mut key {
             *word = getrandom::u64().ok()?;
         }
+        let near = Near::new(max_bytes);
         let entries = (max_bytes > 0).then(|| {
             Cache::builder()
-                .max_capacity(max_bytes)
+                // Both levels together stay within it.
+                .max_capacity(max_bytes - near.max_bytes())
                 .weigher(|_, verified: &Arc<Verified<T>>| verified.weight())
                 // Tokens are used for minutes and then never again: recency is a better guide than frequency.
                 .eviction_policy(EvictionPolicy::lru())
                 .build_with_hasher(AlreadyRandom)
         });
-        let (recent, hits, misses) = (Recent::new(max_bytes), Counter::default(), Counter::default());
-        Some(Self { key: Key(key), max_bytes, recent, entries, hits, misses })
+        let (hits, misses) = (Counter::default(), Counter::default());
+        Some(Self { key: Key(key), max_bytes, near, entries, hits, misses })
     }
 
     pub(crate) fn max_bytes(&self) -> u64 {
         self.max_bytes
     }
 
-    /// The token's digest, and its entry if there is one. `None` without a cache.
-    pub(crate) fn get(&self, token: &[u8]) -> Option<(Digest, Option<Arc<Verified<T>>>)> {
-        let entries = self.entries.as_ref()?;
-        let digest = self.digest(token);
-        if let Some(found) = self.recent.get(digest) {
-            self.hits.add();
-            if one_in::<16>() {
-                // Keeps the entry recent in the main cache.
-                drop(entries.get(&digest));
-            }
-            return Some((digest, Some(found)));
+    /// The token's digest, by which the cache knows it. `None` without a cache.
+    #[inline]
+    pub(crate) fn known_as(&self, token: &[u8]) -> Option<Digest> {
+        self.entries.is_some().then(|| self.digest(token))
+    }
+
+    /// What this thread holds of the token under that generation of the configuration. `second` is of the monotonic clock.
+    #[inline]
+    pub(crate) fn near(&self, digest: Digest, generation: u64, second: u64) -> Option<Arc<Held<T>>> {
+        let hit = self.near.get(digest, generation, second)?;
+        if hit.touch {
+            self.touch(digest);
         }
-        let found = entries.get(&digest);
+        Some(hit.value)
+    }
+
+    /// Keeps an entry recent in the main cache. Once a second for each thread, since it writes what all threads share.
+    #[cold]
+    fn touch(&self, digest: Digest) {
+        drop(self.peek(digest));
+    }
+
+    /// The entry of the main cache.
+    pub(crate) fn get(&self, digest: Digest) -> Option<Arc<Verified<T>>> {
+        let found = self.entries.as_ref()?.get(&digest);
         match &found {
-            Some(verified) => {
-                self.hits.add();
-                if one_in::<8>() {
-                    self.recent.put(digest, verified);
-                }
-            }
+            Some(_) => self.hits.add(),
             None => self.misses.add(),
         }
-        Some((digest, found))
+        found
+    }
+
+    /// Whether a token that was found in the main cache is to be held by this thread as well: one in eight, so that those
+    /// that are seen once do not drive out the others.
+    pub(crate) fn is_to_be_held() -> bool {
+        one_in::<8>()
+    }
+
+    /// Holds it for this thread, unless a reload has put another generation in force.
+    pub(crate) fn hold(&self, digest: Digest, generation: u64, second: u64, held: &Arc<Held<T>>) {
+        self.near.put(digest, generation, second, held.weight(), held);
+    }
+
+    /// This thread no longer holds it.
+    #[cold]
+    pub(crate) fn let_go(&self, digest: Digest) {
+        self.near.remove(digest);
+    }
+
+    /// That generation of the configuration is in force: no thread holds anything of another one when this returns, or will.
+    pub(crate) fn begin(&self, generation: u64) {
+        self.near.begin(generation);
     }
 
     /// An entry, without counting a hit or a miss.
@@ -103,7 +139,7 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
     }
 
     pub(crate) fn remove(&self, digest: Digest) {
-        self.recent.remove(digest);
+        self.near.remove(digest);
         if let Some(entries) = &self.entries {
             entries.invalidate(&digest);
         }
@@ -115,54 +151,11 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
             cache.run_pending_tasks();
             (cache.entry_count(), cache.weighted_size())
         });
-        (entries, bytes, self.hits.sum(), self.misses.sum())
+        (entries, bytes, self.near.hits() + self.hits.sum(), self.misses.sum())
     }
 
     pub(crate) fn digest(&self, token: &[u8]) -> Digest {
         Digest(HighwayHasher::new(self.key).hash256(token))
-    }
-}
-
-/// A first level: some of the tokens that are used most, each in the one slot that its digest selects. A read takes no
-/// lock and writes nothing that other cores read. Entries are checked like all others on each hit, so one may stay here a
-/// little longer than in the main cache.
-struct Recent<T>(Box<[ArcSwapOption<Slot<T>>]>);
-
-struct Slot<T> {
-    digest: Digest,
-    verified: Arc<Verified<T>>,
-}
-
-impl<T> Recent<T> {
-    /// When all slots are used they take about a hundredth of the cache's bytes.
-    fn new(max_bytes: u64) -> Self {
-        let slots = (max_bytes / (64 * 1024)).min(256);
-        Self((0..slots).map(|_| ArcSwapOption::empty()).collect())
-    }
-
-    fn get(&self, digest: Digest) -> Option<Arc<Verified<T>>> {
-        let slot = self.slot(digest)?.load();
-        slot.as_ref().filter(|slot| slot.digest == digest).map(|slot| Arc::clone(&slot.verified))
-    }
-
-    fn put(&self, digest: Digest, verified: &Arc<Verified<T>>) {
-        if let Some(slot) = self.slot(digest) {
-            slot.store(Some(Arc::new(Slot { digest, verified: Arc::clone(verified) })));
-        }
-    }
-
-    fn remove(&self, digest: Digest) {
-        if let Some(slot) = self.slot(digest)
-            && slot.load().as_ref().is_some_and(|slot| slot.digest == digest)
-        {
-            slot.store(None);
-        }
-    }
-
-    fn slot(&self, digest: Digest) -> Option<&ArcSwapOption<Slot<T>>> {
-        // Another word of the digest than the one the main cache hashes by.
-        let slots = u64::try_from(self.0.len()).ok()?;
-        self.0.get(usize::try_from(digest.0[1].checked_rem(slots)?).ok()?)
     }
 }
 
@@ -227,14 +220,7 @@ struct Line(AtomicU64);
 
 impl Counter {
     fn add(&self) {
-        thread_local! {
-            static MINE: usize = {
-                static NEXT: AtomicU64 = AtomicU64::new(0);
-                usize::try_from(NEXT.fetch_add(1, Ordering::Relaxed) % 8).unwrap_or(0)
-            };
-        }
-        let mine = MINE.try_with(|mine| *mine).unwrap_or(0);
-        if let Some(line) = self.0.get(mine) {
+        if let Some(line) = self.0.get(thread::number().unwrap_or(0) % 8) {
             line.0.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -9,6 +9,7 @@ use oauth_client::clock::Now;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
+use crate::authorize::{Known, VocabularyId};
 use crate::issuer::IssuerState;
 use crate::json;
 use crate::keys::VerifyingKey;
@@ -36,16 +37,51 @@ use crate::revocation::Marks;
 /// # assert_eq!(greet(&http::Request::new(())), "hello stranger");
 /// ```
 pub struct Claims<T = Untyped> {
-    verified: Arc<Verified<T>>,
-    /// The challenge of the guard that validated it, for extractors that reject later.
-    challenge: Arc<Challenge>,
+    token: Token<T>,
     /// The proof that came with it.
     proven: Option<Arc<Proven>>,
 }
 
+/// A valid token, with the challenge of the guard that validated it, for extractors that reject later.
+enum Token<T> {
+    /// As one thread holds it: counted apart from the others'.
+    Near(Arc<Held<T>>),
+    Far(Arc<Verified<T>>, Arc<Challenge>),
+}
+
+/// A token as one thread holds it, so that each request of that thread counts here and not where other threads do: the counts
+/// are on a line of the processor's cache for themselves.
+#[repr(align(64))]
+pub(crate) struct Held<T> {
+    verified: Arc<Verified<T>>,
+    challenge: Arc<Challenge>,
+    /// The facts that the rules in force ask for, and those that layers do.
+    known: [Known; 2],
+}
+
+impl<T> Held<T> {
+    pub(crate) fn new(verified: Arc<Verified<T>>, challenge: Arc<Challenge>, known: [Known; 2]) -> Self {
+        Self { verified, challenge, known }
+    }
+
+    pub(crate) fn verified(&self) -> &Arc<Verified<T>> {
+        &self.verified
+    }
+
+    /// What it takes in memory, in bytes, with its counts, were the token in no other place.
+    pub(crate) fn weight(&self) -> u32 {
+        const OWN: usize = 64 + size_of::<Held<()>>();
+        self.verified.weight().saturating_add(u32::try_from(OWN).unwrap_or(u32::MAX))
+    }
+}
+
 impl<T> Claims<T> {
     pub(crate) fn new(verified: Arc<Verified<T>>, challenge: &Arc<Challenge>) -> Self {
-        Self { verified, challenge: Arc::clone(challenge), proven: None }
+        Self { token: Token::Far(verified, Arc::clone(challenge)), proven: None }
+    }
+
+    pub(crate) fn held(held: Arc<Held<T>>) -> Self {
+        Self { token: Token::Near(held), proven: None }
     }
 
     /// With the proof that came with it.
@@ -68,7 +104,7 @@ impl<T> Claims<T> {
     /// The keys that the token is bound to.
     #[inline]
     pub(crate) fn binding(&self) -> Option<&Binding> {
-        self.verified.binding.as_deref()
+        self.verified().binding.as_deref()
     }
 
     #[cfg(feature = "axum")]
@@ -80,7 +116,7 @@ impl<T> Claims<T> {
     /// certificate (RFC 8705).
     #[must_use]
     pub fn is_bound(&self) -> bool {
-        self.verified.binding.is_some()
+        self.verified().binding.is_some()
     }
 
     /// The value for `DPoP-Nonce` in the response, where the nonce of the caller's proof ages (RFC 9449 section 8.2). A
@@ -92,93 +128,95 @@ impl<T> Claims<T> {
 
     /// What the log says of it.
     pub(crate) fn origin(&self) -> Origin {
-        Origin::verified(self.issuer(), self.verified.key.as_ref().and_then(|key| key.key_id.as_deref()))
+        Origin::verified(self.issuer(), self.verified().key.as_ref().and_then(|key| key.key_id.as_deref()))
     }
 
     /// `iss`: who issued the token, exactly as configured; for an issuer with `{tenantid}` in its name, with the tenant in
     /// its place.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        self.verified.text(self.verified.parts.concrete_issuer).unwrap_or_else(|| self.verified.issuer.name())
+        self.verified()
+            .text(self.verified().parts.concrete_issuer)
+            .unwrap_or_else(|| self.verified().issuer.name())
     }
 
     /// `sub`: the user or client that the token stands for. RFC 9068 tokens always have one. For a client without a user
     /// it is often the client's own id: compare it with [`client_id`](Self::client_id) before you take it for a user.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
-        self.verified.text(self.verified.parts.subject)
+        self.verified().text(self.verified().parts.subject)
     }
 
     /// Your data about the issuer, from [`Issuer::data`](crate::Issuer::data). `None` when there is none, or it is of another
     /// type.
     #[must_use]
     pub fn issuer_data<D: 'static>(&self) -> Option<&D> {
-        self.verified.issuer.rules.data.as_ref()?.get()
+        self.verified().issuer.rules.data.as_ref()?.get()
     }
 
     /// `client_id`, or `azp` where the issuer uses that: the client that the token was issued to.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
-        self.verified.text(self.verified.parts.client_id)
+        self.verified().text(self.verified().parts.client_id)
     }
 
     /// `jti`: the token's own id.
     #[must_use]
     pub fn token_id(&self) -> Option<&str> {
-        self.verified.text(self.verified.parts.token_id)
+        self.verified().text(self.verified().parts.token_id)
     }
 
     /// `aud`: every audience the token names, this API's among them.
     pub fn audience(&self) -> impl Iterator<Item = &str> {
-        self.verified.list(self.verified.parts.audience)
+        self.verified().list(self.verified().parts.audience)
     }
 
     /// The scopes the token grants, from `scope`, `scp` or the claim of
     /// [`Issuer::scope_claim`](crate::Issuer::scope_claim).
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.verified.list(self.verified.parts.scopes)
+        self.verified().list(self.verified().parts.scopes)
     }
 
     /// Whether the token grants exactly this scope.
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.verified.list_has(self.verified.parts.scopes, scope)
+        self.verified().list_has(self.verified().parts.scopes, scope)
     }
 
     /// The roles the token carries, from the claim of [`Issuer::roles_claim`](crate::Issuer::roles_claim).
     pub fn roles(&self) -> impl Iterator<Item = &str> {
-        self.verified.list(self.verified.parts.roles)
+        self.verified().list(self.verified().parts.roles)
     }
 
     /// Whether the token carries exactly this role.
     #[must_use]
     pub fn has_role(&self, role: &str) -> bool {
-        self.verified.list_has(self.verified.parts.roles, role)
+        self.verified().list_has(self.verified().parts.roles, role)
     }
 
     /// `exp`: when the token expires, in seconds since the Unix epoch. The guard's leeway is added to it. For an introspected
     /// token without `exp`, when the server is asked again.
     #[must_use]
     pub fn expires_at(&self) -> u64 {
-        self.verified.parts.expires_at
+        self.verified().parts.expires_at
     }
 
     /// `iat`: when the token was issued, in seconds since the Unix epoch.
     #[must_use]
     pub fn issued_at(&self) -> Option<u64> {
-        self.verified.parts.issued_at
+        self.verified().parts.issued_at
     }
 
     /// `auth_time`: when the user last logged in, in seconds since the Unix epoch (RFC 9068 section 2.2.1).
     #[must_use]
     pub fn authenticated_at(&self) -> Option<u64> {
-        self.verified.parts.authenticated_at
+        self.verified().parts.authenticated_at
     }
 
     /// `acr`: how the user logged in, in the issuer's terms (RFC 9068 section 2.2.1).
     #[must_use]
     pub fn acr(&self) -> Option<&str> {
-        self.verified.text(self.verified.parts.acr)
+        self.verified().text(self.verified().parts.acr)
     }
 
     /// Any claim by name, read as the type you ask for. `None` when the token has no such claim or it is of
@@ -187,37 +225,52 @@ impl<T> Claims<T> {
     /// It is deserialized on each call: put what every request needs into your own type.
     #[must_use]
     pub fn get<V: DeserializeOwned>(&self, name: &str) -> Option<V> {
-        serde_json::from_str(self.verified.member(name)?).ok()
+        serde_json::from_str(self.verified().member(name)?).ok()
     }
 
     /// The claims as the JSON object the issuer signed, or as the introspection response.
     #[must_use]
     pub fn as_json(&self) -> &str {
-        self.verified.text(self.verified.parts.payload).unwrap_or("{}")
+        self.verified().text(self.verified().parts.payload).unwrap_or("{}")
     }
 
+    #[inline]
     pub(crate) fn verified(&self) -> &Arc<Verified<T>> {
-        &self.verified
+        match &self.token {
+            Token::Near(held) => &held.verified,
+            Token::Far(verified, _) => verified,
+        }
+    }
+
+    /// What is known of the token by a vocabulary, where it was held under the rules that are in force.
+    #[inline]
+    pub(crate) fn known(&self, vocabulary: VocabularyId, rules: VocabularyId) -> Option<&Known> {
+        match &self.token {
+            Token::Near(held) if held.known[0].is_by(rules) => {
+                held.known.iter().find(|known| known.is_by(vocabulary))
+            }
+            _ => None,
+        }
     }
 
     /// When the token ends, leeway included, in seconds since the Unix epoch.
     pub(crate) fn ends_at(&self) -> u64 {
-        self.verified.ends_at()
+        self.verified().ends_at()
     }
 
     pub(crate) fn introspected_until(&self) -> Duration {
-        self.verified.introspected_until
+        self.verified().introspected_until
     }
 
     /// Your own type, deserialized from the token.
     #[must_use]
     pub fn custom(&self) -> &T {
-        &self.verified.custom
+        &self.verified().custom
     }
 
     /// The JSON text of a claim by its whole name.
     pub(crate) fn raw(&self, name: &str) -> Option<&str> {
-        self.verified.member(name)
+        self.verified().member(name)
     }
 
     /// A claim by name, or by a path into objects, without a copy.
@@ -226,7 +279,8 @@ impl<T> Claims<T> {
             return json::read_value(raw);
         }
         let (first, rest) = name.split_once('.')?;
-        rest.split('.').try_fold(json::read_value(self.verified.member(first)?)?, |value, step| match value {
+        rest.split('.').try_fold(json::read_value(self.verified().member(first)?)?, |value, step| match value
+        {
             json::Value::Object(object) => object.get(step),
             _ => None,
         })
@@ -235,7 +289,7 @@ impl<T> Claims<T> {
     /// Whether the user logged in at most that many seconds ago, plus the issuer's leeway. A login in the future does not
     /// count.
     pub(crate) fn logged_in_within(&self, seconds: u64, now: u64) -> bool {
-        let leeway = self.verified.issuer.rules.leeway.as_secs();
+        let leeway = self.verified().issuer.rules.leeway.as_secs();
         self.authenticated_at().is_some_and(|at| {
             at <= now.saturating_add(leeway) && now <= at.saturating_add(seconds).saturating_add(leeway)
         })
@@ -243,17 +297,20 @@ impl<T> Claims<T> {
 
     #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only extractors reject behind a guard"))]
     pub(crate) fn challenge(&self) -> &Arc<Challenge> {
-        &self.challenge
+        match &self.token {
+            Token::Near(held) => &held.challenge,
+            Token::Far(_, challenge) => challenge,
+        }
     }
 }
 
 impl<T> Clone for Claims<T> {
     fn clone(&self) -> Self {
-        Self {
-            verified: Arc::clone(&self.verified),
-            challenge: Arc::clone(&self.challenge),
-            proven: self.proven.clone(),
-        }
+        let token = match &self.token {
+            Token::Near(held) => Token::Near(Arc::clone(held)),
+            Token::Far(verified, challenge) => Token::Far(Arc::clone(verified), Arc::clone(challenge)),
+        };
+        Self { token, proven: self.proven.clone() }
     }
 }
 

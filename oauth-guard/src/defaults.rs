@@ -23,7 +23,8 @@
 //! ### Why 64 MiB?
 //! [`CACHE_BYTES`]. That is about 40,000 to 100,000 tokens: more than the callers of one process within a token's
 //! lifetime, and still small beside the process. It grows with the tokens, not ahead of them. Change it with
-//! [`GuardBuilder::cache_bytes`](crate::GuardBuilder::cache_bytes).
+//! [`GuardBuilder::cache_bytes`](crate::GuardBuilder::cache_bytes). A sixteenth of it is for what each thread holds for
+//! itself: the tokens that it sees most, so that threads do not wait for each other.
 //!
 //! ### Why digests of 256 bits?
 //! A token with another's digest would be taken for it. With 256 bits under a secret key, finding two that collide takes

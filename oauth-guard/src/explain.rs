@@ -345,7 +345,12 @@ fn explain_claims(claims: &ClaimSet<'_>, issuer: &IssuerState, now: Now, report:
     if let Some(clients) = &rules.clients {
         report.detail_of("client", true, || format!("allowed: {}", clients.join(", ")));
     }
-    let required = || rules.required.iter().map(|(name, value)| format!("{name} = {value:?}"));
+    let required = || {
+        rules.required.iter().map(|(name, values)| match &**values {
+            [value] => format!("{name} = {value:?}"),
+            values => format!("{name} one of {values:?}"),
+        })
+    };
     report.detail_of("require", true, || format!("expected {}", required().collect::<Vec<_>>().join(", ")));
 }
 

@@ -49,8 +49,9 @@ pin_project! {
         // The caller's nonce ages: the response brings the next one.
         Renewing { #[pin] call: S::Future, proven: Arc<Proven> },
         Rejected { response: Option<Response<Full<Bytes>>> },
-        Checking { check: CheckFuture<T>, pending: Option<Pending<S, T, ReqBody>> },
-        Reading { reader: Reader, pending: Option<Pending<S, T, ReqBody>> },
+        // Boxed: most responses are of calls, and as large as the largest state.
+        Checking { check: CheckFuture<T>, pending: Option<Box<Pending<S, T, ReqBody>>> },
+        Reading { reader: Reader, pending: Option<Box<Pending<S, T, ReqBody>>> },
     }
 }
 
@@ -142,11 +143,11 @@ where
     }
 
     pub(crate) fn checking(check: CheckFuture<T>, pending: Pending<S, T, ReqBody>) -> Self {
-        Self { state: State::Checking { check, pending: Some(pending) } }
+        Self { state: State::Checking { check, pending: Some(Box::new(pending)) } }
     }
 
     pub(crate) fn reading(reader: Reader, pending: Pending<S, T, ReqBody>) -> Self {
-        Self { state: State::Reading { reader, pending: Some(pending) } }
+        Self { state: State::Reading { reader, pending: Some(Box::new(pending)) } }
     }
 }
 
@@ -185,10 +186,8 @@ where
                 },
                 StateProj::Checking { check, pending } => {
                     let checked = ready!(Pin::new(check).poll(context));
-                    let Some(Pending { mut request, mut ready, config, snapshot, .. }) = pending.take()
-                    else {
-                        return Poll::Pending;
-                    };
+                    let Some(pending) = pending.take() else { return Poll::Pending };
+                    let Pending { mut request, mut ready, config, snapshot, .. } = *pending;
                     let authorized = checked.and_then(|claims| {
                         let authorization = config.authorization(&snapshot, RequestHead::from(&request))?;
                         let body = authorization.body_check();
@@ -202,7 +201,7 @@ where
                                 None => State::forwarded(ready.call(request), renewal),
                                 Some(Ok(reader)) => {
                                     let pending = Pending { request, ready, config, snapshot, renewal };
-                                    State::Reading { reader, pending: Some(pending) }
+                                    State::Reading { reader, pending: Some(Box::new(pending)) }
                                 }
                                 Some(Err(rejection)) => {
                                     let response = snapshot.reject(&rejection, (&request).into());
@@ -219,9 +218,8 @@ where
                 StateProj::Reading { reader, pending } => {
                     let mut request = pending.as_mut().map(|pending| &mut pending.request);
                     let read = ready!(reader.poll(&mut request, context));
-                    let Some(Pending { request, mut ready, snapshot, renewal, .. }) = pending.take() else {
-                        return Poll::Pending;
-                    };
+                    let Some(pending) = pending.take() else { return Poll::Pending };
+                    let Pending { request, mut ready, snapshot, renewal, .. } = *pending;
                     match read {
                         Ok(()) => State::forwarded(ready.call(request), renewal),
                         Err(rejection) => {

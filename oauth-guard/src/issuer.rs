@@ -52,7 +52,7 @@ pub struct Issuer {
     pub(crate) scope_separator: char,
     pub(crate) roles_claims: Vec<String>,
     pub(crate) any_audience: Option<AnyAudience>,
-    pub(crate) required: Vec<(String, ClaimValue)>,
+    pub(crate) required: Vec<(String, Vec<ClaimValue>)>,
     pub(crate) fetching: Fetching,
     pub(crate) allow_http: bool,
     pub(crate) introspection: Option<Introspection>,
@@ -336,8 +336,24 @@ impl Issuer {
     ///     .clients(["4f9k2example"])
     ///     .require("token_use", "access");
     /// ```
-    pub fn require(mut self, claim: impl Into<String>, value: impl Into<ClaimValue>) -> Self {
-        self.required.push((claim.into(), value.into()));
+    pub fn require(self, claim: impl Into<String>, value: impl Into<ClaimValue>) -> Self {
+        self.require_one_of(claim, [value])
+    }
+
+    /// A claim that every token must have, as in [`require`](Self::require), with exactly one of these values: the domains of
+    /// several companies, say.
+    ///
+    /// ```
+    /// use oauth_guard::Issuer;
+    ///
+    /// Issuer::new("https://accounts.google.com").audience("shop").require_one_of("hd", ["example.com", "example.org"]);
+    /// ```
+    pub fn require_one_of<V: Into<ClaimValue>>(
+        mut self,
+        claim: impl Into<String>,
+        values: impl IntoIterator<Item = V>,
+    ) -> Self {
+        self.required.push((claim.into(), values.into_iter().map(Into::into).collect()));
         self
     }
 
@@ -456,6 +472,9 @@ impl Issuer {
 }
 
 /// An issuer in force, shared by all consecutive snapshots that configure it the same.
+///
+/// Every request reads it, and every new token counts itself, on another line of the processor's cache.
+#[repr(align(64))]
 pub(crate) struct IssuerState {
     pub(crate) rules: IssuerRules,
     pub(crate) keys: IssuerKeys,
@@ -479,7 +498,8 @@ pub(crate) struct IssuerRules {
     pub(crate) name: Box<str>,
     /// Tenants of it that are configured by name and have rules of their own.
     pub(crate) tenants_apart: Box<[Box<str>]>,
-    pub(crate) required: Box<[(Box<str>, ClaimValue)]>,
+    /// Claims, each with the values of which it must have one.
+    pub(crate) required: Box<[(Box<str>, Box<[ClaimValue]>)]>,
     /// Empty means any.
     pub(crate) audience: Box<[Box<str>]>,
     pub(crate) algorithms: Box<[Algorithm]>,

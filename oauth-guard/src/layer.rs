@@ -7,7 +7,7 @@ use http::Request;
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
-use crate::authorize::{Authorization, OfLayer, Requirement};
+use crate::authorize::{Authorization, Compiled, OfLayer, Requirement};
 use crate::claims::{Claims, Untyped};
 use crate::guard::Guard;
 use crate::reject::Rejection;
@@ -37,6 +37,8 @@ pub struct GuardLayer<T = Untyped> {
 pub(crate) struct LayerConfig<T> {
     pub(crate) guard: Guard<T>,
     requirement: Option<Requirement>,
+    /// The same, for tokens of which more is known.
+    compiled: Option<Compiled>,
     optional: bool,
     /// Whether handlers get the caller's token.
     subject_token: bool,
@@ -51,6 +53,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
             config: Arc::new(LayerConfig {
                 guard: self.clone(),
                 requirement: None,
+                compiled: None,
                 optional: false,
                 subject_token: false,
             }),
@@ -102,10 +105,13 @@ impl<T> GuardLayer<T> {
         let mut config = LayerConfig {
             guard: self.config.guard.clone(),
             requirement: self.config.requirement.clone(),
+            compiled: None,
             optional: self.config.optional,
             subject_token: self.config.subject_token,
         };
         change(&mut config);
+        let vocabulary = Arc::clone(&config.guard.snapshot().of_layers);
+        config.compiled = config.requirement.as_ref().map(|needed| vocabulary.compile(needed));
         Self { config: Arc::new(config) }
     }
 }
@@ -134,7 +140,8 @@ impl<T> LayerConfig<T> {
         snapshot: &'a Snapshot<T>,
         head: RequestHead<'a>,
     ) -> Result<Authorization<'a>, Rejection> {
-        let of_layer = OfLayer { required: self.requirement.as_ref(), optional: self.optional };
+        let (required, compiled) = (self.requirement.as_ref(), self.compiled.as_ref());
+        let of_layer = OfLayer { required, compiled, optional: self.optional };
         let screened = snapshot.possession.screen(head);
         screened
             .and_then(|()| snapshot.authorization(head, of_layer))

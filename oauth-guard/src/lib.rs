@@ -427,6 +427,10 @@ pub mod migrating {}
 // Counters, for those who want them.
 mod telemetry;
 
+// What each thread has for itself, so that requests of one do not wait for another's.
+mod spread;
+mod thread;
+
 // Extractors and a router for axum.
 #[cfg(feature = "axum")]
 mod axum;

@@ -20,16 +20,17 @@ use crate::possession::Proven;
 use crate::reject::Rejection;
 use crate::request::RequestHead;
 use crate::snapshot::Snapshot;
+use crate::spread::Spread;
 
 /// A service behind a [`Guard`](crate::Guard). Made by [`GuardLayer`](crate::GuardLayer).
 pub struct GuardService<S, T = Untyped> {
     inner: S,
-    config: Arc<LayerConfig<T>>,
+    config: Spread<LayerConfig<T>>,
 }
 
 impl<S, T> GuardService<S, T> {
     pub(crate) fn new(inner: S, config: Arc<LayerConfig<T>>) -> Self {
-        Self { inner, config }
+        Self { inner, config: Spread::new(config) }
     }
 }
 
@@ -148,7 +149,7 @@ impl<S: Clone, T> GuardService<S, T> {
 
 impl<S: Clone, T> Clone for GuardService<S, T> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), config: Arc::clone(&self.config) }
+        Self { inner: self.inner.clone(), config: self.config.clone() }
     }
 }
 

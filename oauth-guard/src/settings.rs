@@ -13,7 +13,7 @@ use serde::de::value::UnitDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
 use crate::assemble::Assembler;
-use crate::authorize::{Defaults, DryRun, Extras, RouteRules, Rule};
+use crate::authorize::{Defaults, DryRun, Extras, RouteRules, Rule, Vocabulary};
 use crate::bearer::TokenLocations;
 use crate::cache::TokenCache;
 use crate::claims::Untyped;
@@ -159,6 +159,7 @@ impl Settings {
             }),
             assembler,
             rules,
+            of_layers: old.map_or_else(|| Arc::new(Vocabulary::new()), |old| Arc::clone(&old.of_layers)),
             resource,
             token_locations,
             possession,

@@ -14,11 +14,13 @@ use oauth_client::clock::{Clock, Now};
 use serde::de::DeserializeOwned;
 
 use crate::assemble::Assembler;
-use crate::authorize::{Authorization, Need, OfLayer, Requirement, RouteRules, Surroundings};
+use crate::authorize::{
+    Authorization, Known, Need, OfLayer, Requirement, RouteRules, Surroundings, Vocabulary,
+};
 use crate::bearer::{self, TokenLocations};
 use crate::cache::{Digest, TokenCache};
 use crate::check::{Check, CheckFuture};
-use crate::claims::{Claims, Verified};
+use crate::claims::{Claims, Held, Verified};
 use crate::defaults;
 use crate::escape::escaped;
 use crate::extensions;
@@ -41,6 +43,9 @@ use crate::validate::{
 };
 
 /// The configuration in force. A request loads it once and is decided by it alone; a reload replaces it whole.
+///
+/// Requests read it and do not count themselves: what counts is on another line of the processor's cache.
+#[repr(align(64))]
 pub(crate) struct Snapshot<T> {
     /// Counts the snapshots of a guard.
     pub(crate) generation: u64,
@@ -62,6 +67,8 @@ pub(crate) struct Snapshot<T> {
     pub(crate) assembler: Assembler,
     pub(crate) challenge: Arc<Challenge>,
     pub(crate) rules: RouteRules,
+    /// By which the facts are known that layers ask for: the same for all snapshots of a guard, as layers are.
+    pub(crate) of_layers: Arc<Vocabulary>,
     pub(crate) resource: Option<ResourceMetadata>,
     pub(crate) token_locations: TokenLocations,
     /// What is checked of tokens that are bound to a key.
@@ -117,34 +124,70 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
     #[inline]
     fn identify_now(self: &Arc<Self>, token: &[u8]) -> Check<T> {
         let now = self.clock.now();
-        let (digest, found) = self.cache.get(token).unzip();
-        if let (Some(digest), Some(Some(verified))) = (digest, found) {
-            let keys = match verified.key {
-                Some(_) => verified.issuer.keys.freshness(now),
-                // No key has signed it.
-                None => Freshness::Fresh,
-            };
-            match keys {
-                // The cache holds identity; whether it is still valid is checked on each hit.
-                Freshness::Fresh
-                    if verified.is_within_lifetime(now)
-                        && now.monotonic < verified.introspected_until
-                        && verified.is_key_trusted()
-                        && verified.issuer.is_in_force(self.generation) =>
-                {
-                    if let Some(tenants) = &self.tenants {
-                        tenants.touch(&verified.issuer, now);
-                    }
+        let Some(digest) = self.cache.known_as(token) else {
+            return self.check_uncached(token, None, now);
+        };
+        if let Some(held) = self.cache.near(digest, self.generation, now.monotonic.as_secs()) {
+            if self.still_holds(held.verified(), now) == Some(true) {
+                telemetry::cache(true);
+                let accepted = self.revoked(held.verified(), now).map(|()| Some(Claims::held(held)));
+                return Check::Ready(accepted.map_err(|rejection| self.logged(rejection)));
+            }
+            // The main cache may have a newer one.
+            self.cache.let_go(digest);
+        }
+        self.identify_far(token, digest, now)
+    }
+
+    /// Not held by this thread: it may be in the main cache.
+    fn identify_far(self: &Arc<Self>, token: &[u8], digest: Digest, now: Now) -> Check<T> {
+        if let Some(verified) = self.cache.get(digest) {
+            match self.still_holds(&verified, now) {
+                Some(true) => {
                     telemetry::cache(true);
-                    let accepted = self.accept(verified, now).map(Some);
+                    let accepted =
+                        self.revoked(&verified, now).map(|()| Some(self.hold(digest, verified, now)));
                     return Check::Ready(accepted.map_err(|rejection| self.logged(rejection)));
                 }
-                Freshness::Fresh => self.cache.remove(digest),
-                Freshness::Overdue | Freshness::Missing => {}
+                Some(false) => self.cache.remove(digest),
+                None => {}
             }
         }
         telemetry::cache(false);
-        self.check_uncached(token, digest, now)
+        self.check_uncached(token, Some(digest), now)
+    }
+
+    /// Whether a cached token is still what it was: the cache holds identity, and all that can have changed since is checked
+    /// on each hit. `None`: its keys have to be fetched before that can be said.
+    #[inline]
+    fn still_holds(&self, verified: &Verified<T>, now: Now) -> Option<bool> {
+        let keys = match verified.key {
+            Some(_) => verified.issuer.keys.freshness(now),
+            // No key has signed it.
+            None => Freshness::Fresh,
+        };
+        if keys != Freshness::Fresh {
+            return None;
+        }
+        let holds = verified.is_within_lifetime(now)
+            && now.monotonic < verified.introspected_until
+            && verified.is_key_trusted()
+            && verified.issuer.is_in_force(self.generation);
+        if holds && let Some(tenants) = &self.tenants {
+            tenants.touch(&verified.issuer, now);
+        }
+        Some(holds)
+    }
+
+    /// The claims of a token in the main cache. From time to time this thread holds it from then on.
+    fn hold(&self, digest: Digest, verified: Arc<Verified<T>>, now: Now) -> Claims<T> {
+        if !TokenCache::<T>::is_to_be_held() {
+            return Claims::new(verified, &self.challenge);
+        }
+        let known = [self.rules.vocabulary(), self.of_layers.id()].map(Known::new);
+        let held = Arc::new(Held::new(verified, Arc::clone(&self.challenge), known));
+        self.cache.hold(digest, self.generation, now.monotonic.as_secs(), &held);
+        Claims::held(held)
     }
 
     /// Not in the cache, or no longer valid as it was.
@@ -277,8 +320,13 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
 
     /// The last check of a valid token, on each request: is it revoked?
     pub(crate) fn accept(&self, verified: Arc<Verified<T>>, now: Now) -> Result<Claims<T>, Rejection> {
-        match verified.issuer.revocations.check(&verified, now) {
-            Verdict::Accepted => Ok(Claims::new(verified, &self.challenge)),
+        self.revoked(&verified, now).map(|()| Claims::new(verified, &self.challenge))
+    }
+
+    #[inline]
+    fn revoked(&self, verified: &Verified<T>, now: Now) -> Result<(), Rejection> {
+        match verified.issuer.revocations.check(verified, now) {
+            Verdict::Accepted => Ok(()),
             Verdict::Revoked => Err(TokenError::Revoked.into()),
             Verdict::Unavailable => {
                 Err(Rejection::RevocationsUnavailable { retry_after: Duration::from_secs(1) })
@@ -394,7 +442,12 @@ impl<T> Snapshot<T> {
 
     /// What authorization needs beside rules and claims.
     fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings { clock: &*self.clock, implied: self.rules.implied(), log: &self.challenge.log }
+        Surroundings {
+            clock: &*self.clock,
+            implied: self.rules.implied(),
+            rules: self.rules.vocabulary(),
+            log: &self.challenge.log,
+        }
     }
 
     /// What the requests of a route need by the rules, for a description of the API.
@@ -500,8 +553,12 @@ impl<T> Snapshot<T> {
 
 /// A reload.
 impl<T> Snapshot<T> {
-    /// Ends the issuers that the next snapshot does not have, or has in another configuration.
-    pub(crate) fn hand_over_to(&self, next: &Self) {
+    /// Ends the issuers that the next snapshot does not have, or has in another configuration, and what threads hold of this
+    /// one.
+    pub(crate) fn hand_over_to(&self, next: &Self)
+    where
+        T: Send + Sync + 'static,
+    {
         for (name, issuer) in &self.issuers {
             if !next.issuers.get(name).is_some_and(|kept| Arc::ptr_eq(kept, issuer)) {
                 issuer.end(next.generation);
@@ -512,5 +569,7 @@ impl<T> Snapshot<T> {
         {
             tenants.end(next.generation);
         }
+        // The same cache as before, unless its size is another one.
+        next.cache.begin(next.generation);
     }
 }

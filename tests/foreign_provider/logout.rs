@@ -2,6 +2,7 @@
 
 use axum::Router;
 use oauth_client::login::{AuthorizationRequest, BackchannelLogout};
+use oauth_client::store::MemoryStore;
 use oauth_client::{Client, ClientAuth, grant};
 use oauth_guard::revocation::RevocationSettings;
 use oauth_guard::{Guard, Issuer};
@@ -11,12 +12,13 @@ use tokio::net::TcpListener;
 use crate::provider::Provider;
 
 const CALLBACK: &str = "http://127.0.0.1:8080/callback";
+const GOODBYE: &str = "http://127.0.0.1:8080/goodbye";
 
 fn client(uri: &str) -> Value {
     json!({
         "client_id": "shop", "client_secret": "s3cr3t-shop",
         "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
-        "redirect_uris": [CALLBACK], "application_type": "native",
+        "redirect_uris": [CALLBACK], "application_type": "native", "post_logout_redirect_uris": [GOODBYE],
         "backchannel_logout_uri": uri, "backchannel_logout_session_required": true,
     })
 }
@@ -76,6 +78,29 @@ async fn its_logout_token_logs_the_source_of_that_session_out() {
     assert!(source.token().await.is_ok());
     server.control("logout", &json!({ "client_id": "shop", "sub": id_token.subject(), "sid": sid })).await;
     assert!(source.token().await.unwrap_err().is_reauthorization_required());
+}
+
+#[tokio::test]
+async fn it_takes_the_logout_of_a_login_that_only_the_store_still_knows() {
+    let (_listener, uri) = listen().await;
+    let Some(server) = Provider::start(&json!({ "clients": [client(&uri)] })).await else { return };
+    let auth = ClientAuth::basic("shop", "s3cr3t-shop");
+    let shop = Client::builder().issuer(&server.issuer).auth(auth).build().unwrap();
+    let store = MemoryStore::new();
+    let source = || shop.source(grant::login().scope(["openid"])).store(store.clone()).build().unwrap();
+
+    let pending = shop.authorize(&AuthorizationRequest::new(CALLBACK).scope(["openid"])).await.unwrap();
+    let callback = browse(pending.url().as_str()).await;
+    source().log_in(shop.finish(pending, callback).await.unwrap()).await.unwrap();
+
+    let logout = source().revoke().await.unwrap().post_logout_redirect_uri(GOODBYE).state("s1");
+    assert!(source().token().await.unwrap_err().is_reauthorization_required());
+    let url = shop.logout_url(&logout).await.unwrap();
+    let status = async |url: &str| reqwest::get(url).await.unwrap().status().as_u16();
+    assert_eq!(status(url.as_str()).await, 200, "it asks the user whose session ends");
+    // A tampered hint is refused, so it has read ours.
+    let (start, end) = url.as_str().split_once("id_token_hint=").unwrap();
+    assert_eq!(status(&format!("{start}id_token_hint=x{end}")).await, 400);
 }
 
 /// Follows redirects, with cookies, until one leads to the app.

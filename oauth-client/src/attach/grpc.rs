@@ -142,7 +142,7 @@ fn without_token<R: http_body::Body>(error: &Error) -> Response<Body<R>> {
     } else {
         "13"
     };
-    tracing::debug!(target: "oauth_client", code = error.code(), %error, status, "a call was not sent: no token");
+    tracing::debug!(target: "oauth_client", code = error.code(), error = %error.with_causes(), status, "a call was not sent: no token");
     let mut response = Response::new(Body::nothing());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));

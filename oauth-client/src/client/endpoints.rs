@@ -157,7 +157,7 @@ impl Client {
                     target: "oauth_client",
                     issuer,
                     code = error.code(),
-                    error = %error,
+                    error = %error.with_causes(),
                     age_seconds = at.saturating_sub(known.fetched_at).as_secs(),
                     "the server's metadata cannot be fetched anew; the last one is used for up to 24 hours"
                 );

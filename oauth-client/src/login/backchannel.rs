@@ -130,7 +130,7 @@ impl BackchannelLogout {
         while let Some((number, source)) = self.0.next_meant(&token, &tried, failed.is_none()) {
             tried.insert(number);
             match source.log_out().await {
-                Ok(()) => self.0.forget(number),
+                Ok(_) => self.0.forget(number),
                 Err(error) => failed = Some(error),
             }
         }
@@ -162,7 +162,7 @@ impl BackchannelLogout {
             Ok(_) => empty(StatusCode::OK),
             Err(error) if error.code() == "invalid_logout_token" => refused(&error.to_string()),
             Err(error) => {
-                tracing::warn!(target: "oauth_client", code = error.code(), %error, "a logout could not be made");
+                tracing::warn!(target: "oauth_client", code = error.code(), error = %error.with_causes(), "a logout could not be made");
                 let mut response = empty(StatusCode::SERVICE_UNAVAILABLE);
                 let wait = error.retry_after().map_or(1, |wait| wait.as_secs().max(1));
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait));

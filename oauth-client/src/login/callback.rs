@@ -6,7 +6,7 @@ use url::form_urlencoded;
 
 use super::PendingLogin;
 use crate::discover::fills;
-use crate::error::{Denied, Error, Kind, printable};
+use crate::error::{Denied, Error, Kind, Said, printable};
 use crate::secret::constant_time_eq;
 use crate::token::Secret;
 
@@ -119,7 +119,11 @@ fn denied(code: &str, description: Option<String>, uri: Option<String>) -> Error
         return Error::login("invalid_callback", "the response's error is not one that a server could send");
     }
     let text = |text: Option<String>| text.map(|text| printable(&text, MAX_TEXT));
-    Error::new(Kind::Denied(Denied { code: code.to_owned(), description: text(description), uri: text(uri) }))
+    Error::new(Kind::Denied(Denied {
+        code: code.to_owned(),
+        said: Said::new(text(description)),
+        uri: text(uri),
+    }))
 }
 
 #[cfg(test)]

@@ -8,9 +8,8 @@ use crate::error::Error;
 use crate::token::Secret;
 
 /// What goes with a logout (OpenID Connect RP-Initiated Logout section 2). Nothing has to; the ID token spares the
-/// person a question.
+/// person a question. [`TokenSource::revoke`](crate::TokenSource::revoke) returns one that has it.
 #[derive(Clone, Debug, Default)]
-#[must_use]
 pub struct LogoutRequest {
     id_token: Option<Secret>,
     parameters: Vec<(String, String)>,
@@ -18,27 +17,32 @@ pub struct LogoutRequest {
 
 impl LogoutRequest {
     /// A logout of the user who is logged in in that browser.
+    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// The ID token of the session that ends. It may have expired.
+    #[must_use]
     pub fn id_token_hint(mut self, id_token: impl Into<Secret>) -> Self {
         self.id_token = Some(id_token.into());
         self
     }
 
     /// Where the browser goes afterwards; it has to be registered at the server.
+    #[must_use]
     pub fn post_logout_redirect_uri(self, uri: impl Into<String>) -> Self {
         self.parameter("post_logout_redirect_uri", uri)
     }
 
     /// What comes back with the browser then.
+    #[must_use]
     pub fn state(self, state: impl Into<String>) -> Self {
         self.parameter("state", state)
     }
 
     /// One more parameter, such as `logout_hint` or `ui_locales`.
+    #[must_use]
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let name = name.into();
         self.parameters.retain(|(set, _)| *set != name);
@@ -49,6 +53,9 @@ impl LogoutRequest {
 
 impl Client {
     /// Where to send the browser to log out at the server. Drop your own session, too.
+    ///
+    /// [`TokenSource::revoke`](crate::TokenSource::revoke) revokes the tokens and returns what goes with the logout, also
+    /// after a restart.
     ///
     /// The URL holds the ID token that was given, as the specification wants it: send it as a redirect, and do not
     /// log it.

@@ -521,7 +521,7 @@ impl Engine {
     /// Reports that the store failed: what another try does not mend is reported once, until the store works again.
     pub(super) fn emit_store_failure(&self, error: &Error) {
         let known = !error.is_transient() && {
-            let (text, mut reported) = (error.to_string(), self.broken_store());
+            let (text, mut reported) = (error.with_causes().to_string(), self.broken_store());
             let known = reported.contains(&text);
             if !known && reported.len() < MAX_REPORTED {
                 reported.push(text);

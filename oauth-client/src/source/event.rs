@@ -69,7 +69,7 @@ impl Event {
                 target: "oauth_client", issuer, client_id,
                 code = error.code(),
                 retry_after_ms = error.retry_after().map(|wait| wait.as_millis()),
-                %error,
+                error = %error.with_causes(),
                 "token refresh failed"
             ),
             Self::Rejected { generation } => {
@@ -81,7 +81,7 @@ impl Event {
                 tracing::info!(target: "oauth_client", issuer, client_id, event = "log_out", "the user logged out at the server");
             }
             Self::StoreFailed { error } => {
-                tracing::warn!(target: "oauth_client", issuer, client_id, code = error.code(), %error, "the token store failed");
+                tracing::warn!(target: "oauth_client", issuer, client_id, code = error.code(), error = %error.with_causes(), "the token store failed");
             }
         }
     }

@@ -48,7 +48,7 @@ pub(super) fn says_refresh_token_is_lost(error: &Error) -> bool {
     }
     // A page of a firewall or a proxy says nothing about the token, whatever words it has.
     let body = response.unrecognized.as_deref().filter(|text| text.trim_start().starts_with('{'));
-    let said = [Some(code), response.description.as_deref().map(plain), body.map(plain)];
+    let said = [Some(code), response.said.description.as_deref().map(plain), body.map(plain)];
     said.into_iter().flatten().any(|text| {
         (text.contains("refresh token") || text.contains("refreshtoken"))
             && VERDICTS.iter().any(|verdict| text.contains(verdict))

@@ -71,6 +71,7 @@ use crate::dialect::ExpiredResponse;
 use crate::error::{Error, Kind as ErrorKind};
 use crate::grant::TokenRequest;
 use crate::jose;
+use crate::login::LogoutRequest;
 use crate::secret::SecretSource;
 use crate::token::{AccessToken, Secret, TokenSet, digest};
 
@@ -350,12 +351,27 @@ impl TokenSource {
     /// [`is_reauthorization_required`](Error::is_reauthorization_required), until a user who has logged in again
     /// puts tokens into the store. Grants that need no person, `client_credentials` among them, are asked for anew.
     ///
+    /// What it returns holds the ID token of the login, if there was one, and so is what
+    /// [`Client::logout_url`](crate::Client::logout_url) needs to end the user's session at the server as well (OpenID Connect
+    /// RP-Initiated Logout). It comes from the store after a restart, when the login itself is no longer in memory. Where the
+    /// server keeps no sessions, or another program is to stay logged in, ignore it.
+    ///
+    /// ```no_run
+    /// # use oauth_client::{Client, TokenSource};
+    /// # async fn run(client: Client, source: TokenSource) -> Result<(), oauth_client::Error> {
+    /// let logout = source.revoke().await?;
+    /// let logout = logout.post_logout_redirect_uri("https://app.example.com/bye").state("s1");
+    /// let url = client.logout_url(&logout).await?; // redirect the browser there
+    /// # Ok(()) }
+    /// ```
+    ///
     /// Dropping the returned future does not stop it.
     ///
     /// # Errors
     /// As [`Client::revoke`](crate::Client::revoke), `config` for a [fixed](Self::fixed) source. Nothing is forgotten
-    /// then, so that it can be called again.
-    pub async fn revoke(&self) -> Result<(), Error> {
+    /// then, so that it can be called again. A server without a revocation endpoint (`discovery` or `config`) may have one for
+    /// logouts: forget with [`log_out`](Self::log_out), which returns the same.
+    pub async fn revoke(&self) -> Result<LogoutRequest, Error> {
         match &self.0 {
             Kind::Live(engine) => engine.revoke(AtServer::Revoke).await,
             Kind::Fixed(_) => Err(Error::config(
@@ -368,12 +384,13 @@ impl TokenSource {
     /// Forgets what the source holds, in its [store](crate::store), too, and says [`Event::LoggedOut`]: the server ended the
     /// login by itself, as it says with a [logout token](crate::login::BackchannelLogout). Nothing is sent to the server.
     ///
-    /// Afterwards it is as after [`revoke`](Self::revoke). Dropping the returned future does not stop it.
+    /// Afterwards it is as after [`revoke`](Self::revoke), and it returns the same. Dropping the returned future does not stop
+    /// it.
     ///
     /// # Errors
     /// `store` when the store cannot be emptied, `config` for a [fixed](Self::fixed) source. Nothing is forgotten then, so that
     /// it can be called again.
-    pub async fn log_out(&self) -> Result<(), Error> {
+    pub async fn log_out(&self) -> Result<LogoutRequest, Error> {
         match &self.0 {
             Kind::Live(engine) => engine.revoke(AtServer::Ended).await,
             Kind::Fixed(_) => Err(Error::config("source", "has a fixed token, which no logout ends")),

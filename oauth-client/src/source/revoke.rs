@@ -13,6 +13,7 @@ use super::ledger::Held;
 use super::persist::{remove, store_error, within};
 use super::refresh::Refresh;
 use crate::error::{Error, Kind};
+use crate::login::LogoutRequest;
 use crate::retry::{MAX_ATTEMPTS, between_attempts};
 use crate::token::{AccessToken, Secret, TokenSet, TokenType};
 
@@ -26,8 +27,9 @@ pub(super) enum AtServer {
 }
 
 impl Engine {
-    /// Revokes in a task of its own, which no caller can cancel, after the refresh that is under way.
-    pub(super) async fn revoke(self: &Arc<Self>, at_server: AtServer) -> Result<(), Error> {
+    /// Revokes in a task of its own, which no caller can cancel, after the refresh that is under way. Returns what the server's
+    /// own logout needs of what was forgotten.
+    pub(super) async fn revoke(self: &Arc<Self>, at_server: AtServer) -> Result<LogoutRequest, Error> {
         let runtime = Handle::try_current().map_err(|_| {
             Error::config(
                 "runtime",
@@ -69,11 +71,16 @@ async fn run(
     held: Held,
     login: Option<TokenSet>,
     at_server: AtServer,
-) -> Result<(), Error> {
+) -> Result<LogoutRequest, Error> {
+    let held_tokens = held.token.as_ref().map(|token| token.tokens().clone());
+    let known = || login.iter().chain(&held_tokens);
     let refresh = Refresh::new(engine, held);
     let tells = at_server == AtServer::Revoke;
     let Some(store) = engine.settings.store.clone() else {
-        return if tells { refresh.revoke(login.iter()).await } else { Ok(()) };
+        if tells {
+            refresh.revoke(login.iter()).await?;
+        }
+        return Ok(logout(known()));
     };
     // Another process may be in the middle of a refresh, which must not bring back what is gone.
     let lease = refresh.take_lease(&*store).await?;
@@ -89,14 +96,24 @@ async fn run(
         if tells {
             refresh.revoke(login.iter().chain(stored.as_ref().map(|stored| &stored.tokens))).await?;
         }
-        match stored {
-            Some(stored) => remove(engine, &*store, Some(stored.revision)).await,
-            None => Ok(()),
+        let logout = logout(known().chain(stored.as_ref().map(|stored| &stored.tokens)));
+        if let Some(stored) = stored {
+            remove(engine, &*store, Some(stored.revision)).await?;
         }
+        Ok(logout)
     };
     let revoked = renewing(lease.as_deref(), revoking).await;
     give_back(engine, lease);
     revoked
+}
+
+/// The end of the session at the server that the newest ID token names.
+fn logout<'a>(sets: impl Iterator<Item = &'a TokenSet>) -> LogoutRequest {
+    let newest = sets.filter(|set| set.id_token().is_some()).max_by_key(|set| set.issued_at());
+    newest
+        .and_then(TokenSet::id_token)
+        .into_iter()
+        .fold(LogoutRequest::new(), |logout, token| logout.id_token_hint(token.clone()))
 }
 
 impl Refresh<'_> {

@@ -6,7 +6,7 @@ use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
 use crate::dialect::{Dialect, ErrorShape, Path};
-use crate::error::{Error, ErrorResponse, Kind, code_for_status, printable};
+use crate::error::{Error, ErrorResponse, Kind, Said, code_for_status, printable};
 use crate::token::Secret;
 
 /// The most of a server's text that is kept, in characters.
@@ -87,7 +87,7 @@ pub(crate) fn error_response<'a>(
         code,
         transient: own.is_some_and(|own| dialect.transient.iter().any(|code| code == own)),
         provider_code: found.code,
-        description: found.description,
+        said: Said::new(found.description),
         uri: found.uri,
         details: details.filter(|_| understood),
         unrecognized: (!understood).then(|| shortened(text, &secrets)).filter(|text| !text.is_empty()),

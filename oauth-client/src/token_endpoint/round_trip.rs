@@ -312,9 +312,12 @@ impl Client {
 
 /// RFC 6749 section 5.2; a bare 401 says the same.
 fn is_invalid_client(response: &Response<Bytes>) -> bool {
+    if !response.status().is_client_error() {
+        return false;
+    }
     let named = object_of(response.body()).ok().and_then(|mut body| body.remove("error"));
     match named.as_ref().and_then(Value::as_str) {
-        Some(code) => response.status().is_client_error() && code == "invalid_client",
+        Some(code) => code == "invalid_client",
         None => response.status() == StatusCode::UNAUTHORIZED,
     }
 }

@@ -228,10 +228,8 @@ async fn the_error_for_an_unsupported_algorithm_quotes_the_metadata() {
     let source = fixture.source();
     let error = source.token().await.unwrap_err();
     assert_eq!(error.code(), "invalid_dpop_proof");
-    assert!(
-        error.to_string().contains("signed with ES256") && error.to_string().contains("RS256, PS256"),
-        "{error}"
-    );
+    let shown = error.with_causes().to_string();
+    assert!(shown.contains("signed with ES256") && shown.contains("RS256, PS256"), "{shown}");
     assert!(!error.is_reauthorization_required(), "it says nothing of the refresh token");
 }
 

@@ -63,7 +63,8 @@ async fn what_fails_is_tried_again_and_its_cause_is_shown() {
     fetcher.fails.store(usize::MAX, Ordering::SeqCst);
     let error = source.refresh_now().await.unwrap_err();
     assert_eq!((error.code(), error.is_transient()), ("fetch", true));
-    assert!(error.to_string().ends_with("the agent is down"), "{error}");
+    assert_eq!(error.to_string(), "no token could be fetched");
+    assert!(error.with_causes().to_string().ends_with(": the agent is down"), "{error}");
     assert!(source.current().is_some(), "the token in hand stays");
     assert_eq!(events.take(), ["refreshed 1", "failed fetch"]);
 }

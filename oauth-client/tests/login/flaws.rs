@@ -5,6 +5,7 @@ use std::time::Duration;
 use oauth_client::discover::Endpoint as ClientEndpoint;
 use oauth_client::dpop::Dpop;
 use oauth_client::login::{AuthorizationRequest, LogoutRequest};
+use oauth_client::store::MemoryStore;
 use oauth_mock::{AuthorizationDetailsType, Endpoint, MockServer, Tamper, User};
 use serde_json::json;
 
@@ -149,14 +150,52 @@ async fn the_logout_url_is_one_that_the_server_takes() {
         .post_logout_redirect_uri("https://app.test/bye")
         .state("s1");
     let url = fixture.client.logout_url(&logout).await.unwrap();
-    let response = tower::ServiceExt::oneshot(
-        fixture.server.transport(),
-        http::Request::get(url.as_str()).body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap(),
-    )
-    .await
-    .unwrap();
-    assert_eq!(response.headers().get("location").unwrap(), "https://app.test/bye?state=s1");
+    assert_eq!(follow(&fixture.server, &url).await, "https://app.test/bye?state=s1");
     let nowhere = builder(&fixture.server, &fixture.clock);
     let by_hand = nowhere.endpoint(ClientEndpoint::EndSession, "https://as.test/bye").build().unwrap();
     assert_eq!(by_hand.logout_url(&LogoutRequest::new()).await.unwrap().host_str(), Some("as.test"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_revoked_after_a_restart_still_ends_the_session_at_the_server() {
+    let fixture = fixture_with(|client| client.post_logout_redirect_uri("https://app.test/bye"));
+    let store = MemoryStore::new();
+    let source = || fixture.client.source(request()).store(store.clone()).build().unwrap();
+    let logout_url = async |logout: LogoutRequest| {
+        let logout = logout.post_logout_redirect_uri("https://app.test/bye").state("s1");
+        fixture.client.logout_url(&logout).await.unwrap()
+    };
+    for forgets in [true, false] {
+        let login = fixture.login(&request()).await.unwrap();
+        let id_token = login.tokens().id_token().unwrap().expose().to_owned();
+        source().log_in(login).await.unwrap();
+
+        // After a restart, only the store knows of the login.
+        let restarted = source();
+        let logout = match forgets {
+            true => restarted.revoke().await.unwrap(),
+            // Another process may just have refreshed it.
+            false => {
+                restarted.token().await.unwrap();
+                restarted.log_out().await.unwrap()
+            }
+        };
+        let shown = format!("{logout:?}");
+        assert!(!shown.contains(&id_token), "{shown}");
+        assert!(source().token().await.unwrap_err().is_reauthorization_required());
+        let url = logout_url(logout).await;
+        assert_eq!(parameter(&url, "id_token_hint").as_deref(), Some(&*id_token));
+        assert_eq!(follow(&fixture.server, &url).await, "https://app.test/bye?state=s1");
+    }
+    // There is no login any more, so nothing names the session.
+    let nothing = logout_url(source().revoke().await.unwrap()).await;
+    assert_eq!(parameter(&nothing, "id_token_hint"), None);
+}
+
+/// Where the server sends the browser from there.
+async fn follow(server: &MockServer, url: &url::Url) -> String {
+    let request =
+        http::Request::get(url.as_str()).body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
+    let response = tower::ServiceExt::oneshot(server.transport(), request).await.unwrap();
+    response.headers()["location"].to_str().unwrap().to_owned()
 }

@@ -130,7 +130,7 @@ async fn an_assertion_that_was_given_is_lost_once_it_is_refused() {
     // The server's own word is what helps: it may be about the audience as well as about the age.
     assert_eq!((error.code(), error.status().unwrap().as_u16()), ("invalid_grant", 400));
     let said = error.description().unwrap();
-    assert!(!said.is_empty() && error.to_string().contains(said), "{error}");
+    assert!(!said.is_empty() && error.with_causes().to_string().contains(said), "{error}");
     let before = fixture.count(Endpoint::Token);
     advance(400).await;
     assert!(source.token().await.unwrap_err().is_reauthorization_required());

@@ -208,11 +208,11 @@ async fn a_refusal_hints_at_the_metadata() {
 
     let error = ask(&server, ClientAuth::basic("svc", "s3cr3t")).await.unwrap_err();
     let says = "this client uses client_secret_basic, and the server's metadata names private_key_jwt";
-    assert!(error.code() == "invalid_client" && error.to_string().contains(says), "{error}");
+    assert!(error.code() == "invalid_client" && error.with_causes().to_string().contains(says), "{error}");
 
     let error = ask(&server, ClientAuth::private_key_jwt("svc", key)).await.unwrap_err();
     let says = "the assertion was signed with ES256, and the server's metadata names RS256";
-    assert!(error.code() == "invalid_client" && error.to_string().contains(says), "{error}");
+    assert!(error.code() == "invalid_client" && error.with_causes().to_string().contains(says), "{error}");
 }
 
 async fn a_rotated_secret_and_key_are_picked_up() {

@@ -4,6 +4,7 @@ use http::Method;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN};
 use oauth_client::clock::Clock;
 
+use super::compiled::{Compiled, VocabularyId};
 use super::implied::Implied;
 use super::mcp::OfPath;
 use super::path::Ambiguous;
@@ -18,6 +19,8 @@ use crate::request::RequestHead;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct OfLayer<'a> {
     pub(crate) required: Option<&'a Requirement>,
+    /// The same, for tokens of which more is known.
+    pub(crate) compiled: Option<&'a Compiled>,
     pub(crate) optional: bool,
 }
 
@@ -56,6 +59,7 @@ pub(crate) struct BodyCheck {
 pub(crate) struct Surroundings<'a> {
     pub(crate) clock: &'a dyn Clock,
     pub(crate) implied: &'a Implied,
+    pub(crate) rules: VocabularyId,
     pub(crate) log: &'a RejectionLog,
 }
 
@@ -65,9 +69,10 @@ pub(crate) struct Authorization<'a> {
     /// Two where a slash at the end could select either; the request has to meet both.
     rules: [Option<&'a Rule>; 2],
     /// Those for its MCP operation, in addition.
-    mcp: Option<OfPath<'a>>,
+    mcp: Option<Box<OfPath<'a>>>,
     /// The requirement of the layer or the handler, in addition to the rules'.
     required: Option<&'a Requirement>,
+    compiled: Option<&'a Compiled>,
     dry_run: DryRun,
     facts: Facts<'a>,
     log: &'a RejectionLog,
@@ -78,10 +83,11 @@ impl<'a> Authorization<'a> {
     pub(crate) fn new(
         required: Option<&'a Requirement>,
         dry_run: DryRun,
-        Surroundings { clock, implied, log }: Surroundings<'a>,
+        Surroundings { clock, implied, rules, log }: Surroundings<'a>,
     ) -> Self {
-        let facts = Facts { clock, implied };
-        Self { access: Access::Token, rules: [None; 2], mcp: None, required, dry_run, facts, log }
+        let facts = Facts { clock, implied, rules };
+        let (access, rules) = (Access::Token, [None; 2]);
+        Self { access, rules, mcp: None, required, compiled: None, dry_run, facts, log }
     }
 
     /// The rules decide whether a token is needed; without one, the layer does. No rule undoes what a layer requires, and
@@ -96,6 +102,7 @@ impl<'a> Authorization<'a> {
             origins.check(request.headers)?;
         }
         let mut this = Self::new(layer.required, rules.dry_run, surroundings);
+        this.compiled = layer.compiled;
         let found = this.unless_ambiguous(rules.find(request))?;
         let preflight = match rules.preflight {
             Preflight::Never => false,
@@ -110,7 +117,7 @@ impl<'a> Authorization<'a> {
             this.access_of(&found, deny_by_default, layer)?;
             this.access = Access::Public;
         } else {
-            this.mcp = this.unless_ambiguous(rules.find_mcp(request))?;
+            this.mcp = this.unless_ambiguous(rules.find_mcp(request))?.map(Box::new);
             if let Some(mut mcp) = this.mcp.take() {
                 this.unless_ambiguous(mcp.read_operation(request))?;
                 this.mcp = Some(mcp);
@@ -132,8 +139,8 @@ impl<'a> Authorization<'a> {
         layer: OfLayer<'_>,
     ) -> Result<Access, Rejection> {
         let by_layer = if layer.optional { Access::Optional } else { Access::Token };
-        let by_mcp = self.mcp.as_ref().map(OfPath::access).unwrap_or_default();
-        let is_known = self.mcp.as_ref().is_some_and(OfPath::is_known);
+        let by_mcp = self.mcp.as_deref().map(OfPath::access).unwrap_or_default();
+        let is_known = self.mcp.as_deref().is_some_and(OfPath::is_known);
         // MCP rules that match a known operation stand in for a rule of the route, and add to one that is there.
         let without_rule =
             |rule: &Option<&Rule>, mcp: Option<Access>| rule.is_none() && (mcp.is_none() || !is_known);
@@ -195,6 +202,9 @@ impl<'a> Authorization<'a> {
         let Some(claims) = claims else {
             return if self.access == Access::Token { Err(Rejection::MissingToken) } else { Ok(()) };
         };
+        if self.is_met_by(claims) {
+            return Ok(());
+        }
         if let Err(rejection) = Requirement::check(self.requirements(true), claims, self.facts) {
             let rule = self.rules.iter().flatten().next().copied();
             let rule = rule.or_else(|| self.mcp.as_ref()?.rules().next());
@@ -203,10 +213,24 @@ impl<'a> Authorization<'a> {
         Requirement::check(self.requirements(false), claims, self.facts)
     }
 
+    /// Whether all requirements are met, those that are only logged among them.
+    #[inline]
+    fn is_met_by<T>(&self, claims: &Claims<T>) -> bool {
+        let of_mcp =
+            || self.mcp.as_ref().is_none_or(|mcp| mcp.rules().all(|rule| rule.is_met_by(claims, self.facts)));
+        self.rules.iter().flatten().all(|rule| rule.is_met_by(claims, self.facts))
+            && of_mcp()
+            && match (self.compiled, self.required) {
+                (Some(compiled), _) => compiled.is_met_by(claims, self.facts),
+                (None, Some(required)) => required.is_met_by(claims, self.facts),
+                (None, None) => true,
+            }
+    }
+
     /// Those that are only logged, or those that are enforced.
     fn requirements(&self, logged: bool) -> impl Iterator<Item = &'a Requirement> + Clone + use<'_, 'a> {
         let rules_are_logged = self.dry_run != DryRun::Off;
-        let of_mcp = self.mcp.iter().flat_map(OfPath::rules);
+        let of_mcp = self.mcp.as_deref().into_iter().flat_map(OfPath::rules);
         let of_rules = self.rules.into_iter().flatten().chain(of_mcp);
         let of_rules = of_rules.filter(move |rule| (rule.dry_run || rules_are_logged) == logged);
         let of_layer = self.required.filter(|_| (self.dry_run == DryRun::All) == logged);

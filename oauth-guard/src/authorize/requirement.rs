@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use oauth_client::clock::Clock;
 
+use super::compiled::VocabularyId;
 use super::implied::Implied;
 use super::missing::Missing;
 use crate::claims::Claims;
@@ -40,6 +41,8 @@ pub(super) struct Facts<'a> {
     pub(super) clock: &'a dyn Clock,
     /// The scopes that other scopes include.
     pub(super) implied: &'a Implied,
+    /// The rules in force, which those are a part of.
+    pub(super) rules: VocabularyId,
 }
 
 pub(super) enum Term {
@@ -244,6 +247,27 @@ impl Requirement {
 
     pub(super) fn term(&self) -> &Term {
         &self.0
+    }
+
+    /// Whether it is a single statement about the token that is true or false for as long as the token and the scopes that
+    /// include others are the same.
+    pub(super) fn is_fact(&self) -> bool {
+        !matches!(&*self.0, Term::MaxLoginAge(_) | Term::All(_) | Term::Any(_) | Term::Not(_))
+    }
+
+    /// Whether both are the same fact.
+    pub(super) fn is_same_fact(&self, other: &Self) -> bool {
+        match (&*self.0, &*other.0) {
+            (Term::Scope(one), Term::Scope(two))
+            | (Term::Role(one), Term::Role(two))
+            | (Term::Client(one), Term::Client(two)) => one == two,
+            (Term::Actor(one, issuer), Term::Actor(two, other)) => (one, issuer) == (two, other),
+            (Term::ClaimIs(one, value), Term::ClaimIs(two, other))
+            | (Term::ClaimHas(one, value), Term::ClaimHas(two, other)) => (one, value) == (two, other),
+            (Term::Acr(one), Term::Acr(two)) => one == two,
+            (Term::Bound, Term::Bound) => true,
+            _ => false,
+        }
     }
 
     fn of(term: Term) -> Self {

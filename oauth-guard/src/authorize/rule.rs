@@ -1,15 +1,19 @@
 //! Rules: what the requests of a route need.
 
+use std::sync::Arc;
+
 use http::Method;
 use http::header::ACCESS_CONTROL_REQUEST_METHOD;
 
 use super::authorization::{DryRun, Preflight};
+use super::compiled::{Compiled, Vocabulary, VocabularyId};
 use super::implied::Implied;
 use super::mcp::{self, McpRules, Operations};
 use super::origin::Origins;
 use super::path::Ambiguous;
-use super::requirement::Requirement;
+use super::requirement::{Facts, Requirement};
 use super::routes::{Lookup, PatternError, Routes};
+use crate::claims::Claims;
 use crate::defaults::MCP_BODY_BYTES;
 use crate::error::Problems;
 use crate::request::RequestHead;
@@ -61,6 +65,8 @@ pub struct Rule {
     pub(crate) methods: Option<Vec<Method>>,
     pub(crate) access: Access,
     pub(crate) requirement: Option<Requirement>,
+    /// The same, in a guard and for tokens of which more is known.
+    compiled: Option<Arc<Compiled>>,
     pub(crate) dry_run: bool,
     /// The MCP operations that it is for; then it adds to the rule of the route.
     pub(crate) mcp: Option<Operations>,
@@ -89,6 +95,7 @@ impl Rule {
             methods: None,
             access: Access::Token,
             requirement: None,
+            compiled: None,
             dry_run: false,
             mcp: None,
             unnamed_mcp: false,
@@ -169,6 +176,16 @@ impl Rule {
         self
     }
 
+    /// Whether the token is enough for this rule.
+    #[inline]
+    pub(super) fn is_met_by<T>(&self, claims: &Claims<T>, facts: Facts<'_>) -> bool {
+        match (&self.compiled, &self.requirement) {
+            (Some(compiled), _) => compiled.is_met_by(claims, facts),
+            (None, Some(requirement)) => requirement.is_met_by(claims, facts),
+            (None, None) => true,
+        }
+    }
+
     /// Forwards requests without a token too, without claims. An invalid token is still rejected, and so is a request
     /// without a token where [`GuardLayer::require`](crate::GuardLayer::require) asks for one.
     pub fn optional(mut self) -> Self {
@@ -191,11 +208,12 @@ impl Rule {
 }
 
 /// The rules of a guard, by route.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RouteRules {
     routes: Routes,
     all: Box<[Rule]>,
     mcp: McpRules,
+    vocabulary: VocabularyId,
     pub(super) origins: Option<Origins>,
     pub(super) implied: Implied,
     pub(super) preflight: Preflight,
@@ -293,7 +311,18 @@ impl RouteRules {
         let mcp = McpRules::new(rules, (!extras.trust_mcp_headers).then_some(body_bytes), problems);
         let origins = extras.allowed_origins.as_deref().map(|origins| Origins::new(origins, problems));
         let implied = Implied::new(&extras.implies, problems);
-        Self { routes, all: rules.into(), mcp, origins, implied, preflight, dry_run, deny_by_default }
+        let vocabulary = Vocabulary::new();
+        let mut all: Box<[Rule]> = rules.into();
+        for rule in &mut all {
+            rule.compiled = rule.requirement.as_ref().map(|needed| Arc::new(vocabulary.compile(needed)));
+        }
+        let vocabulary = vocabulary.id();
+        Self { routes, all, mcp, vocabulary, origins, implied, preflight, dry_run, deny_by_default }
+    }
+
+    /// By which the facts are known that they ask for.
+    pub(crate) fn vocabulary(&self) -> VocabularyId {
+        self.vocabulary
     }
 
     pub(crate) fn dry_run(&self) -> DryRun {

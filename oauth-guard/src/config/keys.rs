@@ -301,8 +301,8 @@ const ISSUER: &[Key] = &[
         "require",
         Kind::Expression(REQUIRED, check_required),
         "none",
-        "require = { token_use = \"access\" }",
-        "Claims that every token of this issuer must have, with exactly these values; a name may be a path with dots.",
+        "require = { token_use = \"access\", hd = [\"example.com\", \"example.org\"] }",
+        "Claims that every token of this issuer must have, with exactly these values, or with one of a list; a name may be a path with dots.",
     ),
     Key::new(
         "headers",
@@ -365,7 +365,17 @@ fn check_required(value: &Value, field: &str, problems: &mut Vec<Problem>) {
         return problems.push(Problem { field: field.to_owned(), message: format!("expected {REQUIRED}") });
     };
     for (name, value) in claims {
-        check_scalar(value, &join(field, name), problems);
+        let field = join(field, name);
+        match value.as_array() {
+            Some(values) if values.is_empty() => problems.push(Problem {
+                field,
+                message:
+                    "an empty list rejects every token; list the values of which the claim must have one"
+                        .to_owned(),
+            }),
+            Some(values) => values.iter().for_each(|value| check_scalar(value, &field, problems)),
+            None => check_scalar(value, &field, problems),
+        }
     }
 }
 

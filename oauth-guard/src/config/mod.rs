@@ -293,8 +293,10 @@ fn issuer(table: Table<'_>, problems: &mut Vec<Problem>) -> Issuer {
         issuer = issuer.any_audience();
     }
     if let Some(claims) = table.value("require").and_then(Value::as_object) {
-        let claims = claims.iter().filter_map(|(name, value)| Some((name, rules::scalar(value)?)));
-        issuer = claims.fold(issuer, |issuer, (name, value)| issuer.require(name, value));
+        issuer = claims.iter().fold(issuer, |issuer, (name, value)| {
+            let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            issuer.require_one_of(name, values.iter().filter_map(rules::scalar))
+        });
     }
     for (name, value) in table.secret_sources("headers", problems) {
         issuer = issuer.header(name, value);

@@ -363,7 +363,12 @@ impl Introspector {
             (_, Some(400..=499)) if error.retry_after().is_none() && status != Some(429) => ("server", false),
             _ => ("server", true),
         };
-        self.trouble(kind, &error.to_string(), every_question.then(|| error.retry_after()), round)
+        self.trouble(
+            kind,
+            &error.with_causes().to_string(),
+            every_question.then(|| error.retry_after()),
+            round,
+        )
     }
 
     /// `pause` is there where the server is to be left alone, with the time it asks for.

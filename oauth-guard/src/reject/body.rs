@@ -51,9 +51,11 @@ impl RejectionBody {
         Self::new(HeaderValue::from_static("text/plain; charset=utf-8"), body)
     }
 
-    /// The default: `{"error":"invalid_token"}`, with the rejection's code.
+    /// The default, with the rejection's [code](Rejection::code) and the text that is
+    /// [safe for callers](Rejection::public_message):
+    /// `{"error":"invalid_token","error_description":"the access token is not valid"}`.
     pub fn standard(rejection: &Rejection) -> Self {
-        Self::json(format!("{{\"error\":\"{}\"}}", rejection.code()))
+        Self::json(standard(rejection))
     }
 
     /// Adds a header. Headers that the guard sets, and those that frame the message, are ignored: `www-authenticate`,
@@ -63,6 +65,22 @@ impl RejectionBody {
         self
     }
 }
+
+/// The default body. No code and no public message has a character that JSON escapes.
+pub(super) fn standard(rejection: &Rejection) -> Bytes {
+    match rejection {
+        Rejection::InvalidToken(_) => Bytes::from_static(INVALID_TOKEN),
+        _ => Bytes::from(format!(
+            r#"{{"error":"{}","error_description":"{}"}}"#,
+            rejection.code(),
+            rejection.public_message()
+        )),
+    }
+}
+
+/// The most frequent one by far, which costs no allocation.
+const INVALID_TOKEN: &[u8] =
+    br#"{"error":"invalid_token","error_description":"the access token is not valid"}"#;
 
 /// The user's function from a rejection to its body and headers.
 #[derive(Clone)]

@@ -34,7 +34,7 @@ pub(crate) fn response(rejection: &Rejection, challenge: &Challenge, dpop: bool)
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert("grpc-status", HeaderValue::from_static(status(rejection)));
-    headers.insert("grpc-message", HeaderValue::from_static(rejection.code()));
+    headers.insert("grpc-message", HeaderValue::from_static(rejection.public_message()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     for value in decision.challenges.into_iter().flatten() {
         headers.append(WWW_AUTHENTICATE, value);

@@ -4,17 +4,14 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response};
 
+use super::body::standard;
 use super::challenge::Challenge;
 use super::rejection::Rejection;
 
 /// The whole response.
 pub(crate) fn response(rejection: &Rejection, challenge: &Challenge, dpop: bool) -> Response<Bytes> {
     let decision = challenge.decide(rejection, dpop);
-    let body = match rejection {
-        Rejection::InvalidToken(_) => Bytes::from_static(b"{\"error\":\"invalid_token\"}"),
-        _ => Bytes::from(format!("{{\"error\":\"{}\"}}", rejection.code())),
-    };
-    let mut response = Response::new(body);
+    let mut response = Response::new(standard(rejection));
     *response.status_mut() = decision.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

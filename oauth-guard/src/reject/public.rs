@@ -7,7 +7,8 @@ impl Rejection {
     /// error code says and the caller's own request shows, and never which check a token or a proof failed, nor anything
     /// of the configuration. The `Display` of a rejection and its [`reason`](Self::reason) are for the operator.
     ///
-    /// The challenges of the guard's own responses have it as `error_description`, where RFC 6750 has one.
+    /// The guard's own responses have it as `error_description`, in the JSON body and where RFC 6750 has one in the
+    /// challenge; over gRPC it is the `grpc-message`.
     ///
     /// ```
     /// use oauth_guard::{Rejection, RejectionBody};
@@ -131,6 +132,35 @@ mod tests {
             if rejection.reason() != rejection.code() {
                 assert!(!sent.contains(rejection.reason()), "{rejection:?}: {sent}");
             }
+        }
+    }
+
+    #[test]
+    fn every_default_response_says_what_callers_may_read() {
+        let mut all = secret_reasons();
+        all.extend([
+            Rejection::MissingToken,
+            Rejection::MalformedRequest("the request has two access tokens"),
+            Rejection::UseDpopNonce,
+            Rejection::TokenNotBound,
+            Rejection::InsufficientScope { needed: "orders:read".into() },
+            Rejection::InsufficientAuthentication { acr_values: "phr".into(), max_age: None },
+        ]);
+        for rejection in all {
+            let challenge = Challenge::default();
+            let (over_http, over_grpc) = (
+                over_http::response(&rejection, &challenge, false),
+                grpc::response(&rejection, &challenge, false),
+            );
+            let body: serde_json::Value = serde_json::from_slice(over_http.body()).unwrap();
+            let expected = serde_json::json!({
+                "error": rejection.code(), "error_description": rejection.public_message(),
+            });
+            assert_eq!(body, expected);
+            // The gRPC specification escapes with percent signs whatever is no printable ASCII.
+            let message = rejection.public_message();
+            assert!(message.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'%'), "{message}");
+            assert_eq!(over_grpc.headers()["grpc-message"], message);
         }
     }
 

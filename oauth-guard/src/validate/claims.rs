@@ -142,8 +142,9 @@ impl<'a> ClaimSet<'a> {
 
     /// The claims that [`Issuer::require`](crate::Issuer::require) names.
     pub(super) fn check_required(&self, rules: &IssuerRules) -> Result<(), TokenError> {
-        let has = |(name, wanted): &(Box<str>, ClaimValue)| {
-            self.at(std::slice::from_ref(name)).is_some_and(|value| wanted.is(value))
+        let has = |(name, wanted): &(Box<str>, Box<[ClaimValue]>)| {
+            let value = self.at(std::slice::from_ref(name));
+            value.is_some_and(|value| wanted.iter().any(|wanted| wanted.is(value)))
         };
         if rules.required.iter().all(has) { Ok(()) } else { Err(TokenError::RequiredClaim) }
     }

@@ -12,6 +12,8 @@ use tower::ServiceExt;
 use crate::log::Log;
 use crate::support::Fixture;
 
+const NOT_GUARDED: &str = r#"{"error":"not_guarded","error_description":"the request cannot be handled"}"#;
+
 #[derive(Deserialize)]
 struct Mine {
     tenant: String,
@@ -57,7 +59,7 @@ async fn handlers_get_claims_where_a_guard_is_and_500_where_none_is() {
     assert_eq!(ask(&router, "/public", Some("a.b.c")).await.0, 401);
     // Never anonymous access to a handler that needs claims.
     assert_eq!(ask(&router, "/optional", None).await.0, 500);
-    assert_eq!(ask(&router, "/forgotten", token).await, (500, r#"{"error":"not_guarded"}"#.to_owned()));
+    assert_eq!(ask(&router, "/forgotten", token).await, (500, NOT_GUARDED.to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,7 +127,7 @@ async fn a_handler_with_scopes_rejects_with_the_guards_response() {
     assert_eq!((grpc.status().as_u16(), &grpc.headers()["grpc-status"]), (200, &"7".parse().unwrap()));
 
     // No guard and no claims: never treated as an authenticated caller.
-    assert_eq!(ask(&router, "/forgotten", Some(&rich)).await, (500, r#"{"error":"not_guarded"}"#.to_owned()));
+    assert_eq!(ask(&router, "/forgotten", Some(&rich)).await, (500, NOT_GUARDED.to_owned()));
     assert_eq!(ask(&router, "/open", None).await.0, 500);
     assert_eq!(ask(&router, "/open", Some(&poor)).await.0, 403);
 
@@ -272,9 +274,9 @@ async fn an_optional_extractor_of_the_wrong_type_is_500_and_never_silently_none(
     let token = fixture.server.mint().subject("ada").claim("tenant", "acme").build();
     for (path, status, body) in [
         ("/custom/custom", 200, "acme"),
-        ("/custom/plain", 500, r#"{"error":"not_guarded"}"#),
+        ("/custom/plain", 500, NOT_GUARDED),
         ("/plain/plain", 200, "ada"),
-        ("/plain/custom", 500, r#"{"error":"not_guarded"}"#),
+        ("/plain/custom", 500, NOT_GUARDED),
         ("/none", 200, "anonymous"),
     ] {
         assert_eq!(ask(&router, path, Some(&token)).await, (status, body.to_owned()), "{path}");

@@ -75,6 +75,22 @@ async fn a_token_has_the_claims_that_are_required() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_required_claim_may_have_one_of_several_values() {
+    let fixture = Fixture::new();
+    let issuer = issuer(&fixture).require_one_of("hd", ["example.com", "example.org"]);
+    let guard = fixture.guard_of(issuer);
+    for good in ["example.com", "example.org"] {
+        assert_eq!(call(&guard, &token(&fixture).claim("hd", good).build()).await.status, 200, "{good}");
+    }
+    for other in [json!("example.net"), json!(["example.com"]), Value::Null] {
+        let token = token(&fixture).claim("hd", other).build();
+        assert_eq!(call(&guard, &token).await.summary(), (401, Some("invalid_token")));
+        let explanation = guard.explain(&token).to_string();
+        assert!(explanation.contains(r#"hd one of ["example.com", "example.org"]"#), "{explanation}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_cached_before_a_claim_was_required_is_validated_again() {
     let fixture = Fixture::new();
     let guard = fixture.guard_of(issuer(&fixture));
@@ -96,5 +112,7 @@ fn any_audience_goes_with_clients_and_without_an_audience() {
     assert_eq!(fields(named().any_audience().clients(Vec::<String>::new())), ["issuer[0].clients"]);
     assert_eq!(fields(named().any_audience().clients(["a"]).audience("x")), ["issuer[0].any_audience"]);
     assert_eq!(fields(named().require("", "x").audience("x")), ["issuer[0].require"]);
+    let none = named().require_one_of("hd", Vec::<String>::new());
+    assert_eq!(fields(none.audience("x")), ["issuer[0].require.hd"]);
     assert!(fields(named().any_audience().clients(["a"])).is_empty());
 }

@@ -53,5 +53,6 @@ mod tenant_probation;
 mod tenants;
 #[cfg(feature = "testing")]
 mod testing;
+mod threads;
 mod token_locations;
 mod unknown_keys;

@@ -12,6 +12,10 @@ use tower::{Layer, ServiceExt, service_fn};
 use crate::rules::{ask, get, guard, scope};
 use crate::support::{Fixture, send_request};
 
+const UNCHECKED: &str = r#"{"error":"unchecked_body","error_description":"the request cannot be handled"}"#;
+const OTHER_ORIGIN: &str =
+    r#"{"error":"origin_not_allowed","error_description":"pages of this origin may not send this request"}"#;
+
 /// What came back: status, the scopes of the challenge, and on success the body that the service read.
 pub(crate) type Answer = (u16, Option<String>, String);
 
@@ -255,7 +259,7 @@ async fn a_body_that_cannot_be_read_is_no_way_around_the_comparison() {
     // Twice: the second time, the token is cached and no key is fetched.
     for _ in 0..2 {
         let reply = send_request(&guard.layer(), request("/mcp")).await;
-        assert_eq!((reply.status, &*reply.body), (500, r#"{"error":"unchecked_body"}"#));
+        assert_eq!((reply.status, &*reply.body), (500, UNCHECKED));
     }
     assert_eq!(send_request(&guard.layer(), request("/other")).await.status, 200);
     let claims = crate::support::claims(&guard, &token).await.unwrap();
@@ -423,7 +427,7 @@ async fn pages_of_other_origins_are_refused_whatever_they_bring() {
         }
         let reply = send_request(&guard.layer(), request.body(Full::default()).unwrap()).await;
         if reply.status == 403 {
-            assert_eq!((reply.challenge, &*reply.body), (None, r#"{"error":"origin_not_allowed"}"#));
+            assert_eq!((reply.challenge, &*reply.body), (None, OTHER_ORIGIN));
         }
         reply.status
     };

@@ -74,11 +74,9 @@ async fn a_token_in_two_places_is_a_malformed_request() {
         (&uri_twice, &[]),
     ];
     for (number, (uri, headers)) in cases.into_iter().enumerate() {
-        assert_eq!(
-            ask(&guard, uri, headers).await,
-            (400, r#"{"error":"invalid_request"}"#.into()),
-            "{number}"
-        );
+        let (status, body) = ask(&guard, uri, headers).await;
+        let start = r#"{"error":"invalid_request","error_description":"the request has more than one "#;
+        assert!(status == 400 && body.starts_with(start), "{number}: {status} {body}");
     }
 }
 

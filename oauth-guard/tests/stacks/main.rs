@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue};
 use oauth_guard::clock::TestClock;
 use oauth_guard::{Guard, GuardLayer, HttpClient, Issuer, Requirement};
 use oauth_mock::{Alg, Endpoint, Fault, MockServer};
+use serde_json::Value;
 
 /// A service behind a guard. It returns the subject of the claims.
 trait Stack: Sized {
@@ -79,44 +80,48 @@ fn good(server: &MockServer) -> Vec<String> {
 
 const UNAVAILABLE: &str = "keys unavailable";
 
+const NO_TOKEN: &str = "the request has no access token";
+const INVALID: &str = "the access token is not valid";
+const BAD_TOKEN: &str = "the token has characters that are not allowed in a token";
+
 fn cases() -> Vec<Case> {
     let case = |name, authorization, expected| Case { name, authorization, expected };
     vec![
-        case("no token", |_| Vec::new(), expected(401, 16, PLAIN, "missing_token")),
-        case("other scheme", |_| vec!["Basic YTpi".into()], expected(401, 16, PLAIN, "missing_token")),
-        case("malformed header", |_| vec!["Bearer a b".into()], expected(400, 3, REQUEST, "invalid_request")),
+        case("no token", |_| Vec::new(), expected(401, 16, PLAIN, NO_TOKEN)),
+        case("other scheme", |_| vec!["Basic YTpi".into()], expected(401, 16, PLAIN, NO_TOKEN)),
+        case("malformed header", |_| vec!["Bearer a b".into()], expected(400, 3, REQUEST, BAD_TOKEN)),
         case(
             "two headers",
             |server| [good(server), good(server)].concat(),
-            expected(400, 3, REQUEST, "invalid_request"),
+            expected(400, 3, REQUEST, "the request has more than one Authorization header"),
         ),
-        case("no JWT", |_| bearer("opaque"), expected(401, 16, TOKEN, "invalid_token")),
+        case("no JWT", |_| bearer("opaque"), expected(401, 16, TOKEN, INVALID)),
         case(
             "forged",
             |server| bearer(server.mint().scope("read").signature([7; 64]).build()),
-            expected(401, 16, TOKEN, "invalid_token"),
+            expected(401, 16, TOKEN, INVALID),
         ),
         case(
             "expired",
             |server| bearer(server.mint().scope("read").expires_in(-3600).build()),
-            expected(401, 16, TOKEN, "invalid_token"),
+            expected(401, 16, TOKEN, INVALID),
         ),
         case(
             "wrong audience",
             |server| bearer(server.mint().scope("read").audience("another").build()),
-            expected(401, 16, TOKEN, "invalid_token"),
+            expected(401, 16, TOKEN, INVALID),
         ),
         case(
             "unknown key",
             |server| bearer(server.mint().scope("read").kid("unknown").build()),
-            expected(401, 16, TOKEN, "invalid_token"),
+            expected(401, 16, TOKEN, INVALID),
         ),
         case(
             "too little scope",
             |server| bearer(server.mint().scope("write").build()),
-            expected(403, 7, SCOPE, "insufficient_scope"),
+            expected(403, 7, SCOPE, "the access token does not grant what this request needs"),
         ),
-        case(UNAVAILABLE, good, expected(503, 14, None, "keys_unavailable")),
+        case(UNAVAILABLE, good, expected(503, 14, None, "the access token cannot be checked at the moment")),
         case("good", good, expected(200, 0, None, "ada")),
     ]
 }
@@ -124,7 +129,7 @@ fn cases() -> Vec<Case> {
 #[tokio::test(start_paused = true)]
 async fn every_case_gets_the_same_response_on_every_stack() {
     let mut rows = 0;
-    println!("{:18}{:18}{:10}{:20}challenge", "case", "stack", "reply", "code or subject");
+    println!("{:18}{:18}{:10}{:20}challenge", "case", "stack", "reply", "text or subject");
     for case in cases() {
         rows += run::<axum::Axum>(&case).await;
         rows += run::<hyper::Hyper>(&case).await;
@@ -182,12 +187,13 @@ impl Reply {
     /// From the parts of an HTTP response.
     fn http(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let body = std::str::from_utf8(body).unwrap();
-        let code = body.strip_prefix("{\"error\":\"").and_then(|rest| rest.strip_suffix("\"}"));
+        let rejected: Option<Value> = serde_json::from_str(body).ok();
+        let said = rejected.as_ref().and_then(|body| body["error_description"].as_str());
         Self {
             status: Status::Http(status),
             challenge: text(headers, WWW_AUTHENTICATE.as_str()),
             retry_after: text(headers, RETRY_AFTER.as_str()).map(|seconds| seconds.parse().unwrap()),
-            said: code.unwrap_or(body).to_owned(),
+            said: said.unwrap_or(body).to_owned(),
         }
     }
 

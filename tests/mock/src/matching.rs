@@ -111,6 +111,16 @@ impl Match {
                 .all(|(name, value)| has(&request.params, name, value) || has(&request.query, name, value))
     }
 
+    /// Whether it is about tokens of this client and scope that no request asked for.
+    pub(crate) fn fits_without_request(&self, client: &str, scope: &[String]) -> bool {
+        let Self { client: wanted, grant, scopes, params, headers, method, path } = self;
+        wanted.as_deref().is_none_or(|wanted| wanted == client)
+            && scopes.iter().all(|one| scope.contains(one))
+            && [grant, method, path].into_iter().all(Option::is_none)
+            && params.is_empty()
+            && headers.is_empty()
+    }
+
     /// What it is about, in a few words; empty for every request.
     pub(crate) fn described(&self) -> String {
         let named = [

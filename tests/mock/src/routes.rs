@@ -28,6 +28,7 @@ use serde_json::{Map, Value, json};
 use crate::control;
 use crate::endpoint::Endpoint;
 use crate::journal::RecordedRequest;
+use crate::matching::Match;
 use crate::providers;
 use crate::response::MockResponse;
 use crate::sessions::Cookie;
@@ -139,7 +140,8 @@ impl<'a> Call<'a> {
     pub(crate) fn ruled(self, client: Option<&str>, scope: Option<&str>) -> Rulings {
         let Some(recorded) = self.recorded else { return Rulings::default() };
         let shared = self.shared;
-        shared.token_rules.of(recorded, &shared.journal, &shared.scenarios, client, scope)
+        let fits = |matching: &Match| matching.fits_as(recorded, &shared.journal, client, scope);
+        shared.token_rules.of(&shared.scenarios, fits)
     }
 
     /// Responds 405 to any other method.

@@ -16,7 +16,7 @@ use crate::expect::{Expect, Expectations};
 use crate::faults::{Fault, FaultScript, Faults};
 use crate::journal::Journal;
 use crate::keys::{Keys, TestKey};
-use crate::matching::FIRST_STATE;
+use crate::matching::{FIRST_STATE, Match};
 use crate::mint::TokenBuilder;
 use crate::providers::ProviderFailure;
 use crate::routes::{Call, authorize};
@@ -124,7 +124,8 @@ impl MockServer {
     }
 
     /// Issues tokens without a request, as if the client were granted them: they can be introspected, refreshed
-    /// and revoked. `scope` is space-separated. `None` if there is no such client.
+    /// and revoked. `scope` is space-separated. [Token rules](TokenRule) hold for them, except those about something that
+    /// only a request has, such as its grant or a parameter. `None` if there is no such client.
     #[must_use]
     pub fn issue(&self, client: &str, subject: &str, scope: &str) -> Option<IssuedTokens> {
         self.first().issue(client, subject, scope)
@@ -425,6 +426,9 @@ impl<'a> IssuerHandle<'a> {
             claims: user.map_or_else(Map::new, |user| user.claims.clone()),
             ..Grant::default()
         };
+        let fits = |matching: &Match| matching.fits_without_request(&grant.client, &grant.scope);
+        let set = self.shared.token_rules.of(&self.shared.scenarios, fits).access;
+        let grant = Grant { set, ..grant };
         let records = &self.issuer.records;
         Some(records.issue(self.shared, self.issuer, &client, grant, records.new_family(), true))
     }

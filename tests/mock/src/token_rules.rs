@@ -5,7 +5,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::{Map, Value};
 
 use crate::faults::When;
-use crate::journal::{Journal, RecordedRequest};
 use crate::matching::{Match, Scenarios, Turn};
 
 /// What some tokens, ID tokens, userinfo and token responses have that others have not.
@@ -152,19 +151,12 @@ impl TokenRules {
         });
     }
 
-    /// What the rules say of the token that `client` gets with `scope`, later ones over earlier ones.
-    pub(crate) fn of(
-        &self,
-        request: &RecordedRequest,
-        journal: &Journal,
-        scenarios: &Scenarios,
-        client: Option<&str>,
-        scope: Option<&str>,
-    ) -> Rulings {
+    /// What the rules that fit say of a token, later ones over earlier ones.
+    pub(crate) fn of(&self, scenarios: &Scenarios, fits: impl Fn(&Match) -> bool) -> Rulings {
         let mut rulings = Rulings::default();
         for rule in &mut self.list().rules {
             let turn = rule.turn.as_ref();
-            if !rule.matching.fits_as(request, journal, client, scope) || !scenarios.is_in(turn) {
+            if !fits(&rule.matching) || !scenarios.is_in(turn) {
                 continue;
             }
             rule.seen += 1;

@@ -1,3 +1,4 @@
+use super::super::compiled::Vocabulary;
 use super::*;
 use crate::check::Check;
 use crate::clock::TestClock;
@@ -34,16 +35,16 @@ fn claims_with(more: &str) -> Claims {
     outcome.unwrap().unwrap()
 }
 
+fn facts<'a>(clock: &'a TestClock, implied: &'a Implied) -> Facts<'a> {
+    Facts { clock, implied, rules: Vocabulary::new().id() }
+}
+
 fn met(requirement: &Requirement, claims: &Claims) -> bool {
-    requirement.is_met_by(claims, Facts { clock: &TestClock::at(NOW), implied: &Implied::default() })
+    requirement.is_met_by(claims, facts(&TestClock::at(NOW), &Implied::default()))
 }
 
 fn check(requirement: &Requirement, claims: &Claims) -> Result<(), Rejection> {
-    Requirement::check(
-        [requirement].into_iter(),
-        claims,
-        Facts { clock: &TestClock::at(NOW), implied: &Implied::default() },
-    )
+    Requirement::check([requirement].into_iter(), claims, facts(&TestClock::at(NOW), &Implied::default()))
 }
 
 fn needed(requirement: &Requirement) -> String {

@@ -25,11 +25,11 @@ async fn rejections_have_their_status_and_metadata() {
     let good = call(&bound, Dpop::new(), "DPoP", &bound.token, &[&proof()]).await;
     assert_eq!((good.status, &*good.body), (200, "ada: authorization content-type dpop"));
     for (scheme, proofs, status, message, challenges) in [
-        ("DPoP", vec![], "16", "invalid_dpop_proof", 1),
-        ("DPoP", vec!["a.b.c".to_owned()], "16", "invalid_dpop_proof", 1),
-        ("DPoP", vec![proof(), proof()], "3", "invalid_request", 1),
-        ("Bearer", vec![proof()], "16", "invalid_token", 2),
-        ("Basic", vec![], "16", "missing_token", 2),
+        ("DPoP", vec![], "16", "the DPoP proof is missing or not valid", 1),
+        ("DPoP", vec!["a.b.c".to_owned()], "16", "the DPoP proof is missing or not valid", 1),
+        ("DPoP", vec![proof(), proof()], "3", "the request has more than one DPoP header", 1),
+        ("Bearer", vec![proof()], "16", "the access token is not valid", 2),
+        ("Basic", vec![], "16", "the request has no access token", 2),
     ] {
         let proofs: Vec<&str> = proofs.iter().map(String::as_str).collect();
         let answer = call(&bound, Dpop::new(), scheme, &bound.token, &proofs).await;
@@ -39,13 +39,13 @@ async fn rejections_have_their_status_and_metadata() {
         assert!(answer.body.is_empty());
     }
     let asked = call(&bound, Dpop::new().require_nonce(), "DPoP", &bound.token, &[&proof()]).await;
-    assert_eq!(asked.headers["grpc-message"], "use_dpop_nonce");
+    assert_eq!(asked.headers["grpc-message"], "the DPoP proof needs the nonce in DPoP-Nonce");
     assert_eq!(asked.nonce().unwrap().len(), 32);
     let full = Dpop::new().replay_store(Full);
     let answer = call(&bound, full, "DPoP", &bound.token, &[&proof()]).await;
     assert_eq!(
         (&answer.headers["grpc-status"], &answer.headers["grpc-message"]),
-        (&"14".parse().unwrap(), &"replay_store_unavailable".parse().unwrap())
+        (&"14".parse().unwrap(), &"the access token cannot be checked at the moment".parse().unwrap())
     );
 }
 

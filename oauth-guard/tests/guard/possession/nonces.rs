@@ -157,7 +157,10 @@ async fn code_without_a_layer_gets_the_nonces_too() {
     assert_eq!(response.status(), 401);
     assert!(response.headers()[header::WWW_AUTHENTICATE].to_str().unwrap().starts_with("DPoP "));
     let nonce = response.headers()["dpop-nonce"].to_str().unwrap().to_owned();
-    assert_eq!(&response.body()[..], br#"{"error":"use_dpop_nonce"}"#);
+    assert_eq!(
+        &response.body()[..],
+        br#"{"error":"use_dpop_nonce","error_description":"the DPoP proof needs the nonce in DPoP-Nonce"}"#
+    );
     let good = |nonce: &str| request("DPoP", &bound.token, &[&bound.proof().nonce(nonce).build()]);
     let claims = guard.check(&good(&nonce)).resolve().await.unwrap().unwrap();
     assert_eq!(claims.dpop_nonce(), None);

@@ -142,7 +142,10 @@ async fn a_full_store_is_503_and_health_says_so() {
     let answer = bound.call(&guard, &bound.proof()).await;
     assert_eq!((answer.status, answer.challenges().len()), (503, 0));
     assert_eq!(answer.headers["retry-after"], "1");
-    assert_eq!(answer.body, r#"{"error":"replay_store_unavailable"}"#);
+    assert_eq!(
+        answer.body,
+        r#"{"error":"replay_store_unavailable","error_description":"the access token cannot be checked at the moment"}"#
+    );
     assert_eq!(
         reason(&guard, &request("DPoP", &bound.token, &[&bound.proof().build()])).await,
         "replay_store_unavailable"

@@ -132,6 +132,37 @@ async fn a_scenario_goes_from_state_to_state() {
 }
 
 #[tokio::test]
+async fn token_rules_hold_for_tokens_that_are_issued_without_a_request() {
+    let server = server();
+    server.token_rule(TokenRule::new(Match::any()).claim("tenant", "blue").claim("jti", Value::Null));
+    server.token_rule(TokenRule::new(Match::any().scope("write")).claim("roles", json!(["editor"])));
+    // Whatever only a request has, this one has not.
+    for (n, matching) in [
+        Match::any().client("app"),
+        Match::any().grant(GrantType::Password),
+        Match::any().param("resource", "x"),
+        Match::any().header("x-a", "b"),
+        Match::any().method("POST"),
+        Match::any().path("/token"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        server.token_rule(TokenRule::new(matching).claim(format!("other{n}"), true));
+    }
+    let issued = |scope: &str| {
+        let tokens = server.issue("svc", "alice", scope).unwrap();
+        (jwt_part(&tokens.access_token, 1), tokens)
+    };
+    let (read, tokens) = issued("read");
+    assert_eq!((&read["tenant"], read.get("jti"), read.get("roles")), (&json!("blue"), None, None));
+    assert!(read.as_object().unwrap().keys().all(|name| !name.starts_with("other")), "{read}");
+    assert_eq!(issued("read write").0["roles"], json!(["editor"]));
+    let form = format!("token={}", tokens.access_token);
+    assert_eq!(post(&server, Endpoint::Introspect, Some(&svc()), &form).await.json()["tenant"], "blue");
+}
+
+#[tokio::test]
 async fn claims_and_responses_differ_by_client_scope_grant_and_parameter() {
     let server = server();
     server.token_rule(TokenRule::new(Match::any().client("svc")).claim("tenant", "blue"));

@@ -1,0 +1,356 @@
+//! The first level of the cache: for each thread, some of the tokens that it sees most.
+//!
+//! A hit writes what only this thread writes: the lock of its own place, and the count of an `Arc` of its own. The places
+//! belong to the cache and not to the threads, so that they end with it, wherever the threads are.
+//!
+//! What is here was valid when it came in. Whoever takes it out checks all that can have changed since: time, key, issuer,
+//! revocations. A reload is the one change that an entry does not show by itself; [`Near::begin`] ends what was held before
+//! it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+
+use super::Digest;
+use crate::thread::{self, PLACES};
+
+/// The most tokens that one thread has here.
+const MOST_SLOTS: u64 = 256;
+
+pub(super) struct Near<V> {
+    /// By the number of the thread. None where the cache is too small to be worth it.
+    places: Box<[OnceLock<Box<Place<V>>>]>,
+    slots: usize,
+    /// Of all places together.
+    max_bytes: usize,
+    /// The generation of the snapshot in force. Written by a reload only.
+    generation: AtomicU64,
+    /// How many places are in use. Locked before any place.
+    used: Mutex<usize>,
+}
+
+/// On lines of the processor's cache that hold nothing of another thread.
+#[repr(align(128))]
+struct Place<V>(Mutex<Slots<V>>);
+
+struct Slots<V> {
+    slots: Box<[Option<Slot<V>>]>,
+    /// The weight of all entries, and the most that it may be.
+    bytes: usize,
+    max_bytes: usize,
+    /// Where the next entry goes out when there is no room.
+    next: usize,
+    hits: u64,
+}
+
+struct Slot<V> {
+    digest: Digest,
+    generation: u64,
+    /// When it was last used in the main cache too, in seconds of the monotonic clock.
+    touched: u64,
+    /// As the main cache counts it, although most entries are there as well and take no memory of their own.
+    weight: usize,
+    value: Arc<V>,
+}
+
+/// What a thread has of a token.
+pub(super) struct Hit<V> {
+    pub(super) value: Arc<V>,
+    /// Whether the main cache should hear of it, so that the entry stays recent there.
+    pub(super) touch: bool,
+}
+
+impl<V> Near<V> {
+    /// For a cache of so many bytes in all: a sixteenth of them, divided among the threads.
+    pub(super) fn new(cache_bytes: u64) -> Self {
+        let slots = (cache_bytes / (64 * 1024)).min(MOST_SLOTS);
+        Self {
+            places: (0..if slots == 0 { 0 } else { PLACES }).map(|_| OnceLock::new()).collect(),
+            slots: usize::try_from(slots).unwrap_or_default(),
+            max_bytes: if slots == 0 { 0 } else { usize::try_from(cache_bytes / 16).unwrap_or(usize::MAX) },
+            generation: AtomicU64::new(0),
+            used: Mutex::new(0),
+        }
+    }
+
+    /// The most that all entries may take.
+    pub(super) fn max_bytes(&self) -> u64 {
+        u64::try_from(self.max_bytes).unwrap_or(u64::MAX)
+    }
+
+    /// What this thread holds, if it is of this generation.
+    #[inline]
+    pub(super) fn get(&self, digest: Digest, generation: u64, second: u64) -> Option<Hit<V>> {
+        let mut slots = self.mine()?.try_lock()?;
+        let slot = slots.at(digest)?.as_mut().filter(|slot| slot.is(digest, generation))?;
+        let touch = slot.touched != second;
+        slot.touched = second;
+        let value = Arc::clone(&slot.value);
+        slots.hits += 1;
+        Some(Hit { value, touch })
+    }
+
+    /// Holds it for this thread, in place of what its slot had, unless a reload has taken place since `generation`.
+    pub(super) fn put(&self, digest: Digest, generation: u64, second: u64, weight: u32, value: &Arc<V>) {
+        let Some(mut slots) = self.mine_or_new().and_then(Place::try_lock) else { return };
+        // Under the lock: `begin` says which generation is in force before it locks the place to empty it.
+        if self.generation.load(Ordering::Acquire) != generation {
+            return;
+        }
+        let weight = usize::try_from(weight).unwrap_or(usize::MAX).saturating_add(size_of::<Slot<V>>());
+        let entry = Slot { digest, generation, touched: second, weight, value: Arc::clone(value) };
+        let dropped = slots.put(entry);
+        drop(slots);
+        // A claims type of the user's may do anything when it is dropped.
+        drop(dropped);
+    }
+
+    /// This thread no longer holds it.
+    pub(super) fn remove(&self, digest: Digest) {
+        let Some(mut slots) = self.mine().and_then(Place::try_lock) else { return };
+        let dropped = slots.remove(digest);
+        drop(slots);
+        drop(dropped);
+    }
+
+    /// From now on that generation is in force: what any thread holds of another one is dropped before this returns.
+    pub(super) fn begin(&self, generation: u64) {
+        // Locked, so that no place is made that neither is emptied here nor knows of the new generation.
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        self.generation.store(generation, Ordering::Release);
+        let dropped: Vec<_> = self.places().flat_map(|place| place.lock().empty()).collect();
+        drop(used);
+        drop(dropped);
+    }
+
+    pub(super) fn hits(&self) -> u64 {
+        self.places().map(|place| place.lock().hits).sum()
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Place<V>> {
+        self.places.iter().filter_map(|place| place.get().map(Box::as_ref))
+    }
+
+    #[inline]
+    fn mine(&self) -> Option<&Place<V>> {
+        self.places.get(thread::number()? % PLACES)?.get().map(Box::as_ref)
+    }
+
+    fn mine_or_new(&self) -> Option<&Place<V>> {
+        let place = self.places.get(thread::number()? % PLACES)?;
+        if place.get().is_none() {
+            drop(self.make(place));
+        }
+        place.get().map(Box::as_ref)
+    }
+
+    /// Makes a place. The others make room for it: returns what they had.
+    #[cold]
+    fn make(&self, place: &OnceLock<Box<Place<V>>>) -> Vec<Slot<V>> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.get().is_some() {
+            return Vec::new();
+        }
+        *used += 1;
+        let each = self.max_bytes / *used;
+        let dropped = self.places().flat_map(|other| other.lock().shrink_to(each)).collect();
+        let _ = place.set(Box::new(Place(Mutex::new(Slots::new(self.slots, each)))));
+        dropped
+    }
+}
+
+impl<V> Place<V> {
+    /// `None` while another thread is at it: the caller does without.
+    #[inline]
+    fn try_lock(&self) -> Option<MutexGuard<'_, Slots<V>>> {
+        match self.0.try_lock() {
+            Ok(slots) => Some(slots),
+            Err(TryLockError::Poisoned(slots)) => Some(slots.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slots<V>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<V> Slots<V> {
+    fn new(slots: usize, max_bytes: usize) -> Self {
+        Self { slots: (0..slots).map(|_| None).collect(), bytes: 0, max_bytes, next: 0, hits: 0 }
+    }
+
+    #[inline]
+    fn at(&mut self, digest: Digest) -> Option<&mut Option<Slot<V>>> {
+        // Another word of the digest than the one the main cache hashes by.
+        let slots = u64::try_from(self.slots.len()).ok()?;
+        self.slots.get_mut(usize::try_from(digest.0[1].checked_rem(slots)?).ok()?)
+    }
+
+    /// Returns what has to go for it.
+    fn put(&mut self, entry: Slot<V>) -> Vec<Slot<V>> {
+        let weight = entry.weight;
+        let mut dropped: Vec<_> = self.at(entry.digest).and_then(Option::take).into_iter().collect();
+        self.bytes = self.bytes.saturating_sub(dropped.iter().map(|slot| slot.weight).sum());
+        dropped.extend(self.make_room(weight));
+        if self.bytes.saturating_add(weight) > self.max_bytes {
+            dropped.push(entry);
+        } else if let Some(slot) = self.at(entry.digest) {
+            *slot = Some(entry);
+            self.bytes += weight;
+        }
+        dropped
+    }
+
+    fn shrink_to(&mut self, max_bytes: usize) -> Vec<Slot<V>> {
+        self.max_bytes = max_bytes;
+        self.make_room(0)
+    }
+
+    fn empty(&mut self) -> Vec<Slot<V>> {
+        self.bytes = 0;
+        self.slots.iter_mut().filter_map(Option::take).collect()
+    }
+
+    fn make_room(&mut self, weight: usize) -> Vec<Slot<V>> {
+        let mut dropped = Vec::new();
+        for _ in 0..self.slots.len() {
+            if self.bytes.saturating_add(weight) <= self.max_bytes {
+                break;
+            }
+            self.next = (self.next + 1) % self.slots.len();
+            if let Some(slot) = self.slots.get_mut(self.next).and_then(Option::take) {
+                self.bytes = self.bytes.saturating_sub(slot.weight);
+                dropped.push(slot);
+            }
+        }
+        dropped
+    }
+
+    fn remove(&mut self, digest: Digest) -> Option<Slot<V>> {
+        let slot = self.at(digest)?.take_if(|slot| slot.digest == digest)?;
+        self.bytes = self.bytes.saturating_sub(slot.weight);
+        Some(slot)
+    }
+}
+
+impl<V> Slot<V> {
+    #[inline]
+    fn is(&self, digest: Digest, generation: u64) -> bool {
+        self.digest == digest && self.generation == generation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Barrier, Weak};
+    use std::thread;
+
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    fn digest(number: u64) -> Digest {
+        Digest([number; 4])
+    }
+
+    fn holds(near: &Near<u64>, number: u64, generation: u64) -> bool {
+        near.get(digest(number), generation, 0).is_some()
+    }
+
+    #[test]
+    fn what_is_held_under_one_generation_is_not_found_under_another() {
+        let near = Near::new(64 * MIB);
+        near.put(digest(1), 0, 0, 100, &Arc::new(7));
+        assert_eq!(near.get(digest(1), 0, 0).map(|hit| *hit.value), Some(7));
+        assert!(!holds(&near, 1, 1), "the next configuration begins without it");
+        assert!(!holds(&near, 257, 0), "the same slot, another token");
+        near.remove(digest(257));
+        assert!(holds(&near, 1, 0));
+        near.remove(digest(1));
+        assert!(!holds(&near, 1, 0));
+    }
+
+    /// A thread that validated under the old configuration comes late.
+    #[test]
+    fn nothing_is_put_in_under_a_generation_that_has_ended() {
+        let near = Near::new(64 * MIB);
+        near.begin(1);
+        near.put(digest(1), 0, 0, 100, &Arc::new(7));
+        assert!(!holds(&near, 1, 0));
+        near.put(digest(1), 1, 0, 100, &Arc::new(7));
+        assert!(holds(&near, 1, 1));
+    }
+
+    /// Threads that sleep give up what they hold too.
+    #[test]
+    fn a_new_generation_drops_what_every_thread_holds() {
+        let (near, together) = (Near::new(64 * MIB), Barrier::new(5));
+        thread::scope(|scope| {
+            let hold = |number: u64| {
+                let value = Arc::new(number);
+                near.put(digest(number), 0, 0, 100, &value);
+                let weak = Arc::downgrade(&value);
+                drop(value);
+                assert!(holds(&near, number, 0) && !holds(&near, number + 1, 0), "each for itself");
+                together.wait();
+                together.wait();
+                weak
+            };
+            let threads: Vec<_> = (0..4).map(|number| scope.spawn(move || hold(number))).collect();
+            together.wait();
+            near.begin(1);
+            together.wait();
+            let values: Vec<Weak<u64>> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+            assert!(values.iter().all(|value| value.upgrade().is_none()));
+        });
+    }
+
+    #[test]
+    fn all_threads_together_stay_within_the_bytes() {
+        let (near, together) = (Near::new(16 * MIB), Barrier::new(9));
+        let weights = || near.places().map(|place| place.lock().bytes).collect::<Vec<_>>();
+        thread::scope(|scope| {
+            let fill = |number: u64| {
+                for next in 0..2_000 {
+                    near.put(digest(number + next * 7), 0, 0, 9_000, &Arc::new(next));
+                }
+                together.wait();
+                together.wait();
+            };
+            // One alone takes all that there is.
+            fill_alone(&near);
+            assert!(weights()[0] > 900_000, "{:?}", weights());
+            (0..8).for_each(|number| drop(scope.spawn(move || fill(number))));
+            together.wait();
+            let each = weights();
+            assert_eq!(each.len(), 9);
+            assert!(
+                each.iter().sum::<usize>() <= MIB as usize && each.iter().all(|one| *one > 0),
+                "{each:?}"
+            );
+            together.wait();
+        });
+        near.put(digest(9), 0, 0, u32::MAX, &Arc::new(9));
+        assert!(!holds(&near, 9, 0), "more than there is room for");
+    }
+
+    fn fill_alone(near: &Near<u64>) {
+        (0..500).for_each(|next| near.put(digest(next), 0, 0, 9_000, &Arc::new(next)));
+    }
+
+    #[test]
+    fn the_main_cache_hears_of_a_token_once_a_second() {
+        let near = Near::new(64 * MIB);
+        near.put(digest(1), 0, 5, 100, &Arc::new(7));
+        let touches = |second| near.get(digest(1), 0, second).map(|hit| hit.touch);
+        assert_eq!([5, 5, 6, 6, 7].map(touches), [false, false, true, false, true].map(Some));
+        assert_eq!(near.hits(), 5);
+    }
+
+    #[test]
+    fn a_small_cache_has_no_first_level() {
+        let near = Near::new(10_000);
+        near.put(digest(1), 0, 0, 100, &Arc::new(7));
+        assert!(!holds(&near, 1, 0) && near.max_bytes() == 0);
+    }
+}
