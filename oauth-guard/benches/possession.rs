@@ -63,7 +63,8 @@ fn dpop(summary: &mut Summary, rounds: usize) {
     // The mock has a clock of its own, the guard the machine's.
     let since = || SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs();
     let iat = i64::try_from(since()).expect("a time before the end of days");
-    let proof = || setting.server.dpop_proof(&key, "GET", URL).access_token_hash(&token).issued_at(iat).build();
+    let proof =
+        || setting.server.dpop_proof(&key, "GET", URL).access_token_hash(&token).issued_at(iat).build();
     let proofs: Vec<String> = (0..1024).map(|_| proof()).collect();
     let signatures: Vec<Vec<u8>> = proofs
         .iter()

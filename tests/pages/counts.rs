@@ -45,7 +45,7 @@ fn every_page_names_the_same_number_of_attacks_on_proofs() {
 fn the_tables_of_attacks_are_as_long_as_the_pages_say() {
     let rows = oauth_mock::attack::all().count();
     assert_eq!(rows / 10, 13, "{rows} attacks: change the page below");
-    assert!(read("CHANGELOG.md").contains("over 130 attacks"));
+    assert!(read("CHANGELOG.md").contains("Over 130 attacks"));
 }
 
 /// Figures that were once on a page, and are wrong now.

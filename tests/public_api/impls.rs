@@ -125,7 +125,7 @@ impl Lister<'_> {
     }
 
     fn rules(&self, name: &str) -> Option<(String, &proc_macro2::TokenStream)> {
-        let found = self.krate.modules.iter().find_map(|(path, module)| {
+        self.krate.modules.iter().find_map(|(path, module)| {
             let rules = module.items.iter().find_map(|item| match item {
                 Item::Macro(item) if item.ident.as_ref().is_some_and(|ident| ident == name) => {
                     Some(&item.mac.tokens)
@@ -133,8 +133,7 @@ impl Lister<'_> {
                 _ => None,
             });
             Some((path.clone(), rules?))
-        });
-        found
+        })
     }
 }
 

@@ -54,7 +54,7 @@ fn reload_at_hangup(service: Service) -> io::Result<impl Future<Output = ()>> {
                 Ok(()) => println!("RELOADED"),
                 // All of them, by key. The configuration in force stays.
                 Err(error) => {
-                    error.problems().iter().for_each(|problem| eprintln!("not reloaded: {problem}"))
+                    error.problems().iter().for_each(|problem| eprintln!("not reloaded: {problem}"));
                 }
             }
         }

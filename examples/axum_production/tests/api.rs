@@ -223,7 +223,7 @@ async fn a_reload_with_a_mistake_changes_nothing() {
     let text = std::fs::read_to_string(settings().guard).unwrap();
     std::fs::write(&file, &text).unwrap();
     let service = Service::from_file(file.clone()).unwrap();
-    let scopes = |service: &Service| service.guard().resource_metadata().unwrap().scopes_supported.clone();
+    let scopes = |service: &Service| service.guard().resource_metadata().unwrap().scopes_supported;
     std::fs::write(&file, text.replace("orders:read", "orders:list")).unwrap();
     service.reload().unwrap();
     assert!(scopes(&service).contains(&"orders:list".to_owned()));

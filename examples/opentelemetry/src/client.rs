@@ -61,6 +61,7 @@ where
 
 fn span<B>(request: &Request<B>) -> Span {
     let uri = request.uri();
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
     tracing::info_span!(
         "request",
         otel.name = request.method().as_str(),
@@ -69,7 +70,7 @@ fn span<B>(request: &Request<B>) -> Span {
         "http.request.method" = request.method().as_str(),
         "http.response.status_code" = Empty,
         "server.address" = uri.host().unwrap_or_default(),
-        "server.port" = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 }),
+        "server.port" = i64::from(port),
         "url.full" = url(uri),
         "error.type" = Empty,
     )
@@ -86,7 +87,8 @@ fn url(uri: &Uri) -> String {
 fn record<E: fmt::Display>(span: &Span, result: Result<http::StatusCode, &E>) {
     match result {
         Ok(status) => {
-            span.record("http.response.status_code", status.as_u16());
+            // A number, as the conventions ask: the exporter writes other integers as text.
+            span.record("http.response.status_code", i64::from(status.as_u16()));
             if status.is_client_error() || status.is_server_error() {
                 span.record("error.type", status.as_str());
                 span.record("otel.status_code", "ERROR");

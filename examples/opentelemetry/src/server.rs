@@ -46,7 +46,7 @@ fn span(request: &Request) -> Span {
         "http.route" = route,
         "http.response.status_code" = Empty,
         "server.address" = address,
-        "server.port" = port.parse::<u16>().ok(),
+        "server.port" = port.parse::<i64>().ok(),
         "url.path" = request.uri().path(),
         "url.scheme" = "http",
         "error.type" = Empty,
@@ -59,7 +59,7 @@ fn span(request: &Request) -> Span {
 /// For a server, 4xx is the caller's error and none of its own.
 fn record(response: &Response, _: Duration, span: &Span) {
     let status = response.status();
-    span.record("http.response.status_code", status.as_u16());
+    span.record("http.response.status_code", i64::from(status.as_u16()));
     if status.is_server_error() {
         span.record("error.type", status.as_str());
         span.record("otel.status_code", "ERROR");

@@ -39,7 +39,12 @@ impl Telemetry {
     /// For `tracing`. Refreshes have a span at debug level.
     pub fn subscriber(&self) -> impl Subscriber + Send + Sync + use<> {
         let filter = EnvFilter::new("info,oauth_client=debug,hyper_util=off");
-        let layer = tracing_opentelemetry::layer().with_tracer(self.spans.tracer("observed"));
+        let layer = tracing_opentelemetry::layer()
+            .with_tracer(self.spans.tracer("observed"))
+            // What the conventions do not name, and costs bytes in each span.
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false);
         tracing_subscriber::registry().with(filter).with(layer)
     }
 

@@ -1,6 +1,6 @@
 //! The spans are those of the semantic conventions, and one call is one trace.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::panic, reason = "a test fails by panicking")]
 
 use observed::scene;
 use observed::telemetry::Telemetry;
@@ -69,6 +69,12 @@ async fn a_call_is_one_trace_with_the_attributes_of_the_conventions() {
         ],
     );
     assert_eq!(attribute(client, "server.port"), attribute(server, "server.port"));
+    for name in ["http.response.status_code", "server.port"] {
+        for span in [client, server] {
+            let found = span.attributes.iter().find(|attribute| attribute.key.as_str() == name).unwrap();
+            assert!(matches!(found.value, Value::I64(_)), "{name} is a number: {found:?}");
+        }
+    }
     for (child, parent) in [(client, job), (server, client)] {
         assert_eq!(child.parent_span_id, parent.span_context.span_id());
         assert_eq!(child.span_context.trace_id(), job.span_context.trace_id());

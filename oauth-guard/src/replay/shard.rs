@@ -49,7 +49,9 @@ impl Reserve {
 
     fn take(&self) -> usize {
         let less = |free: usize| (free > 0).then(|| free - free.min(self.block));
-        self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).map_or(0, |free| free.min(self.block))
+        self.free
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .map_or(0, |free| free.min(self.block))
     }
 
     fn give(&self, room: usize) {

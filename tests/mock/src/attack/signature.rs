@@ -5,8 +5,8 @@ use num_bigint::BigUint;
 
 use super::request::{bearer, bearers};
 use super::{Area, Attack, AttackContext, AttackRequest, Expected, der};
-use crate::keys::weak::emsa_pkcs1_sha256;
 use crate::keys::Alg;
+use crate::keys::weak::emsa_pkcs1_sha256;
 
 const AREA: Area = Area::Signature;
 

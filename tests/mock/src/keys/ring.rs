@@ -46,7 +46,8 @@ impl Keys {
         for alg in algorithms {
             keys.push(TestKey::none_of(&keys, *alg, Half::Issuers));
         }
-        let signer = keys.first().cloned().unwrap_or_else(|| TestKey::none_of(&[], Alg::Rs256, Half::Issuers));
+        let signer =
+            keys.first().cloned().unwrap_or_else(|| TestKey::none_of(&[], Alg::Rs256, Half::Issuers));
         let published = if keys.is_empty() { vec![signer.clone()] } else { keys };
         let published: Vec<_> = published.into_iter().map(Published::from).collect();
         let initial = Initial { signer: signer.clone(), published: published.clone() };

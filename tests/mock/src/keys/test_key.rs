@@ -7,8 +7,8 @@ use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
-use super::pool::{self, Half};
 use super::Alg;
+use super::pool::{self, Half};
 use crate::encode::{b64url, hex, random};
 
 /// A private signing key for one algorithm, with a key id of its own.
