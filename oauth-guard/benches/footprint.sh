@@ -52,19 +52,19 @@ guarded() { # the lines of main that put a guard in front
 echo "A minimal axum server, release, thin LTO, stripped:"
 server without-guard "" ""
 server with-guard-given-keys \
-    "oauth-guard = { path = \"$root/oauth-guard\", default-features = false }" \
+    "oauth-guard = { package = \"tower-oauth-guard\", path = \"$root/oauth-guard\", default-features = false }" \
     "$(guarded '.jwks_json(std::env::args().nth(1).unwrap_or_default())')"
-server with-guard-default "oauth-guard = { path = \"$root/oauth-guard\" }" "$(guarded '')"
+server with-guard-default "oauth-guard = { package = \"tower-oauth-guard\", path = \"$root/oauth-guard\" }" "$(guarded '')"
 
 compile() { # package, features, label
     local target="$work/target-compile" began whole alone
     rm -rf "$target"
     began=$(date +%s%N)
-    (cd "$root" && CARGO_TARGET_DIR="$target" cargo build --quiet --release -p "$1" --no-default-features --features "$2")
+    (cd "$root" && CARGO_TARGET_DIR="$target" cargo build --quiet --release -p "tower-$1" --no-default-features --features "$2")
     whole=$(($(date +%s%N) - began))
     touch "$root/$1/src/lib.rs"
     began=$(date +%s%N)
-    (cd "$root" && CARGO_TARGET_DIR="$target" cargo build --quiet --release -p "$1" --no-default-features --features "$2")
+    (cd "$root" && CARGO_TARGET_DIR="$target" cargo build --quiet --release -p "tower-$1" --no-default-features --features "$2")
     alone=$(($(date +%s%N) - began))
     printf '%-34s %6.1f s with all it needs %7.1f s by itself\n' "$3" "$(seconds $whole)" "$(seconds $alone)"
 }

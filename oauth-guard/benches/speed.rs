@@ -32,7 +32,7 @@ use http::{Extensions, HeaderValue, Request, Response, header};
 use http_body_util::Empty;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use oauth_guard::{ClientAuth, Guard, HttpClient, Issuer, KeyPolicy, Requirement};
+use oauth_guard::{ClientAuth, Guard, GuardService, HttpClient, Issuer, KeyPolicy, Requirement};
 use oauth_mock::Alg;
 use tower::Layer;
 
@@ -268,12 +268,14 @@ fn policy(summary: &mut Summary, rounds: usize) {
     summary.tell("policy_eval_ns", found.added);
 }
 
-/// How much more two threads get done than one, in the same time.
+/// How much more two threads get done than one, in the same time; and how much of what they would get done with nothing in
+/// common.
 fn two_threads(summary: &mut Summary, rounds: usize) {
     const BATCH: usize = 256;
     let setting = Setting::new(Alg::Es256);
     let tokens: Vec<String> = (0..64).map(|_| setting.token()).collect();
-    let service = setting.builder().build().expect("a guard").layer().layer(Bare);
+    let guarded = || setting.builder().build().expect("a guard").layer().layer(Bare);
+    let service = guarded();
     let work = |first: usize| {
         let mut turns = tokens.iter().cycle().skip(first);
         each(BATCH, || request(turns.next().expect("a cycle")), |request| run(service.clone(), request))
@@ -285,22 +287,77 @@ fn two_threads(summary: &mut Summary, rounds: usize) {
         together(rounds, &arithmetic)
     );
     summary.tell("guard_two_threads_speedup", together(rounds, &work));
+
+    // One token of one client, at one guard and at one for each thread.
+    let (hot, apart) = (&tokens[0], [guarded(), guarded()]);
+    let one =
+        |service: &GuardService<Bare>| each(BATCH, || request(hot), |request| run(service.clone(), request));
+    let shared = |_| one(&service);
+    let unshared = |thread: usize| one(&apart[thread]);
+    for threads in if is_measuring() { &[2, 4, 16][..] } else { &[2] } {
+        // More threads than cores show that waiting threads hold nobody up.
+        println!("{threads} threads, one hot token: {:.2} of what they get done with a guard each", {
+            let apart: Vec<_> = (0..*threads).map(|_| guarded()).collect();
+            compared(rounds.min(200), *threads, [&shared, &|thread| one(&apart[thread])])
+        });
+    }
+    summary.tell("guard_hot_token_two_threads_of_unshared", compared(rounds, 2, [&shared, &unshared]));
 }
 
-fn together(rounds: usize, work: &(impl Fn(usize) -> f64 + Sync)) -> f64 {
-    let arrived = AtomicUsize::new(0);
-    // Waiting for the other in a loop: to be woken takes longer than the work.
-    let meet = |turn: usize| {
-        arrived.fetch_add(1, Ordering::AcqRel);
+/// What some threads get done of the first work, in the same time as of the second: both in turns.
+fn compared(rounds: usize, threads: usize, works: [&(dyn Fn(usize) -> f64 + Sync); 2]) -> f64 {
+    let meeting = Meeting::of(threads);
+    let run = |thread: usize| -> Vec<[f64; 2]> {
+        let mut turn = 0;
+        let mut measured = |which: usize| {
+            turn += 1;
+            meeting.meet(turn);
+            works[which](thread)
+        };
+        let rounds = (0..rounds).map(|round| {
+            // Each goes first in turn.
+            let first = measured(round % 2);
+            let second = measured(1 - round % 2);
+            if round % 2 == 0 { [first, second] } else { [second, first] }
+        });
+        rounds.collect()
+    };
+    let run = &run;
+    let times: Vec<_> = thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|thread| scope.spawn(move || run(thread))).collect();
+        all.into_iter().map(|thread| thread.join().expect("a thread")).collect()
+    });
+    let rate = |round: usize, which: usize| times.iter().map(|times| 1.0 / times[round][which]).sum::<f64>();
+    median((0..rounds).map(|round| rate(round, 0) / rate(round, 1)))
+}
+
+/// Where threads wait for each other in a loop: to be woken takes longer than the work.
+struct Meeting {
+    arrived: AtomicUsize,
+    threads: usize,
+}
+
+impl Meeting {
+    fn of(threads: usize) -> Self {
+        Self { arrived: AtomicUsize::new(0), threads }
+    }
+
+    fn meet(&self, turn: usize) {
+        self.arrived.fetch_add(1, Ordering::AcqRel);
         let since = now();
-        while arrived.load(Ordering::Acquire) < turn * 2 {
+        while self.arrived.load(Ordering::Acquire) < turn * self.threads {
             if since.elapsed() > Duration::from_micros(50) {
                 thread::yield_now();
             } else {
                 std::hint::spin_loop();
             }
         }
-    };
+    }
+}
+
+fn together(rounds: usize, work: &(impl Fn(usize) -> f64 + Sync)) -> f64 {
+    let meeting = Meeting::of(2);
+    let meet = |turn: usize| meeting.meet(turn);
     let (alone, both) = thread::scope(|scope| {
         let other = scope.spawn(|| {
             let times = (0..rounds).map(|round| {
