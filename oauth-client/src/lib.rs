@@ -293,6 +293,7 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
+//! | `keyring` | no | [`KeyringStore`](store), which keeps tokens in the keychain of the operating system |
 //! | `reqwest` | yes | the bundled transport, `transport::Tls`, and the front `attach::reqwest` |
 //! | `reqwest-middleware` | no | the front `attach::reqwest_middleware` |
 //! | `loopback` | yes | logins by this machine's browser: `Client::login` |

@@ -33,7 +33,10 @@ pub(super) fn dpop(table: Table<'_>, auth: Option<&ClientAuth>, problems: &mut V
 
 /// Tokens in a store outlive a key that is made at each start.
 fn outlives(table: Table<'_>, auth: Option<&ClientAuth>, problems: &mut Vec<Problem>) {
-    if !matches!(table.table("store").and_then(|store| store.text("kind")), Some("file" | "redis")) {
+    if !matches!(
+        table.table("store").and_then(|store| store.text("kind")),
+        Some("file" | "keyring" | "redis")
+    ) {
         return;
     }
     if auth.is_some_and(|auth| auth.method_name() == "none") {

@@ -514,12 +514,18 @@ const TLS: &[Key] = &[
 const STORE: &[Key] = &[
     Key::new(
         "kind",
-        Kind::OneOf(&["memory", "file", "redis"]),
+        Kind::OneOf(&["memory", "file", "keyring", "redis"]),
         "none; needed",
         "kind = \"file\"",
-        "What kind of store. A store of kind \"redis\" is in the package tower-oauth-client-redis, which builds the source.",
+        "What kind of store. keyring is the keychain of the operating system, with the feature keyring. A store of kind \"redis\" is in the package tower-oauth-client-redis, which builds the source.",
     ),
-    Key::new("path", Kind::Text, "none; needed by kind \"file\"", "path = \"tokens.json\"", "The file."),
+    Key::new(
+        "path",
+        Kind::Text,
+        "none; needed by kind \"file\"",
+        "path = \"tokens.json\"",
+        "The file. Lock files appear beside it, which hold no tokens. With kind \"keyring\": the file that is used, with a warning, where there is no keychain; without it that is an error.",
+    ),
     Key::new(
         "url",
         Kind::Text,

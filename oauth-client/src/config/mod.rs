@@ -56,6 +56,8 @@ use crate::error::{Error, Kind, Problem};
 use crate::grant::{self, TokenRequest};
 use crate::login::{InteractiveLogin, LoginMethod};
 use crate::source::{SourceBuilder, TokenSource};
+#[cfg(feature = "keyring")]
+use crate::store::KeyringStore;
 use crate::store::{FileStore, MemoryStore, TokenStore};
 use crate::transport::HttpClient;
 #[cfg(feature = "reqwest")]
@@ -82,6 +84,14 @@ pub struct ClientConfig {
 enum Store {
     Memory,
     File(String),
+    /// The keychain, and the file to use where there is none.
+    Keyring(
+        #[cfg_attr(
+            not(feature = "keyring"),
+            expect(dead_code, reason = "read by the store of that feature")
+        )]
+        Option<String>,
+    ),
     Redis(Box<RedisConfig>),
 }
 
@@ -131,6 +141,19 @@ impl ClientConfig {
         match self.store.clone() {
             Store::Memory => self.into_builder_with(MemoryStore::new()),
             Store::File(path) => self.into_builder_with(FileStore::new(path)),
+            #[cfg(feature = "keyring")]
+            Store::Keyring(path) => {
+                let store = KeyringStore::new();
+                self.into_builder_with(match path {
+                    Some(path) => store.or_file(path),
+                    None => store,
+                })
+            }
+            #[cfg(not(feature = "keyring"))]
+            Store::Keyring(_) => Err(Error::config(
+                "store.kind",
+                "is \"keyring\", which this build does not have; switch on the feature keyring of tower-oauth-client",
+            )),
             Store::Redis(_) => Err(Error::config(
                 "store.kind",
                 "is \"redis\", which this build cannot connect to; add the package tower-oauth-client-redis and build \
@@ -162,7 +185,7 @@ impl ClientConfig {
     pub fn redis(&self) -> Option<&RedisConfig> {
         match &self.store {
             Store::Redis(redis) => Some(redis),
-            Store::Memory | Store::File(_) => None,
+            Store::Memory | Store::File(_) | Store::Keyring(_) => None,
         }
     }
 
@@ -381,16 +404,16 @@ fn store(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Store> {
     let kind = store.text("kind");
     let before = problems.len();
     for (name, of) in [
-        ("path", "file"),
-        ("url", "redis"),
-        ("password", "redis"),
-        ("prefix", "redis"),
-        ("seal_key", "redis"),
-        ("tls", "redis"),
+        ("path", &["file", "keyring"][..]),
+        ("url", &["redis"]),
+        ("password", &["redis"]),
+        ("prefix", &["redis"]),
+        ("seal_key", &["redis"]),
+            ("tls", &["redis"]),
     ] {
-        if store.has(name) && kind.is_some_and(|kind| kind != of) {
+        if store.has(name) && kind.is_some_and(|kind| !of.contains(&kind)) {
             let message =
-                format!("is for kind = {of:?}; a store of kind {:?} has none", kind.unwrap_or_default());
+                format!("is for kind = {:?}; a store of kind {:?} has none", of[0], kind.unwrap_or_default());
             problems.push(problem(&format!("store.{name}"), &message));
         }
     }
@@ -402,11 +425,15 @@ fn store(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Store> {
             None
         }
         (Some("memory"), _) => Some(Store::Memory),
+        (Some("keyring"), path) => Some(Store::Keyring(path.map(str::to_owned))),
         (Some("redis"), _) => {
             RedisConfig::of_store(store, problems).map(|redis| Store::Redis(Box::new(redis)))
         }
         _ => {
-            problems.push(problem("store.kind", "is missing; expected \"memory\", \"file\" or \"redis\""));
+            problems.push(problem(
+                "store.kind",
+                "is missing; expected \"memory\", \"file\", \"keyring\" or \"redis\"",
+            ));
             None
         }
     };

@@ -260,6 +260,25 @@ fn a_provider_says_where_how_and_what_for_and_what_is_missing_then() {
     assert!(read(with_secret, &["issuer", "client_secret"]).is_ok());
 }
 
+#[test]
+fn the_keychain_is_a_kind_of_store_and_its_path_the_file_to_use_without_one() {
+    let with_path = serde_json::json!({"kind": "keyring", "path": "tokens.json"});
+    for (store, file) in [(serde_json::json!({"kind": "keyring"}), false), (with_path, true)] {
+        let config = read(serde_json::json!({"store": store}), &[]).unwrap().http(nowhere());
+        let built = config.into_builder();
+        if cfg!(feature = "keyring") {
+            let shown = format!("{:?}", built.unwrap());
+            assert!(shown.contains("KeyringStore") && shown.contains("tokens.json") == file, "{shown}");
+        } else {
+            let error = built.unwrap_err();
+            assert_eq!(fields(&error), ["store.kind"]);
+            assert!(error.to_string().contains("feature keyring"), "it names the fix: {error}");
+        }
+    }
+    let other = serde_json::json!({"store": {"kind": "keyring", "url": "redis://127.0.0.1"}});
+    assert_eq!(fields(&read(other, &[]).unwrap_err()), ["store.url"]);
+}
+
 #[cfg(feature = "loopback")]
 #[test]
 fn a_grant_that_a_person_gives_brings_a_login_and_says_what_does_not_fit() {

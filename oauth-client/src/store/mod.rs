@@ -3,7 +3,8 @@
 //! A [`TokenStore`] knows three things: load an entry, replace it unless another process did in the meantime
 //! (compare-and-swap), and lend out the right to refresh it (lease). With those a source keeps the promise that a
 //! rotated refresh token is neither lost nor used twice, however many processes share the store. A store of your own is
-//! judged by [`conformance`]; the package `tower-oauth-client-redis` has one for a fleet of machines.
+//! judged by [`conformance`]; the package `tower-oauth-client-redis` has one for a fleet of machines, and the feature `keyring`
+//! adds `KeyringStore`, which keeps a person's tokens in the keychain of the operating system.
 //!
 //! ```
 //! # use oauth_client::{Client, ClientAuth, grant};
@@ -19,6 +20,8 @@
 pub mod conformance;
 mod file;
 mod key;
+#[cfg(feature = "keyring")]
+mod keyring;
 mod lease;
 mod memory;
 
@@ -29,6 +32,8 @@ use std::time::Duration;
 
 pub use self::file::FileStore;
 pub use self::key::StoreKey;
+#[cfg(feature = "keyring")]
+pub use self::keyring::KeyringStore;
 pub use self::lease::{Lease, LeaseGuard};
 pub use self::memory::MemoryStore;
 use crate::error::{BoxError, Kind};

@@ -114,7 +114,7 @@ fn looks_like_ours(bytes: &[u8]) -> bool {
     bytes.starts_with(format!(r#"{{"format":"{FORMAT}""#).as_bytes())
 }
 
-pub(super) fn encode(document: &Document) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+pub(in crate::store) fn encode(document: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     // Counted first, so that the buffer does not grow: growing leaves copies of the tokens behind.
     let mut length = Length(0);
     let failed = |_| StoreError::new("the tokens cannot be written as JSON");

@@ -6,12 +6,15 @@ mod lease;
 mod queue;
 mod sweep;
 
+#[cfg(feature = "keyring")]
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub(super) use self::document::encode;
 use super::{Lease, LeaseGuard, Revision, StoreError, StoreKey, Stored, Swap, TokenStore};
 use crate::clock::{Clock, SystemClock};
 use crate::retry::jittered;
@@ -40,6 +43,12 @@ const SWEEP_INTERVAL: u64 = 3600;
 /// directory that has to be made), from its first moment on. A file that others may read is tightened, with a
 /// warning. A symbolic link, a file with several names, and anything that is not a file are refused. So is a file
 /// that this library did not write or that is damaged: it is never overwritten, and the error says what to do.
+///
+/// # The files beside it
+/// `tokens.json` does not stay alone: there will be `tokens.json.lock`, and for each entry one such as
+/// `tokens.json.2f6b1c09d4e8a37f.lease` with a `.lock` of the same number. They hold no tokens, only which process
+/// refreshes until when. Leave them where they are while a program runs; they need no backup, and what is old goes by itself.
+/// A rule for version control or a backup that leaves out `tokens.json*` meets them all.
 ///
 /// # Several processes
 /// Beside `tokens.json` there are `tokens.json.lock`, held during a write, and for each entry a `tokens.json.….lease`,
@@ -88,6 +97,24 @@ impl FileStore {
 
     fn with(path: PathBuf, clock: Arc<dyn Clock>) -> Self {
         Self(Arc::new(Inner { path, clock, next_sweep: AtomicU64::new(0) }))
+    }
+
+    /// Holds the lock of the store until it is dropped; `None` while another process holds it.
+    #[cfg(feature = "keyring")]
+    pub(super) fn try_lock(&self) -> Result<Option<File>, StoreError> {
+        disk::try_lock(&self.0.beside("lock"))
+    }
+
+    /// The turn at that lock among those of this process; `None` when it takes too long.
+    #[cfg(feature = "keyring")]
+    pub(super) async fn turn(&self) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+        queue::turn(&self.0.beside("lock"), LOCK_TIMEOUT).await
+    }
+
+    /// Removes old lease files, as for a store whose entries are not known.
+    #[cfg(feature = "keyring")]
+    pub(super) fn tidy(&self) {
+        self.0.sweep(&document::Document::default());
     }
 
     /// Runs file work where it may block.
@@ -190,7 +217,7 @@ impl TokenStore for FileStore {
             }
             document.prune(inner.clock.now().wall);
             let revision = document.set(&key, tokens.clone());
-            disk::replace(&inner.path, &inner.beside("tmp"), &document::encode(&document)?)?;
+            disk::replace(&inner.path, &inner.beside("tmp"), &encode(&document)?)?;
             inner.sweep(&document);
             Ok(Swap::Done(revision))
         })
