@@ -2,7 +2,8 @@
 //! loss and outages, with deploys, kills and an outage of the authorization server: simulated on a clock that costs no
 //! time, the same every time. It prints what the authorization server and the callers saw. `SCALING.md` has the model.
 //!
-//! `-- --replicas 100 --hours 6 --seed 7` simulates another fleet.
+//! `-- --replicas 100 --hours 6 --seed 7` simulates another fleet; `--minutes 60` goes on with the next seeds for so long. A
+//! run that loses a token ends, and prints its seed.
 
 mod server;
 mod store;
@@ -13,6 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Parser;
+use oauth_client::clock::{Clock, SystemClock};
 use oauth_client::store::StoreKey;
 use oauth_client::{Client, ClientAuth, TokenSource, grant, seed_jitter};
 use tokio::task::{AbortHandle, LocalSet};
@@ -36,10 +38,31 @@ struct Options {
     /// What all chance follows from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// For how long further seeds are started. Without it, one runs.
+    #[arg(long, default_value_t = 0)]
+    minutes: u64,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let options = Options::parse();
+    let mut options = Options::parse();
+    let began = SystemClock.now().monotonic;
+    let elapsed = || SystemClock.now().monotonic.saturating_sub(began);
+    let first = options.seed;
+    loop {
+        simulate(&options)?;
+        if elapsed() >= Duration::from_secs(60 * options.minutes) {
+            break;
+        }
+        options.seed += 1;
+    }
+    if options.minutes > 0 {
+        println!("\nseeds {first} to {}, none lost a token, in {:?}", options.seed, elapsed());
+    }
+    Ok(())
+}
+
+/// A day of both fleets.
+fn simulate(options: &Options) -> Result<(), Box<dyn Error>> {
     println!(
         "{} replicas, {} h, tokens of {:?}, each replica needs one every {PACE:?}, seed {}",
         options.replicas,
@@ -52,10 +75,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         // A clock of its own for each fleet.
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
-        lost += LocalSet::new().block_on(&runtime, day(&options, person))?;
+        lost += LocalSet::new().block_on(&runtime, day(options, person))?;
     }
     if lost > 0 {
-        return Err(format!("{lost} tokens were lost").into());
+        let Options { replicas, hours, seed, .. } = options;
+        let again = format!("--replicas {replicas} --hours {hours} --seed {seed}");
+        return Err(format!(
+            "{lost} tokens were lost; again: cargo run --example fleet_simulation -- {again}"
+        )
+        .into());
     }
     Ok(())
 }

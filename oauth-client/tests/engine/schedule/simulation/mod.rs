@@ -1,0 +1,297 @@
+//! Random schedules against a strict server: it takes each refresh token once, and takes a second time for theft.
+//!
+//! Several sources share a store and two logins. Callers give up, stores are slow, fail, hang and lose responses, clocks
+//! are stepped, machines sleep, the server fails, hangs and responds late, APIs refuse tokens, a user logs in anew. Two
+//! things must never happen: a refresh token that is sent twice, and a login that is lost.
+//!
+//! What no client can guard against does not happen either: a rotated token whose response never comes, and a
+//! store that is away from the one process that has the new set while the others can use it.
+
+mod server;
+mod store;
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use oauth_client::clock::TestClock;
+use oauth_client::grant::{self, TokenRequest};
+use oauth_client::store::MemoryStore;
+use oauth_client::transport::{HttpClient, RequestBody};
+use oauth_client::{Client, ClientAuth, TokenSet, TokenSource, seed_jitter};
+use tower::service_fn;
+
+pub(crate) use self::server::Counts;
+use self::server::{Random, Server};
+use self::store::Troubled;
+
+/// How long a token lives, in seconds.
+const LIFETIME: u64 = 300;
+const STEPS: u64 = 25;
+const USERS: [&str; 2] = ["alice", "bob"];
+
+/// Runs the schedule of this seed; it is the same every time.
+///
+/// # Errors
+/// What must not happen and did, and all that led there.
+pub(crate) fn one_schedule(seed: u64) -> Result<Counts, String> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    seed_jitter(seed);
+    let world = World::new(seed);
+    runtime.block_on(world.run());
+    let server = world.server();
+    match server.faults.is_empty() {
+        true => Ok(server.counts),
+        false => Err(format!("{:?}\n{}", server.faults, world.log.lock().unwrap().join("\n"))),
+    }
+}
+
+struct World {
+    random: Random,
+    server: Arc<Mutex<Server>>,
+    log: Arc<Mutex<Vec<String>>>,
+    store: Troubled,
+}
+
+/// One process: a source, and the clock of its machine.
+struct Process {
+    user: usize,
+    source: TokenSource,
+    clock: TestClock,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let random = Random(Arc::new(Mutex::new(seed)));
+        let server = Arc::<Mutex<Server>>::default();
+        let store = Troubled {
+            inner: MemoryStore::new(),
+            random: random.clone(),
+            state: Arc::default(),
+            server: Arc::clone(&server),
+        };
+        Self { random, server, log: Arc::default(), store }
+    }
+
+    fn server(&self) -> MutexGuard<'_, Server> {
+        self.server.lock().unwrap()
+    }
+
+    fn note(&self, what: impl Into<String>) {
+        self.log.lock().unwrap().push(what.into());
+    }
+
+    /// The way to the server: it fails, hangs, and responds late.
+    fn http(&self) -> HttpClient {
+        let (server, random, log) = (Arc::clone(&self.server), self.random.clone(), Arc::clone(&self.log));
+        HttpClient::from_service(service_fn(move |request: Request<RequestBody>| {
+            let (server, random, log) = (Arc::clone(&server), random.clone(), Arc::clone(&log));
+            async move {
+                let form = request.into_body().collect().await.unwrap().to_bytes();
+                let sent = url::form_urlencoded::parse(&form)
+                    .find(|(name, _)| name == "refresh_token")
+                    .map(|(_, value)| value.into_owned())
+                    .unwrap_or_default();
+                let trouble = {
+                    let mut server = server.lock().unwrap();
+                    server.counts.requests += 1;
+                    server.trouble
+                };
+                let kind = if trouble { random.below(10) } else { 9 };
+                log.lock().unwrap().push(format!("  request {sent}, kind {kind}"));
+                match kind {
+                    0 => {
+                        server.lock().unwrap().counts.failed += 1;
+                        return Ok(Response::builder().status(503).body(Full::default()).unwrap());
+                    }
+                    1 => {
+                        server.lock().unwrap().counts.failed += 1;
+                        let wait = random.below(20).to_string();
+                        let response = Response::builder().status(503).header("retry-after", wait);
+                        return Ok(response.body(Full::default()).unwrap());
+                    }
+                    // It hangs before it has done anything, for good or for a while.
+                    2 => {
+                        server.lock().unwrap().counts.hung += 1;
+                        std::future::pending::<()>().await;
+                    }
+                    3 | 4 => tokio::time::sleep(Duration::from_millis(random.below(30_000))).await,
+                    _ => {}
+                }
+                let given = server.lock().unwrap().rotate(&sent);
+                // Done, and the response is late.
+                if trouble && random.chance(50) {
+                    let late = random.below(25_000);
+                    server.lock().unwrap().counts.late += 1;
+                    tokio::time::sleep(Duration::from_millis(late)).await;
+                }
+                log.lock().unwrap().push(format!("  response to {sent}"));
+                Ok::<_, Infallible>(match given {
+                    Some(body) => Response::new(Full::new(Bytes::from(body))),
+                    None => {
+                        let body = Bytes::from_static(br#"{"error":"invalid_grant"}"#);
+                        Response::builder().status(400).body(Full::new(body)).unwrap()
+                    }
+                })
+            }
+        }))
+    }
+
+    fn process(&self, user: usize, request: &TokenRequest) -> Process {
+        let clock = TestClock::new();
+        let client = Client::builder()
+            .token_endpoint("https://auth.example.com/token")
+            .auth(ClientAuth::basic("svc", "s3cr3t"))
+            .http(self.http())
+            .clock(clock.clone())
+            .build()
+            .unwrap();
+        let source = client.source(request.clone()).store(self.store.clone()).build().unwrap();
+        Process { user, source, clock }
+    }
+
+    fn requests(&self) -> Vec<TokenRequest> {
+        let request = |user: &&str| {
+            let login = format!("{user}-0");
+            self.server().current.insert(login.clone(), 0);
+            grant::refresh_token(format!("{login}.0")).subject(*user)
+        };
+        USERS.iter().map(request).collect()
+    }
+
+    async fn run(&self) {
+        let requests = self.requests();
+        let count = 2 + usize::try_from(self.random.below(4)).unwrap();
+        let mut processes: Vec<_> = (0..count).map(|n| self.process(n % 2, &requests[n % 2])).collect();
+        self.server().trouble = true;
+        for step in 0..STEPS {
+            self.step(step, &mut processes, &requests).await;
+        }
+        // The world gets well again, and within some minutes so does everything.
+        self.server().trouble = false;
+        self.store.state.lock().unwrap().calm();
+        self.note("calm");
+        tokio::time::sleep(Duration::from_secs(180)).await;
+        for round in 0..3 {
+            for process in &processes {
+                if let Err(error) = process.source.token().await {
+                    self.server().faults.push(format!("round {round}: no token when all is well: {error:?}"));
+                }
+            }
+            tokio::time::sleep(Duration::from_secs(LIFETIME + 61)).await;
+        }
+        self.check_logins(&processes).await;
+    }
+
+    /// Each user's newest login is the one that the store and all processes have.
+    async fn check_logins(&self, processes: &[Process]) {
+        for process in processes {
+            let Ok(token) = process.source.token().await else { continue };
+            let user = USERS[process.user];
+            let held = token.tokens().refresh_token().unwrap().expose().to_owned();
+            let newest = self.store.state.lock().unwrap().newest.get(user).cloned();
+            let newest = newest.unwrap_or_else(|| format!("{user}-0"));
+            if !held.starts_with(&format!("{newest}.")) {
+                self.server()
+                    .faults
+                    .push(format!("{user}: {held} is in use, and {newest} is the newest login"));
+            }
+        }
+    }
+
+    async fn step(&self, step: u64, processes: &mut [Process], requests: &[TokenRequest]) {
+        let random = &self.random;
+        let index = usize::try_from(random.below(processes.len() as u64)).unwrap();
+        let process = &processes[index];
+        match random.below(12) {
+            0..=4 => {
+                // A herd, of which some give up.
+                self.note(format!("{step}: {index} calls"));
+                for _ in 0..=random.below(3) {
+                    let (source, patience) = (process.source.clone(), random.below(40_000));
+                    let (server, log) = (Arc::clone(&self.server), Arc::clone(&self.log));
+                    tokio::spawn(async move {
+                        let calling = tokio::time::timeout(Duration::from_millis(patience), source.token());
+                        if let Ok(Err(error)) = calling.await {
+                            log.lock().unwrap().push(format!("  {index}: {error}"));
+                            if error.is_reauthorization_required() || !error.is_transient() {
+                                server.lock().unwrap().faults.push(format!("a login is lost: {error:?}"));
+                            }
+                        }
+                    });
+                }
+            }
+            5 => {
+                let seconds = i64::try_from(random.below(7200)).unwrap() - 3600;
+                self.note(format!("{step}: the clock of {index} is stepped by {seconds} s"));
+                process.clock.step_wall(seconds);
+            }
+            6 => {
+                let asleep = random.below(1000);
+                self.note(format!("{step}: {index} sleeps for {asleep} s"));
+                process.clock.suspend(Duration::from_secs(asleep));
+            }
+            7 => {
+                self.note(format!("{step}: an API refuses the token of {index}"));
+                if let Some(token) = process.source.current() {
+                    process.source.reject(token.generation());
+                }
+            }
+            8 => {
+                let lasts = random.below(60);
+                self.note(format!("{step}: the store takes no writes for {lasts} s"));
+                self.store.state.lock().unwrap().no_writes_until =
+                    Some(tokio::time::Instant::now() + Duration::from_secs(lasts));
+            }
+            9 => {
+                // Shorter than a lease, which cannot be renewed meanwhile.
+                let lasts = random.below(6);
+                self.note(format!("{step}: the store is away for {lasts} s"));
+                self.store.state.lock().unwrap().away_until =
+                    Some(tokio::time::Instant::now() + Duration::from_secs(lasts));
+            }
+            10 if random.chance(30) => {
+                let user = process.user;
+                let set = self.server().log_in(USERS[user]);
+                self.note(format!("{step}: {} logs in at {index}", USERS[user]));
+                let set = self.tokens(process, &set);
+                let login = set.refresh_token().unwrap().expose().rsplit_once('.').unwrap().0.to_owned();
+                self.store.state.lock().unwrap().newest.insert(USERS[user].to_owned(), login);
+                let source = process.source.clone();
+                tokio::spawn(async move { source.log_in(set).await });
+                // Two logins at once have no order.
+                tokio::time::sleep(Duration::from_secs(120)).await;
+            }
+            11 => {
+                // The program ends in good order, and starts again.
+                self.note(format!("{step}: {index} ends and starts again"));
+                let settled = process.source.settle().await;
+                // A store that takes nothing is an error then, and the program goes on.
+                if !self.store.state.lock().unwrap().takes_no_writes() {
+                    settled.unwrap();
+                    processes[index] = self.process(process.user, &requests[process.user]);
+                }
+            }
+            _ => {}
+        }
+        tokio::time::sleep(Duration::from_millis(random.below(120_000))).await;
+    }
+
+    /// The token set as the process's client reads it.
+    fn tokens(&self, process: &Process, body: &str) -> TokenSet {
+        use oauth_client::clock::Clock as _;
+        let mut set: serde_json::Value = serde_json::from_str(body).unwrap();
+        let now = u64::try_from(process.clock.now().wall.as_millis()).unwrap();
+        let set = set.as_object_mut().unwrap();
+        for name in ["token_type", "expires_in"] {
+            set.remove(name);
+        }
+        set.insert("issued_at_ms".to_owned(), now.into());
+        set.insert("lifetime_ms".to_owned(), (LIFETIME * 1000).into());
+        serde_json::from_value(set.clone().into()).unwrap()
+    }
+}
