@@ -263,16 +263,20 @@ impl Link {
     }
 
     fn silent(&self) -> Fault {
-        let is_tls = matches!(self.0.info.addr(), ConnectionAddr::TcpTls { .. });
         Fault {
             text: format!(
                 "no response from Redis at {} in time; check that it is up and reachable{}",
                 self.0.place,
-                // One without TLS waits for the rest of a handshake that it takes for a command.
-                if is_tls && self.generation() == 0 { ", and that this port speaks TLS" } else { "" }
+                self.tls_hint()
             ),
             ..Fault::default()
         }
+    }
+
+    /// A server without TLS takes a handshake for a command: it waits for the rest of it, or ends the connection.
+    fn tls_hint(&self) -> &'static str {
+        let is_tls = matches!(self.0.info.addr(), ConnectionAddr::TcpTls { .. });
+        if is_tls && self.generation() == 0 { ", and that this port speaks TLS" } else { "" }
     }
 
     fn fault(&self, error: &RedisError) -> Fault {
@@ -329,7 +333,10 @@ impl Link {
             _ if error.kind() == ErrorKind::InvalidClientConfig => lasting(format!(
                 "Redis at {place} cannot be connected to as configured; check URL and certificates"
             )),
-            "" => passing(format!("Redis at {place} cannot be reached; check the address and that it is up")),
+            "" => passing(format!(
+                "Redis at {place} cannot be connected to; check the address and that it is up{}",
+                self.tls_hint()
+            )),
             code => passing(format!("Redis at {place} refuses a command ({code}); see its log")),
         }
     }

@@ -63,7 +63,7 @@ pub(crate) fn failure(error: &RedisError, place: &str) -> Option<(String, bool)>
     let error = io_error(error)?;
     if error.kind() == io::ErrorKind::UnexpectedEof && error.to_string().contains("handshake") {
         let text = format!(
-            "Redis at {place} ended the connection in the TLS handshake; give its TLS port, or redis:// without TLS"
+            "Redis at {place} ended the connection in the TLS handshake; check that this port speaks TLS"
         );
         return Some((text, false));
     }
