@@ -137,7 +137,7 @@ async fn tokens_without_an_audience_are_accepted_of_the_clients_named() {
     for (name, more, key) in [
         ("no-clients.toml", "any_audience = true\n", "any_audience"),
         ("and-audience.toml", "any_audience = true\nclients = [\"a\"]\naudience = [\"b\"]\n", "any_audience"),
-        ("require.toml", "audience = [\"b\"]\nrequire = { token_use = [\"access\"] }\n", "require.token_use"),
+        ("require.toml", "audience = [\"b\"]\nrequire = { token_use = [] }\n", "require.token_use"),
     ] {
         let lines = mistakes(name, &format!("{issuer}{more}")).await;
         let expected = format!("error: config: issuer[0].{key}: ");

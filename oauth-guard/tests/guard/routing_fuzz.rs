@@ -33,7 +33,7 @@ async fn whichever_handler_responds_its_own_rule_was_applied() {
         })
         .collect();
     let (mut responses, mut rejections, mut by_fallback, mut by_nested, mut slashed) = (0, 0, 0, 0, 0);
-    for round in 0..ROUTERS {
+    for _ in 0..ROUTERS {
         let plan = Plan::random(&mut random);
         let issuer = fixture.issuer().jwks_json(fixture.server.keys().jwks_json());
         let guard = plan.guard(fixture.builder().issuer(issuer));
