@@ -409,7 +409,7 @@ fn store(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Store> {
         ("password", &["redis"]),
         ("prefix", &["redis"]),
         ("seal_key", &["redis"]),
-            ("tls", &["redis"]),
+        ("tls", &["redis"]),
     ] {
         if store.has(name) && kind.is_some_and(|kind| !of.contains(&kind)) {
             let message =
