@@ -76,10 +76,7 @@ impl TokenLocations {
             value.set_sensitive(true);
         }
         if self.header.is_some() || self.cookie.is_some() {
-            let is_location = |name: &HeaderName| {
-                Some(name) == self.header.as_ref() || (name == COOKIE && self.cookie.is_some())
-            };
-            for (_, value) in headers.iter_mut().filter(|(name, _)| is_location(name)) {
+            for (_, value) in headers.iter_mut().filter(|(name, _)| self.is_location(name)) {
                 value.set_sensitive(true);
             }
         }
@@ -87,12 +84,24 @@ impl TokenLocations {
 
     /// As [`redact`](Self::redact), for a request that was not checked: it may have several `Authorization` headers.
     pub(crate) fn redact_all<B>(&self, request: &mut Request<B>) {
-        self.redact(request);
-        for (name, value) in request.headers_mut() {
-            if name == AUTHORIZATION {
+        if self.strip {
+            self.strip(request);
+        }
+        self.mark_all(request.headers_mut());
+    }
+
+    /// Marks whatever may be credentials as sensitive, a token or not: `Authorization` of any scheme is a secret.
+    pub(crate) fn mark_all(&self, headers: &mut HeaderMap) {
+        for (name, value) in headers {
+            if name == AUTHORIZATION || self.is_location(name) {
                 value.set_sensitive(true);
             }
         }
+    }
+
+    /// Whether this header, besides `Authorization`, may hold the token.
+    fn is_location(&self, name: &HeaderName) -> bool {
+        Some(name) == self.header.as_ref() || (name == COOKIE && self.cookie.is_some())
     }
 
     #[cold]
@@ -341,6 +350,31 @@ mod tests {
         for value in bad {
             assert_eq!(read(&[value]), Err("invalid_request"), "{}", value.escape_ascii());
         }
+    }
+
+    #[test]
+    fn credentials_of_any_scheme_are_marked_in_each_header() {
+        let locations = TokenLocations {
+            header: Some(HeaderName::from_static("x-token")),
+            cookie: Some("at".into()),
+            ..TokenLocations::default()
+        };
+        let mut request = Request::new(());
+        for (name, value) in [
+            ("authorization", "DPoP secret"),
+            ("authorization", "Basic secret"),
+            ("authorization", "secret"),
+            ("x-token", "secret"),
+            ("x-token", "secret"),
+            ("cookie", "at=secret"),
+            ("x-other", "shown"),
+        ] {
+            request.headers_mut().append(name, HeaderValue::from_static(value));
+        }
+        locations.mark_all(request.headers_mut());
+        let text = format!("{request:?}");
+        assert!(!text.contains("secret") && text.contains("shown"), "{text}");
+        assert_eq!(text.matches("Sensitive").count(), 6, "{text}");
     }
 
     #[test]

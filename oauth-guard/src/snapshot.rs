@@ -460,7 +460,7 @@ impl<T> Snapshot<T> {
         Authorization::new(Some(requirement), self.rules.dry_run(), self.surroundings())
     }
 
-    /// Inserts the claims into the request, and redacts or strips the token they are from.
+    /// Inserts the claims into the request, and redacts or strips the token they are from; other credentials are redacted.
     pub(crate) fn forward<B>(&self, request: &mut Request<B>, claims: Option<Claims<T>>)
     where
         T: Send + Sync + 'static,
@@ -474,7 +474,11 @@ impl<T> Snapshot<T> {
                 }
                 extensions::insert(request.extensions_mut(), claims);
             }
-            None => extensions::clear(request.extensions_mut()),
+            // It has no token of the guard's. What another scheme brings is as secret.
+            None => {
+                self.token_locations.mark_all(request.headers_mut());
+                extensions::clear(request.extensions_mut());
+            }
         }
     }
 

@@ -244,7 +244,9 @@ pub(super) fn ed25519(x: &[u8]) -> Result<(Box<[u8]>, ParsedPublicKey), &'static
     if is_small_order(point) {
         return Err("x is of small order, under which signatures prove nothing");
     }
-    let key = ParsedPublicKey::new(&signature::ED25519, point).map_err(|_| "x is not on the curve")?;
+    // Not every such number is the coordinate of a point. aws-lc-rs looks only when it verifies, and refuses every signature
+    // then.
+    let key = ParsedPublicKey::new(&signature::ED25519, point).map_err(|_| "x is not an Ed25519 key")?;
     Ok((identity(b"Ed25519", &[point]), key))
 }
 

@@ -83,6 +83,8 @@ pub(super) struct State {
     ledger: Ledger,
     /// Tokens of a login, to go on with: the next refresh takes them.
     pub(super) login: Option<TokenSet>,
+    /// Counts logins and log-outs: what was asked for before one is not handed out after it.
+    pub(super) logins: u64,
     /// The token of a login that was born expired and cannot be refreshed: it is good for one use.
     pub(super) for_one_use: Option<AccessToken>,
     failure: Option<Failure>,
@@ -98,8 +100,9 @@ pub(super) enum Progress {
     Pending,
     /// Its callers' time is over. It goes on reading the response to what must not be sent again.
     Overdue(Error),
-    Done(Result<AccessToken, Error>),
-    /// The place was taken for something else, and is free again.
+    /// With the [number of logins](Engine::logins) that it counts for.
+    Done(Result<AccessToken, Error>, u64),
+    /// The place was taken for something else, and is free again; or what it brought is of no use any more.
     Free,
 }
 
@@ -133,6 +136,7 @@ impl Engine {
             lease: Weak::new(),
             ledger: Ledger::default(),
             login,
+            logins: 0,
             for_one_use: None,
             failure: None,
             failures: 0,
@@ -187,8 +191,15 @@ impl Engine {
     /// Starts a refresh ahead of time. A caller that finds the lock taken leaves it to the holder.
     fn start_early(self: &Arc<Self>) {
         let (Ok(mut state), Ok(runtime)) = (self.state.try_lock(), Handle::try_current()) else { return };
-        let now = self.client.clock().now().monotonic;
-        if self.is_just_read(&state) || state.live_flight().is_some() || state.backed_off(now).is_some() {
+        let now = self.client.clock().now();
+        let held = state.ledger.held.usable().filter(|_| state.login.is_none());
+        // Another caller's refresh may have come and gone since this one took its token.
+        let is_replaced = held.is_some_and(|token| token.freshness(now) == Freshness::Fresh);
+        if is_replaced
+            || self.is_just_read(&state)
+            || state.live_flight().is_some()
+            || state.backed_off(now.monotonic).is_some()
+        {
             return;
         }
         self.start(&mut state, &runtime);
@@ -213,7 +224,7 @@ impl Engine {
         let own = flight.clone();
         let engine = Arc::clone(self);
         let held = state.ledger.held.clone();
-        let login = state.login.clone();
+        let (login, logins) = (state.login.clone(), state.logins);
         // Not a child of the caller's span: it outlives the caller, and others wait for it too.
         let (issuer, client_id) = (self.client.server_id(), self.client.auth().client_id());
         let span = tracing::debug_span!(target: "oauth_client", parent: None, "oauth_client.refresh", issuer, client_id);
@@ -222,33 +233,41 @@ impl Engine {
             let began = engine.client.clock().now().monotonic;
             let result = refresh::run(&engine, held, login.clone(), &sender).await;
             metrics::refresh(&engine.client, engine.client.clock().now().monotonic.saturating_sub(began));
-            let outcome = engine.finish(result, login, &own);
+            let progress = engine.finish(result, (login, logins), &own);
             // There may be no waiting caller; the token is kept all the same.
-            let _ = sender.send(Progress::Done(outcome));
+            let _ = sender.send(progress);
         };
         state.task = Some(runtime.spawn(refreshing.instrument(span)).abort_handle());
         flight
     }
 
-    /// Applies the result of a refresh.
+    /// Applies the result of a refresh that began with this login, when there had been so many; returns it as its callers
+    /// get it.
     fn finish(
         &self,
         result: Result<RefreshOutcome, Error>,
-        login: Option<TokenSet>,
+        (login, began_at): (Option<TokenSet>, u64),
         flight: &Flight,
-    ) -> Result<AccessToken, Error> {
+    ) -> Progress {
         let mut state = self.state();
         state.flight.take_if(|current| current.same_channel(flight));
-        let is_of_an_earlier_login =
-            |root: &Arc<Self>| root.family.logins() != self.derived_at.load(Ordering::Acquire);
-        let result = match &self.root {
-            Some(root) if is_of_an_earlier_login(root) => result.and(Err(Error::new(Kind::Interrupted))),
-            _ => result,
+        let logins = self.logins(&state);
+        // Whether the login is this one's, also where it was reported again meanwhile.
+        let is_newest = state.login.is_some() && state.login == login;
+        let (result, counts_for) = match &self.root {
+            Some(_) if logins != self.derived_at.load(Ordering::Acquire) => {
+                (result.and(Err(Error::new(Kind::Interrupted))), logins)
+            }
+            Some(_) => (result, logins),
+            None if is_newest => (result, logins),
+            // Its runtime stood still, and another refresh has taken its place and the login.
+            None if logins != began_at && state.login.is_none() => return Progress::Free,
+            None => (result, began_at),
         };
         let was_login = login.is_some();
         if let Some(login) = login {
             // It is kept until here: should the task have died, the next one takes it.
-            state.login.take_if(|current| *current == login);
+            state.login.take_if(|_| is_newest);
             if result.is_err() {
                 // Its refresh token may still be good for another try.
                 state.ledger.start_over(|generation| self.usable(login, generation));
@@ -272,7 +291,7 @@ impl Engine {
             }
             Ok((token, from_store))
         });
-        match outcome {
+        let outcome = match outcome {
             Ok((token, from_store)) => {
                 (state.failure, state.failures, state.rejections) = (None, 0, 0);
                 drop(state);
@@ -296,7 +315,13 @@ impl Engine {
                 self.emit(Event::RefreshFailed { error: error.clone() });
                 Err(error)
             }
-        }
+        };
+        Progress::Done(outcome, counts_for)
+    }
+
+    /// How many logins and log-outs there have been. Those of a derived source are its root's.
+    pub(super) fn logins(&self, state: &State) -> u64 {
+        self.root.as_ref().map_or(state.logins, |root| root.family.logins())
     }
 
     /// The callers' time is over, and the refresh goes on without them.
@@ -399,6 +424,7 @@ impl Engine {
         let person = self.request.grant().renewal() == Renewal::Person;
         let lost = person.then(|| Error::new(Kind::Reauthorization(None)));
         state.ledger.forget(lost);
+        state.logins += 1;
         state.for_one_use = None;
         (state.failure, state.failures) = (None, 0);
         self.hot.store(None);

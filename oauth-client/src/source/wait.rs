@@ -33,22 +33,17 @@ impl Engine {
         let mut rounds = 0;
         while rounds < MAX_ROUNDS {
             rounds += 1;
-            let outcome = match self.join() {
+            match self.join() {
                 Next::Return(result) => return result,
                 Next::Wait(mut flight) => {
                     let outcome = self.outcome(&mut flight).await;
                     // A derived source had its turn: that is no refresh that died.
                     rounds -= u32::from(matches!(*flight.borrow(), Progress::Free));
-                    outcome
+                    if let Some(result) = outcome {
+                        return result;
+                    }
                 }
-                Next::WaitForEnd(mut flight) => {
-                    self.ended(&mut flight).await;
-                    None
-                }
-            };
-            // From a login on no caller gets the previous user's token, however long they have waited for it.
-            if let Some(result) = outcome.filter(|_| self.state().login.is_none()) {
-                return result;
+                Next::WaitForEnd(mut flight) => self.ended(&mut flight).await,
             }
         }
         Err(Error::new(Kind::Interrupted))
@@ -67,7 +62,7 @@ impl Engine {
                 Next::Return(result) => return result,
                 Next::Wait(flight) | Next::WaitForEnd(flight) => flight,
             };
-            if let Some(result) = self.outcome(&mut flight).await.filter(|_| self.state().login.is_none()) {
+            if let Some(result) = self.outcome(&mut flight).await {
                 return result;
             }
         }
@@ -128,14 +123,18 @@ impl Engine {
     }
 
     /// What a refresh ends with, or why its callers get no token in time; `None` when it died, or hangs in a runtime
-    /// that is no longer driven.
+    /// that is no longer driven, and when it is out of date: from a login on no caller gets the previous user's token, however
+    /// long they have waited for it, and whether the login has been taken up by now or not.
     async fn outcome(&self, flight: &mut Flight) -> Option<Result<AccessToken, Error>> {
         let until_known = async {
-            let progress = flight.wait_for(|progress| !matches!(progress, Progress::Pending)).await.ok()?;
-            match progress.clone() {
-                Progress::Pending | Progress::Free => None,
-                Progress::Overdue(error) => Some(Err(error)),
-                Progress::Done(result) => Some(result),
+            // A copy: while the channel is borrowed its sender waits, and behind it a caller who has the state locked.
+            let known = flight.wait_for(|progress| !matches!(progress, Progress::Pending)).await;
+            let progress = known.ok()?.clone();
+            let state = self.state();
+            match progress {
+                Progress::Overdue(error) if state.login.is_none() => Some(Err(error)),
+                Progress::Done(result, logins) if logins == self.logins(&state) => Some(result),
+                _ => None,
             }
         };
         if let Some(outcome) = self.in_time(until_known).await {
@@ -148,7 +147,7 @@ impl Engine {
     /// Waits until a refresh has ended, however.
     pub(super) async fn ended(&self, flight: &mut Flight) {
         let until_ended = async {
-            drop(flight.wait_for(|progress| matches!(progress, Progress::Done(_) | Progress::Free)).await);
+            drop(flight.wait_for(|progress| matches!(progress, Progress::Done(..) | Progress::Free)).await);
         };
         if self.in_time(until_ended).await.is_none() {
             self.free_slot(flight);

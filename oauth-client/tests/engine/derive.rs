@@ -1,6 +1,7 @@
 //! One login, many audiences: sources that share a refresh token, over a server that revokes everything when one comes
 //! twice.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,7 +15,7 @@ use oauth_mock::{Endpoint, Fault, GrantType, MockClient, MockServer, User};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::support::{Fixture, LIFETIME, advance, callers, fixture};
+use crate::support::{Fixture, LIFETIME, advance, callers, fixture, poll, settle};
 
 const ORDERS: &str = "https://orders.test";
 const BILLING: &str = "https://billing.test";
@@ -238,6 +239,21 @@ async fn a_login_during_a_derived_refresh_wins() {
     let bob = claims(&new.unwrap())["sub"].clone();
     assert_eq!(claims(&waiting.await.unwrap().unwrap())["sub"], bob);
     assert_eq!(claims(&orders.token().await.unwrap())["sub"], bob);
+}
+
+/// The request has ended before the login; the caller has its turn only after it.
+#[tokio::test(start_paused = true)]
+async fn a_caller_whose_turn_comes_after_a_login_gets_a_derived_token_of_that_login() {
+    let fixture = two_apis();
+    let login = log_in(&fixture, "alice").await;
+    let both = fixture.client.source(request()).starting_with(login).build().unwrap();
+    let orders = both.for_resource(ORDERS).unwrap();
+    let mut waiting = pin!(orders.token());
+    assert!(poll(waiting.as_mut()).is_none());
+    settle().await;
+    assert_eq!(claims(&orders.current().unwrap())["sub"], claims(&both.token().await.unwrap())["sub"]);
+    let bob = claims(&both.log_in(log_in(&fixture, "bob").await).await.unwrap())["sub"].clone();
+    assert_eq!(claims(&waiting.await.unwrap())["sub"], bob);
 }
 
 /// What the store holds by then is a token for all that the login has, and the refresh token to ask with.

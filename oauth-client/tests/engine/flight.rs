@@ -1,15 +1,15 @@
 //! One refresh for all callers, and none of them can lose it.
 
-use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Waker};
 use std::time::Duration;
 
 use oauth_client::store::MemoryStore;
 use oauth_client::{Error, TokenSource};
 use oauth_mock::{Endpoint, Fault, MockClient};
 
-use crate::support::{Events, LIFETIME, Scripted, advance, callers, fixture, fixture_with, settle};
+use crate::support::{
+    Events, LIFETIME, Scripted, advance, callers, fixture, fixture_with, poll, poll_once, settle,
+};
 
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_callers_at_expiry_cost_one_token_request() {
@@ -280,15 +280,4 @@ async fn a_hook_sees_what_happens_and_one_that_panics_costs_nothing() {
     assert!(source.reject(token.generation()), "nor in the caller of reject");
     assert_eq!(source.token().await.unwrap().generation(), 2);
     assert_eq!(fixture.count(Endpoint::Token), before + 2);
-}
-
-fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
-    poll(pin!(future))
-}
-
-fn poll<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
-    match future.poll(&mut Context::from_waker(Waker::noop())) {
-        std::task::Poll::Ready(value) => Some(value),
-        std::task::Poll::Pending => None,
-    }
 }

@@ -18,6 +18,7 @@ mod fetch;
 mod flight;
 mod grants;
 mod lasting;
+mod late;
 mod manners;
 #[cfg(feature = "metrics")]
 mod metrics;

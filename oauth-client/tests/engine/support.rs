@@ -1,6 +1,9 @@
 //! Sources of the fixture's client, their events, and a store that fails on demand.
 
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use oauth_client::clock::TestClock;
@@ -70,6 +73,19 @@ pub(crate) fn client(server: &MockServer, clock: &TestClock) -> Client {
 /// Lets everything happen that can happen without time passing.
 pub(crate) async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// One step of a caller, who is dropped then.
+pub(crate) fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    poll(pin!(future))
+}
+
+/// One step of a caller.
+pub(crate) fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
 }
 
 /// So many callers at once, and what each of them got.

@@ -9,6 +9,8 @@
 //! - a response that is not a key set changes nothing; one that is a key set replaces the old one, even if it is empty.
 
 mod fetch;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 use std::fmt;
@@ -163,27 +165,35 @@ impl Remote {
     /// The slow path: a refresh may be due, or there are no keys yet.
     fn refresh_if_due(self: &Arc<Self>, now: Now) -> Freshness {
         let mut state = self.state();
-        let Some(fetched) = state.fetched else { return Freshness::Missing };
-        let age = age(fetched, now);
-        if age >= self.policy.max_stale {
-            return Freshness::Missing;
-        }
-        // Waiting for newer keys is right for a moment; while the server fails or hangs, it would delay every request.
-        let is_slow = state.under_way(now).is_some_and(|flight| flight.age(now.monotonic) >= KEY_PATIENCE);
-        let overdue = age >= state.fresh_for && state.failures == 0 && !is_slow;
-        if age >= self.refresh_at(&state) && !overdue {
+        let freshness = self.freshness_of(&state, now);
+        let age = state.fetched.map_or(Duration::MAX, |fetched| age(fetched, now));
+        if freshness == Freshness::Fresh && age >= self.refresh_at(&state) {
             self.launch(&mut state, now);
             // No more checks for a moment; the landing sets the next time.
             let moment = Duration::from_secs(1).min(self.policy.max_stale.saturating_sub(age));
             self.fresh_until_monotonic.store(millis(now.monotonic.saturating_add(moment)), Ordering::Release);
             self.fresh_until_wall.store(millis(now.wall.saturating_add(moment)), Ordering::Release);
         }
+        freshness
+    }
+
+    /// Whether the keys may be used as they are, whatever is due.
+    fn freshness_of(&self, state: &State, now: Now) -> Freshness {
+        let age = state.fetched.map(|fetched| age(fetched, now));
+        let Some(age) = age.filter(|age| *age < self.policy.max_stale) else { return Freshness::Missing };
+        // Waiting for newer keys is right for a moment; while the server fails or hangs, it would delay every request.
+        let is_slow = state.under_way(now).is_some_and(|flight| flight.age(now.monotonic) >= KEY_PATIENCE);
+        let overdue = age >= state.fresh_for && state.failures == 0 && !is_slow;
         if overdue { Freshness::Overdue } else { Freshness::Fresh }
     }
 
     /// A fetch because there are no usable keys: the one under way, or a new one. The error is the time to wait.
     pub(crate) fn fetch(self: &Arc<Self>, now: Now) -> Result<Flight, Duration> {
         let mut state = self.state();
+        // One may have come and gone since the caller looked.
+        if self.freshness_of(&state, now) == Freshness::Fresh {
+            return Ok(Flight::over());
+        }
         self.launch(&mut state, now).ok_or_else(|| self.retry_after(&state, now))
     }
 

@@ -166,6 +166,23 @@ async fn on_a_public_route_every_bearer_token_is_stripped_or_redacted_and_other_
     }
 }
 
+/// `Debug` of what is handed on shows no credentials, also where they are none of this guard's.
+#[tokio::test(start_paused = true)]
+async fn without_a_token_of_the_guards_other_credentials_are_redacted_too() {
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
+    let optional = guard.layer().optional().layer(service_fn(|request: Request<Full<Bytes>>| async move {
+        assert!(request.headers().contains_key(header::AUTHORIZATION));
+        assert!(!format!("{request:?}").contains("secret"), "{request:?}");
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    }));
+    for credentials in ["DPoP secret", "Basic secret", "Bearers secret", "secret"] {
+        let request = Request::get("/").header(header::AUTHORIZATION, credentials);
+        let response = optional.clone().oneshot(request.body(Full::default()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200, "{credentials}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn basic_credentials_stay_beside_a_token_that_is_stripped() {
     let fixture = Fixture::new();

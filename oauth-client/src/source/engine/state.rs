@@ -47,6 +47,7 @@ impl State {
     /// Notes a login, which the next refresh takes, and forgets past failures.
     pub(in crate::source) fn start_login(&mut self, tokens: TokenSet) {
         self.login = Some(tokens);
+        self.logins += 1;
         (self.failure, self.failures, self.rejections) = (None, 0, 0);
     }
 

@@ -236,7 +236,11 @@ async fn a_store_that_never_answers_is_503_after_three_seconds() {
         let began = tokio::time::Instant::now();
         let answer = bound.call(&guard, &bound.proof()).await;
         assert_eq!((answer.status, answer.challenges().len()), (503, 0));
-        assert_eq!(answer.body, r#"{"error":"replay_store_unavailable"}"#);
+        let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        let description = "the access token cannot be checked at the moment";
+        let expected =
+            serde_json::json!({"error": "replay_store_unavailable", "error_description": description});
+        assert_eq!(body, expected);
         let waited = began.elapsed();
         assert!(waited >= REPLAY_STORE_TIMEOUT, "{waited:?}");
         assert!(waited < REPLAY_STORE_TIMEOUT + Duration::from_millis(10), "{waited:?}");
