@@ -92,8 +92,8 @@ const WITHOUT_VALUE: [&str; 21] = [
     "--tests",
     "--workspace",
 ];
-/// What is not cargo's own, and installed beside it.
-const TOOLS: [&str; 4] = ["audit", "deny", "fuzz", "install"];
+/// What is installed beside cargo, and what is about packages that are not of this workspace.
+const TOOLS: [&str; 6] = ["audit", "deny", "fuzz", "install", "tree", "update"];
 const VERBS: [&str; 11] =
     ["add", "bench", "build", "check", "clippy", "doc", "fmt", "metadata", "package", "run", "test"];
 
@@ -139,7 +139,7 @@ pub(crate) fn parse(text: &str) -> Option<Result<Command, String>> {
             }
             "-F" | "--features" => command.features.extend(value.split(',').map(str::to_owned)),
             "--manifest-path" => command.manifest = Some(value),
-            "--exclude" | "--target-dir" | "--jobs" | "-j" => {}
+            "--exclude" | "--target" | "--target-dir" | "--jobs" | "-j" => {}
             _ => return Some(Err(format!("{option} is no option that is known here"))),
         }
     }
