@@ -41,8 +41,10 @@ run() {
   if OAUTH_FUZZ_SEEDS=corpus/$name "$program" "${options[@]}" "corpus/$name" >"$log" 2>&1; then
     printf '%-16s %s\n' "$name" "$(sed -n 's/^stat::number_of_executed_units: */inputs tried: /p' "$log")"
   else
-    printf '%-16s FAILED; the input is in fuzz/artifacts/%s\n' "$name" "$name"
-    grep -v '^stat::' "$log" | tail -40
+    printf '%-16s FAILED; more is in fuzz/%s\n' "$name" "$log"
+    # The statement that does not hold, and the input: its file, and itself when it is short.
+    grep -aE -A2 'panicked at|ERROR: libFuzzer' "$log" | grep -avE 'backtrace|^ *[0-9]+: |^--$' | cut -c-1000
+    grep -aE 'Test unit written|^Base64: ' "$log" | cut -c-4000
     return 1
   fi
 }

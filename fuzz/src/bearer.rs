@@ -14,14 +14,12 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use crate::fixture::{builder, check as ask, claims, issuer, run, token};
 use crate::secrets::assert_hidden;
-use crate::target::{Target, bounded};
+use crate::target::{Target, bounded, filled};
 
 pub const TARGET: Target = Target { check, seeds };
 
 const HEADER: &str = "x-access-token";
 const PARAMETER: &str = "access_token";
-/// What stands for the good token in an input.
-const PLACE: u8 = b'$';
 
 static TOKEN: LazyLock<String> = LazyLock::new(|| token(&claims()));
 
@@ -35,7 +33,8 @@ static GUARDS: LazyLock<[Guard; 3]> = LazyLock::new(|| {
     [plain, everywhere(), everywhere().strip_token()].map(|builder| builder.build().expect("a guard"))
 });
 
-/// The first byte chooses the guard. Each line is a header, by its first letter, or the query.
+/// The first byte chooses the guard. Each line is a header, by its first letter, or the query; a dollar stands for the good
+/// token.
 fn check(data: &[u8]) {
     let Some((choice, text)) = data.split_first() else { return };
     let choice = usize::from(*choice) % 3;
@@ -96,24 +95,21 @@ fn secrets() -> Vec<String> {
 
 fn request(text: &[u8]) -> Option<Request<()>> {
     let mut request = Request::get("https://api.example.com/orders").body(()).expect("a request");
+    let text = filled(text, &TOKEN)?;
     for line in text.split(|byte| *byte == b'\n').take(16) {
         let Some((place, value)) = line.split_first() else { continue };
-        let value: Vec<u8> = value
-            .iter()
-            .flat_map(|byte| if *byte == PLACE { TOKEN.as_bytes().to_vec() } else { vec![*byte] })
-            .collect();
         let name = match place {
             b'A' => AUTHORIZATION,
             b'T' => HeaderName::from_static(HEADER),
             b'C' => COOKIE,
             b'Q' => {
-                let uri = [b"https://api.example.com/orders?", &value[..]].concat();
+                let uri = [b"https://api.example.com/orders?", value].concat();
                 *request.uri_mut() = Uri::try_from(uri).ok()?;
                 continue;
             }
             _ => HeaderName::from_static("x-other"),
         };
-        request.headers_mut().append(name, HeaderValue::from_bytes(&value).ok()?);
+        request.headers_mut().append(name, HeaderValue::from_bytes(value).ok()?);
     }
     Some(request)
 }

@@ -57,6 +57,17 @@ pub(crate) fn bounded<T>(length: usize, parse: impl FnOnce() -> T) -> T {
     result.expect("it was run")
 }
 
+/// The text with something in each place of a dollar. `None` when it grows far beyond [`LONGEST`], for which the bound on
+/// time is.
+pub(crate) fn filled(text: &[u8], with: &str) -> Option<Vec<u8>> {
+    let places = text.iter().filter(|byte| **byte == b'$').count();
+    if text.len() + places * with.len() > 2 * LONGEST {
+        return None;
+    }
+    let part = |byte: &u8| if *byte == b'$' { with.as_bytes().to_vec() } else { vec![*byte] };
+    Some(text.iter().flat_map(part).collect())
+}
+
 /// One input in 256, with its middle repeated: a cost that grows faster than the length shows.
 fn stretched(data: &[u8]) -> Option<Vec<u8>> {
     let sum =

@@ -17,13 +17,15 @@ use serde_json::{Map, Value, json};
 use crate::fixture::{NOW, run, server, within};
 use crate::json;
 use crate::secrets::{assert_hidden, assert_hidden_in_debug, assert_hidden_in_error};
-use crate::target::{Target, bounded};
+use crate::target::{Target, bounded, filled};
 
 pub const TARGET: Target = Target { check, seeds };
 
 const CLIENT_SECRET: &str = "cl13nt-s3cr3t/+&=";
 const REFRESH_TOKEN: &str = "r3fr3sh t0ken\"\\\u{e9}";
 const PASSWORD: &str = "pa55 w0rd<>";
+/// Characters of a text that an error keeps, and the sign that it was cut.
+const MOST: usize = 512 + 1;
 const DIALECTS: usize = 12;
 /// Their numbers.
 const INFOLINK: usize = 2;
@@ -85,10 +87,7 @@ fn check(data: &[u8]) {
     };
     let number = usize::from(*dialect) % DIALECTS;
     let secret = sent(number);
-    let body: Vec<u8> = body
-        .iter()
-        .flat_map(|byte| if *byte == b'$' { secret.as_bytes().to_vec() } else { vec![*byte] })
-        .collect();
+    let Some(body) = filled(body, secret) else { return };
     let mut response = Response::new(Bytes::from(body.clone()));
     *response.status_mut() = StatusCode::from_u16(status).expect("a status");
     for name in [RETRY_AFTER, DATE, CONTENT_TYPE] {
@@ -169,7 +168,7 @@ fn refused(error: &Error, body: &[u8], status: u16, number: usize) {
         [error.description(), error.uri(), error.unrecognized(), error.provider_code(), Some(error.code())]
     {
         let text = text.unwrap_or_default();
-        assert!(text.chars().count() <= 600 && !text.chars().any(char::is_control), "{text:?}");
+        assert!(!text.chars().any(char::is_control) && characters(text) <= MOST, "{text:?}");
         assert_hidden(text, &secrets);
     }
     assert!(
@@ -179,6 +178,17 @@ fn refused(error: &Error, body: &[u8], status: u16, number: usize) {
     if let Some(members) = members.filter(|_| number == 0 && status < 300) {
         assert!(!is_good(&members), "refused {members:?}: {error}");
     }
+}
+
+/// How many characters a text had before some were escaped.
+fn characters(text: &str) -> usize {
+    let escapes = text.split("\\u{").skip(1).filter_map(|rest| rest.split_once('}'));
+    let is_hex = |digits: &str| (1..=6).contains(&digits.len()) && u32::from_str_radix(digits, 16).is_ok();
+    let longer: usize = escapes
+        .filter(|(digits, _)| is_hex(digits))
+        .map(|(digits, _)| "\\u{}".len() + digits.len() - 1)
+        .sum();
+    text.chars().count() - longer
 }
 
 /// RFC 6749 section 5.1, with what servers do to it.

@@ -1,7 +1,6 @@
 //! Client authentication, and the certificates of connections: `client_auth`, its secret or key, and the table `tls`.
 
 use super::problem;
-#[cfg(feature = "reqwest")]
 use super::schema::join;
 use super::tree::Table;
 use crate::authenticate::{ASSERTION, ClientAuth};
