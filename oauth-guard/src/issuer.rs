@@ -492,6 +492,9 @@ pub(crate) struct IssuerState {
     ended: AtomicU64,
 }
 
+/// A claim, and the values of which it must have one.
+pub(crate) type RequiredClaim = (Box<str>, Box<[ClaimValue]>);
+
 /// What an issuer's tokens are validated against.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct IssuerRules {
@@ -499,7 +502,7 @@ pub(crate) struct IssuerRules {
     /// Tenants of it that are configured by name and have rules of their own.
     pub(crate) tenants_apart: Box<[Box<str>]>,
     /// Claims, each with the values of which it must have one.
-    pub(crate) required: Box<[(Box<str>, Box<[ClaimValue]>)]>,
+    pub(crate) required: Box<[RequiredClaim]>,
     /// Empty means any.
     pub(crate) audience: Box<[Box<str>]>,
     pub(crate) algorithms: Box<[Algorithm]>,

@@ -74,7 +74,8 @@ async fn what_is_revoked_at_one_guard_is_revoked_at_three_within_a_second_also_a
         tokio::time::sleep(Duration::from_secs(2).saturating_sub(began.elapsed())).await;
     });
     let busy = busy.await;
-    assert!(busy <= idle + 4, "the calls cost no command: {busy} with 500 of them, {idle} without");
+    // What guards ask by themselves, twice a second each, varies with how busy the machine is; a command a call would be 500.
+    assert!(busy <= idle + 40, "the calls cost no command: {busy} with 500 of them, {idle} without");
 }
 
 async fn commands_in(redis: &RedisServer, work: impl Future<Output = ()>) -> u64 {
