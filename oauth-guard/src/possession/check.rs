@@ -21,7 +21,7 @@ use crate::telemetry;
 enum Checked {
     Done(Option<Arc<Proven>>),
     /// Stores have to be asked: one of the user's own, or those before a reload as well.
-    Insert(Used, Stores),
+    Insert(Box<(Used, Stores)>),
 }
 
 impl<T: Send + Sync + 'static> Snapshot<T> {
@@ -48,7 +48,8 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         );
         match checked {
             Ok(Checked::Done(proven)) => Check::Ready(Ok(Some(claims.proven(proven)))),
-            Ok(Checked::Insert(used, stores)) => {
+            Ok(Checked::Insert(insertion)) => {
+                let (used, stores) = *insertion;
                 let (snapshot, token) = (Arc::clone(self), presented.token.clone().into_owned());
                 Check::Pending(CheckFuture::new(async move {
                     match insert(used, stores).await {
@@ -78,7 +79,10 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             let checked = snapshot.possession.check(claims.binding(), scheme, || evidence, &snapshot);
             let outcome = match checked {
                 Ok(Checked::Done(proven)) => Ok(proven),
-                Ok(Checked::Insert(used, stores)) => insert(used, stores).await.map(Some),
+                Ok(Checked::Insert(insertion)) => {
+                    let (used, stores) = *insertion;
+                    insert(used, stores).await.map(Some)
+                }
                 Err(rejection) => Err(rejection),
             };
             match outcome {
@@ -136,7 +140,7 @@ impl Possession {
             _ => {
                 let before = before.map(|one| &one.store).filter(|store| noted(store).is_none());
                 let before = before.cloned().collect();
-                Ok(Checked::Insert(used, Stores { before, store: store.clone() }))
+                Ok(Checked::Insert(Box::new((used, Stores { before, store: store.clone() }))))
             }
         }
     }
