@@ -95,6 +95,7 @@ mod tests {
         let (of_first, of_second) = (first.clone(), second.clone());
         assert_ne!(counts(&of_first), counts(&of_second), "other parents");
         assert_ne!(counts(&of_first), counts(&first));
+        assert_ne!(counts(&of_second), counts(&second));
     }
 
     #[test]
