@@ -289,7 +289,7 @@ where
                 );
             }
         })
-        .await
+        .await;
 }
 
 /// The service behind the guard.

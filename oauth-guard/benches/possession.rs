@@ -14,7 +14,7 @@ use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use allocation_counter::measure;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -23,7 +23,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request};
-use oauth_guard::clock::SystemClock;
+use oauth_guard::clock::{Clock, SystemClock};
 use oauth_guard::replay::{Insertion, MemoryReplayStore, ProofId, ReplayStore};
 use oauth_guard::{CertificateSource, Certificates, Dpop, TlsPeer};
 use oauth_mock::{Alg, TestKey};
@@ -61,8 +61,7 @@ fn dpop(summary: &mut Summary, rounds: usize) {
     let key = TestKey::generate(Alg::Es256);
     let token = setting.mint().bound_to(&key).build();
     // The mock has a clock of its own, the guard the machine's.
-    let since = || SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs();
-    let iat = i64::try_from(since()).expect("a time before the end of days");
+    let iat = i64::try_from(SystemClock.now().wall.as_secs()).expect("a time before the end of days");
     let proof =
         || setting.server.dpop_proof(&key, "GET", URL).access_token_hash(&token).issued_at(iat).build();
     let proofs: Vec<String> = (0..1024).map(|_| proof()).collect();
