@@ -130,28 +130,32 @@ impl Shard {
         reserve: &Reserve,
     ) -> Result<Insertion, Full> {
         self.clear(now, CLEARED_PER_INSERT, reserve);
-        let count = self.count(proof.key);
         if let Some(entry) = self.find(proof.digest) {
             if now < entry.end {
                 return Ok(Insertion::Present);
             }
             // It has ended and was not cleared away yet. Its place in the queue stays; only the digest is let go.
             self.forget(proof.digest);
-        } else if count >= share {
+        }
+        if !self.can_take(proof.key, share, reserve) {
             self.clear(now, usize::MAX, reserve);
+            if !self.can_take(proof.key, share, reserve) {
+                return Err(Full);
+            }
+        }
+        self.push(proof);
+        Ok(Insertion::Inserted)
+    }
+
+    /// Whether the key has less than its share, and there is room, which is got from the reserve where it is used up.
+    fn can_take(&mut self, key: u64, share: u32, reserve: &Reserve) -> bool {
+        if self.count(key) >= share {
+            return false;
         }
         if !self.has_room() {
             self.room += reserve.take();
         }
-        if !self.has_room() {
-            self.clear(now, usize::MAX, reserve);
-            self.room += if self.has_room() { 0 } else { reserve.take() };
-        }
-        if !self.has_room() || self.count(proof.key) >= share {
-            return Err(Full);
-        }
-        self.push(proof);
-        Ok(Insertion::Inserted)
+        self.has_room()
     }
 
     fn push(&mut self, Proof { digest, key, end }: Proof) {
