@@ -295,7 +295,7 @@ fn two_threads(summary: &mut Summary, rounds: usize) {
     let shared = |_| one(&service);
     let unshared = |thread: usize| one(&apart[thread]);
     for threads in if is_measuring() { &[2, 4, 16][..] } else { &[2] } {
-        // More threads than cores show that waiting threads hold nobody up.
+        // More threads than cores show that waiting threads delay no other.
         println!("{threads} threads, one hot token: {:.2} of what they get done with a guard each", {
             let apart: Vec<_> = (0..*threads).map(|_| guarded()).collect();
             compared(rounds.min(200), *threads, [&shared, &|thread| one(&apart[thread])])

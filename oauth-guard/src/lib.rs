@@ -263,7 +263,7 @@
 //!
 //! ## Proof of possession
 //!
-//! A bearer token serves whoever has it. With [`GuardBuilder::dpop`] (RFC 9449) and
+//! A bearer token serves each holder. With [`GuardBuilder::dpop`] (RFC 9449) and
 //! [`GuardBuilder::certificates`] (RFC 8705) a guard accepts tokens that are bound to a key, and checks with each request
 //! that its sender has the key; without them such tokens are refused. [`Requirement::bound`] asks for them on single routes,
 //! [`replay`] is about proofs that were used.

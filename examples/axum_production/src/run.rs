@@ -32,7 +32,7 @@ pub async fn run(service: Service, settings: &Settings, app: Router, admin: Rout
         tracing::info!(seconds = drain.as_secs(), "told to end: not ready any more, and still serving");
         service.begin_to_end();
         tokio::time::sleep(drain).await;
-        // Both sides may be gone: then there is nobody to tell.
+        // Both sides may be gone: then no one hears of it.
         let _ = end.send(true);
     });
     let until = |mut ended: watch::Receiver<bool>| async move {

@@ -13,7 +13,7 @@ use super::{Algorithm, Issued};
 
 /// A key and the one algorithm it verifies with.
 ///
-/// On lines of the processor's cache that nobody writes: tokens are counted by it on another one.
+/// On lines of the processor's cache that are not written: tokens are counted by it on another one.
 #[repr(align(64))]
 pub struct VerifyingKey {
     /// `kid`.

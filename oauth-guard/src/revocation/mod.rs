@@ -50,7 +50,7 @@
 //! | a feed is cut off | the guard catches up a second after it is back, 3 seconds after an outage of more than 15 seconds; beyond `max_stale_seconds`, `on_outage` decides |
 //! | a feed does not take a revocation, or not within 5 seconds | it is in force here, all other feeds have it, and the call fails with the names of those that have not; a logout token or an event is answered with 503, so that it comes again |
 //! | Redis fails over and loses its last writes | guards that had read them keep them, one that starts later does not know them |
-//! | nobody says anything | a JWT is accepted until it ends: keep lifetimes short, or ask about each token ([`Introspection`](crate::Introspection)) |
+//! | there is no news | a JWT is accepted until it ends: keep lifetimes short, or ask about each token ([`Introspection`](crate::Introspection)) |
 //!
 //! # Bounds and errors
 //!
