@@ -269,11 +269,13 @@ impl World {
             11 => {
                 // The program ends in good order, and starts again.
                 self.note(format!("{step}: {index} ends and starts again"));
-                let settled = process.source.settle().await;
-                // A store that takes nothing is an error then, and the program goes on.
-                if !self.store.state.lock().unwrap().takes_no_writes() {
-                    settled.unwrap();
-                    processes[index] = self.process(process.user, &requests[process.user]);
+                // Asked before: while a program waits for a store that takes nothing, the store may get well.
+                let takes_writes = !self.store.state.lock().unwrap().takes_no_writes();
+                match process.source.settle().await {
+                    Ok(()) => processes[index] = self.process(process.user, &requests[process.user]),
+                    // The program is told so, and goes on.
+                    Err(_) if !takes_writes => {}
+                    Err(error) => self.server().faults.push(format!("{index} cannot end: {error:?}")),
                 }
             }
             _ => {}
