@@ -6,6 +6,8 @@
 //! It has two levels: the main one, which all threads share, and [`near`], where each thread holds what it sees most.
 
 mod near;
+#[cfg(test)]
+mod near_tests;
 
 use std::cell::Cell;
 use std::fmt;
