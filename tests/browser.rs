@@ -18,6 +18,7 @@ use self::example::example;
 use self::harness::browse;
 
 #[tokio::test]
+#[ignore = "needs Node.js and Chromium; see tests/README.md"]
 async fn the_page_of_the_mock_is_usable_without_documentation() {
     let server = MockServer::builder().user(User::new("alice", "wonderland")).start().await;
     let control = server.control(([127, 0, 0, 1], 0).into(), &[]).await.unwrap();
@@ -82,6 +83,7 @@ impl Waiting {
 }
 
 #[tokio::test]
+#[ignore = "needs Node.js and Chromium; see tests/README.md"]
 async fn a_user_logs_in_by_the_browser_and_lands_on_a_plain_page() {
     let mut program = Waiting::start("login_with_browser");
     let url = program.says("open:").await;
@@ -100,6 +102,7 @@ async fn a_user_logs_in_by_the_browser_and_lands_on_a_plain_page() {
 }
 
 #[tokio::test]
+#[ignore = "needs Node.js and Chromium; see tests/README.md"]
 async fn a_user_who_denies_sees_the_error() {
     let mut program = Waiting::start("login_with_browser");
     let url = program.says("open:").await;
@@ -111,6 +114,7 @@ async fn a_user_who_denies_sees_the_error() {
 }
 
 #[tokio::test]
+#[ignore = "needs Node.js and Chromium; see tests/README.md"]
 async fn a_user_approves_a_device() {
     let mut program = Waiting::start("device_login");
     let code = program.says("enter:").await;

@@ -76,6 +76,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const AT_ONCE: usize = 3;
 
 #[tokio::test]
+#[ignore = "needs Node.js and npm packages; see tests/README.md"]
 async fn the_client_passes_every_scenario() {
     let Some(suite) = Suite::installed("client") else { return };
     let program = example("mcp_client").as_std().get_program().to_str().unwrap().to_owned();
@@ -119,6 +120,7 @@ async fn the_client_passes_every_scenario() {
 }
 
 #[tokio::test]
+#[ignore = "needs Node.js and npm packages; see tests/README.md"]
 async fn the_mock_passes_every_scenario_for_authorization_servers() {
     let Some(suite) = Suite::installed("authorization") else { return };
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -170,7 +172,8 @@ impl Suite {
         if !directory.join("node_modules/@modelcontextprotocol/conformance").exists() {
             let how = "the suite is missing: npm ci --prefix tests/foreign/conformance";
             assert!(std::env::var_os("CI").is_none(), "{how}");
-            println!("skipped: {how}");
+            // Straight to the terminal: the harness keeps what a test prints that succeeds.
+            let _ = writeln!(std::io::stderr(), "skipped: {how}");
             return None;
         }
         let results = std::env::temp_dir().join(format!("oauth-conformance-{}-{what}", std::process::id()));

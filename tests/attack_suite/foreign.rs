@@ -55,6 +55,7 @@ async fn attacked(server: Server) {
 }
 
 #[tokio::test]
+#[ignore = "needs Node.js, Python and their packages; see tests/README.md"]
 async fn jose_on_express_accepts_bound_tokens_and_a_second_header() {
     let Some(program) = node("jose_express.js") else { return };
     attacked(Server {
@@ -67,6 +68,7 @@ async fn jose_on_express_accepts_bound_tokens_and_a_second_header() {
 }
 
 #[tokio::test]
+#[ignore = "needs Node.js, Python and their packages; see tests/README.md"]
 async fn express_oauth2_jwt_bearer_does_not_outlive_the_suite() {
     let Some(program) = node("express_oauth2_jwt_bearer.js") else { return };
     let script = "express_oauth2_jwt_bearer.js";
@@ -76,6 +78,7 @@ async fn express_oauth2_jwt_bearer_does_not_outlive_the_suite() {
 
 /// What its checks of proofs let pass, and that a proof is not remembered, which RFC 9449 leaves to the server.
 #[tokio::test]
+#[ignore = "needs Node.js, Python and their packages; see tests/README.md"]
 async fn express_oauth2_jwt_bearer_checks_proofs() {
     let Some(program) = node("express_oauth2_jwt_bearer.js") else { return };
     let address = super::free_port();
@@ -100,6 +103,7 @@ async fn express_oauth2_jwt_bearer_checks_proofs() {
 }
 
 #[tokio::test]
+#[ignore = "needs Node.js, Python and their packages; see tests/README.md"]
 async fn authlib_takes_tokens_without_a_type() {
     let Some(program) = python("authlib_flask.py") else { return };
     attacked(Server {
@@ -112,6 +116,7 @@ async fn authlib_takes_tokens_without_a_type() {
 }
 
 #[tokio::test]
+#[ignore = "needs Node.js, Python and their packages; see tests/README.md"]
 async fn pyjwt_on_flask_accepts_bound_tokens_and_exp_as_a_string() {
     let Some(program) = python("pyjwt_flask.py") else { return };
     attacked(Server {

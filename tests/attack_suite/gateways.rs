@@ -84,6 +84,7 @@ fn apache(module: &str, package: &str) -> bool {
 }
 
 #[tokio::test]
+#[ignore = "needs Apache or Envoy; see tests/README.md"]
 async fn mod_oauth2_on_apache() {
     if !apache("mod_oauth2.so", "libapache2-mod-oauth2") {
         return;
@@ -135,6 +136,7 @@ async fn mod_oauth2_on_apache() {
 }
 
 #[tokio::test]
+#[ignore = "needs Apache or Envoy; see tests/README.md"]
 async fn mod_auth_openidc_on_apache_that_introspects() {
     if !apache("mod_auth_openidc.so", "libapache2-mod-auth-openidc") {
         return;
@@ -173,6 +175,7 @@ async fn mod_auth_openidc_on_apache_that_introspects() {
 }
 
 #[tokio::test]
+#[ignore = "needs Apache or Envoy; see tests/README.md"]
 async fn jwt_authn_on_envoy() {
     if !is_there(envoy().is_file(), "Envoy", ENVOY_HOW) {
         return;

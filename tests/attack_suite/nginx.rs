@@ -143,6 +143,7 @@ fn percent_decoded(path: &str) -> String {
 }
 
 #[tokio::test]
+#[ignore = "needs nginx; see tests/README.md"]
 async fn the_guard_as_the_subrequest_of_nginx_responds_as_it_should() {
     if !installed() {
         return;
@@ -163,6 +164,7 @@ async fn the_guard_as_the_subrequest_of_nginx_responds_as_it_should() {
 
 /// Everything is public but `/admin`: whatever spelling of it passes nginx must not pass the guard.
 #[tokio::test]
+#[ignore = "needs nginx; see tests/README.md"]
 async fn no_spelling_of_a_path_gets_past_the_guard_through_nginx() {
     if !installed() {
         return;
@@ -211,6 +213,7 @@ async fn no_spelling_of_a_path_gets_past_the_guard_through_nginx() {
 
 /// What the test above can see: a guard that compares the beginning of the path, as a first draft would.
 #[tokio::test]
+#[ignore = "needs nginx; see tests/README.md"]
 async fn a_guard_that_compares_the_beginning_of_the_path_is_evaded() {
     if !installed() {
         return;

@@ -22,6 +22,7 @@ async fn latest(server: &Provider) -> serde_json::Value {
 }
 
 #[tokio::test]
+#[ignore = "needs npm packages; see tests/README.md"]
 async fn a_person_confirms_and_the_login_is_refreshed() {
     let Some(server) = Provider::start(&json!({})).await else { return };
     let client = client(&server);
@@ -37,6 +38,7 @@ async fn a_person_confirms_and_the_login_is_refreshed() {
 }
 
 #[tokio::test]
+#[ignore = "needs npm packages; see tests/README.md"]
 async fn a_person_declines() {
     let Some(server) = Provider::start(&json!({})).await else { return };
     let waiting = client(&server).backchannel(&request()).await.unwrap();

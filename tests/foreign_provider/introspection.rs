@@ -42,6 +42,7 @@ fn asked(guard: &Guard) -> Value {
 }
 
 #[tokio::test]
+#[ignore = "needs npm packages; see tests/README.md"]
 async fn an_opaque_token_is_valid_until_it_is_revoked() {
     let Some(server) = Provider::start(&json!({})).await else { return };
     let guard = guard(&server, every_time(basic()));
@@ -58,6 +59,7 @@ async fn an_opaque_token_is_valid_until_it_is_revoked() {
 }
 
 #[tokio::test]
+#[ignore = "needs npm packages; see tests/README.md"]
 async fn a_revoked_token_is_accepted_until_the_cache_ends() {
     let Some(server) = Provider::start(&json!({})).await else { return };
     let clock = TestClock::at(now());
@@ -72,6 +74,7 @@ async fn a_revoked_token_is_accepted_until_the_cache_ends() {
 }
 
 #[tokio::test]
+#[ignore = "needs npm packages; see tests/README.md"]
 async fn tokens_for_others_and_expired_ones_are_rejected() {
     let Some(server) = Provider::start(&json!({})).await else { return };
     let to_stock = server.token(&[READ, ("resource", "https://stock.example.com")]).await;
@@ -88,6 +91,7 @@ async fn tokens_for_others_and_expired_ones_are_rejected() {
 }
 
 #[tokio::test]
+#[ignore = "needs npm packages; see tests/README.md"]
 async fn the_guard_asks_as_a_client_with_a_key() {
     let key = SigningKey::generate(Algorithm::Es256).unwrap();
     let asks = json!({
@@ -106,6 +110,7 @@ async fn the_guard_asks_as_a_client_with_a_key() {
 }
 
 #[tokio::test]
+#[ignore = "needs npm packages; see tests/README.md"]
 async fn its_signed_responses_are_verified_and_plain_ones_are_no_response() {
     let Some(server) = Provider::start(&json!({})).await else { return };
     let token = server.token(&[READ]).await;
@@ -125,6 +130,7 @@ async fn its_signed_responses_are_verified_and_plain_ones_are_no_response() {
 }
 
 #[tokio::test]
+#[ignore = "needs npm packages; see tests/README.md"]
 async fn jwts_of_the_same_server_are_validated_by_its_keys() {
     let Some(server) = Provider::start(&json!({})).await else { return };
     let guard = guard(&server, every_time(basic()));
@@ -141,6 +147,7 @@ async fn jwts_of_the_same_server_are_validated_by_its_keys() {
 }
 
 #[tokio::test]
+#[ignore = "needs npm packages; see tests/README.md"]
 async fn a_token_that_a_user_approved_elsewhere_names_the_user() {
     let Some(server) = Provider::start(&json!({})).await else { return };
     let form = [("scope", "openid read"), ("login_hint", "bob")];

@@ -32,6 +32,7 @@ async fn judged(script: PathBuf, arguments: &[&str]) {
 const NONCES: &str = "[dpop]\nmode = \"require\"\nnonce = \"require\"\nnonce_seconds = 60";
 
 #[tokio::test]
+#[ignore = "needs Node.js and npm packages; see tests/README.md"]
 async fn clients_by_others_call_the_guard_with_tokens_of_the_mock() {
     let Some(script) = script() else { return };
     for (name, tables, nonce) in
@@ -46,6 +47,7 @@ async fn clients_by_others_call_the_guard_with_tokens_of_the_mock() {
 }
 
 #[tokio::test]
+#[ignore = "needs Node.js and npm packages; see tests/README.md"]
 async fn clients_by_others_call_the_guard_with_tokens_of_oidc_provider() {
     let Some(script) = script() else { return };
     for (name, tables, nonce) in [("plain", "[dpop]", false), ("nonces", NONCES, true)] {

@@ -144,6 +144,7 @@ async fn judge(judged: &Judged, header: &str, smuggled: impl Fn(&ClientCertifica
 }
 
 #[tokio::test]
+#[ignore = "needs nginx or Envoy; see tests/README.md"]
 async fn nginx_hands_certificates_and_addresses_on() {
     if !crate::is_there(Path::new(NGINX).is_file(), "nginx", "apt-get install nginx-light") {
         return;
@@ -172,6 +173,7 @@ async fn nginx_hands_certificates_and_addresses_on() {
 }
 
 #[tokio::test]
+#[ignore = "needs nginx or Envoy; see tests/README.md"]
 async fn envoy_hands_certificates_and_addresses_on() {
     if !crate::is_there(envoy().is_file(), "Envoy", ENVOY_HOW) {
         return;

@@ -31,6 +31,7 @@ async fn status(api: &Api, proofs: &MockServer, key: &TestKey, scheme: &str, tok
 }
 
 #[tokio::test]
+#[ignore = "needs Node.js and npm packages; see tests/README.md"]
 async fn jwts_of_oidc_provider_need_the_key_they_are_bound_to() {
     let Some(server) = Provider::start(&json!({})).await else { return };
     // Its clock is the real one, as the other's is.
@@ -50,6 +51,7 @@ async fn jwts_of_oidc_provider_need_the_key_they_are_bound_to() {
 }
 
 #[tokio::test]
+#[ignore = "needs Node.js and npm packages; see tests/README.md"]
 async fn opaque_tokens_of_oidc_provider_are_bound_by_what_introspection_says() {
     let Some(server) = Provider::start(&json!({})).await else { return };
     // Its clock is the real one, as the other's is.

@@ -1,5 +1,6 @@
 //! Programs of other makers, as tests start them: what is there of them, their files, and when they listen.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,7 +25,8 @@ pub(crate) fn envoy() -> PathBuf {
 pub(crate) fn is_there(found: bool, name: &str, how: &str) -> bool {
     assert!(found || std::env::var_os("CI").is_none(), "{name} is missing: {how}");
     if !found {
-        println!("skipped: {name} is missing: {how}");
+        // Straight to the terminal: the harness keeps what a test prints that succeeds.
+        let _ = writeln!(std::io::stderr(), "skipped: {name} is missing: {how}");
     }
     found
 }

@@ -9,6 +9,7 @@ use crate::server::RedisServer;
 use crate::support::store;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn the_store_keeps_the_contract_over_many_connections() {
     let Some(redis) = RedisServer::start().await else { return };
     let report = check(async || store(&redis.url())).await.unwrap();
@@ -19,6 +20,7 @@ async fn the_store_keeps_the_contract_over_many_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn the_store_keeps_the_contract_through_outages() {
     let Some(redis) = RedisServer::start().await else { return };
     let proxy = Proxy::start(redis.port()).await;
@@ -31,6 +33,7 @@ async fn the_store_keeps_the_contract_through_outages() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_redis_that_is_slow_is_no_outage() {
     let Some(redis) = RedisServer::start().await else { return };
     let proxy = Proxy::start(redis.port()).await;
@@ -43,6 +46,7 @@ async fn a_redis_that_is_slow_is_no_outage() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_redis_that_was_restarted_with_its_data_is_an_outage_and_no_more() {
     let Some(redis) = RedisServer::lasting().await else { return };
     let (url, redis) = (redis.url(), tokio::sync::Mutex::new(redis));

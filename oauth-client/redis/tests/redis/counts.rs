@@ -10,6 +10,7 @@ use crate::server::RedisServer;
 use crate::support::{World, store};
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_refresh_takes_a_dozen_commands_and_a_token_in_hand_none() {
     let Some(redis) = RedisServer::start().await else { return };
     let (world, store) = (World::new(), store(&redis.url()));
@@ -38,6 +39,7 @@ async fn a_refresh_takes_a_dozen_commands_and_a_token_in_hand_none() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_process_that_waits_for_a_lease_asks_less_than_forty_times_a_second() {
     let Some(redis) = RedisServer::start().await else { return };
     let world = World::new();

@@ -13,6 +13,7 @@ use crate::server::{RedisServer, free_port};
 use crate::support::{Failures, World, seal_key, store};
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_redis_that_is_away_at_start_stops_only_whom_it_must() {
     let Some(mut redis) = RedisServer::start().await else { return };
     redis.stop();
@@ -34,6 +35,7 @@ async fn a_redis_that_is_away_at_start_stops_only_whom_it_must() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_redis_that_goes_away_in_the_middle_costs_no_token_in_hand() {
     let Some(redis) = RedisServer::start().await else { return };
     let proxy = Proxy::start(redis.port()).await;
@@ -58,6 +60,7 @@ async fn a_redis_that_goes_away_in_the_middle_costs_no_token_in_hand() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_slow_redis_makes_a_refresh_slow_and_nothing_else() {
     let Some(redis) = RedisServer::start().await else { return };
     let proxy = Proxy::start(redis.port()).await;
@@ -80,6 +83,7 @@ async fn a_slow_redis_makes_a_refresh_slow_and_nothing_else() {
 
 /// Half of the command arrives, or all of it and the response is lost.
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_connection_that_is_cut_in_the_middle_of_a_write_loses_no_refresh_token() {
     let Some(redis) = RedisServer::start().await else { return };
     let proxy = Proxy::start(redis.port()).await;
@@ -111,6 +115,7 @@ async fn a_connection_that_is_cut_in_the_middle_of_a_write_loses_no_refresh_toke
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_redis_that_was_restarted_empty_holds_the_tokens_again_after_the_next_refresh() {
     let Some(mut redis) = RedisServer::start().await else { return };
     let (world, store) = (World::new(), store(&redis.url()));
@@ -133,6 +138,7 @@ async fn a_redis_that_was_restarted_empty_holds_the_tokens_again_after_the_next_
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_redis_that_was_restarted_with_its_data_is_not_noticed() {
     let Some(mut redis) = RedisServer::lasting().await else { return };
     let (world, store) = (World::new(), store(&redis.url()));
@@ -154,6 +160,7 @@ async fn a_redis_that_was_restarted_with_its_data_is_not_noticed() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_replica_and_a_full_memory_are_passing_failures_before_anything_is_sent() {
     let Some(redis) = RedisServer::start().await else { return };
     let (world, store) = (World::new(), store(&redis.url()));
@@ -189,6 +196,7 @@ async fn a_replica_and_a_full_memory_are_passing_failures_before_anything_is_sen
 
 /// The memory fills up between the lease and the write: what the server gave is not lost.
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_write_that_fails_keeps_the_lease_and_is_made_up_for() {
     let Some(redis) = RedisServer::start().await else { return };
     let (world, store) = (World::new(), store(&redis.url()));
@@ -220,6 +228,7 @@ async fn a_write_that_fails_keeps_the_lease_and_is_made_up_for() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_wrong_password_is_said_once_and_not_waited_for_and_a_right_one_in_the_file_is_taken() {
     let Some(redis) = RedisServer::start_with(&["--save", "", "--requirepass", "right"]).await else {
         return;
@@ -256,6 +265,7 @@ async fn a_wrong_password_is_said_once_and_not_waited_for_and_a_right_one_in_the
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_configuration_is_all_it_takes() {
     let Some(redis) = RedisServer::start().await else { return };
     let world = World::new();

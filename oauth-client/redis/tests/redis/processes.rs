@@ -25,6 +25,7 @@ use crate::support::store;
 const HASTE: u32 = 15;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn many_processes_ask_once_per_expiry() {
     let Some(redis) = RedisServer::start().await else { return };
     let lifetime = Duration::from_secs(2);
@@ -60,6 +61,7 @@ async fn many_processes_ask_once_per_expiry() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_holder_that_is_killed_delays_the_others_by_its_lease_and_loses_nothing() {
     let Some(redis) = RedisServer::start().await else { return };
     let server = MockServer::builder().client(MockClient::default().opaque_tokens()).start().await;
@@ -76,6 +78,7 @@ async fn a_holder_that_is_killed_delays_the_others_by_its_lease_and_loses_nothin
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_holder_that_was_suspended_beyond_its_lease_sends_nothing() {
     let Some(redis) = RedisServer::start().await else { return };
     let server = MockServer::builder().client(MockClient::default().opaque_tokens()).start().await;
@@ -101,6 +104,7 @@ async fn a_holder_that_was_suspended_beyond_its_lease_sends_nothing() {
 
 /// Between the server's response and the write. Its set is older than what its heir has written meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn the_late_write_of_a_suspended_holder_loses() {
     let Some(redis) = RedisServer::start().await else { return };
     let server = MockServer::builder().client(MockClient::default().opaque_tokens()).start().await;

@@ -26,6 +26,7 @@ const PROCESSES: usize = 2;
 const KILL_EVERY: u64 = 20;
 
 #[test]
+#[ignore = "needs redis-server; see tests/README.md"]
 fn ten_thousand_rotations_with_kills_lose_nothing_and_reuse_nothing() {
     let main = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let Some(redis) = main.block_on(RedisServer::start()) else { return };

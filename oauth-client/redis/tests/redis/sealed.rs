@@ -7,6 +7,7 @@ use crate::server::RedisServer;
 use crate::support::{Failures, World, seal_key, store};
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn no_key_and_no_value_shows_a_token_a_secret_or_a_name_and_every_key_ends() {
     let Some(redis) = RedisServer::start().await else { return };
     let (world, store) = (World::new(), store(&redis.url()));
@@ -33,6 +34,7 @@ async fn no_key_and_no_value_shows_a_token_a_secret_or_a_name_and_every_key_ends
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_key_is_replaced_by_a_list_of_two() {
     let Some(redis) = RedisServer::start().await else { return };
     let world = World::new();
@@ -54,6 +56,7 @@ async fn a_key_is_replaced_by_a_list_of_two() {
 
 /// Foreign, damaged and copied values: an error that names the key, and the value stays.
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn what_is_not_ours_is_an_error_that_names_the_key_and_is_left_untouched() {
     let Some(redis) = RedisServer::start().await else { return };
     let (world, store) = (World::new(), store(&redis.url()));

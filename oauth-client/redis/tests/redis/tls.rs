@@ -17,6 +17,7 @@ async fn failure(builder: RedisStoreBuilder) -> StoreError {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_server_of_a_private_authority_is_trusted_by_its_certificate() {
     let authority = Authority::new();
     let Some(server) = TlsServer::start(&authority, false).await else { return };
@@ -31,6 +32,7 @@ async fn a_server_of_a_private_authority_is_trusted_by_its_certificate() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn an_unknown_authority_another_name_and_a_port_without_tls_are_told_apart() {
     let authority = Authority::new();
     let Some(server) = TlsServer::start(&authority, false).await else { return };
@@ -52,6 +54,7 @@ async fn an_unknown_authority_another_name_and_a_port_without_tls_are_told_apart
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_server_that_wants_certificates_gets_one_and_says_so_without() {
     let authority = Authority::new();
     let Some(server) = TlsServer::start(&authority, true).await else { return };
@@ -65,6 +68,7 @@ async fn a_server_that_wants_certificates_gets_one_and_says_so_without() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn the_configuration_names_the_files() {
     let authority = Authority::new();
     let Some(server) = TlsServer::start(&authority, true).await else { return };

@@ -35,6 +35,7 @@ async fn read(feed: &RedisFeed, position: &mut Option<Position>) -> Vec<Revocati
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_replica_counts_as_away_although_it_reads_well() {
     let Some(server) = RedisServer::start().await else { return };
     let feed = feed(&server.url());
@@ -59,6 +60,7 @@ async fn a_replica_counts_as_away_although_it_reads_well() {
 
 /// Between two questions, so that no waiting one is ended by the server.
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_failover_is_followed_from_an_idle_connection_within_two_seconds() {
     let Some(old) = RedisServer::start().await else { return };
     let Some(new) = RedisServer::start().await else { return };

@@ -66,12 +66,14 @@ impl Reader {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn the_feed_keeps_the_contract_over_many_connections() {
     let Some(server) = RedisServer::start().await else { return };
     conformance::check(async || feed(&server.url())).await.unwrap();
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn every_key_ends_and_ended_revocations_are_taken_out() {
     let Some(server) = RedisServer::start().await else { return };
     let feed = feed(&server.url());
@@ -89,6 +91,7 @@ async fn every_key_ends_and_ended_revocations_are_taken_out() {
 
 /// Two revocations of one name, in any order, end as the one that meets every token of either.
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn the_later_time_and_the_later_end_stay() {
     let Some(server) = RedisServer::start().await else { return };
     let feed = feed(&server.url());
@@ -115,6 +118,7 @@ async fn the_later_time_and_the_later_end_stay() {
 
 /// "Whatever their time", said twice: a merged entry that guards cannot read would stop all of them.
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn times_at_the_end_of_the_numbers_are_merged_like_others() {
     let Some(server) = RedisServer::start().await else { return };
     let feed = feed(&server.url());
@@ -135,6 +139,7 @@ async fn times_at_the_end_of_the_numbers_are_merged_like_others() {
 
 /// A guard that stands still keeps its connection, while more revocations come than the stream keeps.
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_reader_that_is_overtaken_on_its_connection_reads_the_snapshot() {
     let Some(server) = RedisServer::start().await else { return };
     let writer = feed(&server.url());
@@ -157,6 +162,7 @@ async fn a_reader_that_is_overtaken_on_its_connection_reads_the_snapshot() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn news_come_within_a_second_and_after_a_cut_of_three_seconds_within_three() {
     let Some(server) = RedisServer::start().await else { return };
     let proxy = Proxy::start(server.port()).await;
@@ -186,6 +192,7 @@ async fn news_come_within_a_second_and_after_a_cut_of_three_seconds_within_three
 
 /// A reader that is away while the stream is trimmed, and while the server loses everything.
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn what_the_stream_has_lost_comes_from_the_snapshot_and_a_new_server_is_noticed() {
     let Some(mut server) = RedisServer::start().await else { return };
     let publisher = feed(&server.url());
@@ -208,6 +215,7 @@ async fn what_the_stream_has_lost_comes_from_the_snapshot_and_a_new_server_is_no
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn an_entry_that_is_not_understood_is_an_error_that_names_the_keys() {
     let Some(server) = RedisServer::start().await else { return };
     let feed = feed(&server.url());

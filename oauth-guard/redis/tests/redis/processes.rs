@@ -27,6 +27,7 @@ fn config(server: &MockServer, redis: &str, more: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn what_is_revoked_at_one_guard_is_revoked_at_three_within_a_second_also_after_a_cut() {
     let Some(redis) = RedisServer::start().await else { return };
     let server = MockServer::start().await;
@@ -85,6 +86,7 @@ async fn commands_in(redis: &RedisServer, work: impl Future<Output = ()>) -> u64
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn with_redis_away_at_start_a_guard_refuses_or_serves_and_ends_in_neither_case() {
     let Some(mut redis) = RedisServer::start().await else { return };
     redis.stop();

@@ -16,6 +16,7 @@ fn redis(url: &str) -> Redis {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn the_store_keeps_the_contract_over_many_connections() {
     let Some(server) = RedisServer::start().await else { return };
     let handles = [(); 3].map(|()| redis(&server.url()).replay_store());
@@ -24,6 +25,7 @@ async fn the_store_keeps_the_contract_over_many_connections() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_proof_costs_one_command_and_leaves_nothing_readable_and_an_end() {
     let Some(server) = RedisServer::start().await else { return };
     let store = redis(&server.url()).replay_store();
@@ -40,6 +42,7 @@ async fn a_proof_costs_one_command_and_leaves_nothing_readable_and_an_end() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_redis_that_is_away_slow_or_full_is_no_yes() {
     let Some(mut server) = RedisServer::start().await else { return };
     let proxy = Proxy::start(server.port()).await;
@@ -72,6 +75,7 @@ async fn a_redis_that_is_away_slow_or_full_is_no_yes() {
 
 /// The proof was noted and the response lost: the connection is made anew and the command sent again, and it is no replay.
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn a_response_that_was_lost_is_no_replay() {
     let Some(server) = RedisServer::start().await else { return };
     let proxy = Proxy::start(server.port()).await;

@@ -10,6 +10,7 @@ use oauth_guard_redis::Redis;
 use crate::certificates::{Authority, TlsServer};
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn proofs_and_revocations_go_over_tls_and_a_stranger_is_not_trusted() {
     let authority = Authority::new();
     let Some(server) = TlsServer::start(&authority, true).await else { return };
@@ -49,6 +50,7 @@ async fn proofs_and_revocations_go_over_tls_and_a_stranger_is_not_trusted() {
 }
 
 #[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
 async fn what_configures_tls_in_code_holds_for_store_and_feed() {
     let authority = Authority::new();
     let Some(server) = TlsServer::start(&authority, true).await else { return };

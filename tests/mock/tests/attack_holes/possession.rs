@@ -79,6 +79,7 @@ async fn an_api_without_a_hole_shows_none_however_tokens_are_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs most of a minute; see tests/README.md"]
 async fn every_row_about_bound_tokens_finds_the_api_with_its_hole() {
     let (turns, mut running) = (Arc::new(Semaphore::new(AT_A_TIME)), JoinSet::new());
     let rows: Vec<_> = [Part::Dpop, Part::Certificates].into_iter().flat_map(attack::of).collect();
