@@ -64,6 +64,8 @@ impl<V> Near<V> {
     /// For a cache of so many bytes in all: a sixteenth of them, divided among the threads.
     pub(super) fn new(cache_bytes: u64) -> Self {
         let slots = (cache_bytes / (64 * 1024)).min(MOST_SLOTS);
+        // A power of two, so that some bits of the digest choose one.
+        let slots = slots.checked_ilog2().map_or(0, |bits| 1 << bits);
         Self {
             places: (0..if slots == 0 { 0 } else { PLACES }).map(|_| OnceLock::new()).collect(),
             slots: usize::try_from(slots).unwrap_or_default(),
@@ -189,8 +191,8 @@ impl<V> Slots<V> {
     #[inline]
     fn at(&mut self, digest: Digest) -> Option<&mut Option<Slot<V>>> {
         // Another word of the digest than the one the main cache hashes by.
-        let slots = u64::try_from(self.slots.len()).ok()?;
-        self.slots.get_mut(usize::try_from(digest.0[1].checked_rem(slots)?).ok()?)
+        let highest = self.slots.len().checked_sub(1)?;
+        self.slots.get_mut(usize::try_from(digest.0[1] & 0xFFFF).unwrap_or(0) & highest)
     }
 
     /// Returns what has to go for it.
