@@ -40,7 +40,11 @@ fn main() {
     );
     let counted = paired(
         rounds,
-        || metrics::with_local_recorder(&recorder, || each(32, make, |request| run(service.clone(), request))),
+        || {
+            metrics::with_local_recorder(&recorder, || {
+                each(32, make, |request| run(service.clone(), request))
+            })
+        },
         || each(32, make, |request| run(service.clone(), request)),
     );
     let rendered = recorder.handle().render();
