@@ -33,22 +33,24 @@ pub(crate) fn is_on(name: &str, x: &[u8], y: &[u8]) -> bool {
     is_full && x < p && y < p && (&y * &y) % &p == (&x * &x * &x + (&p - 3_u8) * &x + b) % &p
 }
 
-/// Whether this is not the encoding of one of the eight points of small order: eight times such a point is the neutral
-/// element.
+/// Whether this is the encoding of a point (RFC 8032 section 5.1.3), and none of the eight points of small order: eight times
+/// such a point is the neutral element.
 pub(crate) fn is_safe_ed25519(encoded: &[u8]) -> bool {
     let Ok(mut bytes) = <[u8; 32]>::try_from(encoded) else { return false };
     bytes[31] &= 0x7f;
     let one = BigUint::from(1_u8);
     let p: BigUint = (&one << 255) - 19_u8;
-    // Both signs of x have the same order. A coordinate need not be reduced to be decoded.
-    let y = BigUint::from_bytes_le(&bytes) % &p;
+    // Both signs of x have the same order. Where x is zero the order is small, so its sign needs no look.
+    let y = BigUint::from_bytes_le(&bytes);
+    if y >= p {
+        return false;
+    }
     let inverse = |number: &BigUint| number.modpow(&(&p - 2_u8), &p);
     let negative = |number: &BigUint| (&p - number % &p) % &p;
     // -121665 / 121666
     let d = negative(&BigUint::from(121_665_u32)) * inverse(&BigUint::from(121_666_u32)) % &p;
     let square = (&y * &y + &p - &one) % &p * inverse(&((&d * &y * &y + &one) % &p)) % &p;
-    // The keys of aws-lc-rs may be no point at all; such a key verifies nothing.
-    let Some(x) = root(&square, &p) else { return true };
+    let Some(x) = root(&square, &p) else { return false };
     let mut point = (x, y);
     for _ in 0..3 {
         // (x, y) + (x, y) on -x^2 + y^2 = 1 + d x^2 y^2.

@@ -67,7 +67,7 @@ fn proof(text: &[u8], path: &str) {
     let mut request: Request<()> = request;
     request.headers_mut().append("dpop", value);
     let guard = guard();
-    let explained = guard.explain_request(&request);
+    let explained = within(|| guard.explain_request(&request));
     let outcome = bounded(text.len() + 64 * 1024, || ask(&guard, &request));
     assert_eq!(explained.code, outcome.as_ref().err().map(|rejection| rejection.code()), "{explained}");
     // `*` and an authority alone have no path.

@@ -58,6 +58,11 @@ fn key_set(document: &[u8]) {
 
 fn proof_key(text: &str, algorithm: Algorithm) {
     let parsed = bounded(text.len() + 4096, || ProofKey::from_jwk(text, algorithm));
+    if algorithm == Algorithm::EdDsa
+        && let Some(x) = bare_ed25519(text)
+    {
+        assert_eq!(parsed.is_ok(), curve::is_safe_ed25519(&x), "{text}");
+    }
     let Ok(proof) = parsed else { return };
     let jwk: Value = serde_json::from_str(text).expect("it was read");
     let members = assert_key(&jwk);
@@ -72,6 +77,15 @@ fn proof_key(text: &str, algorithm: Algorithm) {
         required.iter().map(|name| format!("\"{name}\":{}", members[*name])).collect();
     let canonical = format!("{{{}}}", canonical.join(","));
     assert_eq!(proof.thumbprint, sha256(canonical.as_bytes()), "{canonical}");
+}
+
+/// The coordinate of an Ed25519 key that has the members it needs and no others: nothing else can be wrong with it.
+fn bare_ed25519(text: &str) -> Option<Vec<u8>> {
+    let jwk: Value = serde_json::from_str(text).ok()?;
+    let x = jwk.get("x")?.as_str()?;
+    let bare = json!({ "kty": "OKP", "crv": "Ed25519", "x": x });
+    // As many bytes as the members need, so no member is there twice.
+    (jwk == bare && text.len() == bare.to_string().len()).then(|| URL_SAFE_NO_PAD.decode(x).ok()).flatten()
 }
 
 /// Asserts that an accepted element is a public key for signatures, of a safe size and on its curve.
@@ -115,8 +129,14 @@ fn seeds() -> Vec<Vec<u8>> {
         }
         seeds.push(json!({ "keys": keys }).to_string().into_bytes());
     }
-    let edwards = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
-    seeds.push([&[9][..], edwards.to_string().as_bytes()].concat());
+    // A public key; no point; y of p and more; points of small order.
+    let (low, high) = ([&[2][..], &[0; 31]].concat(), [&[0xee_u8][..], &[0xff; 30], &[0x7f]].concat());
+    let bytes = [low, high, [&[1][..], &[0; 31]].concat()].map(|x| URL_SAFE_NO_PAD.encode(x));
+    for x in bytes.iter().map(String::as_str).chain(["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"]) {
+        let edwards = json!({"kty": "OKP", "crv": "Ed25519", "x": x});
+        seeds.push([&[9][..], edwards.to_string().as_bytes()].concat());
+        seeds.push(json!({ "keys": [edwards] }).to_string().into_bytes());
+    }
     seeds.push(json!({ "keys": wycheproof::public_keys() }).to_string().into_bytes());
     seeds.sort_unstable();
     seeds.dedup();

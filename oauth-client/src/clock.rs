@@ -66,15 +66,31 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[cfg(target_os = "linux")]
     fn now(&self) -> Now {
+        use std::cell::Cell;
+
         use rustix::time::{ClockId, Timespec, clock_gettime};
+
         let since_zero = |time: Timespec| {
             let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
             Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
         };
-        Now {
-            wall: since_zero(clock_gettime(ClockId::RealtimeCoarse)),
-            monotonic: since_zero(clock_gettime(ClockId::MonotonicCoarse)),
+        thread_local! {
+            /// What this thread has read last.
+            static LAST: Cell<Now> = const { Cell::new(Now { wall: Duration::ZERO, monotonic: Duration::ZERO }) };
         }
+        let wall = since_zero(clock_gettime(ClockId::RealtimeCoarse));
+        let read = || Now { wall, monotonic: since_zero(clock_gettime(ClockId::MonotonicCoarse)) };
+        // The kernel moves both with the same tick, and a step moves the wall clock: while that one stands, so does the
+        // other.
+        let now = LAST.try_with(|last| {
+            let mut now = last.get();
+            if now.wall != wall || wall.is_zero() {
+                now = read();
+                last.set(now);
+            }
+            now
+        });
+        now.unwrap_or_else(|_| read())
     }
 
     #[cfg(target_os = "linux")]
@@ -171,6 +187,24 @@ mod tests {
         let first = SystemClock.now();
         assert!(first.wall.as_secs() > 1_700_000_000, "the wall clock counts from 1970");
         assert!(SystemClock.now().monotonic >= first.monotonic);
+    }
+
+    /// Each tick is some milliseconds.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn both_clocks_move_together() {
+        let (first, mut moved) = (SystemClock.now(), 0);
+        let mut last = first;
+        while moved < 3 {
+            let now = SystemClock.now();
+            moved += u32::from(now.wall != last.wall);
+            last = now;
+        }
+        let [wall, monotonic] = [last.wall - first.wall, last.monotonic - first.monotonic];
+        assert!(
+            !monotonic.is_zero() && wall.abs_diff(monotonic) < Duration::from_millis(50),
+            "{wall:?} {monotonic:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -367,6 +367,8 @@ pub mod jose;
 mod bom;
 // backoff and jitter
 mod retry;
+
+mod sync;
 // HTTP as a tower service, with limits
 pub mod transport;
 

@@ -6,6 +6,8 @@
 //! It has two levels: the main one, which all threads share, and [`near`], where each thread holds what it sees most.
 
 mod near;
+#[cfg(test)]
+mod near_tests;
 
 use std::cell::Cell;
 use std::fmt;
@@ -182,7 +184,7 @@ impl<T> fmt::Debug for TokenCache<T> {
 
 /// Passes on the one word that a [`Digest`] hashes to: it is random already.
 #[derive(Clone, Copy, Debug, Default)]
-struct AlreadyRandom;
+pub(crate) struct AlreadyRandom;
 
 impl BuildHasher for AlreadyRandom {
     type Hasher = Word;
@@ -192,7 +194,7 @@ impl BuildHasher for AlreadyRandom {
     }
 }
 
-struct Word(u64);
+pub(crate) struct Word(u64);
 
 impl Hasher for Word {
     fn finish(&self) -> u64 {

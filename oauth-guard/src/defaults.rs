@@ -281,6 +281,10 @@ pub const INTROSPECTION_FIRST_PAUSE: Duration = Duration::from_secs(1);
 pub const INTROSPECTION_LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How many revocations are kept.
 pub const REVOCATIONS: usize = 1 << 20;
+/// How many parts the list of revocations has: a write replaces one.
+pub(crate) const REVOCATION_SHARDS: usize = 4096;
+/// The fewest words of the filter before it.
+pub(crate) const REVOCATION_FILTER_WORDS: usize = 64;
 /// How long a revocation is kept that does not say when it ends, where tokens have no maximum age.
 pub const REVOKED_TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long a source of revocations may be away.

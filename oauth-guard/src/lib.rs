@@ -375,6 +375,9 @@ mod service;
 mod request;
 mod request_body;
 
+// What threads share, as models of concurrency have it too.
+mod sync;
+
 // The configuration in force: puts the steps below together.
 mod snapshot;
 
@@ -429,6 +432,8 @@ mod telemetry;
 
 // What each thread has for itself, so that requests of one do not wait for another's.
 mod spread;
+#[cfg(test)]
+mod spread_tests;
 mod thread;
 
 // Extractors and a router for axum.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
@@ -21,6 +21,7 @@ use crate::error::Problems;
 use crate::escape::escaped;
 use crate::issuer::{Issuer, IssuerState};
 use crate::keys::{Flight, Preloaded, Probation, ProbationBudget};
+use crate::sync::{Mutex, MutexGuard};
 
 type Resolved = Result<Option<Issuer>, String>;
 type Resolving = Pin<Box<dyn Future<Output = Resolved> + Send>>;
@@ -346,5 +347,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
+#[cfg(test)]
+mod models;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,8 @@
 
 mod reference;
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 pub use self::reference::{reference, table};
@@ -217,14 +219,14 @@ fn harmless(kind: Kind, value: &Value) -> Option<String> {
 /// because it stands there under a slightly wrong name.
 #[must_use]
 pub fn settle(problems: impl IntoIterator<Item = Problem>) -> Vec<Problem> {
-    let mut kept: Vec<Problem> = Vec::new();
-    let mut meant = Vec::new();
+    let mut kept = Vec::new();
+    let (mut seen, mut meant) = (HashSet::new(), HashSet::new());
     for problem in problems {
         if let Some(name) = problem.message.strip_prefix(DID_YOU_MEAN) {
             let table = problem.field.rsplit_once('.').map_or("", |(table, _)| table);
-            meant.push(join(table, name.trim_end_matches('?')));
+            meant.insert(join(table, name.trim_end_matches('?')));
         }
-        if !meant.contains(&problem.field) && kept.iter().all(|other| other.field != problem.field) {
+        if !meant.contains(&problem.field) && seen.insert(problem.field.clone()) {
             kept.push(problem);
         }
     }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::algorithm::{Algorithm, CURVES, Curve};
+use super::edwards::is_point;
 use super::key::{Material, VerifyingKey};
 
 /// Members that only private and symmetric keys have (RFC 7518 section 6).
@@ -244,8 +245,9 @@ pub(super) fn ed25519(x: &[u8]) -> Result<(Box<[u8]>, ParsedPublicKey), &'static
     if is_small_order(point) {
         return Err("x is of small order, under which signatures prove nothing");
     }
-    // Not every such number is the coordinate of a point. aws-lc-rs looks only when it verifies, and refuses every signature
-    // then.
+    if !is_point(point) {
+        return Err("x is not on the curve");
+    }
     let key = ParsedPublicKey::new(&signature::ED25519, point).map_err(|_| "x is not an Ed25519 key")?;
     Ok((identity(b"Ed25519", &[point]), key))
 }

@@ -28,6 +28,8 @@ mod tenant;
 // 4 one key: from a JWK, a PEM file or a secret
 pub(crate) mod jwk;
 mod key;
+// whether an Ed25519 key is a point of its curve
+mod edwards;
 // and from the header of a proof
 mod proof_key;
 // 5 the keys of one issuer, and the one that signed

@@ -4,13 +4,10 @@ mod state;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 use tracing::Instrument;
 
 use super::builder::DEFAULT_LIFETIME;
@@ -27,6 +24,7 @@ use crate::dialect::ExpiredResponse;
 use crate::error::{Error, Kind};
 use crate::grant::{Renewal, TokenRequest};
 use crate::store::{Lease, Revision, StoreKey, dynamic};
+use crate::sync::{AbortHandle, ArcSwapOption, Handle, Mutex, MutexGuard};
 use crate::token::{AccessToken, Freshness, TokenSet};
 
 /// For how long after the start a user's token that was read from a store is not replaced ahead of time: a program that

@@ -44,6 +44,8 @@ mod lease;
 mod ledger;
 mod lost;
 mod metrics;
+#[cfg(test)]
+mod models;
 mod persist;
 mod pool;
 mod refresh;

@@ -4,11 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-
 use super::engine::{Engine, Flight, Progress, is_stillborn};
 use super::{alarm, refresh};
 use crate::error::{Error, Kind};
+use crate::sync::Handle;
 use crate::token::{AccessToken, TokenSet};
 
 /// How often a caller waits anew: a refresh may die without a result, or a login may come before it ends.

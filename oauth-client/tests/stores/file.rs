@@ -119,13 +119,19 @@ async fn a_foreign_or_damaged_file_is_never_overwritten_and_never_quoted() {
     let wrong_type = good.replace("\"lifetime_ms\":300000", "\"lifetime_ms\":\"s3cr3t\"");
     let newer = good.replace("\"version\":1", "\"version\":7");
     assert!(wrong_type != good && newer != good);
+    // A letter of a member's name that the disk lost.
+    let mut no_text = good.clone().into_bytes();
+    let at = good.find("lifetime_ms").unwrap();
+    no_text[at] = 0xdc;
+    let no_text_says = format!("is damaged (line 1, column {})", at + 1);
     for (content, says) in [
-        ("", "is not a file of this token store"),
-        ("[client]\nsecret = \"s3cr3t\"", "is not a file of this token store"),
-        (r#"{"tokens":"s3cr3t"}"#, "is not a file of this token store"),
-        (&good[..good.len() / 2], "is damaged"),
-        (&wrong_type, "is damaged"),
-        (&newer, "is of version 7"),
+        (&b""[..], "is not a file of this token store"),
+        (b"[client]\nsecret = \"s3cr3t\"", "is not a file of this token store"),
+        (br#"{"tokens":"s3cr3t"}"#, "is not a file of this token store"),
+        (&good.as_bytes()[..good.len() / 2], "is damaged"),
+        (wrong_type.as_bytes(), "is damaged"),
+        (&no_text, &no_text_says),
+        (newer.as_bytes(), "is of version 7"),
     ] {
         fs::write(directory.file(), content).unwrap();
         for error in [
@@ -137,7 +143,7 @@ async fn a_foreign_or_damaged_file_is_never_overwritten_and_never_quoted() {
             let chain = format!("{error:?} {error} {:?}", error.source());
             assert!(!chain.contains("s3cr3t"), "{chain}");
         }
-        assert_eq!(fs::read_to_string(directory.file()).unwrap(), content);
+        assert_eq!(fs::read(directory.file()).unwrap(), content);
     }
 }
 

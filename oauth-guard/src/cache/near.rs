@@ -7,10 +7,11 @@
 //! revocations. A reload is the one change that an entry does not show by itself; [`Near::begin`] ends what was held before
 //! it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, TryLockError};
 
 use super::Digest;
+use crate::sync::{AtomicU64, Mutex, MutexGuard, OnceLock};
 use crate::thread::{self, PLACES};
 
 /// The most tokens that one thread has here.
@@ -63,6 +64,8 @@ impl<V> Near<V> {
     /// For a cache of so many bytes in all: a sixteenth of them, divided among the threads.
     pub(super) fn new(cache_bytes: u64) -> Self {
         let slots = (cache_bytes / (64 * 1024)).min(MOST_SLOTS);
+        // A power of two, so that some bits of the digest choose one.
+        let slots = slots.checked_ilog2().map_or(0, |bits| 1 << bits);
         Self {
             places: (0..if slots == 0 { 0 } else { PLACES }).map(|_| OnceLock::new()).collect(),
             slots: usize::try_from(slots).unwrap_or_default(),
@@ -126,6 +129,12 @@ impl<V> Near<V> {
         self.places().map(|place| place.lock().hits).sum()
     }
 
+    /// What the entries of each thread weigh.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> impl Iterator<Item = usize> {
+        self.places().map(|place| place.lock().bytes)
+    }
+
     fn places(&self) -> impl Iterator<Item = &Place<V>> {
         self.places.iter().filter_map(|place| place.get().map(Box::as_ref))
     }
@@ -182,8 +191,8 @@ impl<V> Slots<V> {
     #[inline]
     fn at(&mut self, digest: Digest) -> Option<&mut Option<Slot<V>>> {
         // Another word of the digest than the one the main cache hashes by.
-        let slots = u64::try_from(self.slots.len()).ok()?;
-        self.slots.get_mut(usize::try_from(digest.0[1].checked_rem(slots)?).ok()?)
+        let highest = self.slots.len().checked_sub(1)?;
+        self.slots.get_mut(usize::try_from(digest.0[1] & 0xFFFF).unwrap_or(0) & highest)
     }
 
     /// Returns what has to go for it.
@@ -237,120 +246,5 @@ impl<V> Slot<V> {
     #[inline]
     fn is(&self, digest: Digest, generation: u64) -> bool {
         self.digest == digest && self.generation == generation
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::{Barrier, Weak};
-    use std::thread;
-
-    use super::*;
-
-    const MIB: u64 = 1024 * 1024;
-
-    fn digest(number: u64) -> Digest {
-        Digest([number; 4])
-    }
-
-    fn holds(near: &Near<u64>, number: u64, generation: u64) -> bool {
-        near.get(digest(number), generation, 0).is_some()
-    }
-
-    #[test]
-    fn what_is_held_under_one_generation_is_not_found_under_another() {
-        let near = Near::new(64 * MIB);
-        near.put(digest(1), 0, 0, 100, &Arc::new(7));
-        assert_eq!(near.get(digest(1), 0, 0).map(|hit| *hit.value), Some(7));
-        assert!(!holds(&near, 1, 1), "the next configuration begins without it");
-        assert!(!holds(&near, 257, 0), "the same slot, another token");
-        near.remove(digest(257));
-        assert!(holds(&near, 1, 0));
-        near.remove(digest(1));
-        assert!(!holds(&near, 1, 0));
-    }
-
-    /// A thread that validated under the old configuration comes late.
-    #[test]
-    fn nothing_is_put_in_under_a_generation_that_has_ended() {
-        let near = Near::new(64 * MIB);
-        near.begin(1);
-        near.put(digest(1), 0, 0, 100, &Arc::new(7));
-        assert!(!holds(&near, 1, 0));
-        near.put(digest(1), 1, 0, 100, &Arc::new(7));
-        assert!(holds(&near, 1, 1));
-    }
-
-    /// Threads that sleep give up what they hold too.
-    #[test]
-    fn a_new_generation_drops_what_every_thread_holds() {
-        let (near, together) = (Near::new(64 * MIB), Barrier::new(5));
-        thread::scope(|scope| {
-            let hold = |number: u64| {
-                let value = Arc::new(number);
-                near.put(digest(number), 0, 0, 100, &value);
-                let weak = Arc::downgrade(&value);
-                drop(value);
-                assert!(holds(&near, number, 0) && !holds(&near, number + 1, 0), "each for itself");
-                together.wait();
-                together.wait();
-                weak
-            };
-            let threads: Vec<_> = (0..4).map(|number| scope.spawn(move || hold(number))).collect();
-            together.wait();
-            near.begin(1);
-            together.wait();
-            let values: Vec<Weak<u64>> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-            assert!(values.iter().all(|value| value.upgrade().is_none()));
-        });
-    }
-
-    #[test]
-    fn all_threads_together_stay_within_the_bytes() {
-        let (near, together) = (Near::new(16 * MIB), Barrier::new(9));
-        let weights = || near.places().map(|place| place.lock().bytes).collect::<Vec<_>>();
-        thread::scope(|scope| {
-            let fill = |number: u64| {
-                for next in 0..2_000 {
-                    near.put(digest(number + next * 7), 0, 0, 9_000, &Arc::new(next));
-                }
-                together.wait();
-                together.wait();
-            };
-            // One alone takes all that there is.
-            fill_alone(&near);
-            assert!(weights()[0] > 900_000, "{:?}", weights());
-            (0..8).for_each(|number| drop(scope.spawn(move || fill(number))));
-            together.wait();
-            let each = weights();
-            assert_eq!(each.len(), 9);
-            assert!(
-                each.iter().sum::<usize>() <= MIB as usize && each.iter().all(|one| *one > 0),
-                "{each:?}"
-            );
-            together.wait();
-        });
-        near.put(digest(9), 0, 0, u32::MAX, &Arc::new(9));
-        assert!(!holds(&near, 9, 0), "more than there is room for");
-    }
-
-    fn fill_alone(near: &Near<u64>) {
-        (0..500).for_each(|next| near.put(digest(next), 0, 0, 9_000, &Arc::new(next)));
-    }
-
-    #[test]
-    fn the_main_cache_hears_of_a_token_once_a_second() {
-        let near = Near::new(64 * MIB);
-        near.put(digest(1), 0, 5, 100, &Arc::new(7));
-        let touches = |second| near.get(digest(1), 0, second).map(|hit| hit.touch);
-        assert_eq!([5, 5, 6, 6, 7].map(touches), [false, false, true, false, true].map(Some));
-        assert_eq!(near.hits(), 5);
-    }
-
-    #[test]
-    fn a_small_cache_has_no_first_level() {
-        let near = Near::new(10_000);
-        near.put(digest(1), 0, 0, 100, &Arc::new(7));
-        assert!(!holds(&near, 1, 0) && near.max_bytes() == 0);
     }
 }

@@ -2,8 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
+use std::panic::{self, AssertUnwindSafe};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
@@ -15,16 +19,17 @@ use oauth_client::{Client, Error, Secret};
 use tokio::sync::{Semaphore, watch};
 
 use super::breaker::Breaker;
-use super::response::{TROUBLE, is_active};
+use super::response::{self, TROUBLE};
 use super::signed::{Signer, Unread};
 use super::{IntrospectedTokens, Introspection};
-use crate::cache::Digest;
+use crate::cache::{AlreadyRandom, Digest};
 use crate::defaults::{
     INTROSPECTION_BYTES, INTROSPECTION_FIRST_PAUSE, INTROSPECTION_NEGATIVES, INTROSPECTION_WAITING,
 };
 use crate::error::Problems;
 use crate::issuer::IssuerState;
 use crate::telemetry;
+use crate::validate::ClaimSet;
 
 /// A year.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 86_400);
@@ -60,11 +65,11 @@ pub(crate) struct Introspector {
     signed: bool,
     permits: Semaphore,
     /// Questions under way, those that wait for their turn among them.
-    flights: Mutex<HashMap<Digest, Flight>>,
+    flights: Mutex<Flights>,
     most_flights: usize,
     /// Inactive tokens, and until when they count as such on the monotonic clock. Apart from the others, so that invented
     /// tokens displace no valid one.
-    negative: Cache<Digest, Duration>,
+    negative: Cache<Digest, Duration, AlreadyRandom>,
     negative_for: Duration,
     breaker: Mutex<Breaker>,
     counts: Counts,
@@ -73,6 +78,7 @@ pub(crate) struct Introspector {
 }
 
 type Flight = watch::Receiver<Option<Settled>>;
+type Flights = HashMap<Digest, Flight, AlreadyRandom>;
 
 #[derive(Default)]
 struct Counts {
@@ -152,7 +158,7 @@ impl Introspector {
                 negative: Cache::builder()
                     .max_capacity(INTROSPECTION_NEGATIVES)
                     .eviction_policy(EvictionPolicy::lru())
-                    .build(),
+                    .build_with_hasher(AlreadyRandom),
                 negative_for: given.negative_cache,
                 breaker: Mutex::default(),
                 counts: Counts::default(),
@@ -188,14 +194,20 @@ impl Introspector {
         on_active: impl Fn() -> F,
     ) -> Settled
     where
-        F: FnOnce(&str) + Send + 'static,
+        F: FnOnce(&ClaimSet<'_>, &str) + Send + 'static,
     {
         // A question that ends with its runtime is asked once more.
         for _ in 0..2 {
-            let mut flight = match self.flight(question, issuer, &on_active) {
-                Ok(flight) => flight,
+            let Flown { mut flight, takeoff } = match self.flight(question, issuer, &on_active) {
+                Ok(flown) => flown,
                 Err(retry_after) => return Settled::Unavailable(retry_after),
             };
+            if let Some(takeoff) = takeoff
+                && takeoff.begin().await
+                && let Some(settled) = &*flight.borrow()
+            {
+                return settled.clone();
+            }
             // A runtime that nothing drives any more must not hold up the callers of others.
             let most = self.timeout.saturating_add(INTROSPECTION_FIRST_PAUSE);
             let settled = tokio::time::timeout(most, flight.wait_for(Option::is_some)).await;
@@ -215,13 +227,13 @@ impl Introspector {
         question: Question<'_>,
         issuer: &Arc<IssuerState>,
         on_active: impl Fn() -> F,
-    ) -> Result<Flight, Duration>
+    ) -> Result<Flown, Duration>
     where
-        F: FnOnce(&str) + Send + 'static,
+        F: FnOnce(&ClaimSet<'_>, &str) + Send + 'static,
     {
         let mut flights = self.flights();
         if let Some(flight) = flights.get(&question.digest).filter(|flight| flight.has_changed().is_ok()) {
-            return Ok(flight.clone());
+            return Ok(Flown { flight: flight.clone(), takeoff: None });
         }
         if flights.len() >= self.most_flights {
             return Err(INTROSPECTION_FIRST_PAUSE);
@@ -237,16 +249,15 @@ impl Introspector {
             admitted: Admitted { round, reported: false },
         };
         let (token, issuer, on_active) = (Secret::from(question.token), Arc::clone(issuer), on_active());
-        runtime.spawn(async move {
+        let asking = Box::pin(async move {
             let introspector = Arc::clone(&landing.introspector);
-            let settled = introspector.question(&token, &issuer, landing.digest, &mut landing.admitted).await;
-            if let Settled::Active(body) = &settled {
-                on_active(body);
-            }
+            let settled = introspector
+                .question(&token, &issuer, landing.digest, &mut landing.admitted, on_active)
+                .await;
             drop(landing);
             settle.send_replace(Some(settled));
         });
-        Ok(flight)
+        Ok(Flown { flight, takeoff: Some(Takeoff { runtime, asking }) })
     }
 
     /// Asks the breaker, and returns the round it lets a question through in.
@@ -263,6 +274,7 @@ impl Introspector {
         issuer: &IssuerState,
         digest: Digest,
         admitted: &mut Admitted,
+        on_active: impl FnOnce(&ClaimSet<'_>, &str),
     ) -> Settled {
         let now = tokio::time::Instant::now();
         // A time limit that no clock reaches is the longest wait that is any use.
@@ -300,14 +312,14 @@ impl Introspector {
         };
         admitted.reported = true;
         let settled = match (response, opened) {
-            (_, Some(Ok(said))) => self.read(said.as_bytes(), digest, round),
+            (_, Some(Ok(said))) => self.read(said.as_bytes(), digest, round, on_active),
             // The server works, and others may get better responses: it is not left alone.
             (_, Some(Err(Unread::Malformed(what)))) => self.trouble(TROUBLE, what, None, round),
             (_, Some(Err(Unread::NoKeys(pause)))) => {
                 self.trouble("keys", "the keys of a signed response are unavailable", None, round);
                 Settled::Unavailable(pause)
             }
-            (Ok(Ok(body)), None) => self.read(&body, digest, round),
+            (Ok(Ok(body)), None) => self.read(&body, digest, round, on_active),
             (Ok(Err(error)), None) => self.failed(&error, round),
             (Err(_), None) => self.trouble("network", "no response in time", Some(None), round),
         };
@@ -320,12 +332,19 @@ impl Introspector {
         Signer { issuer, client_id: &self.client_id }.open(jwt.trim(), &*self.clock).await
     }
 
-    fn read(&self, body: &[u8], digest: Digest, round: u64) -> Settled {
+    fn read(
+        &self,
+        body: &[u8],
+        digest: Digest,
+        round: u64,
+        on_active: impl FnOnce(&ClaimSet<'_>, &str),
+    ) -> Settled {
         let text = std::str::from_utf8(body).ok().filter(|_| body.len() <= INTROSPECTION_BYTES);
-        let active = text.ok_or("longer than 64 KiB, or not UTF-8").and_then(is_active);
+        let active = text.ok_or("longer than 64 KiB, or not UTF-8").and_then(response::read);
         match (active, text) {
-            (Ok(true), Some(text)) => {
+            (Ok(Some(claims)), Some(text)) => {
                 self.succeeded(&self.counts.active);
+                on_active(&claims, text);
                 Settled::Active(text.into())
             }
             (Ok(_), _) => {
@@ -429,7 +448,7 @@ impl Introspector {
         }
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<Digest, Flight>> {
+    fn flights(&self) -> MutexGuard<'_, Flights> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -448,6 +467,36 @@ impl fmt::Debug for Introspector {
             .field("issuer", &self.issuer)
             .field("tokens", &self.tokens)
             .finish_non_exhaustive()
+    }
+}
+
+/// A question under way. The caller whose question it is begins it.
+struct Flown {
+    flight: Flight,
+    takeoff: Option<Takeoff>,
+}
+
+/// A question that was not begun.
+struct Takeoff {
+    runtime: tokio::runtime::Handle,
+    asking: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Takeoff {
+    /// Begins the question in place, which saves the way through the scheduler before it is sent. Where it has to wait, it
+    /// goes on in a task of its own. Returns whether it has ended.
+    async fn begin(self) -> bool {
+        let Self { runtime, mut asking } = self;
+        // As a task would: a transport that panics does not take the caller's request with it.
+        let first = std::future::poll_fn(|context| {
+            let first = panic::catch_unwind(AssertUnwindSafe(|| asking.as_mut().poll(context)));
+            Poll::Ready(first.unwrap_or(Poll::Ready(())))
+        });
+        let has_ended = first.await.is_ready();
+        if !has_ended {
+            runtime.spawn(asking);
+        }
+        has_ended
     }
 }
 

@@ -6,15 +6,15 @@ use crate::validate::ClaimSet;
 /// Why a response is no response: the endpoint is in trouble, and nothing is said of the token.
 pub(super) const TROUBLE: &str = "malformed_response";
 
-/// Reads a response: whether the token is active. The members about an inactive token mean nothing.
+/// Reads a response: what it says of an active token. The members about an inactive token mean nothing.
 ///
 /// # Errors
 /// What is wrong, by the name of a member.
-pub(super) fn is_active(body: &str) -> Result<bool, &'static str> {
+pub(super) fn read(body: &str) -> Result<Option<ClaimSet<'_>>, &'static str> {
     let claims = ClaimSet::read(body).map_err(|_| "not one JSON object, each member once")?;
     match claims.get("active") {
         Some(Value::Bool(true)) => {}
-        Some(Value::Bool(false)) => return Ok(false),
+        Some(Value::Bool(false)) => return Ok(None),
         _ => return Err("active"),
     }
     for name in ["scope", "aud"] {
@@ -37,7 +37,7 @@ pub(super) fn is_active(body: &str) -> Result<bool, &'static str> {
     if !matches!(claims.present("cnf"), None | Some(Value::Object(_))) {
         return Err("cnf");
     }
-    Ok(true)
+    Ok(Some(claims))
 }
 
 fn is_list_of_strings(claims: &ClaimSet<'_>, name: &str) -> bool {
@@ -59,6 +59,10 @@ pub(crate) fn contradicts(response: &ClaimSet<'_>, issuer: &str, subject: Option
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn is_active(body: &str) -> Result<bool, &'static str> {
+        read(body).map(|claims| claims.is_some())
+    }
 
     #[test]
     fn only_true_is_active() {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::sync::Handle;
+
 /// How much longer than its own time limit a flight is waited for. One whose runtime is driven has ended by then.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -34,7 +36,7 @@ impl Flight {
         limit: Duration,
         task: impl Future<Output = ()> + Send + 'static,
     ) -> Option<Self> {
-        let runtime = tokio::runtime::Handle::try_current().ok()?;
+        let runtime = Handle::try_current().ok()?;
         let (landing, landed) = watch::channel(false);
         runtime.spawn(async move {
             task.await;
@@ -72,7 +74,7 @@ impl Flight {
         let landed = self.landed.wait_for(|landed| *landed);
         // The waiter may be polled by another executor, which has no timers. A flight outside of its runtime is rare
         // enough to go without a limit.
-        let landed = match tokio::runtime::Handle::try_current() {
+        let landed = match Handle::try_current() {
             Ok(_) => tokio::time::timeout(patience, landed).await.map_err(|_| Lost::Late)?,
             Err(_) => landed.await,
         };

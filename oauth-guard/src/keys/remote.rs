@@ -10,12 +10,14 @@
 
 mod fetch;
 #[cfg(test)]
+mod models;
+#[cfg(test)]
 mod tests;
 mod transfer;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -32,6 +34,7 @@ use super::unknown::UnknownKeyBudget;
 use super::{Fetching, Freshness, KeyPolicy, KeySet, Probation, log_skipped};
 use crate::algorithm::Algorithm;
 use crate::defaults::{KEY_FIRST_BACKOFF, KEY_PATIENCE};
+use crate::sync::{Mutex, MutexGuard};
 use crate::telemetry::{self, Owner};
 
 /// One issuer's fetched keys.

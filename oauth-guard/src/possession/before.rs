@@ -69,7 +69,9 @@ impl Possession {
     /// Takes out of a request what only a trusted proxy may say, and leaves it for guards further in.
     #[inline]
     pub(crate) fn strip<B>(&self, request: &mut Request<B>) {
-        if let Some(certificates) = &self.certificates {
+        if let Some(certificates) = &self.certificates
+            && request.headers().keys().any(super::certificates::is_about_certificates)
+        {
             let taken = take(request.headers_mut(), certificates.header());
             if let Some(taken) = taken {
                 request.extensions_mut().insert(taken);

@@ -3,14 +3,12 @@
 //! A read takes no lock and writes nothing that other cores read. A write replaces one shard, which is small however many
 //! entries there are, so no write takes long.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
-
-use arc_swap::ArcSwap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::marks::{Mark, Marks, NONE};
-
-const SHARDS: usize = 4096;
+use crate::defaults::{REVOCATION_FILTER_WORDS as WORDS, REVOCATION_SHARDS as SHARDS};
+use crate::sync::{ArcSwap, AtomicU64, AtomicUsize, OnceLock};
 
 /// A target that is revoked.
 #[derive(Clone, Copy, Debug)]
@@ -224,7 +222,7 @@ struct Filter {
 impl Filter {
     /// 16 bits for each entry: of a full list, about one mark in a hundred looks as if it were in it.
     fn new(max_entries: usize) -> Self {
-        Self { words: OnceLock::new(), count: max_entries.div_ceil(4).next_power_of_two().max(64) }
+        Self { words: OnceLock::new(), count: max_entries.div_ceil(4).next_power_of_two().max(WORDS) }
     }
 
     fn capacity(&self) -> usize {
@@ -274,19 +272,22 @@ impl std::fmt::Debug for Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::model;
 
     #[test]
     fn a_reader_that_two_filters_overtake_finds_the_entry() {
-        let table = Table::new(1);
-        let mark = [(1 << 52) | 1, 7];
-        table.insert(mark, u64::MAX, End::at(100), 1, 0, false);
-        let marks = Marks([NONE, mark, NONE, NONE, NONE]);
-        let seen = table.active.load(Ordering::Acquire);
-        // It stands still here, while one filter is rebuilt, and its own is about to be.
-        table.begin_rebuild();
-        assert!(table.rebuild(0, SHARDS));
-        table.begin_rebuild();
-        assert!(table.meets_as_of(seen, &marks, None));
-        assert!(table.meets(&marks, None));
+        model(|| {
+            let table = Table::new(1);
+            let mark = [(1 << 52) | 1, 7];
+            table.insert(mark, u64::MAX, End::at(100), 1, 0, false);
+            let marks = Marks([NONE, mark, NONE, NONE, NONE]);
+            let seen = table.active.load(Ordering::Acquire);
+            // It stands still here, while one filter is rebuilt, and its own is about to be.
+            table.begin_rebuild();
+            assert!(table.rebuild(0, SHARDS));
+            table.begin_rebuild();
+            assert!(table.meets_as_of(seen, &marks, None));
+            assert!(table.meets(&marks, None));
+        });
     }
 }

@@ -82,7 +82,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         }
         let (snapshot, token) = (Arc::clone(self), Box::<str>::from(text));
         Check::Pending(CheckFuture::new(async move {
-            let outcome = snapshot.introspect(issuer, jwt, &token, Some(digest)).await;
+            let outcome = snapshot.ask(issuer, jwt, &token, digest).await;
             outcome.map(Some).map_err(|rejection| snapshot.rejected(&token, rejection))
         }))
     }
@@ -95,21 +95,31 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         digest: Option<Digest>,
     ) -> Result<Claims<T>, Rejection> {
         let digest = digest.unwrap_or_else(|| self.cache.digest(token.as_bytes()));
+        let known = issuer.introspector.as_ref().and_then(|one| one.known(digest, self.clock.now()));
+        match known {
+            Some(settled) => self.settle(&issuer, jwt, token, digest, settled),
+            None => self.ask(issuer, jwt, token, digest).await,
+        }
+    }
+
+    /// Asks about a token of which nothing is known.
+    async fn ask(
+        self: &Arc<Self>,
+        issuer: Arc<IssuerState>,
+        jwt: Option<Arc<Verified<T>>>,
+        token: &str,
+        digest: Digest,
+    ) -> Result<Claims<T>, Rejection> {
         let Some(introspector) = &issuer.introspector else { return Err(TokenError::UnknownKey.into()) };
-        let settled = match introspector.known(digest, self.clock.now()) {
-            Some(settled) => settled,
-            None => {
-                let on_active = || {
-                    let (snapshot, issuer, jwt) = (Arc::clone(self), Arc::clone(&issuer), jwt.clone());
-                    let token = Box::<str>::from(token);
-                    move |body: &str| {
-                        // The cache has it before anyone else may ask again.
-                        let _ = snapshot.active(&issuer, jwt, &token, digest, body);
-                    }
-                };
-                introspector.ask(Question { token, digest }, &issuer, on_active).await
+        let on_active = || {
+            let (snapshot, issuer, jwt) = (Arc::clone(self), Arc::clone(&issuer), jwt.clone());
+            let token = Box::<str>::from(token);
+            move |claims: &ClaimSet<'_>, body: &str| {
+                // The cache has it before anyone else may ask again.
+                let _ = snapshot.active(&issuer, jwt, &token, digest, claims, body);
             }
         };
+        let settled = introspector.ask(Question { token, digest }, &issuer, on_active).await;
         self.settle(&issuer, jwt, token, digest, settled)
     }
 
@@ -128,7 +138,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             Settled::Active(body) => {
                 let verified = match self.learnt(issuer, digest, self.clock.now()) {
                     Some(verified) => verified,
-                    None => self.active(issuer, jwt, token, digest, &body)?,
+                    None => self.active(issuer, jwt, token, digest, &ClaimSet::read(&body)?, &body)?,
                 };
                 self.accept(verified, self.clock.now())
             }
@@ -156,15 +166,15 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         jwt: Option<Arc<Verified<T>>>,
         token: &str,
         digest: Digest,
+        claims: &ClaimSet<'_>,
         body: &str,
     ) -> Result<Arc<Verified<T>>, Rejection> {
-        let claims = ClaimSet::read(body)?;
         let cache = issuer.introspector.as_ref().map_or(Duration::ZERO, |one| one.cache);
         let verified = match jwt {
             Some(jwt) => {
                 let subject = jwt.text(jwt.parts.subject);
                 let name = jwt.text(jwt.parts.concrete_issuer).unwrap_or_else(|| issuer.name());
-                if contradicts(&claims, name, subject) {
+                if contradicts(claims, name, subject) {
                     return Err(TokenError::Contradicted.into());
                 }
                 jwt

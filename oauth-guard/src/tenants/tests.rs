@@ -3,7 +3,7 @@ use oauth_client::clock::TestClock;
 use super::*;
 use crate::keys::KeyPolicy;
 
-fn tenants(resolver: Resolver) -> Arc<Tenants> {
+pub(super) fn tenants(resolver: Resolver) -> Arc<Tenants> {
     let assembler = Assembler {
         http: None,
         http_changed: false,

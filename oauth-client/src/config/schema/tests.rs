@@ -72,3 +72,28 @@ fn amounts_are_quoted_and_what_may_be_a_secret_is_not() {
         assert!(!of(serde_json::json!(secret)).contains(secret), "{secret}");
     }
 }
+
+#[test]
+fn a_field_is_reported_once_and_not_as_missing_where_it_is_misspelt() {
+    let problem =
+        |field: &str, message: &str| Problem { field: field.to_owned(), message: message.to_owned() };
+    let settled = settle([
+        problem("cache.max_byts", "is not a known key; did you mean max_bytes?"),
+        problem("cache.max_bytes", "is missing"),
+        problem("issuer", "is missing"),
+        problem("issuer", "is not a URL"),
+    ]);
+    let shown: Vec<_> = settled.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["cache.max_byts: is not a known key; did you mean max_bytes?", "issuer: is missing"]);
+}
+
+/// With a comparison of every problem with every other, this takes many minutes.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "it is about the time that the program takes")]
+fn many_wrong_keys_take_as_long_as_each_of_them_together() {
+    let problems =
+        (0..200_000).map(|n| Problem { field: format!("wrong.{n}"), message: "is no key".to_owned() });
+    let began = std::time::Instant::now();
+    assert_eq!(settle(problems).len(), 200_000);
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+}

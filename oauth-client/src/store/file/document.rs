@@ -100,13 +100,19 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Document, StoreError> 
         _ => {}
     }
     // serde_json's own message may quote the value it stumbled over, which may be a token.
-    serde_json::from_slice(bytes).map_err(|error| {
+    let damaged = |line: usize, column: usize| {
         StoreError::permanent(format!(
-            "{path} is damaged (line {}, column {}), and is left as it is; restore it, or move it away to start anew",
-            error.line(),
-            error.column()
+            "{path} is damaged (line {line}, column {column}), and is left as it is; restore it, or move it away to start anew"
         ))
-    })
+    };
+    // In a member it does not know, serde_json takes any bytes, and writing would drop them.
+    let text = str::from_utf8(bytes).map_err(|error| {
+        let read = &bytes[..error.valid_up_to()];
+        let line = read.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let column = read.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+        damaged(line, column)
+    })?;
+    serde_json::from_str(text).map_err(|error| damaged(error.line(), error.column()))
 }
 
 /// A file of ours that was cut off is reported as damaged and not as foreign.

@@ -2,6 +2,8 @@
 
 mod access;
 mod entry;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::path::PathBuf;

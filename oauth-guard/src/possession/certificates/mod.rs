@@ -18,6 +18,14 @@ const NGINX: HeaderName = HeaderName::from_static("ssl-client-cert");
 /// The headers that speak of a caller's certificate. Behind the guard no one reads them by mistake.
 pub(super) const HEADERS: [HeaderName; 4] = [CLIENT_CERT, CLIENT_CERT_CHAIN, XFCC, NGINX];
 
+/// Whether it is one of [`HEADERS`]. Nearly none is, and the length shows it: to look for each of the four by its hash would
+/// take several times as long as to go through all headers of a usual request.
+#[inline]
+pub(super) fn is_about_certificates(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    HEADERS.iter().any(|one| one.as_str().len() == name.len() && one.as_str() == name)
+}
+
 /// Accepts tokens that are bound to a client certificate (RFC 8705 section 3), over connections with that certificate.
 /// Passed to [`GuardBuilder::certificates`](crate::GuardBuilder::certificates).
 ///

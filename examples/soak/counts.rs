@@ -1,0 +1,107 @@
+//! What callers saw, by who called and why.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// How many unexplained responses are described.
+const MAX_DESCRIBED: usize = 20;
+
+#[derive(Default)]
+pub(crate) struct Counts(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    totals: Totals,
+    /// By what happened, in words.
+    kinds: BTreeMap<String, u64>,
+    unexplained: Vec<String>,
+}
+
+/// What a line of the table shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) requests: u64,
+    /// As they should be, rejections of bad tokens included.
+    pub(crate) rejections: u64,
+    /// What follows from an outage that was ordered.
+    pub(crate) outages: u64,
+    pub(crate) unexplained: u64,
+}
+
+impl Totals {
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            requests: self.requests - before.requests,
+            rejections: self.rejections - before.rejections,
+            outages: self.outages - before.outages,
+            unexplained: self.unexplained - before.unexplained,
+        }
+    }
+}
+
+impl Counts {
+    pub(crate) fn good(&self, who: &str) {
+        let mut state = self.state();
+        state.totals.requests += 1;
+        state.count(format!("{who}: 200"));
+    }
+
+    pub(crate) fn rejected(&self, who: &str, why: &str) {
+        let mut state = self.state();
+        (state.totals.requests, state.totals.rejections) =
+            (state.totals.requests + 1, state.totals.rejections + 1);
+        state.count(format!("{who}: 401, {why}"));
+    }
+
+    pub(crate) fn of_outage(&self, who: &str, what: &str) {
+        let mut state = self.state();
+        (state.totals.requests, state.totals.outages) = (state.totals.requests + 1, state.totals.outages + 1);
+        state.count(format!("{who}: {what}, in an outage"));
+    }
+
+    pub(crate) fn unexplained(&self, who: &str, what: &str) {
+        let mut state = self.state();
+        (state.totals.requests, state.totals.unexplained) =
+            (state.totals.requests + 1, state.totals.unexplained + 1);
+        state.count(format!("UNEXPLAINED {who}: {what}"));
+        if state.unexplained.len() < MAX_DESCRIBED {
+            state.unexplained.push(format!("{who}: {what}"));
+        }
+    }
+
+    /// Something other than a request.
+    pub(crate) fn event(&self, what: &str) {
+        self.state().count(what.to_owned());
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        self.state().totals
+    }
+
+    /// What nothing explains, and which of these has not taken place.
+    pub(crate) fn faults(&self, due: &[&str]) -> Vec<String> {
+        let state = self.state();
+        let missing = due.iter().filter(|what| !state.kinds.contains_key(**what));
+        let missing = missing.map(|what| format!("the run had no {what}"));
+        state.unexplained.iter().cloned().chain(missing).collect()
+    }
+
+    pub(crate) fn report(&self) -> String {
+        let mut text = String::new();
+        for (kind, count) in &self.state().kinds {
+            let _ = writeln!(text, "{count:>10}  {kind}");
+        }
+        text
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn count(&mut self, kind: String) {
+        *self.kinds.entry(kind).or_default() += 1;
+    }
+}

@@ -1,0 +1,58 @@
+//! What counting costs a request, with the feature `metrics`:
+//! `cargo bench -p tower-oauth-guard --features metrics --bench telemetry`.
+//!
+//! A known token, without a recorder and with that of Prometheus, in turns. What the feature costs where no recorder is
+//! installed is the difference to `speed -- known` of a build without it.
+#![expect(clippy::expect_used, reason = "a bench that cannot be set up should say so and stop")]
+
+#[path = "../../oauth-client/benches/measure/paired.rs"]
+mod paired;
+mod setting;
+#[path = "../../oauth-client/benches/measure/summary.rs"]
+mod summary;
+#[path = "../../oauth-client/benches/measure/yardstick.rs"]
+mod yardstick;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use oauth_mock::Alg;
+use tower::Layer;
+
+use self::paired::{each, paired};
+use self::setting::{Bare, Setting, request, run};
+use self::summary::{Summary, is_measuring};
+use self::yardstick::Yardstick;
+
+fn main() {
+    let rounds = if is_measuring() { 600 } else { 2 };
+    let (mut summary, mut yardstick) = (Summary::new(), Yardstick::new());
+    yardstick.measure();
+    let setting = Setting::new(Alg::Rs256);
+    let token = setting.token();
+    let service = setting.builder().build().expect("a guard").layer().layer(Bare);
+    assert_eq!(run(service.clone(), request(&token)), 200);
+    let make = || request(&token);
+    let recorder = PrometheusBuilder::new().build_recorder();
+
+    let silent = paired(
+        rounds,
+        || each(32, make, |request| run(service.clone(), request)),
+        || each(32, make, |request| run(Bare, request)),
+    );
+    let counted = paired(
+        rounds,
+        || {
+            metrics::with_local_recorder(&recorder, || {
+                each(32, make, |request| run(service.clone(), request))
+            })
+        },
+        || each(32, make, |request| run(service.clone(), request)),
+    );
+    let rendered = recorder.handle().render();
+    assert!(rendered.contains("oauth_guard_requests_total"), "it is counted: {rendered}");
+    yardstick.measure();
+
+    summary.tell("guard_cached_silent_added_ns", silent.added);
+    summary.tell("guard_metrics_added_ns", counted.added);
+    yardstick.finish(&mut summary);
+    summary.finish();
+}

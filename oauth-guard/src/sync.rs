@@ -1,0 +1,26 @@
+//! What threads share in the parts that models of concurrency run: the types of std, arc-swap and tokio. Unit tests get
+//! some of them with a second form, which a model puts under the control of its scheduler; `tests/models` puts loom's in the
+//! place of those of std.
+
+pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize};
+pub(crate) use std::sync::{Arc, OnceLock};
+#[cfg(not(test))]
+pub(crate) use std::sync::{Mutex, MutexGuard};
+
+pub(crate) use arc_swap::ArcSwap;
+#[cfg(not(test))]
+pub(crate) use tokio::runtime::Handle;
+
+#[cfg(test)]
+pub(crate) use self::modelled::{Handle, Mutex, MutexGuard};
+
+#[cfg(test)]
+#[expect(dead_code, reason = "the client uses more of it")]
+#[path = "../../oauth-client/src/sync/modelled.rs"]
+pub(crate) mod modelled;
+
+/// Runs a test of a file that is modelled elsewhere as well.
+#[cfg(test)]
+pub(crate) fn model(run: impl Fn()) {
+    run();
+}
