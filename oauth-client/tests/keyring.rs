@@ -8,7 +8,6 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::io::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
