@@ -226,6 +226,12 @@ fn without_parameter(uri: &Uri, name: &str) -> Option<Uri> {
 
 fn credentials(value: &HeaderValue, dpop: bool) -> Result<Option<(&[u8], Scheme)>, Rejection> {
     let bytes = value.as_bytes();
+    // As nearly every client writes it.
+    if let Some(token @ [first, ..]) = bytes.strip_prefix(b"Bearer ")
+        && *first != b' '
+    {
+        return Ok(Some((token, Scheme::Bearer)));
+    }
     let (name, scheme) = match bytes {
         _ if is_of(bytes, BEARER) => (BEARER, Scheme::Bearer),
         _ if dpop && is_of(bytes, DPOP) => (DPOP, Scheme::Dpop),

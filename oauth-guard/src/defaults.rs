@@ -43,7 +43,7 @@
 //!
 //! ### Why room for 4,194,304 proofs?
 //! [`REPLAY_CAPACITY`]. One key may hold a 64th of it, which is a thousand requests per second of one client. Memory is
-//! used only for proofs that were sent, up to 90 bytes each: all room takes 64 clients at that rate, and many cores to
+//! used only for proofs that were sent, up to 80 bytes each: all room takes 64 clients at that rate, and many cores to
 //! check their signatures. Change it with [`Dpop::replay_capacity`](crate::Dpop::replay_capacity).
 //!
 //! ### Why 3 seconds for a store of used proofs?

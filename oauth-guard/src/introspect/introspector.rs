@@ -279,8 +279,12 @@ impl Introspector {
         let now = tokio::time::Instant::now();
         // A time limit that no clock reaches is the longest wait that is any use.
         let deadline = now.checked_add(self.timeout).unwrap_or(now + LONGEST_WAIT);
-        let Ok(Ok(_permit)) = tokio::time::timeout_at(deadline, self.permits.acquire()).await else {
-            return Settled::Unavailable(INTROSPECTION_FIRST_PAUSE);
+        let (_permit, begun) = match self.permits.try_acquire() {
+            Ok(permit) => (permit, now),
+            Err(_) => match tokio::time::timeout_at(deadline, self.permits.acquire()).await {
+                Ok(Ok(permit)) => (permit, tokio::time::Instant::now()),
+                _ => return Settled::Unavailable(INTROSPECTION_FIRST_PAUSE),
+            },
         };
         // Others may have failed while it waited: those that wait are not sent to a server in trouble one after the other.
         if self.breaker().round() != admitted.round {
@@ -289,23 +293,24 @@ impl Introspector {
                 Err(pause) => return Settled::Unavailable(pause),
             }
         }
-        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        let left = deadline.saturating_duration_since(begun);
         if left.is_zero() {
             // Its turn came with the end of its time: nothing that is sent now would be waited for.
             return Settled::Unavailable(INTROSPECTION_FIRST_PAUSE);
         }
         let round = admitted.round;
         self.counts.questions.fetch_add(1, Ordering::Relaxed);
-        let asked = async {
+        // Some kilobytes, that would be moved from place to place, and with them what waits here.
+        let asked = Box::pin(async {
             match self.signed {
                 true => self.client.signed_introspection_response(token, left).await,
                 false => self.client.introspection_response(token, left).await,
             }
-        };
+        });
         let response = tokio::time::timeout_at(deadline, asked).await;
         let opened = match &response {
             Ok(Ok(body)) if self.signed => {
-                let opened = tokio::time::timeout_at(deadline, self.open(body, issuer)).await;
+                let opened = tokio::time::timeout_at(deadline, Box::pin(self.open(body, issuer))).await;
                 Some(opened.unwrap_or(Err(Unread::NoKeys(INTROSPECTION_FIRST_PAUSE))))
             }
             _ => None,

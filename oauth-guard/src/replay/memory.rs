@@ -25,7 +25,8 @@ const REPORTED_EVERY: u64 = 60;
 ///
 /// It has a capacity and never gives up an entry that still counts: when it is full, and when one key's proofs hold a
 /// 64th of it, further ones fail with [`ReplayError::Full`]. So a client that sends very many proofs locks out only
-/// itself. Memory grows with the entries, by 50 to 90 bytes each, and is given back after a rest.
+/// itself. Memory grows with the entries, by 40 to 80 bytes each (up to 40 more in a store for less than a million), and is
+/// given back after a rest.
 ///
 /// Ends are counted on the [monotonic clock](oauth_client::clock), rounded up to whole seconds.
 pub struct MemoryReplayStore {
