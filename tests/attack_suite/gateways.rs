@@ -12,6 +12,9 @@ use super::programs::{ENVOY_HOW, Folder, envoy, foreign, is_there, listening};
 
 const APACHE: &str = "/usr/sbin/apache2";
 
+/// What they find depends on the second in which a request arrives, and so on how busy the machine is.
+const BY_THE_SECOND: [&str; 2] = ["time-exp-now", "time-exp-of-a-known-token"];
+
 /// What a run finds, by the names of the rows; beside this it leaks nothing and breaks nothing.
 struct Found {
     let_in: &'static [&'static str],
@@ -22,6 +25,7 @@ impl Found {
     fn compare(&self, report: &Report) {
         let ids = |verdict| {
             let mut ids: Vec<_> = report.with(verdict).map(|case| case.id).collect();
+            ids.retain(|id| !BY_THE_SECOND.contains(id));
             ids.dedup();
             ids
         };
@@ -98,7 +102,6 @@ async fn mod_oauth2_on_apache() {
             "structure-unencoded-payload",
             "header-crit",
             "time-nbf-future",
-            "time-exp-of-a-known-token",
             "iss-list",
             "iss-nearly",
             "cnf-as-bearer",
@@ -116,7 +119,6 @@ async fn mod_oauth2_on_apache() {
             "alg-not-the-keys-own",
             "signature-of-wrong-length",
             "time-exp-fraction",
-            "time-exp-now",
             "time-nbf-of-wrong-type",
             "iss-missing",
             "iss-of-wrong-type",

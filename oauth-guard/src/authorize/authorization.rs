@@ -98,11 +98,25 @@ impl<'a> Authorization<'a> {
         layer: OfLayer<'a>,
         surroundings: Surroundings<'a>,
     ) -> Result<Self, Rejection> {
+        let mut this = Self::new(layer.required, rules.dry_run, surroundings);
+        this.compiled = layer.compiled;
+        if rules.are_silent() {
+            this.access = if layer.optional { Access::Optional } else { Access::Token };
+            return Ok(this);
+        }
+        this.by_rules(rules, request, layer)
+    }
+
+    fn by_rules(
+        mut self,
+        rules: &'a RouteRules,
+        request: RequestHead<'a>,
+        layer: OfLayer<'a>,
+    ) -> Result<Self, Rejection> {
+        let this = &mut self;
         if let Some(origins) = &rules.origins {
             origins.check(request.headers)?;
         }
-        let mut this = Self::new(layer.required, rules.dry_run, surroundings);
-        this.compiled = layer.compiled;
         let found = this.unless_ambiguous(rules.find(request))?;
         let preflight = match rules.preflight {
             Preflight::Never => false,
@@ -128,7 +142,7 @@ impl<'a> Authorization<'a> {
             [Some(one), Some(other)] if std::ptr::eq(one, other) => [Some(one), None],
             found => found,
         };
-        Ok(this)
+        Ok(self)
     }
 
     /// The strictest of what the rules say and of what the layer requires.

@@ -320,6 +320,16 @@ impl RouteRules {
         Self { routes, all, mcp, vocabulary, origins, implied, preflight, dry_run, deny_by_default }
     }
 
+    /// Whether they say nothing about any request, so that the layer decides.
+    #[inline]
+    pub(super) fn are_silent(&self) -> bool {
+        // MCP rules are among all rules.
+        self.all.is_empty()
+            && self.origins.is_none()
+            && self.preflight == Preflight::Never
+            && !self.deny_by_default
+    }
+
     /// By which the facts are known that they ask for.
     pub(crate) fn vocabulary(&self) -> VocabularyId {
         self.vocabulary

@@ -15,7 +15,7 @@ use crate::error::{BuildError, Problem};
 
 /// As many entries as there are to a part at least: below that, more parts are no use.
 const ENTRIES_PER_SHARD: usize = 4096;
-const MOST_SHARDS: usize = 64;
+const MOST_SHARDS: usize = 256;
 /// How much of the store the proofs of one key may hold.
 const SHARE: usize = 64;
 /// How long a full store stays silent after it was reported.
@@ -31,6 +31,7 @@ const REPORTED_EVERY: u64 = 60;
 pub struct MemoryReplayStore {
     /// Random for each store, so that no caller can choose which entries fall together.
     key: Key,
+    of_keys: KeyHash,
     clock: Arc<dyn Clock>,
     started: Duration,
     capacity: usize,
@@ -72,16 +73,19 @@ impl MemoryReplayStore {
         if !(SHARE..=1_000_000_000).contains(&capacity) {
             return Err("expected 64 to 1,000,000,000 proofs");
         }
-        let mut key = [0; 4];
-        for word in &mut key {
+        let mut random = [0; 14];
+        for word in &mut random {
             *word = getrandom::u64().map_err(|_| "the system has no random bytes for the store of proofs")?;
         }
+        let [key @ .., a, b, c, d, e, f, g, h, i, j] = random;
+        let wide = |high: u64, low: u64| u128::from(high) << 64 | u128::from(low);
         let parts = (capacity / ENTRIES_PER_SHARD).clamp(1, MOST_SHARDS);
         // A power of two at most, so that a few bits of the digest choose one.
         let parts = 1 << parts.ilog2();
         let started = clock.now().monotonic;
         Ok(Self {
             key: Key(key),
+            of_keys: KeyHash([wide(a, b), wide(c, d), wide(e, f), wide(g, h), wide(i, j)]),
             clock,
             started,
             capacity,
@@ -140,8 +144,7 @@ impl MemoryReplayStore {
         both.append(proof.thumbprint());
         both.append(proof.jti().as_bytes());
         let [low, high] = both.finalize128();
-        let key = HighwayHasher::new(self.key).hash64(proof.thumbprint());
-        ((u128::from(high) << 64) | u128::from(low), key)
+        ((u128::from(high) << 64) | u128::from(low), self.of_keys.hash(proof.thumbprint()))
     }
 
     /// The part that the upper bits choose; the tables inside go by the others.
@@ -163,6 +166,27 @@ impl MemoryReplayStore {
                 "the store of used proofs is full, or one key's proofs hold a 64th of it: requests with bound tokens are rejected"
             );
         }
+    }
+}
+
+/// Hashes the thumbprints of keys: the sum of their words, each multiplied with a random number, of which the upper half
+/// counts. Two thumbprints have the same hash with a probability of 2^-64, whatever they are (strongly universal hashing by
+/// Dietzfelbinger). That is enough for what it decides: where proofs are kept, and which of them are counted together.
+struct KeyHash([u128; 5]);
+
+impl KeyHash {
+    #[inline]
+    fn hash(&self, thumbprint: &[u8; 32]) -> u64 {
+        let [factors @ .., start] = &self.0;
+        let (words, _) = thumbprint.as_chunks();
+        let products = words.iter().zip(factors).map(|(word, factor)| {
+            let word = u64::from_le_bytes(*word);
+            factor.wrapping_mul(word.into())
+        });
+        let sum = products.fold(*start, u128::wrapping_add);
+        #[expect(clippy::cast_possible_truncation, reason = "the upper half fits")]
+        let upper = (sum >> 64) as u64;
+        upper
     }
 }
 

@@ -23,6 +23,7 @@
 
 #[cfg(feature = "testing")]
 pub mod conformance;
+mod index;
 mod memory;
 mod shard;
 

@@ -1,8 +1,13 @@
 //! What bounds the questions, and that what is granted is looked at for each request.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use oauth_guard::{ClientAuth, Guard, Introspection, Requirement};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use oauth_client::transport::RequestBody;
+use oauth_guard::{ClientAuth, Guard, HttpClient, Introspection, Requirement};
 use oauth_mock::{Endpoint, Fault, Gate, MockClient, MockServer};
 use tokio::time::advance;
 
@@ -88,8 +93,7 @@ async fn what_a_cached_token_grants_is_asked_for_each_request() {
     let fixture = fixture();
     let guard = asking(&fixture, 64);
     let token = fixture.server.issue("app", "ada", "read").unwrap().access_token;
-    let request =
-        http::Request::get("/").header("authorization", format!("Bearer {token}")).body(()).unwrap();
+    let request = Request::get("/").header("authorization", format!("Bearer {token}")).body(()).unwrap();
     for _ in 0..2 {
         let claims = guard.check(&request).resolve().await.unwrap().unwrap();
         assert!(guard.require(&Requirement::scope("read"), &claims).is_ok());
@@ -110,5 +114,23 @@ async fn the_longest_time_limit_never_panics() {
     for _ in 0..2 {
         assert_eq!(call(&guard, &token).await.status, 200);
         assert_eq!(call(&guard, "unknown").await.status, 401);
+    }
+}
+
+/// A transport of the user's own, whose fault is not the request's.
+#[tokio::test(start_paused = true)]
+async fn a_transport_that_panics_takes_no_request_with_it() {
+    let fixture = fixture();
+    let broken = tower::service_fn(|_: Request<RequestBody>| async {
+        std::panic::resume_unwind(Box::new("a fault"));
+        #[expect(unreachable_code, reason = "it names the types")]
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let introspection = Introspection::new(ClientAuth::basic("svc", "s3cr3t"))
+        .endpoint("https://auth.example.com/introspect")
+        .http(HttpClient::from_service(broken));
+    let guard = fixture.guard_of(fixture.issuer().introspection(introspection));
+    for _ in 0..2 {
+        assert_eq!(call(&guard, "opaque").await.status, 503);
     }
 }
