@@ -110,6 +110,7 @@ fn the_page_about_tests_says_how_many_there_are() {
         ("Pages in a browser", ignored_below("tests/browser")),
         ("The keychain", tests_below(KEYRING)),
         ("Fuzz targets", files_in("fuzz/fuzz_targets", "rs")),
+        ("Benches", files_in("oauth-client/benches", "rs") + files_in("oauth-guard/benches", "rs")),
         ("Supply chain", read("DEPENDENCIES.md").matches("| `").count()),
     ];
     let page = std::fs::read_to_string(root().join("tests/README.md")).unwrap();

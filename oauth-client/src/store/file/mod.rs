@@ -4,7 +4,16 @@ mod disk;
 mod document;
 mod lease;
 mod queue;
+#[cfg(unix)]
 mod sweep;
+#[cfg(not(unix))]
+mod sweep {
+    //! A file that is open cannot be removed there, so that old lease files stay.
+
+    use super::{document::Document, lease::Place};
+
+    pub(super) fn remove_old_leases(_: &std::path::Path, _: &Document, _: impl Fn(u64) -> Place) {}
+}
 
 #[cfg(feature = "keyring")]
 use std::fs::File;

@@ -13,7 +13,6 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// Removes the lease files beside this store whose entries are gone and that have not been used for a day. What cannot
 /// be removed now stays: it does no harm.
-#[cfg(unix)]
 pub(super) fn remove_old_leases(store: &Path, document: &Document, place: impl Fn(u64) -> Place) {
     let Some(prefix) = store.file_name().and_then(|name| name.to_str()).map(|name| format!("{name}.")) else {
         return;
@@ -34,12 +33,8 @@ pub(super) fn remove_old_leases(store: &Path, document: &Document, place: impl F
     }
 }
 
-#[cfg(not(unix))]
-pub(super) fn remove_old_leases(_: &Path, _: &Document, _: impl Fn(u64) -> Place) {}
-
 /// Under both of its locks; a process that has opened one of the files meanwhile finds that it no longer has its name,
 /// and opens it anew.
-#[cfg(unix)]
 fn remove(place: &Place) -> Option<()> {
     let _changing = disk::try_lock(&place.lock).ok()??;
     let _unused = disk::try_lock(&place.lease).ok()??;
