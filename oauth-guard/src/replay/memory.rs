@@ -184,10 +184,7 @@ impl KeyHash {
             let word = u64::from_le_bytes(*word);
             factor.wrapping_mul(word.into())
         });
-        let sum = products.fold(*start, u128::wrapping_add);
-        #[expect(clippy::cast_possible_truncation, reason = "the upper half fits")]
-        let upper = (sum >> 64) as u64;
-        upper
+        (products.fold(*start, u128::wrapping_add) >> 64) as u64
     }
 }
 
