@@ -6,12 +6,13 @@ use crate::commands::{self, Command};
 use crate::{markdown, pages, root};
 
 /// What CI does not run as it is written, and why.
-const NOT_RUN: [(&str, &str); 9] = [
+const NOT_RUN: [(&str, &str); 10] = [
     (
         "cargo bench ",
         "takes minutes of a quiet machine; clippy builds every bench, and their names are checked",
     ),
     ("cargo run --example fleet_simulation", "takes minutes; CI runs a smaller fleet"),
+    ("cargo run --example soak", "takes 20 minutes; CI runs 30 seconds of it"),
     (
         "cargo run -p tower-oauth-mock -- serve",
         "serves until it is stopped; tests/mock/tests start the same program",
