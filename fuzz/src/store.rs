@@ -136,9 +136,10 @@ fn seeds() -> Vec<Vec<u8>> {
     let mut seeds: Vec<Vec<u8>> = files.iter().map(|file| format!("F{file}").into_bytes()).collect();
     // The order of members that the store itself writes.
     seeds.push(b"F{\"format\":\"oauth-client tokens\",\"version\":1,\"revision\":1,\"entries\":{\"k\":{\"tokens\":{\"access_token\":\"s3cr3t-t0ken\"".to_vec());
-    // A member that the store does not know, and a name, with a byte that is no UTF-8.
-    for place in ["server_date", "lifetime_ms"] {
-        let mut damaged = format!("F{}", files[2]).into_bytes();
+    // The value of a member that the store does not know, and a name, with a byte that is no UTF-8.
+    let later = document(json!({ "other": { "revision": 1, "tokens": set, "later": "xyz" } }));
+    for place in ["xyz", "lifetime_ms"] {
+        let mut damaged = format!("F{later}").into_bytes();
         if let Some(at) = damaged.windows(place.len()).position(|part| part == place.as_bytes()) {
             damaged[at + 1] = 0xdc;
         }

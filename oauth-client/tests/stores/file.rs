@@ -119,9 +119,9 @@ async fn a_foreign_or_damaged_file_is_never_overwritten_and_never_quoted() {
     let wrong_type = good.replace("\"lifetime_ms\":300000", "\"lifetime_ms\":\"s3cr3t\"");
     let newer = good.replace("\"version\":1", "\"version\":7");
     assert!(wrong_type != good && newer != good);
-    // A letter of a member's name that the disk lost.
-    let mut no_text = good.clone().into_bytes();
-    let at = good.find("lifetime_ms").unwrap();
+    // A letter that the disk lost, in a member that is not known.
+    let mut no_text = good.replace("\"entries\":", "\"later\":\"x\",\"entries\":").into_bytes();
+    let at = no_text.windows(3).position(|part| part == b"\"x\"").unwrap() + 1;
     no_text[at] = 0xdc;
     let no_text_says = format!("is damaged (line 1, column {})", at + 1);
     for (content, says) in [
