@@ -92,6 +92,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// The 1,000 verified issuers used last ([`max_tenants`](Self::max_tenants)) are kept and do not expire: call [`Guard::forget_issuer`] when a tenant is
     /// deleted or its conditions change.
     ///
+    /// The function sees the issuer's name and not the request: where each tenant has a host of its own, a token of any
+    /// tenant is valid on all of them, until the API [compares both](crate#tenants).
+    ///
     /// ```
     /// use oauth_guard::{Guard, Issuer};
     ///

@@ -198,11 +198,32 @@
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
+//! Issuers are found by the token alone. Where each tenant has a host or a path of its own, the API has to compare it with the
+//! tenant of the token, in a handler or a layer behind the guard, or one tenant's token opens the others:
+//!
+//! ```
+//! use oauth_guard::Claims;
+//!
+//! /// Given to the issuer with [`Issuer::data`](oauth_guard::Issuer::data).
+//! struct Tenant {
+//!     host: String,
+//! }
+//!
+//! fn is_at_home<B>(request: &http::Request<B>, claims: &Claims) -> bool {
+//!     // HTTP/2 has the host in the URI, and HTTP/1.1 in a header.
+//!     let header = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+//!     let host = request.uri().authority().map(|authority| authority.as_str()).or(header);
+//!     let tenant = claims.issuer_data::<Tenant>();
+//!     tenant.zip(host).is_some_and(|(tenant, host)| host.eq_ignore_ascii_case(&tenant.host))
+//! }
+//! ```
+//!
 //! ## Testing
 //!
 //! [`clock::TestClock`] sets the time, [`HttpClient::from_service`] takes any tower service as the
 //! transport, such as a mock authorization server in process, and [`Guard::check`] needs no server at all. With the feature
-//! `testing`, `Claims::for_tests` makes the claims of a unit test and `Guard::for_tests` accepts tokens that a test makes.
+//! `testing`, `Claims::for_tests` makes the claims of a unit test, `Guard::for_tests` accepts tokens that a test makes, and
+//! `testing::issuer` makes them for a guard of your own configuration.
 //!
 //! ```
 //! use oauth_guard::clock::TestClock;

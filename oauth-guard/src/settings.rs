@@ -99,7 +99,10 @@ impl Settings {
             }
         }
         if self.issuers.is_empty() && self.resolver.is_none() && old.is_none_or(|old| old.tenants.is_none()) {
-            problems.add("issuer", "a guard needs at least one issuer whose tokens to accept");
+            problems.add(
+                "issuer",
+                "a guard needs at least one issuer whose tokens to accept, or resolve_issuers",
+            );
         }
         self.check_prefixes(&mut problems);
         let possession = self.possession.possession(

@@ -103,7 +103,9 @@ impl Rule {
         }
     }
 
-    /// A rule for a gRPC method, `package.Service/Method`, or for all methods of a service, `package.Service`.
+    /// A rule for a gRPC method, `package.Service/Method`, or for all methods of a service, `package.Service`. A name without
+    /// its package is another service. With [`deny_by_default`](crate::GuardBuilder::deny_by_default) what no rule names is
+    /// closed, and so is a method whose name is misspelt here.
     ///
     /// ```
     /// use oauth_guard::{Requirement, Rule};
@@ -268,6 +270,16 @@ impl RouteRules {
                 );
                 continue;
             }
+            if let Some((service, method)) = dotted_grpc_method(rule) {
+                problems.add(
+                    path(),
+                    format!(
+                        "\"{service}.{method}\" names a service, so no call of the method {method} would match; write \
+                         \"{service}/{method}\". If it is a service, give its path: \"/{service}.{method}/{{*method}}\""
+                    ),
+                );
+                continue;
+            }
             if rule.methods.as_ref().is_some_and(Vec::is_empty) {
                 problems
                     .add(field("methods"), "an empty list matches no request; leave it out for all methods");
@@ -421,6 +433,16 @@ impl RouteRules {
 /// The method that a preflight request asks about.
 fn wanted(request: RequestHead<'_>) -> Option<Method> {
     Method::from_bytes(request.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
+}
+
+/// Service and method of a rule that was written with a dot between them: it would match no call. Packages are written in
+/// lower case, so what two capitalised words end in is taken for that.
+fn dotted_grpc_method(rule: &Rule) -> Option<(&str, &str)> {
+    let name = rule.path.strip_suffix("/{*method}").filter(|_| rule.is_grpc)?.strip_prefix('/')?;
+    let (service, method) = name.rsplit_once('.')?;
+    let is_capitalised = |word: &str| word.starts_with(|first: char| first.is_ascii_uppercase());
+    let last = service.rsplit('.').next()?;
+    (is_capitalised(method) && is_capitalised(last)).then_some((service, method))
 }
 
 /// Whether it is the path of a gRPC method, or of all methods of a service: two segments without a `*` of another router.

@@ -24,7 +24,7 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "issuer",
         Kind::Tables(ISSUER),
-        "none; at least one is required",
+        "none; at least one is required, or resolve_issuers in the program",
         "[[issuer]]\nissuer = \"https://auth.example.com\"",
         "The issuers whose tokens are accepted.",
     ),

@@ -65,9 +65,18 @@ impl RejectionLog {
         let Origin { issuer, key_id, typ } = origin();
         let (issuer, key_id) = (issuer.as_deref(), key_id.as_deref());
         if is_due {
-            let change = advice(reason);
+            let needed = match rejection {
+                Rejection::InsufficientScope { needed } => {
+                    Some(&**needed).filter(|needed| !needed.is_empty())
+                }
+                _ => None,
+            };
+            let change = match (reason, needed) {
+                ("insufficient_scope", None) => Some(OTHER_THAN_SCOPES),
+                _ => advice(reason),
+            };
             tracing::warn!(
-                target: "oauth_guard", code, reason, issuer, key_id, typ, change,
+                target: "oauth_guard", code, reason, issuer, key_id, typ, needed, change,
                 "{rejection}; further ones are logged at debug level for a minute"
             );
         } else {
@@ -120,6 +129,10 @@ impl fmt::Debug for RejectionLog {
         f.write_str("RejectionLog")
     }
 }
+
+/// Where a role or another claim was asked for.
+const OTHER_THAN_SCOPES: &str = "what is required is a role or another claim, which the token lacks: compare the rule with \
+     Guard::explain of the token; for roles in another claim set roles_claim";
 
 /// What to look at or to change, by the reason of a rejection. Settings are named as in a configuration file.
 pub(crate) fn advice(reason: &str) -> Option<&'static str> {

@@ -94,6 +94,26 @@ async fn the_first_rejection_of_each_reason_is_a_warning_that_says_what_to_chang
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_warning_names_the_scopes_that_were_needed_or_that_it_was_something_else() {
+    let fixture = Fixture::new();
+    let guard = fixture.guard();
+    let lines = Log::listen();
+    for (requirement, needed, change) in [
+        (Requirement::scope("write"), Some("needed=\"write\""), "the scopes of the challenge"),
+        (Requirement::claim("tenant", "acme"), None, "a role or another claim"),
+    ] {
+        let layer = guard.layer().require(requirement);
+        let token = fixture.server.mint().scope("read").build();
+        assert_eq!(send(&layer, &[format!("Bearer {token}").as_bytes()]).await.status, 403);
+        let said = lines.take().replace('\\', "");
+        let warned = warnings(&said);
+        assert!(warned.len() == 1 && warned[0].contains(change), "{said}");
+        assert!(needed.map_or(!said.contains("needed="), |needed| warned[0].contains(needed)), "{said}");
+        advance(Duration::from_secs(60)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn text_of_the_caller_is_cut() {
     let fixture = Fixture::new();
     let guard = fixture.guard();

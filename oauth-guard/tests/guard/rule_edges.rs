@@ -207,6 +207,14 @@ fn patterns_of_other_routers_and_empty_lists_are_build_errors() {
         assert_eq!(field, "rule[0].grpc", "{method}");
         assert!(message.contains("package.Service/Method"), "{method}: {message}");
     }
+    let (field, message) = problem(Rule::grpc("hello.v1.Greeter.Greet"));
+    assert_eq!(field, "rule[0].grpc");
+    assert!(message.contains("write \"hello.v1.Greeter/Greet\""), "{message}");
+    for service in
+        ["hello.v1.Greeter", "Greeter", "/hello.v1.Greeter", "hello.Greeter/Greet", "hello.v1.greeter.Greet"]
+    {
+        fixture.builder().issuer(fixture.issuer()).rule(Rule::grpc(service)).build().unwrap();
+    }
     for empty in [Requirement::all([]), Requirement::any([])] {
         let (field, message) = problem(Rule::new("/a").require(empty));
         assert_eq!(field, "rule[0].require");
