@@ -1,6 +1,5 @@
 //! The store over a keychain in memory, whose entries hold as little as those of Windows, or which fails.
 
-
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
