@@ -206,6 +206,8 @@ async fn a_login_without_a_callback_times_out() {
     let error = waiting.await.unwrap().unwrap_err();
     assert_eq!(error.code(), "login_timeout");
     assert!(error.to_string().contains("another login"), "{error}");
+    let registered = format!("check that the redirect URI http://{}/callback is registered", address(&back));
+    assert!(error.to_string().contains(&registered), "{error}");
     assert!(TcpStream::connect(address(&back)).await.is_err());
 }
 
