@@ -26,7 +26,8 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 /// Ask [`code`](Self::code) for logs and metrics, [`is_transient`](Self::is_transient) before trying again, and
 /// [`is_reauthorization_required`](Self::is_reauthorization_required) before sending a person to log in.
 ///
-/// Its `Display` is one sentence. What the server said about it, and what lies underneath, are its
+/// Its `Display` is one sentence, with the scopes that were asked for where the server refuses those (`invalid_scope`), and
+/// the resources and audiences where it refuses those (`invalid_target`). What the server said about it, and what lies underneath, are its
 /// [sources](StdError::source), for the reporters of `anyhow` and its like; [`with_causes`](Self::with_causes) is all of it
 /// in one line, for a log.
 #[derive(Clone)]
@@ -304,6 +305,13 @@ impl Error {
         self
     }
 
+    /// The same error response, with what was asked for and refused.
+    pub(crate) fn with_asked(self, asked: Option<String>) -> Self {
+        let (Kind::ErrorResponse(refused), Some(_)) = (&*self.kind, &asked) else { return self };
+        let kind = Kind::ErrorResponse(ErrorResponse { asked, ..refused.clone() });
+        Self::new(kind).with_retry_after(self.retry_after)
+    }
+
     /// The same error response, with a hint about its cause.
     pub(crate) fn with_hint(self, hint: impl FnOnce() -> Option<String>) -> Self {
         let Kind::ErrorResponse(refused) = &*self.kind else { return self };
@@ -402,7 +410,10 @@ impl fmt::Display for Error {
                 )
             }
             Kind::Fetch { .. } => f.write_str("no token could be fetched"),
-            Kind::Denied(denied) => write!(f, "the authorization was refused: {}", denied.code),
+            Kind::Denied(denied) => {
+                write!(f, "the authorization was refused: {}", denied.code)?;
+                denied.asked.iter().try_for_each(|asked| write!(f, " {asked}"))
+            }
             Kind::Login { what, .. } => write!(f, "the login cannot be used: {what}"),
             Kind::IdToken(what) => write!(f, "the ID token is not valid: {what}"),
             Kind::Store { what, .. } => write!(f, "the token store failed: {what}"),

@@ -40,7 +40,8 @@ impl TokenLayer {
     /// | 13, `Internal` | anything else, such as an origin that is not allowed or a client that is not registered |
     ///
     /// Its message has the error's [code](Error::code) and nothing else, because servers tend to hand the status of a call
-    /// on to their own callers. What happened in detail is in the log.
+    /// on to their own callers. What happened in detail is in the log: at WARN for a mistake in the configuration, such as a
+    /// client without the origin it needs, otherwise at DEBUG.
     #[must_use]
     pub fn grpc<F>(self, body: F) -> GrpcTokenLayer<F> {
         GrpcTokenLayer { layer: self, body }
@@ -142,7 +143,12 @@ fn without_token<R: http_body::Body>(error: &Error) -> Response<Body<R>> {
     } else {
         "13"
     };
-    tracing::debug!(target: "oauth_client", code = error.code(), error = %error.with_causes(), status, "a call was not sent: no token");
+    if error.problems().is_empty() {
+        tracing::debug!(target: "oauth_client", code = error.code(), error = %error.with_causes(), status, "a call was not sent: no token");
+    } else {
+        // The caller sees no more than `config`, and neither time nor a login mends it.
+        tracing::warn!(target: "oauth_client", code = error.code(), error = %error.with_causes(), status, "a call was not sent: no token");
+    }
     let mut response = Response::new(Body::nothing());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -177,5 +183,50 @@ impl<S: fmt::Debug, F> fmt::Debug for GrpcBodies<S, F> {
 impl<F> fmt::Debug for GrpcResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GrpcResponseFuture").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use http_body_util::Empty;
+
+    use super::*;
+    use crate::error::Kind;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The status of a call that fails so, and what is logged unless it is for debugging.
+    fn status_and_log(error: &Error) -> (HeaderValue, String) {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let response = tracing::subscriber::with_default(subscriber, || without_token::<Empty<Bytes>>(error));
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        (response.headers()["grpc-status"].clone(), text)
+    }
+
+    #[test]
+    fn a_mistake_in_the_configuration_is_a_warning_that_says_what_to_do() {
+        let (status, log) = status_and_log(&Error::config("allowed_origins", "give it a full URI"));
+        assert_eq!(status, "13");
+        assert!(log.contains(" WARN ") && log.contains("allowed_origins: give it a full URI"), "{log}");
+        for passing in [Kind::Interrupted, Kind::Reauthorization(None), Kind::Unsupported("no".to_owned())] {
+            assert_eq!(status_and_log(&Error::new(passing)).1, "");
+        }
     }
 }

@@ -292,12 +292,14 @@ fn exposed(uri: &Uri) -> Error {
 }
 
 fn astray(uri: &Uri) -> Error {
-    // Path and query may hold secrets of their own.
-    let shown = match (uri.scheme_str(), uri.host()) {
-        (Some(scheme), Some(host)) => format!("{scheme}://{host}"),
-        _ => "no origin at all".to_owned(),
+    let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else {
+        return Error::config(
+            "allowed_origins",
+            "the request's URI names no origin to compare with those that get the token; give it a full URI, such as https://api.example.com/orders, or make a gRPC client with with_origin(…, \"https://api.example.com\")",
+        );
     };
-    let shown = printable(&shown, 256);
+    // Path and query may hold secrets of their own.
+    let shown = printable(&format!("{scheme}://{host}"), 256);
     Error::config(
         "allowed_origins",
         format!(
@@ -435,6 +437,23 @@ mod tests {
         let mut settings = Settings::new(TokenSource::fixed("t0ken").unwrap());
         settings.allow_only(["http://api.internal"]).unwrap();
         assert!(check(&settings, "http://api.internal/").is_ok(), "named with its scheme, it is meant");
+    }
+
+    #[test]
+    fn a_request_without_an_origin_is_told_how_to_get_one_and_another_where_it_may_go() {
+        let mut settings = Settings::new(TokenSource::fixed("t0ken").unwrap());
+        settings.allow_only(["https://api.example.com"]).unwrap();
+        let check = |uri: &str| settings.check_origin(&uri.parse().unwrap());
+        assert!(check("https://api.example.com/x.X/Echo").is_ok());
+        for uri in ["/x.X/Echo?key=s3cr3t", "api.example.com:443"] {
+            let error = check(uri).unwrap_err();
+            assert_eq!(error.problems()[0].field, "allowed_origins");
+            let text = error.to_string();
+            assert!(text.contains("with_origin(") && text.contains("a full URI"), "{text}");
+            assert!(!text.contains("add it there") && !text.contains("s3cr3t"), "{text}");
+        }
+        let text = check("https://evil.example/x").unwrap_err().to_string();
+        assert!(text.contains("https://evil.example, which") && text.contains("add it there"), "{text}");
     }
 
     #[test]

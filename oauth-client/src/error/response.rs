@@ -16,6 +16,8 @@ pub(crate) struct ErrorResponse {
     pub(crate) status: StatusCode,
     pub(crate) code: String,
     pub(crate) said: Said,
+    /// What was asked for and refused, where the code is about that.
+    pub(crate) asked: Option<String>,
     pub(crate) uri: Option<String>,
     /// The code as the provider wrote it.
     pub(crate) provider_code: Option<String>,
@@ -33,6 +35,7 @@ impl ErrorResponse {
             status,
             code: code_for_status(status),
             said: Said::default(),
+            asked: None,
             uri: None,
             provider_code: None,
             transient: false,
@@ -47,7 +50,8 @@ impl fmt::Display for ErrorResponse {
         write!(f, "the server refused: {} (HTTP {}", self.code, self.status.as_u16())?;
         let own = self.provider_code.as_ref().filter(|own| **own != self.code);
         own.iter().try_for_each(|own| write!(f, ", {own:?}"))?;
-        f.write_str(")")
+        f.write_str(")")?;
+        self.asked.iter().try_for_each(|asked| write!(f, " {asked}"))
     }
 }
 
@@ -59,6 +63,7 @@ impl fmt::Debug for ErrorResponse {
             .field("code", &self.code)
             .field("provider_code", &self.provider_code)
             .field("description", &self.said.description)
+            .field("asked", &self.asked)
             .field("uri", &self.uri)
             .field("details", &self.details)
             .finish_non_exhaustive()
@@ -75,6 +80,8 @@ impl StdError for ErrorResponse {
 #[derive(Clone, Debug)]
 pub(crate) struct Denied {
     pub(crate) code: String,
+    /// What was asked for and refused, where the code is about that.
+    pub(crate) asked: Option<String>,
     pub(crate) said: Said,
     pub(crate) uri: Option<String>,
 }
@@ -128,7 +135,8 @@ mod tests {
     fn the_sentence_is_short_and_the_details_are_sources_once_each() {
         let reply = "the server refused: invalid_client (HTTP 401, \"E17\")";
         let details = "svc is disabled; ask for it";
-        let denied = Denied { code: "access_denied".to_owned(), said: refused().said, uri: None };
+        let denied =
+            Denied { code: "access_denied".to_owned(), asked: None, said: refused().said, uri: None };
         for (kind, sentence, causes) in [
             (Kind::ErrorResponse(refused()), reply, vec![details]),
             (

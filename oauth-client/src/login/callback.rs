@@ -9,6 +9,7 @@ use crate::discover::fills;
 use crate::error::{Denied, Error, Kind, Said, printable};
 use crate::secret::constant_time_eq;
 use crate::token::Secret;
+use crate::token_endpoint::Asked;
 
 /// The longest response that is read: codes are opaque and may be long, but no browser carries more in a URL.
 const MAX_CALLBACK: usize = 32 * 1024;
@@ -76,7 +77,7 @@ impl Callback {
         }
         self.check_issuer(pending)?;
         match (self.error, self.code) {
-            (Some(error), _) => Err(denied(&error, self.description, self.uri)),
+            (Some(error), _) => Err(denied(&error, self.description, self.uri, pending)),
             (None, Some(code)) if !code.is_empty() => Ok(code),
             (None, _) => {
                 Err(Error::login("invalid_callback", "the response has neither a code nor an error"))
@@ -112,7 +113,7 @@ fn query_of(text: &str) -> &str {
     }
 }
 
-fn denied(code: &str, description: Option<String>, uri: Option<String>) -> Error {
+fn denied(code: &str, description: Option<String>, uri: Option<String>, pending: &PendingLogin) -> Error {
     // RFC 6749 appendix A.7.
     let good = |byte: u8| matches!(byte, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
     if code.is_empty() || code.len() > 64 || !code.bytes().all(good) {
@@ -121,6 +122,8 @@ fn denied(code: &str, description: Option<String>, uri: Option<String>) -> Error
     let text = |text: Option<String>| text.map(|text| printable(&text, MAX_TEXT));
     Error::new(Kind::Denied(Denied {
         code: code.to_owned(),
+        // A request that was pushed is not in the URL, and would have been refused when it was.
+        asked: Asked::in_url(&pending.url).and_then(|asked| asked.refused_with(code)),
         said: Said::new(text(description)),
         uri: text(uri),
     }))

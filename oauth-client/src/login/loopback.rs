@@ -16,7 +16,7 @@ use super::callback::Callback;
 use super::page::Page;
 use super::{AuthorizationRequest, Login};
 use crate::client::Client;
-use crate::error::Error;
+use crate::error::{Error, printable};
 
 /// How long a user has to log in, when nothing else is said.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(300);
@@ -76,7 +76,8 @@ impl LoopbackLogin {
         let target = target.at(port);
         // The login stays valid for as long as the listener waits.
         let lifetime = self.request.lifetime().max(self.timeout);
-        let request = self.request.back_to(target.redirect_uri.clone()).valid_for(lifetime);
+        let redirect_uri = target.redirect_uri.clone();
+        let request = self.request.back_to(redirect_uri.clone()).valid_for(lifetime);
         let pending = self.client.authorize(&request).await?;
         open(pending.url());
 
@@ -92,7 +93,7 @@ impl LoopbackLogin {
                 () = &mut timeout => None,
             };
             let Some(Incoming { query, reply }) = incoming else {
-                return Err(timed_out(self.timeout, stale));
+                return Err(timed_out(self.timeout, &redirect_uri, stale));
             };
             let callback = Callback::parse(&format!("?{query}"));
             let callback = match callback {
@@ -124,11 +125,14 @@ pub(super) fn check(redirect_uri: &str) -> Result<(), Error> {
     RedirectTarget::of(redirect_uri).map(drop)
 }
 
-fn timed_out(timeout: Duration, stale: bool) -> Error {
+fn timed_out(timeout: Duration, redirect_uri: &str, stale: bool) -> Error {
     let also = if stale { "; a callback of another login came, and was ignored" } else { "" };
     Error::login(
         "login_timeout",
-        format!("no browser came back from the login page within {timeout:?}{also}"),
+        format!(
+            "no browser came back from the login page within {timeout:?}{also}; where the page showed an error, check that the redirect URI {} is registered for this client",
+            printable(redirect_uri, 256)
+        ),
     )
 }
 

@@ -34,7 +34,7 @@ pub enum Event {
     },
     /// The token set was written to the store.
     Persisted,
-    /// All that the source held was revoked and forgotten.
+    /// All that the source held was revoked and forgotten. A source that held nothing does not say it.
     Revoked,
     /// The server said that the user logged out, and all that the source held was forgotten
     /// ([`BackchannelLogout`](crate::login::BackchannelLogout)).

@@ -367,6 +367,10 @@ impl TokenSource {
     /// # Ok(()) }
     /// ```
     ///
+    /// A source that holds no token, such as before the first one was asked for or after a log-out, has nothing to revoke: it
+    /// sends nothing and returns `Ok`. The returned `LogoutRequest` does not tell which it was, as a login without OpenID
+    /// Connect has no ID token either; [`Event::Revoked`] comes only when something was revoked.
+    ///
     /// Dropping the returned future does not stop it.
     ///
     /// # Errors

@@ -47,23 +47,36 @@ impl Engine {
                 }
             };
             let outcome = run(&engine, held, login.clone(), at_server).await;
+            let event = match (&outcome, at_server) {
+                (Ok(_), AtServer::Ended) => Some(Event::LoggedOut),
+                (Ok(Done { revoked: true, .. }), AtServer::Revoke) => Some(Event::Revoked),
+                (Ok(_), AtServer::Revoke) => {
+                    tracing::debug!(target: "oauth_client", "there was no token to revoke");
+                    None
+                }
+                (Err(_), _) => None,
+            };
             if outcome.is_ok() {
                 engine.forget(login.as_ref());
             }
             // Those who wait for a token try anew now, and find what has become of it.
             engine.free_slot(&flight);
             drop(place);
-            if outcome.is_ok() {
-                engine.emit(match at_server {
-                    AtServer::Revoke => Event::Revoked,
-                    AtServer::Ended => Event::LoggedOut,
-                });
+            if let Some(event) = event {
+                engine.emit(event);
             }
             // There may be no waiting caller.
-            let _ = sender.send(outcome);
+            let _ = sender.send(outcome.map(|done| done.logout));
         });
         receiver.await.unwrap_or_else(|_| Err(Error::new(Kind::Interrupted)))
     }
+}
+
+/// What a log-out has done.
+struct Done {
+    logout: LogoutRequest,
+    /// Whether there was a token that the server was told of.
+    revoked: bool,
 }
 
 async fn run(
@@ -71,16 +84,14 @@ async fn run(
     held: Held,
     login: Option<TokenSet>,
     at_server: AtServer,
-) -> Result<LogoutRequest, Error> {
+) -> Result<Done, Error> {
     let held_tokens = held.token.as_ref().map(|token| token.tokens().clone());
     let known = || login.iter().chain(&held_tokens);
     let refresh = Refresh::new(engine, held);
     let tells = at_server == AtServer::Revoke;
     let Some(store) = engine.settings.store.clone() else {
-        if tells {
-            refresh.revoke(login.iter()).await?;
-        }
-        return Ok(logout(known()));
+        let revoked = tells && refresh.revoke(login.iter()).await?;
+        return Ok(Done { logout: logout(known()), revoked });
     };
     // Another process may be in the middle of a refresh, which must not bring back what is gone.
     let lease = refresh.take_lease(&*store).await?;
@@ -93,18 +104,17 @@ async fn run(
         })?;
         // Another user's login, which has taken the entry, is none of this one's.
         let stored = stored.filter(|stored| refresh.check_user(&stored.tokens).is_ok());
-        if tells {
-            refresh.revoke(login.iter().chain(stored.as_ref().map(|stored| &stored.tokens))).await?;
-        }
+        let all = || login.iter().chain(stored.as_ref().map(|stored| &stored.tokens));
+        let revoked = tells && refresh.revoke(all()).await?;
         let logout = logout(known().chain(stored.as_ref().map(|stored| &stored.tokens)));
         if let Some(stored) = stored {
             remove(engine, &*store, Some(stored.revision)).await?;
         }
-        Ok(logout)
+        Ok(Done { logout, revoked })
     };
-    let revoked = renewing(lease.as_deref(), revoking).await;
+    let done = renewing(lease.as_deref(), revoking).await;
     give_back(engine, lease);
-    revoked
+    done
 }
 
 /// The end of the session at the server that the newest ID token names.
@@ -117,11 +127,12 @@ fn logout<'a>(sets: impl Iterator<Item = &'a TokenSet>) -> LogoutRequest {
 }
 
 impl Refresh<'_> {
-    /// Revokes all that is known: refresh tokens first, since access tokens can be obtained with them.
+    /// Revokes all that is known: refresh tokens first, since access tokens can be obtained with them. Returns whether
+    /// there was any.
     async fn revoke<'a>(
         &'a self,
         elsewhere: impl Iterator<Item = &'a TokenSet> + Clone,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let held = self.held.token.as_ref().map(AccessToken::tokens);
         let given = self.engine.request.grant().refresh_token();
         // That of a derived source is its root's.
@@ -134,14 +145,14 @@ impl Refresh<'_> {
         for token in &refresh_tokens {
             revoke(self.engine, token, TokenType::RefreshToken).await?;
         }
-        for token in access_tokens {
+        for token in &access_tokens {
             match revoke(self.engine, token, TokenType::AccessToken).await {
                 // Many servers cannot take back a JWT (RFC 7009 section 3): it dies by itself, and soon.
                 Err(error) if error.code() == "unsupported_token_type" && !refresh_tokens.is_empty() => {}
                 other => other?,
             }
         }
-        Ok(())
+        Ok(!(refresh_tokens.is_empty() && access_tokens.is_empty()))
     }
 }
 

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::asked::Asked;
 use super::error_response::{ErrorBody, Responder, error_response};
 use super::possession::Possession;
 use super::request::{Encoded, encode};
@@ -105,12 +106,13 @@ impl Client {
         if let Some(fetcher) = self.fetcher() {
             return Ok(self.fetch(fetcher, &parameters, time, before).await?);
         }
+        let asked = Asked::in_parameters(&parameters);
         let reply = self.post(Endpoint::Token, parameters, time, before).await?;
         let EndpointResponse { response, sent, received, secrets, algorithm, .. } = reply;
         let prover = self.prover().map(|prover| &**prover);
         decode(response, sent, received, self.dialect(), prover, secrets.iter()).map_err(
             |TokenRequestError { error, rotated }| TokenRequestError {
-                error: self.with_explanation(error, Endpoint::Token, algorithm),
+                error: self.with_explanation(error, Endpoint::Token, algorithm, &asked),
                 rotated,
             },
         )
@@ -126,9 +128,10 @@ impl Client {
         endpoint: Endpoint,
         parameters: Parameters,
     ) -> Result<Map<String, Value>, Error> {
+        let asked = Asked::in_parameters(&parameters);
         let reply = self.post(endpoint, parameters, TimeLimit::whole(self.timeout()), &mut ()).await?;
         let algorithm = reply.algorithm;
-        reply.into_object().map_err(|error| self.with_explanation(error, endpoint, algorithm))
+        reply.into_object().map_err(|error| self.with_explanation(error, endpoint, algorithm, &asked))
     }
 
     /// As [`post_for_object`](Self::post_for_object), for a 200 as it came.
@@ -139,12 +142,13 @@ impl Client {
         time: Duration,
         before: &mut impl BeforeSend,
     ) -> Result<Response<Bytes>, Error> {
+        let asked = Asked::in_parameters(&parameters);
         let reply = self.post(endpoint, parameters, TimeLimit::whole(time), before).await?;
         if reply.response.status() == StatusCode::OK {
             return Ok(reply.response);
         }
         let algorithm = reply.algorithm;
-        Err(self.with_explanation(reply.into_error(), endpoint, algorithm))
+        Err(self.with_explanation(reply.into_error(), endpoint, algorithm, &asked))
     }
 
     /// One form, sent with the client's proof of who it is. A server that wants a nonce in the proof of possession gets
@@ -270,12 +274,22 @@ impl Client {
 }
 
 impl Client {
-    /// Adds to an error about the client or its key what the server's metadata supports.
-    fn with_explanation(&self, error: Error, endpoint: Endpoint, algorithm: Option<Algorithm>) -> Error {
+    /// Adds to an error about the client or its key what the server's metadata supports, and to one about what was asked for
+    /// what that was.
+    fn with_explanation(
+        &self,
+        error: Error,
+        endpoint: Endpoint,
+        algorithm: Option<Algorithm>,
+        asked: &Asked,
+    ) -> Error {
         match error.code() {
             "invalid_client" => {}
             "invalid_dpop_proof" => return error.with_hint(|| self.proof_hint()),
-            _ => return error,
+            code => {
+                let asked = asked.refused_with(code);
+                return error.with_asked(asked);
+            }
         }
         error.with_hint(|| {
             let known = self.known_metadata()?;

@@ -92,6 +92,8 @@ async fn a_push_that_is_refused_or_makes_no_sense_begins_no_login() {
     let error =
         fixture.client.authorize(&request().scope(["openid", "nonsense"]).pushed()).await.unwrap_err();
     assert_eq!((error.code(), error.status().map(|s| s.as_u16())), ("invalid_scope", Some(400)));
+    let sentence = "the server refused: invalid_scope (HTTP 400) for the scope \"openid nonsense\"";
+    assert_eq!(error.to_string(), sentence);
     for body in ["{}", r#"{"request_uri":""}"#, r#"{"request_uri":7}"#, "<html>"] {
         fixture.server.fault(Endpoint::Par, oauth_mock::Fault::body(201, "application/json", body)).times(1);
         let error = fixture.client.authorize(&request().pushed()).await.unwrap_err();

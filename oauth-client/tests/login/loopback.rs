@@ -179,6 +179,24 @@ async fn a_denied_login_is_reported_to_the_person_and_the_program() {
 }
 
 #[tokio::test]
+async fn a_login_refused_for_its_scope_names_the_scope() {
+    let server = server();
+    let (waiting, url) = opened(client(&server).login(&request().scope(["openid", "admin"]))).await;
+    let mut back = Url::parse(&parameter(&url, "redirect_uri").unwrap()).unwrap();
+    let state = parameter(&url, "state").unwrap();
+    back.query_pairs_mut()
+        .append_pair("error", "invalid_scope")
+        .append_pair("state", &state)
+        .append_pair("iss", server.issuer());
+    get(&back).await;
+    let error = waiting.await.unwrap().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the authorization was refused: invalid_scope for the scope \"openid admin\""
+    );
+}
+
+#[tokio::test]
 async fn a_login_without_a_callback_times_out() {
     let server = server();
     let login = client(&server).login(&request()).timeout(Duration::from_millis(300));
@@ -188,6 +206,8 @@ async fn a_login_without_a_callback_times_out() {
     let error = waiting.await.unwrap().unwrap_err();
     assert_eq!(error.code(), "login_timeout");
     assert!(error.to_string().contains("another login"), "{error}");
+    let registered = format!("check that the redirect URI http://{}/callback is registered", address(&back));
+    assert!(error.to_string().contains(&registered), "{error}");
     assert!(TcpStream::connect(address(&back)).await.is_err());
 }
 

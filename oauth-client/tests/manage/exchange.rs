@@ -37,6 +37,26 @@ fn users_token(fixture: &Fixture, user: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_of_what_was_asked_for_names_it() {
+    let fixture = fixture();
+    let exchange = || grant::token_exchange(users_token(&fixture, "alice"));
+    let resource = exchange().resource([BILLING, "https://stock.test"]);
+    let error = fixture.client.request(&resource.scope(["read"])).await.unwrap_err();
+    let refused = "the server refused: invalid_target (HTTP 400) for";
+    assert_eq!(error.to_string(), format!("{refused} the resource \"{BILLING} https://stock.test\""));
+    let error = fixture.client.request(&exchange().audience("stock-api")).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("{refused} the audience \"stock-api\""));
+    assert!(!format!("{error:?}").contains(&users_token(&fixture, "alice")));
+
+    // A source says it in its log and to its callers.
+    let source = fixture.client.source(grant::client_credentials().scope(["read", "admin"])).build().unwrap();
+    let error = source.token().await.unwrap_err();
+    let whole = error.with_causes().to_string();
+    let sentence = "the server refused: invalid_scope (HTTP 400) for the scope \"read admin\"";
+    assert!(whole.starts_with(&format!("{sentence}: ")), "{whole}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_is_exchanged_for_one_of_the_next_api() {
     let fixture = fixture();
     let own = fixture.client.source(grant::client_credentials()).build().unwrap();

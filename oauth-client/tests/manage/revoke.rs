@@ -1,7 +1,10 @@
 //! Revocation (RFC 7009): by hand, and of all that a source holds.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use oauth_client::source::Event;
 use oauth_client::store::{MemoryStore, TokenStore as _};
 use oauth_client::token::TokenType;
 use oauth_client::{AccessToken, Error, Secret, TokenSource, grant};
@@ -71,6 +74,32 @@ async fn a_log_out_revokes_the_refresh_token_then_the_access_token() {
     assert_eq!(fixture.count(Endpoint::Token), before, "nothing is asked for with what is gone");
     source.revoke().await.unwrap();
     assert_eq!(revoked(&fixture).len(), 2, "there is nothing left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_holds_nothing_does_not_say_that_it_revoked_something() {
+    let fixture = fixture();
+    for store in [None, Some(MemoryStore::new())] {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&count);
+        let source = fixture.client.source(grant::client_credentials()).on_event(move |event| {
+            counter.fetch_add(usize::from(matches!(event, Event::Revoked)), Ordering::SeqCst);
+        });
+        let source = match store {
+            Some(store) => source.store(store),
+            None => source,
+        };
+        let source = source.build().unwrap();
+        source.revoke().await.unwrap();
+        let before = revoked(&fixture).len();
+        assert_eq!(count.load(Ordering::SeqCst), 0, "there was nothing");
+        source.token().await.unwrap();
+        for _ in 0..2 {
+            source.revoke().await.unwrap();
+            let sent = revoked(&fixture).len() - before;
+            assert_eq!((sent, count.load(Ordering::SeqCst)), (2, 1), "once, of both tokens");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

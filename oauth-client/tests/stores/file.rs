@@ -47,6 +47,34 @@ async fn a_file_that_others_can_read_is_tightened() {
 }
 
 #[tokio::test]
+async fn the_permissions_of_a_file_of_others_stay_and_a_damaged_one_of_ours_is_tightened() {
+    let directory = Directory::new();
+    let store = FileStore::new(directory.file());
+    write(&store, "one").await.unwrap();
+    let good = fs::read_to_string(directory.file()).unwrap();
+    let spaced = good.replacen('{', "{ ", 1).replace("\"version\":1", "\"version\":7");
+    for (content, after) in [
+        ("[package]\nname = \"orders\"\n", 0o644),
+        (r#"{"format":"another","version":1}"#, 0o644),
+        ("", 0o644),
+        (&good[..good.len() / 2], 0o600),
+        (&spaced, 0o600),
+    ] {
+        for attempt in ["load", "swap"] {
+            fs::write(directory.file(), content).unwrap();
+            fs::set_permissions(directory.file(), Permissions::from_mode(0o644)).unwrap();
+            let failed = match attempt {
+                "load" => store.load(&key("alice")).await.is_err(),
+                _ => store.compare_and_swap(&key("alice"), None, Some(&tokens("two"))).await.is_err(),
+            };
+            assert!(failed, "{attempt}: {content}");
+            assert_eq!(mode(&directory.file()), after, "{attempt}: {content}");
+            assert_eq!(fs::read_to_string(directory.file()).unwrap(), content);
+        }
+    }
+}
+
+#[tokio::test]
 async fn several_entries_and_many_writers_share_one_file() {
     let directory = Directory::new();
     let mut tasks = tokio::task::JoinSet::new();

@@ -15,8 +15,11 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// How often a lock file is opened anew because it was removed between opening and locking it.
 const MAX_REOPENED: u32 = 8;
 
-/// Reads the whole file; `None` when there is none.
-pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+/// Reads the whole file; `None` when there is none. It is made private if its content `is_ours`.
+pub(super) fn read(
+    path: &Path,
+    is_ours: impl FnOnce(&[u8]) -> bool,
+) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
     let file = match open(OpenOptions::new().read(true), path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -26,7 +29,11 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError
     let length = check(&file, path)?;
     // One byte more than it should have, so that it need not grow to find the end.
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1));
-    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|error| failed(path, "read", error))?;
+    (&file).take(MAX_BYTES).read_to_end(&mut bytes).map_err(|error| failed(path, "read", error))?;
+    // The path may have been given by mistake: the permissions of a file of others are theirs.
+    if is_ours(&bytes) {
+        make_private(&file, path)?;
+    }
     Ok(Some(bytes))
 }
 
@@ -101,7 +108,11 @@ pub(super) fn open_lock(path: &Path) -> Result<File, StoreError> {
         opened = open(&mut options, path);
     }
     match opened {
-        Ok(file) => check(&file, path).map(|_| file),
+        Ok(file) => {
+            check(&file, path)?;
+            make_private(&file, path)?;
+            Ok(file)
+        }
         Err(error) if is_link(path) => Err(is_a_link(path).with_source(error)),
         Err(error) => Err(failed(path, "opened", error)),
     }
@@ -134,22 +145,37 @@ fn check(file: &File, path: &Path) -> Result<u64, StoreError> {
     }
     #[cfg(unix)]
     {
-        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        use std::os::unix::fs::MetadataExt;
         if metadata.nlink() > 1 {
             return refuse("has a second name (a hard link), where others may look; remove one of them");
         }
-        if metadata.mode() & 0o077 != 0 {
-            tracing::warn!(
-                target: "oauth_client",
-                path = %path.display(),
-                mode = format_args!("{:o}", metadata.mode() & 0o7777),
-                "the token store could be read by others; it is made private now"
-            );
-            file.set_permissions(fs::Permissions::from_mode(0o600))
-                .map_err(|error| failed(path, "made private", error))?;
-        }
     }
     Ok(metadata.len())
+}
+
+/// Takes the permissions of all but the owner.
+#[cfg(unix)]
+fn make_private(file: &File, path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = file.metadata().map_err(|error| failed(path, "looked at", error))?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    tracing::warn!(
+        target: "oauth_client",
+        path = %path.display(),
+        mode = format_args!("{:o}", mode & 0o7777),
+        "the token store could be read by others; it is made private now"
+    );
+    file.set_permissions(fs::Permissions::from_mode(0o600))
+        .map_err(|error| failed(path, "made private", error))
+}
+
+/// Who may read a file is up to its directory there.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "as where it can fail")]
+fn make_private(_: &File, _: &Path) -> Result<(), StoreError> {
+    Ok(())
 }
 
 /// Opens without following a link, without waiting for the other end of a pipe, and for the owner alone.
@@ -191,9 +217,9 @@ mod tests {
         let most = usize::try_from(MAX_BYTES).unwrap();
         let error = replace(&path, &temporary, &vec![b' '; most + 1]).unwrap_err();
         assert!(error.to_string().contains("read back; "), "{error}");
-        assert_eq!(read(&path).unwrap().unwrap().as_slice(), b"small");
+        assert_eq!(read(&path, |_| true).unwrap().unwrap().as_slice(), b"small");
         replace(&path, &temporary, &vec![b' '; most]).unwrap();
-        assert_eq!(read(&path).unwrap().unwrap().len(), most);
+        assert_eq!(read(&path, |_| true).unwrap().unwrap().len(), most);
         fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -115,6 +115,11 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Document, StoreError> 
     serde_json::from_str(text).map_err(|error| damaged(error.line(), error.column()))
 }
 
+/// Whether this is a file of this store, of whatever version, also where it is damaged.
+pub(super) fn is_ours(bytes: &[u8]) -> bool {
+    looks_like_ours(bytes) || serde_json::from_slice::<Head>(bytes).is_ok_and(|head| head.format == FORMAT)
+}
+
 /// A file of ours that was cut off is reported as damaged and not as foreign.
 fn looks_like_ours(bytes: &[u8]) -> bool {
     bytes.starts_with(format!(r#"{{"format":"{FORMAT}""#).as_bytes())

@@ -198,7 +198,7 @@ impl Inner {
     }
 
     fn read(&self) -> Result<document::Document, StoreError> {
-        match disk::read(&self.path)? {
+        match disk::read(&self.path, document::is_ours)? {
             Some(bytes) => document::decode(&bytes, &self.path),
             None => Ok(document::Document::default()),
         }

@@ -32,7 +32,7 @@ pub(super) struct Abilities {
 /// Why the keychain did not do what was asked.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// There is none, or its user keeps it locked.
+    /// There is none, or its user keeps it locked. The error says nothing of the file that may be used instead.
     Unavailable(StoreError),
     Other(StoreError),
 }
@@ -46,7 +46,11 @@ impl From<StoreError> for Failure {
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Unavailable(error) | Failure::Other(error) => error,
+            Failure::Unavailable(mut error) => {
+                error.what.push_str(OR_A_FILE);
+                error
+            }
+            Failure::Other(error) => error,
         }
     }
 }
@@ -75,17 +79,19 @@ impl Failure {
     }
 }
 
+/// What helps as well where no file is used yet.
+const OR_A_FILE: &str = ", or use a store in a file: store.kind = \"file\", or KeyringStore::or_file";
+
 fn locked() -> StoreError {
     StoreError::permanent(
-        "the keychain is locked, and was not unlocked; unlock it (KeyringStore::unlock waits for that), or use a store in a \
-         file: store.kind = \"file\", or KeyringStore::or_file",
+        "the keychain is locked, and was not unlocked; unlock it (KeyringStore::unlock waits for that)",
     )
 }
 
 fn absent() -> StoreError {
     StoreError::permanent(
         "there is no keychain here; on Linux that is a Secret Service on the session's D-Bus, such as gnome-keyring. Run the \
-         program in a desktop session, or use a store in a file: store.kind = \"file\", or KeyringStore::or_file",
+         program in a desktop session",
     )
 }
 
