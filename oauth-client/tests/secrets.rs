@@ -273,11 +273,13 @@ impl Log {
     fn listen() -> Self {
         let log = Self::default();
         let writer = log.clone();
-        tracing_subscriber::fmt()
+        let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
             .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
             .with_writer(move || writer.clone())
-            .init();
+            .finish();
+        // Not `init`, which may make itself the logger of the crate `log` as well.
+        tracing::subscriber::set_global_default(subscriber).unwrap();
         log::set_boxed_logger(Box::new(log.clone())).unwrap();
         log::set_max_level(log::LevelFilter::Trace);
         log
