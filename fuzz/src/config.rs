@@ -24,9 +24,9 @@ fn any(value: &toml::Value, is_it: &impl Fn(&toml::Value) -> bool) -> bool {
         }
 }
 
-/// The same document with one more key at its top.
+/// The same document with one more key at its top. A byte order mark counts at the very beginning only.
 pub(crate) fn with_unknown_key(text: &str) -> String {
-    format!("{UNKNOWN} = 1\n{text}")
+    format!("{UNKNOWN} = 1\n{}", text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 /// A key that no configuration has.
