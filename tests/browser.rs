@@ -6,6 +6,8 @@
 mod example;
 #[path = "browser/harness.rs"]
 mod harness;
+#[path = "support/installed.rs"]
+mod installed;
 
 use std::process::Stdio;
 

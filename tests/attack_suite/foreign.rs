@@ -6,7 +6,8 @@ use oauth_mock::attack::Part;
 use oauth_mock::suite::{Suite, Verdict};
 use tokio::process::Command;
 
-use super::programs::{foreign, is_there};
+use super::installed::is_there;
+use super::programs::foreign;
 
 /// A server of `tests/foreign/servers`, and what the suite finds there.
 struct Server {

@@ -8,7 +8,8 @@ use std::process::Stdio;
 use oauth_mock::suite::{Attacker, Report, Suite, Verdict};
 use tokio::process::{Child, Command};
 
-use super::programs::{ENVOY_HOW, Folder, envoy, foreign, is_there, listening};
+use super::installed::is_there;
+use super::programs::{ENVOY_HOW, Folder, envoy, foreign, listening};
 
 const APACHE: &str = "/usr/sbin/apache2";
 

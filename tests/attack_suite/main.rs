@@ -11,6 +11,8 @@ mod example;
 mod file;
 mod foreign;
 mod gateways;
+#[path = "../support/installed.rs"]
+mod installed;
 mod nginx;
 mod opaque;
 #[path = "../support/foreign.rs"]

@@ -15,7 +15,8 @@ use tokio::process::{Child, Command};
 use tower::ServiceExt as _;
 
 use super::gateways::{filled_in, started};
-use super::programs::{Folder, NGINX, is_there};
+use super::installed::is_there;
+use super::programs::{Folder, NGINX};
 
 /// nginx, the guard that it asks, and the API behind it.
 struct Gateway {

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod ciba;
+#[path = "../support/installed.rs"]
+mod installed;
 mod introspection;
 mod logout;
 #[path = "../support/provider.rs"]

@@ -13,10 +13,13 @@ mod example;
 mod file;
 #[path = "../support/foreign.rs"]
 mod foreign;
+#[path = "../support/installed.rs"]
+mod installed;
 #[path = "../support/provider.rs"]
 #[expect(dead_code, reason = "nothing is controlled there")]
 mod provider;
 mod proxies;
 mod tokens;
 
-use self::foreign::{foreign, free_port, is_there};
+use self::foreign::{foreign, free_port};
+use self::installed::is_there;

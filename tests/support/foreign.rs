@@ -1,6 +1,5 @@
-//! Programs of other makers, as tests start them: what is there of them, their files, and when they listen.
+//! Programs of other makers, as tests start them: where they are, their files, and when they listen.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,16 +18,6 @@ pub(crate) fn foreign(folder: &str) -> PathBuf {
 /// Envoy, as its package has it.
 pub(crate) fn envoy() -> PathBuf {
     foreign("proxies/.venv/bin/envoy")
-}
-
-/// Whether the program is there; its absence is an error in CI.
-pub(crate) fn is_there(found: bool, name: &str, how: &str) -> bool {
-    assert!(found || std::env::var_os("CI").is_none(), "{name} is missing: {how}");
-    if !found {
-        // Straight to the terminal: the harness keeps what a test prints that succeeds.
-        let _ = writeln!(std::io::stderr(), "skipped: {name} is missing: {how}");
-    }
-    found
 }
 
 /// An address without a listener.
