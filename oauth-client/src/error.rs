@@ -307,22 +307,25 @@ impl Error {
 
     /// The same error response, with what was asked for and refused.
     pub(crate) fn with_asked(self, asked: Option<String>) -> Self {
-        let (Kind::ErrorResponse(refused), Some(_)) = (&*self.kind, &asked) else { return self };
-        let kind = Kind::ErrorResponse(ErrorResponse { asked, ..refused.clone() });
-        Self::new(kind).with_retry_after(self.retry_after)
+        self.with_more(|| asked, |refused, asked| refused.asked = Some(asked))
     }
 
     /// The same error response, with a hint about its cause.
     pub(crate) fn with_hint(self, hint: impl FnOnce() -> Option<String>) -> Self {
+        self.with_more(hint, |refused, hint| refused.said.hint = Some(hint))
+    }
+
+    /// The same error response with this in it, if it is one and there is something to add.
+    fn with_more(
+        self,
+        more: impl FnOnce() -> Option<String>,
+        put: impl FnOnce(&mut ErrorResponse, String),
+    ) -> Self {
         let Kind::ErrorResponse(refused) = &*self.kind else { return self };
-        match hint() {
-            None => self,
-            hint => {
-                let said = Said { hint, ..refused.said.clone() };
-                let kind = Kind::ErrorResponse(ErrorResponse { said, ..refused.clone() });
-                Self::new(kind).with_retry_after(self.retry_after)
-            }
-        }
+        let Some(more) = more() else { return self };
+        let mut refused = refused.clone();
+        put(&mut refused, more);
+        Self::new(Kind::ErrorResponse(refused)).with_retry_after(self.retry_after)
     }
 
     pub(crate) fn error_response(&self) -> Option<&ErrorResponse> {

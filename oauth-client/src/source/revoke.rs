@@ -104,8 +104,8 @@ async fn run(
         })?;
         // Another user's login, which has taken the entry, is none of this one's.
         let stored = stored.filter(|stored| refresh.check_user(&stored.tokens).is_ok());
-        let all = || login.iter().chain(stored.as_ref().map(|stored| &stored.tokens));
-        let revoked = tells && refresh.revoke(all()).await?;
+        let elsewhere = login.iter().chain(stored.as_ref().map(|stored| &stored.tokens));
+        let revoked = tells && refresh.revoke(elsewhere).await?;
         let logout = logout(known().chain(stored.as_ref().map(|stored| &stored.tokens)));
         if let Some(stored) = stored {
             remove(engine, &*store, Some(stored.revision)).await?;

@@ -26,13 +26,13 @@ pub(super) fn read(
         Err(error) if is_link(path) => return Err(is_a_link(path).with_source(error)),
         Err(error) => return Err(failed(path, "opened", error)),
     };
-    let length = check(&file, path)?;
+    let metadata = check(&file, path)?;
     // One byte more than it should have, so that it need not grow to find the end.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1));
     (&file).take(MAX_BYTES).read_to_end(&mut bytes).map_err(|error| failed(path, "read", error))?;
     // The path may have been given by mistake: the permissions of a file of others are theirs.
     if is_ours(&bytes) {
-        make_private(&file, path)?;
+        make_private(&file, &metadata, path)?;
     }
     Ok(Some(bytes))
 }
@@ -109,8 +109,8 @@ pub(super) fn open_lock(path: &Path) -> Result<File, StoreError> {
     }
     match opened {
         Ok(file) => {
-            check(&file, path)?;
-            make_private(&file, path)?;
+            let metadata = check(&file, path)?;
+            make_private(&file, &metadata, path)?;
             Ok(file)
         }
         Err(error) if is_link(path) => Err(is_a_link(path).with_source(error)),
@@ -133,8 +133,8 @@ fn is_a_link(path: &Path) -> StoreError {
     ))
 }
 
-/// Looks at what was opened, not at what the path names by now. Returns its length.
-fn check(file: &File, path: &Path) -> Result<u64, StoreError> {
+/// Looks at what was opened, not at what the path names by now. Returns what it found.
+fn check(file: &File, path: &Path) -> Result<fs::Metadata, StoreError> {
     let metadata = file.metadata().map_err(|error| failed(path, "looked at", error))?;
     let refuse = |why: &str| Err(StoreError::permanent(format!("{} {why}", path.display())));
     if !metadata.is_file() {
@@ -150,14 +150,14 @@ fn check(file: &File, path: &Path) -> Result<u64, StoreError> {
             return refuse("has a second name (a hard link), where others may look; remove one of them");
         }
     }
-    Ok(metadata.len())
+    Ok(metadata)
 }
 
 /// Takes the permissions of all but the owner.
 #[cfg(unix)]
-fn make_private(file: &File, path: &Path) -> Result<(), StoreError> {
+fn make_private(file: &File, metadata: &fs::Metadata, path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::PermissionsExt;
-    let mode = file.metadata().map_err(|error| failed(path, "looked at", error))?.permissions().mode();
+    let mode = metadata.permissions().mode();
     if mode & 0o077 == 0 {
         return Ok(());
     }
@@ -174,7 +174,7 @@ fn make_private(file: &File, path: &Path) -> Result<(), StoreError> {
 /// Who may read a file is up to its directory there.
 #[cfg(not(unix))]
 #[expect(clippy::unnecessary_wraps, reason = "as where it can fail")]
-fn make_private(_: &File, _: &Path) -> Result<(), StoreError> {
+fn make_private(_: &File, _: &fs::Metadata, _: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
