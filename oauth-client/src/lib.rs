@@ -365,6 +365,9 @@ mod error;
 pub mod jose;
 // the mark that some put in front of UTF-8
 mod bom;
+
+#[cfg(test)]
+mod logged;
 // backoff and jitter
 mod retry;
 

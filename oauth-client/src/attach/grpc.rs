@@ -188,36 +188,17 @@ impl<F> fmt::Debug for GrpcResponseFuture<F> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
     use http_body_util::Empty;
 
     use super::*;
     use crate::error::Kind;
-
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::logged::Logged;
 
     /// The status of a call that fails so, and what is logged unless it is for debugging.
     fn status_and_log(error: &Error) -> (HeaderValue, String) {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber =
-            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        let response = tracing::subscriber::with_default(subscriber, || without_token::<Empty<Bytes>>(error));
-        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        (response.headers()["grpc-status"].clone(), text)
+        let log = Logged::listen();
+        let response = without_token::<Empty<Bytes>>(error);
+        (response.headers()["grpc-status"].clone(), log.end())
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::grant;
+use crate::logged::Logged;
 use crate::store::conformance;
 
 /// A folder for the lock files, which is removed when the test is over.
@@ -176,20 +177,6 @@ async fn a_user_who_does_not_unlock_it_is_not_asked_over_and_over() {
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
 
-/// What is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn without_a_keychain_the_error_says_what_to_do_and_or_file_does_it() {
     let folder = Folder::new("absent");
@@ -206,13 +193,9 @@ async fn without_a_keychain_the_error_says_what_to_do_and_or_file_does_it() {
     let path = folder.0.join("tokens.json");
     assert!(error.to_string().contains("KeyringStore::or_file"), "{error}");
     let store = none().or_file(&path);
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let listening = tracing::subscriber::set_default(subscriber);
+    let log = Logged::listen();
     let revision = swap(&store, None, Some(&tokens(300))).await;
-    drop(listening);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.end();
     assert!(log.contains(" WARN ") && log.contains("tokens.json") && log.contains("gnome-keyring"), "{log}");
     assert!(!log.contains("or_file") && !log.contains("use a store in a file"), "it does so already: {log}");
     assert!(format!("{store:?}").contains("tokens.json"));
