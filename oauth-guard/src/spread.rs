@@ -3,9 +3,10 @@
 //! All clones of an `Arc` write one count, and pass the line that it is on from core to core. Here each parent counts its
 //! clones apart, and those that several threads make at the same time by thread.
 
+use std::ops::Deref;
+
 use crate::sync::{Arc, OnceLock};
 use crate::thread;
-use std::ops::Deref;
 
 /// How many threads count apart.
 const PLACES: usize = 64;

@@ -113,11 +113,10 @@ impl<'a> Authorization<'a> {
         request: RequestHead<'a>,
         layer: OfLayer<'a>,
     ) -> Result<Self, Rejection> {
-        let this = &mut self;
         if let Some(origins) = &rules.origins {
             origins.check(request.headers)?;
         }
-        let found = this.unless_ambiguous(rules.find(request))?;
+        let found = self.unless_ambiguous(rules.find(request))?;
         let preflight = match rules.preflight {
             Preflight::Never => false,
             Preflight::WithoutRequirement => layer.required.is_none(),
@@ -128,17 +127,17 @@ impl<'a> Authorization<'a> {
             // It has a route if the request has that the browser wants to send.
             let found = rules.find_for_preflight(request, found);
             let deny_by_default = rules.deny_by_default && !rules.has_mcp_for_preflight(request);
-            this.access_of(&found, deny_by_default, layer)?;
-            this.access = Access::Public;
+            self.access_of(&found, deny_by_default, layer)?;
+            self.access = Access::Public;
         } else {
-            this.mcp = this.unless_ambiguous(rules.find_mcp(request))?.map(Box::new);
-            if let Some(mut mcp) = this.mcp.take() {
-                this.unless_ambiguous(mcp.read_operation(request))?;
-                this.mcp = Some(mcp);
+            self.mcp = self.unless_ambiguous(rules.find_mcp(request))?.map(Box::new);
+            if let Some(mut mcp) = self.mcp.take() {
+                self.unless_ambiguous(mcp.read_operation(request))?;
+                self.mcp = Some(mcp);
             }
-            this.access = this.access_of(&found, rules.deny_by_default, layer)?;
+            self.access = self.access_of(&found, rules.deny_by_default, layer)?;
         }
-        this.rules = match found {
+        self.rules = match found {
             [Some(one), Some(other)] if std::ptr::eq(one, other) => [Some(one), None],
             found => found,
         };
