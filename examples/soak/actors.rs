@@ -102,15 +102,17 @@ impl Scene {
             None => request,
         };
         let response = request.send().await.map_err(|error| format!("no response: {error:?}"))?;
-        let status = response.status().as_u16();
-        // To its end, so that the connection is used again.
-        response.bytes().await.map_err(|error| format!("no body: {error:?}"))?;
-        Ok(status)
+        whole(response).await
     }
 
     /// Calls, and has a response other than 200 explained.
     async fn expect_good(&self, who: &str, token: &str) {
-        match self.call(Some(token)).await {
+        self.judge(who, &self.call(Some(token)).await);
+    }
+
+    /// Counts what came back where 200 was due.
+    fn judge(&self, who: &str, outcome: &Result<u16, String>) {
+        match outcome {
             Ok(200) => self.counts.good(who),
             // Keys or a tenant are not known, and cannot be fetched.
             Ok(503) if self.authority.is_in_trouble() => self.counts.of_outage(who, "503"),
@@ -132,15 +134,7 @@ impl Scene {
     async fn call_as(&self, who: &str, caller: &AuthorizedClient) -> bool {
         match caller.get(format!("{}/orders", self.api.url)).send().await {
             Ok(response) => {
-                let status = response.status().as_u16();
-                match (status, response.bytes().await.is_ok()) {
-                    (200, true) => self.counts.good(who),
-                    (503, true) if self.authority.is_in_trouble() => self.counts.of_outage(who, "503"),
-                    (401, true) if self.authority.has_a_new_key() => {
-                        self.counts.rejected(who, "a key that is new");
-                    }
-                    other => self.counts.unexplained(who, &format!("{other:?}")),
-                }
+                self.judge(who, &whole(response).await);
                 false
             }
             Err(AttachError::Token(error))
@@ -306,4 +300,11 @@ impl Scene {
         }
         Ok(())
     }
+}
+
+/// The status of a response that is read to its end, so that the connection is used again.
+async fn whole(response: reqwest::Response) -> Result<u16, String> {
+    let status = response.status().as_u16();
+    response.bytes().await.map_err(|error| format!("no body: {error:?}"))?;
+    Ok(status)
 }

@@ -65,7 +65,7 @@ impl Api {
         Ok(self.guard.reload(Self::config(authority))?)
     }
 
-    /// Once nobody calls any more: waits until all connections have ended.
+    /// After the last call: waits until all connections have ended.
     pub(crate) async fn end(self) -> Result<(), Failure> {
         self.over.send_replace(true);
         Ok(self.serving.await??)

@@ -42,32 +42,33 @@ impl Totals {
 
 impl Counts {
     pub(crate) fn good(&self, who: &str) {
-        let mut state = self.state();
-        state.totals.requests += 1;
-        state.count(format!("{who}: 200"));
+        self.request(format!("{who}: 200"), |_| None);
     }
 
     pub(crate) fn rejected(&self, who: &str, why: &str) {
-        let mut state = self.state();
-        (state.totals.requests, state.totals.rejections) =
-            (state.totals.requests + 1, state.totals.rejections + 1);
-        state.count(format!("{who}: 401, {why}"));
+        self.request(format!("{who}: 401, {why}"), |totals| Some(&mut totals.rejections));
     }
 
     pub(crate) fn of_outage(&self, who: &str, what: &str) {
-        let mut state = self.state();
-        (state.totals.requests, state.totals.outages) = (state.totals.requests + 1, state.totals.outages + 1);
-        state.count(format!("{who}: {what}, in an outage"));
+        self.request(format!("{who}: {what}, in an outage"), |totals| Some(&mut totals.outages));
     }
 
     pub(crate) fn unexplained(&self, who: &str, what: &str) {
+        self.request(format!("UNEXPLAINED {who}: {what}"), |totals| Some(&mut totals.unexplained));
         let mut state = self.state();
-        (state.totals.requests, state.totals.unexplained) =
-            (state.totals.requests + 1, state.totals.unexplained + 1);
-        state.count(format!("UNEXPLAINED {who}: {what}"));
         if state.unexplained.len() < MAX_DESCRIBED {
             state.unexplained.push(format!("{who}: {what}"));
         }
+    }
+
+    /// A request that ended so, which counts in one more total.
+    fn request(&self, what: String, also: impl FnOnce(&mut Totals) -> Option<&mut u64>) {
+        let mut state = self.state();
+        state.totals.requests += 1;
+        if let Some(total) = also(&mut state.totals) {
+            *total += 1;
+        }
+        state.count(what);
     }
 
     /// Something other than a request.
