@@ -4,8 +4,9 @@
 #   fuzz/run.sh HOURS [TARGET...]     each target for its share of so many hours; new inputs stay in fuzz/corpus
 #   fuzz/run.sh SECONDSs [TARGET...]  each target for so many seconds, as in `fuzz/run.sh 20s`
 #
-# Needs a C++ compiler, for libFuzzer. JOBS says how many targets run at once. SEED, a number, has two runs try the same
-# inputs, as far as both get, and RUNS is the most inputs of each target, so that both get equally far. With a nightly Rust, `cargo fuzz run TARGET` does the same with the address sanitizer.
+# Needs a C++ compiler, for libFuzzer. JOBS says how many targets run at once. RUNS is the most inputs that each target
+# makes; with RUNS=0 it tries what it starts from, and nothing by chance. With a nightly Rust, `cargo fuzz run TARGET` does
+# the same with the address sanitizer.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -37,7 +38,7 @@ run() {
   local log=artifacts/$name.log
   mkdir -p "corpus/$name" "artifacts/$name"
   local -a options=(-max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=16384 -print_final_stats=1
-    -artifact_prefix="artifacts/$name/" -dict=words.dict -verbosity=0 -seed="${SEED:-0}" -runs="${RUNS:--1}")
+    -artifact_prefix="artifacts/$name/" -dict=words.dict -verbosity=0 -runs="${RUNS:--1}")
   if OAUTH_FUZZ_SEEDS=corpus/$name "$program" "${options[@]}" "corpus/$name" >"$log" 2>&1; then
     printf '%-16s %s\n' "$name" "$(sed -n 's/^stat::number_of_executed_units: */inputs tried: /p' "$log")"
   else

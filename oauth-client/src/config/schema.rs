@@ -181,7 +181,7 @@ fn misfit(key: &Key, value: &Value) -> String {
     let example = key.example.replace('\n', " ");
     let expected = key.kind.expected();
     if let (Kind::OneOf(values), Some(text)) = (key.kind, value.as_str())
-        && let Some(near) = values.iter().find(|near| distance(text, near) <= 2)
+        && let Some(near) = values.iter().find(|near| distance(text, near).is_some())
     {
         return format!("expected {expected}; did you mean {near:?}?");
     }
@@ -242,7 +242,7 @@ pub fn join(path: &str, name: &str) -> String {
 const DID_YOU_MEAN: &str = "is not a known key; did you mean ";
 
 fn unknown(name: &str, keys: &[Key], all: &[Key]) -> String {
-    if let Some(near) = keys.iter().find(|key| distance(name, key.name) <= 2) {
+    if let Some(near) = keys.iter().find(|key| distance(name, key.name).is_some()) {
         return format!("{DID_YOU_MEAN}{}?", near.name);
     }
     if let Some(place) = place_of(name, all, "") {
@@ -272,8 +272,15 @@ fn bare(path: &str) -> &str {
     path.trim_matches(['[', ']'])
 }
 
-/// How many letters must change to make one name of the other.
-pub(super) fn distance(a: &str, b: &str) -> usize {
+/// So many letters apart, one name is taken for the other misspelt.
+const NEAR: usize = 2;
+
+/// How many letters must change to make one name of the other, when [`NEAR`] are enough.
+pub(super) fn distance(a: &str, b: &str) -> Option<usize> {
+    // A name may be as long as the whole text that it stands in.
+    if a.chars().count().abs_diff(b.chars().count()) > NEAR {
+        return None;
+    }
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {
@@ -285,7 +292,7 @@ pub(super) fn distance(a: &str, b: &str) -> usize {
             row[j + 1] = change.min(row[j] + 1).min(corner + 1);
         }
     }
-    row[b.len()]
+    Some(row[b.len()]).filter(|distance| *distance <= NEAR)
 }
 
 #[cfg(test)]

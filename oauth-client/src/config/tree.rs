@@ -270,8 +270,7 @@ fn suggestion(prefix: &str, keys: &[Key], variable: &str) -> Option<String> {
     names("", keys, &mut known);
     let (near, _) = known
         .into_iter()
-        .map(|name| (distance(&form, &name), name))
-        .filter(|(distance, _)| *distance <= 2)
+        .filter_map(|name| Some((distance(&form, &name)?, name)))
         .min()
         .map(|(distance, name)| (name, distance))?;
     let mut indices = indices.into_iter();

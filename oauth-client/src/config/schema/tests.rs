@@ -87,6 +87,33 @@ fn a_field_is_reported_once_and_not_as_missing_where_it_is_misspelt() {
     assert_eq!(shown, ["cache.max_byts: is not a known key; did you mean max_bytes?", "issuer: is missing"]);
 }
 
+#[test]
+fn names_two_letters_apart_are_near() {
+    for (a, b, expected) in [
+        ("issuer", "issuer", Some(0)),
+        ("isuer", "issuer", Some(1)),
+        ("issure", "issuer", Some(2)),
+        ("größe", "grösse", Some(2)),
+        ("is", "issuer", None),
+        ("issuer", "reissue", None),
+        ("", "", Some(0)),
+    ] {
+        assert_eq!(distance(a, b), expected, "{a} and {b}");
+    }
+}
+
+/// A text of one key may be all name. Each letter of it compared with each of every known name takes minutes here.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "it is about the time that the program takes")]
+fn a_long_wrong_key_is_compared_with_no_known_one() {
+    let name = "audience".repeat(1 << 20);
+    let began = std::time::Instant::now();
+    for _ in 0..50 {
+        assert_eq!(distance(&name, "audience"), None);
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
 /// With a comparison of every problem with every other, this takes many minutes.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "it is about the time that the program takes")]
