@@ -14,7 +14,9 @@ pub use oauth_client::Problem;
 /// assert_eq!(error.problems()[0].field, "realm");
 /// assert_eq!(error.problems()[1].field, "issuer[0].audience");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Its `Debug` is as readable as its `Display`, since that is what a program shows whose `main` returns it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct BuildError {
     problems: Vec<Problem>,
 }
@@ -47,6 +49,12 @@ impl fmt::Display for BuildError {
     }
 }
 
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl std::error::Error for BuildError {}
 
 /// Collects problems while a guard is built.
@@ -68,5 +76,19 @@ impl Problems {
 
     pub(crate) fn into_error(self) -> BuildError {
         BuildError::new(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_main_returns_is_shown_a_problem_a_line() {
+        let mut problems = Problems::default();
+        problems.add("realm", "is empty");
+        problems.add("issuer[0].audience", "is missing");
+        let shown = format!("{:?}", problems.into_error());
+        assert_eq!(shown, "the guard cannot be built\n  realm: is empty\n  issuer[0].audience: is missing");
     }
 }

@@ -178,10 +178,15 @@ fn check_table(
 
 /// What is wrong with a value that its key does not take.
 fn misfit(key: &Key, value: &Value) -> String {
-    let example = key.example.replace('\n', " ");
     let expected = key.kind.expected();
+    let example = match key.kind {
+        // A table's name stands on a line of its own.
+        Kind::Table(_) | Kind::Tables(_) => key.example.lines().next().unwrap_or_default().to_owned(),
+        _ => key.example.replace('\n', " "),
+    };
     if let (Kind::OneOf(values), Some(text)) = (key.kind, value.as_str())
-        && let Some(near) = values.iter().find(|near| distance(text, near).is_some())
+        // With half of its letters changed, a short word is another word: "open" is no misspelt "token".
+        && let Some(near) = values.iter().find(|near| distance(text, near).is_some_and(|n| 2 * n < text.len()))
     {
         return format!("expected {expected}; did you mean {near:?}?");
     }

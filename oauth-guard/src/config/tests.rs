@@ -218,6 +218,24 @@ fn every_form_of_a_requirement_is_read() {
 }
 
 #[test]
+fn a_hint_about_a_table_can_be_copied_as_it_is() {
+    let error = GuardConfig::from_toml("[issuer]\nissuer = \"https://auth.example.com\"\n").unwrap_err();
+    let hint = &error.problems()[0].message;
+    assert!(hint.ends_with("for instance [[issuer]]"), "{hint}");
+}
+
+#[test]
+fn a_misspelt_value_is_told_from_another_word() {
+    let message = |access: &str| {
+        let error = with_rules(json!([{"path": "/b", "access": access}])).unwrap_err();
+        error.problems()[0].message.clone()
+    };
+    assert!(message("pubic").ends_with("did you mean \"public\"?"), "{}", message("pubic"));
+    let open = message("open");
+    assert!(open.contains("\"public\"") && !open.contains("did you mean"), "{open}");
+}
+
+#[test]
 fn all_errors_in_rules_are_reported_together_by_key() {
     let error = with_rules(json!([
         {"path": "orders", "methods": []},
