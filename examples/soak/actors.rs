@@ -34,13 +34,13 @@ pub(crate) struct World {
 
 /// What every actor has.
 #[derive(Clone)]
-struct Scene {
-    authority: Arc<Authority>,
-    api: Arc<Api>,
-    counts: Arc<Counts>,
+pub(crate) struct Scene {
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) api: Arc<Api>,
+    pub(crate) counts: Arc<Counts>,
     http: reqwest::Client,
     /// How long an actor waits between two requests.
-    pace: Duration,
+    pub(crate) pace: Duration,
     ended: watch::Receiver<bool>,
 }
 
@@ -49,6 +49,7 @@ impl World {
         authority: &Arc<Authority>,
         counts: &Arc<Counts>,
         rate: u32,
+        with_wrk: bool,
         ended: watch::Receiver<bool>,
     ) -> Result<Self, Failure> {
         let api = Arc::new(Api::start(authority).await?);
@@ -69,6 +70,9 @@ impl World {
         actors.spawn(scene.clone().new_tokens());
         actors.spawn(scene.clone().tenants());
         actors.spawn(scene.clone().strangers());
+        if with_wrk {
+            actors.spawn(scene.clone().storm());
+        }
         actors.spawn(scene.operator());
         Ok(Self { actors, api })
     }
@@ -90,7 +94,7 @@ impl Scene {
     }
 
     /// Waits for the next turn; false when the run is over.
-    async fn goes_on(&mut self, wait: Duration) -> bool {
+    pub(crate) async fn goes_on(&mut self, wait: Duration) -> bool {
         timeout(wait, self.ended.wait_for(|ended| *ended)).await.is_err()
     }
 

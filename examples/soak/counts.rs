@@ -42,38 +42,50 @@ impl Totals {
 
 impl Counts {
     pub(crate) fn good(&self, who: &str) {
-        self.request(format!("{who}: 200"), |_| None);
+        self.good_many(who, 1);
+    }
+
+    pub(crate) fn good_many(&self, who: &str, count: u64) {
+        self.requests(count, format!("{who}: 200"), |_| None);
     }
 
     pub(crate) fn rejected(&self, who: &str, why: &str) {
-        self.request(format!("{who}: 401, {why}"), |totals| Some(&mut totals.rejections));
+        self.rejected_many(who, why, 1);
+    }
+
+    pub(crate) fn rejected_many(&self, who: &str, why: &str, count: u64) {
+        self.requests(count, format!("{who}: 401, {why}"), |totals| Some(&mut totals.rejections));
     }
 
     pub(crate) fn of_outage(&self, who: &str, what: &str) {
-        self.request(format!("{who}: {what}, in an outage"), |totals| Some(&mut totals.outages));
+        self.of_outage_many(who, what, 1);
+    }
+
+    pub(crate) fn of_outage_many(&self, who: &str, what: &str, count: u64) {
+        self.requests(count, format!("{who}: {what}, in an outage"), |totals| Some(&mut totals.outages));
     }
 
     pub(crate) fn unexplained(&self, who: &str, what: &str) {
-        self.request(format!("UNEXPLAINED {who}: {what}"), |totals| Some(&mut totals.unexplained));
+        self.requests(1, format!("UNEXPLAINED {who}: {what}"), |totals| Some(&mut totals.unexplained));
         let mut state = self.state();
         if state.unexplained.len() < MAX_DESCRIBED {
             state.unexplained.push(format!("{who}: {what}"));
         }
     }
 
-    /// A request that ended so, which counts in one more total.
-    fn request(&self, what: String, also: impl FnOnce(&mut Totals) -> Option<&mut u64>) {
+    /// Requests that ended so, which count in one more total.
+    fn requests(&self, count: u64, what: String, also: impl FnOnce(&mut Totals) -> Option<&mut u64>) {
         let mut state = self.state();
-        state.totals.requests += 1;
+        state.totals.requests += count;
         if let Some(total) = also(&mut state.totals) {
-            *total += 1;
+            *total += count;
         }
-        state.count(what);
+        state.count(what, count);
     }
 
     /// Something other than a request.
     pub(crate) fn event(&self, what: &str) {
-        self.state().count(what.to_owned());
+        self.state().count(what.to_owned(), 1);
     }
 
     pub(crate) fn totals(&self) -> Totals {
@@ -102,7 +114,7 @@ impl Counts {
 }
 
 impl State {
-    fn count(&mut self, kind: String) {
-        *self.kinds.entry(kind).or_default() += 1;
+    fn count(&mut self, kind: String, count: u64) {
+        *self.kinds.entry(kind).or_default() += count;
     }
 }

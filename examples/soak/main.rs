@@ -9,6 +9,7 @@ mod api;
 mod authority;
 mod counts;
 mod process;
+mod storm;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -44,6 +45,9 @@ struct Options {
     /// About how many requests are sent in a second.
     #[arg(long, default_value_t = 300)]
     rate: u32,
+    /// Bursts of load by wrk as well, as fast as it goes.
+    #[arg(long)]
+    wrk: bool,
     /// Plays the authorization server; the program starts itself so.
     #[arg(long, hide = true)]
     authorization_server: bool,
@@ -60,12 +64,16 @@ fn main() -> Result<(), Failure> {
 
 async fn soak(options: &Options) -> Result<(), Failure> {
     let length = Duration::from_secs(options.minutes.map_or(options.seconds, |minutes| minutes * 60));
+    if options.wrk {
+        storm::check().await?;
+    }
     let authority = Arc::new(Authority::start().await?);
     let counts = Arc::<Counts>::default();
     let before = Sample::take();
     let (end, ended) = watch::channel(false);
-    let world = World::start(&authority, &counts, options.rate, ended).await?;
-    println!("{length:?} of about {} requests a second; {}", options.rate, process::machine());
+    let world = World::start(&authority, &counts, options.rate, options.wrk, ended).await?;
+    let storm = if options.wrk { ", and wrk" } else { "" };
+    println!("{length:?} of about {} requests a second{storm}; {}", options.rate, process::machine());
     println!("{}", process::heading());
     let samples = watched(length, &counts).await;
     end.send_replace(true);
