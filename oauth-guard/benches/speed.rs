@@ -4,6 +4,8 @@
 //! Each is the median of many rounds, in which the guarded request and what it is compared with take turns.
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up should say so and stop")]
 
+#[path = "setting/libraries.rs"]
+mod libraries;
 #[path = "setting/opaque.rs"]
 mod opaque;
 #[path = "../../oauth-client/benches/measure/paired.rs"]
@@ -36,6 +38,7 @@ use oauth_guard::{ClientAuth, Guard, GuardService, HttpClient, Issuer, KeyPolicy
 use oauth_mock::Alg;
 use tower::Layer;
 
+use self::libraries::{Shares, digest};
 use self::opaque::Opaque;
 use self::paired::{each, median, now, paired};
 use self::setting::{AUDIENCE, Bare, Setting, TENANT, request, run};
@@ -406,7 +409,9 @@ fn million(summary: &mut Summary, rounds: usize) {
     }
     let (ours, theirs) = (median(ours.into_iter()), median(theirs.into_iter()));
     println!("one of {count}: {ours:.0} ns guarded, {theirs:.0} ns bare");
-    println!("the cache library's part of it, by itself: {:.0} ns", library(count, rounds));
+    let moka = libraries::moka(count, rounds);
+    println!("the cache library's part of it, by itself: {moka:.0} ns");
+    println!("another one's, quick_cache's: {:.0} ns", libraries::quick_cache(count, rounds));
     summary.tell("guard_million_get_ns", ours - theirs);
 }
 
@@ -463,45 +468,6 @@ fn insertion(rounds: usize) -> f64 {
         (0..32).map(|_| each(8, &mut make, |(digest, value)| cache.insert(digest, value))).collect::<Vec<_>>()
     });
     median(times.collect::<Vec<_>>().into_iter())
-}
-
-fn digest(number: usize) -> [u64; 4] {
-    let word = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    [word, word.rotate_left(21), word.rotate_left(42), !word]
-}
-
-/// The floor under it: a look-up in the cache library by a digest that is ready made, among as many entries, and the
-/// first touch of what is found.
-fn library(count: usize, rounds: usize) -> f64 {
-    let cache = Cache::builder().max_capacity(count as u64).eviction_policy(EvictionPolicy::lru()).build();
-    for number in 0..count {
-        cache.insert(digest(number), Arc::new([number; 80]));
-    }
-    let mut shares = Shares::new();
-    let times = (0..rounds).map(|_| {
-        let next = || digest(shares.rank(count));
-        each(64, next, |digest| cache.get(&digest).map(|found| black_box(found[0])))
-    });
-    median(times.collect::<Vec<_>>().into_iter())
-}
-
-/// Numbers below `count`, drawn as web traffic goes: a few all the time, most hardly ever (zipf 1.0).
-struct Shares(u64);
-
-impl Shares {
-    fn new() -> Self {
-        Self(0x9e37_79b9_7f4a_7c15)
-    }
-
-    fn rank(&mut self, count: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        // The rank below which that share of all requests falls, spread over the numbers.
-        let share = (self.0 >> 11) as f64 / (1_u64 << 53) as f64;
-        let rank = ((count as f64 + 1.0).ln() * share).exp() as usize - 1;
-        rank.wrapping_mul(7_919) % count
-    }
 }
 
 /// The issuer's key as aws-lc-rs has it, parsed once.
