@@ -164,7 +164,7 @@
 //! | `key_unknown` | the token is from another environment | `issuer`, `jwks_uri` |
 //! | `expired`, `not_yet_valid` | the clocks differ | `leeway_seconds` |
 //! | `insufficient_scope` | scopes or roles are in another claim | `scope_claim`, `roles_claim` |
-//! | `claims_do_not_fit` | a field of the type of [`GuardBuilder::claims`] | `explain` names it |
+//! | `claims_do_not_fit` | a field of the type of [`GuardBuilder::claims`] | `misfit` of the warning, and `explain`, name it |
 //!
 //! ## Rejections
 //!

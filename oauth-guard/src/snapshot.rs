@@ -540,10 +540,15 @@ impl<T> Snapshot<T> {
             let Ok(token) = ParsedToken::parse(token, self.max_token_bytes, &mut buffers) else {
                 return Origin::default();
             };
-            token.origin(|name| {
+            let is_misfit =
+                matches!(rejection, Rejection::InvalidToken(why) if why == TokenError::CustomClaims.into());
+            let payload = token.payload.as_ref().ok().filter(|_| is_misfit);
+            let misfit = payload.and_then(|payload| (self.misfit)(payload));
+            let origin = token.origin(|name| {
                 let has_form = |issuer: &Arc<IssuerState>| jose::is_for_some_tenant(name, issuer.name());
                 self.issuers.contains_key(name) || self.with_tenants.iter().any(has_form)
-            })
+            });
+            Origin { misfit, ..origin }
         });
         rejection
     }

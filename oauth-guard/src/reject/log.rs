@@ -18,12 +18,14 @@ pub(crate) struct Origin {
     pub(crate) key_id: Option<String>,
     /// The kind of token that it says it is.
     pub(crate) typ: Option<&'static str>,
+    /// Which claim does not fit the program's type. The issuer signed it.
+    pub(crate) misfit: Option<String>,
 }
 
 impl Origin {
     /// Of a valid token.
     pub(crate) fn verified(issuer: &str, key_id: Option<&str>) -> Self {
-        Self { issuer: Some(issuer.to_owned()), key_id: key_id.map(escaped), typ: None }
+        Self { issuer: Some(issuer.to_owned()), key_id: key_id.map(escaped), typ: None, misfit: None }
     }
 }
 
@@ -62,8 +64,8 @@ impl RejectionLog {
         if !is_due && !tracing::enabled!(target: "oauth_guard", tracing::Level::DEBUG) {
             return;
         }
-        let Origin { issuer, key_id, typ } = origin();
-        let (issuer, key_id) = (issuer.as_deref(), key_id.as_deref());
+        let Origin { issuer, key_id, typ, misfit } = origin();
+        let (issuer, key_id, misfit) = (issuer.as_deref(), key_id.as_deref(), misfit.as_deref());
         if is_due {
             let needed = match rejection {
                 Rejection::InsufficientScope { needed } => {
@@ -76,11 +78,11 @@ impl RejectionLog {
                 _ => advice(reason),
             };
             tracing::warn!(
-                target: "oauth_guard", code, reason, issuer, key_id, typ, needed, change,
+                target: "oauth_guard", code, reason, issuer, key_id, typ, misfit, needed, change,
                 "{rejection}; further ones are logged at debug level for a minute"
             );
         } else {
-            tracing::debug!(target: "oauth_guard", code, reason, issuer, key_id, typ, "{rejection}");
+            tracing::debug!(target: "oauth_guard", code, reason, issuer, key_id, typ, misfit, "{rejection}");
         }
     }
 
@@ -218,7 +220,7 @@ pub(crate) fn advice(reason: &str) -> Option<&'static str> {
             "the token was changed, or is from another environment whose keys have the same ids"
         }
         "claims_do_not_fit" => {
-            "the type given to GuardBuilder::claims does not fit; Guard::explain names the field"
+            "change the type given to GuardBuilder::claims, or what the issuer puts into the claim: misfit names it"
         }
         "token_inactive" => {
             "the authorization server says no: the token was revoked, has expired, or this guard's client_id may not ask about it"

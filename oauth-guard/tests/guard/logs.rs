@@ -114,6 +114,31 @@ async fn a_warning_names_the_scopes_that_were_needed_or_that_it_was_something_el
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_warning_names_the_claim_that_does_not_fit_and_not_its_value() {
+    #[derive(serde::Deserialize)]
+    #[expect(dead_code, reason = "only read by serde")]
+    struct Mine {
+        level: u8,
+    }
+    let fixture = Fixture::new();
+    let guard = fixture.builder().claims::<Mine>().issuer(fixture.issuer()).build().unwrap();
+    let lines = Log::listen();
+    let good = fixture.server.mint().claim("level", 7).build();
+    let misfit = fixture.server.mint().claim("level", "a secret").build();
+    for (token, status) in [(good, 200), (misfit, 401)] {
+        let sent = send(&guard.layer(), &[format!("Bearer {token}").as_bytes()]).await;
+        assert_eq!(sent.status, status);
+    }
+    let said = lines.take();
+    let warned = warnings(&said);
+    assert!(
+        warned.len() == 1 && warned[0].contains("misfit=\"the claim `level`: the type expects u8\""),
+        "{said}"
+    );
+    assert!(!said.contains("a secret"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn text_of_the_caller_is_cut() {
     let fixture = Fixture::new();
     let guard = fixture.guard();
