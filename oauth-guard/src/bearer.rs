@@ -35,12 +35,22 @@ pub(crate) struct TokenLocations {
 
 impl TokenLocations {
     /// The token, if the request has one. Its characters are not checked yet: a cached token has valid ones.
+    #[inline]
     pub(crate) fn token<'r>(&self, request: RequestHead<'r>) -> Result<Option<Presented<'r>>, Rejection> {
         let standard = in_authorization(request.headers, self.dpop)?;
-        let mut found = standard.map(|(token, scheme)| Presented { token: Cow::Borrowed(token), scheme });
+        let found = standard.map(|(token, scheme)| Presented { token: Cow::Borrowed(token), scheme });
         if self.header.is_none() && self.cookie.is_none() && self.query.is_none() {
             return Ok(found);
         }
+        self.token_anywhere(found, request)
+    }
+
+    /// With the other places as well, of which one may have it.
+    fn token_anywhere<'r>(
+        &self,
+        mut found: Option<Presented<'r>>,
+        request: RequestHead<'r>,
+    ) -> Result<Option<Presented<'r>>, Rejection> {
         let mut add = |other: Option<Cow<'r, [u8]>>| match (&found, other) {
             (Some(_), Some(_)) => Err(Rejection::MalformedRequest("the request has more than one token")),
             (None, Some(token)) => {
@@ -66,6 +76,7 @@ impl TokenLocations {
 
     /// Marks the token's header as sensitive, so that its `Debug` does not show it; or strips the token from the request
     /// if configured.
+    #[inline]
     pub(crate) fn redact<B>(&self, request: &mut Request<B>) {
         if self.strip {
             self.strip(request);
@@ -164,6 +175,7 @@ fn is_longer_scheme(rest: &[u8]) -> bool {
 }
 
 /// RFC 6750 section 2.1, and RFC 9449 section 7.1.
+#[inline]
 fn in_authorization(headers: &HeaderMap, dpop: bool) -> Result<Option<(&[u8], Scheme)>, Rejection> {
     // As quick as to look it up by its hash, or quicker, for as many headers as requests have.
     let mut values = headers.iter().filter(|(name, _)| **name == AUTHORIZATION).map(|(_, value)| value);
@@ -226,6 +238,7 @@ fn without_parameter(uri: &Uri, name: &str) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
+#[inline]
 fn credentials(value: &HeaderValue, dpop: bool) -> Result<Option<(&[u8], Scheme)>, Rejection> {
     let bytes = value.as_bytes();
     // As nearly every client writes it.
@@ -234,6 +247,11 @@ fn credentials(value: &HeaderValue, dpop: bool) -> Result<Option<(&[u8], Scheme)
     {
         return Ok(Some((token, Scheme::Bearer)));
     }
+    credentials_as_written(bytes, dpop)
+}
+
+/// The same for every other way to write them.
+fn credentials_as_written(bytes: &[u8], dpop: bool) -> Result<Option<(&[u8], Scheme)>, Rejection> {
     let (name, scheme) = match bytes {
         _ if is_of(bytes, BEARER) => (BEARER, Scheme::Bearer),
         _ if dpop && is_of(bytes, DPOP) => (DPOP, Scheme::Dpop),

@@ -118,6 +118,7 @@ impl<T> GuardLayer<T> {
 
 impl<T: Send + Sync + 'static> LayerConfig<T> {
     /// Forwards a request with its claims and, where that was asked for, its token.
+    #[inline]
     pub(crate) fn forward<B>(
         &self,
         snapshot: &Snapshot<T>,
@@ -135,6 +136,7 @@ impl<T: Send + Sync + 'static> LayerConfig<T> {
 
 impl<T> LayerConfig<T> {
     /// What a request needs, by the rules and by this layer.
+    #[inline]
     pub(crate) fn authorization<'a>(
         &'a self,
         snapshot: &'a Snapshot<T>,

@@ -432,6 +432,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
 /// Step 5: is it enough?
 impl<T> Snapshot<T> {
     /// What a request needs: from the rules of its route, and from the layer in front of it.
+    #[inline]
     pub(crate) fn authorization<'a>(
         &'a self,
         request: RequestHead<'a>,
@@ -441,6 +442,7 @@ impl<T> Snapshot<T> {
     }
 
     /// What authorization needs beside rules and claims.
+    #[inline]
     fn surroundings(&self) -> Surroundings<'_> {
         Surroundings {
             clock: &*self.clock,
@@ -461,6 +463,7 @@ impl<T> Snapshot<T> {
     }
 
     /// Inserts the claims into the request, and redacts or strips the token they are from; other credentials are redacted.
+    #[inline]
     pub(crate) fn forward<B>(&self, request: &mut Request<B>, claims: Option<Claims<T>>)
     where
         T: Send + Sync + 'static,

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::head::TrailersWatch;
 use super::peek::Peek;
-use super::settings::TrailersWatch;
 
 pin_project! {
     /// A request's or a response's body on its way through the layer: the body inside, as it is.

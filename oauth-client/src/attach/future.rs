@@ -13,9 +13,10 @@ use tower_service::Service;
 
 use super::body::Body;
 use super::error::AttachError;
+use super::head::{Head, TrailersWatch};
 use super::peek::Peek;
 use super::sent::{Sent, Subject};
-use super::settings::{Replay, Settings, TrailersWatch, Verdict, recorded, refuses_token};
+use super::settings::{Replay, Settings, Verdict, recorded};
 use crate::AccessToken;
 use crate::error::Error;
 
@@ -149,7 +150,8 @@ where
                 StateProj::Calling { call, sent, replay } => {
                     let mut response = ready!(call.poll(cx)).map_err(AttachError::Inner)?;
                     this.settings.annotate(response.extensions_mut(), sent.generation, sent.replayed);
-                    let refused = refuses_token(response.status(), response.headers());
+                    let head = Head::of(response.status(), response.headers());
+                    let refused = head.refuses();
                     let verdict = match sent.observe(refused, response.headers()) {
                         Subject::Token if sent.replayed => Verdict::Accepted,
                         Subject::Token => this
@@ -167,8 +169,7 @@ where
                     };
                     match verdict {
                         Verdict::Accepted => {
-                            let (status, headers) = (response.status(), response.headers());
-                            let watch = TrailersWatch::of(this.settings, sent, status, headers);
+                            let watch = TrailersWatch::of(this.settings, sent, head);
                             return Poll::Ready(Ok(response.map(|body| Body::watched(body, watch))));
                         }
                         Verdict::InspectBody => {

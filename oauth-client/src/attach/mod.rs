@@ -92,6 +92,7 @@ mod copy;
 mod error;
 mod future;
 mod grpc;
+mod head;
 mod layer;
 mod origin;
 mod peek;

@@ -10,10 +10,11 @@ use tokio::time::Instant;
 
 use super::choice::{Chosen, TokenChoice};
 use super::error::AttachError;
+use super::head::{Head, TrailersWatch};
 use super::peek::Peek;
 use super::policy::ReplayView;
 use super::sent::{Sent, Subject};
-use super::settings::{Settings, TrailersWatch, Verdict, refuses_token};
+use super::settings::{Settings, Verdict};
 use crate::error::{Error, Kind};
 use crate::transport::to_uri;
 
@@ -67,8 +68,8 @@ pub(super) async fn round_trip<S: Send>(
             return Ok(response);
         }
         let again = replay.take().filter(|_| is_same_place(response.url(), &asked));
-        let refused = refuses_token(response.status(), response.headers());
-        match sent.observe(refused, response.headers()) {
+        let head = Head::of(response.status(), response.headers());
+        match sent.observe(head.refuses(), response.headers()) {
             Subject::Token if sent.replayed => return Ok(response),
             Subject::Proof => return Ok(response),
             Subject::Nonce => {
@@ -80,7 +81,7 @@ pub(super) async fn round_trip<S: Send>(
             }
             Subject::Token => {}
         }
-        let (response, refuses) = inspect(settings, response, refused, &sent).await;
+        let (response, refuses) = inspect(settings, response, head, &sent).await;
         let wanted = refuses && settings.wants_replay(sent.generation, || again.is_some());
         let Some(again) = again.filter(|_| wanted) else { return Ok(response) };
         let other = deadline.bound(settings.another_token(sent.generation)).await;
@@ -94,8 +95,8 @@ pub(super) async fn round_trip<S: Send>(
 }
 
 /// The same response, whose trailers may still refuse the token.
-fn watched(settings: &Arc<Settings>, response: Response, sent: &Sent) -> Response {
-    let watch = TrailersWatch::of(settings, sent, response.status(), response.headers());
+fn watched(settings: &Arc<Settings>, response: Response, sent: &Sent, head: Head) -> Response {
+    let watch = TrailersWatch::of(settings, sent, head);
     if watch.is_none() {
         return response;
     }
@@ -106,18 +107,13 @@ fn watched(settings: &Arc<Settings>, response: Response, sent: &Sent) -> Respons
 }
 
 /// Whether the response refuses the token; and the response, as whole as it was.
-async fn inspect(
-    settings: &Arc<Settings>,
-    response: Response,
-    refused: bool,
-    sent: &Sent,
-) -> (Response, bool) {
+async fn inspect(settings: &Arc<Settings>, response: Response, head: Head, sent: &Sent) -> (Response, bool) {
     let size = || match response.content_length() {
         Some(length) => SizeHint::with_exact(length),
         None => SizeHint::default(),
     };
-    match settings.classify(refused, response.headers(), size) {
-        Verdict::Accepted => (watched(settings, response, sent), false),
+    match settings.classify(head.refuses(), response.headers(), size) {
+        Verdict::Accepted => (watched(settings, response, sent, head), false),
         Verdict::Rejected => (response, true),
         Verdict::InspectBody => {
             let url = response.url().clone();

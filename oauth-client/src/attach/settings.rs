@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::uri::Scheme;
-use http::{Extensions, HeaderMap, Request, StatusCode, Uri};
+use http::{Extensions, HeaderMap, Request, Uri};
 use http_body::SizeHint;
 
 use super::body::Body;
@@ -14,11 +13,8 @@ use super::copy::RequestCopy;
 use super::origin::Origin;
 use super::peek::is_inspectable;
 use super::policy::{ReplayPolicy, ReplayView};
-use super::sent::Sent;
-use crate::dpop::proof_error;
 use crate::error::{Error, printable};
 use crate::transport::is_loopback;
-use crate::www_authenticate::Challenge;
 use crate::{AccessToken, TokenSource};
 
 #[derive(Clone, Debug)]
@@ -135,7 +131,7 @@ impl Settings {
         allowed.then(|| Box::new((service.clone(), RequestCopy::of(request, self.replay.max_body()))))
     }
 
-    /// Judges a response by its head, of which it is known whether it [refuses the token](refuses_token). Most are
+    /// Judges a response by its head, of which it is known whether it [refuses the token](super::head::Head::refuses). Most are
     /// settled here.
     #[inline]
     pub(super) fn classify(
@@ -219,64 +215,6 @@ pub(super) fn recorded<S, B: http_body::Body>(
     replay: Option<&Replay<S>>,
 ) -> Request<Body<B>> {
     request.map(|body| Body::new(body, replay.and_then(|replay| replay.1.recorder())))
-}
-
-#[inline]
-pub(super) fn refuses_token(status: StatusCode, headers: &HeaderMap) -> bool {
-    match status {
-        StatusCode::UNAUTHORIZED => !wants_another_login(headers),
-        // gRPC over HTTP/2 says `Trailers-Only` for a response without a message: its status is among the headers.
-        StatusCode::OK => is_grpc(headers) && refuses_by_grpc_status(headers),
-        _ => false,
-    }
-}
-
-/// Whether the API wants a more recent or a stronger login (RFC 9470 section 3): the token is valid, and another one of
-/// the same login would be refused as well.
-#[cold]
-fn wants_another_login(headers: &HeaderMap) -> bool {
-    let challenges = Challenge::from_headers(headers);
-    let says = |code| challenges.iter().any(|challenge| challenge.parameter("error") == Some(code));
-    says("insufficient_user_authentication") && !says("invalid_token")
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
-    media_type.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
-}
-
-fn refuses_by_grpc_status(headers: &HeaderMap) -> bool {
-    const UNAUTHENTICATED: &str = "16";
-    headers.get("grpc-status").is_some_and(|value| value == UNAUTHENTICATED) && !wants_another_login(headers)
-}
-
-/// Waits for the trailers of a gRPC response with messages, which say whether the token was refused. It is too late for a
-/// replay then, but the next request gets another token.
-pub(super) struct TrailersWatch {
-    settings: Arc<Settings>,
-    generation: u64,
-}
-
-impl TrailersWatch {
-    /// What a response needs, of which the head does not refuse the token. The response to a replay does not count
-    /// against the new token.
-    #[inline]
-    pub(super) fn of(
-        settings: &Arc<Settings>,
-        sent: &Sent,
-        status: StatusCode,
-        headers: &HeaderMap,
-    ) -> Option<Self> {
-        let is_open = status == StatusCode::OK && is_grpc(headers) && !headers.contains_key("grpc-status");
-        (is_open && !sent.replayed)
-            .then(|| Self { settings: Arc::clone(settings), generation: sent.generation })
-    }
-
-    pub(super) fn observe(self, trailers: &HeaderMap) {
-        if refuses_by_grpc_status(trailers) && proof_error(trailers).is_none() {
-            self.settings.source.reject(self.generation);
-        }
-    }
 }
 
 /// Whether anyone on the path could read the token (RFC 6750 section 5.3 demands TLS). A URI without a scheme is for
@@ -412,8 +350,6 @@ pub(super) use setters;
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -454,34 +390,5 @@ mod tests {
         }
         let text = check("https://evil.example/x").unwrap_err().to_string();
         assert!(text.contains("https://evil.example, which") && text.contains("add it there"), "{text}");
-    }
-
-    #[test]
-    fn a_token_is_refused_by_401_and_by_grpc_status_16_alone() {
-        let refuses = |status: u16, headers: &[(&'static str, &'static str)]| {
-            let headers = headers
-                .iter()
-                .map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value)));
-            refuses_token(StatusCode::from_u16(status).unwrap(), &headers.collect())
-        };
-        assert!(refuses(401, &[]));
-        assert!(refuses(401, &[("www-authenticate", "Bearer error=\"invalid_token\"")]));
-        assert!(refuses(200, &[("grpc-status", "16"), ("content-type", "application/grpc")]));
-        assert!(refuses(200, &[("grpc-status", "16"), ("content-type", "Application/gRPC+proto")]));
-
-        let step_up = r#"Bearer error="insufficient_user_authentication", max_age="60""#;
-        assert!(!refuses(401, &[("www-authenticate", step_up)]), "RFC 9470: the token is valid");
-        let grpc =
-            [("grpc-status", "16"), ("content-type", "application/grpc"), ("www-authenticate", step_up)];
-        assert!(!refuses(200, &grpc));
-        let both = r#"Bearer error="insufficient_user_authentication", DPoP error="invalid_token""#;
-        assert!(refuses(401, &[("www-authenticate", both)]));
-
-        assert!(!refuses(403, &[("www-authenticate", "Bearer error=\"insufficient_scope\"")]));
-        assert!(!refuses(200, &[("grpc-status", "7"), ("content-type", "application/grpc")]));
-        assert!(!refuses(200, &[("grpc-status", "16"), ("content-type", "application/json")]));
-        assert!(!refuses(200, &[("grpc-status", "16")]));
-        assert!(!refuses(200, &[("content-type", "application/grpc")]), "its status comes in the trailers");
-        assert!(!refuses(407, &[]), "that is the proxy's");
     }
 }

@@ -80,6 +80,7 @@ pub(crate) struct Authorization<'a> {
 
 impl<'a> Authorization<'a> {
     /// Needs a valid token that meets `required`.
+    #[inline]
     pub(crate) fn new(
         required: Option<&'a Requirement>,
         dry_run: DryRun,
@@ -92,6 +93,7 @@ impl<'a> Authorization<'a> {
 
     /// The rules decide whether a token is needed; without one, the layer does. No rule undoes what a layer requires, and
     /// all requirements add up.
+    #[inline]
     pub(crate) fn for_route(
         rules: &'a RouteRules,
         request: RequestHead<'a>,
@@ -188,6 +190,7 @@ impl<'a> Authorization<'a> {
     }
 
     /// What has to be done about the body before the request is forwarded.
+    #[inline]
     pub(crate) fn body_check(&self) -> Option<BodyCheck> {
         let limit = self.mcp.as_ref()?.body_bytes?;
         Some(BodyCheck { limit, dry_run: self.dry_run != DryRun::Off })
@@ -199,11 +202,13 @@ impl<'a> Authorization<'a> {
     }
 
     /// The claims, if they are enough.
+    #[inline]
     pub(crate) fn forward<T>(&self, claims: Option<Claims<T>>) -> Result<Option<Claims<T>>, Rejection> {
         self.authorize(claims.as_ref()).map(|()| claims)
     }
 
     /// Whether the claims are enough. `None`: the request has no token.
+    #[inline]
     pub(crate) fn authorize<T>(&self, claims: Option<&Claims<T>>) -> Result<(), Rejection> {
         // An invalid token was logged by the validation.
         self.decide(claims).inspect_err(|rejection| {
@@ -211,6 +216,7 @@ impl<'a> Authorization<'a> {
         })
     }
 
+    #[inline]
     fn decide<T>(&self, claims: Option<&Claims<T>>) -> Result<(), Rejection> {
         let Some(claims) = claims else {
             return if self.access == Access::Token { Err(Rejection::MissingToken) } else { Ok(()) };
