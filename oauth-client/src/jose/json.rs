@@ -79,6 +79,24 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// A value once more, out of what [`read_object`] has handed on: as it is written, and whether it is a string with
+    /// escapes. Nothing is checked again.
+    #[inline]
+    #[must_use]
+    pub fn of_written(raw: &'a str, escaped: bool) -> Self {
+        match raw.as_bytes().first() {
+            Some(b'"') => {
+                Self::String(Text::of_written(raw.get(1..raw.len() - 1).unwrap_or_default(), escaped))
+            }
+            Some(b'{') => Self::Object(Object(raw)),
+            Some(b'[') => Self::Array(Array(raw)),
+            Some(b't') => Self::Bool(true),
+            Some(b'f') => Self::Bool(false),
+            Some(b'n') | None => Self::Null,
+            Some(_) => Self::Number(raw),
+        }
+    }
+
     /// The string, if it is one.
     #[inline]
     #[must_use]
@@ -92,8 +110,14 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn as_seconds(self) -> Option<u64> {
         let Self::Number(digits) = self else { return None };
-        if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return digits.parse().ok();
+        let mut whole = Some(0_u64);
+        let is_whole = digits.bytes().all(|byte| {
+            let digit = byte.wrapping_sub(b'0');
+            whole = whole.and_then(|whole| whole.checked_mul(10)?.checked_add(digit.into()));
+            digit < 10
+        });
+        if is_whole && !digits.is_empty() {
+            return whole;
         }
         let seconds: f64 = digits.parse().ok()?;
         // Beyond 2^53 a float no longer holds whole seconds; no date is that far away.
@@ -115,6 +139,13 @@ pub struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
+    /// A string once more, out of what [`read_object`] has handed on.
+    #[inline]
+    #[must_use]
+    pub fn of_written(raw: &'a str, escaped: bool) -> Self {
+        Self { raw, escaped }
+    }
+
     /// The string with its escapes resolved.
     #[inline]
     #[must_use]
@@ -208,6 +239,7 @@ impl<'a> Reader<'a> {
         self.bytes.get(self.at).copied()
     }
 
+    #[inline]
     fn blank(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
@@ -222,6 +254,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    #[inline]
     fn since(&self, start: usize) -> Result<&'a str, Malformed> {
         self.text.get(start..self.at).ok_or(Malformed::Syntax)
     }
@@ -264,13 +297,16 @@ impl<'a> Reader<'a> {
             self.at += 1;
             return Ok(());
         }
-        let mut names = Names { few: [""; FEW], len: 0, many: Vec::new() };
+        let mut names = Names { few: [""; FEW], len: 0, lengths: 0, many: Vec::new() };
         loop {
             self.blank();
             let name = self.string()?;
             names.add(name)?;
             self.blank();
-            self.expect(":")?;
+            if self.peek() != Some(b':') {
+                return Err(Malformed::Syntax);
+            }
+            self.at += 1;
             self.blank();
             let start = self.at;
             let value = self.value(depth + 1)?;
@@ -313,21 +349,22 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn string(&mut self) -> Result<Text<'a>, Malformed> {
-        self.expect("\"")?;
+        if self.peek() != Some(b'"') {
+            return Err(Malformed::Syntax);
+        }
+        self.at += 1;
         let start = self.at;
         let mut escaped = false;
         loop {
+            // Plain text is nearly all there is: run along it.
+            self.at += plain(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {
                     escaped = true;
                     self.escape()?;
-                }
-                Some(0x20..) => {
-                    // Plain text is nearly all there is: run along it.
-                    let rest = self.bytes.get(self.at..).unwrap_or_default();
-                    self.at += plain(rest);
                 }
                 _ => return Err(Malformed::Syntax),
             }
@@ -398,6 +435,7 @@ impl<'a> Reader<'a> {
 }
 
 /// How many bytes come before a quote, a backslash or a control character. Eight at a time: claims are mostly text.
+#[inline]
 fn plain(text: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES << 7;
@@ -423,17 +461,22 @@ fn plain(text: &[u8]) -> usize {
 struct Names<'a> {
     few: [&'a str; FEW],
     len: usize,
+    /// The lengths of those, a bit for each: most names differ in it from all others.
+    lengths: u64,
     many: Vec<Cow<'a, str>>,
 }
 
 impl<'a> Names<'a> {
+    #[inline]
     fn add(&mut self, name: Text<'a>) -> Result<(), Malformed> {
         let seen = self.few.get(..self.len).unwrap_or_default();
         match self.few.get(self.len) {
             Some(_) if self.many.is_empty() && !name.escaped => {
-                if seen.contains(&name.raw) {
+                let length = 1 << (name.raw.len() % 64);
+                if self.lengths & length != 0 && seen.contains(&name.raw) {
                     return Err(Malformed::Duplicate);
                 }
+                self.lengths |= length;
                 self.few[self.len] = name.raw;
                 self.len += 1;
             }

@@ -136,8 +136,7 @@ impl KeySet {
         algorithm: Algorithm,
     ) -> impl Iterator<Item = &Arc<VerifyingKey>> {
         let any = if key_id.is_none() { &self.keys[..] } else { &[] };
-        let named =
-            key_id.map_or(&[][..], |id| self.by_id.get(id).map_or(&self.without_id[..], Vec::as_slice));
+        let named = key_id.map_or(&[][..], |id| self.with_id(id).unwrap_or(&self.without_id));
         named
             .iter()
             .filter_map(|index| self.keys.get(*index))
@@ -170,7 +169,7 @@ impl KeySet {
         match candidates.find(|key| key.verifies(token.signed.as_bytes(), signature)) {
             Some(key) => Ok(Arc::clone(key)),
             // Keys without a name were tried on the chance; the one the token means may be new.
-            None if key_id.is_none_or(|id| !self.by_id.contains_key(id)) => Err(Error::UnknownKey),
+            None if key_id.is_none_or(|id| self.with_id(id).is_none()) => Err(Error::UnknownKey),
             None if is_foreign => Err(Error::OtherIssuersKey),
             None => Err(Error::BadSignature),
         }
@@ -188,9 +187,21 @@ impl KeySet {
         self.keys.is_empty()
     }
 
+    /// Where the keys of that key id are.
+    #[inline]
+    fn with_id(&self, id: &str) -> Option<&[usize]> {
+        // Issuers show two or three keys: to compare their ids takes less than a hash of one.
+        let found = if self.by_id.len() <= 4 {
+            self.by_id.iter().find_map(|(one, indices)| (**one == *id).then_some(indices))
+        } else {
+            self.by_id.get(id)
+        };
+        found.map(Vec::as_slice)
+    }
+
     fn named(&self, key_id: Option<&str>) -> impl Iterator<Item = &Arc<VerifyingKey>> {
         let indices = match key_id {
-            Some(id) => self.by_id.get(id).map_or(&[][..], Vec::as_slice),
+            Some(id) => self.with_id(id).unwrap_or_default(),
             None => &self.without_id,
         };
         indices.iter().filter_map(|index| self.keys.get(*index))

@@ -44,7 +44,7 @@ pub use self::jws::{CompactJws, Header, Scratch, Typ, decode_base64url};
 pub use self::key::VerifyingKey;
 pub use self::key_set::{KeySet, NotAKeySet, SkippedKey};
 pub use self::proof_key::{ProofKey, sha256};
-pub use self::tenant::{Issued, TENANT, is_for_some_tenant, is_tenant};
+pub use self::tenant::{Issued, TENANT, has_hole, is_for_some_tenant, is_tenant};
 
 /// The longest key id, in bytes. Thumbprints have 43.
 pub const KEY_ID_BYTES: usize = 256;

@@ -17,7 +17,7 @@ impl Issued<'_> {
     /// Whether that is the name: to the letter, or once `tid` fills its hole. A hole that is left open names no issuer.
     #[must_use]
     pub fn is_by(self, name: &str) -> bool {
-        match name.split_once(TENANT) {
+        match has_hole(name).then(|| name.split_once(TENANT)).flatten() {
             None => name == self.issuer,
             Some((before, after)) => self.tenant.is_some_and(|tenant| {
                 let named = self.issuer.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
@@ -25,6 +25,14 @@ impl Issued<'_> {
             }),
         }
     }
+}
+
+/// Whether the name of an issuer has such a hole.
+#[inline]
+#[must_use]
+pub fn has_hole(name: &str) -> bool {
+    // Nearly no name has the brace, and to look for one byte takes next to no time.
+    name.as_bytes().contains(&b'{') && name.contains(TENANT)
 }
 
 /// Whether `issuer` is `name` for some tenant.
