@@ -33,6 +33,13 @@ use crate::thread;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Digest([u64; 4]);
 
+#[cfg(test)]
+impl Digest {
+    pub(crate) fn for_tests(number: u64) -> Self {
+        Self([number; 4])
+    }
+}
+
 impl std::hash::Hash for Digest {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.0[0]);
@@ -135,8 +142,15 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
 
     /// Stores it under the digest that [`get`](Self::get) returned, or under a new one.
     pub(crate) fn insert(&self, token: &[u8], digest: Option<Digest>, verified: &Arc<Verified<T>>) {
+        if self.entries.is_some() {
+            self.insert_as(digest.unwrap_or_else(|| self.digest(token)), verified);
+        }
+    }
+
+    /// Stores it under that digest.
+    pub(crate) fn insert_as(&self, digest: Digest, verified: &Arc<Verified<T>>) {
         if let Some(entries) = &self.entries {
-            entries.insert(digest.unwrap_or_else(|| self.digest(token)), Arc::clone(verified));
+            entries.insert(digest, Arc::clone(verified));
         }
     }
 

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use crate::claims::{Claims, Untyped};
+use crate::possession::Scheme;
 use crate::reject::Rejection;
+use crate::snapshot::Snapshot;
 
 /// The result of [`Guard::check`](crate::Guard::check).
 #[derive(Debug)]
@@ -43,11 +46,20 @@ impl<T> Check<T> {
 type Outcome<T> = Result<Option<Claims<T>>, Rejection>;
 
 /// A check that waits for a fetch. It owns everything it needs; dropping it does not cancel the fetch.
-pub struct CheckFuture<T = Untyped>(Pin<Box<dyn Future<Output = Outcome<T>> + Send>>);
+pub struct CheckFuture<T = Untyped> {
+    outcome: Pin<Box<dyn Future<Output = Outcome<T>> + Send>>,
+    /// Where nothing can prove the possession of a key: whose token may not be bound to any, and how it was presented.
+    unbound: Option<(Arc<Snapshot<T>>, Scheme)>,
+}
 
 impl<T> CheckFuture<T> {
     pub(crate) fn new(future: impl Future<Output = Outcome<T>> + Send + 'static) -> Self {
-        Self(Box::pin(future))
+        Self { outcome: Box::pin(future), unbound: None }
+    }
+
+    /// The same, of a token that may not be bound to a key.
+    pub(crate) fn unbound(self, snapshot: &Arc<Snapshot<T>>, scheme: Scheme) -> Self {
+        Self { unbound: Some((Arc::clone(snapshot), scheme)), ..self }
     }
 }
 
@@ -55,7 +67,11 @@ impl<T> Future for CheckFuture<T> {
     type Output = Outcome<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(context)
+        let outcome = ready!(self.outcome.as_mut().poll(context));
+        Poll::Ready(match (outcome, &self.unbound) {
+            (Ok(Some(claims)), Some((snapshot, scheme))) => snapshot.unbound(claims, *scheme).map(Some),
+            (outcome, _) => outcome,
+        })
     }
 }
 

@@ -1,22 +1,22 @@
 //! The claims of a validated token, as handlers and requirements read them.
 
+mod parts;
+mod verified;
+
 use std::fmt;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use http::HeaderValue;
-use oauth_client::clock::Now;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
+pub(crate) use self::parts::{List, Parts, PartsWriter, Spans, Words};
+pub(crate) use self::verified::{Until, Verified};
 use crate::authorize::{Known, VocabularyId};
-use crate::issuer::IssuerState;
 use crate::json;
-use crate::keys::VerifyingKey;
 use crate::possession::{Binding, Proven};
 use crate::reject::Challenge;
 use crate::reject::log::Origin;
-use crate::revocation::Marks;
 
 /// The claims of a verified token. Cheap to clone: a pointer.
 ///
@@ -135,16 +135,14 @@ impl<T> Claims<T> {
     /// its place.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        self.verified()
-            .text(self.verified().parts.concrete_issuer)
-            .unwrap_or_else(|| self.verified().issuer.name())
+        self.verified().issuer_name()
     }
 
     /// `sub`: the user or client that the token stands for. RFC 9068 tokens always have one. For a client without a user
     /// it is often the client's own id: compare it with [`client_id`](Self::client_id) before you take it for a user.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
-        self.verified().text(self.verified().parts.subject)
+        self.verified().parts.text(self.verified().parts.subject)
     }
 
     /// Your data about the issuer, from [`Issuer::data`](crate::Issuer::data). `None` when there is none, or it is of another
@@ -157,41 +155,41 @@ impl<T> Claims<T> {
     /// `client_id`, or `azp` where the issuer uses that: the client that the token was issued to.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
-        self.verified().text(self.verified().parts.client_id)
+        self.verified().parts.text(self.verified().parts.client_id)
     }
 
     /// `jti`: the token's own id.
     #[must_use]
     pub fn token_id(&self) -> Option<&str> {
-        self.verified().text(self.verified().parts.token_id)
+        self.verified().parts.text(self.verified().parts.token_id)
     }
 
     /// `aud`: every audience the token names, this API's among them.
     pub fn audience(&self) -> impl Iterator<Item = &str> {
-        self.verified().list(self.verified().parts.audience)
+        self.verified().parts.list(List::Audience)
     }
 
     /// The scopes the token grants, from `scope`, `scp` or the claim of
     /// [`Issuer::scope_claim`](crate::Issuer::scope_claim).
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.verified().list(self.verified().parts.scopes)
+        self.verified().parts.list(List::Scopes)
     }
 
     /// Whether the token grants exactly this scope.
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.verified().list_has(self.verified().parts.scopes, scope)
+        self.verified().parts.list_has(List::Scopes, scope)
     }
 
     /// The roles the token carries, from the claim of [`Issuer::roles_claim`](crate::Issuer::roles_claim).
     pub fn roles(&self) -> impl Iterator<Item = &str> {
-        self.verified().list(self.verified().parts.roles)
+        self.verified().parts.list(List::Roles)
     }
 
     /// Whether the token carries exactly this role.
     #[must_use]
     pub fn has_role(&self, role: &str) -> bool {
-        self.verified().list_has(self.verified().parts.roles, role)
+        self.verified().parts.list_has(List::Roles, role)
     }
 
     /// `exp`: when the token expires, in seconds since the Unix epoch. The guard's leeway is added to it. For an introspected
@@ -204,19 +202,20 @@ impl<T> Claims<T> {
     /// `iat`: when the token was issued, in seconds since the Unix epoch.
     #[must_use]
     pub fn issued_at(&self) -> Option<u64> {
-        self.verified().parts.issued_at
+        self.verified().parts.issued_at()
     }
 
     /// `auth_time`: when the user last logged in, in seconds since the Unix epoch (RFC 9068 section 2.2.1).
     #[must_use]
     pub fn authenticated_at(&self) -> Option<u64> {
-        self.verified().parts.authenticated_at
+        // A malformed one is an error only for a requirement that needs it.
+        json::read_value(self.verified().parts.member("auth_time")?)?.as_seconds()
     }
 
     /// `acr`: how the user logged in, in the issuer's terms (RFC 9068 section 2.2.1).
     #[must_use]
     pub fn acr(&self) -> Option<&str> {
-        self.verified().text(self.verified().parts.acr)
+        self.verified().parts.text(self.verified().parts.acr)
     }
 
     /// Any claim by name, read as the type you ask for. `None` when the token has no such claim or it is of
@@ -225,13 +224,13 @@ impl<T> Claims<T> {
     /// It is deserialized on each call: put what every request needs into your own type.
     #[must_use]
     pub fn get<V: DeserializeOwned>(&self, name: &str) -> Option<V> {
-        serde_json::from_str(self.verified().member(name)?).ok()
+        serde_json::from_str(self.verified().parts.member(name)?).ok()
     }
 
     /// The claims as the JSON object the issuer signed, or as the introspection response.
     #[must_use]
     pub fn as_json(&self) -> &str {
-        self.verified().text(self.verified().parts.payload).unwrap_or("{}")
+        self.verified().parts.payload()
     }
 
     #[inline]
@@ -258,7 +257,7 @@ impl<T> Claims<T> {
         self.verified().ends_at()
     }
 
-    pub(crate) fn introspected_until(&self) -> Duration {
+    pub(crate) fn introspected_until(&self) -> Until {
         self.verified().introspected_until
     }
 
@@ -270,7 +269,7 @@ impl<T> Claims<T> {
 
     /// The JSON text of a claim by its whole name.
     pub(crate) fn raw(&self, name: &str) -> Option<&str> {
-        self.verified().member(name)
+        self.verified().parts.member(name)
     }
 
     /// A claim by name, or by a path into objects, without a copy.
@@ -279,10 +278,11 @@ impl<T> Claims<T> {
             return json::read_value(raw);
         }
         let (first, rest) = name.split_once('.')?;
-        rest.split('.').try_fold(json::read_value(self.verified().member(first)?)?, |value, step| match value
-        {
-            json::Value::Object(object) => object.get(step),
-            _ => None,
+        rest.split('.').try_fold(json::read_value(self.verified().parts.member(first)?)?, |value, step| {
+            match value {
+                json::Value::Object(object) => object.get(step),
+                _ => None,
+            }
         })
     }
 
@@ -334,133 +334,5 @@ pub struct Untyped;
 impl<'de> Deserialize<'de> for Untyped {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         IgnoredAny::deserialize(deserializer).map(|_| Self)
-    }
-}
-
-/// A valid token, as the cache holds it: one text, and the spans of the claims in it.
-pub(crate) struct Verified<T> {
-    pub(crate) issuer: Arc<IssuerState>,
-    /// The key that signed it. `None` for a token that only its server can read.
-    pub(crate) key: Option<Arc<VerifyingKey>>,
-    /// Until when, on the monotonic clock, the server need not be asked about it.
-    pub(crate) introspected_until: Duration,
-    /// The keys that it is bound to. Their possession is proven with each request.
-    pub(crate) binding: Option<Box<Binding>>,
-    pub(crate) parts: Parts,
-    /// What revocations know it by. Made once there are any, and apart, since most guards have none.
-    pub(crate) marks: OnceLock<Box<Marks>>,
-    pub(crate) custom: T,
-}
-
-/// The claims that are read by name, as spans of one text: the payload, then the decoded form of strings that were
-/// written with escapes.
-#[derive(Debug)]
-pub(crate) struct Parts {
-    pub(crate) text: Box<str>,
-    /// The items of the lists below.
-    pub(crate) items: Box<[Span]>,
-    /// Name, value, name, value of all members.
-    pub(crate) members: Span,
-    pub(crate) payload: Span,
-    /// `iss`, where the issuer's name has a hole for the tenant.
-    pub(crate) concrete_issuer: Span,
-    pub(crate) subject: Span,
-    pub(crate) client_id: Span,
-    pub(crate) token_id: Span,
-    pub(crate) acr: Span,
-    pub(crate) audience: Span,
-    pub(crate) scopes: Span,
-    pub(crate) roles: Span,
-    pub(crate) expires_at: u64,
-    pub(crate) issued_at: Option<u64>,
-    pub(crate) authenticated_at: Option<u64>,
-    /// The whole seconds within which the token is valid, leeway and maximum age included: from, until (excluded).
-    pub(crate) valid_from: u64,
-    pub(crate) valid_until: u64,
-}
-
-/// A range of a text or of a list. Two bytes each: a cached token has about thirty of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    start: u16,
-    end: u16,
-}
-
-impl Span {
-    pub(crate) const NONE: Self = Self { start: 1, end: 0 };
-
-    pub(crate) fn new(start: usize, end: usize) -> Self {
-        // Text beyond 64 KiB is rejected in the end; until then such a span is empty rather than wrong.
-        match (u16::try_from(start), u16::try_from(end)) {
-            (Ok(start), Ok(end)) => Self { start, end },
-            _ => Self::NONE,
-        }
-    }
-
-    fn len(self) -> usize {
-        usize::from(self.end).wrapping_sub(usize::from(self.start))
-    }
-
-    fn range(self) -> std::ops::Range<usize> {
-        self.start.into()..self.end.into()
-    }
-}
-
-impl<T> Verified<T> {
-    /// Whether the token is within its lifetime, to the second and by the current wall clock.
-    pub(crate) fn is_within_lifetime(&self, now: Now) -> bool {
-        (self.parts.valid_from..self.parts.valid_until).contains(&now.wall.as_secs())
-    }
-
-    /// When it ends, in seconds since the Unix epoch. The server may say that an introspected token ends earlier.
-    pub(crate) fn ends_at(&self) -> u64 {
-        match self.key {
-            Some(_) => self.parts.valid_until,
-            None => self.parts.expires_at,
-        }
-    }
-
-    /// What the entry takes in memory, in bytes, roughly: the cache's own bookkeeping is about 250 bytes.
-    pub(crate) fn weight(&self) -> u32 {
-        let parts = &self.parts;
-        let bytes = 250
-            + size_of::<Self>()
-            + parts.text.len()
-            + size_of_val(&*parts.items)
-            // A custom type keeps copies of some claims; their size is unknown.
-            + if size_of::<T>() == 0 { 0 } else { parts.text.len() }
-            + if self.binding.is_some() { Binding::BYTES } else { 0 };
-        u32::try_from(bytes).unwrap_or(u32::MAX)
-    }
-
-    /// Whether the issuer still publishes the key, where one signed the token.
-    pub(crate) fn is_key_trusted(&self) -> bool {
-        self.key.as_ref().is_none_or(|key| key.is_trusted())
-    }
-
-    pub(crate) fn text(&self, span: Span) -> Option<&str> {
-        self.parts.text.get(span.range())
-    }
-
-    fn list(&self, span: Span) -> impl Iterator<Item = &str> {
-        let items = self.parts.items.get(span.range()).unwrap_or_default();
-        items.iter().filter_map(|item| self.text(*item))
-    }
-
-    fn list_has(&self, span: Span, wanted: &str) -> bool {
-        let items = self.parts.items.get(span.range()).unwrap_or_default();
-        items.iter().any(|item| self.is_at(*item, wanted))
-    }
-
-    /// Whether the span holds exactly this text. Most differ in their length already.
-    fn is_at(&self, span: Span, wanted: &str) -> bool {
-        span.len() == wanted.len() && self.parts.text.as_bytes().get(span.range()) == Some(wanted.as_bytes())
-    }
-
-    /// The JSON of one member.
-    pub(crate) fn member(&self, wanted: &str) -> Option<&str> {
-        let members = self.parts.items.get(self.parts.members.range())?;
-        let found = members.as_chunks().0.iter().find(|[name, _]| self.is_at(*name, wanted))?;
-        self.text(found[1])
     }
 }

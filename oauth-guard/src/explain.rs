@@ -278,7 +278,7 @@ fn explain_question<T>(
     match outcome {
         Some(Ok(claims)) => {
             report.record("introspection", Ok(()));
-            let left = claims.introspected_until().saturating_sub(now.monotonic);
+            let left = claims.introspected_until().left(now);
             report.detail(format!("active; asked again in {} s", left.as_secs()));
             return Some(claims);
         }

@@ -16,7 +16,7 @@ use crate::authorize::ClaimValue;
 use crate::claim_path::ClaimPath;
 use crate::defaults;
 use crate::introspect::{IntrospectedTokens, Introspection, Introspector};
-use crate::jose::TENANT;
+use crate::jose::has_hole;
 use crate::keys::{Fetching, IssuerKeys, Probation, StaticKey};
 use crate::revocation::List;
 
@@ -535,7 +535,7 @@ impl Source {
 impl IssuerRules {
     /// Whether its name has a hole for the tenant.
     pub(crate) fn has_tenants(&self) -> bool {
-        self.name.contains(TENANT)
+        has_hole(&self.name)
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) struct Breaker {
     probing: bool,
     /// Counts the pauses. Questions that were let through before the last one say nothing new when they fail.
     round: u64,
+    /// Why the last question failed, until one succeeds.
+    pub(super) last_error: Option<String>,
 }
 
 impl Breaker {

@@ -2,53 +2,39 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
-use std::panic::{self, AssertUnwindSafe};
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
+use bytes::Bytes;
 use oauth_client::clock::{Clock, Now};
 use oauth_client::discover::Endpoint;
 use oauth_client::transport::HttpClient;
 use oauth_client::{Client, Error, Secret};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::breaker::Breaker;
+use super::flight::{Admitted, Answer, Flight, TimeLimit};
+use super::inactive::Inactive;
 use super::response::{self, TROUBLE};
 use super::signed::{Signer, Unread};
 use super::{IntrospectedTokens, Introspection};
 use crate::cache::{AlreadyRandom, Digest};
-use crate::defaults::{
-    INTROSPECTION_BYTES, INTROSPECTION_FIRST_PAUSE, INTROSPECTION_NEGATIVES, INTROSPECTION_WAITING,
-};
+use crate::defaults::{INTROSPECTION_BYTES, INTROSPECTION_FIRST_PAUSE, INTROSPECTION_WAITING};
 use crate::error::Problems;
 use crate::issuer::IssuerState;
 use crate::telemetry;
 use crate::validate::ClaimSet;
 
-/// A year.
-const LONGEST_WAIT: Duration = Duration::from_secs(365 * 86_400);
-
 /// What a question has come to.
 #[derive(Clone, Debug)]
 pub(crate) enum Settled {
     /// A well-formed response about an active token.
-    Active(Arc<str>),
+    Active(Bytes),
     Inactive,
     /// There is no response; when to try again.
     Unavailable(Duration),
-}
-
-/// A token, and the digest it is known by.
-#[derive(Clone, Copy)]
-pub(crate) struct Question<'a> {
-    pub(crate) token: &'a str,
-    pub(crate) digest: Digest,
 }
 
 /// Asks one server about tokens.
@@ -60,16 +46,15 @@ pub(crate) struct Introspector {
     pub(crate) tokens: IntrospectedTokens,
     /// How long a response about an active token is used.
     pub(crate) cache: Duration,
-    timeout: Duration,
+    pub(super) timeout: Duration,
     /// Whether responses have to be signed.
     signed: bool,
     permits: Semaphore,
     /// Questions under way, those that wait for their turn among them.
     flights: Mutex<Flights>,
-    most_flights: usize,
-    /// Inactive tokens, and until when they count as such on the monotonic clock. Apart from the others, so that invented
-    /// tokens displace no valid one.
-    negative: Cache<Digest, Duration, AlreadyRandom>,
+    pub(super) most_flights: usize,
+    /// Inactive tokens. Apart from the others, so that invented tokens displace no valid one.
+    negative: Mutex<Inactive>,
     negative_for: Duration,
     breaker: Mutex<Breaker>,
     counts: Counts,
@@ -77,8 +62,7 @@ pub(crate) struct Introspector {
     hinted: AtomicBool,
 }
 
-type Flight = watch::Receiver<Option<Settled>>;
-type Flights = HashMap<Digest, Flight, AlreadyRandom>;
+type Flights = HashMap<Digest, Arc<Flight>, AlreadyRandom>;
 
 #[derive(Default)]
 struct Counts {
@@ -86,7 +70,6 @@ struct Counts {
     active: AtomicU64,
     inactive: AtomicU64,
     failures: AtomicU64,
-    last_error: Mutex<Option<String>>,
 }
 
 /// How the questions go, for [`Guard::health`](crate::Guard::health).
@@ -155,10 +138,7 @@ impl Introspector {
                 permits: Semaphore::new(given.max_concurrent.min(Semaphore::MAX_PERMITS)),
                 flights: Mutex::default(),
                 most_flights: given.max_concurrent.saturating_mul(INTROSPECTION_WAITING),
-                negative: Cache::builder()
-                    .max_capacity(INTROSPECTION_NEGATIVES)
-                    .eviction_policy(EvictionPolicy::lru())
-                    .build_with_hasher(AlreadyRandom),
+                negative: Mutex::default(),
                 negative_for: given.negative_cache,
                 breaker: Mutex::default(),
                 counts: Counts::default(),
@@ -180,156 +160,99 @@ impl Introspector {
 
     /// What is settled without a question.
     pub(crate) fn known(&self, digest: Digest, now: Now) -> Option<Settled> {
-        let until = self.negative.get(&digest)?;
-        (now.monotonic < until).then_some(Settled::Inactive)
-    }
-
-    /// Asks, or joins the question about the same token that is under way. It goes on when a caller is dropped. `on_active`
-    /// gets the response about an active token before any caller does, so that the cache knows it when the question is
-    /// no longer under way.
-    pub(crate) async fn ask<F>(
-        self: &Arc<Self>,
-        question: Question<'_>,
-        issuer: &Arc<IssuerState>,
-        on_active: impl Fn() -> F,
-    ) -> Settled
-    where
-        F: FnOnce(&ClaimSet<'_>, &str) + Send + 'static,
-    {
-        // A question that ends with its runtime is asked once more.
-        for _ in 0..2 {
-            let Flown { mut flight, takeoff } = match self.flight(question, issuer, &on_active) {
-                Ok(flown) => flown,
-                Err(retry_after) => return Settled::Unavailable(retry_after),
-            };
-            if let Some(takeoff) = takeoff
-                && takeoff.begin().await
-                && let Some(settled) = &*flight.borrow()
-            {
-                return settled.clone();
-            }
-            // A runtime that nothing drives any more must not hold up the callers of others.
-            let most = self.timeout.saturating_add(INTROSPECTION_FIRST_PAUSE);
-            let settled = tokio::time::timeout(most, flight.wait_for(Option::is_some)).await;
-            match settled.map(|settled| settled.map(|settled| settled.clone())) {
-                Ok(Ok(settled)) => {
-                    return settled.unwrap_or(Settled::Unavailable(INTROSPECTION_FIRST_PAUSE));
-                }
-                Ok(Err(_)) => {}
-                Err(_) => self.forget(question.digest, &flight),
-            }
-        }
-        Settled::Unavailable(INTROSPECTION_FIRST_PAUSE)
-    }
-
-    fn flight<F>(
-        self: &Arc<Self>,
-        question: Question<'_>,
-        issuer: &Arc<IssuerState>,
-        on_active: impl Fn() -> F,
-    ) -> Result<Flown, Duration>
-    where
-        F: FnOnce(&ClaimSet<'_>, &str) + Send + 'static,
-    {
-        let mut flights = self.flights();
-        if let Some(flight) = flights.get(&question.digest).filter(|flight| flight.has_changed().is_ok()) {
-            return Ok(Flown { flight: flight.clone(), takeoff: None });
-        }
-        if flights.len() >= self.most_flights {
-            return Err(INTROSPECTION_FIRST_PAUSE);
-        }
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| INTROSPECTION_FIRST_PAUSE)?;
-        let round = self.admit()?;
-        let (settle, flight) = watch::channel(None);
-        flights.insert(question.digest, flight.clone());
-        let mut landing = Landing {
-            introspector: Arc::clone(self),
-            digest: question.digest,
-            flight: flight.clone(),
-            admitted: Admitted { round, reported: false },
-        };
-        let (token, issuer, on_active) = (Secret::from(question.token), Arc::clone(issuer), on_active());
-        let asking = Box::pin(async move {
-            let introspector = Arc::clone(&landing.introspector);
-            let settled = introspector
-                .question(&token, &issuer, landing.digest, &mut landing.admitted, on_active)
-                .await;
-            drop(landing);
-            settle.send_replace(Some(settled));
-        });
-        Ok(Flown { flight, takeoff: Some(Takeoff { runtime, asking }) })
+        self.negative().has(digest, now.monotonic).then_some(Settled::Inactive)
     }
 
     /// Asks the breaker, and returns the round it lets a question through in.
-    fn admit(&self) -> Result<u64, Duration> {
+    pub(super) fn admit(&self) -> Result<u64, Duration> {
         let mut breaker = self.breaker();
         breaker.admit(self.clock.now().monotonic)?;
         Ok(breaker.round())
     }
 
     /// One question, waiting for its turn included.
-    async fn question(
+    pub(super) async fn question<R>(
         &self,
         token: &Secret,
-        issuer: &IssuerState,
+        issuer: &Arc<IssuerState>,
         digest: Digest,
         admitted: &mut Admitted,
-        on_active: impl FnOnce(&ClaimSet<'_>, &str),
-    ) -> Settled {
-        let now = tokio::time::Instant::now();
-        // A time limit that no clock reaches is the longest wait that is any use.
-        let deadline = now.checked_add(self.timeout).unwrap_or(now + LONGEST_WAIT);
-        let (_permit, begun) = match self.permits.try_acquire() {
-            Ok(permit) => (permit, now),
-            Err(_) => match tokio::time::timeout_at(deadline, self.permits.acquire()).await {
-                Ok(Ok(permit)) => (permit, tokio::time::Instant::now()),
-                _ => return Settled::Unavailable(INTROSPECTION_FIRST_PAUSE),
+        on_active: impl FnOnce(&Arc<IssuerState>, &ClaimSet<'_>, &str) -> R,
+    ) -> Answer<R> {
+        let mut limit = TimeLimit::new(self.timeout);
+        let _permit = match self.permits.try_acquire() {
+            Ok(permit) => permit,
+            Err(_) => match self.turn(&mut limit, admitted).await {
+                Ok(permit) => permit,
+                Err(pause) => return (Settled::Unavailable(pause), None),
             },
         };
-        // Others may have failed while it waited: those that wait are not sent to a server in trouble one after the other.
-        if self.breaker().round() != admitted.round {
-            match self.admit() {
-                Ok(round) => admitted.round = round,
-                Err(pause) => return Settled::Unavailable(pause),
-            }
-        }
-        let left = deadline.saturating_duration_since(begun);
-        if left.is_zero() {
-            // Its turn came with the end of its time: nothing that is sent now would be waited for.
-            return Settled::Unavailable(INTROSPECTION_FIRST_PAUSE);
-        }
+        let left = limit.left();
         let round = admitted.round;
         self.counts.questions.fetch_add(1, Ordering::Relaxed);
-        // Some kilobytes, that would be moved from place to place, and with them what waits here.
-        let asked = Box::pin(async {
-            match self.signed {
-                true => self.client.signed_introspection_response(token, left).await,
-                false => self.client.introspection_response(token, left).await,
-            }
-        });
-        let response = tokio::time::timeout_at(deadline, asked).await;
+        let response = {
+            let asked = pin!(async {
+                match self.signed {
+                    true => self.client.signed_introspection_response(token, left).await,
+                    false => self.client.introspection_response(token, left).await,
+                }
+            });
+            limit.wait(asked).await
+        };
         let opened = match &response {
-            Ok(Ok(body)) if self.signed => {
-                let opened = tokio::time::timeout_at(deadline, Box::pin(self.open(body, issuer))).await;
+            Some(Ok(body)) if self.signed => {
+                let opened = limit.wait(Box::pin(self.open(body, issuer)).as_mut()).await;
                 Some(opened.unwrap_or(Err(Unread::NoKeys(INTROSPECTION_FIRST_PAUSE))))
             }
             _ => None,
         };
         admitted.reported = true;
-        let settled = match (response, opened) {
-            (_, Some(Ok(said))) => self.read(said.as_bytes(), digest, round, on_active),
+        let on_active = |claims: &ClaimSet<'_>, text: &str| on_active(issuer, claims, text);
+        let answer = match (response, opened) {
+            (_, Some(Ok(said))) => self.read(said.into(), digest, round, on_active),
+            (Some(Ok(body)), None) => self.read(body, digest, round, on_active),
+            (response, opened) => (self.unanswered(response, opened, round), None),
+        };
+        telemetry::introspected(&self.issuer, &answer.0);
+        answer
+    }
+
+    /// Waits for the turn of a question.
+    async fn turn(
+        &self,
+        limit: &mut TimeLimit,
+        admitted: &mut Admitted,
+    ) -> Result<SemaphorePermit<'_>, Duration> {
+        let permit = limit.wait(pin!(self.permits.acquire())).await;
+        let permit = permit.and_then(Result::ok).ok_or(INTROSPECTION_FIRST_PAUSE)?;
+        // Others may have failed while it waited: those that wait are not sent to a server in trouble one after the other.
+        if self.breaker().round() != admitted.round {
+            admitted.round = self.admit()?;
+        }
+        if limit.left().is_zero() {
+            // Its turn came with the end of its time: nothing that is sent now would be waited for.
+            return Err(INTROSPECTION_FIRST_PAUSE);
+        }
+        Ok(permit)
+    }
+
+    #[cold]
+    fn unanswered(
+        &self,
+        response: Option<Result<Bytes, Error>>,
+        opened: Option<Result<String, Unread>>,
+        round: u64,
+    ) -> Settled {
+        match (response, opened) {
             // The server works, and others may get better responses: it is not left alone.
             (_, Some(Err(Unread::Malformed(what)))) => self.trouble(TROUBLE, what, None, round),
             (_, Some(Err(Unread::NoKeys(pause)))) => {
                 self.trouble("keys", "the keys of a signed response are unavailable", None, round);
                 Settled::Unavailable(pause)
             }
-            (Ok(Ok(body)), None) => self.read(&body, digest, round, on_active),
-            (Ok(Err(error)), None) => self.failed(&error, round),
-            (Err(_), None) => self.trouble("network", "no response in time", Some(None), round),
-        };
-        telemetry::introspected(&self.issuer, &settled);
-        settled
+            (Some(Err(error)), _) => self.failed(&error, round),
+            (Some(Ok(_)) | None, _) => self.trouble("network", "no response in time", Some(None), round),
+        }
     }
 
     async fn open(&self, body: &[u8], issuer: &IssuerState) -> Result<String, Unread> {
@@ -337,39 +260,38 @@ impl Introspector {
         Signer { issuer, client_id: &self.client_id }.open(jwt.trim(), &*self.clock).await
     }
 
-    fn read(
+    fn read<R>(
         &self,
-        body: &[u8],
+        body: Bytes,
         digest: Digest,
         round: u64,
-        on_active: impl FnOnce(&ClaimSet<'_>, &str),
-    ) -> Settled {
-        let text = std::str::from_utf8(body).ok().filter(|_| body.len() <= INTROSPECTION_BYTES);
+        on_active: impl FnOnce(&ClaimSet<'_>, &str) -> R,
+    ) -> Answer<R> {
+        let text = std::str::from_utf8(&body).ok().filter(|_| body.len() <= INTROSPECTION_BYTES);
         let active = text.ok_or("longer than 64 KiB, or not UTF-8").and_then(response::read);
-        match (active, text) {
+        let made = match (active, text) {
             (Ok(Some(claims)), Some(text)) => {
                 self.succeeded(&self.counts.active);
-                on_active(&claims, text);
-                Settled::Active(text.into())
+                on_active(&claims, text)
             }
             (Ok(_), _) => {
                 self.succeeded(&self.counts.inactive);
                 if !self.negative_for.is_zero() {
                     let until = self.clock.now().monotonic.saturating_add(self.negative_for);
-                    self.negative.insert(digest, until);
+                    self.negative().insert(digest, until);
                 }
                 self.hint();
-                Settled::Inactive
+                return (Settled::Inactive, None);
             }
             // The server works, and others may get better responses: it is not left alone.
-            (Err(what), _) => self.trouble(TROUBLE, what, None, round),
-        }
+            (Err(what), _) => return (self.trouble(TROUBLE, what, None, round), None),
+        };
+        (Settled::Active(body), Some(made))
     }
 
     fn succeeded(&self, count: &AtomicU64) {
-        self.breaker().succeeded();
         count.fetch_add(1, Ordering::Relaxed);
-        *self.last_error() = None;
+        self.breaker().succeeded();
     }
 
     fn failed(&self, error: &Error, round: u64) -> Settled {
@@ -405,9 +327,9 @@ impl Introspector {
             None => breaker.abandoned(round),
         }
         let retry_after = breaker.pause(now);
+        let is_news = breaker.last_error.replace(kind.to_owned()).is_none_or(|before| before != kind);
         drop(breaker);
         self.counts.failures.fetch_add(1, Ordering::Relaxed);
-        let is_news = self.last_error().replace(kind.to_owned()).is_none_or(|before| before != kind);
         let issuer = &*self.issuer;
         if is_news {
             tracing::warn!(target: "oauth_guard", issuer, kind, what, "a token could not be introspected");
@@ -429,13 +351,6 @@ impl Introspector {
         }
     }
 
-    fn forget(&self, digest: Digest, flight: &Flight) {
-        let mut flights = self.flights();
-        if flights.get(&digest).is_some_and(|current| current.same_channel(flight)) {
-            flights.remove(&digest);
-        }
-    }
-
     /// Whether questions are asked now.
     pub(crate) fn is_ok(&self) -> bool {
         !self.breaker().is_open()
@@ -449,20 +364,20 @@ impl Introspector {
             active: count(&self.counts.active),
             inactive: count(&self.counts.inactive),
             failures: count(&self.counts.failures),
-            last_error: self.last_error().clone(),
+            last_error: self.breaker().last_error.clone(),
         }
     }
 
-    fn flights(&self) -> MutexGuard<'_, Flights> {
+    pub(super) fn flights(&self) -> MutexGuard<'_, Flights> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    fn negative(&self) -> MutexGuard<'_, Inactive> {
+        self.negative.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn last_error(&self) -> MutexGuard<'_, Option<String>> {
-        self.counts.last_error.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -472,59 +387,5 @@ impl fmt::Debug for Introspector {
             .field("issuer", &self.issuer)
             .field("tokens", &self.tokens)
             .finish_non_exhaustive()
-    }
-}
-
-/// A question under way. The caller whose question it is begins it.
-struct Flown {
-    flight: Flight,
-    takeoff: Option<Takeoff>,
-}
-
-/// A question that was not begun.
-struct Takeoff {
-    runtime: tokio::runtime::Handle,
-    asking: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
-impl Takeoff {
-    /// Begins the question in place, which saves the way through the scheduler before it is sent. Where it has to wait, it
-    /// goes on in a task of its own. Returns whether it has ended.
-    async fn begin(self) -> bool {
-        let Self { runtime, mut asking } = self;
-        // As a task would: a transport that panics does not take the caller's request with it.
-        let first = std::future::poll_fn(|context| {
-            let first = panic::catch_unwind(AssertUnwindSafe(|| asking.as_mut().poll(context)));
-            Poll::Ready(first.unwrap_or(Poll::Ready(())))
-        });
-        let has_ended = first.await.is_ready();
-        if !has_ended {
-            runtime.spawn(asking);
-        }
-        has_ended
-    }
-}
-
-/// Takes a question off the list when it is over, however it ends.
-struct Landing {
-    introspector: Arc<Introspector>,
-    digest: Digest,
-    flight: Flight,
-    admitted: Admitted,
-}
-
-/// A question that the breaker let through.
-struct Admitted {
-    round: u64,
-    /// Whether the breaker knows the outcome.
-    reported: bool,
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        if !self.admitted.reported {
-            self.introspector.breaker().abandoned(self.admitted.round);
-        }
-        self.introspector.forget(self.digest, &self.flight);
     }
 }

@@ -4,6 +4,8 @@
 //! and cached as an identity.
 
 mod breaker;
+mod flight;
+mod inactive;
 mod introspector;
 mod response;
 mod signed;
@@ -14,7 +16,7 @@ use oauth_client::ClientAuth;
 use oauth_client::transport::HttpClient;
 
 pub use self::introspector::IntrospectionHealth;
-pub(crate) use self::introspector::{Introspector, Question, Settled};
+pub(crate) use self::introspector::{Introspector, Settled};
 pub(crate) use self::response::contradicts;
 use crate::defaults;
 

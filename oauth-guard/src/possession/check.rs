@@ -71,6 +71,9 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         presented: &Presented<'_>,
         request: RequestHead<'_>,
     ) -> CheckFuture<T> {
+        if self.possession.proves_nothing() {
+            return check.unbound(self, presented.scheme);
+        }
         let snapshot = Arc::clone(self);
         let (scheme, token) = (presented.scheme, presented.token.clone().into_owned());
         let evidence = Evidence::of(request, presented, &self.possession).map(Evidence::into_owned);
@@ -97,7 +100,26 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
     }
 }
 
+impl<T> Snapshot<T> {
+    /// The claims of a valid token, where no binding can be proven: a bound one is rejected.
+    #[inline]
+    pub(crate) fn unbound(&self, claims: Claims<T>, scheme: Scheme) -> Result<Claims<T>, Rejection> {
+        let outcome = match claims.binding() {
+            None if scheme != Scheme::Dpop => return Ok(claims),
+            binding => Possession::check_scheme(binding, scheme),
+        };
+        let rejection = outcome.err().unwrap_or_else(|| TokenError::BoundToKey.into());
+        self.challenge.log.rejected(&rejection, || claims.origin());
+        Err(rejection)
+    }
+}
+
 impl Possession {
+    /// Whether no binding can be proven here, and none has to be.
+    fn proves_nothing(&self) -> bool {
+        self.dpop.is_none() && self.certificates.is_none()
+    }
+
     /// Scheme, certificate, and then the proof, whose last step uses it up.
     fn check<'e, T>(
         &self,

@@ -66,6 +66,17 @@ pub(super) struct Decision {
 impl Challenge {
     /// Status and headers of a rejection. `dpop`: the caller uses the scheme `DPoP`.
     pub(super) fn decide(&self, rejection: &Rejection, dpop: bool) -> Decision {
+        let used = if self.dpop.as_ref().is_some_and(|ours| dpop || ours.required) {
+            Scheme::Dpop
+        } else {
+            Scheme::Bearer
+        };
+        // A flood of invalid tokens gets the same prepared values each time.
+        let prepared = matches!(rejection, Rejection::InvalidToken(_)).then(|| self.prepared(used));
+        if let Some(challenges) = prepared.and_then(OnceLock::get) {
+            let status = StatusCode::UNAUTHORIZED;
+            return Decision { status, challenges: challenges.clone(), retry_after: None };
+        }
         let max_age = match rejection {
             Rejection::InsufficientAuthentication { max_age, .. } => {
                 max_age.map(|age| age.as_secs().to_string())
@@ -131,22 +142,20 @@ impl Challenge {
             }
             _ => None,
         };
-        let used = if self.dpop.as_ref().is_some_and(|ours| dpop || ours.required) {
-            Scheme::Dpop
-        } else {
-            Scheme::Bearer
-        };
-        let challenges = match (rejection, attributes) {
+        let challenges = match (prepared, attributes) {
             (_, None) => [None, None],
-            // A flood of invalid tokens gets the same prepared values each time.
-            (Rejection::InvalidToken(_), Some(attributes)) => {
-                let [bearer, bound] = &self.invalid_token;
-                let prepared = if used == Scheme::Dpop { bound } else { bearer };
+            (Some(prepared), Some(attributes)) => {
                 prepared.get_or_init(|| self.challenges(rejection, used, &attributes)).clone()
             }
-            (_, Some(attributes)) => self.challenges(rejection, used, &attributes),
+            (None, Some(attributes)) => self.challenges(rejection, used, &attributes),
         };
         Decision { status, challenges, retry_after }
+    }
+
+    /// The challenges for invalid tokens.
+    fn prepared(&self, used: Scheme) -> &OnceLock<[Option<HeaderValue>; 2]> {
+        let [bearer, bound] = &self.invalid_token;
+        if used == Scheme::Dpop { bound } else { bearer }
     }
 
     /// The scheme that the error is about, and the other one where the caller may use that instead.

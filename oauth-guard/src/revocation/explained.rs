@@ -1,9 +1,8 @@
 //! For an explanation: whether a token that was not validated by a request is revoked.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use crate::claims::Verified;
+use crate::claims::{Until, Verified};
 use crate::issuer::IssuerState;
 use crate::validate::{ClaimSet, Lifetime};
 
@@ -14,7 +13,7 @@ impl ClaimSet<'_> {
         if list.entries() == 0 {
             return None;
         }
-        let (key, introspected_until, marks) = (None, Duration::ZERO, OnceLock::new());
+        let (key, introspected_until, marks) = (None, Until::FOREVER, OnceLock::new());
         let (issuer, parts) = (Arc::clone(issuer), self.to_parts(issuer, lifetime)?);
         let verified = Verified { issuer, key, introspected_until, binding: None, parts, marks, custom: () };
         Some(list.is_revoked(&verified))

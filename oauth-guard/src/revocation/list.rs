@@ -122,7 +122,7 @@ impl List {
     /// Whether an entry meets the token, whatever the state of the feeds.
     pub(crate) fn is_revoked<T>(&self, verified: &Verified<T>) -> bool {
         match self.table.get() {
-            Some(table) => table.meets(self.marks(verified), verified.parts.issued_at),
+            Some(table) => table.meets(self.marks(verified), verified.parts.issued_at()),
             None => false,
         }
     }
@@ -217,7 +217,7 @@ impl List {
     pub(crate) fn saw<T>(&self, verified: &Verified<T>, now: Now) {
         let parts = &verified.parts;
         let ends = if verified.key.is_some() { parts.valid_until } else { parts.expires_at };
-        let lifetime = ends.saturating_sub(parts.issued_at.unwrap_or(now.wall.as_secs()));
+        let lifetime = ends.saturating_sub(parts.issued_at().unwrap_or(now.wall.as_secs()));
         if lifetime > self.longest_seen.load(Ordering::Relaxed)
             && lifetime > self.longest_seen.fetch_max(lifetime, Ordering::Relaxed)
             && lifetime > self.longest.load(Ordering::Relaxed)

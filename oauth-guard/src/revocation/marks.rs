@@ -37,19 +37,19 @@ impl Marker {
 
     pub(super) fn of_token<T>(&self, verified: &Verified<T>) -> Marks {
         let parts = &verified.parts;
-        let issuer = verified.text(parts.concrete_issuer).unwrap_or_else(|| verified.issuer.name());
-        let session = verified.member("sid").and_then(|raw| serde_json::from_str::<String>(raw).ok());
+        let issuer = verified.issuer_name();
+        let session = parts.member("sid").and_then(|raw| serde_json::from_str::<String>(raw).ok());
         let mark = |kind, name: Option<&str>| name.map_or(NONE, |name| self.mark(kind, issuer, name));
-        let subject = verified.text(parts.subject);
+        let subject = parts.text(parts.subject);
         Marks([
             self.mark(Kind::Issuer, issuer, ""),
-            mark(Kind::Token, verified.text(parts.token_id)),
+            mark(Kind::Token, parts.text(parts.token_id)),
             mark(Kind::Subject, subject),
             match session.as_deref() {
                 Some(sid) => self.mark(Kind::Session, issuer, sid),
                 None => mark(Kind::SubjectWithoutSession, subject),
             },
-            mark(Kind::Client, verified.text(parts.client_id)),
+            mark(Kind::Client, parts.text(parts.client_id)),
         ])
     }
 

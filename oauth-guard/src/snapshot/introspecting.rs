@@ -3,14 +3,15 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use oauth_client::Secret;
 use oauth_client::clock::Now;
 
 use super::Snapshot;
 use crate::bearer;
 use crate::cache::Digest;
 use crate::check::{Check, CheckFuture};
-use crate::claims::{Claims, Verified};
-use crate::introspect::{IntrospectedTokens, Question, Settled, contradicts};
+use crate::claims::{Claims, Until, Verified};
+use crate::introspect::{IntrospectedTokens, Settled, contradicts};
 use crate::issuer::IssuerState;
 use crate::jose::{Issued, Typ};
 use crate::reject::{Rejection, TokenError};
@@ -73,17 +74,18 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         jwt: Option<Arc<Verified<T>>>,
         text: &str,
         digest: Option<Digest>,
+        now: Now,
     ) -> Check<T> {
         let digest = digest.unwrap_or_else(|| self.cache.digest(text.as_bytes()));
-        let known = issuer.introspector.as_ref().and_then(|one| one.known(digest, self.clock.now()));
+        let known = issuer.introspector.as_ref().and_then(|one| one.known(digest, now));
         if let Some(settled) = known {
-            let outcome = self.settle(&issuer, jwt, text, digest, settled);
+            let outcome = self.settle(&issuer, jwt, digest, settled);
             return Check::Ready(outcome.map(Some).map_err(|rejection| self.rejected(text, rejection)));
         }
-        let (snapshot, token) = (Arc::clone(self), Box::<str>::from(text));
+        let (snapshot, token) = (Arc::clone(self), Secret::from(text));
         Check::Pending(CheckFuture::new(async move {
-            let outcome = snapshot.ask(issuer, jwt, &token, digest).await;
-            outcome.map(Some).map_err(|rejection| snapshot.rejected(&token, rejection))
+            let outcome = snapshot.ask(&issuer, jwt, &token, digest).await;
+            outcome.map(Some).map_err(|rejection| snapshot.rejected(token.expose(), rejection))
         }))
     }
 
@@ -97,38 +99,39 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         let digest = digest.unwrap_or_else(|| self.cache.digest(token.as_bytes()));
         let known = issuer.introspector.as_ref().and_then(|one| one.known(digest, self.clock.now()));
         match known {
-            Some(settled) => self.settle(&issuer, jwt, token, digest, settled),
-            None => self.ask(issuer, jwt, token, digest).await,
+            Some(settled) => self.settle(&issuer, jwt, digest, settled),
+            None => self.ask(&issuer, jwt, &Secret::from(token), digest).await,
         }
     }
 
     /// Asks about a token of which nothing is known.
     async fn ask(
         self: &Arc<Self>,
-        issuer: Arc<IssuerState>,
+        issuer: &Arc<IssuerState>,
         jwt: Option<Arc<Verified<T>>>,
-        token: &str,
+        token: &Secret,
         digest: Digest,
     ) -> Result<Claims<T>, Rejection> {
         let Some(introspector) = &issuer.introspector else { return Err(TokenError::UnknownKey.into()) };
         let on_active = || {
-            let (snapshot, issuer, jwt) = (Arc::clone(self), Arc::clone(&issuer), jwt.clone());
-            let token = Box::<str>::from(token);
-            move |claims: &ClaimSet<'_>, body: &str| {
-                // The cache has it before anyone else may ask again.
-                let _ = snapshot.active(&issuer, jwt, &token, digest, claims, body);
+            let (snapshot, jwt) = (Arc::clone(self), jwt.clone());
+            // The cache has it before anyone else may ask again.
+            move |issuer: &Arc<IssuerState>, claims: &ClaimSet<'_>, body: &str| {
+                snapshot.active(issuer, jwt, digest, claims, body)
             }
         };
-        let settled = introspector.ask(Question { token, digest }, &issuer, on_active).await;
-        self.settle(&issuer, jwt, token, digest, settled)
+        match introspector.ask(token, digest, issuer, on_active).await {
+            (_, Some(verified)) => self.accept(verified?, self.clock.now()),
+            (settled, None) => self.settle(issuer, jwt, digest, settled),
+        }
     }
 
     /// From the outcome of a question to claims or a rejection.
+    #[cold]
     fn settle(
         &self,
         issuer: &Arc<IssuerState>,
         jwt: Option<Arc<Verified<T>>>,
-        token: &str,
         digest: Digest,
         settled: Settled,
     ) -> Result<Claims<T>, Rejection> {
@@ -138,7 +141,10 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             Settled::Active(body) => {
                 let verified = match self.learnt(issuer, digest, self.clock.now()) {
                     Some(verified) => verified,
-                    None => self.active(issuer, jwt, token, digest, &ClaimSet::read(&body)?, &body)?,
+                    None => {
+                        let body = std::str::from_utf8(&body).map_err(|_| TokenError::NotUtf8)?;
+                        self.active(issuer, jwt, digest, &ClaimSet::read(body)?, body)?
+                    }
                 };
                 self.accept(verified, self.clock.now())
             }
@@ -154,7 +160,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
     ) -> Option<Arc<Verified<T>>> {
         self.cache.peek(digest).filter(|found| {
             found.is_within_lifetime(now)
-                && now.monotonic < found.introspected_until
+                && !found.introspected_until.is_over(now)
                 && Arc::ptr_eq(&found.issuer, issuer)
         })
     }
@@ -164,7 +170,6 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         &self,
         issuer: &Arc<IssuerState>,
         jwt: Option<Arc<Verified<T>>>,
-        token: &str,
         digest: Digest,
         claims: &ClaimSet<'_>,
         body: &str,
@@ -172,9 +177,8 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         let cache = issuer.introspector.as_ref().map_or(Duration::ZERO, |one| one.cache);
         let verified = match jwt {
             Some(jwt) => {
-                let subject = jwt.text(jwt.parts.subject);
-                let name = jwt.text(jwt.parts.concrete_issuer).unwrap_or_else(|| issuer.name());
-                if contradicts(claims, name, subject) {
+                let subject = jwt.parts.text(jwt.parts.subject);
+                if contradicts(claims, jwt.issuer_name(), subject) {
                     return Err(TokenError::Contradicted.into());
                 }
                 jwt
@@ -187,7 +191,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
                 let binding = claims.binding(self.possession.provable())?;
                 let custom = (self.custom)(body).ok_or(TokenError::CustomClaims)?;
                 let parts = claims.to_parts(issuer, &lifetime).ok_or(TokenError::TooLong)?;
-                let introspected_until = now.monotonic.saturating_add(cache);
+                let introspected_until = Until::after(now, cache);
                 let issuer = Arc::clone(issuer);
                 let marks = OnceLock::new();
                 let verified =
@@ -197,7 +201,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             }
         };
         if !cache.is_zero() {
-            self.cache.insert(token.as_bytes(), Some(digest), &verified);
+            self.cache.insert_as(digest, &verified);
         }
         Ok(verified)
     }

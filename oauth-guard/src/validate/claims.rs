@@ -6,7 +6,7 @@ use oauth_client::clock::Now;
 use smallvec::SmallVec;
 
 use crate::authorize::ClaimValue;
-use crate::claims::{Parts, Span};
+use crate::claims::{Parts, PartsWriter, Spans, Words};
 use crate::issuer::{IssuerRules, IssuerState, Profile};
 use crate::jose::Typ;
 use crate::json::{self, Text, Value};
@@ -16,23 +16,118 @@ use crate::reject::TokenError;
 /// The claims as they stand in the payload, not validated yet.
 pub(crate) struct ClaimSet<'a> {
     payload: &'a str,
-    members: SmallVec<[(Text<'a>, Value<'a>, &'a str); 16]>,
+    members: SmallVec<[Member; 16]>,
+    /// Where among them the claims are that checks ask for, counted from one. Zero: nowhere.
+    known: [u8; KNOWN],
+}
+
+/// A member, by where it is in the payload: a set of claims is handed from function to function.
+#[derive(Clone, Copy)]
+struct Member {
+    name: (u32, u32),
+    value: (u32, u32),
+    is_name_escaped: bool,
+    is_value_escaped: bool,
+}
+
+/// How many claims are found without a search.
+const KNOWN: usize = 17;
+/// In place of a number: too far behind to be counted.
+const FAR: u8 = u8::MAX;
+
+/// The place in [`ClaimSet::known`] of a claim.
+#[inline(always)]
+fn known(name: &str) -> Option<usize> {
+    Some(match name.len() {
+        3 => match name {
+            "iss" => 0,
+            "sub" => 1,
+            "aud" => 2,
+            "exp" => 3,
+            "nbf" => 4,
+            "iat" => 5,
+            "jti" => 6,
+            "azp" => 7,
+            "acr" => 8,
+            "tid" => 9,
+            "cnf" => 10,
+            "scp" => 11,
+            _ => return None,
+        },
+        5 if name == "scope" => 12,
+        6 if name == "active" => 13,
+        8 if name == "username" => 14,
+        9 if name == "client_id" => 15,
+        10 if name == "token_type" => 16,
+        _ => return None,
+    })
 }
 
 /// When a token is valid.
 pub(crate) struct Lifetime {
-    pub(super) expires_at: u64,
-    pub(super) issued_at: Option<u64>,
-    pub(super) valid_from: u64,
-    pub(super) valid_until: u64,
+    pub(crate) expires_at: u64,
+    pub(crate) issued_at: Option<u64>,
+    pub(crate) valid_from: u64,
+    pub(crate) valid_until: u64,
 }
 
 impl<'a> ClaimSet<'a> {
     pub(crate) fn read(payload: &'a str) -> Result<Self, TokenError> {
-        let mut members = SmallVec::new();
-        json::read_object(payload, &mut |name, value, raw| members.push((name, value, raw)))
+        // What a member's place is counted in; no limit on tokens is as high.
+        u32::try_from(payload.len()).map_err(|_| TokenError::TooLong)?;
+        let mut this = Self { payload, members: SmallVec::new(), known: [0; KNOWN] };
+        json::read_object(payload, &mut |name, value, raw| this.add(name, value, raw))
             .map_err(TokenError::Claims)?;
-        Ok(Self { payload, members })
+        Ok(this)
+    }
+
+    fn add(&mut self, name: Text<'a>, value: Value<'a>, raw: &'a str) {
+        let place = if name.is_escaped() { known(&name.decode()) } else { known(name.raw) };
+        if let Some(place) = place.and_then(|place| self.known.get_mut(place)) {
+            *place = u8::try_from(self.members.len() + 1).unwrap_or(FAR);
+        }
+        self.members.push(Member {
+            name: self.place(name.raw),
+            value: self.place(raw),
+            is_name_escaped: name.is_escaped(),
+            is_value_escaped: matches!(value, Value::String(text) if text.is_escaped()),
+        });
+    }
+
+    /// Where a part of the payload is in it.
+    fn place(&self, part: &'a str) -> (u32, u32) {
+        let start = (part.as_ptr() as usize).wrapping_sub(self.payload.as_ptr() as usize);
+        let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        (count(start), count(start.saturating_add(part.len())))
+    }
+
+    fn written(&self, (start, end): (u32, u32)) -> &'a str {
+        self.payload.get(start as usize..end as usize).unwrap_or_default()
+    }
+
+    fn name(&self, member: &Member) -> Text<'a> {
+        Text::of_written(self.written(member.name), member.is_name_escaped)
+    }
+
+    fn value(&self, member: &Member) -> Value<'a> {
+        Value::of_written(self.written(member.value), member.is_value_escaped)
+    }
+
+    #[inline(always)]
+    fn find(&self, name: &str) -> Option<&Member> {
+        let place = known(name).and_then(|place| self.known.get(place));
+        match place {
+            Some(0) => None,
+            Some(number) if *number != FAR => self.members.get(usize::from(*number) - 1),
+            _ => self.search(name),
+        }
+    }
+
+    fn search(&self, wanted: &str) -> Option<&Member> {
+        self.members.iter().find(|member| {
+            let (start, end) = member.name;
+            (member.is_name_escaped || (end - start) as usize == wanted.len()) && self.name(member).is(wanted)
+        })
     }
 
     /// `iss`, which must be one string: a list could hold the right name next to another.
@@ -151,69 +246,60 @@ impl<'a> ClaimSet<'a> {
 
     /// Names and values as written.
     pub(crate) fn members(&self) -> impl Iterator<Item = (Text<'a>, &'a str)> {
-        self.members.iter().map(|(name, _, raw)| (*name, *raw))
+        self.members.iter().map(|member| (self.name(member), self.written(member.value)))
     }
 
     /// The value of a claim as written.
     pub(crate) fn raw(&self, name: &str) -> Option<&'a str> {
-        self.members().find(|(one, _)| one.is(name)).map(|(_, raw)| raw)
+        self.find(name).map(|member| self.written(member.value))
     }
 
     /// The payload, and the spans of the claims that handlers and rules read. `None` if it is longer than a span can
     /// address.
     pub(crate) fn to_parts(&self, issuer: &IssuerState, lifetime: &Lifetime) -> Option<Parts> {
-        let items = SmallVec::new();
-        let mut spans = Spans { payload: self.payload, appendix: String::new(), items };
-        for (name, _, raw) in &self.members {
-            let pair = [spans.text(*name), spans.span(raw)];
-            spans.items.extend_from_slice(&pair);
+        let rules = &issuer.rules;
+        let mut writer = PartsWriter::new(self.payload);
+        let spans = Spans {
+            // Elsewhere the issuer's own name says it.
+            concrete_issuer: writer.text(self.text("iss").filter(|_| rules.has_tenants())),
+            subject: writer.text(self.text("sub")),
+            client_id: writer.text(self.client_id()),
+            token_id: writer.text(self.text("jti")),
+            acr: writer.text(self.text("acr")),
+        };
+        if let Some(audience) = self.get("aud") {
+            writer.list(audience, Words::Whole);
         }
-        let mut text = |name: &str| self.text(name).map_or(Span::NONE, |text| spans.text(text));
-        let (subject, token_id, acr) = (text("sub"), text("jti"), text("acr"));
-        let client_id = self.client_id().map_or(Span::NONE, |text| spans.text(text));
-        // Elsewhere the issuer's own name says it.
-        let concrete = self.text("iss").filter(|_| issuer.rules.has_tenants());
-        let concrete_issuer = concrete.map_or(Span::NONE, |text| spans.text(text));
-        let audience = spans.list(self.get("aud"), Words::Whole);
-        let scopes =
-            spans.list(self.at(&issuer.rules.scope_claims), Words::Split(issuer.rules.scope_separator));
-        let roles = issuer.rules.roles_claims.iter().filter_map(|path| path.find(|name| self.get(name)));
-        let roles = spans.lists(roles, Words::Whole);
-        let mut text = String::with_capacity(self.payload.len() + spans.appendix.len());
-        text.push_str(self.payload);
-        text.push_str(&spans.appendix);
-        u16::try_from(text.len()).ok()?;
-        Some(Parts {
-            text: text.into(),
-            members: Span::new(0, 2 * self.members.len()),
-            items: Box::from(spans.items.as_slice()),
-            payload: Span::new(0, self.payload.len()),
-            concrete_issuer,
-            subject,
-            client_id,
-            token_id,
-            acr,
-            audience,
-            scopes,
-            roles,
-            expires_at: lifetime.expires_at,
-            issued_at: lifetime.issued_at,
-            // A malformed one is an error only for a requirement that needs it.
-            authenticated_at: self.get("auth_time").and_then(Value::as_seconds),
-            valid_from: lifetime.valid_from,
-            valid_until: lifetime.valid_until,
-        })
+        let scopes = writer.begin();
+        if let Some(granted) = self.at(&rules.scope_claims) {
+            writer.list(granted, Words::Split(rules.scope_separator));
+        }
+        let roles = writer.begin();
+        for path in &rules.roles_claims {
+            if let Some(some) = path.find(|name| self.get(name)) {
+                writer.list(some, Words::Whole);
+            }
+        }
+        let members = writer.begin();
+        for member in &self.members {
+            let (start, end) = member.value;
+            writer.member(self.name(member), start as usize..end as usize);
+        }
+        writer.finish(spans, [scopes, roles, members], lifetime)
     }
 
     /// A claim by name, unless it is `null`.
+    #[inline(always)]
     pub(crate) fn present(&self, name: &str) -> Option<Value<'a>> {
         self.get(name).filter(|value| !matches!(value, Value::Null))
     }
 
+    #[inline(always)]
     pub(crate) fn get(&self, name: &str) -> Option<Value<'a>> {
-        self.members.iter().find(|(one, ..)| one.is(name)).map(|(_, value, _)| *value)
+        self.find(name).map(|member| self.value(member))
     }
 
+    #[inline(always)]
     pub(super) fn text(&self, name: &str) -> Option<Text<'a>> {
         self.get(name)?.as_text()
     }
@@ -227,6 +313,7 @@ impl<'a> ClaimSet<'a> {
         self.text("client_id").or_else(|| self.text("azp"))
     }
 
+    #[inline]
     pub(crate) fn seconds(&self, name: &'static str) -> Result<Option<u64>, TokenError> {
         match self.get(name) {
             None | Some(Value::Null) => Ok(None),
@@ -287,79 +374,5 @@ pub(crate) struct FailFast;
 impl Visitor for FailFast {
     fn check<V>(&mut self, _: &'static str, outcome: Result<V, TokenError>) -> Result<Option<V>, TokenError> {
         outcome.map(Some)
-    }
-}
-
-/// How a string in place of a list is split.
-#[derive(Clone, Copy)]
-enum Words {
-    /// RFC 6749 section 3.3: scopes are separated by spaces; by this character too where the issuer is configured so.
-    Split(char),
-    Whole,
-}
-
-/// Spans in the text that [`Parts`] holds.
-struct Spans<'a> {
-    payload: &'a str,
-    /// Decoded strings that were written with escapes; it follows the payload.
-    appendix: String,
-    items: SmallVec<[Span; 64]>,
-}
-
-impl<'a> Spans<'a> {
-    fn text(&mut self, text: Text<'a>) -> Span {
-        if !text.is_escaped() {
-            return self.span(text.raw);
-        }
-        let start = self.payload.len() + self.appendix.len();
-        self.appendix.push_str(&text.decode());
-        Span::new(start, self.payload.len() + self.appendix.len())
-    }
-
-    /// The span of a part of the payload.
-    fn span(&self, part: &'a str) -> Span {
-        let start = (part.as_ptr() as usize).wrapping_sub(self.payload.as_ptr() as usize);
-        Span::new(start, start.saturating_add(part.len()))
-    }
-
-    /// A string or a list of strings; anything else grants nothing.
-    fn list(&mut self, value: Option<Value<'a>>, words: Words) -> Span {
-        self.lists(value.into_iter(), words)
-    }
-
-    /// The same of several values, as one list.
-    fn lists(&mut self, values: impl Iterator<Item = Value<'a>>, words: Words) -> Span {
-        let start = self.items.len();
-        values.for_each(|value| self.add(value, words));
-        Span::new(start, self.items.len())
-    }
-
-    fn add(&mut self, value: Value<'a>, words: Words) {
-        match (value, words) {
-            (Value::String(text), Words::Split(other)) if !text.is_escaped() => {
-                for word in text.raw.split([' ', other]).filter(|word| !word.is_empty()) {
-                    let span = self.span(word);
-                    self.items.push(span);
-                }
-            }
-            (Value::String(text), Words::Split(other)) => {
-                for word in text.decode().split([' ', other]).filter(|word| !word.is_empty()) {
-                    let start = self.payload.len() + self.appendix.len();
-                    self.appendix.push_str(word);
-                    self.items.push(Span::new(start, start + word.len()));
-                }
-            }
-            (Value::String(text), Words::Whole) => {
-                let span = self.text(text);
-                self.items.push(span);
-            }
-            (Value::Array(list), _) if list.items().all(|item| item.as_text().is_some()) => {
-                for text in list.items().filter_map(Value::as_text) {
-                    let span = self.text(text);
-                    self.items.push(span);
-                }
-            }
-            _ => {}
-        }
     }
 }
