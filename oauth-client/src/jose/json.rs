@@ -297,7 +297,7 @@ impl<'a> Reader<'a> {
             self.at += 1;
             return Ok(());
         }
-        let mut names = Names { few: [""; FEW], len: 0, lengths: 0, many: Vec::new() };
+        let mut names = Names { few: [""; FEW], len: 0, marks: 0, many: Vec::new() };
         loop {
             self.blank();
             let name = self.string()?;
@@ -461,8 +461,8 @@ fn plain(text: &[u8]) -> usize {
 struct Names<'a> {
     few: [&'a str; FEW],
     len: usize,
-    /// The lengths of those, a bit for each: most names differ in it from all others.
-    lengths: u64,
+    /// A bit for each of those, by its length and both ends: most names differ in it from all others.
+    marks: u64,
     many: Vec<Cow<'a, str>>,
 }
 
@@ -472,11 +472,11 @@ impl<'a> Names<'a> {
         let seen = self.few.get(..self.len).unwrap_or_default();
         match self.few.get(self.len) {
             Some(_) if self.many.is_empty() && !name.escaped => {
-                let length = 1 << (name.raw.len() % 64);
-                if self.lengths & length != 0 && seen.contains(&name.raw) {
+                let mark = mark(name.raw);
+                if self.marks & mark != 0 && seen.contains(&name.raw) {
                     return Err(Malformed::Duplicate);
                 }
-                self.lengths |= length;
+                self.marks |= mark;
                 self.few[self.len] = name.raw;
                 self.len += 1;
             }
@@ -490,13 +490,25 @@ impl<'a> Names<'a> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<(), Malformed> {
+    #[inline]
+    fn finish(&mut self) -> Result<(), Malformed> {
+        if self.many.is_empty() {
+            return Ok(());
+        }
         self.many.sort_unstable();
         if self.many.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(Malformed::Duplicate);
         }
         Ok(())
     }
+}
+
+/// One bit, the same for the same name.
+#[inline]
+fn mark(name: &str) -> u64 {
+    let end = |byte: Option<&u8>| usize::from(byte.copied().unwrap_or_default());
+    let (first, last) = (end(name.as_bytes().first()), end(name.as_bytes().last()));
+    1 << ((name.len() + 3 * first + 11 * last) % 64)
 }
 
 /// Resolves escapes in a string that the reader has accepted.

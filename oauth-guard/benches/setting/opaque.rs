@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use oauth_client::transport::RequestBody;
-use oauth_guard::{ClientAuth, Guard, HttpClient, Introspection, Issuer};
+use oauth_guard::{ClientAuth, Guard, GuardService, HttpClient, Introspection, Issuer};
 use tokio::runtime::Runtime;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -22,6 +22,8 @@ const KNOWN: &str = "token=known";
 pub(crate) struct Opaque {
     pub(crate) runtime: Runtime,
     pub(crate) guard: Guard,
+    /// Made once, as in an app: what it takes to make a layer is no part of a request.
+    service: GuardService<Bare>,
     asked: Arc<AtomicUsize>,
 }
 
@@ -35,7 +37,8 @@ impl Opaque {
         let inside = runtime.enter();
         let guard = Guard::builder().http(http).issuer(issuer).build().expect("a guard");
         drop(inside);
-        Self { runtime, guard, asked }
+        let service = guard.layer().layer(Bare);
+        Self { runtime, guard, service, asked }
     }
 
     pub(crate) fn questions(&self) -> usize {
@@ -44,7 +47,7 @@ impl Opaque {
 
     /// The status of the response, waiting for it.
     pub(crate) fn status(&self, request: Request<Body>) -> u16 {
-        let mut service = self.guard.layer().layer(Bare);
+        let mut service = self.service.clone();
         self.runtime.block_on(async {
             let ready = service.ready().await.unwrap_or_else(|never| match never {});
             ready.call(request).await.unwrap_or_else(|never| match never {}).status().as_u16()

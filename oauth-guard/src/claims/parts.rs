@@ -359,7 +359,14 @@ impl<'a> PartsWriter<'a> {
     }
 
     #[inline]
-    fn number(&mut self, mut number: usize) {
+    fn number(&mut self, number: usize) {
+        match u8::try_from(number) {
+            Ok(small) if small < MORE => self.index.push(small),
+            _ => self.long_number(number),
+        }
+    }
+
+    fn long_number(&mut self, mut number: usize) {
         loop {
             let low = (number & usize::from(MORE - 1)) as u8;
             number >>= BITS;

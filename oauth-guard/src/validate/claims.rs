@@ -31,7 +31,7 @@ struct Member {
 }
 
 /// How many claims are found without a search.
-const KNOWN: usize = 17;
+const KNOWN: usize = 18;
 /// In place of a number: too far behind to be counted.
 const FAR: u8 = u8::MAX;
 
@@ -55,10 +55,11 @@ fn known(name: &str) -> Option<usize> {
             _ => return None,
         },
         5 if name == "scope" => 12,
-        6 if name == "active" => 13,
-        8 if name == "username" => 14,
-        9 if name == "client_id" => 15,
-        10 if name == "token_type" => 16,
+        5 if name == "roles" => 13,
+        6 if name == "active" => 14,
+        8 if name == "username" => 15,
+        9 if name == "client_id" => 16,
+        10 if name == "token_type" => 17,
         _ => return None,
     })
 }

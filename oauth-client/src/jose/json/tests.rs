@@ -153,3 +153,40 @@ fn lists_and_objects_can_be_looked_into() {
         assert!(inner.get("x").is_none());
     });
 }
+
+#[test]
+fn names_that_look_alike_are_told_apart() {
+    for (text, expected) in [
+        (r#"{"abc":1,"adc":2,"aec":3}"#, Ok(3)),
+        (r#"{"abc":1,"adc":2,"abc":3}"#, Err(Malformed::Duplicate)),
+        (r#"{"":1,"a":2,"aa":3,"aaa":4}"#, Ok(4)),
+        (r#"{"a":1,"b":2,"c":3,"":4,"":5}"#, Err(Malformed::Duplicate)),
+        (r#"{"ab":1,"ba":2,"b":3,"ab":4}"#, Err(Malformed::Duplicate)),
+    ] {
+        assert_eq!(read(text).map(|members| members.len()), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_value_is_the_same_out_of_its_text_alone() {
+    for text in [
+        "null",
+        "true",
+        "false",
+        "-1.5e3",
+        "0",
+        r#""""#,
+        r#""a b""#,
+        r#""\n\"""#,
+        "[]",
+        "[1,{}]",
+        "{}",
+        r#"{"a":[]}"#,
+    ] {
+        value(text, |value| {
+            let escaped = matches!(value, Value::String(text) if text.is_escaped());
+            let again = Value::of_written(text, escaped);
+            assert_eq!(format!("{again:?}"), format!("{value:?}"));
+        });
+    }
+}
