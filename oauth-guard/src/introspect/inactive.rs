@@ -18,7 +18,6 @@ pub(super) struct Inactive {
 }
 
 /// How many a half has.
-#[expect(clippy::cast_possible_truncation, reason = "it is a small number")]
 const MOST: usize = (INTROSPECTION_NEGATIVES / 2) as usize;
 
 type Half = HashMap<Digest, Duration, AlreadyRandom>;
