@@ -295,7 +295,8 @@ impl<'a> PartsWriter<'a> {
         self.cursor = value.end;
     }
 
-    /// The whole. `None` if it is longer than a span can address.
+    /// The whole. `None` if it is longer than a span can address: the text by itself, or the index, of which an item of a list
+    /// takes two bytes or more. So only of a token far above the usual limit can the index be what is too long.
     pub(crate) fn finish(self, spans: Spans, lists: [usize; 3], lifetime: &Lifetime) -> Option<Parts> {
         let Self { payload, appendix, index, .. } = self;
         let [scopes, roles, members] = lists.map(|start| u16::try_from(start).ok());

@@ -10,7 +10,7 @@ use crate::defaults::INTROSPECTION_NEGATIVES;
 /// Inactive tokens, and until when they count as such on the monotonic clock: the latest ones, up to a number.
 ///
 /// In two halves: when the newer one is full, the older one goes, and it takes its place. So an insertion never looks for
-/// what has to go, and one of many invented tokens stays for at least as long as it takes to invent as many as a half has.
+/// what has to go, and a token stays for at least as long as it takes to invent as many as a half has, from its last use on.
 #[derive(Default)]
 pub(super) struct Inactive {
     newer: Half,
@@ -23,9 +23,17 @@ const MOST: usize = (INTROSPECTION_NEGATIVES / 2) as usize;
 type Half = HashMap<Digest, Duration, AlreadyRandom>;
 
 impl Inactive {
-    pub(super) fn has(&self, digest: Digest, now: Duration) -> bool {
-        let until = self.newer.get(&digest).or_else(|| self.older.get(&digest));
-        until.is_some_and(|until| now < *until)
+    pub(super) fn has(&mut self, digest: Digest, now: Duration) -> bool {
+        let Some(until) = self.until(digest).filter(|until| now < *until) else { return false };
+        // One that comes again and again is not asked about for the sake of those that come once.
+        if !self.newer.contains_key(&digest) {
+            self.insert(digest, until);
+        }
+        true
+    }
+
+    fn until(&self, digest: Digest) -> Option<Duration> {
+        self.newer.get(&digest).or_else(|| self.older.get(&digest)).copied()
     }
 
     pub(super) fn insert(&mut self, digest: Digest, until: Duration) {
@@ -54,7 +62,8 @@ mod tests {
             inactive.insert(digest(number), s(10));
             assert!(inactive.newer.len() + inactive.older.len() <= 2 * MOST);
             for latest in [0, 1, MOST - 1] {
-                assert!(number < latest || inactive.has(digest(number - latest), s(9)), "{number} {latest}");
+                let known = |number| inactive.until(digest(number)) == Some(s(10));
+                assert!(number < latest || known(number - latest), "{number} {latest}");
             }
             assert!(!inactive.has(digest(number), s(10)) && !inactive.has(digest(number + 1), s(0)));
         }
@@ -62,5 +71,18 @@ mod tests {
         inactive.insert(digest(0), s(20));
         inactive.insert(digest(0), s(15));
         assert!(!inactive.has(digest(0), s(15)), "the last word counts");
+    }
+
+    #[test]
+    fn one_that_is_used_stays_however_many_others_come() {
+        let mut inactive = Inactive::default();
+        let digest = |number: usize| Digest::for_tests(number as u64);
+        inactive.insert(digest(0), s(10));
+        for number in 1..10 * MOST {
+            inactive.insert(digest(number), s(10));
+            assert!(!number.is_multiple_of(1000) || inactive.has(digest(0), s(9)), "{number}");
+            assert!(inactive.newer.len() <= MOST && inactive.older.len() <= MOST);
+        }
+        assert!(!inactive.has(digest(0), s(10)), "use does not make it last longer");
     }
 }

@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 
+use super::elements::{last_element, pairs};
 use crate::reject::Rejection;
 
 /// As the last proxy wrote it. What stands in front of it in a list came from its own caller.
@@ -22,26 +23,17 @@ impl<'a> Forwarded<'a> {
     /// its callers choose.
     pub(super) fn read(headers: &'a HeaderMap) -> Result<Self, Rejection> {
         let mut standard = Self::default();
-        if let Some(element) = last(headers, "forwarded")? {
-            for pair in split_quoted(element, ';') {
-                let Some((name, value)) = pair.split_once('=') else {
-                    if pair.trim().is_empty() {
-                        continue;
-                    }
-                    return Err(MALFORMED);
-                };
-                let place = match name.trim() {
-                    name if name.eq_ignore_ascii_case("proto") => &mut standard.scheme,
-                    name if name.eq_ignore_ascii_case("host") => &mut standard.host,
+        if let Some(text) = value(headers, "forwarded")? {
+            let element = last_element(text).ok_or(MALFORMED)?;
+            for pair in pairs(element, &["proto", "host"]) {
+                let pair = pair.ok_or(MALFORMED)?;
+                let place = match &pair {
+                    pair if pair.is("proto") => &mut standard.scheme,
+                    pair if pair.is("host") => &mut standard.host,
                     _ => continue,
                 };
-                let value = value.trim();
-                let value = match value.strip_prefix('"') {
-                    Some(rest) => rest.strip_suffix('"').ok_or(MALFORMED)?,
-                    None => value,
-                };
                 // A backslash in a host would be an escape that no host needs.
-                if place.replace(value).is_some() || value.contains(['\\', '"']) {
+                if place.replace(pair.value).is_some() || pair.value.contains('\\') {
                     return Err(MALFORMED);
                 }
             }
@@ -75,26 +67,13 @@ fn either<'a>(
     }
 }
 
-/// The last element of a list, of the last header of that name.
-fn last<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Rejection> {
-    let Some(value) = headers.get_all(name).iter().next_back() else { return Ok(None) };
-    let text = value.to_str().map_err(|_| MALFORMED)?;
-    Ok(split_quoted(text, ',').last().map(str::trim))
+/// The last header of that name.
+fn value<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Rejection> {
+    let value = headers.get_all(name).iter().next_back();
+    value.map(|value| value.to_str().map_err(|_| MALFORMED)).transpose()
 }
 
-/// Splits where the separator is not within quotes.
-pub(super) fn split_quoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    text.split(move |char| {
-        if is_escaped {
-            is_escaped = false;
-            return false;
-        }
-        match char {
-            '\\' if is_quoted => is_escaped = true,
-            '"' => is_quoted = !is_quoted,
-            _ => {}
-        }
-        char == separator && !is_quoted
-    })
+/// The last item of its list, which knows no quotes.
+fn last<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Rejection> {
+    Ok(value(headers, name)?.and_then(|text| text.rsplit(',').next()).map(str::trim))
 }

@@ -9,6 +9,7 @@ mod binding;
 pub(crate) mod certificates;
 mod check;
 pub(crate) mod dpop;
+mod elements;
 mod evidence;
 mod explain;
 mod forwarded;

@@ -2,7 +2,7 @@
 //! element, so the last one is that of the proxy in front.
 
 use super::header::{MALFORMED, escaped_pem};
-use crate::possession::forwarded::split_quoted;
+use crate::possession::elements::{last_element, pairs};
 use crate::reject::Rejection;
 
 /// The thumbprint in the last element: its `Hash`, its `Cert`, or both if they agree.
@@ -10,15 +10,14 @@ pub(super) fn read(text: &str) -> Result<Option<[u8; 32]>, Rejection> {
     if text.trim().is_empty() {
         return Ok(None);
     }
-    let element = split_quoted(text, ',').last().map(str::trim).unwrap_or_default();
+    let element = last_element(text).ok_or(MALFORMED)?;
     let (mut hash, mut certificate) = (None, None);
-    for pair in split_quoted(element, ';') {
-        let (name, value) = pair.split_once('=').ok_or(MALFORMED)?;
-        let value = unquoted(value.trim()).ok_or(MALFORMED)?;
-        let is = |known: &str| name.trim().eq_ignore_ascii_case(known);
-        let twice = if is("hash") {
+    for pair in pairs(element, &["hash", "cert"]) {
+        let pair = pair.ok_or(MALFORMED)?;
+        let value = if pair.is_quoted { unescaped(pair.value) } else { pair.value.to_owned() };
+        let twice = if pair.is("hash") {
             hash.replace(hex(&value).ok_or(MALFORMED)?).is_some()
-        } else if is("cert") {
+        } else if pair.is("cert") {
             certificate.replace(escaped_pem(&value)?).is_some()
         } else {
             false
@@ -36,20 +35,11 @@ pub(super) fn read(text: &str) -> Result<Option<[u8; 32]>, Rejection> {
     }
 }
 
-/// A value without its quotes and escapes.
-fn unquoted(value: &str) -> Option<String> {
-    let Some(rest) = value.strip_prefix('"') else {
-        return (!value.contains('"')).then(|| value.to_owned());
-    };
-    let (mut text, mut chars) = (String::new(), rest.chars());
-    while let Some(char) = chars.next() {
-        match char {
-            '\\' => text.push(chars.next()?),
-            '"' => return chars.next().is_none().then_some(text),
-            other => text.push(other),
-        }
-    }
-    None
+/// What was quoted, without its escapes.
+fn unescaped(value: &str) -> String {
+    let mut chars = value.chars();
+    std::iter::from_fn(|| chars.next().and_then(|char| if char == '\\' { chars.next() } else { Some(char) }))
+        .collect()
 }
 
 /// SHA-256 in hexadecimal digits of either case.

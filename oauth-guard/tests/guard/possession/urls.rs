@@ -277,6 +277,34 @@ async fn a_trusted_proxy_says_what_it_was_asked_for() {
         ("no scheme", proxy().with("x-forwarded-proto", "ftp"), HERE, MALFORMED),
         ("no host", proxy().with("x-forwarded-host", "api.example.com/a"), HERE, MALFORMED),
         ("an open quote", proxy().with("forwarded", "host=\"api.example.com"), HERE, MALFORMED),
+        // What a caller sends in front of the element of a proxy that adds its own.
+        (
+            "a quote in a name, left open",
+            proxy().with("forwarded", "host=api.example.com;proto=https;\",host=backend:3000"),
+            HERE,
+            MALFORMED,
+        ),
+        (
+            "a quote in a value, left open",
+            proxy().with("forwarded", "host=api.example.com;proto=https;for=\",host=backend:3000"),
+            HERE,
+            MALFORMED,
+        ),
+        (
+            "a pair in quotes that would count",
+            proxy().with("forwarded", "host=api.example.com;proto=https;for=\",host=backend:3000;by=\""),
+            HERE,
+            MALFORMED,
+        ),
+        (
+            "a quote in a list without quotes",
+            proxy()
+                .with("x-forwarded-proto", "https")
+                .with("x-forwarded-host", "api.example.com")
+                .with("x-forwarded-prefix", "/evil\", /base"),
+            "https://api.example.com/base/orders",
+            SAME,
+        ),
         (
             "a parameter twice",
             proxy().with("forwarded", "host=api.example.com;host=evil.example"),
