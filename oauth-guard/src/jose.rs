@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use oauth_client::jose::Error;
 pub(crate) use oauth_client::jose::{
-    CompactJws, Header, Issued, Scratch, TENANT, Typ, decode_base64url, has_hole, is_for_some_tenant, json,
+    CompactJws, Header, Issued, Scratch, TENANT, Typ, by_name, decode_base64url, has_hole,
+    is_for_some_tenant, json,
 };
 
 use crate::algorithm;

@@ -26,7 +26,7 @@ use crate::escape::escaped;
 use crate::extensions;
 use crate::introspect::IntrospectedTokens;
 use crate::issuer::IssuerState;
-use crate::jose::{self, Issued, has_hole};
+use crate::jose::{self, Issued, by_name, has_hole};
 use crate::keys::{Flight, Freshness};
 use crate::metadata::ResourceMetadata;
 use crate::possession::dpop::DPOP_NONCE;
@@ -412,13 +412,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
             return Err(TokenError::UnknownIssuer);
         }
         let with_tenants = || self.with_tenants.iter().find(|issuer| issued.is_by(issuer.name()));
-        // Most guards have one or two: to compare their names takes less than a hash of one.
-        let configured = if self.issuers.len() <= 4 {
-            self.issuers.iter().find_map(|(one, issuer)| (**one == *name).then_some(issuer))
-        } else {
-            self.issuers.get(name)
-        };
-        match (configured.or_else(with_tenants), &self.tenants) {
+        match (by_name(&self.issuers, name).or_else(with_tenants), &self.tenants) {
             (Some(issuer), _) => Ok(IssuerLookup::Found(Arc::clone(issuer))),
             (None, None) => Err(TokenError::UnknownIssuer),
             // The caller wrote the name, and nothing vouches for it yet.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::by_name::by_name;
 use super::jwk::{self, UnusableKey};
 use super::{Algorithm, CompactJws, Error, Header, Issued, KEYS_TRIED, Scratch, VerifyingKey};
 use crate::bom::without_mark;
@@ -190,13 +191,7 @@ impl KeySet {
     /// Where the keys of that key id are.
     #[inline]
     fn with_id(&self, id: &str) -> Option<&[usize]> {
-        // Issuers show two or three keys: to compare their ids takes less than a hash of one.
-        let found = if self.by_id.len() <= 4 {
-            self.by_id.iter().find_map(|(one, indices)| (**one == *id).then_some(indices))
-        } else {
-            self.by_id.get(id)
-        };
-        found.map(Vec::as_slice)
+        by_name(&self.by_id, id).map(Vec::as_slice)
     }
 
     fn named(&self, key_id: Option<&str>) -> impl Iterator<Item = &Arc<VerifyingKey>> {

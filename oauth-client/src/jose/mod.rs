@@ -34,10 +34,13 @@ mod edwards;
 mod proof_key;
 // 5 the keys of one issuer, and the one that signed
 mod key_set;
+// how one of a few names is found
+mod by_name;
 
 mod error;
 
 pub use self::algorithm::Algorithm;
+pub use self::by_name::by_name;
 pub use self::error::Error;
 pub use self::jwk::UnusableKey;
 pub use self::jws::{CompactJws, Header, Scratch, Typ, decode_base64url};
