@@ -44,6 +44,26 @@ pub(crate) struct Scene {
     ended: watch::Receiver<bool>,
 }
 
+/// What explains a response other than 200, if it has taken place.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Excuses {
+    /// Keys or a tenant are not known, and cannot be fetched.
+    trouble: bool,
+    /// Forged tokens with key ids of their own use up the fetches that a cool-down allows.
+    new_key: bool,
+}
+
+impl Excuses {
+    pub(crate) fn of(authority: &Authority) -> Self {
+        Self { trouble: authority.is_in_trouble(), new_key: authority.has_a_new_key() }
+    }
+
+    /// What has taken place until now, or takes place now.
+    pub(crate) fn or(self, now: Self) -> Self {
+        Self { trouble: self.trouble || now.trouble, new_key: self.new_key || now.new_key }
+    }
+}
+
 impl World {
     pub(crate) async fn start(
         authority: &Arc<Authority>,
@@ -116,20 +136,27 @@ impl Scene {
 
     /// Counts what came back where 200 was due.
     fn judge(&self, who: &str, outcome: &Result<u16, String>) {
+        let excuses = Excuses::of(&self.authority);
         match outcome {
-            Ok(200) => self.counts.good(who),
-            // Keys or a tenant are not known, and cannot be fetched.
-            Ok(503) if self.authority.is_in_trouble() => self.counts.of_outage(who, "503"),
-            // Forged tokens with key ids of their own use up the fetches that a cool-down allows.
-            Ok(401) if self.authority.has_a_new_key() => self.counts.rejected(who, "a key that is new"),
-            other => self.counts.unexplained(who, &format!("200 was due: {other:?}")),
+            Ok(status) => self.judge_many(who, *status, 1, excuses),
+            Err(error) => self.counts.unexplained(who, &format!("200 was due: {error}")),
+        }
+    }
+
+    /// Counts as many responses of this status, where 200 was due.
+    pub(crate) fn judge_many(&self, who: &str, status: u16, count: u64, excuses: Excuses) {
+        match status {
+            200 => self.counts.good(who, count),
+            503 if excuses.trouble => self.counts.of_outage(who, "503", count),
+            401 if excuses.new_key => self.counts.rejected(who, "a key that is new", count),
+            _ => self.counts.unexplained(who, &format!("200 was due: {count} times {status}")),
         }
     }
 
     async fn expect_rejection(&self, who: &str, why: &str, token: Option<&str>) {
         match self.call(token).await {
-            Ok(401) => self.counts.rejected(who, why),
-            Ok(503) if self.authority.is_in_trouble() => self.counts.of_outage(who, "503"),
+            Ok(401) => self.counts.rejected(who, why, 1),
+            Ok(503) if self.authority.is_in_trouble() => self.counts.of_outage(who, "503", 1),
             other => self.counts.unexplained(who, &format!("401 was due ({why}): {other:?}")),
         }
     }
@@ -144,7 +171,7 @@ impl Scene {
             Err(AttachError::Token(error))
                 if self.authority.is_in_trouble() && OF_AN_OUTAGE.contains(&error.code()) =>
             {
-                self.counts.of_outage(who, error.code());
+                self.counts.of_outage(who, error.code(), 1);
                 error.is_reauthorization_required()
             }
             Err(error) => {

@@ -41,27 +41,15 @@ impl Totals {
 }
 
 impl Counts {
-    pub(crate) fn good(&self, who: &str) {
-        self.good_many(who, 1);
-    }
-
-    pub(crate) fn good_many(&self, who: &str, count: u64) {
+    pub(crate) fn good(&self, who: &str, count: u64) {
         self.requests(count, format!("{who}: 200"), |_| None);
     }
 
-    pub(crate) fn rejected(&self, who: &str, why: &str) {
-        self.rejected_many(who, why, 1);
-    }
-
-    pub(crate) fn rejected_many(&self, who: &str, why: &str, count: u64) {
+    pub(crate) fn rejected(&self, who: &str, why: &str, count: u64) {
         self.requests(count, format!("{who}: 401, {why}"), |totals| Some(&mut totals.rejections));
     }
 
-    pub(crate) fn of_outage(&self, who: &str, what: &str) {
-        self.of_outage_many(who, what, 1);
-    }
-
-    pub(crate) fn of_outage_many(&self, who: &str, what: &str, count: u64) {
+    pub(crate) fn of_outage(&self, who: &str, what: &str, count: u64) {
         self.requests(count, format!("{who}: {what}, in an outage"), |totals| Some(&mut totals.outages));
     }
 

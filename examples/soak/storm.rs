@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::process::Command;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::Failure;
-use crate::actors::Scene;
+use crate::actors::{Excuses, Scene};
 
 const BURST: Duration = Duration::from_secs(5);
 /// More than the API's threads hold for themselves, and less than its cache has room for.
@@ -17,7 +17,7 @@ const TOKENS: usize = 300;
 /// How long tokens live: longer than a burst.
 const LIFETIME: u64 = 60;
 
-/// What wrk runs: each token in turn. At its end it prints how often each status came.
+/// What wrk runs: each token in turn. At its end it prints how often each status came, 0 for no response.
 const SCRIPT: &str = r#"
 local next, threads = 0, {}
 function setup(thread) table.insert(threads, thread) end
@@ -39,7 +39,7 @@ function done(summary)
     for status, count in pairs(thread:get("counts")) do print("status " .. status .. " " .. count) end
   end
   local errors = summary.errors
-  print("status none " .. errors.connect + errors.read + errors.write + errors.timeout)
+  print("status 0 " .. errors.connect + errors.read + errors.write + errors.timeout)
 end
 "#;
 
@@ -75,15 +75,13 @@ impl Scene {
         command.args(["-t1", "-c4", &seconds, "-s"]).arg(script).arg(&self.api.url);
         let burst = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
         // What explains a failure may begin and end within the burst.
-        let (mut trouble, mut new_key) = (false, false);
+        let mut excuses = Excuses::default();
         let watched = async {
             loop {
-                trouble |= self.authority.is_in_trouble();
-                new_key |= self.authority.has_a_new_key();
+                excuses = excuses.or(Excuses::of(&self.authority));
                 sleep(Duration::from_millis(50)).await;
             }
         };
-        let began = Instant::now();
         let output = tokio::select! {
             output = burst.wait_with_output() => output?,
             () = watched => unreachable!("it watches for ever"),
@@ -91,22 +89,14 @@ impl Scene {
         let text = String::from_utf8_lossy(&output.stdout);
         let counts = text.lines().filter_map(|line| {
             let (status, count) = line.strip_prefix("status ")?.split_once(' ')?;
-            Some((status.to_owned(), count.parse::<u64>().ok()?))
+            Some((status.parse::<u16>().ok()?, count.parse::<u64>().ok()?))
         });
         let counts: Vec<_> = counts.filter(|(_, count)| *count > 0).collect();
         if counts.is_empty() {
             return Err(format!("wrk: {text}{}", String::from_utf8_lossy(&output.stderr)).into());
         }
         for (status, count) in counts {
-            match &*status {
-                "200" => self.counts.good_many("wrk", count),
-                "503" if trouble => self.counts.of_outage_many("wrk", "503", count),
-                "401" if new_key => self.counts.rejected_many("wrk", "a key that is new", count),
-                _ => {
-                    let what = format!("200 was due: {count} times {status} in {:?}", began.elapsed());
-                    self.counts.unexplained("wrk", &what);
-                }
-            }
+            self.judge_many("wrk", status, count, excuses);
         }
         self.counts.event("bursts of wrk");
         Ok(())
