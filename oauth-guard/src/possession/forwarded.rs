@@ -25,7 +25,7 @@ impl<'a> Forwarded<'a> {
         let mut standard = Self::default();
         if let Some(text) = value(headers, "forwarded")? {
             let element = last_element(text).ok_or(MALFORMED)?;
-            for pair in pairs(element, &["proto", "host"]) {
+            for pair in pairs(element) {
                 let pair = pair.ok_or(MALFORMED)?;
                 let place = match &pair {
                     pair if pair.is("proto") => &mut standard.scheme,

@@ -12,7 +12,7 @@ pub(super) fn read(text: &str) -> Result<Option<[u8; 32]>, Rejection> {
     }
     let element = last_element(text).ok_or(MALFORMED)?;
     let (mut hash, mut certificate) = (None, None);
-    for pair in pairs(element, &["hash", "cert"]) {
+    for pair in pairs(element) {
         let pair = pair.ok_or(MALFORMED)?;
         let value = if pair.is_quoted { unescaped(pair.value) } else { pair.value.to_owned() };
         let twice = if pair.is("hash") {
