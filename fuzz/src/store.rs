@@ -129,6 +129,9 @@ fn seeds() -> Vec<Vec<u8>> {
     let files = [
         document(json!({ key().as_str(): entry, "other": entry })),
         document(json!({})),
+        // The last revision is below that of an entry, and the last one there is.
+        document(json!({ key().as_str(): { "revision": 8, "tokens": full } })),
+        document(json!({ key().as_str(): { "revision": u64::MAX, "tokens": full } })),
         document(json!({ "other": { "revision": u64::MAX, "tokens": set } })),
         json!({ "format": "oauth-client tokens", "version": 2 }),
         json!({ "format": "another" }),

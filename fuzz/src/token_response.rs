@@ -231,6 +231,7 @@ fn seeds() -> Vec<Vec<u8>> {
         r#"{"access_token":"2YotnFZFEjr1zCsicMWpAA","token_type":"Bearer","expires_in":3600,"refresh_token":"tGzv3JOkF0XG5Qx2TlKWIA","scope":"a b"}"#,
         r#"{"access_token":"2YotnFZFEjr1zCsicMWpAA","expires_in":"3599.5","scope":["a"],"expires":1893459600,"token_type":"bot"}"#,
         r#"{"access_token":"2YotnFZFEjr1zCsicMWpAA","token_type":"N_A","issued_token_type":"urn:ietf:params:oauth:token-type:id_token"}"#,
+        r#"{"access_token":"2YotnFZFEjr1zCsicMWpAA","token_type":"$2YotnFZFEjr1zCsicMWpAA"}"#,
         "access_token=2YotnFZFEjr1zCsicMWpAA&token_type=bearer&scope=a%2Cb",
         "error=bad_refresh_token&error_description=The+%24+is+wrong",
         r#"{"error":"invalid_grant","error_description":"the secret $ is wrong","error_uri":"https://x"}"#,

@@ -156,7 +156,7 @@ fn shortened<'a>(text: &[u8], secrets: &(impl Iterator<Item = &'a Secret> + Clon
 }
 
 /// Some servers repeat in their error what they were sent, as it was meant or as it was on the wire.
-fn without_secrets<'a>(text: &str, secrets: impl Iterator<Item = &'a Secret>) -> String {
+pub(super) fn without_secrets<'a>(text: &str, secrets: impl Iterator<Item = &'a Secret>) -> String {
     // A secret of a few letters would turn the text to confetti, and is guessed sooner than read in a log.
     secrets.map(Secret::expose).filter(|secret| secret.len() >= 4).fold(text.to_owned(), |text, secret| {
         let form = Zeroizing::new(byte_serialize(secret.as_bytes()).collect::<String>());

@@ -5,7 +5,7 @@ use http::Response;
 use http::response::Parts;
 use serde_json::{Map, Value};
 
-use super::error_response::{ErrorBody, Responder, error_response};
+use super::error_response::{ErrorBody, Responder, error_response, without_secrets};
 use crate::clock::Now;
 use crate::dialect::Dialect;
 use crate::dpop::Prover;
@@ -64,7 +64,7 @@ pub(crate) fn decode<'a>(
         Ok(object) => {
             // Whatever is wrong with the rest, the refresh token before it is spent.
             let rotated = object.get("refresh_token").and_then(Value::as_str).map(Secret::from);
-            let mut tokens = token_set(object, sent, dialect, prover)
+            let mut tokens = token_set(object, sent, dialect, prover, secrets)
                 .map_err(|error| TokenRequestError { error, rotated })?;
             tokens.server_date = server_date(&head);
             Ok(tokens)
@@ -184,16 +184,21 @@ fn in_standard_places(object: Map<String, Value>, dialect: &Dialect) -> Map<Stri
     }
 }
 
-fn token_set(
+fn token_set<'a>(
     mut body: Map<String, Value>,
     sent: Now,
     dialect: &Dialect,
     prover: Option<&Prover>,
+    secrets: impl Iterator<Item = &'a Secret> + Clone,
 ) -> Result<TokenSet, Error> {
     let until = expires_at(&mut body, dialect)?;
     let jkt = match is_not_for_requests(&body) {
         true => None,
-        false => bound_to(token_type(body.remove("token_type"), dialect), prover)?,
+        false => bound_to(token_type(body.remove("token_type"), dialect), prover, |kind| {
+            let mut tokens = Vec::new();
+            collect_tokens(&body, &mut tokens);
+            without_secrets(&without_secrets(kind, tokens.iter()), secrets)
+        })?,
     };
     let access_token = access_token(body.remove("access_token"))?;
     let issued_at_ms = u64::try_from(sent.wall.as_millis()).unwrap_or(u64::MAX);
@@ -271,8 +276,12 @@ fn token_type(found: Option<Value>, dialect: &Dialect) -> Option<Value> {
 
 /// RFC 6749 section 7.1: a type that is not understood must not be used. Its case does not count (section 5.1), and
 /// where it is missing, although REQUIRED, bearer is what servers mean. The thumbprint of the key that the token is
-/// bound to, if it is: `DPoP` says so (RFC 9449 section 5).
-fn bound_to(found: Option<Value>, prover: Option<&Prover>) -> Result<Option<String>, Error> {
+/// bound to, if it is: `DPoP` says so (RFC 9449 section 5). `hide` takes the secrets out of a text that is shown.
+fn bound_to(
+    found: Option<Value>,
+    prover: Option<&Prover>,
+    hide: impl FnOnce(&str) -> String,
+) -> Result<Option<String>, Error> {
     let kind = match found {
         None | Some(Value::Null) => {
             tracing::info!(target: "oauth_client", "the token response has no token_type; taken as Bearer");
@@ -286,7 +295,7 @@ fn bound_to(found: Option<Value>, prover: Option<&Prover>) -> Result<Option<Stri
         Some(prover) if is(Scheme::Dpop) => Ok(Some(prover.thumbprint().to_owned())),
         Some(prover) if is(Scheme::Bearer) && !prover.allows_bearer() => Err(Error::new(Kind::NotBound)),
         _ if is(Scheme::Bearer) => Ok(None),
-        _ => Err(Error::new(Kind::TokenType(printable(&kind, 64)))),
+        _ => Err(Error::new(Kind::TokenType(printable(&hide(&kind), 64)))),
     }
 }
 

@@ -275,6 +275,29 @@ async fn a_file_that_was_replaced_has_other_revisions() {
     assert_eq!(store.load(&key("alice")).await.unwrap().unwrap().tokens, tokens("two"));
 }
 
+/// A file that was edited or merged by hand: the last revision given out is below that of an entry, or there is none after
+/// it. A writer that knows the entry as it was loses all the same.
+#[tokio::test]
+async fn an_entry_that_is_written_gets_another_revision_whatever_the_file_says() {
+    let directory = Directory::new();
+    let store = FileStore::new(directory.file());
+    write(&store, "one").await.unwrap();
+    let read = || serde_json::from_slice::<serde_json::Value>(&fs::read(directory.file()).unwrap()).unwrap();
+    for (last, entry) in [(6_u64, 7_u64), (0, 7), (7, 7), (u64::MAX, 7), (0, u64::MAX), (u64::MAX, u64::MAX)]
+    {
+        let mut file = read();
+        file["revision"] = last.into();
+        let name = file["entries"].as_object().unwrap().keys().next().unwrap().clone();
+        file["entries"][&name]["revision"] = entry.into();
+        fs::write(directory.file(), file.to_string()).unwrap();
+        let before = store.load(&key("alice")).await.unwrap().unwrap().revision;
+        write(&store, "two").await.unwrap();
+        let swap = store.compare_and_swap(&key("alice"), Some(before), Some(&tokens("late"))).await.unwrap();
+        assert_eq!(swap, Swap::Conflict, "{last} and {entry}");
+        assert_eq!(store.load(&key("alice")).await.unwrap().unwrap().tokens, tokens("two"));
+    }
+}
+
 #[tokio::test]
 async fn what_is_of_no_use_any_more_is_dropped() {
     let directory = Directory::new();

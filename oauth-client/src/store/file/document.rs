@@ -22,8 +22,7 @@ const LONGEST_UNKNOWN: Duration = Duration::from_secs(30 * 24 * 3600);
 pub(super) struct Document {
     format: String,
     version: u32,
-    /// The last revision given out. It only ever grows, so an entry that was removed and made anew gets another one. It
-    /// starts at random, so that the entries of a file that was replaced get others, too.
+    /// The last revision given out. It only ever grows, so an entry that was removed and made anew gets another one.
     revision: u64,
     pub(super) entries: BTreeMap<String, Entry>,
 }
@@ -47,7 +46,7 @@ impl Document {
     }
 
     pub(super) fn set(&mut self, key: &StoreKey, tokens: Option<TokenSet>) -> Revision {
-        self.revision = self.revision.saturating_add(1);
+        self.revision = self.revision.checked_add(1).unwrap_or_else(first_revision);
         let revision = self.revision;
         match tokens {
             Some(tokens) => self.entries.insert(key.as_str().to_owned(), Entry { revision, tokens }),
@@ -69,10 +68,19 @@ impl Document {
 
 impl Default for Document {
     fn default() -> Self {
-        // Exact in every JSON library, and far from the end. Without randomness it starts at zero.
-        let revision = getrandom::u64().unwrap_or(0) >> 12;
-        Self { format: FORMAT.to_owned(), version: VERSION, revision, entries: BTreeMap::new() }
+        Self {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            revision: first_revision(),
+            entries: BTreeMap::new(),
+        }
     }
+}
+
+/// Random, so that the entries of a file that was replaced get other revisions, too. Exact in every JSON library, and far
+/// from the end; without randomness it is zero.
+fn first_revision() -> u64 {
+    getrandom::u64().unwrap_or(0) >> 12
 }
 
 impl From<Entry> for Stored {
@@ -112,7 +120,12 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Document, StoreError> 
         let column = read.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
         damaged(line, column)
     })?;
-    serde_json::from_str(text).map_err(|error| damaged(error.line(), error.column()))
+    let mut document: Document =
+        serde_json::from_str(text).map_err(|error| damaged(error.line(), error.column()))?;
+    // In a file that was edited or merged by hand an entry may be ahead of it, whose revision would be given out again.
+    let highest = document.entries.values().map(|entry| entry.revision).max();
+    document.revision = document.revision.max(highest.unwrap_or(0));
+    Ok(document)
 }
 
 /// Whether this is a file of this store, of whatever version, also where it is damaged.

@@ -260,6 +260,21 @@ fn hostile_text_is_cut_escaped_and_rid_of_our_secrets() {
 }
 
 #[test]
+fn a_type_that_is_not_understood_is_named_without_secrets() {
+    for (kind, shown) in
+        [("mac", "mac"), ("s3cr3t=Mac", "[redacted]=Mac"), ("x-t0ken-1234567", "x-[redacted]")]
+    {
+        let body = format!(r#"{{"access_token":"t0ken-1234567","token_type":"{kind}"}}"#);
+        let error = response(200, body).unwrap_err();
+        assert!(error.to_string().contains(&format!("of type {shown:?},")), "{error}");
+        assert!(
+            !format!("{error:?}").contains("s3cr3t") && !format!("{error:?}").contains("t0ken-1"),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
 fn retry_after_is_kept_with_the_error_response() {
     let response = Response::builder().status(503).header("retry-after", "30").body(Bytes::new()).unwrap();
     let error = decode(response, SENT, SENT, &standard(), None, std::iter::empty()).err().unwrap().error;

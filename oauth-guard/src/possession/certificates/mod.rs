@@ -57,7 +57,11 @@ pub enum CertificateSource {
     Connection,
     /// In the header `Client-Cert` (RFC 9440) of a trusted proxy.
     ClientCert,
-    /// In Envoy's `x-forwarded-client-cert`, from a trusted proxy. Of several elements the last one counts.
+    /// In Envoy's `x-forwarded-client-cert`, from a trusted proxy. Of several elements the last one counts, which is that of
+    /// the proxy in front. Prefer `SANITIZE_SET` to `APPEND_FORWARD`, and leave `subject`, `uri` and `dns` out of what Envoy
+    /// sends (`set_current_client_cert_details`): they are names from the certificate, and nothing here reads them. Where
+    /// the CA signs names with quotes or commas for its clients and Envoy writes them as they are, the end of one element
+    /// cannot be told from a name.
     Xfcc,
     /// In `ssl-client-cert` with nginx's `$ssl_client_escaped_cert`, from a trusted proxy.
     Nginx,

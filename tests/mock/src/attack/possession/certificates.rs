@@ -369,6 +369,13 @@ fn quoted(context: &AttackContext) -> Vec<AttackRequest> {
                 format!("Hash={other};Subject=\"CN=\\\",Hash={own};Subject=\\\"x\""),
             ),
             ("the URI", format!("Hash={other};URI=spiffe://x/Hash={own}")),
+            // A proxy that adds its element to what the client sent: the client's quote must not take it in.
+            ("an open quote before the proxy's element", format!("Hash={own};Subject=\"x,Hash={other}")),
+            (
+                "an open quote that the proxy's element closes",
+                format!("Hash={own};Subject=\"x,Hash={other};Subject=\"CN=y\""),
+            ),
+            ("an open quote in a name", format!("Hash={own};Sub\"ject=x,Hash={other}")),
         ];
         for (variant, value) in values {
             maker.value(variant, value);
