@@ -320,23 +320,10 @@ impl ClientAuth {
                 let algorithm = self.assertion.algorithm.or(Some(Algorithm::Hs256));
                 Ok(Proof { credential: Some(secret), algorithm, ..Proof::default() })
             }
-            Method::KeyJwt(source) => {
-                let (key, credential) = source.get(now).await?;
-                let key = self.adjusted(key)?;
-                let mut thumbprints = Vec::new();
-                if let Some(source) = &self.certificate {
-                    let pem = source.get(CERTIFICATE, now).await?;
-                    thumbprints.push(("x5t#S256", sign::certificate_thumbprint(pem.expose())?));
-                    if self.assertion.sha1 {
-                        thumbprints.push(("x5t", sign::certificate_thumbprint_sha1(pem.expose())?));
-                    }
-                }
-                let assertion = self.assertion.with_key(id, &key, thumbprints, recipient, now)?;
-                assertion::put(parameters, id, assertion);
-                Ok(Proof { credential, algorithm: Some(key.algorithm()), ..Proof::default() })
-            }
+            // Boxed, as what waits for another program is: with a secret at hand a request is no larger for it.
+            Method::KeyJwt(source) => Box::pin(self.prove_with_key(source, parameters, recipient, now)).await,
             Method::Assertion(source) => {
-                let assertion = external::read(source, recipient.time, now).await?;
+                let assertion = Box::pin(external::read(source, recipient.time, now)).await?;
                 assertion::put(parameters, id, assertion.clone());
                 Ok(Proof { credential: Some(assertion), ..Proof::default() })
             }
@@ -346,6 +333,29 @@ impl ClientAuth {
                 Ok(Proof::default())
             }
         }
+    }
+
+    async fn prove_with_key(
+        &self,
+        source: &KeySource,
+        parameters: &mut Parameters,
+        recipient: Recipient<'_>,
+        now: Now,
+    ) -> Result<Proof, Error> {
+        let (key, credential) = source.get(now).await?;
+        let key = self.adjusted(key)?;
+        let mut thumbprints = Vec::new();
+        if let Some(source) = &self.certificate {
+            let pem = source.get(CERTIFICATE, now).await?;
+            thumbprints.push(("x5t#S256", sign::certificate_thumbprint(pem.expose())?));
+            if self.assertion.sha1 {
+                thumbprints.push(("x5t", sign::certificate_thumbprint_sha1(pem.expose())?));
+            }
+        }
+        let id = &*self.client_id;
+        let assertion = self.assertion.with_key(id, &key, thumbprints, recipient, now)?;
+        assertion::put(parameters, id, assertion);
+        Ok(Proof { credential, algorithm: Some(key.algorithm()), ..Proof::default() })
     }
 
     /// Whether the secret or key of a refused request is another one by now, so that a repetition is worth while.

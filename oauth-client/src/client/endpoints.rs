@@ -60,7 +60,11 @@ impl Client {
                 "is not known without the server's metadata; give issuer, or the endpoint itself",
             )),
             Server::Issuer(issuer) => {
-                let discovered = self.discovered(issuer, time).await?;
+                // Boxed: it is there for nearly every request.
+                let discovered = match self.discovered_lately() {
+                    Some(discovered) => discovered,
+                    None => Box::pin(self.discovered(issuer, time)).await?,
+                };
                 let metadata = &discovered.metadata;
                 // RFC 8705 section 5: an endpoint without an alias takes certificates where it is, and the alias of one
                 // that browsers are sent to means nothing: they have other certificates than the client.
@@ -88,15 +92,18 @@ impl Client {
         Limits { allow_http: self.0.allow_http, public_only, ..limits }
     }
 
+    /// The metadata, if it is known and need not be fetched again yet.
+    fn discovered_lately(&self) -> Option<Arc<Discovered>> {
+        let now = self.0.clock.now().monotonic;
+        self.0.discovered.load_full().filter(|known| now.saturating_sub(known.at) < METADATA_LIFETIME)
+    }
+
     /// The metadata, with so much time to fetch it. One caller fetches it; the others wait, and share its failure.
     pub(super) async fn discovered(&self, issuer: &str, time: Duration) -> Result<Arc<Discovered>, Error> {
-        let began = self.0.clock.now().monotonic;
-        let fresh = |at: Duration| {
-            self.0.discovered.load_full().filter(|known| at.saturating_sub(known.at) < METADATA_LIFETIME)
-        };
-        if let Some(known) = fresh(began) {
+        if let Some(known) = self.discovered_lately() {
             return Ok(known);
         }
+        let began = self.0.clock.now().monotonic;
         // With an endpoint known, most of the time is for the request itself.
         let known = self.0.discovered.load_full();
         let time = if known.is_some() { time / 4 } else { time };
@@ -104,10 +111,10 @@ impl Client {
             let timeout = Error::new(Kind::Timeout(time));
             return known.filter(|known| known.is_usable(began)).ok_or(timeout);
         };
-        let now = self.0.clock.now().monotonic;
-        if let Some(known) = fresh(now) {
+        if let Some(known) = self.discovered_lately() {
             return Ok(known);
         }
+        let now = self.0.clock.now().monotonic;
         if let Some((_, error)) = failure.as_ref().filter(|(until, _)| now < *until) {
             return Err(error.clone());
         }

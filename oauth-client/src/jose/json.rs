@@ -24,7 +24,7 @@ const FEW: usize = 16;
 /// Says why the text is not one strict JSON object. Members before the fault were handed on already.
 pub fn read_object<'a>(
     text: &'a str,
-    each: &mut dyn FnMut(Text<'a>, Value<'a>, &'a str),
+    each: &mut impl FnMut(Text<'a>, Value<'a>, &'a str),
 ) -> Result<(), Malformed> {
     Reader::new(text).whole(each)
 }
@@ -110,14 +110,11 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn as_seconds(self) -> Option<u64> {
         let Self::Number(digits) = self else { return None };
-        let mut whole = Some(0_u64);
-        let is_whole = digits.bytes().all(|byte| {
-            let digit = byte.wrapping_sub(b'0');
-            whole = whole.and_then(|whole| whole.checked_mul(10)?.checked_add(digit.into()));
-            digit < 10
-        });
-        if is_whole && !digits.is_empty() {
-            return whole;
+        if let Some(whole) = whole(digits) {
+            return Some(whole);
+        }
+        if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return digits.parse().ok();
         }
         let seconds: f64 = digits.parse().ok()?;
         // Beyond 2^53 a float no longer holds whole seconds; no date is that far away.
@@ -128,6 +125,21 @@ impl<'a> Value<'a> {
         )]
         (seconds.is_sign_positive() && seconds <= 9_007_199_254_740_992.0).then(|| seconds.floor() as u64)
     }
+}
+
+/// A whole number of so few digits that it cannot be too large.
+#[inline]
+fn whole(digits: &str) -> Option<u64> {
+    const MOST: usize = 19;
+    let mut number = 0_u64;
+    for byte in digits.bytes().take(MOST + 1) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number.wrapping_mul(10).wrapping_add(digit.into());
+    }
+    (1..=MOST).contains(&digits.len()).then_some(number)
 }
 
 /// A string as it stands between its quotes.
@@ -213,6 +225,9 @@ impl<'a> Object<'a> {
     }
 }
 
+/// What is done with the members of an object inside.
+fn nothing<'a>(_: Text<'a>, _: Value<'a>, _: &'a str) {}
+
 struct Reader<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -225,7 +240,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One object, and nothing after it.
-    fn whole(&mut self, each: &mut dyn FnMut(Text<'a>, Value<'a>, &'a str)) -> Result<(), Malformed> {
+    fn whole(&mut self, each: &mut impl FnMut(Text<'a>, Value<'a>, &'a str)) -> Result<(), Malformed> {
         self.blank();
         if self.peek() != Some(b'{') {
             return Err(Malformed::NotAnObject);
@@ -259,12 +274,13 @@ impl<'a> Reader<'a> {
         self.text.get(start..self.at).ok_or(Malformed::Syntax)
     }
 
+    #[inline]
     fn value(&mut self, depth: usize) -> Result<Value<'a>, Malformed> {
         let start = self.at;
         match self.peek() {
             Some(b'"') => self.string().map(Value::String),
             Some(b'{') => {
-                self.object(depth, &mut |_, _, _| {})?;
+                self.object(depth, &mut nothing)?;
                 self.since(start).map(|raw| Value::Object(Object(raw)))
             }
             Some(b'[') => {
@@ -286,7 +302,7 @@ impl<'a> Reader<'a> {
     fn object(
         &mut self,
         depth: usize,
-        each: &mut dyn FnMut(Text<'a>, Value<'a>, &'a str),
+        each: &mut impl FnMut(Text<'a>, Value<'a>, &'a str),
     ) -> Result<(), Malformed> {
         if depth >= JSON_DEPTH {
             return Err(Malformed::TooDeep);
@@ -349,7 +365,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
+    // There are two for nearly each member: names and values.
+    #[inline(always)]
     fn string(&mut self) -> Result<Text<'a>, Malformed> {
         if self.peek() != Some(b'"') {
             return Err(Malformed::Syntax);

@@ -34,6 +34,6 @@ impl Client {
         }
         // RFC 7009 section 2.2: what the body of a success says does not count.
         let time = TimeLimit::whole(self.timeout());
-        self.post(Endpoint::Revocation, parameters, time, &mut ()).await?.into_success()
+        self.post(Endpoint::Revocation, &parameters, time, &mut ()).await?.into_success()
     }
 }

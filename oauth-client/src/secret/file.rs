@@ -60,15 +60,11 @@ impl SecretFile {
         &self.path
     }
 
-    pub(super) async fn get(&self, field: &str, now: Now) -> Result<Secret, Error> {
-        {
-            let held = self.held();
-            let recent = held.looked.is_some_and(|at| now.monotonic.saturating_sub(at) < LOOK_EVERY);
-            if let Some(secret) = held.secret.as_ref().filter(|_| recent) {
-                return Ok(secret.clone());
-            }
-        }
-        self.latest(field, now).await
+    /// What was in the file when it was last looked at, if that is not long ago.
+    pub(super) fn recent(&self, now: Now) -> Option<Secret> {
+        let held = self.held();
+        let is_recent = held.looked.is_some_and(|at| now.monotonic.saturating_sub(at) < LOOK_EVERY);
+        held.secret.as_ref().filter(|_| is_recent).cloned()
     }
 
     pub(super) async fn latest(&self, field: &str, now: Now) -> Result<Secret, Error> {

@@ -153,9 +153,16 @@ impl SecretSource {
 
     /// The current secret; `field` is its name in errors.
     pub(crate) async fn get(&self, field: &str, now: Now) -> Result<Secret, Error> {
-        match &self.0 {
-            Kind::File(file) => file.get(field, now).await,
-            _ => self.read(field, now).await,
+        let at_hand = match &self.0 {
+            Kind::Fixed(secret) => Some(secret.clone()),
+            Kind::File(file) => file.recent(now),
+            _ => None,
+        };
+        match (at_hand, &self.0) {
+            (Some(secret), _) => Ok(secret),
+            // Boxed, so that a request for which it is at hand is no larger for it.
+            (None, Kind::File(file)) => Box::pin(file.latest(field, now)).await,
+            (None, _) => Box::pin(self.read(field, now)).await,
         }
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct EndpointResponse {
     pub(crate) secrets: Vec<Secret>,
     /// What the proof of who we are was made with, where that can change.
     credential: Option<Secret>,
+    /// Whether the server does not know that.
+    is_credential_refused: bool,
     /// What an assertion was signed with.
     algorithm: Option<Algorithm>,
 }
@@ -106,13 +108,12 @@ impl Client {
         if let Some(fetcher) = self.fetcher() {
             return Ok(self.fetch(fetcher, &parameters, time, before).await?);
         }
-        let asked = Asked::in_parameters(&parameters);
-        let reply = self.post(Endpoint::Token, parameters, time, before).await?;
+        let reply = self.post(Endpoint::Token, &parameters, time, before).await?;
         let EndpointResponse { response, sent, received, secrets, algorithm, .. } = reply;
         let prover = self.prover().map(|prover| &**prover);
         decode(response, sent, received, self.dialect(), prover, secrets.iter()).map_err(
             |TokenRequestError { error, rotated }| TokenRequestError {
-                error: self.with_explanation(error, Endpoint::Token, algorithm, &asked),
+                error: self.with_explanation(error, Endpoint::Token, algorithm, &parameters),
                 rotated,
             },
         )
@@ -128,10 +129,9 @@ impl Client {
         endpoint: Endpoint,
         parameters: Parameters,
     ) -> Result<Map<String, Value>, Error> {
-        let asked = Asked::in_parameters(&parameters);
-        let reply = self.post(endpoint, parameters, TimeLimit::whole(self.timeout()), &mut ()).await?;
+        let reply = self.post(endpoint, &parameters, TimeLimit::whole(self.timeout()), &mut ()).await?;
         let algorithm = reply.algorithm;
-        reply.into_object().map_err(|error| self.with_explanation(error, endpoint, algorithm, &asked))
+        reply.into_object().map_err(|error| self.with_explanation(error, endpoint, algorithm, &parameters))
     }
 
     /// As [`post_for_object`](Self::post_for_object), for a 200 as it came.
@@ -142,21 +142,21 @@ impl Client {
         time: Duration,
         before: &mut impl BeforeSend,
     ) -> Result<Response<Bytes>, Error> {
-        let asked = Asked::in_parameters(&parameters);
-        let reply = self.post(endpoint, parameters, TimeLimit::whole(time), before).await?;
+        let reply = self.post(endpoint, &parameters, TimeLimit::whole(time), before).await?;
         if reply.response.status() == StatusCode::OK {
             return Ok(reply.response);
         }
         let algorithm = reply.algorithm;
-        Err(self.with_explanation(reply.into_error(), endpoint, algorithm, &asked))
+        Err(self.with_explanation(reply.into_error(), endpoint, algorithm, &parameters))
     }
 
-    /// One form, sent with the client's proof of who it is. A server that wants a nonce in the proof of possession gets
-    /// it once more: it has refused before it acted, so even a refresh token is as good as before (RFC 9449 section 8).
+    /// One form, sent with the client's proof of who it is. It is sent once more where the server does not know our secret or
+    /// key and there is another one by now, and where it wants a nonce in the proof of possession (RFC 9449 section 8): it has
+    /// refused before it acted, so even a refresh token is as good as before.
     pub(crate) async fn post(
         &self,
         endpoint: Endpoint,
-        parameters: Parameters,
+        parameters: &Parameters,
         time: TimeLimit,
         before: &mut impl BeforeSend,
     ) -> Result<EndpointResponse, Error> {
@@ -166,37 +166,42 @@ impl Client {
             let whole = time.whole.saturating_sub(self.clock().now().monotonic.saturating_sub(began));
             TimeLimit { whole, ..time }
         };
-        let Some(mut possession) = Possession::at(self, endpoint, &url)? else {
-            return self.send(endpoint, url, parameters, None, left, before).await;
-        };
-        let (again, once_more) = (url.clone(), parameters.clone());
-        let reply = self.send(endpoint, url, parameters, Some(&mut possession), left, before).await?;
-        if !possession.must_retry_with_nonce(&reply.response) {
-            return Ok(reply);
+        let mut possession = Possession::at(self, endpoint, &url)?;
+        let (mut with_new_credential, mut with_nonce) = (false, false);
+        loop {
+            let form = parameters.clone();
+            // Boxed: it goes over a network, and every future around it would be larger by all of it.
+            let sending = Box::pin(self.send_once(endpoint, &url, form, possession.as_mut(), &left, before));
+            let reply = sending.await?;
+            let reply = if reply.is_credential_refused && !with_new_credential {
+                let looking = Box::pin(self.unless_there_is_another_credential(reply, left().whole));
+                let Some(reply) = looking.await else {
+                    with_new_credential = true;
+                    continue;
+                };
+                reply
+            } else {
+                reply
+            };
+            let wants_nonce = |possession: &Possession| possession.must_retry_with_nonce(&reply.response);
+            if with_nonce || !possession.as_ref().is_some_and(wants_nonce) {
+                return Ok(reply);
+            }
+            (with_nonce, with_new_credential) = (true, false);
         }
-        self.send(endpoint, again, once_more, Some(&mut possession), left, before).await
     }
 
-    /// Sends it, and once more where the server does not know our secret or key and there is another one by now: it
-    /// has refused before it acted, so even a refresh token is as good as before.
-    async fn send(
+    /// The response about a secret or key that the server does not know; `None` where there is another one by now.
+    async fn unless_there_is_another_credential(
         &self,
-        endpoint: Endpoint,
-        url: Url,
-        parameters: Parameters,
-        mut possession: Option<&mut Possession>,
-        left: impl Fn() -> TimeLimit,
-        before: &mut impl BeforeSend,
-    ) -> Result<EndpointResponse, Error> {
-        let (again, once_more) = (url.clone(), parameters.clone());
-        let reply =
-            self.send_once(endpoint, url, parameters, possession.as_deref_mut(), &left, before).await?;
-        let refused = reply.credential.as_ref().filter(|_| is_invalid_client(&reply.response));
-        let Some(used) = refused else { return Ok(reply) };
+        refused: EndpointResponse,
+        time: Duration,
+    ) -> Option<EndpointResponse> {
+        let used = refused.credential.as_ref()?;
         let has_changed = self.auth().has_changed(used, self.clock().now());
-        match tokio::time::timeout(left().whole, has_changed).await {
-            Ok(true) => self.send_once(endpoint, again, once_more, possession, &left, before).await,
-            _ => Ok(reply),
+        match tokio::time::timeout(time, has_changed).await {
+            Ok(true) => None,
+            _ => Some(refused),
         }
     }
 
@@ -204,19 +209,19 @@ impl Client {
     async fn send_once(
         &self,
         endpoint: Endpoint,
-        url: Url,
+        url: &Url,
         mut parameters: Parameters,
         mut possession: Option<&mut Possession>,
         left: &impl Fn() -> TimeLimit,
         before: &mut impl BeforeSend,
     ) -> Result<EndpointResponse, Error> {
-        let making = self.prove(&mut parameters, &url, left().whole);
+        let making = self.prove(&mut parameters, url, left().whole);
         let Proof { authorization, credential, algorithm } = tokio::time::timeout(left().whole, making)
             .await
             .map_err(|_| Error::secret("parameters", "not computed in time".into()))??;
         let secrets = parameters.secrets().chain(&credential).cloned().collect();
-        let limits = self.limits_at(&url, Limits::token());
-        let mut request = self.form(endpoint, url, parameters, authorization)?;
+        let limits = self.limits_at(url, Limits::token());
+        let mut request = self.form(endpoint, url.clone(), parameters, authorization)?;
         if let Some(possession) = &mut possession {
             request.headers_mut().insert(DPOP, possession.prove()?);
         }
@@ -226,11 +231,20 @@ impl Client {
         let sent = self.clock().now();
         let TimeLimit { whole, response } = left();
         let limits = Limits { timeout: response.unwrap_or(whole), ..limits };
-        let response = self.http().send(request, &limits).await?;
+        let exchange = self.http().begin(request, &limits)?;
+        let response = exchange.await?;
         if let Some(possession) = possession {
             possession.observe(&response);
         }
-        Ok(EndpointResponse { response, sent, received: self.clock().now(), secrets, credential, algorithm })
+        Ok(EndpointResponse {
+            is_credential_refused: credential.is_some() && is_invalid_client(&response),
+            response,
+            sent,
+            received: self.clock().now(),
+            secrets,
+            credential,
+            algorithm,
+        })
     }
 
     /// Computes the deferred parameters, and adds the client's authentication.
@@ -281,13 +295,13 @@ impl Client {
         error: Error,
         endpoint: Endpoint,
         algorithm: Option<Algorithm>,
-        asked: &Asked,
+        parameters: &Parameters,
     ) -> Error {
         match error.code() {
             "invalid_client" => {}
             "invalid_dpop_proof" => return error.with_hint(|| self.proof_hint()),
             code => {
-                let asked = asked.refused_with(code);
+                let asked = Asked::in_parameters(parameters).refused_with(code);
                 return error.with_asked(asked);
             }
         }

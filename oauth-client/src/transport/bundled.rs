@@ -90,7 +90,7 @@ impl Service<Request<RequestBody>> for Bundled {
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let which = self.0.clone();
-        let future: BoxFuture<Result<Self::Response, BoxError>> = Box::pin(async move {
+        let future: BoxFuture<'static, Result<Self::Response, BoxError>> = Box::pin(async move {
             let clients = match which {
                 Which::Fixed(clients) => clients,
                 Which::Rotating(rotating) => rotating.clients().await?,

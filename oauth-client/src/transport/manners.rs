@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderName, USER_AGENT};
-use http::{HeaderValue, Request, Uri};
+use http::{HeaderMap, HeaderValue, Request, Uri};
 use url::{Origin, Url};
 
 use crate::clock::{Clock, SystemClock};
@@ -99,14 +99,19 @@ impl Manners {
         Ok(())
     }
 
-    /// Adds what the request does not have by itself.
-    pub(super) async fn apply(&self, request: &mut Request<Bytes>) -> Result<(), Error> {
-        let headers = request.headers_mut();
+    /// Adds what every request has, unless it has it by itself.
+    pub(super) fn apply(&self, headers: &mut HeaderMap) {
         headers.entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
         headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
-        if self.headers.is_empty() {
-            return Ok(());
-        }
+    }
+
+    /// Whether requests to some origins have further headers.
+    pub(super) fn has_headers(&self) -> bool {
+        !self.headers.is_empty()
+    }
+
+    /// Adds the further headers of the request's origin, unless it has them by itself.
+    pub(super) async fn add_headers_to(&self, request: &mut Request<Bytes>) -> Result<(), Error> {
         let Some(origin) = origin_of(request.uri()) else { return Ok(()) };
         for header in self.headers.iter().filter(|header| header.origins.contains(&origin)) {
             if request.headers().contains_key(&header.name) {

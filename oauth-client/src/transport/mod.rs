@@ -60,7 +60,7 @@ pub use self::tls::Tls;
 use crate::error::{BoxError, Error, ErrorResponse, Kind, printable};
 use crate::secret::SecretSource;
 
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What one exchange may cost.
 #[derive(Clone, Debug)]
@@ -132,7 +132,11 @@ pub struct HttpClient {
 }
 
 trait Transport: Send + Sync {
-    fn call(&self, request: Request<RequestBody>, most: usize) -> BoxFuture<Result<Response<Bytes>, Error>>;
+    fn call(
+        &self,
+        request: Request<RequestBody>,
+        most: usize,
+    ) -> BoxFuture<'static, Result<Response<Bytes>, Error>>;
 }
 
 impl HttpClient {
@@ -206,20 +210,45 @@ impl HttpClient {
     /// `config` for plain http to another machine, `discovery` for a private address where [`Limits::public_only`] is
     /// set, `timeout`, `transport`, `too_large`, `redirect`, `malformed_response` for a compressed response that cannot be
     /// decoded, and what the source of a [header](Self::headers_for) fails with.
-    pub async fn send(&self, mut request: Request<Bytes>, limits: &Limits) -> Result<Response<Bytes>, Error> {
+    pub async fn send(&self, request: Request<Bytes>, limits: &Limits) -> Result<Response<Bytes>, Error> {
+        self.begin(request, limits)?.await
+    }
+
+    /// As [`send`](Self::send), by a future that does not hold the request beside what has become of it.
+    pub(crate) fn begin(
+        &self,
+        request: Request<Bytes>,
+        limits: &Limits,
+    ) -> Result<impl Future<Output = Result<Response<Bytes>, Error>> + Send + use<'_>, Error> {
+        let exchange = self.exchange(request, limits)?;
+        let time = limits.timeout;
+        Ok(async move {
+            match tokio::time::timeout(time, exchange).await {
+                Ok(response) => response,
+                Err(_) => Err(Error::new(Kind::Timeout(time))),
+            }
+        })
+    }
+
+    fn exchange(
+        &self,
+        mut request: Request<Bytes>,
+        limits: &Limits,
+    ) -> Result<BoxFuture<'_, Result<Response<Bytes>, Error>>, Error> {
         require_https(request.uri(), limits.allow_http)?;
         if limits.public_only {
             private::require_public(request.uri())?;
             request.extensions_mut().insert(PublicOnly);
         }
-        let exchange = async {
-            self.manners.apply(&mut request).await?;
-            self.transport.call(request.map(RequestBody::new), limits.max_body).await
-        };
-        match tokio::time::timeout(limits.timeout, exchange).await {
-            Ok(response) => response,
-            Err(_) => Err(Error::new(Kind::Timeout(limits.timeout))),
+        self.manners.apply(request.headers_mut());
+        let most = limits.max_body;
+        if self.manners.has_headers() {
+            return Ok(Box::pin(async move {
+                self.manners.add_headers_to(&mut request).await?;
+                self.transport.call(request.map(RequestBody::new), most).await
+            }));
         }
+        Ok(self.transport.call(request.map(RequestBody::new), most))
     }
 
     /// Fetches a JSON document.
@@ -268,7 +297,11 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    fn call(&self, request: Request<RequestBody>, most: usize) -> BoxFuture<Result<Response<Bytes>, Error>> {
+    fn call(
+        &self,
+        request: Request<RequestBody>,
+        most: usize,
+    ) -> BoxFuture<'static, Result<Response<Bytes>, Error>> {
         let service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async move {
             let response = service.oneshot(request).await.map_err(|error| no_response(error.into()))?;
