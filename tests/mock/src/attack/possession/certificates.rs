@@ -369,7 +369,14 @@ fn quoted(context: &AttackContext) -> Vec<AttackRequest> {
                 format!("Hash={other};Subject=\"CN=\\\",Hash={own};Subject=\\\"x\""),
             ),
             ("the URI", format!("Hash={other};URI=spiffe://x/Hash={own}")),
-            // A proxy that adds its element to what the client sent: the client's quote must not take it in.
+        ];
+        for (variant, value) in values {
+            maker.value(variant, value);
+            // Refusing what is odd is as good.
+            maker.last(|last| last.expecting(Expected::INVALID_TOKEN.or(&[400])));
+        }
+        // A proxy that adds its element to what the client sent: the client's quote must not take it in.
+        let open = [
             ("an open quote before the proxy's element", format!("Hash={own};Subject=\"x,Hash={other}")),
             (
                 "an open quote that the proxy's element closes",
@@ -377,10 +384,8 @@ fn quoted(context: &AttackContext) -> Vec<AttackRequest> {
             ),
             ("an open quote in a name", format!("Hash={own};Sub\"ject=x,Hash={other}")),
         ];
-        for (variant, value) in values {
-            maker.value(variant, value);
-            // Refusing what is odd is as good.
-            maker.last(|last| last.expecting(Expected::INVALID_TOKEN.or(&[400])));
+        for (variant, value) in open {
+            maker.value(variant, value).last(|last| last.expecting(ODD));
         }
     })
 }
