@@ -9,7 +9,6 @@ mod near;
 #[cfg(test)]
 mod near_tests;
 
-use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -113,10 +112,9 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
         found
     }
 
-    /// Whether a token that was found in the main cache is to be held by this thread as well: one in eight, so that those
-    /// that are seen once do not drive out the others.
-    pub(crate) fn is_to_be_held() -> bool {
-        one_in::<8>()
+    /// Whether a token that was found in the main cache is to be held by this thread as well.
+    pub(crate) fn is_to_be_held(&self, digest: Digest) -> bool {
+        self.near.is_due(digest)
     }
 
     /// Holds it for this thread, unless a reload has put another generation in force.
@@ -173,20 +171,6 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
     pub(crate) fn digest(&self, token: &[u8]) -> Digest {
         Digest(HighwayHasher::new(self.key).hash256(token))
     }
-}
-
-/// True once in so many calls, per thread and in a pseudo-random order that requests cannot fall into step with.
-fn one_in<const TIMES: u32>() -> bool {
-    thread_local! {
-        static DICE: Cell<u32> = const { Cell::new(0) };
-    }
-    // A linear congruential generator, whose high bits are the better ones.
-    let roll = |dice: &Cell<u32>| {
-        let next = dice.get().wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        dice.set(next);
-        next >> 16
-    };
-    DICE.try_with(roll).is_ok_and(|roll| roll % TIMES == 0)
 }
 
 impl<T> fmt::Debug for TokenCache<T> {

@@ -179,9 +179,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
         Some(holds)
     }
 
-    /// The claims of a token in the main cache. From time to time this thread holds it from then on.
+    /// The claims of a token in the main cache. When it comes again soon, this thread holds it from then on.
     fn hold(&self, digest: Digest, verified: Arc<Verified<T>>, now: Now) -> Claims<T> {
-        if !TokenCache::<T>::is_to_be_held() {
+        if !self.cache.is_to_be_held(digest) {
             return Claims::new(verified, &self.challenge);
         }
         let known = [self.rules.vocabulary(), self.of_layers.id()].map(Known::new);

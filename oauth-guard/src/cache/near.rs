@@ -17,6 +17,9 @@ use crate::thread::{self, PLACES};
 /// The most tokens that one thread has here.
 const MOST_SLOTS: u64 = 256;
 
+/// How many tokens a thread remembers that it does not hold. Few: what comes again after a long time is not worth a slot.
+const SEEN: usize = 64;
+
 pub(super) struct Near<V> {
     /// By the number of the thread. None where the cache is too small to be worth it.
     places: Box<[OnceLock<Box<Place<V>>>]>,
@@ -41,11 +44,15 @@ struct Slots<V> {
     /// Where the next entry goes out when there is no room.
     next: usize,
     hits: u64,
+    /// Tokens that came lately and are not held, by half a word of their digests.
+    seen: [u32; SEEN],
 }
 
 struct Slot<V> {
     digest: Digest,
     generation: u64,
+    /// Whether it was used since another token wanted its place.
+    used: bool,
     /// When it was last used in the main cache too, in seconds of the monotonic clock.
     touched: u64,
     /// As the main cache counts it, although most entries are there as well and take no memory of their own.
@@ -87,9 +94,16 @@ impl<V> Near<V> {
         let slot = slots.at(digest)?.as_mut().filter(|slot| slot.is(digest, generation))?;
         let touch = slot.touched != second;
         slot.touched = second;
+        slot.used = true;
         let value = Arc::clone(&slot.value);
         slots.hits += 1;
         Some(Hit { value, touch })
+    }
+
+    /// Whether this thread should hold a token that it does not: one that comes again after a short time, unless what is in
+    /// its place is in use. Most tokens among many come once, and would drive out those that come often.
+    pub(super) fn is_due(&self, digest: Digest) -> bool {
+        self.mine_or_new().and_then(Place::try_lock).is_some_and(|mut slots| slots.is_due(digest))
     }
 
     /// Holds it for this thread, in place of what its slot had, unless a reload has taken place since `generation`.
@@ -100,7 +114,8 @@ impl<V> Near<V> {
             return;
         }
         let weight = usize::try_from(weight).unwrap_or(usize::MAX).saturating_add(size_of::<Slot<V>>());
-        let entry = Slot { digest, generation, touched: second, weight, value: Arc::clone(value) };
+        let value = Arc::clone(value);
+        let entry = Slot { digest, generation, used: false, touched: second, weight, value };
         let dropped = slots.put(entry);
         drop(slots);
         // A claims type of the user's may do anything when it is dropped.
@@ -185,7 +200,28 @@ impl<V> Place<V> {
 
 impl<V> Slots<V> {
     fn new(slots: usize, max_bytes: usize) -> Self {
-        Self { slots: (0..slots).map(|_| None).collect(), bytes: 0, max_bytes, next: 0, hits: 0 }
+        Self {
+            slots: (0..slots).map(|_| None).collect(),
+            bytes: 0,
+            max_bytes,
+            next: 0,
+            hits: 0,
+            seen: [0; SEEN],
+        }
+    }
+
+    fn is_due(&mut self, digest: Digest) -> bool {
+        // A word that neither the main cache nor the slots go by.
+        let word = digest.0[2];
+        let (mark, place) = (word as u32, usize::try_from(word >> 32).unwrap_or(0) % SEEN);
+        let Some(seen) = self.seen.get_mut(place) else { return false };
+        if std::mem::replace(seen, mark) != mark {
+            return false;
+        }
+        match self.at(digest) {
+            Some(Some(slot)) => !std::mem::replace(&mut slot.used, false),
+            _ => true,
+        }
     }
 
     #[inline]

@@ -12,6 +12,11 @@ fn digest(number: u64) -> Digest {
     Digest([number; 4])
 }
 
+/// As digests are: different in every part.
+fn mixed(number: u64) -> Digest {
+    Digest([1, 2, 3, 4].map(|part| (number + part).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31)))
+}
+
 fn holds(near: &Near<u64>, number: u64, generation: u64) -> bool {
     near.get(digest(number), generation, 0).is_some()
 }
@@ -27,6 +32,36 @@ fn what_is_held_under_one_generation_is_not_found_under_another() {
     assert!(holds(&near, 1, 0));
     near.remove(digest(1));
     assert!(!holds(&near, 1, 0));
+}
+
+#[test]
+fn a_token_is_due_when_it_comes_again_and_its_place_is_not_in_use() {
+    let near = Near::new(64 * MIB);
+    assert!(!near.is_due(digest(1)), "it came once");
+    assert!(near.is_due(digest(1)), "and again");
+    near.put(digest(1), 0, 0, 100, &Arc::new(7));
+
+    // The same slot: what is in use stays until another wanted it twice with no use in between.
+    let other = digest(257);
+    assert!(!near.is_due(other) && near.is_due(other), "what is there was not used yet");
+    for _ in 0..3 {
+        assert!(holds(&near, 1, 0));
+        assert!(!near.is_due(other));
+    }
+    assert!(near.is_due(other));
+}
+
+/// However many come once: none is due, and what is held stays.
+#[test]
+fn tokens_that_come_once_drive_nothing_out() {
+    let near = Near::new(64 * MIB);
+    near.put(digest(1), 0, 0, 100, &Arc::new(7));
+    assert!((2..100_000).all(|number| !near.is_due(mixed(number))));
+    assert!(holds(&near, 1, 0));
+    // Nor do those that come again after many others.
+    for _ in 0..10 {
+        assert!((2..2_000).all(|number| !near.is_due(mixed(number))));
+    }
 }
 
 /// A thread that validated under the old configuration comes late.

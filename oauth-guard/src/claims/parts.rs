@@ -13,9 +13,16 @@ use smallvec::SmallVec;
 use crate::json::{Text, Value};
 use crate::validate::Lifetime;
 
-/// The claims that are read by name, and when the token is valid.
+/// The claims that are read by name, and when the token is valid: that comes first, for [`Verified`](super::Verified).
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Parts {
+    /// The whole seconds within which the token is valid, leeway and maximum age included: from, until (excluded).
+    pub(crate) valid_from: u64,
+    pub(crate) valid_until: u64,
+    pub(crate) expires_at: u64,
+    /// One more than that, so that it takes no more room for being optional.
+    issued_at: Option<NonZeroU64>,
     text: Box<str>,
     places: Places,
     /// `iss`, where the issuer's name has a hole for the tenant.
@@ -24,12 +31,6 @@ pub(crate) struct Parts {
     pub(crate) client_id: Span,
     pub(crate) token_id: Span,
     pub(crate) acr: Span,
-    /// One more than that, so that it takes no more room for being optional.
-    issued_at: Option<NonZeroU64>,
-    pub(crate) expires_at: u64,
-    /// The whole seconds within which the token is valid, leeway and maximum age included: from, until (excluded).
-    pub(crate) valid_from: u64,
-    pub(crate) valid_until: u64,
 }
 
 /// Where in the text things end and begin.
@@ -316,6 +317,10 @@ impl<'a> PartsWriter<'a> {
         let Spans { concrete_issuer, subject, client_id, token_id, acr } = spans;
         let &Lifetime { issued_at, expires_at, valid_from, valid_until } = lifetime;
         Some(Parts {
+            valid_from,
+            valid_until,
+            expires_at,
+            issued_at: issued_at.map(|at| NonZeroU64::MIN.saturating_add(at)),
             text: text.into(),
             places,
             concrete_issuer,
@@ -323,10 +328,6 @@ impl<'a> PartsWriter<'a> {
             client_id,
             token_id,
             acr,
-            issued_at: issued_at.map(|at| NonZeroU64::MIN.saturating_add(at)),
-            expires_at,
-            valid_from,
-            valid_until,
         })
     }
 

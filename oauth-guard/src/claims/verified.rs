@@ -11,7 +11,9 @@ use crate::keys::VerifyingKey;
 use crate::possession::Binding;
 use crate::revocation::Marks;
 
-/// A valid token, as the cache holds it.
+/// A valid token, as the cache holds it. What every hit looks at comes first: among a million tokens it takes one line of the
+/// processor's cache instead of two, and none of them is at hand.
+#[repr(C)]
 pub(crate) struct Verified<T> {
     pub(crate) issuer: Arc<IssuerState>,
     /// The key that signed it. `None` for a token that only its server can read.

@@ -217,6 +217,7 @@ fn every_form_of_a_requirement_is_read() {
     }
 }
 
+#[cfg(feature = "toml")]
 #[test]
 fn a_hint_about_a_table_can_be_copied_as_it_is() {
     let error = GuardConfig::from_toml("[issuer]\nissuer = \"https://auth.example.com\"\n").unwrap_err();
