@@ -164,17 +164,22 @@ pub(super) struct Admitted {
 }
 
 impl Landing {
-    async fn ask<R>(
+    // An `async fn` would hold its arguments twice.
+    #[expect(clippy::manual_async_fn, reason = "it is boxed for each question, and smaller so")]
+    fn ask<R>(
         mut self,
         token: Secret,
         issuer: Arc<IssuerState>,
         on_active: impl FnOnce(&Arc<IssuerState>, &ClaimSet<'_>, &str) -> R,
-    ) -> Answer<R> {
-        let Self { introspector, digest, admitted, .. } = &mut self;
-        let answer = introspector.question(&token, &issuer, *digest, admitted, on_active).await;
-        self.introspector.forget(self.digest, &self.flight);
-        self.flight.land(Some(answer.0.clone()));
-        answer
+    ) -> impl Future<Output = Answer<R>> {
+        async move {
+            let said = self.introspector.question(&token, &issuer, &mut self.admitted).await;
+            let on_active = |claims: &ClaimSet<'_>, text: &str| on_active(&issuer, claims, text);
+            let answer = self.introspector.answer(said, self.digest, on_active);
+            self.introspector.forget(self.digest, &self.flight);
+            self.flight.land(Some(answer.0.clone()));
+            answer
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use oauth_client::{Client, Error, Secret};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::breaker::Breaker;
+use super::counts::{Counts, IntrospectionHealth};
 use super::flight::{Admitted, Answer, Flight, TimeLimit};
 use super::inactive::Inactive;
 use super::response::{self, TROUBLE};
@@ -35,6 +36,16 @@ pub(crate) enum Settled {
     Inactive,
     /// There is no response; when to try again.
     Unavailable(Duration),
+}
+
+/// What the server has said to a question.
+pub(super) struct Said {
+    /// `None`: nothing in time.
+    response: Option<Result<Bytes, Error>>,
+    /// What is in a signed response.
+    opened: Option<Result<String, Unread>>,
+    /// The breaker's, in which it was asked.
+    round: u64,
 }
 
 /// Asks one server about tokens.
@@ -63,34 +74,6 @@ pub(crate) struct Introspector {
 }
 
 type Flights = HashMap<Digest, Arc<Flight>, AlreadyRandom>;
-
-#[derive(Default)]
-struct Counts {
-    questions: AtomicU64,
-    active: AtomicU64,
-    inactive: AtomicU64,
-    failures: AtomicU64,
-}
-
-/// How the questions go, for [`Guard::health`](crate::Guard::health).
-#[derive(Clone, Debug, serde::Serialize)]
-#[non_exhaustive]
-pub struct IntrospectionHealth {
-    /// Whether questions are asked now. `false` while the server is left alone after failures.
-    pub ok: bool,
-    /// Questions asked since the guard was built or reloaded.
-    pub questions: u64,
-    /// Responses about active tokens.
-    pub active: u64,
-    /// Responses about inactive tokens.
-    pub inactive: u64,
-    /// Questions without a usable response.
-    pub failures: u64,
-    /// Why the last question failed, until one succeeds: `credentials` (the server rejects this guard as a client),
-    /// `network`, `server`, `malformed_response`, `keys` (those of a signed response could not be fetched), or
-    /// `configuration` (such as metadata without an endpoint).
-    pub last_error: Option<String>,
-}
 
 impl Introspector {
     pub(crate) fn new(
@@ -171,43 +154,53 @@ impl Introspector {
     }
 
     /// One question, waiting for its turn included.
-    pub(super) async fn question<R>(
-        &self,
-        token: &Secret,
-        issuer: &Arc<IssuerState>,
-        digest: Digest,
-        admitted: &mut Admitted,
-        on_active: impl FnOnce(&Arc<IssuerState>, &ClaimSet<'_>, &str) -> R,
-    ) -> Answer<R> {
+    pub(super) fn question<'a>(
+        &'a self,
+        token: &'a Secret,
+        issuer: &'a IssuerState,
+        admitted: &'a mut Admitted,
+    ) -> impl Future<Output = Result<Said, Duration>> + Send + 'a {
         let mut limit = TimeLimit::new(self.timeout);
-        let _permit = match self.permits.try_acquire() {
-            Ok(permit) => permit,
-            Err(_) => match self.turn(&mut limit, admitted).await {
+        // An `async fn` would hold its arguments twice.
+        async move {
+            let _permit = match self.permits.try_acquire() {
                 Ok(permit) => permit,
-                Err(pause) => return (Settled::Unavailable(pause), None),
-            },
-        };
-        let left = limit.left();
-        let round = admitted.round;
-        self.counts.questions.fetch_add(1, Ordering::Relaxed);
-        let response = {
-            let asked = pin!(async {
-                match self.signed {
-                    true => self.client.signed_introspection_response(token, left).await,
-                    false => self.client.introspection_response(token, left).await,
+                Err(_) => self.turn(&mut limit, admitted).await?,
+            };
+            let left = limit.left();
+            self.counts.questions.fetch_add(1, Ordering::Relaxed);
+            let response = {
+                let asked = pin!(async {
+                    match self.signed {
+                        true => self.client.signed_introspection_response(token, left).await,
+                        false => self.client.introspection_response(token, left).await,
+                    }
+                });
+                limit.wait(asked).await
+            };
+            let opened = match &response {
+                Some(Ok(body)) if self.signed => {
+                    let opened = limit.wait(Box::pin(self.open(body, issuer)).as_mut()).await;
+                    Some(opened.unwrap_or(Err(Unread::NoKeys(INTROSPECTION_FIRST_PAUSE))))
                 }
-            });
-            limit.wait(asked).await
+                _ => None,
+            };
+            admitted.reported = true;
+            Ok(Said { response, opened, round: admitted.round })
+        }
+    }
+
+    /// What a question has come to, and what `on_active` makes of a response about an active token.
+    pub(super) fn answer<R>(
+        &self,
+        said: Result<Said, Duration>,
+        digest: Digest,
+        on_active: impl FnOnce(&ClaimSet<'_>, &str) -> R,
+    ) -> Answer<R> {
+        let Said { response, opened, round } = match said {
+            Ok(said) => said,
+            Err(pause) => return (Settled::Unavailable(pause), None),
         };
-        let opened = match &response {
-            Some(Ok(body)) if self.signed => {
-                let opened = limit.wait(Box::pin(self.open(body, issuer)).as_mut()).await;
-                Some(opened.unwrap_or(Err(Unread::NoKeys(INTROSPECTION_FIRST_PAUSE))))
-            }
-            _ => None,
-        };
-        admitted.reported = true;
-        let on_active = |claims: &ClaimSet<'_>, text: &str| on_active(issuer, claims, text);
         let answer = match (response, opened) {
             (_, Some(Ok(said))) => self.read(said.into(), digest, round, on_active),
             (Some(Ok(body)), None) => self.read(body, digest, round, on_active),
@@ -268,13 +261,14 @@ impl Introspector {
         on_active: impl FnOnce(&ClaimSet<'_>, &str) -> R,
     ) -> Answer<R> {
         let text = std::str::from_utf8(&body).ok().filter(|_| body.len() <= INTROSPECTION_BYTES);
-        let active = text.ok_or("longer than 64 KiB, or not UTF-8").and_then(response::read);
-        let made = match (active, text) {
-            (Ok(Some(claims)), Some(text)) => {
+        let claims = text.ok_or("longer than 64 KiB, or not UTF-8").and_then(response::read);
+        let active = claims.as_ref().map_err(|what| *what).and_then(response::is_active);
+        let made = match (active, &claims, text) {
+            (Ok(true), Ok(claims), Some(text)) => {
                 self.succeeded(&self.counts.active);
-                on_active(&claims, text)
+                on_active(claims, text)
             }
-            (Ok(_), _) => {
+            (Ok(_), ..) => {
                 self.succeeded(&self.counts.inactive);
                 if !self.negative_for.is_zero() {
                     let until = self.clock.now().monotonic.saturating_add(self.negative_for);
@@ -284,7 +278,7 @@ impl Introspector {
                 return (Settled::Inactive, None);
             }
             // The server works, and others may get better responses: it is not left alone.
-            (Err(what), _) => return (self.trouble(TROUBLE, what, None, round), None),
+            (Err(what), ..) => return (self.trouble(TROUBLE, what, None, round), None),
         };
         (Settled::Active(body), Some(made))
     }
@@ -357,15 +351,7 @@ impl Introspector {
     }
 
     pub(crate) fn health(&self) -> IntrospectionHealth {
-        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        IntrospectionHealth {
-            ok: self.is_ok(),
-            questions: count(&self.counts.questions),
-            active: count(&self.counts.active),
-            inactive: count(&self.counts.inactive),
-            failures: count(&self.counts.failures),
-            last_error: self.breaker().last_error.clone(),
-        }
+        self.counts.health(self.is_ok(), self.breaker().last_error.clone())
     }
 
     pub(super) fn flights(&self) -> MutexGuard<'_, Flights> {

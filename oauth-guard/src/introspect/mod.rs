@@ -4,6 +4,7 @@
 //! and cached as an identity.
 
 mod breaker;
+mod counts;
 mod flight;
 mod inactive;
 mod introspector;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use oauth_client::ClientAuth;
 use oauth_client::transport::HttpClient;
 
-pub use self::introspector::IntrospectionHealth;
+pub use self::counts::IntrospectionHealth;
 pub(crate) use self::introspector::{Introspector, Settled};
 pub(crate) use self::response::contradicts;
 use crate::defaults;

@@ -1,43 +1,55 @@
 //! What a server says of a token (RFC 7662 section 2.2), read strictly.
 
 use crate::json::Value;
-use crate::validate::ClaimSet;
+use crate::validate::{ClaimSet, Kind};
 
 /// Why a response is no response: the endpoint is in trouble, and nothing is said of the token.
 pub(super) const TROUBLE: &str = "malformed_response";
 
-/// Reads a response: what it says of an active token. The members about an inactive token mean nothing.
+/// Reads a response.
+///
+/// # Errors
+/// Why it is none.
+pub(super) fn read(body: &str) -> Result<ClaimSet<'_>, &'static str> {
+    ClaimSet::read(body).map_err(|_| "not one JSON object, each member once")
+}
+
+/// Whether a response says that the token is active. The members about an inactive token mean nothing.
 ///
 /// # Errors
 /// What is wrong, by the name of a member.
-pub(super) fn read(body: &str) -> Result<Option<ClaimSet<'_>>, &'static str> {
-    let claims = ClaimSet::read(body).map_err(|_| "not one JSON object, each member once")?;
-    match claims.get("active") {
-        Some(Value::Bool(true)) => {}
-        Some(Value::Bool(false)) => return Ok(None),
+pub(super) fn is_active(claims: &ClaimSet<'_>) -> Result<bool, &'static str> {
+    match claims.kind("active") {
+        Kind::True => {}
+        Kind::False => return Ok(false),
         _ => return Err("active"),
     }
-    for name in ["scope", "aud"] {
-        if !matches!(claims.present(name), None | Some(Value::String(_)))
-            && !is_list_of_strings(&claims, name)
-        {
-            return Err(name);
-        }
-    }
-    for name in ["client_id", "username", "token_type", "sub", "iss", "jti"] {
-        if !matches!(claims.present(name), None | Some(Value::String(_))) {
-            return Err(name);
-        }
-    }
+    list(claims, "scope", claims.kind("scope"))?;
+    list(claims, "aud", claims.kind("aud"))?;
+    text("client_id", claims.kind("client_id"))?;
+    text("username", claims.kind("username"))?;
+    text("token_type", claims.kind("token_type"))?;
+    text("sub", claims.kind("sub"))?;
+    text("iss", claims.kind("iss"))?;
+    text("jti", claims.kind("jti"))?;
     for name in ["exp", "iat", "nbf"] {
-        if claims.present(name).is_some_and(|value| value.as_seconds().is_none()) {
-            return Err(name);
-        }
+        claims.seconds(name).map_err(|_| name)?;
     }
-    if !matches!(claims.present("cnf"), None | Some(Value::Object(_))) {
-        return Err("cnf");
+    match claims.kind("cnf") {
+        Kind::Absent | Kind::Null | Kind::Object => Ok(true),
+        _ => Err("cnf"),
     }
-    Ok(Some(claims))
+}
+
+#[inline]
+fn text(name: &'static str, kind: Kind) -> Result<(), &'static str> {
+    if matches!(kind, Kind::Absent | Kind::Null | Kind::String) { Ok(()) } else { Err(name) }
+}
+
+/// A string, or a list of them.
+#[inline]
+fn list(claims: &ClaimSet<'_>, name: &'static str, kind: Kind) -> Result<(), &'static str> {
+    if kind == Kind::Array && is_list_of_strings(claims, name) { Ok(()) } else { text(name, kind) }
 }
 
 fn is_list_of_strings(claims: &ClaimSet<'_>, name: &str) -> bool {
@@ -61,7 +73,7 @@ mod tests {
     use super::*;
 
     fn is_active(body: &str) -> Result<bool, &'static str> {
-        read(body).map(|claims| claims.is_some())
+        super::is_active(&read(body)?)
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use oauth_client::clock::Now;
 use smallvec::SmallVec;
 
+use super::member::{Kind, Member};
 use crate::authorize::ClaimValue;
 use crate::claims::{Parts, PartsWriter, Spans, Words};
 use crate::issuer::{IssuerRules, IssuerState, Profile};
@@ -19,15 +20,6 @@ pub(crate) struct ClaimSet<'a> {
     members: SmallVec<[Member; 16]>,
     /// Where among them the claims are that checks ask for, counted from one. Zero: nowhere.
     known: [u8; KNOWN],
-}
-
-/// A member, by where it is in the payload: a set of claims is handed from function to function.
-#[derive(Clone, Copy)]
-struct Member {
-    name: (u32, u32),
-    value: (u32, u32),
-    is_name_escaped: bool,
-    is_value_escaped: bool,
 }
 
 /// How many claims are found without a search.
@@ -87,31 +79,7 @@ impl<'a> ClaimSet<'a> {
         if let Some(place) = place.and_then(|place| self.known.get_mut(place)) {
             *place = u8::try_from(self.members.len() + 1).unwrap_or(FAR);
         }
-        self.members.push(Member {
-            name: self.place(name.raw),
-            value: self.place(raw),
-            is_name_escaped: name.is_escaped(),
-            is_value_escaped: matches!(value, Value::String(text) if text.is_escaped()),
-        });
-    }
-
-    /// Where a part of the payload is in it.
-    fn place(&self, part: &'a str) -> (u32, u32) {
-        let start = (part.as_ptr() as usize).wrapping_sub(self.payload.as_ptr() as usize);
-        let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
-        (count(start), count(start.saturating_add(part.len())))
-    }
-
-    fn written(&self, (start, end): (u32, u32)) -> &'a str {
-        self.payload.get(start as usize..end as usize).unwrap_or_default()
-    }
-
-    fn name(&self, member: &Member) -> Text<'a> {
-        Text::of_written(self.written(member.name), member.is_name_escaped)
-    }
-
-    fn value(&self, member: &Member) -> Value<'a> {
-        Value::of_written(self.written(member.value), member.is_value_escaped)
+        self.members.push(Member::new(self.payload, name, value, raw));
     }
 
     #[inline(always)]
@@ -125,10 +93,7 @@ impl<'a> ClaimSet<'a> {
     }
 
     fn search(&self, wanted: &str) -> Option<&Member> {
-        self.members.iter().find(|member| {
-            let (start, end) = member.name;
-            (member.is_name_escaped || (end - start) as usize == wanted.len()) && self.name(member).is(wanted)
-        })
+        self.members.iter().find(|member| member.is_called(self.payload, wanted))
     }
 
     /// `iss`, which must be one string: a list could hold the right name next to another.
@@ -160,16 +125,11 @@ impl<'a> ClaimSet<'a> {
         let issued = visitor.check("iat", self.check_start("iat", needs_iat, rules, now))?;
         let issued_at = issued.flatten();
         let until_too_old = visitor.check("age", check_age(rules, issued_at, now))?;
-        for name in ["sub", "client_id", "jti", "azp"] {
-            let required = rules.profile == Profile::Rfc9068 && name != "azp"; // RFC 9068 section 2.2
-            let outcome = match self.get(name) {
-                Some(Value::String(_)) => Ok(()),
-                // Serializers write `null` for what is not there.
-                None | Some(Value::Null) if !required => Ok(()),
-                _ => Err(TokenError::Claim(name)),
-            };
-            visitor.check(name, outcome)?;
-        }
+        let required = rules.profile == Profile::Rfc9068; // RFC 9068 section 2.2
+        visitor.check("sub", check_text("sub", self.kind("sub"), required))?;
+        visitor.check("client_id", check_text("client_id", self.kind("client_id"), required))?;
+        visitor.check("jti", check_text("jti", self.kind("jti"), required))?;
+        visitor.check("azp", check_text("azp", self.kind("azp"), false))?;
         visitor.check("client", self.check_client(rules))?;
         if !rules.required.is_empty() {
             visitor.check("require", self.check_required(rules))?;
@@ -247,12 +207,12 @@ impl<'a> ClaimSet<'a> {
 
     /// Names and values as written.
     pub(crate) fn members(&self) -> impl Iterator<Item = (Text<'a>, &'a str)> {
-        self.members.iter().map(|member| (self.name(member), self.written(member.value)))
+        self.members.iter().map(|member| (member.name(self.payload), member.raw(self.payload)))
     }
 
     /// The value of a claim as written.
     pub(crate) fn raw(&self, name: &str) -> Option<&'a str> {
-        self.find(name).map(|member| self.written(member.value))
+        self.find(name).map(|member| member.raw(self.payload))
     }
 
     /// The payload, and the spans of the claims that handlers and rules read. `None` if it is longer than a span can
@@ -283,8 +243,7 @@ impl<'a> ClaimSet<'a> {
         }
         let members = writer.begin();
         for member in &self.members {
-            let (start, end) = member.value;
-            writer.member(self.name(member), start as usize..end as usize);
+            writer.member(member.name(self.payload), member.value_range());
         }
         writer.finish(spans, [scopes, roles, members], lifetime)
     }
@@ -297,12 +256,18 @@ impl<'a> ClaimSet<'a> {
 
     #[inline(always)]
     pub(crate) fn get(&self, name: &str) -> Option<Value<'a>> {
-        self.find(name).map(|member| self.value(member))
+        self.find(name).map(|member| member.value(self.payload))
+    }
+
+    /// Of what kind a claim is. Nothing of it is read.
+    #[inline(always)]
+    pub(crate) fn kind(&self, name: &str) -> Kind {
+        self.find(name).map_or(Kind::Absent, |member| member.kind)
     }
 
     #[inline(always)]
     pub(super) fn text(&self, name: &str) -> Option<Text<'a>> {
-        self.get(name)?.as_text()
+        self.find(name)?.text(self.payload)
     }
 
     fn required_text(&self, name: &'static str) -> Result<Text<'a>, TokenError> {
@@ -336,6 +301,16 @@ impl<'a> ClaimSet<'a> {
             });
             found.filter(is_there)
         })
+    }
+}
+
+#[inline]
+fn check_text(name: &'static str, kind: Kind, required: bool) -> Result<(), TokenError> {
+    match kind {
+        Kind::String => Ok(()),
+        // Serializers write `null` for what is not there.
+        Kind::Absent | Kind::Null if !required => Ok(()),
+        _ => Err(TokenError::Claim(name)),
     }
 }
 
