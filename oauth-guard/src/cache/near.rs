@@ -56,7 +56,7 @@ struct Slot<V> {
     /// When it was last used in the main cache too, in seconds of the monotonic clock.
     touched: u64,
     /// As the main cache counts it, although most entries are there as well and take no memory of their own.
-    weight: usize,
+    weight: u32,
     value: Arc<V>,
 }
 
@@ -100,8 +100,8 @@ impl<V> Near<V> {
         Some(Hit { value, touch })
     }
 
-    /// Whether this thread should hold a token that it does not: one that comes again after a short time, unless what is in
-    /// its place is in use. Most tokens among many come once, and would drive out those that come often.
+    /// Whether this thread should hold a token that it does not: one whose place is free, or one that comes again after a short
+    /// time, unless what is in its place is in use. Most tokens among many come once, and would drive out those that come often.
     pub(super) fn is_due(&self, digest: Digest) -> bool {
         self.mine_or_new().and_then(Place::try_lock).is_some_and(|mut slots| slots.is_due(digest))
     }
@@ -113,7 +113,8 @@ impl<V> Near<V> {
         if self.generation.load(Ordering::Acquire) != generation {
             return;
         }
-        let weight = usize::try_from(weight).unwrap_or(usize::MAX).saturating_add(size_of::<Slot<V>>());
+        const OWN: usize = size_of::<Slot<()>>();
+        let weight = weight.saturating_add(u32::try_from(OWN).unwrap_or(u32::MAX));
         let value = Arc::clone(value);
         let entry = Slot { digest, generation, used: false, touched: second, weight, value };
         let dropped = slots.put(entry);
@@ -211,6 +212,10 @@ impl<V> Slots<V> {
     }
 
     fn is_due(&mut self, digest: Digest) -> bool {
+        // It drives nothing out. Without this, tokens that come in turns would overwrite each other's marks for good.
+        if matches!(self.at(digest), Some(None)) {
+            return true;
+        }
         // A word that neither the main cache nor the slots go by.
         let word = digest.0[2];
         let (mark, place) = (word as u32, usize::try_from(word >> 32).unwrap_or(0) % SEEN);
@@ -233,9 +238,9 @@ impl<V> Slots<V> {
 
     /// Returns what has to go for it.
     fn put(&mut self, entry: Slot<V>) -> Vec<Slot<V>> {
-        let weight = entry.weight;
+        let weight = entry.weight();
         let mut dropped: Vec<_> = self.at(entry.digest).and_then(Option::take).into_iter().collect();
-        self.bytes = self.bytes.saturating_sub(dropped.iter().map(|slot| slot.weight).sum());
+        self.bytes = self.bytes.saturating_sub(dropped.iter().map(Slot::weight).sum());
         dropped.extend(self.make_room(weight));
         if self.bytes.saturating_add(weight) > self.max_bytes {
             dropped.push(entry);
@@ -264,7 +269,7 @@ impl<V> Slots<V> {
             }
             self.next = (self.next + 1) % self.slots.len();
             if let Some(slot) = self.slots.get_mut(self.next).and_then(Option::take) {
-                self.bytes = self.bytes.saturating_sub(slot.weight);
+                self.bytes = self.bytes.saturating_sub(slot.weight());
                 dropped.push(slot);
             }
         }
@@ -273,12 +278,16 @@ impl<V> Slots<V> {
 
     fn remove(&mut self, digest: Digest) -> Option<Slot<V>> {
         let slot = self.at(digest)?.take_if(|slot| slot.digest == digest)?;
-        self.bytes = self.bytes.saturating_sub(slot.weight);
+        self.bytes = self.bytes.saturating_sub(slot.weight());
         Some(slot)
     }
 }
 
 impl<V> Slot<V> {
+    fn weight(&self) -> usize {
+        usize::try_from(self.weight).unwrap_or(usize::MAX)
+    }
+
     #[inline]
     fn is(&self, digest: Digest, generation: u64) -> bool {
         self.digest == digest && self.generation == generation
