@@ -39,7 +39,9 @@ pub(crate) enum Settled {
 }
 
 /// What the server has said to a question.
-pub(super) struct Said {
+pub(super) struct Said<'a> {
+    /// Held until the breaker knows what has become of the question: those that wait for a permit look at it first.
+    permit: SemaphorePermit<'a>,
     /// `None`: nothing in time.
     response: Option<Result<Bytes, Error>>,
     /// What is in a signed response.
@@ -159,11 +161,11 @@ impl Introspector {
         token: &'a Secret,
         issuer: &'a IssuerState,
         admitted: &'a mut Admitted,
-    ) -> impl Future<Output = Result<Said, Duration>> + Send + 'a {
+    ) -> impl Future<Output = Result<Said<'a>, Duration>> + Send + 'a {
         let mut limit = TimeLimit::new(self.timeout);
         // An `async fn` would hold its arguments twice.
         async move {
-            let _permit = match self.permits.try_acquire() {
+            let permit = match self.permits.try_acquire() {
                 Ok(permit) => permit,
                 Err(_) => self.turn(&mut limit, admitted).await?,
             };
@@ -186,18 +188,18 @@ impl Introspector {
                 _ => None,
             };
             admitted.reported = true;
-            Ok(Said { response, opened, round: admitted.round })
+            Ok(Said { permit, response, opened, round: admitted.round })
         }
     }
 
     /// What a question has come to, and what `on_active` makes of a response about an active token.
     pub(super) fn answer<R>(
         &self,
-        said: Result<Said, Duration>,
+        said: Result<Said<'_>, Duration>,
         digest: Digest,
         on_active: impl FnOnce(&ClaimSet<'_>, &str) -> R,
     ) -> Answer<R> {
-        let Said { response, opened, round } = match said {
+        let Said { permit: _permit, response, opened, round } = match said {
             Ok(said) => said,
             Err(pause) => return (Settled::Unavailable(pause), None),
         };
