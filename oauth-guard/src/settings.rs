@@ -57,7 +57,7 @@ pub(crate) struct Settings {
     pub(crate) allow_private_jwks: bool,
     pub(crate) revocation: RevocationSettings,
     pub(crate) possession: PossessionSettings,
-    /// The configuration names a Redis that nobody has connected to.
+    /// The configuration names a Redis that is not connected.
     pub(crate) unconnected_redis: bool,
 }
 

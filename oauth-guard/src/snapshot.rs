@@ -102,7 +102,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
         }
     }
 
-    /// Whose token it is, whoever brings it.
+    /// Whose token it is. Possession is checked later.
     #[inline]
     fn identify(self: &Arc<Self>, token: &[u8]) -> Check<T> {
         if self.feeds.list.is_starting() {

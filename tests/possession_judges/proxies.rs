@@ -105,7 +105,7 @@ async fn judge(judged: &Judged, header: &str, smuggled: impl Fn(&ClientCertifica
     refused(judged.ask(None, &with_header).await, "invalid_token");
     refused(judged.ask(Some(&other), &with_header).await, "invalid_token");
     assert_eq!(judged.ask(Some(&own), &with_header).await.0, 200);
-    // Past the proxy it is nobody's word.
+    // Past the proxy no one vouches for it.
     assert_eq!(judged.past_the_proxy(&with_header).await.0, 400);
     refused(judged.past_the_proxy(&credentials).await, "invalid_token");
 

@@ -56,7 +56,7 @@
 //!
 //! | what happens | what callers see |
 //! |---|---|
-//! | Redis is away, slow or out of memory, or is a replica that takes no writes | tokens in hand stay in use; grants that need no person are asked for without the store; a person's grant is not refreshed until the lease can be had |
+//! | Redis is away, slow or out of memory, or is a replica that takes no writes | tokens in hand stay in use; grants that need no person are asked for without the store; a person's grant is not refreshed until the lease is available |
 //! | a refresh was made and its write fails | the token is released with a warning, the lease kept, and the write goes on in the background |
 //! | the lease holder is killed | the others wait for its lease to end, at most 15 s |
 //! | the lease holder is suspended beyond its lease | it sends nothing when it comes back, and what it writes loses by its fencing number |

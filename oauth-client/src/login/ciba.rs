@@ -90,7 +90,7 @@ impl BackchannelRequest {
         self.parameter("acr_values", values.join(" "))
     }
 
-    /// A code that only the person knows (`user_code`), where the server asks for one, against requests that nobody wants.
+    /// A code that only the person knows (`user_code`), where the server asks for one, against unwanted requests.
     pub fn user_code(mut self, code: impl Into<Secret>) -> Self {
         self.user_code = Some(code.into());
         self

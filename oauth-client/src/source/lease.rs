@@ -42,7 +42,7 @@ pub(super) async fn renewing<T>(lease: Option<&Lease>, work: impl Future<Output 
     }
 }
 
-/// Gives a lease back, unless a write in the background still needs it. Where that takes a round trip, nobody waits for
+/// Gives a lease back, unless a write in the background still needs it. Where that takes a round trip, no caller waits for
 /// it but a program that ends.
 pub(super) fn give_back(engine: &Engine, lease: Option<Arc<Lease>>) {
     let Some(lease) = lease.and_then(Arc::into_inner) else { return };

@@ -1,5 +1,5 @@
 //! Counters through the `metrics` facade; without the feature nothing is counted. Every one names the server and the
-//! client, so that two sources of one program can be told apart.
+//! client, so that two sources of one program can be distinguished.
 
 use std::time::Duration;
 

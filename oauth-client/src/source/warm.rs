@@ -17,7 +17,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// How soon is looked again after a refresh that brought nothing to wait for.
 const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// How soon, of tokens that hardly live: some servers say `expires_in` 0 of those that never expire, and nobody may want
+/// How soon, of tokens that hardly live: some servers say `expires_in` 0 of those that never expire, and no caller may want
 /// one.
 const SHORT_LIVED_SLEEP: Duration = Duration::from_secs(30);
 

@@ -197,7 +197,7 @@ impl Client {
         refused: EndpointResponse,
         time: Duration,
     ) -> Option<EndpointResponse> {
-        let used = refused.credential.as_ref()?;
+        let Some(used) = &refused.credential else { return Some(refused) };
         let has_changed = self.auth().has_changed(used, self.clock().now());
         match tokio::time::timeout(time, has_changed).await {
             Ok(true) => None,

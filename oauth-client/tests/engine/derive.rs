@@ -285,7 +285,7 @@ async fn a_login_that_another_process_stores_meanwhile_gives_the_part_that_was_a
     assert!(!fixture.refresh_token_reused());
 }
 
-/// The response to a derived source's request is read beyond its callers' limit, and nobody else waits that long.
+/// The response to a derived source's request is read beyond its callers' limit, and no other caller waits that long.
 #[tokio::test(start_paused = true)]
 async fn a_derived_refresh_that_hangs_keeps_no_caller_beyond_the_limit() {
     let fixture = two_apis();

@@ -96,7 +96,7 @@ async fn the_late_write_of_an_earlier_holder_loses_and_it_goes_on_with_the_newer
     advance(1).await;
     let key = fixture.source_builder().store_key();
     let newer = {
-        // Another process has a later lease, since nobody has renewed the first one, and has written.
+        // Another process has a later lease, since the first one was not renewed, and has written.
         let granted = Numbered { inner: Scripted::default(), ..Numbered::new(&inner) };
         granted.last.store(10, Ordering::Relaxed);
         let elsewhere = fixture.source_builder().store(granted.clone()).build().unwrap();

@@ -13,7 +13,7 @@ async fn a_warm_source_always_has_a_token_until_its_last_handle_is_gone() {
     source.keep_warm().unwrap();
     source.keep_warm().unwrap();
     settle().await;
-    assert!(source.current().is_some(), "nobody has asked");
+    assert!(source.current().is_some(), "no caller has asked");
     for _ in 0..600 {
         advance(30).await;
         assert!(source.current().is_some());
@@ -63,7 +63,7 @@ async fn tokens_that_are_born_expired_are_not_replaced_every_second() {
             advance(1).await;
         }
         let requests = fixture.count(Endpoint::Token);
-        assert!((5..=25).contains(&requests), "{requests} requests in ten minutes, and nobody has asked");
+        assert!((5..=25).contains(&requests), "{requests} requests in ten minutes, and no caller has asked");
     }
 }
 

@@ -43,7 +43,7 @@ fn origin(text: &str) -> Result<Box<str>, String> {
         "*" => return Err("`*` is no origin; leave allowed_origins out to allow every page".to_owned()),
         "null" => {
             return Err(
-                "`null` is the origin of every sandboxed page, whoever wrote it; name origins".to_owned()
+                "`null` is the origin of every sandboxed page, of any author; name origins".to_owned()
             );
         }
         _ => {}

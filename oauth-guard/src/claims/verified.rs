@@ -11,8 +11,8 @@ use crate::keys::VerifyingKey;
 use crate::possession::Binding;
 use crate::revocation::Marks;
 
-/// A valid token, as the cache holds it. What every hit looks at comes first: among a million tokens it takes one line of the
-/// processor's cache instead of two, and none of them is at hand.
+/// A valid token, as the cache holds it. What every hit looks at comes first, so that it is on one or two lines of the
+/// processor's cache: among a million tokens, none of them is at hand.
 #[repr(C)]
 pub(crate) struct Verified<T> {
     pub(crate) issuer: Arc<IssuerState>,

@@ -45,7 +45,7 @@ impl Binding {
         };
         let (jkt, x5t) = (member("jkt")?, member("x5t#S256")?);
         let is_provable = (jkt.is_none() || provable.dpop) && (x5t.is_none() || provable.certificate);
-        // A binding of a kind that is not known here would be one that nobody checks.
+        // A binding of a kind that is not known here would remain unchecked.
         if !is_provable || (jkt.is_none() && x5t.is_none()) {
             return Err(TokenError::BoundToKey);
         }

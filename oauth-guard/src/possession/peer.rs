@@ -19,7 +19,7 @@ use oauth_client::jose::sha256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
-/// A TLS connection and the certificate that its client showed, in the extensions of a request. Made by whoever accepts
+/// A TLS connection and the certificate that its client showed, in the extensions of a request. Made by the code that accepts
 /// connections, once for each, from what the TLS library has *verified*; inserted into each of its requests.
 ///
 /// It says too that callers see `https`, where nothing else says what they see.

@@ -7,7 +7,7 @@ use super::statement::StatementKind;
 use crate::claims::Verified;
 
 /// A target, as HighwayHash with 128 bits under a key that is random for each guard: two targets with the same mark take
-/// 2^64 tries, and nobody can search for them without the key.
+/// 2^64 tries, and without the key they cannot be searched for.
 pub(crate) type Mark = [u64; 2];
 
 /// The marks that a revocation of one token can have. A token without such a claim has [`NONE`] there.

@@ -54,7 +54,7 @@
 //!
 //! # Bounds and errors
 //!
-//! The list is bounded. A full one takes no more and forgets nothing: whoever revokes gets an error, and
+//! The list is bounded. A full one takes no more and forgets nothing: the caller that revokes gets an error, and
 //! [health](crate::Guard::health) says so.
 //!
 //! ```

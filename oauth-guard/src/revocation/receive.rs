@@ -1,4 +1,4 @@
-//! Validates logout tokens and security events with the configuration in force, whoever brings them.
+//! Validates logout tokens and security events with the configuration in force, whatever brings them.
 
 use std::future::Future;
 use std::pin::Pin;

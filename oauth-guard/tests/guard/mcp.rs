@@ -217,7 +217,7 @@ async fn a_body_is_read_within_its_limit_and_only_after_the_token() {
     let get = [("mcp-method", "tools/call"), ("mcp-name", "get")];
     assert_eq!(post(&layer, &get, &body, Some(&caller)).await, served(&body));
     assert_eq!(post(&layer, &get, &format!("{body} "), Some(&caller)).await, MALFORMED);
-    // One that never ends holds nobody up but its sender, and no one who may not send it.
+    // One that never ends delays only its sender, and no one who may not send it.
     let endless = || {
         let frames = futures_util::stream::pending::<Result<http_body::Frame<Bytes>, Infallible>>();
         RequestBody::new(http_body_util::StreamBody::new(frames))

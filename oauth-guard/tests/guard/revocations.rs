@@ -448,7 +448,7 @@ async fn a_watched_token_ends_at_once_when_it_is_revoked() {
     let watch = tokio::spawn(guard.watch(&held));
     settle().await;
     assert!(!held.is_revoked() && !watch.is_finished());
-    // Others' revocations wake nobody for good.
+    // Others' revocations wake no waiter for good.
     guard.revocations().revoke(Revocation::session(fixture.server.issuer(), "s2")).await.unwrap();
     guard.revocations().revoke(Revocation::subject(fixture.server.issuer(), "ada", 1)).await.unwrap();
     settle().await;

@@ -128,7 +128,7 @@ async fn fences<S: TokenStore>(here: &S, there: &S, report: &mut Report) -> Resu
 async fn taken<S: TokenStore>(store: &S, key: &StoreKey) -> Result<Lease, Violation> {
     works(store.lease(key, LONG))
         .await?
-        .ok_or(Violation { rule: "a lease that nobody holds is lent", found: "none".to_owned() })
+        .ok_or(Violation { rule: "a lease that no holder has is granted", found: "none".to_owned() })
 }
 
 /// The lease, as soon as it is free, for a second.

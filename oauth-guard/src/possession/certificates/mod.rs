@@ -61,7 +61,7 @@ pub enum CertificateSource {
     /// the proxy in front. Prefer `SANITIZE_SET` to `APPEND_FORWARD`, and leave `subject`, `uri` and `dns` out of what Envoy
     /// sends (`set_current_client_cert_details`): they are names from the certificate, and nothing here reads them. Where
     /// the CA signs names with quotes or commas for its clients and Envoy writes them as they are, the end of one element
-    /// cannot be told from a name.
+    /// cannot be distinguished from a name.
     Xfcc,
     /// In `ssl-client-cert` with nginx's `$ssl_client_escaped_cert`, from a trusted proxy.
     Nginx,

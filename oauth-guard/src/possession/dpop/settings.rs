@@ -19,7 +19,7 @@ use crate::replay::{Replay, ReplayStore};
 /// Accepts tokens that are bound to a key of the client's (RFC 9449), and checks the proof of each request. A stolen token
 /// is then worth nothing without the key. Passed to [`GuardBuilder::dpop`](crate::GuardBuilder::dpop).
 ///
-/// Without it a guard refuses bound tokens, since nobody would check that the caller is the one they were issued to.
+/// Without it a guard refuses bound tokens, since nothing would check that the caller is the one they were issued to.
 ///
 /// Set [`public_url`](crate::GuardBuilder::public_url) (or [`resource`](crate::GuardBuilder::resource)) too: proofs name
 /// the URL that callers see, and the `Host` header, which is used otherwise, is the caller's to write.

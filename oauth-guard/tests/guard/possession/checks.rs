@@ -142,7 +142,7 @@ async fn each_check_rejects_what_violates_it_alone() {
         ("iat 6 s ahead", proof().claim("iat", now + 6).build(), bad("proof_from_the_future")),
         ("iat at the end of time", proof().claim("iat", u64::MAX).build(), bad("proof_from_the_future")),
         ("iat with a fraction", proof().claim("iat", now as f64 + 0.5).build(), GOOD),
-        ("a nonce nobody asked for", proof().nonce("abc").build(), GOOD),
+        ("a nonce that was not asked for", proof().nonce("abc").build(), GOOD),
         ("signature cut", proof().signature([7; 63]).build(), bad("proof_signature_invalid")),
         ("signature of zeros", proof().signature([0; 64]).build(), bad("proof_signature_invalid")),
         ("jti absent", proof().without("jti").build(), bad("proof_claim_missing_or_malformed")),

@@ -1,4 +1,4 @@
-//! Bound tokens: what an API must ask of whoever shows one, over DPoP (RFC 9449) and over certificates that a proxy
+//! Bound tokens: what an API must ask of a caller that shows one, over DPoP (RFC 9449) and over certificates that a proxy
 //! hands on (RFC 8705, RFC 9440).
 //!
 //! A proof names the address it is made for, so that these rows need to know it:
@@ -34,7 +34,7 @@ pub enum Part {
     /// Tokens that are bound to a key, and the proofs that come with them (RFC 9449).
     Dpop,
     /// Tokens that are bound to a certificate (RFC 8705) which a proxy names in a header. The attacker is the proxy, and
-    /// whoever goes past it.
+    /// a client that goes past it.
     Certificates,
 }
 
@@ -222,7 +222,7 @@ impl AttackContext {
         self
     }
 
-    /// An address of this machine that the API does not take for its proxy's: requests of whoever goes past the proxy
+    /// An address of this machine that the API does not take for its proxy's: requests of a client that goes past the proxy
     /// come from there.
     #[must_use]
     pub fn untrusted_from(mut self, address: IpAddr) -> Self {

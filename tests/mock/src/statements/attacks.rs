@@ -282,13 +282,13 @@ static EVENTS: &[StatementAttack] = rows!(SecurityEvents, Parcel::event, event, 
     "typ-logout", "a logout token is none of these", "RFC 8725 3.11", REQUEST, |token, _| token.typ("logout+jwt");
     "old", "an event that comes late counts: it may have waited for its receiver", "RFC 8417 2.2", NOTHING,
         |token, context| token.issued_at(context.now - 86_400);
-    "subject-missing", "an event is about somebody", "RFC 9493 4", REQUEST, |token, _| token.without("sub_id");
+    "subject-missing", "an event names its subject", "RFC 9493 4", REQUEST, |token, _| token.without("sub_id");
     "subject-text", "a subject is an object", "RFC 9493 3", REQUEST, |token, context| token.claim("sub_id", context.subject.as_str());
     "subject-without-format", "a subject has a format", "RFC 9493 3", REQUEST,
         |token, context| token.claim("sub_id", json!({ "iss": context.issuer, "sub": context.subject }));
     "subject-without-sub", "iss_sub has both", "RFC 9493 3.2.3", REQUEST,
         |token, context| token.claim("sub_id", json!({ "format": "iss_sub", "iss": context.issuer }));
-    "subject-of-another-issuer", "nobody ends what others issued", "RFC 8417 5.2", NOTHING, |token, context| {
+    "subject-of-another-issuer", "an issuer ends only its own tokens", "RFC 8417 5.2", NOTHING, |token, context| {
         token.claim("sub_id", json!({ "format": "iss_sub", "iss": "https://other.example", "sub": context.subject }))
     };
     "subject-email", "an address is in no token", "RFC 9493 3.2.2", NOTHING,
@@ -338,7 +338,7 @@ static LOGOUT_WIRE: &[StatementAttack] = raw!(BackchannelLogout, [
         Parcel::form(format!("logout_token={token}&logout_token={token}"))
     };
     "no-jwt", "it is a signed JWT", "Back-Channel Logout 2.4", REQUEST, |_| Parcel::logout("s3cr3t");
-    "five-parts", "an encrypted one that nobody can read is refused", "Back-Channel Logout 2.6", REQUEST,
+    "five-parts", "an encrypted one that the API cannot read is refused", "Back-Channel Logout 2.6", REQUEST,
         |context| Parcel::logout(&format!("{}.a.b", context.logout.clone().build()));
     "padding", "base64url has no padding", "RFC 7515 2", REQUEST,
         |context| Parcel::logout(&format!("{}=", context.logout.clone().build()));

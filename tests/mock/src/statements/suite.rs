@@ -63,7 +63,7 @@ impl EndpointCase {
         case
     }
 
-    /// Whether somebody's tokens ended who was not to be logged out, or a logout was taken and had no effect.
+    /// Whether the tokens of a user ended who was not to be logged out, or a logout was taken and had no effect.
     #[must_use]
     pub fn is_hole(&self) -> bool {
         self.is_token_good == (self.attack.expected == ExpectedAnswer::Effect)

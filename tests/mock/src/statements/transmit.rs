@@ -143,7 +143,7 @@ pub(crate) fn post_later(url: String, parcel: Parcel) {
 }
 
 impl IssuerHandle<'_> {
-    /// Ends a session here; returns what its clients have to be told.
+    /// Ends a session here; returns the logout tokens for its clients.
     pub(crate) fn end_session(self, sid: &str) -> Vec<Notice> {
         let (shared, issuer) = self.parts();
         let notice = |(client, subject): (String, String)| {

@@ -387,7 +387,7 @@ impl Introspects {
     }
 }
 
-/// Claims of nobody, who may read.
+/// Claims without a subject, who may read.
 fn read_scope() -> Object {
     serde_json::from_str(r#"{"scope":"read"}"#).unwrap()
 }

@@ -108,7 +108,7 @@ fn a_body_agrees_with_its_headers_or_is_refused() {
         (READ, r#"{"method":"resources/read","params":{"name":"file:///a","uri":"file:///b"}}"#, NAMES),
         (LIST, r#"{"method":"tools/list"}"#, Ok(())),
         (LIST, r#"{"method":"tools/call","params":{"name":"delete"}}"#, METHODS),
-        // A name that nobody reads is none.
+        // A name that no client reads is none.
         (&[("mcp-method", b"tools/list"), ("mcp-name", b"get")], r#"{"method":"tools/list"}"#, NAMES),
         (
             &[("mcp-method", b"x/y"), ("mcp-name", b"7")],

@@ -30,7 +30,7 @@ fn encoded(value: &Value) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
-/// A proof by this key, signed by nobody: the signature is made of sevens.
+/// A proof by this key, not signed: the signature is made of sevens.
 fn unsigned(key: &TestKey) -> String {
     let mut jwk = key.public_jwk();
     jwk.as_object_mut().unwrap().retain(|name, _| ["kty", "crv", "x", "y"].contains(&&**name));

@@ -133,7 +133,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G263",
         "RFC 9440 section 4",
         "the header counts from the proxy only",
-        "Anybody can write a header: who reaches the API past the proxy is whoever they like.",
+        "Any client can write a header: a client that goes past the proxy can claim any identity.",
         past_the_proxy,
     )
     .expecting(ODD),
@@ -338,7 +338,7 @@ fn in_another_header(context: &AttackContext) -> Vec<AttackRequest> {
             ("X-SSL-Client-Cert", own.escaped_pem()),
             ("X-Client-Cert-Sha256", own.hash()),
         ]);
-        // The same letters for whoever turns header names into variables (CGI).
+        // The same letters for servers that turn header names into variables (CGI).
         places.push(match header {
             CertificateHeader::ClientCert => ("Client_Cert", own.value(header)),
             CertificateHeader::Xfcc => ("X_Forwarded_Client_Cert", own.value(header)),

@@ -180,7 +180,7 @@ fn jti(context: &AttackContext) -> Vec<AttackRequest> {
             let shots = shots.with(variant, |proof| proof.claim("jti", jti));
             shots.last(|request| request.with_level(RequirementLevel::Strict))
         });
-        // Each is kept for as long as a proof is good: whoever may choose its length chooses how much.
+        // Each is kept for as long as a proof is good: a caller that may choose its length chooses how much.
         shots
             .with("of 2,000 characters", |proof| proof.claim("jti", "j".repeat(2_000)))
             .last(|request| request.with_level(RequirementLevel::Choice))

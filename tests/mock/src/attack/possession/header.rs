@@ -13,7 +13,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G201",
         "RFC 9449 section 7.1",
         "a bound token needs a proof beside it",
-        "Without it, whoever finds the token can use it: what binding was to prevent.",
+        "Without it, a thief can use the token, which binding was to prevent.",
         missing,
     )
     .expecting(BAD_PROOF.or(&[400])),
@@ -33,7 +33,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G203",
         "RFC 9449 section 4.3 point 2",
         "a proof is one well-formed JWT in compact form",
-        "What reads more than the standard has can be talked into reading what nobody signed.",
+        "A reader that accepts more than the standard defines may read what was never signed.",
         malformed,
     )
     .expecting(BAD_PROOF.or(&[400])),
@@ -132,7 +132,7 @@ fn malformed(context: &AttackContext) -> Vec<AttackRequest> {
 }
 
 fn oversized(context: &AttackContext) -> Vec<AttackRequest> {
-    // Where the server's own limit on headers does not come first, a proof of this length is nobody's.
+    // Where the server's own limit on headers does not come first, no client sends a proof of this length.
     let tolerant: Expected = BAD_PROOF.or(&[200, 400, 413, 431]);
     shots(context, |shots| {
         let nested = format!("{}{}", "[".repeat(3_000), "]".repeat(3_000));

@@ -36,7 +36,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G211",
         "RFC 9449 section 4.3 point 5",
         "an unsigned proof is refused",
-        "The public key of the proof is no secret: whoever has seen one writes the next.",
+        "The public key of the proof is no secret: an attacker that has seen one writes the next.",
         alg_none,
     ),
     row(
@@ -44,7 +44,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "G212",
         "RFC 9449 section 4.3 point 5",
         "a proof with a symmetric algorithm is refused",
-        "Its key is in the proof: whoever has seen one makes the next.",
+        "Its key is in the proof: an attacker that has seen one makes the next.",
         alg_symmetric,
     ),
     row(

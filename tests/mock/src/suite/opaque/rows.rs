@@ -13,7 +13,7 @@ const STALE: &str = "A token is good for longer than its server says.";
 const GUESS: &str = "What is no clear yes was read as one; the next server, proxy or version may mean no.";
 const STOLEN: &str = "Who has stolen the token cannot prove to hold its key, and gets in all the same.";
 const OUTAGE: &str =
-    "While the server fails, whoever comes gets in, or good callers are told to throw their tokens away.";
+    "While the server fails, every caller is accepted, or valid callers discard their tokens.";
 const EXPOSED: &str = "Tokens end up where others read them, or where others ask about them.";
 const LESSER: &str = "The caller was never granted what it does here.";
 const FORGED_RESPONSE: &str = "Whoever is on the way between server and API says which tokens are good.";
@@ -198,7 +198,7 @@ pub(in crate::suite) const CASES: &[Attack] = &[
         "opaque-no-audience",
         "I19",
         "RFC 9700 section 2.3",
-        "a token for nobody in particular is not for this API",
+        "a token without an audience is not for this API",
         OTHERS,
     )
     .by_choice(),

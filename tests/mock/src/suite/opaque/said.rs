@@ -270,7 +270,7 @@ impl Speaker {
     }
 }
 
-/// A token that nobody knows.
+/// A token that the server does not know.
 pub(super) fn invented() -> String {
     format!("opaque_{}", hex(&random::<16>()))
 }
