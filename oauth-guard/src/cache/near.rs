@@ -17,6 +17,8 @@ use crate::thread::{self, PLACES};
 /// The most tokens that one thread has here.
 const MOST_SLOTS: u64 = 256;
 
+const WORDS: usize = (MOST_SLOTS / 64) as usize;
+
 /// How many tokens a thread remembers that it does not hold. Few: what comes again after a long time is not worth a slot.
 const SEEN: usize = 64;
 
@@ -44,6 +46,8 @@ struct Slots<V> {
     /// Where the next entry goes out when there is no room.
     next: usize,
     hits: u64,
+    /// Whether a token has come for a slot, a bit for each.
+    wanted: [u64; WORDS],
     /// Tokens that came lately and are not held, by half a word of their digests.
     seen: [u32; SEEN],
 }
@@ -100,8 +104,9 @@ impl<V> Near<V> {
         Some(Hit { value, touch })
     }
 
-    /// Whether this thread should hold a token that it does not: one whose place is free, or one that comes again after a short
-    /// time, unless what is in its place is in use. Most tokens among many come once, and would drive out those that come often.
+    /// Whether this thread should hold a token that it does not: the second that comes for a free place, or one that comes again
+    /// after a short time, unless what is in its place is in use. Most tokens among many come once, and would drive out those
+    /// that come often.
     pub(super) fn is_due(&self, digest: Digest) -> bool {
         self.mine_or_new().and_then(Place::try_lock).is_some_and(|mut slots| slots.is_due(digest))
     }
@@ -207,14 +212,17 @@ impl<V> Slots<V> {
             max_bytes,
             next: 0,
             hits: 0,
+            wanted: [0; WORDS],
             seen: [0; SEEN],
         }
     }
 
     fn is_due(&mut self, digest: Digest) -> bool {
-        // It drives nothing out. Without this, tokens that come in turns would overwrite each other's marks for good.
+        // It drives nothing out. And tokens that come in turns do not overwrite each other's marks for good.
         if matches!(self.at(digest), Some(None)) {
-            return true;
+            let slot = self.slot_of(digest);
+            let (bit, words) = (1 << (slot % 64), self.wanted.get_mut(slot / 64));
+            return words.is_some_and(|word| std::mem::replace(word, *word | bit) & bit != 0);
         }
         // A word that neither the main cache nor the slots go by.
         let word = digest.0[2];
@@ -231,9 +239,14 @@ impl<V> Slots<V> {
 
     #[inline]
     fn at(&mut self, digest: Digest) -> Option<&mut Option<Slot<V>>> {
+        let slot = self.slot_of(digest);
+        self.slots.get_mut(slot)
+    }
+
+    #[inline]
+    fn slot_of(&self, digest: Digest) -> usize {
         // Another word of the digest than the one the main cache hashes by.
-        let highest = self.slots.len().checked_sub(1)?;
-        self.slots.get_mut(usize::try_from(digest.0[1] & 0xFFFF).unwrap_or(0) & highest)
+        usize::try_from(digest.0[1] & 0xFFFF).unwrap_or(0) & self.slots.len().wrapping_sub(1)
     }
 
     /// Returns what has to go for it.
