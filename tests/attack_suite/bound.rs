@@ -58,7 +58,7 @@ async fn the_guard_asks_for_nonces_and_for_bound_tokens_alone() {
 #[tokio::test]
 async fn the_guard_takes_certificates_from_its_proxy_alone() {
     let past_the_proxy = IpAddr::from([127, 0, 0, 2]);
-    for (header, requests) in CertificateHeader::ALL.into_iter().zip([58, 66, 55]) {
+    for (header, requests) in CertificateHeader::ALL.into_iter().zip([58, 69, 55]) {
         let source = header.as_str();
         let top = "trusted_proxies = [\"127.0.0.1/32\"]";
         let tables = format!("[certificates]\nsource = \"{source}\"");
