@@ -1,14 +1,19 @@
 //! What bounds the questions, and that what is granted is looked at for each request.
 
 use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use oauth_client::transport::RequestBody;
-use oauth_guard::{ClientAuth, Guard, HttpClient, Introspection, Requirement};
+use oauth_guard::{ClientAuth, Guard, HttpClient, Introspection, Issuer, Requirement};
 use oauth_mock::{Endpoint, Fault, Gate, MockClient, MockServer};
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
 use tokio::time::advance;
 
 use crate::support::{Fixture, call, settle};
@@ -133,4 +138,84 @@ async fn a_transport_that_panics_takes_no_request_with_it() {
     for _ in 0..2 {
         assert_eq!(call(&guard, "opaque").await.status, 503);
     }
+}
+
+/// A transport's failure, during whose description something else happens.
+struct Broken(Arc<dyn Fn() + Send + Sync>);
+
+impl std::error::Error for Broken {}
+
+impl fmt::Debug for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Broken")
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0)();
+        f.write_str("broken")
+    }
+}
+
+/// Two runtimes, so that what another thread does while a failure is taken in is done by hand.
+#[test]
+fn a_question_that_waits_hears_of_a_failure_before_its_turn() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (first, second) = (runtime(), Arc::new(runtime()));
+    let drive = |runtime: &Runtime| {
+        runtime.block_on(async {
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        });
+    };
+    let (sent, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let meanwhile: Arc<dyn Fn() + Send + Sync> = {
+        let second = Arc::clone(&second);
+        Arc::new(move || {
+            std::thread::scope(|scope| {
+                scope.spawn(|| drive(&second));
+            });
+        })
+    };
+    let http = HttpClient::from_service(tower::service_fn({
+        let (sent, gate) = (Arc::clone(&sent), Arc::clone(&gate));
+        move |_: Request<RequestBody>| {
+            sent.fetch_add(1, Ordering::SeqCst);
+            let (gate, broken) = (Arc::clone(&gate), Broken(Arc::clone(&meanwhile)));
+            async move {
+                gate.notified().await;
+                Err::<Response<Full<Bytes>>, _>(broken)
+            }
+        }
+    }));
+    let introspection = Introspection::new(ClientAuth::basic("svc", "s3cr3t"))
+        .endpoint("https://auth.example.com/introspect")
+        .max_concurrent(1);
+    let issuer = Issuer::new("https://auth.example.com").audience("orders-api").introspection(introspection);
+    let inside = first.enter();
+    let clock = oauth_guard::clock::TestClock::new();
+    let guard = Guard::builder().clock(clock).http(http).issuer(issuer).build().unwrap();
+    drop(inside);
+    let ask = |runtime: &Runtime, token: &'static str| {
+        let guard = guard.clone();
+        let asked = runtime.spawn(async move { call(&guard, token).await.status });
+        drive(runtime);
+        asked
+    };
+    // One more failure, and the server is left alone.
+    let before = ["a", "b"].map(|token| {
+        gate.notify_one();
+        first.block_on(ask(&first, token)).unwrap()
+    });
+    assert_eq!(before, [503, 503]);
+    let (one, two) = (ask(&first, "one"), ask(&second, "two"));
+    assert_eq!(sent.load(Ordering::SeqCst), 3, "the last one waits for its turn");
+    gate.notify_one();
+    assert_eq!(first.block_on(one).unwrap(), 503);
+    // If it were sent, its time limit would end it, or this.
+    gate.notify_one();
+    assert_eq!(second.block_on(two).unwrap(), 503);
+    assert_eq!(sent.load(Ordering::SeqCst), 3, "nothing more is sent to a server in trouble");
 }
