@@ -60,11 +60,7 @@ impl Client {
                 "is not known without the server's metadata; give issuer, or the endpoint itself",
             )),
             Server::Issuer(issuer) => {
-                // Boxed: it is there for nearly every request.
-                let discovered = match self.discovered_lately() {
-                    Some(discovered) => discovered,
-                    None => Box::pin(self.discovered(issuer, time)).await?,
-                };
+                let discovered = self.discovered(issuer, time).await?;
                 let metadata = &discovered.metadata;
                 // RFC 8705 section 5: an endpoint without an alias takes certificates where it is, and the alias of one
                 // that browsers are sent to means nothing: they have other certificates than the client.
@@ -98,11 +94,17 @@ impl Client {
         self.0.discovered.load_full().filter(|known| now.saturating_sub(known.at) < METADATA_LIFETIME)
     }
 
-    /// The metadata, with so much time to fetch it. One caller fetches it; the others wait, and share its failure.
+    /// The metadata, with so much time to fetch it.
     pub(super) async fn discovered(&self, issuer: &str, time: Duration) -> Result<Arc<Discovered>, Error> {
-        if let Some(known) = self.discovered_lately() {
-            return Ok(known);
+        match self.discovered_lately() {
+            Some(known) => Ok(known),
+            // Boxed: for nearly every request it is known.
+            None => Box::pin(self.discover_or_wait(issuer, time)).await,
         }
+    }
+
+    /// One caller fetches it; the others wait, and share its failure.
+    async fn discover_or_wait(&self, issuer: &str, time: Duration) -> Result<Arc<Discovered>, Error> {
         let began = self.0.clock.now().monotonic;
         // With an endpoint known, most of the time is for the request itself.
         let known = self.0.discovered.load_full();

@@ -225,9 +225,6 @@ impl<'a> Object<'a> {
     }
 }
 
-/// What is done with the members of an object inside.
-fn nothing<'a>(_: Text<'a>, _: Value<'a>, _: &'a str) {}
-
 struct Reader<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -280,7 +277,7 @@ impl<'a> Reader<'a> {
         match self.peek() {
             Some(b'"') => self.string().map(Value::String),
             Some(b'{') => {
-                self.object(depth, &mut nothing)?;
+                self.object(depth, &mut |_, _, _| {})?;
                 self.since(start).map(|raw| Value::Object(Object(raw)))
             }
             Some(b'[') => {

@@ -153,16 +153,14 @@ impl SecretSource {
 
     /// The current secret; `field` is its name in errors.
     pub(crate) async fn get(&self, field: &str, now: Now) -> Result<Secret, Error> {
-        let at_hand = match &self.0 {
-            Kind::Fixed(secret) => Some(secret.clone()),
-            Kind::File(file) => file.recent(now),
-            _ => None,
-        };
-        match (at_hand, &self.0) {
-            (Some(secret), _) => Ok(secret),
-            // Boxed, so that a request for which it is at hand is no larger for it.
-            (None, Kind::File(file)) => Box::pin(file.latest(field, now)).await,
-            (None, _) => Box::pin(self.read(field, now)).await,
+        // What has to be waited for is boxed, so that a request for which the secret is at hand is no larger for it.
+        match &self.0 {
+            Kind::Fixed(secret) => Ok(secret.clone()),
+            Kind::File(file) => match file.recent(now) {
+                Some(secret) => Ok(secret),
+                None => Box::pin(file.latest(field, now)).await,
+            },
+            _ => Box::pin(self.read(field, now)).await,
         }
     }
 
