@@ -10,7 +10,7 @@ use http::HeaderValue;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
-pub(crate) use self::parts::{List, Parts, PartsWriter, Spans, Words};
+pub(crate) use self::parts::{List, Parts, PartsWriter, Spans, Words, place_in};
 pub(crate) use self::verified::{Until, Verified};
 use crate::authorize::{Known, VocabularyId};
 use crate::json;

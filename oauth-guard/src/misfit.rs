@@ -1,5 +1,6 @@
 //! Why claims do not fit the user's type: which claim, and what was expected of it, without its value.
 
+use crate::claims::place_in;
 use crate::escape::escaped;
 use crate::json;
 
@@ -36,9 +37,7 @@ fn claim_at(payload: &str, line: usize, column: usize) -> Option<String> {
     let at = before + column;
     let mut found = None;
     json::read_object(payload, &mut |name, _, raw| {
-        // The value is a part of the payload.
-        let starts = (raw.as_ptr() as usize).wrapping_sub(payload.as_ptr() as usize);
-        if starts <= at {
+        if place_in(payload, raw).start <= at {
             found = Some(escaped(&name.decode()));
         }
     })

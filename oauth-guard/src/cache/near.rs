@@ -17,8 +17,6 @@ use crate::thread::{self, PLACES};
 /// The most tokens that one thread has here.
 const MOST_SLOTS: u64 = 256;
 
-const WORDS: usize = (MOST_SLOTS / 64) as usize;
-
 /// How many tokens a thread remembers that it does not hold. Few: what comes again after a long time is not worth a slot.
 const SEEN: usize = 64;
 
@@ -46,8 +44,8 @@ struct Slots<V> {
     /// Where the next entry goes out when there is no room.
     next: usize,
     hits: u64,
-    /// Whether a token has come for a slot, a bit for each.
-    wanted: [u64; WORDS],
+    /// For which slots a token has come.
+    wanted: Box<[bool]>,
     /// Tokens that came lately and are not held, by half a word of their digests.
     seen: [u32; SEEN],
 }
@@ -212,7 +210,7 @@ impl<V> Slots<V> {
             max_bytes,
             next: 0,
             hits: 0,
-            wanted: [0; WORDS],
+            wanted: vec![false; slots].into(),
             seen: [0; SEEN],
         }
     }
@@ -221,8 +219,7 @@ impl<V> Slots<V> {
         // It drives nothing out. And tokens that come in turns do not overwrite each other's marks for good.
         if matches!(self.at(digest), Some(None)) {
             let slot = self.slot_of(digest);
-            let (bit, words) = (1 << (slot % 64), self.wanted.get_mut(slot / 64));
-            return words.is_some_and(|word| std::mem::replace(word, *word | bit) & bit != 0);
+            return self.wanted.get_mut(slot).is_some_and(|wanted| std::mem::replace(wanted, true));
         }
         // A word that neither the main cache nor the slots go by.
         let word = digest.0[2];

@@ -233,7 +233,7 @@ impl<'a> PartsWriter<'a> {
     pub(crate) fn list(&mut self, value: Value<'a>, words: Words) {
         match (value, words) {
             (Value::String(text), Words::Split(other)) if !text.is_escaped() => {
-                let start = self.within(text.raw).start;
+                let start = place_in(self.payload, text.raw).start;
                 self.words(text.raw, other, start);
             }
             (Value::String(text), Words::Split(other)) => {
@@ -332,19 +332,13 @@ impl<'a> PartsWriter<'a> {
     }
 
     fn range(&mut self, text: Text<'a>) -> Range<usize> {
-        if text.is_escaped() { self.append(&text.decode()) } else { self.within(text.raw) }
+        if text.is_escaped() { self.append(&text.decode()) } else { place_in(self.payload, text.raw) }
     }
 
     fn append(&mut self, text: &str) -> Range<usize> {
         let start = self.payload.len() + self.appendix.len();
         self.appendix.push_str(text);
         start..start + text.len()
-    }
-
-    /// Where a part of the payload is in it.
-    fn within(&self, part: &'a str) -> Range<usize> {
-        let start = (part.as_ptr() as usize).wrapping_sub(self.payload.as_ptr() as usize);
-        start..start.saturating_add(part.len())
     }
 
     fn item(&mut self, range: Range<usize>) {
@@ -378,6 +372,13 @@ impl<'a> PartsWriter<'a> {
             self.index.push(low | MORE);
         }
     }
+}
+
+/// Where a part of a text is in it, such as what was read of a payload.
+#[inline]
+pub(crate) fn place_in(text: &str, part: &str) -> Range<usize> {
+    let start = (part.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
+    start..start.saturating_add(part.len())
 }
 
 /// The claims that are read most.

@@ -1,4 +1,4 @@
-//! What is counted of the questions to one server, and told as its health.
+//! What is counted of the questions to one server, and reported as its health.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::claims::place_in;
 use crate::json::{Text, Value};
 
 /// A member, by where it is in the payload.
@@ -85,12 +86,12 @@ impl Member {
     }
 }
 
-/// Where a part of the payload is in it.
+/// Where a part of the payload is in it, in half the room.
 #[inline]
 fn place(payload: &str, part: &str) -> (u32, u32) {
-    let start = (part.as_ptr() as usize).wrapping_sub(payload.as_ptr() as usize);
+    let place = place_in(payload, part);
     let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
-    (count(start), count(start.saturating_add(part.len())))
+    (count(place.start), count(place.end))
 }
 
 #[inline]
