@@ -50,7 +50,7 @@ impl<'a> Actor<'a> {
         self.text("client_id")
     }
 
-    /// The actor before this one, which acted through it. It is there to be logged: only the current actor counts for
+    /// The actor before this one, which acted through it. It is for the log only: the current actor alone counts for
     /// access (RFC 8693 section 4.1).
     #[must_use]
     pub fn actor(self) -> Option<Self> {
@@ -82,8 +82,8 @@ impl fmt::Debug for Actor<'_> {
 }
 
 impl<T> Claims<T> {
-    /// `act`: the party that acts on the subject's behalf, the current one of a chain (RFC 8693 section 4.1). `None` when the
-    /// subject acts itself, or nothing is said of it.
+    /// `act`: the party that acts on the subject's behalf, the current one of a chain (RFC 8693 section 4.1). `None`
+    /// when the subject acts itself, or the token does not say.
     #[must_use]
     pub fn actor(&self) -> Option<Actor<'_>> {
         Actor::read(self.raw("act")?)

@@ -80,20 +80,20 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// without any network call by the guard. An error results in 503.
     ///
     /// A caller can send a token with an invented `iss`, so resolve from memory or by a rule where possible. There is one
-    /// call at a time per name, at most 1,000 in total (503 beyond that), and none for an `iss` longer than 1 KiB. An
-    /// unknown name is not resolved again for the keys' cool-down, and one whose call failed or panicked not for a
-    /// second.
+    /// call at a time per name, at most 1,000 in total (503 beyond that), and none for an `iss` longer than 1 KiB. A
+    /// name that is unknown is not resolved again during the keys' cool-down; one whose call failed or panicked is not
+    /// resolved again for one second.
     ///
-    /// A function that decides by a rule accepts invented names too. So a resolved issuer is on probation until one of
-    /// its tokens is verified: 64 such issuers are kept, and together they cause 32 key fetches at once and one more each
-    /// second (503 beyond that). A `jwks_uri` that they or their metadata name must be public, see
-    /// [`Issuer::allow_private_jwks`].
+    /// A function that decides by a rule, such as a prefix, accepts invented names too. So a resolved issuer is on
+    /// probation until one of its tokens is verified: 64 such issuers are kept, and together they cause 32 key fetches
+    /// at once and one more each second (503 beyond that). A `jwks_uri` that they or their metadata name must be
+    /// public, see [`Issuer::allow_private_jwks`].
     ///
     /// The 1,000 verified issuers used last ([`max_tenants`](Self::max_tenants)) are kept and do not expire: call [`Guard::forget_issuer`] when a tenant is
     /// deleted or its conditions change.
     ///
     /// The function sees the issuer's name and not the request: where each tenant has a host of its own, a token of any
-    /// tenant is valid on all of them, until the API [compares both](crate#tenants).
+    /// tenant is valid on all of these hosts, unless the API [compares both](crate#tenants).
     ///
     /// ```
     /// use oauth_guard::{Guard, Issuer};
@@ -191,9 +191,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
-    /// Rejects every request whose route has no [rule](Self::rule), with 403 and whatever its token: a route that was
-    /// forgotten is closed. By default such a request needs a valid token. In a [dry run](Self::dry_run) it is logged
-    /// and treated so.
+    /// Rejects every request whose route has no [rule](Self::rule) with 403, whatever its token, so that a forgotten
+    /// route is closed. By default such a request needs a valid token. In a [dry run](Self::dry_run) it is logged, and
+    /// needs a valid token as by default.
     ///
     /// ```
     /// use oauth_guard::{Guard, Issuer, Requirement, Rule};
@@ -215,7 +215,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// Scopes that include others: a token with `scope` also meets [requirements](crate::Requirement::scope) of the
     /// `included` ones, and of those that these include. Call again for more.
     ///
-    /// Challenges name the scopes that are required, and [`Claims::has_scope`](crate::Claims::has_scope) answers for
+    /// Challenges name the scopes that are required, and [`Claims::has_scope`](crate::Claims::has_scope) looks only at
     /// what the token says.
     ///
     /// ```
@@ -239,7 +239,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     }
 
     /// The only origins whose pages may send requests, such as `https://app.example.com`: a request with another `Origin`
-    /// is 403, whatever its token. Requests that no page sent have no origin. By default it is not looked at.
+    /// is 403, whatever its token. Requests that no page sent have no origin, and are not affected. By default `Origin`
+    /// is not looked at.
     ///
     /// It protects servers in a user's network, MCP servers above all, from pages that reach them by DNS rebinding. A page
     /// of this service's own origin sends `Origin` too: name that as well.
@@ -259,8 +260,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
-    /// Believes the headers of MCP requests, and reads no body. The caller writes both: only right where something in
-    /// front of this service compares them.
+    /// Trusts the headers of MCP requests, and reads no body. The caller writes both, so this is only right where
+    /// something in front of this service compares them.
     pub fn danger_trust_mcp_headers(mut self) -> Self {
         self.settings.extras.trust_mcp_headers = true;
         self
@@ -345,8 +346,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
-    /// Accepts tokens that are bound to a key of the client's, with a proof in each request (RFC 9449). By default they are
-    /// refused. See [`Dpop`].
+    /// Accepts tokens that are bound to a key of the client, with a proof in each request (RFC 9449). By default they
+    /// are refused. See [`Dpop`].
     pub fn dpop(mut self, dpop: Dpop) -> Self {
         self.settings.possession.dpop = Some(dpop);
         self
@@ -373,17 +374,17 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
-    /// The URL that callers see, with the path prefix that a proxy strips: what DPoP proofs name. By default the origin of
-    /// [`resource`](Self::resource); without that what a [trusted proxy](Self::trusted_proxies) forwards; without that
-    /// the request's own scheme and `Host`, which the caller writes.
+    /// The URL that callers see, with the path prefix that a proxy strips: what DPoP proofs name. By default the origin
+    /// of [`resource`](Self::resource); else what a [trusted proxy](Self::trusted_proxies) forwards; else the request's
+    /// own scheme and `Host`, which the caller writes.
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
         self.settings.possession.public_url = Some(url.into());
         self
     }
 
-    /// The proxies, as networks such as `10.0.0.0/8`, whose `Forwarded`, `X-Forwarded-Proto`, `-Host` and `-Prefix`, and
-    /// whose certificate headers count. Their address comes from axum's `ConnectInfo<SocketAddr>` (feature `axum`) or from
-    /// [`PeerAddr`](crate::PeerAddr); without an address no one is trusted. By default none.
+    /// The proxies, as networks such as `10.0.0.0/8`, whose `Forwarded`, `X-Forwarded-Proto`, `-Host` and `-Prefix`,
+    /// and whose certificate headers are trusted. Their address comes from axum's `ConnectInfo<SocketAddr>` (feature
+    /// `axum`) or from [`PeerAddr`](crate::PeerAddr); without an address no proxy is trusted. By default none.
     pub fn trusted_proxies<N: Into<String>>(mut self, networks: impl IntoIterator<Item = N>) -> Self {
         self.settings.possession.trusted_proxies = networks.into_iter().map(Into::into).collect();
         self
@@ -423,7 +424,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
         self
     }
 
-    /// Where revocations come from, besides [code](Guard::revocations). By default from nowhere.
+    /// Where revocations come from, besides [code](Guard::revocations). By default there is no other source.
     pub fn revocation(mut self, settings: RevocationSettings) -> Self {
         self.settings.revocation = settings;
         self

@@ -119,8 +119,9 @@ impl<T> Claims<T> {
         self.verified().binding.is_some()
     }
 
-    /// The value for `DPoP-Nonce` in the response, where the nonce of the caller's proof ages (RFC 9449 section 8.2). A
-    /// [layer](crate::GuardLayer) sets it; code that calls [`Guard::check`](crate::Guard::check) itself has to.
+    /// The value for `DPoP-Nonce` in the response, where the nonce of the caller's proof is due for replacement (RFC
+    /// 9449 section 8.2). A [layer](crate::GuardLayer) sets it; code that calls [`Guard::check`](crate::Guard::check)
+    /// itself has to.
     #[must_use]
     pub fn dpop_nonce(&self) -> Option<&HeaderValue> {
         self.proven.as_ref()?.renewal.as_ref()

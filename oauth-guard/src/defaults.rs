@@ -27,15 +27,15 @@
 //! itself: the tokens that it sees most, so that threads do not wait for each other.
 //!
 //! ### Why digests of 256 bits?
-//! A token with another's digest would be taken for it. With 256 bits under a secret key, finding two that collide takes
-//! 2^128 tries; with 64 bits, two of four billion tokens collide by chance.
+//! A token with the digest of another token would be taken for that one. With 256 bits under a secret key, finding two
+//! that collide takes 2^128 tries; with 64 bits, two of four billion tokens collide by chance.
 //!
 //! # Proofs of possession
 //!
 //! ### Why is a proof good for 60 seconds?
-//! [`PROOF_MAX_AGE`]. A client makes it for one request and sends it at once, so what it has to cover is the network and
-//! the difference of two clocks. RFC 9449 section 11.1 speaks of seconds to minutes, and each proof is remembered for that
-//! long. Change it with [`Dpop::max_age`](crate::Dpop::max_age).
+//! [`PROOF_MAX_AGE`]. A client makes a proof for one request and sends it at once, so the time has to cover only the
+//! network and the difference of two clocks. RFC 9449 section 11.1 speaks of seconds to minutes, and each proof is
+//! remembered for that long. Change it with [`Dpop::max_age`](crate::Dpop::max_age).
 //!
 //! ### Why is a nonce good for five minutes?
 //! [`NONCE_LIFETIME`]. It bounds how far ahead a proof can be made by someone who has the key for a moment. A client that
@@ -56,9 +56,9 @@
 //!
 //! ### Why 30 seconds between fetches for unknown key ids?
 //! [`KEY_COOLDOWN`]. A key rotation is rarer than an hour; a flood of invented key ids is not. 30 seconds limit the flood
-//! to two fetches a minute, and a new key is found within them. It is a budget and no pause: two fetches may follow each
-//! other, five seconds (a sixth of the cool-down) apart, and one comes back every 30 seconds. So one forged token delays
-//! a rotation by five seconds at most. When many key ids are unknown at a time, the second fetch is saved.
+//! to two fetches a minute, and a new key is found within them. It is a budget, not a pause: two fetches may follow
+//! each other, five seconds (a sixth of the cool-down) apart, and one comes back every 30 seconds. So one forged token
+//! delays a rotation by five seconds at most. When many key ids are unknown at a time, the second fetch is left out.
 //!
 //! ### Why is a key set fresh for 10 minutes, and refreshed after 8?
 //! [`KEY_MAX_AGE`]. That is how long a withdrawn key stays in use if no fetch shows it earlier; and one small fetch in
@@ -124,7 +124,7 @@
 //! about 50 bytes. Names beyond the limit get 503, while known tenants are served.
 //!
 //! ### Why a pause of one second after a failed resolver call?
-//! [`RESOLVER_PAUSE`]. A database or a service that is briefly unavailable. The pause is for that one name.
+//! [`RESOLVER_PAUSE`]. It covers a database or a service that is briefly unavailable. The pause is for that one name.
 //!
 //! # Challenges
 //!
@@ -135,8 +135,8 @@
 //! # The log
 //!
 //! ### Why one warning a minute for each reason?
-//! [`WARNING_INTERVAL`]. Whoever tries out a new issuer sees at once why its tokens are rejected; a flood of forged tokens
-//! writes a line a minute.
+//! [`WARNING_INTERVAL`]. An operator who tries out a new issuer sees at once why its tokens are rejected; a flood of
+//! forged tokens writes one line a minute.
 //!
 //! # What no valid token comes near
 //!
@@ -169,10 +169,10 @@
 //! [`INTROSPECTION_CACHE`]. It is how long a revoked token is still accepted. A minute is what users of a log-out button
 //! tolerate, and spares a busy API nearly all questions.
 //!
-//! ### Why does a no count for 10 seconds?
-//! [`INTROSPECTION_NEGATIVE_CACHE`]. A caller that retries with a dead token costs a question in ten seconds; a token that the
-//! server learns of a moment later works soon. [`INTROSPECTION_NEGATIVES`] of them are kept, about a megabyte, apart from the
-//! active ones, so that invented tokens push no good one out.
+//! ### Why does an inactive response count for 10 seconds?
+//! [`INTROSPECTION_NEGATIVE_CACHE`]. A caller that retries with a dead token costs one question in ten seconds; a token that
+//! the server learns of a moment later works soon. [`INTROSPECTION_NEGATIVES`] of them are kept, about a megabyte, apart
+//! from the active ones, so that invented tokens push no good one out.
 //!
 //! ### Why 5 seconds for a question?
 //! [`INTROSPECTION_TIMEOUT`]. As for keys: the server is nearby, and requests wait.
@@ -186,9 +186,9 @@
 //! [`INTROSPECTION_BYTES`]. Claims longer than that do not fit into a cached token.
 //!
 //! ### Why is a server left alone after three failures, for 1 to 30 seconds?
-//! [`INTROSPECTION_TRIES`], [`INTROSPECTION_FIRST_PAUSE`], [`INTROSPECTION_LONGEST_PAUSE`]. One failure may be one connection's;
-//! three in a row are the server's. The pause doubles with each failure, and one question ends it. A `Retry-After` counts
-//! at once, up to the longest pause.
+//! [`INTROSPECTION_TRIES`], [`INTROSPECTION_FIRST_PAUSE`], [`INTROSPECTION_LONGEST_PAUSE`]. One failure may be due to
+//! one connection; three in a row are due to the server. The pause doubles with each failure, and one question that
+//! succeeds ends it. A `Retry-After` counts at once, up to the longest pause.
 //!
 //! # Revocation
 //!
@@ -199,9 +199,9 @@
 //! - [`REVOCATION_POLL`]: what a transmitter can bear from each guard.
 //! - [`REVOCATION_FIRST_READ`]: how long the first requests wait for a source that was not read yet, before they get 503.
 //! - [`REVOCATION_LONGEST_PAUSE`], [`REVOCATION_SHORT_OUTAGE`]: a fleet of thousands that retries every second or two leaves
-//!   a store that is down in peace. In the first 15 seconds of an outage, as long as a cut or a restart takes, the pause is
-//!   at most half the interval of the source: a guard over Redis has caught up a second after it is back, and 3 seconds
-//!   after a longer outage.
+//!   a store that is down in peace. In the first 15 seconds of an outage, as long as a broken connection or a restart
+//!   takes, the pause is at most half the interval of the source: a guard over Redis has caught up a second after Redis
+//!   is back, and 3 seconds after a longer outage.
 //! - [`REVOCATION_PUBLISH_TIMEOUT`]: what a logout waits for. All feeds are given the revocation at the same time.
 //! - [`STATEMENTS_REMEMBERED`]: a logout token that comes again is rare, and its effect would be the same.
 //! - [`STATEMENT_BODY_BYTES`]: a token has 8 KiB, and a form writes some characters as three.

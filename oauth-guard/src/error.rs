@@ -15,7 +15,7 @@ pub use oauth_client::Problem;
 /// assert_eq!(error.problems()[1].field, "issuer[0].audience");
 /// ```
 ///
-/// Its `Debug` is as readable as its `Display`, since that is what a program shows whose `main` returns it.
+/// Its `Debug` is as readable as its `Display`, since a program whose `main` returns the error shows its `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BuildError {
     problems: Vec<Problem>,

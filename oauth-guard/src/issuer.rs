@@ -24,7 +24,7 @@ use crate::revocation::List;
 ///
 /// With a name and an audience alone, the server's keys are discovered (RFC 8414, then OpenID Connect), and tokens must
 /// be RFC 9068 access tokens. Keys come from one source: a second source is an error when the guard is built. Only keys
-/// in PEM form may be several.
+/// in PEM form may be given more than once.
 ///
 /// ```
 /// use oauth_guard::{Algorithm, Issuer};
@@ -317,7 +317,8 @@ impl Issuer {
     /// for issuers that put no `aud` into access tokens, such as Amazon Cognito. Without `clients`, or beside an
     /// [`audience`](Self::audience), it is an error when the guard is built. An `aud` of a wrong type is still rejected.
     ///
-    /// What one of these clients sends to another API is accepted here too, so name clients that you trust with that.
+    /// A token that one of these clients sends to another API is accepted here too, so name only clients that you trust
+    /// with that.
     pub fn any_audience(mut self) -> Self {
         self.any_audience.get_or_insert(AnyAudience::OfClients);
         self
@@ -340,8 +341,8 @@ impl Issuer {
         self.require_one_of(claim, [value])
     }
 
-    /// A claim that every token must have, as in [`require`](Self::require), with exactly one of these values: the domains of
-    /// several companies, say.
+    /// A claim that every token must have, as in [`require`](Self::require), whose value is exactly one of these, such
+    /// as the domains of several companies.
     ///
     /// ```
     /// use oauth_guard::Issuer;
@@ -364,8 +365,8 @@ impl Issuer {
         self
     }
 
-    /// What separates the scopes in a string, beside blanks. By default only blanks do (RFC 6749 section 3.3): with a comma,
-    /// the one scope `a,b` of another issuer would grant both `a` and `b`.
+    /// What separates the scopes in a string, in addition to blanks. By default only blanks do (RFC 6749 section 3.3):
+    /// with a comma, the one scope `a,b` of another issuer would grant both `a` and `b`.
     pub fn scope_separator(mut self, separator: char) -> Self {
         self.scope_separator = separator;
         self

@@ -57,19 +57,19 @@
 //! | you want to | read |
 //! |---|---|
 //! | say which route needs what | [rules](#rules), [`Rule`], [`Requirement`]; [scopes in a handler](#scopes-of-a-handler) |
-//! | keep that in a file, or in the environment | [configuration](#configuration), every key in [`config`], every number in [`defaults`] |
-//! | change it while the service runs | [reload](#reload) |
+//! | keep rules and settings in a file, or in the environment | [configuration](#configuration), every key in [`config`], every number in [`defaults`] |
+//! | change the configuration while the service runs | [reload](#reload) |
 //! | know whether the service can take requests, and start fast | [health](#health) |
 //! | know why a token is rejected | [tokens rejected?](#tokens-rejected), and [what callers read](#rejections) |
 //! | serve many issuers | [tenants](#tenants) |
 //! | test handlers and rules without a server | [testing](#testing) |
-//! | watch it | [metrics](#metrics) |
+//! | monitor it | [metrics](#metrics) |
 //! | end tokens before their time | [revocation](#revocation), logouts and security events in [`mod@revocation`] |
-//! | make stolen tokens worthless | [proof of possession](#proof-of-possession): DPoP, client certificates |
+//! | make stolen tokens useless | [proof of possession](#proof-of-possession): DPoP, client certificates |
 //! | call other APIs for the caller | [on behalf of the caller](#on-behalf-of-the-caller) |
 //! | protect an MCP server | [MCP servers](#mcp-servers) |
 //! | accept a provider's tokens | the recipes in [`config`] |
-//! | leave another crate | `migrating` |
+//! | move here from another crate | `migrating` |
 //! | know what it does not do | [limits](#limits) |
 //!
 //! ## Rules
@@ -91,8 +91,8 @@
 //!
 //! ## Scopes of a handler
 //!
-//! Where a handler should say itself which scopes it needs, it takes `Scoped` claims (feature `axum`). What a token lacks is
-//! in the challenge, as it is for a rule.
+//! A handler can declare itself which scopes it needs: it takes `Scoped` claims (feature `axum`). The challenge names the
+//! scopes that are needed, as it does for a rule.
 //!
 #![cfg_attr(feature = "axum", doc = "```")]
 #![cfg_attr(not(feature = "axum"), doc = "```ignore (needs the feature axum)")]
@@ -137,8 +137,8 @@
 //!
 //! ## Health
 //!
-//! [`Guard::health`] for a probe, [`Guard::warm_up`] and [`Guard::preload_keys`] for a fast start,
-//! [`Guard::explain`] for the operator who wants to know why a token is rejected.
+//! [`Guard::health`] is for a probe, [`Guard::warm_up`] and [`Guard::preload_keys`] are for a fast start, and
+//! [`Guard::explain`] is for the operator who wants to know why a token is rejected.
 //!
 //! ```
 //! use oauth_guard::{Guard, Issuer};
@@ -155,7 +155,7 @@
 //! `oauth_guard`, with `code`, `reason` and what to `change`; the others are at debug level. The caller never learns the
 //! reason. [`Guard::explain`] shows every check of one token:
 //!
-//! | `reason` | mostly | what to change |
+//! | `reason` | usual cause | what to change |
 //! |---|---|---|
 //! | `type_mismatch`, `claim_missing_or_malformed` | the issuer's access tokens are plain JWTs | `profile = "jwt"` |
 //! | `audience_mismatch` | the token is for another API, or `aud` has another name of this one | `audience` |
@@ -198,8 +198,9 @@
 //! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
-//! Issuers are found by the token alone. Where each tenant has a host or a path of its own, the API has to compare it with the
-//! tenant of the token, in a handler or a layer behind the guard, or one tenant's token opens the others:
+//! Issuers are found by the token alone. Where each tenant has a host or a path of its own, the API has to compare it
+//! with the tenant of the token, in a handler or a layer behind the guard. Otherwise a token of one tenant is accepted
+//! for all other tenants:
 //!
 //! ```
 //! use oauth_guard::Claims;
@@ -251,7 +252,7 @@
 //!
 //! ## Metrics
 //!
-//! With the feature `metrics`, through the facade of that name. The names are stable:
+//! The feature `metrics` counts through the `metrics` facade. The names are stable:
 //!
 //! | metric | kind | labels | counts |
 //! |---|---|---|---|
@@ -284,10 +285,10 @@
 //!
 //! ## Proof of possession
 //!
-//! A bearer token serves each holder. With [`GuardBuilder::dpop`] (RFC 9449) and
-//! [`GuardBuilder::certificates`] (RFC 8705) a guard accepts tokens that are bound to a key, and checks with each request
-//! that its sender has the key; without them such tokens are refused. [`Requirement::bound`] asks for them on single routes,
-//! [`replay`] is about proofs that were used.
+//! Any party that holds a bearer token can use it. With [`GuardBuilder::dpop`] (RFC 9449) and
+//! [`GuardBuilder::certificates`] (RFC 8705) a guard accepts tokens that are bound to a key, and checks with each
+//! request that its sender has the key; without them such tokens are refused. [`Requirement::bound`] asks for them on
+//! single routes, [`replay`] keeps the proofs that were used.
 //!
 //! ```
 //! use oauth_guard::{Dpop, Guard, Issuer, Requirement, Rule};
@@ -305,7 +306,7 @@
 //!
 //! [`GuardLayer::with_subject_token`] hands the caller's token on to handlers, as a
 //! [`SubjectToken`] for `oauth_client`'s exchanger; [`Claims::actor`] reads delegation chains, and
-//! [`Requirement::actor`] requires who acts.
+//! [`Requirement::actor`] requires a certain actor.
 //!
 //! ## MCP servers
 //!
@@ -327,26 +328,26 @@
 //!
 //! # Limits
 //!
-//! - **A JWT is valid until it ends.** Somebody who is logged out at the issuer still has it, unless [`revocation`] or
-//!   [`Introspection`] is set up. Revocations in code last as long as the process; `tower-oauth-guard-redis`, a file or a feed
-//!   make them last longer and reach other machines.
-//! - **Clocks may differ by [60 seconds](defaults::LEEWAY).** So long is a token still accepted after its end.
+//! - **A JWT is valid until it ends.** A user who has logged out at the issuer can still use it, unless [`revocation`]
+//!   or [`Introspection`] is set up. Revocations in code last as long as the process; `tower-oauth-guard-redis`, a file
+//!   or a feed make them last longer and reach other machines.
+//! - **Clocks may differ by [60 seconds](defaults::LEEWAY).** For that long a token is still accepted after its end.
 //! - **It checks access tokens.** There are no sessions, no logins and no cookies that it sets: that is the client's side,
 //!   `tower-oauth-client`. ID tokens are no access tokens, and with the default profile (RFC 9068) they are rejected as such.
 //! - **Encrypted tokens** (JWE), `ES512` and symmetric keys that come from a URL are not supported.
 //! - **It does not limit rates**, and a flood of forged tokens costs a signature check each: put a limit in front of it.
-//! - **Rules see method, path and claims**, the operations of [MCP servers](#mcp-servers) and of gRPC, and no other part of a
-//!   body. Whose order it is that a caller asks for is the handler's to decide.
-//! - **Paths have to mean the same to the router.** Ambiguous ones are rejected; a proxy that rewrites paths in between is not
-//!   known to it.
+//! - **Rules see method, path and claims**, the operations of [MCP servers](#mcp-servers) and of gRPC, and no other
+//!   part of a body. Whether a caller may see a certain order is for the handler to decide.
+//! - **Paths have to mean the same to the router.** Ambiguous ones are rejected; the guard does not know of a proxy or
+//!   middleware that rewrites paths in between.
 //! - **A tokio runtime is needed** wherever something is fetched.
 //! - No one outside of the project has audited it yet.
 //!
 //! # What jsonwebtoken does here
 //!
-//! It reads public keys in PEM form, and nothing else. Signatures are verified with `aws-lc-rs` by keys that are parsed
-//! once, and header, claims and key sets are read and checked by code of this workspace, because the rules of a resource
-//! server are stricter than what `jsonwebtoken::Validation` can express:
+//! `jsonwebtoken` reads public keys in PEM form, and nothing else. Signatures are verified with `aws-lc-rs` by keys
+//! that are parsed once, and header, claims and key sets are read and checked by code of this workspace, because the
+//! rules of a resource server are stricter than what `jsonwebtoken::Validation` can express:
 //!
 //! - **Header**: a critical extension (`crit`), an unencoded or encrypted payload (`b64`, `enc`, `zip`) and the wrong kind
 //!   of token (`typ`, `cty`) are accepted there.

@@ -15,11 +15,11 @@ const OPERATIONS: [&str; 8] = ["get", "put", "post", "delete", "options", "head"
 impl<T> Guard<T> {
     /// Writes into an OpenAPI 3 document what its operations need: a security scheme for each configured issuer, and
     /// `security` in each operation, by the [rule](crate::Rule) that applies to its path and method. `any` gives several
-    /// entries, of which a caller needs one. What OpenAPI has no words for, such as a role, is in the operation's
+    /// entries, of which a caller needs one. What OpenAPI cannot express, such as a role, is in the operation's
     /// `x-requires`.
     ///
     /// Requirements in code, of layers and extractors, are not known here. Paths are compared as the document has them,
-    /// below the path of its first server where that is a path.
+    /// with the path of its first server in front.
     ///
     /// ```
     /// use oauth_guard::{Guard, Issuer, Requirement, Rule};

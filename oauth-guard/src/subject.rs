@@ -8,12 +8,11 @@ use oauth_client::Secret;
 use oauth_client::grant::TokenExchange;
 use oauth_client::token::TokenType;
 
-/// The token that a request came with, of a guard whose layer was
-/// [told to hand it on](crate::GuardLayer::with_subject_token): in the request's extensions and, with the feature `axum`, an
-/// extractor.
+/// The token of a request, from a guard whose layer [hands it on](crate::GuardLayer::with_subject_token): in the
+/// request's extensions and, with the feature `axum`, an extractor.
 ///
-/// It is validated, and cannot be printed. An [`Exchanger`](oauth_client::source::Exchanger) takes it as it is, and keeps
-/// what it is exchanged for (RFC 8693) no longer than it is good:
+/// It is validated, and cannot be printed. An [`Exchanger`](oauth_client::source::Exchanger) takes it as it is, and
+/// keeps the tokens that it is exchanged for (RFC 8693) no longer than it is valid itself:
 ///
 /// ```
 /// # use oauth_client::{Error, TokenSource, source::Exchanger};

@@ -2,8 +2,8 @@
 //!
 //! Without the feature none of this exists, so enable it among the dev-dependencies and nowhere else:
 //! `tower-oauth-guard = { version = "0.1", features = ["testing"] }`. Tokens that [`token`] makes are signed with a secret
-//! that is drawn anew in each process and never leaves it: no guard of another process accepts them, and this one's only if it
-//! has the [`issuer`] of this module.
+//! that is drawn anew in each process and never leaves it: no guard of another process accepts them, and a guard of
+//! this process only if it has the [`issuer`] of this module.
 //!
 //! | what is tested | with |
 //! |---|---|

@@ -1,7 +1,8 @@
-//! Requirements as sets of bits. Whether a token grants a scope, has a role or says this or that never changes while it is
-//! held: each such fact is found out once for a token that a thread holds, and is a bit from then on.
+//! Requirements as sets of bits. Whether a token grants a scope, has a role or has a certain claim never changes. So
+//! each such fact is looked up once for a token that a thread holds, and is a bit from then on.
 //!
-//! The decision itself is made with every request. What depends on the time is no fact, and is found out each time.
+//! The decision itself is made with every request. What depends on the time is not such a fact, and is looked up each
+//! time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};

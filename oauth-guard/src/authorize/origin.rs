@@ -1,7 +1,7 @@
 //! Which pages may send requests: the header `Origin` (RFC 6454 section 7).
 //!
-//! A page of another origin can reach a server in the user's network by rebinding its own name to that address. The
-//! browser still tells the page's origin.
+//! A page of another origin can reach a server in the user's network by rebinding its own name to that server's address
+//! (DNS rebinding). The browser still sends the page's origin.
 
 use http::HeaderMap;
 use http::header::ORIGIN;

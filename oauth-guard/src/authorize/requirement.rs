@@ -80,7 +80,8 @@ impl Requirement {
     }
 
     /// This party acts on the subject's behalf: the current actor (`act`, RFC 8693 section 4.1) has this `sub`, by the token's
-    /// own issuer. Those before it in the chain do not count, and a token without an actor does not meet it.
+    /// own issuer. Earlier actors in the chain do not count, and a token without an actor does not meet the
+    /// requirement.
     pub fn actor(subject: impl Into<String>) -> Self {
         Self::of(Term::Actor(subject.into().into(), None))
     }
@@ -113,9 +114,9 @@ impl Requirement {
         Self::of(Term::MaxLoginAge(age.as_secs()))
     }
 
-    /// The token is bound to a key, whose possession the caller has proven (RFC 9449, RFC 8705). For routes where a stolen
-    /// token must be worth nothing, while others accept bearer tokens. A token that is not bound gets 401, with a challenge
-    /// for DPoP where the guard [accepts that](crate::GuardBuilder::dpop).
+    /// The token is bound to a key, whose possession the caller has proven (RFC 9449, RFC 8705). For routes where a
+    /// stolen token must be useless, while other routes accept bearer tokens. A token that is not bound gets 401, with
+    /// a challenge for DPoP where the guard [accepts that](crate::GuardBuilder::dpop).
     pub fn bound() -> Self {
         Self::of(Term::Bound)
     }

@@ -25,8 +25,9 @@ use crate::request::RequestHead;
 /// - text is compared exactly and case-sensitively; write it percent-encoded, as it is sent;
 /// - `{id}` matches any one segment;
 /// - `{*rest}`, at the end, matches the path up to it, with a slash and without, and everything below. (A catch-all of
-///   axum's router matches only what is below. And axum asks fallbacks last, nested ones too: `/{tenant}/{*rest}` takes
-///   requests below `/api` from the fallback of a router that is nested there, and a rule for `/api/{*rest}` applies.)
+///   axum's router matches only what is below. And axum tries fallbacks last, nested ones too: its route
+///   `/{tenant}/{*rest}` gets requests below `/api` before the fallback of a router that is nested there, while the
+///   guard applies a rule for `/api/{*rest}` to them.)
 ///
 /// Of all rules that match a request's path and method, only the most specific one applies: from left to right, text
 /// before `{id}` before `{*rest}`; then a rule with the method before one without. A rule for `GET` applies to `HEAD`
@@ -35,9 +36,9 @@ use crate::request::RequestHead;
 /// [`deny_by_default`](crate::GuardBuilder::deny_by_default).
 ///
 /// `/docs` and `/docs/` are one resource for some routers and two for others. So a request that differs from the rule's
-/// pattern in a slash at the end has to satisfy two rules: that one, and the one that would apply without it. With a
-/// public `/docs`, a request for `/docs/` needs a token, unless a rule such as `/docs/{*rest}` makes that public too.
-/// Write the pattern as the route is written.
+/// pattern in a slash at the end has to satisfy two rules: that one, and the one that would apply if that one did not
+/// exist. With a public `/docs`, a request for `/docs/` needs a token, unless a rule such as `/docs/{*rest}` makes that
+/// public too. Write the pattern as the route is written.
 ///
 /// Requests whose path two servers could read differently are rejected with 400 where they could evade a rule: `.` and
 /// `..`, `//`, `;`, encoded slashes and backslashes, and text of a rule in another percent-encoding.
@@ -104,8 +105,8 @@ impl Rule {
     }
 
     /// A rule for a gRPC method, `package.Service/Method`, or for all methods of a service, `package.Service`. A name without
-    /// its package is another service. With [`deny_by_default`](crate::GuardBuilder::deny_by_default) what no rule names is
-    /// closed, and so is a method whose name is misspelt here.
+    /// its package is another service. With [`deny_by_default`](crate::GuardBuilder::deny_by_default) a method that no
+    /// rule names is closed, and so is one whose name is misspelt here.
     ///
     /// ```
     /// use oauth_guard::{Requirement, Rule};
@@ -123,18 +124,18 @@ impl Rule {
     /// any text. With [`name`](Self::name), only for some tools, prompts, resources or tasks.
     ///
     /// It adds to the other rules: a request has to satisfy the rule of its route, if there is one, and every MCP rule
-    /// of its path that matches its operation, and one challenge names all scopes that it needs. What no MCP rule
-    /// matches needs what the route needs.
+    /// of its path that matches its operation, and one challenge names all scopes that it needs. A request that no MCP
+    /// rule matches needs only what its route needs.
     ///
     /// The operation is read from the headers `Mcp-Method` and `Mcp-Name`, which clients send since version 2026-07-28 of
     /// the protocol. A request without them, or of an older version, could be anything: it has to satisfy every MCP
     /// rule of its path, and what the path needs without them. A malformed or doubled header is 400.
     ///
-    /// The caller writes both headers and body, so the body is read after the token was found to be enough, compared
-    /// with the headers, and handed on as it came. A contradiction, a batch, a body with a `Content-Encoding`, what is no
-    /// JSON object that all readers read alike, and more than
-    /// [`mcp_body_bytes`](crate::GuardBuilder::mcp_body_bytes) are 400. In stacks other than
-    /// axum the body's type has to be [`RequestBody`](crate::RequestBody).
+    /// The caller writes both headers and body. So once the token is found sufficient, the guard reads the body,
+    /// compares it with the headers, and hands it on as it came. These are 400: a contradiction, a batch, a body with a
+    /// `Content-Encoding`, a body that is not a JSON object or that parsers could read differently, and one of more
+    /// than [`mcp_body_bytes`](crate::GuardBuilder::mcp_body_bytes). In stacks other than axum the body's type has to
+    /// be [`RequestBody`](crate::RequestBody).
     ///
     /// ```
     /// use oauth_guard::{Guard, Issuer, Requirement, Rule};

@@ -3,9 +3,9 @@
 //! A hit writes what only this thread writes: the lock of its own place, and the count of an `Arc` of its own. The places
 //! belong to the cache and not to the threads, so that they end with it, wherever the threads are.
 //!
-//! What is here was valid when it came in. Whoever takes it out checks all that can have changed since: time, key, issuer,
-//! revocations. A reload is the one change that an entry does not show by itself; [`Near::begin`] ends what was held before
-//! it.
+//! What is here was valid when it came in. The code that takes it out checks all that can have changed since: time,
+//! key, issuer, revocations. A reload is the one change that an entry does not show by itself; [`Near::begin`] drops
+//! what was held before it.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, TryLockError};

@@ -1,9 +1,9 @@
 //! The claims of one token, in one text: the payload as signed, the decoded form of strings that were written with escapes,
 //! and an index of both.
 //!
-//! There is one for each token of the cache, so the index takes no more than it has to: numbers of six bits to a byte, which
-//! are characters of ASCII and so may stand in the same text, for lengths and for what is unusual about a distance. A usual
-//! member takes two or three bytes.
+//! Each cached token has one, so the index is as small as possible. It holds lengths, and distances where they are
+//! unusual, as numbers with six bits in a byte: such bytes are ASCII characters, so they can stand in the same text. A
+//! usual member takes two or three bytes.
 
 use std::num::NonZeroU64;
 use std::ops::Range;

@@ -96,10 +96,10 @@ impl Introspection {
         self
     }
 
-    /// How long the response about an active token is used, at most until its `exp`. Zero asks about every request. By
+    /// How long the response about an active token is used, at most until its `exp`. Zero asks with every request. By
     /// default 60 seconds.
     ///
-    /// A revoked token is accepted for so long at most.
+    /// A revoked token is accepted for this time at most.
     pub fn cache(mut self, time: Duration) -> Self {
         self.cache = time;
         self
@@ -125,7 +125,7 @@ impl Introspection {
 
     /// Asks for signed responses (RFC 9701) and accepts no others. Such a response is a JWT of the type
     /// `token-introspection+jwt`, by a key of the issuer, with its `iss` and this client as `aud`; what it says of the
-    /// token is validated as ever. Any other response is as if there were none: 503. The keys are the issuer's, so
+    /// token is validated as in a plain response. Any other response counts as none: 503. The keys are the issuer's, so
     /// that they are fetched even where [all tokens](IntrospectedTokens::Any) are asked about.
     pub fn jwt_response(mut self) -> Self {
         self.signed = true;

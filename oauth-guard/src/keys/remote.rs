@@ -3,7 +3,7 @@
 //! - one fetch at a time, in its own task, shared by all requests that wait;
 //! - a set is refreshed at 80 % of its maximum age, and is used meanwhile;
 //! - a token with an unknown key id causes a fetch, within a budget of one per cool-down and two at once;
-//! - of keys beyond their maximum age newer ones are waited for, a second at most;
+//! - when the keys are beyond their maximum age, a request waits for newer ones, one second at most;
 //! - after a failed fetch the old keys stay in use, and the next attempt is delayed, longer each time;
 //! - the metadata is fetched again every hour for the JWKS URI, and when a key is missing or the set is unavailable;
 //! - a response that is not a key set changes nothing; one that is a key set replaces the old one, even if it is empty.

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 /// A budget of two fetches; one comes back per cool-down. Between two fetches lies a sixth of a cool-down, so a forged
-/// token delays a rotation by no more than that. When many key ids are unknown, which is a flood and no rotation, the
-/// second fetch is saved: a cool-down lies between two fetches, and that is the most that a lasting flood delays a
-/// rotation.
+/// token delays a rotation by no more than that. When many key ids are unknown, which is a flood and not a rotation,
+/// the second fetch is left out: a cool-down lies between two fetches, and that is the most that a lasting flood delays
+/// a rotation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct UnknownKeyBudget {
     /// When the last such fetch started, on the monotonic clock.

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use http::Extensions;
 use oauth_client::jose::sha256;
 
-/// The address of the connection's other end, in the extensions of a request: whether it is one of
-/// [`trusted_proxies`](crate::GuardBuilder::trusted_proxies). A server that is not axum's (whose `ConnectInfo<SocketAddr>`
-/// is read too) inserts it into each request of a connection.
+/// The address of the connection's other end, in the extensions of a request. It decides whether the peer is one of the
+/// [`trusted_proxies`](crate::GuardBuilder::trusted_proxies). A server that is not axum's (whose
+/// `ConnectInfo<SocketAddr>` is read too) inserts it into each request of a connection.
 ///
 /// ```
 /// use oauth_guard::PeerAddr;
@@ -22,7 +22,7 @@ pub struct PeerAddr(pub SocketAddr);
 /// A TLS connection and the certificate that its client showed, in the extensions of a request. Made by the code that accepts
 /// connections, once for each, from what the TLS library has *verified*; inserted into each of its requests.
 ///
-/// It says too that callers see `https`, where nothing else says what they see.
+/// It also shows that callers use `https`, where no setting or proxy says what they see.
 ///
 /// ```
 /// use oauth_guard::TlsPeer;

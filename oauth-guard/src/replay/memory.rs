@@ -23,10 +23,10 @@ const REPORTED_EVERY: u64 = 60;
 
 /// Used proofs in the memory of this process.
 ///
-/// It has a capacity and never gives up an entry that still counts: when it is full, and when one key's proofs hold a
+/// It has a capacity and never drops an entry that still counts: when it is full, or when the proofs of one key hold a
 /// 64th of it, further ones fail with [`ReplayError::Full`]. So a client that sends very many proofs locks out only
-/// itself. Memory grows with the entries, by 40 to 80 bytes each (up to 40 more in a store for less than a million), and is
-/// given back after a rest.
+/// itself. Memory grows with the entries, by 40 to 80 bytes each (up to 40 more in a store for less than a million),
+/// and is freed when there are fewer proofs for a while.
 ///
 /// Ends are counted on the [monotonic clock](oauth_client::clock), rounded up to whole seconds.
 pub struct MemoryReplayStore {
@@ -58,8 +58,8 @@ impl<T> Line<T> {
 }
 
 impl MemoryReplayStore {
-    /// A store for so many proofs, at least 64. With several thousand and more, they are spread over parts, one of which
-    /// may be full when the whole has two percent of room left.
+    /// A store for this many proofs, at least 64. With several thousand and more, they are spread over parts, one of
+    /// which may be full when the whole has two percent of room left.
     ///
     /// # Errors
     /// `dpop.replay_capacity` when it is below 64 or above 1,000,000,000, or when the system has no random bytes.

@@ -35,8 +35,8 @@ impl<T> Guard<T> {
 
 impl Revocations {
     /// Revokes tokens: at this guard at once, then at all others that share a [feed](super::RevocationFeed). Every request
-    /// that begins after the call returned is decided by it, whether its token is cached or not; so is every request that
-    /// begins after its first poll at this guard.
+    /// that begins after the call returned is decided by it, whether its token is cached or not; so is, at this guard,
+    /// every request that begins after the returned future was first polled.
     ///
     /// # Errors
     /// [`RevocationError::Full`] and [`RevocationError::Invalid`]: nothing changed. [`RevocationError::NotPublished`]: it is in
@@ -46,7 +46,7 @@ impl Revocations {
         self.0.revoke(&[revocation]).await
     }
 
-    /// Revokes many at once. Those in front of the first that finds no room are in force.
+    /// Revokes many at once. Those before the first one that finds no room are in force.
     ///
     /// # Errors
     /// As [`revoke`](Self::revoke).

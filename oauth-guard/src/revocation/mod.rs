@@ -9,8 +9,9 @@
 //! ```
 //!
 //! A revocation meets tokens by what they say, never by how they are spelled: by `jti`, by `sub` and time, by `sid`, by client
-//! and time, or all of an issuer before a time ([`Revocation`]). It ends when no token that it meets can be alive. The request
-//! that begins after a revocation is decided by it; without any, a request reads one word.
+//! and time, or all of an issuer before a time ([`Revocation`]). It ends when no token that it meets can be valid any
+//! more. Every request that begins after a revocation is decided by it; while nothing is revoked, a request reads one
+//! word of memory.
 //!
 //! # What to set up
 //!
@@ -19,7 +20,7 @@
 //! | from your own code, such as an admin page | nothing: [`Guard::revocations`](crate::Guard::revocations) | with the next request |
 //! | of users who log out at the authorization server | `backchannel_logout` and `client_ids`, and the URL at the server | as soon as the server sends it |
 //! | of disabled accounts and changed passwords, by a transmitter that pushes | `security_events` (RFC 8935) | as soon as it is sent |
-//! | of the same, by a transmitter that is asked | `poll` (RFC 8936) | within `every_seconds` |
+//! | of the same, by a transmitter that is polled | `poll` (RFC 8936) | within `every_seconds` |
 //! | by hand, or by a script | `RevocationSettings::file` | within half a second |
 //! | at all replicas of a service | `[redis]` with the package `tower-oauth-guard-redis`, or a [`RevocationFeed`] of your own | at all within a second |
 //!
@@ -50,7 +51,7 @@
 //! | a feed is cut off | the guard catches up a second after it is back, 3 seconds after an outage of more than 15 seconds; beyond `max_stale_seconds`, `on_outage` decides |
 //! | a feed does not take a revocation, or not within 5 seconds | it is in force here, all other feeds have it, and the call fails with the names of those that have not; a logout token or an event is answered with 503, so that it comes again |
 //! | Redis fails over and loses its last writes | guards that had read them keep them, one that starts later does not know them |
-//! | there is no news | a JWT is accepted until it ends: keep lifetimes short, or ask about each token ([`Introspection`](crate::Introspection)) |
+//! | no source reports a revocation | a JWT is accepted until it ends: keep lifetimes short, or ask about each token ([`Introspection`](crate::Introspection)) |
 //!
 //! # Bounds and errors
 //!

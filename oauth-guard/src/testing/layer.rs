@@ -10,8 +10,8 @@ use tower_service::Service;
 use crate::claims::{Claims, Untyped};
 use crate::extensions;
 
-/// For tests only, with the feature `testing`: stands where the [`GuardLayer`](crate::GuardLayer) stands in production,
-/// and hands each request the same claims, or none. It looks at no token and applies no rule.
+/// For tests only, with the feature `testing`: takes the place that the [`GuardLayer`](crate::GuardLayer) has in
+/// production, and hands each request the same claims, or none. It looks at no token and applies no rule.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -32,14 +32,14 @@ use crate::extensions;
 pub struct TestClaimsLayer<T = Untyped>(Option<Claims<T>>);
 
 impl<T> TestClaimsLayer<T> {
-    /// Every request is one with a valid token, which says this.
+    /// Every request counts as one with a valid token that has these claims.
     pub fn new(claims: Claims<T>) -> Self {
         Self(Some(claims))
     }
 }
 
 impl TestClaimsLayer {
-    /// Every request is one without a token behind an [optional](crate::GuardLayer::optional) guard.
+    /// Every request counts as one without a token, behind an [optional](crate::GuardLayer::optional) guard.
     #[must_use]
     pub fn without_token() -> Self {
         Self(None)

@@ -1,4 +1,4 @@
-//! What an MCP request says of itself: in its headers, and in its body.
+//! The operation that an MCP request names, in its headers and in its body.
 //!
 //! The Model Context Protocol sends one JSON-RPC message with each `POST` and, from version 2026-07-28 on, repeats its
 //! method and the name of the tool, prompt, resource or task in `Mcp-Method` and `Mcp-Name`. Rules are chosen by these

@@ -29,8 +29,8 @@ pub(super) fn is_about_certificates(name: &HeaderName) -> bool {
 /// Accepts tokens that are bound to a client certificate (RFC 8705 section 3), over connections with that certificate.
 /// Passed to [`GuardBuilder::certificates`](crate::GuardBuilder::certificates).
 ///
-/// Whoever ends TLS has to ask for certificates and to verify them; the guard compares the thumbprint. Whatever the source,
-/// all headers that speak of certificates are taken out of each request.
+/// The server or proxy that ends TLS has to ask for certificates and to verify them; the guard compares the thumbprint.
+/// Whatever the source, all headers that carry certificates are removed from each request.
 ///
 /// ```
 /// use oauth_guard::{CertificateSource, Certificates, Guard, Issuer};
@@ -57,11 +57,11 @@ pub enum CertificateSource {
     Connection,
     /// In the header `Client-Cert` (RFC 9440) of a trusted proxy.
     ClientCert,
-    /// In Envoy's `x-forwarded-client-cert`, from a trusted proxy. Of several elements the last one counts, which is that of
-    /// the proxy in front. Prefer `SANITIZE_SET` to `APPEND_FORWARD`, and leave `subject`, `uri` and `dns` out of what Envoy
-    /// sends (`set_current_client_cert_details`): they are names from the certificate, and nothing here reads them. Where
-    /// the CA signs names with quotes or commas for its clients and Envoy writes them as they are, the end of one element
-    /// cannot be distinguished from a name.
+    /// In Envoy's `x-forwarded-client-cert`, from a trusted proxy. Of several elements the last one counts: the proxy
+    /// directly in front has written it. Prefer `SANITIZE_SET` to `APPEND_FORWARD`, and leave `subject`, `uri` and
+    /// `dns` out of what Envoy sends (`set_current_client_cert_details`): they are names from the certificate, and
+    /// nothing here reads them. Where the CA signs names with quotes or commas for its clients and Envoy writes them as
+    /// they are, the end of one element cannot be distinguished from a name.
     Xfcc,
     /// In `ssl-client-cert` with nginx's `$ssl_client_escaped_cert`, from a trusted proxy.
     Nginx,
@@ -73,7 +73,7 @@ impl Certificates {
         Self { source, required: false }
     }
 
-    /// Accepts tokens only that are bound to a certificate.
+    /// Accepts only tokens that are bound to a certificate.
     pub fn required(mut self) -> Self {
         self.required = true;
         self

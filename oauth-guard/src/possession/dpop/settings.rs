@@ -16,13 +16,13 @@ use crate::defaults;
 use crate::error::Problems;
 use crate::replay::{Replay, ReplayStore};
 
-/// Accepts tokens that are bound to a key of the client's (RFC 9449), and checks the proof of each request. A stolen token
-/// is then worth nothing without the key. Passed to [`GuardBuilder::dpop`](crate::GuardBuilder::dpop).
+/// Accepts tokens that are bound to a key of the client (RFC 9449), and checks the proof of each request. A stolen
+/// token is then useless without the key. Passed to [`GuardBuilder::dpop`](crate::GuardBuilder::dpop).
 ///
 /// Without it a guard refuses bound tokens, since nothing would check that the caller is the one they were issued to.
 ///
-/// Set [`public_url`](crate::GuardBuilder::public_url) (or [`resource`](crate::GuardBuilder::resource)) too: proofs name
-/// the URL that callers see, and the `Host` header, which is used otherwise, is the caller's to write.
+/// Set [`public_url`](crate::GuardBuilder::public_url) (or [`resource`](crate::GuardBuilder::resource)) too: proofs
+/// name the URL that callers see. Without these settings the guard uses the `Host` header, which the caller writes.
 ///
 /// ```
 /// use oauth_guard::{Algorithm, Dpop, Guard, Issuer};
@@ -85,7 +85,7 @@ impl Dpop {
         self
     }
 
-    /// Requires a nonce of this guard's in each proof (RFC 9449 section 9), so that no proof can be made for later. A
+    /// Requires a nonce of this guard in each proof (RFC 9449 section 9), so that no proof can be made in advance. A
     /// client's first request is then rejected with a nonce, and sent once more by the client; after that good responses
     /// bring the next one in time.
     pub fn require_nonce(mut self) -> Self {
@@ -99,19 +99,20 @@ impl Dpop {
         self
     }
 
-    /// The key that nonces are sealed with, for a fleet whose guards are to accept each other's: at least 32 bytes, in
-    /// base64 or base64url. By default each guard makes one for itself. After a reload with another key, nonces under the
-    /// one before are good for as long as they would have been.
+    /// The key that nonces are sealed with, for a fleet whose guards are to accept each other's nonces: at least 32
+    /// bytes, in base64 or base64url. By default each guard makes one for itself. After a reload with another key,
+    /// nonces under the previous key stay good for the rest of their lifetime.
     pub fn nonce_key(mut self, key: impl Into<Secret>) -> Self {
         self.nonce_key = Some(key.into());
         self
     }
 
     /// Where used proofs are noted. By default in memory, which is right for a single process. A reload without one keeps
-    /// the store. A reload with one that is [elsewhere](ReplayStore::identity), as far as its name says, asks both about proofs that were made before
-    /// it, so that none is good a second time; while the one before is away, such a proof gets 503, and the client's next
-    /// one is made later. Guards of a fleet that are reloaded one after another do not see each other's proofs meanwhile: the
-    /// window in which one could be used once more is then as long as that takes.
+    /// the store. After a reload with a store at another place, as its [identity](ReplayStore::identity) says, the
+    /// guard asks both stores about proofs that were made before the reload, so that none is good a second time. While
+    /// the previous store is away, such a proof gets 503; the client's next proof is made after the reload. While the
+    /// guards of a fleet are reloaded one after another, they do not see each other's proofs: for as long as that
+    /// takes, a proof could be used once more.
     pub fn replay_store(mut self, store: impl ReplayStore) -> Self {
         self.replay = Some(Replay::foreign(store));
         self

@@ -10,9 +10,9 @@ use super::{Batch, FeedError, Position, Revocation, RevocationFeed};
 /// Revocations in a file: one in its [serialized form](Revocation) on each line. Lines are appended, by this feed and by other
 /// programs; a line counts once its line feed is written, which [`publish`](RevocationFeed::publish) adds where it is missing. Blank lines and those that begin with `#` are skipped.
 ///
-/// The file is looked at twice a second. One that was replaced, cut or written anew is read from the beginning; what it revoked
-/// before stays revoked. A file that is missing, or has a line that cannot be read, counts as an outage: what stands behind
-/// that line is not read until it is mended.
+/// The file is looked at twice a second. One that was replaced, truncated or rewritten is read from the beginning; what
+/// it revoked before stays revoked. A file that is missing, or has a line that cannot be read, counts as an outage: the
+/// lines after that one are not read until it is corrected.
 #[derive(Clone, Debug)]
 pub struct FileFeed {
     path: PathBuf,

@@ -22,8 +22,8 @@ use super::Revocation;
 /// A reader begins without a position, reads batches until one is [complete](Batch::complete), and goes on reading from the
 /// position of the last batch for as long as it lives. What is published between two reads comes with a later one, so nothing
 /// is missed between the snapshot and the changes, nor over a reconnect. The guard drives this: it retries failed reads with
-/// growing waits of at most 2 seconds, in the first 15 seconds of at most half the [interval](Self::interval), and reads from the beginning when a position is lost. Entries that come twice are
-/// harmless, in any order.
+/// growing waits, at most 2 seconds and, in the first 15 seconds, at most half the [interval](Self::interval), and
+/// reads from the beginning when a position is lost. Entries that come twice are harmless, in any order.
 ///
 /// `oauth_guard::revocation::conformance` (feature `testing`) checks an implementation.
 ///
