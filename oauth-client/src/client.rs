@@ -79,15 +79,16 @@ enum Server {
 }
 
 impl Client {
-    /// Starts a client. It needs to know where ([`issuer`](ClientBuilder::issuer) or
-    /// [`token_endpoint`](ClientBuilder::token_endpoint), or a [`provider`](ClientBuilder::provider)) and the identity ([`auth`](ClientBuilder::auth)).
+    /// Starts a client. It needs a server ([`issuer`](ClientBuilder::issuer) or
+    /// [`token_endpoint`](ClientBuilder::token_endpoint), or a [`provider`](ClientBuilder::provider)) and an identity
+    /// ([`auth`](ClientBuilder::auth)).
     #[must_use]
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
     }
 
     /// The server's metadata, discovered when first needed and kept for an hour; for 24 hours, with a warning, while it
-    /// cannot be fetched anew. A document that is there and is not to be trusted is an error at once.
+    /// cannot be fetched anew. A document that is served but cannot be trusted is an error at once.
     ///
     /// # Errors
     /// `unsupported` when the client was given a token endpoint and no issuer; otherwise as
@@ -190,10 +191,9 @@ impl Client {
 }
 
 impl Found {
-    /// Starts a client of this server, which knows its metadata already. It still needs an identity: from a
-    /// [registration](crate::manage::register), say. Ask for tokens with
-    /// [`resource`](crate::grant::TokenRequest::resource) set to the identifier of the found
-    /// [`resource`](Self::resource).
+    /// Starts a client of this server, which knows its metadata already. It still needs an identity, for example from a
+    /// [registration](crate::manage::register). Ask for tokens with [`resource`](crate::grant::TokenRequest::resource)
+    /// set to the identifier of the found [`resource`](Self::resource).
     #[must_use]
     pub fn client(&self) -> ClientBuilder {
         if self.by_default {

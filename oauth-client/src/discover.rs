@@ -314,7 +314,7 @@ pub async fn discover(http: &HttpClient, issuer: &str, limits: &Limits) -> Resul
     discover_with(http, issuer, &[], limits).await
 }
 
-/// The same, for a caller that needs these members of the document: one that lacks any of them is passed over while
+/// The same, for a caller that needs these members of the document. A document that lacks any of them is skipped if
 /// another place has a better one. Where none has, the first document is returned.
 ///
 /// ```

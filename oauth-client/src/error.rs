@@ -23,13 +23,13 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Why there is no token, or no usable response. Cheap to clone, because all callers who waited share it.
 ///
-/// Ask [`code`](Self::code) for logs and metrics, [`is_transient`](Self::is_transient) before trying again, and
+/// Use [`code`](Self::code) for logs and metrics, [`is_transient`](Self::is_transient) before trying again, and
 /// [`is_reauthorization_required`](Self::is_reauthorization_required) before sending a person to log in.
 ///
-/// Its `Display` is one sentence, with the scopes that were asked for where the server refuses those (`invalid_scope`), and
-/// the resources and audiences where it refuses those (`invalid_target`). What the server said about it, and what lies underneath, are its
-/// [sources](StdError::source), for the reporters of `anyhow` and its like; [`with_causes`](Self::with_causes) is all of it
-/// in one line, for a log.
+/// Its `Display` is one sentence. It names the requested scopes if the server refuses these (`invalid_scope`), and the
+/// resources and audiences if it refuses those (`invalid_target`). What the server said, and the underlying errors, are
+/// its [sources](StdError::source), for reporters such as that of `anyhow`; [`with_causes`](Self::with_causes) shows
+/// all of it in one line, for a log.
 #[derive(Clone)]
 pub struct Error {
     kind: Arc<Kind>,
@@ -149,14 +149,14 @@ impl Error {
         }
     }
 
-    /// How long to wait before the next try is worth making: what the server's `Retry-After` said, or what is left
-    /// of our own back-off. Until then the token source returns this same error without asking the server.
+    /// How long to wait before the next attempt: what the server's `Retry-After` said, or what is left of our own
+    /// back-off. Until then the token source returns this same error without asking the server.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// Whether the grant is lost for good, so that a user has to log in again, or what it rests on (an assertion, the
+    /// Whether the grant is lost for good: a user has to log in again, or what the grant rests on (an assertion, the
     /// token of a token exchange) has to be replaced. In the second case [`code`](Self::code) is the server's own.
     #[must_use]
     pub fn is_reauthorization_required(&self) -> bool {
@@ -207,7 +207,7 @@ impl Error {
         details.as_any().downcast_ref()
     }
 
-    /// The body of an error response that has none of the shapes its provider is known for, such as a proxy's HTML: its first
+    /// The body of an error response in a form that its provider is not known to use, such as a proxy's HTML: its first
     /// 512 characters, escaped, without the secrets of the request. It is not part of what `Display` and `Debug` show.
     #[must_use]
     pub fn unrecognized(&self) -> Option<&str> {

@@ -92,10 +92,10 @@
 //! | the token of your API's caller | [`Client::exchanger`] with [`grant::token_exchange`] |
 //! | a key that the server trusts, or a JWT by an issuer it trusts | [`grant::jwt_bearer`] |
 //! | a user of an identity provider that the API's server trusts | [`grant::id_jag`] |
-//! | something that is no token endpoint: a cloud's metadata, a vault, a CLI | [`TokenSource::from_fn`] |
+//! | something other than a token endpoint: a cloud's metadata, a vault, a CLI | [`TokenSource::from_fn`] |
 //! | a refresh token from elsewhere | [`grant::refresh_token`] |
 //! | a user's name and password, and no other way | [`grant::password`] |
-//! | nothing but an API's URL | [`mcp::Authorizer`]; or by hand [`discover::follow`], then [`manage::register`] |
+//! | only an API's URL | [`mcp::Authorizer`]; or by hand [`discover::follow`], then [`manage::register`] |
 //! | another grant | a type of your own: see [`grant`] |
 //! | a file or the environment | [`config::ClientConfig`] |
 //!
@@ -230,8 +230,8 @@
 //!
 //! ## Watching it
 //!
-//! The feature `metrics` counts the same events, and times refreshes: the names are in [`source`]. Each refresh runs in a
-//! span of its own, `oauth_client.refresh`, with issuer and client.
+//! A source reports its state and its events. The feature `metrics` counts the same events, and times refreshes: the
+//! names are in [`source`]. Each refresh runs in a span of its own, `oauth_client.refresh`, with issuer and client.
 //!
 //! ```
 //! # use oauth_client::{Client, ClientAuth, clock::TestClock, grant, transport::HttpClient};
@@ -281,9 +281,10 @@
 //! - **Tokens are in memory**, and gone with the process, unless there is a [store](#storage). A [`FileStore`](store::FileStore)
 //!   is for the processes of one machine and needs a file system with working locks; `tower-oauth-client-redis` is for many.
 //! - **A tokio runtime is needed**, and there is no blocking API.
-//! - **A token is opaque here.** What it grants is the API's to judge; only ID tokens are read, and not encrypted ones.
-//! - **Logins are authorization code with PKCE, device code and CIBA (poll).** The implicit and hybrid flows are left out on
-//!   purpose (RFC 9700); signed request objects (RFC 9101) are not there: pushed requests are.
+//! - **A token is opaque here.** What it grants is for the API to judge. Only ID tokens are read, and not encrypted
+//!   ones.
+//! - **Logins are authorization code with PKCE, device code and CIBA (poll).** The implicit and hybrid flows are left
+//!   out on purpose (RFC 9700). Signed request objects (RFC 9101) are not supported; pushed requests are.
 //! - **Bodies are sent twice only if they are small**, 64 KiB by default, and can be read whole: a stream that the API rejects
 //!   with 401 is not repeated ([`attach::ReplayPolicy`]).
 //! - **Secrets are zeroized where this crate owns the memory**; copies that the HTTP stack makes are not.

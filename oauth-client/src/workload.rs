@@ -6,7 +6,7 @@
 //!
 //! | platform | what it sets | you write |
 //! |---|---|---|
-//! | Kubernetes | a projected token at a path of yours | [`projected_token`]`("/var/run/secrets/tokens/auth")` |
+//! | Kubernetes | a projected token at a path of your choice | [`projected_token`]`("/var/run/secrets/tokens/auth")` |
 //! | SPIFFE | a JWT-SVID at a path of yours (spiffe-helper) | [`projected_token`]`("/run/spiffe/jwt_svid.token")` |
 //! | any | a variable that names a file, such as `AWS_WEB_IDENTITY_TOKEN_FILE` | [`file_named_by`]`("AWS_WEB_IDENTITY_TOKEN_FILE")` |
 //! | GitHub Actions | `ACTIONS_ID_TOKEN_REQUEST_URL` and `…_TOKEN` | [`github_actions`]`(&http, "https://auth.example.com")` |

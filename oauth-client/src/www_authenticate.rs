@@ -33,8 +33,8 @@ const MAX_CHALLENGES: usize = 32;
 const MAX_PARAMETERS: usize = 64;
 
 impl Challenge {
-    /// All challenges of a response, in order; one header may hold several, and there may be several headers. One that is
-    /// not written as it should be, or says something twice, is left out.
+    /// All challenges of a response, in order; one header may hold several, and there may be several headers. A
+    /// challenge that is malformed, or has a parameter twice, is left out.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Vec<Self> {
         let mut all = Vec::new();
@@ -57,7 +57,7 @@ impl Challenge {
         self.scheme.eq_ignore_ascii_case(scheme)
     }
 
-    /// What stands in place of parameters in schemes such as `Negotiate`.
+    /// The value that schemes such as `Negotiate` have in place of parameters.
     #[must_use]
     pub fn token68(&self) -> Option<&str> {
         self.token68.as_deref()

@@ -7,9 +7,9 @@ use http::{Extensions, Uri};
 use super::settings::Settings;
 use crate::TokenSource;
 
-/// The token of one request, chosen by who makes it: an extension of the request
+/// The token of one request, chosen by the code that makes the request: an extension of the request
 /// ([`http::Request::extensions_mut`]; with reqwest, [`without_token`](super::reqwest::AuthorizedRequest::without_token) and
-/// [`token_from`](super::reqwest::AuthorizedRequest::token_from)). It counts before the front's own source and before what
+/// [`token_from`](super::reqwest::AuthorizedRequest::token_from)). It overrides the front's own source and what
 /// [`source_for`](super::TokenLayer::source_for) says.
 ///
 /// ```
@@ -24,9 +24,9 @@ use crate::TokenSource;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum TokenChoice {
-    /// None: the request is sent as it is, wherever it goes, and its response says nothing of a token.
+    /// None: the request is sent as it is, wherever it goes, and its response has no effect on a token.
     NoToken,
-    /// One of this source. Where it may go, and what follows when it is refused, is as for the front's own.
+    /// One of this source. The front's rules apply to it: where it may go, and what happens when it is refused.
     From(TokenSource),
 }
 

@@ -13,7 +13,7 @@ pub enum AttachError<E> {
 }
 
 impl<E> AttachError<E> {
-    /// Why no token was put on the request; `None` when that was not the trouble.
+    /// Why no token was put on the request; `None` when the request failed for another reason.
     pub fn token_error(&self) -> Option<&Error> {
         match self {
             Self::Token(error) => Some(error),
@@ -21,7 +21,7 @@ impl<E> AttachError<E> {
         }
     }
 
-    /// For stacks whose errors are boxed already, and so are no [`std::error::Error`] themselves.
+    /// For stacks whose errors are boxed already, and so do not implement [`std::error::Error`] themselves.
     pub fn into_boxed(self) -> BoxError
     where
         E: Into<BoxError>,

@@ -2,9 +2,8 @@
 //!
 //! [`TokenLayer`] wraps a `Service<http::Request<_>>`: a hyper-util client, a tonic channel, a router in a test. Each
 //! request leaves with `Authorization: Bearer …` (RFC 6750 section 2.1), or with `DPoP …` and a proof where tokens are
-//! [bound to a key](crate::dpop). While the [`TokenSource`](crate::TokenSource)
-//! holds a usable token that costs a header; without one the request waits for it; and when none is available the
-//! request is not sent at all.
+//! [bound to a key](crate::dpop). While the [`TokenSource`](crate::TokenSource) holds a usable token, this costs one
+//! header. Without one, the request waits for a token; if none can be obtained, the request is not sent at all.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -38,29 +37,29 @@
 //!
 //! A token may be revoked before it expires. A response of 401, with or without a challenge, or a gRPC trailers-only
 //! response with `grpc-status: 16`, drops exactly the token that was sent (others that are newer stay), and the request
-//! is sent once more with the next one, if it can be:
+//! is sent once more with the next one, if:
 //!
 //! - the [`ReplayPolicy`] allows it, and another token is available; if none is, the API's own response is returned;
 //! - the request's body was empty, or was read to its end within [`ReplayPolicy::max_body`] when the response came.
-//!   It is recorded while it is sent, piece by piece, and never held back for it. Request trailers are not repeated,
-//!   so a request that has some is not either;
-//! - it goes to the very URI of the first one, through the same service.
+//!   It is recorded while it is sent, piece by piece, and is not delayed. Request trailers cannot be repeated, so a
+//!   request that has some is not sent again;
+//! - it goes to exactly the URI of the first one, through the same service.
 //!
-//! The status of a gRPC response with messages comes behind them, too late for a replay: 16 there drops the token, and
+//! In a gRPC response with messages the status comes after them, too late for a replay: a 16 there drops the token, and
 //! the next request gets another one.
 //!
-//! For this one call makes at most two requests and one token request. The second response is always returned, and does
-//! not count against the new token: an API that refuses every token must not set off a token request for each response.
-//! A 403 is about what the token may do, not about the token, and never gets a new one. Nor does a 401 with
-//! `insufficient_user_authentication` (RFC 9470): that token is valid, and what helps is another login.
+//! For this, one call sends at most two requests and one token request. The second response is always returned, and
+//! does not drop the new token: otherwise an API that refuses every token would cause a token request for each
+//! response. A 403 is about what the token may do, not about the token, and never gets a new one. Nor does a 401 with
+//! `insufficient_user_authentication` (RFC 9470): that token is valid, and only another login helps.
 //!
 //! # When the API wants a nonce
 //!
-//! An API may refuse not the token but the proof beside it (RFC 9449 sections 7.1 and 9). One that responds with 401, or
-//! `grpc-status: 16`, with `DPoP error="use_dpop_nonce"` and a nonce gets the request once more, with the same token
-//! and a proof with that nonce, on the conditions above and once for each call. Such a response, as
-//! `invalid_dpop_proof`, does not count against the token. So a call makes three requests at most: for the nonce, for
-//! another token, and the first.
+//! An API may refuse the proof instead of the token (RFC 9449 sections 7.1 and 9). If it responds with 401, or
+//! `grpc-status: 16`, with `DPoP error="use_dpop_nonce"` and a nonce, the request is sent once more, with the same
+//! token and a proof with that nonce, on the conditions above and once for each call. Such a response does not drop the
+//! token, and neither does `invalid_dpop_proof`. So a call makes three requests at most: the first one, one for the
+//! nonce, and one for another token.
 //!
 //! # gRPC
 //!
@@ -77,14 +76,16 @@
 //!
 //! # Redirects
 //!
-//! The layer follows no redirects. An inner client that does decides itself where the header goes: reqwest drops
-//! it when host, port or scheme change, other clients may not. Switch redirects off where the API has no need of them.
+//! The layer follows no redirects. An inner client that follows them decides by itself where the header goes: reqwest
+//! drops it when host, port or scheme change, other clients may not. Switch redirects off where the API does not need
+//! them.
 //!
 //! # A provider's own way to say "expired"
 //!
 //! Some APIs say it in the body of a 200 or a 400. Where the [dialect](crate::dialect) of the source's client has a
-//! matcher for that, a response that may be JSON is peeked at, to its end or to the first 4 KiB: a whole body that says
-//! so counts like a 401. The caller gets the body whole in any case. Responses to other sources' requests are not inspected.
+//! matcher for that, the layer reads ahead in a response that may be JSON, to its end or for 4 KiB: a whole body that
+//! says "expired" counts like a 401. The caller gets the whole body in any case. Responses to requests with tokens of
+//! other sources are not inspected.
 
 mod body;
 mod choice;

@@ -6,7 +6,7 @@ use http_body::SizeHint;
 
 /// Which requests may be sent once more after the API rejected the token on them.
 ///
-/// By default all of them, whatever their method: an API that responds with 401 has not acted. What limits them is the
+/// By default all of them, whatever their method: an API that responds with 401 has not acted. The only limit is the
 /// body, which has to be repeated in full: see [`max_body`](Self::max_body).
 ///
 /// ```
@@ -54,7 +54,7 @@ impl ReplayPolicy {
         Self { rule: Rule::Never, max_body: 0 }
     }
 
-    /// Those requests for which `rule` says so. It is asked before the request is sent, once for each.
+    /// Those requests for which `rule` returns true. It is called once for each request, before that is sent.
     #[must_use]
     pub fn when(rule: impl Fn(&ReplayView<'_>) -> bool + Send + Sync + 'static) -> Self {
         Self { rule: Rule::When(Arc::new(rule)), max_body: MAX_BODY }

@@ -1,9 +1,9 @@
-//! A reqwest client whose requests carry a token: `client.get(url).send().await`, and no more thought to expiry.
+//! A reqwest client whose requests carry a token: `client.get(url).send().await`, without a thought to expiry.
 //!
 //! The rules are those of the [layer](super#when-the-api-refuses-the-token), with what reqwest adds to them: it
-//! follows redirects by itself, so a response that came from another URL than the one asked for is never the reason
-//! for a replay, and one from another origin says nothing of the token at all, because reqwest does not take it
-//! there. A [proof](crate::dpop) names the requested URL and is useless at another one: request the final URL. A body
+//! follows redirects by itself, so a response that came from another URL than the one asked for is never the reason for
+//! a replay, and one from another origin has no effect on the token at all, because reqwest does not send it there. A
+//! [proof](crate::dpop) names the requested URL and is useless at another one: request the final URL. A body
 //! can be repeated when reqwest can clone it: bytes, not a stream.
 //!
 //! ```
@@ -81,7 +81,7 @@ impl AuthorizedClient {
         AuthorizedRequest { client: self.clone(), builder: self.client.request(method, url), choice: None }
     }
 
-    /// Sends a request that is ready made. An `Authorization` header on it is replaced.
+    /// Sends a complete request. An `Authorization` header on it is replaced.
     ///
     /// # Errors
     /// [`AttachError::Token`] when no token was available or the request must not carry one: it was not sent then.
@@ -110,7 +110,7 @@ impl Send for &Client {
 
 setters!(AuthorizedClient);
 
-/// A request being put together; the token comes on it when it is sent.
+/// A request that is being built; the token is added when it is sent.
 #[derive(Debug)]
 #[must_use = "nothing is sent before `send` is awaited"]
 pub struct AuthorizedRequest {
@@ -142,8 +142,8 @@ impl AuthorizedRequest {
     }
 
     /// Limits the time from [`send`](Self::send) to the end of the response's body: the wait for a token and a replay
-    /// included. Where it ends before there is a token, the error is [`AttachError::Token`] with the code `timeout`, and
-    /// nothing was sent. A timeout of the `reqwest::Client` itself counts for each request that is sent.
+    /// included. If the time is over before there is a token, the error is [`AttachError::Token`] with the code
+    /// `timeout`, and nothing was sent. A timeout of the `reqwest::Client` itself counts for each request that is sent.
     pub fn timeout(self, limit: Duration) -> Self {
         self.with(|builder| builder.timeout(limit))
     }

@@ -1,8 +1,8 @@
-//! Tokens for stacks of [`reqwest_middleware`], as generated clients and retry policies take them.
+//! Tokens for stacks of [`reqwest_middleware`], as generated clients and retry policies use them.
 //!
-//! The rules are those of the [front for reqwest](super::reqwest). Let middleware that sends a request again, a retry policy
-//! say, stand before this one: each attempt then carries the token of its moment. An extension
-//! [`TokenChoice`] of the request says which token that one carries.
+//! The rules are those of the [front for reqwest](super::reqwest). Put middleware that sends a request again, such as a
+//! retry policy, before this one: each attempt then carries a token that is fresh at that moment. With the extension
+//! [`TokenChoice`] a request says which token it carries.
 //!
 //! ```
 //! use oauth_client::TokenSource;

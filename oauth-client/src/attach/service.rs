@@ -16,8 +16,8 @@ use super::settings::{Settings, recorded};
 /// is replaced.
 ///
 /// While a usable token is at hand the inner service that was polled ready is called as it is. It is cloned for two
-/// things: to wait for a token, and, where the [`ReplayPolicy`](super::ReplayPolicy) allows a replay, to have
-/// something to replay with. Let a service whose clones are dear sit behind an `Arc` or a `Buffer`, or use
+/// purposes: to wait for a token, and to replay a request where the [`ReplayPolicy`](super::ReplayPolicy) allows it. If
+/// clones of the service are expensive, put it behind an `Arc` or a `Buffer`, or use
 /// [`ReplayPolicy::never`](super::ReplayPolicy::never).
 #[derive(Clone, Debug)]
 pub struct TokenService<S> {

@@ -193,8 +193,8 @@ impl Settings {
     }
 }
 
-/// Which token a request carried: among the response's extensions where [`TokenLayer::report`](super::TokenLayer::report) asks for
-/// it.
+/// Which token a request carried: in the response's extensions, if [`TokenLayer::report`](super::TokenLayer::report) is
+/// set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attached {
@@ -282,11 +282,12 @@ macro_rules! setters {
                 self
             }
 
-            /// How long a request waits for a token, at most: without a limit, for as long as getting one may take
-            /// ([`ClientBuilder::timeout`]($crate::ClientBuilder::timeout)), which can be longer than its caller has. When
-            /// it is over, the request fails with [`AttachError::Token`]($crate::attach::AttachError::Token), code
-            /// `timeout`, and was not sent; what is under way goes on, for the requests to come. Of a request that is
-            /// sent once more, the API's own response is returned instead.
+            /// How long a request waits for a token, at most. Without this limit, it waits for as long as getting one
+            /// may take ([`ClientBuilder::timeout`]($crate::ClientBuilder::timeout)), which can be longer than its
+            /// caller has time. After that, the request fails with
+            /// [`AttachError::Token`]($crate::attach::AttachError::Token), code `timeout`, and is not sent; the refresh
+            /// goes on, for later requests. If the wait was for sending a request once more, the API's own response is
+            /// returned instead.
             #[must_use]
             pub fn max_wait(mut self, limit: std::time::Duration) -> Self {
                 $crate::attach::settings::Settings::change(&mut self.settings, |settings| {
@@ -296,8 +297,9 @@ macro_rules! setters {
             }
 
             /// Takes the tokens of requests to this origin, written `https://api.example.com` or with a port, from another
-            /// source. They go there whatever [`allowed_origins`](Self::allowed_origins) says, and those of the front's
-            /// own source do not. A [`TokenChoice`]($crate::attach::TokenChoice) on a request counts before it.
+            /// source. Tokens of that source go there whatever [`allowed_origins`](Self::allowed_origins) says; tokens
+            /// of the front's own source do not. A [`TokenChoice`]($crate::attach::TokenChoice) on a request overrides
+            /// this.
             ///
             /// # Errors
             /// `config` for a text that is not an http or https origin.

@@ -76,14 +76,15 @@ impl ClientAuth {
         Self::new(client_id, Method::Basic(client_secret.into()))
     }
 
-    /// `client_secret_post`: id and secret as parameters of the request, for servers that know no better.
+    /// `client_secret_post`: id and secret as parameters of the request, for servers that do not support HTTP Basic.
     #[must_use]
     pub fn post(client_id: impl Into<String>, client_secret: impl Into<SecretSource>) -> Self {
         Self::new(client_id, Method::Post(client_secret.into()))
     }
 
-    /// `client_secret_jwt`: an assertion signed with the secret, which itself is never sent (OpenID Connect Core
-    /// section 9). HS256 unless an [`algorithm`](Self::algorithm) is given; the secret has to be as long as its hash.
+    /// `client_secret_jwt`: an assertion signed with the secret; the secret itself is never sent (OpenID Connect Core
+    /// section 9). HS256 unless an [`algorithm`](Self::algorithm) is given; the secret has to be at least as long as
+    /// the algorithm's hash.
     #[must_use]
     pub fn client_secret_jwt(client_id: impl Into<String>, client_secret: impl Into<SecretSource>) -> Self {
         Self::new(client_id, Method::SecretJwt(client_secret.into()))
@@ -130,8 +131,8 @@ impl ClientAuth {
         Self::new(client_id, Method::None)
     }
 
-    /// To whom assertions are addressed, for servers that want to be called otherwise than by their issuer. Each call
-    /// adds one. When none is given it is the issuer or, where none is configured, the URL of the endpoint.
+    /// The audience (`aud`) of assertions, for servers that expect something other than their issuer. Each call adds
+    /// one. When none is given, it is the issuer or, where no issuer is configured, the URL of the endpoint.
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.assertion.audience.push(audience.into());
@@ -152,16 +153,16 @@ impl ClientAuth {
         self
     }
 
-    /// The name (`kid`) of the key that signs assertions; it counts before the one that the key itself has.
+    /// The name (`kid`) of the key that signs assertions; it overrides the one that the key itself has.
     #[must_use]
     pub fn key_id(mut self, key_id: impl Into<String>) -> Self {
         self.assertion.key_id = Some(key_id.into());
         self
     }
 
-    /// The certificate that the server knows the key of [`private_key_jwt`](Self::private_key_jwt) by, as PEM: assertions
-    /// name it by its SHA-256 thumbprint (`x5t#S256`, RFC 7515 section 4.1.8), as Microsoft Entra wants it. Of a chain,
-    /// the first certificate counts.
+    /// The certificate by which the server knows the key of [`private_key_jwt`](Self::private_key_jwt), as PEM.
+    /// Assertions name it by its SHA-256 thumbprint (`x5t#S256`, RFC 7515 section 4.1.8), as Microsoft Entra wants it.
+    /// Of a chain, the first certificate counts.
     #[must_use]
     pub fn certificate(mut self, pem: impl Into<SecretSource>) -> Self {
         self.certificate = Some(pem.into());

@@ -55,8 +55,8 @@ impl ClientBuilder {
         self
     }
 
-    /// The server's metadata, where it was [discovered](crate::discover) already, and with it the issuer. It is fetched
-    /// anew after an hour.
+    /// The server's metadata, if it was [discovered](crate::discover) already; it names the issuer too. It is fetched
+    /// again after an hour.
     #[must_use]
     pub fn metadata(mut self, metadata: Metadata) -> Self {
         self.issuer = Some(metadata.issuer.clone());
@@ -71,24 +71,24 @@ impl ClientBuilder {
         self
     }
 
-    /// Another endpoint by hand, for servers that publish no metadata or leave it out there. It counts before what
-    /// the metadata says.
+    /// Another endpoint by hand, for servers that publish no metadata or leave the endpoint out. It overrides what the
+    /// metadata says.
     #[must_use]
     pub fn endpoint(mut self, endpoint: Endpoint, url: impl Into<String>) -> Self {
         self.endpoints.push((endpoint, url.into()));
         self
     }
 
-    /// Whose deviations from RFC 6749 apply; see [`dialect`](crate::dialect). The token endpoint is then below the
-    /// [`base_url`](Self::base_url), unless it is given by itself.
+    /// The provider whose deviations from RFC 6749 apply; see [`dialect`](crate::dialect). The token endpoint is then
+    /// below the [`base_url`](Self::base_url), unless it is given by itself.
     #[must_use]
     pub fn provider(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
         self
     }
 
-    /// Scheme, host and port of the [`provider`](Self::provider), such as `https://api.example.com`; a path, as of a
-    /// proxy in front of it, comes before the provider's own.
+    /// Scheme, host and port of the [`provider`](Self::provider), such as `https://api.example.com`; a path, such as
+    /// that of a proxy, is put before the provider's own paths.
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());
@@ -102,7 +102,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Binds this client's tokens to a key, so that a stolen one is worth nothing (RFC 9449). See [`dpop`](crate::dpop).
+    /// Binds this client's tokens to a key, so that a stolen token is useless (RFC 9449). See [`dpop`](crate::dpop).
     ///
     /// ```
     /// use oauth_client::dpop::Dpop;
@@ -137,9 +137,9 @@ impl ClientBuilder {
     }
 
     /// A further header of requests to the server, such as the `x-api-key` of a gateway in front of it. Its value
-    /// counts as a secret and is read for each request. It goes to the origins of the addresses that are given here: that of the issuer,
-    /// the token endpoint, the base URL and other endpoints; never to another one that the server's metadata names, and never
-    /// to an API.
+    /// counts as a secret and is read for each request. It goes to the origins of the addresses that are set on this
+    /// builder (issuer, token endpoint, base URL and other endpoints), never to another origin that the server's
+    /// metadata names, and never to an API.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<SecretSource>) -> Self {
         self.headers.push((name.into(), value.into()));
@@ -166,8 +166,9 @@ impl ClientBuilder {
     }
 
     /// Says that the transport shows a certificate, so that requests go to `mtls_endpoint_aliases` where the server's
-    /// metadata has them (RFC 8705 section 5). [`ClientAuth::tls`] and [`ClientAuth::self_signed_tls`] say so by
-    /// themselves; it is for tokens that are bound to the certificate of a client that authenticates by other means.
+    /// metadata has them (RFC 8705 section 5). [`ClientAuth::tls`] and [`ClientAuth::self_signed_tls`] do this by
+    /// themselves; this call is for tokens that are bound to the certificate of a client that authenticates by other
+    /// means.
     #[must_use]
     pub fn mutual_tls(mut self) -> Self {
         self.mutual_tls = true;

@@ -63,7 +63,7 @@ use crate::transport::HttpClient;
 #[cfg(feature = "reqwest")]
 use crate::transport::Tls;
 
-/// A checked configuration of one token source. Building from it can still fail where the machine is at fault, as
+/// A checked configuration of one token source. Building from it can still fail because of the machine, for example
 /// when TLS cannot be set up.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {

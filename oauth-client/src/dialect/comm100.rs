@@ -1,8 +1,8 @@
 //! Comm100, by its page "OAuth API".
 //!
 //! The page knows one grant, `password`, for a client without a secret, and no refresh token: when the token expires,
-//! the password is sent again. Its access tokens are JWTs whose `scope` is a list; who receives them checks them with
-//! `oauth-guard`. It documents no error body; RFC 6749's is assumed.
+//! the password is sent again. Its access tokens are JWTs whose `scope` is a list; an API that receives them checks
+//! them with `oauth-guard`. It documents no error body; RFC 6749's is assumed.
 
 use super::Dialect;
 

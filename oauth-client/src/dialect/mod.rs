@@ -1,9 +1,9 @@
 //! How a provider deviates from RFC 6749, as data.
 //!
-//! A [`Dialect`] is the list of what one provider does in its own way: how the token request is written, what the
+//! A [`Dialect`] lists what one provider does in its own way: how the token request is written, what the
 //! members of its response are called, what its error bodies look like, and how its API says "your token has expired".
-//! Each preset is such a list in a file of its own, made with the methods that are public here; a provider that has
-//! none is written down in the same way, [in code](Dialect::new) or as the table `custom` of a
+//! Each preset is such a list in a file of its own, made with the methods that are public here; a provider without a
+//! preset is described in the same way, [in code](Dialect::new) or as the table `custom` of a
 //! [configuration](crate::config).
 //!
 //! ```
@@ -36,7 +36,7 @@
 //! | [`google()`] | Google | form | its issuer, `https://accounts.google.com` |
 //! | [`slack()`] | Slack | form | `https://slack.com` |
 //!
-//! What a provider says in its own words is kept beside [`Error::code`](crate::Error::code): its code as
+//! A provider's own error is kept beside [`Error::code`](crate::Error::code): its code as
 //! [`Error::provider_code`](crate::Error::provider_code), its text as
 //! [`Error::description`](crate::Error::description), and the whole of it, typed, as
 //! [`Error::provider`](crate::Error::provider).
@@ -77,7 +77,7 @@ pub use self::sailpoint::sailpoint;
 pub use self::slack::slack;
 pub use self::teen_quotes::teen_quotes;
 
-/// What RFC 6749 says, and no deviation from it.
+/// Exactly what RFC 6749 says, without a deviation.
 pub fn standard() -> Dialect {
     Dialect::new("standard")
 }

@@ -32,9 +32,9 @@ pub struct Found {
 /// Follows an API's challenge to the server whose tokens it accepts (RFC 9728 section 5): by the `resource_metadata` of a
 /// `WWW-Authenticate` header, or by the well-known place where there is none, to the API's metadata, and on to that of
 /// the first of its authorization servers that is available. An API without a document of its own may be its own
-/// authorization server: the server's metadata at the API's origin are used then. It is for clients that know nothing but
-/// an API's URL, as MCP clients are: [`mcp`](crate::mcp) does the rest of their work, too. Of an issuer with a path, the
-/// places of its metadata are asked in the order of that protocol: those of RFC 8414 first, then OpenID Connect's own.
+/// authorization server: the server's metadata at the API's origin are used then. It is for clients that know only an
+/// API's URL, such as MCP clients; [`mcp`](crate::mcp) does the rest of their work, too. For an issuer with a path, the
+/// places of its metadata are tried in the order of that protocol: those of RFC 8414 first, then OpenID Connect's own.
 ///
 /// ```no_run
 /// use http::Request;
@@ -57,16 +57,16 @@ pub struct Found {
 /// # Ok(()) }
 /// ```
 ///
-/// What foreign documents name is distrusted: the API's document must be about what was called (the very URL, or one
-/// that it is below), the server's about the issuer that was named; nothing leads from https to http, nor from a public
-/// host to an address of this machine or the network around it; no redirect is followed. That holds for names that
-/// resolve to such an address as well ([`Limits::public_only`]), and for all that a client or registrar made of the
-/// result requests. Only the host of `url` itself may be anywhere, unless `limits` has `public_only` set: for URLs that
-/// users type in. On a network with public names for private addresses, configure the issuer instead.
+/// What foreign documents name is distrusted: the API's document must be about the URL that was called, or about a URL
+/// above it; the server's document must be about the issuer that was named; nothing leads from https to http, nor from
+/// a public host to an address of this machine or the network around it; no redirect is followed. That holds for names
+/// that resolve to such an address as well ([`Limits::public_only`]), and for all requests of a client or registrar
+/// that is made from the result. Only the host of `url` itself may be anywhere, unless `limits` has `public_only` set:
+/// for URLs that users type in. On a network with public names for private addresses, configure the issuer instead.
 ///
 /// # Errors
-/// `config` when `url` is none, `discovery` when there is nothing to be found or it is not to be trusted, saying what;
-/// and the transport's errors.
+/// `config` when `url` is not a URL; `discovery` when nothing is found, or what is found cannot be trusted, with the
+/// reason; and the transport's errors.
 pub async fn follow(
     http: &HttpClient,
     url: &str,

@@ -1,13 +1,14 @@
 //! Tokens that are good only together with a key: DPoP (RFC 9449).
 //!
-//! A bearer token is usable by any party that holds it. With DPoP the server binds each token to a key of the client's, and
-//! each request that carries it brings a proof that its sender has the key: a JWT signed for that one method and URL.
-//! A token taken from a log or by a proxy is then worth nothing.
+//! A bearer token is usable by any party that holds it. With DPoP the server binds each token to a key of the client,
+//! and each request that carries it brings a proof that its sender has the key: a JWT signed for that one method and
+//! URL. A token that is taken from a log, or by a proxy, is then useless.
 //!
-//! [`ClientBuilder::dpop`](crate::ClientBuilder::dpop) is all there is to it: the client's requests carry proofs, and
+//! [`ClientBuilder::dpop`](crate::ClientBuilder::dpop) is the only setting: the client's requests carry proofs, and
 //! the [layer](crate::attach) and the reqwest front send `Authorization: DPoP …` and a proof with each request. Nonces
 //! are taken from wherever servers put them (sections 8 and 9): one is remembered for each origin, and a server that
-//! demands one with `use_dpop_nonce` gets the same request once more, with the nonce. That response rejects no token.
+//! demands one with `use_dpop_nonce` gets the same request once more, with the nonce. Such a response does not drop the
+//! token.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -57,7 +58,7 @@
 //!
 //! # By hand
 //!
-//! A program that sends requests without the layer, say to open a WebSocket, puts
+//! A program that sends requests without the layer, for example to open a WebSocket, puts
 //! [`AccessToken::authorization`](crate::AccessToken::authorization) and
 //! [`AccessToken::proof`](crate::AccessToken::proof) on it, and hands the response's head to
 //! [`AccessToken::wants_another_proof`](crate::AccessToken::wants_another_proof).
@@ -110,9 +111,9 @@ impl Dpop {
         Self { key, bearer_is_allowed: false }
     }
 
-    /// Takes bearer tokens, too, and uses them as such. Without this a server that returns
-    /// `"token_type": "Bearer"` has its response rejected with the code `unsupported_token_type`: a caller that asked for
-    /// bound tokens relies on stolen ones being worthless. It is for the time in which a server learns DPoP.
+    /// Accepts bearer tokens, too, and uses them as such. Without this a server that returns `"token_type": "Bearer"`
+    /// has its response rejected with the code `unsupported_token_type`: a caller that asked for bound tokens relies on
+    /// stolen tokens being useless. Use it while a server is being changed to DPoP.
     #[must_use]
     pub fn allow_bearer(mut self) -> Self {
         self.bearer_is_allowed = true;

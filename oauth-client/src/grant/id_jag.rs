@@ -23,14 +23,14 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// How many assertions are kept: one for each combination of scopes and resources that sources ask for.
 const MAX_KEPT: usize = 64;
 
-/// A token of an API's authorization server for a user who has logged in at the identity provider that both trust, without
-/// another login (ID-JAG, draft-ietf-oauth-identity-assertion-authz-grant).
+/// A token of an API's authorization server, without another login, for a user who has logged in at an identity
+/// provider that this server trusts (ID-JAG, draft-ietf-oauth-identity-assertion-authz-grant).
 ///
 /// It has two legs. At the identity provider, whose client is given here, the user's identity assertion is exchanged for an
-/// authorization grant that names the API's server (RFC 8693). That grant is the assertion of a JWT bearer request
-/// (RFC 7523) to the API's server, whose client the [source](crate::Client::source) is of. Each leg is renewed by itself:
-/// while the grant is good only the API's server is asked; once it has expired, or the server refuses one that it has seen
-/// before, the identity provider gives another.
+/// authorization grant that names the API's server (RFC 8693). That grant is the assertion of a JWT bearer request (RFC
+/// 7523) to the API's server; the [source](crate::Client::source) is made from a client of that server. Each leg is
+/// renewed by itself: while the grant is good only the API's server is asked; once it has expired, or the server
+/// refuses one that it has seen before, the identity provider gives another.
 ///
 /// ```
 /// use oauth_client::grant::{self, IdJag, TokenExchange};
@@ -49,7 +49,7 @@ const MAX_KEPT: usize = 64;
 ///
 /// Scopes and resources of the request are asked for in both legs. Once the identity provider no longer takes the user's
 /// assertion, [`is_reauthorization_required`](Error::is_reauthorization_required) holds.
-/// [`TokenExchange::id_token_of`] takes the assertion from a login that is refreshed.
+/// [`TokenExchange::id_token_of`] takes the assertion from a login whose source refreshes it.
 #[must_use]
 pub fn id_jag(grant: IdJag) -> TokenRequest {
     let identity = grant.identity();
@@ -69,7 +69,7 @@ pub struct IdJag {
 
 impl IdJag {
     /// Exchanges this identity assertion at the identity provider: an ID token, a SAML 2.0 assertion or, where the provider
-    /// takes it, a refresh token. A plain text is taken for an ID token.
+    /// takes it, a refresh token. A plain string is taken as an ID token.
     pub fn new(provider: &Client, subject: impl Into<IdentityAssertion>) -> Self {
         let exchange = subject.into().0.requested_token_type(TokenType::Other(ID_JAG.to_owned()));
         Self { provider: provider.clone(), exchange, audience: None, details: Vec::new() }

@@ -28,8 +28,8 @@ use crate::token_endpoint::{Deferred, Parameters, RequestContext, deferred};
 /// assert!(!format!("{given:?} {mounted:?} {made:?}").contains("eyJ"));
 /// ```
 ///
-/// An assertion that is made or read anew goes with every request, retries included, so that none is used twice. One
-/// that was given is sent until the server refuses it, and then
+/// An assertion that is signed, made or read for each request is a new one each time, retries included, so that none is
+/// used twice. A fixed assertion is sent until the server refuses it; then
 /// [`is_reauthorization_required`](crate::Error::is_reauthorization_required) holds, with the server's own
 /// [code](crate::Error::code) and text.
 #[must_use]
@@ -110,13 +110,13 @@ pub struct SignedAssertion {
 }
 
 impl SignedAssertion {
-    /// Whom the token will be about (`sub`). When not set, the issuer itself.
+    /// The subject of the token (`sub`). When not set, the issuer itself.
     pub fn subject(mut self, subject: impl Into<String>) -> Self {
         self.subject = Some(subject.into());
         self
     }
 
-    /// Whom it is for (`aud`). When not set, the server's issuer, or its token endpoint where no issuer is configured.
+    /// The audience (`aud`). When not set, the server's issuer, or its token endpoint where no issuer is configured.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audience = Some(audience.into());
         self

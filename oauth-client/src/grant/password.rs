@@ -7,7 +7,7 @@ use crate::token_endpoint::Parameters;
 /// The resource owner's own password (RFC 6749 section 4.3). OAuth 2.1 drops this grant; it is here for servers that
 /// offer nothing else.
 ///
-/// A password that is refused is held back for a quarter of an hour and longer, so that no account gets locked.
+/// A password that is refused is not sent again for a quarter of an hour or longer, so that no account gets locked.
 #[must_use]
 pub fn password(username: impl Into<String>, password: impl Into<Secret>) -> TokenRequest {
     TokenRequest::new(Password { username: username.into(), password: password.into() })

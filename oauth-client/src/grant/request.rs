@@ -74,10 +74,11 @@ impl TokenRequest {
         Ok(self.with(|wanted| wanted.details = Some(details)))
     }
 
-    /// On whose behalf, where the grant itself does not say: two subjects never share a token. It is not sent.
+    /// The user on whose behalf the request is made, where the grant itself does not say: two subjects never share a
+    /// token. It is not sent.
     ///
-    /// It is required where one [store](crate::store) keeps the refresh tokens of several users, or they would be
-    /// taken for the same user's. Where their logins have ID tokens, an entry of another user is noticed, and an error.
+    /// It is required where one [store](crate::store) keeps the refresh tokens of several users, or they would be taken
+    /// for the same user's. If the logins have ID tokens, an entry of another user is noticed, and is an error.
     #[must_use]
     pub fn subject(self, subject: impl Into<String>) -> Self {
         self.with(|wanted| wanted.subject = Some(subject.into()))

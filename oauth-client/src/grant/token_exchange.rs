@@ -13,8 +13,8 @@ use crate::token_endpoint::Parameters;
 /// Exchanges a token for another (RFC 8693): to call the next API as the same person, with a token that is meant for
 /// that API. Name it with [`audience`](TokenRequest::audience) or [`resource`](TokenRequest::resource).
 ///
-/// A token by itself is taken for an access token; [`TokenExchange`] says more. For the tokens of many users there is
-/// [`Client::exchanger`](crate::Client::exchanger).
+/// A token alone is taken as an access token; use [`TokenExchange`] for other types. For the tokens of many users there
+/// is [`Client::exchanger`](crate::Client::exchanger).
 ///
 /// ```
 /// use oauth_client::grant::{self, TokenExchange};
@@ -29,9 +29,9 @@ use crate::token_endpoint::Parameters;
 /// assert!(!format!("{simple:?} {delegation:?}").contains("-token\""));
 /// ```
 ///
-/// The exchange is repeated whenever the token that came of it expires, as long as the server takes the subject token;
-/// then [`is_reauthorization_required`](crate::Error::is_reauthorization_required) holds. Where it is known when the
-/// subject token expires, what it was exchanged for is not used any longer either.
+/// The exchange is repeated whenever the resulting token expires, as long as the server accepts the subject token;
+/// then [`is_reauthorization_required`](crate::Error::is_reauthorization_required) holds. If it is known when the
+/// subject token expires, the resulting token is not used any longer than that.
 #[must_use]
 pub fn token_exchange(exchange: impl Into<TokenExchange>) -> TokenRequest {
     TokenRequest::new(Exchange::new(exchange.into()))

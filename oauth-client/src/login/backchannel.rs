@@ -97,8 +97,8 @@ impl BackchannelLogout {
     }
 
     /// Logs the source out when that login ends at the server: by its session (`sid` of the ID token), or as all logins of its
-    /// user. It is forgotten when the registration is dropped. A login without an ID token is none that the server can name:
-    /// `None`.
+    /// user. It is forgotten when the registration is dropped. The server cannot name a login without an ID token: the
+    /// result is then `None`.
     pub fn register(&self, login: &Login, source: &TokenSource) -> Option<Registration> {
         let token = login.id_token()?;
         let session = token.claims().get("sid").and_then(serde_json::Value::as_str);
@@ -115,8 +115,8 @@ impl BackchannelLogout {
         Some(Registration { shared: Arc::clone(&self.0), number })
     }
 
-    /// Validates a logout token and logs out what it means, for frameworks that are no tower services. Returns the token. One
-    /// that comes again has no further effect.
+    /// Validates a logout token and logs out the sources it is about, for frameworks without tower services. Returns
+    /// the token. A token that comes again has no further effect.
     ///
     /// # Errors
     /// As [`Client::validate_logout_token`], and `store` when a store cannot be emptied.

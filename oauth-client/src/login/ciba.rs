@@ -1,5 +1,5 @@
-//! OpenID CIBA 1.0, poll mode: a person confirms on a device of their own that they are called by, and the client polls
-//! until they have.
+//! OpenID CIBA 1.0, poll mode: the server asks a person on a device of their own, and the client polls until they have
+//! confirmed.
 
 use std::fmt;
 use std::time::Duration;

@@ -88,7 +88,7 @@ impl From<&DeviceRequest> for TokenRequest {
 }
 
 impl Client {
-    /// Begins a login beside this device (RFC 8628): gets the code that the person has to be shown.
+    /// Begins a login on another device (RFC 8628): gets the code that this device has to show to the person.
     ///
     /// ```no_run
     /// # use oauth_client::{Client, login::DeviceRequest};

@@ -17,8 +17,8 @@ use crate::token::TokenSet;
 use crate::token_endpoint::Parameters;
 
 impl Client {
-    /// Begins a login by the browser; for apps with routes of their own. The first time the server's metadata is
-    /// fetched, and a [pushed](AuthorizationRequest::pushed) request is sent; otherwise nothing is.
+    /// Begins a login by the browser; for apps with routes of their own. The server's metadata is fetched the first
+    /// time, and a [pushed](AuthorizationRequest::pushed) request is sent each time; otherwise nothing is sent.
     ///
     /// # Errors
     /// `config` for a request that cannot work, and any error of discovery or of the pushed request.
@@ -89,9 +89,9 @@ impl Client {
     /// `callback` is the query of the request that the browser made to the redirect URI, or that whole URL.
     ///
     /// # Errors
-    /// `state_mismatch`, `issuer_mismatch`, `invalid_callback` and `login_expired` when what came back is not to be
-    /// believed; nothing is sent then. The server's own code, such as `access_denied`, when the server or the person declined.
-    /// `invalid_id_token`, and the errors of [`request`](Self::request).
+    /// `state_mismatch`, `issuer_mismatch`, `invalid_callback` and `login_expired` when what came back cannot be
+    /// trusted; nothing is sent then. The server's own code, such as `access_denied`, when the server or the person
+    /// declined. `invalid_id_token`, and the errors of [`request`](Self::request).
     pub async fn finish(&self, pending: PendingLogin, callback: impl AsRef<str>) -> Result<Login, Error> {
         let callback = Callback::parse(callback.as_ref())?;
         self.finish_with(pending, callback).await

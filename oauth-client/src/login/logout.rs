@@ -7,8 +7,8 @@ use crate::discover::Endpoint;
 use crate::error::Error;
 use crate::token::Secret;
 
-/// What goes with a logout (OpenID Connect RP-Initiated Logout section 2). Nothing has to; the ID token spares the
-/// person a question. [`TokenSource::revoke`](crate::TokenSource::revoke) returns one that has it.
+/// The parameters of a logout (OpenID Connect RP-Initiated Logout section 2). None is required; with the ID token, the
+/// server need not ask the person. [`TokenSource::revoke`](crate::TokenSource::revoke) returns one that has it.
 #[derive(Clone, Debug, Default)]
 pub struct LogoutRequest {
     id_token: Option<Secret>,
@@ -52,10 +52,10 @@ impl LogoutRequest {
 }
 
 impl Client {
-    /// Where to send the browser to log out at the server. Drop your own session, too.
+    /// The URL to send the browser to, to log out at the server. End your own session, too.
     ///
-    /// [`TokenSource::revoke`](crate::TokenSource::revoke) revokes the tokens and returns what goes with the logout, also
-    /// after a restart.
+    /// [`TokenSource::revoke`](crate::TokenSource::revoke) revokes the tokens and returns the parameters of the logout,
+    /// also after a restart.
     ///
     /// The URL holds the ID token that was given, as the specification wants it: send it as a redirect, and do not
     /// log it.

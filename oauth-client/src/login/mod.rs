@@ -1,4 +1,5 @@
-//! A user logs in: by the browser (RFC 6749 section 4.1), or beside a device that has none (RFC 8628).
+//! A user logs in: with the browser (RFC 6749 section 4.1), or on another device where this one has no browser (RFC
+//! 8628).
 //!
 //! ```text
 //! web app   authorize() ─▶ PendingLogin ─▶ url ─▶ browser ─▶ your route ─▶ finish() ─┐
@@ -6,8 +7,8 @@
 //! device    device() ─▶ user code ─▶ a browser elsewhere ─▶ wait() polls ────────────┘
 //! ```
 //!
-//! Each login by the browser has its own state, nonce and PKCE verifier (RFC 7636, `S256` and nothing else), is good
-//! for one response and for ten minutes, and its code goes to the server that it began at and to no other, once.
+//! Each login by the browser has its own state, nonce and PKCE verifier (RFC 7636, `S256` and nothing else), and is
+//! good for one response and for ten minutes. Its code is sent once, and only to the server at which the login began.
 //!
 //! # A web app with routes of its own
 //!

@@ -9,10 +9,10 @@ use url::Url;
 use crate::token::Secret;
 use crate::token::plaintext_serde::{conceal, conceal_some, expose, expose_some};
 
-/// A login that has begun: where the browser goes, and what is needed to believe what it brings back.
+/// A login that has begun: the URL for the browser, and what is needed to check the response.
 ///
-/// Keep it in the session of the user whose browser it is, where no other party can write or read it: it serializes
-/// with its secrets in the clear. Take it out of there before [`Client::finish`](crate::Client::finish); it is good
+/// Keep it in the session of that browser's user, where no other party can read or write it: it serializes with its
+/// secrets in the clear. Take it out of there before [`Client::finish`](crate::Client::finish); it is good
 /// once. `Debug` shows no secret.
 #[derive(Serialize, Deserialize)]
 pub struct PendingLogin {

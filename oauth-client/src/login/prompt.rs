@@ -45,8 +45,8 @@ pub enum Prompt {
     },
 }
 
-/// A login that is ready to happen when it is needed, such as a [configuration](crate::config::ClientConfig::login)
-/// describes it.
+/// A login that can be started when it is needed, for example one that a
+/// [configuration](crate::config::ClientConfig::login) describes.
 #[derive(Clone, Debug)]
 pub struct InteractiveLogin {
     client: Client,
@@ -70,7 +70,7 @@ impl InteractiveLogin {
     /// one with what its store holds. `prompt` is called once when a person is needed.
     ///
     /// # Errors
-    /// Why there is no token; or why the login did not come about, as [`Client::finish`] and [`DeviceLogin::wait`]
+    /// Why there is no token; or why the login failed, as [`Client::finish`] and [`DeviceLogin::wait`]
     /// say.
     ///
     /// [`DeviceLogin::wait`]: super::DeviceLogin::wait

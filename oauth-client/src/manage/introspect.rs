@@ -18,8 +18,8 @@ use crate::token_endpoint::{BeforeSend, Parameters};
 const SIGNED: &str = "application/token-introspection+jwt";
 
 impl Client {
-    /// Asks the server about a token (RFC 7662). `None` when it is not active: expired, revoked or never
-    /// issued, or not for this client to know. Nothing is cached.
+    /// Asks the server about a token (RFC 7662). `None` when it is not active: expired, revoked, never issued, or not
+    /// visible to this client. Nothing is cached.
     ///
     /// ```
     /// # use oauth_client::{Client, ClientAuth, grant};

@@ -6,10 +6,9 @@
 //! (RFC 7591, RFC 7592).
 //!
 //! The other modules are typed provider APIs for clients and users. Each is a protected API
-//! itself: it runs over any [`HttpClient`], with tokens from a [`TokenSource`], and what holds for
-//! [requests with tokens](crate::attach) holds here. Its errors are the same [`Error`] as everywhere, read by the
-//! provider's [dialect](crate::dialect); a 401 is about the token and so has the code `invalid_token`
-//! (RFC 6750 section 3.1).
+//! itself: it runs over any [`HttpClient`], with tokens from a [`TokenSource`], and the rules for
+//! [requests with tokens](crate::attach) apply. Its errors are the same [`Error`] as everywhere, read as the provider's
+//! [dialect](crate::dialect) says; a 401 is about the token and so has the code `invalid_token` (RFC 6750 section 3.1).
 
 pub mod comm100;
 mod introspect;

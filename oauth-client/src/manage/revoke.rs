@@ -7,8 +7,8 @@ use crate::token::{Secret, TokenType};
 use crate::token_endpoint::{Parameters, TimeLimit};
 
 impl Client {
-    /// Revokes a token (RFC 7009). With a refresh token its access tokens go, too, as far as the server can; a token
-    /// that the server does not know is as good as revoked. [`TokenSource::revoke`](crate::TokenSource::revoke) does
+    /// Revokes a token (RFC 7009). With a refresh token the server revokes its access tokens, too, as far as it can; a
+    /// token that the server does not know counts as revoked. [`TokenSource::revoke`](crate::TokenSource::revoke) does
     /// this for all that a source holds.
     ///
     /// ```
@@ -24,8 +24,8 @@ impl Client {
     ///
     /// # Errors
     /// `unsupported_token_type` when the server cannot revoke tokens of this kind; one that
-    /// [is transient](Error::is_transient) when it could not be reached or says 503: then the token is still good, and
-    /// asking again after [`Error::retry_after`] is the way; `discovery` or `config` when it has no revocation endpoint.
+    /// [is transient](Error::is_transient) when it could not be reached or says 503 (the token is then still valid, so
+    /// call this again after [`Error::retry_after`]); `discovery` or `config` when it has no revocation endpoint.
     pub async fn revoke(&self, token: &Secret, hint: Option<TokenType>) -> Result<(), Error> {
         let mut parameters = Parameters::default();
         parameters.set_secret("token", token.clone());

@@ -24,7 +24,7 @@ use crate::store::dynamic::TokenStore;
 use crate::token::TokenSet;
 use crate::transport::{HttpClient, Limits};
 
-/// Gets tokens for one API, of which nothing but the URL is known. See the [module docs](super). Cheap to clone; clones
+/// Gets tokens for one API of which only the URL is known. See the [module docs](super). Cheap to clone; clones
 /// share everything.
 ///
 /// It acts on what the API says: [`attempt`](Self::attempt) a request without a token, and hand over the response.
@@ -121,7 +121,7 @@ impl Authorizer {
         Self(Arc::new(inner))
     }
 
-    /// Begins a request, with the token that there is by now.
+    /// Begins a request, with the current token if there is one.
     pub fn attempt(&self) -> Attempt {
         let current = self.0.current.load_full();
         Attempt { authorizer: self.clone(), current, without: false, authorizations: 0 }
@@ -178,16 +178,17 @@ impl Attempt {
         self.without = true;
     }
 
-    /// Acts on the response to the request. `true` says that there is another token, so that the request is worth sending
-    /// once more; `false` that the response stands.
+    /// Acts on the response to the request. `true` means that there is another token, so that the request should be
+    /// sent once more; `false` means that the response stands.
     ///
     /// A 401 leads to an authorization, and so does a 403 with `insufficient_scope`. Requests that are rejected at the
-    /// same time share one. It is not repeated without end: one request leads to so many authorizations at most
-    /// ([`max_authorizations`](super::AuthorizerBuilder::max_authorizations)); a token that was just obtained and is
-    /// refused leads to another one only if the API has moved to another server; no scope is asked for again that the server
-    /// says it has granted, nor twice for one request. A challenge without scopes asks for no more than was needed so far.
+    /// same time share one. The number of authorizations is limited: one request leads to at most
+    /// [`max_authorizations`](super::AuthorizerBuilder::max_authorizations); if a token is refused that was just
+    /// obtained, another authorization follows only if the API has moved to another server; a scope that the server
+    /// says it has granted is not asked for again, and none is asked for twice for one request. A challenge without
+    /// scopes asks for no more than was needed so far.
     ///
-    /// Dropping the future gives the login up. What registered itself meanwhile is kept.
+    /// Dropping the future abandons the login. A client that registered itself meanwhile is kept.
     ///
     /// # Errors
     /// `discovery` for metadata that are missing or not to be trusted, `unsupported` where there is no client for the

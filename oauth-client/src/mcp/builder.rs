@@ -113,9 +113,10 @@ impl AuthorizerBuilder {
         self
     }
 
-    /// What the client says of itself where it registers (RFC 7591), its redirect URI for every login among it. What is
-    /// not set follows from what the server can do: `token_endpoint_auth_method`, `grant_types`, `response_types`,
-    /// `application_type`. Without this no client is registered, and browsers come back to `http://127.0.0.1/callback`.
+    /// The metadata with which the client registers itself (RFC 7591); it includes the redirect URI for every login.
+    /// What is not set follows from what the server supports: `token_endpoint_auth_method`, `grant_types`,
+    /// `response_types`, `application_type`. Without this no client is registered, and browsers come back to
+    /// `http://127.0.0.1/callback`.
     pub fn client(mut self, metadata: ClientMetadata) -> Self {
         self.identities.metadata = Some(metadata);
         self
@@ -155,9 +156,9 @@ impl AuthorizerBuilder {
         self
     }
 
-    /// No person is needed: this grant is asked for. Resource and scopes are set on it here. What the grant holds goes to the
-    /// server that the API names, if there is a client for it: with [`client`](Self::client) or a document that may be any
-    /// server, so give an assertion or a password to an [issuer](Target::issuer) you know only.
+    /// No person is needed: this grant is asked for. Resource and scopes are set on it here. What the grant holds is
+    /// sent to the server that the API names, if there is a client for it. With [`client`](Self::client) or a document
+    /// that may be any server, so give an assertion or a password only to an [issuer](Target::issuer) that you know.
     ///
     /// ```
     /// use oauth_client::mcp::Authorizer;
@@ -208,7 +209,8 @@ impl AuthorizerBuilder {
         self
     }
 
-    /// Changes each client that is made, before it is built: its time limit, say. What is set here on the builder counts.
+    /// Changes each client that is made, before it is built: for example its time limit. Settings of this builder
+    /// override these.
     pub fn configure(
         mut self,
         change: impl Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static,

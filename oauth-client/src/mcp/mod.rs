@@ -1,5 +1,5 @@
-//! Authorization for clients that know nothing but an API's URL, as those of the Model Context Protocol do: which
-//! server, which client there, which scopes, and what to do when the API wants more.
+//! Authorization for clients that know only an API's URL, such as those of the Model Context Protocol: which server to
+//! use, as which client, with which scopes, and what to do when the API wants more.
 //!
 //! ```text
 //! request ─▶ 401, or 403 insufficient_scope ─▶ challenge ─▶ API's metadata ─▶ server's metadata
@@ -7,7 +7,7 @@
 //!    └── token ◀── login, or a grant of your own ◀── scopes ◀── client at that issuer
 //! ```
 //!
-//! [`Authorizer`] is that whole path; [`Attempt`] is one request on it. For reqwest there is a client that does it for
+//! [`Authorizer`] does all of this; [`Attempt`] is one request. For reqwest there is a client that does it for
 //! each request:
 //!
 //! ```no_run
@@ -31,17 +31,17 @@
 //! # Which client
 //!
 //! In the protocol's order: the one that was [registered](AuthorizerBuilder::registered) by hand at this very issuer;
-//! the [client ID metadata document](AuthorizerBuilder::client_id_document), where the server says that it reads such;
-//! a client that registered itself there before; one that [registers](AuthorizerBuilder::client) itself now (RFC 7591).
-//! Credentials belong to the issuer that gave them and are never shown to another: when an API moves to another server,
-//! the client is found anew.
+//! the [client ID metadata document](AuthorizerBuilder::client_id_document), where the server says that it supports
+//! these; a client that registered itself there before; one that [registers](AuthorizerBuilder::client) itself now (RFC
+//! 7591). Credentials belong to the issuer that gave them and are never shown to another: when an API moves to another
+//! server, the client is chosen again.
 //!
 //! # Which scopes
 //!
 //! Those of the challenge; else all in the API's `scopes_supported`; else none. `offline_access` is added where a person
 //! logs in and the server's own metadata list it. An API that then wants more (403 `insufficient_scope`) leads to
-//! another authorization, for what was asked for before and what is missing. It is not repeated without end: see
-//! [`Attempt::again`].
+//! another authorization, for the scopes so far and those that are missing. The number of authorizations is limited:
+//! see [`Attempt::again`].
 //!
 //! # What is not believed
 //!
@@ -52,7 +52,7 @@
 //! # Without a person
 //!
 //! [`AuthorizerBuilder::grant`] takes any grant, such as client credentials, the identity of a workload, or an assertion
-//! by an enterprise's identity provider. It is asked for once: an error is returned, and no other grant is tried.
+//! by an enterprise's identity provider. It is requested once: an error is returned, and no other grant is tried.
 
 mod authorizer;
 mod builder;

@@ -1,7 +1,8 @@
 //! Secrets that may change while the program runs: from a file that is rotated, the environment, or a callback.
 //!
-//! Whatever takes a [`Secret`] of the client takes a [`SecretSource`]. It is asked before each token request, and once
-//! more when the server responds with `invalid_client`: if the secret is another one by then, the request is repeated with it.
+//! Every function that takes a [`Secret`] of the client takes a [`SecretSource`] too. It is read before each token
+//! request, and once more when the server responds with `invalid_client`: if the secret has changed by then, the
+//! request is repeated with the new one.
 //!
 //! ```
 //! use oauth_client::{ClientAuth, secret};
@@ -54,8 +55,8 @@ type Fetch = Pin<Box<dyn Future<Output = Result<Secret, BoxError>> + Send>>;
 /// A file, such as container platforms mount. Line ends at its end are taken off.
 ///
 /// It is checked once a second at most, outside the runtime's threads, and read when its time of change, its size or
-/// the file itself is another. When it cannot be read later on, or is empty, the last secret is kept and a warning
-/// logged; when it never could be, the error names the path.
+/// the file itself is another. If the file later cannot be read, or is empty, the last secret stays in use and a
+/// warning is logged. If it could never be read, the error names the path.
 pub fn from_file(path: impl AsRef<Path>) -> SecretSource {
     SecretSource(Kind::File(Arc::new(SecretFile::new(path.as_ref()))))
 }
@@ -65,9 +66,9 @@ pub fn from_env(variable: impl Into<String>) -> SecretSource {
     SecretSource(Kind::Env(variable.into().into()))
 }
 
-/// A secret from a function, for instance from a vault. It is called before each token request and has to keep what it
-/// may: nothing is kept here. What it fails with is the cause of an error with code `secret`, and has to
-/// be free of secrets itself.
+/// A secret from a function, for instance from a vault. It is called before each token request; nothing is cached here,
+/// so cache in the function if need be. Its error becomes the cause of an error with code `secret`, and must not
+/// contain a secret.
 pub fn from_fn<F, Fut, S, E>(fetch: F) -> SecretSource
 where
     F: Fn() -> Fut + Send + Sync + 'static,

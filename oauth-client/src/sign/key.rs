@@ -19,7 +19,7 @@ use crate::token::Secret;
 
 /// A private key with its algorithm and key id. Cheap to clone; never printed.
 ///
-/// It is parsed once: a signature costs the signature and nothing else.
+/// It is parsed once, so that signing costs only the signature.
 #[derive(Clone)]
 pub struct SigningKey {
     parsed: Arc<Parsed>,
@@ -36,7 +36,7 @@ struct Parsed {
 
 impl SigningKey {
     /// A private key in PEM form: PKCS#8 (`PRIVATE KEY`), PKCS#1 (`RSA PRIVATE KEY`) or SEC1 (`EC PRIVATE KEY`).
-    /// What else is in the text, such as a certificate, is passed over.
+    /// Anything else in the text, such as a certificate, is skipped.
     ///
     /// # Errors
     /// `config` for field `private_key`, which says what the text is instead: an encrypted key, a public key, a

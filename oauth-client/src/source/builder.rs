@@ -35,7 +35,7 @@ pub struct SourceBuilder {
 }
 
 impl Client {
-    /// A source of fresh tokens by this request, or of the tokens that a [login](crate::login) by such a request grants.
+    /// A source of fresh tokens for this request, or for a [login](crate::login) by such a request.
     pub fn source(&self, request: impl Into<TokenRequest>) -> SourceBuilder {
         SourceBuilder::new(self.clone(), request.into())
     }
@@ -62,9 +62,10 @@ impl SourceBuilder {
         self
     }
 
-    /// How long a token lives when the server does not say; an hour when not set. Not so where only a person can bring
-    /// another one, since it came without a refresh token (GitHub's OAuth apps): that one is used until an API refuses
-    /// it, for a year at most. A [`FileStore`](crate::store::FileStore) that others write to drops it after a month.
+    /// How long a token lives when the server does not say; an hour when not set. There is one exception: a login's
+    /// token without a refresh token (GitHub's OAuth apps), which only a person can replace, is used until an API
+    /// refuses it, for a year at most. A [`FileStore`](crate::store::FileStore) that others write to drops such a token
+    /// after a month.
     pub fn default_lifetime(mut self, lifetime: Duration) -> Self {
         self.default_lifetime = Some(lifetime);
         self
@@ -82,8 +83,8 @@ impl SourceBuilder {
         self
     }
 
-    /// Starts with these tokens, such as a [login](crate::login) has just brought: the first token costs no request, and
-    /// a store gets them before any caller does, in place of what it held.
+    /// Starts with these tokens, for example those of a new [login](crate::login): the first token costs no request,
+    /// and a store gets them before any caller does, in place of what it held.
     pub fn starting_with(mut self, tokens: impl Into<TokenSet>) -> Self {
         self.login = Some(tokens.into());
         self
@@ -105,8 +106,8 @@ impl SourceBuilder {
     /// asked for.
     ///
     /// # Errors
-    /// `config` when a setting cannot work, or the tokens it starts with are bound to a key that the client has not
-    /// got; `malformed_response` when a header cannot carry them.
+    /// `config` when a setting cannot work, or the tokens it starts with are bound to a key that the client does not
+    /// have; `malformed_response` when a header cannot carry them.
     pub fn build(mut self) -> Result<TokenSource, Error> {
         if self.default_lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
             return Err(Error::config(

@@ -1,9 +1,9 @@
 //! One login, many audiences: sources that share the refresh token of another one.
 //!
 //! The refresh token stays where it is, in the ledger and the store's entry of the source that has it (the *root*). A
-//! derived source has access tokens alone. For one it takes the root's place of the one refresh, and the root's lease, so
-//! that no two requests with that refresh token meet, in this process or in another; and the refresh token that comes back
-//! is in the root's entry before the access token is handed out.
+//! derived source has only access tokens. To get one, it takes the root's slot for the single refresh, and the root's
+//! lease, so that no two requests with that refresh token meet, in this process or in another; and the refresh token
+//! that comes back is in the root's entry before the access token is handed out.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -10,12 +10,12 @@ use crate::error::{Error, Kind};
 use crate::grant::{TokenExchange, TokenRequest};
 use crate::token::{AccessToken, TokenType};
 
-/// Exchanges the tokens of an API's callers for tokens of the next API (RFC 8693), and keeps what comes of it. Cheap
-/// to clone; clones share it all.
+/// Exchanges the tokens of an API's callers for tokens of the next API (RFC 8693), and keeps the results. Cheap to
+/// clone; clones share everything.
 ///
 /// All requests with the same subject token share one [`TokenSource`], so a thousand of them at once cost one token
-/// request. Sources are kept under a hash of the subject token, and no longer than it is good, as far as that is
-/// known: of a JWT its `exp` is read, of others [`expires_at`](TokenExchange::expires_at) sets it. They are bounded
+/// request. Sources are kept under a hash of the subject token, and no longer than that token is valid, as far as this
+/// is known: from the `exp` of a JWT, or for others from [`expires_at`](TokenExchange::expires_at). They are bounded
 /// as those of a [`Pool`] are.
 ///
 /// ```
@@ -114,7 +114,7 @@ impl Exchanger {
         self.source(subject)?.token().await
     }
 
-    /// Forgets what a token was exchanged for, say because its owner has logged out. It is given what
+    /// Forgets what a token was exchanged for, for example because its owner has logged out. Pass what
     /// [`source`](Self::source) was given: with another actor it is another exchange.
     pub fn forget(&self, subject: impl Into<TokenExchange>) {
         if let Some(key) = subject.into().identity() {

@@ -16,8 +16,8 @@ use crate::grant;
 use crate::token::{Secret, TokenSet};
 use crate::token_endpoint::{BeforeSend, Parameters, TimeLimit};
 
-/// Where tokens come from that no token endpoint issues. A [source](TokenSource) of it is as any other: one fetch for all
-/// callers, ahead of expiry, with back-off, in a store; and so are the layer and the fronts.
+/// Brings tokens that no token endpoint issues. A [source](TokenSource) of such tokens works like any other: one fetch
+/// for all callers, ahead of expiry, with back-off, in a store, for the layer and the fronts.
 ///
 /// For a function there is [`TokenSource::from_fn`]; a type of your own is given to [`Client::fetching`].
 ///
@@ -95,8 +95,9 @@ where
 }
 
 impl Client {
-    /// Starts a client of something that is no token endpoint; see [`TokenFetcher`]. `name` says what it is in stores and
-    /// logs: two that bring different tokens need two names. Clock, timeout and the like are set as for any other client.
+    /// Starts a client of something that is no token endpoint; see [`TokenFetcher`]. `name` identifies it in stores and
+    /// logs: two fetchers that bring different tokens need two names. Clock, timeout and the like are set as for any
+    /// other client.
     pub fn fetching(name: &str, fetcher: impl TokenFetcher) -> ClientBuilder {
         let fetcher = Arc::new(fetcher);
         let fetch = move |request| -> Fetching {
@@ -149,7 +150,8 @@ async fn caught(mut fetching: Fetching) -> Result<TokenSet, BoxError> {
 
 impl TokenSource {
     /// A source of tokens that a function brings: from a cloud's metadata service, a command line tool, a vault, another SDK.
-    /// See [`TokenFetcher`] for what can be set on it, and for types of your own. `name` says what it is in stores and logs.
+    /// See [`TokenFetcher`] for what can be set on it, and for types of your own. `name` identifies it in stores and
+    /// logs.
     ///
     /// ```
     /// use std::time::Duration;

@@ -10,14 +10,14 @@
 //! runs in a task of its own: a caller that goes away never cancels it, so a rotated refresh token is never lost.
 //! A program that ends waits for it with [`TokenSource::settle`]. Nothing happens without a caller, unless
 //! [`TokenSource::keep_warm`] asks for it.
-//! When it fails, a token that is still good stays in use; when none is left, callers share the failure, and until
-//! its [`retry_after`](crate::Error::retry_after) no request is sent.
+//! When a refresh fails, a token that is still good stays in use; when none is left, callers share the failure, and
+//! until its [`retry_after`](crate::Error::retry_after) no request is sent.
 //!
 //! # Watching it
 //!
 //! [`TokenSource::status`] reports its state, and a [hook](SourceBuilder::on_event) its events. The same events
 //! go to `tracing`, under the target `oauth_client`, and each refresh runs in a span of its own,
-//! `oauth_client.refresh`, which follows from the caller that set it off. With the feature `metrics` they are
+//! `oauth_client.refresh`, which follows from the caller that started it. With the feature `metrics` they are
 //! counted: `oauth_client_events_total` (labels `event` and `code`), `oauth_client_token_requests_total`, and the
 //! histogram `oauth_client_refresh_seconds`. None of them holds a secret.
 //! `examples/grafana/dashboard.json` in the repository shows them.
@@ -127,8 +127,8 @@ impl TokenSource {
         }
     }
 
-    /// Goes on with these tokens, such as a [login](crate::login) has just returned, in place of the previous ones:
-    /// they are stored first, and callers who wait get them. So a source, and every layer that uses it, outlives a grant
+    /// Goes on with these tokens, for example those of a new [login](crate::login), in place of the previous ones: they
+    /// are stored first, and callers who wait get them. So a source, and every layer that uses it, outlives a grant
     /// that was lost ([`is_reauthorization_required`](Error::is_reauthorization_required)).
     ///
     /// ```no_run
@@ -158,8 +158,8 @@ impl TokenSource {
     /// Waits for what is under way, a refresh and writes to the store: call it before the program ends. A refresh dies
     /// with its runtime, and a server that rotates refresh tokens may by then have retired the one in the store.
     ///
-    /// It lasts as long as a request may, a minute and a half at most, and returns at once when nothing is under way. A
-    /// store that takes nothing is given ten seconds.
+    /// It waits as long as a request may take, a minute and a half at most, and returns at once when nothing is under
+    /// way. A store that does not accept a write is given ten seconds.
     ///
     /// ```
     /// # use oauth_client::TokenSource;
@@ -229,14 +229,14 @@ impl TokenSource {
         }
     }
 
-    /// A source of tokens of the same login for another API (RFC 8707 section 2.2). It shares the refresh token of this one:
-    /// that is rotated once for each token request, whichever source asks, and stays in this one's place in the
-    /// [store](crate::store). Callers, sources and processes wait for each other where a request would use it.
+    /// A source of tokens of the same login for another API (RFC 8707 section 2.2). It shares the refresh token of this
+    /// source. That token is rotated once for each token request, whichever source asks, and stays in this source's
+    /// entry of the [store](crate::store). Callers, sources and processes that would use it wait for each other.
     ///
     /// The login must have been for that API, too ([`AuthorizationRequest::resource`](crate::login::AuthorizationRequest::resource)).
-    /// Another [login](Self::log_in) here, or a [log-out](Self::revoke), takes the tokens of all derived sources away. A grant that
-    /// can be asked for without a person, such as `client_credentials`, is asked for again, for that API. The same API
-    /// gives the same source, as long as it has a holder.
+    /// Another [login](Self::log_in) here, or a [log-out](Self::revoke), drops the tokens of all derived sources. A
+    /// grant that can be asked for without a person, such as `client_credentials`, is asked for again, for that API.
+    /// Called again for the same API, it returns the same source, as long as a handle to that source exists.
     ///
     /// ```
     /// # use oauth_client::{Error, TokenSource};
@@ -286,14 +286,15 @@ impl TokenSource {
         }
     }
 
-    /// Another token, now: say because what it may do has changed at the server. Callers who ask at the same time share one
-    /// request, and one that is under way already counts. The token in hand stays in use when it fails.
+    /// Gets another token now, for example because its permissions have changed at the server. Callers who ask at the
+    /// same time share one request, which may be one that is under way already. The token in hand stays in use when the
+    /// request fails.
     ///
     /// Dropping the returned future does not stop it.
     ///
     /// # Errors
-    /// As [`token`](Self::token), and `unsupported` for a [fixed](Self::fixed) source. While a failure counts
-    /// ([`retry_after`](Error::retry_after)) nothing is sent.
+    /// As [`token`](Self::token), and `unsupported` for a [fixed](Self::fixed) source. Until the
+    /// [`retry_after`](Error::retry_after) of a failure has passed, nothing is sent.
     pub async fn refresh_now(&self) -> Result<AccessToken, Error> {
         match &self.0 {
             Kind::Fixed(_) => Err(Error::new(ErrorKind::Unsupported(
@@ -346,17 +347,17 @@ impl TokenSource {
         }
     }
 
-    /// Revokes what the source holds (RFC 7009), refresh token first, and forgets it, in its
-    /// [store](crate::store), too: a log-out. A refresh that is under way is waited for, and what it brought revoked.
+    /// Revokes what the source holds (RFC 7009), refresh token first, and forgets it, in its [store](crate::store),
+    /// too: a log-out. A refresh that is under way is waited for, and the tokens it brought are revoked.
     ///
     /// Afterwards, what a person granted is gone: [`token`](Self::token) fails with
     /// [`is_reauthorization_required`](Error::is_reauthorization_required), until a user who has logged in again
     /// puts tokens into the store. Grants that need no person, `client_credentials` among them, are asked for anew.
     ///
-    /// What it returns holds the ID token of the login, if there was one, and so is what
-    /// [`Client::logout_url`](crate::Client::logout_url) needs to end the user's session at the server as well (OpenID Connect
-    /// RP-Initiated Logout). It comes from the store after a restart, when the login itself is no longer in memory. Where the
-    /// server keeps no sessions, or another program is to stay logged in, ignore it.
+    /// The returned value holds the ID token of the login, if there was one.
+    /// [`Client::logout_url`](crate::Client::logout_url) needs it to end the user's session at the server as well
+    /// (OpenID Connect RP-Initiated Logout). It comes from the store after a restart, when the login itself is no
+    /// longer in memory. Where the server keeps no sessions, or another program is to stay logged in, ignore it.
     ///
     /// ```no_run
     /// # use oauth_client::{Client, TokenSource};
@@ -368,8 +369,8 @@ impl TokenSource {
     /// ```
     ///
     /// A source that holds no token, such as before the first one was asked for or after a log-out, has nothing to revoke: it
-    /// sends nothing and returns `Ok`. The returned `LogoutRequest` does not tell which it was, as a login without OpenID
-    /// Connect has no ID token either; [`Event::Revoked`] comes only when something was revoked.
+    /// sends nothing and returns `Ok`. The returned `LogoutRequest` does not show whether anything was revoked, as a
+    /// login without OpenID Connect has no ID token either; [`Event::Revoked`] comes only when something was revoked.
     ///
     /// Dropping the returned future does not stop it.
     ///
@@ -387,11 +388,12 @@ impl TokenSource {
         }
     }
 
-    /// Forgets what the source holds, in its [store](crate::store), too, and says [`Event::LoggedOut`]: the server ended the
-    /// login by itself, as it says with a [logout token](crate::login::BackchannelLogout). Nothing is sent to the server.
+    /// Forgets what the source holds, in its [store](crate::store), too, and reports [`Event::LoggedOut`]: for a login
+    /// that the server has ended by itself, which it reports with a [logout token](crate::login::BackchannelLogout).
+    /// Nothing is sent to the server.
     ///
-    /// Afterwards it is as after [`revoke`](Self::revoke), and it returns the same. Dropping the returned future does not stop
-    /// it.
+    /// Afterwards the source is as after [`revoke`](Self::revoke), and the result is the same. Dropping the returned
+    /// future does not stop it.
     ///
     /// # Errors
     /// `store` when the store cannot be emptied, `config` for a [fixed](Self::fixed) source. Nothing is forgotten then, so that

@@ -24,15 +24,15 @@ const MAX_SWEEP_INTERVAL: u64 = 60_000;
 /// Sources by key, made when they are first asked for. Cheap to clone; clones are the same pool.
 ///
 /// The key is whatever distinguishes one token from another: a tenant, a subject, a set of scopes, a resource, or a tuple of
-/// them. All who ask for one key share one source, and so its one refresh; keys never share.
+/// them. All callers that ask for one key share one source, and so its one refresh; two keys never share a source.
 ///
 /// The pool is bounded: beyond [`max_sources`](Self::max_sources) those that were used longest ago are dropped, and
 /// so are those that were not used for [`idle_after`](Self::idle_after), and those whose grant has
 /// [ended](crate::grant::Grant::good_until). A dropped source that a caller still
 /// holds, or that is in the middle of a refresh or of writing to its store, is taken back when its key is asked for
-/// again. When its last holder is gone, so is what only it knew: grants with a refresh token that rotates need a
-/// [store](super::SourceBuilder::store), and the request needs a [`subject`](crate::grant::TokenRequest::subject) to
-/// be distinguished in it.
+/// again. When its last handle is dropped, what only that source knew is lost: grants with a refresh token that rotates
+/// need a [store](super::SourceBuilder::store), and the request needs a
+/// [`subject`](crate::grant::TokenRequest::subject) to be distinguished in it.
 ///
 /// ```
 /// # use oauth_client::{Client, ClientAuth, grant};
@@ -170,8 +170,8 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> Pool<K> {
         Ok(pool.keep(key, source, bytes, now))
     }
 
-    /// Drops the source for this key, say because its grant was revoked. Those who hold it keep it; the next one who
-    /// asks gets a new one.
+    /// Drops the source for this key, say because its grant was revoked. Callers that hold it keep it; the next caller
+    /// that asks gets a new one.
     pub fn remove(&self, key: &K) {
         let mut sources = self.0.write();
         sources.sources.remove(key);

@@ -8,7 +8,7 @@ use crate::grant::TokenRequest;
 
 /// The identity of an entry: server, client, kind of grant, subject, scopes, audience, resources and further
 /// parameters. Two sources share an entry exactly when all of these are the same; the order of the scopes does not
-/// count.
+/// matter.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StoreKey(String);
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::StoreError;
 
-/// The right to refresh an entry. It is given back when dropped, by dropping what is inside.
+/// The right to refresh an entry. Dropping it gives it back, because that drops the guard inside.
 pub struct Lease {
     guard: Box<dyn Renewable>,
     fence: Option<u64>,
@@ -48,7 +48,7 @@ pub trait LeaseGuard: Send + Sync + 'static {
 }
 
 impl Lease {
-    /// A right that lasts until it is dropped: `guard` gives it back then. Where it can end by itself, use
+    /// A right that lasts until it is dropped: `guard` then gives it back. If it can end by itself, use
     /// [`renewable`](Self::renewable).
     #[must_use]
     pub fn new(guard: impl Send + Sync + 'static) -> Self {

@@ -2,9 +2,9 @@
 //!
 //! A [`TokenStore`] knows three things: load an entry, replace it unless another process did in the meantime
 //! (compare-and-swap), and lend out the right to refresh it (lease). With those a source keeps the promise that a
-//! rotated refresh token is neither lost nor used twice, however many processes share the store. A store of your own is
-//! judged by [`conformance`]; the package `tower-oauth-client-redis` has one for a fleet of machines, and the feature `keyring`
-//! adds `KeyringStore`, which keeps a person's tokens in the keychain of the operating system.
+//! rotated refresh token is neither lost nor used twice, however many processes share the store. [`conformance`] tests
+//! a store of your own; the package `tower-oauth-client-redis` has one for a fleet of machines, and the feature
+//! `keyring` adds `KeyringStore`, which keeps a person's tokens in the keychain of the operating system.
 //!
 //! ```
 //! # use oauth_client::{Client, ClientAuth, grant};
@@ -119,9 +119,9 @@ impl StoreError {
         Self { what: what.into(), source: None, permanent: false }
     }
 
-    /// The same, of a failure that another try does not mend: a damaged file, a foreign value, a wrong key. Callers do
-    /// not wait for further tries then, which go on in the background: a token that needs no person is given to them
-    /// at once, and a person's grant fails at once.
+    /// The same, for a failure that another try cannot fix: a damaged file, a foreign value, a wrong key. Callers then
+    /// do not wait for further tries, which go on in the background: they get a token that needs no person at once, and
+    /// a person's grant fails at once.
     ///
     /// ```
     /// use oauth_client::store::StoreError;

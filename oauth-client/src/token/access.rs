@@ -55,7 +55,8 @@ impl AccessToken {
         &self.0.authorization
     }
 
-    /// Counts the tokens that a source has obtained: it changes exactly when the access token does.
+    /// The number of this token among those that its source has obtained: it changes exactly when the access token
+    /// does.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.0.generation
@@ -91,9 +92,9 @@ impl AccessToken {
         Ok(Some(proof.header))
     }
 
-    /// Takes in the head of an API's response to a request for this URI: the nonce it brings goes into the next proof
-    /// (RFC 9449 section 9). True when the API wants the request once more, with a new proof: then send it once more
-    /// and no further.
+    /// Reads the head of an API's response to a request for this URI: the nonce it brings goes into the next proof (RFC
+    /// 9449 section 9). True when the API wants the request once more, with a new proof: then send it once more, and
+    /// not again after that.
     #[must_use]
     pub fn wants_another_proof(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         let (Some(binding), Ok(target)) = (self.binding(), Target::of(uri)) else { return false };

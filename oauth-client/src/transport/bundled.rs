@@ -18,7 +18,7 @@ impl HttpClient {
     /// The bundled client: reqwest with rustls and the platform's certificates, 5 seconds to connect.
     ///
     /// Proxies are taken from the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), as reqwest does;
-    /// but what is for this machine never goes through one. Requests to hosts that a foreign document names
+    /// but requests to this machine never go through one. Requests to hosts that a foreign document names
     /// ([`Limits::public_only`](super::Limits::public_only)) connect to public addresses only. Through a proxy, it is
     /// the proxy that resolves their names.
     ///
@@ -36,8 +36,8 @@ impl HttpClient {
     ///
     /// Plain http to this machine goes to it directly, by none of the builder's proxies. The name of a host that a foreign document
     /// names ([`Limits::public_only`](super::Limits::public_only)) is looked up before the request and refused when one of
-    /// its addresses is private. The builder's resolver looks it up once more: a name that changes meanwhile
-    /// is for that resolver to refuse.
+    /// its addresses is private. The builder's resolver looks it up once more: if the name changes in between, only
+    /// that resolver can refuse it.
     ///
     /// # Errors
     /// `config` when the builder's settings cannot be used.

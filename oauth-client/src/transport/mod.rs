@@ -74,12 +74,12 @@ pub struct Limits {
     pub allow_http: bool,
     /// Whether hosts of this machine and its network are refused, with code `discovery`: for a URL that a foreign
     /// document names. Hosts that [look](is_private) private are refused by every transport. The bundled one also
-    /// refuses names that resolve to private addresses, when it connects; a service of your own resolves by itself
-    /// and has to see to that, as has a proxy.
+    /// refuses names that resolve to private addresses, when it connects; a service of your own, or a proxy, resolves
+    /// names by itself and has to do the same.
     pub public_only: bool,
 }
 
-/// Marks a request that must reach public addresses only: an extension, for a service that can see to it.
+/// Marks a request that must reach public addresses only: an extension, for a service that can enforce this.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct PublicOnly;

@@ -11,8 +11,9 @@ use crate::secret::SecretSource;
 use crate::sign::unmangled;
 use crate::token::Secret;
 
-/// What the bundled transport trusts, and what it shows of itself. All of it is PEM, given outright or by a
-/// [source](crate::secret): a replaced file takes effect with the next request, which then uses a new connection.
+/// The authorities that the bundled transport trusts, and the certificate that it shows. All of it is PEM, given
+/// outright or by a [source](crate::secret): a replaced file takes effect with the next request, which then uses a new
+/// connection.
 ///
 /// ```no_run
 /// use oauth_client::secret::from_file;
@@ -48,8 +49,8 @@ impl Tls {
         self
     }
 
-    /// Shows this certificate, with those in between it and its authority behind it, and proves it by its private key.
-    /// Both may stand in one file.
+    /// Shows this certificate, followed by the intermediate certificates up to its authority, and proves it with its
+    /// private key. Both may be in one file.
     #[must_use]
     pub fn identity(mut self, certificate: impl Into<SecretSource>, key: impl Into<SecretSource>) -> Self {
         self.identity = Some((certificate.into(), key.into()));

@@ -114,8 +114,8 @@ impl Registrar {
         Registration::read(object, &self.endpoint)
     }
 
-    /// Reads how the server has it now (RFC 7592 section 2.1). Secrets and tokens that are new in the response replace
-    /// the old ones: keep what is returned.
+    /// Reads the registration as the server has it now (RFC 7592 section 2.1). Secrets and tokens that are new in the
+    /// response replace the old ones: keep what is returned.
     ///
     /// # Errors
     /// `unsupported` when the server gave no means to manage the client; `discovery` when it gave a URL that its token
@@ -126,8 +126,8 @@ impl Registrar {
         registration.replaced_by(self.ask(Method::GET, url, None, Some(token), [None; 2]).await?, url)
     }
 
-    /// Replaces all that the client said of itself (RFC 7592 section 2.2): what `client` leaves out is taken back, so
-    /// start from [`Registration::metadata`]. Keep what is returned.
+    /// Replaces the client's whole metadata (RFC 7592 section 2.2): the server drops what `client` leaves out, so start
+    /// from [`Registration::metadata`]. Keep what is returned.
     ///
     /// # Errors
     /// As [`read`](Self::read) and [`register`](Self::register).

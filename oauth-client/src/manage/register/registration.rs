@@ -80,8 +80,8 @@ impl Registration {
         self.client_id_issued_at
     }
 
-    /// With what the client can be [read](super::Registrar::read), updated and deleted (RFC 7592), where the server
-    /// offers that.
+    /// The token with which the client can be [read](super::Registrar::read), updated and deleted (RFC 7592), where the
+    /// server offers that.
     #[must_use]
     pub fn registration_access_token(&self) -> Option<&Secret> {
         self.registration_access_token.as_ref()
@@ -93,7 +93,7 @@ impl Registration {
         self.registration_client_uri.as_ref()
     }
 
-    /// What the client is, as the server has registered it: it may have changed or added what it likes.
+    /// The client's metadata as registered: the server may have changed or added members.
     pub fn metadata(&self) -> &ClientMetadata {
         &self.metadata
     }

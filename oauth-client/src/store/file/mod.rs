@@ -56,8 +56,8 @@ const SWEEP_INTERVAL: u64 = 3600;
 /// # The files beside it
 /// `tokens.json` does not stay alone: there will be `tokens.json.lock`, and for each entry one such as
 /// `tokens.json.2f6b1c09d4e8a37f.lease` with a `.lock` of the same number. They hold no tokens, only which process
-/// refreshes until when. Leave them where they are while a program runs; they need no backup, and what is old goes by itself.
-/// A rule for version control or a backup that leaves out `tokens.json*` meets them all.
+/// refreshes until when. Leave them where they are while a program runs; they need no backup, and old ones are removed
+/// automatically. A rule for version control or a backup that leaves out `tokens.json*` meets them all.
 ///
 /// # Several processes
 /// Beside `tokens.json` there are `tokens.json.lock`, held during a write, and for each entry a `tokens.json.….lease`,
@@ -74,11 +74,11 @@ const SWEEP_INTERVAL: u64 = 3600;
 ///
 /// # What a crash leaves
 /// A write replaces the file as a whole (a temporary file beside it, synced, renamed, the directory synced), so there
-/// is always either the old set of tokens or the new one. One moment no client can guard: a server that rotates
-/// refresh tokens has retired the old one when it responds, and until that response is written here, a few milliseconds
-/// later, the new one exists in memory only. A process killed, or a runtime shut down, in between leaves the old set,
-/// and its refresh token will be refused. Waiting for [`TokenSource::settle`](crate::TokenSource::settle) before
-/// shutting down avoids it; a shutdown that drops the runtime lets a write that has begun run to its end.
+/// is always either the old set of tokens or the new one. There is one moment that no client can protect: a server that
+/// rotates refresh tokens has retired the old one when it responds, and until that response is written here, a few
+/// milliseconds later, the new one exists in memory only. A process killed, or a runtime shut down, in between leaves
+/// the old set, and its refresh token will be refused. Waiting for [`TokenSource::settle`](crate::TokenSource::settle)
+/// before shutting down avoids it; a shutdown that drops the runtime lets a write that has begun run to its end.
 #[derive(Clone, Debug)]
 pub struct FileStore(Arc<Inner>);
 

@@ -41,8 +41,8 @@ const LOCK_POLL: Duration = Duration::from_millis(10);
 /// ```
 ///
 /// Each entry of the store is one of the keychain, of the service `oauth-client`; what does not fit the 2,560 bytes that
-/// Windows allows is divided. Any program of the same user can read an unlocked keychain (on macOS after a question): it
-/// protects a copied disk and other users of the machine.
+/// Windows allows is divided. Any program of the same user can read an unlocked keychain (on macOS after a question):
+/// it protects against a copied disk and against other users of the machine.
 ///
 /// # Without a keychain
 /// On a server, in a container and over SSH there usually is none. Then calls fail at once with an error that says so, and
@@ -108,8 +108,8 @@ impl KeyringStore {
     /// Where there is no keychain, or its user does not unlock it, the tokens go to this file instead, in the clear and
     /// readable to the user alone, as [`FileStore`] says. One warning names the file.
     ///
-    /// Which of the two it is, the first call decides for the life of the process. They know nothing of each other: a person
-    /// who has logged in at a desktop logs in once more over SSH.
+    /// The first call decides which of the two is used for the life of the process. The two do not share entries: a
+    /// person who has logged in at a desktop logs in once more over SSH.
     ///
     /// ```
     /// use oauth_client::store::KeyringStore;
