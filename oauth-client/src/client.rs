@@ -88,7 +88,7 @@ impl Client {
     }
 
     /// The server's metadata, discovered when first needed and kept for an hour; for 24 hours, with a warning, while it
-    /// cannot be fetched anew. A document that is served but cannot be trusted is an error at once.
+    /// cannot be fetched again. A document that is served but cannot be trusted is an error at once.
     ///
     /// # Errors
     /// `unsupported` when the client was given a token endpoint and no issuer; otherwise as

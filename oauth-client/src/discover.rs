@@ -76,7 +76,7 @@ pub struct Metadata {
     /// Where claims about the user are fetched (OpenID Connect).
     #[serde(default, deserialize_with = "fitting")]
     pub userinfo_endpoint: Option<Url>,
-    /// Where a person is asked on a device of theirs (OpenID CIBA 1.0 section 4).
+    /// Where a person is asked on a device of their own (OpenID CIBA 1.0 section 4).
     #[serde(default, deserialize_with = "fitting")]
     pub backchannel_authentication_endpoint: Option<Url>,
     /// Where devices without a browser begin (RFC 8628).
@@ -106,7 +106,7 @@ pub struct Metadata {
     /// The grants the server knows. When absent, `authorization_code` and `implicit` are meant.
     #[serde(default, deserialize_with = "fitting")]
     pub grant_types_supported: Option<Vec<String>>,
-    /// The scopes the server cares to name.
+    /// The scopes that the server chooses to name.
     #[serde(default, deserialize_with = "fitting")]
     pub scopes_supported: Option<Vec<String>>,
     /// The host whose document led here, where one did: beyond it, this document's URLs may lead to public addresses
@@ -243,7 +243,7 @@ impl Metadata {
 pub enum Endpoint {
     /// Where a browser is sent to authorize (RFC 6749 section 3.1).
     Authorization,
-    /// Where a person is asked on a device of theirs (OpenID CIBA 1.0 section 7).
+    /// Where a person is asked on a device of their own (OpenID CIBA 1.0 section 7).
     BackchannelAuthentication,
     /// Where devices without a browser begin (RFC 8628 section 3.1).
     DeviceAuthorization,

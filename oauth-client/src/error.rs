@@ -41,7 +41,7 @@ pub struct Error {
 pub struct Problem {
     /// The field's name, as the user wrote or should have written it.
     pub field: String,
-    /// What was expected, and how to mend it.
+    /// What was expected, and how to fix it.
     pub message: String,
 }
 

@@ -87,7 +87,7 @@
 //! | a client's own credentials | [`grant::client_credentials`] |
 //! | a user and a web app | [`Client::authorize`], a redirect, [`Client::finish`]: see [`login`] |
 //! | a user at this machine's browser | `Client::login(..).open(..)`, with the feature `loopback` |
-//! | a user who confirms on a device of theirs | [`Client::backchannel`], then [`wait`](login::BackchannelLogin::wait) |
+//! | a user who confirms on a device of their own | [`Client::backchannel`], then [`wait`](login::BackchannelLogin::wait) |
 //! | a user, and a device without a browser | [`Client::device`], then [`wait`](login::DeviceLogin::wait) |
 //! | the token of your API's caller | [`Client::exchanger`] with [`grant::token_exchange`] |
 //! | a key that the server trusts, or a JWT by an issuer it trusts | [`grant::jwt_bearer`] |

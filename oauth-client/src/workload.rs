@@ -7,7 +7,7 @@
 //! | platform | what it sets | you write |
 //! |---|---|---|
 //! | Kubernetes | a projected token at a path of your choice | [`projected_token`]`("/var/run/secrets/tokens/auth")` |
-//! | SPIFFE | a JWT-SVID at a path of yours (spiffe-helper) | [`projected_token`]`("/run/spiffe/jwt_svid.token")` |
+//! | SPIFFE | a JWT-SVID at a path of your choice (spiffe-helper) | [`projected_token`]`("/run/spiffe/jwt_svid.token")` |
 //! | any | a variable that names a file, such as `AWS_WEB_IDENTITY_TOKEN_FILE` | [`file_named_by`]`("AWS_WEB_IDENTITY_TOKEN_FILE")` |
 //! | GitHub Actions | `ACTIONS_ID_TOKEN_REQUEST_URL` and `…_TOKEN` | [`github_actions`]`(&http, "https://auth.example.com")` |
 //! | Entra workload identity | `AZURE_CLIENT_ID`, `AZURE_TENANT_ID`, `AZURE_FEDERATED_TOKEN_FILE` | [`entra`]`()` |

@@ -210,7 +210,7 @@ impl<T> Guard<T> {
 
     /// Removes an issuer that [`resolve_issuers`](crate::GuardBuilder::resolve_issuers) found. Its tokens are rejected
     /// from now on, cached ones included, until it is resolved again. A resolution under way is discarded, and a name
-    /// that was unknown is resolved anew. Returns whether the issuer was known.
+    /// that was unknown is resolved again. Returns whether the issuer was known.
     ///
     /// Resolved issuers do not expire: call this when a tenant is deleted or its conditions change. It waits for a
     /// [reload](Self::reload) under way.

@@ -155,7 +155,7 @@ impl Issuer {
     /// [`Claims::issuer_data`](crate::Claims::issuer_data), without another query.
     ///
     /// It stays as long as the issuer does: [`Guard::forget_issuer`](crate::Guard::forget_issuer) a tenant whose data
-    /// changed. An issuer that is given anew, by a [reload](crate::Guard::reload), is validated anew.
+    /// changed. After a [reload](crate::Guard::reload) that sets such an issuer again, its tokens are validated again.
     ///
     /// ```
     /// use oauth_guard::{Claims, Guard, Issuer};

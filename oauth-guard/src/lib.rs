@@ -333,7 +333,8 @@
 //!   or a feed make them last longer and reach other machines.
 //! - **Clocks may differ by [60 seconds](defaults::LEEWAY).** For that long a token is still accepted after its end.
 //! - **It checks access tokens.** There are no sessions, no logins and no cookies that it sets: that is the client's side,
-//!   `tower-oauth-client`. ID tokens are no access tokens, and with the default profile (RFC 9068) they are rejected as such.
+//!   `tower-oauth-client`. ID tokens are not access tokens, and with the default profile (RFC 9068) they are rejected
+//!   as such.
 //! - **Encrypted tokens** (JWE), `ES512` and symmetric keys that come from a URL are not supported.
 //! - **It does not limit rates**, and a flood of forged tokens costs a signature check each: put a limit in front of it.
 //! - **Rules see method, path and claims**, the operations of [MCP servers](#mcp-servers) and of gRPC, and no other
@@ -359,7 +360,7 @@
 //!   and weak keys pass: short secrets, Ed25519 points of small order.
 //! - **Limits**: tokens of any size are decoded there, and error messages repeat the caller's text.
 //!
-//! The other way round, every token that a guard accepts is one that `jsonwebtoken` accepts with the same settings; a
+//! Conversely, every token that a guard accepts is one that `jsonwebtoken` accepts with the same settings; a
 //! randomized test compares the two.
 //!
 //! # Features

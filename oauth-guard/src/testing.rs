@@ -2,7 +2,7 @@
 //!
 //! Without the feature none of this exists, so enable it among the dev-dependencies and nowhere else:
 //! `tower-oauth-guard = { version = "0.1", features = ["testing"] }`. Tokens that [`token`] makes are signed with a secret
-//! that is drawn anew in each process and never leaves it: no guard of another process accepts them, and a guard of
+//! that is drawn at random in each process and never leaves it: no guard of another process accepts them, and a guard of
 //! this process only if it has the [`issuer`] of this module.
 //!
 //! | what is tested | with |

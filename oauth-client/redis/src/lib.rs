@@ -47,7 +47,7 @@
 //!
 //! # A refresh
 //! costs six commands of ours: read, lease, read again, look at the lease, write, give the lease back; with those inside their
-//! scripts a dozen, the first one included. A fencing number that has ended is made anew with two more. A process that
+//! scripts a dozen, the first one included. A fencing number that has ended is made again with two more. A process that
 //! waits for another's lease sends at most 30 commands a second, however many sources wait. A token in hand costs none.
 //!
 //! # Bad days

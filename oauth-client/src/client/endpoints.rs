@@ -11,13 +11,13 @@ use crate::discover::{self, Endpoint, Metadata};
 use crate::error::{Error, Kind};
 use crate::transport::Limits;
 
-/// How long metadata that was fetched is used before it is fetched anew.
+/// How long metadata that was fetched is used before it is fetched again.
 const METADATA_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// How long until metadata is looked for again when it could not be fetched anew.
+/// How long until metadata is looked for again when it could not be fetched again.
 const METADATA_RETRY: Duration = Duration::from_secs(60);
 
-/// How long metadata is used that cannot be fetched anew.
+/// How long metadata is used that cannot be fetched again.
 const METADATA_MAX_STALE: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a failure to fetch metadata counts for all who need it. A server may ask for longer.

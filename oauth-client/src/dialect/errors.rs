@@ -35,7 +35,7 @@ impl ErrorShape {
         }
     }
 
-    /// A shape of the provider's own; say what is where.
+    /// A shape of the provider's own; set where its parts are.
     #[must_use]
     pub fn own() -> Self {
         Self::default()
@@ -56,7 +56,7 @@ impl ErrorShape {
         self
     }
 
-    /// What has a space in it is a sentence and no code, though it stands where the code should: it becomes the
+    /// A text with a space in it is a sentence and not a code, even where the code should be: it becomes the
     /// description.
     #[must_use]
     pub fn codes_are_words(mut self) -> Self {

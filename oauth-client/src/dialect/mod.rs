@@ -218,15 +218,15 @@ impl Dialect {
         self
     }
 
-    /// How a client may authenticate, by the names of RFC 7591 (`client_secret_post` …), the usual way first. Anything
-    /// else is then a mistake that building the client reports. Not set, any will do.
+    /// How a client may authenticate, by the names of RFC 7591 (`client_secret_post` …), the usual way first. Building
+    /// the client reports any other method as an error. When not set, all are accepted.
     pub fn client_auth<I: IntoIterator<Item: Into<String>>>(mut self, methods: I) -> Self {
         self.client_auth = methods.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The grants that the provider has, by their `grant_type`, the usual one first: it is the one that a
-    /// configuration means when it names none. Not set, any will do.
+    /// The grants that the provider has, by their `grant_type`, the usual one first: it is used when a configuration
+    /// names none. When not set, all are accepted.
     pub fn grants<I: IntoIterator<Item: Into<String>>>(mut self, grants: I) -> Self {
         self.grants = grants.into_iter().map(Into::into).collect();
         self
@@ -244,7 +244,7 @@ impl Dialect {
         self
     }
 
-    /// A parameter that goes into the query of the URL, by its standard name. A secret never does, whatever is said
+    /// A parameter that goes into the query of the URL, by its standard name. A secret never does, whatever is set
     /// here: URLs are logged.
     pub fn in_query(mut self, parameter: impl Into<String>) -> Self {
         self.query.push(parameter.into());
@@ -267,7 +267,8 @@ impl Dialect {
         self
     }
 
-    /// What the provider calls tokens that are used as bearer tokens (RFC 6750), beside `Bearer`: Slack's `bot`.
+    /// A further `token_type` for tokens that are used as bearer tokens (RFC 6750), in addition to `Bearer`: Slack's
+    /// `bot`.
     pub fn bearer_type(mut self, token_type: impl Into<String>) -> Self {
         self.bearer_types.push(token_type.into());
         self
@@ -282,8 +283,8 @@ impl Dialect {
     }
 
     /// Where the response says when the token expires: as Unix time in seconds or milliseconds, as a date of RFC 3339
-    /// (`2030-01-01T00:00:00Z`), or as one of HTTP's. `expires_in` wins where it comes too: it
-    /// counts from our own sending of the request, and so does not depend on the server's clock agreeing with ours.
+    /// (`2030-01-01T00:00:00Z`), or as one of HTTP's. If `expires_in` is there too, it wins: it counts from the moment
+    /// the request was sent, so it does not depend on the server's clock.
     pub fn expires_at(mut self, path: impl Into<String>) -> Self {
         self.expires_at = Some(Path::new(path));
         self
@@ -295,13 +296,13 @@ impl Dialect {
         self
     }
 
-    /// What a code of the provider's means in OAuth's: `invalid_refresh` may be `invalid_grant`.
+    /// The OAuth code that a code of the provider stands for: `invalid_refresh` may be `invalid_grant`.
     pub fn code(mut self, theirs: impl Into<String>, standard: impl Into<String>) -> Self {
         self.codes.push((theirs.into(), standard.into()));
         self
     }
 
-    /// A code of the provider's that means "later": [`Error::is_transient`](crate::Error::is_transient), whatever the
+    /// A code of the provider that means "later": [`Error::is_transient`](crate::Error::is_transient), whatever the
     /// status.
     pub fn transient(mut self, code: impl Into<String>) -> Self {
         self.transient.push(code.into());

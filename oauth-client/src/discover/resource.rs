@@ -16,10 +16,10 @@ use crate::transport::{HttpClient, Limits};
 pub struct ProtectedResource {
     /// The API's identifier: what to ask tokens for ([`resource`](crate::grant::TokenRequest::resource), RFC 8707).
     pub resource: String,
-    /// The issuers whose tokens it takes.
+    /// The issuers whose tokens it accepts.
     #[serde(default, deserialize_with = "fitting")]
     pub authorization_servers: Vec<String>,
-    /// The scopes it cares to name.
+    /// The scopes that it chooses to name.
     #[serde(default, deserialize_with = "fitting")]
     pub scopes_supported: Option<Vec<String>>,
     /// How tokens may be sent: `header`, `body`, `query`. This client sends them in the header.
@@ -34,7 +34,7 @@ pub struct ProtectedResource {
     /// A page for developers.
     #[serde(default, deserialize_with = "fitting")]
     pub resource_documentation: Option<String>,
-    /// What one may do with its data.
+    /// A page about what clients may do with its data.
     #[serde(default, deserialize_with = "fitting")]
     pub resource_policy_uri: Option<String>,
     /// Its terms of service.
@@ -46,10 +46,10 @@ pub struct ProtectedResource {
     /// The types of authorization details it knows (RFC 9396).
     #[serde(default, deserialize_with = "fitting")]
     pub authorization_details_types_supported: Option<Vec<String>>,
-    /// The algorithms of DPoP proofs it takes (RFC 9449).
+    /// The algorithms of DPoP proofs that it accepts (RFC 9449).
     #[serde(default, deserialize_with = "fitting")]
     pub dpop_signing_alg_values_supported: Option<Vec<String>>,
-    /// Whether it takes tokens with DPoP only.
+    /// Whether it accepts only tokens with DPoP.
     #[serde(default, deserialize_with = "fitting")]
     pub dpop_bound_access_tokens_required: bool,
     /// All other members; `signed_metadata` among them, which is not validated.
@@ -81,7 +81,7 @@ pub struct ProtectedResource {
 /// ```
 ///
 /// # Errors
-/// `config` when the identifier is no usable URL, `discovery` when no document is there or it is about another API;
+/// `config` when the identifier is not a usable URL, `discovery` when no document is there or it is about another API;
 /// and the transport's errors.
 pub async fn resource(
     http: &HttpClient,

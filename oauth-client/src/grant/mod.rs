@@ -76,7 +76,8 @@ pub trait Grant: fmt::Debug + Send + Sync + 'static {
     /// What to do when the token cannot be refreshed, or its refresh token is refused.
     fn renewal(&self) -> Renewal;
 
-    /// On whose behalf, when that is not the client itself: two subjects never share a token.
+    /// The subject on whose behalf the client asks, when that is not the client itself: two subjects never share a
+    /// token.
     fn subject(&self) -> Option<&str> {
         None
     }
@@ -93,8 +94,8 @@ pub trait Grant: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// The server has refused what the grant sent last (`invalid_grant`). Returns whether the next request would send
-    /// something else, so that it is worth sending at once.
+    /// Called when the server has refused what the grant sent last (`invalid_grant`). Returns whether the next request
+    /// would send something else, so that it should be sent at once.
     fn refused(&self) -> bool {
         false
     }

@@ -55,7 +55,7 @@ impl TokenRequest {
     }
 
     /// What exactly the token is for, where scopes are too coarse (RFC 9396): a list of objects, each with its `type`,
-    /// as JSON or as types of your own. What was granted of it stands in
+    /// as JSON or as types of your own. What was granted of it is in
     /// [`TokenSet::authorization_details`](crate::TokenSet::authorization_details).
     ///
     /// ```
@@ -68,7 +68,7 @@ impl TokenRequest {
     /// ```
     ///
     /// # Errors
-    /// `config` when it is no such list.
+    /// `config` when it is not such a list.
     pub fn authorization_details(self, details: impl Serialize) -> Result<Self, Error> {
         let details = authorization_details(details)?;
         Ok(self.with(|wanted| wanted.details = Some(details)))
@@ -130,7 +130,7 @@ impl TokenRequest {
     }
 
     /// The parameters of a request that refreshes what this one got. Scope, audience and details stay what they were
-    /// (RFC 6749 section 6); a resource may be named anew (RFC 8707 section 2.2).
+    /// (RFC 6749 section 6); a resource may be named again (RFC 8707 section 2.2).
     pub(crate) fn to_refresh_parameters(&self, grant: &super::RefreshToken) -> Parameters {
         let mut parameters = if self.grant.refresh_token().is_some() {
             // What was granted with the refresh token may be wider than what is asked for here.

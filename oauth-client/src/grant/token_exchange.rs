@@ -99,7 +99,7 @@ impl TokenExchange {
         self.good_until
     }
 
-    /// An identity of this exchange that holds no secret; `None` where the subject token is read anew for each
+    /// An identity of this exchange that holds no secret; `None` where the subject token is read again for each
     /// request.
     pub(crate) fn identity(&self) -> Option<String> {
         let subject = identity(&self.subject, &self.subject_type)?;

@@ -29,19 +29,19 @@ pub struct IdToken<T = Map<String, Value>> {
 }
 
 impl<T> IdToken<T> {
-    /// `iss`: the issuer, to the letter the client's.
+    /// `iss`: the issuer, exactly the client's.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// `sub`: the person, by a name that is theirs alone at this issuer and never another's.
+    /// `sub`: the person, by an identifier that no other person ever has at this issuer.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// `aud`: whom it is for; the client is among them.
+    /// `aud`: the audiences; the client is among them.
     #[must_use]
     pub fn audience(&self) -> &[String] {
         &self.audience
@@ -53,7 +53,7 @@ impl<T> IdToken<T> {
         self.issued_at
     }
 
-    /// `exp`, as Unix time. It says until when this may be believed, not how long the person stays logged in.
+    /// `exp`, as Unix time. Until then the token may be relied on; it does not say how long the person stays logged in.
     #[must_use]
     pub fn expires_at(&self) -> Duration {
         self.expires_at

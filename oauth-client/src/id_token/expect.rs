@@ -8,7 +8,8 @@ use crate::token::Secret;
 /// How far clocks may be apart.
 const LEEWAY: Duration = Duration::from_secs(60);
 
-/// What is expected of an ID token, beyond what always is. What is not named here is not asked for.
+/// What is expected of an ID token, in addition to the checks that are always made. What is not set here is not
+/// checked.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Expect {
@@ -23,7 +24,7 @@ pub struct Expect {
 }
 
 impl Expect {
-    /// Nothing beyond what always is.
+    /// No additional checks.
     pub fn new() -> Self {
         Self {
             nonce: None,
@@ -43,7 +44,7 @@ impl Expect {
         self
     }
 
-    /// How long ago the person may have logged in at most; the token must say when that was.
+    /// The longest time since the person logged in; the token must say when that was.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
@@ -61,7 +62,7 @@ impl Expect {
         self
     }
 
-    /// The authentication context classes that will do; the token must name one of them.
+    /// The authentication context classes that are accepted; the token must name one of them.
     pub fn acr<I: IntoIterator<Item: Into<String>>>(mut self, values: I) -> Self {
         self.acr = values.into_iter().map(Into::into).collect();
         self
@@ -73,15 +74,16 @@ impl Expect {
         self
     }
 
-    /// The only algorithms that will do, such as the `id_token_signed_response_alg` that the client is registered with.
-    /// Without any, it is every asymmetric one there is here.
+    /// The only algorithms to accept, such as the `id_token_signed_response_alg` that the client is registered with. By
+    /// default every asymmetric one that is supported.
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.algorithms = Some(algorithms.into_iter().collect());
         self
     }
 
-    /// Takes tokens that are signed with HMAC (`HS256` …) under the client's secret, for clients that are registered
-    /// so. Without it they are refused: only a secret that is known to two alone proves anything.
+    /// Accepts tokens that are signed with HMAC (`HS256` …) under the client's secret, for clients that are registered
+    /// for this. Without it they are refused: a signature with HMAC proves something only if client and server alone
+    /// know the secret.
     pub fn client_secret(mut self, secret: impl Into<Secret>) -> Self {
         self.secret = Some(secret.into());
         self

@@ -1,4 +1,4 @@
-//! The issuer's keys (RFC 7517): fetched when first needed, kept for an hour, fetched anew for a key that is not known.
+//! The issuer's keys (RFC 7517): fetched when first needed, kept for an hour, fetched again for a key that is not known.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::error::{Error, printable};
 use crate::jose::{self, Algorithm, CompactJws, Header, Issued, KEYS_PER_SET, KeySet};
 use crate::transport::Limits;
 
-/// How long keys are used before they are fetched anew.
+/// How long keys are used before they are fetched again.
 const LIFETIME: Duration = Duration::from_secs(3600);
 
-/// How long keys are used while they cannot be fetched anew.
+/// How long keys are used while they cannot be fetched again.
 const MAX_STALE: Duration = Duration::from_secs(24 * 3600);
 
 /// How often a key that is not known may make us ask again: a rotation is rarer than an hour, a flood of forged key

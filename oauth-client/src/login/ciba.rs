@@ -142,7 +142,7 @@ impl fmt::Debug for BackchannelRequest {
 }
 
 impl Client {
-    /// Has the server ask a person on a device of theirs (OpenID CIBA 1.0, poll mode): no browser is involved here.
+    /// Has the server ask a person on a device of their own (OpenID CIBA 1.0, poll mode): no browser is involved here.
     ///
     /// ```no_run
     /// # use oauth_client::{Client, login::BackchannelRequest};

@@ -52,7 +52,7 @@ impl DeviceRequest {
     /// What exactly is asked for (RFC 9396); see [`TokenRequest::authorization_details`].
     ///
     /// # Errors
-    /// `config` when it is no list of objects with a `type`.
+    /// `config` when it is not a list of objects with a `type`.
     pub fn authorization_details(self, details: impl Serialize) -> Result<Self, Error> {
         self.0.authorization_details(details).map(Self)
     }

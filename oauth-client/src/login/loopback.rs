@@ -61,8 +61,8 @@ impl LoopbackLogin {
         self
     }
 
-    /// Listens, has the page opened, and waits for the browser to come back. `open` is given the page's address, to
-    /// start a browser with or to print.
+    /// Listens, calls `open` with the address of the login page, and waits for the browser to come back. `open` starts
+    /// a browser or prints the address.
     ///
     /// The first response that has the login's state ends it; whatever else arrives gets a page and is ignored. Dropping
     /// the future closes the listener and all connections.

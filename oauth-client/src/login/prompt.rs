@@ -36,7 +36,7 @@ pub enum Prompt {
         /// The code.
         user_code: String,
     },
-    /// To confirm on a device of theirs, which the server asks them on.
+    /// To confirm on a device of their own, where the server asks them.
     Confirm {
         /// How long they have, in seconds.
         confirm_within_seconds: u64,

@@ -48,9 +48,9 @@ pub struct AuthorizationRequest {
 }
 
 impl AuthorizationRequest {
-    /// A request that comes back to this URI, which has to be registered at the server and is sent to the letter as it
-    /// stands here. A program that [listens](crate::Client::login) on loopback may leave out the port (RFC 8252 section
-    /// 7.3).
+    /// A request whose response comes to this URI, which has to be registered at the server and is sent exactly as it
+    /// is written here. A program that [listens](crate::Client::login) on loopback may leave out the port (RFC 8252
+    /// section 7.3).
     pub fn new(redirect_uri: impl Into<String>) -> Self {
         Self {
             redirect_uri: redirect_uri.into(),
@@ -82,7 +82,7 @@ impl AuthorizationRequest {
     /// [`TokenRequest::authorization_details`].
     ///
     /// # Errors
-    /// `config` when it is no list of objects with a `type`.
+    /// `config` when it is not a list of objects with a `type`.
     pub fn authorization_details(mut self, details: impl Serialize) -> Result<Self, Error> {
         self.wanted = self.wanted.authorization_details(details)?;
         Ok(self)
@@ -103,19 +103,19 @@ impl AuthorizationRequest {
         self.parameter("login_hint", hint)
     }
 
-    /// How long ago the person may have logged in at most. The ID token has to say so (`auth_time`).
+    /// The longest time since the person logged in. The ID token has to say when that was (`auth_time`).
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
     }
 
-    /// The preferred authentication context classes, most preferred first. What was granted stands in
+    /// The preferred authentication context classes, most preferred first. What was granted is in
     /// [`IdToken::acr`](crate::id_token::IdToken::acr).
     pub fn acr_values<I: IntoIterator<Item: Into<String>>>(self, values: I) -> Self {
         self.parameter("acr_values", joined(values))
     }
 
-    /// The same, but nothing less will do: the ID token has to name one of them. It needs the scope `openid`. For an
+    /// The same, but one of them is required: the ID token has to name it. It needs the scope `openid`. For an
     /// API that responded with `insufficient_user_authentication` (RFC 9470).
     pub fn require_acr<I: IntoIterator<Item: Into<String>>>(mut self, values: I) -> Self {
         self.needed_acr = values.into_iter().map(Into::into).collect();
@@ -136,8 +136,8 @@ impl AuthorizationRequest {
         self
     }
 
-    /// Sends the request to the server first, so that the browser carries only a reference to it (RFC 9126). It is done
-    /// without asking where the server's metadata demands it.
+    /// Sends the request to the server first, so that the browser carries only a reference to it (RFC 9126). This
+    /// happens anyway where the server's metadata demands it.
     pub fn pushed(mut self) -> Self {
         self.pushed = true;
         self

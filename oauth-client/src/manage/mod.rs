@@ -55,7 +55,7 @@ impl Api {
     /// The API below `base_url`: scheme, host and port, and what path comes before its own.
     ///
     /// # Errors
-    /// `config` when that is no http or https URL.
+    /// `config` when that is not an http or https URL.
     pub fn new(http: HttpClient, source: TokenSource, base_url: &str) -> Result<Self, Error> {
         let base = Url::parse(base_url).ok().filter(|url| url.has_host() && url.query().is_none());
         let Some(base) = base else {

@@ -47,12 +47,12 @@ impl OAuthClients {
     /// The API at `base_url`, called with tokens from `source`.
     ///
     /// # Errors
-    /// `config` when that is no http or https URL.
+    /// `config` when that is not an http or https URL.
     pub fn new(http: HttpClient, source: TokenSource, base_url: &str) -> Result<Self, Error> {
         Api::new(http, source, base_url).map(Self)
     }
 
-    /// The same over an API that was put together elsewhere.
+    /// The same, over an [`Api`] that was built elsewhere.
     #[must_use]
     pub fn from_api(api: Api) -> Self {
         Self(api)

@@ -84,9 +84,10 @@ texts! {
     family_name,
     /// The middle names, separated by spaces.
     middle_name,
-    /// What friends say.
+    /// The name that friends use.
     nickname,
-    /// What the person wants to be called here. It may change and be taken by another: no key for anything.
+    /// What the person wants to be called here. It may change, and another person may take it over, so do not use it as
+    /// a key.
     preferred_username,
     /// The address of the person's page.
     profile,
@@ -109,7 +110,7 @@ texts! {
 }
 
 impl Userinfo {
-    /// The person's identifier at this server (`sub`): the one to keep things under.
+    /// The person's identifier at this server (`sub`): the one to use as a key.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject

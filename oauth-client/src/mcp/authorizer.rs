@@ -128,7 +128,7 @@ impl Authorizer {
     }
 
     /// The tokens of the latest authorization. An API that wants other scopes, or moves to another server, leads to
-    /// another source: ask for it anew with each request.
+    /// another source: ask for it again with each request.
     #[must_use]
     pub fn source(&self) -> Option<TokenSource> {
         Some(self.0.current.load().as_ref()?.source.clone())

@@ -97,7 +97,7 @@ impl SecretSource {
         }
     }
 
-    /// A source of access tokens, fetched anew for each request. Its own errors are passed on as they are.
+    /// A source of access tokens, fetched again for each request. Its own errors are passed on as they are.
     pub(crate) fn tokens(identity: String, fetch: impl Fn() -> FetchToken + Send + Sync + 'static) -> Self {
         Self(Kind::Tokens(Arc::new(Tokens { identity, fetch: Box::new(fetch) })))
     }

@@ -10,7 +10,7 @@ use crate::secret::SecretSource;
 use crate::token::Secret;
 
 /// A private key as it is, or the [source](SecretSource) of its text, as PEM or JWK. A key whose file is replaced is
-/// read anew, and with a JWK comes its new name (`kid`).
+/// read again, and with a JWK comes its new name (`kid`).
 #[derive(Clone)]
 pub struct KeySource(Kind);
 

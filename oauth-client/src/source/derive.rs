@@ -21,7 +21,7 @@ use crate::grant::TokenRequest;
 use crate::store::{StoreKey, Stored, dynamic};
 use crate::token::{AccessToken, Secret, TokenSet, family_of};
 
-/// How often a token is asked for anew because another login came while the request was under way.
+/// How often a token is asked for again because another login came while the request was under way.
 const MAX_LOGINS: u32 = 5;
 
 /// What a root knows about the sources that are derived from it.

@@ -414,7 +414,7 @@ impl Engine {
         self.state().flight.take_if(|current| current.same_channel(flight));
     }
 
-    /// Forgets all tokens. A person's grant is gone; other grants can be requested anew.
+    /// Forgets all tokens. A person's grant is gone; other grants can be requested again.
     pub(super) fn forget(&self, login: Option<&TokenSet>) {
         let mut state = self.state();
         // A newer one, that came meanwhile, stays.

@@ -40,7 +40,7 @@ pub enum Event {
     /// ([`BackchannelLogout`](crate::login::BackchannelLogout)).
     LoggedOut,
     /// The store failed; the token is used all the same, and the write is tried again in the background. A failure that
-    /// another try does not mend ([`StoreError::permanent`](crate::store::StoreError::permanent)) is reported once, until
+    /// another try cannot fix ([`StoreError::permanent`](crate::store::StoreError::permanent)) is reported once, until
     /// the store works again.
     StoreFailed {
         /// What failed; its code is `store`.

@@ -1,4 +1,5 @@
-//! Tokens from something that is no token endpoint: a cloud's metadata service, another program, a vault, another SDK.
+//! Tokens from something other than a token endpoint: a cloud's metadata service, another program, a vault, another
+//! SDK.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -95,9 +96,9 @@ where
 }
 
 impl Client {
-    /// Starts a client of something that is no token endpoint; see [`TokenFetcher`]. `name` identifies it in stores and
-    /// logs: two fetchers that bring different tokens need two names. Clock, timeout and the like are set as for any
-    /// other client.
+    /// Starts a client of something other than a token endpoint; see [`TokenFetcher`]. `name` identifies it in stores
+    /// and logs: two fetchers that bring different tokens need two names. Clock, timeout and the like are set as for
+    /// any other client.
     pub fn fetching(name: &str, fetcher: impl TokenFetcher) -> ClientBuilder {
         let fetcher = Arc::new(fetcher);
         let fetch = move |request| -> Fetching {

@@ -3,7 +3,7 @@
 //! ```text
 //!            fresh ───────────▶ returned at once: no lock, no I/O, no allocation
 //! token() ─▶ aging ───────────▶ returned at once, while ONE detached refresh runs
-//!            expired or none ─▶ all callers wait for that ONE refresh and shares its success and its failure
+//!            expired or none ─▶ all callers wait for that ONE refresh and share its success and its failure
 //! ```
 //!
 //! A token is *aging* inside the refresh margin, which is a minute and never more than half its lifetime. A refresh
@@ -352,7 +352,7 @@ impl TokenSource {
     ///
     /// Afterwards, what a person granted is gone: [`token`](Self::token) fails with
     /// [`is_reauthorization_required`](Error::is_reauthorization_required), until a user who has logged in again
-    /// puts tokens into the store. Grants that need no person, `client_credentials` among them, are asked for anew.
+    /// puts tokens into the store. Grants that need no person, `client_credentials` among them, are asked for again.
     ///
     /// The returned value holds the ID token of the login, if there was one.
     /// [`Client::logout_url`](crate::Client::logout_url) needs it to end the user's session at the server as well

@@ -40,7 +40,7 @@ pub(super) struct Write<'a> {
 /// What a set may be written over.
 #[derive(Clone)]
 pub(super) enum Over {
-    /// Whatever is there and not newer: the grant can be asked for anew.
+    /// Whatever is there and not newer: the grant can be asked for again.
     Anything,
     /// Whatever is there, too: it is a new login. `seen` says whether it is known what was there before it.
     Login { seen: bool },

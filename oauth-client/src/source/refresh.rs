@@ -286,7 +286,7 @@ impl<'a> Refresh<'a> {
     }
 
     /// Whether a refresh token is unusable after this error. Some servers give one out beside
-    /// client_credentials and then refuse the refresh_token grant itself: where the grant can be asked for anew, any
+    /// client_credentials and then refuse the refresh_token grant itself: where the grant can be asked for again, any
     /// lasting error ends the refresh token, unless it is about the client or its key, which would fail again.
     fn is_dead_end(&self, error: &Error) -> bool {
         let anew = !self.is_of_a_person();

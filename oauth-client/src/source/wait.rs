@@ -10,7 +10,7 @@ use crate::error::{Error, Kind};
 use crate::sync::Handle;
 use crate::token::{AccessToken, TokenSet};
 
-/// How often a caller waits anew: a refresh may die without a result, or a login may come before it ends.
+/// How often a caller waits again: a refresh may die without a result, or a login may come before it ends.
 const MAX_ROUNDS: u32 = 5;
 
 /// How many refreshes in a row are waited for by a program that ends, while other callers go on starting them.

@@ -48,10 +48,10 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     fn load(&self, key: &StoreKey) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
 
     /// Writes an entry if its revision is still the expected one; `None` expects that there is none yet, and
-    /// `tokens: None` removes it. What it returned `Ok(Swap::Done)` for must survive a crash.
+    /// `tokens: None` removes it. A write for which it returned `Ok(Swap::Done)` must survive a crash.
     ///
-    /// Where the leases of this store are [numbered](Lease::fenced), a set says by [`TokenSet::fence`] under which of
-    /// them it was obtained; one of a smaller number than that of the entry is a conflict.
+    /// Where the leases of this store are [numbered](Lease::fenced), [`TokenSet::fence`] is the number of the lease
+    /// under which a set was obtained. A set with a smaller number than the entry has is a conflict.
     ///
     /// # Errors
     /// When it cannot be written. The entry is then as it was.
@@ -62,8 +62,8 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
         tokens: Option<&TokenSet>,
     ) -> impl Future<Output = Result<Swap, StoreError>> + Send;
 
-    /// Takes the right to refresh this entry; `None` when another holder has it, or it is not known yet. Waiting and
-    /// trying again is the caller's affair. It ends `longest` after it was taken or last
+    /// Takes the right to refresh this entry; `None` when another holder has it, or when this is not known yet; the
+    /// caller then waits and tries again. The lease ends `longest` after it was taken or last
     /// [renewed](LeaseGuard::renew): a source asks for 15 s and renews it every 5 s while its request is pending, so
     /// that a holder that died delays the others for 15 s.
     ///
@@ -134,7 +134,7 @@ impl StoreError {
         Self { permanent: true, ..Self::new(what) }
     }
 
-    /// Whether another try does not mend it.
+    /// Whether another try cannot fix it.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         self.permanent

@@ -37,7 +37,7 @@ impl Parameters {
         self.replace(name.into(), Value::Secret(value.into()));
     }
 
-    /// Sets a parameter that is computed anew for every request, right before the request is sent, such as an assertion
+    /// Sets a parameter that is computed again for every request, right before the request is sent, such as an assertion
     /// that is valid for one use (RFC 7523 section 3). It is a secret like any other. If it cannot be computed, nothing
     /// is sent and the error has the code `secret`.
     ///
@@ -62,7 +62,7 @@ impl Parameters {
         self.set_deferred_value(name, deferred(compute));
     }
 
-    /// Sets a parameter from a [source of secrets](crate::secret), read anew for every request unless it never changes.
+    /// Sets a parameter from a [source of secrets](crate::secret), read again for every request unless it never changes.
     pub fn set_from(&mut self, name: &'static str, source: &SecretSource) {
         match source.fixed() {
             Some(secret) => self.set_secret(name, secret.clone()),

@@ -39,10 +39,10 @@
 //!
 //! # Bad days
 //! Without an answer about a proof, the request is rejected with 503. Without news for longer than `max_stale_seconds`,
-//! `on_outage` decides. A guard whose connection breaks tries anew after a tenth of a second, then after growing pauses of
+//! `on_outage` decides. A guard whose connection breaks tries again after a tenth of a second, then after growing pauses of
 //! half a second at most, so that it has caught up within a second after a short cut; from 15 s on the pauses grow to 2 s,
 //! and all are jittered. A primary that becomes a replica counts as away, although it can be read: it may be behind. The
-//! connection is then given up and the name looked up anew. A write that a failover loses is lost: a revocation that Redis confirmed and then lost
+//! connection is then given up and the name looked up again. A write that a failover loses is lost: a revocation that Redis confirmed and then lost
 //! holds at the guards that had read it, and not at those that start later; a proof that was noted so could be used once
 //! more within its window, which a nonce bounds further.
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::defaults::{INTROSPECTION_FIRST_PAUSE, INTROSPECTION_LONGEST_PAUSE, INTROSPECTION_TRIES};
 
 /// Counts failures in a row. After some of them no question is asked until a pause is over, which doubles with each
-/// failure; then one question tells whether the server is well again.
+/// failure; then one question shows whether the server works again.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     failures: u32,

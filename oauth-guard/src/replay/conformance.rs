@@ -49,7 +49,7 @@ impl std::error::Error for Failure {}
 /// that they agree. `wait` lets the store's time pass: a real sleep, or a step of a test clock. It takes about seven seconds
 /// of that time, needs a tokio runtime and room for some 5,000 proofs of a thousand keys.
 ///
-/// Proofs are named anew for each run, so a store may be used again.
+/// Each run names its proofs differently, so a store may be used again.
 ///
 /// # Errors
 /// The first rule that the store breaks.

@@ -48,8 +48,8 @@ pub trait ReplayStore: fmt::Debug + Send + Sync + 'static {
     /// without room fails with [`ReplayError::Full`]. An entry that is [`Insertion::Present`] keeps its own end.
     ///
     /// # Errors
-    /// When the store cannot decide. The request is then rejected with 503, never accepted. So it is when there is no
-    /// decision within [3 seconds](crate::defaults::REPLAY_STORE_TIMEOUT).
+    /// When the store cannot decide. The request is then rejected with 503, never accepted. The same happens when there
+    /// is no decision within [3 seconds](crate::defaults::REPLAY_STORE_TIMEOUT).
     fn insert(
         &self,
         proof: ProofId<'_>,
@@ -65,9 +65,9 @@ pub trait ReplayStore: fmt::Debug + Send + Sync + 'static {
     /// default `None`, which says nothing; an `Arc` of a store is equal to its clones.
     ///
     /// Two guards behind one another, such as a layer on a route inside of a layer on the router, may have a handle each.
-    /// By its name the inner one sees that the proof was noted there by the outer one, for this very request, and is no
-    /// replay; without it the request is rejected. And a reload
-    /// knows by it whether the store is another one, which has not seen the proofs of the last minute: both are asked then.
+    /// By this name the inner one sees that the outer one has noted the proof there, for the same request, so that it
+    /// is not a replay; without it the request is rejected. A reload also uses it to see whether the store is another
+    /// one, which has not seen the proofs of the last minute: then both are asked.
     fn identity(&self) -> Option<String> {
         None
     }

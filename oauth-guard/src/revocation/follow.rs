@@ -140,7 +140,7 @@ impl Feeds {
         }
     }
 
-    /// A poll begins anew, since its token or its pace may be another.
+    /// A poll begins again, since its token or its pace may be another.
     fn polling(self: &Arc<Self>, poll: &Poll, http: &HttpClient, kept: Option<Followed>) -> Option<Followed> {
         let feed = SharedFeed::new(PollFeed::new(poll, http, Arc::downgrade(self))?);
         Some(Followed::new(Source::Poll(poll.endpoint.clone()), feed).in_place_of(kept))
@@ -271,7 +271,7 @@ impl Followed {
         Self { source, feed, status: Status::default(), task: None }
     }
 
-    /// What is known of the place stays, and it is read anew.
+    /// What is known of the place stays, and it is read again.
     fn in_place_of(mut self, before: Option<Self>) -> Self {
         if let Some(before) = before {
             // Without a runtime it is read by a later request only, which then has to wait for it.

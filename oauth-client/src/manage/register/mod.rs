@@ -61,7 +61,7 @@ impl Registrar {
     /// The registration endpoint at this URL.
     ///
     /// # Errors
-    /// `config` when that is no http or https URL.
+    /// `config` when that is not an http or https URL.
     pub fn new(http: HttpClient, endpoint: &str) -> Result<Self, Error> {
         let url = Url::parse(endpoint).ok().filter(Url::has_host);
         let endpoint = url.ok_or_else(|| {

@@ -12,7 +12,7 @@ use crate::store::StoreError;
 /// More than any number of tokens needs; a path given by mistake may name a file of any size.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How often a lock file is opened anew because it was removed between opening and locking it.
+/// How often a lock file is opened again because it was removed between opening and locking it.
 const MAX_REOPENED: u32 = 8;
 
 /// Reads the whole file; `None` when there is none. It is made private if its content `is_ours`.

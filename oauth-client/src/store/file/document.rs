@@ -22,7 +22,7 @@ const LONGEST_UNKNOWN: Duration = Duration::from_secs(30 * 24 * 3600);
 pub(super) struct Document {
     format: String,
     version: u32,
-    /// The last revision given out. It grows, so an entry that was removed and made anew gets another one; at the end of the
+    /// The last revision given out. It grows, so an entry that was removed and made again gets another one; at the end of the
     /// numbers, where only an edited file can be, it begins at random again.
     revision: u64,
     pub(super) entries: BTreeMap<String, Entry>,

@@ -49,7 +49,7 @@ const SWEEP_INTERVAL: u64 = 3600;
 /// ```
 ///
 /// The tokens are in the file in the clear, so it is made readable to its owner alone (mode 0600, and 0700 for a
-/// directory that has to be made), from its first moment on. A file that others may read is tightened, with a
+/// directory that has to be made), from its first moment on. If others may read the file, it is made private, with a
 /// warning. A symbolic link, a file with several names, and anything that is not a file are refused. So is a file
 /// that this library did not write or that is damaged: it is never overwritten, and the error says what to do.
 ///
@@ -57,7 +57,7 @@ const SWEEP_INTERVAL: u64 = 3600;
 /// `tokens.json` does not stay alone: there will be `tokens.json.lock`, and for each entry one such as
 /// `tokens.json.2f6b1c09d4e8a37f.lease` with a `.lock` of the same number. They hold no tokens, only which process
 /// refreshes until when. Leave them where they are while a program runs; they need no backup, and old ones are removed
-/// automatically. A rule for version control or a backup that leaves out `tokens.json*` meets them all.
+/// automatically. To leave them out of version control or a backup, exclude `tokens.json*`.
 ///
 /// # Several processes
 /// Beside `tokens.json` there are `tokens.json.lock`, held during a write, and for each entry a `tokens.json.….lease`,
@@ -68,7 +68,7 @@ const SWEEP_INTERVAL: u64 = 3600;
 /// ([`Clock::boot_id`]), so that a step of the wall clock ends none early. Deleting the files while a process runs
 /// defeats their purpose. All this needs a file system with working `flock`, which some network file systems lack.
 ///
-/// # What goes by itself
+/// # What is removed automatically
 /// Each write drops entries without a refresh token whose access token expired more than a day ago, and once an hour the
 /// lease files that belong to no entry and are a day old.
 ///

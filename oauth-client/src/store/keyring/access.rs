@@ -127,7 +127,7 @@ impl Keychain {
         Self { open: Arc::new(open), state: Arc::default(), abilities }
     }
 
-    /// Works on it. A connection that breaks, because the keychain was started anew, is made once more.
+    /// Works on it. A connection that breaks, because the keychain was started again, is made once more.
     pub(super) fn with<T>(
         &self,
         work: impl Fn(&Chain, Abilities) -> Result<T, Failure>,

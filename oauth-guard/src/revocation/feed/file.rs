@@ -78,7 +78,7 @@ impl RevocationFeed for FileFeed {
     }
 }
 
-/// A position: the file, an offset, and what stands in front of it, by which a file is recognized that was written anew
+/// A position: the file, an offset, and what stands in front of it, by which a file is recognized that was rewritten
 /// under the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {

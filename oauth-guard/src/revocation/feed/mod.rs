@@ -54,9 +54,10 @@ use super::Revocation;
 pub trait RevocationFeed: fmt::Debug + Send + Sync + 'static {
     /// The next revocations.
     ///
-    /// `None` begins with what is in force now, as a snapshot or as a history; it may come in several batches. Otherwise those
-    /// that came after `after`, or the next part of the snapshot. When there is nothing new it waits for something, and returns
-    /// an empty, complete batch after [`interval`](Self::interval) at the latest, which says that the source still answers.
+    /// `None` begins with what is in force now, as a snapshot or as a history; it may come in several batches.
+    /// Otherwise it returns those that came after `after`, or the next part of the snapshot. When there is nothing new
+    /// it waits for something, and returns an empty, complete batch after [`interval`](Self::interval) at the latest,
+    /// which says that the source still answers.
     ///
     /// It is cancelled by dropping its future: what was not returned must come again with the next read.
     ///
@@ -72,9 +73,9 @@ pub trait RevocationFeed: fmt::Debug + Send + Sync + 'static {
     /// [`FeedError::read_only`] when this source takes none; any other error when they are not stored, or not known to be.
     fn publish(&self, revocations: &[Revocation]) -> impl Future<Output = Result<(), FeedError>> + Send;
 
-    /// The longest time that a read waits when nothing is new. The source counts as away when no read ended well for this time
-    /// and [`max_stale`](super::RevocationSettings::max_stale) besides. `None`: it is never out of date once it was read. By
-    /// default 1 second.
+    /// The longest time that a read waits when nothing is new. The source counts as away when no read has succeeded for
+    /// this time plus [`max_stale`](super::RevocationSettings::max_stale). `None`: the source is never out of date once
+    /// it was read. By default 1 second.
     fn interval(&self) -> Option<Duration> {
         Some(Duration::from_secs(1))
     }
@@ -82,8 +83,8 @@ pub trait RevocationFeed: fmt::Debug + Send + Sync + 'static {
     /// Names the place that is read: equal for all feeds that read the same place, and for no others. By default `None`,
     /// which says nothing.
     ///
-    /// By it a [reload](crate::Guard::reload) with another feed of the same place knows that nothing was missed, and serves
-    /// on while the place is read anew; other new feeds are read to their end first.
+    /// With it, a [reload](crate::Guard::reload) with another feed of the same place knows that nothing was missed, and
+    /// goes on serving while the place is read again; other new feeds are read to their end first.
     fn identity(&self) -> Option<String> {
         None
     }
@@ -161,7 +162,7 @@ impl FeedError {
         Self { kind: FeedErrorKind::Unavailable, message: message.into(), source: None }
     }
 
-    /// The position means nothing any more; the reader begins anew, and keeps what it has.
+    /// The position means nothing any more; the reader begins again, and keeps what it has.
     #[must_use]
     pub fn position_lost() -> Self {
         let message = "the position is no longer known; the source is read from the beginning".to_owned();
