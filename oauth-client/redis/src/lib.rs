@@ -36,23 +36,25 @@
 //! | key | holds | ends |
 //! |---|---|---|
 //! | `{prefix}{…}:tokens` | a header (revision and fencing number) and the sealed token set | with a refresh token after 180 days without a refresh ([`keep_for`](RedisStoreBuilder::keep_for)), without one a day after its access token |
-//! | `{prefix}{…}:lease` | who refreshes just now | after 15 seconds, unless it is renewed |
+//! | `{prefix}{…}:lease` | which process is refreshing | after 15 seconds, unless it is renewed |
 //! | `{prefix}{…}:fence` | the last fencing number | 30 days after it was made |
 //!
-//! The tag is a SHA-256 hash of the entry's identity, so that no user's name is readable; who can guess a name can look
-//! for it. A value is sealed with AES-256-GCM under a key derived from the first `seal_key`, with the key's id in front
-//! and bound to its entry: a value that was copied to another entry, a damaged one and one under a key that is not in
-//! the list are errors that name the key of Redis, and are left as they are. To replace a key, put the new one in front
-//! of the list, wait until all entries were refreshed (or expired), and take the old one out.
+//! The tag is a SHA-256 hash of the entry's identity, so that no user's name is readable; a party that can guess a name
+//! can look for it. A value is sealed with AES-256-GCM under a key derived from the first `seal_key`. The key's id
+//! stands in front of it, and it is bound to its entry. A value that was copied to another entry, a damaged one, and
+//! one under a key that is not in the list are errors that name the key of Redis; such values are left as they are. To
+//! replace a key, put the new one in front of the list, wait until all entries were refreshed (or expired), and take
+//! the old one out.
 //!
 //! # A refresh
-//! costs six commands of ours: read, lease, read again, look at the lease, write, give the lease back; with those inside their
-//! scripts a dozen, the first one included. A fencing number that has ended is made again with two more. A process that
-//! waits for another's lease sends at most 30 commands a second, however many sources wait. A token in hand costs none.
+//! A refresh costs six commands: read, lease, read again, check the lease, write, release the lease. With the commands
+//! inside their scripts it is a dozen, also for the first refresh. Making a fencing number that has expired takes two
+//! more. A process that waits for another's lease sends at most 30 commands a second, however many sources wait. A
+//! token in hand costs none.
 //!
 //! # Bad days
-//! One connection is shared by all; it is made when it is first needed, and anew when it breaks. A call without a
-//! response in 1.5 s ends the connection, so that a half-open one is not waited for again.
+//! All callers share one connection; it is opened when it is first needed, and again when it breaks. A call without a
+//! response within 1.5 s ends the connection, so that no other call waits for a half-open one.
 //!
 //! | what happens | what callers see |
 //! |---|---|
@@ -63,13 +65,13 @@
 //! | Redis comes back empty | tokens in memory stay in use, and are there again after the next refresh |
 //! | wrong password, foreign or damaged value, unknown seal key | reported once and not waited for; a person's grant fails at once |
 //!
-//! Three things no client can save. A holder that is killed, or suspended beyond its lease, between the server's
-//! response and the write takes a rotated refresh token with it. A write that Redis confirmed and then lost, in a
-//! failover to a replica that did not have it yet, is lost until the process that made it refreshes again, which writes
-//! what it has in memory; a process that is started in between finds the spent refresh token. And a Redis that is
-//! restored from a backup holds spent refresh tokens for every process that has no newer one in memory. With a server
-//! that takes reuse for theft, each ends in one login by the person; grants that need no person are merely asked for
-//! again. `appendfsync always` and `min-replicas-to-write 1` narrow the second.
+//! In three cases no client can save a login. A holder that is killed, or suspended beyond its lease, between the
+//! server's response and the write takes a rotated refresh token with it. A write that Redis confirmed and then lost,
+//! in a failover to a replica that did not have it yet, is lost until the process that made it refreshes again, which
+//! writes what it has in memory; a process that is started in between finds the spent refresh token. And a Redis that
+//! is restored from a backup holds spent refresh tokens for every process that has no newer one in memory. If the
+//! server treats reuse as theft, the person has to log in once more in each case; grants that need no person are only
+//! requested again. `appendfsync always` and `min-replicas-to-write 1` make the second case less likely.
 
 mod lease;
 #[doc(hidden)]

@@ -26,25 +26,26 @@
 //! A revocation names an issuer and a subject, session, client or token id in the clear; no token is there.
 //!
 //! # Nothing is missed
-//! A revocation is put into snapshot and stream by one script. A guard notes the end of the stream, reads the snapshot,
-//! and then the stream from there on. Each entry of the stream has a random mark: after every reconnection, and with
-//! all news, the guard looks whether the entry it has read last is there with its mark. Where it is not, after a
-//! restart from older data, a failover that lost entries, or when the stream was trimmed meanwhile, the snapshot is
-//! read again, and what the guard has stays.
+//! One script puts a revocation into snapshot and stream. A guard notes the end of the stream, reads the snapshot, and
+//! then reads the stream from that end on. Each entry of the stream has a random mark: after every reconnection, and
+//! whenever new entries arrive, the guard checks that the entry it has read last is still there with its mark. It is
+//! not there after a restart from older data, after a failover that lost entries, or when the stream was trimmed
+//! meanwhile. Then the snapshot is read again, and the guard keeps what it has.
 //!
 //! # Costs
-//! A proof costs one command; a token that needs none costs none, valid or not. Each guard waits for news with two commands a
-//! second, on a connection of its own: a read that waits, and a write that changes nothing, which finds out whether the
-//! server still is the primary.
+//! A proof costs one command; a token that needs none costs none, valid or not. Each guard waits for revocations with
+//! two commands a second, on a connection of its own: a read that waits, and a write that changes nothing, which finds
+//! out whether the server still is the primary.
 //!
 //! # Bad days
-//! Without an answer about a proof, the request is rejected with 503. Without news for longer than `max_stale_seconds`,
-//! `on_outage` decides. A guard whose connection breaks tries again after a tenth of a second, then after growing pauses of
-//! half a second at most, so that it has caught up within a second after a short cut; from 15 s on the pauses grow to 2 s,
-//! and all are jittered. A primary that becomes a replica counts as away, although it can be read: it may be behind. The
-//! connection is then given up and the name looked up again. A write that a failover loses is lost: a revocation that Redis confirmed and then lost
-//! holds at the guards that had read it, and not at those that start later; a proof that was noted so could be used once
-//! more within its window, which a nonce bounds further.
+//! Without a response about a proof, the request is rejected with 503. When the revocations could not be read for
+//! longer than `max_stale_seconds`, `on_outage` decides. A guard whose connection breaks tries again after a tenth of a
+//! second, then after growing pauses of half a second at most, so that it has caught up within a second after a short
+//! break; from 15 s on the pauses grow to 2 s, and all are jittered. A primary that becomes a replica counts as away,
+//! although it can be read: it may be behind. The connection is then closed and the name looked up again. A write that
+//! a failover loses is lost. A revocation that Redis confirmed and then lost holds at the guards that had read it, and
+//! not at those that start later. A proof whose entry was lost could be used once more within its window; a nonce
+//! shortens that window.
 
 mod feed;
 mod replay;
