@@ -20,7 +20,7 @@ use oauth_client::attach::{ReplayPolicy, TokenLayer};
 use oauth_client::clock::TestClock;
 use tower_layer::Layer;
 
-use self::paired::{each, paired};
+use self::paired::{REQUESTS, each, paired};
 use self::setting::{Server, Sink, call, request};
 use self::summary::{Summary, is_measuring, is_wanted};
 use self::yardstick::Yardstick;
@@ -46,11 +46,11 @@ fn attach(summary: &mut Summary, rounds: usize) {
     let mut layered = TokenLayer::new(source.clone()).replay(ReplayPolicy::never()).layer(Sink);
     let mut replaying = TokenLayer::new(source.clone()).layer(Sink);
     let value: HeaderValue = source.current().expect("a token").authorization().clone();
-    let bare = || each(64, request, |request| call(&mut Sink, request));
-    let never = paired(rounds, || each(64, request, |request| call(&mut layered, request)), bare);
-    let default = paired(rounds, || each(64, request, |request| call(&mut replaying, request)), bare);
+    let bare = || each(REQUESTS, request, |request| call(&mut Sink, request));
+    let never = paired(rounds, || each(REQUESTS, request, |request| call(&mut layered, request)), bare);
+    let default = paired(rounds, || each(REQUESTS, request, |request| call(&mut replaying, request)), bare);
     let by_hand = || {
-        each(64, request, |mut request| {
+        each(REQUESTS, request, |mut request| {
             request.headers_mut().insert(AUTHORIZATION, value.clone());
             call(&mut Sink, request)
         })

@@ -29,7 +29,7 @@ use oauth_guard::{CertificateSource, Certificates, Dpop, TlsPeer};
 use oauth_mock::{Alg, TestKey};
 use tower::Layer;
 
-use self::paired::{each, median, now, paired};
+use self::paired::{REQUESTS, each, median, now, paired};
 use self::setting::{Bare, Body, Setting, request, run};
 use self::summary::{Summary, is_measuring, is_wanted};
 use self::yardstick::Yardstick;
@@ -154,8 +154,8 @@ fn certificate(summary: &mut Summary, rounds: usize) {
     }
     let found = paired(
         rounds,
-        || each(32, || with(&bound), |request| run(checking.clone(), request)),
-        || each(32, || with(&plain), |request| run(bare.clone(), request)),
+        || each(REQUESTS, || with(&bound), |request| run(checking.clone(), request)),
+        || each(REQUESTS, || with(&plain), |request| run(bare.clone(), request)),
     );
     println!("known token: {:.0} ns bound to a certificate, {:.0} ns unbound", found.ours, found.theirs);
     summary.tell("guard_certificate_added_ns", found.added);

@@ -20,7 +20,7 @@ use oauth_guard::revocation::{Batch, FeedError, Position, Revocation, Revocation
 use oauth_mock::Alg;
 use tower::Layer;
 
-use self::paired::{each, now, paired};
+use self::paired::{REQUESTS, each, now, paired};
 use self::setting::{Bare, ISSUER, Setting, request, run};
 use self::summary::{Summary, is_measuring};
 
@@ -70,8 +70,8 @@ fn added(summary: &mut Summary, rounds: usize) {
         assert_eq!((run(service.clone(), make()), run(fresh.clone(), make())), (200, 200));
         let found = paired(
             rounds,
-            || each(32, make, |request| run(service.clone(), request)),
-            || each(32, make, |request| run(fresh.clone(), request)),
+            || each(REQUESTS, make, |request| run(service.clone(), request)),
+            || each(REQUESTS, make, |request| run(fresh.clone(), request)),
         );
         println!("{entries} entries: {:.0} ns, without any {:.0} ns", found.ours, found.theirs);
         summary.tell(name, found.added);

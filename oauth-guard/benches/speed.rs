@@ -40,7 +40,7 @@ use tower::Layer;
 
 use self::libraries::{Shares, digest};
 use self::opaque::Opaque;
-use self::paired::{each, median, now, paired};
+use self::paired::{REQUESTS, each, median, now, paired};
 use self::setting::{AUDIENCE, Bare, Setting, TENANT, request, run};
 use self::shared_secret::Many;
 use self::summary::{Summary, is_measuring, is_wanted};
@@ -86,8 +86,8 @@ fn known_token(summary: &mut Summary, rounds: usize) {
     let make = || request(&token);
     let found = paired(
         rounds,
-        || each(32, make, |request| run(service.clone(), request)),
-        || each(32, make, |request| run(Bare, request)),
+        || each(REQUESTS, make, |request| run(service.clone(), request)),
+        || each(REQUESTS, make, |request| run(Bare, request)),
     );
     println!("known token: {:.0} ns guarded, {:.0} ns bare", found.ours, found.theirs);
     summary.tell("guard_cached_added_ns", found.added);
@@ -102,8 +102,8 @@ fn opaque_token(summary: &mut Summary, rounds: usize) {
     let make = || request(&token);
     let found = paired(
         rounds,
-        || each(32, make, |request| run(service.clone(), request)),
-        || each(32, make, |request| run(Bare, request)),
+        || each(REQUESTS, make, |request| run(service.clone(), request)),
+        || each(REQUESTS, make, |request| run(Bare, request)),
     );
     assert_eq!(setting.questions(), 1);
     println!("known opaque token: {:.0} ns guarded, {:.0} ns bare", found.ours, found.theirs);
@@ -239,8 +239,8 @@ fn unknown_key(summary: &mut Summary, rounds: usize) {
     assert_eq!(run(service.clone(), request(&token)), 401);
     let found = paired(
         rounds,
-        || each(32, || request(&token), |request| run(service.clone(), request)),
-        || each(32, || request(&token), |request| run(Bare, request)),
+        || each(REQUESTS, || request(&token), |request| run(service.clone(), request)),
+        || each(REQUESTS, || request(&token), |request| run(Bare, request)),
     );
     summary.tell("guard_unknown_kid_ns", found.ours);
 }
@@ -265,8 +265,8 @@ fn policy(summary: &mut Summary, rounds: usize) {
     assert_eq!(run(asking.clone(), request(&token)), 200);
     let found = paired(
         rounds,
-        || each(32, || request(&token), |request| run(asking.clone(), request)),
-        || each(32, || request(&token), |request| run(plain.clone(), request)),
+        || each(REQUESTS, || request(&token), |request| run(asking.clone(), request)),
+        || each(REQUESTS, || request(&token), |request| run(plain.clone(), request)),
     );
     summary.tell("policy_eval_ns", found.added);
 }
@@ -404,8 +404,8 @@ fn million(summary: &mut Summary, rounds: usize) {
     let mut make = || request(&many.token(shares.rank(count)));
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        ours.push(each(64, &mut make, |request| run(service.clone(), request)));
-        theirs.push(each(64, &mut make, |request| run(Bare, request)));
+        ours.push(each(REQUESTS, &mut make, |request| run(service.clone(), request)));
+        theirs.push(each(REQUESTS, &mut make, |request| run(Bare, request)));
     }
     let (ours, theirs) = (median(ours.into_iter()), median(theirs.into_iter()));
     println!("one of {count}: {ours:.0} ns guarded, {theirs:.0} ns bare");

@@ -17,7 +17,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use oauth_mock::Alg;
 use tower::Layer;
 
-use self::paired::{each, paired};
+use self::paired::{REQUESTS, each, paired};
 use self::setting::{Bare, Setting, request, run};
 use self::summary::{Summary, is_measuring, is_wanted};
 use self::yardstick::Yardstick;
@@ -36,8 +36,8 @@ fn main() {
     if is_wanted("silent") {
         let found = paired(
             rounds,
-            || each(32, make, |request| run(service.clone(), request)),
-            || each(32, make, |request| run(Bare, request)),
+            || each(REQUESTS, make, |request| run(service.clone(), request)),
+            || each(REQUESTS, make, |request| run(Bare, request)),
         );
         println!("no recorder: {:.0} ns guarded, {:.0} ns bare", found.ours, found.theirs);
         summary.tell("guard_cached_silent_added_ns", found.added);
@@ -48,10 +48,10 @@ fn main() {
             rounds,
             || {
                 metrics::with_local_recorder(&recorder, || {
-                    each(32, make, |request| run(service.clone(), request))
+                    each(REQUESTS, make, |request| run(service.clone(), request))
                 })
             },
-            || each(32, make, |request| run(service.clone(), request)),
+            || each(REQUESTS, make, |request| run(service.clone(), request)),
         );
         let rendered = recorder.handle().render();
         assert!(rendered.contains("oauth_guard_requests_total"), "it is counted: {rendered}");

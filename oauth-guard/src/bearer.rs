@@ -36,21 +36,23 @@ pub(crate) struct TokenLocations {
 impl TokenLocations {
     /// The token, if the request has one. Its characters are not checked yet: a cached token has valid ones.
     #[inline]
-    pub(crate) fn token<'r>(&self, request: RequestHead<'r>) -> Result<Option<Presented<'r>>, Rejection> {
-        let standard = in_authorization(request.headers, self.dpop)?;
-        let found = standard.map(|(token, scheme)| Presented { token: Cow::Borrowed(token), scheme });
-        if self.header.is_none() && self.cookie.is_none() && self.query.is_none() {
-            return Ok(found);
+    pub(crate) fn token<'r>(&self, request: &RequestHead<'r>) -> Result<Option<Presented<'r>>, Rejection> {
+        let (value, others) = authorization(request.headers);
+        if let Some(token) = value.and_then(as_usual)
+            && !others
+            && self.header.is_none()
+            && self.cookie.is_none()
+            && self.query.is_none()
+        {
+            return Ok(Some(Presented { token: Cow::Borrowed(token), scheme: Scheme::Bearer }));
         }
-        self.token_anywhere(found, request)
+        self.token_anywhere(*request)
     }
 
-    /// With the other places as well, of which one may have it.
-    fn token_anywhere<'r>(
-        &self,
-        mut found: Option<Presented<'r>>,
-        request: RequestHead<'r>,
-    ) -> Result<Option<Presented<'r>>, Rejection> {
+    /// However it is written, and in the other places as well, of which one may have it.
+    fn token_anywhere<'r>(&self, request: RequestHead<'r>) -> Result<Option<Presented<'r>>, Rejection> {
+        let standard = in_authorization(request.headers, self.dpop)?;
+        let mut found = standard.map(|(token, scheme)| Presented { token: Cow::Borrowed(token), scheme });
         let mut add = |other: Option<Cow<'r, [u8]>>| match (&found, other) {
             (Some(_), Some(_)) => Err(Rejection::MalformedRequest("the request has more than one token")),
             (None, Some(token)) => {
@@ -175,16 +177,21 @@ fn is_longer_scheme(rest: &[u8]) -> bool {
 }
 
 /// RFC 6750 section 2.1, and RFC 9449 section 7.1.
-#[inline]
 fn in_authorization(headers: &HeaderMap, dpop: bool) -> Result<Option<(&[u8], Scheme)>, Rejection> {
+    match authorization(headers) {
+        (None, _) => Ok(None),
+        (Some(value), false) => credentials(value, dpop),
+        // RFC 9110 section 5.3: with two credentials, two readers could each use another one.
+        _ => Err(Rejection::MalformedRequest("the request has more than one Authorization header")),
+    }
+}
+
+/// The `Authorization` header, and whether there are others.
+#[inline]
+fn authorization(headers: &HeaderMap) -> (Option<&HeaderValue>, bool) {
     // As quick as to look it up by its hash, or quicker, for as many headers as requests have.
     let mut values = headers.iter().filter(|(name, _)| **name == AUTHORIZATION).map(|(_, value)| value);
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        // RFC 9110 section 5.3: with two credentials, two readers could each use another one.
-        return Err(Rejection::MalformedRequest("the request has more than one Authorization header"));
-    }
-    credentials(value, dpop)
+    (values.next(), values.next().is_some())
 }
 
 /// The whole value of such a header is the token.
@@ -238,20 +245,20 @@ fn without_parameter(uri: &Uri, name: &str) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
+/// A bearer token as nearly every client writes it.
 #[inline]
-fn credentials(value: &HeaderValue, dpop: bool) -> Result<Option<(&[u8], Scheme)>, Rejection> {
-    let bytes = value.as_bytes();
-    // As nearly every client writes it.
-    if let Some(token @ [first, ..]) = bytes.strip_prefix(b"Bearer ")
-        && *first != b' '
-    {
-        return Ok(Some((token, Scheme::Bearer)));
-    }
-    credentials_as_written(bytes, dpop)
+fn as_usual(value: &HeaderValue) -> Option<&[u8]> {
+    value
+        .as_bytes()
+        .strip_prefix(b"Bearer ")
+        .filter(|token| token.first().is_some_and(|first| *first != b' '))
 }
 
-/// The same for every other way to write them.
-fn credentials_as_written(bytes: &[u8], dpop: bool) -> Result<Option<(&[u8], Scheme)>, Rejection> {
+fn credentials(value: &HeaderValue, dpop: bool) -> Result<Option<(&[u8], Scheme)>, Rejection> {
+    if let Some(token) = as_usual(value) {
+        return Ok(Some((token, Scheme::Bearer)));
+    }
+    let bytes = value.as_bytes();
     let (name, scheme) = match bytes {
         _ if is_of(bytes, BEARER) => (BEARER, Scheme::Bearer),
         _ if dpop && is_of(bytes, DPOP) => (DPOP, Scheme::Dpop),

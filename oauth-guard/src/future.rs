@@ -189,9 +189,10 @@ where
                     let Some(pending) = pending.take() else { return Poll::Pending };
                     let Pending { mut request, mut ready, config, snapshot, .. } = *pending;
                     let authorized = checked.and_then(|claims| {
-                        let authorization = config.authorization(&snapshot, RequestHead::from(&request))?;
+                        let authorization = config.authorization(&snapshot, &RequestHead::from(&request))?;
                         let body = authorization.body_check();
-                        Ok((authorization.forward(claims)?, body))
+                        authorization.authorize(claims.as_ref())?;
+                        Ok((claims, body))
                     });
                     match authorized {
                         Ok((claims, body)) => {

@@ -50,7 +50,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     /// `Ok(None)` means that the request has no token; the caller decides whether to accept that. The result is
     /// [`Check::Ready`] unless keys or the issuer must be fetched; [`Check::Pending`] is a future that borrows nothing.
     pub fn check<'a>(&self, request: impl Into<RequestHead<'a>>) -> Check<T> {
-        self.snapshot().check(request.into())
+        self.snapshot().check(&request.into())
     }
 
     /// Applies the [rules](crate::Rule) to a request, for code without a tower stack. `claims` are the result of
@@ -115,7 +115,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
         body: Option<&[u8]>,
     ) -> Result<(), Rejection> {
         let snapshot = self.snapshot();
-        let authorization = snapshot.authorization(request, OfLayer::default())?;
+        let authorization = snapshot.authorization(&request, OfLayer::NOTHING)?;
         authorization.authorize(claims)?;
         let Some(check) = authorization.body_check() else { return Ok(()) };
         let body = body.ok_or(Rejection::UncheckedBody)?;

@@ -7,7 +7,7 @@ use http::Request;
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
-use crate::authorize::{Authorization, Compiled, OfLayer, Requirement};
+use crate::authorize::{Authorization, OfLayer, Requirement};
 use crate::claims::{Claims, Untyped};
 use crate::guard::Guard;
 use crate::reject::Rejection;
@@ -36,10 +36,7 @@ pub struct GuardLayer<T = Untyped> {
 /// The configuration of one layer, shared by its services.
 pub(crate) struct LayerConfig<T> {
     pub(crate) guard: Guard<T>,
-    requirement: Option<Requirement>,
-    /// The same, for tokens of which more is known.
-    compiled: Option<Compiled>,
-    optional: bool,
+    asked: OfLayer,
     /// Whether handlers get the caller's token.
     subject_token: bool,
 }
@@ -52,9 +49,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
         GuardLayer {
             config: Arc::new(LayerConfig {
                 guard: self.clone(),
-                requirement: None,
-                compiled: None,
-                optional: false,
+                asked: OfLayer::default(),
                 subject_token: false,
             }),
         }
@@ -79,7 +74,7 @@ impl<T> GuardLayer<T> {
         };
         self.config.guard.add_scopes(&requirement);
         self.change(|config| {
-            config.requirement = Some(match config.requirement.take() {
+            config.asked.required = Some(match config.asked.required.take() {
                 Some(other) => other & requirement,
                 None => requirement,
             });
@@ -90,7 +85,7 @@ impl<T> GuardLayer<T> {
     /// as a missing one. A [rule](crate::Rule) for the route can still ask for a token.
     #[must_use]
     pub fn optional(self) -> Self {
-        self.change(|config| config.optional = true)
+        self.change(|config| config.asked.optional = true)
     }
 
     /// Hands the caller's token on to the handlers behind this layer, as a [`SubjectToken`](crate::SubjectToken) in the
@@ -102,16 +97,13 @@ impl<T> GuardLayer<T> {
     }
 
     fn change(self, change: impl FnOnce(&mut LayerConfig<T>)) -> Self {
-        let mut config = LayerConfig {
-            guard: self.config.guard.clone(),
-            requirement: self.config.requirement.clone(),
-            compiled: None,
-            optional: self.config.optional,
-            subject_token: self.config.subject_token,
-        };
+        let OfLayer { required, optional, .. } = &self.config.asked;
+        let asked = OfLayer { required: required.clone(), compiled: None, optional: *optional };
+        let mut config =
+            LayerConfig { guard: self.config.guard.clone(), asked, subject_token: self.config.subject_token };
         change(&mut config);
         let vocabulary = Arc::clone(&config.guard.snapshot().of_layers);
-        config.compiled = config.requirement.as_ref().map(|needed| vocabulary.compile(needed));
+        config.asked.compiled = config.asked.required.as_ref().map(|needed| vocabulary.compile(needed));
         Self { config: Arc::new(config) }
     }
 }
@@ -135,19 +127,18 @@ impl<T: Send + Sync + 'static> LayerConfig<T> {
 }
 
 impl<T> LayerConfig<T> {
-    /// What a request needs, by the rules and by this layer.
+    /// What a request needs, by the rules and by this layer. The head is not copied on the way of a known token: it ends in a
+    /// single byte, and a copy would have to wait until that is written.
     #[inline]
     pub(crate) fn authorization<'a>(
         &'a self,
         snapshot: &'a Snapshot<T>,
-        head: RequestHead<'a>,
+        head: &RequestHead<'a>,
     ) -> Result<Authorization<'a>, Rejection> {
-        let (required, compiled) = (self.requirement.as_ref(), self.compiled.as_ref());
-        let of_layer = OfLayer { required, compiled, optional: self.optional };
-        let screened = snapshot.possession.screen(head);
-        screened
-            .and_then(|()| snapshot.authorization(head, of_layer))
-            .map_err(|rejection| snapshot.logged(rejection))
+        match snapshot.possession.screen(*head) {
+            Ok(()) => snapshot.authorization(head, &self.asked),
+            Err(rejection) => Err(snapshot.logged(rejection)),
+        }
     }
 }
 
@@ -169,8 +160,8 @@ impl<T> fmt::Debug for GuardLayer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardLayer")
             .field("guard", &self.config.guard)
-            .field("requirement", &self.config.requirement)
-            .field("optional", &self.config.optional)
+            .field("requirement", &self.config.asked.required)
+            .field("optional", &self.config.asked.optional)
             .finish()
     }
 }

@@ -53,25 +53,28 @@ where
         // One snapshot decides the whole request, also when a reload replaces it meanwhile.
         let snapshot = self.config.guard.snapshot();
         let head = RequestHead::from(&request);
-        let authorization = match self.config.authorization(&snapshot, head) {
+        // Read where it was made: to move it takes a good part of what a known token costs.
+        let authorization = self.config.authorization(&snapshot, &head);
+        let authorization = match &authorization {
             Ok(authorization) if authorization.is_public() => {
                 let body = authorization.body_check();
                 snapshot.forward_unchecked(&mut request);
                 return self.forward(&snapshot, request, body, None);
             }
             Ok(authorization) => authorization,
-            Err(rejection) => return self.reject(&snapshot, &rejection, &request),
+            Err(rejection) => return self.reject(&snapshot, rejection, &request),
         };
         let body = authorization.body_check();
-        match snapshot.check(head) {
-            Check::Ready(checked) => match checked.and_then(|claims| authorization.forward(claims)) {
-                Ok(claims) => {
+        match snapshot.check(&head) {
+            Check::Ready(Ok(claims)) => match authorization.authorize(claims.as_ref()) {
+                Ok(()) => {
                     let renewal = claims.as_ref().and_then(Claims::renewal);
                     self.config.forward(&snapshot, &mut request, claims);
                     self.forward(&snapshot, request, body, renewal)
                 }
                 Err(rejection) => self.reject(&snapshot, &rejection, &request),
             },
+            Check::Ready(Err(rejection)) => self.reject(&snapshot, &rejection, &request),
             Check::Pending(check) => {
                 let pending = self.pending(&snapshot, request);
                 ResponseFuture::checking(check, pending)

@@ -44,6 +44,10 @@ pub(crate) fn paired(
     }
 }
 
+/// How many requests are made beforehand for one measurement. Together they stay well below the 64 KiB of free memory in one
+/// piece at which glibc's allocator tidies up with each `free`: with 32 and more, that took longer than what was measured.
+pub(crate) const REQUESTS: usize = 16;
+
 /// Runs each of the items, all of them made beforehand, and returns the nanoseconds for one.
 pub(crate) fn each<I, O>(count: usize, make: impl FnMut() -> I, mut run: impl FnMut(I) -> O) -> f64 {
     let items: Vec<I> = std::iter::repeat_with(make).take(count).collect();

@@ -16,12 +16,17 @@ use crate::reject::log::{Origin, RejectionLog};
 use crate::request::RequestHead;
 
 /// What a layer asks for in code.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct OfLayer<'a> {
-    pub(crate) required: Option<&'a Requirement>,
+#[derive(Debug, Default)]
+pub(crate) struct OfLayer {
+    pub(crate) required: Option<Requirement>,
     /// The same, for tokens of which more is known.
-    pub(crate) compiled: Option<&'a Compiled>,
+    pub(crate) compiled: Option<Compiled>,
     pub(crate) optional: bool,
+}
+
+impl OfLayer {
+    /// No layer.
+    pub(crate) const NOTHING: &Self = &Self { required: None, compiled: None, optional: false };
 }
 
 /// What of a requirement that is not met is only logged.
@@ -92,28 +97,30 @@ impl<'a> Authorization<'a> {
     }
 
     /// The rules decide whether a token is needed; without one, the layer does. No rule undoes what a layer requires, and
-    /// all requirements add up.
+    /// all requirements add up. What the rules refuse whatever the token is logged.
     #[inline]
     pub(crate) fn for_route(
         rules: &'a RouteRules,
-        request: RequestHead<'a>,
-        layer: OfLayer<'a>,
+        request: &RequestHead<'a>,
+        layer: &'a OfLayer,
         surroundings: Surroundings<'a>,
     ) -> Result<Self, Rejection> {
-        let mut this = Self::new(layer.required, rules.dry_run, surroundings);
-        this.compiled = layer.compiled;
+        let this = Self::new(layer.required.as_ref(), rules.dry_run, surroundings);
+        let (compiled, log) = (layer.compiled.as_ref(), this.log);
         if rules.are_silent() {
-            this.access = if layer.optional { Access::Optional } else { Access::Token };
-            return Ok(this);
+            // Written where the caller has it: to move it would take longer than to make it.
+            let access = if layer.optional { Access::Optional } else { Access::Token };
+            return Ok(Self { access, compiled, ..this });
         }
-        this.by_rules(rules, request, layer)
+        let found = Self { compiled, ..this }.by_rules(rules, *request, layer);
+        found.inspect_err(|rejection| log.rejected(rejection, Origin::default))
     }
 
     fn by_rules(
         mut self,
         rules: &'a RouteRules,
         request: RequestHead<'a>,
-        layer: OfLayer<'a>,
+        layer: &'a OfLayer,
     ) -> Result<Self, Rejection> {
         if let Some(origins) = &rules.origins {
             origins.check(request.headers)?;
@@ -151,7 +158,7 @@ impl<'a> Authorization<'a> {
         &self,
         found: &[Option<&Rule>; 2],
         deny_by_default: bool,
-        layer: OfLayer<'_>,
+        layer: &OfLayer,
     ) -> Result<Access, Rejection> {
         let by_layer = if layer.optional { Access::Optional } else { Access::Token };
         let by_mcp = self.mcp.as_deref().map(OfPath::access).unwrap_or_default();
@@ -199,12 +206,6 @@ impl<'a> Authorization<'a> {
     /// Whether the token is not looked at.
     pub(crate) fn is_public(&self) -> bool {
         self.access == Access::Public
-    }
-
-    /// The claims, if they are enough.
-    #[inline]
-    pub(crate) fn forward<T>(&self, claims: Option<Claims<T>>) -> Result<Option<Claims<T>>, Rejection> {
-        self.authorize(claims.as_ref()).map(|()| claims)
     }
 
     /// Whether the claims are enough. `None`: the request has no token.

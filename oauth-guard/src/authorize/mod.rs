@@ -15,7 +15,7 @@ mod rule;
 pub(crate) use self::alternatives::Alternatives;
 pub(crate) use self::authorization::log_dry_run;
 pub(crate) use self::authorization::{Authorization, BodyCheck, DryRun, OfLayer, Preflight, Surroundings};
-pub(crate) use self::compiled::{Compiled, Known, Vocabulary, VocabularyId};
+pub(crate) use self::compiled::{Known, Vocabulary, VocabularyId};
 pub(crate) use self::implied::Implied;
 pub(crate) use self::mcp::compare;
 pub use self::requirement::{ClaimValue, Requirement};

@@ -34,7 +34,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     pub fn explain_request<'a>(&self, request: impl Into<RequestHead<'a>>) -> Explanation {
         let (snapshot, request) = (Arc::clone(&*self.snapshot()), request.into());
         let found = snapshot.possession.screen(request);
-        let found = found.and_then(|()| snapshot.token_locations.token(request));
+        let found = found.and_then(|()| snapshot.token_locations.token(&request));
         let read = |presented: &Presented<'_>| as_text(&presented.token).map(str::to_owned);
         let found = found.and_then(|found| found.map(|one| Ok((read(&one)?, one))).transpose());
         let mut report = Report::default();

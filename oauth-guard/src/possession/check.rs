@@ -25,21 +25,18 @@ enum Checked {
 }
 
 impl<T: Send + Sync + 'static> Snapshot<T> {
-    /// The claims of a valid token, if the request proves what the token asks for.
-    #[inline]
+    /// The same, if the request proves what a valid token asks for.
     pub(crate) fn possessed(
         self: &Arc<Self>,
-        claims: Claims<T>,
+        check: Check<T>,
         presented: &Presented<'_>,
         request: RequestHead<'_>,
     ) -> Check<T> {
-        // Nearly every token is a bearer token.
-        if claims.binding().is_none()
-            && presented.scheme != Scheme::Dpop
-            && !self.possession.requires_binding()
-        {
-            return Check::Ready(Ok(Some(claims)));
-        }
+        let claims = match check {
+            Check::Ready(Ok(Some(claims))) => claims,
+            Check::Pending(check) => return Check::Pending(self.possessed_later(check, presented, request)),
+            check @ Check::Ready(_) => return check,
+        };
         let checked = self.possession.check(
             claims.binding(),
             presented.scheme,
@@ -65,7 +62,7 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
     /// The same for a token that waits: what proves possession is taken along. Also where nothing can be proven here: a token
     /// that the cache has from the configuration before may be bound.
     #[cold]
-    pub(crate) fn possessed_later(
+    fn possessed_later(
         self: &Arc<Self>,
         check: CheckFuture<T>,
         presented: &Presented<'_>,
@@ -115,6 +112,18 @@ impl<T> Snapshot<T> {
 }
 
 impl Possession {
+    /// Whether there is anything to prove: nearly every token is a bearer token.
+    #[inline]
+    pub(crate) fn concerns<T>(&self, check: &Check<T>, presented: &Presented<'_>) -> bool {
+        match check {
+            Check::Ready(Ok(Some(claims))) => {
+                claims.binding().is_some() || presented.scheme == Scheme::Dpop || self.requires_binding()
+            }
+            Check::Ready(_) => false,
+            Check::Pending(_) => true,
+        }
+    }
+
     /// Whether no binding can be proven here, and none has to be.
     fn proves_nothing(&self) -> bool {
         self.dpop.is_none() && self.certificates.is_none()
