@@ -332,7 +332,7 @@ mod tests {
         let mut request = Request::new(());
         *request.headers_mut() = headers;
         let token =
-            TokenLocations::default().token((&request).into()).map_err(|rejection| rejection.code())?;
+            TokenLocations::default().token(&(&request).into()).map_err(|rejection| rejection.code())?;
         let Some(text) = token
             .as_ref()
             .map(|found| as_text(&found.token))
