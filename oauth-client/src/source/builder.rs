@@ -84,7 +84,8 @@ impl SourceBuilder {
     }
 
     /// Starts with these tokens, for example those of a new [login](crate::login): the first token costs no request,
-    /// and a store gets them before any caller does, in place of what it held.
+    /// and a store gets them before any caller does, in place of what it held. They are written with the first
+    /// [`token`](TokenSource::token) or by [`settle`](TokenSource::settle).
     pub fn starting_with(mut self, tokens: impl Into<TokenSet>) -> Self {
         self.login = Some(tokens.into());
         self

@@ -156,7 +156,8 @@ impl TokenSource {
     }
 
     /// Waits for what is under way, a refresh and writes to the store: call it before the program ends. A refresh dies
-    /// with its runtime, and a server that rotates refresh tokens may by then have retired the one in the store.
+    /// with its runtime, and a server that rotates refresh tokens may by then have retired the one in the store. A login
+    /// that the source [starts with](SourceBuilder::starting_with) is written, also where no token was asked for.
     ///
     /// It waits as long as a request may take, a minute and a half at most, and returns at once when nothing is under
     /// way. A store that does not accept a write is given ten seconds.
@@ -172,7 +173,8 @@ impl TokenSource {
     /// ```
     ///
     /// # Errors
-    /// `store` when the store has not taken the last tokens: they are lost when the program ends now.
+    /// `store` when the store has not taken the last tokens: they are lost when the program ends now. `config` outside a
+    /// tokio runtime, where a login is still to be written.
     pub async fn settle(&self) -> Result<(), Error> {
         match &self.0 {
             Kind::Live(engine) => engine.settle().await,

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::engine::{Engine, Flight, Progress, is_stillborn};
+use super::engine::{Engine, Flight, Progress, State, is_stillborn};
 use super::{alarm, refresh};
 use crate::error::{Error, Kind};
 use crate::sync::Handle;
@@ -171,19 +171,38 @@ impl Engine {
     }
 
     /// Waits for what is under way: a refresh, and writes to the store.
-    pub(super) async fn settle(&self) -> Result<(), Error> {
+    pub(super) async fn settle(self: &Arc<Self>) -> Result<(), Error> {
         for _ in 0..MAX_SETTLED {
-            let flight = self.state().live_flight();
-            let Some(mut flight) = flight else { break };
+            let Some(mut flight) = self.underway()? else { break };
             self.ended(&mut flight).await;
         }
         // Writes are tasks of a runtime, and of this one, where a program ends.
-        if Handle::try_current().is_ok() && !self.writes.settle().await {
+        let is_written = Handle::try_current().is_err() || self.writes.settle().await;
+        if !is_written || self.has_unwritten_login(&self.state()) {
             let what = "it does not take the last tokens; they are lost when the program ends now";
             tracing::warn!(target: "oauth_client", "{what}");
             return Err(Error::new(Kind::Store { what: what.to_owned(), source: None, permanent: false }));
         }
         Ok(())
+    }
+
+    /// The refresh that is under way. A login that none has taken up yet starts one: nothing else would write it.
+    fn underway(self: &Arc<Self>) -> Result<Option<Flight>, Error> {
+        let mut state = self.state();
+        match state.live_flight() {
+            None if self.has_unwritten_login(&state) => {
+                let runtime = Handle::try_current().map_err(|_| {
+                    let message = "a login is to be written to the store, and there is no tokio runtime here; call settle() inside one";
+                    Error::config("runtime", message)
+                })?;
+                Ok(Some(self.start(&mut state, &runtime)))
+            }
+            flight => Ok(flight),
+        }
+    }
+
+    fn has_unwritten_login(&self, state: &State) -> bool {
+        state.login.is_some() && self.settings.store.is_some()
     }
 
     fn join(self: &Arc<Self>) -> Next {

@@ -10,11 +10,15 @@ use std::time::Duration;
 
 use oauth_client::TokenSource;
 use oauth_client::clock::{Clock, Now, TestClock};
+use oauth_client::grant;
+use oauth_client::source::Pool;
 use oauth_client::store::MemoryStore;
 use oauth_client::transport::HttpClient;
 use oauth_mock::{Endpoint, Fault};
 
-use crate::support::{Fixture, LIFETIME, Scripted, advance, client, client_builder, fixture, settle};
+use crate::support::{
+    Fixture, LIFETIME, Scripted, advance, client, client_builder, fixture, poll_once, settle,
+};
 
 #[tokio::test(start_paused = true)]
 async fn settling_waits_for_the_refresh_that_is_under_way() {
@@ -57,6 +61,52 @@ async fn settling_hurries_the_writes_and_has_an_end() {
     let began = tokio::time::Instant::now();
     assert_eq!(source.settle().await.unwrap_err().code(), "store");
     assert!(began.elapsed() <= Duration::from_secs(11), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn settling_writes_a_login_that_the_source_only_starts_with() {
+    let fixture = fixture();
+    let login = fixture.client.request(&fixture.person()).await.unwrap();
+    let begun = |store: &Scripted| {
+        let builder = fixture.client.source(grant::login()).store(store.clone());
+        builder.starting_with(login.clone()).build()
+    };
+    let store = Scripted::default();
+    let source = begun(&store).unwrap();
+    source.settle().await.unwrap();
+    assert_eq!(store.last_written().unwrap().refresh_token(), login.refresh_token());
+    assert_eq!(source.token().await.unwrap().secret(), login.access_token());
+    assert_eq!(store.script().written.len(), 1);
+
+    let store = Scripted::default();
+    let (made, kept) = (begun(&store).unwrap(), store.clone());
+    let pool = Pool::new(move |_: &u32| Ok(made.clone()));
+    pool.get(&1).unwrap();
+    pool.settle().await.unwrap();
+    assert_eq!(kept.last_written().unwrap().refresh_token(), login.refresh_token());
+    assert_eq!(fixture.count(Endpoint::Token), 1, "nothing is asked for");
+
+    let store = Scripted::default();
+    store.script().writes.failures = usize::MAX;
+    assert_eq!(begun(&store).unwrap().settle().await.unwrap_err().code(), "store");
+    // Without a store there is nothing to wait for.
+    let source = fixture.client.source(grant::login()).starting_with(login.clone()).build().unwrap();
+    source.settle().await.unwrap();
+}
+
+#[test]
+fn settling_outside_tokio_says_that_a_login_is_not_written() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (fixture, login) = runtime.block_on(async {
+        let fixture = fixture();
+        let login = fixture.client.request(&fixture.person()).await.unwrap();
+        (fixture, login)
+    });
+    let store = Scripted::default();
+    let source = fixture.client.source(grant::login()).store(store.clone()).starting_with(login).build();
+    let error = poll_once(source.unwrap().settle()).unwrap().unwrap_err();
+    assert!(error.code() == "config" && error.to_string().contains("runtime"), "{error}");
+    assert!(store.last_written().is_none());
 }
 
 #[tokio::test(start_paused = true)]
