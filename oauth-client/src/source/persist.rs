@@ -106,9 +106,9 @@ pub(super) async fn persist(engine: &Arc<Engine>, store: &dyn dynamic::TokenStor
 pub(super) async fn remove(
     engine: &Arc<Engine>,
     store: &dyn dynamic::TokenStore,
-    expected: Option<Revision>,
+    expected: Revision,
 ) -> Result<(), Error> {
-    let removed = within(store.compare_and_swap(&engine.settings.key, expected, None)).await;
+    let removed = within(store.compare_and_swap(&engine.settings.key, Some(expected), None)).await;
     removed.map(drop).map_err(|error| {
         let error = store_error(error);
         engine.emit_store_failure(&error);

@@ -252,11 +252,11 @@ impl<'a> Refresh<'a> {
             }
         }
         let result = self.anew(refused).await;
-        if let (Err(error), Some(store)) = (&result, store)
+        if let (Err(error), Some(store), Some(revision)) = (&result, store, self.held.revision)
             && error.is_reauthorization_required()
         {
             // Reported already, and the grant is lost all the same.
-            let _ = remove(self.engine, store, self.held.revision).await;
+            let _ = remove(self.engine, store, revision).await;
         }
         result
     }

@@ -108,7 +108,7 @@ async fn run(
         let revoked = tells && refresh.revoke(elsewhere).await?;
         let logout = logout(known().chain(stored.as_ref().map(|stored| &stored.tokens)));
         if let Some(stored) = stored {
-            remove(engine, &*store, Some(stored.revision)).await?;
+            remove(engine, &*store, stored.revision).await?;
         }
         Ok(Done { logout, revoked })
     };

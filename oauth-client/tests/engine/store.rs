@@ -261,6 +261,18 @@ async fn a_set_survives_serialization_and_shows_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_that_never_was_costs_no_write() {
+    let fixture = fixture();
+    let (store, events) = (Scripted::default(), Events::default());
+    store.script().writes.failures = 1;
+    let builder = fixture.client.source(grant::login()).store(store.clone());
+    let source = builder.on_event(events.hook()).build().unwrap();
+    assert!(source.token().await.unwrap_err().is_reauthorization_required());
+    assert_eq!(store.script().writes.failures, 1, "there is no entry to remove");
+    assert_eq!(events.take(), ["failed reauthorization_required"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn sources_of_different_identity_never_share_an_entry() {
     let fixture = fixture();
     let store = Scripted::default();
