@@ -9,7 +9,8 @@
 //!   JSON does not have. [`form`](super::Dialect::form) switches to a form.
 //! - The page mentions a refresh token and not how it is used: RFC 6749 section 6 is assumed, with the client's
 //!   credentials, in the same encoding.
-//! - `invalid_refresh` is RFC 6749's `invalid_grant`. `invalid_credentials` keeps its name.
+//! - `invalid_refresh` is RFC 6749's `invalid_grant`. `invalid_credentials` keeps its name; a password is
+//!   held back after it as after `invalid_grant`.
 //! - `server_error` has no status on the page: it is "later" whatever status it comes with.
 
 use serde::Deserialize;

@@ -107,8 +107,8 @@ pub trait Grant: fmt::Debug + Send + Sync + 'static {
 pub enum Renewal {
     /// It can be asked for again at any time, without a person.
     Anew,
-    /// It can be asked for again, but a refusal may count towards locking an account: after `invalid_grant` it is not
-    /// sent again for a quarter of an hour or longer.
+    /// It can be asked for again, but a refusal may count towards locking an account: after `invalid_grant`, or whatever
+    /// the server calls that, it is not sent again for a quarter of an hour or longer.
     AnewWithCare,
     /// It can be asked for again without a person, until the server refuses what it rests on, such as the token of
     /// a [token exchange](token_exchange). Then only a person can give another.

@@ -222,6 +222,39 @@ async fn a_refused_password_is_held_back_for_a_quarter_of_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_password_is_held_back_whatever_the_server_calls_its_refusal() {
+    let asked = async |status: u16, body: &'static str| {
+        let fixture = fixture_with(MockClient::default().grants([GrantType::Password]));
+        fixture.server.fault(Endpoint::Token, Fault::body(status, "application/json", body)).always();
+        let source = fixture.client.source(grant::password("alice", "wonderland")).build().unwrap();
+        for _ in 0..14 {
+            source.token().await.unwrap_err();
+            advance(60).await;
+        }
+        fixture.count(Endpoint::Token)
+    };
+    for (status, body) in [
+        (400, r#"{"error":"invalid_credentials"}"#),
+        (401, r#"{"error":"access_denied"}"#),
+        (403, r#"{"error":"mfa_required"}"#),
+        (200, r#"{"error":"bad_password"}"#),
+    ] {
+        assert_eq!(asked(status, body).await, 1, "{status} {body}");
+    }
+    for (status, body) in [
+        (401, r#"{"error":"invalid_client"}"#),
+        (400, r#"{"error":"unauthorized_client"}"#),
+        (400, r#"{"error":"invalid_scope"}"#),
+        (400, r#"{"error":"invalid_request"}"#),
+        (404, r#"{"error":"Not Found"}"#),
+        (403, "<html>blocked</html>"),
+        (503, r#"{"error":"invalid_credentials"}"#),
+    ] {
+        assert!(asked(status, body).await > 3, "{status} {body}: it says nothing about the password");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_response_to_a_refresh_is_not_asked_for_again_blindly() {
     for fault in [Fault::lost_response(), Fault::truncated(), Fault::reset_mid_body(), Fault::reset()] {
         let fixture = fixture();

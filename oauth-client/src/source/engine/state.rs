@@ -15,6 +15,19 @@ const LOCKOUT_WAIT: Duration = Duration::from_secs(15 * 60);
 /// So many times that at most, after as many rejections in a row: an hour.
 const MAX_LOCKOUT_WAITS: u32 = 4;
 
+/// The codes of a lasting refusal that is about the client or the request: RFC 6749 section 5.2, RFC 8707 section 2 and
+/// RFC 9449 section 5.
+const ABOUT_SOMETHING_ELSE: &[&str] = &[
+    "invalid_client",
+    "invalid_dpop_proof",
+    "invalid_request",
+    "invalid_scope",
+    "invalid_target",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "use_dpop_nonce",
+];
+
 /// When a refresh that goes on beyond its callers' limit is asked about again.
 const OVERDUE_AGAIN: Duration = Duration::from_secs(1);
 
@@ -63,7 +76,7 @@ impl State {
     /// Notes a failure, and until when no request is sent.
     pub(super) fn back_off(&mut self, error: Error, renewal: Renewal, now: Duration) -> Error {
         self.failures = self.failures.saturating_add(1);
-        let careful = renewal == Renewal::AnewWithCare && error.code() == "invalid_grant";
+        let careful = renewal == Renewal::AnewWithCare && is_about_the_grant(&error);
         self.rejections = if careful { self.rejections.saturating_add(1) } else { self.rejections };
         let wait = match error.retry_after().filter(|wait| !wait.is_zero()) {
             _ if careful => LOCKOUT_WAIT.saturating_mul(self.rejections.min(MAX_LOCKOUT_WAITS)),
@@ -74,4 +87,14 @@ impl State {
         self.failure = Some(Failure { error: error.clone(), not_before: now.saturating_add(wait) });
         error
     }
+}
+
+/// Whether a server refused what the grant itself shows, in whatever words: RFC 6749 section 5.2 has `invalid_grant` for
+/// that, Teen Quotes `invalid_credentials`. Not so where the code is about something else, nor where there is none: that
+/// may be a proxy's response.
+fn is_about_the_grant(error: &Error) -> bool {
+    let Some(response) = error.error_response().filter(|_| !error.is_transient()) else { return false };
+    let may_be = matches!(response.status.as_u16(), 200..=299 | 400 | 401 | 403);
+    let names_it = may_be && response.provider_code.is_some();
+    response.code == "invalid_grant" || names_it && !ABOUT_SOMETHING_ELSE.contains(&response.code.as_str())
 }
