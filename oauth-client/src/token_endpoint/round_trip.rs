@@ -219,7 +219,8 @@ impl Client {
         let Proof { authorization, credential, algorithm } = tokio::time::timeout(left().whole, making)
             .await
             .map_err(|_| Error::secret("parameters", "not computed in time".into()))??;
-        let secrets = parameters.secrets().chain(&credential).cloned().collect();
+        let header = authorization.as_ref().and_then(credentials);
+        let secrets = parameters.secrets().chain(&credential).chain(&header).cloned().collect();
         let limits = self.limits_at(url, Limits::token());
         let mut request = self.form(endpoint, url.clone(), parameters, authorization)?;
         if let Some(possession) = &mut possession {
@@ -336,6 +337,11 @@ impl Client {
         let taken = printable(&taken.join(", "), 256);
         Some(format!("the proof was signed with {signed}, and the server's metadata names {taken}"))
     }
+}
+
+/// What follows the scheme in an `Authorization` header: it is as good as the secret in it.
+fn credentials(authorization: &HeaderValue) -> Option<Secret> {
+    authorization.to_str().ok()?.split_once(' ').map(|(_, credentials)| Secret::from(credentials))
 }
 
 /// RFC 6749 section 5.2; a bare 401 says the same.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use http_body_util::{BodyExt, Full};
 use oauth_client::clock::TestClock;
 use oauth_client::sign::{Algorithm, SigningKey};
@@ -16,6 +16,7 @@ use tower::ServiceExt;
 
 crate::rows! {
     "RFC 6749" "2.3.1" "id and secret are form-encoded in the Authorization header" => basic_is_form_encoded,
+    "RFC 6749" "2.3.1" "a server that repeats the Authorization header puts it into no error" => an_echo_of_the_header_is_hidden,
     "RFC 6749" "2.3" "each method proves the client in one place only" => one_proof_in_one_place,
     "RFC 7523" "2.2" "private_key_jwt with every RSA, PSS, ECDSA and EdDSA algorithm" => private_key_jwt_in_every_algorithm,
     "RFC 7523" "3" "iss and sub are the client, aud the issuer, exp is near, jti never repeats" => assertions_say_what_they_must,
@@ -87,6 +88,35 @@ async fn basic_is_form_encoded() {
     // The mock decodes as RFC 6749 says and compares; it gives no token for anything else.
     let server = with_secret(&[AuthMethod::Basic]);
     ask(&server, ClientAuth::basic(ODD_ID, ODD_SECRET)).await.unwrap();
+}
+
+async fn an_echo_of_the_header_is_hidden() {
+    let echo = tower::service_fn(|request: http::Request<RequestBody>| async move {
+        let header = request.headers()["authorization"].to_str().unwrap().to_owned();
+        let body = match request.uri().path() {
+            "/odd" => json!({"headers": {"authorization": header}}),
+            _ => json!({"error": "invalid_request", "error_description": format!("odd header: {header}")}),
+        };
+        let response = http::Response::builder().status(400).body(Full::from(body.to_string()));
+        Ok::<_, std::convert::Infallible>(response.unwrap())
+    });
+    let known = BASE64_STANDARD.encode("svc:s3cr3t");
+    for path in ["token", "odd"] {
+        let client = Client::builder()
+            .token_endpoint(format!("https://as.test/{path}"))
+            .endpoint(oauth_client::discover::Endpoint::Introspection, format!("https://as.test/{path}"))
+            .auth(ClientAuth::basic("svc", "s3cr3t"))
+            .http(HttpClient::from_service(echo))
+            .build()
+            .unwrap();
+        for error in [
+            client.request(&grant::client_credentials()).await.unwrap_err(),
+            client.introspect(&"t".into(), None).await.unwrap_err(),
+        ] {
+            let shown = format!("{} {error:?} {:?}", error.with_causes(), error.unrecognized());
+            assert!(shown.contains("Basic [redacted]") && !shown.contains(&known), "{shown}");
+        }
+    }
 }
 
 async fn one_proof_in_one_place() {
