@@ -1,5 +1,8 @@
 //! The grants that a person gives: the login request, and how the person is prompted.
 
+#[cfg(feature = "loopback")]
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::tree::Table;
@@ -60,7 +63,15 @@ fn browser(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMethod>
     request = table.text("audience").into_iter().fold(request, AuthorizationRequest::audience);
     request = table.text("subject").into_iter().fold(request, AuthorizationRequest::subject);
     for (name, value) in table.pairs("params") {
-        request = request.parameter(name, value);
+        request = match (name, value.parse()) {
+            // It has no key of its own, and is checked all the same.
+            ("max_age", Ok(seconds)) => request.max_age(Duration::from_secs(seconds)),
+            ("max_age", Err(_)) => {
+                problems.push(problem("params.max_age", "is not a whole number of seconds"));
+                request
+            }
+            _ => request.parameter(name, value),
+        };
     }
     if table.flag("par") {
         request = request.pushed();
@@ -76,9 +87,20 @@ fn browser(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMethod>
         "redirect_uri" if !table.pairs("params").iter().any(|(name, _)| *name == "redirect_uri") => {
             found.clone()
         }
-        name => problem(&format!("params.{name}"), &found.message),
+        name => in_params(name, &found.message),
     }));
     wrong.is_empty().then_some(LoginMethod::Browser(request))
+}
+
+/// The problem of one of the `params`, in the terms of the file.
+fn in_params(name: &str, message: &str) -> Problem {
+    let field = format!("params.{name}");
+    match name {
+        "scope" | "resource" | "authorization_details" => {
+            problem(&field, &format!("has a key of its own, {name}; set that"))
+        }
+        _ => problem(&field, message),
+    }
 }
 
 #[cfg(not(feature = "loopback"))]
@@ -102,7 +124,9 @@ fn device(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMethod> 
             Err(error) => problems.extend(error.problems().iter().cloned()),
         }
     }
-    Some(LoginMethod::Device(request))
+    let wrong = request.problems();
+    problems.extend(wrong.iter().map(|found| in_params(&found.field, &found.message)));
+    wrong.is_empty().then_some(LoginMethod::Device(request))
 }
 
 fn backchannel(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMethod> {

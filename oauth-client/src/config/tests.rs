@@ -305,6 +305,18 @@ fn a_grant_that_a_person_gives_brings_a_login_and_says_what_does_not_fit() {
             serde_json::json!({"grant": "authorization_code", "params": {"redirect_uri": "x"}}),
             "params.redirect_uri",
         ),
+        (serde_json::json!({"grant": "authorization_code", "params": {"scope": "openid"}}), "params.scope"),
+        (serde_json::json!({"grant": "device_code", "params": {"scope": "openid"}}), "params.scope"),
+        (
+            serde_json::json!({"grant": "authorization_code", "params": {"authorization_details": "[]"}}),
+            "params.authorization_details",
+        ),
+        // It is checked in the ID token.
+        (serde_json::json!({"grant": "authorization_code", "params": {"max_age": "60"}}), "params.max_age"),
+        (
+            serde_json::json!({"grant": "authorization_code", "scope": ["openid"], "params": {"max_age": "soon"}}),
+            "params.max_age",
+        ),
         (
             serde_json::json!({"grant": "authorization_code", "authorization_details": "{}"}),
             "authorization_details",
@@ -319,6 +331,10 @@ fn a_grant_that_a_person_gives_brings_a_login_and_says_what_does_not_fit() {
     assert_eq!(fields(&read(values, &["issuer"]).unwrap_err()), ["token_endpoint"]);
     let values = serde_json::json!({"authorization_details": "[{\"type\":\"payment\"}]"});
     assert!(read(values, &[]).is_ok());
+    let values =
+        serde_json::json!({"grant": "authorization_code", "scope": ["openid"], "params": {"max_age": "60"}});
+    let config = read(values, &[]).unwrap().http(nowhere());
+    assert!(format!("{:?}", config.login().unwrap().unwrap()).contains("max_age: Some(60s)"));
 }
 
 #[cfg(feature = "reqwest")]

@@ -180,6 +180,11 @@ impl TokenRequest {
         self.wanted.scope.iter().any(|one| one == scope)
     }
 
+    /// Whether a further parameter has this name.
+    pub(crate) fn has_parameter(&self, name: &str) -> bool {
+        self.wanted.parameters.iter().any(|(one, _)| one == name)
+    }
+
     pub(crate) fn resources(&self) -> &[String] {
         &self.wanted.resource
     }

@@ -9,10 +9,11 @@ use url::Url;
 
 use super::Login;
 use super::poll::Poll;
+use super::request::has_a_method;
 use crate::client::Client;
 use crate::clock::Now;
 use crate::discover::Endpoint;
-use crate::error::Error;
+use crate::error::{Error, Kind, Problem};
 use crate::grant::{self, DeviceCode, TokenRequest};
 use crate::id_token::Expect;
 use crate::token::Secret;
@@ -62,9 +63,14 @@ impl DeviceRequest {
         Self(self.0.subject(subject))
     }
 
-    /// One more parameter, sent as it is.
+    /// One more parameter, sent as it is. `scope` has a method of its own, and is refused here.
     pub fn parameter(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         Self(self.0.parameter(name, value))
+    }
+
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        // Whether there has to be an ID token follows from it.
+        self.0.has_parameter("scope").then(|| has_a_method("scope")).into_iter().collect()
     }
 }
 
@@ -100,8 +106,12 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// An error response of the server, no response, or a malformed one.
+    /// `config` for a request that cannot work; an error response of the server, no response, or a malformed one.
     pub async fn device(&self, request: &DeviceRequest) -> Result<DeviceLogin, Error> {
+        let problems = request.problems();
+        if !problems.is_empty() {
+            return Err(Error::new(Kind::Config(problems)));
+        }
         let openid = request.0.has_scope("openid");
         if openid && self.issuer().is_none() {
             return Err(Error::config(

@@ -25,6 +25,9 @@ const OURS: &[&str] = &[
     "state",
 ];
 
+/// What the checks of the response rest on: sent as a further parameter, it would be asked for and not checked.
+const CHECKED: &[&str] = &["authorization_details", "max_age", "resource", "scope"];
+
 /// An authorization request (RFC 6749 section 4.1.1, OpenID Connect Core section 3.1.2.1). State, nonce and PKCE are
 /// added to it by each login.
 ///
@@ -128,7 +131,8 @@ impl AuthorizationRequest {
         self.parameter("ui_locales", joined(locales))
     }
 
-    /// One more parameter of the authorization request, replacing what was set under that name.
+    /// One more parameter of the authorization request, replacing what was set under that name. What has a method of its own
+    /// because the response is checked by it (`scope`, `resource`, `max_age`, `authorization_details`) is refused.
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let name = name.into();
         self.parameters.retain(|(set, _)| *set != name);
@@ -170,6 +174,8 @@ impl AuthorizationRequest {
                 message: "is set for each login by itself; remove it".to_owned(),
             })
             .collect();
+        let checked = self.parameters.iter().filter(|(name, _)| CHECKED.contains(&name.as_str()));
+        problems.extend(checked.map(|(name, _)| has_a_method(name)));
         let needs_id_token =
             [("max_age", self.max_age.is_some()), ("require_acr", !self.needed_acr.is_empty())];
         for (field, _) in needs_id_token.iter().filter(|(_, set)| *set && !self.wanted.has_scope("openid")) {
@@ -249,6 +255,14 @@ impl From<AuthorizationRequest> for TokenRequest {
 impl From<&AuthorizationRequest> for TokenRequest {
     fn from(request: &AuthorizationRequest) -> Self {
         request.wanted.clone()
+    }
+}
+
+/// The problem of a parameter that is checked only when it is set by its own method.
+pub(super) fn has_a_method(name: &str) -> Problem {
+    Problem {
+        field: name.to_owned(),
+        message: format!("is not checked when it is sent as a further parameter; set it with {name}(..)"),
     }
 }
 

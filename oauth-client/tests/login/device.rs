@@ -223,3 +223,12 @@ async fn odd_but_clear_responses_are_understood() {
         drop(device.wait());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_that_would_not_be_checked_is_refused() {
+    let script = Script::new(json!({}), vec![Say::Token]);
+    let request = DeviceRequest::new().parameter("scope", "openid");
+    let error = script.client.device(&request).await.unwrap_err();
+    let problem = error.problems()[0].to_string();
+    assert!(problem.starts_with("scope") && problem.contains("scope(..)"), "{problem}");
+}

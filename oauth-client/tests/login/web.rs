@@ -274,6 +274,23 @@ async fn the_redirect_uri_is_sent_verbatim() {
     assert_eq!(error.unwrap_err().problems()[0].field, "redirect_uri");
 }
 
+/// What the checks of the response rest on is known to them, and not only sent.
+#[tokio::test(start_paused = true)]
+async fn what_is_checked_on_the_way_back_is_no_further_parameter() {
+    let fixture = fixture();
+    for (name, value) in [
+        ("scope", "openid read"),
+        ("max_age", "60"),
+        ("resource", "https://api.test"),
+        ("authorization_details", r#"[{"type":"payment"}]"#),
+    ] {
+        let request = AuthorizationRequest::new(CALLBACK).parameter(name, value);
+        let error = fixture.client.authorize(&request).await.unwrap_err();
+        let problem = error.problems()[0].to_string();
+        assert!(problem.starts_with(name) && problem.contains(&format!("{name}(..)")), "{problem}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_code_is_sent_once_whatever_happens_to_the_response() {
     let faults = [
