@@ -57,15 +57,26 @@ impl Api {
     /// # Errors
     /// `config` when that is not an http or https URL.
     pub fn new(http: HttpClient, source: TokenSource, base_url: &str) -> Result<Self, Error> {
-        let base = Url::parse(base_url).ok().filter(|url| url.has_host() && url.query().is_none());
+        let base = Url::parse(base_url).ok().filter(Url::has_host);
         let Some(base) = base else {
             return Err(Error::config(
                 "base_url",
                 "is no URL; expected something like https://api.example.com",
             ));
         };
+        if base.query().is_some() {
+            return Err(Error::config(
+                "base_url",
+                "has a query, which no path can follow; expected something like https://api.example.com",
+            ));
+        }
+        Ok(Self::at(http, source, base))
+    }
+
+    /// One whose only URL this is, whatever stands in it.
+    fn at(http: HttpClient, source: TokenSource, url: Url) -> Self {
         let exchange = Exchange { http, limits: Limits::token() };
-        Ok(Self { base, service: TokenLayer::new(source.clone()).layer(exchange), source })
+        Self { base: url, service: TokenLayer::new(source.clone()).layer(exchange), source }
     }
 
     /// Other [limits](Limits) than those of token requests; plain http to other machines among them.

@@ -29,7 +29,7 @@ impl Client {
     pub async fn userinfo(&self, source: &TokenSource) -> Result<Userinfo, Error> {
         let url = self.endpoint(Endpoint::Userinfo, self.timeout()).await?;
         let limits = Limits { timeout: self.timeout(), ..self.limits_at(&url, Limits::token()) };
-        let api = Api::new(self.http().clone(), source.clone(), url.as_str())?.limits(limits);
+        let api = Api::at(self.http().clone(), source.clone(), url.clone()).limits(limits);
         // Before it may go out of use on the way: whom the response is about is compared in any case.
         let token = source.token().await?;
         let response = api.send(Method::GET, url, None).await?;

@@ -1,6 +1,6 @@
 //! Who the person is (OpenID Connect Core section 5.3), when the token goes out of use on the way.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use oauth_client::transport::{HttpClient, RequestBody};
 use oauth_client::{Client, ClientAuth, TokenSource, grant};
@@ -34,4 +34,28 @@ async fn it_is_about_the_same_person_even_where_the_token_is_refused_elsewhere_m
     assert!(source.set(login.clone()).is_ok());
     server.fault(Endpoint::Userinfo, Fault::body(200, "application/json", r#"{"sub":"eve"}"#)).times(1);
     assert_eq!(client.userinfo(&login).await.unwrap_err().code(), "malformed_response");
+}
+
+#[tokio::test]
+async fn the_endpoint_may_have_a_query() {
+    let svc = MockClient::default().scopes(["openid", "read"]);
+    let server = MockServer::builder().client(svc).user(User::new("alice", "w")).in_process();
+    let endpoint = format!("{}?schema=openid", server.endpoint(Endpoint::Userinfo));
+    let (inner, asked) = (server.transport(), Arc::new(Mutex::new(Vec::new())));
+    let seen = Arc::clone(&asked);
+    let http = HttpClient::from_service(tower::service_fn(move |request: http::Request<RequestBody>| {
+        seen.lock().unwrap().push(request.uri().to_string());
+        inner.clone().oneshot(request)
+    }));
+    let client = Client::builder()
+        .issuer(server.issuer())
+        .endpoint(oauth_client::discover::Endpoint::Userinfo, &endpoint)
+        .auth(ClientAuth::basic("svc", "s3cr3t"))
+        .http(http)
+        .build()
+        .unwrap();
+    let token = server.issue("svc", "alice", "openid read").unwrap();
+    let source = TokenSource::fixed(token.access_token).unwrap();
+    assert_eq!(client.userinfo(&source).await.unwrap().subject(), "alice");
+    assert_eq!(*asked.lock().unwrap(), [endpoint]);
 }
