@@ -336,6 +336,11 @@ impl Error {
         }
     }
 
+    /// Whether the server said in words of its own that the refresh token is good no more.
+    pub(crate) fn is_refresh_token_lost(&self) -> bool {
+        !self.is_transient() && self.error_response().is_some_and(|response| response.is_refresh_token_lost)
+    }
+
     /// Whether the request may have been acted upon although no response came: then a grant that can be used only
     /// once must not be sent again blindly.
     pub(crate) fn is_outcome_unknown(&self) -> bool {

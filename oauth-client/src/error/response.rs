@@ -23,6 +23,8 @@ pub(crate) struct ErrorResponse {
     pub(crate) provider_code: Option<String>,
     /// The provider's code means "later", whatever the status.
     pub(crate) transient: bool,
+    /// In whatever words: the refresh token that was sent is good no more.
+    pub(crate) is_refresh_token_lost: bool,
     pub(crate) details: Option<Arc<dyn Details>>,
     /// The start of a body that has no shape we know.
     pub(crate) unrecognized: Option<String>,
@@ -39,6 +41,7 @@ impl ErrorResponse {
             uri: None,
             provider_code: None,
             transient: false,
+            is_refresh_token_lost: false,
             details: None,
             unrecognized: None,
         }

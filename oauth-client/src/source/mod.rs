@@ -42,7 +42,6 @@ mod exchanger;
 mod fetch;
 mod lease;
 mod ledger;
-mod lost;
 mod metrics;
 #[cfg(test)]
 mod models;

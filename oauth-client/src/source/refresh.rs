@@ -12,7 +12,6 @@ use super::derive;
 use super::engine::{Engine, Progress, is_stillborn};
 use super::lease::{give_back, lease_wait, renewing};
 use super::ledger::{Held, Ledger};
-use super::lost::says_refresh_token_is_lost;
 use super::metrics;
 use super::persist::{Over, STORE_TIMEOUT, Write, persist, remove, store_error, tried, within};
 use crate::error::{Error, Kind};
@@ -293,7 +292,7 @@ impl<'a> Refresh<'a> {
         let of_the_client =
             ["invalid_client", "use_dpop_nonce", "invalid_dpop_proof"].contains(&error.code());
         let lasting = error.error_response().is_some() && !error.is_transient() && !of_the_client;
-        error.code() == "invalid_grant" || says_refresh_token_is_lost(error) || anew && lasting
+        error.code() == "invalid_grant" || error.is_refresh_token_lost() || anew && lasting
     }
 
     /// Asks by the grant itself, where it is good for another use.

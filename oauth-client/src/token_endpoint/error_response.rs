@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
+use super::lost::says_refresh_token_is_lost;
 use crate::dialect::{Dialect, ErrorShape, Path};
 use crate::error::{Error, ErrorResponse, Kind, Said, code_for_status, printable};
 use crate::token::Secret;
@@ -16,7 +17,7 @@ const MAX_CODE: usize = 64;
 
 /// The codes that are OAuth's own wherever in a body they stand: RFC 6749 sections 4.1.2.1 and 5.2, RFC 6750
 /// section 3.1, RFC 8628 section 3.5 and RFC 8707 section 2.
-const OAUTH_CODES: &[&str] = &[
+pub(super) const OAUTH_CODES: &[&str] = &[
     "access_denied",
     "authorization_pending",
     "expired_token",
@@ -83,7 +84,7 @@ pub(crate) fn error_response<'a>(
         _ if responder == Responder::Api && status == StatusCode::UNAUTHORIZED => "invalid_token".to_owned(),
         _ => code_for_status(status),
     };
-    Error::new(Kind::ErrorResponse(ErrorResponse {
+    let mut response = ErrorResponse {
         code,
         transient: own.is_some_and(|own| dialect.transient.iter().any(|code| code == own)),
         provider_code: found.code,
@@ -92,7 +93,10 @@ pub(crate) fn error_response<'a>(
         details: details.filter(|_| understood),
         unrecognized: (!understood).then(|| shortened(text, &secrets)).filter(|text| !text.is_empty()),
         ..ErrorResponse::new(status)
-    }))
+    };
+    let unknown = body.filter(|_| !understood).map(|body| &body.0);
+    response.is_refresh_token_lost = says_refresh_token_is_lost(&response, unknown);
+    Error::new(Kind::ErrorResponse(response))
 }
 
 #[derive(Default)]

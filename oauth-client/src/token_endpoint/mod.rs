@@ -3,6 +3,7 @@
 mod asked;
 mod deferred;
 mod error_response;
+mod lost;
 mod possession;
 mod request;
 mod response;

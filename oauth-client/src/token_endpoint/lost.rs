@@ -5,7 +5,10 @@
 //! `BAD_REFRESH_TOKEN`, Microsoft Entra `interaction_required`. Users would be locked out, each refresh failing as the one before,
 //! until they found and deleted their tokens.
 
-use crate::error::Error;
+use serde_json::Value;
+
+use super::error_response::OAUTH_CODES;
+use crate::error::ErrorResponse;
 
 /// Codes that mean it without naming the refresh token.
 const CODES: &[&str] = &[
@@ -35,24 +38,72 @@ const VERDICTS: &[&str] = &[
     "unknown",
 ];
 
-/// Whether this response to a refresh token says that it is good no more, and only a login helps.
-pub(super) fn says_refresh_token_is_lost(error: &Error) -> bool {
-    let Some(response) = error.error_response().filter(|_| !error.is_transient()) else { return false };
-    let refused = response.status.is_client_error() || response.status.is_success();
-    if !refused || response.status.as_u16() == 429 || response.code == "invalid_client" {
+/// The codes that are about something else, whatever words the description has.
+const ABOUT_SOMETHING_ELSE: &[&str] =
+    &["invalid_client", "invalid_scope", "invalid_target", "unsupported_grant_type"];
+
+/// Members that say where something happened, and not what.
+const PLACES: &[&str] =
+    &["endpoint", "error_uri", "href", "instance", "path", "request", "request_uri", "uri", "url"];
+
+/// Members that name what an error is about, beside a `code` that says what is wrong with it (Strava).
+const SUBJECTS: &[&str] = &["field", "param", "parameter", "resource"];
+
+/// Whether this response to a refresh token says that it is good no more, and only a login helps. `body` is what no shape
+/// of the dialect fits.
+pub(super) fn says_refresh_token_is_lost(response: &ErrorResponse, body: Option<&Value>) -> bool {
+    if ABOUT_SOMETHING_ELSE.contains(&&*response.code) {
         return false;
     }
-    let code = plain(response.provider_code.as_deref().unwrap_or(&response.code));
-    if CODES.contains(&code.as_str()) {
-        return true;
+    let own = response.provider_code.as_deref();
+    let code = plain(own.unwrap_or(&response.code));
+    let by_code = CODES.contains(&&*code) || says_it(&code);
+    match response.status.as_u16() {
+        _ if response.transient => return false,
+        200..=299 | 400 | 401 => {}
+        // Atlassian and Auth0. Without a code it may be by a gateway in front of the server.
+        403 if by_code || own.is_some_and(|own| OAUTH_CODES.contains(&own)) => {}
+        403 => return body.is_some_and(|body| is_said_in(body, |text| !text.contains(' '))),
+        _ => return false,
     }
-    // A page of a firewall or a proxy says nothing about the token, whatever words it has.
-    let body = response.unrecognized.as_deref().filter(|text| text.trim_start().starts_with('{'));
-    let said = [Some(code), response.said.description.as_deref().map(plain), body.map(plain)];
-    said.into_iter().flatten().any(|text| {
-        (text.contains("refresh token") || text.contains("refreshtoken"))
-            && VERDICTS.iter().any(|verdict| text.contains(verdict))
-    })
+    let description = response.said.description.as_deref().map(plain).filter(|text| {
+        // What a client may not do is no end of its tokens.
+        response.code != "unauthorized_client" || !text.contains("grant type")
+    });
+    by_code
+        || description.is_some_and(|text| says_it(&text))
+        || body.is_some_and(|body| is_said_in(body, |_| true))
+}
+
+/// Whether one member of this kind says it: words of two have nothing to do with each other.
+fn is_said_in(body: &Value, counts: fn(&str) -> bool) -> bool {
+    match body {
+        Value::String(text) => counts(text) && says_it(&plain(text)),
+        Value::Array(items) => items.iter().any(|item| is_said_in(item, counts)),
+        Value::Object(members) => {
+            let text = |name: &str| members.get(name).and_then(Value::as_str).map(plain);
+            let names_it = SUBJECTS.iter().filter_map(|name| text(name)).any(|text| names_it(&text));
+            names_it && text("code").is_some_and(|code| condemns(&code))
+                || members.iter().any(|(name, value)| !PLACES.contains(&&**name) && is_said_in(value, counts))
+        }
+        _ => false,
+    }
+}
+
+fn says_it(text: &str) -> bool {
+    // A page of the server is no token.
+    let is_place = |word: &str| word.starts_with('/') || word.contains("://");
+    let words: Vec<_> = text.split(' ').filter(|word| !is_place(word)).collect();
+    let text = words.join(" ");
+    names_it(&text) && condemns(&text)
+}
+
+fn names_it(text: &str) -> bool {
+    text.contains("refresh token") || text.contains("refreshtoken")
+}
+
+fn condemns(text: &str) -> bool {
+    VERDICTS.iter().any(|verdict| text.contains(verdict))
 }
 
 /// In small letters, with one way to separate words.
@@ -65,7 +116,6 @@ mod tests {
     use bytes::Bytes;
     use http::Response;
 
-    use super::*;
     use crate::clock::Now;
     use crate::dialect::{self, Dialect};
     use crate::token_endpoint::decode;
@@ -74,7 +124,7 @@ mod tests {
         let now = Now { wall: std::time::Duration::ZERO, monotonic: std::time::Duration::ZERO };
         let response = Response::builder().status(status).body(Bytes::from(body.to_owned())).unwrap();
         let error = decode(response, now, now, dialect, None, std::iter::empty()).err().unwrap().error;
-        error.code() == "invalid_grant" || says_refresh_token_is_lost(&error)
+        error.code() == "invalid_grant" || error.is_refresh_token_lost()
     }
 
     #[test]
@@ -146,6 +196,21 @@ mod tests {
             (429, r#"{"error":"invalid_token"}"#),
             (500, r#"{"error":"x","error_description":"invalid refresh token"}"#),
             (503, r#"{"error":"token_expired"}"#),
+            (404, r#"{"status":404,"error":"Not Found","path":"/invalid/oauth/refresh_token"}"#),
+            (403, r#"{"message":"access to /refresh_token is blocked: invalid address"}"#),
+            (403, r#"{"message":"the refresh token route is not valid from here"}"#),
+            (400, r#"{"message":"see https://as/refresh_token: an invalid body"}"#),
+            (403, r#"{"error":"Forbidden","message":"invalid session","path":"/oauth/refresh_token"}"#),
+            (405, r#"{"error":"invalid_method","error_description":"refresh_token: invalid method"}"#),
+            (400, r#"{"error":"invalid_scope","error_description":"unknown scope for this refresh token"}"#),
+            (400, r#"{"error":"invalid_target","error_description":"not valid for the refresh token"}"#),
+            (
+                400,
+                r#"{"error":"unauthorized_client","error_description":"invalid grant type for this client: refresh_token"}"#,
+            ),
+            (400, r#"{"title":"invalid JSON","instance":"/oauth/refresh_token"}"#),
+            (400, r#"{"message":"invalid body","hint":"grant_type=refresh_token needs a form"}"#),
+            (400, r#"{"url":"https://as/refresh_token?invalid=1","message":"no"}"#),
         ] {
             assert!(!is_lost(status, body, &dialect::standard()), "{body}");
         }
