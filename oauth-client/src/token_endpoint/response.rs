@@ -191,7 +191,7 @@ fn token_set<'a>(
     prover: Option<&Prover>,
     secrets: impl Iterator<Item = &'a Secret> + Clone,
 ) -> Result<TokenSet, Error> {
-    let until = expires_at(&mut body, dialect)?;
+    let until = expires_at(&mut body, dialect);
     let jkt = match is_not_for_requests(&body) {
         true => None,
         false => bound_to(token_type(body.remove("token_type"), dialect), prover, |kind| {
@@ -202,10 +202,13 @@ fn token_set<'a>(
     };
     let access_token = access_token(body.remove("access_token"))?;
     let issued_at_ms = u64::try_from(sent.wall.as_millis()).unwrap_or(u64::MAX);
-    // The relative one wins: it holds whatever the server's clock says.
-    let lifetime_ms = lifetime_ms(body.remove("expires_in"), "expires_in")?
-        .filter(|lifetime| *lifetime > 0 || !dialect.zero_lifetime_is_unknown)
-        .or_else(|| until.map(|until| until.saturating_sub(issued_at_ms)));
+    // The relative one wins: it holds whatever the server's clock says, and whatever is wrong with the other.
+    let relative = lifetime_ms(body.remove("expires_in"), "expires_in")?
+        .filter(|lifetime| *lifetime > 0 || !dialect.zero_lifetime_is_unknown);
+    let lifetime_ms = match relative {
+        Some(lifetime) => Some(lifetime),
+        None => until?.map(|until| until.saturating_sub(issued_at_ms)),
+    };
     let scope = scope(body.remove("scope"));
     let refresh_token = optional_secret(&mut body, "refresh_token");
     let id_token = optional_secret(&mut body, "id_token");

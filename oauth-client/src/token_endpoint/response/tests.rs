@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::dialect::{sailpoint, slack, standard};
+use crate::dialect::{sailpoint, slack, standard, teen_quotes};
 
 const SENT: Now = Now { wall: Duration::from_secs(1000), monotonic: Duration::from_secs(5) };
 
@@ -342,4 +342,23 @@ fn what_a_server_says_of_a_token_is_kept() {
         error.unrecognized(),
         Some(r#"{"refresh_token":"expired","access_token":"is not of this client"}"#)
     );
+}
+
+#[test]
+fn an_odd_date_costs_no_token_whose_lifetime_is_known() {
+    let read = |members: &str| {
+        let body = Bytes::from(format!(r#"{{"access_token":"t","token_type":"bearer"{members}}}"#));
+        let response = Response::builder().status(200).body(body).unwrap();
+        let secrets = std::iter::empty();
+        let tokens = decode(response, SENT, SENT, &teen_quotes(), None, secrets);
+        tokens.map(|tokens| tokens.lifetime()).map_err(|failed| failed.error.to_string())
+    };
+    for odd in [r#""soon""#, "true", r#""2014-13-41""#] {
+        let known = read(&format!(r#","expires":{odd},"expires_in":600"#));
+        assert_eq!(known, Ok(Some(Duration::from_secs(600))), "{odd}");
+        for unknown in ["", r#","expires_in":null"#] {
+            let error = read(&format!(r#","expires":{odd}{unknown}"#)).unwrap_err();
+            assert!(error.contains("expires"), "{error}");
+        }
+    }
 }
