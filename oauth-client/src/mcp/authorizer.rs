@@ -341,7 +341,8 @@ impl Inner {
             Way::Grant(_) => request.token.grant().grant_type(),
             _ => "authorization_code",
         };
-        let purpose = Purpose { grant_type, has_person: request.login.is_some() };
+        let redirect_uri = request.login.as_ref().map(|_| self.redirect_uri.as_str());
+        let purpose = Purpose { grant_type, redirect_uri };
         let mut may_be_forgotten = true;
         let is_bound = dpop.is_some();
         loop {

@@ -115,8 +115,8 @@ impl AuthorizerBuilder {
 
     /// The metadata with which the client registers itself (RFC 7591); it includes the redirect URI for every login.
     /// What is not set follows from what the server supports: `token_endpoint_auth_method`, `grant_types`,
-    /// `response_types`, `application_type`. Without this no client is registered, and browsers come back to
-    /// `http://127.0.0.1/callback`.
+    /// `response_types`, `application_type`; and for logins `redirect_uris` is `http://127.0.0.1/callback`. Without this
+    /// no client is registered, and browsers come back to that URI too.
     pub fn client(mut self, metadata: ClientMetadata) -> Self {
         self.identities.metadata = Some(metadata);
         self

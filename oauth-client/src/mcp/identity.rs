@@ -94,8 +94,14 @@ pub(super) struct Identity {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Purpose<'a> {
     pub(super) grant_type: &'a str,
-    /// Whether a person logs in, with a browser.
-    pub(super) has_person: bool,
+    /// Where the browser comes back to, where a person logs in.
+    pub(super) redirect_uri: Option<&'a str>,
+}
+
+impl Purpose<'_> {
+    fn has_person(&self) -> bool {
+        self.redirect_uri.is_some()
+    }
 }
 
 impl Identities {
@@ -181,11 +187,15 @@ fn completed(
     if client.grant_types.is_empty() {
         client.grant_types.push(purpose.grant_type.to_owned());
         let refreshes = |grants: &Vec<String>| grants.iter().any(|grant| grant == "refresh_token");
-        if purpose.has_person && server.grant_types_supported.as_ref().is_none_or(refreshes) {
+        if purpose.has_person() && server.grant_types_supported.as_ref().is_none_or(refreshes) {
             client.grant_types.push("refresh_token".to_owned());
         }
     }
-    if purpose.has_person {
+    if let Some(redirect_uri) = purpose.redirect_uri {
+        // A client without one is refused, or can log nobody in.
+        if client.redirect_uris.is_empty() {
+            client.redirect_uris.push(redirect_uri.to_owned());
+        }
         if client.response_types.is_empty() {
             client.response_types.push("code".to_owned());
         }
@@ -203,7 +213,7 @@ fn auth_method(server: &Metadata, purpose: Purpose<'_>) -> Result<&'static str, 
     const WITH_SECRET: [&str; 2] = ["client_secret_basic", "client_secret_post"];
     // RFC 8414 section 2: when absent.
     let Some(supported) = &server.token_endpoint_auth_methods_supported else { return Ok(WITH_SECRET[0]) };
-    let order = if purpose.has_person {
+    let order = if purpose.has_person() {
         ["none", WITH_SECRET[0], WITH_SECRET[1]]
     } else {
         [WITH_SECRET[0], WITH_SECRET[1], "none"]
@@ -284,8 +294,9 @@ mod tests {
         serde_json::from_value(document).unwrap()
     }
 
-    const LOGIN: Purpose<'_> = Purpose { grant_type: "authorization_code", has_person: true };
-    const MACHINE: Purpose<'_> = Purpose { grant_type: "client_credentials", has_person: false };
+    const LOGIN: Purpose<'_> =
+        Purpose { grant_type: "authorization_code", redirect_uri: Some("http://127.0.0.1/callback") };
+    const MACHINE: Purpose<'_> = Purpose { grant_type: "client_credentials", redirect_uri: None };
 
     #[test]
     fn the_method_is_the_first_that_both_know() {
@@ -341,6 +352,8 @@ mod tests {
         let own = local.member("application_type", "web").grant_types(["urn:example"]);
         let own = completed(&own, &server(json!({})), LOGIN).unwrap();
         assert_eq!((own.extra["application_type"].as_str(), own.grant_types.len()), (Some("web"), 1));
+        let unnamed = completed(&ClientMetadata::new(), &server(json!({})), LOGIN).unwrap();
+        assert_eq!(written(&unnamed), written(&all), "it comes back to where its logins do");
         let machine = completed(&ClientMetadata::new(), &server(json!({})), MACHINE).unwrap();
         assert_eq!(
             written(&machine),

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
 use oauth_client::ClientAuth;
-use oauth_client::manage::register::Registration;
+use oauth_client::manage::register::{ClientMetadata, Registration};
 use oauth_client::mcp::{Authorizer, Registrations};
 use oauth_mock::{Endpoint, GrantType, MockClient, Registration as Registering};
 use serde_json::json;
 
-use crate::support::{World, server};
+use crate::support::{API, World, server};
 
 const DOCUMENT: &str = "https://app.test/client.json";
 
@@ -65,6 +65,25 @@ async fn without_any_client_for_the_server_it_is_said_what_to_do() {
         "{error}"
     );
     assert_eq!((world.logins(), world.server().journal().count(Endpoint::Token)), (0, 0));
+}
+
+#[tokio::test]
+async fn a_client_that_names_no_redirect_uri_registers_with_that_of_its_logins() {
+    let world = World::new(server());
+    let browser = world.clone();
+    let authorizer = Authorizer::builder(API)
+        .client(ClientMetadata::new().client_name("A test"))
+        .http(world.http())
+        .clock(world.clock.clone())
+        .browser(move |page| {
+            let callback = browser.log_in(page);
+            async move { callback }
+        });
+    assert_eq!(world.call(&authorizer.build().unwrap()).await.unwrap(), StatusCode::OK);
+    let redirect_uri = world.asked("redirect_uri").unwrap();
+    assert_eq!(redirect_uri, "http://127.0.0.1/callback");
+    let sent = world.server().journal().of(Endpoint::Register);
+    assert_eq!(sent[0].param("application_type"), Some("native"));
 }
 
 #[tokio::test]
