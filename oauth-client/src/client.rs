@@ -53,6 +53,8 @@ struct Inner {
     dialect: Dialect,
     auth: ClientAuth,
     prover: Option<Arc<Prover>>,
+    /// Whether the key of an earlier process is gone with it.
+    keys_end: bool,
     http: HttpClient,
     clock: Arc<dyn Clock>,
     /// When it was built, on the monotonic clock.
@@ -165,11 +167,17 @@ impl Client {
 
     /// Whether a refresh token can be used with our key. That of a client without a secret is bound to the key that the
     /// access token is bound to (RFC 9449 section 5): to send it with another is to look like a thief.
+    ///
+    /// # Errors
+    /// `config`, with the way out; `reauthorization_required` where nobody has that key any more.
     pub(crate) fn check_key(&self, tokens: &TokenSet) -> Result<(), Error> {
         let ours = self.dpop_jkt();
         let is_bound = self.0.auth.method_name() == "none" && tokens.refresh_token().is_some();
         let bound_to = tokens.key_thumbprint().filter(|theirs| is_bound && Some(*theirs) != ours);
         let Some(theirs) = bound_to else { return Ok(()) };
+        if self.0.keys_end {
+            return Err(Error::new(Kind::Reauthorization(None)));
+        }
         let ours = ours.map_or_else(|| "there is none".to_owned(), |ours| format!("this one's is {ours}"));
         let message = format!(
             "the login is bound to the key with the thumbprint {theirs}, and {ours}; give that key, or forget these tokens and log in again"

@@ -36,6 +36,7 @@ pub struct ClientBuilder {
     base_url: Option<String>,
     auth: Option<ClientAuth>,
     dpop: Option<Dpop>,
+    keys_end: bool,
     http: Option<HttpClient>,
     user_agent: Option<String>,
     headers: Vec<(String, SecretSource)>,
@@ -119,6 +120,16 @@ impl ClientBuilder {
     #[must_use]
     pub fn dpop(mut self, dpop: Dpop) -> Self {
         self.dpop = Some(dpop);
+        self
+    }
+
+    pub(crate) fn has_dpop(&self) -> bool {
+        self.dpop.is_some()
+    }
+
+    /// Says that nobody has the keys of earlier processes: a login that is bound to one of them is lost.
+    pub(crate) fn keys_end_with_the_process(mut self) -> Self {
+        self.keys_end = true;
         self
     }
 
@@ -225,6 +236,7 @@ impl ClientBuilder {
                 mutual_tls: self.mutual_tls || auth.is_by_certificate(),
                 auth,
                 prover: prover.map(Arc::new),
+                keys_end: self.keys_end,
                 http,
                 began: clock.now().monotonic,
                 clock,

@@ -383,6 +383,10 @@ impl Inner {
             builder = configure(builder);
         }
         builder = builder.auth(identity.auth.clone()).http(self.http.clone()).clock(Arc::clone(&self.clock));
+        // Where no key was given, that of an earlier process is gone, and no configuration brings it back.
+        if self.settings.dpop.is_none() && (dpop.is_some() || !builder.has_dpop()) {
+            builder = builder.keys_end_with_the_process();
+        }
         if let Some(dpop) = dpop {
             builder = builder.dpop(dpop);
         }

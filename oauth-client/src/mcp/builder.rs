@@ -184,7 +184,8 @@ impl AuthorizerBuilder {
     }
 
     /// Binds tokens to this key (RFC 9449) where the server or the API knows how. An API that takes bound tokens only
-    /// gets them without this, too, by a key of the process.
+    /// gets them without this, too, by a key of the process: a login in the [store](Self::store) that is bound to it is asked
+    /// for again after the next start. Give a key where processes share a store.
     pub fn dpop(mut self, dpop: Dpop) -> Self {
         self.settings.dpop = Some(dpop);
         self

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, StatusCode};
+use oauth_client::dpop::Dpop;
 use oauth_client::store::MemoryStore;
 use oauth_mock::{Endpoint, Tamper};
 
@@ -166,6 +167,48 @@ async fn a_login_that_the_store_keeps_needs_no_person() {
     world.says().refuses_all = false;
     assert!(authorizer.attempt().again(StatusCode::UNAUTHORIZED, &HeaderMap::new()).await.unwrap());
     assert_eq!(world.logins(), 2, "a person is asked");
+}
+
+/// A key of the process ends with it, and nobody could give it back.
+#[tokio::test]
+async fn a_login_bound_to_the_key_of_an_earlier_process_asks_the_person_again() {
+    for next_scheme in ["DPoP", "Bearer"] {
+        let (world, store) = (World::new(server()), MemoryStore::new());
+        world.says().scheme = "DPoP";
+        let first = world.authorizer().store(store.clone()).build().unwrap();
+        assert_eq!(world.call(&first).await.unwrap(), StatusCode::OK);
+        let kept = first.registrations();
+
+        world.says().scheme = next_scheme;
+        let next = world.authorizer().store(store.clone()).registrations(kept.clone()).build().unwrap();
+        assert_eq!(world.call(&next).await.unwrap(), StatusCode::OK, "{next_scheme}");
+        assert_eq!(world.logins(), 2, "{next_scheme}");
+        assert_eq!(world.call(&next).await.unwrap(), StatusCode::OK);
+        assert_eq!(world.logins(), 2, "{next_scheme}");
+    }
+}
+
+/// Which key to give is for those who gave one.
+#[tokio::test]
+async fn a_login_bound_to_another_key_than_the_given_one_is_a_configuration_error() {
+    let (world, store) = (World::new(server()), MemoryStore::new());
+    world.says().scheme = "DPoP";
+    let with_key = || world.authorizer().store(store.clone()).dpop(Dpop::generate().unwrap());
+    let first = with_key().build().unwrap();
+    assert_eq!(world.call(&first).await.unwrap(), StatusCode::OK);
+    let kept = first.registrations();
+    let next = with_key().registrations(kept.clone()).build().unwrap();
+    for _ in 0..2 {
+        let error = world.call(&next).await.unwrap_err();
+        assert_eq!((error.code(), error.problems()[0].field.as_str()), ("config", "dpop"));
+    }
+    // Given to each client, it counts as well.
+    let next = world.authorizer().store(store.clone()).registrations(kept);
+    let dpop = Dpop::generate().unwrap();
+    let next = next.configure(move |client| client.dpop(dpop.clone())).build().unwrap();
+    world.says().scheme = "Bearer";
+    assert_eq!(world.call(&next).await.unwrap_err().code(), "config");
+    assert_eq!(world.logins(), 1);
 }
 
 /// Any API names any server, and any server says that it reads documents: a secret would go to all of them.
