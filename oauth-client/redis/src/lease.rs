@@ -1,13 +1,11 @@
 //! The right to refresh an entry, with its fencing number.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use oauth_client::store::{LeaseGuard, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::link::{Fault, Link};
 use crate::store::Names;
@@ -15,9 +13,6 @@ use crate::store::Names;
 /// For how long the last fencing number is remembered. The next one after it starts from the server's clock, which has
 /// gone on by then further than any count of leases.
 const FENCE_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// A lease that was renewed so recently, for the same time, is looked at and not renewed.
-const JUST_NOW: Duration = Duration::from_secs(1);
 
 /// Takes the lease, and counts. A call whose response was lost, and that comes again, finds its own.
 const TAKE: &str = "\
@@ -49,8 +44,6 @@ pub(crate) struct Held {
     /// Distinguishes it from all other leases.
     id: String,
     fence: u64,
-    /// When it was last renewed, and for how long.
-    renewed: Mutex<(Instant, Duration)>,
     ended: AtomicBool,
     runtime: Option<Handle>,
     /// How many leases of this store are on their way back.
@@ -66,7 +59,6 @@ impl Held {
         returning: &watch::Sender<usize>,
     ) -> Result<Option<Self>, Fault> {
         let id = new_id()?;
-        let asked = Instant::now();
         let mut command = redis::cmd("EVAL");
         command.arg(TAKE).arg(2).arg(&names.lease).arg(&names.fence);
         command.arg(&id).arg(milliseconds(longest).max(1)).arg(milliseconds(FENCE_TTL));
@@ -79,7 +71,6 @@ impl Held {
             names: names.clone(),
             id,
             fence,
-            renewed: Mutex::new((asked, longest)),
             ended: AtomicBool::new(false),
             runtime: Handle::try_current().ok(),
             returning: returning.clone(),
@@ -89,32 +80,15 @@ impl Held {
     pub(crate) fn fence(&self) -> u64 {
         self.fence
     }
-
-    /// Whether it is there, and was renewed just now, for this time.
-    async fn is_ours(&self, longest: Duration) -> Result<bool, Fault> {
-        let (at, before) = *self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
-        if before != longest || at.elapsed() >= JUST_NOW {
-            return Ok(false);
-        }
-        let holder: Option<String> = self.link.ask(redis::cmd("GET").arg(&self.names.lease)).await?;
-        Ok(holder.as_ref() == Some(&self.id))
-    }
 }
 
 impl LeaseGuard for Held {
     async fn renew(&self, longest: Duration) -> Result<bool, StoreError> {
-        if self.is_ours(longest).await? {
-            return Ok(true);
-        }
-        let asked = Instant::now();
+        // However recently it was renewed by the clock of this machine: that may have stood still.
         let mut command = redis::cmd("EVAL");
         command.arg(RENEW).arg(2).arg(&self.names.lease).arg(&self.names.fence);
         command.arg(&self.id).arg(milliseconds(longest)).arg(self.fence);
-        let ours: bool = self.link.ask(&command).await?;
-        if ours {
-            *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = (asked, longest);
-        }
-        Ok(ours)
+        Ok(self.link.ask(&command).await?)
     }
 
     async fn give_back(&self) {

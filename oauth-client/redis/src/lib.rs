@@ -47,10 +47,10 @@
 //! the old one out.
 //!
 //! # A refresh
-//! A refresh costs six commands: read, lease, read again, check the lease, write, release the lease. With the commands
-//! inside their scripts it is a dozen, also for the first refresh. Making a fencing number that has expired takes two
-//! more. A process that waits for another's lease sends at most 30 commands a second, however many sources wait. A
-//! token in hand costs none.
+//! A refresh costs six commands: read, lease, read again, renew the lease, write, release the lease. With the commands
+//! inside their scripts it is 14, also for the first refresh. Making a fencing number that has expired takes two more. A
+//! process that waits for another's lease sends at most 30 commands a second, however many sources wait. A token in hand
+//! costs none.
 //!
 //! # Bad days
 //! All callers share one connection; it is opened when it is first needed, and again when it breaks. A call without a

@@ -24,6 +24,32 @@ use crate::support::store;
 /// How much shorter than in earnest the leases of these tests are: 15 s are one second.
 const HASTE: u32 = 15;
 
+/// A machine that was suspended has a clock that stood still: what is left of the lease only Redis knows.
+#[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
+async fn a_lease_that_is_about_to_end_is_renewed_however_recently_it_was_taken() {
+    let Some(redis) = RedisServer::start().await else { return };
+    let store = store(&redis.url());
+    let key = Client::builder()
+        .token_endpoint("https://as.test/token")
+        .auth(ClientAuth::basic("svc", "s3cr3t"))
+        .build()
+        .unwrap()
+        .source(grant::client_credentials())
+        .store_key();
+    let longest = Duration::from_secs(15);
+    let lease = store.lease(&key, longest).await.unwrap().unwrap();
+    let names: Vec<String> = redis.ask(&["KEYS", "*:lease*"]).await;
+    let [name] = names.as_slice() else { unreachable!("{names:?}") };
+    for left in ["500", "13900"] {
+        assert!(redis.ask::<bool>(&["PEXPIRE", name, left]).await);
+        assert!(lease.renew(longest).await.unwrap());
+        let left: u64 = redis.ask(&["PTTL", name]).await;
+        assert!(left > 14_000, "{left} ms are left");
+    }
+    drop(lease);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis-server; see tests/README.md"]
 async fn many_processes_ask_once_per_expiry() {
