@@ -120,9 +120,7 @@ impl ClientConfig {
     /// # Errors
     /// As [`from_toml`](Self::from_toml); an unknown variable with the prefix is a mistake too.
     pub fn from_env(prefix: &str) -> Result<Self, Error> {
-        let variables = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self::from_tree(&tree::from_variables(prefix, KEYS, variables)?)
+        Self::from_tree(&tree::from_environment(prefix, KEYS, std::env::vars_os())?)
     }
 
     /// The source it describes.

@@ -537,6 +537,24 @@ fn a_misspelt_variable_gets_a_suggestion() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_utf_8_is_named_and_not_quoted() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt as _;
+
+    let variables = [
+        (OsString::from("APP_CLIENT_ID"), OsString::from("svc")),
+        (OsString::from("APP_CLIENT_SECRET"), OsString::from_vec(b"s3cr3t\xff".to_vec())),
+        (OsString::from_vec(b"APP_\xff".to_vec()), OsString::from("x")),
+        (OsString::from("LS_COLORS"), OsString::from_vec(vec![0xff])),
+        (OsString::from_vec(vec![0xff]), OsString::from("x")),
+    ];
+    let error = tree::from_environment("APP_", KEYS, variables).unwrap_err();
+    assert_eq!(fields(&error), ["APP_CLIENT_SECRET", "APP_\u{fffd}"]);
+    assert!(error.to_string().contains("is not UTF-8") && !error.to_string().contains("s3cr3t"), "{error}");
+}
+
 #[cfg(feature = "toml")]
 #[test]
 fn a_list_header_with_a_bracket_missing_is_explained() {

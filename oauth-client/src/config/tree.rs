@@ -1,6 +1,7 @@
 //! Reading a checked configuration: values by key, secrets from where they are, and the tree from the environment.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 use serde_json::{Map, Value};
 
@@ -257,6 +258,39 @@ pub fn from_variables(
         Problem { field, message }
     });
     Err(Error::new(ErrorKind::Config(stray.collect())))
+}
+
+/// The same, from variables as the operating system has them.
+///
+/// # Errors
+/// As [`from_variables`], and for those that have the prefix and are not UTF-8.
+pub fn from_environment(
+    prefix: &str,
+    keys: &[Key],
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Map<String, Value>, Error> {
+    let (mut known, mut problems) = (Vec::new(), Vec::new());
+    for (name, value) in variables {
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => known.push((name, value)),
+            (name, _) => {
+                let field = name.unwrap_or_else(|name| name.to_string_lossy().into_owned());
+                // The value may be a secret.
+                let message = "is not UTF-8; set it to a text in UTF-8, or unset it".to_owned();
+                problems.push(Problem { field, message });
+            }
+        }
+    }
+    problems.retain(|problem| problem.field.starts_with(prefix));
+    problems.sort_by(|one, other| one.field.cmp(&other.field));
+    let tree = from_variables(prefix, keys, known);
+    if problems.is_empty() {
+        return tree;
+    }
+    if let Err(error) = tree {
+        problems.extend(error.problems().iter().cloned());
+    }
+    Err(Error::new(ErrorKind::Config(problems)))
 }
 
 /// The known variable that differs from this one in two letters at most. Indices stay as they are.

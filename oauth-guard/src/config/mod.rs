@@ -120,9 +120,8 @@ impl GuardConfig {
     /// # Errors
     /// As [`from_toml`](Self::from_toml); an unknown variable with the prefix is an error too.
     pub fn from_env(prefix: &str) -> Result<Self, BuildError> {
-        let variables = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self::from_tree(&tree::from_variables(prefix, KEYS, variables).map_err(build_error)?)
+        let tree = tree::from_environment(prefix, KEYS, std::env::vars_os());
+        Self::from_tree(&tree.map_err(build_error)?)
     }
 
     /// Builds the guard. Claims are read by name.
