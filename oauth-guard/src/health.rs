@@ -143,7 +143,7 @@ impl IssuerHealth {
     fn new(issuer: &IssuerState, now: Now) -> Self {
         let keys = issuer.keys.current().len();
         let status = issuer.keys.remote().map(|remote| remote.status(now));
-        let introspection = issuer.introspector.as_ref().map(|introspector| introspector.health());
+        let introspection = issuer.introspector.as_ref().map(|introspector| introspector.health(now));
         let has_keys = keys > 0 && status.as_ref().is_none_or(|status| status.usable);
         Self {
             issuer: issuer.name().to_owned(),

@@ -572,7 +572,7 @@ impl IssuerState {
     /// Whether its tokens can be validated now. An issuer that is asked about tokens may publish no keys.
     pub(crate) fn is_usable(&self, now: Now) -> bool {
         match &self.introspector {
-            Some(introspector) => introspector.is_ok(),
+            Some(introspector) => introspector.is_ok(now),
             None => self.keys.are_usable(now),
         }
     }

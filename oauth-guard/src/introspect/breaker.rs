@@ -78,7 +78,12 @@ impl Breaker {
         self.closed_until.saturating_sub(now).max(INTROSPECTION_FIRST_PAUSE)
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    /// Whether the pause is over. Then a question is asked, and whether it succeeds is seen by that alone.
+    pub(super) fn is_asking(&self, now: Duration) -> bool {
+        now >= self.closed_until
+    }
+
+    fn is_open(&self) -> bool {
         self.failures >= INTROSPECTION_TRIES
     }
 }

@@ -14,7 +14,8 @@ pub(super) struct Counts {
 #[derive(Clone, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct IntrospectionHealth {
-    /// Whether questions are asked now. `false` while the server is left alone after failures.
+    /// Whether questions are asked now. `false` while the server is left alone, after failures or because it asked for that.
+    /// When that time is over it is `true` again, and the next question shows whether the server works.
     pub ok: bool,
     /// Questions asked since the guard was built or reloaded.
     pub questions: u64,

@@ -347,13 +347,14 @@ impl Introspector {
         }
     }
 
-    /// Whether questions are asked now.
-    pub(crate) fn is_ok(&self) -> bool {
-        !self.breaker().is_open()
+    /// Whether questions are asked now. After a pause it is so before one has succeeded: a probe that waited for that would
+    /// keep away the requests that cause one.
+    pub(crate) fn is_ok(&self, now: Now) -> bool {
+        self.breaker().is_asking(now.monotonic)
     }
 
-    pub(crate) fn health(&self) -> IntrospectionHealth {
-        self.counts.health(self.is_ok(), self.breaker().last_error.clone())
+    pub(crate) fn health(&self, now: Now) -> IntrospectionHealth {
+        self.counts.health(self.is_ok(now), self.breaker().last_error.clone())
     }
 
     pub(super) fn flights(&self) -> MutexGuard<'_, Flights> {

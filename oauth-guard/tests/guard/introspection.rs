@@ -248,6 +248,42 @@ async fn a_server_in_trouble_is_left_alone_and_its_retry_after_is_obeyed() {
     assert_eq!(call(&guard, TOKEN).await.status, 200, "what is known is still accepted");
 }
 
+/// A probe that fails takes the traffic away, and with it the questions.
+#[tokio::test(start_paused = true)]
+async fn the_probe_alone_brings_a_guard_back_whose_server_may_be_asked_again() {
+    let fixture = fixture();
+    let guard = asking(&fixture, introspection());
+    let ok = || {
+        let health = guard.health();
+        assert_eq!(health.ok, health.issuers[0].introspection.as_ref().unwrap().ok);
+        health.ok
+    };
+    fixture.server.fault(Endpoint::Introspect, Fault::status(500)).always();
+    for nth in 0..3 {
+        assert!(ok(), "{nth}");
+        assert_eq!(call(&guard, &format!("opaque-{nth}")).await.status, 503);
+    }
+    assert!(!ok(), "left alone");
+    advance(Duration::from_millis(1_001)).await;
+    assert!(ok(), "the next question is asked");
+    // It fails, too: left alone for longer.
+    assert_eq!((call(&guard, TOKEN).await.status, questions(&fixture)), (503, 4));
+    assert!(!ok());
+    advance(Duration::from_millis(1_001)).await;
+    assert!(!ok(), "two seconds this time");
+    advance(Duration::from_secs(1)).await;
+    assert!(ok());
+    respond(&fixture, &active(&fixture));
+    assert_eq!((call(&guard, TOKEN).await.status, ok()), (200, true));
+    // A server that asks to be left alone is, too.
+    fixture.server.clear_faults();
+    fixture.server.fault(Endpoint::Introspect, Fault::status(503).retry_after_secs(20)).times(1);
+    assert_eq!(call(&guard, "another-opaque-token").await.status, 503);
+    assert!(!ok());
+    advance(Duration::from_secs(20)).await;
+    assert!(ok());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_that_the_server_chokes_on_does_not_close_the_way_for_others() {
     let fixture = fixture();
