@@ -1,13 +1,18 @@
 //! Used proofs.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use oauth_client_redis::link::{Fault, Link};
 use oauth_guard::replay::{Insertion, ProofId, ReplayError, ReplayHealth, ReplayStore};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+/// How often health tries a store that is away.
+const PROBE: Duration = Duration::from_secs(1);
 
 /// The store of used proofs in Redis: `SET … NX PX`, so that a proof is good once at all guards. Clones share one
 /// connection.
@@ -17,13 +22,20 @@ pub struct RedisReplayStore(Arc<Inner>);
 struct Inner {
     link: Link,
     prefix: String,
-    health: Mutex<ReplayHealth>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    health: ReplayHealth,
+    /// When health last tried the store.
+    probed: Option<Instant>,
 }
 
 impl RedisReplayStore {
     pub(crate) fn new(link: Link, prefix: &str) -> Self {
         let prefix = format!("{prefix}proof:");
-        Self(Arc::new(Inner { link, prefix, health: Mutex::default() }))
+        Self(Arc::new(Inner { link, prefix, state: Mutex::default() }))
     }
 
     async fn set(&self, proof: ProofId<'_>, keep: Duration) -> Result<Insertion, Fault> {
@@ -48,32 +60,60 @@ impl RedisReplayStore {
     }
 }
 
-impl ReplayStore for RedisReplayStore {
-    async fn insert(&self, proof: ProofId<'_>, keep: Duration) -> Result<Insertion, ReplayError> {
-        let set = self.set(proof, keep).await;
-        let mut health = self.0.health.lock().unwrap_or_else(PoisonError::into_inner);
-        match set {
-            Ok(insertion) => {
-                if !health.ok {
-                    health.ok = true;
-                    health.last_error = None;
-                }
-                Ok(insertion)
-            }
-            Err(fault) if fault.full => {
-                health.full += 1;
-                Err(ReplayError::Full)
-            }
-            Err(fault) => {
-                health.ok = false;
-                health.last_error = Some(fault.to_string());
-                Err(ReplayError::away(fault))
-            }
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes, as an insertion does: a replica and a server without memory respond to a `PING`.
+    async fn probe(&self) {
+        let mut command = redis::cmd("SET");
+        command.arg(format!("{}probe", self.prefix)).arg("").arg("PX").arg(1);
+        match self.link.ask::<()>(&command).await {
+            // No proof that found no room.
+            Err(fault) if fault.full => self.state().health.last_error = Some(fault.to_string()),
+            set => self.note(set.as_ref().err()),
         }
     }
 
+    fn note(&self, fault: Option<&Fault>) {
+        let health = &mut self.state().health;
+        match fault {
+            None if health.ok => {}
+            None => {
+                health.ok = true;
+                health.last_error = None;
+            }
+            Some(fault) if fault.full => health.full += 1,
+            Some(fault) => {
+                health.ok = false;
+                health.last_error = Some(fault.to_string());
+            }
+        }
+    }
+}
+
+impl ReplayStore for RedisReplayStore {
+    async fn insert(&self, proof: ProofId<'_>, keep: Duration) -> Result<Insertion, ReplayError> {
+        let set = self.set(proof, keep).await;
+        self.0.note(set.as_ref().err());
+        set.map_err(|fault| if fault.full { ReplayError::Full } else { ReplayError::away(fault) })
+    }
+
+    /// Where the store is away, it is tried in the background, at most once a second: a service that gets no requests until
+    /// it is well again inserts nothing.
     fn health(&self) -> ReplayHealth {
-        self.0.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut state = self.0.state();
+        let is_due = state.probed.is_none_or(|at| at.elapsed() >= PROBE);
+        if !state.health.ok
+            && is_due
+            && let Ok(runtime) = Handle::try_current()
+        {
+            state.probed = Some(Instant::now());
+            let inner = Arc::clone(&self.0);
+            runtime.spawn(async move { inner.probe().await });
+        }
+        state.health.clone()
     }
 
     fn identity(&self) -> Option<String> {

@@ -57,6 +57,10 @@ pub trait ReplayStore: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Insertion, ReplayError>> + Send;
 
     /// The state of the store, for [`Guard::health`](crate::Guard::health). By default: it works.
+    ///
+    /// A store that is not [`ok`](ReplayHealth::ok) has to become so again without an [`insert`](Self::insert): a service
+    /// that is not ready gets no requests, so this call is all that reaches the store. It must not wait; start what finds
+    /// out in the background.
     fn health(&self) -> ReplayHealth {
         ReplayHealth::default()
     }

@@ -95,3 +95,50 @@ async fn a_response_that_was_lost_is_no_replay() {
         assert_eq!(store.insert(ProofId::new(&thumbprint, &lost), WINDOW).await.unwrap(), Insertion::Present);
     }
 }
+
+/// A readiness probe that fails takes the traffic away, and with it the insertions.
+#[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
+async fn the_probe_alone_brings_the_store_back() {
+    let Some(server) = RedisServer::start().await else { return };
+    let proxy = Proxy::start(server.port()).await;
+    let store = redis(&proxy.url()).replay_store();
+    let thumbprint = [7; 32];
+    assert!(store.health().ok, "nothing is wrong before the first insertion");
+    proxy.set(Mode::Cut);
+    store.insert(ProofId::new(&thumbprint, "away"), WINDOW).await.unwrap_err();
+    for _ in 0..3 {
+        assert!(!store.health().ok && store.health().last_error.is_some());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    proxy.set(Mode::Pass);
+    let began = Instant::now();
+    while !store.health().ok {
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", store.health());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(store.health().last_error, None);
+    // A server that can only read is none that proofs can be noted at.
+    let _: String = server.ask(&["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
+    store.insert(ProofId::new(&thumbprint, "read only"), WINDOW).await.unwrap_err();
+    for _ in 0..30 {
+        assert!(!store.health().ok);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let _: String = server.ask(&["CONFIG", "SET", "min-replicas-to-write", "0"]).await;
+    let before = server.commands().await;
+    let began = Instant::now();
+    while !store.health().ok {
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", store.health());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(server.commands().await - before - 1 <= 2, "once a second, however often health is asked for");
+}
+
+#[test]
+fn outside_of_a_runtime_a_probe_of_the_store_only_reads() {
+    let store = redis("redis://127.0.0.1:1").replay_store();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(store.insert(ProofId::new(&[7; 32], "away"), WINDOW)).unwrap_err();
+    assert!(!store.health().ok);
+}
