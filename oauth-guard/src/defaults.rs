@@ -197,7 +197,7 @@
 //!   says so, an entry outlives even those of servers that issue them for weeks.
 //! - [`REVOCATION_MAX_STALE`]: a store that restarts is back by then, and a stolen token is not used for much longer.
 //! - [`REVOCATION_POLL`]: what a transmitter can bear from each guard.
-//! - [`REVOCATION_FIRST_READ`]: how long the first requests wait for a source that was not read yet, before they get 503.
+//! - [`REVOCATION_FIRST_READ`]: how long requests wait for a source that was not read yet, before `on_outage` decides.
 //! - [`REVOCATION_LONGEST_PAUSE`], [`REVOCATION_SHORT_OUTAGE`]: a fleet of thousands that retries every second or two leaves
 //!   a store that is down in peace. In the first 15 seconds of an outage, as long as a broken connection or a restart
 //!   takes, the pause is at most half the interval of the source: a guard over Redis has caught up a second after Redis

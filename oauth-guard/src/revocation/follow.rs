@@ -10,6 +10,7 @@ use oauth_client::clock::Clock;
 use oauth_client::transport::HttpClient;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::entry::Revocation;
 use super::feed::{Batch, FeedError, FileFeed, Position, SharedFeed};
@@ -59,6 +60,8 @@ struct Followed {
     feed: SharedFeed,
     status: Status,
     task: Option<AbortHandle>,
+    /// Until when requests wait for its first read. `None` before it is started.
+    awaited_until: Option<Instant>,
 }
 
 /// A source as the configuration names it.
@@ -129,6 +132,7 @@ impl Feeds {
         }
         before.into_iter().for_each(Followed::stop);
         inner.followed = followed;
+        self.list.set_starting(inner.is_starting());
         self.list.set_feeds_to_start(inner.followed.iter().any(|one| one.task.is_none()));
         self.update_deadline(&inner);
         // Requests do not wait for what was known before, so it is read on at once.
@@ -155,7 +159,9 @@ impl Feeds {
             let ended = Ended { feeds: Arc::downgrade(self), feed: followed.feed.clone() };
             let task = runtime.spawn(follow(followed.feed.clone(), Arc::downgrade(self), ended));
             followed.task = Some(task.abort_handle());
+            followed.awaited_until = Some(Instant::now() + REVOCATION_FIRST_READ);
         }
+        self.list.set_starting(inner.is_starting());
         self.list.set_feeds_to_start(false);
     }
 
@@ -164,18 +170,25 @@ impl Feeds {
         if tokio::runtime::Handle::try_current().is_err() {
             return;
         }
-        if self.list.has_feeds_to_start() {
-            self.start();
-        }
         let mut changed = self.changed.subscribe();
-        let waiting = async {
-            while self.inner().followed.iter().any(|one| one.status.is_starting()) {
-                if changed.changed().await.is_err() {
-                    break;
-                }
+        loop {
+            // A reload may have added some meanwhile.
+            if self.list.has_feeds_to_start() {
+                self.start();
             }
-        };
-        let _ = tokio::time::timeout(REVOCATION_FIRST_READ, waiting).await;
+            let Some(until) = self.wait_until() else { return };
+            let _ = tokio::time::timeout_at(until, changed.changed()).await;
+        }
+    }
+
+    /// Until when requests wait for the first reads; `None` when they no longer do. A feed that hangs is an outage from then
+    /// on.
+    fn wait_until(&self) -> Option<Instant> {
+        let inner = self.inner();
+        if !inner.is_starting() {
+            self.list.set_starting(false);
+        }
+        inner.followed.iter().filter(|one| one.is_awaited()).filter_map(|one| one.awaited_until).max()
     }
 
     /// Revokes here, then makes it known to every source that takes it.
@@ -257,6 +270,9 @@ impl Feeds {
             }
         }
         self.update_deadline(&inner);
+        if !inner.is_starting() {
+            self.list.set_starting(false);
+        }
         drop(inner);
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
@@ -266,9 +282,20 @@ impl Feeds {
     }
 }
 
+impl Inner {
+    fn is_starting(&self) -> bool {
+        self.followed.iter().any(Followed::is_awaited)
+    }
+}
+
 impl Followed {
     fn new(source: Source, feed: SharedFeed) -> Self {
-        Self { source, feed, status: Status::default(), task: None }
+        Self { source, feed, status: Status::default(), task: None, awaited_until: None }
+    }
+
+    /// Whether requests wait for its first read.
+    fn is_awaited(&self) -> bool {
+        self.status.is_starting() && self.awaited_until.is_none_or(|until| Instant::now() < until)
     }
 
     /// What is known of the place stays, and it is read again.
@@ -343,7 +370,7 @@ async fn follow(feed: SharedFeed, feeds: Weak<Feeds>, _ended: Ended) {
     let (mut failures, mut lost) = (0_u32, 0_u32);
     let mut failing_since = None;
     loop {
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         let read = read(&feed, position.as_ref()).await;
         // The first read has nothing to wait for.
         let is_idle = position.is_some()

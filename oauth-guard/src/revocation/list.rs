@@ -29,7 +29,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Full;
 
 pub(crate) struct List {
-    /// What a request looks at first: two flags, and until when the feeds count as read, in milliseconds of the monotonic
+    /// What a request looks at first: three flags, and until when the feeds count as read, in milliseconds of the monotonic
     /// clock. [`IDLE`] is the usual value: nothing is revoked, and nothing is waited for.
     state: AtomicU64,
     /// When a request sweeps some shards, in seconds of the wall clock.
@@ -60,7 +60,9 @@ struct Writer {
 
 const HAS_ENTRIES: u64 = 1 << 63;
 const HAS_FEEDS_TO_START: u64 = 1 << 62;
-const DEADLINE: u64 = HAS_FEEDS_TO_START - 1;
+/// Whether some feed was neither read to its end yet nor has failed, so that requests wait for it.
+const IS_STARTING: u64 = 1 << 61;
+const DEADLINE: u64 = IS_STARTING - 1;
 const IDLE: u64 = DEADLINE;
 
 /// How many shards a request sweeps each second, and a write each time it is the turn.
@@ -109,8 +111,7 @@ impl List {
     /// Whether sources have to be started, or have not been read yet.
     #[inline]
     pub(crate) fn is_starting(&self) -> bool {
-        let state = self.state.load(Ordering::Acquire);
-        state & HAS_FEEDS_TO_START != 0 || state & DEADLINE == 0
+        self.state.load(Ordering::Acquire) & (HAS_FEEDS_TO_START | IS_STARTING) != 0
     }
 
     /// Whether the feeds have to be started, which needs a runtime.
@@ -252,6 +253,10 @@ impl List {
 
     pub(crate) fn set_feeds_to_start(&self, on: bool) {
         self.set_flag(HAS_FEEDS_TO_START, on);
+    }
+
+    pub(crate) fn set_starting(&self, on: bool) {
+        self.set_flag(IS_STARTING, on);
     }
 
     fn set_flag(&self, flag: u64, on: bool) {

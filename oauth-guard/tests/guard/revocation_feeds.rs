@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use oauth_guard::Guard;
-use oauth_guard::defaults::REVOCATION_PUBLISH_TIMEOUT;
+use oauth_guard::defaults::{REVOCATION_FIRST_READ, REVOCATION_PUBLISH_TIMEOUT};
 use oauth_guard::revocation::{
-    Batch, FeedError, MemoryFeed, Position, Revocation, RevocationError, RevocationFeed, RevocationSettings,
+    Batch, FeedError, MemoryFeed, OnOutage, Position, Revocation, RevocationError, RevocationFeed,
+    RevocationSettings,
 };
 use tokio::time::{Instant, advance};
 
@@ -140,6 +141,110 @@ async fn a_reload_with_another_handle_to_the_same_feed_serves_on_and_reads_it_an
     reload(&Feed::new("elsewhere", Manner::NeverReads));
     let other = fixture.server.mint().build();
     assert_eq!(call(&guard, &other).await.status, 503);
+}
+
+/// A feed that brings its revocations only when a gate is open.
+#[derive(Clone, Debug)]
+struct Slow(MemoryFeed, std::sync::Arc<tokio::sync::Semaphore>);
+
+impl Slow {
+    async fn with_session(fixture: &Fixture, session: &str) -> Self {
+        let feed = MemoryFeed::new();
+        feed.publish(&[Revocation::session(fixture.server.issuer(), session)]).await.unwrap();
+        Self(feed, std::sync::Arc::new(tokio::sync::Semaphore::new(0)))
+    }
+
+    fn open(&self) {
+        self.1.add_permits(1 << 20);
+    }
+}
+
+impl RevocationFeed for Slow {
+    async fn read(&self, after: Option<&Position>) -> Result<Batch, FeedError> {
+        self.1.acquire().await.unwrap().forget();
+        self.0.read(after).await
+    }
+
+    async fn publish(&self, revocations: &[Revocation]) -> Result<(), FeedError> {
+        self.0.publish(revocations).await
+    }
+}
+
+fn serving(fixture: &Fixture, feeds: &[&Slow]) -> oauth_guard::GuardBuilder {
+    let settings = RevocationSettings::new().on_outage(OnOutage::Serve);
+    let settings = feeds.iter().fold(settings, |settings, feed| settings.feed((*feed).clone()));
+    fixture.builder().issuer(fixture.issuer()).revocation(settings)
+}
+
+/// Requests that come while the feeds are read for the first time.
+fn requests(guard: &Guard, token: &str) -> Vec<tokio::task::JoinHandle<u16>> {
+    let send = |_| {
+        let (guard, token) = (guard.clone(), token.to_owned());
+        tokio::spawn(async move { call(&guard, &token).await.status })
+    };
+    (0..3).map(send).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_served_before_a_reachable_feed_is_read_whatever_an_outage_means() {
+    for probed in [false, true] {
+        let fixture = Fixture::new();
+        let feed = Slow::with_session(&fixture, "s1").await;
+        let guard = serving(&fixture, &[&feed]).build().unwrap();
+        let token = fixture.server.mint().claim("sid", "s1").build();
+        if probed {
+            // It starts the feeds, and no request has to.
+            let _ = guard.health();
+        }
+        let waiting = requests(&guard, &token);
+        settle().await;
+        advance(Duration::from_secs(1)).await;
+        settle().await;
+        assert!(waiting.iter().all(|request| !request.is_finished()), "{probed}");
+        feed.open();
+        for request in waiting {
+            assert_eq!(request.await.unwrap(), 401, "{probed}");
+        }
+        // A feed that a reload adds.
+        let other = Slow::with_session(&fixture, "s2").await;
+        guard.reload(serving(&fixture, &[&feed, &other])).unwrap();
+        let token = fixture.server.mint().claim("sid", "s2").build();
+        if probed {
+            let _ = guard.health();
+        }
+        let waiting = requests(&guard, &token);
+        settle().await;
+        assert!(waiting.iter().all(|request| !request.is_finished()), "{probed}");
+        other.open();
+        for request in waiting {
+            assert_eq!(request.await.unwrap(), 401, "{probed}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_hangs_is_waited_for_once() {
+    let fixture = Fixture::new();
+    let feed = Slow::with_session(&fixture, "s1").await;
+    let guard = serving(&fixture, &[&feed]).build().unwrap();
+    let token = fixture.server.mint().build();
+    let began = Instant::now();
+    for request in requests(&guard, &token) {
+        assert_eq!(request.await.unwrap(), 200, "an outage, which is served through");
+    }
+    assert!(began.elapsed() >= REVOCATION_FIRST_READ, "{:?}", began.elapsed());
+    let began = Instant::now();
+    assert_eq!(call(&guard, &token).await.status, 200);
+    assert_eq!(began.elapsed(), Duration::ZERO, "not again");
+    feed.open();
+    settle().await;
+    assert_eq!(call(&guard, &fixture.server.mint().claim("sid", "s1").build()).await.status, 401);
+    // A reload that adds a feed has requests wait for that one in full.
+    let other = Slow::with_session(&fixture, "s2").await;
+    guard.reload(serving(&fixture, &[&feed, &other])).unwrap();
+    let began = Instant::now();
+    assert_eq!(call(&guard, &token).await.status, 200);
+    assert!(began.elapsed() >= REVOCATION_FIRST_READ, "{:?}", began.elapsed());
 }
 
 /// A source that is asked each second is asked again soon after a short outage, and one of thousands that is away for long
