@@ -233,6 +233,13 @@ impl Remote {
         }
     }
 
+    /// How long until an unknown key may cause a fetch.
+    pub(crate) fn unknown_key_pause(&self, now: Now) -> Duration {
+        let state = self.state();
+        let pause = state.unknown_keys.pause(now.monotonic, self.policy.cooldown);
+        pause.max(state.not_before.saturating_sub(now.monotonic))
+    }
+
     /// Whether the last fetch failed, and then how long until the next one may start.
     pub(crate) fn outage(&self, now: Now) -> Option<Duration> {
         let state = self.state();

@@ -27,10 +27,17 @@ impl UnknownKeyBudget {
         if self.unknown.len() <= NO_FLOOD && !self.unknown.iter().any(|one| one.as_deref() == key_id) {
             self.unknown.push(key_id.map(Into::into));
         }
+        self.pause(now, cooldown).is_zero()
+    }
+
+    /// How long until one of the key ids that are known to be unknown may cause a fetch.
+    pub(super) fn pause(&self, now: Duration, cooldown: Duration) -> Duration {
+        let is_flood = self.unknown.len() > NO_FLOOD;
+        let between = if is_flood { cooldown } else { cooldown / 6 };
         let since = self.last.map(|last| now.saturating_sub(last));
-        let is_spaced = since.is_none_or(|since| since >= cooldown / 6);
-        let is_flood = self.unknown.len() > NO_FLOOD && since.is_some_and(|since| since < cooldown);
-        is_spaced && !is_flood && self.full_at.saturating_sub(now) <= cooldown
+        let spacing = since.map_or(Duration::ZERO, |since| between.saturating_sub(since));
+        // The budget has room for another fetch when no more than one cool-down is left of it.
+        spacing.max(self.full_at.saturating_sub(now).saturating_sub(cooldown))
     }
 
     /// Such a fetch starts, for a token with this key id.

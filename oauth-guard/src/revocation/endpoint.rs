@@ -30,7 +30,7 @@ use crate::telemetry;
 /// | took effect, or did so before | 200 | 202 |
 /// | invalid: nothing changes | 400 with `error` and `error_description` | 400 with `err` and `description` |
 /// | another method than POST | 405 | 405 |
-/// | keys unavailable, list full, or a shared store away | 503 with `Retry-After` | 503 with `Retry-After` |
+/// | keys unavailable, or a new key that may not be fetched yet; list full; a shared store away | 503 with `Retry-After` | 503 with `Retry-After` |
 ///
 /// Every response has `Cache-Control: no-store`.
 pub struct RevocationEndpoint<T = Untyped> {
@@ -193,7 +193,9 @@ impl<T: Send + Sync + 'static> RevocationEndpoint<T> {
             Err(error) => {
                 let what = match error {
                     StatementError::Invalid(flaw) => flaw.description,
-                    StatementError::Unavailable(_) => "the issuer's keys are unavailable",
+                    StatementError::Unavailable(_) => {
+                        "the issuer's keys are unavailable, or may not be fetched yet"
+                    }
                 };
                 // At debug level: any caller can cause it.
                 tracing::debug!(target: "oauth_guard", kind = ?self.kind, what, "a logout token or a security event has no effect");

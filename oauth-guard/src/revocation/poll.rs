@@ -146,8 +146,9 @@ impl PollFeed {
                     self.state().refused.insert(jti, error);
                 }
                 Err(StatementError::Unavailable(_)) => {
-                    outcome =
-                        Err(FeedError::unavailable("the keys to validate an event with are unavailable"));
+                    outcome = Err(FeedError::unavailable(
+                        "the keys to validate an event with are unavailable, or may not be fetched yet",
+                    ));
                 }
             }
         }

@@ -86,14 +86,26 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
     ) -> Result<Statement, StatementError> {
         // An issuer, its keys, newer keys; and one of them again.
         const ROUNDS: usize = 4;
+        let mut has_newest_keys = false;
         for _ in 0..ROUNDS {
             let now = self.clock.now();
             let fetch = match self.try_statement(text, kind, now)? {
                 Step::Valid(statement) => return Ok(statement),
                 Step::Fetch(fetch) => fetch,
             };
-            let flight: Flight = fetch.start(now).map_err(fetch_failed)?;
-            fetch.wait(flight).await.map_err(fetch_failed)?;
+            let flight: Flight = match fetch.start(now) {
+                Ok(flight) => flight,
+                Err(Rejection::KeysUnavailable { retry_after }) => {
+                    return Err(StatementError::Unavailable(retry_after));
+                }
+                Err(_) if has_newest_keys => return Err(key(NO_KEY)),
+                // The key may be new. A final response would lose the revocation, and any caller can use up the fetches
+                // that unknown keys may cause.
+                Err(_) => return Err(StatementError::Unavailable(fetch.next_start(now))),
+            };
+            let refresh = fetch.wait(flight).await.map_err(fetch_failed)?;
+            // Not after a look for the issuer, and not after a fetch that has ended with its runtime.
+            has_newest_keys |= !refresh;
         }
         Err(StatementError::Unavailable(Duration::from_secs(1)))
     }
@@ -316,7 +328,7 @@ fn malformed(error: TokenError) -> StatementError {
     }
 }
 
-/// What the start of a fetch, or the wait for it, says.
+/// What the wait for a fetch says.
 fn fetch_failed(rejection: Rejection) -> StatementError {
     match rejection {
         Rejection::KeysUnavailable { retry_after } => StatementError::Unavailable(retry_after),

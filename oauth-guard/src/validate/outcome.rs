@@ -58,6 +58,14 @@ impl PendingFetch {
         }
     }
 
+    /// How long until it may start, where an unknown key may not cause a fetch now.
+    pub(crate) fn next_start(&self, now: Now) -> Duration {
+        match self {
+            Self::NewerKeys(remote, _) => remote.unknown_key_pause(now),
+            Self::Keys(_) | Self::FresherKeys(_) | Self::Issuer(..) => Duration::from_secs(1),
+        }
+    }
+
     /// Waits for it. Returns whether keys that are overdue are fetched before they are used; an error ends the wait.
     pub(crate) async fn wait(&self, flight: Flight) -> Result<bool, Rejection> {
         let landed = match self {

@@ -187,9 +187,11 @@ async fn invented_keys_cause_no_more_fetches_than_invented_tokens_do() {
     for number in 0..100 {
         let forged = key.clone().with_kid(&format!("k{number}"));
         let logout = fixture.server.logout_token("shop", "ada").signed_with(&forged).build();
-        assert_eq!(log_out(&guard, &logout).await.status, 400);
+        // The first one had its fetch; of the others it is not known yet whether their keys are new.
+        let expected = if number == 0 { 400 } else { 503 };
+        assert_eq!(log_out(&guard, &logout).await.status, expected);
         let event = fixture.server.security_event("shop", SecurityEvent::SessionRevoked, "ada");
-        assert_eq!(push(&guard, &event.signed_with(&forged).build()).await.status, 400);
+        assert_eq!(push(&guard, &event.signed_with(&forged).build()).await.status, 503);
     }
     assert!(fixture.server.journal().count(Endpoint::Jwks) - before <= 2);
     // Claims are checked first: what is for others causes none.
@@ -197,6 +199,58 @@ async fn invented_keys_cause_no_more_fetches_than_invented_tokens_do() {
     let before = fixture.server.journal().count(Endpoint::Jwks);
     assert_eq!(log_out(&guard, &fixture.server.logout_token("other", "ada").build()).await.status, 400);
     assert_eq!(fixture.server.journal().count(Endpoint::Jwks), before);
+}
+
+/// Whoever sends forged tokens decides when keys may be fetched again.
+#[tokio::test(start_paused = true)]
+async fn a_new_key_that_may_not_be_fetched_yet_costs_no_logout() {
+    let fixture = Fixture::new();
+    let guard = guard(&fixture);
+    let token = fixture.server.mint().subject("ada").expires_in(3600).build();
+    assert_eq!(call(&guard, &token).await.status, 200);
+    let forger = TestKey::generate(Alg::Es256);
+    for number in 0..8 {
+        let forged =
+            fixture.server.mint().signed_with(&forger.clone().with_kid(&format!("k{number}"))).build();
+        assert_eq!(call(&guard, &forged).await.status, 401);
+    }
+    fixture.server.keys().rotate();
+    let logout = fixture.server.logout_token("shop", "ada").expires_in(600).build();
+    let event = fixture.server.security_event("shop", SecurityEvent::AccountDisabled, "ada").build();
+    for refused in [log_out(&guard, &logout).await, push(&guard, &event).await] {
+        assert_eq!((refused.status, refused.header("retry-after")), (503, Some("30")), "not for good");
+    }
+    advance(Duration::from_secs(30)).await;
+    assert_eq!((log_out(&guard, &logout).await.status, push(&guard, &event).await.status), (200, 202));
+    assert_eq!(call(&guard, &token).await.summary(), REVOKED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_polled_with_a_new_key_is_taken_when_keys_may_be_fetched() {
+    let fixture = Fixture::new();
+    let guard = polling(&fixture, poll(&fixture));
+    let token = fixture.server.mint().subject("ada").expires_in(3600).build();
+    assert_eq!(call(&guard, &token).await.status, 200);
+    let forger = TestKey::generate(Alg::Es256);
+    for number in 0..8 {
+        let forged =
+            fixture.server.mint().signed_with(&forger.clone().with_kid(&format!("k{number}"))).build();
+        assert_eq!(call(&guard, &forged).await.status, 401);
+    }
+    fixture.server.keys().rotate();
+    let event = fixture.server.security_event("shop", SecurityEvent::AccountDisabled, "ada");
+    fixture.server.queue_event("news", event.expires_in(600).build());
+    for _ in 0..20 {
+        advance(Duration::from_secs(1)).await;
+        settle().await;
+    }
+    assert_eq!(fixture.server.acknowledged_events(), [""; 0], "neither taken nor refused");
+    for _ in 0..20 {
+        advance(Duration::from_secs(1)).await;
+        settle().await;
+    }
+    assert_eq!(call(&guard, &token).await.summary(), REVOKED);
+    assert_eq!(fixture.server.acknowledged_events(), ["news"]);
 }
 
 #[tokio::test(start_paused = true)]
