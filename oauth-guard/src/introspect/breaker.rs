@@ -13,7 +13,7 @@ pub(super) struct Breaker {
     closed_until: Duration,
     /// The one question that may be asked after a pause is under way.
     probing: bool,
-    /// Counts the pauses. Questions that were let through before the last one say nothing new when they fail.
+    /// Counts the pauses. Questions that were let through before the last one say nothing about what came after them.
     round: u64,
     /// Why the last question failed, until one succeeds.
     pub(super) last_error: Option<String>,
@@ -40,8 +40,12 @@ impl Breaker {
         self.round
     }
 
-    pub(super) fn succeeded(&mut self) {
-        *self = Self { round: self.round, ..Self::default() };
+    /// A question that was let through in that round succeeded. One of before the last pause neither shortens that, nor ends
+    /// the question that shows whether the server works again.
+    pub(super) fn succeeded(&mut self, round: u64) {
+        if round == self.round {
+            *self = Self { round, ..Self::default() };
+        }
     }
 
     /// `retry_after` is the server's own word, which counts at once.
@@ -62,7 +66,12 @@ impl Breaker {
     pub(super) fn failed_late(&mut self, now: Duration, retry_after: Option<Duration>) {
         if let Some(wanted) = retry_after {
             let until = now.saturating_add(wanted.min(INTROSPECTION_LONGEST_PAUSE));
-            self.closed_until = self.closed_until.max(until);
+            if until > self.closed_until {
+                // Another pause: what is under way was let through before it.
+                self.closed_until = until;
+                self.round += 1;
+                self.probing = false;
+            }
         }
     }
 
@@ -116,8 +125,33 @@ mod tests {
         assert_eq!(breaker.admit(now), Ok(()));
         breaker.abandoned(breaker.round());
         assert_eq!(breaker.admit(now), Ok(()));
-        breaker.succeeded();
+        breaker.succeeded(breaker.round());
         assert_eq!((breaker.admit(now), breaker.admit(now)), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn a_success_of_before_a_pause_ends_neither_it_nor_the_question_after_it() {
+        let mut breaker = Breaker::default();
+        let before = breaker.round();
+        breaker.failed(s(0), Some(s(9)));
+        breaker.succeeded(before);
+        assert_eq!(breaker.admit(s(1)), Err(s(8)));
+        for _ in 1..INTROSPECTION_TRIES {
+            assert_eq!(breaker.admit(s(9)), Ok(()));
+            breaker.failed(s(9), None);
+        }
+        assert_eq!(breaker.admit(s(10)), Ok(()));
+        breaker.succeeded(before);
+        assert!(breaker.admit(s(10)).is_err(), "one question at a time");
+        // The server asks for a pause while that one is under way, so that its success is one of before, too.
+        let probe = breaker.round();
+        breaker.failed_late(s(10), Some(s(5)));
+        breaker.succeeded(probe);
+        assert_eq!(breaker.admit(s(11)), Err(s(4)));
+        assert_eq!(breaker.admit(s(15)), Ok(()));
+        assert!(breaker.admit(s(15)).is_err(), "one question at a time");
+        breaker.succeeded(breaker.round());
+        assert_eq!((breaker.admit(s(15)), breaker.admit(s(15))), (Ok(()), Ok(())));
     }
 
     #[test]

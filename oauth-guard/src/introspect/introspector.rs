@@ -267,11 +267,11 @@ impl Introspector {
         let active = claims.as_ref().map_err(|what| *what).and_then(response::is_active);
         let made = match (active, &claims, text) {
             (Ok(true), Ok(claims), Some(text)) => {
-                self.succeeded(&self.counts.active);
+                self.succeeded(&self.counts.active, round);
                 on_active(claims, text)
             }
             (Ok(_), ..) => {
-                self.succeeded(&self.counts.inactive);
+                self.succeeded(&self.counts.inactive, round);
                 if !self.negative_for.is_zero() {
                     let until = self.clock.now().monotonic.saturating_add(self.negative_for);
                     self.negative().insert(digest, until);
@@ -285,9 +285,9 @@ impl Introspector {
         (Settled::Active(body), Some(made))
     }
 
-    fn succeeded(&self, count: &AtomicU64) {
+    fn succeeded(&self, count: &AtomicU64, round: u64) {
         count.fetch_add(1, Ordering::Relaxed);
-        self.breaker().succeeded();
+        self.breaker().succeeded(round);
     }
 
     fn failed(&self, error: &Error, round: u64) -> Settled {

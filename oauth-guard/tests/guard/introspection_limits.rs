@@ -93,6 +93,45 @@ async fn a_flood_of_new_tokens_takes_bounded_room() {
     assert_eq!(call(&guard, "one-too-many").await.status, 401, "there is room again");
 }
 
+/// Of questions that are under way together, one may succeed after the server has asked to be left alone.
+#[tokio::test(start_paused = true)]
+async fn a_success_of_before_ends_no_pause_and_no_probe() {
+    let fixture = fixture();
+    let guard = asking(&fixture, 64);
+    let (early, late) = (Gate::new(), Gate::new());
+    let hold = |gate: &Gate| fixture.server.fault(Endpoint::Introspect, Fault::hold(gate)).times(1);
+    let ask = |nth: usize| call(&guard, ["opaque-0", "opaque-1", "opaque-2", "opaque-3", "opaque-4"][nth]);
+    hold(&early);
+    let [first] = callers(&fixture, &guard, 1).try_into().unwrap();
+    settle().await;
+    hold(&late);
+    let [second] = callers(&fixture, &guard, 1).try_into().unwrap();
+    settle().await;
+    fixture.server.fault(Endpoint::Introspect, Fault::status(429).retry_after_secs(3)).times(1);
+    assert_eq!(ask(0).await.retry_after.as_deref(), Some("3"));
+    early.open();
+    assert_eq!(first.await.unwrap(), 200);
+    assert_eq!((ask(1).await.status, questions(&fixture)), (503, 3), "its word still counts");
+    // Two more failures, and then one question at a time.
+    advance(Duration::from_secs(3)).await;
+    for nth in [1, 2] {
+        fixture.server.fault(Endpoint::Introspect, Fault::status(500)).times(1);
+        assert_eq!((ask(nth).await.status, questions(&fixture)), (503, 3 + nth));
+    }
+    advance(Duration::from_secs(1)).await;
+    let probe = Gate::new();
+    hold(&probe);
+    let [probing] = callers(&fixture, &guard, 1).try_into().unwrap();
+    settle().await;
+    assert_eq!(questions(&fixture), 6);
+    late.open();
+    assert_eq!(second.await.unwrap(), 200);
+    assert_eq!((ask(3).await.status, questions(&fixture)), (503, 6), "one question at a time");
+    probe.open();
+    assert_eq!(probing.await.unwrap(), 200);
+    assert_eq!((ask(4).await.status, questions(&fixture)), (401, 7));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_cached_token_grants_is_asked_for_each_request() {
     let fixture = fixture();
