@@ -7,7 +7,9 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use oauth_client::Secret;
+use oauth_client::clock::Now;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::coop::unconstrained;
@@ -55,21 +57,27 @@ impl Flight {
 }
 
 /// What became of a wish to ask.
-enum Boarded {
-    Joined,
-    Begun(Landing, Handle),
+enum Boarded<R> {
+    /// Another question has brought it since the caller looked.
+    Known(Answer<R>),
+    Joined(Arc<Flight>),
+    Begun(Arc<Flight>, Landing, Handle),
 }
 
 impl Introspector {
     /// Asks, or joins the question about the same token that is under way. It goes on when a caller is dropped. What
     /// `on_active` returns gets the response about an active token before any caller does, so that the cache knows it when
     /// the question is no longer under way; the caller that asked gets what it made of it, if the response came at once.
+    ///
+    /// `learnt` looks for what the cache has. It is called where a question would begin, and then no other one about the token
+    /// is under way: so one token is one question, however long each caller has waited before it came here.
     pub(crate) async fn ask<F, R>(
         self: &Arc<Self>,
         token: &Secret,
         digest: Digest,
         issuer: &Arc<IssuerState>,
         on_active: impl Fn() -> F,
+        learnt: impl Fn(Now) -> Option<R>,
     ) -> Answer<R>
     where
         F: FnOnce(&Arc<IssuerState>, &ClaimSet<'_>, &str) -> R + Send + 'static,
@@ -77,16 +85,18 @@ impl Introspector {
     {
         // A question that ends with its runtime is asked once more.
         for _ in 0..2 {
-            let (flight, boarded) = match self.board(digest) {
-                Ok(boarded) => boarded,
+            let flight = match self.board(digest, &learnt) {
                 Err(retry_after) => return (Settled::Unavailable(retry_after), None),
-            };
-            if let Boarded::Begun(landing, runtime) = boarded {
-                let asking = landing.ask(token.clone(), Arc::clone(issuer), on_active());
-                if let Some(answer) = begin(Box::pin(asking), &runtime).await {
-                    return answer;
+                Ok(Boarded::Known(answer)) => return answer,
+                Ok(Boarded::Joined(flight)) => flight,
+                Ok(Boarded::Begun(flight, landing, runtime)) => {
+                    let asking = landing.ask(token.clone(), Arc::clone(issuer), on_active());
+                    if let Some(answer) = begin(Box::pin(asking), &runtime).await {
+                        return answer;
+                    }
+                    flight
                 }
-            }
+            };
             // A runtime that nothing drives any more must not hold up the callers of others.
             let most = self.timeout.saturating_add(INTROSPECTION_FIRST_PAUSE);
             match tokio::time::timeout(most, flight.landed()).await {
@@ -98,10 +108,22 @@ impl Introspector {
         (Settled::Unavailable(INTROSPECTION_FIRST_PAUSE), None)
     }
 
-    fn board(self: &Arc<Self>, digest: Digest) -> Result<(Arc<Flight>, Boarded), Duration> {
+    fn board<R>(
+        self: &Arc<Self>,
+        digest: Digest,
+        learnt: &impl Fn(Now) -> Option<R>,
+    ) -> Result<Boarded<R>, Duration> {
         let mut flights = self.flights();
         if let Some(flight) = flights.get(&digest).filter(|flight| flight.is_under_way()) {
-            return Ok((Arc::clone(flight), Boarded::Joined));
+            return Ok(Boarded::Joined(Arc::clone(flight)));
+        }
+        // A question that has ended left its outcome before it left the list.
+        let now = self.clock.now();
+        if let Some(known) = learnt(now) {
+            return Ok(Boarded::Known((Settled::Active(Bytes::new()), Some(known))));
+        }
+        if let Some(settled) = self.known(digest, now) {
+            return Ok(Boarded::Known((settled, None)));
         }
         if flights.len() >= self.most_flights {
             return Err(INTROSPECTION_FIRST_PAUSE);
@@ -117,7 +139,7 @@ impl Introspector {
             flight: Arc::clone(&flight),
             admitted: Admitted { round, reported: false },
         };
-        Ok((flight, Boarded::Begun(landing, runtime)))
+        Ok(Boarded::Begun(flight, landing, runtime))
     }
 
     fn forget(&self, digest: Digest, flight: &Arc<Flight>) {

@@ -55,7 +55,7 @@ pub(crate) struct Introspector {
     issuer: Box<str>,
     client_id: Box<str>,
     client: Client,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(crate) tokens: IntrospectedTokens,
     /// How long a response about an active token is used.
     pub(crate) cache: Duration,

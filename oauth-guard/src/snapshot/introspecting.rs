@@ -120,7 +120,8 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
                 snapshot.active(issuer, jwt, digest, claims, body)
             }
         };
-        match introspector.ask(token, digest, issuer, on_active).await {
+        let learnt = |now| self.learnt(issuer, digest, now).map(Ok);
+        match introspector.ask(token, digest, issuer, on_active, learnt).await {
             (_, Some(verified)) => self.accept(verified?, self.clock.now()),
             (settled, None) => self.settle(issuer, jwt, digest, settled),
         }

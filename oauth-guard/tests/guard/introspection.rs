@@ -1,8 +1,14 @@
 //! Tokens that the guard asks their server about (RFC 7662).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use oauth_guard::{ClientAuth, Guard, IntrospectedTokens, Introspection, Issuer};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use oauth_client::transport::RequestBody;
+use oauth_guard::{ClientAuth, Guard, HttpClient, IntrospectedTokens, Introspection, Issuer};
 use oauth_mock::{Endpoint, Fault, Gate, MockClient, MockServer};
 use serde_json::{Value, json};
 use tokio::time::advance;
@@ -221,6 +227,41 @@ async fn ten_thousand_callers_with_one_new_token_ask_once_and_share_a_failure() 
     }
     let asked = questions(&fixture) - 1;
     assert!((1..=4).contains(&asked), "{asked} questions: one, and no more than the tries before a pause");
+}
+
+/// The response comes at once: the first caller has it before the next one has validated the token.
+#[tokio::test(start_paused = true)]
+async fn callers_that_wait_for_keys_together_ask_once() {
+    for status in [200, 401] {
+        let fixture = fixture();
+        let body = if status == 200 { active(&fixture) } else { json!({"active": false}) }.to_string();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let http = HttpClient::from_service(tower::service_fn({
+            let asked = Arc::clone(&asked);
+            move |_: Request<RequestBody>| {
+                asked.fetch_add(1, Ordering::SeqCst);
+                let response = Response::builder().header("content-type", "application/json");
+                std::future::ready(response.body(Full::<Bytes>::from(body.clone())))
+            }
+        }));
+        let introspection = introspection().tokens(IntrospectedTokens::Both).http(http);
+        let guard = asking(&fixture, introspection.endpoint("https://auth.example.com/introspect"));
+        let gate = Gate::new();
+        fixture.server.fault(Endpoint::Jwks, Fault::hold(&gate)).always();
+        let jwt = fixture.server.mint().subject("ada").build();
+        let callers: Vec<_> = (0..20)
+            .map(|_| {
+                let (guard, jwt) = (guard.clone(), jwt.clone());
+                tokio::spawn(async move { call(&guard, &jwt).await.status })
+            })
+            .collect();
+        settle().await;
+        gate.open();
+        for caller in callers {
+            assert_eq!(caller.await.unwrap(), status);
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "{status}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
