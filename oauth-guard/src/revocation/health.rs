@@ -19,7 +19,8 @@ pub struct RevocationHealth {
     pub refused: u64,
     /// How many [watchers](crate::Guard::watch) wait.
     pub watchers: usize,
-    /// How long an entry is kept that does not say when it ends, in seconds.
+    /// How long an entry is kept that does not say when it ends, in seconds: the longest lifetime of a token that is
+    /// configured or was seen, and the leeway by which tokens are accepted beyond it.
     pub longest_token_seconds: u64,
     /// The sources that are followed.
     pub feeds: Vec<FeedHealth>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::statement::{Statement, StatementError, StatementKind};
-use crate::defaults::REVOKED_TOKEN_LIFETIME;
+use crate::defaults::{LEEWAY, REVOKED_TOKEN_LIFETIME};
 use crate::guard::{Guard, WeakGuard};
 use crate::snapshot::Snapshot;
 
@@ -58,19 +58,23 @@ impl<T: Send + Sync + 'static> Guard<T> {
 }
 
 impl<T> Snapshot<T> {
-    /// How long a token can live, as far as the configuration says it.
+    /// For how long a token can be accepted after a revocation, as far as the configuration says it.
     fn longest_token(&self) -> Duration {
+        let rules = || self.issuers.values().map(|issuer| &issuer.rules);
+        // The clock of its issuer may be ahead by the leeway, and the token is accepted for the leeway longer.
+        let accepted = |lifetime: Duration, leeway: Duration| {
+            lifetime.saturating_add(leeway.saturating_mul(2)).saturating_add(Duration::from_secs(1))
+        };
         if let Some(longest) = self.revocation.longest_token {
-            return longest;
+            // Issuers that are resolved may have any leeway; theirs is the usual one.
+            let resolved = self.tenants.is_some().then_some(LEEWAY);
+            let leeway = rules().map(|rules| rules.leeway).chain(resolved).max();
+            return accepted(longest, leeway.unwrap_or_default());
         }
         let mut longest = Duration::ZERO;
-        for issuer in self.issuers.values() {
-            let Some(age) = issuer.rules.max_token_age else { return REVOKED_TOKEN_LIFETIME };
-            // Its clock may be ahead by the leeway, and the token is accepted for the leeway longer.
-            longest = longest.max(
-                age.saturating_add(issuer.rules.leeway.saturating_mul(2))
-                    .saturating_add(Duration::from_secs(1)),
-            );
+        for rules in rules() {
+            let Some(age) = rules.max_token_age else { return REVOKED_TOKEN_LIFETIME };
+            longest = longest.max(accepted(age, rules.leeway));
         }
         // Those that are resolved may have any.
         if self.tenants.is_some() { longest.max(REVOKED_TOKEN_LIFETIME) } else { longest }

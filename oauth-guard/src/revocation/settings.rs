@@ -149,9 +149,10 @@ impl RevocationSettings {
         self
     }
 
-    /// The longest lifetime of an access token: how long a revocation is kept that does not say when it
-    /// [ends](super::Revocation::until). By default the longest `max_token_age` where every issuer has one, and 30 days
-    /// otherwise. A token that lives longer causes a warning, and all known revocations are then kept longer.
+    /// The longest lifetime of an access token, from `iat` to `exp`: how long a revocation is kept that does not say when it
+    /// [ends](super::Revocation::until), and twice the largest leeway longer. By default the longest `max_token_age` where
+    /// every issuer has one, and 30 days otherwise. A token that lives longer causes a warning, and all known revocations are
+    /// then kept longer.
     pub fn longest_token(mut self, lifetime: Duration) -> Self {
         self.longest_token = Some(lifetime);
         self

@@ -205,6 +205,22 @@ async fn an_entry_ends_when_no_token_it_meets_can_be_alive() {
     assert_eq!(entries(&guard), 0);
 }
 
+/// A server whose clock is ahead issues a token, and its entry ends no sooner than the token is refused as expired.
+#[tokio::test(start_paused = true)]
+async fn the_longest_token_that_is_configured_is_revoked_for_as_long_as_it_is_accepted() {
+    let fixture = Fixture::new();
+    let settings = RevocationSettings::new().longest_token(Duration::from_secs(600));
+    let guard = fixture.builder().issuer(fixture.issuer()).revocation(settings).build().unwrap();
+    let ahead = fixture.server.clock().now_unix() + 59;
+    let text = fixture.server.mint().claim("jti", "t1").issued_at(ahead).expires_at(ahead + 600).build();
+    assert_eq!(call(&guard, &text).await.status, 200);
+    assert_eq!(guard.health().revocations.longest_token_seconds, 600 + 121, "nothing longer was seen");
+    guard.revocations().revoke(Revocation::token(fixture.server.issuer(), "t1")).await.unwrap();
+    advance(Duration::from_secs(718)).await;
+    assert_eq!(call(&guard, &text).await.summary(), REVOKED);
+    assert_eq!(guard.explain(&text).reason, Some("revoked"), "not expired yet");
+}
+
 #[tokio::test(start_paused = true)]
 async fn requests_sweep_what_ended_and_an_empty_list_costs_nothing_again() {
     let fixture = Fixture::new();
