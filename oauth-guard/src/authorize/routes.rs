@@ -283,6 +283,19 @@ fn foreign(segment: &str) -> Option<&'static str> {
         .then_some("requests with a `;` in a segment are rejected; write the path without parameters")
 }
 
+/// The pattern without the names of its placeholders, which is the same for patterns of the same requests. A malformed
+/// placeholder is left as it is, for the error about it.
+pub(super) fn unnamed(pattern: &str) -> String {
+    let segments = pattern.split('/').map(|segment| {
+        match segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+            Some(name) if name.strip_prefix('*').is_some_and(is_name) => "{*}",
+            Some(name) if is_name(name) => "{}",
+            _ => segment,
+        }
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
 fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }

@@ -477,6 +477,31 @@ async fn a_preflight_request_of_an_mcp_path_is_one() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn placeholders_are_the_same_whatever_their_names() {
+    let fixture = Fixture::new();
+    let token = fixture.server.mint().scope("tools").build();
+    for (one, other) in [("/mcp/{tenant}", "/mcp/{org}"), ("/mcp/{*rest}", "/mcp/{*all}")] {
+        let rules = [
+            Rule::new(one).methods([Method::POST]).mcp("tools/call").require(scope("tools")),
+            Rule::new(other).mcp("*").require(scope("mcp")),
+        ];
+        let layer = guard(&fixture, rules).layer();
+        let ask = Ask {
+            method: Method::POST,
+            path: "/mcp/a",
+            headers: vec![("mcp-method", "tools/call".to_owned()), ("mcp-name", "get".to_owned())],
+            body: Bytes::from(call("get")).into(),
+            token: Some(&token),
+        };
+        assert_eq!(send(&layer, ask).await, forbidden("tools mcp"), "{one} {other}");
+        let same = [Rule::new(one).mcp("a"), Rule::new(other).mcp("a")];
+        let found = problems(same, |builder| builder);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("rule[1].mcp") && found[0].contains("rule[0]; merge them"), "{found:?}");
+    }
+}
+
 fn problems(rules: impl IntoIterator<Item = Rule>, change: fn(GuardBuilder) -> GuardBuilder) -> Vec<String> {
     let issuer = oauth_guard::Issuer::new("https://auth.example.com").audience("orders-api");
     let builder = rules.into_iter().fold(Guard::builder().issuer(issuer), GuardBuilder::rule);

@@ -13,7 +13,7 @@ use http::Method;
 pub(crate) use self::message::compare;
 use self::message::{Operation, name_member};
 use super::path::Ambiguous;
-use super::routes::{Lookup, PatternError, Routes};
+use super::routes::{Lookup, PatternError, Routes, unnamed};
 use super::rule::{Access, Rule};
 use crate::error::Problems;
 use crate::request::RequestHead;
@@ -75,7 +75,8 @@ impl McpRules {
     /// `body_bytes` as in the field.
     pub(super) fn new(rules: &[Rule], body_bytes: Option<usize>, problems: &mut Problems) -> Self {
         let mut this = Self { body_bytes, ..Self::default() };
-        let mut by_path = BTreeMap::<&str, Vec<usize>>::new();
+        // All rules of a path apply to its requests, and the names of its placeholders make no other path of it.
+        let mut by_path = BTreeMap::<String, Vec<usize>>::new();
         for (index, rule) in rules.iter().enumerate() {
             let field = |name: &str| format!("rule[{index}].{name}");
             if rule.unnamed_mcp {
@@ -89,7 +90,7 @@ impl McpRules {
             if let Err((name, why)) = operations.check() {
                 problems.add(field(name), why);
             }
-            let of_path = by_path.entry(&rule.path).or_default();
+            let of_path = by_path.entry(unnamed(&rule.path)).or_default();
             let is_same = |other: &&usize| {
                 rules.get(**other).is_some_and(|other| other.mcp == rule.mcp && other.methods == rule.methods)
             };
@@ -99,14 +100,16 @@ impl McpRules {
             }
             of_path.push(index);
         }
-        for (path, indices) in by_path {
-            this.insert(path, &indices, rules, problems);
+        for indices in by_path.values() {
+            this.insert(indices, rules, problems);
         }
         this
     }
 
     /// One group for each method that a rule of the path names, and one for the others.
-    fn insert(&mut self, path: &str, indices: &[usize], rules: &[Rule], problems: &mut Problems) {
+    fn insert(&mut self, indices: &[usize], rules: &[Rule], problems: &mut Problems) {
+        let first = indices.first().and_then(|index| rules.get(*index));
+        let Some(path) = first.map(|rule| &*rule.path) else { return };
         let methods_of = |index: usize| rules.get(index).and_then(|rule| rule.methods.as_deref());
         let mut named: Vec<Method> = Vec::new();
         for method in indices.iter().filter_map(|index| methods_of(*index)).flatten() {
