@@ -77,6 +77,11 @@ impl ResourceMetadata {
                 "a resource identifier has no fragment (RFC 9728 section 1.2); remove what follows the #",
             );
         }
+        if url.path().contains("/:") || url.path().contains("/*") {
+            return Err(
+                "a segment of its path begins with `:` or `*`, which routers take for a placeholder; write %3A or %2A",
+            );
+        }
         // Between host and path, without a trailing slash: the document of `https://a/b` is at
         // `https://a/.well-known/oauth-protected-resource/b`. A query stays at the end.
         let path = format!("{WELL_KNOWN}{}", url.path().trim_end_matches('/'));

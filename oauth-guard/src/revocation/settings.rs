@@ -175,6 +175,11 @@ impl RevocationSettings {
             {
                 problems
                     .add(format!("revocation.{name}"), "expected a path, such as \"/backchannel-logout\"");
+            } else if path.as_ref().is_some_and(|path| path.contains("/:")) {
+                problems.add(
+                    format!("revocation.{name}"),
+                    "has a segment that begins with `:`, which routers take for a placeholder; choose another path",
+                );
             }
         }
         if self.backchannel_logout.is_some() && self.backchannel_logout == self.security_events {

@@ -220,6 +220,22 @@ async fn each_resource_has_its_document_at_its_well_known_path() {
     assert_eq!(ask(&none, "/.well-known/oauth-protected-resource", None).await.0, 404);
 }
 
+#[test]
+fn a_resource_that_no_router_can_serve_is_an_error_and_no_panic() {
+    let fixture = Fixture::new();
+    for resource in
+        ["https://api.example.com/:v", "https://api.example.com/a/*b/c", "https://api.example.com/*"]
+    {
+        let error = fixture.builder().issuer(fixture.issuer()).resource(resource).build().unwrap_err();
+        assert_eq!(error.problems()[0].field, "resource", "{error}");
+        assert!(error.to_string().contains("%3A"), "{error}");
+    }
+    for resource in ["https://api.example.com/%3Av", "https://api.example.com/a:b/{c}/%2A"] {
+        let guard = fixture.builder().issuer(fixture.issuer()).resource(resource).build().unwrap();
+        let _: Router = Router::new().merge(guard.metadata_router());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_document_follows_a_reload() {
     let fixture = Fixture::new();

@@ -415,6 +415,12 @@ fn what_is_wrong_with_the_settings_is_reported_together() {
         ["revocation.backchannel_logout", "revocation.client_ids"]
     );
     assert_eq!(fields(new().security_events("/x")), ["revocation.client_ids"]);
+    // A router would take these for a pattern, or panic.
+    for path in ["/:logout", "/a/:b", "/*", "/a/*b"] {
+        let found = fields(new().client_id("shop").backchannel_logout(path).security_events(path));
+        assert!(found.contains(&"revocation.backchannel_logout".to_owned()), "{path}: {found:?}");
+        assert!(found.contains(&"revocation.security_events".to_owned()), "{path}: {found:?}");
+    }
     assert_eq!(fields(settings().security_events("/backchannel-logout")), ["revocation.security_events"]);
     let poll = Poll::new("http://as.example/poll").every(Duration::ZERO);
     assert_eq!(
