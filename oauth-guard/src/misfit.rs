@@ -23,8 +23,12 @@ pub(crate) fn describe(payload: &str, error: &serde_json::Error) -> String {
     let Some(claim) = claim_at(payload, error.line(), error.column()) else {
         return "the claims do not fit as a whole".to_owned();
     };
-    let expected =
-        text.split_once(", expected ").map(|(_, rest)| rest.split(" at line ").next().unwrap_or(rest));
+    // What stands in front of the last one quotes the value, which may hold anything. Messages of types quote what they like.
+    let is_of_serde = ["invalid type: ", "invalid value: ", "invalid length ", "unknown variant `"]
+        .iter()
+        .any(|start| text.starts_with(start));
+    let expected = text.rsplit_once(", expected ").filter(|_| is_of_serde);
+    let expected = expected.map(|(_, rest)| rest.split(" at line ").next().unwrap_or(rest));
     match expected {
         Some(expected) => format!("the claim `{claim}`: the type expects {expected}"),
         None => format!("the claim `{claim}` is none that the type has, or not of its form"),
@@ -56,6 +60,26 @@ mod tests {
         tenant: String,
         level: Option<u8>,
         deep: Option<Deep>,
+        kind: Option<Kind>,
+        odd: Option<Odd>,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Kind {
+        One,
+        Two,
+    }
+
+    /// A type whose error message is its own, and quotes the value.
+    #[derive(Debug)]
+    struct Odd;
+
+    impl<'de> serde::Deserialize<'de> for Odd {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let text = String::deserialize(deserializer)?;
+            Err(serde::de::Error::custom(format!("not odd: {text}")))
+        }
     }
 
     #[derive(Debug, serde::Deserialize)]
@@ -76,8 +100,20 @@ mod tests {
             ("{\"tenant\":\"a\",\n\n \"level\":\n 700}", "the claim `level`: the type expects u8"),
             (r#"{"deep":{"list":[1,"secret"]},"tenant":"a"}"#, "the claim `deep`: the type expects u8"),
             (
+                r#"{"tenant":"a","level":"x, expected secret at line 1"}"#,
+                "the claim `level`: the type expects u8",
+            ),
+            (
+                r#"{"tenant":"a","kind":"x, expected secret"}"#,
+                "the claim `kind`: the type expects `one` or `two`",
+            ),
+            (
+                r#"{"tenant":"a","odd":"x, expected secret"}"#,
+                "the claim `odd` is none that the type has, or not of its form",
+            ),
+            (
                 r#"{"tenant":"a","secr\u0065t":1}"#,
-                "the claim `secret`: the type expects one of `tenant`, `level`, `deep`",
+                "the claim `secret`: the type expects one of `tenant`, `level`, `deep`, `kind`, `odd`",
             ),
         ] {
             let error = serde_json::from_str::<Mine>(payload).unwrap_err();
