@@ -260,7 +260,7 @@
 //! | `oauth_guard_cache_lookups_total` | counter | `result` (`hit`, `miss`) | tokens looked for in the cache |
 //! | `oauth_guard_key_fetches_total` | counter | `issuer`, `result` (`fetched`, `failed`), `code` | fetches of key sets, those of issuers resolved at run time as `resolved` |
 //! | `oauth_guard_keys_fetched_timestamp_seconds` | gauge | `issuer` | when the keys in use were fetched, in Unix time: their age is the time since |
-//! | `oauth_guard_introspections_total` | counter | `issuer`, `result` (`active`, `inactive`, `failed`) | questions about tokens (RFC 7662); tokens that are cached cause none |
+//! | `oauth_guard_introspections_total` | counter | `issuer`, `result` (`active`, `inactive`, `failed`) | questions about tokens (RFC 7662), those to issuers resolved at run time as `resolved`; tokens that are cached cause none |
 //! | `oauth_guard_replay_checks_total` | counter | `result` (`first`, `replayed`, `failed`) | proofs of possession that were looked for in the replay store |
 //! | `oauth_guard_revocations_total` | counter | `result` (`received`, `refused`) | logout tokens and security events that were pushed here |
 //!

@@ -42,7 +42,8 @@ pub(crate) fn cache(hit: bool) {
     let _ = hit;
 }
 
-/// Whom a key set belongs to, as a label: issuers that were resolved at run time share one, since callers can invent them.
+/// Whom a key set or an introspection endpoint belongs to, as a label: issuers that were resolved at run time share one,
+/// since callers can invent them.
 #[derive(Clone, Copy)]
 pub(crate) struct Owner<'a> {
     pub(crate) issuer: &'a str,
@@ -73,7 +74,7 @@ pub(crate) fn keys_fetched(owner: Owner<'_>, failure: Option<&str>, now: Duratio
 }
 
 /// A server was asked about a token.
-pub(crate) fn introspected(issuer: &str, settled: &Settled) {
+pub(crate) fn introspected(owner: Owner<'_>, settled: &Settled) {
     #[cfg(feature = "metrics")]
     {
         let result = match settled {
@@ -81,11 +82,11 @@ pub(crate) fn introspected(issuer: &str, settled: &Settled) {
             Settled::Inactive => "inactive",
             Settled::Unavailable(_) => "failed",
         };
-        counter!("oauth_guard_introspections_total", "issuer" => issuer.to_owned(), "result" => result)
+        counter!("oauth_guard_introspections_total", "issuer" => owner.label(), "result" => result)
             .increment(1);
     }
     #[cfg(not(feature = "metrics"))]
-    let _ = (issuer, settled);
+    let _ = (owner, settled);
 }
 
 /// What has a name and a result: proofs of possession, and statements about revocations.

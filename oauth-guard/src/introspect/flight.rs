@@ -19,6 +19,7 @@ use super::introspector::{Introspector, Settled};
 use crate::cache::Digest;
 use crate::defaults::INTROSPECTION_FIRST_PAUSE;
 use crate::issuer::IssuerState;
+use crate::telemetry::Owner;
 use crate::validate::ClaimSet;
 
 /// A year.
@@ -197,7 +198,8 @@ impl Landing {
         async move {
             let said = self.introspector.question(&token, &issuer, &mut self.admitted).await;
             let on_active = |claims: &ClaimSet<'_>, text: &str| on_active(&issuer, claims, text);
-            let answer = self.introspector.answer(said, self.digest, on_active);
+            let owner = Owner { issuer: issuer.name(), is_resolved: issuer.probation.is_some() };
+            let answer = self.introspector.answer(said, self.digest, owner, on_active);
             self.introspector.forget(self.digest, &self.flight);
             self.flight.land(Some(answer.0.clone()));
             answer

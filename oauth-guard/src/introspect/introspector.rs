@@ -25,7 +25,7 @@ use crate::cache::{AlreadyRandom, Digest};
 use crate::defaults::{INTROSPECTION_BYTES, INTROSPECTION_FIRST_PAUSE, INTROSPECTION_WAITING};
 use crate::error::Problems;
 use crate::issuer::IssuerState;
-use crate::telemetry;
+use crate::telemetry::{self, Owner};
 use crate::validate::ClaimSet;
 
 /// What a question has come to.
@@ -197,6 +197,7 @@ impl Introspector {
         &self,
         said: Result<Said<'_>, Duration>,
         digest: Digest,
+        owner: Owner<'_>,
         on_active: impl FnOnce(&ClaimSet<'_>, &str) -> R,
     ) -> Answer<R> {
         let Said { permit: _permit, response, opened, round } = match said {
@@ -208,7 +209,7 @@ impl Introspector {
             (Some(Ok(body)), None) => self.read(body, digest, round, on_active),
             (response, opened) => (self.unanswered(response, opened, round), None),
         };
-        telemetry::introspected(&self.issuer, &answer.0);
+        telemetry::introspected(owner, &answer.0);
         answer
     }
 

@@ -115,6 +115,27 @@ fn questions_about_tokens_are_counted_by_their_outcome() {
     assert_eq!(asked, [(name("inactive"), 1), (name("failed"), 1)].into());
 }
 
+#[test]
+fn questions_to_resolved_issuers_share_a_label() {
+    let found = counted(async {
+        let client = MockClient::new("orders-api").secret("s3cr3t");
+        let server = oauth_mock::MockServer::builder().client(client).audience("orders-api").in_process();
+        let guard = oauth_guard::Guard::builder()
+            .http(oauth_guard::HttpClient::from_service(server.transport()))
+            .clock(oauth_guard::clock::TestClock::new())
+            .resolve_issuers(|name: String| async move {
+                let asked = Introspection::new(oauth_guard::ClientAuth::basic("orders-api", "s3cr3t"));
+                let asked = asked.tokens(oauth_guard::IntrospectedTokens::Both);
+                Ok::<_, std::io::Error>(Some(Issuer::new(name).audience("orders-api").introspection(asked)))
+            })
+            .build()
+            .unwrap();
+        assert_eq!(call(&guard, &server.mint().build()).await.status, 401);
+    });
+    let asked: Vec<_> = found.into_iter().filter(|(name, _)| name.contains("introspections")).collect();
+    assert_eq!(asked, [("oauth_guard_introspections_total issuer=resolved result=inactive".to_owned(), 1)]);
+}
+
 #[derive(Default)]
 struct Counts(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
 
