@@ -294,6 +294,10 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
                 }
             }
         };
-        Router::new().route(metadata.path(), get(serve))
+        let router = Router::new().route(metadata.path(), get(serve.clone()));
+        match metadata.path_with_slash() {
+            Some(path) => router.route(path, get(serve)),
+            None => router,
+        }
     }
 }

@@ -54,6 +54,9 @@ pub struct ResourceMetadata {
     pub tls_client_certificate_bound_access_tokens: bool,
     #[serde(skip)]
     url: Url,
+    /// The path with the slash that ends the resource, where there is one.
+    #[serde(skip)]
+    path_with_slash: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -85,6 +88,10 @@ impl ResourceMetadata {
         // Between host and path, without a trailing slash: the document of `https://a/b` is at
         // `https://a/.well-known/oauth-protected-resource/b`. A query stays at the end.
         let path = format!("{WELL_KNOWN}{}", url.path().trim_end_matches('/'));
+        // RFC 9728 section 3.1 removes no slash but the one that ends the host. Clients do both.
+        let path_with_slash = format!("{WELL_KNOWN}{}", url.path());
+        let path_with_slash =
+            Some(path_with_slash).filter(|_| url.path().ends_with('/') && url.path() != "/");
         url.set_path(&path);
         issuers.sort_unstable();
         Ok(Self {
@@ -96,6 +103,7 @@ impl ResourceMetadata {
             dpop_bound_access_tokens_required: false,
             tls_client_certificate_bound_access_tokens: false,
             url,
+            path_with_slash,
         })
     }
 
@@ -106,10 +114,17 @@ impl ResourceMetadata {
         }
     }
 
-    /// The path to serve it at.
+    /// The path to serve it at. It has no slash at the end; where [`resource`](Self::resource) has one, some clients ask for
+    /// the path with it, so serve it there as well: see [`is_at`](Self::is_at).
     #[must_use]
     pub fn path(&self) -> &str {
         self.url.path()
+    }
+
+    /// The path with the slash that ends the resource, where there is one.
+    #[cfg(feature = "axum")]
+    pub(crate) fn path_with_slash(&self) -> Option<&str> {
+        self.path_with_slash.as_deref()
     }
 
     /// The document's URL, as named in challenges.
@@ -118,10 +133,13 @@ impl ResourceMetadata {
         self.url.as_str()
     }
 
-    /// Whether a request for this path and query asks for the document.
+    /// Whether a request for this path and query asks for the document: at [`path`](Self::path), and where
+    /// [`resource`](Self::resource) ends with a slash, also with that (RFC 9728 section 3.1).
     #[must_use]
     pub fn is_at(&self, asked: &PathAndQuery) -> bool {
-        asked.path() == self.url.path() && asked.query() == self.url.query()
+        let is_path =
+            asked.path() == self.url.path() || self.path_with_slash.as_deref() == Some(asked.path());
+        is_path && asked.query() == self.url.query()
     }
 }
 

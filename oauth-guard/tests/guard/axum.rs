@@ -220,6 +220,34 @@ async fn each_resource_has_its_document_at_its_well_known_path() {
     assert_eq!(ask(&none, "/.well-known/oauth-protected-resource", None).await.0, 404);
 }
 
+/// RFC 9728 section 3.1 removes only the slash that ends the host.
+#[tokio::test(start_paused = true)]
+async fn a_resource_that_ends_with_a_slash_has_its_document_with_and_without_it() {
+    let fixture = Fixture::new();
+    let at = async |resource: &str, place: &str| {
+        let guard = fixture.builder().issuer(fixture.issuer()).resource(resource).build().unwrap();
+        let known = guard.resource_metadata().unwrap().is_at(&place.parse().unwrap());
+        let (status, _) = ask(&guard.metadata_router(), place, None).await;
+        assert_eq!(known, status == 200, "{resource} {place}");
+        known
+    };
+    let root = "/.well-known/oauth-protected-resource";
+    let below = |path: &str| format!("{root}{path}");
+    for (resource, place, known) in [
+        ("https://a.example/b/", below("/b"), true),
+        ("https://a.example/b/", below("/b/"), true),
+        ("https://a.example/b/?q=1", below("/b/?q=1"), true),
+        ("https://a.example/b/?q=1", below("/b/"), false),
+        ("https://a.example/b/", below("/b//"), false),
+        ("https://a.example/b", below("/b/"), false),
+        ("https://a.example/", below(""), true),
+        ("https://a.example/", below("/"), false),
+        ("https://a.example", below("/"), false),
+    ] {
+        assert_eq!(at(resource, &place).await, known, "{resource} {place}");
+    }
+}
+
 #[test]
 fn a_resource_that_no_router_can_serve_is_an_error_and_no_panic() {
     let fixture = Fixture::new();
