@@ -18,7 +18,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use oauth_mock::MockServer;
 use oauth_mock::statements::{
-    self, AttackedEndpoint, BACKCHANNEL_LOGOUT, EndpointReport, EndpointSuite, ExpectedAnswer, SecurityEvent,
+    self, Answer, AttackedEndpoint, BACKCHANNEL_LOGOUT, EndpointCase, EndpointReport, EndpointSuite,
+    ExpectedAnswer, SecurityEvent,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -282,4 +283,23 @@ async fn each_hole_is_found_by_its_row() {
     }
     assert_eq!(missed, [], "{found} found");
     assert!(found > 60, "{found}");
+}
+
+#[test]
+fn a_receiver_may_put_off_the_refusal_of_an_unknown_key_and_of_nothing_else() {
+    let mut put_off = Vec::new();
+    for attack in statements::all() {
+        let answer = |headers: &[(&str, &str)]| {
+            let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            Answer::new(503, headers.collect(), String::new())
+        };
+        let judge = |headers: &[(&str, &str)]| EndpointCase::judge(attack, answer(headers), true).mistake;
+        let no_store = ("cache-control", "no-store");
+        assert!(judge(&[no_store]).is_some(), "{}: without Retry-After", attack.id);
+        if judge(&[no_store, ("retry-after", "30")]).is_none() {
+            put_off.push(attack.id);
+            assert_eq!(attack.expected, ExpectedAnswer::Refused("invalid_key"), "{}", attack.id);
+        }
+    }
+    assert_eq!(put_off.iter().filter(|id| **id == "unknown-key").count(), 2, "{put_off:?}");
 }
