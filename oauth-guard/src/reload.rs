@@ -8,6 +8,7 @@ use crate::builder::GuardBuilder;
 use crate::config::GuardConfig;
 use crate::error::BuildError;
 use crate::guard::Guard;
+use crate::snapshot::Snapshot;
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     /// Puts another configuration in force, for all clones of this guard and all layers made from it.
@@ -55,5 +56,27 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
 impl<T: DeserializeOwned + Send + Sync + 'static> From<GuardConfig> for GuardBuilder<T> {
     fn from(config: GuardConfig) -> Self {
         config.into_builder().claims()
+    }
+}
+
+impl<T> Snapshot<T> {
+    /// Ends the issuers that the next snapshot does not have, or has in another configuration, and what threads hold of this
+    /// one.
+    pub(crate) fn hand_over_to(&self, next: &Self)
+    where
+        T: Send + Sync + 'static,
+    {
+        for (name, issuer) in &self.issuers {
+            if !next.issuers.get(name).is_some_and(|kept| Arc::ptr_eq(kept, issuer)) {
+                issuer.end(next.generation);
+            }
+        }
+        if let Some(tenants) = &self.tenants
+            && !next.tenants.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, tenants))
+        {
+            tenants.end(next.generation);
+        }
+        // The same cache as before, unless its size is another one.
+        next.cache.begin(next.generation);
     }
 }

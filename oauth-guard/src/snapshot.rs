@@ -578,26 +578,3 @@ impl<T> Snapshot<T> {
         rejection
     }
 }
-
-/// A reload.
-impl<T> Snapshot<T> {
-    /// Ends the issuers that the next snapshot does not have, or has in another configuration, and what threads hold of this
-    /// one.
-    pub(crate) fn hand_over_to(&self, next: &Self)
-    where
-        T: Send + Sync + 'static,
-    {
-        for (name, issuer) in &self.issuers {
-            if !next.issuers.get(name).is_some_and(|kept| Arc::ptr_eq(kept, issuer)) {
-                issuer.end(next.generation);
-            }
-        }
-        if let Some(tenants) = &self.tenants
-            && !next.tenants.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, tenants))
-        {
-            tenants.end(next.generation);
-        }
-        // The same cache as before, unless its size is another one.
-        next.cache.begin(next.generation);
-    }
-}

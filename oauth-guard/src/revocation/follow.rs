@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -59,9 +60,16 @@ struct Followed {
     source: Source,
     feed: SharedFeed,
     status: Status,
-    task: Option<AbortHandle>,
+    task: Option<Task>,
     /// Until when requests wait for its first read. `None` before it is started.
     awaited_until: Option<Instant>,
+}
+
+/// Where a source is followed.
+struct Task {
+    handle: AbortHandle,
+    /// Set when it ends, with its runtime for example.
+    has_ended: Arc<AtomicBool>,
 }
 
 /// A source as the configuration names it.
@@ -133,10 +141,14 @@ impl Feeds {
         before.into_iter().for_each(Followed::stop);
         inner.followed = followed;
         self.list.set_starting(inner.is_starting());
-        self.list.set_feeds_to_start(inner.followed.iter().any(|one| one.task.is_none()));
+        self.list.set_feeds_to_start(false);
+        // After that: one that ends meanwhile sets it again.
+        if inner.followed.iter().any(|one| !one.is_followed()) {
+            self.list.set_feeds_to_start(true);
+        }
         self.update_deadline(&inner);
         // Requests do not wait for what was known before, so it is read on at once.
-        let is_known = |one: &Followed| one.task.is_none() && one.status.contact.is_some();
+        let is_known = |one: &Followed| !one.is_followed() && one.status.contact.is_some();
         let has_to_go_on = inner.followed.iter().any(is_known);
         drop(inner);
         if has_to_go_on {
@@ -155,14 +167,17 @@ impl Feeds {
     pub(crate) fn start(self: &Arc<Self>) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let mut inner = self.inner();
-        for followed in inner.followed.iter_mut().filter(|one| one.task.is_none()) {
-            let ended = Ended { feeds: Arc::downgrade(self), feed: followed.feed.clone() };
+        self.list.set_feeds_to_start(false);
+        for followed in inner.followed.iter_mut().filter(|one| !one.is_followed()) {
+            let has_ended = Arc::<AtomicBool>::default();
+            let ended = Ended { feeds: Arc::downgrade(self), has_ended: Arc::clone(&has_ended) };
+            // A runtime that shuts down drops the task at once.
             let task = runtime.spawn(follow(followed.feed.clone(), Arc::downgrade(self), ended));
-            followed.task = Some(task.abort_handle());
-            followed.awaited_until = Some(Instant::now() + REVOCATION_FIRST_READ);
+            followed.task = Some(Task { handle: task.abort_handle(), has_ended });
+            // Not longer for one that panics and is started again.
+            followed.awaited_until.get_or_insert_with(|| Instant::now() + REVOCATION_FIRST_READ);
         }
         self.list.set_starting(inner.is_starting());
-        self.list.set_feeds_to_start(false);
     }
 
     /// Waits until every source was read to its end or failed, for some seconds at most.
@@ -293,6 +308,10 @@ impl Followed {
         Self { source, feed, status: Status::default(), task: None, awaited_until: None }
     }
 
+    fn is_followed(&self) -> bool {
+        self.task.as_ref().is_some_and(|task| !task.has_ended.load(Ordering::Acquire))
+    }
+
     /// Whether requests wait for its first read.
     fn is_awaited(&self) -> bool {
         self.status.is_starting() && self.awaited_until.is_none_or(|until| Instant::now() < until)
@@ -323,7 +342,9 @@ impl Followed {
 
     fn stop(self) {
         if let Some(task) = self.task {
-            task.abort();
+            // It need not be started again.
+            task.has_ended.store(true, Ordering::Release);
+            task.handle.abort();
         }
     }
 }
@@ -347,18 +368,18 @@ impl fmt::Debug for Feeds {
     }
 }
 
-/// A task may end with its runtime; another request starts it again.
+/// A task may end with its runtime; another request starts it again. It takes no lock: it may be dropped while the one that
+/// spawns it has it.
 struct Ended {
     feeds: Weak<Feeds>,
-    feed: SharedFeed,
+    has_ended: Arc<AtomicBool>,
 }
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        let Some(feeds) = self.feeds.upgrade() else { return };
-        let mut inner = feeds.inner();
-        if let Some(followed) = inner.followed.iter_mut().find(|one| one.feed.is_same(&self.feed)) {
-            followed.task = None;
+        if !self.has_ended.swap(true, Ordering::AcqRel)
+            && let Some(feeds) = self.feeds.upgrade()
+        {
             feeds.list.set_feeds_to_start(true);
         }
     }

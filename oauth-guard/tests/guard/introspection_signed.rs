@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oauth_guard::{ClientAuth, Guard, IntrospectedTokens, Introspection, Issuer};
+use oauth_guard::{ClientAuth, Guard, IntrospectedTokens, Introspection};
 use oauth_mock::{Alg, Endpoint, Fault, MockClient, MockServer, Tamper, TestKey};
 use serde_json::{Value, json};
 use tokio::time::advance;
@@ -275,8 +275,9 @@ fn the_configuration_has_a_key_for_it() {
     read("jwt_response = true\ntokens = \"any\"").unwrap();
     let error = read("jwt_response = \"yes\"").unwrap_err().to_string();
     assert!(error.contains("issuer[0].introspection.jwt_response"), "{error}");
-    let keys =
-        Issuer::new("https://auth.example.com").audience("orders-api").jwks_uri("https://auth.example.com/k");
+    let keys = oauth_guard::Issuer::new("https://auth.example.com")
+        .audience("orders-api")
+        .jwks_uri("https://auth.example.com/k");
     let any = introspection().tokens(IntrospectedTokens::Any);
     Guard::builder().issuer(keys.introspection(any)).build().unwrap();
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::Response;
 use http_body_util::{BodyExt, Full};
 use oauth_guard::revocation::{OnOutage, Poll, Revocation, RevocationSettings};
 use oauth_guard::{Guard, HttpClient};
@@ -437,6 +437,8 @@ fn what_is_wrong_with_the_settings_is_reported_together() {
 #[cfg(feature = "axum")]
 #[tokio::test(start_paused = true)]
 async fn axum_serves_the_configured_paths_and_no_others() {
+    use http::{Request, StatusCode, header};
+
     let fixture = Fixture::new();
     let guard = guard(&fixture);
     let app: axum::Router = guard.revocation_routes();

@@ -19,6 +19,7 @@ enum Manner {
     RefusesToPublish,
     NeverPublishes,
     NeverReads,
+    Panics,
 }
 
 /// A feed over one in memory.
@@ -40,6 +41,7 @@ impl RevocationFeed for Feed {
     async fn read(&self, after: Option<&Position>) -> Result<Batch, FeedError> {
         match self.manner {
             Manner::NeverReads => std::future::pending().await,
+            Manner::Panics => panic!("a feed that panics when it is read"),
             _ => self.inner.read(after).await,
         }
     }
@@ -245,6 +247,37 @@ async fn a_feed_that_hangs_is_waited_for_once() {
     let began = Instant::now();
     assert_eq!(call(&guard, &token).await.status, 200);
     assert!(began.elapsed() >= REVOCATION_FIRST_READ, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_panics_is_waited_for_once() {
+    let fixture = Fixture::new();
+    let settings = settings(&[&Feed::new("panics", Manner::Panics)]).on_outage(OnOutage::Serve);
+    let guard = fixture.builder().issuer(fixture.issuer()).revocation(settings).build().unwrap();
+    let token = fixture.server.mint().build();
+    for _ in 0..2 {
+        let served = tokio::time::timeout(2 * REVOCATION_FIRST_READ, call(&guard, &token));
+        assert_eq!(served.await.expect("a response").status, 200);
+    }
+}
+
+/// Such a runtime drops what is spawned on it at once, while the one that spawns it holds its locks.
+#[test]
+fn a_probe_on_a_runtime_that_shuts_down_returns() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let handle = runtime.handle().clone();
+    let guard = {
+        let _inside = handle.enter();
+        guard(&Fixture::new(), &[&Feed::new("one", Manner::Good)])
+    };
+    runtime.shutdown_background();
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let _inside = handle.enter();
+        done.send(guard.health().ok)
+    });
+    let ok = is_done.recv_timeout(Duration::from_secs(30)).expect("it waits for itself");
+    assert!(!ok, "no feed was read");
 }
 
 /// A source that is asked each second is asked again soon after a short outage, and one of thousands that is away for long
