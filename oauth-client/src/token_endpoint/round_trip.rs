@@ -1,5 +1,7 @@
 //! One request to an endpoint that the client authenticates at, and its response.
 
+use std::iter;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,14 +36,35 @@ pub(crate) struct EndpointResponse {
     pub(crate) sent: Now,
     /// When the response was there.
     pub(crate) received: Now,
-    /// What was sent and must not be seen again.
-    pub(crate) secrets: Vec<Secret>,
+    secrets: Sent,
     /// What the proof of who we are was made with, where that can change.
     credential: Option<Secret>,
     /// Whether the server does not know that.
     is_credential_refused: bool,
     /// What an assertion was signed with.
     algorithm: Option<Algorithm>,
+}
+
+/// What was sent and must not be seen again.
+struct Sent {
+    secrets: Vec<Secret>,
+    authorization: Option<HeaderValue>,
+    /// What follows the scheme in it, which is as good as the secret in it. Made for errors only.
+    credentials: OnceLock<Option<Secret>>,
+}
+
+impl Sent {
+    fn iter(&self) -> impl Iterator<Item = &Secret> + Clone {
+        self.secrets.iter().chain(iter::once_with(|| self.credentials()).flatten())
+    }
+
+    fn credentials(&self) -> Option<&Secret> {
+        let made = self.credentials.get_or_init(|| {
+            let (_, credentials) = self.authorization.as_ref()?.to_str().ok()?.split_once(' ')?;
+            Some(Secret::from(credentials))
+        });
+        made.as_ref()
+    }
 }
 
 /// How long a request may take.
@@ -219,8 +242,11 @@ impl Client {
         let Proof { authorization, credential, algorithm } = tokio::time::timeout(left().whole, making)
             .await
             .map_err(|_| Error::secret("parameters", "not computed in time".into()))??;
-        let header = authorization.as_ref().and_then(credentials);
-        let secrets = parameters.secrets().chain(&credential).chain(&header).cloned().collect();
+        let secrets = Sent {
+            secrets: parameters.secrets().chain(&credential).cloned().collect(),
+            authorization: authorization.clone(),
+            credentials: OnceLock::new(),
+        };
         let limits = self.limits_at(url, Limits::token());
         let mut request = self.form(endpoint, url.clone(), parameters, authorization)?;
         if let Some(possession) = &mut possession {
@@ -337,11 +363,6 @@ impl Client {
         let taken = printable(&taken.join(", "), 256);
         Some(format!("the proof was signed with {signed}, and the server's metadata names {taken}"))
     }
-}
-
-/// What follows the scheme in an `Authorization` header: it is as good as the secret in it.
-fn credentials(authorization: &HeaderValue) -> Option<Secret> {
-    authorization.to_str().ok()?.split_once(' ').map(|(_, credentials)| Secret::from(credentials))
 }
 
 /// RFC 6749 section 5.2; a bare 401 says the same.
