@@ -201,19 +201,23 @@ async fn invented_keys_cause_no_more_fetches_than_invented_tokens_do() {
     assert_eq!(fixture.server.journal().count(Endpoint::Jwks), before);
 }
 
-/// Whoever sends forged tokens decides when keys may be fetched again.
+/// Sends forged tokens, which use up the fetches that unknown keys may cause.
+async fn use_up_fetches(fixture: &Fixture, guard: &Guard) {
+    let forger = TestKey::generate(Alg::Es256);
+    for number in 0..8 {
+        let forged =
+            fixture.server.mint().signed_with(&forger.clone().with_kid(&format!("k{number}"))).build();
+        assert_eq!(call(guard, &forged).await.status, 401);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_new_key_that_may_not_be_fetched_yet_costs_no_logout() {
     let fixture = Fixture::new();
     let guard = guard(&fixture);
     let token = fixture.server.mint().subject("ada").expires_in(3600).build();
     assert_eq!(call(&guard, &token).await.status, 200);
-    let forger = TestKey::generate(Alg::Es256);
-    for number in 0..8 {
-        let forged =
-            fixture.server.mint().signed_with(&forger.clone().with_kid(&format!("k{number}"))).build();
-        assert_eq!(call(&guard, &forged).await.status, 401);
-    }
+    use_up_fetches(&fixture, &guard).await;
     fixture.server.keys().rotate();
     let logout = fixture.server.logout_token("shop", "ada").expires_in(600).build();
     let event = fixture.server.security_event("shop", SecurityEvent::AccountDisabled, "ada").build();
@@ -231,12 +235,7 @@ async fn an_event_that_is_polled_with_a_new_key_is_taken_when_keys_may_be_fetche
     let guard = polling(&fixture, poll(&fixture));
     let token = fixture.server.mint().subject("ada").expires_in(3600).build();
     assert_eq!(call(&guard, &token).await.status, 200);
-    let forger = TestKey::generate(Alg::Es256);
-    for number in 0..8 {
-        let forged =
-            fixture.server.mint().signed_with(&forger.clone().with_kid(&format!("k{number}"))).build();
-        assert_eq!(call(&guard, &forged).await.status, 401);
-    }
+    use_up_fetches(&fixture, &guard).await;
     fixture.server.keys().rotate();
     let event = fixture.server.security_event("shop", SecurityEvent::AccountDisabled, "ada");
     fixture.server.queue_event("news", event.expires_in(600).build());
