@@ -74,13 +74,13 @@ impl Routes {
         let mut node = &mut self.root;
         let mut segments = inside.into_iter().flat_map(|inside| inside.split('/')).peekable();
         while let Some(segment) = segments.next() {
-            match segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
-                Some(name) if !is_name(name.strip_prefix('*').unwrap_or(name)) => {
+            match Part::from(segment) {
+                Part::Malformed => {
                     return Err(PatternError::Invalid(
                         "a placeholder is a name in braces: {id}, or {*rest} at the end",
                     ));
                 }
-                Some(name) if name.starts_with('*') => {
+                Part::Rest => {
                     return match segments.peek() {
                         None => node.rest.insert(methods, entry),
                         Some(_) => Err(PatternError::Invalid(
@@ -88,8 +88,8 @@ impl Routes {
                         )),
                     };
                 }
-                Some(_) => node = node.one.get_or_insert_default(),
-                None => node = node.text(segment)?,
+                Part::One => node = node.one.get_or_insert_default(),
+                Part::Text => node = node.text(segment)?,
             }
         }
         node.here.insert(methods, entry)
@@ -283,15 +283,35 @@ fn foreign(segment: &str) -> Option<&'static str> {
         .then_some("requests with a `;` in a segment are rejected; write the path without parameters")
 }
 
+/// What a segment of a pattern stands for.
+enum Part {
+    Text,
+    One,
+    Rest,
+    /// In braces, and no placeholder.
+    Malformed,
+}
+
+impl From<&str> for Part {
+    fn from(segment: &str) -> Self {
+        let Some(name) = segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) else {
+            return Self::Text;
+        };
+        match name.strip_prefix('*') {
+            Some(name) if is_name(name) => Self::Rest,
+            None if is_name(name) => Self::One,
+            _ => Self::Malformed,
+        }
+    }
+}
+
 /// The pattern without the names of its placeholders, which is the same for patterns of the same requests. A malformed
 /// placeholder is left as it is, for the error about it.
 pub(super) fn unnamed(pattern: &str) -> String {
-    let segments = pattern.split('/').map(|segment| {
-        match segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
-            Some(name) if name.strip_prefix('*').is_some_and(is_name) => "{*}",
-            Some(name) if is_name(name) => "{}",
-            _ => segment,
-        }
+    let segments = pattern.split('/').map(|segment| match Part::from(segment) {
+        Part::Rest => "{*}",
+        Part::One => "{}",
+        Part::Text | Part::Malformed => segment,
     });
     segments.collect::<Vec<_>>().join("/")
 }
