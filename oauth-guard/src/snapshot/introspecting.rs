@@ -97,14 +97,10 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         digest: Option<Digest>,
     ) -> Result<Claims<T>, Rejection> {
         let digest = digest.unwrap_or_else(|| self.cache.digest(token.as_bytes()));
-        let known = issuer.introspector.as_ref().and_then(|one| one.known(digest, self.clock.now()));
-        match known {
-            Some(settled) => self.settle(&issuer, jwt, digest, settled),
-            None => self.ask(&issuer, jwt, &Secret::from(token), digest).await,
-        }
+        self.ask(&issuer, jwt, &Secret::from(token), digest).await
     }
 
-    /// Asks about a token of which nothing is known.
+    /// Asks about a token, unless another question has brought what it needs.
     async fn ask(
         self: &Arc<Self>,
         issuer: &Arc<IssuerState>,
