@@ -49,8 +49,8 @@ const PLACES: &[&str] =
 /// Members that name what an error is about, beside a `code` that says what is wrong with it (Strava).
 const SUBJECTS: &[&str] = &["field", "param", "parameter", "resource"];
 
-/// Whether this response to a refresh token says that it is good no more, and only a login helps. `body` is what no shape
-/// of the dialect fits.
+/// Whether this response to a refresh token says that it is good no more, and only a login helps, unless its error is
+/// transient. `body` is what no shape of the dialect fits.
 pub(super) fn says_refresh_token_is_lost(response: &ErrorResponse, body: Option<&Value>) -> bool {
     if ABOUT_SOMETHING_ELSE.contains(&&*response.code) {
         return false;
@@ -59,7 +59,6 @@ pub(super) fn says_refresh_token_is_lost(response: &ErrorResponse, body: Option<
     let code = plain(own.unwrap_or(&response.code));
     let by_code = CODES.contains(&&*code) || says_it(&code);
     match response.status.as_u16() {
-        _ if response.transient => return false,
         200..=299 | 400 | 401 => {}
         // Atlassian and Auth0. Without a code it may be by a gateway in front of the server.
         403 if by_code || own.is_some_and(|own| OAUTH_CODES.contains(&own)) => {}
