@@ -63,14 +63,10 @@ build() { # package, features
 
 compile() { # package, features, label; "all" builds its dependencies too, on the clock
     local began whole=- alone crates
-    if [ "${4:-}" = all ]; then
-        rm -rf "$work/target-compile"
-        began=$(date +%s%N)
-        build "$1" "$2"
-        whole="$(seconds $(($(date +%s%N) - began))) s"
-    else
-        build "$1" "$2"
-    fi
+    if [ "${4:-}" = all ]; then rm -rf "$work/target-compile"; fi
+    began=$(date +%s%N)
+    build "$1" "$2"
+    if [ "${4:-}" = all ]; then whole="$(seconds $(($(date +%s%N) - began))) s"; fi
     touch "$root/$1/src/lib.rs"
     began=$(date +%s%N)
     build "$1" "$2"
