@@ -71,7 +71,7 @@ pub(super) const REVOCATION: &[Key] = &[
         Kind::Number(1),
         "the longest max_token_age_seconds where every issuer has one, else 30 days",
         "longest_token_seconds = 86400",
-        "The longest lifetime of an access token: how long a revocation is kept that does not say when it ends.",
+        "The longest lifetime of an access token: how long a revocation is kept that does not say when it ends, and twice the largest leeway longer.",
     ),
 ];
 

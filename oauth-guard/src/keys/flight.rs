@@ -58,6 +58,11 @@ impl Flight {
             || self.age(now) > self.limit.saturating_add(GRACE)
     }
 
+    /// When it started, on the monotonic clock.
+    pub(crate) fn started(&self) -> Duration {
+        self.started
+    }
+
     /// How long ago it started.
     pub(crate) fn age(&self, now: Duration) -> Duration {
         now.saturating_sub(self.started)

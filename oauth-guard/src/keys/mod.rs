@@ -20,7 +20,7 @@ pub(crate) use self::export::{ExportedSet, Preloaded};
 pub(crate) use self::fetching::Fetching;
 pub(crate) use self::flight::{Flight, Lost};
 pub(crate) use self::probation::{Probation, ProbationBudget};
-pub(crate) use self::remote::{JwksLocation, Remote, UnknownKey, must_be_public};
+pub(crate) use self::remote::{Arrival, JwksLocation, Remote, UnknownKey, must_be_public};
 pub(crate) use self::skipped::log_skipped;
 pub(crate) use self::static_key::StaticKey;
 use crate::defaults;

@@ -78,6 +78,8 @@ struct State {
     /// The current set as it was served.
     document: Bytes,
     fetched: Option<Now>,
+    /// When the fetch began that brought it, on the monotonic clock.
+    began: Option<Duration>,
     /// How long the current set is fresh: the policy's `max_age` or less.
     fresh_for: Duration,
     unknown_keys: UnknownKeyBudget,
@@ -91,6 +93,16 @@ struct DiscoveredUri {
     url: Url,
     /// From when on, on the monotonic clock, the metadata is fetched again before the set.
     recheck_from: Duration,
+}
+
+/// How a logout token or a security event came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    /// When, on the monotonic clock.
+    pub(crate) at: Duration,
+    /// Whether an unknown key may cause a fetch of its own: the transmitter sent it that this guard asks. Any caller can
+    /// send the others, and they share the budget of the access tokens.
+    pub(crate) may_fetch: bool,
 }
 
 /// What to do about a token whose key is not in the set.
@@ -233,8 +245,34 @@ impl Remote {
         }
     }
 
+    /// A logout token or a security event names a key that is not in the set. A final response loses the revocation, so
+    /// only a fetch that began after the statement came says that there is no such key.
+    pub(crate) fn unknown_key_of(
+        self: &Arc<Self>,
+        arrival: Arrival,
+        key_id: Option<&str>,
+        now: Now,
+    ) -> UnknownKey {
+        let mut state = self.state();
+        if state.began.is_some_and(|began| began >= arrival.at) {
+            return UnknownKey::NotFound;
+        }
+        if arrival.may_fetch {
+            state.recheck();
+            return match self.launch_for(&mut state, true, now) {
+                Some(flight) => UnknownKey::Fetching(flight),
+                None => UnknownKey::Unavailable(self.retry_after(&state, now)),
+            };
+        }
+        drop(state);
+        match self.unknown_key(key_id, now) {
+            UnknownKey::NotFound => UnknownKey::Unavailable(self.unknown_key_pause(now)),
+            other => other,
+        }
+    }
+
     /// How long until an unknown key may cause a fetch.
-    pub(crate) fn unknown_key_pause(&self, now: Now) -> Duration {
+    fn unknown_key_pause(&self, now: Now) -> Duration {
         let state = self.state();
         let pause = state.unknown_keys.pause(now.monotonic, self.policy.cooldown);
         pause.max(state.not_before.saturating_sub(now.monotonic))
@@ -270,11 +308,16 @@ impl Remote {
     /// The flight under way, or a new one. `None` while it is too soon after a failure, without a tokio runtime, and
     /// for a tenant on probation while there is no budget.
     fn launch(self: &Arc<Self>, state: &mut State, now: Now) -> Option<Flight> {
+        self.launch_for(state, false, now)
+    }
+
+    /// As [`Self::launch`]. `is_trusted`: not for what any caller can send, so that no budget is asked.
+    fn launch_for(self: &Arc<Self>, state: &mut State, is_trusted: bool, now: Now) -> Option<Flight> {
         if let Some(flight) = state.under_way(now) {
             return Some(flight.clone());
         }
         let may_fetch = || self.probation.as_ref().is_none_or(|probation| probation.may_fetch(now.monotonic));
-        if now.monotonic < state.not_before || !may_fetch() {
+        if now.monotonic < state.not_before || !(is_trusted || may_fetch()) {
             return None;
         }
         state.sequence += 1;
@@ -302,6 +345,7 @@ impl Remote {
         match outcome {
             Ok(Download { set, max_age, document }) => {
                 self.install(&mut state, set, document, now);
+                state.began = state.flight.as_ref().map(Flight::started);
                 let longest = self.policy.max_age;
                 let shortest = self.policy.cooldown.min(longest);
                 state.fresh_for = max_age.map_or(longest, |age| age.clamp(shortest, longest));

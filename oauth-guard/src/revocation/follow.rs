@@ -203,7 +203,9 @@ impl Feeds {
         if !inner.is_starting() {
             self.list.set_starting(false);
         }
-        inner.followed.iter().filter(|one| one.is_awaited()).filter_map(|one| one.awaited_until).max()
+        // One that a reload has just added is not started yet: the caller looks again at once.
+        let until = |one: &Followed| one.awaited_until.unwrap_or_else(Instant::now);
+        inner.followed.iter().filter(|one| one.is_awaited()).map(until).max()
     }
 
     /// Revokes here, then makes it known to every source that takes it.
@@ -380,7 +382,7 @@ impl Drop for Ended {
         if !self.has_ended.swap(true, Ordering::AcqRel)
             && let Some(feeds) = self.feeds.upgrade()
         {
-            feeds.list.set_feeds_to_start(true);
+            feeds.list.add_feed_to_start();
         }
     }
 }

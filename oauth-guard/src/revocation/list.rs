@@ -255,6 +255,11 @@ impl List {
         self.set_flag(HAS_FEEDS_TO_START, on);
     }
 
+    /// Written also where the flag seems to be set: the one that takes it away has to see that this feed has ended.
+    pub(crate) fn add_feed_to_start(&self) {
+        self.state.fetch_or(HAS_FEEDS_TO_START, Ordering::AcqRel);
+    }
+
     pub(crate) fn set_starting(&self, on: bool) {
         self.set_flag(IS_STARTING, on);
     }

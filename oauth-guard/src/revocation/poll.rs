@@ -18,6 +18,7 @@ use super::feed::{Batch, FeedError, Position, RevocationFeed};
 use super::follow::Feeds;
 use super::settings::Poll;
 use super::statement::{StatementError, StatementKind};
+use crate::keys::Arrival;
 
 /// Longer pauses than a day are of no use, and the longest durations would overflow.
 const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -127,9 +128,11 @@ impl PollFeed {
         let gone = || FeedError::unavailable("the guard is gone");
         let feeds = self.feeds.upgrade().ok_or_else(gone)?;
         let judge = feeds.judge.get().ok_or_else(gone)?;
+        // One fetch for all of a response: the next event with an unknown key is settled by it, too.
+        let arrival = Arrival { at: feeds.clock.now().monotonic, may_fetch: true };
         let mut outcome = Ok(());
         for (jti, text) in answer.sets {
-            match judge.judge(&text, StatementKind::SecurityEvent).await {
+            match judge.judge(&text, StatementKind::SecurityEvent, arrival).await {
                 Ok(statement) => match feeds.receive(&statement).await {
                     Ok(()) => self.state().acknowledged.push(jti),
                     Err(error) => {
@@ -146,9 +149,8 @@ impl PollFeed {
                     self.state().refused.insert(jti, error);
                 }
                 Err(StatementError::Unavailable(_)) => {
-                    outcome = Err(FeedError::unavailable(
-                        "the keys to validate an event with are unavailable, or may not be fetched yet",
-                    ));
+                    outcome =
+                        Err(FeedError::unavailable("the keys to validate an event with are unavailable"));
                 }
             }
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::statement::{Statement, StatementError, StatementKind};
 use crate::defaults::{LEEWAY, REVOKED_TOKEN_LIFETIME};
 use crate::guard::{Guard, WeakGuard};
+use crate::keys::Arrival;
 use crate::snapshot::Snapshot;
 
 /// Validates statements. The guard does, without its type of claims.
@@ -16,6 +17,7 @@ pub(crate) trait Judge: Send + Sync {
         &'a self,
         text: &'a str,
         kind: StatementKind,
+        arrival: Arrival,
     ) -> Pin<Box<dyn Future<Output = Result<Statement, StatementError>> + Send + 'a>>;
 }
 
@@ -24,24 +26,27 @@ impl<T: Send + Sync + 'static> Judge for WeakGuard<T> {
         &'a self,
         text: &'a str,
         kind: StatementKind,
+        arrival: Arrival,
     ) -> Pin<Box<dyn Future<Output = Result<Statement, StatementError>> + Send + 'a>> {
         Box::pin(async move {
             let Some(guard) = self.upgrade() else {
                 return Err(StatementError::Unavailable(Duration::from_secs(1)));
             };
-            validate(&guard, text, kind).await
+            let snapshot = Arc::clone(&*guard.snapshot());
+            snapshot.statement(text, kind, arrival).await
         })
     }
 }
 
-/// Validates one with the configuration that is in force now.
+/// Validates one that any caller may have sent, with the configuration that is in force now.
 pub(super) async fn validate<T: Send + Sync + 'static>(
     guard: &Guard<T>,
     text: &str,
     kind: StatementKind,
 ) -> Result<Statement, StatementError> {
     let snapshot = Arc::clone(&*guard.snapshot());
-    snapshot.statement(text, kind).await
+    let arrival = Arrival { at: snapshot.clock.now().monotonic, may_fetch: false };
+    snapshot.statement(text, kind, arrival).await
 }
 
 impl<T: Send + Sync + 'static> Guard<T> {

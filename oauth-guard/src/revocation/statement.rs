@@ -11,7 +11,7 @@ use crate::defaults::{LEEWAY, MAX_TOKEN_BYTES};
 use crate::escape::escaped;
 use crate::jose::{self, Issued, Typ};
 use crate::json::{self, Value};
-use crate::keys::{Flight, Freshness};
+use crate::keys::{Arrival, Flight, Freshness};
 use crate::reject::{Rejection, TokenError};
 use crate::snapshot::Snapshot;
 use crate::validate::{Buffers, ClaimSet, IssuerLookup, ParsedToken, PendingFetch};
@@ -83,29 +83,30 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
         self: &Arc<Self>,
         text: &str,
         kind: StatementKind,
+        arrival: Arrival,
     ) -> Result<Statement, StatementError> {
-        // An issuer, its keys, newer keys; and one of them again.
-        const ROUNDS: usize = 4;
-        let mut has_newest_keys = false;
+        // An issuer, its keys, newer keys by a fetch that was under way and by one of its own; then the verdict.
+        const ROUNDS: usize = 6;
+        let mut is_settled = false;
         for _ in 0..ROUNDS {
             let now = self.clock.now();
             let fetch = match self.try_statement(text, kind, now)? {
                 Step::Valid(statement) => return Ok(statement),
                 Step::Fetch(fetch) => fetch,
             };
-            let flight: Flight = match fetch.start(now) {
+            let flight: Flight = match fetch.start_for(arrival, now) {
                 Ok(flight) => flight,
                 Err(Rejection::KeysUnavailable { retry_after }) => {
                     return Err(StatementError::Unavailable(retry_after));
                 }
-                Err(_) if has_newest_keys => return Err(key(NO_KEY)),
-                // The key may be new. A final response would lose the revocation, and any caller can use up the fetches
-                // that unknown keys may cause.
-                Err(_) => return Err(StatementError::Unavailable(fetch.next_start(now))),
+                Err(_) if is_settled => return Err(key(NO_KEY)),
+                // The fetch may have landed since the keys were read: once more, with what it brought.
+                Err(_) => {
+                    is_settled = true;
+                    continue;
+                }
             };
-            let refresh = fetch.wait(flight).await.map_err(fetch_failed)?;
-            // Not after a look for the issuer, and not after a fetch that has ended with its runtime.
-            has_newest_keys |= !refresh;
+            fetch.wait(flight).await.map_err(fetch_failed)?;
         }
         Err(StatementError::Unavailable(Duration::from_secs(1)))
     }

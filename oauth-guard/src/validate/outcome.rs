@@ -8,7 +8,7 @@ use oauth_client::clock::Now;
 use crate::claims::{Claims, Verified};
 use crate::defaults::KEY_PATIENCE;
 use crate::issuer::IssuerState;
-use crate::keys::{Flight, Lost, Remote, UnknownKey};
+use crate::keys::{Arrival, Flight, Lost, Remote, UnknownKey};
 use crate::reject::{Rejection, TokenError};
 use crate::tenants::Tenants;
 
@@ -47,22 +47,20 @@ impl PendingFetch {
     pub(crate) fn start(&self, now: Now) -> Result<Flight, Rejection> {
         match self {
             Self::Keys(remote) | Self::FresherKeys(remote) => remote.fetch(now).map_err(unavailable),
-            Self::NewerKeys(remote, key_id) => match remote.unknown_key(key_id.as_deref(), now) {
-                UnknownKey::Fetching(flight) => Ok(flight),
-                UnknownKey::NotFound => Err(TokenError::UnknownKey.into()),
-                UnknownKey::Unavailable(retry_after) => Err(unavailable(retry_after)),
-            },
+            Self::NewerKeys(remote, key_id) => remote.unknown_key(key_id.as_deref(), now).into_flight(),
             Self::Issuer(tenants, name) => {
                 tenants.resolve(name).ok_or_else(|| unavailable(Duration::from_secs(1)))
             }
         }
     }
 
-    /// How long until it may start, where an unknown key may not cause a fetch now.
-    pub(crate) fn next_start(&self, now: Now) -> Duration {
+    /// As [`Self::start`], for a logout token or a security event.
+    pub(crate) fn start_for(&self, arrival: Arrival, now: Now) -> Result<Flight, Rejection> {
         match self {
-            Self::NewerKeys(remote, _) => remote.unknown_key_pause(now),
-            Self::Keys(_) | Self::FresherKeys(_) | Self::Issuer(..) => Duration::from_secs(1),
+            Self::NewerKeys(remote, key_id) => {
+                remote.unknown_key_of(arrival, key_id.as_deref(), now).into_flight()
+            }
+            _ => self.start(now),
         }
     }
 
@@ -94,6 +92,16 @@ impl PendingFetch {
             Self::NewerKeys(remote, _) => {
                 remote.outage(now).map_or_else(|| TokenError::UnknownKey.into(), unavailable)
             }
+        }
+    }
+}
+
+impl UnknownKey {
+    fn into_flight(self) -> Result<Flight, Rejection> {
+        match self {
+            Self::Fetching(flight) => Ok(flight),
+            Self::NotFound => Err(TokenError::UnknownKey.into()),
+            Self::Unavailable(retry_after) => Err(unavailable(retry_after)),
         }
     }
 }

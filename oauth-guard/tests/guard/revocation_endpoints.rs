@@ -189,7 +189,10 @@ async fn invented_keys_cause_no_more_fetches_than_invented_tokens_do() {
         let logout = fixture.server.logout_token("shop", "ada").signed_with(&forged).build();
         // The first one had its fetch; of the others it is not known yet whether their keys are new.
         let expected = if number == 0 { 400 } else { 503 };
+        // A fetch settles what comes in its moment.
+        advance(Duration::from_millis(1)).await;
         assert_eq!(log_out(&guard, &logout).await.status, expected);
+        advance(Duration::from_millis(1)).await;
         let event = fixture.server.security_event("shop", SecurityEvent::SessionRevoked, "ada");
         assert_eq!(push(&guard, &event.signed_with(&forged).build()).await.status, 503);
     }
@@ -218,6 +221,7 @@ async fn a_new_key_that_may_not_be_fetched_yet_costs_no_logout() {
     let token = fixture.server.mint().subject("ada").expires_in(3600).build();
     assert_eq!(call(&guard, &token).await.status, 200);
     use_up_fetches(&fixture, &guard).await;
+    advance(Duration::from_millis(1)).await;
     fixture.server.keys().rotate();
     let logout = fixture.server.logout_token("shop", "ada").expires_in(600).build();
     let event = fixture.server.security_event("shop", SecurityEvent::AccountDisabled, "ada").build();
@@ -229,8 +233,33 @@ async fn a_new_key_that_may_not_be_fetched_yet_costs_no_logout() {
     assert_eq!(call(&guard, &token).await.summary(), REVOKED);
 }
 
+/// A fetch that began before the logout came may bring the keys of before.
 #[tokio::test(start_paused = true)]
-async fn an_event_that_is_polled_with_a_new_key_is_taken_when_keys_may_be_fetched() {
+async fn a_fetch_that_was_under_way_does_not_settle_that_a_key_is_unknown() {
+    let fixture = Fixture::new();
+    let guard = guard(&fixture);
+    let token = fixture.server.mint().subject("ada").expires_in(3600).build();
+    assert_eq!(call(&guard, &token).await.status, 200);
+    let before = fixture.server.keys().jwks_json();
+    let late = Fault::body(200, "application/json", before).after(Duration::from_millis(500));
+    fixture.server.fault(Endpoint::Jwks, late).times(1);
+    let forged = fixture.server.mint().signed_with(&TestKey::generate(Alg::Es256).with_kid("forged")).build();
+    let (forgery, waiting) = (guard.clone(), forged.clone());
+    let forgery = tokio::spawn(async move { call(&forgery, &waiting).await.status });
+    settle().await;
+    advance(Duration::from_millis(100)).await;
+    fixture.server.keys().rotate();
+    let logout = fixture.server.logout_token("shop", "ada").expires_in(600).build();
+    let answer = log_out(&guard, &logout).await;
+    assert_ne!(answer.status, 400, "not for good");
+    assert_eq!(forgery.await.unwrap(), 401);
+    advance(Duration::from_secs(30)).await;
+    assert_eq!(log_out(&guard, &logout).await.status, 200);
+    assert_eq!(call(&guard, &token).await.summary(), REVOKED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_polled_with_a_new_key_has_a_fetch_whatever_other_callers_send() {
     let fixture = Fixture::new();
     let guard = polling(&fixture, poll(&fixture));
     let token = fixture.server.mint().subject("ada").expires_in(3600).build();
@@ -239,17 +268,37 @@ async fn an_event_that_is_polled_with_a_new_key_is_taken_when_keys_may_be_fetche
     fixture.server.keys().rotate();
     let event = fixture.server.security_event("shop", SecurityEvent::AccountDisabled, "ada");
     fixture.server.queue_event("news", event.expires_in(600).build());
-    for _ in 0..20 {
-        advance(Duration::from_secs(1)).await;
-        settle().await;
-    }
-    assert_eq!(fixture.server.acknowledged_events(), [""; 0], "neither taken nor refused");
-    for _ in 0..20 {
-        advance(Duration::from_secs(1)).await;
-        settle().await;
-    }
+    advance(Duration::from_secs(11)).await;
+    settle().await;
     assert_eq!(call(&guard, &token).await.summary(), REVOKED);
     assert_eq!(fixture.server.acknowledged_events(), ["news"]);
+}
+
+/// Such as events that waited while the key was retired that signed them.
+#[tokio::test(start_paused = true)]
+async fn polled_events_with_keys_that_do_not_exist_are_reported_and_are_no_outage() {
+    let fixture = Fixture::new();
+    let lost = TestKey::generate(Alg::Es256);
+    for number in 0..20 {
+        let event = fixture.server.security_event("shop", SecurityEvent::AccountDisabled, "ada");
+        let event = event.signed_with(&lost.clone().with_kid(&format!("lost-{number}"))).build();
+        fixture.server.queue_event(&format!("{number}"), event);
+    }
+    let guard = polling(&fixture, poll(&fixture));
+    let token = fixture.server.mint().subject("ada").expires_in(3600).build();
+    let first = fixture.server.journal().count(Endpoint::Jwks);
+    assert_eq!(call(&guard, &token).await.status, 200, "a guard that starts serves");
+    settle().await;
+    let refused = fixture.server.refused_events();
+    assert_eq!(refused.len(), 20);
+    assert!(refused.iter().all(|(_, error)| error["err"] == "invalid_key"), "{refused:?}");
+    assert_eq!(fixture.server.journal().count(Endpoint::Jwks) - first, 1, "one fetch settles all");
+    for _ in 0..120 {
+        advance(Duration::from_secs(1)).await;
+        settle().await;
+        assert_eq!(call(&guard, &token).await.status, 200);
+    }
+    assert!(guard.health().revocations.ok);
 }
 
 #[tokio::test(start_paused = true)]
