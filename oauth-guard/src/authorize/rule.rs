@@ -156,6 +156,9 @@ impl Rule {
 
     /// The names that an [MCP rule](Self::mcp) is for: of a tool or a prompt, the URI of a resource, the id of a task.
     /// `*` stands for any text: `delete_*`. By default all.
+    ///
+    /// URIs are compared as texts. So where a rule depends on one, a request whose URI is not in its normal form (RFC 3986
+    /// section 6.2) is answered 400: `FILE:///secret`, `file:///public/../secret` and `file:///%73ecret` go past no rule.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         match &mut self.mcp {
             Some(mcp) => mcp.name = Some(name.into()),

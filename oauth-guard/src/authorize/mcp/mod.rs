@@ -5,6 +5,7 @@
 
 mod glob;
 mod message;
+mod uri;
 
 use std::collections::BTreeMap;
 
@@ -56,8 +57,21 @@ impl Operations {
                     self.method
                 ),
             )),
+            Some(name) if name_member(&self.method) == Some("uri") => match uri::flaw_of_pattern(name) {
+                Some(why) => Err((
+                    "name",
+                    format!("matches nothing: {why}, and URIs are accepted in their normal form only"),
+                )),
+                None => Ok(()),
+            },
             _ => Ok(()),
         }
+    }
+
+    /// Whether the rule is chosen by the URI that an operation of this method names.
+    fn depends_on_uri_of(&self, method: &str) -> bool {
+        let depends = self.name.as_ref().is_some_and(|name| name.bytes().any(|byte| byte != b'*'));
+        depends && name_member(method) == Some("uri") && glob::matches(&self.method, method)
     }
 }
 
@@ -188,10 +202,23 @@ impl<'a> OfPath<'a> {
     /// Takes the operation from the headers. Until then every rule of the path applies.
     ///
     /// # Errors
-    /// A header is malformed or doubled.
+    /// A header is malformed or doubled, or a rule depends on a URI that is not in its normal form.
     pub(super) fn read_operation(&mut self, request: RequestHead<'a>) -> Result<(), Ambiguous> {
-        self.operation = Operation::read(request.headers).map_err(Ambiguous)?;
+        let operation = Operation::read(request.headers).map_err(Ambiguous)?;
+        if let Operation::Known { method, name: Some(name) } = &operation
+            && uri::flaw(name).is_some()
+            && self.of_path().any(|rule| rule.mcp.as_ref().is_some_and(|mcp| mcp.depends_on_uri_of(method)))
+        {
+            return Err(Ambiguous("Mcp-Name is a URI, and not in its normal form"));
+        }
+        self.operation = operation;
         Ok(())
+    }
+
+    /// All rules of the path.
+    fn of_path(&self) -> impl Iterator<Item = &'a Rule> {
+        let rules = self.rules;
+        self.groups.into_iter().flatten().flatten().filter_map(move |index| rules.get(*index))
     }
 
     /// The rules that apply: all of the path where the operation is unknown.
