@@ -282,7 +282,7 @@ async fn polled_events_with_keys_that_do_not_exist_are_reported_and_are_no_outag
     for number in 0..20 {
         let event = fixture.server.security_event("shop", SecurityEvent::AccountDisabled, "ada");
         let event = event.signed_with(&lost.clone().with_kid(&format!("lost-{number}"))).build();
-        fixture.server.queue_event(&format!("{number}"), event);
+        fixture.server.queue_event(format!("{number}"), event);
     }
     let guard = polling(&fixture, poll(&fixture));
     let token = fixture.server.mint().subject("ada").expires_in(3600).build();
