@@ -163,7 +163,13 @@ impl Assembler {
         let state = IssuerState::new(rules, keys, introspector, probation, revocations, self.generation);
         match before.filter(|before| before.is_same(&state) && before.is_in_force(self.generation)) {
             Some(before) => Some(Arc::clone(before)),
-            None => Some(Arc::new(state)),
+            None => {
+                let asked_before = before.and_then(|before| before.introspector.as_ref());
+                if let (Some(introspector), Some(before)) = (&state.introspector, asked_before) {
+                    introspector.succeed(before);
+                }
+                Some(Arc::new(state))
+            }
         }
     }
 
@@ -246,6 +252,21 @@ impl Assembler {
         problems: &mut Problems,
     ) -> Option<IssuerKeys> {
         let introspection = issuer.introspection.as_ref();
+        if probation.is_some() {
+            // An opaque token names no issuer, so that none is resolved for it.
+            if introspection.is_some_and(|given| given.tokens == IntrospectedTokens::Opaque) {
+                problems.add(
+                    field("introspection.tokens"),
+                    "a resolved issuer is asked about its JWTs only, since opaque tokens name no issuer; use \"both\"",
+                );
+            }
+            if issuer.token_prefix.is_some() {
+                problems.add(
+                    field("token_prefix"),
+                    "is for opaque tokens, which name no issuer that could be resolved",
+                );
+            }
+        }
         let asks_about_all = introspection.filter(|given| given.tokens == IntrospectedTokens::Any);
         if let Some(introspection) = asks_about_all {
             if probation.is_some() {

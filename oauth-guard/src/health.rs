@@ -147,7 +147,10 @@ impl IssuerHealth {
         let has_keys = keys > 0 && status.as_ref().is_none_or(|status| status.usable);
         Self {
             issuer: issuer.name().to_owned(),
-            ok: introspection.as_ref().map_or(has_keys, |asked| asked.ok),
+            ok: match &issuer.introspector {
+                Some(_) => issuer.is_usable(now),
+                None => has_keys,
+            },
             keys,
             age_seconds: status.as_ref().and_then(|status| status.age).map(|age| age.as_secs()),
             stale: status.as_ref().is_some_and(|status| status.stale),

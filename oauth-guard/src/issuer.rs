@@ -569,12 +569,10 @@ impl IssuerState {
         self.ended.fetch_min(generation, Ordering::AcqRel);
     }
 
-    /// Whether its tokens can be validated now. An issuer that is asked about tokens may publish no keys.
+    /// Whether its tokens can be validated now.
     pub(crate) fn is_usable(&self, now: Now) -> bool {
-        match &self.introspector {
-            Some(introspector) => introspector.is_ok(now),
-            None => self.keys.are_usable(now),
-        }
+        let Some(introspector) = &self.introspector else { return self.keys.are_usable(now) };
+        introspector.is_ok(now) && (!introspector.needs_keys(&self.keys, now) || self.keys.are_usable(now))
     }
 
     /// It is used at that time. Most uses in the same moment write nothing.

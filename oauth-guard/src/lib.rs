@@ -341,7 +341,8 @@
 //!   part of a body. Whether a caller may see a certain order is for the handler to decide.
 //! - **Paths have to mean the same to the router.** Ambiguous ones are rejected; the guard does not know of a proxy or
 //!   middleware that rewrites paths in between.
-//! - **A tokio runtime is needed** wherever something is fetched.
+//! - **A tokio runtime with timers is needed** wherever something is fetched. On another executor the bodies that MCP rules
+//!   read, and a store of used proofs, have no time limit.
 //! - No one outside of the project has audited it yet.
 //!
 //! # What jsonwebtoken does here
@@ -390,6 +391,7 @@ mod settings;
 mod body;
 mod future;
 mod layer;
+mod limit;
 mod service;
 
 // The path of one request.

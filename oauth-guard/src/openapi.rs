@@ -113,6 +113,7 @@ fn describe(operation: &mut Map<String, Value>, need: &Need<'_>, schemes: &Map<S
     let with = |scopes: &BTreeSet<String>| {
         schemes.keys().map(move |name| json!({ name: scopes })).collect::<Vec<_>>()
     };
+    let mut beside = None;
     let (requirements, optional) = match need {
         Need::Nothing => {
             operation.insert("security".into(), json!([]));
@@ -124,6 +125,10 @@ fn describe(operation: &mut Map<String, Value>, need: &Need<'_>, schemes: &Map<S
         }
         Need::Optional(requirements) => (&requirements[..], true),
         Need::Token(requirements) => (&requirements[..], false),
+        Need::Operations { requirements, optional } => {
+            beside = Some("what the MCP rules of the path say of the operation".to_owned());
+            (&requirements[..], *optional)
+        }
     };
     let alternatives = crate::authorize::Alternatives::of(requirements.iter().copied());
     let mut security: Vec<Value> = alternatives.scopes.iter().flat_map(with).collect();
@@ -131,8 +136,9 @@ fn describe(operation: &mut Map<String, Value>, need: &Need<'_>, schemes: &Map<S
         security.push(json!({}));
     }
     operation.insert("security".into(), security.into());
-    if !alternatives.complete {
-        let words: Vec<_> = requirements.iter().map(|one| format!("{one:?}")).collect();
+    if !alternatives.complete || beside.is_some() {
+        let words = requirements.iter().filter(|_| !alternatives.complete).map(|one| format!("{one:?}"));
+        let words: Vec<_> = words.chain(beside).collect();
         operation.insert("x-requires".into(), words.join(" and ").into());
     }
 }

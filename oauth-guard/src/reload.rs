@@ -20,7 +20,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     /// The new configuration replaces the old one, except for what a configuration file cannot express: the HTTP client,
     /// the issuer resolver and the rejection hook stay unless the builder sets others, and the clock always stays. An
     /// issuer whose keys come from the same location keeps them, and an unchanged issuer keeps its tokens in the cache;
-    /// tokens of a changed issuer are validated again.
+    /// tokens of a changed issuer are validated again. What was learnt by introspection is asked again, once the server
+    /// may be asked: a pause that it has asked for goes on.
     ///
     /// # Errors
     /// All configuration errors, as from [`GuardBuilder::build`]. The old configuration then stays in force, unchanged.

@@ -35,8 +35,9 @@ impl<'a> RequestHead<'a> {
         self.uri
     }
 
-    /// Whether frameworks route it to the handler for `GET`: `HEAD` (RFC 9110 section 9.3.2), and `CONNECT` with
-    /// `:protocol` (RFC 8441 section 4), which only HTTP/2 and later have and which has a path, unlike a plain one.
+    /// Whether frameworks route it to the handler for `GET`: `HEAD` (RFC 9110 section 9.3.2), and, in some of them,
+    /// `CONNECT` with `:protocol` (RFC 8441 section 4), which only HTTP/2 and later have and which has a path, unlike a
+    /// plain one.
     pub(crate) fn is_routed_as_get(self) -> bool {
         match *self.method {
             Method::HEAD => true,

@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 
 use crate::defaults::MCP_BODY_TIMEOUT;
+use crate::limit::within;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -73,7 +74,7 @@ impl RequestBody {
         };
         let mut read = Self { data, trailers, rest: None };
         let mut more = Vec::new();
-        let outcome = tokio::time::timeout(MCP_BODY_TIMEOUT, read.gather(&mut rest, &mut more, limit)).await;
+        let outcome = within(MCP_BODY_TIMEOUT, read.gather(&mut rest, &mut more, limit)).await;
         let outcome = outcome.unwrap_or(Err(Unread::TooSlow));
         if !more.is_empty() {
             read.data = more.into();

@@ -51,6 +51,9 @@ pub(super) struct Lookup<'a> {
     pub(super) method: &'a Method,
     /// Whether rules for `GET` apply too.
     pub(super) as_get: bool,
+    /// Whether it may be routed as any other method, too: then a rule for `GET` and one for all methods must not be at one
+    /// pattern.
+    pub(super) as_any: bool,
 }
 
 impl Routes {
@@ -187,14 +190,23 @@ impl Methods {
     }
 
     /// The rule for the method, among those written with or without a slash at the end if the form matters.
-    fn find(&self, lookup: Lookup<'_>, form: Option<bool>) -> Option<Entry> {
+    fn find(&self, lookup: Lookup<'_>, form: Option<bool>) -> Result<Option<Entry>, Ambiguous> {
         let in_form = |entry: &Entry| form.is_none_or(|slash| entry.slash == slash);
         let named = |wanted: &Method| {
             let entry = self.named.iter().find(|(one, _)| one == wanted).map(|(_, entry)| *entry);
             entry.filter(in_form)
         };
-        let as_get = || lookup.as_get.then(|| named(&Method::GET)).flatten();
-        named(lookup.method).or_else(as_get).or_else(|| self.others.filter(in_form))
+        if let Some(own) = named(lookup.method) {
+            return Ok(Some(own));
+        }
+        let others = self.others.filter(in_form);
+        match lookup.as_get.then(|| named(&Method::GET)).flatten() {
+            Some(_) if lookup.as_any && others.is_some() => {
+                Err(Ambiguous("CONNECT could be under the rule for GET or under the one for all methods"))
+            }
+            Some(get) => Ok(Some(get)),
+            None => Ok(others),
+        }
     }
 }
 
@@ -227,9 +239,11 @@ impl Walk<'_> {
     fn walk(&mut self, node: &Node, rest: Option<&str>) -> Result<Option<Found>, Ambiguous> {
         self.steps += 1;
         let Some(rest) = rest else {
-            let here = node.here.find(self.lookup, self.form);
-            let here = here.map(|entry| Found { entry, in_any_form: false });
-            return Ok(here.or_else(|| self.rest(node)));
+            let here = node.here.find(self.lookup, self.form)?;
+            return match here {
+                Some(entry) => Ok(Some(Found { entry, in_any_form: false })),
+                None => self.rest(node),
+            };
         };
         let (segment, more) = match rest.split_once('/') {
             Some((segment, more)) => (segment, Some(more)),
@@ -250,7 +264,7 @@ impl Walk<'_> {
         {
             return Ok(Some(rule));
         }
-        let found = self.rest(node);
+        let found = self.rest(node)?;
         if found.is_some() {
             for segment in more.into_iter().flat_map(|more| more.split('/')) {
                 path::read(segment)?;
@@ -259,8 +273,9 @@ impl Walk<'_> {
         Ok(found)
     }
 
-    fn rest(&self, node: &Node) -> Option<Found> {
-        node.rest.find(self.lookup, None).map(|entry| Found { entry, in_any_form: true })
+    fn rest(&self, node: &Node) -> Result<Option<Found>, Ambiguous> {
+        let found = node.rest.find(self.lookup, None)?;
+        Ok(found.map(|entry| Found { entry, in_any_form: true }))
     }
 }
 

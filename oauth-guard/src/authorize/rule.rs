@@ -31,8 +31,9 @@ use crate::request::RequestHead;
 ///
 /// Of all rules that match a request's path and method, only the most specific one applies: from left to right, text
 /// before `{id}` before `{*rest}`; then a rule with the method before one without. A rule for `GET` applies to `HEAD`
-/// and to WebSockets over HTTP/2 (`CONNECT` with a path, RFC 8441) too, unless another rule names that method. Where no
-/// rule matches, a valid token is needed, or nothing is forwarded with
+/// and to WebSockets over HTTP/2 (`CONNECT` with a path, RFC 8441) too, unless another rule names that method. Frameworks
+/// differ about `CONNECT`: where one pattern has a rule for `GET` and one without methods, and none for `CONNECT`, such a
+/// request is rejected with 400. Where no rule matches, a valid token is needed, or nothing is forwarded with
 /// [`deny_by_default`](crate::GuardBuilder::deny_by_default).
 ///
 /// `/docs` and `/docs/` are one resource for some routers and two for others. So a request that differs from the rule's
@@ -238,6 +239,8 @@ pub(crate) enum Need<'a> {
     Token(Vec<&'a Requirement>),
     /// No request is forwarded.
     Denied,
+    /// What the MCP rules of the path say of each operation, and this besides. `optional`: some may need no token.
+    Operations { requirements: Vec<&'a Requirement>, optional: bool },
 }
 
 /// What holds beside the rules.
@@ -361,7 +364,9 @@ impl RouteRules {
         if self.all.is_empty() {
             return Ok([None; 2]);
         }
-        let lookup = Lookup { method: request.method, as_get: request.is_routed_as_get() };
+        let as_get = request.is_routed_as_get();
+        let lookup =
+            Lookup { method: request.method, as_get, as_any: as_get && *request.method == Method::CONNECT };
         let found = self.routes.find(request.path(), lookup)?;
         Ok(found.map(|rule| rule.and_then(|rule| self.all.get(rule))))
     }
@@ -402,14 +407,22 @@ impl RouteRules {
             Ok(found) => found,
             Err(Ambiguous(_)) => return Need::Token(Vec::new()),
         };
-        if self.deny_by_default && found.iter().any(Option::is_none) {
+        let of_mcp = self.find_mcp(request).ok().flatten();
+        if self.deny_by_default && of_mcp.is_none() && found.iter().any(Option::is_none) {
             return Need::Denied;
         }
         let access = found.iter().map(|rule| rule.map_or(Access::Token, |rule| rule.access)).max();
         // The same rule twice, but for a slash at the end.
         let twice = matches!(found, [Some(one), Some(two)] if std::ptr::eq(one, two));
         let rules = found.into_iter().take(if twice { 1 } else { 2 }).flatten();
+        let has_rule = found.iter().any(Option::is_some);
         let requirements = rules.filter_map(|rule| rule.requirement.as_ref()).collect();
+        if let Some(of_mcp) = of_mcp {
+            let is_open = |access: Access| access < Access::Token;
+            let by_operation = of_mcp.rules().any(|rule| is_open(rule.access));
+            let optional = if has_rule { access.is_some_and(is_open) } else { by_operation };
+            return Need::Operations { requirements, optional };
+        }
         match access {
             Some(Access::Public) => Need::Nothing,
             Some(Access::Optional) => Need::Optional(requirements),

@@ -35,6 +35,11 @@ impl Breaker {
         Ok(())
     }
 
+    /// What a configuration that is loaded now has to know of it. The questions of before are none of its own.
+    pub(super) fn after_reload(&self) -> Self {
+        Self { probing: false, last_error: self.last_error.clone(), ..*self }
+    }
+
     /// The round in which a question is let through now.
     pub(super) fn round(&self) -> u64 {
         self.round

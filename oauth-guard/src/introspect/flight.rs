@@ -19,6 +19,7 @@ use super::introspector::{Introspector, Settled};
 use crate::cache::Digest;
 use crate::defaults::INTROSPECTION_FIRST_PAUSE;
 use crate::issuer::IssuerState;
+use crate::limit::within;
 use crate::telemetry::Owner;
 use crate::validate::ClaimSet;
 
@@ -100,10 +101,10 @@ impl Introspector {
             };
             // A runtime that nothing drives any more must not hold up the callers of others.
             let most = self.timeout.saturating_add(INTROSPECTION_FIRST_PAUSE);
-            match tokio::time::timeout(most, flight.landed()).await {
-                Ok(Some(settled)) => return (settled, None),
-                Ok(None) => {}
-                Err(_) => self.forget(digest, &flight),
+            match within(most, flight.landed()).await {
+                Some(Some(settled)) => return (settled, None),
+                Some(None) => {}
+                None => self.forget(digest, &flight),
             }
         }
         (Settled::Unavailable(INTROSPECTION_FIRST_PAUSE), None)

@@ -25,6 +25,7 @@ use crate::cache::{AlreadyRandom, Digest};
 use crate::defaults::{INTROSPECTION_BYTES, INTROSPECTION_FIRST_PAUSE, INTROSPECTION_WAITING};
 use crate::error::Problems;
 use crate::issuer::IssuerState;
+use crate::keys::IssuerKeys;
 use crate::telemetry::{self, Owner};
 use crate::validate::ClaimSet;
 
@@ -53,6 +54,7 @@ pub(super) struct Said<'a> {
 /// Asks one server about tokens.
 pub(crate) struct Introspector {
     issuer: Box<str>,
+    endpoint: Option<Box<str>>,
     client_id: Box<str>,
     client: Client,
     pub(super) clock: Arc<dyn Clock>,
@@ -78,6 +80,26 @@ pub(crate) struct Introspector {
 type Flights = HashMap<Digest, Arc<Flight>, AlreadyRandom>;
 
 impl Introspector {
+    /// Leaves the server alone for as long as the one before it, of the configuration that is replaced, would have.
+    pub(crate) fn succeed(&self, before: &Self) {
+        if self.endpoint == before.endpoint && self.client_id == before.client_id {
+            let breaker = before.breaker().after_reload();
+            *self.breaker() = breaker;
+        }
+    }
+
+    /// Whether the issuer's keys are needed besides: for JWTs and for signed responses. One whose tokens are opaque may
+    /// publish none.
+    pub(crate) fn needs_keys(&self, keys: &IssuerKeys, now: Now) -> bool {
+        match self.tokens {
+            IntrospectedTokens::Both => true,
+            IntrospectedTokens::Any => self.signed,
+            IntrospectedTokens::Opaque => {
+                self.signed || keys.remote().is_some_and(|remote| remote.status(now).age.is_some())
+            }
+        }
+    }
+
     pub(crate) fn new(
         issuer: &str,
         given: &Introspection,
@@ -113,6 +135,7 @@ impl Introspector {
         match builder.build() {
             Ok(client) => Some(Self {
                 issuer: issuer.into(),
+                endpoint: given.endpoint.as_deref().map(Into::into),
                 client_id: given.auth.client_id().into(),
                 client,
                 clock,

@@ -57,7 +57,8 @@ pub struct Introspection {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IntrospectedTokens {
-    /// Opaque tokens: what is not a compact JWS. JWTs are validated with the issuer's keys.
+    /// Opaque tokens: what is not a compact JWS. JWTs are validated with the issuer's keys. Not for a resolved issuer, since
+    /// an opaque token names none.
     #[default]
     Opaque,
     /// Opaque tokens, and JWTs that are valid by the issuer's keys: a revoked one is rejected, and the claims of the JWT

@@ -34,10 +34,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use tokio::runtime::Handle;
 
 pub use self::memory::MemoryReplayStore;
 use crate::defaults::REPLAY_STORE_TIMEOUT;
+use crate::limit::within;
 
 /// A place for used proofs, shared by all guards that are given it.
 pub trait ReplayStore: fmt::Debug + Send + Sync + 'static {
@@ -252,15 +252,8 @@ impl Replay {
             Self::Memory(store) => return store.insert_now(proof, keep),
             Self::Foreign(Foreign { store, .. }) => store,
         };
-        let inserting = store.insert(proof, keep);
-        // Where no runtime of tokio is, there is no time limit either.
-        if Handle::try_current().is_err() {
-            return inserting.await;
-        }
-        match tokio::time::timeout(REPLAY_STORE_TIMEOUT, inserting).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(ReplayError::away("no response in time")),
-        }
+        let inserted = within(REPLAY_STORE_TIMEOUT, store.insert(proof, keep)).await;
+        inserted.unwrap_or_else(|| Err(ReplayError::away("no response in time")))
     }
 
     pub(crate) fn health(&self) -> ReplayHealth {

@@ -485,6 +485,44 @@ async fn a_reload_ends_what_was_learnt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reload_ends_no_pause_that_the_server_asked_for() {
+    let fixture = fixture();
+    let guard = asking(&fixture, introspection());
+    fixture.server.fault(Endpoint::Introspect, Fault::status(503).retry_after_secs(20)).times(1);
+    assert_eq!(call(&guard, TOKEN).await.status, 503);
+    let reload = |introspection| {
+        guard.reload(fixture.builder().issuer(fixture.issuer().introspection(introspection))).unwrap();
+    };
+    reload(introspection());
+    advance(Duration::from_secs(5)).await;
+    let reply = call(&guard, TOKEN).await;
+    assert_eq!((reply.status, reply.retry_after.as_deref(), questions(&fixture)), (503, Some("15"), 1));
+    // Another server, or another client, did not ask for it.
+    reload(introspection().endpoint(fixture.server.endpoint(Endpoint::Introspect)));
+    respond(&fixture, &active(&fixture));
+    assert_eq!((call(&guard, TOKEN).await.status, questions(&fixture)), (200, 2));
+}
+
+/// Otherwise a service stays in rotation that answers each of its callers with 503.
+#[tokio::test(start_paused = true)]
+async fn health_looks_at_the_keys_where_jwts_need_them() {
+    for (tokens, needs_keys) in [
+        (IntrospectedTokens::Both, true),
+        (IntrospectedTokens::Opaque, false),
+        (IntrospectedTokens::Any, false),
+    ] {
+        let fixture = fixture();
+        respond(&fixture, &active(&fixture));
+        fixture.server.fault(Endpoint::Jwks, Fault::status(500)).always();
+        let guard = asking(&fixture, introspection().tokens(tokens));
+        let _ = guard.health();
+        settle().await;
+        assert_eq!(guard.health().ok, !needs_keys, "{tokens:?}");
+        assert_eq!(guard.health().issuers[0].ok, !needs_keys, "{tokens:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_explanation_says_what_is_known_and_asks_only_where_that_is_wanted() {
     let fixture = fixture();
     respond(&fixture, &active(&fixture));

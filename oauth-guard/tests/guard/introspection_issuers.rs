@@ -137,14 +137,17 @@ fn the_endpoint_of_an_issuer_with_a_hole_must_be_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resolved_issuer_that_wants_to_be_asked_about_all_tokens_is_a_mistake_and_never_asked() {
-    let scene = Scene::new();
-    let resolve = |name: String| async move {
-        let any = asking(ASK).tokens(IntrospectedTokens::Any);
-        Ok::<_, std::io::Error>(Some(Issuer::new(name).audience("orders-api").introspection(any)))
-    };
-    let guard = scene.site.builder().resolve_issuers(resolve).build().unwrap();
-    assert_eq!((call(&guard, &scene.token("a")).await.status, scene.questions()), (503, 0));
+async fn a_resolved_issuer_that_wants_to_be_asked_about_all_tokens_or_opaque_ones_is_a_mistake_and_never_asked()
+ {
+    for tokens in [IntrospectedTokens::Any, IntrospectedTokens::Opaque] {
+        let scene = Scene::new();
+        let resolve = move |name: String| async move {
+            let asked = asking(ASK).tokens(tokens);
+            Ok::<_, std::io::Error>(Some(Issuer::new(name).audience("orders-api").introspection(asked)))
+        };
+        let guard = scene.site.builder().resolve_issuers(resolve).build().unwrap();
+        assert_eq!((call(&guard, &scene.token("a")).await.status, scene.questions()), (503, 0), "{tokens:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

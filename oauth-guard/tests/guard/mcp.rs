@@ -584,3 +584,22 @@ fn mistakes_are_named_with_their_fix() {
         assert!(found[0].starts_with(field) && found[0].contains(hint), "{found:?}");
     }
 }
+
+/// Any executor may poll a request; only tokio's has timers.
+#[test]
+fn bodies_are_read_without_a_runtime_of_tokio() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (layer, token) = runtime.block_on(async {
+        let fixture = Fixture::new();
+        let layer = guard(&fixture, rules()).layer();
+        let token = fixture.server.mint().scope("mcp tools").build();
+        let headers = [VERSION, ("mcp-method", "tools/call"), ("mcp-name", "get")];
+        assert_eq!(post(&layer, &headers, &call("get"), Some(&token)).await, served(&call("get")));
+        (layer, token)
+    });
+    let headers = [VERSION, ("mcp-method", "tools/call"), ("mcp-name", "get")];
+    let body = call("get");
+    let mut answer = std::pin::pin!(post(&layer, &headers, &body, Some(&token)));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert_eq!(answer.as_mut().poll(&mut context), std::task::Poll::Ready(served(&body)));
+}

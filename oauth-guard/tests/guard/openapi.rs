@@ -69,6 +69,22 @@ fn two_issuers_are_two_schemes_and_a_closed_route_says_so() {
 }
 
 #[test]
+fn mcp_rules_are_named_and_open_a_route_that_has_no_other() {
+    let document = || json!({ "paths": { "/mcp": { "post": {} } } });
+    let mcp = |method: &str| Rule::new("/mcp").mcp(method);
+    let post = |builder: GuardBuilder| described(builder, document())["paths"]["/mcp"]["post"].clone();
+    let by_operation = json!("what the MCP rules of the path say of the operation");
+    let open = post(builder().deny_by_default().rule(mcp("tools/list").public()));
+    assert_eq!(open, json!({ "security": [{ "oauth": [] }, {}], "x-requires": by_operation }));
+    let both = post(
+        builder()
+            .rule(Rule::new("/mcp").require(Requirement::scope("mcp")))
+            .rule(mcp("tools/call").require(Requirement::scope("tools"))),
+    );
+    assert_eq!(both, json!({ "security": [{ "oauth": ["mcp"] }], "x-requires": by_operation }));
+}
+
+#[test]
 fn what_is_no_openapi_document_is_left_alone() {
     for document in
         [json!(null), json!([1]), json!("text"), json!({ "paths": 5 }), json!({ "paths": { "/a": 1 } })]

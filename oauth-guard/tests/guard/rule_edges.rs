@@ -87,6 +87,10 @@ async fn a_websocket_over_http_2_meets_the_rule_for_get() {
         Rule::new("/ws").methods([Method::GET]).require(scope("chat")),
         Rule::new("/tunnel").methods([Method::GET]).require(scope("chat")),
         Rule::new("/tunnel").methods([Method::CONNECT]).require(scope("tunnel")),
+        Rule::new("/either").methods([Method::GET]).public(),
+        Rule::new("/either").require(scope("write")),
+        Rule::new("/below/{*rest}").require(scope("write")),
+        Rule::new("/below/ws").methods([Method::GET]).require(scope("chat")),
     ];
     let layer = guard(&fixture, rules).layer();
     let token = fixture.server.mint().scope("other").build();
@@ -100,6 +104,9 @@ async fn a_websocket_over_http_2_meets_the_rule_for_get() {
     assert_eq!(connect("https://api.example.com/ws", http_2).await, too_little("chat"));
     assert_eq!(connect("/ws", http::Version::HTTP_3).await, too_little("chat"));
     assert_eq!(connect("/tunnel", http_2).await, too_little("tunnel"));
+    // A handler for any method gets it too, and the weaker rule must not decide.
+    assert_eq!(connect("/either", http_2).await.0, 400);
+    assert_eq!(connect("/below/ws", http_2).await, too_little("chat"));
     // Over HTTP/1.1 a WebSocket is a GET, and this is none.
     assert_eq!(connect("/ws", http::Version::HTTP_11).await.0, 200);
     assert_eq!(connect("api.example.com:443", http_2).await.0, 200);

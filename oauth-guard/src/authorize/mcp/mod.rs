@@ -178,7 +178,8 @@ impl McpRules {
         if self.groups.is_empty() {
             return Ok(None);
         }
-        let lookup = Lookup { method: request.method, as_get: request.is_routed_as_get() };
+        // The rules for GET and those for all methods are in one group.
+        let lookup = Lookup { method: request.method, as_get: request.is_routed_as_get(), as_any: false };
         let found = self.routes.find(request.path(), lookup)?;
         let groups = found.map(|group| group.and_then(|group| self.groups.get(group)).map(|group| &**group));
         if groups == [None; 2] {

@@ -8,7 +8,7 @@ fn routes(patterns: &[(&str, &[Method])]) -> Routes {
     routes
 }
 
-const GET: Lookup<'_> = Lookup { method: &Method::GET, as_get: false };
+const GET: Lookup<'_> = Lookup { method: &Method::GET, as_get: false, as_any: false };
 
 /// The one rule that applies.
 fn find(routes: &Routes, path: &str) -> Result<Option<usize>, Ambiguous> {
@@ -99,7 +99,7 @@ fn a_rule_applies_only_to_its_methods_and_head_follows_get() {
         (Method::DELETE, "/b", 4),
         (Method::GET, "/c", 4),
     ] {
-        let lookup = Lookup { method: &method, as_get: method == Method::HEAD };
+        let lookup = Lookup { method: &method, as_get: method == Method::HEAD, as_any: false };
         assert_eq!(routes.find(path, lookup), Ok([Some(rule); 2]), "{method} {path}");
     }
 }
