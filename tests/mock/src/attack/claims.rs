@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::request::{bearer, bearers, with_level};
+use super::request::{bearer, bearers, others, with_level};
 use super::{Area, Attack, AttackContext, AttackRequest, RequirementLevel, Setup};
 use crate::keys::TestKey;
 
@@ -172,7 +172,7 @@ fn iss_nearly(context: &AttackContext) -> Vec<AttackRequest> {
         ("a query behind", format!("{issuer}?")),
         ("a blank before", format!(" {issuer}")),
     ];
-    bearers(variants.map(|(name, iss)| (name, context.good().issuer(iss).build())))
+    bearers(others(issuer, variants).map(|(name, iss)| (name, context.good().issuer(iss).build())))
 }
 
 fn iss_lookalike(context: &AttackContext) -> Vec<AttackRequest> {
@@ -185,7 +185,7 @@ fn iss_lookalike(context: &AttackContext) -> Vec<AttackRequest> {
         ("Cyrillic letter", issuer.replacen('t', "\u{442}", 1)),
         ("NUL behind", format!("{issuer}\0")),
     ];
-    bearers(variants.map(|(name, iss)| (name, context.good().issuer(iss).build())))
+    bearers(others(issuer, variants).map(|(name, iss)| (name, context.good().issuer(iss).build())))
 }
 
 /// The second issuer publishes a key under the first one's key id, and signs in its name.
@@ -242,9 +242,9 @@ fn aud_nearly(context: &AttackContext) -> Vec<AttackRequest> {
         ("a letter before", format!("x{audience}")),
         ("a letter behind", format!("{audience}x")),
         ("upper case", audience.to_uppercase()),
-        ("another one", "payments-api".to_owned()),
+        ("another one", context.other_audience().to_owned()),
     ];
-    bearers(variants.map(|(name, aud)| (name, context.good().audience(aud).build())))
+    bearers(others(audience, variants).map(|(name, aud)| (name, context.good().audience(aud).build())))
 }
 
 fn aud_a_part(context: &AttackContext) -> Vec<AttackRequest> {

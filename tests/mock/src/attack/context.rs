@@ -128,6 +128,16 @@ impl AttackContext {
         self.claims.iter().fold(token, |token, (name, value)| token.claim(name.clone(), value.clone()))
     }
 
+    /// The name of an API that is not the target.
+    pub(crate) fn other_audience(&self) -> &'static str {
+        if self.audience == "payments-api" { "billing-api" } else { "payments-api" }
+    }
+
+    /// The name of a client that the target is not called like.
+    pub(super) fn client(&self) -> &'static str {
+        if self.audience == "svc" { "web" } else { "svc" }
+    }
+
     pub(crate) fn keys(&self) -> &Keys {
         &self.keys
     }

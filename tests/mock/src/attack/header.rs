@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use serde_json::{Value, json};
 
-use super::request::{bearers, with_level};
+use super::request::{bearers, others, with_level};
 use super::{Area, Attack, AttackContext, AttackRequest, RequirementLevel, certificate};
 use crate::encode::{b64url, to_b64};
 use crate::keys::Alg;
@@ -258,12 +258,13 @@ fn header_kid_injection(context: &AttackContext) -> Vec<AttackRequest> {
 
 fn header_kid_in_another_case(context: &AttackContext) -> Vec<AttackRequest> {
     let kid = context.keys().current_kid();
-    bearers([
-        ("upper case", context.good().kid(&kid.to_uppercase()).build()),
-        ("a blank behind", context.good().kid(&format!("{kid} ")).build()),
+    let variants = [
+        ("upper case", kid.to_uppercase()),
+        ("a blank behind", format!("{kid} ")),
         // U+FE63 is a hyphen-minus to Unicode's compatibility forms and to no other reader.
-        ("compatibility form", context.good().kid(&kid.replace('-', "\u{fe63}")).build()),
-    ])
+        ("compatibility form", kid.replace('-', "\u{fe63}")),
+    ];
+    bearers(others(&kid, variants).map(|(name, kid)| (name, context.good().kid(&kid).build())))
 }
 
 fn header_typ(context: &AttackContext) -> Vec<AttackRequest> {
@@ -298,16 +299,17 @@ fn header_id_token(context: &AttackContext) -> Vec<AttackRequest> {
         .without("scope")
         .without("jti")
         .claim("nonce", "n-0S6");
-    let for_the_client = || id_token.clone().audience("svc");
+    let client = context.client();
+    let for_the_client = || id_token.clone().audience(client);
     let mut requests = bearers([
         ("for the client", for_the_client().build()),
-        ("for the API", id_token.clone().claim("azp", "svc").build()),
+        ("for the API", id_token.clone().claim("azp", client).build()),
     ]);
     if let Some(scope) = context.wanted_scope() {
         // Some issuers write it there; without it, the lack of a scope hides that the token was trusted.
         requests.extend(bearers([
             ("for the client, with the scope", for_the_client().scope(scope).build()),
-            ("for the API, with the scope", id_token.claim("azp", "svc").scope(scope).build()),
+            ("for the API, with the scope", id_token.claim("azp", client).scope(scope).build()),
         ]));
     }
     let must = ["for the client", "for the client, with the scope"];

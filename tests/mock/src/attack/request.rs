@@ -44,6 +44,11 @@ impl Expected {
         self
     }
 
+    /// Whether it is the response to a request that shows no token: a challenge without an error.
+    pub(crate) fn asks_for_a_token(&self) -> bool {
+        self.status == Self::NO_TOKEN.status && self.error.is_none()
+    }
+
     /// Whether a response with this status is what was expected or tolerated.
     #[must_use]
     pub fn allows(&self, status: u16) -> bool {
@@ -344,6 +349,15 @@ impl fmt::Debug for AttackRequest {
 /// Requests that differ in their bearer token only.
 pub(crate) fn bearers<V: Into<String>>(tokens: impl IntoIterator<Item = (V, String)>) -> Vec<AttackRequest> {
     tokens.into_iter().map(|(variant, token)| AttackRequest::bearer(variant, &token)).collect()
+}
+
+/// Those whose value is another than the real one: what changes most names leaves some as they are, such as a change of
+/// case one that is in that case.
+pub(super) fn others<V>(
+    real: &str,
+    variants: impl IntoIterator<Item = (V, String)>,
+) -> impl Iterator<Item = (V, String)> {
+    variants.into_iter().filter(move |(_, value)| value != real)
 }
 
 /// The one request of an attack that needs no more than a token.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::request::{bearer, bearers};
+use super::request::{bearer, bearers, others};
 use super::{Area, Attack, AttackContext, AttackRequest, Expected, Setup};
 
 const AREA: Area = Area::Scope;
@@ -81,11 +81,10 @@ pub(super) const ATTACKS: &[Attack] = &[
 ];
 
 fn scope_missing(context: &AttackContext) -> Vec<AttackRequest> {
-    if context.wanted_scope().is_none() {
-        return Vec::new();
-    }
+    let Some(wanted) = context.wanted_scope() else { return Vec::new() };
+    let other = if wanted == "something:else" { "nothing:else" } else { "something:else" };
     let mut requests = bearers([
-        ("another scope", context.good().scope("something:else").build()),
+        ("another scope", context.good().scope(other).build()),
         ("no scope", context.good().without("scope").build()),
     ]);
     // The grammar of RFC 6749 section 3.3 has no empty scope, so that the token may be found malformed.
@@ -114,7 +113,9 @@ fn scope_nearly(context: &AttackContext) -> Vec<AttackRequest> {
         wanted.to_uppercase(),
         format!("{wanted}:{wanted}"),
     ];
-    bearers(variants.map(|scope| (scope.clone(), context.good().scope(scope).build())))
+    // Of a scope of one letter, nothing is left without it: an empty scope is a row of its own.
+    let named = variants.into_iter().filter(|scope| !scope.is_empty()).map(|scope| (scope.clone(), scope));
+    bearers(others(wanted, named).map(|(name, scope)| (name, context.good().scope(scope).build())))
 }
 
 fn scope_odd_forms(context: &AttackContext) -> Vec<AttackRequest> {

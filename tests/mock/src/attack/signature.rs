@@ -5,6 +5,7 @@ use num_bigint::BigUint;
 
 use super::request::{bearer, bearers};
 use super::{Area, Attack, AttackContext, AttackRequest, Expected, der};
+use crate::encode::{hex, random};
 use crate::keys::Alg;
 use crate::keys::weak::emsa_pkcs1_sha256;
 
@@ -124,12 +125,12 @@ const P256_ORDER: [u8; 32] = [
 
 /// A bit of the header, of the claims and of the signature.
 fn signature_bit_flipped(context: &AttackContext) -> Vec<AttackRequest> {
-    let good = context.good();
+    // Inside a value, so that the JSON stays JSON and only the signature can notice; of a claim that no API asks for, so
+    // that nothing else about the token is wrong.
+    let name = new_name();
+    let good = context.good().claim(name.clone(), 0);
     let signature = good.sign(good.signing_input().as_bytes());
-    let claims = super::context::text_of(good.claims());
     let header = super::context::text_of(good.header_members());
-    // Inside a value, so that the JSON stays JSON and only the signature can notice.
-    let other_claims = claims.replacen("svc", "svb", 1);
     let other_header = header.replacen('}', ",\"x\":0}", 1);
     let mut other_signature = signature.clone();
     if let Some(byte) = other_signature.get_mut(17) {
@@ -137,7 +138,7 @@ fn signature_bit_flipped(context: &AttackContext) -> Vec<AttackRequest> {
     }
     bearers([
         ("header", good.clone().raw_header(other_header).signature(signature.clone()).build()),
-        ("claims", good.clone().raw_payload(other_claims).signature(signature).build()),
+        ("claims", good.clone().claim(name, 1).signature(signature).build()),
         ("signature", good.signature(other_signature).build()),
     ])
 }
@@ -266,7 +267,9 @@ fn signature_forged_twin(context: &AttackContext) -> Vec<AttackRequest> {
 fn signature_of_a_known_token(context: &AttackContext) -> Vec<AttackRequest> {
     let good = context.good();
     let signature = good.sign(good.signing_input().as_bytes());
-    let swapped = good.clone().subject("admin").signature(signature.clone()).build();
+    // Of a further claim, since the target may want the others as they are.
+    let name = new_name();
+    let swapped = good.clone().claim(name.clone(), 1).signature(signature.clone()).build();
     let of_header = good.clone().header("x", 1).signature(signature).build();
     let foreign = context.foreign();
     let its_id = good.clone().signed_with(foreign).kid(&context.keys().current_kid());
@@ -275,8 +278,13 @@ fn signature_of_a_known_token(context: &AttackContext) -> Vec<AttackRequest> {
         AttackRequest::bearer("other claims before its signature", &swapped),
         AttackRequest::bearer("another header, its claims and signature", &of_header),
         AttackRequest::bearer("its claims and jti, by a foreign key", &its_id.clone().build()),
-        AttackRequest::bearer("its jti, other claims, by a foreign key", &its_id.subject("admin").build()),
+        AttackRequest::bearer("its jti, other claims, by a foreign key", &its_id.claim(name, 1).build()),
     ]
+}
+
+/// The name of a claim that no good token has.
+fn new_name() -> String {
+    format!("x-{}", hex(&random::<8>()))
 }
 
 /// A good ES256 signature (r, s) and its twin (r, n − s).

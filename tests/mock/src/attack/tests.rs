@@ -182,6 +182,83 @@ fn tokens_that_are_not_about_signatures_are_validly_signed() {
     }
 }
 
+/// Whether a token says all that a good one says, and is signed by a published key.
+fn is_good(context: &AttackContext, set: &Value, token: &str) -> bool {
+    use base64::Engine as _;
+    let json = |part: &str| {
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).ok()?;
+        serde_json::from_slice::<Value>(&bytes).ok()
+    };
+    let parts: Vec<_> = token.split('.').collect();
+    let [head, payload, signature] = *parts else { return false };
+    let (Some(header), Some(mut claims)) = (json(head), json(payload)) else { return false };
+    let mut good = Value::Object(context.good().claims().clone());
+    let lifetime =
+        |claims: &Value| claims["exp"].as_i64().zip(claims["iat"].as_i64()).map(|(exp, iat)| exp - iat);
+    let is_of_now = claims["iat"].as_i64().is_some_and(|iat| (iat - context.now()).abs() < 5);
+    if lifetime(&claims) != lifetime(&good) || !is_of_now || claims["jti"].as_str().is_none() {
+        return false;
+    }
+    for name in ["iat", "exp", "jti"] {
+        for object in [&mut claims, &mut good] {
+            object[name] = Value::Null;
+        }
+    }
+    // What an API does not know, it ignores.
+    if let Some(members) = claims.as_object_mut() {
+        members.retain(|name, _| !name.starts_with("x-"));
+    }
+    let Some(alg) = ALGORITHMS.into_iter().find(|alg| header["alg"] == alg.as_str()) else { return false };
+    let signature = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(signature).unwrap_or_default();
+    let input = format!("{head}.{payload}");
+    let mut named = set["keys"].as_array().unwrap().iter().filter(|jwk| jwk["kid"] == header["kid"]);
+    claims == good
+        && header.as_object().is_some_and(|members| members.len() == 3)
+        && header["typ"] == context.good().header_members()["typ"]
+        && named.any(|jwk| verifies(jwk, alg, input.as_bytes(), &signature))
+}
+
+#[test]
+fn no_name_makes_a_good_token_of_one_that_is_to_be_refused() {
+    type Change = fn(AttackContext) -> AttackContext;
+    let contexts: [(&str, Change); 7] = [
+        ("http://[::1]:9000", |context| context),
+        ("http://localhost", |context| context.audience("ORDERS").scope("READ")),
+        ("http://127.0.0.1:9000", |context| context.audience("payments-api").scope("something:else")),
+        ("http://127.0.0.1:9000", |context| context.audience("svc").scope("r")),
+        ("http://127.0.0.1:9000", |context| context.audience("7").scope("7")),
+        ("http://127.0.0.1:9000", |context| context.claim("sub", "admin")),
+        ("http://127.0.0.1:9000", |context| context.claim("sub", "u").claim("client_id", "c")),
+    ];
+    for (issuer, change) in contexts {
+        let server = server();
+        let context = change(AttackContext::of(&server, server.keys(), issuer));
+        let set: Value = serde_json::from_str(&server.keys().jwks_json()).unwrap();
+        assert!(is_good(&context, &set, &context.good().build()));
+        let mut mistaken = Vec::new();
+        // What is wrong with the others is which algorithm or key it is, or a member that comes twice.
+        let rows = all().filter(|attack| ![Area::Keys, Area::Alg, Area::Json].contains(&attack.area));
+        for attack in rows {
+            let requests = attack.requests(&context);
+            for request in requests.iter().filter(|request| request.expected().status != 200) {
+                // A good token may come where no token is looked for; here it is the one that is shown.
+                if request.token().is_some_and(|token| is_good(&context, &set, token)) {
+                    mistaken.push((attack.id, request.variant().to_owned()));
+                }
+                // For a target that takes any type of token, nothing but its audience is wrong with it.
+                let of_client = request.variant().starts_with("for the client");
+                let claims =
+                    request.token().filter(|_| of_client).map(|token| token.split('.').nth(1).unwrap());
+                if let Some(claims) = claims {
+                    let claims: Value = serde_json::from_slice(&decoded(claims)).unwrap();
+                    assert_ne!(claims["aud"], context.the_audience(), "{}", request.variant());
+                }
+            }
+        }
+        assert_eq!(mistaken, [], "{issuer}: {context:?}");
+    }
+}
+
 #[test]
 fn whatever_is_to_be_let_in_is_signed_by_the_published_key_it_names() {
     let mut seen = 0;

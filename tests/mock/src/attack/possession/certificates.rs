@@ -436,7 +436,7 @@ fn bad_token(context: &AttackContext) -> Vec<AttackRequest> {
         let good = || context.good().claim("cnf", cnf.clone());
         let tokens = [
             ("expired", good().expires_in(-7_200).build()),
-            ("for another API", good().audience("another-api").build()),
+            ("for another API", good().audience(context.other_audience()).build()),
             ("unsigned", good().unsigned().build()),
             (
                 "signed by another key",

@@ -136,19 +136,18 @@ impl Speaker {
             "opaque-not-yet-valid" => one(with("nbf", json!(now + beyond))),
             "opaque-issued-in-the-future" => one(with("iat", json!(now + beyond))),
             "opaque-other-audience" => {
-                each("aud", vec![json!("another-api"), json!(["another-api"]), json!([])])
+                let other = self.context.other_audience();
+                each("aud", vec![json!(other), json!([other]), json!([])])
             }
             "opaque-audience-nearly" => {
                 let ours = self.context.the_audience();
-                each(
-                    "aud",
-                    vec![
-                        json!(format!("{ours}2")),
-                        json!(format!("x{ours}")),
-                        json!(ours.to_uppercase()),
-                        json!(format!("{ours} another-api")),
-                    ],
-                )
+                let nearly = [
+                    format!("{ours}2"),
+                    format!("x{ours}"),
+                    ours.to_uppercase(),
+                    format!("{ours} another-api"),
+                ];
+                each("aud", others(ours, nearly))
             }
             "opaque-audience-of-wrong-type" => {
                 let ours = self.context.the_audience();
@@ -157,21 +156,22 @@ impl Speaker {
             "opaque-no-audience" => one(self.say(&without("aud"))),
             "opaque-audience-list" => each("aud", vec![json!(["another-api", self.context.the_audience()])]),
             "opaque-other-issuer" => one(with("iss", json!(OTHER))),
-            "opaque-scope-missing" => Some(vec![
-                ("none".to_owned(), self.say(&without("scope"))),
-                ("another".to_owned(), with("scope", json!("something:else"))),
-            ]),
+            "opaque-scope-missing" => {
+                let other = format!("not-{}", self.context.wanted_scope()?);
+                Some(vec![
+                    ("none".to_owned(), self.say(&without("scope"))),
+                    ("another".to_owned(), with("scope", json!(other))),
+                ])
+            }
             "opaque-scope-nearly" => {
                 let wanted = self.context.wanted_scope()?;
-                each(
-                    "scope",
-                    vec![
-                        json!(format!("{wanted}only")),
-                        json!(format!("x{wanted}")),
-                        json!(wanted.to_uppercase()),
-                        json!(format!("{wanted},other")),
-                    ],
-                )
+                let nearly = [
+                    format!("{wanted}only"),
+                    format!("x{wanted}"),
+                    wanted.to_uppercase(),
+                    format!("{wanted},other"),
+                ];
+                each("scope", others(wanted, nearly))
             }
             "opaque-scope-of-wrong-type" => {
                 let wanted = self.context.wanted_scope()?;
@@ -259,7 +259,7 @@ impl Speaker {
                     .into(),
             ),
             "opaque-signed-other-issuer" => jwt(outer(OTHER, audience)),
-            "opaque-signed-other-audience" => jwt(outer(self.context.issuer(), "another-api-that-asks")),
+            "opaque-signed-other-audience" => jwt(outer(self.context.issuer(), &format!("not-{audience}"))),
             "opaque-signed-at-the-top" => {
                 let mut top = self.good();
                 top["aud"] = json!([audience, self.context.the_audience()]);
@@ -273,4 +273,33 @@ impl Speaker {
 /// A token that the server does not know.
 pub(super) fn invented() -> String {
     format!("opaque_{}", hex(&random::<16>()))
+}
+
+/// Those that are another value than the real one: upper case may be how it is written.
+fn others(real: &str, nearly: [String; 4]) -> Vec<Value> {
+    nearly.into_iter().filter(|value| value != real).map(Value::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::MockServer;
+
+    #[test]
+    fn what_is_nearly_a_name_in_capitals_is_another_name() {
+        let server = MockServer::builder().in_process();
+        for audience in ["ORDERS", "payments-api", "another-api", "7"] {
+            let context = AttackContext::new(&server).audience(audience).scope("READ");
+            let speaker = Speaker { context, claims: Vec::new(), signed_for: None };
+            for (row, real) in [
+                ("opaque-audience-nearly", format!("aud: {}", json!(audience))),
+                ("opaque-other-audience", format!("aud: {}", json!(audience))),
+                ("opaque-scope-nearly", "scope: \"READ\"".to_owned()),
+            ] {
+                let variants = speaker.variants(row).unwrap();
+                assert!(variants.len() > 2, "{row}");
+                assert!(variants.iter().all(|(name, _)| *name != real), "{row}: {real}");
+            }
+        }
+    }
 }
