@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::report::{Case, Verdict};
 use super::run::Run;
 use super::target::{NoResponse, Outcome, TargetResponse};
+use super::verdict::THROTTLED;
 use crate::attack::{self, Area, Attack, AttackContext, AttackRequest, Expected, RequirementLevel};
 use crate::encode::{hex, random};
 use crate::endpoint::Endpoint;
@@ -171,7 +172,7 @@ impl Run<'_> {
     /// Shows tokens of unknown key ids until the target asks for keys; the response to the one that made it.
     async fn provoke(&self, unknown: &TestKey) -> Option<Outcome> {
         let (before, started) = (self.key_fetches(), Instant::now());
-        while started.elapsed() < self.suite.key_wait {
+        while started.elapsed() < self.suite.key_wait && !self.target.pace().gave_up() {
             let outcome =
                 self.target.send(&AttackRequest::bearer("", &self.invented(unknown)), GIVE_UP).await;
             if self.key_fetches() > before {
@@ -209,6 +210,7 @@ impl Run<'_> {
                 ),
                 _ => (Verdict::Differs, "503 or 401 would say what is wrong"),
             },
+            Err(NoResponse::Throttled) => (Verdict::NotApplicable, THROTTLED),
             Err(NoResponse::TimedOut) => (Verdict::Incorrect, "it waits for the key endpoint without an end"),
             Err(_) => (Verdict::Incorrect, "the connection ended without a response"),
         };
@@ -222,6 +224,7 @@ impl Run<'_> {
             Ok(response) if response.accepted() && response.took <= UNNOTICED => (Verdict::Pass, ""),
             Ok(response) if response.accepted() => (Verdict::Incorrect, "it waited for the key endpoint"),
             Ok(_) => (Verdict::Incorrect, "a good token of a known key was refused"),
+            Err(NoResponse::Throttled) => (Verdict::NotApplicable, THROTTLED),
             Err(_) => (Verdict::Incorrect, "a good token of a known key got no response"),
         };
         self.note(case.with_verdict(verdict, note));
@@ -249,7 +252,7 @@ impl Run<'_> {
         self.say(&format!("{} {}: {FLOOD} tokens of invented key ids", attack.case, attack.id));
         let (before, started) = (self.key_fetches(), Instant::now());
         let target = Arc::new(self.target.clone());
-        let (mut worst, mut slowest) = (Ok(TargetResponse::default()), Duration::ZERO);
+        let (mut worst, mut worst_good) = (Ok(TargetResponse::default()), None);
         for _ in 0..FLOOD / AT_A_TIME {
             let mut wave = JoinSet::new();
             for _ in 0..AT_A_TIME {
@@ -260,7 +263,7 @@ impl Run<'_> {
                 worst = worse(worst, outcome.unwrap_or(Err(NoResponse::Closed)));
             }
             let good = self.target.show(&self.context.good().build()).await;
-            slowest = slowest.max(good.map_or(Duration::MAX, |good| good.took));
+            worst_good = Some(worst_good.map_or(good.clone(), |before| worse_good(before, good)));
         }
         let fetches = self.key_fetches() - before;
         // A fetch in ten seconds is what the most eager of the usual cool-downs comes to.
@@ -278,9 +281,9 @@ impl Run<'_> {
             Verdict::Pass => case.with_verdict(verdict, note),
             other => case.with_verdict(other, why),
         });
-        let response = TargetResponse { status: 200, took: slowest, ..TargetResponse::default() };
-        let outcome = if slowest == Duration::MAX { Err(NoResponse::Closed) } else { Ok(response) };
-        self.known(attack, "good tokens in between", &outcome);
+        if let Some(outcome) = worst_good {
+            self.known(attack, "good tokens in between", &outcome);
+        }
         self.check_on(attack).await;
     }
 
@@ -300,6 +303,16 @@ fn worse(one: Outcome, other: Outcome) -> Outcome {
         Ok(response) if response.status >= 500 => 3,
         Ok(response) if response.status == 0 => 0,
         Ok(_) => 1,
+    };
+    if badness(&other) > badness(&one) { other } else { one }
+}
+
+/// The worse of two responses to a token that is to be accepted: none, a refusal, a late one.
+fn worse_good(one: Outcome, other: Outcome) -> Outcome {
+    let badness = |outcome: &Outcome| match outcome {
+        Err(_) => (2, Duration::ZERO),
+        Ok(response) if !response.accepted() => (1, Duration::ZERO),
+        Ok(response) => (0, response.took),
     };
     if badness(&other) > badness(&one) { other } else { one }
 }

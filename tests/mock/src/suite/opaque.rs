@@ -164,9 +164,6 @@ impl Run<'_> {
         if self.suite.quick && matches!(id, "opaque-silent" | "opaque-revoked") {
             return Some("left out by --quick");
         }
-        if self.suite.optional && attack.expected == Expected::NO_TOKEN {
-            return Some("a token is optional here");
-        }
         None
     }
 
@@ -272,6 +269,9 @@ impl Run<'_> {
     async fn question(&mut self, attack: &'static Attack) {
         let request = AttackRequest::bearer("", &self.good_token()).or(attack.expected, attack.level);
         let outcome = self.target.send(&request, self.target.patience()).await;
+        if matches!(outcome, Err(NoResponse::Throttled)) {
+            return self.record(attack, &request, &outcome);
+        }
         let Some(asked) = self.server.journal().of(Endpoint::Introspect).pop() else {
             return self.note(Case::untried(attack, "the endpoint was not asked"));
         };
@@ -325,6 +325,9 @@ impl Run<'_> {
         while !outcome.as_ref().is_ok_and(TargetResponse::accepted) && started.elapsed() < RECOVERY / 2 {
             tokio::time::sleep(PAUSE).await;
             outcome = self.target.send(&request, self.target.patience()).await;
+        }
+        if matches!(outcome, Err(NoResponse::Throttled)) {
+            return self.record(attack, &request, &outcome);
         }
         let case = Case::new(attack, &request, &outcome);
         self.note(if outcome.as_ref().is_ok_and(TargetResponse::accepted) {
@@ -396,14 +399,13 @@ impl Run<'_> {
             sent.spawn(async move { target.send(&request, target.patience()).await });
         }
         let outcomes: Vec<Outcome> = sent.join_all().await;
-        let refused = |outcome: &&Outcome| !outcome.as_ref().is_ok_and(TargetResponse::accepted);
-        let throttled = outcomes.iter().any(|outcome| matches!(outcome, Err(NoResponse::Throttled)));
-        match outcomes.iter().find(refused) {
-            Some(outcome) if !throttled => self.record(attack, &request, outcome),
-            _ => {
-                let outcome = outcomes.into_iter().next().unwrap_or(Err(NoResponse::Closed));
-                self.note(Case::new(attack, &request, &outcome));
-            }
+        let accepted = |outcome: &Outcome| outcome.as_ref().is_ok_and(TargetResponse::accepted);
+        let throttled = |outcome: &Outcome| matches!(outcome, Err(NoResponse::Throttled));
+        // A refusal says most; of callers that were only sent away (429) it is not known whether they would be accepted.
+        let worst = outcomes.iter().find(|one| !accepted(one) && !throttled(one));
+        let worst = worst.or_else(|| outcomes.iter().find(|one| throttled(one)));
+        if let Some(outcome) = worst.or(outcomes.first()) {
+            self.record(attack, &request, outcome);
         }
     }
 

@@ -25,6 +25,8 @@ struct State {
     paused_until: Instant,
     /// How often the target asked for a pause.
     throttled: usize,
+    /// Whether a request was never let in between the pauses.
+    gave_up: bool,
 }
 
 impl Pace {
@@ -32,7 +34,13 @@ impl Pace {
     pub(super) fn new(rate: Option<u32>) -> Self {
         let every = rate.and_then(|rate| Duration::from_secs(1).checked_div(rate)).unwrap_or_default();
         let now = Instant::now();
-        Self(Arc::new(Mutex::new(State { every, next: now, paused_until: now, throttled: 0 })))
+        Self(Arc::new(Mutex::new(State {
+            every,
+            next: now,
+            paused_until: now,
+            throttled: 0,
+            gave_up: false,
+        })))
     }
 
     /// Waits for the turn of the next request.
@@ -64,6 +72,7 @@ impl Pace {
         let mut state = self.state();
         state.throttled += 1;
         if attempt >= TRIES || first.elapsed().saturating_add(pause) > MOST {
+            state.gave_up = true;
             return false;
         }
         state.paused_until = state.paused_until.max(Instant::now() + pause);
@@ -73,6 +82,11 @@ impl Pace {
     /// How often the target asked for a pause so far.
     pub(super) fn throttled(&self) -> usize {
         self.state().throttled
+    }
+
+    /// Whether a request was given up for the pauses: what comes after it would be, too.
+    pub(super) fn gave_up(&self) -> bool {
+        self.state().gave_up
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -135,7 +149,8 @@ mod tests {
     async fn a_target_that_never_ends_its_pause_is_given_up() {
         let pace = Pace::new(None);
         let first = Instant::now();
-        assert!(!pace.heed(&throttled(&[("retry-after", "4000")]), 0, first));
+        assert!(pace.heed(&throttled(&[("retry-after", "1")]), 0, first) && !pace.gave_up());
+        assert!(!pace.heed(&throttled(&[("retry-after", "4000")]), 0, first) && pace.gave_up());
         assert!(!pace.heed(&throttled(&[]), TRIES, first));
     }
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::report::{Case, Verdict};
 use super::run::{RECOVERY, Run};
 use super::target::{NoResponse, Outcome, TargetResponse};
+use super::verdict::THROTTLED;
 use crate::attack::{self, Area, Attack, AttackRequest, Expected, RequirementLevel};
 use crate::endpoint::Endpoint;
 use crate::keys::TestKey;
@@ -221,6 +222,7 @@ impl Run<'_> {
         let mut silent_since: Option<Instant> = None;
         loop {
             let outcome = self.target.show(&self.context.good().build()).await;
+            self.stop_if_throttled(attack.id);
             match &outcome {
                 Ok(_) => silent_since = None,
                 Err(reason) if silent_since.get_or_insert_with(Instant::now).elapsed() >= RECOVERY => {
@@ -256,7 +258,7 @@ impl Run<'_> {
         while started.elapsed() < self.suite.key_wait {
             match self.target.show(&self.context.good().build()).await {
                 Ok(response) if response.accepted() => return,
-                Err(NoResponse::Unreachable) => return,
+                Err(NoResponse::Unreachable | NoResponse::Throttled) => return,
                 _ => tokio::time::sleep(PAUSE).await,
             }
         }
@@ -270,6 +272,7 @@ impl Noticed {
         let case = Case::new(attack, &request, &self.outcome);
         let seconds = self.after.as_secs();
         match (&self.outcome, self.error, self.asked) {
+            (Err(NoResponse::Throttled), ..) => case.with_verdict(Verdict::NotApplicable, THROTTLED),
             (Ok(response), None, _) if response.accepted() => {
                 case.with_verdict(Verdict::Pass, format!("after {seconds} s"))
             }

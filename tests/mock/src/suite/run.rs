@@ -11,7 +11,7 @@ use super::report::{Case, Report, Summary, Traits, Verdict};
 use super::target::{NoResponse, Outcome, Target, TargetResponse};
 use super::verdict;
 use super::{Suite, SuiteError, names, probe};
-use crate::attack::{Area, Attack, AttackContext, AttackRequest, Expected, Part};
+use crate::attack::{Area, Attack, AttackContext, AttackRequest, Part};
 use crate::endpoint::Endpoint;
 use crate::server::MockServer;
 
@@ -142,6 +142,7 @@ impl<'a> Run<'a> {
             Ok(sample) => self.sample = Some(sample),
             Err(reason) => return self.cut_short_by("questions about how it is set up", reason),
         }
+        self.stop_if_throttled("questions about how it is set up");
         self.table().await;
         self.rotations().await;
         self.endpoint_faults().await;
@@ -160,9 +161,6 @@ impl<'a> Run<'a> {
         let algorithms = &self.traits.algorithms;
         if setup.optional && !self.suite.optional {
             return Some("only where a token is optional");
-        }
-        if self.suite.optional && attack.expected == Expected::NO_TOKEN {
-            return Some("a token is optional here");
         }
         if setup.two_issuers && !self.suite.second_issuer {
             return Some("only where two issuers are trusted");
@@ -219,7 +217,7 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn record(&mut self, attack: &Attack, request: &AttackRequest, outcome: &Outcome) {
-        let (verdict, note) = verdict::of(attack, request, outcome, &self.traits);
+        let (verdict, note) = verdict::of(attack, request, outcome, &self.traits, self.suite.optional);
         let (verdict, note) = self.with_leeway(attack, request, verdict, note);
         let (verdict, note) = self.with_surroundings(request, outcome, verdict, note);
         self.note(Case::new(attack, request, outcome).with_verdict(verdict, note));
@@ -237,7 +235,8 @@ impl<'a> Run<'a> {
         let same = |other: &Option<TargetResponse>| {
             other.as_ref().is_some_and(|other| other.status == response.status && other.body == response.body)
         };
-        if !response.accepted() || response.header("x-injected").is_some() {
+        let may_be_anonymous = self.suite.optional && request.expected().asks_for_a_token();
+        if !response.accepted() || may_be_anonymous || response.header("x-injected").is_some() {
             return (verdict, note);
         }
         if verdict == Verdict::Pass && !response.body.trim().is_empty() && same(&self.sample) {
@@ -255,7 +254,17 @@ impl<'a> Run<'a> {
         if case.verdict != Verdict::Pass && case.verdict != Verdict::NotApplicable {
             self.say(&format!("  {} {}: {} {}", case.id, case.variant, case.verdict.as_str(), case.note));
         }
+        let id = case.id;
         self.cases.push(case);
+        self.stop_if_throttled(id);
+    }
+
+    /// Ends a run whose target lets no more requests in: whatever is left would not be judged, and would look as if it
+    /// were.
+    pub(super) fn stop_if_throttled(&mut self, id: &str) {
+        if self.cut_short.is_none() && self.target.pace().gave_up() {
+            self.cut_short_by(id, NoResponse::Throttled);
+        }
     }
 
     /// The edge of a leeway is the target's to draw, and cannot be seen from outside when it is an odd one.
@@ -291,12 +300,14 @@ impl<'a> Run<'a> {
             return;
         }
         let (request, first) = (self.control(), self.good_one().await);
-        // A pause that never ends is no sign of weakness.
-        if matches!(&first, Err(NoResponse::Throttled)) || first.as_ref().is_ok_and(TargetResponse::accepted)
-        {
+        if first.as_ref().is_ok_and(TargetResponse::accepted) {
             return;
         }
         let (seconds, last) = self.recovery(&first).await;
+        // A pause that never ends is no sign of weakness.
+        if matches!(last, Err(NoResponse::Throttled)) {
+            return self.stop_if_throttled(attack.id);
+        }
         let case = Case::new(attack, &request, &first);
         if last.as_ref().is_ok_and(TargetResponse::accepted) {
             let note = format!("a good token was refused for {seconds} s after this");
@@ -317,7 +328,8 @@ impl<'a> Run<'a> {
     pub(super) async fn recovery(&mut self, first: &Outcome) -> (u64, Outcome) {
         let fell = Instant::now();
         let mut last = first.clone();
-        while fell.elapsed() < RECOVERY.min(self.target.patience() * 4) {
+        let patience = RECOVERY.min(self.target.patience() * 4);
+        while fell.elapsed() < patience && !self.target.pace().gave_up() {
             tokio::time::sleep(PAUSE).await;
             last = self.good_one().await;
             if last.as_ref().is_ok_and(TargetResponse::accepted) {

@@ -4,7 +4,7 @@ use tokio::task::JoinSet;
 
 use super::report::{Case, Verdict};
 use super::run::Run;
-use super::target::{Outcome, TargetResponse};
+use super::target::{NoResponse, Outcome, TargetResponse};
 use crate::attack::{self, Area, Attack, AttackRequest};
 use crate::endpoint::Endpoint;
 
@@ -80,7 +80,8 @@ impl Run<'_> {
         outcomes.sort_by_key(|(row, _)| *row);
         let trapped = self.server.journal().count(Endpoint::Trap) > self.trapped;
         let control = self.target.send(&self.context.control(), self.target.patience()).await;
-        if !trapped && control.as_ref().is_ok_and(TargetResponse::accepted) {
+        let throttled = matches!(control, Err(NoResponse::Throttled));
+        if !trapped && (throttled || control.as_ref().is_ok_and(TargetResponse::accepted)) {
             for ((attack, requests), (_, outcomes)) in rows.iter().zip(&outcomes) {
                 for (request, outcome) in requests.iter().zip(outcomes) {
                     self.record(attack, request, outcome);

@@ -12,14 +12,19 @@ use super::target::{NoResponse, Outcome, TargetResponse};
 /// What a server's own limit on headers may refuse before any token is looked at; common ones lie between 8 and 64 KiB.
 const LONG: usize = 7 * 1024;
 
-/// The verdict on a response, and what there is to say about it.
+/// What there is to say about a request that got nothing but 429.
+pub(super) const THROTTLED: &str = "the target asked for pauses (429) until the end; see --rate";
+
+/// The verdict on a response, and what there is to say about it. `optional`: the target is meant to serve requests without
+/// a token.
 pub(super) fn of(
     attack: &Attack,
     request: &AttackRequest,
     outcome: &Outcome,
     traits: &Traits,
+    optional: bool,
 ) -> (Verdict, String) {
-    let (verdict, note) = by_response(attack, request, outcome, traits);
+    let (verdict, note) = by_response(attack, request, outcome, traits, optional);
     // Refused for its algorithm before anything else was looked at: that says nothing about the rest.
     let for_its_algorithm = match outcome {
         Ok(response) if request.expected().status == 200 => (400..500).contains(&response.status),
@@ -39,22 +44,24 @@ fn by_response(
     request: &AttackRequest,
     outcome: &Outcome,
     traits: &Traits,
+    optional: bool,
 ) -> (Verdict, String) {
     let response = match outcome {
         Ok(response) => response,
-        Err(NoResponse::Throttled) => {
-            let note = "the target asked for pauses (429) until the end; see --rate";
-            return (Verdict::NotApplicable, note.to_owned());
-        }
+        Err(NoResponse::Throttled) => return (Verdict::NotApplicable, THROTTLED.to_owned()),
         Err(reason) => return without_response(request, *reason),
     };
     if let Some(verdict) = on_words(request, response) {
         return verdict;
     }
+    let expected = request.expected();
+    // It shows no token, so that the caller is anonymous here. What the response may not say was looked at before.
+    if optional && expected.asks_for_a_token() && response.accepted() {
+        return (Verdict::NotApplicable, "a token is optional here".to_owned());
+    }
     if request.takes_any_refusal() {
         return on_reach(request, response);
     }
-    let expected = request.expected();
     if expected.status == 200 {
         on_good(request, response)
     } else {

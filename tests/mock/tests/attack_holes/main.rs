@@ -18,7 +18,7 @@ mod signature;
 mod trouble;
 mod verify;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,12 @@ const AT_A_TIME: usize = 16;
 
 /// Attacks an API with this hole, with these rows only.
 async fn attacked(hole: &'static str, rows: &[&str]) -> Report {
+    let row = suite::cases().find(|row| row.id == hole);
+    attacked_with(hole, rows, row.is_some_and(|row| row.setup.optional)).await
+}
+
+/// The same, where a token is optional or not.
+async fn attacked_with(hole: &'static str, rows: &[&str], optional: bool) -> Report {
     let row = suite::cases().find(|row| row.id == hole);
     let setup = row.map(|row| row.setup).unwrap_or_default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -65,7 +71,7 @@ async fn attacked(hole: &'static str, rows: &[&str]) -> Report {
     if setup.two_issuers {
         suite = suite.second_issuer();
     }
-    if setup.optional {
+    if optional {
         suite = suite.optional();
     }
     if setup.max_token_age.is_some() {
@@ -75,7 +81,7 @@ async fn attacked(hole: &'static str, rows: &[&str]) -> Report {
     let issuers = [Some(attacker.issuer()), attacker.second_issuer()].into_iter().flatten();
     let mut api = Api::new(hole, issuers);
     api.allowed = allowed.iter().map(|alg| alg.as_str()).collect();
-    api.optional = setup.optional;
+    api.optional = optional;
     api.max_token_age = setup.max_token_age.map(|_| 3_600);
     let serving = tokio::spawn(server::serve(Arc::new(api), listener));
     let report = attacker.run(&mut |_| {}).await.unwrap_or_else(|error| panic!("{hole}: {error}"));
@@ -85,6 +91,15 @@ async fn attacked(hole: &'static str, rows: &[&str]) -> Report {
 
 /// The same of an API that introspects its tokens.
 async fn attacked_by_introspection(hole: &'static str, rows: &[&str], signed: bool) -> Report {
+    attacked_by_introspection_with(hole, rows, signed, false).await
+}
+
+async fn attacked_by_introspection_with(
+    hole: &'static str,
+    rows: &[&str],
+    signed: bool,
+    optional: bool,
+) -> Report {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let suite = Suite::new(format!("http://{}/whoami", listener.local_addr().unwrap()))
         .scope("read")
@@ -92,9 +107,12 @@ async fn attacked_by_introspection(hole: &'static str, rows: &[&str], signed: bo
         .key_wait(Duration::from_secs(4))
         .timeout(Duration::from_secs(5))
         .opaque();
-    let suite = rows.iter().fold(suite, |suite, row| suite.only(*row));
+    let mut suite = rows.iter().fold(suite, |suite, row| suite.only(*row));
+    if optional {
+        suite = suite.optional().quick();
+    }
     let attacker = suite.start().await.unwrap();
-    let api = Api::introspecting(hole, attacker.issuer(), signed);
+    let api = Api { optional, ..Api::introspecting(hole, attacker.issuer(), signed) };
     let serving = tokio::spawn(server::serve(Arc::new(api), listener));
     let report = attacker.run(&mut |_| {}).await.unwrap_or_else(|error| panic!("{hole}: {error}"));
     serving.abort();
@@ -131,6 +149,59 @@ fn level(verdict: Verdict) -> FailOn {
         Verdict::Incorrect => FailOn::Incorrect,
         _ => FailOn::Accepted,
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_found_in_an_api_that_serves_anonymous_callers_as_well() {
+    // The whole table but the rows about keys, which take minutes and show a token each.
+    let report = attacked_with(
+        "",
+        &[
+            "http-",
+            "structure-",
+            "json-",
+            "header-",
+            "alg-",
+            "time-exp",
+            "iss-",
+            "aud-",
+            "cnf-",
+            "sub-",
+            "scope-",
+            "optional-",
+        ],
+        true,
+    )
+    .await;
+    assert_eq!((report.exit_code_from(FailOn::Incorrect), &report.cut_short), (0, &None), "{report}");
+    let anonymous = |case: &&suite::Case| case.note == "a token is optional here";
+    let rows: HashSet<_> = report.cases.iter().filter(anonymous).map(|case| case.id).collect();
+    for row in [
+        "http-no-token",
+        "http-other-scheme",
+        "http-token-in-a-cookie",
+        "http-other-methods",
+        "http-identity-headers",
+        "http-cors-any-origin",
+    ] {
+        assert!(rows.contains(row), "{row}: {report}");
+    }
+    // What shows a token is judged as always.
+    let beside =
+        |case: &&suite::Case| case.id == "http-identity-headers" && case.variant.ends_with("beside a token");
+    assert!(report.cases.iter().filter(beside).count() > 10, "{report}");
+    let origin = attacked_with("http-cors-any-origin", &["http-cors-any-origin"], true).await;
+    assert_eq!((origin.exit_code(), origin.summary.let_in), (1, 5), "{origin}");
+
+    let report = attacked_by_introspection_with("", &[], false, true).await;
+    assert_eq!((report.exit_code_from(FailOn::Incorrect), &report.cut_short), (0, &None), "{report}");
+    let rows: HashSet<_> = report.cases.iter().filter(anonymous).map(|case| case.id).collect();
+    assert!(
+        ["opaque-no-token", "opaque-other-scheme", "opaque-in-the-query"]
+            .iter()
+            .all(|row| rows.contains(row)),
+        "{report}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

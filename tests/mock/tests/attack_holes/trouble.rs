@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth_mock::suite::{Attacker, Report, Suite, Verdict};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -30,6 +32,12 @@ pub(crate) struct Trouble {
     pub(crate) one_page: bool,
     /// So many requests, and then 429 for a second.
     burst: Option<usize>,
+    /// So many requests, and then 429 with a pause that no run waits for.
+    shuts_after: Option<usize>,
+    /// So many good tokens are refused once key ids are invented.
+    flooded: AtomicUsize,
+    /// Whether they are.
+    in_a_flood: AtomicBool,
     delay: Duration,
     api_key: Option<&'static str>,
     fall: Fall,
@@ -49,6 +57,9 @@ impl Default for Trouble {
             method: "GET",
             one_page: false,
             burst: None,
+            shuts_after: None,
+            flooded: AtomicUsize::new(0),
+            in_a_flood: AtomicBool::new(false),
             delay: Duration::ZERO,
             api_key: None,
             fall: Fall::Never,
@@ -75,6 +86,9 @@ impl Api {
         if let Some(pause) = self.pause() {
             return Some(Some(pause));
         }
+        if let Some(refusal) = self.flooded(request) {
+            return Some(Some(refusal));
+        }
         let unsigned = request.values("authorization").iter().any(|value| value.ends_with('.'));
         match trouble.fall {
             Fall::Dies if unsigned => {
@@ -100,7 +114,32 @@ impl Api {
         Some((!keyed).then(|| Response::new(403, "no key")))
     }
 
+    /// The refusal of a good token, while the API is busy with key ids that it does not know.
+    fn flooded(&self, request: &Request) -> Option<Response> {
+        let trouble = &self.trouble;
+        let head = request.values("authorization").first()?.strip_prefix("Bearer ")?.split('.').next()?;
+        let head = URL_SAFE_NO_PAD.decode(head).ok()?;
+        if String::from_utf8_lossy(&head).contains("invented-") {
+            trouble.in_a_flood.store(true, Ordering::SeqCst);
+            return None;
+        }
+        let left = trouble.flooded.load(Ordering::SeqCst);
+        if left == 0 || !trouble.in_a_flood.load(Ordering::SeqCst) {
+            return None;
+        }
+        trouble.flooded.store(left - 1, Ordering::SeqCst);
+        let mut response = Response::new(401, "");
+        response.headers.push(("WWW-Authenticate", "Bearer error=\"invalid_token\"".to_owned()));
+        Some(response)
+    }
+
     fn pause(&self) -> Option<Response> {
+        let arrived = self.trouble.arrivals.lock().unwrap().len();
+        if self.trouble.shuts_after.is_some_and(|most| arrived > most) {
+            let mut response = Response::new(429, "");
+            response.headers.push(("Retry-After", "4000".to_owned()));
+            return Some(response);
+        }
         let burst = self.trouble.burst?;
         let (now, second) = (Instant::now(), Duration::from_secs(1));
         let mut window = self.trouble.window.lock().unwrap();
@@ -152,6 +191,51 @@ async fn a_429_is_obeyed_and_never_counted() {
     assert_eq!(report.with(Verdict::NotApplicable).count(), 1, "two issuers alone do not apply: {report}");
     assert_eq!(api.trouble.impatient.load(Ordering::SeqCst), 0, "nothing is sent during a pause");
     assert!(report.to_string().contains("The target asked for a pause"), "{report}");
+}
+
+#[tokio::test]
+async fn a_pause_without_an_end_is_no_run_to_its_end() {
+    let shut = |most| Trouble { shuts_after: Some(most), ..Trouble::default() };
+    let rows = |suite: Suite| suite.only("alg-none").only("aud-").only("iss-");
+    for parallel in [1, 4] {
+        let (report, _) = attacked("alg-none", shut(40), |suite| rows(suite).parallel(parallel)).await;
+        assert_eq!((report.summary.incorrect, report.summary.broke), (0, 0), "{report}");
+        let cut_short = report.cut_short.as_deref().unwrap();
+        assert!(cut_short.contains("pauses (429) without an end"), "{cut_short}");
+        assert!(report.not_run.contains(&"aud-nearly"), "{report}");
+        // What was found until then still counts.
+        let code = if report.summary.let_in > 0 { 1 } else { 2 };
+        assert_eq!(report.exit_code(), code, "{report}");
+    }
+    // Also where it is shut while it is asked how it is set up.
+    let (report, _) = attacked("", shut(6), rows).await;
+    assert_eq!((report.exit_code(), report.cases.len()), (2, 0), "{report}");
+}
+
+#[tokio::test]
+async fn an_introspecting_api_that_shuts_has_not_accepted_many_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let suite = Suite::new(format!("http://{}/whoami", listener.local_addr().unwrap())).opaque();
+    let attacker = suite.scope("read").only("opaque-at-once").only("opaque-jwt").start().await.unwrap();
+    let trouble = Trouble { shuts_after: Some(20), ..Trouble::default() };
+    let api = Arc::new(Api { trouble, ..Api::introspecting("", attacker.issuer(), false) });
+    tokio::spawn(server::serve(api, listener));
+    let report = attacker.run(&mut |_| {}).await.unwrap();
+    assert_eq!((report.exit_code(), report.summary.judged), (2, 0), "{report}");
+    assert_eq!(report.not_run, ["opaque-jwt-unsigned", "opaque-jwt-forged"], "{report}");
+}
+
+#[tokio::test]
+async fn a_good_token_that_is_refused_in_a_flood_of_key_ids_is_noticed() {
+    let trouble = Trouble { flooded: AtomicUsize::new(3), ..Trouble::default() };
+    let (report, _) =
+        attacked("", trouble, |suite| suite.only("kid-flood").skip("kid-flood-and-a-rotation")).await;
+    let good = report.cases.iter().find(|case| case.variant == "good tokens in between").unwrap();
+    assert_eq!((good.verdict, good.got.status), (Verdict::Incorrect, 401), "{report}");
+    let (report, _) =
+        attacked("", Trouble::default(), |suite| suite.only("kid-flood").skip("kid-flood-and-a-rotation"))
+            .await;
+    assert_eq!((report.exit_code(), report.summary.incorrect), (0, 0), "{report}");
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ fn on(id: &str, variant: &str, outcome: &Outcome, traits: &Traits) -> Verdict {
     let attack = attack::find(id).unwrap();
     let requests = attack.requests(&context);
     let request = requests.iter().find(|request| request.variant().starts_with(variant)).unwrap();
-    of(attack, request, outcome, traits).0
+    of(attack, request, outcome, traits, false).0
 }
 
 #[test]
@@ -97,9 +97,9 @@ fn a_refusal_that_repeats_the_token_is_no_good_refusal() {
     let outcome = response(401, Some("Bearer error=\"invalid_token\""));
     let attack = attack::find("time-exp-past").unwrap();
     let traits = traits(true, &["RS256"]);
-    assert_eq!(of(attack, &request, &outcome, &traits).0, Verdict::Pass);
+    assert_eq!(of(attack, &request, &outcome, &traits, false).0, Verdict::Pass);
     let talkative = outcome.map(|response| TargetResponse { body: format!("bad: {signature}"), ..response });
-    assert_eq!(of(attack, &request, &talkative, &traits).0, Verdict::Leaked);
+    assert_eq!(of(attack, &request, &talkative, &traits, false).0, Verdict::Leaked);
 }
 
 #[test]
@@ -200,15 +200,15 @@ fn a_claim_in_a_refusal_and_a_header_made_of_a_claim_are_found() {
         let outcome = response(401, Some(&challenge));
         let of_header = ["an unknown key id", "an unknown algorithm"].contains(&request.variant());
         let expected = if of_header { Verdict::Incorrect } else { Verdict::Leaked };
-        assert_eq!(of(attack, &request, &outcome, &traits).0, expected, "{request:?}");
+        assert_eq!(of(attack, &request, &outcome, &traits, false).0, expected, "{request:?}");
     }
     let attack = attack::find("http-identity-headers").unwrap();
     let requests = attack.requests(&context);
     let beside = requests.iter().find(|request| request.variant() == "X-User beside a token").unwrap();
     let of_header = response(200, None)
         .map(|response| TargetResponse { body: format!("hello {}", beside.unmentionable()[0]), ..response });
-    assert_eq!(of(attack, beside, &of_header, &traits).0, Verdict::LetIn);
-    assert_eq!(of(attack, beside, &response(200, None), &traits).0, Verdict::Pass);
+    assert_eq!(of(attack, beside, &of_header, &traits, false).0, Verdict::LetIn);
+    assert_eq!(of(attack, beside, &response(200, None), &traits, false).0, Verdict::Pass);
     let split = response(200, None).map(|response| TargetResponse {
         headers: vec![("x-injected".to_owned(), "1".to_owned())],
         ..response
@@ -227,7 +227,7 @@ fn on_proof(id: &str, outcome: &Outcome) -> Verdict {
     let server = MockServer::builder().in_process();
     let context = AttackContext::new(&server).dpop("http://api.test/").dpop_nonce("n0nce");
     let attack = attack::find(id).unwrap();
-    of(attack, &attack.requests(&context)[0], outcome, &traits(true, &["RS256"])).0
+    of(attack, &attack.requests(&context)[0], outcome, &traits(true, &["RS256"]), false).0
 }
 
 #[test]
