@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use base64::Engine;
@@ -18,15 +19,30 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use oauth_mock::MockServer;
 use oauth_mock::statements::{
-    self, Answer, AttackedEndpoint, BACKCHANNEL_LOGOUT, EndpointCase, EndpointReport, EndpointSuite,
-    ExpectedAnswer, SecurityEvent,
+    self, Answer, AttackedEndpoint, BACKCHANNEL_LOGOUT, DeliveryError, EndpointCase, EndpointReport,
+    EndpointSuite, ExpectedAnswer, SecurityEvent,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+/// How a receiver treats what it should take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    Right,
+    /// It takes everything, and nothing follows from it.
+    Deaf,
+    /// It refuses everything, as it should refuse what is bad.
+    Strict,
+    /// It fails at everything.
+    Broken,
+}
+
 /// An API that hears of logouts, with one hole.
 struct Receiver {
     hole: &'static str,
+    manner: Manner,
+    /// The scope that the API wants.
+    scope: Option<&'static str>,
     issuer: String,
     /// Modulus and exponent.
     key: (Vec<u8>, Vec<u8>),
@@ -42,7 +58,7 @@ impl Receiver {
         let part = |name: &str| URL_SAFE_NO_PAD.decode(set["keys"][0][name].as_str().unwrap()).unwrap();
         let key = (part("n"), part("e"));
         let (issuer, now) = (server.issuer().to_owned(), server.clock().now_unix());
-        Self { hole, issuer, key, now, ended: Mutex::default() }
+        Self { hole, manner: Manner::Right, scope: None, issuer, key, now, ended: Mutex::default() }
     }
 
     /// Whether a check that one of these rows is about is made.
@@ -193,6 +209,12 @@ impl Receiver {
             text.trim_matches('"').to_owned()
         };
         let fits = typed && (text.len() < 20_000 || !self.checks(&["body-too-long", "too-long"]));
+        match self.manner {
+            Manner::Right => {}
+            Manner::Deaf => return reply(if is_logout { 200 } else { 202 }, None, is_logout),
+            Manner::Strict => return reply(400, Some("invalid_request"), is_logout),
+            Manner::Broken => return reply(500, None, is_logout),
+        }
         match if fits { self.receive(endpoint, &token) } else { Err("invalid_request") } {
             Ok(subject) => {
                 self.ended.lock().unwrap().extend(subject);
@@ -206,7 +228,12 @@ impl Receiver {
         let token =
             request.headers()["authorization"].to_str().unwrap().split('.').nth(1).unwrap().to_owned();
         let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token).unwrap()).unwrap();
-        let ended = self.ended.lock().unwrap().contains(claims["sub"].as_str().unwrap());
+        if self.scope.is_some_and(|scope| claims["scope"] != scope) {
+            return reply(403, None, true);
+        }
+        let ended = self.ended.lock().unwrap();
+        let all = self.hole == "all" && !ended.is_empty();
+        let ended = all || ended.contains(claims["sub"].as_str().unwrap());
         reply(if ended { 401 } else { 200 }, None, true)
     }
 }
@@ -222,6 +249,18 @@ fn reply(status: u16, err: Option<Refusal>, is_logout: bool) -> Response<Full<By
 }
 
 async fn attacked(hole: &'static str, endpoint: Option<AttackedEndpoint>) -> EndpointReport {
+    let only = endpoint.map(|_| hole);
+    attacked_as(|receiver| receiver, hole, endpoint, only, |suite| suite).await.unwrap()
+}
+
+/// Attacks a receiver that is `changed`: one of its endpoints or both, with one row or all.
+async fn attacked_as(
+    changed: impl FnOnce(Receiver) -> Receiver,
+    hole: &'static str,
+    endpoint: Option<AttackedEndpoint>,
+    only: Option<&str>,
+    set: impl FnOnce(EndpointSuite) -> EndpointSuite,
+) -> Result<EndpointReport, DeliveryError> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let mut suite = EndpointSuite::new(format!("{base}/whoami"));
@@ -231,11 +270,9 @@ async fn attacked(hole: &'static str, endpoint: Option<AttackedEndpoint>) -> End
     if endpoint != Some(AttackedEndpoint::BackchannelLogout) {
         suite = suite.security_events(format!("{base}/events"));
     }
-    if endpoint.is_some() {
-        suite = suite.only(hole);
-    }
+    let suite = set(only.into_iter().fold(suite, EndpointSuite::only));
     let server = suite.start().await.unwrap();
-    let receiver = Arc::new(Receiver::new(hole, &server));
+    let receiver = Arc::new(changed(Receiver::new(hole, &server)));
     let serving = tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
@@ -249,9 +286,15 @@ async fn attacked(hole: &'static str, endpoint: Option<AttackedEndpoint>) -> End
             tokio::spawn(connection);
         }
     });
-    let report = suite.run(&server).await.unwrap();
+    let report = suite.run(&server).await;
     serving.abort();
     report
+}
+
+/// All rows against a receiver of this manner.
+async fn attacked_in(manner: Manner) -> EndpointReport {
+    let changed = |receiver| Receiver { manner, ..receiver };
+    attacked_as(changed, "", None, None, |suite| suite).await.unwrap()
 }
 
 #[tokio::test]
@@ -267,7 +310,11 @@ async fn each_hole_is_found_by_its_row() {
         ["no-jwt", "empty", "five-parts", "padding", "other-parameter", "two", "no-utf8", "payload-list"];
     let (mut found, mut missed) = (0, Vec::new());
     for attack in statements::all() {
-        let is_bad = !matches!(attack.expected, ExpectedAnswer::Effect);
+        // Those that are to be taken have tests of their own.
+        let is_bad = matches!(
+            attack.expected,
+            ExpectedAnswer::NoEffect | ExpectedAnswer::Refused(_) | ExpectedAnswer::MethodNotAllowed
+        );
         let is_possible = !never.contains(&attack.id) && attack.id != "subject-email";
         // A long body of the events is no token, and an event without a subject ends nothing.
         let events = attack.endpoint == AttackedEndpoint::SecurityEvents;
@@ -283,6 +330,66 @@ async fn each_hole_is_found_by_its_row() {
     }
     assert_eq!(missed, [], "{found} found");
     assert!(found > 60, "{found}");
+}
+
+/// The rows of this expectation, with what came of each.
+fn of(report: &EndpointReport, expected: ExpectedAnswer) -> Vec<(&'static str, bool, Option<&str>)> {
+    let cases = report.cases.iter().filter(|case| case.attack.expected == expected);
+    cases.map(|case| (case.attack.id, case.is_hole(), case.mistake.as_deref())).collect()
+}
+
+#[tokio::test]
+async fn a_logout_that_is_taken_and_has_no_effect_is_a_hole() {
+    let report = attacked_in(Manner::Deaf).await;
+    for expected in [ExpectedAnswer::Effect, ExpectedAnswer::EffectOrRefused] {
+        let cases = of(&report, expected);
+        assert!(!cases.is_empty());
+        for (id, is_hole, mistake) in cases {
+            assert_eq!((is_hole, mistake), (true, Some("taken, and the token is still good")), "{id}");
+        }
+    }
+    // What follows from these is left to the receiver.
+    let choices = of(&report, ExpectedAnswer::Choice);
+    assert_eq!(choices.len(), 3);
+    assert!(choices.iter().all(|(_, is_hole, mistake)| !is_hole && mistake.is_none()), "{choices:?}");
+}
+
+#[tokio::test]
+async fn a_logout_that_is_refused_is_a_mistake_and_no_hole() {
+    let report = attacked_in(Manner::Strict).await;
+    assert_eq!(report.holes(), 0, "{report}");
+    for (id, _, mistake) in of(&report, ExpectedAnswer::Effect) {
+        assert_eq!(mistake, Some("refused"), "{id}");
+    }
+    for expected in [ExpectedAnswer::EffectOrRefused, ExpectedAnswer::Choice] {
+        assert!(of(&report, expected).iter().all(|(.., mistake)| mistake.is_none()), "{report}");
+    }
+    assert!(report.to_string().contains("MISTAKE: refused"), "{report}");
+
+    let report = attacked_in(Manner::Broken).await;
+    assert_eq!(report.holes(), 0, "{report}");
+    // It still says which method it wants.
+    let right: Vec<_> = report.cases.iter().filter(|case| case.mistake.is_none()).collect();
+    assert!(right.len() == 2 && right.iter().all(|case| case.attack.id == "get"), "{report}");
+}
+
+#[tokio::test]
+async fn an_api_that_takes_no_good_token_is_not_attacked() {
+    let scoped = |receiver| Receiver { scope: Some("read"), ..receiver };
+    let short = |suite: EndpointSuite| suite.wait(Duration::ZERO);
+    let error = attacked_as(scoped, "", None, Some("good"), short).await.unwrap_err().to_string();
+    assert!(error.contains("a good token gets 403") && error.contains("--scope"), "{error}");
+    let with_scope = |suite: EndpointSuite| suite.wait(Duration::ZERO).scope("read").claim("tenant", "acme");
+    let report = attacked_as(scoped, "", None, Some("good"), with_scope).await.unwrap();
+    assert_eq!((report.cases.len(), report.mistakes()), (2, 0), "{report}");
+}
+
+#[tokio::test]
+async fn an_api_that_takes_no_more_good_tokens_is_not_judged() {
+    // The first row ends everybody's tokens: nothing that comes later says anything.
+    let error =
+        attacked_as(|receiver| receiver, "all", None, None, |suite| suite).await.unwrap_err().to_string();
+    assert!(error.contains("before aud-list a good token of a new user got 401"), "{error}");
 }
 
 #[test]

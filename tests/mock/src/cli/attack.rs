@@ -279,7 +279,7 @@ fn positive(text: &str) -> Result<u64, String> {
     if seconds == 0 { Err("it must be 1 or more".to_owned()) } else { Ok(seconds) }
 }
 
-fn claim(text: &str) -> Result<(String, Value), String> {
+pub(super) fn claim(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("NAME=VALUE is needed")?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
     Ok((name.to_owned(), value))

@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use oauth_mock::statements::EndpointSuite;
+use serde_json::Value;
 
 use super::Failure;
+use super::attack::claim;
 
 /// Attack the endpoints of an API for logout tokens and security events, and report what they wrongly take.
 ///
@@ -34,6 +36,12 @@ pub(crate) struct Args {
     /// The audience that the API is
     #[arg(long, default_value = "orders-api")]
     audience: String,
+    /// The scope that the API wants of an access token
+    #[arg(long)]
+    scope: Option<String>,
+    /// A further claim that the API wants of an access token, its value as JSON or plain text; may come more than once
+    #[arg(long, value_name = "NAME=VALUE", value_parser = claim)]
+    claim: Vec<(String, Value)>,
     /// Where the issuer listens; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9000")]
     listen: SocketAddr,
@@ -48,6 +56,8 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode, Failure> {
         .audience(&args.audience)
         .listen(args.listen)
         .wait(Duration::from_secs(args.wait));
+    suite = args.scope.iter().fold(suite, |suite, scope| suite.scope(scope));
+    suite = args.claim.iter().fold(suite, |suite, (name, value)| suite.claim(name, value.clone()));
     if let Some(url) = &args.backchannel_logout {
         suite = suite.backchannel_logout(url);
     }

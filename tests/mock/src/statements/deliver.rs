@@ -45,11 +45,17 @@ impl Answer {
 #[error("{url}: {problem}")]
 pub struct DeliveryError {
     url: String,
-    problem: &'static str,
+    problem: String,
+}
+
+impl DeliveryError {
+    pub(super) fn new(url: &str, problem: impl Into<String>) -> Self {
+        Self { url: url.to_owned(), problem: problem.into() }
+    }
 }
 
 pub(super) async fn send(url: &str, parcel: &Parcel, bearer: Option<&str>) -> Result<Answer, DeliveryError> {
-    let failed = |problem| DeliveryError { url: url.to_owned(), problem };
+    let failed = |problem: &str| DeliveryError::new(url, problem);
     match tokio::time::timeout(PATIENCE, exchange(url, parcel, bearer)).await {
         Ok(outcome) => outcome.map_err(failed),
         Err(_) => Err(failed("no response within ten seconds")),

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use http::Method;
+use serde_json::Value;
 
 use super::deliver::{Answer, DeliveryError, send};
 use super::{AttackedEndpoint, ExpectedAnswer, Parcel, StatementAttack, StatementContext, all};
@@ -35,6 +36,8 @@ pub struct EndpointSuite {
     events: Option<String>,
     client_id: String,
     audience: String,
+    scope: Option<String>,
+    claims: Vec<(String, Value)>,
     listen: SocketAddr,
     wait: Duration,
     only: Vec<String>,
@@ -63,26 +66,47 @@ impl EndpointCase {
         case
     }
 
-    /// Whether the tokens of a user ended who was not to be logged out, or a logout was taken and had no effect.
+    /// Whether the tokens of a user ended who was not to be logged out, or a logout was taken and had no effect. One that
+    /// was refused is none: its sender knows.
     #[must_use]
     pub fn is_hole(&self) -> bool {
-        self.is_token_good == (self.attack.expected == ExpectedAnswer::Effect)
+        match self.attack.expected {
+            ExpectedAnswer::Effect => self.is_token_good && self.is_success(),
+            ExpectedAnswer::EffectOrRefused | ExpectedAnswer::Choice if self.is_success() => {
+                self.is_token_good && self.attack.expected == ExpectedAnswer::EffectOrRefused
+            }
+            _ => !self.is_token_good,
+        }
+    }
+
+    fn is_success(&self) -> bool {
+        is_success(self.answer.status)
     }
 
     fn mistake(&self) -> Option<String> {
         let status = self.answer.status;
-        let body = || serde_json::from_str::<serde_json::Value>(&self.answer.body).unwrap_or_default();
         let is_logout = self.attack.endpoint == AttackedEndpoint::BackchannelLogout;
         // Back-Channel Logout section 2.8, RFC 8935 section 2.2.
         let taken: &[u16] = if is_logout { &[200, 204] } else { &[202] };
+        let either = format!("expected {} or 400", taken[0]);
         match self.attack.expected {
-            ExpectedAnswer::Effect if self.is_token_good => {
-                Some("taken, and the token is still good".to_owned())
+            ExpectedAnswer::EffectOrRefused | ExpectedAnswer::Choice if !self.is_success() => match status {
+                _ if !self.is_token_good => Some("refused, and a token ended".to_owned()),
+                400 => self.refusal(None),
+                _ => Some(either),
+            },
+            ExpectedAnswer::Choice if !taken.contains(&status) => Some(either),
+            ExpectedAnswer::Choice => self.no_store(),
+            ExpectedAnswer::Effect | ExpectedAnswer::EffectOrRefused if self.is_token_good => {
+                let what = if self.is_success() { "taken, and the token is still good" } else { "refused" };
+                Some(what.to_owned())
             }
-            ExpectedAnswer::Effect | ExpectedAnswer::NoEffect if !taken.contains(&status) => {
+            ExpectedAnswer::Effect | ExpectedAnswer::EffectOrRefused | ExpectedAnswer::NoEffect
+                if !taken.contains(&status) =>
+            {
                 Some(format!("expected {}", taken[0]))
             }
-            ExpectedAnswer::Effect => self.no_store(),
+            ExpectedAnswer::Effect | ExpectedAnswer::EffectOrRefused => self.no_store(),
             _ if !self.is_token_good => Some("a token ended".to_owned()),
             ExpectedAnswer::NoEffect => self.no_store(),
             ExpectedAnswer::MethodNotAllowed if status != 405 => Some("expected 405".to_owned()),
@@ -95,13 +119,22 @@ impl EndpointCase {
                 self.no_store()
             }
             ExpectedAnswer::Refused(_) if status != 400 => Some("expected 400".to_owned()),
-            ExpectedAnswer::Refused(_) if is_logout && !body()["error"].is_string() => {
-                Some("the body has no error".to_owned())
+            ExpectedAnswer::Refused(err) => self.refusal(Some(err)),
+        }
+    }
+
+    /// What is wrong with the 400 of an endpoint, which says why; at that for security events with a code, this one if it
+    /// matters (RFC 8935 section 2.3).
+    fn refusal(&self, err: Option<&str>) -> Option<String> {
+        let body = serde_json::from_str::<Value>(&self.answer.body).unwrap_or_default();
+        let is_logout = self.attack.endpoint == AttackedEndpoint::BackchannelLogout;
+        match err {
+            _ if is_logout && !body["error"].is_string() => Some("the body has no error".to_owned()),
+            None if !is_logout && !body["err"].is_string() => Some("the body has no err".to_owned()),
+            Some(err) if !is_logout && body["err"] != err => {
+                Some(format!("expected err {err}, got {}", body["err"]))
             }
-            ExpectedAnswer::Refused(err) if !is_logout && body()["err"] != err => {
-                Some(format!("expected err {err}, got {}", body()["err"]))
-            }
-            ExpectedAnswer::Refused(_) => self.no_store(),
+            _ => self.no_store(),
         }
     }
 
@@ -151,7 +184,7 @@ impl fmt::Display for EndpointReport {
             }
             writeln!(f, "{name:<26} {:<8} {:<18} {:<9} rule", "response", "code", "token")?;
             for case in cases {
-                let body = serde_json::from_str::<serde_json::Value>(&case.answer.body).unwrap_or_default();
+                let body = serde_json::from_str::<Value>(&case.answer.body).unwrap_or_default();
                 let code = body["err"].as_str().or_else(|| body["error"].as_str()).unwrap_or("-");
                 let token = if case.is_token_good { "good" } else { "ended" };
                 let (id, status, rule) = (case.attack.id, case.answer.status, case.attack.rule);
@@ -177,6 +210,8 @@ impl EndpointSuite {
             events: None,
             client_id: "shop".to_owned(),
             audience: "orders-api".to_owned(),
+            scope: None,
+            claims: Vec::new(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             wait: Duration::from_secs(30),
             only: Vec::new(),
@@ -204,6 +239,18 @@ impl EndpointSuite {
     /// The audience that the API is. By default `orders-api`.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audience = audience.into();
+        self
+    }
+
+    /// The scope that the API wants of an access token. By default there is none.
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scope = Some(scope.into());
+        self
+    }
+
+    /// A further claim that the API wants of an access token. May be called more than once.
+    pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.claims.push((name.into(), value.into()));
         self
     }
 
@@ -236,7 +283,8 @@ impl EndpointSuite {
     /// Sends everything, in order.
     ///
     /// # Errors
-    /// When something does not respond, or the API takes no good token to begin with.
+    /// When something does not respond, the API takes no good token to begin with, or takes no more of them later: what
+    /// ended a token and what did not could then not be told apart.
     pub async fn run(&self, server: &MockServer) -> Result<EndpointReport, DeliveryError> {
         self.ready(server).await?;
         let mut cases = Vec::new();
@@ -250,11 +298,15 @@ impl EndpointSuite {
                 continue;
             }
             let subject = format!("user-{number}");
-            let token = server.mint().subject(&subject).build();
-            self.is_good(&token).await?;
+            let token = self.token(server, &subject);
+            let before = self.status(&token).await?;
+            if !is_success(before) {
+                let problem = format!("before {} a good token of a new user got {before}", attack.id);
+                return Err(DeliveryError::new(&self.api, problem));
+            }
             let parcel = attack.parcel(&StatementContext::new(server, &self.client_id, &subject));
             let answer = send(url, &parcel, None).await?;
-            let is_token_good = self.is_good(&token).await?;
+            let is_token_good = is_success(self.status(&token).await?);
             cases.push(EndpointCase::judge(attack, answer, is_token_good));
         }
         Ok(EndpointReport { cases })
@@ -263,16 +315,38 @@ impl EndpointSuite {
     async fn ready(&self, server: &MockServer) -> Result<(), DeliveryError> {
         let deadline = tokio::time::Instant::now() + self.wait;
         loop {
-            let good = self.is_good(&server.mint().subject("first").build()).await;
-            if matches!(good, Ok(true)) || tokio::time::Instant::now() >= deadline {
-                return good.map(drop);
+            let status = self.status(&self.token(server, "first")).await;
+            if matches!(status, Ok(status) if is_success(status)) {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() >= deadline {
+                let (seconds, issuer) = (self.wait.as_secs(), server.issuer());
+                let problem = format!(
+                    "after {seconds} s a good token gets {}; the API must trust the issuer {issuer} and be the audience {:?}, \
+                     and what it wants beside them is given with --scope and --claim",
+                    status?, self.audience
+                );
+                return Err(DeliveryError::new(&self.api, problem));
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
 
-    async fn is_good(&self, token: &str) -> Result<bool, DeliveryError> {
-        let get = Parcel { method: Method::GET, content_type: None, body: bytes::Bytes::new() };
-        Ok((200..300).contains(&send(&self.api, &get, Some(token)).await?.status))
+    /// A good access token of this user.
+    fn token(&self, server: &MockServer, subject: &str) -> String {
+        let token = server.mint().subject(subject);
+        let token = self.scope.iter().fold(token, |token, scope| token.scope(scope.clone()));
+        let claims = self.claims.iter();
+        claims.fold(token, |token, (name, value)| token.claim(name.clone(), value.clone())).build()
     }
+
+    /// What the API responds to a token.
+    async fn status(&self, token: &str) -> Result<u16, DeliveryError> {
+        let get = Parcel { method: Method::GET, content_type: None, body: bytes::Bytes::new() };
+        Ok(send(&self.api, &get, Some(token)).await?.status)
+    }
+}
+
+fn is_success(status: u16) -> bool {
+    (200..300).contains(&status)
 }
