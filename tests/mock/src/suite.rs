@@ -119,6 +119,14 @@ pub enum SuiteError {
     /// This is no header.
     #[error("header: {0:?} with its value is no header of HTTP; write NAME: VALUE, in ASCII and on one line")]
     Header(String),
+    /// A setting that this run would not use: an attack that is not made must not look like one that found nothing.
+    #[error("{name}: this run would not use it: it is for {of}")]
+    Idle {
+        /// The setting.
+        name: &'static str,
+        /// The runs that use it, in words.
+        of: &'static str,
+    },
     /// No key could be made.
     #[error("the cryptographic library makes no key for {0}")]
     NoKey(Alg),
@@ -246,10 +254,14 @@ impl Suite {
     /// Starts the issuer. The target has until [`Attacker::run`] (and its [`wait`](Self::wait)) to trust it.
     ///
     /// # Errors
-    /// When the target's address cannot be used, there is no such case, or the issuer cannot listen.
+    /// When the target's address cannot be used, there is no such case, a setting is for another kind of run, or the issuer
+    /// cannot listen.
     pub async fn start(self) -> Result<Attacker, SuiteError> {
         if let Some(name) = self.sending.malformed_header() {
             return Err(SuiteError::Header(name.to_owned()));
+        }
+        if let Some((name, of)) = self.idle_setting() {
+            return Err(SuiteError::Idle { name, of });
         }
         let target = Target::find(&self.target, self.remote, &self.sending).await?;
         if let Some(unknown) =
@@ -333,6 +345,7 @@ impl Attacker {
         if let Some(scope) = &suite.scope {
             context = context.scope(scope);
         }
+        context = context.method(&suite.sending.method);
         context = suite.bound.bind(context, target.url(), &suite.sending.method);
         Run::new(&suite, target, &server, context, progress).all().await
     }
@@ -361,6 +374,32 @@ pub fn cases_of(part: Part) -> impl Iterator<Item = &'static Attack> {
 }
 
 impl Suite {
+    /// A setting that says nothing to this run, and which runs it is for.
+    fn idle_setting(&self) -> Option<(&'static str, &'static str)> {
+        let part = self.bound.part;
+        if self.opaque && part != Part::Tokens {
+            return Some((
+                "part",
+                "an API that reads its tokens; run it once without `opaque`, and once without `part`",
+            ));
+        }
+        let of_part = |part| match part {
+            Part::Dpop => "the part `dpop`",
+            Part::Certificates => "the part `certificates`",
+            Part::Tokens => "the part `tokens`, without `opaque`",
+        };
+        let of_tokens = [
+            ("allowed", !self.allowed.is_empty()),
+            ("max_token_age", self.max_token_age.is_some()),
+            ("second_issuer", self.second_issuer),
+        ];
+        let of_tokens =
+            of_tokens.into_iter().filter_map(|(name, is_set)| is_set.then_some((name, Part::Tokens)));
+        let idle = |of: &Part| *of != part || (self.opaque && *of == Part::Tokens);
+        let mut settings = self.bound.settings().chain(of_tokens);
+        settings.find(|(_, of)| idle(of)).map(|(name, of)| (name, of_part(of)))
+    }
+
     /// Those that this run may send.
     fn cases(&self) -> impl Iterator<Item = &'static Attack> {
         let opaque = self.opaque.then_some(opaque::CASES);

@@ -11,8 +11,12 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 
 async fn attack(args: &[&str]) -> Output {
+    run(&[&["attack"], args].concat()).await
+}
+
+async fn run(args: &[&str]) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_oauth-mock"));
-    program.arg("attack").args(args).stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap()
+    program.args(args).stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap()
 }
 
 /// An API that gives this response to everything; its address.
@@ -169,4 +173,18 @@ async fn the_list_names_every_case() {
         assert!(list.lines().any(|line| line.split_whitespace().nth(1) == Some(id)), "{id}");
     }
     assert!(list.lines().count() > 120);
+}
+
+#[tokio::test]
+async fn what_would_attack_nothing_is_exit_code_2() {
+    let output = attack(&["--target", "http://127.0.0.1:1/", "--opaque", "--part", "dpop"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("part: this run would not use it"), "{}", text(&output.stderr));
+
+    // An API that wants more of a token than it was given.
+    let url = always("403 Forbidden").await;
+    let args = ["attack-endpoints", "--listen", "127.0.0.1:0", "--wait", "0", "--claim", "tenant=acme"];
+    let output = run(&[&args[..], &["--target", &url, "--backchannel-logout", &url]].concat()).await;
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("a good token gets 403"), "{}", text(&output.stderr));
 }

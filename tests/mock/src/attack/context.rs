@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use http::Method;
 use serde_json::{Map, Value};
 
 use crate::clock::MockClock;
@@ -29,6 +30,7 @@ pub struct AttackContext {
     typ: Option<String>,
     claims: Vec<(String, Value)>,
     max_token_age: i64,
+    method: Method,
     /// What binds its good tokens; `None` for bearer tokens.
     pub(super) possession: Option<Possession>,
 }
@@ -58,6 +60,7 @@ impl AttackContext {
             typ: None,
             claims: Vec::new(),
             max_token_age: 86_400,
+            method: Method::GET,
             possession: None,
         }
     }
@@ -102,6 +105,17 @@ impl AttackContext {
     pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.claims.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// The method that the API is made for; GET otherwise.
+    pub(crate) fn method(mut self, method: &Method) -> Self {
+        self.method = method.clone();
+        self
+    }
+
+    /// The method that the API is made for.
+    pub(crate) fn usual_method(&self) -> &Method {
+        &self.method
     }
 
     /// Forges with this key instead of one of the twelve that every server may have.

@@ -104,24 +104,35 @@ fn http_token_in_a_cookie(context: &AttackContext) -> Vec<AttackRequest> {
     requests
 }
 
-fn http_other_methods(_: &AttackContext) -> Vec<AttackRequest> {
-    let methods = [Method::HEAD, Method::OPTIONS, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+fn http_other_methods(context: &AttackContext) -> Vec<AttackRequest> {
+    let usual = context.usual_method();
+    let methods = [
+        Method::GET,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+    ];
     let without = |method: Method| {
         let request = AttackRequest::plain(method.as_str()).with_method(method.clone()).refused_in_any_way();
         if method == Method::OPTIONS { request.expecting(Expected::NO_TOKEN.or(OPTIONS)) } else { request }
     };
-    let mut requests: Vec<_> = methods.map(without).into();
+    let mut requests: Vec<_> = methods.into_iter().filter(|method| method != usual).map(without).collect();
     requests.push(
         AttackRequest::plain("a preflight")
             .with_method(Method::OPTIONS)
             .with_header("Origin", "https://evil.example")
-            .with_header("Access-Control-Request-Method", "GET")
+            .with_header("Access-Control-Request-Method", usual.as_str())
             .expecting(Expected::NO_TOKEN.or(OPTIONS))
             .refused_in_any_way(),
     );
+    let carrier = if usual == Method::POST { Method::GET } else { Method::POST };
     for name in ["X-HTTP-Method-Override", "X-Method-Override"] {
-        let post = AttackRequest::plain(format!("POST, {name}: GET")).with_method(Method::POST);
-        requests.push(post.with_header(name, "GET").refused_in_any_way());
+        let carried =
+            AttackRequest::plain(format!("{carrier}, {name}: {usual}")).with_method(carrier.clone());
+        requests.push(carried.with_header(name, usual.as_str()).refused_in_any_way());
     }
     requests
 }
@@ -215,7 +226,7 @@ fn http_cors_any_origin(context: &AttackContext) -> Vec<AttackRequest> {
         AttackRequest::plain(variant)
             .with_method(Method::OPTIONS)
             .with_header("Origin", origin)
-            .with_header("Access-Control-Request-Method", "GET")
+            .with_header("Access-Control-Request-Method", context.usual_method().as_str())
             .with_header("Access-Control-Request-Headers", "authorization")
             .expecting(Expected::NO_TOKEN.or(OPTIONS))
             .refused_in_any_way()

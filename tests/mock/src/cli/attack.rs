@@ -53,9 +53,9 @@ pub(crate) struct Args {
     /// How long a DPoP nonce of the API lives: a stale one is tried as well
     #[arg(long, value_name = "SECONDS", value_parser = positive)]
     nonce_lifetime: Option<u64>,
-    /// The header in which the API's proxy names certificates
-    #[arg(long, value_enum, default_value = "client-cert")]
-    certificate_header: HeaderName,
+    /// The header in which the API's proxy names certificates; client-cert by default
+    #[arg(long, value_enum)]
+    certificate_header: Option<HeaderName>,
     /// An address of this machine that the API does not trust as a proxy, such as 127.0.0.2
     #[arg(long, value_name = "ADDRESS")]
     untrusted_from: Option<IpAddr>,
@@ -209,17 +209,18 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     if args.second_issuer {
         suite = suite.second_issuer();
     }
-    suite = suite
-        .part(match args.part {
-            PartName::Tokens => Part::Tokens,
-            PartName::Dpop => Part::Dpop,
-            PartName::Certificates => Part::Certificates,
-        })
-        .certificate_header(match args.certificate_header {
+    suite = suite.part(match args.part {
+        PartName::Tokens => Part::Tokens,
+        PartName::Dpop => Part::Dpop,
+        PartName::Certificates => Part::Certificates,
+    });
+    if let Some(header) = args.certificate_header {
+        suite = suite.certificate_header(match header {
             HeaderName::ClientCert => CertificateHeader::ClientCert,
             HeaderName::Xfcc => CertificateHeader::Xfcc,
             HeaderName::Nginx => CertificateHeader::Nginx,
         });
+    }
     suite = args.public_url.iter().fold(suite, |suite, url| suite.public_url(url));
     suite = args.nonce_lifetime.map(Duration::from_secs).into_iter().fold(suite, Suite::nonce_lifetime);
     suite = args.untrusted_from.into_iter().fold(suite, |suite, address| suite.untrusted_from(address));

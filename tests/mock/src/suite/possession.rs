@@ -48,7 +48,7 @@ impl Suite {
 
     /// The header in which the target's proxy names certificates; `Client-Cert` by default. The suite is that proxy.
     pub fn certificate_header(mut self, header: CertificateHeader) -> Self {
-        self.bound.header = header;
+        self.bound.header = Some(header);
         self
     }
 
@@ -65,23 +65,33 @@ pub(super) struct Bound {
     pub(super) part: Part,
     public_url: Option<String>,
     nonce_lifetime: Option<Duration>,
-    header: CertificateHeader,
+    header: Option<CertificateHeader>,
     untrusted: Option<IpAddr>,
 }
 
 impl Default for Bound {
     fn default() -> Self {
-        Self {
-            part: Part::Tokens,
-            public_url: None,
-            nonce_lifetime: None,
-            header: CertificateHeader::ClientCert,
-            untrusted: None,
-        }
+        Self { part: Part::Tokens, public_url: None, nonce_lifetime: None, header: None, untrusted: None }
     }
 }
 
 impl Bound {
+    fn header(&self) -> CertificateHeader {
+        self.header.unwrap_or(CertificateHeader::ClientCert)
+    }
+
+    /// The settings that are there, each with the part that uses it.
+    pub(super) fn settings(&self) -> impl Iterator<Item = (&'static str, Part)> {
+        [
+            ("public_url", self.public_url.is_some(), Part::Dpop),
+            ("nonce_lifetime", self.nonce_lifetime.is_some(), Part::Dpop),
+            ("certificate_header", self.header.is_some(), Part::Certificates),
+            ("untrusted_from", self.untrusted.is_some(), Part::Certificates),
+        ]
+        .into_iter()
+        .filter_map(|(name, is_set, part)| is_set.then_some((name, part)))
+    }
+
     /// The address that proofs are made for.
     fn address<'a>(&'a self, target: &'a str) -> &'a str {
         self.public_url.as_deref().unwrap_or(target)
@@ -91,7 +101,7 @@ impl Bound {
     pub(super) fn describe(&self, target: &str) -> Option<String> {
         match self.part {
             Part::Dpop => Some(format!("DPoP, proofs for {}", self.address(target))),
-            Part::Certificates => Some(format!("certificates, named in {}", self.header.name())),
+            Part::Certificates => Some(format!("certificates, named in {}", self.header().name())),
             Part::Tokens => None,
         }
     }
@@ -105,7 +115,7 @@ impl Bound {
                 self.nonce_lifetime.into_iter().fold(context, AttackContext::dpop_nonce_lifetime)
             }
             Part::Certificates => {
-                let context = context.certificates(self.header);
+                let context = context.certificates(self.header());
                 self.untrusted.into_iter().fold(context, AttackContext::untrusted_from)
             }
         }

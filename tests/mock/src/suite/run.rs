@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::Method;
 use tokio::time::Instant;
 
 use super::opaque::Answers;
@@ -173,6 +174,12 @@ impl<'a> Run<'a> {
             .is_some_and(|only| algorithms.iter().any(|alg| only.iter().all(|one| one.as_str() != *alg)))
         {
             return Some("only where no other alg is allowed");
+        }
+        if attack.id == "http-token-in-the-body"
+            && ![Method::GET, Method::HEAD].contains(self.context.usual_method())
+        {
+            // RFC 6750 section 2.2 leaves it to the API.
+            return Some("the body of this method may hold a token");
         }
         if attack.id == "header-typ-spelling" && self.traits.typ != "at+jwt" {
             return Some("another type of token is wanted here");

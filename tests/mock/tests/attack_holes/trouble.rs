@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use oauth_mock::attack::{CertificateHeader, Part};
 use oauth_mock::suite::{Attacker, Report, Suite, Verdict};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -358,6 +359,45 @@ async fn headers_and_method_are_as_the_api_wants_them() {
     assert!(error.contains("403"), "{error}");
     let error = Suite::new("http://127.0.0.1:1/").header("X\r\n", "v").start().await.unwrap_err();
     assert!(error.to_string().starts_with("header: "), "{error}");
+}
+
+#[tokio::test]
+async fn an_api_for_post_may_read_a_form_and_must_not_open_to_get() {
+    let post = || Trouble { method: "POST", ..Trouble::default() };
+    let rows = |suite: Suite| {
+        suite.only("http-token-in-the-body").only("http-other-methods").method(http::Method::POST)
+    };
+    let (report, _) = attacked("http-token-in-the-body", post(), rows).await;
+    assert_eq!((report.exit_code(), report.summary.incorrect), (0, 0), "{report}");
+    assert!(report.with(Verdict::NotApplicable).any(|case| case.id == "http-token-in-the-body"), "{report}");
+    let (report, _) = attacked("http-other-methods", post(), rows).await;
+    let open: Vec<_> = report.with(Verdict::LetIn).map(|case| case.variant.as_str()).collect();
+    assert!(open.contains(&"GET") && open.contains(&"GET, X-Method-Override: POST"), "{report}");
+    assert!(!report.cases.iter().any(|case| case.variant == "POST"), "{report}");
+}
+
+#[tokio::test]
+async fn a_setting_that_a_run_would_not_use_is_refused() {
+    let suite = || Suite::new("http://127.0.0.1:1/").wait(Duration::ZERO);
+    for (suite, expected) in [
+        (suite().opaque().part(Part::Dpop), "part: "),
+        (
+            suite().public_url("https://api.test/"),
+            "public_url: this run would not use it: it is for the part `dpop`",
+        ),
+        (suite().part(Part::Certificates).nonce_lifetime(Duration::from_secs(1)), "nonce_lifetime: "),
+        (suite().part(Part::Dpop).certificate_header(CertificateHeader::Xfcc), "certificate_header: "),
+        (suite().untrusted_from([127, 0, 0, 2]), "untrusted_from: "),
+        (suite().opaque().second_issuer(), "second_issuer: "),
+        (suite().part(Part::Dpop).max_token_age(Duration::from_secs(60)), "max_token_age: "),
+        (suite().opaque().allowed([oauth_mock::Alg::Rs256]), "allowed: "),
+    ] {
+        let error = suite.start().await.unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let dpop =
+        suite().part(Part::Dpop).public_url("https://api.test/").nonce_lifetime(Duration::from_secs(1));
+    assert!(dpop.start().await.is_ok());
 }
 
 #[tokio::test]
