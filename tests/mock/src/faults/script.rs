@@ -146,7 +146,9 @@ impl Faults {
         scenarios: &Scenarios,
     ) -> Option<Fault> {
         let mut chosen: Option<(Fault, Option<Turn>)> = None;
-        for rule in self.inner().rules.iter_mut().filter(|rule| rule.endpoint == request.endpoint) {
+        // Until the scenario has gone on: of two requests at a time, one alone may find it in its state.
+        let mut inner = self.inner();
+        for rule in inner.rules.iter_mut().filter(|rule| rule.endpoint == request.endpoint) {
             if !rule.matching.fits(request, journal) || !scenarios.is_in(rule.turn.as_ref()) {
                 continue;
             }
@@ -189,5 +191,43 @@ impl Faults {
 
     fn inner(&self) -> MutexGuard<'_, Rules> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::journal::Caller;
+
+    #[test]
+    fn of_requests_at_the_same_time_one_finds_the_scenario_in_its_state() {
+        let server = MockServer::builder().in_process();
+        server.fault(Endpoint::Api, Fault::status(401)).in_scenario("s", "start", Some("later")).always();
+        let shared = server.shared();
+        let request = http::Request::get("/api").body(bytes::Bytes::new()).unwrap();
+        let request = shared.journal.record(&request, Endpoint::Api, "", Caller::default(), 0);
+        const ROUNDS: usize = 20_000;
+        let (met, turns) = (AtomicUsize::new(0), Barrier::new(2));
+        std::thread::scope(|scope| {
+            for first in [true, false] {
+                let (met, turns, request) = (&met, &turns, &request);
+                scope.spawn(move || {
+                    for _ in 0..ROUNDS {
+                        if first {
+                            shared.scenarios.set("s", "start");
+                        }
+                        turns.wait();
+                        if shared.faults.meet(request, &shared.journal, &shared.scenarios).is_some() {
+                            met.fetch_add(1, Ordering::Relaxed);
+                        }
+                        turns.wait();
+                    }
+                });
+            }
+        });
+        assert_eq!(met.into_inner(), ROUNDS);
     }
 }
