@@ -18,15 +18,18 @@ use crate::sessions::{Login, Session};
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let posted = call.request.method() == Method::POST;
-    if posted && let Some(refusal) = browser::refuse_foreign_page(call) {
-        return refusal;
-    }
     let form = if posted {
         Form::read(call.request)
     } else {
         Form::parse(call.request.uri().query().unwrap_or_default().as_bytes())
     };
-    form.and_then(|form| decide(call, &form, posted))
+    // OpenID Connect Core section 3.1.2.1: a request may be posted, by any page. Only this server's own page asks for a
+    // decision.
+    let decided = posted && form.as_ref().is_ok_and(|form| form.get("decision").is_some());
+    if decided && let Some(refusal) = browser::refuse_foreign_page(call) {
+        return refusal;
+    }
+    form.and_then(|form| decide(call, &form, decided))
         // RFC 9700 section 4.12: a browser must not send the password on to the client.
         .map(|response| if posted { response.followed_by_get() } else { response })
         // RFC 6749 section 4.1.2.1: with a bad client or redirect URI the user sees the error, and is sent nowhere.
@@ -50,7 +53,7 @@ pub(crate) fn approve(call: Call<'_>, query: &str, user: &str) -> Result<String,
     asked.allowed(call, request, &session).map(Going::url).map_err(described)
 }
 
-fn decide(call: Call<'_>, form: &Form, posted: bool) -> Result<MockResponse, OAuthError> {
+fn decide(call: Call<'_>, form: &Form, decided: bool) -> Result<MockResponse, OAuthError> {
     let asked = Asked::read(call, form)?;
     let request = match &asked.request {
         Ok(request) => request,
@@ -64,7 +67,7 @@ fn decide(call: Call<'_>, form: &Form, posted: bool) -> Result<MockResponse, OAu
         }
         (Prompt::None, Some(_)) => asked.refused(call, &consent_required()).map(Going::response),
         (Prompt::None, None) => asked.refused(call, &login_required()).map(Going::response),
-        (_, session) if posted => response(call, form, &asked, request, session),
+        (_, session) if decided => response(call, form, &asked, request, session),
         (_, session) => Ok(page::login(&request.consent(session.as_ref()), form, None)),
     }
 }

@@ -11,5 +11,6 @@ mod browser;
 mod configuration;
 mod exchange;
 mod names;
+mod posted;
 mod requests;
 mod wire;
