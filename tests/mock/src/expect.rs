@@ -118,10 +118,12 @@ impl Expectations {
     ) {
         // Under the lock, so that a request that comes now is counted once.
         let mut expectations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |request: &Arc<RecordedRequest>| matching.fits(request, journal);
+        let kept = journal.kept(endpoint);
+        let fitting = kept.iter().filter(|request| matching.fits(request, journal)).count();
         let got = match matching == Match::any() {
-            true => journal.count(endpoint),
-            false => journal.kept(endpoint).iter().filter(|request| fits(request)).count(),
+            // Those that the journal no longer keeps are known by their number only.
+            true => journal.count(endpoint).saturating_sub(kept.len() - fitting),
+            false => fitting,
         };
         let epoch = journal.epoch();
         expectations.push(Expectation { endpoint, matching, min, max, got, epoch });

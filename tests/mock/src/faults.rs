@@ -211,7 +211,8 @@ impl Fault {
         }
     }
 
-    /// Plays this fault; `work` is what the server would have done.
+    /// Plays this fault; `work` is what the server would have done, and `dress` adds what each response of this server says
+    /// to browsers to one that no work made.
     pub(crate) async fn play(
         self,
         now: i64,
@@ -219,7 +220,11 @@ impl Fault {
     ) -> Result<Response<MockBody>, TransportError> {
         let mut response = match self.action.clone() {
             Action::Hang => std::future::pending().await,
-            Action::Respond(response) => response,
+            // A fault that says something about origins says all of it.
+            Action::Respond(response) if self.headers.iter().any(|(name, _)| is_about_origins(name)) => {
+                response
+            }
+            Action::Respond(response) => dress(response),
             Action::Reset => {
                 wait(self.delay).await;
                 return Err(TransportError::Reset);
@@ -232,6 +237,7 @@ impl Fault {
             Action::Pass | Action::Corruption(_) => work(),
         };
         for (name, text) in self.headers {
+        dress: impl FnOnce(MockResponse) -> MockResponse,
             let value = match text {
                 HeaderText::Fixed(text) => text,
                 HeaderText::DateIn(from_now) => http_date(now, from_now),
@@ -265,6 +271,10 @@ async fn wait(time: Duration) {
     if !time.is_zero() {
         tokio::time::sleep(time).await;
     }
+fn is_about_origins(name: &HeaderName) -> bool {
+    name.as_str().starts_with("access-control-")
+}
+
 }
 
 fn http_date(now: i64, from_now: Duration) -> String {

@@ -162,6 +162,13 @@ impl RecordedRequest {
         first(&self.headers, name)
     }
 
+    /// Whether it is the question of a browser before a request to another origin (Fetch section 3.2.2).
+    pub(crate) fn is_preflight(&self) -> bool {
+        self.method == "OPTIONS"
+            && self.header("origin").is_some()
+            && self.header("access-control-request-method").is_some()
+    }
+
     /// What it holds of memory, about: each text is an allocation of its own.
     fn bytes(&self) -> usize {
         const ALLOCATION: usize = 16;

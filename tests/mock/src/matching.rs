@@ -8,6 +8,9 @@ use crate::journal::{Journal, RecordedRequest};
 
 /// The requests that something is about: every one, until a condition is added. All conditions have to hold.
 ///
+/// The preflights of browsers (Fetch section 3.2.2), which no client asks for, are among them only where the method is said to
+/// be `OPTIONS`.
+///
 /// ```
 /// use oauth_mock::{Endpoint, Fault, GrantType, Match, MockServer};
 ///
@@ -99,7 +102,8 @@ impl Match {
         let has = |pairs: &[(String, String)], name: &str, wanted: &str| {
             pairs.iter().any(|(known, value)| known == name && same(name, wanted, value))
         };
-        is(&self.client, client)
+        (!request.is_preflight() || self.method.as_deref() == Some("OPTIONS"))
+            && is(&self.client, client)
             && is(&self.grant, request.param("grant_type"))
             && is(&self.method, Some(&request.method))
             && is(&self.path, Some(&request.path))

@@ -68,6 +68,20 @@ pub(crate) fn serve(
     browser::with_reader(call, endpoint, response)
 }
 
+/// A response that this server did not make, with what lets pages of other origins read it.
+pub(crate) fn readable(
+    shared: &Shared,
+    issuer: &Issuer,
+    endpoint: Endpoint,
+    request: &Request<Bytes>,
+    response: MockResponse,
+) -> MockResponse {
+    match shared.personality {
+        Some(_) => response,
+        None => browser::with_reader(Call::new(shared, issuer, request), endpoint, response),
+    }
+}
+
 fn dispatch(call: Call<'_>, endpoint: Endpoint) -> MockResponse {
     let (shared, request) = (call.shared, call.request);
     match endpoint {

@@ -201,7 +201,8 @@ impl Shared {
             None => faults::whole(work()),
             Some(fault) => {
                 self.journal.faulted(recorded.number(), &fault.name());
-                fault.play(now, work).await?
+                let dress = |response| routes::readable(self, issuer, endpoint, &request, response);
+                fault.play(now, work, dress).await?
             }
         };
         if request.method() == Method::HEAD {

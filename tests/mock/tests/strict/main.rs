@@ -12,5 +12,6 @@ mod configuration;
 mod exchange;
 mod names;
 mod posted;
+mod preflights;
 mod requests;
 mod wire;
