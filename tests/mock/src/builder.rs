@@ -225,7 +225,8 @@ impl MockServerBuilder {
     }
 
     /// What the first issuer's tokens name in `iss`, when it is not the server's address. If it is an address by which
-    /// this server can be reached, requests that name it in `Host` find all endpoints there.
+    /// this server can be reached, requests that name it in `Host` find all endpoints there. Its metadata is also where a path
+    /// in it says (RFC 8414 section 3.1).
     pub fn issuer_url(mut self, issuer: impl Into<String>) -> Self {
         self.issuer_url = Some(issuer.into());
         self

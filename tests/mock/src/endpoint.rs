@@ -149,6 +149,20 @@ impl Endpoint {
         }
     }
 
+    /// The metadata that `path` asks for, of an issuer whose identifier has the path `issuer` (RFC 8414 sections 3.1 and 5,
+    /// OpenID Connect Discovery section 4).
+    pub(crate) fn metadata_at(path: &str, issuer: &str) -> Option<Self> {
+        // The slash at the end of an identifier counts for neither.
+        let issuer = issuer.trim_end_matches('/');
+        let well_known = |place: &str| path.strip_prefix(place).is_some_and(|rest| rest == issuer);
+        let appended = path.strip_suffix(Self::OPENID).is_some_and(|rest| rest == issuer);
+        match () {
+            () if well_known(Self::OAUTH) => Some(Self::OauthMetadata),
+            () if well_known(Self::OPENID) || appended => Some(Self::OpenidMetadata),
+            () => None,
+        }
+    }
+
     /// What `path` asks for, and the name of the issuer it belongs to. Where there are `routes`, there is nothing else.
     pub(crate) fn of<'a>(
         path: &str,

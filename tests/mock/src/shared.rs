@@ -26,7 +26,7 @@ use crate::faults::{self, Faults, Rule};
 use crate::journal::{Caller, Journal};
 use crate::keys::{Alg, Keys};
 use crate::matching::Scenarios;
-use crate::names::Names;
+use crate::names::{Names, Origin};
 use crate::peer::Peer;
 use crate::providers::{Personality, Route, Tokens};
 use crate::pushed::PushedRequests;
@@ -180,9 +180,7 @@ impl Shared {
     }
 
     async fn route(&self, request: Request<Bytes>) -> Result<Response<MockBody>, TransportError> {
-        let names = self.issuers.iter().map(|issuer| issuer.name.as_str());
-        let (endpoint, name) = Endpoint::of(request.uri().path(), names, self.routes());
-        let issuer = self.issuer(name);
+        let (endpoint, issuer) = self.asked(request.uri().path());
         if endpoint == Endpoint::Health {
             let mut response = faults::whole(routes::health(&request));
             if request.method() == Method::HEAD {
@@ -224,9 +222,8 @@ impl Shared {
         if *self.paused.borrow() {
             return Err(TransportError::Refused);
         }
-        let names = self.issuers.iter().map(|issuer| issuer.name.as_str());
-        let (endpoint, name) = Endpoint::of(request.uri().path(), names, self.routes());
-        let (issuer, now) = (self.issuer(name), self.clock.now_unix());
+        let (endpoint, issuer) = self.asked(request.uri().path());
+        let now = self.clock.now_unix();
         let record = || self.journal.record(&request, endpoint, &issuer.url, Caller::default(), now);
         let recorded = self.expectations.count(&self.journal, record);
         let number = recorded.number();
@@ -235,6 +232,20 @@ impl Shared {
         // The rest of the body, if there is one, is not read.
         let response = MockResponse::new(status, "text/plain; charset=utf-8", why).with(CONNECTION, "close");
         Ok(faults::whole(response))
+    }
+
+    /// What a path asks for, and of which issuer.
+    fn asked(&self, path: &str) -> (Endpoint, &Issuer) {
+        let names = self.issuers.iter().map(|issuer| issuer.name.as_str());
+        let (endpoint, name) = Endpoint::of(path, names, self.routes());
+        let issuer = self.issuer(name);
+        if endpoint != Endpoint::Other || !self.routes().is_empty() {
+            return (endpoint, issuer);
+        }
+        // The first issuer may be called by another URL than the server's, which has a path of its own.
+        let first = &self.issuers[0];
+        let place = Origin::split(&first.url).and_then(|(_, own)| Endpoint::metadata_at(path, own));
+        place.map_or((endpoint, issuer), |place| (place, first))
     }
 
     /// The issuer of this name, or the first one.

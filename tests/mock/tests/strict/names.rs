@@ -104,6 +104,29 @@ async fn by_the_name_of_its_issuer_all_endpoints_are_at_that_name() {
 }
 
 #[tokio::test]
+async fn an_issuer_with_a_path_is_found_where_its_path_says() {
+    let builder = MockServer::builder().issuer_url("http://mock:9000/realms/a/").issuer("b");
+    let (server, container) = Container::beside(builder).await;
+    for place in [
+        "/.well-known/oauth-authorization-server/realms/a",
+        "/.well-known/openid-configuration/realms/a",
+        "/realms/a/.well-known/openid-configuration",
+        // As before.
+        "/.well-known/openid-configuration",
+    ] {
+        let metadata = container.json(&format!("http://mock:9000{place}")).await;
+        assert_eq!(metadata["issuer"], "http://mock:9000/realms/a/", "{place}");
+        assert_eq!(metadata["token_endpoint"], "http://mock:9000/token", "{place}");
+    }
+    assert_eq!(server.journal().count(Endpoint::OauthMetadata), 1);
+    assert_eq!(server.journal().count(Endpoint::OpenidMetadata), 3);
+    for other in ["/realms/.well-known/openid-configuration", "/.well-known/openid-configuration/realms"] {
+        let (status, _) = container.ask("GET", &format!("http://mock:9000{other}"), "", "").await;
+        assert_eq!(status, 404, "{other}");
+    }
+}
+
+#[tokio::test]
 async fn two_names_of_one_machine_each_lead_to_themselves() {
     let (server, container) =
         Container::beside(MockServer::builder().host("localhost").host("mock:8080")).await;
