@@ -83,17 +83,24 @@ impl Devices {
         true
     }
 
-    /// A device asks for its tokens (RFC 8628 section 3.5).
-    pub(crate) fn ask(&self, device_code: &str, client: &str, now: i64) -> Result<Grant, OAuthError> {
-        let refused = |code, why| Err(OAuthError::bad_request(code, why));
+    /// A device asks for its tokens (RFC 8628 section 3.5), by the value of the parameter `name`.
+    pub(crate) fn ask(
+        &self,
+        name: &str,
+        device_code: &str,
+        client: &str,
+        now: i64,
+    ) -> Result<Grant, OAuthError> {
+        let refused = |code, why: &str| Err(OAuthError::bad_request(code, why));
+        let of_code = |code, what| refused(code, &format!("{name}: {what}"));
         let mut devices = self.devices();
         let device = devices.get_mut(device_code).filter(|device| device.grant.client == client);
-        let Some(device) = device else { return refused("invalid_grant", "the device_code is unknown") };
+        let Some(device) = device else { return of_code("invalid_grant", "unknown") };
         if device.state == State::Used {
-            return refused("invalid_grant", "the device_code was used before");
+            return of_code("invalid_grant", "used before");
         }
         if now >= device.expires_at {
-            return refused("expired_token", "the device_code has expired");
+            return of_code("expired_token", "it has expired");
         }
         let early = device.asked_at.is_some_and(|before| now < before.saturating_add(device.interval));
         device.asked_at = Some(now);

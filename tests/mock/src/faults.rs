@@ -40,6 +40,8 @@ pub struct Fault {
     delay: Duration,
     headers: Vec<(HeaderName, HeaderText)>,
     gate: Option<Gate>,
+    /// The name of the gate, if it was written down.
+    gate_name: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -107,6 +109,20 @@ impl Fault {
     /// ```
     pub fn hold(gate: &Gate) -> Self {
         Self { gate: Some(gate.clone()), ..Self::new(Action::Pass) }
+    }
+
+    /// The same, where the gate is known by this name.
+    pub(crate) fn at_gate(mut self, name: String) -> Self {
+        self.gate_name = Some(name);
+        self
+    }
+
+    /// The fault as it was written, before its gate was opened: `gate` gives the one of a name.
+    pub(crate) fn renewed(mut self, gate: impl FnOnce(&str) -> Gate) -> Self {
+        if let Some(name) = &self.gate_name {
+            self.gate = Some(gate(name));
+        }
+        self
     }
 
     /// Works as it should: to take a [scenario](FaultScript::in_scenario) to its next state.
@@ -193,7 +209,7 @@ impl Fault {
     }
 
     fn new(action: Action) -> Self {
-        Self { action, delay: Duration::ZERO, headers: Vec::new(), gate: None }
+        Self { action, delay: Duration::ZERO, headers: Vec::new(), gate: None, gate_name: None }
     }
 
     /// What the journal says about it.
@@ -217,6 +233,7 @@ impl Fault {
         self,
         now: i64,
         work: impl FnOnce() -> MockResponse,
+        dress: impl FnOnce(MockResponse) -> MockResponse,
     ) -> Result<Response<MockBody>, TransportError> {
         let mut response = match self.action.clone() {
             Action::Hang => std::future::pending().await,
@@ -237,7 +254,6 @@ impl Fault {
             Action::Pass | Action::Corruption(_) => work(),
         };
         for (name, text) in self.headers {
-        dress: impl FnOnce(MockResponse) -> MockResponse,
             let value = match text {
                 HeaderText::Fixed(text) => text,
                 HeaderText::DateIn(from_now) => http_date(now, from_now),
@@ -253,6 +269,10 @@ impl Fault {
             _ => whole(response),
         })
     }
+}
+
+fn is_about_origins(name: &HeaderName) -> bool {
+    name.as_str().starts_with("access-control-")
 }
 
 /// The response as it should be.
@@ -271,10 +291,6 @@ async fn wait(time: Duration) {
     if !time.is_zero() {
         tokio::time::sleep(time).await;
     }
-fn is_about_origins(name: &HeaderName) -> bool {
-    name.as_str().starts_with("access-control-")
-}
-
 }
 
 fn http_date(now: i64, from_now: Duration) -> String {

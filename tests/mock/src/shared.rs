@@ -331,7 +331,13 @@ impl Shared {
         self.clock.reset();
         self.dpop.reset();
         self.tampers.reset(&self.initial.tampers);
-        self.faults.reset(&self.initial.faults);
+        // What is held back goes on; the faults of the start hold again.
+        self.gates.open_all();
+        let renewed = |rule: &Rule| {
+            let fault = rule.fault.clone().renewed(|name| self.gates.named(name));
+            Rule { fault, ..rule.clone() }
+        };
+        self.faults.reset(&self.initial.faults.iter().map(renewed).collect::<Vec<_>>());
         self.token_rules.reset(&self.initial.token_rules);
         self.scenarios.clear();
         self.expectations.clear();

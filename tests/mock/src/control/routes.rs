@@ -59,7 +59,7 @@ pub(super) static ROUTES: &[Route] = &routes! {
     POST "/v1/pause" "refuse every connection of the server, and cut the open ones" server::pause;
     POST "/v1/resume" "come back, with everything it knew" server::resume;
     GET "/v1/clock" "the server's time" server::clock;
-    POST "/v1/clock" "set, advance or step the server's time" server::set_clock;
+    POST "/v1/clock" "set, advance, step or stop the server's time" server::set_clock;
     POST "/v1/mint" "any token, good or bad" tokens::mint;
     POST "/v1/decode" "what a token says, and whether a key of this server signed it" tokens::decode;
     POST "/v1/issue" "tokens that the server's records know" tokens::issue;
@@ -107,6 +107,7 @@ pub(super) static ROUTES: &[Route] = &routes! {
     POST "/v1/flaws" "make responses wrong in one point" logins::add_tamper;
     DELETE "/v1/flaws" "end all tampers" logins::clear_tampers;
     POST "/v1/devices" "approve or deny a waiting device" logins::decide_device;
+    POST "/v1/backchannel" "say yes or no for a user who is asked on a device" logins::decide_backchannel;
     POST "/v1/dpop/nonces" "invalidate the DPoP nonces, or ask for other ones" server::dpop_nonces;
 };
 

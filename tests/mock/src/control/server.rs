@@ -87,12 +87,16 @@ pub(super) fn clock(order: &Order<'_>) -> Reply {
 }
 
 pub(super) fn set_clock(order: &Order<'_>) -> Reply {
-    let (set, advance, step) = order.read(|fields| {
-        let orders = (fields.count("set"), fields.count("advance"), fields.integer("step"));
-        if [orders.0.is_some(), orders.1.is_some(), orders.2.is_some()].into_iter().filter(|there| *there).count() != 1 {
-            fields.mistake("", "one of `set` (Unix seconds), `advance` (seconds) and `step` (seconds, also negative) is needed");
+    let (set, advance, step, stop) = order.read(|fields| {
+        let (set, advance, step) = (fields.count("set"), fields.count("advance"), fields.integer("step"));
+        let stop = fields.is_set("stop");
+        let orders = [set.is_some(), advance.is_some(), step.is_some(), stop];
+        if orders.into_iter().filter(|there| *there).count() != 1 {
+            let problem = "one of `set` (Unix seconds), `advance` (seconds), `step` (seconds, also negative) and `stop` (true) \
+                           is needed";
+            fields.mistake("", problem);
         }
-        orders
+        (set, advance, step, stop)
     })?;
     let clock = &order.shared.clock;
     if let Some(unix) = set {
@@ -103,6 +107,9 @@ pub(super) fn set_clock(order: &Order<'_>) -> Reply {
     }
     if let Some(seconds) = step {
         clock.step(seconds);
+    }
+    if stop {
+        clock.stop();
     }
     self::clock(order)
 }

@@ -31,6 +31,12 @@ impl Gates {
         gate.inspect(Gate::open).is_some()
     }
 
+    /// Opens every gate: what they hold back goes on, and the next ones of their names are others.
+    pub(crate) fn open_all(&self) {
+        let gates = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        gates.values().for_each(Gate::open);
+    }
+
     /// The names of the closed gates.
     pub(crate) fn closed(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
@@ -62,7 +68,10 @@ const KINDS: &[(&str, Make)] = &[
         Fault::status(status).header(LOCATION, fields.required("location"))
     }),
     ("delay", |fields, _| Fault::delay(pause(fields))),
-    ("hold", |fields, gates| Fault::hold(&gates.named(&fields.required("gate")))),
+    ("hold", |fields, gates| {
+        let name = fields.required("gate");
+        Fault::hold(&gates.named(&name)).at_gate(name)
+    }),
     ("hang", |_, _| Fault::hang()),
     ("reset", |_, _| Fault::reset()),
     ("lost_answer", |_, _| Fault::lost_response()),

@@ -11,6 +11,7 @@
 mod control;
 mod foreign;
 mod python;
+mod steering;
 mod support;
 
 use serde_json::Value;

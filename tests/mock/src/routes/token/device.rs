@@ -9,7 +9,7 @@ use crate::routes::form::Form;
 
 pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<MockResponse, OAuthError> {
     let now = call.shared.clock.now_unix();
-    let mut grant = call.issuer.devices.ask(form.required("device_code")?, &client.id, now)?;
+    let mut grant = call.issuer.devices.ask("device_code", form.required("device_code")?, &client.id, now)?;
     grant.details = details::narrow(&grant.details, call.details)?;
     grant.audience = narrower_audience(&grant.audience, form)?;
     let with_refresh = client.grants.contains(&GrantType::RefreshToken);
