@@ -1,11 +1,11 @@
 //! Authorization codes: single use, short-lived, bound to what they were asked with (RFC 6749 section 4.1.2).
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::encode::{b64url, random_text};
+use crate::kept::Kept;
 use crate::response::OAuthError;
 use crate::tokens::Grant;
 
@@ -13,7 +13,12 @@ use crate::tokens::Grant;
 const LIFETIME: i64 = 60;
 
 #[derive(Default)]
-pub(crate) struct Codes(Mutex<HashMap<String, Code>>);
+pub(crate) struct Codes(Mutex<Kept<Issued>>);
+
+struct Issued {
+    code: Code,
+    is_used: bool,
+}
 
 /// A code and all that its redemption must agree with.
 #[derive(Clone)]
@@ -40,7 +45,9 @@ pub(crate) struct Refused {
 impl Codes {
     pub(crate) fn issue(&self, code: Code) -> String {
         let text = random_text::<24>();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone(), code);
+        let (now, issued) = (code.issued_at, Issued { code, is_used: false });
+        let mut codes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        codes.keep(text.clone(), issued, now, |issued| issued.code.issued_at.saturating_add(LIFETIME));
         text
     }
 
@@ -49,7 +56,7 @@ impl Codes {
         let of_session =
             |code: &Code| code.grant.login.as_ref().is_some_and(|login| login.session == session);
         let mut codes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        codes.retain(|_, code| code.issued_at == USED || !of_session(code));
+        codes.retain(|_, issued| issued.is_used || !of_session(&issued.code));
     }
 
     pub(crate) fn clear(&self) {
@@ -67,16 +74,15 @@ impl Codes {
     ) -> Result<Code, Refused> {
         let refused = |why: &str| Refused { error: OAuthError::invalid_grant(why), revoke: None };
         let mut codes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let code = codes.get_mut(text).filter(|code| code.grant.client == client);
-        let code = code.ok_or_else(|| refused("the code is unknown"))?;
-        if code.issued_at == USED {
+        let issued = codes.get_mut(text).filter(|issued| issued.code.grant.client == client);
+        let issued = issued.ok_or_else(|| refused("the code is unknown"))?;
+        // Used up by any attempt of its client: a wrong verifier must not be guessed twice.
+        if std::mem::replace(&mut issued.is_used, true) {
             // RFC 6749 section 4.1.2: the tokens issued for it should be revoked.
-            let revoke = Some(code.family);
+            let revoke = Some(issued.code.family);
             return Err(Refused { revoke, ..refused("the code was used before; its tokens are revoked") });
         }
-        let found = code.clone();
-        // Used up by any attempt of its client: a wrong verifier must not be guessed twice.
-        code.issued_at = USED;
+        let found = issued.code.clone();
         if now >= found.issued_at.saturating_add(LIFETIME) {
             return Err(refused("the code has expired"));
         }
@@ -97,9 +103,6 @@ impl Codes {
         }
     }
 }
-
-/// Instead of the time of issue, once a code was used.
-const USED: i64 = i64::MIN;
 
 /// RFC 7636 section 4.2.
 pub(crate) fn s256(verifier: &str) -> String {

@@ -1,9 +1,9 @@
 //! Devices that wait for a user's approval (RFC 8628): their codes, how often they ask, what the user said.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::encode::{random, random_text};
+use crate::kept::Kept;
 use crate::response::OAuthError;
 use crate::tokens::Grant;
 
@@ -16,7 +16,7 @@ const ALPHABET: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 
 /// The devices that wait at one issuer, by device code.
 #[derive(Default)]
-pub(crate) struct Devices(Mutex<HashMap<String, Device>>);
+pub(crate) struct Devices(Mutex<Kept<Device>>);
 
 /// A device that waits, or did.
 #[derive(Clone)]
@@ -41,18 +41,18 @@ enum State {
 }
 
 impl Devices {
-    /// Lets a device wait; gives its device code and its user code.
-    pub(crate) fn begin(&self, grant: Grant, expires_at: i64, interval: i64) -> (String, String) {
+    /// Lets a device wait for so many seconds from now on; gives its device code and its user code.
+    pub(crate) fn begin(&self, grant: Grant, now: i64, lifetime: i64, interval: i64) -> (String, String) {
         let (device_code, user_code) = (random_text::<24>(), new_user_code());
         let device = Device {
             grant,
             user_code: user_code.clone(),
-            expires_at,
+            expires_at: now.saturating_add(lifetime),
             interval,
             asked_at: None,
             state: State::Pending,
         };
-        self.devices().insert(device_code.clone(), device);
+        self.devices().keep(device_code.clone(), device, now, |device| device.expires_at);
         (device_code, user_code)
     }
 
@@ -130,7 +130,7 @@ impl Devices {
         self.devices().clear();
     }
 
-    fn devices(&self) -> MutexGuard<'_, HashMap<String, Device>> {
+    fn devices(&self) -> MutexGuard<'_, Kept<Device>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

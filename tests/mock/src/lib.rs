@@ -228,6 +228,7 @@ mod http1;
 mod journal;
 mod json;
 mod jws;
+mod kept;
 mod keys;
 mod matching;
 mod mint;

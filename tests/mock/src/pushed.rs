@@ -1,9 +1,9 @@
 //! Authorization requests that clients pushed beforehand (RFC 9126): kept for a short time, good for one response.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::encode::random_text;
+use crate::kept::Kept;
 use crate::routes::form::Form;
 
 /// Seconds a pushed request lives; RFC 9126 section 2.2 names 5 to 600 as usual.
@@ -13,7 +13,7 @@ pub(crate) const LIFETIME: i64 = 60;
 const PREFIX: &str = "urn:ietf:params:oauth:request_uri:";
 
 #[derive(Default)]
-pub(crate) struct PushedRequests(Mutex<HashMap<String, Pushed>>);
+pub(crate) struct PushedRequests(Mutex<Kept<Pushed>>);
 
 #[derive(Clone)]
 pub(crate) struct Pushed {
@@ -24,9 +24,9 @@ pub(crate) struct Pushed {
 
 impl PushedRequests {
     /// Keeps a request; gives its `request_uri`.
-    pub(crate) fn keep(&self, pushed: Pushed) -> String {
+    pub(crate) fn keep(&self, pushed: Pushed, now: i64) -> String {
         let uri = format!("{PREFIX}{}", random_text::<24>());
-        self.requests().insert(uri.clone(), pushed);
+        self.requests().keep(uri.clone(), pushed, now, |pushed| pushed.expires_at);
         uri
     }
 
@@ -46,7 +46,7 @@ impl PushedRequests {
         self.requests().clear();
     }
 
-    fn requests(&self) -> MutexGuard<'_, HashMap<String, Pushed>> {
+    fn requests(&self) -> MutexGuard<'_, Kept<Pushed>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

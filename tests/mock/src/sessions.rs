@@ -1,12 +1,12 @@
 //! Who is logged in, in which browser: what lets a second request pass without a password.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::Request;
 use http::header::COOKIE;
 
 use crate::encode::random_text;
+use crate::kept::Kept;
 
 /// The cookie of one issuer of one server. Browsers send cookies to every port of a host, so its name tells the servers
 /// there apart, by port, and their issuers.
@@ -25,7 +25,7 @@ pub(crate) struct Login {
 
 /// The browsers' sessions at one issuer, by the secret in their cookies.
 #[derive(Default)]
-pub(crate) struct Sessions(Mutex<HashMap<String, Session>>);
+pub(crate) struct Sessions(Mutex<Kept<Session>>);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
@@ -37,6 +37,11 @@ pub(crate) struct Session {
 impl Login {
     pub(crate) fn new(at: i64, acr: &str) -> Self {
         Self { at, acr: acr.to_owned(), session: random_text::<12>() }
+    }
+
+    /// When its session may be forgotten, if there are many: a day is longer than any test.
+    pub(crate) fn forgotten_at(&self) -> i64 {
+        self.at.saturating_add(86_400)
     }
 }
 
@@ -50,7 +55,8 @@ impl Sessions {
     pub(crate) fn begin(&self, session: Session, cookie: &Cookie) -> String {
         let secret = random_text::<24>();
         let value = format!("{}={secret}; {}", cookie.name, cookie.attributes);
-        self.sessions().insert(secret, session);
+        let now = session.login.at;
+        self.sessions().keep(secret, session, now, |session| session.login.forgotten_at());
         value
     }
 
@@ -71,7 +77,7 @@ impl Sessions {
         self.sessions().clear();
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<String, Session>> {
+    fn sessions(&self) -> MutexGuard<'_, Kept<Session>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

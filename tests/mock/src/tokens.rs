@@ -1,6 +1,6 @@
 //! The tokens a server has issued: what introspection, revocation and refreshing need to know.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
@@ -9,6 +9,7 @@ use crate::clients::{MockClient, TokenFormat};
 use crate::details;
 use crate::encode::random_text;
 use crate::journal::Caller;
+use crate::kept::Kept;
 use crate::providers::Tokens;
 use crate::response::OAuthError;
 use crate::sessions::Login;
@@ -76,10 +77,18 @@ pub(crate) struct Records(Mutex<Store>);
 
 #[derive(Default)]
 struct Store {
-    access: HashMap<String, Access>,
-    refresh: HashMap<String, Refresh>,
+    access: Kept<Access>,
+    refresh: Kept<Refresh>,
+    /// By the name of a session: they are to hear of its end, also when their tokens have long ended.
+    parties: Kept<Parties>,
     revoked_families: HashSet<u64>,
     next_family: u64,
+}
+
+/// The clients that got tokens in one session, each with the user's subject there.
+struct Parties {
+    login: Login,
+    clients: BTreeSet<(String, String)>,
 }
 
 /// An access token as the server remembers it.
@@ -240,22 +249,14 @@ impl Records {
         }
     }
 
-    /// Revokes what was granted in a session, but for what was meant to outlast it (`offline_access`, OpenID Connect
-    /// Core section 11).
     /// The clients that got tokens in a session, each with the user's subject there.
     pub(crate) fn parties(&self, session: &str) -> Vec<(String, String)> {
         let store = self.store();
-        let grants =
-            store.access.values().map(|one| &one.grant).chain(store.refresh.values().map(|one| &one.grant));
-        let of_session = grants
-            .filter(|grant| grant.login.as_ref().is_some_and(|login| login.session == session))
-            .map(|grant| (grant.client.clone(), grant.subject.clone()));
-        let mut parties: Vec<_> = of_session.collect();
-        parties.sort();
-        parties.dedup();
-        parties
+        store.parties.get(session).into_iter().flat_map(|parties| parties.clients.iter().cloned()).collect()
     }
 
+    /// Revokes what was granted in a session, but for what was meant to outlast it (`offline_access`, OpenID Connect
+    /// Core section 11).
     pub(crate) fn revoke_session(&self, session: &str) {
         let mut store = self.store();
         let ends = |grant: &Grant| {
@@ -318,8 +319,13 @@ impl Store {
             (Tokens::Standard, TokenFormat::Jwt(alg)) => jwt(shared, issuer, alg, grant, &jti, times),
         };
         let grant = Arc::clone(grant);
+        if let Some(login) = &grant.login {
+            self.add_party(login, &grant, issued_at);
+        }
         let access = Access { grant, jti, issued_at, expires_at, family, revoked: false };
-        self.access.insert(token.clone(), access);
+        if self.access.keep(token.clone(), access, issued_at, |access| access.expires_at) {
+            self.forget_families();
+        }
         (token, expires_at.saturating_sub(issued_at))
     }
 
@@ -330,15 +336,36 @@ impl Store {
         grant: &Arc<Grant>,
         family: u64,
     ) -> String {
-        let expires_at = shared.clock.now_unix().saturating_add(seconds(client.refresh_lifetime));
+        let now = shared.clock.now_unix();
+        let expires_at = now.saturating_add(seconds(client.refresh_lifetime));
         let expires_at = grant.until.map_or(expires_at, |until| until.min(expires_at));
         let token = match shared.tokens() {
             Tokens::Text(text) => text(),
             Tokens::Standard | Tokens::Own(_) => random_text::<24>(),
         };
         let refresh = Refresh { grant: Arc::clone(grant), family, expires_at, used: false };
-        self.refresh.insert(token.clone(), refresh);
+        // Used ones, too, until they end: that one comes again shows that it was stolen.
+        self.refresh.keep(token.clone(), refresh, now, |refresh| refresh.expires_at);
         token
+    }
+
+    fn add_party(&mut self, login: &Login, grant: &Grant, now: i64) {
+        let party = (grant.client.clone(), grant.subject.clone());
+        if let Some(parties) = self.parties.get_mut(&login.session) {
+            parties.clients.insert(party);
+            return;
+        }
+        let parties = Parties { login: login.clone(), clients: BTreeSet::from([party]) };
+        self.parties.keep(login.session.clone(), parties, now, |parties| parties.login.forgotten_at());
+    }
+
+    /// Forgets that families were revoked of which no token is known any more.
+    fn forget_families(&mut self) {
+        // Of the newest, the tokens may be about to be issued.
+        let newest = self.next_family.saturating_sub(1024);
+        let known = self.access.values().map(|access| access.family);
+        let known: HashSet<_> = known.chain(self.refresh.values().map(|refresh| refresh.family)).collect();
+        self.revoked_families.retain(|family| *family > newest || known.contains(family));
     }
 }
 

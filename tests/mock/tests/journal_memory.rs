@@ -1,13 +1,15 @@
-//! What a hundred thousand requests cost: a process of its own, so that nothing else is measured.
+//! What a hundred thousand requests and as many tokens cost: a process of its own, so that nothing else is measured.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a helper that fails must fail its test")]
 
 mod support;
 
+use std::time::Duration;
+
 use http::Request;
 use http_body_util::Full;
-use oauth_mock::MockServer;
+use oauth_mock::{Endpoint, MockClient, MockServer};
 use support::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -56,4 +58,29 @@ async fn a_hundred_thousand_requests_take_no_more_than_the_limit() {
     assert!(head.contains(r#""oldest":80000,"total":100000,"requests":["#), "{head}");
     assert!(kept < before + 48, "{before} MiB before, {kept} MiB after");
     assert!(most < kept + 16, "{kept} MiB before it is read, {most} MiB while it is");
+
+    // Tokens that have ended are forgotten as well; of those that have not, none is.
+    let client = MockClient::new("svc").secret("s3cr3t").opaque_tokens().scopes(["read"]);
+    let minute = Duration::from_secs(60);
+    server.set_client(client.token_lifetime(minute).refresh_lifetime(minute));
+    let before = resident();
+    let mut first = None;
+    for n in 0..100_000_u32 {
+        let tokens =
+            server.issue("svc", &format!("a user whose subject has some length, {n}"), "read").unwrap();
+        first.get_or_insert(tokens.access_token);
+        if n % 1_000 == 999 {
+            server.clock().advance(Duration::from_secs(3_700));
+        }
+    }
+    let kept = resident();
+    println!("resident: {before} MiB before, {kept} MiB with 100,000 tokens");
+    assert!(kept < before + 24, "{before} MiB before, {kept} MiB after");
+    let form = |token: &str| format!("token={token}&client_id=svc&client_secret=s3cr3t");
+    let last = server.issue("svc", "alice", "read").unwrap().access_token;
+    assert_eq!(post(&server, Endpoint::Introspect, None, &form(&last)).await.json()["active"], true);
+    assert_eq!(
+        post(&server, Endpoint::Introspect, None, &form(&first.unwrap())).await.json()["active"],
+        false
+    );
 }

@@ -62,8 +62,8 @@ fn begin(call: Call<'_>) -> Result<MockResponse, OAuthError> {
         audience: audience(call, &form)?,
         ..Grant::default()
     };
-    let expires_at = call.shared.clock.now_unix().saturating_add(lifetime);
-    let (id, _) = call.issuer.backchannel.begin(grant, expires_at, policy.device_interval);
+    let now = call.shared.clock.now_unix();
+    let (id, _) = call.issuer.backchannel.begin(grant, now, lifetime, policy.device_interval);
     let body = json!({"auth_req_id": id, "expires_in": lifetime, "interval": policy.device_interval});
     Ok(MockResponse::json(StatusCode::OK, &body).never_stored())
 }

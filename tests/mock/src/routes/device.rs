@@ -40,8 +40,8 @@ fn begin(call: Call<'_>) -> Result<MockResponse, OAuthError> {
         ..Grant::default()
     };
     let policy = &call.shared.policy;
-    let expires_at = call.shared.clock.now_unix().saturating_add(policy.device_lifetime);
-    let (device_code, user_code) = call.issuer.devices.begin(grant, expires_at, policy.device_interval);
+    let (now, lifetime) = (call.shared.clock.now_unix(), policy.device_lifetime);
+    let (device_code, user_code) = call.issuer.devices.begin(grant, now, lifetime, policy.device_interval);
     let page = call.url(Endpoint::Device);
     let body = json!({
         "device_code": device_code,

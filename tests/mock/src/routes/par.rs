@@ -38,8 +38,9 @@ fn push(call: Call<'_>) -> Result<MockResponse, OAuthError> {
         form = form.with("dpop_jkt", &jkt);
     }
     check_pushed(call, &form)?;
-    let expires_at = call.shared.clock.now_unix().saturating_add(LIFETIME);
-    let uri = call.issuer.pushed.keep(Pushed { client: client.id.clone(), form, expires_at });
+    let now = call.shared.clock.now_unix();
+    let pushed = Pushed { client: client.id.clone(), form, expires_at: now.saturating_add(LIFETIME) };
+    let uri = call.issuer.pushed.keep(pushed, now);
     let body = json!({"request_uri": uri, "expires_in": LIFETIME});
     Ok(MockResponse::json(StatusCode::CREATED, &body).never_stored())
 }
