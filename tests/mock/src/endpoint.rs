@@ -156,11 +156,10 @@ impl Endpoint {
         let issuer = issuer.trim_end_matches('/');
         let well_known = |place: &str| path.strip_prefix(place).is_some_and(|rest| rest == issuer);
         let appended = path.strip_suffix(Self::OPENID).is_some_and(|rest| rest == issuer);
-        match () {
-            () if well_known(Self::OAUTH) => Some(Self::OauthMetadata),
-            () if well_known(Self::OPENID) || appended => Some(Self::OpenidMetadata),
-            () => None,
+        if well_known(Self::OAUTH) {
+            return Some(Self::OauthMetadata);
         }
+        (well_known(Self::OPENID) || appended).then_some(Self::OpenidMetadata)
     }
 
     /// What `path` asks for, and the name of the issuer it belongs to. Where there are `routes`, there is nothing else.
