@@ -123,8 +123,8 @@ impl EndpointCase {
         }
     }
 
-    /// What is wrong with the 400 of an endpoint, which says why; at that for security events with a code, this one if it
-    /// matters (RFC 8935 section 2.3).
+    /// What is wrong with a 400, which has to say why (Back-Channel Logout section 2.8, RFC 8935 section 2.3): for security
+    /// events with this code, or with any.
     fn refusal(&self, err: Option<&str>) -> Option<String> {
         let body = serde_json::from_str::<Value>(&self.answer.body).unwrap_or_default();
         let is_logout = self.attack.endpoint == AttackedEndpoint::BackchannelLogout;
@@ -332,12 +332,12 @@ impl EndpointSuite {
         }
     }
 
-    /// A good access token of this user.
+    /// A good access token of this user: its subject is the one that statements are about, whatever claims are added.
     fn token(&self, server: &MockServer, subject: &str) -> String {
-        let token = server.mint().subject(subject);
-        let token = self.scope.iter().fold(token, |token, scope| token.scope(scope.clone()));
+        let token = self.scope.iter().fold(server.mint(), |token, scope| token.scope(scope.clone()));
         let claims = self.claims.iter();
-        claims.fold(token, |token, (name, value)| token.claim(name.clone(), value.clone())).build()
+        let token = claims.fold(token, |token, (name, value)| token.claim(name.clone(), value.clone()));
+        token.subject(subject).build()
     }
 
     /// What the API responds to a token.
