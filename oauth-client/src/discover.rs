@@ -231,6 +231,13 @@ impl Metadata {
         self.list("dpop_signing_alg_values_supported")
     }
 
+    /// Whether the server says that it knows this method of PKCE. One that does not list any knows none (RFC 8414
+    /// section 2).
+    pub(crate) fn takes_code_challenge(&self, method: &str) -> bool {
+        let listed = self.list("code_challenge_methods_supported");
+        listed.is_some_and(|listed| listed.iter().any(|known| known == method))
+    }
+
     fn list(&self, member: &str) -> Option<Vec<String>> {
         let items = self.extra.get(member)?.as_array()?;
         Some(items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())

@@ -14,7 +14,7 @@ use super::identity::{Identities, Identity, Purpose, Registrations};
 use super::scope::{covers, offline, union, wanted};
 use crate::client::Client;
 use crate::clock::Clock;
-use crate::discover::{Challenge, Found, follow_or_default};
+use crate::discover::{Challenge, Found, Metadata, follow_or_default};
 use crate::dpop::{Dpop, proof_error};
 use crate::error::{Error, printable};
 use crate::grant::TokenRequest;
@@ -191,7 +191,7 @@ impl Attempt {
     /// Dropping the future abandons the login. A client that registered itself meanwhile is kept.
     ///
     /// # Errors
-    /// `discovery` for metadata that are missing or not to be trusted, `unsupported` where there is no client for the
+    /// `discovery` for metadata that are missing or not to be trusted, or, for a login, do not list PKCE; `unsupported` where there is no client for the
     /// server; and the errors of registration, of a [login](crate::Client::finish) and of token requests.
     pub async fn again(&mut self, status: StatusCode, headers: &HeaderMap) -> Result<bool, Error> {
         let Some(need) = self.need(status, headers) else { return Ok(false) };
@@ -337,6 +337,9 @@ impl Inner {
             scope: scope.clone(),
         };
         let request = self.request(&target, found);
+        if request.login.is_some() && !found.by_default {
+            knows_pkce(&found.server)?;
+        }
         let grant_type = match &self.way {
             Way::Grant(_) => request.token.grant().grant_type(),
             _ => "authorization_code",
@@ -462,6 +465,17 @@ struct Request {
     token: TokenRequest,
     /// Where a person has to log in for it.
     login: Option<AuthorizationRequest>,
+}
+
+/// Refuses a login whose code would be good for anyone who gets hold of it, as the protocol asks for.
+fn knows_pkce(server: &Metadata) -> Result<(), Error> {
+    if server.takes_code_challenge("S256") {
+        return Ok(());
+    }
+    Err(Error::discovery(format!(
+        "code_challenge_methods_supported of {:?} does not list S256, so a login there is not protected by PKCE; have the server list it, or build a Client for this issuer by hand",
+        printable(&server.issuer, 256)
+    )))
 }
 
 /// Whether the server does not know the client, as one that has forgotten it.

@@ -47,7 +47,7 @@
 //!
 //! Metadata of another API, or of another issuer than the one that was asked for; an authorization response of another
 //! issuer, or without one where the server names itself (RFC 9207); and all that [`follow`](crate::discover::follow)
-//! distrusts.
+//! distrusts. No person logs in at a server whose metadata do not list `S256` in `code_challenge_methods_supported`.
 //!
 //! # Without a person
 //!

@@ -9,6 +9,8 @@ use oauth_client::discover::follow;
 use oauth_client::manage::register::ClientMetadata;
 use oauth_client::mcp::Authorizer;
 use oauth_client::transport::{HttpClient, Limits, RequestBody};
+use oauth_client::{ClientAuth, grant};
+use oauth_mock::{Endpoint, Fault, MockClient};
 use serde_json::json;
 
 use crate::support::{API, World, parameter, server};
@@ -30,6 +32,36 @@ async fn a_server_that_calls_itself_otherwise_is_not_believed() {
     let error = world.call(&world.authorizer().build().unwrap()).await.unwrap_err();
     assert!(error.code() == "discovery" && error.to_string().contains("RFC 8414 section 3.3"), "{error}");
     assert_eq!(world.logins(), 0);
+}
+
+/// "If the member is absent, the server does not support PKCE and clients must refuse to proceed."
+#[tokio::test]
+async fn no_person_logs_in_at_a_server_that_does_not_say_it_knows_pkce() {
+    let world = World::new(server().client(MockClient::new("svc").secret("s3cr3t")));
+    let place = world.server().endpoint(Endpoint::OauthMetadata);
+    let request = Request::get(&place).body(Bytes::new()).unwrap();
+    let document = world.http().send(request, &Limits::metadata()).await.unwrap().into_body();
+    let document: serde_json::Value = serde_json::from_slice(&document).unwrap();
+    for methods in [None, Some(json!([])), Some(json!(["plain"])), Some(json!("S256"))] {
+        let mut document = document.clone();
+        let members = document.as_object_mut().unwrap();
+        members.remove("code_challenge_methods_supported");
+        members.extend(methods.map(|methods| ("code_challenge_methods_supported".to_owned(), methods)));
+        for place in [Endpoint::OauthMetadata, Endpoint::OpenidMetadata] {
+            let fault = Fault::body(200, "application/json", document.to_string());
+            world.server().fault(place, fault).always();
+        }
+        let error = world.call(&world.authorizer().build().unwrap()).await.unwrap_err();
+        let names_it = error.to_string().contains("code_challenge_methods_supported");
+        assert!(error.code() == "discovery" && names_it, "{error}");
+        assert_eq!((world.logins(), world.server().journal().count(Endpoint::Register)), (0, 0));
+
+        // Where no browser carries a code, there is none to protect.
+        let service = world.plain().registered(world.server().issuer(), ClientAuth::basic("svc", "s3cr3t"));
+        let service = service.grant(|_| grant::client_credentials()).build().unwrap();
+        assert_eq!(world.call(&service).await.unwrap(), StatusCode::OK);
+        world.server().clear_faults();
+    }
 }
 
 type Requests = Arc<Mutex<Vec<(String, String)>>>;
