@@ -10,7 +10,8 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::builder::{ClientSettings, Target, Way};
-use super::identity::{Identities, Identity, Purpose, Registrations};
+use super::identity::{Identities, Identity, Origin, Purpose};
+use super::registrations::Registrations;
 use super::scope::{covers, offline, union, wanted};
 use crate::client::Client;
 use crate::clock::Clock;
@@ -54,8 +55,11 @@ use crate::transport::{HttpClient, Limits};
 /// let response = loop {
 ///     let mut request = Request::get(&url).body(Bytes::new())?;
 ///     if let Some(source) = attempt.source() {
-///         let token = source.token().await?;
-///         request.headers_mut().insert(AUTHORIZATION, token.authorization().clone());
+///         match source.token().await {
+///             Ok(token) => _ = request.headers_mut().insert(AUTHORIZATION, token.authorization().clone()),
+///             Err(error) if attempt.recovers_from(&error) => {} // it goes without a token
+///             Err(error) => return Err(error.into()),
+///         }
 ///     }
 ///     let response = http.send(request, &Limits::token()).await?;
 ///     if !attempt.again(response.status(), response.headers()).await? {
@@ -105,6 +109,8 @@ pub(super) struct Current {
     scope: Vec<String>,
     /// Whether its tokens are bound to a key.
     is_bound: bool,
+    /// The client, where it registered itself.
+    registered: Option<String>,
 }
 
 /// What a response asks for.
@@ -172,10 +178,19 @@ impl Attempt {
         self.current.as_ref().filter(|_| !self.without).map(|current| &current.source)
     }
 
-    /// Reports that the source has no token any more ([`Error::is_reauthorization_required`]): the request goes without
-    /// one, and the API's response leads to another.
-    pub fn token_is_lost(&mut self) {
-        self.without = true;
+    /// Reports why the source returned no token. `true` means that another authorization helps: the grant is lost
+    /// ([`Error::is_reauthorization_required`]), or the server no longer knows the client that registered itself, which
+    /// is forgotten then. The request goes without a token, and the API's response leads to another. `false` means
+    /// that the error stands.
+    pub fn recovers_from(&mut self, error: &Error) -> bool {
+        let Some(current) = &self.current else { return false };
+        let unknown = current.registered.as_deref().filter(|_| is_unknown(error));
+        if let Some(client_id) = unknown {
+            self.authorizer.0.identities.forget(&current.issuer, client_id);
+        }
+        let helps = unknown.is_some() || error.is_reauthorization_required();
+        self.without |= helps;
+        helps
     }
 
     /// Acts on the response to the request. `true` means that there is another token, so that the request should be
@@ -354,7 +369,11 @@ impl Inner {
             let refused_there =
                 before.is_some_and(|before| before.issuer == target.issuer && before.scope == scope);
             match self.obtain(&client, &request, !refused_there).await {
-                Err(error) if may_be_forgotten && identity.is_old_registration && is_unknown(&error) => {
+                Err(error)
+                    if may_be_forgotten
+                        && identity.origin == Origin::RegisteredEarlier
+                        && is_unknown(&error) =>
+                {
                     may_be_forgotten = false;
                     self.identities.forget(&target.issuer, identity.auth.client_id());
                 }
@@ -368,7 +387,9 @@ impl Inner {
                         scope = %printable(&scope.join(" "), 256),
                         "authorized for an API"
                     );
-                    return Ok(Current { source, issuer: target.issuer, scope, is_bound });
+                    let is_given = identity.origin == Origin::Given;
+                    let registered = (!is_given).then(|| identity.auth.client_id().to_owned());
+                    return Ok(Current { source, issuer: target.issuer, scope, is_bound, registered });
                 }
             }
         }

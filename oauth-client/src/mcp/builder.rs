@@ -8,7 +8,8 @@ use std::sync::Arc;
 use url::Url;
 
 use super::authorizer::{Authorizer, Inner};
-use super::identity::{Identities, Registrations, document_problem};
+use super::identity::{Identities, document_problem};
+use super::registrations::Registrations;
 use crate::authenticate::ClientAuth;
 use crate::client::ClientBuilder;
 use crate::clock::{Clock, SystemClock};
@@ -131,6 +132,14 @@ impl AuthorizerBuilder {
     /// Called with the issuer and each client that registers itself, before it is used: to keep it for the next start.
     pub fn on_registration(mut self, hook: impl Fn(&str, &Registration) + Send + Sync + 'static) -> Self {
         self.identities.on_registration = Some(Box::new(hook));
+        self
+    }
+
+    /// Called with the issuer and each client that registered itself and is used no longer, because the server does not
+    /// know it: to drop it from what is kept for the next start. A client that takes its place is one for
+    /// [`on_registration`](Self::on_registration).
+    pub fn on_forgotten(mut self, hook: impl Fn(&str, &Registration) + Send + Sync + 'static) -> Self {
+        self.identities.on_forgotten = Some(Box::new(hook));
         self
     }
 

@@ -1,74 +1,18 @@
 //! Which client to be at an issuer, in the protocol's order.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
+use super::registrations::Registrations;
 use crate::authenticate::ClientAuth;
 use crate::discover::{Endpoint, Found, Metadata};
 use crate::error::{Error, Kind, Problem, printable};
 use crate::manage::register::{ClientMetadata, Registrar, Registration};
 use crate::transport::{HttpClient, Limits, is_loopback};
 
-/// Clients that registered themselves, by the issuer that they registered at.
-///
-/// It serializes with their secrets in the clear, because it has to be kept somewhere: a client registers once and not
-/// with every start. `Debug` shows none of them.
-///
-/// ```
-/// use oauth_client::mcp::Registrations;
-///
-/// let kept = r#"{"https://auth.example.com": {"client_id": "s6BhdRkqt3", "client_secret": "cf136dc3"}}"#;
-/// let registrations: Registrations = serde_json::from_str(kept)?;
-/// assert_eq!(registrations.get("https://auth.example.com").unwrap().client_id(), "s6BhdRkqt3");
-/// assert!(registrations.get("https://auth.example.com/").is_none()); // another issuer (RFC 8414 section 3.3)
-/// assert!(!format!("{registrations:?}").contains("cf136dc3"));
-/// # Ok::<(), serde_json::Error>(())
-/// ```
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Registrations(BTreeMap<String, Registration>);
-
-impl Registrations {
-    /// None yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The client at this issuer, whose name is compared to the letter.
-    #[must_use]
-    pub fn get(&self, issuer: &str) -> Option<&Registration> {
-        self.0.get(issuer)
-    }
-
-    /// Keeps a client of this issuer, in place of the one that was kept before.
-    pub fn insert(&mut self, issuer: impl Into<String>, registration: Registration) {
-        self.0.insert(issuer.into(), registration);
-    }
-
-    /// Forgets the client at this issuer.
-    pub fn remove(&mut self, issuer: &str) -> Option<Registration> {
-        self.0.remove(issuer)
-    }
-
-    /// All of them, with their issuers.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Registration)> {
-        self.0.iter().map(|(issuer, registration)| (issuer.as_str(), registration))
-    }
-}
-
-impl fmt::Debug for Registrations {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(&self.0).finish()
-    }
-}
-
-type OnRegistration = Box<dyn Fn(&str, &Registration) + Send + Sync>;
+type Hook = Box<dyn Fn(&str, &Registration) + Send + Sync>;
 
 /// Who this client may be, at which issuer.
 #[derive(Default)]
@@ -80,14 +24,25 @@ pub(super) struct Identities {
     /// What it says of itself where it registers.
     pub(super) metadata: Option<ClientMetadata>,
     pub(super) kept: Mutex<Registrations>,
-    pub(super) on_registration: Option<OnRegistration>,
+    pub(super) on_registration: Option<Hook>,
+    pub(super) on_forgotten: Option<Hook>,
 }
 
 /// The client to be at one issuer.
 pub(super) struct Identity {
     pub(super) auth: ClientAuth,
-    /// Whether it registered itself earlier, so that the server may have forgotten it by now.
-    pub(super) is_old_registration: bool,
+    pub(super) origin: Origin,
+}
+
+/// How it came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// By hand, or by its document.
+    Given,
+    /// It registered itself earlier, so that the server may have forgotten it by now.
+    RegisteredEarlier,
+    /// It registered itself just now.
+    RegisteredNow,
 }
 
 /// What a registration is for.
@@ -119,7 +74,7 @@ impl Identities {
         now: Duration,
     ) -> Result<Identity, Error> {
         let (server, issuer) = (&found.server, found.server.issuer.as_str());
-        let fixed = |auth: &ClientAuth| Identity { auth: auth.clone(), is_old_registration: false };
+        let fixed = |auth: &ClientAuth| Identity { auth: auth.clone(), origin: Origin::Given };
         if let Some((_, auth)) = self.registered.iter().find(|(known, _)| known == issuer) {
             return Ok(fixed(auth));
         }
@@ -132,7 +87,7 @@ impl Identities {
             |registration: &Registration| registration.auth_by(wanted.token_endpoint_auth_method.as_deref());
         let kept = self.kept().get(issuer).cloned();
         if let Some(kept) = kept.filter(|kept| kept.client_secret_expires_at().is_none_or(|end| now < end)) {
-            return Ok(Identity { auth: by(&kept)?, is_old_registration: true });
+            return Ok(Identity { auth: by(&kept)?, origin: Origin::RegisteredEarlier });
         }
         if server.endpoint(Endpoint::Registration).is_none() {
             return Err(unknown_at(issuer));
@@ -144,14 +99,25 @@ impl Identities {
         if let Some(hook) = &self.on_registration {
             hook(issuer, &registration);
         }
-        Ok(Identity { auth: by(&registration)?, is_old_registration: false })
+        Ok(Identity { auth: by(&registration)?, origin: Origin::RegisteredNow })
     }
 
-    /// Forgets the client that registered itself at this issuer, and is unknown there by now.
+    /// Forgets the client that registered itself at this issuer, unless another one has taken its place.
     pub(super) fn forget(&self, issuer: &str, client_id: &str) {
-        let mut kept = self.kept();
-        if kept.get(issuer).is_some_and(|registration| registration.client_id() == client_id) {
-            kept.remove(issuer);
+        let forgotten = {
+            let mut kept = self.kept();
+            let is_kept = kept.get(issuer).is_some_and(|registration| registration.client_id() == client_id);
+            is_kept.then(|| kept.remove(issuer)).flatten()
+        };
+        let Some(forgotten) = forgotten else { return };
+        tracing::info!(
+            target: "oauth_client",
+            issuer = %printable(issuer, 256),
+            client_id = %printable(client_id, 256),
+            "the client that registered itself is forgotten"
+        );
+        if let Some(hook) = &self.on_forgotten {
+            hook(issuer, &forgotten);
         }
     }
 }

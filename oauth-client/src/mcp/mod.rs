@@ -34,7 +34,8 @@
 //! the [client ID metadata document](AuthorizerBuilder::client_id_document), where the server says that it supports
 //! these; a client that registered itself there before; one that [registers](AuthorizerBuilder::client) itself now (RFC
 //! 7591). Credentials belong to the issuer that gave them and are never shown to another: when an API moves to another
-//! server, the client is chosen again.
+//! server, the client is chosen again. A client that registered itself and that the server no longer knows, or whose
+//! secret has ended, registers itself anew, also while it runs.
 //!
 //! # Which scopes
 //!
@@ -57,10 +58,11 @@
 mod authorizer;
 mod builder;
 mod identity;
+mod registrations;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 mod scope;
 
 pub use self::authorizer::{Attempt, Authorizer};
 pub use self::builder::{AuthorizerBuilder, Target};
-pub use self::identity::Registrations;
+pub use self::registrations::Registrations;

@@ -90,10 +90,7 @@ impl AuthorizingClient {
                 None => self.client.execute(request).await.map_err(AttachError::Inner),
             };
             let response = match response {
-                Err(AttachError::Token(error)) if error.is_reauthorization_required() && next.is_some() => {
-                    attempt.token_is_lost();
-                    continue;
-                }
+                Err(AttachError::Token(error)) if next.is_some() && attempt.recovers_from(&error) => continue,
                 other => other?,
             };
             // A redirect may have led away: what another origin says is not about our token.

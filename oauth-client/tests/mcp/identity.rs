@@ -1,6 +1,7 @@
 //! Which client to be, and where.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::StatusCode;
 use oauth_client::ClientAuth;
@@ -182,4 +183,57 @@ async fn a_client_whose_secret_has_expired_registers_anew() {
     assert_ne!(world.asked("client_id").as_deref(), Some("old"));
     let shown = format!("{:?}", kept(0));
     assert!(shown.contains("old") && !shown.contains("\"x\""), "{shown}");
+}
+
+/// Longer than any token lives.
+const LATER: Duration = Duration::from_secs(3601);
+
+#[tokio::test]
+async fn a_client_that_is_forgotten_while_it_runs_registers_anew() {
+    // A person's client, and one that acts for itself.
+    for with_person in [true, false] {
+        let world = World::new(server());
+        let builder = if with_person {
+            world.authorizer()
+        } else {
+            world.plain().grant(|_| oauth_client::grant::client_credentials())
+        };
+        let forgotten = Arc::new(Mutex::new(Vec::new()));
+        let hook = Arc::clone(&forgotten);
+        let builder = builder.on_forgotten(move |_, registration| {
+            hook.lock().unwrap().push(registration.client_id().to_owned())
+        });
+        let authorizer = builder.build().unwrap();
+        assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+        let client_id = || {
+            let kept = authorizer.registrations();
+            kept.get(world.server().issuer()).unwrap().client_id().to_owned()
+        };
+        let first = client_id();
+        world.server().remove_client(&first);
+        world.clock.suspend(LATER);
+        let calls = futures_util::future::join_all((0..20).map(|_| world.call(&authorizer))).await;
+        assert!(calls.into_iter().all(|status| status.unwrap() == StatusCode::OK), "person: {with_person}");
+        assert_ne!(client_id(), first);
+        assert_eq!(*forgotten.lock().unwrap(), [first]);
+        let registered = world.server().journal().count(Endpoint::Register);
+        assert_eq!(
+            (world.logins(), registered),
+            (if with_person { 2 } else { 0 }, 2),
+            "once for all of them"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_was_registered_by_hand_is_for_a_person_to_mend() {
+    let client = by_hand().grants([GrantType::AuthorizationCode, GrantType::RefreshToken]);
+    let world = World::new(server().client(client));
+    let builder = world.authorizer().registered(world.server().issuer(), credentials());
+    let authorizer = builder.build().unwrap();
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    world.server().remove_client("by-hand");
+    world.clock.suspend(LATER);
+    assert_eq!(world.call(&authorizer).await.unwrap_err().code(), "invalid_client");
+    assert_eq!((world.logins(), world.server().journal().count(Endpoint::Register)), (1, 0));
 }

@@ -1,8 +1,10 @@
 //! The client that authorizes by itself, over sockets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
+use oauth_client::clock::TestClock;
 use oauth_client::manage::register::ClientMetadata;
 use oauth_client::mcp::Authorizer;
 use oauth_mock::{Endpoint, MockServer, User};
@@ -40,4 +42,28 @@ async fn requests_are_authorized_and_repeated() {
         (astray.code(), astray.token_error().unwrap().problems()[0].field.as_str()),
         ("config", "url")
     );
+}
+
+#[tokio::test]
+async fn a_client_that_the_server_forgot_registers_anew() {
+    let server = MockServer::builder().user(User::new("alice", "wonderland")).start().await;
+    let server = Arc::new(server);
+    let (browser, url) = (Arc::clone(&server), server.endpoint(Endpoint::Api));
+    let clock = TestClock::new();
+    let authorizer = Authorizer::builder(&url)
+        .client(ClientMetadata::new().redirect_uris(["https://app.test/callback"]))
+        .browser(move |page| {
+            let callback = browser.log_in(page.as_str(), "alice");
+            async move { callback }
+        })
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let client = authorizer.client(reqwest::Client::new());
+    assert_eq!(client.send(client.get(&url)).await.unwrap().status(), StatusCode::OK);
+    let first = authorizer.registrations().get(server.issuer()).unwrap().client_id().to_owned();
+    server.remove_client(&first);
+    clock.suspend(Duration::from_secs(3601));
+    assert_eq!(client.send(client.get(&url)).await.unwrap().status(), StatusCode::OK);
+    assert_ne!(authorizer.registrations().get(server.issuer()).unwrap().client_id(), first);
 }

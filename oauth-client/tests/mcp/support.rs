@@ -21,7 +21,6 @@ use url::Url;
 
 pub(crate) const API: &str = "https://api.test/mcp";
 pub(crate) const PLACE: &str = "https://api.test/.well-known/oauth-protected-resource/mcp";
-
 /// The world that a client sees: one API and the servers by their hosts.
 #[derive(Clone)]
 pub(crate) struct World {
@@ -185,12 +184,12 @@ impl World {
     pub(crate) async fn attempt(&self, attempt: &mut Attempt) -> Result<StatusCode, Error> {
         loop {
             let mut request = Request::get(API).body(Bytes::new()).unwrap();
-            if let Some(source) = attempt.source().cloned() {
+            if let Some(source) = attempt.source() {
                 match source.token().await {
                     Ok(token) => {
                         request.headers_mut().insert(AUTHORIZATION, token.authorization().clone());
                     }
-                    Err(error) if error.is_reauthorization_required() => attempt.token_is_lost(),
+                    Err(error) if attempt.recovers_from(&error) => {}
                     Err(error) => return Err(error),
                 }
             }
