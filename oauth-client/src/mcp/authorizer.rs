@@ -377,7 +377,14 @@ impl Inner {
                     may_be_forgotten = false;
                     self.identities.forget(&target.issuer, identity.auth.client_id());
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // A server that does not know the client shows a page that sends nobody back (RFC 6749 section
+                    // 4.1.2.1). Whether it does is not to be seen from here, so the next login is by a new client.
+                    if identity.origin == Origin::RegisteredEarlier && error.code() == "login_timeout" {
+                        self.identities.forget(&target.issuer, identity.auth.client_id());
+                    }
+                    return Err(error);
+                }
                 Ok(source) => {
                     tracing::info!(
                         target: "oauth_client",

@@ -123,7 +123,8 @@ impl AuthorizerBuilder {
         self
     }
 
-    /// The clients that registered themselves earlier, as [`on_registration`](Self::on_registration) saw them.
+    /// The clients that registered themselves earlier, as [`on_registration`](Self::on_registration) saw them. One whose
+    /// secret has ended, or that is registered with other redirect URIs than that of the logins, is not used.
     pub fn registrations(mut self, kept: Registrations) -> Self {
         self.identities.kept = kept.into();
         self
@@ -136,7 +137,8 @@ impl AuthorizerBuilder {
     }
 
     /// Called with the issuer and each client that registered itself and is used no longer, because the server does not
-    /// know it: to drop it from what is kept for the next start. A client that takes its place is one for
+    /// know it, or because no browser came back from a login as this client ([`login_timeout`](Error::code)), which is all
+    /// that is seen of a server that has forgotten it: to drop it from what is kept for the next start. A client that takes its place is one for
     /// [`on_registration`](Self::on_registration).
     pub fn on_forgotten(mut self, hook: impl Fn(&str, &Registration) + Send + Sync + 'static) -> Self {
         self.identities.on_forgotten = Some(Box::new(hook));

@@ -86,7 +86,11 @@ impl Identities {
         let by =
             |registration: &Registration| registration.auth_by(wanted.token_endpoint_auth_method.as_deref());
         let kept = self.kept().get(issuer).cloned();
-        if let Some(kept) = kept.filter(|kept| kept.client_secret_expires_at().is_none_or(|end| now < end)) {
+        let is_usable = |kept: &Registration| {
+            let has_ended = kept.client_secret_expires_at().is_some_and(|end| end <= now);
+            !has_ended && purpose.redirect_uri.is_none_or(|uri| comes_back_to(kept, uri))
+        };
+        if let Some(kept) = kept.filter(is_usable) {
             return Ok(Identity { auth: by(&kept)?, origin: Origin::RegisteredEarlier });
         }
         if server.endpoint(Endpoint::Registration).is_none() {
@@ -120,6 +124,30 @@ impl Identities {
             hook(issuer, &forgotten);
         }
     }
+}
+
+/// Whether the server sends browsers back to this URI of the client, as far as it said where it does.
+fn comes_back_to(registration: &Registration, redirect_uri: &str) -> bool {
+    let registered = &registration.metadata().redirect_uris;
+    let wanted = without_loopback_port(redirect_uri);
+    let is_it =
+        |known: &String| known == redirect_uri || wanted.is_some() && without_loopback_port(known) == wanted;
+    registered.is_empty() || registered.iter().any(is_it)
+}
+
+/// A program listens at whatever port is free, so servers allow any for an address of loopback, but not for a name
+/// (RFC 8252 sections 7.3 and 8.3).
+fn without_loopback_port(redirect_uri: &str) -> Option<Url> {
+    let mut url = Url::parse(redirect_uri).ok()?;
+    let is_local = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        _ => false,
+    };
+    if is_local && url.scheme() == "http" {
+        url.set_port(None).ok()?;
+    }
+    Some(url)
 }
 
 /// Whether the server reads the metadata of clients at their `client_id`, and lets them authenticate like this one.
@@ -339,6 +367,40 @@ mod tests {
         assert_eq!(by(json!({ "client_id": "a" }), "client_secret_basic"), "none", "it gave no secret");
         let said = json!({ "client_id": "a", "client_secret": "x", "token_endpoint_auth_method": "client_secret_basic" });
         assert_eq!(by(said, "none"), "client_secret_basic");
+    }
+
+    #[test]
+    fn a_registration_is_for_the_redirect_uris_that_the_server_has() {
+        let fits = |registered: serde_json::Value, uri: &str| {
+            let registration = json!({ "client_id": "a", "redirect_uris": registered });
+            comes_back_to(&serde_json::from_value(registration).unwrap(), uri)
+        };
+        for (registered, uri) in [
+            (json!([]), "https://app.example/callback"),
+            (
+                json!(["https://app.example/a", "https://app.example/callback"]),
+                "https://app.example/callback",
+            ),
+            (json!(["HTTPS://App.example:443/callback"]), "https://app.example/callback"),
+            (json!(["http://127.0.0.1:4711/callback"]), "http://127.0.0.1/callback"),
+            (json!(["http://127.0.0.1/callback"]), "http://127.0.0.1:4711/callback"),
+            (json!(["http://[::1]:4711/callback"]), "http://[::1]:4712/callback"),
+            (json!(["http://localhost/callback"]), "http://localhost/callback"),
+            (json!(["com.example.app:/callback"]), "com.example.app:/callback"),
+        ] {
+            assert!(fits(registered.clone(), uri), "{registered} {uri}");
+        }
+        for (registered, uri) in [
+            (json!(["https://old.example/callback"]), "https://app.example/callback"),
+            (json!(["https://app.example:8443/callback"]), "https://app.example/callback"),
+            (json!(["https://app.example/callback?tenant=a"]), "https://app.example/callback"),
+            (json!(["http://127.0.0.1/callback"]), "http://127.0.0.1/"),
+            (json!(["http://127.0.0.1/callback"]), "http://[::1]/callback"),
+            (json!(["http://localhost:4711/callback"]), "http://localhost:4712/callback"),
+            (json!(["http://localhost/callback"]), "http://127.0.0.1/callback"),
+        ] {
+            assert!(!fits(registered.clone(), uri), "{registered} {uri}");
+        }
     }
 
     #[test]

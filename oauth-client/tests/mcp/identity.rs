@@ -237,3 +237,29 @@ async fn a_client_that_was_registered_by_hand_is_for_a_person_to_mend() {
     assert_eq!(world.call(&authorizer).await.unwrap_err().code(), "invalid_client");
     assert_eq!((world.logins(), world.server().journal().count(Endpoint::Register)), (1, 0));
 }
+
+/// The page of a client that is unknown sends nobody back (RFC 6749 section 4.1.2.1).
+#[tokio::test]
+async fn a_kept_client_whose_login_does_not_come_back_is_forgotten() {
+    let world = World::new(server());
+    let issuer = world.server().issuer();
+    let kept: Registrations = serde_json::from_value(json!({ issuer: { "client_id": "old" } })).unwrap();
+    let authorizer = world.authorizer().registrations(kept).build().unwrap();
+    assert_eq!(world.call(&authorizer).await.unwrap_err().code(), "login_timeout");
+    assert_eq!(world.asked("client_id").as_deref(), Some("old"));
+    assert!(authorizer.registrations().get(issuer).is_none());
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    assert_ne!(world.asked("client_id").as_deref(), Some("old"));
+}
+
+#[tokio::test]
+async fn a_kept_client_that_comes_back_to_another_place_is_not_used() {
+    let world = World::new(server());
+    let issuer = world.server().issuer();
+    let kept = json!({ issuer: { "client_id": "old", "redirect_uris": ["https://old.test/callback"] } });
+    let kept: Registrations = serde_json::from_value(kept).unwrap();
+    let authorizer = world.authorizer().registrations(kept).build().unwrap();
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    assert_eq!((world.logins(), world.server().journal().count(Endpoint::Register)), (1, 1));
+    assert_ne!(world.asked("client_id").as_deref(), Some("old"));
+}
