@@ -57,12 +57,15 @@ pub struct Found {
 /// # Ok(()) }
 /// ```
 ///
-/// What foreign documents name is distrusted: the API's document must be about the URL that was called, or about a URL
-/// above it; the server's document must be about the issuer that was named; nothing leads from https to http, nor from
-/// a public host to an address of this machine or the network around it; no redirect is followed. That holds for names
-/// that resolve to such an address as well ([`Limits::public_only`]), and for all requests of a client or registrar
-/// that is made from the result. Only the host of `url` itself may be anywhere, unless `limits` has `public_only` set:
-/// for URLs that users type in. On a network with public names for private addresses, configure the issuer instead.
+/// What foreign documents name is distrusted. The API's document must be about the URL that was called, or about a URL
+/// above it, such as the whole host: then the document at the well-known place of that URL has to say the same, and is
+/// used. Where it does, the host says that all below is one API, and a token for it is good there: on a host with APIs
+/// of several owners, compare [`ProtectedResource::resource`] with `url`. The server's document must be about the issuer
+/// that was named; nothing leads from https to http, nor from a public host to an address of this machine or the network
+/// around it; no redirect is followed. That holds for names that resolve to such an address as well
+/// ([`Limits::public_only`]), and for all requests of a client or registrar that is made from the result. Only the host
+/// of `url` itself may be anywhere, unless `limits` has `public_only` set: for URLs that users type in. On a network with
+/// public names for private addresses, configure the issuer instead.
 ///
 /// # Errors
 /// `config` when `url` is not a URL; `discovery` when nothing is found, or what is found cannot be trusted, with the

@@ -138,15 +138,15 @@ pub(super) async fn of_call(
     named: Option<&str>,
     limits: &Limits,
 ) -> Result<Lookup, Error> {
-    let found = match named {
+    let (place, found) = match named {
         Some(named) => {
             let place = Url::parse(named).ok().filter(Url::has_host).ok_or_else(|| {
                 Error::discovery(format!("resource_metadata {:?} is not a URL", printable(named, 256)))
             })?;
             may_lead_to(url, "resource_metadata", &place, limits.allow_http)?;
-            fetch(http, &place, &limits_beyond(url, &place, limits))
-                .await?
-                .ok_or_else(|| nothing_at(&place))?
+            let found = fetch(http, &place, &limits_beyond(url, &place, limits)).await?;
+            let found = found.ok_or_else(|| nothing_at(&place))?;
+            (place, found)
         }
         None => {
             let mut places = vec![well_known(url), well_known(&root(url))];
@@ -156,7 +156,7 @@ pub(super) async fn of_call(
                 // Whatever one place fails with, the other may have the document.
                 match fetch(http, place, limits).await {
                     Ok(Some(document)) => {
-                        found = Some(document);
+                        found = Some((place.clone(), document));
                         break;
                     }
                     Ok(None) => {}
@@ -173,12 +173,30 @@ pub(super) async fn of_call(
             }
         }
     };
-    match Url::parse(&found.resource).ok().filter(|resource| covers(resource, url)) {
-        Some(_) => Ok(Lookup::Found(Box::new(found))),
-        None => Err(Error::discovery(format!(
+    let Some(resource) = Url::parse(&found.resource).ok().filter(|resource| covers(resource, url)) else {
+        return Err(Error::discovery(format!(
             "the document is of resource {:?}, which is not what was called at {:?} (RFC 9728 section 3.3)",
             printable(&found.resource, 256),
             printable(url.as_str(), 256)
+        )));
+    };
+    let own = well_known(&resource);
+    if own == place || is_same(&resource, url) {
+        return Ok(Lookup::Found(Box::new(found)));
+    }
+    // One host may serve several APIs, and the one that was called speaks for itself: a token for all that is above it
+    // would be good at the others, too. What is above it is described at its own place, by those who have the host.
+    match fetch(http, &own, limits).await {
+        Ok(Some(own)) if Url::parse(&own.resource).is_ok_and(|own| is_same(&own, &resource)) => {
+            Ok(Lookup::Found(Box::new(own)))
+        }
+        Err(error) if error.is_transient() => Err(error),
+        _ => Err(Error::discovery(format!(
+            "the document at {:?} is of resource {:?}, which is above what was called at {:?} and does not say so itself at {:?} (RFC 9728 section 3.3); the API has to name its own URL, or its host to serve that document",
+            printable(place.as_str(), 256),
+            printable(&found.resource, 256),
+            printable(url.as_str(), 256),
+            printable(own.as_str(), 256)
         ))),
     }
 }
@@ -209,8 +227,8 @@ fn root(url: &Url) -> Url {
     root
 }
 
-/// Whether the API with this identifier is the one that was called: the same URL, or one that the call was below. An
-/// API has many URLs and describes itself once (RFC 9728 section 3.3 speaks of the very URL, which few can keep to).
+/// Whether the API with this identifier may be the one that was called: the same URL, or one that the call was below.
+/// An API has many URLs and describes itself once (RFC 9728 section 3.3 speaks of the very URL, which few can keep to).
 fn covers(resource: &Url, called: &Url) -> bool {
     let anonymous = |url: &Url| url.username().is_empty() && url.password().is_none();
     if resource.origin() != called.origin() || resource.fragment().is_some() || !anonymous(resource) {
@@ -221,6 +239,11 @@ fn covers(resource: &Url, called: &Url) -> bool {
     }
     let rest = called.path().strip_prefix(resource.path().trim_end_matches('/'));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether the API with this identifier is that very URL. A slash at the end makes no other API.
+pub(crate) fn is_same(resource: &Url, called: &Url) -> bool {
+    covers(resource, called) && resource.path().trim_end_matches('/') == called.path().trim_end_matches('/')
 }
 
 /// The document, or `None` when there is none.
@@ -282,6 +305,16 @@ mod tests {
         ] {
             assert!(covers(resource, url), "{resource} {url}");
         }
+        let same =
+            |resource: &str, url: &str| is_same(&Url::parse(resource).unwrap(), &Url::parse(url).unwrap());
+        assert!(
+            same("https://a.example/b/", "https://a.example/b?q")
+                && same("https://a.example", "https://a.example/")
+        );
+        assert!(
+            !same("https://a.example", "https://a.example/b")
+                && !same("https://a.example/b", "https://a.example/b/c")
+        );
         for (resource, url) in [
             ("https://evil.example", "https://a.example/b"),
             ("http://a.example", "https://a.example/b"),

@@ -15,7 +15,7 @@ use super::registrations::Registrations;
 use super::scope::{covers, offline, union, wanted};
 use crate::client::Client;
 use crate::clock::Clock;
-use crate::discover::{Challenge, Found, Metadata, follow_or_default};
+use crate::discover::{Challenge, Found, Metadata, follow_or_default, is_same};
 use crate::dpop::{Dpop, proof_error};
 use crate::error::{Error, printable};
 use crate::grant::TokenRequest;
@@ -82,6 +82,7 @@ pub(super) struct Inner {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: ClientSettings,
     pub(super) store: Option<Arc<dyn TokenStore>>,
+    pub(super) exact_resource: bool,
     pub(super) default_endpoints: bool,
     pub(super) max_authorizations: u32,
     /// The latest authorization. Read without waiting for one that is under way.
@@ -261,6 +262,9 @@ impl Attempt {
         let limits = Limits { allow_http: inner.settings.allow_http, ..Limits::metadata() };
         let (http, url) = (&inner.http, inner.url.as_str());
         let found = follow_or_default(http, url, headers, &limits, inner.default_endpoints).await?;
+        if inner.exact_resource {
+            is_exactly(&inner.url, &found.resource.resource)?;
+        }
         let Some(scope) = self.scope(need, &found) else { return Ok(None) };
         let was_bound = self.current.as_ref().is_some_and(|current| current.is_bound);
         let dpop = inner.dpop(&found, headers, was_bound, made)?;
@@ -503,6 +507,18 @@ fn knows_pkce(server: &Metadata) -> Result<(), Error> {
     Err(Error::discovery(format!(
         "code_challenge_methods_supported of {:?} does not list S256, so a login there is not protected by PKCE; have the server list it, or build a Client for this issuer by hand",
         printable(&server.issuer, 256)
+    )))
+}
+
+/// Refuses a token that would be good for more than the API that was called.
+fn is_exactly(called: &Url, resource: &str) -> Result<(), Error> {
+    if Url::parse(resource).is_ok_and(|resource| is_same(&resource, called)) {
+        return Ok(());
+    }
+    Err(Error::discovery(format!(
+        "resource {:?} is above the API at {:?}, and exact_resource is set; the API has to name its own URL",
+        printable(resource, 256),
+        printable(called.as_str(), 256)
     )))
 }
 

@@ -73,6 +73,7 @@ pub struct AuthorizerBuilder {
     http: Option<HttpClient>,
     settings: ClientSettings,
     store: Option<Arc<dyn crate::store::dynamic::TokenStore>>,
+    exact_resource: bool,
     default_endpoints: bool,
     max_authorizations: u32,
 }
@@ -87,6 +88,7 @@ impl Authorizer {
             http: None,
             settings: ClientSettings::default(),
             store: None,
+            exact_resource: false,
             default_endpoints: false,
             max_authorizations: MAX_AUTHORIZATIONS,
         }
@@ -231,6 +233,14 @@ impl AuthorizerBuilder {
         self
     }
 
+    /// Asks for tokens for the API's very URL only, as RFC 9728 section 3.3 has it: for hosts with APIs of several owners.
+    /// Without this, a host whose own document says that all of it is one API is believed, and a token for the host goes
+    /// to this API, too. Many hosts with one API describe themselves so.
+    pub fn exact_resource(mut self) -> Self {
+        self.exact_resource = true;
+        self
+    }
+
     /// Assumes `/authorize`, `/token` and `/register` at the API's own origin where neither the API nor a server there
     /// describes itself, as the protocol of 2025-03-26 says. Later ones do not know this.
     pub fn default_endpoints(mut self) -> Self {
@@ -273,6 +283,7 @@ impl AuthorizerBuilder {
                 clock: self.settings.clock.clone().unwrap_or_else(|| Arc::new(SystemClock)),
                 settings: self.settings,
                 store: self.store,
+                exact_resource: self.exact_resource,
                 default_endpoints: self.default_endpoints,
                 max_authorizations: self.max_authorizations,
                 current: Default::default(),

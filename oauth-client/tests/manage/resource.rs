@@ -83,7 +83,7 @@ async fn the_place_is_named_by_the_challenge_or_follows_from_the_url() {
     site.response("GET https://api.test/about", Response::new(Bytes::from(api(API, &["https://auth.test"]))));
     let found = follow(&site.http(), "https://api.test/mcp/messages?x=1", &named, &limits).await.unwrap();
     assert_eq!((found.resource.resource.as_str(), found.scope), (API, vec!["a".to_owned(), "b".to_owned()]));
-    assert_eq!(site.lines(), ["GET https://api.test/about", SERVER]);
+    assert_eq!(site.lines(), ["GET https://api.test/about", PLACE, SERVER], "and confirmed at its own place");
 
     let found = follow(&site.http(), API, &headers("Bearer"), &limits).await.unwrap();
     assert!(found.scope.is_empty());
@@ -120,6 +120,61 @@ async fn a_document_about_another_api_is_refused() {
     assert_eq!(by_name("https://api.test/mcp/").await.unwrap_err().code(), "discovery");
     assert_eq!(by_name("https://api.test/other").await.unwrap_err().code(), "discovery");
     assert_eq!(by_name("not a url").await.unwrap_err().code(), "config");
+}
+
+/// One host may serve several APIs, and not each of them speaks for the host.
+#[tokio::test]
+async fn an_api_above_the_called_one_speaks_for_itself() {
+    const WHOLE: &str = "https://api.test";
+    const OF_PATH: &str = "GET https://api.test/evil/about";
+    const OF_HOST: &str = "GET https://api.test/.well-known/oauth-protected-resource";
+    let called = "https://api.test/evil";
+    let named = r#"Bearer resource_metadata="https://api.test/evil/about""#;
+    let claimed = api(WHOLE, &["https://evil.test"]);
+    // Also where the place that follows from the URL is handed on to the path.
+    let of_path = "GET https://api.test/.well-known/oauth-protected-resource/evil";
+    for (challenge, place) in [(named, OF_PATH), ("Bearer", of_path)] {
+        let others = [
+            None,
+            Some("<html>".to_owned()),
+            Some(api("https://api.test/victim", &["https://auth.test"])),
+            Some(api("https://evil.test", &["https://auth.test"])),
+        ];
+        for own in others {
+            let mut site = Site::default().with(place, &claimed);
+            if let Some(own) = &own {
+                site = site.with(OF_HOST, own);
+            }
+            let error = refused(&site, called, challenge).await;
+            let names_it = error.to_string().contains(r#"resource "https://api.test""#);
+            assert!(error.code() == "discovery" && names_it, "{own:?}: {error}");
+            assert_eq!(site.lines(), [place, OF_HOST], "one more request, and no server is asked");
+        }
+        // What the host says of itself counts, and not what the path says of it.
+        let site = Site::default()
+            .with(place, &claimed)
+            .with(OF_HOST, &api(WHOLE, &["https://auth.test"]))
+            .with(SERVER, &server("https://auth.test"));
+        let found = follow(&site.http(), called, &headers(challenge), &Limits::metadata()).await.unwrap();
+        assert_eq!((found.resource.resource.as_str(), &*found.server.issuer), (WHOLE, "https://auth.test"));
+        assert_eq!(site.lines(), [place, OF_HOST, SERVER]);
+    }
+    // A host that is away for the moment is no liar.
+    let site = Site::default().with(OF_PATH, &claimed);
+    site.response(OF_HOST, Response::builder().status(503).body(Bytes::new()).unwrap());
+    assert!(refused(&site, called, named).await.is_transient());
+    // Its own place needs no second look, nor does a document of the very API.
+    let site = Site::default()
+        .with(OF_HOST, &api(WHOLE, &["https://auth.test"]))
+        .with(SERVER, &server("https://auth.test"));
+    let own = r#"Bearer resource_metadata="https://api.test/.well-known/oauth-protected-resource""#;
+    follow(&site.http(), called, &headers(own), &Limits::metadata()).await.unwrap();
+    assert_eq!(site.lines(), [OF_HOST, SERVER]);
+    let site = Site::default()
+        .with(OF_PATH, &api("https://api.test/evil/", &["https://auth.test"]))
+        .with(SERVER, &server("https://auth.test"));
+    follow(&site.http(), "https://api.test/evil?q=1", &headers(named), &Limits::metadata()).await.unwrap();
+    assert_eq!(site.lines(), [OF_PATH, SERVER]);
 }
 
 #[tokio::test]

@@ -35,11 +35,22 @@ async fn one_login_serves_all_requests_whenever_they_come() {
 #[tokio::test]
 async fn the_resource_goes_out_as_the_api_writes_it() {
     // A parser would put a slash at the end.
-    let world = World::new(server().audience("https://api.test"));
+    let world = World::new(server().audience("https://api.test").audience(format!("{API}/")));
     world.says().resource = "https://api.test".to_owned();
     let authorizer = world.authorizer().build().unwrap();
     assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
     assert_eq!(world.asked("resource").as_deref(), Some("https://api.test"));
+
+    // On a host with other APIs that is too much.
+    let exact = world.authorizer().exact_resource().build().unwrap();
+    let error = world.call(&exact).await.unwrap_err();
+    assert!(error.code() == "discovery" && error.to_string().contains("exact_resource"), "{error}");
+    assert_eq!(world.logins(), 1);
+    world.says().resource = format!("{API}/");
+    assert_eq!(
+        world.call(&world.authorizer().exact_resource().build().unwrap()).await.unwrap(),
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]

@@ -21,6 +21,9 @@ use url::Url;
 
 pub(crate) const API: &str = "https://api.test/mcp";
 pub(crate) const PLACE: &str = "https://api.test/.well-known/oauth-protected-resource/mcp";
+/// Where the whole host describes itself.
+const OF_HOST: &str = "https://api.test/.well-known/oauth-protected-resource";
+
 /// The world that a client sees: one API and the servers by their hosts.
 #[derive(Clone)]
 pub(crate) struct World {
@@ -124,7 +127,8 @@ impl World {
 
     fn api(&self, request: &Request<RequestBody>) -> Response<Full<Bytes>> {
         let says = self.says();
-        if request.uri() == PLACE {
+        let is_of_host = says.resource == "https://api.test" && request.uri() == OF_HOST;
+        if request.uri() == PLACE || is_of_host {
             self.seen().documents.push(PLACE.to_owned());
             let mut document = json!({ "resource": says.resource, "authorization_servers": says.servers });
             if let Some(scopes) = &says.scopes_supported {
