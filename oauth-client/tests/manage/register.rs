@@ -160,6 +160,65 @@ async fn a_client_is_read_changed_and_deleted_and_its_credentials_rotate() {
     }
 }
 
+/// The registration that a server's response to a read, or to an update with `changed`, leads to.
+async fn managed(made: Value, changed: Option<ClientMetadata>, response_body: Value) -> Registration {
+    let site = Site::default();
+    let mut all = json!({"client_id": "c1", "client_secret": "s3cr3t-1", "registration_access_token": "r4t-1",
+        "registration_client_uri": MANAGED});
+    all.as_object_mut().unwrap().extend(made.as_object().unwrap().clone());
+    site.response(&format!("POST {ENDPOINT}"), response(201, &all));
+    let registration = registered(&site).await;
+    let mut body = json!({"client_id": "c1"});
+    body.as_object_mut().unwrap().extend(response_body.as_object().unwrap().clone());
+    let method = if changed.is_some() { "PUT" } else { "GET" };
+    site.response(&format!("{method} {MANAGED}"), response(200, &body));
+    match changed {
+        Some(changed) => registrar(&site).update(&registration, &changed).await.unwrap(),
+        None => registrar(&site).read(&registration).await.unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_a_response_leaves_out_stays_unless_the_client_needs_none_by_now() {
+    let method = |method: &str| json!({"token_endpoint_auth_method": method});
+    let (basic, post, none) = (method("client_secret_basic"), method("client_secret_post"), method("none"));
+    let (unsaid, changes) = (json!({}), |method| ClientMetadata::new().token_endpoint_auth_method(method));
+    for (made, changed, body, by) in [
+        (&basic, None, &unsaid, "client_secret_basic"),
+        (&post, None, &unsaid, "client_secret_post"),
+        (&unsaid, None, &basic, "client_secret_basic"),
+        (&unsaid, None, &unsaid, "client_secret_basic"),
+        (&basic, Some(changes("client_secret_post")), &post, "client_secret_post"),
+        (&basic, Some(changes("client_secret_post")), &unsaid, "client_secret_post"),
+        (&post, Some(ClientMetadata::new()), &basic, "client_secret_basic"),
+        (&basic, None, &method("client_secret_jwt"), "client_secret_jwt"),
+        (&none, None, &basic, "client_secret_basic"),
+    ] {
+        let registration = managed(made.clone(), changed, body.clone()).await;
+        let secret = registration.client_secret().map(|secret| secret.expose().to_owned());
+        assert_eq!(secret.as_deref(), Some("s3cr3t-1"), "{made} {body}");
+        let auth = format!("{:?}", registration.auth().unwrap());
+        assert!(auth.contains(by), "{made} {body}: {auth}");
+    }
+    for without in ["none", "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth"] {
+        for changed in [None, Some(changes(without))] {
+            assert_eq!(
+                managed(basic.clone(), changed, method(without)).await.client_secret(),
+                None,
+                "{without}"
+            );
+        }
+        assert_eq!(
+            managed(basic.clone(), Some(changes(without)), json!({})).await.client_secret(),
+            None,
+            "{without}"
+        );
+    }
+    // A new secret that comes alone is for a client that uses one.
+    let keyed = managed(method("private_key_jwt"), None, json!({"client_secret": "s3cr3t-2"})).await;
+    assert!(format!("{:?}", keyed.auth().unwrap()).contains("client_secret_basic"));
+}
+
 #[tokio::test]
 async fn a_deleted_or_foreign_client_is_reported() {
     let site = site();

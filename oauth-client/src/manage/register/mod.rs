@@ -115,7 +115,7 @@ impl Registrar {
     }
 
     /// Reads the registration as the server has it now (RFC 7592 section 2.1). Secrets and tokens that are new in the
-    /// response replace the old ones: keep what is returned.
+    /// response replace the old ones, and those that it leaves out stay: keep what is returned.
     ///
     /// # Errors
     /// `unsupported` when the server gave no means to manage the client; `discovery` when it gave a URL that its token
@@ -123,7 +123,8 @@ impl Registrar {
     /// registration access token is not taken; and the other codes of [`Error::code`].
     pub async fn read(&self, registration: &Registration) -> Result<Registration, Error> {
         let (url, token) = self.managed_at(registration)?;
-        registration.replaced_by(self.ask(Method::GET, url, None, Some(token), [None; 2]).await?, url)
+        let object = self.ask(Method::GET, url, None, Some(token), [None; 2]).await?;
+        registration.replaced_by(object, url, registration.metadata().token_endpoint_auth_method.as_deref())
     }
 
     /// Replaces the client's whole metadata (RFC 7592 section 2.2): the server drops what `client` leaves out, so start
@@ -146,7 +147,8 @@ impl Registrar {
         object.extend(secret.map(|secret| ("client_secret".to_owned(), secret.expose().into())));
         let body = serde_json::to_string(&object).map_err(|_| unwritable())?;
         let secrets = [secret, client.software_statement.as_ref()];
-        registration.replaced_by(self.ask(Method::PUT, url, Some(body), Some(token), secrets).await?, url)
+        let object = self.ask(Method::PUT, url, Some(body), Some(token), secrets).await?;
+        registration.replaced_by(object, url, client.token_endpoint_auth_method.as_deref())
     }
 
     /// Removes the client (RFC 7592 section 2.3). Its tokens are no longer accepted.

@@ -165,16 +165,23 @@ impl Registration {
         })
     }
 
-    /// What a server returned when it was asked about this client. What it leaves out of the credentials stays in
-    /// force (RFC 7592 section 3).
-    pub(super) fn replaced_by(&self, object: Map<String, Value>, asked: &Url) -> Result<Self, Error> {
+    /// What a server returned when it was asked about this client, or to change it to `method`. What it leaves out of
+    /// the credentials stays in force (RFC 7592 section 3), and so does how they are shown.
+    pub(super) fn replaced_by(
+        &self,
+        object: Map<String, Value>,
+        asked: &Url,
+        method: Option<&str>,
+    ) -> Result<Self, Error> {
         let mut new = Self::read(object, asked)?;
         if new.client_id != self.client_id {
             return Err(Error::malformed("client_id: is another client's"));
         }
-        if new.client_secret.is_none()
-            && self.metadata.token_endpoint_auth_method == new.metadata.token_endpoint_auth_method
-        {
+        let has_own_secret = new.client_secret.is_some();
+        let as_before = method.filter(|method| !has_own_secret || takes_secret(method)).map(str::to_owned);
+        let method = &mut new.metadata.token_endpoint_auth_method;
+        *method = method.take().or(as_before);
+        if !has_own_secret && method.as_deref().is_none_or(takes_secret) {
             new.client_secret.clone_from(&self.client_secret);
             new.client_secret_expires_at = self.client_secret_expires_at;
         }
@@ -198,6 +205,11 @@ impl fmt::Debug for Registration {
             .field("metadata", &self.metadata)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a client that authenticates in this way uses a secret, as far as is known here.
+fn takes_secret(method: &str) -> bool {
+    !matches!(method, "none" | "private_key_jwt" | "tls_client_auth" | "self_signed_tls_client_auth")
 }
 
 /// Whether a member is what it should be. `null` and `""` are what serializers write for one that is not there.
