@@ -1,5 +1,7 @@
 //! Probes and metrics, on a port that only the platform reaches.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -10,7 +12,10 @@ use oauth_guard::Health;
 
 use crate::service::Service;
 
-/// Records metrics from now on, for the whole process.
+/// How often the samples of histograms are condensed.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Records metrics from now on, for the whole process. Spawn [`upkeep`] beside it.
 ///
 /// # Errors
 /// Another recorder is in place.
@@ -21,12 +26,18 @@ pub fn record() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()
 }
 
+/// Condenses what histograms collect, for as long as it is polled. A scrape does that as well; without
+/// this, each request would take memory until one comes.
+pub async fn upkeep(metrics: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(UPKEEP).await;
+        metrics.run_upkeep();
+    }
+}
+
 /// `/livez`, `/readyz` and `/metrics`.
 pub fn admin(service: Service, metrics: PrometheusHandle) -> Router {
-    let scrape = move || async move {
-        metrics.run_upkeep();
-        ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render())
-    };
+    let scrape = move || async move { ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()) };
     Router::new()
         // Alive as long as it answers: an outage of the issuer is no reason to start anew.
         .route("/livez", get(|| async { "ok\n" }))
@@ -39,4 +50,23 @@ pub fn admin(service: Service, metrics: PrometheusHandle) -> Router {
 async fn ready(State(service): State<Service>) -> (StatusCode, Json<Health>) {
     let status = if service.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(service.guard().health()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_histograms_collect_is_condensed_without_any_scrape() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || metrics::histogram!("one_seconds").record(1.0));
+        let handle = recorder.handle();
+        // To render it would condense it, too.
+        let is_raw = || format!("{handle:?}").contains("distributions: RwLock { data: {}");
+        assert!(is_raw());
+        let upkeep = tokio::spawn(upkeep(handle.clone()));
+        tokio::time::sleep(UPKEEP * 2).await;
+        assert!(!is_raw());
+        upkeep.abort();
+    }
 }

@@ -14,7 +14,7 @@ use tracing::{Span, field};
 
 use crate::measure;
 use crate::orders;
-use crate::problem::Problem;
+use crate::problem::{self, Problem};
 use crate::service::Service;
 use crate::settings::{Settings, SettingsError};
 
@@ -49,6 +49,7 @@ pub fn app(service: Service, settings: &Settings) -> Result<Router, SettingsErro
         .layer(timeout)
         .layer(cors)
         .layer(CatchPanicLayer::new())
+        .layer(middleware::map_response(problem::complete))
         .layer(middleware::from_fn(measure::requests))
         .layer(outermost);
     Ok(app.with_state(service))

@@ -6,7 +6,7 @@
 //! | `service` | the guard and what all parts share; reload |
 //! | `app` | the router: guard, CORS, request id, trace, limits |
 //! | `orders` | the handlers |
-//! | `problem` | the body of every error, the guard's included |
+//! | `problem` | the body of every error, the guard's and the framework's included |
 //! | `admin` | probes and metrics, on a port of their own |
 //! | `measure` | HTTP metrics, beside the guard's |
 //! | `run` | signals, graceful shutdown |

@@ -26,6 +26,7 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let file = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("service.toml"), PathBuf::from);
     let settings = Settings::read(&file, |name| std::env::var(name).ok())?;
     let metrics = admin::record()?;
+    tokio::spawn(admin::upkeep(metrics.clone()));
     let service = Service::from_file(settings.guard.clone())?;
     let api = app::app(service.clone(), &settings)?;
     let admin = admin::admin(service.clone(), metrics);

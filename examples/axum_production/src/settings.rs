@@ -26,7 +26,7 @@ pub struct Settings {
     pub allowed_origins: Vec<String>,
     /// The guard's file, from the folder of the service's file.
     pub guard: PathBuf,
-    /// When a request is given up, with 503.
+    /// When a request is given up, with 503. Not 0.
     #[serde(default = "ten")]
     pub request_timeout_seconds: u64,
     /// How long new requests are still taken after the service says that it is not ready any more.
@@ -55,6 +55,11 @@ pub enum SettingsError {
     /// An origin is none.
     #[error("allowed_origins: {0:?} is no origin; write it as https://app.example.com")]
     Origin(String),
+    /// A limit is zero.
+    #[error(
+        "{0}: is 0, so that every request would be given up at once; write a number of seconds, such as 10"
+    )]
+    Zero(&'static str),
 }
 
 impl Settings {
@@ -74,6 +79,9 @@ impl Settings {
         let mut settings: Self = table.try_into()?;
         settings.guard = file.parent().unwrap_or(Path::new("")).join(&settings.guard);
         settings.origins()?;
+        if settings.request_timeout_seconds == 0 {
+            return Err(SettingsError::Zero("request_timeout_seconds"));
+        }
         Ok(settings)
     }
 
@@ -135,6 +143,7 @@ mod tests {
             ("ORDERS_LISTEN", "somewhere", "listen"),
             ("ORDERS_ALLOWED_ORIGINS", "https://app.example.com/", "allowed_origins"),
             ("ORDERS_DRAIN_SECONDS", "-1", "drain_seconds"),
+            ("ORDERS_REQUEST_TIMEOUT_SECONDS", "0", "request_timeout_seconds"),
         ] {
             let error = read(&[(variable, value)]).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");

@@ -4,11 +4,15 @@
 
 use std::path::Path;
 use std::sync::OnceLock;
+use std::task::Poll;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, AUTHORIZATION, CONTENT_TYPE, ORIGIN, WWW_AUTHENTICATE};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -138,6 +142,53 @@ async fn every_error_is_a_problem_that_tells_no_reason() {
     assert_eq!(missing.headers()[CONTENT_TYPE], "application/problem+json");
 }
 
+/// A body that never ends, or panics.
+fn stuck(panics: bool) -> Body {
+    Body::from_stream(futures_util::stream::poll_fn(move |_| {
+        assert!(!panics, "as a handler might");
+        Poll::<Option<Result<Bytes, std::io::Error>>>::Pending
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_are_the_errors_of_the_framework() {
+    let api = api();
+    let all = token(json!({ "scope": "orders:read orders:write", "roles": ["manager"] }));
+    let post = |kind: &str, body: Body| {
+        let mut request = request("POST", "/orders", Some(&all));
+        request.headers_mut().insert(CONTENT_TYPE, kind.parse().unwrap());
+        *request.body_mut() = body;
+        request
+    };
+    let json = "application/json";
+    for (request, status, code) in [
+        (post(json, Body::from("{")), 400, "bad_request"),
+        (post(json, Body::from(r#"{"item": 7}"#)), 422, "unprocessable_entity"),
+        (post("text/plain", Body::from("tea")), 415, "unsupported_media_type"),
+        (post(json, Body::from(vec![b' '; 65 * 1024])), 413, "payload_too_large"),
+        (request("DELETE", "/orders/seven", Some(&all)), 400, "bad_request"),
+        (request("POST", "/.well-known/oauth-protected-resource", None), 405, "method_not_allowed"),
+        (post(json, stuck(true)), 500, "internal_server_error"),
+        (post(json, stuck(false)), 503, "service_unavailable"),
+    ] {
+        let response = api.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status, "{code}");
+        let headers = response.headers().clone();
+        let kind = headers.get(CONTENT_TYPE).map(|kind| kind.to_str().unwrap().to_owned());
+        assert_eq!(kind.as_deref(), Some("application/problem+json"), "{code}");
+        assert!(headers.contains_key(ALLOW) || status != 405);
+        assert!(headers.contains_key(RETRY_AFTER) || status != 503, "it may be asked again");
+        let text = text(response).await;
+        let length = headers.get(CONTENT_LENGTH).map(|length| length.to_str().unwrap().to_owned());
+        assert!(length.is_none_or(|length| length == text.len().to_string()));
+        let problem: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(problem["code"], code);
+        assert!(problem["title"].is_string());
+        // What is wrong with a body is for its sender, and what is wrong here is for the log.
+        assert_eq!(problem.get("detail").is_some(), status < 500 && status != 405, "{text}");
+    }
+}
+
 #[tokio::test]
 async fn the_metadata_of_the_resource_is_public() {
     let path = "/.well-known/oauth-protected-resource";
@@ -199,6 +250,17 @@ async fn metrics_count_requests_by_route_and_rejections_by_reason() {
     assert!(has(r#"oauth_guard_requests_total{result="accepted""#), "{scraped}");
     assert!(scraped.contains(r#"reason="token_malformed""#), "{scraped}");
     assert!(!scraped.contains("/orders/1"), "a path would be a new time series for each order: {scraped}");
+}
+
+#[tokio::test]
+async fn callers_do_not_make_up_time_series() {
+    let (api, metrics) = (api(), metrics());
+    for method in ["AAAAAAA", "AAAAAAB", "get"] {
+        status(&api, method, "/orders", None).await;
+    }
+    let scraped = metrics.render();
+    assert!(scraped.contains(r#"method="OTHER""#), "{scraped}");
+    assert!(!scraped.contains("AAAAAA") && !scraped.contains(r#"method="get""#), "{scraped}");
 }
 
 #[tokio::test]
