@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
 use axum::response::Response;
+use http::Method;
 use tower_http::classify::{ServerErrorsAsFailures, SharedClassifier};
 use tower_http::trace::{DefaultOnBodyChunk, DefaultOnEos, DefaultOnFailure, DefaultOnRequest, TraceLayer};
 use tracing::Span;
@@ -31,18 +32,20 @@ pub fn server_spans() -> ServerSpanLayer {
 }
 
 fn span(request: &Request) -> Span {
-    let method = request.method().as_str();
-    // The pattern, not the path: names of spans have to be few.
+    let known = known(request.method());
+    let (name, method) = known.map_or(("HTTP", "_OTHER"), |known| (known, known));
+    // The pattern, not the path, and no method that a caller makes up: names of spans have to be few.
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let host =
         request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let (address, port) = host.rsplit_once(':').unwrap_or((host, "80"));
     let span = tracing::info_span!(
         "request",
-        otel.name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}")),
+        otel.name = route.map_or_else(|| name.to_owned(), |route| format!("{name} {route}")),
         otel.kind = "server",
         otel.status_code = Empty,
         "http.request.method" = method,
+        "http.request.method_original" = known.is_none().then(|| request.method().as_str()),
         "http.route" = route,
         "http.response.status_code" = Empty,
         "server.address" = address,
@@ -54,6 +57,13 @@ fn span(request: &Request) -> Span {
     // An error means that the span is sampled by no one.
     let _ = span.set_parent(propagation::extract(request.headers()));
     span
+}
+
+/// The method, if it is one that the conventions know.
+fn known(method: &Method) -> Option<&'static str> {
+    const NAMES: [&str; 9] =
+        ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "CONNECT", "PATCH", "TRACE"];
+    NAMES.into_iter().find(|name| *name == method.as_str())
 }
 
 /// For a server, 4xx is the caller's error and none of its own.

@@ -2,12 +2,18 @@
 
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use http::Request;
 use observed::scene;
+use observed::server::server_spans;
 use observed::telemetry::Telemetry;
 use opentelemetry::Value;
 use opentelemetry::trace::{SpanId, SpanKind, Status};
 use opentelemetry_sdk::metrics::InMemoryMetricExporter;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SpanData};
+use tower::ServiceExt;
 
 fn attribute(span: &SpanData, name: &str) -> Option<String> {
     let found = span.attributes.iter().find(|attribute| attribute.key.as_str() == name)?;
@@ -117,4 +123,18 @@ async fn a_call_is_one_trace_with_the_attributes_of_the_conventions() {
     ] {
         assert!(metrics.contains(name), "{name}: {metrics}");
     }
+}
+
+#[tokio::test]
+async fn callers_do_not_make_up_names_of_spans() {
+    let exported = InMemorySpanExporter::default();
+    let telemetry = Telemetry::new(exported.clone(), InMemoryMetricExporter::default());
+    let default = tracing::subscriber::set_default(telemetry.subscriber());
+    let app = Router::new().route("/orders/{id}", get(|| async {})).layer(server_spans());
+    let request = Request::builder().method("AAAAAAA").uri("/orders/7").body(Body::empty()).unwrap();
+    assert_eq!(app.oneshot(request).await.unwrap().status(), 405);
+    drop(default);
+    let spans = exported.get_finished_spans().unwrap();
+    let span = find(&spans, SpanKind::Server, "HTTP /orders/{id}", ("url.path", "/orders/7"));
+    has(span, &[("http.request.method", "_OTHER"), ("http.request.method_original", "AAAAAAA")]);
 }
