@@ -1,4 +1,5 @@
-//! `call_api` with a grant that a user gives: it says where to log in, as one JSON line, waits, and goes on.
+//! `call_api` with a grant that a user gives: it says where to log in, as one JSON line, waits, and goes on. And the web
+//! app of the examples, where a user logs in and stays so.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -148,4 +149,16 @@ async fn a_device_is_let_in_once_and_the_next_start_needs_no_user() {
     let so_far = server.journal().count(Endpoint::Token);
     calls_and_ends(Program::start(&config, &userinfo)).await;
     assert_eq!(server.journal().count(Endpoint::Token), so_far);
+}
+
+#[tokio::test]
+async fn no_link_and_no_reload_ends_the_session_of_the_web_app() {
+    let run = example("login_web_app").output().await.unwrap();
+    let shown = String::from_utf8(run.stdout).unwrap();
+    assert!(run.status.success(), "{shown}{}", String::from_utf8_lossy(&run.stderr));
+    let has = |line: &str| assert!(shown.lines().any(|shown| shown.starts_with(line)), "{line}: {shown}");
+    has("logged in: 303 See Other to /");
+    has("at home: hello alice");
+    has("the same address again: 401");
+    has("after all that: 200 OK");
 }

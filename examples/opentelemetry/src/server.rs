@@ -61,8 +61,7 @@ fn span(request: &Request) -> Span {
 
 /// The method, if it is one that the conventions know.
 fn known(method: &Method) -> Option<&'static str> {
-    const NAMES: [&str; 9] =
-        ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "CONNECT", "PATCH", "TRACE"];
+    const NAMES: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "CONNECT", "PATCH", "TRACE"];
     NAMES.into_iter().find(|name| *name == method.as_str())
 }
 
