@@ -382,7 +382,7 @@ impl Inner {
                     self.identities.forget(&target.issuer, identity.auth.client_id());
                 }
                 Err(error) => {
-                    // A server that does not know the client shows a page that sends nobody back (RFC 6749 section
+                    // A server that does not know the client shows a page that does not lead back (RFC 6749 section
                     // 4.1.2.1). Whether it does is not to be seen from here, so the next login is by a new client.
                     if identity.origin == Origin::RegisteredEarlier && error.code() == "login_timeout" {
                         self.identities.forget(&target.issuer, identity.auth.client_id());

@@ -238,7 +238,7 @@ async fn a_client_that_was_registered_by_hand_is_for_a_person_to_mend() {
     assert_eq!((world.logins(), world.server().journal().count(Endpoint::Register)), (1, 0));
 }
 
-/// The page of a client that is unknown sends nobody back (RFC 6749 section 4.1.2.1).
+/// The page of a client that is unknown does not lead back (RFC 6749 section 4.1.2.1).
 #[tokio::test]
 async fn a_kept_client_whose_login_does_not_come_back_is_forgotten() {
     let world = World::new(server());
