@@ -49,8 +49,8 @@
 //! Metadata of another API, or of another issuer than the one that was asked for; an authorization response of another
 //! issuer, or without one where the server names itself (RFC 9207); and all that [`follow`](crate::discover::follow)
 //! distrusts. No person logs in at a server whose metadata do not list `S256` in `code_challenge_methods_supported`.
-//! A host may say that all of it is one API; [`exact_resource`](AuthorizerBuilder::exact_resource) is for hosts where an API
-//! of other owners may be next door.
+//! A host may say that all of it is one API; [`exact_resource`](AuthorizerBuilder::exact_resource) is for hosts that may have
+//! APIs of other owners, too.
 //!
 //! # Without a person
 //!

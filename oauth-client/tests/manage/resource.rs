@@ -159,7 +159,7 @@ async fn an_api_above_the_called_one_speaks_for_itself() {
         assert_eq!((found.resource.resource.as_str(), &*found.server.issuer), (WHOLE, "https://auth.test"));
         assert_eq!(site.lines(), [place, OF_HOST, SERVER]);
     }
-    // A host that is away for the moment is no liar.
+    // A host that is away for the moment says neither.
     let site = Site::default().with(OF_PATH, &claimed);
     site.response(OF_HOST, Response::builder().status(503).body(Bytes::new()).unwrap());
     assert!(refused(&site, called, named).await.is_transient());

@@ -201,7 +201,7 @@ async fn a_client_that_is_forgotten_while_it_runs_registers_anew() {
         let forgotten = Arc::new(Mutex::new(Vec::new()));
         let hook = Arc::clone(&forgotten);
         let builder = builder.on_forgotten(move |_, registration| {
-            hook.lock().unwrap().push(registration.client_id().to_owned())
+            hook.lock().unwrap().push(registration.client_id().to_owned());
         });
         let authorizer = builder.build().unwrap();
         assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
