@@ -57,6 +57,7 @@
 //! [`AuthorizerBuilder::grant`] takes any grant, such as client credentials, the identity of a workload, or an assertion
 //! by an enterprise's identity provider. It is requested once: an error is returned, and no other grant is tried.
 
+mod attempt;
 mod authorizer;
 mod builder;
 mod identity;
@@ -65,6 +66,7 @@ mod registrations;
 pub mod reqwest;
 mod scope;
 
-pub use self::authorizer::{Attempt, Authorizer};
+pub use self::attempt::Attempt;
+pub use self::authorizer::Authorizer;
 pub use self::builder::{AuthorizerBuilder, Target};
 pub use self::registrations::Registrations;
