@@ -35,7 +35,7 @@
 //!
 //! | key | holds | ends |
 //! |---|---|---|
-//! | `{prefix}{…}:tokens` | a header (revision and fencing number) and the sealed token set | with a refresh token after 180 days without a refresh ([`keep_for`](RedisStoreBuilder::keep_for)), without one a day after its access token |
+//! | `{prefix}{…}:tokens` | a header (revision and fencing number) and the sealed token set | with a refresh token after 180 days without a refresh ([`keep_for`](RedisStoreBuilder::keep_for)), and so does a [log-out](oauth_client::store#log-outs); without one a day after its access token |
 //! | `{prefix}{…}:lease` | which process is refreshing | after 15 seconds, unless it is renewed |
 //! | `{prefix}{…}:fence` | the last fencing number | 30 days after it was made |
 //!
@@ -62,7 +62,8 @@
 //! | a refresh was made and its write fails | the token is released with a warning, the lease kept, and the write goes on in the background |
 //! | the lease holder is killed | the others wait for its lease to end, at most 15 s |
 //! | the lease holder is suspended beyond its lease | it sends nothing when it comes back, and what it writes loses by its fencing number |
-//! | Redis comes back empty | tokens in memory stay in use, and are there again after the next refresh |
+//! | a user is logged out at one process | the others find that in the entry before their next refresh, and end the login, too; what a suspended holder writes late loses here as well |
+//! | Redis comes back empty | tokens in memory stay in use, and are there again after the next refresh; log-outs are forgotten by all but the processes that have seen them |
 //! | wrong password, foreign or damaged value, unknown seal key | reported once and not waited for; a person's grant fails at once |
 //!
 //! In three cases no client can save a login. A holder that is killed, or suspended beyond its lease, between the

@@ -25,7 +25,7 @@ use crate::seal::{SealKeys, Unopened};
 const MAGIC: &str = "oauth1 ";
 const HEADER: usize = MAGIC.len() + 2 * 17;
 
-/// How long an entry with a refresh token stays after it was last written.
+/// How long an entry with a refresh token, or a log-out, stays after it was last written.
 const KEPT: Duration = Duration::from_secs(180 * 24 * 3600);
 /// How long one without stays beyond its access token: some clocks are wrong by a time zone.
 const KEPT_EXPIRED: Duration = Duration::from_secs(24 * 3600);
@@ -123,6 +123,8 @@ impl RedisStore {
     fn time_to_live(&self, tokens: &TokenSet) -> Duration {
         match tokens.refresh_token() {
             Some(_) => self.0.kept,
+            // A process that was idle may have its refresh token for as long.
+            None if tokens.is_ended() => self.0.kept,
             None => tokens.lifetime().unwrap_or(LONGEST_UNKNOWN).saturating_add(KEPT_EXPIRED),
         }
     }
@@ -146,8 +148,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How long an entry with a refresh token stays when it is not refreshed; without it 180 days. Longer than the
-    /// server's refresh tokens live unused is of no use, shorter costs logins.
+    /// How long an entry with a refresh token stays when it is not refreshed, and a log-out; without it 180 days. Longer
+    /// than the server's refresh tokens live unused is of no use, shorter costs logins.
     pub fn keep_for(self, kept: Duration) -> Self {
         Self { kept, ..self }
     }

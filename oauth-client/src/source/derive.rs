@@ -191,7 +191,7 @@ impl Refresh<'_> {
 
     /// Takes in what another process has made of the root's entry.
     async fn catch_up(&mut self, store: &dyn dynamic::TokenStore) -> Result<(), Error> {
-        let stored = self.load(store).await?;
+        let stored = self.look(store).await?;
         let Some(newer) = stored.filter(|stored| Some(stored.revision) != self.held.revision) else {
             return Ok(());
         };

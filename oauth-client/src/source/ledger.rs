@@ -102,6 +102,16 @@ impl Ledger {
         self.lost.clone()
     }
 
+    /// Records that a log-out elsewhere has ended the login: nothing of it is sent again.
+    pub(super) fn end(&mut self, error: &Error) {
+        let held = self.held.token.as_ref().and_then(|token| token.tokens().refresh_token());
+        if let Some(held) = held.cloned() {
+            self.refuse(&held);
+        }
+        self.spend_initial();
+        self.lose(error);
+    }
+
     /// Records that the grant is lost, so that it is not requested again.
     pub(super) fn lose(&mut self, error: &Error) {
         self.lost = Some(error.clone());

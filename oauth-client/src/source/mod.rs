@@ -36,6 +36,7 @@
 mod alarm;
 mod builder;
 mod derive;
+mod ended;
 mod engine;
 mod event;
 mod exchanger;
@@ -353,7 +354,9 @@ impl TokenSource {
     ///
     /// Afterwards, what a person granted is gone: [`token`](Self::token) fails with
     /// [`is_reauthorization_required`](Error::is_reauthorization_required), until a user who has logged in again
-    /// puts tokens into the store. Grants that need no person, `client_credentials` among them, are asked for again.
+    /// puts tokens into the store. The same holds for the sources of other processes that share the store, once the token
+    /// in hand is due for replacement: [the entry says so](crate::store#log-outs). Grants that need no person,
+    /// `client_credentials` among them, are asked for again.
     ///
     /// The returned value holds the ID token of the login, if there was one.
     /// [`Client::logout_url`](crate::Client::logout_url) needs it to end the user's session at the server as well

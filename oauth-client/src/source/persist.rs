@@ -23,7 +23,7 @@ pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_TRIES_ALONE: u32 = 60;
 
 /// How many writes in a row may conflict with another writer.
-const MAX_CONFLICTS: u32 = 3;
+pub(super) const MAX_CONFLICTS: u32 = 3;
 
 /// A token set on its way into the store.
 pub(super) struct Write<'a> {
@@ -84,11 +84,12 @@ pub(super) async fn persist(engine: &Arc<Engine>, store: &dyn dynamic::TokenStor
         Ok(Some(Written::Theirs(theirs))) => {
             tracing::warn!(
                 target: "oauth_client",
-                "another login, or a later refresh, has taken the entry meanwhile, and stays there"
+                "another login, a later refresh or a log-out has taken the entry meanwhile, and stays there"
             );
-            return match theirs.filter(|theirs| theirs.tokens.is_fenced_after(tokens)) {
-                Some(theirs) => Place { revision: Some(theirs.revision), newer: Some(theirs.tokens) },
-                None => Place { revision: expected, newer: None },
+            let is_news = theirs.tokens.is_fenced_after(tokens) && !theirs.tokens.is_ended();
+            return match is_news {
+                true => Place { revision: Some(theirs.revision), newer: Some(theirs.tokens) },
+                false => Place { revision: expected, newer: None },
             };
         }
         _ => {}
@@ -109,11 +110,14 @@ pub(super) async fn remove(
     expected: Revision,
 ) -> Result<(), Error> {
     let removed = within(store.compare_and_swap(&engine.settings.key, Some(expected), None)).await;
-    removed.map(drop).map_err(|error| {
-        let error = store_error(error);
-        engine.emit_store_failure(&error);
-        error
-    })
+    removed.map(drop).map_err(|error| reported(engine, error))
+}
+
+/// The failure of a store, reported.
+pub(super) fn reported(engine: &Engine, error: StoreError) -> Error {
+    let error = store_error(error);
+    engine.emit_store_failure(&error);
+    error
 }
 
 /// Bounds one call to a store.
@@ -162,19 +166,26 @@ async fn caught<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<
     .await
 }
 
+pub(super) fn conflicts() -> StoreError {
+    StoreError::new(
+        "each write meets a conflict; check that compare_and_swap knows the revisions that load gives",
+    )
+}
+
 fn too_slow() -> StoreError {
     StoreError::new(format!("no response within {STORE_TIMEOUT:?}; check that it is up"))
 }
 
 enum Written {
     Ours(Revision),
-    /// Another set that counts more is there, or the entry was removed.
-    Theirs(Option<Stored>),
+    /// Another set that counts more is there, or a log-out.
+    Theirs(Box<Stored>),
     NotYet,
 }
 
 /// One write under the lease. An unexpected revision is by a write of our own whose response was lost, or by a writer
-/// without the lease.
+/// without the lease. That nothing is there any more is no log-out, which would be there: the store has lost the entry,
+/// and while it stays empty, a process that has the spent refresh token in memory may send it.
 async fn write(
     engine: &Engine,
     store: &dyn dynamic::TokenStore,
@@ -189,15 +200,13 @@ async fn write(
             Swap::Conflict => match within(store.load(key)).await? {
                 Some(stored) if stored.tokens == *tokens => return Ok(Written::Ours(stored.revision)),
                 Some(stored) if !over.includes(&stored.tokens, tokens) => {
-                    return Ok(Written::Theirs(Some(stored)));
+                    return Ok(Written::Theirs(Box::new(stored)));
                 }
                 stored => *expected = stored.map(|stored| stored.revision),
             },
         }
     }
-    Err(StoreError::new(
-        "each write meets a conflict; check that compare_and_swap knows the revisions that load gives",
-    ))
+    Err(conflicts())
 }
 
 impl Over {
@@ -205,6 +214,7 @@ impl Over {
         match self {
             Self::Login { .. } => true,
             Self::Anything => !stored.is_newer_than(ours),
+            Self::Predecessor(_) if stored.is_ended() => !stored.ends(ours),
             // Or what a holder of an earlier lease, who was paused, has written late.
             Self::Predecessor(used) => {
                 stored.refresh_token() == Some(used)
@@ -216,6 +226,7 @@ impl Over {
     /// Whether what is stored counts more than ours, which is written late.
     fn loses_to(&mut self, stored: &TokenSet, ours: &TokenSet) -> bool {
         match self {
+            _ if stored.is_ended() => stored.ends(ours),
             // What was there before the login, since it could not be looked at then.
             Self::Login { seen: seen @ false } => {
                 *seen = true;
@@ -263,8 +274,8 @@ async fn keep_trying(
     }
 }
 
-/// One write in the background: an entry by another process since then is not replaced, an older one is; and where
-/// another process has removed the entry, say by a log-out, it stays removed.
+/// One write in the background: an entry by another process since then is not replaced, nor is a log-out; an older one
+/// is, and one that the store has lost is there again.
 async fn write_if_newer(
     engine: &Engine,
     store: &dyn dynamic::TokenStore,
@@ -279,8 +290,7 @@ async fn write_if_newer(
     Ok(match within(store.load(key)).await? {
         // Written by an earlier try that was thought to have failed.
         Some(stored) if stored.tokens == *tokens => Written::Ours(stored.revision),
-        Some(stored) if over.loses_to(&stored.tokens, tokens) => Written::Theirs(Some(stored)),
-        None if expected.is_some() => Written::Theirs(None),
+        Some(stored) if over.loses_to(&stored.tokens, tokens) => Written::Theirs(Box::new(stored)),
         stored => {
             *expected = stored.map(|stored| stored.revision);
             Written::NotYet

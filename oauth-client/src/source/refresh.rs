@@ -13,7 +13,7 @@ use super::engine::{Engine, Progress, is_stillborn};
 use super::lease::{give_back, lease_wait, renewing};
 use super::ledger::{Held, Ledger};
 use super::metrics;
-use super::persist::{Over, STORE_TIMEOUT, Write, persist, remove, store_error, tried, within};
+use super::persist::{Over, STORE_TIMEOUT, Write, persist, remove, tried};
 use crate::error::{Error, Kind};
 use crate::grant::{RefreshToken, Renewal, TokenRequest};
 use crate::id_token;
@@ -83,6 +83,8 @@ pub(super) struct Refresh<'a> {
     pub(super) request: TokenRequest,
     /// Whether `held` is newer than the grant that was lost.
     pub(super) superseded: bool,
+    /// The revision of the entry, where it is a log-out from before our login.
+    pub(super) log_out_seen: Option<Revision>,
     /// When the callers' time limit for asking the server ends, on the monotonic clock; it begins once we may ask.
     pub(super) until: Duration,
     /// The refresh token that was sent last.
@@ -102,6 +104,7 @@ impl<'a> Refresh<'a> {
             held,
             request: engine.request.clone(),
             superseded: false,
+            log_out_seen: None,
             until: Duration::ZERO,
             sent: None,
             lease: None,
@@ -112,7 +115,7 @@ impl<'a> Refresh<'a> {
 
     /// Lease, re-read, adopt what is newer, only then ask the server; persist before any caller sees the token.
     async fn with_store(mut self, store: &dyn dynamic::TokenStore) -> Result<RefreshOutcome, Error> {
-        let stored = self.load(store).await?;
+        let stored = self.look(store).await?;
         if let Some(found) = self.adopt(stored)? {
             return Ok(found);
         }
@@ -126,7 +129,7 @@ impl<'a> Refresh<'a> {
 
     async fn with_lease(mut self, store: &dyn dynamic::TokenStore) -> Result<RefreshOutcome, Error> {
         // The previous holder of the lease has probably left a newer token.
-        let stored = self.load(store).await?;
+        let stored = self.look(store).await?;
         if let Some(found) = self.adopt(stored.clone())? {
             return Ok(found);
         }
@@ -156,7 +159,7 @@ impl<'a> Refresh<'a> {
         let used = self.sent.as_ref().filter(|_| self.is_of_a_person());
         Write {
             tokens,
-            expected: self.held.revision,
+            expected: self.log_out_seen.or(self.held.revision),
             over: used.cloned().map_or(Over::Anything, Over::Predecessor),
             lease: self.lease.clone(),
         }
@@ -262,7 +265,7 @@ impl<'a> Refresh<'a> {
 
     /// Takes in what the store holds by now; returns it when it is good as it is.
     async fn read_again(&mut self, store: &dyn dynamic::TokenStore) -> Result<Option<TokenSet>, Error> {
-        let stored = self.load(store).await?;
+        let stored = self.look(store).await?;
         let is_news =
             |stored: &Stored| Some(stored.revision) != self.held.revision && !self.is_spent(&stored.tokens);
         let Some(stored) = stored.filter(is_news) else { return Ok(None) };
@@ -475,25 +478,6 @@ impl<'a> Refresh<'a> {
             self.engine.overdue(place);
         }
         request.await
-    }
-
-    /// What the store holds. A store that cannot be read is reported. A person's refresh token may have been rotated by
-    /// another process meanwhile, and to send the old one would end the login for both: so the store is tried again,
-    /// and then the refresh fails. Other grants go on.
-    pub(super) async fn load(&self, store: &dyn dynamic::TokenStore) -> Result<Option<Stored>, Error> {
-        let key = &self.engine.settings.key;
-        let first = match within(store.load(key)).await {
-            Ok(stored) => return Ok(stored),
-            Err(error) => store_error(error),
-        };
-        self.engine.emit_store_failure(&first);
-        if !self.is_of_a_person() {
-            return Ok(None);
-        }
-        if !first.is_transient() {
-            return Err(first);
-        }
-        tried(|| store.load(key)).await.map_err(store_error)
     }
 
     /// Adopts the store's entry, if it is new and valid.

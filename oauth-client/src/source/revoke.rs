@@ -10,11 +10,12 @@ use super::Event;
 use super::engine::{Engine, RefreshSlot};
 use super::lease::{give_back, renewing};
 use super::ledger::Held;
-use super::persist::{remove, store_error, within};
+use super::persist::{MAX_CONFLICTS, conflicts, reported, within};
 use super::refresh::Refresh;
 use crate::error::{Error, Kind};
 use crate::login::LogoutRequest;
 use crate::retry::{MAX_ATTEMPTS, between_attempts};
+use crate::store::Lease;
 use crate::token::{AccessToken, Secret, TokenSet, TokenType};
 
 /// What the server knows of a log-out.
@@ -95,22 +96,31 @@ async fn run(
     };
     // Another process may be in the middle of a refresh, which must not bring back what is gone.
     let lease = refresh.take_lease(&*store).await?;
+    let fence = lease.as_deref().and_then(Lease::fence);
     let revoking = async {
-        // What it holds is the newest there is. Unlike a refresh, a log-out that goes on without it is none.
-        let stored = within(store.load(&engine.settings.key)).await.map_err(|error| {
-            let error = store_error(error);
-            engine.emit_store_failure(&error);
-            error
-        })?;
-        // Another user's login, which has taken the entry, is none of this one's.
-        let stored = stored.filter(|stored| refresh.check_user(&stored.tokens).is_ok());
-        let elsewhere = login.iter().chain(stored.as_ref().map(|stored| &stored.tokens));
-        let revoked = tells && refresh.revoke(elsewhere).await?;
-        let logout = logout(known().chain(stored.as_ref().map(|stored| &stored.tokens)));
-        if let Some(stored) = stored {
-            remove(engine, &*store, stored.revision).await?;
+        let (mut revoked, mut before) = (false, None::<TokenSet>);
+        for _ in 0..MAX_CONFLICTS {
+            // What it holds is the newest there is. Unlike a refresh, a log-out that goes on without it is none.
+            let found = within(store.load(&engine.settings.key)).await;
+            let found = found.map_err(|error| reported(engine, error))?;
+            // Another user's login is none of this one's, nor is a login that has taken the entry meanwhile.
+            let is_other = found.as_ref().is_some_and(|found| {
+                refresh.check_user(&found.tokens).is_err()
+                    || before.as_ref().is_some_and(|before| before.family() != found.tokens.family())
+            });
+            let tokens = found.as_ref().map(|found| &found.tokens);
+            let tokens = tokens.filter(|tokens| !is_other && !tokens.is_ended());
+            revoked |= tells && refresh.revoke(login.iter().chain(tokens)).await?;
+            before = match is_other {
+                true => None,
+                false => refresh.end(&*store, found.as_ref(), login.as_ref(), fence).await?,
+            };
+            if before.is_none() {
+                return Ok(Done { logout: logout(known().chain(tokens)), revoked });
+            }
+            // A refresh of this login was written late; it has to go as well.
         }
-        Ok(Done { logout, revoked })
+        Err(reported(engine, conflicts()))
     };
     let done = renewing(lease.as_deref(), revoking).await;
     give_back(engine, lease);
@@ -127,6 +137,13 @@ fn logout<'a>(sets: impl Iterator<Item = &'a TokenSet>) -> LogoutRequest {
 }
 
 impl Refresh<'_> {
+    /// The refresh token that the grant starts from, while it was not used. That of a derived source is its root's.
+    pub(super) fn unused_refresh_token(&self) -> Option<&Secret> {
+        let given = self.engine.request.grant().refresh_token()?;
+        let is_unused = self.engine.root.is_none() && !self.engine.ledger(|ledger| ledger.initial_is_spent());
+        is_unused.then_some(given)
+    }
+
     /// Revokes all that is known: refresh tokens first, since access tokens can be obtained with them. Returns whether
     /// there was any.
     async fn revoke<'a>(
@@ -134,11 +151,7 @@ impl Refresh<'_> {
         elsewhere: impl Iterator<Item = &'a TokenSet> + Clone,
     ) -> Result<bool, Error> {
         let held = self.held.token.as_ref().map(AccessToken::tokens);
-        let given = self.engine.request.grant().refresh_token();
-        // That of a derived source is its root's.
-        let given = given.filter(|_| {
-            self.engine.root.is_none() && !self.engine.ledger(|ledger| ledger.initial_is_spent())
-        });
+        let given = self.unused_refresh_token();
         let sets = || held.into_iter().chain(elsewhere.clone());
         let refresh_tokens = each_once(sets().filter_map(TokenSet::refresh_token).chain(given));
         let access_tokens = each_once(sets().map(TokenSet::access_token));

@@ -1,12 +1,12 @@
 //! The store that lives as long as the process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Lease, LeaseGuard, Revision, StoreError, StoreKey, Stored, Swap, TokenStore};
+use super::{KEPT_LOG_OUT, Lease, LeaseGuard, Revision, StoreError, StoreKey, Stored, Swap, TokenStore};
 use crate::token::TokenSet;
 
 /// A store in memory. Clones share their entries, so several sources can share one token.
@@ -19,6 +19,8 @@ struct Entries {
     lent: HashMap<StoreKey, Loan>,
     loans: u64,
     revisions: u64,
+    /// The entries that are log-outs, oldest first, and since when they are there.
+    log_outs: VecDeque<(StoreKey, Revision, Instant)>,
 }
 
 #[derive(Debug)]
@@ -42,6 +44,21 @@ impl MemoryStore {
     }
 }
 
+impl Entries {
+    /// Notes that this revision is a log-out, and forgets those that no process can still have to learn of.
+    fn note_log_out(&mut self, key: &StoreKey, revision: Revision) {
+        let now = Instant::now();
+        let is_old = |at: Instant| now.saturating_duration_since(at) >= KEPT_LOG_OUT;
+        while self.log_outs.front().is_some_and(|(_, _, at)| is_old(*at)) {
+            let Some((key, revision, _)) = self.log_outs.pop_front() else { break };
+            if self.entries.get(&key).is_some_and(|stored| stored.revision == revision) {
+                self.entries.remove(&key);
+            }
+        }
+        self.log_outs.push_back((key.clone(), revision, now));
+    }
+}
+
 impl TokenStore for MemoryStore {
     async fn load(&self, key: &StoreKey) -> Result<Option<Stored>, StoreError> {
         Ok(self.entries().entries.get(key).cloned())
@@ -59,6 +76,9 @@ impl TokenStore for MemoryStore {
         }
         entries.revisions += 1;
         let revision = Revision(entries.revisions);
+        if tokens.is_some_and(TokenSet::is_ended) {
+            entries.note_log_out(key, revision);
+        }
         match tokens {
             Some(tokens) => entries.entries.insert(key.clone(), Stored { tokens: tokens.clone(), revision }),
             None => entries.entries.remove(key),

@@ -6,6 +6,19 @@
 //! a store of your own; the package `tower-oauth-client-redis` has one for a fleet of machines, and the feature
 //! `keyring` adds `KeyringStore`, which keeps a person's tokens in the keychain of the operating system.
 //!
+//! # Log-outs
+//!
+//! A source that is [logged out](crate::TokenSource::log_out) does not remove its entry: it writes a set in its place
+//! that holds no token and [says that the login has ended](TokenSet::is_ended). Every other source of that entry, in this
+//! process and in others, finds it before its next refresh, forgets the login, and fails with `reauthorization_required`;
+//! the server may well keep its refresh token alive. The next login writes over it.
+//!
+//! An entry that is not there is no log-out: a store can lose its entries, and sources that hold a login put it back. So
+//! to remove an entry by hand logs no running process out. A store keeps a log-out as it keeps other sets, for as long
+//! as a process may be idle and then come back with the login in memory: those of this library keep one for 180 days.
+//!
+//! # An example
+//!
 //! ```
 //! # use oauth_client::{Client, ClientAuth, grant};
 //! use oauth_client::store::MemoryStore;
@@ -39,6 +52,9 @@ pub use self::memory::MemoryStore;
 use crate::error::{BoxError, Kind};
 use crate::token::TokenSet;
 
+/// How long a log-out is kept: as long as a process may be idle with the login in memory.
+const KEPT_LOG_OUT: Duration = Duration::from_secs(180 * 24 * 3600);
+
 /// A place for token sets, shared by all who are given it.
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// The entry under this key, with its revision.
@@ -49,6 +65,8 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
 
     /// Writes an entry if its revision is still the expected one; `None` expects that there is none yet, and
     /// `tokens: None` removes it. A write for which it returned `Ok(Swap::Done)` must survive a crash.
+    ///
+    /// A log-out is a write, too, of a set that [has ended](TokenSet::is_ended); see the [module](self#log-outs).
     ///
     /// Where the leases of this store are [numbered](Lease::fenced), [`TokenSet::fence`] is the number of the lease
     /// under which a set was obtained. A set with a smaller number than the entry has is a conflict.

@@ -52,6 +52,7 @@ use super::{Secret, TokenType, digest};
 /// | `jkt` | string | the thumbprint of the key that it is bound to (RFC 9449 section 6.1); absent: a bearer token |
 /// | `sub` | string | who logged in, as the validated ID token said |
 /// | `family` | string | what all sets of one login have in common; written by sources, holds no secret |
+/// | `ended` | boolean | true: [the login is over](Self::is_ended), and there is no token here; written by sources |
 /// | `extra` | object | the response's other members |
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenSet {
@@ -94,6 +95,9 @@ pub struct TokenSet {
     /// A digest that all sets of one login share, through every refresh; `None` until the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) family: Option<String>,
+    /// Whether it stands for a login that a log-out has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) ended: bool,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) extra: Map<String, Value>,
 }
@@ -141,6 +145,7 @@ impl TokenSet {
             server_date: None,
             fence: None,
             family: None,
+            ended: false,
             extra: Map::new(),
         }
     }
@@ -202,6 +207,31 @@ impl TokenSet {
             jkt: jkt.map(str::to_owned),
             ..Self::new("none")
         }
+    }
+
+    /// What a log-out leaves in a store, in the place of the login's tokens.
+    pub(crate) fn end_of(family: Option<String>, now: Duration, fence: Option<u64>) -> Self {
+        Self {
+            issued_at_ms: milliseconds(now),
+            lifetime_ms: Some(0),
+            fence,
+            family,
+            ended: true,
+            // A version that does not know `ended` finds an expired token and no way to refresh it.
+            ..Self::new("none")
+        }
+    }
+
+    /// Whether it stands for a login that a [log-out](crate::TokenSource::log_out) has ended, and holds no token. Such a
+    /// set takes the place of the login's tokens in a [store](crate::store#log-outs).
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether it is a log-out, and the other set's login is over by it: that very login, or one from before.
+    pub(crate) fn ends(&self, other: &Self) -> bool {
+        self.ended && (self.family.is_some() && self.family == other.family() || !other.is_newer_than(self))
     }
 
     /// The access token itself.
@@ -328,6 +358,7 @@ impl fmt::Debug for TokenSet {
             .field("scope", &self.scope)
             .field("issued_at", &self.issued_at())
             .field("lifetime", &self.lifetime())
+            .field("ended", &self.ended)
             // A provider may have put a secret of its own there, so only the names are shown.
             .field("extra", &self.extra.keys().collect::<Vec<_>>())
             .finish()
@@ -340,6 +371,38 @@ mod tests {
 
     fn set(fence: Option<u64>, server_date: Option<u64>, issued_at_ms: u64) -> TokenSet {
         TokenSet { fence, server_date, issued_at_ms, ..TokenSet::expired(Secret::from("r"), 0, None) }
+    }
+
+    #[test]
+    fn a_log_out_ends_its_own_login_and_those_from_before_and_never_a_later_one() {
+        let at = Duration::from_millis;
+        let login = |family: &str, issued_at_ms, fence| TokenSet {
+            family: Some(family.to_owned()),
+            ..set(fence, None, issued_at_ms)
+        };
+        let log_out = TokenSet::end_of(login("a", 5, None).family(), at(10), None);
+        assert!(log_out.ends(&login("a", 5, None)) && log_out.ends(&login("a", 15, None)), "a late refresh");
+        assert!(log_out.ends(&login("b", 9, None)) && !log_out.ends(&login("b", 11, None)));
+        // The numbers of the leases order them where clocks differ.
+        let log_out = TokenSet::end_of(Some("a".to_owned()), at(10), Some(7));
+        assert!(log_out.ends(&login("b", 99, Some(6))) && !log_out.ends(&login("b", 1, Some(8))));
+        assert!(!login("a", 5, None).ends(&login("a", 5, None)));
+        // Of a login without a refresh token it is only known when it was.
+        let log_out = TokenSet::end_of(None, at(10), None);
+        assert!(log_out.ends(&TokenSet::new("x").with_issued_at(at(9))));
+        assert!(!log_out.ends(&TokenSet::new("x").with_issued_at(at(11))));
+    }
+
+    #[test]
+    fn a_log_out_is_an_expired_token_to_a_version_that_does_not_know_it() {
+        let log_out = TokenSet::end_of(Some("a".to_owned()), Duration::from_secs(1), None);
+        let json = serde_json::to_string(&log_out).unwrap();
+        assert_eq!(
+            json,
+            r#"{"access_token":"none","issued_at_ms":1000,"lifetime_ms":0,"family":"a","ended":true}"#
+        );
+        assert_eq!(serde_json::from_str::<TokenSet>(&json).unwrap(), log_out);
+        assert!(!serde_json::to_string(&TokenSet::new("x")).unwrap().contains("ended"));
     }
 
     #[test]

@@ -225,6 +225,7 @@ fn token_set<'a>(
         server_date: None,
         fence: None,
         family: None,
+        ended: false,
         extra,
     })
 }

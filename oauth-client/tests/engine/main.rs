@@ -11,6 +11,7 @@ mod time;
 mod clock;
 mod derive;
 mod doubt;
+mod ended;
 mod ending;
 mod failure;
 mod fence;

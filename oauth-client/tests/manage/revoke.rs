@@ -192,7 +192,7 @@ async fn a_caller_that_goes_away_while_a_refresh_is_under_way_does_not_stop_it_e
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_store_is_emptied_and_a_new_login_in_it_is_taken_up() {
+async fn no_token_stays_in_the_store_and_a_new_login_in_it_is_taken_up() {
     let fixture = fixture();
     let store = MemoryStore::new();
     let build = |token: String| {
@@ -207,7 +207,9 @@ async fn the_store_is_emptied_and_a_new_login_in_it_is_taken_up() {
     let other = build("of no use".to_owned()).build().unwrap();
     assert_eq!(other.token().await.unwrap().secret(), token.secret());
     other.revoke().await.unwrap();
-    assert!(store.load(&key).await.unwrap().is_none());
+    let left = store.load(&key).await.unwrap().unwrap().tokens;
+    let left = (left.is_ended(), left.refresh_token(), left.access_token().expose());
+    assert_eq!(left, (true, None, "none"), "that the login has ended, and no token");
     assert!(!is_active(&fixture, token.secret()).await);
     assert!(other.token().await.unwrap_err().is_reauthorization_required());
 

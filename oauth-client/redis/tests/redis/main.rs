@@ -6,6 +6,7 @@
 mod certificates;
 mod contract;
 mod counts;
+mod log_outs;
 mod outages;
 mod processes;
 #[expect(dead_code, reason = "each of its users needs a part of it")]

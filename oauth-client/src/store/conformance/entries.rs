@@ -2,12 +2,14 @@
 
 use super::{Report, Violation, done, key, tokens, works};
 use crate::store::{Revision, Swap, TokenStore};
+use crate::token::TokenSet;
 
 const NOTHING: &str = "an entry that is not there is no error";
 const WHOLE: &str = "an entry comes back as it was written, through every handle";
 const KNOWN: &str = "an entry is replaced only by who knows its revision";
 const APART: &str = "entries of different keys are apart";
 const GONE: &str = "a removed entry is gone";
+const ENDED: &str = "a log-out is kept, and comes back as it was written";
 const ANEW: &str = "an entry that was made anew has a revision that never was before";
 
 pub(super) async fn check<S: TokenStore>(here: &S, there: &S, report: &mut Report) -> Result<(), Violation> {
@@ -61,7 +63,11 @@ pub(super) async fn check<S: TokenStore>(here: &S, there: &S, report: &mut Repor
             report.keeps(ANEW, swap == Swap::Conflict, swap)?;
         }
     }
-    for (key, revision) in [(&alice, three), (&bob, bobs)] {
+    let ended = TokenSet::end_of(tokens("three").family(), tokens("three").issued_at(), None);
+    let four = done(works(there.compare_and_swap(&alice, Some(three), Some(&ended))).await?)?;
+    let stored = works(here.load(&alice)).await?;
+    report.keeps(ENDED, stored.as_ref().is_some_and(|stored| stored.tokens == ended), &stored)?;
+    for (key, revision) in [(&alice, four), (&bob, bobs)] {
         done(works(here.compare_and_swap(key, Some(revision), None)).await?)?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::store::{Revision, StoreError, StoreKey, Stored};
+use crate::store::{KEPT_LOG_OUT, Revision, StoreError, StoreKey, Stored};
 use crate::token::TokenSet;
 
 const FORMAT: &str = "oauth-client tokens";
@@ -56,13 +56,16 @@ impl Document {
         Revision(revision)
     }
 
-    /// Removes the entries that can be of no use to any source: without a refresh token, and expired for long.
+    /// Removes the entries that can be of no use to any source: without a refresh token, and expired for long; and old
+    /// log-outs.
     pub(super) fn prune(&mut self, now: Duration) {
         self.entries.retain(|_, entry| {
             let tokens = &entry.tokens;
-            let lifetime = tokens.lifetime().unwrap_or(LONGEST_UNKNOWN);
-            let end = tokens.issued_at().saturating_add(lifetime).saturating_add(KEPT_EXPIRED);
-            tokens.refresh_token().is_some() || now < end
+            let kept = match tokens.is_ended() {
+                true => KEPT_LOG_OUT,
+                false => tokens.lifetime().unwrap_or(LONGEST_UNKNOWN).saturating_add(KEPT_EXPIRED),
+            };
+            tokens.refresh_token().is_some() || now < tokens.issued_at().saturating_add(kept)
         });
     }
 }

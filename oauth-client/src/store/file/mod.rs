@@ -69,8 +69,9 @@ const SWEEP_INTERVAL: u64 = 3600;
 /// defeats their purpose. All this needs a file system with working `flock`, which some network file systems lack.
 ///
 /// # What is removed automatically
-/// Each write drops entries without a refresh token whose access token expired more than a day ago, and once an hour the
-/// lease files that belong to no entry and are a day old.
+/// Each write drops entries without a refresh token whose access token expired more than a day ago, and
+/// [log-outs](super::store#log-outs) after 180 days; once an hour the lease files go that belong to no entry and are a day
+/// old.
 ///
 /// # What a crash leaves
 /// A write replaces the file as a whole (a temporary file beside it, synced, renamed, the directory synced), so there
