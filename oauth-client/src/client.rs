@@ -169,7 +169,7 @@ impl Client {
     /// access token is bound to (RFC 9449 section 5): to send it with another is to look like a thief.
     ///
     /// # Errors
-    /// `config`, with the way out; `reauthorization_required` where nobody has that key any more.
+    /// `config`, with the way out; `reauthorization_required` where each process has a key of its own.
     pub(crate) fn check_key(&self, tokens: &TokenSet) -> Result<(), Error> {
         let ours = self.dpop_jkt();
         let is_bound = self.0.auth.method_name() == "none" && tokens.refresh_token().is_some();
@@ -183,6 +183,13 @@ impl Client {
             "the login is bound to the key with the thumbprint {theirs}, and {ours}; give that key, or forget these tokens and log in again"
         );
         Err(Error::config("dpop", message))
+    }
+
+    /// Whether a login of another process is of no use to this one, and ours none to that: each has a key of its own,
+    /// and the refresh tokens of ours are bound to our key.
+    pub(crate) fn is_of_another_process(&self, theirs: &TokenSet, ours: &TokenSet) -> bool {
+        let is_ours = ours.refresh_token().is_some() && self.check_key(ours).is_ok();
+        self.0.keys_end && is_ours && self.check_key(theirs).is_err()
     }
 
     pub(crate) fn dialect(&self) -> &Dialect {

@@ -127,7 +127,7 @@ impl ClientBuilder {
         self.dpop.is_some()
     }
 
-    /// Says that nobody has the keys of earlier processes: a login that is bound to one of them is lost.
+    /// Says that each process has a key of its own: a login that is bound to another is of no use here.
     pub(crate) fn keys_end_with_the_process(mut self) -> Self {
         self.keys_end = true;
         self

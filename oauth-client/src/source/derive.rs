@@ -196,8 +196,8 @@ impl Refresh<'_> {
             return Ok(());
         };
         self.held.revision = Some(newer.revision);
-        // Where the store has fallen back to an older set, ours still is the newest.
-        if self.is_spent(&newer.tokens) {
+        // Otherwise ours still is the newest.
+        if !self.takes_our_place(&newer.tokens) {
             return Ok(());
         }
         self.superseded = true;

@@ -135,8 +135,8 @@ impl<'a> Refresh<'a> {
         }
         if let Some(newer) = stored.filter(|stored| Some(stored.revision) != self.held.revision) {
             self.held.revision = Some(newer.revision);
-            // Where the store has fallen back to an older set, ours still is the newest, and is written over it.
-            if !self.is_spent(&newer.tokens) {
+            // Otherwise ours still is the newest, and is written over it.
+            if self.takes_our_place(&newer.tokens) {
                 self.superseded = true;
                 self.held.token = self.known(newer.tokens)?;
             }
@@ -510,6 +510,14 @@ impl<'a> Refresh<'a> {
     /// Whether the refresh token of a stored set was replaced by one that we have.
     pub(super) fn is_spent(&self, stored: &TokenSet) -> bool {
         self.engine.ledger(|ledger| ledger.is_spent(stored))
+    }
+
+    /// Whether a stored set is to be used instead of ours. Not so where the store has fallen back to an older set, nor
+    /// where only the process that it is of can use it.
+    pub(super) fn takes_our_place(&self, stored: &TokenSet) -> bool {
+        let ours = self.held.token.as_ref().map(AccessToken::tokens);
+        !self.is_spent(stored)
+            && !ours.is_some_and(|ours| self.engine.client.is_of_another_process(stored, ours))
     }
 
     /// Whether a stored set is of the user that this source is for, as far as both are known.

@@ -10,4 +10,5 @@ mod machine;
 #[cfg(feature = "reqwest")]
 mod reqwest_front;
 mod scopes;
+mod shared_store;
 mod support;
