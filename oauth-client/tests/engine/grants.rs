@@ -238,6 +238,8 @@ async fn a_password_is_held_back_whatever_the_server_calls_its_refusal() {
         (401, r#"{"error":"access_denied"}"#),
         (403, r#"{"error":"mfa_required"}"#),
         (200, r#"{"error":"bad_password"}"#),
+        (401, r#"{"error":"Bad credentials"}"#),
+        (400, r#"{"error":"INVALID_CREDENTIALS"}"#),
     ] {
         assert_eq!(asked(status, body).await, 1, "{status} {body}");
     }
@@ -247,10 +249,35 @@ async fn a_password_is_held_back_whatever_the_server_calls_its_refusal() {
         (400, r#"{"error":"invalid_scope"}"#),
         (400, r#"{"error":"invalid_request"}"#),
         (404, r#"{"error":"Not Found"}"#),
+        (403, r#"{"error":"Forbidden"}"#),
+        (403, r#"{"error":"403 Forbidden"}"#),
+        (401, r#"{"error":"Forbidden"}"#),
+        (400, r#"{"timestamp":"2030-01-01T00:00:00Z","status":400,"error":"Bad Request","path":"/token"}"#),
         (403, "<html>blocked</html>"),
         (503, r#"{"error":"invalid_credentials"}"#),
     ] {
         assert!(asked(status, body).await > 3, "{status} {body}: it says nothing about the password");
+    }
+}
+
+/// It may be longer than the time that a refused password is held back for.
+#[tokio::test(start_paused = true)]
+async fn a_password_is_not_sent_before_retry_after_whatever_the_code() {
+    for (code, minutes) in [("rate_limited", 60), ("invalid_grant", 60), ("invalid_grant", 1)] {
+        let fixture = fixture_with(MockClient::default().grants([GrantType::Password]));
+        let body = format!(r#"{{"error":"{code}"}}"#);
+        let refused = Fault::body(403, "application/json", body).retry_after_secs(minutes * 60);
+        fixture.server.fault(Endpoint::Token, refused).times(1);
+        let source = fixture.client.source(grant::password("alice", "wonderland")).build().unwrap();
+        let held_back = minutes.max(15);
+        for _ in 0..held_back {
+            assert_eq!(source.token().await.unwrap_err().code(), code);
+            advance(59).await;
+        }
+        assert_eq!(fixture.count(Endpoint::Token), 1, "{code}, {minutes} min");
+        advance(held_back + 1).await;
+        let _ = source.token().await;
+        assert_eq!(fixture.count(Endpoint::Token), 2);
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
+
 use super::{Failure, Flight, State};
 use crate::error::Error;
 use crate::grant::Renewal;
@@ -78,10 +80,13 @@ impl State {
         self.failures = self.failures.saturating_add(1);
         let careful = renewal == Renewal::AnewWithCare && is_about_the_grant(&error);
         self.rejections = if careful { self.rejections.saturating_add(1) } else { self.rejections };
-        let wait = match error.retry_after().filter(|wait| !wait.is_zero()) {
-            _ if careful => LOCKOUT_WAIT.saturating_mul(self.rejections.min(MAX_LOCKOUT_WAITS)),
-            Some(wait) => wait,
-            None => after_failures(self.failures),
+        let asked_for = error.retry_after().filter(|wait| !wait.is_zero());
+        let wait = match careful {
+            // The server may ask for more time than that.
+            true => LOCKOUT_WAIT
+                .saturating_mul(self.rejections.min(MAX_LOCKOUT_WAITS))
+                .max(asked_for.unwrap_or_default()),
+            false => asked_for.unwrap_or_else(|| after_failures(self.failures)),
         };
         let error = error.with_retry_after(Some(wait));
         self.failure = Some(Failure { error: error.clone(), not_before: now.saturating_add(wait) });
@@ -90,11 +95,23 @@ impl State {
 }
 
 /// Whether a server refused what the grant itself shows, in whatever words: RFC 6749 section 5.2 has `invalid_grant` for
-/// that, Teen Quotes `invalid_credentials`. Not so where the code is about something else, nor where there is none: that
-/// may be a proxy's response.
+/// that, Teen Quotes `invalid_credentials`. Not so where the code is about something else, nor where there is none, or
+/// one that only repeats a status: that may be a proxy's response.
 fn is_about_the_grant(error: &Error) -> bool {
     let Some(response) = error.error_response().filter(|_| !error.is_transient()) else { return false };
     let may_be = matches!(response.status.as_u16(), 200..=299 | 400 | 401 | 403);
-    let names_it = may_be && response.provider_code.is_some();
+    let names_it =
+        may_be && response.provider_code.as_deref().is_some_and(|code| !repeats(code, response.status));
     response.code == "invalid_grant" || names_it && !ABOUT_SOMETHING_ELSE.contains(&response.code.as_str())
+}
+
+/// Whether a code only repeats a status: gateways and frameworks write "Forbidden" or "Bad Request" there, SailPoint
+/// "403 Forbidden" and "400.1 Bad Request Content". In lower case it may be a code.
+fn repeats(code: &str, status: StatusCode) -> bool {
+    let number = code.strip_prefix(status.as_str());
+    let is_phrase =
+        |of| StatusCode::from_u16(of).ok()?.canonical_reason().map(|words| words.eq_ignore_ascii_case(code));
+    number.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
+        || code.starts_with(|first: char| first.is_ascii_uppercase())
+            && (400..600).filter_map(is_phrase).any(|is| is)
 }
