@@ -16,6 +16,9 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// The most that a connection that fails may slow polling down to.
 const MAX_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How long before the end is polled for the last time, where the next poll would come too late.
+const LAST_POLL: Duration = Duration::from_secs(2);
+
 pub(super) struct Poll {
     client: Client,
     expires_in: Duration,
@@ -39,27 +42,45 @@ impl Poll {
     }
 
     pub(super) async fn wait(mut self, request: &TokenRequest, expired: &str) -> Result<TokenSet, Error> {
+        // What the server wants between two polls; it wants nothing before the first one.
+        let (mut demanded, mut least) = (self.interval, Duration::ZERO);
+        let mut asked_for = Duration::ZERO;
         loop {
-            let left = self.left();
-            if left <= self.interval {
-                tokio::time::sleep(left).await;
+            let Some(wait) = self.next(asked_for, least) else {
+                tokio::time::sleep(self.left()).await;
                 return Err(Error::login("expired_token", expired));
-            }
-            tokio::time::sleep(self.interval).await;
+            };
+            tokio::time::sleep(wait).await;
             let error = match self.client.request(request).await {
                 Ok(tokens) => return Ok(tokens),
                 Err(error) => error,
             };
+            asked_for = Duration::ZERO;
             match error.code() {
                 "authorization_pending" => {}
-                "slow_down" => self.interval = self.interval.saturating_add(INTERVAL),
+                "slow_down" => {
+                    self.interval = self.interval.saturating_add(INTERVAL);
+                    demanded = demanded.saturating_add(INTERVAL);
+                }
                 _ if error.is_transient() => {
                     // RFC 8628 section 3.5: back off on one's own account, by doubling.
-                    let slower = self.interval.saturating_mul(2).min(MAX_INTERVAL.max(self.interval));
-                    self.interval = error.retry_after().unwrap_or_default().max(slower);
+                    self.interval = self.interval.saturating_mul(2).min(MAX_INTERVAL.max(self.interval));
+                    asked_for = error.retry_after().unwrap_or_default();
                 }
                 _ => return Err(error),
             }
+            least = demanded;
+        }
+    }
+
+    /// How long until the next poll, if there is one. The last one comes right before the end, sooner than a server in
+    /// trouble has asked for or we have slowed down to: the person may have decided long ago.
+    fn next(&self, asked_for: Duration, least: Duration) -> Option<Duration> {
+        let (left, wait) = (self.left(), self.interval.max(asked_for));
+        let last = left.saturating_sub(LAST_POLL);
+        match left > wait {
+            true => Some(wait),
+            false => Some(last).filter(|last| !left.is_zero() && *last >= least),
         }
     }
 

@@ -139,7 +139,8 @@ async fn a_server_that_fails_is_polled_ever_more_slowly_and_not_before_it_says()
     let says = vec![Say::Reset, Say::Status(503, Some(40)), Say::Status(429, None), Say::Token];
     let script = Script::new(device_response(), says);
     script.begin().await.unwrap().wait().await.unwrap();
-    assert_eq!(script.instants(), [5, 5 + 10, 15 + 40, 55 + 60]);
+    // What it says is for once; the polls in between slow down from 5 s to 10, 20 and 40.
+    assert_eq!(script.instants(), [5, 5 + 10, 15 + 40, 55 + 40]);
 
     // No response within the ten seconds that one may take, twice: the next polls come later each time.
     let script = Script::new(device_response(), vec![Say::Hang, Say::Hang, Say::Token]);
@@ -162,6 +163,31 @@ async fn refusal_and_expiry_are_typed_and_end_the_polling() {
     assert_eq!(script.begin().await.unwrap().wait().await.unwrap_err().code(), "expired_token");
     assert_eq!(script.instants(), [5, 10, 15, 20]);
     assert_eq!(began.elapsed().as_secs(), 23);
+}
+
+/// Whatever a server in trouble asks for, and however rarely it wants to be asked.
+#[tokio::test(start_paused = true)]
+async fn a_decision_is_found_before_the_end() {
+    let hour = Some(3600);
+    let script = Script::new(device_response(), vec![Say::Status(503, hour), Say::Token]);
+    script.begin().await.unwrap().wait().await.unwrap();
+    assert_eq!(script.instants(), [5, 598]);
+
+    let still = vec![Say::Status(503, hour), Say::Status(503, hour), Say::Token];
+    let script = Script::new(device_response(), still);
+    assert_eq!(script.begin().await.unwrap().wait().await.unwrap_err().code(), "expired_token");
+    assert_eq!(script.instants(), [5, 598], "once, and not after the end");
+
+    for (expires_in, interval, at) in [(5, 5, 3), (30, 60, 28), (1, 5, 0)] {
+        let mut response = changed("expires_in", json!(expires_in));
+        response["interval"] = json!(interval);
+        let script = Script::new(response, vec![Say::Token]);
+        script.begin().await.unwrap().wait().await.unwrap();
+        assert_eq!(script.instants(), [at], "{expires_in} s, every {interval} s");
+    }
+    let script = Script::new(changed("expires_in", json!(0)), vec![Say::Token]);
+    assert_eq!(script.begin().await.unwrap().wait().await.unwrap_err().code(), "expired_token");
+    assert_eq!(script.instants(), [0; 0]);
 }
 
 #[tokio::test(start_paused = true)]
