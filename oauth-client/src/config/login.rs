@@ -1,6 +1,5 @@
 //! The grants that a person gives: the login request, and how the person is prompted.
 
-#[cfg(feature = "loopback")]
 use std::time::Duration;
 
 use serde_json::Value;
@@ -62,17 +61,9 @@ fn browser(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMethod>
         AuthorizationRequest::new(redirect_uri).scope(table.texts("scope")).resource(table.texts("resource"));
     request = table.text("audience").into_iter().fold(request, AuthorizationRequest::audience);
     request = table.text("subject").into_iter().fold(request, AuthorizationRequest::subject);
-    for (name, value) in table.pairs("params") {
-        request = match (name, value.parse()) {
-            // It has no key of its own, and is checked all the same.
-            ("max_age", Ok(seconds)) => request.max_age(Duration::from_secs(seconds)),
-            ("max_age", Err(_)) => {
-                problems.push(problem("params.max_age", "is not a whole number of seconds"));
-                request
-            }
-            _ => request.parameter(name, value),
-        };
-    }
+    let (max_age, params) = params(table, problems);
+    request = max_age.into_iter().fold(request, AuthorizationRequest::max_age);
+    request = params.fold(request, |request, (name, value)| request.parameter(name, value));
     if table.flag("par") {
         request = request.pushed();
     }
@@ -90,6 +81,23 @@ fn browser(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMethod>
         name => in_params(name, &found.message),
     }));
     wrong.is_empty().then_some(LoginMethod::Browser(request))
+}
+
+/// What `params` has: `max_age`, which has no key of its own and is checked all the same, and the others.
+fn params<'t>(
+    table: Table<'t>,
+    problems: &mut Vec<Problem>,
+) -> (Option<Duration>, impl Iterator<Item = (&'t str, &'t str)>) {
+    let (ages, others): (Vec<_>, Vec<_>) =
+        table.pairs("params").into_iter().partition(|(name, _)| *name == "max_age");
+    let age = ages.first().and_then(|(_, value)| {
+        let seconds = value.parse();
+        if seconds.is_err() {
+            problems.push(problem("params.max_age", "is not a whole number of seconds"));
+        }
+        seconds.ok().map(Duration::from_secs)
+    });
+    (age, others.into_iter())
 }
 
 /// The problem of one of the `params`, in the terms of the file.
@@ -115,9 +123,9 @@ fn device(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMethod> 
     let mut request = DeviceRequest::new().scope(table.texts("scope")).resource(table.texts("resource"));
     request = table.text("audience").into_iter().fold(request, DeviceRequest::audience);
     request = table.text("subject").into_iter().fold(request, DeviceRequest::subject);
-    for (name, value) in table.pairs("params") {
-        request = request.parameter(name, value);
-    }
+    let (max_age, params) = params(table, problems);
+    request = max_age.into_iter().fold(request, DeviceRequest::max_age);
+    request = params.fold(request, |request, (name, value)| request.parameter(name, value));
     if let Some(details) = details(table, problems) {
         match request.clone().authorization_details(details) {
             Ok(with) => request = with,
@@ -131,10 +139,8 @@ fn device(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMethod> 
 
 fn backchannel(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMethod> {
     needed(table, "login_hint", "grant = \"ciba\"", problems)?;
-    for field in ["audience", "authorization_details"] {
-        if table.has(field) {
-            problems.push(problem(field, "is not for grant = \"ciba\"; remove it"));
-        }
+    if table.has("audience") {
+        problems.push(problem("audience", "is not for grant = \"ciba\"; remove it"));
     }
     let mut request =
         BackchannelRequest::login_hint(table.text("login_hint")?).resource(table.texts("resource"));
@@ -148,8 +154,16 @@ fn backchannel(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMet
     }
     request = table.text("subject").into_iter().fold(request, BackchannelRequest::subject);
     request = table.text("binding_message").into_iter().fold(request, BackchannelRequest::binding_message);
-    for (name, value) in table.pairs("params") {
-        request = request.parameter(name, value);
+    let (max_age, params) = params(table, problems);
+    request = max_age.into_iter().fold(request, BackchannelRequest::max_age);
+    request = params.fold(request, |request, (name, value)| request.parameter(name, value));
+    if let Some(details) = details(table, problems) {
+        match request.clone().authorization_details(details) {
+            Ok(with) => request = with,
+            Err(error) => problems.extend(error.problems().iter().cloned()),
+        }
     }
-    Some(LoginMethod::Backchannel(request))
+    let wrong = request.problems();
+    problems.extend(wrong.iter().map(|found| in_params(&found.field, &found.message)));
+    wrong.is_empty().then_some(LoginMethod::Backchannel(request))
 }

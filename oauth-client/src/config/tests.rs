@@ -317,6 +317,24 @@ fn a_grant_that_a_person_gives_brings_a_login_and_says_what_does_not_fit() {
             serde_json::json!({"grant": "authorization_code", "scope": ["openid"], "params": {"max_age": "soon"}}),
             "params.max_age",
         ),
+        (serde_json::json!({"grant": "device_code", "params": {"max_age": "60"}}), "params.max_age"),
+        (
+            serde_json::json!({"grant": "device_code", "scope": ["openid"], "params": {"max_age": "soon"}}),
+            "params.max_age",
+        ),
+        (serde_json::json!({"grant": "device_code", "params": {"resource": "x"}}), "params.resource"),
+        (
+            serde_json::json!({"grant": "ciba", "login_hint": "alice", "params": {"scope": "x"}}),
+            "params.scope",
+        ),
+        (
+            serde_json::json!({"grant": "ciba", "login_hint": "alice", "params": {"max_age": "soon"}}),
+            "params.max_age",
+        ),
+        (
+            serde_json::json!({"grant": "ciba", "login_hint": "alice", "authorization_details": "{}"}),
+            "authorization_details",
+        ),
         (
             serde_json::json!({"grant": "authorization_code", "authorization_details": "{}"}),
             "authorization_details",
@@ -331,10 +349,11 @@ fn a_grant_that_a_person_gives_brings_a_login_and_says_what_does_not_fit() {
     assert_eq!(fields(&read(values, &["issuer"]).unwrap_err()), ["token_endpoint"]);
     let values = serde_json::json!({"authorization_details": "[{\"type\":\"payment\"}]"});
     assert!(read(values, &[]).is_ok());
-    let values =
-        serde_json::json!({"grant": "authorization_code", "scope": ["openid"], "params": {"max_age": "60"}});
-    let config = read(values, &[]).unwrap().http(nowhere());
-    assert!(format!("{:?}", config.login().unwrap().unwrap()).contains("max_age: Some(60s)"));
+    for grant in ["authorization_code", "device_code"] {
+        let values = serde_json::json!({"grant": grant, "scope": ["openid"], "params": {"max_age": "60"}});
+        let config = read(values, &[]).unwrap().http(nowhere());
+        assert!(format!("{:?}", config.login().unwrap().unwrap()).contains("max_age: Some(60s)"), "{grant}");
+    }
 }
 
 #[cfg(feature = "reqwest")]

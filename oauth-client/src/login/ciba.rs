@@ -4,14 +4,16 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Login;
 use super::device::seconds;
 use super::poll::Poll;
+use super::request::{expecting, unchecked};
 use crate::client::Client;
 use crate::discover::Endpoint;
-use crate::error::Error;
+use crate::error::{Error, Kind, Problem};
 use crate::grant::{self, CibaRequestId, TokenRequest};
 use crate::secret::SecretSource;
 use crate::token::Secret;
@@ -33,6 +35,7 @@ pub struct BackchannelRequest {
     message: Option<String>,
     user_code: Option<Secret>,
     requested_expiry: Option<Duration>,
+    max_age: Option<Duration>,
 }
 
 impl BackchannelRequest {
@@ -53,7 +56,8 @@ impl BackchannelRequest {
 
     fn new(name: &'static str, hint: SecretSource) -> Self {
         let request = grant::login().scope(["openid"]);
-        Self { request, hint: (name, hint), message: None, user_code: None, requested_expiry: None }
+        let hint = (name, hint);
+        Self { request, hint, message: None, user_code: None, requested_expiry: None, max_age: None }
     }
 
     /// The scopes to ask for: `openid` when not set, which has to be among them.
@@ -65,6 +69,22 @@ impl BackchannelRequest {
     /// The resources the token is for, as absolute URIs (RFC 8707).
     pub fn resource<I: IntoIterator<Item: Into<String>>>(mut self, resource: I) -> Self {
         self.request = self.request.resource(resource);
+        self
+    }
+
+    /// What exactly is asked for (RFC 9396); see [`TokenRequest::authorization_details`].
+    ///
+    /// # Errors
+    /// `config` when it is not a list of objects with a `type`.
+    pub fn authorization_details(mut self, details: impl Serialize) -> Result<Self, Error> {
+        self.request = self.request.authorization_details(details)?;
+        Ok(self)
+    }
+
+    /// The longest time since the person logged in, where the server knows the parameter. The ID token has to say when
+    /// that was (`auth_time`).
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
         self
     }
 
@@ -102,10 +122,15 @@ impl BackchannelRequest {
         self
     }
 
-    /// One more parameter, sent as it is. Not for secrets.
+    /// One more parameter, sent as it is. Not for secrets. What has a method of its own because the response is checked
+    /// by it (`scope`, `resource`, `max_age`, `authorization_details`) is refused.
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.request = self.request.parameter(name, value);
         self
+    }
+
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        unchecked(|name| self.request.has_parameter(name)).collect()
     }
 
     fn parameters(&self) -> Parameters {
@@ -120,6 +145,9 @@ impl BackchannelRequest {
         }
         if let Some(time) = self.requested_expiry {
             parameters.set("requested_expiry", time.as_secs().to_string());
+        }
+        if let Some(age) = self.max_age {
+            parameters.set("max_age", age.as_secs().to_string());
         }
         parameters
     }
@@ -155,9 +183,13 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// `config` without an issuer, or without the scope `openid`; an error response of the server, such as
+    /// `config` without an issuer, without the scope `openid`, or for a request that cannot work; an error response of the server, such as
     /// `unknown_user_id`; no response, or a malformed one.
     pub async fn backchannel(&self, request: &BackchannelRequest) -> Result<BackchannelLogin, Error> {
+        let problems = request.problems();
+        if !problems.is_empty() {
+            return Err(Error::new(Kind::Config(problems)));
+        }
         if self.issuer().is_none() {
             let message =
                 "is missing; such a login brings an ID token, which only an issuer's metadata helps to check";
@@ -176,9 +208,10 @@ impl Client {
                 return Err(Error::malformed("auth_req_id: expected a string (OpenID CIBA 1.0 section 7.3)"));
             }
         };
+        let max_age = request.max_age;
         let request = TokenRequest::new(CibaRequestId(Secret::new(id)));
         let poll = read_poll(self, &mut response, asked)?;
-        Ok(BackchannelLogin { client: self.clone(), request, poll })
+        Ok(BackchannelLogin { client: self.clone(), request, poll, max_age })
     }
 }
 
@@ -198,6 +231,7 @@ pub struct BackchannelLogin {
     client: Client,
     request: TokenRequest,
     poll: Poll,
+    max_age: Option<Duration>,
 }
 
 impl BackchannelLogin {
@@ -221,7 +255,7 @@ impl BackchannelLogin {
     pub async fn wait(self) -> Result<Login, Error> {
         let tokens =
             self.poll.wait(&self.request, "the request was not confirmed in time; begin again").await?;
-        self.client.logged_in(tokens, crate::id_token::Expect::new()).await
+        self.client.logged_in(tokens, expecting(self.max_age)).await
     }
 }
 

@@ -9,13 +9,12 @@ use url::Url;
 
 use super::Login;
 use super::poll::Poll;
-use super::request::has_a_method;
+use super::request::{expecting, needs_openid, unchecked};
 use crate::client::Client;
 use crate::clock::Now;
 use crate::discover::Endpoint;
 use crate::error::{Error, Kind, Problem};
 use crate::grant::{self, DeviceCode, TokenRequest};
-use crate::id_token::Expect;
 use crate::token::Secret;
 use crate::token_endpoint::Parameters;
 use crate::transport::{require_https, to_uri};
@@ -27,27 +26,30 @@ use crate::transport::{require_https, to_uri};
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct DeviceRequest(TokenRequest);
+pub struct DeviceRequest {
+    wanted: TokenRequest,
+    max_age: Option<Duration>,
+}
 
 impl DeviceRequest {
     /// A request for the server's default access.
     pub fn new() -> Self {
-        Self(grant::login())
+        Self { wanted: grant::login(), max_age: None }
     }
 
     /// The scopes to ask for (RFC 6749 section 3.3). With `openid` among them the login brings a validated ID token.
     pub fn scope<I: IntoIterator<Item: Into<String>>>(self, scope: I) -> Self {
-        Self(self.0.scope(scope))
+        self.with(|wanted| wanted.scope(scope))
     }
 
     /// The API the token is for, as servers such as Auth0 understand it.
     pub fn audience(self, audience: impl Into<String>) -> Self {
-        Self(self.0.audience(audience))
+        self.with(|wanted| wanted.audience(audience))
     }
 
     /// The resources the token is for, as absolute URIs (RFC 8707).
     pub fn resource<I: IntoIterator<Item: Into<String>>>(self, resource: I) -> Self {
-        Self(self.0.resource(resource))
+        self.with(|wanted| wanted.resource(resource))
     }
 
     /// What exactly is asked for (RFC 9396); see [`TokenRequest::authorization_details`].
@@ -55,22 +57,36 @@ impl DeviceRequest {
     /// # Errors
     /// `config` when it is not a list of objects with a `type`.
     pub fn authorization_details(self, details: impl Serialize) -> Result<Self, Error> {
-        self.0.authorization_details(details).map(Self)
+        let wanted = self.wanted.authorization_details(details)?;
+        Ok(Self { wanted, ..self })
+    }
+
+    /// The longest time since the person logged in, where the server knows the parameter. The ID token has to say when
+    /// that was (`auth_time`), so that the scope `openid` is needed.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
     }
 
     /// Whose login this is, where one store keeps several users'; see [`TokenRequest::subject`]. It is not sent.
     pub fn subject(self, subject: impl Into<String>) -> Self {
-        Self(self.0.subject(subject))
+        self.with(|wanted| wanted.subject(subject))
     }
 
-    /// One more parameter, sent as it is. `scope` has a method of its own, and is refused here.
+    /// One more parameter, sent as it is. What has a method of its own because the response is checked by it (`scope`,
+    /// `resource`, `max_age`, `authorization_details`) is refused.
     pub fn parameter(self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self(self.0.parameter(name, value))
+        self.with(|wanted| wanted.parameter(name, value))
     }
 
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        // Whether there has to be an ID token follows from it.
-        self.0.has_parameter("scope").then(|| has_a_method("scope")).into_iter().collect()
+        let openid =
+            self.max_age.filter(|_| !self.wanted.has_scope("openid")).map(|_| needs_openid("max_age"));
+        unchecked(|name| self.wanted.has_parameter(name)).chain(openid).collect()
+    }
+
+    fn with(self, change: impl FnOnce(TokenRequest) -> TokenRequest) -> Self {
+        Self { wanted: change(self.wanted), ..self }
     }
 }
 
@@ -83,13 +99,13 @@ impl Default for DeviceRequest {
 impl From<DeviceRequest> for TokenRequest {
     /// What its login grants, for a source.
     fn from(request: DeviceRequest) -> Self {
-        request.0
+        request.wanted
     }
 }
 
 impl From<&DeviceRequest> for TokenRequest {
     fn from(request: &DeviceRequest) -> Self {
-        request.0.clone()
+        request.wanted.clone()
     }
 }
 
@@ -112,20 +128,23 @@ impl Client {
         if !problems.is_empty() {
             return Err(Error::new(Kind::Config(problems)));
         }
-        let openid = request.0.has_scope("openid");
+        let openid = request.wanted.has_scope("openid");
         if openid && self.issuer().is_none() {
             return Err(Error::config(
                 "issuer",
                 "is missing; the scope openid brings an ID token, which only an issuer's metadata helps to check",
             ));
         }
-        let mut parameters: Parameters = request.0.to_parameters();
+        let mut parameters: Parameters = request.wanted.to_parameters();
         parameters.remove("grant_type");
+        if let Some(age) = request.max_age {
+            parameters.set("max_age", age.as_secs().to_string());
+        }
         // RFC 8628 section 3.1 wants it here unless the header says it; servers differ in reading that.
         parameters.set("client_id", self.auth().client_id());
         let asked = self.clock().now();
         let response = self.post_for_object(Endpoint::DeviceAuthorization, parameters).await?;
-        DeviceLogin::read(self.clone(), response, asked, openid, request.0.resources().to_vec())
+        DeviceLogin::read(self.clone(), response, asked, request)
     }
 }
 
@@ -137,8 +156,7 @@ pub struct DeviceLogin {
     verification_uri: Url,
     verification_uri_complete: Option<Url>,
     poll: Poll,
-    openid: bool,
-    resource: Vec<String>,
+    request: DeviceRequest,
 }
 
 impl DeviceLogin {
@@ -180,10 +198,11 @@ impl DeviceLogin {
     /// `access_denied` when the person declined, `expired_token` when the code's time is over; any other error response of the
     /// server, and `invalid_id_token`. While the server cannot be reached, polling goes on, slower each time.
     pub async fn wait(self) -> Result<Login, Error> {
-        let request = TokenRequest::new(DeviceCode(self.device_code)).resource(self.resource);
+        let DeviceRequest { wanted, max_age } = self.request;
+        let request = TokenRequest::new(DeviceCode(self.device_code)).resource(wanted.resources());
         let tokens = self.poll.wait(&request, "the code was not entered in time; begin again").await?;
-        match self.openid {
-            true => self.client.logged_in(tokens, Expect::new()).await,
+        match wanted.has_scope("openid") {
+            true => self.client.logged_in(tokens, expecting(max_age)).await,
             false => Ok(Login { tokens, id_token: None }),
         }
     }
@@ -192,8 +211,7 @@ impl DeviceLogin {
         client: Client,
         mut response: Map<String, Value>,
         asked: Now,
-        openid: bool,
-        resource: Vec<String>,
+        request: &DeviceRequest,
     ) -> Result<Self, Error> {
         let device_code = text(&mut response, "device_code")?;
         let user_code = text(&mut response, "user_code")?;
@@ -220,8 +238,7 @@ impl DeviceLogin {
             verification_uri,
             verification_uri_complete: complete,
             poll,
-            openid,
-            resource,
+            request: request.clone(),
         })
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Problem};
 use crate::grant::{self, TokenRequest};
+use crate::id_token::Expect;
 use crate::token_endpoint::Parameters;
 
 /// How long a person has to come back from the login page.
@@ -174,16 +175,12 @@ impl AuthorizationRequest {
                 message: "is set for each login by itself; remove it".to_owned(),
             })
             .collect();
-        let checked = self.parameters.iter().filter(|(name, _)| CHECKED.contains(&name.as_str()));
-        problems.extend(checked.map(|(name, _)| has_a_method(name)));
+        problems.extend(unchecked(|name| self.parameters.iter().any(|(set, _)| set == name)));
         let needs_id_token =
             [("max_age", self.max_age.is_some()), ("require_acr", !self.needed_acr.is_empty())];
-        for (field, _) in needs_id_token.iter().filter(|(_, set)| *set && !self.wanted.has_scope("openid")) {
-            problems.push(Problem {
-                field: (*field).to_owned(),
-                message: "is shown by an ID token, which only the scope openid brings; add it".to_owned(),
-            });
-        }
+        let needs_id_token =
+            needs_id_token.iter().filter(|(_, set)| *set && !self.wanted.has_scope("openid"));
+        problems.extend(needs_id_token.map(|(field, _)| needs_openid(field)));
         // RFC 6749 section 3.1.2: an absolute URI without a fragment.
         let usable = |uri: &url::Url| uri.fragment().is_none();
         if !url::Url::parse(&self.redirect_uri).is_ok_and(|uri| usable(&uri)) {
@@ -258,12 +255,25 @@ impl From<&AuthorizationRequest> for TokenRequest {
     }
 }
 
-/// The problem of a parameter that is checked only when it is set by its own method.
-pub(super) fn has_a_method(name: &str) -> Problem {
-    Problem {
-        field: name.to_owned(),
+/// The problems of the further parameters that are checked only when they are set by their own methods.
+pub(super) fn unchecked(has_parameter: impl Fn(&str) -> bool) -> impl Iterator<Item = Problem> {
+    CHECKED.iter().filter(move |name| has_parameter(name)).map(|name| Problem {
+        field: (*name).to_owned(),
         message: format!("is not checked when it is sent as a further parameter; set it with {name}(..)"),
+    })
+}
+
+/// The problem of a wish that nothing would be checked by.
+pub(super) fn needs_openid(field: &str) -> Problem {
+    Problem {
+        field: field.to_owned(),
+        message: "is shown by an ID token, which only the scope openid brings; add it".to_owned(),
     }
+}
+
+/// What a login by another device expects of the ID token.
+pub(super) fn expecting(max_age: Option<Duration>) -> Expect {
+    max_age.into_iter().fold(Expect::new(), Expect::max_age)
 }
 
 fn joined<I: IntoIterator<Item: Into<String>>>(words: I) -> String {

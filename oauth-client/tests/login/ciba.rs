@@ -6,7 +6,7 @@ use oauth_client::config::ClientConfig;
 use oauth_client::login::{BackchannelRequest, Prompt};
 use oauth_client::transport::HttpClient;
 use oauth_client::{Client, ClientAuth};
-use oauth_mock::{Endpoint, Fault, GrantType, MockClient, MockServer, User};
+use oauth_mock::{Endpoint, Fault, GrantType, MockClient, MockServer, Tamper, User};
 
 use crate::support::Fixture;
 use crate::time::advance;
@@ -89,6 +89,27 @@ async fn what_the_server_refuses_is_named() {
     assert!(
         !format!("{:?}", BackchannelRequest::login_hint("+44 20 7946").user_code("1234")).contains("1234")
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_for_is_checked_or_refused() {
+    let fixture = fixture();
+    for name in ["scope", "resource", "max_age", "authorization_details"] {
+        let error = fixture.client.backchannel(&request().parameter(name, "60")).await.unwrap_err();
+        assert_eq!(error.problems()[0].field, name);
+    }
+    let details = serde_json::json!([{"type": "payment"}]);
+    let request = request().max_age(Duration::from_secs(60)).authorization_details(details).unwrap();
+    for (tamper, succeeds) in [(None, true), (Some(Tamper::IdTokenAuthTime), false)] {
+        let waiting = fixture.client.backchannel(&request).await.unwrap();
+        let sent = fixture.server.journal().of(Endpoint::BackchannelAuthentication).pop().unwrap();
+        assert_eq!(sent.param("max_age"), Some("60"));
+        assert_eq!(sent.param("authorization_details"), Some(r#"[{"type":"payment"}]"#));
+        fixture.server.approve_backchannel("alice").unwrap();
+        tamper.into_iter().for_each(|tamper| fixture.server.tamper(tamper).always());
+        let login = waiting.wait().await;
+        assert_eq!(login.is_ok(), succeeds, "{login:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use oauth_client::discover::Endpoint;
 use oauth_client::login::{DeviceLogin, DeviceRequest};
 use oauth_client::transport::{HttpClient, RequestBody};
 use oauth_client::{Client, ClientAuth, Error};
+use oauth_mock::{GrantType, MockClient, MockServer, Tamper, User};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -251,10 +252,42 @@ async fn odd_but_clear_responses_are_understood() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scope_that_would_not_be_checked_is_refused() {
+async fn what_would_not_be_checked_is_refused() {
     let script = Script::new(json!({}), vec![Say::Token]);
-    let request = DeviceRequest::new().parameter("scope", "openid");
+    for name in ["scope", "resource", "max_age", "authorization_details"] {
+        let request = DeviceRequest::new().parameter(name, "60");
+        let error = script.client.device(&request).await.unwrap_err();
+        let problem = error.problems()[0].to_string();
+        assert!(problem.starts_with(name) && problem.contains(&format!("{name}(..)")), "{problem}");
+    }
+    let request = DeviceRequest::new().max_age(Duration::from_secs(60));
     let error = script.client.device(&request).await.unwrap_err();
-    let problem = error.problems()[0].to_string();
-    assert!(problem.starts_with("scope") && problem.contains("scope(..)"), "{problem}");
+    assert!(error.to_string().contains("max_age: is shown by an ID token"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_age_of_the_login_is_checked() {
+    let tv = MockClient::new("tv").grants([GrantType::DeviceCode]).scopes(["openid"]);
+    let server = MockServer::builder().client(tv).user(User::new("alice", "wonderland")).in_process();
+    let client = Client::builder()
+        .issuer(server.issuer())
+        .auth(ClientAuth::none("tv"))
+        .http(HttpClient::from_service(server.transport()))
+        .clock(TestClock::new())
+        .build()
+        .unwrap();
+    let request = DeviceRequest::new().scope(["openid"]).max_age(Duration::from_secs(60));
+    for stale in [false, true] {
+        let device = client.device(&request).await.unwrap();
+        let sent = server.journal().of(oauth_mock::Endpoint::DeviceAuthorization).pop().unwrap();
+        assert_eq!(sent.param("max_age"), Some("60"));
+        server.approve_device(device.user_code(), "alice").unwrap();
+        if stale {
+            server.tamper(Tamper::IdTokenAuthTime).always();
+        }
+        match device.wait().await {
+            Ok(login) => assert!(!stale && login.id_token().unwrap().subject() == "alice"),
+            Err(error) => assert!(stale && error.to_string().contains("auth_time"), "{error}"),
+        }
+    }
 }
