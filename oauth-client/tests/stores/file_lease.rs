@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use oauth_client::clock::{Clock, Now};
@@ -142,4 +143,15 @@ async fn a_lock_that_another_process_holds_means_not_yet() {
     drop(store);
     let store = FileStore::new(directory.file());
     store.compare_and_swap(&key("alice"), None, Some(&tokens("one"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lease_is_given_back_where_it_may_block() {
+    let (directory, machine) = (Directory::new(), Machine::new());
+    let lease = take(&directory, &machine).await.unwrap();
+    let mut giving = Box::pin(lease.give_back());
+    let polled = giving.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending(), "the runtime's own thread touches no file");
+    giving.await;
+    assert!(take(&directory, &machine).await.is_some());
 }

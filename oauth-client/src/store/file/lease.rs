@@ -86,53 +86,87 @@ impl Record {
 pub(super) struct Place {
     /// Locked by its holder, and with the record in it.
     pub(super) lease: PathBuf,
+    /// Where the record is instead, on systems on which a locked file cannot be read (Windows). The locked file is empty
+    /// then; in one that is not, a version that knows no other place has its record.
+    pub(super) record: Option<PathBuf>,
     /// Locked while lock and record change.
     pub(super) lock: PathBuf,
 }
 
 /// A lease; it ends when this is dropped.
 pub(super) struct Held {
-    file: File,
+    files: Files,
     record: Record,
     place: Place,
+}
+
+struct Files {
+    /// Locked, but by a holder that has taken the lease from one that hangs.
+    lease: File,
+    /// With the record in it, where that is another file.
+    record: Option<File>,
+}
+
+impl Files {
+    fn open(place: &Place) -> Result<Self, StoreError> {
+        let lease = disk::open_lock(&place.lease)?;
+        let record = place.record.as_deref().map(disk::open_lock).transpose()?;
+        Ok(Self { lease, record })
+    }
+
+    fn record(&mut self) -> &mut File {
+        self.record.as_mut().unwrap_or(&mut self.lease)
+    }
+
+    /// Whether the holder of the lock is of a version that writes its record into the locked file.
+    fn is_of_an_earlier_version(&self) -> bool {
+        self.record.is_some() && self.lease.metadata().is_ok_and(|metadata| metadata.len() > 0)
+    }
 }
 
 /// Takes the lease if it is free, and if that can be found out now.
 pub(super) fn take(place: Place, now: &Moment, longest: Duration) -> Result<Option<Held>, StoreError> {
     let Some(_changing) = disk::try_lock(&place.lock)? else { return Ok(None) };
-    let mut file = disk::open_lock(&place.lease)?;
-    let free = match file.try_lock() {
+    let mut files = Files::open(&place)?;
+    let free = match files.lease.try_lock() {
         Ok(()) => true,
         Err(std::fs::TryLockError::WouldBlock) => false,
         Err(std::fs::TryLockError::Error(error)) => return Err(failed(&place.lease, "locked", error)),
     };
-    let taken = match read(&mut file) {
-        // Where a locked file cannot be read (Windows), its holder is taken to be well.
-        Err(_) => !free,
+    if !free && files.is_of_an_earlier_version() {
+        return Ok(None);
+    }
+    let taken = match read(files.record()) {
         // No record, or a damaged one: its end is unknown, and its holder has the lock.
-        Ok(None) => !free,
+        Err(_) | Ok(None) => !free,
         Ok(Some(record)) => !record.is_over(now) && (!free || record.taken_over),
     };
     if taken {
         return Ok(None);
     }
     let record = Record::new(now, longest, !free);
-    write(&mut file, Some(&record)).map_err(|error| failed(&place.lease, "written", error))?;
-    Ok(Some(Held { file, record, place }))
+    let written = match (free, &files.record) {
+        // What an earlier version left there.
+        (true, Some(_)) => files.lease.set_len(0),
+        _ => Ok(()),
+    };
+    let written = written.and_then(|()| write(files.record(), Some(&record)));
+    written.map_err(|error| failed(&place.lease, "written", error))?;
+    Ok(Some(Held { files, record, place }))
 }
 
 impl Held {
     /// Makes it last this long from now. `Some(false)`: another holder has taken it; `None`: not known yet.
     pub(super) fn renew(&mut self, now: &Moment, longest: Duration) -> Result<Option<bool>, StoreError> {
         let Some(_changing) = disk::try_lock(&self.place.lock)? else { return Ok(None) };
-        let ours = match read(&mut self.file) {
+        let ours = match read(self.files.record()) {
             Ok(Some(record)) => record.is_of(&self.record),
             // Damaged, or not to be read: with the lock in hand no other holder can have come.
             Ok(None) | Err(_) => !self.record.taken_over,
         };
         if ours {
             self.record.extend(now, longest);
-            write(&mut self.file, Some(&self.record))
+            write(self.files.record(), Some(&self.record))
                 .map_err(|error| failed(&self.place.lease, "written", error))?;
         }
         Ok(Some(ours))
@@ -148,14 +182,14 @@ impl Drop for Held {
             disk::try_lock(&self.place.lock).ok().flatten()
         };
         let Some(_changing) = (0..MAX_TRIES_TO_END).find_map(|_| try_lock()) else { return };
-        if let Ok(Some(mut record)) = read(&mut self.file)
+        if let Ok(Some(mut record)) = read(self.files.record())
             && record.is_of(&self.record)
         {
             // While the one it was taken from still hangs on to the lock, a record that has run out says that the lease
             // is free; none at all would say that its holder is well.
             record.end();
             let over = record.taken_over.then_some(record);
-            let _ = write(&mut self.file, over.as_ref());
+            let _ = write(self.files.record(), over.as_ref());
         }
     }
 }
@@ -193,4 +227,56 @@ fn milliseconds(time: Duration) -> u64 {
 fn random() -> u64 {
     // Without randomness two leases of one process look alike, and the process id still distinguishes processes.
     getrandom::u64().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const LONGEST: Duration = Duration::from_secs(15);
+
+    fn at(seconds: u64) -> Moment {
+        let now = Duration::from_secs(seconds);
+        Moment { wall: now, monotonic: now, boot: Some("one".to_owned()) }
+    }
+
+    /// As on Windows, where no process can read a file that another one has locked.
+    #[test]
+    fn a_record_beside_the_locked_file_tells_when_a_holder_that_hangs_has_lost_the_lease() {
+        let directory =
+            std::env::temp_dir().join(format!("oauth-client-lease-{}-{}", std::process::id(), random()));
+        let beside = |name| directory.join(name);
+        let place =
+            Place { lease: beside("a.lease"), record: Some(beside("a.record")), lock: beside("a.lock") };
+        let take = |now: u64| take(place.clone(), &at(now), LONGEST).unwrap();
+
+        let mut hangs = take(0).unwrap();
+        assert_eq!(fs::read(&place.lease).unwrap(), b"", "nothing is to be read there");
+        assert!(take(14).is_none());
+        assert_eq!(hangs.renew(&at(14), LONGEST).unwrap(), Some(true));
+        assert!(take(28).is_none());
+        let mut next = take(30).unwrap();
+        assert_eq!(hangs.renew(&at(31), LONGEST).unwrap(), Some(false), "it finds out when it goes on");
+        assert_eq!(next.renew(&at(31), LONGEST).unwrap(), Some(true));
+        drop(next);
+        let next = take(32).unwrap();
+        drop(hangs);
+        assert!(take(33).is_none(), "whose lock is free now, and whose record is not its own");
+        drop(next);
+        drop(take(34).unwrap());
+
+        // A process of an earlier version has the lock, and its record where it cannot be read.
+        let earlier = disk::try_lock(&place.lease).unwrap().unwrap();
+        fs::write(&place.lease, "{}").unwrap();
+        let over = Record { until_ms: 0, ..Record::new(&at(0), Duration::ZERO, false) };
+        fs::write(beside("a.record"), serde_json::to_vec(&over).unwrap()).unwrap();
+        assert!(take(9999).is_none(), "it is taken to be well");
+        drop(earlier);
+        let next = take(9999).unwrap();
+        assert_eq!(fs::read(&place.lease).unwrap(), b"");
+        drop(next);
+        fs::remove_dir_all(directory).unwrap();
+    }
 }

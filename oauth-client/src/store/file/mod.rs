@@ -55,8 +55,8 @@ const SWEEP_INTERVAL: u64 = 3600;
 ///
 /// # The files beside it
 /// `tokens.json` does not stay alone: there will be `tokens.json.lock`, and for each entry one such as
-/// `tokens.json.2f6b1c09d4e8a37f.lease` with a `.lock` of the same number. They hold no tokens, only which process
-/// refreshes until when. Leave them where they are while a program runs; they need no backup, and old ones are removed
+/// `tokens.json.2f6b1c09d4e8a37f.lease` with a `.lock` of the same number, on Windows a `.record`, too. They hold no
+/// tokens, only which process refreshes until when. Leave them where they are while a program runs; they need no backup, and old ones are removed
 /// automatically. To leave them out of version control or a backup, exclude `tokens.json*`.
 ///
 /// # Several processes
@@ -64,8 +64,9 @@ const SWEEP_INTERVAL: u64 = 3600;
 /// held during a refresh, with a `tokens.json.….lock` that is held while the lease changes hands. All are locks of the
 /// operating system: when a process dies, however it dies, they are free at once. A process that hangs while it
 /// refreshes delays the others until the end of its lease, 15 s after it was last renewed; the end is written in the
-/// lease file together with the process id, on the monotonic clock of this boot where there is one
-/// ([`Clock::boot_id`]), so that a step of the wall clock ends none early. Deleting the files while a process runs
+/// lease file (on Windows, where a locked file cannot be read, in the `.record` beside it) together with the process id,
+/// on the monotonic clock of this boot where there is one ([`Clock::boot_id`]), so that a step of the wall clock ends
+/// none early. Deleting the files while a process runs
 /// defeats their purpose. All this needs a file system with working `flock`, which some network file systems lack.
 ///
 /// # What is removed automatically
@@ -186,7 +187,8 @@ impl Inner {
     /// The files of the lease with this number.
     fn place(&self, number: u64) -> lease::Place {
         let beside = |what| self.beside(&format!("{number:016x}.{what}"));
-        lease::Place { lease: beside("lease"), lock: beside("lock") }
+        let record = cfg!(windows).then(|| beside("record"));
+        lease::Place { lease: beside("lease"), record, lock: beside("lock") }
     }
 
     /// Looks for old lease files, once in a while.
@@ -241,14 +243,15 @@ impl TokenStore for FileStore {
             let _turn = turn;
             lease::take(place, &lease::Moment::of(&inner.clock), longest)
         });
-        let guard = |held| FileLease { store: self.clone(), held: Arc::new(Mutex::new(held)) };
+        let guard = |held| FileLease { store: self.clone(), held: Arc::new(Mutex::new(Some(held))) };
         Ok(held.await?.map(|held| Lease::renewable(guard(held))))
     }
 }
 
 struct FileLease {
     store: FileStore,
-    held: Arc<Mutex<lease::Held>>,
+    /// Until it is given back.
+    held: Arc<Mutex<Option<lease::Held>>>,
 }
 
 impl LeaseGuard for FileLease {
@@ -257,8 +260,10 @@ impl LeaseGuard for FileLease {
         loop {
             let held = Arc::clone(&self.held);
             let renewed = self.store.blocking(move |inner| {
-                let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-                held.renew(&lease::Moment::of(&inner.clock), longest)
+                match &mut *held.lock().unwrap_or_else(PoisonError::into_inner) {
+                    Some(held) => held.renew(&lease::Moment::of(&inner.clock), longest),
+                    None => Ok(Some(false)),
+                }
             });
             match renewed.await? {
                 Some(ours) => return Ok(ours),
@@ -271,6 +276,16 @@ impl LeaseGuard for FileLease {
                 None => tokio::time::sleep(jittered(LOCK_POLL)).await,
             }
         }
+    }
+
+    async fn give_back(&self) {
+        let held = Arc::clone(&self.held);
+        let giving = self.store.blocking(move |_| {
+            drop(held.lock().unwrap_or_else(PoisonError::into_inner).take());
+            Ok(())
+        });
+        // Where the runtime is shutting down, it is given back when it is dropped.
+        let _ = giving.await;
     }
 }
 
