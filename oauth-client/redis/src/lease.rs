@@ -25,18 +25,27 @@ redis.call('SET', KEYS[2], string.format('%.0f', n), 'PX', ARGV[3]) \
 end \
 return n";
 
-/// Renews the lease: while it is ours, or when it has run out and no other holder has come since.
+/// Renews the lease: while it is ours, or when it has run out and no other holder has come since. The lease of another
+/// holder is then renewed, too; that happens once for each one that was lost, since it is not asked for again.
 const RENEW: &str = "\
-local holder = redis.call('GET', KEYS[1]) \
-if holder and holder ~= ARGV[1] then return 0 end \
-if not holder and redis.call('GET', KEYS[2]) ~= ARGV[3] then return 0 end \
-if tonumber(ARGV[2]) <= 0 then redis.call('DEL', KEYS[1]) \
-elseif holder then redis.call('PEXPIRE', KEYS[1], ARGV[2]) \
-else redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end \
+local holder = redis.call('GETEX', KEYS[1], 'PX', ARGV[2]) \
+if holder then return holder == ARGV[1] and 1 or 0 end \
+if redis.call('GET', KEYS[2]) ~= ARGV[3] then return 0 end \
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) \
 return 1";
 
-const GIVE_BACK: &str =
-    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
+/// Ends the lease where it could be renewed.
+const END: &str = "\
+local holder = redis.call('GET', KEYS[1]) \
+if holder and holder ~= ARGV[1] or not holder and redis.call('GET', KEYS[2]) ~= ARGV[3] then return 0 end \
+redis.call('DEL', KEYS[1]) \
+return 1";
+
+/// Gives the lease back, and leaves that of another holder where it is.
+const GIVE_BACK: &str = "\
+local holder = redis.call('GETDEL', KEYS[1]) \
+if holder and holder ~= ARGV[1] then redis.call('SET', KEYS[1], holder, 'PX', ARGV[2]) end \
+return 1";
 
 pub(crate) struct Held {
     link: Link,
@@ -44,6 +53,8 @@ pub(crate) struct Held {
     /// Distinguishes it from all other leases.
     id: String,
     fence: u64,
+    longest: Duration,
+    /// Whether it was given back, or has passed to another holder.
     ended: AtomicBool,
     runtime: Option<Handle>,
     /// How many leases of this store are on their way back.
@@ -71,6 +82,7 @@ impl Held {
             names: names.clone(),
             id,
             fence,
+            longest,
             ended: AtomicBool::new(false),
             runtime: Handle::try_current().ok(),
             returning: returning.clone(),
@@ -84,16 +96,24 @@ impl Held {
 
 impl LeaseGuard for Held {
     async fn renew(&self, longest: Duration) -> Result<bool, StoreError> {
+        if self.ended.load(Ordering::Acquire) {
+            return Ok(false);
+        }
         // However recently it was renewed by the clock of this machine: that may have stood still.
         let mut command = redis::cmd("EVAL");
-        command.arg(RENEW).arg(2).arg(&self.names.lease).arg(&self.names.fence);
-        command.arg(&self.id).arg(milliseconds(longest)).arg(self.fence);
-        Ok(self.link.ask(&command).await?)
+        let script = if longest.is_zero() { END } else { RENEW };
+        command.arg(script).arg(2).arg(&self.names.lease).arg(&self.names.fence);
+        command.arg(&self.id).arg(milliseconds(longest).max(1)).arg(self.fence);
+        let is_ours: bool = self.link.ask(&command).await?;
+        if !is_ours {
+            self.ended.store(true, Ordering::Release);
+        }
+        Ok(is_ours)
     }
 
     async fn give_back(&self) {
         if !self.ended.swap(true, Ordering::AcqRel) {
-            give_back(&self.link, &self.names.lease, &self.id).await;
+            give_back(&self.link, &self.names.lease, &self.id, self.longest).await;
         }
     }
 }
@@ -103,9 +123,10 @@ impl Drop for Held {
         // Where no runtime is left, it ends by itself.
         let Some(runtime) = self.runtime.take().filter(|_| !*self.ended.get_mut()) else { return };
         let (link, lease, id) = (self.link.clone(), self.names.lease.clone(), self.id.clone());
+        let longest = self.longest;
         let returning = Returning::begin(&self.returning);
         runtime.spawn(async move {
-            give_back(&link, &lease, &id).await;
+            give_back(&link, &lease, &id, longest).await;
             drop(returning);
         });
     }
@@ -128,9 +149,9 @@ impl Drop for Returning {
 }
 
 /// One that does not reach Redis ends by itself.
-async fn give_back(link: &Link, lease: &str, id: &str) {
+async fn give_back(link: &Link, lease: &str, id: &str, longest: Duration) {
     let mut command = redis::cmd("EVAL");
-    command.arg(GIVE_BACK).arg(1).arg(lease).arg(id);
+    command.arg(GIVE_BACK).arg(1).arg(lease).arg(id).arg(milliseconds(longest).max(1));
     if let Err(fault) = link.ask::<u64>(&command).await {
         tracing::debug!(target: "oauth_client", %fault, "a lease was not given back; it ends by itself");
     }
