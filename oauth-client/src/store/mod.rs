@@ -66,7 +66,7 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Writes an entry if its revision is still the expected one; `None` expects that there is none yet, and
     /// `tokens: None` removes it. A write for which it returned `Ok(Swap::Done)` must survive a crash.
     ///
-    /// A log-out is a write, too, of a set that [has ended](TokenSet::is_ended); see the [module](self#log-outs).
+    /// A log-out is a write, too, of a set that [has ended](TokenSet::is_ended); see the [module](crate::store#log-outs).
     ///
     /// Where the leases of this store are [numbered](Lease::fenced), [`TokenSet::fence`] is the number of the lease
     /// under which a set was obtained. A set with a smaller number than the entry has is a conflict.

@@ -299,6 +299,23 @@ async fn an_entry_that_is_written_gets_another_revision_whatever_the_file_says()
 }
 
 #[tokio::test]
+async fn a_log_out_is_kept_for_as_long_as_a_process_may_have_the_login_in_memory() {
+    let directory = Directory::new();
+    let clock = TestClock::new();
+    let store = FileStore::new(directory.file()).clock(clock.clone());
+    let mut set = serde_json::to_value(tokens("one")).unwrap();
+    (set["lifetime_ms"], set["ended"]) = (0.into(), true.into());
+    set.as_object_mut().unwrap().remove("refresh_token");
+    let log_out = serde_json::from_value(set).unwrap();
+    store.compare_and_swap(&key("bob"), None, Some(&log_out)).await.unwrap();
+    for (days, is_kept) in [(2, true), (177, true), (2, false)] {
+        clock.step_wall(days * 24 * 3600);
+        write(&store, &format!("{days} {is_kept}")).await.unwrap();
+        assert_eq!(store.load(&key("bob")).await.unwrap().is_some(), is_kept, "{days} days later");
+    }
+}
+
+#[tokio::test]
 async fn what_is_of_no_use_any_more_is_dropped() {
     let directory = Directory::new();
     let clock = TestClock::new();

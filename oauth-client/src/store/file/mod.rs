@@ -71,7 +71,7 @@ const SWEEP_INTERVAL: u64 = 3600;
 ///
 /// # What is removed automatically
 /// Each write drops entries without a refresh token whose access token expired more than a day ago, and
-/// [log-outs](super::store#log-outs) after 180 days; once an hour the lease files go that belong to no entry and are a day
+/// [log-outs](crate::store#log-outs) after 180 days; once an hour the lease files go that belong to no entry and are a day
 /// old.
 ///
 /// # What a crash leaves

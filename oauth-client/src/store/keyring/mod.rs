@@ -42,7 +42,8 @@ const LOCK_POLL: Duration = Duration::from_millis(10);
 ///
 /// Each entry of the store is one of the keychain, of the service `oauth-client`; what does not fit the 2,560 bytes that
 /// Windows allows is divided. Any program of the same user can read an unlocked keychain (on macOS after a question):
-/// it protects against a copied disk and against other users of the machine.
+/// it protects against a copied disk and against other users of the machine. After a [log-out](crate::store#log-outs) an
+/// entry stays that says so, and holds no token.
 ///
 /// # Without a keychain
 /// On a server, in a container and over SSH there usually is none. Then calls fail at once with an error that says so, and
