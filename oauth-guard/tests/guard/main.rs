@@ -24,6 +24,7 @@ mod log;
 mod logs;
 mod mcp;
 mod mcp_fuzz;
+mod mcp_uris;
 mod metadata_places;
 #[cfg(feature = "metrics")]
 mod metrics;

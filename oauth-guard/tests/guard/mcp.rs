@@ -3,12 +3,10 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use base64::Engine;
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use oauth_guard::{Guard, GuardBuilder, GuardLayer, RequestBody, Requirement, Rule};
-use serde_json::json;
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::rules::{ask, get, guard, scope};
@@ -53,7 +51,12 @@ pub(crate) async fn send(layer: &GuardLayer, ask: Ask<'_>) -> Answer {
 }
 
 /// A `POST` to `/mcp`.
-async fn post(layer: &GuardLayer, headers: &[(&str, &str)], body: &str, token: Option<&str>) -> Answer {
+pub(crate) async fn post(
+    layer: &GuardLayer,
+    headers: &[(&str, &str)],
+    body: &str,
+    token: Option<&str>,
+) -> Answer {
     let ask = Ask {
         method: Method::POST,
         path: "/mcp",
@@ -71,10 +74,10 @@ pub(crate) fn call(tool: &str) -> String {
 }
 
 const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
-const VERSION: (&str, &str) = ("mcp-protocol-version", "2026-07-28");
+pub(crate) const VERSION: (&str, &str) = ("mcp-protocol-version", "2026-07-28");
 
 /// A server with a scope to be there at all, one for tools, and one for tools that delete.
-fn rules() -> [Rule; 4] {
+pub(crate) fn rules() -> [Rule; 4] {
     [
         Rule::new("/mcp").require(scope("mcp")),
         Rule::new("/mcp").mcp("tools/call").require(scope("tools")),
@@ -83,53 +86,15 @@ fn rules() -> [Rule; 4] {
     ]
 }
 
-fn forbidden(scopes: &str) -> Answer {
+pub(crate) fn forbidden(scopes: &str) -> Answer {
     (403, Some(scopes.to_owned()), String::new())
 }
 
-fn served(body: &str) -> Answer {
+pub(crate) fn served(body: &str) -> Answer {
     (200, None, body.to_owned())
 }
 
-const MALFORMED: Answer = (400, None, String::new());
-
-/// Patterns compare texts: a server that parses the URI would read what the rule is meant for.
-#[tokio::test(start_paused = true)]
-async fn another_spelling_of_a_uri_goes_past_no_rule() {
-    let fixture = Fixture::new();
-    let layer = guard(&fixture, rules()).layer();
-    let user = fixture.server.mint().scope("mcp").build();
-    let read = |uri: &str| {
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": { "uri": uri } });
-        let header = format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(uri));
-        (header, body.to_string())
-    };
-    for uri in [
-        "FILE:///secret/keys",
-        "file:/secret/keys",
-        "file://localhost/secret/keys",
-        "file:///public/../secret/keys",
-        "file:////secret/keys",
-        "file:///%73ecret/keys",
-        "file:///public\\..\\secret/keys",
-        "file:///secr\tet/keys",
-    ] {
-        let (name, body) = read(uri);
-        let headers = [VERSION, ("mcp-method", "resources/read"), ("mcp-name", &name)];
-        assert_eq!(post(&layer, &headers, &body, Some(&user)).await, MALFORMED, "{uri}");
-    }
-    let (name, body) = read("file:///public/keys");
-    let headers = [VERSION, ("mcp-method", "resources/read"), ("mcp-name", &name)];
-    assert_eq!(post(&layer, &headers, &body, Some(&user)).await, served(&body));
-    // Other names are not URIs, and without a rule that depends on one any text is.
-    let odd = call("a/../b");
-    let headers = [VERSION, ("mcp-method", "tools/call"), ("mcp-name", "a/../b")];
-    assert_eq!(post(&layer, &headers, &odd, Some(&user)).await, forbidden("mcp tools"));
-    let layer = guard(&fixture, rules().into_iter().take(3)).layer();
-    let (name, body) = read("FILE:///secret/keys");
-    let headers = [VERSION, ("mcp-method", "resources/read"), ("mcp-name", &name)];
-    assert_eq!(post(&layer, &headers, &body, Some(&user)).await, served(&body));
-}
+pub(crate) const MALFORMED: Answer = (400, None, String::new());
 
 #[tokio::test(start_paused = true)]
 async fn each_operation_has_its_scopes_and_one_challenge_names_them_all() {
