@@ -572,7 +572,7 @@ impl IssuerState {
     /// Whether its tokens can be validated now.
     pub(crate) fn is_usable(&self, now: Now) -> bool {
         let Some(introspector) = &self.introspector else { return self.keys.are_usable(now) };
-        introspector.is_ok(now) && (!introspector.needs_keys(&self.keys, now) || self.keys.are_usable(now))
+        introspector.is_ok(now) && (!introspector.needs_keys(&self.keys) || self.keys.are_usable(now))
     }
 
     /// It is used at that time. Most uses in the same moment write nothing.

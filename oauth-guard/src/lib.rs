@@ -341,8 +341,8 @@
 //!   part of a body. Whether a caller may see a certain order is for the handler to decide.
 //! - **Paths have to mean the same to the router.** Ambiguous ones are rejected; the guard does not know of a proxy or
 //!   middleware that rewrites paths in between.
-//! - **A tokio runtime with timers is needed** wherever something is fetched. On another executor the bodies that MCP rules
-//!   read, and a store of used proofs, have no time limit.
+//! - **A tokio runtime with timers is needed** wherever something is fetched. On another executor the bodies that are read
+//!   (for MCP rules, log-outs and security events) and a store of used proofs have no time limit.
 //! - No one outside of the project has audited it yet.
 //!
 //! # What jsonwebtoken does here

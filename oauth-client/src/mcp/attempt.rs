@@ -74,8 +74,9 @@ impl Attempt {
     /// Dropping the future abandons the login. A client that registered itself meanwhile is kept.
     ///
     /// # Errors
-    /// `discovery` for metadata that are missing or not to be trusted, or, for a login, do not list PKCE; `unsupported` where there is no client for the
-    /// server; and the errors of registration, of a [login](crate::Client::finish) and of token requests.
+    /// `discovery` for metadata that are missing or not to be trusted, or, for a login, do not list PKCE; `unsupported`
+    /// where there is no client for the server; and the errors of registration, of a [login](crate::Client::finish) and
+    /// of token requests.
     pub async fn again(&mut self, status: StatusCode, headers: &HeaderMap) -> Result<bool, Error> {
         let Some(need) = self.need(status, headers) else { return Ok(false) };
         let authorizer = self.authorizer.clone();

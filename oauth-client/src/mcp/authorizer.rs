@@ -218,8 +218,14 @@ impl Inner {
                 }
                 Err(error) => {
                     // A server that does not know the client shows a page that does not lead back (RFC 6749 section
-                    // 4.1.2.1). Whether it does is not to be seen from here, so the next login is by a new client.
-                    if identity.origin == Origin::RegisteredEarlier && error.code() == "login_timeout" {
+                    // 4.1.2.1). Whether it does is not to be seen from here, so the next login is by a new client. One
+                    // whose login is in use is known.
+                    let is_in_use = before.is_some_and(|before| {
+                        before.issuer == target.issuer
+                            && before.registered.as_deref() == Some(identity.auth.client_id())
+                    });
+                    let may_be_unknown = identity.origin == Origin::RegisteredEarlier && !is_in_use;
+                    if may_be_unknown && error.code() == "login_timeout" {
                         self.identities.forget(&target.issuer, identity.auth.client_id());
                     }
                     return Err(error);
@@ -345,9 +351,10 @@ fn knows_pkce(server: &Metadata) -> Result<(), Error> {
     )))
 }
 
-/// Whether the server does not know the client, as one that has forgotten it.
+/// Whether the server says that it does not know the client, as one that has forgotten it. A gateway's bare 401 is not the
+/// server's word.
 pub(super) fn is_unknown(error: &Error) -> bool {
-    matches!(error.code(), "invalid_client" | "unauthorized_client")
+    error.code() == "invalid_client" && error.provider_code().is_some()
 }
 
 impl fmt::Debug for Authorizer {

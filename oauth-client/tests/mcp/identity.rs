@@ -1,5 +1,6 @@
 //! Which client to be, and where.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use http::StatusCode;
 use oauth_client::ClientAuth;
 use oauth_client::manage::register::{ClientMetadata, Registration};
 use oauth_client::mcp::{Authorizer, Registrations};
-use oauth_mock::{Endpoint, GrantType, MockClient, Registration as Registering};
+use oauth_mock::{Endpoint, Fault, GrantType, MockClient, Registration as Registering};
 use serde_json::json;
 
 use crate::support::{API, World, server};
@@ -262,4 +263,41 @@ async fn a_kept_client_that_comes_back_to_another_place_is_not_used() {
     assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
     assert_eq!((world.logins(), world.server().journal().count(Endpoint::Register)), (1, 1));
     assert_ne!(world.asked("client_id").as_deref(), Some("old"));
+}
+
+/// A gateway's bare 401 is not the word of a server that has forgotten its client.
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_refuses_a_refresh_costs_no_registration_and_no_login() {
+    let world = World::new(server());
+    let authorizer = world.authorizer().build().unwrap();
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    let page = Fault::body(401, "text/html", "<h1>Unauthorized</h1>");
+    world.server().fault(Endpoint::Token, page).always();
+    world.clock.suspend(LATER);
+    assert_eq!(world.call(&authorizer).await.unwrap_err().code(), "invalid_client");
+    world.server().clear_faults();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    assert_eq!((world.logins(), world.server().journal().count(Endpoint::Register)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_client_in_use_is_not_forgotten_when_a_person_closes_a_page() {
+    let world = World::new(server());
+    let (browser, pages) = (world.clone(), Arc::new(AtomicUsize::new(0)));
+    let authorizer = world.plain().browser(move |page| {
+        let is_first = pages.fetch_add(1, Ordering::Relaxed) == 0;
+        let callback = if is_first { browser.log_in(page) } else { Err("the window was closed".to_owned()) };
+        async move { callback }
+    });
+    let authorizer = authorizer.build().unwrap();
+    world.says().scope = Some("read");
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK);
+    (world.says().scope, world.says().needs) = (Some("write"), vec!["write"]);
+    assert_eq!(world.call(&authorizer).await.unwrap_err().code(), "login_timeout");
+    assert!(authorizer.registrations().get(world.server().issuer()).is_some());
+    (world.says().scope, world.says().needs) = (Some("read"), vec!["read"]);
+    world.clock.suspend(LATER);
+    assert_eq!(world.call(&authorizer).await.unwrap(), StatusCode::OK, "the login goes on");
+    assert_eq!(world.server().journal().count(Endpoint::Register), 1);
 }

@@ -158,8 +158,9 @@ impl Rule {
     /// The names that an [MCP rule](Self::mcp) is for: of a tool or a prompt, the URI of a resource, the id of a task.
     /// `*` stands for any text: `delete_*`. By default all.
     ///
-    /// URIs are compared as texts. So where a rule depends on one, a request whose URI is not in its normal form (RFC 3986
-    /// section 6.2) is answered 400: `FILE:///secret`, `file:///public/../secret` and `file:///%73ecret` go past no rule.
+    /// A URI has many spellings, so where a rule depends on one, a request with another than the normal one (RFC 3986
+    /// section 6.2) is answered 400: `FILE:///secret`, `file:///public/../secret` and `file:///secret%2Fkeys` go past no
+    /// rule. The case of a host, and how letters beyond ASCII are written, make no difference.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         match &mut self.mcp {
             Some(mcp) => mcp.name = Some(name.into()),

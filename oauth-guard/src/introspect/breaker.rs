@@ -11,6 +11,8 @@ pub(super) struct Breaker {
     failures: u32,
     /// On the monotonic clock.
     closed_until: Duration,
+    /// Until when the server itself has asked to be left alone.
+    asked_until: Duration,
     /// The one question that may be asked after a pause is under way.
     probing: bool,
     /// Counts the pauses. Questions that were let through before the last one say nothing about what came after them.
@@ -35,9 +37,10 @@ impl Breaker {
         Ok(())
     }
 
-    /// What a configuration that is loaded now has to know of it. The questions of before are none of its own.
+    /// What a configuration that is loaded now has to know of it: what the server asked for. Our own pauses end, since the
+    /// reload may have mended what was wrong.
     pub(super) fn after_reload(&self) -> Self {
-        Self { probing: false, last_error: self.last_error.clone(), ..*self }
+        Self { closed_until: self.asked_until, asked_until: self.asked_until, ..Self::default() }
     }
 
     /// The round in which a question is let through now.
@@ -62,7 +65,9 @@ impl Breaker {
             .saturating_mul(2u32.saturating_pow(doublings))
             .min(INTROSPECTION_LONGEST_PAUSE);
         let own = if self.is_open() { pause } else { Duration::ZERO };
-        let pause = retry_after.map_or(own, |wanted| wanted.min(INTROSPECTION_LONGEST_PAUSE).max(own));
+        let asked = retry_after.map(|wanted| wanted.min(INTROSPECTION_LONGEST_PAUSE));
+        let pause = asked.map_or(own, |asked| asked.max(own));
+        self.asked_until = now.saturating_add(asked.unwrap_or_default());
         self.closed_until = now.saturating_add(pause);
         self.round += u64::from(!pause.is_zero());
     }
@@ -73,7 +78,7 @@ impl Breaker {
             let until = now.saturating_add(wanted.min(INTROSPECTION_LONGEST_PAUSE));
             if until > self.closed_until {
                 // Another pause: what is under way was let through before it.
-                self.closed_until = until;
+                (self.closed_until, self.asked_until) = (until, until);
                 self.round += 1;
                 self.probing = false;
             }

@@ -90,13 +90,11 @@ impl Introspector {
 
     /// Whether the issuer's keys are needed besides: for JWTs and for signed responses. One whose tokens are opaque may
     /// publish none.
-    pub(crate) fn needs_keys(&self, keys: &IssuerKeys, now: Now) -> bool {
+    pub(crate) fn needs_keys(&self, keys: &IssuerKeys) -> bool {
         match self.tokens {
             IntrospectedTokens::Both => true,
             IntrospectedTokens::Any => self.signed,
-            IntrospectedTokens::Opaque => {
-                self.signed || keys.remote().is_some_and(|remote| remote.status(now).age.is_some())
-            }
+            IntrospectedTokens::Opaque => self.signed || !keys.current().is_empty(),
         }
     }
 

@@ -3,6 +3,7 @@
 //! - one fetch at a time, in its own task, shared by all requests that wait;
 //! - a set is refreshed at 80 % of its maximum age, and is used meanwhile;
 //! - a token with an unknown key id causes a fetch, within a budget of one per cool-down and two at once;
+//! - a security event that was polled has a fetch besides, a sixth of a cool-down after the last one of that kind;
 //! - when the keys are beyond their maximum age, a request waits for newer ones, one second at most;
 //! - after a failed fetch the old keys stay in use, and the next attempt is delayed, longer each time;
 //! - the metadata is fetched again every hour for the JWKS URI, and when a key is missing or the set is unavailable;
@@ -83,6 +84,8 @@ struct State {
     /// How long the current set is fresh: the policy's `max_age` or less.
     fresh_for: Duration,
     unknown_keys: UnknownKeyBudget,
+    /// When the last fetch for a polled event started, on the monotonic clock.
+    fetched_for_event: Option<Duration>,
     failures: u32,
     last_error: Option<String>,
     not_before: Duration,
@@ -258,9 +261,20 @@ impl Remote {
             return UnknownKey::NotFound;
         }
         if arrival.may_fetch {
+            if let Some(flight) = state.under_way(now) {
+                return UnknownKey::Fetching(flight.clone());
+            }
+            let between = self.policy.cooldown / 6;
+            let since = state.fetched_for_event.map(|last| now.monotonic.saturating_sub(last));
+            if let Some(since) = since.filter(|since| *since < between) {
+                return UnknownKey::Unavailable(between.saturating_sub(since));
+            }
             state.recheck();
             return match self.launch_for(&mut state, true, now) {
-                Some(flight) => UnknownKey::Fetching(flight),
+                Some(flight) => {
+                    state.fetched_for_event = Some(now.monotonic);
+                    UnknownKey::Fetching(flight)
+                }
                 None => UnknownKey::Unavailable(self.retry_after(&state, now)),
             };
         }

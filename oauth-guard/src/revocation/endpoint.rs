@@ -20,6 +20,7 @@ use super::statement::{Flaw, StatementError, StatementKind};
 use crate::claims::Untyped;
 use crate::defaults::{STATEMENT_BODY_BYTES, STATEMENT_BODY_TIMEOUT};
 use crate::guard::Guard;
+use crate::limit::within;
 use crate::telemetry;
 
 /// A tower service for one endpoint that authorization servers call, from [`Guard::backchannel_logout`] or
@@ -168,10 +169,10 @@ impl<T: Send + Sync + 'static> RevocationEndpoint<T> {
             return flaw(wrong);
         }
         let body = Limited::new(request.into_body(), STATEMENT_BODY_BYTES).collect();
-        let body = match tokio::time::timeout(STATEMENT_BODY_TIMEOUT, body).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(_)) => return flaw("the body is longer than the limit, or ends early"),
-            Err(_) => return flaw("the body does not end"),
+        let body = match within(STATEMENT_BODY_TIMEOUT, body).await {
+            Some(Ok(body)) => body.to_bytes(),
+            Some(Err(_)) => return flaw("the body is longer than the limit, or ends early"),
+            None => return flaw("the body does not end"),
         };
         let Ok(text) = std::str::from_utf8(&body) else { return flaw("the body is not UTF-8") };
         if self.kind == StatementKind::SecurityEvent {

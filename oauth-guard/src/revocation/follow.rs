@@ -151,6 +151,8 @@ impl Feeds {
         let is_known = |one: &Followed| !one.is_followed() && one.status.contact.is_some();
         let has_to_go_on = inner.followed.iter().any(is_known);
         drop(inner);
+        // Those who wait look at what is there now.
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
         if has_to_go_on {
             self.start();
         }
@@ -203,9 +205,9 @@ impl Feeds {
         if !inner.is_starting() {
             self.list.set_starting(false);
         }
+        let awaited = || inner.followed.iter().filter(|one| one.is_awaited()).map(|one| one.awaited_until);
         // One that a reload has just added is not started yet: the caller looks again at once.
-        let until = |one: &Followed| one.awaited_until.unwrap_or_else(Instant::now);
-        inner.followed.iter().filter(|one| one.is_awaited()).map(until).max()
+        if awaited().any(|until| until.is_none()) { Some(Instant::now()) } else { awaited().flatten().max() }
     }
 
     /// Revokes here, then makes it known to every source that takes it.

@@ -501,6 +501,17 @@ async fn a_reload_ends_no_pause_that_the_server_asked_for() {
     reload(introspection().endpoint(fixture.server.endpoint(Endpoint::Introspect)));
     respond(&fixture, &active(&fixture));
     assert_eq!((call(&guard, TOKEN).await.status, questions(&fixture)), (200, 2));
+    // What was wrong may be mended by the reload, so our own pauses end.
+    fixture.server.clear_faults();
+    fixture.server.fault(Endpoint::Introspect, Fault::status(500)).always();
+    reload(introspection());
+    for nth in 0..5 {
+        assert_eq!(call(&guard, &format!("opaque-{nth}")).await.status, 503);
+    }
+    assert_eq!(questions(&fixture), 5, "three more, then a pause");
+    respond(&fixture, &active(&fixture));
+    reload(introspection());
+    assert_eq!((call(&guard, TOKEN).await.status, questions(&fixture)), (200, 6));
 }
 
 /// Otherwise a service stays in rotation that answers each of its callers with 503.
@@ -513,12 +524,16 @@ async fn health_looks_at_the_keys_where_jwts_need_them() {
     ] {
         let fixture = fixture();
         respond(&fixture, &active(&fixture));
-        fixture.server.fault(Endpoint::Jwks, Fault::status(500)).always();
         let guard = asking(&fixture, introspection().tokens(tokens));
-        let _ = guard.health();
-        settle().await;
-        assert_eq!(guard.health().ok, !needs_keys, "{tokens:?}");
-        assert_eq!(guard.health().issuers[0].ok, !needs_keys, "{tokens:?}");
+        for answer in [Fault::status(500), Fault::body(200, "application/json", r#"{"keys":[]}"#)] {
+            fixture.server.clear_faults();
+            fixture.server.fault(Endpoint::Jwks, answer).always();
+            let _ = guard.health();
+            settle().await;
+            advance(Duration::from_secs(60)).await;
+            assert_eq!(guard.health().ok, !needs_keys, "{tokens:?}");
+            assert_eq!(guard.health().issuers[0].ok, !needs_keys, "{tokens:?}");
+        }
     }
 }
 

@@ -31,6 +31,7 @@ impl Operations {
     fn include(&self, operation: &Operation<'_>) -> bool {
         let Operation::Known { method, name } = operation else { return true };
         let is_named = || match (&self.name, name) {
+            (Some(pattern), Some(name)) if name_member(method) == Some("uri") => uri::matches(pattern, name),
             (Some(pattern), Some(name)) => glob::matches(pattern, name),
             // A rule for all names, or a method whose name is not known: then the rule applies.
             _ => true,
@@ -60,7 +61,7 @@ impl Operations {
             Some(name) if name_member(&self.method) == Some("uri") => match uri::flaw_of_pattern(name) {
                 Some(why) => Err((
                     "name",
-                    format!("matches nothing: {why}, and URIs are accepted in their normal form only"),
+                    format!("matches nothing: {why}, and a URI is accepted in one spelling only"),
                 )),
                 None => Ok(()),
             },
@@ -203,23 +204,27 @@ impl<'a> OfPath<'a> {
     /// Takes the operation from the headers. Until then every rule of the path applies.
     ///
     /// # Errors
-    /// A header is malformed or doubled, or a rule depends on a URI that is not in its normal form.
+    /// A header is malformed or doubled, or a rule depends on a URI that has another spelling.
     pub(super) fn read_operation(&mut self, request: RequestHead<'a>) -> Result<(), Ambiguous> {
         let operation = Operation::read(request.headers).map_err(Ambiguous)?;
         if let Operation::Known { method, name: Some(name) } = &operation
             && uri::flaw(name).is_some()
-            && self.of_path().any(|rule| rule.mcp.as_ref().is_some_and(|mcp| mcp.depends_on_uri_of(method)))
+            && self.depend_on_uri_of(method)
         {
-            return Err(Ambiguous("Mcp-Name is a URI, and not in its normal form"));
+            return Err(Ambiguous(
+                "Mcp-Name is a URI that has another spelling, or could be read in two ways",
+            ));
         }
         self.operation = operation;
         Ok(())
     }
 
-    /// All rules of the path.
-    fn of_path(&self) -> impl Iterator<Item = &'a Rule> {
-        let rules = self.rules;
-        self.groups.into_iter().flatten().flatten().filter_map(move |index| rules.get(*index))
+    /// Whether rules of the path, apart from those that are only tried out, are chosen by the URI that an operation of this
+    /// method names.
+    fn depend_on_uri_of(&self, method: &str) -> bool {
+        let of_path = self.groups.into_iter().flatten().flatten().filter_map(|index| self.rules.get(*index));
+        let mut in_force = of_path.filter(|rule| !rule.dry_run).filter_map(|rule| rule.mcp.as_ref());
+        in_force.any(|mcp| mcp.depends_on_uri_of(method))
     }
 
     /// The rules that apply: all of the path where the operation is unknown.
