@@ -54,7 +54,7 @@ const MAX_KEPT: usize = 64;
 pub fn id_jag(grant: IdJag) -> TokenRequest {
     let identity = grant.identity();
     let legs = Legs { settings: grant, held: Mutex::default() };
-    TokenRequest::new(Bearer { legs: Arc::new(legs), identity })
+    TokenRequest::on_behalf(Bearer { legs: Arc::new(legs), identity })
 }
 
 /// What an [`id_jag`] grant rests on: a client of the identity provider, and the user's identity assertion.
@@ -90,8 +90,8 @@ impl IdJag {
 
     fn identity(&self) -> Option<String> {
         let provider = [self.provider.server_id(), self.provider.auth().client_id()];
-        let subject = self.exchange.identity_of_subject()?;
-        Some(digest(&[provider[0], provider[1], &subject, self.audience.as_deref().unwrap_or("")]))
+        let exchange = self.exchange.identity()?;
+        Some(digest(&[provider[0], provider[1], &exchange, self.audience.as_deref().unwrap_or("")]))
     }
 }
 

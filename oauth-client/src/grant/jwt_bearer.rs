@@ -32,14 +32,20 @@ use crate::token_endpoint::{Deferred, Parameters, RequestContext, deferred};
 /// used twice. A fixed assertion is sent until the server refuses it; then
 /// [`is_reauthorization_required`](crate::Error::is_reauthorization_required) holds, with the server's own
 /// [code](crate::Error::code) and text.
+///
+/// In a [store](crate::store) each assertion that is given has an entry of its own, and so has each file, variable,
+/// [`TokenSource`](crate::TokenSource) and signed subject. Where a function makes the assertion, say whose it is with
+/// [`subject`](TokenRequest::subject).
 #[must_use]
 pub fn jwt_bearer(assertion: impl Into<Assertion>) -> TokenRequest {
     let assertion = assertion.into();
     let identity = match &assertion.0 {
-        Origin::From(source) => source.fixed().map(|token| digest(&[token.expose()])),
-        Origin::Made { subject, .. } => subject.clone(),
+        Origin::From(source) => {
+            source.fixed().map(|token| digest(&[token.expose()])).or_else(|| source.place())
+        }
+        Origin::Made { identity, .. } => identity.clone(),
     };
-    TokenRequest::new(JwtBearer { assertion, identity })
+    TokenRequest::on_behalf(JwtBearer { assertion, identity })
 }
 
 /// An assertion: a JWT about a subject, signed by an issuer that the server trusts (RFC 7523 section 3).
@@ -49,7 +55,7 @@ pub struct Assertion(Origin);
 #[derive(Clone)]
 enum Origin {
     From(SecretSource),
-    Made { deferred: Deferred, subject: Option<String> },
+    Made { deferred: Deferred, subject: Option<String>, identity: Option<String> },
 }
 
 impl Assertion {
@@ -76,7 +82,7 @@ impl Assertion {
         F: Future<Output = Result<Secret, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        Self(Origin::Made { deferred: deferred(make), subject: None })
+        Self(Origin::Made { deferred: deferred(make), subject: None, identity: None })
     }
 }
 
@@ -165,13 +171,16 @@ impl SignedAssertion {
 
 impl From<SignedAssertion> for Assertion {
     fn from(signed: SignedAssertion) -> Self {
-        let subject = Some(signed.subject.clone().unwrap_or_else(|| signed.issuer.clone()));
+        let subject = signed.subject.clone().unwrap_or_else(|| signed.issuer.clone());
+        // Two issuers may know a subject by one name, and claims such as a scope change what the token is good for.
+        let claims = serde_json::to_string(&signed.claims).unwrap_or_default();
+        let identity = Some(digest(&["signed", &signed.issuer, &subject, &claims]));
         let signed = Arc::new(signed);
         let deferred = deferred(move |sending: RequestContext| {
             let signed = Arc::clone(&signed);
             async move { signed.sign(&sending).await }
         });
-        Self(Origin::Made { deferred, subject })
+        Self(Origin::Made { deferred, subject: Some(subject), identity })
     }
 }
 
@@ -193,7 +202,7 @@ impl fmt::Debug for Assertion {
 #[derive(Debug)]
 struct JwtBearer {
     assertion: Assertion,
-    /// The identity of a given assertion, without a secret in it.
+    /// The identity of whom it is about, without a secret in it, where that is known.
     identity: Option<String>,
 }
 

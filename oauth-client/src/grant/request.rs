@@ -13,6 +13,8 @@ use crate::token_endpoint::Parameters;
 #[derive(Clone, Debug)]
 pub struct TokenRequest {
     grant: Arc<dyn Grant>,
+    /// Whether the grant is on behalf of a subject that it cannot name.
+    is_nameless: bool,
     wanted: Arc<Wanted>,
 }
 
@@ -33,7 +35,13 @@ struct Wanted {
 impl TokenRequest {
     /// A request by any grant, your own included.
     pub fn new(grant: impl Grant) -> Self {
-        Self { grant: Arc::new(grant), wanted: Arc::default() }
+        Self { grant: Arc::new(grant), is_nameless: false, wanted: Arc::default() }
+    }
+
+    /// A request by a grant that always is on behalf of a subject, whether it can name that subject or not.
+    pub(crate) fn on_behalf(grant: impl Grant) -> Self {
+        let is_nameless = grant.subject().is_none();
+        Self { is_nameless, ..Self::new(grant) }
     }
 
     /// The scopes to ask for (RFC 6749 section 3.3). Without any, the server decides.
@@ -78,7 +86,8 @@ impl TokenRequest {
     /// token. It is not sent.
     ///
     /// It is required where one [store](crate::store) keeps the refresh tokens of several users, or they would be taken
-    /// for the same user's. If the logins have ID tokens, an entry of another user is noticed, and is an error.
+    /// for the same user's. If the logins have ID tokens, an entry of another user is noticed, and is an error. So it is
+    /// for an assertion or a subject token that a function brings: without it, building a source with a store is an error.
     #[must_use]
     pub fn subject(self, subject: impl Into<String>) -> Self {
         self.with(|wanted| wanted.subject = Some(subject.into()))
@@ -92,7 +101,7 @@ impl TokenRequest {
 
     /// The same access, by the grant of another request.
     pub(crate) fn with_grant_of(&self, other: &Self) -> Self {
-        Self { grant: Arc::clone(&other.grant), wanted: Arc::clone(&self.wanted) }
+        Self { grant: Arc::clone(&other.grant), wanted: Arc::clone(&self.wanted), ..*other }
     }
 
     /// The grant.
@@ -174,6 +183,16 @@ impl TokenRequest {
         identity.extend(self.wanted.details.as_ref().map(|details| json!(details)));
         identity.extend(self.wanted.shares.as_ref().map(|shares| json!({"shares": **shares})));
         identity.into()
+    }
+
+    /// Whether it is on behalf of a subject, and nothing says of which.
+    pub(crate) fn is_nameless(&self) -> bool {
+        self.is_nameless && self.wanted.subject.is_none()
+    }
+
+    /// Whether it says on whose behalf it is made.
+    pub(crate) fn has_subject(&self) -> bool {
+        self.wanted.subject.is_some() || self.grant.subject().is_some()
     }
 
     pub(crate) fn has_scope(&self, scope: &str) -> bool {

@@ -32,9 +32,13 @@ use crate::token_endpoint::Parameters;
 /// The exchange is repeated whenever the resulting token expires, as long as the server accepts the subject token;
 /// then [`is_reauthorization_required`](crate::Error::is_reauthorization_required) holds. If it is known when the
 /// subject token expires, the resulting token is not used any longer than that.
+///
+/// In a [store](crate::store) each subject has an entry of its own: by its token where that is given, else by the file,
+/// the variable or the [`TokenSource`] that it comes from. Where several users' tokens come to one file, and where a
+/// function brings them, say whose it is with [`subject`](TokenRequest::subject).
 #[must_use]
 pub fn token_exchange(exchange: impl Into<TokenExchange>) -> TokenRequest {
-    TokenRequest::new(Exchange::new(exchange.into()))
+    TokenRequest::on_behalf(Exchange::new(exchange.into()))
 }
 
 /// What is exchanged, and for what kind of token (RFC 8693 section 2.1).
@@ -99,28 +103,29 @@ impl TokenExchange {
         self.good_until
     }
 
-    /// An identity of this exchange that holds no secret; `None` where the subject token is read again for each
-    /// request.
+    /// An identity of the exchange of this very token, without a secret in it; `None` where the subject token is read
+    /// again for each request.
+    pub(crate) fn identity_of_token(&self) -> Option<String> {
+        self.subject.fixed().and_then(|_| self.identity())
+    }
+
+    /// An identity of this exchange, without a secret in it: the same for all tokens that the subject has one after
+    /// another. `None` where nothing says who the subject is.
     pub(crate) fn identity(&self) -> Option<String> {
         let subject = identity(&self.subject, &self.subject_type)?;
         // An actor token that is obtained anew for each request still belongs to one actor.
-        let actor = self.actor.as_ref().map(|(token, token_type)| match token.token_source_identity() {
-            Some(source) => digest(&["of a source", source]),
-            None => identity(token, token_type).unwrap_or_else(|| digest(&[token_type.uri()])),
+        let actor = self.actor.as_ref().map(|(token, token_type)| {
+            identity(token, token_type).unwrap_or_else(|| digest(&[token_type.uri()]))
         });
         let requested = self.requested.as_ref().map_or("", TokenType::uri);
         Some(digest(&[&subject, actor.as_deref().unwrap_or(""), requested]))
     }
-
-    /// An identity of the subject that holds no secret, also where its token comes from a login.
-    pub(crate) fn identity_of_subject(&self) -> Option<String> {
-        let of_login = || Some(digest(&["of a source", self.subject.token_source_identity()?]));
-        identity(&self.subject, &self.subject_type).or_else(of_login)
-    }
 }
 
+/// Of a token that is given, itself; of one that is read again for each request, the place where it is.
 fn identity(source: &SecretSource, token_type: &TokenType) -> Option<String> {
-    source.fixed().map(|token| digest(&[token_type.uri(), token.expose()]))
+    let given = source.fixed().map(|token| digest(&[token_type.uri(), token.expose()]));
+    given.or_else(|| source.place())
 }
 
 impl<T: Into<SecretSource>> From<T> for TokenExchange {

@@ -26,7 +26,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use self::file::SecretFile;
 use crate::clock::Now;
 use crate::error::{BoxError, Error};
-use crate::token::Secret;
+use crate::token::{Secret, digest};
 
 /// Where a secret comes from. Cheap to clone; clones share what was read. See the [module docs](self).
 #[derive(Clone)]
@@ -43,8 +43,8 @@ enum Kind {
 
 /// Access tokens of a token source, which this module knows by these two things alone.
 struct Tokens {
-    /// The same for the same source; it holds no secret.
-    identity: String,
+    /// The same for the same source; it holds no secret. `None` where the source does not say whose its tokens are.
+    identity: Option<String>,
     fetch: Box<dyn Fn() -> FetchToken + Send + Sync>,
 }
 
@@ -92,21 +92,34 @@ impl SecretSource {
             (Kind::Env(one), Kind::Env(other)) => one == other,
             (Kind::File(one), Kind::File(other)) => one.path() == other.path(),
             (Kind::Callback(one), Kind::Callback(other)) => Arc::ptr_eq(one, other),
-            (Kind::Tokens(one), Kind::Tokens(other)) => one.identity == other.identity,
+            (Kind::Tokens(one), Kind::Tokens(other)) => {
+                Arc::ptr_eq(one, other) || one.identity.is_some() && one.identity == other.identity
+            }
             _ => false,
         }
     }
 
     /// A source of access tokens, fetched again for each request. Its own errors are passed on as they are.
-    pub(crate) fn tokens(identity: String, fetch: impl Fn() -> FetchToken + Send + Sync + 'static) -> Self {
+    pub(crate) fn tokens(
+        identity: Option<String>,
+        fetch: impl Fn() -> FetchToken + Send + Sync + 'static,
+    ) -> Self {
         Self(Kind::Tokens(Arc::new(Tokens { identity, fetch: Box::new(fetch) })))
     }
 
-    /// The identity of a token source; `None` for all other kinds.
-    pub(crate) fn token_source_identity(&self) -> Option<&str> {
+    /// An identity of the place that the secret is read from, without a secret in it: the same for all secrets that are
+    /// there one after another. `None` for a secret that is given, and where nothing says whose the secret is.
+    pub(crate) fn place(&self) -> Option<String> {
         match &self.0 {
-            Kind::Tokens(tokens) => Some(&tokens.identity),
-            _ => None,
+            Kind::Env(variable) => Some(digest(&["in the variable", variable])),
+            Kind::File(file) => {
+                let path = std::path::absolute(file.path());
+                // As `Debug` writes it: what is not UTF-8 keeps its difference.
+                let path = format!("{:?}", path.as_deref().unwrap_or(file.path()));
+                Some(digest(&["in the file", &path]))
+            }
+            Kind::Tokens(tokens) => Some(digest(&["of a source", tokens.identity.as_deref()?])),
+            Kind::Fixed(_) | Kind::Callback(_) => None,
         }
     }
 

@@ -71,7 +71,8 @@ impl SourceBuilder {
         self
     }
 
-    /// Where tokens are kept beyond this source. Without a store they live and die with it.
+    /// Where tokens are kept beyond this source. Without a store they live and die with it. A grant that presents what a
+    /// function brings needs a [`subject`](TokenRequest::subject) then.
     pub fn store(mut self, store: impl TokenStore) -> Self {
         self.store = Some(Arc::new(store));
         self
@@ -107,13 +108,20 @@ impl SourceBuilder {
     /// asked for.
     ///
     /// # Errors
-    /// `config` when a setting cannot work, or the tokens it starts with are bound to a key that the client does not
-    /// have; `malformed_response` when a header cannot carry them.
+    /// `config` when a setting cannot work, a store would not know whose tokens it keeps ([`TokenRequest::subject`]), or the
+    /// tokens it starts with are bound to a key that the client does not have; `malformed_response` when a header cannot
+    /// carry them.
     pub fn build(mut self) -> Result<TokenSource, Error> {
         if self.default_lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
             return Err(Error::config(
                 "default_lifetime",
                 "is zero; expected how long a token is taken to live",
+            ));
+        }
+        if self.store.is_some() && self.request.is_nameless() {
+            return Err(Error::config(
+                "subject",
+                "is missing, and what brings the token or the assertion does not say whose it is: the store could give one user's token to another; name the user with TokenRequest::subject",
             ));
         }
         let login = self.login.take().map(|login| login.taken_over(self.client.clock().now().wall));

@@ -93,7 +93,7 @@ impl Exchanger {
     /// `config` when the subject token has no identity of its own.
     pub fn source(&self, subject: impl Into<TokenExchange>) -> Result<TokenSource, Error> {
         let subject = subject.into();
-        let Some(key) = subject.identity() else {
+        let Some(key) = subject.identity_of_token() else {
             let message =
                 "is read anew for each request, so it does not identify one subject; use client.source";
             return Err(Error::config("subject_token", message));
@@ -117,7 +117,7 @@ impl Exchanger {
     /// Forgets what a token was exchanged for, for example because its owner has logged out. Pass what
     /// [`source`](Self::source) was given: with another actor it is another exchange.
     pub fn forget(&self, subject: impl Into<TokenExchange>) {
-        if let Some(key) = subject.into().identity() {
+        if let Some(key) = subject.into().identity_of_token() {
             self.pool.remove(&key);
         }
     }

@@ -214,11 +214,11 @@ impl TokenSource {
         }
     }
 
-    /// An identity of its tokens that holds no secret.
-    pub(crate) fn identity(&self) -> String {
+    /// An identity of its tokens that holds no secret; `None` where nothing says whose they are.
+    pub(crate) fn identity(&self) -> Option<String> {
         match &self.0 {
-            Kind::Fixed(token) => digest(&[token.secret().expose()]),
-            Kind::Live(engine) => engine.store_key().as_str().to_owned(),
+            Kind::Fixed(token) => Some(digest(&[token.secret().expose()])),
+            Kind::Live(engine) => engine.has_an_owner().then(|| engine.store_key().as_str().to_owned()),
         }
     }
 
@@ -309,7 +309,7 @@ impl TokenSource {
     /// The ID tokens of a login. One that has expired is replaced first.
     pub(crate) fn id_tokens(&self) -> SecretSource {
         let source = self.clone();
-        let identity = digest(&["the ID token of", &self.identity()]);
+        let identity = self.identity().map(|identity| digest(&["the ID token of", &identity]));
         SecretSource::tokens(identity, move || {
             let source = source.clone();
             Box::pin(async move { source.id_token().await })

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use oauth_client::config::ClientConfig;
-use oauth_client::grant::{self, TokenExchange};
+use oauth_client::grant::{self, Assertion, IdJag, TokenExchange};
 use oauth_client::source::Exchanger;
+use oauth_client::store::MemoryStore;
 use oauth_client::token::TokenType;
+use oauth_client::{Secret, TokenSource, secret};
 use oauth_mock::{Endpoint, Fault, GrantType, MockClient, MockServer, User};
 use tokio::task::JoinSet;
 
@@ -254,7 +256,7 @@ async fn an_actor_from_a_source_is_another_than_none_and_than_that_of_another_so
     assert_eq!(exchanger.len(), 3, "the same actor, whichever source its token is from");
     // Nor do they share a place in a store.
     let key = |exchange| fixture.client.source(grant::token_exchange(exchange)).store_key();
-    let from_file = oauth_client::secret::from_file("/run/secrets/actor");
+    let from_file = secret::from_file("/run/secrets/actor");
     let made = subject().actor(from_file, TokenType::Jwt);
     assert_eq!(HashSet::from([key(subject()), key(subject().actor_from(&reader)), key(made)]).len(), 3);
 }
@@ -310,4 +312,94 @@ fn no_token_is_shown_nor_part_of_a_key() {
     assert!(!shown.contains("s3cr3t-"), "{shown}");
     let other = fixture.client.source(grant::token_exchange("another")).store_key();
     assert_ne!(builder.store_key(), other, "two subjects never share a token");
+}
+
+/// A login, of which only its subject says whose it is.
+async fn login_of(fixture: &Fixture, user: &str) -> TokenSource {
+    let response = serde_json::json!({"access_token": users_token(fixture, user), "token_type": "Bearer"});
+    fixture
+        .server
+        .fault(Endpoint::Token, Fault::body(200, "application/json", response.to_string()))
+        .times(1);
+    let login = fixture.client.source(grant::refresh_token(user).subject(user)).build().unwrap();
+    login.token().await.unwrap();
+    login
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_exchanges_of_two_logins_never_share_a_token() {
+    let fixture = fixture();
+    let (alice, bob) = (login_of(&fixture, "alice").await, login_of(&fixture, "bob").await);
+    let store = MemoryStore::new();
+    let exchanged = |exchange: TokenExchange| {
+        let request = grant::token_exchange(exchange).resource([BILLING]).scope(["read"]);
+        fixture.client.source(request).store(store.clone())
+    };
+    let by_access_token = |login: &TokenSource| TokenExchange::new(login.clone(), TokenType::AccessToken);
+    let mut tokens = HashSet::new();
+    for login in [&alice, &bob] {
+        let source = exchanged(by_access_token(login)).build().unwrap();
+        tokens.insert(source.token().await.unwrap().secret().expose().to_owned());
+    }
+    assert_eq!((tokens.len(), fixture.count(Endpoint::Token)), (2, 4), "two logins, two exchanges");
+    let again = exchanged(by_access_token(&alice)).build().unwrap().token().await.unwrap();
+    assert!(
+        tokens.contains(again.secret().expose()) && fixture.count(Endpoint::Token) == 4,
+        "alice's is kept"
+    );
+
+    let key = |exchange| exchanged(exchange).store_key();
+    let keys = [&alice, &bob].map(|login| key(TokenExchange::id_token_of(login)));
+    assert_ne!(keys[0], keys[1]);
+    let by_robot = by_access_token(&alice).actor("robot", TokenType::Jwt);
+    assert_ne!(key(by_robot), key(by_access_token(&alice)));
+}
+
+#[tokio::test]
+async fn a_store_keeps_no_token_of_a_subject_that_has_no_name() {
+    let fixture = fixture();
+    let made = || secret::from_fn(|| async { Ok::<_, std::io::Error>("made") });
+    let by = |subject: secret::SecretSource| grant::token_exchange(TokenExchange::from(subject));
+    // A login in no store, of a user that is not named.
+    let nameless = fixture.client.source(grant::login()).build().unwrap();
+    for request in [
+        by(made()),
+        by(nameless.clone().into()),
+        grant::token_exchange(TokenExchange::id_token_of(&nameless)),
+        grant::jwt_bearer(made()),
+        grant::jwt_bearer(Assertion::from_fn(|_| async { Ok::<_, std::io::Error>(Secret::from("made")) })),
+        grant::id_jag(IdJag::new(&fixture.client, TokenExchange::new(made(), TokenType::IdToken))),
+        // Whose token it is does not become known on the way.
+        by(fixture.client.source(by(made())).build().unwrap().into()),
+    ] {
+        fixture.client.source(request.clone()).build().unwrap();
+        let kept =
+            |request: grant::TokenRequest| fixture.client.source(request).store(MemoryStore::new()).build();
+        let error = kept(request.clone()).unwrap_err();
+        assert_eq!((error.code(), &*error.problems()[0].field), ("config", "subject"), "{request:?}");
+        assert!(error.to_string().contains("TokenRequest::subject"), "{error}");
+        kept(request.subject("alice")).unwrap();
+    }
+
+    // The name of a file or a variable, and a store that keeps the login itself, say whose it is.
+    let stored = fixture.client.source(grant::login()).store(MemoryStore::new()).build().unwrap();
+    let key = |request: grant::TokenRequest| {
+        let source = fixture.client.source(request).store(MemoryStore::new());
+        let key = source.store_key();
+        source.build().unwrap();
+        key
+    };
+    let keys = |one: &str, other: &str| {
+        HashSet::from([
+            key(by(secret::from_file(one))),
+            key(by(secret::from_file(other))),
+            key(by(secret::from_env(one))),
+            key(by(secret::from_env(other))),
+            key(grant::jwt_bearer(secret::from_file(one))),
+            key(grant::jwt_bearer(secret::from_file(other))),
+            key(grant::jwt_bearer(stored.clone())),
+            key(by(stored.clone().into())),
+        ])
+    };
+    assert_eq!((keys("/run/alice", "/run/bob").len(), keys("/run/alice", "/run/alice").len()), (8, 5));
 }
