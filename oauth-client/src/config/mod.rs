@@ -350,9 +350,7 @@ fn request(
     assertion_grants::misplaced(table, table.text("grant").unwrap_or(usual), problems);
     let request = match table.text("grant").unwrap_or(usual) {
         grant if !dialect.grants.is_empty() && !dialect.grants.iter().any(|known| known == grant) => {
-            let known = dialect.grants.join(", ");
-            let message = format!("{grant} is not a grant of provider {}; expected {known}", dialect.name());
-            problems.push(problem("grant", &message));
+            problems.push(problem("grant", &dialect.no_grant(grant)));
             return None;
         }
         "client_credentials" => grant::client_credentials(),

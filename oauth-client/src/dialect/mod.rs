@@ -61,6 +61,8 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 
 use crate::discover::Endpoint;
+use crate::error::Error;
+use crate::grant::{Grant, Renewal};
 
 pub use self::cognito::cognito;
 pub use self::comm100::comm100;
@@ -76,6 +78,9 @@ pub(crate) use self::path::Path;
 pub use self::sailpoint::sailpoint;
 pub use self::slack::slack;
 pub use self::teen_quotes::teen_quotes;
+
+const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+const CIBA: &str = "urn:openid:params:grant-type:ciba";
 
 /// Exactly what RFC 6749 says, without a deviation.
 pub fn standard() -> Dialect {
@@ -167,6 +172,35 @@ impl Dialect {
         self.names.iter().find(|(name, _)| name == standard).map_or(standard, |(_, theirs)| theirs)
     }
 
+    /// Why this grant is not to be sent to the provider, if it is not.
+    ///
+    /// # Errors
+    /// `config`, with the grants that the provider has.
+    pub(crate) fn check_grant(&self, grant: &dyn Grant) -> Result<(), Error> {
+        let sent = grant.grant_type();
+        let names: &[&str] = match sent {
+            // However a person gives it, the source of it is the same.
+            _ if grant.renewal() == Renewal::Login => {
+                &["authorization_code", "device_code", "ciba", DEVICE_CODE, CIBA]
+            }
+            DEVICE_CODE => &["device_code"],
+            CIBA => &["ciba"],
+            "urn:ietf:params:oauth:grant-type:jwt-bearer" => &["jwt_bearer", "id_jag"],
+            "urn:ietf:params:oauth:grant-type:token-exchange" => &["token_exchange"],
+            _ => &[],
+        };
+        let is_known = |known: &String| known == sent || names.contains(&known.as_str());
+        if self.grants.is_empty() || self.grants.iter().any(is_known) {
+            return Ok(());
+        }
+        Err(Error::config("grant", self.no_grant(sent)))
+    }
+
+    /// What is wrong with a grant that the provider does not have.
+    pub(crate) fn no_grant(&self, grant: &str) -> String {
+        format!("{grant} is not a grant of provider {}; expected {}", self.name, self.grants.join(", "))
+    }
+
     /// The name, as it stands in a configuration.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -225,8 +259,10 @@ impl Dialect {
         self
     }
 
-    /// The grants that the provider has, by their `grant_type`, the usual one first: it is used when a configuration
-    /// names none. When not set, all are accepted.
+    /// The grants that the provider has, by their `grant_type` or by the name that a [configuration](crate::config) has
+    /// for them (`jwt_bearer`), the usual one first: it is used when a configuration names none. Any other grant is an
+    /// error, and nothing is sent; a refresh token that came with a token may be used in any case. When not set, all are
+    /// accepted.
     pub fn grants<I: IntoIterator<Item: Into<String>>>(mut self, grants: I) -> Self {
         self.grants = grants.into_iter().map(Into::into).collect();
         self

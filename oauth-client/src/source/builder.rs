@@ -108,9 +108,9 @@ impl SourceBuilder {
     /// asked for.
     ///
     /// # Errors
-    /// `config` when a setting cannot work, a store would not know whose tokens it keeps ([`TokenRequest::subject`]), or the
-    /// tokens it starts with are bound to a key that the client does not have; `malformed_response` when a header cannot
-    /// carry them.
+    /// `config` when a setting cannot work, the provider does not have the [grant](crate::Dialect::grants), a store would
+    /// not know whose tokens it keeps ([`TokenRequest::subject`]), or the tokens it starts with are bound to a key that the
+    /// client does not have; `malformed_response` when a header cannot carry them.
     pub fn build(mut self) -> Result<TokenSource, Error> {
         if self.default_lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
             return Err(Error::config(
@@ -118,6 +118,7 @@ impl SourceBuilder {
                 "is zero; expected how long a token is taken to live",
             ));
         }
+        self.client.dialect().check_grant(self.request.grant())?;
         if self.store.is_some() && self.request.is_nameless() {
             return Err(Error::config(
                 "subject",

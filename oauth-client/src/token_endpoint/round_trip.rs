@@ -113,8 +113,10 @@ impl Client {
     /// Sends one token request and decodes its response: no retry, no cache.
     ///
     /// # Errors
-    /// Whatever [`Error::code`] lists: an error response of the server, no response, or a malformed one.
+    /// Whatever [`Error::code`] lists: an error response of the server, no response, or a malformed one; `config` when the
+    /// provider does not have the [grant](crate::Dialect::grants).
     pub async fn request(&self, request: &TokenRequest) -> Result<TokenSet, Error> {
+        self.dialect().check_grant(request.grant())?;
         let time = TimeLimit::whole(self.timeout());
         let result = self.request_tokens(request.to_parameters(), time, &mut ()).await;
         result.map_err(|failed| failed.error)

@@ -145,3 +145,67 @@ async fn entra_and_cognito_are_understood_at_their_issuers() {
         "invalid_grant"
     );
 }
+
+/// The error of a source and of a request by hand, which are the same.
+async fn no_grant_of(dialect: Dialect, request: grant::TokenRequest) -> String {
+    let site = Site::default();
+    let auth = match dialect.name() {
+        "comm100" => ClientAuth::none("app"),
+        _ => ClientAuth::post("app", "s3cr3t"),
+    };
+    let client = Client::builder().provider(dialect).auth(auth).http(site.http()).build().unwrap();
+    let error = client.source(request.clone()).build().unwrap_err();
+    assert_eq!((error.code(), &*error.problems()[0].field), ("config", "grant"));
+    assert_eq!(client.request(&request).await.unwrap_err().to_string(), error.to_string());
+    assert!(site.asked().is_empty(), "nothing is sent, no password either");
+    error.problems()[0].to_string()
+}
+
+#[tokio::test]
+async fn a_grant_that_a_provider_does_not_have_is_never_sent_to_it() {
+    let error = no_grant_of(dialect::ils(), grant::password("alice", "w0nderland")).await;
+    assert_eq!(error, "grant: password is not a grant of provider ils; expected client_credentials");
+    let error = no_grant_of(dialect::comm100(), grant::client_credentials()).await;
+    assert!(
+        error.ends_with("client_credentials is not a grant of provider comm100; expected password"),
+        "{error}"
+    );
+    let error = no_grant_of(dialect::google(), grant::token_exchange("t")).await;
+    assert!(error.contains("grant-type:token-exchange is not a grant of provider google"), "{error}");
+    no_grant_of(dialect::ils(), grant::login()).await;
+    no_grant_of(dialect::ils(), grant::refresh_token("r")).await;
+
+    let builds = |grants: &[&str], request: grant::TokenRequest| {
+        let dialect =
+            Dialect::new("acme").base_url("https://acme.test").token_path("/t").grants(grants.to_vec());
+        let client = Client::builder().provider(dialect).auth(ClientAuth::post("app", "s3cr3t"));
+        let client = client.http(Site::default().http()).build().unwrap();
+        assert!(client.source(request).build().is_ok(), "{grants:?}");
+    };
+    // By the names of a configuration, by what is sent, and without a list.
+    builds(&["jwt_bearer"], grant::jwt_bearer("a.b.c"));
+    builds(&["token_exchange"], grant::token_exchange("t"));
+    builds(&["urn:ietf:params:oauth:grant-type:jwt-bearer"], grant::jwt_bearer("a.b.c"));
+    for login in ["authorization_code", "device_code", "ciba", "urn:ietf:params:oauth:grant-type:device_code"]
+    {
+        builds(&[login], grant::login());
+    }
+    builds(&[], grant::password("alice", "w0nderland"));
+}
+
+#[tokio::test]
+async fn a_refresh_is_no_grant_that_a_provider_has_to_list() {
+    let site = Site::default().with(
+        "POST https://acme.test/t",
+        r#"{"access_token":"a1","token_type":"Bearer","expires_in":60,"refresh_token":"r1"}"#,
+    );
+    let dialect = Dialect::new("acme").base_url("https://acme.test").token_path("/t").grants(["password"]);
+    let client = Client::builder().provider(dialect).auth(ClientAuth::post("app", "s3cr3t"));
+    let client = client.http(site.http()).build().unwrap();
+    let source = client.source(grant::password("alice", "w0nderland")).build().unwrap();
+    let first = source.token().await.unwrap();
+    site.asked();
+    source.reject(first.generation());
+    source.token().await.unwrap();
+    assert!(site.asked()[0].body.contains("grant_type=refresh_token"));
+}
