@@ -8,7 +8,8 @@
 //! The other modules are typed provider APIs for clients and users. Each is a protected API
 //! itself: it runs over any [`HttpClient`], with tokens from a [`TokenSource`], and the rules for
 //! [requests with tokens](crate::attach) apply. Its errors are the same [`Error`] as everywhere, read as the provider's
-//! [dialect](crate::dialect) says; a 401 is about the token and so has the code `invalid_token` (RFC 6750 section 3.1).
+//! [dialect](crate::dialect) says, or as the challenge of the response does (`WWW-Authenticate`, RFC 6750 section 3); a 401
+//! without either is about the token and so has the code `invalid_token`.
 
 pub mod comm100;
 mod introspect;
@@ -150,7 +151,7 @@ fn read<'a>(
     }
     let object = object.ok().map(|object| ErrorBody::new(object, secrets.clone()));
     let wait = retry_after_by_server(&head.headers);
-    Err(error_response(head.status, object.as_ref(), &body, dialect, Responder::Api, secrets)
+    Err(error_response(head.status, object.as_ref(), &body, dialect, Responder::Api(&head.headers), secrets)
         .with_retry_after(wait))
 }
 

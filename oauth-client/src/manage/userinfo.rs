@@ -23,7 +23,8 @@ impl Client {
     /// Where the source's tokens came with an ID token, both must be about the same subject (section 5.3.2).
     ///
     /// # Errors
-    /// `invalid_token` and `insufficient_scope` when the server does not take the token; `malformed_response` when the
+    /// `invalid_token` and `insufficient_scope` when the server does not take the token, or what its challenge says
+    /// (`insufficient_user_authentication`, RFC 9470); `malformed_response` when the
     /// response names no subject, or another; `unsupported` when it is signed or encrypted: register the client without
     /// `userinfo_signed_response_alg` and `userinfo_encrypted_response_alg`; and the other codes of [`Error::code`].
     pub async fn userinfo(&self, source: &TokenSource) -> Result<Userinfo, Error> {

@@ -1,6 +1,6 @@
 //! Error responses of every shape, as one type.
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
@@ -9,6 +9,7 @@ use super::lost::says_refresh_token_is_lost;
 use crate::dialect::{Dialect, ErrorShape, Path};
 use crate::error::{Error, ErrorResponse, Kind, Said, code_for_status, printable};
 use crate::token::Secret;
+use crate::www_authenticate::Challenge;
 
 /// The most of a server's text that is kept, in characters.
 const MAX_TEXT: usize = 512;
@@ -37,11 +38,12 @@ pub(super) const OAUTH_CODES: &[&str] = &[
 ];
 
 /// Which kind of server responded: the meaning of a bare status depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Responder {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Responder<'a> {
     TokenEndpoint,
-    /// An API that takes tokens: its 401 is about the token (RFC 6750 section 3.1), not about the client.
-    Api,
+    /// An API that takes tokens, and the headers of its response: its 401 is about the token (RFC 6750 section 3.1), not
+    /// about the client, and a challenge may say what is wrong.
+    Api(&'a HeaderMap),
 }
 
 /// The JSON object of a response, without our own secrets and cut to what may be kept: some servers repeat in their
@@ -56,39 +58,65 @@ impl ErrorBody {
         Self(cleaned(Value::Object(object), &secrets))
     }
 
+    /// What a challenge says (RFC 6750 section 3, RFC 9449 section 7.1), as the body that it stands for; `None` where it
+    /// names no error.
+    fn of_challenge<'a>(
+        headers: &HeaderMap,
+        secrets: impl Iterator<Item = &'a Secret> + Clone,
+    ) -> Option<Self> {
+        let challenges = Challenge::from_headers(headers);
+        let about_tokens = |one: &&Challenge| one.is("Bearer") || one.is("DPoP");
+        let says = challenges.iter().filter(about_tokens).find(|one| one.parameter("error").is_some())?;
+        let member = |name: &str| Some((name.to_owned(), Value::from(says.parameter(name)?)));
+        let members = ["error", "error_description", "error_uri", "scope"].into_iter().filter_map(member);
+        Some(Self::new(members.collect(), secrets))
+    }
+
     /// Whether this body names an error, so that it is one although its status says otherwise.
     pub(crate) fn is_error(&self, dialect: &Dialect) -> bool {
         recognize(&self.0, dialect).is_some_and(|found| found.names_error)
     }
 }
 
-/// Reads an error response: by the shapes of the dialect where the body has one of them, otherwise by the status alone.
+/// Reads an error response: by the shapes of the dialect where the body has one of them, otherwise by an API's challenge,
+/// otherwise by the status alone.
 /// `text` is the body as it came.
 pub(crate) fn error_response<'a>(
     status: StatusCode,
     body: Option<&ErrorBody>,
     text: &[u8],
     dialect: &Dialect,
-    responder: Responder,
+    responder: Responder<'_>,
     secrets: impl Iterator<Item = &'a Secret> + Clone,
 ) -> Error {
     let found = body.and_then(|body| recognize(&body.0, dialect));
     let details = body.zip(dialect.details.as_ref()).and_then(|(body, details)| details.read(&body.0));
     let understood = found.is_some() && (details.is_some() || dialect.details.is_none());
-    let found = found.unwrap_or_default();
+    let mut found = found.unwrap_or_default();
+    let mut hint = None;
+    if let (None, Responder::Api(headers)) = (&found.code, responder)
+        && let Some(ErrorBody(challenge)) = ErrorBody::of_challenge(headers, secrets.clone())
+        && let Some(said) = by_shape(&challenge, &ErrorShape::oauth()).filter(|said| said.is_oauth)
+    {
+        let scope = challenge.get("scope").and_then(Value::as_str).filter(|scope| !scope.is_empty());
+        hint = scope.map(|scope| format!("the token needs the scope \"{scope}\""));
+        found = said;
+    }
     let own = found.code.as_deref();
     let mapped = own.and_then(|own| dialect.codes.iter().find(|(theirs, _)| theirs == own));
     let code = match (own, mapped) {
         (_, Some((_, standard))) => standard.clone(),
         (Some(own), None) if found.is_oauth || OAUTH_CODES.contains(&own) => own.to_owned(),
-        _ if responder == Responder::Api && status == StatusCode::UNAUTHORIZED => "invalid_token".to_owned(),
+        _ if matches!(responder, Responder::Api(_)) && status == StatusCode::UNAUTHORIZED => {
+            "invalid_token".to_owned()
+        }
         _ => code_for_status(status),
     };
     let mut response = ErrorResponse {
         code,
         transient: own.is_some_and(|own| dialect.transient.iter().any(|code| code == own)),
         provider_code: found.code,
-        said: Said::new(found.description),
+        said: Said { description: found.description, hint },
         uri: found.uri,
         details: details.filter(|_| understood),
         unrecognized: (!understood).then(|| shortened(text, &secrets)).filter(|text| !text.is_empty()),
