@@ -221,3 +221,26 @@ fn check_path(name: &str, path: &str, problems: &mut Vec<Problem>) {
         problems.push(Problem { field: join("custom", name), message: message.to_owned() });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_custom_replaces_what_the_preset_has() {
+        let values = json!({"provider": "ils", "custom": {"fields": {"client_id": "app"}}});
+        let ils = dialect(Table::new(values.as_object().unwrap()), &mut Vec::new());
+        assert_eq!((ils.name_of("client_id"), ils.name_of("client_secret")), ("app", "clientSecret"));
+        let undone = ils.parameter_name("client_id", "client_id");
+        assert_eq!(undone.name_of("client_id"), "client_id");
+
+        let values =
+            json!({"provider": "github", "custom": {"codes": {"bad_refresh_token": "server_error"}}});
+        let github = dialect(Table::new(values.as_object().unwrap()), &mut Vec::new());
+        let meanings: Vec<_> = github.codes.iter().filter(|(code, _)| code == "bad_refresh_token").collect();
+        assert_eq!(meanings, [&("bad_refresh_token".to_owned(), "server_error".to_owned())]);
+        assert!(github.codes.len() > 1, "the others stay");
+    }
+}

@@ -274,9 +274,9 @@ impl Dialect {
         self
     }
 
-    /// Another name for a parameter: `client_id` may go out as `clientId`.
+    /// Another name for a parameter: `client_id` may go out as `clientId`. It replaces the one that was set before.
     pub fn parameter_name(mut self, standard: impl Into<String>, theirs: impl Into<String>) -> Self {
-        self.names.push((standard.into(), theirs.into()));
+        put(&mut self.names, standard.into(), theirs.into());
         self
     }
 
@@ -332,9 +332,10 @@ impl Dialect {
         self
     }
 
-    /// The OAuth code that a code of the provider stands for: `invalid_refresh` may be `invalid_grant`.
+    /// The OAuth code that a code of the provider stands for: `invalid_refresh` may be `invalid_grant`. It replaces the
+    /// one that was set before.
     pub fn code(mut self, theirs: impl Into<String>, standard: impl Into<String>) -> Self {
-        self.codes.push((theirs.into(), standard.into()));
+        put(&mut self.codes, theirs.into(), standard.into());
         self
     }
 
@@ -363,6 +364,14 @@ impl Dialect {
     ) -> Self {
         self.expired = ExpiredResponse::new(says.into_iter().map(|(path, text)| (path.into(), text.into())));
         self
+    }
+}
+
+/// The last word counts, also against a preset's.
+fn put(list: &mut Vec<(String, String)>, name: String, value: String) {
+    match list.iter_mut().find(|(known, _)| *known == name) {
+        Some((_, known)) => *known = value,
+        None => list.push((name, value)),
     }
 }
 
