@@ -90,7 +90,8 @@ impl Client {
     }
 
     /// The server's metadata, discovered when first needed and kept for an hour; for 24 hours, with a warning, while it
-    /// cannot be fetched again. A document that is served but cannot be trusted is an error at once.
+    /// cannot be fetched again. A document that is served but cannot be trusted is an error at once, unless another of
+    /// the places where the metadata may be is down.
     ///
     /// # Errors
     /// `unsupported` when the client was given a token endpoint and no issuer; otherwise as

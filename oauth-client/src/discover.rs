@@ -365,7 +365,7 @@ pub(crate) async fn try_discover(
     needed: &[&str],
     limits: &Limits,
 ) -> Result<Metadata, Failed> {
-    let places = locations(issuer).map_err(|error| Failed { error, served: true })?;
+    let places = locations(issuer).map_err(|error| Failed { error, served: true, outage: None })?;
     let suits = |metadata: &Metadata| needed.iter().all(|name| metadata.names(name));
     let read = |body: &[u8]| check(parse(body)?, issuer, limits.allow_http);
     first_usable(http, &places, limits, read, suits, "check the issuer, or configure token_endpoint").await

@@ -144,8 +144,9 @@ impl Client {
         let discovered = match discover::try_discover(&self.0.http, issuer, &["token_endpoint"], &limits)
             .await
         {
-            // A document that is there and cannot be trusted is no outage.
-            Err(failure) if failure.served => return Err(failure.error),
+            // A document that is there and cannot be trusted is no outage. But one place may always have served such a
+            // document, and the good one was at another, which is down now.
+            Err(failure) if failure.served && failure.outage.is_none() => return Err(failure.error),
             Ok(mut metadata) => {
                 // The first document may have been checked by the caller; later ones are not.
                 let led_inside = known.as_ref().is_none_or(|known| known.metadata.leads_inside());
@@ -160,8 +161,8 @@ impl Client {
             // Endpoints hardly ever move: old metadata beats none while the document is unavailable. It is fetched
             // again in a minute, and not by every request.
             Err(failure) => {
-                let error = failure.error;
-                let known = known.filter(|known| known.is_usable(at)).ok_or_else(|| error.clone())?;
+                let known = known.filter(|known| known.is_usable(at)).ok_or_else(|| failure.error.clone())?;
+                let error = failure.outage.unwrap_or(failure.error);
                 tracing::warn!(
                     target: "oauth_client",
                     issuer,

@@ -34,7 +34,7 @@ pub(super) async fn first_usable<T>(
             }
         }
     });
-    let not_served = |error| Failed { error, served: false };
+    let not_served = |error| Failed { error, served: false, outage: None };
     match timeout(limits.timeout, asking).await {
         Ok(Some(done)) => done.map_err(not_served),
         Ok(None) => second_best.ok_or_else(|| failures.into_failed(places, none_found)),
@@ -48,6 +48,8 @@ pub(crate) struct Failed {
     pub(crate) error: Error,
     /// Whether a document was there, and not what was asked for.
     pub(crate) served: bool,
+    /// Why another place, which may have the right document in a minute, has none now.
+    pub(crate) outage: Option<Error>,
 }
 
 /// Gives each place's response to `take`, until that returns something or there are no more.
@@ -138,12 +140,12 @@ impl Failures {
 
     /// A document that was served and cannot be used says most; then what may be better in a minute.
     fn into_failed(self, places: &[Url], none_found: &str) -> Failed {
-        let served = self.served.is_some();
+        let (served, outage) = (self.served.is_some(), self.transient.clone());
         let error = self.served.or(self.transient).unwrap_or_else(|| {
             let each =
                 if self.each.is_empty() { places.iter().map(Url::to_string).collect() } else { self.each };
             Error::discovery(format!("found none at {}; {none_found}", each.join(", nor at ")))
         });
-        Failed { error, served }
+        Failed { error, served, outage }
     }
 }

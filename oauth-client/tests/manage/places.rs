@@ -5,12 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
+use oauth_client::clock::TestClock;
 use oauth_client::discover::{discover, discover_with, follow};
 use oauth_client::transport::{HttpClient, Limits, RequestBody};
 use oauth_client::{Client, ClientAuth, grant};
 use serde_json::json;
 
 use crate::site::Site;
+use crate::support::advance;
 
 const ISSUER: &str = "https://as.test/x";
 const PLACES: [&str; 3] = [
@@ -288,4 +290,34 @@ async fn an_api_without_a_document_is_followed_to_the_server_at_its_origin() {
     site.response("GET https://api.test/.well-known/oauth-protected-resource/mcp?s=1", status(503));
     let error = follow(&site).await.unwrap_err();
     assert!(error.is_transient(), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_at_hand_outlives_an_outage_of_its_place_whatever_the_other_places_serve() {
+    let wrong = r#"{"issuer": "https://evil.test"}"#;
+    let site = Site::default()
+        .with(PLACES[0], wrong)
+        .with(PLACES[1], &document())
+        .with("POST https://as.test/x/token", r#"{"access_token":"a1","token_type":"Bearer"}"#);
+    let client = Client::builder().issuer(ISSUER).auth(ClientAuth::basic("svc", "s3cr3t")).http(site.http());
+    let client = client.clock(TestClock::new()).build().unwrap();
+    client.metadata().await.unwrap();
+
+    site.response(PLACES[1], status(503));
+    advance(3601).await;
+    site.asked();
+    client.request(&grant::client_credentials()).await.unwrap();
+    assert_eq!(site.lines().len(), 4, "it was looked for in all places, and the token was got all the same");
+    client.request(&grant::client_credentials()).await.unwrap();
+    assert_eq!(site.lines().len(), 1, "not again by every request");
+
+    // Where nothing is down, the documents that are there count.
+    site.response(PLACES[1], status(404));
+    advance(61).await;
+    assert_eq!(client.metadata().await.unwrap_err().code(), "discovery");
+    site.response(PLACES[1], status(503));
+    advance(61).await;
+    client.metadata().await.unwrap();
+    advance(24 * 3600).await;
+    assert_eq!(client.metadata().await.unwrap_err().code(), "discovery", "and not for longer than a day");
 }
