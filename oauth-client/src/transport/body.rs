@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -66,43 +67,57 @@ where
     if least > most {
         return Err(too_large());
     }
-    match read(body, most).await? {
-        (bytes, true) => Ok(bytes),
-        (_, false) => Err(too_large()),
+    let mut bytes = Wiped::default();
+    match read(body, most, &mut bytes).await {
+        Ok(End::Whole) => Ok(bytes.into()),
+        Ok(End::Cut) => Err(too_large()),
+        Err(source) => Err(Error::new(Kind::Transport { sent: true, source })),
     }
 }
 
-/// The same, for a body of which `most` bytes are enough.
-pub(super) async fn read_start<B>(body: B, most: usize) -> Result<Bytes, Error>
+/// The start of a body, of which `most` bytes are enough, and less if the rest does not come. The head that it belongs
+/// to is there already, and has to be neither lost nor kept waiting for it.
+pub(super) async fn read_start<B>(body: B, most: usize) -> Bytes
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    Ok(read(body, most).await?.0)
+    let mut bytes = Wiped::default();
+    let _ = tokio::time::timeout(START_WITHIN, read(body, most, &mut bytes)).await;
+    bytes.into()
 }
 
-/// At most so many bytes of a body, and whether that is all of it.
-async fn read<B>(body: B, most: usize) -> Result<(Bytes, bool), Error>
+/// How long the body of an error is waited for. It comes with the head as a rule; where it does not come at all, enough of
+/// the exchange's time is left to say what the head said.
+const START_WITHIN: Duration = Duration::from_secs(5);
+
+enum End {
+    Whole,
+    /// There is more than was asked for.
+    Cut,
+}
+
+/// At most so many bytes of a body.
+async fn read<B>(body: B, most: usize, bytes: &mut Wiped) -> Result<End, BoxError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
     let least = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut body = pin!(body);
-    let mut read = Wiped(Vec::with_capacity(least.min(most)));
+    // It is empty: no copy of anything is left behind.
+    bytes.0.reserve_exact(least.min(most));
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-        let frame =
-            frame.map_err(|source| Error::new(Kind::Transport { sent: true, source: source.into() }))?;
         // Trailers carry nothing that is read here.
-        let Ok(data) = frame.into_data() else { continue };
-        let room = most - read.0.len();
+        let Ok(data) = frame.map_err(Into::into)?.into_data() else { continue };
+        let room = most - bytes.len();
         if data.len() > room {
-            read.extend(&data[..room]);
-            return Ok((read.into(), false));
+            bytes.extend(&data[..room]);
+            return Ok(End::Cut);
         }
-        read.extend(&data);
+        bytes.extend(&data);
     }
-    Ok((read.into(), true))
+    Ok(End::Whole)
 }
 
 /// A buffer that is wiped when it is dropped, and whenever it outgrows its place.

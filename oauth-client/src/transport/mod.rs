@@ -314,7 +314,7 @@ where
                 decode::plain(&head.headers, body::read_capped(body, most).await?, most)?
             } else {
                 let most = most.min(MAX_ERROR_BODY);
-                let start = body::read_start(body, most).await?;
+                let start = body::read_start(body, most).await;
                 decode::plain(&head.headers, start, most).unwrap_or_default()
             };
             if head.headers.remove(CONTENT_ENCODING).is_some() {

@@ -117,3 +117,35 @@ fn retry_after_is_read_in_both_forms_and_survives_nonsense() {
         assert_eq!(read(nonsense), None, "{nonsense:?}");
     }
 }
+
+/// Responds with this status, the start of a body, and then `rest`.
+fn breaking<R>(status: u16, rest: impl Fn() -> R + Clone + Send + 'static) -> HttpClient
+where
+    R: futures_util::Stream<Item = std::io::Result<http_body::Frame<Bytes>>> + Send + 'static,
+{
+    use futures_util::StreamExt as _;
+
+    HttpClient::from_service(tower::service_fn(move |_: Request<RequestBody>| {
+        let start = futures_util::stream::iter([Ok(http_body::Frame::data(Bytes::from_static(b"bu")))]);
+        let response = Response::builder().status(status).header("retry-after", "60");
+        let response = response.body(StreamBody::new(start.chain(rest()))).unwrap();
+        async move { Ok::<_, std::io::Error>(response) }
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_an_error_the_status_counts_whatever_becomes_of_its_body() {
+    for status in [400, 429, 503] {
+        let reset = || futures_util::stream::iter([Err(std::io::ErrorKind::ConnectionReset.into())]);
+        for http in [breaking(status, reset), breaking(status, futures_util::stream::pending)] {
+            let response = http.send(get("https://a/"), &Limits::token()).await.unwrap();
+            assert_eq!((response.status().as_u16(), &**response.body()), (status, &b"bu"[..]));
+            assert_eq!(retry_after_by_server(response.headers()), Some(Duration::from_secs(60)));
+        }
+    }
+    let reset = || futures_util::stream::iter([Err(std::io::ErrorKind::ConnectionReset.into())]);
+    let error = breaking(200, reset).send(get("https://a/"), &Limits::token()).await.unwrap_err();
+    assert!(error.is_outcome_unknown(), "a success without its body is none");
+    let error = breaking(200, futures_util::stream::pending).send(get("https://a/"), &Limits::token()).await;
+    assert_eq!(error.unwrap_err().code(), "timeout");
+}
