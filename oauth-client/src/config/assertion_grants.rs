@@ -17,6 +17,9 @@ const SIGNED: &str = "signed_assertion";
 
 /// Which grants each of these keys is for.
 const FOR: &[(&str, &[&str])] = &[
+    ("username", &["password"]),
+    ("password", &["password"]),
+    ("refresh_token", &["refresh_token"]),
     ("assertion", &["jwt_bearer"]),
     (SIGNED, &["jwt_bearer"]),
     ("subject_token", &["token_exchange", "id_jag"]),
@@ -33,8 +36,10 @@ const PROVIDER: &str = "identity_provider";
 pub(super) fn misplaced(table: Table<'_>, grant: &str, problems: &mut Vec<Problem>) {
     for (field, belongs_to) in FOR {
         if table.has(field) && !belongs_to.contains(&grant) {
+            let instead = if belongs_to.len() == 1 { "that" } else { "one of them" };
             let belongs_to = belongs_to.join("\" or \"");
-            problems.push(problem(field, &format!("is for grant = \"{belongs_to}\"; remove it")));
+            let message = format!("is for grant = \"{belongs_to}\"; set grant to {instead}, or remove it");
+            problems.push(problem(field, &message));
         }
     }
 }
@@ -156,4 +161,50 @@ pub(super) fn identity_provider(table: Table<'_>, problems: &mut Vec<Problem>) -
         TokenExchange::new(subject?, TokenType::from(table.text("subject_token_type").unwrap_or("id_token")));
     let audience = table.text("audience").map(str::to_owned);
     found.is_empty().then_some(IdentityProvider { client, exchange, audience })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::config::ClientConfig;
+    use crate::error::Error;
+
+    fn read(more: Value) -> Result<ClientConfig, Error> {
+        let mut values =
+            json!({"issuer": "https://auth.example.com", "client_id": "svc", "client_secret": "s3cr3t"});
+        values.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        ClientConfig::from_tree(values.as_object().unwrap())
+    }
+
+    fn problems(more: Value) -> Vec<String> {
+        read(more)
+            .map_or_else(|error| error.problems().iter().map(ToString::to_string).collect(), |_| Vec::new())
+    }
+
+    #[test]
+    fn a_user_and_a_refresh_token_are_not_left_out_in_silence() {
+        let user = json!({"username": "alice", "password": "w0nderland"});
+        assert_eq!(
+            problems(user.clone()),
+            [
+                "username: is for grant = \"password\"; set grant to that, or remove it",
+                "password: is for grant = \"password\"; set grant to that, or remove it"
+            ]
+        );
+        let mut asked = user;
+        asked["grant"] = "password".into();
+        assert!(problems(asked.clone()).is_empty());
+        asked["refresh_token"] = "r".into();
+        assert_eq!(
+            problems(asked),
+            ["refresh_token: is for grant = \"refresh_token\"; set grant to that, or remove it"]
+        );
+        assert_eq!(
+            problems(json!({"subject_token": "t"})),
+            [
+                "subject_token: is for grant = \"token_exchange\" or \"id_jag\"; set grant to one of them, or remove it"
+            ]
+        );
+    }
 }
