@@ -143,7 +143,8 @@ pub(super) fn identity_provider(table: Table<'_>, problems: &mut Vec<Problem>) -
     own?;
     let own = table.table(PROVIDER)?;
     let mut found = Vec::new();
-    let auth = auth::auth(own, &dialect::standard(), &mut found);
+    // Both clients use the same connections, and so the same certificate.
+    let auth = auth::auth_with_tls(own, table.table("tls"), &dialect::standard(), &mut found);
     let mut client = Client::builder();
     client = own.text("issuer").into_iter().fold(client, ClientBuilder::issuer);
     client = own.text("token_endpoint").into_iter().fold(client, ClientBuilder::token_endpoint);
@@ -154,9 +155,14 @@ pub(super) fn identity_provider(table: Table<'_>, problems: &mut Vec<Problem>) -
         client = client.timeout(Duration::from_secs(seconds));
     }
     client = auth.into_iter().fold(client, ClientBuilder::auth);
+    client = auth::mutual_tls(table, client);
     let known = |problem: &Problem| matches!(&*problem.field, "auth" | "http");
     found.extend(client.problems().into_iter().filter(|problem| !known(problem)));
-    problems.extend(found.iter().map(|found| problem(&join(PROVIDER, &found.field), &found.message)));
+    let place = |field: &str| match field.starts_with("tls.") {
+        true => field.to_owned(),
+        false => join(PROVIDER, field),
+    };
+    problems.extend(found.iter().map(|found| problem(&place(&found.field), &found.message)));
     let exchange =
         TokenExchange::new(subject?, TokenType::from(table.text("subject_token_type").unwrap_or("id_token")));
     let audience = table.text("audience").map(str::to_owned);
@@ -206,5 +212,34 @@ mod tests {
                 "subject_token: is for grant = \"token_exchange\" or \"id_jag\"; set grant to one of them, or remove it"
             ]
         );
+    }
+
+    #[test]
+    fn a_client_of_an_identity_provider_proves_itself_by_the_certificate_of_the_connections() {
+        let jag = |tls: Option<Value>| {
+            let mut values = json!({"grant": "id_jag", "subject_token": "t", "identity_provider": {
+                "issuer": "https://idp.example.com", "client_id": "wiki", "client_auth": "tls_client_auth"}});
+            values.as_object_mut().unwrap().extend(tls.map(|tls| ("tls".to_owned(), tls)));
+            values
+        };
+        assert_eq!(
+            problems(jag(None)),
+            [
+                "tls.cert: is missing; client_auth = \"tls_client_auth\" needs a certificate, tls = { cert, key }"
+            ]
+        );
+        let file = std::env::temp_dir().join(format!("oauth-client-jag-{}.pem", std::process::id()));
+        std::fs::write(&file, "x").unwrap();
+        let file_name = file.to_str().unwrap();
+        let config = read(jag(Some(json!({"cert": file_name, "key": file_name}))));
+        std::fs::remove_file(&file).unwrap();
+        #[cfg(feature = "reqwest")]
+        {
+            let provider = config.unwrap().identity_provider.unwrap();
+            let shown = format!("{:?}", provider.client);
+            assert!(shown.contains("tls_client_auth"), "{shown}");
+        }
+        #[cfg(not(feature = "reqwest"))]
+        assert_eq!(config.unwrap_err().problems()[0].field, "tls");
     }
 }

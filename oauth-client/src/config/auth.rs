@@ -13,6 +13,16 @@ use crate::sign::{self, SigningKey};
 use crate::transport::Tls;
 
 pub(super) fn auth(table: Table<'_>, dialect: &Dialect, problems: &mut Vec<Problem>) -> Option<ClientAuth> {
+    auth_with_tls(table, table.table("tls"), dialect, problems)
+}
+
+/// The same for a client whose connections are set up by a table `tls` that stands elsewhere.
+pub(super) fn auth_with_tls(
+    table: Table<'_>,
+    tls: Option<Table<'_>>,
+    dialect: &Dialect,
+    problems: &mut Vec<Problem>,
+) -> Option<ClientAuth> {
     let id = table.text("client_id");
     if !table.has("client_id") {
         problems
@@ -50,9 +60,9 @@ pub(super) fn auth(table: Table<'_>, dialect: &Dialect, problems: &mut Vec<Probl
     }
     let auth = match method {
         "none" => id.map(ClientAuth::none),
-        "tls_client_auth" => certificate(table, method, problems).and(id.map(ClientAuth::tls)),
+        "tls_client_auth" => certificate(tls, method, problems).and(id.map(ClientAuth::tls)),
         "self_signed_tls_client_auth" => {
-            certificate(table, method, problems).and(id.map(ClientAuth::self_signed_tls))
+            certificate(tls, method, problems).and(id.map(ClientAuth::self_signed_tls))
         }
         "private_key_jwt" => {
             let (key, certificate) = (private_key(table, problems), certificate_of_key(table, problems));
@@ -157,8 +167,8 @@ fn superfluous(table: Table<'_>, key: &str, owner: &str, problems: &mut Vec<Prob
     }
 }
 
-fn certificate(table: Table<'_>, method: &str, problems: &mut Vec<Problem>) -> Option<()> {
-    if table.table("tls").is_some_and(|tls| tls.has("cert")) {
+fn certificate(tls: Option<Table<'_>>, method: &str, problems: &mut Vec<Problem>) -> Option<()> {
+    if tls.is_some_and(|tls| tls.has("cert")) {
         return Some(());
     }
     let message =

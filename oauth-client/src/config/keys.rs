@@ -446,7 +446,7 @@ const IDENTITY_PROVIDER: &[Key] = &[
         Kind::OneOf(CLIENT_AUTH),
         "\"client_secret_basic\"",
         "client_auth = \"client_secret_post\"",
-        "How the client proves who it is there.",
+        "How the client proves who it is there. A certificate is that of tls, which is for the connections to both servers.",
     ),
     Key::new(
         "private_key",
