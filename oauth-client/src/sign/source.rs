@@ -22,8 +22,15 @@ enum Kind {
 
 struct Text {
     source: SecretSource,
-    /// The last text, and the key in it.
-    read: Mutex<Option<(Secret, SigningKey)>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    /// The last text that is a key, and that key.
+    read: Option<(Secret, SigningKey)>,
+    /// A later text that is none. It is not looked at again, and was reported.
+    rejected: Option<Secret>,
 }
 
 /// A key, and the text it was read from, where it may change.
@@ -58,22 +65,23 @@ const FIELD: &str = "private_key";
 
 impl Text {
     fn key(&self, text: Secret) -> Result<Read, Error> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, key)) = read.as_ref().filter(|(known, _)| *known == text) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_rejected = held.rejected.as_ref() == Some(&text);
+        if let Some((known, key)) = held.read.as_ref().filter(|(known, _)| is_rejected || *known == text) {
             return Ok((key.clone(), Some(known.clone())));
         }
-        match (SigningKey::from_text(text.expose()), read.as_ref()) {
-            (Ok(key), _) => {
-                *read = Some((text.clone(), key.clone()));
-                Ok((key, Some(text)))
+        let error = match SigningKey::from_text(text.expose()) {
+            Ok(key) => {
+                *held = Held { read: Some((text.clone(), key.clone())), rejected: None };
+                return Ok((key, Some(text)));
             }
-            // It may be in the middle of being written.
-            (Err(error), Some((known, key))) => {
-                tracing::warn!(error = %error, source = ?self.source, "the new private key cannot be used; the last one is kept");
-                Ok((key.clone(), Some(known.clone())))
-            }
-            (Err(error), None) => Err(error),
-        }
+            Err(error) => error,
+        };
+        // It may be in the middle of being written.
+        let (known, key) = held.read.clone().ok_or_else(|| error.clone())?;
+        tracing::warn!(error = %error, source = ?self.source, "the new private key cannot be used; the last one is kept");
+        held.rejected = Some(text);
+        Ok((key, Some(known)))
     }
 }
 
@@ -102,7 +110,7 @@ impl From<SigningKey> for KeySource {
 
 impl From<SecretSource> for KeySource {
     fn from(source: SecretSource) -> Self {
-        Self(Kind::Text(Arc::new(Text { source, read: Mutex::default() })))
+        Self(Kind::Text(Arc::new(Text { source, held: Mutex::default() })))
     }
 }
 
@@ -112,5 +120,39 @@ impl fmt::Debug for KeySource {
             Kind::Fixed(key) => key.fmt(f),
             Kind::Text(text) => text.source.fmt(f),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock as _, SystemClock};
+    use crate::logged::Logged;
+
+    #[tokio::test]
+    async fn a_key_that_cannot_be_used_is_reported_once() {
+        let pem = |_| SigningKey::generate(Algorithm::Es256).unwrap().to_pem().unwrap().expose().to_owned();
+        let [first, second] = [1, 2].map(pem);
+        let held = Arc::new(Mutex::new(first.clone()));
+        let text = Arc::clone(&held);
+        let key = KeySource::from(crate::secret::from_fn(move || {
+            let text = text.lock().unwrap().clone();
+            async move { Ok::<_, std::io::Error>(text) }
+        }));
+        let now = SystemClock.now();
+        let used = async || key.get(now).await.unwrap().1.unwrap().expose().to_owned();
+        assert_eq!(used().await, first);
+        let logged = Logged::listen();
+        for bad in ["half a key", "half a key", "half a key", "another half", "another half"] {
+            bad.clone_into(&mut held.lock().unwrap());
+            assert_eq!(used().await, first, "the last one is kept");
+        }
+        second.clone_into(&mut held.lock().unwrap());
+        assert_eq!(used().await, second);
+        assert_eq!(
+            logged.end().matches("the new private key cannot be used").count(),
+            2,
+            "once for each text"
+        );
     }
 }

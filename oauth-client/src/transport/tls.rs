@@ -1,12 +1,12 @@
 //! Certificates for the bundled transport, which may be replaced while it runs (RFC 8705).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use zeroize::Zeroizing;
 
 use super::clients::{Certificates, Clients};
 use crate::clock::{Clock, SystemClock};
-use crate::error::{Error, printable};
+use crate::error::{Error, Kind, printable};
 use crate::secret::SecretSource;
 use crate::sign::unmangled;
 use crate::token::Secret;
@@ -131,8 +131,17 @@ fn broken(field: &str) -> Error {
 /// A client for certificates that may change.
 pub(super) struct Rotating {
     tls: Tls,
-    /// The last texts, and the clients that were built from them.
-    built: Mutex<Option<(Vec<Secret>, Clients)>>,
+    held: Mutex<Held>,
+    /// Held while clients are built, so that they are built once for all requests that need them.
+    building: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Held {
+    /// The last texts that could be used, and the clients that were built from them.
+    built: Option<(Vec<Secret>, Clients)>,
+    /// Later texts that cannot be used, and why. They are not tried again, and were reported.
+    rejected: Option<(Vec<Secret>, Error)>,
 }
 
 impl Rotating {
@@ -141,9 +150,11 @@ impl Rotating {
         let now = SystemClock.now();
         let texts: Option<Result<Vec<_>, Error>> =
             tls.sources().map(|(field, source)| source.at_once(field, now)).collect();
-        let this = Self { tls, built: Mutex::new(None) };
+        let this = Self { tls, held: Mutex::default(), building: tokio::sync::Mutex::default() };
         if let Some(texts) = texts {
-            this.with(texts?)?;
+            let texts = texts?;
+            let built = this.tls.clients(&texts);
+            this.keep(texts, built)?;
         }
         Ok(this)
     }
@@ -154,31 +165,56 @@ impl Rotating {
         for (field, source) in self.tls.sources() {
             texts.push(source.latest(field, now).await?);
         }
-        self.with(texts)
+        if let Some(known) = self.known(&texts) {
+            return known;
+        }
+        let _one_at_a_time = self.building.lock().await;
+        if let Some(known) = self.known(&texts) {
+            return known;
+        }
+        // Keys are parsed and the authorities of the platform are read: nothing that requests should wait behind.
+        let tls = self.tls.clone();
+        let building = tokio::task::spawn_blocking(move || (tls.clients(&texts), texts));
+        let (built, texts) = building.await.map_err(|_| Error::new(Kind::Interrupted))?;
+        self.keep(texts, built)
     }
 
-    fn with(&self, texts: Vec<Secret>) -> Result<Clients, Error> {
-        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, clients)) = built.as_ref().filter(|(known, _)| *known == texts) {
-            return Ok(clients.clone());
+    /// What came of these texts, where they are not new.
+    fn known(&self, texts: &[Secret]) -> Option<Result<Clients, Error>> {
+        let held = self.held();
+        let built = held.built.as_ref();
+        if let Some((_, clients)) = built.filter(|(known, _)| *known == texts) {
+            return Some(Ok(clients.clone()));
         }
-        match (self.tls.clients(&texts), built.as_ref()) {
-            (Ok(clients), _) => {
-                *built = Some((texts, clients.clone()));
-                Ok(clients)
+        let (_, error) = held.rejected.as_ref().filter(|(known, _)| *known == texts)?;
+        Some(built.map(|(_, clients)| clients.clone()).ok_or_else(|| error.clone()))
+    }
+
+    fn keep(&self, texts: Vec<Secret>, built: Result<Clients, Error>) -> Result<Clients, Error> {
+        let mut held = self.held();
+        let error = match built {
+            Ok(clients) => {
+                *held = Held { built: Some((texts, clients.clone())), rejected: None };
+                return Ok(clients);
             }
-            // Certificate and key are two files, and one is replaced before the other.
-            (Err(error), Some((_, clients))) => {
-                tracing::warn!(error = %error, "the new certificates cannot be used; the last ones are kept");
-                Ok(clients.clone())
-            }
-            (Err(error), None) => Err(error),
-        }
+            Err(error) => error,
+        };
+        held.rejected = Some((texts, error.clone()));
+        // Certificate and key are two files, and one is replaced before the other.
+        let (_, clients) = held.built.as_ref().ok_or_else(|| error.clone())?;
+        tracing::warn!(error = %error, "the new certificates cannot be used; the last ones are kept");
+        Ok(clients.clone())
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use oauth_mock::ClientCertificate;
 
     use super::super::HttpClient;
@@ -220,5 +256,40 @@ mod tests {
         let tls = Tls::new().identity(&*both, &*both).authorities(&*cert);
         HttpClient::with_tls(tls.clone()).unwrap();
         assert!(!format!("{tls:?}").contains("PRIVATE"));
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_cannot_be_used_is_tried_once_and_reported_once() {
+        let (own, other) = (ClientCertificate::self_signed("svc"), ClientCertificate::self_signed("other"));
+        let texts = Arc::new(Mutex::new([own.cert_pem(), own.key_pem()]));
+        let source = |at: usize| {
+            let texts = Arc::clone(&texts);
+            crate::secret::from_fn(move || {
+                let text = texts.lock().unwrap()[at].clone();
+                async move { Ok::<_, std::io::Error>(text) }
+            })
+        };
+        let rotating = Rotating::new(Tls::new().identity(source(0), source(1))).unwrap();
+        texts.lock().unwrap()[1] = "damaged".to_owned();
+        for _ in 0..2 {
+            assert!(
+                rotating.clients().await.err().unwrap().to_string().contains("tls.key"),
+                "there is none yet"
+            );
+        }
+        texts.lock().unwrap()[1] = own.key_pem();
+        rotating.clients().await.unwrap();
+
+        let logged = crate::logged::Logged::listen();
+        texts.lock().unwrap()[0] = other.cert_pem();
+        for _ in 0..3 {
+            rotating.clients().await.unwrap();
+        }
+        texts.lock().unwrap()[1] = other.key_pem();
+        for _ in 0..3 {
+            rotating.clients().await.unwrap();
+        }
+        let logged = logged.end();
+        assert_eq!(logged.matches("the new certificates cannot be used").count(), 1, "{logged}");
     }
 }
