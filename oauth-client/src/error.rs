@@ -149,8 +149,9 @@ impl Error {
         }
     }
 
-    /// How long to wait before the next attempt: what the server's `Retry-After` said, or what is left of our own
-    /// back-off. Until then the token source returns this same error without asking the server.
+    /// How long to wait before the next attempt: what the server's `Retry-After` said, a day at most, or what is left of
+    /// our own back-off. Until then the token source returns this same error without asking the server; a new
+    /// [login](crate::TokenSource::log_in) ends the wait.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after

@@ -364,10 +364,11 @@ pub(crate) fn to_uri(url: &Url) -> Result<Uri, Error> {
     })
 }
 
-/// `Retry-After` (RFC 9110 section 10.2.3), as seconds or as a date, from `now` on the wall clock. Longer than an
-/// hour is taken as an hour; what is not understood counts as absent.
+/// `Retry-After` (RFC 9110 section 10.2.3), as seconds or as a date, from `now` on the wall clock. Longer than a day is
+/// taken as a day; what is not understood counts as absent.
 pub(crate) fn retry_after(headers: &HeaderMap, now: Duration) -> Option<Duration> {
-    const MAX_WAIT: Duration = Duration::from_secs(3600);
+    // A slip of the server's, such as milliseconds, is not to end a program's work for good.
+    const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than a u64 holds is a long time too.

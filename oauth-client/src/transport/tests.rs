@@ -111,8 +111,11 @@ fn retry_after_is_read_in_both_forms_and_survives_nonsense() {
     assert_eq!(read("30"), Some(Duration::from_secs(30)));
     assert_eq!(read("Sun, 06 Nov 1994 08:50:07 GMT"), Some(Duration::from_secs(30)));
     assert_eq!(read("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO), "a date in the past is now");
-    assert_eq!(read("999999999"), Some(Duration::from_secs(3600)), "capped");
-    assert_eq!(read("99999999999999999999999999"), Some(Duration::from_secs(3600)), "no overflow");
+    assert_eq!(read("7200"), Some(Duration::from_secs(7200)), "longer than an hour");
+    assert_eq!(read("Mon, 07 Nov 1994 08:49:36 GMT"), Some(Duration::from_secs(86_399)));
+    assert_eq!(read("999999999"), Some(Duration::from_secs(86_400)), "capped");
+    assert_eq!(read("Fri, 31 Dec 9999 23:59:59 GMT"), Some(Duration::from_secs(86_400)));
+    assert_eq!(read("99999999999999999999999999"), Some(Duration::from_secs(86_400)), "no overflow");
     for nonsense in ["-1", "soon", "1e3", "", "1.5"] {
         assert_eq!(read(nonsense), None, "{nonsense:?}");
     }

@@ -56,8 +56,9 @@ async fn a_retry_after_that_fits_the_time_limit_is_waited_out() {
 #[tokio::test(start_paused = true)]
 async fn an_absurd_retry_after_is_capped_or_ignored() {
     for (value, least, most) in [
-        ("999999999", 3600, 3600),
-        ("99999999999999999999999999", 3600, 3600),
+        ("7200", 7200, 7200),
+        ("999999999", 86_400, 86_400),
+        ("99999999999999999999999999", 86_400, 86_400),
         ("-1", 0, 1),
         ("soon", 0, 1),
         ("1e3", 0, 1),
