@@ -1,6 +1,6 @@
 //! Reading a checked configuration: values by key, secrets from where they are, and the tree from the environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 use serde_json::{Map, Value};
@@ -246,12 +246,17 @@ pub fn from_variables(
 ) -> Result<Map<String, Value>, Error> {
     let mut left: BTreeMap<String, String> =
         variables.into_iter().filter(|(name, _)| name.starts_with(prefix)).collect();
+    let given: BTreeSet<String> = left.keys().cloned().collect();
     let tree = take_table(prefix, keys, &mut left);
     if left.is_empty() {
         return Ok(tree);
     }
-    let stray = left.into_keys().map(|field| {
+    let stray = left.keys().cloned().map(|field| {
+        let file = format!("{field}_FILE");
         let message = match suggestion(prefix, keys, &field) {
+            _ if given.contains(&file) && !left.contains_key(&file) => {
+                format!("is given beside {file}; unset one of them")
+            }
             Some(name) => format!("is not a known variable; did you mean {name}?"),
             None => format!("is not a known variable; the prefix is {prefix}, the rest a key in capitals"),
         };
@@ -365,8 +370,12 @@ fn take_table(prefix: &str, keys: &[Key], left: &mut BTreeMap<String, String>) -
 fn take_secrets(prefix: &str, left: &mut BTreeMap<String, String>) -> Map<String, Value> {
     let mine: Vec<_> = left.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
     let mut secrets = Map::new();
-    for variable in mine {
-        let Some(text) = left.remove(&variable) else { continue };
+    for variable in &mine {
+        // The file counts, and the other one is reported.
+        if mine.contains(&format!("{variable}_FILE")) {
+            continue;
+        }
+        let Some(text) = left.remove(variable) else { continue };
         let name = variable.strip_prefix(prefix).unwrap_or_default();
         let (name, value) = match name.strip_suffix("_FILE") {
             Some(name) => (name, serde_json::json!({ "file": text })),
@@ -389,5 +398,38 @@ fn to_value(kind: Kind, text: String) -> Value {
             .collect::<Map<_, _>>()
             .into(),
         _ => Value::String(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::KEYS;
+    use super::*;
+
+    #[test]
+    fn a_secret_and_its_file_are_not_given_together() {
+        let variables = [
+            ("APP_CLIENT_SECRET", "s3cr3t"),
+            ("APP_CLIENT_SECRET_FILE", "/run/client"),
+            ("APP_STORE_SEAL_KEY", "s3cr3t"),
+            ("APP_STORE_SEAL_KEY_FILE", "/run/seal"),
+            ("APP_HEADERS_X_API_KEY", "s3cr3t"),
+            ("APP_HEADERS_X_API_KEY_FILE", "/run/key"),
+            ("APP_OTHER", "x"),
+            ("APP_OTHER_FILE", "x"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let error = from_variables("APP_", KEYS, variables).unwrap_err();
+        let said: Vec<_> = error.problems().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "APP_CLIENT_SECRET: is given beside APP_CLIENT_SECRET_FILE; unset one of them",
+                "APP_HEADERS_X_API_KEY: is given beside APP_HEADERS_X_API_KEY_FILE; unset one of them",
+                "APP_OTHER: is not a known variable; the prefix is APP_, the rest a key in capitals",
+                "APP_OTHER_FILE: is not a known variable; the prefix is APP_, the rest a key in capitals",
+                "APP_STORE_SEAL_KEY: is given beside APP_STORE_SEAL_KEY_FILE; unset one of them",
+            ]
+        );
     }
 }
