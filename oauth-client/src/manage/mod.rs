@@ -56,20 +56,19 @@ impl Api {
     /// The API below `base_url`: scheme, host and port, and what path comes before its own.
     ///
     /// # Errors
-    /// `config` when that is not an http or https URL.
+    /// `config` when that is not an http or https URL, or one with a query or a fragment.
     pub fn new(http: HttpClient, source: TokenSource, base_url: &str) -> Result<Self, Error> {
-        let base = Url::parse(base_url).ok().filter(Url::has_host);
-        let Some(base) = base else {
-            return Err(Error::config(
-                "base_url",
-                "is no URL; expected something like https://api.example.com",
-            ));
+        let wrong = |why: &str| {
+            Error::config("base_url", format!("{why}; expected something like https://api.example.com"))
         };
+        let is_http = |url: &Url| matches!(url.scheme(), "http" | "https");
+        let base = Url::parse(base_url).ok().filter(is_http);
+        let base = base.ok_or_else(|| wrong("is no http or https URL"))?;
         if base.query().is_some() {
-            return Err(Error::config(
-                "base_url",
-                "has a query, which no path can follow; expected something like https://api.example.com",
-            ));
+            return Err(wrong("has a query, which no path can follow"));
+        }
+        if base.fragment().is_some() {
+            return Err(wrong("has a fragment, which is never sent"));
         }
         Ok(Self::at(http, source, base))
     }

@@ -47,7 +47,7 @@ impl OAuthClients {
     /// The API at `base_url`, called with tokens from `source`.
     ///
     /// # Errors
-    /// `config` when that is not an http or https URL.
+    /// As [`Api::new`].
     pub fn new(http: HttpClient, source: TokenSource, base_url: &str) -> Result<Self, Error> {
         Api::new(http, source, base_url).map(Self)
     }

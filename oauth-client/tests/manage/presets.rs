@@ -209,3 +209,30 @@ async fn a_refresh_is_no_grant_that_a_provider_has_to_list() {
     source.token().await.unwrap();
     assert!(site.asked()[0].body.contains("grant_type=refresh_token"));
 }
+
+#[test]
+fn an_api_has_a_url_that_requests_can_go_to() {
+    use oauth_client::TokenSource;
+    use oauth_client::manage::{Api, sailpoint::OAuthClients};
+
+    let source = TokenSource::fixed("t").unwrap();
+    let new = |url: &str| Api::new(Site::default().http(), source.clone(), url).map(drop);
+    for good in ["https://api.test", "http://127.0.0.1:8080/base", "HTTPS://api.test/"] {
+        new(good).unwrap();
+    }
+    for (bad, says) in [
+        ("ftp://api.test", "is no http or https URL"),
+        ("api.test", "is no http or https URL"),
+        ("https://api.test/?a=b", "has a query"),
+        ("https://api.test/#top", "has a fragment"),
+    ] {
+        let both = [
+            new(bad).unwrap_err(),
+            OAuthClients::new(Site::default().http(), source.clone(), bad).map(drop).unwrap_err(),
+        ];
+        for error in both {
+            assert_eq!((error.code(), &*error.problems()[0].field), ("config", "base_url"), "{bad}");
+            assert!(error.to_string().contains(says), "{bad}: {error}");
+        }
+    }
+}
