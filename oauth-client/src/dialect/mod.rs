@@ -62,7 +62,7 @@ use serde::de::DeserializeOwned;
 
 use crate::discover::Endpoint;
 use crate::error::Error;
-use crate::grant::{Grant, Renewal};
+use crate::grant::{CIBA, DEVICE_CODE, Grant, Renewal};
 
 pub use self::cognito::cognito;
 pub use self::comm100::comm100;
@@ -78,9 +78,6 @@ pub(crate) use self::path::Path;
 pub use self::sailpoint::sailpoint;
 pub use self::slack::slack;
 pub use self::teen_quotes::teen_quotes;
-
-const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
-const CIBA: &str = "urn:openid:params:grant-type:ciba";
 
 /// Exactly what RFC 6749 says, without a deviation.
 pub fn standard() -> Dialect {
@@ -177,12 +174,23 @@ impl Dialect {
     /// # Errors
     /// `config`, with the grants that the provider has.
     pub(crate) fn check_grant(&self, grant: &dyn Grant) -> Result<(), Error> {
-        let sent = grant.grant_type();
+        // However a person gives it, the source of it is the same.
+        let ways: &[&str] = match grant.renewal() {
+            Renewal::Login => &["authorization_code", DEVICE_CODE, CIBA],
+            _ => &[grant.grant_type()],
+        };
+        match ways.iter().any(|way| self.check_grant_type(way).is_ok()) {
+            true => Ok(()),
+            false => Err(Error::config("grant", self.no_grant(grant.grant_type()))),
+        }
+    }
+
+    /// The same, by what is sent as `grant_type`: before a person is asked for it.
+    ///
+    /// # Errors
+    /// As [`check_grant`](Self::check_grant).
+    pub(crate) fn check_grant_type(&self, sent: &str) -> Result<(), Error> {
         let names: &[&str] = match sent {
-            // However a person gives it, the source of it is the same.
-            _ if grant.renewal() == Renewal::Login => {
-                &["authorization_code", "device_code", "ciba", DEVICE_CODE, CIBA]
-            }
             DEVICE_CODE => &["device_code"],
             CIBA => &["ciba"],
             "urn:ietf:params:oauth:grant-type:jwt-bearer" => &["jwt_bearer", "id_jag"],

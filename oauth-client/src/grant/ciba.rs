@@ -4,6 +4,8 @@ use super::{Grant, Renewal};
 use crate::token::Secret;
 use crate::token_endpoint::Parameters;
 
+pub(crate) const CIBA: &str = "urn:openid:params:grant-type:ciba";
+
 /// The identifier of an authentication request that waits for its person. Asked for by
 /// [`Client::backchannel`](crate::Client::backchannel).
 #[derive(Debug)]
@@ -11,7 +13,7 @@ pub(crate) struct CibaRequestId(pub(crate) Secret);
 
 impl Grant for CibaRequestId {
     fn grant_type(&self) -> &str {
-        "urn:openid:params:grant-type:ciba"
+        CIBA
     }
 
     fn parameters(&self, parameters: &mut Parameters) {

@@ -4,6 +4,8 @@ use super::{Grant, Renewal};
 use crate::token::Secret;
 use crate::token_endpoint::Parameters;
 
+pub(crate) const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
 /// The code that a device polls with while its person logs in elsewhere. Asked for by
 /// [`Client::device`](crate::Client::device).
 #[derive(Debug)]
@@ -11,7 +13,7 @@ pub(crate) struct DeviceCode(pub(crate) Secret);
 
 impl Grant for DeviceCode {
     fn grant_type(&self) -> &str {
-        "urn:ietf:params:oauth:grant-type:device_code"
+        DEVICE_CODE
     }
 
     fn parameters(&self, parameters: &mut Parameters) {

@@ -49,10 +49,10 @@ mod token_exchange;
 use std::fmt;
 use std::time::Duration;
 
-pub(crate) use self::ciba::CibaRequestId;
+pub(crate) use self::ciba::{CIBA, CibaRequestId};
 pub use self::client_credentials::client_credentials;
 pub(crate) use self::details::authorization_details;
-pub(crate) use self::device_code::DeviceCode;
+pub(crate) use self::device_code::{DEVICE_CODE, DeviceCode};
 pub use self::id_jag::{IdJag, IdentityAssertion, id_jag};
 pub use self::jwt_bearer::{Assertion, SignedAssertion, jwt_bearer};
 pub(crate) use self::login::AuthorizationCode;

@@ -14,7 +14,7 @@ use super::request::{expecting, unchecked};
 use crate::client::Client;
 use crate::discover::Endpoint;
 use crate::error::{Error, Kind, Problem};
-use crate::grant::{self, CibaRequestId, TokenRequest};
+use crate::grant::{self, CIBA, CibaRequestId, TokenRequest};
 use crate::secret::SecretSource;
 use crate::token::Secret;
 use crate::token_endpoint::Parameters;
@@ -183,9 +183,10 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// `config` without an issuer, without the scope `openid`, or for a request that cannot work; an error response of the server, such as
-    /// `unknown_user_id`; no response, or a malformed one.
+    /// `config` without an issuer, without the scope `openid`, or for a request that cannot work; an error response of the
+    /// server, such as `unknown_user_id`; no response, or a malformed one.
     pub async fn backchannel(&self, request: &BackchannelRequest) -> Result<BackchannelLogin, Error> {
+        self.dialect().check_grant_type(CIBA)?;
         let problems = request.problems();
         if !problems.is_empty() {
             return Err(Error::new(Kind::Config(problems)));

@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::clock::Now;
 use crate::discover::Endpoint;
 use crate::error::{Error, Kind, Problem};
-use crate::grant::{self, DeviceCode, TokenRequest};
+use crate::grant::{self, DEVICE_CODE, DeviceCode, TokenRequest};
 use crate::token::Secret;
 use crate::token_endpoint::Parameters;
 use crate::transport::{require_https, to_uri};
@@ -124,6 +124,7 @@ impl Client {
     /// # Errors
     /// `config` for a request that cannot work; an error response of the server, no response, or a malformed one.
     pub async fn device(&self, request: &DeviceRequest) -> Result<DeviceLogin, Error> {
+        self.dialect().check_grant_type(DEVICE_CODE)?;
         let problems = request.problems();
         if !problems.is_empty() {
             return Err(Error::new(Kind::Config(problems)));

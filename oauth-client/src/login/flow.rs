@@ -23,6 +23,7 @@ impl Client {
     /// # Errors
     /// `config` for a request that cannot work, and any error of discovery or of the pushed request.
     pub async fn authorize(&self, request: &AuthorizationRequest) -> Result<PendingLogin, Error> {
+        self.dialect().check_grant_type("authorization_code")?;
         let problems = request.problems();
         if !problems.is_empty() {
             return Err(Error::new(Kind::Config(problems)));

@@ -194,6 +194,26 @@ async fn a_grant_that_a_provider_does_not_have_is_never_sent_to_it() {
 }
 
 #[tokio::test]
+async fn no_person_is_asked_for_a_grant_that_a_provider_does_not_have() {
+    use oauth_client::login::{AuthorizationRequest, BackchannelRequest, DeviceRequest};
+
+    let site = Site::default();
+    let acme = Dialect::new("acme").grants(["password"]);
+    let client = Client::builder().provider(acme).issuer("https://acme.test").http(site.http());
+    let client = client.auth(ClientAuth::post("app", "s3cr3t")).build().unwrap();
+    let grants = [
+        client.authorize(&AuthorizationRequest::new("http://127.0.0.1/cb")).await.map(drop),
+        client.device(&DeviceRequest::new()).await.map(drop),
+        client.backchannel(&BackchannelRequest::login_hint("alice")).await.map(drop),
+    ];
+    for grant in grants {
+        let error = grant.unwrap_err();
+        assert_eq!((error.code(), &*error.problems()[0].field), ("config", "grant"), "{error}");
+    }
+    assert!(site.asked().is_empty());
+}
+
+#[tokio::test]
 async fn a_refresh_is_no_grant_that_a_provider_has_to_list() {
     let site = Site::default().with(
         "POST https://acme.test/t",
