@@ -370,12 +370,12 @@ fn take_table(prefix: &str, keys: &[Key], left: &mut BTreeMap<String, String>) -
 fn take_secrets(prefix: &str, left: &mut BTreeMap<String, String>) -> Map<String, Value> {
     let mine: Vec<_> = left.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
     let mut secrets = Map::new();
-    for variable in &mine {
+    for variable in mine {
         // The file counts, and the other one is reported.
-        if mine.contains(&format!("{variable}_FILE")) {
+        if left.contains_key(&format!("{variable}_FILE")) {
             continue;
         }
-        let Some(text) = left.remove(variable) else { continue };
+        let Some(text) = left.remove(&variable) else { continue };
         let name = variable.strip_prefix(prefix).unwrap_or_default();
         let (name, value) = match name.strip_suffix("_FILE") {
             Some(name) => (name, serde_json::json!({ "file": text })),
