@@ -100,7 +100,11 @@ pub(crate) fn error_response<'a>(
     {
         let scope = challenge.get("scope").and_then(Value::as_str).filter(|scope| !scope.is_empty());
         hint = scope.map(|scope| format!("the token needs the scope \"{scope}\""));
-        found = said;
+        found = Recognized {
+            description: said.description.or(found.description),
+            uri: said.uri.or(found.uri),
+            ..said
+        };
     }
     let own = found.code.as_deref();
     let mapped = own.and_then(|own| dialect.codes.iter().find(|(theirs, _)| theirs == own));

@@ -113,4 +113,7 @@ async fn a_challenge_says_what_is_wrong_where_the_body_does_not() {
     ] {
         assert_eq!(refused(status, challenge, body).await.code(), code, "{challenge}");
     }
+    // A text without a code is none the less the server's.
+    let error = refused(403, r#"Bearer error="insufficient_scope""#, r#"{"error_description":"ask"}"#).await;
+    assert_eq!((error.code(), error.description()), ("insufficient_scope", Some("ask")));
 }
