@@ -34,8 +34,8 @@ use crate::token_endpoint::{Deferred, Parameters, RequestContext, deferred};
 /// [code](crate::Error::code) and text.
 ///
 /// In a [store](crate::store) each assertion that is given has an entry of its own, and so has each file, variable,
-/// [`TokenSource`](crate::TokenSource) and signed subject. Where a function makes the assertion, say whose it is with
-/// [`subject`](TokenRequest::subject).
+/// [`TokenSource`](crate::TokenSource) and signed subject. Where a function makes the assertion, or a login brings it
+/// whose request names no subject, say whose it is with [`subject`](TokenRequest::subject).
 #[must_use]
 pub fn jwt_bearer(assertion: impl Into<Assertion>) -> TokenRequest {
     let assertion = assertion.into();

@@ -87,7 +87,8 @@ impl TokenRequest {
     ///
     /// It is required where one [store](crate::store) keeps the refresh tokens of several users, or they would be taken
     /// for the same user's. If the logins have ID tokens, an entry of another user is noticed, and is an error. So it is
-    /// for an assertion or a subject token that a function brings: without it, building a source with a store is an error.
+    /// for an assertion or a subject token that a function brings, or a login that names no subject: without it, building a
+    /// source with a store is an error.
     #[must_use]
     pub fn subject(self, subject: impl Into<String>) -> Self {
         self.with(|wanted| wanted.subject = Some(subject.into()))
@@ -190,9 +191,10 @@ impl TokenRequest {
         self.is_nameless && self.wanted.subject.is_none()
     }
 
-    /// Whether it says on whose behalf it is made.
-    pub(crate) fn has_subject(&self) -> bool {
-        self.wanted.subject.is_some() || self.grant.subject().is_some()
+    /// Whether it says whose its tokens are, where they are a user's. A login need not, in a store of its own.
+    pub(crate) fn names_its_user(&self) -> bool {
+        let has_subject = self.wanted.subject.is_some() || self.grant.subject().is_some();
+        has_subject || !self.is_nameless && !self.grant.renewal().needs_a_person()
     }
 
     pub(crate) fn has_scope(&self, scope: &str) -> bool {

@@ -34,8 +34,9 @@ use crate::token_endpoint::Parameters;
 /// subject token expires, the resulting token is not used any longer than that.
 ///
 /// In a [store](crate::store) each subject has an entry of its own: by its token where that is given, else by the file,
-/// the variable or the [`TokenSource`] that it comes from. Where several users' tokens come to one file, and where a
-/// function brings them, say whose it is with [`subject`](TokenRequest::subject).
+/// the variable or the [`TokenSource`] that it comes from. Where several users' tokens come to one file, where a function
+/// brings them, and where the request of a login names no subject, say whose it is with
+/// [`subject`](TokenRequest::subject).
 #[must_use]
 pub fn token_exchange(exchange: impl Into<TokenExchange>) -> TokenRequest {
     TokenRequest::on_behalf(Exchange::new(exchange.into()))

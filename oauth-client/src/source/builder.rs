@@ -72,7 +72,7 @@ impl SourceBuilder {
     }
 
     /// Where tokens are kept beyond this source. Without a store they live and die with it. A grant that presents what a
-    /// function brings needs a [`subject`](TokenRequest::subject) then.
+    /// function brings, or a login that names no user, needs a [`subject`](TokenRequest::subject) then.
     pub fn store(mut self, store: impl TokenStore) -> Self {
         self.store = Some(Arc::new(store));
         self

@@ -478,12 +478,6 @@ impl Engine {
         &self.client.dialect().expired
     }
 
-    /// Whether it is known whose its tokens are. Of a login that names no user, a store says it: it keeps one of them.
-    pub(super) fn has_an_owner(&self) -> bool {
-        let is_login = self.request.grant().renewal().needs_a_person() && !self.request.has_subject();
-        !self.request.is_nameless() && (!is_login || self.settings.store.is_some())
-    }
-
     pub(super) fn store_key(&self) -> &StoreKey {
         &self.settings.key
     }

@@ -218,7 +218,9 @@ impl TokenSource {
     pub(crate) fn identity(&self) -> Option<String> {
         match &self.0 {
             Kind::Fixed(token) => Some(digest(&[token.secret().expose()])),
-            Kind::Live(engine) => engine.has_an_owner().then(|| engine.store_key().as_str().to_owned()),
+            Kind::Live(engine) => {
+                engine.request.names_its_user().then(|| engine.store_key().as_str().to_owned())
+            }
         }
     }
 

@@ -360,8 +360,8 @@ async fn a_store_keeps_no_token_of_a_subject_that_has_no_name() {
     let fixture = fixture();
     let made = || secret::from_fn(|| async { Ok::<_, std::io::Error>("made") });
     let by = |subject: secret::SecretSource| grant::token_exchange(TokenExchange::from(subject));
-    // A login in no store, of a user that is not named.
-    let nameless = fixture.client.source(grant::login()).build().unwrap();
+    // Logins of users that are not named, each in a store of its own.
+    let nameless = fixture.client.source(grant::login()).store(MemoryStore::new()).build().unwrap();
     for request in [
         by(made()),
         by(nameless.clone().into()),
@@ -381,8 +381,8 @@ async fn a_store_keeps_no_token_of_a_subject_that_has_no_name() {
         kept(request.subject("alice")).unwrap();
     }
 
-    // The name of a file or a variable, and a store that keeps the login itself, say whose it is.
-    let stored = fixture.client.source(grant::login()).store(MemoryStore::new()).build().unwrap();
+    // The name of a file or a variable, and the subject of a login, say whose it is.
+    let named = fixture.client.source(grant::login().subject("alice")).build().unwrap();
     let key = |request: grant::TokenRequest| {
         let source = fixture.client.source(request).store(MemoryStore::new());
         let key = source.store_key();
@@ -397,8 +397,8 @@ async fn a_store_keeps_no_token_of_a_subject_that_has_no_name() {
             key(by(secret::from_env(other))),
             key(grant::jwt_bearer(secret::from_file(one))),
             key(grant::jwt_bearer(secret::from_file(other))),
-            key(grant::jwt_bearer(stored.clone())),
-            key(by(stored.clone().into())),
+            key(grant::jwt_bearer(named.clone())),
+            key(by(named.clone().into())),
         ])
     };
     assert_eq!((keys("/run/alice", "/run/bob").len(), keys("/run/alice", "/run/alice").len()), (8, 5));
