@@ -16,8 +16,8 @@ use crate::issuer::Issuer;
 use crate::keys::KeyPolicy;
 use crate::possession::{Certificates, Dpop};
 use crate::reject::{Hook, Rejection, RejectionBody};
-use crate::replay::ReplayStore;
-use crate::revocation::{RevocationFeed, RevocationSettings};
+use crate::replay::{Replay, ReplayStore};
+use crate::revocation::{RevocationFeed, RevocationSettings, SharedFeed};
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::tenants::Resolver;
@@ -354,10 +354,16 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     }
 
     /// Where used proofs are noted, with [`dpop`](Self::dpop): the same as [`Dpop::replay_store`], for settings that come from
-    /// a configuration.
+    /// a configuration. It holds whether `dpop` is set before or afterwards. Without `dpop` it is a build error, unless a
+    /// configuration decides whether there is one.
     pub fn replay_store(mut self, store: impl ReplayStore) -> Self {
-        let dpop = self.settings.possession.dpop.take();
-        self.settings.possession.dpop = dpop.map(|dpop| dpop.replay_store(store));
+        self.settings.possession.replay_store = Some(Replay::foreign(store));
+        self
+    }
+
+    /// The settings are those of a configuration, which may leave out what code provides for.
+    pub(crate) fn of_configuration(mut self) -> Self {
+        self.settings.possession.is_configured = true;
         self
     }
 
@@ -418,13 +424,14 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     }
 
     /// One more source of revocations, besides those of the [settings](Self::revocation): for settings that come from a
-    /// configuration.
+    /// configuration. It stays when other settings are set afterwards. Call again for more.
     pub fn revocation_feed(mut self, feed: impl RevocationFeed) -> Self {
-        self.settings.revocation = self.settings.revocation.feed(feed);
+        self.settings.feeds.push(SharedFeed::new(feed));
         self
     }
 
-    /// Where revocations come from, besides [code](Guard::revocations). By default there is no other source.
+    /// Where revocations come from, besides [code](Guard::revocations) and each [`revocation_feed`](Self::revocation_feed). By
+    /// default there is no other source. Called again, or after a configuration, it replaces the settings from before.
     pub fn revocation(mut self, settings: RevocationSettings) -> Self {
         self.settings.revocation = settings;
         self

@@ -27,7 +27,7 @@ use crate::misfit;
 use crate::possession::PossessionSettings;
 use crate::reject::log::RejectionLog;
 use crate::reject::{Challenge, Hook};
-use crate::revocation::{Feeds, List, RevocationSettings};
+use crate::revocation::{Feeds, List, RevocationSettings, SharedFeed};
 use crate::snapshot::Snapshot;
 use crate::tenants::{Resolver, Tenants};
 
@@ -56,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) max_tenants: Option<usize>,
     pub(crate) allow_private_jwks: bool,
     pub(crate) revocation: RevocationSettings,
+    /// Sources of revocations besides those of the settings, which may be replaced as a whole.
+    pub(crate) feeds: Vec<SharedFeed>,
     pub(crate) possession: PossessionSettings,
     /// The configuration names a Redis that is not connected.
     pub(crate) unconnected_redis: bool,
@@ -148,7 +150,7 @@ impl Settings {
                 Some(old) => Arc::clone(&old.feeds),
                 None => Feeds::new(revoked, Arc::clone(&assembler.clock)),
             },
-            revocation: self.revocation.after(old.map(|old| &old.revocation)),
+            revocation: self.revocation.with(self.feeds).after(old.map(|old| &old.revocation)),
             clock: Arc::clone(&assembler.clock),
             challenge: Arc::new(Challenge {
                 hook: self.hook.or_else(|| old?.challenge.hook.clone()),

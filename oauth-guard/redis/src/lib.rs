@@ -63,7 +63,8 @@ pub use self::feed::RedisFeed;
 pub use self::replay::RedisReplayStore;
 
 /// The builder of the guard that a configuration describes. With the table `redis`, used proofs and revocations are shared
-/// there; Redis need not be there yet.
+/// there; Redis need not be there yet. What is then set in code, such as [`GuardBuilder::dpop`] and
+/// [`GuardBuilder::revocation`], takes nothing of that away.
 ///
 /// # Errors
 /// When the URL cannot be used.

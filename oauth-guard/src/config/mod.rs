@@ -177,7 +177,7 @@ impl<'de> Deserialize<'de> for GuardConfig {
 
 /// Builds from the values present; missing and wrong ones are reported by the check and by the builder.
 fn builder(table: Table<'_>, problems: &mut Vec<Problem>) -> GuardBuilder {
-    let mut builder = Guard::builder();
+    let mut builder = Guard::builder().of_configuration();
     for (index, table) in table.tables("issuer").into_iter().enumerate() {
         let mut own = Vec::new();
         builder = builder.issuer(issuer(table, &mut own));

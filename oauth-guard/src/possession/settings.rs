@@ -24,6 +24,10 @@ pub(crate) struct PossessionSettings {
     pub(crate) certificates: Option<Certificates>,
     pub(crate) public_url: Option<String>,
     pub(crate) trusted_proxies: Vec<String>,
+    /// Where used proofs are noted, also by a `dpop` that is set later.
+    pub(crate) replay_store: Option<Replay>,
+    /// A configuration decides whether proofs are accepted.
+    pub(crate) is_configured: bool,
 }
 
 impl PossessionSettings {
@@ -88,9 +92,20 @@ impl PossessionSettings {
         problems: &mut Problems,
     ) -> Option<Replay> {
         let kept = before.and_then(|before| before.replay.clone());
-        let Some(dpop) = &self.dpop else { return kept };
-        let (named, capacity) = dpop.replay_settings();
-        if let Some(store) = named.or(kept) {
+        let Some(dpop) = &self.dpop else {
+            if self.replay_store.is_some() && !self.is_configured {
+                problems.add("replay_store", "is given, and no proof is accepted; set dpop too");
+            }
+            return kept;
+        };
+        let (own, capacity) = dpop.replay_settings();
+        if let (Some(store), Some(own)) = (&self.replay_store, &own)
+            && !store.is_same(own)
+        {
+            problems
+                .add("replay_store", "is given, and dpop has a store at another place; set one of the two");
+        }
+        if let Some(store) = own.or_else(|| self.replay_store.clone()).or(kept) {
             return Some(store);
         }
         let capacity = capacity.unwrap_or(defaults::REPLAY_CAPACITY);

@@ -101,6 +101,7 @@ mod settings;
 
 pub use self::endpoint::{EndpointFuture, RevocationEndpoint};
 pub use self::entry::{NAME_BYTES, Revocation, Target};
+pub(crate) use self::feed::SharedFeed;
 #[cfg(any(test, feature = "testing"))]
 pub use self::feed::conformance;
 pub use self::feed::{Batch, FeedError, FileFeed, MemoryFeed, Position, RevocationFeed};

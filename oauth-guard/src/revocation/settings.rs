@@ -158,6 +158,12 @@ impl RevocationSettings {
         self
     }
 
+    /// Sources of code besides.
+    pub(crate) fn with(mut self, feeds: Vec<SharedFeed>) -> Self {
+        self.feeds.extend(feeds);
+        self
+    }
+
     /// What a file cannot name stays: sources in code.
     pub(crate) fn after(mut self, old: Option<&Self>) -> Self {
         if let Some(old) = old.filter(|_| self.feeds.is_empty()) {

@@ -322,3 +322,30 @@ async fn a_short_outage_ends_within_half_a_second_and_a_long_one_is_not_hurried(
     let distinct: std::collections::BTreeSet<_> = late.iter().collect();
     assert!(distinct.len() > 3, "{late:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_given_to_the_builder_stays_whatever_is_set_later() {
+    for first in [true, false] {
+        let fixture = Fixture::new();
+        let (shared, own) = (Feed::new("shared", Manner::Good), Feed::new("own", Manner::Good));
+        let builder = fixture.builder().issuer(fixture.issuer());
+        let builder = match first {
+            true => builder.revocation_feed(shared.clone()).revocation(settings(&[&own])),
+            false => builder.revocation(settings(&[&own])).revocation_feed(shared.clone()),
+        };
+        let guard = builder.build().unwrap();
+        for (feed, session) in [(&shared, "s1"), (&own, "s2")] {
+            let token = fixture.server.mint().claim("sid", session).build();
+            assert_eq!(call(&guard, &token).await.status, 200);
+            feed.inner.publish(&[Revocation::session(fixture.server.issuer(), session)]).await.unwrap();
+            settle().await;
+            assert_eq!(call(&guard, &token).await.status, 401, "{}, shared first: {first}", feed.name);
+        }
+        // A reload without sources keeps both.
+        guard.reload(Guard::builder().issuer(fixture.issuer())).unwrap();
+        shared.inner.publish(&[Revocation::session(fixture.server.issuer(), "s3")]).await.unwrap();
+        settle().await;
+        let token = fixture.server.mint().claim("sid", "s3").build();
+        assert_eq!(call(&guard, &token).await.status, 401);
+    }
+}

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use oauth_guard::Dpop;
 use oauth_guard::clock::TestClock;
 use oauth_guard::defaults::REPLAY_STORE_TIMEOUT;
 use oauth_guard::replay::{Insertion, MemoryReplayStore, ProofId, ReplayError, ReplayHealth, ReplayStore};
+use oauth_guard::{Dpop, GuardBuilder};
 use oauth_mock::{Alg, TestKey};
 
 use super::super::support::settle;
@@ -348,4 +348,38 @@ async fn a_reload_with_another_handle_to_the_same_store_asks_it_once() {
         assert_eq!(bound.call(&guard, &bound.proof()).await.status, 200);
         assert_eq!(store.asked(), 2);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_given_to_the_builder_holds_in_any_order_of_calls() {
+    let bound = Bound::new();
+    for first in [true, false] {
+        let store = Counting::new(None);
+        let guard = match first {
+            true => bound.builder().replay_store(store.clone()).dpop(Dpop::new()),
+            false => bound.builder().dpop(Dpop::new()).replay_store(store.clone()),
+        };
+        let guard = guard.build().unwrap();
+        assert_eq!(bound.call(&guard, &bound.proof()).await.status, 200);
+        assert_eq!(store.asked(), 1, "the store before dpop: {first}");
+        // A reload, too.
+        guard.reload(bound.builder().replay_store(store.clone()).dpop(Dpop::new())).unwrap();
+        assert_eq!(bound.call(&guard, &bound.proof()).await.status, 200);
+        assert_eq!(store.asked(), 1);
+    }
+}
+
+#[test]
+fn no_store_is_left_unused_in_silence() {
+    let bound = Bound::new();
+    let store = Counting::new(Some("redis"));
+    let fields = |builder: GuardBuilder| {
+        let error = builder.build().map(|_| ()).unwrap_err();
+        error.problems().iter().map(|problem| problem.field.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(fields(bound.builder().replay_store(store.clone())), ["replay_store"], "without dpop");
+    let own = |store: &Counting| Dpop::new().replay_store(store.clone());
+    let two = || bound.builder().replay_store(store.clone());
+    assert_eq!(fields(two().dpop(own(&Counting::new(Some("other"))))), ["replay_store"], "two places");
+    two().dpop(own(&store)).build().unwrap();
 }
