@@ -36,7 +36,10 @@ impl Possession {
         });
         report.detail_of("dpop htm", true, || format!("called with {}", given.method));
         report.detail_of("dpop iat", true, || {
-            format!("at most {} s ago, by a clock that says {}", dpop.max_age, now.wall.as_secs())
+            let (latest, present) = (dpop.latest(now), now.wall.as_secs());
+            let set_back =
+                if latest == present { String::new() } else { format!(", set back from {latest}") };
+            format!("at most {} s ago, by a clock that says {present}{set_back}", dpop.max_age)
         });
         report.skip("dpop replay", "whether it was used before is not asked here");
     }

@@ -27,6 +27,8 @@ pub(crate) use self::peer::TrustedProxies;
 pub use self::peer::{PeerAddr, TlsPeer};
 pub(crate) use self::public_url::PublicUrl;
 pub(crate) use self::settings::PossessionSettings;
+use std::sync::Arc;
+
 use crate::reject::Rejection;
 use crate::replay::Replay;
 use crate::request::RequestHead;
@@ -44,6 +46,8 @@ pub(crate) struct Possession {
     replaced: Vec<Replaced>,
     /// What holds for proofs that were made before the last reload.
     past: Option<dpop::Past>,
+    /// What the clock showed before it was set back. Outlives a reload, as the store does.
+    mark: Option<Arc<dpop::ClockMark>>,
 }
 
 /// A store that a reload has replaced.

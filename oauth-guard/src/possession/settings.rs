@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use oauth_client::clock::Clock;
 
-use super::dpop::{AHEAD, Past};
+use super::dpop::{AHEAD, ClockMark, Past};
 use super::{CertificateSource, Certificates, Dpop, Possession, PublicUrl, Replaced, TrustedProxies};
 use crate::defaults;
 use crate::error::Problems;
@@ -68,11 +68,15 @@ impl PossessionSettings {
             None => resource.map(PublicUrl::of_resource).unwrap_or_default(),
         };
         let rules_before = before.and_then(|before| before.dpop.as_ref());
-        let past =
-            before.and_then(|before| Past::of(before.dpop.as_ref(), before.past, clock.now().wall.as_secs()));
-        let dpop = self.dpop.as_ref().and_then(|dpop| dpop.rules(rules_before, past, problems));
+        let now = clock.now();
+        let wall = now.wall.as_secs();
+        let mark =
+            before.and_then(|before| before.mark.clone()).unwrap_or_else(|| Arc::new(ClockMark::new(now)));
+        let latest = mark.furthest(now);
+        let past = before.and_then(|before| Past::of(rules_before, before.past, wall, latest));
+        let dpop = self.dpop.as_ref().and_then(|dpop| dpop.rules(rules_before, past, &mark, problems));
         let replay = self.replay(before, clock, problems);
-        let replaced = replaced(before, replay.as_ref(), clock.now().wall.as_secs());
+        let replaced = replaced(before, replay.as_ref(), wall, latest);
         Possession {
             dpop,
             certificates: self.certificates.clone(),
@@ -81,6 +85,7 @@ impl PossessionSettings {
             replay,
             replaced,
             past,
+            mark: Some(mark),
         }
     }
 
@@ -138,9 +143,12 @@ impl PossessionSettings {
 
 /// The stores that have to be asked besides the one in force: what they have noted is not noted there. One that may be the
 /// same is none of them, since it would take every proof for a replay.
-fn replaced(before: Option<&Possession>, replay: Option<&Replay>, now: u64) -> Vec<Replaced> {
+fn replaced(before: Option<&Possession>, replay: Option<&Replay>, now: u64, latest: u64) -> Vec<Replaced> {
     let (Some(before), Some(replay)) = (before, replay) else { return Vec::new() };
-    let last = before.replay.iter().map(|store| Replaced { store: store.clone(), until: now + AHEAD });
+    let last = before
+        .replay
+        .iter()
+        .map(|store| Replaced { store: store.clone(), until: latest.saturating_add(AHEAD) });
     // Of proofs that are too old by now nothing is left to ask.
     let longest = before.dpop.as_ref().map_or(MOST_KEPT, |dpop| dpop.max_age);
     let older = before.replaced.iter().filter(|one| now <= one.until.saturating_add(longest)).cloned();

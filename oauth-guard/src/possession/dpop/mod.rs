@@ -2,6 +2,7 @@
 
 mod error;
 mod htu;
+mod mark;
 mod nonce;
 mod proof;
 mod settings;
@@ -11,10 +12,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use oauth_client::clock::Now;
 use smallvec::SmallVec;
 
 pub(crate) use self::error::ProofError;
 pub(super) use self::htu::{UrlMatch, compare};
+pub(super) use self::mark::ClockMark;
 pub(crate) use self::nonce::Nonces;
 pub(crate) use self::proof::Visitor;
 pub use self::settings::Dpop;
@@ -44,6 +47,8 @@ pub(crate) struct DpopRules {
     pub(crate) max_age: u64,
     /// What holds for proofs that were made before the last reload.
     past: Option<Past>,
+    /// What the clock showed before it was set back.
+    mark: Arc<ClockMark>,
     /// `None`: no nonce is asked for.
     pub(crate) nonces: Option<Nonces>,
     /// Set when the hint about `public_url` was logged.
@@ -61,17 +66,24 @@ pub(super) struct Past {
 }
 
 impl Past {
-    /// Under `rules`, which a reload replaces at `now`; `before` is what held in them of yet older ones.
-    pub(super) fn of(rules: Option<&DpopRules>, before: Option<Self>, now: u64) -> Option<Self> {
+    /// Under `rules`, which a reload replaces at `now`; `before` is what held in them of yet older ones. `latest` is what the
+    /// clock would show if it had not been set back.
+    pub(super) fn of(rules: Option<&DpopRules>, before: Option<Self>, now: u64, latest: u64) -> Option<Self> {
         let Some(rules) = rules else { return before };
         // Of those that are too old already nothing is left to say.
         let older = before.filter(|past| now <= past.until.saturating_add(rules.max_age));
         let max_age = older.map_or(rules.max_age, |past| past.max_age.min(rules.max_age));
-        Some(Self { until: now.saturating_add(AHEAD), max_age })
+        let until = older.map_or(0, |past| past.until).max(latest.saturating_add(AHEAD));
+        Some(Self { until, max_age })
     }
 }
 
 impl DpopRules {
+    /// The time by which a proof is too old.
+    pub(super) fn latest(&self, now: Now) -> u64 {
+        self.mark.latest(now, self.max_age)
+    }
+
     /// How old a proof of this `iat` may be.
     fn max_age_of(&self, iat: u64) -> u64 {
         match self.past {

@@ -87,7 +87,8 @@ impl DpopRules {
         visitor.check("dpop ath", claims.check_token(token))?;
         visitor.check("dpop htm", claims.check_method(&given.method))?;
         visitor.check("dpop htu", self.check_url(&claims, &given.url))?;
-        let iat = visitor.check("dpop iat", claims.check_age(|iat| self.max_age_of(iat), now))?;
+        let iat =
+            visitor.check("dpop iat", claims.check_age(|iat| self.max_age_of(iat), now, self.latest(now)))?;
         let renewal = visitor.check("dpop nonce", self.check_nonce(&claims, now))?;
         let Some(key) = key else { return Ok(None) };
         visitor.check("dpop signature", check_signature(&jws, key))?;
@@ -96,7 +97,7 @@ impl DpopRules {
             let _ = binding.known.set(Known { header: jws.header.into(), key });
         }
         let Some(jti) = visitor.check("dpop jti", claims.identifier())? else { return Ok(None) };
-        // As long as it could be accepted, and a little longer: clocks are stepped back, and those of a fleet differ.
+        // As long as it could be accepted, and a little longer: the clocks of a fleet differ.
         let iat = iat.unwrap_or(0);
         let until = iat.saturating_add(self.max_age).saturating_add(AHEAD + 1);
         let keep = Duration::from_secs(until).saturating_sub(now.wall);
@@ -195,13 +196,13 @@ impl<'a> ProofClaims<'a> {
         if text_of(self.htm, "htm")?.is(method.as_str()) { Ok(()) } else { Err(ProofError::OtherMethod) }
     }
 
-    fn check_age(&self, max_age: impl Fn(u64) -> u64, now: Now) -> Result<u64, ProofError> {
+    /// `latest` is later than `now` where the clock was set back.
+    fn check_age(&self, max_age: impl Fn(u64) -> u64, now: Now, latest: u64) -> Result<u64, ProofError> {
         let iat = self.iat.and_then(Value::as_seconds).ok_or(ProofError::Claim("iat"))?;
-        let now = now.wall.as_secs();
-        if iat > now.saturating_add(AHEAD) {
+        if iat > now.wall.as_secs().saturating_add(AHEAD) {
             return Err(ProofError::FromTheFuture);
         }
-        if now > iat.saturating_add(max_age(iat)) { Err(ProofError::TooOld) } else { Ok(iat) }
+        if latest > iat.saturating_add(max_age(iat)) { Err(ProofError::TooOld) } else { Ok(iat) }
     }
 
     fn identifier(&self) -> Result<Cow<'a, str>, ProofError> {

@@ -1,6 +1,7 @@
 //! What is configured about DPoP.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use oauth_client::token::Secret;
 
 use super::nonce::Nonces;
-use super::{DpopRules, Past};
+use super::{ClockMark, DpopRules, Past};
 use crate::algorithm::{self, Algorithm};
 use crate::defaults;
 use crate::error::Problems;
@@ -80,6 +81,10 @@ impl Dpop {
 
     /// How old a proof may be, by its `iat`; in whole seconds. By default 60. It may be five seconds ahead. A reload with a
     /// longer time gives it to the proofs that are made from then on.
+    ///
+    /// When the wall clock is set back, proofs stay as old as they were, so that no used one passes again; those that are
+    /// made from then on pass. After a step by more than this time, every proof is refused for as long as used ones are
+    /// noted: this time and six seconds.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = age;
         self
@@ -144,6 +149,7 @@ impl Dpop {
         &self,
         before: Option<&DpopRules>,
         past: Option<Past>,
+        mark: &Arc<ClockMark>,
         problems: &mut Problems,
     ) -> Option<DpopRules> {
         let algorithms = self.supported();
@@ -196,6 +202,7 @@ impl Dpop {
             algorithms: algorithms.into(),
             max_age: self.max_age.as_secs(),
             past,
+            mark: Arc::clone(mark),
             nonces,
             hinted: AtomicBool::new(false),
         })

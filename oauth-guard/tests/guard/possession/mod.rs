@@ -2,6 +2,7 @@
 
 mod certificates;
 mod checks;
+mod clocks;
 mod config;
 mod explained;
 mod grpc;

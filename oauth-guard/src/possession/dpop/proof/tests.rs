@@ -1,4 +1,4 @@
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -7,7 +7,8 @@ use oauth_mock::{Alg, TestKey};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::possession::dpop::Dpop;
+use crate::error::Problems;
+use crate::possession::dpop::{ClockMark, Dpop};
 
 /// Writes down which checks are made, and ends at the first error as a request does.
 #[derive(Default)]
@@ -43,7 +44,6 @@ fn unsigned(key: &TestKey) -> String {
 }
 
 fn checks(proof: &str, jkt: [u8; 32]) -> (Vec<&'static str>, Option<ProofError>) {
-    let rules = Dpop::new().rules(None, None, &mut crate::error::Problems::default()).unwrap();
     let given = DpopEvidence {
         proof: Some(proof.as_bytes().into()),
         method: Cow::Owned(Method::GET),
@@ -52,6 +52,8 @@ fn checks(proof: &str, jkt: [u8; 32]) -> (Vec<&'static str>, Option<ProofError>)
     };
     let binding = Binding { jkt: Some(jkt), x5t: None, known: OnceLock::new() };
     let now = Now { wall: Duration::from_secs(1_000), monotonic: Duration::ZERO };
+    let (mark, mut problems) = (Arc::new(ClockMark::new(now)), Problems::default());
+    let rules = Dpop::new().rules(None, None, &mark, &mut problems).unwrap();
     let mut recorder = Recorder::default();
     let outcome = rules.visit(&given, TOKEN, &binding, &jkt, now, &mut recorder);
     (recorder.0, outcome.err())
