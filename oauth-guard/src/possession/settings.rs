@@ -74,7 +74,7 @@ impl PossessionSettings {
             before.and_then(|before| before.mark.clone()).unwrap_or_else(|| Arc::new(ClockMark::new(now)));
         let latest = mark.furthest(now);
         let past = before.and_then(|before| Past::of(rules_before, before.past, wall, latest));
-        let dpop = self.dpop.as_ref().and_then(|dpop| dpop.rules(rules_before, past, &mark, problems));
+        let dpop = self.dpop.as_ref().and_then(|dpop| dpop.rules(rules_before, past, &mark, now, problems));
         let replay = self.replay(before, clock, problems);
         let replaced = replaced(before, replay.as_ref(), wall, latest);
         Possession {

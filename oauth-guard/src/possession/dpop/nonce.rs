@@ -20,15 +20,26 @@ const SEAL: usize = 16;
 const TIME: usize = 8;
 /// How far ahead the clock of another guard with the same key may be, in seconds.
 const AHEAD: u64 = 60;
+/// How many keys of configurations before are kept: each costs a hash for a nonce that is not good.
+const MOST_RETIRED: usize = 8;
 
 /// The nonces of one guard.
 pub(crate) struct Nonces {
-    /// The first one seals; a reload with another key leaves the one before it for the nonces at large.
-    keys: Vec<hmac::Key>,
+    key: hmac::Key,
+    /// The keys before it, the last one first, for the nonces at large.
+    retired: Vec<Retired>,
     /// Whether the key came from the configuration.
     pub(super) is_shared: bool,
     seconds: u64,
     current: ArcSwapOption<Made>,
+}
+
+/// A key that a reload has replaced.
+#[derive(Clone)]
+struct Retired {
+    key: hmac::Key,
+    /// When that was. What it sealed later than this, and [`AHEAD`], was made with a copy of it.
+    at: u64,
 }
 
 struct Made {
@@ -48,17 +59,26 @@ pub(super) enum NonceState {
 
 impl Nonces {
     pub(super) fn new(secret: &[u8], is_shared: bool, seconds: u64) -> Self {
-        let keys = vec![hmac::Key::new(hmac::HMAC_SHA256, secret)];
-        Self { keys, is_shared, seconds, current: ArcSwapOption::empty() }
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        Self { key, retired: Vec::new(), is_shared, seconds, current: ArcSwapOption::empty() }
     }
 
-    /// The nonces of the configuration before stay good.
-    pub(super) fn succeed(&mut self, before: &Self) {
-        let Some(old) = before.keys.first() else { return };
-        if self.is_shared || before.is_shared {
-            self.keys.push(old.clone());
-        } else {
-            self.keys = vec![old.clone()];
+    /// The nonces of the configuration before stay good for as long as they would have been.
+    pub(super) fn succeed(&mut self, before: &Self, now: Now) {
+        // Keys that were made at start stay as they are.
+        if !self.is_shared && !before.is_shared {
+            self.key = before.key.clone();
+        }
+        let now = now.wall.as_secs();
+        let last = Retired { key: before.key.clone(), at: now };
+        for one in std::iter::once(&last).chain(&before.retired) {
+            let is_over = now >= one.at.saturating_add(AHEAD).saturating_add(self.seconds);
+            let is_known = std::iter::once(&self.key)
+                .chain(self.retired.iter().map(|known| &known.key))
+                .any(|known| is_same(known, &one.key));
+            if !is_over && !is_known && self.retired.len() < MOST_RETIRED {
+                self.retired.push(one.clone());
+            }
         }
     }
 
@@ -73,9 +93,7 @@ impl Nonces {
         let mut bytes = [0; TIME + SEAL];
         let (time, seal) = bytes.split_at_mut(TIME);
         time.copy_from_slice(&at.to_be_bytes());
-        if let Some(key) = self.keys.first() {
-            seal.copy_from_slice(&sealed(key, at));
-        }
+        seal.copy_from_slice(&sealed(&self.key, at));
         // Of this alphabet every text is a header value.
         let header = HeaderValue::try_from(BASE64_URL_SAFE_NO_PAD.encode(bytes))
             .unwrap_or_else(|_| HeaderValue::from_static(""));
@@ -97,7 +115,8 @@ impl Nonces {
         }
         let is_ours =
             |key: &hmac::Key| constant_time::verify_slices_are_equal(&sealed(key, at), seal).is_ok();
-        if !self.keys.iter().any(is_ours) {
+        let mut retired = self.retired.iter().filter(|one| at <= one.at.saturating_add(AHEAD));
+        if !is_ours(&self.key) && !retired.any(|one| is_ours(&one.key)) {
             return NonceState::Bad;
         }
         if now >= at.saturating_add(self.seconds / 2) { NonceState::Aging } else { NonceState::Good }
@@ -110,6 +129,11 @@ fn sealed(key: &hmac::Key, at: u64) -> [u8; SEAL] {
     context.update(&at.to_be_bytes());
     let tag = context.sign();
     tag.as_ref().first_chunk().copied().unwrap_or_default()
+}
+
+/// By what they seal: a key shows nothing else of itself.
+fn is_same(one: &hmac::Key, other: &hmac::Key) -> bool {
+    constant_time::verify_slices_are_equal(&sealed(one, 0), &sealed(other, 0)).is_ok()
 }
 
 impl fmt::Debug for Nonces {
@@ -179,14 +203,33 @@ mod tests {
     fn another_key_leaves_the_nonces_at_large_good() {
         let old = Nonces::new(&[7; 32], true, 300);
         let mut new = Nonces::new(&[8; 32], true, 300);
-        new.succeed(&old);
+        new.succeed(&old, at(1_000));
         assert_eq!(new.state(&text(&old, 1_000), at(1_010)), NonceState::Good);
+        assert_eq!(new.state(&text(&old, 1_060), at(1_060)), NonceState::Good);
+        assert_eq!(new.state(&text(&old, 1_061), at(1_061)), NonceState::Bad, "made after it was replaced");
         assert_ne!(text(&new, 1_000), text(&old, 1_000));
         // Keys that were made at start stay as they are.
         let old = Nonces::new(&[1; 32], false, 300);
         let mut new = Nonces::new(&[2; 32], false, 300);
-        new.succeed(&old);
+        new.succeed(&old, at(1_000));
         assert_eq!(text(&new, 1_000), text(&old, 1_000));
         assert!(!format!("{new:?}").contains("key"));
+    }
+
+    #[test]
+    fn each_key_is_kept_once_and_until_its_nonces_have_ended() {
+        let mut nonces = Nonces::new(&[0; 32], true, 300);
+        let mut reload = |key: u8, now: u64| {
+            let mut next = Nonces::new(&[key; 32], true, 300);
+            next.succeed(&nonces, at(now));
+            nonces = next;
+            nonces.retired.len()
+        };
+        assert_eq!([reload(1, 1_000), reload(1, 1_001), reload(2, 1_002), reload(1, 1_003)], [1, 1, 2, 2]);
+        assert_eq!(reload(1, 1_359), 2, "the first one's last nonces are good");
+        assert_eq!(reload(1, 1_360), 1);
+        assert_eq!(reload(1, 1_363), 0);
+        let many: Vec<_> = (0..20).map(|key| reload(key, 2_000)).collect();
+        assert_eq!(many.last(), Some(&MOST_RETIRED));
     }
 }

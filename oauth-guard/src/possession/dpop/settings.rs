@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use oauth_client::clock::Now;
 use oauth_client::token::Secret;
 
 use super::nonce::Nonces;
@@ -106,7 +107,9 @@ impl Dpop {
 
     /// The key that nonces are sealed with, for a fleet whose guards are to accept each other's nonces: at least 32
     /// bytes, in base64 or base64url. By default each guard makes one for itself. After a reload with another key,
-    /// nonces under the previous key stay good for the rest of their lifetime.
+    /// nonces that were made under the previous key stay good for the rest of their lifetime, and it makes no more of
+    /// them: only those of the next minute count, which guards that are reloaded a little later still make. It needs
+    /// [`require_nonce`](Self::require_nonce).
     pub fn nonce_key(mut self, key: impl Into<Secret>) -> Self {
         self.nonce_key = Some(key.into());
         self
@@ -150,6 +153,7 @@ impl Dpop {
         before: Option<&DpopRules>,
         past: Option<Past>,
         mark: &Arc<ClockMark>,
+        now: Now,
         problems: &mut Problems,
     ) -> Option<DpopRules> {
         let algorithms = self.supported();
@@ -193,7 +197,7 @@ impl Dpop {
         let nonces = key.filter(|_| self.nonce).map(|(key, is_shared)| {
             let mut nonces = Nonces::new(&key, is_shared, self.nonce_lifetime.as_secs());
             if let Some(before) = before.and_then(|before| before.nonces.as_ref()) {
-                nonces.succeed(before);
+                nonces.succeed(before, now);
             }
             nonces
         });

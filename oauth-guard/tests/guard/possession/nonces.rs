@@ -142,7 +142,42 @@ async fn nonces_survive_a_reload_whatever_their_key() {
     guard.reload(bound.builder().dpop(strict().nonce_key(OTHER))).unwrap();
     assert_eq!(bound.call(&guard, &bound.proof().nonce(&nonce)).await.status, 200, "the one before");
     guard.reload(bound.builder().dpop(strict().nonce_key(OTHER))).unwrap();
-    assert_eq!(bound.call(&guard, &bound.proof().nonce(&nonce)).await.status, 401, "two before");
+    assert_eq!(bound.call(&guard, &bound.proof().nonce(&nonce)).await.status, 200, "the key did not change");
+    let third = "A".repeat(43);
+    guard.reload(bound.builder().dpop(strict().nonce_key(third))).unwrap();
+    assert_eq!(bound.call(&guard, &bound.proof().nonce(&nonce)).await.status, 200, "two before");
+    guard.reload(bound.builder().dpop(strict().nonce_key(KEY))).unwrap();
+    assert_eq!(bound.call(&guard, &bound.proof().nonce(&nonce)).await.status, 200, "in force again");
+}
+
+/// A key is replaced because it leaked: from then on it makes no nonces, and those it made end in their time.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_replaced_makes_no_new_nonces() {
+    let bound = Bound::new();
+    let guard = bound.guard(strict().nonce_key(KEY));
+    let thief = bound.guard(strict().nonce_key(KEY));
+    let before = nonce_of(&guard).await;
+    guard.reload(bound.builder().dpop(strict().nonce_key(OTHER))).unwrap();
+    let status = |nonce: String| {
+        let (bound, guard) = (&bound, &guard);
+        async move { bound.call(guard, &bound.proof().nonce(&nonce)).await.status }
+    };
+    // For a minute: another guard of the fleet may be reloaded a little later, and its clock may be ahead.
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let last = nonce_of(&thief).await;
+    assert_eq!((status(before.clone()).await, status(last.clone()).await), (200, 200));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(status(nonce_of(&thief).await).await, 401);
+    assert_eq!(status(nonce_of(&guard).await).await, 200);
+    // Reloads that have nothing to do with it change neither.
+    guard.reload(bound.builder().dpop(strict().nonce_key(OTHER))).unwrap();
+    assert_eq!(status(nonce_of(&thief).await).await, 401);
+    tokio::time::advance(Duration::from_secs(238)).await;
+    assert_eq!((status(before.clone()).await, status(last.clone()).await), (200, 200));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!((status(before).await, status(last.clone()).await), (401, 200));
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(status(last).await, 401);
 }
 
 /// Without a layer: claims bring the next nonce, and the guard gives one for a rejection.

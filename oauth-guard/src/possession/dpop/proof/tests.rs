@@ -53,7 +53,7 @@ fn checks(proof: &str, jkt: [u8; 32]) -> (Vec<&'static str>, Option<ProofError>)
     let binding = Binding { jkt: Some(jkt), x5t: None, known: OnceLock::new() };
     let now = Now { wall: Duration::from_secs(1_000), monotonic: Duration::ZERO };
     let (mark, mut problems) = (Arc::new(ClockMark::new(now)), Problems::default());
-    let rules = Dpop::new().rules(None, None, &mark, &mut problems).unwrap();
+    let rules = Dpop::new().rules(None, None, &mark, now, &mut problems).unwrap();
     let mut recorder = Recorder::default();
     let outcome = rules.visit(&given, TOKEN, &binding, &jkt, now, &mut recorder);
     (recorder.0, outcome.err())
