@@ -382,7 +382,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
 
     /// The URL that callers see, with the path prefix that a proxy strips: what DPoP proofs name. By default the origin
     /// of [`resource`](Self::resource); else what a [trusted proxy](Self::trusted_proxies) forwards; else the request's
-    /// own scheme and `Host`, which the caller writes.
+    /// own scheme and `Host`, which the caller writes. It is for [`dpop`](Self::dpop), and has no effect without it.
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
         self.settings.possession.public_url = Some(url.into());
         self
@@ -391,6 +391,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// The proxies, as networks such as `10.0.0.0/8`, whose `Forwarded`, `X-Forwarded-Proto`, `-Host` and `-Prefix`,
     /// and whose certificate headers are trusted. Their address comes from axum's `ConnectInfo<SocketAddr>` (feature
     /// `axum`) or from [`PeerAddr`](crate::PeerAddr); without an address no proxy is trusted. By default none.
+    ///
+    /// Each proxy has to overwrite or remove all four headers. One that passes a header of its caller on lets the caller
+    /// choose the URL that proofs are compared with, so that a proof for another API passes here. Where
+    /// [`public_url`](Self::public_url) is set, none of the four counts. A request whose `Forwarded` and `X-Forwarded-*`
+    /// do not name the same scheme and host is 400.
+    ///
+    /// They are for [`dpop`](Self::dpop) and [`certificates`](Self::certificates), and have no effect without these.
     pub fn trusted_proxies<N: Into<String>>(mut self, networks: impl IntoIterator<Item = N>) -> Self {
         self.settings.possession.trusted_proxies = networks.into_iter().map(Into::into).collect();
         self

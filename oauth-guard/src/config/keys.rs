@@ -131,14 +131,14 @@ pub const KEYS: &[Key] = &[
         Kind::Text,
         "the origin of resource, else what trusted_proxies forward, else the request's Host",
         "public_url = \"https://api.example.com/base\"",
-        "The URL that callers see, with the path prefix that a proxy strips: what DPoP proofs name.",
+        "The URL that callers see, with the path prefix that a proxy strips: what DPoP proofs name. Without dpop it has no effect.",
     ),
     Key::new(
         "trusted_proxies",
         Kind::Texts,
         "none",
         "trusted_proxies = [\"10.0.0.0/8\", \"127.0.0.1/32\"]",
-        "Whose Forwarded, X-Forwarded-Proto, -Host and -Prefix, and certificate headers count.",
+        "Whose Forwarded, X-Forwarded-Proto, -Host and -Prefix, and certificate headers count. The proxy has to overwrite or remove all of them, since one that it passes on lets the caller choose the URL that proofs are compared with; with public_url only the certificate headers count. Without dpop and certificates it has no effect.",
     ),
     Key::new(
         "dpop",

@@ -6,7 +6,7 @@ use super::elements::{last_element, pairs};
 use crate::reject::Rejection;
 
 /// As the last proxy wrote it. What stands in front of it in a list came from its own caller.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Forwarded<'a> {
     pub(super) scheme: Option<&'a str>,
     pub(super) host: Option<&'a str>,
@@ -14,13 +14,14 @@ pub(super) struct Forwarded<'a> {
     pub(super) prefix: Option<&'a str>,
 }
 
-const DISAGREE: Rejection = Rejection::MalformedRequest("Forwarded and X-Forwarded-* contradict each other");
+const DISAGREE: Rejection = Rejection::MalformedRequest("Forwarded and X-Forwarded-* do not say the same");
 const MALFORMED: Rejection = Rejection::MalformedRequest("a Forwarded or X-Forwarded-* header is malformed");
 
 impl<'a> Forwarded<'a> {
     /// # Errors
-    /// When they are malformed or contradict each other: a proxy that writes one of them and passes the other on would let
-    /// its callers choose.
+    /// When they are malformed, and when `Forwarded` and `X-Forwarded-*` do not say the same: a proxy that writes the one and
+    /// passes the other on would let its callers choose. A proxy that writes some of `X-Forwarded-*` and passes
+    /// the others on looks like one that writes them all, and is not noticed.
     pub(super) fn read(headers: &'a HeaderMap) -> Result<Self, Rejection> {
         let mut standard = Self::default();
         if let Some(text) = value(headers, "forwarded")? {
@@ -38,33 +39,38 @@ impl<'a> Forwarded<'a> {
                 }
             }
         }
-        let scheme = either(standard.scheme, last(headers, "x-forwarded-proto")?, |one, two| {
-            one.eq_ignore_ascii_case(two)
-        })?;
-        let host = either(standard.host, last(headers, "x-forwarded-host")?, |one, two| {
-            one.eq_ignore_ascii_case(two)
-        })?;
-        let prefix = last(headers, "x-forwarded-prefix")?.map(|prefix| prefix.trim_end_matches('/'));
+        let usual = Self {
+            scheme: last(headers, "x-forwarded-proto")?,
+            host: last(headers, "x-forwarded-host")?,
+            prefix: last(headers, "x-forwarded-prefix")?
+                .map(|prefix| prefix.trim_end_matches('/'))
+                .filter(|prefix| !prefix.is_empty()),
+        };
+        let Self { scheme, host, prefix } = one_of(standard, usual)?;
         let is_scheme = |text: &str| ["http", "https"].iter().any(|one| text.eq_ignore_ascii_case(one));
         let is_host = |text: &str| !text.is_empty() && !text.contains(['/', '?', '#', '@', ' ', ',', '"']);
-        let is_path =
-            |text: &str| text.is_empty() || (text.starts_with('/') && !text.contains(['?', '#', ' ']));
+        let is_path = |text: &str| text.starts_with('/') && !text.contains(['?', '#', ' ']);
         if !scheme.is_none_or(is_scheme) || !host.is_none_or(is_host) || !prefix.is_none_or(is_path) {
             return Err(MALFORMED);
         }
-        Ok(Self { scheme, host, prefix: prefix.filter(|prefix| !prefix.is_empty()) })
+        Ok(Self { scheme, host, prefix })
     }
 }
 
-fn either<'a>(
-    one: Option<&'a str>,
-    other: Option<&'a str>,
-    is_same: impl Fn(&str, &str) -> bool,
-) -> Result<Option<&'a str>, Rejection> {
-    match (one, other) {
-        (Some(one), Some(other)) if !is_same(one, other) => Err(DISAGREE),
-        (one, other) => Ok(one.or(other)),
+/// The one that is there. Where both are, each says all that the other one says; a prefix is in the usual ones alone.
+fn one_of<'a>(standard: Forwarded<'a>, usual: Forwarded<'a>) -> Result<Forwarded<'a>, Rejection> {
+    let is_same = |one: Option<&str>, other: Option<&str>| match (one, other) {
+        (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+        (one, other) => one == other,
+    };
+    let nothing = Forwarded::default();
+    if standard != nothing
+        && usual != nothing
+        && !(is_same(standard.scheme, usual.scheme) && is_same(standard.host, usual.host))
+    {
+        return Err(DISAGREE);
     }
+    Ok(if usual == nothing { standard } else { usual })
 }
 
 /// The last header of that name.

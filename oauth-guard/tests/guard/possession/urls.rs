@@ -256,9 +256,46 @@ async fn a_trusted_proxy_says_what_it_was_asked_for() {
             "both, and they agree",
             proxy()
                 .with("forwarded", "proto=https;host=api.example.com")
+                .with("x-forwarded-proto", "HTTPS")
                 .with("x-forwarded-host", "API.example.com"),
             HERE,
             SAME,
+        ),
+        (
+            "both, and one says nothing of the URL",
+            proxy()
+                .with("forwarded", "for=192.0.2.1")
+                .with("x-forwarded-proto", "https")
+                .with("x-forwarded-host", "api.example.com"),
+            HERE,
+            SAME,
+        ),
+        // A proxy that writes the one and passes the other on would let its callers choose the rest.
+        (
+            "a scheme, and a host that was passed on",
+            proxy().with("x-forwarded-proto", "https").with("forwarded", "host=evil.example"),
+            "https://evil.example/orders",
+            MALFORMED,
+        ),
+        (
+            "a scheme, and the other header whole",
+            proxy().with("x-forwarded-proto", "https").with("forwarded", "host=evil.example;proto=https"),
+            "https://evil.example/orders",
+            MALFORMED,
+        ),
+        (
+            "a host, and the other header whole",
+            proxy()
+                .with("forwarded", "proto=https;host=api.example.com")
+                .with("x-forwarded-host", "api.example.com"),
+            HERE,
+            MALFORMED,
+        ),
+        (
+            "the standard header, and a prefix that was passed on",
+            proxy().with("forwarded", "proto=https;host=api.example.com").with("x-forwarded-prefix", "/evil"),
+            "https://api.example.com/evil/orders",
+            MALFORMED,
         ),
         (
             "both, and they do not",
