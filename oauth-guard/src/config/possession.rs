@@ -44,14 +44,14 @@ pub(super) const DPOP: &[Key] = &[
         Kind::Number(1),
         "300",
         "nonce_seconds = 300",
-        "How long a nonce is good. From half of that on, good responses bring the next one.",
+        "How long a nonce is good. From half of that on, good responses bring the next one. Needs nonce = \"require\".",
     ),
     Key::new(
         "nonce_key",
         Kind::Secret,
         "made at start",
         "nonce_key = { file = \"nonce.key\" }",
-        "The key that nonces are sealed with, which the guards of a fleet share: at least 32 bytes in base64.",
+        "The key that nonces are sealed with, which the guards of a fleet share: at least 32 bytes in base64. Needs nonce = \"require\".",
     ),
 ];
 

@@ -43,7 +43,7 @@ pub struct Dpop {
     algorithms: Option<Vec<Algorithm>>,
     max_age: Duration,
     nonce: bool,
-    nonce_lifetime: Duration,
+    nonce_lifetime: Option<Duration>,
     nonce_key: Option<Secret>,
     replay: Option<Replay>,
     replay_capacity: Option<usize>,
@@ -61,7 +61,7 @@ impl Dpop {
             algorithms: None,
             max_age: defaults::PROOF_MAX_AGE,
             nonce: false,
-            nonce_lifetime: defaults::NONCE_LIFETIME,
+            nonce_lifetime: None,
             nonce_key: None,
             replay: None,
             replay_capacity: None,
@@ -99,9 +99,10 @@ impl Dpop {
         self
     }
 
-    /// How long a nonce is good; in whole seconds. By default 300. From half of that on, good responses bring the next.
+    /// How long a nonce is good; in whole seconds. By default 300. From half of that on, good responses bring the next. It
+    /// needs [`require_nonce`](Self::require_nonce).
     pub fn nonce_lifetime(mut self, time: Duration) -> Self {
-        self.nonce_lifetime = time;
+        self.nonce_lifetime = Some(time);
         self
     }
 
@@ -168,8 +169,18 @@ impl Dpop {
                 ),
             );
         }
-        for (field, time) in
-            [("dpop.max_age_seconds", self.max_age), ("dpop.nonce_seconds", self.nonce_lifetime)]
+        if !self.nonce {
+            // A nonce that is not asked for protects nothing, and a key that is configured says that it should.
+            let given = [
+                ("dpop.nonce_key", self.nonce_key.is_some()),
+                ("dpop.nonce_seconds", self.nonce_lifetime.is_some()),
+            ];
+            for (field, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
+                problems.add(field, "is given, and no nonce is asked for; set nonce = \"require\" too");
+            }
+        }
+        let nonce_lifetime = self.nonce_lifetime.unwrap_or(defaults::NONCE_LIFETIME);
+        for (field, time) in [("dpop.max_age_seconds", self.max_age), ("dpop.nonce_seconds", nonce_lifetime)]
         {
             if time.as_secs() == 0 {
                 problems.add(field, "expected at least one second");
@@ -195,7 +206,7 @@ impl Dpop {
             }
         };
         let nonces = key.filter(|_| self.nonce).map(|(key, is_shared)| {
-            let mut nonces = Nonces::new(&key, is_shared, self.nonce_lifetime.as_secs());
+            let mut nonces = Nonces::new(&key, is_shared, nonce_lifetime.as_secs());
             if let Some(before) = before.and_then(|before| before.nonces.as_ref()) {
                 nonces.succeed(before, now);
             }
