@@ -518,7 +518,7 @@ pub use self::keys::{KeyExport, KeyPolicy};
 pub use self::layer::GuardLayer;
 pub use self::metadata::ResourceMetadata;
 pub use self::possession::{CertificateSource, Certificates, Dpop, PeerAddr, TlsPeer};
-pub use self::reject::{InvalidProof, InvalidToken, Rejection, RejectionBody};
+pub use self::reject::{InvalidProof, InvalidToken, Rejection, RejectionBody, RequiredBinding};
 pub use self::request::RequestHead;
 pub use self::request_body::RequestBody;
 pub use self::service::GuardService;

@@ -544,7 +544,7 @@ impl<T> Snapshot<T> {
             // RFC 9449 section 8.2: a caller that learns it with the challenge need not be rejected once more.
             Rejection::MissingToken
             | Rejection::InvalidToken(_)
-            | Rejection::TokenNotBound
+            | Rejection::TokenNotBound(_)
             | Rejection::InvalidProof(_)
             | Rejection::UseDpopNonce => Some(nonces.current(self.clock.now())),
             _ => None,

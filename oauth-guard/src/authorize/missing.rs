@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::reject::Rejection;
+use crate::reject::{Rejection, RequiredBinding};
 
 /// What a requirement needs, and which kind of it the token lacks.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl<'a> Missing<'a> {
     pub(super) fn into_rejection(self) -> Rejection {
         // Another token is needed whatever this one grants.
         if self.binding_lacks {
-            return Rejection::TokenNotBound;
+            return Rejection::TokenNotBound(RequiredBinding::Key);
         }
         if self.login_lacks && !self.scope_lacks && !self.out_of_reach {
             return Rejection::InsufficientAuthentication {

@@ -11,7 +11,7 @@ use super::{Binding, Possession, Proven};
 use crate::bearer::Presented;
 use crate::check::{Check, CheckFuture};
 use crate::claims::Claims;
-use crate::reject::{Rejection, TokenError};
+use crate::reject::{Rejection, RequiredBinding, TokenError};
 use crate::replay::{Insertion, Replay, ReplayError};
 use crate::request::RequestHead;
 use crate::snapshot::Snapshot;
@@ -191,8 +191,11 @@ impl Possession {
         let (jkt, x5t) = binding.map_or((None, None), |binding| (binding.jkt, binding.x5t));
         let wants_jkt = self.dpop.as_ref().is_some_and(|dpop| dpop.required);
         let wants_x5t = self.certificates.as_ref().is_some_and(|certificates| certificates.required);
-        if (wants_jkt && jkt.is_none()) || (wants_x5t && x5t.is_none()) {
-            return Err(Rejection::TokenNotBound);
+        if wants_jkt && jkt.is_none() {
+            return Err(Rejection::TokenNotBound(RequiredBinding::Key));
+        }
+        if wants_x5t && x5t.is_none() {
+            return Err(Rejection::TokenNotBound(RequiredBinding::Certificate));
         }
         Ok(())
     }

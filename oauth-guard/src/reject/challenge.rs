@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::body::Hook;
 use super::log::RejectionLog;
-use super::rejection::Rejection;
+use super::rejection::{Rejection, RequiredBinding};
 use crate::authorize::Implied;
 use crate::defaults::REALM;
 
@@ -98,7 +98,7 @@ impl Challenge {
                 StatusCode::UNAUTHORIZED,
                 Some(vec![("error", "use_dpop_nonce"), ("error_description", described)]),
             ),
-            Rejection::TokenNotBound => (
+            Rejection::TokenNotBound(_) => (
                 StatusCode::UNAUTHORIZED,
                 Some(vec![("error", "invalid_token"), ("error_description", described)]),
             ),
@@ -167,7 +167,11 @@ impl Challenge {
     ) -> [Option<HeaderValue>; 2] {
         let has_dpop = self.dpop.is_some();
         match rejection {
-            Rejection::InvalidProof(_) | Rejection::UseDpopNonce | Rejection::TokenNotBound if has_dpop => {
+            Rejection::InvalidProof(_)
+            | Rejection::UseDpopNonce
+            | Rejection::TokenNotBound(RequiredBinding::Key)
+                if has_dpop =>
+            {
                 [self.render(Scheme::Dpop, attributes), None]
             }
             Rejection::MissingToken | Rejection::InvalidToken(_) if has_dpop && used == Scheme::Bearer => {

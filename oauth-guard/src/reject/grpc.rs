@@ -59,7 +59,7 @@ fn status(rejection: &Rejection) -> &'static str {
         | Rejection::InvalidToken(_)
         | Rejection::InvalidProof(_)
         | Rejection::UseDpopNonce
-        | Rejection::TokenNotBound
+        | Rejection::TokenNotBound(_)
         | Rejection::InsufficientAuthentication { .. } => "16", // UNAUTHENTICATED
     }
 }

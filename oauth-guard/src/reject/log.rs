@@ -192,6 +192,9 @@ pub(crate) fn advice(reason: &str) -> Option<&'static str> {
         "token_not_bound" => {
             "the client has to ask for a bound token (RFC 9449), or leave out mode = \"require\""
         }
+        "token_not_bound_to_certificate" => {
+            "the client has to get its token over a connection with its certificate (RFC 8705), or leave out mode = \"require\" of [certificates]"
+        }
         "proof_key_mismatch" => "the client has to sign its proof with the key that the token was issued for",
         "certificate_mismatch" => {
             "the client has to connect with the certificate that the token was issued for; behind a proxy, check source of [certificates] and trusted_proxies"

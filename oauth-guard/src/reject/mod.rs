@@ -16,7 +16,7 @@ mod token_error;
 pub(crate) use self::body::Hook;
 pub use self::body::RejectionBody;
 pub(crate) use self::challenge::{Challenge, DpopChallenge};
-pub use self::rejection::{InvalidProof, Rejection};
+pub use self::rejection::{InvalidProof, Rejection, RequiredBinding};
 pub(crate) use self::respond::respond;
 pub use self::token_error::InvalidToken;
 pub(crate) use self::token_error::TokenError;

@@ -1,6 +1,6 @@
 //! What a caller may read of a rejection.
 
-use super::rejection::Rejection;
+use super::rejection::{Rejection, RequiredBinding};
 
 impl Rejection {
     /// What happened, in a sentence that is safe to send to the caller: for bodies of your own. It says what the standard's
@@ -27,7 +27,10 @@ impl Rejection {
             Self::InvalidToken(_) => "the access token is not valid",
             Self::InvalidProof(_) => "the DPoP proof is missing or not valid",
             Self::UseDpopNonce => "the DPoP proof needs the nonce in DPoP-Nonce",
-            Self::TokenNotBound => "the access token has to be bound to a key",
+            Self::TokenNotBound(RequiredBinding::Key) => "the access token has to be bound to a key",
+            Self::TokenNotBound(RequiredBinding::Certificate) => {
+                "the access token has to be bound to a client certificate"
+            }
             Self::InsufficientScope { .. } | Self::NoRule => {
                 "the access token does not grant what this request needs"
             }
@@ -142,7 +145,8 @@ mod tests {
             Rejection::MissingToken,
             Rejection::MalformedRequest("the request has two access tokens"),
             Rejection::UseDpopNonce,
-            Rejection::TokenNotBound,
+            Rejection::TokenNotBound(RequiredBinding::Key),
+            Rejection::TokenNotBound(RequiredBinding::Certificate),
             Rejection::InsufficientScope { needed: "orders:read".into() },
             Rejection::InsufficientAuthentication { acr_values: "phr".into(), max_age: None },
         ]);

@@ -22,8 +22,8 @@ pub enum Rejection {
     /// The proof has no nonce of this guard's, or an old one (RFC 9449 section 9). Clients send it again with the nonce of
     /// the response.
     UseDpopNonce,
-    /// The caller's fault: the token is valid, but bound to no key where only bound tokens are accepted.
-    TokenNotBound,
+    /// The caller's fault: the token is valid, but not bound where only bound tokens are accepted, and to what it has to be.
+    TokenNotBound(RequiredBinding),
     /// The caller's fault: the token is valid and grants too little.
     InsufficientScope {
         /// The scopes that this request needs, as a space-separated list. Empty when it is not about scopes.
@@ -71,6 +71,16 @@ pub enum Rejection {
     UncheckedBody,
 }
 
+/// What a token has to be bound to, see [`Rejection::TokenNotBound`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequiredBinding {
+    /// A key of the client, whose possession each request proves (RFC 9449).
+    Key,
+    /// A client certificate (RFC 8705 section 3). A token that is bound to a key is refused too.
+    Certificate,
+}
+
 impl Rejection {
     /// A stable name for metrics, logs and tests: the RFC 6750 error code where there is one.
     #[must_use]
@@ -78,7 +88,7 @@ impl Rejection {
         match self {
             Self::MissingToken => "missing_token",
             Self::MalformedRequest(_) => "invalid_request",
-            Self::InvalidToken(_) | Self::TokenNotBound => "invalid_token",
+            Self::InvalidToken(_) | Self::TokenNotBound(_) => "invalid_token",
             Self::InvalidProof(_) => "invalid_dpop_proof",
             Self::UseDpopNonce => "use_dpop_nonce",
             Self::ReplayUnavailable { .. } => "replay_store_unavailable",
@@ -100,7 +110,8 @@ impl Rejection {
             Self::InvalidToken(invalid) => invalid.code(),
             Self::InvalidProof(invalid) => invalid.code(),
             Self::UseDpopNonce => ProofError::Nonce.code(),
-            Self::TokenNotBound => "token_not_bound",
+            Self::TokenNotBound(RequiredBinding::Key) => "token_not_bound",
+            Self::TokenNotBound(RequiredBinding::Certificate) => "token_not_bound_to_certificate",
             Self::NoRule => "no_rule",
             other => other.code(),
         }
@@ -115,9 +126,12 @@ impl fmt::Display for Rejection {
             Self::InvalidToken(invalid) => invalid.fmt(f),
             Self::InvalidProof(invalid) => invalid.fmt(f),
             Self::UseDpopNonce => ProofError::Nonce.fmt(f),
-            Self::TokenNotBound => {
+            Self::TokenNotBound(RequiredBinding::Key) => {
                 f.write_str("the token is bound to no key, and only bound ones are accepted here")
             }
+            Self::TokenNotBound(RequiredBinding::Certificate) => f.write_str(
+                "the token is bound to no client certificate, and only tokens bound to one are accepted here",
+            ),
             Self::ReplayUnavailable { .. } => f.write_str("the store of used proofs is full or unavailable"),
             Self::InsufficientScope { .. } => f.write_str("the token does not grant what this request needs"),
             Self::InsufficientAuthentication { .. } => {

@@ -365,3 +365,29 @@ async fn a_token_bound_to_both_needs_both() {
     sent.extensions_mut().insert(TlsPeer::with_certificate(der(1)));
     assert_eq!(reason(&guard, &sent).await, "scheme_mismatch");
 }
+
+/// A token that is bound to a DPoP key would be refused in the same way.
+#[tokio::test(start_paused = true)]
+async fn a_token_without_a_certificate_is_asked_for_no_proof() {
+    let bound = Bound::new();
+    let plain = bound.fixture.server.mint().build();
+    let certificates = || Certificates::from(CertificateSource::Connection).required();
+    let guard = bound.builder().dpop(Dpop::new()).certificates(certificates()).build().unwrap();
+    for _ in 0..2 {
+        for (sent, scheme) in [
+            (request("Bearer", &plain, &[]), "Bearer"),
+            (request("DPoP", &bound.token, &[&bound.proof().build()]), "DPoP"),
+        ] {
+            assert_eq!(reason(&guard, &sent).await, "token_not_bound_to_certificate");
+            let answer = ask(&guard.layer(), sent).await;
+            assert_eq!(answer.summary(), (401, format!("{scheme} invalid_token")));
+            let [challenge] = answer.challenges()[..] else { unreachable!("{answer:?}") };
+            assert!(challenge.contains("has to be bound to a client certificate"), "{challenge}");
+        }
+    }
+    // Where the proof is missing as well, it comes first.
+    let both = bound.builder().dpop(Dpop::new().required()).certificates(certificates()).build().unwrap();
+    let answer = ask(&both.layer(), request("Bearer", &plain, &[])).await;
+    assert_eq!(answer.summary(), (401, "DPoP invalid_token".to_owned()));
+    assert_eq!(reason(&both, &request("Bearer", &plain, &[])).await, "token_not_bound");
+}
