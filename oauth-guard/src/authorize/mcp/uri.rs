@@ -4,7 +4,6 @@
 //! rule. Where parsers agree about two spellings, one is accepted; where they differ, both meet the rule.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
 use url::Url;
 
@@ -95,16 +94,11 @@ fn mapped(uri: &str) -> Cow<'_, str> {
     if uri.is_ascii() {
         return uri.into();
     }
-    let mut mapped = String::with_capacity(uri.len() * 3);
-    for char in uri.chars() {
-        match char.is_ascii() {
-            true => mapped.push(char),
-            false => {
-                char.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| drop(write!(mapped, "%{byte:02X}")))
-            }
-        }
-    }
-    mapped.into()
+    let written = uri.bytes().map(|byte| match byte.is_ascii() {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    });
+    written.collect::<String>().into()
 }
 
 /// Without its percent-encodings, which are well-formed.
