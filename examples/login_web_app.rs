@@ -184,8 +184,10 @@ fn cookie(name: &str, value: &str) -> String {
 }
 
 fn named<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let cookies = headers.get(COOKIE)?.to_str().ok()?;
-    cookies.split("; ").find_map(|cookie| cookie.strip_prefix(name)?.strip_prefix('='))
+    // Over HTTP/2 each cookie may have a header of its own (RFC 9113 section 8.2.3).
+    let headers = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    let mut cookies = headers.flat_map(|cookies| cookies.split("; "));
+    cookies.find_map(|cookie| cookie.strip_prefix(name)?.strip_prefix('='))
 }
 
 const NO_RESPONSE: Refusal = Refusal("the API sent no response");

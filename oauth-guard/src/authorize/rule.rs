@@ -158,9 +158,10 @@ impl Rule {
     /// The names that an [MCP rule](Self::mcp) is for: of a tool or a prompt, the URI of a resource, the id of a task.
     /// `*` stands for any text: `delete_*`. By default all.
     ///
-    /// A URI has many spellings, so where a rule depends on one, a request with another than the normal one (RFC 3986
-    /// section 6.2) is answered 400: `FILE:///secret`, `file:///public/../secret` and `file:///secret%2Fkeys` go past no
-    /// rule. The case of a host, and how letters beyond ASCII are written, make no difference.
+    /// Names are compared as texts, and a URI has many spellings. So a request is answered 400 where its URI, in lower case,
+    /// decoded and with `..` resolved, matches the pattern (treated alike) and its text does not, or the reverse:
+    /// `FILE:///secret`, `file:///public/../secret` and `file:///secret%2Fkeys` go past no rule. A query is part of the
+    /// URI: end the pattern with `*` to include all.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         match &mut self.mcp {
             Some(mcp) => mcp.name = Some(name.into()),

@@ -35,7 +35,7 @@ pub(super) const RULE: &[Key] = &[
         Kind::Text,
         "all",
         "name = \"delete_*\"",
-        "The tools, prompts, resources or tasks that an mcp rule is for, from Mcp-Name; * stands for any text. Where a rule depends on a URI, one in another spelling than the normal one is answered 400.",
+        "The tools, prompts, resources or tasks that an mcp rule is for, from Mcp-Name; * stands for any text. A URI in a spelling that could go past the rule is answered 400.",
     ),
     Key::new(
         "methods",

@@ -31,7 +31,6 @@ impl Operations {
     fn include(&self, operation: &Operation<'_>) -> bool {
         let Operation::Known { method, name } = operation else { return true };
         let is_named = || match (&self.name, name) {
-            (Some(pattern), Some(name)) if name_member(method) == Some("uri") => uri::matches(pattern, name),
             (Some(pattern), Some(name)) => glob::matches(pattern, name),
             // A rule for all names, or a method whose name is not known: then the rule applies.
             _ => true,
@@ -58,21 +57,23 @@ impl Operations {
                     self.method
                 ),
             )),
-            Some(name) if name_member(&self.method) == Some("uri") => match uri::flaw_of_pattern(name) {
-                Some(why) => Err((
-                    "name",
-                    format!("matches nothing: {why}, and a URI is accepted in one spelling only"),
-                )),
-                None => Ok(()),
-            },
             _ => Ok(()),
         }
     }
 
     /// Whether the rule is chosen by the URI that an operation of this method names.
     fn depends_on_uri_of(&self, method: &str) -> bool {
-        let depends = self.name.as_ref().is_some_and(|name| name.bytes().any(|byte| byte != b'*'));
-        depends && name_member(method) == Some("uri") && glob::matches(&self.method, method)
+        self.name.is_some() && name_member(method) == Some("uri") && glob::matches(&self.method, method)
+    }
+
+    /// Whether a server could take that URI for another than its text says, as far as this rule depends on it.
+    fn is_unsure_about(&self, uri: &str, skeleton: &str) -> bool {
+        let unsure = |pattern: &str| {
+            uri::is_ambiguous(pattern, &uri::skeleton(pattern), uri, skeleton) || uri::hides_its_host(uri)
+        };
+        self.name
+            .as_deref()
+            .is_some_and(|pattern| pattern.bytes().any(|byte| byte != b'*') && unsure(pattern))
     }
 }
 
@@ -204,27 +205,25 @@ impl<'a> OfPath<'a> {
     /// Takes the operation from the headers. Until then every rule of the path applies.
     ///
     /// # Errors
-    /// A header is malformed or doubled, or a rule depends on a URI that has another spelling.
+    /// A header is malformed or doubled, or a rule depends on a URI that could be read in two ways.
     pub(super) fn read_operation(&mut self, request: RequestHead<'a>) -> Result<(), Ambiguous> {
         let operation = Operation::read(request.headers).map_err(Ambiguous)?;
         if let Operation::Known { method, name: Some(name) } = &operation
-            && uri::flaw(name).is_some()
-            && self.depend_on_uri_of(method)
+            && self.is_unsure_about(method, name)
         {
-            return Err(Ambiguous(
-                "Mcp-Name is a URI that has another spelling, or could be read in two ways",
-            ));
+            return Err(Ambiguous("Mcp-Name is a URI in a spelling that servers could read differently"));
         }
         self.operation = operation;
         Ok(())
     }
 
-    /// Whether rules of the path, apart from those that are only tried out, are chosen by the URI that an operation of this
-    /// method names.
-    fn depend_on_uri_of(&self, method: &str) -> bool {
+    /// Whether rules of the path, apart from those that are only tried out, depend on a URI that could be read in two ways.
+    fn is_unsure_about(&self, method: &str, uri: &str) -> bool {
         let of_path = self.groups.into_iter().flatten().flatten().filter_map(|index| self.rules.get(*index));
-        let mut in_force = of_path.filter(|rule| !rule.dry_run).filter_map(|rule| rule.mcp.as_ref());
-        in_force.any(|mcp| mcp.depends_on_uri_of(method))
+        let in_force = of_path.filter(|rule| !rule.dry_run).filter_map(|rule| rule.mcp.as_ref());
+        let mut depending = in_force.filter(|mcp| mcp.depends_on_uri_of(method)).peekable();
+        let skeleton = depending.peek().map(|_| uri::skeleton(uri));
+        skeleton.is_some_and(|skeleton| depending.any(|mcp| mcp.is_unsure_about(uri, &skeleton)))
     }
 
     /// The rules that apply: all of the path where the operation is unknown.

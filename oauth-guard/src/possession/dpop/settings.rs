@@ -83,9 +83,10 @@ impl Dpop {
     /// How old a proof may be, by its `iat`; in whole seconds. By default 60. It may be five seconds ahead. A reload with a
     /// longer time gives it to the proofs that are made from then on.
     ///
-    /// When the wall clock is set back, proofs stay as old as they were, so that no used one passes again; those that are
-    /// made from then on pass. After a step by more than this time, every proof is refused for as long as used ones are
-    /// noted: this time and six seconds.
+    /// When the wall clock is set back, by this time at most in all, proofs stay as old as they were, so that no used one
+    /// passes again; those that are made from then on pass. After a larger step every proof is refused for as long as used
+    /// ones are noted: this time and six seconds. What was used before such a step passes again when the clock has come
+    /// back to its time.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = age;
         self

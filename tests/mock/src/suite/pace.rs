@@ -25,7 +25,9 @@ struct State {
     paused_until: Instant,
     /// How often the target asked for a pause.
     throttled: usize,
-    /// Whether a request was never let in between the pauses.
+    /// When a request got another response last.
+    let_in: Option<Instant>,
+    /// Whether no request was let in between the pauses.
     gave_up: bool,
 }
 
@@ -39,6 +41,7 @@ impl Pace {
             next: now,
             paused_until: now,
             throttled: 0,
+            let_in: None,
             gave_up: false,
         })))
     }
@@ -65,14 +68,20 @@ impl Pace {
         }
     }
 
-    /// After a 429: pauses all requests as long as the response asks for. `false` once this request was tried often
-    /// enough.
+    /// After another response than 429: the target lets requests in.
+    pub(super) fn let_in(&self) {
+        self.state().let_in = Some(Instant::now());
+    }
+
+    /// After a 429: pauses all requests as long as the response asks for. `false` once this request, which was sent first
+    /// at that time, was tried often enough. While others are let in, that is a matter of time alone.
     pub(super) fn heed(&self, response: &TargetResponse, attempt: u32, first: Instant) -> bool {
         let pause = retry_after(response).unwrap_or(Duration::from_millis(500 << attempt.min(6)));
         let mut state = self.state();
         state.throttled += 1;
-        if attempt >= TRIES || first.elapsed().saturating_add(pause) > MOST {
-            state.gave_up = true;
+        let others_get_in = state.let_in.is_some_and(|at| at >= first);
+        if attempt >= TRIES && !others_get_in || first.elapsed().saturating_add(pause) > MOST {
+            state.gave_up |= !others_get_in;
             return false;
         }
         state.paused_until = state.paused_until.max(Instant::now() + pause);
@@ -84,7 +93,7 @@ impl Pace {
         self.state().throttled
     }
 
-    /// Whether a request was given up for the pauses: what comes after it would be, too.
+    /// Whether a request was given up while no other was let in: what comes after it would be given up, too.
     pub(super) fn gave_up(&self) -> bool {
         self.state().gave_up
     }
@@ -152,5 +161,17 @@ mod tests {
         assert!(pace.heed(&throttled(&[("retry-after", "1")]), 0, first) && !pace.gave_up());
         assert!(!pace.heed(&throttled(&[("retry-after", "4000")]), 0, first) && pace.gave_up());
         assert!(!pace.heed(&throttled(&[]), TRIES, first));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_has_no_luck_while_others_get_in_ends_nothing() {
+        let pace = Pace::new(None);
+        let first = Instant::now();
+        pace.let_in();
+        assert!(pace.heed(&throttled(&[("retry-after", "1")]), TRIES, first), "it goes on");
+        assert!(!pace.heed(&throttled(&[("retry-after", "4000")]), 0, first) && !pace.gave_up());
+        // One that comes later, when the target lets no more in.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!pace.heed(&throttled(&[]), TRIES, Instant::now()) && pace.gave_up());
     }
 }

@@ -141,6 +141,7 @@ impl Target {
             let mut outcome =
                 tokio::time::timeout(patience, exchange).await.unwrap_or(Err(NoResponse::TimedOut))?;
             if outcome.status != 429 {
+                self.pace.let_in();
                 outcome.took = started.elapsed();
                 return Ok(outcome);
             }
