@@ -49,17 +49,22 @@ impl Family {
         Some(error.clone().with_retry_after(Some(left)))
     }
 
-    /// Notes what the server has said, if it has asked for time.
-    pub(super) fn note(&self, error: &Error, now: Duration) {
+    /// Notes what the server has said to a request of the login with this number, if it has asked for time.
+    pub(super) fn note(&self, error: &Error, logins: u64, now: Duration) {
         if let Some(wait) = error.retry_after().filter(|wait| error.is_transient() && !wait.is_zero()) {
             let mut asked = self.asked_for_time.lock().unwrap_or_else(PoisonError::into_inner);
-            *asked = Some((error.clone(), now.saturating_add(wait)));
+            // Under the lock: a login that comes now takes it away again.
+            if self.logins() == logins {
+                *asked = Some((error.clone(), now.saturating_add(wait)));
+            }
         }
     }
 
-    /// Another login, or none any more: all derived sources drop their tokens.
+    /// Another login, or none any more: all derived sources drop their tokens, and what the server has said about the
+    /// refresh token before is over.
     pub(super) fn end(&self) {
         self.logins.fetch_add(1, Ordering::AcqRel);
+        *self.asked_for_time.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let sharing =
             derived.iter().filter_map(|(_, engine)| engine.upgrade()).filter(|one| one.root.is_some());

@@ -218,9 +218,10 @@ impl<'a> Refresh<'a> {
         if let Some(error) = family.held_back(clock.now().monotonic) {
             return Err(error);
         }
+        let logins = family.logins();
         let result = self.request_until_refused(store).await;
         if let Err(error) = &result {
-            family.note(error, clock.now().monotonic);
+            family.note(error, logins, clock.now().monotonic);
         }
         result
     }

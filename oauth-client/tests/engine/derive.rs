@@ -417,3 +417,47 @@ async fn a_server_that_asks_for_time_is_left_alone_by_all_sources_of_the_login()
     }
     both.refresh_now().await.unwrap();
 }
+
+/// What the server has asked for was about the login before, and may last for a day.
+#[tokio::test(start_paused = true)]
+async fn a_login_or_a_log_out_ends_the_time_that_the_server_has_asked_for() {
+    for logs_out in [false, true] {
+        let fixture = two_apis();
+        let login = log_in(&fixture, "alice").await;
+        let both = fixture.client.source(request()).starting_with(login).build().unwrap();
+        let orders = both.for_resource(ORDERS).unwrap();
+        both.token().await.unwrap();
+        fixture.server.fault(Endpoint::Token, Fault::status(429).retry_after_secs(86_400)).times(1);
+        assert_eq!(both.refresh_now().await.unwrap_err().status().unwrap(), 429);
+        assert!(orders.token().await.unwrap_err().retry_after().is_some(), "it counts for all");
+
+        if logs_out {
+            both.revoke().await.unwrap();
+        }
+        both.log_in(log_in(&fixture, "bob").await).await.unwrap();
+        advance(LIFETIME + 1).await;
+        both.token().await.unwrap();
+        orders.token().await.unwrap();
+    }
+}
+
+/// The response is about the refresh token of the login before.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_asks_for_time_while_a_login_comes_holds_the_new_one_back_in_nothing() {
+    let fixture = two_apis();
+    let login = log_in(&fixture, "alice").await;
+    let next = log_in(&fixture, "bob").await;
+    let both = fixture.client.source(request()).starting_with(login).build().unwrap();
+    both.token().await.unwrap();
+    let asked = Fault::status(429).retry_after_secs(86_400).after(Duration::from_secs(1));
+    fixture.server.fault(Endpoint::Token, asked).times(1);
+    let refreshing = tokio::spawn({
+        let both = both.clone();
+        async move { both.refresh_now().await }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    both.log_in(next).await.unwrap();
+    let _ = refreshing.await.unwrap();
+    advance(LIFETIME + 1).await;
+    both.token().await.unwrap();
+}
