@@ -239,6 +239,8 @@ async fn a_password_is_held_back_whatever_the_server_calls_its_refusal() {
         (403, r#"{"error":"mfa_required"}"#),
         (200, r#"{"error":"bad_password"}"#),
         (401, r#"{"error":"Bad credentials"}"#),
+        (401, r#"{"error":"Unauthorized"}"#),
+        (401, r#"{"error":"401 Unauthorized"}"#),
         (400, r#"{"error":"INVALID_CREDENTIALS"}"#),
     ] {
         assert_eq!(asked(status, body).await, 1, "{status} {body}");

@@ -96,22 +96,24 @@ impl State {
 
 /// Whether a server refused what the grant itself shows, in whatever words: RFC 6749 section 5.2 has `invalid_grant` for
 /// that, Teen Quotes `invalid_credentials`. Not so where the code is about something else, nor where there is none, or
-/// one that only repeats a status: that may be a proxy's response.
+/// one that only repeats a status: that may be a proxy's response. A server that says no more than "Unauthorized" to a
+/// wrong password says it with a 401, so that one counts.
 fn is_about_the_grant(error: &Error) -> bool {
     let Some(response) = error.error_response().filter(|_| !error.is_transient()) else { return false };
     let may_be = matches!(response.status.as_u16(), 200..=299 | 400 | 401 | 403);
     let names_it =
-        may_be && response.provider_code.as_deref().is_some_and(|code| !repeats(code, response.status));
+        may_be && response.provider_code.as_deref().is_some_and(|code| is_own(code, response.status));
     response.code == "invalid_grant" || names_it && !ABOUT_SOMETHING_ELSE.contains(&response.code.as_str())
 }
 
-/// Whether a code only repeats a status: gateways and frameworks write "Forbidden" or "Bad Request" there, SailPoint
-/// "403 Forbidden" and "400.1 Bad Request Content". In lower case it may be a code.
-fn repeats(code: &str, status: StatusCode) -> bool {
+/// Whether a code says more than a status: gateways and frameworks write "Forbidden" or "Bad Request" there, SailPoint
+/// "403 Forbidden" and "400.1 Bad Request Content". In lower case it may be a code. Of a 401 its own words are enough.
+fn is_own(code: &str, status: StatusCode) -> bool {
     let number = code.strip_prefix(status.as_str());
-    let is_phrase =
-        |of| StatusCode::from_u16(of).ok()?.canonical_reason().map(|words| words.eq_ignore_ascii_case(code));
-    number.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
-        || code.starts_with(|first: char| first.is_ascii_uppercase())
-            && (400..600).filter_map(is_phrase).any(|is| is)
+    let is_phrase = |of: StatusCode| of.canonical_reason().is_some_and(|words| words.eq_ignore_ascii_case(code));
+    let repeats_its_own = number.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
+        || code.starts_with(|first: char| first.is_ascii_uppercase()) && is_phrase(status);
+    let repeats_another = code.starts_with(|first: char| first.is_ascii_uppercase())
+        && (400..600).filter_map(|of| StatusCode::from_u16(of).ok()).any(|of| of != status && is_phrase(of));
+    !repeats_another && (status == StatusCode::UNAUTHORIZED || !repeats_its_own)
 }
