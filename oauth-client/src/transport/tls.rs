@@ -1,7 +1,9 @@
 //! Certificates for the bundled transport, which may be replaced while it runs (RFC 8705).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::clients::{Certificates, Clients};
@@ -62,7 +64,7 @@ impl Tls {
         self.authorities.iter().map(|authorities| (CA, authorities)).chain(identity)
     }
 
-    fn clients(&self, texts: &[Secret]) -> Result<Clients, Error> {
+    fn certificates(&self, texts: &[Secret]) -> Result<Certificates, Error> {
         let mut texts = texts.iter();
         let mut given = Certificates::default();
         if self.authorities.is_some() {
@@ -79,11 +81,27 @@ impl Tls {
             let identity = reqwest::Identity::from_pem(both.as_bytes()).map_err(|_| broken(KEY))?;
             given.identity = Some(identity);
         }
-        Clients::new(given).map_err(|error| {
+        Ok(given)
+    }
+
+    fn clients(&self, texts: &[Secret], build: &Build) -> Result<Clients, Unbuilt> {
+        let given = self.certificates(texts).map_err(Unbuilt::Texts)?;
+        build(given).map_err(|error| {
             let cause = printable(&error, 256);
-            Error::config("tls", format!("cannot be used ({cause}); do certificate and key belong together?"))
+            let message = format!("cannot be used ({cause}); do certificate and key belong together?");
+            Unbuilt::Client(Error::config("tls", message))
         })
     }
+}
+
+type Build = dyn Fn(Certificates) -> Result<Clients, String> + Send + Sync;
+
+/// Why there are no clients.
+enum Unbuilt {
+    /// The texts are what is wrong, and stay wrong.
+    Texts(Error),
+    /// It may pass: the authorities of the platform are read as well, and certificate and key are two files.
+    Client(Error),
 }
 
 const CA: &str = "tls.ca";
@@ -134,26 +152,44 @@ pub(super) struct Rotating {
     held: Mutex<Held>,
     /// Held while clients are built, so that they are built once for all requests that need them.
     building: tokio::sync::Mutex<()>,
+    build: Arc<Build>,
 }
+
+/// How long the last clients are used before what might pass is tried again.
+const AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 struct Held {
     /// The last texts that could be used, and the clients that were built from them.
     built: Option<(Vec<Secret>, Clients)>,
-    /// Later texts that cannot be used, and why. They are not tried again, and were reported.
-    rejected: Option<(Vec<Secret>, Error)>,
+    /// Later texts that could not be used. They were reported.
+    rejected: Option<Rejected>,
+    /// How often building has failed.
+    failures: u64,
+}
+
+struct Rejected {
+    texts: Vec<Secret>,
+    error: Error,
+    /// When it was found, where another try may mend it.
+    at: Option<Instant>,
 }
 
 impl Rotating {
     /// Reads what can be read without waiting, so that what is wrong shows at the start.
     pub(super) fn new(tls: Tls) -> Result<Self, Error> {
+        Self::building_by(tls, Arc::new(Clients::new))
+    }
+
+    fn building_by(tls: Tls, build: Arc<Build>) -> Result<Self, Error> {
         let now = SystemClock.now();
         let texts: Option<Result<Vec<_>, Error>> =
             tls.sources().map(|(field, source)| source.at_once(field, now)).collect();
-        let this = Self { tls, held: Mutex::default(), building: tokio::sync::Mutex::default() };
+        let (held, building) = (Mutex::default(), tokio::sync::Mutex::default());
+        let this = Self { tls, held, building, build };
         if let Some(texts) = texts {
             let texts = texts?;
-            let built = this.tls.clients(&texts);
+            let built = this.tls.clients(&texts, &*this.build);
             this.keep(texts, built)?;
         }
         Ok(this)
@@ -165,44 +201,54 @@ impl Rotating {
         for (field, source) in self.tls.sources() {
             texts.push(source.latest(field, now).await?);
         }
-        if let Some(known) = self.known(&texts) {
+        let failures = self.held().failures;
+        if let Some(known) = self.known(&texts, failures) {
             return known;
         }
         let _one_at_a_time = self.building.lock().await;
-        if let Some(known) = self.known(&texts) {
+        if let Some(known) = self.known(&texts, failures) {
             return known;
         }
         // Keys are parsed and the authorities of the platform are read: nothing that requests should wait behind.
-        let tls = self.tls.clone();
-        let building = tokio::task::spawn_blocking(move || (tls.clients(&texts), texts));
+        let (tls, build) = (self.tls.clone(), Arc::clone(&self.build));
+        let building = tokio::task::spawn_blocking(move || (tls.clients(&texts, &*build), texts));
         let (built, texts) = building.await.map_err(|_| Error::new(Kind::Interrupted))?;
         self.keep(texts, built)
     }
 
-    /// What came of these texts, where they are not new.
-    fn known(&self, texts: &[Secret]) -> Option<Result<Clients, Error>> {
+    /// What came of these texts, where they are not new and no other try is due. Those who waited for one that failed
+    /// (`failures` is from before) share what came of it.
+    fn known(&self, texts: &[Secret], failures: u64) -> Option<Result<Clients, Error>> {
         let held = self.held();
         let built = held.built.as_ref();
         if let Some((_, clients)) = built.filter(|(known, _)| *known == texts) {
             return Some(Ok(clients.clone()));
         }
-        let (_, error) = held.rejected.as_ref().filter(|(known, _)| *known == texts)?;
-        Some(built.map(|(_, clients)| clients.clone()).ok_or_else(|| error.clone()))
+        let rejected = held.rejected.as_ref().filter(|rejected| rejected.texts == texts)?;
+        let is_due = rejected.at.is_some_and(|at| built.is_none() || at.elapsed() >= AGAIN);
+        let known = || built.map(|(_, clients)| clients.clone()).ok_or_else(|| rejected.error.clone());
+        (!is_due || held.failures != failures).then(known)
     }
 
-    fn keep(&self, texts: Vec<Secret>, built: Result<Clients, Error>) -> Result<Clients, Error> {
+    fn keep(&self, texts: Vec<Secret>, built: Result<Clients, Unbuilt>) -> Result<Clients, Error> {
         let mut held = self.held();
-        let error = match built {
+        let (error, at) = match built {
             Ok(clients) => {
-                *held = Held { built: Some((texts, clients.clone())), rejected: None };
+                let built = Some((texts, clients.clone()));
+                *held = Held { built, rejected: None, failures: held.failures };
                 return Ok(clients);
             }
-            Err(error) => error,
+            Err(Unbuilt::Texts(error)) => (error, None),
+            Err(Unbuilt::Client(error)) => (error, Some(Instant::now())),
         };
-        held.rejected = Some((texts, error.clone()));
+        held.failures += 1;
+        let is_reported = held.rejected.as_ref().is_some_and(|before| before.texts == texts);
+        held.rejected = Some(Rejected { texts, error: error.clone(), at });
         // Certificate and key are two files, and one is replaced before the other.
         let (_, clients) = held.built.as_ref().ok_or_else(|| error.clone())?;
-        tracing::warn!(error = %error, "the new certificates cannot be used; the last ones are kept");
+        if !is_reported {
+            tracing::warn!(error = %error, "the new certificates cannot be used; the last ones are kept");
+        }
         Ok(clients.clone())
     }
 
@@ -213,7 +259,7 @@ impl Rotating {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use oauth_mock::ClientCertificate;
 
@@ -289,6 +335,56 @@ mod tests {
         for _ in 0..3 {
             rotating.clients().await.unwrap();
         }
+        let logged = logged.end();
+        assert_eq!(logged.matches("the new certificates cannot be used").count(), 1, "{logged}");
+    }
+
+    /// As where the authorities of the platform could not be read once.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_could_not_be_built_is_built_when_that_has_passed() {
+        let (own, other) = (ClientCertificate::self_signed("svc"), ClientCertificate::self_signed("other"));
+        let text = Arc::new(Mutex::new(own.cert_pem()));
+        let source = {
+            let text = Arc::clone(&text);
+            crate::secret::from_fn(move || {
+                let text = text.lock().unwrap().clone();
+                async move { Ok::<_, std::io::Error>(text) }
+            })
+        };
+        let (fails, tries) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+        let build = {
+            let (fails, tries) = (Arc::clone(&fails), Arc::clone(&tries));
+            Arc::new(move |given| {
+                tries.fetch_add(1, Ordering::SeqCst);
+                if fails.load(Ordering::SeqCst) {
+                    Err("no authorities".to_owned())
+                } else {
+                    Clients::new(given)
+                }
+            })
+        };
+        let rotating = Rotating::building_by(Tls::new().authorities(source), build).unwrap();
+        let (one, two) = tokio::join!(rotating.clients(), rotating.clients());
+        assert!(one.is_err() && two.is_err());
+        assert_eq!(tries.swap(0, Ordering::SeqCst), 1, "those who wait for it share its failure");
+        fails.store(false, Ordering::SeqCst);
+        rotating.clients().await.unwrap();
+        assert_eq!(tries.swap(0, Ordering::SeqCst), 1, "nothing else would help");
+
+        let logged = crate::logged::Logged::listen();
+        *text.lock().unwrap() = other.cert_pem();
+        fails.store(true, Ordering::SeqCst);
+        for _ in 0..3 {
+            rotating.clients().await.unwrap();
+            rotating.clients().await.unwrap();
+            tokio::time::advance(AGAIN).await;
+        }
+        assert_eq!(tries.swap(0, Ordering::SeqCst), 3, "once a minute");
+        fails.store(false, Ordering::SeqCst);
+        rotating.clients().await.unwrap();
+        tokio::time::advance(AGAIN).await;
+        rotating.clients().await.unwrap();
+        assert_eq!(tries.load(Ordering::SeqCst), 1, "the new ones are in use");
         let logged = logged.end();
         assert_eq!(logged.matches("the new certificates cannot be used").count(), 1, "{logged}");
     }

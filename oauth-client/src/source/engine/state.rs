@@ -110,7 +110,8 @@ fn is_about_the_grant(error: &Error) -> bool {
 /// "403 Forbidden" and "400.1 Bad Request Content". In lower case it may be a code. Of a 401 its own words are enough.
 fn is_own(code: &str, status: StatusCode) -> bool {
     let number = code.strip_prefix(status.as_str());
-    let is_phrase = |of: StatusCode| of.canonical_reason().is_some_and(|words| words.eq_ignore_ascii_case(code));
+    let is_phrase =
+        |of: StatusCode| of.canonical_reason().is_some_and(|words| words.eq_ignore_ascii_case(code));
     let repeats_its_own = number.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
         || code.starts_with(|first: char| first.is_ascii_uppercase()) && is_phrase(status);
     let repeats_another = code.starts_with(|first: char| first.is_ascii_uppercase())
