@@ -75,20 +75,24 @@ where
     }
 }
 
-/// The start of a body, of which `most` bytes are enough, and less if the rest does not come. The head that it belongs
-/// to is there already, and has to be neither lost nor kept waiting for it.
-pub(super) async fn read_start<B>(body: B, most: usize) -> Bytes
+/// The start of a body, of which `most` bytes are enough. The head that it belongs to is there already, and has to be
+/// neither lost nor kept waiting for it: `left` is what is left of the exchange's time. Of a body that breaks off nothing
+/// is kept: a secret in it may be cut, and where JSON is, its tokens are not found to be hidden.
+pub(super) async fn read_start<B>(body: B, most: usize, left: Duration) -> Bytes
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
     let mut bytes = Wiped::default();
-    let _ = tokio::time::timeout(START_WITHIN, read(body, most, &mut bytes)).await;
-    bytes.into()
+    let reading = read(body, most, &mut bytes);
+    match tokio::time::timeout(START_WITHIN.min(left / 2), reading).await {
+        Ok(Ok(End::Whole | End::Cut)) => bytes.into(),
+        Ok(Err(_)) | Err(_) => Bytes::new(),
+    }
 }
 
-/// How long the body of an error is waited for. It comes with the head as a rule; where it does not come at all, enough of
-/// the exchange's time is left to say what the head said.
+/// How long the body of an error is waited for at most. It comes with the head as a rule; where it does not come at all,
+/// enough of the exchange's time is left to say what the head said.
 const START_WITHIN: Duration = Duration::from_secs(5);
 
 enum End {

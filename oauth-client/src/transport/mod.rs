@@ -46,6 +46,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body::Body;
+use tokio::time::Instant;
 use tower::ServiceExt;
 use tower_service::Service;
 use url::Url;
@@ -131,11 +132,20 @@ pub struct HttpClient {
     manners: Arc<Manners>,
 }
 
+/// What is left for one response.
+#[derive(Clone, Copy)]
+struct Room {
+    /// The largest body, in bytes.
+    most: usize,
+    began: Instant,
+    time: Duration,
+}
+
 trait Transport: Send + Sync {
     fn call(
         &self,
         request: Request<RequestBody>,
-        most: usize,
+        room: Room,
     ) -> BoxFuture<'static, Result<Response<Bytes>, Error>>;
 }
 
@@ -241,14 +251,14 @@ impl HttpClient {
             request.extensions_mut().insert(PublicOnly);
         }
         self.manners.apply(request.headers_mut());
-        let most = limits.max_body;
+        let room = Room { most: limits.max_body, began: Instant::now(), time: limits.timeout };
         if self.manners.has_headers() {
             return Ok(Box::pin(async move {
                 self.manners.add_headers_to(&mut request).await?;
-                self.transport.call(request.map(RequestBody::new), most).await
+                self.transport.call(request.map(RequestBody::new), room).await
             }));
         }
-        Ok(self.transport.call(request.map(RequestBody::new), most))
+        Ok(self.transport.call(request.map(RequestBody::new), room))
     }
 
     /// Fetches a JSON document.
@@ -300,8 +310,9 @@ where
     fn call(
         &self,
         request: Request<RequestBody>,
-        most: usize,
+        room: Room,
     ) -> BoxFuture<'static, Result<Response<Bytes>, Error>> {
+        let Room { most, began, time } = room;
         let service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async move {
             let response = service.oneshot(request).await.map_err(|error| no_response(error.into()))?;
@@ -314,7 +325,7 @@ where
                 decode::plain(&head.headers, body::read_capped(body, most).await?, most)?
             } else {
                 let most = most.min(MAX_ERROR_BODY);
-                let start = body::read_start(body, most).await;
+                let start = body::read_start(body, most, time.saturating_sub(began.elapsed())).await;
                 decode::plain(&head.headers, start, most).unwrap_or_default()
             };
             if head.headers.remove(CONTENT_ENCODING).is_some() {

@@ -53,7 +53,7 @@ async fn a_response_that_never_comes_ends_at_the_time_limit() {
     let http = HttpClient::from_service(tower::service_fn(|_: Request<RequestBody>| {
         std::future::pending::<Result<Response<Full<Bytes>>, std::io::Error>>()
     }));
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let error = http.send(get("https://a/"), &Limits::keys()).await.unwrap_err();
     assert_eq!(error.code(), "timeout");
     assert_eq!(began.elapsed(), Duration::from_secs(5));
@@ -140,12 +140,27 @@ where
 async fn of_an_error_the_status_counts_whatever_becomes_of_its_body() {
     for status in [400, 429, 503] {
         let reset = || futures_util::stream::iter([Err(std::io::ErrorKind::ConnectionReset.into())]);
-        for http in [breaking(status, reset), breaking(status, futures_util::stream::pending)] {
-            let response = http.send(get("https://a/"), &Limits::token()).await.unwrap();
-            assert_eq!((response.status().as_u16(), &**response.body()), (status, &b"bu"[..]));
+        let hanging = breaking(status, futures_util::stream::pending);
+        for (http, limits) in [
+            (breaking(status, reset), Limits::token()),
+            (hanging.clone(), Limits::token()),
+            (hanging.clone(), Limits::metadata()),
+            (hanging, Limits { timeout: Duration::from_millis(100), ..Limits::keys() }),
+        ] {
+            let response = http.send(get("https://a/"), &limits).await.unwrap();
+            assert_eq!(response.status().as_u16(), status);
+            assert_eq!(
+                response.body(),
+                "",
+                "a secret in what has come of it may be cut, and then is not found"
+            );
             assert_eq!(retry_after_by_server(response.headers()), Some(Duration::from_secs(60)));
         }
     }
+    // A page that is larger than it has to be is a whole one.
+    let page = || futures_util::stream::iter([Ok(http_body::Frame::data(Bytes::from(vec![b'x'; 100_000])))]);
+    let response = breaking(400, page).send(get("https://a/"), &Limits::token()).await.unwrap();
+    assert_eq!(response.body().len(), MAX_ERROR_BODY);
     let reset = || futures_util::stream::iter([Err(std::io::ErrorKind::ConnectionReset.into())]);
     let error = breaking(200, reset).send(get("https://a/"), &Limits::token()).await.unwrap_err();
     assert!(error.is_outcome_unknown(), "a success without its body is none");
