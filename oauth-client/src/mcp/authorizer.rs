@@ -207,24 +207,24 @@ impl Inner {
             let client = self.client(found, &identity, dpop.clone())?;
             let refused_there =
                 before.is_some_and(|before| before.issuer == target.issuer && before.scope == scope);
+            // One whose login is in use is known.
+            let is_in_use = before.is_some_and(|before| {
+                before.issuer == target.issuer
+                    && before.registered.as_deref() == Some(identity.auth.client_id())
+            });
+            let may_be_unknown = identity.origin == Origin::RegisteredEarlier && !is_in_use;
             match self.obtain(&client, &request, !refused_there).await {
                 Err(error)
                     if may_be_forgotten
                         && identity.origin == Origin::RegisteredEarlier
-                        && is_unknown(&error) =>
+                        && (is_unknown(&error) || may_be_unknown && is_refused(&error)) =>
                 {
                     may_be_forgotten = false;
                     self.identities.forget(&target.issuer, identity.auth.client_id());
                 }
                 Err(error) => {
                     // A server that does not know the client shows a page that does not lead back (RFC 6749 section
-                    // 4.1.2.1). Whether it does is not to be seen from here, so the next login is by a new client. One
-                    // whose login is in use is known.
-                    let is_in_use = before.is_some_and(|before| {
-                        before.issuer == target.issuer
-                            && before.registered.as_deref() == Some(identity.auth.client_id())
-                    });
-                    let may_be_unknown = identity.origin == Origin::RegisteredEarlier && !is_in_use;
+                    // 4.1.2.1). Whether it does is not to be seen from here, so the next login is by a new client.
                     if may_be_unknown && error.code() == "login_timeout" {
                         self.identities.forget(&target.issuer, identity.auth.client_id());
                     }
@@ -355,6 +355,12 @@ fn knows_pkce(server: &Metadata) -> Result<(), Error> {
 /// server's word.
 pub(super) fn is_unknown(error: &Error) -> bool {
     error.code() == "invalid_client" && error.provider_code().is_some()
+}
+
+/// Whether the client was refused in whatever words, also where only the status says it. A client that was kept, and that
+/// nothing has worked with since, is registered anew then rather than refused at each start.
+fn is_refused(error: &Error) -> bool {
+    matches!(error.code(), "invalid_client" | "unauthorized_client")
 }
 
 impl fmt::Debug for Authorizer {

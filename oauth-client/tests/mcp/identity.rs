@@ -265,6 +265,36 @@ async fn a_kept_client_that_comes_back_to_another_place_is_not_used() {
     assert_ne!(world.asked("client_id").as_deref(), Some("old"));
 }
 
+/// As the server refuses it may differ, and a client that nothing is known of is not worth a failure at each start.
+#[tokio::test]
+async fn a_kept_client_that_is_refused_in_whatever_words_is_forgotten() {
+    for (status, body) in [
+        (401, "<h1>Unauthorized</h1>"),
+        (401, ""),
+        (400, r#"{"error":"unauthorized_client"}"#),
+        (400, r#"{"error":"invalid_client"}"#),
+    ] {
+        let world = World::new(server());
+        let first = world.authorizer().build().unwrap();
+        assert_eq!(world.call(&first).await.unwrap(), StatusCode::OK);
+        let old = world.asked("client_id").unwrap();
+        let forgotten = Arc::new(Mutex::new(Vec::new()));
+        let hook = Arc::clone(&forgotten);
+        let builder = world.authorizer().registrations(first.registrations());
+        let authorizer = builder.on_forgotten(move |_, registration| {
+            hook.lock().unwrap().push(registration.client_id().to_owned());
+        });
+        world.server().fault(Endpoint::Token, Fault::body(status, "text/html", body)).times(1);
+        assert_eq!(
+            world.call(&authorizer.build().unwrap()).await.unwrap(),
+            StatusCode::OK,
+            "{status} {body}"
+        );
+        assert_eq!(*forgotten.lock().unwrap(), [old]);
+        assert_eq!(world.server().journal().count(Endpoint::Register), 2);
+    }
+}
+
 /// A gateway's bare 401 is not the word of a server that has forgotten its client.
 #[tokio::test(start_paused = true)]
 async fn a_gateway_that_refuses_a_refresh_costs_no_registration_and_no_login() {
