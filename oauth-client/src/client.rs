@@ -186,8 +186,10 @@ impl Client {
         Err(Error::config("dpop", message))
     }
 
-    /// Whether a login of another process is of no use to this one, and ours none to that: each has a key of its own,
-    /// and the refresh tokens of ours are bound to our key.
+    /// Whether a login of another process is of no use to this one, and ours none to that: each has made a key of its
+    /// own, and the refresh tokens of ours are bound to our key. Not so with keys that were given: they outlive their
+    /// processes, and whichever went on would overwrite a login that the other one can use after its next start. That
+    /// is an error of the configuration, and says so.
     pub(crate) fn is_of_another_process(&self, theirs: &TokenSet, ours: &TokenSet) -> bool {
         let is_ours = ours.refresh_token().is_some() && self.check_key(ours).is_ok();
         self.0.keys_end && is_ours && self.check_key(theirs).is_err()

@@ -197,12 +197,10 @@ impl Refresh<'_> {
     /// Takes in what another process has made of the root's entry.
     async fn catch_up(&mut self, store: &dyn dynamic::TokenStore) -> Result<(), Error> {
         let stored = self.look(store).await?;
-        let Some(newer) = stored.filter(|stored| Some(stored.revision) != self.held.revision) else {
-            return Ok(());
-        };
+        let Some(newer) = stored.filter(|stored| self.is_another(stored)) else { return Ok(()) };
         self.held.revision = Some(newer.revision);
-        // Otherwise ours still is the newest.
-        if !self.takes_our_place(&newer.tokens) {
+        // The store has fallen back to an older set, and ours still is the newest.
+        if self.is_spent(&newer.tokens) {
             return Ok(());
         }
         self.superseded = true;

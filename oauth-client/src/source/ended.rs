@@ -23,7 +23,9 @@ impl Refresh<'_> {
             self.engine.ledger(|ledger| ledger.end(&error));
             return Err(error);
         }
-        self.log_out_seen = log_out.map(|log_out| log_out.revision);
+        let not_ours =
+            |stored: &&Stored| stored.tokens.is_ended() || self.is_of_another_process(&stored.tokens);
+        self.not_ours = stored.as_ref().filter(not_ours).map(|stored| stored.revision);
         Ok(stored.filter(|stored| !stored.tokens.is_ended()))
     }
 

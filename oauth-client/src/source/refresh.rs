@@ -83,8 +83,9 @@ pub(super) struct Refresh<'a> {
     pub(super) request: TokenRequest,
     /// Whether `held` is newer than the grant that was lost.
     pub(super) superseded: bool,
-    /// The revision of the entry, where it is a log-out from before our login.
-    pub(super) log_out_seen: Option<Revision>,
+    /// The revision of the entry, where it is not ours: a log-out from before our login, or the login of another process
+    /// that is bound to the key of that one. It is written over, and never removed.
+    pub(super) not_ours: Option<Revision>,
     /// When the callers' time limit for asking the server ends, on the monotonic clock; it begins once we may ask.
     pub(super) until: Duration,
     /// The refresh token that was sent last.
@@ -104,7 +105,7 @@ impl<'a> Refresh<'a> {
             held,
             request: engine.request.clone(),
             superseded: false,
-            log_out_seen: None,
+            not_ours: None,
             until: Duration::ZERO,
             sent: None,
             lease: None,
@@ -133,10 +134,10 @@ impl<'a> Refresh<'a> {
         if let Some(found) = self.adopt(stored.clone())? {
             return Ok(found);
         }
-        if let Some(newer) = stored.filter(|stored| Some(stored.revision) != self.held.revision) {
+        if let Some(newer) = stored.filter(|stored| self.is_another(stored)) {
             self.held.revision = Some(newer.revision);
-            // Otherwise ours still is the newest, and is written over it.
-            if self.takes_our_place(&newer.tokens) {
+            // Otherwise the store has fallen back to an older set, and ours is written over it.
+            if !self.is_spent(&newer.tokens) {
                 self.superseded = true;
                 self.held.token = self.known(newer.tokens)?;
             }
@@ -146,7 +147,7 @@ impl<'a> Refresh<'a> {
         let place = persist(self.engine, store, self.write(&tokens)).await;
         let from_store = place.newer.is_some();
         let tokens = place.newer.unwrap_or(tokens);
-        Ok(RefreshOutcome { tokens, revision: place.revision, from_store })
+        Ok(RefreshOutcome { tokens, revision: self.ours(place.revision), from_store })
     }
 
     /// The number of the lease.
@@ -159,7 +160,7 @@ impl<'a> Refresh<'a> {
         let used = self.sent.as_ref().filter(|_| self.is_of_a_person());
         Write {
             tokens,
-            expected: self.log_out_seen.or(self.held.revision),
+            expected: self.not_ours.or(self.held.revision),
             over: used.cloned().map_or(Over::Anything, Over::Predecessor),
             lease: self.lease.clone(),
         }
@@ -267,8 +268,7 @@ impl<'a> Refresh<'a> {
     /// Takes in what the store holds by now; returns it when it is good as it is.
     async fn read_again(&mut self, store: &dyn dynamic::TokenStore) -> Result<Option<TokenSet>, Error> {
         let stored = self.look(store).await?;
-        let is_news =
-            |stored: &Stored| Some(stored.revision) != self.held.revision && !self.is_spent(&stored.tokens);
+        let is_news = |stored: &Stored| self.is_another(stored) && !self.is_spent(&stored.tokens);
         let Some(stored) = stored.filter(is_news) else { return Ok(None) };
         let held = self.held.token.as_ref().map(AccessToken::secret);
         let news = held != Some(stored.tokens.access_token());
@@ -417,7 +417,7 @@ impl<'a> Refresh<'a> {
             .ledger(|ledger| ledger.rotate(|generation| self.engine.usable(tokens.clone(), generation)));
         if let Some(store) = &self.engine.settings.store {
             let place = persist(self.engine, &**store, self.write(&tokens)).await;
-            if let Some(revision) = place.revision {
+            if let Some(revision) = self.ours(place.revision) {
                 self.engine.ledger(|ledger| ledger.persisted(tokens.access_token(), revision));
             }
         }
@@ -513,12 +513,21 @@ impl<'a> Refresh<'a> {
         self.engine.ledger(|ledger| ledger.is_spent(stored))
     }
 
-    /// Whether a stored set is to be used instead of ours. Not so where the store has fallen back to an older set, nor
-    /// where only the process that it is of can use it.
-    pub(super) fn takes_our_place(&self, stored: &TokenSet) -> bool {
+    /// Whether a stored set is another one than ours, and not one that only the process that it is of can use.
+    pub(super) fn is_another(&self, stored: &Stored) -> bool {
+        let at = Some(stored.revision);
+        at != self.held.revision && at != self.not_ours
+    }
+
+    /// Whether only another process can use a stored set, while this one has a login of its own.
+    pub(super) fn is_of_another_process(&self, stored: &TokenSet) -> bool {
         let ours = self.held.token.as_ref().map(AccessToken::tokens);
-        !self.is_spent(stored)
-            && !ours.is_some_and(|ours| self.engine.client.is_of_another_process(stored, ours))
+        ours.is_some_and(|ours| self.engine.client.is_of_another_process(stored, ours))
+    }
+
+    /// The revision of what we have, where ours is in the store.
+    fn ours(&self, revision: Option<Revision>) -> Option<Revision> {
+        revision.filter(|revision| Some(*revision) != self.not_ours)
     }
 
     /// Whether a stored set is of the user that this source is for, as far as both are known.

@@ -1,7 +1,13 @@
 //! Processes that run at the same time on one store.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use http::StatusCode;
-use oauth_client::store::MemoryStore;
+use oauth_client::TokenSet;
+use oauth_client::store::{Lease, MemoryStore, Revision, StoreError, StoreKey, Stored, Swap, TokenStore};
+use oauth_mock::{Endpoint, Fault};
 
 use crate::support::{World, server};
 
@@ -17,10 +23,59 @@ async fn processes_with_keys_of_their_own_keep_their_logins_beside_each_other() 
     assert_eq!(world.call(&second).await.unwrap(), StatusCode::OK);
     assert_eq!(world.logins(), 2, "the second one has another key");
     for expiry in 1..=3 {
-        tokio::time::advance(std::time::Duration::from_secs(7200)).await;
+        tokio::time::advance(Duration::from_secs(7200)).await;
         for process in [&first, &second, &first] {
             assert_eq!(world.call(process).await.unwrap(), StatusCode::OK);
         }
         assert_eq!(world.logins(), 2, "after expiry {expiry}, each goes on with its own login");
     }
+}
+
+/// A store that counts the entries that were removed.
+#[derive(Clone, Debug, Default)]
+struct Counting {
+    inner: MemoryStore,
+    removed: Arc<AtomicUsize>,
+}
+
+impl TokenStore for Counting {
+    async fn load(&self, key: &StoreKey) -> Result<Option<Stored>, StoreError> {
+        self.inner.load(key).await
+    }
+
+    async fn compare_and_swap(
+        &self,
+        key: &StoreKey,
+        expected: Option<Revision>,
+        tokens: Option<&TokenSet>,
+    ) -> Result<Swap, StoreError> {
+        let swap = self.inner.compare_and_swap(key, expected, tokens).await?;
+        if tokens.is_none() && matches!(swap, Swap::Done(_)) {
+            self.removed.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(swap)
+    }
+
+    async fn lease(&self, key: &StoreKey, longest: Duration) -> Result<Option<Lease>, StoreError> {
+        self.inner.lease(key, longest).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_is_lost_takes_no_login_of_another_process_with_it() {
+    let (world, store) = (World::new(server()), Counting::default());
+    world.says().scheme = "DPoP";
+    let first = world.authorizer().store(store.clone()).build().unwrap();
+    assert_eq!(world.call(&first).await.unwrap(), StatusCode::OK);
+    let kept = first.registrations();
+    let second = world.authorizer().store(store.clone()).registrations(kept).build().unwrap();
+    assert_eq!(world.call(&second).await.unwrap(), StatusCode::OK);
+    tokio::time::advance(Duration::from_secs(7200)).await;
+    let lost = Fault::body(400, "application/json", r#"{"error":"invalid_grant"}"#);
+    world.server().fault(Endpoint::Token, lost).times(1);
+    let source = first.source().unwrap();
+    assert!(source.token().await.unwrap_err().is_reauthorization_required());
+    assert_eq!(store.removed.load(Ordering::SeqCst), 0, "the entry is of the second one");
+    assert_eq!(world.call(&second).await.unwrap(), StatusCode::OK);
+    assert_eq!(world.logins(), 2);
 }
