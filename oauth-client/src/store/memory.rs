@@ -1,6 +1,6 @@
 //! The store that lives as long as the process.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,9 @@ use super::{KEPT_LOG_OUT, Lease, LeaseGuard, Revision, StoreError, StoreKey, Sto
 use crate::token::TokenSet;
 
 /// A store in memory. Clones share their entries, so several sources can share one token.
+///
+/// A [log-out](crate::store#log-outs) stays for 180 days, or until the next login of that entry: some hundred bytes for
+/// each user who has logged out and not in again since. One that is too old goes with the next log-out.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore(Arc<Mutex<Entries>>);
 
@@ -19,8 +22,8 @@ struct Entries {
     lent: HashMap<StoreKey, Loan>,
     loans: u64,
     revisions: u64,
-    /// The entries that are log-outs, oldest first, and since when they are there.
-    log_outs: VecDeque<(StoreKey, Revision, Instant)>,
+    /// The entries that are log-outs, by their revisions and so oldest first, and since when they are there.
+    log_outs: BTreeMap<u64, (StoreKey, Instant)>,
 }
 
 #[derive(Debug)]
@@ -49,13 +52,10 @@ impl Entries {
     fn note_log_out(&mut self, key: &StoreKey, revision: Revision) {
         let now = Instant::now();
         let is_old = |at: Instant| now.saturating_duration_since(at) >= KEPT_LOG_OUT;
-        while self.log_outs.front().is_some_and(|(_, _, at)| is_old(*at)) {
-            let Some((key, revision, _)) = self.log_outs.pop_front() else { break };
-            if self.entries.get(&key).is_some_and(|stored| stored.revision == revision) {
-                self.entries.remove(&key);
-            }
+        while let Some(oldest) = self.log_outs.first_entry().filter(|oldest| is_old(oldest.get().1)) {
+            self.entries.remove(&oldest.remove().0);
         }
-        self.log_outs.push_back((key.clone(), revision, now));
+        self.log_outs.insert(revision.0, (key.clone(), now));
     }
 }
 
@@ -74,6 +74,8 @@ impl TokenStore for MemoryStore {
         if entries.entries.get(key).map(|stored| stored.revision) != expected {
             return Ok(Swap::Conflict);
         }
+        // What is written over is no log-out any more.
+        expected.and_then(|before| entries.log_outs.remove(&before.0));
         entries.revisions += 1;
         let revision = Revision(entries.revisions);
         if tokens.is_some_and(TokenSet::is_ended) {
@@ -122,6 +124,29 @@ impl Drop for Lent {
         let mut entries = self.store.entries();
         if entries.lent.get(&self.key).is_some_and(|loan| loan.id == self.id) {
             entries.lent.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grant;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_who_logs_in_and_out_again_and_again_costs_one_note() {
+        let (store, key) =
+            (MemoryStore::new(), StoreKey::new("https://a", "svc", &grant::refresh_token("r")));
+        let log_out = || Some(TokenSet::end_of(None, Duration::from_secs(1), None));
+        let mut last = None;
+        for tokens in [log_out(), Some(TokenSet::new("login")), log_out(), log_out(), None] {
+            let Swap::Done(revision) = store.compare_and_swap(&key, last, tokens.as_ref()).await.unwrap()
+            else {
+                unreachable!("it is the only writer")
+            };
+            last = tokens.as_ref().map(|_| revision);
+            let ended = usize::from(tokens.is_some_and(|tokens| tokens.is_ended()));
+            assert_eq!(store.entries().log_outs.len(), ended);
         }
     }
 }

@@ -56,8 +56,8 @@ const SWEEP_INTERVAL: u64 = 3600;
 /// # The files beside it
 /// `tokens.json` does not stay alone: there will be `tokens.json.lock`, and for each entry one such as
 /// `tokens.json.2f6b1c09d4e8a37f.lease` with a `.lock` of the same number, on Windows a `.record`, too. They hold no
-/// tokens, only which process refreshes until when. Leave them where they are while a program runs; they need no backup, and old ones are removed
-/// automatically. To leave them out of version control or a backup, exclude `tokens.json*`.
+/// tokens, only which process refreshes until when. Leave them where they are while a program runs; they need no backup,
+/// and old ones are removed automatically, but on Windows. To leave them out of version control or a backup, exclude `tokens.json*`.
 ///
 /// # Several processes
 /// Beside `tokens.json` there are `tokens.json.lock`, held during a write, and for each entry a `tokens.json.….lease`,
@@ -72,7 +72,10 @@ const SWEEP_INTERVAL: u64 = 3600;
 /// # What is removed automatically
 /// Each write drops entries without a refresh token whose access token expired more than a day ago, and
 /// [log-outs](crate::store#log-outs) after 180 days; once an hour the lease files go that belong to no entry and are a day
-/// old.
+/// old. On Windows, where a file that is open keeps its name, the lease files stay; each is a few bytes.
+///
+/// A log-out is an entry of some hundred bytes until the next login of that entry. Each write replaces the whole file,
+/// so where many thousand users log out in 180 days and do not come back, another store is the better one.
 ///
 /// # What a crash leaves
 /// A write replaces the file as a whole (a temporary file beside it, synced, renamed, the directory synced), so there
