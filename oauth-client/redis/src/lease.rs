@@ -25,12 +25,12 @@ redis.call('SET', KEYS[2], string.format('%.0f', n), 'PX', ARGV[3]) \
 end \
 return n";
 
-/// Renews the lease: while it is ours, or when it has run out and no other holder has come since. The lease of another
-/// holder is then renewed, too; that happens once for each one that was lost, since it is not asked for again.
+/// Renews the lease: while it is ours, or when it has run out and no other holder has come since. That of another holder
+/// stays as it is, which takes a command more than to renew whatever is there: its holder may have crashed.
 const RENEW: &str = "\
-local holder = redis.call('GETEX', KEYS[1], 'PX', ARGV[2]) \
-if holder then return holder == ARGV[1] and 1 or 0 end \
-if redis.call('GET', KEYS[2]) ~= ARGV[3] then return 0 end \
+local holder = redis.call('GET', KEYS[1]) \
+if holder == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end \
+if holder or redis.call('GET', KEYS[2]) ~= ARGV[3] then return 0 end \
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) \
 return 1";
 
@@ -42,10 +42,8 @@ redis.call('DEL', KEYS[1]) \
 return 1";
 
 /// Gives the lease back, and leaves that of another holder where it is.
-const GIVE_BACK: &str = "\
-local holder = redis.call('GETDEL', KEYS[1]) \
-if holder and holder ~= ARGV[1] then redis.call('SET', KEYS[1], holder, 'PX', ARGV[2]) end \
-return 1";
+const GIVE_BACK: &str =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
 
 pub(crate) struct Held {
     link: Link,
@@ -53,7 +51,6 @@ pub(crate) struct Held {
     /// Distinguishes it from all other leases.
     id: String,
     fence: u64,
-    longest: Duration,
     /// Whether it was given back, or has passed to another holder.
     ended: AtomicBool,
     runtime: Option<Handle>,
@@ -82,7 +79,6 @@ impl Held {
             names: names.clone(),
             id,
             fence,
-            longest,
             ended: AtomicBool::new(false),
             runtime: Handle::try_current().ok(),
             returning: returning.clone(),
@@ -113,7 +109,7 @@ impl LeaseGuard for Held {
 
     async fn give_back(&self) {
         if !self.ended.swap(true, Ordering::AcqRel) {
-            give_back(&self.link, &self.names.lease, &self.id, self.longest).await;
+            give_back(&self.link, &self.names.lease, &self.id).await;
         }
     }
 }
@@ -123,10 +119,9 @@ impl Drop for Held {
         // Where no runtime is left, it ends by itself.
         let Some(runtime) = self.runtime.take().filter(|_| !*self.ended.get_mut()) else { return };
         let (link, lease, id) = (self.link.clone(), self.names.lease.clone(), self.id.clone());
-        let longest = self.longest;
         let returning = Returning::begin(&self.returning);
         runtime.spawn(async move {
-            give_back(&link, &lease, &id, longest).await;
+            give_back(&link, &lease, &id).await;
             drop(returning);
         });
     }
@@ -149,9 +144,9 @@ impl Drop for Returning {
 }
 
 /// One that does not reach Redis ends by itself.
-async fn give_back(link: &Link, lease: &str, id: &str, longest: Duration) {
+async fn give_back(link: &Link, lease: &str, id: &str) {
     let mut command = redis::cmd("EVAL");
-    command.arg(GIVE_BACK).arg(1).arg(lease).arg(id).arg(milliseconds(longest).max(1));
+    command.arg(GIVE_BACK).arg(1).arg(lease).arg(id);
     if let Err(fault) = link.ask::<u64>(&command).await {
         tracing::debug!(target: "oauth_client", %fault, "a lease was not given back; it ends by itself");
     }

@@ -30,8 +30,6 @@
 //! `cert` and `key` beside it are this client's own certificate, where the server wants one. Files are read for each
 //! connection, so they can be replaced.
 //!
-//! It needs Redis 6.2 or later, or Valkey.
-//!
 //! # What is in Redis
 //! For each entry of the store three keys, which share a hash tag, so that a cluster keeps them together:
 //!
@@ -50,7 +48,7 @@
 //!
 //! # A refresh
 //! A refresh costs six commands: read, lease, read again, renew the lease, write, release the lease. With the commands
-//! inside their scripts it is 12, also for the first refresh. Making a fencing number that has expired takes two more. A
+//! inside their scripts it is 14, and 11 where no person is needed, also for the first refresh. Making a fencing number that has expired takes two more. A
 //! process that waits for another's lease sends at most 30 commands a second, however many sources wait. A token in hand
 //! costs none.
 //!

@@ -24,20 +24,47 @@ use crate::support::store;
 /// How much shorter than in earnest the leases of these tests are: 15 s are one second.
 const HASTE: u32 = 15;
 
-/// A machine that was suspended has a clock that stood still: what is left of the lease only Redis knows.
-#[tokio::test]
-#[ignore = "needs redis-server; see tests/README.md"]
-async fn a_lease_that_is_about_to_end_is_renewed_however_recently_it_was_taken() {
-    let Some(redis) = RedisServer::start().await else { return };
-    let store = store(&redis.url());
-    let key = Client::builder()
+fn client_credentials() -> StoreKey {
+    Client::builder()
         .token_endpoint("https://as.test/token")
         .auth(ClientAuth::basic("svc", "s3cr3t"))
         .build()
         .unwrap()
         .source(grant::client_credentials())
-        .store_key();
-    let longest = Duration::from_secs(15);
+        .store_key()
+}
+
+/// The next holder may have crashed, and then delays the others for no longer than its lease.
+#[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
+async fn a_holder_that_has_lost_its_lease_leaves_that_of_the_next_one_as_it_is() {
+    let Some(redis) = RedisServer::start().await else { return };
+    let (store, key, longest) = (store(&redis.url()), client_credentials(), Duration::from_secs(15));
+    let lease = || async { store.lease(&key, longest).await.unwrap().unwrap() };
+    for renews in [true, false] {
+        let lost = lease().await;
+        let names: Vec<String> = redis.ask(&["KEYS", "*:lease*"]).await;
+        let [name] = names.as_slice() else { unreachable!("{names:?}") };
+        assert!(redis.ask::<bool>(&["DEL", name]).await);
+        let next = lease().await;
+        assert!(redis.ask::<bool>(&["PEXPIRE", name, "9000"]).await);
+        if renews {
+            assert!(!lost.renew(longest).await.unwrap());
+        }
+        lost.give_back().await;
+        let left: u64 = redis.ask(&["PTTL", name]).await;
+        assert!((1..=9000).contains(&left), "{left} ms are left");
+        assert!(next.renew(longest).await.unwrap());
+        next.give_back().await;
+    }
+}
+
+/// A machine that was suspended has a clock that stood still: what is left of the lease only Redis knows.
+#[tokio::test]
+#[ignore = "needs redis-server; see tests/README.md"]
+async fn a_lease_that_is_about_to_end_is_renewed_however_recently_it_was_taken() {
+    let Some(redis) = RedisServer::start().await else { return };
+    let (store, key, longest) = (store(&redis.url()), client_credentials(), Duration::from_secs(15));
     let lease = store.lease(&key, longest).await.unwrap().unwrap();
     let names: Vec<String> = redis.ask(&["KEYS", "*:lease*"]).await;
     let [name] = names.as_slice() else { unreachable!("{names:?}") };
