@@ -443,7 +443,7 @@ async fn a_login_or_a_log_out_ends_the_time_that_the_server_has_asked_for() {
 
 /// The response is about the refresh token of the login before.
 #[tokio::test(start_paused = true)]
-async fn a_server_that_asks_for_time_while_a_login_comes_holds_the_new_one_back_in_nothing() {
+async fn a_server_that_asks_for_time_while_a_login_comes_does_not_hold_that_login_back() {
     let fixture = two_apis();
     let login = log_in(&fixture, "alice").await;
     let next = log_in(&fixture, "bob").await;

@@ -265,7 +265,7 @@ async fn a_kept_client_that_comes_back_to_another_place_is_not_used() {
     assert_ne!(world.asked("client_id").as_deref(), Some("old"));
 }
 
-/// As the server refuses it may differ, and a client that nothing is known of is not worth a failure at each start.
+/// Servers have different words for it, and none of them may make each start fail.
 #[tokio::test]
 async fn a_kept_client_that_is_refused_in_whatever_words_is_forgotten() {
     for (status, body) in [

@@ -109,12 +109,15 @@ fn is_about_the_grant(error: &Error) -> bool {
 /// Whether a code says more than a status: gateways and frameworks write "Forbidden" or "Bad Request" there, SailPoint
 /// "403 Forbidden" and "400.1 Bad Request Content". In lower case it may be a code. Of a 401 its own words are enough.
 fn is_own(code: &str, status: StatusCode) -> bool {
-    let number = code.strip_prefix(status.as_str());
     let is_phrase =
         |of: StatusCode| of.canonical_reason().is_some_and(|words| words.eq_ignore_ascii_case(code));
-    let repeats_its_own = number.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
-        || code.starts_with(|first: char| first.is_ascii_uppercase()) && is_phrase(status);
-    let repeats_another = code.starts_with(|first: char| first.is_ascii_uppercase())
-        && (400..600).filter_map(|of| StatusCode::from_u16(of).ok()).any(|of| of != status && is_phrase(of));
-    !repeats_another && (status == StatusCode::UNAUTHORIZED || !repeats_its_own)
+    let is_capital = code.starts_with(|first: char| first.is_ascii_uppercase());
+    let phrase_of =
+        (400..600).filter_map(|of| StatusCode::from_u16(of).ok()).find(|of| is_capital && is_phrase(*of));
+    let number = code.strip_prefix(status.as_str());
+    let begins_with_it = number.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()));
+    match phrase_of {
+        Some(of) => of == status && status == StatusCode::UNAUTHORIZED,
+        None => !begins_with_it || status == StatusCode::UNAUTHORIZED,
+    }
 }
