@@ -30,11 +30,7 @@ pub(super) fn has_dot_segment(path: &str) -> bool {
     }
     let (mut at, mut dots, mut others) = (0, 0_u32, false);
     loop {
-        let (byte, length) = match bytes.get(at) {
-            Some(b'%') => decode(bytes.get(at..).unwrap_or_default()).map_or((b'%', 1), |byte| (byte, 3)),
-            Some(byte) => (*byte, 1),
-            None => return !others && matches!(dots, 1 | 2),
-        };
+        let Some((byte, length)) = decoded_at(bytes, at) else { return !others && matches!(dots, 1 | 2) };
         at += length;
         match byte {
             b'/' | b'\\' => {
@@ -117,6 +113,14 @@ fn read_encoded(bytes: &[u8]) -> Result<Segment<'static>, Ambiguous> {
         at += length;
     }
     Ok(if fits { Segment::Encoded(decoded) } else { Segment::Long })
+}
+
+/// The byte that is written there, decoded where it is percent-encoded, and how many bytes it takes.
+pub(super) fn decoded_at(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
+    Some(match bytes.get(at)? {
+        b'%' => decode(bytes.get(at..).unwrap_or_default()).map_or((b'%', 1), |byte| (byte, 3)),
+        byte => (*byte, 1),
+    })
 }
 
 /// The byte that `%XX` stands for at the start.

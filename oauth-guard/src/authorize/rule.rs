@@ -8,7 +8,7 @@ use http::header::ACCESS_CONTROL_REQUEST_METHOD;
 use super::authorization::{DryRun, Preflight};
 use super::compiled::{Compiled, Vocabulary, VocabularyId};
 use super::implied::Implied;
-use super::mcp::{self, McpRules, Operations};
+use super::mcp::{self, McpRules, Name, Operations};
 use super::origin::Origins;
 use super::path::Ambiguous;
 use super::requirement::{Facts, Requirement};
@@ -164,7 +164,7 @@ impl Rule {
     /// URI: end the pattern with `*` to include all.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         match &mut self.mcp {
-            Some(mcp) => mcp.name = Some(name.into()),
+            Some(mcp) => mcp.name = Some(Name::new(name.into())),
             None => self.unnamed_mcp = true,
         }
         self

@@ -24,14 +24,28 @@ use crate::request::RequestHead;
 pub(crate) struct Operations {
     /// With `*` for any text.
     pub(crate) method: String,
-    pub(crate) name: Option<String>,
+    pub(crate) name: Option<Name>,
+}
+
+/// The names that a rule is for, with `*` for any text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Name {
+    pattern: String,
+    /// What all spellings of the URIs have in common that it matches.
+    skeleton: String,
+}
+
+impl Name {
+    pub(crate) fn new(pattern: String) -> Self {
+        Self { skeleton: uri::skeleton(&pattern), pattern }
+    }
 }
 
 impl Operations {
     fn include(&self, operation: &Operation<'_>) -> bool {
         let Operation::Known { method, name } = operation else { return true };
         let is_named = || match (&self.name, name) {
-            (Some(pattern), Some(name)) => glob::matches(pattern, name),
+            (Some(names), Some(name)) => glob::matches(&names.pattern, name),
             // A rule for all names, or a method whose name is not known: then the rule applies.
             _ => true,
         };
@@ -47,7 +61,7 @@ impl Operations {
             ));
         }
         match &self.name {
-            Some(name) if name.is_empty() => {
+            Some(name) if name.pattern.is_empty() => {
                 Err(("name", "is empty and matches nothing; leave it out for every name".to_owned()))
             }
             Some(_) if !self.method.contains('*') && name_member(&self.method).is_none() => Err((
@@ -61,19 +75,10 @@ impl Operations {
         }
     }
 
-    /// Whether the rule is chosen by the URI that an operation of this method names.
-    fn depends_on_uri_of(&self, method: &str) -> bool {
-        self.name.is_some() && name_member(method) == Some("uri") && glob::matches(&self.method, method)
-    }
-
-    /// Whether a server could take that URI for another than its text says, as far as this rule depends on it.
-    fn is_unsure_about(&self, uri: &str, skeleton: &str) -> bool {
-        let unsure = |pattern: &str| {
-            uri::is_ambiguous(pattern, &uri::skeleton(pattern), uri, skeleton) || uri::hides_its_host(uri)
-        };
-        self.name
-            .as_deref()
-            .is_some_and(|pattern| pattern.bytes().any(|byte| byte != b'*') && unsure(pattern))
+    /// The URIs that choose the rule, where an operation of this method names one.
+    fn uris_of(&self, method: &str) -> Option<&Name> {
+        let name = self.name.as_ref().filter(|name| name.pattern.bytes().any(|byte| byte != b'*'))?;
+        (name_member(method) == Some("uri") && glob::matches(&self.method, method)).then_some(name)
     }
 }
 
@@ -221,9 +226,13 @@ impl<'a> OfPath<'a> {
     fn is_unsure_about(&self, method: &str, uri: &str) -> bool {
         let of_path = self.groups.into_iter().flatten().flatten().filter_map(|index| self.rules.get(*index));
         let in_force = of_path.filter(|rule| !rule.dry_run).filter_map(|rule| rule.mcp.as_ref());
-        let mut depending = in_force.filter(|mcp| mcp.depends_on_uri_of(method)).peekable();
-        let skeleton = depending.peek().map(|_| uri::skeleton(uri));
-        skeleton.is_some_and(|skeleton| depending.any(|mcp| mcp.is_unsure_about(uri, &skeleton)))
+        let mut names = in_force.filter_map(|mcp| mcp.uris_of(method)).peekable();
+        if names.peek().is_none() {
+            return false;
+        }
+        let skeleton = uri::skeleton(uri);
+        uri::hides_its_host(uri)
+            || names.any(|name| uri::is_ambiguous(&name.pattern, &name.skeleton, uri, &skeleton))
     }
 
     /// The rules that apply: all of the path where the operation is unknown.

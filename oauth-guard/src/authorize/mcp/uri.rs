@@ -8,6 +8,7 @@
 use url::Url;
 
 use super::glob;
+use crate::authorize::path;
 
 /// Whether a server could take the URI for one that the pattern matches while the text says otherwise, or the reverse.
 /// Both skeletons are those of [`skeleton`].
@@ -84,14 +85,8 @@ fn segments(path: &str) -> Vec<&str> {
 /// A host without who calls it, without the port that it has anyway, and without the dot of the root.
 fn bare_host(authority: &str, usual: Option<u16>) -> String {
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let host = match host.rsplit_once(':') {
-        Some((before, port))
-            if port.is_empty() || usual.is_some() && port.parse() == Ok(usual.unwrap_or(0)) =>
-        {
-            before
-        }
-        _ => host,
-    };
+    let is_usual = |port: &str| port.is_empty() || usual.is_some_and(|usual| port.parse() == Ok(usual));
+    let host = host.rsplit_once(':').filter(|(_, port)| is_usual(port)).map_or(host, |(host, _)| host);
     host.trim_end_matches('.').to_owned()
 }
 
@@ -122,20 +117,10 @@ fn usual_port(scheme: &str) -> Option<u16> {
 
 /// Without its percent-encodings.
 fn decoded(text: &str) -> String {
-    let mut parts = text.split('%');
-    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        let digits = part.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                bytes.extend_from_slice(part.get(2..).unwrap_or_default().as_bytes());
-            }
-            None => {
-                bytes.push(b'%');
-                bytes.extend_from_slice(part.as_bytes());
-            }
-        }
+    let (mut bytes, mut at) = (Vec::with_capacity(text.len()), 0);
+    while let Some((byte, length)) = path::decoded_at(text.as_bytes(), at) {
+        bytes.push(byte);
+        at += length;
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
