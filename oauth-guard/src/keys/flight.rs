@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::limit::within;
 use crate::sync::Handle;
 
 /// How much longer than its own time limit a flight is waited for. One whose runtime is driven has ended by then.
@@ -77,12 +78,8 @@ impl Flight {
     /// Waits until it landed, but no longer than that.
     pub(crate) async fn landed_within(mut self, patience: Duration) -> Result<(), Lost> {
         let landed = self.landed.wait_for(|landed| *landed);
-        // The waiter may be polled by another executor, which has no timers. A flight outside of its runtime is rare
-        // enough to go without a limit.
-        let landed = match Handle::try_current() {
-            Ok(_) => tokio::time::timeout(patience, landed).await.map_err(|_| Lost::Late)?,
-            Err(_) => landed.await,
-        };
+        // A flight outside of its runtime is rare enough to go without a limit.
+        let landed = within(patience, landed).await.ok_or(Lost::Late)?;
         landed.map(|_| ()).map_err(|_| Lost::Ended)
     }
 }
