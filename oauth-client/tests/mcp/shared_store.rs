@@ -6,21 +6,28 @@ use std::time::Duration;
 
 use http::StatusCode;
 use oauth_client::TokenSet;
+use oauth_client::mcp::Authorizer;
 use oauth_client::store::{Lease, MemoryStore, Revision, StoreError, StoreKey, Stored, Swap, TokenStore};
 use oauth_mock::{Endpoint, Fault};
 
 use crate::support::{World, server};
 
-/// Each process has a key of its own where none was given, and its login is bound to that key.
-#[tokio::test(start_paused = true)]
-async fn processes_with_keys_of_their_own_keep_their_logins_beside_each_other() {
-    let (world, store) = (World::new(server()), MemoryStore::new());
+/// Two of one store that have logged in, each with a key of its own.
+async fn two_processes<S: TokenStore + Clone>(world: &World, store: &S) -> [Authorizer; 2] {
     world.says().scheme = "DPoP";
     let first = world.authorizer().store(store.clone()).build().unwrap();
     assert_eq!(world.call(&first).await.unwrap(), StatusCode::OK);
     let kept = first.registrations();
     let second = world.authorizer().store(store.clone()).registrations(kept).build().unwrap();
     assert_eq!(world.call(&second).await.unwrap(), StatusCode::OK);
+    [first, second]
+}
+
+/// Each process has a key of its own where none was given, and its login is bound to that key.
+#[tokio::test(start_paused = true)]
+async fn processes_with_keys_of_their_own_keep_their_logins_beside_each_other() {
+    let (world, store) = (World::new(server()), MemoryStore::new());
+    let [first, second] = two_processes(&world, &store).await;
     assert_eq!(world.logins(), 2, "the second one has another key");
     for expiry in 1..=3 {
         tokio::time::advance(Duration::from_secs(7200)).await;
@@ -64,12 +71,7 @@ impl TokenStore for Counting {
 #[tokio::test(start_paused = true)]
 async fn a_login_that_is_lost_takes_no_login_of_another_process_with_it() {
     let (world, store) = (World::new(server()), Counting::default());
-    world.says().scheme = "DPoP";
-    let first = world.authorizer().store(store.clone()).build().unwrap();
-    assert_eq!(world.call(&first).await.unwrap(), StatusCode::OK);
-    let kept = first.registrations();
-    let second = world.authorizer().store(store.clone()).registrations(kept).build().unwrap();
-    assert_eq!(world.call(&second).await.unwrap(), StatusCode::OK);
+    let [first, second] = two_processes(&world, &store).await;
     tokio::time::advance(Duration::from_secs(7200)).await;
     let lost = Fault::body(400, "application/json", r#"{"error":"invalid_grant"}"#);
     world.server().fault(Endpoint::Token, lost).times(1);
