@@ -62,7 +62,7 @@ use serde::de::DeserializeOwned;
 
 use crate::discover::Endpoint;
 use crate::error::Error;
-use crate::grant::{CIBA, DEVICE_CODE, Grant, Renewal};
+use crate::grant::{CIBA, DEVICE_CODE, Grant, JWT_BEARER, Renewal, TOKEN_EXCHANGE};
 
 pub use self::cognito::cognito;
 pub use self::comm100::comm100;
@@ -193,8 +193,8 @@ impl Dialect {
         let names: &[&str] = match sent {
             DEVICE_CODE => &["device_code"],
             CIBA => &["ciba"],
-            "urn:ietf:params:oauth:grant-type:jwt-bearer" => &["jwt_bearer", "id_jag"],
-            "urn:ietf:params:oauth:grant-type:token-exchange" => &["token_exchange"],
+            JWT_BEARER => &["jwt_bearer", "id_jag"],
+            TOKEN_EXCHANGE => &["token_exchange"],
             _ => &[],
         };
         let is_known = |known: &String| known == sent || names.contains(&known.as_str());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::{Grant, Renewal, TokenExchange, TokenRequest, token_exchange};
+use super::{Grant, JWT_BEARER, Renewal, TokenExchange, TokenRequest, token_exchange};
 use crate::client::Client;
 use crate::clock::Now;
 use crate::error::Error;
@@ -216,7 +216,7 @@ impl fmt::Debug for Bearer {
 
 impl Grant for Bearer {
     fn grant_type(&self) -> &str {
-        "urn:ietf:params:oauth:grant-type:jwt-bearer"
+        JWT_BEARER
     }
 
     fn parameters(&self, parameters: &mut Parameters) {

@@ -13,6 +13,8 @@ use crate::sign::{Algorithm, KeySource, unique_id};
 use crate::token::{Secret, digest};
 use crate::token_endpoint::{Deferred, Parameters, RequestContext, deferred};
 
+pub(crate) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
 /// A JWT signed by an issuer that the server trusts is the grant (RFC 7523 section 2.1).
 ///
 /// ```
@@ -208,7 +210,7 @@ struct JwtBearer {
 
 impl Grant for JwtBearer {
     fn grant_type(&self) -> &str {
-        "urn:ietf:params:oauth:grant-type:jwt-bearer"
+        JWT_BEARER
     }
 
     fn parameters(&self, parameters: &mut Parameters) {

@@ -10,6 +10,8 @@ use crate::source::TokenSource;
 use crate::token::{TokenType, digest};
 use crate::token_endpoint::Parameters;
 
+pub(crate) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
 /// Exchanges a token for another (RFC 8693): to call the next API as the same person, with a token that is meant for
 /// that API. Name it with [`audience`](TokenRequest::audience) or [`resource`](TokenRequest::resource).
 ///
@@ -162,7 +164,7 @@ impl Exchange {
 
 impl Grant for Exchange {
     fn grant_type(&self) -> &str {
-        "urn:ietf:params:oauth:grant-type:token-exchange"
+        TOKEN_EXCHANGE
     }
 
     fn parameters(&self, parameters: &mut Parameters) {
