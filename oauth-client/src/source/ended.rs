@@ -18,10 +18,13 @@ impl Refresh<'_> {
     pub(super) async fn look(&mut self, store: &dyn dynamic::TokenStore) -> Result<Option<Stored>, Error> {
         let stored = self.load(store).await?;
         let log_out = stored.as_ref().filter(|stored| stored.tokens.is_ended());
-        if self.is_of_a_person() && log_out.is_some_and(|log_out| self.is_ended_by(&log_out.tokens)) {
+        if self.is_of_a_person() && log_out.is_some_and(|log_out| self.is_ended_by(log_out)) {
             let error = Error::new(Kind::Reauthorization(None));
             self.engine.ledger(|ledger| ledger.end(&error));
             return Err(error);
+        }
+        if let Some(log_out) = log_out {
+            self.engine.ledger(|ledger| ledger.outlive(log_out.revision));
         }
         let not_ours =
             |stored: &&Stored| stored.tokens.is_ended() || self.is_of_another_process(&stored.tokens);
@@ -29,10 +32,18 @@ impl Refresh<'_> {
         Ok(stored.filter(|stored| !stored.tokens.is_ended()))
     }
 
-    /// Whether this log-out was of the login that we have, if we have one.
-    fn is_ended_by(&self, log_out: &TokenSet) -> bool {
+    /// Whether this log-out was of the login that we have, if we have one, or came after it. Clocks differ and are set, so
+    /// they count only for a login of which nothing is known but when it was.
+    fn is_ended_by(&self, Stored { tokens: log_out, revision }: &Stored) -> bool {
         if let Some(held) = &self.held.token {
-            return log_out.ends(held.tokens());
+            let has_outlived = || self.engine.ledger(|ledger| ledger.has_outlived(*revision));
+            return match log_out.ends(held.tokens()) {
+                Some(ends) => ends,
+                None if has_outlived() => false,
+                // It was in the entry before the log-out.
+                None if self.held.revision.is_some() => true,
+                None => log_out.ends_by_date(held.tokens()),
+            };
         }
         let grant = self.engine.request.grant();
         let (is_spent, is_lost) =
@@ -81,7 +92,7 @@ impl Refresh<'_> {
             }
             return Ok(None);
         }
-        let is_over = |tokens: &TokenSet| found.is_some_and(|found| found.tokens.ends(tokens));
+        let is_over = |tokens: &TokenSet| found.is_some_and(|found| found.tokens.ends_by_date(tokens));
         let held = self.held.token.as_ref().map(AccessToken::tokens);
         let known = found.map(|found| &found.tokens).filter(|tokens| !tokens.is_ended()).or(login).or(held);
         let family = match known {

@@ -25,6 +25,8 @@ pub(super) struct Ledger {
     initial_is_spent: bool,
     /// Why the grant was lost. Only a newer entry in the store, or a login, helps then.
     lost: Option<Error>,
+    /// The log-out in the store's entry that was from before our login.
+    outlived: Option<Revision>,
     /// What the sets of the last login share.
     family: Option<String>,
 }
@@ -110,6 +112,15 @@ impl Ledger {
         }
         self.spend_initial();
         self.lose(error);
+    }
+
+    /// Records that the log-out under this revision is from before our login.
+    pub(super) fn outlive(&mut self, log_out: Revision) {
+        self.outlived = Some(log_out);
+    }
+
+    pub(super) fn has_outlived(&self, log_out: Revision) -> bool {
+        self.outlived == Some(log_out)
     }
 
     /// Records that the grant is lost, so that it is not requested again.

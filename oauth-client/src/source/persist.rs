@@ -214,7 +214,8 @@ impl Over {
         match self {
             Self::Login { .. } => true,
             Self::Anything => !stored.is_newer_than(ours),
-            Self::Predecessor(_) if stored.is_ended() => !stored.ends(ours),
+            // It came since the entry was looked at.
+            Self::Predecessor(_) if stored.is_ended() => stored.ends(ours) == Some(false),
             // Or what a holder of an earlier lease, who was paused, has written late.
             Self::Predecessor(used) => {
                 stored.refresh_token() == Some(used)
@@ -226,7 +227,8 @@ impl Over {
     /// Whether what is stored counts more than ours, which is written late.
     fn loses_to(&mut self, stored: &TokenSet, ours: &TokenSet) -> bool {
         match self {
-            _ if stored.is_ended() => stored.ends(ours),
+            Self::Login { seen: false } if stored.is_ended() => stored.ends_by_date(ours),
+            _ if stored.is_ended() => stored.ends(ours) != Some(false),
             // What was there before the login, since it could not be looked at then.
             Self::Login { seen: seen @ false } => {
                 *seen = true;

@@ -179,7 +179,10 @@ impl<'a> Refresh<'a> {
             let stored = tried(|| store.load(&self.engine.settings.key)).await;
             let over = Over::Login { seen: stored.is_ok() };
             let expected = match stored {
-                Ok(stored) => stored.map(|stored| stored.revision),
+                Ok(stored) => stored.map(|stored| {
+                    self.engine.ledger(|ledger| ledger.outlive(stored.revision));
+                    stored.revision
+                }),
                 Err(_) => self.held.revision,
             };
             let write = Write { tokens: &tokens, expected, over, lease: lease.clone() };

@@ -229,9 +229,19 @@ impl TokenSet {
         self.ended
     }
 
-    /// Whether it is a log-out, and the other set's login is over by it: that very login, or one from before.
-    pub(crate) fn ends(&self, other: &Self) -> bool {
-        self.ended && (self.family.is_some() && self.family == other.family() || !other.is_newer_than(self))
+    /// Whether it is a log-out by which the other set's login is over: that very login, or one from before. `None` where
+    /// only the clocks could tell.
+    pub(crate) fn ends(&self, other: &Self) -> Option<bool> {
+        if !self.ended || self.family.is_some() && self.family == other.family() {
+            return Some(self.ended);
+        }
+        let fences = self.fence.zip(other.fence).filter(|(ours, theirs)| ours != theirs);
+        fences.map(|(ours, theirs)| ours > theirs)
+    }
+
+    /// The same, by the clocks where nothing else tells.
+    pub(crate) fn ends_by_date(&self, other: &Self) -> bool {
+        self.ends(other).unwrap_or_else(|| !other.is_newer_than(self))
     }
 
     /// The access token itself.
@@ -381,16 +391,19 @@ mod tests {
             ..set(fence, None, issued_at_ms)
         };
         let log_out = TokenSet::end_of(login("a", 5, None).family(), at(10), None);
-        assert!(log_out.ends(&login("a", 5, None)) && log_out.ends(&login("a", 15, None)), "a late refresh");
-        assert!(log_out.ends(&login("b", 9, None)) && !log_out.ends(&login("b", 11, None)));
+        assert_eq!(log_out.ends(&login("a", 5, None)), Some(true));
+        assert_eq!(log_out.ends(&login("a", 15, None)), Some(true), "a late refresh");
+        assert_eq!(log_out.ends(&login("b", 9, None)), None, "another login: only the clocks tell");
+        assert!(log_out.ends_by_date(&login("b", 9, None)) && !log_out.ends_by_date(&login("b", 11, None)));
         // The numbers of the leases order them where clocks differ.
         let log_out = TokenSet::end_of(Some("a".to_owned()), at(10), Some(7));
-        assert!(log_out.ends(&login("b", 99, Some(6))) && !log_out.ends(&login("b", 1, Some(8))));
-        assert!(!login("a", 5, None).ends(&login("a", 5, None)));
+        assert_eq!(log_out.ends(&login("b", 99, Some(6))), Some(true));
+        assert_eq!(log_out.ends(&login("b", 1, Some(8))), Some(false));
+        assert_eq!(login("a", 5, None).ends(&login("a", 5, None)), Some(false));
         // Of a login without a refresh token it is only known when it was.
         let log_out = TokenSet::end_of(None, at(10), None);
-        assert!(log_out.ends(&TokenSet::new("x").with_issued_at(at(9))));
-        assert!(!log_out.ends(&TokenSet::new("x").with_issued_at(at(11))));
+        assert!(log_out.ends_by_date(&TokenSet::new("x").with_issued_at(at(9))));
+        assert!(!log_out.ends_by_date(&TokenSet::new("x").with_issued_at(at(11))));
     }
 
     #[test]

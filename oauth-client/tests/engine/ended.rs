@@ -63,6 +63,39 @@ async fn a_log_out_ends_the_login_of_the_processes_that_hold_it_in_memory() {
     }
 }
 
+/// The clock was set back meanwhile, so that by the dates the log-out would be the older one.
+#[tokio::test(start_paused = true)]
+async fn a_log_out_ends_what_was_in_its_entry_before_whatever_the_clocks_say() {
+    let fixture = fixture();
+    let (store, request) = (Scripted::default(), fixture.person());
+    let [here, elsewhere] = [(); 2].map(|()| source(&fixture, &request, &store));
+    here.token().await.unwrap();
+    elsewhere.token().await.unwrap();
+    fixture.clock.step_wall(-7200);
+    here.log_in(fixture.client.request(&fixture.person()).await.unwrap()).await.unwrap();
+    here.token().await.unwrap();
+    here.log_out().await.unwrap();
+    let asked = fixture.count(Endpoint::Token);
+    advance(LIFETIME + 1).await;
+    assert!(elsewhere.token().await.unwrap_err().is_reauthorization_required());
+    assert_eq!(fixture.count(Endpoint::Token), asked, "no refresh token is sent");
+
+    // A login that cannot be written yet is no older than the log-out that it was made over, nor is what it rotates to.
+    store.script().writes.failures = usize::MAX;
+    fixture.clock.step_wall(-7200);
+    let login = fixture.client.request(&fixture.person()).await.unwrap();
+    elsewhere.log_in(login).await.unwrap();
+    for _ in 0..2 {
+        assert!(elsewhere.token().await.is_ok());
+        advance(LIFETIME + 1).await;
+    }
+    store.script().writes.failures = 0;
+    let newest = elsewhere.token().await.unwrap();
+    elsewhere.settle().await.unwrap();
+    let key = store.last_key().unwrap();
+    assert_eq!(stored(&store.inner, &key).await.unwrap().access_token(), newest.secret());
+}
+
 /// Also when the store no longer knows what the log-out was about, or forgets the log-out itself later.
 #[tokio::test(start_paused = true)]
 async fn a_log_out_holds_in_a_store_that_was_emptied_before_and_in_those_who_know_it_after() {

@@ -1,16 +1,19 @@
 //! Random schedules against a strict server: it takes each refresh token once, and takes a second time for theft.
 //!
 //! Several sources share a store and two logins. Callers give up, stores are slow, fail, hang and lose responses, clocks
-//! are stepped, machines sleep, the server fails, hangs and responds late, APIs refuse tokens, a user logs in anew. Two
-//! things must never happen: a refresh token that is sent twice, and a login that is lost.
+//! are stepped, machines sleep, the server fails, hangs and responds late, APIs refuse tokens, a user logs in anew and
+//! logs out. Three things must never happen: a refresh token that is sent twice, a login that is lost, and one that
+//! comes back after a log-out.
 //!
-//! What no client can guard against does not happen either: a rotated token whose response never comes, and a
-//! store that is away from the one process that has the new set while the others can use it.
+//! What no client can guard against does not happen either: a rotated token whose response never comes, a store
+//! that is away from the one process that has the new set while the others can use it, and a program that starts with the
+//! refresh token of a login before the last one, and asks for the first time after the log-out.
 
 mod server;
 mod store;
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -18,14 +21,14 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use oauth_client::clock::TestClock;
-use oauth_client::grant::{self, TokenRequest};
+use oauth_client::grant;
 use oauth_client::store::MemoryStore;
 use oauth_client::transport::{HttpClient, RequestBody};
 use oauth_client::{Client, ClientAuth, TokenSet, TokenSource, seed_jitter};
 use tower::service_fn;
 
 pub(crate) use self::server::Counts;
-use self::server::{Random, Server};
+use self::server::{Random, Server, Standing};
 use self::store::Troubled;
 
 /// How long a token lives, in seconds.
@@ -55,6 +58,8 @@ struct World {
     server: Arc<Mutex<Server>>,
     log: Arc<Mutex<Vec<String>>>,
     store: Troubled,
+    /// For each user, whether the entry says that the login has ended.
+    says_ended: [Arc<AtomicBool>; 2],
 }
 
 /// One process: a source, and the clock of its machine.
@@ -62,6 +67,10 @@ struct Process {
     user: usize,
     source: TokenSource,
     clock: TestClock,
+    /// The login that it was started with.
+    began_with: String,
+    /// Whether it has found out what has become of it.
+    knows: Arc<AtomicBool>,
 }
 
 impl World {
@@ -73,8 +82,10 @@ impl World {
             random: random.clone(),
             state: Arc::default(),
             server: Arc::clone(&server),
+            is_fenced: random.chance(50),
+            says_ended: Arc::default(),
         };
-        Self { random, server, log: Arc::default(), store }
+        Self { random, server, log: Arc::default(), store, says_ended: Default::default() }
     }
 
     fn server(&self) -> MutexGuard<'_, Server> {
@@ -141,7 +152,10 @@ impl World {
         }))
     }
 
-    fn process(&self, user: usize, request: &TokenRequest) -> Process {
+    /// A process that starts with the user's newest login.
+    fn process(&self, user: usize) -> Process {
+        let began_with = self.server().user(USERS[user]).newest;
+        let request = grant::refresh_token(format!("{began_with}.0")).subject(USERS[user]);
         let clock = TestClock::new();
         let client = Client::builder()
             .token_endpoint("https://auth.example.com/token")
@@ -150,35 +164,38 @@ impl World {
             .clock(clock.clone())
             .build()
             .unwrap();
-        let source = client.source(request.clone()).store(self.store.clone()).build().unwrap();
-        Process { user, source, clock }
-    }
-
-    fn requests(&self) -> Vec<TokenRequest> {
-        let request = |user: &&str| {
-            let login = format!("{user}-0");
-            self.server().current.insert(login.clone(), 0);
-            grant::refresh_token(format!("{login}.0")).subject(*user)
-        };
-        USERS.iter().map(request).collect()
+        let store = Troubled { says_ended: Arc::clone(&self.says_ended[user]), ..self.store.clone() };
+        let source = client.source(request).store(store).build().unwrap();
+        Process { user, source, clock, began_with, knows: Arc::default() }
     }
 
     async fn run(&self) {
-        let requests = self.requests();
+        for user in USERS {
+            self.server().begin(user);
+        }
         let count = 2 + usize::try_from(self.random.below(4)).unwrap();
-        let mut processes: Vec<_> = (0..count).map(|n| self.process(n % 2, &requests[n % 2])).collect();
+        let mut processes: Vec<_> = (0..count).map(|n| self.process(n % 2)).collect();
         self.server().trouble = true;
         for step in 0..STEPS {
-            self.step(step, &mut processes, &requests).await;
+            self.step(step, &mut processes).await;
         }
         // The world gets well again, and within some minutes so does everything.
         self.server().trouble = false;
         self.store.state.lock().unwrap().calm();
         self.note("calm");
         tokio::time::sleep(Duration::from_secs(180)).await;
+        for process in &processes {
+            if self.server().user(USERS[process.user]).standing == Standing::Changing {
+                self.log_out(process).await;
+            }
+        }
         for round in 0..3 {
             for process in &processes {
-                if let Err(error) = process.source.token().await {
+                let outcome = process.source.token().await;
+                let is_in = self.server().user(USERS[process.user]).standing == Standing::LoggedIn;
+                if let Err(error) = outcome
+                    && is_in
+                {
                     self.server().faults.push(format!("round {round}: no token when all is well: {error:?}"));
                 }
             }
@@ -187,39 +204,71 @@ impl World {
         self.check_logins(&processes).await;
     }
 
-    /// Each user's newest login is the one that the store and all processes have.
+    /// Each user's newest login is the one that the store and all processes have, or none is.
     async fn check_logins(&self, processes: &[Process]) {
         for process in processes {
-            let Ok(token) = process.source.token().await else { continue };
-            let user = USERS[process.user];
-            let held = token.tokens().refresh_token().unwrap().expose().to_owned();
-            let newest = self.store.state.lock().unwrap().newest.get(user).cloned();
-            let newest = newest.unwrap_or_else(|| format!("{user}-0"));
-            if !held.starts_with(&format!("{newest}.")) {
-                self.server()
-                    .faults
-                    .push(format!("{user}: {held} is in use, and {newest} is the newest login"));
+            let token = process.source.token().await;
+            let name = USERS[process.user];
+            let user = self.server().user(name);
+            let fault = match (user.standing, token) {
+                (Standing::LoggedIn, Ok(token)) => {
+                    let held = token.tokens().refresh_token().unwrap().expose().to_owned();
+                    let is_newest = held.starts_with(&format!("{}.", user.newest));
+                    (!is_newest).then(|| format!("{held} is in use, and {} is the newest login", user.newest))
+                }
+                // It has been reported.
+                (Standing::LoggedIn, Err(_)) => None,
+                (Standing::LoggedOut, Err(error)) if error.is_reauthorization_required() => None,
+                (standing, outcome) => Some(format!("{name} is {standing:?}, and this comes: {outcome:?}")),
+            };
+            self.server().faults.extend(fault);
+        }
+    }
+
+    /// The user logs out at this process.
+    async fn log_out(&self, process: &Process) {
+        let user = USERS[process.user];
+        self.server().set(user, Standing::Changing);
+        match process.source.log_out().await {
+            Ok(_) => {
+                self.note(format!("  {user} is logged out"));
+                self.server().log_out(user);
+            }
+            Err(error) => {
+                self.note(format!("  {user} is not logged out: {error}"));
+                if self.store.state.lock().unwrap().is_calm() {
+                    self.server().faults.push(format!("no log-out when all is well: {error:?}"));
+                }
             }
         }
     }
 
-    async fn step(&self, step: u64, processes: &mut [Process], requests: &[TokenRequest]) {
+    async fn step(&self, step: u64, processes: &mut [Process]) {
         let random = &self.random;
         let index = usize::try_from(random.below(processes.len() as u64)).unwrap();
         let process = &processes[index];
-        match random.below(12) {
+        match random.below(13) {
             0..=4 => {
                 // A herd, of which some give up.
                 self.note(format!("{step}: {index} calls"));
                 for _ in 0..=random.below(3) {
                     let (source, patience) = (process.source.clone(), random.below(40_000));
                     let (server, log) = (Arc::clone(&self.server), Arc::clone(&self.log));
+                    let says_ended = Arc::clone(&self.says_ended[process.user]);
+                    let (user, knows) = (USERS[process.user], Arc::clone(&process.knows));
                     tokio::spawn(async move {
+                        let before = (server.lock().unwrap().user(user), says_ended.load(Ordering::Relaxed));
                         let calling = tokio::time::timeout(Duration::from_millis(patience), source.token());
-                        if let Ok(Err(error)) = calling.await {
+                        let Ok(outcome) = calling.await else { return };
+                        knows.fetch_or(outcome.is_ok(), Ordering::Relaxed);
+                        if let Err(error) = outcome {
                             log.lock().unwrap().push(format!("  {index}: {error}"));
-                            if error.is_reauthorization_required() || !error.is_transient() {
-                                server.lock().unwrap().faults.push(format!("a login is lost: {error:?}"));
+                            let mut server = server.lock().unwrap();
+                            let after = (server.user(user), says_ended.load(Ordering::Relaxed));
+                            let is_in =
+                                before.0.standing == Standing::LoggedIn && !before.1 && before == after;
+                            if is_in && (error.is_reauthorization_required() || !error.is_transient()) {
+                                server.faults.push(format!("a login is lost: {error:?}"));
                             }
                         }
                     });
@@ -259,12 +308,11 @@ impl World {
                 let set = self.server().log_in(USERS[user]);
                 self.note(format!("{step}: {} logs in at {index}", USERS[user]));
                 let set = self.tokens(process, &set);
-                let login = set.refresh_token().unwrap().expose().rsplit_once('.').unwrap().0.to_owned();
-                self.store.state.lock().unwrap().newest.insert(USERS[user].to_owned(), login);
                 let source = process.source.clone();
                 tokio::spawn(async move { source.log_in(set).await });
                 // Two logins at once have no order.
                 tokio::time::sleep(Duration::from_secs(120)).await;
+                self.server().set(USERS[user], Standing::LoggedIn);
             }
             11 => {
                 // The program ends in good order, and starts again.
@@ -272,10 +320,21 @@ impl World {
                 // Asked before: while a program waits for a store that takes nothing, the store may get well.
                 let takes_writes = !self.store.state.lock().unwrap().takes_no_writes();
                 match process.source.settle().await {
-                    Ok(()) => processes[index] = self.process(process.user, &requests[process.user]),
+                    Ok(()) => processes[index] = self.process(process.user),
                     // The program is told so, and goes on.
                     Err(_) if !takes_writes => {}
                     Err(error) => self.server().faults.push(format!("{index} cannot end: {error:?}")),
+                }
+            }
+            12 if random.chance(50) => {
+                let newest = self.server().user(USERS[process.user]).newest;
+                let lags = |other: &Process| {
+                    let knows = other.knows.load(Ordering::Relaxed) || other.began_with == newest;
+                    other.user == process.user && !knows
+                };
+                if !processes.iter().any(lags) {
+                    self.note(format!("{step}: {} logs out at {index}", USERS[process.user]));
+                    self.log_out(process).await;
                 }
             }
             _ => {}

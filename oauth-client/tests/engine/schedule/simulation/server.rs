@@ -1,6 +1,6 @@
 //! The strict server, what it counts, and chance.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -16,6 +16,7 @@ pub(crate) struct Counts {
     pub(crate) failed: u64,
     pub(crate) store_faults: u64,
     pub(crate) logins: u64,
+    pub(crate) log_outs: u64,
 }
 
 impl Counts {
@@ -28,6 +29,7 @@ impl Counts {
             failed: self.failed + other.failed,
             store_faults: self.store_faults + other.store_faults,
             logins: self.logins + other.logins,
+            log_outs: self.log_outs + other.log_outs,
         }
     }
 }
@@ -61,16 +63,58 @@ impl Random {
 pub(super) struct Server {
     /// By login, the number of its current refresh token.
     pub(super) current: HashMap<String, u64>,
+    /// The logins that a log-out has ended. Nothing of them may come back.
+    pub(super) ended: HashSet<String>,
+    pub(super) users: HashMap<&'static str, User>,
     pub(super) trouble: bool,
     pub(super) faults: Vec<String>,
     pub(super) counts: Counts,
 }
 
+/// How it stands with a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct User {
+    pub(super) newest: String,
+    pub(super) standing: Standing,
+    /// How often that has changed.
+    changes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    LoggedIn,
+    /// A login or a log-out is under way, or a log-out has failed: nothing is promised.
+    Changing,
+    LoggedOut,
+}
+
 impl Server {
+    pub(super) fn user(&self, user: &str) -> User {
+        self.users[user].clone()
+    }
+
+    pub(super) fn set(&mut self, user: &str, standing: Standing) {
+        let user = self.users.get_mut(user).unwrap();
+        user.standing = standing;
+        user.changes += 1;
+    }
+
+    /// A log-out has said that it is done.
+    pub(super) fn log_out(&mut self, user: &str) {
+        self.counts.log_outs += 1;
+        let of_user = |login: &&String| login.starts_with(user);
+        self.ended.extend(self.current.keys().filter(of_user).cloned());
+        self.set(user, Standing::LoggedOut);
+    }
+
     /// Takes a refresh token, once.
     pub(super) fn rotate(&mut self, sent: &str) -> Option<String> {
         let (login, number) = sent.rsplit_once('.')?;
         let number: u64 = number.parse().ok()?;
+        if self.ended.contains(login) {
+            self.faults.push(format!("{sent} was sent after the log-out"));
+            return None;
+        }
         let current = self.current.get_mut(login)?;
         if number != *current {
             self.faults.push(format!("{sent} was sent again, and {login}.{current} is the one to use"));
@@ -82,11 +126,22 @@ impl Server {
         Some(token_set(login, next))
     }
 
+    /// A user's login, the first of all.
+    pub(super) fn begin(&mut self, user: &'static str) -> String {
+        let login = format!("{user}-0");
+        self.current.insert(login.clone(), 0);
+        let newest = login.clone();
+        self.users.insert(user, User { newest, standing: Standing::LoggedIn, changes: 0 });
+        login
+    }
+
     /// A new login of a user, and its token set.
     pub(super) fn log_in(&mut self, user: &str) -> String {
         self.counts.logins += 1;
         let login = format!("{user}-{}", self.counts.logins);
         self.current.insert(login.clone(), 0);
+        self.set(user, Standing::Changing);
+        self.users.get_mut(user).unwrap().newest.clone_from(&login);
         token_set(&login, 0)
     }
 }

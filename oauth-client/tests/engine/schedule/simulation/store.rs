@@ -1,6 +1,6 @@
 //! A store that is in trouble.
 
-use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +18,10 @@ pub(super) struct Troubled {
     pub(super) random: Random,
     pub(super) state: Arc<Mutex<Trouble>>,
     pub(super) server: Arc<Mutex<Server>>,
+    /// Whether its leases are numbered.
+    pub(super) is_fenced: bool,
+    /// Whether the entry of the user says that the login has ended.
+    pub(super) says_ended: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -25,15 +29,23 @@ pub(super) struct Trouble {
     calm: bool,
     pub(super) no_writes_until: Option<tokio::time::Instant>,
     pub(super) away_until: Option<tokio::time::Instant>,
+    leases: u64,
     /// Of renewals that failed in a row: a lease that cannot be renewed ends, and with it the promise.
     unrenewed: u32,
-    /// The newest login of each user.
-    pub(super) newest: HashMap<String, String>,
 }
 
 impl Trouble {
     pub(super) fn calm(&mut self) {
         (self.calm, self.no_writes_until, self.away_until) = (true, None, None);
+    }
+
+    fn next_lease(&mut self) -> u64 {
+        self.leases += 1;
+        self.leases
+    }
+
+    pub(super) fn is_calm(&self) -> bool {
+        self.calm
     }
 
     pub(super) fn takes_no_writes(&self) -> bool {
@@ -48,6 +60,18 @@ impl Trouble {
 impl Troubled {
     fn failed() -> StoreError {
         StoreError::new("it fails, as the schedule wants it to; try again")
+    }
+
+    /// What stands in the entry now.
+    fn written(&self, tokens: &TokenSet) {
+        self.says_ended.store(tokens.is_ended(), Ordering::Relaxed);
+        let login = tokens.refresh_token().and_then(|token| token.expose().rsplit_once('.'));
+        let mut server = self.server.lock().unwrap();
+        if let Some((login, number)) = login
+            && server.ended.contains(login)
+        {
+            server.faults.push(format!("{login}.{number} was written after the log-out"));
+        }
     }
 
     /// Before a call: slow, failing or hanging.
@@ -102,6 +126,9 @@ impl TokenStore for Troubled {
             return Err(Self::failed());
         }
         let swap = self.inner.compare_and_swap(key, expected, tokens).await?;
+        if let (Swap::Done(_), Some(tokens)) = (&swap, tokens) {
+            self.written(tokens);
+        }
         self.after().await?;
         Ok(swap)
     }
@@ -110,7 +137,13 @@ impl TokenStore for Troubled {
         self.before().await?;
         let lease = self.inner.lease(key, longest).await?;
         self.after().await?;
-        Ok(lease.map(|inner| Lease::renewable(Renewed { inner, store: self.clone() })))
+        Ok(lease.map(|inner| {
+            let lease = Lease::renewable(Renewed { inner, store: self.clone() });
+            match self.is_fenced {
+                true => lease.fenced(self.state.lock().unwrap().next_lease()),
+                false => lease,
+            }
+        }))
     }
 }
 
