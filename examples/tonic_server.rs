@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::task::{Context, Poll};
 
 use http::uri::PathAndQuery;
-use oauth_guard::{Claims, Guard, Issuer, Requirement};
+use oauth_guard::{Claims, Guard, Issuer, Requirement, Rule};
 use oauth_mock::MockServer;
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -26,12 +26,15 @@ const GREET: PathAndQuery = PathAndQuery::from_static("/hello.Greeter/Greet");
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let auth = MockServer::builder().audience("greeter").start().await;
-    let guard = Guard::builder().issuer(Issuer::new(auth.issuer()).audience("greeter")).build()?;
+    let guard = Guard::builder()
+        .issuer(Issuer::new(auth.issuer()).audience("greeter"))
+        .rule(Rule::grpc("hello.Greeter/Greet").require(Requirement::scope("read")))
+        .deny_by_default()
+        .build()?;
 
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse()?)?;
     let url = format!("http://{}", incoming.local_addr()?);
-    let layer = guard.layer().require(Requirement::scope("read"));
-    tokio::spawn(Server::builder().layer(layer).add_service(Greeter).serve_with_incoming(incoming));
+    tokio::spawn(Server::builder().layer(guard.layer()).add_service(Greeter).serve_with_incoming(incoming));
 
     let channel = Channel::from_shared(url)?.connect().await?;
     let good = auth.mint().subject("ada").scope("read").audience("greeter").build();

@@ -17,7 +17,10 @@ use oauth_mock::{MockClient, MockServer};
 /// Where sockets listen and files are written in the libraries, and what leads there.
 const PLACES: [(&str, &str); 3] = [
     ("oauth-client/src/login/loopback.rs", "a login on loopback is started (feature loopback)"),
-    ("oauth-client/src/store/file/disk.rs", "a FileStore is given, or store.kind is \"file\""),
+    (
+        "oauth-client/src/store/file/disk.rs",
+        "a FileStore or a KeyringStore is given, or store.kind is \"file\" or \"keyring\"",
+    ),
     ("oauth-guard/src/revocation/feed/file.rs", "a file of revocations is given, and something is revoked"),
 ];
 

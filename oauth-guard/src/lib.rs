@@ -62,6 +62,9 @@
 //! | know whether the service can take requests, and start fast | [health](#health) |
 //! | know why a token is rejected | [tokens rejected?](#tokens-rejected), and [what callers read](#rejections) |
 //! | serve many issuers | [tenants](#tenants) |
+//! | accept opaque tokens | [introspection](#introspection), [`Introspection`] |
+//! | serve gRPC | [gRPC](#grpc), [`Rule::grpc`] |
+//! | describe the API's security in OpenAPI | [`Guard::describe_security`] |
 //! | test handlers and rules without a server | [testing](#testing) |
 //! | monitor it | [metrics](#metrics) |
 //! | end tokens before their time | [revocation](#revocation), logouts and security events in [`mod@revocation`] |
@@ -217,6 +220,37 @@
 //!     let tenant = claims.issuer_data::<Tenant>();
 //!     tenant.zip(host).is_some_and(|(tenant, host)| host.eq_ignore_ascii_case(&tenant.host))
 //! }
+//! ```
+//!
+//! ## Introspection
+//!
+//! Only the authorization server can read an opaque token. [`Introspection`] asks it (RFC 7662): one question for each token,
+//! however many callers. The response is cached, and an outage of the server is 503.
+//!
+//! ```
+//! use oauth_guard::{ClientAuth, Guard, Introspection, Issuer};
+//!
+//! let introspection = Introspection::new(ClientAuth::basic("orders-api", "s3cr3t"));
+//! let issuer = Issuer::new("https://auth.example.com").audience("orders-api").introspection(introspection);
+//! let guard = Guard::builder().issuer(issuer).build()?;
+//! # Ok::<(), oauth_guard::BuildError>(())
+//! ```
+//!
+//! ## gRPC
+//!
+//! The same layer wraps a tonic server. A gRPC call is rejected in gRPC: HTTP status 200, and `grpc-status` 16 for a missing
+//! or invalid token, 7 for one that does not grant enough, 14 for 503. [`Rule::grpc`] names services and methods. With
+//! [`GuardBuilder::deny_by_default`] give health checks and reflection a rule, too.
+//!
+//! ```
+//! use oauth_guard::{Guard, Issuer, Requirement, Rule};
+//!
+//! let guard = Guard::builder()
+//!     .issuer(Issuer::new("https://auth.example.com").audience("orders-api"))
+//!     .rule(Rule::grpc("orders.Orders/Cancel").require(Requirement::scope("orders:write")))
+//!     .rule(Rule::grpc("grpc.health.v1.Health").public())
+//!     .build()?;
+//! # Ok::<(), oauth_guard::BuildError>(())
 //! ```
 //!
 //! ## Testing

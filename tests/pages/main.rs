@@ -7,6 +7,7 @@ mod commands;
 mod counts;
 mod links;
 mod markdown;
+mod names;
 
 use std::path::Path;
 
