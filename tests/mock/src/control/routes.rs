@@ -8,7 +8,7 @@ use http::{Method, Request, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::journal::Pieces;
-use super::wire::refuse;
+use super::socket::refuse;
 use super::{accounts, journal, keys, logins, page, rules, server, statements, tls, tokens};
 use crate::encode::form_pairs;
 use crate::json;

@@ -9,7 +9,7 @@ use crate::encode::{escape_html, random_text};
 use crate::response::MockResponse;
 use crate::routes::form::Form;
 
-const STYLE: &str = include_str!("page.css");
+const STYLE: &str = include_str!("style.css");
 
 /// What a user is asked to allow.
 pub(crate) struct Consent<'a> {

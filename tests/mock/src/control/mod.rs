@@ -13,10 +13,10 @@ mod page;
 mod routes;
 mod rules;
 mod server;
+mod socket;
 mod statements;
 mod tls;
 mod tokens;
-mod wire;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -73,7 +73,7 @@ impl MockServer {
         // The first control port stays the one the page talks to.
         let _ = shared.control.set(url.clone());
         let guard = Guard::new(&shared.local, hosts).page(&shared.origin);
-        let serving = tokio::spawn(wire::serve(listener, shared, guard)).abort_handle();
+        let serving = tokio::spawn(socket::serve(listener, shared, guard)).abort_handle();
         Ok(Control { url, serving })
     }
 }

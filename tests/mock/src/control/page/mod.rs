@@ -7,9 +7,9 @@ use crate::encode::{escape_html, random_text};
 use crate::response::MockResponse;
 use crate::shared::Shared;
 
-const DOCUMENT: &str = include_str!("page/index.html");
-const STYLE: &str = include_str!("page/style.css");
-const SCRIPT: &str = include_str!("page/script.js");
+const DOCUMENT: &str = include_str!("index.html");
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
 
 /// The page at `/` of the server itself, once a control port is open.
 pub(crate) fn page_of_the_server(shared: &Shared) -> Option<MockResponse> {
