@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::clients::MockClient;
+use crate::clients::registration::{Registration, Registrations};
 use crate::clock::{MockClock, START_OF_IN_PROCESS_TIME};
 use crate::codes::Codes;
 use crate::consents::Consents;
@@ -26,7 +27,6 @@ use crate::matching::Scenarios;
 use crate::names::{HostName, Names, Origin};
 use crate::providers::Provider;
 use crate::pushed::PushedRequests;
-use crate::registration::{Registration, Registrations};
 use crate::replays::Replays;
 use crate::request_log::RequestLog;
 use crate::server::MockServer;

@@ -211,7 +211,6 @@ pub mod attack;
 mod body;
 mod builder;
 mod callers;
-mod client_documents;
 mod clients;
 mod clock;
 mod codes;
@@ -237,7 +236,6 @@ mod page;
 mod peer;
 mod providers;
 mod pushed;
-mod registration;
 mod replays;
 mod request_log;
 mod response;
@@ -260,7 +258,7 @@ mod wire;
 pub use self::{
     body::MockBody,
     builder::{MockServerBuilder, StartError},
-    clients::{AuthMethod, CertificateSubject, GrantType, MockClient},
+    clients::{AuthMethod, CertificateSubject, GrantType, MockClient, registration::Registration},
     clock::{MockClock, START_OF_IN_PROCESS_TIME},
     control::Control,
     details::AuthorizationDetailsType,
@@ -273,7 +271,6 @@ pub use self::{
     matching::Match,
     mint::TokenBuilder,
     providers::{Provider, ProviderFailure},
-    registration::Registration,
     server::{IssuerHandle, MockServer},
     settings::{Config, ConfigError},
     tampers::{Tamper, TamperScript},

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 
 use crate::body::MockBody;
 use crate::callers;
-use crate::client_documents::ClientDocuments;
 use crate::clients::MockClient;
+use crate::clients::documents::ClientDocuments;
+use crate::clients::registration::{Registration, Registrations};
 use crate::clock::MockClock;
 use crate::codes::Codes;
 use crate::consents::Consents;
@@ -30,7 +31,6 @@ use crate::names::{Names, Origin};
 use crate::peer::Peer;
 use crate::providers::{Personality, Route, Tokens};
 use crate::pushed::PushedRequests;
-use crate::registration::{Registration, Registrations};
 use crate::replays::Replays;
 use crate::request_log::{self, RequestLog};
 use crate::response::{MockResponse, OAuthError};

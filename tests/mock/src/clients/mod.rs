@@ -1,6 +1,8 @@
 //! The clients a server knows: how they authenticate, what they may ask for and what their tokens look like.
 
+pub(crate) mod documents;
 mod kinds;
+pub(crate) mod registration;
 
 use std::fmt;
 use std::time::Duration;

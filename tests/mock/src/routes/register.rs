@@ -5,11 +5,11 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value};
 
 use super::{Call, discovery};
+use crate::clients::registration::{Registered, Requested, bad};
 use crate::encode::random_text;
 use crate::endpoint::Endpoint;
 use crate::json;
 use crate::jws::Jws;
-use crate::registration::{Registered, Requested, bad};
 use crate::response::{MockResponse, OAuthError};
 
 /// `POST`: registers a client.

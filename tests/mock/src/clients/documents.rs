@@ -7,8 +7,8 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
+use crate::clients::registration::{Requested, bad};
 use crate::clients::{AuthMethod, MockClient};
-use crate::registration::{Requested, bad};
 use crate::response::OAuthError;
 
 /// What there is at which URL.
