@@ -213,11 +213,7 @@ mod builder;
 mod callers;
 mod clients;
 mod clock;
-mod codes;
-mod consents;
 mod control;
-mod details;
-mod devices;
 mod dpop;
 mod encode;
 mod endpoint;
@@ -227,7 +223,6 @@ mod http1;
 mod journal;
 mod json;
 mod jws;
-mod kept;
 mod keys;
 mod matching;
 mod mint;
@@ -235,24 +230,19 @@ mod names;
 mod page;
 mod peer;
 mod providers;
-mod pushed;
-mod replays;
 mod request_log;
 mod response;
 mod routes;
 mod server;
-mod sessions;
 mod settings;
 mod shared;
+mod state;
 pub mod statements;
 pub mod suite;
 mod tampers;
 mod tls;
 mod token_rules;
-mod tokens;
 mod transport;
-mod trust;
-mod users;
 mod wire;
 
 pub use self::{
@@ -261,7 +251,6 @@ pub use self::{
     clients::{AuthMethod, CertificateSubject, GrantType, MockClient, registration::Registration},
     clock::{MockClock, START_OF_IN_PROCESS_TIME},
     control::Control,
-    details::AuthorizationDetailsType,
     dpop::{Dpop, DpopNonce},
     endpoint::Endpoint,
     expect::Expect,
@@ -273,12 +262,10 @@ pub use self::{
     providers::{Provider, ProviderFailure},
     server::{IssuerHandle, MockServer},
     settings::{Config, ConfigError},
+    state::{details::AuthorizationDetailsType, tokens::IssuedTokens, trust::TrustedIssuer, users::User},
     tampers::{Tamper, TamperScript},
     token_rules::TokenRule,
-    tokens::IssuedTokens,
     transport::{MockTransport, TransportError},
-    trust::TrustedIssuer,
-    users::User,
 };
 
 #[cfg(feature = "tls")]

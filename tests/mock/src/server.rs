@@ -21,12 +21,12 @@ use crate::mint::TokenBuilder;
 use crate::providers::ProviderFailure;
 use crate::routes::{Call, authorize};
 use crate::shared::{Issuer, Shared};
+use crate::state::tokens::{Grant, IssuedTokens};
+use crate::state::users::User;
 use crate::statements::Transmitter;
 use crate::tampers::{Tamper, TamperScript, Tampers};
 use crate::token_rules::TokenRule;
-use crate::tokens::{Grant, IssuedTokens};
 use crate::transport::MockTransport;
-use crate::users::User;
 
 /// A running authorization server. Dropping it shuts it down and checks what was [expected](Self::expect).
 ///

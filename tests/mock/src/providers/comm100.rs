@@ -12,8 +12,8 @@ use crate::endpoint::Endpoint;
 use crate::mint::TokenBuilder;
 use crate::response::{MockResponse, OAuthError};
 use crate::routes::{Call, jwks};
-use crate::tokens::Grant;
-use crate::users::User;
+use crate::state::tokens::Grant;
+use crate::state::users::User;
 
 pub(super) const PERSONALITY: Personality = Personality {
     routes: &[

@@ -10,8 +10,8 @@ use crate::encode::{hex, random};
 use crate::endpoint::Endpoint;
 use crate::response::MockResponse;
 use crate::routes::Call;
-use crate::tokens::{IssuedTokens, Wish};
-use crate::users::User;
+use crate::state::tokens::{IssuedTokens, Wish};
+use crate::state::users::User;
 
 pub(super) const PERSONALITY: Personality = Personality {
     routes: &[

@@ -22,8 +22,8 @@ use crate::endpoint::Endpoint;
 use crate::mint::TokenBuilder;
 use crate::response::MockResponse;
 use crate::routes::Call;
-use crate::tokens::{Access, Grant, IssuedTokens};
-use crate::users::User;
+use crate::state::tokens::{Access, Grant, IssuedTokens};
+use crate::state::users::User;
 
 /// A provider that a server can play, with [`MockServerBuilder::personality`](crate::MockServerBuilder::personality).
 ///

@@ -10,7 +10,7 @@ use crate::encode::random;
 use crate::endpoint::Endpoint;
 use crate::response::MockResponse;
 use crate::routes::Call;
-use crate::tokens::Wish;
+use crate::state::tokens::Wish;
 
 pub(super) const PERSONALITY: Personality = Personality {
     routes: &[

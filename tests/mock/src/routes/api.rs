@@ -7,7 +7,7 @@ use super::{Call, protected};
 use crate::endpoint::Endpoint;
 use crate::jws::Jws;
 use crate::response::MockResponse;
-use crate::tokens::{Access, Grant};
+use crate::state::tokens::{Access, Grant};
 
 /// Responds to any method with the caller's identity and scope.
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {

@@ -11,8 +11,8 @@ use super::hint;
 use super::token::{audience, scope};
 use crate::clients::GrantType;
 use crate::response::{MockResponse, OAuthError};
-use crate::sessions::{Login, Session};
-use crate::tokens::Grant;
+use crate::state::sessions::{Login, Session};
+use crate::state::tokens::Grant;
 
 /// The most seconds that a client may ask for.
 const MAX_EXPIRY: i64 = 3600;

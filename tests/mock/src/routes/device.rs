@@ -10,14 +10,14 @@ use super::form::Form;
 use super::token::{audience, scope};
 use super::{Call, browser};
 use crate::clients::GrantType;
-use crate::details;
-use crate::devices::Device;
 use crate::encode::percent_encode;
 use crate::endpoint::Endpoint;
 use crate::page::{self, Consent};
 use crate::response::{MockResponse, OAuthError};
-use crate::sessions::{Login, Session};
-use crate::tokens::Grant;
+use crate::state::details;
+use crate::state::devices::Device;
+use crate::state::sessions::{Login, Session};
+use crate::state::tokens::Grant;
 
 pub(crate) fn authorization(call: Call<'_>) -> MockResponse {
     begin(call).unwrap_or_else(MockResponse::from)

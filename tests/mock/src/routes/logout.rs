@@ -10,7 +10,7 @@ use crate::encode::percent_encode;
 use crate::page;
 use crate::response::{MockResponse, OAuthError};
 use crate::server::IssuerHandle;
-use crate::sessions::Session;
+use crate::state::sessions::Session;
 use crate::statements;
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {

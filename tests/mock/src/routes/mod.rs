@@ -31,8 +31,8 @@ use crate::journal::RecordedRequest;
 use crate::matching::Match;
 use crate::providers;
 use crate::response::MockResponse;
-use crate::sessions::Cookie;
 use crate::shared::{Issuer, Shared};
+use crate::state::sessions::Cookie;
 use crate::statements;
 use crate::token_rules::Rulings;
 

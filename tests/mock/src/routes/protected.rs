@@ -9,7 +9,7 @@ use super::Call;
 use crate::dpop::{BadProof, DPOP_NONCE, Side};
 use crate::peer::Peer;
 use crate::response::MockResponse;
-use crate::tokens::Access;
+use crate::state::tokens::Access;
 
 /// The scheme of the `Authorization` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

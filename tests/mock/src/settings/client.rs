@@ -7,8 +7,8 @@ use crate::clients::{AuthMethod, CertificateSubject, GrantType, MockClient, Toke
 use crate::keys::Alg;
 use crate::names::Origin;
 use crate::shared::seconds;
-use crate::tokens::is_reserved;
-use crate::users::User;
+use crate::state::tokens::is_reserved;
+use crate::state::users::User;
 
 const FORMATS: [(&str, bool); 2] = [("jwt", false), ("opaque", true)];
 

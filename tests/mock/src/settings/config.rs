@@ -12,15 +12,15 @@ use super::reader::{Fields, Mistakes, read};
 use crate::builder::{MockServerBuilder, issuer_name_problem};
 use crate::clients::registration::Registration;
 use crate::clients::{GrantType, MockClient};
-use crate::details::AuthorizationDetailsType;
 use crate::dpop::DpopNonce;
 use crate::journal::LIMITS;
 use crate::json;
 use crate::names::{HostName, Origin};
 use crate::providers::Provider;
 use crate::server::MockServer;
-use crate::trust::TrustedIssuer;
-use crate::users::User;
+use crate::state::details::AuthorizationDetailsType;
+use crate::state::trust::TrustedIssuer;
+use crate::state::users::User;
 
 /// A server that was written down, in JSON or in TOML; `CONFIG.md` beside this crate's manifest has every field.
 ///

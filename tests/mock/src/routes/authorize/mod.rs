@@ -14,7 +14,7 @@ use super::form::Form;
 use super::{Call, browser};
 use crate::page;
 use crate::response::{MockResponse, OAuthError};
-use crate::sessions::{Login, Session};
+use crate::state::sessions::{Login, Session};
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let posted = call.request.method() == Method::POST;

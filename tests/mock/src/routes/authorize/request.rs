@@ -6,17 +6,17 @@ use serde_json::Value;
 
 use super::back::{Back, FORM_POST};
 use crate::clients::{GrantType, MockClient};
-use crate::codes::Code;
-use crate::details;
 use crate::encode::from_b64url;
 use crate::page::Consent;
 use crate::response::OAuthError;
 use crate::routes::form::Form;
 use crate::routes::token::{audience, scope};
 use crate::routes::{Call, hint};
-use crate::sessions::Session;
-use crate::tokens::Grant;
-use crate::users::User;
+use crate::state::codes::Code;
+use crate::state::details;
+use crate::state::sessions::Session;
+use crate::state::tokens::Grant;
+use crate::state::users::User;
 
 /// Whether the user may or must be asked (OpenID Connect Core section 3.1.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use super::client_auth::authenticate;
 use super::form::Form;
 use crate::dpop;
 use crate::response::{MockResponse, OAuthError};
+use crate::state::tokens::is_reserved;
 use crate::token_rules;
-use crate::tokens::is_reserved;
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     introspect(call).unwrap_or_else(MockResponse::from)
@@ -67,7 +67,7 @@ fn describe(call: Call<'_>, token: &str) -> Option<Value> {
     Some(described(call, &grant, expires_at))
 }
 
-fn described(call: Call<'_>, grant: &crate::tokens::Grant, expires_at: i64) -> Value {
+fn described(call: Call<'_>, grant: &crate::state::tokens::Grant, expires_at: i64) -> Value {
     let claims = grant.claims.iter().filter(|(name, _)| !is_reserved(name));
     let mut described = Value::Object(claims.map(|(name, value)| (name.clone(), value.clone())).collect());
     described["active"] = json!(true);

@@ -5,7 +5,7 @@ use crate::clients::MockClient;
 use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::form::Form;
-use crate::tokens::Grant;
+use crate::state::tokens::Grant;
 
 pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<MockResponse, OAuthError> {
     if client.is_public() {

@@ -6,8 +6,8 @@ use crate::encode::{b64url, random_text};
 use crate::keys::Alg;
 use crate::mint::TokenBuilder;
 use crate::routes::Call;
+use crate::state::tokens::Grant;
 use crate::tampers::Tamper;
-use crate::tokens::Grant;
 
 /// Seconds between a login that is too long ago and now.
 const A_DAY: i64 = 24 * 3600;

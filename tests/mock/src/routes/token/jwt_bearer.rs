@@ -13,7 +13,7 @@ use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::client_auth::assertion::{check_audience, check_times, is_first_use};
 use crate::routes::form::Form;
-use crate::tokens::Grant;
+use crate::state::tokens::Grant;
 
 /// Seconds that `exp` may lie ahead; an hour is what providers that document a limit allow.
 const MAX_LIFETIME: i64 = 3600;

@@ -18,12 +18,12 @@ use super::client_auth::authenticate;
 use super::form::Form;
 use super::{Call, api};
 use crate::clients::{GrantType, MockClient};
-use crate::details;
 use crate::dpop::{self, BadProof, Side};
 use crate::peer::Peer;
 use crate::response::{MockResponse, OAuthError};
+use crate::state::details;
+use crate::state::tokens::{Grant, IssuedTokens};
 use crate::token_rules;
-use crate::tokens::{Grant, IssuedTokens};
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let response = exchange(call).unwrap_or_else(MockResponse::from);

@@ -14,7 +14,7 @@ use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::api::{self, is_within};
 use crate::routes::form::Form;
-use crate::tokens::Grant;
+use crate::state::tokens::Grant;
 
 pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<MockResponse, OAuthError> {
     let subject = party(call, client, form, "subject_token")?

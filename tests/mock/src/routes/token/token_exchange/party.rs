@@ -7,7 +7,7 @@ use crate::endpoint::Endpoint;
 use crate::jws::Jws;
 use crate::routes::Call;
 use crate::routes::api::is_resource;
-use crate::tokens::Grant;
+use crate::state::tokens::Grant;
 
 /// A token type identifier (RFC 8693 section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

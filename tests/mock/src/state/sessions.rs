@@ -6,7 +6,7 @@ use http::Request;
 use http::header::COOKIE;
 
 use crate::encode::random_text;
-use crate::kept::Kept;
+use crate::state::kept::Kept;
 
 /// The cookie of one issuer of one server. Browsers send cookies to every port of a host, so its name tells the servers
 /// there apart, by port, and their issuers.

@@ -3,8 +3,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::encode::random_text;
-use crate::kept::Kept;
 use crate::routes::form::Form;
+use crate::state::kept::Kept;
 
 /// Seconds a pushed request lives; RFC 9126 section 2.2 names 5 to 600 as usual.
 pub(crate) const LIFETIME: i64 = 60;

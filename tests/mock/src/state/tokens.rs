@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Map, Value};
 
 use crate::clients::{MockClient, TokenFormat};
-use crate::details;
 use crate::encode::random_text;
 use crate::journal::Caller;
-use crate::kept::Kept;
 use crate::providers::Tokens;
 use crate::response::OAuthError;
-use crate::sessions::Login;
 use crate::shared::{Issuer, Shared, seconds};
+use crate::state::details;
+use crate::state::kept::Kept;
+use crate::state::sessions::Login;
 
 /// What was granted to whom.
 #[derive(Clone, Debug, Default)]
