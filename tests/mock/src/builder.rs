@@ -20,7 +20,6 @@ use crate::faults::{Faults, Rule};
 use crate::journal::{Journal, LIMITS, Limits};
 use crate::keys::{Alg, Keys};
 use crate::matching::Scenarios;
-use crate::names::{HostName, Names, Origin};
 use crate::providers::Provider;
 use crate::request_log::RequestLog;
 use crate::server::MockServer;
@@ -40,7 +39,8 @@ use crate::statements::Transmitter;
 use crate::tampers::{Tamper, Tampers};
 use crate::tls::{Acceptor, Authority};
 use crate::token_rules::{TokenRule, TokenRules};
-use crate::wire;
+use crate::wire::names::{HostName, Names, Origin};
+use crate::wire::socket;
 
 /// Builds a [`MockServer`]; see [`MockServer::builder`].
 #[derive(Clone, Debug)]
@@ -405,7 +405,7 @@ impl MockServerBuilder {
         let clock = self.start_at.map_or_else(MockClock::of_the_machine, at);
         let shared = Arc::new(self.build(places, clock));
         let serve =
-            |(listener, tls)| tokio::spawn(wire::serve(listener, tls, Arc::clone(&shared))).abort_handle();
+            |(listener, tls)| tokio::spawn(socket::serve(listener, tls, Arc::clone(&shared))).abort_handle();
         let serving = listeners.into_iter().map(serve).collect();
         Ok(MockServer::new(shared, serving))
     }

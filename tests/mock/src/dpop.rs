@@ -11,11 +11,11 @@ use serde_json::{Map, Value};
 use crate::encode::{b64url, random_text};
 use crate::jws::Jws;
 use crate::keys::{Alg, thumbprint};
-use crate::names::Origin;
-use crate::response::{MockResponse, OAuthError};
 use crate::routes::authority;
 use crate::shared::Shared;
 use crate::state::replays::Replays;
+use crate::wire::names::Origin;
+use crate::wire::response::{MockResponse, OAuthError};
 
 /// The header that carries a proof (RFC 9449 section 4.1).
 const DPOP: HeaderName = HeaderName::from_static("dpop");

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::encode::{form_pairs, hex, random};
 use crate::endpoint::Endpoint;
-use crate::peer::Peer;
+use crate::wire::peer::Peer;
 
 /// Parameters and headers whose values are never stored, without case, dashes and underscores; sorted.
 const SECRETS: &[&str] = &[

@@ -208,7 +208,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod attack;
-mod body;
 mod builder;
 mod callers;
 mod clients;
@@ -219,19 +218,15 @@ mod encode;
 mod endpoint;
 mod expect;
 mod faults;
-mod http1;
 mod journal;
 mod json;
 mod jws;
 mod keys;
 mod matching;
 mod mint;
-mod names;
 mod page;
-mod peer;
 mod providers;
 mod request_log;
-mod response;
 mod routes;
 mod server;
 mod settings;
@@ -242,11 +237,9 @@ pub mod suite;
 mod tampers;
 mod tls;
 mod token_rules;
-mod transport;
 mod wire;
 
 pub use self::{
-    body::MockBody,
     builder::{MockServerBuilder, StartError},
     clients::{AuthMethod, CertificateSubject, GrantType, MockClient, registration::Registration},
     clock::{MockClock, START_OF_IN_PROCESS_TIME},
@@ -265,7 +258,10 @@ pub use self::{
     state::{details::AuthorizationDetailsType, tokens::IssuedTokens, trust::TrustedIssuer, users::User},
     tampers::{Tamper, TamperScript},
     token_rules::TokenRule,
-    transport::{MockTransport, TransportError},
+    wire::{
+        body::MockBody,
+        transport::{MockTransport, TransportError},
+    },
 };
 
 #[cfg(feature = "tls")]

@@ -26,7 +26,7 @@ use crate::state::users::User;
 use crate::statements::Transmitter;
 use crate::tampers::{Tamper, TamperScript, Tampers};
 use crate::token_rules::TokenRule;
-use crate::transport::MockTransport;
+use crate::wire::transport::MockTransport;
 
 /// A running authorization server. Dropping it shuts it down and checks what was [expected](Self::expect).
 ///

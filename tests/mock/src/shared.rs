@@ -10,7 +10,6 @@ use http::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::body::MockBody;
 use crate::callers;
 use crate::clients::MockClient;
 use crate::clients::documents::ClientDocuments;
@@ -23,11 +22,8 @@ use crate::faults::{self, Faults, Rule};
 use crate::journal::{Caller, Journal};
 use crate::keys::{Alg, Keys};
 use crate::matching::Scenarios;
-use crate::names::{Names, Origin};
-use crate::peer::Peer;
 use crate::providers::{Personality, Route, Tokens};
 use crate::request_log::{self, RequestLog};
-use crate::response::{MockResponse, OAuthError};
 use crate::routes::{self, api::is_within};
 use crate::settings::Gates;
 use crate::state::codes::Codes;
@@ -44,7 +40,11 @@ use crate::statements::Transmitter;
 use crate::tampers::{Tamper, Tampers};
 use crate::tls::Authority;
 use crate::token_rules::{TokenRule, TokenRules};
-use crate::transport::TransportError;
+use crate::wire::body::MockBody;
+use crate::wire::names::{Names, Origin};
+use crate::wire::peer::Peer;
+use crate::wire::response::{MockResponse, OAuthError};
+use crate::wire::transport::TransportError;
 
 pub(crate) struct Shared {
     /// Scheme, host and port: `http://127.0.0.1:40123`.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clients::registration::{Requested, bad};
 use crate::clients::{AuthMethod, MockClient};
-use crate::response::OAuthError;
+use crate::wire::response::OAuthError;
 
 /// What there is at which URL.
 #[derive(Clone, Default)]

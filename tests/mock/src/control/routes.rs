@@ -12,9 +12,9 @@ use super::socket::refuse;
 use super::{accounts, journal, keys, logins, page, rules, server, statements, tls, tokens};
 use crate::encode::form_pairs;
 use crate::json;
-use crate::response::MockResponse;
 use crate::settings::{Fields, Mistakes, read};
 use crate::shared::{Issuer, Shared};
+use crate::wire::response::MockResponse;
 
 /// A request that found its route.
 pub(super) struct Order<'a> {

@@ -23,11 +23,11 @@ use tokio::task::JoinSet;
 use super::guard::Guard;
 use super::journal::Pieces;
 use super::routes::{self, Served};
-use crate::http1::{self, check_host};
-use crate::response::MockResponse;
 use crate::settings::Mistakes;
 use crate::shared::Shared;
-use crate::transport::{Gathered, gather};
+use crate::wire::http1::{self, check_host};
+use crate::wire::response::MockResponse;
+use crate::wire::transport::{Gathered, gather};
 
 /// Accepts until the task is aborted; that ends every connection too.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, guard: Guard) {

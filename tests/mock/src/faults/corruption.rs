@@ -8,9 +8,9 @@ use http::Response;
 use http::header::CONTENT_ENCODING;
 
 use super::{respond, whole};
-use crate::body::{MockBody, Step};
-use crate::response::MockResponse;
-use crate::transport::TransportError;
+use crate::wire::body::{MockBody, Step};
+use crate::wire::response::MockResponse;
+use crate::wire::transport::TransportError;
 
 /// What happens to the bytes of a good response.
 #[derive(Clone, Copy, Debug)]

@@ -14,9 +14,9 @@ use self::corruption::Corruption;
 pub use self::gate::Gate;
 pub use self::script::FaultScript;
 pub(crate) use self::script::{Faults, Rule, When};
-use crate::body::MockBody;
-use crate::response::MockResponse;
-use crate::transport::TransportError;
+use crate::wire::body::MockBody;
+use crate::wire::response::MockResponse;
+use crate::wire::transport::TransportError;
 
 /// One way to fail.
 ///

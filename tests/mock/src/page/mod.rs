@@ -6,8 +6,8 @@ use serde_json::Value;
 use http::header::CONTENT_SECURITY_POLICY;
 
 use crate::encode::{escape_html, random_text};
-use crate::response::MockResponse;
 use crate::routes::form::Form;
+use crate::wire::response::MockResponse;
 
 const STYLE: &str = include_str!("style.css");
 

@@ -10,10 +10,10 @@ use crate::clients::MockClient;
 use crate::encode::{hex, random};
 use crate::endpoint::Endpoint;
 use crate::mint::TokenBuilder;
-use crate::response::{MockResponse, OAuthError};
 use crate::routes::{Call, jwks};
 use crate::state::tokens::Grant;
 use crate::state::users::User;
+use crate::wire::response::{MockResponse, OAuthError};
 
 pub(super) const PERSONALITY: Personality = Personality {
     routes: &[

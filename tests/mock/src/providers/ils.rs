@@ -7,8 +7,8 @@ use super::request::{Params, Problem, json_object, no_authorization};
 use super::{JSON, Personality, ProviderFailure, Route, Tokens, client, issue, object, resource, text};
 use crate::clients::MockClient;
 use crate::endpoint::Endpoint;
-use crate::response::MockResponse;
 use crate::routes::{Call, jwks};
+use crate::wire::response::MockResponse;
 
 pub(super) const PERSONALITY: Personality = Personality {
     routes: &[

@@ -8,10 +8,10 @@ use super::{JSON, Personality, ProviderFailure, Route, Tokens, access, client, i
 use crate::clients::MockClient;
 use crate::encode::{hex, random};
 use crate::endpoint::Endpoint;
-use crate::response::MockResponse;
 use crate::routes::Call;
 use crate::state::tokens::{IssuedTokens, Wish};
 use crate::state::users::User;
+use crate::wire::response::MockResponse;
 
 pub(super) const PERSONALITY: Personality = Personality {
     routes: &[

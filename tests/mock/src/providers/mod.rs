@@ -20,10 +20,10 @@ use self::request::bearer;
 use crate::clients::MockClient;
 use crate::endpoint::Endpoint;
 use crate::mint::TokenBuilder;
-use crate::response::MockResponse;
 use crate::routes::Call;
 use crate::state::tokens::{Access, Grant, IssuedTokens};
 use crate::state::users::User;
+use crate::wire::response::MockResponse;
 
 /// A provider that a server can play, with [`MockServerBuilder::personality`](crate::MockServerBuilder::personality).
 ///

@@ -8,9 +8,9 @@ use super::{JSON, Personality, ProviderFailure, Route, Tokens, client, issue, ob
 use crate::clients::{GrantType, MockClient};
 use crate::encode::random;
 use crate::endpoint::Endpoint;
-use crate::response::MockResponse;
 use crate::routes::Call;
 use crate::state::tokens::Wish;
+use crate::wire::response::MockResponse;
 
 pub(super) const PERSONALITY: Personality = Personality {
     routes: &[

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::{Call, protected};
 use crate::endpoint::Endpoint;
 use crate::jws::Jws;
-use crate::response::MockResponse;
 use crate::state::tokens::{Access, Grant};
+use crate::wire::response::MockResponse;
 
 /// Responds to any method with the caller's identity and scope.
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {

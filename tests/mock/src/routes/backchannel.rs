@@ -10,9 +10,9 @@ use super::form::Form;
 use super::hint;
 use super::token::{audience, scope};
 use crate::clients::GrantType;
-use crate::response::{MockResponse, OAuthError};
 use crate::state::sessions::{Login, Session};
 use crate::state::tokens::Grant;
+use crate::wire::response::{MockResponse, OAuthError};
 
 /// The most seconds that a client may ask for.
 const MAX_EXPIRY: i64 = 3600;

@@ -9,7 +9,7 @@ use http::{HeaderName, Method, StatusCode};
 use super::Call;
 use crate::endpoint::Endpoint;
 use crate::page;
-use crate::response::MockResponse;
+use crate::wire::response::MockResponse;
 
 /// Which page made a browser send a request (Fetch Metadata, section 2.3).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

@@ -13,11 +13,11 @@ use crate::clients::GrantType;
 use crate::encode::percent_encode;
 use crate::endpoint::Endpoint;
 use crate::page::{self, Consent};
-use crate::response::{MockResponse, OAuthError};
 use crate::state::details;
 use crate::state::devices::Device;
 use crate::state::sessions::{Login, Session};
 use crate::state::tokens::Grant;
+use crate::wire::response::{MockResponse, OAuthError};
 
 pub(crate) fn authorization(call: Call<'_>) -> MockResponse {
     begin(call).unwrap_or_else(MockResponse::from)

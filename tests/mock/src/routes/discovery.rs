@@ -9,7 +9,7 @@ use super::authorize::PROMPTS;
 use crate::clients::{AuthMethod, GrantType};
 use crate::endpoint::Endpoint;
 use crate::keys::Alg;
-use crate::response::MockResponse;
+use crate::wire::response::MockResponse;
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let clients = call.shared.clients();

@@ -5,7 +5,7 @@ use http::Request;
 use http::header::CONTENT_TYPE;
 
 use crate::encode::form_pairs;
-use crate::response::OAuthError;
+use crate::wire::response::OAuthError;
 
 #[derive(Clone)]
 pub(crate) struct Form(Vec<(String, String)>);

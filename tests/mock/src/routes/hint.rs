@@ -2,7 +2,7 @@
 
 use super::Call;
 use crate::jws::Jws;
-use crate::response::OAuthError;
+use crate::wire::response::OAuthError;
 
 /// What an ID token of this issuer says of itself.
 pub(super) struct Hint {

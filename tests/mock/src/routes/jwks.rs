@@ -4,7 +4,7 @@ use http::StatusCode;
 use http::header::CACHE_CONTROL;
 
 use super::Call;
-use crate::response::MockResponse;
+use crate::wire::response::MockResponse;
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let keys = &call.issuer.keys;

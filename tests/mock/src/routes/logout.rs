@@ -8,10 +8,10 @@ use super::hint::{self, Hint};
 use super::{Call, browser};
 use crate::encode::percent_encode;
 use crate::page;
-use crate::response::{MockResponse, OAuthError};
 use crate::server::IssuerHandle;
 use crate::state::sessions::Session;
 use crate::statements;
+use crate::wire::response::{MockResponse, OAuthError};
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let posted = call.request.method() == Method::POST;

@@ -30,11 +30,11 @@ use crate::endpoint::Endpoint;
 use crate::journal::RecordedRequest;
 use crate::matching::Match;
 use crate::providers;
-use crate::response::MockResponse;
 use crate::shared::{Issuer, Shared};
 use crate::state::sessions::Cookie;
 use crate::statements;
 use crate::token_rules::Rulings;
+use crate::wire::response::MockResponse;
 
 /// What one endpoint needs to know.
 #[derive(Clone, Copy)]

@@ -8,8 +8,8 @@ use super::authorize::check_pushed;
 use super::client_auth::authenticate;
 use super::form::Form;
 use crate::dpop::{self, Side};
-use crate::response::{MockResponse, OAuthError};
 use crate::state::pushed::{LIFETIME, Pushed};
+use crate::wire::response::{MockResponse, OAuthError};
 
 /// What authenticates the client and is no part of the request (RFC 9126 section 2.1, point 1).
 const AUTHENTICATION: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];

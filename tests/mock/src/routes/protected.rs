@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::Call;
 use crate::dpop::{BadProof, DPOP_NONCE, Side};
-use crate::peer::Peer;
-use crate::response::MockResponse;
 use crate::state::tokens::Access;
+use crate::wire::peer::Peer;
+use crate::wire::response::MockResponse;
 
 /// The scheme of the `Authorization` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use crate::encode::random_text;
 use crate::endpoint::Endpoint;
 use crate::json;
 use crate::jws::Jws;
-use crate::response::{MockResponse, OAuthError};
+use crate::wire::response::{MockResponse, OAuthError};
 
 /// `POST`: registers a client.
 pub(crate) fn register(call: Call<'_>) -> MockResponse {

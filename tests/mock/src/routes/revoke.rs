@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::Call;
 use super::client_auth::authenticate;
 use super::form::Form;
-use crate::response::{MockResponse, OAuthError};
+use crate::wire::response::{MockResponse, OAuthError};
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     revoke(call).unwrap_or_else(MockResponse::from)

@@ -4,9 +4,9 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{Call, protected};
-use crate::response::MockResponse;
 use crate::tampers::Tamper;
 use crate::token_rules;
+use crate::wire::response::MockResponse;
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let (scheme, access) = match protected::access(call, "", protected::recorded) {

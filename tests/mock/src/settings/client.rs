@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use super::reader::Fields;
 use crate::clients::{AuthMethod, CertificateSubject, GrantType, MockClient, TokenFormat};
 use crate::keys::Alg;
-use crate::names::Origin;
 use crate::shared::seconds;
 use crate::state::tokens::is_reserved;
 use crate::state::users::User;
+use crate::wire::names::Origin;
 
 const FORMATS: [(&str, bool); 2] = [("jwt", false), ("opaque", true)];
 

@@ -15,12 +15,12 @@ use crate::clients::{GrantType, MockClient};
 use crate::dpop::DpopNonce;
 use crate::journal::LIMITS;
 use crate::json;
-use crate::names::{HostName, Origin};
 use crate::providers::Provider;
 use crate::server::MockServer;
 use crate::state::details::AuthorizationDetailsType;
 use crate::state::trust::TrustedIssuer;
 use crate::state::users::User;
+use crate::wire::names::{HostName, Origin};
 
 /// A server that was written down, in JSON or in TOML; `CONFIG.md` beside this crate's manifest has every field.
 ///

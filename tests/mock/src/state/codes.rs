@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::encode::{b64url, random_text};
-use crate::response::OAuthError;
 use crate::state::kept::Kept;
 use crate::state::tokens::Grant;
+use crate::wire::response::OAuthError;
 
 /// Seconds a code lives; RFC 6749 section 4.1.2 recommends ten minutes at most.
 const LIFETIME: i64 = 60;

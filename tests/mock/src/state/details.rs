@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use crate::clients::MockClient;
-use crate::response::OAuthError;
 use crate::shared::Shared;
+use crate::wire::response::OAuthError;
 
 /// What any type may say (RFC 9396 section 2.2).
 const COMMON: [&str; 6] = ["type", "locations", "actions", "datatypes", "identifier", "privileges"];

@@ -3,9 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::encode::{random, random_text};
-use crate::response::OAuthError;
 use crate::state::kept::Kept;
 use crate::state::tokens::Grant;
+use crate::wire::response::OAuthError;
 
 /// Seconds added to the interval of a device that asks too often (RFC 8628 section 3.5).
 const SLOWER: i64 = 5;

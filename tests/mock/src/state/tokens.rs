@@ -9,11 +9,11 @@ use crate::clients::{MockClient, TokenFormat};
 use crate::encode::random_text;
 use crate::journal::Caller;
 use crate::providers::Tokens;
-use crate::response::OAuthError;
 use crate::shared::{Issuer, Shared, seconds};
 use crate::state::details;
 use crate::state::kept::Kept;
 use crate::state::sessions::Login;
+use crate::wire::response::OAuthError;
 
 /// What was granted to whom.
 #[derive(Clone, Debug, Default)]

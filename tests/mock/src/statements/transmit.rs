@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::deliver::{Answer, DeliveryError, send};
 use super::{Parcel, SecurityEvent};
-use crate::response::MockResponse;
 use crate::routes::Call;
 use crate::server::{IssuerHandle, MockServer};
+use crate::wire::response::MockResponse;
 
 /// Security events that wait to be polled (RFC 8936), and what came of those that were.
 #[derive(Default)]

@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{DigitallySignedStruct, DistinguishedName, Error, Serv
 use tokio_rustls::server::TlsStream;
 
 use super::Authority;
-use crate::peer::Peer;
+use crate::wire::peer::Peer;
 
 /// Makes a TLS connection of a plain one.
 #[derive(Clone)]

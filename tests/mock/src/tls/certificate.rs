@@ -7,7 +7,7 @@ use super::authority::{Identity, self_signed};
 use super::{names, pem};
 use crate::clients::CertificateSubject;
 use crate::encode::{b64url, to_b64};
-use crate::peer::{Peer, thumbprint};
+use crate::wire::peer::{Peer, thumbprint};
 
 /// A client's certificate and its private key, both to give to a TLS library in PEM.
 ///

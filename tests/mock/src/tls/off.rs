@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::clients::CertificateSubject;
-use crate::peer::Peer;
+use crate::wire::peer::Peer;
 
 #[derive(Debug)]
 pub(crate) enum Authority {}

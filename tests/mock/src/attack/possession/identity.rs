@@ -2,7 +2,7 @@
 
 use crate::attack::certificate;
 use crate::encode::{hex, percent_encode, to_b64};
-use crate::peer::thumbprint;
+use crate::wire::peer::thumbprint;
 
 use super::CertificateHeader;
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clients::{AuthMethod, CertificateSubject, GrantType, MockClient};
 use crate::keys::{Alg, thumbprint};
-use crate::response::OAuthError;
+use crate::wire::response::OAuthError;
 
 /// Members that only inform users; kept and returned as they are, in any language (RFC 7591 section 2.2).
 const INFORMATIVE: [&str; 7] =

@@ -4,8 +4,8 @@ use http::StatusCode;
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 
 use crate::encode::{escape_html, random_text};
-use crate::response::MockResponse;
 use crate::shared::Shared;
+use crate::wire::response::MockResponse;
 
 const DOCUMENT: &str = include_str!("index.html");
 const STYLE: &str = include_str!("style.css");

@@ -9,8 +9,8 @@ use super::request::{Params, Problem, json_object, no_authorization};
 use super::{JSON, Personality, ProviderFailure, Route, Tokens, access, issue, object, text};
 use crate::clients::MockClient;
 use crate::endpoint::Endpoint;
-use crate::response::{MockResponse, OAuthError};
 use crate::routes::{Call, jwks};
+use crate::wire::response::{MockResponse, OAuthError};
 
 pub(super) const PERSONALITY: Personality = Personality {
     routes: &[

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::clients::MockClient;
 use crate::encode::{percent_encode, random_text};
 use crate::page;
-use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::form::Form;
 use crate::tampers::Tamper;
+use crate::wire::response::{MockResponse, OAuthError};
 
 pub(super) struct Back {
     pub(super) client: Arc<MockClient>,

@@ -13,8 +13,8 @@ use self::request::{Prompt, Request};
 use super::form::Form;
 use super::{Call, browser};
 use crate::page;
-use crate::response::{MockResponse, OAuthError};
 use crate::state::sessions::{Login, Session};
+use crate::wire::response::{MockResponse, OAuthError};
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let posted = call.request.method() == Method::POST;

@@ -8,7 +8,6 @@ use super::back::{Back, FORM_POST};
 use crate::clients::{GrantType, MockClient};
 use crate::encode::from_b64url;
 use crate::page::Consent;
-use crate::response::OAuthError;
 use crate::routes::form::Form;
 use crate::routes::token::{audience, scope};
 use crate::routes::{Call, hint};
@@ -17,6 +16,7 @@ use crate::state::details;
 use crate::state::sessions::Session;
 use crate::state::tokens::Grant;
 use crate::state::users::User;
+use crate::wire::response::OAuthError;
 
 /// Whether the user may or must be asked (OpenID Connect Core section 3.1.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use crate::clients::{AuthMethod, MockClient};
 use crate::endpoint::Endpoint;
 use crate::jws::Jws;
 use crate::keys::Alg;
-use crate::response::OAuthError;
 use crate::routes::Call;
+use crate::wire::response::OAuthError;
 
 /// The value of `client_assertion_type` (RFC 7523 section 2.2).
 pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use crate::clients::{AuthMethod, MockClient};
 use crate::encode::to_b64;
-use crate::peer::Peer;
-use crate::response::OAuthError;
 use crate::routes::Call;
+use crate::wire::peer::Peer;
+use crate::wire::response::OAuthError;
 
 /// Checks the certificate of the connection for a client that must show one.
 pub(super) fn check(call: Call<'_>, client: &MockClient) -> Result<(), OAuthError> {

@@ -12,7 +12,7 @@ use super::Call;
 use super::form::Form;
 use crate::clients::{AuthMethod, MockClient};
 use crate::encode::{form_decode, from_b64};
-use crate::response::OAuthError;
+use crate::wire::response::OAuthError;
 
 /// The client behind a request, after exactly one method of authentication that it is registered for.
 pub(crate) fn authenticate(call: Call<'_>, form: &Form) -> Result<Arc<MockClient>, OAuthError> {

@@ -11,9 +11,9 @@ use super::Call;
 use super::client_auth::authenticate;
 use super::form::Form;
 use crate::dpop;
-use crate::response::{MockResponse, OAuthError};
 use crate::state::tokens::is_reserved;
 use crate::token_rules;
+use crate::wire::response::{MockResponse, OAuthError};
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     introspect(call).unwrap_or_else(MockResponse::from)

@@ -2,10 +2,10 @@
 
 use super::{issue, narrower_audience};
 use crate::clients::{GrantType, MockClient};
-use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::form::Form;
 use crate::state::details;
+use crate::wire::response::{MockResponse, OAuthError};
 
 pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<MockResponse, OAuthError> {
     let now = call.shared.clock.now_unix();

@@ -9,11 +9,11 @@ use super::token_exchange::id_jag::TYP;
 use super::{audience, issue, scope};
 use crate::clients::{GrantType, MockClient};
 use crate::jws::Jws;
-use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::client_auth::assertion::{check_audience, check_times, is_first_use};
 use crate::routes::form::Form;
 use crate::state::tokens::Grant;
+use crate::wire::response::{MockResponse, OAuthError};
 
 /// Seconds that `exp` may lie ahead; an hour is what providers that document a limit allow.
 const MAX_LIFETIME: i64 = 3600;

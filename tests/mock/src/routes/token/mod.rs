@@ -19,11 +19,11 @@ use super::form::Form;
 use super::{Call, api};
 use crate::clients::{GrantType, MockClient};
 use crate::dpop::{self, BadProof, Side};
-use crate::peer::Peer;
-use crate::response::{MockResponse, OAuthError};
 use crate::state::details;
 use crate::state::tokens::{Grant, IssuedTokens};
 use crate::token_rules;
+use crate::wire::peer::Peer;
+use crate::wire::response::{MockResponse, OAuthError};
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {
     let response = exchange(call).unwrap_or_else(MockResponse::from);

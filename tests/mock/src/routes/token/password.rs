@@ -2,10 +2,10 @@
 
 use super::{audience, issue, scope};
 use crate::clients::{GrantType, MockClient};
-use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::form::Form;
 use crate::state::tokens::Grant;
+use crate::wire::response::{MockResponse, OAuthError};
 
 pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<MockResponse, OAuthError> {
     let (name, password) = (form.required("username")?, form.required("password")?);

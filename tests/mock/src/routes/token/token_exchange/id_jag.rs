@@ -8,9 +8,9 @@ use super::super::parse_scope;
 use super::party::Party;
 use crate::clients::MockClient;
 use crate::encode::random_text;
-use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::form::Form;
+use crate::wire::response::{MockResponse, OAuthError};
 
 pub(super) const TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:id-jag";
 

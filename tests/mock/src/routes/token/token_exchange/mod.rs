@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use self::party::{Party, TokenType};
 use super::{audience, parse_scope, ruled, success};
 use crate::clients::{GrantType, MockClient};
-use crate::peer::Peer;
-use crate::response::{MockResponse, OAuthError};
 use crate::routes::Call;
 use crate::routes::api::{self, is_within};
 use crate::routes::form::Form;
 use crate::state::tokens::Grant;
+use crate::wire::peer::Peer;
+use crate::wire::response::{MockResponse, OAuthError};
 
 pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<MockResponse, OAuthError> {
     let subject = party(call, client, form, "subject_token")?

@@ -12,8 +12,8 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 use tower_service::Service;
 
-use crate::body::MockBody;
 use crate::shared::Shared;
+use crate::wire::body::MockBody;
 
 /// Bytes of a request body that are taken; the response to a longer one is 413.
 pub(crate) const MAX_REQUEST: usize = 1 << 20;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-use crate::transport::TransportError;
+use crate::wire::transport::TransportError;
 
 /// The body of a response of the [in-process transport](crate::MockTransport).
 pub struct MockBody {

@@ -16,11 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::http1::{self, check_host};
-use crate::peer::Peer;
 use crate::shared::Shared;
 use crate::tls::Acceptor;
-use crate::transport::{TransportError, gather};
+use crate::wire::http1::{self, check_host};
+use crate::wire::peer::Peer;
+use crate::wire::transport::{TransportError, gather};
 
 /// Accepts until the task is aborted; that ends every connection too.
 pub(crate) async fn serve(listener: TcpListener, tls: Option<Acceptor>, shared: Arc<Shared>) {

@@ -1,0 +1,9 @@
+//! How requests come in and responses go out: on a socket or in process, under which names, and as what.
+
+pub(crate) mod body;
+pub(crate) mod http1;
+pub(crate) mod names;
+pub(crate) mod peer;
+pub(crate) mod response;
+pub(crate) mod socket;
+pub(crate) mod transport;
