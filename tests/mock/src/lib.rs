@@ -209,7 +209,6 @@
 
 pub mod attack;
 mod builder;
-mod callers;
 mod clients;
 mod clock;
 mod control;
@@ -226,7 +225,6 @@ mod matching;
 mod mint;
 mod page;
 mod providers;
-mod request_log;
 mod routes;
 mod server;
 mod settings;

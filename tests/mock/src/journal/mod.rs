@@ -1,5 +1,8 @@
 //! What arrived: every request, with every secret replaced by a fingerprint.
 
+pub(crate) mod callers;
+pub(crate) mod request_log;
+
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::mem::size_of;
