@@ -215,26 +215,22 @@ mod control;
 mod dpop;
 mod encode;
 mod endpoint;
-mod expect;
-mod faults;
 mod journal;
 mod json;
 mod jws;
 mod keys;
-mod matching;
 mod mint;
 mod page;
 mod providers;
 mod routes;
+mod rules;
 mod server;
 mod settings;
 mod shared;
 mod state;
 pub mod statements;
 pub mod suite;
-mod tampers;
 mod tls;
-mod token_rules;
 mod wire;
 
 pub use self::{
@@ -244,18 +240,20 @@ pub use self::{
     control::Control,
     dpop::{Dpop, DpopNonce},
     endpoint::Endpoint,
-    expect::Expect,
-    faults::{Fault, FaultScript, Gate},
     journal::{Journal, RecordedRequest},
     keys::{Alg, KeyError, Keys, TestKey},
-    matching::Match,
     mint::TokenBuilder,
     providers::{Provider, ProviderFailure},
+    rules::{
+        expect::Expect,
+        faults::{Fault, FaultScript, Gate},
+        matching::Match,
+        tampers::{Tamper, TamperScript},
+        token_rules::TokenRule,
+    },
     server::{IssuerHandle, MockServer},
     settings::{Config, ConfigError},
     state::{details::AuthorizationDetailsType, tokens::IssuedTokens, trust::TrustedIssuer, users::User},
-    tampers::{Tamper, TamperScript},
-    token_rules::TokenRule,
     wire::{
         body::MockBody,
         transport::{MockTransport, TransportError},

@@ -278,7 +278,7 @@ impl TokenBuilder {
 
     /// Puts these claims over those there are; `null` leaves one out.
     pub(crate) fn set_claims(mut self, claims: &Map<String, Value>) -> Self {
-        crate::token_rules::set(&mut self.claims, claims);
+        crate::rules::token_rules::set(&mut self.claims, claims);
         self
     }
 

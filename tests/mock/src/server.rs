@@ -12,20 +12,20 @@ use crate::clients::MockClient;
 use crate::clock::MockClock;
 use crate::dpop::Dpop;
 use crate::endpoint::Endpoint;
-use crate::expect::{Expect, Expectations};
-use crate::faults::{Fault, FaultScript, Faults};
 use crate::journal::Journal;
 use crate::keys::{Keys, TestKey};
-use crate::matching::{FIRST_STATE, Match};
 use crate::mint::TokenBuilder;
 use crate::providers::ProviderFailure;
 use crate::routes::{Call, authorize};
+use crate::rules::expect::{Expect, Expectations};
+use crate::rules::faults::{Fault, FaultScript, Faults};
+use crate::rules::matching::{FIRST_STATE, Match};
+use crate::rules::tampers::{Tamper, TamperScript, Tampers};
+use crate::rules::token_rules::TokenRule;
 use crate::shared::{Issuer, Shared};
 use crate::state::tokens::{Grant, IssuedTokens};
 use crate::state::users::User;
 use crate::statements::Transmitter;
-use crate::tampers::{Tamper, TamperScript, Tampers};
-use crate::token_rules::TokenRule;
 use crate::wire::transport::MockTransport;
 
 /// A running authorization server. Dropping it shuts it down and checks what was [expected](Self::expect).

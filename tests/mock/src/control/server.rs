@@ -7,11 +7,11 @@ use super::keys;
 use super::routes::{Order, Refusal, Reply, done, ok};
 use crate::dpop::DpopNonce;
 use crate::endpoint::Endpoint;
-use crate::faults::Rule;
 use crate::providers::Provider;
+use crate::rules::faults::Rule;
+use crate::rules::tampers::Tamper;
 use crate::settings::{Fields, read_fault, read_when, show_client, show_fault, show_token_rule, show_user};
 use crate::shared::{Issuer, Shared};
-use crate::tampers::Tamper;
 
 pub(super) fn health(_: &Order<'_>) -> Reply {
     ok(json!({"status": "ok"}))

@@ -4,7 +4,7 @@ use http::header::RETRY_AFTER;
 
 use super::JSON;
 use crate::endpoint::Endpoint;
-use crate::faults::Fault;
+use crate::rules::faults::Fault;
 
 /// One failure that a provider's page documents: where it happens, its status and its body.
 ///

@@ -28,12 +28,12 @@ use serde_json::{Map, Value, json};
 use crate::control;
 use crate::endpoint::Endpoint;
 use crate::journal::RecordedRequest;
-use crate::matching::Match;
 use crate::providers;
+use crate::rules::matching::Match;
+use crate::rules::token_rules::Rulings;
 use crate::shared::{Issuer, Shared};
 use crate::state::sessions::Cookie;
 use crate::statements;
-use crate::token_rules::Rulings;
 use crate::wire::response::MockResponse;
 
 /// What one endpoint needs to know.

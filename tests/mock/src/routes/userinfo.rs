@@ -4,8 +4,8 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{Call, protected};
-use crate::tampers::Tamper;
-use crate::token_rules;
+use crate::rules::tampers::Tamper;
+use crate::rules::token_rules;
 use crate::wire::response::MockResponse;
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::matching::{read_match, read_turn, show_condition};
 use super::reader::Fields;
 use crate::endpoint::Endpoint;
-use crate::faults::{Fault, Gate, Rule, When};
-use crate::tampers::Tamper;
+use crate::rules::faults::{Fault, Gate, Rule, When};
+use crate::rules::tampers::Tamper;
 
 /// Gates by name, for faults that are written down.
 #[derive(Clone, Debug, Default)]

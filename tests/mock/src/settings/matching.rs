@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use super::fault::read_when;
 use super::reader::Fields;
 use crate::clients::GrantType;
-use crate::faults::When;
-use crate::matching::{FIRST_STATE, Match, Turn};
-use crate::token_rules::TokenRule;
+use crate::rules::faults::When;
+use crate::rules::matching::{FIRST_STATE, Match, Turn};
+use crate::rules::token_rules::TokenRule;
 
 /// Reads `when`: which requests something is about. Without it, every one.
 pub(crate) fn read_match(fields: &Fields<'_>) -> Match {

@@ -13,8 +13,8 @@ use super::verdict::THROTTLED;
 use crate::attack::{self, Area, Attack, AttackContext, AttackRequest, Expected, RequirementLevel};
 use crate::encode::{hex, random};
 use crate::endpoint::Endpoint;
-use crate::faults::Fault;
 use crate::keys::TestKey;
+use crate::rules::faults::Fault;
 
 const AREA: Area = Area::Keys;
 /// How long an API may take to give up on a key endpoint that does not respond.

@@ -7,7 +7,7 @@ use crate::encode::{percent_encode, random_text};
 use crate::page;
 use crate::routes::Call;
 use crate::routes::form::Form;
-use crate::tampers::Tamper;
+use crate::rules::tampers::Tamper;
 use crate::wire::response::{MockResponse, OAuthError};
 
 pub(super) struct Back {

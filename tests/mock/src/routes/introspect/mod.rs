@@ -11,8 +11,8 @@ use super::Call;
 use super::client_auth::authenticate;
 use super::form::Form;
 use crate::dpop;
+use crate::rules::token_rules;
 use crate::state::tokens::is_reserved;
-use crate::token_rules;
 use crate::wire::response::{MockResponse, OAuthError};
 
 pub(crate) fn serve(call: Call<'_>) -> MockResponse {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::keys::TestKey;
 use crate::routes::Call;
-use crate::tampers::Tamper;
+use crate::rules::tampers::Tamper;
 
 const HOUR: i64 = 3600;
 const OTHER: &str = "https://attacker.example";

@@ -6,8 +6,8 @@ use crate::encode::{b64url, random_text};
 use crate::keys::Alg;
 use crate::mint::TokenBuilder;
 use crate::routes::Call;
+use crate::rules::tampers::Tamper;
 use crate::state::tokens::Grant;
-use crate::tampers::Tamper;
 
 /// Seconds between a login that is too long ago and now.
 const A_DAY: i64 = 24 * 3600;

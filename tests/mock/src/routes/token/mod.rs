@@ -19,9 +19,9 @@ use super::form::Form;
 use super::{Call, api};
 use crate::clients::{GrantType, MockClient};
 use crate::dpop::{self, BadProof, Side};
+use crate::rules::token_rules;
 use crate::state::details;
 use crate::state::tokens::{Grant, IssuedTokens};
-use crate::token_rules;
 use crate::wire::peer::Peer;
 use crate::wire::response::{MockResponse, OAuthError};
 

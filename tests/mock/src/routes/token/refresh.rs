@@ -4,8 +4,8 @@ use super::{narrower_audience, parse_scope, response};
 use crate::clients::MockClient;
 use crate::routes::Call;
 use crate::routes::form::Form;
+use crate::rules::token_rules::Rulings;
 use crate::state::tokens::Wish;
-use crate::token_rules::Rulings;
 use crate::wire::response::{MockResponse, OAuthError};
 
 pub(super) fn serve(call: Call<'_>, client: &MockClient, form: &Form) -> Result<MockResponse, OAuthError> {

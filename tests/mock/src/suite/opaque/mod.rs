@@ -21,8 +21,8 @@ use super::run::{RECOVERY, Run};
 use super::target::{NoResponse, Outcome, TargetResponse};
 use crate::attack::{Attack, AttackRequest, Expected};
 use crate::endpoint::Endpoint;
-use crate::faults::Fault;
-use crate::matching::Match;
+use crate::rules::faults::Fault;
+use crate::rules::matching::Match;
 
 /// The type of the tokens, in the report.
 pub(super) const TYP: &str = "opaque";

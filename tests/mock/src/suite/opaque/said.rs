@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::attack::AttackContext;
 use crate::encode::{hex, random};
-use crate::faults::Fault;
 use crate::mint::TokenBuilder;
+use crate::rules::faults::Fault;
 
 const JSON: &str = "application/json";
 const SIGNED: &str = "application/token-introspection+jwt";

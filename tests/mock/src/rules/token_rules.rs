@@ -4,8 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
-use crate::faults::When;
-use crate::matching::{Match, Scenarios, Turn};
+use crate::rules::faults::When;
+use crate::rules::matching::{Match, Scenarios, Turn};
 
 /// What some tokens, ID tokens, userinfo and token responses have that others have not.
 ///

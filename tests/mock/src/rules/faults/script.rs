@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::Fault;
 use crate::endpoint::Endpoint;
 use crate::journal::{Journal, RecordedRequest};
-use crate::matching::{Match, Scenarios, Turn};
+use crate::rules::matching::{Match, Scenarios, Turn};
 use crate::server::MockServer;
 
 /// A fault and its endpoint, without a count: nothing happens before one of these methods is called.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::endpoint::Endpoint;
 use crate::journal::{Journal, RecordedRequest};
-use crate::matching::Match;
+use crate::rules::matching::Match;
 use crate::server::MockServer;
 
 /// An endpoint about which something is expected: nothing is expected before one of these methods is called.
