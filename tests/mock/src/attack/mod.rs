@@ -4,6 +4,9 @@
 //! The table also holds good requests that look suspicious (a scheme in odd case, an audience list …): a guard that
 //! refuses everything does not pass.
 //!
+//! Nothing here opens a connection: a test in Rust sends the requests itself. [`suite`](crate::suite) sends them to an
+//! API over its address, and reports.
+//!
 //! ```
 //! use oauth_mock::MockServer;
 //! use oauth_mock::attack::{self, AttackContext};

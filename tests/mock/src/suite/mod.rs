@@ -1,6 +1,9 @@
 //! Attacks an API over its address, whatever it is written in: becomes the issuer that the API trusts, and sends it
 //! everything that it must refuse.
 //!
+//! What is sent is mostly the table in [`attack`]. Added here is what needs a run over an address: key and introspection
+//! endpoints that fail, floods, what the API was found to be, and the report.
+//!
 //! ```no_run
 //! use oauth_mock::suite::Suite;
 //!
