@@ -1,4 +1,5 @@
-//! The clients a server knows: how they authenticate, what they may ask for and what their tokens look like.
+//! The clients a server knows: how they authenticate, what they may ask for and what their tokens look like. They
+//! are configured, register themselves, or are described by a document at their URL.
 
 pub(crate) mod documents;
 mod kinds;

@@ -1,4 +1,5 @@
-//! What arrived: every request, with every secret replaced by a fingerprint.
+//! What arrived: every request, with every secret replaced by a fingerprint. Beside it: who sent a request, and the line
+//! on stderr.
 
 pub(crate) mod callers;
 pub(crate) mod request_log;

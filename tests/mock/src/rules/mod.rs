@@ -1,4 +1,5 @@
-//! What a test lays down for a running server: faults, tampered responses, claims, expectations, and for which requests.
+//! What a test asks of a running server: faults, tampered responses, other claims, expectations; and which requests
+//! each is about.
 
 pub(crate) mod expect;
 pub(crate) mod faults;

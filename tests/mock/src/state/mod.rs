@@ -1,4 +1,5 @@
-//! What a server holds: the users it knows, the issuers it trusts, and all that it has given out and seen.
+//! What a server knows and remembers: its users, the issuers it trusts, and the codes, tokens, sessions and consents it
+//! has given out. Its clients have a folder of their own.
 
 pub(crate) mod codes;
 pub(crate) mod consents;

@@ -1,4 +1,4 @@
-//! How requests come in and responses go out: on a socket or in process, under which names, and as what.
+//! How requests come in and responses go out, on a socket or in process; and the names by which a server is reached.
 
 pub(crate) mod body;
 pub(crate) mod http1;
