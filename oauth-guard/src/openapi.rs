@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use http::{Method, Request};
 use serde_json::{Map, Value, json};
+use url::Url;
 
 use crate::authorize::Need;
 use crate::guard::Guard;
@@ -85,15 +86,33 @@ fn schemes(issuers: &[&str]) -> Map<String, Value> {
     named.iter().enumerate().map(scheme).collect()
 }
 
-/// The path of the first server, without the slash at its end.
+/// The path of the first server, without the slash at its end. Variables have their defaults (OpenAPI 3.1 section 4.8.6).
 fn base_path(document: &Value) -> String {
     let server = document.pointer("/servers/0/url").and_then(Value::as_str).unwrap_or_default();
-    let path = match url::Url::parse(server) {
-        Ok(url) => url.path().to_owned(),
-        Err(_) if server.starts_with('/') => server.to_owned(),
-        Err(_) => String::new(),
+    let variables = document.pointer("/servers/0/variables").and_then(Value::as_object);
+    let server = variables.into_iter().flatten().fold(server.to_owned(), |server, (name, variable)| {
+        match variable.get("default").and_then(Value::as_str) {
+            Some(default) => server.replace(&format!("{{{name}}}"), default),
+            None => server,
+        }
+    });
+    let url = match server.contains("://") {
+        true => Url::parse(&server),
+        // A relative one begins where the document is served: that this is the root is all that can be assumed.
+        false => Url::parse("http://localhost/").and_then(|root| root.join(&server)),
+    };
+    let path = match &url {
+        Ok(url) if !url.cannot_be_a_base() => url.path(),
+        // A variable without a default, in the place of a port for example; or no scheme in front of a port.
+        _ => after_authority(&server),
     };
     path.trim_end_matches('/').to_owned()
+}
+
+fn after_authority(server: &str) -> &str {
+    let rest = server.split_once("://").map_or(server, |(_, rest)| rest);
+    let rest = rest.find('/').map_or("", |at| &rest[at..]);
+    rest.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// What a request for this template needs. Its placeholders stand for text that no rule has; a template that is not a

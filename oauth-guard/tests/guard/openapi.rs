@@ -55,6 +55,37 @@ fn each_operation_gets_what_its_rule_says() {
 }
 
 #[test]
+fn the_base_path_is_found_however_the_server_is_written() {
+    let version = json!({ "port": { "default": "8443" }, "version": { "default": "v1" } });
+    for (url, variables, base) in [
+        ("https://api.example.com:{port}/v1", version.clone(), "/v1"),
+        ("https://{tenant}.example.com:{port}/{version}/", version.clone(), "/v1"),
+        ("https://api.example.com:{port}/v1?x#y", json!({}), "/v1"),
+        ("{scheme}://api.example.com/v1", json!({}), "/v1"),
+        ("{origin}/v1", json!({ "origin": { "default": "https://api.example.com" } }), "/v1"),
+        ("//api.example.com/v1", json!(null), "/v1"),
+        ("/v1", json!(null), "/v1"),
+        ("v1", json!(null), "/v1"),
+        ("./v1/", json!(null), "/v1"),
+        ("localhost:8080/v1", json!(null), "/v1"),
+        ("https://api.example.com/old/../v1", json!(null), "/v1"),
+        ("https://api.example.com:{port}", json!({}), ""),
+        ("https://api.example.com", json!(null), ""),
+        ("", json!(null), ""),
+    ] {
+        let document = json!({
+            "servers": [{ "url": url, "variables": variables }],
+            "paths": { "/news": { "get": {} }, "/v1/news": { "get": {} } }
+        });
+        let found = described(builder(), document);
+        let security = |path: &str| found["paths"][path]["get"]["security"].clone();
+        let (with_base, without) = (security("/news"), security("/v1/news"));
+        let optional = json!([{ "oauth": [] }, {}]);
+        assert_eq!((with_base == optional, without == optional), (base == "/v1", base.is_empty()), "{url}");
+    }
+}
+
+#[test]
 fn two_issuers_are_two_schemes_and_a_closed_route_says_so() {
     let second = Issuer::new("https://b.example.com").audience("orders-api");
     let builder = builder().issuer(second).deny_by_default();
