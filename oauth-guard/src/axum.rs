@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 
 use crate::authorize::log_dry_run;
 use crate::claims::{Claims, Untyped};
-use crate::extensions::{self, Missing};
+use crate::extensions::{self, Found, Missing};
 use crate::guard::Guard;
 use crate::reject::{Challenge, Rejection, grpc, http as over_http, respond};
 use crate::request::RequestHead;
@@ -85,14 +85,32 @@ impl<S: Send + Sync> FromRequestParts<S> for SubjectToken {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
-            tracing::error!(
-                target: "oauth_guard", code = Rejection::NotGuarded.code(), path = parts.uri.path(),
-                "a handler asks for the caller's token: add GuardLayer::with_subject_token, and require a token"
-            );
-            Rejection::NotGuarded
-        })
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| no_subject_token(parts))
     }
+}
+
+/// As [`not_guarded`], for the caller's token.
+fn no_subject_token(parts: &Parts) -> Rejection {
+    static WARNED: Once = Once::new();
+    let (code, path) = (Rejection::NotGuarded.code(), parts.uri.path());
+    match extensions::found(&parts.extensions) {
+        Some(Found::Claims) => tracing::error!(
+            target: "oauth_guard", code, path,
+            "a handler asks for the caller's token: add GuardLayer::with_subject_token"
+        ),
+        None => tracing::error!(
+            target: "oauth_guard", code, path,
+            "a handler asks for the caller's token on a route without a GuardLayer"
+        ),
+        Some(Found::Nothing) => {
+            WARNED.call_once(|| tracing::warn!(
+                target: "oauth_guard", code, path,
+                "a handler asks for the caller's token on a route that needs none: take Option<SubjectToken>, or require a token"
+            ));
+            tracing::debug!(target: "oauth_guard", code, path, "the request has no token, and the handler needs it");
+        }
+    }
+    Rejection::NotGuarded
 }
 
 impl<S: Send + Sync> OptionalFromRequestParts<S> for SubjectToken {
@@ -113,7 +131,8 @@ impl IntoResponse for Rejection {
 impl<T: Send + Sync + 'static> Guard<T> {
     /// A router for the configured endpoints that authorization servers call: logout tokens and security events, each at its
     /// path in [`RevocationSettings`](crate::revocation::RevocationSettings). Without any it is empty. Merge it with the routes
-    /// that this guard's layer does not cover. Paths are those that are configured now: a reload does not move them.
+    /// that this guard's layer does not cover. Paths are those that are configured now: a reload that changes one has no effect
+    /// on this router until a restart, and logs a warning.
     ///
     /// ```
     /// use axum::{Router, routing::get};
@@ -261,7 +280,9 @@ impl IntoResponse for ScopedRejection {
 }
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
-    /// A router that serves this API's RFC 9728 document at its well-known path, updated by each reload. Merge it beside
+    /// A router that serves this API's RFC 9728 document at its well-known path. The document is updated by each reload; its
+    /// path is fixed when the router is made: after a reload that changes the path of [`resource`](crate::GuardBuilder::resource),
+    /// or sets one where none was, nothing is served until a restart, and a warning is logged. Merge it beside
     /// the guarded routes, not behind the guard: a client that looks for the authorization server has no token yet.
     /// Empty without [`resource`](crate::GuardBuilder::resource).
     ///

@@ -54,16 +54,33 @@ pub(crate) enum Missing {
     OtherType,
 }
 
+/// What the guard next to the handler found.
+#[cfg(feature = "axum")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Claims, of whatever type.
+    Claims,
+    /// No token, or it did not look for one.
+    Nothing,
+}
+
+/// `None`: no guard forwarded the request.
+#[cfg(feature = "axum")]
+pub(crate) fn found(extensions: &Extensions) -> Option<Found> {
+    if extensions.get::<Claims>().is_some() || extensions.get::<Custom>().is_some() {
+        return Some(Found::Claims);
+    }
+    extensions.get::<WithoutClaims>().map(|_| Found::Nothing)
+}
+
 #[cfg(feature = "axum")]
 pub(crate) fn claims<T: Send + Sync + 'static>(extensions: &Extensions) -> Result<Claims<T>, Missing> {
     if let Some(claims) = extensions.get::<Claims<T>>() {
         return Ok(claims.clone());
     }
-    Err(if extensions.get::<Claims>().is_some() || extensions.get::<Custom>().is_some() {
-        Missing::OtherType
-    } else if extensions.get::<WithoutClaims>().is_some() {
-        Missing::WithoutClaims
-    } else {
-        Missing::NotGuarded
+    Err(match found(extensions) {
+        Some(Found::Claims) => Missing::OtherType,
+        Some(Found::Nothing) => Missing::WithoutClaims,
+        None => Missing::NotGuarded,
     })
 }

@@ -410,3 +410,38 @@ async fn a_handler_takes_the_callers_token() {
     assert_eq!(ask(&router, "/perhaps", None).await, (200, "false".to_owned()));
     assert_eq!(ask(&router, "/untold", Some(&token)).await.0, 500, "and the log says what to do");
 }
+
+/// Whoever can reach the route can send requests without a token: they must not fill the log.
+#[tokio::test(start_paused = true)]
+async fn a_missing_caller_token_is_an_error_of_the_program_only_where_no_caller_causes_it() {
+    let fixture = Fixture::new();
+    let guard =
+        fixture.builder().issuer(fixture.issuer()).rule(Rule::new("/public").public()).build().unwrap();
+    let secret = |caller: SubjectToken| async move { caller.secret().expose().to_owned() };
+    let router = Router::new()
+        .route("/optional", get(secret).layer(guard.layer().with_subject_token().optional()))
+        .route("/public", get(secret).layer(guard.layer().with_subject_token()))
+        .route("/unasked", get(secret).layer(guard.layer()))
+        .route("/forgotten", get(secret));
+    let token = fixture.server.mint().build();
+    let lines = Log::listen();
+    let count = async |path: &str, token: Option<&str>| {
+        lines.take();
+        assert_eq!(ask(&router, path, token).await, (500, NOT_GUARDED.to_owned()), "{path}");
+        let said = lines.take();
+        ["ERROR", "WARN"].map(|level| said.lines().filter(|line| line.contains(level)).count())
+    };
+    let mut warnings = 0;
+    for _ in 0..20 {
+        for path in ["/optional", "/public"] {
+            let [errors, warned] = count(path, None).await;
+            assert_eq!(errors, 0, "{path}");
+            warnings += warned;
+        }
+    }
+    assert!(warnings <= 1, "once for the whole process: {warnings}");
+    for _ in 0..2 {
+        assert_eq!(count("/unasked", Some(&token)).await[0], 1, "with_subject_token is missing");
+        assert_eq!(count("/forgotten", Some(&token)).await[0], 1, "the layer is missing");
+    }
+}
