@@ -212,6 +212,15 @@ impl Tenants {
         self.members().known().cloned().collect()
     }
 
+    /// Of how many a token was verified, and all of them. Requests wait while the list is locked, so what is to be known of
+    /// each is looked at afterwards.
+    pub(crate) fn known_and_all(&self) -> (usize, Vec<Arc<IssuerState>>) {
+        let members = self.members();
+        let mut all = Vec::with_capacity(members.len());
+        all.extend(members.all().cloned());
+        (members.known().len(), all)
+    }
+
     fn land(&self, resolution: &Resolution, resolved: Resolved) {
         let name = &*resolution.name;
         let resolved = match resolved {

@@ -82,8 +82,12 @@ impl Members {
         self.known().chain(self.probation.states.values())
     }
 
-    pub(super) fn known(&self) -> impl Iterator<Item = &Arc<IssuerState>> {
+    pub(super) fn known(&self) -> impl ExactSizeIterator<Item = &Arc<IssuerState>> {
         self.known.states.values()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.known.states.len() + self.probation.states.len()
     }
 
     /// For the next snapshot: those known now, else those known before, as many as are kept.

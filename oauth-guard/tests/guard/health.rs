@@ -77,6 +77,32 @@ async fn a_resolved_issuer_that_is_down_does_not_make_the_service_unhealthy() {
     assert!(health.ok && !health.issuers[0].ok, "{health:?}");
 }
 
+/// A probe asks every second, and there may be 100,000 tenants.
+#[tokio::test(start_paused = true)]
+async fn what_a_report_costs_does_not_grow_with_the_tenants_and_it_lists_those_in_trouble() {
+    let fixture = Fixture::new();
+    let jwks = fixture.server.keys().jwks_json();
+    let guard = fixture.builder().resolve_issuers(move |name: String| {
+        let issuer = Issuer::new(name).audience("orders-api").jwks_json(jwks.clone());
+        async move { Ok::<_, std::io::Error>(Some(issuer)) }
+    });
+    let guard = guard.build().unwrap();
+    let name = |n: usize| format!("https://tenant-{n:03}.example.com");
+    let mut costs = Vec::new();
+    for n in 0..300 {
+        assert_eq!(call(&guard, &fixture.server.mint().issuer(name(n)).build()).await.status, 200);
+        if n == 49 || n == 299 {
+            costs.push(allocation_counter::measure(|| drop(guard.health())).count_total);
+        }
+    }
+    assert!(costs[1] < costs[0] + 20, "{costs:?}");
+    let health = guard.health();
+    let tenants = health.tenants.unwrap();
+    assert_eq!((tenants.known, tenants.on_probation, tenants.without_keys), (300, 0, 0));
+    let listed: Vec<_> = health.issuers.into_iter().map(|one| one.issuer).collect();
+    assert_eq!(listed, (0..10).map(name).collect::<Vec<_>>());
+}
+
 #[test]
 fn outside_of_a_runtime_a_probe_only_reads() {
     let fixture = Fixture::new();
