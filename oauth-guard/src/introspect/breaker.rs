@@ -13,6 +13,8 @@ pub(super) struct Breaker {
     closed_until: Duration,
     /// Until when the server itself has asked to be left alone.
     asked_until: Duration,
+    /// Until when it counts that the server rejects this guard as a client.
+    rejected_until: Duration,
     /// The one question that may be asked after a pause is under way.
     probing: bool,
     /// Counts the pauses. Questions that were let through before the last one say nothing about what came after them.
@@ -92,14 +94,20 @@ impl Breaker {
         }
     }
 
+    /// The server rejects this guard as a client. Others are asked on, since it may have changed its mind: this is for the
+    /// operator. It ends by itself, since a service that gets no requests for it would ask no more questions.
+    pub(super) fn rejected(&mut self, now: Duration) {
+        self.rejected_until = now.saturating_add(INTROSPECTION_LONGEST_PAUSE);
+    }
+
     /// How long callers should wait before they try again.
     pub(super) fn pause(&self, now: Duration) -> Duration {
         self.closed_until.saturating_sub(now).max(INTROSPECTION_FIRST_PAUSE)
     }
 
     /// Whether the pause is over. Then a question is asked, and whether it succeeds is seen by that alone.
-    pub(super) fn is_asking(&self, now: Duration) -> bool {
-        now >= self.closed_until
+    pub(super) fn is_ok(&self, now: Duration) -> bool {
+        now >= self.closed_until && now >= self.rejected_until
     }
 
     fn is_open(&self) -> bool {

@@ -14,8 +14,9 @@ pub(super) struct Counts {
 #[derive(Clone, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct IntrospectionHealth {
-    /// Whether questions are asked now. `false` while the server is left alone, after failures or because it asked for that.
-    /// When that time is over it is `true` again, and the next question shows whether the server works.
+    /// Whether questions are asked now. `false` while the server is left alone, after failures or because it asked for that;
+    /// and for 30 seconds after it has rejected this guard as a client, while questions are still asked. When that time is
+    /// over it is `true` again, and the next question shows whether the server works.
     pub ok: bool,
     /// Questions asked since the guard was built or reloaded.
     pub questions: u64,

@@ -77,6 +77,11 @@ pub(crate) struct Introspector {
     hinted: AtomicBool,
 }
 
+/// The server rejects this guard as a client.
+const CREDENTIALS: &str = "credentials";
+const OF_CREDENTIALS: &str = "the server rejects this guard as a client: compare client_id, client_secret and client_auth of \
+     [issuer.introspection] with what is registered there, and whether that client may introspect";
+
 type Flights = HashMap<Digest, Arc<Flight>, AlreadyRandom>;
 
 impl Introspector {
@@ -315,11 +320,9 @@ impl Introspector {
     fn failed(&self, error: &Error, round: u64) -> Settled {
         let status = error.status().map(|status| status.as_u16());
         let (kind, every_question) = match (error.code(), status) {
-            ("invalid_client" | "unauthorized_client" | "secret", _) | (_, Some(401)) => {
-                ("credentials", true)
-            }
+            ("invalid_client" | "unauthorized_client" | "secret", _) | (_, Some(401)) => (CREDENTIALS, true),
             // Firewalls say this too, of some tokens.
-            ("access_denied", _) | (_, Some(403)) => ("credentials", error.retry_after().is_some()),
+            ("access_denied", _) | (_, Some(403)) => (CREDENTIALS, error.retry_after().is_some()),
             ("config" | "discovery" | "unsupported", _) => ("configuration", true),
             ("transport" | "timeout" | "interrupted", _) => ("network", true),
             ("too_large" | "malformed_response", _) => (TROUBLE, false),
@@ -344,13 +347,18 @@ impl Introspector {
             Some(retry_after) => breaker.failed_late(now, retry_after),
             None => breaker.abandoned(round),
         }
+        // One that may be about this token alone says nothing of the others.
+        if kind == CREDENTIALS && pause.is_some() {
+            breaker.rejected(now);
+        }
         let retry_after = breaker.pause(now);
         let is_news = breaker.last_error.replace(kind.to_owned()).is_none_or(|before| before != kind);
         drop(breaker);
         self.counts.failures.fetch_add(1, Ordering::Relaxed);
         let issuer = &*self.issuer;
         if is_news {
-            tracing::warn!(target: "oauth_guard", issuer, kind, what, "a token could not be introspected");
+            let change = (kind == CREDENTIALS).then_some(OF_CREDENTIALS);
+            tracing::warn!(target: "oauth_guard", issuer, kind, what, change, "a token could not be introspected");
         } else {
             tracing::debug!(target: "oauth_guard", issuer, kind, what, "a token could not be introspected");
         }
@@ -369,10 +377,10 @@ impl Introspector {
         }
     }
 
-    /// Whether questions are asked now. After a pause it is so before one has succeeded: a probe that waited for that would
-    /// keep away the requests that cause one.
+    /// Whether questions are asked now, and as a client that the server knows. After a pause it is so before one has
+    /// succeeded: a probe that waited for that would keep away the requests that cause one.
     pub(crate) fn is_ok(&self, now: Now) -> bool {
-        self.breaker().is_asking(now.monotonic)
+        self.breaker().is_ok(now.monotonic)
     }
 
     pub(crate) fn health(&self, now: Now) -> IntrospectionHealth {

@@ -13,6 +13,7 @@ use oauth_mock::{Endpoint, Fault, Gate, MockClient, MockServer};
 use serde_json::{Value, json};
 use tokio::time::advance;
 
+use crate::log::Log;
 use crate::support::{Fixture, call, settle};
 
 const TOKEN: &str = "ory_at_2YotnFZFEjr1zCsicMWpAA";
@@ -351,6 +352,40 @@ async fn health_tells_our_own_credentials_from_the_network() {
     let asked = health.issuers[0].introspection.as_ref().unwrap();
     assert_eq!(asked.last_error.as_deref(), Some("credentials"));
     assert_eq!((asked.questions, asked.failures, asked.active), (1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_credentials_are_not_ok_at_once_and_the_log_says_what_to_change() {
+    let fixture = fixture();
+    let guard = asking(&fixture, Introspection::new(ClientAuth::basic("svc", "wrong")));
+    let lines = Log::listen();
+    assert_eq!(call(&guard, "opaque-1").await.status, 503);
+    let said = lines.take();
+    let warning = said.lines().find(|line| line.contains("could not be introspected")).unwrap();
+    assert!(
+        warning.contains("WARN") && warning.contains("change=") && warning.contains("client_secret"),
+        "{said}"
+    );
+    assert!(!guard.health().ok && !guard.health().issuers[0].ok, "{:?}", guard.health());
+    // Others are asked on, and it is over by itself: a service that is out of rotation asks no question that could end it.
+    assert_eq!(call(&guard, "opaque-2").await.status, 503);
+    assert_eq!(questions(&fixture), 2);
+    advance(Duration::from_secs(31)).await;
+    assert!(guard.health().ok);
+    assert_eq!(call(&guard, "opaque-3").await.status, 503);
+    assert!(!guard.health().ok);
+    // One good response ends it as well.
+    respond(&fixture, &active(&fixture));
+    advance(Duration::from_secs(2)).await;
+    assert_eq!(call(&guard, "opaque-4").await.status, 200);
+    assert!(guard.health().ok);
+    // A firewall's 403 may be about one token, and network trouble may be over with the next question.
+    for fault in [Fault::status(403), Fault::status(500)] {
+        fixture.server.clear_faults();
+        fixture.server.fault(Endpoint::Introspect, fault).times(1);
+        assert_eq!(call(&guard, "opaque-5").await.status, 503);
+        assert!(guard.health().ok);
+    }
 }
 
 #[tokio::test(start_paused = true)]
