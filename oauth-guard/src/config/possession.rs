@@ -44,14 +44,14 @@ pub(super) const DPOP: &[Key] = &[
         Kind::Number(1),
         "300",
         "nonce_seconds = 300",
-        "How long a nonce is good. From half of that on, good responses bring the next one. Needs nonce = \"require\".",
+        "How long a nonce is good. From half of that on, good responses bring the next one. Needs nonce, and has no effect where that is \"off\".",
     ),
     Key::new(
         "nonce_key",
         Kind::Secret,
         "made at start",
         "nonce_key = { file = \"nonce.key\" }",
-        "The key that nonces are sealed with, which the guards of a fleet share: at least 32 bytes in base64. Needs nonce = \"require\".",
+        "The key that nonces are sealed with, which the guards of a fleet share: at least 32 bytes in base64. Needs nonce, and has no effect where that is \"off\".",
     ),
 ];
 
@@ -104,9 +104,11 @@ fn dpop(table: Table<'_>, problems: &mut Vec<Problem>) -> Dpop {
     if let Some(seconds) = table.number("max_age_seconds") {
         dpop = dpop.max_age(Duration::from_secs(seconds));
     }
-    if table.text("nonce") == Some("require") {
-        dpop = dpop.require_nonce();
-    }
+    dpop = match table.text("nonce") {
+        Some("require") => dpop.require_nonce(),
+        Some(_) => dpop.nonce_off(),
+        None => dpop,
+    };
     if let Some(seconds) = table.number("nonce_seconds") {
         dpop = dpop.nonce_lifetime(Duration::from_secs(seconds));
     }

@@ -43,6 +43,8 @@ pub struct Dpop {
     algorithms: Option<Vec<Algorithm>>,
     max_age: Duration,
     nonce: bool,
+    /// A configuration says that no nonce is asked for, so that the settings of one may wait beside it.
+    nonce_off: bool,
     nonce_lifetime: Option<Duration>,
     nonce_key: Option<Secret>,
     replay: Option<Replay>,
@@ -61,6 +63,7 @@ impl Dpop {
             algorithms: None,
             max_age: defaults::PROOF_MAX_AGE,
             nonce: false,
+            nonce_off: false,
             nonce_lifetime: None,
             nonce_key: None,
             replay: None,
@@ -97,6 +100,12 @@ impl Dpop {
     /// bring the next one in time.
     pub fn require_nonce(mut self) -> Self {
         self.nonce = true;
+        self
+    }
+
+    /// Asks for no nonce, and says so.
+    pub(crate) fn nonce_off(mut self) -> Self {
+        self.nonce_off = true;
         self
     }
 
@@ -170,14 +179,18 @@ impl Dpop {
                 ),
             );
         }
-        if !self.nonce {
-            // A nonce that is not asked for protects nothing, and a key that is configured says that it should.
+        if !self.nonce && !self.nonce_off {
+            // A nonce that is not asked for protects nothing, and a key that is configured says that it should; unless it is
+            // turned off by name.
             let given = [
                 ("dpop.nonce_key", self.nonce_key.is_some()),
                 ("dpop.nonce_seconds", self.nonce_lifetime.is_some()),
             ];
             for (field, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
-                problems.add(field, "is given, and no nonce is asked for; set nonce = \"require\" too");
+                problems.add(
+                    field,
+                    "is given, and no nonce is asked for; set nonce = \"require\" too, or nonce = \"off\"",
+                );
             }
         }
         let nonce_lifetime = self.nonce_lifetime.unwrap_or(defaults::NONCE_LIFETIME);

@@ -49,7 +49,11 @@ fn every_key_is_read_and_every_mistake_is_named() {
         (json!({"dpop": {"nonce_key": "c2hvcnQ="}}), "dpop.nonce_key"),
         (json!({"dpop": {"nonce_key": {"file": "/nowhere/nonce.key"}}}), "dpop.nonce_key"),
         (json!({"dpop": {"nonce_key": NONCE_KEY}}), "dpop.nonce_key"),
-        (json!({"dpop": {"nonce": "off", "nonce_seconds": 60}}), "dpop.nonce_seconds"),
+        (json!({"dpop": {"nonce_seconds": 60}}), "dpop.nonce_seconds"),
+        // What waits beside `nonce = "off"` is checked all the same.
+        (json!({"dpop": {"nonce": "off", "nonce_seconds": 0}}), "dpop.nonce_seconds"),
+        (json!({"dpop": {"nonce": "off", "nonce_key": "c2hvcnQ="}}), "dpop.nonce_key"),
+        (json!({"dpop": {"nonce": "off", "nonce_key": {"file": "/nowhere/nonce.key"}}}), "dpop.nonce_key"),
         (json!({"dpop": {"jti": 1}}), "dpop.jti"),
         (json!({"rule": [{"path": "/a", "require": {"bound": false}}]}), "rule[0].require.bound"),
     ] {
@@ -60,6 +64,14 @@ fn every_key_is_read_and_every_mistake_is_named() {
         let secrets = ["c2hvcnQ=", NONCE_KEY];
         assert!(!secrets.iter().any(|one| format!("{problems:?}").contains(one)), "no secret is printed");
     }
+}
+
+/// An operator who turns nonces off for a while need not take the other keys out.
+#[cfg(feature = "reqwest")]
+#[test]
+fn the_settings_of_a_nonce_may_wait_beside_one_that_is_off() {
+    let off = json!({"dpop": {"nonce": "off", "nonce_seconds": 300, "nonce_key": NONCE_KEY}});
+    config(off).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
