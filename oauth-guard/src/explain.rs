@@ -15,12 +15,12 @@ use crate::claims::Claims;
 use crate::escape::escaped;
 use crate::guard::Guard;
 use crate::introspect::IntrospectedTokens;
-use crate::issuer::IssuerState;
+use crate::issuer::{IssuerState, Profile};
 use crate::jose::{self, CompactJws, Header, Issued};
 use crate::json::{self, Text};
 use crate::keys::Freshness;
-use crate::reject::log::advice;
-use crate::reject::{Rejection, TokenError};
+use crate::reject::{Rejection, TokenError, advice};
+use crate::revocation::Verdict;
 use crate::snapshot::Snapshot;
 use crate::validate::{Buffers, ClaimSet, IssuerLookup, ParsedToken, Validation, Visitor, check_size};
 
@@ -89,7 +89,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     /// Reports every check that a request with this token goes through, with its outcome and detail: for the operator who
     /// wants to know why a caller is rejected. The checks are those of the guard, except that they go on after the first
     /// failure. Nothing is fetched and nothing cached; where keys are missing, the signature check is skipped, see
-    /// [`explain_fetching`](Self::explain_fetching).
+    /// [`explain_fetching`](Self::explain_fetching). While a source of revocations is away and nothing is served without it,
+    /// that is what it reports.
     ///
     /// ```
     /// use oauth_guard::{Guard, Issuer};
@@ -107,13 +108,16 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     }
 
     /// As [`explain`](Self::explain), but fetches the issuer's keys first if they are missing, within the limits that
-    /// apply to requests.
+    /// apply to requests, and waits for the first read of the sources of revocations as they do.
     pub async fn explain_fetching(&self, token: &str) -> Explanation {
         let snapshot = Arc::clone(&*self.snapshot());
         let text = token.trim();
+        if snapshot.feeds.list.is_starting() {
+            snapshot.feeds.started().await;
+        }
         if let Ok(Some(issuer)) = snapshot.asked_without_keys(text, snapshot.clock.now()) {
             let outcome = snapshot.introspect(Arc::clone(&issuer), None, text, None).await;
-            return explain_asked(&issuer, text, snapshot.clock.now(), Some(outcome)).0;
+            return explain_asked(&issuer, text, snapshot.clock.now(), Some(outcome)).explanation;
         }
         // The issuer, its keys, newer keys.
         for _ in 0..3 {
@@ -149,7 +153,7 @@ fn explain<T: Send + Sync + 'static>(
     }
     if let Ok(Some(issuer)) = snapshot.asked_without_keys(text, now) {
         let outcome = learnt(snapshot, &issuer, text, now);
-        return explain_asked(&issuer, text, now, outcome).0;
+        return explain_asked(&issuer, text, now, outcome).explanation;
     }
     let mut buffers = Buffers::new();
     let size = report.record("size", check_size(text, snapshot.max_token_bytes));
@@ -160,7 +164,7 @@ fn explain<T: Send + Sync + 'static>(
             explain_parts(snapshot, text, token, now, outcome, &mut report);
         }
     }
-    report.0
+    report.explanation
 }
 
 /// A token that its server is asked about. `outcome` is what was learnt, if it was.
@@ -176,10 +180,10 @@ fn explain_asked<T>(
     report.record("form", Ok(()));
     report.detail(format!("{} is asked about it (RFC 7662)", issuer.name()));
     if let Some(claims) = explain_question(outcome, now, &mut report) {
-        report.0.verified = true;
+        report.explanation.verified = true;
         let mut shown = Vec::new();
         let _ = json::read_object(claims.as_json(), &mut |name, _, raw| shown.push(show(name, raw)));
-        report.0.claims = shown.into_iter().take(MOST_SHOWN).collect();
+        report.explanation.claims = shown.into_iter().take(MOST_SHOWN).collect();
     }
     report
 }
@@ -200,12 +204,14 @@ fn explain_parts<T: Send + Sync + 'static>(
         let mut shown = Vec::new();
         // A malformed header shows the members in front of the error, or none.
         let _ = json::read_object(&json, &mut |name, _, raw| shown.push(show(name, raw)));
-        report.0.header = shown.into_iter().take(MOST_SHOWN).collect();
+        report.explanation.header = shown.into_iter().take(MOST_SHOWN).collect();
     }
     let Some(payload) = report.record("payload", payload) else { return };
     let Some(claims) = report.record("claims", claims) else { return };
-    report.0.claims = claims.members().map(|(name, raw)| show(name, raw)).take(MOST_SHOWN).collect();
+    report.explanation.claims =
+        claims.members().map(|(name, raw)| show(name, raw)).take(MOST_SHOWN).collect();
     let Some(issuer) = explain_issuer(snapshot, &claims, now, report) else { return };
+    report.profile = advice::profile(&issuer);
     report.record("issuer's size", check_size(text, issuer.rules.max_token_bytes));
     let Some(header) = header else {
         report.skip("signature", "the header cannot be read");
@@ -227,13 +233,13 @@ fn explain_parts<T: Send + Sync + 'static>(
     if let Some(misfit) = (snapshot.misfit)(payload) {
         report.detail_if_failed(misfit);
     }
-    if report.0.code.is_none()
-        && let Some(is_revoked) = lifetime.and_then(|lifetime| claims.is_revoked(&issuer, &lifetime))
+    if report.explanation.code.is_none()
+        && let Some(verdict) = lifetime.and_then(|lifetime| claims.revocation(&issuer, &lifetime, now))
     {
-        report.record("revocation", if is_revoked { Err(TokenError::Revoked) } else { Ok(()) });
+        report.revocation(snapshot, verdict);
     }
     // A JWT that is not valid by itself is not asked about.
-    if asks_about_jwts(&issuer) && report.0.code.is_none() {
+    if asks_about_jwts(&issuer) && report.explanation.code.is_none() {
         let outcome = outcome.or_else(|| learnt(snapshot, &issuer, text, now));
         let _ = explain_question(outcome, now, report);
     }
@@ -285,7 +291,7 @@ fn explain_question<T>(
         Some(Err(rejection)) => report.reject("introspection", &rejection),
         None => {
             report.skip("introspection", "its server has not been asked");
-            report.fail("introspection_unavailable", "introspection_unavailable");
+            report.fail("introspection_unavailable", "introspection_unavailable", None);
         }
     }
     None
@@ -381,13 +387,17 @@ fn explain_signature(
         report.undecided();
         return;
     }
-    report.0.verified = report.record("signature", signed).is_some();
+    report.explanation.verified = report.record("signature", signed).is_some();
     report.detail(format!("kid {key_id}; {} keys at hand", issuer.keys.current().len()));
 }
 
 /// Records every check, and goes on after errors.
 #[derive(Default)]
-pub(crate) struct Report(Explanation);
+pub(crate) struct Report {
+    explanation: Explanation,
+    /// What kind of token is expected of the token's issuer.
+    profile: Option<Profile>,
+}
 
 impl Default for Explanation {
     fn default() -> Self {
@@ -410,7 +420,11 @@ impl Report {
     fn record<V>(&mut self, check: &'static str, outcome: Result<V, TokenError>) -> Option<V> {
         match outcome {
             Ok(value) => {
-                self.0.checks.push(ExplainedCheck { check, outcome: Outcome::Passed, detail: None });
+                self.explanation.checks.push(ExplainedCheck {
+                    check,
+                    outcome: Outcome::Passed,
+                    detail: None,
+                });
                 Some(value)
             }
             Err(error) => {
@@ -430,42 +444,58 @@ impl Report {
 
     pub(crate) fn reject(&mut self, check: &'static str, rejection: &Rejection) {
         let detail = Some(rejection.to_string());
-        self.0.checks.push(ExplainedCheck { check, outcome: Outcome::Failed, detail });
-        self.fail(rejection.code(), rejection.reason());
+        self.explanation.checks.push(ExplainedCheck { check, outcome: Outcome::Failed, detail });
+        self.fail(rejection.code(), rejection.reason(), advice::of_rejection(rejection, self.profile));
     }
 
     pub(crate) fn skip(&mut self, check: &'static str, why: &str) {
         let detail = Some(why.to_owned());
-        self.0.checks.push(ExplainedCheck { check, outcome: Outcome::Skipped, detail });
+        self.explanation.checks.push(ExplainedCheck { check, outcome: Outcome::Skipped, detail });
+    }
+
+    /// What the list of revocations says, which a request asks last.
+    fn revocation<T: Send + Sync + 'static>(&mut self, snapshot: &Snapshot<T>, verdict: Verdict) {
+        match snapshot.revocation_of(verdict) {
+            // A request would wait for the first read, so there is no decision yet.
+            Err(rejection @ Rejection::RevocationsUnavailable { .. })
+                if snapshot.feeds.list.is_starting() =>
+            {
+                self.skip("revocation", "the sources of revocations have not been read yet");
+                let advice = advice::of_rejection(&rejection, None);
+                self.fail(rejection.code(), rejection.reason(), advice);
+            }
+            outcome => self.outcome("revocation", outcome),
+        }
     }
 
     /// A request would wait for a fetch; without it there is no decision.
     fn undecided(&mut self) {
-        self.fail("keys_unavailable", "keys_unavailable");
+        self.fail("keys_unavailable", "keys_unavailable", None);
     }
 
     /// A request is rejected for the first failure.
-    fn fail(&mut self, code: &'static str, reason: &'static str) {
-        if self.0.code.is_none() {
-            (self.0.code, self.0.reason) = (Some(code), Some(reason));
-            self.0.change = advice(reason);
+    fn fail(&mut self, code: &'static str, reason: &'static str, change: Option<&'static str>) {
+        if self.explanation.code.is_none() {
+            (self.explanation.code, self.explanation.reason) = (Some(code), Some(reason));
+            self.explanation.change = change;
         }
     }
 
     fn detail(&mut self, detail: String) {
-        if let Some(last) = self.0.checks.last_mut() {
+        if let Some(last) = self.explanation.checks.last_mut() {
             last.add(detail);
         }
     }
 
     fn detail_if_failed(&mut self, detail: String) {
-        if let Some(last) = self.0.checks.last_mut().filter(|last| last.outcome == Outcome::Failed) {
+        if let Some(last) = self.explanation.checks.last_mut().filter(|last| last.outcome == Outcome::Failed)
+        {
             last.add(detail);
         }
     }
 
     pub(crate) fn detail_of(&mut self, check: &str, only_failed: bool, detail: impl FnOnce() -> String) {
-        let found = self.0.checks.iter_mut().find(|one| one.check == check);
+        let found = self.explanation.checks.iter_mut().find(|one| one.check == check);
         if let Some(found) = found.filter(|one| !only_failed || one.outcome == Outcome::Failed) {
             found.add(detail());
         }

@@ -2,14 +2,13 @@
 //! rejection.
 
 mod introspecting;
+mod rejecting;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
-use http_body_util::Full;
+use http::Request;
 use oauth_client::clock::{Clock, Now};
 use serde::de::DeserializeOwned;
 
@@ -29,10 +28,8 @@ use crate::issuer::IssuerState;
 use crate::jose::{self, Issued, by_name, has_hole};
 use crate::keys::{Flight, Freshness};
 use crate::metadata::ResourceMetadata;
-use crate::possession::dpop::DPOP_NONCE;
 use crate::possession::{self, Possession};
-use crate::reject::log::Origin;
-use crate::reject::{Challenge, Rejection, TokenError, grpc, respond};
+use crate::reject::{Challenge, Rejection, TokenError};
 use crate::request::RequestHead;
 use crate::revocation::{Feeds, RevocationSettings, Verdict};
 use crate::subject::SubjectToken;
@@ -341,7 +338,13 @@ impl<T: Send + Sync + 'static> Snapshot<T> {
 
     #[inline]
     fn revoked(&self, verified: &Verified<T>, now: Now) -> Result<(), Rejection> {
-        match verified.issuer.revocations.check(verified, now) {
+        self.revocation_of(verified.issuer.revocations.check(verified, now))
+    }
+
+    /// What follows from what the list says about a token.
+    #[inline]
+    pub(crate) fn revocation_of(&self, verdict: Verdict) -> Result<(), Rejection> {
+        match verdict {
             Verdict::Accepted => Ok(()),
             Verdict::Revoked => Err(TokenError::Revoked.into()),
             Verdict::Unavailable => {
@@ -512,69 +515,5 @@ impl<T> Snapshot<T> {
         self.possession.strip(request);
         self.token_locations.redact_all(request);
         extensions::clear(request.extensions_mut());
-    }
-}
-
-/// Step 6: reject.
-impl<T> Snapshot<T> {
-    /// The whole response, in the caller's protocol.
-    #[cold]
-    pub(crate) fn reject(&self, rejection: &Rejection, request: RequestHead<'_>) -> Response<Full<Bytes>> {
-        self.reject_with_bytes(rejection, request).map(Full::new)
-    }
-
-    pub(crate) fn reject_with_bytes(
-        &self,
-        rejection: &Rejection,
-        request: RequestHead<'_>,
-    ) -> Response<Bytes> {
-        telemetry::rejected(rejection);
-        let dpop = self.token_locations.dpop && bearer::is_dpop(request.headers);
-        let mut response = respond(rejection, &self.challenge, grpc::is_grpc(request), dpop);
-        if let Some(nonce) = self.nonce_after(rejection) {
-            response.headers_mut().insert(DPOP_NONCE, nonce);
-        }
-        response
-    }
-
-    /// The nonce for the caller's next proof.
-    pub(crate) fn nonce_after(&self, rejection: &Rejection) -> Option<HeaderValue> {
-        let nonces = self.possession.dpop.as_ref()?.nonces.as_ref()?;
-        match rejection {
-            // RFC 9449 section 8.2: a caller that learns it with the challenge need not be rejected once more.
-            Rejection::MissingToken
-            | Rejection::InvalidToken(_)
-            | Rejection::TokenNotBound(_)
-            | Rejection::InvalidProof(_)
-            | Rejection::UseDpopNonce => Some(nonces.current(self.clock.now())),
-            _ => None,
-        }
-    }
-
-    /// Classifies and logs the rejection of a token. The token is parsed again, but only if it is logged.
-    pub(crate) fn rejected(&self, token: &str, rejection: Rejection) -> Rejection {
-        let rejection = bearer::classify(token, rejection);
-        self.challenge.log.rejected(&rejection, || {
-            let mut buffers = Buffers::new();
-            let Ok(token) = ParsedToken::parse(token, self.max_token_bytes, &mut buffers) else {
-                return Origin::default();
-            };
-            let is_misfit =
-                matches!(rejection, Rejection::InvalidToken(why) if why == TokenError::CustomClaims.into());
-            let payload = token.payload.as_ref().ok().filter(|_| is_misfit);
-            let misfit = payload.and_then(|payload| (self.misfit)(payload));
-            let origin = token.origin(|name| {
-                let has_form = |issuer: &Arc<IssuerState>| jose::is_for_some_tenant(name, issuer.name());
-                self.issuers.contains_key(name) || self.with_tenants.iter().any(has_form)
-            });
-            Origin { misfit, ..origin }
-        });
-        rejection
-    }
-
-    /// Logs the rejection of a request without a readable token.
-    pub(crate) fn logged(&self, rejection: Rejection) -> Rejection {
-        self.challenge.log.rejected(&rejection, Origin::default);
-        rejection
     }
 }

@@ -1,7 +1,7 @@
 //! What one request needs: from the rules of its route, and from the layer in front of it.
 
-use http::Method;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN};
+use http::{HeaderMap, Method};
 use oauth_client::clock::Clock;
 
 use super::compiled::{Compiled, VocabularyId};
@@ -81,6 +81,8 @@ pub(crate) struct Authorization<'a> {
     dry_run: DryRun,
     facts: Facts<'a>,
     log: &'a RejectionLog,
+    /// Those of the request, which say why it has no token.
+    headers: Option<&'a HeaderMap>,
 }
 
 impl<'a> Authorization<'a> {
@@ -93,7 +95,7 @@ impl<'a> Authorization<'a> {
     ) -> Self {
         let facts = Facts { clock, implied, rules };
         let (access, rules) = (Access::Token, [None; 2]);
-        Self { access, rules, mcp: None, required, compiled: None, dry_run, facts, log }
+        Self { access, rules, mcp: None, required, compiled: None, dry_run, facts, log, headers: None }
     }
 
     /// The rules decide whether a token is needed; without one, the layer does. No rule undoes what a layer requires, and
@@ -106,13 +108,13 @@ impl<'a> Authorization<'a> {
         surroundings: Surroundings<'a>,
     ) -> Result<Self, Rejection> {
         let this = Self::new(layer.required.as_ref(), rules.dry_run, surroundings);
-        let (compiled, log) = (layer.compiled.as_ref(), this.log);
+        let (compiled, log, headers) = (layer.compiled.as_ref(), this.log, Some(request.headers));
         if rules.are_silent() {
             // Written where the caller has it: to move it would take longer than to make it.
             let access = if layer.optional { Access::Optional } else { Access::Token };
-            return Ok(Self { access, compiled, ..this });
+            return Ok(Self { access, compiled, headers, ..this });
         }
-        let found = Self { compiled, ..this }.by_rules(rules, *request, layer);
+        let found = Self { compiled, headers, ..this }.by_rules(rules, *request, layer);
         found.inspect_err(|rejection| log.rejected(rejection, Origin::default))
     }
 
@@ -213,7 +215,8 @@ impl<'a> Authorization<'a> {
     pub(crate) fn authorize<T>(&self, claims: Option<&Claims<T>>) -> Result<(), Rejection> {
         // An invalid token was logged by the validation.
         self.decide(claims).inspect_err(|rejection| {
-            self.log.rejected(rejection, || claims.map_or_else(Origin::default, Claims::origin));
+            self.log
+                .rejected(rejection, || claims.map_or_else(|| Origin::nowhere(self.headers), Claims::origin));
         })
     }
 

@@ -10,6 +10,7 @@ use crate::guard::Guard;
 use crate::possession::dpop::Visitor;
 use crate::possession::{Binding, ProofError};
 use crate::reject::Rejection;
+use crate::reject::advice::InsteadOfToken;
 use crate::request::RequestHead;
 use crate::snapshot::Snapshot;
 use crate::validate::{Buffers, ClaimSet, ParsedToken};
@@ -42,22 +43,25 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
             Ok(Some(found)) => found,
             Ok(None) => {
                 report.reject("request", &Rejection::MissingToken);
-                return report.0;
+                if let Some(instead) = InsteadOfToken::in_headers(request.headers) {
+                    report.explanation.change = Some(instead.advice());
+                }
+                return report.explanation;
             }
             Err(rejection) => {
                 report.reject("request", &rejection);
-                return report.0;
+                return report.explanation;
             }
         };
         let now = snapshot.clock.now();
-        let mut report = Report(explain(&snapshot, &text, now, None));
+        let mut report = Report { explanation: explain(&snapshot, &text, now, None), ..Report::default() };
         match binding(&snapshot, &text) {
             Ok(binding) => {
                 snapshot.possession.explain(binding.as_deref(), &presented, request, now, &mut report);
             }
             Err(why) => report.skip("possession", why),
         }
-        report.0
+        report.explanation
     }
 }
 

@@ -4,11 +4,14 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use http::HeaderMap;
 use oauth_client::clock::{Clock, SystemClock};
 
+use super::advice::{self, InsteadOfToken};
 use super::rejection::Rejection;
 use crate::defaults::WARNING_INTERVAL;
 use crate::escape::escaped;
+use crate::issuer::Profile;
 
 /// Who issued a token and which key signed it, as far as the token is readable. In a rejected token the caller wrote
 /// both: they are escaped and cut.
@@ -20,12 +23,21 @@ pub(crate) struct Origin {
     pub(crate) typ: Option<&'static str>,
     /// Which claim does not fit the program's type. The issuer signed it.
     pub(crate) misfit: Option<String>,
+    /// What kind of token is expected of that issuer.
+    pub(crate) profile: Option<Profile>,
+    /// What the request has in place of a token.
+    pub(crate) instead: Option<InsteadOfToken>,
 }
 
 impl Origin {
     /// Of a valid token.
     pub(crate) fn verified(issuer: &str, key_id: Option<&str>) -> Self {
-        Self { issuer: Some(issuer.to_owned()), key_id: key_id.map(escaped), typ: None, misfit: None }
+        Self { issuer: Some(issuer.to_owned()), key_id: key_id.map(escaped), ..Self::default() }
+    }
+
+    /// Of a request without a token.
+    pub(crate) fn nowhere(headers: Option<&HeaderMap>) -> Self {
+        Self { instead: headers.and_then(InsteadOfToken::in_headers), ..Self::default() }
     }
 }
 
@@ -64,7 +76,7 @@ impl RejectionLog {
         if !is_due && !tracing::enabled!(target: "oauth_guard", tracing::Level::DEBUG) {
             return;
         }
-        let Origin { issuer, key_id, typ, misfit } = origin();
+        let Origin { issuer, key_id, typ, misfit, profile, instead } = origin();
         let (issuer, key_id, misfit) = (issuer.as_deref(), key_id.as_deref(), misfit.as_deref());
         if is_due {
             let needed = match rejection {
@@ -73,9 +85,9 @@ impl RejectionLog {
                 }
                 _ => None,
             };
-            let change = match (reason, needed) {
-                ("insufficient_scope", None) => Some(OTHER_THAN_SCOPES),
-                _ => advice(reason),
+            let change = match instead {
+                Some(instead) if *rejection == Rejection::MissingToken => Some(instead.advice()),
+                _ => advice::of_rejection(rejection, profile),
             };
             tracing::warn!(
                 target: "oauth_guard", code, reason, issuer, key_id, typ, misfit, needed, change,
@@ -130,109 +142,6 @@ impl fmt::Debug for RejectionLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RejectionLog")
     }
-}
-
-/// Where a role or another claim was asked for.
-const OTHER_THAN_SCOPES: &str = "what is required is a role or another claim, which the token lacks: compare the rule with \
-     Guard::explain of the token; for roles in another claim set roles_claim";
-
-/// What to look at or to change, by the reason of a rejection. Settings are named as in a configuration file.
-pub(crate) fn advice(reason: &str) -> Option<&'static str> {
-    Some(match reason {
-        "missing_token" => {
-            "the client has to send `Authorization: Bearer`; if it does, look for a proxy that removes the header, or name another place with token_header or token_cookie"
-        }
-        "invalid_request" => "the client has to change the request",
-        "insufficient_scope" => {
-            "the client has to ask for the scopes of the challenge; if the token has them in another claim, set scope_claim or scope_separator, for roles roles_claim"
-        }
-        "insufficient_user_authentication" => {
-            "the client has to log the user in again, as the challenge says"
-        }
-        "no_rule" => "add a [[rule]] for the route, or leave out default_access = \"deny\"",
-        "origin_not_allowed" => "add the page's origin to allowed_origins",
-        "token_too_long" => "raise max_token_bytes of the issuer if its tokens are longer than 8 KiB",
-        "token_malformed" => {
-            "this is no JWT: if the issuer's tokens are opaque, set [issuer.introspection]; if the client sends an ID token or a key of its own, it has to send the access token"
-        }
-        "header_malformed" | "claims_malformed" => {
-            "the token is not well-formed; look at it with Guard::explain"
-        }
-        "algorithm_unsupported" => {
-            "the issuer has to sign with RS256, PS256, ES256, EdDSA or one of their kin"
-        }
-        "algorithm_not_allowed" => {
-            "add the token's alg to algorithms of the issuer, if it is meant to be accepted"
-        }
-        "claim_missing_or_malformed" => {
-            "the issuer's tokens may be no RFC 9068 access tokens, which have sub, client_id, iat and jti: set profile = \"jwt\""
-        }
-        "issuer_unknown" => {
-            "issuer has to be exactly the token's iss, with or without a slash at the end as it is there"
-        }
-        "type_mismatch" => {
-            "RFC 9068 access tokens have the typ at+jwt: if the issuer's access tokens have JWT or none, set profile = \"jwt\"; if this is an ID token, the client has to send the access token"
-        }
-        "audience_mismatch" => {
-            "set audience of the issuer to what the token's aud names, if it stands for this API; else the client has to ask for a token for this API (audience or resource)"
-        }
-        "expired" => {
-            "the client has to get a new token; if it did, compare the clocks of both machines (leeway_seconds)"
-        }
-        "not_yet_valid" => "compare the clocks of both machines (leeway_seconds)",
-        "too_old" => "raise max_token_age_seconds of the issuer, or have it issue shorter-lived tokens",
-        "client_not_allowed" => "add the client to clients of the issuer",
-        "required_claim_mismatch" => "compare require of the issuer with the token, see Guard::explain",
-        "bound_to_key" => {
-            "the token is bound to a key of the client (cnf): accept proofs with [dpop] or [certificates]"
-        }
-        "scheme_mismatch" => {
-            "the client has to send a bound token with the scheme DPoP and a proof, and any other as Bearer"
-        }
-        "token_not_bound" => {
-            "the client has to ask for a bound token (RFC 9449), or leave out mode = \"require\""
-        }
-        "token_not_bound_to_certificate" => {
-            "the client has to get its token over a connection with its certificate (RFC 8705), or leave out mode = \"require\" of [certificates]"
-        }
-        "proof_key_mismatch" => "the client has to sign its proof with the key that the token was issued for",
-        "certificate_mismatch" => {
-            "the client has to connect with the certificate that the token was issued for; behind a proxy, check source of [certificates] and trusted_proxies"
-        }
-        "proof_missing" => "the client has to send a DPoP proof with each request (RFC 9449)",
-        "proof_htu_mismatch" => {
-            "the proof is for another URL: set public_url to what clients see, or trusted_proxies to the proxies in front"
-        }
-        "proof_too_old" | "proof_from_the_future" => {
-            "the client has to make a proof for each request; if it does, compare the clocks (max_age_seconds of [dpop])"
-        }
-        "proof_algorithm_not_allowed" => {
-            "add the proof's alg to algorithms of [dpop], if it is meant to be accepted"
-        }
-        "proof_replayed" => {
-            "the client has to make a new proof for each request, also when it tries one again"
-        }
-        "revoked" => "the token, its session or its user was revoked: the user has to log in again",
-        "key_unknown" => {
-            "the issuer's key set has no such key: check jwks_uri or jwks_file, and whether the token is from another environment"
-        }
-        "key_of_another_issuer" => {
-            "the key set names another issuer for this key: check the tenant in issuer and jwks_uri"
-        }
-        "signature_invalid" => {
-            "the token was changed, or is from another environment whose keys have the same ids"
-        }
-        "claims_do_not_fit" => {
-            "change the type given to GuardBuilder::claims, or what the issuer puts into the claim: misfit names it"
-        }
-        "token_inactive" => {
-            "the authorization server says no: the token was revoked, has expired, or this guard's client_id may not ask about it"
-        }
-        "introspection_contradicts" => {
-            "the server's response is about another iss or sub: check the endpoint of [issuer.introspection]"
-        }
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! The caller gets the RFC 6750 error code and no hint which check failed. The reason is logged for the operator, as a
 //! tracing event.
 
+pub(crate) mod advice;
 mod body;
 mod challenge;
 pub(crate) mod grpc;
@@ -17,6 +18,6 @@ pub(crate) use self::body::Hook;
 pub use self::body::RejectionBody;
 pub(crate) use self::challenge::{Challenge, DpopChallenge};
 pub use self::rejection::{InvalidProof, Rejection, RequiredBinding};
-pub(crate) use self::respond::respond;
+pub(crate) use self::respond::{respond, without_content};
 pub use self::token_error::InvalidToken;
 pub(crate) use self::token_error::TokenError;

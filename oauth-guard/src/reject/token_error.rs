@@ -13,6 +13,14 @@ impl InvalidToken {
     pub(super) fn code(self) -> &'static str {
         self.0.code()
     }
+
+    /// The claim that is missing or malformed, if that is the reason.
+    pub(crate) fn claim(self) -> Option<&'static str> {
+        match self.0 {
+            TokenError::Claim(name) => Some(name),
+            _ => None,
+        }
+    }
 }
 
 impl From<TokenError> for InvalidToken {

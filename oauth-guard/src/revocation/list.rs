@@ -108,6 +108,11 @@ impl List {
         if millis(now.monotonic) >= state & DEADLINE { Verdict::Unavailable } else { Verdict::Accepted }
     }
 
+    /// Whether nothing is revoked, and nothing is waited for.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state.load(Ordering::Acquire) == IDLE
+    }
+
     /// Whether sources have to be started, or have not been read yet.
     #[inline]
     pub(crate) fn is_starting(&self) -> bool {

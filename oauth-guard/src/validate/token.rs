@@ -57,7 +57,7 @@ impl<'a> ParsedToken<'a> {
             issuer: name.map(|name| if is_configured(&name) { name.into_owned() } else { escaped(&name) }),
             key_id: key_id.map(escaped),
             typ: self.header.as_ref().ok().and_then(|header| typ(header.typ)),
-            misfit: None,
+            ..Origin::default()
         }
     }
 }

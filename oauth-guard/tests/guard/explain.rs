@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use http::{Request, header};
-use oauth_guard::{Explanation, Guard, Issuer, Outcome};
+use oauth_guard::revocation::{MemoryFeed, OnOutage, Revocation, RevocationFeed, RevocationSettings};
+use oauth_guard::{Explanation, Guard, Issuer, Outcome, Profile};
 use oauth_mock::{Endpoint, Fault, attack};
 
 use crate::attacks::Target;
+use crate::log::Log;
 use crate::rejections::PRINTED;
 use crate::support::Fixture;
 
@@ -158,5 +160,75 @@ async fn it_says_what_to_change_and_which_claim_does_not_fit() {
         let detail = misfit.checks.iter().find(|check| check.check == "claims' type").unwrap();
         let detail = detail.detail.as_deref().unwrap();
         assert!(detail.contains(named) && !detail.contains("a secret"), "{detail}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_revocations_is_reported_as_each_request_meets_it() {
+    let file = std::env::temp_dir().join(format!("oauth-guard-{}-not-there.jsonl", std::process::id()));
+    let settings = || RevocationSettings::new().file(&file).max_stale(Duration::ZERO);
+    for on_outage in [OnOutage::Refuse, OnOutage::Serve] {
+        let fixture = Fixture::new();
+        let settings = settings().on_outage(on_outage);
+        let issuer = fixture.issuer().jwks_json(fixture.server.keys().jwks_json());
+        let guard = fixture.builder().issuer(issuer).revocation(settings).build().unwrap();
+        let token = fixture.server.mint().build();
+        let unread = guard.explain(&token);
+        let serves = on_outage == OnOutage::Serve;
+        assert_eq!(unread.code, (!serves).then_some("revocations_unavailable"), "{unread}");
+        assert_eq!(
+            outcome(&unread, "revocation"),
+            Some(if serves { Outcome::Passed } else { Outcome::Skipped })
+        );
+        let actual = rejected(&guard, &token).await;
+        for explained in [guard.explain_fetching(&token).await, guard.explain(&token)] {
+            assert_eq!(explained.code.zip(explained.reason), actual, "{explained}");
+            // Where requests are served, and nothing is revoked, there is nothing to check.
+            assert_eq!(outcome(&explained, "revocation"), (!serves).then_some(Outcome::Failed));
+            assert_eq!(explained.change.is_some_and(|change| change.contains("on_outage")), !serves);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_waits_for_the_sources_of_revocations_as_a_request_does() {
+    let fixture = Fixture::new();
+    let feed = MemoryFeed::new();
+    let settings = RevocationSettings::new().feed(feed.clone());
+    let guard = fixture.builder().issuer(fixture.issuer()).revocation(settings).build().unwrap();
+    let token = fixture.server.mint().claim("sid", "s1").build();
+    feed.publish(&[Revocation::session(fixture.server.issuer(), "s1").until(9_000_000_000)]).await.unwrap();
+    let explained = guard.explain_fetching(&token).await;
+    assert_eq!(explained.reason, Some("revoked"), "{explained}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn advice_about_a_claim_depends_on_the_claim_and_the_profile() {
+    let fixture = Fixture::new();
+    let of =
+        |profile| fixture.guard_of(fixture.issuer().profile(profile).max_token_age(Duration::from_secs(600)));
+    let [rfc9068, jwt] = [Profile::Rfc9068, Profile::Jwt].map(of);
+    let mint = || fixture.server.mint();
+    for (guard, token, helps) in [
+        (&rfc9068, mint().without("jti"), true),
+        (&rfc9068, mint().without("client_id"), true),
+        (&rfc9068, mint().without("exp"), false),
+        (&rfc9068, mint().without("aud"), false),
+        (&rfc9068, mint().claim("nbf", "soon"), false),
+        (&jwt, mint().without("exp"), false),
+        (&jwt, mint().without("iat"), false),
+        (&jwt, mint().claim("sub", 7), false),
+    ] {
+        let token = token.build();
+        let explained = guard.explain_fetching(&token).await;
+        assert_eq!(explained.reason, Some("claim_missing_or_malformed"), "{explained}");
+        let change = explained.change.unwrap();
+        assert_eq!(change.contains("profile = \"jwt\""), helps, "{explained}");
+        // The same words as in the log.
+        let lines = Log::listen();
+        assert!(rejected(guard, &token).await.is_some());
+        let said = lines.take().replace('\\', "");
+        assert!(!said.contains("WARN") || said.contains(change), "{said}");
+        tokio::time::advance(Duration::from_secs(60)).await;
     }
 }

@@ -260,3 +260,60 @@ async fn a_hook_supplies_body_and_headers_and_never_status_or_challenge() {
     assert_eq!(ask("application/json").await, (401, "text/x-own".into(), "<missing_token>".into()));
     assert_eq!(ask("application/grpc").await, (200, "application/grpc".into(), String::new()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_warning_about_a_missing_token_says_what_is_there_in_its_place() {
+    use http::{Method, Request};
+
+    const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl";
+    let fixture = Fixture::new();
+    let lines = Log::listen();
+    for (headers, change) in [
+        (vec![("authorization", format!("DPoP {TOKEN}"))], "set [dpop]"),
+        (vec![("authorization", TOKEN.to_owned())], "write `Bearer `"),
+        (vec![("authorization", format!("Token {TOKEN}"))], "has to send `Authorization: Bearer`"),
+        (
+            vec![
+                ("origin", "https://app.example.com".to_owned()),
+                ("access-control-request-method", "PUT".to_owned()),
+            ],
+            "allow_preflight",
+        ),
+        (vec![("origin", "https://app.example.com".to_owned())], "has to send `Authorization: Bearer`"),
+        (vec![], "has to send `Authorization: Bearer`"),
+    ] {
+        let guard = fixture.guard();
+        let mut request = Request::new(http_body_util::Full::<bytes::Bytes>::default());
+        *request.method_mut() = Method::OPTIONS;
+        for (name, value) in &headers {
+            request.headers_mut().append(*name, value.try_into().unwrap());
+        }
+        let explained = guard.explain_request(&request);
+        assert!(explained.change.unwrap().contains(change), "{explained}");
+        let reply = crate::support::send_request(&guard.layer(), request).await;
+        assert_eq!(reply.status, 401);
+        let said = lines.take();
+        let warned = warnings(&said);
+        assert!(warned.len() == 1 && warned[0].contains("missing_token"), "{said}");
+        assert!(warned[0].contains(change), "{headers:?}: {said}");
+        let parts = TOKEN.split('.').chain([TOKEN]);
+        assert!(parts.into_iter().all(|part| !said.contains(part)), "a part of the token: {said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_of_revocations_that_is_not_there_says_what_to_do() {
+    let fixture = Fixture::new();
+    let file = std::env::temp_dir().join(format!("oauth-guard-{}-no-file.jsonl", std::process::id()));
+    let settings = oauth_guard::revocation::RevocationSettings::new().file(file);
+    let guard = fixture.builder().issuer(fixture.issuer()).revocation(settings).build().unwrap();
+    let lines = Log::listen();
+    assert_eq!(call(&guard, &fixture.server.mint().build()).await.status, 503);
+    let said = lines.take().replace('\\', "");
+    let warned: Vec<_> =
+        warnings(&said).into_iter().filter(|line| line.contains("revocations_unavailable")).collect();
+    assert_eq!(warned.len(), 1, "{said}");
+    for part in ["change=", "empty is fine", "on_outage = \"serve\""] {
+        assert!(warned[0].contains(part), "{part}: {said}");
+    }
+}

@@ -6,6 +6,7 @@
 
 mod axum;
 mod grpc;
+mod head;
 mod hyper;
 mod tower;
 
