@@ -8,6 +8,8 @@ mod axum;
 mod cache;
 mod claims_fuzz;
 mod client_audience;
+#[cfg(feature = "toml")]
+mod configured;
 mod contract;
 mod dry_run;
 mod explain;
