@@ -127,15 +127,25 @@
 //!
 //! ## Reload
 //!
-//! [`Guard::reload`] replaces the whole configuration without a restart.
+//! [`Guard::reload`] replaces the whole configuration without a restart. What code adds to a file is part of it, and is not
+//! kept: a rule in code that a reload is not given again is gone, and its route is open to every valid token. So make both
+//! with one function:
 //!
-//! ```
-//! use oauth_guard::{Guard, Issuer};
+#![cfg_attr(feature = "toml", doc = "```")]
+#![cfg_attr(not(feature = "toml"), doc = "```ignore (needs the feature toml)")]
+//! use oauth_guard::config::GuardConfig;
+//! use oauth_guard::{BuildError, GuardBuilder, Requirement, Rule};
 //!
-//! let config = |audience: &str| Guard::builder().issuer(Issuer::new("https://auth.example.com").audience(audience));
-//! let guard = config("orders-api").build()?;
-//! guard.reload(config("orders-api-v2"))?;
-//! # Ok::<(), oauth_guard::BuildError>(())
+//! /// The file, and what stands in code.
+//! fn builder(file: &str) -> Result<GuardBuilder, BuildError> {
+//!     let builder = GuardConfig::from_toml(file)?.into_builder();
+//!     Ok(builder.deny_by_default().rule(Rule::new("/admin/{*rest}").require(Requirement::role("admin"))))
+//! }
+//!
+//! # let [file, changed] = ["[[issuer]]\nissuer = \"https://auth.example.com\"\naudience = [\"orders-api\"]\n"; 2];
+//! let guard = builder(file)?.build()?;
+//! guard.reload(builder(changed)?)?;
+//! # Ok::<(), BuildError>(())
 //! ```
 //!
 //! ## Health
@@ -160,13 +170,16 @@
 //!
 //! | `reason` | usual cause | what to change |
 //! |---|---|---|
-//! | `type_mismatch`, `claim_missing_or_malformed` | the issuer's access tokens are plain JWTs | `profile = "jwt"` |
+//! | `type_mismatch`; `claim_missing_or_malformed` of `sub`, `client_id`, `iat` or `jti` | the issuer's access tokens are plain JWTs | `profile = "jwt"` |
+//! | `claim_missing_or_malformed` of `iss`, `aud` or `exp` | the token is no access token, or the issuer leaves `aud` out | what the issuer issues; `any_audience` with `clients` |
 //! | `audience_mismatch` | the token is for another API, or `aud` has another name of this one | `audience` |
 //! | `issuer_unknown` | `issuer` differs from `iss`, often in a slash at the end | `issuer` |
 //! | `token_malformed` | the tokens are opaque | `[issuer.introspection]` |
 //! | `key_unknown` | the token is from another environment | `issuer`, `jwks_uri` |
 //! | `expired`, `not_yet_valid` | the clocks differ | `leeway_seconds` |
 //! | `insufficient_scope` | scopes or roles are in another claim | `scope_claim`, `roles_claim` |
+//! | `missing_token` | the client sends another scheme or none, or it is a CORS preflight | `[dpop]`, the client, `allow_preflight`: the warning says which |
+//! | `revocations_unavailable` | a source of revocations is away, such as a `file` that is not there yet | the source, `on_outage` |
 //! | `claims_do_not_fit` | a field of the type of [`GuardBuilder::claims`] | `misfit` of the warning, and `explain`, name it |
 //!
 //! ## Rejections

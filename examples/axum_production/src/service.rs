@@ -43,7 +43,7 @@ impl Service {
     /// # Errors
     /// Everything that is wrong with the guard.
     pub fn from_builder(builder: GuardBuilder) -> Result<Self, BuildError> {
-        let guard = builder.claims::<Caller>().on_rejection(problem::of_rejection).build()?;
+        let guard = with_code(builder).build()?;
         Ok(Self { guard, orders: Orders::default(), file: None, is_ending: Arc::default() })
     }
 
@@ -66,7 +66,9 @@ impl Service {
     /// Everything that is wrong with the file.
     pub fn reload(&self) -> Result<(), BuildError> {
         match &self.file {
-            Some(file) => self.guard.reload(GuardConfig::from_file(file.as_path())?),
+            Some(file) => {
+                self.guard.reload(with_code(GuardConfig::from_file(file.as_path())?.into_builder()))
+            }
             None => Ok(()),
         }
     }
@@ -81,4 +83,10 @@ impl Service {
     pub fn is_ready(&self) -> bool {
         !self.is_ending.load(Ordering::Relaxed) && self.guard.health().ok
     }
+}
+
+/// What code adds to the file. It is for the start and for each reload: a reload puts in force what it is given and nothing
+/// else, so a rule that is added here alone for the start would be gone after it.
+fn with_code(builder: GuardBuilder) -> GuardBuilder<Caller> {
+    builder.claims::<Caller>().on_rejection(problem::of_rejection)
 }

@@ -1,5 +1,6 @@
 //! Rules: what the requests of a route need.
 
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use http::Method;
@@ -360,6 +361,18 @@ impl RouteRules {
         self.dry_run
     }
 
+    pub(crate) fn denies_by_default(&self) -> bool {
+        self.deny_by_default
+    }
+
+    /// The patterns with a rule that needs a token, which have no rule among the others.
+    pub(crate) fn closed_without<'a>(&'a self, others: &Self) -> Vec<&'a str> {
+        let known: HashSet<&str> = others.all.iter().map(|rule| rule.path.as_str()).collect();
+        let closed = self.all.iter().filter(|rule| rule.access == Access::Token);
+        let paths: BTreeSet<&str> = closed.map(|rule| rule.path.as_str()).collect();
+        paths.into_iter().filter(|path| !known.contains(path)).collect()
+    }
+
     /// The rules that apply to a request, `None` for the default: the same one twice, unless a slash at the end could
     /// select another.
     pub(super) fn find(&self, request: RequestHead<'_>) -> Result<[Option<&Rule>; 2], Ambiguous> {
@@ -443,7 +456,7 @@ impl RouteRules {
 
     /// Every scope that a route requires, in alphabetical order.
     pub(crate) fn scopes(&self) -> Vec<String> {
-        let mut scopes = std::collections::BTreeSet::new();
+        let mut scopes = BTreeSet::new();
         self.all.iter().filter_map(|rule| rule.requirement.as_ref()).for_each(|it| it.scopes(&mut scopes));
         scopes.into_iter().map(str::to_owned).collect()
     }

@@ -61,7 +61,7 @@ pub const KEYS: &[Key] = &[
         Kind::Tables(RULE),
         "none",
         "[[rule]]\npath = \"/orders/{*rest}\"\nrequire = { scope = \"orders:read\" }",
-        "What the requests of a route need; the most specific rule applies.",
+        "What the requests of a route need; the most specific rule applies. Rules that code adds are not kept by a reload: build the guard and its reloads from one function.",
     ),
     Key::new(
         "revocation",
@@ -75,7 +75,7 @@ pub const KEYS: &[Key] = &[
         Kind::OneOf(&["token", "deny"]),
         "\"token\"",
         "default_access = \"deny\"",
-        "What a route without a rule needs: a valid token, or deny: nothing is forwarded, with 403.",
+        "What a route without a rule needs: a valid token, or deny: nothing is forwarded, with 403. A reload takes it from what it is given alone, as everything here.",
     ),
     Key::new(
         "dry_run",

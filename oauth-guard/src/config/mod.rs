@@ -58,6 +58,12 @@
 //! handler in code, such as [`GuardLayer::require`](crate::GuardLayer::require), is enforced in addition: neither a
 //! rule's `access` nor `dry_run` nor `allow_preflight` in a file undoes it.
 //!
+//! # Reload
+//!
+//! [`Guard::reload`] takes a [`GuardConfig`] too, which is then the whole configuration: rules, `deny_by_default`, issuers and
+//! the realm that code added to the builder for the start are gone. Where there are any, build both from one function, and
+//! give the reload the builder: the example is [there](Guard::reload).
+//!
 //! # Recipes
 #![doc = include_str!("../../RECIPES.md")]
 //!

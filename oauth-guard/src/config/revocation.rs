@@ -15,7 +15,7 @@ pub(super) const REVOCATION: &[Key] = &[
         Kind::Text,
         "no endpoint",
         "backchannel_logout = \"/backchannel-logout\"",
-        "The path of the endpoint for logout tokens (OpenID Connect Back-Channel Logout 1.0); needs client_ids.",
+        "The path of the endpoint for logout tokens (OpenID Connect Back-Channel Logout 1.0); needs client_ids. A reload does not move a route in use.",
     ),
     Key::new(
         "client_ids",
@@ -29,7 +29,7 @@ pub(super) const REVOCATION: &[Key] = &[
         Kind::Text,
         "no endpoint",
         "security_events = \"/security-events\"",
-        "The path of the endpoint to which security event tokens are pushed (RFC 8935); their aud is one of client_ids, or the resource.",
+        "The path of the endpoint to which security event tokens are pushed (RFC 8935); their aud is one of client_ids, or the resource. A reload does not move a route in use.",
     ),
     Key::new(
         "poll",
@@ -43,7 +43,7 @@ pub(super) const REVOCATION: &[Key] = &[
         Kind::Text,
         "none",
         "file = \"revoked.jsonl\"",
-        "A file of revocations that is followed: one JSON object on each line, see oauth_guard::revocation::Revocation.",
+        "A file of revocations that is followed: one JSON object on each line, see oauth_guard::revocation::Revocation. It has to exist, empty is fine: while it does not, on_outage applies.",
     ),
     Key::new(
         "max_stale_seconds",

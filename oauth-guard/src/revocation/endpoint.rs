@@ -45,7 +45,8 @@ impl<T> Guard<T> {
     /// `revocation_routes` (feature `axum`) does.
     ///
     /// A token with `sid` ends the access tokens of that session; one with `sub` those of that user that were issued until
-    /// then. One with both leaves the user's other sessions alone.
+    /// then. One with both ends the session, and of the user's other tokens those without `sid` that were issued until then:
+    /// such a token may be of that session. It leaves the user's other sessions alone.
     ///
     /// ```
     /// use http::{Request, StatusCode};
@@ -81,13 +82,13 @@ impl<T> Guard<T> {
         RevocationEndpoint { guard: self.clone(), kind: StatementKind::SecurityEvent }
     }
 
-    /// The configured path of the endpoint for logout tokens.
+    /// The configured path of the endpoint for logout tokens. A reload may change it, and does not move routes in use.
     #[must_use]
     pub fn backchannel_logout_path(&self) -> Option<String> {
         self.snapshot().revocation.backchannel_logout.clone()
     }
 
-    /// The configured path of the endpoint for security events.
+    /// The configured path of the endpoint for security events. A reload may change it, and does not move routes in use.
     #[must_use]
     pub fn security_events_path(&self) -> Option<String> {
         self.snapshot().revocation.security_events.clone()

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use oauth_guard::config::GuardConfig;
-use oauth_guard::{Algorithm, Guard, GuardBuilder, Issuer, KeyPolicy};
+use oauth_guard::revocation::RevocationSettings;
+use oauth_guard::{Algorithm, Guard, GuardBuilder, Issuer, KeyPolicy, Requirement, Rule};
 use oauth_mock::{Alg, Endpoint, Fault, MockServer};
 use serde_json::json;
 
+use crate::log::Log;
 use crate::support::{Fixture, Reply, call, send};
 
 fn of(fixture: &Fixture, audience: &str, realm: &str) -> GuardBuilder {
@@ -229,4 +231,72 @@ async fn resolved_tenants_are_resolved_again_and_keep_their_keys() {
     guard.reload(of(&fixture, "another", "r")).unwrap();
     assert_eq!(call(&guard, &token).await.summary(), (401, Some("invalid_token")));
     assert_eq!(fixture.server.journal().count(Endpoint::Jwks), 1);
+}
+
+/// What the reload warned of.
+fn warned(lines: &Log) -> Vec<String> {
+    lines.take().lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_that_opens_routes_is_logged() {
+    let fixture = Fixture::new();
+    let of = || of(&fixture, "orders-api", "r");
+    let admin = || Rule::new("/admin/{*rest}").require(Requirement::role("admin"));
+    let in_code = || of().deny_by_default().rule(admin()).rule(Rule::new("/health").public());
+    let file = || -> GuardConfig {
+        let issuer = json!({ "issuer": fixture.server.issuer(), "audience": ["orders-api"] });
+        serde_json::from_value(json!({ "issuer": [issuer] })).unwrap()
+    };
+    let lines = Log::listen();
+    let guard = in_code().build().unwrap();
+    guard.reload(in_code()).unwrap();
+    // More rules, and a rule that is written anew for its path.
+    let anew = Rule::new("/admin/{*rest}").require(Requirement::role("root"));
+    guard.reload(of().deny_by_default().rule(anew).rule(Rule::new("/orders"))).unwrap();
+    assert_eq!(warned(&lines), [""; 0]);
+    // Closed all the same.
+    guard.reload(of().deny_by_default()).unwrap();
+    guard.reload(in_code()).unwrap();
+    assert_eq!(warned(&lines), [""; 0]);
+
+    guard.reload(file()).unwrap();
+    let said = warned(&lines);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("deny_by_default"), "{said:?}");
+    assert!(said[1].contains("/admin/{*rest}") && !said[1].contains("/health"), "{said:?}");
+    guard.reload(file()).unwrap();
+    assert_eq!(warned(&lines), [""; 0], "once");
+
+    guard.reload(of().rule(admin())).unwrap();
+    assert_eq!(warned(&lines), [""; 0]);
+    let many = (0..20).fold(of(), |builder, n| builder.rule(Rule::new(format!("/{n}"))));
+    guard.reload(many).unwrap();
+    assert_eq!(warned(&lines).len(), 1);
+    guard.reload(of()).unwrap();
+    let said = warned(&lines).join("");
+    assert!(said.contains("rules=20") && said.matches("\\\"/").count() <= 8, "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_that_cannot_move_routes_says_so() {
+    let fixture = Fixture::new();
+    let with = |logout: Option<&str>, resource: &str| {
+        let settings = RevocationSettings::new().client_id("shop");
+        let settings = logout.into_iter().fold(settings, RevocationSettings::backchannel_logout);
+        let builder = fixture.builder().issuer(fixture.issuer()).resource(resource);
+        builder.revocation(settings.security_events("/events"))
+    };
+    let lines = Log::listen();
+    let guard = with(Some("/logout"), "https://api.example.com/a").build().unwrap();
+    guard.reload(with(Some("/logout"), "https://other.example.com/a")).unwrap();
+    assert_eq!(warned(&lines), [""; 0]);
+    guard.reload(with(Some("/log-out"), "https://api.example.com/b")).unwrap();
+    let said = warned(&lines);
+    assert_eq!(said.len(), 2, "{said:?}");
+    for (line, named) in said.iter().zip([["backchannel_logout", "/log-out"], ["metadata_router", "/b"]]) {
+        assert!(named.iter().all(|name| line.contains(name)) && line.contains("restart"), "{line}");
+    }
+    guard.reload(with(None, "https://api.example.com/b")).unwrap();
+    assert_eq!(warned(&lines).len(), 1);
 }
