@@ -59,7 +59,7 @@ fn the_base_path_is_found_however_the_server_is_written() {
     let version = json!({ "port": { "default": "8443" }, "version": { "default": "v1" } });
     for (url, variables, base) in [
         ("https://api.example.com:{port}/v1", version.clone(), "/v1"),
-        ("https://{tenant}.example.com:{port}/{version}/", version.clone(), "/v1"),
+        ("https://{tenant}.example.com:{port}/{version}/", version, "/v1"),
         ("https://api.example.com:{port}/v1?x#y", json!({}), "/v1"),
         ("{scheme}://api.example.com/v1", json!({}), "/v1"),
         ("{origin}/v1", json!({ "origin": { "default": "https://api.example.com" } }), "/v1"),
