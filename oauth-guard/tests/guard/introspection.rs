@@ -13,16 +13,15 @@ use oauth_mock::{Endpoint, Fault, Gate, MockClient, MockServer};
 use serde_json::{Value, json};
 use tokio::time::advance;
 
-use crate::log::Log;
 use crate::support::{Fixture, call, settle};
 
 const TOKEN: &str = "ory_at_2YotnFZFEjr1zCsicMWpAA";
 
-fn introspection() -> Introspection {
+pub(crate) fn introspection() -> Introspection {
     Introspection::new(ClientAuth::basic("svc", "s3cr3t"))
 }
 
-fn fixture() -> Fixture {
+pub(crate) fn fixture() -> Fixture {
     let server = MockServer::builder()
         .audience("orders-api")
         .client(MockClient::new("svc").secret("s3cr3t"))
@@ -31,18 +30,18 @@ fn fixture() -> Fixture {
     Fixture { server, clock: oauth_guard::clock::TestClock::new() }
 }
 
-fn asking(fixture: &Fixture, introspection: Introspection) -> Guard {
+pub(crate) fn asking(fixture: &Fixture, introspection: Introspection) -> Guard {
     fixture.guard_of(fixture.issuer().introspection(introspection))
 }
 
 /// Makes the server say this about every token.
-fn respond(fixture: &Fixture, body: &Value) {
+pub(crate) fn respond(fixture: &Fixture, body: &Value) {
     fixture.server.clear_faults();
     let fault = Fault::body(200, "application/json", body.to_string());
     fixture.server.fault(Endpoint::Introspect, fault).always();
 }
 
-fn active(fixture: &Fixture) -> Value {
+pub(crate) fn active(fixture: &Fixture) -> Value {
     let now = fixture.server.clock().now_unix();
     json!({
         "active": true, "iss": fixture.server.issuer(), "aud": "orders-api", "sub": "ada", "client_id": "app",
@@ -50,7 +49,7 @@ fn active(fixture: &Fixture) -> Value {
     })
 }
 
-fn questions(fixture: &Fixture) -> usize {
+pub(crate) fn questions(fixture: &Fixture) -> usize {
     fixture.server.journal().count(Endpoint::Introspect)
 }
 
@@ -343,52 +342,6 @@ async fn a_token_that_the_server_chokes_on_does_not_close_the_way_for_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn health_tells_our_own_credentials_from_the_network() {
-    let fixture = fixture();
-    let guard = asking(&fixture, Introspection::new(ClientAuth::basic("svc", "wrong")));
-    let issued = fixture.server.issue("app", "ada", "read").unwrap();
-    assert_eq!(call(&guard, &issued.access_token).await.status, 503);
-    let health = guard.health();
-    let asked = health.issuers[0].introspection.as_ref().unwrap();
-    assert_eq!(asked.last_error.as_deref(), Some("credentials"));
-    assert_eq!((asked.questions, asked.failures, asked.active), (1, 1, 0));
-}
-
-#[tokio::test(start_paused = true)]
-async fn wrong_credentials_are_not_ok_at_once_and_the_log_says_what_to_change() {
-    let fixture = fixture();
-    let guard = asking(&fixture, Introspection::new(ClientAuth::basic("svc", "wrong")));
-    let lines = Log::listen();
-    assert_eq!(call(&guard, "opaque-1").await.status, 503);
-    let said = lines.take();
-    let warning = said.lines().find(|line| line.contains("could not be introspected")).unwrap();
-    assert!(
-        warning.contains("WARN") && warning.contains("change=") && warning.contains("client_secret"),
-        "{said}"
-    );
-    assert!(!guard.health().ok && !guard.health().issuers[0].ok, "{:?}", guard.health());
-    // Others are asked on, and it is over by itself: a service that is out of rotation asks no question that could end it.
-    assert_eq!(call(&guard, "opaque-2").await.status, 503);
-    assert_eq!(questions(&fixture), 2);
-    advance(Duration::from_secs(31)).await;
-    assert!(guard.health().ok);
-    assert_eq!(call(&guard, "opaque-3").await.status, 503);
-    assert!(!guard.health().ok);
-    // One good response ends it as well.
-    respond(&fixture, &active(&fixture));
-    advance(Duration::from_secs(2)).await;
-    assert_eq!(call(&guard, "opaque-4").await.status, 200);
-    assert!(guard.health().ok);
-    // A firewall's 403 may be about one token, and network trouble may be over with the next question.
-    for fault in [Fault::status(403), Fault::status(500)] {
-        fixture.server.clear_faults();
-        fixture.server.fault(Endpoint::Introspect, fault).times(1);
-        assert_eq!(call(&guard, "opaque-5").await.status, 503);
-        assert!(guard.health().ok);
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn jwts_are_validated_by_keys_and_asked_about_where_that_is_configured() {
     let fixture = fixture();
     let jwt = fixture.server.mint().subject("ada").build();
@@ -547,29 +500,6 @@ async fn a_reload_ends_no_pause_that_the_server_asked_for() {
     respond(&fixture, &active(&fixture));
     reload(introspection());
     assert_eq!((call(&guard, TOKEN).await.status, questions(&fixture)), (200, 6));
-}
-
-/// Otherwise a service stays in rotation that answers each of its callers with 503.
-#[tokio::test(start_paused = true)]
-async fn health_looks_at_the_keys_where_jwts_need_them() {
-    for (tokens, needs_keys) in [
-        (IntrospectedTokens::Both, true),
-        (IntrospectedTokens::Opaque, false),
-        (IntrospectedTokens::Any, false),
-    ] {
-        let fixture = fixture();
-        respond(&fixture, &active(&fixture));
-        let guard = asking(&fixture, introspection().tokens(tokens));
-        for answer in [Fault::status(500), Fault::body(200, "application/json", r#"{"keys":[]}"#)] {
-            fixture.server.clear_faults();
-            fixture.server.fault(Endpoint::Jwks, answer).always();
-            let _ = guard.health();
-            settle().await;
-            advance(Duration::from_secs(60)).await;
-            assert_eq!(guard.health().ok, !needs_keys, "{tokens:?}");
-            assert_eq!(guard.health().issuers[0].ok, !needs_keys, "{tokens:?}");
-        }
-    }
 }
 
 #[tokio::test(start_paused = true)]

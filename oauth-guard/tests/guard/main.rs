@@ -15,6 +15,7 @@ mod dry_run;
 mod explain;
 mod health;
 mod introspection;
+mod introspection_health;
 mod introspection_issuers;
 mod introspection_limits;
 mod introspection_signed;
