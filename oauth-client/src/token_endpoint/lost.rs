@@ -39,8 +39,14 @@ const VERDICTS: &[&str] = &[
 ];
 
 /// The codes that are about something else, whatever words the description has.
-const ABOUT_SOMETHING_ELSE: &[&str] =
-    &["invalid_client", "invalid_scope", "invalid_target", "unsupported_grant_type"];
+const ABOUT_SOMETHING_ELSE: &[&str] = &[
+    "invalid_client",
+    "invalid_dpop_proof",
+    "invalid_scope",
+    "invalid_target",
+    "unsupported_grant_type",
+    "use_dpop_nonce",
+];
 
 /// Members that say where something happened, and not what.
 const PLACES: &[&str] =
@@ -189,6 +195,14 @@ mod tests {
             ),
             (400, r#"{"error":"invalid_request","error_description":"refresh_token is missing"}"#),
             (400, r#"{"error":"invalid_scope"}"#),
+            (
+                400,
+                r#"{"error":"invalid_dpop_proof","error_description":"proof key is not the one bound to the refresh token: invalid"}"#,
+            ),
+            (
+                400,
+                r#"{"error":"use_dpop_nonce","error_description":"invalid nonce; send the refresh token again"}"#,
+            ),
             (400, r#"{"error":"unsupported_grant_type"}"#),
             (403, "<html>Your refresh token is invalid</html>"),
             (403, "<html>Request blocked</html>"),
