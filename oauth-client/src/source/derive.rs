@@ -5,9 +5,8 @@
 //! lease, so that no two requests with that refresh token meet, in this process or in another; and the refresh token
 //! that comes back is in the root's entry before the access token is handed out.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
 
@@ -24,54 +23,6 @@ use crate::token::{AccessToken, Secret, TokenSet, family_of};
 /// How often a token is asked for again because another login came while the request was under way.
 const MAX_LOGINS: u32 = 5;
 
-/// What a root knows about the sources that are derived from it.
-#[derive(Default)]
-pub(super) struct Family {
-    /// Counts the logins: what was derived from an earlier one is not handed out any more.
-    logins: AtomicU64,
-    derived: Mutex<Vec<(StoreKey, Weak<Engine>)>>,
-    /// What the server has said when it asked for time, and until when, on the monotonic clock. It counts for all who
-    /// would send the refresh token, whichever of them it has told.
-    asked_for_time: Mutex<Option<(Error, Duration)>>,
-}
-
-impl Family {
-    /// How many logins there have been.
-    pub(super) fn logins(&self) -> u64 {
-        self.logins.load(Ordering::Acquire)
-    }
-
-    /// The server's request for time, while that lasts.
-    pub(super) fn held_back(&self, now: Duration) -> Option<Error> {
-        let asked = self.asked_for_time.lock().unwrap_or_else(PoisonError::into_inner);
-        let (error, until) = asked.as_ref()?;
-        let left = until.checked_sub(now).filter(|left| !left.is_zero())?;
-        Some(error.clone().with_retry_after(Some(left)))
-    }
-
-    /// Notes what the server has said to a request of the login with this number, if it has asked for time.
-    pub(super) fn note(&self, error: &Error, logins: u64, now: Duration) {
-        if let Some(wait) = error.retry_after().filter(|wait| error.is_transient() && !wait.is_zero()) {
-            let mut asked = self.asked_for_time.lock().unwrap_or_else(PoisonError::into_inner);
-            // Under the lock: a login that comes now takes it away again.
-            if self.logins() == logins {
-                *asked = Some((error.clone(), now.saturating_add(wait)));
-            }
-        }
-    }
-
-    /// Another login, or none any more: all derived sources drop their tokens, and what the server has said about the
-    /// refresh token before is over.
-    pub(super) fn end(&self) {
-        self.logins.fetch_add(1, Ordering::AcqRel);
-        *self.asked_for_time.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        let derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let sharing =
-            derived.iter().filter_map(|(_, engine)| engine.upgrade()).filter(|one| one.root.is_some());
-        sharing.for_each(|engine| engine.drop_tokens());
-    }
-}
-
 impl Engine {
     /// The source of another part of what was granted; the same one for the same part.
     pub(super) fn derive(self: &Arc<Self>, change: impl FnOnce(TokenRequest) -> TokenRequest) -> Arc<Self> {
@@ -80,25 +31,19 @@ impl Engine {
         let request = change(self.request.clone());
         let request = if shares { request.sharing(root.settings.key.as_str()) } else { request };
         let key = StoreKey::new(root.client.server_id(), root.client.auth().client_id(), &request);
-        let mut derived = root.family.derived.lock().unwrap_or_else(PoisonError::into_inner);
-        derived.retain(|(_, engine)| engine.strong_count() > 0);
-        let known = derived.iter().find(|(known, _)| *known == key);
-        if let Some(engine) = known.and_then(|(_, engine)| engine.upgrade()) {
-            return engine;
-        }
-        let settings = Settings {
-            key: key.clone(),
-            margin: root.settings.margin,
-            default_lifetime: root.settings.default_lifetime,
-            store: root.settings.store.clone(),
-            hook: root.settings.hook.clone(),
-        };
-        let mut engine = Self::new(root.client.clone(), request, settings, None);
-        // A grant that can be asked for again is asked for again, and no refresh token is shared.
-        engine.root = shares.then(|| Arc::clone(root));
-        let engine = Arc::new(engine);
-        derived.push((key, Arc::downgrade(&engine)));
-        engine
+        root.family.member(&key, || {
+            let settings = Settings {
+                key: key.clone(),
+                margin: root.settings.margin,
+                default_lifetime: root.settings.default_lifetime,
+                store: root.settings.store.clone(),
+                hook: root.settings.hook.clone(),
+            };
+            let mut engine = Self::new(root.client.clone(), request, settings, None);
+            // A grant that can be asked for again is asked for again, and no refresh token is shared.
+            engine.root = shares.then(|| Arc::clone(root));
+            Arc::new(engine)
+        })
     }
 
     /// The place of the root's one refresh, once it is free and no login waits to be taken over.
@@ -181,12 +126,14 @@ impl Refresh<'_> {
         let of_this_login =
             |stored: &Stored| stored.tokens.family().is_some() && stored.tokens.family() == family;
         if let Some(found) = own.adopt(stored.filter(of_this_login))? {
+            self.engine.family.note_entry(&own.engine.settings.key);
             return Ok(found);
         }
         let mut tokens = self.derive(Some(store)).await?;
         tokens.family = family;
         // Every writer of this entry holds the root's lease, so that its numbers order the sets here too.
         tokens.fence = self.fence();
+        self.engine.family.note_entry(&own.engine.settings.key);
         let write = Write { tokens: &tokens, expected: revision, over: Over::Anything, lease: None };
         let place = persist(own.engine, store, write).await;
         let from_store = place.newer.is_some();
@@ -206,7 +153,7 @@ impl Refresh<'_> {
         self.superseded = true;
         self.held.token = self.known(newer.tokens.clone())?;
         if self.held.token.is_some() {
-            self.engine.adopt(newer.tokens, newer.revision)?;
+            self.engine.adopt(&newer.tokens, newer.revision)?;
         }
         Ok(())
     }

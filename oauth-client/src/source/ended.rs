@@ -26,6 +26,10 @@ impl Refresh<'_> {
         if let Some(log_out) = log_out {
             self.engine.ledger(|ledger| ledger.outlive(log_out.revision));
         }
+        let found = stored.as_ref().map(|stored| stored.revision);
+        if self.engine.ledger(|ledger| ledger.see(found)) {
+            self.held.revision = found;
+        }
         let not_ours =
             |stored: &&Stored| stored.tokens.is_ended() || self.is_of_another_process(&stored.tokens);
         self.not_ours = stored.as_ref().filter(not_ours).map(|stored| stored.revision);

@@ -4,15 +4,15 @@ mod state;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::builder::DEFAULT_LIFETIME;
-use super::derive::Family;
 use super::event::Hook;
+use super::family::Family;
 use super::ledger::{Held, Ledger};
 use super::refresh::{self, RefreshOutcome};
 use super::throttle::Throttle;
@@ -58,7 +58,7 @@ pub(crate) struct Engine {
     /// Those that use this one's.
     pub(super) family: Family,
     /// The task that refreshes ahead of use ends with it.
-    pub(super) warm: OnceLock<Warm>,
+    pub(super) warm: Mutex<Option<Warm>>,
 }
 
 pub(crate) struct Settings {
@@ -153,7 +153,7 @@ impl Engine {
             root: None,
             derived_at: AtomicU64::new(0),
             family: Family::default(),
-            warm: OnceLock::new(),
+            warm: Mutex::new(None),
         }
     }
 
@@ -263,14 +263,8 @@ impl Engine {
             None => (result, began_at),
         };
         let was_login = login.is_some();
-        if let Some(login) = login {
-            // It is kept until here: should the task have died, the next one takes it.
-            state.login.take_if(|_| is_newest);
-            if result.is_err() {
-                // Its refresh token may still be good for another try.
-                state.ledger.start_over(|generation| self.usable(login, generation));
-            }
-        }
+        // It is kept until here, unless it had to be refreshed: should the task have died, the next one takes it.
+        state.login.take_if(|_| is_newest);
         let outcome = result.and_then(|outcome| {
             let RefreshOutcome { tokens, revision, from_store } = outcome;
             let access_token = tokens.access_token().clone();
@@ -336,17 +330,16 @@ impl Engine {
     }
 
     /// Takes over what another process has left in the store.
-    pub(super) fn adopt(&self, tokens: TokenSet, revision: Revision) -> Result<(), Error> {
+    pub(super) fn adopt(&self, tokens: &TokenSet, revision: Revision) -> Result<(), Error> {
         let mut state = self.state();
-        let access_token = tokens.access_token().clone();
-        let make = |generation| self.usable(tokens, generation);
-        if state.ledger.holds(&access_token) {
+        let make = |generation| self.usable(tokens.clone(), generation);
+        if state.ledger.has_access_token(tokens.access_token()) {
             // Its refresh token is news, and nothing else: one that an API has rejected stays rejected.
             state.ledger.rotate(make);
-            state.ledger.persisted(&access_token, revision);
+            state.ledger.persisted(tokens, revision);
             return Ok(());
         }
-        let token = state.ledger.renew(&access_token, (Some(revision), true), make)?;
+        let token = state.ledger.renew(tokens.access_token(), (Some(revision), true), make)?;
         if state.ledger.has_changed_hands() {
             self.family.end();
         }

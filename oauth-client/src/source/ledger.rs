@@ -29,6 +29,8 @@ pub(super) struct Ledger {
     outlived: Option<Revision>,
     /// What the sets of the last login share.
     family: Option<String>,
+    /// Whether a login was taken over while the store could not be read. What is found there first is from before it.
+    is_unseen: bool,
 }
 
 /// The token a refresh starts from.
@@ -142,7 +144,8 @@ impl Ledger {
         (revision, from_store): (Option<Revision>, bool),
         make: impl FnOnce(u64) -> Result<AccessToken, Error>,
     ) -> Result<AccessToken, Error> {
-        let generation = if self.holds(access_token) { self.generations } else { self.generations + 1 };
+        let generation =
+            if self.has_access_token(access_token) { self.generations } else { self.generations + 1 };
         let token = make(generation)?;
         self.generations = generation;
         self.hold(token.clone());
@@ -152,12 +155,35 @@ impl Ledger {
     }
 
     /// Puts an expired login in the place of the last token: its refresh token is the one to try.
-    pub(super) fn start_over(&mut self, make: impl FnOnce(u64) -> Result<AccessToken, Error>) {
+    pub(super) fn start_over(
+        &mut self,
+        revision: Option<Revision>,
+        make: impl FnOnce(u64) -> Result<AccessToken, Error>,
+    ) {
         if let Ok(token) = make(self.generations + 1) {
             self.generations += 1;
             self.hold(token);
-            (self.held.rejected, self.initial_is_spent) = (false, true);
+            (self.held.rejected, self.held.revision, self.held.from_store) = (false, revision, false);
+            self.initial_is_spent = true;
         }
+    }
+
+    /// Records that a login was taken over, and whether it is known what the store has.
+    pub(super) fn take_over(&mut self, is_seen: bool) {
+        self.is_unseen = !is_seen;
+    }
+
+    pub(super) fn is_unseen(&self) -> bool {
+        self.is_unseen
+    }
+
+    /// Records that the store was read. Returns whether what was found is from before our login, and no news.
+    pub(super) fn see(&mut self, found: Option<Revision>) -> bool {
+        let is_first = std::mem::take(&mut self.is_unseen) && found.is_some();
+        if is_first {
+            self.held.revision = found;
+        }
+        is_first
     }
 
     /// Replaces the refresh token, while the access token stays the same.
@@ -168,10 +194,10 @@ impl Ledger {
         }
     }
 
-    /// Records that this token is in the store by now, unless another has taken its place.
-    pub(super) fn persisted(&mut self, token: &Secret, revision: Revision) {
-        if self.holds(token) {
-            self.held.revision = Some(revision);
+    /// Records that this set is in the store by now, unless another has taken its place.
+    pub(super) fn persisted(&mut self, tokens: &TokenSet, revision: Revision) {
+        if self.holds(tokens) {
+            (self.held.revision, self.is_unseen) = (Some(revision), false);
         }
     }
 
@@ -181,8 +207,16 @@ impl Ledger {
         *self = Self { generations, initial_is_spent: true, lost, ..Self::default() };
     }
 
-    /// Whether this is still the token held.
-    pub(super) fn holds(&self, token: &Secret) -> bool {
+    /// Whether this is still the set held. The access token alone does not tell: the refresh token beside it may have
+    /// rotated since.
+    pub(super) fn holds(&self, tokens: &TokenSet) -> bool {
+        let held = self.held.token.as_ref().map(AccessToken::tokens);
+        self.has_access_token(tokens.access_token())
+            && held.is_some_and(|held| held.refresh_token() == tokens.refresh_token())
+    }
+
+    /// Whether this is still the access token held, whatever its refresh token.
+    pub(super) fn has_access_token(&self, token: &Secret) -> bool {
         self.held.token.as_ref().is_some_and(|held| held.secret() == token)
     }
 }

@@ -40,9 +40,11 @@ mod ended;
 mod engine;
 mod event;
 mod exchanger;
+mod family;
 mod fetch;
 mod lease;
 mod ledger;
+mod login;
 mod metrics;
 #[cfg(test)]
 mod models;
@@ -238,8 +240,10 @@ impl TokenSource {
     /// entry of the [store](crate::store). Callers, sources and processes that would use it wait for each other.
     ///
     /// The login must have been for that API, too ([`AuthorizationRequest::resource`](crate::login::AuthorizationRequest::resource)).
-    /// Another [login](Self::log_in) here, or a [log-out](Self::revoke), drops the tokens of all derived sources. A
-    /// grant that can be asked for without a person, such as `client_credentials`, is asked for again, for that API.
+    /// Another [login](Self::log_in) here, or a [log-out](Self::revoke), drops the tokens of all derived sources. The
+    /// log-out removes them from the store as well, and `revoke` revokes them: those of each source that this process has
+    /// derived, with a handle or without. It does not know what only other processes have derived; there such a token
+    /// stays in the store, and good, until it expires. A grant that can be asked for without a person, such as `client_credentials`, is asked for again, for that API.
     /// Called again for the same API, it returns the same source, as long as a handle to that source exists.
     ///
     /// ```
@@ -279,7 +283,7 @@ impl TokenSource {
     /// Refreshes in the background, ahead of use, so that no request waits for a token, however rarely one is sent. It ends with
     /// the source's last handle. Without it a token is replaced when one is asked for.
     ///
-    /// Called again, it does nothing. A fixed source needs none.
+    /// Called again, it does nothing, unless the runtime of the first call has ended. A fixed source needs none.
     ///
     /// # Errors
     /// `config` outside a tokio runtime.
@@ -352,7 +356,7 @@ impl TokenSource {
     }
 
     /// Revokes what the source holds (RFC 7009), refresh token first, and forgets it, in its [store](crate::store),
-    /// too: a log-out. A refresh that is under way is waited for, and the tokens it brought are revoked.
+    /// too: a log-out. So it does with what was [derived](Self::for_resource) from it. A refresh that is under way is waited for, and the tokens it brought are revoked.
     ///
     /// Afterwards, what a person granted is gone: [`token`](Self::token) fails with
     /// [`is_reauthorization_required`](Error::is_reauthorization_required), until a user who has logged in again

@@ -260,17 +260,23 @@ async fn keep_trying(
         if tries_alone > MAX_TRIES_ALONE {
             return;
         }
-        if !engine.ledger(|ledger| ledger.holds(tokens.access_token())) {
+        let (is_held, is_unseen) = engine.ledger(|ledger| (ledger.holds(&tokens), ledger.is_unseen()));
+        if !is_held {
             return;
+        }
+        if let Over::Login { seen } = &mut over {
+            *seen = !is_unseen;
         }
         match write_if_newer(&engine, &*store, &tokens, &mut over, &mut expected).await {
             Ok(Written::Ours(revision)) => {
-                engine.ledger(|ledger| ledger.persisted(tokens.access_token(), revision));
+                engine.ledger(|ledger| ledger.persisted(&tokens, revision));
                 engine.emit_persisted();
                 return;
             }
             Ok(Written::Theirs(_)) => return,
-            Ok(Written::NotYet) => {}
+            Ok(Written::NotYet) => {
+                engine.ledger(|ledger| ledger.see(expected));
+            }
             Err(error) => engine.emit_store_failure(&store_error(error)),
         }
     }

@@ -13,7 +13,7 @@ use super::engine::{Engine, Progress, is_stillborn};
 use super::lease::{give_back, lease_wait, renewing};
 use super::ledger::{Held, Ledger};
 use super::metrics;
-use super::persist::{Over, STORE_TIMEOUT, Write, persist, remove, tried};
+use super::persist::{Over, STORE_TIMEOUT, Write, persist, remove};
 use crate::error::{Error, Kind};
 use crate::grant::{RefreshToken, Renewal, TokenRequest};
 use crate::id_token;
@@ -44,15 +44,16 @@ pub(super) async fn run(
     }
     let mut refresh = Refresh { waiting: Some((engine, progress)), ..Refresh::new(engine, held) };
     if let Some(tokens) = login {
-        let taken = refresh.take_over(tokens).await;
+        let taken = refresh.take_over(tokens.clone()).await;
         // One that was born expired is used once; that is as often as a login can be asked for.
         if refresh.freshness(&taken.tokens) != Some(Freshness::Expired) || is_stillborn(&taken.tokens) {
             return Ok(taken);
         }
-        let token = refresh.usable(taken.tokens);
-        refresh.held = Held { token, revision: taken.revision, ..Held::default() };
+        if !engine.start_over(&tokens, &taken) {
+            return Err(Error::new(Kind::Interrupted));
+        }
+        refresh.held = engine.ledger(|ledger| ledger.held.clone());
         refresh.superseded = true;
-        engine.ledger(Ledger::spend_initial);
     }
     match engine.settings.store.clone() {
         None => {
@@ -164,33 +165,6 @@ impl<'a> Refresh<'a> {
             over: used.cloned().map_or(Over::Anything, Over::Predecessor),
             lease: self.lease.clone(),
         }
-    }
-
-    /// Takes over the tokens of a login, which are newer than whatever a store holds. Nothing that a store does can
-    /// lose them: they are all there is of the login.
-    async fn take_over(&self, mut tokens: TokenSet) -> RefreshOutcome {
-        let Some(store) = self.engine.settings.store.clone() else {
-            return RefreshOutcome { tokens, revision: None, from_store: false };
-        };
-        // A refresh in progress in another process would write over it.
-        let lease = self.take_lease(&*store).await.ok().flatten();
-        tokens.fence = lease.as_deref().and_then(Lease::fence);
-        let writing = async {
-            let stored = tried(|| store.load(&self.engine.settings.key)).await;
-            let over = Over::Login { seen: stored.is_ok() };
-            let expected = match stored {
-                Ok(stored) => stored.map(|stored| {
-                    self.engine.ledger(|ledger| ledger.outlive(stored.revision));
-                    stored.revision
-                }),
-                Err(_) => self.held.revision,
-            };
-            let write = Write { tokens: &tokens, expected, over, lease: lease.clone() };
-            persist(self.engine, &*store, write).await
-        };
-        let place = renewing(lease.as_deref(), writing).await;
-        give_back(self.engine, lease);
-        RefreshOutcome { tokens, revision: place.revision, from_store: false }
     }
 
     /// Gets a token set from the server: by a refresh token first, by the grant where all are refused or there is none.
@@ -421,7 +395,7 @@ impl<'a> Refresh<'a> {
         if let Some(store) = &self.engine.settings.store {
             let place = persist(self.engine, &**store, self.write(&tokens)).await;
             if let Some(revision) = self.ours(place.revision) {
-                self.engine.ledger(|ledger| ledger.persisted(tokens.access_token(), revision));
+                self.engine.ledger(|ledger| ledger.persisted(&tokens, revision));
             }
         }
     }

@@ -91,7 +91,8 @@ async fn run(
     let refresh = Refresh::new(engine, held);
     let tells = at_server == AtServer::Revoke;
     let Some(store) = engine.settings.store.clone() else {
-        let revoked = tells && refresh.revoke(login.iter()).await?;
+        let derived = engine.family.tokens();
+        let revoked = tells && refresh.revoke(login.iter().chain(&derived)).await?;
         return Ok(Done { logout: logout(known()), revoked });
     };
     // Another process may be in the middle of a refresh, which must not bring back what is gone.
@@ -110,7 +111,12 @@ async fn run(
             });
             let tokens = found.as_ref().map(|found| &found.tokens);
             let tokens = tokens.filter(|tokens| !is_other && !tokens.is_ended());
-            revoked |= tells && refresh.revoke(login.iter().chain(tokens)).await?;
+            let ending = refresh.ending(login.iter().chain(tokens));
+            if tells {
+                let derived = refresh.derived_tokens(&*store, &ending).await?;
+                revoked |= refresh.revoke(login.iter().chain(tokens).chain(&derived)).await?;
+            }
+            refresh.remove_derived(&*store, &ending).await?;
             before = match is_other {
                 true => None,
                 false => refresh.end(&*store, found.as_ref(), login.as_ref(), fence).await?,

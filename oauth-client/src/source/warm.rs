@@ -1,7 +1,7 @@
 //! Refreshes in the background, ahead of use, for as long as a source has a holder.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -25,11 +25,13 @@ const SHORT_LIVED_SLEEP: Duration = Duration::from_secs(30);
 pub(super) type Warm = oneshot::Sender<Infallible>;
 
 impl Engine {
-    /// Starts the task, once.
+    /// Starts the task, once: again only when its runtime has ended, and it with that.
     pub(super) fn keep_warm(self: &Arc<Self>) -> Result<(), Error> {
         let runtime = Handle::try_current().map_err(|_| no_runtime())?;
-        let (warm, ended) = oneshot::channel();
-        if self.warm.set(warm).is_ok() {
+        let mut warm = self.warm.lock().unwrap_or_else(PoisonError::into_inner);
+        if warm.as_ref().is_none_or(Warm::is_closed) {
+            let (new, ended) = oneshot::channel();
+            *warm = Some(new);
             runtime.spawn(run(Arc::downgrade(self), ended));
         }
         Ok(())

@@ -17,11 +17,11 @@ use tokio::task::JoinSet;
 
 use crate::support::{Fixture, LIFETIME, advance, callers, fixture, poll, settle};
 
-const ORDERS: &str = "https://orders.test";
+pub(crate) const ORDERS: &str = "https://orders.test";
 const BILLING: &str = "https://billing.test";
 
 /// A server with two APIs, and an app that users log in to.
-fn two_apis() -> Fixture {
+pub(crate) fn two_apis() -> Fixture {
     let app = MockClient::default()
         .grants([GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::ClientCredentials])
         .scopes(["read", "write"])
@@ -33,19 +33,19 @@ fn two_apis() -> Fixture {
     Fixture::wire(server, http, client)
 }
 
-fn request() -> AuthorizationRequest {
+pub(crate) fn request() -> AuthorizationRequest {
     AuthorizationRequest::new("https://app.test/callback")
         .scope(["read", "write"])
         .resource([ORDERS, BILLING])
 }
 
-async fn log_in(fixture: &Fixture, user: &str) -> oauth_client::login::Login {
+pub(crate) async fn log_in(fixture: &Fixture, user: &str) -> oauth_client::login::Login {
     let pending = fixture.client.authorize(&request()).await.unwrap();
     let callback = fixture.server.log_in(pending.url().as_str(), user).unwrap();
     fixture.client.finish(pending, callback).await.unwrap()
 }
 
-fn claims(token: &AccessToken) -> Value {
+pub(crate) fn claims(token: &AccessToken) -> Value {
     let payload = token.secret().expose().split('.').nth(1).unwrap();
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }

@@ -308,3 +308,34 @@ async fn removing_a_lost_grant_spares_an_entry_written_meanwhile() {
     advance(2).await;
     source.token().await.unwrap();
 }
+
+/// By then the store has refused the login, and the server has not answered yet.
+#[tokio::test(start_paused = true)]
+async fn a_login_that_had_expired_and_cannot_be_written_at_once_is_written_later() {
+    let fixture = fixture();
+    let store = Scripted::default();
+    let login = fixture.client.request(&fixture.person()).await.unwrap();
+    advance(LIFETIME + 1).await;
+    let source = || fixture.client.source(fixture.person().subject("alice")).store(store.clone());
+    let here = source().build().unwrap();
+    store.script().writes.failures = usize::MAX;
+    fixture.server.fault(Endpoint::Token, Fault::status(503).after(Duration::from_secs(2))).always();
+    assert_eq!(here.log_in(login.clone()).await.unwrap_err().code(), "server_error");
+    store.script().writes.failures = 0;
+    here.settle().await.unwrap();
+    assert_eq!(store.last_written().unwrap().refresh_token(), login.refresh_token());
+}
+
+/// It is read beyond the limit of those who wait, and what comes of it counts.
+#[tokio::test(start_paused = true)]
+async fn the_response_to_a_login_that_had_expired_is_not_given_up() {
+    let fixture = fixture();
+    let login = fixture.client.request(&fixture.person()).await.unwrap();
+    advance(LIFETIME + 1).await;
+    let source = fixture.client.source(fixture.person()).store(MemoryStore::new()).build().unwrap();
+    fixture.server.fault(Endpoint::Token, Fault::delay(Duration::from_secs(30))).times(1);
+    assert_eq!(source.log_in(login).await.unwrap_err().code(), "timeout");
+    advance(60).await;
+    source.token().await.unwrap();
+    assert!(!fixture.refresh_token_reused());
+}

@@ -14,6 +14,7 @@ mod doubt;
 mod ended;
 mod ending;
 mod failure;
+mod family;
 mod fence;
 mod fetch;
 mod flight;

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -9,7 +10,7 @@ use http_body_util::{BodyExt, Full};
 use oauth_client::clock::TestClock;
 use oauth_client::store::MemoryStore;
 use oauth_client::transport::{HttpClient, RequestBody};
-use oauth_client::{Client, ClientAuth, TokenSource, grant};
+use oauth_client::{Client, ClientAuth, TokenSet, TokenSource, grant};
 use tower::service_fn;
 
 use crate::support::{Scripted, advance};
@@ -65,6 +66,11 @@ impl Rotating {
     }
 }
 
+/// A login with the first refresh token.
+fn login() -> TokenSet {
+    TokenSet::new("a0").with_refresh_token("r0").with_lifetime(Duration::from_secs(300))
+}
+
 fn source(client: &Client, store: Scripted) -> TokenSource {
     client.source(grant::refresh_token("r0")).store(store).build().unwrap()
 }
@@ -118,4 +124,44 @@ async fn a_token_that_is_still_good_stays_in_use_meanwhile() {
     advance(60).await;
     assert_eq!(source.token().await.unwrap().secret().expose(), "a3");
     assert!(!server.was_reused());
+}
+
+/// The access token stays the same when a derived source refreshes, and when a response is of no other use.
+#[tokio::test(start_paused = true)]
+async fn a_login_that_is_written_late_does_not_bring_back_a_spent_refresh_token() {
+    for derives in [true, false] {
+        let spoiled = if derives { &[][..] } else { &[1] };
+        let (server, clock, store) = (Rotating::spoiling(spoiled), TestClock::new(), Scripted::default());
+        let before = source(&server.client(&clock), store.clone());
+        store.script().writes.failures = usize::MAX;
+        before.log_in(login()).await.unwrap();
+        advance(60).await;
+        store.script().writes.failures = 0;
+        match derives {
+            true => drop(before.for_scope(["read"]).unwrap().token().await.unwrap()),
+            false => assert_eq!(before.refresh_now().await.unwrap_err().code(), "malformed_response"),
+        }
+        // Longer than the write waits for its next try.
+        advance(120).await;
+        before.settle().await.unwrap();
+        drop(before);
+        advance(301).await;
+        assert!(source(&server.client(&clock), store).token().await.is_ok(), "derives: {derives}");
+        assert!(!server.was_reused(), "derives: {derives}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_had_expired_goes_on_with_what_its_refresh_token_has_become() {
+    for has_store in [false, true] {
+        let (server, clock) = (Rotating::spoiling(&[1]), TestClock::new());
+        let builder = server.client(&clock).source(grant::refresh_token("another"));
+        let builder = if has_store { builder.store(MemoryStore::new()) } else { builder };
+        let source = builder.build().unwrap();
+        let expired = login().with_issued_at(Duration::from_secs(1));
+        assert_eq!(source.log_in(expired).await.unwrap_err().code(), "malformed_response");
+        advance(120).await;
+        assert_eq!(source.token().await.unwrap().secret().expose(), "a2", "with a store: {has_store}");
+        assert!(!server.was_reused(), "with a store: {has_store}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use oauth_mock::{Endpoint, Fault};
+use tokio::runtime::Builder;
 
 use crate::support::{LIFETIME, advance, fixture, settle};
 
@@ -105,4 +106,28 @@ async fn refresh_now_goes_on_without_its_caller() {
     assert!(tokio::time::timeout(Duration::from_secs(1), source.refresh_now()).await.is_err());
     advance(3).await;
     assert_eq!(source.current().unwrap().generation(), 2);
+}
+
+#[test]
+fn it_is_started_again_in_another_runtime_when_its_own_has_ended() {
+    let runtime = || Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let first = runtime();
+    let (fixture, source) = first.block_on(async {
+        let fixture = fixture();
+        let source = fixture.source();
+        source.keep_warm().unwrap();
+        settle().await;
+        (fixture, source)
+    });
+    assert!(source.current().is_some());
+    drop(first);
+    let requests = fixture.count(Endpoint::Token);
+    runtime().block_on(async {
+        source.keep_warm().unwrap();
+        source.keep_warm().unwrap();
+        fixture.clock.suspend(Duration::from_secs(LIFETIME + 1));
+        advance(120).await;
+    });
+    assert_eq!(fixture.count(Endpoint::Token), requests + 1, "one task");
+    assert!(source.current().is_some());
 }
