@@ -1,7 +1,7 @@
 //! Run it: `cargo run --example refresh_schedules -- --minutes 5`. Random schedules of several processes that share a
-//! person's refresh token, over a store and a server in trouble, on a clock that costs no time. Each schedule follows from
-//! its seed. The first one that sends a refresh token twice, or loses a login, ends the run and prints its seed:
-//! `-- --seed 4711` runs that one again.
+//! person's refresh token, derive tokens with it, log in and log out, over a store and a server in trouble, on a clock that
+//! costs no time. Each schedule follows from its seed. The first one that sends a refresh token twice, loses a login, or
+//! brings one back after its log-out, ends the run and prints its seed: `-- --seed 4711` runs that one again.
 
 #[expect(clippy::unwrap_used, reason = "a simulation that cannot go on must fail")]
 #[path = "../oauth-client/tests/engine/schedule/simulation/mod.rs"]

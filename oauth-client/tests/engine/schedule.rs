@@ -38,9 +38,10 @@ fn no_schedule_sends_a_refresh_token_twice_or_loses_a_login() {
             .fold(Counts::default(), Counts::plus)
     });
     println!("{total:?}");
-    let least = count / 2;
+    let often = [total.rotations, total.late, total.hung, total.store_faults, total.derived, total.malformed];
+    let rarer = [total.logins, total.log_outs];
     assert!(
-        [total.rotations, total.late, total.hung, total.store_faults].iter().all(|n| *n >= least),
+        often.iter().all(|n| *n >= count / 2) && rarer.iter().all(|n| *n >= count / 10),
         "the schedules meet what they are for: {total:?}"
     );
 }

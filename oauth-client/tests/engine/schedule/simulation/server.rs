@@ -15,6 +15,10 @@ pub(crate) struct Counts {
     pub(crate) hung: u64,
     pub(crate) failed: u64,
     pub(crate) store_faults: u64,
+    /// Requests of derived sources.
+    pub(crate) derived: u64,
+    /// Responses that are good for nothing but the refresh token in them.
+    pub(crate) malformed: u64,
     pub(crate) logins: u64,
     pub(crate) log_outs: u64,
 }
@@ -28,6 +32,8 @@ impl Counts {
             hung: self.hung + other.hung,
             failed: self.failed + other.failed,
             store_faults: self.store_faults + other.store_faults,
+            derived: self.derived + other.derived,
+            malformed: self.malformed + other.malformed,
             logins: self.logins + other.logins,
             log_outs: self.log_outs + other.log_outs,
         }
@@ -107,8 +113,8 @@ impl Server {
         self.set(user, Standing::LoggedOut);
     }
 
-    /// Takes a refresh token, once.
-    pub(super) fn rotate(&mut self, sent: &str) -> Option<String> {
+    /// Takes a refresh token, once. The response may be one that is of no other use than the next refresh token.
+    pub(super) fn rotate(&mut self, sent: &str, is_spoiled: bool) -> Option<String> {
         let (login, number) = sent.rsplit_once('.')?;
         let number: u64 = number.parse().ok()?;
         if self.ended.contains(login) {
@@ -123,7 +129,12 @@ impl Server {
         *current += 1;
         let next = *current;
         self.counts.rotations += 1;
-        Some(token_set(login, next))
+        let set = token_set(login, next);
+        if is_spoiled {
+            self.counts.malformed += 1;
+            return Some(set.replace(&format!(":{LIFETIME},"), r#":"soon","#));
+        }
+        Some(set)
     }
 
     /// A user's login, the first of all.

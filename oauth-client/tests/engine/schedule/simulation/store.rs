@@ -20,7 +20,7 @@ pub(super) struct Troubled {
     pub(super) server: Arc<Mutex<Server>>,
     /// Whether its leases are numbered.
     pub(super) is_fenced: bool,
-    /// Whether the entry of the user says that the login has ended.
+    /// Whether the user's entry says that the login has ended.
     pub(super) says_ended: Arc<AtomicBool>,
 }
 
@@ -62,9 +62,11 @@ impl Troubled {
         StoreError::new("it fails, as the schedule wants it to; try again")
     }
 
-    /// What stands in the entry now.
+    /// What stands in an entry now. That of a derived source has no refresh token, and says nothing about the login.
     fn written(&self, tokens: &TokenSet) {
-        self.says_ended.store(tokens.is_ended(), Ordering::Relaxed);
+        if tokens.is_ended() || tokens.refresh_token().is_some() {
+            self.says_ended.store(tokens.is_ended(), Ordering::Relaxed);
+        }
         let login = tokens.refresh_token().and_then(|token| token.expose().rsplit_once('.'));
         let mut server = self.server.lock().unwrap();
         if let Some((login, number)) = login
