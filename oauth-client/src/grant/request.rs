@@ -140,9 +140,10 @@ impl TokenRequest {
     }
 
     /// The parameters of a request that refreshes what this one got. Scope, audience and details stay what they were
-    /// (RFC 6749 section 6); a resource may be named again (RFC 8707 section 2.2).
-    pub(crate) fn to_refresh_parameters(&self, grant: &super::RefreshToken) -> Parameters {
-        let mut parameters = if self.grant.refresh_token().is_some() {
+    /// (RFC 6749 section 6); a resource may be named again (RFC 8707 section 2.2). With `whole` they are named all the
+    /// same, for what keeps no record of them.
+    pub(crate) fn to_refresh_parameters(&self, grant: &super::RefreshToken, whole: bool) -> Parameters {
+        let mut parameters = if whole || self.grant.refresh_token().is_some() {
             // What was granted with the refresh token may be wider than what is asked for here.
             self.to_parameters()
         } else {

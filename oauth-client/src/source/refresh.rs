@@ -337,7 +337,9 @@ impl<'a> Refresh<'a> {
     }
 
     async fn refresh(&self, used: &Secret) -> Result<TokenSet, Error> {
-        let parameters = self.request.to_refresh_parameters(&RefreshToken(used.clone()));
+        // A fetcher is always asked for all that the source wants.
+        let whole = self.engine.client.fetcher().is_some();
+        let parameters = self.request.to_refresh_parameters(&RefreshToken(used.clone()), whole);
         let mut tokens = match self.attempt(&parameters, false).await {
             Ok(tokens) => tokens,
             Err(TokenRequestError { error, rotated }) => {

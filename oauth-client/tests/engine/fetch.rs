@@ -1,7 +1,7 @@
 //! Sources of tokens that no token endpoint issues.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use oauth_client::clock::TestClock;
@@ -140,6 +140,48 @@ async fn derived_sources_fetch_for_themselves() {
     source.token().await.unwrap();
     let error = source.revoke().await.unwrap_err();
     assert_eq!(error.code(), "config", "{error}");
+}
+
+/// A fetcher that brings refresh tokens is asked for the same access with each of them.
+#[tokio::test(start_paused = true)]
+async fn with_a_refresh_token_the_same_access_is_asked_for() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&asked);
+    let fetch = move |request: FetchRequest| {
+        let tokens = TokenSet::new("t").with_refresh_token("r").with_lifetime(Duration::from_secs(300));
+        log.lock().unwrap().push(request);
+        async { Ok::<_, Error>(tokens) }
+    };
+    let client = Client::fetching("agent", Function(fetch)).clock(TestClock::new()).build().unwrap();
+    let request = grant::client_credentials().scope(["read", "write"]).audience("orders");
+    let source = client.source(request.resource(["urn:orders"])).build().unwrap();
+    source.token().await.unwrap();
+    advance(301).await;
+    source.token().await.unwrap();
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked.len(), 2);
+    for request in &*asked {
+        assert_eq!(request.scope, ["read", "write"]);
+        assert_eq!(
+            (request.audience.as_deref(), &*request.resources),
+            (Some("orders"), &["urn:orders".to_owned()][..])
+        );
+    }
+    let refresh_tokens =
+        asked.iter().map(|request| request.refresh_token.as_ref().map(|token| token.expose()));
+    assert_eq!(refresh_tokens.collect::<Vec<_>>(), [None, Some("r")]);
+}
+
+struct Function<F>(F);
+
+impl<F, Fut> TokenFetcher for Function<F>
+where
+    F: Fn(FetchRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<TokenSet, Error>> + Send + 'static,
+{
+    async fn fetch(&self, request: FetchRequest) -> Result<TokenSet, Failure> {
+        Ok((self.0)(request).await?)
+    }
 }
 
 /// Tokens of another library go on where they were.
