@@ -8,6 +8,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 mod access;
 pub(crate) mod plaintext_serde;
+mod raw_response;
 mod secret;
 mod set;
 mod token_type;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::plaintext_serde::{conceal, conceal_some, expose, expose_some};
+use super::raw_response::{bearer_only, no_expires_in};
 use super::{Secret, TokenType, digest};
 
 /// A token endpoint's response (RFC 6749 section 5.1), with the expiry worked out.
@@ -54,6 +55,9 @@ use super::{Secret, TokenType, digest};
 /// | `family` | string | what all sets of one login have in common; written by sources, holds no secret |
 /// | `ended` | boolean | true: [the login is over](Self::is_ended), and there is no token here; written by sources |
 /// | `extra` | object | the response's other members |
+///
+/// A token endpoint's response as it came is not such a set: with `expires_in`, or a `token_type` other than `Bearer`, it
+/// is refused, since neither the end of the token nor its key would be known.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenSet {
     #[serde(serialize_with = "expose", deserialize_with = "conceal")]
@@ -100,6 +104,12 @@ pub struct TokenSet {
     pub(crate) ended: bool,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) extra: Map<String, Value>,
+    /// Not a member of a set, but of what could be taken for one.
+    #[serde(default, skip_serializing, deserialize_with = "no_expires_in")]
+    pub(crate) expires_in: (),
+    /// The same.
+    #[serde(default, skip_serializing, deserialize_with = "bearer_only")]
+    pub(crate) token_type: (),
 }
 
 /// How an access token is used (RFC 6749 section 7.1).
@@ -147,6 +157,8 @@ impl TokenSet {
             family: None,
             ended: false,
             extra: Map::new(),
+            expires_in: (),
+            token_type: (),
         }
     }
 
@@ -416,6 +428,28 @@ mod tests {
         );
         assert_eq!(serde_json::from_str::<TokenSet>(&json).unwrap(), log_out);
         assert!(!serde_json::to_string(&TokenSet::new("x")).unwrap().contains("ended"));
+    }
+
+    #[test]
+    fn a_raw_token_response_is_refused_and_the_message_says_what_to_write() {
+        let read = |json: &str| serde_json::from_str::<TokenSet>(json).map_err(|error| error.to_string());
+        let error = read(r#"{"access_token":"s3cr3t","token_type":"Bearer","expires_in":3600}"#).unwrap_err();
+        assert!(
+            error.contains("lifetime_ms") && error.contains("with_lifetime") && !error.contains("s3cr3t")
+        );
+        for odd in ["DPoP", "mac", "N_A"] {
+            let error = read(&format!(r#"{{"access_token":"s3cr3t","token_type":"{odd}"}}"#)).unwrap_err();
+            assert!(error.contains("jkt") && !error.contains("s3cr3t"), "{error}");
+        }
+        // What says nothing, and what has no meaning here, is left out as ever.
+        for json in [
+            r#"{"access_token":"x","token_type":"bearer"}"#,
+            r#"{"access_token":"x","token_type":null,"expires_in":null,"expires_at":5,"tenant":"a"}"#,
+        ] {
+            assert_eq!(read(json), Ok(TokenSet::new("x")), "{json}");
+        }
+        let kept = r#"{"access_token":"x","issued_at_ms":0,"extra":{"expires_in":5,"token_type":"mac"}}"#;
+        assert_eq!(serde_json::to_string(&read(kept).unwrap()).unwrap(), kept);
     }
 
     #[test]

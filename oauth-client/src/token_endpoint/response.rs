@@ -212,21 +212,15 @@ fn token_set<'a>(
     let scope = scope(body.remove("scope"));
     let refresh_token = optional_secret(&mut body, "refresh_token");
     let id_token = optional_secret(&mut body, "id_token");
-    let (sub, extra) = (None, body);
     Ok(TokenSet {
-        access_token,
         refresh_token,
         id_token,
         scope,
         issued_at_ms,
         lifetime_ms,
         jkt,
-        sub,
-        server_date: None,
-        fence: None,
-        family: None,
-        ended: false,
-        extra,
+        extra: body,
+        ..TokenSet::new(access_token)
     })
 }
 
