@@ -371,7 +371,9 @@ pub fn is_loopback(host: &str) -> bool {
 
 pub(crate) fn to_uri(url: &Url) -> Result<Uri, Error> {
     url.as_str().parse().map_err(|_| {
-        Error::config("url", format!("{} is not a URL that can be requested", printable(url.as_str(), 256)))
+        // Path and query may hold a secret.
+        let origin = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
+        Error::config("url", format!("a URL at {} is too long to be requested", printable(&origin, 256)))
     })
 }
 

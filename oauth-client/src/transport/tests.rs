@@ -167,3 +167,11 @@ async fn of_an_error_the_status_counts_whatever_becomes_of_its_body() {
     let error = breaking(200, futures_util::stream::pending).send(get("https://a/"), &Limits::token()).await;
     assert_eq!(error.unwrap_err().code(), "timeout");
 }
+
+#[test]
+fn a_url_that_is_too_long_is_named_by_its_origin() {
+    let url = format!("https://api.example.com/s3cr3t?key=s3cr3t&filler={}", "x".repeat(70_000));
+    let error = to_uri(&url.parse().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("https://api.example.com is too long"), "{error}");
+    assert!(!error.contains("s3cr3t"), "{error}");
+}
