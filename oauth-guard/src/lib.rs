@@ -533,6 +533,10 @@ mod reload;
 // Issuers resolved at run time.
 mod tenants;
 
+// What the suites for stores and feeds of one's own report.
+#[cfg(any(test, feature = "testing"))]
+mod conformance;
+
 // Claims and tokens made up by a test.
 #[cfg(feature = "testing")]
 pub mod testing;

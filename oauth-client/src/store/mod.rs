@@ -41,6 +41,7 @@ mod memory;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::file::FileStore;
@@ -97,6 +98,29 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<Lease>, StoreError>> + Send {
         let _ = (key, longest);
         async { Ok(Some(Lease::new(()))) }
+    }
+}
+
+impl<S: TokenStore> TokenStore for Arc<S> {
+    fn load(&self, key: &StoreKey) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send {
+        (**self).load(key)
+    }
+
+    fn compare_and_swap(
+        &self,
+        key: &StoreKey,
+        expected: Option<Revision>,
+        tokens: Option<&TokenSet>,
+    ) -> impl Future<Output = Result<Swap, StoreError>> + Send {
+        (**self).compare_and_swap(key, expected, tokens)
+    }
+
+    fn lease(
+        &self,
+        key: &StoreKey,
+        longest: Duration,
+    ) -> impl Future<Output = Result<Option<Lease>, StoreError>> + Send {
+        (**self).lease(key, longest)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What every store has to do: the one in memory, the one in a file, and the user's own of the example.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use oauth_client::store::conformance;
@@ -16,6 +17,10 @@ use crate::directory::Directory;
 async fn the_store_in_memory_keeps_the_contract() {
     let store = MemoryStore::new();
     conformance::check(async || store.clone()).await.unwrap();
+    // An `Arc` of a store is a store, which lends like the one inside.
+    let shared = Arc::new(store);
+    let report = conformance::check(async || Arc::clone(&shared)).await.unwrap();
+    assert!(report.passed().len() >= 18, "{report:?}");
     keeps_the_contract(MemoryStore::new()).await;
     lends_to_one_at_a_time(MemoryStore::new()).await;
     lets_one_of_many_writers_win(MemoryStore::new()).await;

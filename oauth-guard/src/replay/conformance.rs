@@ -7,19 +7,23 @@
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let store = Arc::new(MemoryReplayStore::new(100_000, TestClock::new())?);
-//! let checks = conformance::run(&[store], tokio::time::sleep).await?;
-//! assert!(checks.len() >= 9);
+//! // Each call opens the same store once more, as another process would.
+//! let report = conformance::check(async || Arc::clone(&store)).await?;
+//! assert!(report.passed().contains(&"a proof is inserted once"));
 //! # Ok(()) }
 //! ```
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::time::sleep;
+
 use super::{Insertion, ProofId, ReplayStore};
+pub use crate::conformance::{Report, Violation};
 
 /// Longer than the whole suite takes.
 const LONG: Duration = Duration::from_secs(600);
@@ -28,45 +32,19 @@ const SHORT: Duration = Duration::from_secs(2);
 /// How many callers race for one proof.
 const CALLERS: usize = 2_000;
 
-/// A rule that the store breaks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The rule, as in the list that [`run`] returns.
-    pub rule: &'static str,
-    /// What the store did.
-    pub what: String,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the replay store breaks a rule: {}: {}", self.rule, self.what)
-    }
-}
-
-impl std::error::Error for Failure {}
-
-/// Runs the suite. `handles` lead to the same store, as those of several processes do: one at least, two or more to see
-/// that they agree. `wait` lets the store's time pass: a real sleep, or a step of a test clock. It takes about seven seconds
-/// of that time, needs a tokio runtime and room for some 5,000 proofs of a thousand keys.
+/// Checks a store that works. `open` opens it once more, as another process would; a store that is shared within one process
+/// gives a clone. It takes about seven seconds of [tokio's time](tokio::time), which a test may pause where the store reads
+/// the same time, needs a tokio runtime and room for some 5,000 proofs of a thousand keys.
 ///
 /// Each run names its proofs differently, so a store may be used again.
 ///
 /// # Errors
-/// The first rule that the store breaks.
-pub async fn run<S, W>(handles: &[S], wait: impl Fn(Duration) -> W) -> Result<Vec<&'static str>, Failure>
-where
-    S: ReplayStore + Clone,
-    W: Future<Output = ()>,
-{
-    let Some(first) = handles.first() else {
-        return Err(Failure { rule: "there is a store", what: "no handle was given".to_owned() });
-    };
-    let last = handles.last().unwrap_or(first);
-    let seed = getrandom::u64().map_err(|_| Failure {
-        rule: "there is a store",
-        what: "the system has no random bytes".to_owned(),
-    })?;
-    let mut suite = Suite { seed, passed: Vec::new() };
+/// The first rule that is broken.
+pub async fn check<S: ReplayStore>(open: impl AsyncFn() -> S) -> Result<Report, Violation> {
+    let handles = [Arc::new(open().await), Arc::new(open().await), Arc::new(open().await)];
+    let [first, .., last] = &handles;
+    let seed = getrandom::u64().unwrap_or_default();
+    let mut suite = Suite { seed, report: Report::of("replay store") };
 
     suite.rule("a proof is inserted once");
     suite.expect(first, key(1), "once", LONG, Insertion::Inserted).await?;
@@ -93,7 +71,7 @@ where
 
     suite.rule("of many callers at a time exactly one is first");
     for round in 0..4 {
-        suite.race(handles, round).await?;
+        suite.race(&handles, round).await?;
     }
 
     suite.rule("an insertion that its caller gave up has happened or has not");
@@ -112,13 +90,13 @@ where
     suite.rule("an entry lives as long as it was asked to");
     suite.expect(first, key(3), "short", SHORT, Insertion::Inserted).await?;
     suite.expect(first, key(3), "long", LONG, Insertion::Inserted).await?;
-    wait(SHORT * 3 / 4).await;
+    sleep(SHORT * 3 / 4).await;
     suite.expect(last, key(3), "short", SHORT, Insertion::Present).await?;
 
     suite.rule("a replay does not prolong it, and its identifier is free again after its end");
     // The last try asked for a new end, which would not be over yet.
-    wait(SHORT * 3 / 4).await;
-    wait(SHORT / 2).await;
+    sleep(SHORT * 3 / 4).await;
+    sleep(SHORT / 2).await;
     suite.expect(first, key(3), "short", SHORT, Insertion::Inserted).await?;
     suite.expect(last, key(3), "long", LONG, Insertion::Present).await?;
     suite.expect(last, key(1), "once", LONG, Insertion::Present).await?;
@@ -126,24 +104,23 @@ where
     suite.rule("a store that works says so");
     let health = first.health();
     if !health.ok {
-        return Err(suite.failure(format!("health is {health:?}")));
+        return Err(suite.violation(format!("health is {health:?}")));
     }
-    Ok(suite.passed)
+    Ok(suite.report)
 }
 
 struct Suite {
     seed: u64,
-    /// The last one is under way.
-    passed: Vec<&'static str>,
+    report: Report,
 }
 
 impl Suite {
     fn rule(&mut self, rule: &'static str) {
-        self.passed.push(rule);
+        self.report.begin(rule);
     }
 
-    fn failure(&self, what: String) -> Failure {
-        Failure { rule: self.passed.last().copied().unwrap_or_default(), what }
+    fn violation(&self, found: String) -> Violation {
+        self.report.violation(found)
     }
 
     /// An identifier that no other run has used.
@@ -157,10 +134,10 @@ impl Suite {
         key: [u8; 32],
         jti: &str,
         keep: Duration,
-    ) -> Result<Insertion, Failure> {
+    ) -> Result<Insertion, Violation> {
         let name = self.name(jti);
         let outcome = store.insert(ProofId::new(&key, &name), keep).await;
-        outcome.map_err(|error| self.failure(format!("{:?} cannot be inserted: {error}", jti)))
+        outcome.map_err(|error| self.violation(format!("{:?} cannot be inserted: {error}", jti)))
     }
 
     async fn expect<S: ReplayStore>(
@@ -170,21 +147,21 @@ impl Suite {
         jti: &str,
         keep: Duration,
         expected: Insertion,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Violation> {
         match self.insert(store, key, jti, keep).await? {
             found if found == expected => Ok(()),
-            found => Err(self.failure(format!("{jti:?} is {found:?} in place of {expected:?}"))),
+            found => Err(self.violation(format!("{jti:?} is {found:?} in place of {expected:?}"))),
         }
     }
 
-    async fn race<S: ReplayStore + Clone>(&self, handles: &[S], round: usize) -> Result<(), Failure> {
+    async fn race<S: ReplayStore>(&self, handles: &[Arc<S>], round: usize) -> Result<(), Violation> {
         let name = self.name(&format!("race {round}"));
         let callers: Vec<_> = handles
             .iter()
             .cycle()
             .take(CALLERS)
             .map(|store| {
-                let (store, name) = (store.clone(), name.clone());
+                let (store, name) = (Arc::clone(store), name.clone());
                 tokio::spawn(async move { store.insert(ProofId::new(&key(4), &name), LONG).await })
             })
             .collect();
@@ -200,10 +177,10 @@ impl Suite {
         if first == 1 && errors.is_empty() {
             return Ok(());
         }
-        Err(self.failure(format!("{first} of {CALLERS} callers were first; errors: {errors:?}")))
+        Err(self.violation(format!("{first} of {CALLERS} callers were first; errors: {errors:?}")))
     }
 
-    async fn give_up<S: ReplayStore>(&self, store: &S, round: usize) -> Result<(), Failure> {
+    async fn give_up<S: ReplayStore>(&self, store: &S, round: usize) -> Result<(), Violation> {
         let (key, jti) = (key(5), format!("given up {round}"));
         let name = self.name(&jti);
         {

@@ -19,9 +19,8 @@ fn redis(url: &str) -> Redis {
 #[ignore = "needs redis-server; see tests/README.md"]
 async fn the_store_keeps_the_contract_over_many_connections() {
     let Some(server) = RedisServer::start().await else { return };
-    let handles = [(); 3].map(|()| redis(&server.url()).replay_store());
-    let rules = conformance::run(&handles, tokio::time::sleep).await.unwrap();
-    assert!(rules.len() >= 9, "{rules:?}");
+    let report = conformance::check(async || redis(&server.url()).replay_store()).await.unwrap();
+    assert!(report.passed().len() >= 9, "{report:?}");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod memory;
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,28 @@ pub trait RevocationFeed: fmt::Debug + Send + Sync + 'static {
     fn name(&self) -> String {
         let name = std::any::type_name::<Self>();
         name.rsplit("::").next().unwrap_or(name).to_owned()
+    }
+}
+
+impl<F: RevocationFeed> RevocationFeed for Arc<F> {
+    fn read(&self, after: Option<&Position>) -> impl Future<Output = Result<Batch, FeedError>> + Send {
+        (**self).read(after)
+    }
+
+    fn publish(&self, revocations: &[Revocation]) -> impl Future<Output = Result<(), FeedError>> + Send {
+        (**self).publish(revocations)
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        (**self).interval()
+    }
+
+    fn identity(&self) -> Option<String> {
+        (**self).identity()
+    }
+
+    fn name(&self) -> String {
+        (**self).name()
     }
 }
 
