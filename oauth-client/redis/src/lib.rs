@@ -52,6 +52,16 @@
 //! process that waits for another's lease sends at most 30 commands a second, however many sources wait. A token in hand
 //! costs none.
 //!
+//! # Permissions
+//! A user of its own needs these commands, also those that scripts call, and the keys with the prefix:
+//!
+//! ```text
+//! ACL SETUSER orders on >password ~orders:* -@all +get +set +del +exists +getrange +incr +pexpire +time +eval
+//! ```
+//!
+//! With the number of a database in the URL it needs `+select` as well. `+client|setinfo` lets `CLIENT LIST` show the
+//! library's name; without it all works.
+//!
 //! # Bad days
 //! All callers share one connection; it is opened when it is first needed, and again when it breaks. A call without a
 //! response within 1.5 s ends the connection, so that no other call waits for a half-open one.

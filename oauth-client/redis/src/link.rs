@@ -296,7 +296,7 @@ impl Link {
             "NOPERM" => Fault {
                 only_this: true,
                 ..lasting(format!(
-                    "Redis at {place} does not permit this user what the store needs; see the ACL in the documentation"
+                    "Redis at {place} does not permit this user what the store needs; see Permissions in the documentation of the crate"
                 ))
             },
             "MOVED" | "ASK" | "CROSSSLOT" => lasting(format!(

@@ -37,6 +37,16 @@
 //! two commands a second, on a connection of its own: a read that waits, and a write that changes nothing, which finds
 //! out whether the server still is the primary.
 //!
+//! # Permissions
+//! A user of its own needs these commands, also those that scripts call, and the keys with the prefix:
+//!
+//! ```text
+//! ACL SETUSER orders on >password ~orders:* -@all +get +set +eval +time +expire +expireat +hget +hset +hdel +hscan +zadd +zrem +zrangebyscore +zrevrange +xadd +xread +xrange +xrevrange +xtrim
+//! ```
+//!
+//! With the number of a database in the URL it needs `+select` as well. `+client|setinfo` lets `CLIENT LIST` show the
+//! library's name; without it all works.
+//!
 //! # Bad days
 //! Without a response about a proof, the request is rejected with 503. When the revocations could not be read for
 //! longer than `max_stale_seconds`, `on_outage` decides. A guard whose connection breaks tries again after a tenth of a

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use oauth_client::store::conformance::{check, check_outage};
+use oauth_client_redis::RedisStore;
 
 use crate::proxy::{Mode, Proxy};
 use crate::server::RedisServer;
-use crate::support::store;
+use crate::support::{seal_key, store};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis-server; see tests/README.md"]
@@ -53,4 +54,21 @@ async fn a_redis_that_was_restarted_with_its_data_is_an_outage_and_no_more() {
     let begin = async || redis.lock().await.stop();
     let end = async || redis.lock().await.run().await;
     check_outage(async || store(&url), begin, end).await.unwrap();
+}
+
+/// A user with nothing but what the documentation says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server; see tests/README.md"]
+async fn the_permissions_in_the_documentation_are_enough() {
+    let Some(redis) = RedisServer::start().await else { return };
+    redis.permit(include_str!("../../src/lib.rs")).await;
+    let open = async || {
+        let store = RedisStore::builder(redis.url_of("orders")).password("password");
+        store.prefix("orders:").seal_key(seal_key(1)).build().unwrap()
+    };
+    check(open).await.unwrap();
+    let elsewhere = RedisStore::builder(redis.url_of("orders")).password("password").prefix("other:");
+    let elsewhere = elsewhere.seal_key(seal_key(1)).build().unwrap();
+    let error = check(async || elsewhere.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("Permissions"), "{error}");
 }

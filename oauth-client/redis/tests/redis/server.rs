@@ -82,6 +82,17 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    pub(crate) fn url_of(&self, user: &str) -> String {
+        format!("redis://{user}@127.0.0.1:{}", self.port)
+    }
+
+    /// Adds the user that the documentation of a crate shows.
+    pub(crate) async fn permit(&self, documentation: &str) {
+        let line = documentation.lines().find_map(|line| line.strip_prefix("//! ACL SETUSER ")).unwrap();
+        let words: Vec<_> = ["ACL", "SETUSER"].into_iter().chain(line.split(' ')).collect();
+        let _: String = self.ask(&words).await;
+    }
+
     /// A command of the test's own, over a connection of its own.
     pub(crate) async fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
         self.try_ask(command).await.unwrap()

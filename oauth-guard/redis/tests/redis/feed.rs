@@ -69,7 +69,24 @@ impl Reader {
 #[ignore = "needs redis-server; see tests/README.md"]
 async fn the_feed_keeps_the_contract_over_many_connections() {
     let Some(server) = RedisServer::start().await else { return };
-    conformance::check(async || feed(&server.url())).await.unwrap();
+    let report = conformance::check(async || feed(&server.url())).await.unwrap();
+    assert!(report.skipped().is_empty(), "it has an interval: {report:?}");
+}
+
+/// A user with nothing but what the documentation says, for revocations and proofs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server; see tests/README.md"]
+async fn the_permissions_in_the_documentation_are_enough() {
+    let Some(server) = RedisServer::start().await else { return };
+    server.permit(include_str!("../../src/lib.rs")).await;
+    let of = |prefix: &str| Redis::new(server.url_of("orders"), Some("password".into()), prefix).unwrap();
+    conformance::check(async || of("orders:").feed()).await.unwrap();
+    oauth_guard::replay::conformance::check(async || of("orders:").replay_store()).await.unwrap();
+    // More than the stream keeps, so that it is trimmed.
+    let all: Vec<_> = (0..12_000).map(one).collect();
+    of("orders:").feed().publish(&all).await.unwrap();
+    let error = of("other:").feed().publish(&[one(0)]).await.unwrap_err();
+    assert!(error.to_string().contains("Permissions"), "{error}");
 }
 
 #[tokio::test]
